@@ -1,0 +1,2 @@
+//! FibPro.
+fn main() {}

@@ -1,0 +1,83 @@
+//! The id that one request keeps through all services.
+
+use std::fmt;
+
+/// The longest id that is accepted from a caller, in bytes.
+const LIMIT: usize = 64;
+
+/// The id of a request: 1 to 64 characters of `[A-Za-z0-9._-]`; 16 lower-case hex digits when made here.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestId {
+    // Inline, because every call makes and copies one.
+    length: u8,
+    bytes: [u8; LIMIT],
+}
+
+impl RequestId {
+    /// A fresh id. Unique for all practical purposes, and not a secret.
+    #[must_use]
+    pub fn random() -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut bytes = [0; LIMIT];
+        let random = fastrand::u64(..).to_be_bytes();
+        for (digits, byte) in bytes.chunks_exact_mut(2).zip(random) {
+            digits[0] = DIGITS[usize::from(byte >> 4)];
+            digits[1] = DIGITS[usize::from(byte & 15)];
+        }
+        Self { length: 16, bytes }
+    }
+
+    /// An id that somebody offers, if it has the form of one.
+    #[must_use]
+    pub fn parse(offered: &str) -> Option<Self> {
+        let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        if offered.is_empty() || offered.len() > LIMIT || !offered.bytes().all(valid) {
+            return None;
+        }
+        let mut bytes = [0; LIMIT];
+        bytes[..offered.len()].copy_from_slice(offered.as_bytes());
+        Some(Self { length: u8::try_from(offered.len()).ok()?, bytes })
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Always ASCII by construction.
+        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or("-")
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn made_ids_are_sixteen_lower_case_hex_digits() {
+        let id = RequestId::random();
+        assert_eq!(id.as_str().len(), 16);
+        assert!(id.as_str().bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')), "{id}");
+        assert_ne!(id, RequestId::random());
+        assert_eq!(RequestId::parse(id.as_str()), Some(id));
+    }
+
+    #[test]
+    fn what_could_forge_a_log_line_is_no_id() {
+        for bad in ["", "a b", "a\nb", "a\0", "é", "<script>", "\u{1b}[31m", "a\"b", &"a".repeat(65)] {
+            assert_eq!(RequestId::parse(bad), None, "{bad:?}");
+        }
+        assert_eq!(RequestId::parse("r691d2572a8b729c8").unwrap().as_str(), "r691d2572a8b729c8");
+        assert!(RequestId::parse(&"a".repeat(64)).is_some());
+    }
+}

@@ -1,0 +1,123 @@
+//! Who calls.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The longest of the three parts, in bytes.
+const PART_LIMIT: usize = 64;
+
+/// A server, the environment that it runs in, and which instance of it: `gatekeeper@prod/127.0.0.1:9001`.
+///
+/// Each part has 1 to 64 characters of `[A-Za-z0-9._:-]`, brackets too for the addresses of IPv6.
+///
+/// ```
+/// use rpc_runtime::Source;
+///
+/// let source: Source = "gatekeeper@prod/a1".parse()?;
+/// assert_eq!((source.server(), source.environment(), source.instance()), ("gatekeeper", "prod", "a1"));
+/// # Ok::<(), rpc_runtime::InvalidSource>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Source {
+    text: String,
+    at: usize,
+    slash: usize,
+}
+
+impl Source {
+    /// A source of these three parts.
+    ///
+    /// # Errors
+    ///
+    /// When a part is empty, too long, or has other characters.
+    pub fn new(server: &str, environment: &str, instance: &str) -> Result<Self, InvalidSource> {
+        if ![server, environment, instance].into_iter().all(is_part) {
+            return Err(InvalidSource);
+        }
+        Ok(Self {
+            text: format!("{server}@{environment}/{instance}"),
+            at: server.len(),
+            slash: server.len() + 1 + environment.len(),
+        })
+    }
+
+    /// The name of the server.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.text[..self.at]
+    }
+
+    /// The environment that it runs in.
+    #[must_use]
+    pub fn environment(&self) -> &str {
+        &self.text[self.at + 1..self.slash]
+    }
+
+    /// Which instance of the server; its address, where nobody named it.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        &self.text[self.slash + 1..]
+    }
+
+    /// As on the wire.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+fn is_part(part: &str) -> bool {
+    (1..=PART_LIMIT).contains(&part.len())
+        && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-' | b'[' | b']'))
+}
+
+impl FromStr for Source {
+    type Err = InvalidSource;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSource> {
+        let (server, rest) = text.split_once('@').ok_or(InvalidSource)?;
+        let (environment, instance) = rest.split_once('/').ok_or(InvalidSource)?;
+        Self::new(server, environment, instance)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A text that is no [`Source`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InvalidSource;
+
+impl fmt::Display for InvalidSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a source reads `server@environment/instance`, each part 1 to 64 letters, digits, `.`, `_`, `-` or `:`",
+        )
+    }
+}
+
+impl std::error::Error for InvalidSource {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_has_three_clean_parts_is_a_source() {
+        for bad in ["", "a", "a@b", "a@b/", "@b/c", "a b@c/d", "a@b/c\n", "a@b/c/d", "é@b/c"] {
+            assert_eq!(bad.parse::<Source>(), Err(InvalidSource), "{bad:?}");
+        }
+        let v6: Source = "pricing@prod/[::1]:9004".parse().unwrap();
+        assert_eq!(v6.instance(), "[::1]:9004");
+    }
+}

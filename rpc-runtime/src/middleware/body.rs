@@ -1,0 +1,87 @@
+//! A body: one message or a stream of them, and what is held until its end.
+
+use std::any::Any;
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::streaming::Streaming;
+
+/// One encoded message, or a stream of them.
+///
+/// What a layer gives to [`hold`](Self::hold) lives until the body is over: sent, read to its end, or dropped.
+pub struct Body {
+    kind: Kind,
+    guards: Vec<Box<dyn Any + Send>>,
+}
+
+/// What a [`Body`] holds.
+pub enum Kind {
+    /// One message.
+    Message(Bytes),
+    /// Any number of them.
+    Stream(Streaming<Bytes>),
+}
+
+impl Body {
+    /// A body of one encoded message.
+    pub fn message(message: impl Into<Bytes>) -> Self {
+        Self { kind: Kind::Message(message.into()), guards: Vec::new() }
+    }
+
+    /// A body of many messages.
+    #[must_use]
+    pub fn stream(messages: Streaming<Bytes>) -> Self {
+        Self { kind: Kind::Stream(messages), guards: Vec::new() }
+    }
+
+    /// The message, when it is one.
+    #[must_use]
+    pub fn as_message(&self) -> Option<&Bytes> {
+        match &self.kind {
+            Kind::Message(message) => Some(message),
+            Kind::Stream(_) => None,
+        }
+    }
+
+    /// Keeps a guard until the end of this body: a permit, a timer, the end of a measurement.
+    pub fn hold(&mut self, guard: impl Any + Send) {
+        self.guards.push(Box::new(guard));
+    }
+
+    pub(crate) fn into_parts(self) -> (Kind, Guards) {
+        (self.kind, Guards(self.guards))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.as_message().map_or(0, Bytes::len)
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Message(message) => write!(f, "Message({} bytes)", message.len()),
+            Kind::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Message(_) => "Message",
+            Self::Stream(_) => "Stream",
+        })
+    }
+}
+
+/// What a body held; dropped where the body ends.
+#[derive(Default)]
+pub(crate) struct Guards(Vec<Box<dyn Any + Send>>);
+
+impl fmt::Debug for Guards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Guards({})", self.0.len())
+    }
+}

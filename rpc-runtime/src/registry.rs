@@ -1,0 +1,27 @@
+//! All services whose traits are linked into this process. It lists; it never dispatches.
+//!
+//! A library crate that nothing of the binary names is not linked, and its services are not here; `use fibpro as _;`
+//! brings them in.
+
+use crate::descriptor::ServiceDescriptor;
+
+/// An entry; `#[rpc_service]` makes one for each trait.
+#[derive(Debug)]
+#[doc(hidden)]
+pub struct Registration(pub &'static ServiceDescriptor);
+
+inventory::collect!(Registration);
+
+/// The descriptors of all services, sorted by full name.
+#[must_use = "listing has no effect"]
+pub fn services() -> impl Iterator<Item = &'static ServiceDescriptor> {
+    let mut services: Vec<_> = inventory::iter::<Registration>().map(|entry| entry.0).collect();
+    services.sort_by_key(|service| (service.full_name, service.module));
+    services.into_iter()
+}
+
+/// Two traits with one full name, if there are any.
+pub(crate) fn duplicate() -> Option<(&'static ServiceDescriptor, &'static ServiceDescriptor)> {
+    let services: Vec<_> = services().collect();
+    services.windows(2).find(|pair| pair[0].full_name == pair[1].full_name).map(|pair| (pair[0], pair[1]))
+}

@@ -1,0 +1,67 @@
+//! What one server takes from the outside at most. Every value is on by default.
+
+use std::time::Duration;
+
+/// The limits and timers of a server.
+///
+/// | field | default | what happens past it |
+/// | --- | --- | --- |
+/// | `message_bytes` | 4 MiB | `resource_exhausted`; holds for the decompressed message too |
+/// | `header_bytes` | 32 KiB | HTTP 431 |
+/// | `header_count` | 100 | HTTP 431 |
+/// | `path_bytes` | 8 KiB | HTTP 414 |
+/// | `first_byte_timeout` | 10 s | the connection is closed |
+/// | `header_timeout` | 10 s | the connection is closed |
+/// | `idle_timeout` | 60 s | the connection is closed |
+/// | `body_timeout` | 30 s | `deadline_exceeded`, and the connection is closed; the time is for the whole body |
+/// | `connections` | 10,000 | new connections wait in the kernel's queue |
+/// | `default_deadline` | 30 s | `deadline_exceeded`; for calls without a deadline of their own |
+/// | `deadline_cap` | 5 min | later deadlines are brought forward to this |
+/// | `drain_timeout` | 30 s | calls that still run when the server stops are dropped |
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The largest message, in bytes, after decompression.
+    pub message_bytes: usize,
+    /// The names and values of all headers of a request together, in bytes.
+    pub header_bytes: usize,
+    /// The number of headers of a request.
+    pub header_count: usize,
+    /// Path and query of a request, in bytes.
+    pub path_bytes: usize,
+    /// From accepting a connection until the protocol of its first request is known.
+    pub first_byte_timeout: Duration,
+    /// From the first byte of a request until its headers are complete.
+    pub header_timeout: Duration,
+    /// From one request of a connection to the next.
+    pub idle_timeout: Duration,
+    /// For the whole body of a request, however it drips.
+    pub body_timeout: Duration,
+    /// Connections that are open at one time, over all listeners.
+    pub connections: usize,
+    /// The deadline of a call that brings none.
+    pub default_deadline: Duration,
+    /// The latest deadline that a call may bring; `#[rpc(timeout = …)]` on a method sets one of its own.
+    pub deadline_cap: Duration,
+    /// How long a stopping server waits for the calls that run.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 4 << 20,
+            header_bytes: 32 << 10,
+            header_count: 100,
+            path_bytes: 8 << 10,
+            first_byte_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(30),
+            connections: 10_000,
+            default_deadline: Duration::from_secs(30),
+            deadline_cap: Duration::from_secs(300),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}

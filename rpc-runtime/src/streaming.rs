@@ -1,0 +1,39 @@
+//! A stream of messages, under a name that a trait can say.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task;
+
+use futures_core::Stream;
+
+use crate::error::Error;
+
+/// A stream of messages, each of which may be an error; the first error is the last item.
+///
+/// Methods that stream are not part of this version: the type is there for layers, which see bodies of both kinds.
+pub struct Streaming<T, E = Error>(Pin<Box<dyn Stream<Item = Result<T, E>> + Send>>);
+
+impl<T, E> Streaming<T, E> {
+    /// A stream from any other.
+    pub fn new(stream: impl Stream<Item = Result<T, E>> + Send + 'static) -> Self {
+        Self(Box::pin(stream))
+    }
+}
+
+impl<T, E> Stream for Streaming<T, E> {
+    type Item = Result<T, E>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<Option<Self::Item>> {
+        self.0.as_mut().poll_next(cx)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl<T, E> fmt::Debug for Streaming<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streaming").finish_non_exhaustive()
+    }
+}
