@@ -256,6 +256,13 @@ impl Context {
         ContextBuilder(Inner { request_id: Some(request_id), ..Inner::default() })
     }
 
+    /// The same call with another deadline, which may be later: for work that outlives its caller's patience.
+    pub(crate) fn with_later_deadline(&self, deadline: Instant) -> Self {
+        let mut inner = self.copy();
+        inner.deadline = Some(deadline);
+        Self(Some(Arc::new(inner)))
+    }
+
     pub(crate) fn take_response(&self) -> (Metadata, Metadata) {
         self.inner().map(|inner| response::take(&inner.response)).unwrap_or_default()
     }

@@ -26,7 +26,7 @@ pub use hop::Hop;
 pub use payload::Payload;
 pub use probe::*;
 pub use remote::Remote;
-pub use typed::{RpcError, RpcResult, TypedError, pass_on};
+pub use typed::{Argument, RpcError, RpcResult, TypedError, pass_on};
 
 use crate::context::RequestId;
 use crate::metadata::Metadata;
@@ -304,6 +304,14 @@ impl Error {
 
     pub(crate) fn metadata_mut(&mut self) -> &mut Metadata {
         &mut self.0.metadata
+    }
+
+    pub(crate) fn push_violation(&mut self, field: String, description: String) {
+        self.0.violations.push(FieldViolation { field, description });
+    }
+
+    pub(crate) fn push_detail(&mut self, detail: Detail) {
+        self.0.details.push(detail);
     }
 
     pub(crate) fn set_code(&mut self, code: Code) {

@@ -47,14 +47,17 @@ where
         // A clone a call: a service is ready for the one who asked it, and calls do not wait for each other here.
         let mut service = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Box::pin(async move {
-            let result = match poll_fn(|cx| service.poll_ready(cx)).await {
-                Ok(()) => service.call((request, next)).await,
-                Err(error) => Err(error),
+            let refused = match poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into) {
+                Ok(()) => {
+                    let response = service.call((request, next));
+                    match response.await.map_err(Into::into) {
+                        Ok(response) => return response,
+                        Err(refused) => refused,
+                    }
+                }
+                Err(refused) => refused,
             };
-            result.unwrap_or_else(|error| {
-                let error = error.into();
-                Error::unlocated(Code::Unavailable, format!("refused by a layer: {error}")).with_source(error).into()
-            })
+            Error::unlocated(Code::Unavailable, format!("refused by a layer: {refused}")).with_source(refused).into()
         })
     }
 }

@@ -1,0 +1,7 @@
+//! What every service answers without being asked to.
+
+mod ping;
+
+pub use ping::Pong;
+pub(crate) use ping::{PONG, ping_method, ping_route};
+pub use ping::ping_descriptor;

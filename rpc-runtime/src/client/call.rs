@@ -1,0 +1,194 @@
+//! A call that has been made and not been sent: options, then `await`.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task;
+use std::time::Duration;
+
+use super::{Client, stack};
+use crate::context::Context;
+use crate::descriptor::MethodDescriptor;
+use crate::error::{Error, Remote};
+use crate::metadata::Metadata;
+use crate::method::ReplyCodec;
+use crate::middleware::{Body, BoxFuture};
+
+/// A call of a generated client: a future that is sent when it is first polled.
+///
+/// Arguments are encoded and the [`Context`] is captured where the method is called, so a call borrows nothing and
+/// keeps its request id through `tokio::spawn` and `join!`.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use rpc_runtime::prelude::*;
+///
+/// #[rpc_service]
+/// trait Greeter {
+///     async fn greet(&self, name: &str) -> Result<String>;
+/// }
+///
+/// # async fn example() -> Result<()> {
+/// let greeter = GreeterClient::connect("http://127.0.0.1:8080")?;
+/// let text = greeter.greet("Ada").timeout(Duration::from_millis(50)).header("x-tenant", "blue").await?;
+/// # drop(text);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Cancellation
+///
+/// Dropping the future cancels the call: its connection is closed, and the handler is dropped there, unless the method
+/// is `detached`.
+#[must_use = "a call is sent when it is awaited"]
+pub struct Call<T: 'static, E: 'static = Error>(State<T, E>);
+
+enum State<T: 'static, E: 'static> {
+    Prepared(Box<Prepared<T, E>>),
+    Running(BoxFuture<Result<Reply<T>, Remote<E>>>),
+    Done,
+}
+
+/// All that a call needs to be sent.
+struct Prepared<T: 'static, E: 'static> {
+    outgoing: Outgoing,
+    reply: &'static ReplyCodec<T, E>,
+}
+
+/// The part of a call that does not know its types.
+pub(super) struct Outgoing {
+    pub(super) client: Client,
+    pub(super) method: &'static MethodDescriptor,
+    /// The context that the call is made in.
+    pub(super) context: Context,
+    pub(super) timeout: Option<Duration>,
+    pub(super) metadata: Metadata,
+    /// The request message, or why there is none.
+    pub(super) body: Result<Body, Error>,
+}
+
+/// Makes a call; the arguments are encoded already.
+#[track_caller]
+pub(crate) fn prepare<T: 'static, E: 'static>(
+    client: &Client,
+    method: &'static MethodDescriptor,
+    reply: &'static ReplyCodec<T, E>,
+    message: Result<Vec<u8>, Error>,
+) -> Call<T, E> {
+    let place = Location::caller();
+    tracing::trace!(target: "rpc", method = method.path, file = place.file(), line = place.line(), "call made");
+    Call(State::Prepared(Box::new(Prepared {
+        outgoing: Outgoing {
+            client: client.clone(),
+            method,
+            context: Context::current(),
+            timeout: None,
+            metadata: Metadata::new(),
+            body: message.map(Body::message),
+        },
+        reply,
+    })))
+}
+
+impl<T: 'static, E: 'static> Call<T, E> {
+    /// How long the call may take, from when it is sent. The deadline of the request that it is part of holds as well.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.change(|outgoing| outgoing.timeout = Some(timeout))
+    }
+
+    /// Sends metadata along. A name or value that cannot travel fails the call with `invalid_argument`.
+    pub fn header(self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+        self.change(|outgoing| {
+            if let Err(invalid) = outgoing.metadata.append(name, value)
+                && outgoing.body.is_ok()
+            {
+                outgoing.body = Err(Error::unlocated(crate::Code::InvalidArgument, invalid.to_string()));
+            }
+        })
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Outgoing)) -> Self {
+        if let State::Prepared(prepared) = &mut self.0 {
+            change(&mut prepared.outgoing);
+        }
+        self
+    }
+}
+
+impl<T: 'static, E: 'static> Call<T, E> {
+    /// Resolves to the value together with the metadata of the answer.
+    ///
+    /// # Errors
+    ///
+    /// As the call itself; the metadata of an error is in [`Remote::metadata`].
+    pub async fn with_response(mut self) -> Result<Reply<T>, Remote<E>> {
+        std::future::poll_fn(|cx| self.poll_reply(cx)).await
+    }
+
+    fn poll_reply(&mut self, cx: &mut task::Context<'_>) -> task::Poll<Result<Reply<T>, Remote<E>>> {
+        loop {
+            match &mut self.0 {
+                State::Running(running) => {
+                    let polled = running.as_mut().poll(cx);
+                    if polled.is_ready() {
+                        self.0 = State::Done;
+                    }
+                    return polled;
+                }
+                State::Prepared(_) => {
+                    if let State::Prepared(prepared) = std::mem::replace(&mut self.0, State::Done) {
+                        self.0 = State::Running(Box::pin(prepared.run()));
+                    }
+                }
+                // As with any future that is polled again: the caller's mistake, and a clear text for it.
+                State::Done => panic!("a call was polled after it was done"),
+            }
+        }
+    }
+}
+
+impl<T: 'static, E: 'static> Prepared<T, E> {
+    async fn run(self: Box<Self>) -> Result<Reply<T>, Remote<E>> {
+        let Self { outgoing, reply } = *self;
+        let (headers, trailers, result) = stack::run(outgoing).await.into_parts();
+        let value = result.and_then(|body| match body.as_message() {
+            Some(message) => reply.decode_value(message),
+            None => Err(Error::unlocated(crate::Code::Internal, "a stream came where one message was due").public()),
+        });
+        match value {
+            Ok(value) => Ok(Reply { value, headers, trailers }),
+            Err(error) => Err(reply.decode_error(error)),
+        }
+    }
+}
+
+impl<T: 'static, E: 'static> Future for Call<T, E> {
+    type Output = Result<T, Remote<E>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<Self::Output> {
+        self.poll_reply(cx).map_ok(|reply| reply.value)
+    }
+}
+
+impl<T: 'static, E: 'static> fmt::Debug for Call<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            State::Prepared(prepared) => write!(f, "Call({}, not sent)", prepared.outgoing.method.path),
+            State::Running(_) => f.write_str("Call(running)"),
+            State::Done => f.write_str("Call(done)"),
+        }
+    }
+}
+
+/// The value of a call with the metadata of the answer; see [`Call::with_response`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Reply<T> {
+    /// What the method answered.
+    pub value: T,
+    /// Metadata that came before the message.
+    pub headers: Metadata,
+    /// Metadata that came behind the message.
+    pub trailers: Metadata,
+}

@@ -1,0 +1,65 @@
+//! The client's onion, read from the outside to the inside.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout_at;
+
+use super::call::Outgoing;
+use crate::context::Context;
+use crate::error::{Code, Error};
+use crate::middleware::{Body, Request, Response};
+use crate::observe::{CallStart, Side};
+
+/// A deadline that is closer than this is not worth sending: the header has whole milliseconds.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// Sends a call and waits for its answer.
+pub(super) async fn run(call: Outgoing) -> Response {
+    let Outgoing { client, method, context, timeout, metadata, body } = call;
+    let inner = &*client.0;
+    let timeout = timeout.or(method.timeout).unwrap_or(inner.timeout);
+    let outgoing = context.outgoing(inner.source.as_ref(), Instant::now().checked_add(timeout));
+    let (context, failed) = match outgoing {
+        Ok(outgoing) => (outgoing, None),
+        Err(error) => (context, Some(error)),
+    };
+    // 1. Observe: outermost, so that a call that is dropped or never sent is seen as well.
+    let observation = inner.observers.start(CallStart {
+        side: Side::Client,
+        method: Some(method),
+        context: context.clone(),
+        request_bytes: body.as_ref().map_or(0, Body::len),
+        target: Some(Arc::clone(inner.transport.target())),
+        at: Instant::now(),
+    });
+    let deadline = context.deadline();
+    let mut response = match (failed, body) {
+        (Some(error), _) | (None, Err(error)) => error.into(),
+        (None, Ok(_)) if spent(&context) => too_late().into(),
+        (None, Ok(body)) => {
+            let request = Request::new(method, context.clone(), metadata, body);
+            // 2. Deadline.  3. The developer's layers.  4. The network.
+            let work = inner.layers.run(&inner.transport, request);
+            match deadline {
+                Some(deadline) => timeout_at(deadline.into(), work).await.unwrap_or_else(|_| too_late().into()),
+                None => work.await,
+            }
+        }
+    };
+    if let (Some(error), Some(id)) = (response.error_mut(), context.id())
+        && error.request_id().is_none()
+    {
+        error.set_request_id(*id);
+    }
+    observation.end(&response);
+    response
+}
+
+fn spent(context: &Context) -> bool {
+    context.remaining().is_some_and(|left| left < SHORTEST)
+}
+
+fn too_late() -> Error {
+    Error::unlocated(Code::DeadlineExceeded, "the deadline passed before an answer came")
+}

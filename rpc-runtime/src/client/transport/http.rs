@@ -1,0 +1,196 @@
+//! The roads over HTTP: a direct one on hyper for plain `http`, and `reqwest` where its features are needed.
+//!
+//! The client is the larger half of a call's cost, so the direct road builds a request from parts that are parsed
+//! already and hands it to a pool that knows nothing of redirects, cookies, proxies and decompression.
+
+use std::collections::HashMap;
+use std::error::Error as StdError;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ::http::response::Parts;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::target::Target;
+use crate::error::{Code, Error, Result};
+use crate::middleware::{Kind, Request, Response};
+use crate::protocol::connect;
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a connection is kept for the next call. Shorter than the server's own patience (60 s), so that it is
+/// rarely the server that closes first, while a request is on its way.
+const POOL_IDLE: Duration = Duration::from_secs(50);
+
+/// The largest answer, in bytes.
+const MESSAGE_LIMIT: usize = 4 << 20;
+
+type DirectPool = Pool<HttpConnector, Full<Bytes>>;
+
+/// A road over HTTP to one server.
+pub(super) struct Road {
+    target: Target,
+    kind: Kind_,
+}
+
+#[derive(Clone)]
+enum Kind_ {
+    Direct { http2: bool },
+    Reqwest(reqwest::Client),
+}
+
+impl Road {
+    pub(super) fn new(target: Target) -> Result<Self> {
+        let kind = if target.is_https() { Kind_::Reqwest(tls_client()?) } else { Kind_::Direct { http2: false } };
+        Ok(Self { target, kind })
+    }
+
+    pub(super) fn by_reqwest(target: Target, client: reqwest::Client) -> Self {
+        Self { target, kind: Kind_::Reqwest(client) }
+    }
+
+    pub(super) fn http2(&self) -> Self {
+        let kind = match &self.kind {
+            Kind_::Direct { .. } => Kind_::Direct { http2: true },
+            // Over TLS the two ends agree on the version by themselves.
+            Kind_::Reqwest(client) => Kind_::Reqwest(client.clone()),
+        };
+        Self { target: self.target.clone(), kind }
+    }
+
+    pub(super) async fn send(self: Arc<Self>, request: Request) -> Response {
+        let method = request.method();
+        let (context, metadata, body) = request.into_parts();
+        // What the layers hold, they hold until the answer is there.
+        let (kind, _guards) = body.into_parts();
+        let Kind::Message(message) = kind else {
+            return Error::unlocated(Code::Unimplemented, "streams cannot be sent in this version").into();
+        };
+        let uri = match self.target.uri(method.path) {
+            Ok(uri) => uri,
+            Err(error) => return error.into(),
+        };
+        let http = connect::write_request(uri, &context, &metadata, message);
+        let answer = match &self.kind {
+            Kind_::Direct { http2 } => self.direct(*http2, http).await,
+            Kind_::Reqwest(client) => self.by_reqwest_client(client, http).await,
+        };
+        match answer {
+            Ok((parts, body)) => connect::read_response(&parts, body),
+            Err(error) => error.into(),
+        }
+    }
+
+    async fn direct(&self, http2: bool, request: ::http::Request<Bytes>) -> Result<(Parts, Bytes)> {
+        let answer = pool(http2).request(request.map(Full::new)).await;
+        let (parts, body) = answer.map_err(|error| self.broken(error.is_connect(), &error))?.into_parts();
+        Ok((parts, self.collect(body).await?))
+    }
+
+    async fn by_reqwest_client(
+        &self,
+        client: &reqwest::Client,
+        request: ::http::Request<Bytes>,
+    ) -> Result<(Parts, Bytes)> {
+        let request = reqwest::Request::try_from(request).map_err(|error| self.broken(false, &error))?;
+        let answer = client.execute(request).await.map_err(|error| self.broken(error.is_connect(), &error))?;
+        let (parts, body) = ::http::Response::<reqwest::Body>::from(answer).into_parts();
+        Ok((parts, self.collect(body).await?))
+    }
+
+    async fn collect<B>(&self, body: B) -> Result<Bytes>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        match Limited::new(body, MESSAGE_LIMIT).collect().await {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(Error::unlocated(
+                Code::ResourceExhausted,
+                format!("the answer of {} is larger than {MESSAGE_LIMIT} bytes", self.target.text()),
+            )),
+            Err(error) => Err(self.broken(false, &*error)),
+        }
+    }
+
+    /// The error for a connection that did not come about, or broke.
+    fn broken(&self, connecting: bool, error: &(dyn StdError + 'static)) -> Error {
+        let target = self.target.text();
+        let cause = root(error);
+        let text = if connecting {
+            format!("cannot connect to {target}: {cause}")
+        } else {
+            format!("the connection to {target} broke before the answer was complete ({cause}); the call may have been done")
+        };
+        Error::unlocated(Code::Unavailable, text)
+    }
+}
+
+/// The innermost cause: "connection refused" says more than "client error (Connect)".
+fn root<'e>(mut error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 'static) {
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error
+}
+
+/// The pool of this process for connections of one kind.
+///
+/// One a runtime and not one a process: a connection is driven by a task of the runtime that made it, and ends with
+/// that runtime. Where there is one runtime, as in every service, there is one pool.
+fn pool(http2: bool) -> DirectPool {
+    type Pools = HashMap<(tokio::runtime::Id, bool), DirectPool>;
+    static POOLS: Mutex<Option<Pools>> = Mutex::new(None);
+    thread_local! {
+        /// The last pool that this thread asked for, so that a call does not wait for a lock.
+        static LAST: std::cell::RefCell<Option<((tokio::runtime::Id, bool), DirectPool)>> =
+            const { std::cell::RefCell::new(None) };
+    }
+    let key = (tokio::runtime::Handle::current().id(), http2);
+    LAST.with_borrow_mut(|last| match last {
+        Some((known, pool)) if *known == key => pool.clone(),
+        _ => {
+            let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+            let pool = pools.get_or_insert_default().entry(key).or_insert_with(|| new_pool(http2)).clone();
+            *last = Some((key, pool.clone()));
+            pool
+        }
+    })
+}
+
+fn new_pool(http2: bool) -> DirectPool {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    Pool::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .timer(TokioTimer::new())
+        .pool_idle_timeout(POOL_IDLE)
+        .http2_only(http2)
+        .build(connector)
+}
+
+#[cfg(feature = "tls")]
+fn tls_client() -> Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(POOL_IDLE)
+        .tcp_nodelay(true)
+        .build()
+        .map_err(|error| Error::unlocated(Code::Internal, format!("no TLS client: {error}")).with_source(error))
+}
+
+#[cfg(not(feature = "tls"))]
+fn tls_client() -> Result<reqwest::Client> {
+    Err(Error::unlocated(
+        Code::Unimplemented,
+        "https needs the feature `tls` of rpc-runtime, or a client of your own (`Client::with_reqwest`)",
+    ))
+}

@@ -1,0 +1,94 @@
+//! The URL that a client is given, taken apart once.
+
+use ::http::Uri;
+use ::http::uri::{Authority, PathAndQuery, Scheme};
+
+use crate::error::{Code, Error, Result};
+
+/// A server's URL: scheme, host and port, and a prefix for servers that are mounted under a path.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    scheme: Scheme,
+    authority: Authority,
+    /// Empty, or `/prefix` without a slash at its end.
+    prefix: String,
+}
+
+impl Target {
+    pub(super) fn parse(url: &str) -> Result<Self> {
+        let refuse = |why: &str| {
+            let shown: String = url.escape_debug().take(128).collect();
+            // A password in a URL must not print.
+            let shown = shown.rsplit_once('@').map_or(shown.as_str(), |(_, host)| host);
+            Error::unlocated(
+                Code::InvalidArgument,
+                format!("`{shown}` is no URL of a server: {why}; write `http://HOST:PORT`"),
+            )
+        };
+        if url.contains('#') {
+            return Err(refuse("it has a fragment"));
+        }
+        let uri: Uri = url.parse().map_err(|_| refuse("it does not parse"))?;
+        let parts = uri.into_parts();
+        let scheme = parts.scheme.ok_or_else(|| refuse("the scheme is missing"))?;
+        if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
+            return Err(refuse("the scheme is neither http nor https"));
+        }
+        let authority = parts.authority.ok_or_else(|| refuse("the host is missing"))?;
+        if authority.as_str().contains('@') {
+            return Err(refuse("credentials do not belong into a URL"));
+        }
+        let path = parts.path_and_query.as_ref();
+        if path.is_some_and(|path| path.query().is_some()) {
+            return Err(refuse("it has a query"));
+        }
+        let prefix = path.map_or("", PathAndQuery::path).trim_end_matches('/').to_owned();
+        Ok(Self { scheme, authority, prefix })
+    }
+
+    pub(super) fn is_https(&self) -> bool {
+        self.scheme == Scheme::HTTPS
+    }
+
+    /// For people.
+    pub(super) fn text(&self) -> String {
+        format!("{}://{}{}", self.scheme, self.authority, self.prefix)
+    }
+
+    /// The URI of a method.
+    pub(super) fn uri(&self, path: &'static str) -> Result<Uri> {
+        let path = if self.prefix.is_empty() {
+            Ok(PathAndQuery::from_static(path))
+        } else {
+            PathAndQuery::try_from(format!("{}{path}", self.prefix)).map_err(::http::Error::from)
+        };
+        let uri = path.and_then(|path| {
+            Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone()).path_and_query(path).build()
+        });
+        uri.map_err(|error| Error::unlocated(Code::Internal, format!("no URL for {}: {error}", self.text())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_servers_and_prefixes() {
+        let target = Target::parse("http://127.0.0.1:9002").unwrap();
+        assert_eq!(target.uri("/a.B/C").unwrap(), "http://127.0.0.1:9002/a.B/C");
+        let target = Target::parse("http://[::1]:9002/api/").unwrap();
+        assert_eq!(target.uri("/a.B/C").unwrap(), "http://[::1]:9002/api/a.B/C");
+        assert_eq!(target.text(), "http://[::1]:9002/api");
+    }
+
+    #[test]
+    fn refuses_everything_else_and_shows_no_password() {
+        for bad in ["", "127.0.0.1:9002", "localhost", "ftp://a", "http://", "http://a?b=c", "http://a#b", "file:///etc", "http://a b"] {
+            let error = Target::parse(bad).unwrap_err();
+            assert_eq!(error.code(), Code::InvalidArgument, "{bad}");
+        }
+        let error = Target::parse("http://user:canary@a").unwrap_err().to_string();
+        assert!(!error.contains("canary"), "{error}");
+    }
+}

@@ -1,0 +1,409 @@
+//! The details of an error, as protobuf: four of `google.rpc` and two of our own.
+//!
+//! Error details travel in protobuf's binary form even where messages are JSON, so these six are written by hand.
+//! Sources: `google/rpc/error_details.proto`, `google/protobuf/duration.proto`; ours are declared here:
+//!
+//! ```proto
+//! package rpc.v1;
+//!
+//! // The services that an error passed, the nearest first.
+//! message HopChain { repeated Hop hops = 1; }
+//! message Hop {
+//!   string source = 1;    // server@environment/instance
+//!   string method = 2;    // fibpro.v1.Pricing/Pay
+//!   string file = 3;
+//!   uint32 line = 4;
+//!   uint32 code = 5;      // as in google.rpc.Code
+//!   string message = 6;
+//!   string reason = 7;
+//! }
+//!
+//! // Which variant of a service's error it is, and the variant's fields.
+//! message ErrorPayload {
+//!   string reason = 1;
+//!   string fields = 2;        // a JSON object
+//!   ErrorPayload inner = 3;   // the variant of a dependency that this one holds
+//! }
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::context::RequestId;
+use crate::error::{Code, Detail, Error, Hop, Payload};
+
+/// A detail that is known here: its full name, and what a reader is shown beside the binary form.
+pub(crate) trait Known: Message + Default {
+    const NAME: &'static str;
+
+    /// The message as JSON, for people.
+    fn debug(&self) -> Value;
+}
+
+/// Serializes by serde. Strings, numbers and lists of them cannot fail; if they did, the reader sees `null`.
+fn plain(message: &impl Serialize) -> Value {
+    serde_json::to_value(message).unwrap_or_default()
+}
+
+#[derive(Clone, PartialEq, Message, Serialize)]
+pub(crate) struct ErrorInfo {
+    #[prost(string, tag = "1")]
+    pub(crate) reason: String,
+    #[prost(string, tag = "2")]
+    pub(crate) domain: String,
+    #[prost(btree_map = "string, string", tag = "3")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+impl Known for ErrorInfo {
+    const NAME: &'static str = "google.rpc.ErrorInfo";
+
+    fn debug(&self) -> Value {
+        plain(self)
+    }
+}
+
+#[derive(Clone, PartialEq, Message, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RequestInfo {
+    #[prost(string, tag = "1")]
+    pub(crate) request_id: String,
+    #[prost(string, tag = "2")]
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) serving_data: String,
+}
+
+impl Known for RequestInfo {
+    const NAME: &'static str = "google.rpc.RequestInfo";
+
+    fn debug(&self) -> Value {
+        plain(self)
+    }
+}
+
+#[derive(Clone, PartialEq, Message, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BadRequest {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) field_violations: Vec<FieldViolation>,
+}
+
+#[derive(Clone, PartialEq, Message, Serialize)]
+pub(crate) struct FieldViolation {
+    #[prost(string, tag = "1")]
+    pub(crate) field: String,
+    #[prost(string, tag = "2")]
+    pub(crate) description: String,
+}
+
+impl Known for BadRequest {
+    const NAME: &'static str = "google.rpc.BadRequest";
+
+    fn debug(&self) -> Value {
+        plain(self)
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) retry_delay: Option<ProtoDuration>,
+}
+
+/// `google.protobuf.Duration`.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(crate) struct ProtoDuration {
+    #[prost(int64, tag = "1")]
+    pub(crate) seconds: i64,
+    #[prost(int32, tag = "2")]
+    pub(crate) nanos: i32,
+}
+
+impl Known for RetryInfo {
+    const NAME: &'static str = "google.rpc.RetryInfo";
+
+    /// Protobuf's JSON of a duration is seconds with a fraction and an `s`.
+    fn debug(&self) -> Value {
+        let delay = self.delay().unwrap_or_default();
+        let (seconds, nanos) = (delay.as_secs(), delay.subsec_nanos());
+        let text = match nanos {
+            0 => format!("{seconds}s"),
+            _ if nanos % 1_000_000 == 0 => format!("{seconds}.{:03}s", nanos / 1_000_000),
+            _ => format!("{seconds}.{nanos:09}s"),
+        };
+        serde_json::json!({ "retryDelay": text })
+    }
+}
+
+impl RetryInfo {
+    fn new(delay: Duration) -> Self {
+        Self {
+            retry_delay: Some(ProtoDuration {
+                seconds: i64::try_from(delay.as_secs()).unwrap_or(i64::MAX),
+                nanos: i32::try_from(delay.subsec_nanos()).unwrap_or_default(),
+            }),
+        }
+    }
+
+    /// The delay; `None` where it is absent or negative.
+    fn delay(&self) -> Option<Duration> {
+        let delay = self.retry_delay?;
+        let (seconds, nanos) = (
+            u64::try_from(delay.seconds).ok()?,
+            u32::try_from(delay.nanos).ok()?,
+        );
+        // `Duration::new` panics where the nanoseconds carry over the largest second.
+        (nanos < 1_000_000_000).then(|| Duration::new(seconds, nanos))
+    }
+}
+
+#[derive(Clone, PartialEq, Message, Serialize)]
+pub(crate) struct HopChain {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) hops: Vec<WireHop>,
+}
+
+/// `rpc.v1.Hop`.
+#[derive(Clone, PartialEq, Message, Serialize)]
+pub(crate) struct WireHop {
+    #[prost(string, tag = "1")]
+    pub(crate) source: String,
+    #[prost(string, tag = "2")]
+    pub(crate) method: String,
+    #[prost(string, tag = "3")]
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) file: String,
+    #[prost(uint32, tag = "4")]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) line: u32,
+    #[prost(uint32, tag = "5")]
+    pub(crate) code: u32,
+    #[prost(string, tag = "6")]
+    pub(crate) message: String,
+    #[prost(string, tag = "7")]
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) reason: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl Known for HopChain {
+    const NAME: &'static str = "rpc.v1.HopChain";
+
+    fn debug(&self) -> Value {
+        plain(self)
+    }
+}
+
+impl From<&Hop> for WireHop {
+    fn from(hop: &Hop) -> Self {
+        let (file, line) = hop.location.clone().unwrap_or_default();
+        Self {
+            source: hop.source.clone(),
+            method: hop.method.clone(),
+            file,
+            line,
+            code: u32::from(hop.code.number()),
+            message: hop.message.clone(),
+            reason: hop.reason.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl From<WireHop> for Hop {
+    fn from(hop: WireHop) -> Self {
+        Self {
+            source: hop.source,
+            method: hop.method,
+            location: (!hop.file.is_empty()).then_some((hop.file, hop.line)),
+            // A number that we do not know comes from a newer peer.
+            code: u8::try_from(hop.code)
+                .ok()
+                .and_then(Code::from_number)
+                .unwrap_or(Code::Unknown),
+            message: hop.message,
+            reason: (!hop.reason.is_empty()).then_some(hop.reason),
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ErrorPayload {
+    #[prost(string, tag = "1")]
+    pub(crate) reason: String,
+    #[prost(string, tag = "2")]
+    pub(crate) fields: String,
+    #[prost(message, optional, boxed, tag = "3")]
+    pub(crate) inner: Option<Box<ErrorPayload>>,
+}
+
+impl Known for ErrorPayload {
+    const NAME: &'static str = "rpc.v1.ErrorPayload";
+
+    /// With the fields as the object that they are: a string of JSON in JSON is hard to read.
+    fn debug(&self) -> Value {
+        let mut debug = Map::new();
+        debug.insert("reason".to_owned(), self.reason.as_str().into());
+        let fields = serde_json::from_str(&self.fields).unwrap_or_default();
+        debug.insert("fields".to_owned(), fields);
+        if let Some(inner) = &self.inner {
+            debug.insert("inner".to_owned(), inner.debug());
+        }
+        debug.into()
+    }
+}
+
+impl From<&Payload> for ErrorPayload {
+    fn from(payload: &Payload) -> Self {
+        Self {
+            reason: payload.reason.clone(),
+            fields: plain(&payload.fields).to_string(),
+            inner: payload
+                .inner
+                .as_deref()
+                .map(|inner| Box::new(inner.into())),
+        }
+    }
+}
+
+impl ErrorPayload {
+    /// The payload; `None` where the fields are no JSON object.
+    fn read(self) -> Option<Payload> {
+        let fields = match self.fields.as_str() {
+            "" => Map::new(),
+            fields => serde_json::from_str(fields).ok()?,
+        };
+        let inner = match self.inner {
+            Some(inner) => Some(Box::new(inner.read()?)),
+            None => None,
+        };
+        Some(Payload {
+            reason: self.reason,
+            fields,
+            inner,
+        })
+    }
+}
+
+/// One detail on its way out.
+pub(crate) struct Encoded<'a> {
+    pub(crate) type_name: &'a str,
+    pub(crate) value: Bytes,
+    /// The same for people, where the type is known here.
+    pub(crate) debug: Option<Value>,
+}
+
+/// The details of an error, in the order in which people want to read them.
+pub(crate) fn details(error: &Error) -> Vec<Encoded<'_>> {
+    let mut details = Vec::new();
+    if let Some(reason) = error.reason() {
+        push(&mut details, error, || ErrorInfo {
+            reason: reason.to_owned(),
+            domain: error.domain().unwrap_or_default().to_owned(),
+            metadata: BTreeMap::new(),
+        });
+    }
+    if !error.violations().is_empty() {
+        push(&mut details, error, || BadRequest {
+            field_violations: error
+                .violations()
+                .iter()
+                .map(|violation| FieldViolation {
+                    field: violation.field.clone(),
+                    description: violation.description.clone(),
+                })
+                .collect(),
+        });
+    }
+    if let Some(payload) = error.payload() {
+        push(&mut details, error, || ErrorPayload::from(&**payload));
+    }
+    if let Some(delay) = error.retry_after() {
+        push(&mut details, error, || RetryInfo::new(delay));
+    }
+    if let Some(id) = error.request_id() {
+        push(&mut details, error, || RequestInfo {
+            request_id: id.to_owned(),
+            serving_data: String::new(),
+        });
+    }
+    if !error.hops().is_empty() {
+        push(&mut details, error, || HopChain {
+            hops: error.hops().iter().map(WireHop::from).collect(),
+        });
+    }
+    details.extend(error.details().iter().map(|detail| Encoded {
+        type_name: &detail.type_name,
+        value: detail.value.clone(),
+        debug: None,
+    }));
+    details
+}
+
+/// Adds a detail, unless the error brings one of this type along as it came: that one may say more.
+fn push<M: Known>(details: &mut Vec<Encoded<'_>>, error: &Error, message: impl FnOnce() -> M) {
+    if !error.details().iter().any(|own| own.type_name == M::NAME) {
+        let message = message();
+        details.push(Encoded {
+            type_name: M::NAME,
+            value: message.encode_to_vec().into(),
+            debug: Some(message.debug()),
+        });
+    }
+}
+
+/// Takes a detail that arrived into the error. What is unknown, damaged, or says more than an [`Error`] has room
+/// for is kept as it came.
+pub(crate) fn take_in(error: &mut Error, type_name: &str, value: Vec<u8>) {
+    if !read(error, type_name, &value).unwrap_or(false) {
+        error.push_detail(Detail::new(type_name, value));
+    }
+}
+
+/// Whether everything that the detail says stands in the error now.
+fn read(error: &mut Error, type_name: &str, value: &[u8]) -> Result<bool, prost::DecodeError> {
+    match type_name {
+        ErrorInfo::NAME => {
+            let info = ErrorInfo::decode(value)?;
+            error.set_reason(Some(info.reason), Some(info.domain));
+            return Ok(info.metadata.is_empty());
+        }
+        BadRequest::NAME => {
+            for row in BadRequest::decode(value)?.field_violations {
+                error.push_violation(row.field, row.description);
+            }
+        }
+        RetryInfo::NAME => error.set_retry_after(RetryInfo::decode(value)?.delay()),
+        RequestInfo::NAME => {
+            let info = RequestInfo::decode(value)?;
+            let id = RequestId::parse(&info.request_id);
+            if let Some(id) = id {
+                error.set_request_id(id);
+            }
+            return Ok(id.is_some() && info.serving_data.is_empty());
+        }
+        HopChain::NAME => {
+            let hops = HopChain::decode(value)?.hops;
+            error.set_hops(hops.into_iter().map(Hop::from).collect());
+            error.bound_chain();
+        }
+        ErrorPayload::NAME => {
+            let payload = ErrorPayload::decode(value)?.read();
+            let readable = payload.is_some();
+            error.set_payload(payload.map(Arc::new));
+            return Ok(readable);
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}

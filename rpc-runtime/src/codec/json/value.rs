@@ -1,0 +1,332 @@
+//! One value of a message, and the types for which serde_json's own form is not the one of the wire.
+
+use std::any::{Any, TypeId};
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::{DecodePaddingMode, Engine as _};
+use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
+use serde::{Deserialize, Serialize, forward_to_deserialize_any};
+
+use super::Problem;
+
+/// Out: the standard alphabet, padded, as ProtoJSON writes it. In: padding as it comes.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+const BASE64_URL: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// A place in a body, before a value.
+pub(crate) struct Cursor<'b> {
+    body: &'b [u8],
+    at: usize,
+}
+
+impl<'b> Cursor<'b> {
+    pub(super) fn new(body: &'b [u8]) -> Self {
+        Self { body, at: 0 }
+    }
+
+    /// The next byte that is no white space.
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        while matches!(self.body.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+        self.body.get(self.at).copied()
+    }
+
+    pub(super) fn advance(&mut self) {
+        self.at += 1;
+    }
+
+    /// The name of a field; the cursor stands at its quote.
+    pub(super) fn name(&mut self) -> Result<Cow<'b, str>, Problem> {
+        let start = self.at + 1;
+        let rest = self.body.get(start..).unwrap_or_default();
+        // Almost every name is plain ASCII without escapes.
+        match rest.iter().position(|b| *b == b'"' || *b == b'\\' || !(b' '..=b'~').contains(b)) {
+            Some(end) if rest[end] == b'"' => {
+                self.at = start + end + 1;
+                Ok(String::from_utf8_lossy(&rest[..end]))
+            }
+            _ => self.parse::<String>().map(Cow::Owned),
+        }
+    }
+
+    /// Reads one value and stands behind it.
+    pub(super) fn parse<T: DeserializeOwned>(&mut self) -> Result<T, Problem> {
+        let rest = &self.body[self.at..];
+        let mut stream = serde_json::Deserializer::from_slice(rest).into_iter::<T>();
+        match stream.next() {
+            Some(Ok(value)) => {
+                self.at += stream.byte_offset();
+                Ok(value)
+            }
+            Some(Err(error)) => Err(explain::<T>(rest, &error)),
+            None => Err(self.problem("the message is not complete")),
+        }
+    }
+
+    /// Passes over a `null`, if there is one.
+    pub(crate) fn null(&mut self) -> bool {
+        self.peek();
+        let null = self.body[self.at..].starts_with(b"null")
+            && !self.body.get(self.at + 4).is_some_and(|b| b.is_ascii_alphanumeric());
+        if null {
+            self.at += 4;
+        }
+        null
+    }
+
+    pub(super) fn problem(&self, text: &str) -> Problem {
+        Problem::new(format!("{text} (byte {} of {})", self.at, self.body.len()))
+    }
+}
+
+/// Says where in a value the error is. A second parse, so that only failures pay for the path.
+pub(crate) fn explain<T: DeserializeOwned>(json: &[u8], error: &serde_json::Error) -> Problem {
+    // A syntax error has a byte and no path that would help.
+    let text = |error: &serde_json::Error| {
+        let text = error.to_string();
+        match text.rfind(" at line ") {
+            Some(end) if error.is_data() => text[..end].to_owned(),
+            _ => text,
+        }
+    };
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Err(located) if located.inner().is_data() => {
+            let path = located.path().to_string();
+            Problem::at(if path == "." { "" } else { &path }, text(located.inner()))
+        }
+        _ => Problem::new(text(error)),
+    }
+}
+
+/// A type whose form on the wire is not serde's, and how it is read.
+macro_rules! read_special {
+    ($cursor:ident as $type:ident: $($plain:ty = $form:ty),* $(,)?) => {
+        $(if TypeId::of::<$type>() == TypeId::of::<$plain>() {
+            return $cursor.parse::<$form>().map(|form| same(<$plain>::from(form)));
+        })*
+    };
+}
+
+/// Reads a value. The comparisons of types are made by the compiler, so a type that is none of these pays nothing.
+pub(crate) fn read<T: DeserializeOwned + 'static>(cursor: &mut Cursor<'_>) -> Result<T, Problem> {
+    read_special!(cursor as T:
+        u64 = Integer<u64>, i64 = Integer<i64>, u128 = Integer<u128>, i128 = Integer<i128>, Vec<u8> = Base64,
+        Option<u64> = Maybe<Integer<u64>>, Option<i64> = Maybe<Integer<i64>>,
+        Option<u128> = Maybe<Integer<u128>>, Option<i128> = Maybe<Integer<i128>>, Option<Vec<u8>> = Maybe<Base64>,
+        Vec<u64> = List<Integer<u64>>, Vec<i64> = List<Integer<i64>>,
+        Vec<u128> = List<Integer<u128>>, Vec<i128> = List<Integer<i128>>, Vec<Vec<u8>> = List<Base64>,
+    );
+    cursor.parse()
+}
+
+/// Writes a value, see [`read`].
+pub(crate) fn write<T: Serialize + 'static>(value: &T, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    macro_rules! special {
+        ($($plain:ty => $write:expr),* $(,)?) => {
+            $(if let Some(value) = (value as &dyn Any).downcast_ref::<$plain>() {
+                return $write(value, out);
+            })*
+        };
+    }
+    special! {
+        Vec<u8> => |bytes: &Vec<u8>, out: &mut Vec<u8>| { write_bytes(bytes, out); Ok(()) },
+        Option<Vec<u8>> => |bytes: &Option<Vec<u8>>, out| write_maybe(bytes.as_ref().map(|bytes| BASE64.encode(bytes)), out),
+        Vec<Vec<u8>> => |list: &Vec<Vec<u8>>, out| serde_json::to_writer(out, &list.iter().map(|bytes| BASE64.encode(bytes)).collect::<Vec<_>>()),
+        u128 => |n: &u128, out| serde_json::to_writer(out, &n.to_string()),
+        i128 => |n: &i128, out| serde_json::to_writer(out, &n.to_string()),
+        Option<u128> => |n: &Option<u128>, out| write_maybe(n.map(|n| n.to_string()), out),
+        Option<i128> => |n: &Option<i128>, out| write_maybe(n.map(|n| n.to_string()), out),
+        Vec<u128> => |list: &Vec<u128>, out| serde_json::to_writer(out, &list.iter().map(u128::to_string).collect::<Vec<_>>()),
+        Vec<i128> => |list: &Vec<i128>, out| serde_json::to_writer(out, &list.iter().map(i128::to_string).collect::<Vec<_>>()),
+        f64 => |n: &f64, out| finite(*n).and_then(|()| serde_json::to_writer(out, n)),
+        f32 => |n: &f32, out| finite(f64::from(*n)).and_then(|()| serde_json::to_writer(out, n)),
+    }
+    serde_json::to_writer(out, value)
+}
+
+/// Writes bytes as base64.
+pub(crate) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    let start = out.len();
+    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    // The slice has just the room that the encoding needs.
+    let written = BASE64.encode_slice(bytes, &mut out[start..]).unwrap_or(0);
+    out.truncate(start + written);
+    out.push(b'"');
+}
+
+fn write_maybe(text: Option<String>, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    serde_json::to_writer(out, &text)
+}
+
+/// serde_json writes `null` for what JSON has no number for, and `null` is absent: say so where it happens.
+fn finite(n: f64) -> Result<(), serde_json::Error> {
+    if n.is_finite() { Ok(()) } else { Err(serde::ser::Error::custom(format!("{n} has no form in JSON"))) }
+}
+
+/// The value of a field that is absent: `None` for an `Option`, `()` for a unit, nothing for all others.
+pub(crate) fn absent<T: DeserializeOwned>() -> Option<T> {
+    T::deserialize(Absent).ok()
+}
+
+/// A deserializer of nothing, which is how serde itself finds out whether a type may be missing.
+struct Absent;
+
+impl<'de> Deserializer<'de> for Absent {
+    type Error = de::value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(de::Error::custom("absent"))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_none()
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_unit()
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit_struct seq tuple
+        tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+/// The value under its own type. `A` and `T` are the same one; only the compiler does not know it yet.
+fn same<A: 'static, T: 'static>(value: A) -> T {
+    let mut slot = Some(value);
+    match (&mut slot as &mut dyn Any).downcast_mut::<Option<T>>().and_then(Option::take) {
+        Some(value) => value,
+        None => unreachable!("called for one type under two names"),
+    }
+}
+
+/// An integer as a number, or as decimal text, as ProtoJSON sends 64 bits and more.
+struct Integer<N>(N);
+
+/// An `Option` that may also be absent.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Maybe<F>(Option<F>);
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct List<F>(Vec<F>);
+
+/// Bytes as base64, in either alphabet, with or without padding.
+struct Base64(Vec<u8>);
+
+macro_rules! forms {
+    ($($form:ty => $plain:ty),* $(,)?) => {
+        $(
+            impl From<$form> for $plain {
+                fn from(form: $form) -> Self {
+                    form.0
+                }
+            }
+            impl From<Maybe<$form>> for Option<$plain> {
+                fn from(form: Maybe<$form>) -> Self {
+                    form.0.map(<$plain>::from)
+                }
+            }
+            impl From<List<$form>> for Vec<$plain> {
+                fn from(form: List<$form>) -> Self {
+                    form.0.into_iter().map(<$plain>::from).collect()
+                }
+            }
+        )*
+    };
+}
+
+forms! {
+    Integer<u64> => u64,
+    Integer<i64> => i64,
+    Integer<u128> => u128,
+    Integer<i128> => i128,
+    Base64 => Vec<u8>,
+}
+
+impl<'de, N> Deserialize<'de> for Integer<N>
+where
+    N: TryFrom<i128> + TryFrom<u128> + std::str::FromStr,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyForm<N>(PhantomData<N>);
+
+        impl<N> Visitor<'_> for AnyForm<N>
+        where
+            N: TryFrom<i128> + TryFrom<u128> + std::str::FromStr,
+        {
+            type Value = Integer<N>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "an integer ({}), as a number or as decimal text", std::any::type_name::<N>())
+            }
+
+            fn visit_i64<E: de::Error>(self, n: i64) -> Result<Self::Value, E> {
+                N::try_from(i128::from(n)).map(Integer).map_err(|_| E::invalid_value(de::Unexpected::Signed(n), &self))
+            }
+
+            fn visit_u64<E: de::Error>(self, n: u64) -> Result<Self::Value, E> {
+                N::try_from(u128::from(n)).map(Integer).map_err(|_| E::invalid_value(de::Unexpected::Unsigned(n), &self))
+            }
+
+            fn visit_f64<E: de::Error>(self, n: f64) -> Result<Self::Value, E> {
+                // Beyond 2^53 a float no longer says which integer is meant.
+                const EXACT: f64 = 9_007_199_254_740_992.0;
+                if n.fract() == 0.0 && n.abs() <= EXACT {
+                    #[allow(clippy::cast_possible_truncation, reason = "an integer of at most 2^53")]
+                    return self.visit_i64(n as i64);
+                }
+                Err(E::invalid_value(de::Unexpected::Float(n), &self))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                // `FromStr` takes a leading `+`, JSON does not.
+                let digits = text.strip_prefix('-').unwrap_or(text);
+                let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+                match text.parse() {
+                    Ok(n) if plain => Ok(Integer(n)),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(AnyForm(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Base64 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'_, str>::deserialize(deserializer)?;
+        decode_base64(&text).map(Self).map_err(|()| de::Error::custom("not base64"))
+    }
+}
+
+/// Reads base64 in either alphabet, padded or not.
+pub(crate) fn decode_base64(text: &str) -> Result<Vec<u8>, ()> {
+    let engine: &dyn Fn(&str) -> _ = if text.contains(['-', '_']) { &|t| BASE64_URL.decode(t) } else { &|t| BASE64.decode(t) };
+    engine(text).map_err(drop)
+}
+
+/// Writes base64 as [`write_bytes`] does.
+pub(crate) fn encode_base64(bytes: &[u8]) -> String {
+    BASE64.encode(bytes)
+}

@@ -1,0 +1,4 @@
+//! Values and messages as bytes.
+
+pub(crate) mod google;
+pub(crate) mod json;

@@ -1,0 +1,74 @@
+//! Client and server in one process, without a socket: the same onions on both sides, the same JSON, no HTTP.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::client::Client;
+use crate::client::transport::Transport;
+use crate::context::{Context, RequestId};
+use crate::error::{Code, Error, Result};
+use crate::middleware::{BoxFuture, Endpoint, Request, Response};
+use crate::server::core::Core;
+use crate::server::{Server, Service, Trust};
+
+/// A client of an implementation in this process.
+pub(crate) fn client<S: Service>(service: S) -> Client {
+    let endpoint = service.descriptor().endpoint;
+    // A wrong set-up is the answer to each call: `FooClient::local` itself cannot fail.
+    Client::over(Transport::local(Arc::new(Local(Server::new(endpoint).add(service).into_core(&[])))))
+}
+
+impl Server {
+    /// A client of this server in this process: for tests of whole systems without a socket.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub fn into_local_client(self) -> Result<Client> {
+        let core = self.into_core(&[])?;
+        Ok(Client::over(Transport::local(Arc::new(Local(Ok(core))))))
+    }
+}
+
+struct Local(Result<Arc<Core>>);
+
+impl Endpoint for Local {
+    fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
+        Box::pin(async move {
+            let core = match &self.0 {
+                Ok(core) => core,
+                Err(error) => return error.clone().into(),
+            };
+            let method = request.method();
+            let Some(route) = core.route(method.path) else {
+                let error = Error::unlocated(Code::Unimplemented, format!("no service here answers {}", method.path));
+                return core.refuse(Some(method), request.context(), error, Trust::Internal);
+            };
+            let context = incoming(core, &request);
+            let (_, metadata, body) = request.into_parts();
+            core.call(route, Request::new(route.method(), context, metadata, body), Trust::Internal).await
+        })
+    }
+}
+
+/// The context of the call on the other side: what the headers would have carried.
+fn incoming(core: &Core, request: &Request) -> Context {
+    let sent = request.context();
+    let limits = core.limits();
+    let now = Instant::now();
+    let cap = request.method().timeout.unwrap_or(limits.deadline_cap);
+    let deadline = sent.deadline().or_else(|| now.checked_add(limits.default_deadline));
+    let deadline = deadline.into_iter().chain(now.checked_add(cap)).min().unwrap_or(now);
+    Context::builder(sent.id().copied().unwrap_or_else(RequestId::random))
+        .method(request.method())
+        .server(Arc::clone(core.source()))
+        .source(sent.source_arc().cloned())
+        .environment(Some(sent.environment_arc().unwrap_or(core.environment()).clone()))
+        .trace(sent.trace().cloned())
+        .baggage(sent.baggage().clone())
+        .deadline(deadline)
+        .hops(sent.hops())
+        .attempt(sent.attempt())
+        .metadata(request.metadata().clone())
+        .build()
+}

@@ -1,0 +1,75 @@
+//! The handle of a method: its descriptor, and how its arguments, value and error become messages and back.
+//!
+//! All bounds on the developer's types stand on the functions that make a handle ([`argument`], [`reply`], …). What
+//! uses the handle needs none, so a type that cannot travel is reported once, at the developer's own token.
+
+mod arguments;
+mod reply;
+mod shape;
+
+pub use arguments::{Arguments, Codec, argument, argument_or_default, message};
+pub use reply::{ReplyCodec, message_reply, reply};
+pub use shape::{Maybe, Own, Shape, ShapeCodec, Slice, Str};
+
+use crate::descriptor::MethodDescriptor;
+use crate::error::Error;
+
+/// The handle of a method with the arguments `A`, the value `T` and the error `E`.
+pub struct Method<A: Arguments, T, E> {
+    descriptor: MethodDescriptor,
+    arguments: A::Codecs,
+    reply: ReplyCodec<T, E>,
+}
+
+/// Makes the handle of a method.
+pub const fn method<A: Arguments, T, E>(
+    descriptor: MethodDescriptor,
+    arguments: A::Codecs,
+    reply: ReplyCodec<T, E>,
+) -> Method<A, T, E> {
+    Method { descriptor, arguments, reply }
+}
+
+impl<A: Arguments, T, E> Method<A, T, E> {
+    /// What is known of the method.
+    #[must_use]
+    pub const fn descriptor(&self) -> &MethodDescriptor {
+        &self.descriptor
+    }
+
+    pub(crate) fn encode_arguments(&self, arguments: A::Lent<'_>) -> Result<Vec<u8>, Error> {
+        A::encode(&self.arguments, &self.descriptor, arguments).map_err(|problem| {
+            Error::unlocated(
+                crate::Code::InvalidArgument,
+                format!("the arguments of {} cannot be written as JSON: {problem}", self.descriptor.path),
+            )
+        })
+    }
+
+    pub(crate) fn decode_arguments(&self, body: &[u8]) -> Result<A::Owned, Error> {
+        A::decode(&self.arguments, &self.descriptor, body).map_err(crate::codec::json::Problem::into_error)
+    }
+
+    pub(crate) fn encode_value(&self, value: &T) -> Result<Vec<u8>, Error> {
+        self.reply.encode(value).map_err(|problem| {
+            Error::unlocated(
+                crate::Code::Internal,
+                format!("the value of {} cannot be written as JSON: {problem}", self.descriptor.path),
+            )
+        })
+    }
+
+    pub(crate) fn encode_error(&self, error: E) -> Error {
+        self.reply.encode_error(error)
+    }
+
+    pub(crate) const fn reply(&self) -> &ReplyCodec<T, E> {
+        &self.reply
+    }
+}
+
+impl<A: Arguments, T, E> std::fmt::Debug for Method<A, T, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Method({})", self.descriptor.path)
+    }
+}

@@ -1,0 +1,97 @@
+//! The value or the error of a method as a response message.
+
+use std::fmt;
+
+use crate::codec::json::{self, Object, ObjectWriter, Problem};
+use crate::error::{Argument, Error, Remote, RpcError, RpcResult};
+
+/// How the value `T` and the error `E` of a method become messages and back.
+pub struct ReplyCodec<T, E> {
+    encode: fn(&T) -> Result<Vec<u8>, serde_json::Error>,
+    decode: fn(&[u8]) -> Result<T, Problem>,
+    encode_error: fn(E) -> Error,
+    decode_error: fn(Error) -> Remote<E>,
+}
+
+/// The value is the field `result` of the response.
+#[must_use]
+pub const fn reply<R: RpcResult>() -> ReplyCodec<R::Ok, R::Err>
+where
+    R::Ok: Argument,
+    R::Err: RpcError,
+{
+    ReplyCodec {
+        encode: encode_field,
+        decode: decode_field,
+        encode_error: RpcError::into_error,
+        decode_error: Remote::from_error,
+    }
+}
+
+/// The value is the response, with `#[rpc(message)]`.
+#[must_use]
+pub const fn message_reply<R: RpcResult>() -> ReplyCodec<R::Ok, R::Err>
+where
+    R::Ok: Argument,
+    R::Err: RpcError,
+{
+    ReplyCodec {
+        encode: encode_message,
+        decode: json::read_message,
+        encode_error: RpcError::into_error,
+        decode_error: Remote::from_error,
+    }
+}
+
+impl<T, E> ReplyCodec<T, E> {
+    pub(super) fn encode(&self, value: &T) -> Result<Vec<u8>, serde_json::Error> {
+        (self.encode)(value)
+    }
+
+    pub(crate) fn decode_value(&self, body: &[u8]) -> Result<T, Error> {
+        (self.decode)(body).map_err(Problem::into_response_error)
+    }
+
+    pub(super) fn encode_error(&self, error: E) -> Error {
+        (self.encode_error)(error)
+    }
+
+    pub(crate) fn decode_error(&self, error: Error) -> Remote<E> {
+        (self.decode_error)(error)
+    }
+}
+
+impl<T, E> fmt::Debug for ReplyCodec<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReplyCodec")
+    }
+}
+
+fn encode_field<T: Argument>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+    let mut out = Vec::with_capacity(64);
+    let mut object = ObjectWriter::open(&mut out);
+    object.field("result", |out| json::write(value, out))?;
+    object.close();
+    Ok(out)
+}
+
+fn decode_field<T: Argument>(body: &[u8]) -> Result<T, Problem> {
+    let mut result = None;
+    let mut object = Object::open(body)?;
+    while let Some(name) = object.next_name()? {
+        if name != "result" {
+            object.skip()?;
+        } else if result.is_some() {
+            return Err(Problem::at("result", "is given twice"));
+        } else if !object.value().null() {
+            result = Some(json::read(object.value()).map_err(|problem| problem.within("result"))?);
+        }
+    }
+    result.or_else(json::absent).ok_or_else(|| Problem::at("result", "is missing"))
+}
+
+fn encode_message<T: Argument>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+    let mut out = Vec::with_capacity(64);
+    json::write_message(value, &mut out)?;
+    Ok(out)
+}

@@ -1,0 +1,82 @@
+//! The first subscriber: one structured `tracing` line a call.
+
+use tracing::Level;
+
+use super::{CallEnd, CallStart, Observer, Side};
+use crate::error::Code;
+
+/// Writes a `tracing` event for each call that ends, with the target `rpc`.
+///
+/// The level follows the code: what is the server's own fault is an error, what an operator should know of is a
+/// warning, the rest is information. Clients log successful calls at `debug`, since the server tells of them.
+///
+/// | fields | |
+/// | --- | --- |
+/// | `side` | `server` or `client` |
+/// | `request_id`, `source` | of the call; `-` where unknown |
+/// | `rpc.method` | full name of the service, `/`, wire name |
+/// | `code` | `ok` or the code |
+/// | `duration_us`, `request_bytes`, `response_bytes` | |
+/// | `error` | text, chain of hops and causes; never sent to a caller |
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct TracingLog;
+
+impl Observer for TracingLog {
+    fn call_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
+        write(call, end, "call");
+    }
+
+    fn detached_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
+        write(call, end, "detached work");
+    }
+}
+
+fn level(side: Side, code: Option<Code>) -> Level {
+    match code {
+        None if side == Side::Client => Level::DEBUG,
+        None
+        | Some(
+            Code::NotFound | Code::Canceled | Code::AlreadyExists | Code::InvalidArgument | Code::Unauthenticated,
+        ) => Level::INFO,
+        Some(
+            Code::DeadlineExceeded
+            | Code::PermissionDenied
+            | Code::ResourceExhausted
+            | Code::FailedPrecondition
+            | Code::Aborted
+            | Code::OutOfRange
+            | Code::Unavailable,
+        ) => Level::WARN,
+        Some(Code::Unknown | Code::Unimplemented | Code::Internal | Code::DataLoss) => Level::ERROR,
+    }
+}
+
+fn write(call: &CallStart, end: &CallEnd<'_>, what: &'static str) {
+    // The level of an event is a constant of its place in the source.
+    macro_rules! event {
+        ($level:expr) => {
+            tracing::event!(
+                target: "rpc",
+                $level,
+                side = match call.side { Side::Server => "server", Side::Client => "client" },
+                request_id = call.context.request_id(),
+                source = call.context.source().map_or("-", |source| source.as_str()),
+                "rpc.method" = call.method.map_or("-", |method| method.path.trim_start_matches('/')),
+                code = end.code().map_or("ok", Code::as_str),
+                duration_us = u64::try_from(end.duration.as_micros()).unwrap_or(u64::MAX),
+                request_bytes = call.request_bytes,
+                response_bytes = end.response_bytes,
+                target = call.target.as_deref(),
+                error = end.error.map(tracing::field::debug),
+                "{what}"
+            )
+        };
+    }
+    match level(call.side, end.code()) {
+        Level::ERROR => event!(Level::ERROR),
+        Level::WARN => event!(Level::WARN),
+        Level::INFO => event!(Level::INFO),
+        _ => event!(Level::DEBUG),
+    }
+}

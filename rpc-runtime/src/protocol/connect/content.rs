@@ -1,0 +1,147 @@
+//! Content types and encodings.
+
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+
+use crate::compression::Encoding;
+
+/// The content type of every message of ours.
+pub(super) const JSON: &str = "application/json";
+
+/// What a content type says to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ContentType {
+    /// A JSON message.
+    Json,
+    /// `application/…` of another kind: another codec, or a stream.
+    Application,
+    /// Anything else, or nothing.
+    Foreign,
+}
+
+impl ContentType {
+    /// Reads the header. Two of them are foreign: nobody can say which is meant.
+    pub(super) fn read(headers: &HeaderMap) -> Self {
+        let mut values = headers.get_all(CONTENT_TYPE).iter();
+        let (Some(value), None) = (values.next(), values.next()) else {
+            return Self::Foreign;
+        };
+        // What everybody sends, without the work below.
+        if value == JSON {
+            return Self::Json;
+        }
+        value.to_str().map_or(Self::Foreign, Self::parse)
+    }
+
+    /// Type and charset are read in any case; a charset other than UTF-8 is not JSON, and no other parameter is known.
+    fn parse(value: &str) -> Self {
+        let mut parts = value.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default();
+        let utf8 = |parameter: &str| {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            name.trim().eq_ignore_ascii_case("charset")
+                && value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        };
+        let application = kind
+            .get(.."application/".len())
+            .is_some_and(|start| start.eq_ignore_ascii_case("application/"));
+        if kind.eq_ignore_ascii_case(JSON) && parts.all(utf8) {
+            Self::Json
+        } else if application {
+            Self::Application
+        } else {
+            Self::Foreign
+        }
+    }
+}
+
+/// Reads `content-encoding`; the error holds the name of one that we do not have.
+pub(super) fn read_encoding(headers: &HeaderMap) -> Result<Encoding, &[u8]> {
+    let mut values = headers.get_all(CONTENT_ENCODING).iter();
+    let Some(value) = values.next() else {
+        return Ok(Encoding::Identity);
+    };
+    // Two of them would be one inside the other; nobody does that to a message but to hide something.
+    match value.to_str().ok().and_then(Encoding::parse) {
+        Some(encoding) if values.next().is_none() => Ok(encoding),
+        _ => Err(value.as_bytes()),
+    }
+}
+
+/// Whether the peer takes an answer in gzip.
+pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|entry| {
+            let (name, weight) = entry.split_once(';').unwrap_or((entry, ""));
+            // Clients of Connect send no weights; browsers and curl do, and a weight of zero is a no.
+            let refused = weight
+                .trim()
+                .strip_prefix("q=")
+                .is_some_and(|q| q.bytes().all(|b| matches!(b, b'0' | b'.')));
+            name.trim().eq_ignore_ascii_case("gzip") && !refused
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn headers(name: HeaderName, values: &[&'static str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(name.clone(), HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn content_types() {
+        let table: [(&[&'static str], ContentType); 14] = [
+            (&["application/json"], ContentType::Json),
+            (&["Application/JSON"], ContentType::Json),
+            (&["application/json; charset=utf-8"], ContentType::Json),
+            (&["application/json;Charset=UTF-8"], ContentType::Json),
+            (&["application/json; charset=\"utf-8\""], ContentType::Json),
+            (&["application/json; charset=latin1"], ContentType::Application),
+            (&["application/json; boundary=x"], ContentType::Application),
+            (&["application/connect+json"], ContentType::Application),
+            (&["application/proto"], ContentType::Application),
+            (&["application/jsonp"], ContentType::Application),
+            (&["text/plain"], ContentType::Foreign),
+            (&["application"], ContentType::Foreign),
+            (&[], ContentType::Foreign),
+            (&["application/json", "application/json"], ContentType::Foreign),
+        ];
+        for (values, expected) in table {
+            assert_eq!(ContentType::read(&headers(CONTENT_TYPE, values)), expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn encodings() {
+        let read = |values| read_encoding(&headers(CONTENT_ENCODING, values)).ok();
+        assert_eq!(read(&[]), Some(Encoding::Identity));
+        assert_eq!(read(&["identity"]), Some(Encoding::Identity));
+        assert_eq!(read(&["GZIP"]), Some(Encoding::Gzip));
+        assert_eq!(read(&["foo"]), None);
+        assert_eq!(read(&["gzip, gzip"]), None);
+        assert_eq!(read(&["gzip", "gzip"]), None);
+    }
+
+    #[test]
+    fn accepted_encodings() {
+        let accepts = |values| accepts_gzip(&headers(ACCEPT_ENCODING, values));
+        for yes in ["gzip", "br, GZIP", "deflate, gzip;q=1.0, *;q=0.5", "gzip;q=0.1"] {
+            assert!(accepts(&[yes]), "{yes}");
+        }
+        for no in ["", "identity", "br", "gzip;q=0", "gzip; q=0.000", "xgzip", "*"] {
+            assert!(!accepts(&[no]), "{no}");
+        }
+        assert!(accepts(&["br", "gzip"]));
+    }
+}

@@ -1,0 +1,143 @@
+//! The query of a `GET`: how a method without side effects is called by a link.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::{DecodePaddingMode, general_purpose};
+use bytes::Bytes;
+
+use super::refusal::{Refusal, Shape};
+use crate::compression::Encoding;
+use crate::error::{Code, Error};
+
+/// Base64 of messages in links: the alphabet for URLs, padded or not.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// What the query says, in any order; what else stands there is somebody else's.
+#[derive(Default)]
+struct Query {
+    connect: Option<Vec<u8>>,
+    encoding: Option<Vec<u8>>,
+    message: Option<Vec<u8>>,
+    base64: Option<Vec<u8>>,
+    compression: Option<Vec<u8>>,
+}
+
+/// The message of a `GET`, and how it is packed.
+pub(super) fn read(query: &str) -> Result<(Bytes, Encoding), Refusal> {
+    let query = Query::parse(query)?;
+    // As with the content type of a POST: a codec that we do not have comes before everything that is wrong with
+    // the message.
+    if query.encoding.as_deref() != Some(b"json") {
+        return Err(Refusal::media_type("the query has no encoding=json"));
+    }
+    if query.connect.is_some_and(|version| version != b"v1") {
+        return Err(bad("the parameter connect is v1"));
+    }
+    let encoding = match query.compression {
+        None => Encoding::Identity,
+        Some(name) => std::str::from_utf8(&name)
+            .ok()
+            .and_then(Encoding::parse)
+            .ok_or_else(|| Refusal::encoding(&name))?,
+    };
+    let message = query
+        .message
+        .ok_or_else(|| bad("the query has no message"))?;
+    let message = match query.base64.as_deref() {
+        Some(b"1") => BASE64
+            .decode(message)
+            .map_err(|error| bad(format!("the message is no base64 for URLs: {error}")))?,
+        _ => message,
+    };
+    Ok((message.into(), encoding))
+}
+
+impl Query {
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        let mut query = Self::default();
+        for pair in text.split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let slot = match name {
+                "connect" => &mut query.connect,
+                "encoding" => &mut query.encoding,
+                "message" => &mut query.message,
+                "base64" => &mut query.base64,
+                "compression" => &mut query.compression,
+                _ => continue,
+            };
+            let value = unescape(value)
+                .ok_or_else(|| bad(format!("the parameter {name} has a bad percent escape")))?;
+            if slot.replace(value).is_some() {
+                return Err(bad(format!("the parameter {name} stands twice")));
+            }
+        }
+        Ok(query)
+    }
+}
+
+/// Reads percent escapes and `+`; `None` for half an escape, which a lenient reader would take as text.
+fn unescape(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = text.bytes();
+    let mut out = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                u8::try_from(digit()? * 16 + digit()?).ok()?
+            }
+            b'+' => b' ',
+            _ => byte,
+        });
+    }
+    Some(out)
+}
+
+fn bad(message: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
+    Refusal::new(Error::unlocated(Code::InvalidArgument, message), Shape::Error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_is_found_in_any_order() {
+        for (query, message) in [
+            ("connect=v1&encoding=json&message=%7B%22n%22%3A3%7D", "{\"n\":3}"),
+            ("message=%7B%7d&utm=1&encoding=json", "{}"),
+            ("base64=1&encoding=json&message=eyJuIjozfQ", "{\"n\":3}"),
+            ("base64=1&encoding=json&message=eyJuIjozfQ%3D%3D", "{\"n\":3}"),
+            ("base64=0&encoding=json&message=a+b%2B", "a b+"),
+            ("encoding=json&message=", ""),
+            ("encoding=json&message={}&compression=identity", "{}"),
+        ] {
+            let (bytes, encoding) = read(query).unwrap_or_else(|_| panic!("{query}"));
+            assert_eq!((&bytes[..], encoding), (message.as_bytes(), Encoding::Identity), "{query}");
+        }
+        let (_, encoding) = read("encoding=json&message=&base64=1&compression=gzip").unwrap_or_else(|_| panic!());
+        assert_eq!(encoding, Encoding::Gzip);
+    }
+
+    #[test]
+    fn what_is_wrong_has_its_own_answer() {
+        for (query, shape, code) in [
+            ("", Shape::MediaType, Code::InvalidArgument),
+            ("message={}", Shape::MediaType, Code::InvalidArgument),
+            ("encoding=proto&message={}", Shape::MediaType, Code::InvalidArgument),
+            ("encoding=json", Shape::Error, Code::InvalidArgument),
+            ("connect=v2&encoding=json&message={}", Shape::Error, Code::InvalidArgument),
+            ("encoding=json&message=%7", Shape::Error, Code::InvalidArgument),
+            ("encoding=json&message=%zz", Shape::Error, Code::InvalidArgument),
+            ("encoding=json&message=%+1", Shape::Error, Code::InvalidArgument),
+            ("encoding=json&message=a&message=b", Shape::Error, Code::InvalidArgument),
+            ("encoding=json&base64=1&message=***", Shape::Error, Code::InvalidArgument),
+            ("encoding=json&message=a&compression=br", Shape::Encoding, Code::Unimplemented),
+        ] {
+            let refusal = read(query).err().unwrap_or_else(|| panic!("{query}"));
+            assert_eq!((refusal.shape, refusal.error.code()), (shape, code), "{query}");
+        }
+    }
+}

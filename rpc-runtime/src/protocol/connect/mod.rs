@@ -1,0 +1,27 @@
+//! The Connect protocol, unary, with JSON messages. Source: the public Connect protocol reference.
+//!
+//! | file | what it maps |
+//! | --- | --- |
+//! | `content` | content types and encodings |
+//! | `timeout` | `connect-timeout-ms` |
+//! | `request` | the head of a `POST` or `GET`, both directions |
+//! | `get` | the query of a `GET` |
+//! | `response` | the answer, both directions |
+//! | `error` | the JSON of an error, both directions |
+//! | `refusal` | answers that are given before a handler runs |
+
+mod content;
+mod error;
+mod get;
+mod refusal;
+mod request;
+mod response;
+mod timeout;
+
+pub(crate) use error::{error_json, read_error};
+pub(crate) use refusal::{Refusal, Shape};
+pub(crate) use request::{RequestHead, read_request, write_request};
+pub(crate) use response::{Accepts, Answer, read_response, write_refusal, write_response};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! The answer, both directions.
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    VARY,
+};
+use http::{StatusCode, response};
+
+use super::content::{ContentType, JSON, read_encoding};
+use super::refusal::Shape;
+use super::{error_json, read_error};
+use crate::compression::{self, COMPRESS_FROM, Encoding, SUPPORTED, Unpack};
+use crate::error::{Code, Error};
+use crate::metadata::Metadata;
+use crate::protocol::metadata::{self, TRAILER_PREFIX};
+use crate::protocol::printable;
+
+static ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+
+/// How much of a stranger's word a message repeats, in bytes.
+const QUOTED: usize = 128;
+
+/// What a caller takes as an answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Accepts {
+    pub(super) gzip: bool,
+    /// It came by `GET`, so that a cache may keep the answer.
+    pub(super) get: bool,
+}
+
+/// What arrived as an answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) headers: Metadata,
+    pub(crate) trailers: Metadata,
+    pub(crate) result: Result<Bytes, Error>,
+}
+
+/// Writes the answer of a call.
+pub(crate) fn write_response(
+    headers: &Metadata,
+    trailers: &Metadata,
+    result: Result<Bytes, &Error>,
+    accepts: Accepts,
+) -> http::Response<Bytes> {
+    let mut response = match result {
+        Ok(message) => write_message(message, accepts),
+        Err(error) => write_error(error, status(error.code().http_status())),
+    };
+    if accepts.get {
+        response.headers_mut().insert(VARY, HeaderValue::from_name(ACCEPT_ENCODING));
+    }
+    metadata::write(headers, "", response.headers_mut());
+    metadata::write(trailers, TRAILER_PREFIX, response.headers_mut());
+    response
+}
+
+fn write_message(message: Bytes, accepts: Accepts) -> http::Response<Bytes> {
+    let packed = if accepts.gzip && message.len() >= COMPRESS_FROM {
+        compression::gzip(&message)
+    } else {
+        None
+    };
+    let encoded = packed.is_some();
+    let mut response = http::Response::new(packed.unwrap_or(message));
+    let headers = response.headers_mut();
+    // Content type and request id, and what the server puts beside them.
+    headers.reserve(6);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    if encoded {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+fn write_error(error: &Error, status: StatusCode) -> http::Response<Bytes> {
+    let mut response = http::Response::new(Bytes::from(error_json(error)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    metadata::write(error.metadata(), "", headers);
+    response
+}
+
+/// Writes a refusal. The error is what may leave the process.
+pub(crate) fn write_refusal(error: &Error, shape: Shape) -> http::Response<Bytes> {
+    let empty = |status, name, value| {
+        let mut response = http::Response::new(Bytes::new());
+        *response.status_mut() = status;
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response
+    };
+    match shape {
+        Shape::Error => write_error(error, status(error.code().http_status())),
+        Shape::Status(status) => write_error(error, status),
+        Shape::Encoding => {
+            let mut response = write_error(error, StatusCode::NOT_IMPLEMENTED);
+            let supported = HeaderValue::from_static(SUPPORTED);
+            response.headers_mut().insert(ACCEPT_ENCODING, supported);
+            response
+        }
+        Shape::Verb { get } => {
+            let allowed = if get { "GET, POST" } else { "POST" };
+            empty(StatusCode::METHOD_NOT_ALLOWED, ALLOW, allowed)
+        }
+        Shape::MediaType => {
+            empty(StatusCode::UNSUPPORTED_MEDIA_TYPE, ACCEPT_POST.clone(), JSON)
+        }
+    }
+}
+
+/// The codes' own statuses are all valid.
+fn status(number: u16) -> StatusCode {
+    StatusCode::from_u16(number).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Reads an answer of at most `limit` bytes, whatever a server or a proxy before it sends.
+pub(crate) fn read_response(parts: &response::Parts, body: Bytes, limit: usize) -> Answer {
+    let (headers, trailers) = metadata::read_both(&parts.headers);
+    let result = read_body(parts, body, limit).map_err(|mut error| {
+        error.metadata_mut().extend(headers.clone());
+        error.metadata_mut().extend(trailers.clone());
+        error
+    });
+    Answer { headers, trailers, result }
+}

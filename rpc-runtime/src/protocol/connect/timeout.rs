@@ -1,0 +1,112 @@
+//! `connect-timeout-ms`: the time that the caller gives, in milliseconds.
+
+use std::time::Duration;
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::error::{Code, Error};
+
+static TIMEOUT: HeaderName = HeaderName::from_static("connect-timeout-ms");
+
+/// The longest that the header may say: ten digits.
+const MOST: u64 = 9_999_999_999;
+
+/// Reads the header. Zero is legal: the time is up.
+///
+/// # Errors
+///
+/// `invalid_argument` for anything but 1 to 10 ASCII digits in one header. A server that passed over a damaged
+/// timeout would run the call without one.
+pub(super) fn read(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
+    let mut values = headers.get_all(&TIMEOUT).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let digits = value.as_bytes();
+    // Not `str::parse`, which takes `+5` as well.
+    let valid = (1..=10).contains(&digits.len())
+        && digits.iter().all(u8::is_ascii_digit)
+        && values.next().is_none();
+    if !valid {
+        return Err(Error::unlocated(
+            Code::InvalidArgument,
+            "the header connect-timeout-ms is one number of 1 to 10 digits",
+        ));
+    }
+    let milliseconds = digits
+        .iter()
+        .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+    Ok(Some(Duration::from_millis(milliseconds)))
+}
+
+/// Writes the header: whole milliseconds, rounded down, so that the server gives up no later than the caller.
+pub(super) fn write(left: Duration, headers: &mut HeaderMap) {
+    let milliseconds = u64::try_from(left.as_millis()).unwrap_or(MOST).min(MOST);
+    headers.insert(TIMEOUT.clone(), HeaderValue::from(milliseconds));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(
+                TIMEOUT.clone(),
+                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            );
+        }
+        headers
+    }
+
+    #[test]
+    fn only_one_to_ten_digits_are_a_timeout() {
+        let good: [(&[&str], Option<u64>); 5] = [
+            (&[], None),
+            (&["0"], Some(0)),
+            (&["5000"], Some(5000)),
+            (&["0000000007"], Some(7)),
+            (&["9999999999"], Some(MOST)),
+        ];
+        for (values, expected) in good {
+            assert_eq!(
+                read(&headers(values)).unwrap(),
+                expected.map(Duration::from_millis),
+                "{values:?}"
+            );
+        }
+        let bad: [&[&str]; 11] = [
+            &[""],
+            &["abc"],
+            &["-5"],
+            &["+5000"],
+            &["1.5"],
+            &["1e3"],
+            &["10 "],
+            &["0x10"],
+            &["12345678901"],
+            &["５０"],
+            &["1", "1"],
+        ];
+        for values in bad {
+            let error = read(&headers(values)).unwrap_err();
+            assert_eq!(error.code(), Code::InvalidArgument, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_rounded_down_and_bounded() {
+        for (left, expected) in [
+            (Duration::from_micros(1999), "1"),
+            (Duration::from_micros(999), "0"),
+            (Duration::from_secs(30), "30000"),
+            (Duration::MAX, "9999999999"),
+        ] {
+            let mut headers = HeaderMap::new();
+            write(left, &mut headers);
+            assert_eq!(headers[&TIMEOUT], expected);
+            read(&headers).unwrap();
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The headers that a context travels in. Reading and writing of each stand side by side.
+//!
+//! | header | what it is | at an edge |
+//! | --- | --- | --- |
+//! | `x-request-id` | the id of the request | kept as `client_request_id`; the edge makes its own |
+//! | `traceparent`, `tracestate` | the W3C trace | linked to, not continued |
+//! | `baggage` | names and values of the request | dropped |
+//! | `x-rpc-source` | who calls: `server@environment/instance` | not believed |
+//! | `x-rpc-environment` | the set of endpoints that the request uses | not believed |
+//! | `x-rpc-hops` | how many services the request has passed | not believed |
+//! | `x-rpc-attempt` | which try of the caller it is | not believed |
+
+use std::fmt::Display;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use super::printable;
+use crate::context::{
+    Baggage, Context, ContextBuilder, HOP_COUNT_LIMIT, RequestId, Source, TraceContext,
+};
+use crate::error::{Code, Error};
+
+pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+static BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+static SOURCE: HeaderName = HeaderName::from_static("x-rpc-source");
+static ENVIRONMENT: HeaderName = HeaderName::from_static("x-rpc-environment");
+static HOPS: HeaderName = HeaderName::from_static("x-rpc-hops");
+static ATTEMPT: HeaderName = HeaderName::from_static("x-rpc-attempt");
+
+/// How much of a bad id stands in the log, in bytes.
+const LOGGED: usize = 128;
+
+/// The longest name of an environment, in bytes.
+const ENVIRONMENT_LIMIT: usize = 64;
+
+/// What the headers of a request say of its context.
+pub(crate) struct Incoming {
+    /// The id that the answer carries, whatever becomes of the call.
+    pub(crate) id: RequestId,
+    pub(crate) builder: ContextBuilder,
+    /// Why the call must not run.
+    pub(crate) fault: Option<Error>,
+}
+
+/// Reads the context of a request. `believed` says whether the peer is one of us; `environment` is the one that this
+/// server runs in.
+pub(crate) fn read(headers: &HeaderMap, believed: bool, environment: &Arc<str>) -> Incoming {
+    let offered = read_request_id(headers);
+    let trace = read_trace(headers);
+    if !believed {
+        let id = RequestId::random();
+        let builder = Context::builder(id)
+            .client_request_id(offered)
+            .environment(Some(environment.clone()))
+            .trace_link(trace);
+        return Incoming { id, builder, fault: None };
+    }
+    let id = offered.unwrap_or_else(RequestId::random);
+    let mut fault = None;
+    let mut note = |error| {
+        fault.get_or_insert(error);
+    };
+    let hops = read_hops(headers).unwrap_or_else(|error| {
+        note(error);
+        HOP_COUNT_LIMIT
+    });
+    let environment = read_environment(headers, environment).unwrap_or_else(|error| {
+        note(error);
+        environment.clone()
+    });
+    let builder = Context::builder(id)
+        .source(read_one(headers, &SOURCE).map(Arc::new))
+        .environment(Some(environment))
+        .trace(trace)
+        .baggage(read_baggage(headers))
+        .hops(hops)
+        .attempt(read_one(headers, &ATTEMPT).unwrap_or(1));
+    Incoming { id, builder, fault }
+}
+
+/// Writes the context of an outgoing call.
+pub(crate) fn write(context: &Context, headers: &mut HeaderMap) {
+    if let Some(id) = context.id() {
+        insert(headers, &REQUEST_ID, id.as_str());
+    }
+    if let Some(trace) = context.trace() {
+        insert(headers, &TRACEPARENT, &trace.to_string());
+        if let Some(state) = trace.state() {
+            insert(headers, &TRACESTATE, state);
+        }
+    }
+    if !context.baggage().is_empty() {
+        insert(headers, &BAGGAGE, &context.baggage().to_string());
+    }
+    if let Some(source) = context.source() {
+        insert(headers, &SOURCE, source.as_str());
+    }
+    if let Some(environment) = context.environment() {
+        insert(headers, &ENVIRONMENT, environment);
+    }
+    headers.insert(HOPS.clone(), context.hops().into());
+    if context.attempt() > 1 {
+        headers.insert(ATTEMPT.clone(), context.attempt().into());
+    }
+}
+
+fn insert(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
+    match HeaderValue::from_str(value) {
+        Ok(value) => {
+            headers.insert(name.clone(), value);
+        }
+        // The types of a context hold nothing that a header cannot, an environment set by a program excepted.
+        Err(error) => tracing::error!(target: "rpc", %name, %error, "a header was left out"),
+    }
+}
+
+/// The one value of a header. `None` where it is absent, stands twice, or is no text: then nobody can say which is meant.
+fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok(),
+        _ => None,
+    }
+}
+
+fn read_one<T: FromStr>(headers: &HeaderMap, name: &HeaderName) -> Option<T> {
+    one(headers, name)?.parse().ok()
+}
+
+/// The id that the caller offers, where it has the form of one.
+fn read_request_id(headers: &HeaderMap) -> Option<RequestId> {
+    let id = one(headers, &REQUEST_ID).and_then(RequestId::parse);
+    if id.is_none() && tracing::enabled!(target: "rpc", tracing::Level::DEBUG) {
+        for offered in headers.get_all(&REQUEST_ID) {
+            let offered = printable(offered.as_bytes(), LOGGED);
+            tracing::debug!(target: "rpc", %offered, "a request id that is none was replaced");
+        }
+    }
+    id
+}
+
+fn read_trace(headers: &HeaderMap) -> Option<TraceContext> {
+    let parent = one(headers, &TRACEPARENT)?;
+    match joined(headers, &TRACESTATE) {
+        Some(state) => TraceContext::parse(parent, Some(&state)),
+        None => TraceContext::parse(parent, None),
+    }
+}
+
+fn read_baggage(headers: &HeaderMap) -> Baggage {
+    let Some(header) = joined(headers, &BAGGAGE) else {
+        return Baggage::default();
+    };
+    Baggage::parse(&header).unwrap_or_else(|| {
+        tracing::debug!(target: "rpc", bytes = header.len(), "baggage over the limit was dropped");
+        Baggage::default()
+    })
+}
+
+/// The values of a header that is a list: several lines of it are one line with commas.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let mut values = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut joined = values.next()?.to_owned();
+    for value in values {
+        joined.push(',');
+        joined.push_str(value);
+    }
+    Some(joined)
+}
+
+/// The number of services before this one. One that cannot be read is refused: a loop would go on unseen.
+fn read_hops(headers: &HeaderMap) -> Result<u32, Error> {
+    if !headers.contains_key(&HOPS) {
+        return Ok(0);
+    }
+    let hops: u32 = read_one(headers, &HOPS).ok_or_else(|| bad(&HOPS, "is one number"))?;
+    if hops > HOP_COUNT_LIMIT {
+        return Err(Error::unlocated(
+            Code::FailedPrecondition,
+            format!(
+                "loop detected: the request has passed {hops} services, more than {HOP_COUNT_LIMIT}"
+            ),
+        ));
+    }
+    Ok(hops)
+}
+
+/// The environment of the request: this server's own where the header says nothing.
+fn read_environment(headers: &HeaderMap, own: &Arc<str>) -> Result<Arc<str>, Error> {
+    if !headers.contains_key(&ENVIRONMENT) {
+        return Ok(own.clone());
+    }
+    match one(headers, &ENVIRONMENT) {
+        // The usual case shares one allocation between all requests.
+        Some(name) if name == &**own => Ok(own.clone()),
+        Some(name) if is_environment(name) => Ok(name.into()),
+        // Going on in another environment than the caller's would mix the two.
+        _ => Err(bad(
+            &ENVIRONMENT,
+            "is one name of letters, digits, `.`, `_` and `-`",
+        )),
+    }
+}
+
+fn is_environment(name: &str) -> bool {
+    (1..=ENVIRONMENT_LIMIT).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+fn bad(name: impl Display, rule: &str) -> Error {
+    Error::unlocated(Code::InvalidArgument, format!("the header {name} {rule}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! Application metadata as HTTP headers.
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::metadata::Metadata;
+
+/// What marks a header as metadata that stands behind the message.
+pub(crate) const TRAILER_PREFIX: &str = "trailer-";
+
+/// The headers that an application may see. What the protocol uses itself and what is no text is passed over.
+pub(crate) fn read(headers: &HeaderMap) -> Metadata {
+    let mut metadata = Metadata::new();
+    for (name, value) in headers {
+        append(&mut metadata, name.as_str(), value);
+    }
+    metadata
+}
+
+/// The headers of an answer: those before the message, and those behind it.
+pub(crate) fn read_both(headers: &HeaderMap) -> (Metadata, Metadata) {
+    let (mut leading, mut trailing) = (Metadata::new(), Metadata::new());
+    for (name, value) in headers {
+        match name.as_str().strip_prefix(TRAILER_PREFIX) {
+            Some(name) => append(&mut trailing, name, value),
+            None => append(&mut leading, name.as_str(), value),
+        }
+    }
+    (leading, trailing)
+}
+
+fn append(metadata: &mut Metadata, name: &str, value: &HeaderValue) {
+    if let Ok(value) = value.to_str() {
+        metadata.append_received(name, value);
+    }
+}
+
+/// Adds metadata to the headers of a message, with `prefix` before each name.
+pub(crate) fn write(metadata: &Metadata, prefix: &str, headers: &mut HeaderMap) {
+    for (name, value) in metadata.iter() {
+        let name = if prefix.is_empty() {
+            HeaderName::try_from(name)
+        } else {
+            HeaderName::try_from(format!("{prefix}{name}"))
+        };
+        match (name, HeaderValue::from_str(value)) {
+            (Ok(name), Ok(value)) => {
+                headers.append(name, value);
+            }
+            // `Metadata` holds nothing that a header cannot.
+            _ => tracing::error!(target: "rpc", "metadata that is no header was left out"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_application_sees_its_own_headers_in_order() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("x-a", "1"),
+            ("content-type", "application/json"),
+            ("x-rpc-source", "a@b/c"),
+            ("trailer-x-b", "2"),
+            ("x-a", "3"),
+            ("trailer-content-type", "text/html"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        headers.append("x-latin", HeaderValue::from_bytes(b"\xe9").unwrap());
+        let (leading, trailing) = read_both(&headers);
+        assert_eq!(leading.iter().collect::<Vec<_>>(), [("x-a", "1"), ("x-a", "3")]);
+        assert_eq!(trailing.iter().collect::<Vec<_>>(), [("x-b", "2")]);
+        assert_eq!(read(&headers), leading);
+
+        let mut written = HeaderMap::new();
+        write(&leading, "", &mut written);
+        write(&trailing, TRAILER_PREFIX, &mut written);
+        assert_eq!(read_both(&written), (leading, trailing));
+    }
+}

@@ -1,0 +1,169 @@
+//! What all connections of one server share.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio_util::task::TaskTracker;
+
+use super::limits::Limits;
+use super::service::{Route, Routes};
+use super::stack;
+use super::trust::Trust;
+use crate::builtin;
+use crate::context::{Context, RequestId, Source};
+use crate::descriptor::MethodDescriptor;
+use crate::error::{Code, Error};
+use crate::middleware::{Layers, Request, Response};
+use crate::observe::{CallStart, Observers, Side};
+
+/// The parts of a server that its connections share.
+pub(crate) struct Core {
+    routes: HashMap<&'static str, Arc<Route>>,
+    source: Arc<Source>,
+    environment: Arc<str>,
+    limits: Limits,
+    layers: Layers,
+    observers: Observers,
+    fallback: Option<axum::Router>,
+    /// Work that outlives its call.
+    tasks: TaskTracker,
+}
+
+/// What a [`Core`] is made from.
+pub(crate) struct Parts {
+    pub(crate) services: Vec<Routes>,
+    pub(crate) source: Source,
+    pub(crate) limits: Limits,
+    pub(crate) layers: Layers,
+    pub(crate) observers: Observers,
+    pub(crate) fallback: Option<axum::Router>,
+}
+
+impl Core {
+    /// # Errors
+    ///
+    /// `failed_precondition` when two services answer on one path.
+    pub(crate) fn new(parts: Parts) -> Result<Arc<Self>, Error> {
+        let source = Arc::new(parts.source);
+        let mut routes = HashMap::new();
+        for Routes { service, routes: methods } in parts.services {
+            let ping = builtin::ping_route(service, &source);
+            for route in methods.into_iter().chain(ping) {
+                let path = route.method().path;
+                if routes.insert(path, Arc::new(route)).is_some() {
+                    return Err(Error::unlocated(
+                        Code::FailedPrecondition,
+                        format!("the service {} was added twice: two methods answer on {path}", service.full_name),
+                    ));
+                }
+            }
+        }
+        Ok(Arc::new(Self {
+            routes,
+            environment: source.environment().into(),
+            source,
+            limits: parts.limits,
+            layers: parts.layers,
+            observers: parts.observers,
+            fallback: parts.fallback,
+            tasks: TaskTracker::new(),
+        }))
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn source(&self) -> &Arc<Source> {
+        &self.source
+    }
+
+    pub(crate) fn environment(&self) -> &Arc<str> {
+        &self.environment
+    }
+
+    pub(crate) fn fallback(&self) -> Option<&axum::Router> {
+        self.fallback.as_ref()
+    }
+
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &'static str> {
+        self.routes.keys().copied()
+    }
+
+    /// The route of a path, which must be the method's own to the letter.
+    pub(crate) fn route(&self, path: &str) -> Option<&Arc<Route>> {
+        self.routes.get(path)
+    }
+
+    pub(super) fn layers(&self) -> &Layers {
+        &self.layers
+    }
+
+    pub(super) fn observers(&self) -> &Observers {
+        &self.observers
+    }
+
+    pub(super) fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    /// Runs a call. The error of the answer is what may leave the process.
+    pub(crate) async fn call(self: &Arc<Self>, route: &Arc<Route>, request: Request, trust: Trust) -> Response {
+        let id = request.context().id().copied();
+        let mut response = stack::run(self, route, request).await;
+        if let Some(error) = response.error_mut() {
+            self.publish(error, Some(route.method()), id, trust);
+        }
+        response
+    }
+
+    /// Answers a call that is refused before its handler is reached.
+    pub(crate) fn refuse(
+        &self,
+        method: Option<&'static MethodDescriptor>,
+        context: &Context,
+        error: Error,
+        trust: Trust,
+    ) -> Response {
+        let call = CallStart {
+            side: Side::Server,
+            method,
+            context: context.clone(),
+            request_bytes: 0,
+            target: None,
+            at: Instant::now(),
+        };
+        let mut response = Response::from(error);
+        self.observers.start(call).end(&response);
+        if let Some(error) = response.error_mut() {
+            self.publish(error, method, context.id().copied(), trust);
+        }
+        response
+    }
+
+    fn publish(
+        &self,
+        error: &mut Error,
+        method: Option<&'static MethodDescriptor>,
+        id: Option<RequestId>,
+        trust: Trust,
+    ) {
+        let id = id.unwrap_or_else(RequestId::random);
+        match trust {
+            Trust::Edge => error.publish_at_edge(id),
+            Trust::Internal => {
+                let (service, path) = method.map_or(("", ""), |method| (method.service, method.path));
+                error.publish(self.source.as_str(), path.trim_start_matches('/'), service);
+                error.set_request_id(id);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("source", &self.source).field("routes", &self.routes.len()).finish_non_exhaustive()
+    }
+}

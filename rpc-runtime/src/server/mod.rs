@@ -1,0 +1,261 @@
+//! A server: services, listeners, limits, layers, observers. What a service needs in production is on by default.
+
+mod accept;
+mod body;
+pub(crate) mod core;
+mod dispatch;
+mod limits;
+mod panic;
+mod run;
+mod service;
+mod stack;
+mod trust;
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+pub use limits::Limits;
+pub use run::Bound;
+pub(crate) use service::Route;
+pub use service::{RouteBuilder, Routes, Service};
+pub use trust::Trust;
+
+use self::core::{Core, Parts};
+use crate::context::{DEFAULT_ENVIRONMENT, Source};
+use crate::error::{Code, Error, Result};
+use crate::middleware::{Layer, Layers};
+use crate::observe::{Observer, Observers, TracingLog};
+use crate::registry;
+
+/// A server of one or several services.
+///
+/// Already there without a word: request ids, deadlines, panic isolation, limits and timers (see [`Limits`]), a log
+/// line a call, graceful drain.
+///
+/// ```no_run
+/// use rpc_runtime::prelude::*;
+///
+/// #[rpc_service]
+/// trait Greeter {
+///     async fn greet(&self, name: &str) -> Result<String>;
+/// }
+///
+/// struct English;
+///
+/// impl Greeter for English {
+///     async fn greet(&self, name: &str) -> Result<String> {
+///         Ok(format!("Hello {name}"))
+///     }
+/// }
+///
+/// # async fn main_() -> Result<()> {
+/// Server::new("greeter").listen("127.0.0.1:8080").add(GreeterServer::new(English)).run().await
+/// # }
+/// ```
+#[must_use = "a server does nothing before `run` or `serve`"]
+pub struct Server {
+    name: String,
+    environment: String,
+    instance: Option<String>,
+    listen: Vec<(String, Trust)>,
+    trust: Option<Trust>,
+    services: Vec<Routes>,
+    layers: Vec<Arc<dyn Layer>>,
+    observers: Vec<Arc<dyn Observer>>,
+    limits: Limits,
+    fallback: Option<axum::Router>,
+}
+
+impl Server {
+    /// A server by its name, such as `logsink`: the name that callers see in errors and logs.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            environment: DEFAULT_ENVIRONMENT.to_owned(),
+            instance: None,
+            listen: Vec::new(),
+            trust: None,
+            services: Vec::new(),
+            layers: Vec::new(),
+            observers: vec![Arc::new(TracingLog)],
+            limits: Limits::default(),
+            fallback: None,
+        }
+    }
+
+    /// Listens for other services on `address`, such as `127.0.0.1:9002`; port 0 takes a free one.
+    ///
+    /// Without a key an internal listener answers peers on this host only.
+    pub fn listen(mut self, address: impl ToString) -> Self {
+        self.listen.push((address.to_string(), Trust::Internal));
+        self
+    }
+
+    /// Listens for the outside world on `address`: nothing that a caller says of its request is believed, and errors
+    /// go out without details.
+    pub fn listen_edge(mut self, address: impl ToString) -> Self {
+        self.listen.push((address.to_string(), Trust::Edge));
+        self
+    }
+
+    /// Whom [`serve`](Self::serve) (internal unless said) and [`into_router`](Self::into_router) (edge unless said)
+    /// take their callers for.
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = Some(trust);
+        self
+    }
+
+    /// The environment that it runs in; `prod` unless said.
+    pub fn environment(mut self, environment: impl Into<String>) -> Self {
+        self.environment = environment.into();
+        self
+    }
+
+    /// Which instance of the server it is; its first address unless said.
+    pub fn instance(mut self, instance: impl Into<String>) -> Self {
+        self.instance = Some(instance.into());
+        self
+    }
+
+    /// Adds a service.
+    pub fn add(mut self, service: impl Service) -> Self {
+        self.services.push(service.into_routes());
+        self
+    }
+
+    /// Adds a layer inside those that are there. See [`crate::middleware`].
+    pub fn layer(mut self, layer: impl Layer) -> Self {
+        self.layers.push(Arc::new(layer));
+        self
+    }
+
+    /// Adds an observer of calls. See [`crate::observe`].
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
+    }
+
+    /// Leaves out the log line a call, and every observer that was added before.
+    pub fn without_observers(mut self) -> Self {
+        self.observers.clear();
+        self
+    }
+
+    /// Sets the limits and timers.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Answers plain HTTP requests whose path no service has.
+    pub fn http(mut self, router: axum::Router) -> Self {
+        self.fallback = Some(router);
+        self
+    }
+
+    /// Binds the addresses, so that a caller knows them before the first call.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_argument` for what is no address, `unavailable` for one that is taken, `failed_precondition` when two
+    /// linked services have one full name or one service was added twice.
+    pub async fn bind(mut self) -> Result<Bound> {
+        let addresses = std::mem::take(&mut self.listen);
+        if addresses.is_empty() {
+            return Err(Error::unlocated(
+                Code::InvalidArgument,
+                format!("the server {} has no address; call `listen` first", self.name),
+            ));
+        }
+        let mut listeners = Vec::new();
+        for (address, trust) in addresses {
+            listeners.push((run::bind(&self.name, &address).await?, trust));
+        }
+        let core = self.into_core(&listeners)?;
+        Ok(Bound::new(core, listeners))
+    }
+
+    /// Binds, prints where it listens, and serves until SIGINT or SIGTERM; then finishes the calls that run.
+    ///
+    /// Installs a `tracing` subscriber (to stderr, filtered by `RUST_LOG`) where none is set. A second signal ends
+    /// the process at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub async fn run(self) -> Result<()> {
+        run::run(self).await
+    }
+
+    /// Serves on a listener until `shutdown` is done, then finishes the calls that run. Does nothing unasked.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future ends all connections and drops the calls that run on them.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) -> Result<()> {
+        let listeners = vec![(listener, self.trust.unwrap_or(Trust::Internal))];
+        let core = self.into_core(&listeners)?;
+        Bound::new(core, listeners).serve(shutdown).await;
+        Ok(())
+    }
+
+    /// The services as an axum router, to be mounted in an application of your own.
+    ///
+    /// The calls run through the same onion. Timers, connection limits and the trust in the listener are the
+    /// application's business, so the router takes every caller for an outside one unless [`trust`](Self::trust) says
+    /// otherwise.
+    ///
+    /// # Errors
+    ///
+    /// `failed_precondition` as [`bind`](Self::bind).
+    pub fn into_router(self) -> Result<axum::Router> {
+        let trust = self.trust.unwrap_or(Trust::Edge);
+        let core = self.into_core(&[])?;
+        Ok(dispatch::router(core, trust))
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn into_core(self, listeners: &[(TcpListener, Trust)]) -> Result<Arc<Core>> {
+        if let Some((a, b)) = registry::duplicate() {
+            return Err(Error::unlocated(
+                Code::FailedPrecondition,
+                format!(
+                    "two traits have the full name {}: one in {} and one in {}; give one of them another `package` or `name`",
+                    a.full_name, a.module, b.module
+                ),
+            ));
+        }
+        let address = listeners.iter().find_map(|listener| listener.0.local_addr().ok());
+        let instance = self.instance.unwrap_or_else(|| address.map_or_else(|| "local".to_owned(), |at| at.to_string()));
+        let source = Source::new(&self.name, &self.environment, &instance)
+            .map_err(|invalid| Error::unlocated(Code::InvalidArgument, format!("the server {}: {invalid}", self.name)))?;
+        Core::new(Parts {
+            services: self.services,
+            source,
+            limits: self.limits,
+            layers: Layers::new(self.layers),
+            observers: Observers::new(self.observers),
+            fallback: self.fallback,
+        })
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("name", &self.name)
+            .field("environment", &self.environment)
+            .field("listen", &self.listen)
+            .field("services", &self.services.iter().map(|routes| routes.service.full_name).collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}

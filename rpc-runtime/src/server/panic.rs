@@ -1,0 +1,71 @@
+//! What a panic says, and where it happened.
+
+use std::any::Any;
+use std::backtrace::Backtrace;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+
+use crate::error::{Code, Error};
+
+thread_local! {
+    /// Whether a handler is polled on this thread, so that a panic will be caught and logged with its call.
+    static CATCHING: Cell<bool> = const { Cell::new(false) };
+    /// Where the last caught panic of this thread happened.
+    static LAST: RefCell<Option<Report>> = const { RefCell::new(None) };
+}
+
+/// The place and the backtrace of a panic.
+#[derive(Debug)]
+struct Report {
+    place: String,
+    backtrace: Backtrace,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "panic at {}\n{}", self.place, self.backtrace)
+    }
+}
+
+impl std::error::Error for Report {}
+
+/// Runs a piece of a handler. A panic becomes an error whose text stays in the process, as that of every internal
+/// error does.
+pub(super) fn catch<R>(piece: impl FnOnce() -> R) -> Result<R, Error> {
+    let outer = CATCHING.replace(true);
+    // Unwind safe: after a panic the future is never polled again, and it shares nothing with us.
+    let result = catch_unwind(AssertUnwindSafe(piece));
+    CATCHING.set(outer);
+    result.map_err(|panic| error_of(&*panic))
+}
+
+fn error_of(panic: &(dyn Any + Send)) -> Error {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a value that is no text");
+    let error = Error::unlocated(Code::Internal, format!("the handler panicked: {text}")).with_reason("PANIC");
+    match LAST.take() {
+        Some(report) => error.with_source(report),
+        None => error,
+    }
+}
+
+/// Keeps the place and the backtrace of panics in handlers, which only a hook gets to see. The hook that was there
+/// before goes on for every other panic; one in a handler is logged with its call, and not twice.
+pub(super) fn install_hook() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !CATCHING.get() {
+                return previous(info);
+            }
+            let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+            LAST.set(Some(Report { place, backtrace: Backtrace::capture() }));
+        }));
+    });
+}

@@ -1,0 +1,138 @@
+//! A service with its implementation, as a server takes it: one route a method.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::context::Context;
+use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
+use crate::method::{Arguments, Method};
+use crate::middleware::{Body, BoxFuture, Endpoint, Request, Response};
+
+/// What `#[rpc_service]` makes of an implementation: something that [`Server::add`](super::Server::add) takes.
+pub trait Service: Send + 'static {
+    /// What is known of the service.
+    fn descriptor(&self) -> &'static ServiceDescriptor;
+
+    #[doc(hidden)]
+    fn into_routes(self) -> Routes;
+}
+
+/// The routes of one service.
+#[derive(Debug)]
+#[doc(hidden)]
+pub struct Routes {
+    pub(super) service: &'static ServiceDescriptor,
+    pub(super) routes: Vec<Route>,
+}
+
+/// A method and the code that answers it.
+pub(crate) struct Route {
+    pub(super) method: &'static MethodDescriptor,
+    handler: Handler,
+}
+
+type Handler = Box<dyn Fn(Request) -> BoxFuture<Response> + Send + Sync>;
+
+impl Route {
+    pub(crate) fn new(
+        method: &'static MethodDescriptor,
+        handler: impl Fn(Request) -> BoxFuture<Response> + Send + Sync + 'static,
+    ) -> Self {
+        Self { method, handler: Box::new(handler) }
+    }
+
+    pub(crate) fn method(&self) -> &'static MethodDescriptor {
+        self.method
+    }
+}
+
+impl Endpoint for Route {
+    fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
+        (self.handler)(request)
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Route({})", self.method.path)
+    }
+}
+
+/// Puts the routes of a service together; used by the expansion.
+#[doc(hidden)]
+pub struct RouteBuilder<S> {
+    implementation: Arc<S>,
+    routes: Routes,
+}
+
+impl<S: Send + Sync + 'static> RouteBuilder<S> {
+    /// Starts with an implementation.
+    pub fn new(service: &'static ServiceDescriptor, implementation: Arc<S>) -> Self {
+        Self { implementation, routes: Routes { service, routes: Vec::new() } }
+    }
+
+    /// Adds a method: decode, run, encode.
+    #[must_use]
+    pub fn add<A, T, E, F, Fut>(mut self, method: &'static Method<A, T, E>, handler: F) -> Self
+    where
+        A: Arguments,
+        T: 'static,
+        E: 'static,
+        F: Fn(Arc<S>, Context, A::Owned) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let implementation = Arc::clone(&self.implementation);
+        self.routes.routes.push(Route::new(method.descriptor(), move |request| {
+            let (context, _, body) = request.into_parts();
+            let arguments = match body.as_message() {
+                Some(message) => method.decode_arguments(message),
+                None => Err(stream_for_message(method.descriptor())),
+            };
+            match arguments {
+                Ok(arguments) => {
+                    let running = handler(Arc::clone(&implementation), context.clone(), arguments);
+                    Box::pin(async move {
+                        let answer = running.await;
+                        // The body's guards are held for as long as the handler runs.
+                        drop(body);
+                        answer_of(method, answer, &context)
+                    })
+                }
+                Err(error) => Box::pin(std::future::ready(error.into())),
+            }
+        }));
+        self
+    }
+
+    /// The routes, with `Ping` where the descriptor has it.
+    #[must_use]
+    pub fn build(self) -> Routes {
+        self.routes
+    }
+}
+
+impl<S> fmt::Debug for RouteBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.routes, f)
+    }
+}
+
+fn answer_of<A: Arguments, T, E>(
+    method: &'static Method<A, T, E>,
+    answer: Result<T, E>,
+    context: &Context,
+) -> Response {
+    match answer {
+        Ok(value) => Response::from_result(method.encode_value(&value).map(Body::message)),
+        Err(error) => {
+            let mut error = method.encode_error(error);
+            context.adopt_passed_on(&mut error);
+            error.settle();
+            error.into()
+        }
+    }
+}
+
+fn stream_for_message(method: &MethodDescriptor) -> crate::Error {
+    crate::Error::unlocated(crate::Code::Unimplemented, format!("{} takes one message and no stream", method.path))
+}

@@ -1,0 +1,112 @@
+//! The server's onion, read from the outside to the inside.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task;
+use std::time::Instant;
+
+use tokio::time::timeout_at;
+
+use super::core::Core;
+use super::panic;
+use super::service::Route;
+use crate::context::Context;
+use crate::error::{Code, Error};
+use crate::middleware::{BoxFuture, Request, Response};
+use crate::observe::{CallStart, Side};
+
+/// Runs a call whose identity and context are known. The answer's error is not published yet.
+pub(super) async fn run(core: &Arc<Core>, route: &Arc<Route>, request: Request) -> Response {
+    // 1. Observe: outermost, so that whatever happens below is seen, a drop included.
+    let observation = core.observers().start(started(&request));
+    let context = request.context().clone();
+    let deadline = context.deadline();
+    let response = if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        // Nobody waits for the answer any more: do not do dead work.
+        too_late().into()
+    } else if route.method().detached {
+        answer_detached(core, route, request).await
+    } else {
+        // 2. The context, while the future is polled and dropped.
+        // 3. Deadline. Around the panic guard, because a timer cannot panic and a handler can.
+        // 4. Catch panic.
+        // 5. The developer's layers, then the handler.
+        let work = context.clone().scope(CatchPanic(core.layers().run(route, request)));
+        within(deadline, work).await
+    };
+    let response = with_metadata(response, &context);
+    observation.end(&response);
+    response
+}
+
+/// Runs the work of a `detached` method on a task of its own, which no caller can stop.
+async fn answer_detached(core: &Arc<Core>, route: &Arc<Route>, mut request: Request) -> Response {
+    let callers_deadline = request.context().deadline();
+    let cap = route.method().timeout.unwrap_or(core.limits().deadline_cap);
+    let work_deadline = Instant::now().checked_add(cap);
+    let started = started(&request);
+    if let Some(work_deadline) = work_deadline {
+        request.set_context(request.context().with_later_deadline(work_deadline));
+    }
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let (task_core, task_route) = (Arc::clone(core), Arc::clone(route));
+    core.tasks().spawn(async move {
+        let context = request.context().clone();
+        let work = context.scope(CatchPanic(task_core.layers().run(&task_route, request)));
+        let response = within(work_deadline, work).await;
+        if let Err(response) = answer.send(response) {
+            // The caller is gone or was told `deadline_exceeded`: somebody should still know how it ended.
+            task_core.observers().detached_ended(&started, &response);
+        }
+    });
+    within(callers_deadline, async {
+        answered.await.unwrap_or_else(|_| Error::unlocated(Code::Unavailable, "the server stopped before the work was done").into())
+    })
+    .await
+}
+
+async fn within(deadline: Option<Instant>, work: impl Future<Output = Response>) -> Response {
+    match deadline {
+        Some(deadline) => timeout_at(deadline.into(), work).await.unwrap_or_else(|_| too_late().into()),
+        None => work.await,
+    }
+}
+
+fn too_late() -> Error {
+    Error::unlocated(Code::DeadlineExceeded, "the deadline passed before the call was done")
+}
+
+/// What the handler set by `Context::response`, on success and on error.
+fn with_metadata(mut response: Response, context: &Context) -> Response {
+    let (headers, trailers) = context.take_response();
+    if !headers.is_empty() {
+        response.headers_mut().extend(headers);
+    }
+    if !trailers.is_empty() {
+        response.trailers_mut().extend(trailers);
+    }
+    response
+}
+
+fn started(request: &Request) -> CallStart {
+    CallStart {
+        side: Side::Server,
+        method: Some(request.method()),
+        context: request.context().clone(),
+        request_bytes: request.body().len(),
+        target: None,
+        at: Instant::now(),
+    }
+}
+
+/// Turns a panic of a handler into an error. Its text goes to the log and never to a caller.
+struct CatchPanic(BoxFuture<Response>);
+
+impl Future for CatchPanic {
+    type Output = Response;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<Response> {
+        let polled = panic::catch(|| self.0.as_mut().poll(cx));
+        polled.unwrap_or_else(|error| task::Poll::Ready(error.into()))
+    }
+}
