@@ -39,6 +39,12 @@ pub mod __private;
 
 pub use axum;
 
+#[doc = include_str!("docs/rpc_service.md")]
+pub use rpc_macros::rpc_service;
+
+#[doc = include_str!("docs/rpc_error.md")]
+pub use rpc_macros::RpcError;
+
 pub use builtin::Pong;
 pub use client::{Call, Client, Reply};
 pub use context::{Context, RequestId, Source};
@@ -48,3 +54,8 @@ pub use secret::Secret;
 pub use server::{Limits, Server, Trust};
 pub use spawn::{spawn, spawn_blocking};
 pub use streaming::Streaming;
+
+/// What a service and its callers need: `use rpc_runtime::prelude::*;`.
+pub mod prelude {
+    pub use crate::{Call, Code, Context, Error, Remote, Result, RpcError, Server, Streaming, fail, rpc_service};
+}

@@ -1,1 +1,63 @@
-//! Harness.
+//! What the end-to-end tests share: a server that runs for as long as a test needs it.
+
+use std::net::SocketAddr;
+
+use rpc_runtime::Server;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A server on a free port of this host. It answers when `start` returns, and is gone when it is dropped.
+#[derive(Debug)]
+pub struct Running {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<rpc_runtime::Result<()>>,
+}
+
+impl Running {
+    /// Starts a server.
+    ///
+    /// # Panics
+    ///
+    /// When no port is free.
+    pub async fn start(server: Server) -> Self {
+        // The kernel takes connections from here on, so nobody has to wait for readiness.
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on loopback");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(server.serve(listener, async {
+            // Dropping the sender stops the server as well.
+            let _ = stopped.await;
+        }));
+        Self { address, stop: Some(stop), task }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where it listens, for a client.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Stops it and waits until the calls that run are done.
+    ///
+    /// # Panics
+    ///
+    /// When the server ended with an error.
+    pub async fn stop(mut self) {
+        drop(self.stop.take());
+        (&mut self.task).await.expect("the server did not panic").expect("the server served");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -17,8 +17,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::target::Target;
 use crate::error::{Code, Error, Result};
-use crate::middleware::{Kind, Request, Response};
-use crate::protocol::connect;
+use crate::middleware::{Body, Kind, Request, Response};
+use crate::protocol::connect::{self, Answer};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -81,7 +81,7 @@ impl Road {
             Kind_::Reqwest(client) => self.by_reqwest_client(client, http).await,
         };
         match answer {
-            Ok((parts, body)) => connect::read_response(&parts, body),
+            Ok((parts, body)) => response(connect::read_response(&parts, body, MESSAGE_LIMIT)),
             Err(error) => error.into(),
         }
     }
@@ -129,6 +129,14 @@ impl Road {
         };
         Error::unlocated(Code::Unavailable, text)
     }
+}
+
+/// What arrived, as layers see it.
+fn response(answer: Answer) -> Response {
+    let mut response = Response::from_result(answer.result.map(Body::message));
+    *response.headers_mut() = answer.headers;
+    *response.trailers_mut() = answer.trailers;
+    response
 }
 
 /// The innermost cause: "connection refused" says more than "client error (Connect)".

@@ -1,10 +1,9 @@
 //! The head of a request, both directions.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
-use http::uri::PathAndQuery;
 use http::{Method, Uri, request};
 
 use super::content::{ContentType, JSON, accepts_gzip, read_encoding};
@@ -89,57 +88,28 @@ impl Accepts {
     }
 }
 
-/// Writes the request of a call: `base` is the server's URL, with a path in front of all methods or without.
+/// Writes the request of a call.
 ///
-/// At least a millisecond of the deadline must be left; a server takes zero as "the time is up".
-///
-/// # Errors
-///
-/// `invalid_argument` when base and method make no URL together.
+/// At least a millisecond of the deadline must be left: a server takes zero as "the time is up".
 pub(crate) fn write_request(
-    method: &MethodDescriptor,
+    uri: Uri,
     context: &Context,
     metadata: &Metadata,
     message: Bytes,
-    base: &Uri,
-) -> Result<http::Request<Bytes>, Error> {
+) -> http::Request<Bytes> {
     let mut request = http::Request::new(message);
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = url(base, method.path)?;
+    *request.uri_mut() = uri;
     let headers = request.headers_mut();
     // One allocation: four of the protocol, five of the usual context, and one or two that a transport adds.
     headers.reserve(12 + metadata.len());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     headers.insert(PROTOCOL_VERSION.clone(), HeaderValue::from_static("1"));
     headers.insert(USER_AGENT, HeaderValue::from_static(OUR_USER_AGENT));
-    if let Some(deadline) = context.deadline() {
-        timeout::write(
-            deadline.saturating_duration_since(Instant::now()),
-            headers,
-        );
+    if let Some(left) = context.remaining() {
+        timeout::write(left, headers);
     }
     context::write(context, headers);
     metadata::write(metadata, "", headers);
-    Ok(request)
-}
-
-/// The URL of a method.
-fn url(base: &Uri, path: &'static str) -> Result<Uri, Error> {
-    let prefix = base.path().trim_end_matches('/');
-    let path = if prefix.is_empty() {
-        PathAndQuery::from_maybe_shared(Bytes::from_static(path.as_bytes()))
-    } else {
-        PathAndQuery::try_from(format!("{prefix}{path}"))
-    };
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = base.scheme().cloned();
-    parts.authority = base.authority().cloned();
-    path.map_err(http::Error::from)
-        .and_then(|path| {
-            parts.path_and_query = Some(path);
-            Ok(Uri::from_parts(parts)?)
-        })
-        .map_err(|error| {
-            Error::unlocated(Code::InvalidArgument, format!("{base} is no base of a URL: {error}"))
-        })
+    request
 }

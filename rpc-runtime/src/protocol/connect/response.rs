@@ -10,8 +10,8 @@ use http::{StatusCode, response};
 use super::content::{ContentType, JSON, read_encoding};
 use super::refusal::Shape;
 use super::{error_json, read_error};
-use crate::compression::{self, COMPRESS_FROM, Encoding, SUPPORTED, Unpack};
-use crate::error::{Code, Error};
+use crate::compression::{self, COMPRESS_FROM, SUPPORTED, Unpack};
+use crate::error::{Code, Error, PUBLIC_MESSAGE_LIMIT};
 use crate::metadata::Metadata;
 use crate::protocol::metadata::{self, TRAILER_PREFIX};
 use crate::protocol::printable;
@@ -117,11 +117,58 @@ fn status(number: u16) -> StatusCode {
 
 /// Reads an answer of at most `limit` bytes, whatever a server or a proxy before it sends.
 pub(crate) fn read_response(parts: &response::Parts, body: Bytes, limit: usize) -> Answer {
+    let result = if parts.status == StatusCode::OK {
+        read_message(parts, body, limit).map_err(|error| with_metadata(error, &parts.headers))
+    } else {
+        Err(read_error(parts.status, &parts.headers, &body))
+    };
     let (headers, trailers) = metadata::read_both(&parts.headers);
-    let result = read_body(parts, body, limit).map_err(|mut error| {
-        error.metadata_mut().extend(headers.clone());
-        error.metadata_mut().extend(trailers.clone());
-        error
-    });
     Answer { headers, trailers, result }
+}
+
+/// An error with the metadata that came with it, before and behind the message alike.
+pub(super) fn with_metadata(mut error: Error, headers: &HeaderMap) -> Error {
+    let (leading, trailing) = metadata::read_both(headers);
+    error.metadata_mut().extend(leading);
+    error.metadata_mut().extend(trailing);
+    error
+}
+
+fn read_message(parts: &response::Parts, body: Bytes, limit: usize) -> Result<Bytes, Error> {
+    let code = match ContentType::read(&parts.headers) {
+        ContentType::Json => return read_encoded(&parts.headers, body, limit),
+        ContentType::Application => Code::Internal,
+        ContentType::Foreign => Code::Unknown,
+    };
+    Err(Error::unlocated(code, foreign(parts.status, &parts.headers, &body)))
+}
+
+/// Unpacks a message that a server sent.
+pub(super) fn read_encoded(headers: &HeaderMap, body: Bytes, limit: usize) -> Result<Bytes, Error> {
+    let encoding = read_encoding(headers).map_err(|name| {
+        let name = printable(name, QUOTED);
+        Error::unlocated(Code::Internal, format!("the answer came in the compression {name}"))
+    })?;
+    compression::unpack(body, encoding, limit).map_err(|problem| match problem {
+        Unpack::TooLarge => Error::unlocated(
+            Code::ResourceExhausted,
+            format!("the answer has more than {limit} bytes"),
+        ),
+        Unpack::Invalid(error) => {
+            Error::unlocated(Code::Internal, format!("the answer is no gzip: {error}"))
+        }
+    })
+}
+
+/// Says what came instead of an answer of ours: the words of a proxy are often all there is to go by.
+pub(super) fn foreign(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> String {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .map_or_else(String::new, |kind| format!(" ({})", printable(kind.as_bytes(), QUOTED)));
+    if body.is_empty() {
+        return format!("HTTP {status}{kind} without a body");
+    }
+    // The message as a whole keeps to the limit of a public one.
+    let snippet = printable(body, PUBLIC_MESSAGE_LIMIT - 4 * QUOTED);
+    format!("HTTP {status}{kind}: {snippet}")
 }

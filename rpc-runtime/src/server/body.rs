@@ -1,0 +1,179 @@
+//! The bodies of HTTP: reading the one of a request within its limits, and the one of an answer.
+
+use std::error::Error as StdError;
+use std::pin::Pin;
+use std::task::{self, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::middleware::Guards;
+
+/// The most that is read of a body that nobody wants, in bytes.
+const DISCARD_BYTES: usize = 1 << 20;
+
+/// The longest that reading such a body may take.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
+
+/// Why a body could not be read.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It has, or says that it has, more than the limit.
+    TooLarge,
+    /// It was not there in time.
+    Late,
+    /// It is broken: a bad chunk, a stream that was reset.
+    Broken(Box<dyn StdError + Send + Sync>),
+}
+
+/// Reads a body of at most `limit` bytes, all of it before `deadline`, however it drips.
+///
+/// A body that arrives in one frame, as small ones do, is that frame and is not copied.
+pub(super) async fn read<B>(
+    body: &mut Pin<&mut B>,
+    limit: usize,
+    deadline: Instant,
+) -> Result<Bytes, Failure>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    // What the length declares is refused before a byte of it is read.
+    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
+        return Err(Failure::TooLarge);
+    }
+    match timeout_at(deadline, collect(body, limit)).await {
+        Ok(result) => result,
+        Err(_) => Err(Failure::Late),
+    }
+}
+
+async fn collect<B>(body: &mut Pin<&mut B>, limit: usize) -> Result<Bytes, Failure>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let Some(first) = next(body, limit).await? else {
+        return Ok(Bytes::new());
+    };
+    if body.is_end_stream() {
+        return Ok(first);
+    }
+    let Some(second) = next(body, limit - first.len()).await? else {
+        return Ok(first);
+    };
+    // Room grows with what arrives and not with what is declared, which costs a liar nothing.
+    let mut whole = BytesMut::with_capacity(first.len() + second.len());
+    whole.extend_from_slice(&first);
+    whole.extend_from_slice(&second);
+    while let Some(data) = next(body, limit - whole.len()).await? {
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
+}
+
+/// The next data of a body, at most `room` bytes; trailers are nobody's business here.
+async fn next<B>(body: &mut Pin<&mut B>, room: usize) -> Result<Option<Bytes>, Failure>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Failure::Broken(error.into()))?;
+        if let Ok(data) = frame.into_data() {
+            return if data.len() > room { Err(Failure::TooLarge) } else { Ok(Some(data)) };
+        }
+    }
+    Ok(None)
+}
+
+/// Reads a body that nobody wants to its end, and says whether it got there.
+///
+/// Without that, HTTP/1 cannot go on: the connection is closed with bytes unread, the system answers those with a
+/// reset, and a client that is still writing sees the reset in place of our answer.
+pub(super) async fn discard<B>(body: &mut Pin<&mut B>) -> bool
+where
+    B: Body<Data = Bytes>,
+{
+    let mut room = DISCARD_BYTES;
+    let reading = async {
+        while !body.is_end_stream() {
+            match body.frame().await {
+                None => break,
+                Some(Err(_)) => return false,
+                Some(Ok(frame)) => {
+                    let length = frame.data_ref().map_or(0, Bytes::len);
+                    match room.checked_sub(length) {
+                        Some(left) => room = left,
+                        None => return false,
+                    }
+                }
+            }
+        }
+        true
+    };
+    timeout(DISCARD_TIME, reading).await.unwrap_or(false)
+}
+
+/// The body of an answer, with all that is held until it is sent or dropped.
+#[derive(Debug)]
+pub(crate) struct ResponseBody {
+    content: Content,
+    _guards: Guards,
+}
+
+#[derive(Debug)]
+enum Content {
+    Message(Option<Bytes>),
+    /// Of a plain HTTP route.
+    Plain(axum::body::Body),
+}
+
+impl ResponseBody {
+    pub(super) fn message(message: Bytes, guards: Guards) -> Self {
+        let message = (!message.is_empty()).then_some(message);
+        Self { content: Content::Message(message), _guards: guards }
+    }
+
+    pub(super) fn plain(body: axum::body::Body) -> Self {
+        Self { content: Content::Plain(body), _guards: Guards::default() }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match &mut self.content {
+            Content::Message(message) => Poll::Ready(message.take().map(|data| Ok(Frame::data(data)))),
+            Content::Plain(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Message(message) => message.is_none(),
+            Content::Plain(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Message(message) => {
+                let length = message.as_ref().map_or(0, Bytes::len);
+                SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
+            }
+            Content::Plain(body) => body.size_hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
