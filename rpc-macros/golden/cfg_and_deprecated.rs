@@ -1,0 +1,192 @@
+#[cfg(feature = "batches")]
+#[deprecated(note = "use `LogSink`")]
+pub trait Batches: ::core::marker::Send + ::core::marker::Sync + 'static {
+    /// Sends many at once.
+    #[cfg(unix)]
+    #[deprecated(since = "1.2.0", note = "use `stream`")]
+    #[allow(clippy::needless_lifetimes)]
+    fn send(
+        &self,
+        records: &[Record],
+    ) -> impl ::core::future::Future<Output = Result<()>> + ::core::marker::Send;
+    #[cfg_attr(feature = "old", cfg(windows), deprecated, allow(unused))]
+    fn flush(
+        &self,
+    ) -> impl ::core::future::Future<Output = Result<()>> + ::core::marker::Send;
+}
+/**Client of [`Batches`]: its methods, each returning a [`Call`](::rpc_runtime::Call) to await.
+
+Cloning is cheap; clones share their connections.*/
+#[cfg(feature = "batches")]
+#[deprecated(note = "use `LogSink`")]
+#[derive(::core::clone::Clone, ::core::fmt::Debug)]
+pub struct BatchesClient(::rpc_runtime::Client);
+///Serves an implementation of [`Batches`]: `Server::new("name").add(BatchesServer::new(implementation))`.
+#[cfg(feature = "batches")]
+#[deprecated(note = "use `LogSink`")]
+pub struct BatchesServer<T>(::rpc_runtime::__private::Arc<T>);
+#[cfg(feature = "batches")]
+#[allow(dead_code, deprecated, non_snake_case, clippy::too_many_arguments)]
+const _: () = {
+    use ::rpc_runtime::__private as __rpc;
+    #[cfg(unix)]
+    static __SEND: __rpc::Method<
+        (__rpc::Slice<Record>,),
+        <Result<()> as __rpc::RpcResult>::Ok,
+        <Result<()> as __rpc::RpcResult>::Err,
+    > = __rpc::method(
+        __rpc::MethodDescriptor::new(
+                "shop.v1.Batches",
+                "send",
+                "Send",
+                "/shop.v1.Batches/Send",
+            )
+            .docs("Sends many at once.")
+            .arguments(&[__rpc::ArgumentDescriptor::new("records", "&[Record]")])
+            .returns("Result<()>")
+            .deprecated(),
+        (__rpc::argument::<__rpc::Slice<Record>>(),),
+        __rpc::reply::<Result<()>>(),
+    );
+    #[cfg_attr(feature = "old", cfg(windows))]
+    static __FLUSH: __rpc::Method<
+        (),
+        <Result<()> as __rpc::RpcResult>::Ok,
+        <Result<()> as __rpc::RpcResult>::Err,
+    > = __rpc::method(
+        __rpc::MethodDescriptor::new(
+                "shop.v1.Batches",
+                "flush",
+                "Flush",
+                "/shop.v1.Batches/Flush",
+            )
+            .returns("Result<()>"),
+        (),
+        __rpc::reply::<Result<()>>(),
+    );
+    static __METHODS: &[__rpc::MethodDescriptor] = &[
+        #[cfg(unix)]
+        *__SEND.descriptor(),
+        #[cfg_attr(feature = "old", cfg(windows))]
+        *__FLUSH.descriptor(),
+        __rpc::ping_descriptor("shop.v1.Batches", "/shop.v1.Batches/Ping"),
+    ];
+    static __SERVICE: __rpc::ServiceDescriptor = __rpc::ServiceDescriptor::new(
+            "shop.v1.Batches",
+            "shop.v1",
+            "Batches",
+            "batches",
+        )
+        .source(::core::env!("CARGO_PKG_VERSION"), ::core::module_path!())
+        .methods(__METHODS);
+    __rpc::inventory::submit! {
+        __rpc::Registration(& __SERVICE)
+    }
+    impl BatchesClient {
+        /**Makes a client for the service at an address such as `http://127.0.0.1:9002`.
+
+The connection is made by the first call.
+
+# Errors
+
+When the address cannot be understood.*/
+        pub fn connect(url: &str) -> ::rpc_runtime::Result<Self> {
+            __rpc::connect(&__SERVICE, url).map(Self)
+        }
+        ///Makes a client that calls `service` in this process, through the same layers and codecs but without a socket.
+        pub fn local<T: Batches>(service: T) -> Self {
+            Self(__rpc::local(BatchesServer::new(service)))
+        }
+        ///Makes a client with settings of its own, such as timeouts and layers.
+        pub fn with_client(client: ::rpc_runtime::Client) -> Self {
+            Self(client)
+        }
+        ///Asks whether the service is there, and who answers.
+        #[track_caller]
+        pub fn ping(&self) -> ::rpc_runtime::Call<::rpc_runtime::Pong> {
+            __rpc::ping(&self.0, &__SERVICE)
+        }
+        /// Sends many at once.
+        #[cfg(unix)]
+        #[deprecated(since = "1.2.0", note = "use `stream`")]
+        #[track_caller]
+        pub fn send(
+            &self,
+            records: &[Record],
+        ) -> ::rpc_runtime::Call<
+            <Result<()> as __rpc::RpcResult>::Ok,
+            <Result<()> as __rpc::RpcResult>::Err,
+        > {
+            __rpc::call(&self.0, &__SEND, (records,))
+        }
+        ///Calls [`Batches::flush`].
+        #[cfg_attr(feature = "old", cfg(windows), deprecated)]
+        #[track_caller]
+        pub fn flush(
+            &self,
+        ) -> ::rpc_runtime::Call<
+            <Result<()> as __rpc::RpcResult>::Ok,
+            <Result<()> as __rpc::RpcResult>::Err,
+        > {
+            __rpc::call(&self.0, &__FLUSH, ())
+        }
+    }
+    impl Batches for BatchesClient {
+        #[cfg(unix)]
+        #[track_caller]
+        fn send(
+            &self,
+            records: &[Record],
+        ) -> impl ::core::future::Future<Output = Result<()>> {
+            __rpc::outcome(Self::send(self, records))
+        }
+        #[cfg_attr(feature = "old", cfg(windows))]
+        #[track_caller]
+        fn flush(&self) -> impl ::core::future::Future<Output = Result<()>> {
+            __rpc::outcome(Self::flush(self))
+        }
+    }
+    impl<T: Batches> BatchesServer<T> {
+        ///Takes the implementation; clones of the server share it.
+        pub fn new(service: T) -> Self {
+            Self(__rpc::Arc::new(service))
+        }
+        ///The service as an axum router, to mount it beside routes of your own.
+        pub fn into_router(self) -> __rpc::Router {
+            __rpc::into_router(self)
+        }
+    }
+    impl<T> ::core::clone::Clone for BatchesServer<T> {
+        fn clone(&self) -> Self {
+            Self(__rpc::Arc::clone(&self.0))
+        }
+    }
+    impl<T> ::core::fmt::Debug for BatchesServer<T> {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            f.write_str("BatchesServer")
+        }
+    }
+    impl<T: Batches> __rpc::Service for BatchesServer<T> {
+        fn descriptor(&self) -> &'static __rpc::ServiceDescriptor {
+            &__SERVICE
+        }
+        fn into_routes(self) -> __rpc::Routes {
+            let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
+            #[cfg(unix)]
+            let routes = routes
+                .add(
+                    &__SEND,
+                    |service, _, (records,)| async move {
+                        <T as Batches>::send(&service, &records).await
+                    },
+                );
+            #[cfg_attr(feature = "old", cfg(windows))]
+            let routes = routes
+                .add(
+                    &__FLUSH,
+                    |service, _, ()| async move { <T as Batches>::flush(&service).await },
+                );
+            routes.build()
+        }
+    }
+};

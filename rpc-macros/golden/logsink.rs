@@ -1,0 +1,191 @@
+/// Collects log lines from every service.
+pub trait LogSink: ::core::marker::Send + ::core::marker::Sync + 'static {
+    /// Appends one record.
+    fn recv_log(
+        &self,
+        message: &str,
+        level: Level,
+    ) -> impl ::core::future::Future<Output = Result<bool>> + ::core::marker::Send;
+    fn recv_logs(
+        &self,
+        ctx: &Context,
+        records: &[Record],
+    ) -> impl ::core::future::Future<
+        Output = Result<u32, SinkError>,
+    > + ::core::marker::Send;
+}
+/**Client of [`LogSink`]: its methods, each returning a [`Call`](::rpc_runtime::Call) to await.
+
+Cloning is cheap; clones share their connections.*/
+#[derive(::core::clone::Clone, ::core::fmt::Debug)]
+pub struct LogSinkClient(::rpc_runtime::Client);
+///Serves an implementation of [`LogSink`]: `Server::new("name").add(LogSinkServer::new(implementation))`.
+pub struct LogSinkServer<T>(::rpc_runtime::__private::Arc<T>);
+#[allow(dead_code, deprecated, non_snake_case, clippy::too_many_arguments)]
+const _: () = {
+    use ::rpc_runtime::__private as __rpc;
+    static __RECV_LOG: __rpc::Method<
+        (__rpc::Str, __rpc::Own<Level>),
+        <Result<bool> as __rpc::RpcResult>::Ok,
+        <Result<bool> as __rpc::RpcResult>::Err,
+    > = __rpc::method(
+        __rpc::MethodDescriptor::new(
+                "fibpro.v1.LogSink",
+                "recv_log",
+                "RecvLog",
+                "/fibpro.v1.LogSink/RecvLog",
+            )
+            .docs("Appends one record.")
+            .arguments(
+                &[
+                    __rpc::ArgumentDescriptor::new("message", "&str"),
+                    __rpc::ArgumentDescriptor::new("level", "Level").or_default(),
+                ],
+            )
+            .returns("Result<bool>")
+            .idempotent()
+            .timeout_ms(2000),
+        (
+            __rpc::argument::<__rpc::Str>(),
+            __rpc::argument_or_default::<__rpc::Own<Level>>(),
+        ),
+        __rpc::reply::<Result<bool>>(),
+    );
+    static __RECV_LOGS: __rpc::Method<(__rpc::Slice<Record>,), u32, SinkError> = __rpc::method(
+        __rpc::MethodDescriptor::new(
+                "fibpro.v1.LogSink",
+                "recv_logs",
+                "RecvLogs",
+                "/fibpro.v1.LogSink/RecvLogs",
+            )
+            .arguments(&[__rpc::ArgumentDescriptor::new("records", "&[Record]")])
+            .returns("Result<u32, SinkError>"),
+        (__rpc::argument::<__rpc::Slice<Record>>(),),
+        __rpc::reply::<Result<u32, SinkError>>(),
+    );
+    static __METHODS: &[__rpc::MethodDescriptor] = &[
+        *__RECV_LOG.descriptor(),
+        *__RECV_LOGS.descriptor(),
+        __rpc::ping_descriptor("fibpro.v1.LogSink", "/fibpro.v1.LogSink/Ping"),
+    ];
+    static __SERVICE: __rpc::ServiceDescriptor = __rpc::ServiceDescriptor::new(
+            "fibpro.v1.LogSink",
+            "fibpro.v1",
+            "LogSink",
+            "logsink",
+        )
+        .docs("Collects log lines from every service.")
+        .source(::core::env!("CARGO_PKG_VERSION"), ::core::module_path!())
+        .methods(__METHODS);
+    __rpc::inventory::submit! {
+        __rpc::Registration(& __SERVICE)
+    }
+    impl LogSinkClient {
+        /**Makes a client for the service at an address such as `http://127.0.0.1:9002`.
+
+The connection is made by the first call.
+
+# Errors
+
+When the address cannot be understood.*/
+        pub fn connect(url: &str) -> ::rpc_runtime::Result<Self> {
+            __rpc::connect(&__SERVICE, url).map(Self)
+        }
+        ///Makes a client that calls `service` in this process, through the same layers and codecs but without a socket.
+        pub fn local<T: LogSink>(service: T) -> Self {
+            Self(__rpc::local(LogSinkServer::new(service)))
+        }
+        ///Makes a client with settings of its own, such as timeouts and layers.
+        pub fn with_client(client: ::rpc_runtime::Client) -> Self {
+            Self(client)
+        }
+        ///Asks whether the service is there, and who answers.
+        #[track_caller]
+        pub fn ping(&self) -> ::rpc_runtime::Call<::rpc_runtime::Pong> {
+            __rpc::ping(&self.0, &__SERVICE)
+        }
+        /// Appends one record.
+        #[track_caller]
+        pub fn recv_log(
+            &self,
+            message: &str,
+            level: Level,
+        ) -> ::rpc_runtime::Call<
+            <Result<bool> as __rpc::RpcResult>::Ok,
+            <Result<bool> as __rpc::RpcResult>::Err,
+        > {
+            __rpc::call(&self.0, &__RECV_LOG, (message, &level))
+        }
+        ///Calls [`LogSink::recv_logs`].
+        #[track_caller]
+        pub fn recv_logs(
+            &self,
+            records: &[Record],
+        ) -> ::rpc_runtime::Call<u32, SinkError> {
+            __rpc::call(&self.0, &__RECV_LOGS, (records,))
+        }
+    }
+    impl LogSink for LogSinkClient {
+        #[track_caller]
+        fn recv_log(
+            &self,
+            message: &str,
+            level: Level,
+        ) -> impl ::core::future::Future<Output = Result<bool>> {
+            __rpc::outcome(Self::recv_log(self, message, level))
+        }
+        #[track_caller]
+        fn recv_logs(
+            &self,
+            ctx: &Context,
+            records: &[Record],
+        ) -> impl ::core::future::Future<Output = Result<u32, SinkError>> {
+            __rpc::outcome(
+                ::rpc_runtime::Context::enter(ctx, || Self::recv_logs(self, records)),
+            )
+        }
+    }
+    impl<T: LogSink> LogSinkServer<T> {
+        ///Takes the implementation; clones of the server share it.
+        pub fn new(service: T) -> Self {
+            Self(__rpc::Arc::new(service))
+        }
+        ///The service as an axum router, to mount it beside routes of your own.
+        pub fn into_router(self) -> __rpc::Router {
+            __rpc::into_router(self)
+        }
+    }
+    impl<T> ::core::clone::Clone for LogSinkServer<T> {
+        fn clone(&self) -> Self {
+            Self(__rpc::Arc::clone(&self.0))
+        }
+    }
+    impl<T> ::core::fmt::Debug for LogSinkServer<T> {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            f.write_str("LogSinkServer")
+        }
+    }
+    impl<T: LogSink> __rpc::Service for LogSinkServer<T> {
+        fn descriptor(&self) -> &'static __rpc::ServiceDescriptor {
+            &__SERVICE
+        }
+        fn into_routes(self) -> __rpc::Routes {
+            let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
+            let routes = routes
+                .add(
+                    &__RECV_LOG,
+                    |service, _, (message, level)| async move {
+                        <T as LogSink>::recv_log(&service, &message, level).await
+                    },
+                );
+            let routes = routes
+                .add(
+                    &__RECV_LOGS,
+                    |service, context, (records,)| async move {
+                        <T as LogSink>::recv_logs(&service, &context, &records).await
+                    },
+                );
+            routes.build()
+        }
+    }
+};

@@ -1,0 +1,121 @@
+pub trait Contract: ::core::marker::Send + ::core::marker::Sync + 'static {
+    fn ping(
+        &self,
+        payload: Vec<u8>,
+    ) -> impl ::core::future::Future<Output = Result<Vec<u8>>> + ::core::marker::Send;
+}
+/**Client of [`Contract`]: its methods, each returning a [`Call`](::rpc_runtime::Call) to await.
+
+Cloning is cheap; clones share their connections.*/
+#[derive(::core::clone::Clone, ::core::fmt::Debug)]
+pub struct ContractClient(::rpc_runtime::Client);
+///Serves an implementation of [`Contract`]: `Server::new("name").add(ContractServer::new(implementation))`.
+pub struct ContractServer<T>(::rpc_runtime::__private::Arc<T>);
+#[allow(dead_code, deprecated, non_snake_case, clippy::too_many_arguments)]
+const _: () = {
+    use ::rpc_runtime::__private as __rpc;
+    static __PING: __rpc::Method<
+        (__rpc::Own<Vec<u8>>,),
+        <Result<Vec<u8>> as __rpc::RpcResult>::Ok,
+        <Result<Vec<u8>> as __rpc::RpcResult>::Err,
+    > = __rpc::method(
+        __rpc::MethodDescriptor::new(
+                "shop.v1.Foreign",
+                "ping",
+                "Ping",
+                "/shop.v1.Foreign/Ping",
+            )
+            .arguments(&[__rpc::ArgumentDescriptor::new("payload", "Vec<u8>")])
+            .returns("Result<Vec<u8>>"),
+        (__rpc::argument::<__rpc::Own<Vec<u8>>>(),),
+        __rpc::reply::<Result<Vec<u8>>>(),
+    );
+    static __METHODS: &[__rpc::MethodDescriptor] = &[*__PING.descriptor()];
+    static __SERVICE: __rpc::ServiceDescriptor = __rpc::ServiceDescriptor::new(
+            "shop.v1.Foreign",
+            "shop.v1",
+            "Foreign",
+            "contract",
+        )
+        .source(::core::env!("CARGO_PKG_VERSION"), ::core::module_path!())
+        .methods(__METHODS);
+    __rpc::inventory::submit! {
+        __rpc::Registration(& __SERVICE)
+    }
+    impl ContractClient {
+        /**Makes a client for the service at an address such as `http://127.0.0.1:9002`.
+
+The connection is made by the first call.
+
+# Errors
+
+When the address cannot be understood.*/
+        pub fn connect(url: &str) -> ::rpc_runtime::Result<Self> {
+            __rpc::connect(&__SERVICE, url).map(Self)
+        }
+        ///Makes a client that calls `service` in this process, through the same layers and codecs but without a socket.
+        pub fn local<T: Contract>(service: T) -> Self {
+            Self(__rpc::local(ContractServer::new(service)))
+        }
+        ///Makes a client with settings of its own, such as timeouts and layers.
+        pub fn with_client(client: ::rpc_runtime::Client) -> Self {
+            Self(client)
+        }
+        ///Calls [`Contract::ping`].
+        #[track_caller]
+        pub fn ping(
+            &self,
+            payload: Vec<u8>,
+        ) -> ::rpc_runtime::Call<
+            <Result<Vec<u8>> as __rpc::RpcResult>::Ok,
+            <Result<Vec<u8>> as __rpc::RpcResult>::Err,
+        > {
+            __rpc::call(&self.0, &__PING, (&payload,))
+        }
+    }
+    impl Contract for ContractClient {
+        #[track_caller]
+        fn ping(
+            &self,
+            payload: Vec<u8>,
+        ) -> impl ::core::future::Future<Output = Result<Vec<u8>>> {
+            __rpc::outcome(Self::ping(self, payload))
+        }
+    }
+    impl<T: Contract> ContractServer<T> {
+        ///Takes the implementation; clones of the server share it.
+        pub fn new(service: T) -> Self {
+            Self(__rpc::Arc::new(service))
+        }
+        ///The service as an axum router, to mount it beside routes of your own.
+        pub fn into_router(self) -> __rpc::Router {
+            __rpc::into_router(self)
+        }
+    }
+    impl<T> ::core::clone::Clone for ContractServer<T> {
+        fn clone(&self) -> Self {
+            Self(__rpc::Arc::clone(&self.0))
+        }
+    }
+    impl<T> ::core::fmt::Debug for ContractServer<T> {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            f.write_str("ContractServer")
+        }
+    }
+    impl<T: Contract> __rpc::Service for ContractServer<T> {
+        fn descriptor(&self) -> &'static __rpc::ServiceDescriptor {
+            &__SERVICE
+        }
+        fn into_routes(self) -> __rpc::Routes {
+            let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
+            let routes = routes
+                .add(
+                    &__PING,
+                    |service, _, (payload,)| async move {
+                        <T as Contract>::ping(&service, payload).await
+                    },
+                );
+            routes.build()
+        }
+    }
+};

@@ -1,0 +1,157 @@
+pub(crate) trait r#Kinds: ::core::marker::Send + ::core::marker::Sync + 'static {
+    fn r#type(
+        &self,
+        r#match: &str,
+        service: u8,
+        request: u8,
+        client: u8,
+    ) -> impl ::core::future::Future<Output = Result<()>> + ::core::marker::Send;
+}
+/**Client of [`Kinds`]: its methods, each returning a [`Call`](::rpc_runtime::Call) to await.
+
+Cloning is cheap; clones share their connections.*/
+#[derive(::core::clone::Clone, ::core::fmt::Debug)]
+pub(crate) struct KindsClient(::rpc_runtime::Client);
+///Serves an implementation of [`Kinds`]: `Server::new("name").add(KindsServer::new(implementation))`.
+pub(crate) struct KindsServer<T>(::rpc_runtime::__private::Arc<T>);
+#[allow(dead_code, deprecated, non_snake_case, clippy::too_many_arguments)]
+const _: () = {
+    use ::rpc_runtime::__private as __rpc;
+    static __TYPE: __rpc::Method<
+        (__rpc::Str, __rpc::Own<u8>, __rpc::Own<u8>, __rpc::Own<u8>),
+        <Result<()> as __rpc::RpcResult>::Ok,
+        <Result<()> as __rpc::RpcResult>::Err,
+    > = __rpc::method(
+        __rpc::MethodDescriptor::new(
+                "shop.v1.Kinds",
+                "type",
+                "Type",
+                "/shop.v1.Kinds/Type",
+            )
+            .arguments(
+                &[
+                    __rpc::ArgumentDescriptor::new("match", "&str"),
+                    __rpc::ArgumentDescriptor::new("service", "u8"),
+                    __rpc::ArgumentDescriptor::new("request", "u8"),
+                    __rpc::ArgumentDescriptor::new("client", "u8"),
+                ],
+            )
+            .returns("Result<()>"),
+        (
+            __rpc::argument::<__rpc::Str>(),
+            __rpc::argument::<__rpc::Own<u8>>(),
+            __rpc::argument::<__rpc::Own<u8>>(),
+            __rpc::argument::<__rpc::Own<u8>>(),
+        ),
+        __rpc::reply::<Result<()>>(),
+    );
+    static __METHODS: &[__rpc::MethodDescriptor] = &[
+        *__TYPE.descriptor(),
+        __rpc::ping_descriptor("shop.v1.Kinds", "/shop.v1.Kinds/Ping"),
+    ];
+    static __SERVICE: __rpc::ServiceDescriptor = __rpc::ServiceDescriptor::new(
+            "shop.v1.Kinds",
+            "shop.v1",
+            "Kinds",
+            "kinds",
+        )
+        .source(::core::env!("CARGO_PKG_VERSION"), ::core::module_path!())
+        .methods(__METHODS);
+    __rpc::inventory::submit! {
+        __rpc::Registration(& __SERVICE)
+    }
+    impl KindsClient {
+        /**Makes a client for the service at an address such as `http://127.0.0.1:9002`.
+
+The connection is made by the first call.
+
+# Errors
+
+When the address cannot be understood.*/
+        pub(crate) fn connect(url: &str) -> ::rpc_runtime::Result<Self> {
+            __rpc::connect(&__SERVICE, url).map(Self)
+        }
+        ///Makes a client that calls `service` in this process, through the same layers and codecs but without a socket.
+        pub(crate) fn local<T: r#Kinds>(service: T) -> Self {
+            Self(__rpc::local(KindsServer::new(service)))
+        }
+        ///Makes a client with settings of its own, such as timeouts and layers.
+        pub(crate) fn with_client(client: ::rpc_runtime::Client) -> Self {
+            Self(client)
+        }
+        ///Asks whether the service is there, and who answers.
+        #[track_caller]
+        pub(crate) fn ping(&self) -> ::rpc_runtime::Call<::rpc_runtime::Pong> {
+            __rpc::ping(&self.0, &__SERVICE)
+        }
+        ///Calls [`Kinds::type`].
+        #[track_caller]
+        pub(crate) fn r#type(
+            &self,
+            r#match: &str,
+            service: u8,
+            request: u8,
+            client: u8,
+        ) -> ::rpc_runtime::Call<
+            <Result<()> as __rpc::RpcResult>::Ok,
+            <Result<()> as __rpc::RpcResult>::Err,
+        > {
+            __rpc::call(&self.0, &__TYPE, (r#match, &service, &request, &client))
+        }
+    }
+    impl r#Kinds for KindsClient {
+        #[track_caller]
+        fn r#type(
+            &self,
+            r#match: &str,
+            service: u8,
+            request: u8,
+            client: u8,
+        ) -> impl ::core::future::Future<Output = Result<()>> {
+            __rpc::outcome(Self::r#type(self, r#match, service, request, client))
+        }
+    }
+    impl<T: r#Kinds> KindsServer<T> {
+        ///Takes the implementation; clones of the server share it.
+        pub(crate) fn new(service: T) -> Self {
+            Self(__rpc::Arc::new(service))
+        }
+        ///The service as an axum router, to mount it beside routes of your own.
+        pub(crate) fn into_router(self) -> __rpc::Router {
+            __rpc::into_router(self)
+        }
+    }
+    impl<T> ::core::clone::Clone for KindsServer<T> {
+        fn clone(&self) -> Self {
+            Self(__rpc::Arc::clone(&self.0))
+        }
+    }
+    impl<T> ::core::fmt::Debug for KindsServer<T> {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            f.write_str("KindsServer")
+        }
+    }
+    impl<T: r#Kinds> __rpc::Service for KindsServer<T> {
+        fn descriptor(&self) -> &'static __rpc::ServiceDescriptor {
+            &__SERVICE
+        }
+        fn into_routes(self) -> __rpc::Routes {
+            let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
+            let routes = routes
+                .add(
+                    &__TYPE,
+                    |service, _, (r#match, service, request, client)| async move {
+                        <T as r#Kinds>::r#type(
+                                &service,
+                                &r#match,
+                                service,
+                                request,
+                                client,
+                            )
+                            .await
+                    },
+                );
+            routes.build()
+        }
+    }
+};

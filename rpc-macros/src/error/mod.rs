@@ -1,0 +1,31 @@
+//! `#[derive(RpcError)]`: an enum becomes an error that keeps its type across the network.
+
+mod expand;
+mod model;
+mod parse;
+mod validate;
+
+use proc_macro2::TokenStream;
+use syn::DeriveInput;
+
+use crate::errors::Errors;
+
+/// The derive, from tokens to tokens.
+pub(crate) fn rpc_error(item: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let model = match syn::parse2::<DeriveInput>(item) {
+        Ok(input) => parse::error_enum(input, &mut errors),
+        Err(error) => {
+            errors.push(error);
+            None
+        }
+    };
+    if let Some(model) = &model {
+        validate::error_enum(model, &mut errors);
+    }
+    match model {
+        Some(model) if errors.is_empty() => expand::error_enum(&model),
+        // The enum itself stays where it is: a derive only adds.
+        _ => errors.to_compile_errors(),
+    }
+}

@@ -1,0 +1,76 @@
+//! The expansion stays thin: behaviour belongs into the runtime, where it is compiled once.
+//!
+//! Whoever has to raise a figure here writes the reason into the commit.
+
+use proc_macro2::{Spacing, TokenStream, TokenTree};
+use quote::quote;
+
+/// A service without methods: the trait, client and server with their constructors, the descriptor.
+const SERVICE: usize = 470;
+/// A method with two arguments, on top of that.
+const METHOD: usize = 350;
+/// Each further argument.
+const ARGUMENT: usize = 60;
+
+#[test]
+fn a_service_stays_within_its_budget() {
+    let tokens = count(expansion(&TokenStream::new()));
+    assert!(tokens <= SERVICE, "{tokens} tokens");
+}
+
+#[test]
+fn a_method_stays_within_its_budget() {
+    let tokens = tokens_of(&quote! {
+        /// Appends one record.
+        #[rpc(idempotent, timeout = "2s")]
+        async fn recv_log(&self, message: &str, #[rpc(default)] level: Level) -> Result<bool>;
+    });
+    assert!(tokens <= METHOD, "{tokens} tokens");
+}
+
+#[test]
+fn an_argument_stays_within_its_budget() {
+    let with = |arguments| tokens_of(&quote!(async fn recv(&self, #arguments) -> Result<bool>;));
+    let one = with(quote!(a: &[Record]));
+    let two = with(quote!(a: &[Record], b: &[Record]));
+    assert!(two - one <= ARGUMENT, "{} tokens", two - one);
+}
+
+fn tokens_of(method: &TokenStream) -> usize {
+    count(expansion(method)) - count(expansion(&TokenStream::new()))
+}
+
+fn expansion(methods: &TokenStream) -> TokenStream {
+    let contract = quote!(pub trait LogSink { #methods });
+    crate::service::rpc_service(
+        quote!(package = "fibpro.v1", endpoint = "logsink"),
+        &contract,
+    )
+}
+
+/// Tokens as a reader counts them: an operator such as `::` is one, and so is a pair of brackets. Documentation is
+/// free.
+fn count(tokens: TokenStream) -> usize {
+    let mut count = 0;
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        count += match token {
+            TokenTree::Punct(sign)
+                if sign.as_char() == '#' && tokens.next_if(is_documentation).is_some() =>
+            {
+                0
+            }
+            TokenTree::Punct(sign) => usize::from(sign.spacing() == Spacing::Alone),
+            TokenTree::Group(group) => 1 + self::count(group.stream()),
+            TokenTree::Ident(_) | TokenTree::Literal(_) => 1,
+        }
+    }
+    count
+}
+
+fn is_documentation(token: &TokenTree) -> bool {
+    let TokenTree::Group(group) = token else {
+        return false;
+    };
+    matches!(group.stream().into_iter().next(), Some(TokenTree::Ident(ident)) if ident == "doc")
+}
