@@ -136,8 +136,12 @@ When the address cannot be understood.*/
         pub fn new(service: T) -> Self {
             Self(__rpc::Arc::new(service))
         }
-        ///The service as an axum router, to mount it beside routes of your own.
-        pub fn into_router(self) -> __rpc::Router {
+        /**The service as an axum router, to mount it beside routes of your own.
+
+# Errors
+
+When two linked services have one full name.*/
+        pub fn into_router(self) -> ::rpc_runtime::Result<__rpc::Router> {
             __rpc::into_router(self)
         }
     }

@@ -2,5 +2,11 @@
 
 /// The rings: who may import whom.
 mod architecture;
+/// Deadlines, cancellation, detached work, panics, metadata.
+mod calls;
+/// No request ever carries another one's id.
+mod context_property;
+/// The onion on both sides.
+mod layers;
 /// Two services in a chain, over both transports: values, errors with their chain, context.
 mod two_hops;

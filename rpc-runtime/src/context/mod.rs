@@ -172,6 +172,19 @@ impl Context {
 
 /// Carrying it on.
 impl Context {
+    /// The context of a request that starts here: a job, a message from a queue, a test.
+    ///
+    /// ```
+    /// use rpc_runtime::{Context, RequestId};
+    ///
+    /// let nightly = Context::for_request(RequestId::random());
+    /// nightly.enter(|| assert_eq!(Context::current().request_id().len(), 16));
+    /// ```
+    #[must_use]
+    pub fn for_request(id: RequestId) -> Self {
+        Self::builder(id).build()
+    }
+
     /// Runs a future within this context, wherever it is polled.
     pub fn scope<F: Future>(self, future: F) -> Scoped<F> {
         Scoped::new(self, future)

@@ -37,7 +37,7 @@ pub(super) fn impls(service: &Service) -> TokenStream {
     let name = server.to_string();
     let routes = service.methods.iter().map(|method| route(method, service));
     let new = "Takes the implementation; clones of the server share it.";
-    let into_router = "The service as an axum router, to mount it beside routes of your own.";
+    let into_router = "The service as an axum router, to mount it beside routes of your own.\n\n# Errors\n\nWhen two linked services have one full name.";
     quote_spanned! {Span::mixed_site()=>
         impl<#implementation: #ident> #server<#implementation> {
             #[doc = #new]
@@ -46,7 +46,7 @@ pub(super) fn impls(service: &Service) -> TokenStream {
             }
 
             #[doc = #into_router]
-            #visibility fn into_router(self) -> __rpc::Router {
+            #visibility fn into_router(self) -> ::rpc_runtime::Result<__rpc::Router> {
                 __rpc::into_router(self)
             }
         }
