@@ -61,9 +61,7 @@ fn gunzip(packed: &[u8], limit: usize) -> Result<Vec<u8>, Unpack> {
     let mut decoder = GzDecoder::new(packed);
     // JSON shrinks to about a quarter. The packed size is a fact, unlike any length that a peer declares.
     let mut message = Vec::with_capacity(packed.len().saturating_mul(4).min(limit));
-    let one_more = u64::try_from(limit)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1);
+    let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     decoder
         .by_ref()
         .take(one_more)
@@ -133,7 +131,10 @@ mod tests {
         let bomb = packed(&vec![0; 64 << 20]);
         assert!(bomb.len() < 100 << 10, "{}", bomb.len());
         let mut decoder = GzDecoder::new(&bomb[..]);
-        assert!(matches!(unpacked(bomb.clone(), 4096), Err(Unpack::TooLarge)));
+        assert!(matches!(
+            unpacked(bomb.clone(), 4096),
+            Err(Unpack::TooLarge)
+        ));
         // The same reader shows how little of the input that takes.
         let mut start = Vec::new();
         decoder.by_ref().take(4097).read_to_end(&mut start).unwrap();
@@ -166,7 +167,10 @@ mod tests {
             ("a wrong length at the end", damaged),
         ] {
             let result = unpacked(bytes.into(), 1 << 20);
-            assert!(matches!(result, Err(Unpack::Invalid(_))), "{what}: {result:?}");
+            assert!(
+                matches!(result, Err(Unpack::Invalid(_))),
+                "{what}: {result:?}"
+            );
         }
         assert_eq!(unpacked(Bytes::new(), 10).unwrap(), "");
     }

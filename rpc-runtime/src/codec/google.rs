@@ -192,7 +192,10 @@ pub(crate) struct WireHop {
     pub(crate) reason: String,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }
@@ -268,10 +271,7 @@ impl From<&Payload> for ErrorPayload {
         Self {
             reason: payload.reason.clone(),
             fields: plain(&payload.fields).to_string(),
-            inner: payload
-                .inner
-                .as_deref()
-                .map(|inner| Box::new(inner.into())),
+            inner: payload.inner.as_deref().map(|inner| Box::new(inner.into())),
         }
     }
 }

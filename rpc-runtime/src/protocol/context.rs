@@ -17,9 +17,7 @@ use std::sync::Arc;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::printable;
-use crate::context::{
-    Baggage, Context, ContextBuilder, HOP_COUNT_LIMIT, RequestId, Source, TraceContext,
-};
+use crate::context::{Baggage, Context, ContextBuilder, HOP_COUNT_LIMIT, RequestId, TraceContext};
 use crate::error::{Code, Error};
 
 pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -57,7 +55,11 @@ pub(crate) fn read(headers: &HeaderMap, believed: bool, environment: &Arc<str>) 
             .client_request_id(offered)
             .environment(Some(environment.clone()))
             .trace_link(trace);
-        return Incoming { id, builder, fault: None };
+        return Incoming {
+            id,
+            builder,
+            fault: None,
+        };
     }
     let id = offered.unwrap_or_else(RequestId::random);
     let mut fault = None;

@@ -71,7 +71,10 @@ mod tests {
         }
         headers.append("x-latin", HeaderValue::from_bytes(b"\xe9").unwrap());
         let (leading, trailing) = read_both(&headers);
-        assert_eq!(leading.iter().collect::<Vec<_>>(), [("x-a", "1"), ("x-a", "3")]);
+        assert_eq!(
+            leading.iter().collect::<Vec<_>>(),
+            [("x-a", "1"), ("x-a", "3")]
+        );
         assert_eq!(trailing.iter().collect::<Vec<_>>(), [("x-b", "2")]);
         assert_eq!(read(&headers), leading);
 

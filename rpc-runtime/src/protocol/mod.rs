@@ -26,7 +26,10 @@ mod tests {
     #[test]
     fn what_is_printed_is_one_short_line_without_tricks() {
         assert_eq!(printable(b"/a.b/C", 64), "/a.b/C");
-        assert_eq!(printable(b"a\r\nb\x1b[31m\0\"", 64), "a\\r\\nb\\u{1b}[31m\\0\\\"");
+        assert_eq!(
+            printable(b"a\r\nb\x1b[31m\0\"", 64),
+            "a\\r\\nb\\u{1b}[31m\\0\\\""
+        );
         assert_eq!(printable("é\u{202e}".as_bytes(), 64), "é\\u{202e}");
         assert_eq!(printable(&[0xff, b'a'], 64), "\u{fffd}a");
         assert_eq!(printable(b"abcdef", 3), "abc…");

@@ -84,7 +84,11 @@ where
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Failure::Broken(error.into()))?;
         if let Ok(data) = frame.into_data() {
-            return if data.len() > room { Err(Failure::TooLarge) } else { Ok(Some(data)) };
+            return if data.len() > room {
+                Err(Failure::TooLarge)
+            } else {
+                Ok(Some(data))
+            };
         }
     }
     Ok(None)
@@ -135,11 +139,17 @@ enum Content {
 impl ResponseBody {
     pub(super) fn message(message: Bytes, guards: Guards) -> Self {
         let message = (!message.is_empty()).then_some(message);
-        Self { content: Content::Message(message), _guards: guards }
+        Self {
+            content: Content::Message(message),
+            _guards: guards,
+        }
     }
 
     pub(super) fn plain(body: axum::body::Body) -> Self {
-        Self { content: Content::Plain(body), _guards: Guards::default() }
+        Self {
+            content: Content::Plain(body),
+            _guards: Guards::default(),
+        }
     }
 }
 
@@ -152,7 +162,9 @@ impl Body for ResponseBody {
         cx: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         match &mut self.content {
-            Content::Message(message) => Poll::Ready(message.take().map(|data| Ok(Frame::data(data)))),
+            Content::Message(message) => {
+                Poll::Ready(message.take().map(|data| Ok(Frame::data(data))))
+            }
             Content::Plain(body) => Pin::new(body).poll_frame(cx),
         }
     }

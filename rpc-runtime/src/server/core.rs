@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::limits::Limits;
@@ -27,6 +28,8 @@ pub(crate) struct Core {
     layers: Layers,
     observers: Observers,
     fallback: Option<axum::Router>,
+    /// One permit an open connection.
+    connections: Arc<Semaphore>,
     /// Work that outlives its call.
     tasks: TaskTracker,
 }
@@ -64,6 +67,7 @@ impl Core {
             routes,
             environment: source.environment().into(),
             source,
+            connections: Arc::new(Semaphore::new(parts.limits.connections.min(Semaphore::MAX_PERMITS))),
             limits: parts.limits,
             layers: parts.layers,
             observers: parts.observers,
@@ -86,6 +90,10 @@ impl Core {
 
     pub(crate) fn fallback(&self) -> Option<&axum::Router> {
         self.fallback.as_ref()
+    }
+
+    pub(super) fn connections(&self) -> &Arc<Semaphore> {
+        &self.connections
     }
 
     pub(crate) fn paths(&self) -> impl Iterator<Item = &'static str> {

@@ -42,7 +42,11 @@ impl Peer {
 
     /// How the peer is answered: a stranger at an internal listener learns no more than one at an edge.
     pub(crate) fn trust(&self) -> Trust {
-        if self.is_believed() { Trust::Internal } else { Trust::Edge }
+        if self.is_believed() {
+            Trust::Internal
+        } else {
+            Trust::Edge
+        }
     }
 
     /// Whether the peer is served at all.

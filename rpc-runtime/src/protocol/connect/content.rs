@@ -107,7 +107,10 @@ mod tests {
             (&["application/json; charset=utf-8"], ContentType::Json),
             (&["application/json;Charset=UTF-8"], ContentType::Json),
             (&["application/json; charset=\"utf-8\""], ContentType::Json),
-            (&["application/json; charset=latin1"], ContentType::Application),
+            (
+                &["application/json; charset=latin1"],
+                ContentType::Application,
+            ),
             (&["application/json; boundary=x"], ContentType::Application),
             (&["application/connect+json"], ContentType::Application),
             (&["application/proto"], ContentType::Application),
@@ -115,10 +118,17 @@ mod tests {
             (&["text/plain"], ContentType::Foreign),
             (&["application"], ContentType::Foreign),
             (&[], ContentType::Foreign),
-            (&["application/json", "application/json"], ContentType::Foreign),
+            (
+                &["application/json", "application/json"],
+                ContentType::Foreign,
+            ),
         ];
         for (values, expected) in table {
-            assert_eq!(ContentType::read(&headers(CONTENT_TYPE, values)), expected, "{values:?}");
+            assert_eq!(
+                ContentType::read(&headers(CONTENT_TYPE, values)),
+                expected,
+                "{values:?}"
+            );
         }
     }
 
@@ -136,10 +146,23 @@ mod tests {
     #[test]
     fn accepted_encodings() {
         let accepts = |values| accepts_gzip(&headers(ACCEPT_ENCODING, values));
-        for yes in ["gzip", "br, GZIP", "deflate, gzip;q=1.0, *;q=0.5", "gzip;q=0.1"] {
+        for yes in [
+            "gzip",
+            "br, GZIP",
+            "deflate, gzip;q=1.0, *;q=0.5",
+            "gzip;q=0.1",
+        ] {
             assert!(accepts(&[yes]), "{yes}");
         }
-        for no in ["", "identity", "br", "gzip;q=0", "gzip; q=0.000", "xgzip", "*"] {
+        for no in [
+            "",
+            "identity",
+            "br",
+            "gzip;q=0",
+            "gzip; q=0.000",
+            "xgzip",
+            "*",
+        ] {
             assert!(!accepts(&[no]), "{no}");
         }
         assert!(accepts(&["br", "gzip"]));

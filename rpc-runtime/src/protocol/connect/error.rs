@@ -1,8 +1,8 @@
 //! The JSON of an error, both directions.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::HeaderMap;
@@ -59,7 +59,11 @@ pub(crate) fn error_json(error: &Error) -> Vec<u8> {
             debug: detail.debug,
         })
         .collect();
-    let written = Written { code: error.code().as_str(), message: error.public_message(), details };
+    let written = Written {
+        code: error.code().as_str(),
+        message: error.public_message(),
+        details,
+    };
     // Strings, and values that serde_json made itself; if that ever failed, the code would still arrive.
     serde_json::to_vec(&written)
         .unwrap_or_else(|_| format!("{{\"code\":\"{}\"}}", error.code()).into_bytes())
@@ -70,9 +74,7 @@ pub(crate) fn error_json(error: &Error) -> Vec<u8> {
 pub(crate) fn read_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     let mut error = match read_json(headers, body) {
         Some(json) => from_json(&json, status),
-        None => {
-            Error::unlocated(inferred(status), foreign(status, headers, body))
-        }
+        None => Error::unlocated(inferred(status), foreign(status, headers, body)),
     };
     if error.request_id().is_none() {
         let id = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
@@ -102,7 +104,9 @@ fn read_json(headers: &HeaderMap, body: &[u8]) -> Option<Map<String, Value>> {
 }
 
 fn from_json(json: &Map<String, Value>, status: StatusCode) -> Error {
-    let text = |object: &Map<String, Value>, key| object.get(key).and_then(Value::as_str).map(str::to_owned);
+    let text = |object: &Map<String, Value>, key| {
+        object.get(key).and_then(Value::as_str).map(str::to_owned)
+    };
     let code = text(json, "code")
         .and_then(|code| code.parse().ok())
         .unwrap_or_else(|| inferred(status));

@@ -1,8 +1,8 @@
 //! The query of a `GET`: how a method without side effects is called by a link.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 
 use super::refusal::{Refusal, Shape};
@@ -96,7 +96,10 @@ fn unescape(text: &str) -> Option<Vec<u8>> {
 }
 
 fn bad(message: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
-    Refusal::new(Error::unlocated(Code::InvalidArgument, message), Shape::Error)
+    Refusal::new(
+        Error::unlocated(Code::InvalidArgument, message),
+        Shape::Error,
+    )
 }
 
 #[cfg(test)]
@@ -106,18 +109,29 @@ mod tests {
     #[test]
     fn the_message_is_found_in_any_order() {
         for (query, message) in [
-            ("connect=v1&encoding=json&message=%7B%22n%22%3A3%7D", "{\"n\":3}"),
+            (
+                "connect=v1&encoding=json&message=%7B%22n%22%3A3%7D",
+                "{\"n\":3}",
+            ),
             ("message=%7B%7d&utm=1&encoding=json", "{}"),
             ("base64=1&encoding=json&message=eyJuIjozfQ", "{\"n\":3}"),
-            ("base64=1&encoding=json&message=eyJuIjozfQ%3D%3D", "{\"n\":3}"),
+            (
+                "base64=1&encoding=json&message=eyJuIjozfQ%3D%3D",
+                "{\"n\":3}",
+            ),
             ("base64=0&encoding=json&message=a+b%2B", "a b+"),
             ("encoding=json&message=", ""),
             ("encoding=json&message={}&compression=identity", "{}"),
         ] {
             let (bytes, encoding) = read(query).unwrap_or_else(|_| panic!("{query}"));
-            assert_eq!((&bytes[..], encoding), (message.as_bytes(), Encoding::Identity), "{query}");
+            assert_eq!(
+                (&bytes[..], encoding),
+                (message.as_bytes(), Encoding::Identity),
+                "{query}"
+            );
         }
-        let (_, encoding) = read("encoding=json&message=&base64=1&compression=gzip").unwrap_or_else(|_| panic!());
+        let (_, encoding) =
+            read("encoding=json&message=&base64=1&compression=gzip").unwrap_or_else(|_| panic!());
         assert_eq!(encoding, Encoding::Gzip);
     }
 
@@ -126,18 +140,54 @@ mod tests {
         for (query, shape, code) in [
             ("", Shape::MediaType, Code::InvalidArgument),
             ("message={}", Shape::MediaType, Code::InvalidArgument),
-            ("encoding=proto&message={}", Shape::MediaType, Code::InvalidArgument),
+            (
+                "encoding=proto&message={}",
+                Shape::MediaType,
+                Code::InvalidArgument,
+            ),
             ("encoding=json", Shape::Error, Code::InvalidArgument),
-            ("connect=v2&encoding=json&message={}", Shape::Error, Code::InvalidArgument),
-            ("encoding=json&message=%7", Shape::Error, Code::InvalidArgument),
-            ("encoding=json&message=%zz", Shape::Error, Code::InvalidArgument),
-            ("encoding=json&message=%+1", Shape::Error, Code::InvalidArgument),
-            ("encoding=json&message=a&message=b", Shape::Error, Code::InvalidArgument),
-            ("encoding=json&base64=1&message=***", Shape::Error, Code::InvalidArgument),
-            ("encoding=json&message=a&compression=br", Shape::Encoding, Code::Unimplemented),
+            (
+                "connect=v2&encoding=json&message={}",
+                Shape::Error,
+                Code::InvalidArgument,
+            ),
+            (
+                "encoding=json&message=%7",
+                Shape::Error,
+                Code::InvalidArgument,
+            ),
+            (
+                "encoding=json&message=%zz",
+                Shape::Error,
+                Code::InvalidArgument,
+            ),
+            (
+                "encoding=json&message=%+1",
+                Shape::Error,
+                Code::InvalidArgument,
+            ),
+            (
+                "encoding=json&message=a&message=b",
+                Shape::Error,
+                Code::InvalidArgument,
+            ),
+            (
+                "encoding=json&base64=1&message=***",
+                Shape::Error,
+                Code::InvalidArgument,
+            ),
+            (
+                "encoding=json&message=a&compression=br",
+                Shape::Encoding,
+                Code::Unimplemented,
+            ),
         ] {
             let refusal = read(query).err().unwrap_or_else(|| panic!("{query}"));
-            assert_eq!((refusal.shape, refusal.error.code()), (shape, code), "{query}");
+            assert_eq!(
+                (refusal.shape, refusal.error.code()),
+                (shape, code),
+                "{query}"
+            );
         }
     }
 }

@@ -50,7 +50,10 @@ impl Refusal {
 
     /// No method answers on this path.
     pub(crate) fn path(path: &str) -> Self {
-        let message = format!("no method answers on {}", printable(path.as_bytes(), QUOTED));
+        let message = format!(
+            "no method answers on {}",
+            printable(path.as_bytes(), QUOTED)
+        );
         Self::new(
             Error::unlocated(Code::Unimplemented, message),
             Shape::Status(StatusCode::NOT_FOUND),

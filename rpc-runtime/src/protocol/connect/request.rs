@@ -43,9 +43,7 @@ pub(crate) fn read_request(
     let allows_get = method.idempotency == Idempotency::NoSideEffects;
     match head.method {
         Method::POST => read_post(&head.headers),
-        Method::GET if allows_get && has_body => {
-            Err(Refusal::media_type("a GET has no body"))
-        }
+        Method::GET if allows_get && has_body => Err(Refusal::media_type("a GET has no body")),
         Method::GET if allows_get => read_get(head),
         _ => Err(Refusal::verb(&head.method, allows_get)),
     }
@@ -53,7 +51,9 @@ pub(crate) fn read_request(
 
 fn read_post(headers: &HeaderMap) -> Result<RequestHead, Refusal> {
     if ContentType::read(headers) != ContentType::Json {
-        return Err(Refusal::media_type("the content type is not application/json"));
+        return Err(Refusal::media_type(
+            "the content type is not application/json",
+        ));
     }
     let timeout = timeout::read(headers)?;
     let encoding = read_encoding(headers).map_err(Refusal::encoding)?;
@@ -69,13 +69,21 @@ fn read_post(headers: &HeaderMap) -> Result<RequestHead, Refusal> {
             .into());
         }
     }
-    Ok(RequestHead { encoding, message: None, timeout })
+    Ok(RequestHead {
+        encoding,
+        message: None,
+        timeout,
+    })
 }
 
 fn read_get(head: &request::Parts) -> Result<RequestHead, Refusal> {
     let (message, encoding) = get::read(head.uri.query().unwrap_or_default())?;
     let timeout = timeout::read(&head.headers)?;
-    Ok(RequestHead { encoding, message: Some(message), timeout })
+    Ok(RequestHead {
+        encoding,
+        message: Some(message),
+        timeout,
+    })
 }
 
 impl Accepts {

@@ -49,7 +49,9 @@ pub(crate) fn write_response(
         Err(error) => write_error(error, status(error.code().http_status())),
     };
     if accepts.get {
-        response.headers_mut().insert(VARY, HeaderValue::from_name(ACCEPT_ENCODING));
+        response
+            .headers_mut()
+            .insert(VARY, HeaderValue::from_name(ACCEPT_ENCODING));
     }
     metadata::write(headers, "", response.headers_mut());
     metadata::write(trailers, TRAILER_PREFIX, response.headers_mut());
@@ -88,7 +90,9 @@ pub(crate) fn write_refusal(error: &Error, shape: Shape) -> http::Response<Bytes
     let empty = |status, name, value| {
         let mut response = http::Response::new(Bytes::new());
         *response.status_mut() = status;
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
         response
     };
     match shape {
@@ -104,9 +108,11 @@ pub(crate) fn write_refusal(error: &Error, shape: Shape) -> http::Response<Bytes
             let allowed = if get { "GET, POST" } else { "POST" };
             empty(StatusCode::METHOD_NOT_ALLOWED, ALLOW, allowed)
         }
-        Shape::MediaType => {
-            empty(StatusCode::UNSUPPORTED_MEDIA_TYPE, ACCEPT_POST.clone(), JSON)
-        }
+        Shape::MediaType => empty(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ACCEPT_POST.clone(),
+            JSON,
+        ),
     }
 }
 
@@ -123,7 +129,11 @@ pub(crate) fn read_response(parts: &response::Parts, body: Bytes, limit: usize) 
         Err(read_error(parts.status, &parts.headers, &body))
     };
     let (headers, trailers) = metadata::read_both(&parts.headers);
-    Answer { headers, trailers, result }
+    Answer {
+        headers,
+        trailers,
+        result,
+    }
 }
 
 /// An error with the metadata that came with it, before and behind the message alike.
@@ -140,14 +150,20 @@ fn read_message(parts: &response::Parts, body: Bytes, limit: usize) -> Result<By
         ContentType::Application => Code::Internal,
         ContentType::Foreign => Code::Unknown,
     };
-    Err(Error::unlocated(code, foreign(parts.status, &parts.headers, &body)))
+    Err(Error::unlocated(
+        code,
+        foreign(parts.status, &parts.headers, &body),
+    ))
 }
 
 /// Unpacks a message that a server sent.
 pub(super) fn read_encoded(headers: &HeaderMap, body: Bytes, limit: usize) -> Result<Bytes, Error> {
     let encoding = read_encoding(headers).map_err(|name| {
         let name = printable(name, QUOTED);
-        Error::unlocated(Code::Internal, format!("the answer came in the compression {name}"))
+        Error::unlocated(
+            Code::Internal,
+            format!("the answer came in the compression {name}"),
+        )
     })?;
     compression::unpack(body, encoding, limit).map_err(|problem| match problem {
         Unpack::TooLarge => Error::unlocated(
@@ -162,9 +178,9 @@ pub(super) fn read_encoded(headers: &HeaderMap, body: Bytes, limit: usize) -> Re
 
 /// Says what came instead of an answer of ours: the words of a proxy are often all there is to go by.
 pub(super) fn foreign(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> String {
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .map_or_else(String::new, |kind| format!(" ({})", printable(kind.as_bytes(), QUOTED)));
+    let kind = headers.get(CONTENT_TYPE).map_or_else(String::new, |kind| {
+        format!(" ({})", printable(kind.as_bytes(), QUOTED))
+    });
     if body.is_empty() {
         return format!("HTTP {status}{kind} without a body");
     }

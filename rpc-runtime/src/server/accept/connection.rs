@@ -1,0 +1,295 @@
+//! One connection from its first byte to its end.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{self, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONNECTION;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::activity::{Activity, Call, Watchdog};
+use super::io::{Io, Protocol, Start, sniff};
+use super::stopped;
+use crate::server::Limits;
+use crate::server::body::ResponseBody;
+use crate::server::core::Core;
+use crate::server::dispatch::dispatch;
+use crate::server::trust::Peer;
+
+/// The most that HTTP/1 holds of a head, in bytes, unless the limits allow larger heads. Enough to read a path of
+/// 64 KiB and answer it with 414, little enough to hold for every connection.
+const HEAD_BUFFER: usize = 80 << 10;
+
+/// How many headers hyper reads without a list on the heap for each request.
+const HEADERS_INLINE: usize = 100;
+
+/// What HTTP/2 may do on one connection.
+mod http2_limits {
+    use std::time::Duration;
+
+    /// Calls at one time.
+    pub(super) const STREAMS: u32 = 256;
+    /// Streams that the peer has reset before we looked at them; more is an attack (CVE-2023-44487).
+    pub(super) const PENDING_RESETS: usize = 20;
+    /// Streams that we have reset for the peer's mistakes.
+    pub(super) const LOCAL_RESETS: usize = 128;
+    /// What is kept of an answer whose reader is slow, in bytes a call.
+    pub(super) const SEND_BUFFER: usize = 64 << 10;
+    /// How often a silent peer is asked whether it is there, and how long it has to say so.
+    pub(super) const PING: Duration = Duration::from_secs(20);
+    pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);
+    /// What a header counts beside its name and value. Source: RFC 9113, section 6.5.2.
+    pub(super) const HEADER_OVERHEAD: usize = 32;
+}
+
+/// How long, and for how many bytes, a connection that was answered in the middle of a request is kept open.
+const LINGER_TIME: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 8 << 20;
+
+/// Serves a connection to its end.
+pub(super) async fn serve<I>(
+    mut io: I,
+    core: Arc<Core>,
+    peer: Peer,
+    mut shutdown: watch::Receiver<bool>,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = core.limits();
+    let start = tokio::select! {
+        // Nothing has been asked yet, so nothing is lost.
+        () = stopped(&mut shutdown) => return,
+        start = timeout(limits.first_byte_timeout, sniff(&mut io)) => start,
+    };
+    let start = match start {
+        Ok(Ok(Some(start))) => start,
+        Ok(Ok(None)) => return,
+        Ok(Err(error)) => {
+            return tracing::debug!(target: "rpc", %error, "a connection broke before a request");
+        }
+        Err(_) => {
+            return tracing::debug!(target: "rpc", ?peer, "a connection that said nothing was closed");
+        }
+    };
+    let ended = match start.protocol {
+        Protocol::Http1 => serve_http1(io, start, core, peer, shutdown).await,
+        Protocol::Http2 => serve_http2(io, start, core, peer, shutdown).await,
+    };
+    if let Err(error) = ended {
+        // The peer's mistakes and its going away; what a call has to say was said in its answer.
+        tracing::debug!(target: "rpc", ?peer, %error, "a connection ended early");
+    }
+}
+
+async fn serve_http1<I>(
+    io: I,
+    start: Start,
+    core: Arc<Core>,
+    peer: Peer,
+    shutdown: watch::Receiver<bool>,
+) -> hyper::Result<()>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = core.limits();
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        // The watchdog does this, see `activity`.
+        .header_read_timeout(None)
+        .max_buf_size(head_size(limits).max(HEAD_BUFFER));
+    if limits.header_count != HEADERS_INLINE {
+        builder.max_headers(limits.header_count);
+    }
+    let activity = Arc::new(Activity::new(limits, Protocol::Http1));
+    let io = TokioIo::new(Io::new(io, start, activity.clone()));
+    let service = {
+        let activity = activity.clone();
+        service_fn(move |request| answer(core.clone(), peer, activity.call(), request))
+    };
+    let mut connection = builder.serve_connection(io, service);
+    let ended = drive(Pin::new(&mut connection), activity.clone(), shutdown).await?;
+    if ended == Ended::ByItself && activity.has_unread() {
+        linger(connection.into_parts().io.into_inner().into_inner()).await;
+    }
+    Ok(())
+}
+
+async fn serve_http2<I>(
+    io: I,
+    start: Start,
+    core: Arc<Core>,
+    peer: Peer,
+    shutdown: watch::Receiver<bool>,
+) -> hyper::Result<()>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    use http2_limits as most;
+    let limits = core.limits();
+    let header_list = head_size(limits) + most::HEADER_OVERHEAD * limits.header_count;
+    // hyper spawns a task a stream here: the calls of one connection may use all cores.
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(most::STREAMS)
+        .max_pending_accept_reset_streams(most::PENDING_RESETS)
+        .max_local_error_reset_streams(most::LOCAL_RESETS)
+        .max_send_buf_size(most::SEND_BUFFER)
+        .max_header_list_size(u32::try_from(header_list).unwrap_or(u32::MAX))
+        .keep_alive_interval(most::PING)
+        .keep_alive_timeout(most::PING_TIMEOUT);
+    let activity = Arc::new(Activity::new(limits, Protocol::Http2));
+    let io = TokioIo::new(Io::new(io, start, activity.clone()));
+    let service = {
+        let activity = activity.clone();
+        service_fn(move |request| answer(core.clone(), peer, activity.call(), request))
+    };
+    drive(
+        pin!(builder.serve_connection(io, service)),
+        activity,
+        shutdown,
+    )
+    .await?;
+    Ok(())
+}
+
+/// The largest head that the limits let through: one step more, so that we and not hyper answer what is just too large.
+fn head_size(limits: &Limits) -> usize {
+    const ONE_STEP: usize = 8 << 10;
+    limits.path_bytes + limits.header_bytes + ONE_STEP
+}
+
+async fn answer(
+    core: Arc<Core>,
+    peer: Peer,
+    call: Call,
+    request: Request<Incoming>,
+) -> Result<Response<Held>, Infallible> {
+    let response = dispatch(&core, peer, request).await;
+    if response.headers().contains_key(CONNECTION) {
+        call.activity().left_unread();
+    }
+    Ok(response.map(|body| Held { body, _call: call }))
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    ByItself,
+    /// The peer made us wait too long.
+    TimedOut,
+}
+
+/// The two kinds of connections of hyper.
+trait Connection: Future<Output = hyper::Result<()>> {
+    /// Finishes what runs, and takes no more.
+    fn finish(self: Pin<&mut Self>);
+}
+
+impl<I, S> Connection for http1::Connection<I, S>
+where
+    Self: Future<Output = hyper::Result<()>>,
+    S: hyper::service::HttpService<Incoming>,
+    S::ResBody: 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    <S::ResBody as Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, S, E> Connection for http2::Connection<I, S, E>
+where
+    Self: Future<Output = hyper::Result<()>>,
+    S: hyper::service::HttpService<Incoming>,
+    S::ResBody: 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    <S::ResBody as Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    E: hyper::rt::bounds::Http2ServerConnExec<S::Future, S::ResBody>,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// Runs a connection until it ends, its watchdog rings, or, once the server stops, its calls are done.
+async fn drive<C: Connection>(
+    mut connection: Pin<&mut C>,
+    activity: Arc<Activity>,
+    mut shutdown: watch::Receiver<bool>,
+) -> hyper::Result<Ended> {
+    let mut watchdog = Watchdog::new(activity);
+    let mut stop = pin!(stopped(&mut shutdown));
+    let mut stopping = false;
+    poll_fn(|cx| {
+        if !stopping && stop.as_mut().poll(cx).is_ready() {
+            stopping = true;
+            connection.as_mut().finish();
+        }
+        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            return Poll::Ready(ended.map(|()| Ended::ByItself));
+        }
+        ready!(watchdog.poll(cx));
+        Poll::Ready(Ok(Ended::TimedOut))
+    })
+    .await
+}
+
+/// Reads on for a moment after an answer that came in the middle of a request. Closed at once, with bytes unread, the
+/// system would send a reset, which makes the peer throw our answer away unread.
+async fn linger(mut io: impl AsyncRead + Unpin) {
+    let reading = async {
+        let mut scratch = vec![0; 16 << 10];
+        let mut room = LINGER_BYTES;
+        while let Ok(read @ 1..) = io.read(&mut scratch).await {
+            match room.checked_sub(read) {
+                Some(left) => room = left,
+                None => return,
+            }
+        }
+    };
+    // Whoever goes on writing for longer than that loses the answer, which is all that is at stake.
+    drop(timeout(LINGER_TIME, reading).await);
+}
+
+/// The body of an answer; the call runs until it is sent or dropped.
+struct Held {
+    body: ResponseBody,
+    _call: Call,
+}
+
+impl Body for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

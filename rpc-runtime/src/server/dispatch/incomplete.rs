@@ -1,0 +1,282 @@
+//! A call of which not everything is there yet: its context, its deadline, its message; and what becomes of it where one
+//! of them is wrong.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, EXPECT, HeaderValue};
+use http::{Version, request};
+use http_body::Body;
+
+use super::HttpResponse;
+use crate::compression::{self, Unpack};
+use crate::context::{Context, ContextBuilder};
+use crate::descriptor::MethodDescriptor;
+use crate::error::{Code, Error};
+use crate::middleware::{self, Guards, Kind, Request, Response};
+use crate::protocol::connect::{self, Accepts, Refusal, RequestHead, Shape};
+use crate::protocol::context::Incoming;
+use crate::protocol::metadata;
+use crate::server::body::{self, Failure, ResponseBody};
+use crate::server::core::Core;
+use crate::server::service::Route;
+use crate::server::trust::Peer;
+
+/// A timeout that no clock can add is this one.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// A call of which not everything is there yet.
+pub(super) struct Incomplete<'a> {
+    core: &'a Arc<Core>,
+    peer: Peer,
+    method: Option<&'static MethodDescriptor>,
+    head: &'a request::Parts,
+}
+
+impl<'a> Incomplete<'a> {
+    pub(super) fn new(
+        core: &'a Arc<Core>,
+        peer: Peer,
+        method: Option<&'static MethodDescriptor>,
+        head: &'a request::Parts,
+    ) -> Self {
+        Self {
+            core,
+            peer,
+            method,
+            head,
+        }
+    }
+
+    /// Completes the call and runs it.
+    pub(super) async fn run<B>(
+        self,
+        route: &Arc<Route>,
+        incoming: Incoming,
+        mut body: Pin<&mut B>,
+    ) -> HttpResponse
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let head = connect::read_request(self.head, route.method(), !body.is_end_stream());
+        let timeout = head.as_ref().ok().and_then(|head| head.timeout);
+        let context = self.context(route.method(), incoming.builder, timeout);
+        let head = match (head, incoming.fault) {
+            (Ok(head), None) => head,
+            (Ok(_), Some(fault)) => {
+                return self.refuse(&context, fault.into(), Some(&mut body)).await;
+            }
+            (Err(refusal), _) => return self.refuse(&context, refusal, Some(&mut body)).await,
+        };
+        match self.message(head, &context, &mut body).await {
+            Ok(message) => {
+                let metadata = context.metadata().clone();
+                let request = Request::new(
+                    route.method(),
+                    context,
+                    metadata,
+                    middleware::Body::message(message),
+                );
+                let response = self.core.call(route, request, self.peer.trust()).await;
+                write(response, Accepts::read(self.head))
+            }
+            // What is left of such a body is not to be had.
+            Err(Unread::Spoilt(error)) => self.refuse::<B>(&context, error.into(), None).await,
+            Err(Unread::Unwanted(error)) => {
+                self.refuse(&context, error.into(), Some(&mut body)).await
+            }
+        }
+    }
+
+    /// The context of the call, its deadline among it.
+    fn context(
+        &self,
+        method: &'static MethodDescriptor,
+        builder: ContextBuilder,
+        timeout: Option<Duration>,
+    ) -> Context {
+        let limits = self.core.limits();
+        let cap = method.timeout.unwrap_or(limits.deadline_cap);
+        let given = timeout
+            .or(method.timeout)
+            .unwrap_or(limits.default_deadline);
+        builder
+            .method(method)
+            .server(self.core.source().clone())
+            .deadline(later(Instant::now(), given.min(cap)))
+            .metadata(metadata::read(&self.head.headers))
+            .build()
+    }
+
+    /// Reads and unpacks the message.
+    async fn message<B>(
+        &self,
+        head: RequestHead,
+        context: &Context,
+        body: &mut Pin<&mut B>,
+    ) -> Result<Bytes, Unread>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        if head.timeout == Some(Duration::ZERO) {
+            let text = "the time that the caller gave was over before the call arrived";
+            return Err(Unread::Unwanted(Error::unlocated(
+                Code::DeadlineExceeded,
+                text,
+            )));
+        }
+        let limits = self.core.limits();
+        let packed = match head.message {
+            Some(message) => message,
+            None => {
+                let mut abandoned = Abandoned {
+                    call: self,
+                    context,
+                    armed: true,
+                };
+                let own = later(Instant::now(), limits.body_timeout);
+                let deadline = context.deadline().map_or(own, |deadline| deadline.min(own));
+                let message = body::read(body, limits.message_bytes, deadline.into()).await;
+                abandoned.armed = false;
+                message?
+            }
+        };
+        compression::unpack(packed, head.encoding, limits.message_bytes).map_err(|problem| {
+            match problem {
+                Unpack::TooLarge => Failure::TooLarge.into(),
+                Unpack::Invalid(error) => Unread::Unwanted(invalid(format!(
+                    "the message is not the gzip that its header says: {error}"
+                ))),
+            }
+        })
+    }
+
+    /// Observes and answers a call that is not made.
+    pub(super) async fn refuse<B>(
+        &self,
+        context: &Context,
+        refusal: Refusal,
+        body: Option<&mut Pin<&mut B>>,
+    ) -> HttpResponse
+    where
+        B: Body<Data = Bytes>,
+    {
+        // Observed before the rest is read, because the caller may go away meanwhile.
+        let response = self
+            .core
+            .refuse(self.method, context, refusal.error, self.peer.trust());
+        let close = self.head.version < Version::HTTP_2 && !self.finish_body(body).await;
+        let (_, _, result) = response.into_parts();
+        let mut response = match result {
+            Err(error) => connect::write_refusal(&error, refusal.shape),
+            // A refusal is an error; a status of our own fault would still be an answer.
+            Ok(_) => connect::write_refusal(&internal("a refusal without an error"), Shape::Error),
+        }
+        .map(|message| ResponseBody::message(message, Guards::default()));
+        if close {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// Whether the connection can go on after a body that nobody wants.
+    async fn finish_body<B>(&self, body: Option<&mut Pin<&mut B>>) -> bool
+    where
+        B: Body<Data = Bytes>,
+    {
+        match body {
+            None => false,
+            Some(body) if body.is_end_stream() => true,
+            // The client waits for a word before it sends the body. Asking for the body would be that word.
+            Some(_) if self.head.headers.contains_key(EXPECT) => false,
+            Some(body) => body::discard(body).await,
+        }
+    }
+}
+
+/// Why there is no message, and whether the rest of the body can still be read.
+enum Unread {
+    Unwanted(Error),
+    Spoilt(Error),
+}
+
+impl From<Failure> for Unread {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::TooLarge => Self::Unwanted(Error::unlocated(
+                Code::ResourceExhausted,
+                "the message is larger than this server takes",
+            )),
+            Failure::Late => Self::Spoilt(Error::unlocated(
+                Code::DeadlineExceeded,
+                "the message was not there in time",
+            )),
+            Failure::Broken(error) => {
+                Self::Spoilt(invalid("the body of the request is broken").with_source(error))
+            }
+        }
+    }
+}
+
+/// Observes a call whose caller goes away before the message is there: its future is dropped then, and so is this.
+struct Abandoned<'a> {
+    call: &'a Incomplete<'a>,
+    context: &'a Context,
+    armed: bool,
+}
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            let text = "the caller went away before its message was there";
+            let error = Error::unlocated(Code::Canceled, text);
+            // There is nobody to be answered.
+            drop(self.call.core.refuse(
+                self.call.method,
+                self.context,
+                error,
+                self.call.peer.trust(),
+            ));
+        }
+    }
+}
+
+fn invalid(text: impl Into<Cow<'static, str>>) -> Error {
+    Error::unlocated(Code::InvalidArgument, text)
+}
+
+fn later(now: Instant, time: Duration) -> Instant {
+    now.checked_add(time).unwrap_or(now + FOREVER)
+}
+
+fn internal(text: &'static str) -> Error {
+    Error::unlocated(Code::Internal, text)
+}
+
+/// Writes the answer of a call.
+fn write(response: Response, accepts: Accepts) -> HttpResponse {
+    let (headers, trailers, result) = response.into_parts();
+    let (message, guards) = match result.map(middleware::Body::into_parts) {
+        Ok((Kind::Message(message), guards)) => (Ok(message), guards),
+        Ok((Kind::Stream(_), guards)) => (
+            Err(internal("streams are not part of this version")),
+            guards,
+        ),
+        Err(error) => (Err(error), Guards::default()),
+    };
+    connect::write_response(
+        &headers,
+        &trailers,
+        message.as_ref().map_err(|error| error).cloned(),
+        accepts,
+    )
+    .map(|message| ResponseBody::message(message, guards))
+}
