@@ -1,6 +1,9 @@
 //! The id that one request keeps through all services.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The longest id that is accepted from a caller, in bytes.
 const LIMIT: usize = 64;
@@ -59,6 +62,20 @@ impl fmt::Debug for RequestId {
     }
 }
 
+/// As text, so that a message may name a request.
+impl Serialize for RequestId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for RequestId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&Cow::<'_, str>::deserialize(deserializer)?)
+            .ok_or_else(|| de::Error::custom("a request id has 1 to 64 letters, digits, `.`, `_` or `-`"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +96,13 @@ mod tests {
         }
         assert_eq!(RequestId::parse("r691d2572a8b729c8").unwrap().as_str(), "r691d2572a8b729c8");
         assert!(RequestId::parse(&"a".repeat(64)).is_some());
+    }
+
+    #[test]
+    fn a_message_may_name_a_request() {
+        let id: RequestId = serde_json::from_str(r#""3b9d41f8a0c2e576""#).unwrap();
+        assert_eq!(serde_json::to_string(&id).unwrap(), r#""3b9d41f8a0c2e576""#);
+        let error = serde_json::from_str::<RequestId>(r#""a b""#).unwrap_err().to_string();
+        assert!(error.starts_with("a request id has 1 to 64 letters"), "{error}");
     }
 }

@@ -1,7 +1,10 @@
 //! Who calls.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The longest of the three parts, in bytes.
 const PART_LIMIT: usize = 64;
@@ -93,6 +96,19 @@ impl fmt::Debug for Source {
     }
 }
 
+/// As on the wire, so that a message may name a source.
+impl Serialize for Source {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Source {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Cow::<'_, str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
 /// A text that is no [`Source`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -119,5 +135,13 @@ mod tests {
         }
         let v6: Source = "pricing@prod/[::1]:9004".parse().unwrap();
         assert_eq!(v6.instance(), "[::1]:9004");
+    }
+
+    #[test]
+    fn a_message_may_name_a_source() {
+        let source: Source = serde_json::from_str(r#""pricing@prod/a1""#).unwrap();
+        assert_eq!(serde_json::to_string(&source).unwrap(), r#""pricing@prod/a1""#);
+        let error = serde_json::from_str::<Source>(r#""pricing""#).unwrap_err().to_string();
+        assert!(error.starts_with("a source reads `server@environment/instance`"), "{error}");
     }
 }
