@@ -13,7 +13,7 @@ const _: () = {
                 Self::Store(..) => ::rpc_runtime::Code::Unavailable,
                 Self::Broken => Code::Internal,
                 Self::User(inner) => ::rpc_runtime::RpcError::code(inner),
-                Self::Other(inner) => ::rpc_runtime::RpcError::code(inner),
+                Self::Other(inner) => ::rpc_runtime::Error::code(inner),
             }
         }
         fn into_error(self) -> ::rpc_runtime::Error {
@@ -81,7 +81,10 @@ const _: () = {
                     },
                 )
             };
-            known().unwrap_or_else(|| Self::Other(::core::clone::Clone::clone(error)))
+            known()
+                .unwrap_or_else(|| Self::Other(
+                    <::rpc_runtime::Error as ::core::clone::Clone>::clone(error),
+                ))
         }
     }
     #[automatically_derived]
@@ -93,7 +96,7 @@ const _: () = {
                 ::core::result::Result::Ok(inner) => return Self::User(inner),
                 ::core::result::Result::Err(remote) => remote,
             };
-            Self::Other(::core::convert::From::from(remote))
+            Self::Other(<::rpc_runtime::Error as ::core::convert::From<_>>::from(remote))
         }
     }
     #[automatically_derived]

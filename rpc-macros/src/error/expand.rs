@@ -8,13 +8,15 @@ use syn::{Member, Type};
 use super::model::{ErrorEnum, Field, Form, Kind, Variant};
 
 pub(super) fn error_enum(error: &ErrorEnum) -> TokenStream {
-    let ErrorEnum { ident, variants } = error;
+    let ErrorEnum {
+        ident, variants, ..
+    } = error;
     let codes = variants.iter().map(code);
     let into_error = variants.iter().map(into_error);
     let from_error = variants.iter().filter_map(from_error);
     let conversions = conversions(error);
     let other = error.other().map(|(other, field)| {
-        let whole = quote_spanned!(site(&field.ty)=> ::core::clone::Clone::clone(error));
+        let whole = quote_spanned!(site(&field.ty)=> <::rpc_runtime::Error as ::core::clone::Clone>::clone(error));
         with(other, [(field, whole)])
     });
     quote_spanned! {Span::mixed_site()=>
@@ -59,9 +61,14 @@ pub(super) fn error_enum(error: &ErrorEnum) -> TokenStream {
 fn code(variant: &Variant) -> TokenStream {
     let (pattern, code) = match &variant.kind {
         Kind::Own { code, .. } => (ignoring(variant), code.clone()),
-        Kind::From { field, .. } | Kind::Other { field, .. } => (
+        Kind::From { field, .. } => (
             around(variant, field),
             quote_spanned!(site(&field.ty)=> ::rpc_runtime::RpcError::code(inner)),
+        ),
+        // By its type, so that a field of another type is reported as just that.
+        Kind::Other { field, .. } => (
+            around(variant, field),
+            quote_spanned!(site(&field.ty)=> ::rpc_runtime::Error::code(inner)),
         ),
     };
     quote_spanned!(Span::mixed_site()=> #pattern => #code,)
@@ -139,7 +146,7 @@ fn conversions(error: &ErrorEnum) -> Option<TokenStream> {
     let ident = &error.ident;
     let (other, field) = error.other()?;
     let attempts = error.variants.iter().filter_map(attempt);
-    let rest = quote_spanned!(site(&field.ty)=> ::core::convert::From::from(remote));
+    let rest = quote_spanned!(site(&field.ty)=> <::rpc_runtime::Error as ::core::convert::From<_>>::from(remote));
     let rest = with(other, [(field, rest)]);
     let from_error = matches!(
         other.kind,

@@ -7,6 +7,8 @@ use syn::{Member, Type};
 pub(super) struct ErrorEnum {
     pub(super) ident: Ident,
     pub(super) variants: Vec<Variant>,
+    /// Whether a variant says `#[rpc(other)]`, be it right or not.
+    pub(super) mentions_other: bool,
 }
 
 impl ErrorEnum {

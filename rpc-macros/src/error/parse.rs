@@ -66,19 +66,20 @@ pub(super) fn error_enum(input: DeriveInput, errors: &mut Errors) -> Option<Erro
             "an error is decoded by its name alone: write concrete types instead of parameters",
         );
     }
-    let variants = data
-        .variants
-        .into_iter()
-        .filter_map(|variant| self::variant(variant, errors))
-        .collect();
+    let mut mentions_other = false;
+    let variants = data.variants.into_iter().filter_map(|mut variant| {
+        let options = Options::take(&mut variant.attrs, &VARIANT, errors);
+        mentions_other |= options.flag("other").is_some();
+        self::variant(variant, &options, errors)
+    });
     Some(ErrorEnum {
         ident: input.ident,
-        variants,
+        variants: variants.collect(),
+        mentions_other,
     })
 }
 
-fn variant(mut variant: syn::Variant, errors: &mut Errors) -> Option<Variant> {
-    let options = Options::take(&mut variant.attrs, &VARIANT, errors);
+fn variant(variant: syn::Variant, options: &Options, errors: &mut Errors) -> Option<Variant> {
     let form = match &variant.fields {
         Fields::Named(_) => Form::Named,
         Fields::Unnamed(_) => Form::Tuple,
@@ -93,16 +94,16 @@ fn variant(mut variant: syn::Variant, errors: &mut Errors) -> Option<Variant> {
             return None;
         }
         (Some(_), None) => Kind::From {
-            reason: reason(&options, &ident),
-            field: wrapped(&ident, fields, &options, errors)?,
+            reason: reason(options, &ident),
+            field: wrapped(&ident, fields, options, errors)?,
         },
         (None, Some(_)) => Kind::Other {
-            field: wrapped(&ident, fields, &options, errors)?,
+            field: wrapped(&ident, fields, options, errors)?,
             converts,
         },
         (None, None) => Kind::Own {
-            code: code(&options, &ident, errors)?,
-            reason: reason(&options, &ident),
+            code: code(options, &ident, errors)?,
+            reason: reason(options, &ident),
             public: options.flag("public").is_some(),
             fields,
         },

@@ -41,7 +41,7 @@ pub(super) fn error_enum(error: &ErrorEnum, errors: &mut Errors) {
             Kind::Own { .. } => {}
         }
     }
-    if other.is_none() {
+    if !error.mentions_other {
         let message = "a call can fail in ways that this enum does not know: \
                        add a variant `#[rpc(other)] Other(rpc_runtime::Error)`";
         errors.at(&error.ident, message);

@@ -5,6 +5,7 @@ mod model;
 mod parse;
 mod repeated;
 mod shape;
+mod travel;
 mod validate;
 
 use proc_macro2::{Span, TokenStream};
@@ -40,10 +41,11 @@ pub(crate) fn rpc_service(arguments: TokenStream, item: &TokenStream) -> TokenSt
 
 /// Parses and validates in one walk, so that the mistakes come out in source order.
 pub(crate) fn read(arguments: TokenStream, contract: ItemTrait, errors: &mut Errors) -> Service {
-    let (mut service, items) = parse::head(arguments, contract, errors);
+    let mut service = parse::head(arguments, &contract, errors);
     validate::head(&service, errors);
+    parse::modifiers(&contract, errors);
     let mut methods = validate::Methods::default();
-    for item in items {
+    for item in contract.items {
         if let Some(method) = parse::method(item, service.message, errors) {
             methods.check(&method, &service, errors);
             service.methods.push(method);

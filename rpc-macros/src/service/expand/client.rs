@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
 
-use super::descriptor;
+use super::{descriptor, site};
 use crate::names;
 use crate::service::model::{Argument, Method, Named, Service, Shape};
 
@@ -108,7 +108,7 @@ fn call(method: &Method, service: &Service) -> TokenStream {
         .iter()
         .map(|argument| declared(&argument.named));
     let lent = method.arguments.iter().map(lent);
-    quote_spanned! {Span::mixed_site()=>
+    quote_spanned! {site(method)=>
         #docs
         #(#repeated)*
         #[track_caller]
@@ -158,7 +158,7 @@ fn forward(method: &Method) -> TokenStream {
         .chain(arguments.iter().map(|argument| &argument.named))
         .map(declared);
     let names = arguments.iter().map(|argument| &argument.named.ident);
-    let call = quote_spanned!(Span::mixed_site()=> Self::#ident(self, #(#names),*));
+    let call = quote_spanned!(site(method)=> Self::#ident(self, #(#names),*));
     // The context that was given, which need not be the current one.
     let call = match context {
         Some(Named { ident, .. }) => {
@@ -166,7 +166,7 @@ fn forward(method: &Method) -> TokenStream {
         }
         None => call,
     };
-    quote_spanned! {Span::mixed_site()=>
+    quote_spanned! {site(method)=>
         #(#gates)*
         #[track_caller]
         // No `async fn`: the call is made here, in the caller's context and at the caller's line.

@@ -2,8 +2,8 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote_spanned;
-use syn::spanned::Spanned;
 
+use super::{site, site_of_type};
 use crate::names;
 use crate::service::model::{Argument, Effects, Method, Reply, Service, Shape};
 use crate::spelling::spelled;
@@ -71,9 +71,9 @@ fn handle(method: &Method, service: &Service) -> TokenStream {
         "reply"
     };
     let ty = &reply.ty;
-    let reply_codec = Ident::new(reply_codec, site(ty));
-    let reply_codec = quote_spanned!(site(ty)=> __rpc::#reply_codec::<#ty>());
-    quote_spanned! {Span::mixed_site()=>
+    let reply_codec = Ident::new(reply_codec, site_of_type(ty));
+    let reply_codec = quote_spanned!(site_of_type(ty)=> __rpc::#reply_codec::<#ty>());
+    quote_spanned! {site(method)=>
         #(#gates)*
         static #handle: __rpc::Method<(#(#shapes,)*), #ok, #err> =
             __rpc::method(#descriptor, (#(#codecs)*), #reply_codec);
@@ -134,7 +134,7 @@ fn options(method: &Method) -> TokenStream {
 
 /// The call that makes the codec of an argument. The bounds on the argument's type stand on the runtime's function.
 fn codec(method: &Method, argument: &Argument, shape: &TokenStream) -> TokenStream {
-    let site = site(&argument.named.ty);
+    let site = site_of_type(&argument.named.ty);
     match (&argument.shape, method.message) {
         (Shape::Owned(ty) | Shape::Ref(ty), true) => {
             quote_spanned!(site=> __rpc::message::<#ty>(),)
@@ -149,8 +149,8 @@ fn codec(method: &Method, argument: &Argument, shape: &TokenStream) -> TokenStre
 /// The runtime's type for a shape.
 fn shape(shape: &Shape) -> TokenStream {
     match shape {
-        Shape::Owned(ty) | Shape::Ref(ty) => quote_spanned!(site(ty)=> __rpc::Own<#ty>),
-        Shape::Slice(ty) => quote_spanned!(site(ty)=> __rpc::Slice<#ty>),
+        Shape::Owned(ty) | Shape::Ref(ty) => quote_spanned!(site_of_type(ty)=> __rpc::Own<#ty>),
+        Shape::Slice(ty) => quote_spanned!(site_of_type(ty)=> __rpc::Slice<#ty>),
         Shape::Str => quote_spanned!(Span::mixed_site()=> __rpc::Str),
         Shape::Maybe(inner) => {
             let inner = self::shape(inner);
@@ -165,17 +165,12 @@ pub(super) fn parts(reply: &Reply) -> (TokenStream, TokenStream) {
     let ty = &reply.ty;
     match &reply.parts {
         Some((ok, err)) => (
-            quote_spanned!(site(ok)=> #ok),
-            quote_spanned!(site(err)=> #err),
+            quote_spanned!(site_of_type(ok)=> #ok),
+            quote_spanned!(site_of_type(err)=> #err),
         ),
         None => (
-            quote_spanned!(site(ty)=> <#ty as __rpc::RpcResult>::Ok),
-            quote_spanned!(site(ty)=> <#ty as __rpc::RpcResult>::Err),
+            quote_spanned!(site_of_type(ty)=> <#ty as __rpc::RpcResult>::Ok),
+            quote_spanned!(site_of_type(ty)=> <#ty as __rpc::RpcResult>::Err),
         ),
     }
-}
-
-/// The place of a developer's type, for tokens of ours: errors about the type point at the type.
-fn site(ty: &impl Spanned) -> Span {
-    Span::mixed_site().located_at(ty.span())
 }

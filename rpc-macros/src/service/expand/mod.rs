@@ -11,8 +11,9 @@ mod server;
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
+use syn::{Type, spanned::Spanned};
 
-use super::model::Service;
+use super::model::{Method, Service};
 
 pub(super) fn service(service: &Service) -> TokenStream {
     let contract = contract::contract(service);
@@ -39,4 +40,15 @@ pub(super) fn service(service: &Service) -> TokenStream {
             #server_impls
         };
     }
+}
+
+/// The place of a method, for tokens of ours that are about it: what the compiler has to say about them, it says
+/// there and not at the attribute.
+fn site(method: &Method) -> Span {
+    Span::mixed_site().located_at(method.ident().span())
+}
+
+/// The place of a developer's type, for tokens of ours that ask something of the type.
+fn site_of_type(ty: &Type) -> Span {
+    Span::mixed_site().located_at(ty.span())
 }

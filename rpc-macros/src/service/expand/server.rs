@@ -3,8 +3,9 @@
 use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
 
+use super::{site, site_of_type};
 use crate::names;
-use crate::service::model::{Argument, Method, Service, Shape};
+use crate::service::model::{Argument, Method, Named, Service, Shape};
 
 pub(super) fn definition(service: &Service) -> TokenStream {
     let Service {
@@ -93,8 +94,8 @@ fn route(method: &Method, service: &Service) -> TokenStream {
     let passed = method.arguments.iter().map(passed);
     let (context, lent_context) = match &method.context {
         // Spanned by the developer's type, to point there should it be another `Context` than ours.
-        Some(context) => {
-            let site = Span::mixed_site().located_at(syn::spanned::Spanned::span(&context.ty));
+        Some(Named { ty, .. }) => {
+            let site = site_of_type(ty);
             (
                 quote_spanned!(Span::mixed_site()=> context),
                 quote_spanned!(site=> &context,),
@@ -102,7 +103,7 @@ fn route(method: &Method, service: &Service) -> TokenStream {
         }
         None => (quote_spanned!(Span::mixed_site()=> _), TokenStream::new()),
     };
-    quote_spanned! {Span::mixed_site()=>
+    quote_spanned! {site(method)=>
         #(#gates)*
         let routes = routes.add(&#handle, |service, #context, (#(#arguments,)*)| async move {
             <#implementation as #ident>::#name(&service, #lent_context #(#passed),*).await
