@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn accepted_encodings() {
-        let accepts = |values| accepts_gzip(&headers(ACCEPT_ENCODING, values));
+        let accepts = |values: &[&'static str]| accepts_gzip(&headers(ACCEPT_ENCODING, values));
         for yes in [
             "gzip",
             "br, GZIP",

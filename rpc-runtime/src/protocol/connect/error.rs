@@ -24,8 +24,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The largest JSON of an error, in bytes, after decompression.
-const ERROR_LIMIT: usize = 1 << 20;
+/// The largest JSON of an error, in bytes, after decompression: as large as any message.
+const ERROR_LIMIT: usize = 4 << 20;
 
 /// What old writers put before the name of a detail's type.
 const TYPE_URL: &str = "type.googleapis.com/";

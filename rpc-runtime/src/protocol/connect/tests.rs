@@ -1,1 +1,466 @@
+use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::compression;
+use crate::context::RequestId;
+use crate::error::{Code, Detail, Error, Hop, PUBLIC_MESSAGE_LIMIT, Payload};
+
+fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+    lines
+        .iter()
+        .map(|(name, value)| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
+        })
+        .collect()
+}
+
+fn json_headers() -> HeaderMap {
+    headers(&[("content-type", "application/json")])
+}
+
+fn status(number: u16) -> StatusCode {
+    StatusCode::from_u16(number).unwrap()
+}
+
+/// An error with everything that can travel.
+fn full() -> Error {
+    let mut error = Error::unlocated(Code::FailedPrecondition, "insufficient credit(0)")
+        .with_reason("INSUFFICIENT_CREDIT")
+        .with_violation("user", "has no credit")
+        .with_violation("records[3].level", "is `loud`")
+        .with_retry_after(Duration::from_millis(1500))
+        .with_detail(Detail::new("google.rpc.Help", vec![0xff, 0x00]));
+    let inner = Payload {
+        reason: "NO_USER".to_owned(),
+        fields: json!({ "id": u64::MAX }).as_object().unwrap().clone(),
+        inner: None,
+    };
+    let fields = json!({ "credit": -1, "user": "é" });
+    error.set_payload(Some(Arc::new(Payload {
+        reason: "INSUFFICIENT_CREDIT".to_owned(),
+        fields: fields.as_object().unwrap().clone(),
+        inner: Some(Box::new(inner)),
+    })));
+    error.set_reason(
+        Some("INSUFFICIENT_CREDIT".to_owned()),
+        Some("fibpro.v1.Pricing".to_owned()),
+    );
+    error.set_request_id(RequestId::parse("3b9d41f8a0c2e576").unwrap());
+    let hop = |source: &str, location| Hop {
+        source: source.to_owned(),
+        method: "fibpro.v1.Pricing/Pay".to_owned(),
+        location,
+        code: Code::FailedPrecondition,
+        message: "insufficient credit(0)".to_owned(),
+        reason: Some("INSUFFICIENT_CREDIT".to_owned()),
+    };
+    error.set_hops(vec![
+        hop("controller@prod/1", Some(("src/a.rs".to_owned(), 57))),
+        hop("pricing@prod/2", None),
+    ]);
+    error
+}
+
+#[test]
+fn an_error_survives_the_wire_with_all_its_details() {
+    let sent = full();
+    let body = error_json(&sent);
+    let read = read_error(status(400), &json_headers(), &body);
+    assert_eq!(read.code(), sent.code());
+    assert_eq!(read.message(), sent.message());
+    assert_eq!(
+        (read.reason(), read.domain()),
+        (Some("INSUFFICIENT_CREDIT"), Some("fibpro.v1.Pricing"))
+    );
+    assert_eq!(read.violations(), sent.violations());
+    assert_eq!(read.retry_after(), sent.retry_after());
+    assert_eq!(read.details(), sent.details());
+    assert_eq!(read.payload(), sent.payload());
+    assert_eq!(read.hops(), sent.hops());
+    assert_eq!(read.request_id(), sent.request_id());
+    assert_eq!(error_json(&read), body, "a third party sees no difference");
+}
+
+#[test]
+fn an_error_has_no_other_keys_and_unpadded_details() {
+    let body: Value = serde_json::from_slice(&error_json(&full())).unwrap();
+    let keys = |value: &Value| {
+        let mut keys: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
+        keys.sort_unstable();
+        keys
+    };
+    assert_eq!(keys(&body), ["code", "details", "message"]);
+    let details = body["details"].as_array().unwrap();
+    let types: Vec<_> = details
+        .iter()
+        .map(|detail| detail["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        types,
+        [
+            "google.rpc.ErrorInfo",
+            "google.rpc.BadRequest",
+            "rpc.v1.ErrorPayload",
+            "google.rpc.RetryInfo",
+            "google.rpc.RequestInfo",
+            "rpc.v1.HopChain",
+            "google.rpc.Help",
+        ]
+    );
+    for detail in details {
+        assert!(!detail["value"].as_str().unwrap().contains('='), "{detail}");
+    }
+    // Written by hand from the .proto: field 1, "3b9d41f8a0c2e576".
+    assert_eq!(details[4]["value"], "ChAzYjlkNDFmOGEwYzJlNTc2");
+    assert_eq!(details[3]["debug"], json!({ "retryDelay": "1.500s" }));
+    assert_eq!(
+        details[1]["debug"]["fieldViolations"][1],
+        json!({ "field": "records[3].level", "description": "is `loud`" })
+    );
+    assert_eq!(
+        details[2]["debug"],
+        json!({
+            "reason": "INSUFFICIENT_CREDIT",
+            "fields": { "credit": -1, "user": "é" },
+            "inner": { "reason": "NO_USER", "fields": { "id": u64::MAX } },
+        })
+    );
+    assert_eq!(details[5]["debug"]["hops"][0]["line"], 57);
+    assert!(details[6].get("debug").is_none());
+}
+
+#[test]
+fn the_smallest_error_is_its_code() {
+    let error = Error::unlocated(Code::NotFound, "");
+    assert_eq!(error_json(&error), b"{\"code\":\"not_found\"}");
+    let error = Error::unlocated(Code::Internal, "table users is gone");
+    assert_eq!(
+        error_json(&error),
+        b"{\"code\":\"internal\",\"message\":\"internal error\"}"
+    );
+    let error = Error::unlocated(Code::NotFound, "x".repeat(5000));
+    assert!(error_json(&error).len() < PUBLIC_MESSAGE_LIMIT + 100);
+}
+
+#[test]
+fn row_96_an_error_is_read_whoever_wrote_it() {
+    let json = "application/json";
+    // status, content type, body, expected code, expected message
+    let table: [(u16, &str, &str, Code, &str); 17] = [
+        (
+            404,
+            json,
+            r#"{"code":"not_found","message":"no"}"#,
+            Code::NotFound,
+            "no",
+        ),
+        (
+            200,
+            json,
+            r#"{"code":"not_found","message":"no"}"#,
+            Code::NotFound,
+            "no",
+        ),
+        (503, json, "null", Code::Unavailable, ""),
+        (503, json, "{}", Code::Unavailable, ""),
+        (
+            503,
+            json,
+            r#"{"code":null,"message":"m"}"#,
+            Code::Unavailable,
+            "m",
+        ),
+        (
+            401,
+            json,
+            r#"{"code":"whatever","message":"m"}"#,
+            Code::Unauthenticated,
+            "m",
+        ),
+        (
+            403,
+            json,
+            r#"{"code":5,"message":"m"}"#,
+            Code::PermissionDenied,
+            "m",
+        ),
+        (
+            429,
+            json,
+            r#"{"message":7,"more":{"a":[1]}}"#,
+            Code::Unavailable,
+            "",
+        ),
+        (
+            400,
+            json,
+            r#"{"code":"aborted","details":null}"#,
+            Code::Aborted,
+            "",
+        ),
+        (
+            400,
+            json,
+            r#"{"code":"aborted","details":[1,{},{"type":"a"}]}"#,
+            Code::Aborted,
+            "",
+        ),
+        (
+            400,
+            json,
+            r#"{"code":"aborted","details":[{"type":"a","value":"*"}]}"#,
+            Code::Aborted,
+            "",
+        ),
+        (
+            404,
+            json,
+            "[]",
+            Code::Unimplemented,
+            "HTTP 404 Not Found (application/json): []",
+        ),
+        (
+            500,
+            json,
+            "{",
+            Code::Unknown,
+            "HTTP 500 Internal Server Error (application/json): {",
+        ),
+        (
+            502,
+            "text/html",
+            "<h1>\n",
+            Code::Unavailable,
+            "HTTP 502 Bad Gateway (text/html): <h1>\\n",
+        ),
+        (
+            400,
+            "text/plain",
+            "",
+            Code::Internal,
+            "HTTP 400 Bad Request (text/plain) without a body",
+        ),
+        (
+            418,
+            "",
+            "",
+            Code::Unknown,
+            "HTTP 418 I'm a teapot () without a body",
+        ),
+        (
+            800,
+            json,
+            "",
+            Code::Unknown,
+            "HTTP 800 <unknown status code> (application/json) without a body",
+        ),
+    ];
+    for (number, kind, body, code, message) in table {
+        let error = read_error(
+            status(number),
+            &headers(&[("content-type", kind)]),
+            body.as_bytes(),
+        );
+        assert_eq!(
+            (error.code(), error.message()),
+            (code, message),
+            "{number} {body}"
+        );
+        assert!(error.details().is_empty(), "{body}");
+    }
+}
+
+#[test]
+fn what_is_foreign_is_quoted_shortly() {
+    let page = "<html>\u{1b}[31m".repeat(10_000);
+    let error = read_error(status(502), &HeaderMap::new(), page.as_bytes());
+    assert!(
+        error.message().len() <= PUBLIC_MESSAGE_LIMIT,
+        "{}",
+        error.message().len()
+    );
+    assert!(
+        error
+            .message()
+            .starts_with("HTTP 502 Bad Gateway: <html>\\u{1b}[31m<html>"),
+        "{error}"
+    );
+}
+
+#[test]
+fn details_that_we_do_not_know_are_kept_as_bytes() {
+    let body = r#"{"code":"aborted","details":[
+        {"type":"foreign.v1.Thing","value":"AAE=","debug":"not even an object"},
+        {"type":"type.googleapis.com/google.rpc.RequestInfo","value":"CgFh"},
+        {"type":"google.rpc.BadRequest","value":"//8"},
+        {"type":"google.rpc.RequestInfo","value":"CgFhEgFi"}
+    ]}"#;
+    let error = read_error(status(409), &json_headers(), body.as_bytes());
+    assert_eq!(error.request_id(), Some("a"));
+    assert_eq!(
+        error.details(),
+        [
+            Detail::new("foreign.v1.Thing", vec![0, 1]),
+            Detail::new("google.rpc.BadRequest", vec![0xff, 0xff]),
+            // It says more than we have room for, and goes on whole.
+            Detail::new("google.rpc.RequestInfo", b"\x0a\x01a\x12\x01b".to_vec()),
+        ]
+    );
+    let written: Value = serde_json::from_slice(&error_json(&error)).unwrap();
+    assert_eq!(written["details"].as_array().unwrap().len(), 3, "{written}");
+}
+
+#[test]
+fn a_chain_without_end_is_bounded() {
+    let hop = |n: usize| Hop {
+        source: format!("s{n}@prod/1"),
+        method: "a.B/C".to_owned(),
+        location: None,
+        code: Code::Internal,
+        message: String::new(),
+        reason: None,
+    };
+    let mut sent = Error::unlocated(Code::Internal, "");
+    sent.set_hops((0..20_000).map(hop).collect());
+    let read = read_error(status(500), &json_headers(), &error_json(&sent));
+    assert_eq!(read.hops().len(), 16);
+    assert_eq!(read.hops()[0].source, "s0@prod/1");
+    assert_eq!(read.hops()[15].source, "s19999@prod/1");
+}
+
+#[test]
+fn metadata_and_id_come_with_an_error() {
+    let mut lines = json_headers();
+    lines.extend(headers(&[
+        ("x-request-id", "r-1"),
+        ("x-beside", "1"),
+        ("trailer-x-behind", "2"),
+        ("date", "today"),
+    ]));
+    let error = read_error(status(404), &lines, br#"{"code":"not_found"}"#);
+    assert_eq!(error.request_id(), Some("r-1"));
+    let metadata: Vec<_> = error.metadata().iter().collect();
+    assert_eq!(metadata, [("x-beside", "1"), ("x-behind", "2")]);
+}
+
+#[test]
+fn a_packed_error_is_unpacked() {
+    let long = Error::unlocated(Code::Aborted, "again ".repeat(100));
+    let mut lines = json_headers();
+    lines.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    let packed = compression::gzip(&error_json(&long)).unwrap();
+    assert_eq!(
+        read_error(status(409), &lines, &packed).message(),
+        long.message()
+    );
+}
+
+fn answer(status: u16, lines: &[(&'static str, &'static str)], body: &[u8]) -> Answer {
+    let mut response = http::Response::new(());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    *response.headers_mut() = headers(lines);
+    read_response(&response.into_parts().0, Bytes::copy_from_slice(body), 1000)
+}
+
+#[test]
+fn an_answer_is_read_with_its_headers_and_trailers() {
+    let lines = [
+        ("content-type", "application/json; charset=UTF-8"),
+        ("x-a", "1"),
+        ("trailer-x-b", "2"),
+    ];
+    let answer = answer(200, &lines, b"{\"result\":1}");
+    assert_eq!(answer.result.unwrap(), "{\"result\":1}");
+    assert_eq!(answer.headers.iter().collect::<Vec<_>>(), [("x-a", "1")]);
+    assert_eq!(answer.trailers.iter().collect::<Vec<_>>(), [("x-b", "2")]);
+}
+
+#[test]
+fn row_96_what_is_no_answer_is_an_error_that_says_what_came() {
+    let packed = compression::gzip(&[b'x'; 5000]).unwrap();
+    let table: [(u16, &str, &str, &[u8], Code); 9] = [
+        (200, "text/html", "", b"<html>", Code::Unknown),
+        (200, "", "", b"", Code::Unknown),
+        (200, "application/proto", "", b"", Code::Internal),
+        (200, "application/connect+json", "", b"", Code::Internal),
+        (200, "application/json", "br", b"{}", Code::Internal),
+        (200, "application/json", "gzip", b"{}", Code::Internal),
+        (
+            200,
+            "application/json",
+            "gzip",
+            &packed,
+            Code::ResourceExhausted,
+        ),
+        (204, "", "", b"", Code::Unknown),
+        (302, "text/html", "", b"moved", Code::Unknown),
+    ];
+    for (number, kind, encoding, body, code) in table {
+        let lines = [
+            ("content-type", kind),
+            ("content-encoding", encoding),
+            ("x-a", "1"),
+        ];
+        let answer = answer(number, &lines, body);
+        let error = answer.result.unwrap_err();
+        assert_eq!(error.code(), code, "{number} {kind} {encoding}");
+        assert_eq!(error.metadata().get("x-a"), Some("1"));
+    }
+}
+
+#[test]
+fn a_request_is_written_as_a_server_reads_it() {
+    let context = crate::context::Context::builder(RequestId::parse("r-1").unwrap())
+        .deadline(std::time::Instant::now() + Duration::from_secs(5))
+        .build();
+    let mut metadata = crate::metadata::Metadata::new();
+    metadata.append("x-tenant", "blue").unwrap();
+    let uri = "http://127.0.0.1:9002/a.B/C".parse().unwrap();
+    let request = write_request(uri, &context, &metadata, Bytes::from_static(b"{}"));
+    assert_eq!(
+        (request.method().as_str(), request.uri().path()),
+        ("POST", "/a.B/C")
+    );
+    let (head, body) = request.into_parts();
+    assert_eq!(body, "{}");
+    assert_eq!(head.headers["x-tenant"], "blue");
+    assert_eq!(
+        head.headers["user-agent"],
+        concat!("rpc-runtime/", env!("CARGO_PKG_VERSION"))
+    );
+    let method = crate::descriptor::MethodDescriptor::new("a.B", "c", "C", "/a.B/C");
+    let read = read_request(&head, &method, true).unwrap();
+    let timeout = read.timeout.unwrap();
+    assert!(
+        timeout <= Duration::from_secs(5) && timeout > Duration::from_secs(4),
+        "{timeout:?}"
+    );
+    assert_eq!(read.encoding, compression::Encoding::Identity);
+    assert!(read.message.is_none());
+}
+
+#[test]
+fn an_answer_is_packed_where_it_pays() {
+    let accepts = |gzip| Accepts { gzip, get: gzip };
+    let none = crate::metadata::Metadata::new();
+    let message = Bytes::from("{\"result\": 1}".repeat(100));
+    let response = write_response(&none, &none, Ok(message.clone()), accepts(true));
+    assert_eq!(response.headers()[CONTENT_ENCODING], "gzip");
+    assert_eq!(response.headers()["vary"], "accept-encoding");
+    assert!(response.body().len() < message.len() / 2);
+    let response = write_response(&none, &none, Ok(message.clone()), accepts(false));
+    assert!(!response.headers().contains_key(CONTENT_ENCODING));
+    assert_eq!(response.body().as_ptr(), message.as_ptr(), "not copied");
+    let small = write_response(&none, &none, Ok(Bytes::from_static(b"{}")), accepts(true));
+    assert!(!small.headers().contains_key(CONTENT_ENCODING));
+    assert_eq!(small.headers()[CONTENT_TYPE], "application/json");
+}

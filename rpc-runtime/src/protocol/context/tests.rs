@@ -1,1 +1,164 @@
+use std::time::{Duration, Instant};
 
+use super::*;
+
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+fn headers(lines: &[(&'static str, &[u8])]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines {
+        headers.append(*name, HeaderValue::from_bytes(value).unwrap());
+    }
+    headers
+}
+
+fn context_of(lines: &[(&'static str, &[u8])], believed: bool) -> Context {
+    let incoming = read(&headers(lines), believed, &"prod".into());
+    assert!(incoming.fault.is_none());
+    let context = incoming.builder.build();
+    assert_eq!(context.request_id(), incoming.id.as_str());
+    context
+}
+
+fn fault(lines: &[(&'static str, &[u8])]) -> Error {
+    read(&headers(lines), true, &"prod".into())
+        .fault
+        .expect("a fault")
+}
+
+const ALL: [(&str, &[u8]); 8] = [
+    ("x-request-id", b"r-1"),
+    ("traceparent", PARENT.as_bytes()),
+    ("tracestate", b"a=b"),
+    ("baggage", b"tenant=blue"),
+    ("x-rpc-source", b"gatekeeper@dev/1"),
+    ("x-rpc-environment", b"dev"),
+    ("x-rpc-hops", b"3"),
+    ("x-rpc-attempt", b"2"),
+];
+
+#[test]
+fn a_peer_of_ours_is_believed() {
+    let context = context_of(&ALL, true);
+    assert_eq!(context.request_id(), "r-1");
+    assert_eq!(context.client_request_id(), None);
+    assert_eq!(context.trace().unwrap().to_string(), PARENT);
+    assert_eq!(context.trace().unwrap().state(), Some("a=b"));
+    assert_eq!(context.trace_link(), None);
+    assert_eq!(context.baggage().get("tenant"), Some("blue"));
+    assert_eq!(context.source().unwrap().as_str(), "gatekeeper@dev/1");
+    assert_eq!(context.environment(), Some("dev"));
+    assert_eq!((context.hops(), context.attempt()), (3, 2));
+}
+
+#[test]
+fn a_stranger_is_not_believed() {
+    let context = context_of(&ALL, false);
+    assert_ne!(context.request_id(), "r-1");
+    assert_eq!(context.client_request_id(), Some("r-1"));
+    assert_eq!(context.trace(), None);
+    assert_eq!(context.trace_link().unwrap().to_string(), PARENT);
+    assert!(context.baggage().is_empty());
+    assert_eq!(context.source(), None);
+    assert_eq!(context.environment(), Some("prod"));
+    assert_eq!((context.hops(), context.attempt()), (0, 1));
+}
+
+#[test]
+fn row_67_an_id_that_is_none_is_replaced() {
+    let long = "a".repeat(10 << 10);
+    let bad: [&[(&'static str, &[u8])]; 7] = [
+        &[("x-request-id", b"")],
+        &[("x-request-id", b"a b")],
+        &[("x-request-id", b"\xc3\xa9")],
+        &[("x-request-id", b"\"a\"")],
+        &[("x-request-id", b"<script>")],
+        &[("x-request-id", long.as_bytes())],
+        &[("x-request-id", b"a"), ("x-request-id", b"a")],
+    ];
+    for lines in bad {
+        for believed in [true, false] {
+            let context = context_of(lines, believed);
+            assert_eq!(context.request_id().len(), 16);
+            assert_eq!(context.client_request_id(), None);
+        }
+    }
+}
+
+#[test]
+fn what_would_go_on_unseen_is_refused() {
+    assert_eq!(
+        fault(&[("x-rpc-hops", b"17")]).code(),
+        Code::FailedPrecondition
+    );
+    assert!(
+        fault(&[("x-rpc-hops", b"17")])
+            .message()
+            .contains("loop detected")
+    );
+    for (name, value) in [
+        ("x-rpc-hops", &b"-1"[..]),
+        ("x-rpc-hops", b"many"),
+        ("x-rpc-hops", b"99999999999"),
+        ("x-rpc-environment", b""),
+        ("x-rpc-environment", b"a b"),
+        ("x-rpc-environment", &[b'a'; 65]),
+    ] {
+        let error = fault(&[(name, value)]);
+        assert_eq!(error.code(), Code::InvalidArgument, "{name}");
+        assert!(error.message().contains(name), "{error}");
+    }
+    let twice = [("x-rpc-hops", &b"1"[..]), ("x-rpc-hops", b"2")];
+    assert_eq!(fault(&twice).code(), Code::InvalidArgument);
+}
+
+#[test]
+fn what_is_only_lost_is_passed_over() {
+    let large = "a=1,".repeat(2000);
+    let context = context_of(
+        &[
+            ("traceparent", b"no trace"),
+            ("baggage", large.as_bytes()),
+            ("x-rpc-source", b"no source"),
+            ("x-rpc-attempt", b"first"),
+        ],
+        true,
+    );
+    assert_eq!((context.trace(), context.source()), (None, None));
+    assert!(context.baggage().is_empty());
+    assert_eq!(context.attempt(), 1);
+    let context = context_of(&[("baggage", b"a=1"), ("baggage", b"b=2")], true);
+    assert_eq!(context.baggage().to_string(), "a=1,b=2");
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let server = Arc::new("pricing@dev/2".parse().unwrap());
+    let context = Context::builder(RequestId::parse("r-1").unwrap())
+        .server(server)
+        .environment(Some("dev".into()))
+        .trace(TraceContext::parse(PARENT, Some("a=b")))
+        .hops(4)
+        .deadline(Instant::now() + Duration::from_secs(1))
+        .build();
+    let outgoing = context
+        .with_baggage("tenant", "blue, green")
+        .unwrap()
+        .outgoing(None, None)
+        .unwrap();
+    let mut written = HeaderMap::new();
+    write(&outgoing, &mut written);
+    let incoming = read(&written, true, &"prod".into());
+    assert!(incoming.fault.is_none());
+    let read = incoming.builder.build();
+    assert_eq!(read.request_id(), "r-1");
+    assert_eq!(read.source().unwrap().as_str(), "pricing@dev/2");
+    assert_eq!(read.environment(), Some("dev"));
+    assert_eq!(read.trace(), outgoing.trace());
+    assert_eq!(read.baggage().get("tenant"), Some("blue, green"));
+    assert_eq!(read.hops(), 5);
+    assert!(
+        !written.contains_key("x-rpc-attempt"),
+        "the first try goes without saying"
+    );
+}

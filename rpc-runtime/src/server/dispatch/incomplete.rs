@@ -102,9 +102,7 @@ impl<'a> Incomplete<'a> {
     ) -> Context {
         let limits = self.core.limits();
         let cap = method.timeout.unwrap_or(limits.deadline_cap);
-        let given = timeout
-            .or(method.timeout)
-            .unwrap_or(limits.default_deadline);
+        let given = timeout.unwrap_or(limits.default_deadline);
         builder
             .method(method)
             .server(self.core.source().clone())
