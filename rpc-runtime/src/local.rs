@@ -46,8 +46,28 @@ impl Endpoint for Local {
             };
             let context = incoming(core, &request);
             let (_, metadata, body) = request.into_parts();
-            core.call(route, Request::new(route.method(), context, metadata, body), Trust::Internal).await
+            let response = core.call(route, Request::new(route.method(), context, metadata, body), Trust::Internal).await;
+            beside_the_error(response)
         })
+    }
+}
+
+/// Puts the metadata of an error answer where a client of the network finds it.
+fn beside_the_error(response: Response) -> Response {
+    match response.into_parts() {
+        (headers, trailers, Err(mut error)) => {
+            let own = std::mem::take(error.metadata_mut());
+            for metadata in [headers, own, trailers] {
+                error.metadata_mut().extend(metadata);
+            }
+            error.into()
+        }
+        (headers, trailers, Ok(body)) => {
+            let mut response = Response::new(body);
+            *response.headers_mut() = headers;
+            *response.trailers_mut() = trailers;
+            response
+        }
     }
 }
 

@@ -75,8 +75,9 @@ fn ring(module: &str) -> Option<u8> {
 /// The modules of the crate that a file names, as `crate::module` or within `use crate::{…}`.
 fn imports(code: &str) -> Vec<&str> {
     let word = |text: &'_ str| text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
-    let mut found: Vec<&str> =
-        code.match_indices("crate::").map(|(at, _)| &code[at + 7..]).map(|rest| &rest[..word(rest)]).collect();
+    // `$crate::` is written for the code of others.
+    let own = code.match_indices("crate::").filter(|(at, _)| !code[..*at].ends_with('$'));
+    let mut found: Vec<&str> = own.map(|(at, _)| &code[at + 7..]).map(|rest| &rest[..word(rest)]).collect();
     for (at, _) in code.match_indices("crate::{") {
         let list = &code[at + 8..];
         found.extend(list[..list.find('}').unwrap_or(list.len())].split(',').map(|item| {
