@@ -18,8 +18,17 @@ pub use crate::server::{RouteBuilder, Routes, Service};
 
 /// Makes a call of a generated client.
 #[track_caller]
-pub fn call<A: Arguments, T: 'static, E: 'static>(client: &Client, method: &'static Method<A, T, E>, arguments: A::Lent<'_>) -> Call<T, E> {
-    prepare(client, method.descriptor(), method.reply(), method.encode_arguments(arguments))
+pub fn call<A: Arguments, T: 'static, E: 'static>(
+    client: &Client,
+    method: &'static Method<A, T, E>,
+    arguments: A::Lent<'_>,
+) -> Call<T, E> {
+    prepare(
+        client,
+        method.descriptor(),
+        method.reply(),
+        method.encode_arguments(arguments),
+    )
 }
 
 /// A call as the trait's own method answers: without the chain of hops.
@@ -49,5 +58,7 @@ pub fn local<S: Service>(service: S) -> Client {
 
 /// A service as an axum router.
 pub fn into_router<S: Service>(service: S) -> Result<Router> {
-    Server::new(service.descriptor().endpoint).add(service).into_router()
+    Server::new(service.descriptor().endpoint)
+        .add(service)
+        .into_router()
 }

@@ -33,7 +33,16 @@ impl ServiceDescriptor {
         name: &'static str,
         endpoint: &'static str,
     ) -> Self {
-        Self { full_name, package, name, endpoint, docs: "", version: "", module: "", methods: &[] }
+        Self {
+            full_name,
+            package,
+            name,
+            endpoint,
+            docs: "",
+            version: "",
+            module: "",
+            methods: &[],
+        }
     }
 
     #[doc(hidden)]
@@ -203,7 +212,12 @@ impl ArgumentDescriptor {
     #[doc(hidden)]
     #[must_use]
     pub const fn new(name: &'static str, type_name: &'static str) -> Self {
-        Self { name, type_name, has_default: false, secret: false }
+        Self {
+            name,
+            type_name,
+            has_default: false,
+            secret: false,
+        }
     }
 
     #[doc(hidden)]

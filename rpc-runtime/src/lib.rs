@@ -47,6 +47,7 @@ pub use rpc_macros::RpcError;
 
 pub use builtin::Pong;
 pub use client::{Call, Client, Reply};
+pub use codec::json::{BigNum, Bytes};
 pub use context::{Context, RequestId, Source};
 pub use error::{Code, Error, Hop, Remote, Result, RpcError};
 pub use metadata::{InvalidMetadata, Metadata};
@@ -57,5 +58,7 @@ pub use streaming::Streaming;
 
 /// What a service and its callers need: `use rpc_runtime::prelude::*;`.
 pub mod prelude {
-    pub use crate::{Call, Code, Context, Error, Remote, Result, RpcError, Server, Streaming, fail, rpc_service};
+    pub use crate::{
+        Call, Code, Context, Error, Remote, Result, RpcError, Server, Streaming, fail, rpc_service,
+    };
 }

@@ -15,7 +15,9 @@ use crate::server::{Server, Service, Trust};
 pub(crate) fn client<S: Service>(service: S) -> Client {
     let endpoint = service.descriptor().endpoint;
     // A wrong set-up is the answer to each call: `FooClient::local` itself cannot fail.
-    Client::over(Transport::local(Arc::new(Local(Server::new(endpoint).add(service).into_core(&[])))))
+    Client::over(Transport::local(Arc::new(Local(
+        Server::new(endpoint).add(service).into_core(&[]),
+    ))))
 }
 
 impl Server {
@@ -41,12 +43,21 @@ impl Endpoint for Local {
             };
             let method = request.method();
             let Some(route) = core.route(method.path) else {
-                let error = Error::unlocated(Code::Unimplemented, format!("no service here answers {}", method.path));
+                let error = Error::unlocated(
+                    Code::Unimplemented,
+                    format!("no service here answers {}", method.path),
+                );
                 return core.refuse(Some(method), request.context(), error, Trust::Internal);
             };
             let context = incoming(core, &request);
             let (_, metadata, body) = request.into_parts();
-            let response = core.call(route, Request::new(route.method(), context, metadata, body), Trust::Internal).await;
+            let response = core
+                .call(
+                    route,
+                    Request::new(route.method(), context, metadata, body),
+                    Trust::Internal,
+                )
+                .await;
             beside_the_error(response)
         })
     }
@@ -77,13 +88,21 @@ fn incoming(core: &Core, request: &Request) -> Context {
     let limits = core.limits();
     let now = Instant::now();
     let cap = request.method().timeout.unwrap_or(limits.deadline_cap);
-    let deadline = sent.deadline().or_else(|| now.checked_add(limits.default_deadline));
-    let deadline = deadline.into_iter().chain(now.checked_add(cap)).min().unwrap_or(now);
+    let deadline = sent
+        .deadline()
+        .or_else(|| now.checked_add(limits.default_deadline));
+    let deadline = deadline
+        .into_iter()
+        .chain(now.checked_add(cap))
+        .min()
+        .unwrap_or(now);
     Context::builder(sent.id().copied().unwrap_or_else(RequestId::random))
         .method(request.method())
         .server(Arc::clone(core.source()))
         .source(sent.source_arc().cloned())
-        .environment(Some(sent.environment_arc().unwrap_or(core.environment()).clone()))
+        .environment(Some(
+            sent.environment_arc().unwrap_or(core.environment()).clone(),
+        ))
         .trace(sent.trace().cloned())
         .baggage(sent.baggage().clone())
         .deadline(deadline)

@@ -41,10 +41,16 @@ impl Metadata {
     ) -> Result<(), InvalidMetadata> {
         let (name, value) = (name.into(), value.into());
         if !is_name(&name) {
-            return Err(InvalidMetadata::new(&name, "a name is lower-case ASCII letters, digits, `-`, `_` and `.`"));
+            return Err(InvalidMetadata::new(
+                &name,
+                "a name is lower-case ASCII letters, digits, `-`, `_` and `.`",
+            ));
         }
         if is_reserved(&name) {
-            return Err(InvalidMetadata::new(&name, "this name belongs to the protocol"));
+            return Err(InvalidMetadata::new(
+                &name,
+                "this name belongs to the protocol",
+            ));
         }
         if !is_value(&value) {
             return Err(InvalidMetadata::new(
@@ -61,24 +67,38 @@ impl Metadata {
     /// # Errors
     ///
     /// As [`append`](Self::append), and when the name does not end in `-bin`.
-    pub fn append_bin(&mut self, name: impl Into<Cow<'static, str>>, value: &[u8]) -> Result<(), InvalidMetadata> {
+    pub fn append_bin(
+        &mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: &[u8],
+    ) -> Result<(), InvalidMetadata> {
         use base64::Engine as _;
         let name = name.into();
         if !name.ends_with("-bin") {
-            return Err(InvalidMetadata::new(&name, "the name of a binary value ends in `-bin`"));
+            return Err(InvalidMetadata::new(
+                &name,
+                "the name of a binary value ends in `-bin`",
+            ));
         }
-        self.append(name, base64::engine::general_purpose::STANDARD_NO_PAD.encode(value))
+        self.append(
+            name,
+            base64::engine::general_purpose::STANDARD_NO_PAD.encode(value),
+        )
     }
 
     /// The first value of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|entry| entry.0 == name).map(|entry| entry.1)
+        self.iter()
+            .find(|entry| entry.0 == name)
+            .map(|entry| entry.1)
     }
 
     /// All values of this name, in order.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + 'a {
-        self.iter().filter(move |entry| entry.0 == name).map(|entry| entry.1)
+        self.iter()
+            .filter(move |entry| entry.0 == name)
+            .map(|entry| entry.1)
     }
 
     /// The first value of this `-bin` name, decoded; `None` when it is absent or no base64.
@@ -86,7 +106,9 @@ impl Metadata {
     pub fn get_bin(&self, name: &str) -> Option<Vec<u8>> {
         use base64::Engine as _;
         let value = self.get(name)?;
-        base64::engine::general_purpose::STANDARD_NO_PAD.decode(value.trim_end_matches('=')).ok()
+        base64::engine::general_purpose::STANDARD_NO_PAD
+            .decode(value.trim_end_matches('='))
+            .ok()
     }
 
     /// Removes all values of this name.
@@ -96,7 +118,9 @@ impl Metadata {
 
     /// All entries, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_ref(), value.as_str()))
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_ref(), value.as_str()))
     }
 
     /// How many entries there are.
@@ -126,7 +150,9 @@ impl Metadata {
 /// Prints the names only: a value may be a credential.
 impl fmt::Debug for Metadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter().map(|entry| entry.0)).finish()
+        f.debug_list()
+            .entries(self.iter().map(|entry| entry.0))
+            .finish()
     }
 }
 
@@ -140,7 +166,10 @@ pub struct InvalidMetadata {
 impl InvalidMetadata {
     fn new(name: &str, problem: &'static str) -> Self {
         // The name may be an attacker's; keep what is printed short and on one line.
-        Self { name: name.escape_debug().take(64).collect(), problem }
+        Self {
+            name: name.escape_debug().take(64).collect(),
+            problem,
+        }
     }
 }
 
@@ -153,7 +182,10 @@ impl fmt::Display for InvalidMetadata {
 impl std::error::Error for InvalidMetadata {}
 
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'))
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'))
 }
 
 fn is_value(value: &str) -> bool {
@@ -162,12 +194,27 @@ fn is_value(value: &str) -> bool {
 
 /// Whether the protocol, HTTP or our own context owns this (lower-case) name.
 pub(crate) fn is_reserved(name: &str) -> bool {
-    const PREFIXES: [&str; 8] =
-        ["connect-", "grpc-", "x-rpc-", "content-", "trailer-", "proxy-", "accept", "sec-"];
+    const PREFIXES: [&str; 8] = [
+        "connect-", "grpc-", "x-rpc-", "content-", "trailer-", "proxy-", "accept", "sec-",
+    ];
     matches!(
         name,
-        "host" | "user-agent" | "trailer" | "trailers" | "date" | "connection" | "keep-alive" | "te" | "upgrade"
-            | "transfer-encoding" | "expect" | "vary" | "server" | "x-request-id" | "traceparent" | "tracestate"
+        "host"
+            | "user-agent"
+            | "trailer"
+            | "trailers"
+            | "date"
+            | "connection"
+            | "keep-alive"
+            | "te"
+            | "upgrade"
+            | "transfer-encoding"
+            | "expect"
+            | "vary"
+            | "server"
+            | "x-request-id"
+            | "traceparent"
+            | "tracestate"
             | "baggage"
     ) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

@@ -15,7 +15,9 @@ inventory::collect!(Registration);
 /// The descriptors of all services, sorted by full name.
 #[must_use = "listing has no effect"]
 pub fn services() -> impl Iterator<Item = &'static ServiceDescriptor> {
-    let mut services: Vec<_> = inventory::iter::<Registration>().map(|entry| entry.0).collect();
+    let mut services: Vec<_> = inventory::iter::<Registration>()
+        .map(|entry| entry.0)
+        .collect();
     services.sort_by_key(|service| (service.full_name, service.module));
     services.into_iter()
 }
@@ -23,5 +25,8 @@ pub fn services() -> impl Iterator<Item = &'static ServiceDescriptor> {
 /// Two traits with one full name, if there are any.
 pub(crate) fn duplicate() -> Option<(&'static ServiceDescriptor, &'static ServiceDescriptor)> {
     let services: Vec<_> = services().collect();
-    services.windows(2).find(|pair| pair[0].full_name == pair[1].full_name).map(|pair| (pair[0], pair[1]))
+    services
+        .windows(2)
+        .find(|pair| pair[0].full_name == pair[1].full_name)
+        .map(|pair| (pair[0], pair[1]))
 }

@@ -62,7 +62,9 @@ impl<T: Serialize> Serialize for Secret<T> {
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Secret<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // serde's messages quote the value that they refuse.
-        T::deserialize(deserializer).map(Self).map_err(|_| serde::de::Error::custom("not a valid secret (its value is not shown)"))
+        T::deserialize(deserializer)
+            .map(Self)
+            .map_err(|_| serde::de::Error::custom("not a valid secret (its value is not shown)"))
     }
 }
 
@@ -72,7 +74,9 @@ mod tests {
 
     #[test]
     fn a_refused_secret_is_not_quoted() {
-        let error = serde_json::from_str::<Secret<u32>>(r#""canary""#).unwrap_err().to_string();
+        let error = serde_json::from_str::<Secret<u32>>(r#""canary""#)
+            .unwrap_err()
+            .to_string();
         assert!(!error.contains("canary"), "{error}");
     }
 }

@@ -23,7 +23,10 @@ impl<T, E> Streaming<T, E> {
 impl<T, E> Stream for Streaming<T, E> {
     type Item = Result<T, E>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<Option<Self::Item>> {
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+    ) -> task::Poll<Option<Self::Item>> {
         self.0.as_mut().poll_next(cx)
     }
 

@@ -31,7 +31,15 @@ const RINGS: [(&str, u8); 19] = [
 const NAMED_BY: [(&str, &[&str]); 6] = [
     ("reqwest", &["client"]),
     ("hyper_util", &["client/transport", "server/accept"]),
-    ("hyper", &["client/transport", "server/accept", "server/dispatch", "server/body"]),
+    (
+        "hyper",
+        &[
+            "client/transport",
+            "server/accept",
+            "server/dispatch",
+            "server/body",
+        ],
+    ),
     ("axum", &["server", "__private", "lib"]),
     ("http", &["protocol", "compression", "client", "server"]),
     ("tokio", &["client", "server", "local", "spawn", "builtin"]),
@@ -55,8 +63,14 @@ fn files() -> BTreeMap<String, String> {
     sources(&root, &mut found);
     let code = |path: &Path| {
         let text = fs::read_to_string(path).unwrap();
-        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-        text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+        let text = text
+            .split("#[cfg(test)]\nmod tests {")
+            .next()
+            .unwrap_or_default();
+        text.lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .collect::<Vec<_>>()
+            .join("\n")
     };
     found
         .iter()
@@ -69,21 +83,36 @@ fn files() -> BTreeMap<String, String> {
 }
 
 fn ring(module: &str) -> Option<u8> {
-    RINGS.iter().find(|entry| entry.0 == module).map(|entry| entry.1)
+    RINGS
+        .iter()
+        .find(|entry| entry.0 == module)
+        .map(|entry| entry.1)
 }
 
 /// The modules of the crate that a file names, as `crate::module` or within `use crate::{…}`.
 fn imports(code: &str) -> Vec<&str> {
-    let word = |text: &'_ str| text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    let word = |text: &'_ str| {
+        text.find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(text.len())
+    };
     // `$crate::` is written for the code of others.
-    let own = code.match_indices("crate::").filter(|(at, _)| !code[..*at].ends_with('$'));
-    let mut found: Vec<&str> = own.map(|(at, _)| &code[at + 7..]).map(|rest| &rest[..word(rest)]).collect();
+    let own = code
+        .match_indices("crate::")
+        .filter(|(at, _)| !code[..*at].ends_with('$'));
+    let mut found: Vec<&str> = own
+        .map(|(at, _)| &code[at + 7..])
+        .map(|rest| &rest[..word(rest)])
+        .collect();
     for (at, _) in code.match_indices("crate::{") {
         let list = &code[at + 8..];
-        found.extend(list[..list.find('}').unwrap_or(list.len())].split(',').map(|item| {
-            let item = item.trim();
-            &item[..word(item)]
-        }));
+        found.extend(
+            list[..list.find('}').unwrap_or(list.len())]
+                .split(',')
+                .map(|item| {
+                    let item = item.trim();
+                    &item[..word(item)]
+                }),
+        );
     }
     found
 }
@@ -91,23 +120,32 @@ fn imports(code: &str) -> Vec<&str> {
 #[test]
 fn imports_go_only_down_the_rings() {
     let files = files();
-    assert!(files.len() > 40, "the sources were not found: {}", files.len());
+    assert!(
+        files.len() > 40,
+        "the sources were not found: {}",
+        files.len()
+    );
     let mut broken = Vec::new();
     for (name, code) in &files {
         let module = name.split('/').next().unwrap_or(name);
         if module == "lib" {
             continue;
         }
-        let own = ring(module).unwrap_or_else(|| panic!("the module `{module}` has no ring; add it to RINGS"));
+        let own = ring(module)
+            .unwrap_or_else(|| panic!("the module `{module}` has no ring; add it to RINGS"));
         for import in imports(code) {
             // What is no module is an item of lib.rs, which re-exports the words of ring 0.
             let imported = ring(import).unwrap_or(0);
             if imported > own {
-                broken.push(format!("{name} (ring {own}) imports {import} (ring {imported})"));
+                broken.push(format!(
+                    "{name} (ring {own}) imports {import} (ring {imported})"
+                ));
             }
             let ends = [module, import];
             if ends == ["client", "server"] || ends == ["server", "client"] {
-                broken.push(format!("{name} imports {import}; only `local`, `builtin` and `testing` see both ends"));
+                broken.push(format!(
+                    "{name} imports {import}; only `local`, `builtin` and `testing` see both ends"
+                ));
             }
         }
     }

@@ -71,7 +71,9 @@ impl Work for Works {
     }
 
     async fn time_left(&self) -> Result<Option<u64>> {
-        Ok(Context::current().remaining().map(|left| u64::try_from(left.as_millis()).unwrap()))
+        Ok(Context::current()
+            .remaining()
+            .map(|left| u64::try_from(left.as_millis()).unwrap()))
     }
 
     async fn panics(&self, after_await: bool) -> Result<()> {
@@ -88,7 +90,11 @@ impl Work for Works {
         if fails {
             return Err(Error::new(Code::NotFound, "nothing here").with_metadata("x-beside", "3"));
         }
-        Ok(context.metadata().get_all("x-sent").collect::<Vec<_>>().join(","))
+        Ok(context
+            .metadata()
+            .get_all("x-sent")
+            .collect::<Vec<_>>()
+            .join(","))
     }
 
     async fn ok(&self) -> Result<()> {
@@ -112,7 +118,10 @@ impl Observer for Watch {
 
 impl Watch {
     fn tell(&self, call: &CallStart, what: &'static str, end: &CallEnd<'_>) {
-        let text = end.error.map(|error| error.message().to_owned()).unwrap_or_default();
+        let text = end
+            .error
+            .map(|error| error.message().to_owned())
+            .unwrap_or_default();
         let _ = call.method.map(|_| self.0.send((what, end.code(), text)));
     }
 }
@@ -136,17 +145,35 @@ async fn start(road: Road) -> Test {
     let (events, received) = mpsc::unbounded_channel();
     let (watch, observed) = mpsc::unbounded_channel();
     let go_on = Arc::new(tokio::sync::Semaphore::new(0));
-    let works = Works { events, go_on: Arc::clone(&go_on) };
-    let server = Server::new("work").observer(Watch(watch)).add(WorkServer::new(works));
+    let works = Works {
+        events,
+        go_on: Arc::clone(&go_on),
+    };
+    let server = Server::new("work")
+        .observer(Watch(watch))
+        .add(WorkServer::new(works));
     let (client, running) = match road {
         Road::Local => (server.into_local_client().unwrap(), None),
         Road::Http1 | Road::Http2 => {
             let running = Running::start(server).await;
             let client = rpc_runtime::Client::new(&running.url()).unwrap();
-            (if road == Road::Http2 { client.http2() } else { client }, Some(running))
+            (
+                if road == Road::Http2 {
+                    client.http2()
+                } else {
+                    client
+                },
+                Some(running),
+            )
         }
     };
-    Test { client: WorkClient::with_client(client), running, events: received, observed, go_on }
+    Test {
+        client: WorkClient::with_client(client),
+        running,
+        events: received,
+        observed,
+        go_on,
+    }
 }
 
 async fn on_each_road<F: AsyncFn(Test)>(test: F) {
@@ -159,7 +186,12 @@ async fn on_each_road<F: AsyncFn(Test)>(test: F) {
 #[tokio::test]
 async fn a_handler_is_dropped_at_its_deadline() {
     on_each_road(async |mut test| {
-        let error = test.client.hang().timeout(Duration::from_millis(40)).await.unwrap_err();
+        let error = test
+            .client
+            .hang()
+            .timeout(Duration::from_millis(40))
+            .await
+            .unwrap_err();
         assert_eq!(error.code(), Code::DeadlineExceeded);
         assert_eq!(test.events.recv().await, Some("started"));
         assert_eq!(test.events.recv().await, Some("dropped"));
@@ -185,7 +217,12 @@ async fn a_handler_is_dropped_when_its_caller_goes_away() {
 #[tokio::test]
 async fn a_method_caps_its_own_time() {
     on_each_road(async |mut test| {
-        let error = test.client.capped().timeout(Duration::from_secs(20)).await.unwrap_err();
+        let error = test
+            .client
+            .capped()
+            .timeout(Duration::from_secs(20))
+            .await
+            .unwrap_err();
         assert_eq!(error.code(), Code::DeadlineExceeded);
         assert_eq!(test.events.recv().await, Some("started"));
         assert_eq!(test.events.recv().await, Some("dropped"));
@@ -196,14 +233,36 @@ async fn a_method_caps_its_own_time() {
 #[tokio::test]
 async fn the_handler_knows_the_time_that_is_left() {
     on_each_road(async |test| {
-        let left = test.client.time_left().timeout(Duration::from_secs(3)).await.unwrap().unwrap();
+        let left = test
+            .client
+            .time_left()
+            .timeout(Duration::from_secs(3))
+            .await
+            .unwrap()
+            .unwrap();
         assert!((1..=3000).contains(&left), "{left}");
         let left = test.client.time_left().await.unwrap().unwrap();
-        assert!((25_000..=30_000).contains(&left), "the default is 30 s: {left}");
-        let left = test.client.time_left().timeout(Duration::from_secs(86_400)).await.unwrap().unwrap();
+        assert!(
+            (25_000..=30_000).contains(&left),
+            "the default is 30 s: {left}"
+        );
+        let left = test
+            .client
+            .time_left()
+            .timeout(Duration::from_secs(86_400))
+            .await
+            .unwrap()
+            .unwrap();
         assert!(left <= 300_000, "the cap is 5 min: {left}");
         // Longer than any clock can say, and longer than the header's ten digits.
-        assert!(test.client.time_left().timeout(Duration::MAX).await.unwrap().is_some());
+        assert!(
+            test.client
+                .time_left()
+                .timeout(Duration::MAX)
+                .await
+                .unwrap()
+                .is_some()
+        );
     })
     .await;
 }
@@ -211,7 +270,12 @@ async fn the_handler_knows_the_time_that_is_left() {
 #[tokio::test]
 async fn a_call_without_time_left_is_not_sent() {
     on_each_road(async |mut test| {
-        let error = test.client.hang().timeout(Duration::ZERO).await.unwrap_err();
+        let error = test
+            .client
+            .hang()
+            .timeout(Duration::ZERO)
+            .await
+            .unwrap_err();
         assert_eq!(error.code(), Code::DeadlineExceeded);
         assert!(error.hops().is_empty(), "it never left: {error:?}");
         let late = Context::default().with_deadline(Instant::now());
@@ -225,14 +289,27 @@ async fn a_call_without_time_left_is_not_sent() {
 #[tokio::test]
 async fn detached_work_outlives_the_patience_of_its_caller() {
     on_each_road(async |mut test| {
-        let error = test.client.finish_detached().timeout(Duration::from_millis(40)).await.unwrap_err();
+        let error = test
+            .client
+            .finish_detached()
+            .timeout(Duration::from_millis(40))
+            .await
+            .unwrap_err();
         assert_eq!(error.code(), Code::DeadlineExceeded);
         assert_eq!(test.events.recv().await, Some("started"));
         let first = test.observed.recv().await.unwrap();
         assert_eq!(first.0, "ended", "the answer is observed");
         test.go_on.add_permits(1);
-        assert_eq!(test.events.recv().await, Some("dropped"), "it came to its end");
-        assert_eq!(test.observed.recv().await.unwrap(), ("detached", None, String::new()), "so is the completion");
+        assert_eq!(
+            test.events.recv().await,
+            Some("dropped"),
+            "it came to its end"
+        );
+        assert_eq!(
+            test.observed.recv().await.unwrap(),
+            ("detached", None, String::new()),
+            "so is the completion"
+        );
     })
     .await;
 }
@@ -242,7 +319,10 @@ async fn detached_work_that_is_awaited_answers_like_any_other() {
     on_each_road(async |mut test| {
         test.go_on.add_permits(1);
         assert_eq!(test.client.finish_detached().await.unwrap(), 7);
-        assert_eq!(test.observed.recv().await.unwrap(), ("ended", None, String::new()));
+        assert_eq!(
+            test.observed.recv().await.unwrap(),
+            ("ended", None, String::new())
+        );
     })
     .await;
 }
@@ -250,11 +330,21 @@ async fn detached_work_that_is_awaited_answers_like_any_other() {
 #[tokio::test]
 async fn a_stopping_server_waits_for_detached_work() {
     let mut test = start(Road::Http1).await;
-    let error = test.client.finish_detached().timeout(Duration::from_millis(40)).await.unwrap_err();
+    let error = test
+        .client
+        .finish_detached()
+        .timeout(Duration::from_millis(40))
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), Code::DeadlineExceeded);
     assert_eq!(test.events.recv().await, Some("started"));
     let mut stopping = Box::pin(test.running.take().unwrap().stop());
-    assert!(tokio::time::timeout(Duration::from_millis(50), &mut stopping).await.is_err(), "it did not wait");
+    assert!(
+        tokio::time::timeout(Duration::from_millis(50), &mut stopping)
+            .await
+            .is_err(),
+        "it did not wait"
+    );
     test.go_on.add_permits(1);
     stopping.await;
     assert_eq!(test.events.recv().await, Some("dropped"));
@@ -269,16 +359,27 @@ async fn a_stopping_server_finishes_the_calls_that_run() {
     test.go_on.add_permits(1);
     assert_eq!(call.await.unwrap().unwrap().value, 7);
     stopping.await.unwrap();
-    assert_eq!(test.client.ok().await.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(
+        test.client.ok().await.unwrap_err().code(),
+        Code::Unavailable
+    );
 }
 
 #[tokio::test]
 async fn a_server_that_cannot_drain_stops_all_the_same() {
     let (events, mut received) = mpsc::unbounded_channel();
-    let works = Works { events, go_on: Arc::new(tokio::sync::Semaphore::new(0)) };
+    let works = Works {
+        events,
+        go_on: Arc::new(tokio::sync::Semaphore::new(0)),
+    };
     let mut limits = Limits::default();
     limits.drain_timeout = Duration::from_millis(50);
-    let running = Running::start(Server::new("work").limits(limits).add(WorkServer::new(works))).await;
+    let running = Running::start(
+        Server::new("work")
+            .limits(limits)
+            .add(WorkServer::new(works)),
+    )
+    .await;
     let client = WorkClient::connect(&running.url()).unwrap();
     let call = tokio::spawn(client.hang().with_response());
     assert_eq!(received.recv().await, Some("started"));
@@ -292,11 +393,17 @@ async fn a_panic_is_internal_and_says_nothing_to_the_caller() {
     on_each_road(async |mut test| {
         for after_await in [false, true] {
             let error = test.client.panics(after_await).await.unwrap_err();
-            assert_eq!((error.code(), error.message()), (Code::Internal, "internal error"));
+            assert_eq!(
+                (error.code(), error.message()),
+                (Code::Internal, "internal error")
+            );
             assert!(!format!("{error:?}").contains("canary"));
             let (what, code, text) = test.observed.recv().await.unwrap();
             assert_eq!((what, code), ("ended", Some(Code::Internal)));
-            assert!(text.contains("the canary sings"), "the operator reads it: {text}");
+            assert!(
+                text.contains("the canary sings"),
+                "the operator reads it: {text}"
+            );
             test.client.ok().await.unwrap();
             assert_eq!(test.observed.recv().await.unwrap().1, None);
         }
@@ -307,14 +414,24 @@ async fn a_panic_is_internal_and_says_nothing_to_the_caller() {
 #[tokio::test]
 async fn metadata_travels_both_ways() {
     on_each_road(async |test| {
-        let reply = test.client.headers(false).header("x-sent", "a").header("x-sent", "b").with_response().await.unwrap();
+        let reply = test
+            .client
+            .headers(false)
+            .header("x-sent", "a")
+            .header("x-sent", "b")
+            .with_response()
+            .await
+            .unwrap();
         assert_eq!(reply.value, "a,b");
         assert_eq!(reply.headers.get("x-leading"), Some("1"));
         assert_eq!(reply.trailers.get("x-trailing"), Some("2"));
         let error = test.client.headers(true).await.unwrap_err();
         let metadata: &Metadata = error.metadata();
         assert_eq!(metadata.get("x-beside"), Some("3"), "{metadata:?}");
-        assert_eq!((metadata.get("x-leading"), metadata.get("x-trailing")), (Some("1"), Some("2")));
+        assert_eq!(
+            (metadata.get("x-leading"), metadata.get("x-trailing")),
+            (Some("1"), Some("2"))
+        );
     })
     .await;
 }
@@ -322,7 +439,12 @@ async fn metadata_travels_both_ways() {
 #[tokio::test]
 async fn a_header_that_cannot_travel_fails_the_call_and_sends_nothing() {
     on_each_road(async |mut test| {
-        for (name, value) in [("x-a", "two\r\nlines"), ("Upper", "1"), ("x-request-id", "1"), ("content-length", "0")] {
+        for (name, value) in [
+            ("x-a", "two\r\nlines"),
+            ("Upper", "1"),
+            ("x-request-id", "1"),
+            ("content-length", "0"),
+        ] {
             let error = test.client.ok().header(name, value).await.unwrap_err();
             assert_eq!(error.code(), Code::InvalidArgument, "{name}");
         }

@@ -132,7 +132,10 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// A request: what its handler does, and after how many polls of others its caller goes away.
 fn request() -> impl Strategy<Value = (Vec<Step>, Option<u8>)> {
-    (vec(step(), 0..10), proptest::option::weighted(0.3, 0_u8..20))
+    (
+        vec(step(), 0..10),
+        proptest::option::weighted(0.3, 0_u8..20),
+    )
 }
 
 async fn run(requests: Vec<(Vec<Step>, Option<u8>)>) -> Vec<(String, String)> {
@@ -140,14 +143,32 @@ async fn run(requests: Vec<(Vec<Step>, Option<u8>)>) -> Vec<(String, String)> {
     let outgoing = seen.clone();
     // Every outgoing call, as a layer sees it.
     let watch = move |request: Request, next: Next| -> BoxFuture<Response> {
-        let body: serde_json::Value = serde_json::from_slice(request.body().as_message().unwrap()).unwrap();
-        outgoing.note(body["who"].as_str().unwrap(), request.context().request_id());
+        let body: serde_json::Value =
+            serde_json::from_slice(request.body().as_message().unwrap()).unwrap();
+        outgoing.note(
+            body["who"].as_str().unwrap(),
+            request.context().request_id(),
+        );
         next.run(request)
     };
-    let back = Server::new("back").without_observers().add(BackServer::new(Notes(seen.clone())));
-    let back = BackClient::with_client(back.into_local_client().unwrap().without_observers().layer(watch));
-    let works = Works { seen: seen.clone(), back };
-    let front: Client = Server::new("front").without_observers().add(FrontServer::new(works)).into_local_client().unwrap();
+    let back = Server::new("back")
+        .without_observers()
+        .add(BackServer::new(Notes(seen.clone())));
+    let back = BackClient::with_client(
+        back.into_local_client()
+            .unwrap()
+            .without_observers()
+            .layer(watch),
+    );
+    let works = Works {
+        seen: seen.clone(),
+        back,
+    };
+    let front: Client = Server::new("front")
+        .without_observers()
+        .add(FrontServer::new(works))
+        .into_local_client()
+        .unwrap();
     let front = FrontClient::with_client(front.without_observers());
     let mut tasks = tokio::task::JoinSet::new();
     for (index, (steps, goes_away)) in requests.into_iter().enumerate() {
@@ -175,14 +196,20 @@ async fn run(requests: Vec<(Vec<Step>, Option<u8>)>) -> Vec<(String, String)> {
     while let Some(done) = tasks.join_next().await {
         done.unwrap();
     }
-    Arc::try_unwrap(std::mem::take(&mut { seen }.0)).map_or_else(|seen| seen.lock().unwrap().clone(), |seen| seen.into_inner().unwrap())
+    Arc::try_unwrap(std::mem::take(&mut { seen }.0)).map_or_else(
+        |seen| seen.lock().unwrap().clone(),
+        |seen| seen.into_inner().unwrap(),
+    )
 }
 
 fn check(seen: &[(String, String)]) -> Result<(), TestCaseError> {
     let mut nobody = BTreeSet::new();
     for (who, id) in seen {
         if who == "nobody" {
-            prop_assert!(!id.starts_with("request-"), "work outside of any request was seen with {id}");
+            prop_assert!(
+                !id.starts_with("request-"),
+                "work outside of any request was seen with {id}"
+            );
             nobody.insert(id);
         } else {
             prop_assert_eq!(who, id, "somebody else's id");

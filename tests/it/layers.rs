@@ -16,7 +16,11 @@ struct Echoes;
 
 impl Echo for Echoes {
     async fn echo(&self, text: &str) -> Result<String> {
-        let token = Context::current().metadata().get("x-token").unwrap_or("no token").to_owned();
+        let token = Context::current()
+            .metadata()
+            .get("x-token")
+            .unwrap_or("no token")
+            .to_owned();
         Ok(format!("{text} {token}"))
     }
 }
@@ -45,32 +49,62 @@ async fn token(mut request: Request, next: Next) -> Response {
 }
 
 async fn closed(request: Request, _: Next) -> Response {
-    Error::new(Code::Unavailable, format!("{} is closed", request.method().short_name())).into()
+    Error::new(
+        Code::Unavailable,
+        format!("{} is closed", request.method().short_name()),
+    )
+    .into()
 }
 
 #[tokio::test]
 async fn layers_run_in_the_order_in_which_they_are_added() {
     let log = Arc::new(Mutex::new(Vec::new()));
     let named = |name| Named(name, Arc::clone(&log));
-    let server = Server::new("echo").layer(named("c")).layer(named("d")).add(EchoServer::new(Echoes));
-    let client = server.into_local_client().unwrap().layer(named("a")).layer(named("b"));
+    let server = Server::new("echo")
+        .layer(named("c"))
+        .layer(named("d"))
+        .add(EchoServer::new(Echoes));
+    let client = server
+        .into_local_client()
+        .unwrap()
+        .layer(named("a"))
+        .layer(named("b"));
     EchoClient::with_client(client).echo("x").await.unwrap();
-    let expected = ["a in", "b in", "c in", "d in", "d out", "c out", "b out", "a out"];
+    let expected = [
+        "a in", "b in", "c in", "d in", "d out", "c out", "b out", "a out",
+    ];
     assert_eq!(*log.lock().unwrap(), expected);
 }
 
 #[tokio::test]
 async fn a_client_layer_adds_metadata() {
     let running = Running::start(Server::new("echo").add(EchoServer::new(Echoes))).await;
-    let client = rpc_runtime::Client::new(&running.url()).unwrap().layer(token);
-    assert_eq!(EchoClient::with_client(client).echo("x").await.unwrap(), "x secret");
+    let client = rpc_runtime::Client::new(&running.url())
+        .unwrap()
+        .layer(token);
+    assert_eq!(
+        EchoClient::with_client(client).echo("x").await.unwrap(),
+        "x secret"
+    );
 }
 
 #[tokio::test]
 async fn a_layer_that_answers_itself_is_a_remote_error_like_any_other() {
-    let running = Running::start(Server::new("echo").layer(closed).add(EchoServer::new(Echoes))).await;
-    let error = EchoClient::connect(&running.url()).unwrap().echo("x").await.unwrap_err();
-    assert_eq!((error.code(), error.message()), (Code::Unavailable, "Echo.Echo is closed"));
+    let running = Running::start(
+        Server::new("echo")
+            .layer(closed)
+            .add(EchoServer::new(Echoes)),
+    )
+    .await;
+    let error = EchoClient::connect(&running.url())
+        .unwrap()
+        .echo("x")
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.code(), error.message()),
+        (Code::Unavailable, "Echo.Echo is closed")
+    );
     assert_eq!(error.hops().len(), 1);
 }
 
@@ -95,8 +129,17 @@ async fn a_guard_is_held_until_the_answer_is_out() {
             response
         })
     };
-    let running = Running::start(Server::new("echo").layer(holds).add(EchoServer::new(Echoes))).await;
-    EchoClient::connect(&running.url()).unwrap().echo("x").await.unwrap();
+    let running = Running::start(
+        Server::new("echo")
+            .layer(holds)
+            .add(EchoServer::new(Echoes)),
+    )
+    .await;
+    EchoClient::connect(&running.url())
+        .unwrap()
+        .echo("x")
+        .await
+        .unwrap();
     running.stop().await;
     assert_eq!(dropped.load(Ordering::SeqCst), 1);
 }
@@ -104,8 +147,13 @@ async fn a_guard_is_held_until_the_answer_is_out() {
 #[tokio::test]
 async fn a_tower_layer_is_a_ring_on_either_side() {
     let limit = || TowerLayer::new(tower::limit::ConcurrencyLimitLayer::new(1));
-    let server = Server::new("echo").layer(limit()).add(EchoServer::new(Echoes));
+    let server = Server::new("echo")
+        .layer(limit())
+        .add(EchoServer::new(Echoes));
     let client = EchoClient::with_client(server.into_local_client().unwrap().layer(limit()));
     let (a, b) = tokio::join!(client.echo("a"), client.echo("b"));
-    assert_eq!((a.unwrap(), b.unwrap()), ("a no token".to_owned(), "b no token".to_owned()));
+    assert_eq!(
+        (a.unwrap(), b.unwrap()),
+        ("a no token".to_owned(), "b no token".to_owned())
+    );
 }

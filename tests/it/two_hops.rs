@@ -24,7 +24,12 @@ trait Controller {
 enum PricingError {
     #[error("fib({n}) costs {cost}, user {user} has insufficient credit({credit})")]
     #[rpc(code = "failed_precondition")]
-    InsufficientCredit { n: u64, cost: u64, user: String, credit: i64 },
+    InsufficientCredit {
+        n: u64,
+        cost: u64,
+        user: String,
+        credit: i64,
+    },
     #[error("the table of prices is gone")]
     #[rpc(code = "internal")]
     NoTable(#[rpc(skip)] Option<std::io::Error>),
@@ -48,7 +53,12 @@ struct Prices;
 impl Pricing for Prices {
     async fn pay(&self, user: &str, n: u64) -> Result<u64, PricingError> {
         match n {
-            3 => Err(PricingError::InsufficientCredit { n, cost: 1, user: user.to_owned(), credit: 0 }),
+            3 => Err(PricingError::InsufficientCredit {
+                n,
+                cost: 1,
+                user: user.to_owned(),
+                credit: 0,
+            }),
             4 => Err(PricingError::NoTable(Some(std::io::Error::other("canary")))),
             5 => fail!(Code::Unavailable, "the bank is closed"),
             _ => Ok(n),
@@ -71,7 +81,11 @@ impl Controller for Controls {
     async fn who(&self, ctx: &Context) -> Result<(String, String, u32)> {
         let same = Context::current();
         assert_eq!(same.request_id(), ctx.request_id());
-        Ok((ctx.request_id().to_owned(), ctx.server().map(ToString::to_string).unwrap_or_default(), ctx.hops()))
+        Ok((
+            ctx.request_id().to_owned(),
+            ctx.server().map(ToString::to_string).unwrap_or_default(),
+            ctx.hops(),
+        ))
     }
 }
 
@@ -84,12 +98,19 @@ struct Chain {
 async fn over_sockets() -> Chain {
     let pricing = Running::start(Server::new("pricing").add(PricingServer::new(Prices))).await;
     let controls = Controls(PricingClient::connect(&pricing.url()).unwrap());
-    let controller = Running::start(Server::new("controller").add(ControllerServer::new(controls))).await;
-    Chain { controller: ControllerClient::connect(&controller.url()).unwrap(), _running: vec![pricing, controller] }
+    let controller =
+        Running::start(Server::new("controller").add(ControllerServer::new(controls))).await;
+    Chain {
+        controller: ControllerClient::connect(&controller.url()).unwrap(),
+        _running: vec![pricing, controller],
+    }
 }
 
 fn in_process() -> Chain {
-    Chain { controller: ControllerClient::local(Controls(PricingClient::local(Prices))), _running: Vec::new() }
+    Chain {
+        controller: ControllerClient::local(Controls(PricingClient::local(Prices))),
+        _running: Vec::new(),
+    }
 }
 
 /// Every test of a chain holds on both roads.
@@ -112,16 +133,27 @@ async fn a_typed_error_passes_a_service_as_its_own_and_keeps_its_chain() {
     on_both_roads(async |controller| {
         let error = controller.generate_typed("ada", 3).await.unwrap_err();
         assert_eq!(error.code(), Code::FailedPrecondition);
-        assert_eq!(error.message(), "fib(3) costs 1, user ada has insufficient credit(0)");
+        assert_eq!(
+            error.message(),
+            "fib(3) costs 1, user ada has insufficient credit(0)"
+        );
         match &*error {
-            ControllerError::Pricing(PricingError::InsufficientCredit { n: 3, cost: 1, user, credit: 0 }) => {
+            ControllerError::Pricing(PricingError::InsufficientCredit {
+                n: 3,
+                cost: 1,
+                user,
+                credit: 0,
+            }) => {
                 assert_eq!(user, "ada");
             }
             other => panic!("{other:?}"),
         }
         let hops = error.hops();
         assert_eq!(hops.len(), 2, "{error:?}");
-        assert_eq!((&*hops[0].method, &*hops[1].method), ("test.v1.Controller/GenerateTyped", "test.v1.Pricing/Pay"));
+        assert_eq!(
+            (&*hops[0].method, &*hops[1].method),
+            ("test.v1.Controller/GenerateTyped", "test.v1.Pricing/Pay")
+        );
         let (file, line) = hops[0].location.clone().expect("the line of the `?`");
         assert!(file.ends_with("two_hops.rs"), "{file}:{line}");
         assert_eq!(hops[1].reason.as_deref(), Some("INSUFFICIENT_CREDIT"));
@@ -133,14 +165,26 @@ async fn a_typed_error_passes_a_service_as_its_own_and_keeps_its_chain() {
 async fn what_is_not_mapped_is_internal_for_our_caller_and_whole_in_the_chain() {
     on_both_roads(async |controller| {
         let error = controller.generate("ada", 3).await.unwrap_err();
-        assert_eq!((error.code(), error.message()), (Code::Internal, "internal error"));
+        assert_eq!(
+            (error.code(), error.message()),
+            (Code::Internal, "internal error")
+        );
         let hops = error.hops();
         assert_eq!(hops.len(), 2, "{error:?}");
         assert_eq!(hops[1].code, Code::FailedPrecondition);
-        assert_eq!(hops[1].message, "fib(3) costs 1, user ada has insufficient credit(0)");
+        assert_eq!(
+            hops[1].message,
+            "fib(3) costs 1, user ada has insufficient credit(0)"
+        );
         let text = format!("{error:#}");
-        assert!(text.contains("at   Controller.Generate ") && text.contains("two_hops.rs:"), "{text}");
-        assert!(text.contains("from Pricing.Pay ") && text.contains("reason INSUFFICIENT_CREDIT"), "{text}");
+        assert!(
+            text.contains("at   Controller.Generate ") && text.contains("two_hops.rs:"),
+            "{text}"
+        );
+        assert!(
+            text.contains("from Pricing.Pay ") && text.contains("reason INSUFFICIENT_CREDIT"),
+            "{text}"
+        );
     })
     .await;
 }
@@ -149,7 +193,10 @@ async fn what_is_not_mapped_is_internal_for_our_caller_and_whole_in_the_chain() 
 async fn unavailable_stays_unavailable_and_names_both_lines() {
     on_both_roads(async |controller| {
         let error = controller.generate("ada", 5).await.unwrap_err();
-        assert_eq!((error.code(), error.message()), (Code::Unavailable, "the bank is closed"));
+        assert_eq!(
+            (error.code(), error.message()),
+            (Code::Unavailable, "the bank is closed")
+        );
         for hop in error.hops() {
             let (file, line) = hop.location.clone().expect("a line");
             assert!(file.ends_with("two_hops.rs") && line > 0);
@@ -163,8 +210,17 @@ async fn a_skipped_source_and_an_internal_text_stay_at_home() {
     on_both_roads(async |controller| {
         let error = controller.generate_typed("ada", 4).await.unwrap_err();
         assert!(!format!("{error:#}").contains("canary"), "{error:?}");
-        assert_eq!((error.code(), error.message()), (Code::Internal, "internal error"));
-        assert!(matches!(&*error, ControllerError::Pricing(PricingError::NoTable(None))), "{error:?}");
+        assert_eq!(
+            (error.code(), error.message()),
+            (Code::Internal, "internal error")
+        );
+        assert!(
+            matches!(
+                &*error,
+                ControllerError::Pricing(PricingError::NoTable(None))
+            ),
+            "{error:?}"
+        );
     })
     .await;
 }
@@ -197,10 +253,21 @@ async fn ping_says_who_answers() {
 #[tokio::test]
 async fn a_service_that_is_not_there_is_unavailable_at_once() {
     // Bound and closed again: nobody listens there.
-    let address = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let error = PricingClient::connect(&format!("http://{address}")).unwrap().pay("ada", 1).await.unwrap_err();
+    let address = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let error = PricingClient::connect(&format!("http://{address}"))
+        .unwrap()
+        .pay("ada", 1)
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
-    assert!(error.message().contains(&address.to_string()) && error.message().contains("refused"), "{error}");
+    assert!(
+        error.message().contains(&address.to_string()) && error.message().contains("refused"),
+        "{error}"
+    );
     assert!(error.hops().is_empty());
 }
 

@@ -1,5 +1,7 @@
 //! What the end-to-end tests share: a server that runs for as long as a test needs it.
 
+pub mod raw;
+
 use std::net::SocketAddr;
 
 use rpc_runtime::Server;
@@ -23,14 +25,22 @@ impl Running {
     /// When no port is free.
     pub async fn start(server: Server) -> Self {
         // The kernel takes connections from here on, so nobody has to wait for readiness.
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on loopback");
-        let address = listener.local_addr().expect("a bound listener has an address");
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port on loopback");
+        let address = listener
+            .local_addr()
+            .expect("a bound listener has an address");
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(server.serve(listener, async {
             // Dropping the sender stops the server as well.
             let _ = stopped.await;
         }));
-        Self { address, stop: Some(stop), task }
+        Self {
+            address,
+            stop: Some(stop),
+            task,
+        }
     }
 
     /// Where it listens.
@@ -52,7 +62,10 @@ impl Running {
     /// When the server ended with an error.
     pub async fn stop(mut self) {
         drop(self.stop.take());
-        (&mut self.task).await.expect("the server did not panic").expect("the server served");
+        (&mut self.task)
+            .await
+            .expect("the server did not panic")
+            .expect("the server served");
     }
 }
 

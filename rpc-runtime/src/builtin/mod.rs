@@ -3,5 +3,5 @@
 mod ping;
 
 pub use ping::Pong;
-pub(crate) use ping::{PONG, ping_method, ping_route};
 pub use ping::ping_descriptor;
+pub(crate) use ping::{PONG, ping_method, ping_route};

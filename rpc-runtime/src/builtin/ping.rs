@@ -45,13 +45,22 @@ pub const fn ping_descriptor(service: &'static str, path: &'static str) -> Metho
 }
 
 /// The `Ping` of a service, unless its attribute says `ping = false`.
-pub(crate) fn ping_method(service: &'static ServiceDescriptor) -> Option<&'static MethodDescriptor> {
+pub(crate) fn ping_method(
+    service: &'static ServiceDescriptor,
+) -> Option<&'static MethodDescriptor> {
     // A method of the trait may have taken the name; then this one is not there.
-    service.methods.iter().rev().find(|method| (method.name, method.wire_name) == NAMES && method.returns == "Result<Pong>")
+    service
+        .methods
+        .iter()
+        .rev()
+        .find(|method| (method.name, method.wire_name) == NAMES && method.returns == "Result<Pong>")
 }
 
 /// What answers the `Ping` of a service.
-pub(crate) fn ping_route(service: &'static ServiceDescriptor, source: &Arc<Source>) -> Option<Route> {
+pub(crate) fn ping_route(
+    service: &'static ServiceDescriptor,
+    source: &Arc<Source>,
+) -> Option<Route> {
     let method = ping_method(service)?;
     let (start, source) = (Instant::now(), Arc::clone(source));
     Some(Route::new(method, move |_| {
@@ -76,11 +85,20 @@ mod seconds {
 
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{}.{:03}s", duration.as_secs(), duration.subsec_millis()))
+    pub(super) fn serialize<S: Serializer>(
+        duration: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!(
+            "{}.{:03}s",
+            duration.as_secs(),
+            duration.subsec_millis()
+        ))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.strip_suffix('s')
             .and_then(|seconds| seconds.parse().ok())

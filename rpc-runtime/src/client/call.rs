@@ -103,7 +103,10 @@ impl<T: 'static, E: 'static> Call<T, E> {
             if let Err(invalid) = outgoing.metadata.append(name, value)
                 && outgoing.body.is_ok()
             {
-                outgoing.body = Err(Error::unlocated(crate::Code::InvalidArgument, invalid.to_string()));
+                outgoing.body = Err(Error::unlocated(
+                    crate::Code::InvalidArgument,
+                    invalid.to_string(),
+                ));
             }
         })
     }
@@ -126,7 +129,10 @@ impl<T: 'static, E: 'static> Call<T, E> {
         std::future::poll_fn(|cx| self.poll_reply(cx)).await
     }
 
-    fn poll_reply(&mut self, cx: &mut task::Context<'_>) -> task::Poll<Result<Reply<T>, Remote<E>>> {
+    fn poll_reply(
+        &mut self,
+        cx: &mut task::Context<'_>,
+    ) -> task::Poll<Result<Reply<T>, Remote<E>>> {
         loop {
             match &mut self.0 {
                 State::Running(running) => {
@@ -154,10 +160,18 @@ impl<T: 'static, E: 'static> Prepared<T, E> {
         let (headers, trailers, result) = stack::run(outgoing).await.into_parts();
         let value = result.and_then(|body| match body.as_message() {
             Some(message) => reply.decode_value(message),
-            None => Err(Error::unlocated(crate::Code::Internal, "a stream came where one message was due").public()),
+            None => Err(Error::unlocated(
+                crate::Code::Internal,
+                "a stream came where one message was due",
+            )
+            .public()),
         });
         match value {
-            Ok(value) => Ok(Reply { value, headers, trailers }),
+            Ok(value) => Ok(Reply {
+                value,
+                headers,
+                trailers,
+            }),
             Err(error) => Err(reply.decode_error(error)),
         }
     }
@@ -174,7 +188,9 @@ impl<T: 'static, E: 'static> Future for Call<T, E> {
 impl<T: 'static, E: 'static> fmt::Debug for Call<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            State::Prepared(prepared) => write!(f, "Call({}, not sent)", prepared.outgoing.method.path),
+            State::Prepared(prepared) => {
+                write!(f, "Call({}, not sent)", prepared.outgoing.method.path)
+            }
             State::Running(_) => f.write_str("Call(running)"),
             State::Done => f.write_str("Call(done)"),
         }

@@ -8,8 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use call::{Call, Reply};
 pub(crate) use call::prepare;
+pub use call::{Call, Reply};
 
 use self::transport::Transport;
 use crate::context::{DEFAULT_ENVIRONMENT, Source};

@@ -16,7 +16,14 @@ const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Sends a call and waits for its answer.
 pub(super) async fn run(call: Outgoing) -> Response {
-    let Outgoing { client, method, context, timeout, metadata, body } = call;
+    let Outgoing {
+        client,
+        method,
+        context,
+        timeout,
+        metadata,
+        body,
+    } = call;
     let inner = &*client.0;
     let timeout = timeout.or(method.timeout).unwrap_or(inner.timeout);
     let outgoing = context.outgoing(inner.source.as_ref(), Instant::now().checked_add(timeout));
@@ -42,7 +49,9 @@ pub(super) async fn run(call: Outgoing) -> Response {
             // 2. Deadline.  3. The developer's layers.  4. The network.
             let work = inner.layers.run(&inner.transport, request);
             match deadline {
-                Some(deadline) => timeout_at(deadline.into(), work).await.unwrap_or_else(|_| too_late().into()),
+                Some(deadline) => timeout_at(deadline.into(), work)
+                    .await
+                    .unwrap_or_else(|_| too_late().into()),
                 None => work.await,
             }
         }
@@ -61,5 +70,8 @@ fn spent(context: &Context) -> bool {
 }
 
 fn too_late() -> Error {
-    Error::unlocated(Code::DeadlineExceeded, "the deadline passed before an answer came")
+    Error::unlocated(
+        Code::DeadlineExceeded,
+        "the deadline passed before an answer came",
+    )
 }

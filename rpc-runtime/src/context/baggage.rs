@@ -10,7 +10,13 @@ use crate::error::{Code, Error};
 pub const BAGGAGE_LIMIT: usize = 4096;
 
 /// What a value may not contain as it is. Source: W3C Baggage, `baggage-octet`.
-const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b',').add(b';').add(b'\\').add(b'%');
+const ENCODED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b',')
+    .add(b';')
+    .add(b'\\')
+    .add(b'%');
 
 /// Names and values that travel with a request through all services, in order, at most [`BAGGAGE_LIMIT`] bytes.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -24,12 +30,16 @@ impl Baggage {
     /// The value of a name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|entry| entry.0 == name).map(|entry| entry.1)
+        self.iter()
+            .find(|entry| entry.0 == name)
+            .map(|entry| entry.1)
     }
 
     /// All entries, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Whether there is no entry.
@@ -43,7 +53,10 @@ impl Baggage {
         if !is_token(name) {
             return Err(Error::unlocated(
                 Code::InvalidArgument,
-                format!("baggage `{}`: a name is an HTTP token", name.escape_debug().take(64).collect::<String>()),
+                format!(
+                    "baggage `{}`: a name is an HTTP token",
+                    name.escape_debug().take(64).collect::<String>()
+                ),
             ));
         }
         let mut changed = self.clone();
@@ -52,7 +65,9 @@ impl Baggage {
         if changed.to_string().len() > BAGGAGE_LIMIT {
             return Err(Error::unlocated(
                 Code::ResourceExhausted,
-                format!("baggage `{name}` would make the baggage larger than {BAGGAGE_LIMIT} bytes"),
+                format!(
+                    "baggage `{name}` would make the baggage larger than {BAGGAGE_LIMIT} bytes"
+                ),
             ));
         }
         *self = changed;
@@ -88,12 +103,17 @@ impl fmt::Display for Baggage {
 /// Names only: a value may be somebody's data.
 impl fmt::Debug for Baggage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter().map(|entry| entry.0)).finish()
+        f.debug_list()
+            .entries(self.iter().map(|entry| entry.0))
+            .finish()
     }
 }
 
 fn is_token(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 #[cfg(test)]
@@ -103,7 +123,9 @@ mod tests {
     #[test]
     fn survives_its_header() {
         let mut baggage = Baggage::new();
-        baggage.insert("tenant", "blue, \"green\"; 100 % é\n").unwrap();
+        baggage
+            .insert("tenant", "blue, \"green\"; 100 % é\n")
+            .unwrap();
         baggage.insert("cohort", "7").unwrap();
         assert_eq!(Baggage::parse(&baggage.to_string()), Some(baggage.clone()));
         assert_eq!(baggage.get("cohort"), Some("7"));
@@ -117,7 +139,15 @@ mod tests {
         assert_eq!(error.code(), Code::ResourceExhausted);
         assert!(baggage.is_empty());
         assert_eq!(Baggage::parse(&"x".repeat(BAGGAGE_LIMIT + 1)), None);
-        assert_eq!(Baggage::parse("no member,a=1;p=2,=3,b c=4").unwrap().to_string(), "a=1");
-        assert_eq!(baggage.insert("a b", "1").unwrap_err().code(), Code::InvalidArgument);
+        assert_eq!(
+            Baggage::parse("no member,a=1;p=2,=3,b c=4")
+                .unwrap()
+                .to_string(),
+            "a=1"
+        );
+        assert_eq!(
+            baggage.insert("a b", "1").unwrap_err().code(),
+            Code::InvalidArgument
+        );
     }
 }

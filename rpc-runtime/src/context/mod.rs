@@ -86,7 +86,10 @@ impl Context {
     /// The id that an outside caller offered. An edge makes ids of its own and keeps the offered one here.
     #[must_use]
     pub fn client_request_id(&self) -> Option<&str> {
-        self.inner()?.client_request_id.as_ref().map(RequestId::as_str)
+        self.inner()?
+            .client_request_id
+            .as_ref()
+            .map(RequestId::as_str)
     }
 
     /// Who called: server, environment, instance. `None` when the caller did not say or is not believed.
@@ -240,18 +243,26 @@ impl Context {
     /// # Errors
     ///
     /// `failed_precondition` when the request has passed [`HOP_COUNT_LIMIT`] services.
-    pub(crate) fn outgoing(&self, caller: Option<&Arc<Source>>, deadline: Option<Instant>) -> Result<Self, Error> {
+    pub(crate) fn outgoing(
+        &self,
+        caller: Option<&Arc<Source>>,
+        deadline: Option<Instant>,
+    ) -> Result<Self, Error> {
         let own = self.inner();
         let hops = self.hops() + 1;
         if hops > HOP_COUNT_LIMIT {
             return Err(Error::unlocated(
                 Code::FailedPrecondition,
-                format!("loop detected: the request has passed {HOP_COUNT_LIMIT} services and would go on"),
+                format!(
+                    "loop detected: the request has passed {HOP_COUNT_LIMIT} services and would go on"
+                ),
             ));
         }
         Ok(Self(Some(Arc::new(Inner {
             request_id: Some(self.id().copied().unwrap_or_else(RequestId::random)),
-            source: own.and_then(|own| own.server.clone()).or_else(|| caller.cloned()),
+            source: own
+                .and_then(|own| own.server.clone())
+                .or_else(|| caller.cloned()),
             deadline: match (self.deadline(), deadline) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
@@ -266,7 +277,10 @@ impl Context {
     }
 
     pub(crate) fn builder(request_id: RequestId) -> ContextBuilder {
-        ContextBuilder(Inner { request_id: Some(request_id), ..Inner::default() })
+        ContextBuilder(Inner {
+            request_id: Some(request_id),
+            ..Inner::default()
+        })
     }
 
     /// The same call with another deadline, which may be later: for work that outlives its caller's patience.
@@ -277,13 +291,18 @@ impl Context {
     }
 
     pub(crate) fn take_response(&self) -> (Metadata, Metadata) {
-        self.inner().map(|inner| response::take(&inner.response)).unwrap_or_default()
+        self.inner()
+            .map(|inner| response::take(&inner.response))
+            .unwrap_or_default()
     }
 
     /// Keeps the chain of a dependency's error until the handler returns.
     pub(crate) fn stash_passed_on(&self, error: Error) {
         if let Some(inner) = self.inner() {
-            let mut stash = inner.passed_on.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut stash = inner
+                .passed_on
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             // A handler that swallows errors in a loop must not grow it; the last ones matter.
             if stash.len() == 4 {
                 stash.remove(0);
@@ -295,7 +314,10 @@ impl Context {
     /// Gives an error that a handler returned the chain of the dependency's error that it wraps.
     pub(crate) fn adopt_passed_on(&self, error: &mut Error) {
         if let Some(inner) = self.inner() {
-            let stash = inner.passed_on.lock().unwrap_or_else(PoisonError::into_inner);
+            let stash = inner
+                .passed_on
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             if let Some(original) = stash.iter().rev().find(|original| error.wraps(original)) {
                 error.adopt_chain(original);
             }
@@ -308,7 +330,9 @@ impl Context {
 
     /// Everything but what belongs to the one answer of the one call.
     fn copy(&self) -> Inner {
-        let Some(own) = self.inner() else { return Inner::default() };
+        let Some(own) = self.inner() else {
+            return Inner::default();
+        };
         Inner {
             request_id: own.request_id,
             client_request_id: own.client_request_id,

@@ -39,7 +39,10 @@ impl RequestId {
         }
         let mut bytes = [0; LIMIT];
         bytes[..offered.len()].copy_from_slice(offered.as_bytes());
-        Some(Self { length: u8::try_from(offered.len()).ok()?, bytes })
+        Some(Self {
+            length: u8::try_from(offered.len()).ok()?,
+            bytes,
+        })
     }
 
     /// The id as text.
@@ -71,8 +74,9 @@ impl Serialize for RequestId {
 
 impl<'de> Deserialize<'de> for RequestId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&Cow::<'_, str>::deserialize(deserializer)?)
-            .ok_or_else(|| de::Error::custom("a request id has 1 to 64 letters, digits, `.`, `_` or `-`"))
+        Self::parse(&Cow::<'_, str>::deserialize(deserializer)?).ok_or_else(|| {
+            de::Error::custom("a request id has 1 to 64 letters, digits, `.`, `_` or `-`")
+        })
     }
 }
 
@@ -84,17 +88,35 @@ mod tests {
     fn made_ids_are_sixteen_lower_case_hex_digits() {
         let id = RequestId::random();
         assert_eq!(id.as_str().len(), 16);
-        assert!(id.as_str().bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')), "{id}");
+        assert!(
+            id.as_str()
+                .bytes()
+                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')),
+            "{id}"
+        );
         assert_ne!(id, RequestId::random());
         assert_eq!(RequestId::parse(id.as_str()), Some(id));
     }
 
     #[test]
     fn what_could_forge_a_log_line_is_no_id() {
-        for bad in ["", "a b", "a\nb", "a\0", "é", "<script>", "\u{1b}[31m", "a\"b", &"a".repeat(65)] {
+        for bad in [
+            "",
+            "a b",
+            "a\nb",
+            "a\0",
+            "é",
+            "<script>",
+            "\u{1b}[31m",
+            "a\"b",
+            &"a".repeat(65),
+        ] {
             assert_eq!(RequestId::parse(bad), None, "{bad:?}");
         }
-        assert_eq!(RequestId::parse("r691d2572a8b729c8").unwrap().as_str(), "r691d2572a8b729c8");
+        assert_eq!(
+            RequestId::parse("r691d2572a8b729c8").unwrap().as_str(),
+            "r691d2572a8b729c8"
+        );
         assert!(RequestId::parse(&"a".repeat(64)).is_some());
     }
 
@@ -102,7 +124,12 @@ mod tests {
     fn a_message_may_name_a_request() {
         let id: RequestId = serde_json::from_str(r#""3b9d41f8a0c2e576""#).unwrap();
         assert_eq!(serde_json::to_string(&id).unwrap(), r#""3b9d41f8a0c2e576""#);
-        let error = serde_json::from_str::<RequestId>(r#""a b""#).unwrap_err().to_string();
-        assert!(error.starts_with("a request id has 1 to 64 letters"), "{error}");
+        let error = serde_json::from_str::<RequestId>(r#""a b""#)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("a request id has 1 to 64 letters"),
+            "{error}"
+        );
     }
 }

@@ -32,7 +32,11 @@ impl<'a> ResponseMetadata<'a> {
     /// # Errors
     ///
     /// `internal` for what cannot travel, see [`Metadata::append`], and outside a call.
-    pub fn header(&self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Result<(), Error> {
+    pub fn header(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<String>,
+    ) -> Result<(), Error> {
         self.edit(|parts| parts.0.append(name, value))
     }
 
@@ -41,7 +45,11 @@ impl<'a> ResponseMetadata<'a> {
     /// # Errors
     ///
     /// As [`header`](Self::header).
-    pub fn trailer(&self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Result<(), Error> {
+    pub fn trailer(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<String>,
+    ) -> Result<(), Error> {
         self.edit(|parts| parts.1.append(name, value))
     }
 
@@ -56,8 +64,9 @@ impl<'a> ResponseMetadata<'a> {
             ));
         };
         let mut parts = parts.lock().unwrap_or_else(PoisonError::into_inner);
-        change(parts.get_or_insert_default())
-            .map_err(|invalid| Error::unlocated(Code::Internal, invalid.to_string()).with_source(invalid))
+        change(parts.get_or_insert_default()).map_err(|invalid| {
+            Error::unlocated(Code::Internal, invalid.to_string()).with_source(invalid)
+        })
     }
 }
 

@@ -38,7 +38,9 @@ impl Drop for Guard {
 
 fn swap(context: Context) -> Context {
     // While a thread ends, its locals may be gone before the last future on it is dropped.
-    CURRENT.try_with(|current| current.replace(context)).unwrap_or_default()
+    CURRENT
+        .try_with(|current| current.replace(context))
+        .unwrap_or_default()
 }
 
 pin_project! {
@@ -64,7 +66,10 @@ pin_project! {
 
 impl<F> Scoped<F> {
     pub(super) fn new(context: Context, future: F) -> Self {
-        Self { context, future: Some(future) }
+        Self {
+            context,
+            future: Some(future),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ const PART_LIMIT: usize = 64;
 ///
 /// let source: Source = "gatekeeper@prod/a1".parse()?;
 /// assert_eq!((source.server(), source.environment(), source.instance()), ("gatekeeper", "prod", "a1"));
-/// # Ok::<(), rpc_runtime::InvalidSource>(())
+/// # Ok::<(), rpc_runtime::context::InvalidSource>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Source {
@@ -71,7 +71,9 @@ impl Source {
 
 fn is_part(part: &str) -> bool {
     (1..=PART_LIMIT).contains(&part.len())
-        && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-' | b'[' | b']'))
+        && part.bytes().all(|b| {
+            b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-' | b'[' | b']')
+        })
 }
 
 impl FromStr for Source {
@@ -105,7 +107,9 @@ impl Serialize for Source {
 
 impl<'de> Deserialize<'de> for Source {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Cow::<'_, str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        Cow::<'_, str>::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 
@@ -130,7 +134,9 @@ mod tests {
 
     #[test]
     fn only_what_has_three_clean_parts_is_a_source() {
-        for bad in ["", "a", "a@b", "a@b/", "@b/c", "a b@c/d", "a@b/c\n", "a@b/c/d", "é@b/c"] {
+        for bad in [
+            "", "a", "a@b", "a@b/", "@b/c", "a b@c/d", "a@b/c\n", "a@b/c/d", "é@b/c",
+        ] {
             assert_eq!(bad.parse::<Source>(), Err(InvalidSource), "{bad:?}");
         }
         let v6: Source = "pricing@prod/[::1]:9004".parse().unwrap();
@@ -140,8 +146,16 @@ mod tests {
     #[test]
     fn a_message_may_name_a_source() {
         let source: Source = serde_json::from_str(r#""pricing@prod/a1""#).unwrap();
-        assert_eq!(serde_json::to_string(&source).unwrap(), r#""pricing@prod/a1""#);
-        let error = serde_json::from_str::<Source>(r#""pricing""#).unwrap_err().to_string();
-        assert!(error.starts_with("a source reads `server@environment/instance`"), "{error}");
+        assert_eq!(
+            serde_json::to_string(&source).unwrap(),
+            r#""pricing@prod/a1""#
+        );
+        let error = serde_json::from_str::<Source>(r#""pricing""#)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("a source reads `server@environment/instance`"),
+            "{error}"
+        );
     }
 }

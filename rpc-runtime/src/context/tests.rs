@@ -11,14 +11,19 @@ fn a_scope_is_there_while_polled_and_while_dropped_and_never_else() {
     struct OnDrop<'a>(&'a Mutex<Vec<String>>);
     impl Drop for OnDrop<'_> {
         fn drop(&mut self) {
-            self.0.lock().unwrap().push(Context::current().request_id().to_owned());
+            self.0
+                .lock()
+                .unwrap()
+                .push(Context::current().request_id().to_owned());
         }
     }
 
     let seen = Mutex::new(Vec::new());
     let mut future = Box::pin(within("a").scope(async {
         let _guard = OnDrop(&seen);
-        seen.lock().unwrap().push(Context::current().request_id().to_owned());
+        seen.lock()
+            .unwrap()
+            .push(Context::current().request_id().to_owned());
         std::future::pending::<()>().await;
     }));
     let mut cx = TaskContext::from_waker(Waker::noop());
@@ -54,7 +59,9 @@ fn an_outgoing_call_is_a_child() {
         .environment(Some("dev".into()))
         .hops(3)
         .build();
-    let child = own.outgoing(None, Some(deadline + Duration::from_secs(9))).unwrap();
+    let child = own
+        .outgoing(None, Some(deadline + Duration::from_secs(9)))
+        .unwrap();
     assert_eq!(child.request_id(), "a");
     assert_eq!(child.source().unwrap().server(), "gatekeeper");
     assert_eq!(child.deadline(), Some(deadline));
@@ -65,7 +72,10 @@ fn an_outgoing_call_is_a_child() {
 #[test]
 fn work_without_a_context_calls_out_with_a_fresh_id() {
     let empty = Context::default();
-    let (one, two) = (empty.outgoing(None, None).unwrap(), empty.outgoing(None, None).unwrap());
+    let (one, two) = (
+        empty.outgoing(None, None).unwrap(),
+        empty.outgoing(None, None).unwrap(),
+    );
     assert_ne!(one.request_id(), two.request_id());
     assert_eq!(one.request_id().len(), 16);
 }
@@ -76,17 +86,33 @@ fn a_loop_ends() {
     for _ in 0..HOP_COUNT_LIMIT {
         context = context.outgoing(None, None).unwrap();
     }
-    assert_eq!(context.outgoing(None, None).unwrap_err().code(), Code::FailedPrecondition);
+    assert_eq!(
+        context.outgoing(None, None).unwrap_err().code(),
+        Code::FailedPrecondition
+    );
 }
 
 #[test]
 fn metadata_outside_a_call_is_refused_and_not_lost() {
-    let error = Context::current().response().header("x-a", "1").unwrap_err();
+    let error = Context::current()
+        .response()
+        .header("x-a", "1")
+        .unwrap_err();
     assert!(error.message().contains("no call"), "{error}");
     let context = within("a");
     context.response().header("x-a", "1").unwrap();
     context.response().trailer("x-b", "2").unwrap();
-    assert_eq!(context.response().header("x-a", "1\r\n").unwrap_err().code(), Code::Internal);
+    assert_eq!(
+        context
+            .response()
+            .header("x-a", "1\r\n")
+            .unwrap_err()
+            .code(),
+        Code::Internal
+    );
     let (headers, trailers) = context.take_response();
-    assert_eq!((headers.get("x-a"), trailers.get("x-b")), (Some("1"), Some("2")));
+    assert_eq!(
+        (headers.get("x-a"), trailers.get("x-b")),
+        (Some("1"), Some("2"))
+    );
 }

@@ -18,7 +18,8 @@ impl TraceContext {
     #[must_use]
     pub fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
         let mut parts = traceparent.split('-');
-        let (version, trace_id, parent_id, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let (version, trace_id, parent_id, flags) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let hex = |text: &str, digits: usize| {
             text.len() == digits && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
         };
@@ -33,7 +34,9 @@ impl TraceContext {
             trace_id: u128::from_str_radix(trace_id, 16).ok()?,
             parent_id: u64::from_str_radix(parent_id, 16).ok()?,
             flags: u8::from_str_radix(flags, 16).ok()?,
-            state: tracestate.filter(|state| state.len() <= 512).map(Into::into),
+            state: tracestate
+                .filter(|state| state.len() <= 512)
+                .map(Into::into),
         };
         (trace.trace_id != 0 && trace.parent_id != 0).then_some(trace)
     }
@@ -64,14 +67,21 @@ impl TraceContext {
 
     /// The same trace, seen from a call that is made in it.
     pub(super) fn child(&self) -> Self {
-        Self { parent_id: fastrand::u64(1..), ..self.clone() }
+        Self {
+            parent_id: fastrand::u64(1..),
+            ..self.clone()
+        }
     }
 }
 
 /// The `traceparent` header.
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.parent_id, self.flags)
+        write!(
+            f,
+            "00-{:032x}-{:016x}-{:02x}",
+            self.trace_id, self.parent_id, self.flags
+        )
     }
 }
 
@@ -98,6 +108,12 @@ mod tests {
         ] {
             assert_eq!(TraceContext::parse(bad, None), None, "{bad}");
         }
-        assert!(TraceContext::parse("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more", None).is_some());
+        assert!(
+            TraceContext::parse(
+                "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+                None
+            )
+            .is_some()
+        );
     }
 }

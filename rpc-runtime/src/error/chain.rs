@@ -31,7 +31,12 @@ impl Error {
         self.0.hops.is_empty()
             && self.0.location.is_none()
             && self.0.code == original.0.code
-            && self.0.payload.as_ref().and_then(|payload| payload.inner.as_deref()) == original.0.payload.as_deref()
+            && self
+                .0
+                .payload
+                .as_ref()
+                .and_then(|payload| payload.inner.as_deref())
+                == original.0.payload.as_deref()
     }
 
     /// Makes a dependency's error ours: a code that would lie to our own caller becomes `internal`.
@@ -58,7 +63,11 @@ impl Error {
         let hop = Hop {
             source: source.to_owned(),
             method: method.to_owned(),
-            location: self.0.location.take().map(|at| (at.file().to_owned(), at.line())),
+            location: self
+                .0
+                .location
+                .take()
+                .map(|at| (at.file().to_owned(), at.line())),
             code: self.0.code,
             message: message.clone(),
             reason: self.0.reason.as_deref().map(str::to_owned),
@@ -114,18 +123,32 @@ impl Error {
             write!(f, "   [request {}]", id.as_str())?;
         }
         for violation in &self.0.violations {
-            write!(f, "\n  argument {}: {}", violation.field, violation.description)?;
+            write!(
+                f,
+                "\n  argument {}: {}",
+                violation.field, violation.description
+            )?;
         }
         if let Some(at) = self.0.location {
-            let note = if self.0.passed_on { "    (the `?` that passed it on)" } else { "" };
+            let note = if self.0.passed_on {
+                "    (the `?` that passed it on)"
+            } else {
+                ""
+            };
             write!(f, "\n  at   {}:{}{note}", at.file(), at.line())?;
         }
         let top = (self.0.code, &*self.0.message);
         for (index, hop) in self.0.hops.iter().enumerate() {
-            let word = if index + 1 == self.0.hops.len() { "from" } else { "at" };
+            let word = if index + 1 == self.0.hops.len() {
+                "from"
+            } else {
+                "at"
+            };
             hop.write_line(f, word, top)?;
         }
-        let mut source = self.private_source().map(|source| source as &(dyn std::error::Error + 'static));
+        let mut source = self
+            .private_source()
+            .map(|source| source as &(dyn std::error::Error + 'static));
         while let Some(cause) = source {
             write!(f, "\n  caused by: {cause}")?;
             source = cause.source();

@@ -159,7 +159,11 @@ impl FromStr for Code {
     type Err = UnknownCode;
 
     fn from_str(name: &str) -> Result<Self, UnknownCode> {
-        TABLE.iter().find(|row| row.1 == name).map(|row| row.0).ok_or(UnknownCode)
+        TABLE
+            .iter()
+            .find(|row| row.1 == name)
+            .map(|row| row.0)
+            .ok_or(UnknownCode)
     }
 }
 

@@ -29,13 +29,26 @@ impl Hop {
         format!("{}.{method}", service.rsplit('.').next().unwrap_or(service))
     }
 
-    pub(super) fn write_line(&self, f: &mut fmt::Formatter<'_>, word: &str, top: (Code, &str)) -> fmt::Result {
+    pub(super) fn write_line(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        word: &str,
+        top: (Code, &str),
+    ) -> fmt::Result {
         let place = match &self.location {
             Some((file, line)) => format!("{file}:{line}"),
-            None => self.reason.as_ref().map(|reason| format!("reason {reason}")).unwrap_or_default(),
+            None => self
+                .reason
+                .as_ref()
+                .map(|reason| format!("reason {reason}"))
+                .unwrap_or_default(),
         };
         let (server, instance) = self.source.split_once('/').unwrap_or((&self.source, ""));
-        write!(f, "\n  {word:<4} {:<24} {place:<40} {server} {instance}", self.short_method())?;
+        write!(
+            f,
+            "\n  {word:<4} {:<24} {place:<40} {server} {instance}",
+            self.short_method()
+        )?;
         if (self.code, self.message.as_str()) != top {
             write!(f, "\n       {}: {}", self.code, self.message)?;
         }

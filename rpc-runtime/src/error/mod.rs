@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use chain::{CHAIN_LIMIT, HOP_LIMIT};
 pub use code::{Code, UnknownCode};
 pub use hop::Hop;
 pub use payload::Payload;
@@ -100,7 +101,10 @@ pub struct Detail {
 impl Detail {
     /// A protobuf message by its full name, such as `google.rpc.Help`, and its encoding.
     pub fn new(type_name: impl Into<String>, value: impl Into<Bytes>) -> Self {
-        Self { type_name: type_name.into(), value: value.into() }
+        Self {
+            type_name: type_name.into(),
+            value: value.into(),
+        }
     }
 }
 
@@ -158,8 +162,15 @@ impl Error {
 
     /// Says which argument is wrong and why: a row of `google.rpc.BadRequest`.
     #[must_use]
-    pub fn with_violation(mut self, field: impl Into<String>, description: impl Into<String>) -> Self {
-        self.0.violations.push(FieldViolation { field: field.into(), description: description.into() });
+    pub fn with_violation(
+        mut self,
+        field: impl Into<String>,
+        description: impl Into<String>,
+    ) -> Self {
+        self.0.violations.push(FieldViolation {
+            field: field.into(),
+            description: description.into(),
+        });
         self
     }
 
@@ -182,7 +193,11 @@ impl Error {
     /// What cannot travel (see [`Metadata::append`]) is left out, and a warning says so in the log: an error on
     /// the way of an error would hide the first one.
     #[must_use]
-    pub fn with_metadata(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+    pub fn with_metadata(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<String>,
+    ) -> Self {
         if let Err(invalid) = self.0.metadata.append(name, value) {
             tracing::warn!(target: "rpc", %invalid, "left out of an error");
         }
@@ -307,19 +322,13 @@ impl Error {
     }
 
     pub(crate) fn push_violation(&mut self, field: String, description: String) {
-        self.0.violations.push(FieldViolation { field, description });
+        self.0
+            .violations
+            .push(FieldViolation { field, description });
     }
 
     pub(crate) fn push_detail(&mut self, detail: Detail) {
         self.0.details.push(detail);
-    }
-
-    pub(crate) fn set_code(&mut self, code: Code) {
-        self.0.code = code;
-    }
-
-    pub(crate) fn is_public(&self) -> bool {
-        self.0.public
     }
 
     pub(crate) fn private_source(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
@@ -329,14 +338,21 @@ impl Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_ref().map(|source| &**source as &(dyn StdError + 'static))
+        self.0
+            .source
+            .as_ref()
+            .map(|source| &**source as &(dyn StdError + 'static))
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.0.code, self.0.message)?;
-        if f.alternate() { self.write_chain(f) } else { Ok(()) }
+        if f.alternate() {
+            self.write_chain(f)
+        } else {
+            Ok(())
+        }
     }
 }
 

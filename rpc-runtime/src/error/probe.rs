@@ -71,7 +71,8 @@ impl<T> Otherwise for Probe<T> {
 #[doc(hidden)]
 #[must_use]
 pub fn text_or(text: Option<String>, reason: &'static str) -> Cow<'static, str> {
-    text.unwrap_or_else(|| reason.replace('_', " ").to_lowercase()).into()
+    text.unwrap_or_else(|| reason.replace('_', " ").to_lowercase())
+        .into()
 }
 
 #[cfg(test)]

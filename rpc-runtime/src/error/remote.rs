@@ -89,7 +89,10 @@ impl<E: RpcError> Remote<E> {
     /// Reads the service's error from what came.
     #[must_use]
     pub fn from_error(error: Error) -> Self {
-        Self { value: E::from_error(&error), error: Box::new(error) }
+        Self {
+            value: E::from_error(&error),
+            error: Box::new(error),
+        }
     }
 
     /// The value, if it is of type `Y`, for a variant with `#[rpc(from)]`.
@@ -98,11 +101,16 @@ impl<E: RpcError> Remote<E> {
     /// is taken up again if the handler returns this very error.
     #[doc(hidden)]
     #[track_caller]
-    #[allow(clippy::result_large_err, reason = "the caller goes on with the remote error")]
+    #[allow(
+        clippy::result_large_err,
+        reason = "the caller goes on with the remote error"
+    )]
     pub fn take<Y: RpcError>(self) -> Result<Y, Self> {
         let Self { value, error } = self;
         let mut slot = Some(value);
-        let taken = (&mut slot as &mut dyn Any).downcast_mut::<Option<Y>>().and_then(Option::take);
+        let taken = (&mut slot as &mut dyn Any)
+            .downcast_mut::<Option<Y>>()
+            .and_then(Option::take);
         match (taken, slot) {
             (Some(taken), _) => {
                 let original = error.passed_on_at(Location::caller());

@@ -2,7 +2,11 @@ use super::*;
 
 fn published(code: Code, message: &'static str) -> Error {
     let mut error = Error::new(code, message);
-    error.publish("pricing@prod/127.0.0.1:9004", "fibpro.v1.Pricing/Pay", "fibpro.v1.Pricing");
+    error.publish(
+        "pricing@prod/127.0.0.1:9004",
+        "fibpro.v1.Pricing/Pay",
+        "fibpro.v1.Pricing",
+    );
     error
 }
 
@@ -10,7 +14,11 @@ fn published(code: Code, message: &'static str) -> Error {
 fn internal_kinds_keep_their_text_at_home() {
     for code in Code::all() {
         let error = published(code, "the canary sings");
-        assert_eq!(error.message().contains("canary"), !code.is_internal_kind(), "{code}");
+        assert_eq!(
+            error.message().contains("canary"),
+            !code.is_internal_kind(),
+            "{code}"
+        );
     }
     let mut public = Error::new(Code::Internal, "come back tomorrow").public();
     public.publish("a@b/c", "d/e", "d");
@@ -29,28 +37,53 @@ fn publishing_drops_the_source_and_cuts_the_text() {
 fn passing_on_keeps_four_codes_and_the_chain() {
     for code in Code::all() {
         let mut error = Error::from(Remote::<Error>::from_error(published(code, "why")));
-        assert_eq!(error.code(), code, "the handler sees the dependency's own code");
+        assert_eq!(
+            error.code(),
+            code,
+            "the handler sees the dependency's own code"
+        );
         error.settle();
-        let expected = if code.survives_a_hop() { code } else { Code::Internal };
+        let expected = if code.survives_a_hop() {
+            code
+        } else {
+            Code::Internal
+        };
         assert_eq!(error.code(), expected);
-        error.publish("controller@prod/1", "fibpro.v1.Controller/Generate", "fibpro.v1.Controller");
+        error.publish(
+            "controller@prod/1",
+            "fibpro.v1.Controller/Generate",
+            "fibpro.v1.Controller",
+        );
         assert_eq!(error.hops().len(), 2);
         assert_eq!(error.hops()[1].code, code);
         let (file, line) = error.hops()[0].location.clone().unwrap();
-        assert!(file.ends_with("error/tests.rs") && line > 0, "{file}:{line}");
+        assert!(
+            file.ends_with("error/tests.rs") && line > 0,
+            "{file}:{line}"
+        );
     }
 }
 
 #[test]
 fn the_chain_prints_one_line_a_hop() {
-    let mut error = Error::from(Remote::<Error>::from_error(published(Code::Unavailable, "closed")));
+    let mut error = Error::from(Remote::<Error>::from_error(published(
+        Code::Unavailable,
+        "closed",
+    )));
     error.settle();
-    error.publish("controller@prod/1", "fibpro.v1.Controller/Generate", "fibpro.v1.Controller");
+    error.publish(
+        "controller@prod/1",
+        "fibpro.v1.Controller/Generate",
+        "fibpro.v1.Controller",
+    );
     error.set_request_id(RequestId::parse("3b9d41f8a0c2e576").unwrap());
     let text = format!("{error:#}");
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines[0], "unavailable: closed   [request 3b9d41f8a0c2e576]");
-    assert!(lines[1].starts_with("  at   Controller.Generate "), "{text}");
+    assert!(
+        lines[1].starts_with("  at   Controller.Generate "),
+        "{text}"
+    );
     assert!(lines[2].starts_with("  from Pricing.Pay "), "{text}");
     assert!(lines[2].ends_with("pricing@prod 127.0.0.1:9004"), "{text}");
     assert_eq!(format!("{error:?}"), text);
@@ -61,24 +94,37 @@ fn a_chain_stays_within_its_limits() {
     let mut error = published(Code::Unavailable, "the origin");
     for _ in 0..40 {
         error = Error::from(Remote::<Error>::from_error(error));
-        error.publish("controller@prod/1", "fibpro.v1.Controller/Generate", "fibpro.v1.Controller");
+        error.publish(
+            "controller@prod/1",
+            "fibpro.v1.Controller/Generate",
+            "fibpro.v1.Controller",
+        );
     }
-    assert!(error.hops().len() <= chain::HOP_LIMIT);
-    assert_eq!(error.hops().last().unwrap().method, "fibpro.v1.Pricing/Pay", "where it came from is kept");
+    assert!(error.hops().len() <= HOP_LIMIT);
+    assert_eq!(
+        error.hops().last().unwrap().method,
+        "fibpro.v1.Pricing/Pay",
+        "where it came from is kept"
+    );
 
     let mut long = Error::new(Code::NotFound, "x".repeat(2000));
     for _ in 0..10 {
         long.publish("a@b/c", "d/e", "d");
     }
     let size: usize = long.hops().iter().map(|hop| hop.message.len()).sum();
-    assert!(size <= chain::CHAIN_LIMIT, "{size}");
+    assert!(size <= CHAIN_LIMIT, "{size}");
 }
 
 #[test]
 fn an_edge_says_code_text_and_id_only() {
-    let mut error = published(Code::NotFound, "no such user").with_detail(Detail::new("a.B", vec![1])).with_reason("A");
+    let mut error = published(Code::NotFound, "no such user")
+        .with_detail(Detail::new("a.B", vec![1]))
+        .with_reason("A");
     error.publish_at_edge(RequestId::parse("a").unwrap());
-    assert_eq!((error.code(), error.message(), error.request_id()), (Code::NotFound, "no such user", Some("a")));
+    assert_eq!(
+        (error.code(), error.message(), error.request_id()),
+        (Code::NotFound, "no such user", Some("a"))
+    );
     assert!(error.hops().is_empty() && error.details().is_empty() && error.reason().is_none());
     assert!(error.location().is_none());
 }

@@ -86,7 +86,11 @@ impl TypedError {
     /// A variant by its code, reason and text.
     #[must_use]
     pub fn new(code: Code, reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { error: Error::unlocated(code, message).with_reason(reason), reason, fields: Map::new() }
+        Self {
+            error: Error::unlocated(code, message).with_reason(reason),
+            reason,
+            fields: Map::new(),
+        }
     }
 
     /// Adds a field of the variant.
@@ -97,7 +101,9 @@ impl TypedError {
                 self.fields.insert(name.to_owned(), value);
             }
             // The caller gets the code and the text, and `Other` for its variant.
-            Err(error) => tracing::error!(target: "rpc", reason = self.reason, field = name, %error, "left out of an error"),
+            Err(error) => {
+                tracing::error!(target: "rpc", reason = self.reason, field = name, %error, "left out of an error");
+            }
         }
         self
     }
@@ -121,7 +127,11 @@ impl TypedError {
     /// The error as it travels.
     #[must_use]
     pub fn finish(mut self) -> Error {
-        let payload = Payload { reason: self.reason.to_owned(), fields: self.fields, inner: None };
+        let payload = Payload {
+            reason: self.reason.to_owned(),
+            fields: self.fields,
+            inner: None,
+        };
         self.error.set_payload(Some(Arc::new(payload)));
         self.error
     }
@@ -131,7 +141,13 @@ impl TypedError {
 #[doc(hidden)]
 #[must_use]
 pub fn pass_on(reason: &'static str, mut error: Error) -> Error {
-    let inner = error.payload().map(|payload| Box::new(Payload::clone(payload)));
-    error.set_payload(Some(Arc::new(Payload { reason: reason.to_owned(), fields: Map::new(), inner })));
+    let inner = error
+        .payload()
+        .map(|payload| Box::new(Payload::clone(payload)));
+    error.set_payload(Some(Arc::new(Payload {
+        reason: reason.to_owned(),
+        fields: Map::new(),
+        inner,
+    })));
     error
 }

@@ -20,7 +20,12 @@ pub struct Codec<S: Shape> {
 /// A field of the request.
 #[must_use]
 pub const fn argument<S: ShapeCodec>() -> Codec<S> {
-    Codec { write: S::write, read: S::read, absent: S::absent, whole: no_message }
+    Codec {
+        write: S::write,
+        read: S::read,
+        absent: S::absent,
+        whole: no_message,
+    }
 }
 
 /// A field of the request with `#[rpc(default)]`.
@@ -29,13 +34,23 @@ pub const fn argument_or_default<S: ShapeCodec>() -> Codec<S>
 where
     S::Owned: Default,
 {
-    Codec { write: S::write, read: S::read, absent: some_default, whole: no_message }
+    Codec {
+        write: S::write,
+        read: S::read,
+        absent: some_default,
+        whole: no_message,
+    }
 }
 
 /// The argument that is the request, with `#[rpc(message)]`.
 #[must_use]
 pub const fn message<T: Argument>() -> Codec<Own<T>> {
-    Codec { write: json::write_message, read: json::read, absent: json::absent, whole: json::read_message }
+    Codec {
+        write: json::write_message,
+        read: json::read,
+        absent: json::absent,
+        whole: json::read_message,
+    }
 }
 
 fn some_default<T: Default>() -> Option<T> {
@@ -44,7 +59,9 @@ fn some_default<T: Default>() -> Option<T> {
 
 /// A method in argument style never asks for this.
 fn no_message<T>(_: &[u8]) -> Result<T, Problem> {
-    Err(Problem::new("this method takes arguments and not a message"))
+    Err(Problem::new(
+        "this method takes arguments and not a message",
+    ))
 }
 
 impl<S: Shape> fmt::Debug for Codec<S> {
@@ -70,8 +87,15 @@ pub trait Arguments: 'static {
     ) -> Result<Vec<u8>, serde_json::Error>;
 
     #[doc(hidden)]
-    #[allow(private_interfaces, reason = "only the runtime implements and calls this")]
-    fn decode(codecs: &Self::Codecs, method: &MethodDescriptor, body: &[u8]) -> Result<Self::Owned, Problem>;
+    #[allow(
+        private_interfaces,
+        reason = "only the runtime implements and calls this"
+    )]
+    fn decode(
+        codecs: &Self::Codecs,
+        method: &MethodDescriptor,
+        body: &[u8],
+    ) -> Result<Self::Owned, Problem>;
 }
 
 /// Which argument a field is, and whether it came before.
@@ -82,7 +106,11 @@ struct Seen<'m> {
 
 impl Seen<'_> {
     fn index(&mut self, name: &str) -> Result<Option<usize>, Problem> {
-        let Some(index) = self.arguments.iter().position(|argument| json::same_name(argument.name, name)) else {
+        let Some(index) = self
+            .arguments
+            .iter()
+            .position(|argument| json::same_name(argument.name, name))
+        else {
             return Ok(None);
         };
         if self.given & (1 << index) != 0 {
@@ -94,7 +122,11 @@ impl Seen<'_> {
 }
 
 fn place(problem: Problem, argument: &ArgumentDescriptor) -> Problem {
-    let problem = if argument.secret { problem.without_quotes() } else { problem };
+    let problem = if argument.secret {
+        problem.without_quotes()
+    } else {
+        problem
+    };
     problem.within(argument.name)
 }
 
@@ -117,7 +149,10 @@ fn or_absent<S: Shape>(
 ) -> Result<S::Owned, Problem> {
     match slot.or_else(codec.absent) {
         Some(value) => Ok(value),
-        None => Err(Problem::at(argument.name, format!("is missing; it is a {}", argument.type_name))),
+        None => Err(Problem::at(
+            argument.name,
+            format!("is missing; it is a {}", argument.type_name),
+        )),
     }
 }
 

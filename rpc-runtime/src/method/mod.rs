@@ -27,7 +27,11 @@ pub const fn method<A: Arguments, T, E>(
     arguments: A::Codecs,
     reply: ReplyCodec<T, E>,
 ) -> Method<A, T, E> {
-    Method { descriptor, arguments, reply }
+    Method {
+        descriptor,
+        arguments,
+        reply,
+    }
 }
 
 impl<A: Arguments, T, E> Method<A, T, E> {
@@ -41,20 +45,27 @@ impl<A: Arguments, T, E> Method<A, T, E> {
         A::encode(&self.arguments, &self.descriptor, arguments).map_err(|problem| {
             Error::unlocated(
                 crate::Code::InvalidArgument,
-                format!("the arguments of {} cannot be written as JSON: {problem}", self.descriptor.path),
+                format!(
+                    "the arguments of {} cannot be written as JSON: {problem}",
+                    self.descriptor.path
+                ),
             )
         })
     }
 
     pub(crate) fn decode_arguments(&self, body: &[u8]) -> Result<A::Owned, Error> {
-        A::decode(&self.arguments, &self.descriptor, body).map_err(crate::codec::json::Problem::into_error)
+        A::decode(&self.arguments, &self.descriptor, body)
+            .map_err(crate::codec::json::Problem::into_error)
     }
 
     pub(crate) fn encode_value(&self, value: &T) -> Result<Vec<u8>, Error> {
         self.reply.encode(value).map_err(|problem| {
             Error::unlocated(
                 crate::Code::Internal,
-                format!("the value of {} cannot be written as JSON: {problem}", self.descriptor.path),
+                format!(
+                    "the value of {} cannot be written as JSON: {problem}",
+                    self.descriptor.path
+                ),
             )
         })
     }

@@ -87,7 +87,9 @@ fn decode_field<T: Argument>(body: &[u8]) -> Result<T, Problem> {
             result = Some(json::read(object.value()).map_err(|problem| problem.within("result"))?);
         }
     }
-    result.or_else(json::absent).ok_or_else(|| Problem::at("result", "is missing"))
+    result
+        .or_else(json::absent)
+        .ok_or_else(|| Problem::at("result", "is missing"))
 }
 
 fn encode_message<T: Argument>(value: &T) -> Result<Vec<u8>, serde_json::Error> {

@@ -28,7 +28,10 @@ pub trait ShapeCodec: Shape {
     #[doc(hidden)]
     fn write(value: Self::Lent<'_>, out: &mut Vec<u8>) -> Result<(), serde_json::Error>;
     #[doc(hidden)]
-    #[allow(private_interfaces, reason = "only the runtime implements and calls this")]
+    #[allow(
+        private_interfaces,
+        reason = "only the runtime implements and calls this"
+    )]
     fn read(cursor: &mut Cursor<'_>) -> Result<Self::Owned, Problem>;
     #[doc(hidden)]
     fn absent() -> Option<Self::Owned>;
@@ -94,11 +97,20 @@ impl<T: Send + 'static> Shape for Slice<T> {
 impl<T: Argument> ShapeCodec for Slice<T> {
     fn write(value: &[T], out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         if TypeId::of::<T>() == TypeId::of::<u8>() {
-            let bytes: Vec<u8> = value.iter().filter_map(|b| (b as &dyn Any).downcast_ref::<u8>().copied()).collect();
+            let bytes: Vec<u8> = value
+                .iter()
+                .filter_map(|b| (b as &dyn Any).downcast_ref::<u8>().copied())
+                .collect();
             json::write_bytes(&bytes, out);
             return Ok(());
         }
-        if [TypeId::of::<u128>(), TypeId::of::<i128>(), TypeId::of::<Vec<u8>>()].contains(&TypeId::of::<T>()) {
+        if [
+            TypeId::of::<u128>(),
+            TypeId::of::<i128>(),
+            TypeId::of::<Vec<u8>>(),
+        ]
+        .contains(&TypeId::of::<T>())
+        {
             // Their form on the wire is not serde's.
             return write_each(value, out);
         }

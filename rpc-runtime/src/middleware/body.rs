@@ -26,13 +26,19 @@ pub enum Kind {
 impl Body {
     /// A body of one encoded message.
     pub fn message(message: impl Into<Bytes>) -> Self {
-        Self { kind: Kind::Message(message.into()), guards: Vec::new() }
+        Self {
+            kind: Kind::Message(message.into()),
+            guards: Vec::new(),
+        }
     }
 
     /// A body of many messages.
     #[must_use]
     pub fn stream(messages: Streaming<Bytes>) -> Self {
-        Self { kind: Kind::Stream(messages), guards: Vec::new() }
+        Self {
+            kind: Kind::Stream(messages),
+            guards: Vec::new(),
+        }
     }
 
     /// The message, when it is one.

@@ -49,12 +49,21 @@ impl Layers {
     }
 
     /// Runs a call through the layers to the endpoint.
-    pub(crate) fn run<E: Endpoint>(&self, endpoint: &Arc<E>, request: Request) -> BoxFuture<Response> {
+    pub(crate) fn run<E: Endpoint>(
+        &self,
+        endpoint: &Arc<E>,
+        request: Request,
+    ) -> BoxFuture<Response> {
         if self.0.is_empty() {
             // The usual case: no chain to build.
             return Arc::clone(endpoint).call(request);
         }
-        Next { layers: self.clone(), index: 0, endpoint: Arc::clone(endpoint) as Arc<dyn Endpoint> }.run(request)
+        Next {
+            layers: self.clone(),
+            index: 0,
+            endpoint: Arc::clone(endpoint) as Arc<dyn Endpoint>,
+        }
+        .run(request)
     }
 }
 

@@ -20,8 +20,8 @@ mod body;
 mod layer;
 mod tower;
 
-pub use body::{Body, Kind};
 pub(crate) use body::Guards;
+pub use body::{Body, Kind};
 pub use layer::{BoxFuture, Layer, Next};
 pub(crate) use layer::{Endpoint, Layers};
 pub use tower::{TowerLayer, TowerService};
@@ -43,8 +43,18 @@ pub struct Request {
 }
 
 impl Request {
-    pub(crate) fn new(method: &'static MethodDescriptor, context: Context, metadata: Metadata, body: Body) -> Self {
-        Self { method, context, metadata, body }
+    pub(crate) fn new(
+        method: &'static MethodDescriptor,
+        context: Context,
+        metadata: Metadata,
+        body: Body,
+    ) -> Self {
+        Self {
+            method,
+            context,
+            metadata,
+            body,
+        }
     }
 
     /// The method that is called.
@@ -120,7 +130,11 @@ impl Response {
     }
 
     pub(crate) fn from_result(result: Result<Body, Error>) -> Self {
-        Self { headers: Metadata::new(), trailers: Metadata::new(), result }
+        Self {
+            headers: Metadata::new(),
+            trailers: Metadata::new(),
+            result,
+        }
     }
 
     /// The error, if it is one.

@@ -45,9 +45,16 @@ where
 {
     fn call(&self, request: Request, next: Next) -> BoxFuture<Response> {
         // A clone a call: a service is ready for the one who asked it, and calls do not wait for each other here.
-        let mut service = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut service = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         Box::pin(async move {
-            let refused = match poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into) {
+            let refused = match poll_fn(|cx| service.poll_ready(cx))
+                .await
+                .map_err(Into::into)
+            {
                 Ok(()) => {
                     let response = service.call((request, next));
                     match response.await.map_err(Into::into) {
@@ -57,7 +64,9 @@ where
                 }
                 Err(refused) => refused,
             };
-            Error::unlocated(Code::Unavailable, format!("refused by a layer: {refused}")).with_source(refused).into()
+            Error::unlocated(Code::Unavailable, format!("refused by a layer: {refused}"))
+                .with_source(refused)
+                .into()
         })
     }
 }

@@ -37,7 +37,11 @@ fn level(side: Side, code: Option<Code>) -> Level {
         None if side == Side::Client => Level::DEBUG,
         None
         | Some(
-            Code::NotFound | Code::Canceled | Code::AlreadyExists | Code::InvalidArgument | Code::Unauthenticated,
+            Code::NotFound
+            | Code::Canceled
+            | Code::AlreadyExists
+            | Code::InvalidArgument
+            | Code::Unauthenticated,
         ) => Level::INFO,
         Some(
             Code::DeadlineExceeded

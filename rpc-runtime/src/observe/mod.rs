@@ -100,7 +100,11 @@ impl Observers {
         for observer in self.0.iter() {
             observer.call_started(&call);
         }
-        Observation { observers: self.clone(), call, ended: false }
+        Observation {
+            observers: self.clone(),
+            call,
+            ended: false,
+        }
     }
 
     /// Tells of detached work that ended on its own.
@@ -141,7 +145,11 @@ impl Drop for Observation {
     fn drop(&mut self) {
         if !self.ended {
             let error = Error::unlocated(Code::Canceled, "the caller went away");
-            let end = CallEnd { error: Some(&error), duration: self.call.at.elapsed(), response_bytes: 0 };
+            let end = CallEnd {
+                error: Some(&error),
+                duration: self.call.at.elapsed(),
+                response_bytes: 0,
+            };
             for observer in self.observers.0.iter() {
                 observer.call_ended(&self.call, &end);
             }

@@ -51,14 +51,21 @@ impl Core {
     pub(crate) fn new(parts: Parts) -> Result<Arc<Self>, Error> {
         let source = Arc::new(parts.source);
         let mut routes = HashMap::new();
-        for Routes { service, routes: methods } in parts.services {
+        for Routes {
+            service,
+            routes: methods,
+        } in parts.services
+        {
             let ping = builtin::ping_route(service, &source);
             for route in methods.into_iter().chain(ping) {
                 let path = route.method().path;
                 if routes.insert(path, Arc::new(route)).is_some() {
                     return Err(Error::unlocated(
                         Code::FailedPrecondition,
-                        format!("the service {} was added twice: two methods answer on {path}", service.full_name),
+                        format!(
+                            "the service {} was added twice: two methods answer on {path}",
+                            service.full_name
+                        ),
                     ));
                 }
             }
@@ -67,7 +74,9 @@ impl Core {
             routes,
             environment: source.environment().into(),
             source,
-            connections: Arc::new(Semaphore::new(parts.limits.connections.min(Semaphore::MAX_PERMITS))),
+            connections: Arc::new(Semaphore::new(
+                parts.limits.connections.min(Semaphore::MAX_PERMITS),
+            )),
             limits: parts.limits,
             layers: parts.layers,
             observers: parts.observers,
@@ -118,7 +127,12 @@ impl Core {
     }
 
     /// Runs a call. The error of the answer is what may leave the process.
-    pub(crate) async fn call(self: &Arc<Self>, route: &Arc<Route>, request: Request, trust: Trust) -> Response {
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        route: &Arc<Route>,
+        request: Request,
+        trust: Trust,
+    ) -> Response {
         let id = request.context().id().copied();
         let mut response = stack::run(self, route, request).await;
         if let Some(error) = response.error_mut() {
@@ -162,7 +176,8 @@ impl Core {
         match trust {
             Trust::Edge => error.publish_at_edge(id),
             Trust::Internal => {
-                let (service, path) = method.map_or(("", ""), |method| (method.service, method.path));
+                let (service, path) =
+                    method.map_or(("", ""), |method| (method.service, method.path));
                 error.publish(self.source.as_str(), path.trim_start_matches('/'), service);
                 error.set_request_id(id);
             }
@@ -172,6 +187,9 @@ impl Core {
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core").field("source", &self.source).field("routes", &self.routes.len()).finish_non_exhaustive()
+        f.debug_struct("Core")
+            .field("source", &self.source)
+            .field("routes", &self.routes.len())
+            .finish_non_exhaustive()
     }
 }

@@ -88,6 +88,10 @@ impl Server {
     /// Listens for other services on `address`, such as `127.0.0.1:9002`; port 0 takes a free one.
     ///
     /// Without a key an internal listener answers peers on this host only.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "a builder that takes literals and addresses alike"
+    )]
     pub fn listen(mut self, address: impl ToString) -> Self {
         self.listen.push((address.to_string(), Trust::Internal));
         self
@@ -95,6 +99,7 @@ impl Server {
 
     /// Listens for the outside world on `address`: nothing that a caller says of its request is believed, and errors
     /// go out without details.
+    #[allow(clippy::needless_pass_by_value, reason = "as for `listen`")]
     pub fn listen_edge(mut self, address: impl ToString) -> Self {
         self.listen.push((address.to_string(), Trust::Edge));
         self
@@ -120,6 +125,10 @@ impl Server {
     }
 
     /// Adds a service.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "a service is added to a server, not a number"
+    )]
     pub fn add(mut self, service: impl Service) -> Self {
         self.services.push(service.into_routes());
         self
@@ -166,7 +175,10 @@ impl Server {
         if addresses.is_empty() {
             return Err(Error::unlocated(
                 Code::InvalidArgument,
-                format!("the server {} has no address; call `listen` first", self.name),
+                format!(
+                    "the server {} has no address; call `listen` first",
+                    self.name
+                ),
             ));
         }
         let mut listeners = Vec::new();
@@ -198,7 +210,11 @@ impl Server {
     /// # Cancellation
     ///
     /// Dropping the future ends all connections and drops the calls that run on them.
-    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) -> Result<()> {
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<()> {
         let listeners = vec![(listener, self.trust.unwrap_or(Trust::Internal))];
         let core = self.into_core(&listeners)?;
         Bound::new(core, listeners).serve(shutdown).await;
@@ -234,10 +250,18 @@ impl Server {
                 ),
             ));
         }
-        let address = listeners.iter().find_map(|listener| listener.0.local_addr().ok());
-        let instance = self.instance.unwrap_or_else(|| address.map_or_else(|| "local".to_owned(), |at| at.to_string()));
-        let source = Source::new(&self.name, &self.environment, &instance)
-            .map_err(|invalid| Error::unlocated(Code::InvalidArgument, format!("the server {}: {invalid}", self.name)))?;
+        let address = listeners
+            .iter()
+            .find_map(|listener| listener.0.local_addr().ok());
+        let instance = self
+            .instance
+            .unwrap_or_else(|| address.map_or_else(|| "local".to_owned(), |at| at.to_string()));
+        let source = Source::new(&self.name, &self.environment, &instance).map_err(|invalid| {
+            Error::unlocated(
+                Code::InvalidArgument,
+                format!("the server {}: {invalid}", self.name),
+            )
+        })?;
         Core::new(Parts {
             services: self.services,
             source,
@@ -255,7 +279,14 @@ impl fmt::Debug for Server {
             .field("name", &self.name)
             .field("environment", &self.environment)
             .field("listen", &self.listen)
-            .field("services", &self.services.iter().map(|routes| routes.service.full_name).collect::<Vec<_>>())
+            .field(
+                "services",
+                &self
+                    .services
+                    .iter()
+                    .map(|routes| routes.service.full_name)
+                    .collect::<Vec<_>>(),
+            )
             .finish_non_exhaustive()
     }
 }

@@ -47,7 +47,8 @@ fn error_of(panic: &(dyn Any + Send)) -> Error {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("a value that is no text");
-    let error = Error::unlocated(Code::Internal, format!("the handler panicked: {text}")).with_reason("PANIC");
+    let error = Error::unlocated(Code::Internal, format!("the handler panicked: {text}"))
+        .with_reason("PANIC");
     match LAST.take() {
         Some(report) => error.with_source(report),
         None => error,
@@ -64,8 +65,13 @@ pub(super) fn install_hook() {
             if !CATCHING.get() {
                 return previous(info);
             }
-            let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-            LAST.set(Some(Report { place, backtrace: Backtrace::capture() }));
+            let place = info
+                .location()
+                .map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+            LAST.set(Some(Report {
+                place,
+                backtrace: Backtrace::capture(),
+            }));
         }));
     });
 }

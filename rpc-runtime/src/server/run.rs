@@ -28,7 +28,10 @@ impl Bound {
     /// The addresses, in the order in which they were given.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(|listener| listener.0.local_addr().ok()).collect()
+        self.listeners
+            .iter()
+            .filter_map(|listener| listener.0.local_addr().ok())
+            .collect()
     }
 
     /// Serves until `shutdown` is done, then takes no more connections, and returns when the calls that run are
@@ -41,7 +44,12 @@ impl Bound {
         let (stop, stopped) = watch::channel(false);
         let mut listeners = JoinSet::new();
         for (listener, trust) in self.listeners {
-            listeners.spawn(accept::accept(listener, Arc::clone(&self.core), trust, stopped.clone()));
+            listeners.spawn(accept::accept(
+                listener,
+                Arc::clone(&self.core),
+                trust,
+                stopped.clone(),
+            ));
         }
         shutdown.await;
         // A receiver is always there: `stopped` lives to the end of this function.
@@ -49,8 +57,15 @@ impl Bound {
         let started = tokio::time::Instant::now();
         while listeners.join_next().await.is_some() {}
         self.core.tasks().close();
-        let left = self.core.limits().drain_timeout.saturating_sub(started.elapsed());
-        if tokio::time::timeout(left, self.core.tasks().wait()).await.is_err() {
+        let left = self
+            .core
+            .limits()
+            .drain_timeout
+            .saturating_sub(started.elapsed());
+        if tokio::time::timeout(left, self.core.tasks().wait())
+            .await
+            .is_err()
+        {
             tracing::warn!(target: "rpc", left = self.core.tasks().len(), "stopped before all detached work was done");
         }
         drop(stopped);
@@ -61,10 +76,16 @@ pub(super) async fn bind(server: &str, address: &str) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         let (code, advice) = match error.kind() {
             std::io::ErrorKind::AddrInUse => (Code::Unavailable, "; another process listens there"),
-            std::io::ErrorKind::InvalidInput => (Code::InvalidArgument, "; an address reads `127.0.0.1:9002`"),
+            std::io::ErrorKind::InvalidInput => {
+                (Code::InvalidArgument, "; an address reads `127.0.0.1:9002`")
+            }
             _ => (Code::Unavailable, ""),
         };
-        Error::unlocated(code, format!("{server} cannot listen on {address}: {error}{advice}")).with_source(error)
+        Error::unlocated(
+            code,
+            format!("{server} cannot listen on {address}: {error}{advice}"),
+        )
+        .with_source(error)
     })
 }
 
@@ -126,10 +147,14 @@ impl Signals {
         use tokio::signal::unix::{SignalKind, signal};
         let install = |kind| {
             signal(kind).map_err(|error| {
-                Error::unlocated(Code::Internal, format!("cannot wait for signals: {error}")).with_source(error)
+                Error::unlocated(Code::Internal, format!("cannot wait for signals: {error}"))
+                    .with_source(error)
             })
         };
-        Ok(Self { interrupt: install(SignalKind::interrupt())?, terminate: install(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: install(SignalKind::interrupt())?,
+            terminate: install(SignalKind::terminate())?,
+        })
     }
 
     #[cfg(unix)]

@@ -38,7 +38,10 @@ impl Route {
         method: &'static MethodDescriptor,
         handler: impl Fn(Request) -> BoxFuture<Response> + Send + Sync + 'static,
     ) -> Self {
-        Self { method, handler: Box::new(handler) }
+        Self {
+            method,
+            handler: Box::new(handler),
+        }
     }
 
     pub(crate) fn method(&self) -> &'static MethodDescriptor {
@@ -68,7 +71,13 @@ pub struct RouteBuilder<S> {
 impl<S: Send + Sync + 'static> RouteBuilder<S> {
     /// Starts with an implementation.
     pub fn new(service: &'static ServiceDescriptor, implementation: Arc<S>) -> Self {
-        Self { implementation, routes: Routes { service, routes: Vec::new() } }
+        Self {
+            implementation,
+            routes: Routes {
+                service,
+                routes: Vec::new(),
+            },
+        }
     }
 
     /// Adds a method: decode, run, encode.
@@ -82,25 +91,28 @@ impl<S: Send + Sync + 'static> RouteBuilder<S> {
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
         let implementation = Arc::clone(&self.implementation);
-        self.routes.routes.push(Route::new(method.descriptor(), move |request| {
-            let (context, _, body) = request.into_parts();
-            let arguments = match body.as_message() {
-                Some(message) => method.decode_arguments(message),
-                None => Err(stream_for_message(method.descriptor())),
-            };
-            match arguments {
-                Ok(arguments) => {
-                    let running = handler(Arc::clone(&implementation), context.clone(), arguments);
-                    Box::pin(async move {
-                        let answer = running.await;
-                        // The body's guards are held for as long as the handler runs.
-                        drop(body);
-                        answer_of(method, answer, &context)
-                    })
+        self.routes
+            .routes
+            .push(Route::new(method.descriptor(), move |request| {
+                let (context, _, body) = request.into_parts();
+                let arguments = match body.as_message() {
+                    Some(message) => method.decode_arguments(message),
+                    None => Err(stream_for_message(method.descriptor())),
+                };
+                match arguments {
+                    Ok(arguments) => {
+                        let running =
+                            handler(Arc::clone(&implementation), context.clone(), arguments);
+                        Box::pin(async move {
+                            let answer = running.await;
+                            // The body's guards are held for as long as the handler runs.
+                            drop(body);
+                            answer_of(method, answer, &context)
+                        })
+                    }
+                    Err(error) => Box::pin(std::future::ready(error.into())),
                 }
-                Err(error) => Box::pin(std::future::ready(error.into())),
-            }
-        }));
+            }));
         self
     }
 
@@ -134,5 +146,8 @@ fn answer_of<A: Arguments, T, E>(
 }
 
 fn stream_for_message(method: &MethodDescriptor) -> crate::Error {
-    crate::Error::unlocated(crate::Code::Unimplemented, format!("{} takes one message and no stream", method.path))
+    crate::Error::unlocated(
+        crate::Code::Unimplemented,
+        format!("{} takes one message and no stream", method.path),
+    )
 }

@@ -31,7 +31,9 @@ pub(super) async fn run(core: &Arc<Core>, route: &Arc<Route>, request: Request) 
         // 3. Deadline. Around the panic guard, because a timer cannot panic and a handler can.
         // 4. Catch panic.
         // 5. The developer's layers, then the handler.
-        let work = context.clone().scope(CatchPanic(core.layers().run(route, request)));
+        let work = context
+            .clone()
+            .scope(CatchPanic(core.layers().run(route, request)));
         within(deadline, work).await
     };
     let response = with_metadata(response, &context);
@@ -60,20 +62,31 @@ async fn answer_detached(core: &Arc<Core>, route: &Arc<Route>, mut request: Requ
         }
     });
     within(callers_deadline, async {
-        answered.await.unwrap_or_else(|_| Error::unlocated(Code::Unavailable, "the server stopped before the work was done").into())
+        answered.await.unwrap_or_else(|_| {
+            Error::unlocated(
+                Code::Unavailable,
+                "the server stopped before the work was done",
+            )
+            .into()
+        })
     })
     .await
 }
 
 async fn within(deadline: Option<Instant>, work: impl Future<Output = Response>) -> Response {
     match deadline {
-        Some(deadline) => timeout_at(deadline.into(), work).await.unwrap_or_else(|_| too_late().into()),
+        Some(deadline) => timeout_at(deadline.into(), work)
+            .await
+            .unwrap_or_else(|_| too_late().into()),
         None => work.await,
     }
 }
 
 fn too_late() -> Error {
-    Error::unlocated(Code::DeadlineExceeded, "the deadline passed before the call was done")
+    Error::unlocated(
+        Code::DeadlineExceeded,
+        "the deadline passed before the call was done",
+    )
 }
 
 /// What the handler set by `Context::response`, on success and on error.

@@ -46,12 +46,19 @@ enum Kind_ {
 
 impl Road {
     pub(super) fn new(target: Target) -> Result<Self> {
-        let kind = if target.is_https() { Kind_::Reqwest(tls_client()?) } else { Kind_::Direct { http2: false } };
+        let kind = if target.is_https() {
+            Kind_::Reqwest(tls_client()?)
+        } else {
+            Kind_::Direct { http2: false }
+        };
         Ok(Self { target, kind })
     }
 
     pub(super) fn by_reqwest(target: Target, client: reqwest::Client) -> Self {
-        Self { target, kind: Kind_::Reqwest(client) }
+        Self {
+            target,
+            kind: Kind_::Reqwest(client),
+        }
     }
 
     pub(super) fn http2(&self) -> Self {
@@ -60,7 +67,10 @@ impl Road {
             // Over TLS the two ends agree on the version by themselves.
             Kind_::Reqwest(client) => Kind_::Reqwest(client.clone()),
         };
-        Self { target: self.target.clone(), kind }
+        Self {
+            target: self.target.clone(),
+            kind,
+        }
     }
 
     pub(super) async fn send(self: Arc<Self>, request: Request) -> Response {
@@ -69,7 +79,11 @@ impl Road {
         // What the layers hold, they hold until the answer is there.
         let (kind, _guards) = body.into_parts();
         let Kind::Message(message) = kind else {
-            return Error::unlocated(Code::Unimplemented, "streams cannot be sent in this version").into();
+            return Error::unlocated(
+                Code::Unimplemented,
+                "streams cannot be sent in this version",
+            )
+            .into();
         };
         let uri = match self.target.uri(method.path) {
             Ok(uri) => uri,
@@ -88,7 +102,9 @@ impl Road {
 
     async fn direct(&self, http2: bool, request: ::http::Request<Bytes>) -> Result<(Parts, Bytes)> {
         let answer = pool(http2).request(request.map(Full::new)).await;
-        let (parts, body) = answer.map_err(|error| self.broken(error.is_connect(), &error))?.into_parts();
+        let (parts, body) = answer
+            .map_err(|error| self.broken(error.is_connect(), &error))?
+            .into_parts();
         Ok((parts, self.collect(body).await?))
     }
 
@@ -97,8 +113,12 @@ impl Road {
         client: &reqwest::Client,
         request: ::http::Request<Bytes>,
     ) -> Result<(Parts, Bytes)> {
-        let request = reqwest::Request::try_from(request).map_err(|error| self.broken(false, &error))?;
-        let answer = client.execute(request).await.map_err(|error| self.broken(error.is_connect(), &error))?;
+        let request =
+            reqwest::Request::try_from(request).map_err(|error| self.broken(false, &error))?;
+        let answer = client
+            .execute(request)
+            .await
+            .map_err(|error| self.broken(error.is_connect(), &error))?;
         let (parts, body) = ::http::Response::<reqwest::Body>::from(answer).into_parts();
         Ok((parts, self.collect(body).await?))
     }
@@ -112,7 +132,10 @@ impl Road {
             Ok(body) => Ok(body.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => Err(Error::unlocated(
                 Code::ResourceExhausted,
-                format!("the answer of {} is larger than {MESSAGE_LIMIT} bytes", self.target.text()),
+                format!(
+                    "the answer of {} is larger than {MESSAGE_LIMIT} bytes",
+                    self.target.text()
+                ),
             )),
             Err(error) => Err(self.broken(false, &*error)),
         }
@@ -125,7 +148,9 @@ impl Road {
         let text = if connecting {
             format!("cannot connect to {target}: {cause}")
         } else {
-            format!("the connection to {target} broke before the answer was complete ({cause}); the call may have been done")
+            format!(
+                "the connection to {target} broke before the answer was complete ({cause}); the call may have been done"
+            )
         };
         Error::unlocated(Code::Unavailable, text)
     }
@@ -164,7 +189,11 @@ fn pool(http2: bool) -> DirectPool {
         Some((known, pool)) if *known == key => pool.clone(),
         _ => {
             let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
-            let pool = pools.get_or_insert_default().entry(key).or_insert_with(|| new_pool(http2)).clone();
+            let pool = pools
+                .get_or_insert_default()
+                .entry(key)
+                .or_insert_with(|| new_pool(http2))
+                .clone();
             *last = Some((key, pool.clone()));
             pool
         }
@@ -192,7 +221,9 @@ fn tls_client() -> Result<reqwest::Client> {
         .pool_idle_timeout(POOL_IDLE)
         .tcp_nodelay(true)
         .build()
-        .map_err(|error| Error::unlocated(Code::Internal, format!("no TLS client: {error}")).with_source(error))
+        .map_err(|error| {
+            Error::unlocated(Code::Internal, format!("no TLS client: {error}")).with_source(error)
+        })
 }
 
 #[cfg(not(feature = "tls"))]

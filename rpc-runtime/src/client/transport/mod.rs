@@ -27,17 +27,26 @@ impl Transport {
     /// The road for a URL.
     pub(super) fn to(url: &str) -> Result<Self> {
         let target = Target::parse(url)?;
-        Ok(Self { target: target.text().into(), road: RoadKind::Http(Arc::new(Road::new(target)?)) })
+        Ok(Self {
+            target: target.text().into(),
+            road: RoadKind::Http(Arc::new(Road::new(target)?)),
+        })
     }
 
     pub(super) fn by_reqwest(url: &str, client: reqwest::Client) -> Result<Self> {
         let target = Target::parse(url)?;
-        Ok(Self { target: target.text().into(), road: RoadKind::Http(Arc::new(Road::by_reqwest(target, client))) })
+        Ok(Self {
+            target: target.text().into(),
+            road: RoadKind::Http(Arc::new(Road::by_reqwest(target, client))),
+        })
     }
 
     /// The road within this process.
     pub(crate) fn local(endpoint: Arc<dyn Endpoint>) -> Self {
-        Self { target: "local".into(), road: RoadKind::Local(endpoint) }
+        Self {
+            target: "local".into(),
+            road: RoadKind::Local(endpoint),
+        }
     }
 
     pub(super) fn http2(&self) -> Self {
@@ -45,7 +54,10 @@ impl Transport {
             RoadKind::Http(road) => RoadKind::Http(Arc::new(road.http2())),
             RoadKind::Local(endpoint) => RoadKind::Local(Arc::clone(endpoint)),
         };
-        Self { road, target: Arc::clone(&self.target) }
+        Self {
+            road,
+            target: Arc::clone(&self.target),
+        }
     }
 
     /// Where it leads, for people.

@@ -19,7 +19,9 @@ impl Target {
         let refuse = |why: &str| {
             let shown: String = url.escape_debug().take(128).collect();
             // A password in a URL must not print.
-            let shown = shown.rsplit_once('@').map_or(shown.as_str(), |(_, host)| host);
+            let shown = shown
+                .rsplit_once('@')
+                .map_or(shown.as_str(), |(_, host)| host);
             Error::unlocated(
                 Code::InvalidArgument,
                 format!("`{shown}` is no URL of a server: {why}; write `http://HOST:PORT`"),
@@ -30,11 +32,15 @@ impl Target {
         }
         let uri: Uri = url.parse().map_err(|_| refuse("it does not parse"))?;
         let parts = uri.into_parts();
-        let scheme = parts.scheme.ok_or_else(|| refuse("the scheme is missing"))?;
+        let scheme = parts
+            .scheme
+            .ok_or_else(|| refuse("the scheme is missing"))?;
         if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
             return Err(refuse("the scheme is neither http nor https"));
         }
-        let authority = parts.authority.ok_or_else(|| refuse("the host is missing"))?;
+        let authority = parts
+            .authority
+            .ok_or_else(|| refuse("the host is missing"))?;
         if authority.as_str().contains('@') {
             return Err(refuse("credentials do not belong into a URL"));
         }
@@ -42,8 +48,15 @@ impl Target {
         if path.is_some_and(|path| path.query().is_some()) {
             return Err(refuse("it has a query"));
         }
-        let prefix = path.map_or("", PathAndQuery::path).trim_end_matches('/').to_owned();
-        Ok(Self { scheme, authority, prefix })
+        let prefix = path
+            .map_or("", PathAndQuery::path)
+            .trim_end_matches('/')
+            .to_owned();
+        Ok(Self {
+            scheme,
+            authority,
+            prefix,
+        })
     }
 
     pub(super) fn is_https(&self) -> bool {
@@ -63,9 +76,18 @@ impl Target {
             PathAndQuery::try_from(format!("{}{path}", self.prefix)).map_err(::http::Error::from)
         };
         let uri = path.and_then(|path| {
-            Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone()).path_and_query(path).build()
+            Uri::builder()
+                .scheme(self.scheme.clone())
+                .authority(self.authority.clone())
+                .path_and_query(path)
+                .build()
         });
-        uri.map_err(|error| Error::unlocated(Code::Internal, format!("no URL for {}: {error}", self.text())))
+        uri.map_err(|error| {
+            Error::unlocated(
+                Code::Internal,
+                format!("no URL for {}: {error}", self.text()),
+            )
+        })
     }
 }
 
@@ -84,11 +106,23 @@ mod tests {
 
     #[test]
     fn refuses_everything_else_and_shows_no_password() {
-        for bad in ["", "127.0.0.1:9002", "localhost", "ftp://a", "http://", "http://a?b=c", "http://a#b", "file:///etc", "http://a b"] {
+        for bad in [
+            "",
+            "127.0.0.1:9002",
+            "localhost",
+            "ftp://a",
+            "http://",
+            "http://a?b=c",
+            "http://a#b",
+            "file:///etc",
+            "http://a b",
+        ] {
             let error = Target::parse(bad).unwrap_err();
             assert_eq!(error.code(), Code::InvalidArgument, "{bad}");
         }
-        let error = Target::parse("http://user:canary@a").unwrap_err().to_string();
+        let error = Target::parse("http://user:canary@a")
+            .unwrap_err()
+            .to_string();
         assert!(!error.contains("canary"), "{error}");
     }
 }

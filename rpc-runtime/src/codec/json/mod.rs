@@ -10,10 +10,12 @@
 //!
 //! Inside the developer's own types plain serde holds.
 
+mod newtypes;
 mod object;
 mod problem;
 mod value;
 
+pub use newtypes::{BigNum, Bytes};
 pub(crate) use object::{Object, ObjectWriter, same_name};
 pub(crate) use problem::Problem;
 pub(crate) use value::{Cursor, absent, explain, read, write, write_bytes};
@@ -26,7 +28,11 @@ pub(crate) fn read_message<T: DeserializeOwned>(body: &[u8]) -> Result<T, Proble
     let start = body.iter().position(|b| !b.is_ascii_whitespace());
     match start.map(|start| body[start]) {
         Some(b'{') => {}
-        None => return Err(Problem::new("the body is empty; a message is a JSON object")),
+        None => {
+            return Err(Problem::new(
+                "the body is empty; a message is a JSON object",
+            ));
+        }
         // serde would take an array for a struct, by position.
         Some(_) => return Err(Problem::new("a message is a JSON object")),
     }
@@ -34,12 +40,17 @@ pub(crate) fn read_message<T: DeserializeOwned>(body: &[u8]) -> Result<T, Proble
 }
 
 /// Writes a message of the developer's own type.
-pub(crate) fn write_message<T: Serialize>(message: &T, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+pub(crate) fn write_message<T: Serialize>(
+    message: &T,
+    out: &mut Vec<u8>,
+) -> Result<(), serde_json::Error> {
     let start = out.len();
     serde_json::to_writer(&mut *out, message)?;
     match out.get(start) {
         Some(b'{') => Ok(()),
-        _ => Err(serde::ser::Error::custom("a message must be a JSON object; in message style, use a struct with fields")),
+        _ => Err(serde::ser::Error::custom(
+            "a message must be a JSON object; in message style, use a struct with fields",
+        )),
     }
 }
 

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::value::Cursor;
 use super::Problem;
+use super::value::Cursor;
 
 /// Reads the fields of a message one by one, without building a tree.
 pub(crate) struct Object<'b> {
@@ -18,10 +18,17 @@ impl<'b> Object<'b> {
         let mut cursor = Cursor::new(body);
         match cursor.peek() {
             Some(b'{') => cursor.advance(),
-            None => return Err(Problem::new("the body is empty; a message is a JSON object such as `{}`")),
+            None => {
+                return Err(Problem::new(
+                    "the body is empty; a message is a JSON object such as `{}`",
+                ));
+            }
             Some(_) => return Err(Problem::new("a message is a JSON object")),
         }
-        Ok(Self { cursor, first: true })
+        Ok(Self {
+            cursor,
+            first: true,
+        })
     }
 
     /// The next field's name, with the cursor before its value; `None` behind the last one.
@@ -45,12 +52,20 @@ impl<'b> Object<'b> {
             }
             (Some(b'"'), true) => {}
             (None, _) => return Err(self.cursor.problem("the message is not complete")),
-            (Some(_), _) => return Err(self.cursor.problem("expected a field in double quotes, `,` or `}`")),
+            (Some(_), _) => {
+                return Err(self
+                    .cursor
+                    .problem("expected a field in double quotes, `,` or `}`"));
+            }
         }
         let name = self.cursor.name()?;
         match self.cursor.peek() {
             Some(b':') => self.cursor.advance(),
-            _ => return Err(self.cursor.problem("expected `:` behind the name of a field")),
+            _ => {
+                return Err(self
+                    .cursor
+                    .problem("expected `:` behind the name of a field"));
+            }
         }
         Ok(Some(name))
     }
@@ -78,7 +93,11 @@ pub(crate) fn same_name(declared: &str, sent: &str) -> bool {
             upper = true;
             continue;
         }
-        let expected = if std::mem::take(&mut upper) { b.to_ascii_uppercase() } else { b };
+        let expected = if std::mem::take(&mut upper) {
+            b.to_ascii_uppercase()
+        } else {
+            b
+        };
         if sent.next() != Some(expected) {
             return false;
         }

@@ -13,16 +13,26 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self { path: String::new(), text: text.into() }
+        Self {
+            path: String::new(),
+            text: text.into(),
+        }
     }
 
     pub(crate) fn at(path: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { path: path.into(), text: text.into() }
+        Self {
+            path: path.into(),
+            text: text.into(),
+        }
     }
 
     /// The same problem, seen from the message that has the value as a field.
     pub(crate) fn within(mut self, field: &str) -> Self {
-        let joint = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
+        let joint = if self.path.is_empty() || self.path.starts_with('[') {
+            ""
+        } else {
+            "."
+        };
         self.path = format!("{field}{joint}{}", self.path);
         self
     }
@@ -36,14 +46,27 @@ impl Problem {
 
     /// The error for the one who sent the message.
     pub(crate) fn into_error(self) -> Error {
-        let text = if self.path.is_empty() { self.text.clone() } else { format!("{}: {}", self.path, self.text) };
-        Error::unlocated(Code::InvalidArgument, escape(&text)).with_violation(escape(&self.path), escape(&self.text))
+        let text = if self.path.is_empty() {
+            self.text.clone()
+        } else {
+            format!("{}: {}", self.path, self.text)
+        };
+        Error::unlocated(Code::InvalidArgument, escape(&text))
+            .with_violation(escape(&self.path), escape(&self.text))
     }
 
     /// The error for one who got a wrong answer.
     pub(crate) fn into_response_error(self) -> Error {
-        let place = if self.path.is_empty() { String::new() } else { format!(" at {}", self.path) };
-        Error::unlocated(Code::Internal, escape(&format!("the answer cannot be read{place}: {}", self.text))).public()
+        let place = if self.path.is_empty() {
+            String::new()
+        } else {
+            format!(" at {}", self.path)
+        };
+        Error::unlocated(
+            Code::Internal,
+            escape(&format!("the answer cannot be read{place}: {}", self.text)),
+        )
+        .public()
     }
 }
 

@@ -4,11 +4,18 @@ use super::*;
 
 fn get<T: DeserializeOwned + 'static>(json: &str) -> Result<T, String> {
     let body = format!(r#"{{"v":{json}}}"#);
-    let mut object = Object::open(body.as_bytes()).map_err(|p| p.into_error().message().to_owned())?;
+    let mut object =
+        Object::open(body.as_bytes()).map_err(|p| p.into_error().message().to_owned())?;
     let mut value = None;
-    while let Some(name) = object.next_name().map_err(|p| p.into_error().message().to_owned())? {
+    while let Some(name) = object
+        .next_name()
+        .map_err(|p| p.into_error().message().to_owned())?
+    {
         assert_eq!(name, "v");
-        value = Some(read::<T>(object.value()).map_err(|p| p.within("v").into_error().message().to_owned())?);
+        value = Some(
+            read::<T>(object.value())
+                .map_err(|p| p.within("v").into_error().message().to_owned())?,
+        );
     }
     value.ok_or_else(|| "absent".to_owned())
 }
@@ -29,9 +36,23 @@ fn integers_of_64_bits_come_as_numbers_or_strings() {
     assert_eq!(get::<i64>(r#""-9223372036854775808""#), Ok(i64::MIN));
     assert_eq!(get::<Option<u64>>(r#""7""#), Ok(Some(7)));
     assert_eq!(get::<Vec<i64>>(r#"["1",2]"#), Ok(vec![1, 2]));
-    for bad in ["-1", "18446744073709551616", "1.5", "{}", r#""+5""#, r#""""#, r#""1e3""#, "1e400", "true", &"9".repeat(100_000)] {
+    for bad in [
+        "-1",
+        "18446744073709551616",
+        "1.5",
+        "{}",
+        r#""+5""#,
+        r#""""#,
+        r#""1e3""#,
+        "1e400",
+        "true",
+        &"9".repeat(100_000),
+    ] {
         let error = get::<u64>(bad).unwrap_err();
-        assert!(error.starts_with("v: ") || error.contains("number out of range"), "{error}");
+        assert!(
+            error.starts_with("v: ") || error.contains("number out of range"),
+            "{error}"
+        );
         assert!(error.len() < 600, "{}", error.len());
     }
     assert_eq!(put(&u64::MAX), "18446744073709551615");
@@ -39,8 +60,14 @@ fn integers_of_64_bits_come_as_numbers_or_strings() {
 
 #[test]
 fn integers_of_128_bits_are_decimal_text() {
-    assert_eq!(put(&u128::MAX), r#""340282366920938463463374607431768211455""#);
-    assert_eq!(get::<u128>(r#""340282366920938463463374607431768211455""#), Ok(u128::MAX));
+    assert_eq!(
+        put(&u128::MAX),
+        r#""340282366920938463463374607431768211455""#
+    );
+    assert_eq!(
+        get::<u128>(r#""340282366920938463463374607431768211455""#),
+        Ok(u128::MAX)
+    );
     assert_eq!(get::<i128>("-5"), Ok(-5));
     assert_eq!(put(&Some(3_u128)), r#""3""#);
 }
@@ -84,14 +111,24 @@ fn a_problem_names_the_place() {
         list: Vec<Inner>,
     }
     let error = get::<Outer>(r#"{"list":[{"level":1},{"level":"x"}]}"#).unwrap_err();
-    assert_eq!(error, r#"v.list[1].level: invalid type: string "x", expected u8"#);
+    assert_eq!(
+        error,
+        r#"v.list[1].level: invalid type: string "x", expected u8"#
+    );
 }
 
 #[test]
 fn names_match_in_two_spellings() {
     assert!(same_name("user_name", "user_name"));
     assert!(same_name("user_name", "userName"));
-    for bad in ["username", "UserName", "user_Name", "userNam", "userNamee", ""] {
+    for bad in [
+        "username",
+        "UserName",
+        "user_Name",
+        "userNam",
+        "userNamee",
+        "",
+    ] {
         assert!(!same_name("user_name", bad), "{bad}");
     }
 }
@@ -99,23 +136,55 @@ fn names_match_in_two_spellings() {
 #[test]
 fn only_one_whole_object_is_a_message() {
     let read = |body: &str| -> Result<usize, String> {
-        let mut object = Object::open(body.as_bytes()).map_err(|p| p.into_error().message().to_owned())?;
+        let mut object =
+            Object::open(body.as_bytes()).map_err(|p| p.into_error().message().to_owned())?;
         let mut fields = 0;
-        while object.next_name().map_err(|p| p.into_error().message().to_owned())?.is_some() {
-            object.skip().map_err(|p| p.into_error().message().to_owned())?;
+        while object
+            .next_name()
+            .map_err(|p| p.into_error().message().to_owned())?
+            .is_some()
+        {
+            object
+                .skip()
+                .map_err(|p| p.into_error().message().to_owned())?;
             fields += 1;
         }
         Ok(fields)
     };
     assert_eq!(read("{}"), Ok(0));
-    assert_eq!(read(" { \"a\" : [1,{\"b\":null}] ,\n\"c\\u0041\":\"d\"} \n"), Ok(2));
+    assert_eq!(
+        read(" { \"a\" : [1,{\"b\":null}] ,\n\"c\\u0041\":\"d\"} \n"),
+        Ok(2)
+    );
     let deep = |n: usize| format!("{{\"x\":{}{}}}", "[".repeat(n), "]".repeat(n));
     assert_eq!(read(&deep(100)), Ok(1));
     for bad in [
-        "", " ", "null", "[]", "\"x\"", "1", "{", "{\"n\":3", "{\"n\"}", "{\"n\":}", "{\"n\":1,}", "{,}", "{\"n\":1} x",
-        "{\"n\":1}{\"n\":2}", "{n:1}", "{'n':1}", "{\"n\" 1}", "{\"n\":1 \"m\":2}", "{\"n\":nul}", "{\"n\":NaN}",
-        "{\"n\":1e400}", "{\"\\ud800\":1}", "{\"n\":\"\u{0}\"}",
-        &deep(129), &deep(5_000), &deep(100_000),
+        "",
+        " ",
+        "null",
+        "[]",
+        "\"x\"",
+        "1",
+        "{",
+        "{\"n\":3",
+        "{\"n\"}",
+        "{\"n\":}",
+        "{\"n\":1,}",
+        "{,}",
+        "{\"n\":1} x",
+        "{\"n\":1}{\"n\":2}",
+        "{n:1}",
+        "{'n':1}",
+        "{\"n\" 1}",
+        "{\"n\":1 \"m\":2}",
+        "{\"n\":nul}",
+        "{\"n\":NaN}",
+        "{\"n\":1e400}",
+        "{\"\\ud800\":1}",
+        "{\"n\":\"\u{0}\"}",
+        &deep(129),
+        &deep(5_000),
+        &deep(100_000),
     ] {
         let error = read(bad).expect_err(&bad[..bad.len().min(40)]);
         assert!(error.len() < 600, "{}", error.len());

@@ -51,7 +51,10 @@ impl<'b> Cursor<'b> {
         let start = self.at + 1;
         let rest = self.body.get(start..).unwrap_or_default();
         // Almost every name is plain ASCII without escapes.
-        match rest.iter().position(|b| *b == b'"' || *b == b'\\' || !(b' '..=b'~').contains(b)) {
+        match rest
+            .iter()
+            .position(|b| *b == b'"' || *b == b'\\' || !(b' '..=b'~').contains(b))
+        {
             Some(end) if rest[end] == b'"' => {
                 self.at = start + end + 1;
                 Ok(String::from_utf8_lossy(&rest[..end]))
@@ -78,7 +81,10 @@ impl<'b> Cursor<'b> {
     pub(crate) fn null(&mut self) -> bool {
         self.peek();
         let null = self.body[self.at..].starts_with(b"null")
-            && !self.body.get(self.at + 4).is_some_and(|b| b.is_ascii_alphanumeric());
+            && !self
+                .body
+                .get(self.at + 4)
+                .is_some_and(u8::is_ascii_alphanumeric);
         if null {
             self.at += 4;
         }
@@ -132,7 +138,10 @@ pub(crate) fn read<T: DeserializeOwned + 'static>(cursor: &mut Cursor<'_>) -> Re
 }
 
 /// Writes a value, see [`read`].
-pub(crate) fn write<T: Serialize + 'static>(value: &T, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+pub(crate) fn write<T: Serialize + 'static>(
+    value: &T,
+    out: &mut Vec<u8>,
+) -> Result<(), serde_json::Error> {
     macro_rules! special {
         ($($plain:ty => $write:expr),* $(,)?) => {
             $(if let Some(value) = (value as &dyn Any).downcast_ref::<$plain>() {
@@ -142,12 +151,12 @@ pub(crate) fn write<T: Serialize + 'static>(value: &T, out: &mut Vec<u8>) -> Res
     }
     special! {
         Vec<u8> => |bytes: &Vec<u8>, out: &mut Vec<u8>| { write_bytes(bytes, out); Ok(()) },
-        Option<Vec<u8>> => |bytes: &Option<Vec<u8>>, out| write_maybe(bytes.as_ref().map(|bytes| BASE64.encode(bytes)), out),
+        Option<Vec<u8>> => |bytes: &Option<Vec<u8>>, out| write_maybe(bytes.as_ref().map(|bytes| BASE64.encode(bytes)).as_deref(), out),
         Vec<Vec<u8>> => |list: &Vec<Vec<u8>>, out| serde_json::to_writer(out, &list.iter().map(|bytes| BASE64.encode(bytes)).collect::<Vec<_>>()),
         u128 => |n: &u128, out| serde_json::to_writer(out, &n.to_string()),
         i128 => |n: &i128, out| serde_json::to_writer(out, &n.to_string()),
-        Option<u128> => |n: &Option<u128>, out| write_maybe(n.map(|n| n.to_string()), out),
-        Option<i128> => |n: &Option<i128>, out| write_maybe(n.map(|n| n.to_string()), out),
+        Option<u128> => |n: &Option<u128>, out| write_maybe(n.map(|n| n.to_string()).as_deref(), out),
+        Option<i128> => |n: &Option<i128>, out| write_maybe(n.map(|n| n.to_string()).as_deref(), out),
         Vec<u128> => |list: &Vec<u128>, out| serde_json::to_writer(out, &list.iter().map(u128::to_string).collect::<Vec<_>>()),
         Vec<i128> => |list: &Vec<i128>, out| serde_json::to_writer(out, &list.iter().map(i128::to_string).collect::<Vec<_>>()),
         f64 => |n: &f64, out| finite(*n).and_then(|()| serde_json::to_writer(out, n)),
@@ -167,13 +176,19 @@ pub(crate) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-fn write_maybe(text: Option<String>, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+fn write_maybe(text: Option<&str>, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
     serde_json::to_writer(out, &text)
 }
 
 /// serde_json writes `null` for what JSON has no number for, and `null` is absent: say so where it happens.
 fn finite(n: f64) -> Result<(), serde_json::Error> {
-    if n.is_finite() { Ok(()) } else { Err(serde::ser::Error::custom(format!("{n} has no form in JSON"))) }
+    if n.is_finite() {
+        Ok(())
+    } else {
+        Err(serde::ser::Error::custom(format!(
+            "{n} has no form in JSON"
+        )))
+    }
 }
 
 /// The value of a field that is absent: `None` for an `Option`, `()` for a unit, nothing for all others.
@@ -199,7 +214,11 @@ impl<'de> Deserializer<'de> for Absent {
         visitor.visit_unit()
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Self::Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -212,7 +231,10 @@ impl<'de> Deserializer<'de> for Absent {
 /// The value under its own type. `A` and `T` are the same one; only the compiler does not know it yet.
 fn same<A: 'static, T: 'static>(value: A) -> T {
     let mut slot = Some(value);
-    match (&mut slot as &mut dyn Any).downcast_mut::<Option<T>>().and_then(Option::take) {
+    match (&mut slot as &mut dyn Any)
+        .downcast_mut::<Option<T>>()
+        .and_then(Option::take)
+    {
         Some(value) => value,
         None => unreachable!("called for one type under two names"),
     }
@@ -277,22 +299,33 @@ where
             type Value = Integer<N>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "an integer ({}), as a number or as decimal text", std::any::type_name::<N>())
+                write!(
+                    f,
+                    "an integer ({}), as a number or as decimal text",
+                    std::any::type_name::<N>()
+                )
             }
 
             fn visit_i64<E: de::Error>(self, n: i64) -> Result<Self::Value, E> {
-                N::try_from(i128::from(n)).map(Integer).map_err(|_| E::invalid_value(de::Unexpected::Signed(n), &self))
+                N::try_from(i128::from(n))
+                    .map(Integer)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Signed(n), &self))
             }
 
             fn visit_u64<E: de::Error>(self, n: u64) -> Result<Self::Value, E> {
-                N::try_from(u128::from(n)).map(Integer).map_err(|_| E::invalid_value(de::Unexpected::Unsigned(n), &self))
+                N::try_from(u128::from(n))
+                    .map(Integer)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(n), &self))
             }
 
             fn visit_f64<E: de::Error>(self, n: f64) -> Result<Self::Value, E> {
                 // Beyond 2^53 a float no longer says which integer is meant.
                 const EXACT: f64 = 9_007_199_254_740_992.0;
                 if n.fract() == 0.0 && n.abs() <= EXACT {
-                    #[allow(clippy::cast_possible_truncation, reason = "an integer of at most 2^53")]
+                    #[allow(
+                        clippy::cast_possible_truncation,
+                        reason = "an integer of at most 2^53"
+                    )]
                     return self.visit_i64(n as i64);
                 }
                 Err(E::invalid_value(de::Unexpected::Float(n), &self))
@@ -316,13 +349,19 @@ where
 impl<'de> Deserialize<'de> for Base64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'_, str>::deserialize(deserializer)?;
-        decode_base64(&text).map(Self).map_err(|()| de::Error::custom("not base64"))
+        decode_base64(&text)
+            .map(Self)
+            .map_err(|()| de::Error::custom("not base64"))
     }
 }
 
 /// Reads base64 in either alphabet, padded or not.
 pub(crate) fn decode_base64(text: &str) -> Result<Vec<u8>, ()> {
-    let engine: &dyn Fn(&str) -> _ = if text.contains(['-', '_']) { &|t| BASE64_URL.decode(t) } else { &|t| BASE64.decode(t) };
+    let engine: &dyn Fn(&str) -> _ = if text.contains(['-', '_']) {
+        &|t| BASE64_URL.decode(t)
+    } else {
+        &|t| BASE64.decode(t)
+    };
     engine(text).map_err(drop)
 }
 

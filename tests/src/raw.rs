@@ -1,0 +1,271 @@
+//! HTTP/1 by hand: the bytes that go out are the ones that a test writes, with no client of ours in the loop.
+
+use std::fmt::Write as _;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Nothing on loopback takes so long; a test that waits longer fails instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A connection and what has arrived on it.
+#[derive(Debug)]
+pub struct Raw {
+    stream: TcpStream,
+    arrived: Vec<u8>,
+}
+
+/// A connection came to its end, or broke, before the answer was complete.
+#[derive(Debug)]
+pub struct Ended {
+    /// What had arrived of the answer.
+    pub arrived: Vec<u8>,
+    /// The system's error, for a connection that broke.
+    pub error: Option<io::Error>,
+}
+
+impl Raw {
+    /// Connects.
+    ///
+    /// # Panics
+    ///
+    /// When nobody listens.
+    pub async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("somebody listens");
+        stream.set_nodelay(true).expect("a TCP socket");
+        Self {
+            stream,
+            arrived: Vec::new(),
+        }
+    }
+
+    /// Sends bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the server has closed the connection.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref()).await
+    }
+
+    /// Sends a request and reads its answer.
+    ///
+    /// # Panics
+    ///
+    /// When the server closes the connection instead.
+    pub async fn ask(&mut self, request: impl AsRef<[u8]>) -> Answer {
+        self.send(request).await.expect("the server reads");
+        self.answer().await
+    }
+
+    /// Reads one answer.
+    ///
+    /// # Panics
+    ///
+    /// When the server closes the connection instead, or is silent for too long.
+    pub async fn answer(&mut self) -> Answer {
+        self.try_answer().await.expect("an answer")
+    }
+
+    /// Reads one answer.
+    ///
+    /// # Errors
+    ///
+    /// When the connection ends before the answer is complete.
+    ///
+    /// # Panics
+    ///
+    /// When the server is silent for too long, or sends something that is no HTTP.
+    pub async fn try_answer(&mut self) -> Result<Answer, Ended> {
+        loop {
+            if let Some((answer, length)) = Answer::parse(&self.arrived) {
+                self.arrived.drain(..length);
+                return Ok(answer);
+            }
+            match self.read().await {
+                Ok(1..) => {}
+                Ok(0) => {
+                    return Err(Ended {
+                        arrived: std::mem::take(&mut self.arrived),
+                        error: None,
+                    });
+                }
+                Err(error) => {
+                    return Err(Ended {
+                        arrived: std::mem::take(&mut self.arrived),
+                        error: Some(error),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Waits until the server closes the connection; what arrives before that, and how long it took.
+    ///
+    /// # Panics
+    ///
+    /// When the server keeps it open.
+    pub async fn closed(&mut self) -> (Vec<u8>, Duration) {
+        let start = Instant::now();
+        // A reset closes as well.
+        while let Ok(1..) = self.read().await {}
+        (std::mem::take(&mut self.arrived), start.elapsed())
+    }
+
+    /// Says that nothing more will be sent; still reads.
+    ///
+    /// # Panics
+    ///
+    /// When the connection is broken.
+    pub async fn half_close(&mut self) {
+        self.stream.shutdown().await.expect("an open connection");
+    }
+
+    /// The socket, for tests that need more of it.
+    pub fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    async fn read(&mut self) -> io::Result<usize> {
+        timeout(PATIENCE, self.stream.read_buf(&mut self.arrived))
+            .await
+            .expect("the server is silent for too long")
+    }
+}
+
+/// An answer as it came.
+#[derive(Debug)]
+pub struct Answer {
+    /// The number in the status line.
+    pub status: u16,
+    /// Names in lower case, and values, in order.
+    pub headers: Vec<(String, String)>,
+    /// The bytes behind the headers.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The first answer in `bytes` and its length, when it is complete. Our server always says the length.
+    fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+        let head = std::str::from_utf8(&bytes[..end]).expect("the head of an answer is text");
+        let mut lines = head.lines();
+        let status_line = lines.next().expect("a status line");
+        let status = status_line
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        let headers: Vec<_> = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        let length = headers.iter().find(|header| header.0 == "content-length");
+        let length: usize =
+            length.map_or(0, |header| header.1.parse().expect("a length is a number"));
+        let body = bytes.get(end..end + length)?.to_vec();
+        let status = status.unwrap_or_else(|| panic!("no status line: {status_line}"));
+        Some((
+            Self {
+                status,
+                headers,
+                body,
+            },
+            end + length,
+        ))
+    }
+
+    /// The value of a header that stands at most once.
+    ///
+    /// # Panics
+    ///
+    /// When it stands more than once.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self
+            .headers
+            .iter()
+            .filter(|header| header.0 == name)
+            .map(|header| header.1.as_str());
+        let value = values.next();
+        assert!(values.next().is_none(), "{name} stands twice: {self:?}");
+        value
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Panics
+    ///
+    /// When it is none.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/json"),
+            "{self:?}"
+        );
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
+    }
+
+    /// Status and code of an error.
+    #[must_use]
+    pub fn error(&self) -> (u16, String) {
+        let code = self.json()["code"].as_str().unwrap_or("no code").to_owned();
+        (self.status, code)
+    }
+
+    /// The text of an error.
+    #[must_use]
+    pub fn message(&self) -> String {
+        self.json()["message"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// Status and body of a success.
+    #[must_use]
+    pub fn value(&self) -> (u16, serde_json::Value) {
+        (self.status, self.json()["result"].clone())
+    }
+}
+
+/// A request with these header lines, a `Host` and a `Content-Length` behind them.
+#[must_use]
+pub fn request(verb: &str, target: &str, lines: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut head = format!("{verb} {target} HTTP/1.1\r\nHost: wire.test\r\n");
+    for (name, value) in lines {
+        let _ = write!(head, "{name}: {value}\r\n");
+    }
+    if !body.is_empty() || verb == "POST" {
+        let _ = write!(head, "Content-Length: {}\r\n", body.len());
+    }
+    head.push_str("\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+/// A `POST` of JSON.
+#[must_use]
+pub fn post(target: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    request(
+        "POST",
+        target,
+        &[("Content-Type", "application/json")],
+        body.as_ref(),
+    )
+}
+
+/// A `POST` of JSON with more header lines.
+#[must_use]
+pub fn post_with(target: &str, lines: &[(&str, &str)], body: impl AsRef<[u8]>) -> Vec<u8> {
+    let lines: Vec<_> = [("Content-Type", "application/json")]
+        .iter()
+        .chain(lines)
+        .copied()
+        .collect();
+    request("POST", target, &lines, body.as_ref())
+}
