@@ -25,7 +25,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// As [`bind`](Self::bind).
+    /// `failed_precondition` when one service was added twice, `invalid_argument` for a name that no server can have.
     pub fn into_local_client(self) -> Result<Client> {
         let core = self.into_core(&[])?;
         Ok(Client::over(Transport::local(Arc::new(Local(Ok(core))))))

@@ -185,6 +185,7 @@ impl Server {
         for (address, trust) in addresses {
             listeners.push((run::bind(&self.name, &address).await?, trust));
         }
+        check_registry()?;
         let core = self.into_core(&listeners)?;
         Ok(Bound::new(core, listeners))
     }
@@ -216,6 +217,7 @@ impl Server {
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<()> {
         let listeners = vec![(listener, self.trust.unwrap_or(Trust::Internal))];
+        check_registry()?;
         let core = self.into_core(&listeners)?;
         Bound::new(core, listeners).serve(shutdown).await;
         Ok(())
@@ -232,6 +234,7 @@ impl Server {
     /// `failed_precondition` as [`bind`](Self::bind).
     pub fn into_router(self) -> Result<axum::Router> {
         let trust = self.trust.unwrap_or(Trust::Edge);
+        check_registry()?;
         let core = self.into_core(&[])?;
         Ok(dispatch::router(core, trust))
     }
@@ -241,15 +244,6 @@ impl Server {
     }
 
     pub(crate) fn into_core(self, listeners: &[(TcpListener, Trust)]) -> Result<Arc<Core>> {
-        if let Some((a, b)) = registry::duplicate() {
-            return Err(Error::unlocated(
-                Code::FailedPrecondition,
-                format!(
-                    "two traits have the full name {}: one in {} and one in {}; give one of them another `package` or `name`",
-                    a.full_name, a.module, b.module
-                ),
-            ));
-        }
         let address = listeners
             .iter()
             .find_map(|listener| listener.0.local_addr().ok());
@@ -271,6 +265,21 @@ impl Server {
             fallback: self.fallback,
         })
     }
+}
+
+/// Two traits with one full name would be told apart by nobody: not by a caller, not by a tool. In process, where a
+/// client is made for one implementation, it does not matter.
+fn check_registry() -> Result<()> {
+    if let Some((a, b)) = registry::duplicate() {
+        return Err(Error::unlocated(
+            Code::FailedPrecondition,
+            format!(
+                "two traits have the full name {}: one in {} and one in {}; give one of them another `package` or `name`",
+                a.full_name, a.module, b.module
+            ),
+        ));
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Server {
