@@ -1,12 +1,13 @@
 //! From bound addresses to a drained server.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tracing_subscriber::EnvFilter;
 
 use super::core::Core;
 use super::{Server, Trust, accept, panic};
@@ -90,14 +91,7 @@ pub(super) async fn bind(server: &str, address: &str) -> Result<TcpListener> {
 }
 
 pub(super) async fn run(server: Server) -> Result<()> {
-    // Fails where the application has set one, and that one stays.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
-        )
-        .with_writer(std::io::stderr)
-        .try_init();
+    install_subscriber();
     panic::install_hook();
     let name = server.name().to_owned();
     let bound = server.bind().await?;
@@ -123,6 +117,20 @@ pub(super) async fn run(server: Server) -> Result<()> {
             }
         }
     }
+}
+
+/// Logs to stderr. Fails where the application has set a subscriber, and that one stays.
+fn install_subscriber() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // Escape codes are for eyes, and not for files and pipes.
+        .with_ansi(!plain && std::io::stderr().is_terminal())
+        // It tells of a closed stderr on stderr, which panics: a log that nobody reads would end the server.
+        .log_internal_errors(false)
+        .try_init();
 }
 
 /// One line on stdout: what scripts and tests wait for.
