@@ -1,1 +1,8 @@
-//! FibPro.
+//! Fibonacci as a service: the reference application of `rpc-runtime`.
+//!
+//! Each service is a trait in [`api`] and an implementation in [`service`]; a program of `src/bin` makes a process of
+//! it. Implementations call each other through the clients of [`api`] only, so each of them may run anywhere.
+
+pub mod api;
+pub mod process;
+pub mod service;

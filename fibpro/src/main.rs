@@ -1,2 +1,28 @@
-//! FibPro.
-fn main() {}
+//! The `fibpro` command: what people at a terminal do with the services.
+
+mod command;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser};
+
+/// Fibonacci as a service
+#[derive(Debug, Parser)]
+#[command(name = "fibpro", version)]
+struct Options {
+    #[command(subcommand)]
+    command: Option<command::Command>,
+}
+
+/// Ends with 0 when the command did what it says, 1 when it did not, 2 when it was not understood.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    let outcome = match Options::parse().command {
+        Some(command) => command.run(&mut out).await,
+        None => Options::command()
+            .write_help(&mut out)
+            .map_err(command::Failure::Output),
+    };
+    command::exit_code(outcome)
+}

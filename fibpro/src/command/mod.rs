@@ -1,0 +1,58 @@
+//! The subcommands: a file each, with its options and what it does.
+
+mod log;
+mod services;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use fibpro::process::complain;
+use rpc_runtime::Error;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Log(log::Options),
+    Services(services::Options),
+}
+
+impl Command {
+    pub(crate) async fn run(self, out: &mut impl Write) -> Result<(), Failure> {
+        match self {
+            Self::Log(options) => log::run(options, out).await,
+            Self::Services(options) => services::run(&options, out),
+        }
+    }
+}
+
+/// Why a command did not do what it says.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// A call failed.
+    Call(Error),
+    /// A call succeeded, and its answer is a no.
+    Refused(&'static str),
+    /// Nobody takes what the command prints.
+    Output(io::Error),
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    #[track_caller]
+    fn from(error: E) -> Self {
+        Self::Call(error.into())
+    }
+}
+
+pub(crate) fn exit_code(outcome: Result<(), Failure>) -> ExitCode {
+    match outcome {
+        Ok(()) => return ExitCode::SUCCESS,
+        // `fibpro services | head -1` has seen enough, and that is no failure.
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            return ExitCode::SUCCESS;
+        }
+        Err(Failure::Output(error)) => complain(error),
+        Err(Failure::Refused(why)) => complain(why),
+        // With the services that it passed, and the file and line in each.
+        Err(Failure::Call(error)) => complain(format_args!("{error:#}")),
+    }
+    ExitCode::FAILURE
+}

@@ -1,0 +1,154 @@
+//! `fibpro services`: what is in the registry.
+
+use std::io::{self, Write};
+
+use rpc_runtime::descriptor::{
+    ArgumentDescriptor, Idempotency, MessageStyle, MethodDescriptor, ServiceDescriptor,
+};
+use rpc_runtime::registry;
+use serde::Serialize;
+
+use super::Failure;
+
+/// List the services with their methods
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// As a JSON array, for programs
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(options: &Options, out: &mut impl Write) -> Result<(), Failure> {
+    let written = if options.json {
+        write_json(out)
+    } else {
+        write_text(out)
+    };
+    written.map_err(Failure::Output)
+}
+
+fn write_text(out: &mut impl Write) -> io::Result<()> {
+    for (index, service) in registry::services().enumerate() {
+        if index > 0 {
+            writeln!(out)?;
+        }
+        writeln!(out, "{}   endpoint {}", service.full_name, service.endpoint)?;
+        write_docs(out, "  ", service.docs)?;
+        for method in service.methods {
+            let arguments: Vec<_> = method.arguments.iter().map(argument_text).collect();
+            writeln!(
+                out,
+                "\n  {}({}) -> {}",
+                method.name,
+                arguments.join(", "),
+                method.returns
+            )?;
+            writeln!(out, "      POST {}", method.path)?;
+            write_docs(out, "      ", method.docs)?;
+        }
+    }
+    Ok(())
+}
+
+fn argument_text(argument: &ArgumentDescriptor) -> String {
+    let optional = if argument.has_default {
+        " (optional)"
+    } else {
+        ""
+    };
+    format!("{}: {}{optional}", argument.name, argument.type_name)
+}
+
+fn write_docs(out: &mut impl Write, indent: &str, docs: &str) -> io::Result<()> {
+    docs.lines().try_for_each(|line| {
+        writeln!(
+            out,
+            "{}",
+            format_args!("{indent}{line}").to_string().trim_end()
+        )
+    })
+}
+
+fn write_json(out: &mut impl Write) -> io::Result<()> {
+    let services: Vec<_> = registry::services().map(ServiceJson::from).collect();
+    serde_json::to_writer_pretty(&mut *out, &services)?;
+    writeln!(out)
+}
+
+/// The form of a service that programs may rely on; the descriptor itself is free to grow.
+#[derive(Serialize)]
+struct ServiceJson {
+    name: &'static str,
+    endpoint: &'static str,
+    version: &'static str,
+    docs: &'static str,
+    methods: Vec<MethodJson>,
+}
+
+#[derive(Serialize)]
+struct MethodJson {
+    name: &'static str,
+    path: &'static str,
+    docs: &'static str,
+    arguments: Vec<ArgumentJson>,
+    returns: &'static str,
+    idempotency: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_ms: Option<u128>,
+    message_style: bool,
+    detached: bool,
+    deprecated: bool,
+}
+
+#[derive(Serialize)]
+struct ArgumentJson {
+    name: &'static str,
+    #[serde(rename = "type")]
+    type_name: &'static str,
+    optional: bool,
+    secret: bool,
+}
+
+impl From<&'static ServiceDescriptor> for ServiceJson {
+    fn from(service: &'static ServiceDescriptor) -> Self {
+        Self {
+            name: service.full_name,
+            endpoint: service.endpoint,
+            version: service.version,
+            docs: service.docs,
+            methods: service.methods.iter().map(MethodJson::from).collect(),
+        }
+    }
+}
+
+impl From<&'static MethodDescriptor> for MethodJson {
+    fn from(method: &'static MethodDescriptor) -> Self {
+        Self {
+            name: method.name,
+            path: method.path,
+            docs: method.docs,
+            arguments: method.arguments.iter().map(ArgumentJson::from).collect(),
+            returns: method.returns,
+            idempotency: match method.idempotency {
+                Idempotency::Unknown => "unknown",
+                Idempotency::Idempotent => "idempotent",
+                Idempotency::NoSideEffects => "no_side_effects",
+            },
+            timeout_ms: method.timeout.map(|timeout| timeout.as_millis()),
+            message_style: method.style == MessageStyle::Message,
+            detached: method.detached,
+            deprecated: method.deprecated,
+        }
+    }
+}
+
+impl From<&'static ArgumentDescriptor> for ArgumentJson {
+    fn from(argument: &'static ArgumentDescriptor) -> Self {
+        Self {
+            name: argument.name,
+            type_name: argument.type_name,
+            optional: argument.has_default,
+            secret: argument.secret,
+        }
+    }
+}

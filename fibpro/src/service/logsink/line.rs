@@ -1,0 +1,165 @@
+//! A record as one line that nobody else can have written.
+
+use crate::api::logsink::TEXT_LIMIT;
+
+/// What a line shows. Where something is not known it shows `-`.
+///
+/// All but the text comes from [`Source`](rpc_runtime::Source) and [`RequestId`](rpc_runtime::RequestId), which hold
+/// neither spaces nor control characters.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Line<'a> {
+    pub(super) environment: Option<&'a str>,
+    pub(super) server: Option<&'a str>,
+    pub(super) request_id: Option<&'a str>,
+    pub(super) text: &'a str,
+}
+
+impl Line<'_> {
+    /// Appends the line with its end.
+    pub(super) fn append_to(self, out: &mut String) {
+        out.push('[');
+        out.push_str(self.environment.unwrap_or("-"));
+        out.push('_');
+        out.push_str(self.server.unwrap_or("-"));
+        out.push_str("] ");
+        out.push_str(self.request_id.unwrap_or("-"));
+        out.push(' ');
+        let shown = &self.text[..self.text.floor_char_boundary(TEXT_LIMIT)];
+        escape(shown, out);
+        let cut = self.text.len() - shown.len();
+        if cut > 0 {
+            out.push_str(&format!("… ({cut} more bytes)"));
+        }
+        out.push('\n');
+    }
+}
+
+/// Appends a text, with an escape for each character that would do something instead of showing something.
+///
+/// The escapes are for readers and not for programs: a backslash stays one, so that paths and patterns stay readable,
+/// and `\n` may have been a line feed or these two characters.
+fn escape(text: &str, out: &mut String) {
+    let mut rest = text;
+    // Most texts have none, and then this is one scan and one copy.
+    while let Some((at, c)) = rest.char_indices().find(|(_, c)| acts(*c)) {
+        out.push_str(&rest[..at]);
+        out.extend(c.escape_default());
+        rest = &rest[at + c.len_utf8()..];
+    }
+    out.push_str(rest);
+}
+
+/// Whether a character ends a line, steers a terminal, or turns the direction in which the rest of the line is read.
+fn acts(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            // The two separators of Unicode; all other ends of lines are control characters.
+            '\u{2028}' | '\u{2029}'
+            // All that Unicode calls Bidi_Control.
+            | '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> String {
+        let mut out = String::new();
+        let line = Line {
+            environment: Some("prod"),
+            server: Some("userstore"),
+            request_id: Some("3b9d41f8a0c2e576"),
+            text,
+        };
+        line.append_to(&mut out);
+        out
+    }
+
+    #[test]
+    fn g04_the_golden_line() {
+        assert_eq!(
+            line("Credit for username incremented -1 yielding 3"),
+            "[prod_userstore] 3b9d41f8a0c2e576 Credit for username incremented -1 yielding 3\n"
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_a_dash() {
+        let mut out = String::new();
+        Line {
+            environment: None,
+            server: None,
+            request_id: None,
+            text: "up",
+        }
+        .append_to(&mut out);
+        assert_eq!(out, "[-_-] - up\n");
+    }
+
+    #[test]
+    fn g09_no_text_makes_a_second_line_or_changes_its_own() {
+        for (text, shown) in [
+            (
+                "a\n[prod_controller] - paid",
+                r"a\n[prod_controller] - paid",
+            ),
+            (
+                "a\r[prod_controller] - paid",
+                r"a\r[prod_controller] - paid",
+            ),
+            ("a\r\nb", r"a\r\nb"),
+            ("a\tb", r"a\tb"),
+            ("a\u{b}b\u{c}c", r"a\u{b}b\u{c}c"),
+            ("a\u{85}b\u{2028}c\u{2029}d", r"a\u{85}b\u{2028}c\u{2029}d"),
+            ("a\0b", r"a\u{0}b"),
+            ("\u{1b}[2K\u{1b}[1Aup", r"\u{1b}[2K\u{1b}[1Aup"),
+            ("\u{9b}2Kup", r"\u{9b}2Kup"),
+            ("\u{1b}]0;title\u{7}up", r"\u{1b}]0;title\u{7}up"),
+            ("ab\u{8}\u{8}cd\u{7f}", r"ab\u{8}\u{8}cd\u{7f}"),
+            ("user \u{202e}nimda\u{202c}", r"user \u{202e}nimda\u{202c}"),
+            (
+                "\u{2066}x\u{2069}\u{200f}\u{61c}",
+                r"\u{2066}x\u{2069}\u{200f}\u{61c}",
+            ),
+            ("\n", r"\n"),
+        ] {
+            let printed = line(text);
+            assert_eq!(
+                printed,
+                format!("[prod_userstore] 3b9d41f8a0c2e576 {shown}\n")
+            );
+        }
+    }
+
+    #[test]
+    fn what_only_shows_stays_as_it_is() {
+        for text in [
+            "Ada zahlte 3 €",
+            "日本語",
+            "שלום",
+            "👩‍💻 done",
+            r"C:\new\table \d+",
+            "a\u{a0}b",
+            "\"quoted\" 'text'",
+        ] {
+            assert_eq!(
+                line(text),
+                format!("[prod_userstore] 3b9d41f8a0c2e576 {text}\n")
+            );
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters_and_says_so() {
+        let whole = "é".repeat(TEXT_LIMIT / 2);
+        assert!(line(&whole).ends_with("é\n"));
+        let printed = line(&format!("a{whole}b"));
+        assert!(
+            printed.ends_with("é… (3 more bytes)\n"),
+            "{}",
+            &printed[printed.len() - 40..]
+        );
+    }
+}
