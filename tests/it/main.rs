@@ -6,7 +6,11 @@ mod architecture;
 mod calls;
 /// No request ever carries another one's id.
 mod context_property;
+/// What arguments and values look like in JSON.
+mod json_rules;
 /// The onion on both sides.
 mod layers;
+/// Who is believed, where a service can stand, what a server refuses to start with.
+mod trust;
 /// Two services in a chain, over both transports: values, errors with their chain, context.
 mod two_hops;

@@ -1,0 +1,217 @@
+//! What a listener believes, what a server is mounted in, and what it refuses to start with.
+
+use rpc_runtime::middleware::{Next, Request, Response};
+use rpc_runtime::prelude::*;
+use rpc_runtime::{Trust, registry};
+use rpc_tests::Running;
+use rpc_tests::raw::{Raw, post, request};
+
+#[rpc_service(package = "trust.v1")]
+trait WhoAmI {
+    /// Everything that the caller could have said of its request.
+    async fn who(&self) -> Result<Vec<String>>;
+    async fn fail(&self) -> Result<()>;
+}
+
+struct Mirror;
+
+impl WhoAmI for Mirror {
+    async fn who(&self) -> Result<Vec<String>> {
+        let context = Context::current();
+        let text = |text: Option<&str>| text.unwrap_or("-").to_owned();
+        Ok(vec![
+            context.request_id().to_owned(),
+            text(context.client_request_id()),
+            context.source().map_or("-".to_owned(), ToString::to_string),
+            text(context.environment()),
+            text(context.baggage().get("tenant")),
+            context.trace().map_or("-".to_owned(), ToString::to_string),
+            context
+                .trace_link()
+                .map_or("-".to_owned(), ToString::to_string),
+            context.hops().to_string(),
+        ])
+    }
+
+    async fn fail(&self) -> Result<()> {
+        Err(Error::new(Code::NotFound, "nothing here")
+            .with_reason("NOTHING")
+            .with_metadata("x-beside", "1"))
+    }
+}
+
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+fn claims() -> Vec<u8> {
+    let lines = [
+        ("Content-Type", "application/json"),
+        ("X-Request-Id", "offered"),
+        ("X-Rpc-Source", "gatekeeper@dev/1"),
+        ("X-Rpc-Environment", "dev"),
+        ("Baggage", "tenant=blue"),
+        ("Traceparent", TRACE),
+        ("X-Rpc-Hops", "3"),
+    ];
+    request("POST", "/trust.v1.WhoAmI/Who", &lines, b"{}")
+}
+
+#[tokio::test]
+async fn an_internal_listener_believes_its_peers_on_this_host() {
+    let running = Running::start(Server::new("mirror").add(WhoAmIServer::new(Mirror))).await;
+    let answer = Raw::connect(running.address()).await.ask(claims()).await;
+    let expected = serde_json::json!([
+        "offered",
+        "-",
+        "gatekeeper@dev/1",
+        "dev",
+        "blue",
+        TRACE,
+        "-",
+        "3"
+    ]);
+    assert_eq!(answer.value(), (200, expected));
+    assert_eq!(answer.header("x-request-id"), Some("offered"));
+}
+
+#[tokio::test]
+async fn an_edge_believes_nothing() {
+    let server = Server::new("mirror")
+        .trust(Trust::Edge)
+        .add(WhoAmIServer::new(Mirror));
+    let running = Running::start(server).await;
+    let mut raw = Raw::connect(running.address()).await;
+    let answer = raw.ask(claims()).await;
+    let seen = answer.value().1;
+    let own = answer.header("x-request-id").unwrap().to_owned();
+    assert_ne!(own, "offered");
+    assert_eq!(
+        seen,
+        serde_json::json!([own, "offered", "-", "prod", "-", "-", TRACE, "0"])
+    );
+
+    let answer = raw.ask(post("/trust.v1.WhoAmI/Fail", "{}")).await;
+    assert_eq!(answer.error(), (404, "not_found".to_owned()));
+    assert_eq!(answer.header("x-beside"), Some("1"));
+    let json = answer.json();
+    let types: Vec<_> = json["details"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|detail| detail["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        types,
+        ["google.rpc.RequestInfo"],
+        "code, text and id are all that goes out"
+    );
+}
+
+#[tokio::test]
+async fn a_service_is_mounted_in_an_axum_application() {
+    let ours = WhoAmIServer::new(Mirror).into_router().unwrap();
+    let app = rpc_runtime::axum::Router::new()
+        .route(
+            "/hello",
+            rpc_runtime::axum::routing::get(|| async { "hello" }),
+        )
+        .merge(ours);
+    // A server of ours serves it here; the application would be served by `axum::serve`.
+    let running = Running::start(Server::new("app").http(app)).await;
+    let mut raw = Raw::connect(running.address()).await;
+    assert_eq!(
+        raw.ask(request("GET", "/hello", &[], b"")).await.body,
+        b"hello"
+    );
+    let answer = raw.ask(claims()).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.value().1[1],
+        "offered",
+        "a router takes everybody for an outside caller"
+    );
+    let client = WhoAmIClient::connect(&running.url()).unwrap();
+    assert_eq!(client.fail().await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(client.ping().await.unwrap().service, "trust.v1.WhoAmI");
+}
+
+mod one {
+    use rpc_runtime::prelude::*;
+
+    #[rpc_service(package = "twice.v1", name = "Same", ping = false)]
+    pub(super) trait First {
+        async fn ping(&self) -> Result<u32>;
+    }
+}
+
+#[test]
+fn the_registry_lists_what_is_linked() {
+    let service = registry::services()
+        .find(|service| service.full_name == "twice.v1.Same")
+        .unwrap();
+    assert_eq!(
+        (service.name, service.endpoint, service.methods.len()),
+        ("Same", "first", 1)
+    );
+    assert!(service.module.ends_with("trust::one"), "{}", service.module);
+    let names: Vec<_> = registry::services()
+        .map(|service| service.full_name)
+        .collect();
+    assert!(names.is_sorted(), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_service_that_is_added_twice_is_refused() {
+    let server = Server::new("mirror")
+        .add(WhoAmIServer::new(Mirror))
+        .add(WhoAmIServer::new(Mirror));
+    let error = server.listen("127.0.0.1:0").bind().await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition);
+    assert!(
+        error.message().contains("trust.v1.WhoAmI was added twice"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_or_none_is_refused_with_advice() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap();
+    let server = || Server::new("mirror").add(WhoAmIServer::new(Mirror));
+    let error = server().listen(address).bind().await.unwrap_err();
+    assert!(
+        error.message().contains("another process listens there"),
+        "{error}"
+    );
+    let error = server().listen("nonsense").bind().await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument, "{error}");
+    let error = server().bind().await.unwrap_err();
+    assert!(error.message().contains("call `listen` first"), "{error}");
+    let error = Server::new("bad name")
+        .listen("127.0.0.1:0")
+        .bind()
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument, "{error}");
+}
+
+#[tokio::test]
+async fn a_name_on_the_client_is_the_source_of_calls_outside_any_server() {
+    async fn seen(request: Request, next: Next) -> Response {
+        assert_eq!(request.context().source().unwrap().server(), "nightly-job");
+        next.run(request).await
+    }
+    let running = Running::start(Server::new("mirror").add(WhoAmIServer::new(Mirror))).await;
+    let client = rpc_runtime::Client::new(&running.url())
+        .unwrap()
+        .named("nightly-job")
+        .unwrap()
+        .layer(seen);
+    let who = WhoAmIClient::with_client(client).who().await.unwrap();
+    assert!(who[2].starts_with("nightly-job@prod/"), "{who:?}");
+    assert!(
+        rpc_runtime::Client::new("http://a")
+            .unwrap()
+            .named("two words")
+            .is_err()
+    );
+}

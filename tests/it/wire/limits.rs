@@ -1,0 +1,179 @@
+use std::time::{Duration, Instant};
+
+use rpc_tests::raw::{Raw, post, post_with, request};
+
+use super::{start, start_limited};
+
+const NEXT: &str = "/wire.v1.Wire/Next";
+
+fn exhausted(status: u16) -> (u16, String) {
+    (status, "resource_exhausted".to_owned())
+}
+
+/// The head of a `POST` with a length that is not that of what follows.
+fn head_of(length: usize) -> String {
+    format!("POST {NEXT} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n")
+}
+
+async fn still_works(raw: &mut Raw) {
+    assert_eq!(raw.ask(post(NEXT, r#"{"n":3}"#)).await.status, 200);
+}
+
+#[tokio::test]
+async fn row_35_a_message_over_the_limit_that_is_sent_leaves_the_connection_open() {
+    let wired = start_limited(|limits| limits.message_bytes = 1000).await;
+    let mut raw = wired.connect().await;
+    for size in [1001, 100_000, 1 << 20] {
+        let answer = raw.ask(post(NEXT, vec![b' '; size])).await;
+        assert_eq!((answer.error(), answer.header("connection")), (exhausted(429), None), "{size}");
+        still_works(&mut raw).await;
+    }
+    assert_eq!(wired.runs(), 3);
+}
+
+#[tokio::test]
+async fn row_35_a_declared_length_over_the_limit_is_refused_without_the_body() {
+    let wired = start().await;
+    let mut raw = wired.connect().await;
+    let start = Instant::now();
+    let answer = raw.ask(head_of(1 << 40)).await;
+    assert_eq!((answer.error(), answer.header("connection")), (exhausted(429), Some("close")));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    raw.closed().await;
+    let length = "POST {NEXT} HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n";
+    assert_eq!(wired.connect().await.ask(length).await.status, 400, "more than a length can be");
+}
+
+#[tokio::test]
+async fn row_35_a_client_that_goes_on_writing_still_reads_its_answer() {
+    let wired = start().await;
+    for request in [head_of(6 << 20).into_bytes(), chunked()] {
+        let mut raw = wired.connect().await;
+        raw.send(request).await.unwrap();
+        for _ in 0..6 {
+            raw.send([&b"100000\r\n"[..], &[b' '; 1 << 20], b"\r\n"].concat()).await.unwrap();
+        }
+        let answer = raw.answer().await;
+        assert_eq!((answer.error(), answer.header("connection")), (exhausted(429), Some("close")));
+        raw.closed().await;
+    }
+    assert_eq!(wired.runs(), 0);
+}
+
+fn chunked() -> Vec<u8> {
+    let head = format!("POST {NEXT} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
+    head.into_bytes()
+}
+
+#[tokio::test]
+async fn row_35_chunks_over_the_limit_are_refused() {
+    let wired = start_limited(|limits| limits.message_bytes = 10).await;
+    let mut raw = wired.connect().await;
+    raw.send(chunked()).await.unwrap();
+    for _ in 0..100 {
+        raw.send("4\r\n    \r\n").await.unwrap();
+    }
+    let answer = raw.ask("0\r\n\r\n").await;
+    assert_eq!((answer.error(), answer.header("connection")), (exhausted(429), None));
+    still_works(&mut raw).await;
+}
+
+#[tokio::test]
+async fn row_35_a_length_that_is_too_small_ends_the_message_and_the_rest_is_no_request() {
+    let wired = start().await;
+    let mut raw = wired.connect().await;
+    raw.send(head_of(5) + r#"{"n":3}"#).await.unwrap();
+    assert_eq!(raw.answer().await.error(), (400, "invalid_argument".to_owned()));
+    assert_eq!(raw.answer().await.status, 400);
+    raw.closed().await;
+    assert_eq!(wired.runs(), 0);
+}
+
+#[tokio::test]
+async fn row_35_who_waits_for_a_word_before_the_body_gets_the_answer_instead() {
+    let wired = start_limited(|limits| limits.message_bytes = 1000).await;
+    let mut raw = wired.connect().await;
+    let expecting = head_of(2000).replace("Host", "Expect: 100-continue\r\nHost");
+    let start = Instant::now();
+    let answer = raw.ask(expecting).await;
+    assert_eq!((answer.error(), answer.header("connection")), (exhausted(429), Some("close")));
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    let mut raw = wired.connect().await;
+    raw.send(head_of(7).replace("Host", "Expect: 100-continue\r\nHost")).await.unwrap();
+    assert_eq!(raw.answer().await.status, 100);
+    assert_eq!(raw.ask(r#"{"n":3}"#).await.status, 200);
+}
+
+#[tokio::test]
+async fn row_36_too_many_headers() {
+    let wired = start().await;
+    let lines = |count: usize| -> Vec<(String, String)> { (0..count).map(|n| (format!("X-{n}"), "1".to_owned())).collect() };
+    // Host, content type and length are three more.
+    for (count, status) in [(97, 200), (98, 431), (1000, 431)] {
+        let lines = lines(count);
+        let lines: Vec<_> = lines.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let mut raw = wired.connect().await;
+        raw.send(post_with(NEXT, &lines, r#"{"n":3}"#)).await.unwrap();
+        assert_eq!(raw.answer().await.status, status, "{count}");
+    }
+    assert_eq!(wired.runs(), 1);
+}
+
+#[tokio::test]
+async fn row_36_headers_that_are_too_large() {
+    let wired = start().await;
+    let with = |size: usize| {
+        let value = "x".repeat(size);
+        post_with(NEXT, &[("X-Large", &value)], r#"{"n":3}"#)
+    };
+    let mut raw = wired.connect().await;
+    assert_eq!(raw.ask(with(30 << 10)).await.status, 200);
+    // What is over the limit and small enough to be read gets an answer of ours, and the connection goes on.
+    for size in [33 << 10, 70 << 10] {
+        let answer = raw.ask(with(size)).await;
+        assert_eq!(answer.error(), exhausted(431), "{size}");
+        assert!(answer.header("x-request-id").is_some());
+    }
+    still_works(&mut raw).await;
+    let mut raw = wired.connect().await;
+    // The server may close before all of it is written.
+    let _ = raw.send(with(500 << 10)).await;
+    let answer = raw.answer().await;
+    assert_eq!((answer.status, answer.body.len()), (431, 0));
+    raw.closed().await;
+}
+
+#[tokio::test]
+async fn row_36_paths_that_are_too_long() {
+    let wired = start().await;
+    let with = |size: usize| request("POST", &format!("{NEXT}?{}", "x".repeat(size)), &[("Content-Type", "application/json")], br#"{"n":3}"#);
+    let mut raw = wired.connect().await;
+    assert_eq!(raw.ask(with(8000)).await.status, 200);
+    for size in [9 << 10, 60 << 10] {
+        let answer = raw.ask(with(size)).await;
+        assert_eq!(answer.error(), exhausted(414), "{size}");
+        assert!(answer.header("x-request-id").is_some());
+    }
+    still_works(&mut raw).await;
+    let mut raw = wired.connect().await;
+    assert_eq!(raw.ask(with(70 << 10)).await.status, 414);
+    raw.closed().await;
+}
+
+#[tokio::test]
+async fn at_the_cap_a_new_connection_waits_for_an_old_one_to_end() {
+    let wired = start_limited(|limits| limits.connections = 2).await;
+    let mut first = wired.connect().await;
+    let mut second = wired.connect().await;
+    still_works(&mut first).await;
+    still_works(&mut second).await;
+    let mut third = wired.connect().await;
+    third.send(post(NEXT, r#"{"n":3}"#)).await.unwrap();
+    // The two that are there are served, and the third is not.
+    still_works(&mut first).await;
+    still_works(&mut second).await;
+    assert_eq!(wired.runs(), 4);
+    drop(first);
+    assert_eq!(third.answer().await.status, 200);
+    still_works(&mut second).await;
+}

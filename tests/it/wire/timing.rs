@@ -1,0 +1,222 @@
+use std::time::{Duration, Instant};
+
+use rpc_runtime::Code;
+use rpc_tests::raw::{post, post_with};
+
+use super::{Wired, start, start_limited};
+
+const NEXT: &str = "/wire.v1.Wire/Next";
+const SHORT: Duration = Duration::from_millis(200);
+/// What a loaded machine may add. The limits that are not under test are minutes.
+const SLACK: Duration = Duration::from_secs(3);
+
+/// All timers but those that a test shortens are too long to be the ones that it sees.
+async fn start_patient(change: impl FnOnce(&mut rpc_runtime::Limits)) -> Wired {
+    start_limited(|limits| {
+        let long = Duration::from_secs(300);
+        limits.first_byte_timeout = long;
+        limits.header_timeout = long;
+        limits.idle_timeout = long;
+        limits.body_timeout = long;
+        limits.default_deadline = long;
+        change(limits);
+    })
+    .await
+}
+
+fn in_time(elapsed: Duration) {
+    assert!(elapsed < SHORT + SLACK, "{elapsed:?}");
+    assert!(elapsed > SHORT / 2, "{elapsed:?}");
+}
+
+fn timeout(value: &str) -> Vec<u8> {
+    post_with(NEXT, &[("Connect-Timeout-Ms", value)], r#"{"n":3}"#)
+}
+
+#[tokio::test]
+async fn row_48_a_timeout_is_one_to_ten_digits() {
+    let wired = start().await;
+    let mut raw = wired.connect().await;
+    for value in ["abc", "-5", "+5000", "1.5", "12345678901", "５０００", "", "1e3", "0x10", "1 000", "1,2"] {
+        let answer = raw.ask(timeout(value)).await;
+        assert_eq!(answer.error(), (400, "invalid_argument".to_owned()), "{value}");
+        assert!(answer.message().contains("connect-timeout-ms"));
+    }
+    let twice = [("Connect-Timeout-Ms", "5000"), ("Connect-Timeout-Ms", "5000")];
+    let answer = raw.ask(post_with(NEXT, &twice, r#"{"n":3}"#)).await;
+    assert_eq!(answer.error(), (400, "invalid_argument".to_owned()));
+    assert_eq!(wired.runs(), 0);
+    assert_eq!(raw.ask(timeout("5000")).await.status, 200);
+    assert_eq!(raw.ask(timeout("0000005000")).await.status, 200);
+}
+
+#[tokio::test]
+async fn row_49_no_time_left_is_too_late_and_does_not_run() {
+    let mut wired = start().await;
+    let mut raw = wired.connect().await;
+    for value in ["0", "0000000000"] {
+        let answer = raw.ask(timeout(value)).await;
+        assert_eq!(answer.error(), (504, "deadline_exceeded".to_owned()));
+        assert_eq!(wired.observed.recv().await, Some((Some("Next"), Some(Code::DeadlineExceeded))));
+    }
+    assert_eq!(wired.runs(), 0);
+}
+
+#[tokio::test]
+async fn row_50_a_timeout_of_months_is_the_servers_own_cap() {
+    let wired = start().await;
+    let mut raw = wired.connect().await;
+    let seen = |value| post_with("/wire.v1.Wire/Seen", &[("Connect-Timeout-Ms", value)], "{}");
+    for (value, at_most) in [("9999999999", 300_000), ("5000", 5000)] {
+        let answer = raw.ask(seen(value)).await;
+        let left = answer.json()["result"]["milliseconds_left"].as_u64().unwrap();
+        assert!(left <= at_most && left > at_most - 5000, "{left}");
+    }
+    let answer = raw.ask(post("/wire.v1.Wire/Seen", "{}")).await;
+    let left = answer.json()["result"]["milliseconds_left"].as_u64().unwrap();
+    assert!((25_001..=30_000).contains(&left), "the default: {left}");
+}
+
+#[tokio::test]
+async fn row_51_a_handler_is_dropped_at_its_deadline() {
+    let mut wired = start().await;
+    let mut raw = wired.connect().await;
+    let start = Instant::now();
+    let answer = raw.ask(post_with("/wire.v1.Wire/Hang", &[("Connect-Timeout-Ms", "200")], "{}")).await;
+    in_time(start.elapsed());
+    assert_eq!(answer.error(), (504, "deadline_exceeded".to_owned()));
+    assert_eq!(wired.events.recv().await, Some("started"));
+    assert_eq!(wired.events.recv().await, Some("dropped"));
+    assert_eq!(raw.ask(post(NEXT, r#"{"n":3}"#)).await.status, 200, "the connection goes on");
+}
+
+#[tokio::test]
+async fn row_52_a_deadline_that_passes_before_the_message_is_there() {
+    let mut wired = start_patient(|_| ()).await;
+    let mut raw = wired.connect().await;
+    let start = Instant::now();
+    let whole = timeout("200");
+    let answer = raw.ask(&whole[..whole.len() - 1]).await;
+    in_time(start.elapsed());
+    assert_eq!((answer.error(), answer.header("connection")), ((504, "deadline_exceeded".to_owned()), Some("close")));
+    raw.closed().await;
+    assert_eq!(wired.observed.recv().await, Some((Some("Next"), Some(Code::DeadlineExceeded))));
+    assert_eq!(wired.runs(), 0);
+}
+
+#[tokio::test]
+async fn row_53_a_connection_that_does_not_tell_its_protocol_is_closed() {
+    let wired = start_patient(|limits| limits.first_byte_timeout = SHORT).await;
+    for start in ["", "P", "PR", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
+        let mut raw = wired.connect().await;
+        raw.send(start).await.unwrap();
+        let (arrived, elapsed) = raw.closed().await;
+        in_time(elapsed);
+        assert!(arrived.is_empty(), "{start}: {}", arrived.escape_ascii());
+    }
+}
+
+#[tokio::test]
+async fn row_53_a_head_that_is_not_finished_is_not_waited_for() {
+    let wired = start_patient(|limits| limits.header_timeout = SHORT).await;
+    let request = post(NEXT, r#"{"n":3}"#);
+    // On a fresh connection, and behind another request.
+    for requests_before in [0, 1] {
+        let mut raw = wired.connect().await;
+        for _ in 0..requests_before {
+            assert_eq!(raw.ask(&request).await.status, 200);
+        }
+        raw.send(&request[..30]).await.unwrap();
+        let (arrived, elapsed) = raw.closed().await;
+        in_time(elapsed);
+        assert!(arrived.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn row_53_a_head_that_drips_is_not_waited_for() {
+    let wired = start_patient(|limits| limits.header_timeout = SHORT).await;
+    let mut raw = wired.connect().await;
+    let start = Instant::now();
+    let mut pace = tokio::time::interval(SHORT / 10);
+    for byte in post(NEXT, r#"{"n":3}"#) {
+        pace.tick().await;
+        if raw.send([byte]).await.is_err() {
+            break;
+        }
+    }
+    raw.closed().await;
+    in_time(start.elapsed());
+    assert_eq!(wired.runs(), 0);
+}
+
+#[tokio::test]
+async fn row_53_a_connection_that_idles_is_closed() {
+    let wired = start_patient(|limits| limits.idle_timeout = SHORT).await;
+    let mut raw = wired.connect().await;
+    for _ in 0..3 {
+        assert_eq!(raw.ask(post(NEXT, r#"{"n":3}"#)).await.status, 200);
+    }
+    let (arrived, elapsed) = raw.closed().await;
+    in_time(elapsed);
+    assert!(arrived.is_empty());
+}
+
+#[tokio::test]
+async fn row_53_a_body_has_one_time_however_it_drips() {
+    let mut wired = start_patient(|limits| limits.body_timeout = SHORT).await;
+    for drips in [false, true] {
+        let mut raw = wired.connect().await;
+        let whole = post(NEXT, format!("{{\"n\":3}}{}", " ".repeat(1000)));
+        raw.send(&whole[..whole.len() - 1000]).await.unwrap();
+        let start = Instant::now();
+        let mut pace = tokio::time::interval(SHORT / 10);
+        let answer = if drips {
+            let dripping = async {
+                let (mut reader, mut writer) = raw.stream().split();
+                tokio::select! {
+                    _ = reader.readable() => {}
+                    () = async { loop {
+                        pace.tick().await;
+                        tokio::io::AsyncWriteExt::write_all(&mut writer, b" ").await.unwrap();
+                    } } => {}
+                }
+                let _ = &mut reader;
+            };
+            dripping.await;
+            raw.answer().await
+        } else {
+            raw.answer().await
+        };
+        in_time(start.elapsed());
+        assert_eq!((answer.error(), answer.header("connection")), ((504, "deadline_exceeded".to_owned()), Some("close")));
+        raw.closed().await;
+        assert_eq!(wired.observed.recv().await, Some((Some("Next"), Some(Code::DeadlineExceeded))));
+    }
+    assert_eq!(wired.runs(), 0);
+}
+
+#[tokio::test]
+async fn row_53_a_client_that_does_not_read_its_answer_loses_the_connection() {
+    // One connection at a time: the second is served when the first is gone.
+    let wired = start_patient(|limits| {
+        limits.idle_timeout = SHORT;
+        limits.connections = 1;
+    })
+    .await;
+    let mut deaf = wired.connect().await;
+    // More than the buffers of the two sockets hold.
+    deaf.send(post("/wire.v1.Wire/Large", r#"{"size":50000000}"#)).await.unwrap();
+    let mut next = wired.connect().await;
+    let start = Instant::now();
+    assert_eq!(next.ask(post(NEXT, r#"{"n":3}"#)).await.status, 200);
+    in_time(start.elapsed());
+}
+
+#[tokio::test]
+async fn an_answer_may_take_longer_than_idling_may() {
+    let wired = start_patient(|limits| limits.idle_timeout = SHORT).await;
+    let mut raw = wired.connect().await;
+    raw.send(post_with("/wire.v1.Wire/Hang", &[("Connect-Timeout-Ms", "600")], "{}")).await.unwrap();
+    assert_eq!(raw.answer().await.error(), (504, "deadline_exceeded".to_owned()));
+}
