@@ -1,9 +1,11 @@
 //! The first subscriber: one structured `tracing` line a call.
 
+use std::fmt::{self, Write as _};
+
 use tracing::Level;
 
 use super::{CallEnd, CallStart, Observer, Side};
-use crate::error::Code;
+use crate::error::{Code, Error};
 
 /// Writes a `tracing` event for each call that ends, with the target `rpc`.
 ///
@@ -17,7 +19,7 @@ use crate::error::Code;
 /// | `rpc.method` | full name of the service, `/`, wire name |
 /// | `code` | `ok` or the code |
 /// | `duration_us`, `request_bytes`, `response_bytes` | |
-/// | `error` | text, chain of hops and causes; never sent to a caller |
+/// | `error` | text, chain of hops and causes on one line; never sent to a caller |
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct TracingLog;
@@ -32,9 +34,11 @@ impl Observer for TracingLog {
     }
 }
 
-fn level(side: Side, code: Option<Code>) -> Level {
+fn level(call: &CallStart, code: Option<Code>) -> Level {
     match code {
-        None if side == Side::Client => Level::DEBUG,
+        // A path that nobody has: any passer-by can ask for one, and an error line each would drown the real ones.
+        Some(Code::Unimplemented) if call.method.is_none() => Level::INFO,
+        None if call.side == Side::Client => Level::DEBUG,
         None
         | Some(
             Code::NotFound
@@ -72,15 +76,58 @@ fn write(call: &CallStart, end: &CallEnd<'_>, what: &'static str) {
                 request_bytes = call.request_bytes,
                 response_bytes = end.response_bytes,
                 target = call.target.as_deref(),
-                error = end.error.map(tracing::field::debug),
+                error = end.error.map(|error| tracing::field::display(OneLine(error))),
                 "{what}"
             )
         };
     }
-    match level(call.side, end.code()) {
+    match level(call, end.code()) {
         Level::ERROR => event!(Level::ERROR),
         Level::WARN => event!(Level::WARN),
         Level::INFO => event!(Level::INFO),
         _ => event!(Level::DEBUG),
+    }
+}
+
+/// An error with its chain on one line. Texts may hold what a caller sent: a line break in one must not make a line
+/// that looks like another entry.
+struct OneLine<'e>(&'e Error);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escape(f), "{:#}", self.0)
+    }
+}
+
+struct Escape<'f, 'b>(&'f mut fmt::Formatter<'b>);
+
+impl fmt::Write for Escape<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            match c {
+                '\n' => self.0.write_str(" |")?,
+                c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
+                    write!(self.0, "{}", c.escape_unicode())?;
+                }
+                c => self.0.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_whatever_it_quotes() {
+        let error = Error::new(Code::NotFound, "no user `a\nINFO forged\u{1b}[31m\u{2028}`");
+        let line = OneLine(&error).to_string();
+        assert!(
+            line.starts_with("not_found: no user `a |INFO forged\\u{1b}[31m\\u{2028}`"),
+            "{line}"
+        );
+        assert_eq!(line.lines().count(), 1, "{line}");
     }
 }

@@ -1,12 +1,12 @@
 //! What a panic says, and where it happened.
 
 use std::any::Any;
-use std::backtrace::Backtrace;
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
+use crate::context::Context;
 use crate::error::{Code, Error};
 
 thread_local! {
@@ -17,19 +17,10 @@ thread_local! {
 }
 
 /// The place and the backtrace of a panic.
-#[derive(Debug)]
 struct Report {
     place: String,
     backtrace: Backtrace,
 }
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "panic at {}\n{}", self.place, self.backtrace)
-    }
-}
-
-impl std::error::Error for Report {}
 
 /// Runs a piece of a handler. A panic becomes an error whose text stays in the process, as that of every internal
 /// error does.
@@ -49,10 +40,15 @@ fn error_of(panic: &(dyn Any + Send)) -> Error {
         .unwrap_or("a value that is no text");
     let error = Error::unlocated(Code::Internal, format!("the handler panicked: {text}"))
         .with_reason("PANIC");
-    match LAST.take() {
-        Some(report) => error.with_source(report),
-        None => error,
+    let Some(Report { place, backtrace }) = LAST.take() else {
+        return error;
+    };
+    // Many lines, so not a part of the line that the call will get.
+    if backtrace.status() == BacktraceStatus::Captured {
+        let context = Context::current();
+        tracing::error!(target: "rpc", request_id = context.request_id(), %place, "backtrace of a panic:\n{backtrace}");
     }
+    error.with_source(format!("panic at {place}"))
 }
 
 /// Keeps the place and the backtrace of panics in handlers, which only a hook gets to see. The hook that was there
