@@ -14,3 +14,5 @@ mod layers;
 mod trust;
 /// Two services in a chain, over both transports: values, errors with their chain, context.
 mod two_hops;
+/// What strangers see: HTTP and JSON by raw sockets, hostile and not.
+mod wire;

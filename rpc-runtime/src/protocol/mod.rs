@@ -11,7 +11,14 @@ pub(crate) mod metadata;
 pub(crate) fn printable(bytes: &[u8], limit: usize) -> String {
     // Nothing gets shorter by escaping, so what is behind the limit is not even looked at.
     let start = &bytes[..bytes.len().min(limit)];
-    let mut text: String = String::from_utf8_lossy(start).escape_debug().collect();
+    let mut text = String::with_capacity(start.len());
+    for c in String::from_utf8_lossy(start).chars() {
+        match c {
+            // They end nothing where this text stands, and escapes of them are hard to read.
+            '"' | '\'' => text.push(c),
+            _ => text.extend(c.escape_debug()),
+        }
+    }
     if text.len() > limit || bytes.len() > start.len() {
         text.truncate(text.floor_char_boundary(limit));
         text.push('…');
@@ -28,7 +35,7 @@ mod tests {
         assert_eq!(printable(b"/a.b/C", 64), "/a.b/C");
         assert_eq!(
             printable(b"a\r\nb\x1b[31m\0\"", 64),
-            "a\\r\\nb\\u{1b}[31m\\0\\\""
+            "a\\r\\nb\\u{1b}[31m\\0\""
         );
         assert_eq!(printable("é\u{202e}".as_bytes(), 64), "é\\u{202e}");
         assert_eq!(printable(&[0xff, b'a'], 64), "\u{fffd}a");

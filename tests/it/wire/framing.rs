@@ -10,7 +10,9 @@ const SMUGGLED: &str = "POST /wire.v1.Wire/Next HTTP/1.1\r\nHost: a\r\nContent-T
 
 /// A request with these lines, and `behind` after its head.
 fn lines(lines: &str, behind: &str) -> String {
-    format!("POST {NEXT} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n{lines}\r\n\r\n{behind}")
+    format!(
+        "POST {NEXT} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n{lines}\r\n\r\n{behind}"
+    )
 }
 
 async fn is_bad_and_closed(mut raw: Raw, request: impl AsRef<[u8]>) {
@@ -39,7 +41,11 @@ async fn row_37_a_length_that_is_none_or_two() {
     }
     assert_eq!(wired.runs(), 0);
     let twice = lines("Content-Length: 7\r\nContent-Length: 7", r#"{"n":3}"#);
-    assert_eq!(wired.connect().await.ask(twice).await.status, 200, "the same length twice says one thing");
+    assert_eq!(
+        wired.connect().await.ask(twice).await.status,
+        200,
+        "the same length twice says one thing"
+    );
 }
 
 #[tokio::test]
@@ -48,18 +54,32 @@ async fn row_38_length_and_chunks_together_smuggle_nothing() {
     // to keep such a connection: whatever stands behind the chunks is never read as a request. That is what counts,
     // and what is proved here; RFC 9112 (6.3) asks for no more.
     let wired = start().await;
-    let both = ["Content-Length: 5\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 5"];
+    let both = [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+    ];
     for order in both {
         let mut raw = wired.connect().await;
-        raw.send(lines(order, &format!("0\r\n\r\n{SMUGGLED}"))).await.unwrap();
-        assert_eq!(raw.answer().await.error(), (400, "invalid_argument".to_owned()), "an empty message");
+        raw.send(lines(order, &format!("0\r\n\r\n{SMUGGLED}")))
+            .await
+            .unwrap();
+        assert_eq!(
+            raw.answer().await.error(),
+            (400, "invalid_argument".to_owned()),
+            "an empty message"
+        );
         let (behind, _) = raw.closed().await;
         assert!(behind.is_empty(), "{}", behind.escape_ascii());
         assert_eq!(wired.runs(), 0);
     }
     for order in both {
         let mut raw = wired.connect().await;
-        raw.send(lines(order, &format!("7\r\n{{\"n\":3}}\r\n0\r\n\r\n{SMUGGLED}"))).await.unwrap();
+        raw.send(lines(
+            order,
+            &format!("7\r\n{{\"n\":3}}\r\n0\r\n\r\n{SMUGGLED}"),
+        ))
+        .await
+        .unwrap();
         assert_eq!(raw.answer().await.status, 200);
         let (behind, _) = raw.closed().await;
         assert!(behind.is_empty(), "{}", behind.escape_ascii());
@@ -70,8 +90,17 @@ async fn row_38_length_and_chunks_together_smuggle_nothing() {
 #[tokio::test]
 async fn row_38_chunks_that_are_not_the_last_encoding() {
     let wired = start().await;
-    for encoding in ["chunked, identity", "identity", "xchunked", "chunked, chunked, gzip", ""] {
-        let request = lines(&format!("Transfer-Encoding: {encoding}"), &format!("0\r\n\r\n{SMUGGLED}"));
+    for encoding in [
+        "chunked, identity",
+        "identity",
+        "xchunked",
+        "chunked, chunked, gzip",
+        "",
+    ] {
+        let request = lines(
+            &format!("Transfer-Encoding: {encoding}"),
+            &format!("0\r\n\r\n{SMUGGLED}"),
+        );
         is_bad_and_closed(wired.connect().await, request).await;
     }
     let old = lines("Transfer-Encoding: chunked", "0\r\n\r\n").replace("HTTP/1.1", "HTTP/1.0");
@@ -82,11 +111,26 @@ async fn row_38_chunks_that_are_not_the_last_encoding() {
 #[tokio::test]
 async fn chunks_that_are_damaged_end_the_connection() {
     let wired = start().await;
-    for chunks in ["x\r\n", "-1\r\n", "7\r\n{\"n\":3}x\r\n", "fffffffffffffffff\r\n", "7;a=\"b\nc\r\n"] {
+    for chunks in [
+        "x\r\n",
+        "-1\r\n",
+        "7\r\n{\"n\":3}x\r\n",
+        "fffffffffffffffff\r\n",
+        "7;a=\"b\nc\r\n",
+    ] {
         let mut raw = wired.connect().await;
-        raw.send(lines("Transfer-Encoding: chunked", &format!("{chunks}{SMUGGLED}"))).await.unwrap();
+        raw.send(lines(
+            "Transfer-Encoding: chunked",
+            &format!("{chunks}{SMUGGLED}"),
+        ))
+        .await
+        .unwrap();
         let answer = raw.answer().await;
-        assert_eq!(answer.error(), (400, "invalid_argument".to_owned()), "{chunks:?}");
+        assert_eq!(
+            answer.error(),
+            (400, "invalid_argument".to_owned()),
+            "{chunks:?}"
+        );
         assert_eq!(answer.header("connection"), Some("close"));
         raw.closed().await;
     }
@@ -99,9 +143,14 @@ async fn row_40_bare_line_feeds_are_one_request_and_no_more() {
     // of one connection see different requests; there is one reader here, and it sees one.
     let wired = start().await;
     let mut raw = wired.connect().await;
-    let request = format!("POST {NEXT} HTTP/1.1\nHost: a\nContent-Type: application/json\nContent-Length: 7\n\n{{\"n\":3}}");
+    let request = format!(
+        "POST {NEXT} HTTP/1.1\nHost: a\nContent-Type: application/json\nContent-Length: 7\n\n{{\"n\":3}}"
+    );
     assert_eq!(raw.ask(request).await.status, 200);
-    assert_eq!(raw.ask(post(NEXT, r#"{"n":5}"#)).await.value(), (200, json!(6)));
+    assert_eq!(
+        raw.ask(post(NEXT, r#"{"n":5}"#)).await.value(),
+        (200, json!(6))
+    );
     assert_eq!(wired.runs(), 2);
 }
 
@@ -109,12 +158,18 @@ async fn row_40_bare_line_feeds_are_one_request_and_no_more() {
 async fn row_41_a_request_has_one_host() {
     let wired = start().await;
     let with = |host: &str, version: &str| {
-        format!("POST {NEXT} HTTP/{version}\r\n{host}Content-Type: application/json\r\nContent-Length: 7\r\n\r\n{{\"n\":3}}")
+        format!(
+            "POST {NEXT} HTTP/{version}\r\n{host}Content-Type: application/json\r\nContent-Length: 7\r\n\r\n{{\"n\":3}}"
+        )
     };
     let mut raw = wired.connect().await;
     for hosts in ["", "Host: a\r\nHost: b\r\n", "Host: a\r\nHost: a\r\n"] {
         let answer = raw.ask(with(hosts, "1.1")).await;
-        assert_eq!(answer.error(), (400, "invalid_argument".to_owned()), "{hosts}");
+        assert_eq!(
+            answer.error(),
+            (400, "invalid_argument".to_owned()),
+            "{hosts}"
+        );
         assert!(answer.header("x-request-id").is_some());
     }
     assert_eq!(wired.runs(), 0);
@@ -122,7 +177,11 @@ async fn row_41_a_request_has_one_host() {
     assert_eq!(answer.status, 200);
     assert!(!format!("{answer:?}").contains("evil"), "{answer:?}");
     let mut raw = wired.connect().await;
-    assert_eq!(raw.ask(with("", "1.0")).await.status, 200, "HTTP/1.0 has no Host");
+    assert_eq!(
+        raw.ask(with("", "1.0")).await.status,
+        200,
+        "HTTP/1.0 has no Host"
+    );
     raw.closed().await;
 }
 
@@ -130,7 +189,10 @@ async fn row_41_a_request_has_one_host() {
 async fn row_43_control_characters_in_a_header() {
     let wired = start().await;
     for value in ["a\0b", "a\rb", "a\x01b", "a\x7fb", "a\n b", "a\r\n folded"] {
-        let request = lines(&format!("X-Value: {value}\r\nContent-Length: 7"), &format!("{{\"n\":3}}{SMUGGLED}"));
+        let request = lines(
+            &format!("X-Value: {value}\r\nContent-Length: 7"),
+            &format!("{{\"n\":3}}{SMUGGLED}"),
+        );
         is_bad_and_closed(wired.connect().await, request).await;
     }
     for name in ["X Value", "X\0", "", "X-Value ", "(x)"] {
@@ -144,7 +206,9 @@ async fn row_43_control_characters_in_a_header() {
 async fn requests_in_one_piece_are_answered_in_their_order() {
     let wired = start().await;
     let mut raw = wired.connect().await;
-    let three: Vec<u8> = (0..3).flat_map(|n| post(NEXT, format!("{{\"n\":{n}}}"))).collect();
+    let three: Vec<u8> = (0..3)
+        .flat_map(|n| post(NEXT, format!("{{\"n\":{n}}}")))
+        .collect();
     raw.send(three).await.unwrap();
     for n in 1..4 {
         assert_eq!(raw.answer().await.value(), (200, json!(n)));
@@ -167,13 +231,33 @@ async fn after_an_early_answer_the_connection_goes_on() {
     let body = vec![b' '; 300_000];
     let json = ("Content-Type", "application/json");
     let early = [
-        (404, request("POST", "/wire.v1.Wire/Missing", &[json], &body)),
+        (
+            404,
+            request("POST", "/wire.v1.Wire/Missing", &[json], &body),
+        ),
         (405, request("PUT", NEXT, &[json], &body)),
-        (415, request("POST", NEXT, &[("Content-Type", "text/plain")], &body)),
-        (415, request("GET", "/wire.v1.Wire/Look?encoding=json&message={}", &[], &body)),
+        (
+            415,
+            request("POST", NEXT, &[("Content-Type", "text/plain")], &body),
+        ),
+        (
+            415,
+            request(
+                "GET",
+                "/wire.v1.Wire/Look?encoding=json&message={}",
+                &[],
+                &body,
+            ),
+        ),
         (501, post_with(NEXT, &[("Content-Encoding", "br")], &body)),
-        (400, post_with(NEXT, &[("Connect-Timeout-Ms", "soon")], &body)),
-        (400, post_with(NEXT, &[("Connect-Protocol-Version", "2")], &body)),
+        (
+            400,
+            post_with(NEXT, &[("Connect-Timeout-Ms", "soon")], &body),
+        ),
+        (
+            400,
+            post_with(NEXT, &[("Connect-Protocol-Version", "2")], &body),
+        ),
         (504, post_with(NEXT, &[("Connect-Timeout-Ms", "0")], &body)),
         (400, post_with(NEXT, &[("X-Rpc-Hops", "17")], &body)),
         (400, post(NEXT, &body)),
@@ -182,6 +266,10 @@ async fn after_an_early_answer_the_connection_goes_on() {
     for (status, request) in early {
         let answer = raw.ask(request).await;
         assert_eq!((answer.status, answer.header("connection")), (status, None));
-        assert_eq!(raw.ask(post(NEXT, r#"{"n":3}"#)).await.status, 200, "after {status}");
+        assert_eq!(
+            raw.ask(post(NEXT, r#"{"n":3}"#)).await.status,
+            200,
+            "after {status}"
+        );
     }
 }

@@ -23,8 +23,15 @@ async fn row_54_a_caller_that_goes_away_cancels_its_call() {
             drop(raw);
         }
         assert_eq!(wired.events.recv().await, Some("dropped"));
-        assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
-        assert_eq!(wired.observed.recv().await, Some((Some("Hang"), Some(Code::Canceled))));
+        assert!(
+            start.elapsed() < Duration::from_millis(100),
+            "{:?}",
+            start.elapsed()
+        );
+        assert_eq!(
+            wired.observed.recv().await,
+            Some((Some("Hang"), Some(Code::Canceled)))
+        );
     }
 }
 
@@ -40,7 +47,10 @@ async fn row_54_a_caller_that_goes_away_in_its_message_is_observed_too() {
     drop(raw);
     let (method, code) = wired.observed.recv().await.unwrap();
     assert_eq!(method, Some("Next"));
-    assert!(matches!(code, Some(Code::Canceled | Code::InvalidArgument)), "{code:?}");
+    assert!(
+        matches!(code, Some(Code::Canceled | Code::InvalidArgument)),
+        "{code:?}"
+    );
     assert_eq!(wired.runs(), 1);
 }
 
@@ -51,9 +61,19 @@ async fn row_55_a_panic_is_one_answer() {
     for _ in 0..3 {
         let answer = raw.ask(post("/wire.v1.Wire/Panics", "{}")).await;
         assert_eq!(answer.error(), (500, "internal".to_owned()));
-        assert!(!format!("{answer:?} {}", answer.json()).contains("canary"), "{answer:?}");
-        assert_eq!(wired.observed.recv().await, Some((Some("Panics"), Some(Code::Internal))));
-        assert_eq!(raw.ask(post(NEXT, r#"{"n":3}"#)).await.status, 200, "on the same connection");
+        assert!(
+            !format!("{answer:?} {}", answer.json()).contains("canary"),
+            "{answer:?}"
+        );
+        assert_eq!(
+            wired.observed.recv().await,
+            Some((Some("Panics"), Some(Code::Internal)))
+        );
+        assert_eq!(
+            raw.ask(post(NEXT, r#"{"n":3}"#)).await.status,
+            200,
+            "on the same connection"
+        );
         assert_eq!(wired.observed.recv().await, Some((Some("Next"), None)));
     }
 }
@@ -62,7 +82,10 @@ async fn row_55_a_panic_is_one_answer() {
 async fn row_65_a_server_that_stops_finishes_what_runs() {
     let mut wired = start().await;
     let mut running = wired.connect().await;
-    running.send(post("/wire.v1.Wire/Hang", "{}")).await.unwrap();
+    running
+        .send(post("/wire.v1.Wire/Hang", "{}"))
+        .await
+        .unwrap();
     let mut idle = wired.connect().await;
     assert_eq!(idle.ask(post(NEXT, r#"{"n":3}"#)).await.status, 200);
     let mut silent = wired.connect().await;
@@ -72,7 +95,10 @@ async fn row_65_a_server_that_stops_finishes_what_runs() {
     // Who waits for nothing is let go at once.
     idle.closed().await;
     silent.closed().await;
-    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "no new connections");
+    assert!(
+        tokio::net::TcpStream::connect(address).await.is_err(),
+        "no new connections"
+    );
     assert!(!stopping.is_finished(), "a call is running");
     drop(running);
     stopping.await.unwrap();
@@ -89,7 +115,10 @@ async fn row_65_a_server_that_stops_waits_no_longer_than_its_patience() {
     let start = Instant::now();
     wired.running.stop().await;
     let elapsed = start.elapsed();
-    assert!(elapsed >= Duration::from_millis(200) && elapsed < Duration::from_secs(3), "{elapsed:?}");
+    assert!(
+        elapsed >= Duration::from_millis(200) && elapsed < Duration::from_secs(3),
+        "{elapsed:?}"
+    );
     assert_eq!(wired.events.recv().await, Some("dropped"));
     hanging.closed().await;
     half.closed().await;

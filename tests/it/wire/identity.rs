@@ -25,30 +25,54 @@ fn seen(answer: &Answer) -> Seen {
 #[tokio::test]
 async fn an_internal_listener_carries_the_context_on() {
     let wired = start().await;
-    let answer = wired.connect().await.ask(post_with(SEEN, &CONTEXT, "{}")).await;
+    let answer = wired
+        .connect()
+        .await
+        .ask(post_with(SEEN, &CONTEXT, "{}"))
+        .await;
     assert_eq!(answer.header("x-request-id"), Some("r-1"));
     let seen = seen(&answer);
-    assert_eq!((seen.request_id.as_str(), seen.client_request_id), ("r-1", None));
+    assert_eq!(
+        (seen.request_id.as_str(), seen.client_request_id),
+        ("r-1", None)
+    );
     assert_eq!(seen.source.as_deref(), Some("gatekeeper@dev/1"));
     assert_eq!(seen.environment.as_deref(), Some("dev"));
-    assert_eq!((seen.baggage, seen.trace, seen.trace_link), (2, true, false));
+    assert_eq!(
+        (seen.baggage, seen.trace, seen.trace_link),
+        (2, true, false)
+    );
     assert_eq!((seen.hops, seen.attempt), (3, 2));
 }
 
 #[tokio::test]
 async fn an_edge_believes_nothing() {
     let wired = start_with(Trust::Edge, |_| ()).await;
-    let answer = wired.connect().await.ask(post_with(SEEN, &CONTEXT, "{}")).await;
+    let answer = wired
+        .connect()
+        .await
+        .ask(post_with(SEEN, &CONTEXT, "{}"))
+        .await;
     let seen = seen(&answer);
-    assert_eq!(answer.header("x-request-id"), Some(seen.request_id.as_str()));
+    assert_eq!(
+        answer.header("x-request-id"),
+        Some(seen.request_id.as_str())
+    );
     assert_ne!(seen.request_id, "r-1");
     assert_eq!(seen.client_request_id.as_deref(), Some("r-1"));
     assert_eq!(seen.source, None);
     assert_eq!(seen.environment.as_deref(), Some("prod"));
-    assert_eq!((seen.baggage, seen.trace, seen.trace_link), (0, false, true));
+    assert_eq!(
+        (seen.baggage, seen.trace, seen.trace_link),
+        (0, false, true)
+    );
     assert_eq!((seen.hops, seen.attempt), (0, 1));
     // What would be refused where it is believed is nothing here.
-    let answer = wired.connect().await.ask(post_with(NEXT, &[("X-Rpc-Hops", "17")], r#"{"n":3}"#)).await;
+    let answer = wired
+        .connect()
+        .await
+        .ask(post_with(NEXT, &[("X-Rpc-Hops", "17")], r#"{"n":3}"#))
+        .await;
     assert_eq!(answer.status, 200);
 }
 
@@ -56,15 +80,33 @@ async fn an_edge_believes_nothing() {
 async fn an_edge_answers_an_error_without_what_is_behind_it() {
     for (trust, keys) in [(Trust::Edge, 1), (Trust::Internal, 2)] {
         let wired = start_with(trust, |_| ()).await;
-        let answer = wired.connect().await.ask(post("/wire.v1.Wire/Fails", r#"{"message":"no such thing"}"#)).await;
-        assert_eq!((answer.error(), answer.message()), ((404, "not_found".to_owned()), "no such thing".to_owned()));
+        let answer = wired
+            .connect()
+            .await
+            .ask(post(
+                "/wire.v1.Wire/Fails",
+                r#"{"message":"no such thing"}"#,
+            ))
+            .await;
+        assert_eq!(
+            (answer.error(), answer.message()),
+            ((404, "not_found".to_owned()), "no such thing".to_owned())
+        );
         let body = answer.json();
-        let details: Vec<_> = body["details"].as_array().unwrap().iter().map(|detail| &detail["type"]).collect();
+        let details: Vec<_> = body["details"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|detail| &detail["type"])
+            .collect();
         assert_eq!(details.len(), keys, "{details:?}");
         assert_eq!(details[0], "google.rpc.RequestInfo");
         let id = answer.header("x-request-id").unwrap();
         assert_eq!(body["details"][0]["debug"]["requestId"], id);
-        assert_eq!(body.to_string().contains("wire@prod"), trust == Trust::Internal);
+        assert_eq!(
+            body.to_string().contains("wire@prod"),
+            trust == Trust::Internal
+        );
     }
 }
 
@@ -72,11 +114,22 @@ async fn an_edge_answers_an_error_without_what_is_behind_it() {
 async fn row_66_a_request_that_has_passed_too_many_services() {
     let wired = start().await;
     let mut raw = wired.connect().await;
-    for (hops, status) in [("16", 200), ("17", 400), ("4294967295", 400), ("99999999999", 400), ("-1", 400), ("x", 400)] {
-        let answer = raw.ask(post_with(NEXT, &[("X-Rpc-Hops", hops)], r#"{"n":3}"#)).await;
+    for (hops, status) in [
+        ("16", 200),
+        ("17", 400),
+        ("4294967295", 400),
+        ("99999999999", 400),
+        ("-1", 400),
+        ("x", 400),
+    ] {
+        let answer = raw
+            .ask(post_with(NEXT, &[("X-Rpc-Hops", hops)], r#"{"n":3}"#))
+            .await;
         assert_eq!(answer.status, status, "{hops}");
     }
-    let answer = raw.ask(post_with(NEXT, &[("X-Rpc-Hops", "17")], r#"{"n":3}"#)).await;
+    let answer = raw
+        .ask(post_with(NEXT, &[("X-Rpc-Hops", "17")], r#"{"n":3}"#))
+        .await;
     assert_eq!(answer.error().1, "failed_precondition");
     assert!(answer.message().contains("loop detected"));
     assert_eq!(wired.runs(), 1);
@@ -104,7 +157,13 @@ async fn row_67_a_request_id_that_is_none_is_replaced() {
             let answer = raw.ask(post_with(SEEN, lines, "{}")).await;
             let fresh = answer.header("x-request-id").unwrap();
             assert_eq!(fresh.len(), 16, "{answer:?}");
-            assert_eq!((seen(&answer).request_id.as_str(), seen(&answer).client_request_id), (fresh, None));
+            assert_eq!(
+                (
+                    seen(&answer).request_id.as_str(),
+                    seen(&answer).client_request_id
+                ),
+                (fresh, None)
+            );
         }
         // These never get as far as a header.
         for value in ["a\0b", "\x1b[31m", "a\rb"] {
@@ -123,19 +182,39 @@ async fn every_answer_has_the_id_of_its_request() {
     let json = ("Content-Type", "application/json");
     for (status, request) in [
         (200, post_with(NEXT, &[id], r#"{"n":3}"#)),
-        (404, post_with("/wire.v1.Wire/Fails", &[id], r#"{"message":"x"}"#)),
+        (
+            404,
+            post_with("/wire.v1.Wire/Fails", &[id], r#"{"message":"x"}"#),
+        ),
         (500, post_with("/wire.v1.Wire/Panics", &[id], "{}")),
         (404, request("POST", "/x", &[id, json], b"{}")),
         (405, request("PUT", NEXT, &[id, json], b"{}")),
         (415, request("POST", NEXT, &[id], b"{}")),
-        (414, request("POST", &format!("/{}", "x".repeat(9000)), &[id, json], b"{}")),
+        (
+            414,
+            request(
+                "POST",
+                &format!("/{}", "x".repeat(9000)),
+                &[id, json],
+                b"{}",
+            ),
+        ),
         (400, post_with(NEXT, &[id], "{")),
         (400, post_with(NEXT, &[id, ("Host", "two")], r#"{"n":3}"#)),
-        (501, post_with(NEXT, &[id, ("Content-Encoding", "br")], "{}")),
-        (504, post_with(NEXT, &[id, ("Connect-Timeout-Ms", "0")], "{}")),
+        (
+            501,
+            post_with(NEXT, &[id, ("Content-Encoding", "br")], "{}"),
+        ),
+        (
+            504,
+            post_with(NEXT, &[id, ("Connect-Timeout-Ms", "0")], "{}"),
+        ),
     ] {
         let answer = raw.ask(request).await;
-        assert_eq!((answer.status, answer.header("x-request-id")), (status, Some("r-1")));
+        assert_eq!(
+            (answer.status, answer.header("x-request-id")),
+            (status, Some("r-1"))
+        );
     }
 }
 
@@ -143,23 +222,86 @@ async fn every_answer_has_the_id_of_its_request() {
 async fn row_68_a_handler_cannot_split_its_answer() {
     let wired = start().await;
     let mut raw = wired.connect().await;
-    for (name, value) in [("x-a", r"1\r\nx-evil: 1"), ("x-a", r"1\nx"), (r"x-a\r\nx-evil", "1"), ("x-a", r"\u0000"), ("Content-Length", "0"), ("x-request-id", "evil")] {
-        let answer = raw.ask(post("/wire.v1.Wire/Header", format!(r#"{{"name":"{name}","value":"{value}"}}"#))).await;
-        assert_eq!(answer.error(), (500, "internal".to_owned()), "{name}: {value}");
+    for (name, value) in [
+        ("x-a", r"1\r\nx-evil: 1"),
+        ("x-a", r"1\nx"),
+        (r"x-a\r\nx-evil", "1"),
+        ("x-a", r"\u0000"),
+        ("Content-Length", "0"),
+        ("x-request-id", "evil"),
+    ] {
+        let answer = raw
+            .ask(post(
+                "/wire.v1.Wire/Header",
+                format!(r#"{{"name":"{name}","value":"{value}"}}"#),
+            ))
+            .await;
+        assert_eq!(
+            answer.error(),
+            (500, "internal".to_owned()),
+            "{name}: {value}"
+        );
         assert_eq!(answer.header("x-evil"), None);
     }
-    let answer = raw.ask(post("/wire.v1.Wire/Header", r#"{"name":"x-a","value":"1 and 2"}"#)).await;
-    assert_eq!((answer.status, answer.header("x-a"), answer.header("trailer-x-a")), (200, Some("1 and 2"), Some("1 and 2")));
-    let answer = raw.ask(post("/wire.v1.Wire/Fails", r#"{"message":"a\r\nx-evil: 1\u0000é"}"#)).await;
-    assert_eq!((answer.error().0, answer.message()), (404, "a\r\nx-evil: 1\0é".to_owned()));
+    let answer = raw
+        .ask(post(
+            "/wire.v1.Wire/Header",
+            r#"{"name":"x-a","value":"1 and 2"}"#,
+        ))
+        .await;
+    assert_eq!(
+        (
+            answer.status,
+            answer.header("x-a"),
+            answer.header("trailer-x-a")
+        ),
+        (200, Some("1 and 2"), Some("1 and 2"))
+    );
+    let answer = raw
+        .ask(post(
+            "/wire.v1.Wire/Fails",
+            r#"{"message":"a\r\nx-evil: 1\u0000é"}"#,
+        ))
+        .await;
+    assert_eq!(
+        (answer.error().0, answer.message()),
+        (404, "a\r\nx-evil: 1\0é".to_owned())
+    );
     assert_eq!(answer.header("x-evil"), None);
 }
 
 #[tokio::test]
 async fn a_handler_sees_the_headers_of_applications_only() {
     let wired = start().await;
-    let lines = [("X-Tenant", "blue"), ("Authorization", "Bearer x"), ("X-Tenant", "green"), ("Cookie", "a=b"), ("Accept", "*/*"), ("User-Agent", "me"), ("X-Rpc-New", "1"), ("X-Latin", "é")];
-    let seen = seen(&wired.connect().await.ask(post_with(SEEN, &lines, "{}")).await);
-    let names: Vec<_> = seen.metadata.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    assert_eq!(names, ["x-tenant=blue", "x-tenant=green", "authorization=Bearer x", "cookie=a=b"]);
+    let lines = [
+        ("X-Tenant", "blue"),
+        ("Authorization", "Bearer x"),
+        ("X-Tenant", "green"),
+        ("Cookie", "a=b"),
+        ("Accept", "*/*"),
+        ("User-Agent", "me"),
+        ("X-Rpc-New", "1"),
+        ("X-Latin", "é"),
+    ];
+    let seen = seen(
+        &wired
+            .connect()
+            .await
+            .ask(post_with(SEEN, &lines, "{}"))
+            .await,
+    );
+    let names: Vec<_> = seen
+        .metadata
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "x-tenant=blue",
+            "x-tenant=green",
+            "authorization=Bearer x",
+            "cookie=a=b"
+        ]
+    );
 }

@@ -12,7 +12,9 @@ fn exhausted(status: u16) -> (u16, String) {
 
 /// The head of a `POST` with a length that is not that of what follows.
 fn head_of(length: usize) -> String {
-    format!("POST {NEXT} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n")
+    format!(
+        "POST {NEXT} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    )
 }
 
 async fn still_works(raw: &mut Raw) {
@@ -25,7 +27,11 @@ async fn row_35_a_message_over_the_limit_that_is_sent_leaves_the_connection_open
     let mut raw = wired.connect().await;
     for size in [1001, 100_000, 1 << 20] {
         let answer = raw.ask(post(NEXT, vec![b' '; size])).await;
-        assert_eq!((answer.error(), answer.header("connection")), (exhausted(429), None), "{size}");
+        assert_eq!(
+            (answer.error(), answer.header("connection")),
+            (exhausted(429), None),
+            "{size}"
+        );
         still_works(&mut raw).await;
     }
     assert_eq!(wired.runs(), 3);
@@ -37,11 +43,22 @@ async fn row_35_a_declared_length_over_the_limit_is_refused_without_the_body() {
     let mut raw = wired.connect().await;
     let start = Instant::now();
     let answer = raw.ask(head_of(1 << 40)).await;
-    assert_eq!((answer.error(), answer.header("connection")), (exhausted(429), Some("close")));
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(
+        (answer.error(), answer.header("connection")),
+        (exhausted(429), Some("close"))
+    );
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
     raw.closed().await;
     let length = "POST {NEXT} HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n";
-    assert_eq!(wired.connect().await.ask(length).await.status, 400, "more than a length can be");
+    assert_eq!(
+        wired.connect().await.ask(length).await.status,
+        400,
+        "more than a length can be"
+    );
 }
 
 #[tokio::test]
@@ -51,17 +68,24 @@ async fn row_35_a_client_that_goes_on_writing_still_reads_its_answer() {
         let mut raw = wired.connect().await;
         raw.send(request).await.unwrap();
         for _ in 0..6 {
-            raw.send([&b"100000\r\n"[..], &[b' '; 1 << 20], b"\r\n"].concat()).await.unwrap();
+            raw.send([&b"100000\r\n"[..], &[b' '; 1 << 20], b"\r\n"].concat())
+                .await
+                .unwrap();
         }
         let answer = raw.answer().await;
-        assert_eq!((answer.error(), answer.header("connection")), (exhausted(429), Some("close")));
+        assert_eq!(
+            (answer.error(), answer.header("connection")),
+            (exhausted(429), Some("close"))
+        );
         raw.closed().await;
     }
     assert_eq!(wired.runs(), 0);
 }
 
 fn chunked() -> Vec<u8> {
-    let head = format!("POST {NEXT} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let head = format!(
+        "POST {NEXT} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    );
     head.into_bytes()
 }
 
@@ -74,7 +98,10 @@ async fn row_35_chunks_over_the_limit_are_refused() {
         raw.send("4\r\n    \r\n").await.unwrap();
     }
     let answer = raw.ask("0\r\n\r\n").await;
-    assert_eq!((answer.error(), answer.header("connection")), (exhausted(429), None));
+    assert_eq!(
+        (answer.error(), answer.header("connection")),
+        (exhausted(429), None)
+    );
     still_works(&mut raw).await;
 }
 
@@ -83,7 +110,10 @@ async fn row_35_a_length_that_is_too_small_ends_the_message_and_the_rest_is_no_r
     let wired = start().await;
     let mut raw = wired.connect().await;
     raw.send(head_of(5) + r#"{"n":3}"#).await.unwrap();
-    assert_eq!(raw.answer().await.error(), (400, "invalid_argument".to_owned()));
+    assert_eq!(
+        raw.answer().await.error(),
+        (400, "invalid_argument".to_owned())
+    );
     assert_eq!(raw.answer().await.status, 400);
     raw.closed().await;
     assert_eq!(wired.runs(), 0);
@@ -96,10 +126,19 @@ async fn row_35_who_waits_for_a_word_before_the_body_gets_the_answer_instead() {
     let expecting = head_of(2000).replace("Host", "Expect: 100-continue\r\nHost");
     let start = Instant::now();
     let answer = raw.ask(expecting).await;
-    assert_eq!((answer.error(), answer.header("connection")), (exhausted(429), Some("close")));
-    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    assert_eq!(
+        (answer.error(), answer.header("connection")),
+        (exhausted(429), Some("close"))
+    );
+    assert!(
+        start.elapsed() < Duration::from_millis(500),
+        "{:?}",
+        start.elapsed()
+    );
     let mut raw = wired.connect().await;
-    raw.send(head_of(7).replace("Host", "Expect: 100-continue\r\nHost")).await.unwrap();
+    raw.send(head_of(7).replace("Host", "Expect: 100-continue\r\nHost"))
+        .await
+        .unwrap();
     assert_eq!(raw.answer().await.status, 100);
     assert_eq!(raw.ask(r#"{"n":3}"#).await.status, 200);
 }
@@ -107,13 +146,22 @@ async fn row_35_who_waits_for_a_word_before_the_body_gets_the_answer_instead() {
 #[tokio::test]
 async fn row_36_too_many_headers() {
     let wired = start().await;
-    let lines = |count: usize| -> Vec<(String, String)> { (0..count).map(|n| (format!("X-{n}"), "1".to_owned())).collect() };
+    let lines = |count: usize| -> Vec<(String, String)> {
+        (0..count)
+            .map(|n| (format!("X-{n}"), "1".to_owned()))
+            .collect()
+    };
     // Host, content type and length are three more.
     for (count, status) in [(97, 200), (98, 431), (1000, 431)] {
         let lines = lines(count);
-        let lines: Vec<_> = lines.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let lines: Vec<_> = lines
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         let mut raw = wired.connect().await;
-        raw.send(post_with(NEXT, &lines, r#"{"n":3}"#)).await.unwrap();
+        raw.send(post_with(NEXT, &lines, r#"{"n":3}"#))
+            .await
+            .unwrap();
         assert_eq!(raw.answer().await.status, status, "{count}");
     }
     assert_eq!(wired.runs(), 1);
@@ -146,7 +194,14 @@ async fn row_36_headers_that_are_too_large() {
 #[tokio::test]
 async fn row_36_paths_that_are_too_long() {
     let wired = start().await;
-    let with = |size: usize| request("POST", &format!("{NEXT}?{}", "x".repeat(size)), &[("Content-Type", "application/json")], br#"{"n":3}"#);
+    let with = |size: usize| {
+        request(
+            "POST",
+            &format!("{NEXT}?{}", "x".repeat(size)),
+            &[("Content-Type", "application/json")],
+            br#"{"n":3}"#,
+        )
+    };
     let mut raw = wired.connect().await;
     assert_eq!(raw.ask(with(8000)).await.status, 200);
     for size in [9 << 10, 60 << 10] {

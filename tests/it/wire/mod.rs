@@ -90,7 +90,8 @@ impl Drop for OnDrop {
 impl Wire for Handlers {
     async fn next(&self, n: u64) -> Result<u64> {
         self.runs();
-        n.checked_add(1).ok_or_else(|| Error::new(Code::OutOfRange, "there is no next one"))
+        n.checked_add(1)
+            .ok_or_else(|| Error::new(Code::OutOfRange, "there is no next one"))
     }
 
     async fn look(&self, n: u64) -> Result<u64> {
@@ -141,8 +142,14 @@ impl Wire for Handlers {
             trace_link: context.trace_link().is_some(),
             hops: context.hops(),
             attempt: context.attempt(),
-            milliseconds_left: context.remaining().map_or(0, |left| left.as_millis().try_into().unwrap()),
-            metadata: context.metadata().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            milliseconds_left: context
+                .remaining()
+                .map_or(0, |left| left.as_millis().try_into().unwrap()),
+            metadata: context
+                .metadata()
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
         })
     }
 
@@ -153,8 +160,12 @@ impl Wire for Handlers {
 
     async fn header(&self, name: &str, value: &str) -> Result<()> {
         self.runs();
-        Context::current().response().header(name.to_owned(), value)?;
-        Context::current().response().trailer(name.to_owned(), value)
+        Context::current()
+            .response()
+            .header(name.to_owned(), value)?;
+        Context::current()
+            .response()
+            .trailer(name.to_owned(), value)
     }
 
     async fn panics(&self) -> Result<()> {
@@ -178,7 +189,9 @@ struct Watch(mpsc::UnboundedSender<Observed>);
 impl Observer for Watch {
     fn call_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
         // The test may be over.
-        let _ = self.0.send((call.method.map(|method| method.wire_name), end.code()));
+        let _ = self
+            .0
+            .send((call.method.map(|method| method.wire_name), end.code()));
     }
 }
 
@@ -208,8 +221,16 @@ async fn start_with(trust: Trust, change: impl FnOnce(&mut Limits)) -> Wired {
         .limits(limits)
         .trust(trust)
         .observer(Watch(watch))
-        .add(WireServer::new(Handlers { runs: runs.clone(), events }));
-    Wired { running: Running::start(server).await, runs, events: received, observed }
+        .add(WireServer::new(Handlers {
+            runs: runs.clone(),
+            events,
+        }));
+    Wired {
+        running: Running::start(server).await,
+        runs,
+        events: received,
+        observed,
+    }
 }
 
 impl Wired {

@@ -25,16 +25,26 @@ fn bomb(size: usize) -> Vec<u8> {
 }
 
 async fn ask(wired: &Wired, encoding: &str, body: &[u8]) -> Answer {
-    wired.connect().await.ask(post_with(NEXT, &[("Content-Encoding", encoding)], body)).await
+    wired
+        .connect()
+        .await
+        .ask(post_with(NEXT, &[("Content-Encoding", encoding)], body))
+        .await
 }
 
 #[tokio::test]
 async fn a_packed_message_is_read() {
     let wired = start().await;
     for encoding in ["gzip", "GZIP"] {
-        assert_eq!(ask(&wired, encoding, &gzip(b"{\"n\":3}")).await.value(), (200, json!(4)));
+        assert_eq!(
+            ask(&wired, encoding, &gzip(b"{\"n\":3}")).await.value(),
+            (200, json!(4))
+        );
     }
-    assert_eq!(ask(&wired, "identity", b"{\"n\":3}").await.value(), (200, json!(4)));
+    assert_eq!(
+        ask(&wired, "identity", b"{\"n\":3}").await.value(),
+        (200, json!(4))
+    );
 }
 
 #[tokio::test]
@@ -42,7 +52,11 @@ async fn row_31_an_unknown_encoding_is_refused_and_told_which_would_do() {
     let wired = start().await;
     for encoding in ["foo", "br", "zstd", "gzip, gzip", "x\u{e9}"] {
         let answer = ask(&wired, encoding, b"{\"n\":3}").await;
-        assert_eq!(answer.error(), (501, "unimplemented".to_owned()), "{encoding}");
+        assert_eq!(
+            answer.error(),
+            (501, "unimplemented".to_owned()),
+            "{encoding}"
+        );
         assert_eq!(answer.header("accept-encoding"), Some("gzip"));
         assert!(answer.message().contains("gzip, identity"), "{answer:?}");
     }
@@ -64,7 +78,11 @@ async fn row_32_what_is_no_gzip_is_refused() {
         ("two members", &twice),
     ] {
         let answer = ask(&wired, "gzip", body).await;
-        assert_eq!(answer.error(), (400, "invalid_argument".to_owned()), "{what}");
+        assert_eq!(
+            answer.error(),
+            (400, "invalid_argument".to_owned()),
+            "{what}"
+        );
     }
     assert_eq!(wired.runs(), 0);
 }
@@ -76,7 +94,11 @@ async fn row_34_a_gzip_bomb_is_put_out_at_the_limit() {
         let bomb = bomb(size);
         assert!(bomb.len() < 400 << 10);
         let answer = ask(&wired, "gzip", &bomb).await;
-        assert_eq!(answer.error(), (429, "resource_exhausted".to_owned()), "{size}");
+        assert_eq!(
+            answer.error(),
+            (429, "resource_exhausted".to_owned()),
+            "{size}"
+        );
     }
     // A bomb in a bomb is unpacked once, and is no JSON then.
     let answer = ask(&wired, "gzip", &gzip(&bomb(64 << 20))).await;
@@ -88,7 +110,12 @@ async fn row_34_a_gzip_bomb_is_put_out_at_the_limit() {
 async fn the_limit_holds_for_the_unpacked_message() {
     let wired = start_limited(|limits| limits.message_bytes = 1000).await;
     let of_size = |size: usize| format!("{{\"n\":3{}}}", " ".repeat(size - 7));
-    assert_eq!(ask(&wired, "gzip", &gzip(of_size(1000).as_bytes())).await.status, 200);
+    assert_eq!(
+        ask(&wired, "gzip", &gzip(of_size(1000).as_bytes()))
+            .await
+            .status,
+        200
+    );
     let answer = ask(&wired, "gzip", &gzip(of_size(1001).as_bytes())).await;
     assert_eq!(answer.error(), (429, "resource_exhausted".to_owned()));
 }
@@ -99,17 +126,34 @@ async fn a_large_answer_is_packed_for_those_who_take_it() {
     let mut raw = wired.connect().await;
     let ask = |size: usize, accepted: &'static str| {
         let lines = [("Accept-Encoding", accepted)];
-        post_with("/wire.v1.Wire/Large", &lines, format!("{{\"size\":{size}}}"))
+        post_with(
+            "/wire.v1.Wire/Large",
+            &lines,
+            format!("{{\"size\":{size}}}"),
+        )
     };
     let answer = raw.ask(ask(5000, "br, gzip")).await;
-    assert_eq!((answer.status, answer.header("content-encoding")), (200, Some("gzip")));
+    assert_eq!(
+        (answer.status, answer.header("content-encoding")),
+        (200, Some("gzip"))
+    );
     assert!(answer.body.len() < 1000);
     let mut json = String::new();
-    GzDecoder::new(&answer.body[..]).read_to_string(&mut json).unwrap();
+    GzDecoder::new(&answer.body[..])
+        .read_to_string(&mut json)
+        .unwrap();
     assert_eq!(json.len(), 5000 + "{\"result\":\"\"}".len());
-    for request in [ask(5000, "identity"), ask(5000, "gzip;q=0"), ask(100, "gzip"), post("/wire.v1.Wire/Large", r#"{"size":5000}"#)] {
+    for request in [
+        ask(5000, "identity"),
+        ask(5000, "gzip;q=0"),
+        ask(100, "gzip"),
+        post("/wire.v1.Wire/Large", r#"{"size":5000}"#),
+    ] {
         let answer = raw.ask(request).await;
-        assert_eq!((answer.status, answer.header("content-encoding")), (200, None));
+        assert_eq!(
+            (answer.status, answer.header("content-encoding")),
+            (200, None)
+        );
         answer.json();
     }
 }

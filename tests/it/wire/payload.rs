@@ -4,7 +4,11 @@ use serde_json::json;
 use super::{Wired, start};
 
 async fn ask(wired: &Wired, method: &str, body: impl AsRef<[u8]>) -> Answer {
-    wired.connect().await.ask(post(&format!("/wire.v1.Wire/{method}"), body)).await
+    wired
+        .connect()
+        .await
+        .ask(post(&format!("/wire.v1.Wire/{method}"), body))
+        .await
 }
 
 /// Each of the messages is refused, by a short JSON error, before a handler runs.
@@ -13,8 +17,16 @@ async fn all_refused(method: &str, bodies: &[&[u8]]) {
     for body in bodies {
         let shown = body[..body.len().min(60)].escape_ascii();
         let answer = ask(&wired, method, body).await;
-        assert_eq!(answer.error(), (400, "invalid_argument".to_owned()), "{shown}");
-        assert!(answer.body.len() < 8 << 10, "{shown}: an answer of {} bytes", answer.body.len());
+        assert_eq!(
+            answer.error(),
+            (400, "invalid_argument".to_owned()),
+            "{shown}"
+        );
+        assert!(
+            answer.body.len() < 8 << 10,
+            "{shown}: an answer of {} bytes",
+            answer.body.len()
+        );
         assert!(answer.header("x-request-id").is_some());
     }
     assert_eq!(wired.runs(), 0);
@@ -22,7 +34,18 @@ async fn all_refused(method: &str, bodies: &[&[u8]]) {
 
 #[tokio::test]
 async fn row_1_truncated_json() {
-    all_refused("Next", &[b"{\"n\":3", b"{\"n\":", b"{\"n", b"{", b"{\"n\":3,", b"{\"n\":3}\xef"]).await;
+    all_refused(
+        "Next",
+        &[
+            b"{\"n\":3",
+            b"{\"n\":",
+            b"{\"n",
+            b"{",
+            b"{\"n\":3,",
+            b"{\"n\":3}\xef",
+        ],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -32,33 +55,77 @@ async fn row_2_no_message_where_one_is_due() {
 
 #[tokio::test]
 async fn row_3_a_message_is_an_object() {
-    all_refused("Next", &[b"null", b"[]", b"[5]", b"\"x\"", b"1", b"true", b"{\"n\":[3]}", b"[{\"n\":3}]"]).await;
+    all_refused(
+        "Next",
+        &[
+            b"null",
+            b"[]",
+            b"[5]",
+            b"\"x\"",
+            b"1",
+            b"true",
+            b"{\"n\":[3]}",
+            b"[{\"n\":3}]",
+        ],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn row_4_something_behind_the_message() {
-    all_refused("Next", &[b"{\"n\":1} x", b"{\"n\":1}{\"n\":2}", b"{\"n\":1},", b"{\"n\":1}\0", b"\xef\xbb\xbf{\"n\":1}"]).await;
+    all_refused(
+        "Next",
+        &[
+            b"{\"n\":1} x",
+            b"{\"n\":1}{\"n\":2}",
+            b"{\"n\":1},",
+            b"{\"n\":1}\0",
+            b"\xef\xbb\xbf{\"n\":1}",
+        ],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn row_5_an_unknown_field_is_ignored() {
     let wired = start().await;
-    let answer = ask(&wired, "Next", r#"{"later":{"a":[1,{}]},"n":3,"more":null}"#).await;
+    let answer = ask(
+        &wired,
+        "Next",
+        r#"{"later":{"a":[1,{}]},"n":3,"more":null}"#,
+    )
+    .await;
     assert_eq!(answer.value(), (200, json!(4)));
 }
 
 #[tokio::test]
 async fn row_6_a_field_that_stands_twice() {
-    all_refused("Next", &[br#"{"n":1,"n":2}"#, br#"{"n":1,"n":1}"#, br#"{"n":1,"\u006e":2}"#]).await;
+    all_refused(
+        "Next",
+        &[
+            br#"{"n":1,"n":2}"#,
+            br#"{"n":1,"n":1}"#,
+            br#"{"n":1,"\u006e":2}"#,
+        ],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn row_7_a_large_number_may_be_a_string() {
     let wired = start().await;
-    assert_eq!(ask(&wired, "Next", r#"{"n":"3"}"#).await.value(), (200, json!(4)));
+    assert_eq!(
+        ask(&wired, "Next", r#"{"n":"3"}"#).await.value(),
+        (200, json!(4))
+    );
     let answer = ask(&wired, "Next", r#"{"n":"18446744073709551614"}"#).await;
     assert_eq!(answer.value(), (200, json!(u64::MAX)));
-    assert_eq!(ask(&wired, "Next", r#"{"n":18446744073709551614}"#).await.value(), (200, json!(u64::MAX)));
+    assert_eq!(
+        ask(&wired, "Next", r#"{"n":18446744073709551614}"#)
+            .await
+            .value(),
+        (200, json!(u64::MAX))
+    );
 }
 
 #[tokio::test]
@@ -81,7 +148,17 @@ async fn row_8_what_is_no_unsigned_number() {
 #[tokio::test]
 async fn row_10_numbers_that_are_none_or_have_no_end() {
     let digits = format!("{{\"x\":{}}}", "9".repeat(100_000));
-    all_refused("Half", &[br#"{"x":1e400}"#, br#"{"x":NaN}"#, br#"{"x":Infinity}"#, br#"{"x":-1e999}"#, digits.as_bytes()]).await;
+    all_refused(
+        "Half",
+        &[
+            br#"{"x":1e400}"#,
+            br#"{"x":NaN}"#,
+            br#"{"x":Infinity}"#,
+            br#"{"x":-1e999}"#,
+            digits.as_bytes(),
+        ],
+    )
+    .await;
     let digits = format!("{{\"n\":{}}}", "9".repeat(100_000));
     all_refused("Next", &[digits.as_bytes(), br#"{"n":1e30}"#]).await;
 }
@@ -93,8 +170,21 @@ async fn row_11_nesting_without_end() {
         let known = format!("{{\"value\":{nest}}}");
         let unknown = format!("{{\"value\":1,\"later\":{nest}}}");
         let open = "[".repeat(depth);
-        let objects = format!("{{\"value\":{}1{}}}", "{\"a\":".repeat(depth), "}".repeat(depth));
-        all_refused("Any", &[known.as_bytes(), unknown.as_bytes(), open.as_bytes(), objects.as_bytes()]).await;
+        let objects = format!(
+            "{{\"value\":{}1{}}}",
+            "{\"a\":".repeat(depth),
+            "}".repeat(depth)
+        );
+        all_refused(
+            "Any",
+            &[
+                known.as_bytes(),
+                unknown.as_bytes(),
+                open.as_bytes(),
+                objects.as_bytes(),
+            ],
+        )
+        .await;
     }
     let wired = start().await;
     let nest = format!("{{\"value\":{}{}}}", "[".repeat(100), "]".repeat(100));
@@ -106,24 +196,56 @@ async fn row_14_control_characters_within_a_text() {
     let wired = start().await;
     let answer = ask(&wired, "Echo", r#"{"text":"a\u0000b\u001b[31m\r\n"}"#).await;
     assert_eq!(answer.value(), (200, json!("a\0b\u{1b}[31m\r\n")));
-    all_refused("Echo", &[b"{\"text\":\"a\0b\"}", b"{\"text\":\"a\nb\"}", b"{\"text\":\"\xff\"}", br#"{"text":"\ud800"}"#]).await;
+    all_refused(
+        "Echo",
+        &[
+            b"{\"text\":\"a\0b\"}",
+            b"{\"text\":\"a\nb\"}",
+            b"{\"text\":\"\xff\"}",
+            br#"{"text":"\ud800"}"#,
+        ],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn row_16_bytes_are_base64_padded_or_not() {
     let wired = start().await;
-    for (data, size) in [("", 0), ("AP8=", 2), ("AP8", 2), ("_-8=", 2), ("/+8", 2), ("AAAA", 3)] {
+    for (data, size) in [
+        ("", 0),
+        ("AP8=", 2),
+        ("AP8", 2),
+        ("_-8=", 2),
+        ("/+8", 2),
+        ("AAAA", 3),
+    ] {
         let answer = ask(&wired, "Size", format!(r#"{{"data":"{data}"}}"#)).await;
         assert_eq!(answer.value(), (200, json!(size)), "{data}");
     }
-    all_refused("Size", &[br#"{"data":"*"}"#, br#"{"data":"AAAAA"}"#, br#"{"data":"AP 8"}"#, br#"{"data":3}"#, br#"{"data":"A==="}"#]).await;
+    all_refused(
+        "Size",
+        &[
+            br#"{"data":"*"}"#,
+            br#"{"data":"AAAAA"}"#,
+            br#"{"data":"AP 8"}"#,
+            br#"{"data":3}"#,
+            br#"{"data":"A==="}"#,
+        ],
+    )
+    .await;
 }
 
 /// The most memory that this process has had, in bytes.
 fn high_water() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.map_or(0, |line| line.trim().trim_end_matches(" kB").parse::<usize>().expect("kB") << 10)
+    line.map_or(0, |line| {
+        line.trim()
+            .trim_end_matches(" kB")
+            .parse::<usize>()
+            .expect("kB")
+            << 10
+    })
 }
 
 #[tokio::test]
@@ -134,7 +256,10 @@ async fn row_17_a_message_of_small_things_costs_little_more_than_itself() {
     assert!(body.len() <= MESSAGE);
     let wired = start().await;
     let before = high_water();
-    assert_eq!(ask(&wired, "Count", body).await.value(), (200, json!(items + 1)));
+    assert_eq!(
+        ask(&wired, "Count", body).await.value(),
+        (200, json!(items + 1))
+    );
     // Twenty times the message, and room for the tests that run beside this one.
     let grown = high_water() - before;
     assert!(grown < 20 * MESSAGE + (64 << 20), "{grown} bytes");

@@ -37,12 +37,31 @@ fn timeout(value: &str) -> Vec<u8> {
 async fn row_48_a_timeout_is_one_to_ten_digits() {
     let wired = start().await;
     let mut raw = wired.connect().await;
-    for value in ["abc", "-5", "+5000", "1.5", "12345678901", "５０００", "", "1e3", "0x10", "1 000", "1,2"] {
+    for value in [
+        "abc",
+        "-5",
+        "+5000",
+        "1.5",
+        "12345678901",
+        "５０００",
+        "",
+        "1e3",
+        "0x10",
+        "1 000",
+        "1,2",
+    ] {
         let answer = raw.ask(timeout(value)).await;
-        assert_eq!(answer.error(), (400, "invalid_argument".to_owned()), "{value}");
+        assert_eq!(
+            answer.error(),
+            (400, "invalid_argument".to_owned()),
+            "{value}"
+        );
         assert!(answer.message().contains("connect-timeout-ms"));
     }
-    let twice = [("Connect-Timeout-Ms", "5000"), ("Connect-Timeout-Ms", "5000")];
+    let twice = [
+        ("Connect-Timeout-Ms", "5000"),
+        ("Connect-Timeout-Ms", "5000"),
+    ];
     let answer = raw.ask(post_with(NEXT, &twice, r#"{"n":3}"#)).await;
     assert_eq!(answer.error(), (400, "invalid_argument".to_owned()));
     assert_eq!(wired.runs(), 0);
@@ -57,7 +76,10 @@ async fn row_49_no_time_left_is_too_late_and_does_not_run() {
     for value in ["0", "0000000000"] {
         let answer = raw.ask(timeout(value)).await;
         assert_eq!(answer.error(), (504, "deadline_exceeded".to_owned()));
-        assert_eq!(wired.observed.recv().await, Some((Some("Next"), Some(Code::DeadlineExceeded))));
+        assert_eq!(
+            wired.observed.recv().await,
+            Some((Some("Next"), Some(Code::DeadlineExceeded)))
+        );
     }
     assert_eq!(wired.runs(), 0);
 }
@@ -69,11 +91,15 @@ async fn row_50_a_timeout_of_months_is_the_servers_own_cap() {
     let seen = |value| post_with("/wire.v1.Wire/Seen", &[("Connect-Timeout-Ms", value)], "{}");
     for (value, at_most) in [("9999999999", 300_000), ("5000", 5000)] {
         let answer = raw.ask(seen(value)).await;
-        let left = answer.json()["result"]["milliseconds_left"].as_u64().unwrap();
+        let left = answer.json()["result"]["milliseconds_left"]
+            .as_u64()
+            .unwrap();
         assert!(left <= at_most && left > at_most - 5000, "{left}");
     }
     let answer = raw.ask(post("/wire.v1.Wire/Seen", "{}")).await;
-    let left = answer.json()["result"]["milliseconds_left"].as_u64().unwrap();
+    let left = answer.json()["result"]["milliseconds_left"]
+        .as_u64()
+        .unwrap();
     assert!((25_001..=30_000).contains(&left), "the default: {left}");
 }
 
@@ -82,12 +108,22 @@ async fn row_51_a_handler_is_dropped_at_its_deadline() {
     let mut wired = start().await;
     let mut raw = wired.connect().await;
     let start = Instant::now();
-    let answer = raw.ask(post_with("/wire.v1.Wire/Hang", &[("Connect-Timeout-Ms", "200")], "{}")).await;
+    let answer = raw
+        .ask(post_with(
+            "/wire.v1.Wire/Hang",
+            &[("Connect-Timeout-Ms", "200")],
+            "{}",
+        ))
+        .await;
     in_time(start.elapsed());
     assert_eq!(answer.error(), (504, "deadline_exceeded".to_owned()));
     assert_eq!(wired.events.recv().await, Some("started"));
     assert_eq!(wired.events.recv().await, Some("dropped"));
-    assert_eq!(raw.ask(post(NEXT, r#"{"n":3}"#)).await.status, 200, "the connection goes on");
+    assert_eq!(
+        raw.ask(post(NEXT, r#"{"n":3}"#)).await.status,
+        200,
+        "the connection goes on"
+    );
 }
 
 #[tokio::test]
@@ -98,9 +134,15 @@ async fn row_52_a_deadline_that_passes_before_the_message_is_there() {
     let whole = timeout("200");
     let answer = raw.ask(&whole[..whole.len() - 1]).await;
     in_time(start.elapsed());
-    assert_eq!((answer.error(), answer.header("connection")), ((504, "deadline_exceeded".to_owned()), Some("close")));
+    assert_eq!(
+        (answer.error(), answer.header("connection")),
+        ((504, "deadline_exceeded".to_owned()), Some("close"))
+    );
     raw.closed().await;
-    assert_eq!(wired.observed.recv().await, Some((Some("Next"), Some(Code::DeadlineExceeded))));
+    assert_eq!(
+        wired.observed.recv().await,
+        Some((Some("Next"), Some(Code::DeadlineExceeded)))
+    );
     assert_eq!(wired.runs(), 0);
 }
 
@@ -189,9 +231,15 @@ async fn row_53_a_body_has_one_time_however_it_drips() {
             raw.answer().await
         };
         in_time(start.elapsed());
-        assert_eq!((answer.error(), answer.header("connection")), ((504, "deadline_exceeded".to_owned()), Some("close")));
+        assert_eq!(
+            (answer.error(), answer.header("connection")),
+            ((504, "deadline_exceeded".to_owned()), Some("close"))
+        );
         raw.closed().await;
-        assert_eq!(wired.observed.recv().await, Some((Some("Next"), Some(Code::DeadlineExceeded))));
+        assert_eq!(
+            wired.observed.recv().await,
+            Some((Some("Next"), Some(Code::DeadlineExceeded)))
+        );
     }
     assert_eq!(wired.runs(), 0);
 }
@@ -206,7 +254,9 @@ async fn row_53_a_client_that_does_not_read_its_answer_loses_the_connection() {
     .await;
     let mut deaf = wired.connect().await;
     // More than the buffers of the two sockets hold.
-    deaf.send(post("/wire.v1.Wire/Large", r#"{"size":50000000}"#)).await.unwrap();
+    deaf.send(post("/wire.v1.Wire/Large", r#"{"size":50000000}"#))
+        .await
+        .unwrap();
     let mut next = wired.connect().await;
     let start = Instant::now();
     assert_eq!(next.ask(post(NEXT, r#"{"n":3}"#)).await.status, 200);
@@ -217,6 +267,15 @@ async fn row_53_a_client_that_does_not_read_its_answer_loses_the_connection() {
 async fn an_answer_may_take_longer_than_idling_may() {
     let wired = start_patient(|limits| limits.idle_timeout = SHORT).await;
     let mut raw = wired.connect().await;
-    raw.send(post_with("/wire.v1.Wire/Hang", &[("Connect-Timeout-Ms", "600")], "{}")).await.unwrap();
-    assert_eq!(raw.answer().await.error(), (504, "deadline_exceeded".to_owned()));
+    raw.send(post_with(
+        "/wire.v1.Wire/Hang",
+        &[("Connect-Timeout-Ms", "600")],
+        "{}",
+    ))
+    .await
+    .unwrap();
+    assert_eq!(
+        raw.answer().await.error(),
+        (504, "deadline_exceeded".to_owned())
+    );
 }

@@ -120,11 +120,17 @@ where
         service_fn(move |request| answer(core.clone(), peer, activity.call(), request))
     };
     let mut connection = builder.serve_connection(io, service);
-    let ended = drive(Pin::new(&mut connection), activity.clone(), shutdown).await?;
-    if ended == Ended::ByItself && activity.has_unread() {
+    let ended = drive(Pin::new(&mut connection), activity.clone(), shutdown).await;
+    let unread = match &ended {
+        Ok(Ended::ByItself) => activity.has_unread(),
+        Ok(Ended::TimedOut) => false,
+        // hyper has said what it thinks of these bytes, and nobody will read the next ones.
+        Err(error) => error.is_parse(),
+    };
+    if unread {
         linger(connection.into_parts().io.into_inner().into_inner()).await;
     }
-    Ok(())
+    ended.map(drop)
 }
 
 async fn serve_http2<I>(

@@ -1,0 +1,297 @@
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use h2::{Reason, RecvStream};
+use http::{Request, Response};
+use rpc_runtime::Code;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::{Wired, start, start_limited};
+
+const NEXT: &str = "/wire.v1.Wire/Next";
+
+struct Connection {
+    client: SendRequest<Bytes>,
+    /// Ends with the connection.
+    driver: JoinHandle<Result<(), h2::Error>>,
+}
+
+async fn connect(wired: &Wired) -> Connection {
+    let stream = TcpStream::connect(wired.running.address()).await.unwrap();
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    Connection {
+        client,
+        driver: tokio::spawn(connection),
+    }
+}
+
+fn request(verb: &str, path: &str, lines: &[(&str, &str)]) -> Request<()> {
+    let mut request = Request::builder()
+        .method(verb)
+        .uri(format!("http://wire.test{path}"));
+    for (name, value) in lines {
+        request = request.header(*name, *value);
+    }
+    request.body(()).unwrap()
+}
+
+const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
+
+/// Sends a request with its body, and reads the answer.
+async fn ask(
+    connection: &mut Connection,
+    request: Request<()>,
+    body: &'static [u8],
+) -> (Response<()>, Vec<u8>) {
+    let mut client = connection.client.clone().ready().await.unwrap();
+    let (answer, mut stream) = client.send_request(request, body.is_empty()).unwrap();
+    if !body.is_empty() {
+        // The server may have answered and reset the stream before this.
+        let _ = stream.send_data(Bytes::from_static(body), true);
+    }
+    read(answer.await.unwrap()).await
+}
+
+async fn read(answer: Response<RecvStream>) -> (Response<()>, Vec<u8>) {
+    let (parts, mut stream) = answer.into_parts();
+    let mut body = Vec::new();
+    while let Some(data) = stream.data().await {
+        let data = data.unwrap();
+        stream.flow_control().release_capacity(data.len()).unwrap();
+        body.extend_from_slice(&data);
+    }
+    assert!(
+        stream.trailers().await.unwrap().is_none(),
+        "the protocol has no HTTP trailers"
+    );
+    (Response::from_parts(parts, ()), body)
+}
+
+fn code(body: &[u8]) -> String {
+    let json: serde_json::Value = serde_json::from_slice(body).unwrap();
+    json["code"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_same_port_speaks_http2() {
+    let wired = start().await;
+    let mut connection = connect(&wired).await;
+    let (answer, body) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
+    assert_eq!(
+        (answer.status().as_u16(), &body[..]),
+        (200, &b"{\"result\":4}"[..])
+    );
+    assert_eq!(answer.headers()["x-request-id"].len(), 16);
+    // By HTTP/1 beside it.
+    let answer = wired
+        .connect()
+        .await
+        .ask(rpc_tests::raw::post(NEXT, r#"{"n":3}"#))
+        .await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn calls_of_one_connection_run_side_by_side() {
+    let mut wired = start().await;
+    let mut connection = connect(&wired).await;
+    let mut client = connection.client.clone().ready().await.unwrap();
+    let (hanging, mut stream) = client
+        .send_request(request("POST", "/wire.v1.Wire/Hang", &JSON), false)
+        .unwrap();
+    stream.send_data(Bytes::from_static(b"{}"), true).unwrap();
+    assert_eq!(wired.events.recv().await, Some("started"));
+    for _ in 0..3 {
+        let (answer, _) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(wired.observed.recv().await, Some((Some("Next"), None)));
+    }
+    // Row 54: a stream that is reset cancels its call, and no other.
+    let start = Instant::now();
+    stream.send_reset(Reason::CANCEL);
+    assert_eq!(wired.events.recv().await, Some("dropped"));
+    assert!(
+        start.elapsed() < Duration::from_millis(100),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(
+        wired.observed.recv().await,
+        Some((Some("Hang"), Some(Code::Canceled)))
+    );
+    drop(hanging);
+    let (answer, _) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn row_54_a_connection_that_breaks_cancels_its_calls() {
+    let mut wired = start().await;
+    let connection = connect(&wired).await;
+    let mut client = connection.client.clone().ready().await.unwrap();
+    let (_hanging, mut stream) = client
+        .send_request(request("POST", "/wire.v1.Wire/Hang", &JSON), false)
+        .unwrap();
+    stream.send_data(Bytes::from_static(b"{}"), true).unwrap();
+    assert_eq!(wired.events.recv().await, Some("started"));
+    connection.driver.abort();
+    assert_eq!(wired.events.recv().await, Some("dropped"));
+    assert_eq!(
+        wired.observed.recv().await,
+        Some((Some("Hang"), Some(Code::Canceled)))
+    );
+}
+
+#[tokio::test]
+async fn refusals_are_the_same_and_come_without_waiting_for_the_body() {
+    let wired = start_limited(|limits| limits.message_bytes = 1000).await;
+    let connection = connect(&wired).await;
+    for (status, request) in [
+        (404, request("POST", "/x", &JSON)),
+        (405, request("PUT", NEXT, &JSON)),
+        (415, request("POST", NEXT, &[])),
+        (
+            501,
+            request("POST", NEXT, &[JSON[0], ("content-encoding", "br")]),
+        ),
+        (
+            400,
+            request("POST", NEXT, &[JSON[0], ("connect-timeout-ms", "soon")]),
+        ),
+        (
+            504,
+            request("POST", NEXT, &[JSON[0], ("connect-timeout-ms", "0")]),
+        ),
+        (
+            429,
+            request("POST", NEXT, &[JSON[0], ("content-length", "1001")]),
+        ),
+        (
+            414,
+            request("POST", &format!("/{}", "x".repeat(9000)), &JSON),
+        ),
+        (
+            431,
+            request("POST", NEXT, &[JSON[0], ("x-large", &"x".repeat(33 << 10))]),
+        ),
+        (
+            400,
+            request("POST", NEXT, &[JSON[0], ("host", "a"), ("host", "b")]),
+        ),
+    ] {
+        let mut client = connection.client.clone().ready().await.unwrap();
+        // The body never comes: with a drain as in HTTP/1 this would take its second.
+        let start = Instant::now();
+        let (answer, _open) = client.send_request(request, false).unwrap();
+        let (answer, body) = read(answer.await.unwrap()).await;
+        assert_eq!(
+            answer.status(),
+            status,
+            "{}",
+            String::from_utf8_lossy(&body)
+        );
+        assert!(
+            start.elapsed() < Duration::from_millis(500),
+            "{status}: {:?}",
+            start.elapsed()
+        );
+        assert_eq!(answer.headers()["x-request-id"].len(), 16);
+        assert!(!answer.headers().contains_key("connection"));
+    }
+    assert_eq!(wired.runs(), 0);
+}
+
+#[tokio::test]
+async fn errors_have_their_status_and_code() {
+    let wired = start().await;
+    let mut connection = connect(&wired).await;
+    for (status, expected, path, body) in [
+        (
+            404,
+            "not_found",
+            "/wire.v1.Wire/Fails",
+            &br#"{"message":"x"}"#[..],
+        ),
+        (500, "internal", "/wire.v1.Wire/Panics", b"{}"),
+        (400, "invalid_argument", NEXT, b"{"),
+        (400, "invalid_argument", NEXT, b""),
+    ] {
+        let (answer, body) = ask(&mut connection, request("POST", path, &JSON), body).await;
+        assert_eq!(
+            (answer.status().as_u16(), code(&body)),
+            (status, expected.to_owned())
+        );
+    }
+}
+
+#[tokio::test]
+async fn row_45_streams_that_are_reset_at_once_end_the_connection() {
+    let wired = start().await;
+    let connection = connect(&wired).await;
+    let mut client = connection.client;
+    // CVE-2023-44487: each request is cancelled before the server has looked at it.
+    for _ in 0..10_000 {
+        let Ok(mut ready) = client.ready().await else {
+            break;
+        };
+        let Ok((_, mut stream)) =
+            ready.send_request(request("POST", "/wire.v1.Wire/Hang", &JSON), false)
+        else {
+            break;
+        };
+        stream.send_reset(Reason::CANCEL);
+        client = ready;
+    }
+    let ended = tokio::time::timeout(Duration::from_secs(20), connection.driver).await;
+    let error = ended.expect("the server ends it").unwrap().unwrap_err();
+    // Whoever goes on writing may see the reset of the socket before the word.
+    assert!(
+        error.reason() == Some(Reason::ENHANCE_YOUR_CALM) || error.is_io(),
+        "{error}"
+    );
+    // And others are served.
+    let mut connection = connect(&wired).await;
+    let (answer, _) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn row_53_a_connection_that_idles_is_closed() {
+    let wired = start_limited(|limits| limits.idle_timeout = Duration::from_millis(200)).await;
+    let mut connection = connect(&wired).await;
+    let (answer, _) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
+    assert_eq!(answer.status(), 200);
+    let start = Instant::now();
+    let ended = tokio::time::timeout(Duration::from_secs(20), connection.driver).await;
+    // With or without a word: the socket is gone.
+    drop(ended.expect("the server ends it").unwrap());
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn row_65_a_server_that_stops_says_so_and_finishes_what_runs() {
+    let mut wired = start().await;
+    let connection = connect(&wired).await;
+    let mut client = connection.client.clone().ready().await.unwrap();
+    let lines = [JSON[0], ("connect-timeout-ms", "500")];
+    let (answer, mut stream) = client
+        .send_request(request("POST", "/wire.v1.Wire/Hang", &lines), false)
+        .unwrap();
+    stream.send_data(Bytes::from_static(b"{}"), true).unwrap();
+    assert_eq!(wired.events.recv().await, Some("started"));
+    let stopping = tokio::spawn(wired.running.stop());
+    let (answer, body) = read(answer.await.unwrap()).await;
+    assert_eq!(
+        (answer.status().as_u16(), code(&body)),
+        (504, "deadline_exceeded".to_owned())
+    );
+    drop((client, connection.client));
+    stopping.await.unwrap();
+    connection.driver.await.unwrap().unwrap();
+}
