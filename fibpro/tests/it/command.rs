@@ -1,0 +1,144 @@
+//! `fibpro`: output and exit codes.
+
+use serde_json::Value;
+
+use crate::process::{LogSink, fibpro};
+
+#[test]
+fn log_sends_one_record_under_its_own_name() {
+    let sink = LogSink::start();
+    let ended = fibpro(&["log", "test_msg", "--level", "warn", "--to", &sink.url]);
+    assert_eq!(
+        (ended.code, ended.stdout.as_str(), ended.stderr.as_str()),
+        (Some(0), "accepted\n", "")
+    );
+    let printed = sink.printed();
+    let id = printed
+        .strip_prefix("[prod_fibpro] ")
+        .and_then(|rest| rest.strip_suffix(" test_msg\n"));
+    assert_eq!(id.map(str::len), Some(16), "{printed}");
+}
+
+#[test]
+fn log_says_why_a_record_was_not_taken() {
+    let sink = LogSink::start();
+    let ended = fibpro(&["log", "", "--to", &sink.url]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    assert_eq!(
+        ended.stderr,
+        "error: the log sink takes no record without text\n"
+    );
+}
+
+#[test]
+fn a_failed_call_ends_with_1_and_says_where_it_came_from() {
+    let mut sink = LogSink::start();
+    sink.close_stdout();
+    let ended = fibpro(&["log", "test_msg", "--to", &sink.url]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    let lines: Vec<_> = ended.stderr.lines().collect();
+    assert!(
+        lines[0]
+            .starts_with("error: unavailable: the log cannot be written: broken pipe   [request "),
+        "{ended:?}"
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("fibpro/src/command/log.rs:")),
+        "{ended:?}"
+    );
+    let from = lines.last().unwrap();
+    assert!(from.starts_with("  from LogSink.RecvLog "), "{ended:?}");
+    assert!(
+        from.contains("fibpro/src/service/logsink/printer.rs:")
+            && from.contains("logsink@prod 127.0.0.1:"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn a_service_that_is_not_there_ends_with_1() {
+    // Bound and closed again: nobody listens there.
+    let address = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let ended = fibpro(&["log", "test_msg", "--to", &format!("http://{address}")]);
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.stderr.starts_with(&format!(
+            "error: unavailable: cannot connect to http://{address}: "
+        )),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn d04_what_is_not_understood_ends_with_2_and_lists_the_words() {
+    for (arguments, words) in [
+        (
+            &["log", "x", "--level", "severe"][..],
+            "expected one of `debug`, `info`, `warn`, `error`",
+        ),
+        (
+            &["log", "x", "--to", "localhost:9002"],
+            "the scheme is missing; write `http://HOST:PORT`",
+        ),
+        (&["log"], "<TEXT>"),
+        (&["lok", "x"], "unrecognized subcommand 'lok'"),
+    ] {
+        let ended = fibpro(arguments);
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (Some(2), ""),
+            "{arguments:?}"
+        );
+        assert!(
+            ended.stderr.contains(words),
+            "{arguments:?}: {}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
+fn services_lists_what_is_linked() {
+    let ended = fibpro(&["services"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    for line in [
+        "fibpro.v1.LogSink   endpoint logsink",
+        "  recv_log(message: &str, level: Level (optional)) -> Result<bool>",
+        "      POST /fibpro.v1.LogSink/RecvLog",
+        "  ping() -> Result<Pong>",
+    ] {
+        assert!(
+            ended.stdout.lines().any(|printed| printed == line),
+            "{line}\n\n{}",
+            ended.stdout
+        );
+    }
+    let json: Value = serde_json::from_str(&fibpro(&["services", "--json"]).stdout).unwrap();
+    let logsink = json
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|service| service["endpoint"] == "logsink")
+        .unwrap();
+    assert_eq!(logsink["name"], "fibpro.v1.LogSink");
+    let level = &logsink["methods"][0]["arguments"][1];
+    assert_eq!(
+        (&level["name"], &level["type"], &level["optional"]),
+        (&"level".into(), &"Level".into(), &true.into())
+    );
+}
+
+#[test]
+fn alone_it_prints_its_help() {
+    let ended = fibpro(&[]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert!(
+        ended.stdout.contains("Usage: fibpro [COMMAND]") && ended.stdout.contains("services"),
+        "{ended:?}"
+    );
+}

@@ -1,0 +1,287 @@
+//! The log sink as a process: what curl sees, signals, ports, closed pipes.
+
+use std::io::Write as _;
+use std::thread;
+
+use serde_json::json;
+
+use crate::process::{Answer, Ended, LogSink, logsink};
+
+#[test]
+fn d03_records_are_accepted_and_an_empty_one_is_not() {
+    let sink = LogSink::start();
+    let one = sink.call("RecvLog", r#"{"message": "test_msg", "level": "warn"}"#);
+    let default = sink.call("RecvLog", r#"{"message": "no level"}"#);
+    let null = sink.call("RecvLog", r#"{"message": "level null", "level": null}"#);
+    let empty = sink.call("RecvLog", r#"{"message": ""}"#);
+    for answer in [&one, &default, &null] {
+        assert_eq!(
+            (answer.status, &answer.body),
+            (200, &json!({"result": true}))
+        );
+    }
+    assert_eq!(
+        (empty.status, &empty.body),
+        (200, &json!({"result": false}))
+    );
+    let id = |answer: &Answer| answer.header("x-request-id").unwrap().to_owned();
+    let lines = [
+        format!("[prod_-] {} test_msg\n", id(&one)),
+        format!("[prod_-] {} no level\n", id(&default)),
+        format!("[prod_-] {} level null\n", id(&null)),
+    ];
+    assert_eq!(sink.printed(), lines.concat());
+}
+
+#[test]
+fn d04_a_wrong_call_says_what_is_wrong_and_where() {
+    let sink = LogSink::start();
+    let record = |more: &str| {
+        let good = r#"{"source": "a@prod/1", "time": "2026-11-22T12:25:34Z", "text": "x"}"#;
+        format!(r#"{{"records": [{good}, {{{more}}}]}}"#)
+    };
+    let time = r#""time": "2026-11-22T12:25:34Z""#;
+    let words = "unknown variant `severe`, expected one of `debug`, `info`, `warn`, `error`";
+    let source = "a source reads `server@environment/instance`, each part 1 to 64 letters, digits, `.`, `_`, `-` or `:`";
+    let id = "a request id has 1 to 64 letters, digits, `.`, `_` or `-`";
+    for (method, body, place, text) in [
+        (
+            "RecvLog",
+            r#"{"message": "x", "level": "severe"}"#.to_owned(),
+            "level",
+            words,
+        ),
+        (
+            "RecvLogs",
+            record(&format!(
+                r#""source": "b@prod/1", {time}, "text": "x", "level": "severe""#
+            )),
+            "records[1].level",
+            words,
+        ),
+        (
+            "RecvLogs",
+            record(&format!(r#""source": "b", {time}, "text": "x""#)),
+            "records[1].source",
+            source,
+        ),
+        (
+            "RecvLogs",
+            record(&format!(r#""source": "b c@prod/1", {time}, "text": "x""#)),
+            "records[1].source",
+            source,
+        ),
+        (
+            "RecvLogs",
+            record(&format!(
+                r#""source": "b@prod/1", {time}, "text": "x", "request_id": "a b""#
+            )),
+            "records[1].request_id",
+            id,
+        ),
+        (
+            "RecvLogs",
+            record(&format!(
+                r#""source": "b@prod/1", {time}, "text": "x", "requestId": "a\nb""#
+            )),
+            "records[1].requestId",
+            id,
+        ),
+        (
+            "RecvLogs",
+            record(r#""source": "b@prod/1", "text": "x""#),
+            "records[1]",
+            "missing field `time`",
+        ),
+    ] {
+        let answer = sink.call(method, &body);
+        assert_eq!(
+            (answer.status, answer.code()),
+            (400, "invalid_argument"),
+            "{body}"
+        );
+        assert_eq!(answer.message(), format!("{place}: {text}"), "{body}");
+        let violation = &answer.body["details"][0]["debug"]["fieldViolations"][0];
+        assert_eq!(
+            violation,
+            &json!({"field": place, "description": text}),
+            "{body}"
+        );
+    }
+    let answer = sink.call(
+        "RecvLogs",
+        &record(r#""source": "b@prod/1", "time": "yesterday", "text": "x""#),
+    );
+    assert!(
+        answer.message().starts_with("records[1].time: "),
+        "{answer:?}"
+    );
+    // The good record beside each bad one was not printed either.
+    assert_eq!(sink.printed(), "");
+}
+
+#[test]
+fn a_batch_is_printed_in_order_each_record_under_its_own_name() {
+    let sink = LogSink::start();
+    let answer = sink.call(
+        "RecvLogs",
+        &json!({"records": [
+            {"source": "userstore@prod/127.0.0.1:9003", "request_id": "3b9d41f8a0c2e576",
+             "time": "2026-11-22T12:25:34.021Z", "text": "Credit for username incremented -1 yielding 3"},
+            {"source": "pricing@dev/a1", "time": "2026-11-22T13:25:34+01:00", "level": "debug", "text": "up"},
+            {"source": "pricing@dev/a1", "time": "2026-11-22T12:25:34Z", "level": "error", "text": ""},
+            {"source": "controller@prod/c", "requestId": "r691d2572a8b729c8", "time": "2026-11-22T12:25:35Z", "text": "paid"},
+        ]})
+        .to_string(),
+    );
+    assert_eq!((answer.status, &answer.body), (200, &json!({"result": 3})));
+    assert_eq!(
+        sink.printed(),
+        "[prod_userstore] 3b9d41f8a0c2e576 Credit for username incremented -1 yielding 3\n\
+         [dev_pricing] - up\n\
+         [prod_controller] r691d2572a8b729c8 paid\n"
+    );
+}
+
+#[test]
+fn g05_a_peer_on_this_host_is_believed_its_name_and_its_request() {
+    let sink = LogSink::start();
+    let headers =
+        "x-request-id: r691d2572a8b729c8\r\nx-rpc-source: userstore@dev/127.0.0.1:9103\r\n";
+    let answer = sink.call_with(
+        "RecvLog",
+        headers,
+        r#"{"message": "Credit for username set to 4"}"#,
+    );
+    assert_eq!(answer.header("x-request-id"), Some("r691d2572a8b729c8"));
+    assert_eq!(
+        sink.printed(),
+        "[dev_userstore] r691d2572a8b729c8 Credit for username set to 4\n"
+    );
+}
+
+#[test]
+fn g09_nothing_in_a_call_forges_a_line() {
+    let sink = LogSink::start();
+    let forged =
+        "x\n[prod_controller] 3b9d41f8a0c2e576 username used 0 credit\r\u{1b}[2K\u{2028}\u{202e}";
+    let headers = "x-request-id: a b\r\nx-rpc-source: evil] 1 @prod/1\r\n";
+    let one = sink.call_with(
+        "RecvLog",
+        headers,
+        &json!({ "message": forged }).to_string(),
+    );
+    let batch = json!({"records": [{"source": "a@prod/1", "time": "2026-11-22T12:25:34Z", "text": forged}]});
+    assert_eq!(sink.call("RecvLogs", &batch.to_string()).status, 200);
+    let shown =
+        r"x\n[prod_controller] 3b9d41f8a0c2e576 username used 0 credit\r\u{1b}[2K\u{2028}\u{202e}";
+    let id = one.header("x-request-id").unwrap().to_owned();
+    assert_eq!(
+        sink.printed(),
+        format!("[prod_-] {id} {shown}\n[prod_a] - {shown}\n")
+    );
+}
+
+#[test]
+fn a_closed_stdout_is_the_callers_to_know_and_ends_nothing() {
+    let mut sink = LogSink::start();
+    sink.close_stdout();
+    for _ in 0..3 {
+        let answer = sink.call("RecvLog", r#"{"message": "x"}"#);
+        assert_eq!((answer.status, answer.code()), (503, "unavailable"));
+        assert_eq!(answer.message(), "the log cannot be written: broken pipe");
+    }
+    assert_eq!(sink.call("Ping", "{}").status, 200);
+    sink.terminate();
+    let ended = sink.ended();
+    assert_eq!(
+        ended.stderr.matches("cannot write the log;").count(),
+        1,
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        ended
+            .stderr
+            .ends_with("error: 3 records could not be written to the log\n"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(ended.code, Some(1));
+}
+
+#[test]
+fn a_reader_that_waits_holds_up_records_and_nothing_else_and_none_is_lost_at_the_end() {
+    let mut sink = LogSink::start();
+    // More than a pipe holds, so that the thread which writes has to wait for us.
+    let text = "x".repeat(60 << 10);
+    let record = json!({"source": "a@prod/1", "time": "2026-11-22T12:25:34Z", "text": text});
+    let body = json!({"records": vec![record; 20]}).to_string();
+    let mut call = sink.begin("RecvLogs", "", body.len());
+    call.write_all(body.as_bytes()).unwrap();
+    assert_eq!(sink.call("Ping", "{}").status, 200);
+    sink.terminate();
+    sink.wait_for_stderr("stopping");
+    let answered = thread::spawn(move || Answer::read(call));
+    let ended = sink.ended();
+    assert_eq!(ended.stdout, format!("[prod_a] - {text}\n").repeat(20));
+    assert_eq!(answered.join().unwrap().body, json!({"result": 20}));
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[test]
+fn a_call_that_has_begun_is_finished_after_sigterm() {
+    let mut sink = LogSink::start();
+    let body = r#"{"message": "the last one"}"#;
+    let mut call = sink.begin("RecvLog", "expect: 100-continue\r\n", body.len());
+    // The server asks for the body, so the call has begun.
+    let mut go_on = [0; 25];
+    std::io::Read::read_exact(&mut call, &mut go_on).unwrap();
+    assert!(
+        go_on.starts_with(b"HTTP/1.1 100 "),
+        "{}",
+        String::from_utf8_lossy(&go_on)
+    );
+    sink.terminate();
+    sink.wait_for_stderr("stopping");
+    call.write_all(body.as_bytes()).unwrap();
+    let answer = Answer::read(call);
+    assert_eq!(answer.body, json!({"result": true}));
+    let ended = sink.ended();
+    assert_eq!(
+        ended.stdout,
+        format!(
+            "[prod_-] {} the last one\n",
+            answer.header("x-request-id").unwrap()
+        )
+    );
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[test]
+fn a_taken_port_is_one_clear_line_and_exit_code_1() {
+    let sink = LogSink::start();
+    let second: Ended = logsink(&["--listen", sink.address()])
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!((second.code, second.stdout.as_str()), (Some(1), ""));
+    assert!(
+        second.stderr.starts_with(&format!(
+            "error: logsink cannot listen on {}: ",
+            sink.address()
+        )),
+        "{second:?}"
+    );
+    assert_eq!(second.stderr.lines().count(), 1, "{second:?}");
+}
+
+#[test]
+fn g04_the_environment_is_an_option() {
+    let ended: Ended = logsink(&["--environment", "a b", "--listen", "127.0.0.1:0"])
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("a source reads"), "{ended:?}");
+}

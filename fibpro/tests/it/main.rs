@@ -1,0 +1,12 @@
+//! The services as their users meet them: real processes, raw HTTP, the command line.
+
+// What the tests share: processes that end with the test, and HTTP by hand.
+mod process;
+
+// The log sink in this process: what it prints for whom, and what becomes of a record that cannot be printed.
+mod sink;
+// The log sink as a process: what curl sees, signals, ports, closed pipes.
+mod logsink;
+
+// `fibpro`: output and exit codes.
+mod command;

@@ -1,0 +1,222 @@
+//! Processes that end with the test, and HTTP by hand.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// How long a test waits for what comes at once when all is well.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The log sink on a free port. Killed by its id when the test is over, however that ends.
+pub(crate) struct LogSink {
+    child: Child,
+    stdout: Option<BufReader<ChildStdout>>,
+    stderr: BufReader<ChildStderr>,
+    /// Such as `http://127.0.0.1:40123`.
+    pub(crate) url: String,
+}
+
+impl LogSink {
+    /// Starts it, and returns when it says where it listens.
+    pub(crate) fn start() -> Self {
+        let mut child = logsink(&["--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let url = line
+            .trim_end()
+            .strip_prefix("logsink listening on ")
+            .expect(&line)
+            .to_owned();
+        Self {
+            child,
+            stdout: Some(stdout),
+            stderr,
+            url,
+        }
+    }
+
+    /// Its address, such as `127.0.0.1:40123`.
+    pub(crate) fn address(&self) -> &str {
+        self.url.strip_prefix("http://").unwrap()
+    }
+
+    /// Calls a method with a JSON body.
+    pub(crate) fn call(&self, method: &str, body: &str) -> Answer {
+        self.call_with(method, "", body)
+    }
+
+    /// Calls a method with more headers, each with its line end.
+    pub(crate) fn call_with(&self, method: &str, headers: &str, body: &str) -> Answer {
+        let mut call = self.begin(method, headers, body.len());
+        call.write_all(body.as_bytes()).unwrap();
+        Answer::read(call)
+    }
+
+    /// Sends all of a call but its body.
+    pub(crate) fn begin(&self, method: &str, headers: &str, length: usize) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(
+            stream,
+            "POST /fibpro.v1.LogSink/{method} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n{headers}\r\n",
+            self.address()
+        )
+        .unwrap();
+        stream
+    }
+
+    /// Closes our end of its stdout: what it prints from now on goes nowhere.
+    pub(crate) fn close_stdout(&mut self) {
+        self.stdout = None;
+    }
+
+    /// Reads its stderr up to a line that has `words`, and returns that line.
+    pub(crate) fn wait_for_stderr(&mut self, words: &str) -> String {
+        let mut line = String::new();
+        while !line.contains(words) {
+            line.clear();
+            assert_ne!(
+                self.stderr.read_line(&mut line).unwrap(),
+                0,
+                "stderr ended without {words:?}"
+            );
+        }
+        line
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Reads its stdout and stderr to their ends and takes its exit code.
+    pub(crate) fn ended(mut self) -> Ended {
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        if let Some(mut out) = self.stdout.take() {
+            out.read_to_string(&mut stdout).unwrap();
+        }
+        self.stderr.read_to_string(&mut stderr).unwrap();
+        Ended {
+            code: self.child.wait().unwrap().code(),
+            stdout,
+            stderr,
+        }
+    }
+
+    /// Stops it and returns what it printed behind its first line.
+    pub(crate) fn printed(self) -> String {
+        self.terminate();
+        let ended = self.ended();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended.stdout
+    }
+}
+
+impl Drop for LogSink {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a process left behind.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self {
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+}
+
+/// The program `logsink` with these arguments.
+pub(crate) fn logsink(arguments: &[&str]) -> Command {
+    command(env!("CARGO_BIN_EXE_logsink"), arguments)
+}
+
+/// Runs `fibpro` with these arguments to its end.
+pub(crate) fn fibpro(arguments: &[&str]) -> Ended {
+    command(env!("CARGO_BIN_EXE_fibpro"), arguments)
+        .output()
+        .unwrap()
+        .into()
+}
+
+fn command(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    // Settings of the one who runs the tests must not reach them.
+    for setting in [
+        "FIBPRO_LISTEN",
+        "FIBPRO_ENVIRONMENT",
+        "FIBPRO_LOGSINK",
+        "RUST_LOG",
+    ] {
+        command.env_remove(setting);
+    }
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// Reads to the end of the connection.
+    pub(crate) fn read(mut stream: TcpStream) -> Self {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").expect(&text);
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self {
+            status,
+            head: head.to_owned(),
+            body: serde_json::from_str(body).expect(body),
+        }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    pub(crate) fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or("ok")
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        self.body["message"].as_str().unwrap_or_default()
+    }
+}

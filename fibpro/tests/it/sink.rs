@@ -1,0 +1,299 @@
+//! The log sink in this process: what it prints for whom, and what becomes of a record that cannot be printed.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fibpro::api::logsink::{BATCH_LIMIT, Level, LogSinkClient, Record, TEXT_LIMIT};
+use fibpro::service::logsink::{Printer, Sink, Writing};
+use rpc_runtime::prelude::*;
+use tokio::sync::mpsc;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Takes what is printed.
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<String>>);
+
+impl Paper {
+    fn text(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Write for Paper {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0
+            .lock()
+            .unwrap()
+            .push_str(std::str::from_utf8(text).unwrap());
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn sink() -> (LogSinkClient, Paper, Writing) {
+    let paper = Paper::default();
+    let (printer, writing) = Printer::start(paper.clone()).unwrap();
+    (LogSinkClient::local(Sink::new(printer)), paper, writing)
+}
+
+fn record(text: &str) -> Record {
+    Record {
+        source: "userstore@prod/a1".parse().unwrap(),
+        request_id: None,
+        time: "2026-11-22T12:25:34.021Z".parse().unwrap(),
+        level: Level::Info,
+        text: text.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn d03_each_level_has_a_shorthand() {
+    let (logsink, paper, _writing) = sink();
+    assert!(logsink.debug("a").await.unwrap());
+    assert!(logsink.info("b").await.unwrap());
+    assert!(logsink.warn("c").await.unwrap());
+    assert!(logsink.error("d").await.unwrap());
+    assert!(!logsink.info("").await.unwrap());
+    let texts: Vec<_> = paper
+        .text()
+        .lines()
+        .map(|line| line.chars().last().unwrap())
+        .collect();
+    assert_eq!(texts, ['a', 'b', 'c', 'd']);
+}
+
+/// A service that logs.
+#[rpc_service(package = "test.v1")]
+trait Writes {
+    async fn twice(&self) -> Result<String>;
+}
+
+struct Writer(LogSinkClient);
+
+impl Writes for Writer {
+    async fn twice(&self) -> Result<String> {
+        self.0.info("first").await?;
+        self.0.info("second").await?;
+        Ok(Context::current().request_id().to_owned())
+    }
+}
+
+#[tokio::test]
+async fn g02_the_lines_of_a_request_have_its_id_and_the_name_of_the_server_that_logs() {
+    let (logsink, paper, _writing) = sink();
+    let writer = Server::new("userstore")
+        .environment("dev")
+        .add(WritesServer::new(Writer(logsink)));
+    let writer = WritesClient::with_client(writer.into_local_client().unwrap());
+    let id = writer.twice().await.unwrap();
+    let other = writer.twice().await.unwrap();
+    assert_eq!(
+        paper.text(),
+        format!(
+            "[dev_userstore] {id} first\n[dev_userstore] {id} second\n\
+             [dev_userstore] {other} first\n[dev_userstore] {other} second\n"
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_batch_has_a_limit_and_a_text_too() {
+    let (logsink, paper, _writing) = sink();
+    assert_eq!(logsink.recv_logs(&[]).await.unwrap(), 0);
+    let error = logsink
+        .recv_logs(&vec![record("x"); BATCH_LIMIT + 1])
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert_eq!(
+        error.message(),
+        "records: 10001 records; a batch has at most 10000"
+    );
+    assert_eq!(paper.text(), "");
+    assert_eq!(
+        logsink
+            .recv_logs(&vec![record("x"); BATCH_LIMIT])
+            .await
+            .unwrap(),
+        10_000
+    );
+    assert_eq!(paper.text().lines().count(), BATCH_LIMIT);
+    assert!(logsink.info(&"y".repeat(TEXT_LIMIT + 7)).await.unwrap());
+    assert!(paper.text().ends_with("y… (7 more bytes)\n"));
+}
+
+/// Tells when a write begins, and waits to be told how it ends.
+struct Gate {
+    begun: mpsc::UnboundedSender<String>,
+    outcomes: mpsc::UnboundedReceiver<io::Result<()>>,
+}
+
+impl Write for Gate {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.begun
+            .send(String::from_utf8(text.to_vec()).unwrap())
+            .unwrap();
+        self.outcomes
+            .blocking_recv()
+            .unwrap_or(Ok(()))
+            .map(|()| text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A sink with room for `room` bytes, whose writes the test sees begin and lets end.
+struct Gated {
+    logsink: LogSinkClient,
+    printer: Printer,
+    begun: mpsc::UnboundedReceiver<String>,
+    end: mpsc::UnboundedSender<io::Result<()>>,
+    writing: Writing,
+}
+
+fn gated(room: u32) -> Gated {
+    let (sender, begun) = mpsc::unbounded_channel();
+    let (end, outcomes) = mpsc::unbounded_channel();
+    let (printer, writing) = Printer::with_room(
+        Gate {
+            begun: sender,
+            outcomes,
+        },
+        room,
+    )
+    .unwrap();
+    Gated {
+        logsink: LogSinkClient::local(Sink::new(printer.clone())),
+        printer,
+        begun,
+        end,
+        writing,
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_answered_when_its_line_is_written_and_not_before() {
+    let mut gated = gated(1 << 20);
+    let mut call = gated.logsink.info("x");
+    tokio::select! {
+        answer = &mut call => panic!("{answer:?}"),
+        line = gated.begun.recv() => assert!(line.unwrap().ends_with(" x\n")),
+    }
+    gated.end.send(Ok(())).unwrap();
+    assert!(call.await.unwrap());
+}
+
+#[tokio::test]
+async fn g10_what_waits_is_bounded_and_a_caller_beyond_that_is_told_when_to_come_back() {
+    let mut gated = gated(1000);
+    let first = tokio::spawn(gated.logsink.info("first"));
+    gated.begun.recv().await.unwrap();
+    let error = gated.logsink.info(&"x".repeat(600)).await.unwrap_err();
+    assert_eq!(error.code(), Code::ResourceExhausted);
+    assert_eq!(
+        error.as_error().retry_after(),
+        Some(Duration::from_millis(500))
+    );
+    drop(gated.end);
+    assert!(first.await.unwrap().unwrap());
+    // There is room again, and one that is larger than all of the room finds it empty.
+    assert!(gated.logsink.info(&"x".repeat(2000)).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_record_whose_caller_went_away_is_printed() {
+    let mut gated = gated(1 << 20);
+    let first = tokio::spawn(gated.logsink.info("first"));
+    gated.begun.recv().await.unwrap();
+    let second = gated.printer.print("second\n".to_owned(), 1);
+    tokio::select! {
+        biased;
+        answer = second => panic!("{answer:?}"),
+        // Polled once, and dropped.
+        () = async {} => {}
+    }
+    gated.end.send(Ok(())).unwrap();
+    assert!(first.await.unwrap().unwrap());
+    assert_eq!(gated.begun.recv().await.unwrap(), "second\n");
+}
+
+#[tokio::test]
+async fn what_waits_is_written_before_the_end() {
+    let mut gated = gated(1 << 20);
+    let calls: Vec<_> = ["a", "b", "c"]
+        .map(|text| tokio::spawn(gated.logsink.info(text)))
+        .into();
+    let mut printed = gated.begun.recv().await.unwrap();
+    drop((gated.logsink, gated.printer, gated.end));
+    for call in calls {
+        assert!(call.await.unwrap().unwrap());
+    }
+    gated.writing.finish(PATIENCE).await.unwrap();
+    while let Some(text) = gated.begun.recv().await {
+        printed.push_str(&text);
+    }
+    assert_eq!(printed.lines().count(), 3, "{printed}");
+}
+
+#[tokio::test]
+async fn the_end_does_not_wait_for_ever() {
+    let mut gated = gated(1 << 20);
+    let call = tokio::spawn(gated.logsink.info("x"));
+    gated.begun.recv().await.unwrap();
+    let error = gated
+        .writing
+        .finish(Duration::from_millis(5))
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::DeadlineExceeded);
+    drop(gated.end);
+    assert!(call.await.unwrap().unwrap());
+}
+
+#[tokio::test]
+async fn a_failed_write_is_the_callers_to_know_and_the_next_line_begins_a_line() {
+    let mut gated = gated(1 << 20);
+    gated
+        .end
+        .send(Err(io::ErrorKind::StorageFull.into()))
+        .unwrap();
+    let error = gated.logsink.info("a").await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert_eq!(
+        error.message(),
+        "the log cannot be written: no storage space"
+    );
+    gated
+        .end
+        .send(Err(io::ErrorKind::StorageFull.into()))
+        .unwrap();
+    assert!(
+        gated
+            .logsink
+            .recv_logs(&[record("b"), record("c")])
+            .await
+            .is_err()
+    );
+    assert_eq!(gated.printer.lost(), 3);
+    drop(gated.end);
+    assert!(gated.logsink.info("d").await.unwrap());
+    assert!(gated.logsink.info("e").await.unwrap());
+    let (a, b, d, e) = (
+        gated.begun.recv().await,
+        gated.begun.recv().await,
+        gated.begun.recv().await,
+        gated.begun.recv().await,
+    );
+    assert!(a.unwrap().starts_with('[') && b.unwrap().starts_with("\n["));
+    assert!(d.unwrap().starts_with("\n[") && e.unwrap().starts_with('['));
+    drop((gated.logsink, gated.printer));
+    let error = gated.writing.finish(PATIENCE).await.unwrap_err();
+    assert_eq!(error.message(), "3 records could not be written to the log");
+}
