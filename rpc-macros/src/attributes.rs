@@ -208,13 +208,17 @@ impl Known {
                 })),
             ) => Ok(Value::Switch(switch.clone())),
             (Takes::Word, Assigned::Expr(word)) => Ok(Value::Word(word.clone())),
-            (_, assigned) => Err(syn::Error::new_spanned(
-                // What has to change is the value; the key, where there is none.
-                assigned
+            // What has to change is the value; the key, where there is none.
+            (takes, assigned) => {
+                let tokens = assigned
                     .tokens()
-                    .unwrap_or_else(|| written.key.to_token_stream()),
-                format_args!("`{}` is written `{}`", self.key, self.example),
-            )),
+                    .unwrap_or_else(|| written.key.to_token_stream());
+                let message = match takes {
+                    Takes::Nothing => format!("`{}` takes no value: write it alone", self.key),
+                    _ => format!("`{}` takes a value: write `{}`", self.key, self.example),
+                };
+                Err(syn::Error::new_spanned(tokens, message))
+            }
         }
     }
 }

@@ -50,9 +50,9 @@ pub(crate) fn upper_camel(snake: &str) -> String {
     snake.split('_').map(capitalized).collect()
 }
 
-/// `user_id` → `userId`: the second spelling in which an argument is understood.
+/// `user_id` → `userId`: the second spelling in which an argument is understood, by the rule of the runtime.
 pub(crate) fn lower_camel(snake: &str) -> String {
-    let mut parts = snake.split('_').filter(|part| !part.is_empty());
+    let mut parts = snake.split('_');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |name, part| name + &capitalized(part))
 }

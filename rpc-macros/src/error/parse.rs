@@ -154,9 +154,7 @@ fn wrapped(
         if let Some(option) = options.key(option) {
             errors.at(
                 option,
-                format_args!(
-                    "the error inside of `{ident}` has its own `{option}`: remove this one"
-                ),
+                format_args!("`{option}` is up to the error inside of `{ident}`: remove it"),
             );
         }
     }

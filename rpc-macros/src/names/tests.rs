@@ -35,7 +35,7 @@ fn arguments_have_a_camel_case_spelling() {
     for (name, json) in [
         ("user_id", "userId"),
         ("level", "level"),
-        ("_unused", "unused"),
+        ("_unused", "Unused"),
         ("a_b_c", "aBC"),
     ] {
         assert_eq!(lower_camel(name), json);

@@ -59,8 +59,7 @@ fn with_errors(errors: &Errors, item: impl ToTokens) -> TokenStream {
     quote!(#errors #item)
 }
 
-/// The trait without our attributes. The errors end the compilation before names are resolved, so this serves the
-/// developer's editor only.
+/// The trait without our attributes, for the developer's editor and for whatever else the compiler has to say.
 fn fallback(mut contract: ItemTrait) -> ItemTrait {
     for item in &mut contract.items {
         let TraitItem::Fn(method) = item else {
@@ -68,12 +67,12 @@ fn fallback(mut contract: ItemTrait) -> ItemTrait {
         };
         method
             .attrs
-            .retain(|attribute| !attribute.path().is_ident("rpc"));
+            .retain(|attribute| !repeated::is_option(attribute));
         for argument in &mut method.sig.inputs {
             if let FnArg::Typed(argument) = argument {
                 argument
                     .attrs
-                    .retain(|attribute| !attribute.path().is_ident("rpc"));
+                    .retain(|attribute| !repeated::is_option(attribute));
             }
         }
     }

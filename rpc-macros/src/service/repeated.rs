@@ -36,16 +36,15 @@ pub(super) fn is_deprecated(attributes: &[Attribute]) -> bool {
 }
 
 /// An `#[rpc(…)]` inside of a `#[cfg_attr]`, which we cannot read: the condition is not known yet.
-pub(super) fn hidden_option(attributes: &[Attribute]) -> Option<Attribute> {
-    let conditional = attributes
+pub(super) fn conditional_option(attributes: &[Attribute]) -> Option<&Attribute> {
+    attributes
         .iter()
-        .filter(|attribute| attribute.path().is_ident("cfg_attr"))
-        .cloned();
-    select(&conditional.collect::<Vec<_>>(), |meta| {
-        meta.path().is_ident("rpc")
-    })
-    .into_iter()
-    .next()
+        .find(|attribute| is_option(attribute) && !attribute.path().is_ident("rpc"))
+}
+
+/// Whether the compiler must not see an attribute, since only we know what `rpc` is.
+pub(super) fn is_option(attribute: &Attribute) -> bool {
+    part(&attribute.meta, |meta| meta.path().is_ident("rpc")).is_some()
 }
 
 /// The doc comment as plain text.

@@ -155,10 +155,14 @@ impl<'ast> Visit<'ast> for Check<'_> {
     }
 
     fn visit_type_impl_trait(&mut self, implementation: &'ast TypeImplTrait) {
-        let message = if spelled(implementation).contains("Stream") {
-            NO_STREAMS
-        } else {
-            "an `impl` type has no name under which the other side could decode it: name a type"
+        let message = match self.end {
+            _ if spelled(implementation).contains("Stream") => NO_STREAMS,
+            End::Argument => {
+                "an `impl` type has no name under which the server could decode it: name a type"
+            }
+            End::Result => {
+                "a method answers with a type that both sides know: write `async fn … -> Result<…>`"
+            }
         };
         self.refuse(implementation, message);
     }

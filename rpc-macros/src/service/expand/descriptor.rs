@@ -57,7 +57,7 @@ fn handle(method: &Method, service: &Service) -> TokenStream {
     } = method;
     let shapes: Vec<TokenStream> = arguments
         .iter()
-        .map(|argument| shape(&argument.shape))
+        .map(|argument| shape(&argument.shape, site_of_type(&argument.named.ty)))
         .collect();
     let (ok, err) = parts(reply);
     let descriptor = descriptor(method, service);
@@ -147,14 +147,14 @@ fn codec(method: &Method, argument: &Argument, shape: &TokenStream) -> TokenStre
 }
 
 /// The runtime's type for a shape.
-fn shape(shape: &Shape) -> TokenStream {
+fn shape(shape: &Shape, site: Span) -> TokenStream {
     match shape {
         Shape::Owned(ty) | Shape::Ref(ty) => quote_spanned!(site_of_type(ty)=> __rpc::Own<#ty>),
         Shape::Slice(ty) => quote_spanned!(site_of_type(ty)=> __rpc::Slice<#ty>),
-        Shape::Str => quote_spanned!(Span::mixed_site()=> __rpc::Str),
+        Shape::Str => quote_spanned!(site=> __rpc::Str),
         Shape::Maybe(inner) => {
-            let inner = self::shape(inner);
-            quote_spanned!(Span::mixed_site()=> __rpc::Maybe<#inner>)
+            let inner = self::shape(inner, site);
+            quote_spanned!(site=> __rpc::Maybe<#inner>)
         }
     }
 }

@@ -37,9 +37,9 @@ pub(crate) fn method(item: TraitItem, message: bool, errors: &mut Errors) -> Opt
         default,
         ..
     } = method;
-    if let Some(hidden) = repeated::hidden_option(&attributes) {
+    if let Some(conditional) = repeated::conditional_option(&attributes) {
         let message = "an `#[rpc]` option cannot depend on a condition: write the method twice, each under a `#[cfg]`";
-        errors.at(hidden, message);
+        errors.at(conditional, message);
     }
     let options = Options::take(&mut attributes, &METHOD, errors);
     let timeout = options

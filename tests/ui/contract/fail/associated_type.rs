@@ -1,0 +1,10 @@
+use rpc_runtime::{Result, rpc_service};
+
+#[rpc_service]
+trait Shop {
+    type Item;
+
+    async fn buy(&self, item: &str) -> Result<u32>;
+}
+
+fn main() {}

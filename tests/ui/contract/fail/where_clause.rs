@@ -1,0 +1,11 @@
+use rpc_runtime::{Result, rpc_service};
+
+#[rpc_service]
+trait Shop
+where
+    Self: Clone,
+{
+    async fn buy(&self, item: &str) -> Result<u32>;
+}
+
+fn main() {}

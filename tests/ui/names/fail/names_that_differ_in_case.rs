@@ -1,0 +1,12 @@
+use rpc_runtime::{Result, rpc_service};
+
+#[rpc_service]
+#[allow(non_snake_case)]
+trait Shop {
+    async fn buy(&self, item: &str) -> Result<u32>;
+
+    #[rpc(name = "BuyNow")]
+    async fn BUY(&self, item: &str) -> Result<u32>;
+}
+
+fn main() {}

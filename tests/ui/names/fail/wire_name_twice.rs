@@ -1,0 +1,11 @@
+use rpc_runtime::{Result, rpc_service};
+
+#[rpc_service]
+trait Shop {
+    async fn buy(&self, item: &str) -> Result<u32>;
+
+    #[rpc(name = "Buy")]
+    async fn purchase(&self, item: &str) -> Result<u32>;
+}
+
+fn main() {}

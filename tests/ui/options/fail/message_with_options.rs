@@ -1,0 +1,12 @@
+use rpc_runtime::{Result, rpc_service};
+
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+pub struct Item {}
+
+#[rpc_service]
+trait Shop {
+    #[rpc(message)]
+    async fn buy(&self, #[rpc(default)] item: Item) -> Result<u32>;
+}
+
+fn main() {}

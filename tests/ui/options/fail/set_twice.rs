@@ -1,0 +1,10 @@
+use rpc_runtime::{Result, rpc_service};
+
+#[rpc_service]
+trait Shop {
+    #[rpc(idempotent, timeout = "2s")]
+    #[rpc(idempotent)]
+    async fn buy(&self, item: &str) -> Result<u32>;
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use rpc_runtime::{Result, rpc_service};
+
+#[rpc_service]
+trait Shop {
+    async fn buy(&self, item: &str);
+}
+
+fn main() {}

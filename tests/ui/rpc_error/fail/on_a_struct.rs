@@ -1,0 +1,8 @@
+use rpc_runtime::RpcError;
+
+#[derive(Debug, RpcError)]
+struct ShopError {
+    code: u32,
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use rpc_runtime::RpcError;
+
+#[derive(Debug, RpcError)]
+enum ShopError {
+    #[rpc(other)]
+    Other(String),
+}
+
+fn main() {}
