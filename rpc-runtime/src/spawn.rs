@@ -1,10 +1,11 @@
 //! Work beside the call that still belongs to it.
 
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use crate::context::Context;
 
-/// Spawns a task that carries the current [`Context`] on.
+/// Spawns a task that carries the current [`Context`] and the current `tracing` span on.
 ///
 /// The work goes on when the call is over; its calls and log lines keep the request id.
 ///
@@ -17,10 +18,10 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    tokio::spawn(Context::current().scope(future))
+    tokio::spawn(Context::current().scope(future).in_current_span())
 }
 
-/// Runs blocking work on tokio's pool for it, within the current [`Context`].
+/// Runs blocking work on tokio's pool for it, within the current [`Context`] and `tracing` span.
 ///
 /// # Panics
 ///
@@ -32,5 +33,6 @@ where
     R: Send + 'static,
 {
     let context = Context::current();
-    tokio::task::spawn_blocking(move || context.enter(work))
+    let span = tracing::Span::current();
+    tokio::task::spawn_blocking(move || span.in_scope(|| context.enter(work)))
 }

@@ -24,6 +24,9 @@ trait Work {
     async fn time_left(&self) -> Result<Option<u64>>;
     async fn panics(&self, after_await: bool) -> Result<()>;
     async fn headers(&self, fails: bool) -> Result<String>;
+    #[rpc(detached)]
+    async fn headers_detached(&self) -> Result<String>;
+    async fn mine(&self, mine: Mine) -> Result<Mine>;
     async fn ok(&self) -> Result<()>;
 }
 
@@ -97,8 +100,50 @@ impl Work for Works {
             .join(","))
     }
 
+    async fn headers_detached(&self) -> Result<String> {
+        self.headers(false).await
+    }
+
+    async fn mine(&self, mine: Mine) -> Result<Mine> {
+        Ok(mine)
+    }
+
     async fn ok(&self) -> Result<()> {
         Ok(())
+    }
+}
+
+/// A type whose own code panics where it is told to.
+#[derive(Debug)]
+enum Mine {
+    Fine,
+    PanicsOnRead,
+    PanicsOnWrite,
+}
+
+impl serde::Serialize for Mine {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Written twice: by the client, outside of any call, and by the handler.
+        let in_handler = Context::current().server().is_some();
+        assert!(
+            !(in_handler && matches!(self, Self::PanicsOnWrite)),
+            "the canary sings"
+        );
+        serializer.serialize_str(match self {
+            Self::Fine => "fine",
+            Self::PanicsOnRead => "read",
+            Self::PanicsOnWrite => "write",
+        })
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Mine {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match <String as serde::Deserialize>::deserialize(deserializer)?.as_str() {
+            "read" => panic!("the canary sings"),
+            "write" => Ok(Self::PanicsOnWrite),
+            _ => Ok(Self::Fine),
+        }
     }
 }
 
@@ -412,6 +457,26 @@ async fn a_panic_is_internal_and_says_nothing_to_the_caller() {
 }
 
 #[tokio::test]
+async fn a_panic_in_the_code_of_a_message_is_caught_as_well() {
+    on_each_road(async |mut test| {
+        for mine in [Mine::PanicsOnRead, Mine::PanicsOnWrite] {
+            let error = test.client.mine(mine).await.unwrap_err();
+            assert_eq!(
+                (error.code(), error.message()),
+                (Code::Internal, "internal error")
+            );
+            let text = test.observed.recv().await.unwrap().2;
+            assert!(text.contains("the canary sings"), "{text}");
+        }
+        assert!(matches!(
+            test.client.mine(Mine::Fine).await.unwrap(),
+            Mine::Fine
+        ));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn metadata_travels_both_ways() {
     on_each_road(async |test| {
         let reply = test
@@ -425,6 +490,19 @@ async fn metadata_travels_both_ways() {
         assert_eq!(reply.value, "a,b");
         assert_eq!(reply.headers.get("x-leading"), Some("1"));
         assert_eq!(reply.trailers.get("x-trailing"), Some("2"));
+        let reply = test
+            .client
+            .headers_detached()
+            .with_response()
+            .await
+            .unwrap();
+        assert_eq!(
+            (
+                reply.headers.get("x-leading"),
+                reply.trailers.get("x-trailing")
+            ),
+            (Some("1"), Some("2"))
+        );
         let error = test.client.headers(true).await.unwrap_err();
         let metadata: &Metadata = error.metadata();
         assert_eq!(metadata.get("x-beside"), Some("3"), "{metadata:?}");

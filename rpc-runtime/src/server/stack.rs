@@ -5,40 +5,54 @@ use std::sync::Arc;
 use std::task;
 use std::time::Instant;
 
+use pin_project_lite::pin_project;
 use tokio::time::timeout_at;
+use tracing::Instrument as _;
 
 use super::core::Core;
 use super::panic;
 use super::service::Route;
 use crate::context::Context;
 use crate::error::{Code, Error};
-use crate::middleware::{BoxFuture, Request, Response};
+use crate::middleware::{Request, Response};
 use crate::observe::{CallStart, Side};
 
 /// Runs a call whose identity and context are known. The answer's error is not published yet.
 pub(super) async fn run(core: &Arc<Core>, route: &Arc<Route>, request: Request) -> Response {
     // 1. Observe: outermost, so that whatever happens below is seen, a drop included.
     let observation = core.observers().start(started(&request));
-    let context = request.context().clone();
-    let deadline = context.deadline();
+    let deadline = request.context().deadline();
     let response = if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
         // Nobody waits for the answer any more: do not do dead work.
         too_late().into()
     } else if route.method().detached {
         answer_detached(core, route, request).await
     } else {
-        // 2. The context, while the future is polled and dropped.
-        // 3. Deadline. Around the panic guard, because a timer cannot panic and a handler can.
-        // 4. Catch panic.
-        // 5. The developer's layers, then the handler.
-        let work = context
-            .clone()
-            .scope(CatchPanic(core.layers().run(route, request)));
-        within(deadline, work).await
+        // 2. Deadline. Around the panic guard, because a timer cannot panic and a handler can.
+        within(deadline, work(core, route, request)).await
     };
-    let response = with_metadata(response, &context);
     observation.end(&response);
     response
+}
+
+/// What a call does, with all that is around it while it is polled and dropped.
+async fn work(core: &Core, route: &Arc<Route>, request: Request) -> Response {
+    let context = request.context().clone();
+    // 3. The span: every event of the handler says which request it belongs to.
+    let span = tracing::info_span!(
+        target: "rpc",
+        "call",
+        request_id = context.request_id(),
+        method = route.method().name
+    );
+    // 4. The context.
+    // 5. Catch panic. Decoding the arguments is inside: it runs the developer's code as well.
+    // 6. The developer's layers, then the handler.
+    let guarded = CatchPanic {
+        future: async { core.layers().run(route, request).await },
+    };
+    let response = context.clone().scope(guarded).instrument(span).await;
+    with_metadata(response, &context)
 }
 
 /// Runs the work of a `detached` method on a task of its own, which no caller can stop.
@@ -53,9 +67,7 @@ async fn answer_detached(core: &Arc<Core>, route: &Arc<Route>, mut request: Requ
     let (answer, answered) = tokio::sync::oneshot::channel();
     let (task_core, task_route) = (Arc::clone(core), Arc::clone(route));
     core.tasks().spawn(async move {
-        let context = request.context().clone();
-        let work = context.scope(CatchPanic(task_core.layers().run(&task_route, request)));
-        let response = within(work_deadline, work).await;
+        let response = within(work_deadline, work(&task_core, &task_route, request)).await;
         if let Err(response) = answer.send(response) {
             // The caller is gone or was told `deadline_exceeded`: somebody should still know how it ended.
             task_core.observers().detached_ended(&started, &response);
@@ -112,14 +124,19 @@ fn started(request: &Request) -> CallStart {
     }
 }
 
-/// Turns a panic of a handler into an error. Its text goes to the log and never to a caller.
-struct CatchPanic(BoxFuture<Response>);
+pin_project! {
+    /// Turns a panic of a handler into an error. Its text goes to the log and never to a caller.
+    struct CatchPanic<F> {
+        #[pin]
+        future: F,
+    }
+}
 
-impl Future for CatchPanic {
+impl<F: Future<Output = Response>> Future for CatchPanic<F> {
     type Output = Response;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<Response> {
-        let polled = panic::catch(|| self.0.as_mut().poll(cx));
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<Response> {
+        let polled = panic::catch(|| self.project().future.poll(cx));
         polled.unwrap_or_else(|error| task::Poll::Ready(error.into()))
     }
 }

@@ -91,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    fn headers(name: HeaderName, values: &[&'static str]) -> HeaderMap {
+    fn headers(name: &HeaderName, values: &[&'static str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(name.clone(), HeaderValue::from_static(value));
@@ -125,7 +125,7 @@ mod tests {
         ];
         for (values, expected) in table {
             assert_eq!(
-                ContentType::read(&headers(CONTENT_TYPE, values)),
+                ContentType::read(&headers(&CONTENT_TYPE, values)),
                 expected,
                 "{values:?}"
             );
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn encodings() {
-        let read = |values| read_encoding(&headers(CONTENT_ENCODING, values)).ok();
+        let read = |values| read_encoding(&headers(&CONTENT_ENCODING, values)).ok();
         assert_eq!(read(&[]), Some(Encoding::Identity));
         assert_eq!(read(&["identity"]), Some(Encoding::Identity));
         assert_eq!(read(&["GZIP"]), Some(Encoding::Gzip));
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn accepted_encodings() {
-        let accepts = |values: &[&'static str]| accepts_gzip(&headers(ACCEPT_ENCODING, values));
+        let accepts = |values: &[&'static str]| accepts_gzip(&headers(&ACCEPT_ENCODING, values));
         for yes in [
             "gzip",
             "br, GZIP",

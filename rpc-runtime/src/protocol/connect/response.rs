@@ -29,7 +29,7 @@ pub(crate) struct Accepts {
     pub(super) get: bool,
 }
 
-/// What arrived as an answer.
+/// An answer, without the HTTP around it.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) headers: Metadata,
@@ -37,24 +37,19 @@ pub(crate) struct Answer {
     pub(crate) result: Result<Bytes, Error>,
 }
 
-/// Writes the answer of a call.
-pub(crate) fn write_response(
-    headers: &Metadata,
-    trailers: &Metadata,
-    result: Result<Bytes, &Error>,
-    accepts: Accepts,
-) -> http::Response<Bytes> {
-    let mut response = match result {
+/// Writes the answer of a call. Its error is what may leave the process.
+pub(crate) fn write_response(answer: Answer, accepts: Accepts) -> http::Response<Bytes> {
+    let mut response = match answer.result {
         Ok(message) => write_message(message, accepts),
-        Err(error) => write_error(error, status(error.code().http_status())),
+        Err(error) => write_error(&error, status(error.code().http_status())),
     };
     if accepts.get {
         response
             .headers_mut()
             .insert(VARY, HeaderValue::from_name(ACCEPT_ENCODING));
     }
-    metadata::write(headers, "", response.headers_mut());
-    metadata::write(trailers, TRAILER_PREFIX, response.headers_mut());
+    metadata::write(&answer.headers, "", response.headers_mut());
+    metadata::write(&answer.trailers, TRAILER_PREFIX, response.headers_mut());
     response
 }
 

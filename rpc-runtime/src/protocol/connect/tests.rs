@@ -10,6 +10,7 @@ use super::*;
 use crate::compression;
 use crate::context::RequestId;
 use crate::error::{Code, Detail, Error, Hop, PUBLIC_MESSAGE_LIMIT, Payload};
+use crate::metadata::Metadata;
 
 fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
     lines
@@ -422,7 +423,7 @@ fn a_request_is_written_as_a_server_reads_it() {
     let context = crate::context::Context::builder(RequestId::parse("r-1").unwrap())
         .deadline(std::time::Instant::now() + Duration::from_secs(5))
         .build();
-    let mut metadata = crate::metadata::Metadata::new();
+    let mut metadata = Metadata::new();
     metadata.append("x-tenant", "blue").unwrap();
     let uri = "http://127.0.0.1:9002/a.B/C".parse().unwrap();
     let request = write_request(uri, &context, &metadata, Bytes::from_static(b"{}"));
@@ -450,17 +451,27 @@ fn a_request_is_written_as_a_server_reads_it() {
 
 #[test]
 fn an_answer_is_packed_where_it_pays() {
-    let accepts = |gzip| Accepts { gzip, get: gzip };
-    let none = crate::metadata::Metadata::new();
+    let write = |message: &Bytes, gzip| {
+        let answer = Answer {
+            headers: Metadata::new(),
+            trailers: Metadata::new(),
+            result: Ok(message.clone()),
+        };
+        write_response(answer, Accepts { gzip, get: gzip })
+    };
     let message = Bytes::from("{\"result\": 1}".repeat(100));
-    let response = write_response(&none, &none, Ok(message.clone()), accepts(true));
+    let response = write(&message, true);
     assert_eq!(response.headers()[CONTENT_ENCODING], "gzip");
     assert_eq!(response.headers()["vary"], "accept-encoding");
     assert!(response.body().len() < message.len() / 2);
-    let response = write_response(&none, &none, Ok(message.clone()), accepts(false));
+    let response = write(&message, false);
     assert!(!response.headers().contains_key(CONTENT_ENCODING));
-    assert_eq!(response.body().as_ptr(), message.as_ptr(), "not copied");
-    let small = write_response(&none, &none, Ok(Bytes::from_static(b"{}")), accepts(true));
-    assert!(!small.headers().contains_key(CONTENT_ENCODING));
-    assert_eq!(small.headers()[CONTENT_TYPE], "application/json");
+    assert_eq!(
+        response.body().as_ptr(),
+        message.as_ptr(),
+        "it is not copied"
+    );
+    let response = write(&Bytes::from_static(b"{}"), true);
+    assert!(!response.headers().contains_key(CONTENT_ENCODING));
+    assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
 }

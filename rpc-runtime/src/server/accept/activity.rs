@@ -192,10 +192,11 @@ mod tests {
         Arc::new(Activity::new(&limits, protocol))
     }
 
+    /// How long it takes to ring, in whole seconds: the clock of a timer ticks in milliseconds.
     async fn rings(watchdog: &mut Watchdog) -> Duration {
         let start = Instant::now();
         poll_fn(|cx| watchdog.poll(cx)).await;
-        start.elapsed().div_duration_f64(SECOND).round() as u32 * SECOND
+        Duration::from_secs((start.elapsed() + SECOND / 2).as_secs())
     }
 
     async fn is_quiet(watchdog: &mut Watchdog, time: Duration) {

@@ -18,7 +18,7 @@ use crate::context::{Context, ContextBuilder};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 use crate::middleware::{self, Guards, Kind, Request, Response};
-use crate::protocol::connect::{self, Accepts, Refusal, RequestHead, Shape};
+use crate::protocol::connect::{self, Accepts, Answer, Refusal, RequestHead, Shape};
 use crate::protocol::context::Incoming;
 use crate::protocol::metadata;
 use crate::server::body::{self, Failure, ResponseBody};
@@ -262,19 +262,18 @@ fn internal(text: &'static str) -> Error {
 /// Writes the answer of a call.
 fn write(response: Response, accepts: Accepts) -> HttpResponse {
     let (headers, trailers, result) = response.into_parts();
-    let (message, guards) = match result.map(middleware::Body::into_parts) {
+    let (result, guards) = match result.map(middleware::Body::into_parts) {
         Ok((Kind::Message(message), guards)) => (Ok(message), guards),
-        Ok((Kind::Stream(_), guards)) => (
-            Err(internal("streams are not part of this version")),
-            guards,
-        ),
+        Ok((Kind::Stream(_), guards)) => {
+            let error = internal("streams are not part of this version");
+            (Err(error), guards)
+        }
         Err(error) => (Err(error), Guards::default()),
     };
-    connect::write_response(
-        &headers,
-        &trailers,
-        message.as_ref().map_err(|error| error).cloned(),
-        accepts,
-    )
-    .map(|message| ResponseBody::message(message, guards))
+    let answer = Answer {
+        headers,
+        trailers,
+        result,
+    };
+    connect::write_response(answer, accepts).map(|message| ResponseBody::message(message, guards))
 }
