@@ -1,8 +1,37 @@
 //! Debuggable, production-ready RPC: annotate a trait, get a microservice.
 //!
-//! # The rings
+//! Start with [`rpc_service`], which says what becomes of a trait, and the [`prelude`]. Then, as you need them:
 //!
-//! Imports go only downwards; `tests/it/architecture.rs` says so.
+//! | | |
+//! | --- | --- |
+//! | [`Server`], [`Limits`], [`Trust`] | what answers, what it takes at most, whom it believes |
+//! | [`Client`], [`Call`] | where calls go, and what one call may be told |
+//! | [`Context`] | request id, deadline, caller: what travels by itself |
+//! | [`Error`], [`Remote`], [`RpcError`](macro@RpcError) | errors that say what happened, and where |
+//! | [`middleware`], [`observe`] | rings around calls; everything that counts and logs them |
+//! | [`registry`] | all services that are linked into this process |
+//!
+//! ```
+//! use rpc_runtime::prelude::*;
+//!
+//! #[rpc_service]
+//! trait Greeter {
+//!     async fn greet(&self, name: &str) -> Result<String>;
+//! }
+//!
+//! struct English;
+//!
+//! impl Greeter for English {
+//!     async fn greet(&self, name: &str) -> Result<String> {
+//!         Ok(format!("Hello {name}"))
+//!     }
+//! }
+//!
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+//! # runtime.block_on(async {
+//! assert_eq!(GreeterClient::local(English).greet("Ada").await.unwrap(), "Hello Ada");
+//! # });
+//! ```
 
 // So that the runtime, its tests and the expansion name it alike.
 #[allow(unused_extern_crates, reason = "the lint does not see macros")]

@@ -13,6 +13,19 @@ pub struct Registration(pub &'static ServiceDescriptor);
 inventory::collect!(Registration);
 
 /// The descriptors of all services, sorted by full name.
+///
+/// ```
+/// use rpc_runtime::{prelude::*, registry};
+///
+/// #[rpc_service(package = "docs.v1")]
+/// trait Greeter {
+///     async fn greet(&self, name: &str) -> Result<String>;
+/// }
+///
+/// let greeter = registry::services().find(|service| service.name == "Greeter").unwrap();
+/// assert_eq!(greeter.full_name, "docs.v1.Greeter");
+/// assert_eq!(greeter.methods[0].path, "/docs.v1.Greeter/Greet");
+/// ```
 #[must_use = "listing has no effect"]
 pub fn services() -> impl Iterator<Item = &'static ServiceDescriptor> {
     let mut services: Vec<_> = inventory::iter::<Registration>()

@@ -9,6 +9,17 @@ use crate::context::Context;
 ///
 /// The work goes on when the call is over; its calls and log lines keep the request id.
 ///
+/// ```
+/// use rpc_runtime::{Context, RequestId};
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let context = Context::for_request(RequestId::parse("a").unwrap());
+/// let task = context.enter(|| rpc_runtime::spawn(async { Context::current().request_id().to_owned() }));
+/// assert_eq!(task.await.unwrap(), "a");
+/// # });
+/// ```
+///
 /// # Panics
 ///
 /// Outside a tokio runtime, as [`tokio::spawn`].

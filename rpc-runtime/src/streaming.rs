@@ -10,6 +10,13 @@ use crate::error::Error;
 
 /// A stream of messages, each of which may be an error; the first error is the last item.
 ///
+/// ```
+/// use rpc_runtime::Streaming;
+///
+/// let two: Streaming<u32> = Streaming::new(futures_util::stream::iter([Ok(1), Ok(2)]));
+/// # drop(two);
+/// ```
+///
 /// Methods that stream are not part of this version: the type is there for layers, which see bodies of both kinds.
 pub struct Streaming<T, E = Error>(Pin<Box<dyn Stream<Item = Result<T, E>> + Send>>);
 

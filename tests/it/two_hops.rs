@@ -10,6 +10,7 @@ use rpc_tests::Running;
 trait Pricing {
     /// Takes money.
     async fn pay(&self, user: &str, n: u64) -> Result<u64, PricingError>;
+    async fn tenant(&self) -> Result<String>;
 }
 
 /// Does the work.
@@ -18,6 +19,7 @@ trait Controller {
     async fn generate(&self, user: &str, n: u64) -> Result<String>;
     async fn generate_typed(&self, user: &str, n: u64) -> Result<String, ControllerError>;
     async fn who(&self, ctx: &Context) -> Result<(String, String, u32)>;
+    async fn tenant(&self) -> Result<String>;
 }
 
 #[derive(Debug, thiserror::Error, RpcError)]
@@ -64,6 +66,17 @@ impl Pricing for Prices {
             _ => Ok(n),
         }
     }
+
+    async fn tenant(&self) -> Result<String> {
+        let context = Context::current();
+        let source = context.source().map(|source| source.server().to_owned());
+        Ok(format!(
+            "{:?} {:?} {}",
+            context.baggage().get("tenant"),
+            source,
+            context.hops()
+        ))
+    }
 }
 
 struct Controls(PricingClient);
@@ -72,6 +85,11 @@ impl Controller for Controls {
     async fn generate(&self, user: &str, n: u64) -> Result<String> {
         let paid = self.0.pay(user, n).await?;
         Ok(format!("{paid} paid"))
+    }
+
+    async fn tenant(&self) -> Result<String> {
+        // A trait's `Result<_, Error>` passes a remote one on by `?`.
+        Ok(self.0.tenant().await?)
     }
 
     async fn generate_typed(&self, user: &str, n: u64) -> Result<String, ControllerError> {
@@ -235,6 +253,18 @@ async fn one_request_id_from_end_to_end() {
         let error = controller.generate("ada", 5).await.unwrap_err();
         assert_eq!(error.request_id().len(), 16);
         assert!(error.as_error().to_string().contains("unavailable"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn baggage_and_source_travel_by_themselves() {
+    on_both_roads(async |controller| {
+        let context = Context::current()
+            .with_baggage("tenant", "blue, \"green\" é")
+            .unwrap();
+        let seen = context.enter(|| controller.tenant()).await.unwrap();
+        assert_eq!(seen, r#"Some("blue, \"green\" é") Some("controller") 2"#);
     })
     .await;
 }

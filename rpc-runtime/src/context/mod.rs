@@ -189,6 +189,17 @@ impl Context {
     }
 
     /// Runs a future within this context, wherever it is polled.
+    ///
+    /// ```
+    /// use rpc_runtime::{Context, RequestId};
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    /// # runtime.block_on(async {
+    /// let context = Context::for_request(RequestId::parse("nightly-7").unwrap());
+    /// let id = context.scope(async { Context::current().request_id().to_owned() }).await;
+    /// assert_eq!((&*id, Context::current().request_id()), ("nightly-7", "-"));
+    /// # });
+    /// ```
     pub fn scope<F: Future>(self, future: F) -> Scoped<F> {
         Scoped::new(self, future)
     }
@@ -199,6 +210,14 @@ impl Context {
     }
 
     /// A context with one more entry of baggage, for the calls that are made within its scope.
+    ///
+    /// ```
+    /// use rpc_runtime::Context;
+    ///
+    /// let context = Context::current().with_baggage("tenant", "blue")?;
+    /// assert_eq!(context.baggage().get("tenant"), Some("blue"));
+    /// # Ok::<(), rpc_runtime::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

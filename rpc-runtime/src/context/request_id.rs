@@ -9,6 +9,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 const LIMIT: usize = 64;
 
 /// The id of a request: 1 to 64 characters of `[A-Za-z0-9._-]`; 16 lower-case hex digits when made here.
+///
+/// ```
+/// use rpc_runtime::RequestId;
+///
+/// assert_eq!(RequestId::random().as_str().len(), 16);
+/// assert!(RequestId::parse("order-4711").is_some());
+/// assert!(RequestId::parse("two\nlines").is_none());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId {
     // Inline, because every call makes and copies one.

@@ -65,6 +65,27 @@ impl CallEnd<'_> {
 /// Somebody who wants to know of calls.
 ///
 /// The methods run on the path of the call: they must not block.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use rpc_runtime::Server;
+/// use rpc_runtime::observe::{CallEnd, CallStart, Observer};
+///
+/// #[derive(Default)]
+/// struct Failures(AtomicU64);
+///
+/// impl Observer for Failures {
+///     fn call_ended(&self, _: &CallStart, end: &CallEnd<'_>) {
+///         if end.error.is_some() {
+///             self.0.fetch_add(1, Ordering::Relaxed);
+///         }
+///     }
+/// }
+///
+/// let server = Server::new("logsink").observer(Failures::default());
+/// # drop(server);
+/// ```
 pub trait Observer: Send + Sync + 'static {
     /// A call has started.
     fn call_started(&self, call: &CallStart) {

@@ -18,6 +18,18 @@ use std::time::Duration;
 /// | `default_deadline` | 30 s | `deadline_exceeded`; for calls without a deadline of their own |
 /// | `deadline_cap` | 5 min | later deadlines are brought forward to this |
 /// | `drain_timeout` | 30 s | calls that still run when the server stops are dropped |
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpc_runtime::{Limits, Server};
+///
+/// let mut limits = Limits::default();
+/// limits.message_bytes = 64 << 10;
+/// limits.default_deadline = Duration::from_secs(2);
+/// let server = Server::new("logsink").limits(limits);
+/// # drop(server);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
