@@ -1,2 +1,60 @@
-//! x
-fn main() {}
+//! A trait becomes a service: declare it, implement it, serve it, call it.
+
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
+use std::time::Duration;
+
+use rpc_runtime::prelude::*;
+
+/// Greets people.
+// The attribute makes `GreeterServer` and `GreeterClient` of the trait. The trait itself stays an ordinary one.
+#[rpc_service(package = "examples.v1")]
+trait Greeter {
+    /// Greets one person.
+    async fn greet(&self, name: &str) -> Result<String>;
+}
+
+/// An implementation is an ordinary `impl`: no request objects, no status codes, no attribute.
+struct English;
+
+impl Greeter for English {
+    async fn greet(&self, name: &str) -> Result<String> {
+        Ok(format!("Hello {name}!"))
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    // A process of its own would be `Server::new(…).listen(…).add(…).run().await`, which prints its address and
+    // serves until Ctrl-C. Here server and client share a process, so we bind first: port 0 takes a free port.
+    let greeter = GreeterServer::new(English);
+    let server = Server::new("greeter")
+        .listen("127.0.0.1:0")
+        .add(greeter)
+        .bind()
+        .await?;
+    let url = format!("http://{}", server.addresses()[0]);
+    // It serves for as long as the program runs.
+    tokio::spawn(server.serve(std::future::pending()));
+
+    // The client has the methods of the trait. Arguments are borrowed, as the trait says.
+    let greeter = GreeterClient::connect(&url)?;
+    println!("{}", greeter.greet("Ada").await?);
+
+    // What a call returns can be told more before it is awaited.
+    println!(
+        "{}",
+        greeter
+            .greet("Grace")
+            .timeout(Duration::from_millis(500))
+            .await?
+    );
+
+    // Every service answers `ping`.
+    let pong = greeter.ping().await?;
+    println!(
+        "{} {} answers at {}",
+        pong.service, pong.version, pong.instance
+    );
+    Ok(())
+}

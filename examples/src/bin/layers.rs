@@ -1,0 +1,73 @@
+//! A layer is a function around every call, on either side: here a token that clients show and a server asks for.
+
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
+use rpc_runtime::middleware::{Next, Request, Response};
+use rpc_runtime::{Client, prelude::*};
+
+#[rpc_service(package = "examples.v1")]
+trait Vault {
+    async fn open(&self) -> Result<String>;
+}
+
+struct Gold;
+
+impl Vault for Gold {
+    // No word of tokens here: who comes this far has shown one.
+    async fn open(&self) -> Result<String> {
+        Ok("gold".to_owned())
+    }
+}
+
+/// On the server. `next` is the rest of the onion; a layer that does not run it answers itself.
+async fn ask_for_token(request: Request, next: Next) -> Response {
+    match request.metadata().get("x-token") {
+        Some("sesame") => next.run(request).await,
+        Some(_) => Error::new(Code::PermissionDenied, "this token opens nothing").into(),
+        None => Error::new(Code::Unauthenticated, "show a token in x-token").into(),
+    }
+}
+
+/// On both sides alike: a layer sees the method, the context and the outcome, and never HTTP.
+async fn trace(request: Request, next: Next) -> Response {
+    let method = request.method().short_name();
+    let response = next.run(request).await;
+    match response.error() {
+        None => println!("  {method} ok"),
+        Some(error) => println!("  {method} {}", error.code()),
+    }
+    response
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    // The first layer is the outermost: `trace` sees the calls that `ask_for_token` refuses.
+    let server = Server::new("vault").layer(trace).layer(ask_for_token);
+    let server = server
+        .listen("127.0.0.1:0")
+        .add(VaultServer::new(Gold))
+        .bind()
+        .await?;
+    let client = Client::new(&format!("http://{}", server.addresses()[0]))?;
+    tokio::spawn(server.serve(std::future::pending()));
+
+    for token in [None, Some("open"), Some("sesame")] {
+        // A closure is a layer as well, and may bring something along.
+        let vault = VaultClient::with_client(client.clone().layer(
+            move |mut request: Request, next: Next| async move {
+                if let Some(token) = token
+                    && let Err(invalid) = request.metadata_mut().append("x-token", token)
+                {
+                    return Error::new(Code::InvalidArgument, invalid.to_string()).into();
+                }
+                next.run(request).await
+            },
+        ));
+        println!("with the token {token:?}:");
+        match vault.open().await {
+            Ok(found) => println!("  found {found}"),
+            Err(error) => println!("  {error}"),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! Each example runs to its end and prints what its reader should see.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::process::Command;
+
+fn run(program: &str) -> String {
+    let output = Command::new(program).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    assert!(
+        output.status.success() && stderr.is_empty(),
+        "{program}: {stdout}\n{stderr}"
+    );
+    stdout
+}
+
+#[test]
+fn hello() {
+    let printed = run(env!("CARGO_BIN_EXE_hello"));
+    assert!(
+        printed.starts_with(
+            "Hello Ada!\nHello Grace!\nexamples.v1.Greeter 0.1.0 answers at 127.0.0.1:"
+        ),
+        "{printed}"
+    );
+}
+
+#[test]
+fn remote_errors() {
+    let printed = run(env!("CARGO_BIN_EXE_remote_errors"));
+    let lines: Vec<_> = printed.lines().collect();
+    assert_eq!(lines[0], "ada has 0 left");
+    assert!(
+        lines[2].starts_with("internal: internal error   [request "),
+        "{printed}"
+    );
+    assert!(
+        lines[3].starts_with("  at   Controller.Generate ")
+            && lines[3].contains("remote_errors.rs:"),
+        "{printed}"
+    );
+    assert!(
+        lines[4].starts_with("  from Pricing.Pay ") && lines[4].contains("INSUFFICIENT_CREDIT"),
+        "{printed}"
+    );
+    assert!(
+        lines[5].ends_with("failed_precondition: insufficient credit(0)"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn layers() {
+    assert_eq!(
+        run(env!("CARGO_BIN_EXE_layers")),
+        "with the token None:\n  Vault.Open unauthenticated\n  unauthenticated: show a token in x-token\n\
+         with the token Some(\"open\"):\n  Vault.Open permission_denied\n  permission_denied: this token opens nothing\n\
+         with the token Some(\"sesame\"):\n  Vault.Open ok\n  found gold\n"
+    );
+}
+
+#[test]
+fn in_process_test() {
+    let printed = run(env!("CARGO_BIN_EXE_in_process_test"));
+    assert!(
+        printed.starts_with(
+            "with credit 4:    sold, 3 left\nwithout credit:   come back with money\n"
+        ),
+        "{printed}"
+    );
+}
