@@ -1,5 +1,7 @@
 //! The services as their users meet them: real processes, raw HTTP, the command line.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 // What the tests share: processes that end with the test, and HTTP by hand.
 mod process;
 

@@ -112,7 +112,7 @@ async fn a_batch_has_a_limit_and_a_text_too() {
     assert_eq!(error.code(), Code::InvalidArgument);
     assert_eq!(
         error.message(),
-        "records: 10001 records; a batch has at most 10000"
+        "records: 10001 at once; a batch has at most 10000"
     );
     assert_eq!(paper.text(), "");
     assert_eq!(

@@ -12,7 +12,7 @@ mod printer;
 
 pub use printer::{Printer, Writing};
 
-use rpc_runtime::{Code, Context, Error, RequestId, Result};
+use rpc_runtime::{Code, Context, Error, RequestId, Result, Source};
 
 use self::line::Line;
 use crate::api::logsink::{BATCH_LIMIT, Level, LogSink, Record};
@@ -36,12 +36,11 @@ impl LogSink for Sink {
             return Ok(false);
         }
         let context = Context::current();
+        let source = context.source();
         let line = Line {
-            // Who says its name says where it runs; of the others only the request's own environment is known.
-            environment: context
-                .source()
-                .map_or(context.environment(), |source| Some(source.environment())),
-            server: context.source().map(|source| source.server()),
+            // Of a caller who does not say its name, only the environment of the request is known.
+            environment: source.map(Source::environment).or(context.environment()),
+            server: source.map(Source::server),
             request_id: Some(context.request_id()),
             text: message,
         };
@@ -54,13 +53,11 @@ impl LogSink for Sink {
     async fn recv_logs(&self, records: &[Record]) -> Result<u32> {
         if records.len() > BATCH_LIMIT {
             let text = format!(
-                "{} records; a batch has at most {BATCH_LIMIT}",
+                "{} at once; a batch has at most {BATCH_LIMIT}",
                 records.len()
             );
-            return Err(
-                Error::new(Code::InvalidArgument, format!("records: {text}"))
-                    .with_violation("records", text),
-            );
+            let error = Error::new(Code::InvalidArgument, format!("records: {text}"));
+            return Err(error.with_violation("records", text));
         }
         let mut lines = String::new();
         let mut accepted = 0;

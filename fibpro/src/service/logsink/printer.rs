@@ -222,7 +222,7 @@ impl<W: Write> Paper<W> {
         let lost = self.lost.load(Ordering::Relaxed);
         match (&outcome, std::mem::replace(&mut self.torn, failed)) {
             (Err(error), false) => {
-                tracing::error!(%error, "cannot write the log; callers get `unavailable`")
+                tracing::error!(%error, "cannot write the log; callers get `unavailable`");
             }
             (Ok(()), true) => tracing::warn!(lost, "writing the log again"),
             (Err(_), true) | (Ok(()), false) => {}
