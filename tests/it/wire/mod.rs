@@ -11,6 +11,8 @@ mod http2;
 mod identity;
 /// Too large, too many, too long.
 mod limits;
+/// The same calls through a router that an application mounts.
+mod mounted;
 /// Content encodings.
 mod packing;
 /// JSON of all kinds.

@@ -32,6 +32,7 @@ use super::trust::{Peer, Place, Trust};
 pub(crate) trait Listen: Send + 'static {
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
+    /// The next connection. Dropping the future loses none.
     fn accept(&self) -> impl Future<Output = Result<(Self::Io, Place)>> + Send;
 }
 
@@ -165,3 +166,6 @@ fn is_of_one_peer(error: &Error) -> bool {
         ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused
     )
 }
+
+#[cfg(test)]
+mod tests;

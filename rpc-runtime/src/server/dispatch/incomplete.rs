@@ -66,31 +66,24 @@ impl<'a> Incomplete<'a> {
         let head = connect::read_request(self.head, route.method(), !body.is_end_stream());
         let timeout = head.as_ref().ok().and_then(|head| head.timeout);
         let context = self.context(route.method(), incoming.builder, timeout);
-        let head = match (head, incoming.fault) {
-            (Ok(head), None) => head,
-            (Ok(_), Some(fault)) => {
-                return self.refuse(&context, fault.into(), Some(&mut body)).await;
-            }
-            (Err(refusal), _) => return self.refuse(&context, refusal, Some(&mut body)).await,
+        let message = match (head, incoming.fault) {
+            (Ok(head), None) => self.message(head, &context, &mut body).await,
+            (Ok(_), Some(fault)) => Err(Unread::Unwanted(fault.into())),
+            (Err(refusal), _) => Err(Unread::Unwanted(refusal)),
         };
-        match self.message(head, &context, &mut body).await {
+        let (refusal, rest) = match message {
             Ok(message) => {
                 let metadata = context.metadata().clone();
-                let request = Request::new(
-                    route.method(),
-                    context,
-                    metadata,
-                    middleware::Body::message(message),
-                );
+                let message = middleware::Body::message(message);
+                let request = Request::new(route.method(), context, metadata, message);
                 let response = self.core.call(route, request, self.peer.trust()).await;
-                write(response, Accepts::read(self.head))
+                return write(response, Accepts::read(self.head));
             }
-            // What is left of such a body is not to be had.
-            Err(Unread::Spoilt(error)) => self.refuse::<B>(&context, error.into(), None).await,
-            Err(Unread::Unwanted(error)) => {
-                self.refuse(&context, error.into(), Some(&mut body)).await
-            }
-        }
+            Err(Unread::Unwanted(refusal)) => (refusal, Some(&mut body)),
+            Err(Unread::Spoilt(error)) => (error.into(), None),
+        };
+        // Boxed, so that it takes no room in the future of every call.
+        Box::pin(self.refuse(&context, refusal, rest)).await
     }
 
     /// The context of the call, its deadline among it.
@@ -124,10 +117,7 @@ impl<'a> Incomplete<'a> {
     {
         if head.timeout == Some(Duration::ZERO) {
             let text = "the time that the caller gave was over before the call arrived";
-            return Err(Unread::Unwanted(Error::unlocated(
-                Code::DeadlineExceeded,
-                text,
-            )));
+            return Err(Error::unlocated(Code::DeadlineExceeded, text).into());
         }
         let limits = self.core.limits();
         let packed = match head.message {
@@ -145,13 +135,13 @@ impl<'a> Incomplete<'a> {
                 message?
             }
         };
-        compression::unpack(packed, head.encoding, limits.message_bytes).map_err(|problem| {
-            match problem {
-                Unpack::TooLarge => Failure::TooLarge.into(),
-                Unpack::Invalid(error) => Unread::Unwanted(invalid(format!(
-                    "the message is not the gzip that its header says: {error}"
-                ))),
-            }
+        let message = compression::unpack(packed, head.encoding, limits.message_bytes);
+        message.map_err(|problem| match problem {
+            Unpack::TooLarge => Failure::TooLarge.into(),
+            Unpack::Invalid(error) => invalid(format!(
+                "the message is no gzip, as its header says: {error}"
+            ))
+            .into(),
         })
     }
 
@@ -200,23 +190,31 @@ impl<'a> Incomplete<'a> {
     }
 }
 
-/// Why there is no message, and whether the rest of the body can still be read.
+/// Why there is no message.
 enum Unread {
-    Unwanted(Error),
+    /// The rest of the body can be read, and nobody wants it.
+    Unwanted(Refusal),
+    /// What is left of the body is not to be had.
     Spoilt(Error),
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Self::Unwanted(error.into())
+    }
 }
 
 impl From<Failure> for Unread {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::TooLarge => Self::Unwanted(Error::unlocated(
-                Code::ResourceExhausted,
-                "the message is larger than this server takes",
-            )),
-            Failure::Late => Self::Spoilt(Error::unlocated(
-                Code::DeadlineExceeded,
-                "the message was not there in time",
-            )),
+            Failure::TooLarge => {
+                let text = "the message is larger than this server takes";
+                Error::unlocated(Code::ResourceExhausted, text).into()
+            }
+            Failure::Late => {
+                let text = "the message was not there in time";
+                Self::Spoilt(Error::unlocated(Code::DeadlineExceeded, text))
+            }
             Failure::Broken(error) => {
                 Self::Spoilt(invalid("the body of the request is broken").with_source(error))
             }

@@ -50,7 +50,7 @@ where
         Err(refusal) => {
             let call = Incomplete::new(core, peer, None, &head);
             let context = incoming.builder.server(core.source().clone()).build();
-            call.refuse(&context, refusal, Some(&mut pin!(body))).await
+            Box::pin(call.refuse(&context, refusal, Some(&mut pin!(body)))).await
         }
     };
     // An id is always a header value.
@@ -153,3 +153,6 @@ where
         Err(never) => match never {},
     }
 }
+
+#[cfg(test)]
+mod tests;
