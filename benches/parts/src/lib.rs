@@ -1,0 +1,1 @@
+//! Criterion benchmarks of the parts of a call, see `benches/`.

@@ -1,0 +1,96 @@
+//! What people write by hand: axum's `Json` on one side, reqwest's `json` on the other, and no more.
+
+use axum::routing::post;
+use axum::serve::ListenerExt as _;
+use axum::{Json, Router};
+use bench_work::{Record, accepted, greet};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+
+use crate::Result;
+
+const GREET: &str = "/bench.v1.Echo/Greet";
+const LOG_BATCH: &str = "/bench.v1.Echo/LogBatch";
+
+#[derive(Deserialize)]
+struct Greet {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct LogBatch {
+    records: Vec<Record>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Answer<T> {
+    result: T,
+}
+
+/// Serves until the process ends.
+pub(crate) async fn serve(listener: TcpListener) -> Result<()> {
+    let greet = async |Json(call): Json<Greet>| {
+        Json(Answer {
+            result: greet(&call.name),
+        })
+    };
+    let log_batch = async |Json(call): Json<LogBatch>| {
+        Json(Answer {
+            result: accepted(&call.records),
+        })
+    };
+    let router = Router::new()
+        .route(GREET, post(greet))
+        .route(LOG_BATCH, post(log_batch));
+    // As everybody who measures finds out: without it small answers wait for the peer's acknowledgement.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    Ok(axum::serve(listener, router).await?)
+}
+
+/// The client of [`serve`].
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    greet: String,
+    log_batch: String,
+}
+
+impl Client {
+    pub(crate) fn new(url: &str) -> Result<Self> {
+        Ok(Self {
+            http: reqwest::Client::builder().no_proxy().build()?,
+            greet: format!("{url}{GREET}"),
+            log_batch: format!("{url}{LOG_BATCH}"),
+        })
+    }
+
+    pub(crate) async fn greet(&self, name: &str) -> Result<String> {
+        #[derive(Serialize)]
+        struct Greet<'a> {
+            name: &'a str,
+        }
+        let answer = self
+            .http
+            .post(&self.greet)
+            .json(&Greet { name })
+            .send()
+            .await?
+            .error_for_status()?;
+        Ok(answer.json::<Answer<String>>().await?.result)
+    }
+
+    pub(crate) async fn log_batch(&self, records: &[Record]) -> Result<u32> {
+        #[derive(Serialize)]
+        struct LogBatch<'a> {
+            records: &'a [Record],
+        }
+        let answer = self
+            .http
+            .post(&self.log_batch)
+            .json(&LogBatch { records })
+            .send()
+            .await?
+            .error_for_status()?;
+        Ok(answer.json::<Answer<u32>>().await?.result)
+    }
+}
