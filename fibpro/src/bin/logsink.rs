@@ -46,12 +46,16 @@ async fn run(options: &Options) -> Result<()> {
     writing.finish(PATIENCE).await
 }
 
-/// Logs the calls that fail. The others print a record each, and a line about each line would only hide them.
+/// Logs the calls that fail. The others print a record each, and a line about each line would only hide them; and where
+/// the sink itself is in trouble, the printer has said so once.
 struct Failures(TracingLog);
 
 impl Observer for Failures {
     fn call_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
-        if end.error.is_some() {
+        if !matches!(
+            end.code(),
+            None | Some(Code::Unavailable | Code::ResourceExhausted)
+        ) {
             self.0.call_ended(call, end);
         }
     }

@@ -24,11 +24,7 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(options: Options, out: &mut impl Write) -> Result<(), Failure> {
     let logsink = LogSinkClient::with_client(options.to.named("fibpro")?);
-    let reply = logsink
-        .recv_log(&options.text, options.level)
-        .with_response()
-        .await?;
-    if !reply.value {
+    if !logsink.recv_log(&options.text, options.level).await? {
         return Err(Failure::Refused(
             "the log sink takes no record without text",
         ));

@@ -8,6 +8,7 @@
 //! the form that people know and grep for, and time is what puts it in front of the line (`… | ts`, the journal).
 
 mod line;
+mod paper;
 mod printer;
 
 pub use printer::{Printer, Writing};

@@ -1,16 +1,18 @@
-//! One thread that writes lines, and the bounded queue in front of it.
+//! The way to the thread that writes: a queue that is bounded in bytes.
 //!
 //! Writing blocks when the reader of a pipe is slow, and a worker of tokio must not. So a call hands its lines over and
 //! waits for word that they are written; what cannot be written is the caller's to know, and nothing is lost silently.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use rpc_runtime::{Code, Error, Result, fail};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
+
+use super::paper::{Job, Paper, State};
 
 /// What may wait to be written, in bytes. More than one message can make, even if all of it turns into escapes.
 const ROOM: u32 = 16 << 20;
@@ -18,14 +20,8 @@ const ROOM: u32 = 16 << 20;
 /// What a waiting job takes beside its lines, in bytes, so that small ones cannot pile up without end either.
 const JOB_BYTES: usize = 256;
 
-/// The thread writes what waits together up to this size, in bytes, since each write is a call of the system.
-const GROUP_BYTES: usize = 64 << 10;
-
 /// How long a caller should leave the sink alone when there is no room.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
-
-/// Whether lines were written; the error's kind is all that several callers can share.
-type Outcome = Result<(), io::ErrorKind>;
 
 /// The way to the thread that writes. Cheap to clone; the thread ends when the last clone is gone.
 #[derive(Debug, Clone)]
@@ -33,17 +29,7 @@ pub struct Printer {
     jobs: mpsc::Sender<Job>,
     room: Arc<Semaphore>,
     capacity: u32,
-    lost: Arc<AtomicU64>,
-}
-
-/// The lines of one call.
-#[derive(Debug)]
-struct Job {
-    lines: String,
-    records: u32,
-    answer: oneshot::Sender<Outcome>,
-    /// Given back when the job is done.
-    _room: OwnedSemaphorePermit,
+    state: Arc<State>,
 }
 
 impl Printer {
@@ -64,12 +50,8 @@ impl Printer {
     pub fn with_room(out: impl Write + Send + 'static, bytes: u32) -> io::Result<(Self, Writing)> {
         let (jobs, queue) = mpsc::channel();
         let (ending, ended) = oneshot::channel::<()>();
-        let lost = Arc::new(AtomicU64::new(0));
-        let mut paper = Paper {
-            out,
-            torn: false,
-            lost: Arc::clone(&lost),
-        };
+        let state = Arc::new(State::default());
+        let mut paper = Paper::new(out, Arc::clone(&state));
         thread::Builder::new()
             .name("printer".to_owned())
             .spawn(move || {
@@ -82,9 +64,9 @@ impl Printer {
                 jobs,
                 room,
                 capacity: bytes,
-                lost: Arc::clone(&lost),
+                state: Arc::clone(&state),
             },
-            Writing { ended, lost },
+            Writing { ended, state },
         ))
     }
 
@@ -109,18 +91,18 @@ impl Printer {
             .unwrap_or(u32::MAX)
             .min(self.capacity);
         let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(needed) else {
-            let error = Error::new(
-                Code::ResourceExhausted,
-                "the log is behind: too much waits to be written",
-            );
-            return Err(error.with_retry_after(RETRY_AFTER));
+            if !self.state.behind.swap(true, Ordering::Relaxed) {
+                tracing::warn!("the log is behind; callers get `resource_exhausted`");
+            }
+            let text = "the log is behind: too much waits to be written";
+            return Err(Error::new(Code::ResourceExhausted, text).with_retry_after(RETRY_AFTER));
         };
         // A thread that is gone has dropped the answer's other end, which says so below.
         let _ = self.jobs.send(Job {
             lines,
             records,
             answer,
-            _room: room,
+            room,
         });
         match answered.await {
             Ok(Ok(())) => Ok(()),
@@ -135,7 +117,7 @@ impl Printer {
     /// How many records could not be written so far. Their callers know.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+        self.state.lost.load(Ordering::Relaxed)
     }
 }
 
@@ -144,7 +126,7 @@ impl Printer {
 #[must_use = "a process that ends does not wait for its threads; `finish` does"]
 pub struct Writing {
     ended: oneshot::Receiver<()>,
-    lost: Arc<AtomicU64>,
+    state: Arc<State>,
 }
 
 impl Writing {
@@ -163,70 +145,12 @@ impl Writing {
                 patience.as_secs()
             );
         }
-        match self.lost.load(Ordering::Relaxed) {
+        match self.state.lost.load(Ordering::Relaxed) {
             0 => Ok(()),
             lost => fail!(
                 Code::DataLoss,
                 "{lost} records could not be written to the log"
             ),
         }
-    }
-}
-
-/// What is written on, and what has become of it.
-struct Paper<W> {
-    out: W,
-    /// A write failed, perhaps in the middle of a line, and none has succeeded since.
-    torn: bool,
-    lost: Arc<AtomicU64>,
-}
-
-impl<W: Write> Paper<W> {
-    /// Writes until nobody can send jobs any more.
-    fn write_all(&mut self, queue: &mpsc::Receiver<Job>) {
-        let mut text = String::new();
-        let mut group = Vec::new();
-        while let Ok(first) = queue.recv() {
-            text.clear();
-            if self.torn {
-                // So that the next record does not continue half a line of another. At worst a line stays empty.
-                text.push('\n');
-            }
-            text.push_str(&first.lines);
-            group.push(first);
-            while text.len() < GROUP_BYTES
-                && let Ok(next) = queue.try_recv()
-            {
-                text.push_str(&next.lines);
-                group.push(next);
-            }
-            let outcome = self
-                .out
-                .write_all(text.as_bytes())
-                .and_then(|()| self.out.flush());
-            let records = group.iter().map(|job| u64::from(job.records)).sum();
-            let outcome = self.note(outcome, records);
-            for job in group.drain(..) {
-                // Nobody waits any more where the caller went away.
-                let _ = job.answer.send(outcome);
-            }
-        }
-    }
-
-    /// Says once that writing fails, and once that it works again. Each caller gets its own answer anyway.
-    fn note(&mut self, outcome: io::Result<()>, records: u64) -> Outcome {
-        let failed = outcome.is_err();
-        if failed {
-            self.lost.fetch_add(records, Ordering::Relaxed);
-        }
-        let lost = self.lost.load(Ordering::Relaxed);
-        match (&outcome, std::mem::replace(&mut self.torn, failed)) {
-            (Err(error), false) => {
-                tracing::error!(%error, "cannot write the log; callers get `unavailable`");
-            }
-            (Ok(()), true) => tracing::warn!(lost, "writing the log again"),
-            (Err(_), true) | (Ok(()), false) => {}
-        }
-        outcome.map_err(|error| error.kind())
     }
 }
