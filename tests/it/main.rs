@@ -1,6 +1,9 @@
 //! End to end: over sockets and in process. One binary, because two cores link slowly.
 
-#![allow(clippy::unwrap_used, reason = "clippy allows it in tests, and not in what only tests call")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy allows it in tests, and not in what only tests call"
+)]
 
 /// The rings: who may import whom.
 mod architecture;

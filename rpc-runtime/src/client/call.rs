@@ -8,7 +8,7 @@ use std::task;
 use std::time::Duration;
 
 use super::{Client, stack};
-use crate::context::Context;
+use crate::context::{Context, RequestId};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Error, Remote};
 use crate::metadata::Metadata;
@@ -157,7 +157,8 @@ impl<T: 'static, E: 'static> Call<T, E> {
 impl<T: 'static, E: 'static> Prepared<T, E> {
     async fn run(self: Box<Self>) -> Result<Reply<T>, Remote<E>> {
         let Self { outgoing, reply } = *self;
-        let (headers, trailers, result) = stack::run(outgoing).await.into_parts();
+        let (request_id, response) = stack::run(outgoing).await;
+        let (headers, trailers, result) = response.into_parts();
         let value = result.and_then(|body| match body.as_message() {
             Some(message) => reply.decode_value(message),
             None => Err(Error::unlocated(
@@ -169,6 +170,7 @@ impl<T: 'static, E: 'static> Prepared<T, E> {
         match value {
             Ok(value) => Ok(Reply {
                 value,
+                request_id,
                 headers,
                 trailers,
             }),
@@ -203,6 +205,8 @@ impl<T: 'static, E: 'static> fmt::Debug for Call<T, E> {
 pub struct Reply<T> {
     /// What the method answered.
     pub value: T,
+    /// The id that the request travelled with.
+    pub request_id: RequestId,
     /// Metadata that came before the message.
     pub headers: Metadata,
     /// Metadata that came behind the message.

@@ -97,6 +97,12 @@ impl Client {
     }
 
     /// Who calls, for calls that are made outside of any server: a tool, a job. Within a server it is the server.
+    #[must_use]
+    pub fn source(self, source: Source) -> Self {
+        self.change(|inner| inner.source = Some(Arc::new(source)))
+    }
+
+    /// [`source`](Self::source) for a tool of this name in the environment `prod`, with its process id as the instance.
     ///
     /// # Errors
     ///
@@ -104,7 +110,7 @@ impl Client {
     pub fn named(self, name: &str) -> Result<Self> {
         let source = Source::new(name, DEFAULT_ENVIRONMENT, &std::process::id().to_string())
             .map_err(|invalid| Error::unlocated(Code::InvalidArgument, invalid.to_string()))?;
-        Ok(self.change(|inner| inner.source = Some(Arc::new(source))))
+        Ok(self.source(source))
     }
 
     /// Adds a layer inside those that are there. See [`crate::middleware`].

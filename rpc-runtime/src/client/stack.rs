@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout_at;
 
 use super::call::Outgoing;
-use crate::context::Context;
+use crate::context::{Context, RequestId};
 use crate::error::{Code, Error};
 use crate::middleware::{Body, Request, Response};
 use crate::observe::{CallStart, Side};
@@ -14,8 +14,8 @@ use crate::observe::{CallStart, Side};
 /// A deadline that is closer than this is not worth sending: the header has whole milliseconds.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// Sends a call and waits for its answer.
-pub(super) async fn run(call: Outgoing) -> Response {
+/// Sends a call and waits for its answer, which comes with the id of the request.
+pub(super) async fn run(call: Outgoing) -> (RequestId, Response) {
     let Outgoing {
         client,
         method,
@@ -56,13 +56,15 @@ pub(super) async fn run(call: Outgoing) -> Response {
             }
         }
     };
-    if let (Some(error), Some(id)) = (response.error_mut(), context.id())
+    // Without an id it went round in circles outside of any request, and was never sent.
+    let id = context.id().copied().unwrap_or_else(RequestId::random);
+    if let Some(error) = response.error_mut()
         && error.request_id().is_none()
     {
-        error.set_request_id(*id);
+        error.set_request_id(id);
     }
     observation.end(&response);
-    response
+    (id, response)
 }
 
 fn spent(context: &Context) -> bool {

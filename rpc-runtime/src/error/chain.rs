@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::Location;
 
-use super::{Code, Error, Hop, cut};
+use super::{Code, Error, FieldViolation, Hop, cut};
 use crate::context::RequestId;
 
 /// The most hops that an error carries; the ones in the middle go first.
@@ -122,7 +122,9 @@ impl Error {
         if let Some(id) = &self.0.request_id {
             write!(f, "   [request {}]", id.as_str())?;
         }
-        for violation in &self.0.violations {
+        // Most messages say it already.
+        let unsaid = |violation: &&FieldViolation| !self.0.message.contains(&violation.description);
+        for violation in self.0.violations.iter().filter(unsaid) {
             write!(
                 f,
                 "\n  argument {}: {}",

@@ -149,10 +149,7 @@ fn or_absent<S: Shape>(
 ) -> Result<S::Owned, Problem> {
     match slot.or_else(codec.absent) {
         Some(value) => Ok(value),
-        None => Err(Problem::at(
-            argument.name,
-            format!("is missing; it is a {}", argument.type_name),
-        )),
+        None => Err(Problem::at(argument.name, "is missing")),
     }
 }
 

@@ -251,10 +251,11 @@ impl Server {
             .instance
             .unwrap_or_else(|| address.map_or_else(|| "local".to_owned(), |at| at.to_string()));
         let source = Source::new(&self.name, &self.environment, &instance).map_err(|invalid| {
-            Error::unlocated(
-                Code::InvalidArgument,
-                format!("the server {}: {invalid}", self.name),
-            )
+            let text = format!(
+                "name `{}`, environment `{}`, instance `{instance}`: {invalid}",
+                self.name, self.environment
+            );
+            Error::unlocated(Code::InvalidArgument, text)
         })?;
         Core::new(Parts {
             services: self.services,

@@ -35,6 +35,14 @@ impl Bound {
             .collect()
     }
 
+    /// The first address as a URL for clients on this host, such as `http://127.0.0.1:9002`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        // A bound server has an address; the system would have to lose it.
+        let address = self.addresses().first().map(ToString::to_string);
+        format!("http://{}", address.unwrap_or_default())
+    }
+
     /// Serves until `shutdown` is done, then takes no more connections, and returns when the calls that run are
     /// done or [`Limits::drain_timeout`](super::Limits) has passed.
     ///
@@ -137,7 +145,7 @@ fn install_subscriber() {
 fn announce(line: &str) {
     let mut out = std::io::stdout().lock();
     if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
-        tracing::warn!(target: "rpc", %error, "stdout is closed: {line}");
+        tracing::warn!(target: "rpc", %error, "not printed: {line}");
     }
 }
 
