@@ -45,7 +45,7 @@ pub struct Limits {
     pub first_byte_timeout: Duration,
     /// From the first byte of a request until its headers are complete.
     pub header_timeout: Duration,
-    /// From one request of a connection to the next.
+    /// From one request of a connection to the next; also how long a client may take nothing of its answer.
     pub idle_timeout: Duration,
     /// For the whole body of a request, however it drips.
     pub body_timeout: Duration,

@@ -159,6 +159,20 @@ async fn row_53_a_connection_that_does_not_tell_its_protocol_is_closed() {
 }
 
 #[tokio::test]
+async fn row_53_a_connection_that_only_says_that_it_speaks_http2_is_closed() {
+    let wired = start_patient(|limits| limits.idle_timeout = SHORT).await;
+    // The preface, and the beginning of the frame that is due.
+    for behind in ["", "\0\0"] {
+        let mut raw = wired.connect().await;
+        raw.send(format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{behind}"))
+            .await
+            .unwrap();
+        let (_, elapsed) = raw.closed().await;
+        in_time(elapsed);
+    }
+}
+
+#[tokio::test]
 async fn row_53_a_head_that_is_not_finished_is_not_waited_for() {
     let wired = start_patient(|limits| limits.header_timeout = SHORT).await;
     let request = post(NEXT, r#"{"n":3}"#);
