@@ -1,11 +1,9 @@
 //! One connection from its first byte to its end.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{self, Poll, ready};
-use std::time::Duration;
+use std::task::{self, Poll};
 
 use bytes::Bytes;
 use http::header::CONNECTION;
@@ -15,11 +13,12 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::activity::{Activity, Call, Watchdog};
+use super::activity::{Activity, Call};
+use super::drive::{Ended, drive, linger};
 use super::io::{Io, Protocol, Start, sniff};
 use super::stopped;
 use crate::server::Limits;
@@ -53,10 +52,6 @@ mod http2_limits {
     /// What a header counts beside its name and value. Source: RFC 9113, section 6.5.2.
     pub(super) const HEADER_OVERHEAD: usize = 32;
 }
-
-/// How long, and for how many bytes, a connection that was answered in the middle of a request is kept open.
-const LINGER_TIME: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 8 << 20;
 
 /// Serves a connection to its end.
 pub(super) async fn serve<I>(
@@ -189,89 +184,6 @@ async fn answer(
         call.activity().left_unread();
     }
     Ok(response.map(|body| Held { body, _call: call }))
-}
-
-/// How a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    ByItself,
-    /// The peer made us wait too long.
-    TimedOut,
-}
-
-/// The two kinds of connections of hyper.
-trait Connection: Future<Output = hyper::Result<()>> {
-    /// Finishes what runs, and takes no more.
-    fn finish(self: Pin<&mut Self>);
-}
-
-impl<I, S> Connection for http1::Connection<I, S>
-where
-    Self: Future<Output = hyper::Result<()>>,
-    S: hyper::service::HttpService<Incoming>,
-    S::ResBody: 'static,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    <S::ResBody as Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    I: hyper::rt::Read + hyper::rt::Write + Unpin,
-{
-    fn finish(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
-}
-
-impl<I, S, E> Connection for http2::Connection<I, S, E>
-where
-    Self: Future<Output = hyper::Result<()>>,
-    S: hyper::service::HttpService<Incoming>,
-    S::ResBody: 'static,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    <S::ResBody as Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    I: hyper::rt::Read + hyper::rt::Write + Unpin,
-    E: hyper::rt::bounds::Http2ServerConnExec<S::Future, S::ResBody>,
-{
-    fn finish(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
-}
-
-/// Runs a connection until it ends, its watchdog rings, or, once the server stops, its calls are done.
-async fn drive<C: Connection>(
-    mut connection: Pin<&mut C>,
-    activity: Arc<Activity>,
-    mut shutdown: watch::Receiver<bool>,
-) -> hyper::Result<Ended> {
-    let mut watchdog = Watchdog::new(activity);
-    let mut stop = pin!(stopped(&mut shutdown));
-    let mut stopping = false;
-    poll_fn(|cx| {
-        if !stopping && stop.as_mut().poll(cx).is_ready() {
-            stopping = true;
-            connection.as_mut().finish();
-        }
-        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-            return Poll::Ready(ended.map(|()| Ended::ByItself));
-        }
-        ready!(watchdog.poll(cx));
-        Poll::Ready(Ok(Ended::TimedOut))
-    })
-    .await
-}
-
-/// Reads on for a moment after an answer that came in the middle of a request. Closed at once, with bytes unread, the
-/// system would send a reset, which makes the peer throw our answer away unread.
-async fn linger(mut io: impl AsyncRead + Unpin) {
-    let reading = async {
-        let mut scratch = vec![0; 16 << 10];
-        let mut room = LINGER_BYTES;
-        while let Ok(read @ 1..) = io.read(&mut scratch).await {
-            match room.checked_sub(read) {
-                Some(left) => room = left,
-                None => return,
-            }
-        }
-    };
-    // Whoever goes on writing for longer than that loses the answer, which is all that is at stake.
-    drop(timeout(LINGER_TIME, reading).await);
 }
 
 /// The body of an answer; the call runs until it is sent or dropped.

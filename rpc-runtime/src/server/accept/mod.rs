@@ -7,11 +7,13 @@
 //! | --- | --- |
 //! | `mod` | accepts, caps, survives errors, drains |
 //! | `connection` | one connection from its first byte to its end |
+//! | `drive` | running it, and ending it so that its last answer arrives |
 //! | `activity` | what a connection is doing, and how long it may |
 //! | `io` | the bytes of a connection: which protocol they begin, and who is waited for |
 
 mod activity;
 mod connection;
+mod drive;
 mod io;
 
 use std::future::Future;
