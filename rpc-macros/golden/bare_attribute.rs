@@ -11,7 +11,7 @@ Cloning is cheap; clones share their connections.*/
 struct UserStoreClient(::rpc_runtime::Client);
 ///Serves an implementation of [`UserStore`]: `Server::new("name").add(UserStoreServer::new(implementation))`.
 struct UserStoreServer<T>(::rpc_runtime::__private::Arc<T>);
-#[allow(dead_code, deprecated, non_snake_case, clippy::too_many_arguments)]
+#[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
     static __EXISTS: __rpc::Method<

@@ -18,7 +18,7 @@ Cloning is cheap; clones share their connections.*/
 pub struct ShapesClient(::rpc_runtime::Client);
 ///Serves an implementation of [`Shapes`]: `Server::new("name").add(ShapesServer::new(implementation))`.
 pub struct ShapesServer<T>(::rpc_runtime::__private::Arc<T>);
-#[allow(dead_code, deprecated, non_snake_case, clippy::too_many_arguments)]
+#[allow(dead_code, clippy::too_many_arguments)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
     static __EVERY: __rpc::Method<

@@ -26,7 +26,7 @@ pub struct BatchesClient(::rpc_runtime::Client);
 #[deprecated(note = "use `LogSink`")]
 pub struct BatchesServer<T>(::rpc_runtime::__private::Arc<T>);
 #[cfg(feature = "batches")]
-#[allow(dead_code, deprecated, non_snake_case, clippy::too_many_arguments)]
+#[allow(dead_code, deprecated)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
     #[cfg(unix)]

@@ -16,7 +16,7 @@ Cloning is cheap; clones share their connections.*/
 pub struct AuditClient(::rpc_runtime::Client);
 ///Serves an implementation of [`Audit`]: `Server::new("name").add(AuditServer::new(implementation))`.
 pub struct AuditServer<T>(::rpc_runtime::__private::Arc<T>);
-#[allow(dead_code, deprecated, non_snake_case, clippy::too_many_arguments)]
+#[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
     static __RECORD: __rpc::Method<

@@ -19,7 +19,7 @@ Cloning is cheap; clones share their connections.*/
 pub struct CounterClient(::rpc_runtime::Client);
 ///Serves an implementation of [`Counter`]: `Server::new("name").add(CounterServer::new(implementation))`.
 pub struct CounterServer<T>(::rpc_runtime::__private::Arc<T>);
-#[allow(dead_code, deprecated, non_snake_case, clippy::too_many_arguments)]
+#[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
     static __ADD: __rpc::Method<

@@ -21,7 +21,7 @@ Cloning is cheap; clones share their connections.*/
 pub struct LogSinkClient(::rpc_runtime::Client);
 ///Serves an implementation of [`LogSink`]: `Server::new("name").add(LogSinkServer::new(implementation))`.
 pub struct LogSinkServer<T>(::rpc_runtime::__private::Arc<T>);
-#[allow(dead_code, deprecated, non_snake_case, clippy::too_many_arguments)]
+#[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
     static __RECV_LOG: __rpc::Method<

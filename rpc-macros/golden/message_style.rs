@@ -18,7 +18,7 @@ Cloning is cheap; clones share their connections.*/
 pub struct StoreClient(::rpc_runtime::Client);
 ///Serves an implementation of [`Store`]: `Server::new("name").add(StoreServer::new(implementation))`.
 pub struct StoreServer<T>(::rpc_runtime::__private::Arc<T>);
-#[allow(dead_code, deprecated, non_snake_case, clippy::too_many_arguments)]
+#[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
     static __GET: __rpc::Method<(__rpc::Own<GetRequest>,), Item, StoreError> = __rpc::method(

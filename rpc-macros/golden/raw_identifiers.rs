@@ -14,7 +14,7 @@ Cloning is cheap; clones share their connections.*/
 pub(crate) struct KindsClient(::rpc_runtime::Client);
 ///Serves an implementation of [`Kinds`]: `Server::new("name").add(KindsServer::new(implementation))`.
 pub(crate) struct KindsServer<T>(::rpc_runtime::__private::Arc<T>);
-#[allow(dead_code, deprecated, non_snake_case, clippy::too_many_arguments)]
+#[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
     static __TYPE: __rpc::Method<

@@ -16,7 +16,7 @@ Cloning is cheap; clones share their connections.*/
 pub struct DescribedClient(::rpc_runtime::Client);
 ///Serves an implementation of [`Described`]: `Server::new("name").add(DescribedServer::new(implementation))`.
 pub struct DescribedServer<T>(::rpc_runtime::__private::Arc<T>);
-#[allow(dead_code, deprecated, non_snake_case, clippy::too_many_arguments)]
+#[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
     static __DESCRIBE: __rpc::Method<

@@ -86,6 +86,13 @@ impl Method {
     pub(crate) fn ident(&self) -> &Ident {
         &self.signature.ident
     }
+
+    /// The names of the method and of everything that it takes.
+    pub(crate) fn idents(&self) -> impl Iterator<Item = &Ident> {
+        let arguments = self.arguments.iter().map(|argument| &argument.named);
+        let named = self.context.iter().chain(arguments);
+        named.map(|named| &named.ident).chain([self.ident()])
+    }
 }
 
 /// What a call changes. The idents are the options that said so.

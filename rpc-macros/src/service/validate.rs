@@ -100,8 +100,8 @@ impl Methods {
 /// Names that the generated client needs for itself, with advice.
 fn reserved(name: &str, ping: bool) -> Option<String> {
     let taken = match name {
-        "connect" | "local" | "discover" => "makes a client",
-        "clone" => "copies a client",
+        "connect" | "local" | "discover" => "makes clients",
+        "clone" => "copies clients",
         "ping" if ping => {
             return Some(
                 "every service has a `ping` already: remove this one, rename it, or write \
@@ -109,12 +109,12 @@ fn reserved(name: &str, ping: bool) -> Option<String> {
                     .to_owned(),
             );
         }
-        _ if name.starts_with("with_") => "changes the settings of a client",
+        _ if name.starts_with("with_") => "changes the settings of clients",
         _ => return None,
     };
     let wire_name = names::upper_camel(name);
     Some(format!(
-        r#"`{name}` {taken}: rename the method; `#[rpc(name = "{wire_name}")]` keeps its name on the wire"#
+        r#"`{name}` is taken, since it {taken}: rename the method; `#[rpc(name = "{wire_name}")]` keeps its name on the wire"#
     ))
 }
 

@@ -33,14 +33,14 @@ fn nine_mistakes_are_nine_messages_in_source_order() {
         },
         &[
             "unknown option `packge` of a service; did you mean `package`?",
-            "a service has one contract",
-            "a service consists of methods",
+            "a service cannot be generic",
+            "a service has no associated constants",
             "unknown option `idempotnt` of a method; did you mean `idempotent`?",
-            "a call takes its time: write `async fn buy`",
+            "the methods of a service are asynchronous: write `async fn buy`",
             "calls share the service: write `&self`, and keep",
             "a service cannot change its caller's data",
             "a call can fail on its way, whatever it does: write `-> Result<bool>`",
-            "`connect` makes a client",
+            "`connect` is taken, since it makes clients",
         ],
     );
 }

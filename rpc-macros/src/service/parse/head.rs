@@ -73,8 +73,7 @@ pub(crate) fn modifiers(contract: &ItemTrait, errors: &mut Errors) {
         errors.at(auto, "a service is implemented by hand: remove `auto`");
     }
     if !contract.generics.params.is_empty() {
-        let message = "a service has one contract, whatever the types of its implementation: \
-                       write concrete types instead of parameters";
+        let message = "a service cannot be generic, since its callers could not say for which type: write concrete types";
         errors.at(&contract.generics, message);
     }
     if let Some(clause) = &contract.generics.where_clause {

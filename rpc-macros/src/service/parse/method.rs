@@ -1,6 +1,9 @@
 //! A method, without its arguments.
 
-use syn::{LitStr, Receiver, ReceiverKind, ReturnType, Safety, Signature, TraitItem, TraitItemFn};
+use syn::{
+    GenericParam, LitStr, Receiver, ReceiverKind, ReturnType, Safety, Signature, TraitItem,
+    TraitItemFn,
+};
 
 use super::{arguments::arguments, chosen};
 use crate::attributes::{Known, Options, Place, Takes};
@@ -83,13 +86,13 @@ fn refuse_item(item: &TraitItem, errors: &mut Errors) {
         TraitItem::Const(item) => {
             errors.at(
                 &item.ident,
-                "a service consists of methods: move the constant out of the trait",
+                "a service has no associated constants: move this one out of the trait",
             );
         }
         TraitItem::Type(item) => {
             errors.at(
                 &item.ident,
-                "a service consists of methods: name the concrete type in them instead",
+                "a service has no associated types: name the concrete type in the methods",
             );
         }
         TraitItem::Macro(item) => {
@@ -115,7 +118,7 @@ fn refuse_qualifiers(signature: &Signature, errors: &mut Errors) {
     } else if signature.asyncness.is_none() {
         errors.at(
             signature.fn_token,
-            format_args!("a call takes its time: write `async fn {name}`"),
+            format_args!("the methods of a service are asynchronous: write `async fn {name}`"),
         );
     }
     if let Safety::Unsafe(word) = &signature.safety {
@@ -133,10 +136,19 @@ fn refuse_qualifiers(signature: &Signature, errors: &mut Errors) {
             ),
         );
     }
-    if !signature.generics.params.is_empty() {
-        let message =
-            "a method has one request and one response: write concrete types instead of parameters";
-        errors.at(&signature.generics, message);
+    let generics = &signature.generics;
+    if generics
+        .params
+        .iter()
+        .any(|parameter| !matches!(parameter, GenericParam::Lifetime(_)))
+    {
+        let message = "a method cannot be generic, since it has one request and one response: write concrete types";
+        errors.at(generics, message);
+    } else if !generics.params.is_empty() {
+        errors.at(
+            generics,
+            "a method has no lifetimes of its own: borrow its arguments with a plain `&`",
+        );
     }
     if let Some(dots) = &signature.variadic {
         errors.at(dots, "a method has a fixed list of arguments: take a `Vec`");

@@ -1,5 +1,5 @@
 //! Nothing in the expansion trips a lint that a strict crate turns on.
-#![forbid(unsafe_code)]
+#![forbid(unsafe_code, non_snake_case)]
 #![deny(
     warnings,
     missing_docs,

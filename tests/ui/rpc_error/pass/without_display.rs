@@ -1,6 +1,7 @@
-//! An enum without `Display` says the reason in words.
+//! An enum without `Display` says the reason in words; and the smallest one keeps the door open for more.
+#![deny(warnings)]
 
-use rpc_runtime::{Error, RpcError};
+use rpc_runtime::{Code, Error, RpcError};
 
 #[derive(Debug, RpcError)]
 enum ShopError {
@@ -10,10 +11,17 @@ enum ShopError {
     Other(Error),
 }
 
+#[derive(Debug, RpcError)]
+enum Smallest {
+    #[rpc(other)]
+    Other { whole: Error },
+}
+
 fn main() {
     let sent = ShopError::InsufficientCredit(3).into_error();
     assert_eq!(sent.message(), "insufficient credit");
     assert!(matches!(ShopError::from_error(&sent), ShopError::InsufficientCredit(3)));
-    let plain = Error::new(rpc_runtime::Code::Aborted, "later");
+    let plain = Error::new(Code::Aborted, "later");
     assert!(matches!(ShopError::from_error(&plain), ShopError::Other(_)));
+    assert_eq!(Smallest::from(plain).into_error().code(), Code::Aborted);
 }

@@ -1,8 +1,0 @@
-use rpc_runtime::{Context, Result, rpc_service};
-
-#[rpc_service]
-trait Shop {
-    async fn buy(&self, ctx: Context, item: &str) -> Result<u32>;
-}
-
-fn main() {}

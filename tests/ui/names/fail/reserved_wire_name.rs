@@ -1,9 +1,0 @@
-use rpc_runtime::{Result, rpc_service};
-
-#[rpc_service]
-trait Shop {
-    #[rpc(name = "Ping")]
-    async fn alive(&self) -> Result<()>;
-}
-
-fn main() {}

@@ -1,9 +1,0 @@
-use rpc_runtime::{Result, rpc_service};
-
-#[rpc_service]
-trait Shop {
-    #[rpc(message)]
-    async fn buy(&self, item: &str) -> Result<u32>;
-}
-
-fn main() {}

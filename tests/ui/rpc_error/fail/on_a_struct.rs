@@ -1,8 +1,0 @@
-use rpc_runtime::RpcError;
-
-#[derive(Debug, RpcError)]
-struct ShopError {
-    code: u32,
-}
-
-fn main() {}

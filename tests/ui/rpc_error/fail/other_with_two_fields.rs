@@ -1,9 +1,0 @@
-use rpc_runtime::RpcError;
-
-#[derive(Debug, RpcError)]
-enum ShopError {
-    #[rpc(other)]
-    Other(rpc_runtime::Error, String),
-}
-
-fn main() {}
