@@ -155,14 +155,16 @@ impl Options {
                 format_args!("`{name}` is set twice: keep one"),
             );
         }
-        match known.value(&written) {
-            Ok(value) => self.0.push(Found {
-                key: known.key,
-                written: written.key,
-                value,
-            }),
-            Err(error) => errors.push(error),
-        }
+        // One with a wrong value counts as written, or it would be missed as well.
+        let value = known.value(&written).unwrap_or_else(|error| {
+            errors.push(error);
+            Value::Nothing
+        });
+        self.0.push(Found {
+            key: known.key,
+            written: written.key,
+            value,
+        });
     }
 }
 

@@ -10,7 +10,7 @@ mod validate;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
-use syn::{FnArg, Item, ItemTrait, TraitItem};
+use syn::{Attribute, FnArg, Item, ItemTrait, TraitItem};
 
 use crate::errors::Errors;
 use model::Service;
@@ -61,18 +61,18 @@ fn with_errors(errors: &Errors, item: impl ToTokens) -> TokenStream {
 
 /// The trait without our attributes, for the developer's editor and for whatever else the compiler has to say.
 fn fallback(mut contract: ItemTrait) -> ItemTrait {
+    let strip = |attributes: &mut Vec<Attribute>| {
+        attributes.retain(|attribute| !repeated::is_option(attribute));
+    };
+    strip(&mut contract.attrs);
     for item in &mut contract.items {
         let TraitItem::Fn(method) = item else {
             continue;
         };
-        method
-            .attrs
-            .retain(|attribute| !repeated::is_option(attribute));
+        strip(&mut method.attrs);
         for argument in &mut method.sig.inputs {
             if let FnArg::Typed(argument) = argument {
-                argument
-                    .attrs
-                    .retain(|attribute| !repeated::is_option(attribute));
+                strip(&mut argument.attrs);
             }
         }
     }

@@ -1,8 +1,5 @@
 //! What can travel: the types that arguments and results may have, as far as tokens tell.
 
-use std::fmt::Display;
-
-use quote::ToTokens;
 use syn::visit::{self, Visit};
 use syn::{
     Lifetime, PathSegment, Type, TypeFnPtr, TypeImplTrait, TypePtr, TypeReference, TypeTraitObject,
@@ -16,24 +13,23 @@ use crate::spelling::spelled;
 const NO_STREAMS: &str =
     "streaming methods are not part of this version: return a `Vec`, or page the result";
 
-/// The shape of an argument; `None` after a mistake.
-pub(super) fn argument(ty: &Type, errors: &mut Errors) -> Option<Shape> {
+/// The shape of an argument; mistakes inside of it are reported.
+pub(super) fn argument(ty: &Type, errors: &mut Errors) -> Shape {
     let shape = shape::of(ty);
-    let mut check = Check {
-        errors,
-        end: End::Argument,
-        sound: true,
-    };
     if let Some(data) = shape.data() {
-        check.visit_type(data);
+        Check {
+            errors,
+            end: End::Argument,
+        }
+        .visit_type(data);
     }
     if let Shape::Owned(owned) = &shape
         && (is_str(owned) || matches!(bare(owned), Type::Slice(_)))
     {
         let message = format!("`{0}` has no size of its own: write `&{0}`", spelled(owned));
-        check.refuse(owned, message);
+        errors.at(owned, message);
     }
-    check.sound.then_some(shape)
+    shape
 }
 
 /// What a method returns; mistakes inside of it are reported.
@@ -48,7 +44,6 @@ pub(super) fn reply(ty: &Type, errors: &mut Errors) -> Reply {
         Check {
             errors,
             end: End::Result,
-            sound: true,
         }
         .visit_type(ty);
     }
@@ -94,14 +89,6 @@ enum End {
 struct Check<'a> {
     errors: &'a mut Errors,
     end: End,
-    sound: bool,
-}
-
-impl Check<'_> {
-    fn refuse(&mut self, tokens: impl ToTokens, message: impl Display) {
-        self.sound = false;
-        self.errors.at(tokens, message);
-    }
 }
 
 impl<'ast> Visit<'ast> for Check<'_> {
@@ -134,7 +121,7 @@ impl<'ast> Visit<'ast> for Check<'_> {
                 )
             }
         };
-        self.refuse(reference, message);
+        self.errors.at(reference, message);
     }
 
     fn visit_lifetime(&mut self, lifetime: &'ast Lifetime) {
@@ -143,12 +130,12 @@ impl<'ast> Visit<'ast> for Check<'_> {
             let message = format!(
                 "what crosses the network owns its data: use a type without `{lifetime}`, such as `String`"
             );
-            self.refuse(lifetime, message);
+            self.errors.at(lifetime, message);
         }
     }
 
     fn visit_type_trait_object(&mut self, object: &'ast TypeTraitObject) {
-        self.refuse(
+        self.errors.at(
             object,
             "a `dyn` value cannot be decoded: name a type, or an enum of the alternatives",
         );
@@ -164,18 +151,18 @@ impl<'ast> Visit<'ast> for Check<'_> {
                 "a method answers with a type that both sides know: write `async fn … -> Result<…>`"
             }
         };
-        self.refuse(implementation, message);
+        self.errors.at(implementation, message);
     }
 
     fn visit_type_ptr(&mut self, pointer: &'ast TypePtr) {
-        self.refuse(
+        self.errors.at(
             pointer,
             "a pointer means nothing in another process: send the data itself",
         );
     }
 
     fn visit_type_fn_ptr(&mut self, pointer: &'ast TypeFnPtr) {
-        self.refuse(
+        self.errors.at(
             pointer,
             "a function cannot travel: send data, and call the function on the side that has it",
         );
@@ -183,12 +170,12 @@ impl<'ast> Visit<'ast> for Check<'_> {
 
     fn visit_path_segment(&mut self, segment: &'ast PathSegment) {
         if segment.ident == "Self" {
-            self.refuse(
+            self.errors.at(
                 segment,
                 "`Self` is the implementation, which stays in the server: name a type",
             );
         } else if segment.ident == "Streaming" {
-            self.refuse(segment, NO_STREAMS);
+            self.errors.at(segment, NO_STREAMS);
         } else {
             visit::visit_path_segment(self, segment);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use proc_macro2::{Ident, Span};
+use proc_macro2::Ident;
 
 use super::model::{Argument, Effects, Method, Service, Shape, Timeout};
 use crate::errors::Errors;
@@ -55,7 +55,9 @@ pub(super) struct Methods {
 impl Methods {
     pub(super) fn check(&mut self, method: &Method, service: &Service, errors: &mut Errors) {
         self.check_names(method, service, errors);
-        check_timeout(method.timeout.as_ref(), errors);
+        if let Some(timeout) = &method.timeout {
+            check_timeout(timeout, errors);
+        }
         check_arguments(method, errors);
         check_message(method, errors);
         if let (Effects::None(_), Some(detached)) = (&method.effects, &method.detached) {
@@ -118,18 +120,13 @@ fn reserved(name: &str, ping: bool) -> Option<String> {
     ))
 }
 
-fn check_timeout(timeout: Option<&Timeout>, errors: &mut Errors) {
-    let message = match timeout {
-        Some(Timeout {
-            milliseconds: 0, ..
-        }) => "a timeout of zero fails every call: leave it out for the default of 30 s",
-        Some(Timeout { milliseconds, .. }) if *milliseconds > LONGEST_TIMEOUT => {
-            "a server ends every call after 5 minutes: write `5m` or less"
-        }
-        _ => return,
+fn check_timeout(timeout: &Timeout, errors: &mut Errors) {
+    let message = match timeout.milliseconds {
+        0 => "a timeout of zero fails every call: leave it out for the default of 30 s",
+        1..=LONGEST_TIMEOUT => return,
+        _ => "a server ends every call after 5 minutes: write `5m` or less",
     };
-    let span = timeout.map_or_else(Span::call_site, |timeout| timeout.span);
-    errors.push(syn::Error::new(span, message));
+    errors.push(syn::Error::new(timeout.span, message));
 }
 
 fn check_arguments(method: &Method, errors: &mut Errors) {

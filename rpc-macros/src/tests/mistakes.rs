@@ -68,6 +68,32 @@ fn the_rules_between_methods_come_in_source_order_too() {
 }
 
 #[test]
+fn a_method_is_looked_at_whole() {
+    assert_mistakes(
+        TokenStream::new(),
+        quote! {
+            trait Shop {
+                #[rpc(timeout = 2, idempotent = true, no_side_effects)]
+                async fn connect(mut self, (a, b): (u8, u8), _: &mut u8, #[rpc(secret)] card: str);
+            }
+        },
+        &[
+            "`timeout` takes a value: write `timeout = \"2s\"`",
+            "`idempotent` takes no value",
+            "`no_side_effects` says this too: remove `idempotent`",
+            "calls share the service",
+            "an argument's name is a field's name on the wire: write `name: (u8, u8)`",
+            "an argument's name is a field's name on the wire: write `name: &mut u8`",
+            "a service cannot change its caller's data",
+            "`str` has no size of its own: write `&str`",
+            "a call can fail on its way, whatever it does: write `-> Result<()>`",
+            "`connect` is taken, since it makes clients",
+            "a method with `no_side_effects` can be called by `GET`",
+        ],
+    );
+}
+
+#[test]
 fn methods_under_different_conditions_may_share_a_name() {
     assert_mistakes(
         TokenStream::new(),

@@ -1,5 +1,6 @@
 //! The arguments of a method.
 
+use proc_macro2::Span;
 use syn::{Attribute, FnArg, Ident, Pat, PatType, Signature};
 
 use crate::attributes::{Known, Options, Place};
@@ -13,13 +14,14 @@ const ARGUMENT: Place = Place {
     options: &[Known::flag("default"), Known::flag("secret")],
 };
 
-/// Takes the helper attributes off the signature and reads the arguments.
+/// Takes the helper attributes off the signature and reads the arguments: the context, if the method asks for it, and
+/// those that travel.
 pub(super) fn arguments(
     signature: &mut Signature,
     errors: &mut Errors,
-) -> (Option<Named>, Option<Vec<Argument>>) {
+) -> (Option<Named>, Vec<Argument>) {
     let mut context = None;
-    let mut arguments = Some(Vec::new());
+    let mut arguments = Vec::new();
     let typed = signature.inputs.iter_mut().filter_map(|input| match input {
         FnArg::Typed(argument) => Some(argument),
         FnArg::Receiver(_) => None,
@@ -27,27 +29,17 @@ pub(super) fn arguments(
     for (position, argument) in typed.enumerate() {
         let options = Options::take(&mut argument.attrs, &ARGUMENT, errors);
         refuse_condition(&argument.attrs, errors);
-        let ident = argument_name(argument, errors);
+        let named = Named {
+            ident: argument_name(argument, position, errors),
+            ty: (*argument.ty).clone(),
+        };
         match shape::context(&argument.ty) {
-            None => {
-                let read =
-                    travel::argument(&argument.ty, errors)
-                        .zip(ident)
-                        .map(|(shape, ident)| Argument {
-                            named: Named {
-                                ident,
-                                ty: (*argument.ty).clone(),
-                            },
-                            shape,
-                            default: options.flag("default").cloned(),
-                            secret: options.flag("secret").cloned(),
-                        });
-                // One that cannot be read leaves no list to check.
-                arguments = arguments.zip(read).map(|(mut all, read)| {
-                    all.push(read);
-                    all
-                });
-            }
+            None => arguments.push(Argument {
+                shape: travel::argument(&argument.ty, errors),
+                named,
+                default: options.flag("default").cloned(),
+                secret: options.flag("secret").cloned(),
+            }),
             Some(shape::Mention::Lent) if position == 0 => {
                 if let Some(option) = options.flag("default").or(options.flag("secret")) {
                     errors.at(
@@ -55,10 +47,7 @@ pub(super) fn arguments(
                         "the context is no data that travels: remove the option",
                     );
                 }
-                context = ident.map(|ident| Named {
-                    ident,
-                    ty: (*argument.ty).clone(),
-                });
+                context = Some(named);
             }
             Some(_) => {
                 let message = "the context of a call is `ctx: &Context`, directly after `&self`; \
@@ -80,25 +69,25 @@ fn refuse_condition(attributes: &[Attribute], errors: &mut Errors) {
     }
 }
 
-fn argument_name(argument: &PatType, errors: &mut Errors) -> Option<Ident> {
+/// The argument's name, or a stand-in after a mistake, so that the rest of the method is looked at all the same.
+fn argument_name(argument: &PatType, position: usize, errors: &mut Errors) -> Ident {
     match &*argument.pat {
         Pat::Ident(pattern) if pattern.by_ref.is_none() && pattern.subpat.is_none() => {
-            let Some(word) = &pattern.mutability else {
-                return Some(pattern.ident.clone());
-            };
-            let message = format!(
-                "`mut` is up to the implementation: write `{}` here",
-                pattern.ident
-            );
-            errors.at(word, message);
+            if let Some(word) = &pattern.mutability {
+                let message = format!(
+                    "`mut` is up to the implementation: write `{}` here",
+                    pattern.ident
+                );
+                errors.at(word, message);
+            }
+            pattern.ident.clone()
         }
         pattern => {
-            let message = format!(
-                "an argument's name is a field's name on the wire: write `name: {}`",
-                spelled(&argument.ty)
-            );
+            let ty = spelled(&argument.ty);
+            let message =
+                format!("an argument's name is a field's name on the wire: write `name: {ty}`");
             errors.at(pattern, message);
+            Ident::new(&format!("unnamed{position}"), Span::call_site())
         }
     }
-    None
 }

@@ -63,6 +63,16 @@ pub(crate) fn head(arguments: TokenStream, contract: &ItemTrait, errors: &mut Er
 
 /// Refuses what a trait may have and a service may not.
 pub(crate) fn modifiers(contract: &ItemTrait, errors: &mut Errors) {
+    for option in contract
+        .attrs
+        .iter()
+        .filter(|attribute| repeated::is_option(attribute))
+    {
+        errors.at(
+            option,
+            "the options of a service stand in its attribute: write `#[rpc_service(…)]`",
+        );
+    }
     if let Some(unsafety) = &contract.unsafety {
         errors.at(
             unsafety,

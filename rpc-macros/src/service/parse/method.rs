@@ -2,7 +2,7 @@
 
 use syn::{
     GenericParam, LitStr, Receiver, ReceiverKind, ReturnType, Safety, Signature, TraitItem,
-    TraitItemFn,
+    TraitItemFn, parse_quote,
 };
 
 use super::{arguments::arguments, chosen};
@@ -25,7 +25,7 @@ const METHOD: Place = Place {
     ],
 };
 
-/// A method of the trait; `None` after a mistake that leaves nothing to validate.
+/// A method of the trait; `None` when the item is none.
 pub(crate) fn method(item: TraitItem, message: bool, errors: &mut Errors) -> Option<Method> {
     let method = match item {
         TraitItem::Fn(method) => method,
@@ -48,6 +48,7 @@ pub(crate) fn method(item: TraitItem, message: bool, errors: &mut Errors) -> Opt
     let timeout = options
         .text("timeout")
         .and_then(|text| timeout(text, errors));
+    let effects = effects(&options, errors);
     refuse_qualifiers(&signature, errors);
     receiver(&signature, errors);
     let (context, arguments) = arguments(&mut signature, errors);
@@ -70,9 +71,9 @@ pub(crate) fn method(item: TraitItem, message: bool, errors: &mut Errors) -> Opt
             names::upper_camel(&names::plain(&signature.ident))
         }),
         context,
-        arguments: arguments?,
-        reply: reply?,
-        effects: effects(&options, errors),
+        arguments,
+        reply,
+        effects,
         timeout,
         message: message || options.flag("message").is_some(),
         detached: options.flag("detached").cloned(),
@@ -176,13 +177,16 @@ fn receiver(signature: &Signature, errors: &mut Errors) {
     }
 }
 
-fn reply(signature: &Signature, errors: &mut Errors) -> Option<Reply> {
+fn reply(signature: &Signature, errors: &mut Errors) -> Reply {
     match &signature.output {
-        ReturnType::Type(_, ty) => Some(travel::reply(ty, errors)),
+        ReturnType::Type(_, ty) => travel::reply(ty, errors),
         ReturnType::Default => {
             let message = "a call can fail on its way, whatever it does: write `-> Result<()>`";
             errors.push(syn::Error::new(signature.paren_token.span.close(), message));
-            None
+            Reply {
+                ty: parse_quote!(()),
+                parts: None,
+            }
         }
     }
 }
@@ -191,15 +195,16 @@ fn reply(signature: &Signature, errors: &mut Errors) -> Option<Reply> {
 
 fn effects(options: &Options, errors: &mut Errors) -> Effects {
     match (options.flag("idempotent"), options.flag("no_side_effects")) {
-        (Some(idempotent), Some(_)) => {
-            errors.at(
-                idempotent,
-                "`no_side_effects` says this too: remove `idempotent`",
-            );
-            Effects::Unknown
+        (idempotent, Some(option)) => {
+            if let Some(idempotent) = idempotent {
+                errors.at(
+                    idempotent,
+                    "`no_side_effects` says this too: remove `idempotent`",
+                );
+            }
+            Effects::None(option.clone())
         }
         (Some(_), None) => Effects::Idempotent,
-        (None, Some(option)) => Effects::None(option.clone()),
         (None, None) => Effects::Unknown,
     }
 }
