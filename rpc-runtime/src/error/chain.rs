@@ -5,6 +5,7 @@ use std::panic::Location;
 
 use super::{Code, Error, FieldViolation, Hop, cut};
 use crate::context::RequestId;
+use crate::metadata::Metadata;
 
 /// The most hops that an error carries; the ones in the middle go first.
 pub const HOP_LIMIT: usize = 16;
@@ -42,7 +43,12 @@ impl Error {
     /// Makes a dependency's error ours: a code that would lie to our own caller becomes `internal`.
     /// The chain keeps the original.
     pub(crate) fn settle(&mut self) {
-        if std::mem::take(&mut self.0.passed_on) && !self.0.code.survives_a_hop() {
+        if !std::mem::take(&mut self.0.passed_on) {
+            return;
+        }
+        // What the dependency sent beside its error was for us: a cookie or a token must not travel on.
+        self.0.metadata = Metadata::new();
+        if !self.0.code.survives_a_hop() {
             self.0.code = Code::Internal;
             self.0.public = false;
             // They speak of the dependency's contract, not of ours.

@@ -65,6 +65,21 @@ fn passing_on_keeps_four_codes_and_the_chain() {
 }
 
 #[test]
+fn what_came_beside_a_dependencys_error_does_not_travel_on() {
+    for code in [Code::Unavailable, Code::NotFound] {
+        let sent = published(code, "why").with_metadata("set-cookie", "canary");
+        let mut error = Error::from(Remote::<Error>::from_error(sent));
+        assert_eq!(
+            error.metadata().get("set-cookie"),
+            Some("canary"),
+            "the handler may look"
+        );
+        error.settle();
+        assert!(error.metadata().is_empty());
+    }
+}
+
+#[test]
 fn the_chain_prints_one_line_a_hop() {
     let mut error = Error::from(Remote::<Error>::from_error(published(
         Code::Unavailable,

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{Code, Error, Payload};
+use crate::metadata::Metadata;
 
 /// An error that a service may answer with: [`Error`] itself, or an enum with `#[derive(RpcError)]`.
 ///
@@ -144,6 +145,8 @@ pub fn pass_on(reason: &'static str, mut error: Error) -> Error {
     let inner = error
         .payload()
         .map(|payload| Box::new(Payload::clone(payload)));
+    // As in `settle`: what the dependency sent beside its error was for us.
+    *error.metadata_mut() = Metadata::new();
     error.set_payload(Some(Arc::new(Payload {
         reason: reason.to_owned(),
         fields: Map::new(),

@@ -132,17 +132,36 @@ impl<'a> Incomplete<'a> {
                 let deadline = context.deadline().map_or(own, |deadline| deadline.min(own));
                 let message = body::read(body, limits.message_bytes, deadline.into()).await;
                 abandoned.armed = false;
-                message?
+                message.map_err(|failure| self.unread(failure))?
             }
         };
         let message = compression::unpack(packed, head.encoding, limits.message_bytes);
         message.map_err(|problem| match problem {
-            Unpack::TooLarge => Failure::TooLarge.into(),
+            Unpack::TooLarge => self.unread(Failure::TooLarge),
             Unpack::Invalid(error) => invalid(format!(
                 "the message is no gzip, as its header says: {error}"
             ))
             .into(),
         })
+    }
+
+    fn unread(&self, failure: Failure) -> Unread {
+        match failure {
+            Failure::TooLarge => {
+                let limit = self.core.limits().message_bytes;
+                let text = format!(
+                    "the message is larger than {limit} bytes, which is the most that this server takes"
+                );
+                Error::unlocated(Code::ResourceExhausted, text).into()
+            }
+            Failure::Late => {
+                let text = "the message was not there in time";
+                Unread::Spoilt(Error::unlocated(Code::DeadlineExceeded, text))
+            }
+            Failure::Broken(error) => {
+                Unread::Spoilt(invalid("the body of the request is broken").with_source(error))
+            }
+        }
     }
 
     /// Observes and answers a call that is not made.
@@ -201,24 +220,6 @@ enum Unread {
 impl From<Error> for Unread {
     fn from(error: Error) -> Self {
         Self::Unwanted(error.into())
-    }
-}
-
-impl From<Failure> for Unread {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::TooLarge => {
-                let text = "the message is larger than this server takes";
-                Error::unlocated(Code::ResourceExhausted, text).into()
-            }
-            Failure::Late => {
-                let text = "the message was not there in time";
-                Self::Spoilt(Error::unlocated(Code::DeadlineExceeded, text))
-            }
-            Failure::Broken(error) => {
-                Self::Spoilt(invalid("the body of the request is broken").with_source(error))
-            }
-        }
     }
 }
 
