@@ -1,8 +1,10 @@
 //! The wire: HTTP parts become the parts of a call, and back. Nothing here reads or writes a socket.
 //!
-//! [`context`] and [`metadata`] are the headers that every protocol shares; [`connect`] is the first protocol.
+//! [`context`] and [`metadata`] are the headers that every protocol shares, [`body`] puts a message together;
+//! [`connect`] is the first protocol.
 //! Both directions of one header, one status, one body stand side by side, since a change of one is a change of both.
 
+pub(crate) mod body;
 pub(crate) mod connect;
 pub(crate) mod context;
 pub(crate) mod metadata;

@@ -5,12 +5,13 @@ use std::pin::Pin;
 use std::task::{self, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::middleware::Guards;
+use crate::protocol::body::{Unreadable, collect};
 
 /// The most that is read of a body that nobody wants, in bytes.
 const DISCARD_BYTES: usize = 1 << 20;
@@ -30,8 +31,6 @@ pub(super) enum Failure {
 }
 
 /// Reads a body of at most `limit` bytes, all of it before `deadline`, however it drips.
-///
-/// A body that arrives in one frame, as small ones do, is that frame and is not copied.
 pub(super) async fn read<B>(
     body: &mut Pin<&mut B>,
     limit: usize,
@@ -46,52 +45,11 @@ where
         return Err(Failure::TooLarge);
     }
     match timeout_at(deadline, collect(body, limit)).await {
-        Ok(result) => result,
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(Unreadable::TooLarge)) => Err(Failure::TooLarge),
+        Ok(Err(Unreadable::Broken(error))) => Err(Failure::Broken(error)),
         Err(_) => Err(Failure::Late),
     }
-}
-
-async fn collect<B>(body: &mut Pin<&mut B>, limit: usize) -> Result<Bytes, Failure>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    let Some(first) = next(body, limit).await? else {
-        return Ok(Bytes::new());
-    };
-    if body.is_end_stream() {
-        return Ok(first);
-    }
-    let Some(second) = next(body, limit - first.len()).await? else {
-        return Ok(first);
-    };
-    // Room grows with what arrives and not with what is declared, which costs a liar nothing.
-    let mut whole = BytesMut::with_capacity(first.len() + second.len());
-    whole.extend_from_slice(&first);
-    whole.extend_from_slice(&second);
-    while let Some(data) = next(body, limit - whole.len()).await? {
-        whole.extend_from_slice(&data);
-    }
-    Ok(whole.freeze())
-}
-
-/// The next data of a body, at most `room` bytes; trailers are nobody's business here.
-async fn next<B>(body: &mut Pin<&mut B>, room: usize) -> Result<Option<Bytes>, Failure>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Failure::Broken(error.into()))?;
-        if let Ok(data) = frame.into_data() {
-            return if data.len() > room {
-                Err(Failure::TooLarge)
-            } else {
-                Ok(Some(data))
-            };
-        }
-    }
-    Ok(None)
 }
 
 /// Reads a body that nobody wants to its end, and says whether it got there.

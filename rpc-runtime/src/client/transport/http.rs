@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ::http::header::HOST;
 use ::http::response::Parts;
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -18,6 +20,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use super::target::Target;
 use crate::error::{Code, Error, Result};
 use crate::middleware::{Body, Kind, Request, Response};
+use crate::protocol::body::{self, Unreadable};
 use crate::protocol::connect::{self, Answer};
 
 /// How long a connection may take to come about.
@@ -100,9 +103,19 @@ impl Road {
         }
     }
 
-    async fn direct(&self, http2: bool, request: ::http::Request<Bytes>) -> Result<(Parts, Bytes)> {
-        let answer = pool(http2).request(request.map(Full::new)).await;
-        let (parts, body) = answer
+    async fn direct(
+        &self,
+        http2: bool,
+        mut request: ::http::Request<Bytes>,
+    ) -> Result<(Parts, Bytes)> {
+        if !http2 {
+            // The pool would put the header together anew for each request.
+            let host = self.target.host().clone();
+            request.headers_mut().insert(HOST, host);
+        }
+        let answering = with_pool(http2, |pool| pool.request(request.map(Full::new)));
+        let (parts, body) = answering
+            .await
             .map_err(|error| self.broken(error.is_connect(), &error))?
             .into_parts();
         Ok((parts, self.collect(body).await?))
@@ -128,16 +141,16 @@ impl Road {
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        match Limited::new(body, MESSAGE_LIMIT).collect().await {
-            Ok(body) => Ok(body.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(Error::unlocated(
+        match body::collect(&mut pin!(body), MESSAGE_LIMIT).await {
+            Ok(body) => Ok(body),
+            Err(Unreadable::TooLarge) => Err(Error::unlocated(
                 Code::ResourceExhausted,
                 format!(
                     "the answer of {} is larger than {MESSAGE_LIMIT} bytes",
                     self.target.text()
                 ),
             )),
-            Err(error) => Err(self.broken(false, &*error)),
+            Err(Unreadable::Broken(error)) => Err(self.broken(false, &*error)),
         }
     }
 
@@ -172,11 +185,11 @@ fn root<'e>(mut error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 'sta
     error
 }
 
-/// The pool of this process for connections of one kind.
+/// Uses the pool of this process for connections of one kind.
 ///
 /// One a runtime and not one a process: a connection is driven by a task of the runtime that made it, and ends with
 /// that runtime. Where there is one runtime, as in every service, there is one pool.
-fn pool(http2: bool) -> DirectPool {
+fn with_pool<R>(http2: bool, f: impl FnOnce(&DirectPool) -> R) -> R {
     type Pools = HashMap<(tokio::runtime::Id, bool), DirectPool>;
     static POOLS: Mutex<Option<Pools>> = Mutex::new(None);
     thread_local! {
@@ -186,16 +199,12 @@ fn pool(http2: bool) -> DirectPool {
     }
     let key = (tokio::runtime::Handle::current().id(), http2);
     LAST.with_borrow_mut(|last| match last {
-        Some((known, pool)) if *known == key => pool.clone(),
+        Some((known, pool)) if *known == key => f(pool),
         _ => {
             let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
-            let pool = pools
-                .get_or_insert_default()
-                .entry(key)
-                .or_insert_with(|| new_pool(http2))
-                .clone();
-            *last = Some((key, pool.clone()));
-            pool
+            let pools = pools.get_or_insert_default();
+            let pool = pools.entry(key).or_insert_with(|| new_pool(http2));
+            f(&last.insert((key, pool.clone())).1)
         }
     })
 }

@@ -1,15 +1,21 @@
 //! The URL that a client is given, taken apart once.
 
 use ::http::Uri;
+use ::http::header::HeaderValue;
 use ::http::uri::{Authority, PathAndQuery, Scheme};
 
 use crate::error::{Code, Error, Result};
+
+/// The port that a URL of plain `http` need not name.
+const HTTP_PORT: u16 = 80;
 
 /// A server's URL: scheme, host and port, and a prefix for servers that are mounted under a path.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     scheme: Scheme,
     authority: Authority,
+    /// The authority as the header `host` has it.
+    host: HeaderValue,
     /// Empty, or `/prefix` without a slash at its end.
     prefix: String,
 }
@@ -52,15 +58,26 @@ impl Target {
             .map_or("", PathAndQuery::path)
             .trim_end_matches('/')
             .to_owned();
+        let host = match authority.port_u16() {
+            None | Some(HTTP_PORT) => authority.host(),
+            Some(_) => authority.as_str(),
+        };
+        let host = HeaderValue::from_str(host).map_err(|_| refuse("the host is no text"))?;
         Ok(Self {
             scheme,
             authority,
+            host,
             prefix,
         })
     }
 
     pub(super) fn is_https(&self) -> bool {
         self.scheme == Scheme::HTTPS
+    }
+
+    /// The header `host` of requests over plain `http`.
+    pub(super) fn host(&self) -> &HeaderValue {
+        &self.host
     }
 
     /// For people.
@@ -102,6 +119,9 @@ mod tests {
         let target = Target::parse("http://[::1]:9002/api/").unwrap();
         assert_eq!(target.uri("/a.B/C").unwrap(), "http://[::1]:9002/api/a.B/C");
         assert_eq!(target.text(), "http://[::1]:9002/api");
+        assert_eq!(target.host(), "[::1]:9002");
+        assert_eq!(Target::parse("http://a:80").unwrap().host(), "a");
+        assert_eq!(Target::parse("http://a").unwrap().host(), "a");
     }
 
     #[test]
