@@ -296,10 +296,10 @@ impl Context {
     }
 
     pub(crate) fn builder(request_id: RequestId) -> ContextBuilder {
-        ContextBuilder(Inner {
+        ContextBuilder(Box::new(Inner {
             request_id: Some(request_id),
             ..Inner::default()
-        })
+        }))
     }
 
     /// The same call with another deadline, which may be later: for work that outlives its caller's patience.
@@ -386,8 +386,9 @@ impl fmt::Debug for Context {
     }
 }
 
-/// The context of an incoming call, put together by a server.
-pub(crate) struct ContextBuilder(Inner);
+/// The context of an incoming call, put together by a server. Boxed: it goes through several hands, and every future
+/// that holds it would have room for the whole of it.
+pub(crate) struct ContextBuilder(Box<Inner>);
 
 impl ContextBuilder {
     pub(crate) fn client_request_id(mut self, id: Option<RequestId>) -> Self {
@@ -451,7 +452,7 @@ impl ContextBuilder {
     }
 
     pub(crate) fn build(self) -> Context {
-        Context(Some(Arc::new(self.0)))
+        Context(Some(Arc::from(self.0)))
     }
 }
 

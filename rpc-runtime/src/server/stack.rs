@@ -20,16 +20,20 @@ use crate::observe::{CallStart, Side};
 /// Runs a call whose identity and context are known. The answer's error is not published yet.
 pub(super) async fn run(core: &Arc<Core>, route: &Arc<Route>, request: Request) -> Response {
     // 1. Observe: outermost, so that whatever happens below is seen, a drop included.
-    let observation = core.observers().start(started(&request));
+    let start = started(&request);
     let deadline = request.context().deadline();
-    let response = if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+    let late = deadline.is_some_and(|deadline| deadline <= start.at);
+    let observation = core.observers().start(start);
+    let response = if late {
         // Nobody waits for the answer any more: do not do dead work.
         too_late().into()
     } else if route.method().detached {
-        answer_detached(core, route, request).await
+        // Boxed, so that the future of every other call has no room for it.
+        Box::pin(answer_detached(core, route, request)).await
     } else {
         // 2. Deadline. Around the panic guard, because a timer cannot panic and a handler can.
-        within(deadline, work(core, route, request)).await
+        // Boxed, because the futures around it, up to that of the connection, are moved before they run.
+        within(deadline, Box::pin(work(core, route, request))).await
     };
     observation.end(&response);
     response

@@ -55,9 +55,12 @@ impl<'b> Cursor<'b> {
             .iter()
             .position(|b| *b == b'"' || *b == b'\\' || !(b' '..=b'~').contains(b))
         {
-            Some(end) if rest[end] == b'"' => {
+            Some(end)
+                if rest[end] == b'"'
+                    && let Ok(name) = std::str::from_utf8(&rest[..end]) =>
+            {
                 self.at = start + end + 1;
-                Ok(String::from_utf8_lossy(&rest[..end]))
+                Ok(Cow::Borrowed(name))
             }
             _ => self.parse::<String>().map(Cow::Owned),
         }
