@@ -50,6 +50,17 @@ impl Endpoint for Local {
                 return core.refuse(Some(method), request.context(), error, Trust::Internal);
             };
             let context = incoming(core, &request);
+            let limit = core.limits().message_bytes;
+            if request.body().len() > limit {
+                let error = Error::unlocated(
+                    Code::ResourceExhausted,
+                    format!(
+                        "the message is larger than {limit} bytes, which is the most that this server takes"
+                    ),
+                );
+                let response = core.refuse(Some(route.method()), &context, error, Trust::Internal);
+                return beside_the_error(response);
+            }
             let (_, metadata, body) = request.into_parts();
             let response = core
                 .call(

@@ -27,6 +27,11 @@ trait Work {
     #[rpc(detached)]
     async fn headers_detached(&self) -> Result<String>;
     async fn mine(&self, mine: Mine) -> Result<Mine>;
+    /// Never ends, and panics where it is dropped.
+    async fn panics_on_drop(&self) -> Result<()>;
+    /// Fails with a source that panics where it is printed.
+    async fn panics_on_display(&self) -> Result<()>;
+    async fn takes(&self, text: &str) -> Result<u64>;
     async fn ok(&self) -> Result<()>;
 }
 
@@ -108,8 +113,47 @@ impl Work for Works {
         Ok(mine)
     }
 
+    async fn panics_on_drop(&self) -> Result<()> {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("the canary sings");
+            }
+        }
+        let _bomb = Bomb;
+        std::future::pending().await
+    }
+
+    async fn panics_on_display(&self) -> Result<()> {
+        Err(Error::new(Code::NotFound, "nothing here").with_source(Unprintable))
+    }
+
+    async fn takes(&self, text: &str) -> Result<u64> {
+        Ok(text.len() as u64)
+    }
+
     async fn ok(&self) -> Result<()> {
         Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Unprintable;
+
+impl std::fmt::Display for Unprintable {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("the canary sings")
+    }
+}
+
+impl std::error::Error for Unprintable {}
+
+/// Prints every error, as a log does.
+struct Prints;
+
+impl Observer for Prints {
+    fn call_ended(&self, _: &CallStart, end: &CallEnd<'_>) {
+        drop(end.error.map(|error| format!("{error:#}")));
     }
 }
 
@@ -195,6 +239,7 @@ async fn start(road: Road) -> Test {
         go_on: Arc::clone(&go_on),
     };
     let server = Server::new("work")
+        .observer(Prints)
         .observer(Watch(watch))
         .add(WorkServer::new(works));
     let (client, running) = match road {
@@ -472,6 +517,56 @@ async fn a_panic_in_the_code_of_a_message_is_caught_as_well() {
             test.client.mine(Mine::Fine).await.unwrap(),
             Mine::Fine
         ));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_where_it_is_dropped_takes_nothing_with_it() {
+    on_each_road(async |mut test| {
+        let call = test
+            .client
+            .panics_on_drop()
+            .timeout(Duration::from_millis(40));
+        assert_eq!(call.await.unwrap_err().code(), Code::DeadlineExceeded);
+        let code = test.observed.recv().await.unwrap().1;
+        // Over a network it may be the caller that is seen to go first.
+        assert!(
+            matches!(code, Some(Code::DeadlineExceeded | Code::Canceled)),
+            "{code:?}"
+        );
+        test.client.ok().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_error_that_cannot_be_printed_is_answered_all_the_same() {
+    on_each_road(async |mut test| {
+        let error = test.client.panics_on_display().await.unwrap_err();
+        assert_eq!(
+            (error.code(), error.message()),
+            (Code::NotFound, "nothing here")
+        );
+        assert_eq!(
+            test.observed.recv().await.unwrap().1,
+            Some(Code::NotFound),
+            "the other observer is told"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_refused_on_every_road() {
+    on_each_road(async |test| {
+        assert_eq!(
+            test.client.takes(&"x".repeat(1 << 20)).await.unwrap(),
+            1 << 20
+        );
+        let error = test.client.takes(&"x".repeat(5 << 20)).await.unwrap_err();
+        assert_eq!(error.code(), Code::ResourceExhausted);
+        assert!(error.message().contains("4194304"), "{error}");
     })
     .await;
 }

@@ -2,15 +2,22 @@
 //! panic, are cancelled, spawn and call on in random interleavings, and whatever they log and whatever they call
 //! carries their own id, or none where they gave the context up.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rpc_runtime::middleware::{BoxFuture, Next, Request, Response};
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Client, RequestId};
+use rpc_tests::Running;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Builder;
+use tracing::field::Visit;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Context as SubscriberContext, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
 
 /// What a handler does next.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -42,8 +49,9 @@ struct Seen(Arc<Mutex<Vec<(String, String)>>>);
 
 impl Seen {
     fn log(&self, who: &str) {
-        // What a log line would carry: the ambient id.
         self.note(who, Context::current().request_id());
+        // And as the log has it: `LogLines` takes the id from the spans around the event.
+        tracing::info!(target: "property", who);
     }
 
     fn note(&self, who: &str, id: &str) {
@@ -138,38 +146,51 @@ fn request() -> impl Strategy<Value = (Vec<Step>, Option<u8>)> {
     )
 }
 
-async fn run(requests: Vec<(Vec<Step>, Option<u8>)>) -> Vec<(String, String)> {
-    let seen = Seen::default();
+/// How the two services reach each other, and what keeps them alive.
+struct Chain {
+    front: FrontClient,
+    _running: Vec<Running>,
+}
+
+async fn start(seen: &Seen, sockets: bool) -> Chain {
     let outgoing = seen.clone();
     // Every outgoing call, as a layer sees it.
     let watch = move |request: Request, next: Next| -> BoxFuture<Response> {
-        let body: serde_json::Value =
-            serde_json::from_slice(request.body().as_message().unwrap()).unwrap();
+        let body = request.body().as_message().unwrap();
+        let body: serde_json::Value = serde_json::from_slice(body).unwrap();
         outgoing.note(
             body["who"].as_str().unwrap(),
             request.context().request_id(),
         );
         next.run(request)
     };
-    let back = Server::new("back")
-        .without_observers()
-        .add(BackServer::new(Notes(seen.clone())));
-    let back = BackClient::with_client(
-        back.into_local_client()
-            .unwrap()
-            .without_observers()
-            .layer(watch),
-    );
+    let mut running = Vec::new();
+    let mut client_of = async |server: Server| -> Client {
+        if sockets {
+            running.push(Running::start(server).await);
+            Client::new(&running.last().unwrap().url()).unwrap()
+        } else {
+            server.into_local_client().unwrap()
+        }
+    };
+    let back = Server::new("back").add(BackServer::new(Notes(seen.clone())));
+    let back = BackClient::with_client(client_of(back).await.layer(watch));
     let works = Works {
         seen: seen.clone(),
         back,
     };
-    let front: Client = Server::new("front")
-        .without_observers()
-        .add(FrontServer::new(works))
-        .into_local_client()
-        .unwrap();
-    let front = FrontClient::with_client(front.without_observers());
+    let front = client_of(Server::new("front").add(FrontServer::new(works))).await;
+    Chain {
+        front: FrontClient::with_client(front),
+        _running: running,
+    }
+}
+
+/// What was seen of the requests, and what their log lines say.
+async fn run(requests: Vec<(Vec<Step>, Option<u8>)>, sockets: bool) -> Vec<(String, String)> {
+    let lines = LogLines::install();
+    let seen = Seen::default();
+    let Chain { front, _running } = start(&seen, sockets).await;
     let mut tasks = tokio::task::JoinSet::new();
     for (index, (steps, goes_away)) in requests.into_iter().enumerate() {
         let id = format!("request-{index}");
@@ -196,40 +217,146 @@ async fn run(requests: Vec<(Vec<Step>, Option<u8>)>) -> Vec<(String, String)> {
     while let Some(done) = tasks.join_next().await {
         done.unwrap();
     }
-    Arc::try_unwrap(std::mem::take(&mut { seen }.0)).map_or_else(
-        |seen| seen.lock().unwrap().clone(),
-        |seen| seen.into_inner().unwrap(),
-    )
+    let mut all = seen.0.lock().unwrap().clone();
+    all.append(&mut lines.0.lock().unwrap());
+    all
 }
 
-fn check(seen: &[(String, String)]) -> Result<(), TestCaseError> {
-    let mut nobody = BTreeSet::new();
-    for (who, id) in seen {
-        if who == "nobody" {
-            prop_assert!(
-                !id.starts_with("request-"),
-                "work outside of any request was seen with {id}"
-            );
-            nobody.insert(id);
-        } else {
-            prop_assert_eq!(who, id, "somebody else's id");
+/// The lines of the log: what each says, and the id of the span that it stands in.
+#[derive(Clone, Default)]
+struct LogLines(Arc<Mutex<Vec<(String, String)>>>);
+
+impl LogLines {
+    /// The one subscriber of this process; the two properties take turns.
+    fn install() -> &'static Self {
+        static LINES: OnceLock<LogLines> = OnceLock::new();
+        LINES.get_or_init(|| {
+            let lines = Self::default();
+            let only_ours = Targets::new()
+                .with_target("property", tracing::Level::INFO)
+                .with_target("rpc", tracing::Level::INFO);
+            let subscriber =
+                tracing_subscriber::registry().with(lines.clone().with_filter(only_ours));
+            tracing::subscriber::set_global_default(subscriber)
+                .expect("no other test installs one");
+            lines
+        })
+    }
+}
+
+/// A field of an event or a span, as text.
+struct Field<'f>(&'f str, Option<String>);
+
+impl Visit for Field<'_> {
+    fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
+        if field.name() == self.0 {
+            self.1 = Some(value.to_owned());
         }
     }
+
+    fn record_debug(&mut self, _: &tracing::field::Field, _: &dyn std::fmt::Debug) {}
+}
+
+struct SpanId(String);
+
+impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for LogLines {
+    fn on_new_span(
+        &self,
+        attributes: &tracing::span::Attributes<'_>,
+        id: &tracing::Id,
+        context: SubscriberContext<'_, S>,
+    ) {
+        let mut field = Field("request_id", None);
+        attributes.record(&mut field);
+        if let (Some(id), Some(span)) = (field.1, context.span(id)) {
+            span.extensions_mut().insert(SpanId(id));
+        }
+    }
+
+    fn on_event(&self, event: &tracing::Event<'_>, context: SubscriberContext<'_, S>) {
+        let mut field = Field("who", None);
+        event.record(&mut field);
+        let Some(who) = field.1 else { return };
+        let innermost = context.lookup_current().and_then(|span| {
+            span.scope()
+                .find_map(|span| span.extensions().get::<SpanId>().map(|id| id.0.clone()))
+        });
+        self.0
+            .lock()
+            .unwrap()
+            .push((who, innermost.unwrap_or_else(|| "-".to_owned())));
+    }
+}
+
+fn check(requests: usize, seen: &[(String, String)]) -> Result<(), TestCaseError> {
+    let mut fresh = BTreeMap::new();
+    for (who, id) in seen {
+        if who != "nobody" {
+            prop_assert_eq!(who, id, "somebody else's id");
+        } else if id != "-" {
+            prop_assert!(
+                !id.starts_with("request-"),
+                "work outside of any request was seen with {}",
+                id
+            );
+            *fresh.entry(id).or_insert(0) += 1;
+        }
+    }
+    // A call outside of any request has an id of its own: seen on its way out, by its handler, and in the log.
+    prop_assert!(
+        fresh.values().all(|sightings| *sightings <= 3),
+        "two calls share an id: {:?}",
+        fresh
+    );
+    let own: BTreeSet<_> = seen
+        .iter()
+        .filter(|(who, _)| who != "nobody")
+        .map(|(who, _)| who)
+        .collect();
+    prop_assert!(
+        own.len() > requests / 2,
+        "only {} of {} requests were seen at all",
+        own.len(),
+        requests
+    );
+    prop_assert!(!fresh.is_empty(), "no call was made outside of a request");
     Ok(())
 }
 
+/// The log is one for the process.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn property(
+    runtime: &mut Builder,
+    requests: Vec<(Vec<Step>, Option<u8>)>,
+    sockets: bool,
+) -> Result<(), TestCaseError> {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = requests.len();
+    let runtime = runtime.enable_all().build().unwrap();
+    let seen = runtime.block_on(run(requests, sockets));
+    // What was spawned and never awaited ends here, and must not be seen in the next turn.
+    drop(runtime);
+    LogLines::install().0.lock().unwrap().clear();
+    check(count, &seen)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_thousand_requests_on_one_thread_keep_their_ids(requests in vec(request(), 1000)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        check(&runtime.block_on(run(requests)))?;
+        property(&mut Builder::new_current_thread(), requests, false)?;
     }
 
     #[test]
     fn a_thousand_requests_on_four_threads_keep_their_ids(requests in vec(request(), 1000)) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
-        check(&runtime.block_on(run(requests)))?;
+        property(Builder::new_multi_thread().worker_threads(4), requests, false)?;
+    }
+
+    // Fewer, since each holds connections.
+    #[test]
+    fn requests_over_sockets_keep_their_ids(requests in vec(request(), 100)) {
+        property(Builder::new_multi_thread().worker_threads(2), requests, true)?;
     }
 }

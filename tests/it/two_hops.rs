@@ -18,6 +18,11 @@ trait Pricing {
 trait Controller {
     async fn generate(&self, user: &str, n: u64) -> Result<String>;
     async fn generate_typed(&self, user: &str, n: u64) -> Result<String, ControllerError>;
+    async fn other_typed(&self, n: u64) -> Result<u64, OtherError>;
+    /// Calls itself, for ever.
+    async fn round(&self) -> Result<u32>;
+    /// Sends what cannot be sent.
+    async fn bad_header(&self) -> Result<u64>;
     async fn who(&self, ctx: &Context) -> Result<(String, String, u32)>;
     async fn tenant(&self) -> Result<String>;
 }
@@ -32,6 +37,9 @@ enum PricingError {
         user: String,
         credit: i64,
     },
+    #[error("the bank is busy")]
+    #[rpc(code = "resource_exhausted")]
+    Busy,
     #[error("the table of prices is gone")]
     #[rpc(code = "internal")]
     NoTable(#[rpc(skip)] Option<std::io::Error>),
@@ -42,9 +50,24 @@ enum PricingError {
 
 #[derive(Debug, thiserror::Error, RpcError)]
 enum ControllerError {
+    /// The same name and code as a variant of the dependency.
+    #[error("the controller is busy")]
+    #[rpc(code = "resource_exhausted")]
+    Busy,
     #[error("{0}")]
     #[rpc(from)]
     Pricing(PricingError),
+    #[error("{0}")]
+    #[rpc(other)]
+    Other(Error),
+}
+
+/// Without `#[rpc(from)]`, and with a variant that the dependency has as well.
+#[derive(Debug, thiserror::Error, RpcError)]
+enum OtherError {
+    #[error("busy ourselves")]
+    #[rpc(code = "resource_exhausted")]
+    Busy,
     #[error("{0}")]
     #[rpc(other)]
     Other(Error),
@@ -62,6 +85,7 @@ impl Pricing for Prices {
                 credit: 0,
             }),
             4 => Err(PricingError::NoTable(Some(std::io::Error::other("canary")))),
+            6 => Err(PricingError::Busy),
             5 => fail!(Code::Unavailable, "the bank is closed"),
             _ => Ok(n),
         }
@@ -85,6 +109,19 @@ impl Controller for Controls {
     async fn generate(&self, user: &str, n: u64) -> Result<String> {
         let paid = self.0.pay(user, n).await?;
         Ok(format!("{paid} paid"))
+    }
+
+    async fn other_typed(&self, n: u64) -> Result<u64, OtherError> {
+        Ok(self.0.pay("ada", n).await?)
+    }
+
+    async fn round(&self) -> Result<u32> {
+        let own = ControllerClient::local(Controls(self.0.clone()));
+        Ok(own.round().await? + 1)
+    }
+
+    async fn bad_header(&self) -> Result<u64> {
+        Ok(self.0.pay("ada", 1).header("x-a", "two\nlines").await?)
     }
 
     async fn tenant(&self) -> Result<String> {
@@ -219,6 +256,58 @@ async fn unavailable_stays_unavailable_and_names_both_lines() {
             let (file, line) = hop.location.clone().expect("a line");
             assert!(file.ends_with("two_hops.rs") && line > 0);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_dependencys_variant_is_never_taken_for_our_own() {
+    on_both_roads(async |controller| {
+        let error = controller.other_typed(6).await.unwrap_err();
+        assert_eq!(
+            (error.code(), error.message()),
+            (Code::ResourceExhausted, "the bank is busy")
+        );
+        assert!(matches!(&*error, OtherError::Other(_)), "{error:?}");
+        // Passed on as its own, it is the dependency's variant and not the one of the same name beside it.
+        let error = controller.generate_typed("ada", 6).await.unwrap_err();
+        assert!(
+            matches!(&*error, ControllerError::Pricing(PricingError::Busy)),
+            "{error:?}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_variant_made_from_a_dependencys_other_keeps_the_line_of_the_question_mark() {
+    on_both_roads(async |controller| {
+        let error = controller.generate_typed("ada", 5).await.unwrap_err();
+        assert_eq!(error.hops().len(), 2, "{error:?}");
+        for hop in error.hops() {
+            let (file, line) = hop.location.clone().expect("a line");
+            assert!(file.ends_with("two_hops.rs") && line > 0, "{error:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_our_own_client_refuses_is_in_the_chain() {
+    on_both_roads(async |controller| {
+        let error = controller.bad_header().await.unwrap_err();
+        assert_eq!(error.code(), Code::Internal);
+        let origin = error.hops().last().unwrap();
+        assert_eq!(
+            (&*origin.method, origin.code),
+            ("test.v1.Pricing/Pay", Code::InvalidArgument)
+        );
+        assert!(origin.message.contains("x-a"), "{error:?}");
+
+        let error = controller.round().await.unwrap_err();
+        let origin = error.hops().last().unwrap();
+        assert_eq!(origin.code, Code::FailedPrecondition);
+        assert!(origin.message.contains("loop detected"), "{error:?}");
     })
     .await;
 }

@@ -63,6 +63,11 @@ pub(super) async fn run(call: Outgoing) -> (RequestId, Response) {
     {
         error.set_request_id(id);
     }
+    if let Some(error) = response.error_mut()
+        && error.hops().is_empty()
+    {
+        error.set_failed_call(method.path);
+    }
     observation.end(&response);
     (id, response)
 }

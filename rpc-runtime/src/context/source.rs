@@ -11,7 +11,7 @@ const PART_LIMIT: usize = 64;
 
 /// A server, the environment that it runs in, and which instance of it: `gatekeeper@prod/127.0.0.1:9001`.
 ///
-/// Each part has 1 to 64 characters of `[A-Za-z0-9._:-]`, brackets too for the addresses of IPv6.
+/// Each part has 1 to 64 characters of `[A-Za-z0-9._-]`; the instance may be an address, so it may have `:` and brackets.
 ///
 /// ```
 /// use rpc_runtime::Source;
@@ -34,7 +34,13 @@ impl Source {
     ///
     /// When a part is empty, too long, or has other characters.
     pub fn new(server: &str, environment: &str, instance: &str) -> Result<Self, InvalidSource> {
-        if ![server, environment, instance].into_iter().all(is_part) {
+        // An instance may be an address.
+        let address = |b: u8| matches!(b, b':' | b'[' | b']');
+        if ![server, environment]
+            .into_iter()
+            .all(|part| is_part(part, |_| false))
+            || !is_part(instance, address)
+        {
             return Err(InvalidSource);
         }
         Ok(Self {
@@ -69,11 +75,9 @@ impl Source {
     }
 }
 
-fn is_part(part: &str) -> bool {
-    (1..=PART_LIMIT).contains(&part.len())
-        && part.bytes().all(|b| {
-            b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-' | b'[' | b']')
-        })
+fn is_part(part: &str, also: impl Fn(u8) -> bool) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    (1..=PART_LIMIT).contains(&part.len()) && part.bytes().all(|b| plain(b) || also(b))
 }
 
 impl FromStr for Source {
@@ -121,7 +125,7 @@ pub struct InvalidSource;
 impl fmt::Display for InvalidSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "a source reads `server@environment/instance`, each part 1 to 64 letters, digits, `.`, `_`, `-` or `:`",
+            "a source reads `server@environment/instance`, each part 1 to 64 letters, digits, `.`, `_` or `-`; the instance may be an address",
         )
     }
 }
@@ -135,7 +139,7 @@ mod tests {
     #[test]
     fn only_what_has_three_clean_parts_is_a_source() {
         for bad in [
-            "", "a", "a@b", "a@b/", "@b/c", "a b@c/d", "a@b/c\n", "a@b/c/d", "é@b/c",
+            "", "a", "a@b", "a@b/", "@b/c", "a b@c/d", "a@b/c\n", "a@b/c/d", "é@b/c", "a:1@b/c",
         ] {
             assert_eq!(bad.parse::<Source>(), Err(InvalidSource), "{bad:?}");
         }

@@ -18,6 +18,8 @@ impl Error {
     pub(super) fn passed_on_at(mut self, location: &'static Location<'static>) -> Self {
         self.0.passed_on = true;
         self.0.location = Some(location);
+        // What the dependency sent beside its error was for us: a cookie or a token must not travel on.
+        self.0.metadata = Metadata::new();
         self
     }
 
@@ -29,7 +31,9 @@ impl Error {
 
     /// Whether this is `original`, wrapped once by a variant with `#[rpc(from)]`.
     pub(crate) fn wraps(&self, original: &Self) -> bool {
-        self.0.hops.is_empty()
+        // A dependency's `Other` brings its hops along, every other variant has none.
+        let same_way = self.0.hops.is_empty() || self.0.hops == original.0.hops;
+        same_way
             && self.0.location.is_none()
             && self.0.code == original.0.code
             && self
@@ -40,24 +44,39 @@ impl Error {
                 == original.0.payload.as_deref()
     }
 
-    /// Makes a dependency's error ours: a code that would lie to our own caller becomes `internal`.
-    /// The chain keeps the original.
-    pub(crate) fn settle(&mut self) {
+    /// Remembers which call of ours failed, for an error that no service answered.
+    pub(crate) fn set_failed_call(&mut self, path: &'static str) {
+        self.0.failed_call = Some(path);
+    }
+
+    /// Makes a dependency's error ours: a code that would lie to our own caller becomes `internal`, and what speaks of
+    /// the dependency's contract goes. The chain keeps the original. `source` is who we are.
+    pub(crate) fn settle(&mut self, source: &str) {
         if !std::mem::take(&mut self.0.passed_on) {
             return;
         }
-        // What the dependency sent beside its error was for us: a cookie or a token must not travel on.
-        self.0.metadata = Metadata::new();
         if !self.0.code.survives_a_hop() {
+            if self.0.hops.is_empty() {
+                // No service answered it: it was made by our own client, and would be lost here.
+                let path = self.0.failed_call.unwrap_or_default();
+                self.0.hops.push(Hop {
+                    source: source.to_owned(),
+                    method: path.trim_start_matches('/').to_owned(),
+                    location: None,
+                    code: self.0.code,
+                    message: self.public_message().to_owned(),
+                    reason: self.0.reason.as_deref().map(str::to_owned),
+                });
+            }
             self.0.code = Code::Internal;
             self.0.public = false;
-            // They speak of the dependency's contract, not of ours.
-            self.0.reason = None;
-            self.0.domain = None;
-            self.0.payload = None;
-            self.0.violations.clear();
-            self.0.details.clear();
         }
+        // A variant of ours may have the same name.
+        self.0.payload = None;
+        self.0.reason = None;
+        self.0.domain = None;
+        self.0.violations.clear();
+        self.0.details.clear();
     }
 
     /// What may leave the process: public text, one more hop, no source.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Code;
+use super::{Code, OneLine};
 
 /// A service that an error passed or came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,13 +44,14 @@ impl Hop {
                 .unwrap_or_default(),
         };
         let (server, instance) = self.source.split_once('/').unwrap_or((&self.source, ""));
-        write!(
-            f,
-            "\n  {word:<4} {:<24} {place:<40} {server} {instance}",
+        let line = format!(
+            "{word:<4} {:<24} {place:<40} {server} {instance}",
             self.short_method()
-        )?;
+        );
+        // All of it came from somewhere else.
+        write!(f, "\n  {}", OneLine(line.trim_end()))?;
         if (self.code, self.message.as_str()) != top {
-            write!(f, "\n       {}: {}", self.code, self.message)?;
+            write!(f, "\n       {}: {}", self.code, OneLine(&self.message))?;
         }
         Ok(())
     }

@@ -66,6 +66,8 @@ struct Inner {
     /// Came from a dependency and was passed on: its code is not ours yet, see [`Error::settle`].
     passed_on: bool,
     location: Option<&'static Location<'static>>,
+    /// The path of the call of ours that failed without an answer of a service.
+    failed_call: Option<&'static str>,
     request_id: Option<RequestId>,
     hops: Vec<Hop>,
     reason: Option<Cow<'static, str>>,
@@ -126,6 +128,7 @@ impl Error {
             public: !code.is_internal_kind(),
             passed_on: false,
             location: None,
+            failed_call: None,
             request_id: None,
             hops: Vec::new(),
             reason: None,
@@ -347,7 +350,7 @@ impl StdError for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.0.code, self.0.message)?;
+        write!(f, "{}: {}", self.0.code, OneLine(&self.0.message))?;
         if f.alternate() {
             self.write_chain(f)
         } else {
@@ -360,6 +363,24 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self:#}")
+    }
+}
+
+/// A text whose control characters are escaped: it may quote what somebody sent, and must not make lines that look
+/// like others, or speak to a terminal.
+pub(crate) struct OneLine<'t>(pub(crate) &'t str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write as _;
+        for c in self.0.chars() {
+            if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+                write!(f, "{}", c.escape_unicode())?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -42,7 +42,7 @@ fn passing_on_keeps_four_codes_and_the_chain() {
             code,
             "the handler sees the dependency's own code"
         );
-        error.settle();
+        error.settle("controller@prod/1");
         let expected = if code.survives_a_hop() {
             code
         } else {
@@ -67,16 +67,54 @@ fn passing_on_keeps_four_codes_and_the_chain() {
 #[test]
 fn what_came_beside_a_dependencys_error_does_not_travel_on() {
     for code in [Code::Unavailable, Code::NotFound] {
-        let sent = published(code, "why").with_metadata("set-cookie", "canary");
-        let mut error = Error::from(Remote::<Error>::from_error(sent));
+        let sent = published(code, "why")
+            .with_metadata("set-cookie", "canary")
+            .with_reason("BUSY")
+            .with_violation("n", "too large")
+            .with_detail(Detail::new("a.B", vec![1]));
+        let remote = Remote::<Error>::from_error(sent);
+        assert_eq!(remote.metadata().get("set-cookie"), Some("canary"));
+        let mut error = Error::from(remote).with_metadata("x-own", "1");
+        error.settle("controller@prod/1");
         assert_eq!(
-            error.metadata().get("set-cookie"),
-            Some("canary"),
-            "the handler may look"
+            error.metadata().iter().collect::<Vec<_>>(),
+            [("x-own", "1")]
         );
-        error.settle();
-        assert!(error.metadata().is_empty());
+        assert!(error.reason().is_none() && error.payload().is_none());
+        assert!(error.violations().is_empty() && error.details().is_empty());
     }
+}
+
+#[test]
+fn an_error_of_our_own_client_is_kept_in_the_chain() {
+    let mut local = Error::unlocated(Code::FailedPrecondition, "loop detected");
+    local.set_failed_call("/fibpro.v1.Pricing/Pay");
+    let mut error = Error::from(Remote::<Error>::from_error(local));
+    error.settle("controller@prod/1");
+    assert_eq!(
+        (error.code(), error.public_message()),
+        (Code::Internal, "internal error")
+    );
+    let hop = &error.hops()[0];
+    assert_eq!(
+        (&*hop.method, hop.code, &*hop.message),
+        (
+            "fibpro.v1.Pricing/Pay",
+            Code::FailedPrecondition,
+            "loop detected"
+        )
+    );
+}
+
+#[test]
+fn foreign_text_does_not_make_lines_of_its_own() {
+    let error = published(Code::NotFound, "no user `a\n  at   Forged.Hop\u{1b}[31m`");
+    let text = format!("{error:#}");
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(
+        !text.contains('\u{1b}') && !error.to_string().contains('\n'),
+        "{text}"
+    );
 }
 
 #[test]
@@ -85,7 +123,7 @@ fn the_chain_prints_one_line_a_hop() {
         Code::Unavailable,
         "closed",
     )));
-    error.settle();
+    error.settle("controller@prod/1");
     error.publish(
         "controller@prod/1",
         "fibpro.v1.Controller/Generate",

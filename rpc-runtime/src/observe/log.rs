@@ -1,7 +1,5 @@
 //! The first subscriber: one structured `tracing` line a call.
 
-use std::fmt::{self, Write as _};
-
 use tracing::Level;
 
 use super::{CallEnd, CallStart, Observer, Side};
@@ -54,9 +52,10 @@ fn level(call: &CallStart, code: Option<Code>) -> Level {
             | Code::FailedPrecondition
             | Code::Aborted
             | Code::OutOfRange
-            | Code::Unavailable,
+            | Code::Unavailable
+            | Code::Unimplemented,
         ) => Level::WARN,
-        Some(Code::Unknown | Code::Unimplemented | Code::Internal | Code::DataLoss) => Level::ERROR,
+        Some(Code::Unknown | Code::Internal | Code::DataLoss) => Level::ERROR,
     }
 }
 
@@ -76,7 +75,7 @@ fn write(call: &CallStart, end: &CallEnd<'_>, what: &'static str) {
                 request_bytes = call.request_bytes,
                 response_bytes = end.response_bytes,
                 target = call.target.as_deref(),
-                error = end.error.map(|error| tracing::field::display(OneLine(error))),
+                error = end.error.map(one_line),
                 "{what}"
             )
         };
@@ -89,31 +88,10 @@ fn write(call: &CallStart, end: &CallEnd<'_>, what: &'static str) {
     }
 }
 
-/// An error with its chain on one line. Texts may hold what a caller sent: a line break in one must not make a line
-/// that looks like another entry.
-struct OneLine<'e>(&'e Error);
-
-impl fmt::Display for OneLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(Escape(f), "{:#}", self.0)
-    }
-}
-
-struct Escape<'f, 'b>(&'f mut fmt::Formatter<'b>);
-
-impl fmt::Write for Escape<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for c in text.chars() {
-            match c {
-                '\n' => self.0.write_str(" |")?,
-                c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
-                    write!(self.0, "{}", c.escape_unicode())?;
-                }
-                c => self.0.write_char(c)?,
-            }
-        }
-        Ok(())
-    }
+/// An error with its chain on one line. As a string field it is printed in quotes, with quotes and everything that is
+/// not printable escaped: texts may quote what a caller sent, and must not look like other fields or entries.
+fn one_line(error: &Error) -> String {
+    format!("{error:#}").replace('\n', " |")
 }
 
 #[cfg(test)]
@@ -123,9 +101,9 @@ mod tests {
     #[test]
     fn an_error_is_one_line_whatever_it_quotes() {
         let error = Error::new(Code::NotFound, "no user `a\nINFO forged\u{1b}[31m\u{2028}`");
-        let line = OneLine(&error).to_string();
+        let line = one_line(&error);
         assert!(
-            line.starts_with("not_found: no user `a |INFO forged\\u{1b}[31m\\u{2028}`"),
+            line.starts_with("not_found: no user `a\\u{a}INFO forged\\u{1b}[31m\\u{2028}` |"),
             "{line}"
         );
         assert_eq!(line.lines().count(), 1, "{line}");

@@ -5,6 +5,7 @@
 mod log;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -118,9 +119,7 @@ impl Observers {
 
     /// Starts the observation of a call.
     pub(crate) fn start(&self, call: CallStart) -> Observation {
-        for observer in self.0.iter() {
-            observer.call_started(&call);
-        }
+        self.each(|observer| observer.call_started(&call));
         Observation {
             observers: self.clone(),
             call,
@@ -131,8 +130,16 @@ impl Observers {
     /// Tells of detached work that ended on its own.
     pub(crate) fn detached_ended(&self, call: &CallStart, response: &Response) {
         let end = end_of(call, response);
+        self.each(|observer| observer.detached_ended(call, &end));
+    }
+
+    /// Tells each observer. One that panics (a `Display` of somebody's error type is enough) takes neither the others
+    /// nor the answer with it.
+    fn each(&self, tell: impl Fn(&dyn Observer)) {
         for observer in self.0.iter() {
-            observer.detached_ended(call, &end);
+            if catch_unwind(AssertUnwindSafe(|| tell(&**observer))).is_err() {
+                tracing::error!(target: "rpc", "an observer panicked; what it was told is lost");
+            }
         }
     }
 }
@@ -156,9 +163,8 @@ impl Observation {
     pub(crate) fn end(mut self, response: &Response) {
         self.ended = true;
         let end = end_of(&self.call, response);
-        for observer in self.observers.0.iter() {
-            observer.call_ended(&self.call, &end);
-        }
+        self.observers
+            .each(|observer| observer.call_ended(&self.call, &end));
     }
 }
 
@@ -171,9 +177,8 @@ impl Drop for Observation {
                 duration: self.call.at.elapsed(),
                 response_bytes: 0,
             };
-            for observer in self.observers.0.iter() {
-                observer.call_ended(&self.call, &end);
-            }
+            self.observers
+                .each(|observer| observer.call_ended(&self.call, &end));
         }
     }
 }

@@ -43,6 +43,17 @@ impl Bound {
         format!("http://{}", address.unwrap_or_default())
     }
 
+    /// The internal listeners that other hosts can reach.
+    fn open_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let internal = self
+            .listeners
+            .iter()
+            .filter(|listener| listener.1 == Trust::Internal);
+        internal
+            .filter_map(|listener| listener.0.local_addr().ok())
+            .filter(|address| !address.ip().is_loopback())
+    }
+
     /// Serves until `shutdown` is done, then takes no more connections, and returns when the calls that run are
     /// done or [`Limits::drain_timeout`](super::Limits) has passed.
     ///
@@ -106,6 +117,12 @@ pub(super) async fn run(server: Server) -> Result<()> {
     let mut signals = Signals::new()?;
     for address in bound.addresses() {
         announce(&format!("{name} listening on http://{address}"));
+    }
+    for address in bound.open_addresses() {
+        tracing::warn!(
+            target: "rpc",
+            "{address} is an internal listener without a key: it answers peers on this host only, and refuses all others"
+        );
     }
     let mut second = Signals::new()?;
     let serving = bound.serve(async move {

@@ -139,7 +139,7 @@ fn answer_of<A: Arguments, T, E>(
         Err(error) => {
             let mut error = method.encode_error(error);
             context.adopt_passed_on(&mut error);
-            error.settle();
+            error.settle(context.server().map_or("-", |server| server.as_str()));
             error.into()
         }
     }

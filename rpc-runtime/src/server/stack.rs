@@ -53,7 +53,7 @@ async fn work(core: &Core, route: &Arc<Route>, request: Request) -> Response {
     // 5. Catch panic. Decoding the arguments is inside: it runs the developer's code as well.
     // 6. The developer's layers, then the handler.
     let guarded = CatchPanic {
-        future: async { core.layers().run(route, request).await },
+        future: Some(async { core.layers().run(route, request).await }),
     };
     let response = context.clone().scope(guarded).instrument(span).await;
     with_metadata(response, &context)
@@ -131,8 +131,19 @@ fn started(request: &Request) -> CallStart {
 pin_project! {
     /// Turns a panic of a handler into an error. Its text goes to the log and never to a caller.
     struct CatchPanic<F> {
+        // An option, so that the handler can be dropped under the guard as well: a deadline or a caller that goes away
+        // runs the `Drop` of everything that the handler holds.
         #[pin]
-        future: F,
+        future: Option<F>,
+    }
+
+    impl<F> PinnedDrop for CatchPanic<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut future = this.project().future;
+            if let Err(error) = panic::catch(|| future.set(None)) {
+                tracing::error!(target: "rpc", %error, "a handler panicked while it was dropped");
+            }
+        }
     }
 }
 
@@ -140,7 +151,11 @@ impl<F: Future<Output = Response>> Future for CatchPanic<F> {
     type Output = Response;
 
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<Response> {
-        let polled = panic::catch(|| self.project().future.poll(cx));
+        let polled = panic::catch(|| match self.project().future.as_pin_mut() {
+            Some(future) => future.poll(cx),
+            // Only `drop` empties it.
+            None => task::Poll::Pending,
+        });
         polled.unwrap_or_else(|error| task::Poll::Ready(error.into()))
     }
 }

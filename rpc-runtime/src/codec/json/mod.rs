@@ -36,7 +36,7 @@ pub(crate) fn read_message<T: DeserializeOwned>(body: &[u8]) -> Result<T, Proble
         // serde would take an array for a struct, by position.
         Some(_) => return Err(Problem::new("a message is a JSON object")),
     }
-    serde_json::from_slice(body).map_err(|error| explain::<T>(body, &error))
+    serde_json::from_slice(body).map_err(|error| explain::<T>(body, 0, &error))
 }
 
 /// Writes a message of the developer's own type.

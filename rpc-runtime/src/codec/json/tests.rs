@@ -111,10 +111,7 @@ fn a_problem_names_the_place() {
         list: Vec<Inner>,
     }
     let error = get::<Outer>(r#"{"list":[{"level":1},{"level":"x"}]}"#).unwrap_err();
-    assert_eq!(
-        error,
-        r#"v.list[1].level: invalid type: string "x", expected u8"#
-    );
+    assert_eq!(error, "v.list[1].level: invalid type: string, expected u8");
 }
 
 #[test]
@@ -205,4 +202,26 @@ fn a_message_of_the_developers_own_type_is_an_object_too() {
     assert!(read_message::<Named>(b"{\"x\":1} {}").is_err());
     assert!(write_message(&Point(1), &mut Vec::new()).is_err());
     assert!(write_message(&Named { x: 1 }, &mut Vec::new()).is_ok());
+}
+
+#[test]
+fn a_syntax_error_has_a_byte_of_the_message() {
+    let error = get::<Vec<u32>>("\n[1,\n?]").unwrap_err();
+    assert!(error.ends_with("(byte 10)"), "{error}");
+    let error = read_message::<serde_json::Value>(b"{\n\"a\":?}")
+        .unwrap_err()
+        .into_error();
+    assert!(error.message().ends_with("(byte 6)"), "{error}");
+}
+
+#[test]
+fn an_f32_is_no_infinity() {
+    assert_eq!(get::<f32>("1.5"), Ok(1.5));
+    for bad in ["1e39", "-1e39"] {
+        assert_eq!(
+            get::<f32>(bad),
+            Err("v: number out of range for f32".to_owned())
+        );
+        assert!(get::<Option<f32>>(bad).is_err() && get::<Vec<f32>>(&format!("[{bad}]")).is_err());
+    }
 }

@@ -75,7 +75,7 @@ impl<'b> Cursor<'b> {
                 self.at += stream.byte_offset();
                 Ok(value)
             }
-            Some(Err(error)) => Err(explain::<T>(rest, &error)),
+            Some(Err(error)) => Err(explain::<T>(rest, self.at, &error)),
             None => Err(self.problem("the message is not complete")),
         }
     }
@@ -99,24 +99,52 @@ impl<'b> Cursor<'b> {
     }
 }
 
-/// Says where in a value the error is. A second parse, so that only failures pay for the path.
-pub(crate) fn explain<T: DeserializeOwned>(json: &[u8], error: &serde_json::Error) -> Problem {
-    // A syntax error has a byte and no path that would help.
-    let text = |error: &serde_json::Error| {
-        let text = error.to_string();
-        match text.rfind(" at line ") {
-            Some(end) if error.is_data() => text[..end].to_owned(),
-            _ => text,
-        }
-    };
+/// Says where in a value the error is. A second parse, so that only failures pay for the path. `json` starts at the
+/// byte `start` of its message.
+pub(crate) fn explain<T: DeserializeOwned>(
+    json: &[u8],
+    start: usize,
+    error: &serde_json::Error,
+) -> Problem {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
         Err(located) if located.inner().is_data() => {
             let path = located.path().to_string();
-            Problem::at(if path == "." { "" } else { &path }, text(located.inner()))
+            Problem::at(
+                if path == "." { "" } else { &path },
+                text_of(located.inner()),
+            )
         }
-        _ => Problem::new(text(error)),
+        // A syntax error has a byte, and no path that would help.
+        _ => Problem::new(format!(
+            "{} (byte {})",
+            text_of(error),
+            start + offset_of(json, error)
+        )),
     }
+}
+
+/// serde's text without its position, and without the text that it refuses where another type is due: somebody may
+/// have put a secret there.
+fn text_of(error: &serde_json::Error) -> String {
+    let mut text = error.to_string();
+    text.truncate(text.rfind(" at line ").unwrap_or(text.len()));
+    if let (Some(from), Some(to)) = (text.find("string \""), text.rfind("\", expected"))
+        && from + 7 <= to
+    {
+        text.replace_range(from + 6..=to, "");
+    }
+    text
+}
+
+/// Where in `json` a syntax error is: serde_json counts lines and columns from 1.
+fn offset_of(json: &[u8], error: &serde_json::Error) -> usize {
+    let lines = json.split_inclusive(|b| *b == b'\n');
+    let before: usize = lines
+        .take(error.line().saturating_sub(1))
+        .map(<[u8]>::len)
+        .sum();
+    (before + error.column().saturating_sub(1)).min(json.len())
 }
 
 /// A type whose form on the wire is not serde's, and how it is read.
@@ -136,6 +164,7 @@ pub(crate) fn read<T: DeserializeOwned + 'static>(cursor: &mut Cursor<'_>) -> Re
         Option<u128> = Maybe<Integer<u128>>, Option<i128> = Maybe<Integer<i128>>, Option<Vec<u8>> = Maybe<Base64>,
         Vec<u64> = List<Integer<u64>>, Vec<i64> = List<Integer<i64>>,
         Vec<u128> = List<Integer<u128>>, Vec<i128> = List<Integer<i128>>, Vec<Vec<u8>> = List<Base64>,
+        f32 = Finite, Option<f32> = Maybe<Finite>, Vec<f32> = List<Finite>,
     );
     cursor.parse()
 }
@@ -255,6 +284,9 @@ struct Maybe<F>(Option<F>);
 #[serde(transparent)]
 struct List<F>(Vec<F>);
 
+/// An `f32` that is a number.
+struct Finite(f32);
+
 /// Bytes as base64, in either alphabet, with or without padding.
 struct Base64(Vec<u8>);
 
@@ -286,6 +318,7 @@ forms! {
     Integer<u128> => u128,
     Integer<i128> => i128,
     Base64 => Vec<u8>,
+    Finite => f32,
 }
 
 impl<'de, N> Deserialize<'de> for Integer<N>
@@ -346,6 +379,18 @@ where
         }
 
         deserializer.deserialize_any(AnyForm(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Finite {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // serde narrows by a cast, which makes an infinity of what is too large.
+        let n = f32::deserialize(deserializer)?;
+        if n.is_finite() {
+            Ok(Self(n))
+        } else {
+            Err(de::Error::custom("number out of range for f32"))
+        }
     }
 }
 
