@@ -5,7 +5,7 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::process::{Answer, Ended, LogSink, logsink};
+use crate::process::{Answer, Ended, LogSink, fibpro, logsink};
 
 #[test]
 fn d03_records_are_accepted_and_an_empty_one_is_not() {
@@ -284,4 +284,23 @@ fn g04_the_environment_is_an_option() {
         .into();
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("a source reads"), "{ended:?}");
+}
+
+#[test]
+fn listens_on_what_the_command_line_says_and_answers_over_a_unix_socket() {
+    let socket = std::env::temp_dir().join(format!("fibpro-{}.sock", std::process::id()));
+    let url = format!("unix:{}", socket.display());
+    let sink = LogSink::start_on(&["--listen", &url, "--log-format", "json"]);
+    assert_eq!(sink.url, url);
+    let ended = fibpro(&["log", "test_msg", "--to", &url]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "accepted\n"));
+    sink.terminate();
+    let ended = sink.ended();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    for line in ended.stderr.lines() {
+        serde_json::from_str::<serde_json::Value>(line).expect(line);
+    }
+    assert!(!ended.stderr.is_empty(), "it says that it stops");
+    assert!(!socket.exists(), "a socket's file goes with its server");
+    std::fs::remove_file(socket.with_extension("sock.lock")).unwrap();
 }
