@@ -78,14 +78,14 @@ fn write_row(
 /// Three digits and a unit, such as `1.52 ms`.
 fn time_text(microseconds: u64) -> String {
     let (unit, scale) = match microseconds {
-        ..1000 => return format!("{microseconds} µs"),
-        ..1_000_000 => ("ms", 1000),
+        0..1000 => return format!("{microseconds} µs"),
+        1000..1_000_000 => ("ms", 1000),
         _ => ("s", 1_000_000),
     };
     let (whole, rest) = (microseconds / scale, microseconds % scale * 1000 / scale);
     match whole {
-        ..10 => format!("{whole}.{:02} {unit}", rest / 10),
-        ..100 => format!("{whole}.{} {unit}", rest / 100),
+        0..10 => format!("{whole}.{:02} {unit}", rest / 10),
+        10..100 => format!("{whole}.{} {unit}", rest / 100),
         _ => format!("{whole} {unit}"),
     }
 }
@@ -95,9 +95,9 @@ fn uptime_text(uptime: Duration) -> String {
     let seconds = uptime.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     match seconds {
-        ..60 => format!("{seconds} s"),
-        ..3600 => format!("{minutes} min {} s", seconds % 60),
-        ..86400 => format!("{hours} h {} min", minutes % 60),
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{minutes} min {} s", seconds % 60),
+        3600..86400 => format!("{hours} h {} min", minutes % 60),
         _ => format!("{days} d {} h", hours % 24),
     }
 }
