@@ -287,6 +287,25 @@ fn g04_the_environment_is_an_option() {
 }
 
 #[test]
+fn row_65_sigterm_makes_it_a_lame_duck_and_a_second_one_ends_it_at_once() {
+    let mut sink = LogSink::start_on(&["--listen", "127.0.0.1:0", "--lame-duck", "10m"]);
+    sink.terminate();
+    sink.wait_for_stderr("lame duck");
+    let probe = |path| {
+        let mut stream = std::net::TcpStream::connect(sink.address()).unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+        std::io::read_to_string(stream).unwrap()
+    };
+    assert!(probe("/healthz").starts_with("HTTP/1.0 200 "));
+    assert!(probe("/readyz").starts_with("HTTP/1.0 503 "));
+    assert_eq!(sink.call("RecvLog", r#"{"message":"a"}"#).status, 200);
+    sink.terminate();
+    let ended = sink.ended();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("a second SIGTERM"), "{ended:?}");
+}
+
+#[test]
 fn listens_on_what_the_command_line_says_and_answers_over_a_unix_socket() {
     let socket = std::env::temp_dir().join(format!("fibpro-{}.sock", std::process::id()));
     let url = format!("unix:{}", socket.display());

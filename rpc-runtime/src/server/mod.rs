@@ -218,7 +218,19 @@ impl Server {
         self
     }
 
-    /// Answers plain HTTP requests whose path no service has.
+    /// Answers plain HTTP requests whose path no service has; `/healthz` and `/readyz` are the server's own.
+    ///
+    /// A handler has the [`Context`](crate::Context) of its request, believed as far as the peer is, and
+    /// [`default_deadline`](Limits::default_deadline) for its answer's head; a panic is an answer, and a request is
+    /// observed as `http GET` and the like. Layers are for calls and are not around it; the limits of bodies are axum's.
+    ///
+    /// ```
+    /// use rpc_runtime::{Context, Server, axum::{Router, routing::get}};
+    ///
+    /// let routes = Router::new().route("/hello", get(async || Context::current().request_id().to_owned()));
+    /// let server = Server::new("greeter").http(routes);
+    /// # drop(server);
+    /// ```
     pub fn http(mut self, router: axum::Router) -> Self {
         self.fallback = Some(router);
         self
@@ -289,7 +301,8 @@ impl Server {
     ///
     /// The calls run through the same onion. Timers, connection limits and the trust in the listener are the
     /// application's business, so the router takes every caller for an outside one unless [`trust`](Self::trust) says
-    /// otherwise.
+    /// otherwise. It has neither `/healthz` and `/readyz` nor [`rpc.v1.Status`](crate::status): several routers may stand
+    /// in one application.
     ///
     /// # Errors
     ///
