@@ -9,6 +9,7 @@
 //! | [`Context`] | request id, deadline, caller: what travels by itself |
 //! | [`Error`], [`Remote`], [`RpcError`](macro@RpcError) | errors that say what happened, and where |
 //! | [`middleware`], [`observe`] | rings around calls; everything that counts and logs them |
+//! | [`status`] | what every server tells of itself: version, uptime, numbers of each method |
 //! | [`registry`] | all services that are linked into this process |
 //!
 //! ```
@@ -74,7 +75,7 @@ pub use rpc_macros::rpc_service;
 #[doc = include_str!("docs/rpc_error.md")]
 pub use rpc_macros::RpcError;
 
-pub use builtin::Pong;
+pub use builtin::{Pong, status};
 pub use client::{Call, Client, Reply};
 pub use codec::json::{BigNum, Bytes};
 pub use context::{Context, RequestId, Source};

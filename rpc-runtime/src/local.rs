@@ -42,7 +42,8 @@ impl Endpoint for Local {
                 Err(error) => return error.clone().into(),
             };
             let method = request.method();
-            let Some(route) = core.route(method.path) else {
+            let route = core.route(method.path);
+            let Some(route) = route.or_else(|| core.builtin(method.path)) else {
                 let error = Error::unlocated(
                     Code::Unimplemented,
                     format!("no service here answers {}", method.path),

@@ -28,7 +28,7 @@ const RINGS: [(&str, u8); 19] = [
 ];
 
 /// Outside crates, and the only modules that may name them. Not listed: free for all.
-const NAMED_BY: [(&str, &[&str]); 6] = [
+const NAMED_BY: [(&str, &[&str]); 7] = [
     ("reqwest", &["client"]),
     ("hyper_util", &["client/transport", "server/accept"]),
     (
@@ -40,6 +40,7 @@ const NAMED_BY: [(&str, &[&str]); 6] = [
             "server/body",
         ],
     ),
+    ("clap", &["server/options"]),
     ("axum", &["server", "__private", "lib"]),
     ("http", &["protocol", "compression", "client", "server"]),
     ("tokio", &["client", "server", "local", "spawn", "builtin"]),

@@ -15,6 +15,15 @@ mod context_property;
 mod json_rules;
 /// The onion on both sides.
 mod layers;
+/// Health, readiness, and how a server goes.
+mod lifecycle;
+/// The application's own HTTP routes beside the services.
+mod plain_http;
+/// Unix sockets.
+#[cfg(unix)]
+mod sockets;
+/// The numbers of a server.
+mod status;
 /// Who is believed, where a service can stand, what a server refuses to start with.
 mod trust;
 /// Two services in a chain, over both transports: values, errors with their chain, context.

@@ -6,40 +6,42 @@ use std::time::Duration;
 
 use clap::Parser;
 use fibpro::api::logsink::LogSinkServer;
-use fibpro::process::{self, ServerOptions};
+use fibpro::process;
 use fibpro::service::logsink::{Printer, Sink};
 use rpc_runtime::observe::{CallEnd, CallStart, Observer, TracingLog};
-use rpc_runtime::{Code, Error, Result};
+use rpc_runtime::{Code, Error, Result, Server, server};
 
 /// How long the last lines may take once no call runs any more.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Prints the logs of all services on standard output, one line a record
+/// Where it listens unless told otherwise.
+const ADDRESS: &str = "127.0.0.1:9002";
+
+/// Prints the logs of all services on standard output, one line a record; listens on 127.0.0.1:9002
 #[derive(Debug, Parser)]
-#[command(version, mut_arg("listen", |listen| listen.default_value("127.0.0.1:9002")))]
+#[command(version)]
 struct Options {
     #[command(flatten)]
-    server: ServerOptions,
+    server: server::Options,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    process::exit_code(run(&Options::parse()).await)
+    process::exit_code(run(Options::parse()).await)
 }
 
-async fn run(options: &Options) -> Result<()> {
+async fn run(options: Options) -> Result<()> {
     let (printer, writing) = Printer::start(io::stdout()).map_err(|error| {
         Error::new(
             Code::ResourceExhausted,
             format!("no thread for the log: {error}"),
         )
     })?;
-    let server = options
-        .server
-        .server("logsink")
+    Server::new("logsink")
+        .listen(ADDRESS)
+        .options(options.server)
         .without_observers()
-        .observer(Failures(TracingLog::default()));
-    server
+        .observer(Failures(TracingLog::default()))
         .add(LogSinkServer::new(Sink::new(printer)))
         .run()
         .await?;

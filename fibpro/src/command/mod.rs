@@ -2,6 +2,7 @@
 
 mod log;
 mod services;
+mod status;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ use rpc_runtime::Error;
 pub(crate) enum Command {
     Log(log::Options),
     Services(services::Options),
+    Status(status::Options),
 }
 
 impl Command {
@@ -20,6 +22,7 @@ impl Command {
         match self {
             Self::Log(options) => log::run(options, out).await,
             Self::Services(options) => services::run(&options, out),
+            Self::Status(options) => status::run(options, out).await,
         }
     }
 }

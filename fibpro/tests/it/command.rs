@@ -134,6 +134,28 @@ fn services_lists_what_is_linked() {
 }
 
 #[test]
+fn status_prints_what_a_server_says_of_itself() {
+    let sink = LogSink::start();
+    assert_eq!(sink.call("RecvLog", r#"{"message":"a"}"#).status, 200);
+    assert_eq!(sink.call("RecvLog", r#"{"message":1}"#).status, 400);
+    let ended = fibpro(&["status", "--to", &sink.url]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let lines: Vec<_> = ended.stdout.lines().collect();
+    let server = format!("logsink@prod/{}   version 0.1.0, ", sink.address());
+    assert!(lines[0].starts_with(&server), "{ended:?}");
+    assert!(lines[2].starts_with("METHOD "), "{ended:?}");
+    let row = lines
+        .iter()
+        .position(|line| line.starts_with("fibpro.v1.LogSink/RecvLog "))
+        .unwrap();
+    let cells: Vec<_> = lines[row].split_whitespace().collect();
+    assert_eq!(cells[1..4], ["2", "0", "1"], "{ended:?}");
+    assert!(cells[5] == "µs" || cells[5] == "ms", "{ended:?}");
+    assert_eq!(lines[row + 1], "  1 invalid_argument");
+    assert!(!ended.stdout.contains("rpc.v1.Status"), "{ended:?}");
+}
+
+#[test]
 fn alone_it_prints_its_help() {
     let ended = fibpro(&[]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));

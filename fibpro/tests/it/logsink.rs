@@ -5,7 +5,7 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::process::{Answer, Ended, LogSink, logsink};
+use crate::process::{Answer, Ended, LogSink, fibpro, logsink};
 
 #[test]
 fn d03_records_are_accepted_and_an_empty_one_is_not() {
@@ -284,4 +284,42 @@ fn g04_the_environment_is_an_option() {
         .into();
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("a source reads"), "{ended:?}");
+}
+
+#[test]
+fn row_65_sigterm_makes_it_a_lame_duck_and_a_second_one_ends_it_at_once() {
+    let mut sink = LogSink::start_on(&["--listen", "127.0.0.1:0", "--lame-duck", "10m"]);
+    sink.terminate();
+    sink.wait_for_stderr("lame duck");
+    let probe = |path| {
+        let mut stream = std::net::TcpStream::connect(sink.address()).unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+        std::io::read_to_string(stream).unwrap()
+    };
+    assert!(probe("/healthz").starts_with("HTTP/1.0 200 "));
+    assert!(probe("/readyz").starts_with("HTTP/1.0 503 "));
+    assert_eq!(sink.call("RecvLog", r#"{"message":"a"}"#).status, 200);
+    sink.terminate();
+    let ended = sink.ended();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("a second SIGTERM"), "{ended:?}");
+}
+
+#[test]
+fn listens_on_what_the_command_line_says_and_answers_over_a_unix_socket() {
+    let socket = std::env::temp_dir().join(format!("fibpro-{}.sock", std::process::id()));
+    let url = format!("unix:{}", socket.display());
+    let sink = LogSink::start_on(&["--listen", &url, "--log-format", "json"]);
+    assert_eq!(sink.url, url);
+    let ended = fibpro(&["log", "test_msg", "--to", &url]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "accepted\n"));
+    sink.terminate();
+    let ended = sink.ended();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    for line in ended.stderr.lines() {
+        serde_json::from_str::<serde_json::Value>(line).expect(line);
+    }
+    assert!(!ended.stderr.is_empty(), "it says that it stops");
+    assert!(!socket.exists(), "a socket's file goes with its server");
+    std::fs::remove_file(socket.with_extension("sock.lock")).unwrap();
 }

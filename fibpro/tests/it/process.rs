@@ -22,7 +22,12 @@ pub(crate) struct LogSink {
 impl LogSink {
     /// Starts it, and returns when it says where it listens.
     pub(crate) fn start() -> Self {
-        let mut child = logsink(&["--listen", "127.0.0.1:0"])
+        Self::start_on(&["--listen", "127.0.0.1:0"])
+    }
+
+    /// The same with other options.
+    pub(crate) fn start_on(arguments: &[&str]) -> Self {
+        let mut child = logsink(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -173,8 +178,13 @@ fn command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     // Settings of the one who runs the tests must not reach them.
     for setting in [
-        "FIBPRO_LISTEN",
-        "FIBPRO_ENVIRONMENT",
+        "RPC_LISTEN",
+        "RPC_LISTEN_EDGE",
+        "RPC_SOCKET_MODE",
+        "RPC_ENVIRONMENT",
+        "RPC_INSTANCE",
+        "RPC_LOG_FORMAT",
+        "RPC_LAME_DUCK",
         "FIBPRO_LOGSINK",
         "RUST_LOG",
     ] {

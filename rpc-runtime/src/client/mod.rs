@@ -52,11 +52,12 @@ struct Inner {
 }
 
 impl Client {
-    /// A client of the server at `url`, such as `http://127.0.0.1:9002`. Connects when the first call is made.
+    /// A client of the server at `url`, such as `http://127.0.0.1:9002` or `unix:/run/logsink.sock`. Connects when the
+    /// first call is made.
     ///
     /// # Errors
     ///
-    /// `invalid_argument` when `url` is no absolute `http` or `https` URL, or carries a user, a query or a fragment;
+    /// `invalid_argument` when `url` is no absolute `http`, `https` or `unix` URL, or carries a user, a query or a fragment;
     /// `unimplemented` for `https` without the feature `tls`.
     pub fn new(url: &str) -> Result<Self> {
         Ok(Self::over(Transport::to(url)?))

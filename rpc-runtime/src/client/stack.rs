@@ -35,6 +35,7 @@ pub(super) async fn run(call: Outgoing) -> (RequestId, Response) {
     let observation = inner.observers.start(CallStart {
         side: Side::Client,
         method: Some(method),
+        http: None,
         context: context.clone(),
         request_bytes: body.as_ref().map_or(0, Body::len),
         target: Some(Arc::clone(inner.transport.target())),

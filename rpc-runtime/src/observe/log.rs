@@ -14,7 +14,7 @@ use crate::error::{Code, Error};
 /// | --- | --- |
 /// | `side` | `server` or `client` |
 /// | `request_id`, `source` | of the call; `-` where unknown |
-/// | `rpc.method` | full name of the service, `/`, wire name |
+/// | `rpc.method` | full name of the service, `/`, wire name; on a plain HTTP route the verb, as in `http GET` |
 /// | `code` | `ok` or the code |
 /// | `duration_us`, `request_bytes`, `response_bytes` | |
 /// | `error` | text, chain of hops and causes on one line; never sent to a caller |
@@ -35,7 +35,7 @@ impl Observer for TracingLog {
 fn level(call: &CallStart, code: Option<Code>) -> Level {
     match code {
         // A path that nobody has: any passer-by can ask for one, and an error line each would drown the real ones.
-        Some(Code::Unimplemented) if call.method.is_none() => Level::INFO,
+        Some(Code::Unimplemented) if call.method.is_none() && call.http.is_none() => Level::INFO,
         None if call.side == Side::Client => Level::DEBUG,
         None
         | Some(
@@ -69,7 +69,7 @@ fn write(call: &CallStart, end: &CallEnd<'_>, what: &'static str) {
                 side = match call.side { Side::Server => "server", Side::Client => "client" },
                 request_id = call.context.request_id(),
                 source = call.context.source().map_or("-", |source| source.as_str()),
-                "rpc.method" = call.method.map_or("-", |method| method.path.trim_start_matches('/')),
+                "rpc.method" = name(call),
                 code = end.code().map_or("ok", Code::as_str),
                 duration_us = u64::try_from(end.duration.as_micros()).unwrap_or(u64::MAX),
                 request_bytes = call.request_bytes,
@@ -86,6 +86,13 @@ fn write(call: &CallStart, end: &CallEnd<'_>, what: &'static str) {
         Level::INFO => event!(Level::INFO),
         _ => event!(Level::DEBUG),
     }
+}
+
+fn name(call: &CallStart) -> &'static str {
+    let method = call
+        .method
+        .map(|method| method.path.trim_start_matches('/'));
+    method.or(call.http).unwrap_or("-")
 }
 
 /// An error with its chain on one line. As a string field it is printed in quotes, with quotes and everything that is

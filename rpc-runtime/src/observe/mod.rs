@@ -2,6 +2,8 @@
 //!
 //! A call that panics and a call that is cancelled end here too.
 
+mod counters;
+mod histogram;
 mod log;
 
 use std::fmt;
@@ -9,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use counters::{Counted, Counters};
 pub use log::TracingLog;
 
 use crate::context::Context;
@@ -33,6 +36,9 @@ pub struct CallStart {
     pub side: Side,
     /// The method; `None` for a path that no service has.
     pub method: Option<&'static MethodDescriptor>,
+    /// On a plain HTTP route of the application, the verb as in `http GET`. The path is not in it: callers make paths up,
+    /// and whoever counts by them counts without end.
+    pub http: Option<&'static str>,
     /// On a server the context of the call, on a client the one that goes out.
     pub context: Context,
     /// Size of the request message in bytes; 0 for a stream and for a request that was not read.
@@ -160,9 +166,19 @@ pub(crate) struct Observation {
 
 impl Observation {
     /// The call has been answered.
-    pub(crate) fn end(mut self, response: &Response) {
+    pub(crate) fn end(self, response: &Response) {
+        let bytes = response.body().map_or(0, crate::middleware::Body::len);
+        self.end_with(response.error(), bytes);
+    }
+
+    /// The call has been answered, and not by a [`Response`].
+    pub(crate) fn end_with(mut self, error: Option<&Error>, response_bytes: usize) {
         self.ended = true;
-        let end = end_of(&self.call, response);
+        let end = CallEnd {
+            error,
+            duration: self.call.at.elapsed(),
+            response_bytes,
+        };
         self.observers
             .each(|observer| observer.call_ended(&self.call, &end));
     }

@@ -10,6 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::panic;
+use crate::context::Context;
 use crate::middleware::Guards;
 use crate::protocol::body::{Unreadable, collect};
 
@@ -91,7 +93,10 @@ pub(crate) struct ResponseBody {
 enum Content {
     Message(Option<Bytes>),
     /// Of a plain HTTP route.
-    Plain(axum::body::Body),
+    Plain {
+        body: axum::body::Body,
+        context: Context,
+    },
 }
 
 impl ResponseBody {
@@ -103,9 +108,15 @@ impl ResponseBody {
         }
     }
 
-    pub(super) fn plain(body: axum::body::Body) -> Self {
+    /// A body that nothing is held for.
+    pub(super) fn whole(message: Bytes) -> Self {
+        Self::message(message, Guards::default())
+    }
+
+    /// The body of a plain HTTP route, which runs in the route's context: it may be made piece by piece.
+    pub(super) fn plain(body: axum::body::Body, context: Context) -> Self {
         Self {
-            content: Content::Plain(body),
+            content: Content::Plain { body, context },
             _guards: Guards::default(),
         }
     }
@@ -123,14 +134,20 @@ impl Body for ResponseBody {
             Content::Message(message) => {
                 Poll::Ready(message.take().map(|data| Ok(Frame::data(data))))
             }
-            Content::Plain(body) => Pin::new(body).poll_frame(cx),
+            Content::Plain { body, context } => {
+                let piece = || context.enter(|| Pin::new(body).poll_frame(cx));
+                panic::catch(piece).unwrap_or_else(|error| {
+                    tracing::error!(target: "rpc", request_id = context.request_id(), "{error:#}");
+                    Poll::Ready(Some(Err(axum::Error::new(error))))
+                })
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Message(message) => message.is_none(),
-            Content::Plain(body) => body.is_end_stream(),
+            Content::Plain { body, .. } => body.is_end_stream(),
         }
     }
 
@@ -140,7 +157,7 @@ impl Body for ResponseBody {
                 let length = message.as_ref().map_or(0, Bytes::len);
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }
-            Content::Plain(body) => body.size_hint(),
+            Content::Plain { body, .. } => body.size_hint(),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use super::lifecycle::{Check, Lifecycle};
 use super::limits::Limits;
 use super::service::{Route, Routes};
 use super::stack;
@@ -17,17 +18,20 @@ use crate::context::{Context, RequestId, Source};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 use crate::middleware::{Layers, Request, Response};
-use crate::observe::{CallStart, Observers, Side};
+use crate::observe::{CallStart, Counters, Observers, Side};
 
 /// The parts of a server that its connections share.
 pub(crate) struct Core {
     routes: HashMap<&'static str, Arc<Route>>,
+    /// What every server answers, to those who are believed.
+    builtin: HashMap<&'static str, Arc<Route>>,
     source: Arc<Source>,
     environment: Arc<str>,
     limits: Limits,
     layers: Layers,
     observers: Observers,
     fallback: Option<axum::Router>,
+    lifecycle: Lifecycle,
     /// One permit an open connection.
     connections: Arc<Semaphore>,
     /// Work that outlives its call.
@@ -41,6 +45,7 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) layers: Layers,
     pub(crate) observers: Observers,
+    pub(crate) checks: Vec<Check>,
     pub(crate) fallback: Option<axum::Router>,
 }
 
@@ -50,6 +55,10 @@ impl Core {
     /// `failed_precondition` when two services answer on one path.
     pub(crate) fn new(parts: Parts) -> Result<Arc<Self>, Error> {
         let source = Arc::new(parts.source);
+        let version = parts
+            .services
+            .first()
+            .map_or("", |first| first.service.version);
         let mut routes = HashMap::new();
         for Routes {
             service,
@@ -70,8 +79,14 @@ impl Core {
                 }
             }
         }
+        let counters = Arc::new(Counters::new(routes.values().map(|route| route.method())));
+        let status = builtin::status_routes(&source, version, &counters);
+        let builtin = status.routes.into_iter();
         Ok(Arc::new(Self {
             routes,
+            builtin: builtin
+                .map(|route| (route.method().path, Arc::new(route)))
+                .collect(),
             environment: source.environment().into(),
             source,
             connections: Arc::new(Semaphore::new(
@@ -79,8 +94,9 @@ impl Core {
             )),
             limits: parts.limits,
             layers: parts.layers,
-            observers: parts.observers,
+            observers: parts.observers.with(counters),
             fallback: parts.fallback,
+            lifecycle: Lifecycle::new(parts.checks),
             tasks: TaskTracker::new(),
         }))
     }
@@ -101,6 +117,10 @@ impl Core {
         self.fallback.as_ref()
     }
 
+    pub(super) fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
+    }
+
     pub(super) fn connections(&self) -> &Arc<Semaphore> {
         &self.connections
     }
@@ -112,6 +132,11 @@ impl Core {
     /// The route of a path, which must be the method's own to the letter.
     pub(crate) fn route(&self, path: &str) -> Option<&Arc<Route>> {
         self.routes.get(path)
+    }
+
+    /// The route of what every server answers; only for those who are believed.
+    pub(crate) fn builtin(&self, path: &str) -> Option<&Arc<Route>> {
+        self.builtin.get(path)
     }
 
     pub(super) fn layers(&self) -> &Layers {
@@ -152,6 +177,7 @@ impl Core {
         let call = CallStart {
             side: Side::Server,
             method,
+            http: None,
             context: context.clone(),
             request_bytes: 0,
             target: None,
@@ -165,7 +191,7 @@ impl Core {
         response
     }
 
-    fn publish(
+    pub(super) fn publish(
         &self,
         error: &mut Error,
         method: Option<&'static MethodDescriptor>,

@@ -17,6 +17,7 @@ use std::time::Duration;
 /// | `connections` | 10,000 | new connections wait in the kernel's queue |
 /// | `default_deadline` | 30 s | `deadline_exceeded`; for calls without a deadline of their own |
 /// | `deadline_cap` | 5 min | later deadlines are brought forward to this |
+/// | `lame_duck` | 0 s | not a bound: how long a stopping server says that it is not ready before it goes |
 /// | `drain_timeout` | 30 s | calls that still run when the server stops are dropped |
 ///
 /// ```
@@ -55,6 +56,10 @@ pub struct Limits {
     pub default_deadline: Duration,
     /// The latest deadline that a call may bring; `#[rpc(timeout = …)]` on a method sets one of its own.
     pub deadline_cap: Duration,
+    /// How long a server that was told to stop goes on serving while `/readyz` says no. Whoever sends it calls must
+    /// have noticed by then: a little more than the probe's period times the failures that it takes. 0 where callers
+    /// notice by themselves, and at a terminal.
+    pub lame_duck: Duration,
     /// How long a stopping server waits for the calls that run.
     pub drain_timeout: Duration,
 }
@@ -73,6 +78,7 @@ impl Default for Limits {
             connections: 10_000,
             default_deadline: Duration::from_secs(30),
             deadline_cap: Duration::from_secs(300),
+            lame_duck: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
         }
     }

@@ -2,12 +2,17 @@
 
 mod accept;
 mod body;
+mod bound;
 pub(crate) mod core;
 mod dispatch;
+mod lifecycle;
 mod limits;
+mod listen;
+mod options;
 mod panic;
 mod run;
 mod service;
+mod signals;
 mod stack;
 mod trust;
 
@@ -16,13 +21,16 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+pub use bound::Bound;
 pub use limits::Limits;
-pub use run::Bound;
+pub use options::{LogFormat, Options};
 pub(crate) use service::Route;
 pub use service::{RouteBuilder, Routes, Service};
 pub use trust::Trust;
 
 use self::core::{Core, Parts};
+use self::lifecycle::Check;
+use self::listen::{Listener, SOCKET_MODE};
 use crate::context::{DEFAULT_ENVIRONMENT, Source};
 use crate::error::{Code, Error, Result};
 use crate::middleware::{Layer, Layers};
@@ -32,7 +40,7 @@ use crate::registry;
 /// A server of one or several services.
 ///
 /// Already there without a word: request ids, deadlines, panic isolation, limits and timers (see [`Limits`]), a log
-/// line a call, graceful drain.
+/// line and counters for each call ([`crate::status`]), `/healthz` and `/readyz`, graceful drain.
 ///
 /// ```no_run
 /// use rpc_runtime::prelude::*;
@@ -65,6 +73,9 @@ pub struct Server {
     layers: Vec<Arc<dyn Layer>>,
     observers: Vec<Arc<dyn Observer>>,
     limits: Limits,
+    checks: Vec<Check>,
+    socket_mode: u32,
+    log_format: LogFormat,
     fallback: Option<axum::Router>,
 }
 
@@ -81,13 +92,19 @@ impl Server {
             layers: Vec::new(),
             observers: vec![Arc::new(TracingLog)],
             limits: Limits::default(),
+            checks: Vec::new(),
+            socket_mode: SOCKET_MODE,
+            log_format: LogFormat::default(),
             fallback: None,
         }
     }
 
-    /// Listens for other services on `address`, such as `127.0.0.1:9002`; port 0 takes a free one.
+    /// Listens for other services on `address`: `127.0.0.1:9002`, where port 0 takes a free one, or a Unix socket such
+    /// as `unix:/run/logsink.sock`. May be said more than once.
     ///
-    /// Without a key an internal listener answers peers on this host only.
+    /// Without a key an internal listener answers peers on this host only. Whoever may open a Unix socket is believed;
+    /// see [`socket_mode`](Self::socket_mode). A socket's file that a killed server left behind is replaced, one that
+    /// somebody listens on is not; a lock on `PATH.lock` tells them apart, and that file stays.
     #[allow(
         clippy::needless_pass_by_value,
         reason = "a builder that takes literals and addresses alike"
@@ -105,6 +122,13 @@ impl Server {
         self
     }
 
+    /// Who may connect to its Unix sockets: the mode of their files, of which the bits for writing count. `0o600` unless
+    /// said: the user that the server runs as, and nobody else.
+    pub fn socket_mode(mut self, mode: u32) -> Self {
+        self.socket_mode = mode;
+        self
+    }
+
     /// Whom [`serve`](Self::serve) (internal unless said) and [`into_router`](Self::into_router) (edge unless said)
     /// take their callers for.
     pub fn trust(mut self, trust: Trust) -> Self {
@@ -118,7 +142,7 @@ impl Server {
         self
     }
 
-    /// Which instance of the server it is; its first address unless said.
+    /// Which instance of the server it is. Unless said, its first address, or its process id where it has none.
     pub fn instance(mut self, instance: impl Into<String>) -> Self {
         self.instance = Some(instance.into());
         self
@@ -158,7 +182,55 @@ impl Server {
         self
     }
 
-    /// Answers plain HTTP requests whose path no service has.
+    /// Adds something that the server must have before it is ready, such as a connection to a store or a cache that is
+    /// warm. Until then, and whenever the check fails later, `GET /readyz` is answered with 503; calls are answered all
+    /// the same.
+    ///
+    /// Checks run when somebody asks, one after the other and never twice at a time. Together they have a second, and
+    /// their outcome holds for a quarter of one. Peers that are not believed are not told which of them failed.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    ///
+    /// use rpc_runtime::{Code, Server, fail};
+    ///
+    /// let warm = Arc::new(AtomicBool::new(false));
+    /// let seen = warm.clone();
+    /// let server = Server::new("pricing").ready("cache", move || {
+    ///     let warm = seen.load(Ordering::Relaxed);
+    ///     async move { if warm { Ok(()) } else { fail!(Code::Unavailable, "still reading prices") } }
+    /// });
+    /// # drop(server);
+    /// ```
+    pub fn ready<F, Fut>(mut self, name: impl Into<String>, check: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.checks.push(Check::new(name.into(), check));
+        self
+    }
+
+    /// How [`run`](Self::run) writes the log, where it installs a subscriber.
+    pub fn log_format(mut self, format: LogFormat) -> Self {
+        self.log_format = format;
+        self
+    }
+
+    /// Answers plain HTTP requests whose path no service has; `/healthz` and `/readyz` are the server's own.
+    ///
+    /// A handler has the [`Context`](crate::Context) of its request, believed as far as the peer is, and
+    /// [`default_deadline`](Limits::default_deadline) for its answer's head; a panic is an answer, and a request is
+    /// observed as `http GET` and the like. Layers are for calls and are not around it; the limits of bodies are axum's.
+    ///
+    /// ```
+    /// use rpc_runtime::{Context, Server, axum::{Router, routing::get}};
+    ///
+    /// let routes = Router::new().route("/hello", get(async || Context::current().request_id().to_owned()));
+    /// let server = Server::new("greeter").http(routes);
+    /// # drop(server);
+    /// ```
     pub fn http(mut self, router: axum::Router) -> Self {
         self.fallback = Some(router);
         self
@@ -183,14 +255,15 @@ impl Server {
         }
         let mut listeners = Vec::new();
         for (address, trust) in addresses {
-            listeners.push((run::bind(&self.name, &address).await?, trust));
+            let listener = Listener::bind(&self.name, &address, self.socket_mode).await?;
+            listeners.push((listener, trust));
         }
         check_registry()?;
         let core = self.into_core(&listeners)?;
         Ok(Bound::new(core, listeners))
     }
 
-    /// Binds, prints where it listens, and serves until SIGINT or SIGTERM; then finishes the calls that run.
+    /// Binds, prints where it listens, and serves until SIGINT or SIGTERM; then stops as [`Bound::serve`] says.
     ///
     /// Installs a `tracing` subscriber (to stderr, filtered by `RUST_LOG`) where none is set. A second signal ends
     /// the process at once.
@@ -202,7 +275,7 @@ impl Server {
         run::run(self).await
     }
 
-    /// Serves on a listener until `shutdown` is done, then finishes the calls that run. Does nothing unasked.
+    /// Serves on a listener until `shutdown` is done, then stops as [`Bound::serve`] says. Does nothing unasked.
     ///
     /// # Errors
     ///
@@ -216,7 +289,8 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<()> {
-        let listeners = vec![(listener, self.trust.unwrap_or(Trust::Internal))];
+        let trust = self.trust.unwrap_or(Trust::Internal);
+        let listeners = vec![(Listener::Tcp(listener), trust)];
         check_registry()?;
         let core = self.into_core(&listeners)?;
         Bound::new(core, listeners).serve(shutdown).await;
@@ -227,7 +301,8 @@ impl Server {
     ///
     /// The calls run through the same onion. Timers, connection limits and the trust in the listener are the
     /// application's business, so the router takes every caller for an outside one unless [`trust`](Self::trust) says
-    /// otherwise.
+    /// otherwise. It has neither `/healthz` and `/readyz` nor [`rpc.v1.Status`](crate::status): several routers may stand
+    /// in one application.
     ///
     /// # Errors
     ///
@@ -243,13 +318,8 @@ impl Server {
         &self.name
     }
 
-    pub(crate) fn into_core(self, listeners: &[(TcpListener, Trust)]) -> Result<Arc<Core>> {
-        let address = listeners
-            .iter()
-            .find_map(|listener| listener.0.local_addr().ok());
-        let instance = self
-            .instance
-            .unwrap_or_else(|| address.map_or_else(|| "local".to_owned(), |at| at.to_string()));
+    pub(crate) fn into_core(self, listeners: &[(Listener, Trust)]) -> Result<Arc<Core>> {
+        let instance = self.instance.unwrap_or_else(|| default_instance(listeners));
         let source = Source::new(&self.name, &self.environment, &instance).map_err(|invalid| {
             let text = format!(
                 "name `{}`, environment `{}`, instance `{instance}`: {invalid}",
@@ -263,8 +333,22 @@ impl Server {
             limits: self.limits,
             layers: Layers::new(self.layers),
             observers: Observers::new(self.observers),
+            checks: self.checks,
             fallback: self.fallback,
         })
+    }
+}
+
+/// The first address. The path of a socket may be longer than a name and have any character, so a server without an
+/// address is known by its process.
+fn default_instance(listeners: &[(Listener, Trust)]) -> String {
+    let mut addresses = listeners
+        .iter()
+        .filter_map(|(listener, _)| listener.address());
+    match addresses.next() {
+        Some(address) => address.to_string(),
+        None if listeners.is_empty() => "local".to_owned(),
+        None => std::process::id().to_string(),
     }
 }
 

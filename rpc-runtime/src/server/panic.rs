@@ -4,7 +4,11 @@ use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Once;
+use std::task::{self, Poll};
+
+use pin_project_lite::pin_project;
 
 use crate::context::Context;
 use crate::error::{Code, Error};
@@ -49,6 +53,49 @@ fn error_of(panic: &(dyn Any + Send)) -> Error {
         tracing::error!(target: "rpc", request_id = context.request_id(), %place, "backtrace of a panic:\n{backtrace}");
     }
     error.with_source(format!("panic at {place}"))
+}
+
+pin_project! {
+    /// Turns a panic of a future into an error. Its text goes to the log and never to a caller.
+    pub(super) struct CatchPanic<F> {
+        // An option, so that the future can be dropped under the guard as well: a deadline or a caller that goes away
+        // runs the `Drop` of everything that a handler holds.
+        #[pin]
+        future: Option<F>,
+    }
+
+    impl<F> PinnedDrop for CatchPanic<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut future = this.project().future;
+            if let Err(error) = catch(|| future.set(None)) {
+                tracing::error!(target: "rpc", %error, "a handler panicked while it was dropped");
+            }
+        }
+    }
+}
+
+impl<F> CatchPanic<F> {
+    pub(super) fn new(future: F) -> Self {
+        Self {
+            future: Some(future),
+        }
+    }
+}
+
+impl<F: Future> Future for CatchPanic<F> {
+    type Output = Result<F::Output, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let polled = catch(|| match self.project().future.as_pin_mut() {
+            Some(future) => future.poll(cx),
+            // Only `drop` empties it.
+            None => Poll::Pending,
+        });
+        match polled {
+            Ok(polled) => polled.map(Ok),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
 }
 
 /// Keeps the place and the backtrace of panics in handlers, which only a hook gets to see. The hook that was there

@@ -1,16 +1,13 @@
 //! The server's onion, read from the outside to the inside.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task;
 use std::time::Instant;
 
-use pin_project_lite::pin_project;
 use tokio::time::timeout_at;
 use tracing::Instrument as _;
 
 use super::core::Core;
-use super::panic;
+use super::panic::CatchPanic;
 use super::service::Route;
 use crate::context::Context;
 use crate::error::{Code, Error};
@@ -33,7 +30,7 @@ pub(super) async fn run(core: &Arc<Core>, route: &Arc<Route>, request: Request) 
     } else {
         // 2. Deadline. Around the panic guard, because a timer cannot panic and a handler can.
         // Boxed, because the futures around it, up to that of the connection, are moved before they run.
-        within(deadline, Box::pin(work(core, route, request))).await
+        answered(within(deadline, Box::pin(work(core, route, request))).await)
     };
     observation.end(&response);
     response
@@ -52,11 +49,9 @@ async fn work(core: &Core, route: &Arc<Route>, request: Request) -> Response {
     // 4. The context.
     // 5. Catch panic. Decoding the arguments is inside: it runs the developer's code as well.
     // 6. The developer's layers, then the handler.
-    let guarded = CatchPanic {
-        future: Some(async { core.layers().run(route, request).await }),
-    };
-    let response = context.clone().scope(guarded).instrument(span).await;
-    with_metadata(response, &context)
+    let guarded = CatchPanic::new(async { core.layers().run(route, request).await });
+    let outcome = context.clone().scope(guarded).instrument(span).await;
+    with_metadata(outcome.unwrap_or_else(Response::from), &context)
 }
 
 /// Runs the work of a `detached` method on a task of its own, which no caller can stop.
@@ -68,37 +63,44 @@ async fn answer_detached(core: &Arc<Core>, route: &Arc<Route>, mut request: Requ
     if let Some(work_deadline) = work_deadline {
         request.set_context(request.context().with_later_deadline(work_deadline));
     }
-    let (answer, answered) = tokio::sync::oneshot::channel();
+    let (answer, done) = tokio::sync::oneshot::channel();
     let (task_core, task_route) = (Arc::clone(core), Arc::clone(route));
     core.tasks().spawn(async move {
         let response = within(work_deadline, work(&task_core, &task_route, request)).await;
+        let response = answered(response);
         if let Err(response) = answer.send(response) {
             // The caller is gone or was told `deadline_exceeded`: somebody should still know how it ended.
             task_core.observers().detached_ended(&started, &response);
         }
     });
-    within(callers_deadline, async {
-        answered.await.unwrap_or_else(|_| {
+    let waiting = async {
+        done.await.unwrap_or_else(|_| {
             Error::unlocated(
                 Code::Unavailable,
                 "the server stopped before the work was done",
             )
             .into()
         })
-    })
-    .await
+    };
+    answered(within(callers_deadline, waiting).await)
 }
 
-async fn within(deadline: Option<Instant>, work: impl Future<Output = Response>) -> Response {
+fn answered(response: Option<Response>) -> Response {
+    response.unwrap_or_else(|| too_late().into())
+}
+
+/// What work gives before its deadline.
+pub(super) async fn within<T>(
+    deadline: Option<Instant>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
     match deadline {
-        Some(deadline) => timeout_at(deadline.into(), work)
-            .await
-            .unwrap_or_else(|_| too_late().into()),
-        None => work.await,
+        Some(deadline) => timeout_at(deadline.into(), work).await.ok(),
+        None => Some(work.await),
     }
 }
 
-fn too_late() -> Error {
+pub(super) fn too_late() -> Error {
     Error::unlocated(
         Code::DeadlineExceeded,
         "the deadline passed before the call was done",
@@ -121,41 +123,10 @@ fn started(request: &Request) -> CallStart {
     CallStart {
         side: Side::Server,
         method: Some(request.method()),
+        http: None,
         context: request.context().clone(),
         request_bytes: request.body().len(),
         target: None,
         at: Instant::now(),
-    }
-}
-
-pin_project! {
-    /// Turns a panic of a handler into an error. Its text goes to the log and never to a caller.
-    struct CatchPanic<F> {
-        // An option, so that the handler can be dropped under the guard as well: a deadline or a caller that goes away
-        // runs the `Drop` of everything that the handler holds.
-        #[pin]
-        future: Option<F>,
-    }
-
-    impl<F> PinnedDrop for CatchPanic<F> {
-        fn drop(this: Pin<&mut Self>) {
-            let mut future = this.project().future;
-            if let Err(error) = panic::catch(|| future.set(None)) {
-                tracing::error!(target: "rpc", %error, "a handler panicked while it was dropped");
-            }
-        }
-    }
-}
-
-impl<F: Future<Output = Response>> Future for CatchPanic<F> {
-    type Output = Response;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<Response> {
-        let polled = panic::catch(|| match self.project().future.as_pin_mut() {
-            Some(future) => future.poll(cx),
-            // Only `drop` empties it.
-            None => task::Poll::Pending,
-        });
-        polled.unwrap_or_else(|error| task::Poll::Ready(error.into()))
     }
 }

@@ -8,7 +8,7 @@ use crate::error::{Code, Error};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
     /// Other services of ours, whose request ids, sources and deadlines are carried on. Without a key it serves peers
-    /// on its own host only.
+    /// on its own host only: over loopback, and over a Unix socket.
     Internal,
     /// The outside world. No `x-rpc-*` header is believed, the trace is linked and not continued, baggage is dropped,
     /// an offered request id becomes the client's own, and errors go out without details.
@@ -26,6 +26,9 @@ pub(crate) struct Peer {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Place {
     Tcp(SocketAddr),
+    /// On this host, and allowed to open the socket's file.
+    #[cfg(unix)]
+    Unix,
     /// Behind a router that an application mounted itself. The application vouches for it.
     Mounted,
 }
@@ -38,6 +41,10 @@ impl Peer {
     /// Whether what the peer says of its request is believed.
     pub(crate) fn is_believed(&self) -> bool {
         self.listener == Trust::Internal && self.place.is_ours()
+    }
+
+    pub(crate) fn is_mounted(&self) -> bool {
+        matches!(self.place, Place::Mounted)
     }
 
     /// How the peer is answered: a stranger at an internal listener learns no more than one at an edge.
@@ -70,6 +77,8 @@ impl Place {
     fn is_ours(self) -> bool {
         match self {
             Self::Tcp(address) => is_loopback(address.ip()),
+            #[cfg(unix)]
+            Self::Unix => true,
             Self::Mounted => true,
         }
     }
@@ -83,6 +92,13 @@ fn is_loopback(ip: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn whoever_may_open_a_socket_is_believed_unless_it_is_an_edge() {
+        assert!(Peer::new(Trust::Internal, Place::Unix).is_believed());
+        assert!(!Peer::new(Trust::Edge, Place::Unix).is_believed());
+    }
 
     #[test]
     fn an_internal_listener_serves_its_own_host_and_an_edge_believes_nobody() {

@@ -3,20 +3,17 @@
 //! The client is the larger half of a call's cost, so the direct road builds a request from parts that are parsed
 //! already and hands it to a pool that knows nothing of redirects, cookies, proxies and decompression.
 
-use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::header::HOST;
 use ::http::response::Parts;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper_util::client::legacy::Client as Pool;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use super::pool::{PoolKind, with_pool};
 use super::target::Target;
 use crate::error::{Code, Error, Result};
 use crate::middleware::{Body, Kind, Request, Response};
@@ -24,16 +21,14 @@ use crate::protocol::body::{self, Unreadable};
 use crate::protocol::connect::{self, Answer};
 
 /// How long a connection may take to come about.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a connection is kept for the next call. Shorter than the server's own patience (60 s), so that it is
 /// rarely the server that closes first, while a request is on its way.
-const POOL_IDLE: Duration = Duration::from_secs(50);
+pub(super) const POOL_IDLE: Duration = Duration::from_secs(50);
 
 /// The largest answer, in bytes.
 const MESSAGE_LIMIT: usize = 4 << 20;
-
-type DirectPool = Pool<HttpConnector, Full<Bytes>>;
 
 /// A road over HTTP to one server.
 pub(super) struct Road {
@@ -57,11 +52,15 @@ impl Road {
         Ok(Self { target, kind })
     }
 
-    pub(super) fn by_reqwest(target: Target, client: reqwest::Client) -> Self {
-        Self {
+    pub(super) fn by_reqwest(target: Target, client: reqwest::Client) -> Result<Self> {
+        if target.is_socket() {
+            let text = "a client of your own knows no `unix:` URLs; `Client::new` does";
+            return Err(Error::unlocated(Code::InvalidArgument, text));
+        }
+        Ok(Self {
             target,
             kind: Kind_::Reqwest(client),
-        }
+        })
     }
 
     pub(super) fn http2(&self) -> Self {
@@ -108,12 +107,15 @@ impl Road {
         http2: bool,
         mut request: ::http::Request<Bytes>,
     ) -> Result<(Parts, Bytes)> {
-        if !http2 {
-            // The pool would put the header together anew for each request.
+        let is_socket = self.target.is_socket();
+        if !http2 || is_socket {
+            // The pool would put the header together anew for each request, and for a socket out of what only stands
+            // for its path.
             let host = self.target.host().clone();
             request.headers_mut().insert(HOST, host);
         }
-        let answering = with_pool(http2, |pool| pool.request(request.map(Full::new)));
+        let kind = PoolKind { http2, is_socket };
+        let answering = with_pool(kind, |pool| pool.request(request.map(Full::new)));
         let (parts, body) = answering
             .await
             .map_err(|error| self.broken(error.is_connect(), &error))?
@@ -183,42 +185,6 @@ fn root<'e>(mut error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 'sta
         error = source;
     }
     error
-}
-
-/// Uses the pool of this process for connections of one kind.
-///
-/// One a runtime and not one a process: a connection is driven by a task of the runtime that made it, and ends with
-/// that runtime. Where there is one runtime, as in every service, there is one pool.
-fn with_pool<R>(http2: bool, f: impl FnOnce(&DirectPool) -> R) -> R {
-    type Pools = HashMap<(tokio::runtime::Id, bool), DirectPool>;
-    static POOLS: Mutex<Option<Pools>> = Mutex::new(None);
-    thread_local! {
-        /// The last pool that this thread asked for, so that a call does not wait for a lock.
-        static LAST: std::cell::RefCell<Option<((tokio::runtime::Id, bool), DirectPool)>> =
-            const { std::cell::RefCell::new(None) };
-    }
-    let key = (tokio::runtime::Handle::current().id(), http2);
-    LAST.with_borrow_mut(|last| match last {
-        Some((known, pool)) if *known == key => f(pool),
-        _ => {
-            let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
-            let pools = pools.get_or_insert_default();
-            let pool = pools.entry(key).or_insert_with(|| new_pool(http2));
-            f(&last.insert((key, pool.clone())).1)
-        }
-    })
-}
-
-fn new_pool(http2: bool) -> DirectPool {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    Pool::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .timer(TokioTimer::new())
-        .pool_idle_timeout(POOL_IDLE)
-        .http2_only(http2)
-        .build(connector)
 }
 
 #[cfg(feature = "tls")]

@@ -1,7 +1,10 @@
 //! The roads to a server. All but this folder is the same for each of them.
 
 mod http;
+mod pool;
 mod target;
+#[cfg(unix)]
+mod unix;
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,7 +40,7 @@ impl Transport {
         let target = Target::parse(url)?;
         Ok(Self {
             target: target.text().into(),
-            road: RoadKind::Http(Arc::new(Road::by_reqwest(target, client))),
+            road: RoadKind::Http(Arc::new(Road::by_reqwest(target, client)?)),
         })
     }
 

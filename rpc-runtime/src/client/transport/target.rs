@@ -1,5 +1,7 @@
 //! The URL that a client is given, taken apart once.
 
+use std::sync::Arc;
+
 use ::http::Uri;
 use ::http::header::HeaderValue;
 use ::http::uri::{Authority, PathAndQuery, Scheme};
@@ -18,6 +20,8 @@ pub(super) struct Target {
     host: HeaderValue,
     /// Empty, or `/prefix` without a slash at its end.
     prefix: String,
+    /// The URL of a Unix socket as it was given; its authority only stands for it.
+    socket: Option<Arc<str>>,
 }
 
 impl Target {
@@ -30,9 +34,17 @@ impl Target {
                 .map_or(shown.as_str(), |(_, host)| host);
             Error::unlocated(
                 Code::InvalidArgument,
-                format!("`{shown}` is no URL of a server: {why}; write `http://HOST:PORT`"),
+                format!(
+                    "`{shown}` is no URL of a server: {why}; write `http://HOST:PORT` or `unix:/PATH`"
+                ),
             )
         };
+        if let Some(path) = url.strip_prefix("unix:") {
+            if !path.starts_with('/') {
+                return Err(refuse("the path of a socket begins with `/`"));
+            }
+            return Self::socket(url, path).map_err(refuse);
+        }
         if url.contains('#') {
             return Err(refuse("it has a fragment"));
         }
@@ -68,7 +80,29 @@ impl Target {
             authority,
             host,
             prefix,
+            socket: None,
         })
+    }
+
+    #[cfg(unix)]
+    fn socket(url: &str, path: &str) -> Result<Self, &'static str> {
+        let authority = super::unix::authority(path.as_ref()).map_err(|_| "it is too long")?;
+        Ok(Self {
+            scheme: Scheme::HTTP,
+            authority,
+            host: HeaderValue::from_static("localhost"),
+            prefix: String::new(),
+            socket: Some(url.into()),
+        })
+    }
+
+    #[cfg(not(unix))]
+    fn socket(_: &str, _: &str) -> Result<Self, &'static str> {
+        Err("there are no Unix sockets here")
+    }
+
+    pub(super) fn is_socket(&self) -> bool {
+        self.socket.is_some()
     }
 
     pub(super) fn is_https(&self) -> bool {
@@ -82,7 +116,10 @@ impl Target {
 
     /// For people.
     pub(super) fn text(&self) -> String {
-        format!("{}://{}{}", self.scheme, self.authority, self.prefix)
+        match &self.socket {
+            Some(socket) => socket.to_string(),
+            None => format!("{}://{}{}", self.scheme, self.authority, self.prefix),
+        }
     }
 
     /// The URI of a method.
@@ -124,6 +161,15 @@ mod tests {
         assert_eq!(Target::parse("http://a").unwrap().host(), "a");
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn takes_sockets() {
+        let target = Target::parse("unix:/run/a.sock").unwrap();
+        assert!(target.is_socket() && !target.is_https());
+        assert_eq!(target.text(), "unix:/run/a.sock");
+        assert_eq!(target.uri("/a.B/C").unwrap().path(), "/a.B/C");
+    }
+
     #[test]
     fn refuses_everything_else_and_shows_no_password() {
         for bad in [
@@ -136,6 +182,8 @@ mod tests {
             "http://a#b",
             "file:///etc",
             "http://a b",
+            "unix:",
+            "unix:relative",
         ] {
             let error = Target::parse(bad).unwrap_err();
             assert_eq!(error.code(), Code::InvalidArgument, "{bad}");

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 
 use bytes::Bytes;
-use http::header::CONNECTION;
-use http::{Request, Response};
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -20,11 +20,12 @@ use tokio::time::timeout;
 use super::activity::{Activity, Call};
 use super::drive::{Ended, drive, linger};
 use super::io::{Io, Protocol, Start, sniff};
-use super::stopped;
+use super::reached;
 use crate::server::Limits;
 use crate::server::body::ResponseBody;
 use crate::server::core::Core;
 use crate::server::dispatch::dispatch;
+use crate::server::lifecycle::Phase;
 use crate::server::trust::Peer;
 
 /// The most that HTTP/1 holds of a head, in bytes, unless the limits allow larger heads. Enough to read a path of
@@ -58,14 +59,14 @@ pub(super) async fn serve<I>(
     mut io: I,
     core: Arc<Core>,
     peer: Peer,
-    mut shutdown: watch::Receiver<bool>,
+    mut phase: watch::Receiver<Phase>,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = core.limits();
     let start = tokio::select! {
         // Nothing has been asked yet, so nothing is lost.
-        () = stopped(&mut shutdown) => return,
+        () = reached(&mut phase, Phase::Closing) => return,
         start = timeout(limits.first_byte_timeout, sniff(&mut io)) => start,
     };
     let start = match start {
@@ -79,8 +80,8 @@ pub(super) async fn serve<I>(
         }
     };
     let ended = match start.protocol {
-        Protocol::Http1 => serve_http1(io, start, core, peer, shutdown).await,
-        Protocol::Http2 => serve_http2(io, start, core, peer, shutdown).await,
+        Protocol::Http1 => serve_http1(io, start, core, peer, phase).await,
+        Protocol::Http2 => serve_http2(io, start, core, peer, phase).await,
     };
     if let Err(error) = ended {
         // The peer's mistakes and its going away; what a call has to say was said in its answer.
@@ -93,7 +94,7 @@ async fn serve_http1<I>(
     start: Start,
     core: Arc<Core>,
     peer: Peer,
-    shutdown: watch::Receiver<bool>,
+    mut phase: watch::Receiver<Phase>,
 ) -> hyper::Result<()>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -115,7 +116,9 @@ where
         service_fn(move |request| answer(core.clone(), peer, activity.call(), request))
     };
     let mut connection = builder.serve_connection(io, service);
-    let ended = drive(Pin::new(&mut connection), activity.clone(), shutdown).await;
+    // Closing them earlier would meet a request that is on its way; until then answers say that they are the last.
+    let closing = reached(&mut phase, Phase::Closing);
+    let ended = drive(Pin::new(&mut connection), activity.clone(), closing).await;
     let unread = match &ended {
         Ok(Ended::ByItself) => activity.has_unread(),
         Ok(Ended::TimedOut) => false,
@@ -133,7 +136,7 @@ async fn serve_http2<I>(
     start: Start,
     core: Arc<Core>,
     peer: Peer,
-    shutdown: watch::Receiver<bool>,
+    mut phase: watch::Receiver<Phase>,
 ) -> hyper::Result<()>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -158,12 +161,10 @@ where
         let activity = activity.clone();
         service_fn(move |request| answer(core.clone(), peer, activity.call(), request))
     };
-    drive(
-        pin!(builder.serve_connection(io, service)),
-        activity,
-        shutdown,
-    )
-    .await?;
+    // HTTP/2 can say which requests it has taken, so nothing is lost.
+    let last_call = reached(&mut phase, Phase::LastCall);
+    let connection = pin!(builder.serve_connection(io, service));
+    drive(connection, activity, last_call).await?;
     Ok(())
 }
 
@@ -179,7 +180,12 @@ async fn answer(
     call: Call,
     request: Request<Incoming>,
 ) -> Result<Response<Held>, Infallible> {
-    let response = dispatch(&core, peer, request).await;
+    let http1 = request.version() < Version::HTTP_2;
+    let mut response = dispatch(&core, peer, request).await;
+    if http1 && core.lifecycle().is_at_least(Phase::LastCall) {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
     if response.headers().contains_key(CONNECTION) {
         call.activity().left_unread();
     }

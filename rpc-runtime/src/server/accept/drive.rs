@@ -10,11 +10,9 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::activity::{Activity, Watchdog};
-use super::stopped;
 
 /// How long a connection that has waited too long may take to end in order.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -66,14 +64,14 @@ where
     }
 }
 
-/// Runs a connection until it ends, its watchdog rings, or, once the server stops, its calls are done.
+/// Runs a connection until it ends, its watchdog rings, or, once `stop` is done, its calls are.
 pub(super) async fn drive<C: Connection>(
     mut connection: Pin<&mut C>,
     activity: Arc<Activity>,
-    mut shutdown: watch::Receiver<bool>,
+    stop: impl Future<Output = ()>,
 ) -> hyper::Result<Ended> {
     let mut watchdog = Watchdog::new(activity);
-    let mut stop = pin!(stopped(&mut shutdown));
+    let mut stop = pin!(stop);
     let mut stopping = false;
     let ended = poll_fn(|cx| {
         if !stopping && stop.as_mut().poll(cx).is_ready() {

@@ -18,16 +18,20 @@ mod io;
 
 use std::future::Future;
 use std::io::{Error, ErrorKind, Result};
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::core::Core;
+use super::lifecycle::Phase;
+#[cfg(unix)]
+use super::listen::Socket;
 use super::trust::{Peer, Place, Trust};
 
 /// A source of connections.
@@ -36,6 +40,12 @@ pub(crate) trait Listen: Send + 'static {
 
     /// The next connection. Dropping the future loses none.
     fn accept(&self) -> impl Future<Output = Result<(Self::Io, Place)>> + Send;
+
+    /// Closes it. What the system has let in already is handed out: it would be reset, requests and all.
+    ///
+    /// Asks the system and not tokio, whose knowledge of what is ready is older. Nothing can close the gap between the
+    /// last answer of the system and the end of the listener; so it is kept to a few instructions.
+    fn close(self) -> Vec<(Self::Io, Place)>;
 }
 
 impl Listen for TcpListener {
@@ -49,10 +59,37 @@ impl Listen for TcpListener {
         }
         Ok((stream, Place::Tcp(address)))
     }
+
+    fn close(self) -> Vec<(TcpStream, Place)> {
+        let Ok(listener) = self.into_std() else {
+            return Vec::new();
+        };
+        let waiting: Vec<_> = iter::from_fn(|| listener.accept().ok()).collect();
+        drop(listener);
+        let waiting = waiting.into_iter().filter_map(|(stream, address)| {
+            stream.set_nonblocking(true).ok()?;
+            Some((TcpStream::from_std(stream).ok()?, Place::Tcp(address)))
+        });
+        waiting.collect()
+    }
 }
 
-/// Serves the connections of a listener until `shutdown` turns true, then finishes the calls that run, within
-/// [`drain_timeout`](super::Limits::drain_timeout).
+#[cfg(unix)]
+impl Listen for Socket {
+    type Io = tokio::net::UnixStream;
+
+    async fn accept(&self) -> Result<(Self::Io, Place)> {
+        Ok((Self::accept(self).await?, Place::Unix))
+    }
+
+    fn close(self) -> Vec<(Self::Io, Place)> {
+        let waiting = Self::close(self).into_iter();
+        waiting.map(|stream| (stream, Place::Unix)).collect()
+    }
+}
+
+/// Serves the connections of a listener until the [`Phase`] is the last call, and ends when they are closed:
+/// [`drain_timeout`](super::Limits::drain_timeout) after that at the latest.
 ///
 /// # Cancellation
 ///
@@ -61,15 +98,20 @@ pub(crate) async fn accept<L: Listen>(
     listener: L,
     core: Arc<Core>,
     trust: Trust,
-    mut shutdown: watch::Receiver<bool>,
+    mut phase: watch::Receiver<Phase>,
 ) {
-    let mut connections = JoinSet::new();
+    let mut connections = Connections {
+        running: JoinSet::new(),
+        core,
+        trust,
+        phase: phase.clone(),
+    };
     let mut backoff = Backoff::new();
     loop {
         let accepted = tokio::select! {
             biased;
-            () = stopped(&mut shutdown) => break,
-            Some(ended) = connections.join_next() => {
+            () = reached(&mut phase, Phase::LastCall) => break,
+            Some(ended) = connections.running.join_next() => {
                 report(ended);
                 continue;
             }
@@ -82,7 +124,7 @@ pub(crate) async fn accept<L: Listen>(
             }
             Err(error) => {
                 tokio::select! {
-                    () = stopped(&mut shutdown) => break,
+                    () = reached(&mut phase, Phase::LastCall) => break,
                     () = backoff.after(&error) => continue,
                 }
             }
@@ -90,26 +132,60 @@ pub(crate) async fn accept<L: Listen>(
         // At the cap one connection a listener is held here and the others wait in the kernel. The permit is taken
         // after accepting: an idle listener that held one would starve the others.
         let permit = tokio::select! {
-            () = stopped(&mut shutdown) => break,
-            permit = core.connections().clone().acquire_owned() => permit,
+            () = reached(&mut phase, Phase::Closing) => break,
+            permit = connections.core.connections().clone().acquire_owned() => permit,
         };
-        let serving =
-            connection::serve(io, core.clone(), Peer::new(trust, place), shutdown.clone());
-        connections.spawn(async move {
+        // The semaphore is never closed.
+        if let Ok(permit) = permit {
+            connections.serve(io, place, permit);
+        }
+    }
+    connections.close(listener);
+    let patience = connections.core.limits().drain_timeout;
+    drain(connections.running, patience).await;
+}
+
+/// The connections of one listener, and what each is given.
+struct Connections {
+    running: JoinSet<()>,
+    core: Arc<Core>,
+    trust: Trust,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Connections {
+    fn serve<I>(&mut self, io: I, place: Place, permit: OwnedSemaphorePermit)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let peer = Peer::new(self.trust, place);
+        let serving = connection::serve(io, self.core.clone(), peer, self.phase.clone());
+        self.running.spawn(async move {
             // Held for as long as the connection is.
             let _permit = permit;
             serving.await;
         });
     }
-    // From here on the kernel refuses new connections, so that callers turn to another instance at once.
-    drop(listener);
-    drain(connections, core.limits().drain_timeout).await;
+
+    /// Takes no more than those whom the kernel has let in already. From here on it refuses connections, so that callers
+    /// turn to another instance at once.
+    fn close<L: Listen>(&mut self, listener: L) {
+        if *self.phase.borrow() >= Phase::Closing {
+            return;
+        }
+        for (io, place) in listener.close() {
+            match self.core.connections().clone().try_acquire_owned() {
+                Ok(permit) => self.serve(io, place, permit),
+                Err(_) => return,
+            }
+        }
+    }
 }
 
-/// Waits until the server is told to stop. A server whose handle is gone is told so too.
-async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+/// Waits for a phase. A server whose handle is gone has reached them all.
+async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
     // The error says that the sender is gone.
-    drop(shutdown.wait_for(|stop| *stop).await);
+    drop(phase.wait_for(|phase| *phase >= wanted).await);
 }
 
 async fn drain(mut connections: JoinSet<()>, patience: Duration) {

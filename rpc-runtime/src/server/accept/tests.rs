@@ -23,6 +23,10 @@ impl Listen for Scripted {
             None => std::future::pending().await,
         }
     }
+
+    fn close(self) -> Vec<(DuplexStream, Place)> {
+        Vec::new()
+    }
 }
 
 fn core(change: impl FnOnce(&mut Limits)) -> Arc<Core> {
@@ -34,18 +38,19 @@ fn core(change: impl FnOnce(&mut Limits)) -> Arc<Core> {
         limits,
         layers: Layers::default(),
         observers: Observers::default(),
+        checks: Vec::new(),
         fallback: None,
     })
     .unwrap()
 }
 
 struct Server {
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Phase>,
     task: tokio::task::JoinHandle<()>,
 }
 
 fn serve(script: Vec<Result<DuplexStream>>, core: &Arc<Core>) -> Server {
-    let (stop, stopped) = watch::channel(false);
+    let (stop, stopped) = watch::channel(Phase::Serving);
     let listener = Scripted(Mutex::new(script.into()));
     let task = tokio::spawn(accept(listener, core.clone(), Trust::Internal, stopped));
     Server { stop, task }
@@ -99,7 +104,7 @@ async fn a_connection_that_is_gone_before_it_is_accepted_costs_no_pause() {
 async fn a_listener_that_only_fails_stops_when_told() {
     let server = serve((0..1000).map(|_| out_of_files()).collect(), &core(|_| ()));
     sleep(Duration::from_secs(10)).await;
-    server.stop.send(true).unwrap();
+    server.stop.send(Phase::Closing).unwrap();
     let start = Instant::now();
     server.task.await.unwrap();
     assert_eq!(start.elapsed(), Duration::ZERO);

@@ -185,7 +185,7 @@ impl<'a> Incomplete<'a> {
             // A refusal is an error; a status of our own fault would still be an answer.
             Ok(_) => connect::write_refusal(&internal("a refusal without an error"), Shape::Error),
         }
-        .map(|message| ResponseBody::message(message, Guards::default()));
+        .map(ResponseBody::whole);
         if close {
             response
                 .headers_mut()
@@ -250,7 +250,7 @@ fn invalid(text: impl Into<Cow<'static, str>>) -> Error {
     Error::unlocated(Code::InvalidArgument, text)
 }
 
-fn later(now: Instant, time: Duration) -> Instant {
+pub(super) fn later(now: Instant, time: Duration) -> Instant {
     now.checked_add(time).unwrap_or(now + FOREVER)
 }
 

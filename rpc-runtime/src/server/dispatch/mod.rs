@@ -3,7 +3,9 @@
 //! Whatever becomes of a request, its answer has an `x-request-id` and is observed. What hyper refuses by itself, because
 //! it is no HTTP, never comes here; such an answer is a bare status (400, 414, 431) and the end of the connection.
 
+mod health;
 mod incomplete;
+mod plain;
 
 use std::error::Error as StdError;
 use std::pin::pin;
@@ -14,8 +16,8 @@ use bytes::Bytes;
 use http::header::{HOST, HeaderValue};
 use http::{StatusCode, Version, request};
 use http_body::Body;
-use tower_service::Service as _;
 
+use self::health::Probe;
 use self::incomplete::Incomplete;
 use super::body::ResponseBody;
 use super::core::Core;
@@ -46,7 +48,12 @@ where
             let call = Incomplete::new(core, peer, Some(route.method()), &head);
             call.run(route, incoming, pin!(body)).await
         }
-        Ok(Found::Plain(router)) => plain(router, http::Request::from_parts(head, body)).await,
+        Ok(Found::Plain(router)) => {
+            let request = http::Request::from_parts(head, body);
+            // Boxed, so that it takes no room in the future of every call.
+            Box::pin(plain::answer(core, peer, incoming, router, request)).await
+        }
+        Ok(Found::Probe(probe)) => Box::pin(probe.answer(core, peer, &head.method)).await,
         Err(refusal) => {
             let call = Incomplete::new(core, peer, None, &head);
             let context = incoming.builder.server(core.source().clone()).build();
@@ -66,7 +73,7 @@ where
 pub(crate) fn router(core: Arc<Core>, trust: Trust) -> axum::Router {
     let peer = Peer::new(trust, Place::Mounted);
     let paths: Vec<_> = core.paths().collect();
-    let fallback = core.fallback().cloned();
+    let has_fallback = core.fallback().is_some();
     let handler = any(move |request: axum::extract::Request| {
         let core = core.clone();
         async move {
@@ -79,28 +86,45 @@ pub(crate) fn router(core: Arc<Core>, trust: Trust) -> axum::Router {
     for path in paths {
         router = router.route(path, handler.clone());
     }
-    match fallback {
-        Some(fallback) => router.fallback_service(fallback),
-        None => router,
+    if has_fallback {
+        router = router.fallback(handler);
     }
+    router
 }
 
 /// Who answers a request.
 enum Found<'c> {
     Method(&'c Arc<Route>),
     Plain(axum::Router),
+    Probe(Probe),
 }
 
 fn find<'c>(core: &'c Arc<Core>, peer: Peer, head: &request::Parts) -> Result<Found<'c>, Refusal> {
     check_head(core.limits(), head)?;
-    peer.admit()?;
     // The path as it came: decoding or tidying it up would let two spellings reach one method, and a proxy's rules
     // see only one of them.
     let path = head.uri.path();
-    match (core.route(path), core.fallback()) {
-        (Some(route), _) => Ok(Found::Method(route)),
-        (None, Some(router)) => Ok(Found::Plain(router.clone())),
-        (None, None) => Err(Refusal::path(path)),
+    // Probes come from other hosts. A mounted router has no life of its own that they could ask for.
+    if !peer.is_mounted()
+        && let Some(probe) = Probe::of(path)
+    {
+        return Ok(Found::Probe(probe));
+    }
+    peer.admit()?;
+    if let Some(route) = core.route(path) {
+        return Ok(Found::Method(route));
+    }
+    // Routers are merged into applications, where two of them cannot have the same path; so a mounted one has none of
+    // these.
+    if peer.is_believed()
+        && !peer.is_mounted()
+        && let Some(route) = core.builtin(path)
+    {
+        return Ok(Found::Method(route));
+    }
+    match core.fallback() {
+        Some(router) => Ok(Found::Plain(router.clone())),
+        None => Err(Refusal::path(path)),
     }
 }
 
@@ -140,18 +164,6 @@ fn too_large(text: String, status: StatusCode) -> Refusal {
         Error::unlocated(Code::ResourceExhausted, text),
         Shape::Status(status),
     )
-}
-
-/// Answers by the application's own router.
-async fn plain<B>(mut router: axum::Router, request: http::Request<B>) -> HttpResponse
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    match router.call(request.map(axum::body::Body::new)).await {
-        Ok(response) => response.map(ResponseBody::plain),
-        Err(never) => match never {},
-    }
 }
 
 #[cfg(test)]

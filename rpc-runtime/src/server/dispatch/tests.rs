@@ -27,6 +27,7 @@ fn core(seen: &Arc<Seen>, fallback: Option<axum::Router>) -> Arc<Core> {
         limits: Limits::default(),
         layers: Layers::default(),
         observers: Observers::new(vec![seen.clone()]),
+        checks: Vec::new(),
         fallback,
     })
     .unwrap()

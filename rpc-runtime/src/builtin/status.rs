@@ -1,0 +1,157 @@
+//! `rpc.v1.Status`: what a server is and what it has done since it started. Every server answers it at its internal
+//! listeners; an edge has no such path.
+//!
+//! Calls of `rpc.v1.Status` are in the log and reach observers as others do, but are not in the numbers: those of an idle
+//! server stay the same, however often somebody looks.
+//!
+//! ```
+//! use rpc_runtime::status::StatusClient;
+//!
+//! # async fn main_() -> rpc_runtime::Result<()> {
+//! let status = StatusClient::connect("http://127.0.0.1:9002")?.get().await?;
+//! for method in status.methods {
+//!     println!("{} {} {:?}", method.name, method.requests, method.p99_us);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rpc_macros::rpc_service;
+use serde::{Deserialize, Serialize};
+
+use super::seconds;
+use crate::context::Source;
+use crate::error::Result;
+use crate::observe::{Counted, Counters};
+use crate::server::{Routes, Service as _};
+
+/// What a server is and what it has done since it started.
+#[rpc_service(package = "rpc.v1")]
+pub trait Status {
+    /// Who the server is, since when, and the numbers of each of its methods.
+    #[rpc(no_side_effects)]
+    async fn get(&self) -> Result<ServerStatus>;
+}
+
+/// The answer to [`Status::get`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ServerStatus {
+    /// Name of the server, such as `logsink`.
+    pub server: String,
+    /// The environment that it runs in.
+    pub environment: String,
+    /// Which instance of the server answered.
+    pub instance: String,
+    /// Version of the crate that declares its first service; empty for a server without one.
+    pub version: String,
+    /// Version of `rpc-runtime`.
+    pub runtime_version: String,
+    /// How long it has been up; on the wire in seconds, such as `"1.500s"`.
+    #[serde(with = "seconds")]
+    pub uptime: Duration,
+    /// A row for each method of its services, called or not, by name. Behind them, where there was such a request,
+    /// `http` for all plain HTTP routes and `unknown` for requests whose method is not known.
+    pub methods: Vec<MethodStatus>,
+}
+
+/// The numbers of one method since the server started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MethodStatus {
+    /// Full name of the service and wire name of the method, such as `fibpro.v1.LogSink/RecvLog`.
+    pub name: String,
+    /// Calls that have started, refused ones among them.
+    pub requests: u64,
+    /// Calls that run now. Work of a `detached` method whose caller is gone is not among them.
+    pub in_flight: u64,
+    /// Calls that failed, by code.
+    pub errors: BTreeMap<String, u64>,
+    /// What half of the calls did not exceed, in microseconds, from their head to their answer; too large by at most a
+    /// 32nd. `None` before a call has ended.
+    pub p50_us: Option<u64>,
+    /// What 90 of 100 calls did not exceed, in microseconds.
+    pub p90_us: Option<u64>,
+    /// What 99 of 100 calls did not exceed, in microseconds.
+    pub p99_us: Option<u64>,
+}
+
+impl MethodStatus {
+    fn new(name: &str, counted: Counted) -> Self {
+        let [p50_us, p90_us, p99_us] = match counted.percentiles {
+            Some(percentiles) => percentiles.map(Some),
+            None => [None; 3],
+        };
+        let errors = counted.errors.into_iter();
+        Self {
+            name: name.to_owned(),
+            requests: counted.requests,
+            in_flight: counted.in_flight,
+            errors: errors
+                .map(|(code, count)| (code.to_string(), count))
+                .collect(),
+            p50_us,
+            p90_us,
+            p99_us,
+        }
+    }
+
+    /// Calls that failed, whatever the code.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.errors.values().sum()
+    }
+}
+
+/// The implementation that every server has.
+struct OfServer {
+    source: Arc<Source>,
+    version: &'static str,
+    start: Instant,
+    counters: Arc<Counters>,
+}
+
+impl Status for OfServer {
+    async fn get(&self) -> Result<ServerStatus> {
+        let methods = self.counters.methods().into_iter();
+        let methods = methods.map(|(method, counted)| {
+            MethodStatus::new(method.path.trim_start_matches('/'), counted)
+        });
+        let others = [
+            ("http", self.counters.http()),
+            ("unknown", self.counters.unknown()),
+        ];
+        let others = others
+            .into_iter()
+            .filter(|(_, counted)| counted.requests > 0)
+            .map(|(name, counted)| MethodStatus::new(name, counted));
+        Ok(ServerStatus {
+            server: self.source.server().to_owned(),
+            environment: self.source.environment().to_owned(),
+            instance: self.source.instance().to_owned(),
+            version: self.version.to_owned(),
+            runtime_version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime: self.start.elapsed(),
+            methods: methods.chain(others).collect(),
+        })
+    }
+}
+
+/// What answers for a server. `version` is that of its first service.
+pub(crate) fn status_routes(
+    source: &Arc<Source>,
+    version: &'static str,
+    counters: &Arc<Counters>,
+) -> Routes {
+    let status = OfServer {
+        source: Arc::clone(source),
+        version,
+        start: Instant::now(),
+        counters: Arc::clone(counters),
+    };
+    StatusServer::new(status).into_routes()
+}

@@ -1,0 +1,81 @@
+//! The connections of this process, kept for the next call.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, ResponseFuture};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::http::{CONNECT_TIMEOUT, POOL_IDLE};
+#[cfg(unix)]
+use super::unix::UnixConnector;
+
+/// Connections of one kind.
+#[derive(Clone)]
+pub(super) enum Pool {
+    Tcp(Client<HttpConnector, Full<Bytes>>),
+    #[cfg(unix)]
+    Unix(Client<UnixConnector, Full<Bytes>>),
+}
+
+/// What tells pools apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct PoolKind {
+    pub(super) http2: bool,
+    /// Over Unix sockets.
+    pub(super) is_socket: bool,
+}
+
+/// Uses the pool of this process for connections of one kind.
+///
+/// One a runtime and not one a process: a connection is driven by a task of the runtime that made it, and ends with
+/// that runtime. Where there is one runtime, as in every service, there is one pool.
+pub(super) fn with_pool<R>(kind: PoolKind, f: impl FnOnce(&Pool) -> R) -> R {
+    type Pools = HashMap<(tokio::runtime::Id, PoolKind), Pool>;
+    static POOLS: Mutex<Option<Pools>> = Mutex::new(None);
+    thread_local! {
+        /// The last pool that this thread asked for, so that a call does not wait for a lock.
+        static LAST: std::cell::RefCell<Option<((tokio::runtime::Id, PoolKind), Pool)>> =
+            const { std::cell::RefCell::new(None) };
+    }
+    let key = (tokio::runtime::Handle::current().id(), kind);
+    LAST.with_borrow_mut(|last| match last {
+        Some((known, pool)) if *known == key => f(pool),
+        _ => {
+            let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+            let pools = pools.get_or_insert_default();
+            let pool = pools.entry(key).or_insert_with(|| new_pool(kind));
+            f(&last.insert((key, pool.clone())).1)
+        }
+    })
+}
+
+fn new_pool(kind: PoolKind) -> Pool {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder
+        .pool_timer(TokioTimer::new())
+        .timer(TokioTimer::new())
+        .pool_idle_timeout(POOL_IDLE)
+        .http2_only(kind.http2);
+    #[cfg(unix)]
+    if kind.is_socket {
+        return Pool::Unix(builder.build(UnixConnector));
+    }
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    Pool::Tcp(builder.build(connector))
+}
+
+impl Pool {
+    pub(super) fn request(&self, request: ::http::Request<Full<Bytes>>) -> ResponseFuture {
+        match self {
+            Self::Tcp(pool) => pool.request(request),
+            #[cfg(unix)]
+            Self::Unix(pool) => pool.request(request),
+        }
+    }
+}

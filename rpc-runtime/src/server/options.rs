@@ -1,0 +1,234 @@
+//! What the one who starts a server may say: on the command line, or in the environment.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use super::{Server, Trust};
+
+/// The options that every server has, to be flattened into a program's own.
+///
+/// | option | variable | |
+/// | --- | --- | --- |
+/// | `--listen ADDRESS` | `RPC_LISTEN` | `HOST:PORT` or `unix:/PATH`; several times, in the variable with commas |
+/// | `--listen-edge ADDRESS` | `RPC_LISTEN_EDGE` | the same for the outside world, see [`Trust::Edge`] |
+/// | `--socket-mode MODE` | `RPC_SOCKET_MODE` | who may connect to Unix sockets, in octal; 600 |
+/// | `--environment NAME` | `RPC_ENVIRONMENT` | `prod` |
+/// | `--instance NAME` | `RPC_INSTANCE` | the first address, or the process id |
+/// | `--log-format FORMAT` | `RPC_LOG_FORMAT` | `text` or `json` |
+/// | `--lame-duck TIME` | `RPC_LAME_DUCK` | such as `5s`; see [`Limits::lame_duck`](super::Limits) |
+///
+/// What is not given leaves the [`Server`] as it is, so a program sets its defaults there.
+///
+/// ```
+/// use clap::Parser;
+/// use rpc_runtime::{Server, server::Options};
+///
+/// #[derive(Parser)]
+/// struct Arguments {
+///     #[command(flatten)]
+///     server: Options,
+/// }
+///
+/// let arguments = Arguments::parse_from(["logsink", "--listen", "127.0.0.1:0", "--environment", "dev"]);
+/// let server = Server::new("logsink").listen("127.0.0.1:9002").options(arguments.server);
+/// # drop(server);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+// The group would have the name of the type, and a program may well call its own options so.
+#[group(skip)]
+#[non_exhaustive]
+pub struct Options {
+    /// Where to listen for other services: `HOST:PORT` (port 0 takes a free one) or `unix:/PATH`; may be repeated
+    #[arg(
+        long,
+        env = "RPC_LISTEN",
+        value_name = "ADDRESS",
+        value_delimiter = ','
+    )]
+    pub listen: Vec<String>,
+
+    /// Where to listen for the outside world, which is believed nothing; may be repeated
+    #[arg(
+        long,
+        env = "RPC_LISTEN_EDGE",
+        value_name = "ADDRESS",
+        value_delimiter = ','
+    )]
+    pub listen_edge: Vec<String>,
+
+    /// Who may connect to Unix sockets: the mode of their files, such as 660 [default: 600]
+    #[arg(long, env = "RPC_SOCKET_MODE", value_name = "MODE", value_parser = mode)]
+    pub socket_mode: Option<u32>,
+
+    /// The environment that this process belongs to [default: prod]
+    #[arg(long, env = "RPC_ENVIRONMENT", value_name = "NAME")]
+    pub environment: Option<String>,
+
+    /// Which instance of the server this is [default: its first address]
+    #[arg(long, env = "RPC_INSTANCE", value_name = "NAME")]
+    pub instance: Option<String>,
+
+    /// How the log on stderr is written [default: text]
+    #[arg(long, env = "RPC_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+
+    /// How long to go on serving as not ready when told to stop, such as `5s` [default: 0s]
+    #[arg(long, env = "RPC_LAME_DUCK", value_name = "TIME", value_parser = time)]
+    pub lame_duck: Option<Duration>,
+}
+
+/// How a server writes its log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[non_exhaustive]
+pub enum LogFormat {
+    /// A line for people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+impl Server {
+    /// Takes over what was said on the command line and in the environment; it wins over what the program has set.
+    /// Addresses, of either kind, replace all that were set before.
+    pub fn options(mut self, options: Options) -> Self {
+        if !(options.listen.is_empty() && options.listen_edge.is_empty()) {
+            let internal = options.listen.into_iter().map(|at| (at, Trust::Internal));
+            let edge = options.listen_edge.into_iter().map(|at| (at, Trust::Edge));
+            self.listen = internal.chain(edge).collect();
+        }
+        if let Some(mode) = options.socket_mode {
+            self.socket_mode = mode;
+        }
+        if let Some(environment) = options.environment {
+            self.environment = environment;
+        }
+        if options.instance.is_some() {
+            self.instance = options.instance;
+        }
+        if let Some(lame_duck) = options.lame_duck {
+            self.limits.lame_duck = lame_duck;
+        }
+        if let Some(format) = options.log_format {
+            self.log_format = format;
+        }
+        self
+    }
+}
+
+fn mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err("a mode is three octal digits, such as 660".to_owned()),
+    }
+}
+
+/// A time as in `#[rpc(timeout = "2s")]`.
+fn time(text: &str) -> Result<Duration, String> {
+    let unit = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    let milliseconds = match unit {
+        "ms" => Some(1),
+        "s" => Some(1000),
+        "m" => Some(60_000),
+        _ => None,
+    };
+    milliseconds
+        .zip(number.parse::<u64>().ok())
+        .and_then(|(unit, number)| number.checked_mul(unit))
+        .map(Duration::from_millis)
+        .ok_or_else(|| "a time has a whole number and a unit: `500ms`, `5s` or `1m`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    mod program {
+        /// Of the same name, as a program may call its own.
+        #[derive(Debug, clap::Parser)]
+        pub(super) struct Options {
+            #[command(flatten)]
+            pub(super) server: super::Options,
+        }
+    }
+
+    fn parse(arguments: &[&str]) -> Result<Options, clap::Error> {
+        let arguments = ["server"].iter().chain(arguments);
+        program::Options::try_parse_from(arguments).map(|arguments| arguments.server)
+    }
+
+    fn server() -> Server {
+        Server::new("server").listen("set:1").environment("set")
+    }
+
+    #[test]
+    fn what_is_not_given_leaves_the_server_as_it_is() {
+        let server = server().options(parse(&[]).unwrap());
+        assert_eq!(server.listen, [("set:1".to_owned(), Trust::Internal)]);
+        assert_eq!(
+            (server.environment.as_str(), server.socket_mode),
+            ("set", 0o600)
+        );
+    }
+
+    #[test]
+    fn what_is_given_wins() {
+        let options = parse(&[
+            "--listen=a:1,unix:/b",
+            "--listen=c:3",
+            "--listen-edge=d:4",
+            "--environment=dev",
+            "--instance=a1",
+            "--socket-mode=660",
+            "--log-format=json",
+            "--lame-duck=1500ms",
+        ]);
+        let server = server().options(options.unwrap());
+        let listen: Vec<_> = server
+            .listen
+            .iter()
+            .map(|(address, trust)| (address.as_str(), *trust))
+            .collect();
+        assert_eq!(
+            listen,
+            [
+                ("a:1", Trust::Internal),
+                ("unix:/b", Trust::Internal),
+                ("c:3", Trust::Internal),
+                ("d:4", Trust::Edge)
+            ]
+        );
+        assert_eq!(server.environment, "dev");
+        assert_eq!(server.instance.as_deref(), Some("a1"));
+        assert_eq!(server.socket_mode, 0o660);
+        assert_eq!(server.log_format, LogFormat::Json);
+        assert_eq!(server.limits.lame_duck, Duration::from_millis(1500));
+    }
+
+    #[test]
+    fn an_edge_alone_replaces_the_internal_default() {
+        let server = server().options(parse(&["--listen-edge=d:4"]).unwrap());
+        assert_eq!(server.listen, [("d:4".to_owned(), Trust::Edge)]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for bad in [
+            "--socket-mode=8",
+            "--socket-mode=1777",
+            "--lame-duck=5",
+            "--lame-duck=-1s",
+            "--lame-duck=99999999999999999999s",
+            "--lame-duck=18446744073709551615m",
+            "--log-format=xml",
+        ] {
+            assert!(parse(&[bad]).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Ready or not, and how a server goes: health, lame duck, last call, drain. Over raw sockets.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rpc_runtime::prelude::*;
+use rpc_runtime::{Client, Limits, Trust, fail};
+use rpc_tests::Running;
+use rpc_tests::raw::{Answer, Raw, post, request};
+use tokio::sync::{Notify, watch};
+
+#[rpc_service(package = "lifecycle.v1")]
+trait Work {
+    async fn next(&self, n: u64) -> Result<u64>;
+    async fn held(&self) -> Result<bool>;
+}
+
+#[derive(Default)]
+struct Hands {
+    runs: AtomicU64,
+    begun: Notify,
+    release: Notify,
+}
+
+struct Worker(Arc<Hands>);
+
+impl Work for Worker {
+    async fn next(&self, n: u64) -> Result<u64> {
+        self.0.runs.fetch_add(1, Ordering::Relaxed);
+        tokio::task::yield_now().await;
+        Ok(n + 1)
+    }
+
+    async fn held(&self) -> Result<bool> {
+        self.0.begun.notify_one();
+        self.0.release.notified().await;
+        Ok(true)
+    }
+}
+
+const NEXT: &str = "/lifecycle.v1.Work/Next";
+
+fn server(lame_duck: Duration) -> (Server, Arc<Hands>) {
+    let hands = Arc::new(Hands::default());
+    let mut limits = Limits::default();
+    limits.lame_duck = lame_duck;
+    let server = Server::new("worker")
+        .limits(limits)
+        .add(WorkServer::new(Worker(hands.clone())));
+    (server, hands)
+}
+
+fn probe(path: &str) -> Vec<u8> {
+    request("GET", path, &[], b"")
+}
+
+fn text(answer: &Answer) -> &str {
+    std::str::from_utf8(&answer.body).unwrap()
+}
+
+async fn connect(running: &Running) -> Raw {
+    Raw::connect(running.address()).await
+}
+
+/// Asks until the answer has this status.
+async fn until(raw: &mut Raw, path: &str, status: u16) -> Answer {
+    let start = Instant::now();
+    loop {
+        let answer = raw.ask(probe(path)).await;
+        if answer.status == status {
+            return answer;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "{answer:?}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn probes_are_plain_answers_at_every_listener() {
+    for trust in [Trust::Internal, Trust::Edge] {
+        let (server, _) = server(Duration::ZERO);
+        let running = Running::start(server.trust(trust)).await;
+        let mut raw = connect(&running).await;
+        for (path, said) in [("/healthz", "alive\n"), ("/readyz", "ready\n")] {
+            let answer = raw.ask(probe(path)).await;
+            assert_eq!((answer.status, text(&answer)), (200, said));
+            assert_eq!(answer.header("cache-control"), Some("no-store"));
+            assert!(answer.header("x-request-id").is_some());
+            let answer = raw.ask(post(path, "{}")).await;
+            assert_eq!(answer.status, 405);
+            assert_eq!(answer.header("allow"), Some("GET, HEAD"));
+        }
+        let answer = raw.ask(probe("/healthz/")).await;
+        assert_eq!(answer.status, 404, "other paths are not taken");
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_ready_when_its_checks_are_and_an_edge_says_no_more_than_that() {
+    for (trust, why) in [
+        (Trust::Internal, "not ready: cache: unavailable: reading\n"),
+        (Trust::Edge, "not ready\n"),
+    ] {
+        let warm = Arc::new(AtomicBool::new(false));
+        let seen = warm.clone();
+        let (server, _) = server(Duration::ZERO);
+        let server = server.trust(trust).ready("cache", move || {
+            let warm = seen.load(Ordering::Relaxed);
+            async move {
+                if warm {
+                    Ok(())
+                } else {
+                    fail!(Code::Unavailable, "reading")
+                }
+            }
+        });
+        let running = Running::start(server).await;
+        let mut raw = connect(&running).await;
+        let answer = raw.ask(probe("/readyz")).await;
+        assert_eq!((answer.status, text(&answer)), (503, why));
+        assert_eq!(raw.ask(probe("/healthz")).await.status, 200);
+        assert_eq!(raw.ask(post(NEXT, r#"{"n":1}"#)).await.status, 200);
+        warm.store(true, Ordering::Relaxed);
+        until(&mut raw, "/readyz", 200).await;
+        warm.store(false, Ordering::Relaxed);
+        until(&mut raw, "/readyz", 503).await;
+    }
+}
+
+#[tokio::test]
+async fn row_65_a_lame_duck_serves_on_says_that_it_goes_and_goes() {
+    let (server, hands) = server(Duration::from_millis(300));
+    let running = Running::start(server).await;
+    let mut held = connect(&running).await;
+    held.send(post("/lifecycle.v1.Work/Held", "{}"))
+        .await
+        .unwrap();
+    hands.begun.notified().await;
+    let (mut prober, mut caller) = (connect(&running).await, connect(&running).await);
+    assert_eq!(prober.ask(probe("/readyz")).await.status, 200);
+    assert_eq!(caller.ask(post(NEXT, r#"{"n":1}"#)).await.status, 200);
+    let address = running.address();
+    let stopping = tokio::spawn(running.stop());
+    let start = Instant::now();
+
+    // Lame duck: not ready, and all else goes on, for new connections too.
+    let answer = until(&mut prober, "/readyz", 503).await;
+    assert_eq!(text(&answer), "not ready: the server is stopping\n");
+    assert_eq!(prober.ask(probe("/healthz")).await.status, 200);
+    let answer = Raw::connect(address)
+        .await
+        .ask(post(NEXT, r#"{"n":1}"#))
+        .await;
+    assert_eq!((answer.status, answer.header("connection")), (200, None));
+
+    // Last call: who asks once more is answered, and told that it was the last time.
+    let answer = loop {
+        let answer = prober.ask(probe("/healthz")).await;
+        if answer.header("connection").is_some() {
+            break answer;
+        }
+    };
+    assert_eq!(answer.header("connection"), Some("close"));
+    assert!(start.elapsed() >= Duration::from_millis(250));
+    prober.closed().await;
+    let answer = caller.ask(post(NEXT, r#"{"n":1}"#)).await;
+    assert_eq!(
+        (answer.status, answer.header("connection")),
+        (200, Some("close"))
+    );
+
+    // Nobody new, and what runs is finished.
+    let refused = async {
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), refused)
+        .await
+        .expect("the listener is closed");
+    assert!(!stopping.is_finished(), "a call is running");
+    hands.release.notify_one();
+    let answer = held.answer().await;
+    assert_eq!(answer.value(), (200, true.into()));
+    stopping.await.unwrap();
+}
+
+/// Two replicas and callers that never pause. One of the two stops, and they turn to the other when it is no longer ready,
+/// as a balancer does: no call fails, for whatever reason, and each has run once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_65_no_call_fails_when_one_of_two_replicas_stops() {
+    for http2 in [false, true] {
+        let (first, one) = server(Duration::from_secs(1));
+        let (second, two) = server(Duration::ZERO);
+        let (first, second) = (Running::start(first).await, Running::start(second).await);
+        let clients = [first.url(), second.url()].map(|url| {
+            let client = Client::new(&url).unwrap().without_observers();
+            WorkClient::with_client(if http2 { client.http2() } else { client })
+        });
+        let (ready, seen) = watch::channel((true, true));
+        let callers: Vec<_> = (0..8)
+            .map(|_| tokio::spawn(call(clients.clone(), seen.clone())))
+            .collect();
+        let mut prober = connect(&first).await;
+        until(&mut prober, "/readyz", 200).await;
+        let stopping = tokio::spawn(first.stop());
+        until(&mut prober, "/readyz", 503).await;
+        ready.send_replace((false, true));
+        stopping.await.unwrap();
+        // Over.
+        ready.send_replace((false, false));
+        let mut all = 0;
+        for caller in callers {
+            all += caller.await.unwrap();
+        }
+        second.stop().await;
+        let [one, two] = [one, two].map(|hands| hands.runs.load(Ordering::Relaxed));
+        assert!(one > 0 && two > 0, "{one} {two}");
+        assert_eq!(one + two, all);
+    }
+}
+
+/// Calls the first of the two that is ready, until none is.
+async fn call([first, second]: [WorkClient; 2], ready: watch::Receiver<(bool, bool)>) -> u64 {
+    let mut done = 0;
+    loop {
+        let client = match *ready.borrow() {
+            (true, _) => &first,
+            (_, true) => &second,
+            _ => return done,
+        };
+        client.next(done).await.unwrap();
+        done += 1;
+    }
+}

@@ -1,0 +1,171 @@
+//! The application's own HTTP routes: with the context, the deadline, the guard and the observation of a call.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use rpc_runtime::axum::Router;
+use rpc_runtime::axum::body::{Body, Bytes};
+use rpc_runtime::axum::http::StatusCode;
+use rpc_runtime::axum::routing::{any, get};
+use rpc_runtime::observe::{CallEnd, CallStart, Observer};
+use rpc_runtime::prelude::*;
+use rpc_runtime::status::StatusClient;
+use rpc_runtime::{Limits, Trust};
+use rpc_tests::Running;
+use rpc_tests::raw::{Answer, Raw, request};
+use tokio::sync::mpsc;
+
+/// What is observed: label, code, request id.
+type Observed = (Option<&'static str>, Option<Code>, String);
+
+struct Watch(mpsc::UnboundedSender<Observed>);
+
+impl Observer for Watch {
+    fn call_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
+        let id = call.context.request_id().to_owned();
+        // The test may be over.
+        let _ = self.0.send((call.http, end.code(), id));
+    }
+}
+
+/// What a handler sees of its context.
+async fn seen() -> String {
+    let context = Context::current();
+    format!(
+        "{} {} {} {}",
+        context.request_id(),
+        context.source().map_or("-", |source| source.server()),
+        context.server().map_or("-", |server| server.server()),
+        context
+            .remaining()
+            .is_some_and(|left| left <= Duration::from_millis(200))
+    )
+}
+
+/// A body that is made while it is sent.
+fn streamed(panics: bool) -> Body {
+    Body::from_stream(futures_util::stream::once(async move {
+        assert!(!panics, "the canary sings");
+        Ok::<_, Infallible>(Bytes::from(Context::current().request_id().to_owned()))
+    }))
+}
+
+async fn panics() -> StatusCode {
+    panic!("the canary sings")
+}
+
+fn routes() -> Router {
+    Router::new()
+        .route("/seen", any(seen))
+        .route("/streamed", get(async || streamed(false)))
+        .route("/breaks", get(async || streamed(true)))
+        .route("/panics", get(panics))
+        .route("/hangs", get(std::future::pending::<StatusCode>))
+        .route("/busy", get(async || StatusCode::SERVICE_UNAVAILABLE))
+}
+
+async fn start(trust: Trust) -> (Running, mpsc::UnboundedReceiver<Observed>) {
+    let (watch, observed) = mpsc::unbounded_channel();
+    let mut limits = Limits::default();
+    limits.default_deadline = Duration::from_millis(200);
+    let server = Server::new("app")
+        .limits(limits)
+        .trust(trust)
+        .observer(Watch(watch))
+        .http(routes());
+    (Running::start(server).await, observed)
+}
+
+async fn ask(running: &Running, verb: &str, path: &str) -> Answer {
+    let lines = [("x-request-id", "r-1"), ("x-rpc-source", "caller@prod/1")];
+    let mut raw = Raw::connect(running.address()).await;
+    raw.ask(request(verb, path, &lines, b"")).await
+}
+
+#[tokio::test]
+async fn a_route_has_the_context_of_its_request_as_far_as_the_peer_is_believed() {
+    let (running, mut observed) = start(Trust::Internal).await;
+    let answer = ask(&running, "GET", "/seen").await;
+    assert_eq!(
+        (answer.status, answer.body.as_slice()),
+        (200, &b"r-1 caller app true"[..])
+    );
+    assert_eq!(answer.header("x-request-id"), Some("r-1"));
+    assert_eq!(
+        observed.recv().await.unwrap(),
+        (Some("http GET"), None, "r-1".to_owned())
+    );
+    ask(&running, "BREW", "/seen").await;
+    assert_eq!(observed.recv().await.unwrap().0, Some("http OTHER"));
+
+    let (running, mut observed) = start(Trust::Edge).await;
+    let answer = ask(&running, "GET", "/seen").await;
+    let id = answer.header("x-request-id").unwrap().to_owned();
+    assert_ne!(id, "r-1");
+    assert_eq!(answer.body, format!("{id} - app true").as_bytes());
+    assert_eq!(observed.recv().await.unwrap(), (Some("http GET"), None, id));
+}
+
+#[tokio::test]
+async fn a_body_is_made_within_the_context_too() {
+    let (running, _observed) = start(Trust::Internal).await;
+    let mut raw = Raw::connect(running.address()).await;
+    let lines = [("x-request-id", "r-2"), ("connection", "close")];
+    raw.send(request("GET", "/streamed", &lines, b""))
+        .await
+        .unwrap();
+    let (bytes, _) = raw.closed().await;
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(text.contains("\r\n3\r\nr-2\r\n0\r\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_panic_is_one_answer_and_its_text_stays_here() {
+    let (running, mut observed) = start(Trust::Internal).await;
+    let answer = ask(&running, "GET", "/panics").await;
+    assert_eq!(answer.error(), (500, "internal".to_owned()));
+    assert!(!answer.message().contains("canary"), "{answer:?}");
+    let (label, code, _) = observed.recv().await.unwrap();
+    assert_eq!((label, code), (Some("http GET"), Some(Code::Internal)));
+    // Behind the head there is no other way to say it than to break off.
+    let mut raw = Raw::connect(running.address()).await;
+    raw.send(request("GET", "/breaks", &[], b"")).await.unwrap();
+    let (bytes, _) = raw.closed().await;
+    assert!(
+        !bytes.ends_with(b"\r\n0\r\n\r\n"),
+        "{}",
+        bytes.escape_ascii()
+    );
+    assert_eq!(ask(&running, "GET", "/seen").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_route_has_the_default_deadline() {
+    let (running, mut observed) = start(Trust::Internal).await;
+    let answer = ask(&running, "GET", "/hangs").await;
+    assert_eq!(answer.error(), (504, "deadline_exceeded".to_owned()));
+    assert_eq!(
+        observed.recv().await.unwrap().1,
+        Some(Code::DeadlineExceeded)
+    );
+}
+
+#[tokio::test]
+async fn what_a_route_answers_is_counted_as_http_and_by_code() {
+    let (running, _observed) = start(Trust::Internal).await;
+    assert_eq!(ask(&running, "GET", "/seen").await.status, 200);
+    assert_eq!(ask(&running, "GET", "/busy").await.status, 503);
+    assert_eq!(ask(&running, "GET", "/nothing").await.status, 404);
+    let status = StatusClient::connect(&running.url()).unwrap();
+    let methods = status.get().await.unwrap().methods;
+    let [http] = methods.as_slice() else {
+        panic!("{methods:?}")
+    };
+    assert_eq!((http.name.as_str(), http.requests), ("http", 3));
+    let errors: Vec<_> = http
+        .errors
+        .iter()
+        .map(|(code, n)| (code.as_str(), *n))
+        .collect();
+    assert_eq!(errors, [("not_found", 1), ("unavailable", 1)]);
+}

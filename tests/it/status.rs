@@ -1,0 +1,193 @@
+//! The numbers of a server, as `rpc.v1.Status` tells them.
+
+use std::sync::Arc;
+
+use rpc_runtime::prelude::*;
+use rpc_runtime::status::{ServerStatus, Status, StatusClient};
+use rpc_runtime::{Client, Trust};
+use rpc_tests::Running;
+use rpc_tests::raw::{Raw, post, request};
+use tokio::sync::Notify;
+
+#[rpc_service(package = "status.v1")]
+trait Counted {
+    async fn fine(&self) -> Result<()>;
+    async fn fails(&self) -> Result<()>;
+    async fn held(&self) -> Result<()>;
+}
+
+#[derive(Clone, Default)]
+struct Here(Arc<(Notify, Notify)>);
+
+impl Counted for Here {
+    async fn fine(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn fails(&self) -> Result<()> {
+        Err(Error::new(Code::Aborted, "no"))
+    }
+
+    async fn held(&self) -> Result<()> {
+        self.0.0.notify_one();
+        self.0.1.notified().await;
+        Ok(())
+    }
+}
+
+fn server(here: &Here) -> Server {
+    Server::new("counted")
+        .environment("dev")
+        .instance("a1")
+        .add(CountedServer::new(here.clone()))
+}
+
+async fn status(running: &Running) -> ServerStatus {
+    let client = StatusClient::connect(&running.url()).unwrap();
+    client.get().await.unwrap()
+}
+
+/// Requests, in flight and failed of a row.
+fn row(status: &ServerStatus, name: &str) -> (u64, u64, u64) {
+    let rows = status.methods.iter();
+    let row = rows.clone().find(|row| row.name == name);
+    let row = row.unwrap_or_else(|| panic!("no {name} in {status:?}"));
+    (row.requests, row.in_flight, row.failed())
+}
+
+const GET: &str = "/rpc.v1.Status/Get";
+
+#[tokio::test]
+async fn a_server_tells_who_it_is_and_counts_calls_by_method_and_code() {
+    let here = Here::default();
+    let running = Running::start(server(&here)).await;
+    let client = CountedClient::connect(&running.url()).unwrap();
+    for _ in 0..3 {
+        client.fine().await.unwrap();
+    }
+    client.fails().await.unwrap_err();
+    client.ping().await.unwrap();
+    let held = tokio::spawn(client.held().into_future());
+    here.0.0.notified().await;
+
+    let status = status(&running).await;
+    assert_eq!(
+        (&*status.server, &*status.environment, &*status.instance),
+        ("counted", "dev", "a1")
+    );
+    assert_eq!(status.version, env!("CARGO_PKG_VERSION"));
+    assert!(!status.uptime.is_zero());
+    let names: Vec<_> = status.methods.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["Fails", "Fine", "Held", "Ping"].map(|method| format!("status.v1.Counted/{method}"))
+    );
+    assert_eq!(row(&status, "status.v1.Counted/Fine"), (3, 0, 0));
+    assert_eq!(row(&status, "status.v1.Counted/Fails"), (1, 0, 1));
+    assert_eq!(row(&status, "status.v1.Counted/Held"), (1, 1, 0));
+    assert_eq!(row(&status, "status.v1.Counted/Ping"), (1, 0, 0));
+    assert_eq!(status.methods[0].errors["aborted"], 1);
+    let fine = &status.methods[1];
+    assert!(
+        fine.p50_us <= fine.p99_us && fine.p99_us.is_some(),
+        "{fine:?}"
+    );
+    assert_eq!(status.methods[2].p50_us, None, "none has ended");
+    here.0.1.notify_one();
+    held.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn refusals_count_paths_that_callers_make_up_do_not_grow_it_and_looking_changes_nothing() {
+    let running = Running::start(server(&Here::default())).await;
+    let mut raw = Raw::connect(running.address()).await;
+    for n in 0..5 {
+        assert_eq!(
+            raw.ask(post(&format!("/made.Up/{n}"), "{}")).await.status,
+            404
+        );
+    }
+    let fine = "/status.v1.Counted/Fine";
+    assert_eq!(raw.ask(post(fine, "[]")).await.status, 400);
+    assert_eq!(raw.ask(request("PUT", fine, &[], b"")).await.status, 405);
+    assert_eq!(
+        raw.ask(request("GET", "/readyz", &[], b"")).await.status,
+        200
+    );
+    let first = status(&running).await;
+    assert_eq!(row(&first, "unknown"), (5, 0, 5));
+    assert_eq!(row(&first, "status.v1.Counted/Fine"), (2, 0, 2));
+    assert_eq!(first.methods.len(), 5);
+    let second = status(&running).await;
+    assert_eq!(
+        first.methods, second.methods,
+        "probes and this are not counted"
+    );
+    // By hand, as a tool without our client would.
+    let answer = raw
+        .ask(request(
+            "GET",
+            &format!("{GET}?connect=v1&encoding=json&message=%7B%7D"),
+            &[],
+            b"",
+        ))
+        .await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json()["result"]["server"], "counted");
+    assert_eq!(
+        answer.json()["result"]["methods"][4]["errors"]["unimplemented"],
+        5
+    );
+}
+
+#[tokio::test]
+async fn an_edge_has_no_such_path_and_a_mounted_router_neither() {
+    let here = Here::default();
+    let running = Running::start(server(&here).trust(Trust::Edge)).await;
+    let answer = Raw::connect(running.address())
+        .await
+        .ask(post(GET, "{}"))
+        .await;
+    assert_eq!(answer.error(), (404, "unimplemented".to_owned()));
+    // Two routers in one application must not have a path in common.
+    let other = Server::new("other").trust(Trust::Internal);
+    let app = server(&here)
+        .trust(Trust::Internal)
+        .into_router()
+        .unwrap()
+        .merge(other.into_router().unwrap());
+    let running = Running::start(Server::new("app").http(app)).await;
+    let client = CountedClient::connect(&running.url()).unwrap();
+    client.fine().await.unwrap();
+    let status = status(&running).await;
+    assert_eq!(status.server, "app", "the outer server's own");
+    assert_eq!(row(&status, "http"), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn a_server_in_process_has_it_too_and_each_server_has_numbers_of_its_own() {
+    let [one, other] = [(); 2].map(|()| server(&Here::default()).into_local_client().unwrap());
+    CountedClient::with_client(one.clone())
+        .fine()
+        .await
+        .unwrap();
+    let get = async |client: Client| StatusClient::with_client(client).get().await.unwrap();
+    assert_eq!(row(&get(one).await, "status.v1.Counted/Fine"), (1, 0, 0));
+    assert_eq!(row(&get(other).await, "status.v1.Counted/Fine"), (0, 0, 0));
+}
+
+struct Own;
+
+impl Status for Own {
+    async fn get(&self) -> Result<ServerStatus> {
+        fail!(Code::Unavailable, "of our own")
+    }
+}
+
+#[tokio::test]
+async fn a_server_may_answer_for_itself() {
+    let running =
+        Running::start(Server::new("own").add(rpc_runtime::status::StatusServer::new(Own))).await;
+    let client = StatusClient::connect(&running.url()).unwrap();
+    assert_eq!(client.get().await.unwrap_err().message(), "of our own");
+}
