@@ -7,14 +7,20 @@
 
 /// The rings: who may import whom.
 mod architecture;
+/// Several servers behind one client: balance, breakers, hedges.
+mod balancing;
 /// Deadlines, cancellation, detached work, panics, metadata.
 mod calls;
 /// No request ever carries another one's id.
 mod context_property;
+/// The trouble-makers that other tests rely on.
+mod fault_kit;
 /// What arguments and values look like in JSON.
 mod json_rules;
 /// The onion on both sides.
 mod layers;
+/// What is tried again, how often, and what never is.
+mod retries;
 /// Who is believed, where a service can stand, what a server refuses to start with.
 mod trust;
 /// Two services in a chain, over both transports: values, errors with their chain, context.

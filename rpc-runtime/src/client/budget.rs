@@ -29,7 +29,7 @@ impl Budget {
         }
     }
 
-    /// A call is made. Costs a client without trouble one read.
+    /// A call is made. Once the bucket is full that costs one read.
     pub(super) fn deposit(&self) {
         let earn =
             |balance: u32| (balance < MOST).then(|| balance.saturating_add(self.percent).min(MOST));

@@ -15,6 +15,9 @@
 //!     response
 //! }
 //! ```
+//!
+//! On a client a layer runs once a call, around all attempts; one that is to run in each attempt is added by
+//! [`Client::attempt_layer`](crate::Client::attempt_layer).
 
 mod body;
 mod layer;
