@@ -69,7 +69,7 @@ impl RetryPolicy {
         self
     }
 
-    /// How many retries and hedges there may be for each hundred calls of this client, beside three that it has from
+    /// How many retries and hedges there may be for each hundred calls of this client, beside ten that it has from
     /// the start. At most a hundred of them are saved up.
     #[must_use]
     pub fn budget_percent(mut self, percent: u32) -> Self {

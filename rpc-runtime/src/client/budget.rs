@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// One retry, in the unit of the balance: a call earns whole percents of it.
 const RETRY: u32 = 100;
 
-/// What a new client has before its first call: enough for a tool that makes one call to try three times.
-const FLOOR: u32 = 3 * RETRY;
+/// What a new client has before its first call. More than it takes to open the circuit breaker of an address, so that
+/// a replica that dies early is not noticed; and few enough for a dependency that is down.
+const FLOOR: u32 = 10 * RETRY;
 
 /// What is saved at most: the retries of a burst after a long calm.
 const MOST: u32 = 100 * RETRY;
@@ -63,11 +64,11 @@ mod tests {
     #[test]
     fn a_share_of_the_calls_and_a_floor() {
         let budget = Budget::new(20);
-        assert_eq!(retries(&budget), 3);
-        for _ in 0..50 {
+        assert_eq!(retries(&budget), 10);
+        for _ in 0..60 {
             budget.deposit();
         }
-        assert_eq!(retries(&budget), 10);
+        assert_eq!(retries(&budget), 12);
     }
 
     #[test]
@@ -83,6 +84,6 @@ mod tests {
     fn a_share_of_nothing_leaves_the_floor() {
         let budget = Budget::new(0);
         budget.deposit();
-        assert_eq!(retries(&budget), 3);
+        assert_eq!(retries(&budget), 10);
     }
 }

@@ -86,7 +86,7 @@ pub(super) struct Tried {
 /// Sends a request to the address of the ticket.
 pub(super) async fn attempt(client: &Inner, ticket: Ticket, request: &Sending) -> Tried {
     let transport = ticket.node().transport();
-    let observation = client.observers.start_attempt(CallStart {
+    let observation = client.observers.start_attempt(|| CallStart {
         side: Side::Client,
         method: Some(request.method),
         context: request.context.clone(),

@@ -148,16 +148,16 @@ impl Observers {
         }
     }
 
-    /// Starts the observation of one attempt of a client's call.
-    pub(crate) fn start_attempt(&self, attempt: CallStart) -> AttemptObservation {
+    /// Starts the observation of one attempt of a client's call. Where nobody looks, nothing is measured.
+    pub(crate) fn start_attempt(&self, attempt: impl FnOnce() -> CallStart) -> AttemptObservation {
+        if self.0.is_empty() {
+            return AttemptObservation(None);
+        }
+        let attempt = attempt();
         for observer in self.0.iter() {
             observer.attempt_started(&attempt);
         }
-        AttemptObservation {
-            observers: self.clone(),
-            attempt,
-            ended: false,
-        }
+        AttemptObservation(Some((self.clone(), attempt)))
     }
 
     /// Tells of detached work that ended on its own.
@@ -219,38 +219,35 @@ impl Drop for Observation {
 
 /// An attempt between its start and its end. Dropped before its end, it was given up.
 #[derive(Debug)]
-pub(crate) struct AttemptObservation {
-    observers: Observers,
-    attempt: CallStart,
-    ended: bool,
-}
+pub(crate) struct AttemptObservation(Option<(Observers, CallStart)>);
 
 impl AttemptObservation {
     /// The attempt has been answered or has failed; `retry_in` is the wait before the next one.
     pub(crate) fn end(mut self, response: &Response, retry_in: Option<Duration>) {
-        self.ended = true;
-        let end = CallEnd {
-            retry_in,
-            ..end_of(&self.attempt, response)
-        };
-        for observer in self.observers.0.iter() {
-            observer.attempt_ended(&self.attempt, &end);
+        if let Some((observers, attempt)) = self.0.take() {
+            let end = CallEnd {
+                retry_in,
+                ..end_of(&attempt, response)
+            };
+            for observer in observers.0.iter() {
+                observer.attempt_ended(&attempt, &end);
+            }
         }
     }
 }
 
 impl Drop for AttemptObservation {
     fn drop(&mut self) {
-        if !self.ended {
+        if let Some((observers, attempt)) = self.0.take() {
             let error = Error::unlocated(Code::Canceled, "the attempt was given up");
             let end = CallEnd {
                 error: Some(&error),
-                duration: self.attempt.at.elapsed(),
+                duration: attempt.at.elapsed(),
                 response_bytes: 0,
                 retry_in: None,
             };
-            for observer in self.observers.0.iter() {
-                observer.attempt_ended(&self.attempt, &end);
+            for observer in observers.0.iter() {
+                observer.attempt_ended(&attempt, &end);
             }
         }
     }
