@@ -38,7 +38,7 @@ impl Observer for TracingLog {
                 attempt = attempt.attempt,
                 retry_in_us = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX),
                 target = attempt.target.as_deref(),
-                error = end.error.map(|error| tracing::field::display(OneLine(error))),
+                error = end.error.map(one_line),
                 "attempt failed, trying again"
             );
         }
