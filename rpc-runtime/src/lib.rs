@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | [`Server`], [`Limits`], [`Trust`] | what answers, what it takes at most, whom it believes |
 //! | [`Client`], [`Call`] | where calls go, and what one call may be told |
+//! | [`RetryPolicy`], [`discovery`] | what is tried again, and which of several servers gets it |
 //! | [`Context`] | request id, deadline, caller: what travels by itself |
 //! | [`Error`], [`Remote`], [`RpcError`](macro@RpcError) | errors that say what happened, and where |
 //! | [`middleware`], [`observe`] | rings around calls; everything that counts and logs them |
@@ -51,6 +52,7 @@ mod compression;
 mod protocol;
 
 // Ring 2: a call.
+pub mod discovery;
 mod method;
 pub mod middleware;
 pub mod observe;
@@ -63,6 +65,8 @@ pub mod client;
 mod local;
 pub mod server;
 mod spawn;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 #[doc(hidden)]
 pub mod __private;
@@ -76,7 +80,7 @@ pub use rpc_macros::rpc_service;
 pub use rpc_macros::RpcError;
 
 pub use builtin::{Pong, status};
-pub use client::{Call, Client, Reply};
+pub use client::{Call, Client, Reply, RetryPolicy};
 pub use codec::json::{BigNum, Bytes};
 pub use context::{Context, RequestId, Source};
 pub use error::{Code, Error, Hop, Remote, Result, RpcError};

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The ring of each module of the crate; `lib.rs` lists them in this order.
-const RINGS: [(&str, u8); 19] = [
+const RINGS: [(&str, u8); 21] = [
     ("context", 0),
     ("descriptor", 0),
     ("error", 0),
@@ -14,6 +14,7 @@ const RINGS: [(&str, u8); 19] = [
     ("codec", 1),
     ("compression", 1),
     ("protocol", 1),
+    ("discovery", 2),
     ("method", 2),
     ("middleware", 2),
     ("observe", 2),
@@ -24,6 +25,7 @@ const RINGS: [(&str, u8); 19] = [
     ("local", 4),
     ("server", 4),
     ("spawn", 4),
+    ("testing", 4),
     ("__private", 4),
 ];
 
@@ -43,7 +45,10 @@ const NAMED_BY: [(&str, &[&str]); 7] = [
     ("clap", &["server/options"]),
     ("axum", &["server", "__private", "lib"]),
     ("http", &["protocol", "compression", "client", "server"]),
-    ("tokio", &["client", "server", "local", "spawn", "builtin"]),
+    (
+        "tokio",
+        &["client", "server", "local", "spawn", "builtin", "testing"],
+    ),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {

@@ -7,10 +7,14 @@
 
 /// The rings: who may import whom.
 mod architecture;
+/// Several servers behind one client: balance, breakers, hedges.
+mod balancing;
 /// Deadlines, cancellation, detached work, panics, metadata.
 mod calls;
 /// No request ever carries another one's id.
 mod context_property;
+/// The trouble-makers that other tests rely on.
+mod fault_kit;
 /// What arguments and values look like in JSON.
 mod json_rules;
 /// The onion on both sides.
@@ -19,6 +23,8 @@ mod layers;
 mod lifecycle;
 /// The application's own HTTP routes beside the services.
 mod plain_http;
+/// What is tried again, how often, and what never is.
+mod retries;
 /// Unix sockets.
 #[cfg(unix)]
 mod sockets;

@@ -66,6 +66,8 @@ pub(super) struct Outgoing {
     pub(super) metadata: Metadata,
     /// The request message, or why there is none.
     pub(super) body: Result<Body, Error>,
+    /// Whether it may be sent more than once.
+    pub(super) retry: bool,
 }
 
 /// Makes a call; the arguments are encoded already.
@@ -86,6 +88,7 @@ pub(crate) fn prepare<T: 'static, E: 'static>(
             timeout: None,
             metadata: Metadata::new(),
             body: message.map(Body::message),
+            retry: true,
         },
         reply,
     })))
@@ -95,6 +98,11 @@ impl<T: 'static, E: 'static> Call<T, E> {
     /// How long the call may take, from when it is sent. The deadline of the request that it is part of holds as well.
     pub fn timeout(self, timeout: Duration) -> Self {
         self.change(|outgoing| outgoing.timeout = Some(timeout))
+    }
+
+    /// Sends the call once at most: no retry, no hedge, whatever the method allows.
+    pub fn no_retry(self) -> Self {
+        self.change(|outgoing| outgoing.retry = false)
     }
 
     /// Sends metadata along. A name or value that cannot travel fails the call with `invalid_argument`.

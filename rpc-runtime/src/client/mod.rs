@@ -1,6 +1,13 @@
 //! Clients: where a call goes, through which layers, and how long it may take.
 
+mod backoff;
+mod balance;
+mod breaker;
+mod budget;
 mod call;
+mod hedge;
+mod retry;
+mod sending;
 mod stack;
 pub(crate) mod transport;
 
@@ -8,13 +15,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use backoff::RetryPolicy;
 pub(crate) use call::prepare;
 pub use call::{Call, Reply};
 
+use self::balance::Balancer;
+use self::budget::Budget;
 use self::transport::Transport;
 use crate::context::{DEFAULT_ENVIRONMENT, Source};
+use crate::discovery::{Addresses, Discover};
 use crate::error::{Code, Error, Result};
-use crate::middleware::{Layer, Layers};
+use crate::middleware::{BoxFuture, Endpoint, Layer, Layers, Request, Response};
 use crate::observe::{Observer, Observers, TracingLog};
 
 /// How long a call may take when nobody says.
@@ -43,11 +54,17 @@ pub struct Client(Arc<Inner>);
 
 #[derive(Clone)]
 struct Inner {
-    transport: Arc<Transport>,
+    balancer: Arc<Balancer>,
     /// Who calls, outside of any server.
     source: Option<Arc<Source>>,
     timeout: Duration,
+    /// Around a call.
     layers: Layers,
+    /// Around each attempt of it.
+    attempt_layers: Layers,
+    retry: RetryPolicy,
+    budget: Arc<Budget>,
+    hedge: Option<Duration>,
     observers: Observers,
 }
 
@@ -74,12 +91,57 @@ impl Client {
         Ok(Self::over(Transport::by_reqwest(url, client)?))
     }
 
+    /// A client of several servers that do the same, such as the replicas of a service. Each attempt goes to the less
+    /// busy one of two that are drawn, a second attempt to another one than the first.
+    ///
+    /// ```
+    /// use rpc_runtime::Client;
+    ///
+    /// let client = Client::to(["http://10.0.0.1:9004", "http://10.0.0.2:9004"])?;
+    /// # drop(client);
+    /// # Ok::<(), rpc_runtime::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new), for the first URL that is none; `invalid_argument` for none at all.
+    pub fn to<A: AsRef<str>>(urls: impl IntoIterator<Item = A>) -> Result<Self> {
+        let addresses: Addresses = urls.into_iter().collect();
+        if addresses.is_empty() {
+            return Err(Error::unlocated(
+                Code::InvalidArgument,
+                "a client needs the URL of a server",
+            ));
+        }
+        for address in addresses.iter() {
+            Transport::to(address)?;
+        }
+        Ok(Self::discover(addresses))
+    }
+
+    /// A client of the servers that `discover` knows of, whenever a call is made. See [`crate::discovery`].
+    ///
+    /// An address that is no URL of a server is left out, and an error in the log says so; without an address that
+    /// works a call is `unavailable`.
+    pub fn discover(discover: impl Discover) -> Self {
+        Self::balanced(Balancer::discovered(Arc::new(discover)))
+    }
+
     pub(crate) fn over(transport: Transport) -> Self {
+        Self::balanced(Balancer::one(transport))
+    }
+
+    fn balanced(balancer: Balancer) -> Self {
+        let retry = RetryPolicy::default();
         Self(Arc::new(Inner {
-            transport: Arc::new(transport),
+            balancer: Arc::new(balancer),
             source: None,
             timeout: DEFAULT_TIMEOUT,
             layers: Layers::default(),
+            attempt_layers: Layers::default(),
+            retry,
+            budget: Arc::new(Budget::new(retry.budget_percent)),
+            hedge: None,
             observers: Observers::new(vec![Arc::new(TracingLog)]),
         }))
     }
@@ -87,7 +149,45 @@ impl Client {
     /// Speaks HTTP/2 (prior knowledge) instead of HTTP/1.1. Not faster for single calls; for servers that want it.
     #[must_use]
     pub fn http2(self) -> Self {
-        self.change(|inner| inner.transport = Arc::new(inner.transport.http2()))
+        self.change(|inner| {
+            let balancer = inner.balancer.with_settings(|all| all.http2 = true);
+            inner.balancer = Arc::new(balancer);
+        })
+    }
+
+    /// How failed attempts are repeated; the budget starts anew. Clones that were made before keep their own.
+    ///
+    /// [`Call::no_retry`] does without for one call.
+    #[must_use]
+    pub fn retry(self, policy: RetryPolicy) -> Self {
+        self.change(|inner| {
+            inner.retry = policy;
+            inner.budget = Arc::new(Budget::new(policy.budget_percent));
+        })
+    }
+
+    /// Sends a call of a method with `no_side_effects` a second time, to another server where there is one, when no
+    /// answer has come `after` so much time. The first good answer counts, and the other attempt is cancelled.
+    ///
+    /// A hedge costs the budget of the [`RetryPolicy`] as much as a retry does, so that slow servers do not get twice
+    /// the work. `after` is well chosen where nineteen of twenty calls are answered by then.
+    #[must_use]
+    pub fn hedge(self, after: Duration) -> Self {
+        self.change(|inner| inner.hedge = Some(after))
+    }
+
+    /// Goes on sending to a server that fails again and again.
+    ///
+    /// By default such a server is left alone after five failures in a row, or when half of twenty attempts failed:
+    /// calls to it are `unavailable` at once for half a second, then one is let through to find out. The wait doubles
+    /// up to five seconds. A failure is a connection that did not come about or broke, and an `unavailable` that does
+    /// not come from further down.
+    #[must_use]
+    pub fn without_circuit_breaker(self) -> Self {
+        self.change(|inner| {
+            let balancer = inner.balancer.with_settings(|all| all.breaker = false);
+            inner.balancer = Arc::new(balancer);
+        })
     }
 
     /// How long a call may take, unless the method or the call says otherwise; 30 s when nobody does.
@@ -115,9 +215,19 @@ impl Client {
     }
 
     /// Adds a layer inside those that are there. See [`crate::middleware`].
+    ///
+    /// It is around the call as its caller sees it: it runs once, whatever is retried within.
     #[must_use]
     pub fn layer(self, layer: impl Layer) -> Self {
         self.change(|inner| inner.layers = inner.layers.with(Arc::new(layer)))
+    }
+
+    /// Adds a layer around each attempt, inside those that are there: for what must be new each time, such as a token
+    /// that expires, and for faults in tests. [`Context::attempt`](crate::Context::attempt) of the request says which
+    /// one it is.
+    #[must_use]
+    pub fn attempt_layer(self, layer: impl Layer) -> Self {
+        self.change(|inner| inner.attempt_layers = inner.attempt_layers.with(Arc::new(layer)))
     }
 
     /// Adds an observer of calls. See [`crate::observe`].
@@ -138,10 +248,17 @@ impl Client {
     }
 }
 
+/// What stands behind the layers of a call.
+impl Endpoint for Inner {
+    fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
+        Box::pin(retry::run(self, request))
+    }
+}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("target", &self.0.transport.target())
+            .field("target", &self.0.balancer.target())
             .field("timeout", &self.0.timeout)
             .finish_non_exhaustive()
     }

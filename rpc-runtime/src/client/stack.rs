@@ -12,7 +12,7 @@ use crate::middleware::{Body, Request, Response};
 use crate::observe::{CallStart, Side};
 
 /// A deadline that is closer than this is not worth sending: the header has whole milliseconds.
-const SHORTEST: Duration = Duration::from_millis(1);
+pub(super) const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Sends a call and waits for its answer, which comes with the id of the request.
 pub(super) async fn run(call: Outgoing) -> (RequestId, Response) {
@@ -23,6 +23,7 @@ pub(super) async fn run(call: Outgoing) -> (RequestId, Response) {
         timeout,
         metadata,
         body,
+        retry,
     } = call;
     let inner = &*client.0;
     let timeout = timeout.or(method.timeout).unwrap_or(inner.timeout);
@@ -38,7 +39,8 @@ pub(super) async fn run(call: Outgoing) -> (RequestId, Response) {
         http: None,
         context: context.clone(),
         request_bytes: body.as_ref().map_or(0, Body::len),
-        target: Some(Arc::clone(inner.transport.target())),
+        target: Some(Arc::clone(inner.balancer.target())),
+        attempt: 1,
         at: Instant::now(),
     });
     let deadline = context.deadline();
@@ -46,9 +48,11 @@ pub(super) async fn run(call: Outgoing) -> (RequestId, Response) {
         (Some(error), _) | (None, Err(error)) => error.into(),
         (None, Ok(_)) if spent(&context) => too_late().into(),
         (None, Ok(body)) => {
-            let request = Request::new(method, context.clone(), metadata, body);
-            // 2. Deadline.  3. The developer's layers.  4. The network.
-            let work = inner.layers.run(&inner.transport, request);
+            let mut request = Request::new(method, context.clone(), metadata, body);
+            request.set_retry(retry);
+            // 2. Deadline.  3. The developer's layers, once a call.
+            // 4. Retries, and in each attempt: balance, the developer's attempt layers, the network.
+            let work = inner.layers.run(&client.0, request);
             match deadline {
                 Some(deadline) => timeout_at(deadline.into(), work)
                     .await

@@ -7,7 +7,10 @@
 //! package rpc.v1;
 //!
 //! // The services that an error passed, the nearest first.
-//! message HopChain { repeated Hop hops = 1; }
+//! message HopChain {
+//!   repeated Hop hops = 1;
+//!   bool retried = 2;     // a client nearer to the fault has spent its retries on it
+//! }
 //! message Hop {
 //!   string source = 1;    // server@environment/instance
 //!   string method = 2;    // fibpro.v1.Pricing/Pay
@@ -168,6 +171,9 @@ impl RetryInfo {
 pub(crate) struct HopChain {
     #[prost(message, repeated, tag = "1")]
     pub(crate) hops: Vec<WireHop>,
+    #[prost(bool, tag = "2")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) retried: bool,
 }
 
 /// `rpc.v1.Hop`.
@@ -340,6 +346,7 @@ pub(crate) fn details(error: &Error) -> Vec<Encoded<'_>> {
     if !error.hops().is_empty() {
         push(&mut details, error, || HopChain {
             hops: error.hops().iter().map(WireHop::from).collect(),
+            retried: error.is_retried(),
         });
     }
     details.extend(error.details().iter().map(|detail| Encoded {
@@ -393,8 +400,9 @@ fn read(error: &mut Error, type_name: &str, value: &[u8]) -> Result<bool, prost:
             return Ok(id.is_some() && info.serving_data.is_empty());
         }
         HopChain::NAME => {
-            let hops = HopChain::decode(value)?.hops;
-            error.set_hops(hops.into_iter().map(Hop::from).collect());
+            let chain = HopChain::decode(value)?;
+            error.set_retried(chain.retried);
+            error.set_hops(chain.hops.into_iter().map(Hop::from).collect());
             error.bound_chain();
         }
         ErrorPayload::NAME => {

@@ -295,6 +295,13 @@ impl Context {
         }))))
     }
 
+    /// The same call, tried once more.
+    pub(crate) fn for_attempt(&self, attempt: u32) -> Self {
+        let mut inner = self.copy();
+        inner.attempt = attempt;
+        Self(Some(Arc::new(inner)))
+    }
+
     pub(crate) fn builder(request_id: RequestId) -> ContextBuilder {
         ContextBuilder(Box::new(Inner {
             request_id: Some(request_id),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::Location;
 
-use super::{Code, Error, FieldViolation, Hop, cut};
+use super::{Code, Delivery, Error, FieldViolation, Hop, cut};
 use crate::context::RequestId;
 use crate::metadata::Metadata;
 
@@ -17,6 +17,8 @@ impl Error {
     /// Marks an error of a dependency as passed on by the `?` at `location`.
     pub(super) fn passed_on_at(mut self, location: &'static Location<'static>) -> Self {
         self.0.passed_on = true;
+        // What became of our request says nothing of our caller's.
+        self.0.delivery = Delivery::Answered;
         self.0.location = Some(location);
         // What the dependency sent beside its error was for us: a cookie or a token must not travel on.
         self.0.metadata = Metadata::new();
@@ -27,6 +29,7 @@ impl Error {
     pub(crate) fn adopt_chain(&mut self, original: &Self) {
         self.0.location = original.0.location;
         self.0.hops.clone_from(&original.0.hops);
+        self.0.retried = original.0.retried;
     }
 
     /// Whether this is `original`, wrapped once by a variant with `#[rpc(from)]`.
@@ -100,6 +103,7 @@ impl Error {
         self.0.hops.insert(0, hop);
         self.0.message = message.into();
         self.0.public = true;
+        self.0.delivery = Delivery::Answered;
         self.0.source = None;
         self.bound_chain();
     }

@@ -10,6 +10,7 @@ mod hop;
 mod payload;
 mod probe;
 mod remote;
+mod retrying;
 mod typed;
 
 use std::borrow::Cow;
@@ -27,6 +28,7 @@ pub use hop::Hop;
 pub use payload::Payload;
 pub use probe::*;
 pub use remote::Remote;
+pub(crate) use retrying::Delivery;
 pub use typed::{Argument, RpcError, RpcResult, TypedError, pass_on};
 
 use crate::context::RequestId;
@@ -65,6 +67,10 @@ struct Inner {
     public: bool,
     /// Came from a dependency and was passed on: its code is not ours yet, see [`Error::settle`].
     passed_on: bool,
+    /// What became of the request, for the client that sent it.
+    delivery: Delivery,
+    /// A client has spent its retries on it.
+    retried: bool,
     location: Option<&'static Location<'static>>,
     /// The path of the call of ours that failed without an answer of a service.
     failed_call: Option<&'static str>,
@@ -127,6 +133,8 @@ impl Error {
             message: message.into(),
             public: !code.is_internal_kind(),
             passed_on: false,
+            delivery: Delivery::Answered,
+            retried: false,
             location: None,
             failed_call: None,
             request_id: None,

@@ -118,6 +118,23 @@ fn foreign_text_does_not_make_lines_of_its_own() {
 }
 
 #[test]
+fn row_62_what_had_its_retries_says_so_all_the_way_up() {
+    let mut error = Error::unlocated(Code::Unavailable, "down").with_delivery(Delivery::Unsent);
+    error.set_retried(true);
+    let mut error = Error::from(Remote::<Error>::from_error(error));
+    assert_eq!(
+        error.delivery(),
+        Delivery::Answered,
+        "our caller's request did arrive"
+    );
+    error.settle("a@prod/1");
+    error.publish("a@prod/1", "a.B/C", "a.B");
+    assert!(error.is_retried());
+    error.publish_at_edge(RequestId::random());
+    assert!(!error.is_retried(), "nobody outside knows our layers");
+}
+
+#[test]
 fn the_chain_prints_one_line_a_hop() {
     let mut error = Error::from(Remote::<Error>::from_error(published(
         Code::Unavailable,

@@ -48,6 +48,10 @@ impl Layers {
         Self(self.0.iter().cloned().chain([layer]).collect())
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Runs a call through the layers to the endpoint.
     pub(crate) fn run<E: Endpoint>(
         &self,

@@ -15,6 +15,9 @@
 //!     response
 //! }
 //! ```
+//!
+//! On a client a layer runs once a call, around all attempts; one that is to run in each attempt is added by
+//! [`Client::attempt_layer`](crate::Client::attempt_layer).
 
 mod body;
 mod layer;
@@ -40,6 +43,8 @@ pub struct Request {
     context: Context,
     metadata: Metadata,
     body: Body,
+    /// Whether a client may send it again.
+    retry: bool,
 }
 
 impl Request {
@@ -54,6 +59,7 @@ impl Request {
             context,
             metadata,
             body,
+            retry: true,
         }
     }
 
@@ -91,6 +97,15 @@ impl Request {
     /// For layers that hold something until the call is over, see [`Body::hold`].
     pub fn body_mut(&mut self) -> &mut Body {
         &mut self.body
+    }
+
+    /// Whether a client may send it again.
+    pub(crate) fn may_retry(&self) -> bool {
+        self.retry
+    }
+
+    pub(crate) fn set_retry(&mut self, retry: bool) {
+        self.retry = retry;
     }
 
     pub(crate) fn set_context(&mut self, context: Context) {

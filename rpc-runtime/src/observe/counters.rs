@@ -163,6 +163,7 @@ mod tests {
             context: Context::default(),
             request_bytes: 0,
             target: None,
+            attempt: 1,
             at: Instant::now(),
         }
     }
@@ -172,6 +173,7 @@ mod tests {
             error,
             duration: Duration::from_millis(milliseconds),
             response_bytes: 0,
+            retry_in: None,
         }
     }
 

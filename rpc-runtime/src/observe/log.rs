@@ -27,6 +27,23 @@ impl Observer for TracingLog {
         write(call, end, "call");
     }
 
+    /// Only of attempts that another one follows: how the last one ended is how the call ended.
+    fn attempt_ended(&self, attempt: &CallStart, end: &CallEnd<'_>) {
+        if let Some(wait) = end.retry_in {
+            tracing::info!(
+                target: "rpc",
+                request_id = attempt.context.request_id(),
+                "rpc.method" = attempt.method.map_or("-", |method| method.path.trim_start_matches('/')),
+                code = end.code().map_or("ok", Code::as_str),
+                attempt = attempt.attempt,
+                retry_in_us = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX),
+                target = attempt.target.as_deref(),
+                error = end.error.map(one_line),
+                "attempt failed, trying again"
+            );
+        }
+    }
+
     fn detached_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
         write(call, end, "detached work");
     }

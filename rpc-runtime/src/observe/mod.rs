@@ -1,6 +1,7 @@
 //! The one observation: a call starts and ends in one place, and everything that counts, logs or traces subscribes.
 //!
-//! A call that panics and a call that is cancelled end here too.
+//! A call that panics and a call that is cancelled end here too. A client's call is one observation, and each of its
+//! attempts another one within.
 
 mod counters;
 mod histogram;
@@ -43,8 +44,11 @@ pub struct CallStart {
     pub context: Context,
     /// Size of the request message in bytes; 0 for a stream and for a request that was not read.
     pub request_bytes: usize,
-    /// On a client the place that is called, such as `http://127.0.0.1:9002`.
+    /// On a client the place that is called, such as `http://127.0.0.1:9002`: of a call all that the client knows of,
+    /// of an attempt the one address that it goes to.
     pub target: Option<Arc<str>>,
+    /// Which try it is, from 1. On a server what the caller says, on a client the number of the attempt.
+    pub attempt: u32,
     /// When it started.
     pub at: Instant,
 }
@@ -59,6 +63,8 @@ pub struct CallEnd<'a> {
     pub duration: Duration,
     /// Size of the response message in bytes; 0 for an error and a stream.
     pub response_bytes: usize,
+    /// Of a failed attempt that is followed by another: the wait in between.
+    pub retry_in: Option<Duration>,
 }
 
 impl CallEnd<'_> {
@@ -104,6 +110,21 @@ pub trait Observer: Send + Sync + 'static {
         let _ = (call, end);
     }
 
+    /// A client sends a call: the first time, again after a failure, or to a second address because the first is slow.
+    ///
+    /// Between the start and the end of the call; a call that is never sent has no attempt, a call that is answered at
+    /// once has one. Count calls by [`call_ended`](Self::call_ended) and attempts by
+    /// [`attempt_ended`](Self::attempt_ended): nothing is told twice.
+    fn attempt_started(&self, attempt: &CallStart) {
+        let _ = attempt;
+    }
+
+    /// The attempt has ended. Once for each start: with `canceled` when it was dropped, be it that the deadline passed,
+    /// that another attempt was faster, or that the caller went away.
+    fn attempt_ended(&self, attempt: &CallStart, end: &CallEnd<'_>) {
+        let _ = (attempt, end);
+    }
+
     /// The work of a `detached` method has ended after its caller was answered or had gone away.
     fn detached_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
         let _ = (call, end);
@@ -131,6 +152,18 @@ impl Observers {
             call,
             ended: false,
         }
+    }
+
+    /// Starts the observation of one attempt of a client's call. Where nobody looks, nothing is measured.
+    pub(crate) fn start_attempt(&self, attempt: impl FnOnce() -> CallStart) -> AttemptObservation {
+        if self.0.is_empty() {
+            return AttemptObservation(None);
+        }
+        let attempt = attempt();
+        for observer in self.0.iter() {
+            observer.attempt_started(&attempt);
+        }
+        AttemptObservation(Some((self.clone(), attempt)))
     }
 
     /// Tells of detached work that ended on its own.
@@ -178,6 +211,7 @@ impl Observation {
             error,
             duration: self.call.at.elapsed(),
             response_bytes,
+            retry_in: None,
         };
         self.observers
             .each(|observer| observer.call_ended(&self.call, &end));
@@ -192,9 +226,46 @@ impl Drop for Observation {
                 error: Some(&error),
                 duration: self.call.at.elapsed(),
                 response_bytes: 0,
+                retry_in: None,
             };
             self.observers
                 .each(|observer| observer.call_ended(&self.call, &end));
+        }
+    }
+}
+
+/// An attempt between its start and its end. Dropped before its end, it was given up.
+#[derive(Debug)]
+pub(crate) struct AttemptObservation(Option<(Observers, CallStart)>);
+
+impl AttemptObservation {
+    /// The attempt has been answered or has failed; `retry_in` is the wait before the next one.
+    pub(crate) fn end(mut self, response: &Response, retry_in: Option<Duration>) {
+        if let Some((observers, attempt)) = self.0.take() {
+            let end = CallEnd {
+                retry_in,
+                ..end_of(&attempt, response)
+            };
+            for observer in observers.0.iter() {
+                observer.attempt_ended(&attempt, &end);
+            }
+        }
+    }
+}
+
+impl Drop for AttemptObservation {
+    fn drop(&mut self) {
+        if let Some((observers, attempt)) = self.0.take() {
+            let error = Error::unlocated(Code::Canceled, "the attempt was given up");
+            let end = CallEnd {
+                error: Some(&error),
+                duration: attempt.at.elapsed(),
+                response_bytes: 0,
+                retry_in: None,
+            };
+            for observer in observers.0.iter() {
+                observer.attempt_ended(&attempt, &end);
+            }
         }
     }
 }
@@ -204,5 +275,6 @@ fn end_of<'r>(call: &CallStart, response: &'r Response) -> CallEnd<'r> {
         error: response.error(),
         duration: call.at.elapsed(),
         response_bytes: response.body().map_or(0, crate::middleware::Body::len),
+        retry_in: None,
     }
 }

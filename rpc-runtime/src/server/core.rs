@@ -181,6 +181,7 @@ impl Core {
             context: context.clone(),
             request_bytes: 0,
             target: None,
+            attempt: context.attempt(),
             at: Instant::now(),
         };
         let mut response = Response::from(error);

@@ -127,6 +127,7 @@ fn started(request: &Request) -> CallStart {
         context: request.context().clone(),
         request_bytes: request.body().len(),
         target: None,
+        attempt: request.context().attempt(),
         at: Instant::now(),
     }
 }

@@ -5,7 +5,6 @@
 
 use std::error::Error as StdError;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::header::HOST;
@@ -15,8 +14,9 @@ use http_body_util::Full;
 
 use super::pool::{PoolKind, with_pool};
 use super::target::Target;
-use crate::error::{Code, Error, Result};
-use crate::middleware::{Body, Kind, Request, Response};
+use crate::client::sending::Sending;
+use crate::error::{Code, Delivery, Error, Result};
+use crate::middleware::{Body, Response};
 use crate::protocol::body::{self, Unreadable};
 use crate::protocol::connect::{self, Answer};
 
@@ -75,23 +75,17 @@ impl Road {
         }
     }
 
-    pub(super) async fn send(self: Arc<Self>, request: Request) -> Response {
-        let method = request.method();
-        let (context, metadata, body) = request.into_parts();
-        // What the layers hold, they hold until the answer is there.
-        let (kind, _guards) = body.into_parts();
-        let Kind::Message(message) = kind else {
-            return Error::unlocated(
-                Code::Unimplemented,
-                "streams cannot be sent in this version",
-            )
-            .into();
-        };
-        let uri = match self.target.uri(method.path) {
+    pub(super) async fn send(&self, request: &Sending) -> Response {
+        let uri = match self.target.uri(request.method.path) {
             Ok(uri) => uri,
             Err(error) => return error.into(),
         };
-        let http = connect::write_request(uri, &context, &metadata, message);
+        let http = connect::write_request(
+            uri,
+            &request.context,
+            &request.metadata,
+            request.message.clone(),
+        );
         let answer = match &self.kind {
             Kind_::Direct { http2 } => self.direct(*http2, http).await,
             Kind_::Reqwest(client) => self.by_reqwest_client(client, http).await,
@@ -160,14 +154,20 @@ impl Road {
     fn broken(&self, connecting: bool, error: &(dyn StdError + 'static)) -> Error {
         let target = self.target.text();
         let cause = root(error);
-        let text = if connecting {
-            format!("cannot connect to {target}: {cause}")
+        let (delivery, text) = if connecting {
+            (
+                Delivery::Unsent,
+                format!("cannot connect to {target}: {cause}"),
+            )
         } else {
-            format!(
-                "the connection to {target} broke before the answer was complete ({cause}); the call may have been done"
+            (
+                Delivery::OutcomeUnknown,
+                format!(
+                    "the connection to {target} broke before the answer was complete ({cause}); the call may have been done"
+                ),
             )
         };
-        Error::unlocated(Code::Unavailable, text)
+        Error::unlocated(Code::Unavailable, text).with_delivery(delivery)
     }
 }
 

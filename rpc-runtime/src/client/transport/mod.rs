@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use self::http::Road;
 use self::target::Target;
+use super::sending::Sending;
 use crate::error::Result;
 use crate::middleware::{BoxFuture, Endpoint, Request, Response};
 
@@ -63,6 +64,19 @@ impl Transport {
         }
     }
 
+    /// Whether it stays in this process.
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self.road, RoadKind::Local(_))
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(super) async fn send(&self, request: &Sending) -> Response {
+        match &self.road {
+            RoadKind::Http(road) => road.send(request).await,
+            RoadKind::Local(endpoint) => Arc::clone(endpoint).call(request.to_request()).await,
+        }
+    }
+
     /// Where it leads, for people.
     pub(super) fn target(&self) -> &Arc<str> {
         &self.target
@@ -71,10 +85,12 @@ impl Transport {
 
 impl Endpoint for Transport {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
-        match &self.road {
-            RoadKind::Http(road) => Box::pin(Arc::clone(road).send(request)),
-            RoadKind::Local(endpoint) => Arc::clone(endpoint).call(request),
-        }
+        Box::pin(async move {
+            match Sending::take(request) {
+                Ok((request, _guards)) => self.send(&request).await,
+                Err(error) => error.into(),
+            }
+        })
     }
 }
 

@@ -61,6 +61,7 @@ where
         context: context.clone(),
         request_bytes: 0,
         target: None,
+        attempt: context.attempt(),
         at: Instant::now(),
     });
     let answered = within(context.deadline(), run(router, request, &context)).await;

@@ -1,0 +1,129 @@
+use super::*;
+use crate::discovery::Watch;
+
+const URLS: [&str; 3] = ["http://a:1", "http://b:1", "http://c:1"];
+
+fn watched<const N: usize>(urls: [&str; N]) -> (Watch, Balancer) {
+    let watch = Watch::new("pricing", urls);
+    (watch.clone(), Balancer::discovered(Arc::new(watch)))
+}
+
+fn target(ticket: &Ticket) -> String {
+    ticket.node.transport.target().to_string()
+}
+
+fn fail(ticket: Ticket) {
+    ticket.end(&Error::unlocated(Code::Unavailable, "down").into());
+}
+
+/// Lets an address fail until its breaker opens; all others are let go without a word.
+fn break_down(balancer: &Balancer, url: &str) {
+    for _ in 0..1000 {
+        let Ok(ticket) = balancer.pick(None) else {
+            return;
+        };
+        if target(&ticket) == url {
+            fail(ticket);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_less_busy_of_two_gets_the_call() {
+    let (_, balancer) = watched(URLS);
+    // With three addresses two that are drawn always leave out one, so no load can run away.
+    let tickets: Vec<_> = (0..300).map(|_| balancer.pick(None).unwrap()).collect();
+    for url in URLS {
+        let load = tickets
+            .iter()
+            .filter(|ticket| target(ticket) == url)
+            .count();
+        assert!((95..=105).contains(&load), "{url} has {load}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_ticket_is_no_load() {
+    let (_, balancer) = watched(["http://a:1"]);
+    let ticket = balancer.pick(None).unwrap();
+    let node = Arc::clone(ticket.node());
+    assert_eq!(node.load(), 1);
+    drop(ticket);
+    assert_eq!(node.load(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_try_goes_elsewhere_where_there_is_an_elsewhere() {
+    let (watch, balancer) = watched(URLS);
+    for _ in 0..100 {
+        let first = balancer.pick(None).unwrap();
+        let second = balancer.pick(Some(first.node())).unwrap();
+        assert_ne!(target(&first), target(&second));
+    }
+    watch.set(["http://a:1"]);
+    let first = balancer.pick(None).unwrap();
+    assert_eq!(
+        target(&balancer.pick(Some(first.node())).unwrap()),
+        "http://a:1"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_fails_is_left_alone_and_asked_once_later() {
+    let (_, balancer) = watched(["http://a:1", "http://b:1"]);
+    break_down(&balancer, "http://b:1");
+    for _ in 0..100 {
+        assert_eq!(target(&balancer.pick(None).unwrap()), "http://a:1");
+    }
+    tokio::time::advance(Duration::from_millis(500)).await;
+    let held: Vec<_> = (0..100).map(|_| balancer.pick(None).unwrap()).collect();
+    let probes = held.iter().filter(|ticket| target(ticket) == "http://b:1");
+    assert_eq!(
+        probes.count(),
+        1,
+        "one probe while its outcome is not known"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_all_are_out_the_text_says_so() {
+    let (watch, balancer) = watched(["http://a:1", "http://b:1"]);
+    break_down(&balancer, "http://a:1");
+    break_down(&balancer, "http://b:1");
+    let error = balancer.pick(None).unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert!(
+        error.message().contains("all 2 addresses of pricing")
+            && error.message().contains("circuit breaker is open"),
+        "{error}"
+    );
+    assert!(error.is_retried() && error.delivery() == Delivery::Unsent);
+
+    watch.set([""; 0]);
+    let error = balancer.pick(None).unwrap_err();
+    assert_eq!(error.message(), "no address is known of pricing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn addresses_that_stay_keep_what_is_known_of_them() {
+    let (watch, balancer) = watched(["http://a:1", "http://b:1"]);
+    break_down(&balancer, "http://b:1");
+    watch.set(["http://b:1", "http://c:1", "no url"]);
+    for _ in 0..100 {
+        assert_eq!(target(&balancer.pick(None).unwrap()), "http://c:1");
+    }
+    // The same list, made anew, changes nothing.
+    watch.set(["http://b:1", "http://c:1", "no url"]);
+    assert_eq!(target(&balancer.pick(None).unwrap()), "http://c:1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_further_down_is_none_of_this_address() {
+    let (_, balancer) = watched(["http://a:1"]);
+    for _ in 0..100 {
+        let mut error = Error::unlocated(Code::Unavailable, "the database is away");
+        error.set_retried(true);
+        balancer.pick(None).unwrap().end(&error.into());
+    }
+    assert!(balancer.pick(None).is_ok());
+}

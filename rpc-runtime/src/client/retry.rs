@@ -1,0 +1,242 @@
+//! The attempts of a call: one in nearly all cases, and one more where that can help and cannot harm.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::balance::Ticket;
+use super::sending::Sending;
+use super::stack::SHORTEST;
+use super::{Inner, hedge};
+use crate::descriptor::{Idempotency, MethodDescriptor};
+use crate::error::{Code, Delivery, Error};
+use crate::middleware::{Request, Response};
+use crate::observe::{AttemptObservation, CallStart, Side};
+
+/// Sends a call until it is answered, or until no further attempt makes sense.
+///
+/// A call that needs one attempt pays for no other: its request is lent to the road and not copied.
+pub(super) async fn run(client: Arc<Inner>, request: Request) -> Response {
+    let most = if request.may_retry() {
+        client.retry.attempts
+    } else {
+        1
+    };
+    let (mut request, _guards) = match Sending::take(request) {
+        Ok(taken) => taken,
+        Err(error) => return error.into(),
+    };
+    client.budget.deposit();
+    let mut attempts = 0;
+    let mut last: Option<(Arc<_>, Response)> = None;
+    loop {
+        let ticket = match client.balancer.pick(last.as_ref().map(|(node, _)| node)) {
+            Ok(ticket) => ticket,
+            Err(held_back) => return cannot_send(held_back, last, attempts),
+        };
+        let node = Arc::clone(ticket.node());
+        let Tried {
+            mut response,
+            observation,
+            sent,
+        } = match hedge::after(&client, &request, attempts, most) {
+            // Boxed, so that calls without a hedge do not carry its size.
+            Some(after) => Box::pin(hedge::run(&client, ticket, &request, after)).await,
+            None => attempt(&client, ticket, &request).await,
+        };
+        attempts += sent;
+        let next = match response.error() {
+            Some(error) => next(&client, &request, error, attempts, most),
+            None => Next::Done,
+        };
+        match next {
+            Next::Done => {
+                observation.end(&response, None);
+                if let Some(error) = response.error_mut() {
+                    note(error, attempts, None);
+                }
+                return response;
+            }
+            Next::GiveUp(why) => {
+                observation.end(&response, None);
+                if let Some(error) = response.error_mut() {
+                    note(error, attempts, why);
+                    error.set_retried(true);
+                }
+                return response;
+            }
+            Next::Retry(wait) => {
+                observation.end(&response, Some(wait));
+                last = Some((node, response));
+                tokio::time::sleep(wait).await;
+                request.context = request.context.for_attempt(attempts + 1);
+            }
+        }
+    }
+}
+
+/// One attempt that has come to an end.
+pub(super) struct Tried {
+    pub(super) response: Response,
+    /// To be ended when it is known whether another one follows.
+    pub(super) observation: AttemptObservation,
+    /// How many attempts were sent for it: two where it was hedged.
+    pub(super) sent: u32,
+}
+
+/// Sends a request to the address of the ticket.
+pub(super) async fn attempt(client: &Inner, ticket: Ticket, request: &Sending) -> Tried {
+    let transport = ticket.node().transport();
+    let observation = client.observers.start_attempt(|| CallStart {
+        side: Side::Client,
+        method: Some(request.method),
+        http: None,
+        context: request.context.clone(),
+        request_bytes: request.message.len(),
+        target: Some(Arc::clone(transport.target())),
+        attempt: request.context.attempt(),
+        at: Instant::now(),
+    });
+    let response = if client.attempt_layers.is_empty() {
+        transport.send(request).await
+    } else {
+        let layers = &client.attempt_layers;
+        layers.run(transport, request.to_request()).await
+    };
+    ticket.end(&response);
+    Tried {
+        response,
+        observation,
+        sent: 1,
+    }
+}
+
+/// What follows an attempt.
+enum Next {
+    /// It is answered, or it failed in a way that another attempt does not heal.
+    Done,
+    /// Another attempt could help, and there is none left. The reason, where it is not their number.
+    GiveUp(Option<&'static str>),
+    /// Another one behind this wait.
+    Retry(Duration),
+}
+
+fn next(client: &Inner, request: &Sending, error: &Error, attempts: u32, most: u32) -> Next {
+    if most == 1 || !is_retryable(request.method, error) {
+        return Next::Done;
+    }
+    if attempts >= most {
+        return Next::GiveUp(None);
+    }
+    let wait = client
+        .retry
+        .wait(attempts, error.retry_after(), fastrand::f64());
+    let left = request.context.remaining();
+    if left.is_some_and(|left| left <= wait.saturating_add(SHORTEST)) {
+        return Next::GiveUp(Some("the deadline is too near for another"));
+    }
+    if !client.budget.withdraw() {
+        return Next::GiveUp(Some("the retry budget is used up"));
+    }
+    Next::Retry(wait)
+}
+
+/// Whether the same call may be sent once more, and whether that could help.
+pub(super) fn is_retryable(method: &MethodDescriptor, error: &Error) -> bool {
+    let heals = match error.code() {
+        Code::Unavailable => true,
+        // A quota does not come back by itself, unless the server says when.
+        Code::ResourceExhausted => error.retry_after().is_some(),
+        _ => false,
+    };
+    let harmless = match method.idempotency {
+        Idempotency::Idempotent | Idempotency::NoSideEffects => true,
+        Idempotency::Unknown => error.delivery() == Delivery::Unsent,
+    };
+    heals && harmless && !error.is_retried()
+}
+
+/// The answer when there is no address to send to. What an earlier attempt met says more than that.
+fn cannot_send<N>(held_back: Error, last: Option<(N, Response)>, attempts: u32) -> Response {
+    match last {
+        Some((_, mut response)) => {
+            if let Some(error) = response.error_mut() {
+                note(error, attempts, Some("then no address was left to try"));
+                error.set_retried(true);
+            }
+            response
+        }
+        None => held_back.into(),
+    }
+}
+
+/// Says how many attempts there were, unless there was one and no reason to expect more.
+fn note(error: &mut Error, attempts: u32, why: Option<&str>) {
+    let plural = if attempts == 1 { "" } else { "s" };
+    match why {
+        Some(why) => error.add_note(&format!("after {attempts} attempt{plural}; {why}")),
+        None if attempts > 1 => error.add_note(&format!("after {attempts} attempts")),
+        None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: MethodDescriptor = MethodDescriptor::new("a.B", "c", "C", "/a.B/C");
+
+    fn error(code: Code) -> Error {
+        Error::unlocated(code, "why")
+    }
+
+    #[test]
+    fn only_what_heals_is_retried() {
+        let soon = Duration::from_millis(1);
+        let idempotent = PLAIN.idempotent();
+        for code in Code::all() {
+            assert_eq!(
+                is_retryable(&idempotent, &error(code)),
+                code == Code::Unavailable,
+                "{code}"
+            );
+            assert_eq!(
+                is_retryable(&idempotent, &error(code).with_retry_after(soon)),
+                matches!(code, Code::Unavailable | Code::ResourceExhausted),
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn row_63_a_method_that_may_do_harm_is_retried_only_when_it_was_not_sent() {
+        let deliveries = [
+            (Delivery::Unsent, true),
+            (Delivery::OutcomeUnknown, false),
+            (Delivery::Answered, false),
+        ];
+        for (delivery, plain) in deliveries {
+            let error = error(Code::Unavailable).with_delivery(delivery);
+            assert_eq!(is_retryable(&PLAIN, &error), plain, "{delivery:?}");
+            assert!(is_retryable(&PLAIN.no_side_effects(), &error));
+        }
+    }
+
+    #[test]
+    fn row_62_what_had_its_retries_gets_no_more() {
+        let mut error = error(Code::Unavailable).with_delivery(Delivery::Unsent);
+        error.set_retried(true);
+        assert!(!is_retryable(&PLAIN.idempotent(), &error));
+    }
+
+    #[test]
+    fn the_text_counts() {
+        let text = |attempts, why| {
+            let mut error = error(Code::Unavailable);
+            note(&mut error, attempts, why);
+            error.message().to_owned()
+        };
+        assert_eq!(text(1, None), "why");
+        assert_eq!(text(3, None), "why (after 3 attempts)");
+        assert_eq!(text(1, Some("no")), "why (after 1 attempt; no)");
+    }
+}

@@ -1,0 +1,175 @@
+//! A client layer that fails calls by chance, the same ones in each run.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::error::{Code, Delivery, Error};
+use crate::middleware::{BoxFuture, Layer, Next, Request, Response};
+
+/// A layer that delays calls, fails them, or loses their answers. Which ones is drawn from a seed and the number of the
+/// call, so a test that fails does so again.
+///
+/// As an [`attempt_layer`](crate::Client::attempt_layer) it stands where the network is, and retries go on behind it; as
+/// a [`layer`](crate::Client::layer) it is around them, and the caller meets each fault.
+///
+/// ```
+/// use std::time::Duration;
+/// use rpc_runtime::{Client, Code};
+/// use rpc_runtime::testing::Faults;
+///
+/// let faults = Faults::seeded(7)
+///     .delay(0.5, Duration::from_millis(20))
+///     .refuse(0.1)
+///     .error(0.1, Code::Unavailable)
+///     .drop_answer(0.1);
+/// let client = Client::new("http://127.0.0.1:8080")?.attempt_layer(faults);
+/// # drop(client);
+/// # Ok::<(), rpc_runtime::Error>(())
+/// ```
+///
+/// Probabilities are from 0 to 1, each drawn on its own; of several faults that hit one call the first in the order of
+/// the methods below counts, while a delay comes on top.
+#[derive(Debug)]
+pub struct Faults {
+    seed: u64,
+    calls: AtomicU64,
+    delay: (f64, Duration),
+    refuse: f64,
+    error: (f64, Code),
+    drop_answer: f64,
+}
+
+impl Faults {
+    /// A layer that does nothing yet. The same seed fails the same calls: the first, the fourth, and so on.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        Self {
+            seed,
+            calls: AtomicU64::new(0),
+            delay: (0.0, Duration::ZERO),
+            refuse: 0.0,
+            error: (0.0, Code::Unavailable),
+            drop_answer: 0.0,
+        }
+    }
+
+    /// Waits before a call goes on, up to `longest`.
+    #[must_use]
+    pub fn delay(mut self, probability: f64, longest: Duration) -> Self {
+        self.delay = (probability, longest);
+        self
+    }
+
+    /// Fails a call before it is sent, as a connection does that is refused: `unavailable`, and surely not done.
+    #[must_use]
+    pub fn refuse(mut self, probability: f64) -> Self {
+        self.refuse = probability;
+        self
+    }
+
+    /// Answers a call with an error instead of sending it, as a server does that refuses it.
+    #[must_use]
+    pub fn error(mut self, probability: f64, code: Code) -> Self {
+        self.error = (probability, code);
+        self
+    }
+
+    /// Sends a call and throws its answer away, as a connection does that breaks: `unavailable`, and perhaps done.
+    #[must_use]
+    pub fn drop_answer(mut self, probability: f64) -> Self {
+        self.drop_answer = probability;
+        self
+    }
+
+    fn draw(&self) -> Fate {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        // A generator a call: which call is hit does not hang on what runs beside it.
+        let mut random = fastrand::Rng::with_seed(self.seed ^ call.wrapping_mul(GOLDEN));
+        let mut hits = |probability: f64| random.f64() < probability;
+        let (delayed, refused, failed, dropped) = (
+            hits(self.delay.0),
+            hits(self.refuse),
+            hits(self.error.0),
+            hits(self.drop_answer),
+        );
+        let delay = delayed.then(|| self.delay.1.mul_f64(random.f64()));
+        let refusal = if refused {
+            let error = Error::unlocated(Code::Unavailable, "injected: the connection was refused");
+            Some(error.with_delivery(Delivery::Unsent))
+        } else if failed {
+            Some(Error::unlocated(
+                self.error.1,
+                "injected: the call was refused",
+            ))
+        } else {
+            None
+        };
+        Fate {
+            delay,
+            refusal,
+            dropped,
+        }
+    }
+}
+
+/// 2⁶⁴ divided by the golden ratio: spreads the numbers of calls over the seeds.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+struct Fate {
+    delay: Option<Duration>,
+    refusal: Option<Error>,
+    dropped: bool,
+}
+
+impl Layer for Faults {
+    fn call(&self, request: Request, next: Next) -> BoxFuture<Response> {
+        let fate = self.draw();
+        Box::pin(async move {
+            if let Some(delay) = fate.delay {
+                tokio::time::sleep(delay).await;
+            }
+            if let Some(error) = fate.refusal {
+                return error.into();
+            }
+            let response = next.run(request).await;
+            if fate.dropped {
+                let text = "injected: the connection broke before the answer was complete; the call may have been done";
+                return Error::unlocated(Code::Unavailable, text)
+                    .with_delivery(Delivery::OutcomeUnknown)
+                    .into();
+            }
+            response
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_hits_the_same_calls_in_each_run_and_another_one_others() {
+        let fates = |seed| {
+            let faults = Faults::seeded(seed).refuse(0.3).drop_answer(0.3);
+            let fate = |_| {
+                let fate = faults.draw();
+                (fate.refusal.is_some(), fate.dropped)
+            };
+            (0..200).map(fate).collect::<Vec<_>>()
+        };
+        assert_eq!(fates(7), fates(7));
+        assert_ne!(fates(7), fates(8));
+        let refused = fates(7).iter().filter(|fate| fate.0).count();
+        assert!((40..=80).contains(&refused), "{refused} of 200 at 0.3");
+    }
+
+    #[test]
+    fn never_and_always() {
+        let faults = Faults::seeded(1).error(1.0, Code::Aborted);
+        for _ in 0..100 {
+            let fate = faults.draw();
+            assert_eq!(fate.refusal.map(|error| error.code()), Some(Code::Aborted));
+            assert!(!fate.dropped && fate.delay.is_none());
+        }
+    }
+}

@@ -1,0 +1,287 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rpc_runtime::discovery::Watch;
+use rpc_runtime::prelude::*;
+use rpc_runtime::testing::{Proxy, Trouble};
+use rpc_runtime::{Client, RetryPolicy};
+use rpc_tests::Running;
+use tokio::sync::mpsc;
+
+use crate::retries::Seen;
+
+#[rpc_service(package = "balancing.v1")]
+trait Replica {
+    /// Says who answered.
+    #[rpc(no_side_effects)]
+    async fn who(&self) -> Result<u32>;
+    async fn change(&self) -> Result<u32>;
+}
+
+/// A replica that hangs while it is told to.
+struct Replicas {
+    number: u32,
+    hangs: Arc<AtomicBool>,
+    runs: Arc<AtomicUsize>,
+    dropped: mpsc::UnboundedSender<u32>,
+}
+
+struct OnDrop(mpsc::UnboundedSender<u32>, u32);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        // The test may be over.
+        let _ = self.0.send(self.1);
+    }
+}
+
+impl Replicas {
+    async fn run(&self) -> Result<u32> {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        if self.hangs.load(Ordering::SeqCst) {
+            let _guard = OnDrop(self.dropped.clone(), self.number);
+            std::future::pending::<()>().await;
+        }
+        Ok(self.number)
+    }
+}
+
+impl Replica for Replicas {
+    async fn who(&self) -> Result<u32> {
+        self.run().await
+    }
+
+    async fn change(&self) -> Result<u32> {
+        self.run().await
+    }
+}
+
+/// A replica behind a proxy.
+struct Started {
+    proxy: Proxy,
+    hangs: Arc<AtomicBool>,
+    runs: Arc<AtomicUsize>,
+    _running: Running,
+}
+
+impl Started {
+    fn runs(&self) -> usize {
+        self.runs.load(Ordering::SeqCst)
+    }
+}
+
+async fn start<const N: u32>() -> (Vec<Started>, mpsc::UnboundedReceiver<u32>) {
+    let (dropped, drops) = mpsc::unbounded_channel();
+    let mut started = Vec::new();
+    for number in 0..N {
+        let (hangs, runs) = <(Arc<AtomicBool>, Arc<AtomicUsize>)>::default();
+        let replica = Replicas {
+            number,
+            hangs: Arc::clone(&hangs),
+            runs: Arc::clone(&runs),
+            dropped: dropped.clone(),
+        };
+        let running = Running::start(Server::new("replica").add(ReplicaServer::new(replica))).await;
+        started.push(Started {
+            proxy: Proxy::start(running.address()).await.unwrap(),
+            hangs,
+            runs,
+            _running: running,
+        });
+    }
+    (started, drops)
+}
+
+fn urls(replicas: &[Started]) -> impl Iterator<Item = String> {
+    replicas.iter().map(|replica| replica.proxy.url())
+}
+
+fn quick() -> RetryPolicy {
+    RetryPolicy::default().backoff(Duration::from_millis(1), Duration::from_millis(1))
+}
+
+/// Calls until `done`, or fails: nothing here takes long.
+async fn call_until(client: &ReplicaClient, mut done: impl FnMut(u32) -> bool) {
+    let start = Instant::now();
+    loop {
+        if client.who().await.is_ok_and(&mut done) {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "in vain");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn all_replicas_get_work() {
+    let (replicas, _drops) = start::<3>().await;
+    let client = ReplicaClient::with_client(Client::to(urls(&replicas)).unwrap());
+    for _ in 0..90 {
+        client.change().await.unwrap();
+    }
+    for replica in &replicas {
+        assert!(replica.runs() >= 10, "{}", replica.runs());
+    }
+}
+
+#[tokio::test]
+async fn a_busy_replica_gets_no_more() {
+    let (replicas, _drops) = start::<2>().await;
+    let client = ReplicaClient::with_client(Client::to(urls(&replicas)).unwrap());
+    replicas[0].hangs.store(true, Ordering::SeqCst);
+    // Until the one that hangs was drawn.
+    let hanging = loop {
+        let call = tokio::spawn(client.change());
+        while !call.is_finished() && replicas[0].runs() == 0 {
+            tokio::task::yield_now().await;
+        }
+        if replicas[0].runs() > 0 {
+            break call;
+        }
+    };
+    for _ in 0..50 {
+        assert_eq!(client.change().await.unwrap(), 1);
+    }
+    assert_eq!(replicas[0].runs(), 1);
+    hanging.abort();
+}
+
+#[tokio::test]
+async fn row_65_a_replica_that_dies_is_not_noticed_and_comes_back_by_itself() {
+    let (mut replicas, _drops) = start::<2>().await;
+    let seen = Seen::default();
+    let client = Client::to(urls(&replicas)).unwrap().retry(quick());
+    let client = ReplicaClient::with_client(client.observer(seen.clone()));
+    call_until(&client, |number| number == 0).await;
+    replicas[0].proxy.refuse().await;
+    let before = seen.attempts();
+    for _ in 0..100 {
+        assert_eq!(client.who().await.unwrap(), 1);
+    }
+    let failed = seen.attempts() - before - 100;
+    assert!(
+        failed <= 7,
+        "{failed} attempts met the dead one before it was left alone"
+    );
+    replicas[0].proxy.accept().await.unwrap();
+    call_until(&client, |number| number == 0).await;
+}
+
+#[tokio::test]
+async fn a_list_that_changes_is_followed() {
+    let (replicas, _drops) = start::<2>().await;
+    let watch = Watch::new("replica", [replicas[0].proxy.url()]);
+    let client = ReplicaClient::with_client(Client::discover(watch.clone()));
+    assert_eq!(client.change().await.unwrap(), 0);
+    watch.set([replicas[1].proxy.url()]);
+    assert_eq!(client.change().await.unwrap(), 1);
+    watch.set([""; 0]);
+    let error = client.change().await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.message()),
+        (Code::Unavailable, "no address is known of replica")
+    );
+    watch.set(["no url".to_owned(), replicas[0].proxy.url()]);
+    assert_eq!(client.change().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_client_of_no_server_or_of_a_wrong_one_is_refused() {
+    for urls in [&[][..], &["http://127.0.0.1:1", "nowhere"]] {
+        let error = Client::to(urls).unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument);
+    }
+}
+
+#[tokio::test]
+async fn an_open_breaker_answers_at_once_and_closes_by_itself() {
+    let (mut replicas, _drops) = start::<1>().await;
+    let seen = Seen::default();
+    let client = Client::new(&replicas[0].proxy.url())
+        .unwrap()
+        .retry(RetryPolicy::off())
+        .observer(seen.clone());
+    let client = ReplicaClient::with_client(client);
+    replicas[0].proxy.refuse().await;
+    for _ in 0..5 {
+        let error = client.change().await.unwrap_err();
+        assert!(error.message().contains("cannot connect"), "{error}");
+    }
+    let start = Instant::now();
+    let error = client.change().await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert!(
+        error.message().contains("the circuit breaker is open")
+            && error.message().contains(&replicas[0].proxy.url()),
+        "{error}"
+    );
+    assert!(error.as_error().retry_after().is_some());
+    // Where this machine stood still for half a second, that was the probe.
+    assert!(seen.attempts() == 5 || start.elapsed() > Duration::from_millis(400));
+    replicas[0].proxy.accept().await.unwrap();
+    call_until(&client, |number| number == 0).await;
+}
+
+#[tokio::test]
+async fn a_hedge_answers_for_a_slow_replica_and_cancels_it() {
+    let (replicas, mut drops) = start::<2>().await;
+    let seen = Seen::default();
+    let client = Client::to(urls(&replicas))
+        .unwrap()
+        .hedge(Duration::from_millis(20))
+        .observer(seen.clone());
+    let client = ReplicaClient::with_client(client);
+    replicas[0].hangs.store(true, Ordering::SeqCst);
+    // Until the hanging one was drawn first.
+    while replicas[0].runs() == 0 {
+        assert_eq!(client.who().await.unwrap(), 1);
+    }
+    assert_eq!(drops.recv().await, Some(0), "the loser is cancelled");
+    let attempts = seen.attempts.lock().unwrap().clone();
+    assert!(
+        attempts.contains(&(1, Some(Code::Canceled), false)),
+        "{attempts:?}"
+    );
+    assert!(attempts.contains(&(2, None, false)), "{attempts:?}");
+}
+
+#[tokio::test]
+async fn a_hedge_is_for_methods_without_side_effects_and_within_the_budget() {
+    let (replicas, _drops) = start::<1>().await;
+    let seen = Seen::default();
+    let client = Client::new(&replicas[0].proxy.url())
+        .unwrap()
+        .hedge(Duration::from_millis(1))
+        .observer(seen.clone());
+    let client = ReplicaClient::with_client(client);
+    replicas[0]
+        .proxy
+        .set(Trouble::Delay(Duration::from_millis(30)));
+    client.change().await.unwrap();
+    client.who().no_retry().await.unwrap();
+    assert_eq!(seen.attempts(), 2);
+    for _ in 0..20 {
+        client.who().await.unwrap();
+    }
+    // Ten from the start, and one in five calls.
+    let hedges = seen.attempts() - 22;
+    assert_eq!(hedges, 10 + 22 / 5);
+}
+
+#[tokio::test]
+async fn a_hedge_waits_for_the_other_when_one_fails() {
+    let (mut replicas, _drops) = start::<2>().await;
+    let client = Client::to(urls(&replicas))
+        .unwrap()
+        .hedge(Duration::from_millis(5))
+        .without_circuit_breaker();
+    let client = ReplicaClient::with_client(client);
+    replicas[0]
+        .proxy
+        .set(Trouble::Delay(Duration::from_millis(50)));
+    replicas[1].proxy.refuse().await;
+    for _ in 0..3 {
+        assert_eq!(client.who().await.unwrap(), 0);
+    }
+}

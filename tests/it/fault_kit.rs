@@ -1,0 +1,134 @@
+use std::time::{Duration, Instant};
+
+use rpc_runtime::prelude::*;
+use rpc_runtime::testing::{Faults, Proxy, Trouble};
+use rpc_runtime::{Client, RetryPolicy};
+use rpc_tests::Running;
+use rpc_tests::raw::{Raw, post};
+
+#[rpc_service(package = "kit.v1")]
+trait Echo {
+    async fn echo(&self, text: &str) -> Result<String>;
+}
+
+struct Echoes;
+
+impl Echo for Echoes {
+    async fn echo(&self, text: &str) -> Result<String> {
+        Ok(text.to_owned())
+    }
+}
+
+async fn start() -> (Running, Proxy) {
+    let running = Running::start(Server::new("echo").add(EchoServer::new(Echoes))).await;
+    let proxy = Proxy::start(running.address()).await.unwrap();
+    (running, proxy)
+}
+
+fn request() -> Vec<u8> {
+    post("/kit.v1.Echo/Echo", r#"{"text":"hello"}"#)
+}
+
+#[tokio::test]
+async fn without_trouble_bytes_pass() {
+    let (_running, proxy) = start().await;
+    let mut raw = Raw::connect(proxy.address()).await;
+    for _ in 0..3 {
+        assert_eq!(raw.ask(request()).await.status, 200);
+    }
+    assert_eq!(proxy.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_delay_and_a_drip_take_their_time_and_lose_nothing() {
+    let (_running, proxy) = start().await;
+    let mut raw = Raw::connect(proxy.address()).await;
+    let mut timed = async |trouble| {
+        proxy.set(trouble);
+        let start = Instant::now();
+        assert_eq!(raw.ask(request()).await.body, br#"{"result":"hello"}"#);
+        start.elapsed()
+    };
+    let delay = Duration::from_millis(100);
+    assert!(timed(Trouble::Delay(delay)).await >= delay);
+    let every = Duration::from_millis(10);
+    // At least a hundred bytes of head and body.
+    assert!(timed(Trouble::Drip { bytes: 10, every }).await >= every * 10);
+    timed(Trouble::None).await;
+}
+
+#[tokio::test]
+async fn a_cut_resets_behind_so_many_bytes() {
+    let (_running, proxy) = start().await;
+    proxy.set(Trouble::Cut { after: 17 });
+    let mut raw = Raw::connect(proxy.address()).await;
+    raw.send(request()).await.unwrap();
+    let ended = raw.try_answer().await.unwrap_err();
+    // A reset may overtake what was sent before it.
+    assert!(ended.arrived.len() <= 17, "{ended:?}");
+    proxy.set(Trouble::None);
+    let mut raw = Raw::connect(proxy.address()).await;
+    assert_eq!(raw.ask(request()).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_black_hole_that_closes_lets_go_what_it_held() {
+    let (_running, proxy) = start().await;
+    let mut before = Raw::connect(proxy.address()).await;
+    assert_eq!(before.ask(request()).await.status, 200);
+    proxy.set(Trouble::BlackHole);
+    let mut behind = Raw::connect(proxy.address()).await;
+    before.send(request()).await.unwrap();
+    behind.send(request()).await.unwrap();
+    let silence = tokio::time::timeout(Duration::from_millis(100), behind.answer()).await;
+    assert!(silence.is_err());
+    proxy.set(Trouble::None);
+    assert_eq!(before.answer().await.status, 200);
+    assert_eq!(behind.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_refusing_proxy_ends_its_connections_and_takes_none() {
+    let (_running, mut proxy) = start().await;
+    let mut raw = Raw::connect(proxy.address()).await;
+    assert_eq!(raw.ask(request()).await.status, 200);
+    proxy.refuse().await;
+    raw.closed().await;
+    let refused = tokio::net::TcpStream::connect(proxy.address()).await;
+    assert!(refused.is_err());
+    proxy.accept().await.unwrap();
+    let mut raw = Raw::connect(proxy.address()).await;
+    assert_eq!(raw.ask(request()).await.status, 200);
+    let address = proxy.address();
+    drop(proxy);
+    raw.closed().await;
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_layer_of_faults_needs_no_network() {
+    let server = Server::new("echo").add(EchoServer::new(Echoes));
+    let client = server
+        .into_local_client()
+        .unwrap()
+        .retry(RetryPolicy::off());
+    let faulty = |faults| EchoClient::with_client(Client::attempt_layer(client.clone(), faults));
+    let error = faulty(Faults::seeded(1).error(1.0, Code::Aborted))
+        .echo("x")
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::Aborted);
+    let error = faulty(Faults::seeded(1).refuse(1.0)).echo("x").await;
+    assert_eq!(error.unwrap_err().code(), Code::Unavailable);
+    let error = faulty(Faults::seeded(1).drop_answer(1.0)).echo("x").await;
+    assert!(error.unwrap_err().message().contains("may have been done"));
+    let start = Instant::now();
+    let slow = faulty(Faults::seeded(1).delay(1.0, Duration::from_millis(50)));
+    for _ in 0..10 {
+        slow.echo("x").await.unwrap();
+    }
+    assert!(
+        start.elapsed() >= Duration::from_millis(50),
+        "ten draws up to 50 ms"
+    );
+}

@@ -1,0 +1,476 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rpc_runtime::middleware::{Next, Request};
+use rpc_runtime::observe::{CallEnd, CallStart, Observer};
+use rpc_runtime::prelude::*;
+use rpc_runtime::testing::{Faults, Proxy, Trouble};
+use rpc_runtime::{Client, RetryPolicy};
+use rpc_tests::Running;
+
+/// Fails as often as it is told to.
+#[rpc_service(package = "retries.v1")]
+trait Shaky {
+    /// Answers which attempt it was.
+    #[rpc(idempotent)]
+    async fn put(&self) -> Result<u32>;
+    /// Twice is not the same as once.
+    async fn add(&self) -> Result<u32>;
+    #[rpc(idempotent)]
+    async fn hang(&self) -> Result<()>;
+}
+
+#[derive(Default)]
+struct Shakes {
+    runs: Arc<AtomicU32>,
+    /// What the next runs answer with.
+    errors: Arc<Mutex<Vec<Error>>>,
+}
+
+impl Shakes {
+    fn run(&self) -> Result<u32> {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        match self.errors.lock().unwrap().pop() {
+            Some(error) => Err(error),
+            None => Ok(Context::current().attempt()),
+        }
+    }
+}
+
+impl Shaky for Shakes {
+    async fn put(&self) -> Result<u32> {
+        self.run()
+    }
+
+    async fn add(&self) -> Result<u32> {
+        self.run()
+    }
+
+    async fn hang(&self) -> Result<()> {
+        self.run()?;
+        std::future::pending().await
+    }
+}
+
+/// Number, code, and whether another one follows.
+type Attempt = (u32, Option<Code>, bool);
+
+/// What a client told of its calls and attempts.
+#[derive(Default, Clone)]
+pub(crate) struct Seen {
+    pub(crate) calls: Arc<Mutex<Vec<Option<Code>>>>,
+    pub(crate) attempts: Arc<Mutex<Vec<Attempt>>>,
+}
+
+impl Observer for Seen {
+    fn call_ended(&self, _: &CallStart, end: &CallEnd<'_>) {
+        self.calls.lock().unwrap().push(end.code());
+    }
+
+    fn attempt_ended(&self, attempt: &CallStart, end: &CallEnd<'_>) {
+        let seen = (attempt.attempt, end.code(), end.retry_in.is_some());
+        self.attempts.lock().unwrap().push(seen);
+    }
+}
+
+impl Seen {
+    pub(crate) fn attempts(&self) -> usize {
+        self.attempts.lock().unwrap().len()
+    }
+}
+
+struct Test {
+    runs: Arc<AtomicU32>,
+    errors: Arc<Mutex<Vec<Error>>>,
+    seen: Seen,
+    proxy: Proxy,
+    _running: Running,
+}
+
+async fn start() -> Test {
+    let shakes = Shakes::default();
+    let (runs, errors) = (Arc::clone(&shakes.runs), Arc::clone(&shakes.errors));
+    let running = Running::start(Server::new("shaky").add(ShakyServer::new(shakes))).await;
+    Test {
+        runs,
+        errors,
+        seen: Seen::default(),
+        proxy: Proxy::start(running.address()).await.unwrap(),
+        _running: running,
+    }
+}
+
+impl Test {
+    fn client(&self) -> Client {
+        let client = Client::new(&self.proxy.url()).unwrap();
+        client.retry(quick()).observer(self.seen.clone())
+    }
+
+    fn shaky(&self) -> ShakyClient {
+        ShakyClient::with_client(self.client())
+    }
+
+    fn fail_with<const N: usize>(&self, errors: [Error; N]) {
+        *self.errors.lock().unwrap() = errors.into();
+    }
+
+    fn runs(&self) -> u32 {
+        self.runs.load(Ordering::SeqCst)
+    }
+}
+
+/// The default, without its waits.
+fn quick() -> RetryPolicy {
+    RetryPolicy::default().backoff(Duration::from_millis(1), Duration::from_millis(1))
+}
+
+fn unavailable() -> Error {
+    Error::new(Code::Unavailable, "not now")
+}
+
+#[tokio::test]
+async fn an_idempotent_call_is_repeated_and_its_number_travels() {
+    let test = start().await;
+    test.fail_with([unavailable(), unavailable()]);
+    assert_eq!(test.shaky().put().await.unwrap(), 3);
+    assert_eq!(test.runs(), 3);
+    assert_eq!(*test.seen.calls.lock().unwrap(), [None], "one call");
+    let unavailable = Some(Code::Unavailable);
+    assert_eq!(
+        *test.seen.attempts.lock().unwrap(),
+        [
+            (1, unavailable, true),
+            (2, unavailable, true),
+            (3, None, false)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn after_the_last_attempt_the_error_counts_them_and_keeps_its_chain() {
+    let test = start().await;
+    test.fail_with([unavailable(), unavailable(), unavailable(), unavailable()]);
+    let error = test.shaky().put().await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.message()),
+        (Code::Unavailable, "not now (after 3 attempts)")
+    );
+    assert_eq!(error.hops().len(), 1);
+    assert_eq!(error.hops()[0].message, "not now");
+    assert_eq!(test.runs(), 3);
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_another_method_is_believed() {
+    let test = start().await;
+    test.fail_with([unavailable()]);
+    let error = test.shaky().add().await.unwrap_err();
+    assert_eq!(
+        error.message(),
+        "not now",
+        "one attempt, and nothing to add"
+    );
+    assert_eq!(test.runs(), 1);
+}
+
+#[tokio::test]
+async fn only_unavailable_heals_by_itself() {
+    let test = start().await;
+    for code in Code::all().filter(|code| *code != Code::Unavailable) {
+        test.fail_with([Error::new(code, "no")]);
+        let before = test.runs();
+        assert_eq!(test.shaky().put().await.unwrap_err().code(), code);
+        assert_eq!(test.runs(), before + 1, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn row_63_what_may_have_been_done_is_not_done_again() {
+    let test = start().await;
+    test.proxy.set(Trouble::Cut { after: 0 });
+    let error = test.shaky().add().await.unwrap_err();
+    assert_eq!((error.code(), test.runs()), (Code::Unavailable, 1));
+    assert!(
+        error.message().ends_with("the call may have been done"),
+        "{error}"
+    );
+    // In the middle of an answer it is the same.
+    test.proxy.set(Trouble::Cut { after: 40 });
+    let error = test.shaky().add().await.unwrap_err();
+    assert_eq!((error.code(), test.runs()), (Code::Unavailable, 2));
+
+    let error = test.shaky().put().await.unwrap_err();
+    assert_eq!(test.runs(), 5, "an idempotent one is repeated");
+    assert!(error.message().ends_with("(after 3 attempts)"), "{error}");
+}
+
+#[tokio::test]
+async fn row_61_what_was_never_sent_is_repeated_whatever_it_does() {
+    let mut test = start().await;
+    test.proxy.refuse().await;
+    let start = Instant::now();
+    let error = test.shaky().add().await.unwrap_err();
+    assert!(start.elapsed() < Duration::from_secs(1), "fast");
+    assert_eq!(error.code(), Code::Unavailable);
+    assert!(
+        error.message().contains("refused") && error.message().ends_with("(after 3 attempts)"),
+        "{error}"
+    );
+    assert_eq!((test.seen.attempts(), test.runs()), (3, 0));
+}
+
+#[tokio::test]
+async fn row_61_a_black_hole_ends_at_the_deadline_and_is_not_repeated() {
+    let test = start().await;
+    test.proxy.set(Trouble::BlackHole);
+    let deadline = Duration::from_millis(200);
+    let start = Instant::now();
+    let error = test.shaky().put().timeout(deadline).await.unwrap_err();
+    assert_eq!(error.code(), Code::DeadlineExceeded);
+    assert!((deadline..deadline * 3).contains(&start.elapsed()));
+    let attempts = test.seen.attempts.lock().unwrap().clone();
+    assert_eq!(attempts, [(1, Some(Code::Canceled), false)]);
+    // And when it has gone, everything works.
+    test.proxy.set(Trouble::None);
+    assert_eq!(test.shaky().put().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn row_64_a_server_that_comes_back_answers_the_call_that_waits() {
+    let mut test = start().await;
+    test.proxy.refuse().await;
+    let policy = RetryPolicy::default()
+        .attempts(50)
+        .backoff(Duration::from_millis(20), Duration::from_millis(20))
+        .budget_percent(100_000);
+    let client = test.client().retry(policy).without_circuit_breaker();
+    // A call before, so that the budget is full.
+    let _ = ShakyClient::with_client(client.clone())
+        .put()
+        .no_retry()
+        .await;
+    let call = tokio::spawn(ShakyClient::with_client(client).add());
+    while test.seen.attempts() < 3 {
+        tokio::task::yield_now().await;
+    }
+    test.proxy.accept().await.unwrap();
+    assert!(call.await.unwrap().unwrap() >= 3);
+    assert_eq!(test.runs(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_says_when_is_obeyed() {
+    let test = start().await;
+    let wait = Duration::from_millis(150);
+    let full = || Error::new(Code::ResourceExhausted, "full");
+    test.fail_with([full().with_retry_after(wait)]);
+    let start = Instant::now();
+    assert_eq!(test.shaky().put().await.unwrap(), 2);
+    assert!(start.elapsed() >= wait, "{:?}", start.elapsed());
+    // Without a time it is a quota, and not to be knocked at.
+    test.fail_with([full()]);
+    assert_eq!(test.shaky().put().await.unwrap_err().message(), "full");
+}
+
+#[tokio::test]
+async fn no_retry_starts_that_the_deadline_would_end() {
+    let test = start().await;
+    test.fail_with([unavailable().with_retry_after(Duration::from_secs(5))]);
+    let start = Instant::now();
+    let call = test.shaky().put().timeout(Duration::from_secs(2));
+    let error = call.await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert_eq!(
+        error.message(),
+        "not now (after 1 attempt; the deadline is too near for another)"
+    );
+    assert!(start.elapsed() < Duration::from_secs(1), "at once");
+}
+
+#[tokio::test]
+async fn retries_can_be_left_out() {
+    let test = start().await;
+    test.fail_with([unavailable(), unavailable()]);
+    let error = test.shaky().put().no_retry().await.unwrap_err();
+    assert_eq!(error.message(), "not now");
+    let client = ShakyClient::with_client(test.client().retry(RetryPolicy::off()));
+    assert_eq!(client.put().await.unwrap_err().message(), "not now");
+    assert_eq!(test.runs(), 2);
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_drops_its_attempt() {
+    let test = start().await;
+    let call = tokio::spawn(test.shaky().hang());
+    while test.runs() == 0 {
+        tokio::task::yield_now().await;
+    }
+    call.abort();
+    let _ = call.await;
+    let canceled = Some(Code::Canceled);
+    assert_eq!(*test.seen.calls.lock().unwrap(), [canceled]);
+    assert_eq!(*test.seen.attempts.lock().unwrap(), [(1, canceled, false)]);
+}
+
+#[tokio::test]
+async fn a_layer_runs_once_a_call_and_an_attempt_layer_once_an_attempt() {
+    let test = start().await;
+    test.fail_with([unavailable(), unavailable()]);
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let logs = |name: &'static str| {
+        let log = Arc::clone(&log);
+        move |request: Request, next: Next| {
+            log.lock()
+                .unwrap()
+                .push((name, request.context().attempt()));
+            async move { next.run(request).await }
+        }
+    };
+    let client = test
+        .client()
+        .attempt_layer(logs("attempt"))
+        .layer(logs("call"));
+    ShakyClient::with_client(client)
+        .put()
+        .header("x-a", "b")
+        .await
+        .unwrap();
+    assert_eq!(
+        *log.lock().unwrap(),
+        [("call", 1), ("attempt", 1), ("attempt", 2), ("attempt", 3)]
+    );
+}
+
+#[tokio::test]
+async fn in_process_it_is_the_same() {
+    let shakes = Shakes::default();
+    let (runs, errors) = (Arc::clone(&shakes.runs), Arc::clone(&shakes.errors));
+    let client = ShakyClient::local(shakes);
+    *errors.lock().unwrap() = vec![unavailable()];
+    assert_eq!(client.put().await.unwrap(), 2);
+    *errors.lock().unwrap() = vec![unavailable()];
+    assert_eq!(client.add().await.unwrap_err().message(), "not now");
+    assert_eq!(runs.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn faults_by_seed_end_in_an_answer_or_in_unavailable() {
+    let test = start().await;
+    let faults = Faults::seeded(42)
+        .delay(0.2, Duration::from_millis(2))
+        .refuse(0.05)
+        .error(0.05, Code::Unavailable)
+        .drop_answer(0.05);
+    let client = test
+        .client()
+        .attempt_layer(faults)
+        .without_circuit_breaker();
+    let shaky = ShakyClient::with_client(client);
+    let mut failed = 0;
+    for _ in 0..200 {
+        match shaky.put().await {
+            Ok(_) => {}
+            Err(error) => {
+                failed += 1;
+                assert_eq!(error.code(), Code::Unavailable);
+                assert!(error.message().contains("attempt"), "{error}");
+            }
+        }
+    }
+    let attempts = test.seen.attempts();
+    assert!(
+        failed <= 4,
+        "{failed} of 200 failed, in {attempts} attempts"
+    );
+    assert!((210..=250).contains(&attempts), "{attempts} attempts");
+}
+
+/// One link of a chain.
+#[rpc_service(package = "retries.v1")]
+trait Link {
+    #[rpc(idempotent)]
+    async fn pull(&self) -> Result<()>;
+}
+
+struct Links {
+    next: LinkClient,
+    pulled: Arc<AtomicU32>,
+}
+
+impl Link for Links {
+    async fn pull(&self) -> Result<()> {
+        self.pulled.fetch_add(1, Ordering::SeqCst);
+        Ok(self.next.pull().await?)
+    }
+}
+
+/// Three servers in a chain in front of `bottom`; the client of the first, how often each was called, and what the
+/// client of the last one saw.
+async fn chain(
+    bottom: &str,
+    breakers: bool,
+) -> (LinkClient, Vec<Arc<AtomicU32>>, Seen, Vec<Running>) {
+    let seen = Seen::default();
+    let client = |url: &str| {
+        let client = Client::new(url).unwrap().retry(quick());
+        if breakers {
+            client
+        } else {
+            client.without_circuit_breaker()
+        }
+    };
+    let mut next = LinkClient::with_client(client(bottom).observer(seen.clone()));
+    let (mut counts, mut servers) = (Vec::new(), Vec::new());
+    for name in ["c", "b", "a"] {
+        let pulled = Arc::new(AtomicU32::new(0));
+        counts.insert(0, Arc::clone(&pulled));
+        let links = Links { next, pulled };
+        let running = Running::start(Server::new(name).add(LinkServer::new(links))).await;
+        next = LinkClient::with_client(client(&running.url()));
+        servers.push(running);
+    }
+    (next, counts, seen, servers)
+}
+
+const CALLS: usize = 100;
+
+/// One call in five, and the ten that a client has from the start.
+const RETRIES: usize = CALLS / 5 + 10;
+
+#[tokio::test]
+async fn row_62_three_layers_do_not_multiply_retries() {
+    let mut proxy = Proxy::start(([127, 0, 0, 1], 9).into()).await.unwrap();
+    let url = proxy.url();
+    for (refused, breakers) in [(true, false), (false, false), (true, true)] {
+        if refused {
+            proxy.refuse().await;
+        } else {
+            // Connections come about and break: the harder case, since nobody knows what was done.
+            proxy.accept().await.unwrap();
+        }
+        let (top, counts, seen, _servers) = chain(&url, breakers).await;
+        let mut last = None;
+        for _ in 0..CALLS {
+            let error = top.pull().await.unwrap_err();
+            assert_eq!(error.code(), Code::Unavailable);
+            last = Some(error);
+        }
+        let counts: Vec<_> = counts
+            .iter()
+            .map(|count| count.load(Ordering::SeqCst) as usize)
+            .collect();
+        println!(
+            "{CALLS} calls, servers {counts:?}, bottom {} attempts (refused: {refused}, breakers: {breakers})",
+            seen.attempts()
+        );
+        assert_eq!(counts, [CALLS; 3], "only the layer above the fault retries");
+        if breakers {
+            assert!(seen.attempts() < CALLS / 2, "{} attempts", seen.attempts());
+        } else {
+            assert_eq!(seen.attempts(), CALLS + RETRIES);
+        }
+        let error = last.unwrap();
+        assert_eq!(error.hops().len(), 3, "{error:?}");
+    }
+}
