@@ -189,5 +189,6 @@ async fn a_server_may_answer_for_itself() {
     let running =
         Running::start(Server::new("own").add(rpc_runtime::status::StatusServer::new(Own))).await;
     let client = StatusClient::connect(&running.url()).unwrap();
-    assert_eq!(client.get().await.unwrap_err().message(), "of our own");
+    let error = client.get().no_retry().await.unwrap_err();
+    assert_eq!(error.message(), "of our own");
 }
