@@ -160,9 +160,7 @@ impl Observers {
             return AttemptObservation(None);
         }
         let attempt = attempt();
-        for observer in self.0.iter() {
-            observer.attempt_started(&attempt);
-        }
+        self.each(|observer| observer.attempt_started(&attempt));
         AttemptObservation(Some((self.clone(), attempt)))
     }
 
@@ -246,9 +244,7 @@ impl AttemptObservation {
                 retry_in,
                 ..end_of(&attempt, response)
             };
-            for observer in observers.0.iter() {
-                observer.attempt_ended(&attempt, &end);
-            }
+            observers.each(|observer| observer.attempt_ended(&attempt, &end));
         }
     }
 }
@@ -263,9 +259,7 @@ impl Drop for AttemptObservation {
                 response_bytes: 0,
                 retry_in: None,
             };
-            for observer in observers.0.iter() {
-                observer.attempt_ended(&attempt, &end);
-            }
+            observers.each(|observer| observer.attempt_ended(&attempt, &end));
         }
     }
 }
