@@ -4,7 +4,8 @@
 //!
 //! | | |
 //! | --- | --- |
-//! | [`Server`], [`Limits`], [`Trust`] | what answers, what it takes at most, whom it believes |
+//! | [`Server`], [`Limits`], [`RateLimit`] | what answers, and what it takes at most |
+//! | [`Trust`], [`IdentityKeys`], [`Policy`] | whom it believes, how services know each other, who may call what |
 //! | [`Client`], [`Call`] | where calls go, and what one call may be told |
 //! | [`RetryPolicy`], [`discovery`] | what is tried again, and which of several servers gets it |
 //! | [`Context`] | request id, deadline, caller: what travels by itself |
@@ -43,6 +44,7 @@ extern crate self as rpc_runtime;
 pub mod context;
 pub mod descriptor;
 pub mod error;
+mod identity;
 pub mod metadata;
 pub mod secret;
 
@@ -84,9 +86,10 @@ pub use client::{Call, Client, Reply, RetryPolicy};
 pub use codec::json::{BigNum, Bytes};
 pub use context::{Context, RequestId, Source};
 pub use error::{Code, Error, Hop, Remote, Result, RpcError};
+pub use identity::IdentityKeys;
 pub use metadata::{InvalidMetadata, Metadata};
 pub use secret::Secret;
-pub use server::{Limits, Server, Trust};
+pub use server::{Callers, Limits, Policy, RateLimit, Server, Trust};
 pub use spawn::{spawn, spawn_blocking};
 pub use streaming::Streaming;
 

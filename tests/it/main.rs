@@ -5,6 +5,8 @@
     reason = "clippy allows it in tests, and not in what only tests call"
 )]
 
+/// How many calls run, wait and are turned away; how often each caller may call.
+mod admission;
 /// The rings: who may import whom.
 mod architecture;
 /// Several servers behind one client: balance, breakers, hedges.
@@ -15,6 +17,8 @@ mod calls;
 mod context_property;
 /// The trouble-makers that other tests rely on.
 mod fault_kit;
+/// Signed calls between services.
+mod identity;
 /// What arguments and values look like in JSON.
 mod json_rules;
 /// The onion on both sides.
@@ -23,6 +27,8 @@ mod layers;
 mod lifecycle;
 /// The application's own HTTP routes beside the services.
 mod plain_http;
+/// Who may call which method.
+mod policy;
 /// What is tried again, how often, and what never is.
 mod retries;
 /// Unix sockets.

@@ -64,7 +64,7 @@ pub(crate) fn ping_route(
 ) -> Option<Route> {
     let method = ping_method(service)?;
     let (start, source) = (Instant::now(), Arc::clone(source));
-    Some(Route::new(method, move |_| {
+    let route = Route::new(method, move |_| {
         let pong = Pong {
             service: service.full_name.to_owned(),
             version: service.version.to_owned(),
@@ -77,5 +77,6 @@ pub(crate) fn ping_route(
             Err(error) => Error::unlocated(Code::Internal, error.to_string()).into(),
         };
         Box::pin(std::future::ready(response))
-    }))
+    });
+    Some(route.into_builtin())
 }

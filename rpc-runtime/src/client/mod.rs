@@ -25,6 +25,7 @@ use self::transport::Transport;
 use crate::context::{DEFAULT_ENVIRONMENT, Source};
 use crate::discovery::{Addresses, Discover};
 use crate::error::{Code, Error, Result};
+use crate::identity::IdentityKeys;
 use crate::middleware::{BoxFuture, Endpoint, Layer, Layers, Request, Response};
 use crate::observe::{Observer, Observers, TracingLog};
 
@@ -57,6 +58,7 @@ struct Inner {
     balancer: Arc<Balancer>,
     /// Who calls, outside of any server.
     source: Option<Arc<Source>>,
+    identity: Option<IdentityKeys>,
     timeout: Duration,
     /// Around a call.
     layers: Layers,
@@ -136,6 +138,7 @@ impl Client {
         Self(Arc::new(Inner {
             balancer: Arc::new(balancer),
             source: None,
+            identity: None,
             timeout: DEFAULT_TIMEOUT,
             layers: Layers::default(),
             attempt_layers: Layers::default(),
@@ -212,6 +215,25 @@ impl Client {
         let source = Source::new(name, DEFAULT_ENVIRONMENT, &std::process::id().to_string())
             .map_err(|invalid| Error::unlocated(Code::InvalidArgument, invalid.to_string()))?;
         Ok(self.source(source))
+    }
+
+    /// Signs the calls with these keys, for servers that take signed calls only
+    /// ([`Server::identity`](crate::Server::identity)).
+    ///
+    /// Needed outside of any server: by a tool, a job, a task that a server starts by itself. What a handler calls is
+    /// signed with its own server's keys, unless the client has keys of its own. In one process nothing is signed.
+    ///
+    /// ```no_run
+    /// use rpc_runtime::{Client, IdentityKeys};
+    ///
+    /// let keys = IdentityKeys::from_file("/run/secrets/rpc-identity")?;
+    /// let client = Client::new("http://10.0.0.7:9002")?.identity(keys).named("nightly-job")?;
+    /// # drop(client);
+    /// # Ok::<(), rpc_runtime::Error>(())
+    /// ```
+    #[must_use]
+    pub fn identity(self, keys: IdentityKeys) -> Self {
+        self.change(|inner| inner.identity = Some(keys))
     }
 
     /// Adds a layer inside those that are there. See [`crate::middleware`].

@@ -27,7 +27,11 @@ pub(super) async fn run(call: Outgoing) -> (RequestId, Response) {
     } = call;
     let inner = &*client.0;
     let timeout = timeout.or(method.timeout).unwrap_or(inner.timeout);
-    let outgoing = context.outgoing(inner.source.as_ref(), Instant::now().checked_add(timeout));
+    let outgoing = context.outgoing(
+        inner.source.as_ref(),
+        inner.identity.as_ref(),
+        Instant::now().checked_add(timeout),
+    );
     let (context, failed) = match outgoing {
         Ok(outgoing) => (outgoing, None),
         Err(error) => (context, Some(error)),

@@ -20,6 +20,7 @@ pub use trace::TraceContext;
 
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
+use crate::identity::IdentityKeys;
 use crate::metadata::Metadata;
 
 /// The most services that a request may pass; one more and it is taken for a loop.
@@ -54,6 +55,8 @@ struct Inner {
     source: Option<Arc<Source>>,
     /// Who we are: the source of the calls that are made from here.
     server: Option<Arc<Source>>,
+    /// What the calls that are made from here are signed with.
+    identity: Option<IdentityKeys>,
     method: Option<&'static MethodDescriptor>,
     deadline: Option<Instant>,
     environment: Option<Arc<str>>,
@@ -253,11 +256,19 @@ impl Context {
         self.inner()?.source.as_ref()
     }
 
+    /// The keys that a call which goes out with this context is signed with.
+    pub(crate) fn identity(&self) -> Option<&IdentityKeys> {
+        self.inner()?.identity.as_ref()
+    }
+
     pub(crate) fn environment_arc(&self) -> Option<&Arc<str>> {
         self.inner()?.environment.as_ref()
     }
 
     /// The context that an outgoing call travels with: the same request, one hop further, from this server.
+    ///
+    /// `caller` is who calls outside of any server; `identity` are the client's own keys, which come before those of
+    /// the server.
     ///
     /// # Errors
     ///
@@ -265,6 +276,7 @@ impl Context {
     pub(crate) fn outgoing(
         &self,
         caller: Option<&Arc<Source>>,
+        identity: Option<&IdentityKeys>,
         deadline: Option<Instant>,
     ) -> Result<Self, Error> {
         let own = self.inner();
@@ -282,6 +294,7 @@ impl Context {
             source: own
                 .and_then(|own| own.server.clone())
                 .or_else(|| caller.cloned()),
+            identity: identity.or_else(|| self.identity()).cloned(),
             deadline: match (self.deadline(), deadline) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
@@ -364,6 +377,7 @@ impl Context {
             client_request_id: own.client_request_id,
             source: own.source.clone(),
             server: own.server.clone(),
+            identity: own.identity.clone(),
             method: own.method,
             deadline: own.deadline,
             environment: own.environment.clone(),
@@ -410,6 +424,11 @@ impl ContextBuilder {
 
     pub(crate) fn server(mut self, server: Arc<Source>) -> Self {
         self.0.server = Some(server);
+        self
+    }
+
+    pub(crate) fn identity(mut self, keys: Option<IdentityKeys>) -> Self {
+        self.0.identity = keys;
         self
     }
 

@@ -60,7 +60,7 @@ fn an_outgoing_call_is_a_child() {
         .hops(3)
         .build();
     let child = own
-        .outgoing(None, Some(deadline + Duration::from_secs(9)))
+        .outgoing(None, None, Some(deadline + Duration::from_secs(9)))
         .unwrap();
     assert_eq!(child.request_id(), "a");
     assert_eq!(child.source().unwrap().server(), "gatekeeper");
@@ -73,8 +73,8 @@ fn an_outgoing_call_is_a_child() {
 fn work_without_a_context_calls_out_with_a_fresh_id() {
     let empty = Context::default();
     let (one, two) = (
-        empty.outgoing(None, None).unwrap(),
-        empty.outgoing(None, None).unwrap(),
+        empty.outgoing(None, None, None).unwrap(),
+        empty.outgoing(None, None, None).unwrap(),
     );
     assert_ne!(one.request_id(), two.request_id());
     assert_eq!(one.request_id().len(), 16);
@@ -84,10 +84,10 @@ fn work_without_a_context_calls_out_with_a_fresh_id() {
 fn a_loop_ends() {
     let mut context = Context::default();
     for _ in 0..HOP_COUNT_LIMIT {
-        context = context.outgoing(None, None).unwrap();
+        context = context.outgoing(None, None, None).unwrap();
     }
     assert_eq!(
-        context.outgoing(None, None).unwrap_err().code(),
+        context.outgoing(None, None, None).unwrap_err().code(),
         Code::FailedPrecondition
     );
 }

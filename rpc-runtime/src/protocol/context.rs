@@ -21,9 +21,9 @@ use crate::context::{Baggage, Context, ContextBuilder, HOP_COUNT_LIMIT, RequestI
 use crate::error::{Code, Error};
 
 pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
-static BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+pub(crate) static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+pub(crate) static BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 static SOURCE: HeaderName = HeaderName::from_static("x-rpc-source");
 static ENVIRONMENT: HeaderName = HeaderName::from_static("x-rpc-environment");
 static HOPS: HeaderName = HeaderName::from_static("x-rpc-hops");

@@ -1,12 +1,13 @@
 //! The wire: HTTP parts become the parts of a call, and back. Nothing here reads or writes a socket.
 //!
-//! [`context`] and [`metadata`] are the headers that every protocol shares, [`body`] puts a message together;
+//! [`context`], [`identity`] and [`metadata`] are the headers that every protocol shares, [`body`] puts a message together;
 //! [`connect`] is the first protocol.
 //! Both directions of one header, one status, one body stand side by side, since a change of one is a change of both.
 
 pub(crate) mod body;
 pub(crate) mod connect;
 pub(crate) mod context;
+pub(crate) mod identity;
 pub(crate) mod metadata;
 
 /// Bytes of a stranger as text that may stand in a log line, an error or a terminal: escaped, at most `limit` bytes.

@@ -13,6 +13,7 @@ use super::core::Core;
 use super::lifecycle::Phase;
 use super::listen::Listener;
 use super::{Trust, accept};
+use crate::identity::IdentityKeys;
 
 /// The longest that idle connections are kept for a request that may be on its way to a stopping server.
 const LAST_CALL: Duration = Duration::from_secs(1);
@@ -57,12 +58,18 @@ impl Bound {
             .unwrap_or_default()
     }
 
-    /// The internal listeners that other hosts can reach.
+    /// The keys by which the server knows its callers.
+    pub(super) fn identity(&self) -> Option<&IdentityKeys> {
+        self.core.identity()
+    }
+
+    /// The internal listeners that other hosts can reach, where the server has no keys to know them by.
     pub(super) fn open_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let has_keys = self.identity().is_some();
         let internal = self
             .listeners
             .iter()
-            .filter(|listener| listener.1 == Trust::Internal);
+            .filter(move |listener| listener.1 == Trust::Internal && !has_keys);
         internal
             .filter_map(|(listener, _)| listener.address())
             .filter(|address| !address.ip().is_loopback())

@@ -1,6 +1,6 @@
 //! What all connections of one server share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,8 +8,10 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use super::admission::{self, Gate, RateLimit};
 use super::lifecycle::{Check, Lifecycle};
 use super::limits::Limits;
+use super::policy::{self, Policy};
 use super::service::{Route, Routes};
 use super::stack;
 use super::trust::Trust;
@@ -17,6 +19,7 @@ use crate::builtin;
 use crate::context::{Context, RequestId, Source};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
+use crate::identity::{IdentityKeys, Verifier};
 use crate::middleware::{Layers, Request, Response};
 use crate::observe::{CallStart, Counters, Observers, Side};
 
@@ -32,6 +35,9 @@ pub(crate) struct Core {
     observers: Observers,
     fallback: Option<axum::Router>,
     lifecycle: Lifecycle,
+    verifier: Option<Verifier>,
+    /// One place a running call.
+    gate: Arc<Gate>,
     /// One permit an open connection.
     connections: Arc<Semaphore>,
     /// Work that outlives its call.
@@ -47,19 +53,22 @@ pub(crate) struct Parts {
     pub(crate) observers: Observers,
     pub(crate) checks: Vec<Check>,
     pub(crate) fallback: Option<axum::Router>,
+    pub(crate) identity: Option<IdentityKeys>,
+    pub(crate) policy: Option<Policy>,
+    pub(crate) rates: Vec<RateLimit>,
 }
 
 impl Core {
     /// # Errors
     ///
-    /// `failed_precondition` when two services answer on one path.
+    /// `failed_precondition` when two services answer on one path, or a policy or rate limit does not fit the services.
     pub(crate) fn new(parts: Parts) -> Result<Arc<Self>, Error> {
         let source = Arc::new(parts.source);
         let version = parts
             .services
             .first()
             .map_or("", |first| first.service.version);
-        let mut routes = HashMap::new();
+        let mut routes: HashMap<_, Route> = HashMap::new();
         for Routes {
             service,
             routes: methods,
@@ -68,7 +77,7 @@ impl Core {
             let ping = builtin::ping_route(service, &source);
             for route in methods.into_iter().chain(ping) {
                 let path = route.method().path;
-                if routes.insert(path, Arc::new(route)).is_some() {
+                if routes.insert(path, route).is_some() {
                     return Err(Error::unlocated(
                         Code::FailedPrecondition,
                         format!(
@@ -79,24 +88,45 @@ impl Core {
                 }
             }
         }
-        let counters = Arc::new(Counters::new(routes.values().map(|route| route.method())));
+        let counters = Arc::new(Counters::new(routes.values().map(Route::method)));
         let status = builtin::status_routes(&source, version, &counters);
-        let builtin = status.routes.into_iter();
+        let status: HashSet<_> = status
+            .routes
+            .into_iter()
+            .filter_map(|route| {
+                let path = route.method().path;
+                // A server that has the service itself answers by that, whoever asks.
+                let vacant = !routes.contains_key(path);
+                vacant.then(|| {
+                    routes.insert(path, route.into_builtin());
+                    path
+                })
+            })
+            .collect();
+        // Rules may name what every server answers, too.
+        if let Some(policy) = parts.policy {
+            policy::apply(policy, source.server(), &mut routes)?;
+        }
+        admission::apply_rates(parts.rates, source.server(), &mut routes)?;
+        let (builtin, routes) = routes
+            .into_iter()
+            .map(|(path, route)| (path, Arc::new(route)))
+            .partition(|(path, _)| status.contains(path));
         Ok(Arc::new(Self {
             routes,
-            builtin: builtin
-                .map(|route| (route.method().path, Arc::new(route)))
-                .collect(),
+            builtin,
             environment: source.environment().into(),
             source,
             connections: Arc::new(Semaphore::new(
                 parts.limits.connections.min(Semaphore::MAX_PERMITS),
             )),
+            gate: Arc::new(Gate::new(&parts.limits)),
             limits: parts.limits,
             layers: parts.layers,
             observers: parts.observers.with(counters),
             fallback: parts.fallback,
             lifecycle: Lifecycle::new(parts.checks),
+            verifier: parts.identity.map(Verifier::new),
             tasks: TaskTracker::new(),
         }))
     }
@@ -119,6 +149,25 @@ impl Core {
 
     pub(super) fn lifecycle(&self) -> &Lifecycle {
         &self.lifecycle
+    }
+
+    /// What checks the signatures of calls, where the server has keys.
+    pub(super) fn verifier(&self) -> Option<&Verifier> {
+        self.verifier.as_ref()
+    }
+
+    /// What the calls of handlers are signed with.
+    pub(crate) fn identity(&self) -> Option<&IdentityKeys> {
+        self.verifier().map(Verifier::keys)
+    }
+
+    /// Whether the application's own router answers on this path.
+    pub(super) fn is_plain(&self, path: &str) -> bool {
+        self.fallback.is_some() && self.route(path).is_none() && self.builtin(path).is_none()
+    }
+
+    pub(super) fn gate(&self) -> &Arc<Gate> {
+        &self.gate
     }
 
     pub(super) fn connections(&self) -> &Arc<Semaphore> {

@@ -15,6 +15,9 @@ use std::time::Duration;
 /// | `idle_timeout` | 60 s | the connection is closed |
 /// | `body_timeout` | 30 s | `deadline_exceeded`, and the connection is closed; the time is for the whole body |
 /// | `connections` | 10,000 | new connections wait in the kernel's queue |
+/// | `running_calls` | 1,024 | new calls wait in a short queue; what is built in, such as `Ping`, is not counted |
+/// | `queued_calls` | 256 | `unavailable` at once, with a time after which to try again |
+/// | `queue_timeout` | 50 ms | `unavailable`, with a time after which to try again |
 /// | `default_deadline` | 30 s | `deadline_exceeded`; for calls without a deadline of their own |
 /// | `deadline_cap` | 5 min | later deadlines are brought forward to this |
 /// | `lame_duck` | 0 s | not a bound: how long a stopping server says that it is not ready before it goes |
@@ -52,6 +55,13 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Connections that are open at one time, over all listeners.
     pub connections: usize,
+    /// Calls that run at one time, over all listeners. `detached` work counts until it is done, the stream of an answer
+    /// until its end, an answer of one message until the handler has it: a slow reader holds no place.
+    pub running_calls: usize,
+    /// Calls that wait until one of those is done, first come, first served.
+    pub queued_calls: usize,
+    /// The longest that a call waits there. One whose deadline passes before that is not run.
+    pub queue_timeout: Duration,
     /// The deadline of a call that brings none.
     pub default_deadline: Duration,
     /// The latest deadline that a call may bring; `#[rpc(timeout = …)]` on a method sets one of its own.
@@ -76,6 +86,9 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),
             connections: 10_000,
+            running_calls: 1024,
+            queued_calls: 256,
+            queue_timeout: Duration::from_millis(50),
             default_deadline: Duration::from_secs(30),
             deadline_cap: Duration::from_secs(300),
             lame_duck: Duration::ZERO,

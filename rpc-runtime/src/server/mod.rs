@@ -1,6 +1,7 @@
 //! A server: services, listeners, limits, layers, observers. What a service needs in production is on by default.
 
 mod accept;
+mod admission;
 mod body;
 mod bound;
 pub(crate) mod core;
@@ -8,8 +9,11 @@ mod dispatch;
 mod lifecycle;
 mod limits;
 mod listen;
+mod method_name;
 mod options;
 mod panic;
+mod policy;
+mod reload;
 mod run;
 mod service;
 mod signals;
@@ -21,9 +25,11 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+pub use admission::RateLimit;
 pub use bound::Bound;
 pub use limits::Limits;
 pub use options::{LogFormat, Options};
+pub use policy::{Callers, Policy};
 pub(crate) use service::Route;
 pub use service::{RouteBuilder, Routes, Service};
 pub use trust::Trust;
@@ -33,6 +39,7 @@ use self::lifecycle::Check;
 use self::listen::{Listener, SOCKET_MODE};
 use crate::context::{DEFAULT_ENVIRONMENT, Source};
 use crate::error::{Code, Error, Result};
+use crate::identity::IdentityKeys;
 use crate::middleware::{Layer, Layers};
 use crate::observe::{Observer, Observers, TracingLog};
 use crate::registry;
@@ -77,6 +84,9 @@ pub struct Server {
     socket_mode: u32,
     log_format: LogFormat,
     fallback: Option<axum::Router>,
+    identity: Option<IdentityKeys>,
+    policy: Option<Policy>,
+    rates: Vec<RateLimit>,
 }
 
 impl Server {
@@ -96,15 +106,19 @@ impl Server {
             socket_mode: SOCKET_MODE,
             log_format: LogFormat::default(),
             fallback: None,
+            identity: None,
+            policy: None,
+            rates: Vec::new(),
         }
     }
 
     /// Listens for other services on `address`: `127.0.0.1:9002`, where port 0 takes a free one, or a Unix socket such
     /// as `unix:/run/logsink.sock`. May be said more than once.
     ///
-    /// Without a key an internal listener answers peers on this host only. Whoever may open a Unix socket is believed;
-    /// see [`socket_mode`](Self::socket_mode). A socket's file that a killed server left behind is replaced, one that
-    /// somebody listens on is not; a lock on `PATH.lock` tells them apart, and that file stays.
+    /// Without keys (see [`identity`](Self::identity)) an internal listener answers peers on this host only, and whoever
+    /// may open a Unix socket is believed; see [`socket_mode`](Self::socket_mode). A socket's file that a killed server
+    /// left behind is replaced, one that somebody listens on is not; a lock on `PATH.lock` tells them apart, and that
+    /// file stays.
     #[allow(
         clippy::needless_pass_by_value,
         reason = "a builder that takes literals and addresses alike"
@@ -133,6 +147,45 @@ impl Server {
     /// take their callers for.
     pub fn trust(mut self, trust: Trust) -> Self {
         self.trust = Some(trust);
+        self
+    }
+
+    /// Makes the server one of those that know each other by these keys.
+    ///
+    /// Its internal listeners then answer signed calls, from whatever address, and everybody else with
+    /// `unauthenticated`, peers on this host included; what its handlers call is signed without another word. An edge
+    /// looks at no signature. What no service has, plain routes of [`http`](Self::http), keeps to the rule without keys.
+    ///
+    /// A signature covers the head of the request and its body, is meant for one service, and is good for one call
+    /// within 30 s; the clocks of the hosts must not differ by more. It proves that the caller has the key and not
+    /// which of your servers it is: give the key to nobody who may not be each of them.
+    ///
+    /// ```no_run
+    /// # use rpc_runtime::{IdentityKeys, Server};
+    /// let keys = IdentityKeys::from_file("/run/secrets/rpc-identity")?;
+    /// let server = Server::new("pricing").listen("0.0.0.0:9004").identity(keys);
+    /// # drop(server);
+    /// # Ok::<(), rpc_runtime::Error>(())
+    /// ```
+    pub fn identity(mut self, keys: IdentityKeys) -> Self {
+        self.identity = Some(keys);
+        self
+    }
+
+    /// Says who may call which method. Without a policy everybody may whom the listener lets in.
+    ///
+    /// Checked where the server starts: `failed_precondition` for a rule that names no method of its services.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// Limits how often each caller may call each method; none is set unless asked for. Called several times for
+    /// limits of several methods.
+    ///
+    /// Checked where the server starts, as [`policy`](Self::policy).
+    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
+        self.rates.push(limit);
         self
     }
 
@@ -241,7 +294,8 @@ impl Server {
     /// # Errors
     ///
     /// `invalid_argument` for what is no address, `unavailable` for one that is taken, `failed_precondition` when two
-    /// linked services have one full name or one service was added twice.
+    /// linked services have one full name, one service was added twice, or a policy or rate limit names a method that
+    /// no service has.
     pub async fn bind(mut self) -> Result<Bound> {
         let addresses = std::mem::take(&mut self.listen);
         if addresses.is_empty() {
@@ -266,7 +320,7 @@ impl Server {
     /// Binds, prints where it listens, and serves until SIGINT or SIGTERM; then stops as [`Bound::serve`] says.
     ///
     /// Installs a `tracing` subscriber (to stderr, filtered by `RUST_LOG`) where none is set. A second signal ends
-    /// the process at once.
+    /// the process at once. SIGHUP reads the key file of [`identity`](Self::identity) again.
     ///
     /// # Errors
     ///
@@ -335,6 +389,9 @@ impl Server {
             observers: Observers::new(self.observers),
             checks: self.checks,
             fallback: self.fallback,
+            identity: self.identity,
+            policy: self.policy,
+            rates: self.rates,
         })
     }
 }

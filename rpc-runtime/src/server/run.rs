@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use tracing_subscriber::EnvFilter;
 
+use super::reload::Reloading;
 use super::signals::Signals;
 use super::{LogFormat, Server, panic};
 use crate::error::{Code, Error, Result};
@@ -20,10 +21,11 @@ pub(super) async fn run(server: Server) -> Result<()> {
     for address in bound.open_addresses() {
         tracing::warn!(
             target: "rpc",
-            "{address} is an internal listener without a key: it answers peers on this host only, and refuses all others"
+            "{address} is an internal listener without keys: it answers peers on this host only, and refuses all others"
         );
     }
     let mut second = Signals::new()?;
+    let _reloading = Reloading::on_hangup(bound.identity().cloned())?;
     let serving = bound.serve(async move {
         let signal = signals.next().await;
         tracing::info!(target: "rpc", signal, "stopping");

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::admission::Limiter;
+use super::policy::Access;
 use crate::context::Context;
 use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
 use crate::method::{Arguments, Method};
@@ -29,6 +31,11 @@ pub struct Routes {
 pub(crate) struct Route {
     pub(super) method: &'static MethodDescriptor,
     handler: Handler,
+    builtin: bool,
+    /// Who may call it.
+    pub(super) access: Access,
+    /// How often.
+    pub(super) rate: Option<Arc<Limiter>>,
 }
 
 type Handler = Box<dyn Fn(Request) -> BoxFuture<Response> + Send + Sync>;
@@ -41,7 +48,23 @@ impl Route {
         Self {
             method,
             handler: Box::new(handler),
+            builtin: false,
+            access: Access::Open,
+            rate: None,
         }
+    }
+
+    /// The same as a method that the runtime answers itself: open and without limits unless a setting names it, and
+    /// answered by a server that is full.
+    pub(crate) fn into_builtin(self) -> Self {
+        Self {
+            builtin: true,
+            ..self
+        }
+    }
+
+    pub(super) fn is_builtin(&self) -> bool {
+        self.builtin
     }
 
     pub(crate) fn method(&self) -> &'static MethodDescriptor {

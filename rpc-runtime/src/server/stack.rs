@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio::time::timeout_at;
 use tracing::Instrument as _;
 
+use super::admission::{self, Permit};
 use super::core::Core;
 use super::panic::CatchPanic;
 use super::service::Route;
@@ -21,41 +22,69 @@ pub(super) async fn run(core: &Arc<Core>, route: &Arc<Route>, request: Request) 
     let deadline = request.context().deadline();
     let late = deadline.is_some_and(|deadline| deadline <= start.at);
     let observation = core.observers().start(start);
-    let response = if late {
+    let admitted = if late {
         // Nobody waits for the answer any more: do not do dead work.
-        too_late().into()
-    } else if route.method().detached {
-        // Boxed, so that the future of every other call has no room for it.
-        Box::pin(answer_detached(core, route, request)).await
+        Err(too_late())
     } else {
-        // 2. Deadline. Around the panic guard, because a timer cannot panic and a handler can.
-        // Boxed, because the futures around it, up to that of the connection, are moved before they run.
-        answered(within(deadline, Box::pin(work(core, route, request))).await)
+        // 2. Authorization.  3. Admission, which waits no longer than the deadline.
+        admission::enter(core.gate(), route, request.context()).await
+    };
+    let response = match admitted {
+        Err(error) => error.into(),
+        Ok(permit) if route.method().detached => {
+            // Boxed, so that the future of every other call has no room for it.
+            Box::pin(answer_detached(core, route, request, permit)).await
+        }
+        Ok(permit) => {
+            // 4. Deadline. Around the panic guard, because a timer cannot panic and a handler can.
+            // Boxed, because the futures around it, up to that of the connection, are moved before they run.
+            let work = Box::pin(work(core, route, request));
+            let mut response = answered(within(deadline, work).await);
+            hold(core, permit, &mut response);
+            response
+        }
     };
     observation.end(&response);
     response
 }
 
+/// Keeps the place of a call for as long as its answer makes work. One message is no work any more: whoever is slow to
+/// read it must not keep others out.
+fn hold(core: &Core, permit: Option<Permit<'_>>, response: &mut Response) {
+    if let Some(permit) = permit
+        && let Some(body) = response.body_mut()
+        && body.as_message().is_none()
+    {
+        body.hold(permit.into_owned(Arc::clone(core.gate())));
+    }
+}
+
 /// What a call does, with all that is around it while it is polled and dropped.
 async fn work(core: &Core, route: &Arc<Route>, request: Request) -> Response {
     let context = request.context().clone();
-    // 3. The span: every event of the handler says which request it belongs to.
+    // 5. The span: every event of the handler says which request it belongs to.
     let span = tracing::info_span!(
         target: "rpc",
         "call",
         request_id = context.request_id(),
         method = route.method().name
     );
-    // 4. The context.
-    // 5. Catch panic. Decoding the arguments is inside: it runs the developer's code as well.
-    // 6. The developer's layers, then the handler.
+    // 6. The context.
+    // 7. Catch panic. Decoding the arguments is inside: it runs the developer's code as well.
+    // 8. The developer's layers, then the handler.
     let guarded = CatchPanic::new(async { core.layers().run(route, request).await });
     let outcome = context.clone().scope(guarded).instrument(span).await;
     with_metadata(outcome.unwrap_or_else(Response::from), &context)
 }
 
 /// Runs the work of a `detached` method on a task of its own, which no caller can stop.
-async fn answer_detached(core: &Arc<Core>, route: &Arc<Route>, mut request: Request) -> Response {
+async fn answer_detached(
+    core: &Arc<Core>,
+    route: &Arc<Route>,
+    mut request: Request,
+    permit: Option<Permit<'_>>,
+) -> Response {
+    let permit = permit.map(|permit| permit.into_owned(Arc::clone(core.gate())));
     let callers_deadline = request.context().deadline();
     let cap = route.method().timeout.unwrap_or(core.limits().deadline_cap);
     let work_deadline = Instant::now().checked_add(cap);
@@ -68,6 +97,8 @@ async fn answer_detached(core: &Arc<Core>, route: &Arc<Route>, mut request: Requ
     core.tasks().spawn(async move {
         let response = within(work_deadline, work(&task_core, &task_route, request)).await;
         let response = answered(response);
+        // The caller may be long gone; the work was there until now.
+        drop(permit);
         if let Err(response) = answer.send(response) {
             // The caller is gone or was told `deadline_exceeded`: somebody should still know how it ended.
             task_core.observers().detached_ended(&started, &response);

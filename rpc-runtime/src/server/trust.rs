@@ -2,13 +2,19 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use http::request;
+
+use super::core::Core;
 use crate::error::{Code, Error};
+use crate::identity::BodyDigest;
+use crate::protocol::identity;
 
 /// The kind of a listener: whom it expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// Other services of ours, whose request ids, sources and deadlines are carried on. Without a key it serves peers
-    /// on its own host only: over loopback, and over a Unix socket.
+    /// Other services of ours, whose request ids, sources and deadlines are carried on. With keys
+    /// ([`Server::identity`](super::Server::identity)) it answers signed calls, wherever they come from, and no others;
+    /// without keys it serves peers on its own host only: over loopback, and over a Unix socket.
     Internal,
     /// The outside world. No `x-rpc-*` header is believed, the trace is linked and not continued, baggage is dropped,
     /// an offered request id becomes the client's own, and errors go out without details.
@@ -38,7 +44,8 @@ impl Peer {
         Self { listener, place }
     }
 
-    /// Whether what the peer says of its request is believed.
+    /// Whether what the peer says is believed for where it is. For a call with a signature see
+    /// [`identify`](Self::identify).
     pub(crate) fn is_believed(&self) -> bool {
         self.listener == Trust::Internal && self.place.is_ours()
     }
@@ -47,29 +54,78 @@ impl Peer {
         matches!(self.place, Place::Mounted)
     }
 
-    /// How the peer is answered: a stranger at an internal listener learns no more than one at an edge.
-    pub(crate) fn trust(&self) -> Trust {
-        if self.is_believed() {
-            Trust::Internal
-        } else {
-            Trust::Edge
-        }
-    }
-
-    /// Whether the peer is served at all.
+    /// Who sends this request.
     ///
     /// # Errors
     ///
-    /// `permission_denied` for a peer on another host at an internal listener.
-    pub(crate) fn admit(&self) -> Result<(), Error> {
-        if self.listener == Trust::Edge || self.place.is_ours() {
-            return Ok(());
+    /// At an internal listener: `unauthenticated` for a call without a valid signature where the server has keys,
+    /// `permission_denied` for a peer on another host where it has none.
+    pub(crate) fn identify(&self, core: &Core, head: &request::Parts) -> Result<Caller, Error> {
+        match core.verifier() {
+            // Whoever asks for a plain page is no client of ours and cannot sign: the rule without keys holds.
+            Some(verifier)
+                if self.listener == Trust::Internal && !core.is_plain(head.uri.path()) =>
+            {
+                Ok(Caller {
+                    trust: Trust::Internal,
+                    body: Some(identity::verify(verifier, head)?),
+                })
+            }
+            _ => self.by_place(),
+        }
+    }
+
+    /// Who sends a request, by where it comes from alone.
+    fn by_place(&self) -> Result<Caller, Error> {
+        if self.is_believed() {
+            return Ok(Caller {
+                trust: Trust::Internal,
+                body: None,
+            });
+        }
+        if self.listener == Trust::Edge {
+            return Ok(Caller::STRANGER);
         }
         Err(Error::unlocated(
             Code::PermissionDenied,
-            "this listener serves peers on its own host only: call it from there, \
-             or have the server listen for the outside world (`Server::listen_edge`)",
+            "this listener serves peers on its own host only: call it from there, have both sides sign by one \
+             key file (`Server::identity`), or have the server listen for the outside world (`Server::listen_edge`)",
         ))
+    }
+}
+
+/// Who sends a request, as far as it is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    trust: Trust,
+    /// What the body must be, where the request is signed.
+    body: Option<BodyDigest>,
+}
+
+impl Caller {
+    /// Somebody of whom nothing is believed.
+    pub(crate) const STRANGER: Self = Self {
+        trust: Trust::Edge,
+        body: None,
+    };
+
+    /// Whether what the caller says of its request is believed.
+    pub(crate) fn is_believed(&self) -> bool {
+        self.trust == Trust::Internal
+    }
+
+    /// How the caller is answered: a stranger at an internal listener learns no more than one at an edge.
+    pub(crate) fn trust(&self) -> Trust {
+        self.trust
+    }
+
+    /// Checks the bytes of a message as they came.
+    ///
+    /// # Errors
+    ///
+    /// `unauthenticated` for a body that is not the one that was signed.
+    pub(crate) fn check_body(&self, body: &[u8]) -> Result<(), Error> {
+        self.body.map_or(Ok(()), |digest| digest.check(body))
     }
 }
 
@@ -114,11 +170,14 @@ mod tests {
         ] {
             let place = Place::Tcp(address.parse().unwrap());
             let internal = Peer::new(Trust::Internal, place);
-            assert_eq!(internal.is_believed(), ours, "{address}");
-            assert_eq!(internal.admit().is_ok(), ours, "{address}");
-            assert_eq!(internal.trust() == Trust::Internal, ours, "{address}");
-            let edge = Peer::new(Trust::Edge, place);
-            assert!(edge.admit().is_ok() && !edge.is_believed(), "{address}");
+            let caller = internal.by_place();
+            assert_eq!(
+                caller.is_ok_and(|caller| caller.is_believed()),
+                ours,
+                "{address}"
+            );
+            let edge = Peer::new(Trust::Edge, place).by_place();
+            assert!(edge.is_ok_and(|caller| !caller.is_believed()), "{address}");
         }
     }
 }

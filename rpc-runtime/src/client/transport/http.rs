@@ -19,6 +19,7 @@ use crate::error::{Code, Delivery, Error, Result};
 use crate::middleware::{Body, Response};
 use crate::protocol::body::{self, Unreadable};
 use crate::protocol::connect::{self, Answer};
+use crate::protocol::identity;
 
 /// How long a connection may take to come about.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -80,12 +81,16 @@ impl Road {
             Ok(uri) => uri,
             Err(error) => return error.into(),
         };
-        let http = connect::write_request(
+        let mut http = connect::write_request(
             uri,
             &request.context,
             &request.metadata,
             request.message.clone(),
         );
+        if let Some(keys) = request.context.identity() {
+            // Here and not earlier: each attempt is signed anew, or the second one would be a replay.
+            identity::sign(keys, request.method, &mut http);
+        }
         let answer = match &self.kind {
             Kind_::Direct { http2 } => self.direct(*http2, http).await,
             Kind_::Reqwest(client) => self.by_reqwest_client(client, http).await,

@@ -144,7 +144,7 @@ fn what_is_written_is_read() {
     let outgoing = context
         .with_baggage("tenant", "blue, green")
         .unwrap()
-        .outgoing(None, None)
+        .outgoing(None, None, None)
         .unwrap();
     let mut written = HeaderMap::new();
     write(&outgoing, &mut written);

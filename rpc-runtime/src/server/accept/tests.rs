@@ -40,6 +40,9 @@ fn core(change: impl FnOnce(&mut Limits)) -> Arc<Core> {
         observers: Observers::default(),
         checks: Vec::new(),
         fallback: None,
+        identity: None,
+        policy: None,
+        rates: Vec::new(),
     })
     .unwrap()
 }

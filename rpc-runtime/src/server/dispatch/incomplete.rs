@@ -24,7 +24,7 @@ use crate::protocol::metadata;
 use crate::server::body::{self, Failure, ResponseBody};
 use crate::server::core::Core;
 use crate::server::service::Route;
-use crate::server::trust::Peer;
+use crate::server::trust::Caller;
 
 /// A timeout that no clock can add is this one.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -32,7 +32,7 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// A call of which not everything is there yet.
 pub(super) struct Incomplete<'a> {
     core: &'a Arc<Core>,
-    peer: Peer,
+    caller: Caller,
     method: Option<&'static MethodDescriptor>,
     head: &'a request::Parts,
 }
@@ -40,13 +40,13 @@ pub(super) struct Incomplete<'a> {
 impl<'a> Incomplete<'a> {
     pub(super) fn new(
         core: &'a Arc<Core>,
-        peer: Peer,
+        caller: Caller,
         method: Option<&'static MethodDescriptor>,
         head: &'a request::Parts,
     ) -> Self {
         Self {
             core,
-            peer,
+            caller,
             method,
             head,
         }
@@ -76,7 +76,7 @@ impl<'a> Incomplete<'a> {
                 let metadata = context.metadata().clone();
                 let message = middleware::Body::message(message);
                 let request = Request::new(route.method(), context, metadata, message);
-                let response = self.core.call(route, request, self.peer.trust()).await;
+                let response = self.core.call(route, request, self.caller.trust()).await;
                 return write(response, Accepts::read(self.head));
             }
             Err(Unread::Unwanted(refusal)) => (refusal, Some(&mut body)),
@@ -99,6 +99,7 @@ impl<'a> Incomplete<'a> {
         builder
             .method(method)
             .server(self.core.source().clone())
+            .identity(self.core.identity().cloned())
             .deadline(later(Instant::now(), given.min(cap)))
             .metadata(metadata::read(&self.head.headers))
             .build()
@@ -121,7 +122,11 @@ impl<'a> Incomplete<'a> {
         }
         let limits = self.core.limits();
         let packed = match head.message {
-            Some(message) => message,
+            Some(message) => {
+                // The query is signed as a part of the path.
+                self.caller.check_body(&[])?;
+                message
+            }
             None => {
                 let mut abandoned = Abandoned {
                     call: self,
@@ -132,7 +137,10 @@ impl<'a> Incomplete<'a> {
                 let deadline = context.deadline().map_or(own, |deadline| deadline.min(own));
                 let message = body::read(body, limits.message_bytes, deadline.into()).await;
                 abandoned.armed = false;
-                message.map_err(|failure| self.unread(failure))?
+                let message = message.map_err(|failure| self.unread(failure))?;
+                // Before it is unpacked: whoever cannot sign makes nobody inflate anything.
+                self.caller.check_body(&message)?;
+                message
             }
         };
         let message = compression::unpack(packed, head.encoding, limits.message_bytes);
@@ -177,7 +185,7 @@ impl<'a> Incomplete<'a> {
         // Observed before the rest is read, because the caller may go away meanwhile.
         let response = self
             .core
-            .refuse(self.method, context, refusal.error, self.peer.trust());
+            .refuse(self.method, context, refusal.error, self.caller.trust());
         let close = self.head.version < Version::HTTP_2 && !self.finish_body(body).await;
         let (_, _, result) = response.into_parts();
         let mut response = match result {
@@ -240,7 +248,7 @@ impl Drop for Abandoned<'_> {
                 self.call.method,
                 self.context,
                 error,
-                self.call.peer.trust(),
+                self.call.caller.trust(),
             ));
         }
     }

@@ -23,7 +23,7 @@ use super::body::ResponseBody;
 use super::core::Core;
 use super::limits::Limits;
 use super::service::Route;
-use super::trust::{Peer, Place, Trust};
+use super::trust::{Caller, Peer, Place, Trust};
 use crate::error::{Code, Error};
 use crate::protocol::connect::{Refusal, Shape};
 use crate::protocol::context;
@@ -41,21 +41,24 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let (head, body) = request.into_parts();
-    let incoming = context::read(&head.headers, peer.is_believed(), core.environment());
+    // Before a header is believed.
+    let identified = peer.identify(core, &head);
+    let caller = *identified.as_ref().unwrap_or(&Caller::STRANGER);
+    let incoming = context::read(&head.headers, caller.is_believed(), core.environment());
     let id = HeaderValue::from_str(incoming.id.as_str());
-    let mut response = match find(core, peer, &head) {
+    let mut response = match find(core, peer, identified, &head) {
         Ok(Found::Method(route)) => {
-            let call = Incomplete::new(core, peer, Some(route.method()), &head);
+            let call = Incomplete::new(core, caller, Some(route.method()), &head);
             call.run(route, incoming, pin!(body)).await
         }
         Ok(Found::Plain(router)) => {
             let request = http::Request::from_parts(head, body);
             // Boxed, so that it takes no room in the future of every call.
-            Box::pin(plain::answer(core, peer, incoming, router, request)).await
+            Box::pin(plain::answer(core, caller, incoming, router, request)).await
         }
         Ok(Found::Probe(probe)) => Box::pin(probe.answer(core, peer, &head.method)).await,
         Err(refusal) => {
-            let call = Incomplete::new(core, peer, None, &head);
+            let call = Incomplete::new(core, caller, None, &head);
             let context = incoming.builder.server(core.source().clone()).build();
             Box::pin(call.refuse(&context, refusal, Some(&mut pin!(body)))).await
         }
@@ -99,7 +102,12 @@ enum Found<'c> {
     Probe(Probe),
 }
 
-fn find<'c>(core: &'c Arc<Core>, peer: Peer, head: &request::Parts) -> Result<Found<'c>, Refusal> {
+fn find<'c>(
+    core: &'c Arc<Core>,
+    peer: Peer,
+    identified: Result<Caller, Error>,
+    head: &request::Parts,
+) -> Result<Found<'c>, Refusal> {
     check_head(core.limits(), head)?;
     // The path as it came: decoding or tidying it up would let two spellings reach one method, and a proxy's rules
     // see only one of them.
@@ -110,13 +118,13 @@ fn find<'c>(core: &'c Arc<Core>, peer: Peer, head: &request::Parts) -> Result<Fo
     {
         return Ok(Found::Probe(probe));
     }
-    peer.admit()?;
+    let caller = identified?;
     if let Some(route) = core.route(path) {
         return Ok(Found::Method(route));
     }
     // Routers are merged into applications, where two of them cannot have the same path; so a mounted one has none of
     // these.
-    if peer.is_believed()
+    if caller.is_believed()
         && !peer.is_mounted()
         && let Some(route) = core.builtin(path)
     {

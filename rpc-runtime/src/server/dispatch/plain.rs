@@ -27,12 +27,12 @@ use crate::server::body::ResponseBody;
 use crate::server::core::Core;
 use crate::server::panic::CatchPanic;
 use crate::server::stack::{too_late, within};
-use crate::server::trust::Peer;
+use crate::server::trust::Caller;
 
 /// Answers by the application's own router.
 pub(super) async fn answer<B>(
     core: &Arc<Core>,
-    peer: Peer,
+    caller: Caller,
     incoming: Incoming,
     router: axum::Router,
     request: http::Request<B>,
@@ -44,12 +44,13 @@ where
     let context = incoming
         .builder
         .server(core.source().clone())
+        .identity(core.identity().cloned())
         .deadline(later(Instant::now(), core.limits().default_deadline))
         .metadata(metadata::read(request.headers()))
         .build();
     if let Some(fault) = incoming.fault {
         let (head, body) = request.into_parts();
-        let call = Incomplete::new(core, peer, None, &head);
+        let call = Incomplete::new(core, caller, None, &head);
         return call
             .refuse(&context, fault.into(), Some(&mut pin!(body)))
             .await;
@@ -74,7 +75,7 @@ where
         }
         Err(mut error) => {
             observation.end_with(Some(&error), 0);
-            core.publish(&mut error, None, context.id().copied(), peer.trust());
+            core.publish(&mut error, None, context.id().copied(), caller.trust());
             connect::write_refusal(&error, Shape::Error).map(ResponseBody::whole)
         }
     }

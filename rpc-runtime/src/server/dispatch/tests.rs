@@ -29,6 +29,9 @@ fn core(seen: &Arc<Seen>, fallback: Option<axum::Router>) -> Arc<Core> {
         observers: Observers::new(vec![seen.clone()]),
         checks: Vec::new(),
         fallback,
+        identity: None,
+        policy: None,
+        rates: Vec::new(),
     })
     .unwrap()
 }

@@ -1,0 +1,137 @@
+use std::pin::pin;
+use std::sync::atomic::AtomicUsize;
+
+use tokio::time::{advance, timeout};
+
+use super::*;
+
+fn gate(places: usize, room: usize) -> Gate {
+    let mut limits = Limits::default();
+    limits.running_calls = places;
+    limits.queued_calls = room;
+    limits.queue_timeout = Duration::from_millis(50);
+    Gate::new(&limits)
+}
+
+fn shut(entered: Result<Permit<'_>, Shut>) -> Shut {
+    entered.err().expect("nobody is let in")
+}
+
+/// Polls a future once, which is enough to stand in the queue.
+async fn once<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+    timeout(Duration::ZERO, future).await.ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_run_as_there_are_places_and_the_first_who_waits_is_next() {
+    let gate = gate(1, 2);
+    let running = gate.enter(None).await.unwrap();
+    let mut first = pin!(gate.enter(None));
+    let mut second = pin!(gate.enter(None));
+    assert!(once(first.as_mut()).await.is_none());
+    assert!(once(second.as_mut()).await.is_none());
+    assert_eq!(
+        shut(gate.enter(None).await),
+        Shut::Busy,
+        "the queue is full"
+    );
+    drop(running);
+    assert!(once(second.as_mut()).await.is_none(), "it was not its turn");
+    let permit = once(first.as_mut()).await.unwrap().unwrap();
+    drop(permit);
+    drop(once(second.as_mut()).await.unwrap().unwrap());
+    assert_eq!(gate.state.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_longer_than_the_patience_or_the_deadline() {
+    let gate = gate(1, 9);
+    let running = gate.enter(None).await.unwrap();
+    let start = tokio::time::Instant::now();
+    assert_eq!(shut(gate.enter(None).await), Shut::Busy);
+    assert!((50..60).contains(&start.elapsed().as_millis()));
+    // The deadline is one of the real clock, which stands still for this test.
+    let deadline = Instant::now();
+    assert_eq!(shut(gate.enter(Some(deadline)).await), Shut::Late);
+    assert!(gate.queue().waiting.is_empty());
+    drop(running);
+    assert_eq!(gate.state.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_away_leaves_the_queue_and_a_place_that_it_was_given_goes_on() {
+    let gate = gate(1, 2);
+    let running = gate.enter(None).await.unwrap();
+    let mut gone = Box::pin(gate.enter(None));
+    let mut next = pin!(gate.enter(None));
+    assert!(once(gone.as_mut()).await.is_none());
+    assert!(once(next.as_mut()).await.is_none());
+    // It is handed over, and its new owner goes away before it takes it.
+    drop(running);
+    drop(gone);
+    drop(once(next.as_mut()).await.unwrap().unwrap());
+    assert_eq!(gate.state.load(Ordering::Relaxed), 0);
+
+    let running = gate.enter(None).await.unwrap();
+    for _ in 0..10 {
+        let mut gone = Box::pin(gate.enter(None));
+        assert!(once(gone.as_mut()).await.is_none());
+    }
+    assert!(gate.queue().waiting.is_empty());
+    drop(running);
+    assert_eq!(gate.state.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_outlives_its_call_is_one_place() {
+    let gate = Arc::new(gate(1, 0));
+    let permit = gate
+        .enter(None)
+        .await
+        .unwrap()
+        .into_owned(Arc::clone(&gate));
+    assert_eq!(shut(gate.enter(None).await), Shut::Busy);
+    advance(Duration::from_secs(60)).await;
+    assert_eq!(shut(gate.enter(None).await), Shut::Busy);
+    drop(permit);
+    drop(gate.enter(None).await.unwrap());
+}
+
+#[tokio::test]
+async fn without_a_place_nobody_runs() {
+    assert_eq!(shut(gate(0, 0).enter(None).await), Shut::Busy);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn under_load_and_cancellation_no_place_is_lost_or_made() {
+    let gate = Arc::new(gate(3, 5));
+    let running = Arc::new(AtomicUsize::new(0));
+    let mut tasks = tokio::task::JoinSet::new();
+    for seed in 0..32 {
+        let (gate, running) = (Arc::clone(&gate), Arc::clone(&running));
+        tasks.spawn(async move {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut let_in = 0;
+            for _ in 0..500 {
+                let patience = Duration::from_micros(random.u64(0..3000));
+                let Ok(Ok(permit)) = timeout(patience, gate.enter(None)).await else {
+                    tokio::task::yield_now().await;
+                    continue;
+                };
+                assert!(running.fetch_add(1, Ordering::SeqCst) < 3);
+                for _ in 0..random.u32(0..4) {
+                    tokio::task::yield_now().await;
+                }
+                running.fetch_sub(1, Ordering::SeqCst);
+                let_in += 1;
+                drop(permit);
+            }
+            let_in
+        });
+    }
+    let all = timeout(Duration::from_secs(60), tasks.join_all()).await;
+    let let_in: usize = all.expect("nobody hangs").into_iter().sum();
+    assert!(let_in > 1000, "{let_in}");
+    assert_eq!(gate.state.load(Ordering::SeqCst), 0);
+    assert!(gate.queue().waiting.is_empty());
+}

@@ -1,0 +1,383 @@
+//! Overload: how many calls run, wait and are turned away, and what holds a place.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rpc_runtime::prelude::*;
+use rpc_runtime::{Client, Limits, RateLimit};
+use rpc_tests::Running;
+use rpc_tests::raw::{Raw, post, request};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+#[rpc_service(package = "admission.v1")]
+trait Work {
+    /// Runs until it is let go.
+    async fn wait(&self) -> Result<()>;
+    #[rpc(detached)]
+    async fn finish(&self) -> Result<()>;
+    /// Holds a thread, and not only a task.
+    async fn block(&self) -> Result<()>;
+    async fn quick(&self) -> Result<u32>;
+    async fn large(&self) -> Result<String>;
+}
+
+#[derive(Clone)]
+struct Bench {
+    begun: mpsc::UnboundedSender<()>,
+    runs: Arc<AtomicUsize>,
+    go: Arc<Semaphore>,
+}
+
+impl Bench {
+    async fn work(&self) -> Result<()> {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        // The test may be over.
+        let _ = self.begun.send(());
+        let turn = self.go.acquire().await;
+        turn.map_err(|_| Error::new(Code::Aborted, "the test is over"))?
+            .forget();
+        Ok(())
+    }
+}
+
+impl Work for Bench {
+    async fn wait(&self) -> Result<()> {
+        self.work().await
+    }
+
+    async fn finish(&self) -> Result<()> {
+        self.work().await
+    }
+
+    async fn block(&self) -> Result<()> {
+        let bench = self.clone();
+        let handle = tokio::runtime::Handle::current();
+        let blocked = rpc_runtime::spawn_blocking(move || handle.block_on(bench.work()));
+        blocked
+            .await
+            .map_err(|error| Error::new(Code::Internal, error.to_string()))?
+    }
+
+    async fn quick(&self) -> Result<u32> {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        Ok(1)
+    }
+
+    async fn large(&self) -> Result<String> {
+        Ok("x".repeat(3 << 20))
+    }
+}
+
+/// A server, and the strings that its handlers hang on.
+struct Stage {
+    running: Running,
+    client: WorkClient,
+    begun: mpsc::UnboundedReceiver<()>,
+    runs: Arc<AtomicUsize>,
+    go: Arc<Semaphore>,
+}
+
+impl Stage {
+    async fn new(places: usize, room: usize, patience: Duration) -> Self {
+        let (begun, has_begun) = mpsc::unbounded_channel();
+        let (runs, go) = (Arc::default(), Arc::new(Semaphore::new(0)));
+        let bench = Bench {
+            begun,
+            runs: Arc::clone(&runs),
+            go: Arc::clone(&go),
+        };
+        let mut limits = Limits::default();
+        limits.running_calls = places;
+        limits.queued_calls = room;
+        limits.queue_timeout = patience;
+        let server = Server::new("work")
+            .add(WorkServer::new(bench))
+            .limits(limits);
+        let running = Running::start(server).await;
+        let client = WorkClient::connect(&running.url()).unwrap();
+        Self {
+            running,
+            client,
+            begun: has_begun,
+            runs,
+            go,
+        }
+    }
+
+    async fn begun(&mut self, count: usize) {
+        for _ in 0..count {
+            let begun = tokio::time::timeout(LONG, self.begun.recv()).await;
+            begun
+                .expect("a handler begins")
+                .expect("the server is there");
+        }
+    }
+
+    fn runs(&self) -> usize {
+        self.runs.load(Ordering::SeqCst)
+    }
+
+    /// Waits until the server turns calls away, which is when its places and its queue are taken.
+    async fn full(&self) {
+        let deadline = Instant::now() + LONG;
+        while self.client.quick().timeout(SHORT).await.is_ok() {
+            assert!(Instant::now() < deadline, "the server is never full");
+        }
+    }
+}
+
+const LONG: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_millis(100);
+
+#[tokio::test]
+async fn row_58_of_twenty_callers_two_run_two_wait_and_sixteen_are_turned_away() {
+    let mut stage = Stage::new(2, 2, LONG).await;
+    let mut calls = JoinSet::new();
+    for _ in 0..20 {
+        let client = stage.client.clone();
+        calls.spawn(async move { client.wait().await });
+    }
+    stage.begun(2).await;
+    for _ in 0..16 {
+        let error = calls.join_next().await.unwrap().unwrap().unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable, "{error}");
+        let retry = error.retry_after().unwrap().as_millis();
+        assert!((50..=150).contains(&retry), "{retry}");
+    }
+    assert_eq!((stage.runs(), calls.len()), (2, 4));
+    stage.go.add_permits(4);
+    while let Some(call) = calls.join_next().await {
+        call.unwrap().unwrap();
+    }
+    assert_eq!(stage.runs(), 4, "what was turned away was not begun");
+    // Nothing is left behind.
+    assert_eq!(stage.client.quick().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn row_58_who_is_turned_away_knows_it_at_once_and_by_its_status() {
+    let mut stage = Stage::new(1, 0, LONG).await;
+    let client = stage.client.clone();
+    let first = tokio::spawn(async move { client.wait().await });
+    stage.begun(1).await;
+    let mut raw = Raw::connect(stage.running.address()).await;
+    let mut fastest = LONG;
+    for _ in 0..20 {
+        let start = Instant::now();
+        let answer = raw.ask(post("/admission.v1.Work/Quick", "{}")).await;
+        fastest = fastest.min(start.elapsed());
+        assert_eq!(answer.error(), (503, "unavailable".to_owned()));
+        assert!(String::from_utf8_lossy(&answer.body).contains("google.rpc.RetryInfo"));
+    }
+    // The best of twenty: this machine has other things to do as well.
+    assert!(fastest < Duration::from_millis(10), "{fastest:?}");
+    stage.go.add_permits(1);
+    first.await.unwrap().unwrap();
+    assert_eq!(stage.runs(), 1);
+}
+
+#[tokio::test]
+async fn row_52_a_call_whose_deadline_passes_in_the_queue_is_not_run() {
+    let mut stage = Stage::new(1, 5, LONG).await;
+    let client = stage.client.clone();
+    let first = tokio::spawn(async move { client.wait().await });
+    stage.begun(1).await;
+    let mut raw = Raw::connect(stage.running.address()).await;
+    let lines = [
+        ("Content-Type", "application/json"),
+        ("Connect-Timeout-Ms", "60"),
+    ];
+    let start = Instant::now();
+    let answer = raw
+        .ask(request("POST", "/admission.v1.Work/Quick", &lines, b"{}"))
+        .await;
+    assert_eq!(answer.error(), (504, "deadline_exceeded".to_owned()));
+    assert!(
+        start.elapsed() >= Duration::from_millis(60),
+        "{:?}",
+        start.elapsed()
+    );
+    stage.go.add_permits(1);
+    first.await.unwrap().unwrap();
+    assert_eq!(stage.client.quick().await.unwrap(), 1);
+    assert_eq!(stage.runs(), 2, "the first and the last");
+}
+
+#[tokio::test]
+async fn nobody_waits_longer_than_the_patience_of_the_server() {
+    let mut stage = Stage::new(1, 5, Duration::from_millis(60)).await;
+    let client = stage.client.clone();
+    let first = tokio::spawn(async move { client.wait().await });
+    stage.begun(1).await;
+    let start = Instant::now();
+    let error = stage.client.quick().await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert!(
+        start.elapsed() >= Duration::from_millis(60),
+        "{:?}",
+        start.elapsed()
+    );
+    stage.go.add_permits(1);
+    first.await.unwrap().unwrap();
+    assert_eq!(stage.runs(), 1);
+}
+
+#[tokio::test]
+async fn detached_work_keeps_its_place_when_its_caller_is_gone() {
+    let mut stage = Stage::new(1, 0, LONG).await;
+    let error = stage.client.finish().timeout(SHORT).await.unwrap_err();
+    assert_eq!(error.code(), Code::DeadlineExceeded);
+    stage.begun(1).await;
+    let error = stage.client.quick().await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable, "the work is not done");
+    stage.go.add_permits(1);
+    let deadline = Instant::now() + LONG;
+    while stage.client.quick().await.is_err() {
+        assert!(Instant::now() < deadline, "the place is lost");
+    }
+}
+
+#[tokio::test]
+async fn row_53_a_slow_reader_of_a_large_answer_holds_no_place() {
+    let stage = Stage::new(1, 0, LONG).await;
+    let mut slow = Raw::connect(stage.running.address()).await;
+    slow.send(post("/admission.v1.Work/Large", "{}"))
+        .await
+        .unwrap();
+    // Its answer has begun and is larger than what the system takes; nobody reads the rest.
+    slow.stream().readable().await.unwrap();
+    assert_eq!(stage.client.quick().await.unwrap(), 1);
+    assert_eq!(slow.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn row_57_a_server_that_is_full_of_blocked_threads_answers_ping_and_deadlines() {
+    let mut stage = Stage::new(2, 1, LONG).await;
+    let mut calls = JoinSet::new();
+    for _ in 0..2 {
+        let client = stage.client.clone();
+        calls.spawn(async move { client.block().await });
+    }
+    stage.begun(2).await;
+    assert_eq!(
+        stage.client.ping().await.unwrap().service,
+        "admission.v1.Work"
+    );
+    let start = Instant::now();
+    let error = stage.client.quick().timeout(SHORT).await.unwrap_err();
+    assert_eq!(error.code(), Code::DeadlineExceeded);
+    assert!(start.elapsed() < LONG / 2, "{:?}", start.elapsed());
+    let queued = stage.client.clone();
+    calls.spawn(async move { queued.wait().await });
+    stage.full().await;
+    assert_eq!(
+        stage.client.ping().await.unwrap().service,
+        "admission.v1.Work"
+    );
+    stage.go.add_permits(3);
+    while let Some(call) = calls.join_next().await {
+        call.unwrap().unwrap();
+    }
+}
+
+fn limited(limits: impl IntoIterator<Item = RateLimit>) -> Result<Client> {
+    let (begun, _) = mpsc::unbounded_channel();
+    let bench = Bench {
+        begun,
+        runs: Arc::default(),
+        go: Arc::new(Semaphore::new(0)),
+    };
+    let server = Server::new("work").add(WorkServer::new(bench));
+    limits
+        .into_iter()
+        .fold(server, Server::rate_limit)
+        .into_local_client()
+}
+
+fn named(client: &Client, source: &str) -> WorkClient {
+    WorkClient::with_client(client.clone().source(source.parse().unwrap()))
+}
+
+#[tokio::test]
+async fn each_caller_has_its_own_allowance_of_each_method() {
+    let large = RateLimit::per_minute(1).method("admission.v1.Work/Large");
+    let client = limited([RateLimit::per_minute(6).burst(3), large]).unwrap();
+    let web = named(&client, "web@prod/1");
+    for _ in 0..3 {
+        web.quick().await.unwrap();
+    }
+    let error = web.quick().await.unwrap_err();
+    assert_eq!(error.code(), Code::ResourceExhausted);
+    assert_eq!(
+        error.message(),
+        "web calls admission.v1.Work/Quick more often than 6 times in 60s"
+    );
+    let wait = error.retry_after().unwrap();
+    assert!(
+        (Duration::from_secs(5)..=Duration::from_secs(10)).contains(&wait),
+        "{wait:?}"
+    );
+
+    // Another instance is the same caller; another server, environment or method is not.
+    assert!(named(&client, "web@prod/2").quick().await.is_err());
+    assert!(named(&client, "web@dev/1").quick().await.is_ok());
+    assert!(named(&client, "app@prod/1").quick().await.is_ok());
+    assert!(
+        WorkClient::with_client(client.clone())
+            .quick()
+            .await
+            .is_ok()
+    );
+    assert!(web.large().await.is_ok());
+    assert_eq!(
+        web.large().await.unwrap_err().code(),
+        Code::ResourceExhausted
+    );
+    for _ in 0..10 {
+        web.ping().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_rate_limit_comes_back_with_time() {
+    let client = WorkClient::with_client(limited([RateLimit::per_second(100).burst(1)]).unwrap());
+    client.quick().await.unwrap();
+    let deadline = Instant::now() + LONG;
+    while client.quick().await.is_err() {
+        assert!(Instant::now() < deadline, "never again");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn a_rate_limit_that_fits_no_method_is_refused_at_start() {
+    let second = RateLimit::per_second;
+    for (limits, code, text) in [
+        (
+            vec![second(1).method("admission.v1.Work/Quik")],
+            Code::FailedPrecondition,
+            "did you mean admission.v1.Work/Quick?",
+        ),
+        (
+            vec![second(1), second(2)],
+            Code::FailedPrecondition,
+            "two rate limits for all methods",
+        ),
+        (
+            vec![
+                second(1)
+                    .method("admission.v1.Work/Quick")
+                    .method("admission.v1.Work/Quick"),
+            ],
+            Code::FailedPrecondition,
+            "two rate limits for admission.v1.Work/Quick",
+        ),
+        (vec![second(0)], Code::InvalidArgument, "lets nobody call"),
+    ] {
+        let error = limited(limits).unwrap_err();
+        assert_eq!(error.code(), code);
+        assert!(error.message().contains(text), "{error}");
+    }
+}

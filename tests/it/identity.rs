@@ -1,0 +1,430 @@
+//! Signed calls: who is answered, what a signature covers, and that nobody has to remember to sign.
+
+use std::sync::{Arc, Mutex};
+
+use rpc_runtime::middleware::{Next, Request};
+use rpc_runtime::prelude::*;
+use rpc_runtime::{Client, IdentityKeys, Trust};
+use rpc_tests::Running;
+use rpc_tests::raw::{Raw, post, request};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+#[rpc_service(package = "identity.v1")]
+trait Vault {
+    /// Who called, by whom we are told.
+    async fn open(&self, door: &str) -> Result<Vec<String>>;
+    #[rpc(no_side_effects)]
+    async fn look(&self) -> Result<u32>;
+}
+
+#[rpc_service(package = "identity.v1")]
+trait Porter {
+    async fn fetch(&self, door: &str) -> Result<Vec<String>>;
+}
+
+struct Steel;
+
+impl Vault for Steel {
+    async fn open(&self, door: &str) -> Result<Vec<String>> {
+        let context = Context::current();
+        let source = context.source().map_or("-".to_owned(), ToString::to_string);
+        Ok(vec![
+            door.to_owned(),
+            source,
+            context.request_id().to_owned(),
+        ])
+    }
+
+    async fn look(&self) -> Result<u32> {
+        Ok(7)
+    }
+}
+
+struct Carrier(VaultClient);
+
+impl Porter for Carrier {
+    async fn fetch(&self, door: &str) -> Result<Vec<String>> {
+        Ok(self.0.open(door).await?)
+    }
+}
+
+const SECRET: &str = "pL0m8gk0TzXqYy1oG2v3b4n5m6Q7w8e9r0t1y2u3i4o=";
+
+fn keys() -> IdentityKeys {
+    IdentityKeys::parse(&format!("k1 {SECRET}")).unwrap()
+}
+
+fn vault() -> Server {
+    Server::new("vault")
+        .add(VaultServer::new(Steel))
+        .identity(keys())
+}
+
+fn client(running: &Running) -> Client {
+    Client::new(&running.url()).unwrap()
+}
+
+/// The bytes of one signed call, as they stand on the wire, and of the answer that it gets from nobody.
+async fn captured() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let client = Client::new(&url)
+        .unwrap()
+        .named("porter")
+        .unwrap()
+        .identity(keys());
+    let call = tokio::spawn(async move { VaultClient::with_client(client).open("left").await });
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"}") {
+        assert_ne!(stream.read_buf(&mut bytes).await.unwrap(), 0);
+    }
+    stream
+        .write_all(b"HTTP/1.1 503 x\r\ncontent-length: 0\r\n\r\n")
+        .await
+        .unwrap();
+    assert_eq!(call.await.unwrap().unwrap_err().code(), Code::Unavailable);
+    String::from_utf8(bytes).unwrap()
+}
+
+fn unauthenticated() -> (u16, String) {
+    (401, "unauthenticated".to_owned())
+}
+
+#[tokio::test]
+async fn a_server_with_keys_answers_signed_calls_and_nobody_else_not_even_its_own_host() {
+    let running = Running::start(vault()).await;
+    let signed = client(&running).identity(keys()).named("porter").unwrap();
+    let answer = VaultClient::with_client(signed.clone())
+        .open("left")
+        .await
+        .unwrap();
+    assert!(answer[1].starts_with("porter@prod/"), "{answer:?}");
+    let answer = VaultClient::with_client(signed.http2())
+        .open("right")
+        .await
+        .unwrap();
+    assert_eq!(answer[0], "right");
+    assert_eq!(
+        VaultClient::with_client(client(&running).identity(keys()))
+            .ping()
+            .await
+            .unwrap()
+            .service,
+        "identity.v1.Vault"
+    );
+
+    let error = VaultClient::with_client(client(&running))
+        .open("left")
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::Unauthenticated);
+    assert!(error.message().contains("Client::identity"), "{error}");
+    assert!(error.hops().is_empty(), "a stranger reads no chain");
+
+    let mut raw = Raw::connect(running.address()).await;
+    for path in [
+        "/identity.v1.Vault/Open",
+        "/identity.v1.Vault/Ping",
+        "/nothing",
+    ] {
+        let answer = raw.ask(post(path, r#"{"door":"left"}"#)).await;
+        assert_eq!(answer.error(), unauthenticated(), "{path}");
+        assert!(answer.header("x-request-id").is_some());
+    }
+    // Nor is anything else of an unsigned request believed.
+    let lines = [
+        ("Content-Type", "application/json"),
+        ("X-Request-Id", "offered"),
+    ];
+    let answer = raw
+        .ask(request("POST", "/identity.v1.Vault/Open", &lines, b"{}"))
+        .await;
+    assert_ne!(answer.header("x-request-id"), Some("offered"));
+}
+
+#[tokio::test]
+async fn another_secret_and_another_key_are_nobody() {
+    let running = Running::start(vault()).await;
+    for (text, problem) in [
+        ("k1 0123456789abcdef0123456789abcdef", "another secret"),
+        ("k2 0123456789abcdef0123456789abcdef", "the key `k2`"),
+    ] {
+        let keys = IdentityKeys::parse(text).unwrap();
+        let call = VaultClient::with_client(client(&running).identity(keys))
+            .open("left")
+            .await;
+        let error = call.unwrap_err();
+        assert_eq!(error.code(), Code::Unauthenticated);
+        assert!(error.message().contains(problem), "{error}");
+    }
+    // While keys are rotated: the client signs with the new one, the server knows both.
+    let both = format!("k1 {SECRET}\nk2 0123456789abcdef0123456789abcdef");
+    let server = vault().identity(IdentityKeys::parse(&both).unwrap());
+    let rotating = Running::start(server).await;
+    let new = IdentityKeys::parse("k2 0123456789abcdef0123456789abcdef").unwrap();
+    for keys in [new, keys()] {
+        let vault = VaultClient::with_client(client(&rotating).identity(keys));
+        assert_eq!(vault.look().await.unwrap(), 7);
+    }
+}
+
+#[tokio::test]
+async fn row_f2_a_call_that_somebody_changed_on_its_way_is_refused() {
+    let call = captured().await;
+    let source = call
+        .split("x-rpc-source: ")
+        .nth(1)
+        .unwrap()
+        .split("\r\n")
+        .next()
+        .unwrap();
+    let id = call
+        .split("x-request-id: ")
+        .nth(1)
+        .unwrap()
+        .split("\r\n")
+        .next()
+        .unwrap();
+    let timeout = call
+        .split("connect-timeout-ms: ")
+        .nth(1)
+        .unwrap()
+        .split("\r\n")
+        .next()
+        .unwrap();
+    let changes = [
+        call.replace(r#""left""#, r#""back""#),
+        call.replace("/Open", "/Look"),
+        call.replace(source, "gatekeeper@prod/1"),
+        call.replace(id, "0000000000000000"),
+        call.replace(&format!("ms: {timeout}"), "ms: 99999"),
+        call.replace("x-rpc-hops: 1", "x-rpc-hops: 0"),
+        call.replace("x-rpc-hops: 1\r\n", ""),
+        call.replace("x-rpc-hops: 1", "x-rpc-hops: 1\r\nx-rpc-environment: dev"),
+        call.replace("x-rpc-hops: 1", "x-rpc-hops: 1\r\nbaggage: role=admin"),
+        call.replace("x-rpc-hops: 1", "x-rpc-hops: 1\r\ncontent-encoding: gzip"),
+        call.replace("x-rpc-identity: v1.k1.", "x-rpc-identity: v1.k2."),
+        call.replace(
+            "x-rpc-identity: v1.",
+            "x-rpc-identity: v1.x\r\nx-rpc-identity: v1.",
+        ),
+    ];
+    let running = Running::start(vault()).await;
+    let mut raw = Raw::connect(running.address()).await;
+    for (index, changed) in changes.into_iter().enumerate() {
+        assert_ne!(changed, call, "{index}");
+        // Its own window of what was seen is not the reason: the call itself has not arrived yet.
+        let answer = raw.ask(changed).await;
+        assert_eq!(answer.error(), unauthenticated(), "{index}");
+        let text = answer.json()["message"].as_str().unwrap().to_owned();
+        assert!(
+            !text.contains("has arrived before") || index > 0,
+            "{index}: {text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_somebody_recorded_is_good_for_nothing() {
+    let call = captured().await;
+    let running = Running::start(vault()).await;
+    let mut raw = Raw::connect(running.address()).await;
+    assert_eq!(raw.ask(&call).await.status, 200);
+    let answer = raw.ask(&call).await;
+    assert_eq!(answer.error(), unauthenticated());
+    assert!(
+        answer.json()["message"]
+            .as_str()
+            .unwrap()
+            .contains("has arrived before")
+    );
+    // What a proxy adds for itself changes nothing.
+    let call = captured()
+        .await
+        .replace("x-rpc-hops", "x-forwarded-for: 1.2.3.4\r\nx-rpc-hops");
+    assert_eq!(raw.ask(&call).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_get_is_signed_with_its_query_so_a_link_is_no_way_in() {
+    let running = Running::start(vault()).await;
+    let mut raw = Raw::connect(running.address()).await;
+    let get = request(
+        "GET",
+        "/identity.v1.Vault/Look?encoding=json&message=%7B%7D",
+        &[],
+        b"",
+    );
+    assert_eq!(raw.ask(get).await.error(), unauthenticated());
+    // The signature of a POST is none of a GET.
+    let call = captured().await;
+    let header = call
+        .split("x-rpc-identity: ")
+        .nth(1)
+        .unwrap()
+        .split("\r\n")
+        .next()
+        .unwrap();
+    let lines = [("X-Rpc-Identity", header)];
+    let get = request(
+        "GET",
+        "/identity.v1.Vault/Look?encoding=json&message=%7B%7D",
+        &lines,
+        b"",
+    );
+    assert_eq!(raw.ask(get).await.error(), unauthenticated());
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_signed_is_not_even_read() {
+    let running = Running::start(vault()).await;
+    let mut raw = Raw::connect(running.address()).await;
+    // The answer comes before the body does.
+    let head = "POST /identity.v1.Vault/Open HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n\
+                Expect: 100-continue\r\nContent-Length: 4000000\r\n\r\n";
+    let answer = raw.ask(head).await;
+    assert_eq!(answer.error(), unauthenticated());
+    assert_eq!(answer.header("connection"), Some("close"));
+    // A signed one keeps to the limit like any other.
+    let mut limits = rpc_runtime::Limits::default();
+    limits.message_bytes = 1000;
+    let small = Running::start(vault().limits(limits)).await;
+    let vault = VaultClient::with_client(client(&small).identity(keys()));
+    assert_eq!(vault.open(&"x".repeat(900)).await.unwrap()[0].len(), 900);
+    let error = vault.open(&"x".repeat(1000)).await.unwrap_err();
+    assert_eq!(error.code(), Code::ResourceExhausted);
+}
+
+#[tokio::test]
+async fn an_edge_looks_at_no_signature() {
+    let running = Running::start(vault().trust(Trust::Edge)).await;
+    let call = captured().await;
+    let mut raw = Raw::connect(running.address()).await;
+    for _ in 0..2 {
+        let (status, seen) = raw.ask(&call).await.value();
+        assert_eq!(
+            (status, &seen[1]),
+            (200, &"-".into()),
+            "a source is not believed"
+        );
+        assert!(!call.contains(seen[2].as_str().unwrap()), "nor is an id");
+    }
+    let forged = call.replace("x-rpc-identity: v1", "x-rpc-identity: v9");
+    assert_eq!(raw.ask(forged).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_a_handler_calls_is_signed_by_itself() {
+    let vault = Running::start(vault()).await;
+    let inside = VaultClient::connect(&vault.url()).unwrap();
+    let server = Server::new("porter").add(PorterServer::new(Carrier(inside.clone())));
+    let porter = Running::start(server.identity(keys())).await;
+    let call = PorterClient::with_client(client(&porter).identity(keys())).fetch("left");
+    let seen = call.with_response().await.unwrap();
+    assert_eq!(seen.value[1], format!("porter@prod/{}", porter.address()));
+    assert_eq!(
+        seen.value[2],
+        seen.request_id.as_str(),
+        "one request all the way"
+    );
+
+    // The same handler in a server without keys is refused. That is the porter's mistake and not its caller's.
+    let server = Server::new("porter").add(PorterServer::new(Carrier(inside.clone())));
+    let forgetful = Running::start(server).await;
+    let error = PorterClient::connect(&forgetful.url())
+        .unwrap()
+        .fetch("left")
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::Internal, "{error:#}");
+
+    // In one process there is nothing to sign, and the way out of it is signed.
+    let server = Server::new("porter").add(PorterServer::new(Carrier(inside)));
+    let local = PorterClient::with_client(server.identity(keys()).into_local_client().unwrap());
+    assert!(local.fetch("left").await.unwrap()[1].starts_with("porter@prod/"));
+}
+
+#[tokio::test]
+async fn keys_of_a_client_come_before_those_of_the_server() {
+    let other = IdentityKeys::parse("k9 0123456789abcdef0123456789abcdef").unwrap();
+    let vault = Running::start(vault().identity(other.clone())).await;
+    let inside = VaultClient::with_client(client(&vault).identity(other));
+    let server = Server::new("porter").add(PorterServer::new(Carrier(inside)));
+    let porter = PorterClient::with_client(server.identity(keys()).into_local_client().unwrap());
+    assert_eq!(porter.fetch("left").await.unwrap()[0], "left");
+}
+
+#[tokio::test]
+async fn row_70_what_a_stranger_says_of_the_request_goes_no_further_than_the_edge() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&heard);
+    let spy = move |request: Request, next: Next| {
+        let log = Arc::clone(&log);
+        async move {
+            let context = request.context();
+            let facts = (
+                context.source().map(ToString::to_string),
+                context.environment().map(str::to_owned),
+                context.baggage().is_empty(),
+                context.hops(),
+                request
+                    .metadata()
+                    .iter()
+                    .any(|(name, _)| name.starts_with("x-rpc-")),
+            );
+            log.lock().unwrap().push(facts);
+            next.run(request).await
+        }
+    };
+    let vault = Running::start(vault().layer(spy)).await;
+    // Nobody may be led here.
+    let trap = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let there = trap.local_addr().unwrap().to_string();
+    let inside = VaultClient::connect(&vault.url()).unwrap();
+    let server = Server::new("porter").add(PorterServer::new(Carrier(inside)));
+    let edge = Running::start(server.identity(keys()).trust(Trust::Edge)).await;
+    let lines = [
+        ("Content-Type", "application/json"),
+        ("X-Rpc-Override", &*format!("vault=http://{there}")),
+        ("X-Rpc-Source", "operator@prod/1"),
+        ("X-Rpc-Environment", "dev"),
+        ("X-Rpc-Hops", "9"),
+        ("X-Rpc-Debug", "1"),
+        ("Baggage", "role=admin"),
+    ];
+    let call = request(
+        "POST",
+        "/identity.v1.Porter/Fetch",
+        &lines,
+        br#"{"door":"left"}"#,
+    );
+    assert_eq!(
+        Raw::connect(edge.address()).await.ask(call).await.status,
+        200
+    );
+    let source = format!("porter@prod/{}", edge.address());
+    let expected = (Some(source), Some("prod".to_owned()), true, 1, false);
+    assert_eq!(*heard.lock().unwrap(), [expected]);
+    let nobody = tokio::time::timeout(std::time::Duration::ZERO, trap.accept()).await;
+    assert!(nobody.is_err(), "somebody was led astray");
+}
+
+#[tokio::test]
+async fn plain_routes_of_a_server_with_keys_keep_to_the_rule_without() {
+    let routes = rpc_runtime::axum::Router::new().route(
+        "/hello",
+        rpc_runtime::axum::routing::get(|| async { "hello" }),
+    );
+    let running = Running::start(vault().http(routes)).await;
+    let mut raw = Raw::connect(running.address()).await;
+    assert_eq!(
+        raw.ask(request("GET", "/hello", &[], b"")).await.body,
+        b"hello"
+    );
+    let answer = raw
+        .ask(post("/identity.v1.Vault/Open", r#"{"door":"left"}"#))
+        .await;
+    assert_eq!(answer.error(), unauthenticated());
+}
