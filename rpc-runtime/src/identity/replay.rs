@@ -96,7 +96,7 @@ mod tests {
         for tag in 100..200 {
             assert_eq!(window.admit(20_000, tag, 20_000), Ok(()), "{tag}");
             assert!(window.count <= 10);
-            assert_eq!(window.admit(20_000, tag, 20_000).is_err(), true, "{tag}");
+            assert!(window.admit(20_000, tag, 20_000).is_err(), "{tag}");
             if window.start > 20 {
                 return;
             }

@@ -59,7 +59,7 @@ fn whatever_is_changed_the_signature_no_longer_fits() {
         |call| call.target = "/fibpro.v1.LogSink/RecvLog?x=1",
         |call| call.headers[1].1 = b"gatekeeper@prod/a1",
         |call| call.headers.push(("x-rpc-override", b"pricing=evil")),
-        |call| drop(call.headers.pop()),
+        |call| call.headers.truncate(1),
     ];
     for (index, change) in changed.into_iter().enumerate() {
         let mut call = call();

@@ -194,7 +194,63 @@ pub(super) fn apply(
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex, PoisonError};
+
     use super::*;
+    use crate::descriptor::MethodDescriptor;
+
+    /// What is logged, for a test to read.
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_no_rule_names_stands_in_the_log_at_start() {
+        static METHODS: [MethodDescriptor; 4] = [
+            MethodDescriptor::new("a.B", "zap", "Zap", "/a.B/Zap"),
+            MethodDescriptor::new("a.B", "get", "Get", "/a.B/Get"),
+            MethodDescriptor::new("a.B", "put", "Put", "/a.B/Put"),
+            MethodDescriptor::new("a.B", "ping", "Ping", "/a.B/Ping"),
+        ];
+        let answer = |_| -> crate::middleware::BoxFuture<_> {
+            Box::pin(std::future::ready(
+                Error::unlocated(Code::Unimplemented, "").into(),
+            ))
+        };
+        let mut routes: HashMap<_, _> = METHODS[..3]
+            .iter()
+            .map(|method| (method.path, Route::new(method, answer)))
+            .collect();
+        routes.insert("/a.B/Ping", Route::builtin(&METHODS[3], answer));
+        let paper = Paper::default();
+        let writer = paper.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .finish();
+        let policy = Policy::new().allow("a.B/Put", "web");
+        tracing::subscriber::with_default(subscriber, || {
+            apply(policy, "bank", &mut routes).unwrap();
+        });
+        let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+        assert!(
+            text.contains("policy of bank names: a.B/Get, a.B/Zap\n"),
+            "{text}"
+        );
+        assert!(matches!(routes["/a.B/Ping"].access, Access::Open));
+    }
 
     #[test]
     fn a_group_has_those_that_it_names() {

@@ -6,15 +6,16 @@ use tokio::time::{advance, timeout};
 use super::*;
 
 fn gate(places: usize, room: usize) -> Gate {
-    let mut limits = Limits::default();
-    limits.running_calls = places;
-    limits.queued_calls = room;
-    limits.queue_timeout = Duration::from_millis(50);
-    Gate::new(&limits)
+    Gate::new(&Limits {
+        running_calls: places,
+        queued_calls: room,
+        queue_timeout: Duration::from_millis(50),
+        ..Limits::default()
+    })
 }
 
 fn shut(entered: Result<Permit<'_>, Shut>) -> Shut {
-    entered.err().expect("nobody is let in")
+    entered.expect_err("nobody is let in")
 }
 
 /// Polls a future once, which is enough to stand in the queue.
