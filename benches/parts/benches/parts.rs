@@ -4,6 +4,7 @@
 //! server's half of HTTP by way of [`Server::into_router`], which is everything behind the socket.
 
 use std::hint::black_box;
+use std::time::UNIX_EPOCH;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{Request, StatusCode};
@@ -90,64 +91,62 @@ fn server_half(c: &mut Criterion) {
     group.finish();
 }
 
-/// The server's half of a signed call. What it takes more than one that is not signed is the check of the signature;
-/// a client's signature takes the same two hashes. It is made here by the words of the documentation, outside of what is
-/// measured, since each one is good for one call.
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// The server's half of signed calls, where the signature is checked and where it is not: the difference is what the
+/// check takes. A client's signature takes the same two hashes.
 fn server_half_signed(c: &mut Criterion) {
-    const SECRET: &str = "0123456789abcdef0123456789abcdef";
     let runtime = runtime();
     let keys = IdentityKeys::parse(&format!("k1 {SECRET}")).expect("a key");
-    let mut router = Server::new("echo")
-        .trust(Trust::Internal)
-        .identity(keys)
-        .add(EchoServer::new(Handlers))
-        .into_router()
-        .expect("one service");
-    let mut nonce = 0_u128;
-    let mut signed = |method: &str, message: &Bytes| {
-        nonce += 1;
-        let now = std::time::UNIX_EPOCH
-            .elapsed()
-            .map_or(0, |since| since.as_millis());
-        let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(message));
-        let header = format!("v1.k1.{now}.{nonce:032x}.{digest}");
-        let text = format!(
-            "{header}\nbench.v1.Echo\nPOST /bench.v1.Echo/{method}\nconnect-protocol-version:1\n\
-             connect-timeout-ms:30000\ncontent-type:application/json\nx-request-id:3b9d41f8a0c2e576\n\
-             x-rpc-hops:1\nx-rpc-source:controller@prod/127.0.0.1:9006\n"
-        );
-        let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length");
-        mac.update(text.as_bytes());
-        let mac = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
-        request(method, message)
-            .header("x-rpc-source", "controller@prod/127.0.0.1:9006")
-            .header("x-rpc-identity", format!("{header}.{mac}"))
-            .body(Body::from(message.clone()))
-            .expect("a request")
-    };
-    let mut answer = |request| {
-        runtime.block_on(async {
-            let answer = router.call(request).await.expect("infallible");
-            let status = answer.status();
-            let body = to_bytes(answer.into_body(), usize::MAX).await;
-            (status, body.map_or(0, |body| body.len()))
-        })
+    let server = || {
+        Server::new("echo")
+            .trust(Trust::Internal)
+            .add(EchoServer::new(Handlers))
     };
     let small = Bytes::from(json!({ "name": NAME }).to_string());
     let large = Bytes::from(json!({ "records": records() }).to_string());
-    assert_eq!(answer(signed("Greet", &small)).0, StatusCode::OK);
-    assert_eq!(answer(signed("LogBatch", &large)).0, StatusCode::OK);
+    let mut nonce = 0;
     let mut group = c.benchmark_group("server half, signed");
-    for (name, method, message) in [("small", "Greet", &small), ("large", "LogBatch", &large)] {
-        group.bench_function(name, |b| {
-            b.iter_batched(
-                || signed(method, message),
-                &mut answer,
-                BatchSize::SmallInput,
-            );
-        });
+    for (kind, server) in [("checked", server().identity(keys)), ("not", server())] {
+        let mut router = server.into_router().expect("one service");
+        let mut answer = |request: Request<Body>| {
+            runtime.block_on(async {
+                let answer = router.call(request).await.expect("infallible");
+                assert_eq!(answer.status(), StatusCode::OK);
+                to_bytes(answer.into_body(), usize::MAX).await.is_ok()
+            })
+        };
+        for (name, method, message) in [("small", "Greet", &small), ("large", "LogBatch", &large)] {
+            let mut request = || {
+                nonce += 1;
+                signed(nonce, method, message)
+            };
+            group.bench_function(format!("{name}, {kind}"), |b| {
+                b.iter_batched(&mut request, &mut answer, BatchSize::SmallInput);
+            });
+        }
     }
     group.finish();
+}
+
+/// A signed request, made by the words of the documentation. Each one is good for one call.
+fn signed(nonce: u128, method: &str, message: &Bytes) -> Request<Body> {
+    let now = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis());
+    let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(message));
+    let header = format!("v1.k1.{now}.{nonce:032x}.{digest}");
+    let text = format!(
+        "{header}\nbench.v1.Echo\nPOST /bench.v1.Echo/{method}\nconnect-protocol-version:1\n\
+         connect-timeout-ms:30000\ncontent-type:application/json\nx-request-id:3b9d41f8a0c2e576\n\
+         x-rpc-hops:1\nx-rpc-source:controller@prod/127.0.0.1:9006\n"
+    );
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length");
+    mac.update(text.as_bytes());
+    let mac = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
+    request(method, message)
+        .header("x-rpc-source", "controller@prod/127.0.0.1:9006")
+        .header("x-rpc-identity", format!("{header}.{mac}"))
+        .body(Body::from(message.clone()))
+        .expect("a request")
 }
 
 /// A request as a client of ours sends it, but for its body.
