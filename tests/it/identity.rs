@@ -347,6 +347,40 @@ async fn what_a_handler_calls_is_signed_by_itself() {
 }
 
 #[tokio::test]
+async fn what_every_server_answers_is_for_signed_callers_too_and_probes_ask_for_nothing() {
+    let running = Running::start(vault()).await;
+    let status = |client| rpc_runtime::status::StatusClient::with_client(client).get();
+    let signed = status(client(&running).identity(keys())).await.unwrap();
+    assert_eq!(signed.server, "vault");
+    let error = status(client(&running)).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unauthenticated);
+    let mut raw = Raw::connect(running.address()).await;
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(
+            raw.ask(request("GET", path, &[], b"")).await.status,
+            200,
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_key_file_that_is_no_such_thing_ends_the_start() {
+    use rpc_runtime::server::Options;
+    let mut options = Options::default();
+    options.identity_key_file = Some("/nowhere/keys".into());
+    let server = Server::new("vault")
+        .add(VaultServer::new(Steel))
+        .options(options);
+    let error = server.listen("127.0.0.1:0").bind().await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition);
+    assert!(
+        error.message().contains("/nowhere/keys cannot be read"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn keys_of_a_client_come_before_those_of_the_server() {
     let other = IdentityKeys::parse("k9 0123456789abcdef0123456789abcdef").unwrap();
     let vault = Running::start(vault().identity(other.clone())).await;

@@ -21,6 +21,7 @@ mod stack;
 mod trust;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -85,6 +86,8 @@ pub struct Server {
     log_format: LogFormat,
     fallback: Option<axum::Router>,
     identity: Option<IdentityKeys>,
+    /// Read where the server starts, in place of `identity`.
+    identity_file: Option<PathBuf>,
     policy: Option<Policy>,
     rates: Vec<RateLimit>,
 }
@@ -107,6 +110,7 @@ impl Server {
             log_format: LogFormat::default(),
             fallback: None,
             identity: None,
+            identity_file: None,
             policy: None,
             rates: Vec::new(),
         }
@@ -294,8 +298,8 @@ impl Server {
     /// # Errors
     ///
     /// `invalid_argument` for what is no address, `unavailable` for one that is taken, `failed_precondition` when two
-    /// linked services have one full name, one service was added twice, or a policy or rate limit names a method that
-    /// no service has.
+    /// linked services have one full name, one service was added twice, a policy or rate limit names a method that
+    /// no service has, or the identity key file cannot be read.
     pub async fn bind(mut self) -> Result<Bound> {
         let addresses = std::mem::take(&mut self.listen);
         if addresses.is_empty() {
@@ -381,6 +385,10 @@ impl Server {
             );
             Error::unlocated(Code::InvalidArgument, text)
         })?;
+        let identity = match self.identity_file {
+            Some(file) => Some(IdentityKeys::from_file(file)?),
+            None => self.identity,
+        };
         Core::new(Parts {
             services: self.services,
             source,
@@ -389,7 +397,7 @@ impl Server {
             observers: Observers::new(self.observers),
             checks: self.checks,
             fallback: self.fallback,
-            identity: self.identity,
+            identity,
             policy: self.policy,
             rates: self.rates,
         })

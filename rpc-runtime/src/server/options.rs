@@ -1,5 +1,6 @@
 //! What the one who starts a server may say: on the command line, or in the environment.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -15,6 +16,7 @@ use super::{Server, Trust};
 /// | `--socket-mode MODE` | `RPC_SOCKET_MODE` | who may connect to Unix sockets, in octal; 600 |
 /// | `--environment NAME` | `RPC_ENVIRONMENT` | `prod` |
 /// | `--instance NAME` | `RPC_INSTANCE` | the first address, or the process id |
+/// | `--identity-key-file FILE` | `RPC_IDENTITY_KEY_FILE` | see [`Server::identity`]; a bad file ends the start |
 /// | `--log-format FORMAT` | `RPC_LOG_FORMAT` | `text` or `json` |
 /// | `--lame-duck TIME` | `RPC_LAME_DUCK` | such as `5s`; see [`Limits::lame_duck`](super::Limits) |
 ///
@@ -69,6 +71,10 @@ pub struct Options {
     #[arg(long, env = "RPC_INSTANCE", value_name = "NAME")]
     pub instance: Option<String>,
 
+    /// The keys by which services know each other; with them only signed calls are answered
+    #[arg(long, env = "RPC_IDENTITY_KEY_FILE", value_name = "FILE")]
+    pub identity_key_file: Option<PathBuf>,
+
     /// How the log on stderr is written [default: text]
     #[arg(long, env = "RPC_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -106,6 +112,9 @@ impl Server {
         }
         if options.instance.is_some() {
             self.instance = options.instance;
+        }
+        if options.identity_key_file.is_some() {
+            self.identity_file = options.identity_key_file;
         }
         if let Some(lame_duck) = options.lame_duck {
             self.limits.lame_duck = lame_duck;
@@ -188,6 +197,7 @@ mod tests {
             "--socket-mode=660",
             "--log-format=json",
             "--lame-duck=1500ms",
+            "--identity-key-file=/nowhere/keys",
         ]);
         let server = server().options(options.unwrap());
         let listen: Vec<_> = server
@@ -204,6 +214,11 @@ mod tests {
                 ("d:4", Trust::Edge)
             ]
         );
+        let refused = server
+            .identity_file
+            .as_ref()
+            .map(crate::IdentityKeys::from_file);
+        assert!(refused.is_some_and(|keys| keys.is_err()));
         assert_eq!(server.environment, "dev");
         assert_eq!(server.instance.as_deref(), Some("a1"));
         assert_eq!(server.socket_mode, 0o660);
