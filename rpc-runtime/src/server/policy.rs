@@ -233,7 +233,7 @@ mod tests {
             .iter()
             .map(|method| (method.path, Route::new(method, answer)))
             .collect();
-        routes.insert("/a.B/Ping", Route::builtin(&METHODS[3], answer));
+        routes.insert("/a.B/Ping", Route::new(&METHODS[3], answer).into_builtin());
         let paper = Paper::default();
         let writer = paper.clone();
         let subscriber = tracing_subscriber::fmt()
