@@ -85,10 +85,13 @@ impl Ticket {
 
     /// The attempt has been answered, or has failed.
     pub(super) fn end(mut self, response: &Response) {
-        // An address that tells of a fault behind it works: what is behind it has a breaker of its own.
-        let failed = response
-            .error()
-            .is_some_and(|error| error.code() == Code::Unavailable && !error.is_retried());
+        // An address that tells of a fault behind it works: what is behind it has a breaker of its own. So does one that
+        // is busy and says when to come back: to hold all calls back would end what it still does.
+        let failed = response.error().is_some_and(|error| {
+            error.code() == Code::Unavailable
+                && !error.is_retried()
+                && error.retry_after().is_none()
+        });
         self.outcome = if failed {
             Outcome::Failure
         } else {
