@@ -121,8 +121,8 @@ async fn addresses_that_stay_keep_what_is_known_of_them() {
 async fn a_server_that_is_busy_and_says_when_to_come_back_is_not_cut_off() {
     let (_, balancer) = watched(["http://a:1"]);
     for _ in 0..100 {
-        let error = Error::unlocated(Code::Unavailable, "busy")
-            .with_retry_after(std::time::Duration::from_millis(50));
+        let error =
+            Error::unlocated(Code::Unavailable, "busy").with_retry_after(Duration::from_millis(50));
         balancer.pick(None).unwrap().end(&error.into());
     }
     assert!(balancer.pick(None).is_ok());
