@@ -51,14 +51,8 @@ impl Endpoint for Local {
                 return core.refuse(Some(method), request.context(), error, Trust::Internal);
             };
             let context = incoming(core, &request);
-            let limit = core.limits().message_bytes;
-            if request.body().len() > limit {
-                let error = Error::unlocated(
-                    Code::ResourceExhausted,
-                    format!(
-                        "the message is larger than {limit} bytes, which is the most that this server takes"
-                    ),
-                );
+            if request.body().len() > core.limits().message_bytes {
+                let error = core.too_large();
                 let response = core.refuse(Some(route.method()), &context, error, Trust::Internal);
                 return beside_the_error(response);
             }

@@ -215,6 +215,15 @@ impl Core {
         response
     }
 
+    /// The error for a message over the limit, on every road.
+    pub(crate) fn too_large(&self) -> Error {
+        let limit = self.limits.message_bytes;
+        let text = format!(
+            "the message is larger than {limit} bytes, which is the most that this server takes"
+        );
+        Error::unlocated(Code::ResourceExhausted, text)
+    }
+
     /// Answers a call that is refused before its handler is reached.
     pub(crate) fn refuse(
         &self,

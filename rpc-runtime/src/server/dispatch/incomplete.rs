@@ -155,13 +155,7 @@ impl<'a> Incomplete<'a> {
 
     fn unread(&self, failure: Failure) -> Unread {
         match failure {
-            Failure::TooLarge => {
-                let limit = self.core.limits().message_bytes;
-                let text = format!(
-                    "the message is larger than {limit} bytes, which is the most that this server takes"
-                );
-                Error::unlocated(Code::ResourceExhausted, text).into()
-            }
+            Failure::TooLarge => self.core.too_large().into(),
             Failure::Late => {
                 let text = "the message was not there in time";
                 Unread::Spoilt(Error::unlocated(Code::DeadlineExceeded, text))
