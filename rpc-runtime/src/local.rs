@@ -104,8 +104,7 @@ fn incoming(core: &Core, request: &Request) -> Context {
         .unwrap_or(now);
     Context::builder(sent.id().copied().unwrap_or_else(RequestId::random))
         .method(request.method())
-        .server(Arc::clone(core.source()))
-        .identity(core.identity().cloned())
+        .home(Arc::clone(core.home()))
         .source(sent.source_arc().cloned())
         .environment(Some(
             sent.environment_arc().unwrap_or(core.environment()).clone(),

@@ -1,6 +1,7 @@
 //! What travels with a call by itself: request id, caller, deadline, environment, trace, baggage, hop count.
 
 mod baggage;
+mod home;
 mod request_id;
 mod response;
 mod scope;
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use baggage::{BAGGAGE_LIMIT, Baggage};
+pub(crate) use home::Home;
 pub use request_id::RequestId;
 pub use response::ResponseMetadata;
 pub use scope::Scoped;
@@ -53,9 +55,9 @@ struct Inner {
     client_request_id: Option<RequestId>,
     /// Who called.
     source: Option<Arc<Source>>,
-    /// Who we are: the source of the calls that are made from here.
-    server: Option<Arc<Source>>,
-    /// What the calls that are made from here are signed with.
+    /// Where we are: the server that handles the call.
+    home: Option<Arc<Home>>,
+    /// Of a call that goes out: what it is signed with.
     identity: Option<IdentityKeys>,
     method: Option<&'static MethodDescriptor>,
     deadline: Option<Instant>,
@@ -104,7 +106,7 @@ impl Context {
     /// The server that handles the call.
     #[must_use]
     pub fn server(&self) -> Option<&Source> {
-        self.inner()?.server.as_deref()
+        Some(self.home()?.source().as_ref())
     }
 
     /// The method that is called.
@@ -261,6 +263,11 @@ impl Context {
         self.inner()?.identity.as_ref()
     }
 
+    /// The server that handles the call, with what it gives to all that runs in it.
+    pub(crate) fn home(&self) -> Option<&Arc<Home>> {
+        self.inner()?.home.as_ref()
+    }
+
     pub(crate) fn environment_arc(&self) -> Option<&Arc<str>> {
         self.inner()?.environment.as_ref()
     }
@@ -291,10 +298,10 @@ impl Context {
         }
         Ok(Self(Some(Arc::new(Inner {
             request_id: Some(self.id().copied().unwrap_or_else(RequestId::random)),
-            source: own
-                .and_then(|own| own.server.clone())
-                .or_else(|| caller.cloned()),
-            identity: identity.or_else(|| self.identity()).cloned(),
+            source: self.home().map(|home| home.source()).or(caller).cloned(),
+            identity: identity
+                .or_else(|| self.home().and_then(|home| home.identity()))
+                .cloned(),
             deadline: match (self.deadline(), deadline) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
@@ -376,7 +383,7 @@ impl Context {
             request_id: own.request_id,
             client_request_id: own.client_request_id,
             source: own.source.clone(),
-            server: own.server.clone(),
+            home: own.home.clone(),
             identity: own.identity.clone(),
             method: own.method,
             deadline: own.deadline,
@@ -422,13 +429,8 @@ impl ContextBuilder {
         self
     }
 
-    pub(crate) fn server(mut self, server: Arc<Source>) -> Self {
-        self.0.server = Some(server);
-        self
-    }
-
-    pub(crate) fn identity(mut self, keys: Option<IdentityKeys>) -> Self {
-        self.0.identity = keys;
+    pub(crate) fn home(mut self, home: Arc<Home>) -> Self {
+        self.0.home = Some(home);
         self
     }
 

@@ -16,7 +16,7 @@ use super::service::{Route, Routes};
 use super::stack;
 use super::trust::Trust;
 use crate::builtin;
-use crate::context::{Context, RequestId, Source};
+use crate::context::{Context, Home, RequestId, Source};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 use crate::identity::{IdentityKeys, Verifier};
@@ -28,7 +28,7 @@ pub(crate) struct Core {
     routes: HashMap<&'static str, Arc<Route>>,
     /// What every server answers, to those who are believed.
     builtin: HashMap<&'static str, Arc<Route>>,
-    source: Arc<Source>,
+    home: Arc<Home>,
     environment: Arc<str>,
     limits: Limits,
     layers: Layers,
@@ -116,7 +116,7 @@ impl Core {
             routes,
             builtin,
             environment: source.environment().into(),
-            source,
+            home: Arc::new(Home::new(source, parts.identity.clone())),
             connections: Arc::new(Semaphore::new(
                 parts.limits.connections.min(Semaphore::MAX_PERMITS),
             )),
@@ -136,7 +136,12 @@ impl Core {
     }
 
     pub(crate) fn source(&self) -> &Arc<Source> {
-        &self.source
+        self.home.source()
+    }
+
+    /// What the calls that it handles share.
+    pub(crate) fn home(&self) -> &Arc<Home> {
+        &self.home
     }
 
     pub(crate) fn environment(&self) -> &Arc<str> {
@@ -263,7 +268,7 @@ impl Core {
             Trust::Internal => {
                 let (service, path) =
                     method.map_or(("", ""), |method| (method.service, method.path));
-                error.publish(self.source.as_str(), path.trim_start_matches('/'), service);
+                error.publish(self.source().as_str(), path.trim_start_matches('/'), service);
                 error.set_request_id(id);
             }
         }
@@ -273,7 +278,7 @@ impl Core {
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core")
-            .field("source", &self.source)
+            .field("source", self.source())
             .field("routes", &self.routes.len())
             .finish_non_exhaustive()
     }

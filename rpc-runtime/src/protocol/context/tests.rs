@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::context::Home;
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -135,7 +136,7 @@ fn what_is_only_lost_is_passed_over() {
 fn what_is_written_is_read() {
     let server = Arc::new("pricing@dev/2".parse().unwrap());
     let context = Context::builder(RequestId::parse("r-1").unwrap())
-        .server(server)
+        .home(Arc::new(Home::new(server, None)))
         .environment(Some("dev".into()))
         .trace(TraceContext::parse(PARENT, Some("a=b")))
         .hops(4)

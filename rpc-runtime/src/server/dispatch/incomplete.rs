@@ -98,8 +98,7 @@ impl<'a> Incomplete<'a> {
         let given = timeout.unwrap_or(limits.default_deadline);
         builder
             .method(method)
-            .server(self.core.source().clone())
-            .identity(self.core.identity().cloned())
+            .home(self.core.home().clone())
             .deadline(later(Instant::now(), given.min(cap)))
             .metadata(metadata::read(&self.head.headers))
             .build()

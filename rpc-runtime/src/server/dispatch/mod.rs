@@ -59,7 +59,7 @@ where
         Ok(Found::Probe(probe)) => Box::pin(probe.answer(core, peer, &head.method)).await,
         Err(refusal) => {
             let call = Incomplete::new(core, caller, None, &head);
-            let context = incoming.builder.server(core.source().clone()).build();
+            let context = incoming.builder.home(core.home().clone()).build();
             Box::pin(call.refuse(&context, refusal, Some(&mut pin!(body)))).await
         }
     };

@@ -43,8 +43,7 @@ where
 {
     let context = incoming
         .builder
-        .server(core.source().clone())
-        .identity(core.identity().cloned())
+        .home(core.home().clone())
         .deadline(later(Instant::now(), core.limits().default_deadline))
         .metadata(metadata::read(request.headers()))
         .build();
