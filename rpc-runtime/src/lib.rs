@@ -65,6 +65,7 @@ pub mod streaming;
 mod builtin;
 pub mod client;
 mod local;
+pub mod logs;
 pub mod server;
 mod spawn;
 #[cfg(feature = "testing")]

@@ -1,12 +1,7 @@
 //! `fibpro.v1.LogSink`: where all services send their logs.
 
-use std::str::FromStr;
-
-use jiff::Timestamp;
+pub use rpc_runtime::logs::{Level, Record};
 use rpc_runtime::prelude::*;
-use rpc_runtime::{RequestId, Source};
-use serde::de::{IntoDeserializer as _, value};
-use serde::{Deserialize, Serialize};
 
 /// The longest text of a record, in bytes. The rest is cut off, and the line says how much that was.
 pub const TEXT_LIMIT: usize = 64 << 10;
@@ -55,59 +50,5 @@ impl LogSinkClient {
     #[track_caller]
     pub fn error(&self, message: &str) -> Call<bool> {
         self.recv_log(message, Level::Error)
-    }
-}
-
-/// One line of a server's log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// Who wrote it, such as `userstore@prod/127.0.0.1:9003`.
-    pub source: Source,
-    /// The request that it was written for; absent for what a server does of its own accord.
-    // The fields of a user's type are plain serde, which knows one spelling; a peer that speaks ProtoJSON has the other.
-    #[serde(default, alias = "requestId", skip_serializing_if = "Option::is_none")]
-    pub request_id: Option<RequestId>,
-    /// When it was written, in RFC 3339, such as `2026-11-22T12:25:34.021Z`.
-    pub time: Timestamp,
-    /// How much it matters; `info` when absent.
-    #[serde(default)]
-    pub level: Level,
-    /// What happened. May hold any character; the printed line shows those that would change it as escapes.
-    pub text: String,
-}
-
-/// How much a record matters, from the least.
-///
-/// ```
-/// use fibpro::api::logsink::Level;
-///
-/// assert_eq!("warn".parse(), Ok(Level::Warn));
-/// assert_eq!(
-///     "severe".parse::<Level>().unwrap_err().to_string(),
-///     "unknown variant `severe`, expected one of `debug`, `info`, `warn`, `error`",
-/// );
-/// ```
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// For the people who wrote the service.
-    Debug,
-    /// Worth knowing.
-    #[default]
-    Info,
-    /// Worth a look.
-    Warn,
-    /// Somebody has to act.
-    Error,
-}
-
-/// Reads the word on the wire, with the refusal that a caller would get.
-impl FromStr for Level {
-    type Err = value::Error;
-
-    fn from_str(word: &str) -> Result<Self, value::Error> {
-        Self::deserialize(word.into_deserializer())
     }
 }

@@ -268,7 +268,11 @@ impl Core {
             Trust::Internal => {
                 let (service, path) =
                     method.map_or(("", ""), |method| (method.service, method.path));
-                error.publish(self.source().as_str(), path.trim_start_matches('/'), service);
+                error.publish(
+                    self.source().as_str(),
+                    path.trim_start_matches('/'),
+                    service,
+                );
                 error.set_request_id(id);
             }
         }

@@ -1,0 +1,180 @@
+//! `fibpro.v1.UserStore`: who the users are, and the only place where credit changes.
+
+use rpc_runtime::Secret;
+use rpc_runtime::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// The users, their passwords and their credit.
+///
+/// Credit is a whole number of credits, never below zero. What is spent is reserved first, and then either settled or
+/// refunded; a reservation that is neither returns to its user after 30 s. All three may be repeated: a purchase is
+/// known by the key that its buyer's side made up, and happens once.
+#[rpc_service(package = "fibpro.v1", endpoint = "userstore")]
+pub trait UserStore {
+    /// The user, if the password is theirs.
+    ///
+    /// `wrong_credentials` after the same time and with the same text, whether the name or the password was wrong.
+    #[rpc(idempotent)]
+    async fn verify(
+        &self,
+        username: &str,
+        #[rpc(secret)] password: Secret<String>,
+    ) -> Result<User, UserStoreError>;
+
+    /// The user of this name; `None` when there is none.
+    #[rpc(no_side_effects)]
+    async fn get_user(&self, username: &str) -> Result<Option<User>, UserStoreError>;
+
+    /// Sets the credit; reservations that are under way stay as they are.
+    #[rpc(idempotent)]
+    async fn set_credit(&self, username: &str, credit: u64) -> Result<User, UserStoreError>;
+
+    /// Takes `amount` out of the user's credit, for the purchase `key`, until it is settled, refunded or expired.
+    ///
+    /// A repeat with the same user and amount gets the first answer; with others it is `purchase_differs`.
+    #[rpc(idempotent)]
+    async fn reserve(
+        &self,
+        username: &str,
+        amount: u64,
+        key: &str,
+    ) -> Result<Reservation, UserStoreError>;
+
+    /// Makes the purchase final. A repeat gets the first answer.
+    #[rpc(idempotent)]
+    async fn settle(&self, key: &str) -> Result<Reservation, UserStoreError>;
+
+    /// Gives the credit of a purchase that is not settled back. A repeat gets the first answer.
+    #[rpc(idempotent)]
+    async fn refund(&self, key: &str) -> Result<Reservation, UserStoreError>;
+
+    /// Every change of a user's credit, the newest first: what explains the balance.
+    #[rpc(no_side_effects)]
+    async fn ledger(&self, username: &str, limit: u32) -> Result<Vec<Entry>, UserStoreError>;
+}
+
+/// A user, without anything that is secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Name, as it is logged in with.
+    pub username: String,
+    /// What can be spent now; what is reserved is not in it.
+    pub credit: u64,
+    /// What the user may do beyond buying, such as `developer`.
+    pub roles: Vec<String>,
+}
+
+/// A purchase, as it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// The key that the buyer's side made up.
+    pub key: String,
+    /// Whose it is.
+    pub username: String,
+    /// Credits that it takes.
+    pub amount: u64,
+    /// What the user can spend after it.
+    pub credit: u64,
+    /// How far it is.
+    pub state: State,
+}
+
+/// How far a purchase is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// The credit is taken, and may come back.
+    Reserved,
+    /// Paid.
+    Settled,
+    /// Given back.
+    Refunded,
+    /// Given back, because nobody said what becomes of it.
+    Expired,
+}
+
+/// One change of a user's credit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When, in RFC 3339.
+    pub time: jiff::Timestamp,
+    /// What was added; negative for what was taken.
+    pub change: i64,
+    /// The credit after it.
+    pub credit: u64,
+    /// Why: `opening`, `set`, `reserve`, `refund`, `expire`.
+    pub reason: String,
+    /// The purchase that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+/// What the user store answers instead.
+#[derive(Debug, thiserror::Error, RpcError)]
+pub enum UserStoreError {
+    /// Name or password is wrong; which one is nobody's business.
+    #[error("the name or the password is wrong")]
+    #[rpc(code = "unauthenticated")]
+    WrongCredentials,
+
+    /// There is no such user.
+    #[error("there is no user {username}")]
+    #[rpc(code = "not_found")]
+    NoSuchUser {
+        /// Who was asked for.
+        username: String,
+    },
+
+    /// The user cannot pay that.
+    #[error("user {username} has insufficient credit({credit})")]
+    #[rpc(code = "failed_precondition")]
+    InsufficientCredit {
+        /// Who wanted to pay.
+        username: String,
+        /// What the user has.
+        credit: u64,
+        /// What it takes.
+        amount: u64,
+    },
+
+    /// There is no such purchase.
+    #[error("there is no purchase {key}")]
+    #[rpc(code = "not_found")]
+    NoSuchPurchase {
+        /// The key.
+        key: String,
+    },
+
+    /// The purchase has ended another way.
+    #[error("the purchase {key} is {state:?} already")]
+    #[rpc(code = "failed_precondition")]
+    PurchaseEnded {
+        /// The key.
+        key: String,
+        /// How it ended.
+        state: State,
+    },
+
+    /// The key was used for something else.
+    #[error("the key {key} belongs to another purchase")]
+    #[rpc(code = "aborted")]
+    PurchaseDiffers {
+        /// The key.
+        key: String,
+    },
+
+    /// An argument is out of its range.
+    #[error("{argument}: {why}")]
+    #[rpc(code = "invalid_argument")]
+    Invalid {
+        /// Which argument.
+        argument: String,
+        /// What is wrong with it.
+        why: String,
+    },
+
+    /// Everything else.
+    #[error("{0}")]
+    #[rpc(other)]
+    Other(Error),
+}
