@@ -12,6 +12,7 @@
 //! | [`Error`], [`Remote`], [`RpcError`](macro@RpcError) | errors that say what happened, and where |
 //! | [`middleware`], [`observe`] | rings around calls; everything that counts and logs them |
 //! | [`status`] | what every server tells of itself: version, uptime, numbers of each method |
+//! | [`flags`], [`flag_service`] | settings that a program declares and its operators change |
 //! | [`registry`] | all services that are linked into this process |
 //!
 //! ```
@@ -44,6 +45,7 @@ extern crate self as rpc_runtime;
 pub mod context;
 pub mod descriptor;
 pub mod error;
+pub mod flags;
 mod identity;
 pub mod metadata;
 pub mod secret;
@@ -82,11 +84,12 @@ pub use rpc_macros::rpc_service;
 #[doc = include_str!("docs/rpc_error.md")]
 pub use rpc_macros::RpcError;
 
-pub use builtin::{Pong, status};
+pub use builtin::{Pong, flag_service, status};
 pub use client::{Call, Client, Reply, RetryPolicy};
 pub use codec::json::{BigNum, Bytes};
 pub use context::{Context, RequestId, Source};
 pub use error::{Code, Error, Hop, Remote, Result, RpcError};
+pub use flags::{Flag, Flags};
 pub use identity::IdentityKeys;
 pub use metadata::{InvalidMetadata, Metadata};
 pub use secret::Secret;

@@ -95,6 +95,7 @@ pub(super) async fn attempt(client: &Inner, ticket: Ticket, request: &Sending) -
         target: Some(Arc::clone(transport.target())),
         attempt: request.context.attempt(),
         at: Instant::now(),
+        line: None,
     });
     let response = if client.attempt_layers.is_empty() {
         transport.send(request).await

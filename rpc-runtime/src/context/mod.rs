@@ -22,6 +22,7 @@ pub use trace::TraceContext;
 
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
+use crate::flags::Flags;
 use crate::identity::IdentityKeys;
 use crate::metadata::Metadata;
 
@@ -107,6 +108,12 @@ impl Context {
     #[must_use]
     pub fn server(&self) -> Option<&Source> {
         Some(self.home()?.source().as_ref())
+    }
+
+    /// The flags of the server that handles the call, for work that goes on outside of it.
+    #[must_use]
+    pub fn flags(&self) -> Option<&Flags> {
+        Some(self.home()?.flags())
     }
 
     /// The method that is called.
@@ -248,6 +255,12 @@ impl Context {
     /// Looks at the current context.
     pub(crate) fn with_current<R>(f: impl FnOnce(&Self) -> R) -> R {
         f(&scope::current())
+    }
+
+    /// Looks at the server whose call runs here, and clones nothing. `f` finds no current context, so it must run nobody
+    /// else's code.
+    pub(crate) fn with_home<R>(f: impl FnOnce(&Home) -> R) -> Option<R> {
+        scope::with(|context| context.home().map(|home| f(home)))
     }
 
     pub(crate) fn id(&self) -> Option<&RequestId> {

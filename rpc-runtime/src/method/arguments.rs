@@ -9,12 +9,16 @@ use crate::error::Argument;
 
 type Write<S> = for<'a> fn(<S as Shape>::Lent<'a>, &mut Vec<u8>) -> Result<(), serde_json::Error>;
 
+/// Reads a value and writes it again, for people.
+pub(crate) type Show = fn(&mut Cursor<'_>, &mut Vec<u8>) -> Result<(), Problem>;
+
 /// How one argument becomes JSON and back.
 pub struct Codec<S: Shape> {
     write: Write<S>,
     read: fn(&mut Cursor<'_>) -> Result<S::Owned, Problem>,
     absent: fn() -> Option<S::Owned>,
     whole: fn(&[u8]) -> Result<S::Owned, Problem>,
+    show: Show,
 }
 
 /// A field of the request.
@@ -25,6 +29,7 @@ pub const fn argument<S: ShapeCodec>() -> Codec<S> {
         read: S::read,
         absent: S::absent,
         whole: no_message,
+        show: S::show,
     }
 }
 
@@ -39,6 +44,7 @@ where
         read: S::read,
         absent: some_default,
         whole: no_message,
+        show: S::show,
     }
 }
 
@@ -50,6 +56,7 @@ pub const fn message<T: Argument>() -> Codec<Own<T>> {
         read: json::read,
         absent: json::absent,
         whole: json::read_message,
+        show: <Own<T> as ShapeCodec>::show,
     }
 }
 
@@ -85,6 +92,13 @@ pub trait Arguments: 'static {
         method: &MethodDescriptor,
         arguments: Self::Lent<'_>,
     ) -> Result<Vec<u8>, serde_json::Error>;
+
+    #[doc(hidden)]
+    #[allow(
+        private_interfaces,
+        reason = "only the runtime implements and calls this"
+    )]
+    fn shows(codecs: &Self::Codecs) -> Vec<Show>;
 
     #[doc(hidden)]
     #[allow(
@@ -175,6 +189,11 @@ macro_rules! tuples {
                 $(object.field(method.arguments[$index].name, |out| (codecs.$index.write)(arguments.$index, out))?;)*
                 object.close();
                 Ok(out)
+            }
+
+            #[allow(unused_variables, private_interfaces, reason = "the empty tuple")]
+            fn shows(codecs: &Self::Codecs) -> Vec<Show> {
+                vec![$(codecs.$index.show),*]
             }
 
             #[allow(unused_variables, unused_mut, private_interfaces, clippy::unused_unit, reason = "the empty tuple")]

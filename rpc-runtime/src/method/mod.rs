@@ -6,10 +6,12 @@
 mod arguments;
 mod reply;
 mod shape;
+mod show;
 
 pub use arguments::{Arguments, Codec, argument, argument_or_default, message};
 pub use reply::{ReplyCodec, message_reply, reply};
 pub use shape::{Maybe, Own, Shape, ShapeCodec, Slice, Str};
+pub(crate) use show::ShowArguments;
 
 use crate::descriptor::MethodDescriptor;
 use crate::error::Error;

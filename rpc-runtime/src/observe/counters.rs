@@ -165,6 +165,7 @@ mod tests {
             target: None,
             attempt: 1,
             at: Instant::now(),
+            line: None,
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod counters;
 mod histogram;
+mod line;
 mod log;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use counters::{Counted, Counters};
+pub(crate) use line::Line;
 pub use log::TracingLog;
 
 use crate::context::Context;
@@ -51,6 +53,8 @@ pub struct CallStart {
     pub attempt: u32,
     /// When it started.
     pub at: Instant,
+    /// While the flag `log_rpc` is on: what its line needs.
+    pub(crate) line: Option<Line>,
 }
 
 /// How a call ended.
@@ -205,14 +209,23 @@ impl Observation {
     /// The call has been answered, and not by a [`Response`].
     pub(crate) fn end_with(mut self, error: Option<&Error>, response_bytes: usize) {
         self.ended = true;
-        let end = CallEnd {
+        self.tell(&CallEnd {
             error,
             duration: self.call.at.elapsed(),
             response_bytes,
             retry_in: None,
-        };
+        });
+    }
+
+    fn tell(&self, end: &CallEnd<'_>) {
         self.observers
-            .each(|observer| observer.call_ended(&self.call, &end));
+            .each(|observer| observer.call_ended(&self.call, end));
+        // No observer, so that it costs nothing while it is off, and works where there are no observers.
+        if self.call.line.is_some()
+            && catch_unwind(AssertUnwindSafe(|| line::write(&self.call, end))).is_err()
+        {
+            tracing::error!(target: "rpc", "the arguments of a call could not be shown: their code panicked");
+        }
     }
 }
 
@@ -220,14 +233,12 @@ impl Drop for Observation {
     fn drop(&mut self) {
         if !self.ended {
             let error = Error::unlocated(Code::Canceled, "the caller went away");
-            let end = CallEnd {
+            self.tell(&CallEnd {
                 error: Some(&error),
                 duration: self.call.at.elapsed(),
                 response_bytes: 0,
                 retry_in: None,
-            };
-            self.observers
-                .each(|observer| observer.call_ended(&self.call, &end));
+            });
         }
     }
 }

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::core::Core;
+use super::flags::WatchingFile;
 use super::lifecycle::Phase;
 use super::listen::Listener;
 use super::{Trust, accept};
@@ -22,7 +23,7 @@ const LAST_CALL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 #[must_use = "a bound server answers nobody before `serve`"]
 pub struct Bound {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     listeners: Vec<(Listener, Trust)>,
 }
 
@@ -89,6 +90,7 @@ impl Bound {
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) {
         let Self { core, listeners } = self;
         let (stop, stopped) = watch::channel(Phase::Serving);
+        let _watching = WatchingFile::start(core.home().flags());
         let mut accepting = JoinSet::new();
         for (listener, trust) in listeners {
             spawn(&mut accepting, listener, &core, trust, &stopped);

@@ -19,9 +19,10 @@ use crate::builtin;
 use crate::context::{Context, Home, RequestId, Source};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
+use crate::flags::Flags;
 use crate::identity::{IdentityKeys, Verifier};
 use crate::middleware::{Layers, Request, Response};
-use crate::observe::{CallStart, Counters, Observers, Side};
+use crate::observe::{CallStart, Counters, Line, Observers, Side};
 
 /// The parts of a server that its connections share.
 pub(crate) struct Core {
@@ -56,6 +57,7 @@ pub(crate) struct Parts {
     pub(crate) identity: Option<IdentityKeys>,
     pub(crate) policy: Option<Policy>,
     pub(crate) rates: Vec<RateLimit>,
+    pub(crate) flags: Flags,
 }
 
 impl Core {
@@ -90,9 +92,10 @@ impl Core {
         }
         let counters = Arc::new(Counters::new(routes.values().map(Route::method)));
         let status = builtin::status_routes(&source, version, &counters);
-        let status: HashSet<_> = status
-            .routes
+        let flags = builtin::flag_routes(&parts.flags);
+        let builtin: HashSet<_> = [status, flags]
             .into_iter()
+            .flat_map(|service| service.routes)
             .filter_map(|route| {
                 let path = route.method().path;
                 // A server that has the service itself answers by that, whoever asks.
@@ -111,12 +114,13 @@ impl Core {
         let (builtin, routes) = routes
             .into_iter()
             .map(|(path, route)| (path, Arc::new(route)))
-            .partition(|(path, _)| status.contains(path));
+            .partition(|(path, _)| builtin.contains(path));
+        parts.flags.start(&source);
         Ok(Arc::new(Self {
             routes,
             builtin,
             environment: source.environment().into(),
-            home: Arc::new(Home::new(source, parts.identity.clone())),
+            home: Arc::new(Home::new(source, parts.identity.clone(), parts.flags)),
             connections: Arc::new(Semaphore::new(
                 parts.limits.connections.min(Semaphore::MAX_PERMITS),
             )),
@@ -246,6 +250,7 @@ impl Core {
             target: None,
             attempt: context.attempt(),
             at: Instant::now(),
+            line: Line::of(Some(self.home.flags()), None, || None),
         };
         let mut response = Response::from(error);
         self.observers.start(call).end(&response);

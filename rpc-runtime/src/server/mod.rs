@@ -6,6 +6,7 @@ mod body;
 mod bound;
 pub(crate) mod core;
 mod dispatch;
+mod flags;
 mod lifecycle;
 mod limits;
 mod listen;
@@ -40,6 +41,7 @@ use self::lifecycle::Check;
 use self::listen::{Listener, SOCKET_MODE};
 use crate::context::{DEFAULT_ENVIRONMENT, Source};
 use crate::error::{Code, Error, Result};
+use crate::flags::{self as declared, Flags};
 use crate::identity::IdentityKeys;
 use crate::middleware::{Layer, Layers};
 use crate::observe::{Observer, Observers, TracingLog};
@@ -90,6 +92,10 @@ pub struct Server {
     identity_file: Option<PathBuf>,
     policy: Option<Policy>,
     rates: Vec<RateLimit>,
+    flags: Flags,
+    flags_file: Option<PathBuf>,
+    /// What was wrong with a flag that was set before the start.
+    flags_refused: Option<Error>,
 }
 
 impl Server {
@@ -113,6 +119,9 @@ impl Server {
             identity_file: None,
             policy: None,
             rates: Vec::new(),
+            flags: Flags::new(),
+            flags_file: None,
+            flags_refused: None,
         }
     }
 
@@ -298,8 +307,9 @@ impl Server {
     /// # Errors
     ///
     /// `invalid_argument` for what is no address, `unavailable` for one that is taken, `failed_precondition` when two
-    /// linked services have one full name, one service was added twice, a policy or rate limit names a method that
-    /// no service has, or the identity key file cannot be read.
+    /// linked services have one full name or two flags one name, one service was added twice, a policy or rate limit
+    /// names a method that no service has, or the identity key file or the flags file cannot be read;
+    /// `invalid_argument` or `not_found` for a flag that is refused.
     pub async fn bind(mut self) -> Result<Bound> {
         let addresses = std::mem::take(&mut self.listen);
         if addresses.is_empty() {
@@ -376,7 +386,8 @@ impl Server {
         &self.name
     }
 
-    pub(crate) fn into_core(self, listeners: &[(Listener, Trust)]) -> Result<Arc<Core>> {
+    pub(crate) fn into_core(mut self, listeners: &[(Listener, Trust)]) -> Result<Arc<Core>> {
+        let flags = self.take_flags()?;
         let instance = self.instance.unwrap_or_else(|| default_instance(listeners));
         let source = Source::new(&self.name, &self.environment, &instance).map_err(|invalid| {
             let text = format!(
@@ -400,6 +411,7 @@ impl Server {
             identity,
             policy: self.policy,
             rates: self.rates,
+            flags,
         })
     }
 }
@@ -429,7 +441,7 @@ fn check_registry() -> Result<()> {
             ),
         ));
     }
-    Ok(())
+    declared::check()
 }
 
 impl fmt::Debug for Server {

@@ -1,11 +1,14 @@
 //! What the one who starts a server may say: on the command line, or in the environment.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
 
+use super::flags::environment;
 use super::{Server, Trust};
+use crate::flags::time;
 
 /// The options that every server has, to be flattened into a program's own.
 ///
@@ -19,6 +22,8 @@ use super::{Server, Trust};
 /// | `--identity-key-file FILE` | `RPC_IDENTITY_KEY_FILE` | see [`Server::identity`]; a bad file ends the start |
 /// | `--log-format FORMAT` | `RPC_LOG_FORMAT` | `text` or `json` |
 /// | `--lame-duck TIME` | `RPC_LAME_DUCK` | such as `5s`; see [`Limits::lame_duck`](super::Limits) |
+/// | `--flag NAME=VALUE` | `RPC_FLAG_NAME=VALUE` | see [`flags`](crate::flags); several times, the last one of a name counts |
+/// | `--flags-file FILE` | `RPC_FLAGS_FILE` | the same, read again whenever it changes |
 ///
 /// What is not given leaves the [`Server`] as it is, so a program sets its defaults there.
 ///
@@ -80,8 +85,20 @@ pub struct Options {
     pub log_format: Option<LogFormat>,
 
     /// How long to go on serving as not ready when told to stop, such as `5s` [default: 0s]
-    #[arg(long, env = "RPC_LAME_DUCK", value_name = "TIME", value_parser = time)]
+    #[arg(long, env = "RPC_LAME_DUCK", value_name = "TIME", value_parser = time::parse)]
     pub lame_duck: Option<Duration>,
+
+    /// Sets a flag of the server, such as `log_rpc=true`; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub flag: Vec<String>,
+
+    /// A file with a line `NAME = VALUE` for each flag, read again whenever it changes
+    #[arg(long, env = "RPC_FLAGS_FILE", value_name = "FILE")]
+    pub flags_file: Option<PathBuf>,
+
+    /// The variables `RPC_FLAG_…`.
+    #[arg(skip = environment())]
+    flag_variables: Vec<(OsString, OsString)>,
 }
 
 /// How a server writes its log.
@@ -119,6 +136,10 @@ impl Server {
         if let Some(lame_duck) = options.lame_duck {
             self.limits.lame_duck = lame_duck;
         }
+        self.flags_given(&options.flag, &options.flag_variables);
+        if options.flags_file.is_some() {
+            self.flags_file = options.flags_file;
+        }
         if let Some(format) = options.log_format {
             self.log_format = format;
         }
@@ -131,25 +152,6 @@ fn mode(text: &str) -> Result<u32, String> {
         Ok(mode) if mode <= 0o777 => Ok(mode),
         _ => Err("a mode is three octal digits, such as 660".to_owned()),
     }
-}
-
-/// A time as in `#[rpc(timeout = "2s")]`.
-fn time(text: &str) -> Result<Duration, String> {
-    let unit = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit);
-    let milliseconds = match unit {
-        "ms" => Some(1),
-        "s" => Some(1000),
-        "m" => Some(60_000),
-        _ => None,
-    };
-    milliseconds
-        .zip(number.parse::<u64>().ok())
-        .and_then(|(unit, number)| number.checked_mul(unit))
-        .map(Duration::from_millis)
-        .ok_or_else(|| "a time has a whole number and a unit: `500ms`, `5s` or `1m`".to_owned())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::admission::Limiter;
 use super::policy::Access;
 use crate::context::Context;
 use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
-use crate::method::{Arguments, Method};
+use crate::method::{Arguments, Method, ShowArguments};
 use crate::middleware::{Body, BoxFuture, Endpoint, Request, Response};
 
 /// What `#[rpc_service]` makes of an implementation: something that [`Server::add`](super::Server::add) takes.
@@ -32,6 +32,8 @@ pub(crate) struct Route {
     pub(super) method: &'static MethodDescriptor,
     handler: Handler,
     builtin: bool,
+    /// How its arguments are shown to people.
+    show: Option<&'static dyn ShowArguments>,
     /// Who may call it.
     pub(super) access: Access,
     /// How often.
@@ -49,6 +51,7 @@ impl Route {
             method,
             handler: Box::new(handler),
             builtin: false,
+            show: None,
             access: Access::Open,
             rate: None,
         }
@@ -61,6 +64,15 @@ impl Route {
             builtin: true,
             ..self
         }
+    }
+
+    fn with_show(self, show: &'static dyn ShowArguments) -> Self {
+        let show = Some(show);
+        Self { show, ..self }
+    }
+
+    pub(super) fn show(&self) -> Option<&'static dyn ShowArguments> {
+        self.show
     }
 
     pub(super) fn is_builtin(&self) -> bool {
@@ -114,28 +126,26 @@ impl<S: Send + Sync + 'static> RouteBuilder<S> {
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
         let implementation = Arc::clone(&self.implementation);
-        self.routes
-            .routes
-            .push(Route::new(method.descriptor(), move |request| {
-                let (context, _, body) = request.into_parts();
-                let arguments = match body.as_message() {
-                    Some(message) => method.decode_arguments(message),
-                    None => Err(stream_for_message(method.descriptor())),
-                };
-                match arguments {
-                    Ok(arguments) => {
-                        let running =
-                            handler(Arc::clone(&implementation), context.clone(), arguments);
-                        Box::pin(async move {
-                            let answer = running.await;
-                            // The body's guards are held for as long as the handler runs.
-                            drop(body);
-                            answer_of(method, answer, &context)
-                        })
-                    }
-                    Err(error) => Box::pin(std::future::ready(error.into())),
+        let route = Route::new(method.descriptor(), move |request| {
+            let (context, _, body) = request.into_parts();
+            let arguments = match body.as_message() {
+                Some(message) => method.decode_arguments(message),
+                None => Err(stream_for_message(method.descriptor())),
+            };
+            match arguments {
+                Ok(arguments) => {
+                    let running = handler(Arc::clone(&implementation), context.clone(), arguments);
+                    Box::pin(async move {
+                        let answer = running.await;
+                        // The body's guards are held for as long as the handler runs.
+                        drop(body);
+                        answer_of(method, answer, &context)
+                    })
                 }
-            }));
+                Err(error) => Box::pin(std::future::ready(error.into())),
+            }
+        });
+        self.routes.routes.push(route.with_show(method));
         self
     }
 

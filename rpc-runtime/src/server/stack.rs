@@ -13,12 +13,15 @@ use super::service::Route;
 use crate::context::Context;
 use crate::error::{Code, Error};
 use crate::middleware::{Request, Response};
-use crate::observe::{CallStart, Side};
+use crate::observe::{CallStart, Line, Side};
 
 /// Runs a call whose identity and context are known. The answer's error is not published yet.
 pub(super) async fn run(core: &Arc<Core>, route: &Arc<Route>, request: Request) -> Response {
     // 1. Observe: outermost, so that whatever happens below is seen, a drop included.
-    let start = started(&request);
+    let mut start = started(&request);
+    start.line = Line::of(Some(core.home().flags()), route.show(), || {
+        request.body().as_message().cloned()
+    });
     let deadline = request.context().deadline();
     let late = deadline.is_some_and(|deadline| deadline <= start.at);
     let observation = core.observers().start(start);
@@ -160,5 +163,6 @@ fn started(request: &Request) -> CallStart {
         target: None,
         attempt: request.context().attempt(),
         at: Instant::now(),
+        line: None,
     }
 }

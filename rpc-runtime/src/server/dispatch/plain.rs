@@ -63,6 +63,7 @@ where
         target: None,
         attempt: context.attempt(),
         at: Instant::now(),
+        line: None,
     });
     let answered = within(context.deadline(), run(router, request, &context)).await;
     match answered.unwrap_or_else(|| Err(too_late())) {
