@@ -17,6 +17,8 @@ mod calls;
 mod context_property;
 /// The trouble-makers that other tests rely on.
 mod fault_kit;
+/// Settings of a running server, and the line a call that one of them switches on.
+mod flags;
 /// Signed calls between services.
 mod identity;
 /// What arguments and values look like in JSON.

@@ -1,5 +1,6 @@
 //! The subcommands: a file each, with its options and what it does.
 
+mod flags;
 mod log;
 mod services;
 mod status;
@@ -12,6 +13,7 @@ use rpc_runtime::Error;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    Flags(flags::Options),
     Log(log::Options),
     Services(services::Options),
     Status(status::Options),
@@ -20,6 +22,7 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) async fn run(self, out: &mut impl Write) -> Result<(), Failure> {
         match self {
+            Self::Flags(options) => flags::run(options, out).await,
             Self::Log(options) => log::run(options, out).await,
             Self::Services(options) => services::run(&options, out),
             Self::Status(options) => status::run(options, out).await,

@@ -185,6 +185,8 @@ fn command(program: &str, arguments: &[&str]) -> Command {
         "RPC_INSTANCE",
         "RPC_LOG_FORMAT",
         "RPC_LAME_DUCK",
+        "RPC_FLAGS_FILE",
+        "RPC_FLAG_LOG_RPC",
         "FIBPRO_LOGSINK",
         "RUST_LOG",
     ] {
