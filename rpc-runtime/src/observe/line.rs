@@ -26,13 +26,12 @@ impl Line {
         flags: Option<&Flags>,
         show: Option<&'static dyn ShowArguments>,
         message: impl FnOnce() -> Option<Bytes>,
-    ) -> Option<Self> {
-        flags
-            .is_some_and(|flags| flags.get(&LOG_RPC))
-            .then(|| Self {
-                show,
-                message: message(),
-            })
+    ) -> Option<Box<Self>> {
+        // Boxed: off, it takes a word in the future of a call.
+        flags.is_some_and(|flags| flags.get(&LOG_RPC)).then(|| {
+            let message = message();
+            Box::new(Self { show, message })
+        })
     }
 
     fn arguments(&self) -> String {

@@ -54,7 +54,7 @@ pub struct CallStart {
     /// When it started.
     pub at: Instant,
     /// While the flag `log_rpc` is on: what its line needs.
-    pub(crate) line: Option<Line>,
+    pub(crate) line: Option<Box<Line>>,
 }
 
 /// How a call ended.
