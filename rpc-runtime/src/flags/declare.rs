@@ -15,13 +15,19 @@ use crate::context::Context;
 /// Not in the table yet, or never.
 const NOWHERE: usize = usize::MAX;
 
+/// Looks at a value.
+type Check<T> = fn(&T) -> Result<(), String>;
+
+/// Says what is accepted, with what makes a text of a value.
+type Accepts<T> = fn(fn(&T) -> String) -> String;
+
 /// A flag, as [`flag!`](crate::flag!) declares it. It has no value of its own: each server has one.
 pub struct Flag<T: 'static> {
     head: Head,
     default: fn() -> T,
     codec: Codec<T>,
-    check: Option<fn(&T) -> Result<(), String>>,
-    accepts: Option<fn(fn(&T) -> String) -> String>,
+    check: Option<Check<T>>,
+    accepts: Option<Accepts<T>>,
     notify: Option<fn(&T, &T)>,
     /// Its place in the set of every server; written once, before there is a set.
     index: AtomicUsize,
