@@ -12,3 +12,13 @@ mod logsink;
 
 // `fibpro`: output and exit codes.
 mod command;
+mod fib;
+
+// All services in this process, with users in memory.
+mod system;
+// The gatekeeper: what goes in and out at the edge.
+mod edge;
+// What is paid when, and what becomes of it when something breaks.
+mod purchase;
+// The services behind it, called directly.
+mod services;
