@@ -10,6 +10,8 @@ use crate::endpoints::Endpoints;
 
 /// The options of a service that calls others. Those of one that does not are [`server::Options`] alone.
 #[derive(Debug, clap::Args)]
+// Without a group of that name: the program's own options are called so, too.
+#[group(skip)]
 pub struct Options {
     /// The options of every server.
     #[command(flatten)]

@@ -14,6 +14,9 @@ mod logsink;
 mod command;
 mod fib;
 
+// Each service as a process of its own.
+mod programs;
+
 // All services in this process, with users in memory.
 mod system;
 // The gatekeeper: what goes in and out at the edge.

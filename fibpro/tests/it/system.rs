@@ -202,7 +202,13 @@ impl UserStore for Bank {
                         key: key.to_owned(),
                     });
                 }
-                return Ok(known.clone());
+                return match known.state {
+                    State::Reserved | State::Settled => Ok(known.clone()),
+                    state => Err(UserStoreError::PurchaseEnded {
+                        key: key.to_owned(),
+                        state,
+                    }),
+                };
             }
             let Some((_, credit)) = books.users.get_mut(username) else {
                 return Err(UserStoreError::NoSuchUser {
