@@ -4,5 +4,8 @@
 //! it. Implementations call each other through the clients of [`api`] only, so each of them may run anywhere.
 
 pub mod api;
+pub mod endpoints;
+pub mod fibonacci;
+pub mod number;
 pub mod process;
 pub mod service;

@@ -1,10 +1,26 @@
-//! What the processes of this application have in common: how they end. Their options are those of `rpc_runtime::server::Options`.
+//! What the processes of this application have in common: their options, and how they end.
 
 use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use rpc_runtime::Result;
+use rpc_runtime::{Result, server};
+
+use crate::endpoints::Endpoints;
+
+/// The options of a service that calls others. Those of one that does not are [`server::Options`] alone.
+#[derive(Debug, clap::Args)]
+// Without a group of that name: the program's own options are called so, too.
+#[group(skip)]
+pub struct Options {
+    /// The options of every server.
+    #[command(flatten)]
+    pub server: server::Options,
+
+    /// Where the others are.
+    #[command(flatten)]
+    pub endpoints: Endpoints,
+}
 
 /// How a process ends: 0, or 1 with the reason on stderr.
 #[must_use]
@@ -18,8 +34,13 @@ pub fn exit_code<T>(outcome: Result<T>) -> ExitCode {
     }
 }
 
-/// One line on stderr for the one who started the process.
-pub fn complain(text: impl Display) {
+/// Something on stderr for the one who started the process.
+pub fn note(text: impl Display) {
     // Where nobody reads stderr the exit code has to do.
-    let _ = writeln!(std::io::stderr().lock(), "error: {text}");
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// One line on stderr that says what went wrong.
+pub fn complain(text: impl Display) {
+    note(format_args!("error: {text}"));
 }

@@ -3,14 +3,22 @@
 use rpc_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub use super::userstore::State;
+use super::userstore::UserStoreError;
+
 /// What a Fibonacci number costs: a credit for each decimal digit of `n`.
+///
+/// A purchase is known by the key that its buyer's side made up. `pay` reserves, and then `settle` or `refund` ends it;
+/// all three may be repeated.
 #[rpc_service(package = "fibpro.v1", endpoint = "pricing")]
 pub trait Pricing {
-    /// The price of `fib(n)` in credits.
+    /// The price of `fib(n)` in credits, from 1 to 20.
     #[rpc(no_side_effects)]
     async fn price(&self, n: u64) -> Result<u64>;
 
     /// Reserves the price of `fib(n)` in the user's credit, for the purchase `key`.
+    ///
+    /// A repeat answers how far the purchase is.
     #[rpc(idempotent)]
     async fn pay(&self, username: &str, n: u64, key: &str) -> Result<Receipt, PricingError>;
 
@@ -30,6 +38,8 @@ pub struct Receipt {
     pub price: u64,
     /// What the user can spend after it.
     pub credit: u64,
+    /// How far the purchase is.
+    pub state: State,
 }
 
 /// What pricing answers instead.
@@ -48,6 +58,11 @@ pub enum PricingError {
         /// What the user has.
         credit: u64,
     },
+
+    /// The user store said no for another reason: a purchase that has ended or belongs to somebody else.
+    #[error("{0}")]
+    #[rpc(from)]
+    UserStore(UserStoreError),
 
     /// Everything else.
     #[error("{0}")]

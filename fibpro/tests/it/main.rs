@@ -12,3 +12,16 @@ mod logsink;
 
 // `fibpro`: output and exit codes.
 mod command;
+mod fib;
+
+// Each service as a process of its own.
+mod programs;
+
+// All services in this process, with users in memory.
+mod system;
+// The gatekeeper: what goes in and out at the edge.
+mod edge;
+// What is paid when, and what becomes of it when something breaks.
+mod purchase;
+// The services behind it, called directly.
+mod services;

@@ -174,9 +174,9 @@ pub(crate) fn fibpro(arguments: &[&str]) -> Ended {
         .into()
 }
 
-fn command(program: &str, arguments: &[&str]) -> Command {
+/// A program with these arguments, and without the settings of the one who runs the tests.
+pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
-    // Settings of the one who runs the tests must not reach them.
     for setting in [
         "RPC_LISTEN",
         "RPC_LISTEN_EDGE",
@@ -188,6 +188,8 @@ fn command(program: &str, arguments: &[&str]) -> Command {
         "RPC_FLAGS_FILE",
         "RPC_FLAG_LOG_RPC",
         "FIBPRO_LOGSINK",
+        "FIBPRO_LARGEST_N",
+        "FIBPRO_ENDPOINT_PRICING",
         "RUST_LOG",
     ] {
         command.env_remove(setting);

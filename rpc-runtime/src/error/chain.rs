@@ -25,6 +25,18 @@ impl Error {
         self
     }
 
+    /// Gives this error the way of a dependency's, see [`super::Remote::replaced_by`].
+    pub(super) fn in_place_of(
+        mut self,
+        theirs: Self,
+        location: &'static Location<'static>,
+    ) -> Self {
+        self.0.location = Some(location);
+        self.0.hops = theirs.0.hops;
+        self.0.retried = theirs.0.retried;
+        self
+    }
+
     /// Takes over the chain of the error that this one was made from, see [`super::Remote::take`].
     pub(crate) fn adopt_chain(&mut self, original: &Self) {
         self.0.location = original.0.location;
@@ -32,19 +44,17 @@ impl Error {
         self.0.retried = original.0.retried;
     }
 
-    /// Whether this is `original`, wrapped once by a variant with `#[rpc(from)]`.
+    /// Whether this is `original`, wrapped once by a variant with `#[rpc(from)]`, or the very error that was put in place
+    /// of another.
     pub(crate) fn wraps(&self, original: &Self) -> bool {
+        let (own, theirs) = (self.payload(), original.payload());
         // A dependency's `Other` brings its hops along, every other variant has none.
         let same_way = self.0.hops.is_empty() || self.0.hops == original.0.hops;
         same_way
             && self.0.location.is_none()
             && self.0.code == original.0.code
-            && self
-                .0
-                .payload
-                .as_ref()
-                .and_then(|payload| payload.inner.as_deref())
-                == original.0.payload.as_deref()
+            && (own.and_then(|payload| payload.inner.as_deref()) == theirs.map(|theirs| &**theirs)
+                || (own.is_some() && own == theirs))
     }
 
     /// Remembers which call of ours failed, for an error that no service answered.

@@ -95,6 +95,50 @@ impl<E: RpcError> Remote<E> {
         }
     }
 
+    /// An error of one's own in place of this one, which keeps the way that this one came: its hops, and the line of
+    /// this call.
+    ///
+    /// For a dependency's error that means something else to our own caller. It must be what the handler answers with;
+    /// fields with `#[rpc(skip)]` are lost, as they are on the wire.
+    ///
+    /// ```
+    /// use rpc_runtime::prelude::*;
+    ///
+    /// #[derive(Debug, RpcError)]
+    /// enum StoreError {
+    ///     #[rpc(code = "failed_precondition")]
+    ///     Short { by: u64 },
+    ///     #[rpc(other)]
+    ///     Other(Error),
+    /// }
+    ///
+    /// #[derive(Debug, RpcError)]
+    /// enum ShopError {
+    ///     #[rpc(code = "failed_precondition")]
+    ///     TooDear { book: String },
+    ///     #[rpc(other)]
+    ///     Other(Error),
+    /// }
+    ///
+    /// fn in_our_words(error: Remote<StoreError>, book: &str) -> ShopError {
+    ///     match *error {
+    ///         StoreError::Short { .. } => error.replaced_by(ShopError::TooDear { book: book.to_owned() }),
+    ///         StoreError::Other(_) => error.into(),
+    ///     }
+    /// }
+    /// ```
+    #[must_use = "the error is what the handler answers with"]
+    #[track_caller]
+    pub fn replaced_by<Y: RpcError>(self, own: Y) -> Y {
+        let own = own
+            .into_error()
+            .in_place_of(*self.error, Location::caller());
+        let value = Y::from_error(&own);
+        // An enum has no room for the way, so that waits in the context until the handler returns.
+        Context::with_current(|context| context.stash_passed_on(own));
+        value
+    }
+
     /// The value, if it is of type `Y`, for a variant with `#[rpc(from)]`.
     ///
     /// Such a variant has no room for the chain, so the chain waits in the context until the handler returns, and

@@ -14,7 +14,9 @@ pub(super) async fn run(server: Server) -> Result<()> {
     panic::install_hook();
     let name = server.name().to_owned();
     let bound = server.bind().await?;
+    // Both before anybody is told that it runs: whoever is told may send a signal at once, and each counts them.
     let mut signals = Signals::new()?;
+    let mut second = Signals::new()?;
     for url in bound.urls() {
         announce(&format!("{name} listening on {url}"));
     }
@@ -24,7 +26,6 @@ pub(super) async fn run(server: Server) -> Result<()> {
             "{address} is an internal listener without keys: it answers peers on this host only, and refuses all others"
         );
     }
-    let mut second = Signals::new()?;
     let _reloading = Reloading::on_hangup(bound.identity().cloned())?;
     let serving = bound.serve(async move {
         let signal = signals.next().await;

@@ -1,0 +1,171 @@
+//! Where the other services are: by option, by environment variable, or where they are by default.
+
+use std::collections::BTreeMap;
+use std::env;
+
+use rpc_runtime::{Client, Code, Error, Result};
+
+/// The services that others call, with the ports of a machine that runs all of them.
+const SERVICES: [(&str, u16); 5] = [
+    ("logsink", 9002),
+    ("userstore", 9003),
+    ("pricing", 9004),
+    ("compute_worker", 9005),
+    ("controller", 9006),
+];
+
+/// The addresses of other services, as options of a program.
+///
+/// `--endpoint NAME=URL` comes first, then the variable `FIBPRO_ENDPOINT_NAME` in capitals, then the service's own port
+/// on 127.0.0.1.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[group(skip)]
+pub struct Endpoints {
+    /// Where another service listens, such as `pricing=http://127.0.0.1:9004`; may be repeated, also for several servers
+    /// of one service [env: FIBPRO_ENDPOINT_PRICING and the like]
+    #[arg(long = "endpoint", value_name = "NAME=URL", value_parser = Endpoint::parse)]
+    endpoints: Vec<Endpoint>,
+}
+
+/// One address.
+#[derive(Debug, Clone)]
+struct Endpoint {
+    service: &'static str,
+    url: String,
+}
+
+impl Endpoint {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (name, url) = text
+            .split_once('=')
+            .ok_or("write NAME=URL, such as pricing=http://127.0.0.1:9004")?;
+        let service = SERVICES.iter().find(|service| service.0 == name);
+        let Some(&(service, _)) = service else {
+            let names: Vec<_> = SERVICES.iter().map(|service| service.0).collect();
+            return Err(format!(
+                "no service has that name; there are {}",
+                names.join(", ")
+            ));
+        };
+        Client::new(url).map_err(|error| error.message().to_owned())?;
+        Ok(Self {
+            service,
+            url: url.to_owned(),
+        })
+    }
+}
+
+impl Endpoints {
+    /// The addresses of a service.
+    ///
+    /// Several of them, in the environment with a comma in between, are servers that do the same.
+    #[must_use]
+    pub fn urls(&self, service: &str) -> Vec<String> {
+        self.urls_with(service, |variable| env::var(variable).ok())
+    }
+
+    fn urls_with(&self, service: &str, variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
+        let given = self
+            .endpoints
+            .iter()
+            .filter(|endpoint| endpoint.service == service);
+        let given: Vec<_> = given.map(|endpoint| endpoint.url.clone()).collect();
+        if !given.is_empty() {
+            return given;
+        }
+        let set = variable(&variable_of(service)).filter(|urls| !urls.is_empty());
+        if let Some(urls) = set {
+            return urls.split(',').map(|url| url.trim().to_owned()).collect();
+        }
+        let ports = SERVICES.iter().filter(|known| known.0 == service);
+        ports
+            .map(|(_, port)| format!("http://127.0.0.1:{port}"))
+            .collect()
+    }
+
+    /// A client of a service.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_argument` for a variable that has no URL, with the variable's name.
+    pub fn client(&self, service: &str) -> Result<Client> {
+        Client::to(self.urls(service)).map_err(|error| {
+            let text = format!(
+                "the address of {service} ({}): {}",
+                variable_of(service),
+                error.message()
+            );
+            Error::new(Code::InvalidArgument, text)
+        })
+    }
+
+    /// All services with their addresses, for tools.
+    #[must_use]
+    pub fn all(&self) -> BTreeMap<&'static str, Vec<String>> {
+        SERVICES
+            .iter()
+            .map(|(service, _)| (*service, self.urls(service)))
+            .collect()
+    }
+}
+
+fn variable_of(service: &str) -> String {
+    format!("FIBPRO_ENDPOINT_{}", service.to_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Program {
+        #[command(flatten)]
+        endpoints: Endpoints,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<Endpoints, String> {
+        Program::try_parse_from(["program"].iter().chain(arguments))
+            .map(|program| program.endpoints)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_option_comes_before_a_variable_and_that_before_the_default() {
+        let endpoints = parse(&[
+            "--endpoint=pricing=http://a:1",
+            "--endpoint",
+            "pricing=unix:/b",
+        ])
+        .unwrap();
+        let variable = |name: &str| match name {
+            "FIBPRO_ENDPOINT_PRICING" => Some("http://c:3".to_owned()),
+            "FIBPRO_ENDPOINT_COMPUTE_WORKER" => Some("http://d:4, http://e:5".to_owned()),
+            "FIBPRO_ENDPOINT_CONTROLLER" => Some(String::new()),
+            _ => None,
+        };
+        let urls = |service| endpoints.urls_with(service, variable);
+        assert_eq!(urls("pricing"), ["http://a:1", "unix:/b"]);
+        assert_eq!(urls("compute_worker"), ["http://d:4", "http://e:5"]);
+        assert_eq!(urls("controller"), ["http://127.0.0.1:9006"]);
+        assert_eq!(urls("userstore"), ["http://127.0.0.1:9003"]);
+        assert_eq!(urls("nobody"), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_no_endpoint_is_told_what_to_write() {
+        for (argument, words) in [
+            ("pricing", "write NAME=URL"),
+            (
+                "prices=http://a:1",
+                "there are logsink, userstore, pricing, compute_worker, controller",
+            ),
+            ("pricing=localhost:1", "the scheme is missing"),
+            ("pricing=", "pricing="),
+        ] {
+            let refused = parse(&["--endpoint", argument]).unwrap_err();
+            assert!(refused.contains(words), "{argument}: {refused}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The compute worker: numbers on threads of their own, as many at a time as there are cores.
+
+use std::num::NonZero;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use rpc_runtime::{Code, Context, Error, Result, fail};
+use tokio::sync::Semaphore;
+
+use crate::api::compute_worker::{ComputeWorker, DEFAULT_LARGEST_N};
+use crate::fibonacci;
+
+/// A [`ComputeWorker`] that computes.
+///
+/// Never on a thread of the runtime: pings, deadlines and other calls go on however long a number takes. Whoever finds
+/// all cores at work waits in line, no longer than its deadline.
+#[derive(Debug)]
+pub struct Worker {
+    largest_n: u64,
+    /// One permit a core.
+    cores: Arc<Semaphore>,
+}
+
+impl Worker {
+    /// A worker for `n` up to 1,000,000 on all cores of this machine.
+    #[must_use]
+    pub fn new() -> Self {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        Self {
+            largest_n: DEFAULT_LARGEST_N,
+            cores: Arc::new(Semaphore::new(cores)),
+        }
+    }
+
+    /// How many numbers it computes at a time; as many as this machine has cores unless said.
+    #[must_use]
+    pub fn cores(mut self, cores: usize) -> Self {
+        self.cores = Arc::new(Semaphore::new(cores));
+        self
+    }
+
+    /// The largest `n` that it takes.
+    #[must_use]
+    pub fn largest_n(mut self, largest_n: u64) -> Self {
+        self.largest_n = largest_n;
+        self
+    }
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ComputeWorker for Worker {
+    async fn compute_fib(&self, n: u64) -> Result<String> {
+        if n > self.largest_n {
+            let text = format!("n is at most {}", self.largest_n);
+            return Err(Error::new(Code::InvalidArgument, text.clone()).with_violation("n", text));
+        }
+        let Ok(core) = Arc::clone(&self.cores).acquire_owned().await else {
+            fail!(Code::Internal, "the semaphore of the cores is closed");
+        };
+        let deadline = Context::current().deadline();
+        let caller = Caller::default();
+        let is_gone = Arc::clone(&caller.0);
+        let work = rpc_runtime::spawn_blocking(move || {
+            // Given back when the thread is free again, and not when the caller has gone.
+            let _core = core;
+            fibonacci::decimal(n, || {
+                !is_gone.load(Ordering::Relaxed)
+                    && deadline.is_none_or(|deadline| Instant::now() < deadline)
+            })
+        });
+        match work.await {
+            Ok(Ok(digits)) => Ok(digits),
+            Ok(Err(stopped)) => fail!(Code::DeadlineExceeded, "F({n}): {stopped}"),
+            Err(failed) => Err(Error::new(Code::Internal, format!("F({n}): {failed}"))),
+        }
+    }
+}
+
+/// Is dropped with the call, and says so to the thread that works for it.
+#[derive(Debug, Default)]
+struct Caller(Arc<AtomicBool>);
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,348 @@
+//! What goes out: text for people, JSON for programs, and nothing of what happened inside.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use rpc_runtime::axum::body::Body;
+use rpc_runtime::axum::http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
+use rpc_runtime::axum::http::{HeaderMap, StatusCode};
+use rpc_runtime::axum::response::Response;
+use rpc_runtime::{Code, Context, Remote};
+use serde_json::json;
+
+use super::purchase::{HEADER, Key};
+use crate::api::controller::{ControllerError, Sold};
+use crate::api::pricing::PricingError;
+use crate::api::userstore::UserStoreError;
+
+/// When to come back to a service that is not there, where nobody knows better.
+const COME_BACK: Duration = Duration::from_secs(1);
+
+/// A request that was understood and served.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Sold(Sold),
+    /// To those who only look.
+    NothingSold,
+}
+
+/// A request that was not served.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    code: Code,
+    text: Cow<'static, str>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, code: Code, text: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            code,
+            text: text.into(),
+            headers: Vec::new(),
+        }
+    }
+
+    pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Names the purchase, where it may help to repeat the request: a caller who sent no key can do so all the same.
+    pub(super) fn with_key(self, key: &Key) -> Self {
+        // A key is visible ASCII.
+        match HeaderValue::from_str(key.as_str()) {
+            Ok(value) if self.status.is_server_error() => {
+                self.with_header(HeaderName::from_static(HEADER), value)
+            }
+            _ => self,
+        }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn no_such_path() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            Code::NotFound,
+            "there is nothing here; GET /10 is the tenth Fibonacci number",
+        )
+    }
+
+    pub(super) fn invalid(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Code::InvalidArgument, text)
+    }
+
+    pub(super) fn unauthenticated() -> Self {
+        let refusal = Self::new(
+            StatusCode::UNAUTHORIZED,
+            Code::Unauthenticated,
+            "Please authenticate",
+        );
+        let realm = HeaderValue::from_static("Basic realm=\"Website\"");
+        refusal.with_header(WWW_AUTHENTICATE, realm)
+    }
+
+    /// The user store does not say that this is a user.
+    pub(super) fn of_login(error: &Remote<UserStoreError>) -> Self {
+        match error.code() {
+            // A name that no user can have is a wrong one, and so is one that has gone since.
+            Code::Unauthenticated | Code::InvalidArgument | Code::NotFound => {
+                Self::unauthenticated()
+            }
+            code => Self::of_service(code, error.as_error().retry_after(), "logging in"),
+        }
+    }
+
+    /// There is no number.
+    pub(super) fn of_purchase(error: &Remote<ControllerError>, n: u64) -> Self {
+        match &**error {
+            ControllerError::Pricing(PricingError::InsufficientCredit { .. }) => {
+                Self::new(StatusCode::FORBIDDEN, Code::FailedPrecondition, error.to_text())
+            }
+            ControllerError::TooLarge { .. } => Self::invalid(error.to_text()),
+            ControllerError::KeyUsedUp { .. } => Self::new(
+                StatusCode::CONFLICT,
+                Code::Aborted,
+                "too many purchases with this Idempotency-Key have failed and were refunded; take another one",
+            ),
+            ControllerError::OutcomeUnknown { .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Code::Unavailable,
+                "it is not known whether the number was paid; a repeat with the same Idempotency-Key pays once at most",
+            )
+            .coming_back(None),
+            _ => match error.code() {
+                Code::Aborted => Self::new(
+                    StatusCode::CONFLICT,
+                    Code::Aborted,
+                    "the Idempotency-Key belongs to another purchase",
+                ),
+                // Between the login and the purchase the user has gone.
+                Code::NotFound => Self::unauthenticated(),
+                code => Self::of_service(code, error.as_error().retry_after(), &format!("fib({n})")),
+            },
+        }
+    }
+
+    /// A service failed. Which one, and why, is in the log under the id of the request, and nobody's business outside.
+    fn of_service(code: Code, retry_after: Option<Duration>, what: &str) -> Self {
+        match code {
+            Code::DeadlineExceeded => Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                Code::DeadlineExceeded,
+                format!("{what} was not done in time"),
+            ),
+            Code::Unavailable | Code::ResourceExhausted | Code::Canceled => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Code::Unavailable,
+                format!("{what} is not possible at the moment; try again a little later"),
+            )
+            .coming_back(retry_after),
+            _ => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                Code::Internal,
+                format!("{what} failed; it is in the log of this service"),
+            ),
+        }
+    }
+
+    fn coming_back(self, after: Option<Duration>) -> Self {
+        // Whole seconds, and never zero: that would be at once.
+        let seconds = after.unwrap_or(COME_BACK).as_millis().div_ceil(1000).max(1);
+        let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+        self.with_header(RETRY_AFTER, HeaderValue::from(seconds))
+    }
+}
+
+/// The text of a service's own error, without the code in front.
+trait Text {
+    fn to_text(&self) -> String;
+}
+
+impl Text for Remote<ControllerError> {
+    fn to_text(&self) -> String {
+        let error: &ControllerError = self;
+        error.to_string()
+    }
+}
+
+/// How the caller wants to read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Text,
+    Json,
+}
+
+impl Form {
+    /// JSON where it is asked for by name, and text is not asked for more.
+    pub(super) fn asked_for(headers: &HeaderMap) -> Self {
+        let weight = |wanted: &str| {
+            let values = headers
+                .get_all(ACCEPT)
+                .iter()
+                .filter_map(|value| value.to_str().ok());
+            let ranges = values.flat_map(|value| value.split(','));
+            let weights = ranges.filter_map(|range| {
+                let mut parts = range.split(';').map(str::trim);
+                parts.next()?.eq_ignore_ascii_case(wanted).then_some(())?;
+                let q = parts.find_map(|part| part.strip_prefix("q="));
+                q.map_or(Some(1.0), |q| q.parse::<f32>().ok())
+            });
+            weights.fold(0.0, f32::max)
+        };
+        let json = weight("application/json");
+        if json > 0.0 && json >= weight("text/plain") {
+            Self::Json
+        } else {
+            Self::Text
+        }
+    }
+
+    pub(super) fn write(self, outcome: Result<Answer, Refusal>) -> Response {
+        match outcome {
+            Ok(Answer::Sold(sold)) => self.number(sold),
+            Ok(Answer::NothingSold) => response(StatusCode::NO_CONTENT, Body::empty()),
+            Err(refusal) => self.refusal(refusal),
+        }
+    }
+
+    fn number(self, sold: Sold) -> Response {
+        match self {
+            Self::Text => self.with_body(StatusCode::OK, sold.value),
+            Self::Json => self.with_body(
+                StatusCode::OK,
+                json!({
+                    // As text: no program keeps such a number in a double.
+                    "value": sold.value,
+                    "price": sold.price,
+                    "credit": sold.credit,
+                    "request_id": Context::current().request_id(),
+                })
+                .to_string(),
+            ),
+        }
+    }
+
+    fn refusal(self, refusal: Refusal) -> Response {
+        let Refusal {
+            status,
+            code,
+            text,
+            headers,
+        } = refusal;
+        let body = match self {
+            Self::Json => json!({
+                "code": code.as_str(),
+                "message": text,
+                "request_id": Context::current().request_id(),
+            })
+            .to_string(),
+            Self::Text if code == Code::Unauthenticated => text.into_owned(),
+            Self::Text => format!("Error: {text}"),
+        };
+        let mut response = self.with_body(status, body);
+        response.headers_mut().extend(headers);
+        response
+    }
+
+    fn with_body(self, status: StatusCode, body: String) -> Response {
+        let mut response = response(status, Body::from(body));
+        let content_type = match self {
+            Self::Text => "text/plain; charset=utf-8",
+            Self::Json => "application/json",
+        };
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        // A text quotes what a caller sent: no browser may take it for a page.
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(VARY, HeaderValue::from_static("accept"));
+        response
+    }
+}
+
+/// Every answer is about this request and this user: what is stored and given out again was not paid.
+fn response(status: StatusCode, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(accept: &str) -> Form {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap());
+        Form::asked_for(&headers)
+    }
+
+    #[test]
+    fn json_is_for_those_who_ask_for_it() {
+        for accept in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "text/html, application/json;q=0.9, */*;q=0.8",
+            "application/json, text/plain, */*",
+        ] {
+            assert_eq!(form(accept), Form::Json, "{accept}");
+        }
+        for accept in [
+            "*/*",
+            "application/*",
+            "text/plain, application/json;q=0.5",
+            "application/json;q=0",
+            "application/json;q=x",
+            "application/jsonp",
+            "",
+        ] {
+            assert_eq!(form(accept), Form::Text, "{accept}");
+        }
+        assert_eq!(Form::asked_for(&HeaderMap::new()), Form::Text);
+    }
+
+    #[test]
+    fn a_time_to_come_back_is_whole_seconds_and_never_none() {
+        for (after, seconds) in [
+            (None, "1"),
+            (Some(Duration::ZERO), "1"),
+            (Some(Duration::from_millis(150)), "1"),
+            (Some(Duration::from_millis(2001)), "3"),
+            (Some(Duration::MAX), "18446744073709551615"),
+        ] {
+            let refusal = Refusal::of_service(Code::Unavailable, after, "it");
+            let header = refusal
+                .headers
+                .iter()
+                .find(|(name, _)| *name == RETRY_AFTER);
+            assert_eq!(header.unwrap().1, seconds, "{after:?}");
+        }
+    }
+
+    #[test]
+    fn row_77_what_a_service_says_inside_does_not_go_out() {
+        for code in [
+            Code::Internal,
+            Code::Unavailable,
+            Code::DeadlineExceeded,
+            Code::PermissionDenied,
+        ] {
+            let error = rpc_runtime::Error::new(code, "canary 10.0.0.7:9003");
+            let refused = Refusal::of_login(&Remote::from_error(error.clone()));
+            assert!(!refused.text().contains("canary"), "{refused:?}");
+            let refused = Refusal::of_purchase(&Remote::from_error(error), 7);
+            assert!(!refused.text().contains("canary"), "{refused:?}");
+            assert!(refused.status.is_server_error(), "{refused:?}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Who asks: HTTP Basic, RFC 7617.
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use rpc_runtime::Secret;
+use rpc_runtime::axum::http::HeaderMap;
+use rpc_runtime::axum::http::header::AUTHORIZATION;
+
+/// Some clients leave the padding out.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// A name and a password that somebody claims.
+#[derive(Debug)]
+pub(super) struct Login {
+    pub(super) username: String,
+    pub(super) password: Secret<String>,
+}
+
+/// The login of a request; `None` where there is none, where there are two, and where it cannot be read. All that is one
+/// answer to the caller, who may be guessing.
+pub(super) fn read(headers: &HeaderMap) -> Option<Login> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next()?;
+    if values.next().is_some() {
+        return None;
+    }
+    let (scheme, credentials) = value.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = BASE64.decode(credentials.trim_matches(' ')).ok()?;
+    let text = String::from_utf8(decoded).ok()?;
+    // A password may have colons, a name may not.
+    let (username, password) = text.split_once(':')?;
+    if username.is_empty() || text.chars().any(char::is_control) {
+        return None;
+    }
+    Some(Login {
+        username: username.to_owned(),
+        password: Secret::new(password.to_owned()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rpc_runtime::axum::http::HeaderValue;
+
+    use super::*;
+
+    fn read_all(values: &[&[u8]]) -> Option<(String, String)> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
+        }
+        read(&headers).map(|login| (login.username, login.password.into_exposed()))
+    }
+
+    fn basic(text: &[u8]) -> Vec<u8> {
+        format!("Basic {}", BASE64.encode(text)).into_bytes()
+    }
+
+    #[test]
+    fn a_login_is_a_name_and_everything_behind_the_first_colon() {
+        for (header, username, password) in [
+            (
+                &b"Basic dXNlcm5hbWU6cGFzc3dvcmQ="[..],
+                "username",
+                "password",
+            ),
+            (b"bAsIc dXNlcm5hbWU6cGFzc3dvcmQ", "username", "password"),
+            (b"Basic   dXNlcm5hbWU6cGFzc3dvcmQ=", "username", "password"),
+            (&basic(b"a:b:c"), "a", "b:c"),
+            (&basic(b"a:"), "a", ""),
+            (&basic("jörg:käse ☃".as_bytes()), "jörg", "käse ☃"),
+        ] {
+            let expected = Some((username.to_owned(), password.to_owned()));
+            assert_eq!(read_all(&[header]), expected, "{username}");
+        }
+    }
+
+    #[test]
+    fn c07_a_broken_header_is_no_login_and_no_panic() {
+        for header in [
+            &b""[..],
+            b"Basic",
+            b"Basic ",
+            b"Basic !!!",
+            b"Basic dXNlcm5hbWU",
+            b"Bearer dXNlcm5hbWU6cGFzc3dvcmQ=",
+            b"dXNlcm5hbWU6cGFzc3dvcmQ=",
+            b"Basic=dXNlcm5hbWU6cGFzc3dvcmQ=",
+            b"Basic dXNlcm5hbWU6cGFzc3dvcmQ=, Basic dXNlcm5hbWU6cGFzc3dvcmQ=",
+            b"Basic \xff\xfe",
+            &basic(b":password"),
+            &basic(b"no colon"),
+            &basic(b"\xff\xfe:x"),
+            &basic(b"user\nname:password"),
+            &basic(b"username:pass\0word"),
+        ] {
+            assert_eq!(read_all(&[header]), None, "{}", header.escape_ascii());
+        }
+        assert_eq!(read_all(&[]), None);
+        let good = basic(b"username:password");
+        assert_eq!(read_all(&[&good, &good]), None);
+    }
+
+    #[test]
+    fn row_77_a_login_does_not_print_its_password() {
+        let login = Login {
+            username: "ada".to_owned(),
+            password: Secret::new("canary".to_owned()),
+        };
+        assert!(!format!("{login:?}").contains("canary"));
+    }
+}

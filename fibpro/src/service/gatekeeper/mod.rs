@@ -1,0 +1,177 @@
+//! The gatekeeper: the only edge. Plain HTTP for the outside world, in front of services that nobody out there reaches.
+//!
+//! ```text
+//! GET /N   with HTTP Basic   → 200 `F(N)`, and the user has paid for it
+//! POST /N                      the same
+//! HEAD /N, or a prefetch     → what is wrong, if anything is; never a charge
+//! ```
+//!
+//! What is asked, and in this order, so that nobody learns or pays more than is due: is there such a path, is it a verb of
+//! it, who asks, is it a number, may it be bought.
+
+mod answer;
+mod login;
+mod purchase;
+
+use std::sync::Arc;
+
+use rpc_runtime::Code;
+use rpc_runtime::axum::Router;
+use rpc_runtime::axum::extract::{Request, State};
+use rpc_runtime::axum::http::header::ALLOW;
+use rpc_runtime::axum::http::{HeaderValue, Method, StatusCode, request::Parts};
+use rpc_runtime::axum::response::Response;
+
+use self::answer::{Answer, Form, Refusal};
+use self::purchase::Key;
+use crate::api::compute_worker::DEFAULT_LARGEST_N;
+use crate::api::controller::ControllerClient;
+use crate::api::userstore::{User, UserStoreClient};
+use crate::number;
+
+/// The verbs of a number.
+const VERBS: &str = "GET, HEAD, POST";
+
+/// Sells Fibonacci numbers to the outside world.
+///
+/// ```
+/// use fibpro::api::controller::ControllerClient;
+/// use fibpro::api::userstore::UserStoreClient;
+/// use fibpro::service::gatekeeper::Gatekeeper;
+/// use rpc_runtime::Server;
+///
+/// let userstore = UserStoreClient::connect("http://127.0.0.1:9003")?;
+/// let controller = ControllerClient::connect("http://127.0.0.1:9006")?;
+/// let routes = Gatekeeper::new(userstore, controller).largest_n(10_000).into_routes();
+/// let server = Server::new("gatekeeper").listen_edge("127.0.0.1:9001").http(routes);
+/// # drop(server);
+/// # Ok::<(), rpc_runtime::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Gatekeeper {
+    userstore: UserStoreClient,
+    controller: ControllerClient,
+    largest_n: u64,
+}
+
+impl Gatekeeper {
+    /// A gatekeeper that knows these users and sells what this controller has; `n` up to 1,000,000.
+    #[must_use]
+    pub fn new(userstore: UserStoreClient, controller: ControllerClient) -> Self {
+        Self {
+            userstore,
+            controller,
+            largest_n: DEFAULT_LARGEST_N,
+        }
+    }
+
+    /// The largest `n` that is sold.
+    #[must_use]
+    pub fn largest_n(mut self, largest_n: u64) -> Self {
+        self.largest_n = largest_n;
+        self
+    }
+
+    /// Its routes, for [`Server::http`](rpc_runtime::Server::http).
+    pub fn into_routes(self) -> Router {
+        // No routes of axum's: it would read `%31` as `1`, and answer HEAD by whatever GET does.
+        Router::new().fallback(answer).with_state(Arc::new(self))
+    }
+
+    async fn serve(&self, head: &Parts) -> Result<Answer, Refusal> {
+        let path = head.uri.path();
+        let text = number_of(path).ok_or_else(Refusal::no_such_path)?;
+        check_verb(&head.method)?;
+        let user = self.login(head).await?;
+        let (n, key) = self.order(head, text).inspect_err(|refusal| {
+            tracing::warn!(
+                "Request to {} resulted in {}",
+                number::quote(path),
+                refusal.text()
+            );
+        })?;
+        if head.method == Method::HEAD || purchase::is_prefetch(&head.headers) {
+            return Ok(Answer::NothingSold);
+        }
+        // A name may have anything in it, and must not make a line that looks like another.
+        tracing::info!("User {:?} requested fib({n})", user.username);
+        let name = &user.username;
+        let bought = self.controller.generate(name, n, &key.of(name, n)).await;
+        match bought {
+            Ok(sold) => Ok(Answer::Sold(sold)),
+            Err(error) => Err(Refusal::of_purchase(&error, n).with_key(&key)),
+        }
+    }
+
+    async fn login(&self, head: &Parts) -> Result<User, Refusal> {
+        let login = login::read(&head.headers).ok_or_else(Refusal::unauthenticated)?;
+        let verified = self.userstore.verify(&login.username, login.password);
+        verified.await.map_err(|error| Refusal::of_login(&error))
+    }
+
+    /// What is to be bought, and the key of the purchase.
+    fn order(&self, head: &Parts, text: &str) -> Result<(u64, Key), Refusal> {
+        if let Some(query) = head.uri.query() {
+            let query = number::quote(query);
+            return Err(Refusal::invalid(format!(
+                "there are no options here, such as {query}"
+            )));
+        }
+        let n =
+            number::parse(text, self.largest_n).map_err(|bad| Refusal::invalid(bad.to_string()))?;
+        let key = Key::read(&head.headers).map_err(Refusal::invalid)?;
+        Ok((n, key))
+    }
+}
+
+async fn answer(State(gatekeeper): State<Arc<Gatekeeper>>, request: Request) -> Response {
+    let (head, _) = request.into_parts();
+    let form = Form::asked_for(&head.headers);
+    form.write(gatekeeper.serve(&head).await)
+}
+
+/// What stands where a number stands. Names of files, which browsers and scanners ask for by themselves, are no attempt
+/// at one.
+fn number_of(path: &str) -> Option<&str> {
+    let text = path.strip_prefix('/')?;
+    let is_file = text.contains('.')
+        && text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '.');
+    (!text.contains('/') && !is_file).then_some(text)
+}
+
+fn check_verb(verb: &Method) -> Result<(), Refusal> {
+    if matches!(*verb, Method::GET | Method::HEAD | Method::POST) {
+        return Ok(());
+    }
+    let text = format!("a number has {VERBS}");
+    let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, text);
+    Err(refusal.with_header(ALLOW, HeaderValue::from_static(VERBS)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c05_what_is_an_attempt_at_a_number() {
+        for (path, number) in [
+            ("/10", Some("10")),
+            ("/", Some("")),
+            ("/4.5", Some("4.5")),
+            ("/-3", Some("-3")),
+            ("/abc", Some("abc")),
+            ("/%31", Some("%31")),
+            ("/favicon.ico", None),
+            ("/robots.txt", None),
+            ("/.env", None),
+            ("/10/", None),
+            ("//10", None),
+            ("/10/20", None),
+            ("/fibpro.v1.UserStore/GetUser", None),
+            ("*", None),
+            ("", None),
+        ] {
+            assert_eq!(number_of(path), number, "{path}");
+        }
+    }
+}

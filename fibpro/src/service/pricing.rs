@@ -1,0 +1,110 @@
+//! Pricing: a credit for each digit.
+
+use rpc_runtime::{Remote, Result};
+
+use crate::api::pricing::{Pricing, PricingError, Receipt};
+use crate::api::userstore::{Reservation, UserStoreClient, UserStoreError};
+
+/// A [`Pricing`] that takes the credit from a user store.
+#[derive(Debug)]
+pub struct Prices {
+    userstore: UserStoreClient,
+}
+
+impl Prices {
+    /// Prices for the users of this store.
+    #[must_use]
+    pub fn new(userstore: UserStoreClient) -> Self {
+        Self { userstore }
+    }
+}
+
+/// The price of `fib(n)`: the number of decimal digits of `n`.
+///
+/// Counted in integers. A logarithm in floating point is just below 3 for 1000, and a number would be too cheap at some
+/// powers of ten and too dear before others.
+///
+/// ```
+/// use fibpro::service::pricing::price;
+///
+/// assert_eq!([0, 9, 10, 999, 1000].map(price), [1, 1, 2, 3, 4]);
+/// ```
+#[must_use]
+pub fn price(n: u64) -> u64 {
+    n.checked_ilog10().map_or(1, |power| u64::from(power) + 1)
+}
+
+impl Pricing for Prices {
+    async fn price(&self, n: u64) -> Result<u64> {
+        Ok(price(n))
+    }
+
+    async fn pay(&self, username: &str, n: u64, key: &str) -> Result<Receipt, PricingError> {
+        let price = price(n);
+        let reserved = self.userstore.reserve(username, price, key).await;
+        let reservation = reserved.map_err(|error| in_our_words(error, username, n, price))?;
+        Ok(reservation.into())
+    }
+
+    async fn settle(&self, key: &str) -> Result<Receipt, PricingError> {
+        Ok(self.userstore.settle(key).await?.into())
+    }
+
+    async fn refund(&self, key: &str) -> Result<Receipt, PricingError> {
+        Ok(self.userstore.refund(key).await?.into())
+    }
+}
+
+/// The user store knows nothing of numbers: what its answer means for one is for us to say.
+fn in_our_words(error: Remote<UserStoreError>, username: &str, n: u64, price: u64) -> PricingError {
+    let UserStoreError::InsufficientCredit { credit, .. } = *error else {
+        return PricingError::from(error);
+    };
+    error.replaced_by(PricingError::InsufficientCredit {
+        n,
+        price,
+        username: username.to_owned(),
+        credit,
+    })
+}
+
+impl From<Reservation> for Receipt {
+    fn from(reservation: Reservation) -> Self {
+        Self {
+            price: reservation.amount,
+            credit: reservation.credit,
+            state: reservation.state,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn c03_both_sides_of_every_power_of_ten() {
+        for power in 1..20_u32 {
+            let n = 10_u64.pow(power);
+            let (below, at) = (u64::from(power), u64::from(power) + 1);
+            assert_eq!((price(n - 1), price(n)), (below, at), "10^{power}");
+        }
+        assert_eq!(price(u64::MAX), 20);
+    }
+
+    #[test]
+    fn c06_zero_has_a_price() {
+        assert_eq!(price(0), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn c03_a_price_is_the_length_of_the_number(n in any::<u64>(), shift in 0..64_u32) {
+            // Shifted, so that short numbers come as often as long ones.
+            let n = n >> shift;
+            prop_assert_eq!(price(n), n.to_string().len() as u64);
+        }
+    }
+}
