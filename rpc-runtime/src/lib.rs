@@ -12,6 +12,7 @@
 //! | [`Error`], [`Remote`], [`RpcError`](macro@RpcError) | errors that say what happened, and where |
 //! | [`middleware`], [`observe`] | rings around calls; everything that counts and logs them |
 //! | [`status`] | what every server tells of itself: version, uptime, numbers of each method |
+//! | [`faults`] | calls that fail on purpose |
 //! | [`registry`] | all services that are linked into this process |
 //!
 //! ```
@@ -43,7 +44,9 @@ extern crate self as rpc_runtime;
 // Ring 0: words.
 pub mod context;
 pub mod descriptor;
+mod duration;
 pub mod error;
+pub mod faults;
 mod identity;
 pub mod metadata;
 pub mod secret;

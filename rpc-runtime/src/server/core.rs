@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::admission::{self, Gate, RateLimit};
+use super::faults::Faults;
 use super::lifecycle::{Check, Lifecycle};
 use super::limits::Limits;
 use super::policy::{self, Policy};
@@ -17,7 +18,7 @@ use super::stack;
 use super::trust::Trust;
 use crate::builtin;
 use crate::context::{Context, Home, RequestId, Source};
-use crate::descriptor::MethodDescriptor;
+use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
 use crate::error::{Code, Error};
 use crate::identity::{IdentityKeys, Verifier};
 use crate::middleware::{Layers, Request, Response};
@@ -28,6 +29,9 @@ pub(crate) struct Core {
     routes: HashMap<&'static str, Arc<Route>>,
     /// What every server answers, to those who are believed.
     builtin: HashMap<&'static str, Arc<Route>>,
+    /// By full name.
+    services: HashMap<&'static str, &'static ServiceDescriptor>,
+    faults: Faults,
     home: Arc<Home>,
     environment: Arc<str>,
     limits: Limits,
@@ -56,6 +60,8 @@ pub(crate) struct Parts {
     pub(crate) identity: Option<IdentityKeys>,
     pub(crate) policy: Option<Policy>,
     pub(crate) rates: Vec<RateLimit>,
+    /// Whether it fails on purpose when it is asked to.
+    pub(crate) allow_faults: bool,
 }
 
 impl Core {
@@ -69,11 +75,13 @@ impl Core {
             .first()
             .map_or("", |first| first.service.version);
         let mut routes: HashMap<_, Route> = HashMap::new();
+        let mut services = HashMap::new();
         for Routes {
             service,
             routes: methods,
         } in parts.services
         {
+            services.insert(service.full_name, service);
             let ping = builtin::ping_route(service, &source);
             for route in methods.into_iter().chain(ping) {
                 let path = route.method().path;
@@ -90,6 +98,9 @@ impl Core {
         }
         let counters = Arc::new(Counters::new(routes.values().map(Route::method)));
         let status = builtin::status_routes(&source, version, &counters);
+        services
+            .entry(status.service.full_name)
+            .or_insert(status.service);
         let status: HashSet<_> = status
             .routes
             .into_iter()
@@ -115,6 +126,8 @@ impl Core {
         Ok(Arc::new(Self {
             routes,
             builtin,
+            services,
+            faults: Faults::new(parts.allow_faults),
             environment: source.environment().into(),
             home: Arc::new(Home::new(source, parts.identity.clone())),
             connections: Arc::new(Semaphore::new(
@@ -150,6 +163,15 @@ impl Core {
 
     pub(crate) fn fallback(&self) -> Option<&axum::Router> {
         self.fallback.as_ref()
+    }
+
+    /// A service of this server by its full name.
+    pub(super) fn service(&self, full_name: &str) -> Option<&'static ServiceDescriptor> {
+        self.services.get(full_name).copied()
+    }
+
+    pub(super) fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     pub(super) fn lifecycle(&self) -> &Lifecycle {

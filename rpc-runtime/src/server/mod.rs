@@ -6,6 +6,7 @@ mod body;
 mod bound;
 pub(crate) mod core;
 mod dispatch;
+mod faults;
 mod lifecycle;
 mod limits;
 mod listen;
@@ -90,6 +91,7 @@ pub struct Server {
     identity_file: Option<PathBuf>,
     policy: Option<Policy>,
     rates: Vec<RateLimit>,
+    allow_faults: bool,
 }
 
 impl Server {
@@ -113,6 +115,7 @@ impl Server {
             identity_file: None,
             policy: None,
             rates: Vec::new(),
+            allow_faults: false,
         }
     }
 
@@ -190,6 +193,26 @@ impl Server {
     /// Checked where the server starts, as [`policy`](Self::policy).
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {
         self.rates.push(limit);
+        self
+    }
+
+    /// Fails calls on purpose when their request asks for it, by the header `x-rpc-fault` or by
+    /// [`Context::with_faults`](crate::Context::with_faults): for tests of whole systems and for the rehearsal of bad days.
+    /// Off unless said. [`FaultPlan`](crate::faults::FaultPlan) says what can be asked for.
+    ///
+    /// ```text
+    /// curl -H 'content-type: application/json' -H 'x-rpc-fault: pricing.pay=unavailable;p=0.5' \
+    ///     http://127.0.0.1:9006/fibpro.v1.Controller/Generate -d '{"n": 3}'
+    /// ```
+    ///
+    /// The plan travels with the request, and the server that answers a method decides: a fault of `pricing.pay` comes from
+    /// pricing, inside of its observation, its limits and its layers, and stands in its log as `fault injected`. A server
+    /// that is not named passes the plan on, whether it allows faults or not. One that is named and does not allow them
+    /// answers `failed_precondition`: whoever asks for a fault is not to take its absence for a good sign.
+    ///
+    /// An edge never looks at a plan; it leaves it out and counts it in the log.
+    pub fn allow_faults(mut self) -> Self {
+        self.allow_faults = true;
         self
     }
 
@@ -400,6 +423,7 @@ impl Server {
             identity,
             policy: self.policy,
             rates: self.rates,
+            allow_faults: self.allow_faults,
         })
     }
 }

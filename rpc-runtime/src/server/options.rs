@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use clap::builder::BoolishValueParser;
 
 use super::{Server, Trust};
+use crate::duration;
 
 /// The options that every server has, to be flattened into a program's own.
 ///
@@ -19,6 +21,7 @@ use super::{Server, Trust};
 /// | `--identity-key-file FILE` | `RPC_IDENTITY_KEY_FILE` | see [`Server::identity`]; a bad file ends the start |
 /// | `--log-format FORMAT` | `RPC_LOG_FORMAT` | `text` or `json` |
 /// | `--lame-duck TIME` | `RPC_LAME_DUCK` | such as `5s`; see [`Limits::lame_duck`](super::Limits) |
+/// | `--allow-faults` | `RPC_ALLOW_FAULTS` | `true` or `false` in the variable; see [`Server::allow_faults`] |
 ///
 /// What is not given leaves the [`Server`] as it is, so a program sets its defaults there.
 ///
@@ -82,6 +85,10 @@ pub struct Options {
     /// How long to go on serving as not ready when told to stop, such as `5s` [default: 0s]
     #[arg(long, env = "RPC_LAME_DUCK", value_name = "TIME", value_parser = time)]
     pub lame_duck: Option<Duration>,
+
+    /// Fail calls on purpose when their header `x-rpc-fault` asks for it; for tests and rehearsals
+    #[arg(long, env = "RPC_ALLOW_FAULTS", value_parser = BoolishValueParser::new())]
+    pub allow_faults: bool,
 }
 
 /// How a server writes its log.
@@ -119,6 +126,7 @@ impl Server {
         if let Some(lame_duck) = options.lame_duck {
             self.limits.lame_duck = lame_duck;
         }
+        self.allow_faults |= options.allow_faults;
         if let Some(format) = options.log_format {
             self.log_format = format;
         }
@@ -135,20 +143,7 @@ fn mode(text: &str) -> Result<u32, String> {
 
 /// A time as in `#[rpc(timeout = "2s")]`.
 fn time(text: &str) -> Result<Duration, String> {
-    let unit = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit);
-    let milliseconds = match unit {
-        "ms" => Some(1),
-        "s" => Some(1000),
-        "m" => Some(60_000),
-        _ => None,
-    };
-    milliseconds
-        .zip(number.parse::<u64>().ok())
-        .and_then(|(unit, number)| number.checked_mul(unit))
-        .map(Duration::from_millis)
+    duration::parse(text)
         .ok_or_else(|| "a time has a whole number and a unit: `500ms`, `5s` or `1m`".to_owned())
 }
 
@@ -184,6 +179,7 @@ mod tests {
             (server.environment.as_str(), server.socket_mode),
             ("set", 0o600)
         );
+        assert!(!server.allow_faults);
     }
 
     #[test]
@@ -198,6 +194,7 @@ mod tests {
             "--log-format=json",
             "--lame-duck=1500ms",
             "--identity-key-file=/nowhere/keys",
+            "--allow-faults",
         ]);
         let server = server().options(options.unwrap());
         let listen: Vec<_> = server
@@ -224,6 +221,7 @@ mod tests {
         assert_eq!(server.socket_mode, 0o660);
         assert_eq!(server.log_format, LogFormat::Json);
         assert_eq!(server.limits.lame_duck, Duration::from_millis(1500));
+        assert!(server.allow_faults);
     }
 
     #[test]
