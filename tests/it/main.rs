@@ -13,10 +13,17 @@ mod architecture;
 mod balancing;
 /// Deadlines, cancellation, detached work, panics, metadata.
 mod calls;
+/// Three processes in a chain, on bad days.
+#[cfg(unix)]
+mod chain;
 /// No request ever carries another one's id.
 mod context_property;
 /// The trouble-makers that other tests rely on.
 mod fault_kit;
+/// Calls that fail because their request asks for it.
+mod faults;
+/// What a client makes of servers that are broken or mean it ill.
+mod hostile_server;
 /// Signed calls between services.
 mod identity;
 /// What arguments and values look like in JSON.
