@@ -119,17 +119,28 @@ impl FaultPlan {
         self.0.rules.iter().any(|rule| rule.target.is(subject))
     }
 
-    /// The method that a rule names and its service, which is this one, does not have.
-    pub(crate) fn unknown_method(&self, service: &ServiceDescriptor) -> Option<&str> {
-        self.0.rules.iter().find_map(|rule| match &rule.target {
-            Target::Service {
-                service: name,
+    /// The method that a rule names and that no service of its name has, among those that one server answers for.
+    pub(crate) fn unknown_method<'s>(
+        &self,
+        services: impl Iterator<Item = &'s ServiceDescriptor> + Clone,
+    ) -> Option<&str> {
+        self.0.rules.iter().find_map(|rule| {
+            let Target::Service {
+                service,
                 method: Some(method),
-            } if is_service(service, name) => {
-                let known = service.methods.iter().any(|known| is_method(known, method));
-                (!known).then_some(&**method)
-            }
-            _ => None,
+            } = &rule.target
+            else {
+                return None;
+            };
+            // Several services may stand at one endpoint.
+            let mut named = services.clone().filter(|known| is_service(known, service));
+            let first = named.next()?;
+            let mut methods = [first]
+                .into_iter()
+                .chain(named)
+                .flat_map(|known| known.methods);
+            let known = methods.any(|known| is_method(known, method));
+            (!known).then_some(&**method)
         })
     }
 

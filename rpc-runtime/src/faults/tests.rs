@@ -17,6 +17,17 @@ const METHODS: &[MethodDescriptor] = &[
 const SERVICE: ServiceDescriptor =
     ServiceDescriptor::new("fibpro.v1.Pricing", "fibpro.v1", "Pricing", "pricing").methods(METHODS);
 
+/// Another service at the same endpoint.
+const TWIN: ServiceDescriptor =
+    ServiceDescriptor::new("fibpro.v1.Refunds", "fibpro.v1", "Refunds", "pricing").methods(&[
+        MethodDescriptor::new(
+            "fibpro.v1.Refunds",
+            "back",
+            "Back",
+            "/fibpro.v1.Refunds/Back",
+        ),
+    ]);
+
 fn subject(index: usize) -> Subject<'static> {
     Subject {
         service: &SERVICE,
@@ -137,11 +148,12 @@ fn what_makes_no_sense_is_named() {
 fn a_method_that_its_service_does_not_have_is_found() {
     let unknown = |plan: &str| {
         let plan: FaultPlan = plan.parse().unwrap();
-        plan.unknown_method(&SERVICE).map(str::to_owned)
+        plan.unknown_method([&SERVICE, &TWIN].into_iter())
+            .map(str::to_owned)
     };
     assert_eq!(unknown("a.b=drop,pricing.pai=drop").as_deref(), Some("pai"));
     assert_eq!(
-        unknown("a.b=drop,pricing.PayNow=drop,pricing.ping=drop,*=drop"),
+        unknown("a.b=drop,pricing.PayNow=drop,pricing.ping=drop,*=drop,pricing.back=drop"),
         None
     );
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use super::accept::Peers;
 use super::admission::{self, Gate, RateLimit};
 use super::faults::Faults;
 use super::lifecycle::{Check, Lifecycle};
@@ -44,6 +45,8 @@ pub(crate) struct Core {
     gate: Arc<Gate>,
     /// One permit an open connection.
     connections: Arc<Semaphore>,
+    /// Whose they are.
+    peers: Arc<Peers>,
     /// Work that outlives its call.
     tasks: TaskTracker,
 }
@@ -133,6 +136,7 @@ impl Core {
             connections: Arc::new(Semaphore::new(
                 parts.limits.connections.min(Semaphore::MAX_PERMITS),
             )),
+            peers: Peers::new(parts.limits.connections_per_peer),
             gate: Arc::new(Gate::new(&parts.limits)),
             limits: parts.limits,
             layers: parts.layers,
@@ -170,6 +174,10 @@ impl Core {
         self.services.get(full_name).copied()
     }
 
+    pub(super) fn services(&self) -> impl Iterator<Item = &'static ServiceDescriptor> + Clone {
+        self.services.values().copied()
+    }
+
     pub(super) fn faults(&self) -> &Faults {
         &self.faults
     }
@@ -199,6 +207,10 @@ impl Core {
 
     pub(super) fn connections(&self) -> &Arc<Semaphore> {
         &self.connections
+    }
+
+    pub(super) fn peers(&self) -> &Arc<Peers> {
+        &self.peers
     }
 
     pub(crate) fn paths(&self) -> impl Iterator<Item = &'static str> {

@@ -19,6 +19,9 @@ pub(super) struct Faults {
 
 impl Faults {
     pub(super) fn new(allowed: bool) -> Self {
+        if allowed {
+            tracing::warn!(target: "rpc", "this server fails calls on purpose when x-rpc-fault asks for it");
+        }
         Self {
             allowed,
             stripped: AtomicU64::new(0),
@@ -70,21 +73,22 @@ pub(super) async fn run(
 ///
 /// # Errors
 ///
-/// `invalid_argument` for a rule that names this service and no method of it; `failed_precondition` for one that names
+/// `invalid_argument` for a rule that names a service of this server and no method of it; `failed_precondition` for one that names
 /// the very method where faults are not allowed. Silence would make people believe that their fault has no effect.
 fn fate(core: &Core, route: &Route, plan: &FaultPlan, request: &Request) -> Result<Fate, Error> {
     let method = route.method();
     let Some(service) = core.service(method.service) else {
         return Ok(Fate::default());
     };
-    if let Some(unknown) = plan.unknown_method(service) {
-        let known: Vec<_> = service.methods.iter().map(|method| method.name).collect();
+    if let Some(unknown) = plan.unknown_method(core.services()) {
+        let known = service.methods.iter().map(|method| method.name);
+        let known = known.collect::<Vec<_>>().join(", ");
         return Err(Error::unlocated(
             Code::InvalidArgument,
             format!(
-                "x-rpc-fault: {} has no method `{unknown}`; it has {}",
+                "x-rpc-fault: no service of that name has the method `{unknown}` at {}; {} has {known}",
+                core.source().as_str(),
                 service.full_name,
-                known.join(", ")
             ),
         ));
     }

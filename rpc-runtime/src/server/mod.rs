@@ -20,6 +20,7 @@ mod service;
 mod signals;
 mod stack;
 mod trust;
+mod watchdog;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -6,6 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::reload::Reloading;
 use super::signals::Signals;
+use super::watchdog::Watchdog;
 use super::{LogFormat, Server, panic};
 use crate::error::{Code, Error, Result};
 
@@ -25,6 +26,7 @@ pub(super) async fn run(server: Server) -> Result<()> {
         );
     }
     let mut second = Signals::new()?;
+    let _watchdog = Watchdog::start();
     let _reloading = Reloading::on_hangup(bound.identity().cloned())?;
     let serving = bound.serve(async move {
         let signal = signals.next().await;
