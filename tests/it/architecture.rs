@@ -162,6 +162,22 @@ fn imports_go_only_down_the_rings() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// Row 92: a clock that jumps moves no deadline, timer or budget. Only signatures and log records tell the time of day.
+#[test]
+fn row_92_only_signatures_and_logs_look_at_the_wall_clock() {
+    let looking: Vec<_> = files()
+        .into_iter()
+        .filter(|(_, code)| code.contains("SystemTime") || code.contains("jiff::"))
+        .map(|(name, _)| name)
+        .filter(|name| {
+            !["identity", "logs"]
+                .iter()
+                .any(|room| name.starts_with(room))
+        })
+        .collect();
+    assert!(looking.is_empty(), "{looking:?}");
+}
+
 #[test]
 fn outside_crates_are_named_where_they_belong() {
     let mut broken = Vec::new();

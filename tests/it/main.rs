@@ -32,6 +32,10 @@ mod json_rules;
 mod layers;
 /// Health, readiness, and how a server goes.
 mod lifecycle;
+/// Requests that go in circles.
+mod loops;
+/// Panics in odd places.
+mod panics;
 /// The application's own HTTP routes beside the services.
 mod plain_http;
 /// Who may call which method.

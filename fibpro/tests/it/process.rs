@@ -185,6 +185,7 @@ fn command(program: &str, arguments: &[&str]) -> Command {
         "RPC_INSTANCE",
         "RPC_LOG_FORMAT",
         "RPC_LAME_DUCK",
+        "RPC_ALLOW_FAULTS",
         "FIBPRO_LOGSINK",
         "RUST_LOG",
     ] {

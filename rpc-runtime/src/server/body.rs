@@ -43,10 +43,6 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    // What the length declares is refused before a byte of it is read.
-    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
-        return Err(Failure::TooLarge);
-    }
     match timeout_at(deadline, collect(body, limit)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(Unreadable::TooLarge)) => Err(Failure::TooLarge),

@@ -223,6 +223,10 @@ impl Process {
                 );
                 return Err(Error::new(ErrorKind::TimedOut, text));
             }
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "nothing tells of the end of a process without reaping it; bounded above"
+            )]
             thread::sleep(POLL);
         };
         self.stdout.wait_for_end(PIPES);

@@ -114,12 +114,14 @@ async fn row_61_a_network_that_comes_and_goes_hangs_nobody_and_loses_nothing() {
         .map(|_| {
             let client = chain.client();
             tokio::spawn(async move {
-                let (mut done, mut unknown) = (0, 0);
-                for _ in 0..100 {
+                let (mut done, mut failed, mut unknown) = (0, 0, 0);
+                // Until each has seen both kinds of weather.
+                while done < 20 || failed == 0 {
                     match client.add().timeout(PATIENCE).await {
                         Ok(_) => done += 1,
                         Err(error) => {
                             assert_eq!(error.code(), Code::Unavailable, "{error:#}");
+                            failed += 1;
                             unknown += u64::from(error.message().contains("may have been done"));
                         }
                     }
@@ -129,11 +131,14 @@ async fn row_61_a_network_that_comes_and_goes_hangs_nobody_and_loses_nothing() {
             })
         })
         .collect();
+    let started = Instant::now();
     while callers.iter().any(|caller| !caller.is_finished()) {
+        assert!(started.elapsed() < PATIENCE * 2, "they do not come through");
         chain.to_back.refuse().await;
         tokio::time::sleep(Duration::from_millis(20)).await;
         chain.to_back.accept().await.unwrap();
-        tokio::time::sleep(Duration::from_millis(40)).await;
+        // Longer than a circuit breaker stays open at first, or nobody would ever come through.
+        tokio::time::sleep(Duration::from_millis(800)).await;
     }
     let (mut done, mut unknown) = (0, 0);
     for caller in callers {
@@ -147,6 +152,5 @@ async fn row_61_a_network_that_comes_and_goes_hangs_nobody_and_loses_nothing() {
         (done..=done + unknown).contains(&added),
         "{done} done, {unknown} unknown, {added} added"
     );
-    assert!(done > 0 && chain.to_back.connections() > 1);
     chain.works_again().await;
 }
