@@ -13,6 +13,7 @@
 //! | [`middleware`], [`observe`] | rings around calls; everything that counts and logs them |
 //! | [`status`] | what every server tells of itself: version, uptime, numbers of each method |
 //! | [`flags`], [`flag_service`] | settings that a program declares and its operators change |
+//! | [`faults`] | calls that fail on purpose |
 //! | [`registry`] | all services that are linked into this process |
 //!
 //! ```
@@ -44,7 +45,9 @@ extern crate self as rpc_runtime;
 // Ring 0: words.
 pub mod context;
 pub mod descriptor;
+mod duration;
 pub mod error;
+pub mod faults;
 pub mod flags;
 mod identity;
 pub mod metadata;

@@ -187,6 +187,7 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
         "RPC_LAME_DUCK",
         "RPC_FLAGS_FILE",
         "RPC_FLAG_LOG_RPC",
+        "RPC_ALLOW_FAULTS",
         "FIBPRO_LOGSINK",
         "FIBPRO_LARGEST_N",
         "FIBPRO_ENDPOINT_PRICING",

@@ -22,6 +22,7 @@ pub use trace::TraceContext;
 
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
+use crate::faults::FaultPlan;
 use crate::flags::Flags;
 use crate::identity::IdentityKeys;
 use crate::metadata::Metadata;
@@ -67,6 +68,7 @@ struct Inner {
     /// The trace of an outside caller; it is linked to and not continued.
     trace_link: Option<TraceContext>,
     baggage: Baggage,
+    faults: Option<FaultPlan>,
     hops: u32,
     attempt: u32,
     metadata: Metadata,
@@ -159,6 +161,12 @@ impl Context {
         self.inner().map_or(&EMPTY, |inner| &inner.baggage)
     }
 
+    /// The faults that are asked for on the way of the request.
+    #[must_use]
+    pub fn faults(&self) -> Option<&FaultPlan> {
+        self.inner()?.faults.as_ref()
+    }
+
     /// How many services the request has passed.
     #[must_use]
     pub fn hops(&self) -> u32 {
@@ -239,6 +247,24 @@ impl Context {
         let mut inner = self.copy();
         inner.baggage.insert(name, value)?;
         Ok(Self(Some(Arc::new(inner))))
+    }
+
+    /// A context with faults on purpose, for the calls that are made within its scope and all that follows from them;
+    /// they take the place of those that it had. See [`Server::allow_faults`](crate::Server::allow_faults).
+    ///
+    /// ```
+    /// use rpc_runtime::Context;
+    ///
+    /// let plan = "pricing.pay=unavailable;p=0.5".parse()?;
+    /// let context = Context::current().with_faults(plan);
+    /// assert!(context.faults().is_some());
+    /// # Ok::<(), rpc_runtime::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_faults(&self, plan: FaultPlan) -> Self {
+        let mut inner = self.copy();
+        inner.faults = Some(plan);
+        Self(Some(Arc::new(inner)))
     }
 
     /// A context with an earlier deadline, for the calls that are made within its scope. A later one changes nothing.
@@ -322,6 +348,7 @@ impl Context {
             environment: own.and_then(|own| own.environment.clone()),
             trace: self.trace().map(TraceContext::child),
             baggage: self.baggage().clone(),
+            faults: self.faults().cloned(),
             hops,
             attempt: 1,
             ..Inner::default()
@@ -404,6 +431,7 @@ impl Context {
             trace: own.trace.clone(),
             trace_link: own.trace_link.clone(),
             baggage: own.baggage.clone(),
+            faults: own.faults.clone(),
             hops: own.hops,
             attempt: own.attempt,
             metadata: own.metadata.clone(),
@@ -474,6 +502,11 @@ impl ContextBuilder {
 
     pub(crate) fn baggage(mut self, baggage: Baggage) -> Self {
         self.0.baggage = baggage;
+        self
+    }
+
+    pub(crate) fn faults(mut self, faults: Option<FaultPlan>) -> Self {
+        self.0.faults = faults;
         self
     }
 

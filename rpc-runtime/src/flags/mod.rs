@@ -44,7 +44,6 @@ mod own;
 mod set;
 mod state;
 mod table;
-pub(crate) mod time;
 mod validate;
 mod value;
 

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::time;
+use crate::duration;
 
 /// What a flag knows of its type.
 #[doc(hidden)]
@@ -153,9 +153,9 @@ impl FlagValue for String {
 /// As a word it has nanoseconds, which end after 584 years; what is longer is for ever.
 impl FlagValue for Duration {
     const CODEC: Codec<Self> = Codec {
-        parse: time::parse,
-        print: |time| time::print(*time),
-        accepts: time::FORM,
+        parse: duration::parse,
+        print: |time| duration::print(*time),
+        accepts: duration::FORM,
         word: Some((
             |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
             |word| match word {

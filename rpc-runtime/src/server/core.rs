@@ -8,7 +8,9 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use super::accept::Peers;
 use super::admission::{self, Gate, RateLimit};
+use super::faults::Faults;
 use super::lifecycle::{Check, Lifecycle};
 use super::limits::Limits;
 use super::policy::{self, Policy};
@@ -17,7 +19,7 @@ use super::stack;
 use super::trust::Trust;
 use crate::builtin;
 use crate::context::{Context, Home, RequestId, Source};
-use crate::descriptor::MethodDescriptor;
+use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
 use crate::error::{Code, Error};
 use crate::flags::Flags;
 use crate::identity::{IdentityKeys, Verifier};
@@ -29,6 +31,9 @@ pub(crate) struct Core {
     routes: HashMap<&'static str, Arc<Route>>,
     /// What every server answers, to those who are believed.
     builtin: HashMap<&'static str, Arc<Route>>,
+    /// By full name.
+    services: HashMap<&'static str, &'static ServiceDescriptor>,
+    faults: Faults,
     home: Arc<Home>,
     environment: Arc<str>,
     limits: Limits,
@@ -41,6 +46,8 @@ pub(crate) struct Core {
     gate: Arc<Gate>,
     /// One permit an open connection.
     connections: Arc<Semaphore>,
+    /// Whose they are.
+    peers: Arc<Peers>,
     /// Work that outlives its call.
     tasks: TaskTracker,
 }
@@ -58,6 +65,8 @@ pub(crate) struct Parts {
     pub(crate) policy: Option<Policy>,
     pub(crate) rates: Vec<RateLimit>,
     pub(crate) flags: Flags,
+    /// Whether it fails on purpose when it is asked to.
+    pub(crate) allow_faults: bool,
 }
 
 impl Core {
@@ -71,11 +80,13 @@ impl Core {
             .first()
             .map_or("", |first| first.service.version);
         let mut routes: HashMap<_, Route> = HashMap::new();
+        let mut services = HashMap::new();
         for Routes {
             service,
             routes: methods,
         } in parts.services
         {
+            services.insert(service.full_name, service);
             let ping = builtin::ping_route(service, &source);
             for route in methods.into_iter().chain(ping) {
                 let path = route.method().path;
@@ -93,9 +104,15 @@ impl Core {
         let counters = Arc::new(Counters::new(routes.values().map(Route::method)));
         let status = builtin::status_routes(&source, version, &counters);
         let flags = builtin::flag_routes(&parts.flags);
+        for own in [&status, &flags] {
+            services.entry(own.service.full_name).or_insert(own.service);
+        }
         let builtin: HashSet<_> = [status, flags]
             .into_iter()
-            .flat_map(|service| service.routes)
+            .flat_map(|own| {
+                let ping = builtin::ping_route(own.service, &source);
+                own.routes.into_iter().chain(ping)
+            })
             .filter_map(|route| {
                 let path = route.method().path;
                 // A server that has the service itself answers by that, whoever asks.
@@ -119,11 +136,14 @@ impl Core {
         Ok(Arc::new(Self {
             routes,
             builtin,
+            services,
+            faults: Faults::new(parts.allow_faults),
             environment: source.environment().into(),
             home: Arc::new(Home::new(source, parts.identity.clone(), parts.flags)),
             connections: Arc::new(Semaphore::new(
                 parts.limits.connections.min(Semaphore::MAX_PERMITS),
             )),
+            peers: Peers::new(parts.limits.connections_per_peer),
             gate: Arc::new(Gate::new(&parts.limits)),
             limits: parts.limits,
             layers: parts.layers,
@@ -156,6 +176,19 @@ impl Core {
         self.fallback.as_ref()
     }
 
+    /// A service of this server by its full name.
+    pub(super) fn service(&self, full_name: &str) -> Option<&'static ServiceDescriptor> {
+        self.services.get(full_name).copied()
+    }
+
+    pub(super) fn services(&self) -> impl Iterator<Item = &'static ServiceDescriptor> + Clone {
+        self.services.values().copied()
+    }
+
+    pub(super) fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
     pub(super) fn lifecycle(&self) -> &Lifecycle {
         &self.lifecycle
     }
@@ -181,6 +214,10 @@ impl Core {
 
     pub(super) fn connections(&self) -> &Arc<Semaphore> {
         &self.connections
+    }
+
+    pub(super) fn peers(&self) -> &Arc<Peers> {
+        &self.peers
     }
 
     pub(crate) fn paths(&self) -> impl Iterator<Item = &'static str> {

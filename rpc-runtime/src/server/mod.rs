@@ -6,6 +6,7 @@ mod body;
 mod bound;
 pub(crate) mod core;
 mod dispatch;
+mod faults;
 mod flags;
 mod lifecycle;
 mod limits;
@@ -20,6 +21,7 @@ mod service;
 mod signals;
 mod stack;
 mod trust;
+mod watchdog;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -96,6 +98,7 @@ pub struct Server {
     flags_file: Option<PathBuf>,
     /// What was wrong with a flag that was set before the start.
     flags_refused: Option<Error>,
+    allow_faults: bool,
 }
 
 impl Server {
@@ -122,6 +125,7 @@ impl Server {
             flags: Flags::new(),
             flags_file: None,
             flags_refused: None,
+            allow_faults: false,
         }
     }
 
@@ -199,6 +203,26 @@ impl Server {
     /// Checked where the server starts, as [`policy`](Self::policy).
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {
         self.rates.push(limit);
+        self
+    }
+
+    /// Fails calls on purpose when their request asks for it, by the header `x-rpc-fault` or by
+    /// [`Context::with_faults`](crate::Context::with_faults): for tests of whole systems and for the rehearsal of bad days.
+    /// Off unless said. [`FaultPlan`](crate::faults::FaultPlan) says what can be asked for.
+    ///
+    /// ```text
+    /// curl -H 'content-type: application/json' -H 'x-rpc-fault: pricing.pay=unavailable;p=0.5' \
+    ///     http://127.0.0.1:9006/fibpro.v1.Controller/Generate -d '{"n": 3}'
+    /// ```
+    ///
+    /// The plan travels with the request, and the server that answers a method decides: a fault of `pricing.pay` comes from
+    /// pricing, inside of its observation, its limits and its layers, and stands in its log as `fault injected`. A server
+    /// that is not named passes the plan on, whether it allows faults or not. One that is named and does not allow them
+    /// answers `failed_precondition`: whoever asks for a fault is not to take its absence for a good sign.
+    ///
+    /// An edge never looks at a plan; it leaves it out and counts it in the log.
+    pub fn allow_faults(mut self) -> Self {
+        self.allow_faults = true;
         self
     }
 
@@ -412,6 +436,7 @@ impl Server {
             policy: self.policy,
             rates: self.rates,
             flags,
+            allow_faults: self.allow_faults,
         })
     }
 }

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use clap::builder::BoolishValueParser;
 
 use super::flags::environment;
 use super::{Server, Trust};
-use crate::flags::time;
+use crate::duration;
 
 /// The options that every server has, to be flattened into a program's own.
 ///
@@ -24,6 +25,7 @@ use crate::flags::time;
 /// | `--lame-duck TIME` | `RPC_LAME_DUCK` | such as `5s`; see [`Limits::lame_duck`](super::Limits) |
 /// | `--flag NAME=VALUE` | `RPC_FLAG_NAME=VALUE` | see [`flags`](crate::flags); several times, the last one of a name counts |
 /// | `--flags-file FILE` | `RPC_FLAGS_FILE` | the same, read again whenever it changes |
+/// | `--allow-faults` | `RPC_ALLOW_FAULTS` | `true` or `false` in the variable; see [`Server::allow_faults`] |
 ///
 /// What is not given leaves the [`Server`] as it is, so a program sets its defaults there.
 ///
@@ -85,7 +87,7 @@ pub struct Options {
     pub log_format: Option<LogFormat>,
 
     /// How long to go on serving as not ready when told to stop, such as `5s` [default: 0s]
-    #[arg(long, env = "RPC_LAME_DUCK", value_name = "TIME", value_parser = time::parse)]
+    #[arg(long, env = "RPC_LAME_DUCK", value_name = "TIME", value_parser = duration::parse)]
     pub lame_duck: Option<Duration>,
 
     /// Sets a flag of the server, such as `log_rpc=true`; may be repeated
@@ -99,6 +101,9 @@ pub struct Options {
     /// The variables `RPC_FLAG_…`.
     #[arg(skip = environment())]
     flag_variables: Vec<(OsString, OsString)>,
+    /// Fail calls on purpose when their header `x-rpc-fault` asks for it; for tests and rehearsals
+    #[arg(long, env = "RPC_ALLOW_FAULTS", value_parser = BoolishValueParser::new())]
+    pub allow_faults: bool,
 }
 
 /// How a server writes its log.
@@ -140,6 +145,7 @@ impl Server {
         if options.flags_file.is_some() {
             self.flags_file = options.flags_file;
         }
+        self.allow_faults |= options.allow_faults;
         if let Some(format) = options.log_format {
             self.log_format = format;
         }
@@ -186,6 +192,7 @@ mod tests {
             (server.environment.as_str(), server.socket_mode),
             ("set", 0o600)
         );
+        assert!(!server.allow_faults);
     }
 
     #[test]
@@ -200,6 +207,7 @@ mod tests {
             "--log-format=json",
             "--lame-duck=1500ms",
             "--identity-key-file=/nowhere/keys",
+            "--allow-faults",
         ]);
         let server = server().options(options.unwrap());
         let listen: Vec<_> = server
@@ -226,6 +234,7 @@ mod tests {
         assert_eq!(server.socket_mode, 0o660);
         assert_eq!(server.log_format, LogFormat::Json);
         assert_eq!(server.limits.lame_duck, Duration::from_millis(1500));
+        assert!(server.allow_faults);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::reload::Reloading;
 use super::signals::Signals;
+use super::watchdog::Watchdog;
 use super::{LogFormat, Server, panic};
 use crate::error::{Code, Error, Result};
 
@@ -26,6 +27,7 @@ pub(super) async fn run(server: Server) -> Result<()> {
             "{address} is an internal listener without keys: it answers peers on this host only, and refuses all others"
         );
     }
+    let _watchdog = Watchdog::start();
     let _reloading = Reloading::on_hangup(bound.identity().cloned())?;
     let serving = bound.serve(async move {
         let signal = signals.next().await;

@@ -8,6 +8,7 @@ use tracing::Instrument as _;
 
 use super::admission::{self, Permit};
 use super::core::Core;
+use super::faults;
 use super::panic::CatchPanic;
 use super::service::Route;
 use crate::context::Context;
@@ -75,7 +76,13 @@ async fn work(core: &Core, route: &Arc<Route>, request: Request) -> Response {
     // 6. The context.
     // 7. Catch panic. Decoding the arguments is inside: it runs the developer's code as well.
     // 8. The developer's layers, then the handler.
-    let guarded = CatchPanic::new(async { core.layers().run(route, request).await });
+    let guarded = CatchPanic::new(async {
+        match request.context().faults().cloned() {
+            None => core.layers().run(route, request).await,
+            // Boxed, so that it takes no room in the future of every call.
+            Some(plan) => Box::pin(faults::run(core, route, &plan, request)).await,
+        }
+    });
     let outcome = context.clone().scope(guarded).instrument(span).await;
     with_metadata(outcome.unwrap_or_else(Response::from), &context)
 }

@@ -1,6 +1,5 @@
 //! One connection from its first byte to its end.
 
-use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{self, Poll};
@@ -22,7 +21,7 @@ use super::drive::{Ended, drive, linger};
 use super::io::{Io, Protocol, Start, sniff};
 use super::reached;
 use crate::server::Limits;
-use crate::server::body::ResponseBody;
+use crate::server::body::{Lost, ResponseBody};
 use crate::server::core::Core;
 use crate::server::dispatch::dispatch;
 use crate::server::lifecycle::Phase;
@@ -179,9 +178,13 @@ async fn answer(
     peer: Peer,
     call: Call,
     request: Request<Incoming>,
-) -> Result<Response<Held>, Infallible> {
+) -> Result<Response<Held>, Lost> {
     let http1 = request.version() < Version::HTTP_2;
     let mut response = dispatch(&core, peer, request).await;
+    if let Some(lost) = response.extensions().get::<Lost>() {
+        // Ends an HTTP/1 connection without an answer, and resets a stream of HTTP/2.
+        return Err(*lost);
+    }
     if http1 && core.lifecycle().is_at_least(Phase::LastCall) {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);

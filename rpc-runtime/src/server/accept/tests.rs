@@ -44,6 +44,7 @@ fn core(change: impl FnOnce(&mut Limits)) -> Arc<Core> {
         policy: None,
         rates: Vec::new(),
         flags: crate::Flags::new(),
+        allow_faults: false,
     })
     .unwrap()
 }

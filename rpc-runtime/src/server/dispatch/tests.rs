@@ -33,6 +33,7 @@ fn core(seen: &Arc<Seen>, fallback: Option<axum::Router>) -> Arc<Core> {
         policy: None,
         rates: Vec::new(),
         flags: crate::Flags::new(),
+        allow_faults: false,
     })
     .unwrap()
 }

@@ -1,4 +1,4 @@
-//! Times as people write them: `500ms`, `5s`.
+//! Times as people write them, in options, flags, headers and attributes alike: `500ms`, `5s`.
 
 use std::time::Duration;
 
