@@ -1,5 +1,7 @@
 //! `fibpro.v1.UserStore`: who the users are, and the only place where credit changes.
 
+use std::fmt;
+
 use rpc_runtime::Secret;
 use rpc_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -125,6 +127,17 @@ pub enum State {
     Expired,
 }
 
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reserved => "reserved",
+            Self::Settled => "settled",
+            Self::Refunded => "refunded",
+            Self::Expired => "expired",
+        })
+    }
+}
+
 /// One change of a user's credit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -178,7 +191,7 @@ pub enum UserStoreError {
     },
 
     /// The purchase has ended another way.
-    #[error("the purchase {key} is {state:?} already")]
+    #[error("the purchase {key} is {state} already")]
     #[rpc(code = "failed_precondition")]
     PurchaseEnded {
         /// The key.

@@ -38,7 +38,7 @@ pub(super) fn password(password: &str) -> Checked {
 /// A password that a user is to have.
 pub(super) fn new_password(new: &str) -> Checked {
     if new.is_empty() {
-        return invalid("password", "is empty".to_owned());
+        return invalid("password", "is missing or empty".to_owned());
     }
     password(new)
 }

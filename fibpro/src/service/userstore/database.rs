@@ -50,6 +50,10 @@ impl FromStr for Database {
                 }
                 Ok(Self::file(path))
             }
+            "postgres" | "postgresql" if !has_known_options(url) => Err(invalid(concat!(
+                "`postgres://…?` is followed by `host`, `port`, `user`, `password`, `dbname`, `sslmode` or ",
+                "`application_name`"
+            ))),
             "postgres" | "postgresql" => match url.parse() {
                 Ok(options) => Ok(Self::Postgres(options)),
                 Err(_) => Err(invalid(
@@ -60,6 +64,20 @@ impl FromStr for Database {
             _ => Err(invalid("expected `sqlite://PATH` or `postgres://…`")),
         }
     }
+}
+
+/// sqlx logs those that it does not know, with their values, and `pasword` is one of them.
+fn has_known_options(url: &str) -> bool {
+    let options = url.split_once('?').map_or("", |(_, options)| options);
+    let mut names = options
+        .split('&')
+        .filter_map(|option| option.split('=').next());
+    names.all(|name| {
+        matches!(
+            name,
+            "" | "host" | "port" | "user" | "password" | "dbname" | "sslmode" | "application_name"
+        )
+    })
 }
 
 #[track_caller]
@@ -136,6 +154,7 @@ mod tests {
             "postgres://a:canary@db:canary/users",
             "postgres://a:canary@[db/users",
             "posgres://a:canary@db/users",
+            "postgres://a@db/users?pasword=canary",
         ] {
             let error = url.parse::<Database>().unwrap_err();
             assert_eq!(error.code(), Code::InvalidArgument, "{url}");

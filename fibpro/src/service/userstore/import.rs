@@ -40,6 +40,8 @@ pub(super) struct Member {
 #[serde(deny_unknown_fields)]
 struct Listed {
     username: String,
+    // Absent is empty: what a secret says of itself when it is not there is not much.
+    #[serde(default)]
     password: Secret<String>,
     credit: u64,
     #[serde(default)]
@@ -175,7 +177,7 @@ mod tests {
             ),
             (
                 r#"{"username": "b", "credit": 1}"#,
-                "missing field `password` at line 2",
+                "users[1].password: is missing or empty",
             ),
             (
                 r#"{"username": "b", "password": 4242, "credit": 1}"#,
@@ -199,7 +201,7 @@ mod tests {
             ),
             (
                 r#"{"username": "b", "password": "", "credit": 1}"#,
-                "users[1].password: is empty",
+                "users[1].password: is missing or empty",
             ),
             (
                 r#"{"username": "b", "password": "canary", "credit": 1000000000000001}"#,

@@ -199,7 +199,8 @@ impl<S: Session> Books<'_, S> {
         credit: u64,
     ) -> Result<bool, Trouble> {
         const SQL: &str = "UPDATE purchases SET state = $2, credit = $3 WHERE key = $1 AND state = 'reserved' RETURNING key";
-        let values = [key.into(), name(state).into(), stored(credit)?.into()];
+        let name = state.to_string();
+        let values = [key.into(), name.as_str().into(), stored(credit)?.into()];
         Ok(!self.session.rows(SQL, &values).await?.is_empty())
     }
 
@@ -279,15 +280,6 @@ fn stored(credit: u64) -> Result<i64, Trouble> {
 
 fn decode(error: serde_json::Error) -> Trouble {
     Trouble::Database(sqlx::Error::Decode(error.into()))
-}
-
-fn name(state: State) -> &'static str {
-    match state {
-        State::Reserved => "reserved",
-        State::Settled => "settled",
-        State::Refunded => "refunded",
-        State::Expired => "expired",
-    }
 }
 
 fn state(name: &str) -> Result<State, Trouble> {

@@ -39,6 +39,14 @@ impl Engine {
             .clone()
             .options([("lock_timeout", "2s"), ("statement_timeout", "10s")])
             .disable_statement_logging();
+        // At once and by itself, because a pool does not say why it has no connection.
+        let mut connection = options.connect().await.map_err(trouble::cannot_open)?;
+        sqlx::migrate!("migrations/postgres")
+            .run(&mut connection)
+            .await
+            .map_err(trouble::cannot_migrate)?;
+        // One that cannot be closed properly is closed by the server.
+        let _ = connection.close().await;
         let pool = PoolOptions::<Postgres>::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(PATIENCE)
@@ -53,10 +61,6 @@ impl Engine {
                 })
             })
             .connect_lazy_with(options);
-        sqlx::migrate!("migrations/postgres")
-            .run(&pool)
-            .await
-            .map_err(trouble::cannot_migrate)?;
         Ok(Self { pool, clock })
     }
 

@@ -58,8 +58,7 @@ impl Engine {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(LOCK_PATIENCE)
             .disable_statement_logging();
-        let opening = |error: sqlx::Error| Trouble::from(error).into_error();
-        let mut connection = options.connect().await.map_err(opening)?;
+        let mut connection = options.connect().await.map_err(trouble::cannot_open)?;
         sqlx::migrate!("migrations/sqlite")
             .run(&mut connection)
             .await

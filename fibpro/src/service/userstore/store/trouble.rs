@@ -57,14 +57,19 @@ pub(super) fn is_of_the_connection(error: &sqlx::Error) -> bool {
         || sql_state(error).is_some_and(|state| state.starts_with("57P"))
 }
 
-/// Why the schema is not as it has to be. For the one who starts the service.
+/// Why there is no connection. For the one who starts the service, so with all that the database says.
+#[track_caller]
+pub(super) fn cannot_open(error: sqlx::Error) -> Error {
+    let text = format!("cannot open the users' database: {error}");
+    Error::new(explain(&error).0, text)
+}
+
+/// Why the schema is not as it has to be. As [`cannot_open`].
 #[track_caller]
 pub(super) fn cannot_migrate(error: MigrateError) -> Error {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            let text = format!("cannot bring the users' database up to date: {error}");
-            let answer = Trouble::from(error).into_error();
-            Error::new(answer.code(), text)
+            cannot_open(error)
         }
         error => Error::new(
             Code::FailedPrecondition,
