@@ -12,23 +12,22 @@ use rpc_runtime::{Result, Secret};
 use tokio::sync::OnceCell;
 
 use super::passwords::{Cost, Passwords};
-use super::remembered::{Login, Remembered, random};
+use super::remembered::{Login, Remembered};
 
 /// Verifies passwords: once for all who ask for the same at one time, and once a minute for those that are right.
 pub(super) struct Logins {
     passwords: Passwords,
     remembered: Remembered,
     under_way: Mutex<HashMap<Login, Arc<OnceCell<bool>>>>,
-    /// A hash whose password nobody knows.
+    /// A hash that no password has.
     nobodys: String,
 }
 
 impl Logins {
-    pub(super) async fn new(cost: Cost) -> Result<Self> {
+    pub(super) fn new(cost: Cost) -> Result<Self> {
         let passwords = Passwords::new(cost)?;
-        let password = random()?.map(|byte| format!("{byte:02x}")).concat();
         Ok(Self {
-            nobodys: passwords.hash(Secret::new(password)).await?,
+            nobodys: passwords.nobodys()?,
             passwords,
             remembered: Remembered::new()?,
             under_way: Mutex::default(),
@@ -118,7 +117,7 @@ mod tests {
     }
 
     async fn logins() -> (Logins, String) {
-        let logins = Logins::new(Cost::NEXT_TO_NOTHING).await.unwrap();
+        let logins = Logins::new(Cost::NEXT_TO_NOTHING).unwrap();
         let hash = logins.passwords.hash(secret("right")).await.unwrap();
         (logins, hash)
     }

@@ -73,7 +73,7 @@ impl Users {
         settings: Settings,
     ) -> Result<Self> {
         let store = Arc::new(Store::open(database, settings.clock).await?);
-        let logins = Arc::new(Logins::new(settings.cost).await?);
+        let logins = Arc::new(Logins::new(settings.cost)?);
         let users = Self {
             _expiry: Arc::new(Expiry::start(Arc::clone(&store))),
             store,

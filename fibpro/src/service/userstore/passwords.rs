@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{Error as Wrong, PasswordHasher as _, PasswordVerifier as _};
+use argon2::password_hash::phc::{Output, PasswordHash, Salt};
+use argon2::password_hash::{
+    Error as Wrong, PasswordHasher as _, PasswordVerifier as _, try_generate_salt,
+};
 use argon2::{Algorithm, Argon2, Params, Version};
 use rpc_runtime::{Code, Error, Result, Secret, fail};
 use tokio::sync::Semaphore;
@@ -88,6 +90,26 @@ impl Passwords {
         match outcome.await? {
             Ok(hash) => Ok(hash),
             Err(error) => fail!(Code::Internal, "cannot hash a password: {error}"),
+        }
+    }
+
+    /// A hash that no password has, as far as anybody can know: it is made of random bytes. Comparing with it costs what
+    /// comparing with another one costs.
+    pub(super) fn nobodys(&self) -> Result<String> {
+        let build = || {
+            Ok::<_, Wrong>(PasswordHash {
+                algorithm: Algorithm::Argon2id.ident(),
+                version: Some(Version::V0x13.into()),
+                params: self.argon2.params().try_into()?,
+                salt: Some(Salt::new(&try_generate_salt()?)?),
+                hash: Some(Output::new(
+                    &[try_generate_salt()?, try_generate_salt()?].concat(),
+                )?),
+            })
+        };
+        match build() {
+            Ok(hash) => Ok(hash.to_string()),
+            Err(error) => fail!(Code::Internal, "cannot make up a password hash: {error}"),
         }
     }
 

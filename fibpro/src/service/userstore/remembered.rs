@@ -93,7 +93,7 @@ impl fmt::Debug for Remembered {
 }
 
 /// Random bytes of the system.
-pub(super) fn random() -> Result<[u8; 16]> {
+fn random() -> Result<[u8; 16]> {
     argon2::password_hash::try_generate_salt().map_err(|error| {
         Error::new(
             Code::Internal,

@@ -61,7 +61,7 @@ pub(super) fn is_of_the_connection(error: &sqlx::Error) -> bool {
 #[track_caller]
 pub(super) fn cannot_open(error: sqlx::Error) -> Error {
     let text = format!("cannot open the users' database: {error}");
-    Error::new(explain(&error).0, text)
+    Error::new(explain(&error).0, text).with_source(error)
 }
 
 /// Why the schema is not as it has to be. As [`cannot_open`].
