@@ -142,56 +142,37 @@ pub(crate) async fn audit(database: &Database) {
     }
 }
 
+/// Runs a query on a connection of its own to either database.
+macro_rules! connected {
+    ($database:expr, $connection:ident => $query:expr) => {
+        match $database {
+            Database::Sqlite(options) => {
+                let patient = options.clone().busy_timeout(Duration::from_secs(20));
+                let mut $connection = patient.connect().await.unwrap();
+                let answer = $query.await.unwrap();
+                $connection.close().await.unwrap();
+                answer
+            }
+            Database::Postgres(options) => {
+                let mut $connection = options.connect().await.unwrap();
+                let answer = $query.await.unwrap();
+                $connection.close().await.unwrap();
+                answer
+            }
+        }
+    };
+}
+
 /// The number that a query returns.
 pub(crate) async fn count(database: &Database, sql: &str) -> i64 {
     let sql = sqlx::AssertSqlSafe(sql.to_owned());
-    match database {
-        Database::Sqlite(options) => {
-            let mut connection = options
-                .clone()
-                .busy_timeout(Duration::from_secs(20))
-                .connect()
-                .await
-                .unwrap();
-            let number = sqlx::query_scalar(sql)
-                .fetch_one(&mut connection)
-                .await
-                .unwrap();
-            connection.close().await.unwrap();
-            number
-        }
-        Database::Postgres(options) => {
-            let mut connection = options.connect().await.unwrap();
-            let number = sqlx::query_scalar(sql)
-                .fetch_one(&mut connection)
-                .await
-                .unwrap();
-            connection.close().await.unwrap();
-            number
-        }
-    }
+    connected!(database, connection => sqlx::query_scalar(sql).fetch_one(&mut connection))
 }
 
 /// Runs a statement behind the store's back.
 pub(crate) async fn execute(database: &Database, sql: &str) {
     let sql = sqlx::AssertSqlSafe(sql.to_owned());
-    match database {
-        Database::Sqlite(options) => {
-            let mut connection = options
-                .clone()
-                .busy_timeout(Duration::from_secs(20))
-                .connect()
-                .await
-                .unwrap();
-            sqlx::query(sql).execute(&mut connection).await.unwrap();
-            connection.close().await.unwrap();
-        }
-        Database::Postgres(options) => {
-            let mut connection = options.connect().await.unwrap();
-            sqlx::query(sql).execute(&mut connection).await.unwrap();
-            connection.close().await.unwrap();
-        }
-    }
+    connected!(database, connection => async { sqlx::query(sql).execute(&mut connection).await.map(drop) });
 }
 
 /// A test on each database, with an audit behind it.

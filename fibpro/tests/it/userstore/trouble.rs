@@ -198,8 +198,9 @@ async fn row_88_connections_that_break_cost_no_call() {
         for n in 0..40 {
             let (store, key) = (store.clone(), format!("{round}/{n}"));
             calls.spawn(async move {
-                store.reserve("username", 1, &key).await?;
-                store.settle(&key).await
+                store.reserve("username", 1, &key).no_retry().await?;
+                store.get_user("username").no_retry().await?;
+                store.settle(&key).no_retry().await
             });
         }
         execute(

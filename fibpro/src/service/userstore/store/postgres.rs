@@ -1,9 +1,8 @@
 //! PostgreSQL: a pool of connections, a transaction an operation.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use rpc_runtime::Result;
+use rpc_runtime::{Code, Error, Result};
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgPool, Postgres};
@@ -23,8 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A connection that was idle for longer is asked whether it still is one.
 const FRESH_FOR: Duration = Duration::from_secs(1);
 
-/// How often an operation is done that others are faster than, or whose connection breaks.
-const ATTEMPTS: u32 = 5;
+/// How often an operation is done that others are faster than, or whose connection breaks: more often than there are
+/// connections, since all of them may be broken.
+const ATTEMPTS: u32 = CONNECTIONS + 1;
 
 /// The database on a server.
 #[derive(Debug)]
@@ -65,32 +65,43 @@ impl Engine {
     }
 
     pub(super) async fn read<O: Operation>(&self, operation: O) -> Result<O::Answer> {
-        let trouble = |error| Trouble::from(error).into_error();
-        let mut connection = self.pool.acquire().await.map_err(trouble)?;
-        let mut books = Books::open(&mut *connection, self.clock.now());
-        operation.run(&mut books).await.map_err(Trouble::into_error)
+        let mut attempt = 1;
+        loop {
+            match look(&self.pool, &self.clock, &operation).await {
+                Err(trouble) if attempt < ATTEMPTS && trouble.may_pass() => attempt += 1,
+                outcome => return outcome.map_err(Trouble::into_error),
+            }
+        }
     }
 
     pub(super) async fn write<O: Operation>(&self, operation: O) -> Result<O::Answer> {
-        let (pool, clock, operation) = (self.pool.clone(), self.clock.clone(), Arc::new(operation));
+        let (pool, clock) = (self.pool.clone(), self.clock.clone());
         // A task of its own, so that a caller who goes away leaves no doubt about a commit, and takes no log line along.
         let work = rpc_runtime::spawn(async move {
-            for _ in 1..ATTEMPTS {
-                match transaction(&pool, &clock, operation.as_ref()).await {
+            let mut attempt = 1;
+            loop {
+                match transaction(&pool, &clock, &operation).await {
                     // Every operation may be repeated, so one whose commit got no answer may be, too.
-                    Err(Trouble::Again) => {}
-                    Err(Trouble::Database(error)) if trouble::is_of_the_connection(&error) => {}
-                    outcome => return outcome,
+                    Err(trouble) if attempt < ATTEMPTS && trouble.may_pass() => attempt += 1,
+                    outcome => return outcome.map_err(Trouble::into_error),
                 }
             }
-            transaction(&pool, &clock, operation.as_ref()).await
         });
-        let outcome = work.await.map_err(|error| {
+        work.await.map_err(|error| {
             let text = "the task that writes the users' database has ended";
-            rpc_runtime::Error::new(rpc_runtime::Code::Internal, text).with_source(error)
-        })?;
-        outcome.map_err(Trouble::into_error)
+            Error::new(Code::Internal, text).with_source(error)
+        })?
     }
+}
+
+async fn look<O: Operation>(
+    pool: &PgPool,
+    clock: &Clock,
+    operation: &O,
+) -> Result<O::Answer, Trouble> {
+    let mut connection = pool.acquire().await?;
+    let mut books = Books::open(&mut *connection, clock.now());
+    operation.run(&mut books).await
 }
 
 async fn transaction<O: Operation>(

@@ -32,6 +32,15 @@ impl From<sqlx::Error> for Trouble {
 }
 
 impl Trouble {
+    /// Whether the operation may succeed when it is done again: after another one, or on another connection.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Again | Self::Database(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => true,
+            // The server was told to stop, and closes its connections.
+            Self::Database(error) => sql_state(error).is_some_and(|state| state.starts_with("57P")),
+        }
+    }
+
     /// The answer for a caller. What the database said itself goes along as the source, which stays in this process.
     pub(super) fn into_error(self) -> Error {
         let error = match self {
@@ -48,13 +57,6 @@ impl Trouble {
             None => answer,
         }
     }
-}
-
-/// Whether an error is the connection's, and another connection may do.
-pub(super) fn is_of_the_connection(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_))
-        // The server is told to stop, and closes its connections.
-        || sql_state(error).is_some_and(|state| state.starts_with("57P"))
 }
 
 /// Why there is no connection. For the one who starts the service, so with all that the database says.
