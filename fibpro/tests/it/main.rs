@@ -25,3 +25,8 @@ mod edge;
 mod purchase;
 // The services behind it, called directly.
 mod services;
+
+// The user store: credit, passwords, and databases in trouble.
+mod userstore;
+// The user store under load, killed again and again.
+mod userstore_crash;

@@ -191,6 +191,8 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
         "FIBPRO_LOGSINK",
         "FIBPRO_LARGEST_N",
         "FIBPRO_ENDPOINT_PRICING",
+        "FIBPRO_DATABASE",
+        "FIBPRO_USERS",
         "RUST_LOG",
     ] {
         command.env_remove(setting);

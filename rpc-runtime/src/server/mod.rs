@@ -302,6 +302,13 @@ impl Server {
         self
     }
 
+    /// Installs the subscriber now that [`run`](Self::run) would install, for a program that has something to log
+    /// before. Nothing happens where there is one. The format is to be set before.
+    pub fn start_log(self) -> Self {
+        run::install_subscriber(self.log_format);
+        self
+    }
+
     /// How [`run`](Self::run) writes the log, where it installs a subscriber.
     pub fn log_format(mut self, format: LogFormat) -> Self {
         self.log_format = format;
