@@ -23,3 +23,8 @@ pub fn complain(text: impl Display) {
     // Where nobody reads stderr the exit code has to do.
     let _ = writeln!(std::io::stderr().lock(), "error: {text}");
 }
+
+/// A line on stderr that is no error, for the one who reads the output.
+pub fn remark(text: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

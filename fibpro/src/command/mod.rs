@@ -1,6 +1,7 @@
 //! The subcommands: a file each, with its options and what it does.
 
 mod log;
+mod logs;
 mod services;
 mod status;
 
@@ -13,6 +14,7 @@ use rpc_runtime::Error;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Log(log::Options),
+    Logs(logs::Options),
     Services(services::Options),
     Status(status::Options),
 }
@@ -21,6 +23,7 @@ impl Command {
     pub(crate) async fn run(self, out: &mut impl Write) -> Result<(), Failure> {
         match self {
             Self::Log(options) => log::run(options, out).await,
+            Self::Logs(options) => logs::run(options, out).await,
             Self::Services(options) => services::run(&options, out),
             Self::Status(options) => status::run(options, out).await,
         }

@@ -261,7 +261,7 @@ fn a_call_that_has_begun_is_finished_after_sigterm() {
 #[test]
 fn a_taken_port_is_one_clear_line_and_exit_code_1() {
     let sink = LogSink::start();
-    let second: Ended = logsink(&["--listen", sink.address()])
+    let second: Ended = logsink(&["--listen", sink.address(), "--store", "none"])
         .output()
         .unwrap()
         .into();
@@ -278,10 +278,17 @@ fn a_taken_port_is_one_clear_line_and_exit_code_1() {
 
 #[test]
 fn g04_the_environment_is_an_option() {
-    let ended: Ended = logsink(&["--environment", "a b", "--listen", "127.0.0.1:0"])
-        .output()
-        .unwrap()
-        .into();
+    let ended: Ended = logsink(&[
+        "--environment",
+        "a b",
+        "--listen",
+        "127.0.0.1:0",
+        "--store",
+        "none",
+    ])
+    .output()
+    .unwrap()
+    .into();
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("a source reads"), "{ended:?}");
 }

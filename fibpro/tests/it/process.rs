@@ -2,7 +2,9 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,11 +12,43 @@ use serde_json::Value;
 /// How long a test waits for what comes at once when all is well.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A folder of one test, which goes with it.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("fibpro-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        Self(folder)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A path in it.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed is the system's to clean up.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 /// The log sink on a free port. Killed by its id when the test is over, however that ends.
 pub(crate) struct LogSink {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
     stderr: BufReader<ChildStderr>,
+    /// Where its store is, unless the test has said so.
+    _folder: Option<Folder>,
     /// Such as `http://127.0.0.1:40123`.
     pub(crate) url: String,
 }
@@ -25,9 +59,14 @@ impl LogSink {
         Self::start_on(&["--listen", "127.0.0.1:0"])
     }
 
-    /// The same with other options.
+    /// The same with other options. Without `--store` its records are in a folder of its own.
     pub(crate) fn start_on(arguments: &[&str]) -> Self {
-        let mut child = logsink(arguments)
+        let folder = (!arguments.contains(&"--store")).then(Folder::new);
+        let mut command = logsink(arguments);
+        if let Some(folder) = &folder {
+            command.arg("--store").arg(folder.file("logs.sqlite"));
+        }
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -45,8 +84,19 @@ impl LogSink {
             child,
             stdout: Some(stdout),
             stderr,
+            _folder: folder,
             url,
         }
+    }
+
+    /// One with its records in this file.
+    pub(crate) fn start_with(store: &Path) -> Self {
+        Self::start_on(&[
+            "--listen",
+            "127.0.0.1:0",
+            "--store",
+            store.to_str().unwrap(),
+        ])
     }
 
     /// Its address, such as `127.0.0.1:40123`.
@@ -68,11 +118,15 @@ impl LogSink {
 
     /// Sends all of a call but its body.
     pub(crate) fn begin(&self, method: &str, headers: &str, length: usize) -> TcpStream {
+        let service = match method {
+            "Append" => "rpc.v1.Logs",
+            _ => "fibpro.v1.LogSink",
+        };
         let mut stream = TcpStream::connect(self.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(
             stream,
-            "POST /fibpro.v1.LogSink/{method} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\
+            "POST /{service}/{method} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\
              content-type: application/json\r\ncontent-length: {length}\r\n{headers}\r\n",
             self.address()
         )
@@ -101,14 +155,13 @@ impl LogSink {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
-        let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        signal("-TERM", &self.child);
+    }
+
+    /// Sends SIGKILL, and waits until it is gone.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Reads its stdout and stderr to their ends and takes its exit code.
@@ -140,6 +193,81 @@ impl Drop for LogSink {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// `fibpro` beside the test. Killed by its id when the test is over.
+pub(crate) struct Running {
+    child: Child,
+    stdout: Option<BufReader<ChildStdout>>,
+    stderr: BufReader<ChildStderr>,
+}
+
+impl Running {
+    pub(crate) fn fibpro(arguments: &[&str]) -> Self {
+        let mut child = command(env!("CARGO_BIN_EXE_fibpro"), arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self {
+            stdout: child.stdout.take().map(BufReader::new),
+            stderr: BufReader::new(child.stderr.take().unwrap()),
+            child,
+        }
+    }
+
+    /// The next line of its stdout, without its end.
+    pub(crate) fn line(&mut self) -> String {
+        read_line(self.stdout.as_mut().unwrap())
+    }
+
+    /// The next line of its stderr, without its end.
+    pub(crate) fn stderr_line(&mut self) -> String {
+        read_line(&mut self.stderr)
+    }
+
+    pub(crate) fn close_stdout(&mut self) {
+        self.stdout = None;
+    }
+
+    /// As Ctrl-C does.
+    pub(crate) fn interrupt(&self) {
+        signal("-INT", &self.child);
+    }
+
+    /// Takes what is left of its output, and its exit code.
+    pub(crate) fn ended(mut self) -> Ended {
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        if let Some(mut out) = self.stdout.take() {
+            out.read_to_string(&mut stdout).unwrap();
+        }
+        self.stderr.read_to_string(&mut stderr).unwrap();
+        Ended {
+            code: self.child.wait().unwrap().code(),
+            stdout,
+            stderr,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read_line(reader: &mut impl std::io::BufRead) -> String {
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    line.trim_end_matches('\n').to_owned()
+}
+
+fn signal(name: &str, child: &Child) {
+    let id = child.id().to_string();
+    let status = Command::new("kill").args([name, &id]).status();
+    assert!(status.unwrap().success());
 }
 
 /// What a process left behind.
@@ -186,6 +314,8 @@ fn command(program: &str, arguments: &[&str]) -> Command {
         "RPC_LOG_FORMAT",
         "RPC_LAME_DUCK",
         "FIBPRO_LOGSINK",
+        "LOGSINK_STORE",
+        "LOGSINK_STORE_BYTES",
         "RUST_LOG",
     ] {
         command.env_remove(setting);

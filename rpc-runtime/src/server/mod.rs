@@ -321,6 +321,13 @@ impl Server {
         Ok(Bound::new(core, listeners))
     }
 
+    /// Installs the log that [`run`](Self::run) would install, for a program that has something to say before it serves.
+    ///
+    /// Does nothing where a `tracing` subscriber is set.
+    pub fn install_log(&self) {
+        run::install_subscriber(self.log_format);
+    }
+
     /// Binds, prints where it listens, and serves until SIGINT or SIGTERM; then stops as [`Bound::serve`] says.
     ///
     /// Installs a `tracing` subscriber (to stderr, filtered by `RUST_LOG`) where none is set. A second signal ends

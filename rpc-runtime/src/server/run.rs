@@ -46,7 +46,7 @@ pub(super) async fn run(server: Server) -> Result<()> {
 }
 
 /// Logs to stderr. Fails where the application has set a subscriber, and that one stays.
-fn install_subscriber(format: LogFormat) {
+pub(super) fn install_subscriber(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let lines = tracing_subscriber::fmt()

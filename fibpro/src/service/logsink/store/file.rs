@@ -1,0 +1,157 @@
+//! The file: opening it, whose it is, and what becomes of a damaged one.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
+    SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use super::problem::{Kind, Problem};
+
+/// What made the tables, step by step.
+static MIGRATIONS: Migrator = sqlx::migrate!("src/service/logsink/store/migrations");
+
+/// How long to wait for another process that has the file locked.
+const BUSY: Duration = Duration::from_secs(2);
+
+/// How many searches run at one time.
+const READERS: u32 = 4;
+
+/// How long a search waits for its turn.
+const TURN: Duration = Duration::from_secs(5);
+
+/// What of the log that is written ahead is left in its file, in bytes.
+const AHEAD: u64 = 4 << 20;
+
+/// How many pages are written ahead before they are moved to their place.
+const AHEAD_PAGES: u32 = 512;
+
+/// The options that writer and readers share.
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY)
+        // A line of our own log for each statement would be most of it.
+        .disable_statement_logging()
+}
+
+/// Opens the file for writing, makes it where it is missing, and brings it to the form of today.
+pub(super) async fn open(path: &Path) -> Result<SqliteConnection, Problem> {
+    let options = options(path)
+        .create_if_missing(true)
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .journal_mode(SqliteJournalMode::Wal)
+        // Safe from the death of the process. A power cut may take the last moments, and never damages the file.
+        .synchronous(SqliteSynchronous::Normal)
+        // References are ours to keep, and a look-up for each record is not free.
+        .foreign_keys(false)
+        .pragma("journal_size_limit", AHEAD.to_string())
+        .pragma("wal_autocheckpoint", AHEAD_PAGES.to_string());
+    // A pool of one, because the migrations of a bare connection are no future that a task may run.
+    let pool = SqlitePoolOptions::new()
+        .max_connections(1)
+        .connect_with(options)
+        .await?;
+    MIGRATIONS.run(&pool).await?;
+    Ok(pool.acquire().await?.detach())
+}
+
+/// Looks whether all of the file can be read.
+pub(super) async fn check(connection: &mut SqliteConnection) -> Result<(), Problem> {
+    let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)")
+        .fetch_one(connection)
+        .await?;
+    if verdict == "ok" {
+        Ok(())
+    } else {
+        Err(Problem::new(Kind::Corrupt, verdict))
+    }
+}
+
+/// Connections that read, made when they are needed: whatever is wrong with writing, what can be read is read.
+pub(super) fn readers(path: &Path) -> SqlitePool {
+    SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .min_connections(0)
+        .acquire_timeout(TURN)
+        .test_before_acquire(false)
+        .connect_lazy_with(options(path).read_only(true))
+}
+
+/// Moves what was written ahead to its place and closes the file.
+pub(super) async fn close(mut connection: SqliteConnection) -> Result<(), Problem> {
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+        .execute(&mut connection)
+        .await?;
+    Ok(connection.close().await?)
+}
+
+/// Makes the folder of the file, and says that the file is ours for as long as the lock lives.
+pub(super) fn take(path: &Path) -> Result<File, Problem> {
+    let closed = |error: io::Error| match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => Problem::new(Kind::ReadOnly, error),
+        io::ErrorKind::StorageFull => Problem::new(Kind::Full, error),
+        _ => Problem::new(Kind::Closed, error),
+    };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(closed)?;
+    }
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(beside(path, ".lock"))
+        .map_err(closed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(Problem::new(
+            Kind::Taken,
+            format!("{} is locked", beside(path, ".lock").display()),
+        )),
+        Err(TryLockError::Error(error)) => Err(closed(error)),
+    }
+}
+
+/// Which file it is that a path leads to, so that another one in its place is noticed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Identity([(u64, u64); 2]);
+
+impl Identity {
+    /// The file and what is written ahead of it; `None` where one of them is not there.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let identity = |path: &Path| {
+            let metadata = fs::metadata(path).ok()?;
+            Some((metadata.dev(), metadata.ino()))
+        };
+        Some(Self([identity(path)?, identity(&beside(path, "-wal"))?]))
+    }
+}
+
+/// Moves a damaged file out of the way, with what belongs to it; says where it is now.
+pub(super) fn move_aside(path: &Path) -> io::Result<PathBuf> {
+    let free = (1..u32::MAX)
+        .map(|number| beside(path, &format!(".corrupt-{number}")))
+        .find(|aside| !aside.exists())
+        .ok_or(io::ErrorKind::AlreadyExists)?;
+    for ending in ["-wal", "-shm", ""] {
+        match fs::rename(beside(path, ending), beside(&free, ending)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(free)
+}
+
+/// `logs.sqlite` and `-wal` make `logs.sqlite-wal`.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(ending);
+    beside.into()
+}
