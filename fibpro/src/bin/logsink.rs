@@ -66,34 +66,40 @@ async fn run(options: Options) -> Result<()> {
             bytes: options.store_bytes,
         })
         .await;
-        stop_waiting_on_signals(store.clone())?;
         (Some(store), Some(intake))
     };
     let (printer, writing) =
         Printer::start(io::stdout(), intake).map_err(|error| no_more("thread", &error))?;
-    let sink = Sink::new(printer, store);
-    server
+    let sink = Sink::new(printer, store.clone());
+    let server = server
         .add(LogSinkServer::new(sink.clone()))
-        .add(LogsServer::new(sink))
-        .run()
-        .await?;
+        .add(LogsServer::new(sink));
+    tokio::select! {
+        // First the server, so that no signal comes to us that it does not know of.
+        biased;
+        ended = server.run() => ended?,
+        error = stop_waiting_on_a_signal(store) => return Err(error),
+    }
     writing.finish(PATIENCE).await
 }
 
-/// Lets searches that wait for records end when the process is told to: the server waits for its calls.
-fn stop_waiting_on_signals(store: Store) -> Result<()> {
-    let mut terminate =
-        signal(SignalKind::terminate()).map_err(|error| no_more("signal", &error))?;
-    let mut interrupt =
-        signal(SignalKind::interrupt()).map_err(|error| no_more("signal", &error))?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+/// Ends the searches that wait for records when the process is told to stop: the server waits for its calls. Returns
+/// only what kept it from that.
+async fn stop_waiting_on_a_signal(store: Option<Store>) -> Error {
+    let signals = signal(SignalKind::terminate())
+        .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
+    let (mut terminate, mut interrupt) = match signals {
+        Ok(signals) => signals,
+        Err(error) => return no_more("signal", &error),
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    if let Some(store) = store {
         store.stop_waiting();
-    });
-    Ok(())
+    }
+    std::future::pending().await
 }
 
 fn no_more(what: &str, error: &io::Error) -> Error {

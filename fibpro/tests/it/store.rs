@@ -230,12 +230,12 @@ fn size(path: &Path) -> u64 {
 async fn d03_the_file_stays_within_its_bound_and_the_oldest_go_first() {
     let folder = Folder::new();
     let path = folder.file("logs.sqlite");
-    let bytes = 2 << 20;
+    let bytes = 4 << 20;
     let kept = Kept::start(&path, bytes).await;
     let mut largest = 0;
     let mut sequence = 0;
     // Short texts and long ones, which SQLite keeps in pages of their own.
-    for round in 0..60_usize {
+    for round in 0..100_usize {
         let batch: Vec<_> = (0..100)
             .map(|index| {
                 sequence += 1;

@@ -13,8 +13,9 @@ pub(super) async fn run(server: Server) -> Result<()> {
     install_subscriber(server.log_format);
     panic::install_hook();
     let name = server.name().to_owned();
+    // Both before anybody knows that we are here: a signal that only one of them has seen would never be the second.
+    let (mut signals, mut second) = (Signals::new()?, Signals::new()?);
     let bound = server.bind().await?;
-    let mut signals = Signals::new()?;
     for url in bound.urls() {
         announce(&format!("{name} listening on {url}"));
     }
@@ -24,7 +25,6 @@ pub(super) async fn run(server: Server) -> Result<()> {
             "{address} is an internal listener without keys: it answers peers on this host only, and refuses all others"
         );
     }
-    let mut second = Signals::new()?;
     let _reloading = Reloading::on_hangup(bound.identity().cloned())?;
     let serving = bound.serve(async move {
         let signal = signals.next().await;

@@ -18,6 +18,9 @@ use super::problem::{Kind, Problem};
 /// What made the tables, step by step.
 static MIGRATIONS: Migrator = sqlx::migrate!("src/service/logsink/store/migrations");
 
+/// The pages of a file that is made anew; SQLite's own choice today.
+const PAGE_BYTES: u32 = 4096;
+
 /// How long to wait for another process that has the file locked.
 const BUSY: Duration = Duration::from_secs(2);
 
@@ -27,11 +30,13 @@ const READERS: u32 = 4;
 /// How long a search waits for its turn.
 const TURN: Duration = Duration::from_secs(5);
 
-/// What of the log that is written ahead is left in its file, in bytes.
-const AHEAD: u64 = 4 << 20;
+/// What is left of a file's bound for the log that SQLite writes ahead, in bytes; of a small file a quarter.
+const AHEAD: u64 = 8 << 20;
 
-/// How many pages are written ahead before they are moved to their place.
-const AHEAD_PAGES: u32 = 512;
+/// How much of `bytes` the log that is written ahead may take.
+pub(super) fn ahead(bytes: u64) -> u64 {
+    (bytes / 4).min(AHEAD)
+}
 
 /// The options that writer and readers share.
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -43,7 +48,9 @@ fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 /// Opens the file for writing, makes it where it is missing, and brings it to the form of today.
-pub(super) async fn open(path: &Path) -> Result<SqliteConnection, Problem> {
+pub(super) async fn open(path: &Path, bytes: u64) -> Result<SqliteConnection, Problem> {
+    // A quarter before it is moved to its place; the rest is for the transaction that passes that mark.
+    let mark = ahead(bytes) / 4 / u64::from(PAGE_BYTES);
     let options = options(path)
         .create_if_missing(true)
         .auto_vacuum(SqliteAutoVacuum::Incremental)
@@ -52,11 +59,13 @@ pub(super) async fn open(path: &Path) -> Result<SqliteConnection, Problem> {
         .synchronous(SqliteSynchronous::Normal)
         // References are ours to keep, and a look-up for each record is not free.
         .foreign_keys(false)
-        .pragma("journal_size_limit", AHEAD.to_string())
-        .pragma("wal_autocheckpoint", AHEAD_PAGES.to_string());
+        .page_size(PAGE_BYTES)
+        .pragma("journal_size_limit", ahead(bytes).to_string())
+        .pragma("wal_autocheckpoint", mark.to_string());
     // A pool of one, because the migrations of a bare connection are no future that a task may run.
     let pool = SqlitePoolOptions::new()
         .max_connections(1)
+        .acquire_timeout(TURN)
         .connect_with(options)
         .await?;
     MIGRATIONS.run(&pool).await?;

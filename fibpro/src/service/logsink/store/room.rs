@@ -2,10 +2,8 @@
 
 use sqlx::SqliteConnection;
 
+use super::file;
 use super::problem::Problem;
-
-/// What is left for the log that is written ahead, in bytes; of a small store a quarter.
-const AHEAD: u64 = 8 << 20;
 
 /// What the indices and the numbers of a record take, in bytes; more than they do.
 const RECORD_BYTES: u64 = 160;
@@ -34,7 +32,7 @@ impl Room {
     ) -> Result<Self, Problem> {
         let page_bytes = number(connection, "PRAGMA page_size").await?.max(512);
         let records = number(connection, "SELECT count(*) FROM records").await?;
-        let bound = (bytes - (bytes / 4).min(AHEAD)) / page_bytes;
+        let bound = (bytes - file::ahead(bytes)) / page_bytes;
         let mut room = Self {
             page_bytes,
             bound,

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use rpc_runtime::{Code, Error, Result};
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::SqliteConnection;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -188,7 +188,7 @@ impl Writer {
         if self.lock.is_none() {
             self.lock = Some(file::take(&options.path)?);
         }
-        let mut connection = file::open(&options.path).await?;
+        let mut connection = file::open(&options.path, options.bytes).await?;
         if !self.checked {
             file::check(&mut connection).await?;
             self.checked = true;
@@ -317,29 +317,36 @@ impl Open {
         outcome.map(|()| counts)
     }
 
+    /// Stores records in one transaction.
     async fn write(&mut self, records: &[&Record], spare: u64) -> Result<(), Problem> {
-        let (tables, room) = (&mut self.tables, &mut self.room);
-        let outcome = async {
-            let added = records.len() as u64;
-            let bytes = records.iter().map(|record| text_bytes(record) as u64).sum();
-            let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
-            let removed = room.make(&mut transaction, added, bytes, spare).await?;
-            if removed > 0 {
-                tables.forget_sources(&mut transaction).await?;
-            }
-            tables.add(&mut transaction, records).await?;
-            tables
-                .remember(&mut transaction, records, &mut self.seen)
-                .await?;
-            transaction.commit().await?;
-            room.note(added, removed);
-            Ok(())
-        }
-        .await;
+        let outcome = self.write_parts(records, spare).await;
         if outcome.is_err() {
-            tables.forget();
+            // SQLite may have rolled back by itself, and then this fails. That is why the transaction is not one of
+            // sqlx's, which would believe itself in it for ever.
+            let _ = sqlx::query("ROLLBACK").execute(&mut self.connection).await;
+            self.tables.forget();
         }
         outcome
+    }
+
+    async fn write_parts(&mut self, records: &[&Record], spare: u64) -> Result<(), Problem> {
+        let connection = &mut self.connection;
+        let added = records.len() as u64;
+        let bytes = records.iter().map(|record| text_bytes(record) as u64).sum();
+        sqlx::query("BEGIN IMMEDIATE")
+            .execute(&mut *connection)
+            .await?;
+        let removed = self.room.make(connection, added, bytes, spare).await?;
+        if removed > 0 {
+            self.tables.forget_sources(connection).await?;
+        }
+        self.tables.add(connection, records).await?;
+        self.tables
+            .remember(connection, records, &mut self.seen)
+            .await?;
+        sqlx::query("COMMIT").execute(&mut *connection).await?;
+        self.room.note(added, removed);
+        Ok(())
     }
 }
 
