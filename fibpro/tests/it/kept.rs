@@ -400,3 +400,57 @@ fn the_store_is_an_option_and_has_a_size() {
         assert!(ended.stderr.contains(words), "{}", ended.stderr);
     }
 }
+
+/// `cargo test --release -p fibpro --test it -- --ignored --nocapture measure`
+#[test]
+#[ignore = "a measurement and no test; its figures are in the README"]
+fn measure_how_many_records_a_second_are_accepted() {
+    let folder = Folder::new();
+    let mut sink = LogSink::start_with(&folder.file("logs.sqlite"));
+    sink.discard_stdout();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (batches, senders) = (500_u64, 4_u64);
+    // The file fills in the first round; in the second the oldest make room.
+    for round in 1..=3 {
+        let begun = std::time::Instant::now();
+        runtime.block_on(async {
+            let calls: Vec<_> = (0..senders)
+                .map(|sender| {
+                    let logs = rpc_runtime::logs::LogsClient::connect(&sink.url).unwrap();
+                    tokio::spawn(async move {
+                        for batch in 0..batches {
+                            let records: Vec<_> = (1..=1000)
+                                .map(|index| measured(sender, round, batch * 1000 + index))
+                                .collect();
+                            assert_eq!(logs.append(&records).await.unwrap(), 1000);
+                        }
+                    })
+                })
+                .collect();
+            for call in calls {
+                call.await.unwrap();
+            }
+        });
+        let records = batches * senders * 1000;
+        let rate = records as f64 / begun.elapsed().as_secs_f64();
+        eprintln!("round {round}: {records} records, {rate:.0} a second");
+    }
+}
+
+fn measured(sender: u64, round: u64, sequence: u64) -> rpc_runtime::logs::Record {
+    rpc_runtime::logs::Record {
+        source: format!("server{sender}@prod/127.0.0.1:9003")
+            .parse()
+            .unwrap(),
+        epoch: Some(round),
+        sequence: Some(sequence),
+        request_id: Some(rpc_runtime::RequestId::random()),
+        time: "2026-11-22T12:25:34.021Z".parse().unwrap(),
+        level: rpc_runtime::logs::Level::Info,
+        target: "fibpro::service::userstore".to_owned(),
+        text: format!("Credit for username incremented -1 yielding {sequence}"),
+    }
+}

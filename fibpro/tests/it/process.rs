@@ -139,6 +139,13 @@ impl LogSink {
         self.stdout = None;
     }
 
+    /// Reads what it prints from now on, and forgets it.
+    pub(crate) fn discard_stdout(&mut self) {
+        if let Some(mut stdout) = self.stdout.take() {
+            std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        }
+    }
+
     /// Reads its stderr up to a line that has `words`, and returns that line.
     pub(crate) fn wait_for_stderr(&mut self, words: &str) -> String {
         let mut line = String::new();

@@ -21,6 +21,9 @@ static MIGRATIONS: Migrator = sqlx::migrate!("src/service/logsink/store/migratio
 /// The pages of a file that is made anew; SQLite's own choice today.
 const PAGE_BYTES: u32 = 4096;
 
+/// The largest file that is looked through at the start, in bytes.
+const CHECKED: u64 = 256 << 20;
+
 /// How long to wait for another process that has the file locked.
 const BUSY: Duration = Duration::from_secs(2);
 
@@ -68,12 +71,23 @@ pub(super) async fn open(path: &Path, bytes: u64) -> Result<SqliteConnection, Pr
         .acquire_timeout(TURN)
         .connect_with(options)
         .await?;
-    MIGRATIONS.run(&pool).await?;
-    Ok(pool.acquire().await?.detach())
+    let opened = async {
+        MIGRATIONS.run(&pool).await?;
+        Ok(pool.acquire().await?.detach())
+    }
+    .await;
+    if opened.is_err() {
+        pool.close().await;
+    }
+    opened
 }
 
-/// Looks whether all of the file can be read.
-pub(super) async fn check(connection: &mut SqliteConnection) -> Result<(), Problem> {
+/// Looks whether all of the file can be read, unless it is so large that it would take long: damage in such a file is met
+/// where it is.
+pub(super) async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<(), Problem> {
+    if fs::metadata(path).is_ok_and(|metadata| metadata.len() > CHECKED) {
+        return Ok(());
+    }
     let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)")
         .fetch_one(connection)
         .await?;
@@ -94,12 +108,15 @@ pub(super) fn readers(path: &Path) -> SqlitePool {
         .connect_lazy_with(options(path).read_only(true))
 }
 
-/// Moves what was written ahead to its place and closes the file.
+/// Moves what was written ahead to its place and closes the file. Returns when it is closed, whatever fails: who closes a
+/// file last removes its `-wal` by name, and that may be the name of another file's by then.
 pub(super) async fn close(mut connection: SqliteConnection) -> Result<(), Problem> {
-    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+    let moved = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
         .execute(&mut connection)
-        .await?;
-    Ok(connection.close().await?)
+        .await;
+    connection.close().await?;
+    moved?;
+    Ok(())
 }
 
 /// Makes the folder of the file, and says that the file is ours for as long as the lock lives.

@@ -88,7 +88,7 @@ impl Filter {
         sql.push(match query.level {
             None | Some(Level::Debug) => "",
             Some(Level::Info) => " AND level >= 1",
-            Some(Level::Warn) => " AND level >= 2",
+            Some(Level::Warn) => " AND level >= 2 AND level IN (2, 3)",
             Some(Level::Error) => " AND level >= 2 AND level = 3",
         });
         if let Some(since) = query.since {
@@ -234,5 +234,64 @@ impl io::Write for Counter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn searches_that_find_little_use_an_index() {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        sqlx::raw_sql(include_str!("migrations/1_records.sql"))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        let query = Query::default();
+        for (expected, query) in [
+            (
+                "records_by_request",
+                Query {
+                    request_id: RequestId::parse("r1"),
+                    ..query.clone()
+                },
+            ),
+            (
+                "records_by_source",
+                Query {
+                    source: Some("userstore".to_owned()),
+                    ..query.clone()
+                },
+            ),
+            (
+                "records_that_matter",
+                Query {
+                    level: Some(Level::Warn),
+                    ..query.clone()
+                },
+            ),
+            (
+                "records_that_matter",
+                Query {
+                    level: Some(Level::Error),
+                    ..query
+                },
+            ),
+        ] {
+            for after in [None, Some(7)] {
+                let query = Query {
+                    after,
+                    ..query.clone()
+                };
+                let sql = Filter::new(&query).unwrap().sql(1).into_string();
+                let plan = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+                let steps = sqlx::query(plan).fetch_all(&mut connection).await.unwrap();
+                let first: String = steps[0].get(3);
+                assert!(first.contains(expected), "{sql}: {first}");
+            }
+        }
     }
 }

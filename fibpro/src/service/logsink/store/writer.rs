@@ -189,20 +189,30 @@ impl Writer {
             self.lock = Some(file::take(&options.path)?);
         }
         let mut connection = file::open(&options.path, options.bytes).await?;
-        if !self.checked {
-            file::check(&mut connection).await?;
-            self.checked = true;
+        let look = async {
+            if !self.checked {
+                file::check(&mut connection, &options.path).await?;
+                self.checked = true;
+            }
+            let seen = insert::seen(&mut connection).await?;
+            let tables = Tables::new(&mut connection).await?;
+            let room = Room::new(&mut connection, options.bytes).await?;
+            Ok((seen, tables, room))
+        };
+        match look.await {
+            Ok((seen, tables, room)) => Ok(Open {
+                connection,
+                identity: Identity::of(&options.path),
+                tables,
+                room,
+                seen,
+            }),
+            Err(problem) => {
+                // What is wrong is known; that it does not close well, too, is nothing new.
+                let _ = file::close(connection).await;
+                Err(problem)
+            }
         }
-        let seen = insert::seen(&mut connection).await?;
-        let tables = Tables::new(&mut connection).await?;
-        let room = Room::new(&mut connection, options.bytes).await?;
-        Ok(Open {
-            connection,
-            identity: Identity::of(&options.path),
-            tables,
-            room,
-            seen,
-        })
     }
 
     /// Moves a damaged file out of the way and begins with an empty one.

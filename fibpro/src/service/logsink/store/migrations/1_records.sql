@@ -26,8 +26,8 @@ CREATE TABLE records (
 
 CREATE INDEX records_by_request ON records (request_id) WHERE request_id IS NOT NULL;
 CREATE INDEX records_by_source ON records (source);
-CREATE INDEX records_by_time ON records (time);
--- Most records are below, and whoever asks for those reads most records anyway.
+-- Most records are below, and whoever asks for those reads most records anyway. Nor is there an index of the time: ids are
+-- nearly in its order, and SQLite goes along them and stops at the limit, with such an index or without.
 CREATE INDEX records_that_matter ON records (level) WHERE level >= 2;
 
 -- Which numbered records have come, such as `1-100,105`: remembered longer than the records.
