@@ -1,6 +1,7 @@
 //! The log sink's store with real processes: curl's view, `fibpro logs`, kill -9, a restart.
 
 use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::thread;
 
 use serde_json::{Value, json};
@@ -340,6 +341,8 @@ fn what_was_accepted_is_on_paper_and_in_the_store_after_sigterm() {
     let printed = sink.printed();
     assert_eq!(printed.lines().count(), 2);
     assert!(!folder.file("logs.sqlite-wal").exists(), "closed in order");
+    let mode = std::fs::metadata(&store).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "logs tell of people");
     let sink = LogSink::start_with(&store);
     assert_eq!(texts(&sink.call("Query", "{}").body), ["one", "two"]);
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -52,10 +52,15 @@ fn options(path: &Path) -> SqliteConnectOptions {
 
 /// Opens the file for writing, makes it where it is missing, and brings it to the form of today.
 pub(super) async fn open(path: &Path, bytes: u64) -> Result<SqliteConnection, Problem> {
+    // SQLite would make it for everybody to read. What it puts beside the file has the file's mode. One that is there is
+    // not even opened: to close it again would end the locks that our readers have on it.
+    match for_its_owner().create_new(true).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(closed(error)),
+        _ => {}
+    }
     // A quarter before it is moved to its place; the rest is for the transaction that passes that mark.
     let mark = ahead(bytes) / 4 / u64::from(PAGE_BYTES);
     let options = options(path)
-        .create_if_missing(true)
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         // Safe from the death of the process. A power cut may take the last moments, and never damages the file.
@@ -119,20 +124,34 @@ pub(super) async fn close(mut connection: SqliteConnection) -> Result<(), Proble
     Ok(())
 }
 
+fn closed(error: io::Error) -> Problem {
+    let kind = match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => Kind::ReadOnly,
+        io::ErrorKind::StorageFull => Kind::Full,
+        _ => Kind::Closed,
+    };
+    Problem::new(kind, error)
+}
+
+/// How to make a file that is for its owner only, since logs tell of people.
+fn for_its_owner() -> fs::OpenOptions {
+    let mut options = File::options();
+    options.write(true).mode(0o600);
+    options
+}
+
 /// Makes the folder of the file, and says that the file is ours for as long as the lock lives.
 pub(super) fn take(path: &Path) -> Result<File, Problem> {
-    let closed = |error: io::Error| match error.kind() {
-        io::ErrorKind::ReadOnlyFilesystem => Problem::new(Kind::ReadOnly, error),
-        io::ErrorKind::StorageFull => Problem::new(Kind::Full, error),
-        _ => Problem::new(Kind::Closed, error),
-    };
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(closed)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(closed)?;
     }
-    let lock = File::options()
+    let lock = for_its_owner()
         .create(true)
         .truncate(false)
-        .write(true)
         .open(beside(path, ".lock"))
         .map_err(closed)?;
     match lock.try_lock() {
