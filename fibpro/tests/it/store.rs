@@ -13,9 +13,8 @@ use rpc_runtime::{Code, RequestId};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
-use crate::process::Folder;
+use crate::process::{Folder, PATIENCE};
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const BYTES: u64 = 16 << 20;
 
 /// Takes what is printed; fails while it is told to.

@@ -14,7 +14,7 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(in super::super) struct Problem {
     pub(super) kind: Kind,
     /// In SQLite's or the system's words.
-    detail: String,
+    pub(super) detail: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -39,7 +39,8 @@ impl Room {
             records,
         };
         if number(connection, "PRAGMA page_count").await? > bound {
-            room.make(connection, 0, 0, 0).await?;
+            let removed = room.make(connection, 0, 0, 0).await?;
+            room.note(0, removed);
             sqlx::query("PRAGMA incremental_vacuum")
                 .execute(&mut *connection)
                 .await?;

@@ -151,7 +151,6 @@ impl Writer {
                 Err(problem) => problem,
             };
             if problem.kind == Kind::Corrupt && std::mem::take(&mut again) {
-                tracing::error!("{}", problem.advice(&self.shared.options.path));
                 self.checked = false;
                 self.close().await;
                 continue;
@@ -222,8 +221,9 @@ impl Writer {
         let aside = file::move_aside(&path)
             .map_err(|error| Problem::new(Kind::Closed, format!("damaged, and {error}")))?;
         tracing::error!(
-            "{}: it is damaged ({damage:?}) and is {} now; the store begins anew",
+            "{}: it is damaged ({}) and is {} now; the store begins anew",
             path.display(),
+            damage.detail,
             aside.display()
         );
         self.shared.renew_readers().await;
