@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use rpc_runtime::RequestId;
+
 use crate::api::logsink::{Record, TEXT_LIMIT};
 
 /// The name of who does not say its name. A source may have it, so it can be kept like one.
@@ -25,7 +27,12 @@ pub fn append_line(record: &Record, out: &mut String) {
     out.push('_');
     out.push_str(record.source.server());
     out.push_str("] ");
-    out.push_str(record.request_id.as_ref().map_or(UNKNOWN, |id| id.as_str()));
+    out.push_str(
+        record
+            .request_id
+            .as_ref()
+            .map_or(UNKNOWN, RequestId::as_str),
+    );
     out.push(' ');
     escape(&record.text, out);
     out.push('\n');
@@ -61,8 +68,6 @@ fn acts(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rpc_runtime::RequestId;
-
     use crate::api::logsink::Level;
 
     fn record(text: &str) -> Record {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rpc_runtime::Source;
+use rpc_runtime::{RequestId, Source};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::super::seen::{Ranges, Seen};
@@ -68,7 +68,7 @@ impl Tables {
                         .bind(source)
                         .bind(record.epoch.map(u64::cast_signed))
                         .bind(record.sequence.map(u64::cast_signed))
-                        .bind(record.request_id.as_ref().map(|id| id.as_str()))
+                        .bind(record.request_id.as_ref().map(RequestId::as_str))
                         .bind(record.time.as_microsecond())
                         .bind(record.level as i32)
                         .bind(record.target.as_str())

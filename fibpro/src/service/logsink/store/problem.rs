@@ -37,6 +37,7 @@ pub(super) enum Kind {
 }
 
 impl Problem {
+    #[expect(clippy::needless_pass_by_value, reason = "errors come by value")]
     pub(super) fn new(kind: Kind, detail: impl ToString) -> Self {
         Self {
             kind,
