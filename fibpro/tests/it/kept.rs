@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::process::{Ended, Folder, LogSink, PATIENCE, Running, fibpro, logsink};
+use crate::process::{Ended, Folder, LogSink, PATIENCE, Running, fibpro, logsink, output};
 
 fn record(sequence: u64, text: &str) -> Value {
     json!({"source": "userstore@prod/a1", "epoch": 1, "sequence": sequence, "level": "warn",
@@ -399,10 +399,7 @@ fn the_store_is_an_option_and_has_a_size() {
         ("-1", "invalid digit"),
         ("99999999999GiB", "at least 16 MiB"),
     ] {
-        let ended: Ended = logsink(&[&format!("--store-bytes={size}")])
-            .output()
-            .unwrap()
-            .into();
+        let ended: Ended = output(&mut logsink(&[&format!("--store-bytes={size}")])).into();
         assert_eq!(ended.code, Some(2), "{size}");
         assert!(ended.stderr.contains(words), "{}", ended.stderr);
     }

@@ -5,12 +5,29 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use serde_json::Value;
 
 /// How long a test waits for what comes at once when all is well.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Held by whoever starts a process, and alone by whoever closes a pipe: between its two halves, fork and exec, a process
+/// has the pipes of all of us, and one that is closed then has a reader still.
+static STARTING: RwLock<()> = RwLock::new(());
+
+/// Starts a process, and returns when it is itself.
+fn spawn(command: &mut Command) -> Child {
+    let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
+    command.spawn().unwrap()
+}
+
+/// Runs a process to its end.
+pub(crate) fn output(command: &mut Command) -> Output {
+    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    spawn(piped).wait_with_output().unwrap()
+}
 
 /// A folder of one test, which goes with it.
 pub(crate) struct Folder(PathBuf);
@@ -66,11 +83,7 @@ impl LogSink {
         if let Some(folder) = &folder {
             command.arg("--store").arg(folder.file("logs.sqlite"));
         }
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
@@ -136,6 +149,7 @@ impl LogSink {
 
     /// Closes our end of its stdout: what it prints from now on goes nowhere.
     pub(crate) fn close_stdout(&mut self) {
+        let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
         self.stdout = None;
     }
 
@@ -211,11 +225,8 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn fibpro(arguments: &[&str]) -> Self {
-        let mut child = command(env!("CARGO_BIN_EXE_fibpro"), arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = command(env!("CARGO_BIN_EXE_fibpro"), arguments);
+        let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
         Self {
             stdout: child.stdout.take().map(BufReader::new),
             stderr: BufReader::new(child.stderr.take().unwrap()),
@@ -234,6 +245,7 @@ impl Running {
     }
 
     pub(crate) fn close_stdout(&mut self) {
+        let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
         self.stdout = None;
     }
 
@@ -273,8 +285,8 @@ fn read_line(reader: &mut impl std::io::BufRead) -> String {
 
 fn signal(name: &str, child: &Child) {
     let id = child.id().to_string();
-    let status = Command::new("kill").args([name, &id]).status();
-    assert!(status.unwrap().success());
+    let ended = output(Command::new("kill").args([name, &id]));
+    assert!(ended.status.success());
 }
 
 /// What a process left behind.
@@ -303,10 +315,7 @@ pub(crate) fn logsink(arguments: &[&str]) -> Command {
 
 /// Runs `fibpro` with these arguments to its end.
 pub(crate) fn fibpro(arguments: &[&str]) -> Ended {
-    command(env!("CARGO_BIN_EXE_fibpro"), arguments)
-        .output()
-        .unwrap()
-        .into()
+    output(&mut command(env!("CARGO_BIN_EXE_fibpro"), arguments)).into()
 }
 
 fn command(program: &str, arguments: &[&str]) -> Command {

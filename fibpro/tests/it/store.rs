@@ -13,7 +13,7 @@ use rpc_runtime::{Code, RequestId};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
-use crate::process::{Folder, PATIENCE};
+use crate::process::{Folder, PATIENCE, output};
 
 const BYTES: u64 = 16 << 20;
 
@@ -512,11 +512,9 @@ struct Disk(Folder);
 impl Disk {
     fn new(size: &str) -> Result<Self, String> {
         let folder = Folder::new();
-        let output = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", size, "tmpfs"])
-            .arg(folder.path())
-            .output()
-            .map_err(|error| error.to_string())?;
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", size, "tmpfs"]);
+        let output = output(mount.arg(folder.path()));
         if output.status.success() {
             Ok(Self(folder))
         } else {
@@ -525,17 +523,15 @@ impl Disk {
     }
 
     fn remount(&self, options: &str) {
-        let status = Command::new("mount")
-            .args(["-o", &format!("remount,{options}")])
-            .arg(self.0.path())
-            .status();
-        assert!(status.unwrap().success());
+        let mut mount = Command::new("mount");
+        mount.args(["-o", &format!("remount,{options}")]);
+        assert!(output(mount.arg(self.0.path())).status.success());
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+        output(Command::new("umount").arg("-l").arg(self.0.path()));
     }
 }
 
