@@ -187,16 +187,7 @@ impl LogSink {
 
     /// Reads its stdout and stderr to their ends and takes its exit code.
     pub(crate) fn ended(mut self) -> Ended {
-        let (mut stdout, mut stderr) = (String::new(), String::new());
-        if let Some(mut out) = self.stdout.take() {
-            out.read_to_string(&mut stdout).unwrap();
-        }
-        self.stderr.read_to_string(&mut stderr).unwrap();
-        Ended {
-            code: self.child.wait().unwrap().code(),
-            stdout,
-            stderr,
-        }
+        Ended::of(&mut self.child, self.stdout.take(), &mut self.stderr)
     }
 
     /// Stops it and returns what it printed behind its first line.
@@ -256,16 +247,7 @@ impl Running {
 
     /// Takes what is left of its output, and its exit code.
     pub(crate) fn ended(mut self) -> Ended {
-        let (mut stdout, mut stderr) = (String::new(), String::new());
-        if let Some(mut out) = self.stdout.take() {
-            out.read_to_string(&mut stdout).unwrap();
-        }
-        self.stderr.read_to_string(&mut stderr).unwrap();
-        Ended {
-            code: self.child.wait().unwrap().code(),
-            stdout,
-            stderr,
-        }
+        Ended::of(&mut self.child, self.stdout.take(), &mut self.stderr)
     }
 }
 
@@ -295,6 +277,25 @@ pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+}
+
+impl Ended {
+    fn of(
+        child: &mut Child,
+        out: Option<BufReader<ChildStdout>>,
+        err: &mut BufReader<ChildStderr>,
+    ) -> Self {
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        if let Some(mut out) = out {
+            out.read_to_string(&mut stdout).unwrap();
+        }
+        err.read_to_string(&mut stderr).unwrap();
+        Self {
+            code: child.wait().unwrap().code(),
+            stdout,
+            stderr,
+        }
+    }
 }
 
 impl From<Output> for Ended {

@@ -93,6 +93,16 @@ impl Kept {
         }
     }
 
+    /// Appends once; how that was refused.
+    async fn refused(&self, records: &[Record]) -> (Code, String) {
+        let error = self.logs.append(records).no_retry().await.unwrap_err();
+        assert_eq!(
+            error.as_error().retry_after().is_some(),
+            !error.message().contains("written")
+        );
+        (error.code(), error.message().to_owned())
+    }
+
     async fn finish(self) -> rpc_runtime::Result<()> {
         drop((self.logs, self.sink));
         self.writing.finish(PATIENCE).await
@@ -282,13 +292,13 @@ async fn row_88_what_does_not_fit_is_said_and_the_rest_goes_on() {
     let kept = Kept::start(&folder.file("logs.sqlite"), 256 << 10).await;
     assert_eq!(kept.logs.append(&[record(1, "one")]).await.unwrap(), 1);
     let huge: Vec<_> = (2..10).map(|n| record(n, &"x".repeat(60_000))).collect();
-    let error = kept.logs.append(&huge).no_retry().await.unwrap_err();
-    assert_eq!(error.code(), Code::ResourceExhausted);
     assert_eq!(
-        error.message(),
-        "the log cannot be stored: there is no room on its disk"
+        kept.refused(&huge).await,
+        (
+            Code::ResourceExhausted,
+            "the log cannot be stored: there is no room on its disk".to_owned()
+        )
     );
-    assert!(error.as_error().retry_after().is_some());
     // What is answered like that is not there, and what was there still is.
     assert_eq!(kept.texts(all()).await, ["one"]);
     assert_eq!(kept.paper.text().lines().count(), 9, "paper has room");
@@ -313,17 +323,11 @@ async fn row_88_a_lock_of_another_process_is_said_and_waited_for() {
         .execute(&mut other)
         .await
         .unwrap();
-    let error = kept
-        .logs
-        .append(&[record(2, "two")])
-        .no_retry()
-        .await
-        .unwrap_err();
     assert_eq!(
-        (error.code(), error.message()),
+        kept.refused(&[record(2, "two")]).await,
         (
             Code::Unavailable,
-            "the log cannot be stored: another process holds a lock on it"
+            "the log cannot be stored: another process holds a lock on it".to_owned()
         )
     );
     assert_eq!(kept.texts(all()).await, ["one"]);
@@ -342,17 +346,11 @@ async fn row_88_two_sinks_do_not_share_a_file() {
     let first = Kept::start(&path, BYTES).await;
     assert_eq!(first.logs.append(&[record(1, "one")]).await.unwrap(), 1);
     let second = Kept::start(&path, BYTES).await;
-    let error = second
-        .logs
-        .append(&[record(2, "two")])
-        .no_retry()
-        .await
-        .unwrap_err();
     assert_eq!(
-        (error.code(), error.message()),
+        second.refused(&[record(2, "two")]).await,
         (
             Code::Unavailable,
-            "the log cannot be stored: another log sink uses it"
+            "the log cannot be stored: another log sink uses it".to_owned()
         )
     );
     assert_eq!(second.texts(all()).await, ["one"], "reading does no harm");
@@ -456,17 +454,11 @@ async fn row_88_a_folder_that_cannot_be_had_is_said_and_used_when_it_can() {
     let folder = Folder::new();
     std::fs::write(folder.file("data"), "a file where a folder should be").unwrap();
     let kept = Kept::start(&folder.file("data").join("logs.sqlite"), BYTES).await;
-    let error = kept
-        .logs
-        .append(&[record(1, "one")])
-        .no_retry()
-        .await
-        .unwrap_err();
     assert_eq!(
-        (error.code(), error.message()),
+        kept.refused(&[record(1, "one")]).await,
         (
             Code::Unavailable,
-            "the log cannot be stored: it cannot be opened"
+            "the log cannot be stored: it cannot be opened".to_owned()
         )
     );
     let error = kept.sink.query(&all()).no_retry().await.unwrap_err();
@@ -599,17 +591,11 @@ async fn row_88_a_read_only_disk_is_said_and_what_is_kept_is_found() {
     kept.finish().await.unwrap();
     disk.remount("ro");
     let kept = Kept::start(&path, BYTES).await;
-    let error = kept
-        .logs
-        .append(&[record(2, "two")])
-        .no_retry()
-        .await
-        .unwrap_err();
     assert_eq!(
-        (error.code(), error.message()),
+        kept.refused(&[record(2, "two")]).await,
         (
             Code::Unavailable,
-            "the log cannot be stored: it is read-only"
+            "the log cannot be stored: it is read-only".to_owned()
         )
     );
     disk.remount("rw");
@@ -624,10 +610,12 @@ async fn what_paper_does_not_take_is_stored_and_printed_when_it_comes_again() {
     let kept = Kept::start(&folder.file("logs.sqlite"), BYTES).await;
     *kept.paper.broken.lock().unwrap() = true;
     let records = [record(1, "one"), record(2, "two")];
-    let error = kept.logs.append(&records).no_retry().await.unwrap_err();
     assert_eq!(
-        (error.code(), error.message()),
-        (Code::Unavailable, "the log cannot be written: broken pipe")
+        kept.refused(&records).await,
+        (
+            Code::Unavailable,
+            "the log cannot be written: broken pipe".to_owned()
+        )
     );
     assert_eq!(kept.texts(all()).await, ["one", "two"]);
     *kept.paper.broken.lock().unwrap() = false;
