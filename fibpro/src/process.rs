@@ -44,3 +44,8 @@ pub fn note(text: impl Display) {
 pub fn complain(text: impl Display) {
     note(format_args!("error: {text}"));
 }
+
+/// A line on stderr that is no error, for the one who reads the output.
+pub fn remark(text: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

@@ -3,6 +3,7 @@
 mod fib;
 mod flags;
 mod log;
+mod logs;
 mod services;
 mod status;
 
@@ -18,6 +19,7 @@ pub(crate) enum Command {
     Flags(flags::Options),
     Fib(fib::Options),
     Log(log::Options),
+    Logs(logs::Options),
     Services(services::Options),
     Status(status::Options),
 }
@@ -28,6 +30,7 @@ impl Command {
             Self::Flags(options) => flags::run(options, out).await,
             Self::Fib(options) => fib::run(&options, out),
             Self::Log(options) => log::run(options, out).await,
+            Self::Logs(options) => logs::run(options, out).await,
             Self::Services(options) => services::run(&options, out),
             Self::Status(options) => status::run(options, out).await,
         }

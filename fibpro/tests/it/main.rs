@@ -10,6 +10,13 @@ mod sink;
 // The log sink as a process: what curl sees, signals, ports, closed pipes.
 mod logsink;
 
+// The store of the log sink in this process: what is kept once, for how long, and what becomes of a store in trouble.
+mod store;
+// Searching the log sink in this process: what matches, pages, and waiting for what comes.
+mod search;
+// The log sink's store with real processes: curl's view, `fibpro logs`, kill -9, a restart.
+mod kept;
+
 // `fibpro`: output and exit codes.
 mod command;
 mod fib;

@@ -14,10 +14,9 @@ pub(super) async fn run(server: Server) -> Result<()> {
     install_subscriber(server.log_format);
     panic::install_hook();
     let name = server.name().to_owned();
+    // Both before anybody knows that we are here: a signal that only one of them has seen would never be the second.
+    let (mut signals, mut second) = (Signals::new()?, Signals::new()?);
     let bound = server.bind().await?;
-    // Both before anybody is told that it runs: whoever is told may send a signal at once, and each counts them.
-    let mut signals = Signals::new()?;
-    let mut second = Signals::new()?;
     for url in bound.urls() {
         announce(&format!("{name} listening on {url}"));
     }
