@@ -151,6 +151,7 @@ async fn c08_who_only_looks_does_not_pay() {
             "{verb} {header:?}"
         );
         assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(answer.header("content-length"), None);
         // The rest is as for everybody.
         let nobody = system.head_of(verb, "/10", &[header]).await;
         assert!(nobody.starts_with("HTTP/1.1 401 "), "{nobody}");
