@@ -122,7 +122,7 @@ impl FaultPlan {
     /// The method that a rule names and that no service of its name has, among those that one server answers for.
     pub(crate) fn unknown_method<'s>(
         &self,
-        services: impl Iterator<Item = &'s ServiceDescriptor> + Clone,
+        services: &(impl Iterator<Item = &'s ServiceDescriptor> + Clone),
     ) -> Option<&str> {
         self.0.rules.iter().find_map(|rule| {
             let Target::Service {

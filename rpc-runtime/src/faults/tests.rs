@@ -148,7 +148,7 @@ fn what_makes_no_sense_is_named() {
 fn a_method_that_its_service_does_not_have_is_found() {
     let unknown = |plan: &str| {
         let plan: FaultPlan = plan.parse().unwrap();
-        plan.unknown_method([&SERVICE, &TWIN].into_iter())
+        plan.unknown_method(&[&SERVICE, &TWIN].into_iter())
             .map(str::to_owned)
     };
     assert_eq!(unknown("a.b=drop,pricing.pai=drop").as_deref(), Some("pai"));

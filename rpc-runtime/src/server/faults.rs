@@ -80,7 +80,7 @@ fn fate(core: &Core, route: &Route, plan: &FaultPlan, request: &Request) -> Resu
     let Some(service) = core.service(method.service) else {
         return Ok(Fate::default());
     };
-    if let Some(unknown) = plan.unknown_method(core.services()) {
+    if let Some(unknown) = plan.unknown_method(&core.services()) {
         let known = service.methods.iter().map(|method| method.name);
         let known = known.collect::<Vec<_>>().join(", ");
         return Err(Error::unlocated(
