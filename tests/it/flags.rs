@@ -193,7 +193,7 @@ async fn a_flag_is_listed_set_and_reset_over_the_network_with_an_audit_line_each
     let before = flag(&flags, "largest").await;
     assert_eq!(
         (&*before.value, before.origin, before.changed),
-        ("100", Origin::Default, false)
+        ("100", Origin::Declaration, false)
     );
     assert_eq!(before.description, "The largest n.");
     assert_eq!(

@@ -39,7 +39,7 @@ impl Layers {
         given
             .filter_map(|(entry, origin)| entry.as_ref().zip(Some(origin)))
             .next()
-            .unwrap_or((&self.default, Origin::Default))
+            .unwrap_or((&self.default, Origin::Declaration))
     }
 }
 

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Origin {
-    /// The declaration.
-    Default,
+    /// The declaration; on the wire and for people `default`.
+    // Not `Default`: rustc would then write the trait of that name in full in the messages of everybody's mistakes.
+    #[serde(rename = "default")]
+    Declaration,
     /// [`Server::flag`](crate::Server::flag).
     Program,
     /// The flags file.
@@ -40,7 +42,7 @@ impl Origin {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Default => "default",
+            Self::Declaration => "default",
             Self::Program => "program",
             Self::File => "file",
             Self::Environment => "environment",

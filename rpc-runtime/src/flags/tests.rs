@@ -227,7 +227,7 @@ fn a_state_says_all_that_people_want_to_know() {
         (&*state.type_name, &*state.value, &*state.default),
         ("String", "fixed", "fixed")
     );
-    assert_eq!(state.origin, Origin::Default);
+    assert_eq!(state.origin, Origin::Declaration);
     assert!(!state.dynamic && !state.secret && !state.changed);
     assert!(state.module.ends_with("flags::tests"));
     let json = serde_json::to_value(&state).unwrap();
