@@ -1,7 +1,7 @@
 //! The subcommands: a file each, with its options and what it does.
 
-mod flags;
 mod fib;
+mod flags;
 mod log;
 mod services;
 mod status;
