@@ -39,7 +39,11 @@ struct Logins {
 
 impl Remembered {
     pub(super) fn new() -> Result<Self> {
-        let key = [random()?, random()?].concat();
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| {
+            let text = format!("the system has no random bytes: {error}");
+            Error::new(Code::Internal, text)
+        })?;
         Ok(Self {
             key: Hmac::new_from_slice(&key)
                 .map_err(|error| Error::new(Code::Internal, "a key").with_source(error))?,
@@ -90,16 +94,6 @@ impl fmt::Debug for Remembered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remembered").finish_non_exhaustive()
     }
-}
-
-/// Random bytes of the system.
-fn random() -> Result<[u8; 16]> {
-    argon2::password_hash::try_generate_salt().map_err(|error| {
-        Error::new(
-            Code::Internal,
-            format!("the system has no random bytes: {error}"),
-        )
-    })
 }
 
 #[cfg(test)]
