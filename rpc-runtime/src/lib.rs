@@ -11,6 +11,7 @@
 //! | [`Context`] | request id, deadline, caller: what travels by itself |
 //! | [`Error`], [`Remote`], [`RpcError`](macro@RpcError) | errors that say what happened, and where |
 //! | [`middleware`], [`observe`] | rings around calls; everything that counts and logs them |
+//! | [`logs`] | how the log of every server gets to the place where all logs are |
 //! | [`status`] | what every server tells of itself: version, uptime, numbers of each method |
 //! | [`flags`], [`flag_service`] | settings that a program declares and its operators change |
 //! | [`faults`] | calls that fail on purpose |

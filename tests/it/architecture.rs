@@ -52,7 +52,9 @@ const NAMED_BY: [(&str, &[&str]); 7] = [
     ("http", &["protocol", "compression", "client", "server"]),
     (
         "tokio",
-        &["client", "server", "local", "spawn", "builtin", "testing"],
+        &[
+            "client", "server", "local", "logs", "spawn", "builtin", "testing",
+        ],
     ),
 ];
 

@@ -34,6 +34,8 @@ mod json_rules;
 mod layers;
 /// Health, readiness, and how a server goes.
 mod lifecycle;
+/// The way of a log line to the sink.
+mod logs;
 /// Requests that go in circles.
 mod loops;
 /// Panics in odd places.

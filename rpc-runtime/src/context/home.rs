@@ -13,6 +13,7 @@ pub(crate) struct Home {
     source: Arc<Source>,
     identity: Option<IdentityKeys>,
     flags: Flags,
+    takes_logs: bool,
 }
 
 impl Home {
@@ -21,7 +22,19 @@ impl Home {
             source,
             identity,
             flags,
+            takes_logs: false,
         }
+    }
+
+    /// Says whether the server is a log sink.
+    pub(crate) fn with_takes_logs(mut self, takes_logs: bool) -> Self {
+        self.takes_logs = takes_logs;
+        self
+    }
+
+    /// Whether the server is a log sink, so that its own events must not be shipped: to itself, as a rule.
+    pub(crate) fn takes_logs(&self) -> bool {
+        self.takes_logs
     }
 
     /// Who the server is: the source of the calls that its handlers make.

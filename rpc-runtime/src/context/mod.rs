@@ -355,6 +355,14 @@ impl Context {
         }))))
     }
 
+    /// The context of what a server does of its own accord, for no request.
+    pub(crate) fn of_server(home: Arc<Home>) -> Self {
+        Self(Some(Arc::new(Inner {
+            home: Some(home),
+            ..Inner::default()
+        })))
+    }
+
     /// The same call, tried once more.
     pub(crate) fn for_attempt(&self, attempt: u32) -> Self {
         let mut inner = self.copy();

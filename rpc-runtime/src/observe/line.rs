@@ -53,9 +53,14 @@ impl fmt::Debug for Line {
 
 /// Writes the line of a call that has one.
 pub(super) fn write(call: &CallStart, end: &CallEnd<'_>) {
+    call.within(|| write_within(call, end));
+}
+
+fn write_within(call: &CallStart, end: &CallEnd<'_>) {
     if let (Some(line), Some(method)) = (&call.line, call.method) {
         tracing::info!(
-            target: "rpc",
+            // Not `rpc`: who asks for these lines wants them where all logs are, see `logs::layer`.
+            target: "rpc.line",
             side = match call.side { Side::Server => "server", Side::Client => "client" },
             "RPC {} {}->{}:{}({}) {} {:.3?}",
             call.context.request_id(),

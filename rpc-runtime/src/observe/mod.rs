@@ -57,6 +57,19 @@ pub struct CallStart {
     pub(crate) line: Option<Box<Line>>,
 }
 
+impl CallStart {
+    /// Runs what writes a line about the call where that line belongs.
+    ///
+    /// A call is observed outside of its own context, and whoever takes lines asks the context for server and request.
+    /// Of a call that goes out, the context has no server; it is made within the one of the server that makes it.
+    fn within<R>(&self, write: impl FnOnce() -> R) -> R {
+        match self.side {
+            Side::Server => self.context.enter(write),
+            Side::Client => write(),
+        }
+    }
+}
+
 /// How a call ended.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -23,6 +23,7 @@ use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
 use crate::error::{Code, Error};
 use crate::flags::Flags;
 use crate::identity::{IdentityKeys, Verifier};
+use crate::logs;
 use crate::middleware::{Layers, Request, Response};
 use crate::observe::{CallStart, Counters, Line, Observers, Side};
 
@@ -101,6 +102,9 @@ impl Core {
                 }
             }
         }
+        let takes_logs = routes
+            .values()
+            .any(|route| route.method().service == logs::SERVICE);
         let counters = Arc::new(Counters::new(routes.values().map(Route::method)));
         let status = builtin::status_routes(&source, version, &counters);
         let flags = builtin::flag_routes(&parts.flags);
@@ -139,7 +143,9 @@ impl Core {
             services,
             faults: Faults::new(parts.allow_faults),
             environment: source.environment().into(),
-            home: Arc::new(Home::new(source, parts.identity.clone(), parts.flags)),
+            home: Arc::new(
+                Home::new(source, parts.identity.clone(), parts.flags).with_takes_logs(takes_logs),
+            ),
             connections: Arc::new(Semaphore::new(
                 parts.limits.connections.min(Semaphore::MAX_PERMITS),
             )),

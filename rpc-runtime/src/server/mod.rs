@@ -45,6 +45,7 @@ use crate::context::{DEFAULT_ENVIRONMENT, Source};
 use crate::error::{Code, Error, Result};
 use crate::flags::{self as declared, Flags};
 use crate::identity::IdentityKeys;
+use crate::logs::{self, Shipping, ShippingOptions};
 use crate::middleware::{Layer, Layers};
 use crate::observe::{Observer, Observers, TracingLog};
 use crate::registry;
@@ -99,6 +100,11 @@ pub struct Server {
     /// What was wrong with a flag that was set before the start.
     flags_refused: Option<Error>,
     allow_faults: bool,
+    shipping: Option<Shipping>,
+    /// What the operator says of the same; it wins.
+    shipping_options: ShippingOptions,
+    /// The log of the process, where it was started before `run`.
+    log: Option<Result<run::Log>>,
 }
 
 impl Server {
@@ -126,6 +132,9 @@ impl Server {
             flags_file: None,
             flags_refused: None,
             allow_faults: false,
+            shipping: None,
+            shipping_options: ShippingOptions::default(),
+            log: None,
         }
     }
 
@@ -303,15 +312,34 @@ impl Server {
     }
 
     /// Installs the subscriber now that [`run`](Self::run) would install, for a program that has something to log
-    /// before. Nothing happens where there is one. The format is to be set before.
-    pub fn start_log(self) -> Self {
-        run::install_subscriber(self.log_format);
+    /// before. Nothing happens where there is one. The format and the shipping are to be set before; what is wrong with
+    /// the latter is an error of `run`.
+    pub fn start_log(mut self) -> Self {
+        self.log = Some(run::start_log(&mut self));
         self
     }
 
     /// How [`run`](Self::run) writes the log, where it installs a subscriber.
     pub fn log_format(mut self, format: LogFormat) -> Self {
         self.log_format = format;
+        self
+    }
+
+    /// Where [`run`](Self::run) sends the events of this process, beside its own log; see [`crate::logs`].
+    ///
+    /// Without a word of the program or the operator (`--logsink`) nothing is sent. A server that is a log sink itself
+    /// sends nothing.
+    ///
+    /// ```
+    /// use rpc_runtime::{Client, Server, logs::Shipping};
+    ///
+    /// let sink = Client::new("http://127.0.0.1:9002")?;
+    /// let server = Server::new("pricing").ship_logs(Shipping::to(sink).spool("/var/lib/pricing/log-spool"));
+    /// # drop(server);
+    /// # Ok::<(), rpc_runtime::Error>(())
+    /// ```
+    pub fn ship_logs(mut self, shipping: Shipping) -> Self {
+        self.shipping = Some(shipping);
         self
     }
 
@@ -364,12 +392,14 @@ impl Server {
 
     /// Binds, prints where it listens, and serves until SIGINT or SIGTERM; then stops as [`Bound::serve`] says.
     ///
-    /// Installs a `tracing` subscriber (to stderr, filtered by `RUST_LOG`) where none is set. A second signal ends
-    /// the process at once. SIGHUP reads the key file of [`identity`](Self::identity) again.
+    /// Installs a `tracing` subscriber (to stderr, filtered by `RUST_LOG`, and to a log sink where one is named, see
+    /// [`ship_logs`](Self::ship_logs)) where none is set. When the last call is done, what is left of the log has 5 s to
+    /// get to the sink. A second signal ends the process at once. SIGHUP reads the key file of [`identity`](Self::identity) again.
     ///
     /// # Errors
     ///
-    /// As [`bind`](Self::bind).
+    /// As [`bind`](Self::bind); `invalid_argument` for a log sink that is no URL, `failed_precondition` for a log spool
+    /// that cannot be used.
     pub async fn run(self) -> Result<()> {
         run::run(self).await
     }
@@ -411,6 +441,12 @@ impl Server {
         check_registry()?;
         let core = self.into_core(&[])?;
         Ok(dispatch::router(core, trust))
+    }
+
+    /// Whether it is a log sink.
+    fn takes_logs(&self) -> bool {
+        let mut services = self.services.iter();
+        services.any(|routes| routes.service.full_name == logs::SERVICE)
     }
 
     pub(crate) fn name(&self) -> &str {

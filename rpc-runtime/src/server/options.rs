@@ -10,6 +10,8 @@ use clap::builder::BoolishValueParser;
 use super::flags::environment;
 use super::{Server, Trust};
 use crate::duration;
+use crate::error::Result;
+use crate::logs::{Shipping, ShippingOptions};
 
 /// The options that every server has, to be flattened into a program's own.
 ///
@@ -22,6 +24,9 @@ use crate::duration;
 /// | `--instance NAME` | `RPC_INSTANCE` | the first address, or the process id |
 /// | `--identity-key-file FILE` | `RPC_IDENTITY_KEY_FILE` | see [`Server::identity`]; a bad file ends the start |
 /// | `--log-format FORMAT` | `RPC_LOG_FORMAT` | `text` or `json` |
+/// | `--logsink URL` | `RPC_LOGSINK` | where the log is sent to, beside stderr; see [`crate::logs`] |
+/// | `--ship-log FILTER` | `RPC_SHIP_LOG` | which events are sent, such as `info,sqlx=warn`; see [`Shipping::filter`] |
+/// | `--log-spool FOLDER` | `RPC_LOG_SPOOL` | where they wait while the sink is away; see [`Shipping::spool`] |
 /// | `--lame-duck TIME` | `RPC_LAME_DUCK` | such as `5s`; see [`Limits::lame_duck`](super::Limits) |
 /// | `--flag NAME=VALUE` | `RPC_FLAG_NAME=VALUE` | see [`flags`](crate::flags); several times, the last one of a name counts |
 /// | `--flags-file FILE` | `RPC_FLAGS_FILE` | the same, read again whenever it changes |
@@ -86,6 +91,18 @@ pub struct Options {
     #[arg(long, env = "RPC_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
 
+    /// The log sink: where the log is sent to, beside stderr
+    #[arg(long, env = "RPC_LOGSINK", value_name = "URL")]
+    pub logsink: Option<String>,
+
+    /// Which events are sent to the log sink, as levels by target [default: info, and of calls those that fail]
+    #[arg(long, env = "RPC_SHIP_LOG", value_name = "FILTER")]
+    pub ship_log: Option<String>,
+
+    /// Where log records wait while the log sink is away [default: a folder of this user among the temporary files]
+    #[arg(long, env = "RPC_LOG_SPOOL", value_name = "FOLDER")]
+    pub log_spool: Option<PathBuf>,
+
     /// How long to go on serving as not ready when told to stop, such as `5s` [default: 0s]
     #[arg(long, env = "RPC_LAME_DUCK", value_name = "TIME", value_parser = duration::parse)]
     pub lame_duck: Option<Duration>,
@@ -149,11 +166,33 @@ impl Server {
         if let Some(format) = options.log_format {
             self.log_format = format;
         }
+        self.shipping_options = ShippingOptions {
+            sink: options.logsink,
+            spool: options.log_spool,
+            filter: options.ship_log,
+        };
         self
     }
 }
 
-fn mode(text: &str) -> Result<u32, String> {
+impl Options {
+    /// How these options want the log to be shipped, for a program that installs a subscriber of its own, or that runs
+    /// several servers; `None` without `--logsink`.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_argument` for what is no URL or no filter.
+    pub fn shipping(&self) -> Result<Option<Shipping>> {
+        ShippingOptions {
+            sink: self.logsink.clone(),
+            spool: self.log_spool.clone(),
+            filter: self.ship_log.clone(),
+        }
+        .apply(None)
+    }
+}
+
+fn mode(text: &str) -> std::result::Result<u32, String> {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),
         _ => Err("a mode is three octal digits, such as 660".to_owned()),
@@ -175,7 +214,7 @@ mod tests {
         }
     }
 
-    fn parse(arguments: &[&str]) -> Result<Options, clap::Error> {
+    fn parse(arguments: &[&str]) -> std::result::Result<Options, clap::Error> {
         let arguments = ["server"].iter().chain(arguments);
         program::Options::try_parse_from(arguments).map(|arguments| arguments.server)
     }
@@ -235,6 +274,23 @@ mod tests {
         assert_eq!(server.log_format, LogFormat::Json);
         assert_eq!(server.limits.lame_duck, Duration::from_millis(1500));
         assert!(server.allow_faults);
+    }
+
+    #[test]
+    fn the_log_is_shipped_where_it_is_said_and_nowhere_else() {
+        assert!(parse(&[]).unwrap().shipping().unwrap().is_none());
+        // A spool alone is no reason to.
+        let options = parse(&["--log-spool=/nowhere"]).unwrap();
+        assert!(options.shipping().unwrap().is_none());
+        let options = parse(&["--logsink=http://127.0.0.1:1", "--ship-log=warn"]).unwrap();
+        assert!(options.shipping().unwrap().is_some());
+        for bad in [
+            &["--logsink=nowhere"][..],
+            &["--logsink=http://127.0.0.1:1", "--ship-log=shop=loud"],
+        ] {
+            let error = parse(bad).unwrap().shipping().unwrap_err();
+            assert_eq!(error.code(), crate::Code::InvalidArgument, "{bad:?}");
+        }
     }
 
     #[test]

@@ -9,9 +9,10 @@ use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -20,6 +21,7 @@ use super::activity::{Activity, Call};
 use super::drive::{Ended, drive, linger};
 use super::io::{Io, Protocol, Start, sniff};
 use super::reached;
+use crate::context::Context;
 use crate::server::Limits;
 use crate::server::body::{Lost, ResponseBody};
 use crate::server::core::Core;
@@ -144,7 +146,7 @@ where
     let limits = core.limits();
     let header_list = head_size(limits) + most::HEADER_OVERHEAD * limits.header_count;
     // hyper spawns a task a stream here: the calls of one connection may use all cores.
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let mut builder = http2::Builder::new(InContext(Context::current()));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(most::STREAMS)
@@ -165,6 +167,20 @@ where
     let connection = pin!(builder.serve_connection(io, service));
     drive(connection, activity, last_call).await?;
     Ok(())
+}
+
+/// Spawns what a connection spawns within the context of the server.
+#[derive(Clone)]
+struct InContext(Context);
+
+impl<F> Executor<F> for InContext
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, work: F) {
+        tokio::spawn(self.0.clone().scope(work));
+    }
 }
 
 /// The largest head that the limits let through: one step more, so that we and not hyper answer what is just too large.

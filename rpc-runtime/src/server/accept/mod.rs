@@ -37,6 +37,7 @@ use super::lifecycle::Phase;
 #[cfg(unix)]
 use super::listen::Socket;
 use super::trust::{Peer, Place, Trust};
+use crate::context::Context;
 
 /// A source of connections.
 pub(crate) trait Listen: Send + 'static {
@@ -168,11 +169,13 @@ impl Connections {
     {
         let peer = Peer::new(self.trust, place);
         let serving = connection::serve(io, self.core.clone(), peer, self.phase.clone());
-        self.running.spawn(async move {
+        // What a connection does outside of a call is still this server's.
+        let context = Context::current();
+        self.running.spawn(context.scope(async move {
             // Held for as long as the connection is.
             let _places = places;
             serving.await;
-        });
+        }));
     }
 
     /// Takes no more than those whom the kernel has let in already. From here on it refuses connections, so that callers
