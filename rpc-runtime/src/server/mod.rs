@@ -5,6 +5,7 @@ mod admission;
 mod body;
 mod bound;
 pub(crate) mod core;
+pub mod dedupe;
 mod dispatch;
 mod faults;
 mod flags;
@@ -39,6 +40,7 @@ pub use service::{RouteBuilder, Routes, Service};
 pub use trust::Trust;
 
 use self::core::{Core, Parts};
+use self::dedupe::DedupeStore;
 use self::lifecycle::Check;
 use self::listen::{Listener, SOCKET_MODE};
 use crate::context::{DEFAULT_ENVIRONMENT, Source};
@@ -99,6 +101,7 @@ pub struct Server {
     /// What was wrong with a flag that was set before the start.
     flags_refused: Option<Error>,
     allow_faults: bool,
+    dedupe: Option<Arc<dyn DedupeStore>>,
 }
 
 impl Server {
@@ -126,6 +129,7 @@ impl Server {
             flags_file: None,
             flags_refused: None,
             allow_faults: false,
+            dedupe: None,
         }
     }
 
@@ -223,6 +227,13 @@ impl Server {
     /// An edge never looks at a plan; it leaves it out and counts it in the log.
     pub fn allow_faults(mut self) -> Self {
         self.allow_faults = true;
+        self
+    }
+
+    /// Keeps the results of methods with an idempotency key in this store, see [`crate::dedupe`]. Unless said, in a
+    /// [`MemoryDedupe`](crate::dedupe::MemoryDedupe), where the server has such a method.
+    pub fn dedupe(mut self, store: impl DedupeStore) -> Self {
+        self.dedupe = Some(Arc::new(store));
         self
     }
 
@@ -444,6 +455,7 @@ impl Server {
             rates: self.rates,
             flags,
             allow_faults: self.allow_faults,
+            dedupe: self.dedupe,
         })
     }
 }
