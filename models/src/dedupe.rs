@@ -40,7 +40,7 @@ impl Till {
     /// later ones with their number.
     fn call(&self, message: Fingerprint, first: impl FnOnce() -> Outcome + Send + 'static) -> Option<Landed> {
         let key = DedupeKey::new("/a.B/C", "-", "k");
-        match self.flights.join(key, message) {
+        match block_on(self.flights.join(&key, message)) {
             Joined::Other => Some(Landed::Other),
             Joined::Repeat(landing) => block_on(landing.landed()),
             Joined::First(lead, landing) => {
@@ -91,7 +91,8 @@ pub fn one_runs_and_all_get_its_result() {
     assert_eq!(till.runs.load(Ordering::SeqCst), 1);
 }
 
-/// Of two messages under one key one runs, and the other one is refused whenever it comes.
+/// Of two messages under one key one runs, and the other one is refused whenever it comes; a repeat of the first gets its
+/// result, also while the other one asks.
 pub fn another_message_never_runs() {
     let till = Till::new(MemoryDedupe::new());
     let call = |message| {

@@ -21,7 +21,16 @@ pub(super) struct Flights(Mutex<HashMap<DedupeKey, Flight>>);
 
 struct Flight {
     message: Fingerprint,
-    landing: watch::Receiver<Option<Landed>>,
+    landing: watch::Receiver<Stage>,
+}
+
+/// How far a call has come.
+enum Stage {
+    /// The store is asked. The key may turn out to be another message's.
+    Asking,
+    /// The key is its own.
+    Running,
+    Landed(Landed),
 }
 
 /// How a call comes to its result.
@@ -30,7 +39,7 @@ pub(super) enum Joined {
     First(Lead, Landing),
     /// By waiting for the one that runs.
     Repeat(Landing),
-    /// Not at all: the one that runs has another message.
+    /// Not at all: the key is that of a call with another message.
     Other,
 }
 
@@ -54,16 +63,43 @@ pub(super) enum Landed {
 }
 
 impl Flights {
-    pub(super) fn join(self: &Arc<Self>, key: DedupeKey, message: Fingerprint) -> Joined {
+    pub(super) async fn join(self: &Arc<Self>, key: &DedupeKey, message: Fingerprint) -> Joined {
+        loop {
+            let mut landing = match self.try_join(key, message) {
+                Ok(joined) => return joined,
+                Err(landing) => landing,
+            };
+            // Another message does not have the key before the store says so: when it belongs to an earlier call, with
+            // this message, that one's result is due here.
+            let Ok(stage) = landing.wait_for(|stage| !matches!(stage, Stage::Asking)).await else {
+                continue;
+            };
+            match &*stage {
+                Stage::Running
+                | Stage::Landed(Landed::Ran(_) | Landed::Stored(_) | Landed::Elsewhere) => {
+                    return Joined::Other;
+                }
+                Stage::Asking | Stage::Landed(_) => {}
+            }
+        }
+    }
+
+    /// `Err` where another message is ahead.
+    fn try_join(
+        self: &Arc<Self>,
+        key: &DedupeKey,
+        message: Fingerprint,
+    ) -> Result<Joined, watch::Receiver<Stage>> {
         let mut running = self.running();
-        if let Some(flight) = running.get(&key) {
+        if let Some(flight) = running.get(key) {
+            let landing = flight.landing.clone();
             return if flight.message == message {
-                Joined::Repeat(Landing(flight.landing.clone()))
+                Ok(Joined::Repeat(Landing(landing)))
             } else {
-                Joined::Other
+                Err(landing)
             };
         }
-        let (sender, landing) = watch::channel(None);
+        let (sender, landing) = watch::channel(Stage::Asking);
         let flight = Flight {
             message,
             landing: landing.clone(),
@@ -71,12 +107,12 @@ impl Flights {
         running.insert(key.clone(), flight);
         let lead = Lead {
             flights: Arc::clone(self),
-            key,
+            key: key.clone(),
             message,
             sender,
             landed: false,
         };
-        Joined::First(lead, Landing(landing))
+        Ok(Joined::First(lead, Landing(landing)))
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<DedupeKey, Flight>> {
@@ -85,13 +121,16 @@ impl Flights {
 }
 
 /// Waits for a result.
-pub(super) struct Landing(watch::Receiver<Option<Landed>>);
+pub(super) struct Landing(watch::Receiver<Stage>);
 
 impl Landing {
     /// `None` where what ran was dropped, as at the end of the process.
     pub(super) async fn landed(mut self) -> Option<Landed> {
-        let landed = self.0.wait_for(Option::is_some).await.ok()?;
-        landed.clone()
+        let landed = self.0.wait_for(|stage| matches!(stage, Stage::Landed(_)));
+        match &*landed.await.ok()? {
+            Stage::Landed(landed) => Some(landed.clone()),
+            Stage::Asking | Stage::Running => None,
+        }
     }
 }
 
@@ -100,7 +139,7 @@ pub(super) struct Lead {
     flights: Arc<Flights>,
     key: DedupeKey,
     message: Fingerprint,
-    sender: watch::Sender<Option<Landed>>,
+    sender: watch::Sender<Stage>,
     landed: bool,
 }
 
@@ -123,7 +162,7 @@ impl Lead {
         // result and comes again must find it in the store.
         self.flights.running().remove(&self.key);
         self.landed = true;
-        self.sender.send(Some(landed)).is_ok()
+        self.sender.send(Stage::Landed(landed)).is_ok()
     }
 
     async fn claimed(
@@ -136,6 +175,7 @@ impl Lead {
             store,
             settled: false,
         };
+        self.sender.send_replace(Stage::Running);
         let outcome = work.await;
         claim.settled = true;
         let kept = if outcome.is_final() {

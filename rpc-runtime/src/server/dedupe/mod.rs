@@ -130,7 +130,7 @@ impl Dedupe {
         Box::pin(async move {
             let message = Fingerprint::of(&message);
             let key = DedupeKey::new(method.path, caller, key);
-            let (landing, is_first) = match self.flights.join(key, message) {
+            let (landing, is_first) = match self.flights.join(&key, message).await {
                 Joined::Other => return other_message(method).into(),
                 Joined::Repeat(landing) => {
                     // With the place that it has: who waits for another call does not keep a third one out.
