@@ -60,7 +60,10 @@ struct Cash {
 impl Cash {
     fn run(&self) -> Result<u64, TillError> {
         let number = self.runs.fetch_add(1, Ordering::SeqCst) + 1;
-        Context::current().response().header("x-payment", number.to_string()).unwrap();
+        Context::current()
+            .response()
+            .header("x-payment", number.to_string())
+            .unwrap();
         let fails = self.fails.lock().unwrap().pop();
         match fails {
             None => Ok(number),
@@ -81,7 +84,8 @@ impl Till for Cash {
         // The test may be over.
         let _ = self.begun.send(());
         let turn = self.go.acquire().await;
-        turn.map_err(|_| Error::new(Code::Aborted, "the test is over"))?.forget();
+        turn.map_err(|_| Error::new(Code::Aborted, "the test is over"))?
+            .forget();
         Ok(number)
     }
 
@@ -124,7 +128,10 @@ impl Stage {
     async fn both(&self) -> (Running, [TillClient; 2]) {
         let running = Running::start(self.server()).await;
         let socket = once(Client::new(&running.url()).unwrap());
-        (running, [once(self.server().into_local_client().unwrap()), socket])
+        (
+            running,
+            [once(self.server().into_local_client().unwrap()), socket],
+        )
     }
 }
 
@@ -158,7 +165,10 @@ async fn row_83_a_repeat_gets_the_first_result_and_runs_nothing() {
         assert_eq!(first.headers.get("idempotent-replayed"), None);
         assert_eq!(again.headers.get("idempotent-replayed"), Some("true"));
         // What the handler said beside its value belongs to the result.
-        assert_eq!(first.headers.get("x-payment"), again.headers.get("x-payment"));
+        assert_eq!(
+            first.headers.get("x-payment"),
+            again.headers.get("x-payment")
+        );
         // Another key is another call, and so is another method with this one.
         assert_eq!(till.pay("other", 5).await.unwrap(), before + 2);
         assert_eq!(till.pay_all("k", HashMap::new()).await.unwrap(), before + 3);
@@ -193,7 +203,9 @@ async fn row_83_concurrent_repeats_wait_for_the_first() {
             .map(|_| tokio::spawn(till.pay_slowly("k".to_owned(), 5)))
             .collect();
         // One that has no time for it says so, and changes nothing.
-        let late = till.pay_slowly("k".to_owned(), 5).timeout(Duration::from_millis(20));
+        let late = till
+            .pay_slowly("k".to_owned(), 5)
+            .timeout(Duration::from_millis(20));
         assert_eq!(late.await.unwrap_err().code(), Code::DeadlineExceeded);
         stage.cash.go.add_permits(1);
         assert_eq!(first.await.unwrap().unwrap(), before + 1);
@@ -243,7 +255,8 @@ async fn row_83_after_a_failure_the_failure_is_the_result() {
     let stage = Stage::new();
     let (_running, clients) = stage.both().await;
     for till in clients {
-        let codes = Code::all().filter(|code| !matches!(code, Code::Unavailable | Code::ResourceExhausted));
+        let codes =
+            Code::all().filter(|code| !matches!(code, Code::Unavailable | Code::ResourceExhausted));
         let fails = codes.map(|code| (Fails::With(code), code));
         // A panic may come between the two halves of a handler's work.
         for (fails, code) in fails.chain([(Fails::ByPanic, Code::Internal)]) {
@@ -287,7 +300,10 @@ async fn row_83_a_key_has_1_to_255_bytes_and_no_control_characters() {
             ("a\u{85}b", "`key` has control characters"),
         ] {
             let error = till.pay(key, 5).await.unwrap_err();
-            assert_eq!((error.code(), stage.runs()), (Code::InvalidArgument, before));
+            assert_eq!(
+                (error.code(), stage.runs()),
+                (Code::InvalidArgument, before)
+            );
             assert!(error.message().starts_with(problem), "{error}");
             assert_eq!(plain(error).violations()[0].field, "key");
         }
@@ -328,12 +344,20 @@ async fn row_54_the_work_goes_on_when_the_caller_goes_and_the_repeat_finds_it() 
         stage.cash.go.add_permits(1);
         assert_eq!(again.await.unwrap().unwrap(), before + 1);
         // The same behind a deadline.
-        let late = till.pay_slowly("late".to_owned(), 5).timeout(Duration::from_millis(500));
+        let late = till
+            .pay_slowly("late".to_owned(), 5)
+            .timeout(Duration::from_millis(500));
         let late = tokio::spawn(late);
         stage.begun.recv().await.unwrap();
-        assert_eq!(late.await.unwrap().unwrap_err().code(), Code::DeadlineExceeded);
+        assert_eq!(
+            late.await.unwrap().unwrap_err().code(),
+            Code::DeadlineExceeded
+        );
         stage.cash.go.add_permits(1);
-        assert_eq!(till.pay_slowly("late".to_owned(), 5).await.unwrap(), before + 2);
+        assert_eq!(
+            till.pay_slowly("late".to_owned(), 5).await.unwrap(),
+            before + 2
+        );
         assert_eq!(stage.runs(), before + 2);
     }
 }
@@ -348,7 +372,10 @@ async fn row_84_an_answer_that_is_lost_behind_the_work_is_given_again() {
         proxy.set(Trouble::Cut { after });
         let seen = Seen::default();
         let heal = Arc::clone(&proxy);
-        let client = Client::new(&proxy.url()).unwrap().retry(quick()).observer(seen.clone());
+        let client = Client::new(&proxy.url())
+            .unwrap()
+            .retry(quick())
+            .observer(seen.clone());
         // From the second attempt on the way is free.
         let client = client.attempt_layer(move |request: Request, next: Next| {
             if request.context().attempt() > 1 {
@@ -357,7 +384,11 @@ async fn row_84_an_answer_that_is_lost_behind_the_work_is_given_again() {
             next.run(request)
         });
         let till = TillClient::with_client(client);
-        let reply = till.pay(&format!("lost {after}"), 5).with_response().await.unwrap();
+        let reply = till
+            .pay(&format!("lost {after}"), 5)
+            .with_response()
+            .await
+            .unwrap();
         assert_eq!((reply.value, stage.runs()), (before + 1, before + 1));
         assert_eq!(reply.headers.get("idempotent-replayed"), Some("true"));
         assert_eq!(seen.attempts(), 2);
@@ -379,9 +410,15 @@ async fn row_83_a_result_in_a_store_of_its_own_survives_the_server() {
     let after = Running::start(server()).await;
     let till = once(Client::new(&after.url()).unwrap());
     let reply = till.pay("paid", 5).with_response().await.unwrap();
-    assert_eq!((reply.value, reply.headers.get("x-payment")), (1, Some("1")));
+    assert_eq!(
+        (reply.value, reply.headers.get("x-payment")),
+        (1, Some("1"))
+    );
     let error = till.pay("poor", 5).await.unwrap_err();
-    assert!(matches!(*error, TillError::Poor { missing: 7 }), "{error:?}");
+    assert!(
+        matches!(*error, TillError::Poor { missing: 7 }),
+        "{error:?}"
+    );
     assert_eq!(till.pay("paid", 6).await.unwrap_err().code(), Code::Aborted);
     assert_eq!(stage.runs(), 2);
 }
@@ -390,7 +427,11 @@ async fn row_83_a_result_in_a_store_of_its_own_survives_the_server() {
 async fn what_another_process_runs_is_waited_for_and_what_it_lost_is_not_run_again() {
     let stage = Stage::new();
     let store = Arc::new(Shelf::default());
-    let client = stage.server().dedupe(Arc::clone(&store)).into_local_client().unwrap();
+    let client = stage
+        .server()
+        .dedupe(Arc::clone(&store))
+        .into_local_client()
+        .unwrap();
     let till = once(client.clone());
     assert_eq!(till.pay("k", 5).await.unwrap(), 1);
     // As if the process that runs it were another one.
@@ -402,12 +443,14 @@ async fn what_another_process_runs_is_waited_for_and_what_it_lost_is_not_run_aga
     assert_eq!(till.pay("k", 6).await.unwrap_err().code(), Code::Aborted);
     // A client waits by itself. The other process is done when it asks for the second time.
     let (shelf, done) = (Arc::clone(&store), outcome.clone());
-    let waits = client.clone().attempt_layer(move |request: Request, next: Next| {
-        if request.context().attempt() == 2 {
-            shelf.put(key.clone(), (message, done.clone()));
-        }
-        next.run(request)
-    });
+    let waits = client
+        .clone()
+        .attempt_layer(move |request: Request, next: Next| {
+            if request.context().attempt() == 2 {
+                shelf.put(key.clone(), (message, done.clone()));
+            }
+            next.run(request)
+        });
     assert_eq!(TillClient::with_client(waits).pay("k", 5).await.unwrap(), 1);
     // It has died in the middle, and the store knows.
     let (key, _) = store.take();
@@ -421,10 +464,17 @@ async fn what_another_process_runs_is_waited_for_and_what_it_lost_is_not_run_aga
 async fn a_store_that_fails_runs_nothing() {
     let stage = Stage::new();
     let store = Arc::new(Shelf::default());
-    let client = stage.server().dedupe(Arc::clone(&store)).into_local_client().unwrap();
+    let client = stage
+        .server()
+        .dedupe(Arc::clone(&store))
+        .into_local_client()
+        .unwrap();
     store.failures.store(1, Ordering::SeqCst);
     let error = once(client.clone()).pay("k", 5).await.unwrap_err();
-    assert_eq!((error.code(), error.hops()[0].message.as_str()), (Code::Unavailable, "the shelf is away"));
+    assert_eq!(
+        (error.code(), error.hops()[0].message.as_str()),
+        (Code::Unavailable, "the shelf is away")
+    );
     assert_eq!(stage.runs(), 0);
     // A client with retries does not notice.
     store.failures.store(1, Ordering::SeqCst);
@@ -498,7 +548,10 @@ async fn a_repeat_passes_the_layers_and_wrong_arguments_leave_nothing() {
     assert_eq!(raw.ask(wrong).await.error().1, "invalid_argument");
     assert_eq!(till.pay("k", 5).await.unwrap(), 1);
     // A layer that knows its callers is asked for each of them.
-    assert_eq!(till.pay("k", 5).await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(
+        till.pay("k", 5).await.unwrap_err().code(),
+        Code::Unauthenticated
+    );
     assert_eq!(till.pay("k", 5).await.unwrap(), 1);
     assert_eq!((passed.load(Ordering::SeqCst), stage.runs()), (4, 1));
 }
@@ -530,13 +583,17 @@ impl Shelf {
 impl DedupeStore for Shelf {
     fn begin<'a>(&'a self, key: &'a DedupeKey, message: Fingerprint) -> StoreFuture<'a, Begin> {
         Box::pin(async move {
-            let failing = self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+            let failing = self
+                .failures
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
             if failing.is_ok() {
                 fail!(Code::Unavailable, "the shelf is away");
             }
             let mut entries = self.entries.lock().unwrap();
             Ok(match entries.get(key) {
-                Some((message, Some(outcome))) => Begin::Done(*message, Outcome::from_bytes(outcome)?),
+                Some((message, Some(outcome))) => {
+                    Begin::Done(*message, Outcome::from_bytes(outcome)?)
+                }
                 Some((message, None)) => Begin::Running(*message),
                 None => {
                     entries.insert(key.clone(), (message, None));

@@ -30,9 +30,8 @@ fn a_method_stays_within_its_budget() {
 
 #[test]
 fn an_idempotency_key_costs_the_expansion_next_to_nothing() {
-    let with = |key| {
-        tokens_of(&quote!(async fn pay(&self, #key key: &str, cents: u64) -> Result<bool>;))
-    };
+    let with =
+        |key| tokens_of(&quote!(async fn pay(&self, #key key: &str, cents: u64) -> Result<bool>;));
     let more = with(quote!(#[rpc(idempotency_key)])) - with(TokenStream::new());
     assert!(more <= 5, "{more} tokens");
 }

@@ -71,7 +71,10 @@ impl Flights {
             };
             // Another message does not have the key before the store says so: when it belongs to an earlier call, with
             // this message, that one's result is due here.
-            let Ok(stage) = landing.wait_for(|stage| !matches!(stage, Stage::Asking)).await else {
+            let Ok(stage) = landing
+                .wait_for(|stage| !matches!(stage, Stage::Asking))
+                .await
+            else {
                 continue;
             };
             match &*stage {
