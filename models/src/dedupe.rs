@@ -38,7 +38,11 @@ impl Till {
 
     /// A call with the key, as the server makes it: what runs is a task of its own. The first run ends as `first` says,
     /// later ones with their number.
-    fn call(&self, message: Fingerprint, first: impl FnOnce() -> Outcome + Send + 'static) -> Option<Landed> {
+    fn call(
+        &self,
+        message: Fingerprint,
+        first: impl FnOnce() -> Outcome + Send + 'static,
+    ) -> Option<Landed> {
         let key = DedupeKey::new("/a.B/C", "-", "k");
         match block_on(self.flights.join(&key, message)) {
             Joined::Other => Some(Landed::Other),
@@ -48,7 +52,11 @@ impl Till {
                 let work = async move {
                     let run = till.runs.fetch_add(1, Ordering::SeqCst) + 1;
                     thread::yield_now();
-                    if run == 1 { first() } else { Outcome::of_message(run.to_string()) }
+                    if run == 1 {
+                        first()
+                    } else {
+                        Outcome::of_message(run.to_string())
+                    }
                 };
                 let store = Arc::clone(&self.store);
                 let task = shuttle::future::spawn(async move { lead.run(&*store, work).await });
@@ -103,7 +111,10 @@ pub fn another_message_never_runs() {
     let landed = calls.map(|call| call.join().expect("the call ended"));
     let refused = |landed: &Option<Landed>| matches!(landed, Some(Landed::Other));
     let [a, b, c] = &landed;
-    assert!(refused(a) == refused(c) && refused(a) != refused(b), "{landed:?}");
+    assert!(
+        refused(a) == refused(c) && refused(a) != refused(b),
+        "{landed:?}"
+    );
     assert_eq!(till.runs.load(Ordering::SeqCst), 1);
 }
 
@@ -119,10 +130,15 @@ pub fn what_was_not_done_runs_again() {
             })
         })
         .collect();
-    let failed = calls.into_iter().map(|call| call.join().expect("the call ended"));
+    let failed = calls
+        .into_iter()
+        .map(|call| call.join().expect("the call ended"));
     let failed = failed.filter(|failed| *failed).count();
     let runs = till.runs.load(Ordering::SeqCst);
-    assert!(failed >= 1 && runs == if failed == 3 { 1 } else { 2 }, "{failed} failed, {runs} ran");
+    assert!(
+        failed >= 1 && runs == if failed == 3 { 1 } else { 2 },
+        "{failed} failed, {runs} ran"
+    );
     result_of(till.call(MESSAGE, || Outcome::of_message("x")));
     assert_eq!(till.runs.load(Ordering::SeqCst), 2);
 }
@@ -141,7 +157,8 @@ pub fn what_runs_is_never_forgotten() {
                     // A key that comes and goes, so that something has to be evicted.
                     let passing = DedupeKey::new("/a.B/C", "-", "passing");
                     let begin = |key| block_on(store.begin(key, MESSAGE)).expect("memory");
-                    let complete = |key| block_on(store.complete(key, MESSAGE, &Outcome::of_message("x")));
+                    let complete =
+                        |key| block_on(store.complete(key, MESSAGE, &Outcome::of_message("x")));
                     if matches!(begin(&key), Begin::New) {
                         let others = running[n].fetch_add(1, Ordering::SeqCst);
                         assert_eq!(others, 0, "two calls run with one key");

@@ -13,8 +13,8 @@ fn who_gives_up_waiting_leaves_nothing() {
 }
 
 #[test]
-fn nobody_is_turned_away_from_a_free_place() {
-    check(admission::nobody_is_turned_away_from_a_free_place);
+fn two_do_not_turn_each_other_away() {
+    check(admission::two_do_not_turn_each_other_away);
 }
 
 #[test]

@@ -239,4 +239,6 @@ impl Drop for OwnedPermit {
 }
 
 #[cfg(test)]
+// Said, since `rpc-models` takes this file by its path, from where the module would be looked for elsewhere.
+#[path = "gate/tests.rs"]
 mod tests;
