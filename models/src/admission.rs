@@ -113,27 +113,6 @@ pub fn who_gives_up_leaves_nothing() {
     assert_is_empty(&gate, 1);
 }
 
-/// Where nobody may wait, of two that come at one time one gets in: they do not turn each other away.
-pub fn two_do_not_turn_each_other_away() {
-    let gate = gate(1, 0);
-    let running = Arc::new(Running::default());
-    let calls: Vec<_> = (0..2)
-        .map(|_| {
-            let (gate, running) = (Arc::clone(&gate), Arc::clone(&running));
-            thread::spawn(move || {
-                if let Ok(permit) = block_on(gate.enter(None)) {
-                    running.call(permit, 1);
-                }
-            })
-        })
-        .collect();
-    for call in calls {
-        call.join().expect("the call ended");
-    }
-    assert!(running.ever.load(Ordering::SeqCst) >= 1);
-    assert_is_empty(&gate, 1);
-}
-
 /// The memory of a rate limit holds no more pairs than it may, and lets no caller in twice where it may once.
 pub fn allowances_are_bounded_and_given_once() {
     const PAIRS: usize = 2;

@@ -13,11 +13,6 @@ fn who_gives_up_waiting_leaves_nothing() {
 }
 
 #[test]
-fn two_do_not_turn_each_other_away() {
-    check(admission::two_do_not_turn_each_other_away);
-}
-
-#[test]
 fn allowances_are_bounded_and_given_once() {
     check(admission::allowances_are_bounded_and_given_once);
 }
