@@ -179,7 +179,7 @@ fn check_keys(method: &Method, errors: &mut Errors) {
             continue;
         }
         first = Some(ident);
-        if !is_text(&argument.shape) {
+        if !method.message && !is_text(&argument.shape) {
             let message = format!(
                 "an idempotency key is text that every call has: write `{ident}: &str` or `{ident}: String`"
             );
