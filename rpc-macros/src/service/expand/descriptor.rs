@@ -114,7 +114,7 @@ fn options(method: &Method) -> TokenStream {
     match method.effects {
         Effects::Unknown => {}
         Effects::Idempotent(_) => {
-            options.extend(quote_spanned!(Span::mixed_site()=> .idempotent()))
+            options.extend(quote_spanned!(Span::mixed_site()=> .idempotent()));
         }
         Effects::None(_) => options.extend(quote_spanned!(Span::mixed_site()=> .no_side_effects())),
     }
