@@ -8,6 +8,7 @@
 //! | [`Trust`], [`IdentityKeys`], [`Policy`] | whom it believes, how services know each other, who may call what |
 //! | [`Client`], [`Call`] | where calls go, and what one call may be told |
 //! | [`RetryPolicy`], [`discovery`] | what is tried again, and which of several servers gets it |
+//! | [`dedupe`] | calls that run once, however often they are sent |
 //! | [`Context`] | request id, deadline, caller: what travels by itself |
 //! | [`Error`], [`Remote`], [`RpcError`](macro@RpcError) | errors that say what happened, and where |
 //! | [`middleware`], [`observe`] | rings around calls; everything that counts and logs them |
@@ -53,6 +54,7 @@ pub mod flags;
 mod identity;
 pub mod metadata;
 pub mod secret;
+mod sync;
 
 // Ring 1: the wire.
 mod codec;
@@ -97,6 +99,7 @@ pub use flags::{Flag, Flags};
 pub use identity::IdentityKeys;
 pub use metadata::{InvalidMetadata, Metadata};
 pub use secret::Secret;
+pub use server::dedupe;
 pub use server::{Callers, Limits, Policy, RateLimit, Server, Trust};
 pub use spawn::{spawn, spawn_blocking};
 pub use streaming::Streaming;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The ring of each module of the crate; `lib.rs` lists them in this order.
-const RINGS: [(&str, u8); 26] = [
+const RINGS: [(&str, u8); 27] = [
     ("context", 0),
     ("descriptor", 0),
     ("duration", 0),
@@ -15,6 +15,7 @@ const RINGS: [(&str, u8); 26] = [
     ("identity", 0),
     ("metadata", 0),
     ("secret", 0),
+    ("sync", 0),
     ("codec", 1),
     ("compression", 1),
     ("protocol", 1),

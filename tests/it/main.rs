@@ -26,6 +26,8 @@ mod faults;
 mod flags;
 /// What a client makes of servers that are broken or mean it ill.
 mod hostile_server;
+/// Calls that run once, however often they are sent.
+mod idempotency;
 /// Signed calls between services.
 mod identity;
 /// What arguments and values look like in JSON.

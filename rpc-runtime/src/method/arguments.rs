@@ -1,5 +1,6 @@
 //! The arguments of a method as one request message.
 
+use std::any::Any;
 use std::fmt;
 
 use super::shape::{Own, Shape, ShapeCodec};
@@ -46,6 +47,12 @@ where
         whole: no_message,
         show: S::show,
     }
+}
+
+/// A field of the request with `#[rpc(idempotency_key)]`, which is text.
+#[must_use]
+pub const fn idempotency_key<S: ShapeCodec<Owned = String>>() -> Codec<S> {
+    argument::<S>()
 }
 
 /// The argument that is the request, with `#[rpc(message)]`.
@@ -110,6 +117,14 @@ pub trait Arguments: 'static {
         method: &MethodDescriptor,
         body: &[u8],
     ) -> Result<Self::Owned, Problem>;
+
+    /// The argument at this position, where it is text.
+    #[doc(hidden)]
+    fn text(owned: &Self::Owned, index: usize) -> Option<&str>;
+}
+
+fn as_text(argument: &dyn Any) -> Option<&str> {
+    argument.downcast_ref::<String>().map(String::as_str)
 }
 
 /// Which argument a field is, and whether it came before.
@@ -219,6 +234,14 @@ macro_rules! tuples {
                     }
                 }
                 Ok(($(or_absent(slots.$index, &codecs.$index, &method.arguments[$index])?,)*))
+            }
+
+            #[allow(unused_variables, reason = "the empty tuple")]
+            fn text(owned: &Self::Owned, index: usize) -> Option<&str> {
+                match index {
+                    $($index => as_text(&owned.$index),)*
+                    _ => None,
+                }
             }
         })*
     };

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::accept::Peers;
 use super::admission::{self, Gate, RateLimit};
+use super::dedupe::{self, DedupeStore};
 use super::faults::Faults;
 use super::lifecycle::{Check, Lifecycle};
 use super::limits::Limits;
@@ -68,6 +69,7 @@ pub(crate) struct Parts {
     pub(crate) flags: Flags,
     /// Whether it fails on purpose when it is asked to.
     pub(crate) allow_faults: bool,
+    pub(crate) dedupe: Option<Arc<dyn DedupeStore>>,
 }
 
 impl Core {
@@ -132,6 +134,10 @@ impl Core {
             policy::apply(policy, source.server(), &mut routes)?;
         }
         admission::apply_rates(parts.rates, source.server(), &mut routes)?;
+        let observers = parts.observers.with(counters);
+        let tasks = TaskTracker::new();
+        let cap = parts.limits.deadline_cap;
+        dedupe::apply(parts.dedupe, routes.values_mut(), &observers, &tasks, cap);
         let (builtin, routes) = routes
             .into_iter()
             .map(|(path, route)| (path, Arc::new(route)))
@@ -153,11 +159,11 @@ impl Core {
             gate: Arc::new(Gate::new(&parts.limits)),
             limits: parts.limits,
             layers: parts.layers,
-            observers: parts.observers.with(counters),
+            observers,
             fallback: parts.fallback,
             lifecycle: Lifecycle::new(parts.checks),
             verifier: parts.identity.map(Verifier::new),
-            tasks: TaskTracker::new(),
+            tasks,
         }))
     }
 

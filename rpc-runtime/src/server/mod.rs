@@ -5,6 +5,7 @@ mod admission;
 mod body;
 mod bound;
 pub(crate) mod core;
+pub mod dedupe;
 mod dispatch;
 mod faults;
 mod flags;
@@ -39,6 +40,7 @@ pub use service::{RouteBuilder, Routes, Service};
 pub use trust::Trust;
 
 use self::core::{Core, Parts};
+use self::dedupe::DedupeStore;
 use self::lifecycle::Check;
 use self::listen::{Listener, SOCKET_MODE};
 use crate::context::{DEFAULT_ENVIRONMENT, Source};
@@ -105,6 +107,7 @@ pub struct Server {
     shipping_options: ShippingOptions,
     /// The log of the process, where it was started before `run`.
     log: Option<Result<run::Log>>,
+    dedupe: Option<Arc<dyn DedupeStore>>,
 }
 
 impl Server {
@@ -135,6 +138,7 @@ impl Server {
             shipping: None,
             shipping_options: ShippingOptions::default(),
             log: None,
+            dedupe: None,
         }
     }
 
@@ -232,6 +236,13 @@ impl Server {
     /// An edge never looks at a plan; it leaves it out and counts it in the log.
     pub fn allow_faults(mut self) -> Self {
         self.allow_faults = true;
+        self
+    }
+
+    /// Keeps the results of methods with an idempotency key in this store, see [`crate::dedupe`]. Unless said, in a
+    /// [`MemoryDedupe`](crate::dedupe::MemoryDedupe), where the server has such a method.
+    pub fn dedupe(mut self, store: impl DedupeStore) -> Self {
+        self.dedupe = Some(Arc::new(store));
         self
     }
 
@@ -480,6 +491,7 @@ impl Server {
             rates: self.rates,
             flags,
             allow_faults: self.allow_faults,
+            dedupe: self.dedupe,
         })
     }
 }

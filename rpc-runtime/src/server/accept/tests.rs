@@ -45,6 +45,7 @@ fn core(change: impl FnOnce(&mut Limits)) -> Arc<Core> {
         rates: Vec::new(),
         flags: crate::Flags::new(),
         allow_faults: false,
+        dedupe: None,
     })
     .unwrap()
 }

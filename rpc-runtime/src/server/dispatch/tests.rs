@@ -34,6 +34,7 @@ fn core(seen: &Arc<Seen>, fallback: Option<axum::Router>) -> Arc<Core> {
         rates: Vec::new(),
         flags: crate::Flags::new(),
         allow_faults: false,
+        dedupe: None,
     })
     .unwrap()
 }
