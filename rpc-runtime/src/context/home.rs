@@ -1,8 +1,11 @@
 //! The server that a context lives in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Source;
+use crate::descriptor::MethodDescriptor;
+use crate::error::Code;
 use crate::identity::IdentityKeys;
 
 /// What a server gives to everything that runs in it, shared by all its calls: a context carries one pointer to it.
@@ -11,11 +14,30 @@ use crate::identity::IdentityKeys;
 pub(crate) struct Home {
     source: Arc<Source>,
     identity: Option<IdentityKeys>,
+    outgoing: Option<Arc<dyn Outgoing>>,
+}
+
+/// Who counts the calls that the handlers of a server make. Declared here and implemented in `observe`, which this ring
+/// does not know: a client finds the server that it is called in by nothing but the context.
+pub(crate) trait Outgoing: Send + Sync {
+    fn call_started(&self, method: &'static MethodDescriptor);
+    /// `attempt` counts from 1.
+    fn attempt_started(&self, method: &'static MethodDescriptor, attempt: u32);
+    fn call_ended(&self, method: &'static MethodDescriptor, code: Option<Code>, duration: Duration);
 }
 
 impl Home {
     pub(crate) fn new(source: Arc<Source>, identity: Option<IdentityKeys>) -> Self {
-        Self { source, identity }
+        Self {
+            source,
+            identity,
+            outgoing: None,
+        }
+    }
+
+    pub(crate) fn counting(mut self, outgoing: Arc<dyn Outgoing>) -> Self {
+        self.outgoing = Some(outgoing);
+        self
     }
 
     /// Who the server is: the source of the calls that its handlers make.
@@ -26,5 +48,10 @@ impl Home {
     /// What the calls of its handlers are signed with.
     pub(crate) fn identity(&self) -> Option<&IdentityKeys> {
         self.identity.as_ref()
+    }
+
+    /// Who counts what its handlers call.
+    pub(crate) fn outgoing(&self) -> Option<&dyn Outgoing> {
+        self.outgoing.as_deref()
     }
 }

@@ -15,7 +15,7 @@ use super::policy::{self, Policy};
 use super::service::{Route, Routes};
 use super::stack;
 use super::trust::Trust;
-use crate::builtin;
+use crate::builtin::{self, DroppedLogs};
 use crate::context::{Context, Home, RequestId, Source};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
@@ -56,6 +56,7 @@ pub(crate) struct Parts {
     pub(crate) identity: Option<IdentityKeys>,
     pub(crate) policy: Option<Policy>,
     pub(crate) rates: Vec<RateLimit>,
+    pub(crate) dropped_logs: Option<DroppedLogs>,
 }
 
 impl Core {
@@ -89,7 +90,7 @@ impl Core {
             }
         }
         let counters = Arc::new(Counters::new(routes.values().map(Route::method)));
-        let status = builtin::status_routes(&source, version, &counters);
+        let status = builtin::status_routes(&source, version, &counters, parts.dropped_logs);
         let status: HashSet<_> = status
             .routes
             .into_iter()
@@ -116,7 +117,9 @@ impl Core {
             routes,
             builtin,
             environment: source.environment().into(),
-            home: Arc::new(Home::new(source, parts.identity.clone())),
+            home: Arc::new(
+                Home::new(source, parts.identity.clone()).counting(counters.outgoing().clone()),
+            ),
             connections: Arc::new(Semaphore::new(
                 parts.limits.connections.min(Semaphore::MAX_PERMITS),
             )),

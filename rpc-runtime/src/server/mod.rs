@@ -38,6 +38,7 @@ pub use trust::Trust;
 use self::core::{Core, Parts};
 use self::lifecycle::Check;
 use self::listen::{Listener, SOCKET_MODE};
+use crate::builtin::DroppedLogs;
 use crate::context::{DEFAULT_ENVIRONMENT, Source};
 use crate::error::{Code, Error, Result};
 use crate::identity::IdentityKeys;
@@ -90,6 +91,7 @@ pub struct Server {
     identity_file: Option<PathBuf>,
     policy: Option<Policy>,
     rates: Vec<RateLimit>,
+    dropped_logs: Option<DroppedLogs>,
 }
 
 impl Server {
@@ -113,6 +115,7 @@ impl Server {
             identity_file: None,
             policy: None,
             rates: Vec::new(),
+            dropped_logs: None,
         }
     }
 
@@ -269,6 +272,23 @@ impl Server {
         self
     }
 
+    /// Lets [`rpc.v1.Status`](crate::status) tell how many records of the server's log were not kept: `count` is what
+    /// whoever keeps them has dropped since the start. It is asked with each status and must not block.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use rpc_runtime::Server;
+    ///
+    /// let dropped = Arc::new(AtomicU64::new(0)); // the appender of the log has the other half
+    /// let server = Server::new("greeter").dropped_logs(move || dropped.load(Ordering::Relaxed));
+    /// # drop(server);
+    /// ```
+    pub fn dropped_logs(mut self, count: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        self.dropped_logs = Some(Box::new(count));
+        self
+    }
+
     /// How [`run`](Self::run) writes the log, where it installs a subscriber.
     pub fn log_format(mut self, format: LogFormat) -> Self {
         self.log_format = format;
@@ -400,6 +420,7 @@ impl Server {
             identity,
             policy: self.policy,
             rates: self.rates,
+            dropped_logs: self.dropped_logs,
         })
     }
 }
