@@ -55,6 +55,10 @@ pub struct ServerStatus {
     /// How long it has been up; on the wire in seconds, such as `"1.500s"`.
     #[serde(with = "seconds")]
     pub uptime: Duration,
+    /// All of `methods` together, under the name `total`. Percentiles are those of all calls, which the rows do not tell.
+    /// `None` from a server that does not know it yet.
+    #[serde(default)]
+    pub total: Option<MethodStatus>,
     /// A row for each method of its services, called or not, by name. Behind them, where there was such a request,
     /// `http` for all plain HTTP routes and `unknown` for requests whose method is not known.
     pub methods: Vec<MethodStatus>,
@@ -222,6 +226,7 @@ impl Status for OfServer {
             version: self.version.to_owned(),
             runtime_version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime: self.start.elapsed(),
+            total: Some(MethodStatus::new("total", self.counters.total())),
             methods: methods.chain(others).collect(),
             outgoing: outgoing.map(OutgoingStatus::new).collect(),
             logs_dropped: self.dropped_logs.as_ref().map(|count| count()),

@@ -69,6 +69,25 @@ impl Counters {
         all
     }
 
+    /// Everything that was asked of the server.
+    pub(crate) fn total(&self) -> MethodCounted {
+        let rows = self.methods.iter().map(|(_, row)| row);
+        let rows: Vec<_> = rows.chain([&self.http, &self.unknown]).collect();
+        let [repeats, shed, rate_limited] = [
+            |row: &Row| row.repeats.read(),
+            |row: &Row| row.shed.read(),
+            |row: &Row| row.rate_limited.read(),
+        ]
+        .map(|part| rows.iter().map(|row| part(row)).sum());
+        let calls: Vec<_> = rows.iter().map(|row| &row.calls).collect();
+        MethodCounted {
+            calls: Counts::read_all(&calls),
+            repeats,
+            shed,
+            rate_limited,
+        }
+    }
+
     /// Plain HTTP routes together.
     pub(crate) fn http(&self) -> MethodCounted {
         self.http.read()
@@ -214,6 +233,10 @@ mod tests {
         let [p50, _, p99] = calls.percentiles.unwrap();
         assert!((8000..8250).contains(&p50) && p50 == p99, "{p50}");
         assert_eq!((idle.calls.requests, idle.calls.percentiles), (0, None));
+        let total = counters.total().calls;
+        assert_eq!((total.requests, total.in_flight), (5, 1));
+        assert_eq!(total.errors, [(Code::NotFound, 2)]);
+        assert_eq!(total.percentiles, calls.percentiles);
         assert_eq!(counters.http().calls.requests, 1);
         assert_eq!(counters.unknown().calls.errors, [(Code::NotFound, 1)]);
     }

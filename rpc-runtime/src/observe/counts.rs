@@ -4,7 +4,7 @@ use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::histogram::Histogram;
+use super::histogram::{Histogram, percentiles_of};
 use crate::error::Code;
 
 /// One place for success and one for each code.
@@ -51,10 +51,22 @@ impl Counts {
     }
 
     pub(super) fn read(&self) -> Counted {
+        Self::read_all(&[self])
+    }
+
+    /// The numbers of several together.
+    pub(super) fn read_all(all: &[&Self]) -> Counted {
         // Ends before starts: no call is ended that has not started.
-        let ended: [u64; OUTCOMES] =
-            array::from_fn(|outcome| self.ended[outcome].load(Ordering::Acquire));
-        let requests = self.started.load(Ordering::Relaxed);
+        let ended: [u64; OUTCOMES] = array::from_fn(|outcome| {
+            let ended = all
+                .iter()
+                .map(|counts| counts.ended[outcome].load(Ordering::Acquire));
+            ended.sum()
+        });
+        let requests: u64 = all
+            .iter()
+            .map(|counts| counts.started.load(Ordering::Relaxed))
+            .sum();
         Counted {
             requests,
             in_flight: requests.saturating_sub(ended.iter().sum()),
@@ -62,7 +74,7 @@ impl Counts {
                 .map(|code| (code, ended[usize::from(code.number())]))
                 .filter(|entry| entry.1 > 0)
                 .collect(),
-            percentiles: self.durations.percentiles([50, 90, 99]),
+            percentiles: percentiles_of(all.iter().map(|counts| &counts.durations), [50, 90, 99]),
         }
     }
 }
