@@ -19,6 +19,7 @@ const SERVICES: [(&str, u16); 5] = [
 /// `--endpoint NAME=URL` comes first, then the variable `FIBPRO_ENDPOINT_NAME` in capitals, then the service's own port
 /// on 127.0.0.1.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[group(skip)]
 pub struct Endpoints {
     /// Where another service listens, such as `pricing=http://127.0.0.1:9004`; may be repeated, also for several servers
     /// of one service [env: FIBPRO_ENDPOINT_PRICING and the like]

@@ -10,6 +10,8 @@ use crate::endpoints::Endpoints;
 
 /// The options of a service that calls others. Those of one that does not are [`server::Options`] alone.
 #[derive(Debug, clap::Args)]
+// Without a group of that name: the program's own options are called so, too.
+#[group(skip)]
 pub struct Options {
     /// The options of every server.
     #[command(flatten)]
@@ -41,4 +43,9 @@ pub fn note(text: impl Display) {
 /// One line on stderr that says what went wrong.
 pub fn complain(text: impl Display) {
     note(format_args!("error: {text}"));
+}
+
+/// A line on stderr that is no error, for the one who reads the output.
+pub fn remark(text: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

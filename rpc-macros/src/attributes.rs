@@ -119,6 +119,11 @@ impl Options {
         self.key(key)
     }
 
+    /// The first one that was written.
+    pub(crate) fn any(&self) -> Option<&Ident> {
+        self.0.first().map(|found| &found.written)
+    }
+
     pub(crate) fn text(&self, key: &str) -> Option<&LitStr> {
         match &self.found(key)?.value {
             Value::Text(text) => Some(text),

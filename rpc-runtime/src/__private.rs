@@ -26,6 +26,7 @@ pub fn call<A: Arguments, T: 'static, E: 'static>(
     prepare(
         client,
         method.descriptor(),
+        Some(method),
         method.reply(),
         method.encode_arguments(arguments),
     )
@@ -40,7 +41,7 @@ pub async fn outcome<T: 'static, E: 'static>(call: Call<T, E>) -> std::result::R
 #[track_caller]
 pub fn ping(client: &Client, service: &'static ServiceDescriptor) -> Call<Pong> {
     match ping_method(service) {
-        Some(method) => prepare(client, method, &PONG, Ok(b"{}".to_vec())),
+        Some(method) => prepare(client, method, None, &PONG, Ok(b"{}".to_vec())),
         // The expansion writes `ping` only where the descriptor has it.
         None => unreachable!("{} has no Ping", service.full_name),
     }

@@ -160,6 +160,15 @@ impl MethodDescriptor {
 
     #[doc(hidden)]
     #[must_use]
+    pub const fn idempotency_key(mut self, argument: &'static str) -> Self {
+        self.idempotency = Idempotency::Keyed { argument };
+        // What is begun under a key goes on, so that there is a result to answer repeats with.
+        self.detached = true;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
     pub const fn timeout_ms(mut self, milliseconds: u64) -> Self {
         self.timeout = Some(Duration::from_millis(milliseconds));
         self
@@ -235,13 +244,18 @@ impl ArgumentDescriptor {
     }
 }
 
-/// What happens when a call is made twice. The names are those of protobuf's `idempotency_level`.
+/// What happens when a call is made twice. The names are those of protobuf's `idempotency_level`, and one more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Idempotency {
     /// Nobody said; never repeated by itself.
     Unknown,
     /// Twice is the same as once.
     Idempotent,
+    /// The server answers a repeat with the result of the first call, see [`DedupeStore`](crate::dedupe::DedupeStore).
+    Keyed {
+        /// The argument that says which calls are the same one: `#[rpc(idempotency_key)]`.
+        argument: &'static str,
+    },
     /// Changes nothing: may be repeated, hedged and fetched by `GET`.
     NoSideEffects,
 }

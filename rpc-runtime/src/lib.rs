@@ -8,10 +8,14 @@
 //! | [`Trust`], [`IdentityKeys`], [`Policy`] | whom it believes, how services know each other, who may call what |
 //! | [`Client`], [`Call`] | where calls go, and what one call may be told |
 //! | [`RetryPolicy`], [`discovery`] | what is tried again, and which of several servers gets it |
+//! | [`dedupe`] | calls that run once, however often they are sent |
 //! | [`Context`] | request id, deadline, caller: what travels by itself |
 //! | [`Error`], [`Remote`], [`RpcError`](macro@RpcError) | errors that say what happened, and where |
 //! | [`middleware`], [`observe`] | rings around calls; everything that counts and logs them |
+//! | [`logs`] | how the log of every server gets to the place where all logs are |
 //! | [`status`] | what every server tells of itself: version, uptime, numbers of each method |
+//! | [`flags`], [`flag_service`] | settings that a program declares and its operators change |
+//! | [`faults`] | calls that fail on purpose |
 //! | [`registry`] | all services that are linked into this process |
 //!
 //! ```
@@ -43,10 +47,14 @@ extern crate self as rpc_runtime;
 // Ring 0: words.
 pub mod context;
 pub mod descriptor;
+mod duration;
 pub mod error;
+pub mod faults;
+pub mod flags;
 mod identity;
 pub mod metadata;
 pub mod secret;
+mod sync;
 
 // Ring 1: the wire.
 mod codec;
@@ -82,14 +90,16 @@ pub use rpc_macros::rpc_service;
 #[doc = include_str!("docs/rpc_error.md")]
 pub use rpc_macros::RpcError;
 
-pub use builtin::{Pong, status};
+pub use builtin::{Pong, flag_service, status};
 pub use client::{Call, Client, Reply, RetryPolicy};
 pub use codec::json::{BigNum, Bytes};
 pub use context::{Context, RequestId, Source};
 pub use error::{Code, Error, Hop, Remote, Result, RpcError};
+pub use flags::{Flag, Flags};
 pub use identity::IdentityKeys;
 pub use metadata::{InvalidMetadata, Metadata};
 pub use secret::Secret;
+pub use server::dedupe;
 pub use server::{Callers, Limits, Policy, RateLimit, Server, Trust};
 pub use spawn::{spawn, spawn_blocking};
 pub use streaming::Streaming;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::client::Client;
 use crate::client::transport::Transport;
 use crate::context::{Context, RequestId};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Delivery, Error, Result};
 use crate::middleware::{BoxFuture, Endpoint, Request, Response};
 use crate::server::core::Core;
 use crate::server::{Server, Service, Trust};
@@ -64,9 +64,22 @@ impl Endpoint for Local {
                     Trust::Internal,
                 )
                 .await;
+            if response.is_lost() {
+                return lost(&response);
+            }
             beside_the_error(response)
         })
     }
+}
+
+/// What is left of an answer that a fault on purpose took away: over the network, a connection that breaks.
+fn lost(response: &Response) -> Response {
+    let text = response
+        .error()
+        .map_or("the answer was lost", Error::message);
+    Error::unlocated(Code::Unavailable, text.to_owned())
+        .with_delivery(Delivery::OutcomeUnknown)
+        .into()
 }
 
 /// Puts the metadata of an error answer where a client of the network finds it.
@@ -111,6 +124,7 @@ fn incoming(core: &Core, request: &Request) -> Context {
         ))
         .trace(sent.trace().cloned())
         .baggage(sent.baggage().clone())
+        .faults(sent.faults().cloned())
         .deadline(deadline)
         .hops(sent.hops())
         .attempt(sent.attempt())

@@ -1,5 +1,6 @@
 //! A value that travels on the wire and prints nowhere.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -17,6 +18,23 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Secret<T>(T);
+
+thread_local! {
+    /// Whether what is serialized now is for people.
+    static MASKED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a closure within which secrets serialize as `***`: for what is written to be shown and not to be sent.
+pub(crate) fn masked<R>(f: impl FnOnce() -> R) -> R {
+    struct Back(bool);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            MASKED.set(self.0);
+        }
+    }
+    let _back = Back(MASKED.replace(true));
+    f()
+}
 
 impl<T> Secret<T> {
     /// Hides a value.
@@ -55,6 +73,9 @@ impl<T> From<T> for Secret<T> {
 
 impl<T: Serialize> Serialize for Secret<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if MASKED.try_with(Cell::get).unwrap_or_default() {
+            return serializer.serialize_str("***");
+        }
         self.0.serialize(serializer)
     }
 }

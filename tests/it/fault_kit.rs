@@ -72,6 +72,23 @@ async fn a_cut_resets_behind_so_many_bytes() {
 }
 
 #[tokio::test]
+async fn a_cut_request_never_arrives_as_a_whole() {
+    let (_running, proxy) = start().await;
+    proxy.set(Trouble::CutRequests { after: 20 });
+    let mut raw = Raw::connect(proxy.address()).await;
+    raw.send(request()).await.unwrap();
+    assert!(raw.closed().await.0.is_empty());
+    // What has passed counts for the connection, and not for one request.
+    proxy.set(Trouble::CutRequests {
+        after: request().len(),
+    });
+    let mut raw = Raw::connect(proxy.address()).await;
+    assert_eq!(raw.ask(request()).await.status, 200);
+    raw.send(request()).await.unwrap();
+    assert!(raw.closed().await.0.is_empty());
+}
+
+#[tokio::test]
 async fn a_black_hole_that_closes_lets_go_what_it_held() {
     let (_running, proxy) = start().await;
     let mut before = Raw::connect(proxy.address()).await;

@@ -204,6 +204,7 @@ async fn row_f2_a_call_that_somebody_changed_on_its_way_is_refused() {
         call.replace("x-rpc-hops: 1\r\n", ""),
         call.replace("x-rpc-hops: 1", "x-rpc-hops: 1\r\nx-rpc-environment: dev"),
         call.replace("x-rpc-hops: 1", "x-rpc-hops: 1\r\nbaggage: role=admin"),
+        call.replace("x-rpc-hops: 1", "x-rpc-hops: 1\r\nx-rpc-fault: *=drop"),
         call.replace("x-rpc-hops: 1", "x-rpc-hops: 1\r\ncontent-encoding: gzip"),
         call.replace("x-rpc-identity: v1.k1.", "x-rpc-identity: v1.k2."),
         call.replace(

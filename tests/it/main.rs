@@ -13,10 +13,21 @@ mod architecture;
 mod balancing;
 /// Deadlines, cancellation, detached work, panics, metadata.
 mod calls;
+/// Three processes in a chain, on bad days.
+#[cfg(unix)]
+mod chain;
 /// No request ever carries another one's id.
 mod context_property;
 /// The trouble-makers that other tests rely on.
 mod fault_kit;
+/// Calls that fail because their request asks for it.
+mod faults;
+/// Settings of a running server, and the line a call that one of them switches on.
+mod flags;
+/// What a client makes of servers that are broken or mean it ill.
+mod hostile_server;
+/// Calls that run once, however often they are sent.
+mod idempotency;
 /// Signed calls between services.
 mod identity;
 /// What arguments and values look like in JSON.
@@ -25,6 +36,12 @@ mod json_rules;
 mod layers;
 /// Health, readiness, and how a server goes.
 mod lifecycle;
+/// The way of a log line to the sink.
+mod logs;
+/// Requests that go in circles.
+mod loops;
+/// Panics in odd places.
+mod panics;
 /// The application's own HTTP routes beside the services.
 mod plain_http;
 /// Who may call which method.

@@ -61,6 +61,7 @@ fn routes() -> Router {
         .route("/breaks", get(async || streamed(true)))
         .route("/panics", get(panics))
         .route("/hangs", get(std::future::pending::<StatusCode>))
+        .route("/nothing-to-say", get(async || StatusCode::NO_CONTENT))
         .route("/busy", get(async || StatusCode::SERVICE_UNAVAILABLE))
 }
 
@@ -148,6 +149,15 @@ async fn a_route_has_the_default_deadline() {
         observed.recv().await.unwrap().1,
         Some(Code::DeadlineExceeded)
     );
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_have_a_body_does_not_say_how_long_it_is() {
+    let (running, _observed) = start(Trust::Internal).await;
+    let answer = ask(&running, "GET", "/nothing-to-say").await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(answer.header("content-length"), None);
+    assert_eq!(answer.header("transfer-encoding"), None);
 }
 
 #[tokio::test]

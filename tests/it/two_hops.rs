@@ -68,6 +68,9 @@ enum OtherError {
     #[error("busy ourselves")]
     #[rpc(code = "resource_exhausted")]
     Busy,
+    #[error("{n} is too dear")]
+    #[rpc(code = "out_of_range")]
+    TooDear { n: u64 },
     #[error("{0}")]
     #[rpc(other)]
     Other(Error),
@@ -112,7 +115,13 @@ impl Controller for Controls {
     }
 
     async fn other_typed(&self, n: u64) -> Result<u64, OtherError> {
-        Ok(self.0.pay("ada", n).await?)
+        let paid = self.0.pay("ada", n).await;
+        paid.map_err(|error| match *error {
+            PricingError::InsufficientCredit { n, .. } => {
+                error.replaced_by(OtherError::TooDear { n })
+            }
+            _ => OtherError::from(error),
+        })
     }
 
     async fn round(&self) -> Result<u32> {
@@ -274,6 +283,32 @@ async fn a_dependencys_variant_is_never_taken_for_our_own() {
         assert!(
             matches!(&*error, ControllerError::Pricing(PricingError::Busy)),
             "{error:?}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_error_in_place_of_a_dependencys_has_its_way() {
+    on_both_roads(async |controller| {
+        let error = controller.other_typed(3).await.unwrap_err();
+        assert!(matches!(&*error, OtherError::TooDear { n: 3 }), "{error:?}");
+        assert_eq!(
+            (error.code(), error.message()),
+            (Code::OutOfRange, "3 is too dear")
+        );
+        let [own, theirs] = error.hops() else {
+            panic!("{error:?}")
+        };
+        assert_eq!(
+            (&*own.method, own.code),
+            ("test.v1.Controller/OtherTyped", Code::OutOfRange)
+        );
+        let (file, line) = own.location.clone().expect("the line that replaced it");
+        assert!(file.ends_with("two_hops.rs") && line > 0, "{error:?}");
+        assert_eq!(
+            (&*theirs.method, theirs.code),
+            ("test.v1.Pricing/Pay", Code::FailedPrecondition)
         );
     })
     .await;

@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: a server that runs for as long as a test needs it.
 
+pub mod chain;
 pub mod raw;
 
 use std::net::SocketAddr;

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// Nothing on loopback takes so long; a test that waits longer fails instead of hanging.
@@ -35,7 +35,23 @@ impl Raw {
     ///
     /// When nobody listens.
     pub async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("somebody listens");
+        Self::over(TcpStream::connect(address).await.expect("somebody listens"))
+    }
+
+    /// Connects from another address of this host, such as `127.0.0.2`.
+    ///
+    /// # Panics
+    ///
+    /// When nobody listens, or the system has no such address.
+    pub async fn connect_from(from: IpAddr, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket
+            .bind((from, 0).into())
+            .expect("an address of this host");
+        Self::over(socket.connect(address).await.expect("somebody listens"))
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a TCP socket");
         Self {
             stream,

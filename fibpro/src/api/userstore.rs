@@ -1,19 +1,45 @@
 //! `fibpro.v1.UserStore`: who the users are, and the only place where credit changes.
 
+use std::fmt;
+
 use rpc_runtime::Secret;
 use rpc_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
 
+/// The most that a credit can be set to and that a purchase can take. Such numbers are exact also where a reader of JSON
+/// keeps them as doubles.
+pub const CREDIT_LIMIT: u64 = 1_000_000_000_000_000;
+
+/// The longest name of a user, in characters. None of them is a control character or a colon.
+pub const USERNAME_LIMIT: usize = 64;
+
+/// The longest password, in bytes.
+pub const PASSWORD_LIMIT: usize = 1024;
+
+/// The longest key of a purchase, in bytes. None of its characters is a control character.
+pub const KEY_LIMIT: usize = 255;
+
+/// The most entries of the ledger at once.
+pub const LEDGER_LIMIT: u32 = 1000;
+
 /// The users, their passwords and their credit.
 ///
 /// Credit is a whole number of credits, never below zero. What is spent is reserved first, and then either settled or
-/// refunded; a reservation that is neither returns to its user after 30 s. All three may be repeated: a purchase is
-/// known by the key that its buyer's side made up, and happens once.
+/// refunded; a reservation that is neither returns to its user after 30 s.
+///
+/// Everything may be repeated. A purchase is known by the key that its buyer's side made up, among the purchases of all
+/// users, and happens once: a repeat gets the first answer, with the credit of then. So a key that an end user has a
+/// say in has to be made that user's own before it comes here.
+///
+/// An argument that is out of its range is `invalid_argument`. Where the database cannot do its work, calls end in
+/// `unavailable` or `resource_exhausted`, mostly with a time to come back.
 #[rpc_service(package = "fibpro.v1", endpoint = "userstore")]
 pub trait UserStore {
     /// The user, if the password is theirs.
     ///
-    /// `wrong_credentials` after the same time and with the same text, whether the name or the password was wrong.
+    /// `wrong_credentials` with the same text and after the same work, whether the name or the password was wrong;
+    /// `invalid_argument` for a name that nobody can have. `resource_exhausted` when too many passwords wait to be
+    /// verified.
     #[rpc(idempotent)]
     async fn verify(
         &self,
@@ -31,7 +57,9 @@ pub trait UserStore {
 
     /// Takes `amount` out of the user's credit, for the purchase `key`, until it is settled, refunded or expired.
     ///
-    /// A repeat with the same user and amount gets the first answer; with others it is `purchase_differs`.
+    /// A repeat with the same user and amount gets the first answer, or, if it is settled by now, what `settle` has
+    /// answered; with another user or amount it is `purchase_differs`. A key whose purchase was refunded or has expired
+    /// is used up: `purchase_ended`. A purchase that failed for want of credit has not begun, and its key may be used.
     #[rpc(idempotent)]
     async fn reserve(
         &self,
@@ -40,15 +68,20 @@ pub trait UserStore {
         key: &str,
     ) -> Result<Reservation, UserStoreError>;
 
-    /// Makes the purchase final. A repeat gets the first answer.
+    /// Makes the purchase final.
+    ///
+    /// `purchase_ended` when the credit has gone back, because it was refunded or because 30 s have passed: then nothing
+    /// is paid, and the buyer must not get what was to be paid for.
     #[rpc(idempotent)]
     async fn settle(&self, key: &str) -> Result<Reservation, UserStoreError>;
 
-    /// Gives the credit of a purchase that is not settled back. A repeat gets the first answer.
+    /// Gives the credit of a purchase back that is not settled.
+    ///
+    /// Answers also when the purchase has expired: the credit is back. `purchase_ended` when it was settled.
     #[rpc(idempotent)]
     async fn refund(&self, key: &str) -> Result<Reservation, UserStoreError>;
 
-    /// Every change of a user's credit, the newest first: what explains the balance.
+    /// Changes of the user's credit, the newest first: what explains the balance. At most `limit`, which is 1 to 1000.
     #[rpc(no_side_effects)]
     async fn ledger(&self, username: &str, limit: u32) -> Result<Vec<Entry>, UserStoreError>;
 }
@@ -73,7 +106,8 @@ pub struct Reservation {
     pub username: String,
     /// Credits that it takes.
     pub amount: u64,
-    /// What the user can spend after it.
+    /// What the user could spend right after the purchase last changed it: when it was reserved, and when it was given
+    /// back. Settling changes no credit.
     pub credit: u64,
     /// How far it is.
     pub state: State,
@@ -91,6 +125,17 @@ pub enum State {
     Refunded,
     /// Given back, because nobody said what becomes of it.
     Expired,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reserved => "reserved",
+            Self::Settled => "settled",
+            Self::Refunded => "refunded",
+            Self::Expired => "expired",
+        })
+    }
 }
 
 /// One change of a user's credit.
@@ -146,7 +191,7 @@ pub enum UserStoreError {
     },
 
     /// The purchase has ended another way.
-    #[error("the purchase {key} is {state:?} already")]
+    #[error("the purchase {key} is {state} already")]
     #[rpc(code = "failed_precondition")]
     PurchaseEnded {
         /// The key.

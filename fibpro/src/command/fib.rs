@@ -48,8 +48,9 @@ pub(crate) fn run(options: &Options, out: &mut impl Write) -> Result<(), Failure
             writeln!(out, "i = {i}, a = {a}, b = {b}").map_err(Failure::Output)?;
         }
     }
-    // Nobody tells it to stop; Ctrl-C ends the process.
-    let digits = fibonacci::decimal(n, || true).unwrap_or_default();
+    // Ctrl-C ends the process, and nothing else stops it.
+    let digits = fibonacci::decimal(n, || true).map_err(io::Error::other);
+    let digits = digits.map_err(Failure::Output)?;
     let took = started.elapsed();
     writeln!(out, "{digits}")
         .and_then(|()| out.flush())

@@ -1,7 +1,9 @@
 //! The subcommands: a file each, with its options and what it does.
 
 mod fib;
+mod flags;
 mod log;
+mod logs;
 mod services;
 mod status;
 
@@ -14,8 +16,10 @@ use rpc_runtime::Error;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    Flags(flags::Options),
     Fib(fib::Options),
     Log(log::Options),
+    Logs(logs::Options),
     Services(services::Options),
     Status(status::Options),
 }
@@ -23,8 +27,10 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) async fn run(self, out: &mut impl Write) -> Result<(), Failure> {
         match self {
+            Self::Flags(options) => flags::run(options, out).await,
             Self::Fib(options) => fib::run(&options, out),
             Self::Log(options) => log::run(options, out).await,
+            Self::Logs(options) => logs::run(options, out).await,
             Self::Services(options) => services::run(&options, out),
             Self::Status(options) => status::run(options, out).await,
         }

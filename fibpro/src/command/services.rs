@@ -44,6 +44,9 @@ fn write_text(out: &mut impl Write) -> io::Result<()> {
                 method.returns
             )?;
             writeln!(out, "      POST {}", method.path)?;
+            if let Idempotency::Keyed { argument } = method.idempotency {
+                writeln!(out, "      repeats with one `{argument}` run once")?;
+            }
             write_docs(out, "      ", method.docs)?;
         }
     }
@@ -94,6 +97,8 @@ struct MethodJson {
     returns: &'static str,
     idempotency: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    idempotency_key: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     timeout_ms: Option<u128>,
     message_style: bool,
     detached: bool,
@@ -132,7 +137,12 @@ impl From<&'static MethodDescriptor> for MethodJson {
             idempotency: match method.idempotency {
                 Idempotency::Unknown => "unknown",
                 Idempotency::Idempotent => "idempotent",
+                Idempotency::Keyed { .. } => "keyed",
                 Idempotency::NoSideEffects => "no_side_effects",
+            },
+            idempotency_key: match method.idempotency {
+                Idempotency::Keyed { argument } => Some(argument),
+                _ => None,
             },
             timeout_ms: method.timeout.map(|timeout| timeout.as_millis()),
             message_style: method.style == MessageStyle::Message,

@@ -34,6 +34,13 @@ impl Worker {
         }
     }
 
+    /// How many numbers it computes at a time; as many as this machine has cores unless said.
+    #[must_use]
+    pub fn cores(mut self, cores: usize) -> Self {
+        self.cores = Arc::new(Semaphore::new(cores));
+        self
+    }
+
     /// The largest `n` that it takes.
     #[must_use]
     pub fn largest_n(mut self, largest_n: u64) -> Self {

@@ -5,3 +5,4 @@ pub mod controller;
 pub mod gatekeeper;
 pub mod logsink;
 pub mod pricing;
+pub mod userstore;

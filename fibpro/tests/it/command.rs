@@ -156,6 +156,125 @@ fn status_prints_what_a_server_says_of_itself() {
 }
 
 #[test]
+fn flags_shows_and_sets_the_flags_of_a_running_server() {
+    let mut sink = LogSink::start();
+    let ended = fibpro(&["flags", "--to", &sink.url]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let lines: Vec<_> = ended.stdout.lines().collect();
+    assert_eq!(
+        lines[..2],
+        [
+            "log_rpc = false   from default",
+            "    dynamic, `true` or `false`, default false"
+        ],
+        "{ended:?}"
+    );
+    assert!(
+        lines[2].starts_with("    Writes a line for each call"),
+        "{ended:?}"
+    );
+
+    let ended = fibpro(&["flags", "log_rpc=true", "--to", &sink.url]);
+    assert_eq!(
+        (ended.code, ended.stdout.as_str(), ended.stderr.as_str()),
+        (Some(0), "log_rpc = true   from run time\n", "")
+    );
+    let audit = sink.wait_for_stderr("flag changed");
+    for words in [
+        "INFO",
+        "rpc.audit",
+        "log_rpc",
+        "\"false\"",
+        "\"true\"",
+        "fibpro@prod/",
+    ] {
+        assert!(audit.contains(words), "{words}: {audit}");
+    }
+    assert_eq!(
+        sink.call("RecvLog", r#"{"message":"test_msg"}"#).status,
+        200
+    );
+    let line = sink.wait_for_stderr("RPC ");
+    assert!(
+        line.contains(r#" -->logsink:recv_log(message="test_msg") ok "#),
+        "{line}"
+    );
+
+    let ended = fibpro(&["flags", "--reset", "log_rpc", "--to", &sink.url]);
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(0), "log_rpc = false   from default\n")
+    );
+}
+
+#[test]
+fn flags_says_why_a_value_is_refused() {
+    let sink = LogSink::start_on(&["--listen", "127.0.0.1:0", "--flag", "log_rpc=true"]);
+    for (setting, words) in [
+        (
+            "log_rpc=maybe",
+            "error: invalid_argument: the flag log_rpc stays as it is: `maybe` is refused: ",
+        ),
+        (
+            "log_rcp=true",
+            "error: not_found: there is no flag log_rcp; did you mean log_rpc?",
+        ),
+    ] {
+        let ended = fibpro(&["flags", setting, "--to", &sink.url]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+        assert!(ended.stderr.starts_with(words), "{ended:?}");
+    }
+    let ended = fibpro(&["flags", "log_rpc", "--to", &sink.url]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    let ended = fibpro(&["flags", "--to", &sink.url]);
+    assert!(
+        ended
+            .stdout
+            .starts_with("log_rpc = true   from command line\n"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn row_74_a_flag_that_is_refused_ends_the_start_and_says_why() {
+    for (arguments, variable, words) in [
+        (
+            &["--flag", "log_rpc=maybe"][..],
+            None,
+            "error: command line: the flag log_rpc stays as it is: `maybe` is refused: ",
+        ),
+        (
+            &["--flag", "log_rcp=true"],
+            None,
+            "error: command line: there is no flag log_rcp; did you mean log_rpc?",
+        ),
+        (&["--flag", "log_rpc"], None, "write `--flag NAME=VALUE`"),
+        (
+            &["--flags-file", "/nowhere/flags"],
+            None,
+            "error: the flags file /nowhere/flags cannot be read: ",
+        ),
+        (
+            &[],
+            Some(("RPC_FLAG_LOG_RPC", "1")),
+            "error: RPC_FLAG_LOG_RPC: the flag log_rpc stays as it is: `1` is refused",
+        ),
+        (
+            &[],
+            Some(("RPC_FLAG_LOG", "1")),
+            "error: RPC_FLAG_LOG: there is no flag log",
+        ),
+    ] {
+        let mut command = crate::process::logsink(&["--listen", "127.0.0.1:0"]);
+        command.args(arguments).envs(variable);
+        let ended = command.output().unwrap();
+        let stderr = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!((ended.status.code(), &*ended.stdout), (Some(1), &b""[..]));
+        assert!(stderr.contains(words), "{stderr}");
+    }
+}
+
+#[test]
 fn alone_it_prints_its_help() {
     let ended = fibpro(&[]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));

@@ -5,7 +5,7 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::process::{Answer, Ended, LogSink, fibpro, logsink};
+use crate::process::{Answer, Ended, LogSink, fibpro, logsink, output};
 
 #[test]
 fn d03_records_are_accepted_and_an_empty_one_is_not() {
@@ -261,10 +261,13 @@ fn a_call_that_has_begun_is_finished_after_sigterm() {
 #[test]
 fn a_taken_port_is_one_clear_line_and_exit_code_1() {
     let sink = LogSink::start();
-    let second: Ended = logsink(&["--listen", sink.address()])
-        .output()
-        .unwrap()
-        .into();
+    let second: Ended = output(&mut logsink(&[
+        "--listen",
+        sink.address(),
+        "--store",
+        "none",
+    ]))
+    .into();
     assert_eq!((second.code, second.stdout.as_str()), (Some(1), ""));
     assert!(
         second.stderr.starts_with(&format!(
@@ -278,10 +281,15 @@ fn a_taken_port_is_one_clear_line_and_exit_code_1() {
 
 #[test]
 fn g04_the_environment_is_an_option() {
-    let ended: Ended = logsink(&["--environment", "a b", "--listen", "127.0.0.1:0"])
-        .output()
-        .unwrap()
-        .into();
+    let ended: Ended = output(&mut logsink(&[
+        "--environment",
+        "a b",
+        "--listen",
+        "127.0.0.1:0",
+        "--store",
+        "none",
+    ]))
+    .into();
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("a source reads"), "{ended:?}");
 }

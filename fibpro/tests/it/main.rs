@@ -10,5 +10,30 @@ mod sink;
 // The log sink as a process: what curl sees, signals, ports, closed pipes.
 mod logsink;
 
+// The store of the log sink in this process: what is kept once, for how long, and what becomes of a store in trouble.
+mod store;
+// Searching the log sink in this process: what matches, pages, and waiting for what comes.
+mod search;
+// The log sink's store with real processes: curl's view, `fibpro logs`, kill -9, a restart.
+mod kept;
+
 // `fibpro`: output and exit codes.
 mod command;
+mod fib;
+
+// Each service as a process of its own.
+mod programs;
+
+// All services in this process, with users in memory.
+mod system;
+// The gatekeeper: what goes in and out at the edge.
+mod edge;
+// What is paid when, and what becomes of it when something breaks.
+mod purchase;
+// The services behind it, called directly.
+mod services;
+
+// The user store: credit, passwords, and databases in trouble.
+mod userstore;
+// The user store under load, killed again and again.
+mod userstore_crash;

@@ -2,19 +2,70 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use serde_json::Value;
 
 /// How long a test waits for what comes at once when all is well.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Held by whoever starts a process, and alone by whoever closes a pipe: between its two halves, fork and exec, a process
+/// has the pipes of all of us, and one that is closed then has a reader still.
+static STARTING: RwLock<()> = RwLock::new(());
+
+/// Starts a process, and returns when it is itself.
+fn spawn(command: &mut Command) -> Child {
+    let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
+    command.spawn().unwrap()
+}
+
+/// Runs a process to its end.
+pub(crate) fn output(command: &mut Command) -> Output {
+    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    spawn(piped).wait_with_output().unwrap()
+}
+
+/// A folder of one test, which goes with it.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("fibpro-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        Self(folder)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A path in it.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed is the system's to clean up.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
 
 /// The log sink on a free port. Killed by its id when the test is over, however that ends.
 pub(crate) struct LogSink {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
     stderr: BufReader<ChildStderr>,
+    /// Where its store is, unless the test has said so.
+    _folder: Option<Folder>,
     /// Such as `http://127.0.0.1:40123`.
     pub(crate) url: String,
 }
@@ -25,13 +76,14 @@ impl LogSink {
         Self::start_on(&["--listen", "127.0.0.1:0"])
     }
 
-    /// The same with other options.
+    /// The same with other options. Without `--store` its records are in a folder of its own.
     pub(crate) fn start_on(arguments: &[&str]) -> Self {
-        let mut child = logsink(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let folder = (!arguments.contains(&"--store")).then(Folder::new);
+        let mut command = logsink(arguments);
+        if let Some(folder) = &folder {
+            command.arg("--store").arg(folder.file("logs.sqlite"));
+        }
+        let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
@@ -45,8 +97,19 @@ impl LogSink {
             child,
             stdout: Some(stdout),
             stderr,
+            _folder: folder,
             url,
         }
+    }
+
+    /// One with its records in this file.
+    pub(crate) fn start_with(store: &Path) -> Self {
+        Self::start_on(&[
+            "--listen",
+            "127.0.0.1:0",
+            "--store",
+            store.to_str().unwrap(),
+        ])
     }
 
     /// Its address, such as `127.0.0.1:40123`.
@@ -68,11 +131,15 @@ impl LogSink {
 
     /// Sends all of a call but its body.
     pub(crate) fn begin(&self, method: &str, headers: &str, length: usize) -> TcpStream {
+        let service = match method {
+            "Append" => "rpc.v1.Logs",
+            _ => "fibpro.v1.LogSink",
+        };
         let mut stream = TcpStream::connect(self.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(
             stream,
-            "POST /fibpro.v1.LogSink/{method} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\
+            "POST /{service}/{method} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\
              content-type: application/json\r\ncontent-length: {length}\r\n{headers}\r\n",
             self.address()
         )
@@ -82,7 +149,15 @@ impl LogSink {
 
     /// Closes our end of its stdout: what it prints from now on goes nowhere.
     pub(crate) fn close_stdout(&mut self) {
+        let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
         self.stdout = None;
+    }
+
+    /// Reads what it prints from now on, and forgets it.
+    pub(crate) fn discard_stdout(&mut self) {
+        if let Some(mut stdout) = self.stdout.take() {
+            std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        }
     }
 
     /// Reads its stderr up to a line that has `words`, and returns that line.
@@ -101,28 +176,18 @@ impl LogSink {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
-        let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        signal("-TERM", &self.child);
+    }
+
+    /// Sends SIGKILL, and waits until it is gone.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Reads its stdout and stderr to their ends and takes its exit code.
     pub(crate) fn ended(mut self) -> Ended {
-        let (mut stdout, mut stderr) = (String::new(), String::new());
-        if let Some(mut out) = self.stdout.take() {
-            out.read_to_string(&mut stdout).unwrap();
-        }
-        self.stderr.read_to_string(&mut stderr).unwrap();
-        Ended {
-            code: self.child.wait().unwrap().code(),
-            stdout,
-            stderr,
-        }
+        Ended::of(&mut self.child, self.stdout.take(), &mut self.stderr)
     }
 
     /// Stops it and returns what it printed behind its first line.
@@ -142,12 +207,95 @@ impl Drop for LogSink {
     }
 }
 
+/// `fibpro` beside the test. Killed by its id when the test is over.
+pub(crate) struct Running {
+    child: Child,
+    stdout: Option<BufReader<ChildStdout>>,
+    stderr: BufReader<ChildStderr>,
+}
+
+impl Running {
+    pub(crate) fn fibpro(arguments: &[&str]) -> Self {
+        let mut command = command(env!("CARGO_BIN_EXE_fibpro"), arguments);
+        let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+        Self {
+            stdout: child.stdout.take().map(BufReader::new),
+            stderr: BufReader::new(child.stderr.take().unwrap()),
+            child,
+        }
+    }
+
+    /// The next line of its stdout, without its end.
+    pub(crate) fn line(&mut self) -> String {
+        read_line(self.stdout.as_mut().unwrap())
+    }
+
+    /// The next line of its stderr, without its end.
+    pub(crate) fn stderr_line(&mut self) -> String {
+        read_line(&mut self.stderr)
+    }
+
+    pub(crate) fn close_stdout(&mut self) {
+        let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+        self.stdout = None;
+    }
+
+    /// As Ctrl-C does.
+    pub(crate) fn interrupt(&self) {
+        signal("-INT", &self.child);
+    }
+
+    /// Takes what is left of its output, and its exit code.
+    pub(crate) fn ended(mut self) -> Ended {
+        Ended::of(&mut self.child, self.stdout.take(), &mut self.stderr)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read_line(reader: &mut impl std::io::BufRead) -> String {
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    line.trim_end_matches('\n').to_owned()
+}
+
+fn signal(name: &str, child: &Child) {
+    let id = child.id().to_string();
+    let ended = output(Command::new("kill").args([name, &id]));
+    assert!(ended.status.success());
+}
+
 /// What a process left behind.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+}
+
+impl Ended {
+    fn of(
+        child: &mut Child,
+        out: Option<BufReader<ChildStdout>>,
+        err: &mut BufReader<ChildStderr>,
+    ) -> Self {
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        if let Some(mut out) = out {
+            out.read_to_string(&mut stdout).unwrap();
+        }
+        err.read_to_string(&mut stderr).unwrap();
+        Self {
+            code: child.wait().unwrap().code(),
+            stdout,
+            stderr,
+        }
+    }
 }
 
 impl From<Output> for Ended {
@@ -168,15 +316,12 @@ pub(crate) fn logsink(arguments: &[&str]) -> Command {
 
 /// Runs `fibpro` with these arguments to its end.
 pub(crate) fn fibpro(arguments: &[&str]) -> Ended {
-    command(env!("CARGO_BIN_EXE_fibpro"), arguments)
-        .output()
-        .unwrap()
-        .into()
+    output(&mut command(env!("CARGO_BIN_EXE_fibpro"), arguments)).into()
 }
 
-fn command(program: &str, arguments: &[&str]) -> Command {
+/// A program with these arguments, and without the settings of the one who runs the tests.
+pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
-    // Settings of the one who runs the tests must not reach them.
     for setting in [
         "RPC_LISTEN",
         "RPC_LISTEN_EDGE",
@@ -185,7 +330,16 @@ fn command(program: &str, arguments: &[&str]) -> Command {
         "RPC_INSTANCE",
         "RPC_LOG_FORMAT",
         "RPC_LAME_DUCK",
+        "RPC_FLAGS_FILE",
+        "RPC_FLAG_LOG_RPC",
+        "RPC_ALLOW_FAULTS",
         "FIBPRO_LOGSINK",
+        "FIBPRO_LARGEST_N",
+        "FIBPRO_ENDPOINT_PRICING",
+        "FIBPRO_DATABASE",
+        "FIBPRO_USERS",
+        "LOGSINK_STORE",
+        "LOGSINK_STORE_BYTES",
         "RUST_LOG",
     ] {
         command.env_remove(setting);

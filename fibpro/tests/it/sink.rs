@@ -37,8 +37,12 @@ impl Write for Paper {
 
 fn sink() -> (LogSinkClient, Paper, Writing) {
     let paper = Paper::default();
-    let (printer, writing) = Printer::start(paper.clone()).unwrap();
-    (LogSinkClient::local(Sink::new(printer)), paper, writing)
+    let (printer, writing) = Printer::start(paper.clone(), None).unwrap();
+    (
+        LogSinkClient::local(Sink::new(printer, None)),
+        paper,
+        writing,
+    )
 }
 
 fn record(text: &str) -> Record {
@@ -169,11 +173,12 @@ fn gated(room: u32) -> Gated {
             begun: sender,
             outcomes,
         },
+        None,
         room,
     )
     .unwrap();
     Gated {
-        logsink: LogSinkClient::local(Sink::new(printer.clone())),
+        logsink: LogSinkClient::local(Sink::new(printer.clone(), None)),
         printer,
         begun,
         end,
@@ -215,7 +220,7 @@ async fn a_record_whose_caller_went_away_is_printed() {
     let mut gated = gated(1 << 20);
     let first = tokio::spawn(gated.logsink.info("first"));
     gated.begun.recv().await.unwrap();
-    let second = gated.printer.print("second\n".to_owned(), 1);
+    let second = gated.printer.accept(vec![record("second")]);
     tokio::select! {
         biased;
         answer = second => panic!("{answer:?}"),
@@ -224,7 +229,10 @@ async fn a_record_whose_caller_went_away_is_printed() {
     }
     gated.end.send(Ok(())).unwrap();
     assert!(first.await.unwrap().unwrap());
-    assert_eq!(gated.begun.recv().await.unwrap(), "second\n");
+    assert_eq!(
+        gated.begun.recv().await.unwrap(),
+        "[prod_userstore] - second\n"
+    );
 }
 
 #[tokio::test]

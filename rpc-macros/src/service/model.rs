@@ -87,6 +87,13 @@ impl Method {
         &self.signature.ident
     }
 
+    /// The argument by which a server knows a repeated call.
+    pub(crate) fn key(&self) -> Option<&Argument> {
+        self.arguments
+            .iter()
+            .find(|argument| argument.key.is_some())
+    }
+
     /// The names of the method and of everything that it takes.
     pub(crate) fn idents(&self) -> impl Iterator<Item = &Ident> {
         let arguments = self.arguments.iter().map(|argument| &argument.named);
@@ -98,7 +105,7 @@ impl Method {
 /// What a call changes. The idents are the options that said so.
 pub(crate) enum Effects {
     Unknown,
-    Idempotent,
+    Idempotent(Ident),
     None(Ident),
 }
 
@@ -122,6 +129,8 @@ pub(crate) struct Argument {
     pub(crate) default: Option<Ident>,
     /// `#[rpc(secret)]`
     pub(crate) secret: Option<Ident>,
+    /// `#[rpc(idempotency_key)]`
+    pub(crate) key: Option<Ident>,
 }
 
 /// How an argument is lent: which owned form the server decodes, and what it passes on.

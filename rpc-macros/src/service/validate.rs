@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use proc_macro2::Ident;
+use syn::Type;
 
 use super::model::{Argument, Effects, Method, Service, Shape, Timeout};
 use crate::errors::Errors;
@@ -59,6 +60,7 @@ impl Methods {
             check_timeout(timeout, errors);
         }
         check_arguments(method, errors);
+        check_keys(method, errors);
         check_message(method, errors);
         if let (Effects::None(_), Some(detached)) = (&method.effects, &method.detached) {
             let message = "`detached` lets work go on for its effects, and this method has none: remove one of the two";
@@ -162,6 +164,73 @@ fn check_arguments(method: &Method, errors: &mut Errors) {
     }
 }
 
+/// A server knows a repeated call by its key, so each call must have one, as text.
+fn check_keys(method: &Method, errors: &mut Errors) {
+    let mut first: Option<&Ident> = None;
+    for argument in &method.arguments {
+        let Some(option) = &argument.key else {
+            continue;
+        };
+        let ident = &argument.named.ident;
+        if let Some(first) = first {
+            let message =
+                format!("a call is known by one key, and `{first}` is it: remove this `{option}`");
+            errors.at(option, message);
+            continue;
+        }
+        first = Some(ident);
+        if !method.message && !is_text(&argument.shape) {
+            let message = format!(
+                "an idempotency key is text that every call has: write `{ident}: &str` or `{ident}: String`"
+            );
+            errors.at(&argument.named.ty, message);
+        }
+        if let Some(default) = &argument.default {
+            let message = format!(
+                "all calls without a key would have the same one: remove `{default}`, so that a missing key is an error"
+            );
+            errors.at(default, message);
+        }
+        if let Some(secret) = &argument.secret {
+            let message = format!(
+                "a key is kept with the result of its call and may stand in an error, so it must be no secret: \
+                 remove `{secret}`, or take a key of its own"
+            );
+            errors.at(secret, message);
+        }
+        let needless = match &method.effects {
+            Effects::Unknown => None,
+            Effects::None(option) => Some((option, "it may be repeated without a key")),
+            Effects::Idempotent(option) => Some((
+                option,
+                "the handler itself sees to repeated calls, and with a key the server does",
+            )),
+        };
+        if let Some((effects, why)) = needless {
+            let message = format!(
+                "a method with `{effects}` needs no `{option}`, since {why}: remove one of the two"
+            );
+            errors.at(option, message);
+        }
+        if let Some(detached) = &method.detached {
+            let message = format!("`{option}` says this too: remove `{detached}`");
+            errors.at(detached, message);
+        }
+    }
+}
+
+/// `&str` or `String`. That this `String` is the standard library's, the compiler sees.
+fn is_text(shape: &Shape) -> bool {
+    match shape {
+        Shape::Str => true,
+        Shape::Owned(Type::Path(ty)) => {
+            let last = ty.path.segments.last();
+            last.is_some_and(|last| last.ident == "String" && last.arguments.is_none())
+        }
+        _ => false,
+    }
+}
+
 /// In message style the one argument *is* the request.
 fn check_message(method: &Method, errors: &mut Errors) {
     if !method.message {
@@ -173,6 +242,7 @@ fn check_message(method: &Method, errors: &mut Errors) {
             shape,
             default,
             secret,
+            key,
         },
     ] = method.arguments.as_slice()
     else {
@@ -188,7 +258,7 @@ fn check_message(method: &Method, errors: &mut Errors) {
             "in message style the argument is the request, a JSON object: write a struct",
         );
     }
-    if let Some(option) = default.as_ref().or(secret.as_ref()) {
+    if let Some(option) = default.as_ref().or(secret.as_ref()).or(key.as_ref()) {
         let message = format!(
             "in message style the argument is the request, not a field of it: remove `{option}`"
         );

@@ -29,6 +29,14 @@ fn a_method_stays_within_its_budget() {
 }
 
 #[test]
+fn an_idempotency_key_costs_the_expansion_next_to_nothing() {
+    let with =
+        |key| tokens_of(&quote!(async fn pay(&self, #key key: &str, cents: u64) -> Result<bool>;));
+    let more = with(quote!(#[rpc(idempotency_key)])) - with(TokenStream::new());
+    assert!(more <= 5, "{more} tokens");
+}
+
+#[test]
 fn an_argument_stays_within_its_budget() {
     let with = |arguments| tokens_of(&quote!(async fn recv(&self, #arguments) -> Result<bool>;));
     let one = with(quote!(a: &[Record]));

@@ -1,9 +1,12 @@
 //! What every service answers without being asked to.
 
+pub mod flags;
 mod ping;
 mod seconds;
 pub mod status;
 
+pub use flags as flag_service;
+pub(crate) use flags::flag_routes;
 pub use ping::Pong;
 pub use ping::ping_descriptor;
 pub(crate) use ping::{PONG, ping_method, ping_route};

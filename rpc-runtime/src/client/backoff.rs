@@ -8,7 +8,7 @@ use std::time::Duration;
 ///
 /// | the method is | retried after |
 /// | --- | --- |
-/// | `idempotent`, `no_side_effects` | `unavailable`; `resource_exhausted` of a server that says when to come back |
+/// | `idempotent`, `no_side_effects`, an idempotency key | `unavailable`; `resource_exhausted` of a server that says when to come back |
 /// | anything else | `unavailable` of a connection that did not come about: not one byte was sent |
 ///
 /// Never after `deadline_exceeded` and `canceled`, never past the deadline of the call, and not when a service further

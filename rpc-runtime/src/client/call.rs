@@ -12,7 +12,7 @@ use crate::context::{Context, RequestId};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Error, Remote};
 use crate::metadata::Metadata;
-use crate::method::ReplyCodec;
+use crate::method::{ReplyCodec, ShowArguments};
 use crate::middleware::{Body, BoxFuture};
 
 /// A call of a generated client: a future that is sent when it is first polled.
@@ -60,6 +60,8 @@ struct Prepared<T: 'static, E: 'static> {
 pub(super) struct Outgoing {
     pub(super) client: Client,
     pub(super) method: &'static MethodDescriptor,
+    /// How its arguments are shown to people.
+    pub(super) show: Option<&'static dyn ShowArguments>,
     /// The context that the call is made in.
     pub(super) context: Context,
     pub(super) timeout: Option<Duration>,
@@ -75,6 +77,7 @@ pub(super) struct Outgoing {
 pub(crate) fn prepare<T: 'static, E: 'static>(
     client: &Client,
     method: &'static MethodDescriptor,
+    show: Option<&'static dyn ShowArguments>,
     reply: &'static ReplyCodec<T, E>,
     message: Result<Vec<u8>, Error>,
 ) -> Call<T, E> {
@@ -84,6 +87,7 @@ pub(crate) fn prepare<T: 'static, E: 'static>(
         outgoing: Outgoing {
             client: client.clone(),
             method,
+            show,
             context: Context::current(),
             timeout: None,
             metadata: Metadata::new(),

@@ -264,6 +264,18 @@ impl Client {
         self.change(|inner| inner.observers = Observers::default())
     }
 
+    /// Where it calls, for people.
+    pub(crate) fn target(&self) -> &Arc<str> {
+        self.0.balancer.target()
+    }
+
+    /// [`identity`](Self::identity) for a client that has no keys yet.
+    pub(crate) fn identity_unless_set(self, keys: IdentityKeys) -> Self {
+        self.change(|inner| {
+            inner.identity.get_or_insert(keys);
+        })
+    }
+
     fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self

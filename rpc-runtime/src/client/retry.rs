@@ -96,6 +96,7 @@ pub(super) async fn attempt(client: &Inner, ticket: Ticket, request: &Sending) -
         target: Some(Arc::clone(transport.target())),
         attempt: context.attempt(),
         at: Instant::now(),
+        line: None,
     };
     let observation = client.observers.start_attempt(method, context, start);
     let response = if client.attempt_layers.is_empty() {
@@ -151,7 +152,7 @@ pub(super) fn is_retryable(method: &MethodDescriptor, error: &Error) -> bool {
         _ => false,
     };
     let harmless = match method.idempotency {
-        Idempotency::Idempotent | Idempotency::NoSideEffects => true,
+        Idempotency::Idempotent | Idempotency::Keyed { .. } | Idempotency::NoSideEffects => true,
         Idempotency::Unknown => error.delivery() == Delivery::Unsent,
     };
     heals && harmless && !error.is_retried()
@@ -220,6 +221,7 @@ mod tests {
             let error = error(Code::Unavailable).with_delivery(delivery);
             assert_eq!(is_retryable(&PLAIN, &error), plain, "{delivery:?}");
             assert!(is_retryable(&PLAIN.no_side_effects(), &error));
+            assert!(is_retryable(&PLAIN.idempotency_key("key"), &error));
         }
     }
 

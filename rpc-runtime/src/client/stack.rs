@@ -9,7 +9,7 @@ use super::call::Outgoing;
 use crate::context::{Context, RequestId};
 use crate::error::{Code, Error};
 use crate::middleware::{Body, Request, Response};
-use crate::observe::{CallStart, Side};
+use crate::observe::{CallStart, Line, Side};
 
 /// A deadline that is closer than this is not worth sending: the header has whole milliseconds.
 pub(super) const SHORTEST: Duration = Duration::from_millis(1);
@@ -19,6 +19,7 @@ pub(super) async fn run(call: Outgoing) -> (RequestId, Response) {
     let Outgoing {
         client,
         method,
+        show,
         context,
         timeout,
         metadata,
@@ -27,6 +28,9 @@ pub(super) async fn run(call: Outgoing) -> (RequestId, Response) {
     } = call;
     let inner = &*client.0;
     let timeout = timeout.or(method.timeout).unwrap_or(inner.timeout);
+    let line = Line::of(context.flags(), show, || {
+        body.as_ref().ok().and_then(Body::as_message).cloned()
+    });
     let outgoing = context.outgoing(
         inner.source.as_ref(),
         inner.identity.as_ref(),
@@ -46,6 +50,7 @@ pub(super) async fn run(call: Outgoing) -> (RequestId, Response) {
         target: Some(Arc::clone(inner.balancer.target())),
         attempt: 1,
         at: Instant::now(),
+        line,
     });
     let deadline = context.deadline();
     let mut response = match (failed, body) {

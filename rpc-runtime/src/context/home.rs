@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Source;
 use crate::descriptor::MethodDescriptor;
 use crate::error::Code;
+use crate::flags::Flags;
 use crate::identity::IdentityKeys;
 
 /// What a server gives to everything that runs in it, shared by all its calls: a context carries one pointer to it.
@@ -14,6 +15,8 @@ use crate::identity::IdentityKeys;
 pub(crate) struct Home {
     source: Arc<Source>,
     identity: Option<IdentityKeys>,
+    flags: Flags,
+    takes_logs: bool,
     outgoing: Option<Arc<dyn Outgoing>>,
 }
 
@@ -27,12 +30,25 @@ pub(crate) trait Outgoing: Send + Sync {
 }
 
 impl Home {
-    pub(crate) fn new(source: Arc<Source>, identity: Option<IdentityKeys>) -> Self {
+    pub(crate) fn new(source: Arc<Source>, identity: Option<IdentityKeys>, flags: Flags) -> Self {
         Self {
             source,
             identity,
+            flags,
+            takes_logs: false,
             outgoing: None,
         }
+    }
+
+    /// Says whether the server is a log sink.
+    pub(crate) fn with_takes_logs(mut self, takes_logs: bool) -> Self {
+        self.takes_logs = takes_logs;
+        self
+    }
+
+    /// Whether the server is a log sink, so that its own events must not be shipped: to itself, as a rule.
+    pub(crate) fn takes_logs(&self) -> bool {
+        self.takes_logs
     }
 
     pub(crate) fn counting(mut self, outgoing: Arc<dyn Outgoing>) -> Self {
@@ -53,5 +69,10 @@ impl Home {
     /// Who counts what its handlers call.
     pub(crate) fn outgoing(&self) -> Option<&dyn Outgoing> {
         self.outgoing.as_deref()
+    }
+
+    /// The values of its flags.
+    pub(crate) fn flags(&self) -> &Flags {
+        &self.flags
     }
 }

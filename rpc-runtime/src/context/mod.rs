@@ -22,6 +22,8 @@ pub use trace::TraceContext;
 
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
+use crate::faults::FaultPlan;
+use crate::flags::Flags;
 use crate::identity::IdentityKeys;
 use crate::metadata::Metadata;
 
@@ -66,6 +68,7 @@ struct Inner {
     /// The trace of an outside caller; it is linked to and not continued.
     trace_link: Option<TraceContext>,
     baggage: Baggage,
+    faults: Option<FaultPlan>,
     hops: u32,
     attempt: u32,
     metadata: Metadata,
@@ -110,6 +113,12 @@ impl Context {
         Some(self.home()?.source().as_ref())
     }
 
+    /// The flags of the server that handles the call, for work that goes on outside of it.
+    #[must_use]
+    pub fn flags(&self) -> Option<&Flags> {
+        Some(self.home()?.flags())
+    }
+
     /// The method that is called.
     #[must_use]
     pub fn method(&self) -> Option<&'static MethodDescriptor> {
@@ -151,6 +160,12 @@ impl Context {
     pub fn baggage(&self) -> &Baggage {
         static EMPTY: Baggage = Baggage::new();
         self.inner().map_or(&EMPTY, |inner| &inner.baggage)
+    }
+
+    /// The faults that are asked for on the way of the request.
+    #[must_use]
+    pub fn faults(&self) -> Option<&FaultPlan> {
+        self.inner()?.faults.as_ref()
     }
 
     /// How many services the request has passed.
@@ -235,6 +250,24 @@ impl Context {
         Ok(Self(Some(Arc::new(inner))))
     }
 
+    /// A context with faults on purpose, for the calls that are made within its scope and all that follows from them;
+    /// they take the place of those that it had. See [`Server::allow_faults`](crate::Server::allow_faults).
+    ///
+    /// ```
+    /// use rpc_runtime::Context;
+    ///
+    /// let plan = "pricing.pay=unavailable;p=0.5".parse()?;
+    /// let context = Context::current().with_faults(plan);
+    /// assert!(context.faults().is_some());
+    /// # Ok::<(), rpc_runtime::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_faults(&self, plan: FaultPlan) -> Self {
+        let mut inner = self.copy();
+        inner.faults = Some(plan);
+        Self(Some(Arc::new(inner)))
+    }
+
     /// A context with an earlier deadline, for the calls that are made within its scope. A later one changes nothing.
     #[must_use]
     pub fn with_deadline(&self, deadline: Instant) -> Self {
@@ -249,6 +282,12 @@ impl Context {
     /// Looks at the current context.
     pub(crate) fn with_current<R>(f: impl FnOnce(&Self) -> R) -> R {
         f(&scope::current())
+    }
+
+    /// Looks at the server whose call runs here, and clones nothing. `f` finds no current context, so it must run nobody
+    /// else's code.
+    pub(crate) fn with_home<R>(f: impl FnOnce(&Home) -> R) -> Option<R> {
+        scope::with(|context| context.home().map(|home| f(home)))
     }
 
     pub(crate) fn id(&self) -> Option<&RequestId> {
@@ -311,10 +350,19 @@ impl Context {
             environment: own.and_then(|own| own.environment.clone()),
             trace: self.trace().map(TraceContext::child),
             baggage: self.baggage().clone(),
+            faults: self.faults().cloned(),
             hops,
             attempt: 1,
             ..Inner::default()
         }))))
+    }
+
+    /// The context of what a server does of its own accord, for no request.
+    pub(crate) fn of_server(home: Arc<Home>) -> Self {
+        Self(Some(Arc::new(Inner {
+            home: Some(home),
+            ..Inner::default()
+        })))
     }
 
     /// The same call, tried once more.
@@ -393,6 +441,7 @@ impl Context {
             trace: own.trace.clone(),
             trace_link: own.trace_link.clone(),
             baggage: own.baggage.clone(),
+            faults: own.faults.clone(),
             hops: own.hops,
             attempt: own.attempt,
             metadata: own.metadata.clone(),
@@ -463,6 +512,11 @@ impl ContextBuilder {
 
     pub(crate) fn baggage(mut self, baggage: Baggage) -> Self {
         self.0.baggage = baggage;
+        self
+    }
+
+    pub(crate) fn faults(mut self, faults: Option<FaultPlan>) -> Self {
+        self.0.faults = faults;
         self
     }
 

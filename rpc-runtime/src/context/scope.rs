@@ -22,6 +22,12 @@ pub(super) fn current() -> Context {
     context
 }
 
+/// Lends the current context, which is not there meanwhile.
+pub(super) fn with<R>(f: impl FnOnce(&Context) -> R) -> R {
+    let guard = Guard(swap(Context(None)));
+    f(&guard.0)
+}
+
 pub(super) fn enter<R>(context: Context, f: impl FnOnce() -> R) -> R {
     let _guard = Guard(swap(context));
     f()

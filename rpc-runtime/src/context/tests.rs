@@ -54,7 +54,7 @@ fn an_outgoing_call_is_a_child() {
     let server = Arc::new(Source::new("gatekeeper", "prod", "1").unwrap());
     let deadline = Instant::now() + Duration::from_secs(1);
     let own = Context::builder(RequestId::parse("a").unwrap())
-        .home(Arc::new(Home::new(server, None)))
+        .home(Arc::new(Home::new(server, None, Flags::new())))
         .deadline(deadline)
         .environment(Some("dev".into()))
         .hops(3)

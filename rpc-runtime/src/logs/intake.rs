@@ -5,6 +5,9 @@ use rpc_macros::rpc_service;
 use super::Record;
 use crate::error::Result;
 
+/// The full name of the service, by which a server is known to be a sink.
+pub(crate) const SERVICE: &str = "rpc.v1.Logs";
+
 /// Takes the logs of servers. FibPro's log sink is one; whoever implements it is another.
 #[rpc_service(package = "rpc.v1")]
 pub trait Logs {

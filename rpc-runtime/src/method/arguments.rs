@@ -1,5 +1,6 @@
 //! The arguments of a method as one request message.
 
+use std::any::Any;
 use std::fmt;
 
 use super::shape::{Own, Shape, ShapeCodec};
@@ -9,12 +10,16 @@ use crate::error::Argument;
 
 type Write<S> = for<'a> fn(<S as Shape>::Lent<'a>, &mut Vec<u8>) -> Result<(), serde_json::Error>;
 
+/// Reads a value and writes it again, for people.
+pub(crate) type Show = fn(&mut Cursor<'_>, &mut Vec<u8>) -> Result<(), Problem>;
+
 /// How one argument becomes JSON and back.
 pub struct Codec<S: Shape> {
     write: Write<S>,
     read: fn(&mut Cursor<'_>) -> Result<S::Owned, Problem>,
     absent: fn() -> Option<S::Owned>,
     whole: fn(&[u8]) -> Result<S::Owned, Problem>,
+    show: Show,
 }
 
 /// A field of the request.
@@ -25,6 +30,7 @@ pub const fn argument<S: ShapeCodec>() -> Codec<S> {
         read: S::read,
         absent: S::absent,
         whole: no_message,
+        show: S::show,
     }
 }
 
@@ -39,7 +45,14 @@ where
         read: S::read,
         absent: some_default,
         whole: no_message,
+        show: S::show,
     }
+}
+
+/// A field of the request with `#[rpc(idempotency_key)]`, which is text.
+#[must_use]
+pub const fn idempotency_key<S: ShapeCodec<Owned = String>>() -> Codec<S> {
+    argument::<S>()
 }
 
 /// The argument that is the request, with `#[rpc(message)]`.
@@ -50,6 +63,7 @@ pub const fn message<T: Argument>() -> Codec<Own<T>> {
         read: json::read,
         absent: json::absent,
         whole: json::read_message,
+        show: <Own<T> as ShapeCodec>::show,
     }
 }
 
@@ -91,11 +105,26 @@ pub trait Arguments: 'static {
         private_interfaces,
         reason = "only the runtime implements and calls this"
     )]
+    fn shows(codecs: &Self::Codecs) -> Vec<Show>;
+
+    #[doc(hidden)]
+    #[allow(
+        private_interfaces,
+        reason = "only the runtime implements and calls this"
+    )]
     fn decode(
         codecs: &Self::Codecs,
         method: &MethodDescriptor,
         body: &[u8],
     ) -> Result<Self::Owned, Problem>;
+
+    /// The argument at this position, where it is text.
+    #[doc(hidden)]
+    fn text(owned: &Self::Owned, index: usize) -> Option<&str>;
+}
+
+fn as_text(argument: &dyn Any) -> Option<&str> {
+    argument.downcast_ref::<String>().map(String::as_str)
 }
 
 /// Which argument a field is, and whether it came before.
@@ -177,6 +206,11 @@ macro_rules! tuples {
                 Ok(out)
             }
 
+            #[allow(unused_variables, private_interfaces, reason = "the empty tuple")]
+            fn shows(codecs: &Self::Codecs) -> Vec<Show> {
+                vec![$(codecs.$index.show),*]
+            }
+
             #[allow(unused_variables, unused_mut, private_interfaces, clippy::unused_unit, reason = "the empty tuple")]
             fn decode(codecs: &Self::Codecs, method: &MethodDescriptor, body: &[u8]) -> Result<Self::Owned, Problem> {
                 if method.style == MessageStyle::Message {
@@ -200,6 +234,14 @@ macro_rules! tuples {
                     }
                 }
                 Ok(($(or_absent(slots.$index, &codecs.$index, &method.arguments[$index])?,)*))
+            }
+
+            #[allow(unused_variables, reason = "the empty tuple")]
+            fn text(owned: &Self::Owned, index: usize) -> Option<&str> {
+                match index {
+                    $($index => as_text(&owned.$index),)*
+                    _ => None,
+                }
             }
         })*
     };

@@ -6,12 +6,14 @@
 mod arguments;
 mod reply;
 mod shape;
+mod show;
 
-pub use arguments::{Arguments, Codec, argument, argument_or_default, message};
+pub use arguments::{Arguments, Codec, argument, argument_or_default, idempotency_key, message};
 pub use reply::{ReplyCodec, message_reply, reply};
 pub use shape::{Maybe, Own, Shape, ShapeCodec, Slice, Str};
+pub(crate) use show::ShowArguments;
 
-use crate::descriptor::MethodDescriptor;
+use crate::descriptor::{Idempotency, MethodDescriptor};
 use crate::error::Error;
 
 /// The handle of a method with the arguments `A`, the value `T` and the error `E`.
@@ -56,6 +58,15 @@ impl<A: Arguments, T, E> Method<A, T, E> {
     pub(crate) fn decode_arguments(&self, body: &[u8]) -> Result<A::Owned, Error> {
         A::decode(&self.arguments, &self.descriptor, body)
             .map_err(crate::codec::json::Problem::into_error)
+    }
+
+    /// The argument by which a server knows a repeated call; `None` for a method without one.
+    pub(crate) fn idempotency_key<'a>(&self, arguments: &'a A::Owned) -> Option<&'a str> {
+        let Idempotency::Keyed { argument } = self.descriptor.idempotency else {
+            return None;
+        };
+        let mut all = self.descriptor.arguments.iter();
+        A::text(arguments, all.position(|known| known.name == argument)?)
     }
 
     pub(crate) fn encode_value(&self, value: &T) -> Result<Vec<u8>, Error> {

@@ -35,6 +35,13 @@ pub trait ShapeCodec: Shape {
     fn read(cursor: &mut Cursor<'_>) -> Result<Self::Owned, Problem>;
     #[doc(hidden)]
     fn absent() -> Option<Self::Owned>;
+    /// Reads a value and writes it again.
+    #[doc(hidden)]
+    #[allow(
+        private_interfaces,
+        reason = "only the runtime implements and calls this"
+    )]
+    fn show(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Problem>;
 }
 
 /// `T` or `&T`.
@@ -67,6 +74,11 @@ impl<T: Argument> ShapeCodec for Own<T> {
     fn absent() -> Option<T> {
         json::absent()
     }
+
+    #[allow(private_interfaces, reason = "see the trait")]
+    fn show(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Problem> {
+        written(Self::write(&Self::read(cursor)?, out))
+    }
 }
 
 impl Shape for Str {
@@ -86,6 +98,11 @@ impl ShapeCodec for Str {
 
     fn absent() -> Option<String> {
         None
+    }
+
+    #[allow(private_interfaces, reason = "see the trait")]
+    fn show(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Problem> {
+        written(Self::write(&Self::read(cursor)?, out))
     }
 }
 
@@ -125,6 +142,15 @@ impl<T: Argument> ShapeCodec for Slice<T> {
     fn absent() -> Option<Vec<T>> {
         None
     }
+
+    #[allow(private_interfaces, reason = "see the trait")]
+    fn show(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Problem> {
+        written(Self::write(&Self::read(cursor)?, out))
+    }
+}
+
+fn written(outcome: Result<(), serde_json::Error>) -> Result<(), Problem> {
+    outcome.map_err(|error| Problem::new(error.to_string()))
 }
 
 fn write_each<T: Argument>(values: &[T], out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
@@ -160,6 +186,11 @@ impl<S: ShapeCodec> ShapeCodec for Maybe<S> {
 
     fn absent() -> Option<Option<S::Owned>> {
         Some(None)
+    }
+
+    #[allow(private_interfaces, reason = "see the trait")]
+    fn show(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Problem> {
+        S::show(cursor, out)
     }
 }
 

@@ -135,6 +135,8 @@ pub struct Response {
     headers: Metadata,
     trailers: Metadata,
     result: Result<Body, Error>,
+    /// A fault on purpose: nobody is to get it.
+    lost: bool,
 }
 
 impl Response {
@@ -149,6 +151,7 @@ impl Response {
             headers: Metadata::new(),
             trailers: Metadata::new(),
             result,
+            lost: false,
         }
     }
 
@@ -194,6 +197,15 @@ impl Response {
     /// Metadata behind the message, to be changed.
     pub fn trailers_mut(&mut self) -> &mut Metadata {
         &mut self.trailers
+    }
+
+    /// Lets nobody get it: the connection of its call is closed instead.
+    pub(crate) fn lose(&mut self) {
+        self.lost = true;
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost
     }
 
     pub(crate) fn into_parts(self) -> (Metadata, Metadata, Result<Body, Error>) {

@@ -193,6 +193,7 @@ mod tests {
             target: None,
             attempt: 1,
             at: Instant::now(),
+            line: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The first subscriber: one structured `tracing` line a call.
 
 use tracing::Level;
+use tracing::level_filters::LevelFilter;
 
 use super::{CallEnd, CallStart, Observer, Side};
 use crate::error::{Code, Error};
@@ -77,6 +78,15 @@ fn level(call: &CallStart, code: Option<Code>) -> Level {
 }
 
 fn write(call: &CallStart, end: &CallEnd<'_>, what: &'static str) {
+    let level = level(call, end.code());
+    // One read where nobody listens.
+    if level > LevelFilter::current() {
+        return;
+    }
+    call.within(|| write_at(level, call, end, what));
+}
+
+fn write_at(level: Level, call: &CallStart, end: &CallEnd<'_>, what: &'static str) {
     // The level of an event is a constant of its place in the source.
     macro_rules! event {
         ($level:expr) => {
@@ -97,7 +107,7 @@ fn write(call: &CallStart, end: &CallEnd<'_>, what: &'static str) {
             )
         };
     }
-    match level(call, end.code()) {
+    match level {
         Level::ERROR => event!(Level::ERROR),
         Level::WARN => event!(Level::WARN),
         Level::INFO => event!(Level::INFO),

@@ -6,6 +6,7 @@
 mod counters;
 mod counts;
 mod histogram;
+mod line;
 mod log;
 mod outgoing;
 
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use counters::{Counters, MethodCounted};
 pub(crate) use counts::Counted;
+pub(crate) use line::Line;
 pub use log::TracingLog;
 pub(crate) use outgoing::OutgoingCounted;
 
@@ -55,6 +57,21 @@ pub struct CallStart {
     pub attempt: u32,
     /// When it started.
     pub at: Instant,
+    /// While the flag `log_rpc` is on: what its line needs.
+    pub(crate) line: Option<Box<Line>>,
+}
+
+impl CallStart {
+    /// Runs what writes a line about the call where that line belongs.
+    ///
+    /// A call is observed outside of its own context, and whoever takes lines asks the context for server and request.
+    /// Of a call that goes out, the context has no server; it is made within the one of the server that makes it.
+    fn within<R>(&self, write: impl FnOnce() -> R) -> R {
+        match self.side {
+            Side::Server => self.context.enter(write),
+            Side::Client => write(),
+        }
+    }
 }
 
 /// How a call ended.
@@ -234,7 +251,14 @@ impl Observation {
     /// The call has been answered, and not by a [`Response`].
     pub(crate) fn end_with(mut self, error: Option<&Error>, response_bytes: usize) {
         self.ended = true;
-        self.tell(error, response_bytes);
+        let rejection = self.rejection;
+        self.tell(&CallEnd {
+            error,
+            duration: self.call.at.elapsed(),
+            response_bytes,
+            retry_in: None,
+            rejection,
+        });
     }
 
     /// The call will be answered by an error and was not begun.
@@ -242,19 +266,18 @@ impl Observation {
         self.rejection = rejection;
     }
 
-    fn tell(&self, error: Option<&Error>, response_bytes: usize) {
-        let end = CallEnd {
-            error,
-            duration: self.call.at.elapsed(),
-            response_bytes,
-            retry_in: None,
-            rejection: self.rejection,
-        };
+    fn tell(&self, end: &CallEnd<'_>) {
         if let Some((outgoing, method)) = outgoing(&self.call) {
             outgoing.call_ended(method, end.code(), end.duration);
         }
         self.observers
-            .each(|observer| observer.call_ended(&self.call, &end));
+            .each(|observer| observer.call_ended(&self.call, end));
+        // No observer, so that it costs nothing while it is off, and works where there are no observers.
+        if self.call.line.is_some()
+            && catch_unwind(AssertUnwindSafe(|| line::write(&self.call, end))).is_err()
+        {
+            tracing::error!(target: "rpc", "the arguments of a call could not be shown: their code panicked");
+        }
     }
 }
 
@@ -262,7 +285,13 @@ impl Drop for Observation {
     fn drop(&mut self) {
         if !self.ended {
             let error = Error::unlocated(Code::Canceled, "the caller went away");
-            self.tell(Some(&error), 0);
+            self.tell(&CallEnd {
+                error: Some(&error),
+                duration: self.call.at.elapsed(),
+                response_bytes: 0,
+                retry_in: None,
+                rejection: self.rejection,
+            });
         }
     }
 }

@@ -10,7 +10,7 @@ use http_body_util::BodyExt as _;
 /// Why a body could not be read.
 #[derive(Debug)]
 pub(crate) enum Unreadable {
-    /// It has more than the limit.
+    /// It has, or says that it has, more than the limit.
     TooLarge,
     /// It is broken: a bad chunk, a stream that was reset.
     Broken(Box<dyn StdError + Send + Sync>),
@@ -24,6 +24,10 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
+    // What the length declares is refused before a byte of it is read.
+    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
+        return Err(Unreadable::TooLarge);
+    }
     let Some(first) = next(body, limit).await? else {
         return Ok(Bytes::new());
     };

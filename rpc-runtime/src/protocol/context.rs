@@ -9,6 +9,7 @@
 //! | `x-rpc-environment` | the set of endpoints that the request uses | not believed |
 //! | `x-rpc-hops` | how many services the request has passed | not believed |
 //! | `x-rpc-attempt` | which try of the caller it is | not believed |
+//! | `x-rpc-fault` | faults on purpose, see [`FaultPlan`] | left out, and counted |
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -19,6 +20,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use super::printable;
 use crate::context::{Baggage, Context, ContextBuilder, HOP_COUNT_LIMIT, RequestId, TraceContext};
 use crate::error::{Code, Error};
+use crate::faults::FaultPlan;
 
 pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -28,6 +30,7 @@ static SOURCE: HeaderName = HeaderName::from_static("x-rpc-source");
 static ENVIRONMENT: HeaderName = HeaderName::from_static("x-rpc-environment");
 static HOPS: HeaderName = HeaderName::from_static("x-rpc-hops");
 static ATTEMPT: HeaderName = HeaderName::from_static("x-rpc-attempt");
+static FAULT: HeaderName = HeaderName::from_static("x-rpc-fault");
 
 /// How much of a bad id stands in the log, in bytes.
 const LOGGED: usize = 128;
@@ -42,6 +45,8 @@ pub(crate) struct Incoming {
     pub(crate) builder: ContextBuilder,
     /// Why the call must not run.
     pub(crate) fault: Option<Error>,
+    /// Whether somebody who is not believed asks for faults.
+    pub(crate) faults_stripped: bool,
 }
 
 /// Reads the context of a request. `believed` says whether the peer is one of us; `environment` is the one that this
@@ -59,6 +64,7 @@ pub(crate) fn read(headers: &HeaderMap, believed: bool, environment: &Arc<str>) 
             id,
             builder,
             fault: None,
+            faults_stripped: headers.contains_key(&FAULT),
         };
     }
     let id = offered.unwrap_or_else(RequestId::random);
@@ -74,14 +80,24 @@ pub(crate) fn read(headers: &HeaderMap, believed: bool, environment: &Arc<str>) 
         note(error);
         environment.clone()
     });
+    let faults = read_faults(headers).unwrap_or_else(|error| {
+        note(error);
+        None
+    });
     let builder = Context::builder(id)
         .source(read_one(headers, &SOURCE).map(Arc::new))
         .environment(Some(environment))
         .trace(trace)
         .baggage(read_baggage(headers))
+        .faults(faults)
         .hops(hops)
         .attempt(read_one(headers, &ATTEMPT).unwrap_or(1));
-    Incoming { id, builder, fault }
+    Incoming {
+        id,
+        builder,
+        fault,
+        faults_stripped: false,
+    }
 }
 
 /// Writes the context of an outgoing call.
@@ -103,6 +119,9 @@ pub(crate) fn write(context: &Context, headers: &mut HeaderMap) {
     }
     if let Some(environment) = context.environment() {
         insert(headers, &ENVIRONMENT, environment);
+    }
+    if let Some(faults) = context.faults() {
+        insert(headers, &FAULT, faults.as_str());
     }
     headers.insert(HOPS.clone(), context.hops().into());
     if context.attempt() > 1 {
@@ -175,6 +194,16 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
         joined.push_str(value);
     }
     Some(joined)
+}
+
+/// The faults that are asked for. A plan that cannot be read is refused: its sender would wait for a fault that never
+/// comes.
+fn read_faults(headers: &HeaderMap) -> Result<Option<FaultPlan>, Error> {
+    if !headers.contains_key(&FAULT) {
+        return Ok(None);
+    }
+    let plan = one(headers, &FAULT).ok_or_else(|| bad(&FAULT, "stands once, in visible ASCII"))?;
+    plan.parse().map(Some)
 }
 
 /// The number of services before this one. One that cannot be read is refused: a loop would go on unseen.

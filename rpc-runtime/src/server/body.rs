@@ -1,6 +1,7 @@
 //! The bodies of HTTP: reading the one of a request within its limits, and the one of an answer.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::pin::Pin;
 use std::task::{self, Poll};
 use std::time::Duration;
@@ -42,10 +43,6 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    // What the length declares is refused before a byte of it is read.
-    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
-        return Err(Failure::TooLarge);
-    }
     match timeout_at(deadline, collect(body, limit)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(Unreadable::TooLarge)) => Err(Failure::TooLarge),
@@ -82,6 +79,18 @@ where
     timeout(DISCARD_TIME, reading).await.unwrap_or(false)
 }
 
+/// A fault on purpose: the answer is not sent, and its connection is closed. Stands in the extensions of the answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lost;
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("fault injected: the answer is not sent")
+    }
+}
+
+impl StdError for Lost {}
+
 /// The body of an answer, with all that is held until it is sent or dropped.
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
@@ -92,6 +101,8 @@ pub(crate) struct ResponseBody {
 #[derive(Debug)]
 enum Content {
     Message(Option<Bytes>),
+    /// Of an answer that is not to arrive.
+    Broken,
     /// Of a plain HTTP route.
     Plain {
         body: axum::body::Body,
@@ -111,6 +122,14 @@ impl ResponseBody {
     /// A body that nothing is held for.
     pub(super) fn whole(message: Bytes) -> Self {
         Self::message(message, Guards::default())
+    }
+
+    /// A body that breaks where it starts, for servers that are not ours to close a connection of.
+    pub(super) fn broken() -> Self {
+        Self {
+            content: Content::Broken,
+            _guards: Guards::default(),
+        }
     }
 
     /// The body of a plain HTTP route, which runs in the route's context: it may be made piece by piece.
@@ -134,6 +153,7 @@ impl Body for ResponseBody {
             Content::Message(message) => {
                 Poll::Ready(message.take().map(|data| Ok(Frame::data(data))))
             }
+            Content::Broken => Poll::Ready(Some(Err(axum::Error::new(Lost)))),
             Content::Plain { body, context } => {
                 let piece = || context.enter(|| Pin::new(body).poll_frame(cx));
                 panic::catch(piece).unwrap_or_else(|error| {
@@ -147,6 +167,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Message(message) => message.is_none(),
+            Content::Broken => false,
             Content::Plain { body, .. } => body.is_end_stream(),
         }
     }
@@ -157,6 +178,7 @@ impl Body for ResponseBody {
                 let length = message.as_ref().map_or(0, Bytes::len);
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }
+            Content::Broken => SizeHint::default(),
             Content::Plain { body, .. } => body.size_hint(),
         }
     }

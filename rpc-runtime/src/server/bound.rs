@@ -10,9 +10,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::core::Core;
+use super::flags::WatchingFile;
 use super::lifecycle::Phase;
 use super::listen::Listener;
 use super::{Trust, accept};
+use crate::context::{Context, Source};
 use crate::identity::IdentityKeys;
 
 /// The longest that idle connections are kept for a request that may be on its way to a stopping server.
@@ -22,7 +24,7 @@ const LAST_CALL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 #[must_use = "a bound server answers nobody before `serve`"]
 pub struct Bound {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     listeners: Vec<(Listener, Trust)>,
 }
 
@@ -58,6 +60,30 @@ impl Bound {
             .unwrap_or_default()
     }
 
+    /// The context of what the server does of its own accord: no request, but this server as the source of its calls and
+    /// of its log lines, and its keys.
+    ///
+    /// ```
+    /// # use rpc_runtime::{Context, Result, Server};
+    /// # async fn example() -> Result<()> {
+    /// let server = Server::new("pricing").listen("127.0.0.1:0").bind().await?;
+    /// tokio::spawn(server.context().scope(async {
+    ///     assert!(Context::current().server().is_some());
+    ///     tracing::info!("reading yesterday's prices");
+    /// }));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn context(&self) -> Context {
+        Context::of_server(Arc::clone(self.core.home()))
+    }
+
+    /// The server, as it is known to others.
+    pub(super) fn source(&self) -> &Source {
+        self.core.source()
+    }
+
     /// The keys by which the server knows its callers.
     pub(super) fn identity(&self) -> Option<&IdentityKeys> {
         self.core.identity()
@@ -87,8 +113,15 @@ impl Bound {
     ///
     /// Dropping the future ends all connections and drops the calls that run on them.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) {
+        // What happens outside of calls is the server's as well, and is logged as such.
+        let context = self.context();
+        context.scope(self.serve_until(shutdown)).await;
+    }
+
+    async fn serve_until(self, shutdown: impl Future<Output = ()> + Send) {
         let Self { core, listeners } = self;
         let (stop, stopped) = watch::channel(Phase::Serving);
+        let _watching = WatchingFile::start(core.home().flags());
         let mut accepting = JoinSet::new();
         for (listener, trust) in listeners {
             spawn(&mut accepting, listener, &core, trust, &stopped);
@@ -132,10 +165,16 @@ fn spawn(
     stopped: &watch::Receiver<Phase>,
 ) {
     let (core, stopped) = (Arc::clone(core), stopped.clone());
+    // A task has the context that it is given.
+    let context = Context::current();
     match listener {
-        Listener::Tcp(listener) => accepting.spawn(accept::accept(listener, core, trust, stopped)),
+        Listener::Tcp(listener) => {
+            accepting.spawn(context.scope(accept::accept(listener, core, trust, stopped)))
+        }
         #[cfg(unix)]
-        Listener::Unix(socket) => accepting.spawn(accept::accept(socket, core, trust, stopped)),
+        Listener::Unix(socket) => {
+            accepting.spawn(context.scope(accept::accept(socket, core, trust, stopped)))
+        }
     };
 }
 

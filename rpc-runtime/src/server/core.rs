@@ -8,7 +8,10 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use super::accept::Peers;
 use super::admission::{self, Gate, RateLimit};
+use super::dedupe::{self, DedupeStore};
+use super::faults::Faults;
 use super::lifecycle::{Check, Lifecycle};
 use super::limits::Limits;
 use super::policy::{self, Policy};
@@ -17,17 +20,22 @@ use super::stack;
 use super::trust::Trust;
 use crate::builtin::{self, DroppedLogs};
 use crate::context::{Context, Home, RequestId, Source};
-use crate::descriptor::MethodDescriptor;
+use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
 use crate::error::{Code, Error};
+use crate::flags::Flags;
 use crate::identity::{IdentityKeys, Verifier};
+use crate::logs;
 use crate::middleware::{Layers, Request, Response};
-use crate::observe::{CallStart, Counters, Observers, Side};
+use crate::observe::{CallStart, Counters, Line, Observers, Side};
 
 /// The parts of a server that its connections share.
 pub(crate) struct Core {
     routes: HashMap<&'static str, Arc<Route>>,
     /// What every server answers, to those who are believed.
     builtin: HashMap<&'static str, Arc<Route>>,
+    /// By full name.
+    services: HashMap<&'static str, &'static ServiceDescriptor>,
+    faults: Faults,
     home: Arc<Home>,
     environment: Arc<str>,
     limits: Limits,
@@ -40,6 +48,8 @@ pub(crate) struct Core {
     gate: Arc<Gate>,
     /// One permit an open connection.
     connections: Arc<Semaphore>,
+    /// Whose they are.
+    peers: Arc<Peers>,
     /// Work that outlives its call.
     tasks: TaskTracker,
 }
@@ -57,6 +67,10 @@ pub(crate) struct Parts {
     pub(crate) policy: Option<Policy>,
     pub(crate) rates: Vec<RateLimit>,
     pub(crate) dropped_logs: Option<DroppedLogs>,
+    pub(crate) flags: Flags,
+    /// Whether it fails on purpose when it is asked to.
+    pub(crate) allow_faults: bool,
+    pub(crate) dedupe: Option<Arc<dyn DedupeStore>>,
 }
 
 impl Core {
@@ -70,11 +84,13 @@ impl Core {
             .first()
             .map_or("", |first| first.service.version);
         let mut routes: HashMap<_, Route> = HashMap::new();
+        let mut services = HashMap::new();
         for Routes {
             service,
             routes: methods,
         } in parts.services
         {
+            services.insert(service.full_name, service);
             let ping = builtin::ping_route(service, &source);
             for route in methods.into_iter().chain(ping) {
                 let path = route.method().path;
@@ -89,11 +105,21 @@ impl Core {
                 }
             }
         }
+        let takes_logs = routes
+            .values()
+            .any(|route| route.method().service == logs::SERVICE);
         let counters = Arc::new(Counters::new(routes.values().map(Route::method)));
         let status = builtin::status_routes(&source, version, &counters, parts.dropped_logs);
-        let status: HashSet<_> = status
-            .routes
+        let flags = builtin::flag_routes(&parts.flags);
+        for own in [&status, &flags] {
+            services.entry(own.service.full_name).or_insert(own.service);
+        }
+        let builtin: HashSet<_> = [status, flags]
             .into_iter()
+            .flat_map(|own| {
+                let ping = builtin::ping_route(own.service, &source);
+                own.routes.into_iter().chain(ping)
+            })
             .filter_map(|route| {
                 let path = route.method().path;
                 // A server that has the service itself answers by that, whoever asks.
@@ -109,28 +135,39 @@ impl Core {
             policy::apply(policy, source.server(), &mut routes)?;
         }
         admission::apply_rates(parts.rates, source.server(), &mut routes)?;
+        let outgoing = Arc::clone(counters.outgoing());
+        let observers = parts.observers.with(counters);
+        let tasks = TaskTracker::new();
+        let cap = parts.limits.deadline_cap;
+        dedupe::apply(parts.dedupe, routes.values_mut(), &observers, &tasks, cap);
         let (builtin, routes) = routes
             .into_iter()
             .map(|(path, route)| (path, Arc::new(route)))
-            .partition(|(path, _)| status.contains(path));
+            .partition(|(path, _)| builtin.contains(path));
+        parts.flags.start(&source);
         Ok(Arc::new(Self {
             routes,
             builtin,
+            services,
+            faults: Faults::new(parts.allow_faults),
             environment: source.environment().into(),
             home: Arc::new(
-                Home::new(source, parts.identity.clone()).counting(counters.outgoing().clone()),
+                Home::new(source, parts.identity.clone(), parts.flags)
+                    .with_takes_logs(takes_logs)
+                    .counting(outgoing),
             ),
             connections: Arc::new(Semaphore::new(
                 parts.limits.connections.min(Semaphore::MAX_PERMITS),
             )),
+            peers: Peers::new(parts.limits.connections_per_peer),
             gate: Arc::new(Gate::new(&parts.limits)),
             limits: parts.limits,
             layers: parts.layers,
-            observers: parts.observers.with(counters),
+            observers,
             fallback: parts.fallback,
             lifecycle: Lifecycle::new(parts.checks),
             verifier: parts.identity.map(Verifier::new),
-            tasks: TaskTracker::new(),
+            tasks,
         }))
     }
 
@@ -153,6 +190,19 @@ impl Core {
 
     pub(crate) fn fallback(&self) -> Option<&axum::Router> {
         self.fallback.as_ref()
+    }
+
+    /// A service of this server by its full name.
+    pub(super) fn service(&self, full_name: &str) -> Option<&'static ServiceDescriptor> {
+        self.services.get(full_name).copied()
+    }
+
+    pub(super) fn services(&self) -> impl Iterator<Item = &'static ServiceDescriptor> + Clone {
+        self.services.values().copied()
+    }
+
+    pub(super) fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     pub(super) fn lifecycle(&self) -> &Lifecycle {
@@ -180,6 +230,10 @@ impl Core {
 
     pub(super) fn connections(&self) -> &Arc<Semaphore> {
         &self.connections
+    }
+
+    pub(super) fn peers(&self) -> &Arc<Peers> {
+        &self.peers
     }
 
     pub(crate) fn paths(&self) -> impl Iterator<Item = &'static str> {
@@ -249,6 +303,7 @@ impl Core {
             target: None,
             attempt: context.attempt(),
             at: Instant::now(),
+            line: Line::of(Some(self.home.flags()), None, || None),
         };
         let mut response = Response::from(error);
         self.observers.start(call).end(&response);

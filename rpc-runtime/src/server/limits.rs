@@ -15,6 +15,7 @@ use std::time::Duration;
 /// | `idle_timeout` | 60 s | the connection is closed |
 /// | `body_timeout` | 30 s | `deadline_exceeded`, and the connection is closed; the time is for the whole body |
 /// | `connections` | 10,000 | new connections wait in the kernel's queue |
+/// | `connections_per_peer` | 2,500 | new connections of that peer are closed at once |
 /// | `running_calls` | 1,024 | new calls wait in a short queue; what is built in, such as `Ping`, is not counted |
 /// | `queued_calls` | 256 | `unavailable` at once, with a time after which to try again |
 /// | `queue_timeout` | 50 ms | `unavailable`, with a time after which to try again |
@@ -55,6 +56,10 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Connections that are open at one time, over all listeners.
     pub connections: usize,
+    /// Connections that one peer has open at one time, over all TCP listeners, so that one cannot take them all: one IPv4
+    /// address, or one /64 of IPv6, which is what a single customer gets. Behind a proxy all connections are the proxy's.
+    /// Unix sockets are not counted: the file's mode says who may connect.
+    pub connections_per_peer: usize,
     /// Calls that run at one time, over all listeners. `detached` work counts until it is done, the stream of an answer
     /// until its end, an answer of one message until the handler has it: a slow reader holds no place.
     pub running_calls: usize,
@@ -86,6 +91,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),
             connections: 10_000,
+            connections_per_peer: 2_500,
             running_calls: 1024,
             queued_calls: 256,
             queue_timeout: Duration::from_millis(50),

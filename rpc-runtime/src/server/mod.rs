@@ -5,7 +5,10 @@ mod admission;
 mod body;
 mod bound;
 pub(crate) mod core;
+pub mod dedupe;
 mod dispatch;
+mod faults;
+mod flags;
 mod lifecycle;
 mod limits;
 mod listen;
@@ -19,6 +22,7 @@ mod service;
 mod signals;
 mod stack;
 mod trust;
+mod watchdog;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -36,12 +40,15 @@ pub use service::{RouteBuilder, Routes, Service};
 pub use trust::Trust;
 
 use self::core::{Core, Parts};
+use self::dedupe::DedupeStore;
 use self::lifecycle::Check;
 use self::listen::{Listener, SOCKET_MODE};
 use crate::builtin::DroppedLogs;
 use crate::context::{DEFAULT_ENVIRONMENT, Source};
 use crate::error::{Code, Error, Result};
+use crate::flags::{self as declared, Flags};
 use crate::identity::IdentityKeys;
+use crate::logs::{self, Shipping, ShippingOptions};
 use crate::middleware::{Layer, Layers};
 use crate::observe::{Observer, Observers, TracingLog};
 use crate::registry;
@@ -92,6 +99,17 @@ pub struct Server {
     policy: Option<Policy>,
     rates: Vec<RateLimit>,
     dropped_logs: Option<DroppedLogs>,
+    flags: Flags,
+    flags_file: Option<PathBuf>,
+    /// What was wrong with a flag that was set before the start.
+    flags_refused: Option<Error>,
+    allow_faults: bool,
+    shipping: Option<Shipping>,
+    /// What the operator says of the same; it wins.
+    shipping_options: ShippingOptions,
+    /// The log of the process, where it was started before `run`.
+    log: Option<Result<run::Log>>,
+    dedupe: Option<Arc<dyn DedupeStore>>,
 }
 
 impl Server {
@@ -116,6 +134,14 @@ impl Server {
             policy: None,
             rates: Vec::new(),
             dropped_logs: None,
+            flags: Flags::new(),
+            flags_file: None,
+            flags_refused: None,
+            allow_faults: false,
+            shipping: None,
+            shipping_options: ShippingOptions::default(),
+            log: None,
+            dedupe: None,
         }
     }
 
@@ -193,6 +219,33 @@ impl Server {
     /// Checked where the server starts, as [`policy`](Self::policy).
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {
         self.rates.push(limit);
+        self
+    }
+
+    /// Fails calls on purpose when their request asks for it, by the header `x-rpc-fault` or by
+    /// [`Context::with_faults`](crate::Context::with_faults): for tests of whole systems and for the rehearsal of bad days.
+    /// Off unless said. [`FaultPlan`](crate::faults::FaultPlan) says what can be asked for.
+    ///
+    /// ```text
+    /// curl -H 'content-type: application/json' -H 'x-rpc-fault: pricing.pay=unavailable;p=0.5' \
+    ///     http://127.0.0.1:9006/fibpro.v1.Controller/Generate -d '{"n": 3}'
+    /// ```
+    ///
+    /// The plan travels with the request, and the server that answers a method decides: a fault of `pricing.pay` comes from
+    /// pricing, inside of its observation, its limits and its layers, and stands in its log as `fault injected`. A server
+    /// that is not named passes the plan on, whether it allows faults or not. One that is named and does not allow them
+    /// answers `failed_precondition`: whoever asks for a fault is not to take its absence for a good sign.
+    ///
+    /// An edge never looks at a plan; it leaves it out and counts it in the log.
+    pub fn allow_faults(mut self) -> Self {
+        self.allow_faults = true;
+        self
+    }
+
+    /// Keeps the results of methods with an idempotency key in this store, see [`crate::dedupe`]. Unless said, in a
+    /// [`MemoryDedupe`](crate::dedupe::MemoryDedupe), where the server has such a method.
+    pub fn dedupe(mut self, store: impl DedupeStore) -> Self {
+        self.dedupe = Some(Arc::new(store));
         self
     }
 
@@ -289,9 +342,35 @@ impl Server {
         self
     }
 
+    /// Installs the subscriber now that [`run`](Self::run) would install, for a program that has something to log
+    /// before. Nothing happens where there is one. The format and the shipping are to be set before; what is wrong with
+    /// the latter is an error of `run`.
+    pub fn start_log(mut self) -> Self {
+        self.log = Some(run::start_log(&mut self));
+        self
+    }
+
     /// How [`run`](Self::run) writes the log, where it installs a subscriber.
     pub fn log_format(mut self, format: LogFormat) -> Self {
         self.log_format = format;
+        self
+    }
+
+    /// Where [`run`](Self::run) sends the events of this process, beside its own log; see [`crate::logs`].
+    ///
+    /// Without a word of the program or the operator (`--logsink`) nothing is sent. A server that is a log sink itself
+    /// sends nothing.
+    ///
+    /// ```
+    /// use rpc_runtime::{Client, Server, logs::Shipping};
+    ///
+    /// let sink = Client::new("http://127.0.0.1:9002")?;
+    /// let server = Server::new("pricing").ship_logs(Shipping::to(sink).spool("/var/lib/pricing/log-spool"));
+    /// # drop(server);
+    /// # Ok::<(), rpc_runtime::Error>(())
+    /// ```
+    pub fn ship_logs(mut self, shipping: Shipping) -> Self {
+        self.shipping = Some(shipping);
         self
     }
 
@@ -318,8 +397,9 @@ impl Server {
     /// # Errors
     ///
     /// `invalid_argument` for what is no address, `unavailable` for one that is taken, `failed_precondition` when two
-    /// linked services have one full name, one service was added twice, a policy or rate limit names a method that
-    /// no service has, or the identity key file cannot be read.
+    /// linked services have one full name or two flags one name, one service was added twice, a policy or rate limit
+    /// names a method that no service has, or the identity key file or the flags file cannot be read;
+    /// `invalid_argument` or `not_found` for a flag that is refused.
     pub async fn bind(mut self) -> Result<Bound> {
         let addresses = std::mem::take(&mut self.listen);
         if addresses.is_empty() {
@@ -343,12 +423,14 @@ impl Server {
 
     /// Binds, prints where it listens, and serves until SIGINT or SIGTERM; then stops as [`Bound::serve`] says.
     ///
-    /// Installs a `tracing` subscriber (to stderr, filtered by `RUST_LOG`) where none is set. A second signal ends
-    /// the process at once. SIGHUP reads the key file of [`identity`](Self::identity) again.
+    /// Installs a `tracing` subscriber (to stderr, filtered by `RUST_LOG`, and to a log sink where one is named, see
+    /// [`ship_logs`](Self::ship_logs)) where none is set. When the last call is done, what is left of the log has 5 s to
+    /// get to the sink. A second signal ends the process at once. SIGHUP reads the key file of [`identity`](Self::identity) again.
     ///
     /// # Errors
     ///
-    /// As [`bind`](Self::bind).
+    /// As [`bind`](Self::bind); `invalid_argument` for a log sink that is no URL, `failed_precondition` for a log spool
+    /// that cannot be used.
     pub async fn run(self) -> Result<()> {
         run::run(self).await
     }
@@ -392,11 +474,18 @@ impl Server {
         Ok(dispatch::router(core, trust))
     }
 
+    /// Whether it is a log sink.
+    fn takes_logs(&self) -> bool {
+        let mut services = self.services.iter();
+        services.any(|routes| routes.service.full_name == logs::SERVICE)
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(crate) fn into_core(self, listeners: &[(Listener, Trust)]) -> Result<Arc<Core>> {
+    pub(crate) fn into_core(mut self, listeners: &[(Listener, Trust)]) -> Result<Arc<Core>> {
+        let flags = self.take_flags()?;
         let instance = self.instance.unwrap_or_else(|| default_instance(listeners));
         let source = Source::new(&self.name, &self.environment, &instance).map_err(|invalid| {
             let text = format!(
@@ -421,6 +510,9 @@ impl Server {
             policy: self.policy,
             rates: self.rates,
             dropped_logs: self.dropped_logs,
+            flags,
+            allow_faults: self.allow_faults,
+            dedupe: self.dedupe,
         })
     }
 }
@@ -450,7 +542,7 @@ fn check_registry() -> Result<()> {
             ),
         ));
     }
-    Ok(())
+    declared::check()
 }
 
 impl fmt::Debug for Server {

@@ -1,11 +1,17 @@
 //! What the one who starts a server may say: on the command line, or in the environment.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use clap::builder::BoolishValueParser;
 
+use super::flags::environment;
 use super::{Server, Trust};
+use crate::duration;
+use crate::error::Result;
+use crate::logs::{Shipping, ShippingOptions};
 
 /// The options that every server has, to be flattened into a program's own.
 ///
@@ -18,7 +24,13 @@ use super::{Server, Trust};
 /// | `--instance NAME` | `RPC_INSTANCE` | the first address, or the process id |
 /// | `--identity-key-file FILE` | `RPC_IDENTITY_KEY_FILE` | see [`Server::identity`]; a bad file ends the start |
 /// | `--log-format FORMAT` | `RPC_LOG_FORMAT` | `text` or `json` |
+/// | `--logsink URL` | `RPC_LOGSINK` | where the log is sent to, beside stderr; see [`crate::logs`] |
+/// | `--ship-log FILTER` | `RPC_SHIP_LOG` | which events are sent, such as `info,sqlx=warn`; see [`Shipping::filter`] |
+/// | `--log-spool FOLDER` | `RPC_LOG_SPOOL` | where they wait while the sink is away; see [`Shipping::spool`] |
 /// | `--lame-duck TIME` | `RPC_LAME_DUCK` | such as `5s`; see [`Limits::lame_duck`](super::Limits) |
+/// | `--flag NAME=VALUE` | `RPC_FLAG_NAME=VALUE` | see [`flags`](crate::flags); several times, the last one of a name counts |
+/// | `--flags-file FILE` | `RPC_FLAGS_FILE` | the same, read again whenever it changes |
+/// | `--allow-faults` | `RPC_ALLOW_FAULTS` | `true` or `false` in the variable; see [`Server::allow_faults`] |
 ///
 /// What is not given leaves the [`Server`] as it is, so a program sets its defaults there.
 ///
@@ -79,9 +91,36 @@ pub struct Options {
     #[arg(long, env = "RPC_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
 
+    /// The log sink: where the log is sent to, beside stderr
+    #[arg(long, env = "RPC_LOGSINK", value_name = "URL")]
+    pub logsink: Option<String>,
+
+    /// Which events are sent to the log sink, as levels by target [default: info, and of calls those that fail]
+    #[arg(long, env = "RPC_SHIP_LOG", value_name = "FILTER")]
+    pub ship_log: Option<String>,
+
+    /// Where log records wait while the log sink is away [default: a folder of this user among the temporary files]
+    #[arg(long, env = "RPC_LOG_SPOOL", value_name = "FOLDER")]
+    pub log_spool: Option<PathBuf>,
+
     /// How long to go on serving as not ready when told to stop, such as `5s` [default: 0s]
-    #[arg(long, env = "RPC_LAME_DUCK", value_name = "TIME", value_parser = time)]
+    #[arg(long, env = "RPC_LAME_DUCK", value_name = "TIME", value_parser = duration::parse)]
     pub lame_duck: Option<Duration>,
+
+    /// Sets a flag of the server, such as `log_rpc=true`; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub flag: Vec<String>,
+
+    /// A file with a line `NAME = VALUE` for each flag, read again whenever it changes
+    #[arg(long, env = "RPC_FLAGS_FILE", value_name = "FILE")]
+    pub flags_file: Option<PathBuf>,
+
+    /// The variables `RPC_FLAG_…`.
+    #[arg(skip = environment())]
+    flag_variables: Vec<(OsString, OsString)>,
+    /// Fail calls on purpose when their header `x-rpc-fault` asks for it; for tests and rehearsals
+    #[arg(long, env = "RPC_ALLOW_FAULTS", value_parser = BoolishValueParser::new())]
+    pub allow_faults: bool,
 }
 
 /// How a server writes its log.
@@ -119,37 +158,45 @@ impl Server {
         if let Some(lame_duck) = options.lame_duck {
             self.limits.lame_duck = lame_duck;
         }
+        self.flags_given(&options.flag, &options.flag_variables);
+        if options.flags_file.is_some() {
+            self.flags_file = options.flags_file;
+        }
+        self.allow_faults |= options.allow_faults;
         if let Some(format) = options.log_format {
             self.log_format = format;
         }
+        self.shipping_options = ShippingOptions {
+            sink: options.logsink,
+            spool: options.log_spool,
+            filter: options.ship_log,
+        };
         self
     }
 }
 
-fn mode(text: &str) -> Result<u32, String> {
+impl Options {
+    /// How these options want the log to be shipped, for a program that installs a subscriber of its own, or that runs
+    /// several servers; `None` without `--logsink`.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_argument` for what is no URL or no filter.
+    pub fn shipping(&self) -> Result<Option<Shipping>> {
+        ShippingOptions {
+            sink: self.logsink.clone(),
+            spool: self.log_spool.clone(),
+            filter: self.ship_log.clone(),
+        }
+        .apply(None)
+    }
+}
+
+fn mode(text: &str) -> std::result::Result<u32, String> {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),
         _ => Err("a mode is three octal digits, such as 660".to_owned()),
     }
-}
-
-/// A time as in `#[rpc(timeout = "2s")]`.
-fn time(text: &str) -> Result<Duration, String> {
-    let unit = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit);
-    let milliseconds = match unit {
-        "ms" => Some(1),
-        "s" => Some(1000),
-        "m" => Some(60_000),
-        _ => None,
-    };
-    milliseconds
-        .zip(number.parse::<u64>().ok())
-        .and_then(|(unit, number)| number.checked_mul(unit))
-        .map(Duration::from_millis)
-        .ok_or_else(|| "a time has a whole number and a unit: `500ms`, `5s` or `1m`".to_owned())
 }
 
 #[cfg(test)]
@@ -167,7 +214,7 @@ mod tests {
         }
     }
 
-    fn parse(arguments: &[&str]) -> Result<Options, clap::Error> {
+    fn parse(arguments: &[&str]) -> std::result::Result<Options, clap::Error> {
         let arguments = ["server"].iter().chain(arguments);
         program::Options::try_parse_from(arguments).map(|arguments| arguments.server)
     }
@@ -184,6 +231,7 @@ mod tests {
             (server.environment.as_str(), server.socket_mode),
             ("set", 0o600)
         );
+        assert!(!server.allow_faults);
     }
 
     #[test]
@@ -198,6 +246,7 @@ mod tests {
             "--log-format=json",
             "--lame-duck=1500ms",
             "--identity-key-file=/nowhere/keys",
+            "--allow-faults",
         ]);
         let server = server().options(options.unwrap());
         let listen: Vec<_> = server
@@ -224,6 +273,24 @@ mod tests {
         assert_eq!(server.socket_mode, 0o660);
         assert_eq!(server.log_format, LogFormat::Json);
         assert_eq!(server.limits.lame_duck, Duration::from_millis(1500));
+        assert!(server.allow_faults);
+    }
+
+    #[test]
+    fn the_log_is_shipped_where_it_is_said_and_nowhere_else() {
+        assert!(parse(&[]).unwrap().shipping().unwrap().is_none());
+        // A spool alone is no reason to.
+        let options = parse(&["--log-spool=/nowhere"]).unwrap();
+        assert!(options.shipping().unwrap().is_none());
+        let options = parse(&["--logsink=http://127.0.0.1:1", "--ship-log=warn"]).unwrap();
+        assert!(options.shipping().unwrap().is_some());
+        for bad in [
+            &["--logsink=nowhere"][..],
+            &["--logsink=http://127.0.0.1:1", "--ship-log=shop=loud"],
+        ] {
+            let error = parse(bad).unwrap().shipping().unwrap_err();
+            assert_eq!(error.code(), crate::Code::InvalidArgument, "{bad:?}");
+        }
     }
 
     #[test]

@@ -1,20 +1,39 @@
 //! `Server::run`: what a process adds to a server: signals, a log, a line that says where it listens.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt};
 
 use super::reload::Reloading;
 use super::signals::Signals;
-use super::{LogFormat, Server, panic};
+use super::watchdog::Watchdog;
+use super::{Bound, LogFormat, Server, panic};
 use crate::error::{Code, Error, Result};
+use crate::logs::{Prepared, Shipper, Shipping};
 
-pub(super) async fn run(server: Server) -> Result<()> {
-    install_subscriber(server.log_format);
+/// How long the log of a process that ends may take to get to the sink.
+const LOG_PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(mut server: Server) -> Result<()> {
+    let log = match server.log.take() {
+        Some(log) => log?,
+        None => start_log(&mut server)?,
+    };
     panic::install_hook();
     let name = server.name().to_owned();
-    let bound = server.bind().await?;
-    let mut signals = Signals::new()?;
+    // Both before anybody knows that we are here: a signal that only one of them has seen would never be the second.
+    let (mut signals, second) = (Signals::new()?, Signals::new()?);
+    let takes_logs = server.takes_logs();
+    let bound = match server.bind().await {
+        Ok(bound) => bound,
+        Err(error) => {
+            log.abandon();
+            return Err(error);
+        }
+    };
     for url in bound.urls() {
         announce(&format!("{name} listening on {url}"));
     }
@@ -24,12 +43,28 @@ pub(super) async fn run(server: Server) -> Result<()> {
             "{address} is an internal listener without keys: it answers peers on this host only, and refuses all others"
         );
     }
-    let mut second = Signals::new()?;
+    let _watchdog = Watchdog::start();
     let _reloading = Reloading::on_hangup(bound.identity().cloned())?;
+    let shipper = log.ship(takes_logs, &bound)?;
     let serving = bound.serve(async move {
         let signal = signals.next().await;
         tracing::info!(target: "rpc", signal, "stopping");
     });
+    let served = until_second(second, serving).await;
+    if let Some(shipper) = shipper {
+        // Whoever signals twice is in a hurry; the spool is no matter of seconds.
+        let patience = if served.is_ok() {
+            LOG_PATIENCE
+        } else {
+            Duration::ZERO
+        };
+        shipper.finish(patience).await;
+    }
+    served
+}
+
+/// Serves to the end; an error says that a second signal came before all calls were done.
+async fn until_second(mut second: Signals, serving: impl Future<Output = ()>) -> Result<()> {
     tokio::pin!(serving);
     let mut received = 0;
     loop {
@@ -45,22 +80,83 @@ pub(super) async fn run(server: Server) -> Result<()> {
     }
 }
 
-/// Logs to stderr. Fails where the application has set a subscriber, and that one stays.
-fn install_subscriber(format: LogFormat) {
+/// The log of a process, as far as `run` has to do with it.
+pub(super) struct Log {
+    /// Shipping that waits for the server to have an address.
+    prepared: Option<Prepared>,
+    /// Whether the subscriber is the one that ships.
+    is_ours: bool,
+}
+
+/// Starts the log on stderr; what is to be shipped waits from here on.
+pub(super) fn start_log(server: &mut Server) -> Result<Log> {
+    let shipping = server.shipping_options.apply(server.shipping.take())?;
+    let prepared = shipping.map(Shipping::prepare).transpose()?;
+    let is_ours = install_subscriber(server.log_format, prepared.as_ref());
+    Ok(Log { prepared, is_ours })
+}
+
+impl Log {
+    /// Ships nothing after all.
+    fn abandon(self) {
+        if let Some(prepared) = self.prepared {
+            prepared.abandon();
+        }
+    }
+
+    fn ship(self, takes_logs: bool, bound: &Bound) -> Result<Option<Shipper>> {
+        let Some(prepared) = self.prepared else {
+            return Ok(None);
+        };
+        // A sink that sent itself what it has to say of each delivery would never be done.
+        if takes_logs {
+            prepared.abandon();
+            tracing::warn!(
+                target: "rpc",
+                "this server is a log sink: its own log stays here and is not sent to another one"
+            );
+            return Ok(None);
+        }
+        if !self.is_ours {
+            tracing::warn!(
+                target: "rpc",
+                "the log is not sent to the sink, because the program has set a subscriber of its own; \
+                 it has to start `Shipping` and add `Shipper::layer` to that"
+            );
+            return Ok(None);
+        }
+        let shipper = prepared.start(bound.source().clone(), bound.identity().cloned())?;
+        Ok(Some(shipper))
+    }
+}
+
+/// Logs to stderr, and to whoever ships. Fails where the application has set a subscriber, and that one stays.
+fn install_subscriber(format: LogFormat, prepared: Option<&Prepared>) -> bool {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = fmt::layer::<Registry>()
         .with_writer(std::io::stderr)
         // It tells of a closed stderr on stderr, which panics: a log that nobody reads would end the server.
         .log_internal_errors(false);
-    let _ = match format {
+    let lines = match format {
         LogFormat::Text => lines
             // Escape codes are for eyes, and not for files and pipes.
             .with_ansi(!plain && std::io::stderr().is_terminal())
-            .try_init(),
-        LogFormat::Json => lines.json().with_span_list(false).try_init(),
+            .boxed(),
+        LogFormat::Json => lines.json().with_span_list(false).boxed(),
     };
+    let registry = tracing_subscriber::registry();
+    let installed = match prepared {
+        // Each has its own filter: what is shipped is no matter of what is shown here.
+        Some(prepared) => registry
+            .with(vec![
+                lines.with_filter(filter).boxed(),
+                prepared.layer().boxed(),
+            ])
+            .try_init(),
+        None => registry.with(lines).with(filter).try_init(),
+    };
+    installed.is_ok()
 }
 
 /// One line on stdout: what scripts and tests wait for.

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::admission::Limiter;
+use super::dedupe::Dedupe;
 use super::policy::Access;
 use crate::context::Context;
 use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
-use crate::method::{Arguments, Method};
+use crate::method::{Arguments, Method, ShowArguments};
 use crate::middleware::{Body, BoxFuture, Endpoint, Request, Response};
 
 /// What `#[rpc_service]` makes of an implementation: something that [`Server::add`](super::Server::add) takes.
@@ -32,25 +33,47 @@ pub(crate) struct Route {
     pub(super) method: &'static MethodDescriptor,
     handler: Handler,
     builtin: bool,
+    /// How its arguments are shown to people.
+    show: Option<&'static dyn ShowArguments>,
     /// Who may call it.
     pub(super) access: Access,
     /// How often.
     pub(super) rate: Option<Arc<Limiter>>,
+    /// What answers repeated calls, where the method has an idempotency key.
+    pub(super) dedupe: Option<Arc<Dedupe>>,
 }
 
-type Handler = Box<dyn Fn(Request) -> BoxFuture<Response> + Send + Sync>;
+type Handler = Box<dyn Fn(Request) -> Prepared + Send + Sync>;
+
+/// A call whose arguments are read.
+pub(super) struct Prepared {
+    /// Its idempotency key, where the method has one and the arguments could be read.
+    pub(super) key: Option<String>,
+    /// The handler, which has not begun.
+    pub(super) answer: BoxFuture<Response>,
+}
 
 impl Route {
     pub(crate) fn new(
         method: &'static MethodDescriptor,
         handler: impl Fn(Request) -> BoxFuture<Response> + Send + Sync + 'static,
     ) -> Self {
+        let prepare = move |request| Prepared {
+            key: None,
+            answer: handler(request),
+        };
+        Self::of_service(method, Box::new(prepare))
+    }
+
+    fn of_service(method: &'static MethodDescriptor, handler: Handler) -> Self {
         Self {
             method,
-            handler: Box::new(handler),
+            handler,
             builtin: false,
+            show: None,
             access: Access::Open,
             rate: None,
+            dedupe: None,
         }
     }
 
@@ -61,6 +84,20 @@ impl Route {
             builtin: true,
             ..self
         }
+    }
+
+    fn with_show(self, show: &'static dyn ShowArguments) -> Self {
+        let show = Some(show);
+        Self { show, ..self }
+    }
+
+    pub(super) fn show(&self) -> Option<&'static dyn ShowArguments> {
+        self.show
+    }
+
+    /// Reads the arguments of a call.
+    pub(super) fn prepare(&self, request: Request) -> Prepared {
+        (self.handler)(request)
     }
 
     pub(super) fn is_builtin(&self) -> bool {
@@ -74,7 +111,10 @@ impl Route {
 
 impl Endpoint for Route {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
-        (self.handler)(request)
+        match &self.dedupe {
+            None => self.prepare(request).answer,
+            Some(dedupe) => Arc::clone(dedupe).call(&self, request),
+        }
     }
 }
 
@@ -114,28 +154,32 @@ impl<S: Send + Sync + 'static> RouteBuilder<S> {
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
         let implementation = Arc::clone(&self.implementation);
-        self.routes
-            .routes
-            .push(Route::new(method.descriptor(), move |request| {
-                let (context, _, body) = request.into_parts();
-                let arguments = match body.as_message() {
-                    Some(message) => method.decode_arguments(message),
-                    None => Err(stream_for_message(method.descriptor())),
-                };
-                match arguments {
-                    Ok(arguments) => {
-                        let running =
-                            handler(Arc::clone(&implementation), context.clone(), arguments);
-                        Box::pin(async move {
-                            let answer = running.await;
-                            // The body's guards are held for as long as the handler runs.
-                            drop(body);
-                            answer_of(method, answer, &context)
-                        })
-                    }
-                    Err(error) => Box::pin(std::future::ready(error.into())),
+        let prepare = move |request: Request| {
+            let (context, _, body) = request.into_parts();
+            let arguments = match body.as_message() {
+                Some(message) => method.decode_arguments(message),
+                None => Err(stream_for_message(method.descriptor())),
+            };
+            match arguments {
+                Ok(arguments) => {
+                    let key = method.idempotency_key(&arguments).map(str::to_owned);
+                    let running = handler(Arc::clone(&implementation), context.clone(), arguments);
+                    let answer = Box::pin(async move {
+                        let answer = running.await;
+                        // The body's guards are held for as long as the handler runs.
+                        drop(body);
+                        answer_of(method, answer, &context)
+                    });
+                    Prepared { key, answer }
                 }
-            }));
+                Err(error) => Prepared {
+                    key: None,
+                    answer: Box::pin(std::future::ready(error.into())),
+                },
+            }
+        };
+        let route = Route::of_service(method.descriptor(), Box::new(prepare));
+        self.routes.routes.push(route.with_show(method));
         self
     }
 

@@ -4,21 +4,25 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::time::timeout_at;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
-use super::admission::{self, Permit};
+use super::admission::{self, OwnedPermit, Permit};
 use super::core::Core;
+use super::faults;
 use super::panic::CatchPanic;
 use super::service::Route;
 use crate::context::Context;
 use crate::error::{Code, Error};
 use crate::middleware::{Request, Response};
-use crate::observe::{CallStart, Side};
+use crate::observe::{CallStart, Line, Side};
 
 /// Runs a call whose identity and context are known. The answer's error is not published yet.
-pub(super) async fn run(core: &Arc<Core>, route: &Arc<Route>, request: Request) -> Response {
+pub(super) async fn run(core: &Arc<Core>, route: &Arc<Route>, mut request: Request) -> Response {
     // 1. Observe: outermost, so that whatever happens below is seen, a drop included.
-    let start = started(&request);
+    let mut start = started(&request);
+    start.line = Line::of(Some(core.home().flags()), route.show(), || {
+        request.body().as_message().cloned()
+    });
     let deadline = request.context().deadline();
     let late = deadline.is_some_and(|deadline| deadline <= start.at);
     let mut observation = core.observers().start(start);
@@ -34,11 +38,16 @@ pub(super) async fn run(core: &Arc<Core>, route: &Arc<Route>, request: Request) 
             observation.reject(refused.rejection);
             refused.error.into()
         }
-        Ok(permit) if route.method().detached => {
+        Ok(permit) if route.method().detached && route.dedupe.is_none() => {
             // Boxed, so that the future of every other call has no room for it.
             Box::pin(answer_detached(core, route, request, permit)).await
         }
-        Ok(permit) => {
+        Ok(mut permit) => {
+            if route.dedupe.is_some() {
+                // It goes on with what runs, or is given back by a call that waits for another one's result.
+                let permit = permit.take().map(|permit| owned(core, permit));
+                request.body_mut().hold(permit);
+            }
             // 4. Deadline. Around the panic guard, because a timer cannot panic and a handler can.
             // Boxed, because the futures around it, up to that of the connection, are moved before they run.
             let work = Box::pin(work(core, route, request));
@@ -58,8 +67,13 @@ fn hold(core: &Core, permit: Option<Permit<'_>>, response: &mut Response) {
         && let Some(body) = response.body_mut()
         && body.as_message().is_none()
     {
-        body.hold(permit.into_owned(Arc::clone(core.gate())));
+        body.hold(owned(core, permit));
     }
+}
+
+/// The same place for what outlives its call.
+fn owned(core: &Core, permit: Permit<'_>) -> OwnedPermit {
+    permit.into_owned(Arc::clone(core.gate()))
 }
 
 /// What a call does, with all that is around it while it is polled and dropped.
@@ -72,12 +86,29 @@ async fn work(core: &Core, route: &Arc<Route>, request: Request) -> Response {
         request_id = context.request_id(),
         method = route.method().name
     );
+    // 8. The developer's layers, then the handler; between them, for a method with an idempotency key, the results of
+    // earlier calls.
+    guarded(&context, span, async {
+        match request.context().faults().cloned() {
+            None => core.layers().run(route, request).await,
+            // Boxed, so that it takes no room in the future of every call.
+            Some(plan) => Box::pin(faults::run(core, route, &plan, request)).await,
+        }
+    })
+    .await
+}
+
+/// Runs code of the developer's, with all that it may count on.
+pub(super) async fn guarded(
+    context: &Context,
+    span: Span,
+    work: impl Future<Output = Response>,
+) -> Response {
     // 6. The context.
     // 7. Catch panic. Decoding the arguments is inside: it runs the developer's code as well.
-    // 8. The developer's layers, then the handler.
-    let guarded = CatchPanic::new(async { core.layers().run(route, request).await });
-    let outcome = context.clone().scope(guarded).instrument(span).await;
-    with_metadata(outcome.unwrap_or_else(Response::from), &context)
+    let work = context.clone().scope(CatchPanic::new(work));
+    let outcome = work.instrument(span).await;
+    with_metadata(outcome.unwrap_or_else(Response::from), context)
 }
 
 /// Runs the work of a `detached` method on a task of its own, which no caller can stop.
@@ -87,7 +118,7 @@ async fn answer_detached(
     mut request: Request,
     permit: Option<Permit<'_>>,
 ) -> Response {
-    let permit = permit.map(|permit| permit.into_owned(Arc::clone(core.gate())));
+    let permit = permit.map(|permit| owned(core, permit));
     let callers_deadline = request.context().deadline();
     let cap = route.method().timeout.unwrap_or(core.limits().deadline_cap);
     let work_deadline = Instant::now().checked_add(cap);
@@ -119,7 +150,7 @@ async fn answer_detached(
     answered(within(callers_deadline, waiting).await)
 }
 
-fn answered(response: Option<Response>) -> Response {
+pub(super) fn answered(response: Option<Response>) -> Response {
     response.unwrap_or_else(|| too_late().into())
 }
 
@@ -153,7 +184,7 @@ fn with_metadata(mut response: Response, context: &Context) -> Response {
     response
 }
 
-fn started(request: &Request) -> CallStart {
+pub(super) fn started(request: &Request) -> CallStart {
     CallStart {
         side: Side::Server,
         method: Some(request.method()),
@@ -163,5 +194,6 @@ fn started(request: &Request) -> CallStart {
         target: None,
         attempt: request.context().attempt(),
         at: Instant::now(),
+        line: None,
     }
 }

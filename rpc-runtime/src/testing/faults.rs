@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::error::{Code, Delivery, Error};
+use crate::faults::Effect;
 use crate::middleware::{BoxFuture, Layer, Next, Request, Response};
 
 /// A layer that delays calls, fails them, or loses their answers. Which ones is drawn from a seed and the number of the
@@ -27,16 +28,15 @@ use crate::middleware::{BoxFuture, Layer, Next, Request, Response};
 /// # Ok::<(), rpc_runtime::Error>(())
 /// ```
 ///
-/// Probabilities are from 0 to 1, each drawn on its own; of several faults that hit one call the first in the order of
-/// the methods below counts, while a delay comes on top.
+/// Probabilities are from 0 to 1, each drawn on its own. Of several faults that hit one call a refusal counts, then the
+/// one that was said first, while delays come on top.
 #[derive(Debug)]
 pub struct Faults {
     seed: u64,
     calls: AtomicU64,
     delay: (f64, Duration),
     refuse: f64,
-    error: (f64, Code),
-    drop_answer: f64,
+    effects: Vec<(f64, Effect)>,
 }
 
 impl Faults {
@@ -48,8 +48,7 @@ impl Faults {
             calls: AtomicU64::new(0),
             delay: (0.0, Duration::ZERO),
             refuse: 0.0,
-            error: (0.0, Code::Unavailable),
-            drop_answer: 0.0,
+            effects: Vec::new(),
         }
     }
 
@@ -69,15 +68,20 @@ impl Faults {
 
     /// Answers a call with an error instead of sending it, as a server does that refuses it.
     #[must_use]
-    pub fn error(mut self, probability: f64, code: Code) -> Self {
-        self.error = (probability, code);
-        self
+    pub fn error(self, probability: f64, code: Code) -> Self {
+        self.effect(probability, Effect::Error(code))
     }
 
     /// Sends a call and throws its answer away, as a connection does that breaks: `unavailable`, and perhaps done.
     #[must_use]
-    pub fn drop_answer(mut self, probability: f64) -> Self {
-        self.drop_answer = probability;
+    pub fn drop_answer(self, probability: f64) -> Self {
+        self.effect(probability, Effect::Lose)
+    }
+
+    /// Does to a call what a [`FaultPlan`](crate::faults::FaultPlan) makes a server do to it.
+    #[must_use]
+    pub fn effect(mut self, probability: f64, effect: Effect) -> Self {
+        self.effects.push((probability, effect));
         self
     }
 
@@ -86,28 +90,30 @@ impl Faults {
         // A generator a call: which call is hit does not hang on what runs beside it.
         let mut random = fastrand::Rng::with_seed(self.seed ^ call.wrapping_mul(GOLDEN));
         let mut hits = |probability: f64| random.f64() < probability;
-        let (delayed, refused, failed, dropped) = (
-            hits(self.delay.0),
-            hits(self.refuse),
-            hits(self.error.0),
-            hits(self.drop_answer),
-        );
-        let delay = delayed.then(|| self.delay.1.mul_f64(random.f64()));
-        let refusal = if refused {
-            let error = Error::unlocated(Code::Unavailable, "injected: the connection was refused");
-            Some(error.with_delivery(Delivery::Unsent))
-        } else if failed {
-            Some(Error::unlocated(
-                self.error.1,
-                "injected: the call was refused",
-            ))
-        } else {
-            None
-        };
+        let (delayed, refused) = (hits(self.delay.0), hits(self.refuse));
+        let drawn: Vec<_> = self
+            .effects
+            .iter()
+            .filter(|(probability, _)| hits(*probability))
+            .map(|(_, effect)| *effect)
+            .collect();
+        let mut delay = Duration::ZERO;
+        if delayed {
+            delay += self.delay.1.mul_f64(random.f64());
+        }
+        let mut effect = None;
+        for drawn in drawn {
+            match drawn {
+                Effect::Delay(more) => delay += more,
+                other => {
+                    effect.get_or_insert(other);
+                }
+            }
+        }
         Fate {
             delay,
-            refusal,
-            dropped,
+            refused,
+            effect,
         }
     }
 }
@@ -116,31 +122,46 @@ impl Faults {
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 struct Fate {
-    delay: Option<Duration>,
-    refusal: Option<Error>,
-    dropped: bool,
+    delay: Duration,
+    refused: bool,
+    /// Never a delay.
+    effect: Option<Effect>,
 }
 
 impl Layer for Faults {
     fn call(&self, request: Request, next: Next) -> BoxFuture<Response> {
         let fate = self.draw();
         Box::pin(async move {
-            if let Some(delay) = fate.delay {
-                tokio::time::sleep(delay).await;
+            if !fate.delay.is_zero() {
+                tokio::time::sleep(fate.delay).await;
             }
-            if let Some(error) = fate.refusal {
-                return error.into();
+            if fate.refused {
+                let text = "injected: the connection was refused";
+                return broken(text, Delivery::Unsent);
             }
-            let response = next.run(request).await;
-            if fate.dropped {
-                let text = "injected: the connection broke before the answer was complete; the call may have been done";
-                return Error::unlocated(Code::Unavailable, text)
-                    .with_delivery(Delivery::OutcomeUnknown)
-                    .into();
+            match fate.effect {
+                None | Some(Effect::Delay(_)) => next.run(request).await,
+                Some(Effect::Error(code)) => {
+                    Error::unlocated(code, "injected: the call was refused").into()
+                }
+                Some(Effect::Drop) => broken(BROKEN, Delivery::OutcomeUnknown),
+                Some(Effect::Lose) => {
+                    drop(next.run(request).await);
+                    broken(BROKEN, Delivery::OutcomeUnknown)
+                }
             }
-            response
         })
     }
+}
+
+/// What a caller knows of a call whose answer does not come.
+const BROKEN: &str =
+    "injected: the connection broke before the answer was complete; the call may have been done";
+
+fn broken(text: &'static str, delivery: Delivery) -> Response {
+    Error::unlocated(Code::Unavailable, text)
+        .with_delivery(delivery)
+        .into()
 }
 
 #[cfg(test)]
@@ -153,7 +174,7 @@ mod tests {
             let faults = Faults::seeded(seed).refuse(0.3).drop_answer(0.3);
             let fate = |_| {
                 let fate = faults.draw();
-                (fate.refusal.is_some(), fate.dropped)
+                (fate.refused, fate.effect.is_some())
             };
             (0..200).map(fate).collect::<Vec<_>>()
         };
@@ -168,8 +189,8 @@ mod tests {
         let faults = Faults::seeded(1).error(1.0, Code::Aborted);
         for _ in 0..100 {
             let fate = faults.draw();
-            assert_eq!(fate.refusal.map(|error| error.code()), Some(Code::Aborted));
-            assert!(!fate.dropped && fate.delay.is_none());
+            assert_eq!(fate.effect, Some(Effect::Error(Code::Aborted)));
+            assert!(!fate.refused && fate.delay.is_zero());
         }
     }
 }

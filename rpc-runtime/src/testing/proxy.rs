@@ -38,6 +38,11 @@ pub enum Trouble {
         /// How many bytes of answers still pass on a connection.
         after: usize,
     },
+    /// The connection is closed after so many bytes of requests; answers pass.
+    CutRequests {
+        /// How many bytes of requests still pass on a connection.
+        after: usize,
+    },
     /// Connections are accepted, and nothing passes in either direction, as with a stopped process.
     BlackHole,
 }
@@ -229,21 +234,30 @@ async fn carry(client: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-/// Passes what the client sends until it closes its side.
+/// Passes what the client sends until it closes its side, or as much as may pass.
 async fn pass_requests(
     from: &mut OwnedReadHalf,
     to: &mut OwnedWriteHalf,
     mut trouble: watch::Receiver<Trouble>,
 ) {
     let mut chunk = vec![0; CHUNK];
+    let mut passed = 0;
     loop {
         let Ok(read @ 1..) = from.read(&mut chunk).await else {
             return;
         };
         let open = trouble.wait_for(|trouble| *trouble != Trouble::BlackHole);
-        if open.await.is_err() || to.write_all(&chunk[..read]).await.is_err() {
+        let Ok(trouble) = open.await.map(|trouble| *trouble) else {
+            return;
+        };
+        let left = match trouble {
+            Trouble::CutRequests { after } => after.saturating_sub(passed),
+            _ => read,
+        };
+        if to.write_all(&chunk[..read.min(left)]).await.is_err() || left < read {
             return;
         }
+        passed += read;
     }
 }
 
@@ -289,7 +303,7 @@ impl Answers {
         loop {
             let trouble = *self.trouble.borrow_and_update();
             match trouble {
-                Trouble::None => return Some(length),
+                Trouble::None | Trouble::CutRequests { .. } => return Some(length),
                 Trouble::Delay(delay) => {
                     sleep(delay).await;
                     return Some(length);

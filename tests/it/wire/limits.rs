@@ -232,3 +232,43 @@ async fn at_the_cap_a_new_connection_waits_for_an_old_one_to_end() {
     assert_eq!(third.answer().await.status, 200);
     still_works(&mut second).await;
 }
+
+/// The other peer needs an address of its own, and only Linux has all of 127.0.0.0/8.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn row_60_one_peer_cannot_take_all_connections() {
+    let wired = start_limited(|limits| {
+        limits.connections = 6;
+        limits.connections_per_peer = 3;
+    })
+    .await;
+    let mut greedy = Vec::new();
+    for _ in 0..3 {
+        let mut raw = wired.connect().await;
+        still_works(&mut raw).await;
+        greedy.push(raw);
+    }
+    for _ in 0..20 {
+        let (arrived, _) = wired.connect().await.closed().await;
+        assert!(arrived.is_empty());
+    }
+    // The others are served, and so are those that the greedy one has.
+    let from = std::net::Ipv4Addr::new(127, 0, 0, 2).into();
+    let mut other = Raw::connect_from(from, wired.running.address()).await;
+    still_works(&mut other).await;
+    for raw in &mut greedy {
+        still_works(raw).await;
+    }
+    // What it gives up it gets back.
+    drop(greedy);
+    let mut tries = 0;
+    loop {
+        let mut raw = wired.connect().await;
+        if raw.send(post(NEXT, r#"{"n":3}"#)).await.is_ok() && raw.try_answer().await.is_ok() {
+            break;
+        }
+        tries += 1;
+        assert!(tries < 1000, "its connections are gone and still counted");
+        tokio::task::yield_now().await;
+    }
+}

@@ -53,16 +53,14 @@ impl Refusal {
         self
     }
 
-    /// Names the purchase, so that a caller who sent no key can repeat it all the same.
-    #[allow(
-        clippy::needless_pass_by_value,
-        reason = "reads as the last word on a purchase"
-    )]
-    pub(super) fn with_key(self, key: Key) -> Self {
+    /// Names the purchase, where it may help to repeat the request: a caller who sent no key can do so all the same.
+    pub(super) fn with_key(self, key: &Key) -> Self {
         // A key is visible ASCII.
         match HeaderValue::from_str(key.as_str()) {
-            Ok(value) => self.with_header(HeaderName::from_static(HEADER), value),
-            Err(_) => self,
+            Ok(value) if self.status.is_server_error() => {
+                self.with_header(HeaderName::from_static(HEADER), value)
+            }
+            _ => self,
         }
     }
 

@@ -99,7 +99,7 @@ impl Gatekeeper {
         let bought = self.controller.generate(name, n, &key.of(name, n)).await;
         match bought {
             Ok(sold) => Ok(Answer::Sold(sold)),
-            Err(error) => Err(Refusal::of_purchase(&error, n).with_key(key)),
+            Err(error) => Err(Refusal::of_purchase(&error, n).with_key(&key)),
         }
     }
 

@@ -1,37 +1,41 @@
 //! A record as one line that nobody else can have written.
 
-use crate::api::logsink::TEXT_LIMIT;
+use std::borrow::Cow;
 
-/// What a line shows. Where something is not known it shows `-`.
-///
-/// All but the text comes from [`Source`](rpc_runtime::Source) and [`RequestId`](rpc_runtime::RequestId), which hold
-/// neither spaces nor control characters.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Line<'a> {
-    pub(super) environment: Option<&'a str>,
-    pub(super) server: Option<&'a str>,
-    pub(super) request_id: Option<&'a str>,
-    pub(super) text: &'a str,
+use rpc_runtime::RequestId;
+
+use crate::api::logsink::{Record, TEXT_LIMIT};
+
+/// The name of who does not say its name. A source may have it, so it can be kept like one.
+pub(super) const UNKNOWN: &str = "-";
+
+/// A text of at most [`TEXT_LIMIT`], and behind that how much of it was cut off.
+pub(super) fn shorten(text: &str) -> Cow<'_, str> {
+    let kept = &text[..text.floor_char_boundary(TEXT_LIMIT)];
+    match text.len() - kept.len() {
+        0 => Cow::Borrowed(text),
+        cut => Cow::Owned(format!("{kept}… ({cut} more bytes)")),
+    }
 }
 
-impl Line<'_> {
-    /// Appends the line with its end.
-    pub(super) fn append_to(self, out: &mut String) {
-        out.push('[');
-        out.push_str(self.environment.unwrap_or("-"));
-        out.push('_');
-        out.push_str(self.server.unwrap_or("-"));
-        out.push_str("] ");
-        out.push_str(self.request_id.unwrap_or("-"));
-        out.push(' ');
-        let shown = &self.text[..self.text.floor_char_boundary(TEXT_LIMIT)];
-        escape(shown, out);
-        let cut = self.text.len() - shown.len();
-        if cut > 0 {
-            out.push_str(&format!("… ({cut} more bytes)"));
-        }
-        out.push('\n');
-    }
+/// Appends the line of a record with its end: `[ENVIRONMENT_SERVER] REQUEST_ID TEXT`.
+///
+/// Source and request id hold neither spaces nor control characters, so only the text needs escapes.
+pub fn append_line(record: &Record, out: &mut String) {
+    out.push('[');
+    out.push_str(record.source.environment());
+    out.push('_');
+    out.push_str(record.source.server());
+    out.push_str("] ");
+    out.push_str(
+        record
+            .request_id
+            .as_ref()
+            .map_or(UNKNOWN, RequestId::as_str),
+    );
+    out.push(' ');
+    escape(&record.text, out);
+    out.push('\n');
 }
 
 /// Appends a text, with an escape for each character that would do something instead of showing something.
@@ -64,16 +68,24 @@ fn acts(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::logsink::Level;
+
+    fn record(text: &str) -> Record {
+        Record {
+            source: "userstore@prod/a1".parse().unwrap(),
+            epoch: None,
+            sequence: None,
+            request_id: RequestId::parse("3b9d41f8a0c2e576"),
+            time: "2026-11-22T12:25:34.021Z".parse().unwrap(),
+            level: Level::Info,
+            target: String::new(),
+            text: text.to_owned(),
+        }
+    }
 
     fn line(text: &str) -> String {
         let mut out = String::new();
-        let line = Line {
-            environment: Some("prod"),
-            server: Some("userstore"),
-            request_id: Some("3b9d41f8a0c2e576"),
-            text,
-        };
-        line.append_to(&mut out);
+        append_line(&record(text), &mut out);
         out
     }
 
@@ -88,13 +100,12 @@ mod tests {
     #[test]
     fn what_is_not_known_is_a_dash() {
         let mut out = String::new();
-        Line {
-            environment: None,
-            server: None,
+        let unknown = Record {
+            source: "-@-/-".parse().unwrap(),
             request_id: None,
-            text: "up",
-        }
-        .append_to(&mut out);
+            ..record("up")
+        };
+        append_line(&unknown, &mut out);
         assert_eq!(out, "[-_-] - up\n");
     }
 
@@ -154,12 +165,13 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_between_characters_and_says_so() {
         let whole = "é".repeat(TEXT_LIMIT / 2);
-        assert!(line(&whole).ends_with("é\n"));
-        let printed = line(&format!("a{whole}b"));
+        assert_eq!(shorten(&whole), whole);
+        let long = format!("a{whole}b");
+        let short = shorten(&long);
         assert!(
-            printed.ends_with("é… (3 more bytes)\n"),
+            short.ends_with("é… (3 more bytes)"),
             "{}",
-            &printed[printed.len() - 40..]
+            &short[short.len() - 40..]
         );
     }
 }

@@ -4,21 +4,39 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::count;
+use super::seen::Seen;
+use super::store::{Printed, Problem};
+use crate::api::logsink::Record;
 
 /// What waits is written together up to this size, in bytes, since each write is a call of the system.
 const GROUP_BYTES: usize = 64 << 10;
 
-/// Whether lines were written; the error's kind is all of it that several callers can share.
-pub(super) type Outcome = Result<(), io::ErrorKind>;
+/// How many records of a call had not been accepted before; or why that cannot be said.
+pub(super) type Answer = Result<u32, Refusal>;
 
-/// The lines of one call.
+/// Why records were not accepted.
+#[derive(Debug, Clone)]
+pub(super) enum Refusal {
+    /// They could not be written; the error's kind is all of it that several callers can share.
+    Paper(io::ErrorKind),
+    /// They could not be stored. They may be written.
+    Store(Arc<Problem>),
+}
+
+/// The records of one call.
 #[derive(Debug)]
 pub(super) struct Job {
+    pub(super) records: Vec<Record>,
+    /// Their lines.
     pub(super) lines: String,
-    pub(super) records: u32,
-    pub(super) answer: oneshot::Sender<Outcome>,
-    /// What the lines take of the queue.
+    /// Where in `lines` the line of each record ends.
+    pub(super) ends: Vec<usize>,
+    pub(super) answer: oneshot::Sender<Answer>,
+    /// What the job takes of the queue.
     pub(super) room: OwnedSemaphorePermit,
 }
 
@@ -36,14 +54,25 @@ pub(super) struct Paper<W> {
     out: W,
     /// A write failed, perhaps in the middle of a line, and none has succeeded since.
     torn: bool,
+    /// What was written.
+    seen: Seen,
+    /// Where records go that were written.
+    store: Option<UnboundedSender<Printed>>,
     state: Arc<State>,
 }
 
 impl<W: Write> Paper<W> {
-    pub(super) fn new(out: W, state: Arc<State>) -> Self {
+    pub(super) fn new(
+        out: W,
+        seen: Seen,
+        store: Option<UnboundedSender<Printed>>,
+        state: Arc<State>,
+    ) -> Self {
         Self {
             out,
             torn: false,
+            seen,
+            store,
             state,
         }
     }
@@ -58,25 +87,22 @@ impl<W: Write> Paper<W> {
                 // So that the next record does not continue half a line of another. At worst a line stays empty.
                 text.push('\n');
             }
-            text.push_str(&first.lines);
-            group.push(first);
-            while text.len() < GROUP_BYTES
-                && let Ok(next) = queue.try_recv()
-            {
-                text.push_str(&next.lines);
-                group.push(next);
+            let start = text.len();
+            let mut next = Some(first);
+            while let Some(job) = next {
+                group.push((self.take(&job, &mut text), job));
+                next = (text.len() < GROUP_BYTES)
+                    .then(|| queue.try_recv().ok())
+                    .flatten();
             }
-            let outcome = self
-                .out
-                .write_all(text.as_bytes())
-                .and_then(|()| self.out.flush());
-            let records = group.iter().map(|job| u64::from(job.records)).sum();
-            let outcome = self.note(outcome, records);
-            for job in group.drain(..) {
-                // The room first: a caller that has its answer finds it free.
-                drop(job.room);
-                // Nobody waits any more where the caller went away.
-                let _ = job.answer.send(outcome);
+            let outcome = if text.len() > start {
+                self.write(&text, &group)
+            } else {
+                // Nothing but what has been written before.
+                Ok(())
+            };
+            for (new, job) in group.drain(..) {
+                self.pass_on(new, job, outcome);
             }
         }
     }
@@ -91,13 +117,54 @@ impl<W: Write> Paper<W> {
         })
     }
 
-    /// Says once that writing fails, and once that it works again. Each caller gets its own answer anyway.
-    fn note(&mut self, outcome: io::Result<()>, records: u64) -> Outcome {
-        let failed = outcome.is_err();
-        if failed {
-            self.state.lost.fetch_add(records, Ordering::Relaxed);
+    /// Appends the lines that were not written before, and says of each record whether it is one of them.
+    fn take(&mut self, job: &Job, text: &mut String) -> Vec<bool> {
+        let mut start = 0;
+        let records = job.records.iter().zip(&job.ends);
+        records
+            .map(|(record, &end)| {
+                let new = match (record.epoch, record.sequence) {
+                    (Some(epoch), Some(sequence)) => {
+                        self.seen.insert(&record.source, epoch, sequence)
+                    }
+                    _ => true,
+                };
+                if new {
+                    text.push_str(&job.lines[start..end]);
+                }
+                start = end;
+                new
+            })
+            .collect()
+    }
+
+    fn write(&mut self, text: &str, group: &[(Vec<bool>, Job)]) -> Result<(), io::ErrorKind> {
+        let outcome = self
+            .out
+            .write_all(text.as_bytes())
+            .and_then(|()| self.out.flush());
+        if outcome.is_err() {
+            let jobs = group.iter();
+            let unwritten = jobs.flat_map(|(new, job)| new.iter().zip(&job.records));
+            let mut lost = 0;
+            for (_, record) in unwritten.filter(|(new, _)| **new) {
+                lost += 1;
+                if let (Some(epoch), Some(sequence)) = (record.epoch, record.sequence) {
+                    self.seen.remove(&record.source, epoch, sequence);
+                }
+            }
+            self.state.lost.fetch_add(lost, Ordering::Relaxed);
         }
-        match (&outcome, std::mem::replace(&mut self.torn, failed)) {
+        self.seen.forget();
+        self.note(outcome)
+    }
+
+    /// Says once that writing fails, and once that it works again. Each caller gets its own answer anyway.
+    fn note(&mut self, outcome: io::Result<()>) -> Result<(), io::ErrorKind> {
+        match (
+            &outcome,
+            std::mem::replace(&mut self.torn, outcome.is_err()),
+        ) {
             (Err(error), false) => {
                 tracing::error!(%error, "cannot write the log; callers get `unavailable`");
             }
@@ -108,5 +175,26 @@ impl<W: Write> Paper<W> {
             (Err(_), true) | (Ok(()), false) => {}
         }
         outcome.map_err(|error| error.kind())
+    }
+
+    /// Hands the records to the store, written or not: where paper fails, the store is all that there is. Answers where
+    /// there is no store.
+    fn pass_on(&self, new: Vec<bool>, job: Job, outcome: Result<(), io::ErrorKind>) {
+        let written = outcome.map_err(Refusal::Paper);
+        let printed = Printed {
+            records: job.records,
+            new,
+            written,
+            answer: job.answer,
+            room: job.room,
+        };
+        match &self.store {
+            // A task that is gone has dropped the answer's other end, which its caller notices.
+            Some(store) => drop(store.send(printed)),
+            None => {
+                let new = printed.new.iter().filter(|new| **new).count();
+                printed.answer(Ok(count(new)));
+            }
+        }
     }
 }

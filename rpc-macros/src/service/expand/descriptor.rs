@@ -113,8 +113,14 @@ fn options(method: &Method) -> TokenStream {
     let mut options = TokenStream::new();
     match method.effects {
         Effects::Unknown => {}
-        Effects::Idempotent => options.extend(quote_spanned!(Span::mixed_site()=> .idempotent())),
+        Effects::Idempotent(_) => {
+            options.extend(quote_spanned!(Span::mixed_site()=> .idempotent()));
+        }
         Effects::None(_) => options.extend(quote_spanned!(Span::mixed_site()=> .no_side_effects())),
+    }
+    if let Some(key) = method.key() {
+        let name = names::plain(&key.named.ident);
+        options.extend(quote_spanned!(Span::mixed_site()=> .idempotency_key(#name)));
     }
     if let Some(timeout) = &method.timeout {
         let milliseconds = proc_macro2::Literal::u64_unsuffixed(timeout.milliseconds);
@@ -138,6 +144,9 @@ fn codec(method: &Method, argument: &Argument, shape: &TokenStream) -> TokenStre
     match (&argument.shape, method.message) {
         (Shape::Owned(ty) | Shape::Ref(ty), true) => {
             quote_spanned!(site=> __rpc::message::<#ty>(),)
+        }
+        _ if argument.key.is_some() => {
+            quote_spanned!(site=> __rpc::idempotency_key::<#shape>(),)
         }
         _ if argument.default.is_some() => {
             quote_spanned!(site=> __rpc::argument_or_default::<#shape>(),)

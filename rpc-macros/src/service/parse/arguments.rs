@@ -11,7 +11,11 @@ use crate::spelling::spelled;
 
 const ARGUMENT: Place = Place {
     of: "an argument",
-    options: &[Known::flag("default"), Known::flag("secret")],
+    options: &[
+        Known::flag("default"),
+        Known::flag("secret"),
+        Known::flag("idempotency_key"),
+    ],
 };
 
 /// Takes the helper attributes off the signature and reads the arguments: the context, if the method asks for it, and
@@ -39,9 +43,10 @@ pub(super) fn arguments(
                 named,
                 default: options.flag("default").cloned(),
                 secret: options.flag("secret").cloned(),
+                key: options.flag("idempotency_key").cloned(),
             }),
             Some(shape::Mention::Lent) if position == 0 => {
-                if let Some(option) = options.flag("default").or(options.flag("secret")) {
+                if let Some(option) = options.any() {
                     errors.at(
                         option,
                         "the context is no data that travels: remove the option",

@@ -204,7 +204,7 @@ fn effects(options: &Options, errors: &mut Errors) -> Effects {
             }
             Effects::None(option.clone())
         }
-        (Some(_), None) => Effects::Idempotent,
+        (Some(option), None) => Effects::Idempotent(option.clone()),
         (None, None) => Effects::Unknown,
     }
 }

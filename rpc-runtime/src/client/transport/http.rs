@@ -4,6 +4,7 @@
 //! already and hands it to a pool that knows nothing of redirects, cookies, proxies and decompression.
 
 use std::error::Error as StdError;
+use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -159,20 +160,53 @@ impl Road {
     fn broken(&self, connecting: bool, error: &(dyn StdError + 'static)) -> Error {
         let target = self.target.text();
         let cause = root(error);
-        let (delivery, text) = if connecting {
-            (
-                Delivery::Unsent,
-                format!("cannot connect to {target}: {cause}"),
-            )
-        } else {
-            (
-                Delivery::OutcomeUnknown,
-                format!(
-                    "the connection to {target} broke before the answer was complete ({cause}); the call may have been done"
-                ),
-            )
+        if connecting {
+            let text = format!("cannot connect to {target}: {cause}");
+            return Error::unlocated(Code::Unavailable, text).with_delivery(Delivery::Unsent);
+        }
+        let (code, what) = match Spoilt::of(error) {
+            None => (
+                Code::Unavailable,
+                format!("the connection to {target} broke before the answer was complete"),
+            ),
+            Some(Spoilt::NoHttp) => (Code::Internal, format!("what {target} answered is no HTTP")),
+            Some(Spoilt::TooLarge) => (
+                Code::ResourceExhausted,
+                format!("the head of the answer of {target} is too large"),
+            ),
         };
-        Error::unlocated(Code::Unavailable, text).with_delivery(delivery)
+        let text = format!("{what} ({cause}); the call may have been done");
+        Error::unlocated(code, text).with_delivery(Delivery::OutcomeUnknown)
+    }
+}
+
+/// What is wrong with an answer of which something arrived. Another attempt would get the same.
+enum Spoilt {
+    NoHttp,
+    TooLarge,
+}
+
+impl Spoilt {
+    fn of(error: &(dyn StdError + 'static)) -> Option<Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(error) = error.downcast_ref::<hyper::Error>() {
+                if error.is_parse_too_large() {
+                    return Some(Self::TooLarge);
+                }
+                if error.is_parse() {
+                    return Some(Self::NoHttp);
+                }
+            }
+            // How hyper says that a chunk is none. TLS has a kind of its own for what it cannot read.
+            if let Some(error) = error.downcast_ref::<io::Error>()
+                && error.kind() == ErrorKind::InvalidInput
+            {
+                return Some(Self::NoHttp);
+            }
+            next = error.source();
+        }
+        None
     }
 }
 

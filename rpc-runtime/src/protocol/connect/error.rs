@@ -69,6 +69,14 @@ pub(crate) fn error_json(error: &Error) -> Vec<u8> {
         .unwrap_or_else(|_| format!("{{\"code\":\"{}\"}}", error.code()).into_bytes())
 }
 
+/// Reads what [`error_json`] wrote; `None` for anything else.
+pub(crate) fn error_from_json(json: &[u8]) -> Option<Error> {
+    let json: Map<String, Value> = serde_json::from_slice(json).ok()?;
+    let known = json.get("code").and_then(Value::as_str)?.parse::<Code>();
+    known.ok()?;
+    Some(from_json(&json, StatusCode::INTERNAL_SERVER_ERROR))
+}
+
 /// Reads an answer that is no success, whoever sent it: what cannot be read is inferred or left out, and nothing that
 /// says what happened is lost.
 pub(crate) fn read_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {

@@ -18,7 +18,7 @@ mod request;
 mod response;
 mod timeout;
 
-pub(crate) use error::{error_json, read_error};
+pub(crate) use error::{error_from_json, error_json, read_error};
 pub(crate) use refusal::{Refusal, Shape};
 pub(crate) use request::{RequestHead, read_request, write_request};
 pub(crate) use response::{Accepts, Answer, read_response, write_refusal, write_response};

@@ -136,7 +136,7 @@ fn what_is_only_lost_is_passed_over() {
 fn what_is_written_is_read() {
     let server = Arc::new("pricing@dev/2".parse().unwrap());
     let context = Context::builder(RequestId::parse("r-1").unwrap())
-        .home(Arc::new(Home::new(server, None)))
+        .home(Arc::new(Home::new(server, None, crate::Flags::new())))
         .environment(Some("dev".into()))
         .trace(TraceContext::parse(PARENT, Some("a=b")))
         .hops(4)

@@ -1,6 +1,5 @@
 //! One connection from its first byte to its end.
 
-use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{self, Poll};
@@ -10,9 +9,10 @@ use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -21,8 +21,9 @@ use super::activity::{Activity, Call};
 use super::drive::{Ended, drive, linger};
 use super::io::{Io, Protocol, Start, sniff};
 use super::reached;
+use crate::context::Context;
 use crate::server::Limits;
-use crate::server::body::ResponseBody;
+use crate::server::body::{Lost, ResponseBody};
 use crate::server::core::Core;
 use crate::server::dispatch::dispatch;
 use crate::server::lifecycle::Phase;
@@ -145,7 +146,7 @@ where
     let limits = core.limits();
     let header_list = head_size(limits) + most::HEADER_OVERHEAD * limits.header_count;
     // hyper spawns a task a stream here: the calls of one connection may use all cores.
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let mut builder = http2::Builder::new(InContext(Context::current()));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(most::STREAMS)
@@ -168,6 +169,20 @@ where
     Ok(())
 }
 
+/// Spawns what a connection spawns within the context of the server.
+#[derive(Clone)]
+struct InContext(Context);
+
+impl<F> Executor<F> for InContext
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, work: F) {
+        tokio::spawn(self.0.clone().scope(work));
+    }
+}
+
 /// The largest head that the limits let through: one step more, so that we and not hyper answer what is just too large.
 fn head_size(limits: &Limits) -> usize {
     const ONE_STEP: usize = 8 << 10;
@@ -179,9 +194,13 @@ async fn answer(
     peer: Peer,
     call: Call,
     request: Request<Incoming>,
-) -> Result<Response<Held>, Infallible> {
+) -> Result<Response<Held>, Lost> {
     let http1 = request.version() < Version::HTTP_2;
     let mut response = dispatch(&core, peer, request).await;
+    if let Some(lost) = response.extensions().get::<Lost>() {
+        // Ends an HTTP/1 connection without an answer, and resets a stream of HTTP/2.
+        return Err(*lost);
+    }
     if http1 && core.lifecycle().is_at_least(Phase::LastCall) {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);

@@ -9,12 +9,14 @@
 //! | `connection` | one connection from its first byte to its end |
 //! | `drive` | running it, and ending it so that its last answer arrives |
 //! | `activity` | what a connection is doing, and how long it may |
+//! | `peers` | how many connections each peer has |
 //! | `io` | the bytes of a connection: which protocol they begin, and who is waited for |
 
 mod activity;
 mod connection;
 mod drive;
 mod io;
+mod peers;
 
 use std::future::Future;
 use std::io::{Error, ErrorKind, Result};
@@ -28,11 +30,14 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
+pub(super) use self::peers::Peers;
+use self::peers::Seat;
 use super::core::Core;
 use super::lifecycle::Phase;
 #[cfg(unix)]
 use super::listen::Socket;
 use super::trust::{Peer, Place, Trust};
+use crate::context::Context;
 
 /// A source of connections.
 pub(crate) trait Listen: Send + 'static {
@@ -129,6 +134,10 @@ pub(crate) async fn accept<L: Listen>(
                 }
             }
         };
+        // A peer that has its share is closed at once: waiting here would keep the others out.
+        let Some(seat) = connections.core.peers().enter(place) else {
+            continue;
+        };
         // At the cap one connection a listener is held here and the others wait in the kernel. The permit is taken
         // after accepting: an idle listener that held one would starve the others.
         let permit = tokio::select! {
@@ -137,7 +146,7 @@ pub(crate) async fn accept<L: Listen>(
         };
         // The semaphore is never closed.
         if let Ok(permit) = permit {
-            connections.serve(io, place, permit);
+            connections.serve(io, place, (permit, seat));
         }
     }
     connections.close(listener);
@@ -154,17 +163,19 @@ struct Connections {
 }
 
 impl Connections {
-    fn serve<I>(&mut self, io: I, place: Place, permit: OwnedSemaphorePermit)
+    fn serve<I>(&mut self, io: I, place: Place, places: (OwnedSemaphorePermit, Seat))
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let peer = Peer::new(self.trust, place);
         let serving = connection::serve(io, self.core.clone(), peer, self.phase.clone());
-        self.running.spawn(async move {
+        // What a connection does outside of a call is still this server's.
+        let context = Context::current();
+        self.running.spawn(context.scope(async move {
             // Held for as long as the connection is.
-            let _permit = permit;
+            let _places = places;
             serving.await;
-        });
+        }));
     }
 
     /// Takes no more than those whom the kernel has let in already. From here on it refuses connections, so that callers
@@ -174,8 +185,11 @@ impl Connections {
             return;
         }
         for (io, place) in listener.close() {
+            let Some(seat) = self.core.peers().enter(place) else {
+                continue;
+            };
             match self.core.connections().clone().try_acquire_owned() {
-                Ok(permit) => self.serve(io, place, permit),
+                Ok(permit) => self.serve(io, place, (permit, seat)),
                 Err(_) => return,
             }
         }

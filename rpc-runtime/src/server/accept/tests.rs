@@ -44,6 +44,9 @@ fn core(change: impl FnOnce(&mut Limits)) -> Arc<Core> {
         policy: None,
         rates: Vec::new(),
         dropped_logs: None,
+        flags: crate::Flags::new(),
+        allow_faults: false,
+        dedupe: None,
     })
     .unwrap()
 }

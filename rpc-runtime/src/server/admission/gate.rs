@@ -4,14 +4,15 @@
 //! once and take no lock. The lock is for the queue, which exists only while the server is full.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use crate::server::Limits;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One running call in the state.
 const RUNNING: u64 = 1;
@@ -238,4 +239,6 @@ impl Drop for OwnedPermit {
 }
 
 #[cfg(test)]
+// Said, since `rpc-models` takes this file by its path, from where the module would be looked for elsewhere.
+#[path = "gate/tests.rs"]
 mod tests;

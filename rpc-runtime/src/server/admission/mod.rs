@@ -3,11 +3,12 @@
 //! What is refused here is refused at once, or after a short wait that is bounded, and never with work that is begun.
 
 mod gate;
+mod pairs;
 mod rate;
 
 use std::time::Duration;
 
-pub(crate) use gate::{Gate, Permit};
+pub(crate) use gate::{Gate, OwnedPermit, Permit};
 pub use rate::RateLimit;
 pub(super) use rate::{Limiter, apply as apply_rates};
 

@@ -2,17 +2,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock as _, DefaultClock};
-use governor::nanos::Nanos;
-use governor::state::StateStore;
-use governor::state::keyed::ShrinkableKeyedStateStore;
 use governor::{Quota, RateLimiter};
 
+use super::pairs::{Pair, Pairs};
 use crate::context::{Context, Source};
 use crate::error::{Code, Error};
 use crate::server::method_name;
@@ -133,7 +130,7 @@ pub(in crate::server) fn apply(
 
 /// The allowances of all callers under one limit.
 pub(in crate::server) struct Limiter {
-    limiter: RateLimiter<Pair, Store, DefaultClock>,
+    limiter: RateLimiter<Pair, Pairs, DefaultClock>,
     calls: u32,
     per: Duration,
     /// When the memory may be looked through next.
@@ -143,7 +140,7 @@ pub(in crate::server) struct Limiter {
 impl Limiter {
     fn new(limit: &RateLimit) -> Option<Self> {
         Some(Self {
-            limiter: RateLimiter::new(limit.quota()?, Store::default(), DefaultClock::default()),
+            limiter: RateLimiter::new(limit.quota()?, Pairs::new(PAIRS), DefaultClock::default()),
             calls: limit.calls,
             per: limit.per,
             tidy: Mutex::new(Instant::now()),
@@ -193,92 +190,6 @@ impl Limiter {
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Limiter({} in {:?})", self.calls, self.per)
-    }
-}
-
-/// Who calls what. Two instances of a server are one caller.
-#[derive(Debug, Clone)]
-struct Pair {
-    caller: Option<Arc<Source>>,
-    path: &'static str,
-}
-
-impl Pair {
-    fn parts(&self) -> (Option<(&str, &str)>, &'static str) {
-        let caller = self.caller.as_deref();
-        (
-            caller.map(|caller| (caller.server(), caller.environment())),
-            self.path,
-        )
-    }
-}
-
-impl PartialEq for Pair {
-    fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
-    }
-}
-
-impl Eq for Pair {}
-
-impl Hash for Pair {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.parts().hash(state);
-    }
-}
-
-/// The state of each pair. governor's own stores grow with the number of callers; this one is bounded.
-#[derive(Debug, Default)]
-struct Store(Mutex<States>);
-
-#[derive(Debug, Default)]
-struct States {
-    known: HashMap<Pair, Nanos>,
-    /// Of all pairs that there was no room for.
-    others: Option<Nanos>,
-}
-
-impl Store {
-    fn lock(&self) -> MutexGuard<'_, States> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl StateStore for Store {
-    type Key = Pair;
-
-    fn measure_and_replace<T, F, E>(&self, pair: &Pair, f: F) -> Result<T, E>
-    where
-        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
-    {
-        let mut states = self.lock();
-        if let Some(state) = states.known.get_mut(pair) {
-            let (outcome, new) = f(Some(*state))?;
-            *state = new;
-            return Ok(outcome);
-        }
-        if states.known.len() < PAIRS {
-            let (outcome, new) = f(None)?;
-            states.known.insert(pair.clone(), new);
-            return Ok(outcome);
-        }
-        let (outcome, new) = f(states.others)?;
-        states.others = Some(new);
-        Ok(outcome)
-    }
-}
-
-impl ShrinkableKeyedStateStore<Pair> for Store {
-    fn retain_recent(&self, drop_below: Nanos) {
-        self.lock().known.retain(|_, state| *state > drop_below);
-    }
-
-    fn len(&self) -> usize {
-        self.lock().known.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 

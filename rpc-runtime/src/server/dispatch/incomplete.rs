@@ -21,7 +21,7 @@ use crate::middleware::{self, Guards, Kind, Request, Response};
 use crate::protocol::connect::{self, Accepts, Answer, Refusal, RequestHead, Shape};
 use crate::protocol::context::Incoming;
 use crate::protocol::metadata;
-use crate::server::body::{self, Failure, ResponseBody};
+use crate::server::body::{self, Failure, Lost, ResponseBody};
 use crate::server::core::Core;
 use crate::server::service::Route;
 use crate::server::trust::Caller;
@@ -77,6 +77,9 @@ impl<'a> Incomplete<'a> {
                 let message = middleware::Body::message(message);
                 let request = Request::new(route.method(), context, metadata, message);
                 let response = self.core.call(route, request, self.caller.trust()).await;
+                if response.is_lost() {
+                    return lose();
+                }
                 return write(response, Accepts::read(self.head));
             }
             Err(Unread::Unwanted(refusal)) => (refusal, Some(&mut body)),
@@ -257,6 +260,13 @@ pub(super) fn later(now: Instant, time: Duration) -> Instant {
 
 fn internal(text: &'static str) -> Error {
     Error::unlocated(Code::Internal, text)
+}
+
+/// An answer that nobody gets.
+fn lose() -> HttpResponse {
+    let mut response = HttpResponse::new(ResponseBody::broken());
+    response.extensions_mut().insert(Lost);
+    response
 }
 
 /// Writes the answer of a call.

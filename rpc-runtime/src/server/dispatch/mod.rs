@@ -45,6 +45,9 @@ where
     let identified = peer.identify(core, &head);
     let caller = *identified.as_ref().unwrap_or(&Caller::STRANGER);
     let incoming = context::read(&head.headers, caller.is_believed(), core.environment());
+    if incoming.faults_stripped {
+        core.faults().strip();
+    }
     let id = HeaderValue::from_str(incoming.id.as_str());
     let mut response = match find(core, peer, identified, &head) {
         Ok(Found::Method(route)) => {

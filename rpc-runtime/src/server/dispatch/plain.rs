@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use axum::body::Body as AxumBody;
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
 use http_body::Body;
 use tower_service::Service as _;
@@ -63,10 +64,15 @@ where
         target: None,
         attempt: context.attempt(),
         at: Instant::now(),
+        line: None,
     });
     let answered = within(context.deadline(), run(router, request, &context)).await;
     match answered.unwrap_or_else(|| Err(too_late())) {
-        Ok(response) => {
+        Ok(mut response) => {
+            if response.status() == StatusCode::NO_CONTENT {
+                // axum gives every empty body a length, and this answer must not have one.
+                response.headers_mut().remove(CONTENT_LENGTH);
+            }
             let bytes = response.body().size_hint().exact().unwrap_or(0);
             let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
             observation.end_with(failure(response.status()).as_ref(), bytes);

@@ -33,6 +33,9 @@ fn core(seen: &Arc<Seen>, fallback: Option<axum::Router>) -> Arc<Core> {
         policy: None,
         rates: Vec::new(),
         dropped_logs: None,
+        flags: crate::Flags::new(),
+        allow_faults: false,
+        dedupe: None,
     })
     .unwrap()
 }

@@ -1,0 +1,108 @@
+//! `fibpro flags`: the flags of a running server, to be seen and changed.
+
+use std::io::{self, Write};
+
+use rpc_runtime::Client;
+use rpc_runtime::flag_service::{FlagServiceClient, FlagState};
+
+use super::Failure;
+
+/// Show the flags of a running server, or change some of them
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// What to set, such as `log_rpc=true`, one after the other; without any, all flags are shown
+    #[arg(value_name = "NAME=VALUE", value_parser = setting)]
+    settings: Vec<(String, String)>,
+
+    /// Take back what was set on the running server; may be repeated
+    #[arg(long, value_name = "NAME")]
+    reset: Vec<String>,
+
+    /// Where the server listens for other services: an `http` or a `unix` URL
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9002", value_parser = Client::new)]
+    to: Client,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let setting = text.split_once('=');
+    let setting = setting.map(|(name, value)| (name.trim().to_owned(), value.to_owned()));
+    setting.ok_or_else(|| "write NAME=VALUE, or `--reset NAME` to take a value back".to_owned())
+}
+
+pub(crate) async fn run(options: Options, out: &mut impl Write) -> Result<(), Failure> {
+    let client = FlagServiceClient::with_client(options.to.named("fibpro")?);
+    if options.settings.is_empty() && options.reset.is_empty() {
+        let flags = client.list().await?;
+        return write_flags(&flags, out).map_err(Failure::Output);
+    }
+    // Each is said when it is done: what was refused changed nothing, and what came before it stays.
+    for name in &options.reset {
+        write_value(&client.reset(name).await?, out).map_err(Failure::Output)?;
+    }
+    for (name, value) in &options.settings {
+        write_value(&client.set(name, value).await?, out).map_err(Failure::Output)?;
+    }
+    Ok(())
+}
+
+fn write_value(flag: &FlagState, out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "{} = {}   from {}",
+        flag.name,
+        shown(&flag.value),
+        flag.origin
+    )
+}
+
+fn write_flags(flags: &[FlagState], out: &mut impl Write) -> io::Result<()> {
+    for (index, flag) in flags.iter().enumerate() {
+        if index > 0 {
+            writeln!(out)?;
+        }
+        write_value(flag, out)?;
+        let kind = if flag.dynamic {
+            "dynamic"
+        } else {
+            "set at start"
+        };
+        writeln!(
+            out,
+            "    {kind}, {}, default {}",
+            flag.accepts,
+            shown(&flag.default)
+        )?;
+        for line in flag.description.lines() {
+            writeln!(out, "    {line}")?;
+        }
+    }
+    Ok(())
+}
+
+/// A value on one line that speaks to no terminal; in quotes where it would not be seen as one.
+fn shown(value: &str) -> String {
+    let is_plain = |c: char| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}');
+    if !value.is_empty() && value.trim() == value && value.chars().all(is_plain) {
+        value.to_owned()
+    } else {
+        format!("{value:?}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_one_line_that_can_be_seen() {
+        for (value, text) in [
+            ("true", "true"),
+            ("a, b", "a, b"),
+            ("", "\"\""),
+            (" a", "\" a\""),
+            ("a\nb\u{1b}[31m\u{2028}", r#""a\nb\u{1b}[31m\u{2028}""#),
+        ] {
+            assert_eq!(shown(value), text);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Searches, and those that wait for what is yet to come.
+
+use std::time::Duration;
+
+use rpc_runtime::{Context, Result};
+
+use super::store::{Filter, Store};
+use crate::api::logsink::{Page, Query, WAIT_LIMIT_MS};
+
+/// What is left of the call's deadline for the answer, at least.
+const FOR_THE_ANSWER: Duration = Duration::from_millis(500);
+
+/// How long a search that waits leaves the store alone: a busy sink stores many times as often, and its records go
+/// into one answer.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The records that match; if there are none, those that come while the query wants to wait.
+pub(super) async fn page(store: &Store, query: &Query) -> Result<Page> {
+    let mut filter = Filter::new(query)?;
+    let wait = query.wait_ms.unwrap_or_default().min(WAIT_LIMIT_MS);
+    let mut wait = Duration::from_millis(wait.into());
+    if let Some(remaining) = Context::current().remaining() {
+        wait = wait.min(remaining.saturating_sub(FOR_THE_ANSWER));
+    }
+    // Before the first look, so that nothing comes unnoticed between a look and the wait.
+    let mut head = store.head();
+    let mut page = store.page(&filter).await?;
+    if wait.is_zero() || !page.records.is_empty() {
+        return Ok(page);
+    }
+    let Ok(_place) = store.followers().try_acquire() else {
+        return Ok(page);
+    };
+    let mut stopping = store.stopping();
+    let over = tokio::time::sleep(wait);
+    tokio::pin!(over);
+    while page.records.is_empty() {
+        tokio::select! {
+            () = &mut over => break,
+            _ = stopping.wait_for(|stopping| *stopping) => break,
+            changed = head.changed() => if changed.is_err() { break },
+        }
+        tokio::time::sleep(PAUSE).await;
+        head.mark_unchanged();
+        filter.after = Some(page.next);
+        page = store.page(&filter).await?;
+    }
+    Ok(page)
+}

@@ -1,0 +1,281 @@
+//! Which numbered records have come already.
+//!
+//! A source numbers the records of each of its lives from 1, so what has come is nearly always one range a life, however
+//! long that is; each gap, where the source dropped something, makes one more. So all that ever came is remembered in a
+//! few bytes, and longer than the records themselves.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::str::FromStr;
+
+use rpc_runtime::Source;
+
+/// How many lives are remembered. Beyond it those are forgotten from which nothing has come for the longest.
+const LIVES: usize = 4096;
+
+/// How many ranges are remembered, of all lives together.
+const RANGES: usize = 64 << 10;
+
+/// How many ranges one life may have. Beyond it the lowest is forgotten.
+///
+/// Forgetting may take a record twice; joining ranges over a gap would refuse one that never came.
+const RANGES_OF_A_LIFE: usize = 1024;
+
+/// The numbers that have come, for each source and each of its lives.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seen {
+    sources: HashMap<Source, BTreeMap<u64, Life>>,
+    lives: usize,
+    ranges: usize,
+    /// Counts uses, to know which life was used last.
+    clock: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Life {
+    sequences: Ranges,
+    used: u64,
+}
+
+impl Seen {
+    /// Takes a number; whether it is new.
+    pub(super) fn insert(&mut self, source: &Source, epoch: u64, sequence: u64) -> bool {
+        self.clock += 1;
+        let lives = match self.sources.get_mut(source) {
+            Some(lives) => lives,
+            None => self.sources.entry(source.clone()).or_default(),
+        };
+        let life = lives.entry(epoch).or_insert_with(|| {
+            self.lives += 1;
+            Life::default()
+        });
+        life.used = self.clock;
+        let before = life.sequences.0.len();
+        let new = life.sequences.insert(sequence);
+        self.ranges = self.ranges + life.sequences.0.len() - before;
+        new
+    }
+
+    /// Takes a number back that [`insert`](Self::insert) took: its record went nowhere.
+    pub(super) fn remove(&mut self, source: &Source, epoch: u64, sequence: u64) {
+        let life = self.sources.get_mut(source);
+        if let Some(life) = life.and_then(|lives| lives.get_mut(&epoch)) {
+            let before = life.sequences.0.len();
+            life.sequences.remove(sequence);
+            self.ranges = self.ranges + life.sequences.0.len() - before;
+        }
+    }
+
+    /// What is remembered of a life, as it is kept in the store.
+    pub(super) fn sequences(&self, source: &Source, epoch: u64) -> Option<&Ranges> {
+        let life = self.sources.get(source)?.get(&epoch)?;
+        Some(&life.sequences)
+    }
+
+    /// Remembers a life of the store; those that come later count as used later.
+    pub(super) fn restore(&mut self, source: Source, epoch: u64, sequences: Ranges) {
+        self.clock += 1;
+        self.lives += 1;
+        self.ranges += sequences.0.len();
+        let life = Life {
+            sequences,
+            used: self.clock,
+        };
+        self.sources.entry(source).or_default().insert(epoch, life);
+    }
+
+    /// Forgets a quarter of the lives if there are too many, and says which.
+    pub(super) fn forget(&mut self) -> Vec<(Source, u64)> {
+        if self.lives <= LIVES && self.ranges <= RANGES {
+            return Vec::new();
+        }
+        let mut used: Vec<_> = self
+            .sources
+            .values()
+            .flat_map(|lives| lives.values().map(|life| life.used))
+            .collect();
+        // At least one, so that the bound holds even where few lives have many ranges.
+        let count = (used.len() / 4).max(1);
+        let (_, last, _) = used.select_nth_unstable(count - 1);
+        let last = *last;
+        let mut forgotten = Vec::with_capacity(count);
+        self.sources.retain(|source, lives| {
+            lives.retain(|epoch, life| {
+                if life.used > last {
+                    return true;
+                }
+                self.lives -= 1;
+                self.ranges -= life.sequences.0.len();
+                forgotten.push((source.clone(), *epoch));
+                false
+            });
+            !lives.is_empty()
+        });
+        forgotten
+    }
+}
+
+/// Numbers as ranges, such as `1-100,105`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Ranges(Vec<(u64, u64)>);
+
+impl Ranges {
+    fn insert(&mut self, number: u64) -> bool {
+        // The ranges that end before the number. Mostly all of them: records come in order.
+        let at = match self.0.last() {
+            Some((_, end)) if *end < number => self.0.len(),
+            _ => self.0.partition_point(|(_, end)| *end < number),
+        };
+        if self.0.get(at).is_some_and(|(start, _)| *start <= number) {
+            return false;
+        }
+        let joins_before = at > 0 && self.0[at - 1].1 + 1 == number;
+        let joins_behind = self
+            .0
+            .get(at)
+            .is_some_and(|(start, _)| *start - 1 == number);
+        match (joins_before, joins_behind) {
+            (true, true) => {
+                self.0[at - 1].1 = self.0[at].1;
+                self.0.remove(at);
+            }
+            (true, false) => self.0[at - 1].1 = number,
+            (false, true) => self.0[at].0 = number,
+            (false, false) => self.0.insert(at, (number, number)),
+        }
+        if self.0.len() > RANGES_OF_A_LIFE {
+            self.0.remove(0);
+        }
+        true
+    }
+
+    fn remove(&mut self, number: u64) {
+        let at = self.0.partition_point(|(_, end)| *end < number);
+        let Some(&(start, end)) = self.0.get(at).filter(|(start, _)| *start <= number) else {
+            return;
+        };
+        let before = (start < number).then(|| (start, number - 1));
+        let behind = (number < end).then(|| (number + 1, end));
+        self.0.splice(at..=at, before.into_iter().chain(behind));
+    }
+}
+
+impl fmt::Display for Ranges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (start, end)) in self.0.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            if start == end {
+                write!(f, "{comma}{start}")?;
+            } else {
+                write!(f, "{comma}{start}-{end}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Ranges {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let ranges = text.split(',').filter(|range| !range.is_empty());
+        ranges
+            .map(|range| {
+                let (start, end) = range.split_once('-').unwrap_or((range, range));
+                Ok((start.parse()?, end.parse()?))
+            })
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(name: &str) -> Source {
+        format!("{name}@prod/a1").parse().unwrap()
+    }
+
+    #[test]
+    fn row_90_each_number_is_new_once_in_whatever_order() {
+        let mut ranges = Ranges::default();
+        for (number, new, text) in [
+            (3, true, "3"),
+            (4, true, "3-4"),
+            (3, false, "3-4"),
+            (1, true, "1,3-4"),
+            (7, true, "1,3-4,7"),
+            (2, true, "1-4,7"),
+            (6, true, "1-4,6-7"),
+            (5, true, "1-7"),
+            (5, false, "1-7"),
+            (u64::MAX, true, "1-7,18446744073709551615"),
+            (u64::MAX, false, "1-7,18446744073709551615"),
+            (0, true, "0-7,18446744073709551615"),
+        ] {
+            assert_eq!(ranges.insert(number), new, "{number} {ranges}");
+            assert_eq!(ranges.to_string(), text);
+            assert_eq!(text.parse(), Ok(ranges.clone()));
+        }
+    }
+
+    #[test]
+    fn a_number_that_was_taken_back_is_new_again() {
+        let mut ranges: Ranges = "1-7".parse().unwrap();
+        for (number, text) in [
+            (4, "1-3,5-7"),
+            (1, "2-3,5-7"),
+            (7, "2-3,5-6"),
+            (9, "2-3,5-6"),
+            (2, "3,5-6"),
+            (3, "5-6"),
+        ] {
+            ranges.remove(number);
+            assert_eq!(ranges.to_string(), text);
+        }
+        assert!(ranges.insert(4));
+        assert_eq!(ranges.to_string(), "4-6");
+    }
+
+    #[test]
+    fn lives_do_not_know_each_other() {
+        let mut seen = Seen::default();
+        let (a, b) = (source("a"), source("b"));
+        assert!(seen.insert(&a, 1, 1) && seen.insert(&a, 2, 1) && seen.insert(&b, 1, 1));
+        assert!(!seen.insert(&a, 1, 1) && !seen.insert(&a, 2, 1) && !seen.insert(&b, 1, 1));
+        seen.remove(&a, 2, 1);
+        assert!(seen.insert(&a, 2, 1) && !seen.insert(&a, 1, 1));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_the_least_used_goes_first() {
+        let mut seen = Seen::default();
+        let (a, b) = (source("a"), source("b"));
+        for epoch in 0..LIVES as u64 {
+            assert!(seen.insert(&a, epoch, 1));
+        }
+        assert_eq!(seen.forget(), []);
+        assert!(!seen.insert(&a, 0, 1));
+        assert!(seen.insert(&b, 0, 1));
+        let mut forgotten = seen.forget();
+        forgotten.sort_by_key(|(_, epoch)| *epoch);
+        let expected: Vec<_> = (1..=LIVES as u64 / 4)
+            .map(|epoch| (a.clone(), epoch))
+            .collect();
+        assert_eq!(forgotten, expected);
+        assert!(!seen.insert(&a, 0, 1) && !seen.insert(&b, 0, 1) && seen.insert(&a, 1, 1));
+    }
+
+    #[test]
+    fn a_life_with_too_many_gaps_forgets_its_lowest_range_and_joins_nothing() {
+        let mut seen = Seen::default();
+        let a = source("a");
+        for index in 0..=RANGES_OF_A_LIFE as u64 {
+            assert!(seen.insert(&a, 1, 1 + 2 * index));
+        }
+        assert!(!seen.insert(&a, 1, 3), "the second is remembered");
+        assert!(seen.insert(&a, 1, 2), "what never came is new");
+        assert_eq!(seen.ranges, RANGES_OF_A_LIFE);
+    }
+}

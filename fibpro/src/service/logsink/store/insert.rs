@@ -1,0 +1,182 @@
+//! Records into the tables.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rpc_runtime::{RequestId, Source};
+use sqlx::{AssertSqlSafe, SqliteConnection};
+
+use super::super::seen::{Ranges, Seen};
+use super::problem::{Kind, Problem};
+use crate::api::logsink::Record;
+
+/// How many records one statement takes. What is left over goes with the smaller ones, so there are three statements to
+/// prepare and not one for each number.
+const SIZES: [usize; 3] = [128, 16, 1];
+
+/// How many sources are known by their row before those without records are removed.
+const SOURCES: usize = 4096;
+
+/// The way into the tables.
+#[derive(Debug)]
+pub(super) struct Tables {
+    statements: [Arc<str>; 3],
+    sources: HashMap<Source, i64>,
+    /// The id of the last record.
+    last: i64,
+}
+
+impl Tables {
+    /// Looks up how far the tables are.
+    pub(super) async fn new(connection: &mut SqliteConnection) -> Result<Self, Problem> {
+        let last = "SELECT max(coalesce((SELECT max(id) FROM records), 0), coalesce((SELECT max(used) FROM lives), 0))";
+        let last = sqlx::query_scalar(last).fetch_one(connection).await?;
+        let statements = SIZES.map(|size| {
+            let rows = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?)"; size].join(", ");
+            let columns = "id, source, epoch, sequence, request_id, time, level, target, text";
+            format!("INSERT INTO records ({columns}) VALUES {rows}").into()
+        });
+        Ok(Self {
+            statements,
+            sources: HashMap::new(),
+            last,
+        })
+    }
+
+    /// The id of the last record.
+    pub(super) fn last(&self) -> u64 {
+        self.last.cast_unsigned()
+    }
+
+    /// Adds records in their order.
+    pub(super) async fn add(
+        &mut self,
+        connection: &mut SqliteConnection,
+        records: &[&Record],
+    ) -> Result<(), Problem> {
+        let now = Timestamp::now().as_microsecond();
+        let mut rest = records;
+        for (size, statement) in SIZES.into_iter().zip(self.statements.clone()) {
+            while let Some((rows, behind)) = rest.split_at_checked(size) {
+                let mut query = sqlx::query(AssertSqlSafe(Arc::clone(&statement)));
+                for record in rows {
+                    let source = self.source(connection, &record.source).await?;
+                    self.last = now.max(self.last + 1);
+                    query = query
+                        .bind(self.last)
+                        .bind(source)
+                        .bind(record.epoch.map(u64::cast_signed))
+                        .bind(record.sequence.map(u64::cast_signed))
+                        .bind(record.request_id.as_ref().map(RequestId::as_str))
+                        .bind(record.time.as_microsecond())
+                        .bind(record.level as i32)
+                        .bind(record.target.as_str())
+                        .bind(record.text.as_str());
+                }
+                query.execute(&mut *connection).await?;
+                rest = behind;
+            }
+        }
+        Ok(())
+    }
+
+    /// The row of a source, which is made where there is none.
+    async fn source(
+        &mut self,
+        connection: &mut SqliteConnection,
+        source: &Source,
+    ) -> Result<i64, Problem> {
+        if let Some(row) = self.sources.get(source) {
+            return Ok(*row);
+        }
+        let row = sqlx::query_scalar(
+            "INSERT INTO sources (server, environment, instance) VALUES (?, ?, ?) \
+             ON CONFLICT DO UPDATE SET server = server RETURNING id",
+        )
+        .bind(source.server())
+        .bind(source.environment())
+        .bind(source.instance())
+        .fetch_one(connection)
+        .await?;
+        self.sources.insert(source.clone(), row);
+        Ok(row)
+    }
+
+    /// Removes sources that have no records any more, where there are many.
+    pub(super) async fn forget_sources(
+        &mut self,
+        connection: &mut SqliteConnection,
+    ) -> Result<(), Problem> {
+        if self.sources.len() > SOURCES {
+            self.forget();
+            sqlx::query("DELETE FROM sources WHERE id NOT IN (SELECT source FROM records)")
+                .execute(connection)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what it knows of rows: a transaction that made some was rolled back.
+    pub(super) fn forget(&mut self) {
+        self.sources.clear();
+    }
+
+    /// Writes down what has come of the lives of these records, and removes those that were forgotten.
+    pub(super) async fn remember(
+        &self,
+        connection: &mut SqliteConnection,
+        records: &[&Record],
+        seen: &mut Seen,
+    ) -> Result<(), Problem> {
+        let lives: HashSet<_> = records
+            .iter()
+            .filter_map(|record| {
+                record.sequence?;
+                Some((&record.source, record.epoch?))
+            })
+            .collect();
+        for (source, epoch) in lives {
+            let Some(sequences) = seen.sequences(source, epoch) else {
+                continue;
+            };
+            sqlx::query(
+                "INSERT INTO lives (source, epoch, sequences, used) VALUES (?, ?, ?, ?) \
+                 ON CONFLICT DO UPDATE SET sequences = excluded.sequences, used = excluded.used",
+            )
+            .bind(source.as_str())
+            .bind(epoch.cast_signed())
+            .bind(sequences.to_string())
+            .bind(self.last)
+            .execute(&mut *connection)
+            .await?;
+        }
+        for (source, epoch) in seen.forget() {
+            sqlx::query("DELETE FROM lives WHERE source = ? AND epoch = ?")
+                .bind(source.as_str())
+                .bind(epoch.cast_signed())
+                .execute(&mut *connection)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// What has come in earlier lives of the sink.
+pub(super) async fn seen(connection: &mut SqliteConnection) -> Result<Seen, Problem> {
+    let lives: Vec<(String, i64, String)> =
+        sqlx::query_as("SELECT source, epoch, sequences FROM lives ORDER BY used")
+            .fetch_all(connection)
+            .await?;
+    let mut seen = Seen::default();
+    for (source, epoch, sequences) in lives {
+        let source: Source = source.parse().map_err(damaged)?;
+        let sequences: Ranges = sequences.parse().map_err(damaged)?;
+        seen.restore(source, epoch.cast_unsigned(), sequences);
+    }
+    Ok(seen)
+}
+
+fn damaged(error: impl ToString) -> Problem {
+    Problem::new(Kind::Corrupt, error)
+}

@@ -1,0 +1,297 @@
+//! What is asked for, as SQL.
+
+use std::io;
+use std::pin::pin;
+
+use futures_util::TryStreamExt as _;
+use jiff::Timestamp;
+use rpc_runtime::{Code, Error, RequestId, Source};
+use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::{QueryBuilder, Row as _, Sqlite};
+
+use super::problem::{Kind, Problem};
+use crate::api::logsink::{
+    Level, Logged, Page, QUERY_DEFAULT, QUERY_LIMIT, Query, Record, SEARCH_LIMIT,
+};
+
+/// How large the records of a page may be as JSON, in bytes. Less than a message may be.
+const PAGE_BYTES: usize = 3 << 20;
+
+const COLUMNS: &str = "SELECT records.id, server, environment, instance, epoch, sequence, request_id, time, level, \
+     target, text FROM records CROSS JOIN sources ON sources.id = records.source WHERE records.id <= ";
+
+/// A [`Query`] that can be answered.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Filter {
+    query: Query,
+    /// What is left out matches everything.
+    source: Option<(String, Option<String>, Option<String>)>,
+    limit: u32,
+    /// The id that all records are behind.
+    pub(in super::super) after: Option<u64>,
+}
+
+impl Filter {
+    /// # Errors
+    ///
+    /// `invalid_argument`, which names the argument.
+    pub(in super::super) fn new(query: &Query) -> Result<Self, Error> {
+        let limit = query.limit.unwrap_or(QUERY_DEFAULT);
+        if !(1..=QUERY_LIMIT).contains(&limit) {
+            return Err(invalid("limit", format!("{limit}; 1 to {QUERY_LIMIT}")));
+        }
+        if let Some(text) = &query.text
+            && text.len() > SEARCH_LIMIT
+        {
+            let problem = format!("{} bytes; at most {SEARCH_LIMIT}", text.len());
+            return Err(invalid("text", problem));
+        }
+        if query
+            .after
+            .is_some_and(|after| i64::try_from(after).is_err())
+        {
+            return Err(invalid("after", "larger than any id".to_owned()));
+        }
+        Ok(Self {
+            source: query.source.as_deref().map(source_parts).transpose()?,
+            limit,
+            after: query.after,
+            query: query.clone(),
+        })
+    }
+
+    fn sql(&self, head: i64) -> QueryBuilder<Sqlite> {
+        let query = &self.query;
+        let mut sql = QueryBuilder::new(COLUMNS);
+        sql.push_bind(head);
+        if let Some(after) = self.after {
+            sql.push(" AND records.id > ")
+                .push_bind(after.cast_signed());
+        }
+        if let Some(id) = &query.request_id {
+            sql.push(" AND request_id = ")
+                .push_bind(id.as_str().to_owned());
+        }
+        if let Some((server, environment, instance)) = &self.source {
+            sql.push(" AND source IN (SELECT id FROM sources WHERE server = ")
+                .push_bind(server.clone());
+            if let Some(environment) = environment {
+                sql.push(" AND environment = ")
+                    .push_bind(environment.clone());
+            }
+            if let Some(instance) = instance {
+                sql.push(" AND instance = ").push_bind(instance.clone());
+            }
+            sql.push(")");
+        }
+        // Written out and not bound: only so SQLite knows that its index of what matters has all of them.
+        sql.push(match query.level {
+            None | Some(Level::Debug) => "",
+            Some(Level::Info) => " AND level >= 1",
+            Some(Level::Warn) => " AND level >= 2 AND level IN (2, 3)",
+            Some(Level::Error) => " AND level >= 2 AND level = 3",
+        });
+        if let Some(since) = query.since {
+            sql.push(" AND time >= ")
+                .push_bind(first_microsecond(since));
+        }
+        if let Some(until) = query.until {
+            sql.push(" AND time < ").push_bind(first_microsecond(until));
+        }
+        if let Some(text) = &query.text {
+            sql.push(" AND text LIKE ")
+                .push_bind(format!("%{}%", escaped(text)))
+                .push(r" ESCAPE '\'");
+        }
+        let order = if self.after.is_some() { "ASC" } else { "DESC" };
+        sql.push(" ORDER BY records.id ").push(order);
+        // One more than is wanted, to know whether there are more.
+        sql.push(" LIMIT ").push_bind(i64::from(self.limit) + 1);
+        sql
+    }
+}
+
+/// Reads a page.
+pub(super) async fn page(readers: &SqlitePool, filter: &Filter) -> Result<Page, Problem> {
+    // What comes while we read is for the next page.
+    let head: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM records")
+        .fetch_one(readers)
+        .await?;
+    let mut sql = filter.sql(head);
+    let mut rows = pin!(sql.build().fetch(readers));
+    let (mut records, mut bytes, mut more) = (Vec::new(), 0, false);
+    while let Some(row) = rows.try_next().await? {
+        let logged = logged(&row)?;
+        bytes += json_bytes(&logged)?;
+        if records.len() == filter.limit as usize || (bytes > PAGE_BYTES && !records.is_empty()) {
+            more = true;
+            break;
+        }
+        records.push(logged);
+    }
+    let head = head.cast_unsigned();
+    let next = match filter.after {
+        Some(_) if more => records.last().map_or(head, |last: &Logged| last.id),
+        // Of a store that was made anew, or an id that is yet to come.
+        Some(after) => after.max(head),
+        None => {
+            records.reverse();
+            head
+        }
+    };
+    Ok(Page {
+        records,
+        more,
+        next,
+    })
+}
+
+fn logged(row: &SqliteRow) -> Result<Logged, Problem> {
+    let (server, environment, instance) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+    let request_id: Option<&str> = row.try_get(6)?;
+    Ok(Logged {
+        id: row.try_get::<i64, _>(0)?.cast_unsigned(),
+        record: Record {
+            source: Source::new(server, environment, instance).map_err(damaged)?,
+            epoch: row.try_get::<Option<i64>, _>(4)?.map(i64::cast_unsigned),
+            sequence: row.try_get::<Option<i64>, _>(5)?.map(i64::cast_unsigned),
+            request_id: request_id.and_then(RequestId::parse),
+            time: Timestamp::from_microsecond(row.try_get(7)?).map_err(damaged)?,
+            level: match row.try_get(8)? {
+                0 => Level::Debug,
+                1 => Level::Info,
+                2 => Level::Warn,
+                3 => Level::Error,
+                other => return Err(damaged(format!("level {other}"))),
+            },
+            target: row.try_get(9)?,
+            text: row.try_get(10)?,
+        },
+    })
+}
+
+fn damaged(error: impl ToString) -> Problem {
+    Problem::new(Kind::Corrupt, error)
+}
+
+/// `server`, `server@environment` or `server@environment/instance`.
+fn source_parts(text: &str) -> Result<(String, Option<String>, Option<String>), Error> {
+    let (server, rest) = match text.split_once('@') {
+        Some((server, rest)) => (server, Some(rest)),
+        None => (text, None),
+    };
+    let (environment, instance) = match rest.and_then(|rest| rest.split_once('/')) {
+        Some((environment, instance)) => (Some(environment), Some(instance)),
+        None => (rest, None),
+    };
+    // No source has other characters, so other texts are mistakes.
+    Source::new(server, environment.unwrap_or("-"), instance.unwrap_or("-")).map_err(|_| {
+        let forms = "`server`, `server@environment` or `server@environment/instance`";
+        invalid("source", format!("{text:?}; write {forms}"))
+    })?;
+    let owned = |part: Option<&str>| part.map(str::to_owned);
+    Ok((server.to_owned(), owned(environment), owned(instance)))
+}
+
+/// Times are kept in microseconds, cut off: what is not before the time is not before this.
+fn first_microsecond(time: Timestamp) -> i64 {
+    time.as_microsecond() + i64::from(time.subsec_nanosecond() % 1000 > 0)
+}
+
+/// A text that `LIKE` takes for itself.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+#[track_caller]
+fn invalid(argument: &'static str, problem: String) -> Error {
+    let error = Error::new(Code::InvalidArgument, format!("{argument}: {problem}"));
+    error.with_violation(argument, problem)
+}
+
+fn json_bytes(logged: &Logged) -> Result<usize, Problem> {
+    let mut counter = Counter(0);
+    serde_json::to_writer(&mut counter, logged)
+        .map_err(|error| Problem::new(Kind::Failed, error))?;
+    Ok(counter.0)
+}
+
+/// Counts what is written to it.
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn searches_that_find_little_use_an_index() {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        sqlx::raw_sql(include_str!("migrations/1_records.sql"))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        let query = Query::default();
+        for (expected, query) in [
+            (
+                "records_by_request",
+                Query {
+                    request_id: RequestId::parse("r1"),
+                    ..query.clone()
+                },
+            ),
+            (
+                "records_by_source",
+                Query {
+                    source: Some("userstore".to_owned()),
+                    ..query.clone()
+                },
+            ),
+            (
+                "records_that_matter",
+                Query {
+                    level: Some(Level::Warn),
+                    ..query.clone()
+                },
+            ),
+            (
+                "records_that_matter",
+                Query {
+                    level: Some(Level::Error),
+                    ..query
+                },
+            ),
+        ] {
+            for after in [None, Some(7)] {
+                let query = Query {
+                    after,
+                    ..query.clone()
+                };
+                let sql = Filter::new(&query).unwrap().sql(1).into_string();
+                let plan = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+                let steps = sqlx::query(plan).fetch_all(&mut connection).await.unwrap();
+                let first: String = steps[0].get(3);
+                assert!(first.contains(expected), "{sql}: {first}");
+            }
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Whether a password is a user's.
+//!
+//! The same is done for a user who is not there as for a password that is wrong: a hash of the same cost is compared,
+//! one that nobody has. So neither the answer nor its time says who is a user.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rpc_runtime::{Result, Secret};
+use tokio::sync::OnceCell;
+
+use super::passwords::{Cost, Passwords};
+use super::remembered::{Login, Remembered};
+
+/// Verifies passwords: once for all who ask for the same at one time, and once a minute for those that are right.
+pub(super) struct Logins {
+    passwords: Passwords,
+    remembered: Remembered,
+    under_way: Mutex<HashMap<Login, Arc<OnceCell<bool>>>>,
+    /// A hash that no password has.
+    nobodys: String,
+}
+
+impl Logins {
+    pub(super) fn new(cost: Cost) -> Result<Self> {
+        let passwords = Passwords::new(cost)?;
+        Ok(Self {
+            nobodys: passwords.nobodys()?,
+            passwords,
+            remembered: Remembered::new()?,
+            under_way: Mutex::default(),
+        })
+    }
+
+    pub(super) fn passwords(&self) -> &Passwords {
+        &self.passwords
+    }
+
+    /// Whether the password is that of the user, who has this hash if they are one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Passwords::matches`].
+    pub(super) async fn verify(
+        &self,
+        username: &str,
+        password: &Secret<String>,
+        hash: Option<&str>,
+    ) -> Result<bool> {
+        let is_user = hash.is_some();
+        let hash = hash.unwrap_or(&self.nobodys);
+        let login = self.remembered.login(username, password.expose(), hash);
+        if self.remembered.has(&login) {
+            return Ok(true);
+        }
+        let flight = self.join(login);
+        // The first of them compares. When it goes away, the next one does.
+        let compare = || self.passwords.matches(password.clone(), hash.to_owned());
+        let matches = *flight.outcome.get_or_try_init(compare).await?;
+        let right = matches && is_user;
+        if right {
+            self.remembered.remember(login);
+        }
+        Ok(right)
+    }
+
+    fn join(&self, login: Login) -> Flight<'_> {
+        let mut under_way = self
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Flight {
+            outcome: Arc::clone(under_way.entry(login).or_default()),
+            login,
+            logins: self,
+        }
+    }
+}
+
+impl fmt::Debug for Logins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logins").finish_non_exhaustive()
+    }
+}
+
+/// A comparison, for one of those who wait for it.
+struct Flight<'a> {
+    outcome: Arc<OnceCell<bool>>,
+    login: Login,
+    logins: &'a Logins,
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        let mut under_way = self
+            .logins
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // The last one turns off the light: two hold the cell, we and the map.
+        if let Entry::Occupied(entry) = under_way.entry(self.login)
+            && Arc::strong_count(entry.get()) == 2
+        {
+            entry.remove();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(password: &str) -> Secret<String> {
+        Secret::new(password.to_owned())
+    }
+
+    async fn logins() -> (Logins, String) {
+        let logins = Logins::new(Cost::NEXT_TO_NOTHING).unwrap();
+        let hash = logins.passwords.hash(secret("right")).await.unwrap();
+        (logins, hash)
+    }
+
+    #[tokio::test]
+    async fn row_78_a_wrong_password_and_an_unknown_user_make_the_same_work() {
+        let (logins, hash) = logins().await;
+        let mut work = Vec::new();
+        for hash in [Some(hash.as_str()), None] {
+            let before = logins.passwords.hashed();
+            for n in 0..20 {
+                assert!(
+                    !logins
+                        .verify("a", &secret(&n.to_string()), hash)
+                        .await
+                        .unwrap()
+                );
+                // The second time as well: what is wrong is not remembered.
+                assert!(
+                    !logins
+                        .verify("a", &secret(&n.to_string()), hash)
+                        .await
+                        .unwrap()
+                );
+            }
+            work.push(logins.passwords.hashed() - before);
+        }
+        assert_eq!(work, [40, 40]);
+        // And the hash that is compared costs what everybody's costs.
+        let cost = |hash: &str| hash.rsplitn(3, '$').last().unwrap().to_owned();
+        assert_eq!(cost(&logins.nobodys), cost(&hash));
+    }
+
+    #[tokio::test]
+    async fn a_right_password_is_compared_once_a_minute_and_anew_when_it_was_changed() {
+        let (logins, hash) = logins().await;
+        let other = logins.passwords.hash(secret("other")).await.unwrap();
+        let before = logins.passwords.hashed();
+        for _ in 0..10 {
+            assert!(
+                logins
+                    .verify("a", &secret("right"), Some(&hash))
+                    .await
+                    .unwrap()
+            );
+        }
+        assert_eq!(logins.passwords.hashed() - before, 1);
+        assert!(
+            !logins
+                .verify("a", &secret("right"), Some(&other))
+                .await
+                .unwrap()
+        );
+        assert!(!logins.verify("a", &secret("right"), None).await.unwrap());
+        assert_eq!(logins.passwords.hashed() - before, 3);
+    }
+
+    #[tokio::test]
+    async fn those_who_ask_for_the_same_at_one_time_share_one_comparison() {
+        let (logins, hash) = logins().await;
+        let before = logins.passwords.hashed();
+        let (right, wrong) = (secret("right"), secret("wrong"));
+        let all = futures_util::future::join_all((0..500).map(|n| {
+            let password = if n % 2 == 0 { &right } else { &wrong };
+            logins.verify("a", password, Some(&hash))
+        }));
+        let outcomes: Vec<bool> = all.await.into_iter().map(Result::unwrap).collect();
+        assert!(
+            outcomes
+                .iter()
+                .enumerate()
+                .all(|(n, right)| *right == (n % 2 == 0))
+        );
+        assert_eq!(logins.passwords.hashed() - before, 2);
+        assert!(logins.under_way.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_takes_nobody_along() {
+        let (logins, hash) = logins().await;
+        let password = secret("right");
+        let mut first = Box::pin(logins.verify("a", &password, Some(&hash)));
+        assert!(futures_util::poll!(&mut first).is_pending());
+        let mut second = Box::pin(logins.verify("a", &password, Some(&hash)));
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop(first);
+        assert!(second.await.unwrap());
+        assert!(logins.under_way.lock().unwrap().is_empty());
+    }
+}

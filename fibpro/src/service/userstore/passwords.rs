@@ -1,0 +1,257 @@
+//! Hashing: slow on purpose, and therefore counted out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use argon2::password_hash::phc::{Output, PasswordHash, Salt};
+use argon2::password_hash::{
+    Error as Wrong, PasswordHasher as _, PasswordVerifier as _, try_generate_salt,
+};
+use argon2::{Algorithm, Argon2, Params, Version};
+use rpc_runtime::{Code, Error, Result, Secret, fail};
+use tokio::sync::Semaphore;
+
+/// Hashes at one time. Each of them is all of a core and 19 MiB.
+const AT_ONCE: usize = 2;
+
+/// Hashes that may wait for their turn. With 30 ms a hash the last of them waits for 4 s; each caller's deadline ends
+/// its own wait earlier.
+const WAITING: usize = 256;
+
+/// How long a caller should leave the store alone when too many wait.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What a hash costs the one who makes it, and whoever wants to find the password by trying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// Memory in KiB.
+    pub memory: u32,
+    /// Passes over the memory.
+    pub passes: u32,
+    /// Lanes of the memory.
+    pub lanes: u32,
+}
+
+impl Cost {
+    /// What OWASP recommends for argon2id: 19 MiB, 2 passes, 1 lane.
+    pub const OWASP: Self = Self {
+        memory: 19 * 1024,
+        passes: 2,
+        lanes: 1,
+    };
+
+    /// As little as there may be. For tests; such a hash protects nothing.
+    pub const NEXT_TO_NOTHING: Self = Self {
+        memory: Params::MIN_M_COST,
+        passes: 1,
+        lanes: 1,
+    };
+}
+
+impl Default for Cost {
+    fn default() -> Self {
+        Self::OWASP
+    }
+}
+
+/// Makes and compares hashes, a few at a time.
+#[derive(Debug)]
+pub(super) struct Passwords {
+    argon2: Argon2<'static>,
+    turns: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    hashed: Arc<AtomicU64>,
+}
+
+impl Passwords {
+    pub(super) fn new(cost: Cost) -> Result<Self> {
+        let params = Params::new(cost.memory, cost.passes, cost.lanes, None).map_err(|error| {
+            Error::new(
+                Code::InvalidArgument,
+                format!("the cost of a hash: {error}"),
+            )
+        })?;
+        Ok(Self {
+            argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            waiting: AtomicUsize::new(0),
+            hashed: Arc::default(),
+        })
+    }
+
+    /// The hash of a password, with a salt of its own, as a PHC string.
+    pub(super) async fn hash(&self, password: Secret<String>) -> Result<String> {
+        let outcome = self.in_turn(move |argon2| {
+            let hash: Result<PasswordHash, Wrong> =
+                argon2.hash_password(password.expose().as_bytes());
+            hash.map(|hash| hash.to_string())
+        });
+        match outcome.await? {
+            Ok(hash) => Ok(hash),
+            Err(error) => fail!(Code::Internal, "cannot hash a password: {error}"),
+        }
+    }
+
+    /// A hash that no password has, as far as anybody can know: it is made of random bytes. Comparing with it costs what
+    /// comparing with another one costs.
+    pub(super) fn nobodys(&self) -> Result<String> {
+        let build = || {
+            Ok::<_, Wrong>(PasswordHash {
+                algorithm: Algorithm::Argon2id.ident(),
+                version: Some(Version::V0x13.into()),
+                params: self.argon2.params().try_into()?,
+                salt: Some(Salt::new(&try_generate_salt()?)?),
+                hash: Some(Output::new(
+                    &[try_generate_salt()?, try_generate_salt()?].concat(),
+                )?),
+            })
+        };
+        match build() {
+            Ok(hash) => Ok(hash.to_string()),
+            Err(error) => fail!(Code::Internal, "cannot make up a password hash: {error}"),
+        }
+    }
+
+    /// Whether a hash is that of a password.
+    ///
+    /// # Errors
+    ///
+    /// `resource_exhausted`, with a time to come back, when too many wait; `internal` for a hash that is none.
+    ///
+    /// # Cancellation
+    ///
+    /// A hash that has begun is finished, and counts as one of the few until then.
+    pub(super) async fn matches(&self, password: Secret<String>, hash: String) -> Result<bool> {
+        let outcome = self.in_turn(move |argon2| {
+            // The cost is the hash's own.
+            argon2.verify_password(password.expose().as_bytes(), hash.as_str())
+        });
+        match outcome.await? {
+            Ok(()) => Ok(true),
+            Err(Wrong::PasswordInvalid) => Ok(false),
+            Err(error) => fail!(
+                Code::Internal,
+                "a password hash that cannot be read: {error}"
+            ),
+        }
+    }
+
+    /// How many hashes have been made or compared.
+    pub(super) fn hashed(&self) -> u64 {
+        self.hashed.load(Ordering::Relaxed)
+    }
+
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Argon2<'static>) -> T + Send + 'static,
+    ) -> Result<T> {
+        let turn = {
+            let _place = Place::take(&self.waiting)?;
+            Arc::clone(&self.turns)
+                .acquire_owned()
+                .await
+                .map_err(|error| {
+                    Error::new(Code::Internal, "hashing has ended").with_source(error)
+                })?
+        };
+        let (argon2, hashed) = (self.argon2.clone(), Arc::clone(&self.hashed));
+        let work = rpc_runtime::spawn_blocking(move || {
+            let outcome = work(argon2);
+            hashed.fetch_add(1, Ordering::Relaxed);
+            // Only now, and also when nobody waits any more.
+            drop(turn);
+            outcome
+        });
+        work.await
+            .map_err(|error| Error::new(Code::Internal, "hashing has panicked").with_source(error))
+    }
+}
+
+/// A place among those that wait.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize) -> Result<Self> {
+        if waiting.fetch_add(1, Ordering::Relaxed) >= WAITING + AT_ONCE {
+            waiting.fetch_sub(1, Ordering::Relaxed);
+            let text = "too many passwords wait to be verified";
+            return Err(Error::new(Code::ResourceExhausted, text).with_retry_after(RETRY_AFTER));
+        }
+        Ok(Self(waiting))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn c10_a_hash_is_argon2id_with_the_cost_that_owasp_recommends_and_a_salt_of_its_own() {
+        let passwords = Passwords::new(Cost::OWASP).unwrap();
+        let hash = passwords
+            .hash(Secret::new("password".to_owned()))
+            .await
+            .unwrap();
+        let other = passwords
+            .hash(Secret::new("password".to_owned()))
+            .await
+            .unwrap();
+        assert!(
+            hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{hash}"
+        );
+        assert_ne!(hash, other);
+        assert!(
+            passwords
+                .matches(Secret::new("password".to_owned()), hash.clone())
+                .await
+                .unwrap()
+        );
+        assert!(
+            !passwords
+                .matches(Secret::new("passwore".to_owned()), hash)
+                .await
+                .unwrap()
+        );
+        assert_eq!(passwords.hashed(), 4);
+    }
+
+    #[tokio::test]
+    async fn what_is_too_much_is_refused_and_what_waits_can_leave() {
+        let passwords = Passwords::new(Cost::NEXT_TO_NOTHING).unwrap();
+        let hash = passwords.hash(Secret::new("a".to_owned())).await.unwrap();
+        let all = Arc::clone(&passwords.turns)
+            .acquire_many_owned(2)
+            .await
+            .unwrap();
+        {
+            let verify = || Box::pin(passwords.matches(Secret::new("a".to_owned()), hash.clone()));
+            let mut waiting = Vec::new();
+            for _ in 0..WAITING + AT_ONCE {
+                let mut one = verify();
+                assert!(futures_util::poll!(&mut one).is_pending());
+                waiting.push(one);
+            }
+            let error = verify().await.unwrap_err();
+            assert_eq!(error.code(), Code::ResourceExhausted);
+            assert_eq!(error.retry_after(), Some(RETRY_AFTER));
+            waiting.pop();
+            assert!(futures_util::poll!(&mut verify()).is_pending());
+        }
+        assert_eq!(passwords.waiting.load(Ordering::Relaxed), 0);
+        drop(all);
+        assert!(
+            passwords
+                .matches(Secret::new("a".to_owned()), hash)
+                .await
+                .unwrap()
+        );
+    }
+}

@@ -1,0 +1,295 @@
+//! The statements: all SQL but the schema is here.
+//!
+//! Whoever changes credit locks the user's row first and the purchase's after it, so that no two operations wait for
+//! each other. A purchase leaves the state `reserved` only by an `UPDATE` that says so in its `WHERE`; where that finds
+//! nothing, another operation was faster and everything is undone.
+
+use jiff::Timestamp;
+
+use super::note::Note;
+use super::session::{Columns as _, Session};
+use super::trouble::Trouble;
+use crate::api::userstore::{Entry, State};
+
+/// A user, with what only this service may see.
+#[derive(Debug, Clone)]
+pub(crate) struct Account {
+    pub(crate) password_hash: String,
+    /// Reservations that are overdue are in it already, whether or not they have been returned.
+    pub(crate) credit: u64,
+    pub(crate) roles: Vec<String>,
+}
+
+/// A row of the purchases.
+#[derive(Debug)]
+pub(super) struct Purchase {
+    pub(super) username: String,
+    pub(super) amount: i64,
+    pub(super) credit: u64,
+    pub(super) state: State,
+    pub(super) expires_at: i64,
+}
+
+/// A user who is new.
+#[derive(Debug, Clone)]
+pub(crate) struct NewUser {
+    pub(crate) username: String,
+    pub(crate) password_hash: String,
+    pub(crate) roles: Vec<String>,
+    pub(crate) credit: i64,
+}
+
+/// The tables, as one operation sees them, at one time.
+pub(crate) struct Books<'a, S> {
+    session: &'a mut S,
+    now: i64,
+    pub(super) notes: Vec<Note>,
+}
+
+impl<'a, S: Session> Books<'a, S> {
+    pub(super) fn open(session: &'a mut S, now: Timestamp) -> Self {
+        Self {
+            session,
+            now: now.as_microsecond(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// The time, in microseconds since 1970.
+    pub(super) fn now(&self) -> i64 {
+        self.now
+    }
+}
+
+/// Users.
+impl<S: Session> Books<'_, S> {
+    pub(super) async fn account(&mut self, username: &str) -> Result<Option<Account>, Trouble> {
+        const SQL: &str = "SELECT password_hash, roles, credit + (SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) \
+             FROM purchases WHERE username = $1 AND state = 'reserved' AND expires_at <= $2) \
+             FROM users WHERE username = $1";
+        let values = [username.into(), self.now.into()];
+        let Some(row) = self.session.rows(SQL, &values).await?.pop() else {
+            return Ok(None);
+        };
+        Ok(Some(Account {
+            password_hash: row.text(0)?,
+            roles: serde_json::from_str(&row.text(1)?).map_err(decode)?,
+            credit: row.count(2)?,
+        }))
+    }
+
+    pub(super) async fn has_users(&mut self) -> Result<bool, Trouble> {
+        let rows = self.session.rows("SELECT 1 FROM users LIMIT 1", &[]);
+        Ok(!rows.await?.is_empty())
+    }
+
+    /// Adds a user, unless there is one of this name.
+    pub(super) async fn add(&mut self, user: &NewUser) -> Result<bool, Trouble> {
+        const SQL: &str = "INSERT INTO users (username, password_hash, roles, credit) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (username) DO NOTHING RETURNING username";
+        let roles = serde_json::to_string(&user.roles).map_err(decode)?;
+        let values = [
+            user.username.as_str().into(),
+            user.password_hash.as_str().into(),
+            roles.as_str().into(),
+            user.credit.into(),
+        ];
+        Ok(!self.session.rows(SQL, &values).await?.is_empty())
+    }
+
+    pub(super) async fn credit(&mut self, username: &str) -> Result<Option<u64>, Trouble> {
+        const SQL: &str = "SELECT credit FROM users WHERE username = $1";
+        self.one_count(SQL, &[username.into()]).await
+    }
+
+    /// The user's credit, which nobody else can change until this operation is over.
+    pub(super) async fn lock(&mut self, username: &str) -> Result<Option<i64>, Trouble> {
+        const SQL: &str = "UPDATE users SET credit = credit WHERE username = $1 RETURNING credit";
+        let rows = self.session.rows(SQL, &[username.into()]).await?;
+        Ok(rows.first().map(|row| row.int(0)).transpose()?)
+    }
+
+    pub(super) async fn set(&mut self, username: &str, credit: i64) -> Result<(), Trouble> {
+        const SQL: &str = "UPDATE users SET credit = $2 WHERE username = $1";
+        let values = [username.into(), credit.into()];
+        self.session.rows(SQL, &values).await?;
+        Ok(())
+    }
+
+    /// Takes from the user's credit, if there is enough; answers what is left.
+    pub(super) async fn take(
+        &mut self,
+        username: &str,
+        amount: i64,
+    ) -> Result<Option<u64>, Trouble> {
+        const SQL: &str = "UPDATE users SET credit = credit - $2 WHERE username = $1 AND credit >= $2 RETURNING credit";
+        self.one_count(SQL, &[username.into(), amount.into()]).await
+    }
+
+    /// Adds to the user's credit; answers how much that is. A sum beyond 64 bits is an error of the database.
+    pub(super) async fn give(&mut self, username: &str, amount: i64) -> Result<u64, Trouble> {
+        const SQL: &str =
+            "UPDATE users SET credit = credit + $2 WHERE username = $1 RETURNING credit";
+        let values = [username.into(), amount.into()];
+        let credit = self.one_count(SQL, &values).await?;
+        // A foreign key holds the user.
+        credit.ok_or(Trouble::Database(sqlx::Error::RowNotFound))
+    }
+
+    async fn one_count(
+        &mut self,
+        sql: &'static str,
+        values: &[super::session::Value<'_>],
+    ) -> Result<Option<u64>, Trouble> {
+        let rows = self.session.rows(sql, values).await?;
+        Ok(rows.first().map(|row| row.count(0)).transpose()?)
+    }
+}
+
+/// Purchases.
+impl<S: Session> Books<'_, S> {
+    pub(super) async fn purchase(&mut self, key: &str) -> Result<Option<Purchase>, Trouble> {
+        const SQL: &str =
+            "SELECT username, amount, credit, state, expires_at FROM purchases WHERE key = $1";
+        let Some(row) = self.session.rows(SQL, &[key.into()]).await?.pop() else {
+            return Ok(None);
+        };
+        Ok(Some(Purchase {
+            username: row.text(0)?,
+            amount: row.int(1)?,
+            credit: row.count(2)?,
+            state: state(&row.text(3)?)?,
+            expires_at: row.int(4)?,
+        }))
+    }
+
+    /// Begins a purchase; `false` when there is one of this key.
+    pub(super) async fn begin(&mut self, key: &str, purchase: &Purchase) -> Result<bool, Trouble> {
+        const SQL: &str = "INSERT INTO purchases (key, username, amount, credit, state, expires_at) \
+             VALUES ($1, $2, $3, $4, 'reserved', $5) ON CONFLICT (key) DO NOTHING RETURNING key";
+        let values = [
+            key.into(),
+            purchase.username.as_str().into(),
+            purchase.amount.into(),
+            stored(purchase.credit)?.into(),
+            purchase.expires_at.into(),
+        ];
+        Ok(!self.session.rows(SQL, &values).await?.is_empty())
+    }
+
+    /// Ends a reservation that is not overdue as settled; `None` when there is none.
+    pub(super) async fn settle(
+        &mut self,
+        key: &str,
+    ) -> Result<Option<(String, i64, u64)>, Trouble> {
+        const SQL: &str = "UPDATE purchases SET state = 'settled' \
+             WHERE key = $1 AND state = 'reserved' AND expires_at > $2 RETURNING username, amount, credit";
+        let values = [key.into(), self.now.into()];
+        let Some(row) = self.session.rows(SQL, &values).await?.pop() else {
+            return Ok(None);
+        };
+        Ok(Some((row.text(0)?, row.int(1)?, row.count(2)?)))
+    }
+
+    /// Ends a reservation as refunded or expired; `false` when there is none.
+    pub(super) async fn end(
+        &mut self,
+        key: &str,
+        state: State,
+        credit: u64,
+    ) -> Result<bool, Trouble> {
+        const SQL: &str = "UPDATE purchases SET state = $2, credit = $3 WHERE key = $1 AND state = 'reserved' RETURNING key";
+        let name = state.to_string();
+        let values = [key.into(), name.as_str().into(), stored(credit)?.into()];
+        Ok(!self.session.rows(SQL, &values).await?.is_empty())
+    }
+
+    /// Keys and amounts of the user's reservations that are overdue.
+    pub(super) async fn overdue(&mut self, username: &str) -> Result<Vec<(String, i64)>, Trouble> {
+        const SQL: &str = "SELECT key, amount FROM purchases \
+             WHERE username = $1 AND state = 'reserved' AND expires_at <= $2 ORDER BY expires_at, key";
+        let values = [username.into(), self.now.into()];
+        let rows = self.session.rows(SQL, &values).await?;
+        Ok(rows
+            .iter()
+            .map(|row| Ok((row.text(0)?, row.int(1)?)))
+            .collect::<sqlx::Result<_>>()?)
+    }
+
+    /// Some of the users who have reservations that are overdue.
+    pub(super) async fn users_with_overdue(&mut self) -> Result<Vec<String>, Trouble> {
+        const SQL: &str = "SELECT DISTINCT username FROM purchases WHERE state = 'reserved' AND expires_at <= $1 LIMIT 100";
+        let rows = self.session.rows(SQL, &[self.now.into()]).await?;
+        Ok(rows
+            .iter()
+            .map(|row| row.text(0))
+            .collect::<sqlx::Result<_>>()?)
+    }
+}
+
+/// The ledger.
+impl<S: Session> Books<'_, S> {
+    pub(super) async fn enter(
+        &mut self,
+        username: &str,
+        change: i64,
+        credit: u64,
+        reason: &'static str,
+        key: Option<&str>,
+    ) -> Result<(), Trouble> {
+        const SQL: &str = "INSERT INTO ledger (time, username, change, credit, reason, key) VALUES ($1, $2, $3, $4, $5, $6)";
+        let values = [
+            self.now.into(),
+            username.into(),
+            change.into(),
+            stored(credit)?.into(),
+            reason.into(),
+            key.into(),
+        ];
+        self.session.rows(SQL, &values).await?;
+        Ok(())
+    }
+
+    /// The newest entries of a user, the newest first.
+    pub(super) async fn entries(
+        &mut self,
+        username: &str,
+        limit: u32,
+    ) -> Result<Vec<Entry>, Trouble> {
+        const SQL: &str = "SELECT time, change, credit, reason, key FROM ledger WHERE username = $1 ORDER BY id DESC LIMIT $2";
+        let values = [username.into(), i64::from(limit).into()];
+        let rows = self.session.rows(SQL, &values).await?;
+        let entries = rows.iter().map(|row| {
+            Ok(Entry {
+                time: Timestamp::from_microsecond(row.int(0)?)
+                    .map_err(|error| sqlx::Error::Decode(error.into()))?,
+                change: row.int(1)?,
+                credit: row.count(2)?,
+                reason: row.text(3)?,
+                key: row.maybe_text(4)?,
+            })
+        });
+        Ok(entries.collect::<sqlx::Result<_>>()?)
+    }
+}
+
+/// A credit as a column holds it. All that come here came from one, or were checked.
+fn stored(credit: u64) -> Result<i64, Trouble> {
+    i64::try_from(credit).map_err(|error| Trouble::Database(sqlx::Error::Encode(error.into())))
+}
+
+fn decode(error: serde_json::Error) -> Trouble {
+    Trouble::Database(sqlx::Error::Decode(error.into()))
+}
+
+fn state(name: &str) -> Result<State, Trouble> {
+    match name {
+        "reserved" => Ok(State::Reserved),
+        "settled" => Ok(State::Settled),
+        "refunded" => Ok(State::Refunded),
+        "expired" => Ok(State::Expired),
+        _ => Err(Trouble::Database(sqlx::Error::Decode(
+            format!("unknown state {name}").into(),
+        ))),
+    }
+}

@@ -1,0 +1,59 @@
+//! What the log says of the money.
+
+/// A change that is worth a line. It is written when the change is in the database, and not before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Note {
+    Added {
+        username: String,
+        credit: i64,
+    },
+    Set {
+        username: String,
+        credit: i64,
+    },
+    Reserved {
+        username: String,
+        amount: i64,
+        credit: u64,
+    },
+    /// The purchase is final. Its amount was taken when it was reserved; `credit` is what that left.
+    Settled {
+        username: String,
+        amount: i64,
+        credit: u64,
+    },
+    /// A reservation returned.
+    Returned {
+        username: String,
+        amount: i64,
+        credit: u64,
+    },
+}
+
+impl Note {
+    pub(super) fn log(&self) {
+        match self {
+            Self::Added { username, credit } => {
+                tracing::info!("Added user: {username} with credit {credit}");
+            }
+            Self::Set { username, credit } => {
+                tracing::info!("Credit for {username} set to {credit}");
+            }
+            Self::Reserved {
+                username,
+                amount,
+                credit,
+            } => tracing::debug!("Credit for {username}: {amount} reserved, leaving {credit}"),
+            Self::Settled {
+                username,
+                amount,
+                credit,
+            } => tracing::info!("Credit for {username} incremented -{amount} yielding {credit}"),
+            Self::Returned {
+                username,
+                amount,
+                credit,
+            } => tracing::info!("Credit for {username} incremented {amount} yielding {credit}"),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! PostgreSQL: a pool of connections, a transaction an operation.
+
+use std::time::Duration;
+
+use rpc_runtime::{Code, Error, Result};
+use sqlx::pool::PoolOptions;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, PgPool, Postgres};
+
+use super::super::clock::Clock;
+use super::books::Books;
+use super::note::Note;
+use super::operations::Operation;
+use super::trouble::{self, Trouble};
+
+/// Transactions at one time. More of them would only wait for the same disk.
+const CONNECTIONS: u32 = 16;
+
+/// How long an operation waits for a connection, and for the database to be there.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection that was idle for longer is asked whether it still is one.
+const FRESH_FOR: Duration = Duration::from_secs(1);
+
+/// How often an operation is done that others are faster than, or whose connection breaks: more often than there are
+/// connections, since all of them may be broken.
+const ATTEMPTS: u32 = CONNECTIONS + 1;
+
+/// The database on a server.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pool: PgPool,
+    clock: Clock,
+}
+
+impl Engine {
+    pub(super) async fn open(options: &PgConnectOptions, clock: Clock) -> Result<Self> {
+        let options = options
+            .clone()
+            .options([("lock_timeout", "2s"), ("statement_timeout", "10s")])
+            .disable_statement_logging();
+        // At once and by itself, because a pool does not say why it has no connection.
+        let mut connection = options.connect().await.map_err(trouble::cannot_open)?;
+        sqlx::migrate!("migrations/postgres")
+            .run(&mut connection)
+            .await
+            .map_err(trouble::cannot_migrate)?;
+        // One that cannot be closed properly is closed by the server.
+        let _ = connection.close().await;
+        let pool = PoolOptions::<Postgres>::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(PATIENCE)
+            // Asking each time would be one more round trip in each transaction.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > FRESH_FOR {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(options);
+        Ok(Self { pool, clock })
+    }
+
+    pub(super) async fn read<O: Operation>(&self, operation: O) -> Result<O::Answer> {
+        let mut attempt = 1;
+        loop {
+            match look(&self.pool, &self.clock, &operation).await {
+                Err(trouble) if attempt < ATTEMPTS && trouble.may_pass() => attempt += 1,
+                outcome => return outcome.map_err(Trouble::into_error),
+            }
+        }
+    }
+
+    pub(super) async fn write<O: Operation>(&self, operation: O) -> Result<O::Answer> {
+        let (pool, clock) = (self.pool.clone(), self.clock.clone());
+        // A task of its own, so that a caller who goes away leaves no doubt about a commit, and takes no log line along.
+        let work = rpc_runtime::spawn(async move {
+            let mut attempt = 1;
+            loop {
+                match transaction(&pool, &clock, &operation).await {
+                    // Every operation may be repeated, so one whose commit got no answer may be, too.
+                    Err(trouble) if attempt < ATTEMPTS && trouble.may_pass() => attempt += 1,
+                    outcome => return outcome.map_err(Trouble::into_error),
+                }
+            }
+        });
+        work.await.map_err(|error| {
+            let text = "the task that writes the users' database has ended";
+            Error::new(Code::Internal, text).with_source(error)
+        })?
+    }
+}
+
+async fn look<O: Operation>(
+    pool: &PgPool,
+    clock: &Clock,
+    operation: &O,
+) -> Result<O::Answer, Trouble> {
+    let mut connection = pool.acquire().await?;
+    let mut books = Books::open(&mut *connection, clock.now());
+    operation.run(&mut books).await
+}
+
+async fn transaction<O: Operation>(
+    pool: &PgPool,
+    clock: &Clock,
+    operation: &O,
+) -> Result<O::Answer, Trouble> {
+    // Undone when it is dropped.
+    let mut transaction = pool.begin().await?;
+    let mut books = Books::open(&mut *transaction, clock.now());
+    let answer = operation.run(&mut books).await?;
+    let notes = books.notes;
+    transaction.commit().await?;
+    notes.iter().for_each(Note::log);
+    Ok(answer)
+}

@@ -1,0 +1,100 @@
+//! A connection to either database, as far as the statements need one.
+//!
+//! Both databases understand the same statements, and what they are told and answer is whole numbers and texts. So the
+//! statements are written once, and this is all that is written twice.
+
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{PgConnection, Row as _, SqliteConnection};
+
+/// A value in a statement, in the place of `$1` and so on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Value<'a> {
+    Int(i64),
+    Text(&'a str),
+    /// A text, or none.
+    Maybe(Option<&'a str>),
+}
+
+impl From<i64> for Value<'_> {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Value<'a> {
+    fn from(value: Option<&'a str>) -> Self {
+        Self::Maybe(value)
+    }
+}
+
+/// Runs statements, one after the other.
+pub(crate) trait Session: Send {
+    type Row: Columns + Send;
+
+    /// The rows that a statement returns; none for one that returns nothing.
+    fn rows(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> impl Future<Output = sqlx::Result<Vec<Self::Row>>> + Send;
+}
+
+/// The columns of a row, counted from 0.
+pub(crate) trait Columns {
+    fn int(&self, at: usize) -> sqlx::Result<i64>;
+    fn text(&self, at: usize) -> sqlx::Result<String>;
+    fn maybe_text(&self, at: usize) -> sqlx::Result<Option<String>>;
+
+    /// A number that is not negative, since a constraint of the schema says so.
+    fn count(&self, at: usize) -> sqlx::Result<u64> {
+        u64::try_from(self.int(at)?).map_err(|error| sqlx::Error::Decode(error.into()))
+    }
+}
+
+macro_rules! speaks {
+    ($connection:ty, $row:ty) => {
+        impl Session for $connection {
+            type Row = $row;
+
+            async fn rows(
+                &mut self,
+                sql: &'static str,
+                values: &[Value<'_>],
+            ) -> sqlx::Result<Vec<$row>> {
+                let mut query = sqlx::query(sql);
+                for value in values {
+                    query = match value {
+                        Value::Int(value) => query.bind(value),
+                        Value::Text(value) => query.bind(value),
+                        Value::Maybe(value) => query.bind(value),
+                    };
+                }
+                query.fetch_all(self).await
+            }
+        }
+
+        impl Columns for $row {
+            fn int(&self, at: usize) -> sqlx::Result<i64> {
+                self.try_get(at)
+            }
+
+            fn text(&self, at: usize) -> sqlx::Result<String> {
+                self.try_get(at)
+            }
+
+            fn maybe_text(&self, at: usize) -> sqlx::Result<Option<String>> {
+                self.try_get(at)
+            }
+        }
+    };
+}
+
+speaks!(SqliteConnection, SqliteRow);
+speaks!(PgConnection, PgRow);

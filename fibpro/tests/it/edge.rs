@@ -1,0 +1,409 @@
+//! The gatekeeper as the outside world meets it: raw HTTP, and what of it goes no further.
+
+use std::net::TcpListener;
+
+use fibpro::service::compute_worker::Worker;
+use rpc_runtime::{Code, Limits};
+use rpc_tests::raw::{Raw, post, request};
+use serde_json::json;
+
+use crate::system::{Bank, Fault, LOGIN, Log, System, text};
+
+#[tokio::test]
+async fn b01_c02_a_number_is_text_and_costs_its_digits() {
+    let system = System::start(4).await;
+    let answer = system.get("/10").await;
+    assert_eq!(text(&answer), (200, "55".to_owned()));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(system.bank.credit(), 2);
+    let lines = [LOGIN];
+    let answer = system.ask("POST", "/10", &lines).await;
+    assert_eq!(text(&answer), (200, "55".to_owned()));
+    assert_eq!(system.bank.credit(), 0);
+}
+
+#[tokio::test]
+async fn c01_who_is_nobody_is_asked_who_it_is() {
+    let system = System::start(4).await;
+    let wrong = [
+        None,
+        // username:wrong, nobody:password
+        Some("Basic dXNlcm5hbWU6d3Jvbmc="),
+        Some("Basic bm9ib2R5OnBhc3N3b3Jk"),
+        // c07, f10: what cannot be read.
+        Some("Bearer x"),
+        Some("Basic !!!"),
+        Some("Basic"),
+        Some("Basic dXNlcm5hbWU="),
+        Some(""),
+    ];
+    for header in wrong {
+        for path in ["/10", "/4.5", "/", "/10?environment=nope"] {
+            let lines: Vec<_> = header
+                .map(|header| ("authorization", header))
+                .into_iter()
+                .collect();
+            let answer = system.ask("GET", path, &lines).await;
+            assert_eq!(
+                text(&answer),
+                (401, "Please authenticate".to_owned()),
+                "{header:?}"
+            );
+            let realm = answer.header("www-authenticate");
+            assert_eq!(realm, Some("Basic realm=\"Website\""), "{header:?}");
+            // g03
+            assert_eq!(answer.header("x-request-id").map(str::len), Some(16));
+        }
+    }
+    // f04: an unknown user is no other case.
+    let answer = system.ask("GET", "/1", &[LOGIN, LOGIN]).await;
+    assert_eq!(answer.status, 401);
+    assert_eq!(system.bank.credit(), 4);
+}
+
+#[tokio::test]
+async fn c03_c04_who_cannot_pay_is_told_the_price() {
+    let system = System::start(3).await;
+    let answer = system.get("/1000").await;
+    let expected = "Error: fib(1000) costs 4, user username has insufficient credit(3)";
+    assert_eq!(text(&answer), (403, expected.to_owned()));
+    assert_eq!(system.get("/999").await.status, 200);
+    let answer = system.get("/1").await;
+    let expected = "Error: fib(1) costs 1, user username has insufficient credit(0)";
+    assert_eq!(text(&answer), (403, expected.to_owned()));
+}
+
+#[tokio::test]
+async fn c05_c06_c12_a_bad_number_is_quoted_and_costs_nothing() {
+    let system = System::start(9).await;
+    let log = Log::start();
+    let no_number =
+        |quoted: &str| format!("Error: '{quoted}' is no number: write decimal digits, such as 10");
+    let long = "9".repeat(5000);
+    for (path, expected) in [
+        ("/4.5", no_number("4.5")),
+        ("/", no_number("")),
+        ("/+5", no_number("+5")),
+        ("/%205%20", no_number("%205%20")),
+        ("/%31", no_number("%31")),
+        ("/abc", no_number("abc")),
+        ("/it's", no_number("it\\'s")),
+        ("/-3", "Error: '-3' is negative: n is 0 or more".to_owned()),
+        (
+            "/1000001",
+            "Error: '1000001' is too large: n is at most 1000000".to_owned(),
+        ),
+        (
+            "/18446744073709551616",
+            "Error: '18446744073709551616' is too large: n is at most 1000000".to_owned(),
+        ),
+        (
+            &format!("/{long}"),
+            format!(
+                "Error: '{}…' is too large: n is at most 1000000",
+                &long[..40]
+            ),
+        ),
+        (
+            "/1?environment=nope",
+            "Error: there are no options here, such as 'environment=nope'".to_owned(),
+        ),
+        (
+            "/1?",
+            "Error: there are no options here, such as ''".to_owned(),
+        ),
+    ] {
+        let answer = system.get(path).await;
+        assert_eq!(text(&answer), (400, expected), "{path}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    }
+    assert_eq!((system.bank.credit(), system.bank.states().len()), (9, 0));
+    let lines = log.lines_with(&["Request to '/4.5' resulted in '4.5' is no number"]);
+    assert_eq!(lines.len(), 1, "{}", log.text());
+    // c06, c12: zero has a price, and zeros in front have none.
+    assert_eq!(text(&system.get("/0").await), (200, "0".to_owned()));
+    assert_eq!(text(&system.get("/007").await), (200, "13".to_owned()));
+    assert_eq!(system.bank.credit(), 7);
+}
+
+#[tokio::test]
+async fn a06_a_million_is_sold_and_not_a_number_more() {
+    let system = System::start(7).await;
+    let (status, number) = text(&system.get("/1000000").await);
+    assert_eq!((status, number.len()), (200, 208_988));
+    assert!(number.starts_with("19532821287077577316") && number.ends_with("68996526838242546875"));
+    assert_eq!(system.bank.credit(), 0);
+}
+
+#[tokio::test]
+async fn c08_who_only_looks_does_not_pay() {
+    let system = System::start(4).await;
+    for (verb, header) in [
+        ("HEAD", ("x-any", "thing")),
+        ("GET", ("sec-purpose", "prefetch;prerender")),
+        ("GET", ("purpose", "prefetch")),
+        ("POST", ("sec-purpose", "prefetch")),
+    ] {
+        let answer = system.ask(verb, "/10", &[LOGIN, header]).await;
+        assert_eq!(
+            (answer.status, answer.body.len()),
+            (204, 0),
+            "{verb} {header:?}"
+        );
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(answer.header("content-length"), None);
+        // The rest is as for everybody.
+        let nobody = system.head_of(verb, "/10", &[header]).await;
+        assert!(nobody.starts_with("HTTP/1.1 401 "), "{nobody}");
+    }
+    let reserved =
+        |books: &crate::system::Books| books.calls.iter().any(|call| call.0 == "reserve");
+    assert!(!system.bank.read(reserved));
+    assert_eq!(system.bank.credit(), 4);
+}
+
+#[tokio::test]
+async fn b03_what_is_not_there_is_not_there_for_anybody() {
+    let system = System::start(4).await;
+    for path in [
+        "/favicon.ico",
+        "/robots.txt",
+        "/.env",
+        "/10/",
+        "//10",
+        "/a/b",
+        "/.well-known/x",
+    ] {
+        for lines in [&[][..], &[LOGIN]] {
+            let answer = system.ask("GET", path, lines).await;
+            assert_eq!(answer.status, 404, "{path}");
+            assert_eq!(answer.header("x-request-id").map(str::len), Some(16));
+        }
+    }
+}
+
+#[tokio::test]
+async fn row_24_other_verbs_are_told_which_there_are() {
+    let system = System::start(4).await;
+    for verb in ["DELETE", "PUT", "PATCH", "OPTIONS", "TRACE", "BREW", "get"] {
+        let answer = system
+            .ask(verb, "/10", &[LOGIN, ("origin", "http://evil.test")])
+            .await;
+        assert_eq!(answer.status, 405, "{verb}");
+        assert_eq!(answer.header("allow"), Some("GET, HEAD, POST"), "{verb}");
+        // row 81
+        assert_eq!(answer.header("access-control-allow-origin"), None);
+    }
+    assert_eq!(system.bank.credit(), 4);
+}
+
+#[tokio::test]
+async fn programs_get_json() {
+    let system = System::start(2).await;
+    let json = ("accept", "application/json");
+    let answer = system.get_with("/10", &[json]).await;
+    let id = answer.header("x-request-id").unwrap();
+    let expected = json!({"value": "55", "price": 2, "credit": 0, "request_id": id});
+    assert_eq!((answer.status, answer.json()), (200, expected));
+    for (path, lines, status, code, message) in [
+        (
+            "/1",
+            &[LOGIN, json][..],
+            403,
+            "failed_precondition",
+            "fib(1) costs 1, user username has insufficient credit(0)",
+        ),
+        (
+            "/x",
+            &[LOGIN, json],
+            400,
+            "invalid_argument",
+            "'x' is no number: write decimal digits, such as 10",
+        ),
+        ("/1", &[json], 401, "unauthenticated", "Please authenticate"),
+        (
+            "/a.b",
+            &[json],
+            404,
+            "not_found",
+            "there is nothing here; GET /10 is the tenth Fibonacci number",
+        ),
+    ] {
+        let answer = system.ask("GET", path, lines).await;
+        let id = answer.header("x-request-id").unwrap();
+        let expected = json!({"code": code, "message": message, "request_id": id});
+        assert_eq!((answer.status, answer.json()), (status, expected), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn d06_f05_no_internal_method_is_reachable_from_outside() {
+    let system = System::start(4).await;
+    let mut raw = Raw::connect(system.gatekeeper.address()).await;
+    for path in [
+        "/fibpro.v1.UserStore/SetCredit",
+        "/fibpro.v1.UserStore/GetUser",
+        "/fibpro.v1.Controller/Generate",
+        "/fibpro.v1.ComputeWorker/Ping",
+        "/fibpro.v1.Gatekeeper/Ping",
+        // rows 72, 80
+        "/rpc.v1.Status/Get",
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        "/api/userstore",
+        "/debug/requests",
+        "/metrics",
+    ] {
+        let answer = raw
+            .ask(post(path, r#"{"username":"username","credit":100}"#))
+            .await;
+        let is_file_or_path = path.matches('/').count() > 1;
+        let expected = if is_file_or_path { 404 } else { 401 };
+        assert_eq!(answer.status, expected, "{path}");
+    }
+    assert_eq!(system.bank.credit(), 4);
+    assert!(system.bank.read(|books| books.calls.is_empty()));
+}
+
+#[tokio::test]
+async fn f03_row_70_an_override_from_outside_calls_nobody() {
+    let system = System::start(4).await;
+    let trap = TcpListener::bind("127.0.0.1:0").unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", trap.local_addr().unwrap());
+    let lines = [
+        ("x-rpc-override", &*format!("compute_worker={url}")),
+        ("x-rpc-environment", "dev"),
+        ("x-rpc-source", "controller@prod/1"),
+        ("x-rpc-hops", "99"),
+        ("baggage", "environment=dev"),
+        ("x-forwarded-for", "127.0.0.1"),
+        // row 41
+        ("x-forwarded-host", "evil.test"),
+    ];
+    assert_eq!(
+        text(&system.get_with("/1", &lines).await),
+        (200, "1".to_owned())
+    );
+    let answer = system
+        .get(&format!("/1?endpoint_compute_worker={url}"))
+        .await;
+    assert_eq!(answer.status, 400);
+    let nobody = trap.accept().unwrap_err();
+    assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[tokio::test]
+async fn g05_row_67_an_offered_id_is_not_ours() {
+    let system = System::start(9).await;
+    for offered in ["r-1", "<script>", "a b", "\"", "é", "", &"x".repeat(10_000)] {
+        let answer = system.get_with("/1", &[("x-request-id", offered)]).await;
+        assert_eq!(answer.status, 200, "{offered:?}");
+        let id = answer.header("x-request-id").unwrap();
+        assert!(
+            id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            "{id}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn g07_g08_a_request_that_failed_does_not_poison_the_next() {
+    let system = System::start(4).await;
+    let mut raw = Raw::connect(system.gatekeeper.address()).await;
+    let mut ids = Vec::new();
+    for (path, status) in [
+        ("/1", 200),
+        ("/1?environment=nope", 400),
+        ("/1", 200),
+        ("/1", 200),
+    ] {
+        let answer = raw.ask(request("GET", path, &[LOGIN], b"")).await;
+        assert_eq!(answer.status, status, "{path}");
+        ids.push(answer.header("x-request-id").unwrap().to_owned());
+    }
+    assert_eq!(system.bank.credit(), 1);
+    // g06: each call of a request has its id, that of the login too.
+    let [a, b, c, d] = [0, 1, 2, 3].map(|index: usize| ids[index].as_str());
+    let expected = [
+        ("verify", a),
+        ("reserve", a),
+        ("settle", a),
+        ("verify", b),
+        ("verify", c),
+        ("reserve", c),
+        ("settle", c),
+        ("verify", d),
+        ("reserve", d),
+        ("settle", d),
+    ];
+    let expected = expected.map(|(method, id)| (method, id.to_owned()));
+    system.bank.read(|books| assert_eq!(books.calls, expected));
+}
+
+#[tokio::test]
+async fn a_user_store_that_fails_is_no_fault_of_the_caller() {
+    for (code, status, word) in [
+        (Code::Unavailable, 503, "not possible at the moment"),
+        (Code::ResourceExhausted, 503, "not possible at the moment"),
+        (Code::DeadlineExceeded, 504, "not done in time"),
+        (Code::Internal, 500, "failed"),
+        (Code::PermissionDenied, 500, "failed"),
+    ] {
+        let system = System::start(4).await;
+        let log = Log::start();
+        system.bank.set_fault(Fault::Fails(code));
+        let answer = system.get("/1").await;
+        let (got, text) = text(&answer);
+        assert_eq!(got, status, "{code:?}");
+        assert!(
+            text.starts_with("Error: logging in ") && text.contains(word),
+            "{text}"
+        );
+        // f07: what happened inside is for the log.
+        assert!(!text.contains("canary"), "{text}");
+        assert_eq!(answer.header("retry-after").is_some(), status == 503);
+        let id = answer.header("x-request-id").unwrap();
+        // c13: the line of a failed request has all that the line of a good one has.
+        let line = log.lines_with(&["rpc.method=\"http GET\""]).concat();
+        for word in [
+            id,
+            "side=\"server\"",
+            "duration_us=",
+            "response_bytes=",
+            "code=",
+        ] {
+            assert!(line.contains(word), "{word}: {line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn row_77_passwords_are_nowhere() {
+    let bank = Bank::with_credit(1);
+    let system = System::with(bank, Worker::new(), Limits::default()).await;
+    let log = Log::start();
+    // username:canary-a, canary-b:password, and one that cannot be read.
+    let (wrong, unknown) = (
+        "Basic dXNlcm5hbWU6Y2FuYXJ5LWE=",
+        "Basic Y2FuYXJ5LWI6cGFzc3dvcmQ=",
+    );
+    let mut bodies = Vec::new();
+    for header in [LOGIN.1, LOGIN.1, wrong, unknown, "Basic canary-c"] {
+        let answer = system.ask("GET", "/1", &[("authorization", header)]).await;
+        bodies.push(format!("{answer:?}"));
+    }
+    system.bank.set_fault(Fault::Fails(Code::Internal));
+    bodies.push(format!("{:?}", system.get("/1").await));
+    let seen = log.text() + &bodies.concat();
+    // The user store's own words, which a log may have.
+    let seen = seen
+        .replace("canary: the table users is gone", "")
+        .replace("the name or the password is wrong", "");
+    assert!(
+        seen.contains("User \"username\" requested fib(1)"),
+        "{seen}"
+    );
+    for canary in ["canary", "password", "dXNlcm5hbWU", "Y2FuYXJ5"] {
+        assert!(!seen.contains(canary), "{canary}: {seen}");
+    }
+}

@@ -1,0 +1,130 @@
+//! Pricing and the compute worker as other services meet them.
+
+use std::time::Duration;
+
+use fibpro::api::compute_worker::{ComputeWorkerClient, ComputeWorkerServer};
+use fibpro::service::compute_worker::Worker;
+use rpc_runtime::prelude::*;
+use rpc_tests::Running;
+use rpc_tests::raw::{Raw, post, request};
+use serde_json::json;
+
+use crate::system::System;
+
+#[tokio::test]
+async fn a05_a_number_is_decimal_text_on_the_wire() {
+    let system = System::start(0).await;
+    let mut worker = Raw::connect(system.internal[2]).await;
+    let path = "/fibpro.v1.ComputeWorker/ComputeFib";
+    let answer = worker.ask(post(path, r#"{"n":94}"#)).await;
+    assert_eq!(answer.value(), (200, json!("19740274219868223167")));
+    // row 7
+    let answer = worker.ask(post(path, r#"{"n":"186"}"#)).await;
+    assert_eq!(
+        answer.value(),
+        (200, json!("332825110087067562321196029789634457848"))
+    );
+}
+
+#[tokio::test]
+async fn e03_c06_a_wrong_call_is_told_what_is_wrong() {
+    let system = System::start(0).await;
+    let mut worker = Raw::connect(system.internal[2]).await;
+    let path = "/fibpro.v1.ComputeWorker/ComputeFib";
+    for body in [
+        r#"{"m":1}"#,
+        r#"{"n":-1}"#,
+        r#"{"n":4.5}"#,
+        r#"{"n":18446744073709551616}"#,
+        r#"{"n":1000001}"#,
+        r#"{"n":"+5"}"#,
+        "",
+    ] {
+        let answer = worker.ask(post(path, body)).await;
+        assert_eq!(
+            answer.error(),
+            (400, "invalid_argument".to_owned()),
+            "{body}"
+        );
+    }
+    // f01: only what is in the trait can be called.
+    for method in ["Nope", "compute_fib", "computeFib", "New", "__init__"] {
+        let path = format!("/fibpro.v1.ComputeWorker/{method}");
+        let answer = worker.ask(post(&path, r#"{"n":1}"#)).await;
+        assert_eq!(
+            answer.error(),
+            (404, "unimplemented".to_owned()),
+            "{method}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn f08_d05_row_25_what_costs_cannot_be_asked_by_url() {
+    let system = System::start(4).await;
+    let mut pricing = Raw::connect(system.internal[1]).await;
+    let message =
+        "message=%7B%22username%22:%22username%22,%22n%22:1,%22key%22:%22k%22%7D&encoding=json";
+    for method in ["Pay", "Settle", "Refund"] {
+        let path = format!("/fibpro.v1.Pricing/{method}?connect=v1&{message}");
+        assert_eq!(
+            pricing.ask(request("GET", &path, &[], b"")).await.status,
+            405,
+            "{method}"
+        );
+    }
+    assert_eq!(system.bank.credit(), 4);
+    let path = "/fibpro.v1.Pricing/Price?connect=v1&encoding=json&message=%7B%22n%22:1000%7D";
+    assert_eq!(
+        pricing.ask(request("GET", path, &[], b"")).await.value(),
+        (200, json!(4))
+    );
+}
+
+#[tokio::test]
+async fn c03_a_price_is_asked_for_without_buying() {
+    let system = System::start(0).await;
+    let mut pricing = Raw::connect(system.internal[1]).await;
+    for (n, price) in [
+        ("0", 1),
+        ("999", 3),
+        ("1000", 4),
+        ("18446744073709551615", 20),
+    ] {
+        let answer = pricing
+            .ask(post("/fibpro.v1.Pricing/Price", format!(r#"{{"n":{n}}}"#)))
+            .await;
+        assert_eq!(answer.value(), (200, json!(price)), "{n}");
+    }
+}
+
+/// Long enough to be in the way, and stopped long before its end.
+const LONG: u64 = 4_000_000;
+
+#[tokio::test]
+async fn row_57_a_busy_worker_still_says_how_it_is() {
+    let worker = Worker::new().cores(1).largest_n(LONG);
+    let running =
+        Running::start(Server::new("compute_worker").add(ComputeWorkerServer::new(worker))).await;
+    let client = ComputeWorkerClient::connect(&running.url()).unwrap();
+    let long = tokio::spawn(client.compute_fib(LONG).into_future());
+    // One of the two has the core, and the other one waits for it no longer than it has time.
+    let short = Duration::from_millis(30);
+    let waiting = client.compute_fib(LONG).timeout(short).await.unwrap_err();
+    assert_eq!(waiting.code(), Code::DeadlineExceeded);
+    client.ping().await.unwrap();
+    long.abort();
+    // f10: the caller has gone, so the core is free again.
+    assert_eq!(client.compute_fib(10).await.unwrap(), "55");
+}
+
+#[tokio::test]
+async fn f10_a_number_stops_at_its_deadline() {
+    let client = ComputeWorkerClient::local(Worker::new().cores(1).largest_n(LONG));
+    let late = client
+        .compute_fib(LONG)
+        .timeout(Duration::from_millis(20))
+        .await;
+    assert_eq!(late.unwrap_err().code(), Code::DeadlineExceeded);
+    assert_eq!(client.compute_fib(10).await.unwrap(), "55");
+}

@@ -1,0 +1,627 @@
+//! The store of the log sink in this process: what is kept once, for how long, and what becomes of a store in trouble.
+
+use std::io::{self, Seek as _, Write};
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use fibpro::api::logsink::{Level, LogSinkClient, Page, QUERY_LIMIT, Query, Record};
+use fibpro::service::logsink::{Printer, Sink, Store, StoreOptions, Writing};
+use rpc_runtime::logs::LogsClient;
+use rpc_runtime::{Code, RequestId};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+
+use crate::process::{Folder, PATIENCE, output};
+
+const BYTES: u64 = 16 << 20;
+
+/// Takes what is printed; fails while it is told to.
+#[derive(Clone, Default)]
+struct Paper {
+    text: Arc<Mutex<String>>,
+    broken: Arc<Mutex<bool>>,
+}
+
+impl Paper {
+    fn text(&self) -> String {
+        self.text.lock().unwrap().clone()
+    }
+}
+
+impl Write for Paper {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        if *self.broken.lock().unwrap() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let mut all = self.text.lock().unwrap();
+        all.push_str(std::str::from_utf8(text).unwrap());
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A sink with a store.
+struct Kept {
+    logs: LogsClient,
+    sink: LogSinkClient,
+    paper: Paper,
+    writing: Writing,
+}
+
+impl Kept {
+    async fn start(path: &Path, bytes: u64) -> Self {
+        let (store, intake) = Store::start(StoreOptions {
+            path: path.to_owned(),
+            bytes,
+        })
+        .await;
+        let paper = Paper::default();
+        let (printer, writing) = Printer::start(paper.clone(), Some(intake)).unwrap();
+        let sink = Sink::new(printer, Some(store));
+        Self {
+            logs: LogsClient::local(sink.clone()),
+            sink: LogSinkClient::local(sink),
+            paper,
+            writing,
+        }
+    }
+
+    async fn texts(&self, query: Query) -> Vec<String> {
+        let page = self.page(query).await;
+        let texts = page.records.into_iter();
+        texts.map(|logged| logged.record.text).collect()
+    }
+
+    async fn page(&self, query: Query) -> Page {
+        self.sink.query(&query).await.unwrap()
+    }
+
+    /// Appends until it is accepted, as whoever ships logs does.
+    async fn append_at_last(&self, records: &[Record]) -> u32 {
+        let begun = Instant::now();
+        loop {
+            match self.logs.append(records).no_retry().await {
+                Ok(new) => return new,
+                Err(error) => assert!(begun.elapsed() < PATIENCE, "{error:#}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Appends once; how that was refused.
+    async fn refused(&self, records: &[Record]) -> (Code, String) {
+        let error = self.logs.append(records).no_retry().await.unwrap_err();
+        assert_eq!(
+            error.as_error().retry_after().is_some(),
+            !error.message().contains("written")
+        );
+        (error.code(), error.message().to_owned())
+    }
+
+    async fn finish(self) -> rpc_runtime::Result<()> {
+        drop((self.logs, self.sink));
+        self.writing.finish(PATIENCE).await
+    }
+}
+
+fn record(sequence: u64, text: &str) -> Record {
+    Record {
+        source: "userstore@prod/a1".parse().unwrap(),
+        epoch: Some(1),
+        sequence: Some(sequence),
+        request_id: None,
+        time: "2026-11-22T12:25:34.021Z".parse().unwrap(),
+        level: Level::Info,
+        target: String::new(),
+        text: text.to_owned(),
+    }
+}
+
+fn all() -> Query {
+    Query {
+        limit: Some(QUERY_LIMIT),
+        ..Query::default()
+    }
+}
+
+async fn connect(path: &Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(path);
+    options.connect().await.unwrap()
+}
+
+#[tokio::test]
+async fn row_90_a_record_that_comes_twice_is_printed_and_stored_once() {
+    let folder = Folder::new();
+    let kept = Kept::start(&folder.file("logs.sqlite"), BYTES).await;
+    let (one, two, three) = (record(1, "one"), record(2, "two"), record(3, "three"));
+    let append = async |records: &[&Record]| {
+        let records: Vec<_> = records.iter().map(|record| (*record).clone()).collect();
+        kept.logs.append(&records).await.unwrap()
+    };
+    assert_eq!(append(&[&one, &three]).await, 2);
+    assert_eq!(append(&[&one, &three]).await, 0);
+    // Out of order, with one that is new, and twice in one batch.
+    assert_eq!(append(&[&three, &two, &two, &one]).await, 1);
+    // Another life and another source have numbers of their own.
+    let reborn = Record {
+        epoch: Some(2),
+        text: "reborn".to_owned(),
+        ..one.clone()
+    };
+    let other = Record {
+        source: "pricing@prod/a1".parse().unwrap(),
+        text: "other".to_owned(),
+        ..one.clone()
+    };
+    assert_eq!(append(&[&reborn, &other, &reborn]).await, 2);
+    // Without a number none is taken for another.
+    let unnumbered = Record {
+        sequence: None,
+        text: "unnumbered".to_owned(),
+        ..one.clone()
+    };
+    assert_eq!(append(&[&unnumbered, &unnumbered]).await, 2);
+    // The older way in answers how many it accepted, and prints no more for it.
+    assert_eq!(kept.sink.recv_logs(&[one, two]).await.unwrap(), 2);
+    let expected = [
+        "one",
+        "three",
+        "two",
+        "reborn",
+        "other",
+        "unnumbered",
+        "unnumbered",
+    ];
+    assert_eq!(kept.texts(all()).await, expected);
+    let printed = kept.paper.text();
+    let printed: Vec<_> = printed
+        .lines()
+        .map(|line| line.split(' ').next_back().unwrap())
+        .collect();
+    assert_eq!(printed, expected, "and in the order of acceptance");
+    kept.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn row_90_what_came_is_remembered_through_a_restart_and_longer_than_it_is_kept() {
+    let folder = Folder::new();
+    let path = folder.file("logs.sqlite");
+    let kept = Kept::start(&path, 1 << 20).await;
+    let filler = "x".repeat(1000);
+    let first: Vec<_> = (1..=100)
+        .map(|sequence| record(sequence, &filler))
+        .collect();
+    assert_eq!(kept.logs.append(&first).await.unwrap(), 100);
+    for batch in 1..20 {
+        let more: Vec<_> = (1..=100)
+            .map(|sequence| record(batch * 100 + sequence, &filler))
+            .collect();
+        assert_eq!(kept.logs.append(&more).await.unwrap(), 100);
+    }
+    let left = kept.page(all()).await;
+    assert!(
+        (100..1000).contains(&left.records.len()),
+        "{}",
+        left.records.len()
+    );
+    assert_eq!(
+        kept.logs.append(&first).await.unwrap(),
+        0,
+        "gone, and not new"
+    );
+    kept.finish().await.unwrap();
+
+    let kept = Kept::start(&path, 1 << 20).await;
+    assert_eq!(
+        kept.logs.append(&first).await.unwrap(),
+        0,
+        "in the next life, too"
+    );
+    assert_eq!(kept.paper.text(), "");
+    assert_eq!(kept.page(all()).await, left);
+    kept.finish().await.unwrap();
+}
+
+fn size(path: &Path) -> u64 {
+    ["", "-wal"]
+        .iter()
+        .filter_map(|ending| std::fs::metadata(format!("{}{ending}", path.display())).ok())
+        .map(|metadata| metadata.len())
+        .sum()
+}
+
+#[tokio::test]
+async fn d03_the_file_stays_within_its_bound_and_the_oldest_go_first() {
+    let folder = Folder::new();
+    let path = folder.file("logs.sqlite");
+    let bytes = 4 << 20;
+    let kept = Kept::start(&path, bytes).await;
+    let mut largest = 0;
+    let mut sequence = 0;
+    // Short texts and long ones, which SQLite keeps in pages of their own.
+    for round in 0..100_usize {
+        let batch: Vec<_> = (0..100)
+            .map(|index| {
+                sequence += 1;
+                let long = if index == 50 { 40_000 } else { 50 + round };
+                Record {
+                    request_id: Some(RequestId::random()),
+                    level: Level::Error,
+                    ..record(sequence, &"y".repeat(long))
+                }
+            })
+            .collect();
+        assert_eq!(kept.logs.append(&batch).await.unwrap(), 100);
+        largest = largest.max(size(&path));
+    }
+    assert!(largest <= bytes, "{largest}");
+    assert!(largest > bytes / 2, "{largest}: the room is used");
+    let left = kept.page(all()).await.records;
+    let numbers: Vec<_> = left
+        .iter()
+        .map(|logged| logged.record.sequence.unwrap())
+        .collect();
+    let expected: Vec<_> = (sequence - numbers.len() as u64 + 1..=sequence).collect();
+    assert_eq!(numbers, expected, "the last ones, without a gap");
+    assert!(numbers.len() > 500, "{}", numbers.len());
+    kept.finish().await.unwrap();
+
+    // With a smaller bound the file becomes smaller.
+    let kept = Kept::start(&path, bytes / 2).await;
+    assert!(size(&path) <= bytes / 2, "{}", size(&path));
+    let left = kept.page(all()).await.records;
+    assert_eq!(left.last().unwrap().record.sequence, Some(sequence));
+    assert_eq!(
+        kept.logs
+            .append(&[record(sequence + 1, "z")])
+            .await
+            .unwrap(),
+        1
+    );
+    kept.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn row_88_what_does_not_fit_is_said_and_the_rest_goes_on() {
+    let folder = Folder::new();
+    let kept = Kept::start(&folder.file("logs.sqlite"), 256 << 10).await;
+    assert_eq!(kept.logs.append(&[record(1, "one")]).await.unwrap(), 1);
+    let huge: Vec<_> = (2..10).map(|n| record(n, &"x".repeat(60_000))).collect();
+    assert_eq!(
+        kept.refused(&huge).await,
+        (
+            Code::ResourceExhausted,
+            "the log cannot be stored: there is no room on its disk".to_owned()
+        )
+    );
+    // What is answered like that is not there, and what was there still is.
+    assert_eq!(kept.texts(all()).await, ["one"]);
+    assert_eq!(kept.paper.text().lines().count(), 9, "paper has room");
+    assert_eq!(kept.logs.append(&huge[..1]).await.unwrap(), 1);
+    assert_eq!(kept.logs.append(&[record(10, "ten")]).await.unwrap(), 1);
+    assert_eq!(
+        kept.paper.text().lines().count(),
+        10,
+        "none is printed twice"
+    );
+    kept.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn row_88_a_lock_of_another_process_is_said_and_waited_for() {
+    let folder = Folder::new();
+    let path = folder.file("logs.sqlite");
+    let kept = Kept::start(&path, BYTES).await;
+    assert_eq!(kept.logs.append(&[record(1, "one")]).await.unwrap(), 1);
+    let mut other = connect(&path).await;
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    assert_eq!(
+        kept.refused(&[record(2, "two")]).await,
+        (
+            Code::Unavailable,
+            "the log cannot be stored: another process holds a lock on it".to_owned()
+        )
+    );
+    assert_eq!(kept.texts(all()).await, ["one"]);
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    assert_eq!(kept.append_at_last(&[record(2, "two")]).await, 1);
+    assert_eq!(kept.texts(all()).await, ["one", "two"]);
+    assert_eq!(kept.paper.text().lines().count(), 2, "printed once");
+    kept.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn row_88_two_sinks_do_not_share_a_file() {
+    let folder = Folder::new();
+    let path = folder.file("logs.sqlite");
+    let first = Kept::start(&path, BYTES).await;
+    assert_eq!(first.logs.append(&[record(1, "one")]).await.unwrap(), 1);
+    let second = Kept::start(&path, BYTES).await;
+    assert_eq!(
+        second.refused(&[record(2, "two")]).await,
+        (
+            Code::Unavailable,
+            "the log cannot be stored: another log sink uses it".to_owned()
+        )
+    );
+    assert_eq!(second.texts(all()).await, ["one"], "reading does no harm");
+    first.finish().await.unwrap();
+    // The one that comes up while the other goes down takes over.
+    assert_eq!(second.append_at_last(&[record(2, "two")]).await, 1);
+    assert_eq!(second.texts(all()).await, ["one", "two"]);
+    second.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn row_88_a_damaged_file_is_moved_aside() {
+    let folder = Folder::new();
+    let path = folder.file("logs.sqlite");
+    std::fs::write(&path, "this is no database\n".repeat(1000)).unwrap();
+    let kept = Kept::start(&path, BYTES).await;
+    assert_eq!(kept.logs.append(&[record(1, "one")]).await.unwrap(), 1);
+    assert_eq!(kept.texts(all()).await, ["one"]);
+    let aside = std::fs::read_to_string(folder.file("logs.sqlite.corrupt-1")).unwrap();
+    assert!(aside.starts_with("this is no database"));
+    kept.finish().await.unwrap();
+
+    // One that is damaged in the middle is noticed as well, and the next number is free.
+    let mut file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.seek(io::SeekFrom::Start(4096 * 3)).unwrap();
+    file.write_all(&[0xa5; 4096 * 4]).unwrap();
+    drop(file);
+    let kept = Kept::start(&path, BYTES).await;
+    assert_eq!(kept.logs.append(&[record(2, "two")]).await.unwrap(), 1);
+    assert_eq!(kept.texts(all()).await, ["two"]);
+    assert!(folder.file("logs.sqlite.corrupt-2").exists());
+    kept.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn row_88_damage_under_a_running_sink_costs_what_was_kept_and_nothing_that_comes() {
+    let folder = Folder::new();
+    let path = folder.file("logs.sqlite");
+    let kept = Kept::start(&path, BYTES).await;
+    assert_eq!(kept.logs.append(&[record(1, "one")]).await.unwrap(), 1);
+    let after = kept.page(all()).await.next;
+    // So that nothing of it is cached or still to be moved to its place.
+    let mut other = connect(&path).await;
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    sqlx::query("PRAGMA user_version = 7")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    other.close().await.unwrap();
+    let length = std::fs::metadata(&path).unwrap().len();
+    let mut file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.seek(io::SeekFrom::Start(4096)).unwrap();
+    file.write_all(&vec![0xa5; usize::try_from(length).unwrap() - 4096])
+        .unwrap();
+    drop(file);
+    assert_eq!(kept.append_at_last(&[record(2, "two")]).await, 1);
+    assert!(folder.file("logs.sqlite.corrupt-1").exists());
+    // Whoever followed the old file finds what comes in the new one behind it.
+    let query = Query {
+        after: Some(after),
+        ..all()
+    };
+    assert_eq!(kept.texts(query).await, ["two"]);
+    assert_eq!(kept.paper.text().lines().count(), 2);
+    kept.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn row_88_a_wal_or_file_that_somebody_removes_is_noticed() {
+    let folder = Folder::new();
+    let path = folder.file("logs.sqlite");
+    let kept = Kept::start(&path, BYTES).await;
+    assert_eq!(kept.logs.append(&[record(1, "one")]).await.unwrap(), 1);
+    std::fs::remove_file(folder.file("logs.sqlite-wal")).unwrap();
+    assert_eq!(kept.logs.append(&[record(2, "two")]).await.unwrap(), 1);
+    assert_eq!(
+        kept.texts(all()).await,
+        ["one", "two"],
+        "what was answered is there"
+    );
+    for ending in ["", "-wal", "-shm"] {
+        std::fs::remove_file(folder.file(&format!("logs.sqlite{ending}"))).unwrap();
+    }
+    assert_eq!(kept.logs.append(&[record(3, "three")]).await.unwrap(), 1);
+    assert_eq!(kept.texts(all()).await, ["three"]);
+    kept.finish().await.unwrap();
+    let kept = Kept::start(&path, BYTES).await;
+    assert_eq!(kept.texts(all()).await, ["three"]);
+    kept.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn row_88_a_folder_that_cannot_be_had_is_said_and_used_when_it_can() {
+    let folder = Folder::new();
+    std::fs::write(folder.file("data"), "a file where a folder should be").unwrap();
+    let kept = Kept::start(&folder.file("data").join("logs.sqlite"), BYTES).await;
+    assert_eq!(
+        kept.refused(&[record(1, "one")]).await,
+        (
+            Code::Unavailable,
+            "the log cannot be stored: it cannot be opened".to_owned()
+        )
+    );
+    let error = kept.sink.query(&all()).no_retry().await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.message()),
+        (
+            Code::Unavailable,
+            "the stored log cannot be read: it cannot be opened"
+        )
+    );
+    assert_eq!(
+        kept.paper.text().lines().count(),
+        1,
+        "it prints all the same"
+    );
+    std::fs::remove_file(folder.file("data")).unwrap();
+    assert_eq!(kept.append_at_last(&[record(1, "one")]).await, 1);
+    assert_eq!(kept.texts(all()).await, ["one"]);
+    assert_eq!(kept.paper.text().lines().count(), 1);
+    kept.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sink_that_ends_in_trouble_says_how_many_records_it_could_not_store() {
+    let folder = Folder::new();
+    std::fs::write(folder.file("data"), "").unwrap();
+    let path = folder.file("data").join("logs.sqlite");
+    let kept = Kept::start(&path, BYTES).await;
+    let records = [record(1, "one"), record(2, "two")];
+    assert!(kept.logs.append(&records).no_retry().await.is_err());
+    let error = kept.finish().await.unwrap_err();
+    assert_eq!(error.code(), Code::DataLoss);
+    let said = format!(
+        "2 records are not stored: {}: it cannot be opened",
+        path.display()
+    );
+    assert!(error.message().starts_with(&said), "{}", error.message());
+}
+
+/// A small disk, where the one who runs the tests may have one.
+struct Disk(Folder);
+
+impl Disk {
+    fn new(size: &str) -> Result<Self, String> {
+        let folder = Folder::new();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", size, "tmpfs"]);
+        let output = output(mount.arg(folder.path()));
+        if output.status.success() {
+            Ok(Self(folder))
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    }
+
+    fn remount(&self, options: &str) {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", &format!("remount,{options}")]);
+        assert!(output(mount.arg(self.0.path())).status.success());
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        output(Command::new("umount").arg("-l").arg(self.0.path()));
+    }
+}
+
+#[tokio::test]
+async fn row_88_a_full_disk_is_said_old_records_are_found_and_room_is_used_when_it_is_there() {
+    let disk = match Disk::new("size=2m") {
+        Ok(disk) => disk,
+        Err(why) => {
+            eprintln!("nothing is tested, since only root may mount a disk: {why}");
+            return;
+        }
+    };
+    let kept = Kept::start(&disk.0.file("logs.sqlite"), BYTES).await;
+    assert_eq!(kept.logs.append(&[record(1, "one")]).await.unwrap(), 1);
+    let ballast = disk.0.file("ballast");
+    let mut file = std::fs::File::create(&ballast).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    drop(file);
+    let mut accepted = 1;
+    let error = loop {
+        let next = record(accepted + 1, &"x".repeat(2000));
+        match kept.logs.append(&[next]).no_retry().await {
+            Ok(new) => accepted += u64::from(new),
+            Err(error) => break error,
+        }
+        assert!(accepted < 10_000);
+    };
+    assert_eq!(
+        (error.code(), error.message()),
+        (
+            Code::ResourceExhausted,
+            "the log cannot be stored: there is no room on its disk"
+        )
+    );
+    let kept_now = kept.page(all()).await.records;
+    assert_eq!(
+        kept_now.len() as u64,
+        accepted,
+        "all that was accepted, and no more"
+    );
+    std::fs::remove_file(&ballast).unwrap();
+    let next = record(accepted + 1, &"x".repeat(2000));
+    assert_eq!(kept.append_at_last(&[next]).await, 1);
+    assert_eq!(kept.page(all()).await.records.len() as u64, accepted + 1);
+    assert_eq!(
+        kept.paper.text().lines().count() as u64,
+        accepted + 1,
+        "each once"
+    );
+    kept.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn row_88_a_read_only_disk_is_said_and_what_is_kept_is_found() {
+    let disk = match Disk::new("size=8m") {
+        Ok(disk) => disk,
+        Err(why) => {
+            eprintln!("nothing is tested, since only root may mount a disk: {why}");
+            return;
+        }
+    };
+    let path = disk.0.file("logs.sqlite");
+    let kept = Kept::start(&path, BYTES).await;
+    assert_eq!(kept.logs.append(&[record(1, "one")]).await.unwrap(), 1);
+    kept.finish().await.unwrap();
+    disk.remount("ro");
+    let kept = Kept::start(&path, BYTES).await;
+    assert_eq!(
+        kept.refused(&[record(2, "two")]).await,
+        (
+            Code::Unavailable,
+            "the log cannot be stored: it is read-only".to_owned()
+        )
+    );
+    disk.remount("rw");
+    assert_eq!(kept.append_at_last(&[record(2, "two")]).await, 1);
+    assert_eq!(kept.texts(all()).await, ["one", "two"]);
+    kept.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_paper_does_not_take_is_stored_and_printed_when_it_comes_again() {
+    let folder = Folder::new();
+    let kept = Kept::start(&folder.file("logs.sqlite"), BYTES).await;
+    *kept.paper.broken.lock().unwrap() = true;
+    let records = [record(1, "one"), record(2, "two")];
+    assert_eq!(
+        kept.refused(&records).await,
+        (
+            Code::Unavailable,
+            "the log cannot be written: broken pipe".to_owned()
+        )
+    );
+    assert_eq!(kept.texts(all()).await, ["one", "two"]);
+    *kept.paper.broken.lock().unwrap() = false;
+    assert_eq!(kept.logs.append(&records).await.unwrap(), 2);
+    assert_eq!(kept.logs.append(&records).await.unwrap(), 0);
+    assert_eq!(kept.texts(all()).await, ["one", "two"]);
+    let lines = "[prod_userstore] - one\n[prod_userstore] - two\n";
+    assert_eq!(kept.paper.text(), format!("\n{lines}"));
+}

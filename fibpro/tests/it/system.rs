@@ -1,0 +1,394 @@
+//! All of FibPro in one process: every service behind a socket of its own, users in memory, and the log on paper.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fibpro::api::compute_worker::{ComputeWorker, ComputeWorkerClient, ComputeWorkerServer};
+use fibpro::api::controller::{ControllerClient, ControllerServer};
+use fibpro::api::pricing::{PricingClient, PricingServer};
+use fibpro::api::userstore::{
+    Entry, Reservation, State, User, UserStore, UserStoreClient, UserStoreError, UserStoreServer,
+};
+use fibpro::service::compute_worker::Worker;
+use fibpro::service::controller::Seller;
+use fibpro::service::gatekeeper::Gatekeeper;
+use fibpro::service::pricing::Prices;
+use rpc_runtime::prelude::*;
+use rpc_runtime::{Limits, Secret, Trust};
+use rpc_tests::Running;
+use rpc_tests::raw::{Answer, Raw, request};
+use tokio::sync::watch;
+use tracing::subscriber::DefaultGuard;
+
+/// `username:password`.
+pub(crate) const LOGIN: (&str, &str) = ("authorization", "Basic dXNlcm5hbWU6cGFzc3dvcmQ=");
+
+/// Users and purchases in memory, with the contract of the user store.
+#[derive(Clone)]
+pub(crate) struct Bank(Arc<watch::Sender<Books>>);
+
+/// What a [`Bank`] knows.
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    /// Password and credit.
+    users: BTreeMap<String, (String, u64)>,
+    pub(crate) purchases: BTreeMap<String, Reservation>,
+    /// The methods that were called, each with the id of its request.
+    pub(crate) calls: Vec<(&'static str, String)>,
+    /// What goes wrong from now on.
+    pub(crate) fault: Fault,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    #[default]
+    None,
+    /// Every call fails with this code.
+    Fails(Code),
+    /// Purchases are settled, and the answer is lost.
+    SettlesSilently,
+    /// Reservations expire before they are settled.
+    Expires,
+}
+
+impl Bank {
+    /// One user, `username` with `password`.
+    pub(crate) fn with_credit(credit: u64) -> Self {
+        let mut books = Books::default();
+        let user = ("password".to_owned(), credit);
+        books.users.insert("username".to_owned(), user);
+        Self(Arc::new(watch::Sender::new(books)))
+    }
+
+    pub(crate) fn add_user(&self, name: &str, credit: u64) {
+        self.write(|books| {
+            let user = ("password".to_owned(), credit);
+            books.users.insert(name.to_owned(), user);
+        });
+    }
+
+    pub(crate) fn credit(&self) -> u64 {
+        self.read(|books| books.users["username"].1)
+    }
+
+    pub(crate) fn set_fault(&self, fault: Fault) {
+        self.write(|books| books.fault = fault);
+    }
+
+    /// The states of all purchases.
+    pub(crate) fn states(&self) -> Vec<State> {
+        self.read(|books| {
+            books
+                .purchases
+                .values()
+                .map(|purchase| purchase.state)
+                .collect()
+        })
+    }
+
+    pub(crate) fn read<R>(&self, read: impl FnOnce(&Books) -> R) -> R {
+        read(&self.0.borrow())
+    }
+
+    /// Waits until the books are as they should be.
+    pub(crate) async fn until(&self, are_so: impl FnMut(&Books) -> bool) {
+        let mut seen = self.0.subscribe();
+        let waiting = seen.wait_for(are_so);
+        let waited = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+        waited
+            .expect("the books do not become as they should")
+            .unwrap();
+    }
+
+    fn write<R>(&self, write: impl FnOnce(&mut Books) -> R) -> R {
+        let mut done = None;
+        self.0.send_modify(|books| done = Some(write(books)));
+        done.unwrap()
+    }
+
+    /// Notes a call, and fails it where that is due.
+    fn call(&self, method: &'static str) -> Result<(), UserStoreError> {
+        let id = Context::current().request_id().to_owned();
+        self.write(|books| {
+            books.calls.push((method, id));
+            match books.fault {
+                Fault::Fails(code) => fail!(code, "canary: the table users is gone"),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn end(&self, key: &str, state: State) -> Result<Reservation, UserStoreError> {
+        let (ended, is_new, fault) = self.write(|books| {
+            let fault = books.fault;
+            let Some(purchase) = books.purchases.get_mut(key) else {
+                let key = key.to_owned();
+                return Err(UserStoreError::NoSuchPurchase { key });
+            };
+            let is_new = purchase.state == State::Reserved;
+            if is_new {
+                purchase.state = if fault == Fault::Expires {
+                    State::Expired
+                } else {
+                    state
+                };
+                let credit = &mut books.users.get_mut(&purchase.username).unwrap().1;
+                if purchase.state != State::Settled {
+                    *credit += purchase.amount;
+                }
+                purchase.credit = *credit;
+            }
+            if purchase.state != state {
+                let (key, state) = (key.to_owned(), purchase.state);
+                return Err(UserStoreError::PurchaseEnded { key, state });
+            }
+            Ok((purchase.clone(), is_new, fault))
+        })?;
+        if state == State::Settled && is_new {
+            let Reservation {
+                username,
+                amount,
+                credit,
+                ..
+            } = &ended;
+            tracing::info!("Credit for {username} incremented -{amount} yielding {credit}");
+        }
+        if fault == Fault::SettlesSilently && state == State::Settled {
+            fail!(Code::Unavailable, "canary: the connection was cut");
+        }
+        Ok(ended)
+    }
+}
+
+impl UserStore for Bank {
+    async fn verify(
+        &self,
+        username: &str,
+        password: Secret<String>,
+    ) -> Result<User, UserStoreError> {
+        self.call("verify")?;
+        self.read(|books| match books.users.get(username) {
+            Some((right, credit)) if right == password.expose() => Ok(User {
+                username: username.to_owned(),
+                credit: *credit,
+                roles: Vec::new(),
+            }),
+            _ => Err(UserStoreError::WrongCredentials),
+        })
+    }
+
+    async fn get_user(&self, _username: &str) -> Result<Option<User>, UserStoreError> {
+        fail!(Code::Unimplemented, "nobody here asks for it")
+    }
+
+    async fn set_credit(&self, _username: &str, _credit: u64) -> Result<User, UserStoreError> {
+        fail!(Code::Unimplemented, "nobody here asks for it")
+    }
+
+    async fn reserve(
+        &self,
+        username: &str,
+        amount: u64,
+        key: &str,
+    ) -> Result<Reservation, UserStoreError> {
+        self.call("reserve")?;
+        self.write(|books| {
+            if let Some(known) = books.purchases.get(key) {
+                if (known.username.as_str(), known.amount) != (username, amount) {
+                    return Err(UserStoreError::PurchaseDiffers {
+                        key: key.to_owned(),
+                    });
+                }
+                return match known.state {
+                    State::Reserved | State::Settled => Ok(known.clone()),
+                    state => Err(UserStoreError::PurchaseEnded {
+                        key: key.to_owned(),
+                        state,
+                    }),
+                };
+            }
+            let Some((_, credit)) = books.users.get_mut(username) else {
+                return Err(UserStoreError::NoSuchUser {
+                    username: username.to_owned(),
+                });
+            };
+            let Some(left) = credit.checked_sub(amount) else {
+                return Err(UserStoreError::InsufficientCredit {
+                    username: username.to_owned(),
+                    credit: *credit,
+                    amount,
+                });
+            };
+            *credit = left;
+            let reservation = Reservation {
+                key: key.to_owned(),
+                username: username.to_owned(),
+                amount,
+                credit: left,
+                state: State::Reserved,
+            };
+            books.purchases.insert(key.to_owned(), reservation.clone());
+            Ok(reservation)
+        })
+    }
+
+    async fn settle(&self, key: &str) -> Result<Reservation, UserStoreError> {
+        self.call("settle")?;
+        self.end(key, State::Settled)
+    }
+
+    async fn refund(&self, key: &str) -> Result<Reservation, UserStoreError> {
+        self.call("refund")?;
+        self.end(key, State::Refunded)
+    }
+
+    async fn ledger(&self, _username: &str, _limit: u32) -> Result<Vec<Entry>, UserStoreError> {
+        fail!(Code::Unimplemented, "nobody here asks for it")
+    }
+}
+
+/// All services, for as long as a test needs them.
+pub(crate) struct System {
+    pub(crate) bank: Bank,
+    pub(crate) gatekeeper: Running,
+    worker: Option<Running>,
+    /// Where the internal services listen: userstore, pricing, compute worker, controller.
+    pub(crate) internal: [SocketAddr; 4],
+    _others: [Running; 3],
+}
+
+impl System {
+    /// With a user who has so much credit.
+    pub(crate) async fn start(credit: u64) -> Self {
+        Self::with(Bank::with_credit(credit), Worker::new(), Limits::default()).await
+    }
+
+    /// With other users, another worker, and other limits of the gatekeeper.
+    pub(crate) async fn with(bank: Bank, worker: impl ComputeWorker, limits: Limits) -> Self {
+        let userstore = Server::new("userstore").add(UserStoreServer::new(bank.clone()));
+        let userstore = Running::start(userstore).await;
+        let users = UserStoreClient::connect(&userstore.url()).unwrap();
+        let prices = Prices::new(users.clone());
+        let pricing = Running::start(Server::new("pricing").add(PricingServer::new(prices))).await;
+        let worker = Server::new("compute_worker").add(ComputeWorkerServer::new(worker));
+        let worker = Running::start(worker).await;
+        let seller = Seller::new(
+            PricingClient::connect(&pricing.url()).unwrap(),
+            ComputeWorkerClient::connect(&worker.url()).unwrap(),
+        );
+        let controller = Server::new("controller").add(ControllerServer::new(seller));
+        let controller = Running::start(controller).await;
+        let gatekeeper =
+            Gatekeeper::new(users, ControllerClient::connect(&controller.url()).unwrap());
+        let gatekeeper = Server::new("gatekeeper")
+            .trust(Trust::Edge)
+            .limits(limits)
+            .http(gatekeeper.into_routes());
+        Self {
+            bank,
+            gatekeeper: Running::start(gatekeeper).await,
+            internal: [&userstore, &pricing, &worker, &controller].map(Running::address),
+            worker: Some(worker),
+            _others: [userstore, pricing, controller],
+        }
+    }
+
+    /// From now on nobody listens where the compute worker was.
+    pub(crate) async fn stop_worker(&mut self) {
+        self.worker.take().unwrap().stop().await;
+    }
+
+    /// `GET` as `username`.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.get_with(path, &[]).await
+    }
+
+    /// The same with more headers.
+    pub(crate) async fn get_with(&self, path: &str, lines: &[(&str, &str)]) -> Answer {
+        let lines = [&[LOGIN], lines].concat();
+        self.ask("GET", path, &lines).await
+    }
+
+    /// The head of an answer that may be without the body that it speaks of.
+    pub(crate) async fn head_of(&self, verb: &str, path: &str, lines: &[(&str, &str)]) -> String {
+        let mut raw = Raw::connect(self.gatekeeper.address()).await;
+        let lines = [&[("connection", "close")], lines].concat();
+        raw.send(request(verb, path, &lines, b"")).await.unwrap();
+        let (arrived, _) = raw.closed().await;
+        String::from_utf8(arrived).unwrap()
+    }
+
+    /// Any request.
+    pub(crate) async fn ask(&self, verb: &str, path: &str, lines: &[(&str, &str)]) -> Answer {
+        let mut raw = Raw::connect(self.gatekeeper.address()).await;
+        raw.ask(request(verb, path, lines, b"")).await
+    }
+}
+
+/// Status and body of an answer in text.
+pub(crate) fn text(answer: &Answer) -> (u16, String) {
+    let content_type = answer.header("content-type");
+    assert_eq!(
+        content_type,
+        Some("text/plain; charset=utf-8"),
+        "{answer:?}"
+    );
+    (
+        answer.status,
+        String::from_utf8(answer.body.clone()).unwrap(),
+    )
+}
+
+/// The log of everything that runs on this thread, for as long as this is kept.
+pub(crate) struct Log {
+    paper: Paper,
+    _guard: DefaultGuard,
+}
+
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// Down to the finest level.
+    pub(crate) fn start() -> Self {
+        let paper = Paper::default();
+        let writer = paper.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        Self {
+            paper,
+            _guard: guard,
+        }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.paper.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The lines that have one of these words, in order.
+    pub(crate) fn lines_with(&self, words: &[&str]) -> Vec<String> {
+        let text = self.text();
+        let lines = text
+            .lines()
+            .filter(|line| words.iter().any(|word| line.contains(word)));
+        lines.map(str::to_owned).collect()
+    }
+}

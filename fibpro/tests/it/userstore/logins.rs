@@ -1,0 +1,110 @@
+//! Passwords and names: the same answer after the same work.
+
+use fibpro::api::userstore::{User, UserStoreClient, UserStoreError};
+use rpc_runtime::{Code, Secret};
+
+use super::stage::{Engine, Stage, execute, on_both};
+
+async fn verify(
+    store: &UserStoreClient,
+    username: &str,
+    password: &str,
+) -> Result<User, (Code, String)> {
+    let outcome = store
+        .verify(username, Secret::new(password.to_owned()))
+        .await;
+    outcome.map_err(|error| {
+        assert!(
+            matches!(&*error, UserStoreError::WrongCredentials),
+            "{error}"
+        );
+        (error.code(), error.message().to_owned())
+    })
+}
+
+on_both! {
+    async fn the_right_password_is_answered_with_the_user(stage) {
+        let (_users, store) = stage.open_list(
+            r#"[{"username": "ada", "password": "pass: wörd", "credit": 4, "roles": ["developer", "admin"]}]"#,
+        ).await;
+        let ada = User {
+            username: "ada".to_owned(),
+            credit: 4,
+            roles: vec!["developer".to_owned(), "admin".to_owned()],
+        };
+        for _ in 0..2 {
+            assert_eq!(verify(&store, "ada", "pass: wörd").await.unwrap(), ada);
+        }
+        assert_eq!(store.get_user("ada").await.unwrap(), Some(ada));
+        // A password is remembered, the credit is not.
+        store.set_credit("ada", 9).await.unwrap();
+        assert_eq!(verify(&store, "ada", "pass: wörd").await.unwrap().credit, 9);
+    }
+
+    async fn row_78_an_unknown_user_gets_the_answer_and_makes_the_work_of_a_wrong_password(stage) {
+        let (users, store) = stage.open(4).await;
+        let mut outcomes = Vec::new();
+        for name in ["username", "nobody"] {
+            let before = users.hashes();
+            let mut answers = Vec::new();
+            for password in ["", "passwor", "Password", "password ", "x", "x"] {
+                answers.push(verify(&store, name, password).await.unwrap_err());
+            }
+            outcomes.push((answers, users.hashes() - before));
+        }
+        assert_eq!(outcomes[0], outcomes[1]);
+        assert_eq!(outcomes[0].1, 6);
+        let text = "the name or the password is wrong".to_owned();
+        assert_eq!(outcomes[0].0[0], (Code::Unauthenticated, text));
+    }
+
+    async fn a_password_that_was_changed_is_not_remembered(stage) {
+        let (users, store) = stage.open_list(
+            r#"[{"username": "ada", "password": "old", "credit": 4}, {"username": "eve", "password": "new", "credit": 4}]"#,
+        ).await;
+        verify(&store, "ada", "old").await.unwrap();
+        let before = users.hashes();
+        verify(&store, "ada", "old").await.unwrap();
+        assert_eq!(users.hashes(), before);
+        // By another process, say.
+        execute(
+            &stage.database,
+            "UPDATE users SET password_hash = (SELECT password_hash FROM users WHERE username = 'eve') \
+             WHERE username = 'ada'",
+        ).await;
+        verify(&store, "ada", "old").await.unwrap_err();
+        verify(&store, "ada", "new").await.unwrap();
+    }
+
+    async fn names_and_passwords_that_nobody_can_have_are_said_to_be(stage) {
+        let (users, store) = stage.open(4).await;
+        let before = users.hashes();
+        for (username, password, text) in [
+            ("a:b", "canary", r"username: has no \u{3a}".to_owned()),
+            ("a\0", "canary", r"username: has no \u{0}".to_owned()),
+            ("", "canary", "username: has 1 to 64 characters, and not 0".to_owned()),
+            ("username", &"canary".repeat(200), "password: has at most 1024 bytes, and not 1200".to_owned()),
+        ] {
+            let password = Secret::new(password.to_owned());
+            let error = store.verify(username, password).await.unwrap_err();
+            assert_eq!((error.code(), error.message()), (Code::InvalidArgument, text.as_str()));
+            assert!(!format!("{error:?} {:#}", error.as_error()).contains("canary"));
+        }
+        assert_eq!(users.hashes(), before);
+    }
+
+    /// At first a login costs a hash; what is bought with it must not wait for 500 of them.
+    async fn f05_500_logins_at_once_cost_one_hash_and_none_is_refused(stage) {
+        let (users, store) = stage.open(4).await;
+        let before = users.hashes();
+        let mut logins = tokio::task::JoinSet::new();
+        for _ in 0..500 {
+            logins.spawn(store.verify("username", Secret::new("password".to_owned())));
+        }
+        for login in logins.join_all().await {
+            login.unwrap();
+        }
+        // Those who come when the first have been answered find it remembered.
+        assert_eq!(users.hashes() - before, 1);
+    }
+}

@@ -1,0 +1,126 @@
+//! A private PostgreSQL for the run of these tests: a folder, a socket in it, and no port.
+
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{LazyLock, Mutex};
+use std::time::{Duration, Instant};
+
+use fibpro::service::userstore::Database;
+
+/// How long starting may take on a machine that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Ends with the process of the tests, however that ends: the shell waits for the end of its stdin.
+const WATCH: &str = r#"
+"$1/initdb" -D "$2/data" -U postgres -A trust --no-sync -E UTF8 --locale=C >"$2/log" 2>&1 || exit 1
+"$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c fsync=off -c max_connections=200 >>"$2/log" 2>&1 &
+server=$!
+read -r end
+kill -INT "$server"
+wait "$server"
+rm -rf "$2"
+"#;
+
+static CLUSTER: LazyLock<Option<Cluster>> = LazyLock::new(Cluster::start);
+
+struct Cluster {
+    folder: PathBuf,
+    /// Its stdin is what keeps the server.
+    _shell: Mutex<Child>,
+}
+
+/// A new database; `None`, and a line that says so, where PostgreSQL is not installed.
+pub(crate) async fn database(name: &str) -> Option<Database> {
+    let cluster = CLUSTER.as_ref()?;
+    super::stage::execute(
+        &cluster.database("postgres"),
+        &format!("CREATE DATABASE {name}"),
+    )
+    .await;
+    Some(cluster.database(name))
+}
+
+impl Cluster {
+    fn start() -> Option<Self> {
+        let Some(programs) = programs() else {
+            let _ = writeln!(
+                std::io::stderr(),
+                "skipped: PostgreSQL is not installed here (apt-get install postgresql-15)"
+            );
+            return None;
+        };
+        // Searchable by the user who runs the server, who is another one where the tests are run by root.
+        let folder = std::env::temp_dir().join(format!("fibpro-pg-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let root = is_root();
+        let mut shell = if root {
+            assert!(
+                Command::new("chown")
+                    .arg("postgres")
+                    .arg(&folder)
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+            let mut command = Command::new("runuser");
+            command.args(["-u", "postgres", "--", "sh"]);
+            command
+        } else {
+            Command::new("sh")
+        };
+        let mut child = shell
+            .args(["-c", WATCH, "sh"])
+            .arg(&programs)
+            .arg(&folder)
+            .current_dir(&folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        let ready = |folder: &Path| {
+            let mut command = Command::new(programs.join("pg_isready"));
+            command.arg("-q").arg("-h").arg(folder);
+            command.status().unwrap().success()
+        };
+        while !ready(&folder) {
+            if child.try_wait().unwrap().is_some() || begun.elapsed() > PATIENCE {
+                let mut log = String::new();
+                let _ = std::fs::File::open(folder.join("log"))
+                    .and_then(|mut file| file.read_to_string(&mut log));
+                panic!("PostgreSQL did not start: {log}");
+            }
+            std::thread::yield_now();
+        }
+        Some(Self {
+            folder,
+            _shell: Mutex::new(child),
+        })
+    }
+
+    fn database(&self, name: &str) -> Database {
+        let url = format!(
+            "postgres://postgres@localhost/{name}?host={}",
+            self.folder.display()
+        );
+        url.parse().unwrap()
+    }
+}
+
+/// The folder of its programs: that of the newest version.
+fn programs() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
+    let folders = versions.map(|entry| entry.unwrap().path().join("bin"));
+    let on_path = std::env::var_os("PATH")?;
+    folders
+        .chain(std::env::split_paths(&on_path))
+        .filter(|folder| folder.join("initdb").is_file() && folder.join("pg_isready").is_file())
+        .max()
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output().unwrap();
+    output.stdout.trim_ascii() == b"0"
+}

@@ -1,0 +1,328 @@
+//! The program: its options, its log, and what must not be in it.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::stage::Folder;
+use crate::process::{Answer, Ended, command};
+
+const CANARY: &str = "canary-pa55word";
+
+/// The user store on a free port. Killed by its id when the test is over, however that ends.
+pub(crate) struct Program {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    stderr: Option<JoinHandle<String>>,
+    pub(crate) address: String,
+}
+
+pub(crate) fn userstore(arguments: &[&str]) -> Command {
+    command(env!("CARGO_BIN_EXE_userstore"), arguments)
+}
+
+impl Program {
+    /// Starts it, and returns when it says where it listens.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command
+            .args(["--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut stderr = child.stderr.take().unwrap();
+        // Read all the time, since a full pipe stops who writes.
+        let stderr = std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = stderr.read_to_string(&mut text);
+            text
+        });
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let Some(address) = line
+            .trim_end()
+            .strip_prefix("userstore listening on http://")
+        else {
+            let _ = child.kill();
+            panic!("{line:?}, and on stderr {}", stderr.join().unwrap());
+        };
+        Self {
+            address: address.to_owned(),
+            child,
+            stdout,
+            stderr: Some(stderr),
+        }
+    }
+
+    pub(crate) fn call(&self, method: &str, body: &str) -> Answer {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        write!(
+            stream,
+            "POST /fibpro.v1.UserStore/{method} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\nx-request-id: r1\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        )
+        .unwrap();
+        Answer::read(stream)
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and what it leaves behind.
+    pub(crate) fn stop(mut self) -> Ended {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let mut stdout = String::new();
+        self.stdout.read_to_string(&mut stdout).unwrap();
+        Ended {
+            stdout,
+            stderr: self.stderr.take().unwrap().join().unwrap(),
+            code: self.child.wait().unwrap().code(),
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn f02_the_lines_of_the_log_are_those_that_people_know() {
+    let folder = Folder::new();
+    let mut command = userstore(&[]);
+    command.current_dir(&folder.0);
+    let program = Program::start(command);
+    assert_eq!(
+        program
+            .call("SetCredit", r#"{"username": "username", "credit": 4}"#)
+            .status,
+        200
+    );
+    program.call(
+        "Reserve",
+        r#"{"username": "username", "amount": 1, "key": "k"}"#,
+    );
+    // Once for each purchase, however often it is settled.
+    program.call("Settle", r#"{"key": "k"}"#);
+    assert_eq!(
+        program.call("Settle", r#"{"key": "k"}"#).body["result"]["credit"],
+        3
+    );
+    program.call(
+        "Reserve",
+        r#"{"username": "username", "amount": 2, "key": "l"}"#,
+    );
+    program.call("Refund", r#"{"key": "l"}"#);
+    let ended = program.stop();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let lines: Vec<_> = ended
+        .stderr
+        .lines()
+        .filter(|line| {
+            !line.contains(" rpc: ") && ["Added", "Credit"].iter().any(|word| line.contains(word))
+        })
+        .collect();
+    let texts = [
+        "Added user: username with credit 4",
+        "Added user: developer with credit 100",
+        "Credit for username set to 4",
+        "Credit for username incremented -1 yielding 3",
+        "Credit for username incremented 2 yielding 3",
+    ];
+    assert_eq!(lines.len(), texts.len(), "{}", ended.stderr);
+    for (line, text) in lines.iter().zip(texts) {
+        assert!(
+            line.ends_with(text) || line.contains(&format!("{text} ")),
+            "{line} has not {text}"
+        );
+    }
+    // In the folder that it was started in, unless told otherwise.
+    assert!(folder.0.join("fibpro-data/users.sqlite").is_file());
+}
+
+#[test]
+fn row_77_a_password_is_nowhere_in_what_the_program_prints_answers_or_keeps() {
+    let folder = Folder::new();
+    let list = folder.0.join("users.json");
+    std::fs::write(
+        &list,
+        format!(r#"[{{"username": "ada", "password": "{CANARY}", "credit": 4, "roles": ["developer"]}}]"#),
+    )
+    .unwrap();
+    let database = format!(
+        "sqlite://{}",
+        folder.0.join("deep/er/users.sqlite").display()
+    );
+    let mut command = userstore(&["--database", &database, "--users", list.to_str().unwrap()]);
+    // Everything that there is to be said.
+    command.env("RUST_LOG", "trace");
+    let program = Program::start(command);
+    let mut answers = Vec::new();
+    for (method, body, code) in [
+        (
+            "Verify",
+            format!(r#"{{"username": "ada", "password": "{CANARY}"}}"#),
+            "ok",
+        ),
+        (
+            "Verify",
+            format!(r#"{{"username": "ada", "password": "{CANARY}!"}}"#),
+            "unauthenticated",
+        ),
+        (
+            "Verify",
+            format!(r#"{{"username": "eve", "password": "{CANARY}"}}"#),
+            "unauthenticated",
+        ),
+        (
+            "Verify",
+            format!(r#"{{"username": "a:b", "password": "{CANARY}"}}"#),
+            "invalid_argument",
+        ),
+        (
+            "Verify",
+            format!(r#"{{"username": "ada", "password": ["{CANARY}"]}}"#),
+            "invalid_argument",
+        ),
+        (
+            "Verify",
+            format!(r#"{{"username": "ada", "password": "{CANARY}"#),
+            "invalid_argument",
+        ),
+        ("GetUser", r#"{"username": "ada"}"#.to_owned(), "ok"),
+    ] {
+        let answer = program.call(method, &body);
+        assert_eq!(answer.code(), code, "{answer:?}");
+        answers.push(format!("{answer:?}"));
+    }
+    assert_eq!(
+        program.call("GetUser", r#"{"username": "ada"}"#).body["result"],
+        serde_json::json!({"username": "ada", "credit": 4, "roles": ["developer"]})
+    );
+    let ended = program.stop();
+    assert!(
+        ended.stderr.contains("Added user: ada with credit 4"),
+        "{}",
+        ended.stderr
+    );
+    let shown = format!("{answers:?} {} {}", ended.stdout, ended.stderr);
+    assert!(
+        !shown.contains("canary") && !shown.contains("argon2id$"),
+        "{shown}"
+    );
+    for file in std::fs::read_dir(folder.0.join("deep/er")).unwrap() {
+        let kept = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(
+            !kept
+                .windows(CANARY.len())
+                .any(|part| part == CANARY.as_bytes())
+        );
+    }
+}
+
+#[test]
+fn row_87_numbers_that_are_no_amounts_are_bad_input() {
+    let folder = Folder::new();
+    let mut command = userstore(&[]);
+    command.current_dir(&folder.0);
+    let program = Program::start(command);
+    for amount in [
+        "0",
+        "-1",
+        "1.5",
+        "\"-9223372036854775808\"",
+        "-9223372036854775808",
+        "18446744073709551616",
+        "null",
+        "true",
+        "[1]",
+    ] {
+        let body = format!(r#"{{"username": "username", "amount": {amount}, "key": "k"}}"#);
+        let answer = program.call("Reserve", &body);
+        assert_eq!(
+            (answer.status, answer.code()),
+            (400, "invalid_argument"),
+            "{amount}: {answer:?}"
+        );
+        assert!(answer.message().starts_with("amount"), "{answer:?}");
+    }
+    let user = program.call("GetUser", r#"{"username": "username"}"#);
+    assert_eq!(user.body["result"]["credit"], 4);
+}
+
+#[test]
+fn an_option_that_is_wrong_ends_the_start_and_prints_no_password() {
+    let folder = Folder::new();
+    let bad_list = folder.0.join("bad.json");
+    std::fs::write(
+        &bad_list,
+        format!(r#"[{{"username": "a:b", "password": "{CANARY}", "credit": 4}}]"#),
+    )
+    .unwrap();
+    for (arguments, text) in [
+        (
+            vec!["--database", "posgres://ada:canary@db/users"],
+            "database: expected `sqlite://PATH` or `postgres://…`",
+        ),
+        (
+            vec!["--database", "postgres://ada:canary@db:canary/users"],
+            "database: `postgres://` is followed by",
+        ),
+        (
+            vec!["--users", "nowhere.json"],
+            "cannot read the users in nowhere.json",
+        ),
+        (
+            vec!["--users", bad_list.to_str().unwrap()],
+            r"bad.json: users[0].username: has no \u{3a}",
+        ),
+        (
+            vec!["--database", "sqlite:///proc/users.sqlite"],
+            "cannot make the users' database /proc/users.sqlite",
+        ),
+        (
+            vec!["--database", "postgres://ada:canary@127.0.0.1:1/users"],
+            "cannot open the users' database: ",
+        ),
+    ] {
+        let mut command = userstore(&arguments);
+        let output = command
+            .env("RUST_LOG", "trace")
+            .current_dir(&folder.0)
+            .output()
+            .unwrap();
+        let ended = Ended::from(output);
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (Some(1), ""),
+            "{arguments:?}"
+        );
+        assert!(ended.stderr.contains(text), "{text}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("canary"), "{}", ended.stderr);
+    }
+    let mut command = userstore(&["--help"]);
+    command.env("FIBPRO_DATABASE", "postgres://ada:canary@db/users");
+    let ended = Ended::from(command.output().unwrap());
+    assert!(ended.stdout.contains("--database <URL>") && !ended.stdout.contains("canary"));
+}

@@ -1,0 +1,204 @@
+//! A database that ends with its test, a clock that stands still, and the audit behind each test.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use fibpro::api::userstore::UserStoreClient;
+use fibpro::service::userstore::{Clock, Cost, Database, Settings, UserList, Users};
+use jiff::Timestamp;
+use sqlx::{ConnectOptions as _, Connection as _};
+
+/// A folder that ends with its test.
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("fibpro-{}", unique()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A word that no other test has.
+fn unique() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!(
+        "t{}_{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
+}
+
+/// Which database a test is run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// What a test needs of a user store.
+pub(crate) struct Stage {
+    pub(crate) database: Database,
+    now: Arc<AtomicI64>,
+    _folder: Folder,
+}
+
+impl Stage {
+    /// `None` where the database is not installed.
+    pub(crate) async fn new(engine: Engine) -> Option<Self> {
+        let folder = Folder::new();
+        Some(Self {
+            database: match engine {
+                Engine::Sqlite => Database::file(folder.0.join("users.sqlite")),
+                Engine::Postgres => super::postgres::database(&unique()).await?,
+            },
+            now: Arc::new(AtomicI64::new(1_800_000_000_000_000)),
+            _folder: folder,
+        })
+    }
+
+    /// Moves the clock of all stores on this stage.
+    pub(crate) fn advance(&self, time: Duration) {
+        let micros = i64::try_from(time.as_micros()).unwrap();
+        self.now.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// A store with one user, `username`/`password`, who has this credit if they are new.
+    pub(crate) async fn open(&self, credit: u64) -> (Users, UserStoreClient) {
+        let list =
+            format!(r#"[{{"username": "username", "password": "password", "credit": {credit}}}]"#);
+        self.open_list(&list).await
+    }
+
+    pub(crate) async fn open_list(&self, list: &str) -> (Users, UserStoreClient) {
+        self.open_on(&self.database, list).await
+    }
+
+    pub(crate) async fn open_on(
+        &self,
+        database: &Database,
+        list: &str,
+    ) -> (Users, UserStoreClient) {
+        let now = Arc::clone(&self.now);
+        let settings = Settings {
+            clock: Clock::new(move || {
+                Timestamp::from_microsecond(now.load(Ordering::Relaxed)).unwrap()
+            }),
+            cost: Cost::NEXT_TO_NOTHING,
+        };
+        let list = UserList::parse(list).unwrap();
+        let users = Users::open_with(database, list, settings).await.unwrap();
+        (users.clone(), UserStoreClient::local(users))
+    }
+
+    /// What has to be true at every moment, whatever was done and whatever has failed.
+    pub(crate) async fn audit(&self) {
+        audit(&self.database).await;
+    }
+}
+
+pub(crate) async fn audit(database: &Database) {
+    for (rule, exceptions) in [
+        (
+            "the sum of a user's changes is the user's credit",
+            "SELECT COUNT(*) FROM users WHERE credit <> (SELECT COALESCE(SUM(change), 0) FROM ledger \
+             WHERE ledger.username = users.username)",
+        ),
+        (
+            "each entry has the sum of the changes up to it",
+            "SELECT COUNT(*) FROM ledger a WHERE credit <> (SELECT SUM(change) FROM ledger b \
+             WHERE b.username = a.username AND b.id <= a.id)",
+        ),
+        (
+            "nobody has less than nothing",
+            "SELECT COUNT(*) FROM users WHERE credit < 0",
+        ),
+        (
+            "a purchase takes its amount once",
+            "SELECT COUNT(*) FROM purchases p WHERE 1 <> (SELECT COUNT(*) FROM ledger l WHERE l.key = p.key \
+             AND l.reason = 'reserve' AND l.change = -p.amount AND l.username = p.username)",
+        ),
+        (
+            "a purchase is given back once if it was refunded or has expired, and else never",
+            "SELECT COUNT(*) FROM purchases p WHERE CASE WHEN state IN ('refunded', 'expired') THEN 1 ELSE 0 END <> \
+             (SELECT COUNT(*) FROM ledger l WHERE l.key = p.key AND l.reason IN ('refund', 'expire') \
+             AND l.change = p.amount AND l.username = p.username)",
+        ),
+        (
+            "the ledger names no purchase that is not there, and nothing else",
+            "SELECT COUNT(*) FROM ledger l WHERE CASE WHEN reason IN ('opening', 'set') THEN 1 ELSE 0 END <> \
+             CASE WHEN key IS NULL THEN 1 ELSE 0 END",
+        ),
+    ] {
+        assert_eq!(count(database, exceptions).await, 0, "{rule}");
+    }
+}
+
+/// Runs a query on a connection of its own to either database.
+macro_rules! connected {
+    ($database:expr, $connection:ident => $query:expr) => {
+        match $database {
+            Database::Sqlite(options) => {
+                let patient = options.clone().busy_timeout(Duration::from_secs(20));
+                let mut $connection = patient.connect().await.unwrap();
+                let answer = $query.await.unwrap();
+                $connection.close().await.unwrap();
+                answer
+            }
+            Database::Postgres(options) => {
+                let mut $connection = options.connect().await.unwrap();
+                let answer = $query.await.unwrap();
+                $connection.close().await.unwrap();
+                answer
+            }
+        }
+    };
+}
+
+/// The number that a query returns.
+pub(crate) async fn count(database: &Database, sql: &str) -> i64 {
+    let sql = sqlx::AssertSqlSafe(sql.to_owned());
+    connected!(database, connection => sqlx::query_scalar(sql).fetch_one(&mut connection))
+}
+
+/// Runs a statement behind the store's back.
+pub(crate) async fn execute(database: &Database, sql: &str) {
+    let sql = sqlx::AssertSqlSafe(sql.to_owned());
+    connected!(database, connection => async { sqlx::query(sql).execute(&mut connection).await.map(drop) });
+}
+
+/// A test on each database, with an audit behind it.
+macro_rules! on_both {
+    ($($(#[$doc:meta])* async fn $name:ident($stage:ident) $body:block)*) => {$(
+        $(#[$doc])*
+        mod $name {
+            use super::*;
+
+            async fn test($stage: &Stage) $body
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                let stage = Stage::new(Engine::Sqlite).await.unwrap();
+                test(&stage).await;
+                stage.audit().await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                if let Some(stage) = Stage::new(Engine::Postgres).await {
+                    test(&stage).await;
+                    stage.audit().await;
+                }
+            }
+        }
+    )*};
+}
+pub(crate) use on_both;

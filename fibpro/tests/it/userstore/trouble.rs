@@ -1,0 +1,252 @@
+//! Databases that are full, locked, damaged or gone for a moment.
+
+use fibpro::api::userstore::{State, UserStoreClient};
+use fibpro::service::userstore::{Database, Settings, UserList, Users};
+use rpc_runtime::Code;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+
+use super::stage::{Engine, Stage, execute};
+
+const ONE_USER: &str = r#"[{"username": "username", "password": "password", "credit": 1000000}]"#;
+
+async fn sqlite() -> (Stage, SqliteConnectOptions) {
+    let stage = Stage::new(Engine::Sqlite).await.unwrap();
+    let Database::Sqlite(options) = stage.database.clone() else {
+        panic!("{:?}", stage.database);
+    };
+    (stage, options)
+}
+
+async fn credit(store: &UserStoreClient) -> u64 {
+    store.get_user("username").await.unwrap().unwrap().credit
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_88_a_full_disk_is_said_and_nothing_is_half_done_and_all_is_well_when_there_is_room() {
+    let (stage, options) = sqlite().await;
+    // Something that can be removed to make room.
+    drop(stage.open_list(ONE_USER).await);
+    execute(&stage.database, "CREATE TABLE ballast (x BLOB)").await;
+    execute(
+        &stage.database,
+        "INSERT INTO ballast VALUES (zeroblob(200000))",
+    )
+    .await;
+    let pages = super::stage::count(&stage.database, "PRAGMA page_count").await;
+    let full = Database::Sqlite(options.pragma("max_page_count", (pages + 3).to_string()));
+    let (users, store) = stage.open_on(&full, ONE_USER).await;
+
+    let mut bought = 0;
+    let error = loop {
+        match store
+            .reserve("username", 1, &format!("{bought}/{}", "k".repeat(200)))
+            .no_retry()
+            .await
+        {
+            Ok(_) => bought += 1,
+            Err(error) => break error,
+        }
+        assert!(bought < 10_000, "the disk has no end");
+    };
+    assert_eq!(error.code(), Code::ResourceExhausted);
+    assert_eq!(
+        error.message(),
+        "the disk of the users' database is full; nothing was changed"
+    );
+    assert!(error.as_error().retry_after().is_some());
+    // All that was answered is there, and can be read.
+    assert_eq!(credit(&store).await, 1_000_000 - bought);
+    users.ready().await.unwrap();
+    assert_eq!(
+        store.ledger("username", 1).await.unwrap()[0].credit,
+        1_000_000 - bought
+    );
+    // Many at once: each has its own answer, and none takes another along.
+    let mut more = tokio::task::JoinSet::new();
+    for n in 0..40 {
+        let key = if n % 2 == 0 {
+            format!("0/{}", "k".repeat(200))
+        } else {
+            format!("new{n}/{}", "k".repeat(200))
+        };
+        more.spawn(store.reserve("username", 1, &key).no_retry());
+    }
+    let outcomes = more.join_all().await;
+    // A repeat needs no room.
+    assert!(
+        outcomes.iter().filter(|outcome| outcome.is_ok()).count() >= 20,
+        "{outcomes:?}"
+    );
+    stage.audit().await;
+
+    execute(&stage.database, "DROP TABLE ballast").await;
+    let (before, key) = (
+        credit(&store).await,
+        format!("{bought}/{}", "k".repeat(200)),
+    );
+    assert_eq!(
+        store.reserve("username", 1, &key).await.unwrap().credit,
+        before - 1
+    );
+    assert_eq!(store.settle(&key).await.unwrap().state, State::Settled);
+    stage.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_88_a_database_that_another_process_has_locked_is_said_and_can_be_read() {
+    let (stage, options) = sqlite().await;
+    let (_users, store) = stage.open_list(ONE_USER).await;
+    let mut other = options.connect().await.unwrap();
+    run(&mut other, "BEGIN EXCLUSIVE").await;
+    // More than one, so that a group of them is refused as one and not one after the other.
+    let mut calls = tokio::task::JoinSet::new();
+    for n in 0..10 {
+        calls.spawn(store.reserve("username", 1, &format!("k{n}")).no_retry());
+    }
+    for outcome in calls.join_all().await {
+        let error = outcome.unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable);
+        assert_eq!(
+            error.message(),
+            "the users' database is locked by another process; nothing was changed"
+        );
+        assert!(error.as_error().retry_after().is_some());
+    }
+    assert_eq!(credit(&store).await, 1_000_000);
+    run(&mut other, "ROLLBACK").await;
+    assert_eq!(
+        store.reserve("username", 1, "k0").await.unwrap().credit,
+        999_999
+    );
+    other.close().await.unwrap();
+    stage.audit().await;
+}
+
+async fn run(connection: &mut SqliteConnection, sql: &'static str) {
+    sqlx::query(sql).execute(connection).await.unwrap();
+}
+
+#[tokio::test]
+async fn row_88_a_file_that_is_no_database_is_said_and_stays_as_it_is() {
+    let (stage, options) = sqlite().await;
+    std::fs::write(options.get_filename(), "no database\n".repeat(1000)).unwrap();
+    let list = UserList::parse(ONE_USER).unwrap();
+    let error = Users::open_with(&stage.database, list, Settings::default())
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::DataLoss);
+    assert!(
+        error
+            .message()
+            .starts_with("cannot open the users' database: "),
+        "{error}"
+    );
+    assert!(
+        error.message().ends_with("file is not a database"),
+        "{error}"
+    );
+    let content = std::fs::read_to_string(options.get_filename()).unwrap();
+    assert_eq!(content, "no database\n".repeat(1000));
+}
+
+#[tokio::test]
+async fn a_database_of_a_later_version_is_left_alone() {
+    let (stage, _) = sqlite().await;
+    drop(stage.open_list(ONE_USER).await);
+    execute(
+        &stage.database,
+        "UPDATE _sqlx_migrations SET version = 9999",
+    )
+    .await;
+    let list = UserList::parse(ONE_USER).unwrap();
+    let error = Users::open_with(&stage.database, list, Settings::default())
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition);
+    assert!(
+        error
+            .message()
+            .contains("belongs to another version of this program"),
+        "{error}"
+    );
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_file_is_its_owners() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (stage, options) = sqlite().await;
+    let (_users, store) = stage.open_list(ONE_USER).await;
+    store.set_credit("username", 1).await.unwrap();
+    for end in ["", "-wal", "-shm"] {
+        let path = format!("{}{end}", options.get_filename().display());
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_88_connections_that_break_cost_no_call() {
+    let Some(stage) = Stage::new(Engine::Postgres).await else {
+        return;
+    };
+    let (_users, store) = stage.open_list(ONE_USER).await;
+    for round in 0..3 {
+        let mut calls = tokio::task::JoinSet::new();
+        for n in 0..40 {
+            let (store, key) = (store.clone(), format!("{round}/{n}"));
+            calls.spawn(async move {
+                store.reserve("username", 1, &key).no_retry().await?;
+                store.get_user("username").no_retry().await?;
+                store.settle(&key).no_retry().await
+            });
+        }
+        execute(
+            &stage.database,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await;
+        for outcome in calls.join_all().await {
+            outcome.unwrap();
+        }
+    }
+    assert_eq!(credit(&store).await, 1_000_000 - 120);
+    stage.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_88_a_table_that_somebody_has_locked_is_said() {
+    let Some(stage) = Stage::new(Engine::Postgres).await else {
+        return;
+    };
+    let Database::Postgres(options) = &stage.database else {
+        panic!("{:?}", stage.database);
+    };
+    let (_users, store) = stage.open_list(ONE_USER).await;
+    let mut other = options.connect().await.unwrap();
+    let mut lock = other.begin().await.unwrap();
+    sqlx::query("LOCK TABLE users IN SHARE MODE")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let error = store
+        .reserve("username", 1, "k")
+        .no_retry()
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert_eq!(
+        error.message(),
+        "the users' database is locked by another process; nothing was changed"
+    );
+    assert_eq!(credit(&store).await, 1_000_000);
+    lock.rollback().await.unwrap();
+    assert_eq!(
+        store.reserve("username", 1, "k").await.unwrap().credit,
+        999_999
+    );
+    stage.audit().await;
+}

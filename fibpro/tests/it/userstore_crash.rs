@@ -1,0 +1,262 @@
+//! The user store under load, killed again and again, and started again on the same file.
+//!
+//! Whoever got an answer can rely on it; who got none asks again with the same key, and what that says is what has
+//! happened. At the end each purchase is what its buyer was told, and the books are in order.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fibpro::api::userstore::{State, UserStoreClient, UserStoreError};
+use fibpro::service::userstore::Database;
+use rpc_runtime::{Client, Code, Remote};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::userstore::program::{Program, userstore};
+use crate::userstore::stage::{Folder, audit, count};
+
+const ROUNDS: u64 = 10;
+const BUYERS: u64 = 16;
+const USERS: usize = 3;
+const CREDIT: u64 = 1_000_000;
+
+/// Printed with a failure; another one is another run.
+const SEED: u64 = 0x5eed_0086;
+
+/// A small generator, since a test has to be the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        // splitmix64
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (x ^ (x >> 31)) % sides
+    }
+
+    fn pick(&mut self, of: usize) -> usize {
+        usize::try_from(self.roll(of as u64)).unwrap()
+    }
+}
+
+/// What a buyer knows of a purchase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// Nothing was answered.
+    Unknown,
+    Is(State),
+}
+
+/// What all buyers know, and how much was answered.
+#[derive(Default)]
+struct History {
+    purchases: Mutex<HashMap<String, (usize, u64, Known)>>,
+    answers: AtomicU64,
+}
+
+impl History {
+    fn note(&self, key: &str, user: usize, amount: u64, known: Known) {
+        let mut purchases = self.purchases.lock().unwrap();
+        purchases.insert(key.to_owned(), (user, amount, known));
+    }
+}
+
+/// Whether an error leaves open what has happened.
+fn is_open(error: &Remote<UserStoreError>) -> bool {
+    matches!(
+        error.code(),
+        Code::Unavailable | Code::DeadlineExceeded | Code::Canceled
+    )
+}
+
+/// Buys until the store is killed, and once more after each answer that says what to do next.
+async fn buy(
+    store: UserStoreClient,
+    history: Arc<History>,
+    stop: Arc<AtomicBool>,
+    name: String,
+    mut dice: Dice,
+) {
+    for n in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let (key, user, amount) = (format!("{name}/{n}"), dice.pick(USERS), 1 + dice.roll(9));
+        let username = format!("u{user}");
+        history.note(&key, user, amount, Known::Unknown);
+        match store.reserve(&username, amount, &key).no_retry().await {
+            Ok(reserved) => {
+                assert_eq!((reserved.amount, reserved.state), (amount, State::Reserved));
+                history.note(&key, user, amount, Known::Is(State::Reserved));
+            }
+            Err(error) if is_open(&error) => continue,
+            Err(error) => panic!("reserve {key}: {error}"),
+        }
+        history.answers.fetch_add(1, Ordering::Relaxed);
+        let ending = match dice.roll(4) {
+            0 => continue,
+            1 => (store.refund(&key).no_retry().await, State::Refunded),
+            _ => (store.settle(&key).no_retry().await, State::Settled),
+        };
+        match ending {
+            (Ok(ended), state) => {
+                assert_eq!(ended.state, state);
+                history.note(&key, user, amount, Known::Is(state));
+                history.answers.fetch_add(1, Ordering::Relaxed);
+            }
+            (Err(error), _) if is_open(&error) => {}
+            (Err(error), _) => panic!("end {key}: {error}"),
+        }
+    }
+}
+
+/// Asks once more for a purchase, as its buyer would, and whether it is what the buyer was told. What was not begun is
+/// begun now, and what is open is settled; answers whether it is paid.
+async fn ends_as_told(
+    store: &UserStoreClient,
+    key: &str,
+    user: usize,
+    amount: u64,
+    known: Known,
+) -> bool {
+    let state = match store.reserve(&format!("u{user}"), amount, key).await {
+        Ok(reserved) => reserved.state,
+        Err(error) => match &*error {
+            UserStoreError::PurchaseEnded { state, .. } => *state,
+            _ => panic!("{key}: {error} (seed {SEED:#x})"),
+        },
+    };
+    match known {
+        // It may have been ended without an answer since, or have become overdue.
+        Known::Unknown | Known::Is(State::Reserved) => {}
+        Known::Is(told) => assert_eq!(state, told, "{key} (seed {SEED:#x})"),
+    }
+    match store.settle(key).await {
+        Ok(settled) => {
+            assert!(
+                matches!(state, State::Reserved | State::Settled),
+                "{key} was {state}"
+            );
+            assert_eq!(settled.state, State::Settled);
+            assert_eq!(store.settle(key).await.unwrap(), settled);
+            true
+        }
+        Err(error) => {
+            let UserStoreError::PurchaseEnded { state: now, .. } = &*error else {
+                panic!("{key}: {error} (seed {SEED:#x})");
+            };
+            // It may have become overdue between the two questions.
+            let is_late = (state, *now) == (State::Reserved, State::Expired);
+            assert!(*now == state || is_late, "{key} was {state} and is {now}");
+            false
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_86_a_store_that_is_killed_at_any_moment_loses_no_answer_and_spends_no_credit_twice() {
+    let folder = Folder::new();
+    let list: Vec<_> = (0..USERS)
+        .map(|n| format!(r#"{{"username": "u{n}", "password": "p", "credit": {CREDIT}}}"#))
+        .collect();
+    std::fs::write(folder.0.join("users.json"), format!("[{}]", list.join(","))).unwrap();
+    let start = || {
+        let mut command = userstore(&[
+            "--database",
+            "sqlite://users.sqlite",
+            "--users",
+            "users.json",
+        ]);
+        command.current_dir(&folder.0);
+        Program::start(command)
+    };
+    let history = Arc::new(History::default());
+    let mut dice = Dice(SEED);
+    for round in 0..ROUNDS {
+        let mut program = start();
+        let client = Client::new(&format!("http://{}", program.address)).unwrap();
+        let store = UserStoreClient::with_client(client);
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut buyers = JoinSet::new();
+        for buyer in 0..BUYERS {
+            let name = format!("{round}/{buyer}");
+            let dice = Dice(dice.roll(u64::MAX));
+            buyers.spawn(buy(
+                store.clone(),
+                Arc::clone(&history),
+                Arc::clone(&stop),
+                name,
+                dice,
+            ));
+        }
+        // Killed after so many answers, which is another moment of the work in each round.
+        let enough = history.answers.load(Ordering::Relaxed) + 50 + dice.roll(200);
+        let waiting = async {
+            while history.answers.load(Ordering::Relaxed) < enough {
+                assert!(!buyers.is_empty());
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(120), waiting)
+            .await
+            .expect("the store answers nothing");
+        // Calls are under way; none is begun that could only fail.
+        stop.store(true, Ordering::Relaxed);
+        program.kill();
+        buyers.join_all().await;
+        audit(&Database::file(folder.0.join("users.sqlite"))).await;
+    }
+
+    let database = Database::file(folder.0.join("users.sqlite"));
+    let program = start();
+    let client = Client::new(&format!("http://{}", program.address)).unwrap();
+    let store = UserStoreClient::with_client(client);
+    let purchases = history.purchases.lock().unwrap().clone();
+    let mut asking = JoinSet::new();
+    let turns = Arc::new(Semaphore::new(64));
+    for (key, (user, amount, known)) in purchases.clone() {
+        let (store, turns) = (store.clone(), Arc::clone(&turns));
+        asking.spawn(async move {
+            let _turn = turns.acquire().await.unwrap();
+            let spent = if ends_as_told(&store, &key, user, amount, known).await {
+                amount
+            } else {
+                0
+            };
+            (user, spent)
+        });
+    }
+    let mut spent = [0; USERS];
+    for (user, amount) in asking.join_all().await {
+        spent[user] += amount;
+    }
+    let is_open = |known: &Known| matches!(known, Known::Unknown | Known::Is(State::Reserved));
+    let open = purchases
+        .values()
+        .filter(|(_, _, known)| is_open(known))
+        .count();
+    for (user, spent) in spent.iter().enumerate() {
+        let left = store
+            .get_user(&format!("u{user}"))
+            .await
+            .unwrap()
+            .unwrap()
+            .credit;
+        assert_eq!(left, CREDIT - spent, "u{user} (seed {SEED:#x})");
+    }
+    let answers = history.answers.load(Ordering::Relaxed);
+    assert!(
+        open > 0 && answers > 500,
+        "{open} of {} open, {answers} answers",
+        purchases.len()
+    );
+    let ended = program.stop();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    audit(&database).await;
+    let kept = count(&database, "SELECT COUNT(*) FROM purchases").await;
+    assert_eq!(kept, i64::try_from(purchases.len()).unwrap());
+}

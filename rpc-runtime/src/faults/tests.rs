@@ -1,0 +1,159 @@
+use super::*;
+
+const METHODS: &[MethodDescriptor] = &[
+    MethodDescriptor::new(
+        "fibpro.v1.Pricing",
+        "pay_now",
+        "PayNow",
+        "/fibpro.v1.Pricing/PayNow",
+    ),
+    MethodDescriptor::new(
+        "fibpro.v1.Pricing",
+        "ping",
+        "Ping",
+        "/fibpro.v1.Pricing/Ping",
+    ),
+];
+const SERVICE: ServiceDescriptor =
+    ServiceDescriptor::new("fibpro.v1.Pricing", "fibpro.v1", "Pricing", "pricing").methods(METHODS);
+
+/// Another service at the same endpoint.
+const TWIN: ServiceDescriptor =
+    ServiceDescriptor::new("fibpro.v1.Refunds", "fibpro.v1", "Refunds", "pricing").methods(&[
+        MethodDescriptor::new(
+            "fibpro.v1.Refunds",
+            "back",
+            "Back",
+            "/fibpro.v1.Refunds/Back",
+        ),
+    ]);
+
+fn subject(index: usize) -> Subject<'static> {
+    Subject {
+        service: &SERVICE,
+        method: &METHODS[index],
+        builtin: index == 1,
+    }
+}
+
+fn fate(plan: &str, index: usize) -> Fate {
+    let plan: FaultPlan = plan.parse().unwrap();
+    plan.fate(subject(index), "id", 1)
+}
+
+#[test]
+fn a_rule_names_a_method_in_each_of_its_spellings() {
+    for target in [
+        "pricing.pay_now",
+        "pricing.PayNow",
+        "fibpro.v1.Pricing.pay_now",
+        "fibpro.v1.Pricing.PayNow",
+        "pricing.*",
+        "fibpro.v1.Pricing.*",
+        "*",
+    ] {
+        let hit = fate(&format!("a.b=drop , {target} = aborted"), 0);
+        assert_eq!(hit.effect, Some(Effect::Error(Code::Aborted)), "{target}");
+        let ping = fate(&format!("{target}=aborted"), 1);
+        assert_eq!(ping, Fate::default(), "{target} and what is built in");
+    }
+    for target in [
+        "pricing.pay",
+        "Pricing.pay_now",
+        "v1.Pricing.PayNow",
+        "userstore.*",
+    ] {
+        assert_eq!(
+            fate(&format!("{target}=drop"), 0),
+            Fate::default(),
+            "{target}"
+        );
+    }
+    assert_eq!(fate("pricing.ping=lose", 1).effect, Some(Effect::Lose));
+}
+
+#[test]
+fn all_codes_are_effects_and_what_is_written_is_read() {
+    let codes = Code::all().map(Effect::Error);
+    let others = [
+        Effect::Drop,
+        Effect::Lose,
+        Effect::Delay(Duration::from_secs(90)),
+    ];
+    for effect in codes.chain(others) {
+        let hit = fate(&format!("*={effect}"), 0);
+        match effect {
+            Effect::Delay(time) => assert_eq!(hit.delay, Some(time)),
+            _ => assert_eq!(hit.effect, Some(effect)),
+        }
+    }
+}
+
+#[test]
+fn the_first_effect_counts_and_delays_come_on_top() {
+    let hit = fate("*=delay:1s,*=lose,*=drop,*=delay:20ms", 0);
+    assert_eq!(hit.effect, Some(Effect::Lose));
+    assert_eq!(hit.delay, Some(Duration::from_millis(1020)));
+}
+
+#[test]
+fn a_seed_repeats_itself_for_a_request_and_an_attempt() {
+    let plan: FaultPlan = "*=drop;p=0.3;seed=42".parse().unwrap();
+    let hits = |attempt| -> Vec<bool> {
+        let ids = (0..300).map(|index| format!("request-{index}"));
+        ids.map(|id| plan.fate(subject(0), &id, attempt).effect.is_some())
+            .collect()
+    };
+    assert_eq!(hits(1), hits(1));
+    assert_ne!(hits(1), hits(2), "a retry is drawn anew");
+    let count = hits(1).iter().filter(|hit| **hit).count();
+    assert!((60..=120).contains(&count), "{count} of 300 at 0.3");
+    for _ in 0..100 {
+        assert_eq!(fate("*=drop;p=0", 0), Fate::default());
+        assert!(fate("*=drop;p=1", 0).effect.is_some());
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_named() {
+    let long = format!("*={}", "x".repeat(FAULTS_LIMIT));
+    for (plan, part) in [
+        ("", "`` is no rule"),
+        ("pricing.pay", "`pricing.pay` is no rule"),
+        ("*=drop,", "`` is no rule"),
+        ("pricing=drop", "`pricing` names no method"),
+        (".pay=drop", "`.pay` names no method"),
+        ("a b.c=drop", "`a b.c` names no method"),
+        ("*=", "`` is no effect"),
+        ("*=Unavailable", "`Unavailable` is no effect"),
+        ("*=ok", "`ok` is no effect"),
+        ("*=delay:5", "`5` is no time"),
+        ("*=delay:99999999999999999999s", "is no time"),
+        ("*=drop;p=1.01", "`p=1.01` is no option"),
+        ("*=drop;p=NaN", "`p=NaN` is no option"),
+        ("*=drop;p=-0.1", "`p=-0.1` is no option"),
+        ("*=drop;seed=-1", "`seed=-1` is no option"),
+        ("*=drop;often", "`often` is no option"),
+        ("*=dr\u{f6}p", "visible ASCII"),
+        (&long, "more than 1024 bytes"),
+    ] {
+        let error = plan.parse::<FaultPlan>().unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument, "{plan}");
+        assert!(error.message().contains(part), "{plan}: {error}");
+        assert!(error.message().len() < 256, "{plan}");
+    }
+}
+
+#[test]
+fn a_method_that_its_service_does_not_have_is_found() {
+    let unknown = |plan: &str| {
+        let plan: FaultPlan = plan.parse().unwrap();
+        plan.unknown_method(&[&SERVICE, &TWIN].into_iter())
+            .map(str::to_owned)
+    };
+    assert_eq!(unknown("a.b=drop,pricing.pai=drop").as_deref(), Some("pai"));
+    assert_eq!(
+        unknown("a.b=drop,pricing.PayNow=drop,pricing.ping=drop,*=drop,pricing.back=drop"),
+        None
+    );
+}

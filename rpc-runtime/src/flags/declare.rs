@@ -1,0 +1,452 @@
+//! The declaration of a flag.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::cell::{Entry, Value, guarded};
+use super::set::Flags;
+use super::table;
+use super::value::Codec;
+use super::{NAME_LIMIT, VALUE_LIMIT};
+use crate::context::Context;
+
+/// Not in the table yet, or never.
+const NOWHERE: usize = usize::MAX;
+
+/// Looks at a value.
+type Check<T> = fn(&T) -> Result<(), String>;
+
+/// Says what is accepted, with what makes a text of a value.
+type Accepts<T> = fn(fn(&T) -> String) -> String;
+
+/// A flag, as [`flag!`](crate::flag!) declares it. It has no value of its own: each server has one.
+pub struct Flag<T: 'static> {
+    head: Head,
+    default: fn() -> T,
+    codec: Codec<T>,
+    check: Option<Check<T>>,
+    accepts: Option<Accepts<T>>,
+    notify: Option<fn(&T, &T)>,
+    /// Its place in the set of every server; written once, before there is a set.
+    index: AtomicUsize,
+}
+
+/// What is known of a flag, whatever its type.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub struct Head {
+    pub(super) name: &'static str,
+    pub(super) docs: &'static str,
+    pub(super) type_name: &'static str,
+    pub(super) module: &'static str,
+    pub(super) dynamic: bool,
+    pub(super) secret: bool,
+}
+
+impl<T: Send + Sync + 'static> Flag<T> {
+    /// The name, such as `log_rpc`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.head.name
+    }
+
+    /// The value in the server whose call runs here; outside of any call the default.
+    ///
+    /// An atomic load for `bool`, numbers up to 64 bits and `Duration`: cheap enough for every call.
+    #[must_use]
+    pub fn get(&self) -> T
+    where
+        T: Copy,
+    {
+        Context::with_home(|home| self.of(home.flags())).unwrap_or_else(self.default)
+    }
+
+    /// The value in the server whose call runs here, for types that are not `Copy`; outside of any call the default.
+    #[must_use]
+    pub fn shared(&self) -> Arc<T> {
+        Context::with_home(|home| self.shared_of(home.flags()))
+            .unwrap_or_else(|| self.shared_default())
+    }
+
+    pub(crate) fn of(&self, flags: &Flags) -> T
+    where
+        T: Copy,
+    {
+        match (flags.slot(self.index()), self.codec.word) {
+            (Some(slot), Some((_, from))) => from(slot.word()),
+            (Some(_), None) => *self.shared_of(flags),
+            (None, _) => (self.default)(),
+        }
+    }
+
+    pub(super) fn shared_of(&self, flags: &Flags) -> Arc<T> {
+        let value = flags.slot(self.index()).map(|slot| slot.value().downcast());
+        match value {
+            Some(Ok(value)) => value,
+            _ => self.shared_default(),
+        }
+    }
+
+    fn shared_default(&self) -> Arc<T> {
+        // The index first: while the table is made, a default may ask for another flag.
+        let known = (self.index() != NOWHERE).then(|| table::all().get(self.index()));
+        let value = known
+            .flatten()
+            .map(|known| Arc::clone(&known.default.value).downcast());
+        match value {
+            Some(Ok(value)) => value,
+            _ => Arc::new((self.default)()),
+        }
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index.load(Ordering::Relaxed)
+    }
+
+    /// A value with its text, not looked at yet.
+    fn entry(&self, value: T) -> Result<Entry, String> {
+        let text = guarded(|| (self.codec.print)(&value))?.into();
+        Ok(Entry {
+            word: self.codec.word.map_or(0, |(to, _)| to(&value)),
+            value: Arc::new(value),
+            text,
+        })
+    }
+
+    /// Takes a value, or says why not.
+    pub(super) fn take(&self, value: T) -> Result<Entry, String> {
+        if let Some(check) = self.check {
+            guarded(|| check(&value))??;
+        }
+        let entry = self.entry(value)?;
+        if entry.text.len() > VALUE_LIMIT {
+            return Err(too_long());
+        }
+        Ok(entry)
+    }
+}
+
+fn too_long() -> String {
+    format!("longer than {VALUE_LIMIT} bytes")
+}
+
+/// A flag, whatever its type.
+#[doc(hidden)]
+pub trait Declared: Sync {
+    fn head(&self) -> &Head;
+    fn set_index(&self, index: usize);
+    /// The value of the declaration, not looked at yet.
+    fn default_entry(&self) -> Entry;
+    /// What the flag takes, for people.
+    fn accepts(&self) -> String;
+    /// Reads a text, or says why not.
+    fn read(&self, text: &str) -> Result<Entry, String>;
+    /// Looks at a value of its type, or says what is wrong with it.
+    fn check_value(&self, value: &Value) -> Result<(), String>;
+    /// Tells the declaration's own notifier.
+    fn notify(&self, old: &Value, new: &Value);
+}
+
+impl<T: Send + Sync + 'static> Declared for Flag<T> {
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn set_index(&self, index: usize) {
+        self.index.store(index, Ordering::Relaxed);
+    }
+
+    fn default_entry(&self) -> Entry {
+        let unprintable = |reason: String| Entry {
+            value: Arc::new((self.default)()),
+            text: reason.into(),
+            word: self.codec.word.map_or(0, |(to, _)| to(&(self.default)())),
+        };
+        self.entry((self.default)()).unwrap_or_else(unprintable)
+    }
+
+    fn accepts(&self) -> String {
+        let accepted = self
+            .accepts
+            .map(|accepts| guarded(|| accepts(self.codec.print)));
+        let accepted = accepted.and_then(Result::ok).unwrap_or_default();
+        // The bounds of a type say nothing where there are narrower ones.
+        let of_type = match self.codec.accepts.split_once(" from ") {
+            Some((kind, _)) if accepted.starts_with("from ") => kind,
+            _ => self.codec.accepts,
+        };
+        match (of_type, &*accepted) {
+            ("", "") => format!("a {}", self.head.type_name),
+            (of_type, "") => of_type.to_owned(),
+            ("", accepted) => format!("a {}, {accepted}", self.head.type_name),
+            (of_type, accepted) => format!("{of_type}, {accepted}"),
+        }
+    }
+
+    fn read(&self, text: &str) -> Result<Entry, String> {
+        if text.len() > VALUE_LIMIT {
+            return Err(too_long());
+        }
+        self.take(guarded(|| (self.codec.parse)(text))??)
+    }
+
+    fn check_value(&self, value: &Value) -> Result<(), String> {
+        match (self.check, value.downcast_ref()) {
+            (Some(check), Some(value)) => guarded(|| check(value))?,
+            _ => Ok(()),
+        }
+    }
+
+    fn notify(&self, old: &Value, new: &Value) {
+        if let (Some(notify), Some(old), Some(new)) =
+            (self.notify, old.downcast_ref(), new.downcast_ref())
+        {
+            notify(old, new);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Flag<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Flag({})", self.head.name)
+    }
+}
+
+/// An entry of the registry; [`flag!`](crate::flag!) makes one for each flag.
+#[doc(hidden)]
+pub struct Registration(pub(super) &'static dyn Declared);
+
+impl Registration {
+    #[must_use]
+    pub const fn new(flag: &'static dyn Declared) -> Self {
+        Self(flag)
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Registration({})", self.0.head().name)
+    }
+}
+
+/// For the expansion of [`flag!`](crate::flag!).
+#[doc(hidden)]
+#[allow(missing_docs, reason = "named as the options of the macro")]
+impl<T: Any + Send + Sync> Flag<T> {
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        docs: &'static str,
+        type_name: &'static str,
+        module: &'static str,
+        default: fn() -> T,
+        codec: Codec<T>,
+    ) -> Self {
+        assert_name(name);
+        Self {
+            head: Head {
+                name,
+                docs,
+                type_name,
+                module,
+                dynamic: false,
+                secret: false,
+            },
+            default,
+            codec,
+            check: None,
+            accepts: None,
+            notify: None,
+            index: AtomicUsize::new(NOWHERE),
+        }
+    }
+
+    #[must_use]
+    pub const fn named(mut self, name: &'static str) -> Self {
+        assert_name(name);
+        self.head.name = name;
+        self
+    }
+
+    #[must_use]
+    pub const fn dynamic(mut self) -> Self {
+        self.head.dynamic = true;
+        self
+    }
+
+    #[must_use]
+    pub const fn secret(mut self) -> Self {
+        self.head.secret = true;
+        self
+    }
+
+    #[must_use]
+    pub const fn validate(
+        mut self,
+        check: fn(&T) -> Result<(), String>,
+        accepts: fn(fn(&T) -> String) -> String,
+    ) -> Self {
+        self.check = Some(check);
+        self.accepts = Some(accepts);
+        self
+    }
+
+    #[must_use]
+    pub const fn notify_by(mut self, notify: fn(&T, &T)) -> Self {
+        self.notify = Some(notify);
+        self
+    }
+}
+
+/// A name that is the same on a command line, in a file, and in capitals in the environment. Checked by the compiler.
+const fn assert_name(name: &str) {
+    let bytes = name.as_bytes();
+    assert!(
+        !bytes.is_empty() && bytes.len() <= NAME_LIMIT,
+        "the name of a flag has 1 to 64 characters"
+    );
+    assert!(
+        bytes[0].is_ascii_lowercase(),
+        "the name of a flag starts with a lower-case letter"
+    );
+    let mut at = 0;
+    while at < bytes.len() {
+        let is_fine =
+            bytes[at].is_ascii_lowercase() || bytes[at].is_ascii_digit() || bytes[at] == b'_';
+        assert!(
+            is_fine,
+            "the name of a flag has lower-case letters, digits and `_`"
+        );
+        at += 1;
+    }
+}
+
+/// The name of a static in lower case. `N` is its length.
+#[doc(hidden)]
+#[must_use]
+pub const fn lower_case<const N: usize>(name: &str) -> [u8; N] {
+    let mut lower = [0; N];
+    let mut at = 0;
+    while at < N {
+        lower[at] = name.as_bytes()[at].to_ascii_lowercase();
+        at += 1;
+    }
+    lower
+}
+
+/// Declares flags. See [`flags`](crate::flags) for where their values come from.
+///
+/// Each is a `static` of the type [`Flag`](crate::flags::Flag), with a doc comment that operators read, a type and a
+/// default. Its name is that of the static in lower case.
+///
+/// Types: `bool`, integers up to 64 bits, `f64`, `String`, `Duration` (`500ms`, `5s`), `Vec<String>` (`a,b`), and every
+/// type with `FromStr` and `Display` that fit each other.
+///
+/// | option | |
+/// | --- | --- |
+/// | `dynamic` | may be changed while the server runs |
+/// | `secret` | its value is shown to nobody: not in a list, not in an error, not in the log |
+/// | `name = "…"` | another name; lower-case letters, digits and `_` |
+/// | `validate = …` | [`range`](crate::flags::range), [`one_of`](crate::flags::one_of), [`not_empty`](crate::flags::not_empty), a function, or what else is a [`Validator`](crate::flags::Validator); a closure needs the type of its argument |
+/// | `notify = …` | a function of the old and the new value, called after each change in any server |
+///
+/// ```
+/// use std::time::Duration;
+///
+/// fn even(n: &u32) -> Result<(), String> {
+///     if n % 2 == 0 { Ok(()) } else { Err("it is odd".to_owned()) }
+/// }
+///
+/// rpc_runtime::flag! {
+///     /// How long a price is remembered.
+///     pub static PRICE_AGE: Duration = Duration::from_secs(5), dynamic;
+///     /// How many workers there are.
+///     static WORKERS: u32 = 4, validate = even;
+///     /// The token of the price source.
+///     static PRICE_TOKEN: String = String::new(), dynamic, secret, name = "token";
+/// }
+///
+/// let flags = rpc_runtime::Server::new("pricing").flags();
+/// flags.set_text("price_age", "500ms", "a test")?;
+/// assert_eq!(flags.get(&PRICE_AGE), Duration::from_millis(500));
+/// let refused = flags.set_text("workers", "3", "a test").unwrap_err();
+/// assert_eq!(
+///     refused.message(),
+///     "the flag workers stays as it is: `3` is refused: it is odd; it takes a whole number from 0 to 4294967295",
+/// );
+/// # Ok::<(), rpc_runtime::Error>(())
+/// ```
+#[macro_export]
+macro_rules! flag {
+    ($(
+        $(#[doc = $docs:literal])+
+        $visibility:vis static $name:ident: $type:ty = $default:expr
+        $(, $option:ident $(= $value:expr)?)* $(,)?;
+    )+) => {$(
+        $(#[doc = $docs])+
+        $visibility static $name: $crate::flags::Flag<$type> = {
+            #[allow(unused_imports)]
+            use $crate::flags::OfOwnType as _;
+            const NAME: &str = ::core::stringify!($name);
+            const LOWER: [u8; NAME.len()] = $crate::flags::lower_case(NAME);
+            let flag = $crate::flags::Flag::new(
+                match ::core::str::from_utf8(&LOWER) {
+                    ::core::result::Result::Ok(name) => name,
+                    ::core::result::Result::Err(_) => ::core::panic!("the name of a flag is ASCII"),
+                },
+                ::core::concat!($($docs, "\n"),+),
+                ::core::stringify!($type),
+                ::core::module_path!(),
+                || -> $type { $default },
+                $crate::flags::Probe::<$type>::CODEC,
+            );
+            $(let flag = $crate::__flag_option!(flag, $type, $option $(= $value)?);)*
+            flag
+        };
+        $crate::__private::inventory::submit! { $crate::flags::Registration::new(&$name) }
+    )+};
+    ($visibility:vis static $($rest:tt)*) => {
+        ::core::compile_error!("a flag has a doc comment, which operators read: what it is for");
+    };
+}
+
+/// One option of [`flag!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __flag_option {
+    ($flag:ident, $type:ty, dynamic) => {
+        $flag.dynamic()
+    };
+    ($flag:ident, $type:ty, secret) => {
+        $flag.secret()
+    };
+    ($flag:ident, $type:ty, name = $name:expr) => {
+        $flag.named($name)
+    };
+    ($flag:ident, $type:ty, validate = $validator:expr) => {
+        $flag.validate(
+            |value| {
+                #[allow(unused_imports)]
+                use $crate::flags::{not_empty, one_of, range};
+                $crate::flags::Validator::<$type>::check(&($validator), value)
+            },
+            |print| {
+                #[allow(unused_imports)]
+                use $crate::flags::{not_empty, one_of, range};
+                $crate::flags::Validator::<$type>::accepts(&($validator), print)
+            },
+        )
+    };
+    ($flag:ident, $type:ty, notify = $notify:expr) => {
+        $flag.notify_by(|old, new| ($notify)(old, new))
+    };
+    ($flag:ident, $type:ty, $option:ident $(= $value:expr)?) => {
+        ::core::compile_error!(::core::concat!(
+            "unknown option `",
+            ::core::stringify!($option),
+            "` of a flag; there are `dynamic`, `secret`, `name = \"…\"`, `validate = …` and `notify = …`"
+        ))
+    };
+}

@@ -1,0 +1,352 @@
+//! Sets of flags without a server: what is taken, what is refused, who is told.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::{Flags, Origin};
+use crate::context::{Context, Home, RequestId, Source};
+use crate::error::Code;
+
+static TOLD: AtomicU64 = AtomicU64::new(0);
+
+fn told(_: &u64, new: &u64) {
+    TOLD.store(*new, Ordering::Relaxed);
+}
+
+fn no_sevens(n: &u64) -> Result<(), String> {
+    match n {
+        7 => Err("sevens\nare out".to_owned()),
+        77 => panic!("a validator with a bug"),
+        _ => Ok(()),
+    }
+}
+
+crate::flag! {
+    /// A number with bounds.
+    static SMALL: u64 = 3, dynamic, validate = range(1..=10), notify = told;
+    /// A number with a function.
+    static CHOSEN: u64 = 1, dynamic, validate = no_sevens, notify = |_: &u64, new: &u64| assert_ne!(*new, 13);
+    /// Set at start.
+    /// On two lines.
+    static FIXED: String = "fixed".to_owned(), validate = one_of(["fixed", "other"]);
+    /// What nobody may see.
+    static TOKEN: String = "canary-default".to_owned(), dynamic, secret, name = "test_token", validate = not_empty();
+    /// A list.
+    static LIST: Vec<String> = vec![], dynamic;
+    /// A time.
+    static WAIT: Duration = Duration::from_millis(1500), dynamic, validate = range(..Duration::from_secs(60));
+    /// A type of its own.
+    static HOST: std::net::IpAddr = std::net::Ipv4Addr::LOCALHOST.into(), dynamic;
+    /// A ratio.
+    static RATIO: f64 = 0.5, dynamic, validate = range(0.0..=1.0);
+}
+
+fn source() -> Arc<Source> {
+    Arc::new("a@test/1".parse().unwrap())
+}
+
+fn started() -> Flags {
+    let flags = Flags::new();
+    flags.start(&source());
+    flags
+}
+
+#[test]
+fn a_set_has_the_defaults_and_another_set_its_own_values() {
+    let (one, other) = (started(), started());
+    one.set(&SMALL, 5, "a test").unwrap();
+    one.set_text("list", " a, ,b ", "a test").unwrap();
+    one.set_text("host", "::1", "a test").unwrap();
+    one.set_text("wait", "2s", "a test").unwrap();
+    assert_eq!((one.get(&SMALL), other.get(&SMALL)), (5, 3));
+    assert_eq!(*one.shared(&LIST), ["a", "b"]);
+    assert!(other.shared(&LIST).is_empty());
+    assert_eq!(one.get(&HOST), "::1".parse::<std::net::IpAddr>().unwrap());
+    assert_eq!(one.get(&WAIT), Duration::from_secs(2));
+    assert_eq!(
+        (SMALL.get(), FIXED.shared().as_str()),
+        (3, "fixed"),
+        "no call here"
+    );
+}
+
+#[test]
+fn a_flag_is_read_in_the_server_whose_call_runs() {
+    let flags = started();
+    flags.set(&SMALL, 9, "a test").unwrap();
+    let home = Home::new(source(), None, flags.clone());
+    let context = Context::builder(RequestId::random())
+        .home(Arc::new(home))
+        .build();
+    context.enter(|| {
+        assert_eq!(SMALL.get(), 9);
+        assert_eq!(Context::current().flags().unwrap().get(&SMALL), 9);
+        assert_ne!(Context::current().request_id(), "-", "it is put back");
+    });
+    assert_eq!(SMALL.get(), 3);
+}
+
+#[test]
+fn row_74_what_is_refused_says_why_and_changes_nothing() {
+    let flags = started();
+    for (name, text, code, words) in [
+        (
+            "small",
+            "11",
+            Code::InvalidArgument,
+            "the flag small stays as it is: `11` is refused: out of range; it takes a whole number, not negative, from 1 to 10",
+        ),
+        (
+            "small",
+            "x",
+            Code::InvalidArgument,
+            "`x` is refused: invalid digit found in string",
+        ),
+        ("small", "-1", Code::InvalidArgument, "`-1` is refused"),
+        (
+            "ratio",
+            "NaN",
+            Code::InvalidArgument,
+            "`NaN` is refused: not finite; it takes a number, such as `0.5`, from 0 to 1",
+        ),
+        ("wait", "60s", Code::InvalidArgument, "less than 1m"),
+        ("chosen", "7", Code::InvalidArgument, "sevens\\u{a}are out"),
+        (
+            "chosen",
+            "77",
+            Code::InvalidArgument,
+            "the code that decides it panicked",
+        ),
+        (
+            "host",
+            "here",
+            Code::InvalidArgument,
+            "it takes a std::net::IpAddr",
+        ),
+        (
+            "fixed",
+            "third",
+            Code::InvalidArgument,
+            "it takes a text, one of `fixed`, `other`",
+        ),
+        (
+            "fixed",
+            "other",
+            Code::FailedPrecondition,
+            "it is not dynamic",
+        ),
+        (
+            "smal",
+            "1",
+            Code::NotFound,
+            "there is no flag smal; did you mean small?",
+        ),
+        ("RATIO", "1", Code::NotFound, "did you mean ratio?"),
+        (
+            "a\nb",
+            "1",
+            Code::NotFound,
+            "there is no flag a\\u{a}b; there are ",
+        ),
+    ] {
+        let error = flags.set_text(name, text, "a test").unwrap_err();
+        assert_eq!(error.code(), code, "{error}");
+        assert!(error.message().contains(words), "{}", error.message());
+    }
+    let long = "x".repeat(super::VALUE_LIMIT + 1);
+    let error = flags.set_text("list", &long, "a test").unwrap_err();
+    assert!(error.message().contains("longer than") && error.message().len() < 1000);
+    assert!(
+        flags.list().iter().all(|flag| !flag.changed),
+        "{:?}",
+        flags.list()
+    );
+}
+
+#[test]
+fn a_secret_stands_nowhere() {
+    let flags = started();
+    let refused = flags.set_text("test_token", "", "a test").unwrap_err();
+    assert!(
+        refused
+            .message()
+            .ends_with("the value is refused and not shown; it takes a text, not empty")
+    );
+    flags
+        .set_text("test_token", "canary-set", "a test")
+        .unwrap();
+    assert_eq!(*flags.shared(&TOKEN), "canary-set");
+    let state = flags.describe("test_token").unwrap();
+    assert_eq!(
+        (&*state.value, &*state.default, state.changed),
+        ("***", "***", true)
+    );
+    assert!(!format!("{flags:?} {:?} {TOKEN:?}", flags.list()).contains("canary"));
+}
+
+#[test]
+fn later_sources_win_and_a_reset_brings_the_next_one_back() {
+    let flags = Flags::new();
+    flags
+        .put_text(Origin::CommandLine, "small", "6", "line")
+        .unwrap();
+    flags.put(&SMALL, 4).unwrap();
+    flags
+        .put_text(Origin::Environment, "small", "5", "environment")
+        .unwrap();
+    flags
+        .set_text("fixed", "other", "a test, before the start")
+        .unwrap();
+    flags.start(&source());
+    let of = |name| {
+        let state = flags.describe(name).unwrap();
+        (state.value, state.origin)
+    };
+    assert_eq!(of("small"), ("6".to_owned(), Origin::CommandLine));
+    assert_eq!(of("fixed"), ("other".to_owned(), Origin::RunTime));
+    flags.set(&SMALL, 7, "a test").unwrap();
+    assert_eq!(of("small"), ("7".to_owned(), Origin::RunTime));
+    flags.reset("small", "a test").unwrap();
+    assert_eq!(of("small"), ("6".to_owned(), Origin::CommandLine));
+    assert_eq!(
+        flags.reset("fixed", "a test").unwrap_err().code(),
+        Code::FailedPrecondition
+    );
+    assert_eq!(
+        flags.reset("smal", "a test").unwrap_err().code(),
+        Code::NotFound
+    );
+}
+
+#[test]
+fn a_state_says_all_that_people_want_to_know() {
+    let state = started().describe("fixed").unwrap();
+    assert_eq!(state.description, "Set at start.\nOn two lines.");
+    assert_eq!(
+        (&*state.type_name, &*state.value, &*state.default),
+        ("String", "fixed", "fixed")
+    );
+    assert_eq!(state.origin, Origin::Declaration);
+    assert!(!state.dynamic && !state.secret && !state.changed);
+    assert!(state.module.ends_with("flags::tests"));
+    let json = serde_json::to_value(&state).unwrap();
+    assert_eq!(json["origin"], "default");
+    let newer = serde_json::from_str::<Origin>(r#""by_letter""#).unwrap();
+    assert_eq!(newer, Origin::Unknown);
+}
+
+#[test]
+fn changes_are_told_in_their_order_and_a_panic_harms_nobody() {
+    let flags = started();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (copy, inner) = (Arc::clone(&seen), flags.clone());
+    let bad = flags.watch(&SMALL, |_, _| panic!("a listener with a bug"));
+    let watching = flags.watch(&SMALL, move |old, new| {
+        copy.lock().unwrap().push((*old, *new));
+        if *new == 4 {
+            // Told behind this one.
+            inner.set(&SMALL, 5, "a listener").unwrap();
+        }
+    });
+    flags.set(&SMALL, 4, "a test").unwrap();
+    flags.set(&SMALL, 5, "a test").unwrap();
+    flags.set(&CHOSEN, 13, "a test").unwrap();
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [(3, 4), (4, 5)],
+        "the same again is no change"
+    );
+    assert_eq!(TOLD.load(Ordering::Relaxed), 5);
+    drop((watching, bad));
+    flags.set(&SMALL, 6, "a test").unwrap();
+    assert_eq!(seen.lock().unwrap().len(), 2);
+}
+
+#[test]
+fn row_74_writers_at_one_time_are_told_in_the_order_of_their_changes() {
+    let flags = started();
+    let seen = Arc::new(Mutex::new(vec![1]));
+    let copy = Arc::clone(&seen);
+    let watching = flags.watch(&CHOSEN, move |old, new| {
+        let mut seen = copy.lock().unwrap();
+        assert_eq!(seen.last(), Some(old));
+        seen.push(*new);
+    });
+    std::thread::scope(|scope| {
+        for writer in 1..=4 {
+            let flags = &flags;
+            scope.spawn(move || {
+                for n in 0..200 {
+                    flags.set(&CHOSEN, writer * 1000 + n, "a writer").unwrap();
+                    let read = flags.get(&CHOSEN);
+                    assert!((1000..5000).contains(&read) && read % 1000 < 200);
+                }
+            });
+        }
+    });
+    // The last one may still be told by another writer: that is over when its thread is.
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 801);
+    assert_eq!(seen.last(), Some(&flags.get(&CHOSEN)));
+    assert_eq!(*flags.shared(&CHOSEN), flags.get(&CHOSEN));
+    drop(watching);
+}
+
+mod files {
+    use super::*;
+    use crate::flags::file::FlagsFile;
+
+    fn apply(flags: &Flags, text: &str) -> Result<(), crate::Error> {
+        flags.apply_file(&FlagsFile::of("/etc/flags".into(), text.to_owned()))
+    }
+
+    #[test]
+    fn a_file_is_taken_whole_or_not_at_all() {
+        let flags = started();
+        apply(&flags, "# limits\n\n small = 4 \nlist=a, b # c\r\n").unwrap();
+        assert_eq!(flags.get(&SMALL), 4);
+        assert_eq!(*flags.shared(&LIST), ["a", "b # c"]);
+        for (text, words) in [
+            (
+                "small = 5\nratio = 2\n",
+                "nothing of the flags file /etc/flags is taken: line 2: `2` is refused: out of range",
+            ),
+            (
+                "small = 5\nsmal = 6\nratio\n",
+                "line 2: there is no flag smal; did you mean small?; line 3: expected `name = value`",
+            ),
+            ("small = 5\nsmall = 6\n", "line 2: small is given twice"),
+            (
+                "small = 5",
+                "line 1: the last line does not end with a line feed, so the file may be half written",
+            ),
+            (
+                "test_token =\n",
+                "line 1: the value is refused and not shown",
+            ),
+        ] {
+            let error = apply(&flags, text).unwrap_err();
+            assert_eq!(error.code(), Code::InvalidArgument);
+            assert!(error.message().contains(words), "{}", error.message());
+            assert_eq!(flags.get(&SMALL), 4, "{text}");
+        }
+        apply(&flags, "").unwrap();
+        assert_eq!(flags.get(&SMALL), 3, "what it no longer names falls back");
+        assert!(flags.shared(&LIST).is_empty());
+    }
+
+    #[test]
+    fn a_file_gives_way_to_later_sources_and_leaves_static_flags_for_the_next_start() {
+        let flags = Flags::new();
+        flags
+            .put_text(Origin::CommandLine, "small", "6", "line")
+            .unwrap();
+        apply(&flags, "fixed = other\n").unwrap();
+        flags.start(&source());
+        assert_eq!(&*flags.shared(&FIXED), "other");
+        apply(&flags, "small = 5\nfixed = fixed\nratio = 1\n").unwrap();
+        assert_eq!((flags.get(&SMALL), flags.get(&RATIO)), (6, 1.0));
+        assert_eq!(&*flags.shared(&FIXED), "other");
+    }
+}

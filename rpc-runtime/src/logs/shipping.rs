@@ -1,0 +1,358 @@
+//! How the shipping of a process is set up, and what is in its hands while it runs.
+
+use std::env;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{oneshot, watch};
+use tracing::Subscriber;
+use tracing_subscriber::Layer;
+use tracing_subscriber::registry::LookupSpan;
+
+use super::layer::{OWN_TARGET, ShippingFilter, ShippingLayer, mark_thread};
+use super::queue::Queue;
+use super::shared::Shared;
+use super::spool::{Place, Spool, now};
+use super::status::ShippingStatus;
+use super::worker::Worker;
+use super::{LogsClient, MEMORY_LIMIT, SPOOL_LIMIT};
+use crate::client::{Client, RetryPolicy};
+use crate::context::{DEFAULT_ENVIRONMENT, Source};
+use crate::error::{Code, Error, Result};
+use crate::identity::IdentityKeys;
+
+/// How much longer than it was told [`Shipper::finish`] waits, for a disk that takes its time.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// For a patience that no clock can count.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How the events of this process get to a log sink; see [`crate::logs`].
+///
+/// A server takes one by [`Server::ship_logs`](crate::Server::ship_logs), or is told by its options. A program with a
+/// subscriber of its own, or with several servers, starts it and installs the layer itself:
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use rpc_runtime::{Client, logs::Shipping};
+/// use tracing_subscriber::prelude::*;
+///
+/// # async fn example() -> rpc_runtime::Result<()> {
+/// let shipper = Shipping::to(Client::new("http://127.0.0.1:9002")?).start()?;
+/// tracing_subscriber::registry()
+///     .with(tracing_subscriber::fmt::layer())
+///     .with(shipper.layer())
+///     .init();
+/// // … servers, as many as you like …
+/// shipper.finish(Duration::from_secs(5)).await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "nothing is shipped before `start`"]
+pub struct Shipping {
+    client: Client,
+    source: Option<Source>,
+    spool: SpoolPlace,
+    spool_limit: u64,
+    memory_limit: usize,
+    filter: ShippingFilter,
+}
+
+#[derive(Debug, Clone)]
+enum SpoolPlace {
+    Temporary,
+    Named(PathBuf),
+    Memory,
+}
+
+impl Shipping {
+    /// Ships to the sink that `client` reaches, which answers [`Logs`](super::Logs).
+    ///
+    /// Of the client its addresses and its keys count; observers, retries and breakers are left out, since shipping
+    /// has its own patience.
+    pub fn to(client: Client) -> Self {
+        Self {
+            client,
+            source: None,
+            spool: SpoolPlace::Temporary,
+            spool_limit: SPOOL_LIMIT,
+            memory_limit: MEMORY_LIMIT,
+            filter: ShippingFilter::default(),
+        }
+    }
+
+    /// Who writes outside of any server. Unless said, the server that [`run`](crate::Server::run) runs, and in other
+    /// programs the name of the program with the process id as its instance.
+    pub fn source(mut self, source: Source) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// The folder of the spool, for this one sink; made where it is not there. Several processes may share it.
+    ///
+    /// Unless said it is a folder of this user in the folder for temporary files, with another one for each sink. That
+    /// survives the process and not always the host.
+    pub fn spool(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.spool = SpoolPlace::Named(folder.into());
+        self
+    }
+
+    /// The most that lies in the spool, in bytes; 64 MiB unless said. Past it the oldest records go, a sixteenth
+    /// at a time, and are counted.
+    pub fn spool_limit(mut self, bytes: u64) -> Self {
+        self.spool_limit = bytes;
+        self
+    }
+
+    /// Does without a spool: while the sink is away, as many records wait as have room in memory, and the rest is
+    /// dropped and counted.
+    pub fn memory_only(mut self) -> Self {
+        self.spool = SpoolPlace::Memory;
+        self
+    }
+
+    /// The most that lies in memory, in bytes; 8 MiB unless said, some 25,000 records of the usual length.
+    pub fn memory_limit(mut self, bytes: usize) -> Self {
+        self.memory_limit = bytes;
+        self
+    }
+
+    /// Which events are shipped, as levels by target: `info,sqlx=warn,shop::orders=debug`. A target means every target
+    /// that begins with it.
+    ///
+    /// Unless said: `info` and worse, of the target `rpc` `warn` and worse, so that calls that fail are shipped and the
+    /// line of each other call is not.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_argument` when `filter` is none.
+    pub fn filter(mut self, filter: &str) -> Result<Self> {
+        self.filter = filter.parse().map_err(|error| {
+            let text =
+                format!("`{filter}` says not what is shipped, as `info,sqlx=warn` does: {error}");
+            Error::unlocated(Code::InvalidArgument, text)
+        })?;
+        Ok(self)
+    }
+
+    /// Starts shipping, on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// `failed_precondition` when the folder of the [`spool`](Self::spool) cannot be used; without one of its own a
+    /// process whose temporary folder cannot be used goes on in memory alone, and says so. `resource_exhausted` when
+    /// the system has no thread for it.
+    pub fn start(self) -> Result<Shipper> {
+        let source = match &self.source {
+            Some(source) => source.clone(),
+            None => this_program()?,
+        };
+        self.prepare()?.start(source, None)
+    }
+
+    /// The first half: from here on events can be taken, and wait.
+    pub(crate) fn prepare(self) -> Result<Prepared> {
+        let target = Arc::clone(self.client.target());
+        let spool = match &self.spool {
+            SpoolPlace::Memory => None,
+            SpoolPlace::Named(folder) => {
+                let spool = Spool::open(Place::named(folder.clone()), self.spool_limit);
+                Some(spool.map_err(|error| {
+                    let text = format!("no log spool in {}: {error}", folder.display());
+                    Error::unlocated(Code::FailedPrecondition, text).with_source(error)
+                })?)
+            }
+            SpoolPlace::Temporary => {
+                let place = Place::temporary(&target);
+                let path = place.path().to_owned();
+                Spool::open(place, self.spool_limit)
+                    .inspect_err(|error| {
+                        let path = path.display();
+                        tracing::warn!(
+                            target: OWN_TARGET, %error,
+                            "no log spool in {path}: while the log sink is away, records are in memory alone"
+                        );
+                    })
+                    .ok()
+            }
+        };
+        let epoch = spool.as_ref().map_or_else(now, Spool::epoch);
+        Ok(Prepared {
+            shared: Arc::new(Shared::new(Queue::new(self.memory_limit, epoch))),
+            spool,
+            target,
+            shipping: self,
+        })
+    }
+
+    /// The same for another sink.
+    pub(super) fn towards(mut self, client: Client) -> Self {
+        self.client = client;
+        self
+    }
+}
+
+/// The name of the program, for logs of programs that name themselves in no other way.
+fn this_program() -> Result<Source> {
+    let program = env::current_exe().ok();
+    let name = program.as_ref().and_then(|path| path.file_stem()?.to_str());
+    let process = std::process::id().to_string();
+    // A file may have a name that no source can have.
+    Source::new(name.unwrap_or("process"), DEFAULT_ENVIRONMENT, &process)
+        .or_else(|_| Source::new("process", DEFAULT_ENVIRONMENT, &process))
+        .map_err(|invalid| Error::unlocated(Code::Internal, invalid.to_string()))
+}
+
+/// Shipping that takes events and sends none yet: a server that is about to start knows neither its address nor its
+/// keys, and what it says meanwhile should not be lost.
+pub(crate) struct Prepared {
+    shared: Arc<Shared>,
+    spool: Option<Spool>,
+    target: Arc<str>,
+    shipping: Shipping,
+}
+
+impl Prepared {
+    /// See [`Shipper::layer`].
+    pub(crate) fn layer<S>(&self) -> impl Layer<S> + use<S>
+    where
+        S: Subscriber + for<'span> LookupSpan<'span>,
+    {
+        layer(&self.shared, &self.shipping.filter)
+    }
+
+    /// Forgets what was taken, and takes no more: nothing is to be shipped after all.
+    pub(crate) fn abandon(self) {
+        self.shared.queue.turn_off();
+        if let Some(spool) = self.spool {
+            spool.close();
+        }
+    }
+
+    /// Starts sending, as `source`, with these keys where the client has none of its own.
+    pub(crate) fn start(self, source: Source, identity: Option<IdentityKeys>) -> Result<Shipper> {
+        let Self {
+            shared,
+            spool,
+            target,
+            shipping,
+        } = self;
+        let source = shipping.source.unwrap_or(source);
+        shared.queue.set_process(source.clone());
+        let mut client = shipping.client;
+        if let Some(keys) = identity {
+            client = client.identity_unless_set(keys);
+        }
+        let client = client
+            .source(source)
+            .without_observers()
+            .without_circuit_breaker()
+            .retry(RetryPolicy::off());
+        let (stop, stopped) = watch::channel(None);
+        let (done, finished) = oneshot::channel();
+        let client = LogsClient::with_client(client);
+        let worker = Worker::new(Arc::clone(&shared), client, target, spool, stopped);
+        let filter = shipping.filter;
+        let run = move || {
+            mark_thread();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                // Threads that look names up.
+                .on_thread_start(mark_thread)
+                .enable_all()
+                .build();
+            match runtime {
+                Ok(runtime) => runtime.block_on(worker.run()),
+                Err(error) => {
+                    tracing::error!(target: OWN_TARGET, %error, "no runtime to ship logs with");
+                }
+            }
+            // Nobody may be waiting.
+            let _ = done.send(());
+        };
+        thread::Builder::new()
+            .name("rpc-logs".to_owned())
+            .spawn(run)
+            .map_err(|error| {
+                let text = format!("no thread to ship logs with: {error}");
+                Error::unlocated(Code::ResourceExhausted, text).with_source(error)
+            })?;
+        Ok(Shipper {
+            shared,
+            filter,
+            stop,
+            finished,
+        })
+    }
+}
+
+fn layer<S>(shared: &Arc<Shared>, filter: &ShippingFilter) -> impl Layer<S> + use<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    ShippingLayer(Arc::clone(shared)).with_filter(filter.clone())
+}
+
+/// Shipping that runs; from [`Shipping::start`].
+///
+/// When it is dropped, shipping ends at once: what is in memory goes to the spool, without anybody waiting for it.
+/// [`finish`](Self::finish) is better.
+#[derive(Debug)]
+#[must_use = "shipping ends when this is dropped"]
+pub struct Shipper {
+    shared: Arc<Shared>,
+    filter: ShippingFilter,
+    stop: watch::Sender<Option<Instant>>,
+    finished: oneshot::Receiver<()>,
+}
+
+impl Shipper {
+    /// The layer that takes the events of this process, to be installed in its subscriber.
+    ///
+    /// It brings its own filter, so what other layers filter does not matter. It is made for one subscriber and may be
+    /// asked for again for another one.
+    pub fn layer<S>(&self) -> impl Layer<S> + use<S>
+    where
+        S: Subscriber + for<'span> LookupSpan<'span>,
+    {
+        layer(&self.shared, &self.filter)
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn status(&self) -> ShippingStatus {
+        self.shared.status()
+    }
+
+    /// Sends what is there, for `patience` at most, and ends. What could not be sent stays in the spool for the next
+    /// life of the process; without a spool it is dropped, which the log of the process and the returned numbers say.
+    ///
+    /// With a spool, a sink that is away is not waited for.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future changes nothing of it, but that nobody waits.
+    pub async fn finish(mut self, patience: Duration) -> ShippingStatus {
+        let now = Instant::now();
+        self.stop
+            .send_replace(Some(now.checked_add(patience).unwrap_or(now + FOR_EVER)));
+        let finished = &mut self.finished;
+        if tokio::time::timeout(patience.saturating_add(GRACE), finished)
+            .await
+            .is_err()
+        {
+            tracing::warn!(target: OWN_TARGET, "the log spool takes too long; not waited for");
+        }
+        self.shared.status()
+    }
+}
+
+impl Drop for Shipper {
+    fn drop(&mut self) {
+        self.stop
+            .send_modify(|stop| *stop = Some(stop.map_or_else(Instant::now, |stop| stop)));
+    }
+}

@@ -1,0 +1,151 @@
+//! A file of the spool: a line a record, with a checksum in front of its JSON.
+//!
+//! ```text
+//! 1f2e3d4c {"source":"userstore@prod/127.0.0.1:9003","epoch":1764000000000000,"sequence":17,…}
+//! ```
+//!
+//! JSON has no line feed of its own, so a damaged line ends where the next one begins; and a person can read the file.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::vec;
+
+use super::folder;
+use crate::logs::Record;
+
+pub(super) struct Segment {
+    pub(super) path: PathBuf,
+    pub(super) bytes: u64,
+    /// Records in it.
+    records: usize,
+    /// How many of them somebody has taken, from the first.
+    taken: usize,
+    /// How many of them the sink has, from the first.
+    acknowledged: usize,
+    /// What was not taken yet, once the file was read.
+    read: Option<vec::IntoIter<Record>>,
+}
+
+impl Segment {
+    /// A new file, with its number as its name.
+    pub(super) fn create(folder: &Path, number: u64) -> io::Result<(Self, File)> {
+        let path = folder.join(format!("{number:08}.{}", folder::EXTENSION));
+        let file = folder::new_file(&path)?;
+        Ok((Self::new(path, 0, 0), file))
+    }
+
+    /// A file that another process has left.
+    pub(super) fn of_another_life(path: PathBuf) -> io::Result<Self> {
+        let content = fs::read(&path)?;
+        let bytes = u64::try_from(content.len()).unwrap_or(u64::MAX);
+        let records = lines(&content).count();
+        Ok(Self::new(path, bytes, records))
+    }
+
+    fn new(path: PathBuf, bytes: u64, records: usize) -> Self {
+        Self {
+            path,
+            bytes,
+            records,
+            taken: 0,
+            acknowledged: 0,
+            read: None,
+        }
+    }
+
+    /// Notes what was written at its end.
+    pub(super) fn grow(&mut self, bytes: u64, records: usize, taken: bool) {
+        self.bytes += bytes;
+        self.records += records;
+        if taken {
+            self.taken += records;
+        }
+    }
+
+    /// Takes the next records, and says how many lines turned out to be damaged.
+    pub(super) fn take(
+        &mut self,
+        records: usize,
+        bytes: usize,
+    ) -> io::Result<(Vec<Record>, usize)> {
+        let mut damaged = 0;
+        let read = match &mut self.read {
+            Some(read) => read,
+            None => {
+                let content = fs::read(&self.path)?;
+                let all: Vec<_> = lines(&content).filter_map(record).collect();
+                damaged = self.records.saturating_sub(all.len());
+                self.records = all.len();
+                self.taken = self.taken.min(self.records);
+                let mut read = all.into_iter();
+                if self.taken > 0 {
+                    read.nth(self.taken - 1);
+                }
+                self.read.insert(read)
+            }
+        };
+        let mut taken = Vec::new();
+        let mut size = 0;
+        while taken.len() < records
+            && (size < bytes || taken.is_empty())
+            && let Some(record) = read.next()
+        {
+            size += record.text.len();
+            taken.push(record);
+        }
+        self.taken += taken.len();
+        Ok((taken, damaged))
+    }
+
+    pub(super) fn acknowledge(&mut self, records: usize) {
+        self.acknowledged = (self.acknowledged + records).min(self.taken);
+    }
+
+    /// Records that the sink does not have.
+    pub(super) fn left(&self) -> usize {
+        self.records - self.acknowledged
+    }
+
+    /// Records that somebody has taken and the sink does not have.
+    pub(super) fn in_hand(&self) -> usize {
+        self.taken - self.acknowledged
+    }
+
+    /// Whether all was taken.
+    pub(super) fn is_drained(&self) -> bool {
+        self.taken == self.records
+    }
+
+    pub(super) fn is_in(&self, folder: &Path) -> bool {
+        self.path.parent() == Some(folder)
+    }
+}
+
+/// Adds a record to the lines that are to be written.
+pub(in crate::logs) fn append_line(lines: &mut Vec<u8>, record: &Record) {
+    let start = lines.len();
+    lines.extend_from_slice(b"00000000 ");
+    // A record is text and numbers: there is nothing in it that JSON could not say.
+    if serde_json::to_writer(&mut *lines, record).is_err() {
+        return lines.truncate(start);
+    }
+    let sum = crc32fast::hash(&lines[start + 9..]);
+    lines[start..start + 8].copy_from_slice(format!("{sum:08x}").as_bytes());
+    lines.push(b'\n');
+}
+
+/// The lines of a file. The last one has no line feed where its writer was killed in the middle of it.
+fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+    content.split_inclusive(|byte| *byte == b'\n')
+}
+
+/// The record of a line that is whole and unchanged.
+fn record(line: &[u8]) -> Option<Record> {
+    let (sum, json) = line.strip_suffix(b"\n")?.split_at_checked(9)?;
+    let sum = std::str::from_utf8(sum).ok()?.strip_suffix(' ')?;
+    if u32::from_str_radix(sum, 16).ok()? != crc32fast::hash(json) {
+        return None;
+    }
+    serde_json::from_slice(json).ok()
+}

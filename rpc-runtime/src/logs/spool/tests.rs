@@ -1,0 +1,297 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::logs::Level;
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let name = format!("rpc-spool-{}-{:x}", std::process::id(), fastrand::u64(..));
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn open(&self, limit: u64) -> Spool {
+        let mut spool = Spool::open(Place::named(self.0.clone()), limit).unwrap();
+        spool.adopt();
+        spool
+    }
+
+    /// The files of segments, from the oldest.
+    fn segments(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for life in fs::read_dir(&self.0).unwrap() {
+            let life = life.unwrap().path();
+            if life.is_dir() {
+                let files = fs::read_dir(life).unwrap();
+                found.extend(files.map(|file| file.unwrap().path()).filter(|path| {
+                    path.extension()
+                        .is_some_and(|extension| extension == "jsonl")
+                }));
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn record(epoch: u64, sequence: u64) -> Record {
+    Record {
+        source: "a@dev/1".parse().unwrap(),
+        epoch: Some(epoch),
+        sequence: Some(sequence),
+        request_id: None,
+        time: "2026-11-22T12:25:34.021Z".parse().unwrap(),
+        level: Level::Info,
+        target: "test".to_owned(),
+        text: format!("line\n{sequence}"),
+    }
+}
+
+fn write(spool: &mut Spool, numbers: impl IntoIterator<Item = u64>) {
+    let epoch = spool.epoch();
+    for number in numbers {
+        let mut lines = Vec::new();
+        append_line(&mut lines, &record(epoch, number));
+        spool.append(&lines, 1, false).unwrap();
+    }
+}
+
+/// Takes and acknowledges everything.
+fn drain(spool: &mut Spool) -> Vec<u64> {
+    let mut all = Vec::new();
+    loop {
+        let taken = spool.take(3, usize::MAX);
+        if taken.is_empty() {
+            return all;
+        }
+        all.extend(taken.iter().map(|record| record.sequence.unwrap()));
+        spool.acknowledge(taken.len());
+    }
+}
+
+fn length() -> u64 {
+    let mut lines = Vec::new();
+    append_line(&mut lines, &record(now(), 1));
+    lines.len() as u64
+}
+
+#[test]
+fn what_is_written_is_read_in_order_and_then_gone() {
+    let folder = Folder::new();
+    let mut spool = folder.open(1 << 20);
+    assert!(spool.is_drained());
+    write(&mut spool, 1..=10);
+    assert_eq!(spool.take(2, usize::MAX).len(), 2);
+    // Written while something is in hand.
+    write(&mut spool, 11..=12);
+    spool.acknowledge(2);
+    assert_eq!(drain(&mut spool), (3..=12).collect::<Vec<_>>());
+    assert_eq!((spool.bytes(), folder.segments()), (0, Vec::new()));
+    assert_eq!(spool.take_lost(), Lost::default());
+    write(&mut spool, 13..=13);
+    assert_eq!(drain(&mut spool), [13]);
+}
+
+#[test]
+fn a_batch_ends_at_its_bytes_and_has_one_record_at_least() {
+    let folder = Folder::new();
+    let mut spool = folder.open(1 << 20);
+    write(&mut spool, 1..=5);
+    assert_eq!(spool.take(100, 0).len(), 1);
+    assert_eq!(spool.take(100, "line\n2".len() + 1).len(), 2);
+}
+
+#[test]
+fn what_the_caller_has_in_hand_is_not_read_again_unless_it_dies() {
+    let folder = Folder::new();
+    let mut spool = folder.open(1 << 20);
+    let mut lines = Vec::new();
+    append_line(&mut lines, &record(spool.epoch(), 1));
+    spool.append(&lines, 1, true).unwrap();
+    write(&mut spool, 2..=3);
+    assert!(!spool.is_drained());
+    spool.acknowledge(1);
+    assert_eq!(drain(&mut spool), [2, 3]);
+
+    spool.append(&lines, 1, true).unwrap();
+    assert!(spool.is_drained());
+    drop(spool);
+    assert_eq!(drain(&mut folder.open(1 << 20)), [1]);
+}
+
+#[test]
+fn row_89_at_the_cap_the_oldest_go_and_are_counted() {
+    let folder = Folder::new();
+    let limit = 20 * length();
+    let mut spool = folder.open(limit);
+    write(&mut spool, 1..=100);
+    assert!(spool.bytes() <= limit, "{} of {limit}", spool.bytes());
+    let lost = spool.take_lost();
+    let left = drain(&mut spool);
+    assert_eq!(lost.full + left.len(), 100);
+    assert!(left.len() >= 17, "a sixteenth goes at once: {left:?}");
+    assert!(left.into_iter().eq(lost.full as u64 + 1..=100));
+}
+
+#[test]
+fn what_is_in_hand_is_not_counted_when_its_segment_goes() {
+    let folder = Folder::new();
+    let mut spool = folder.open(32 * length());
+    write(&mut spool, 1..=4);
+    let taken = spool.take(1, usize::MAX);
+    assert_eq!(taken.len(), 1);
+    write(&mut spool, 5..=60);
+    let lost = spool.take_lost();
+    assert!(lost.of_taken);
+    let left = drain(&mut spool);
+    assert_eq!(1 + lost.full + left.len(), 60);
+}
+
+#[test]
+fn another_life_goes_first_and_the_epoch_grows() {
+    let folder = Folder::new();
+    let mut first = folder.open(1 << 20);
+    let earlier = first.epoch();
+    write(&mut first, 1..=3);
+    first.take(1, usize::MAX);
+    first.acknowledge(1);
+    // As when it is killed: nothing is closed.
+    drop(first);
+    let mut second = folder.open(1 << 20);
+    assert!(second.epoch() > earlier);
+    write(&mut second, 101..=102);
+    // The first record was delivered before the kill and comes again, with its numbers.
+    let taken = second.take(10, usize::MAX);
+    let of = |record: &Record| (record.epoch.unwrap(), record.sequence.unwrap());
+    assert_eq!(
+        taken.iter().map(of).collect::<Vec<_>>(),
+        [(earlier, 1), (earlier, 2), (earlier, 3)]
+    );
+    assert_eq!(taken[0].text, "line\n1");
+    second.acknowledge(3);
+    assert_eq!(drain(&mut second), [101, 102]);
+    second.close();
+    let left: Vec<_> = fs::read_dir(&folder.0).unwrap().collect();
+    assert_eq!(left.len(), 1, "the memory of the epoch: {left:?}");
+}
+
+#[test]
+fn row_92_the_epoch_grows_though_the_clock_is_set_back() {
+    let folder = Folder::new();
+    let epoch = folder.open(1 << 20).epoch();
+    let ahead = epoch + 3_600_000_000;
+    fs::write(folder.0.join("epoch"), ahead.to_string()).unwrap();
+    assert_eq!(folder.open(1 << 20).epoch(), ahead + 1);
+}
+
+#[test]
+fn a_life_that_goes_on_is_left_alone() {
+    let folder = Folder::new();
+    let mut living = folder.open(1 << 20);
+    write(&mut living, 1..=3);
+    let other = folder.open(1 << 20);
+    assert_ne!(living.epoch(), other.epoch());
+    assert!(other.is_drained());
+    assert_eq!(drain(&mut living), [1, 2, 3]);
+    other.close();
+}
+
+#[test]
+fn a_torn_tail_and_damaged_lines_are_skipped_and_counted() {
+    let folder = Folder::new();
+    let mut spool = folder.open(1 << 20);
+    write(&mut spool, 1..=5);
+    drop(spool);
+    let path = &folder.segments()[0];
+    let mut content = fs::read(path).unwrap();
+    let line = content.len() / 5;
+    // One bit of the second record, and the end of the last one.
+    content[line + line / 2] ^= 1;
+    content.truncate(content.len() - 7);
+    fs::write(path, &content).unwrap();
+    let mut spool = folder.open(1 << 20);
+    assert_eq!(drain(&mut spool), [1, 3, 4]);
+    assert_eq!(spool.take_lost().damaged, 2);
+    assert_eq!(folder.segments(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_file_of_rubbish_is_one_damaged_line_and_no_obstacle() {
+    let folder = Folder::new();
+    let mut spool = folder.open(1 << 20);
+    write(&mut spool, 1..=1);
+    drop(spool);
+    let path = &folder.segments()[0];
+    fs::write(path.with_file_name("00000000.jsonl"), [0; 4096]).unwrap();
+    let mut spool = folder.open(1 << 20);
+    assert_eq!(drain(&mut spool), [1]);
+    assert_eq!(spool.take_lost().damaged, 1);
+}
+
+#[test]
+fn an_earlier_life_counts_towards_the_cap() {
+    let folder = Folder::new();
+    let mut spool = folder.open(160 * length());
+    write(&mut spool, 1..=100);
+    drop(spool);
+    let limit = 50 * length();
+    let mut spool = folder.open(limit);
+    let lost = spool.take_lost().full;
+    assert!(spool.bytes() <= limit);
+    let left = drain(&mut spool);
+    assert_eq!(lost + left.len(), 100);
+    assert!(left.len() >= 35, "segments of ten or so go: {left:?}");
+}
+
+#[test]
+fn a_folder_that_was_tidied_away_comes_back() {
+    let folder = Folder::new();
+    let mut spool = folder.open(1 << 20);
+    fs::remove_dir_all(&folder.0).unwrap();
+    write(&mut spool, 1..=2);
+    assert_eq!(drain(&mut spool), [1, 2]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_others_may_enter_is_none_to_find_by_itself() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = Folder::new();
+    fs::create_dir(&folder.0).unwrap();
+    let check = |mode| {
+        fs::set_permissions(&folder.0, fs::Permissions::from_mode(mode)).unwrap();
+        folder::check_private(&folder.0)
+    };
+    check(0o700).unwrap();
+    for open in [0o750, 0o707, 0o777] {
+        let error = check(open).unwrap_err().to_string();
+        assert!(error.contains("not a folder of this user alone"), "{error}");
+    }
+    let link = folder.0.join("link");
+    std::os::unix::fs::symlink(std::env::temp_dir(), &link).unwrap();
+    folder::check_private(&link).unwrap_err();
+}
+
+#[cfg(unix)]
+#[test]
+fn nobody_else_may_read_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = Folder::new();
+    let mut spool = folder.open(1 << 20);
+    write(&mut spool, 1..=1);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let segment = &folder.segments()[0];
+    assert_eq!(mode(segment), 0o600);
+    assert_eq!(mode(segment.parent().unwrap()), 0o700);
+}

@@ -1,0 +1,109 @@
+//! What a rate limit remembers of each caller of each method.
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use governor::nanos::Nanos;
+use governor::state::StateStore;
+use governor::state::keyed::ShrinkableKeyedStateStore;
+
+use crate::context::Source;
+use crate::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Who calls what. Two instances of a server are one caller.
+#[derive(Debug, Clone)]
+pub(super) struct Pair {
+    pub(super) caller: Option<Arc<Source>>,
+    pub(super) path: &'static str,
+}
+
+impl Pair {
+    fn parts(&self) -> (Option<(&str, &str)>, &'static str) {
+        let caller = self.caller.as_deref();
+        (
+            caller.map(|caller| (caller.server(), caller.environment())),
+            self.path,
+        )
+    }
+}
+
+impl PartialEq for Pair {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for Pair {}
+
+impl Hash for Pair {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
+}
+
+/// The state of each pair. governor's own stores grow with the number of callers; this one is bounded.
+#[derive(Debug)]
+pub(super) struct Pairs {
+    /// How many pairs it remembers.
+    most: usize,
+    states: Mutex<States>,
+}
+
+#[derive(Debug, Default)]
+struct States {
+    known: HashMap<Pair, Nanos>,
+    /// Of all pairs that there was no room for.
+    others: Option<Nanos>,
+}
+
+impl Pairs {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            states: Mutex::new(States::default()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, States> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StateStore for Pairs {
+    type Key = Pair;
+
+    fn measure_and_replace<T, F, E>(&self, pair: &Pair, f: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let mut states = self.lock();
+        if let Some(state) = states.known.get_mut(pair) {
+            let (outcome, new) = f(Some(*state))?;
+            *state = new;
+            return Ok(outcome);
+        }
+        if states.known.len() < self.most {
+            let (outcome, new) = f(None)?;
+            states.known.insert(pair.clone(), new);
+            return Ok(outcome);
+        }
+        let (outcome, new) = f(states.others)?;
+        states.others = Some(new);
+        Ok(outcome)
+    }
+}
+
+impl ShrinkableKeyedStateStore<Pair> for Pairs {
+    fn retain_recent(&self, drop_below: Nanos) {
+        self.lock().known.retain(|_, state| *state > drop_below);
+    }
+
+    fn len(&self) -> usize {
+        self.lock().known.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

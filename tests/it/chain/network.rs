@@ -1,0 +1,156 @@
+use super::*;
+use rpc_runtime::testing::Trouble;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_51_deadline_source_and_hops_travel_to_the_end_of_the_chain() {
+    let chain = Chain::start().await;
+    let seen = chain.client().read().timeout(PATIENCE).await.unwrap();
+    assert_eq!(seen.hops, 3);
+    assert!(seen.source.starts_with("middle@prod/"), "{seen:?}");
+    let left = Duration::from_millis(seen.left_ms.unwrap());
+    assert!(left <= PATIENCE && left > PATIENCE / 2, "{left:?}");
+    // What the caller gave is what all have, and it is over for all of them.
+    let error = error_of(chain.client().hold().timeout(SHORT)).await;
+    assert_eq!(error.code(), Code::DeadlineExceeded, "{error:#}");
+    holding(&chain.back, 0).await;
+    assert_eq!(numbers(&chain.back, "chain.v1.Back/Hold").await.0, 1);
+    chain.works_again().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_61_a_connection_that_is_refused_is_unavailable_and_says_who_was_not_there() {
+    let mut chain = Chain::start().await;
+    chain.client().read().await.unwrap();
+    chain.to_back.refuse().await;
+    for _ in 0..8 {
+        for call in [
+            error_of(chain.client().put()).await,
+            error_of(chain.client().add()).await,
+        ] {
+            assert_eq!(call.code(), Code::Unavailable, "{call:#}");
+            let mut hops = call.hops().iter();
+            assert!(
+                hops.any(|hop| hop.source.starts_with("middle@")),
+                "{call:#}"
+            );
+        }
+    }
+    chain.to_back.accept().await.unwrap();
+    chain.works_again().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_61_a_black_hole_ends_at_the_deadline() {
+    let chain = Chain::start().await;
+    chain.client().read().await.unwrap();
+    // The connections that are there lead nowhere from now on: half open, as behind a host that lost its power.
+    chain.to_back.set(Trouble::BlackHole);
+    for _ in 0..3 {
+        let error = error_of(chain.client().put().timeout(SHORT)).await;
+        assert_eq!(error.code(), Code::DeadlineExceeded, "{error:#}");
+    }
+    chain.to_middle.set(Trouble::BlackHole);
+    let error = error_of(chain.client().add().timeout(SHORT)).await;
+    assert_eq!(error.code(), Code::DeadlineExceeded, "{error:#}");
+    chain.to_back.set(Trouble::None);
+    chain.to_middle.set(Trouble::None);
+    chain.works_again().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_61_a_slow_network_costs_time_and_nothing_else() {
+    let chain = Chain::start().await;
+    for trouble in [
+        Trouble::Delay(SHORT),
+        Trouble::Drip {
+            bytes: 1,
+            every: Duration::from_millis(2),
+        },
+    ] {
+        chain.to_back.set(trouble);
+        chain.client().put().timeout(PATIENCE).await.unwrap();
+        let error = error_of(chain.client().put().timeout(SHORT / 4)).await;
+        assert_eq!(
+            error.code(),
+            Code::DeadlineExceeded,
+            "{trouble:?}: {error:#}"
+        );
+    }
+    chain.to_back.set(Trouble::None);
+    chain.works_again().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_63_a_connection_that_is_cut_repeats_nothing_that_may_have_been_done() {
+    let chain = Chain::start().await;
+    // In the answer: it was done, and nobody knows. Once, however often somebody could try.
+    for after in [0, 20] {
+        let before = chain.added().await;
+        chain.to_back.set(Trouble::Cut { after });
+        let error = error_of(chain.client().add()).await;
+        chain.to_back.set(Trouble::None);
+        assert_eq!(error.code(), Code::Unavailable, "{error:#}");
+        assert!(error.message().contains("may have been done"), "{error:#}");
+        assert_eq!(chain.added().await, before + 1, "cut after {after}");
+    }
+    // In the request: it was not done, and nobody knows that either.
+    let before = chain.added().await;
+    chain.to_back.set(Trouble::CutRequests { after: 60 });
+    let error = error_of(chain.client().add()).await;
+    assert_eq!(error.code(), Code::Unavailable, "{error:#}");
+    assert!(error.message().contains("may have been done"), "{error:#}");
+    let error = error_of(chain.client().put()).await;
+    assert_eq!(error.code(), Code::Unavailable, "{error:#}");
+    chain.to_back.set(Trouble::None);
+    assert_eq!(chain.added().await, before);
+    chain.works_again().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_61_a_network_that_comes_and_goes_hangs_nobody_and_loses_nothing() {
+    let mut chain = Chain::start().await;
+    let before = chain.added().await;
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let client = chain.client();
+            tokio::spawn(async move {
+                let (mut done, mut failed, mut unknown) = (0, 0, 0);
+                // Until each has seen both kinds of weather.
+                while done < 20 || failed == 0 {
+                    match client.add().timeout(PATIENCE).await {
+                        Ok(_) => done += 1,
+                        Err(error) => {
+                            assert_eq!(error.code(), Code::Unavailable, "{error:#}");
+                            failed += 1;
+                            unknown += u64::from(error.message().contains("may have been done"));
+                        }
+                    }
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+                (done, unknown)
+            })
+        })
+        .collect();
+    let started = Instant::now();
+    while callers.iter().any(|caller| !caller.is_finished()) {
+        assert!(started.elapsed() < PATIENCE * 2, "they do not come through");
+        chain.to_back.refuse().await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        chain.to_back.accept().await.unwrap();
+        // Longer than a circuit breaker stays open at first, or nobody would ever come through.
+        tokio::time::sleep(Duration::from_millis(800)).await;
+    }
+    let (mut done, mut unknown) = (0, 0);
+    for caller in callers {
+        let (d, u) = caller.await.unwrap();
+        done += d;
+        unknown += u;
+    }
+    // What was answered was done once; what broke, at most once.
+    let added = chain.added().await - before;
+    assert!(
+        (done..=done + unknown).contains(&added),
+        "{done} done, {unknown} unknown, {added} added"
+    );
+    chain.works_again().await;
+}

@@ -1,0 +1,167 @@
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_61_a_stopped_process_ends_at_the_deadline_and_goes_on_where_it_was() {
+    let mut chain = Chain::start().await;
+    chain.client().read().await.unwrap();
+    chain.back.stop().unwrap();
+    let error = error_of(chain.client().put().timeout(SHORT)).await;
+    assert_eq!(error.code(), Code::DeadlineExceeded, "{error:#}");
+    let error = error_of(chain.client().add().timeout(SHORT)).await;
+    assert_eq!(error.code(), Code::DeadlineExceeded, "{error:#}");
+    chain.back.resume().unwrap();
+    chain.works_again().await;
+    // The front itself: nobody is there who could keep to the deadline but its caller.
+    chain.front.stop().unwrap();
+    let error = error_of(chain.client().read().timeout(SHORT)).await;
+    assert_eq!(error.code(), Code::DeadlineExceeded, "{error:#}");
+    chain.front.resume().unwrap();
+    chain.works_again().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_64_a_process_that_is_killed_in_a_call_is_unavailable_and_is_found_when_it_is_back() {
+    let mut chain = Chain::start().await;
+    let client = chain.client();
+    let call = tokio::spawn(async move { client.hold().timeout(PATIENCE * 2).await });
+    holding(&chain.back, 1).await;
+    let at = address(&chain.back).to_string();
+    chain.back.kill9().unwrap();
+    let error = tokio::time::timeout(PATIENCE, call)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable, "{error:#}");
+    assert!(error.message().contains("may have been done"), "{error:#}");
+    let error = error_of(chain.client().put()).await;
+    assert_eq!(error.code(), Code::Unavailable, "{error:#}");
+    chain.back = service_at(&at, "back", &[], &[]);
+    chain.works_again().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_64_under_load_a_killed_process_fails_calls_and_a_new_one_answers_them() {
+    let mut chain = Chain::start().await;
+    let load: Vec<_> = (0..4)
+        .map(|_| {
+            let client = chain.client();
+            tokio::spawn(async move {
+                let mut failed = 0;
+                loop {
+                    match client.put().timeout(PATIENCE).await {
+                        Ok(()) if failed > 0 => return failed,
+                        Ok(()) => {}
+                        Err(error) => {
+                            assert_eq!(error.code(), Code::Unavailable, "{error:#}");
+                            failed += 1;
+                        }
+                    }
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            })
+        })
+        .collect();
+    let at = address(&chain.back).to_string();
+    chain.back.kill9().unwrap();
+    // Each has seen the fault before it is over.
+    while numbers(&chain.front, "chain.v1.Front/Put").await.0 < 100 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    chain.back = service_at(&at, "back", &[], &[]);
+    for caller in load {
+        let failed = tokio::time::timeout(PATIENCE, caller)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(failed > 0);
+    }
+    chain.works_again().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_65_a_replica_that_is_told_to_go_under_load_fails_no_call() {
+    let mut first = service("back", &[], &["--lame-duck", "200ms"]);
+    let second = service("back", &[], &[]);
+    let middle = service("middle", &[first.url(), second.url()], &[]);
+    let front = service("front", &[middle.url()], &[]);
+    let client = FrontClient::connect(front.url()).unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let load: Vec<_> = (0..4)
+        .map(|_| {
+            let (client, stopped) = (client.clone(), stopped.clone());
+            tokio::spawn(async move {
+                let mut calls = 0;
+                while !*stopped.borrow() {
+                    // May not be repeated once it was sent: what the going server has taken, it must answer.
+                    client.add().timeout(PATIENCE).await.unwrap();
+                    calls += 1;
+                }
+                calls
+            })
+        })
+        .collect();
+    while numbers(&first, "chain.v1.Back/Add").await.0 < 50 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    first.terminate().unwrap();
+    let ended = tokio::task::spawn_blocking(move || first.wait())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    let (before, _) = numbers(&second, "chain.v1.Back/Add").await;
+    while numbers(&second, "chain.v1.Back/Add").await.0 < before + 50 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stop.send_replace(true);
+    let mut calls = 0;
+    for caller in load {
+        calls += caller.await.unwrap();
+    }
+    assert!(calls >= 100, "{calls}");
+}
+
+/// Descriptors are the server's, so it needs a process of its own to run out of them.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_59_a_server_without_descriptors_waits_for_some_and_goes_on() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+    let back = service("back", &[], &[]);
+    let client = BackClient::connect(back.url()).unwrap();
+    client.read().await.unwrap();
+    let open = std::fs::read_dir(format!("/proc/{}/fd", back.id()))
+        .unwrap()
+        .count() as u64;
+    let few = Rlimit {
+        current: Some(open + 4),
+        maximum: Some(open + 64),
+    };
+    let id = Pid::from_raw(i32::try_from(back.id()).unwrap());
+    prlimit(id, Resource::Nofile, few).unwrap();
+    let mut idle = Vec::new();
+    for _ in 0..16 {
+        idle.push(
+            tokio::net::TcpStream::connect(address(&back))
+                .await
+                .unwrap(),
+        );
+    }
+    tokio::task::block_in_place(|| back.wait_for_stderr("no connection could be accepted"))
+        .unwrap();
+    // Who has a connection is served all the while.
+    client.read().await.unwrap();
+    drop(idle);
+    let new = rpc_tests::raw::Raw::connect(address(&back));
+    let answer = new
+        .await
+        .ask(rpc_tests::raw::request("GET", "/healthz", &[], b""))
+        .await;
+    assert_eq!(answer.status, 200);
+    let warnings = back
+        .stderr()
+        .matches("no connection could be accepted")
+        .count();
+    assert!(warnings < 100, "the loop spins: {warnings} warnings");
+}

@@ -1,0 +1,359 @@
+//! `x-rpc-fault` where it is allowed, where it is not, and where nobody is believed.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rpc_runtime::middleware::{Next, Request, Response};
+use rpc_runtime::observe::{CallEnd, CallStart, Observer, Side};
+use rpc_runtime::prelude::*;
+use rpc_runtime::{Client, RequestId, RetryPolicy, Trust};
+use rpc_tests::Running;
+use rpc_tests::raw::{Raw, post_with};
+
+#[rpc_service(package = "faults.v1", endpoint = "pricing")]
+trait Pricing {
+    async fn pay(&self) -> Result<u32>;
+    #[rpc(idempotent)]
+    async fn quote(&self) -> Result<u32>;
+    #[rpc(detached)]
+    async fn settle(&self) -> Result<u32>;
+}
+
+/// How often a handler ran.
+#[derive(Clone, Default)]
+struct Runs(Arc<AtomicU32>);
+
+impl Runs {
+    fn count(&self) -> u32 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn run(&self) -> u32 {
+        self.0.fetch_add(1, Ordering::SeqCst) + 1
+    }
+}
+
+impl Pricing for Runs {
+    async fn pay(&self) -> Result<u32> {
+        Ok(self.run())
+    }
+
+    async fn quote(&self) -> Result<u32> {
+        Ok(self.run())
+    }
+
+    async fn settle(&self) -> Result<u32> {
+        Ok(self.run())
+    }
+}
+
+/// What the server tells of its calls.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Vec<Option<Code>>>>);
+
+impl Seen {
+    fn take(&self) -> Vec<Option<Code>> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Observer for Seen {
+    fn call_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
+        assert_eq!(call.side, Side::Server);
+        self.0.lock().unwrap().push(end.code());
+    }
+}
+
+struct Test {
+    runs: Runs,
+    seen: Seen,
+    client: PricingClient,
+    running: Option<Running>,
+}
+
+fn server(runs: &Runs, seen: &Seen) -> Server {
+    Server::new("pricing")
+        .add(PricingServer::new(runs.clone()))
+        .observer(seen.clone())
+}
+
+/// Runs a test over sockets and in process, with a server that allows faults.
+async fn on_each_road(test: impl AsyncFn(Test)) {
+    for sockets in [true, false] {
+        let (runs, seen) = (Runs::default(), Seen::default());
+        let server = server(&runs, &seen).allow_faults();
+        let (client, running) = if sockets {
+            let running = Running::start(server).await;
+            (Client::new(&running.url()).unwrap(), Some(running))
+        } else {
+            (server.into_local_client().unwrap(), None)
+        };
+        let client = PricingClient::with_client(client.retry(RetryPolicy::off()));
+        test(Test {
+            runs,
+            seen,
+            client,
+            running,
+        })
+        .await;
+    }
+}
+
+fn with(plan: &str) -> Context {
+    Context::current().with_faults(plan.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_code_is_answered_in_place_of_the_handler_and_observed_like_its_own() {
+    on_each_road(async |test| {
+        for code in Code::all() {
+            let call = with(&format!("pricing.pay={code}")).enter(|| test.client.pay());
+            let error = call.await.unwrap_err();
+            assert_eq!(error.code(), code);
+            assert_eq!(
+                error.message(),
+                format!("fault injected by x-rpc-fault: {code}")
+            );
+            assert_eq!(test.seen.take(), [Some(code)]);
+        }
+        assert_eq!(test.runs.count(), 0);
+        assert_eq!(test.client.pay().await.unwrap(), 1);
+        let other = with("pricing.pay=internal,userstore.get=drop").enter(|| test.client.quote());
+        assert_eq!(other.await.unwrap(), 2, "a method that is not named");
+        let ping = with("*=internal").enter(|| test.client.ping());
+        assert_eq!(ping.await.unwrap().service, "faults.v1.Pricing");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_is_closed_before_the_handler_or_behind_it() {
+    on_each_road(async |test| {
+        for (effect, runs) in [("drop", 0), ("lose", 1)] {
+            for method in ["pay", "settle"] {
+                test.runs.0.store(0, Ordering::SeqCst);
+                let call = with(&format!("pricing.{method}={effect}")).enter(|| match method {
+                    "pay" => test.client.pay(),
+                    _ => test.client.settle(),
+                });
+                let error = call.await.unwrap_err();
+                assert_eq!(error.code(), Code::Unavailable, "{effect}");
+                assert!(error.message().contains("may have been done"), "{error}");
+                assert_eq!(test.runs.count(), runs, "{effect}");
+                assert_eq!(test.seen.take(), [Some(Code::Unavailable)]);
+            }
+        }
+        assert!(test.client.pay().await.is_ok());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_delay_waits_and_ends_at_the_deadline() {
+    on_each_road(async |test| {
+        let start = Instant::now();
+        let call = with("pricing.pay=delay:30ms,*=delay:30ms").enter(|| test.client.pay());
+        assert_eq!(call.await.unwrap(), 1);
+        assert!(start.elapsed() >= Duration::from_millis(60));
+        let late = with("pricing.pay=delay:5m");
+        let call = late.enter(|| test.client.pay().timeout(Duration::from_millis(50)));
+        assert_eq!(call.await.unwrap_err().code(), Code::DeadlineExceeded);
+        assert_eq!(test.runs.count(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_seed_and_an_id_are_one_fate_on_each_road() {
+    let fates = Mutex::new(Vec::new());
+    on_each_road(async |test| {
+        let mut fate = Vec::new();
+        for index in 0..40 {
+            let id = RequestId::parse(&format!("run-{index}")).unwrap();
+            let plan = "pricing.quote=aborted;p=0.5;seed=42".parse().unwrap();
+            let context = Context::for_request(id).with_faults(plan);
+            fate.push(context.enter(|| test.client.quote()).await.is_ok());
+        }
+        fates.lock().unwrap().push(fate);
+    })
+    .await;
+    let fates = fates.into_inner().unwrap();
+    assert_eq!(fates[0], fates[1]);
+    assert!(fates[0].contains(&true) && fates[0].contains(&false));
+}
+
+#[tokio::test]
+async fn layers_of_the_server_see_a_fault_as_they_see_a_failing_handler() {
+    async fn translate(request: Request, next: Next) -> Response {
+        let mut response = next.run(request).await;
+        if let Some(error) = response.error_mut() {
+            *error = Error::new(Code::NotFound, format!("translated from {}", error.code()));
+        }
+        response
+    }
+    let (runs, seen) = (Runs::default(), Seen::default());
+    let running = Running::start(server(&runs, &seen).layer(translate).allow_faults()).await;
+    let client = PricingClient::connect(&running.url()).unwrap();
+    let call = with("pricing.pay=internal").enter(|| client.pay());
+    assert_eq!(
+        call.await.unwrap_err().message(),
+        "translated from internal"
+    );
+    // What a layer makes of it does not bring an answer back that is to be lost.
+    let call = with("pricing.pay=lose").enter(|| client.pay());
+    assert_eq!(call.await.unwrap_err().code(), Code::Unavailable);
+}
+
+/// A call by hand with this plan.
+fn pay(plan: &str) -> Vec<u8> {
+    post_with("/faults.v1.Pricing/Pay", &[("x-rpc-fault", plan)], "{}")
+}
+
+#[tokio::test]
+async fn strangers_to_our_client_ask_by_the_header() {
+    on_each_road(async |test| {
+        let Some(running) = test.running else { return };
+        let mut raw = Raw::connect(running.address()).await;
+        let answer = raw.ask(pay("pricing.pay=resource_exhausted")).await;
+        assert_eq!(answer.error(), (429, "resource_exhausted".to_owned()));
+        for effect in ["drop", "lose"] {
+            let mut raw = Raw::connect(running.address()).await;
+            raw.send(pay(&format!("pricing.pay={effect}")))
+                .await
+                .unwrap();
+            let (arrived, _) = raw.closed().await;
+            assert!(arrived.is_empty(), "not a byte of an answer");
+        }
+        assert_eq!(test.runs.count(), 1);
+        // Two calls on one connection of HTTP/2: the other one goes on.
+        let stream = tokio::net::TcpStream::connect(running.address())
+            .await
+            .unwrap();
+        let (client, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        for (plan, ends) in [("pricing.pay=drop", false), ("userstore.get=drop", true)] {
+            let request = http::Request::post("http://wire.test/faults.v1.Pricing/Pay")
+                .header("content-type", "application/json")
+                .header("x-rpc-fault", plan)
+                .body(())
+                .unwrap();
+            let mut client = client.clone().ready().await.unwrap();
+            let (answer, mut body) = client.send_request(request, false).unwrap();
+            body.send_data("{}".into(), true).unwrap();
+            assert_eq!(answer.await.is_ok(), ends, "{plan}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_plan_that_makes_no_sense_is_refused_and_says_why() {
+    let (runs, seen) = (Runs::default(), Seen::default());
+    for allowed in [true, false] {
+        let server = server(&runs, &seen);
+        let server = if allowed {
+            server.allow_faults()
+        } else {
+            server
+        };
+        let running = Running::start(server).await;
+        let mut raw = Raw::connect(running.address()).await;
+        for (plan, text) in [
+            ("pricing.pay=unavailabel", "`unavailabel` is no effect"),
+            (
+                "pricing.pai=drop",
+                "faults.v1.Pricing has pay, quote, settle, ping",
+            ),
+            (
+                &format!("*=drop{}", ",*=drop".repeat(200)),
+                "more than 1024 bytes",
+            ),
+        ] {
+            let answer = raw.ask(pay(plan)).await;
+            assert_eq!(
+                answer.error(),
+                (400, "invalid_argument".to_owned()),
+                "{plan}"
+            );
+            assert!(answer.message().contains(text), "{}", answer.message());
+        }
+        let twice = [("x-rpc-fault", "*=drop"), ("x-rpc-fault", "*=lose")];
+        let answer = raw
+            .ask(post_with("/faults.v1.Pricing/Pay", &twice, "{}"))
+            .await;
+        assert!(
+            answer.message().contains("stands once"),
+            "{}",
+            answer.message()
+        );
+    }
+    assert_eq!(runs.count(), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_allow_faults_says_so_where_it_is_meant() {
+    let (runs, seen) = (Runs::default(), Seen::default());
+    let running = Running::start(server(&runs, &seen)).await;
+    let mut raw = Raw::connect(running.address()).await;
+    for plan in ["pricing.pay=drop", "*=delay:1s", "pricing.*=internal;p=0"] {
+        let answer = raw.ask(pay(plan)).await;
+        assert_eq!(
+            answer.error(),
+            (400, "failed_precondition".to_owned()),
+            "{plan}"
+        );
+        assert!(
+            answer.message().contains("--allow-faults"),
+            "{}",
+            answer.message()
+        );
+    }
+    assert_eq!(runs.count(), 0);
+    let answer = raw.ask(pay("userstore.get=drop")).await;
+    assert_eq!(answer.value().0, 200, "somebody else is meant");
+}
+
+#[tokio::test]
+async fn row_70_an_edge_leaves_a_plan_out() {
+    let (runs, seen) = (Runs::default(), Seen::default());
+    let behind = Running::start(server(&runs, &seen).allow_faults()).await;
+    let client = PricingClient::connect(&behind.url()).unwrap();
+    #[rpc_service(package = "faults.v1")]
+    trait Gate {
+        async fn pass(&self) -> Result<u32>;
+    }
+    struct Keeper(PricingClient);
+    impl Gate for Keeper {
+        async fn pass(&self) -> Result<u32> {
+            assert!(Context::current().faults().is_none());
+            Ok(self.0.pay().await?)
+        }
+    }
+    let gate = Server::new("gate").trust(Trust::Edge).allow_faults();
+    let running = Running::start(gate.add(GateServer::new(Keeper(client)))).await;
+    let mut raw = Raw::connect(running.address()).await;
+    for plan in ["*=drop", "no plan at all"] {
+        let lines = [("x-rpc-fault", plan)];
+        let answer = raw
+            .ask(post_with("/faults.v1.Gate/Pass", &lines, "{}"))
+            .await;
+        assert_eq!(answer.status, 200, "{plan}");
+    }
+    assert_eq!(runs.count(), 2);
+}
+
+#[tokio::test]
+async fn in_somebody_elses_application_the_answer_breaks() {
+    let (runs, seen) = (Runs::default(), Seen::default());
+    let router = server(&runs, &seen).trust(Trust::Internal).allow_faults();
+    let router = router.into_router().unwrap();
+    let running = Running::start(Server::new("app").http(router)).await;
+    let client = PricingClient::connect(&running.url()).unwrap();
+    let error = with("pricing.pay=lose")
+        .enter(|| client.pay())
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable, "{error:#}");
+    assert_eq!(runs.count(), 1);
+}

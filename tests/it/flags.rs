@@ -1,0 +1,607 @@
+//! Flags of running servers, over sockets and in process.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rpc_runtime::flag_service::{FlagServiceClient, FlagState, Origin};
+use rpc_runtime::prelude::*;
+use rpc_runtime::{Callers, Client, Policy, Secret, Source, Trust};
+use rpc_tests::Running;
+use rpc_tests::raw::{Raw, post, post_with, request};
+use serde::{Deserialize, Serialize};
+use tracing::subscriber::DefaultGuard;
+
+rpc_runtime::flag! {
+    /// The largest n.
+    static LARGEST: u64 = 100, dynamic, validate = range(1..=1000);
+    /// Set at start.
+    static AT_START: u32 = 1;
+    /// What nobody may see.
+    static KEY: String = "canary-default".to_owned(), dynamic, secret;
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Sealed {
+    user: String,
+    password: Secret<String>,
+}
+
+#[rpc_service(package = "flags.v1")]
+trait Limited {
+    async fn largest(&self) -> Result<u64>;
+    /// Calls `open` on the next server.
+    async fn pass_on(&self) -> Result<()>;
+    async fn open(
+        &self,
+        user: &str,
+        #[rpc(secret)] password: &str,
+        token: Option<&Secret<String>>,
+    ) -> Result<()>;
+    #[rpc(message)]
+    async fn seal(&self, sealed: Sealed) -> Result<Sealed>;
+    async fn hangs(&self) -> Result<()>;
+}
+
+#[derive(Default)]
+struct Here(Option<LimitedClient>);
+
+impl Limited for Here {
+    async fn largest(&self) -> Result<u64> {
+        Ok(LARGEST.get())
+    }
+
+    async fn pass_on(&self) -> Result<()> {
+        if let Some(next) = &self.0 {
+            next.open(
+                "ada\nforged",
+                "canary-password",
+                Some(&Secret::new("canary-token".to_owned())),
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn open(&self, user: &str, _: &str, _: Option<&Secret<String>>) -> Result<()> {
+        if user.is_empty() {
+            fail!(Code::NotFound, "nobody");
+        }
+        Ok(())
+    }
+
+    async fn seal(&self, sealed: Sealed) -> Result<Sealed> {
+        Ok(sealed)
+    }
+
+    async fn hangs(&self) -> Result<()> {
+        std::future::pending().await
+    }
+}
+
+fn server(name: &str) -> Server {
+    Server::new(name)
+        .instance("1")
+        .add(LimitedServer::new(Here::default()))
+}
+
+async fn started(server: Server) -> (Running, FlagServiceClient, LimitedClient) {
+    let running = Running::start(server).await;
+    let client = Client::new(&running.url())
+        .unwrap()
+        .source("tool@test/7".parse::<Source>().unwrap());
+    (
+        running,
+        FlagServiceClient::with_client(client.clone()),
+        LimitedClient::with_client(client),
+    )
+}
+
+async fn flag(flags: &FlagServiceClient, name: &str) -> FlagState {
+    let all = flags.list().await.unwrap();
+    all.into_iter().find(|flag| flag.name == name).unwrap()
+}
+
+/// What this thread logs, and with it every task of a test with one thread.
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl Paper {
+    fn start() -> (Self, DefaultGuard) {
+        let paper = Self::default();
+        let writer = paper.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .finish();
+        (paper, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8(bytes.clone()).unwrap()
+    }
+
+    /// The lines with these words.
+    fn lines(&self, words: &str) -> Vec<String> {
+        let text = self.text();
+        let lines = text.lines().filter(|line| line.contains(words));
+        lines.map(str::to_owned).collect()
+    }
+}
+
+impl io::Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Waits until something is as it should be, and not for ever.
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting)
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain until {what}"));
+}
+
+/// A folder that is gone with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let name = format!("rpc-flags-{}", std::process::id());
+        let unique = tempname(&name);
+        std::fs::create_dir(&unique).unwrap();
+        Self(unique)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+fn tempname(name: &str) -> PathBuf {
+    static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    std::env::temp_dir().join(format!("{name}-{count}"))
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+}
+
+#[tokio::test]
+async fn a_flag_is_listed_set_and_reset_over_the_network_with_an_audit_line_each() {
+    let (paper, _log) = Paper::start();
+    let (_running, flags, limited) = started(server("one")).await;
+    let before = flag(&flags, "largest").await;
+    assert_eq!(
+        (&*before.value, before.origin, before.changed),
+        ("100", Origin::Declaration, false)
+    );
+    assert_eq!(before.description, "The largest n.");
+    assert_eq!(
+        before.accepts,
+        "a whole number, not negative, from 1 to 1000"
+    );
+
+    let set = flags.set("largest", "500").await.unwrap();
+    assert_eq!(
+        (&*set.value, set.origin, set.changed),
+        ("500", Origin::RunTime, true)
+    );
+    assert_eq!(limited.largest().await.unwrap(), 500);
+    let reset = flags.reset("largest").await.unwrap();
+    assert_eq!(reset, before);
+    assert_eq!(limited.largest().await.unwrap(), 100);
+
+    let audit = paper.lines("flag changed");
+    assert_eq!(audit.len(), 2, "{audit:#?}");
+    for (line, words) in audit.iter().zip([
+        r#"server="one@prod/1" flag="largest" old="100" new="500" by="tool@test/7 in request "#,
+        r#"server="one@prod/1" flag="largest" old="500" new="100" by="tool@test/7 in request "#,
+    ]) {
+        assert!(
+            line.contains(" rpc.audit: flag changed ") && line.contains(words),
+            "{line}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn row_74_a_refused_value_leaves_the_old_one_and_says_what_is_taken() {
+    let (paper, _log) = Paper::start();
+    let (_running, flags, limited) = started(server("one")).await;
+    flags.set("largest", "500").await.unwrap();
+    for (name, value, code, words) in [
+        (
+            "largest",
+            "1001",
+            Code::InvalidArgument,
+            "`1001` is refused: out of range; it takes a whole number, not negative, from 1 to 1000",
+        ),
+        (
+            "largest",
+            "many",
+            Code::InvalidArgument,
+            "`many` is refused: invalid digit",
+        ),
+        ("largest", "", Code::InvalidArgument, "`` is refused"),
+        (
+            "at_start",
+            "2",
+            Code::FailedPrecondition,
+            "it is not dynamic",
+        ),
+        ("largets", "2", Code::NotFound, "did you mean largest?"),
+    ] {
+        let error = flags.set(name, value).await.unwrap_err();
+        assert_eq!(error.code(), code);
+        assert!(error.message().contains(words), "{error}");
+        assert_eq!(limited.largest().await.unwrap(), 500);
+    }
+    assert_eq!(flag(&flags, "at_start").await.value, "1");
+    let refused = paper.lines("flag not changed");
+    assert_eq!(refused.len(), 5, "{refused:#?}");
+    assert!(refused.iter().all(|line| line.contains(" WARN ")
+        && line.contains(" rpc.audit: ")
+        && line.contains("tool@test/7")));
+}
+
+#[tokio::test]
+async fn row_74_concurrent_writes_end_in_one_of_the_values() {
+    let (_running, flags, limited) = started(server("one")).await;
+    let writers: Vec<_> = (0..32)
+        .map(|n| {
+            let value = if n % 4 == 3 {
+                "0".to_owned()
+            } else {
+                (100 + n).to_string()
+            };
+            let flags = flags.clone();
+            tokio::spawn(async move { flags.set("largest", &value).await })
+        })
+        .collect();
+    for (n, writer) in writers.into_iter().enumerate() {
+        assert_eq!(writer.await.unwrap().is_err(), n % 4 == 3);
+    }
+    let last = limited.largest().await.unwrap();
+    assert!((100..132).contains(&last) && last % 4 != 3, "{last}");
+    assert_eq!(flag(&flags, "largest").await.value, last.to_string());
+}
+
+#[tokio::test]
+async fn row_73_a_page_in_a_browser_changes_nothing() {
+    let (running, flags, _) = started(server("one")).await;
+    let path = "/rpc.v1.Flags/Set";
+    let body = r#"{"name":"largest","value":"7"}"#;
+    let mut raw = Raw::connect(running.address()).await;
+    let answer = raw
+        .ask(post_with(
+            path,
+            &[("origin", "http://rebound.example")],
+            body,
+        ))
+        .await;
+    assert_eq!(answer.error(), (403, "permission_denied".to_owned()));
+    let get = format!(
+        "{path}?connect=v1&encoding=json&message=%7B%22name%22%3A%22largest%22%2C%22value%22%3A%227%22%7D"
+    );
+    assert_eq!(raw.ask(request("GET", &get, &[], b"")).await.status, 405);
+    assert_eq!(flag(&flags, "largest").await.value, "100");
+    assert_eq!(raw.ask(post(path, body)).await.status, 200);
+    assert_eq!(flag(&flags, "largest").await.value, "7");
+}
+
+#[tokio::test]
+async fn row_72_an_edge_has_no_flags_and_a_policy_decides_who_sets_them() {
+    let running = Running::start(server("edge").trust(Trust::Edge)).await;
+    let mut raw = Raw::connect(running.address()).await;
+    for method in ["List", "Set", "Reset"] {
+        let answer = raw
+            .ask(post(&format!("/rpc.v1.Flags/{method}"), "{}"))
+            .await;
+        assert_eq!(answer.error(), (404, "unimplemented".to_owned()));
+    }
+    let policy = Policy::new()
+        .allow("flags.v1.Limited/Largest", Callers::anyone())
+        .allow("rpc.v1.Flags/Set", "operator");
+    let (_running, flags, _) = started(server("ruled").policy(policy)).await;
+    let error = flags.set("largest", "7").await.unwrap_err();
+    assert_eq!(error.code(), Code::PermissionDenied);
+    assert_eq!(flag(&flags, "largest").await.value, "100");
+}
+
+#[tokio::test]
+async fn two_servers_of_one_process_have_values_of_their_own() {
+    let one = server("one").flag(&LARGEST, 11);
+    let handle = one.flags();
+    let one = LimitedClient::with_client(one.into_local_client().unwrap());
+    let other = LimitedClient::with_client(server("other").into_local_client().unwrap());
+    assert_eq!(
+        (one.largest().await.unwrap(), other.largest().await.unwrap()),
+        (11, 100)
+    );
+    handle.set(&LARGEST, 12, "a test").unwrap();
+    assert_eq!(
+        (one.largest().await.unwrap(), other.largest().await.unwrap()),
+        (12, 100)
+    );
+    assert_eq!(LARGEST.get(), 100, "no server's call runs here");
+    assert_eq!(
+        handle.set(&AT_START, 2, "a test").unwrap_err().code(),
+        Code::FailedPrecondition
+    );
+}
+
+#[tokio::test]
+async fn what_the_program_sets_is_checked_at_start_and_audited() {
+    let error = server("one")
+        .flag(&LARGEST, 0)
+        .into_local_client()
+        .unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert!(
+        error
+            .message()
+            .contains("the flag largest stays as it is: the value is refused: out of range"),
+        "{error}"
+    );
+    let (paper, _log) = Paper::start();
+    let started = server("one")
+        .flag(&LARGEST, 5)
+        .flag(&KEY, "canary-key".to_owned());
+    started.into_local_client().unwrap();
+    let audit = paper.lines("flag changed");
+    assert_eq!(audit.len(), 2, "{audit:#?}");
+    assert!(
+        audit[0].contains(r#"flag="key" old="***" new="***" by="program""#),
+        "{audit:?}"
+    );
+    assert!(
+        audit[1].contains(r#"flag="largest" old="100" new="5" by="program""#),
+        "{audit:?}"
+    );
+    assert!(!paper.text().contains("canary"));
+}
+
+#[tokio::test]
+async fn a_secret_flag_stands_in_no_answer_and_no_log() {
+    let (paper, _log) = Paper::start();
+    let (running, flags, _) = started(server("one")).await;
+    flags.set("log_rpc", "true").await.unwrap();
+    let set = flags.set("key", "canary-key").await.unwrap();
+    assert_eq!(
+        (&*set.value, &*set.default, set.changed),
+        ("***", "***", true)
+    );
+    let mut raw = Raw::connect(running.address()).await;
+    let listed = raw.ask(post("/rpc.v1.Flags/List", "{}")).await;
+    assert!(!listed.json().to_string().contains("canary"));
+    let lines = paper.lines("RPC ");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains(r#" tool->flags:set(name="key", value=***) ok "#)),
+        "{lines:#?}"
+    );
+    assert!(!paper.text().contains("canary"), "{}", paper.text());
+}
+
+#[tokio::test]
+async fn a_file_is_read_again_when_it_changes_and_a_bad_one_changes_nothing() {
+    let (paper, _log) = Paper::start();
+    let folder = Folder::new();
+    let path = folder.path("flags");
+    write(&path, "# at first\nlargest = 200\nat_start = 2\n");
+    let server = server("one").flag(&LARGEST, 150).flags_file(&path);
+    let handle = server.flags();
+    let (_running, flags, limited) = started(server).await;
+    assert_eq!(limited.largest().await.unwrap(), 200);
+    assert_eq!(flag(&flags, "at_start").await.value, "2");
+    assert_eq!(flag(&flags, "largest").await.origin, Origin::File);
+
+    write(&path, "largest = 300\nat_start = 3\n");
+    until("the file is read again", || handle.get(&LARGEST) == 300).await;
+    assert_eq!(handle.get(&AT_START), 2);
+    assert_eq!(paper.lines("flag changes at the next start").len(), 1);
+    let by = format!(r#"old="200" new="300" by="file {}""#, path.display());
+    assert_eq!(paper.lines(&by).len(), 1, "{}", paper.text());
+
+    // Half written, wrong, gone: nothing of it counts, and each is said once.
+    for (text, words) in [
+        ("largest = 4", "may be half written"),
+        ("largest = 4\nlargets = 5\n", "did you mean largest?"),
+        ("key = canary\nlargest = 0\n", "line 2: `0` is refused"),
+    ] {
+        write(&path, text);
+        until(words, || !paper.lines(words).is_empty()).await;
+    }
+    std::fs::remove_file(&path).unwrap();
+    until("it is gone", || !paper.lines("cannot be read").is_empty()).await;
+    assert_eq!(handle.get(&LARGEST), 300);
+    assert_eq!(*handle.shared(&KEY), "canary-default");
+    assert_eq!(
+        paper.lines("the flags stay as they are").len(),
+        4,
+        "{}",
+        paper.text()
+    );
+    assert!(!paper.text().contains("canary"));
+
+    // As a ConfigMap is mounted: a link that is moved to the next folder.
+    #[cfg(unix)]
+    {
+        for (version, text) in [("v1", "largest = 301\n"), ("v2", "")] {
+            std::fs::create_dir(folder.path(version)).unwrap();
+            write(&folder.path(version).join("flags"), text);
+            let link = folder.path("next");
+            std::os::unix::fs::symlink(folder.path(version).join("flags"), &link).unwrap();
+            std::fs::rename(&link, &path).unwrap();
+            let expected = if version == "v1" { 301 } else { 150 };
+            until("the link is followed", || handle.get(&LARGEST) == expected).await;
+        }
+        assert_eq!(flag(&flags, "largest").await.origin, Origin::Program);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_changes_gives_way_to_what_was_set_at_run_time() {
+    let (paper, _log) = Paper::start();
+    let folder = Folder::new();
+    let path = folder.path("flags");
+    write(&path, "largest = 200\n");
+    let server = server("one").flags_file(&path);
+    let handle = server.flags();
+    let (_running, flags, _) = started(server).await;
+    flags.set("largest", "500").await.unwrap();
+    write(&path, "largest = 300\n");
+    until("the file is read", || {
+        !paper.lines("another source wins").is_empty()
+    })
+    .await;
+    assert_eq!(handle.get(&LARGEST), 500);
+    assert_eq!(flags.reset("largest").await.unwrap().value, "300");
+}
+
+#[tokio::test]
+async fn a_start_with_a_bad_file_fails() {
+    let folder = Folder::new();
+    let path = folder.path("flags");
+    let start = || {
+        server("one")
+            .flags_file(&path)
+            .into_local_client()
+            .unwrap_err()
+    };
+    assert_eq!(start().code(), Code::FailedPrecondition);
+    write(&path, "largest = 1\nlargest = 2\n");
+    let error = start();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert!(
+        error.message().ends_with("line 2: largest is given twice"),
+        "{error}"
+    );
+    std::fs::write(&path, [0xff, b'\n']).unwrap();
+    assert!(start().message().contains("not UTF-8"));
+}
+
+#[tokio::test]
+async fn g01_log_rpc_writes_a_line_for_each_call_on_both_sides_and_no_secret() {
+    let (paper, _log) = Paper::start();
+    let last = Running::start(server("last").flag(&rpc_runtime::flags::LOG_RPC, true)).await;
+    let next = LimitedClient::connect(&last.url()).unwrap();
+    let first = Server::new("first").add(LimitedServer::new(Here(Some(next))));
+    let (_running, flags, limited) = started(first).await;
+    limited.pass_on().await.unwrap();
+    assert_eq!(paper.lines("RPC ").len(), 1, "of `first` it is off");
+
+    flags.set("log_rpc", "true").await.unwrap();
+    let id = limited.pass_on().with_response().await.unwrap().request_id;
+    let lines = paper.lines(&format!("RPC {id} "));
+    let open = r#"first->limited:open(user="ada\nforged", password=***, token="***") ok "#;
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    for (line, words) in lines
+        .iter()
+        .zip([open, open, "tool->limited:pass_on() ok "])
+    {
+        assert!(line.contains(words), "{line}");
+    }
+    assert!(lines[0].contains(r#"side="server""#) && lines[1].contains(r#"side="client""#));
+
+    limited
+        .seal(Sealed {
+            user: "é".repeat(300),
+            password: "canary-sealed".to_owned().into(),
+        })
+        .await
+        .unwrap();
+    let line = paper.lines(":seal(").pop().unwrap();
+    assert!(
+        line.contains("ééé") && line.contains("…) ok ") && line.len() < 600,
+        "{line}"
+    );
+    limited
+        .seal(Sealed {
+            user: "a".to_owned(),
+            password: "canary-sealed".to_owned().into(),
+        })
+        .await
+        .unwrap();
+    let line = paper.lines(":seal(").pop().unwrap();
+    assert!(
+        line.contains(r#":seal({"user":"a","password":"***"}) ok "#),
+        "{line}"
+    );
+
+    limited.open("", "canary-password", None).await.unwrap_err();
+    let line = paper.lines(r#"open(user="", password=***)"#).pop().unwrap();
+    assert!(line.contains(") not_found "), "{line}");
+    limited.ping().await.unwrap();
+    assert!(paper.lines("tool->limited:ping() ok ").len() == 1);
+    assert!(!paper.text().contains("canary"), "{}", paper.text());
+    // What cannot be read is not shown, and what is refused before it is read neither.
+    let mut raw = Raw::connect(_running.address()).await;
+    raw.ask(post(
+        "/flags.v1.Limited/Open",
+        r#"{"password":"canary-password","user":5}"#,
+    ))
+    .await;
+    let line = paper.lines("open(password=***, …) invalid_argument").pop();
+    assert!(line.is_some(), "{}", paper.text());
+    assert!(!paper.text().contains("canary"), "{}", paper.text());
+}
+
+#[tokio::test]
+async fn a_cancelled_call_writes_its_line_too() {
+    let (paper, _log) = Paper::start();
+    let running = Running::start(server("one").flag(&rpc_runtime::flags::LOG_RPC, true)).await;
+    let client = LimitedClient::connect(&running.url()).unwrap();
+    client
+        .hangs()
+        .timeout(Duration::from_millis(50))
+        .await
+        .unwrap_err();
+    until("the line is there", || {
+        !paper.lines("->limited:hangs() ").is_empty()
+    })
+    .await;
+    let line = paper.lines("->limited:hangs() ").pop().unwrap();
+    assert!(
+        line.contains("deadline_exceeded") || line.contains("canceled"),
+        "{line}"
+    );
+}
+
+#[tokio::test]
+async fn a_mounted_router_has_values_of_its_own_and_no_path_to_set_them() {
+    let app = server("mounted")
+        .trust(Trust::Internal)
+        .into_router()
+        .unwrap();
+    let running = Running::start(Server::new("app").http(app)).await;
+    let flags = FlagServiceClient::connect(&running.url()).unwrap();
+    flags.set("largest", "7").await.unwrap();
+    let limited = LimitedClient::connect(&running.url()).unwrap();
+    assert_eq!(
+        limited.largest().await.unwrap(),
+        100,
+        "the outer server's flags are its own"
+    );
+}

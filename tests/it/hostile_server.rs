@@ -1,0 +1,374 @@
+//! Servers by hand that are broken or mean it ill, and proxies that answer in their place.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use rpc_runtime::prelude::*;
+use rpc_runtime::{Client, RetryPolicy};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+#[rpc_service(package = "hostile.v1")]
+trait Victim {
+    async fn add(&self) -> Result<u32>;
+    #[rpc(idempotent)]
+    async fn put(&self) -> Result<u32>;
+}
+
+/// No hostile answer keeps a call for so long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server that does `act` on each connection, and how many connections and requests there were.
+struct Hostile {
+    url: String,
+    connections: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
+}
+
+/// One connection of a client.
+struct Peer {
+    stream: TcpStream,
+    /// The number of the connection, from 0.
+    number: usize,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Peer {
+    /// Reads one request; `false` when the client has closed instead.
+    async fn request(&mut self) -> bool {
+        let mut bytes = Vec::new();
+        // The only body that these methods have.
+        while !bytes.ends_with(b"\r\n\r\n{}") {
+            if !matches!(self.stream.read_buf(&mut bytes).await, Ok(1..)) {
+                return false;
+            }
+        }
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        true
+    }
+
+    /// Writes as much as the client takes.
+    async fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).await.is_ok()
+    }
+
+    /// Waits until the client closes.
+    async fn wait(&mut self) {
+        while matches!(self.stream.read(&mut [0; 1024]).await, Ok(1..)) {}
+    }
+}
+
+impl Hostile {
+    async fn start<F, Fut>(act: F) -> Self
+    where
+        F: Fn(Peer) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hostile = Self {
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            connections: Arc::default(),
+            requests: Arc::default(),
+        };
+        let (connections, requests) = (hostile.connections.clone(), hostile.requests.clone());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let number = connections.fetch_add(1, Ordering::SeqCst);
+                let requests = requests.clone();
+                tokio::spawn(act(Peer {
+                    stream,
+                    number,
+                    requests,
+                }));
+            }
+        });
+        hostile
+    }
+
+    /// Answers each request of each connection with these bytes, and closes where it is said.
+    async fn answering(bytes: impl Into<Vec<u8>>, close: bool) -> Self {
+        let bytes = Arc::new(bytes.into());
+        Self::start(move |mut peer| {
+            let bytes = bytes.clone();
+            async move { while peer.request().await && peer.send(&*bytes).await && !close {} }
+        })
+        .await
+    }
+
+    fn client(&self) -> VictimClient {
+        let client = Client::new(&self.url).unwrap();
+        let quick = Duration::from_millis(1);
+        VictimClient::with_client(client.retry(RetryPolicy::default().backoff(quick, quick)))
+    }
+
+    async fn error(&self) -> Remote<Error> {
+        let call = self.client().add().timeout(PATIENCE);
+        call.await.unwrap_err()
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+fn http(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    let body = body.as_ref();
+    let head = format!(
+        "HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+const JSON: &str = "content-type: application/json\r\n";
+const HTML: &str = "content-type: text/html\r\n";
+
+fn fine(value: u32) -> Vec<u8> {
+    http("200 OK", JSON, format!("{{\"result\":{value}}}"))
+}
+
+#[tokio::test]
+async fn row_96_what_is_no_answer_of_ours_has_a_code_and_says_what_came() {
+    let page = format!("<h1>Bad Gateway</h1>{}", "x".repeat(1 << 20));
+    for (answer, code, says) in [
+        (
+            http("200 OK", HTML, "<h1>Welcome</h1>"),
+            Code::Unknown,
+            "<h1>Welcome</h1>",
+        ),
+        (
+            http("502 Bad Gateway", HTML, &page),
+            Code::Unavailable,
+            "<h1>Bad Gateway</h1>",
+        ),
+        (http("503 x", "", ""), Code::Unavailable, "503"),
+        (
+            http("404 Not Found", HTML, "nginx"),
+            Code::Unimplemented,
+            "nginx",
+        ),
+        (http("200 OK", "", ""), Code::Unknown, "without a body"),
+        (http("200 OK", JSON, ""), Code::Internal, ""),
+        (http("200 OK", JSON, "{}"), Code::Internal, "result"),
+        (
+            http("200 OK", JSON, "{\"result\":\"no number\"}"),
+            Code::Internal,
+            "result",
+        ),
+        (
+            http("302 Found", "location: http://127.0.0.1:1/\r\n", ""),
+            Code::Unknown,
+            "302",
+        ),
+        (
+            http("500 x", JSON, "{\"code\":null,\"message\":\"m\"}"),
+            Code::Unknown,
+            "m",
+        ),
+        (
+            http("503 x", JSON, "{\"code\":\"tired\",\"message\":\"m\"}"),
+            Code::Unavailable,
+            "m",
+        ),
+        (http("429 x", JSON, "[1]"), Code::Unavailable, "[1]"),
+        // A code of its own counts for more than the status that a proxy may have made of it.
+        (
+            http("500 x", JSON, "{\"code\":\"not_found\",\"message\":\"m\"}"),
+            Code::NotFound,
+            "m",
+        ),
+        (
+            http("200 OK", JSON, "{\"code\":\"not_found\"}"),
+            Code::Internal,
+            "result",
+        ),
+    ] {
+        let shown = String::from_utf8_lossy(&answer[..answer.len().min(80)]).into_owned();
+        let hostile = Hostile::answering(answer, false).await;
+        let error = hostile.error().await;
+        assert_eq!(error.code(), code, "{shown}: {error:#}");
+        assert!(error.message().contains(says), "{shown}: {error:#}");
+        assert!(error.message().len() <= 1100, "{}", error.message().len());
+        assert_eq!(hostile.requests(), 1, "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn row_97_an_answer_without_end_ends_at_the_limit() {
+    let hostile = Hostile::start(|mut peer| async move {
+        peer.request().await;
+        let head = format!("HTTP/1.1 200 OK\r\n{JSON}transfer-encoding: chunked\r\n\r\n");
+        let mut going = peer.send(head).await;
+        let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
+        while going {
+            going = peer.send(&chunk).await;
+        }
+    })
+    .await;
+    assert_eq!(hostile.error().await.code(), Code::ResourceExhausted);
+    // An error without end as well.
+    let head = format!("HTTP/1.1 500 x\r\n{JSON}content-length: 99999999999\r\n\r\n");
+    let hostile = Hostile::answering(head, false).await;
+    assert_eq!(hostile.error().await.code(), Code::ResourceExhausted);
+}
+
+#[tokio::test]
+async fn row_97_an_answer_that_drips_ends_at_the_deadline() {
+    for head in [
+        "",
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n",
+    ] {
+        let hostile = Hostile::start(move |mut peer| async move {
+            peer.request().await;
+            let mut going = peer.send(head).await;
+            let rest = b"HTTP/1.1 200 OK\r\nx-slow: ";
+            let mut next = rest.iter().copied().chain(std::iter::repeat(b'x'));
+            while going {
+                going = peer.send([next.next().unwrap_or(b'x')]).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+        let call = hostile.client().add().timeout(Duration::from_millis(300));
+        let error = call.await.unwrap_err();
+        assert_eq!(error.code(), Code::DeadlineExceeded, "{error:#}");
+    }
+}
+
+#[tokio::test]
+async fn row_97_a_gzip_bomb_is_put_out_at_the_limit() {
+    let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
+    for _ in 0..64 {
+        bomb.write_all(&vec![b' '; 1 << 20]).unwrap();
+    }
+    let bomb = bomb.finish().unwrap();
+    let gzip = format!("{JSON}content-encoding: gzip\r\n");
+    let hostile = Hostile::answering(http("200 OK", &gzip, &bomb), false).await;
+    assert_eq!(hostile.error().await.code(), Code::ResourceExhausted);
+    let hostile = Hostile::answering(http("200 OK", &gzip, "no gzip"), false).await;
+    assert_eq!(hostile.error().await.code(), Code::Internal);
+    let other = format!("{JSON}content-encoding: br\r\n");
+    let hostile = Hostile::answering(http("200 OK", &other, "x"), false).await;
+    assert_eq!(hostile.error().await.code(), Code::Internal);
+}
+
+#[tokio::test]
+async fn row_97_a_head_without_end_is_refused() {
+    let many = "x-a: b\r\n".repeat(100_000);
+    let hostile = Hostile::answering(http("200 OK", &many, "{}"), true).await;
+    let error = hostile.error().await;
+    assert_eq!(error.code(), Code::ResourceExhausted, "{error:#}");
+    let long = format!("x-a: {}\r\n", "b".repeat(4 << 20));
+    let hostile = Hostile::answering(http("200 OK", &long, "{}"), true).await;
+    let error = hostile.error().await;
+    assert_eq!(error.code(), Code::ResourceExhausted, "{error:#}");
+}
+
+#[tokio::test]
+async fn row_97_what_is_no_http_says_so() {
+    let bad_chunk = format!("HTTP/1.1 200 OK\r\n{JSON}transfer-encoding: chunked\r\n\r\nzz\r\n");
+    let two_lengths =
+        format!("HTTP/1.1 200 OK\r\n{JSON}content-length: 2\r\ncontent-length: 3\r\n\r\n{{}}");
+    for answer in ["SSH-2.0-OpenSSH_9.7\r\n".to_owned(), bad_chunk, two_lengths] {
+        let hostile = Hostile::answering(answer.clone(), false).await;
+        let error = hostile.error().await;
+        assert_eq!(error.code(), Code::Internal, "{answer:?}: {error:#}");
+        assert!(error.message().contains("no HTTP"), "{error:#}");
+        assert_eq!(hostile.requests(), 1);
+    }
+}
+
+#[tokio::test]
+async fn row_97_a_wrong_length_is_a_connection_that_broke_or_a_message_that_is_none() {
+    // Too long, and then the end: nobody can tell that from a cut.
+    let long = format!("HTTP/1.1 200 OK\r\n{JSON}content-length: 99\r\n\r\n{{\"result\":1}}");
+    let hostile = Hostile::answering(long, true).await;
+    let error = hostile.error().await;
+    assert_eq!(error.code(), Code::Unavailable, "{error:#}");
+    assert!(error.message().contains("may have been done"), "{error:#}");
+    assert_eq!(hostile.requests(), 1);
+    let short = format!("HTTP/1.1 200 OK\r\n{JSON}content-length: 5\r\n\r\n{{\"result\":1}}");
+    let hostile = Hostile::answering(short, false).await;
+    assert_eq!(hostile.error().await.code(), Code::Internal);
+}
+
+#[tokio::test]
+async fn row_97_what_stands_behind_an_answer_answers_no_other_call() {
+    // Each connection has an answer of its own, and a forged one behind it.
+    let hostile = Hostile::start(|mut peer| async move {
+        while peer.request().await {
+            let own = fine(u32::try_from(peer.number).unwrap());
+            let both = [own, fine(666)].concat();
+            if !peer.send(both).await {
+                return;
+            }
+        }
+    })
+    .await;
+    let client = hostile.client();
+    for number in 0..5 {
+        assert_eq!(client.add().await.unwrap(), number);
+    }
+}
+
+#[tokio::test]
+async fn row_99_a_connection_that_closes_as_we_send_repeats_only_what_may_be_repeated() {
+    // Answers once on a connection, reads the next request, and closes.
+    async fn once(mut peer: Peer) {
+        if peer.request().await && peer.send(fine(1)).await {
+            peer.request().await;
+        }
+    }
+    let hostile = Hostile::start(once).await;
+    let client = hostile.client();
+    assert_eq!(client.add().await.unwrap(), 1);
+    let error = client.add().await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable, "{error:#}");
+    assert!(error.message().contains("may have been done"), "{error:#}");
+    assert_eq!(hostile.requests(), 2, "sent once");
+    assert_eq!(client.put().await.unwrap(), 1);
+    assert_eq!(
+        client.put().await.unwrap(),
+        1,
+        "tried again on a connection of its own"
+    );
+    assert_eq!(hostile.requests(), 5);
+}
+
+#[tokio::test]
+async fn row_99_a_connection_that_closed_before_we_sent_is_nobodys_error() {
+    let closed = Arc::new(AtomicUsize::new(0));
+    let count = closed.clone();
+    let hostile = Hostile::start(move |mut peer| {
+        let count = count.clone();
+        async move {
+            peer.request().await;
+            peer.send(fine(1)).await;
+            peer.stream.shutdown().await.unwrap();
+            // The client has seen it when it closes its own end.
+            peer.wait().await;
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    })
+    .await;
+    let client = hostile.client();
+    for calls in 1..=20 {
+        assert_eq!(client.add().await.unwrap(), 1);
+        while closed.load(Ordering::SeqCst) < calls {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(hostile.requests(), 20);
+    assert_eq!(hostile.connections.load(Ordering::SeqCst), 20);
+}
+
+#[tokio::test]
+async fn row_61_a_server_that_takes_requests_and_says_nothing_costs_the_deadline() {
+    let hostile = Hostile::start(|mut peer| async move { peer.wait().await }).await;
+    let call = hostile.client().put().timeout(Duration::from_millis(200));
+    assert_eq!(call.await.unwrap_err().code(), Code::DeadlineExceeded);
+}

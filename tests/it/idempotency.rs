@@ -1,0 +1,624 @@
+//! Rows 83 and 84: an idempotency key makes a call run once, in process and over sockets.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rpc_runtime::dedupe::{
+    Begin, DedupeKey, DedupeStore, Fingerprint, MemoryDedupe, Outcome, StoreFuture,
+};
+use rpc_runtime::middleware::{Next, Request};
+use rpc_runtime::prelude::*;
+use rpc_runtime::testing::{Proxy, Trouble};
+use rpc_runtime::{Client, Limits, RetryPolicy};
+use rpc_tests::Running;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::retries::Seen;
+
+#[derive(Debug, RpcError)]
+enum TillError {
+    #[rpc(code = "failed_precondition")]
+    Poor { missing: u64 },
+    #[rpc(other)]
+    Other(Error),
+}
+
+/// Takes money.
+#[rpc_service(package = "idempotency.v1")]
+trait Till {
+    /// Answers with the number of the payment.
+    async fn pay(&self, #[rpc(idempotency_key)] key: &str, cents: u64) -> Result<u64, TillError>;
+    /// Pays when it is let go.
+    #[rpc(timeout = "1m")]
+    async fn pay_slowly(&self, #[rpc(idempotency_key)] key: String, cents: u64) -> Result<u64>;
+    /// The message has a map.
+    async fn pay_all(
+        &self,
+        #[rpc(idempotency_key)] key: &str,
+        cents: HashMap<String, u64>,
+    ) -> Result<u64>;
+}
+
+/// What a call does instead of paying, once.
+#[derive(Clone, Copy, PartialEq)]
+enum Fails {
+    With(Code),
+    ByPanic,
+    Poor,
+}
+
+#[derive(Clone)]
+struct Cash {
+    runs: Arc<AtomicU64>,
+    fails: Arc<Mutex<Vec<Fails>>>,
+    begun: mpsc::UnboundedSender<()>,
+    go: Arc<Semaphore>,
+}
+
+impl Cash {
+    fn run(&self) -> Result<u64, TillError> {
+        let number = self.runs.fetch_add(1, Ordering::SeqCst) + 1;
+        Context::current()
+            .response()
+            .header("x-payment", number.to_string())
+            .unwrap();
+        let fails = self.fails.lock().unwrap().pop();
+        match fails {
+            None => Ok(number),
+            Some(Fails::With(code)) => Err(Error::new(code, "as told").into()),
+            Some(Fails::ByPanic) => panic!("as told"),
+            Some(Fails::Poor) => Err(TillError::Poor { missing: 7 }),
+        }
+    }
+}
+
+impl Till for Cash {
+    async fn pay(&self, _: &str, _: u64) -> Result<u64, TillError> {
+        self.run()
+    }
+
+    async fn pay_slowly(&self, _: String, _: u64) -> Result<u64> {
+        let number = self.run().map_err(RpcError::into_error)?;
+        // The test may be over.
+        let _ = self.begun.send(());
+        let turn = self.go.acquire().await;
+        turn.map_err(|_| Error::new(Code::Aborted, "the test is over"))?
+            .forget();
+        Ok(number)
+    }
+
+    async fn pay_all(&self, _: &str, _: HashMap<String, u64>) -> Result<u64> {
+        self.run().map_err(RpcError::into_error)
+    }
+}
+
+/// A till, and the strings that it hangs on.
+struct Stage {
+    cash: Cash,
+    begun: mpsc::UnboundedReceiver<()>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let (sender, begun) = mpsc::unbounded_channel();
+        let cash = Cash {
+            runs: Arc::default(),
+            fails: Arc::default(),
+            begun: sender,
+            go: Arc::new(Semaphore::new(0)),
+        };
+        Self { cash, begun }
+    }
+
+    fn server(&self) -> Server {
+        Server::new("till").add(TillServer::new(self.cash.clone()))
+    }
+
+    fn runs(&self) -> u64 {
+        self.cash.runs.load(Ordering::SeqCst)
+    }
+
+    fn fail(&self, how: Fails) {
+        self.cash.fails.lock().unwrap().push(how);
+    }
+
+    /// Clients of two such servers: one in this process, one over a socket.
+    async fn both(&self) -> (Running, [TillClient; 2]) {
+        let running = Running::start(self.server()).await;
+        let socket = once(Client::new(&running.url()).unwrap());
+        (
+            running,
+            [once(self.server().into_local_client().unwrap()), socket],
+        )
+    }
+}
+
+/// A client that tells what it sees, and sends nothing twice.
+fn once(client: Client) -> TillClient {
+    TillClient::with_client(client.retry(RetryPolicy::off()))
+}
+
+/// The error that is none of the till's own.
+fn plain(error: Remote<TillError>) -> Error {
+    match error.into_inner() {
+        TillError::Other(error) => error,
+        TillError::Poor { .. } => panic!("the till is poor"),
+    }
+}
+
+fn quick() -> RetryPolicy {
+    RetryPolicy::default().backoff(Duration::from_millis(1), Duration::from_millis(1))
+}
+
+#[tokio::test]
+async fn row_83_a_repeat_gets_the_first_result_and_runs_nothing() {
+    let stage = Stage::new();
+    let (_running, clients) = stage.both().await;
+    for till in clients {
+        let before = stage.runs();
+        let first = till.pay("k", 5).with_response().await.unwrap();
+        let again = till.pay("k", 5).with_response().await.unwrap();
+        assert_eq!((first.value, again.value), (before + 1, before + 1));
+        assert_eq!(stage.runs(), before + 1);
+        assert_eq!(first.headers.get("idempotent-replayed"), None);
+        assert_eq!(again.headers.get("idempotent-replayed"), Some("true"));
+        // What the handler said beside its value belongs to the result.
+        assert_eq!(
+            first.headers.get("x-payment"),
+            again.headers.get("x-payment")
+        );
+        // Another key is another call, and so is another method with this one.
+        assert_eq!(till.pay("other", 5).await.unwrap(), before + 2);
+        assert_eq!(till.pay_all("k", HashMap::new()).await.unwrap(), before + 3);
+    }
+}
+
+#[tokio::test]
+async fn row_83_a_typed_error_is_a_result() {
+    let stage = Stage::new();
+    let (_running, clients) = stage.both().await;
+    for till in clients {
+        let before = stage.runs();
+        stage.fail(Fails::Poor);
+        for _ in 0..3 {
+            let error = till.pay("poor", 5).await.unwrap_err();
+            assert!(matches!(*error, TillError::Poor { missing: 7 }), "{error}");
+            assert_eq!(error.code(), Code::FailedPrecondition);
+        }
+        assert_eq!(stage.runs(), before + 1);
+    }
+}
+
+#[tokio::test]
+async fn row_83_concurrent_repeats_wait_for_the_first() {
+    let mut stage = Stage::new();
+    let (_running, clients) = stage.both().await;
+    for till in clients {
+        let before = stage.runs();
+        let first = tokio::spawn(till.pay_slowly("k".to_owned(), 5));
+        stage.begun.recv().await.unwrap();
+        let repeats: Vec<_> = (0..8)
+            .map(|_| tokio::spawn(till.pay_slowly("k".to_owned(), 5)))
+            .collect();
+        // One that has no time for it says so, and changes nothing.
+        let late = till
+            .pay_slowly("k".to_owned(), 5)
+            .timeout(Duration::from_millis(20));
+        assert_eq!(late.await.unwrap_err().code(), Code::DeadlineExceeded);
+        stage.cash.go.add_permits(1);
+        assert_eq!(first.await.unwrap().unwrap(), before + 1);
+        for repeat in repeats {
+            assert_eq!(repeat.await.unwrap().unwrap(), before + 1);
+        }
+        assert_eq!(stage.runs(), before + 1);
+    }
+}
+
+#[tokio::test]
+async fn row_83_a_key_with_other_arguments_is_aborted_while_it_runs_and_after() {
+    let mut stage = Stage::new();
+    let (_running, clients) = stage.both().await;
+    for till in clients {
+        let before = stage.runs();
+        let slow = |cents| till.pay_slowly("k".to_owned(), cents);
+        let first = tokio::spawn(slow(5));
+        stage.begun.recv().await.unwrap();
+        let error = slow(6).await.unwrap_err();
+        assert_eq!(error.code(), Code::Aborted);
+        stage.cash.go.add_permits(1);
+        first.await.unwrap().unwrap();
+        let error = slow(6).await.unwrap_err();
+        assert_eq!(error.code(), Code::Aborted);
+        let text = "`key` was used for a call with other arguments";
+        assert!(error.message().starts_with(text), "{error}");
+        assert_eq!(error.reason(), Some("IDEMPOTENCY_KEY_REUSED"));
+        assert_eq!(slow(5).await.unwrap(), before + 1);
+        assert_eq!(stage.runs(), before + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_map_says_the_same_in_whatever_order_it_is_written() {
+    let stage = Stage::new();
+    let till = once(stage.server().into_local_client().unwrap());
+    for _ in 0..8 {
+        // Each map has an order of its own.
+        let cents = (0..20).map(|n| (n.to_string(), n)).collect();
+        assert_eq!(till.pay_all("k", cents).await.unwrap(), 1);
+    }
+}
+
+#[tokio::test]
+async fn row_83_after_a_failure_the_failure_is_the_result() {
+    let stage = Stage::new();
+    let (_running, clients) = stage.both().await;
+    for till in clients {
+        let codes =
+            Code::all().filter(|code| !matches!(code, Code::Unavailable | Code::ResourceExhausted));
+        let fails = codes.map(|code| (Fails::With(code), code));
+        // A panic may come between the two halves of a handler's work.
+        for (fails, code) in fails.chain([(Fails::ByPanic, Code::Internal)]) {
+            let before = stage.runs();
+            let key = format!("{before}");
+            stage.fail(fails);
+            for _ in 0..2 {
+                assert_eq!(till.pay(&key, 5).await.unwrap_err().code(), code);
+            }
+            assert_eq!(stage.runs(), before + 1, "{code}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn row_83_what_was_not_done_runs_again() {
+    let stage = Stage::new();
+    let (_running, clients) = stage.both().await;
+    for till in clients {
+        for code in [Code::Unavailable, Code::ResourceExhausted] {
+            let before = stage.runs();
+            stage.fail(Fails::With(code));
+            assert_eq!(till.pay(code.as_str(), 5).await.unwrap_err().code(), code);
+            assert_eq!(till.pay(code.as_str(), 5).await.unwrap(), before + 2);
+            assert_eq!(till.pay(code.as_str(), 5).await.unwrap(), before + 2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn row_83_a_key_has_1_to_255_bytes_and_no_control_characters() {
+    let stage = Stage::new();
+    let (_running, clients) = stage.both().await;
+    for till in clients {
+        let before = stage.runs();
+        let long = "k".repeat(256);
+        for (key, problem) in [
+            ("", "`key` is empty"),
+            (&*long, "`key` is 256 bytes long; it may have 255"),
+            ("a\nb", "`key` has control characters"),
+            ("a\u{85}b", "`key` has control characters"),
+        ] {
+            let error = till.pay(key, 5).await.unwrap_err();
+            assert_eq!(
+                (error.code(), stage.runs()),
+                (Code::InvalidArgument, before)
+            );
+            assert!(error.message().starts_with(problem), "{error}");
+            assert_eq!(plain(error).violations()[0].field, "key");
+        }
+        for key in [&long[..255], " ", "schlüssel", "../\"\\"] {
+            let before = stage.runs();
+            assert_eq!(till.pay(key, 5).await.unwrap(), before + 1);
+            assert_eq!(till.pay(key, 5).await.unwrap(), before + 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn row_83_callers_do_not_see_each_others_results() {
+    let stage = Stage::new();
+    let client = stage.server().into_local_client().unwrap();
+    let named = |source: &str| once(client.clone().source(source.parse().unwrap()));
+    let pay = async |till: TillClient, cents| till.pay("k", cents).await.unwrap();
+    assert_eq!(pay(named("web@prod/1"), 1).await, 1);
+    // Another server, the same one in another environment, and somebody unknown; each with arguments of its own.
+    assert_eq!(pay(named("app@prod/1"), 2).await, 2);
+    assert_eq!(pay(named("web@dev/1"), 3).await, 3);
+    assert_eq!(pay(once(client.clone()), 4).await, 4);
+    // Another instance takes over what the first one began.
+    assert_eq!(pay(named("web@prod/2"), 1).await, 1);
+}
+
+#[tokio::test]
+async fn row_54_the_work_goes_on_when_the_caller_goes_and_the_repeat_finds_it() {
+    let mut stage = Stage::new();
+    let (_running, clients) = stage.both().await;
+    for till in clients {
+        let before = stage.runs();
+        let first = tokio::spawn(till.pay_slowly("gone".to_owned(), 5));
+        stage.begun.recv().await.unwrap();
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        let again = tokio::spawn(till.pay_slowly("gone".to_owned(), 5));
+        stage.cash.go.add_permits(1);
+        assert_eq!(again.await.unwrap().unwrap(), before + 1);
+        // The same behind a deadline.
+        let late = till
+            .pay_slowly("late".to_owned(), 5)
+            .timeout(Duration::from_millis(500));
+        let late = tokio::spawn(late);
+        stage.begun.recv().await.unwrap();
+        assert_eq!(
+            late.await.unwrap().unwrap_err().code(),
+            Code::DeadlineExceeded
+        );
+        stage.cash.go.add_permits(1);
+        assert_eq!(
+            till.pay_slowly("late".to_owned(), 5).await.unwrap(),
+            before + 2
+        );
+        assert_eq!(stage.runs(), before + 2);
+    }
+}
+
+#[tokio::test]
+async fn row_84_an_answer_that_is_lost_behind_the_work_is_given_again() {
+    let stage = Stage::new();
+    let running = Running::start(stage.server()).await;
+    for after in [0, 40] {
+        let before = stage.runs();
+        let proxy = Arc::new(Proxy::start(running.address()).await.unwrap());
+        proxy.set(Trouble::Cut { after });
+        let seen = Seen::default();
+        let heal = Arc::clone(&proxy);
+        let client = Client::new(&proxy.url())
+            .unwrap()
+            .retry(quick())
+            .observer(seen.clone());
+        // From the second attempt on the way is free.
+        let client = client.attempt_layer(move |request: Request, next: Next| {
+            if request.context().attempt() > 1 {
+                heal.set(Trouble::None);
+            }
+            next.run(request)
+        });
+        let till = TillClient::with_client(client);
+        let reply = till
+            .pay(&format!("lost {after}"), 5)
+            .with_response()
+            .await
+            .unwrap();
+        assert_eq!((reply.value, stage.runs()), (before + 1, before + 1));
+        assert_eq!(reply.headers.get("idempotent-replayed"), Some("true"));
+        assert_eq!(seen.attempts(), 2);
+    }
+}
+
+#[tokio::test]
+async fn row_83_a_result_in_a_store_of_its_own_survives_the_server() {
+    let stage = Stage::new();
+    let store = Arc::new(Shelf::default());
+    let server = || stage.server().dedupe(Arc::clone(&store));
+    let before = Running::start(server()).await;
+    let till = once(Client::new(&before.url()).unwrap());
+    assert_eq!(till.pay("paid", 5).await.unwrap(), 1);
+    stage.fail(Fails::Poor);
+    till.pay("poor", 5).await.unwrap_err();
+    before.stop().await;
+
+    let after = Running::start(server()).await;
+    let till = once(Client::new(&after.url()).unwrap());
+    let reply = till.pay("paid", 5).with_response().await.unwrap();
+    assert_eq!(
+        (reply.value, reply.headers.get("x-payment")),
+        (1, Some("1"))
+    );
+    let error = till.pay("poor", 5).await.unwrap_err();
+    assert!(
+        matches!(*error, TillError::Poor { missing: 7 }),
+        "{error:?}"
+    );
+    assert_eq!(till.pay("paid", 6).await.unwrap_err().code(), Code::Aborted);
+    assert_eq!(stage.runs(), 2);
+}
+
+#[tokio::test]
+async fn what_another_process_runs_is_waited_for_and_what_it_lost_is_not_run_again() {
+    let stage = Stage::new();
+    let store = Arc::new(Shelf::default());
+    let client = stage
+        .server()
+        .dedupe(Arc::clone(&store))
+        .into_local_client()
+        .unwrap();
+    let till = once(client.clone());
+    assert_eq!(till.pay("k", 5).await.unwrap(), 1);
+    // As if the process that runs it were another one.
+    let (key, (message, outcome)) = store.take();
+    store.put(key.clone(), (message, None));
+    let error = till.pay("k", 5).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert!(plain(error).retry_after().is_some());
+    assert_eq!(till.pay("k", 6).await.unwrap_err().code(), Code::Aborted);
+    // A client waits by itself. The other process is done when it asks for the second time.
+    let (shelf, done) = (Arc::clone(&store), outcome.clone());
+    let waits = client
+        .clone()
+        .attempt_layer(move |request: Request, next: Next| {
+            if request.context().attempt() == 2 {
+                shelf.put(key.clone(), (message, done.clone()));
+            }
+            next.run(request)
+        });
+    assert_eq!(TillClient::with_client(waits).pay("k", 5).await.unwrap(), 1);
+    // It has died in the middle, and the store knows.
+    let (key, _) = store.take();
+    store.put(key, (message, Some(Outcome::lost().to_bytes())));
+    let error = till.pay("k", 5).await.unwrap_err();
+    assert_eq!((error.code(), stage.runs()), (Code::Unknown, 1));
+    assert!(error.message().contains("may have been done"), "{error}");
+}
+
+#[tokio::test]
+async fn a_store_that_fails_runs_nothing() {
+    let stage = Stage::new();
+    let store = Arc::new(Shelf::default());
+    let client = stage
+        .server()
+        .dedupe(Arc::clone(&store))
+        .into_local_client()
+        .unwrap();
+    store.failures.store(1, Ordering::SeqCst);
+    let error = once(client.clone()).pay("k", 5).await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.hops()[0].message.as_str()),
+        (Code::Unavailable, "the shelf is away")
+    );
+    assert_eq!(stage.runs(), 0);
+    // A client with retries does not notice.
+    store.failures.store(1, Ordering::SeqCst);
+    let till = TillClient::with_client(client.retry(quick()));
+    assert_eq!(till.pay("k", 5).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn row_83_after_it_expired_a_key_is_new() {
+    let stage = Stage::new();
+    let store = MemoryDedupe::new().keep(Duration::ZERO);
+    let till = once(stage.server().dedupe(store).into_local_client().unwrap());
+    assert_eq!(till.pay("k", 5).await.unwrap(), 1);
+    assert_eq!(till.pay("k", 5).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_store_full_of_running_calls_refuses_one_more_and_takes_it_later() {
+    let mut stage = Stage::new();
+    let store = MemoryDedupe::new().entries(1);
+    let till = once(stage.server().dedupe(store).into_local_client().unwrap());
+    let first = tokio::spawn(till.pay_slowly("slow".to_owned(), 5));
+    stage.begun.recv().await.unwrap();
+    let error = till.pay("k", 5).await.unwrap_err();
+    assert_eq!((error.code(), stage.runs()), (Code::ResourceExhausted, 1));
+    stage.cash.go.add_permits(1);
+    first.await.unwrap().unwrap();
+    assert_eq!(till.pay("k", 5).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn who_waits_for_another_call_has_no_place_of_its_own() {
+    let mut stage = Stage::new();
+    let mut limits = Limits::default();
+    (limits.running_calls, limits.queued_calls) = (2, 0);
+    let till = once(stage.server().limits(limits).into_local_client().unwrap());
+    let mut waiting = Vec::new();
+    waiting.push(tokio::spawn(till.pay_slowly("k".to_owned(), 5)));
+    stage.begun.recv().await.unwrap();
+    for _ in 0..4 {
+        waiting.push(tokio::spawn(till.pay_slowly("k".to_owned(), 5)));
+        // One thread: it is in its place when another task has run.
+        tokio::task::yield_now().await;
+    }
+    // One place is taken by the call that runs, and the other one is free.
+    assert_eq!(till.pay("k", 5).await.unwrap(), 2);
+    stage.cash.go.add_permits(1);
+    for call in waiting {
+        assert_eq!(call.await.unwrap().unwrap(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_passes_the_layers_and_wrong_arguments_leave_nothing() {
+    let stage = Stage::new();
+    let passed = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&passed);
+    let server = stage.server().layer(move |request: Request, next: Next| {
+        let n = count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            if n == 2 {
+                return Error::new(Code::Unauthenticated, "who is it?").into();
+            }
+            next.run(request).await
+        }
+    });
+    let running = Running::start(server).await;
+    let till = once(Client::new(&running.url()).unwrap());
+    let mut raw = rpc_tests::raw::Raw::connect(running.address()).await;
+    let wrong = rpc_tests::raw::post("/idempotency.v1.Till/Pay", r#"{"key":"k","cents":"x"}"#);
+    assert_eq!(raw.ask(wrong).await.error().1, "invalid_argument");
+    assert_eq!(till.pay("k", 5).await.unwrap(), 1);
+    // A layer that knows its callers is asked for each of them.
+    assert_eq!(
+        till.pay("k", 5).await.unwrap_err().code(),
+        Code::Unauthenticated
+    );
+    assert_eq!(till.pay("k", 5).await.unwrap(), 1);
+    assert_eq!((passed.load(Ordering::SeqCst), stage.runs()), (4, 1));
+}
+
+/// Whether somebody claimed a key, and what came of it, as bytes.
+type Entry = (Fingerprint, Option<Vec<u8>>);
+
+/// A store that outlives its servers, as one in a database does.
+#[derive(Default)]
+struct Shelf {
+    entries: Mutex<HashMap<DedupeKey, Entry>>,
+    /// How many questions fail from now on.
+    failures: AtomicUsize,
+}
+
+impl Shelf {
+    /// The only entry.
+    fn take(&self) -> (DedupeKey, Entry) {
+        let mut entries = self.entries.lock().unwrap();
+        assert_eq!(entries.len(), 1);
+        entries.drain().next().unwrap()
+    }
+
+    fn put(&self, key: DedupeKey, entry: Entry) {
+        self.entries.lock().unwrap().insert(key, entry);
+    }
+}
+
+impl DedupeStore for Shelf {
+    fn begin<'a>(&'a self, key: &'a DedupeKey, message: Fingerprint) -> StoreFuture<'a, Begin> {
+        Box::pin(async move {
+            let failing = self
+                .failures
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+            if failing.is_ok() {
+                fail!(Code::Unavailable, "the shelf is away");
+            }
+            let mut entries = self.entries.lock().unwrap();
+            Ok(match entries.get(key) {
+                Some((message, Some(outcome))) => {
+                    Begin::Done(*message, Outcome::from_bytes(outcome)?)
+                }
+                Some((message, None)) => Begin::Running(*message),
+                None => {
+                    entries.insert(key.clone(), (message, None));
+                    Begin::New
+                }
+            })
+        })
+    }
+
+    fn complete<'a>(
+        &'a self,
+        key: &'a DedupeKey,
+        message: Fingerprint,
+        outcome: &'a Outcome,
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.put(key.clone(), (message, Some(outcome.to_bytes())));
+            Ok(())
+        })
+    }
+
+    fn abandon<'a>(&'a self, key: &'a DedupeKey) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.entries.lock().unwrap().remove(key);
+            Ok(())
+        })
+    }
+}

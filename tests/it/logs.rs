@@ -1,0 +1,680 @@
+//! The way of a log line from a server to the sink, on good days and on bad ones.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rpc_runtime::logs::{Level, Logs, LogsServer, Record, Shipper, Shipping};
+use rpc_runtime::prelude::*;
+use rpc_runtime::testing::{Proxy, Trouble};
+use rpc_runtime::{Client, RequestId, Secret};
+use rpc_tests::Running;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+/// How long a test waits for what comes at once when all is well.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Keeps what it is sent as a sink should: each record once, by its numbers.
+#[derive(Clone, Default)]
+struct Sink(Arc<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    records: Mutex<Vec<Record>>,
+    /// Records that came again.
+    repeated: AtomicUsize,
+    calls: AtomicUsize,
+}
+
+impl Logs for Sink {
+    async fn append(&self, records: &[Record]) -> Result<u32> {
+        let calls = self.0.calls.fetch_add(1, Ordering::SeqCst);
+        // What a sink has to say of each delivery: if it were shipped, there would be no end.
+        tracing::warn!(calls, "records came");
+        if let Some(record) = records.iter().find(|record| record.text == "poison") {
+            fail!(Code::InvalidArgument, "not this one: {:?}", record.sequence);
+        }
+        let mut kept = self.0.records.lock().unwrap();
+        let before = kept.len();
+        for record in records {
+            let is_new = kept.iter().all(|other| key(other) != key(record));
+            if is_new {
+                kept.push(record.clone());
+            } else {
+                self.0.repeated.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        Ok(u32::try_from(kept.len() - before).unwrap())
+    }
+}
+
+fn key(record: &Record) -> (String, u64, u64) {
+    let source = record.source.to_string();
+    (source, record.epoch.unwrap(), record.sequence.unwrap())
+}
+
+impl Sink {
+    async fn start(&self) -> Running {
+        Running::start(Server::new("sink").add(LogsServer::new(self.clone()))).await
+    }
+
+    fn records(&self) -> Vec<Record> {
+        self.0.records.lock().unwrap().clone()
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.records()
+            .into_iter()
+            .map(|record| record.text)
+            .collect()
+    }
+
+    /// Waits until it has so many records.
+    async fn has(&self, count: usize) -> Vec<Record> {
+        until(|| self.records().len() >= count).await;
+        self.records()
+    }
+}
+
+async fn until(mut reached: impl FnMut() -> bool) {
+    let waiting = async {
+        while !reached() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+}
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let id = RequestId::random();
+        Self(std::env::temp_dir().join(format!("rpc-logs-{}-{id}", std::process::id())))
+    }
+
+    /// The lines of all segments.
+    fn lines(&self) -> usize {
+        let folders = |path: &Path| {
+            let entries = std::fs::read_dir(path).into_iter().flatten();
+            entries
+                .map(|entry| entry.unwrap().path())
+                .collect::<Vec<_>>()
+        };
+        let files = folders(&self.0).into_iter().flat_map(|life| folders(&life));
+        let segments = files.filter(|path| path.extension().is_some_and(|e| e == "jsonl"));
+        // One that is deleted at this moment has been sent.
+        segments
+            .map(|path| std::fs::read_to_string(path).map_or(0, |text| text.lines().count()))
+            .sum()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn shipping(url: &str) -> Shipping {
+    let client = Client::new(url).unwrap();
+    Shipping::to(client)
+        .source("process@dev/1".parse().unwrap())
+        .memory_only()
+}
+
+/// Starts it for the events of this thread, on which all tasks of such a test run.
+fn start(shipping: Shipping) -> (Shipper, DefaultGuard) {
+    let shipper = shipping.start().unwrap();
+    let subscriber = tracing_subscriber::registry().with(shipper.layer());
+    (shipper, tracing::subscriber::set_default(subscriber))
+}
+
+#[rpc_service(package = "logs.v1")]
+trait Shop {
+    async fn buy(&self, what: &str) -> Result<()>;
+    async fn refuse(&self, password: Secret<String>) -> Result<()>;
+}
+
+struct Counter;
+
+impl Shop for Counter {
+    async fn buy(&self, what: &str) -> Result<()> {
+        tracing::info!(target: "shop", what, "bought");
+        Ok(())
+    }
+
+    async fn refuse(&self, password: Secret<String>) -> Result<()> {
+        tracing::error!(target: "shop", ?password, other = %password, "refused {password:?}");
+        fail!(Code::Aborted, "not with {password}")
+    }
+}
+
+fn shop(instance: &str) -> Server {
+    Server::new("shop")
+        .environment("dev")
+        .instance(instance)
+        .add(ShopServer::new(Counter))
+}
+
+async fn buy(client: &ShopClient, request: &str, what: &str) {
+    let context = Context::for_request(RequestId::parse(request).unwrap());
+    context.enter(|| client.buy(what)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_event_arrives_with_its_server_its_request_and_its_level() {
+    let sink = Sink::default();
+    let there = sink.start().await;
+    let (shipper, _guard) = start(shipping(&there.url()));
+    let running = Running::start(shop("a")).await;
+    let client = ShopClient::connect(&running.url()).unwrap();
+    buy(&client, "r1", "tea").await;
+    buy(&client, "r2", "tea and cake").await;
+    tracing::warn!("outside of any server");
+    tracing::debug!("not shipped");
+
+    let records = sink.has(3).await;
+    let seen: Vec<_> = records
+        .iter()
+        .map(|record| {
+            let id = record
+                .request_id
+                .map_or("-".to_owned(), |id| id.to_string());
+            let Record {
+                source,
+                target,
+                text,
+                ..
+            } = record;
+            format!("{source} {} {id} {target} {text}", record.sequence.unwrap())
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            "shop@dev/a 1 r1 shop bought what=tea",
+            "shop@dev/a 2 r2 shop bought what=\"tea and cake\"",
+            "process@dev/1 1 - it::logs outside of any server",
+        ]
+    );
+    let levels: Vec<_> = records.iter().map(|record| record.level).collect();
+    assert_eq!(levels, [Level::Info, Level::Info, Level::Warn]);
+    let status = shipper.finish(PATIENCE).await;
+    assert_eq!((status.sent, status.queued, status.sink_up), (3, 0, true));
+    assert_eq!(status.dropped.to_string(), "none");
+}
+
+#[tokio::test]
+async fn g01_each_of_two_servers_in_one_process_is_a_source_of_its_own() {
+    let sink = Sink::default();
+    let there = sink.start().await;
+    let (shipper, _guard) = start(shipping(&there.url()));
+    let running = [
+        Running::start(shop("a")).await,
+        Running::start(shop("b")).await,
+    ];
+    let [to_a, to_b] = running
+        .each_ref()
+        .map(|running| ShopClient::connect(&running.url()).unwrap());
+    for n in 0..10 {
+        buy(&to_a, "r", &format!("{n}")).await;
+        buy(&to_b, "r", &format!("{n}")).await;
+    }
+    let status = shipper.finish(PATIENCE).await;
+    assert_eq!(status.sent, 20);
+    let mut by_source: BTreeMap<String, Vec<(u64, String)>> = BTreeMap::new();
+    for record in sink.records() {
+        let of = by_source.entry(record.source.to_string()).or_default();
+        of.push((record.sequence.unwrap(), record.text));
+    }
+    assert_eq!(by_source.len(), 2);
+    for (source, records) in by_source {
+        let expected = (0..10).map(|n| (n + 1, format!("bought what={n}")));
+        assert!(
+            records.iter().cloned().eq(expected),
+            "{source}: {records:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn of_calls_those_that_fail_are_shipped_with_the_server_that_answered_on_every_road() {
+    let sink = Sink::default();
+    let there = sink.start().await;
+    let (shipper, _guard) = start(shipping(&there.url()).filter("off,rpc=warn").unwrap());
+    let running = Running::start(shop("a")).await;
+    let http = Client::new(&running.url()).unwrap();
+    let roads = [
+        http.clone(),
+        http.http2(),
+        shop("a").into_local_client().unwrap(),
+    ];
+    for (n, road) in roads.into_iter().enumerate() {
+        let client = ShopClient::with_client(road.without_observers());
+        buy(&client, "fine", "tea").await;
+        let context = Context::for_request(RequestId::parse(&format!("r{n}")).unwrap());
+        let password = Secret::new("canary".to_owned());
+        context.enter(|| client.refuse(password)).await.unwrap_err();
+    }
+    shipper.finish(PATIENCE).await;
+    let records = sink.records();
+    assert_eq!(records.len(), 3, "{records:?}");
+    for (n, record) in records.iter().enumerate() {
+        assert_eq!(record.source.as_str(), "shop@dev/a");
+        assert_eq!(record.request_id.unwrap().as_str(), format!("r{n}"));
+        assert_eq!((record.level, &*record.target), (Level::Warn, "rpc"));
+        let text = &record.text;
+        assert!(text.starts_with("call side=server source="), "{text}");
+        assert!(
+            text.contains("rpc.method=logs.v1.Shop/Refuse code=aborted"),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_secret_never_shows() {
+    let sink = Sink::default();
+    let there = sink.start().await;
+    let (shipper, _guard) = start(shipping(&there.url()).filter("trace").unwrap());
+    let running = Running::start(shop("a")).await;
+    let client = ShopClient::connect(&running.url()).unwrap();
+    let password = Secret::new("canary".to_owned());
+    client.refuse(password).await.unwrap_err();
+    shipper.finish(PATIENCE).await;
+    let texts = sink.texts();
+    let refused = "refused *** password=*** other=***";
+    assert!(texts.iter().any(|text| text == refused), "{texts:#?}");
+    assert!(
+        texts.iter().all(|text| !text.contains("canary")),
+        "{texts:#?}"
+    );
+}
+
+#[tokio::test]
+async fn a_sink_and_the_shipping_ship_nothing_of_their_own() {
+    let sink = Sink::default();
+    // In this process, on this thread, with the layer installed, and everything is let through.
+    let (there, proxied) = {
+        let there = sink.start().await;
+        let proxy = Proxy::start(there.address()).await.unwrap();
+        (there, proxy)
+    };
+    let (shipper, _guard) = start(shipping(&proxied.url()).filter("warn").unwrap());
+    for n in 0..10 {
+        tracing::warn!("{n}");
+        sink.has(n + 1).await;
+    }
+    assert!(sink.0.calls.load(Ordering::SeqCst) >= 10);
+    // Ends when nothing is left to send: with a loop, never.
+    let status = shipper.finish(PATIENCE).await;
+    assert_eq!((status.sent, status.queued), (10, 0));
+    assert_eq!(sink.records().len(), 10);
+    drop(there);
+}
+
+/// Ten lines by a server, to which the sink must not matter.
+async fn ten_calls() {
+    let running = Running::start(shop("a")).await;
+    let client = ShopClient::connect(&running.url()).unwrap();
+    for n in 0..10 {
+        buy(&client, "r", &n.to_string()).await;
+    }
+}
+
+fn ten_texts(times: usize) -> Vec<String> {
+    let ten = (0..10).map(|n| format!("bought what={n}"));
+    std::iter::repeat_n(ten, times).flatten().collect()
+}
+
+#[tokio::test]
+async fn row_89_f16_a_sink_that_is_away_costs_no_call_and_gets_all_in_order_when_it_is_back() {
+    let sink = Sink::default();
+    let there = sink.start().await;
+    let mut proxy = Proxy::start(there.address()).await.unwrap();
+    proxy.refuse().await;
+    let folder = Folder::new();
+    let (shipper, _guard) = start(shipping(&proxy.url()).spool(&folder.0));
+    // Away at the start …
+    ten_calls().await;
+    until(|| folder.lines() == 10).await;
+    until(|| !shipper.status().sink_up).await;
+    assert_eq!(shipper.status().queued, 0, "it is in the spool");
+    assert_eq!(sink.records().len(), 0);
+    ten_calls().await;
+    proxy.accept().await.unwrap();
+    sink.has(20).await;
+    // … and later.
+    proxy.refuse().await;
+    ten_calls().await;
+    until(|| folder.lines() == 10).await;
+    proxy.accept().await.unwrap();
+    sink.has(30).await;
+    let status = shipper.finish(PATIENCE).await;
+    assert_eq!(sink.texts(), ten_texts(3));
+    assert_eq!(
+        (status.sent, status.spooled_bytes, status.sink_up),
+        (30, 0, true)
+    );
+    assert_eq!((folder.lines(), status.dropped.total()), (0, 0));
+}
+
+#[tokio::test]
+async fn row_90_a_batch_whose_answer_is_lost_is_sent_again_with_its_numbers() {
+    let sink = Sink::default();
+    let there = sink.start().await;
+    let proxy = Proxy::start(there.address()).await.unwrap();
+    let folder = Folder::new();
+    for spool in [true, false] {
+        proxy.set(Trouble::Cut { after: 0 });
+        let mut shipping = shipping(&proxy.url());
+        if spool {
+            shipping = shipping.spool(&folder.0);
+        }
+        let repeated = &sink.0.repeated;
+        repeated.store(0, Ordering::SeqCst);
+        let (shipper, _guard) = start(shipping);
+        ten_calls().await;
+        until(|| repeated.load(Ordering::SeqCst) > 0).await;
+        proxy.set(Trouble::None);
+        until(|| shipper.status().sent == 10).await;
+        let status = shipper.finish(PATIENCE).await;
+        assert_eq!((status.sent, status.dropped.total()), (10, 0));
+    }
+    assert_eq!(sink.texts(), ten_texts(2));
+}
+
+#[tokio::test]
+async fn row_89_a_silent_sink_costs_no_call_and_the_end_waits_for_it_no_longer_than_told() {
+    let sink = Sink::default();
+    let there = sink.start().await;
+    let proxy = Proxy::start(there.address()).await.unwrap();
+    proxy.set(Trouble::BlackHole);
+    let folder = Folder::new();
+    {
+        let (shipper, _guard) = start(shipping(&proxy.url()).spool(&folder.0));
+        ten_calls().await;
+        let patience = Duration::from_millis(300);
+        let status = tokio::time::timeout(PATIENCE, shipper.finish(patience)).await;
+        let status = status.unwrap();
+        assert_eq!(
+            (status.sent, status.queued, status.dropped.total()),
+            (0, 0, 0)
+        );
+        assert_eq!(folder.lines(), 10);
+    }
+    proxy.set(Trouble::None);
+    // The next life sends what the last one left, under its numbers, and then its own.
+    let (shipper, _guard) = start(shipping(&proxy.url()).spool(&folder.0));
+    ten_calls().await;
+    let records = sink.has(20).await;
+    let status = shipper.finish(PATIENCE).await;
+    assert_eq!(status.sent, 20);
+    assert_eq!(sink.texts(), ten_texts(2));
+    let epochs: Vec<_> = records.iter().map(|record| record.epoch.unwrap()).collect();
+    assert!(epochs[0] < epochs[19], "{epochs:?}");
+    assert!(epochs[..10].iter().all(|epoch| *epoch == epochs[0]));
+    assert!(epochs[10..].iter().all(|epoch| *epoch == epochs[19]));
+}
+
+#[tokio::test]
+async fn row_89_what_has_no_room_is_dropped_counted_and_said() {
+    let sink = Sink::default();
+    let there = sink.start().await;
+    let mut proxy = Proxy::start(there.address()).await.unwrap();
+    proxy.refuse().await;
+    let (shipper, _guard) = start(shipping(&proxy.url()).memory_limit(20_000));
+    for n in 0..1000 {
+        tracing::info!("{n}");
+    }
+    let status = shipper.status();
+    let dropped = usize::try_from(status.dropped.queue_full).unwrap();
+    assert!(dropped > 500, "{status:?}");
+    assert_eq!(status.queued + dropped, 1000);
+    assert!(rpc_runtime::logs::dropped() >= status.dropped.queue_full);
+    proxy.accept().await.unwrap();
+    let records = sink.has(status.queued + 1).await;
+    let status = shipper.finish(PATIENCE).await;
+    assert_eq!(usize::try_from(status.dropped.total()).unwrap(), dropped);
+    let (last, kept) = records.split_last().unwrap();
+    assert_eq!(
+        last.text,
+        format!(
+            "{dropped} log records were dropped: {dropped} queue full ({dropped} since the start)"
+        )
+    );
+    assert_eq!(last.level, Level::Warn);
+    // The gap says the same.
+    assert!(
+        kept.iter()
+            .enumerate()
+            .all(|(n, record)| record.text == n.to_string())
+    );
+    assert_eq!(last.sequence, Some(1001));
+}
+
+#[tokio::test]
+async fn a_full_spool_drops_the_oldest() {
+    let sink = Sink::default();
+    let there = sink.start().await;
+    let mut proxy = Proxy::start(there.address()).await.unwrap();
+    proxy.refuse().await;
+    let folder = Folder::new();
+    let (shipper, _guard) = start(shipping(&proxy.url()).spool(&folder.0).spool_limit(20_000));
+    tracing::info!("first");
+    until(|| !shipper.status().sink_up).await;
+    for n in 0..1000 {
+        tracing::info!("{n}");
+    }
+    // The first is being sent all the time; when its place on disk goes, it is back in memory.
+    until(|| shipper.status().queued == 1).await;
+    let status = shipper.status();
+    let dropped = usize::try_from(status.dropped.spool_full).unwrap();
+    assert!(dropped > 500, "{status:?}");
+    assert!(status.spooled_bytes <= 20_000, "{status:?}");
+    proxy.accept().await.unwrap();
+    sink.has(1001 - dropped + 1).await;
+    shipper.finish(PATIENCE).await;
+    let said = format!("{dropped} log records were dropped: {dropped} spool full");
+    let (about, texts): (Vec<_>, Vec<_>) = sink
+        .texts()
+        .into_iter()
+        .partition(|text| text.starts_with(&said));
+    assert_eq!(about.len(), 1, "{texts:?}");
+    assert_eq!(texts[0], "first");
+    let newest = (dropped..1000).map(|n| n.to_string());
+    assert!(texts[1..].iter().cloned().eq(newest), "{texts:?}");
+}
+
+#[tokio::test]
+async fn a_record_that_the_sink_refuses_is_dropped_and_holds_up_nobody() {
+    let sink = Sink::default();
+    let there = sink.start().await;
+    let (shipper, _guard) = start(shipping(&there.url()));
+    for n in 0..500 {
+        tracing::info!("{n}");
+        if n == 321 {
+            tracing::info!("poison");
+        }
+    }
+    let records = sink.has(501).await;
+    let status = shipper.finish(PATIENCE).await;
+    assert_eq!(
+        (status.dropped.refused, status.dropped.total(), status.sent),
+        (1, 1, 501)
+    );
+    assert_eq!(
+        records[500].text,
+        "1 log record was dropped: 1 refused (1 since the start)"
+    );
+    let expected = (0..500).map(|n| n.to_string());
+    assert!(
+        records[..500]
+            .iter()
+            .map(|record| record.text.clone())
+            .eq(expected)
+    );
+}
+
+#[tokio::test]
+async fn without_a_spool_the_end_counts_what_it_could_not_send() {
+    let proxy = {
+        let mut proxy = Proxy::start("127.0.0.1:1".parse().unwrap()).await.unwrap();
+        proxy.refuse().await;
+        proxy
+    };
+    let (shipper, _guard) = start(shipping(&proxy.url()));
+    for n in 0..7 {
+        tracing::info!("{n}");
+    }
+    let status = shipper.finish(Duration::from_millis(100)).await;
+    assert_eq!(
+        (status.dropped.unsent, status.dropped.total(), status.queued),
+        (7, 7, 0)
+    );
+}
+
+#[tokio::test]
+async fn a_spool_that_cannot_be_used_ends_the_start() {
+    let folder = Folder::new();
+    std::fs::write(&folder.0, "a file").unwrap();
+    let error = shipping("http://127.0.0.1:1")
+        .spool(folder.0.join("x"))
+        .start()
+        .unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition);
+    assert!(error.message().starts_with("no log spool in /"), "{error}");
+    std::fs::remove_file(&folder.0).unwrap();
+}
+
+#[cfg(unix)]
+mod processes {
+    use std::io::{BufRead as _, BufReader, Lines};
+    use std::process::{Child, ChildStdout, Command, Stdio};
+
+    use super::*;
+
+    const SINK: &str = "RPC_TEST_LOGS_SINK";
+    const SPOOL: &str = "RPC_TEST_LOGS_SPOOL";
+
+    /// A server of its own: not a test, unless another one starts this program with these variables.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn child() {
+        let (Ok(sink), Ok(spool)) = (std::env::var(SINK), std::env::var(SPOOL)) else {
+            return;
+        };
+        let shipping = Shipping::to(Client::new(&sink).unwrap()).spool(spool);
+        let server = shop("child").listen("127.0.0.1:0").ship_logs(shipping);
+        server.run().await.unwrap();
+    }
+
+    struct Process {
+        child: Child,
+        /// Kept, because nobody likes to print to a pipe without a reader.
+        _stdout: Lines<BufReader<ChildStdout>>,
+        client: ShopClient,
+    }
+
+    impl Process {
+        fn start(sink: &str, spool: &Folder) -> Self {
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args(["logs::processes::child", "--exact", "--nocapture"])
+                .env(SINK, sink)
+                .env(SPOOL, &spool.0)
+                .env("RUST_LOG", "off")
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            let url = lines
+                .by_ref()
+                .map_while(std::result::Result::ok)
+                .find_map(|line| Some(line.split_once("shop listening on ")?.1.to_owned()))
+                .unwrap();
+            let client = ShopClient::connect(&url).unwrap();
+            Self {
+                child,
+                _stdout: lines,
+                client,
+            }
+        }
+
+        fn signal(&self, signal: &str) {
+            let id = self.child.id().to_string();
+            let sent = Command::new("kill").args([signal, &id]).status();
+            assert!(sent.unwrap().success());
+        }
+    }
+
+    impl Drop for Process {
+        fn drop(&mut self) {
+            // It has ended already, if all went well.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+
+    #[tokio::test]
+    async fn run_ships_and_sends_the_last_line_before_it_ends() {
+        let sink = Sink::default();
+        let there = sink.start().await;
+        let spool = Folder::new();
+        let mut process = Process::start(&there.url(), &spool);
+        for n in 0..10 {
+            buy(&process.client, "r1", &n.to_string()).await;
+        }
+        process.signal("-TERM");
+        let mut status = None;
+        until(|| {
+            status = process.child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        assert!(status.unwrap().success());
+        assert_eq!(sink.texts(), ten_texts(1));
+        let record = &sink.records()[0];
+        assert_eq!(record.source.as_str(), "shop@dev/child");
+        assert_eq!(record.request_id.unwrap().as_str(), "r1");
+    }
+
+    #[tokio::test]
+    async fn row_89_a_killed_process_leaves_its_records_to_the_next_one() {
+        let sink = Sink::default();
+        let there = sink.start().await;
+        let mut proxy = Proxy::start(there.address()).await.unwrap();
+        proxy.refuse().await;
+        let spool = Folder::new();
+        let process = Process::start(&proxy.url(), &spool);
+        for n in 0..10 {
+            buy(&process.client, "r1", &n.to_string()).await;
+        }
+        until(|| spool.lines() == 10).await;
+        process.signal("-KILL");
+        drop(process);
+        proxy.accept().await.unwrap();
+        let (shipper, _guard) = start(shipping(&proxy.url()).spool(&spool.0));
+        tracing::info!("of the next life");
+        let records = sink.has(11).await;
+        let status = shipper.finish(PATIENCE).await;
+        assert_eq!((status.sent, status.dropped.total()), (11, 0));
+        let (own, left) = records.split_last().unwrap();
+        let texts: Vec<_> = left.iter().map(|record| record.text.clone()).collect();
+        assert_eq!(texts, ten_texts(1));
+        assert!(
+            left.iter()
+                .map(|record| record.sequence.unwrap())
+                .eq(1..=10)
+        );
+        assert!(
+            left.iter()
+                .all(|record| record.source.as_str() == "shop@dev/child")
+        );
+        assert!(own.epoch > left[0].epoch);
+        assert_eq!(spool.lines(), 0);
+    }
+}
