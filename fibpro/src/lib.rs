@@ -9,3 +9,4 @@ pub mod fibonacci;
 pub mod number;
 pub mod process;
 pub mod service;
+pub mod tool;

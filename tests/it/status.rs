@@ -1,12 +1,15 @@
 //! The numbers of a server, as `rpc.v1.Status` tells them.
 
+mod outgoing;
+mod turned_away;
+
 use std::sync::Arc;
 
 use rpc_runtime::prelude::*;
 use rpc_runtime::status::{ServerStatus, Status, StatusClient};
 use rpc_runtime::{Client, Trust};
 use rpc_tests::Running;
-use rpc_tests::raw::{Raw, post, request};
+use rpc_tests::raw::{Raw, post, post_with, request};
 use tokio::sync::Notify;
 
 #[rpc_service(package = "status.v1")]
@@ -138,6 +141,29 @@ async fn refusals_count_paths_that_callers_make_up_do_not_grow_it_and_looking_ch
         answer.json()["result"]["methods"][4]["errors"]["unimplemented"],
         5
     );
+}
+
+#[tokio::test]
+async fn row_76_paths_and_callers_without_end_leave_the_rows_as_they_are() {
+    const BATCH: usize = 400;
+    let running = Running::start(server(&Here::default())).await;
+    let before = status(&running).await.methods.len();
+    let mut raw = Raw::connect(running.address()).await;
+    for batch in 0..50 {
+        let requests = (0..BATCH).flat_map(|n| {
+            let source = format!("made-up-{batch}-{n}@prod/1");
+            let lines = [("X-Rpc-Source", source.as_str()), ("X-Rpc-Attempt", "2")];
+            post_with(&format!("/made.Up{batch}/M{n}"), &lines, "{}")
+        });
+        raw.send(requests.collect::<Vec<_>>()).await.unwrap();
+        for _ in 0..BATCH {
+            assert_eq!(raw.answer().await.status, 404);
+        }
+    }
+    let status = status(&running).await;
+    assert_eq!(row(&status, "unknown"), (20_000, 0, 20_000));
+    assert_eq!(status.methods.len(), before + 1);
+    assert_eq!(status.outgoing, []);
 }
 
 #[tokio::test]

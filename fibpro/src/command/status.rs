@@ -1,25 +1,39 @@
 //! `fibpro status`: what a server says of itself.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::time::Duration;
 
+use fibpro::tool::units::{time_text, uptime_text};
 use rpc_runtime::Client;
-use rpc_runtime::status::{MethodStatus, ServerStatus, StatusClient};
+use rpc_runtime::status::{MethodStatus, OutgoingStatus, ServerStatus, StatusClient};
 
 use super::Failure;
 
-/// Show a server's version, uptime and the numbers of its methods
+/// Show a server's version, uptime, the numbers of its methods and of what they call
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Where the server listens for other services: an `http` or a `unix` URL
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9002", value_parser = Client::new)]
     to: Client,
+    /// As a JSON object, for programs
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) async fn run(options: Options, out: &mut impl Write) -> Result<(), Failure> {
     let client = StatusClient::with_client(options.to.named("fibpro")?);
     let status = client.get().await?;
-    write_status(&status, out).map_err(Failure::Output)
+    let written = if options.json {
+        write_json(&status, out)
+    } else {
+        write_status(&status, out)
+    };
+    written.map_err(Failure::Output)
+}
+
+fn write_json(status: &ServerStatus, out: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, status)?;
+    writeln!(out)
 }
 
 fn write_status(status: &ServerStatus, out: &mut impl Write) -> io::Result<()> {
@@ -34,72 +48,109 @@ fn write_status(status: &ServerStatus, out: &mut impl Write) -> io::Result<()> {
     } = status;
     writeln!(
         out,
-        "{server}@{environment}/{instance}   version {version}, rpc-runtime {runtime_version}   up {}\n",
+        "{server}@{environment}/{instance}   version {version}, rpc-runtime {runtime_version}   up {}",
         uptime_text(*uptime)
     )?;
-    let head = ["REQUESTS", "IN FLIGHT", "FAILED", "P50", "P90", "P99"].map(str::to_owned);
-    let names = status.methods.iter().map(|method| method.name.len());
-    let width = names.max().unwrap_or_default().max("METHOD".len());
-    write_row("METHOD", &head, width, out)?;
+    match status.logs_dropped {
+        None | Some(0) => {}
+        Some(1) => writeln!(out, "1 record of its log was dropped")?,
+        Some(count) => writeln!(out, "{count} records of its log were dropped")?,
+    }
+    let names = status.methods.iter().map(|method| &method.name);
+    let names = names.chain(status.outgoing.iter().map(|method| &method.name));
+    let width = names.map(String::len).max().unwrap_or_default();
+    let mut table = Table {
+        width: width.max("METHOD".len()),
+        out,
+    };
+    let head = ["REQUESTS", "IN FLIGHT", "FAILED", "P50", "P90", "P99"];
+    table.head("METHOD", head)?;
     for method in &status.methods {
-        write_row(&method.name, &cells(method), width, out)?;
-        for (code, count) in &method.errors {
-            writeln!(out, "  {count} {code}")?;
+        table.row(&method.name, cells(method))?;
+        table.notes(&method.errors, &notes(method))?;
+    }
+    if !status.outgoing.is_empty() {
+        let head = ["CALLS", "IN FLIGHT", "FAILED", "P50", "P90", "P99"];
+        table.head("CALLS", head)?;
+        for method in &status.outgoing {
+            table.row(&method.name, cells_out(method))?;
+            let retries = (method.retries, "retried");
+            table.notes(&method.errors, &[retries])?;
         }
     }
     Ok(())
 }
 
-fn cells(method: &MethodStatus) -> [String; 6] {
-    let time = |microseconds: Option<u64>| microseconds.map_or_else(|| "-".to_owned(), time_text);
+/// What of a method matters when there is any.
+fn notes(method: &MethodStatus) -> [(u64, &'static str); 3] {
     [
-        method.requests.to_string(),
-        method.in_flight.to_string(),
-        method.failed().to_string(),
-        time(method.p50_us),
-        time(method.p90_us),
-        time(method.p99_us),
+        (method.shed, "turned away: the server was full"),
+        (method.rate_limited, "turned away: over the rate limit"),
+        (method.repeats, "repeats of an earlier attempt"),
     ]
 }
 
-fn write_row(
-    name: &str,
-    cells: &[String; 6],
+fn cells(method: &MethodStatus) -> [String; 6] {
+    let MethodStatus {
+        p50_us,
+        p90_us,
+        p99_us,
+        ..
+    } = *method;
+    let [p50, p90, p99] = [p50_us, p90_us, p99_us].map(time_cell);
+    let [requests, in_flight, failed] =
+        [method.requests, method.in_flight, method.failed()].map(|number| number.to_string());
+    [requests, in_flight, failed, p50, p90, p99]
+}
+
+fn cells_out(method: &OutgoingStatus) -> [String; 6] {
+    let OutgoingStatus {
+        p50_us,
+        p90_us,
+        p99_us,
+        ..
+    } = *method;
+    let [p50, p90, p99] = [p50_us, p90_us, p99_us].map(time_cell);
+    let [calls, in_flight, failed] =
+        [method.calls, method.in_flight, method.failed()].map(|number| number.to_string());
+    [calls, in_flight, failed, p50, p90, p99]
+}
+
+/// Rows of names and numbers below each other.
+struct Table<'o, W> {
+    /// Of the names.
     width: usize,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    write!(out, "{name:width$}")?;
-    for cell in cells {
-        write!(out, "  {cell:>9}")?;
-    }
-    writeln!(out)
+    out: &'o mut W,
 }
 
-/// Three digits and a unit, such as `1.52 ms`.
-fn time_text(microseconds: u64) -> String {
-    let (unit, scale) = match microseconds {
-        0..1000 => return format!("{microseconds} µs"),
-        1000..1_000_000 => ("ms", 1000),
-        _ => ("s", 1_000_000),
-    };
-    let (whole, rest) = (microseconds / scale, microseconds % scale * 1000 / scale);
-    match whole {
-        0..10 => format!("{whole}.{:02} {unit}", rest / 10),
-        10..100 => format!("{whole}.{} {unit}", rest / 100),
-        _ => format!("{whole} {unit}"),
+impl<W: Write> Table<'_, W> {
+    fn head(&mut self, name: &str, cells: [&str; 6]) -> io::Result<()> {
+        writeln!(self.out)?;
+        self.row(name, cells.map(str::to_owned))
+    }
+
+    fn row(&mut self, name: &str, cells: [String; 6]) -> io::Result<()> {
+        write!(self.out, "{name:width$}", width = self.width)?;
+        for cell in cells {
+            write!(self.out, "  {cell:>9}")?;
+        }
+        writeln!(self.out)
+    }
+
+    /// Below a row, what of it there is.
+    fn notes(&mut self, errors: &BTreeMap<String, u64>, notes: &[(u64, &str)]) -> io::Result<()> {
+        for (code, count) in errors {
+            writeln!(self.out, "  {count} {code}")?;
+        }
+        for (count, note) in notes.iter().filter(|note| note.0 > 0) {
+            writeln!(self.out, "  {count} {note}")?;
+        }
+        Ok(())
     }
 }
 
-/// The two largest units, such as `3 h 12 min`.
-fn uptime_text(uptime: Duration) -> String {
-    let seconds = uptime.as_secs();
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{minutes} min {} s", seconds % 60),
-        3600..86400 => format!("{hours} h {} min", minutes % 60),
-        _ => format!("{days} d {} h", hours % 24),
-    }
+fn time_cell(microseconds: Option<u64>) -> String {
+    microseconds.map_or_else(|| "-".to_owned(), time_text)
 }
 
 #[cfg(test)]
@@ -107,26 +158,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_have_three_digits_and_a_unit() {
-        for (microseconds, text) in [
-            (0, "0 µs"),
-            (999, "999 µs"),
-            (1000, "1.00 ms"),
-            (1529, "1.52 ms"),
-            (15_290, "15.2 ms"),
-            (152_900, "152 ms"),
-            (1_009_000, "1.00 s"),
-            (4_294_967_295, "4294 s"),
-        ] {
-            assert_eq!(time_text(microseconds), text);
-        }
-        for (seconds, text) in [
-            (59, "59 s"),
-            (61, "1 min 1 s"),
-            (11_520, "3 h 12 min"),
-            (90_000, "1 d 1 h"),
-        ] {
-            assert_eq!(uptime_text(Duration::from_secs(seconds)), text);
-        }
+    fn what_there_is_none_of_takes_no_line() {
+        let status = |retries, dropped| {
+            let numbers = serde_json::json!({"p50_us": 1500, "p90_us": 1500, "p99_us": null});
+            let with = |own: serde_json::Value| {
+                let mut row = numbers.clone();
+                let (row_map, own) = (row.as_object_mut().unwrap(), own.as_object().unwrap());
+                row_map.extend(own.clone());
+                row
+            };
+            let status = serde_json::json!({
+                "server": "a", "environment": "dev", "instance": "1", "version": "2",
+                "runtime_version": "3", "uptime": "1.500s", "logs_dropped": dropped,
+                "methods": [with(serde_json::json!({
+                    "name": "a.B/C", "requests": 9, "in_flight": 1, "errors": {"unavailable": 2},
+                    "shed": 2, "repeats": retries,
+                }))],
+                "outgoing": [with(serde_json::json!({
+                    "name": "d.E/F", "calls": 4, "in_flight": 0, "errors": {},
+                    "attempts": 4 + retries, "retries": retries,
+                }))],
+            });
+            let mut text = Vec::new();
+            write_status(&serde_json::from_value(status).unwrap(), &mut text).unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        assert_eq!(
+            status(3, Some(7)),
+            "a@dev/1   version 2, rpc-runtime 3   up 1 s\n\
+             7 records of its log were dropped\n\n\
+             METHOD   REQUESTS  IN FLIGHT     FAILED        P50        P90        P99\n\
+             a.B/C           9          1          2    1.50 ms    1.50 ms          -\n\
+             \x20 2 unavailable\n\
+             \x20 2 turned away: the server was full\n\
+             \x20 3 repeats of an earlier attempt\n\n\
+             CALLS       CALLS  IN FLIGHT     FAILED        P50        P90        P99\n\
+             d.E/F           4          0          0    1.50 ms    1.50 ms          -\n\
+             \x20 3 retried\n"
+        );
+        let calm = status(0, None);
+        assert!(
+            !calm.contains("retried") && !calm.contains("repeats") && !calm.contains("dropped")
+        );
     }
 }

@@ -10,4 +10,4 @@ pub(crate) use flags::flag_routes;
 pub use ping::Pong;
 pub use ping::ping_descriptor;
 pub(crate) use ping::{PONG, ping_method, ping_route};
-pub(crate) use status::status_routes;
+pub(crate) use status::{DroppedLogs, status_routes};

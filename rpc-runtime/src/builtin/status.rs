@@ -25,8 +25,9 @@ use serde::{Deserialize, Serialize};
 
 use super::seconds;
 use crate::context::Source;
+use crate::descriptor::MethodDescriptor;
 use crate::error::Result;
-use crate::observe::{Counted, Counters};
+use crate::observe::{Counted, Counters, MethodCounted, OutgoingCounted};
 use crate::server::{Routes, Service as _};
 
 /// What a server is and what it has done since it started.
@@ -54,9 +55,21 @@ pub struct ServerStatus {
     /// How long it has been up; on the wire in seconds, such as `"1.500s"`.
     #[serde(with = "seconds")]
     pub uptime: Duration,
+    /// All of `methods` together, under the name `total`. Percentiles are those of all calls, which the rows do not tell.
+    /// `None` from a server that does not know it yet.
+    #[serde(default)]
+    pub total: Option<MethodStatus>,
     /// A row for each method of its services, called or not, by name. Behind them, where there was such a request,
     /// `http` for all plain HTTP routes and `unknown` for requests whose method is not known.
     pub methods: Vec<MethodStatus>,
+    /// What its handlers call, by name: a row for each method that they have called through a client of ours. Of more than
+    /// 256 methods the others share the row `others`, at the end.
+    #[serde(default)]
+    pub outgoing: Vec<OutgoingStatus>,
+    /// Records of its log that nobody kept; `None` where nobody counts them. See
+    /// [`Server::dropped_logs`](crate::Server::dropped_logs).
+    #[serde(default)]
+    pub logs_dropped: Option<u64>,
 }
 
 /// The numbers of one method since the server started.
@@ -71,6 +84,16 @@ pub struct MethodStatus {
     pub in_flight: u64,
     /// Calls that failed, by code.
     pub errors: BTreeMap<String, u64>,
+    /// Calls that were turned away because as many ran and waited as the server takes; also in `errors`, mostly as
+    /// `unavailable`.
+    #[serde(default)]
+    pub shed: u64,
+    /// Calls that were turned away by a rate limit; also in `errors`, as `resource_exhausted`.
+    #[serde(default)]
+    pub rate_limited: u64,
+    /// Calls that repeat an earlier attempt of their caller, as it says itself. An edge does not believe it.
+    #[serde(default)]
+    pub repeats: u64,
     /// What half of the calls did not exceed, in microseconds, from their head to their answer; too large by at most a
     /// 32nd. `None` before a call has ended.
     pub p50_us: Option<u64>,
@@ -80,20 +103,43 @@ pub struct MethodStatus {
     pub p99_us: Option<u64>,
 }
 
+/// The numbers of one method that the handlers of a server call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OutgoingStatus {
+    /// Full name of the service and wire name of the method; `others` for what has no row of its own.
+    pub name: String,
+    /// Calls that have started, those that were never sent among them.
+    pub calls: u64,
+    /// Calls that run now.
+    pub in_flight: u64,
+    /// Calls that failed, by code. An attempt that failed and was followed by one that did not is no failed call.
+    pub errors: BTreeMap<String, u64>,
+    /// How often a call was sent: once in most cases, more often with `retries`, and not at all where its circuit breaker
+    /// was open.
+    pub attempts: u64,
+    /// The attempts beyond the first of each call: retries and hedges.
+    pub retries: u64,
+    /// What half of the calls did not exceed, in microseconds, with all attempts and the waits in between; too large by at
+    /// most a 32nd. `None` before a call has ended.
+    pub p50_us: Option<u64>,
+    /// What 90 of 100 calls did not exceed, in microseconds.
+    pub p90_us: Option<u64>,
+    /// What 99 of 100 calls did not exceed, in microseconds.
+    pub p99_us: Option<u64>,
+}
+
 impl MethodStatus {
-    fn new(name: &str, counted: Counted) -> Self {
-        let [p50_us, p90_us, p99_us] = match counted.percentiles {
-            Some(percentiles) => percentiles.map(Some),
-            None => [None; 3],
-        };
-        let errors = counted.errors.into_iter();
+    fn new(name: &str, counted: MethodCounted) -> Self {
+        let [p50_us, p90_us, p99_us] = percentiles(&counted.calls);
         Self {
             name: name.to_owned(),
-            requests: counted.requests,
-            in_flight: counted.in_flight,
-            errors: errors
-                .map(|(code, count)| (code.to_string(), count))
-                .collect(),
+            requests: counted.calls.requests,
+            in_flight: counted.calls.in_flight,
+            errors: by_code(&counted.calls),
+            shed: counted.shed,
+            rate_limited: counted.rate_limited,
+            repeats: counted.repeats,
             p50_us,
             p90_us,
             p99_us,
@@ -107,28 +153,72 @@ impl MethodStatus {
     }
 }
 
+impl OutgoingStatus {
+    fn new(counted: OutgoingCounted) -> Self {
+        let [p50_us, p90_us, p99_us] = percentiles(&counted.calls);
+        Self {
+            name: counted.method.map_or("others", name).to_owned(),
+            calls: counted.calls.requests,
+            in_flight: counted.calls.in_flight,
+            errors: by_code(&counted.calls),
+            attempts: counted.attempts,
+            retries: counted.retries,
+            p50_us,
+            p90_us,
+            p99_us,
+        }
+    }
+
+    /// Calls that failed, whatever the code.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.errors.values().sum()
+    }
+}
+
+fn name(method: &'static MethodDescriptor) -> &'static str {
+    method.path.trim_start_matches('/')
+}
+
+fn percentiles(counted: &Counted) -> [Option<u64>; 3] {
+    match counted.percentiles {
+        Some(percentiles) => percentiles.map(Some),
+        None => [None; 3],
+    }
+}
+
+fn by_code(counted: &Counted) -> BTreeMap<String, u64> {
+    let errors = counted.errors.iter();
+    errors
+        .map(|(code, count)| (code.to_string(), *count))
+        .collect()
+}
+
+/// Tells how many records of the log were not kept.
+pub(crate) type DroppedLogs = Box<dyn Fn() -> u64 + Send + Sync>;
+
 /// The implementation that every server has.
 struct OfServer {
     source: Arc<Source>,
     version: &'static str,
     start: Instant,
     counters: Arc<Counters>,
+    dropped_logs: Option<DroppedLogs>,
 }
 
 impl Status for OfServer {
     async fn get(&self) -> Result<ServerStatus> {
         let methods = self.counters.methods().into_iter();
-        let methods = methods.map(|(method, counted)| {
-            MethodStatus::new(method.path.trim_start_matches('/'), counted)
-        });
+        let methods = methods.map(|(method, counted)| MethodStatus::new(name(method), counted));
         let others = [
             ("http", self.counters.http()),
             ("unknown", self.counters.unknown()),
         ];
         let others = others
             .into_iter()
-            .filter(|(_, counted)| counted.requests > 0)
+            .filter(|(_, counted)| counted.calls.requests > 0)
             .map(|(name, counted)| MethodStatus::new(name, counted));
+        let outgoing = self.counters.outgoing().read().into_iter();
         Ok(ServerStatus {
             server: self.source.server().to_owned(),
             environment: self.source.environment().to_owned(),
@@ -136,7 +226,10 @@ impl Status for OfServer {
             version: self.version.to_owned(),
             runtime_version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime: self.start.elapsed(),
+            total: Some(MethodStatus::new("total", self.counters.total())),
             methods: methods.chain(others).collect(),
+            outgoing: outgoing.map(OutgoingStatus::new).collect(),
+            logs_dropped: self.dropped_logs.as_ref().map(|count| count()),
         })
     }
 }
@@ -146,12 +239,14 @@ pub(crate) fn status_routes(
     source: &Arc<Source>,
     version: &'static str,
     counters: &Arc<Counters>,
+    dropped_logs: Option<DroppedLogs>,
 ) -> Routes {
     let status = OfServer {
         source: Arc::clone(source),
         version,
         start: Instant::now(),
         counters: Arc::clone(counters),
+        dropped_logs,
     };
     StatusServer::new(status).into_routes()
 }

@@ -86,17 +86,19 @@ pub(super) struct Tried {
 /// Sends a request to the address of the ticket.
 pub(super) async fn attempt(client: &Inner, ticket: Ticket, request: &Sending) -> Tried {
     let transport = ticket.node().transport();
-    let observation = client.observers.start_attempt(|| CallStart {
+    let (method, context) = (request.method, &request.context);
+    let start = || CallStart {
         side: Side::Client,
-        method: Some(request.method),
+        method: Some(method),
         http: None,
-        context: request.context.clone(),
+        context: context.clone(),
         request_bytes: request.message.len(),
         target: Some(Arc::clone(transport.target())),
-        attempt: request.context.attempt(),
+        attempt: context.attempt(),
         at: Instant::now(),
         line: None,
-    });
+    };
+    let observation = client.observers.start_attempt(method, context, start);
     let response = if client.attempt_layers.is_empty() {
         transport.send(request).await
     } else {

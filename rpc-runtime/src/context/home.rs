@@ -1,8 +1,11 @@
 //! The server that a context lives in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Source;
+use crate::descriptor::MethodDescriptor;
+use crate::error::Code;
 use crate::flags::Flags;
 use crate::identity::IdentityKeys;
 
@@ -14,6 +17,16 @@ pub(crate) struct Home {
     identity: Option<IdentityKeys>,
     flags: Flags,
     takes_logs: bool,
+    outgoing: Option<Arc<dyn Outgoing>>,
+}
+
+/// Who counts the calls that the handlers of a server make. Declared here and implemented in `observe`, which this ring
+/// does not know: a client finds the server that it is called in by nothing but the context.
+pub(crate) trait Outgoing: Send + Sync {
+    fn call_started(&self, method: &'static MethodDescriptor);
+    /// `attempt` counts from 1.
+    fn attempt_started(&self, method: &'static MethodDescriptor, attempt: u32);
+    fn call_ended(&self, method: &'static MethodDescriptor, code: Option<Code>, duration: Duration);
 }
 
 impl Home {
@@ -23,6 +36,7 @@ impl Home {
             identity,
             flags,
             takes_logs: false,
+            outgoing: None,
         }
     }
 
@@ -37,6 +51,11 @@ impl Home {
         self.takes_logs
     }
 
+    pub(crate) fn counting(mut self, outgoing: Arc<dyn Outgoing>) -> Self {
+        self.outgoing = Some(outgoing);
+        self
+    }
+
     /// Who the server is: the source of the calls that its handlers make.
     pub(crate) fn source(&self) -> &Arc<Source> {
         &self.source
@@ -45,6 +64,11 @@ impl Home {
     /// What the calls of its handlers are signed with.
     pub(crate) fn identity(&self) -> Option<&IdentityKeys> {
         self.identity.as_ref()
+    }
+
+    /// Who counts what its handlers call.
+    pub(crate) fn outgoing(&self) -> Option<&dyn Outgoing> {
+        self.outgoing.as_deref()
     }
 
     /// The values of its flags.

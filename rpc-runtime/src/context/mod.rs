@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use baggage::{BAGGAGE_LIMIT, Baggage};
-pub(crate) use home::Home;
+pub(crate) use home::{Home, Outgoing};
 pub use request_id::RequestId;
 pub use response::ResponseMetadata;
 pub use scope::Scoped;
@@ -57,7 +57,7 @@ struct Inner {
     client_request_id: Option<RequestId>,
     /// Who called.
     source: Option<Arc<Source>>,
-    /// Where we are: the server that handles the call.
+    /// Where we are: the server that handles the call; of a call that goes out, the server that makes it.
     home: Option<Arc<Home>>,
     /// Of a call that goes out: what it is signed with.
     identity: Option<IdentityKeys>,
@@ -106,7 +106,8 @@ impl Context {
         self.inner()?.source.as_deref()
     }
 
-    /// The server that handles the call.
+    /// The server that handles the call. In the context of a call that goes out, which client layers and observers see,
+    /// the server whose handler makes it.
     #[must_use]
     pub fn server(&self) -> Option<&Source> {
         Some(self.home()?.source().as_ref())
@@ -302,7 +303,7 @@ impl Context {
         self.inner()?.identity.as_ref()
     }
 
-    /// The server that handles the call, with what it gives to all that runs in it.
+    /// The server that handles or makes the call, with what it gives to all that runs in it.
     pub(crate) fn home(&self) -> Option<&Arc<Home>> {
         self.inner()?.home.as_ref()
     }
@@ -338,6 +339,7 @@ impl Context {
         Ok(Self(Some(Arc::new(Inner {
             request_id: Some(self.id().copied().unwrap_or_else(RequestId::random)),
             source: self.home().map(|home| home.source()).or(caller).cloned(),
+            home: self.home().cloned(),
             identity: identity
                 .or_else(|| self.home().and_then(|home| home.identity()))
                 .cloned(),

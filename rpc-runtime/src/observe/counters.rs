@@ -1,15 +1,12 @@
-//! The numbers of a server: how many calls of each method, how they ended, how long they took.
+//! The numbers of a server: how many calls of each method, how they ended, how long they took; and what its handlers
+//! call.
 
-use std::array;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
-use super::histogram::Histogram;
-use super::{CallEnd, CallStart, Observer};
+use super::counts::{Counted, Counts, Part};
+use super::outgoing::OutgoingCounters;
+use super::{CallEnd, CallStart, Observer, Rejection};
 use crate::descriptor::MethodDescriptor;
-use crate::error::Code;
-
-/// One place for success and one for each code.
-const OUTCOMES: usize = 17;
 
 /// Counts the calls of these methods, of plain HTTP, and of paths that nobody has; never by anything that callers may
 /// make up.
@@ -18,69 +15,96 @@ const OUTCOMES: usize = 17;
 #[derive(Debug)]
 pub(crate) struct Counters {
     /// By the address of the method's descriptor, in order: found in a few steps, without hashing a name.
-    methods: Vec<(usize, Counts)>,
-    http: Counts,
-    unknown: Counts,
+    methods: Vec<(usize, Row)>,
+    http: Row,
+    unknown: Row,
+    outgoing: Arc<OutgoingCounters>,
 }
 
 /// The numbers of one method. Aligned, so that two methods do not take a line of a core's cache from each other.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Counts {
+struct Row {
     method: Option<&'static MethodDescriptor>,
-    started: AtomicU64,
-    ended: [AtomicU64; OUTCOMES],
-    durations: Histogram,
+    calls: Counts,
+    repeats: Part,
+    shed: Part,
+    rate_limited: Part,
 }
 
-/// What has been counted so far.
+/// What has been counted of one method.
 #[derive(Debug)]
-pub(crate) struct Counted {
-    /// Calls that have started.
-    pub(crate) requests: u64,
-    pub(crate) in_flight: u64,
-    /// In the order of the codes, without zeros.
-    pub(crate) errors: Vec<(Code, u64)>,
-    /// The 50th, 90th and 99th percentile of the duration, in microseconds; `None` before a call has ended.
-    pub(crate) percentiles: Option<[u64; 3]>,
+pub(crate) struct MethodCounted {
+    pub(crate) calls: Counted,
+    /// Calls that are not the first attempt of their caller.
+    pub(crate) repeats: u64,
+    /// Calls that were turned away because the server was full.
+    pub(crate) shed: u64,
+    /// Calls that were turned away because their caller had made too many.
+    pub(crate) rate_limited: u64,
 }
 
 impl Counters {
     pub(crate) fn new(methods: impl Iterator<Item = &'static MethodDescriptor>) -> Self {
         let mut methods: Vec<_> = methods
-            .map(|method| (address(method), Counts::new(Some(method))))
+            .map(|method| (address(method), Row::new(Some(method))))
             .collect();
         methods.sort_by_key(|entry| entry.0);
         Self {
             methods,
-            http: Counts::new(None),
-            unknown: Counts::new(None),
+            http: Row::new(None),
+            unknown: Row::new(None),
+            outgoing: Arc::new(OutgoingCounters::new()),
         }
     }
 
     /// All methods, called or not, by path.
-    pub(crate) fn methods(&self) -> Vec<(&'static MethodDescriptor, Counted)> {
+    pub(crate) fn methods(&self) -> Vec<(&'static MethodDescriptor, MethodCounted)> {
         let mut all: Vec<_> = self
             .methods
             .iter()
-            .filter_map(|(_, counts)| Some((counts.method?, counts.read())))
+            .filter_map(|(_, row)| Some((row.method?, row.read())))
             .collect();
         all.sort_by_key(|entry| entry.0.path);
         all
     }
 
+    /// Everything that was asked of the server.
+    pub(crate) fn total(&self) -> MethodCounted {
+        let rows = self.methods.iter().map(|(_, row)| row);
+        let rows: Vec<_> = rows.chain([&self.http, &self.unknown]).collect();
+        let [repeats, shed, rate_limited] = [
+            |row: &Row| row.repeats.read(),
+            |row: &Row| row.shed.read(),
+            |row: &Row| row.rate_limited.read(),
+        ]
+        .map(|part| rows.iter().map(|row| part(row)).sum());
+        let calls: Vec<_> = rows.iter().map(|row| &row.calls).collect();
+        MethodCounted {
+            calls: Counts::read_all(&calls),
+            repeats,
+            shed,
+            rate_limited,
+        }
+    }
+
     /// Plain HTTP routes together.
-    pub(crate) fn http(&self) -> Counted {
+    pub(crate) fn http(&self) -> MethodCounted {
         self.http.read()
     }
 
     /// Requests whose method is not known: for paths that nobody has, or refused before it was looked for.
-    pub(crate) fn unknown(&self) -> Counted {
+    pub(crate) fn unknown(&self) -> MethodCounted {
         self.unknown.read()
     }
 
+    /// What the handlers call.
+    pub(crate) fn outgoing(&self) -> &Arc<OutgoingCounters> {
+        &self.outgoing
+    }
+
     /// A method that is not among ours is not counted: so it is with those that tell of the counters.
-    fn counts(&self, call: &CallStart) -> Option<&Counts> {
+    fn row(&self, call: &CallStart) -> Option<&Row> {
         let Some(method) = call.method else {
             return Some(match call.http {
                 Some(_) => &self.http,
@@ -100,44 +124,48 @@ fn address(method: &'static MethodDescriptor) -> usize {
 
 impl Observer for Counters {
     fn call_started(&self, call: &CallStart) {
-        if let Some(counts) = self.counts(call) {
-            counts.started.fetch_add(1, Ordering::Relaxed);
+        if let Some(row) = self.row(call) {
+            row.calls.start();
+            if call.attempt > 1 {
+                row.repeats.add();
+            }
         }
     }
 
     fn call_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
-        if let Some(counts) = self.counts(call) {
-            counts.durations.record(end.duration);
-            let outcome = end.code().map_or(0, |code| usize::from(code.number()));
-            // Released, so that whoever reads the end of a call has its start as well.
-            counts.ended[outcome].fetch_add(1, Ordering::Release);
+        if let Some(row) = self.row(call) {
+            row.calls.end(end.code(), end.duration);
+            match end.rejection {
+                None => {}
+                Some(Rejection::Overload) => row.shed.add(),
+                Some(Rejection::RateLimit) => row.rate_limited.add(),
+            }
         }
     }
 }
 
-impl Counts {
+impl Row {
     fn new(method: Option<&'static MethodDescriptor>) -> Self {
         Self {
             method,
-            started: AtomicU64::new(0),
-            ended: array::from_fn(|_| AtomicU64::new(0)),
-            durations: Histogram::new(),
+            calls: Counts::new(),
+            repeats: Part::default(),
+            shed: Part::default(),
+            rate_limited: Part::default(),
         }
     }
 
-    fn read(&self) -> Counted {
-        // Ends before starts: no call is ended that has not started.
-        let ended: [u64; OUTCOMES] =
-            array::from_fn(|outcome| self.ended[outcome].load(Ordering::Acquire));
-        let requests = self.started.load(Ordering::Relaxed);
-        Counted {
-            requests,
-            in_flight: requests.saturating_sub(ended.iter().sum()),
-            errors: Code::all()
-                .map(|code| (code, ended[usize::from(code.number())]))
-                .filter(|entry| entry.1 > 0)
-                .collect(),
-            percentiles: self.durations.percentiles([50, 90, 99]),
+    fn read(&self) -> MethodCounted {
+        let (repeats, shed, rate_limited) = (
+            self.repeats.read(),
+            self.shed.read(),
+            self.rate_limited.read(),
+        );
+        MethodCounted {
+            calls: self.calls.read(),
+            repeats,
+            shed,
+            rate_limited,
         }
     }
 }
@@ -148,7 +176,7 @@ mod tests {
 
     use super::*;
     use crate::context::Context;
-    use crate::error::Error;
+    use crate::error::{Code, Error};
     use crate::observe::Side;
 
     static ONE: MethodDescriptor = MethodDescriptor::new("a.B", "one", "One", "/a.B/One");
@@ -175,6 +203,7 @@ mod tests {
             duration: Duration::from_millis(milliseconds),
             response_bytes: 0,
             retry_in: None,
+            rejection: None,
         }
     }
 
@@ -199,13 +228,18 @@ mod tests {
             panic!("{methods:?}")
         };
         assert_eq!((one.name, two.name), ("one", "two"));
-        assert_eq!((counted.requests, counted.in_flight), (3, 1));
-        assert_eq!(counted.errors, [(Code::NotFound, 1)]);
-        let [p50, _, p99] = counted.percentiles.unwrap();
+        let calls = &counted.calls;
+        assert_eq!((calls.requests, calls.in_flight), (3, 1));
+        assert_eq!(calls.errors, [(Code::NotFound, 1)]);
+        let [p50, _, p99] = calls.percentiles.unwrap();
         assert!((8000..8250).contains(&p50) && p50 == p99, "{p50}");
-        assert_eq!((idle.requests, idle.percentiles), (0, None));
-        assert_eq!(counters.http().requests, 1);
-        assert_eq!(counters.unknown().errors, [(Code::NotFound, 1)]);
+        assert_eq!((idle.calls.requests, idle.calls.percentiles), (0, None));
+        let total = counters.total().calls;
+        assert_eq!((total.requests, total.in_flight), (5, 1));
+        assert_eq!(total.errors, [(Code::NotFound, 2)]);
+        assert_eq!(total.percentiles, calls.percentiles);
+        assert_eq!(counters.http().calls.requests, 1);
+        assert_eq!(counters.unknown().calls.errors, [(Code::NotFound, 1)]);
     }
 
     #[test]
@@ -223,6 +257,6 @@ mod tests {
             }
         });
         let (_, counted) = &counters.methods()[0];
-        assert_eq!((counted.requests, counted.in_flight), (4000, 0));
+        assert_eq!((counted.calls.requests, counted.calls.in_flight), (4000, 0));
     }
 }

@@ -33,29 +33,33 @@ impl Histogram {
         let microseconds = u64::try_from(duration.as_micros()).unwrap_or(LARGEST);
         self.buckets[bucket(microseconds.min(LARGEST))].fetch_add(1, Ordering::Relaxed);
     }
+}
 
-    /// For each of these percents, in ascending order, what so many of the durations do not exceed, in microseconds.
-    /// `None` before anything was recorded.
-    pub(super) fn percentiles<const N: usize>(&self, percents: [u64; N]) -> Option<[u64; N]> {
-        let counts: Vec<u64> = self
-            .buckets
-            .iter()
-            .map(|bucket| bucket.load(Ordering::Relaxed))
-            .collect();
-        let total: u64 = counts.iter().sum();
-        if total == 0 {
-            return None;
+/// For each of these percents, in ascending order, what so many of the durations in all of the histograms together do
+/// not exceed, in microseconds. `None` before anything was recorded.
+pub(super) fn percentiles_of<'h, const N: usize>(
+    histograms: impl Iterator<Item = &'h Histogram>,
+    percents: [u64; N],
+) -> Option<[u64; N]> {
+    let mut counts = vec![0; BUCKETS];
+    for histogram in histograms {
+        for (count, bucket) in counts.iter_mut().zip(histogram.buckets.iter()) {
+            *count += bucket.load(Ordering::Relaxed);
         }
-        let (mut next, mut seen) = (0, counts[0]);
-        Some(percents.map(|percent| {
-            let rank = (total * percent).div_ceil(100).max(1);
-            while seen < rank {
-                next += 1;
-                seen += counts[next];
-            }
-            largest_of(next)
-        }))
     }
+    let total: u64 = counts.iter().sum();
+    if total == 0 {
+        return None;
+    }
+    let (mut next, mut seen) = (0, counts[0]);
+    Some(percents.map(|percent| {
+        let rank = (total * percent).div_ceil(100).max(1);
+        while seen < rank {
+            next += 1;
+            seen += counts[next];
+        }
+        largest_of(next)
+    }))
 }
 
 /// The bucket of a value. Below 2 × `STEPS` each value has its own; above, each doubling has `STEPS`.
@@ -100,11 +104,11 @@ mod tests {
     #[test]
     fn percentiles_are_those_of_what_was_recorded() {
         let histogram = Histogram::new();
-        assert_eq!(histogram.percentiles([50]), None);
+        assert_eq!(percentiles_of([&histogram].into_iter(), [50]), None);
         for microseconds in 1..=1000 {
             histogram.record(Duration::from_micros(microseconds));
         }
-        let read = histogram.percentiles([0, 50, 90, 99, 100]).unwrap();
+        let read = percentiles_of([&histogram].into_iter(), [0, 50, 90, 99, 100]).unwrap();
         for (read, exact) in read.into_iter().zip([1, 500, 900, 990, 1000]) {
             assert!(
                 (exact..=exact + exact / 32).contains(&read),
@@ -117,6 +121,9 @@ mod tests {
     fn what_takes_for_ever_is_counted_too() {
         let histogram = Histogram::new();
         histogram.record(Duration::MAX);
-        assert_eq!(histogram.percentiles([50]), Some([LARGEST]));
+        assert_eq!(
+            percentiles_of([&histogram].into_iter(), [50]),
+            Some([LARGEST])
+        );
     }
 }

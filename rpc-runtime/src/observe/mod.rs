@@ -4,20 +4,24 @@
 //! attempts another one within.
 
 mod counters;
+mod counts;
 mod histogram;
 mod line;
 mod log;
+mod outgoing;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(crate) use counters::{Counted, Counters};
+pub(crate) use counters::{Counters, MethodCounted};
+pub(crate) use counts::Counted;
 pub(crate) use line::Line;
 pub use log::TracingLog;
+pub(crate) use outgoing::OutgoingCounted;
 
-use crate::context::Context;
+use crate::context::{Context, Outgoing};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 use crate::middleware::Response;
@@ -82,6 +86,18 @@ pub struct CallEnd<'a> {
     pub response_bytes: usize,
     /// Of a failed attempt that is followed by another: the wait in between.
     pub retry_in: Option<Duration>,
+    /// On a server, why the call was turned away before it was begun.
+    pub rejection: Option<Rejection>,
+}
+
+/// Why a server turned a call away that it could have answered at another time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// As many calls ran and waited as the server takes, or the time that a call may wait passed.
+    Overload,
+    /// The caller has made more calls than it may.
+    RateLimit,
 }
 
 impl CallEnd<'_> {
@@ -163,16 +179,28 @@ impl Observers {
 
     /// Starts the observation of a call.
     pub(crate) fn start(&self, call: CallStart) -> Observation {
+        if let Some((outgoing, method)) = outgoing(&call) {
+            outgoing.call_started(method);
+        }
         self.each(|observer| observer.call_started(&call));
         Observation {
             observers: self.clone(),
             call,
+            rejection: None,
             ended: false,
         }
     }
 
     /// Starts the observation of one attempt of a client's call. Where nobody looks, nothing is measured.
-    pub(crate) fn start_attempt(&self, attempt: impl FnOnce() -> CallStart) -> AttemptObservation {
+    pub(crate) fn start_attempt(
+        &self,
+        method: &'static MethodDescriptor,
+        context: &Context,
+        attempt: impl FnOnce() -> CallStart,
+    ) -> AttemptObservation {
+        if let Some(outgoing) = context.home().and_then(|home| home.outgoing()) {
+            outgoing.attempt_started(method, context.attempt());
+        }
         if self.0.is_empty() {
             return AttemptObservation(None);
         }
@@ -209,6 +237,7 @@ impl fmt::Debug for Observers {
 pub(crate) struct Observation {
     observers: Observers,
     call: CallStart,
+    rejection: Option<Rejection>,
     ended: bool,
 }
 
@@ -222,15 +251,25 @@ impl Observation {
     /// The call has been answered, and not by a [`Response`].
     pub(crate) fn end_with(mut self, error: Option<&Error>, response_bytes: usize) {
         self.ended = true;
+        let rejection = self.rejection;
         self.tell(&CallEnd {
             error,
             duration: self.call.at.elapsed(),
             response_bytes,
             retry_in: None,
+            rejection,
         });
     }
 
+    /// The call will be answered by an error and was not begun.
+    pub(crate) fn reject(&mut self, rejection: Option<Rejection>) {
+        self.rejection = rejection;
+    }
+
     fn tell(&self, end: &CallEnd<'_>) {
+        if let Some((outgoing, method)) = outgoing(&self.call) {
+            outgoing.call_ended(method, end.code(), end.duration);
+        }
         self.observers
             .each(|observer| observer.call_ended(&self.call, end));
         // No observer, so that it costs nothing while it is off, and works where there are no observers.
@@ -251,6 +290,7 @@ impl Drop for Observation {
                 duration: self.call.at.elapsed(),
                 response_bytes: 0,
                 retry_in: None,
+                rejection: self.rejection,
             });
         }
     }
@@ -282,9 +322,18 @@ impl Drop for AttemptObservation {
                 duration: attempt.at.elapsed(),
                 response_bytes: 0,
                 retry_in: None,
+                rejection: None,
             };
             observers.each(|observer| observer.attempt_ended(&attempt, &end));
         }
+    }
+}
+
+/// Who counts a client's call for the server whose handler makes it; nobody does for a call from outside of any.
+fn outgoing(call: &CallStart) -> Option<(&dyn Outgoing, &'static MethodDescriptor)> {
+    match call.side {
+        Side::Server => None,
+        Side::Client => Some((call.context.home()?.outgoing()?, call.method?)),
     }
 }
 
@@ -294,5 +343,6 @@ fn end_of<'r>(call: &CallStart, response: &'r Response) -> CallEnd<'r> {
         duration: call.at.elapsed(),
         response_bytes: response.body().map_or(0, crate::middleware::Body::len),
         retry_in: None,
+        rejection: None,
     }
 }

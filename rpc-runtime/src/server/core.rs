@@ -18,7 +18,7 @@ use super::policy::{self, Policy};
 use super::service::{Route, Routes};
 use super::stack;
 use super::trust::Trust;
-use crate::builtin;
+use crate::builtin::{self, DroppedLogs};
 use crate::context::{Context, Home, RequestId, Source};
 use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
 use crate::error::{Code, Error};
@@ -66,6 +66,7 @@ pub(crate) struct Parts {
     pub(crate) identity: Option<IdentityKeys>,
     pub(crate) policy: Option<Policy>,
     pub(crate) rates: Vec<RateLimit>,
+    pub(crate) dropped_logs: Option<DroppedLogs>,
     pub(crate) flags: Flags,
     /// Whether it fails on purpose when it is asked to.
     pub(crate) allow_faults: bool,
@@ -108,7 +109,7 @@ impl Core {
             .values()
             .any(|route| route.method().service == logs::SERVICE);
         let counters = Arc::new(Counters::new(routes.values().map(Route::method)));
-        let status = builtin::status_routes(&source, version, &counters);
+        let status = builtin::status_routes(&source, version, &counters, parts.dropped_logs);
         let flags = builtin::flag_routes(&parts.flags);
         for own in [&status, &flags] {
             services.entry(own.service.full_name).or_insert(own.service);
@@ -134,6 +135,7 @@ impl Core {
             policy::apply(policy, source.server(), &mut routes)?;
         }
         admission::apply_rates(parts.rates, source.server(), &mut routes)?;
+        let outgoing = Arc::clone(counters.outgoing());
         let observers = parts.observers.with(counters);
         let tasks = TaskTracker::new();
         let cap = parts.limits.deadline_cap;
@@ -150,7 +152,9 @@ impl Core {
             faults: Faults::new(parts.allow_faults),
             environment: source.environment().into(),
             home: Arc::new(
-                Home::new(source, parts.identity.clone(), parts.flags).with_takes_logs(takes_logs),
+                Home::new(source, parts.identity.clone(), parts.flags)
+                    .with_takes_logs(takes_logs)
+                    .counting(outgoing),
             ),
             connections: Arc::new(Semaphore::new(
                 parts.limits.connections.min(Semaphore::MAX_PERMITS),

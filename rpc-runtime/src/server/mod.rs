@@ -43,6 +43,7 @@ use self::core::{Core, Parts};
 use self::dedupe::DedupeStore;
 use self::lifecycle::Check;
 use self::listen::{Listener, SOCKET_MODE};
+use crate::builtin::DroppedLogs;
 use crate::context::{DEFAULT_ENVIRONMENT, Source};
 use crate::error::{Code, Error, Result};
 use crate::flags::{self as declared, Flags};
@@ -97,6 +98,7 @@ pub struct Server {
     identity_file: Option<PathBuf>,
     policy: Option<Policy>,
     rates: Vec<RateLimit>,
+    dropped_logs: Option<DroppedLogs>,
     flags: Flags,
     flags_file: Option<PathBuf>,
     /// What was wrong with a flag that was set before the start.
@@ -131,6 +133,7 @@ impl Server {
             identity_file: None,
             policy: None,
             rates: Vec::new(),
+            dropped_logs: None,
             flags: Flags::new(),
             flags_file: None,
             flags_refused: None,
@@ -322,6 +325,23 @@ impl Server {
         self
     }
 
+    /// Lets [`rpc.v1.Status`](crate::status) tell how many records of the server's log were not kept: `count` is what
+    /// whoever keeps them has dropped since the start. It is asked with each status and must not block.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use rpc_runtime::Server;
+    ///
+    /// let dropped = Arc::new(AtomicU64::new(0)); // the appender of the log has the other half
+    /// let server = Server::new("greeter").dropped_logs(move || dropped.load(Ordering::Relaxed));
+    /// # drop(server);
+    /// ```
+    pub fn dropped_logs(mut self, count: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        self.dropped_logs = Some(Box::new(count));
+        self
+    }
+
     /// Installs the subscriber now that [`run`](Self::run) would install, for a program that has something to log
     /// before. Nothing happens where there is one. The format and the shipping are to be set before; what is wrong with
     /// the latter is an error of `run`.
@@ -489,6 +509,7 @@ impl Server {
             identity,
             policy: self.policy,
             rates: self.rates,
+            dropped_logs: self.dropped_logs,
             flags,
             allow_faults: self.allow_faults,
             dedupe: self.dedupe,

@@ -25,16 +25,19 @@ pub(super) async fn run(core: &Arc<Core>, route: &Arc<Route>, mut request: Reque
     });
     let deadline = request.context().deadline();
     let late = deadline.is_some_and(|deadline| deadline <= start.at);
-    let observation = core.observers().start(start);
+    let mut observation = core.observers().start(start);
     let admitted = if late {
         // Nobody waits for the answer any more: do not do dead work.
-        Err(too_late())
+        Err(too_late().into())
     } else {
         // 2. Authorization.  3. Admission, which waits no longer than the deadline.
         admission::enter(core.gate(), route, request.context()).await
     };
     let response = match admitted {
-        Err(error) => error.into(),
+        Err(refused) => {
+            observation.reject(refused.rejection);
+            refused.error.into()
+        }
         Ok(permit) if route.method().detached && route.dedupe.is_none() => {
             // Boxed, so that the future of every other call has no room for it.
             Box::pin(answer_detached(core, route, request, permit)).await

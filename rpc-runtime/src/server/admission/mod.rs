@@ -16,9 +16,26 @@ use self::gate::Shut;
 use super::service::Route;
 use crate::context::Context;
 use crate::error::{Code, Error};
+use crate::observe::Rejection;
 
 /// When a caller that was turned away may come back, in milliseconds: a range, so that they do not all come at once.
 const RETRY_MS: std::ops::RangeInclusive<u64> = 50..=150;
+
+/// Why a call is not let in.
+pub(super) struct Refused {
+    pub(super) error: Error,
+    /// Where it is no fault of the call's.
+    pub(super) rejection: Option<Rejection>,
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            rejection: None,
+        }
+    }
+}
 
 /// Lets a call in.
 ///
@@ -30,10 +47,11 @@ pub(super) async fn enter<'g>(
     gate: &'g Gate,
     route: &Route,
     context: &Context,
-) -> Result<Option<Permit<'g>>, Error> {
+) -> Result<Option<Permit<'g>>, Refused> {
     route.access.check(route, context)?;
     if let Some(limiter) = &route.rate {
-        limiter.check(route, context)?;
+        let within = limiter.check(route, context);
+        within.map_err(|error| refused(error, Rejection::RateLimit))?;
     }
     if route.is_builtin() {
         // A server that is full still says how it is.
@@ -41,11 +59,23 @@ pub(super) async fn enter<'g>(
     }
     match gate.enter(context.deadline()).await {
         Ok(permit) => Ok(Some(permit)),
-        Err(Shut::Late) => Err(super::stack::too_late()),
-        Err(Shut::Busy) => Err(Error::unlocated(
-            Code::Unavailable,
-            "the server is busy: as many calls run and wait as it takes at one time; the call was not begun",
-        )
-        .with_retry_after(Duration::from_millis(fastrand::u64(RETRY_MS)))),
+        // It would have been begun, had there been a place.
+        Err(Shut::Late) => Err(refused(super::stack::too_late(), Rejection::Overload)),
+        Err(Shut::Busy) => Err(refused(busy(), Rejection::Overload)),
+    }
+}
+
+fn busy() -> Error {
+    Error::unlocated(
+        Code::Unavailable,
+        "the server is busy: as many calls run and wait as it takes at one time; the call was not begun",
+    )
+    .with_retry_after(Duration::from_millis(fastrand::u64(RETRY_MS)))
+}
+
+fn refused(error: Error, rejection: Rejection) -> Refused {
+    Refused {
+        error,
+        rejection: Some(rejection),
     }
 }

@@ -1,0 +1,4 @@
+//! What operators look at the services with.
+
+pub mod monitor;
+pub mod units;

@@ -1,0 +1,157 @@
+//! What was seen, for people: a row a service.
+
+use std::io::{self, Write};
+
+use super::{Numbers, Seen};
+use crate::tool::units::time_text;
+
+const HEAD: [&str; 10] = [
+    "SERVICE", "STATE", "ENV", "VERSION", "LATENCY", "REQUESTS", "%ERRORS", "P50", "P99", "ADDRESS",
+];
+
+/// The columns of names; all others are numbers, which stand to the right.
+const NAMES: [usize; 5] = [0, 1, 2, 3, 9];
+
+/// Writes a row for each service, and below the table why some are down. Each line ends in `line_end`, which a screen
+/// that is drawn over wants to be more than a line feed.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn write_table(all: &[Seen], line_end: &str, out: &mut impl Write) -> io::Result<()> {
+    let rows: Vec<_> = all.iter().map(cells).collect();
+    let head = HEAD.map(str::to_owned);
+    let widths: Vec<_> = (0..HEAD.len())
+        .map(|column| {
+            let cells = [&head].into_iter().chain(&rows);
+            let widths = cells.map(|cells| cells[column].chars().count());
+            widths.max().unwrap_or_default()
+        })
+        .collect();
+    for cells in [&head].into_iter().chain(&rows) {
+        let mut line = String::new();
+        for (column, cell) in cells.iter().enumerate() {
+            let width = widths[column];
+            let cell = if NAMES.contains(&column) {
+                format!("{cell:width$}  ")
+            } else {
+                format!("{cell:>width$}  ")
+            };
+            line.push_str(&cell);
+        }
+        write!(out, "{}{line_end}", line.trim_end())?;
+    }
+    for seen in all {
+        if let Some(trouble) = &seen.error {
+            let (service, code, message) = (&seen.service, &trouble.code, &trouble.message);
+            // A text from outside: one line, whatever it is.
+            let message: String = message.chars().filter(|c| !c.is_control()).collect();
+            write!(out, "{service} is down: {code}: {message}{line_end}")?;
+        }
+        let dropped = seen
+            .numbers
+            .as_ref()
+            .and_then(|numbers| numbers.logs_dropped);
+        if let Some(dropped) = dropped.filter(|dropped| *dropped > 0) {
+            write!(
+                out,
+                "{} dropped {dropped} log records{line_end}",
+                seen.service
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn cells(seen: &Seen) -> [String; 10] {
+    let state = if seen.up { "up" } else { "DOWN" };
+    let [environment, version, latency, requests, errors, p50, p99] = match &seen.numbers {
+        Some(numbers) => of_numbers(numbers),
+        None => [const { String::new() }; 7].map(|_| "-".to_owned()),
+    };
+    [
+        seen.service.clone(),
+        state.to_owned(),
+        environment,
+        version,
+        latency,
+        requests,
+        errors,
+        p50,
+        p99,
+        seen.address.clone(),
+    ]
+}
+
+fn of_numbers(numbers: &Numbers) -> [String; 7] {
+    let time = |microseconds: Option<u64>| microseconds.map_or_else(|| "-".to_owned(), time_text);
+    let version = match numbers.version.as_str() {
+        "" => "-",
+        version => version,
+    };
+    [
+        numbers.environment.clone(),
+        version.to_owned(),
+        time_text(numbers.latency_us),
+        numbers.requests.to_string(),
+        format!("{:.1}", numbers.failed_percent),
+        time(numbers.p50_us),
+        time(numbers.p99_us),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Trouble;
+    use super::*;
+
+    fn down() -> Seen {
+        Seen {
+            service: "pricing".to_owned(),
+            address: "http://127.0.0.1:9004".to_owned(),
+            up: false,
+            error: Some(Trouble {
+                code: "unavailable".to_owned(),
+                message: "cannot connect\u{1b}[2J".to_owned(),
+            }),
+            numbers: None,
+        }
+    }
+
+    fn up() -> Seen {
+        Seen {
+            service: "logsink".to_owned(),
+            address: "http://127.0.0.1:9002".to_owned(),
+            up: true,
+            error: None,
+            numbers: Some(Numbers {
+                environment: "prod".to_owned(),
+                instance: "127.0.0.1:9002".to_owned(),
+                version: "0.1.0".to_owned(),
+                uptime_s: 2.5,
+                latency_us: 312,
+                requests: 1000,
+                in_flight: 0,
+                failed: 25,
+                failed_percent: 2.5,
+                p50_us: Some(1529),
+                p99_us: None,
+                logs_dropped: Some(3),
+            }),
+        }
+    }
+
+    #[test]
+    fn h02_the_columns_stand_below_each_other_and_a_service_that_is_down_hides_nothing() {
+        let mut out = Vec::new();
+        write_table(&[up(), down()], "\n", &mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "SERVICE  STATE  ENV   VERSION  LATENCY  REQUESTS  %ERRORS      P50  P99  ADDRESS\n\
+             logsink  up     prod  0.1.0     312 µs      1000      2.5  1.52 ms    -  http://127.0.0.1:9002\n\
+             pricing  DOWN   -     -              -         -        -        -    -  http://127.0.0.1:9004\n\
+             logsink dropped 3 log records\n\
+             pricing is down: unavailable: cannot connect[2J\n"
+        );
+    }
+}

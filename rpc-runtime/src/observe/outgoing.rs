@@ -1,0 +1,215 @@
+//! The numbers of the calls that the handlers of a server make, by the method that they call.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use super::counts::{Counted, Counts, Part};
+use crate::context::Outgoing;
+use crate::descriptor::MethodDescriptor;
+use crate::error::Code;
+
+/// As many methods have a row of their own. Methods come from traits and not from callers, so this is never reached
+/// but by a program with hundreds of them; then the others share a row.
+const ROWS: usize = 256;
+
+/// Twice as many, so that a row is found within a few steps.
+const SLOTS: usize = 2 * ROWS;
+
+/// Counts calls by the address of the method's descriptor.
+///
+/// What a server calls is known only when it does. So the rows are a table that only grows: to find one takes no lock
+/// and no memory, to add one takes both, once a method.
+#[derive(Debug)]
+pub(crate) struct OutgoingCounters {
+    slots: Box<[OnceLock<Box<Row>>]>,
+    rows: AtomicUsize,
+    adding: Mutex<()>,
+    others: OnceLock<Box<Row>>,
+}
+
+/// Aligned, so that two methods do not take a line of a core's cache from each other.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Row {
+    /// `None` for the row of the others.
+    method: Option<&'static MethodDescriptor>,
+    calls: Counts,
+    attempts: AtomicU64,
+    retries: Part,
+}
+
+/// What has been counted of one method.
+#[derive(Debug)]
+pub(crate) struct OutgoingCounted {
+    /// `None` for methods without a row of their own.
+    pub(crate) method: Option<&'static MethodDescriptor>,
+    pub(crate) calls: Counted,
+    /// Those beyond the first of a call among them.
+    pub(crate) attempts: u64,
+    pub(crate) retries: u64,
+}
+
+impl OutgoingCounters {
+    pub(crate) fn new() -> Self {
+        Self {
+            slots: (0..SLOTS).map(|_| OnceLock::new()).collect(),
+            rows: AtomicUsize::new(0),
+            adding: Mutex::new(()),
+            others: OnceLock::new(),
+        }
+    }
+
+    /// All methods that were called, by path, and the others behind them.
+    pub(crate) fn read(&self) -> Vec<OutgoingCounted> {
+        let rows = self.slots.iter().filter_map(OnceLock::get);
+        let mut all: Vec<_> = rows.map(|row| row.read()).collect();
+        all.sort_by_key(|row| row.method.map(|method| method.path));
+        all.extend(self.others.get().map(|row| row.read()));
+        all
+    }
+
+    fn row(&self, method: &'static MethodDescriptor) -> &Row {
+        match self.find(method) {
+            Some(row) => row,
+            None => self.add(method),
+        }
+    }
+
+    fn find(&self, method: &'static MethodDescriptor) -> Option<&Row> {
+        self.places(method)
+            .map_while(OnceLock::get)
+            .find(|row| row.is_of(method))
+            .map(AsRef::as_ref)
+    }
+
+    #[cold]
+    fn add(&self, method: &'static MethodDescriptor) -> &Row {
+        if self.rows.load(Ordering::Relaxed) < ROWS {
+            let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+            // Another call of the same method may have been first.
+            if let Some(row) = self.find(method) {
+                return row;
+            }
+            let free = || self.places(method).find(|slot| slot.get().is_none());
+            if self.rows.load(Ordering::Relaxed) < ROWS
+                && let Some(slot) = free()
+            {
+                self.rows.fetch_add(1, Ordering::Relaxed);
+                return slot.get_or_init(|| Row::new(Some(method)));
+            }
+        }
+        self.others.get_or_init(|| Row::new(None))
+    }
+
+    /// Where the row of a method may be: at the first of these that is free, or before it.
+    fn places(
+        &self,
+        method: &'static MethodDescriptor,
+    ) -> impl Iterator<Item = &OnceLock<Box<Row>>> {
+        // Descriptors lie side by side; multiplied by 2³² over the golden ratio their addresses spread.
+        let start = (std::ptr::from_ref(method).addr().wrapping_mul(0x9e37_79b9) >> 16) % SLOTS;
+        let (before, behind) = self.slots.split_at(start);
+        behind.iter().chain(before)
+    }
+}
+
+impl Outgoing for OutgoingCounters {
+    fn call_started(&self, method: &'static MethodDescriptor) {
+        self.row(method).calls.start();
+    }
+
+    fn attempt_started(&self, method: &'static MethodDescriptor, attempt: u32) {
+        let row = self.row(method);
+        row.attempts.fetch_add(1, Ordering::Relaxed);
+        if attempt > 1 {
+            row.retries.add();
+        }
+    }
+
+    fn call_ended(
+        &self,
+        method: &'static MethodDescriptor,
+        code: Option<Code>,
+        duration: Duration,
+    ) {
+        self.row(method).calls.end(code, duration);
+    }
+}
+
+impl Row {
+    fn new(method: Option<&'static MethodDescriptor>) -> Box<Self> {
+        Box::new(Self {
+            method,
+            calls: Counts::new(),
+            attempts: AtomicU64::new(0),
+            retries: Part::default(),
+        })
+    }
+
+    fn is_of(&self, method: &'static MethodDescriptor) -> bool {
+        self.method.is_some_and(|own| std::ptr::eq(own, method))
+    }
+
+    fn read(&self) -> OutgoingCounted {
+        let retries = self.retries.read();
+        OutgoingCounted {
+            method: self.method,
+            attempts: self.attempts.load(Ordering::Relaxed),
+            retries,
+            calls: self.calls.read(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn methods(count: usize) -> &'static [MethodDescriptor] {
+        let method = MethodDescriptor::new("a.B", "one", "One", "/a.B/One");
+        vec![method; count].leak()
+    }
+
+    #[test]
+    fn row_76_methods_without_end_share_a_row_when_there_are_enough() {
+        let counters = OutgoingCounters::new();
+        let methods = methods(100_000);
+        for _ in 0..2 {
+            for method in methods {
+                counters.call_started(method);
+                counters.attempt_started(method, 1);
+                counters.call_ended(method, None, Duration::from_millis(1));
+            }
+        }
+        let rows = counters.read();
+        assert_eq!(rows.len(), ROWS + 1);
+        let (others, own) = rows.split_last().unwrap();
+        assert!(own.iter().all(|row| row.calls.requests == 2));
+        assert!(others.method.is_none());
+        let others = (&others.calls, others.attempts);
+        let rest = 2 * (100_000 - ROWS as u64);
+        assert_eq!(
+            (others.0.requests, others.0.in_flight, others.1),
+            (rest, 0, rest)
+        );
+    }
+
+    #[test]
+    fn a_method_has_one_row_whoever_is_first_to_call_it() {
+        let counters = OutgoingCounters::new();
+        let methods = methods(64);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for method in methods {
+                        counters.attempt_started(method, 2);
+                    }
+                });
+            }
+        });
+        let rows = counters.read();
+        assert_eq!(rows.len(), 64);
+        assert!(rows.iter().all(|row| (row.attempts, row.retries) == (4, 4)));
+    }
+}

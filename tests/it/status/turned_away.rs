@@ -1,0 +1,166 @@
+//! What was turned away before it was begun, and what came again.
+
+use std::time::Duration;
+
+use rpc_runtime::prelude::*;
+use rpc_runtime::status::{MethodStatus, StatusClient};
+use rpc_runtime::testing::Faults;
+use rpc_runtime::{Client, Limits, RateLimit, RetryPolicy};
+use rpc_tests::Running;
+use rpc_tests::raw::{Raw, request};
+
+use super::{CountedClient, Here, server};
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// One place, and so many waiting ones.
+fn narrow(here: &Here, room: usize, patience: Duration) -> Server {
+    let mut limits = Limits::default();
+    limits.running_calls = 1;
+    limits.queued_calls = room;
+    limits.queue_timeout = patience;
+    server(here).limits(limits)
+}
+
+async fn method(client: &Client, name: &str) -> MethodStatus {
+    let status = StatusClient::with_client(client.clone())
+        .get()
+        .await
+        .unwrap();
+    let name = format!("status.v1.Counted/{name}");
+    let mut rows = status.methods.into_iter();
+    rows.find(|row| row.name == name).unwrap()
+}
+
+/// Shed, over the rate limit, failed.
+fn turned_away(row: &MethodStatus) -> (u64, u64, u64) {
+    (row.shed, row.rate_limited, row.failed())
+}
+
+/// Both roads to a server.
+async fn roads(make: impl Fn() -> Server) -> [(Client, Option<Running>); 2] {
+    let running = Running::start(make()).await;
+    let network = Client::new(&running.url()).unwrap();
+    let local = make().into_local_client().unwrap();
+    [(network, Some(running)), (local, None)]
+}
+
+#[tokio::test]
+async fn what_a_full_server_turns_away_is_counted_to_the_call() {
+    let here = Here::default();
+    for (client, _running) in roads(|| narrow(&here, 0, LONG)).await {
+        let counted = CountedClient::with_client(client.clone());
+        let held = tokio::spawn(counted.held().into_future());
+        here.0.0.notified().await;
+        for _ in 0..7 {
+            let error = counted.fine().no_retry().await.unwrap_err();
+            assert_eq!(error.code(), Code::Unavailable);
+        }
+        // What fails by itself is not shed.
+        here.0.1.notify_one();
+        held.await.unwrap().unwrap();
+        counted.fails().await.unwrap_err();
+        counted.fine().await.unwrap();
+
+        let fine = method(&client, "Fine").await;
+        assert_eq!((fine.requests, turned_away(&fine)), (8, (7, 0, 7)));
+        assert_eq!(turned_away(&method(&client, "Held").await), (0, 0, 0));
+        assert_eq!(turned_away(&method(&client, "Fails").await), (0, 0, 1));
+    }
+}
+
+#[tokio::test]
+async fn so_is_what_waits_for_a_place_in_vain() {
+    let here = Here::default();
+    let running = Running::start(narrow(&here, 1, Duration::from_millis(20))).await;
+    let client = Client::new(&running.url()).unwrap();
+    let counted = CountedClient::with_client(client.clone());
+    let held = tokio::spawn(counted.held().into_future());
+    here.0.0.notified().await;
+    // The server's patience ends.
+    let error = counted.fine().no_retry().await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    // Its caller's does, who does not go away meanwhile.
+    let lines = [
+        ("Content-Type", "application/json"),
+        ("Connect-Timeout-Ms", "5"),
+    ];
+    let fine = request("POST", "/status.v1.Counted/Fine", &lines, b"{}");
+    let answer = Raw::connect(running.address()).await.ask(fine).await;
+    assert_eq!(answer.error(), (504, "deadline_exceeded".to_owned()));
+    let fine = method(&client, "Fine").await;
+    assert_eq!(fine.errors["unavailable"], 1);
+    // On a busy machine the five milliseconds may be over before the call is at the gate; then it is late, and not shed.
+    assert!(
+        (1..=2).contains(&fine.shed) && fine.failed() == 2,
+        "{fine:?}"
+    );
+    here.0.1.notify_one();
+    held.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_is_over_a_rate_limit_is_counted_apart() {
+    let here = Here::default();
+    let limit = || {
+        let two = RateLimit::per_minute(1).burst(2);
+        server(&here).rate_limit(two.method("status.v1.Counted/Fine"))
+    };
+    for (client, _running) in roads(limit).await {
+        let counted = CountedClient::with_client(client.clone());
+        for n in 0..5 {
+            assert_eq!(counted.fine().await.is_ok(), n < 2);
+        }
+        let fine = method(&client, "Fine").await;
+        assert_eq!((fine.requests, turned_away(&fine)), (5, (0, 3, 3)));
+        assert_eq!(fine.errors["resource_exhausted"], 3);
+    }
+}
+
+#[rpc_service(package = "status.v1")]
+trait Again {
+    #[rpc(idempotent)]
+    async fn put(&self) -> Result<u32>;
+}
+
+struct Attempts;
+
+impl Again for Attempts {
+    async fn put(&self) -> Result<u32> {
+        Ok(Context::current().attempt())
+    }
+}
+
+#[tokio::test]
+async fn attempts_beyond_the_first_are_counted_as_repeats() {
+    let make = || Server::new("again").add(AgainServer::new(Attempts));
+    for (client, _running) in roads(make).await {
+        // Each answer is lost on its way, until the client has no attempt left.
+        let quick =
+            RetryPolicy::default().backoff(Duration::from_millis(1), Duration::from_millis(1));
+        let lossy = Faults::seeded(1).drop_answer(1.0);
+        let losing = client.clone().retry(quick).attempt_layer(lossy);
+        AgainClient::with_client(losing).put().await.unwrap_err();
+        let again = AgainClient::with_client(client.clone());
+        assert_eq!(again.put().await.unwrap(), 1);
+        let status = StatusClient::with_client(client).get().await.unwrap();
+        let put = &status.methods[1];
+        assert_eq!(put.name, "status.v1.Again/Put");
+        assert_eq!((put.requests, put.repeats, put.failed()), (4, 2, 0));
+    }
+}
+
+#[tokio::test]
+async fn dropped_records_of_the_log_are_told_where_somebody_counts_them() {
+    let get = async |server: Server| {
+        let client = server.into_local_client().unwrap();
+        StatusClient::with_client(client)
+            .get()
+            .await
+            .unwrap()
+            .logs_dropped
+    };
+    let here = Here::default();
+    assert_eq!(get(server(&here)).await, None);
+    assert_eq!(get(server(&here).dropped_logs(|| 7)).await, Some(7));
+}
