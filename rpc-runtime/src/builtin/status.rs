@@ -130,7 +130,7 @@ pub struct OutgoingStatus {
 }
 
 impl MethodStatus {
-    fn new(name: &str, counted: MethodCounted) -> Self {
+    fn new(name: &str, counted: &MethodCounted) -> Self {
         let [p50_us, p90_us, p99_us] = percentiles(&counted.calls);
         Self {
             name: name.to_owned(),
@@ -154,7 +154,7 @@ impl MethodStatus {
 }
 
 impl OutgoingStatus {
-    fn new(counted: OutgoingCounted) -> Self {
+    fn new(counted: &OutgoingCounted) -> Self {
         let [p50_us, p90_us, p99_us] = percentiles(&counted.calls);
         Self {
             name: counted.method.map_or("others", name).to_owned(),
@@ -209,7 +209,7 @@ struct OfServer {
 impl Status for OfServer {
     async fn get(&self) -> Result<ServerStatus> {
         let methods = self.counters.methods().into_iter();
-        let methods = methods.map(|(method, counted)| MethodStatus::new(name(method), counted));
+        let methods = methods.map(|(method, counted)| MethodStatus::new(name(method), &counted));
         let others = [
             ("http", self.counters.http()),
             ("unknown", self.counters.unknown()),
@@ -217,7 +217,7 @@ impl Status for OfServer {
         let others = others
             .into_iter()
             .filter(|(_, counted)| counted.calls.requests > 0)
-            .map(|(name, counted)| MethodStatus::new(name, counted));
+            .map(|(name, counted)| MethodStatus::new(name, &counted));
         let outgoing = self.counters.outgoing().read().into_iter();
         Ok(ServerStatus {
             server: self.source.server().to_owned(),
@@ -226,9 +226,11 @@ impl Status for OfServer {
             version: self.version.to_owned(),
             runtime_version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime: self.start.elapsed(),
-            total: Some(MethodStatus::new("total", self.counters.total())),
+            total: Some(MethodStatus::new("total", &self.counters.total())),
             methods: methods.chain(others).collect(),
-            outgoing: outgoing.map(OutgoingStatus::new).collect(),
+            outgoing: outgoing
+                .map(|counted| OutgoingStatus::new(&counted))
+                .collect(),
             logs_dropped: self.dropped_logs.as_ref().map(|count| count()),
         })
     }

@@ -7,7 +7,7 @@ mod table;
 
 use std::time::{Duration, Instant};
 
-use rpc_runtime::status::{ServerStatus, StatusClient};
+use rpc_runtime::status::{MethodStatus, ServerStatus, StatusClient};
 use rpc_runtime::{Client, Error, IdentityKeys, Result, RetryPolicy};
 use serde::Serialize;
 
@@ -163,7 +163,7 @@ impl Numbers {
     fn new(status: ServerStatus, latency: Duration) -> Self {
         let total = status.total.as_ref();
         let requests = total.map_or(0, |total| total.requests);
-        let failed = total.map_or(0, |total| total.failed());
+        let failed = total.map_or(0, MethodStatus::failed);
         Self {
             environment: status.environment,
             instance: status.instance,
