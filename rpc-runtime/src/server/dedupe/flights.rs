@@ -234,3 +234,81 @@ async fn patiently<T>(answer: StoreFuture<'_, T>) -> Result<T, Landed> {
         Err(_) => Err(Landed::Silent),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use super::super::MemoryDedupe;
+    use super::*;
+
+    const MESSAGE: Fingerprint = Fingerprint::from_bytes([1; 32]);
+
+    async fn first(flights: &Arc<Flights>, key: &DedupeKey) -> (Lead, Landing) {
+        match flights.join(key, MESSAGE).await {
+            Joined::First(lead, landing) => (lead, landing),
+            Joined::Repeat(_) | Joined::Other => panic!("somebody runs"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_dropped_in_its_middle_is_lost_and_does_not_run_again() {
+        let (flights, store) = (Arc::<Flights>::default(), MemoryDedupe::new());
+        let key = DedupeKey::new("/a.B/C", "-", "k");
+        let (lead, landing) = first(&flights, &key).await;
+        {
+            let mut running = pin!(lead.run(&store, std::future::pending()));
+            let polled = running
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending());
+            assert!(matches!(
+                flights.join(&key, MESSAGE).await,
+                Joined::Repeat(_)
+            ));
+        }
+        assert!(landing.landed().await.is_none());
+        assert!(flights.running().is_empty());
+
+        let (lead, landing) = first(&flights, &key).await;
+        assert!(lead.run(&store, async { panic!("it runs again") }).await);
+        let Some(Landed::Stored(outcome)) = landing.landed().await else {
+            panic!("it was begun");
+        };
+        assert_eq!(outcome.error().unwrap().code(), crate::Code::Unknown);
+    }
+
+    /// A store that says nothing.
+    struct Silence;
+
+    impl DedupeStore for Silence {
+        fn begin<'a>(&'a self, _: &'a DedupeKey, _: Fingerprint) -> StoreFuture<'a, Begin> {
+            Box::pin(std::future::pending())
+        }
+
+        fn complete<'a>(
+            &'a self,
+            _: &'a DedupeKey,
+            _: Fingerprint,
+            _: &'a Outcome,
+        ) -> StoreFuture<'a, ()> {
+            Box::pin(std::future::pending())
+        }
+
+        fn abandon<'a>(&'a self, _: &'a DedupeKey) -> StoreFuture<'a, ()> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_says_nothing_is_given_up_and_nothing_runs() {
+        let flights = Arc::<Flights>::default();
+        let key = DedupeKey::new("/a.B/C", "-", "k");
+        let (lead, landing) = first(&flights, &key).await;
+        let start = tokio::time::Instant::now();
+        assert!(lead.run(&Silence, async { panic!("it runs") }).await);
+        assert_eq!(start.elapsed().as_secs(), PATIENCE.as_secs());
+        assert!(matches!(landing.landed().await, Some(Landed::Silent)));
+        assert!(flights.running().is_empty());
+    }
+}
