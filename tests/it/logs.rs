@@ -278,6 +278,25 @@ async fn of_calls_those_that_fail_are_shipped_with_the_server_that_answered_on_e
 }
 
 #[tokio::test]
+async fn g01_the_lines_of_log_rpc_are_shipped() {
+    let sink = Sink::default();
+    let there = sink.start().await;
+    let (shipper, _guard) = start(shipping(&there.url()));
+    let server = shop("a").flag(&rpc_runtime::flags::LOG_RPC, true);
+    let running = Running::start(server).await;
+    let client = ShopClient::connect(&running.url()).unwrap();
+    buy(&client, "r1", "tea").await;
+    shipper.finish(PATIENCE).await;
+    let records = sink.records();
+    let line = records
+        .iter()
+        .find(|record| record.text.starts_with("RPC r1 -->shop:buy("))
+        .unwrap_or_else(|| panic!("{records:#?}"));
+    assert_eq!(line.source.as_str(), "shop@dev/a");
+    assert_eq!(line.request_id.unwrap().as_str(), "r1");
+}
+
+#[tokio::test]
 async fn a_secret_never_shows() {
     let sink = Sink::default();
     let there = sink.start().await;
@@ -399,6 +418,8 @@ async fn row_89_a_silent_sink_costs_no_call_and_the_end_waits_for_it_no_longer_t
     {
         let (shipper, _guard) = start(shipping(&proxy.url()).spool(&folder.0));
         ten_calls().await;
+        // Long before the call is given up: a process that is killed now loses nothing.
+        until(|| folder.lines() == 10).await;
         let patience = Duration::from_millis(300);
         let status = tokio::time::timeout(PATIENCE, shipper.finish(patience)).await;
         let status = status.unwrap();

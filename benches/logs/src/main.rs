@@ -176,8 +176,9 @@ async fn measure(events: u32, round: Duration) -> Outcome<()> {
         "| formatted and thrown away | {events} | {printed} | - | - |"
     )?;
 
+    let spool = std::env::temp_dir().join(format!("bench-logs-{}", std::process::id()));
     let shipper = Shipping::to(Client::new(&sink.url)?)
-        .spool(std::env::temp_dir().join(format!("bench-logs-{}", std::process::id())))
+        .spool(&spool)
         .start()?;
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(shipper.layer()))?;
     for name in ["shipped", "shipped, again"] {
@@ -198,6 +199,7 @@ async fn measure(events: u32, round: Duration) -> Outcome<()> {
     let status: ShippingStatus = shipper.finish(Duration::from_secs(5)).await;
     writeln!(out, "\n{status:?}")?;
     serving.abort();
+    std::fs::remove_dir_all(spool)?;
     Ok(())
 }
 

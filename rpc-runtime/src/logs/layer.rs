@@ -80,7 +80,7 @@ pub(super) enum ShippingFilter {
     ///
     /// Not `info,rpc=warn`: that would be meant for every crate whose name begins with `rpc`.
     #[default]
-    Default,
+    Usual,
     Targets(Targets),
 }
 
@@ -95,10 +95,10 @@ impl FromStr for ShippingFilter {
 impl ShippingFilter {
     fn allows(&self, metadata: &Metadata<'_>) -> bool {
         match self {
-            Self::Default if metadata.target() == OWN_TARGET => {
+            Self::Usual if metadata.target() == OWN_TARGET => {
                 *metadata.level() <= tracing::Level::WARN
             }
-            Self::Default => *metadata.level() <= tracing::Level::INFO,
+            Self::Usual => *metadata.level() <= tracing::Level::INFO,
             Self::Targets(targets) => targets.would_enable(metadata.target(), metadata.level()),
         }
     }
@@ -120,7 +120,7 @@ impl<S> Filter<S> for ShippingFilter {
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
         match self {
-            Self::Default => Some(LevelFilter::INFO),
+            Self::Usual => Some(LevelFilter::INFO),
             Self::Targets(targets) => Filter::<S>::max_level_hint(targets),
         }
     }

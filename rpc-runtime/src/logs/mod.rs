@@ -6,7 +6,7 @@
 //! ```text
 //! tracing::info!(credit, "paid")
 //!  layer      the thread that wrote it: server and request of the context, text, time; nothing waits
-//!  queue      in memory, at most 8 MiB; numbered by source and life of the process
+//!  queue      in memory, at most 32 MiB; numbered by source and life of the process
 //!  worker     a thread of its own: every 200 ms, or when there are 1,000, a call to the sink
 //!  spool      on disk, at most 64 MiB: while the sink is away, or slower than what is written
 //! ───────────────────────────────────────────────────────────────── rpc.v1.Logs/Append
@@ -26,8 +26,9 @@
 //!   answers [`Logs`] itself: a sink does not send itself what it has to say of each delivery. That stays in the
 //!   log of its process. A server that a sink calls for each delivery must not ship what it says of that.
 //!
-//! What is lost without a sign: records that are younger than a fifth of a second when the process is killed; and the
-//! last seconds of the spool when the host loses its power. Nobody waits for a disk to have them.
+//! What is lost without a sign: records that are in memory when the process is killed, which are younger than a fifth of
+//! a second, or than a second or so where the sink has just fallen silent; and the last seconds of the spool when the
+//! host loses its power. Nobody waits for a disk to have them.
 //!
 //! # Whose event it is
 //!
@@ -66,7 +67,9 @@ pub use shipping::{Shipper, Shipping};
 pub use status::{Dropped, ShippingStatus, dropped};
 
 /// The most that lies in memory, in bytes, unless said.
-const MEMORY_LIMIT: usize = 8 << 20;
+///
+/// At 100,000 records a second this is what comes in a second, in which the one who ships may not get its turn.
+const MEMORY_LIMIT: usize = 32 << 20;
 
 /// The most that lies in the spool, in bytes, unless said.
 const SPOOL_LIMIT: u64 = 64 << 20;

@@ -115,7 +115,8 @@ impl Shipping {
         self
     }
 
-    /// The most that lies in memory, in bytes; 8 MiB unless said, some 25,000 records of the usual length.
+    /// The most that lies in memory, in bytes; 32 MiB unless said, some 100,000 records of the usual length.
+    /// It is a bound: a process whose sink takes what it is sent holds what it writes in a fifth of a second.
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = bytes;
         self
@@ -124,8 +125,9 @@ impl Shipping {
     /// Which events are shipped, as levels by target: `info,sqlx=warn,shop::orders=debug`. A target means every target
     /// that begins with it.
     ///
-    /// Unless said: `info` and worse, of the target `rpc` `warn` and worse, so that calls that fail are shipped and the
-    /// line of each other call is not.
+    /// Unless said: `info` and worse, of the target `rpc` `warn` and worse. So of the lines that each call has
+    /// ([`TracingLog`](crate::observe::TracingLog)) those are shipped that an operator should know of, and the lines of
+    /// the flag `log_rpc`, since who switches that on wants them.
     ///
     /// # Errors
     ///

@@ -32,6 +32,9 @@ const GATHER: Duration = Duration::from_millis(200);
 /// How long a sink may take for a batch.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// From when on a sink that has not answered counts as one that may not: nothing should be only in memory then.
+const SLOW: Duration = Duration::from_secs(1);
+
 /// How long to leave a disk alone that could not be written.
 const SPOOL_PAUSE: Duration = Duration::from_secs(1);
 
@@ -198,6 +201,7 @@ impl Worker {
         };
         let records = &self.batch.records[..count];
         let mut call = self.client.append(records).timeout(timeout);
+        let start = Instant::now();
         loop {
             tokio::select! {
                 biased;
@@ -212,7 +216,7 @@ impl Worker {
             if self.is_out_of_time() {
                 return Sent::Stopped;
             }
-            if self.shared.queue.is_pressed() {
+            if start.elapsed() >= SLOW || self.shared.queue.is_pressed() {
                 self.spill();
             }
             self.warn_of_drops();

@@ -95,7 +95,7 @@ pub struct Options {
     #[arg(long, env = "RPC_LOGSINK", value_name = "URL")]
     pub logsink: Option<String>,
 
-    /// Which events are sent to the log sink, as levels by target [default: info, and of calls those that fail]
+    /// Which events are sent to the log sink, as levels by target [default: info, and of calls what an operator should know]
     #[arg(long, env = "RPC_SHIP_LOG", value_name = "FILTER")]
     pub ship_log: Option<String>,
 
