@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::process::{LogSink, fibpro};
+use crate::process::{LogSink, fibpro, output};
 
 #[test]
 fn log_sends_one_record_under_its_own_name() {
@@ -267,7 +267,7 @@ fn row_74_a_flag_that_is_refused_ends_the_start_and_says_why() {
     ] {
         let mut command = crate::process::logsink(&["--listen", "127.0.0.1:0"]);
         command.args(arguments).envs(variable);
-        let ended = command.output().unwrap();
+        let ended = output(&mut command);
         let stderr = String::from_utf8(ended.stderr).unwrap();
         assert_eq!((ended.status.code(), &*ended.stdout), (Some(1), &b""[..]));
         assert!(stderr.contains(words), "{stderr}");

@@ -261,13 +261,7 @@ fn a_call_that_has_begun_is_finished_after_sigterm() {
 #[test]
 fn a_taken_port_is_one_clear_line_and_exit_code_1() {
     let sink = LogSink::start();
-    let second: Ended = output(&mut logsink(&[
-        "--listen",
-        sink.address(),
-        "--store",
-        "none",
-    ]))
-    .into();
+    let second: Ended = output(&mut logsink(&["--listen", sink.address()])).into();
     assert_eq!((second.code, second.stdout.as_str()), (Some(1), ""));
     assert!(
         second.stderr.starts_with(&format!(
@@ -286,8 +280,6 @@ fn g04_the_environment_is_an_option() {
         "a b",
         "--listen",
         "127.0.0.1:0",
-        "--store",
-        "none",
     ]))
     .into();
     assert_eq!(ended.code, Some(1), "{ended:?}");

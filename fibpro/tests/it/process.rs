@@ -18,7 +18,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 static STARTING: RwLock<()> = RwLock::new(());
 
 /// Starts a process, and returns when it is itself.
-fn spawn(command: &mut Command) -> Child {
+pub(crate) fn spawn(command: &mut Command) -> Child {
     let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
     command.spawn().unwrap()
 }
@@ -338,12 +338,13 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
         "FIBPRO_ENDPOINT_PRICING",
         "FIBPRO_DATABASE",
         "FIBPRO_USERS",
-        "LOGSINK_STORE",
         "LOGSINK_STORE_BYTES",
         "RUST_LOG",
     ] {
         command.env_remove(setting);
     }
+    // And a log sink leaves no files behind unless a test wants it to.
+    command.env("LOGSINK_STORE", "none");
     command.args(arguments).stdin(Stdio::null());
     command
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
-use crate::process::{Ended, command};
+use crate::process::{Ended, command, output, spawn};
 
 const PROGRAMS: [(&str, &str); 4] = [
     ("compute_worker", env!("CARGO_BIN_EXE_compute_worker")),
@@ -22,11 +22,8 @@ struct Program {
 impl Program {
     fn start(name: &str, program: &str, arguments: &[&str]) -> Self {
         let arguments = [&["--listen", "127.0.0.1:0"], arguments].concat();
-        let mut child = command(program, &arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut command = command(program, &arguments);
+        let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::null()));
         let mut line = String::new();
         let stdout = child.stdout.take().unwrap();
         BufReader::new(stdout).read_line(&mut line).unwrap();
@@ -79,7 +76,7 @@ fn each_service_runs_alone_and_ends_when_it_is_told_to() {
 #[test]
 fn what_is_not_understood_ends_with_2() {
     for (name, program) in PROGRAMS {
-        let help: Ended = command(program, &["--help"]).output().unwrap().into();
+        let help: Ended = output(&mut command(program, &["--help"])).into();
         assert_eq!(help.code, Some(0), "{name}: {help:?}");
         let mut bad = vec![&["--nonsense"][..]];
         match name {
@@ -88,7 +85,7 @@ fn what_is_not_understood_ends_with_2() {
             _ => bad.push(&["--endpoint", "pricing=nowhere"]),
         }
         for arguments in bad {
-            let ended: Ended = command(program, arguments).output().unwrap().into();
+            let ended: Ended = output(&mut command(program, arguments)).into();
             assert_eq!(ended.code, Some(2), "{name}: {ended:?}");
         }
     }
@@ -98,7 +95,7 @@ fn what_is_not_understood_ends_with_2() {
 fn a_variable_that_is_no_address_is_named() {
     let mut controller = command(PROGRAMS[2].1, &["--listen", "127.0.0.1:0"]);
     controller.env("FIBPRO_ENDPOINT_PRICING", "nowhere");
-    let ended: Ended = controller.output().unwrap().into();
+    let ended: Ended = output(&mut controller).into();
     assert_eq!(ended.code, Some(1));
     let words = "error: the address of pricing (FIBPRO_ENDPOINT_PRICING): ";
     assert!(ended.stderr.starts_with(words), "{ended:?}");

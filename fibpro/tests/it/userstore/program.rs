@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::stage::Folder;
-use crate::process::{Answer, Ended, command};
+use crate::process::{Answer, Ended, command, output, spawn};
 
 const CANARY: &str = "canary-pa55word";
 
@@ -26,12 +26,8 @@ pub(crate) fn userstore(arguments: &[&str]) -> Command {
 impl Program {
     /// Starts it, and returns when it says where it listens.
     pub(crate) fn start(mut command: Command) -> Self {
-        let mut child = command
-            .args(["--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        command.args(["--listen", "127.0.0.1:0"]);
+        let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut stderr = child.stderr.take().unwrap();
         // Read all the time, since a full pipe stops who writes.
@@ -307,12 +303,8 @@ fn an_option_that_is_wrong_ends_the_start_and_prints_no_password() {
         ),
     ] {
         let mut command = userstore(&arguments);
-        let output = command
-            .env("RUST_LOG", "trace")
-            .current_dir(&folder.0)
-            .output()
-            .unwrap();
-        let ended = Ended::from(output);
+        command.env("RUST_LOG", "trace").current_dir(&folder.0);
+        let ended = Ended::from(output(&mut command));
         assert_eq!(
             (ended.code, ended.stdout.as_str()),
             (Some(1), ""),
@@ -323,6 +315,6 @@ fn an_option_that_is_wrong_ends_the_start_and_prints_no_password() {
     }
     let mut command = userstore(&["--help"]);
     command.env("FIBPRO_DATABASE", "postgres://ada:canary@db/users");
-    let ended = Ended::from(command.output().unwrap());
+    let ended = Ended::from(output(&mut command));
     assert!(ended.stdout.contains("--database <URL>") && !ended.stdout.contains("canary"));
 }
