@@ -1,5 +1,6 @@
 //! Client and server in one process, without a socket: the same onions on both sides, the same JSON, no HTTP.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,35 +36,33 @@ impl Server {
 struct Local(Result<Arc<Core>>);
 
 impl Endpoint for Local {
+    /// What needs no waiting is done before there is a future, which would otherwise have room for the request as it came
+    /// and for the one that goes on.
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
+        let core = match &self.0 {
+            Ok(core) => Arc::clone(core),
+            Err(error) => return answered(error.clone().into()),
+        };
+        let method = request.method();
+        let route = core.route(method.path);
+        let Some(route) = route.or_else(|| core.builtin(method.path)).cloned() else {
+            let error = Error::unlocated(
+                Code::Unimplemented,
+                format!("no service here answers {}", method.path),
+            );
+            let context = request.context();
+            return answered(core.refuse(Some(method), context, error, Trust::Internal));
+        };
+        let context = incoming(&core, &request);
+        if request.body().len() > core.limits().message_bytes {
+            let error = core.too_large();
+            let response = core.refuse(Some(route.method()), &context, error, Trust::Internal);
+            return answered(beside_the_error(response));
+        }
+        let (_, metadata, body) = request.into_parts();
+        let request = Request::new(route.method(), context, metadata, body);
         Box::pin(async move {
-            let core = match &self.0 {
-                Ok(core) => core,
-                Err(error) => return error.clone().into(),
-            };
-            let method = request.method();
-            let route = core.route(method.path);
-            let Some(route) = route.or_else(|| core.builtin(method.path)) else {
-                let error = Error::unlocated(
-                    Code::Unimplemented,
-                    format!("no service here answers {}", method.path),
-                );
-                return core.refuse(Some(method), request.context(), error, Trust::Internal);
-            };
-            let context = incoming(core, &request);
-            if request.body().len() > core.limits().message_bytes {
-                let error = core.too_large();
-                let response = core.refuse(Some(route.method()), &context, error, Trust::Internal);
-                return beside_the_error(response);
-            }
-            let (_, metadata, body) = request.into_parts();
-            let response = core
-                .call(
-                    route,
-                    Request::new(route.method(), context, metadata, body),
-                    Trust::Internal,
-                )
-                .await;
+            let response = core.call(&route, request, Trust::Internal).await;
             if response.is_lost() {
                 return lost(&response);
             }
@@ -80,6 +79,10 @@ fn lost(response: &Response) -> Response {
     Error::unlocated(Code::Unavailable, text.to_owned())
         .with_delivery(Delivery::OutcomeUnknown)
         .into()
+}
+
+fn answered(response: Response) -> BoxFuture<Response> {
+    Box::pin(ready(response))
 }
 
 /// Puts the metadata of an error answer where a client of the network finds it.

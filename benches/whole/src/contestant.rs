@@ -3,10 +3,11 @@
 use std::fmt;
 use std::future::pending;
 use std::io::{Read as _, Write as _};
+use std::time::Duration;
 
 use bench_work::{EchoClient, EchoServer, Handlers, NAME, RECORDS, Record};
 use clap::ValueEnum;
-use rpc_runtime::Server;
+use rpc_runtime::{IdentityKeys, Limits, RetryPolicy, Server};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
@@ -28,10 +29,15 @@ pub(crate) enum Contestant {
     RpcClient,
     /// The framework without a socket, in the client's process.
     Local,
+    /// The framework, with all switched off that can be.
+    RpcOff,
+    /// The framework, with signed calls.
+    RpcSigned,
 }
 
 impl Contestant {
-    pub(crate) const ALL: [Self; 6] = [
+    /// Those of the table beside the pair. The others are for questions of their own.
+    pub(crate) const USUAL: [Self; 6] = [
         Self::Pair,
         Self::Rpc,
         Self::RpcLogged,
@@ -49,6 +55,8 @@ impl Contestant {
             Self::RpcServer => "rpc-runtime's server, reqwest",
             Self::RpcClient => "axum, rpc-runtime's client",
             Self::Local => "rpc-runtime in process",
+            Self::RpcOff => "rpc-runtime, all off",
+            Self::RpcSigned => "rpc-runtime, signed",
         }
     }
 
@@ -65,7 +73,14 @@ impl Contestant {
         match self {
             Self::Pair | Self::RpcClient => pair::serve(listener).await,
             Self::Rpc | Self::RpcLogged | Self::RpcServer | Self::Local => {
-                let server = Server::new("echo").add(EchoServer::new(Handlers));
+                Ok(server().serve(listener, pending()).await?)
+            }
+            Self::RpcOff => {
+                let server = server().without_observers().limits(without_limits());
+                Ok(server.serve(listener, pending()).await?)
+            }
+            Self::RpcSigned => {
+                let server = server().identity(keys()?);
                 Ok(server.serve(listener, pending()).await?)
             }
         }
@@ -80,6 +95,18 @@ impl Contestant {
                 Client::Rpc(EchoClient::connect(&url)?)
             }
             Self::Local => Client::Rpc(EchoClient::local(Handlers)),
+            Self::RpcOff => {
+                let client = rpc_runtime::Client::new(&url)?
+                    .without_observers()
+                    .without_circuit_breaker()
+                    .retry(RetryPolicy::off())
+                    .timeout(Duration::MAX);
+                Client::Rpc(EchoClient::with_client(client))
+            }
+            Self::RpcSigned => {
+                let client = rpc_runtime::Client::new(&url)?.identity(keys()?);
+                Client::Rpc(EchoClient::with_client(client.named("bench")?))
+            }
         })
     }
 
@@ -93,6 +120,30 @@ impl Contestant {
                 .init();
         }
     }
+}
+
+fn server() -> Server {
+    Server::new("echo").add(EchoServer::new(Handlers))
+}
+
+/// Limits that nothing comes near to. What has no limit still has the code that looks for it.
+fn without_limits() -> Limits {
+    const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    let mut limits = Limits::default();
+    limits.running_calls = usize::MAX;
+    limits.connections = usize::MAX;
+    limits.first_byte_timeout = FOREVER;
+    limits.header_timeout = FOREVER;
+    limits.idle_timeout = FOREVER;
+    limits.body_timeout = FOREVER;
+    limits.default_deadline = FOREVER;
+    limits.deadline_cap = FOREVER;
+    limits
+}
+
+/// A key that both processes know.
+fn keys() -> Result<IdentityKeys> {
+    Ok(IdentityKeys::parse("k1 0123456789abcdef0123456789abcdef")?)
 }
 
 /// Which call.

@@ -57,8 +57,11 @@ struct Plan {
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
     /// Who is measured.
-    #[arg(long, value_delimiter = ',', default_values_t = Contestant::ALL)]
+    #[arg(long, value_delimiter = ',', default_values_t = Contestant::USUAL)]
     only: Vec<Contestant>,
+    /// Whom the others are compared with.
+    #[arg(long, default_value_t = Contestant::Pair)]
+    base: Contestant,
     /// With which calls.
     #[arg(long, value_delimiter = ',', default_values_t = [Work::Small, Work::Large])]
     work: Vec<Work>,

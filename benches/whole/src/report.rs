@@ -10,7 +10,11 @@ use crate::load::Sample;
 use crate::rounds::Cell;
 
 /// All samples of all cells.
-pub(crate) struct Report(Vec<(Cell, Vec<Sample>)>);
+pub(crate) struct Report {
+    cells: Vec<(Cell, Vec<Sample>)>,
+    /// Whom the others are compared with.
+    base: Contestant,
+}
 
 /// The medians of a cell.
 #[derive(Serialize)]
@@ -23,26 +27,27 @@ struct Row {
     median: Sample,
     /// How far the rounds are apart, in CPU time: (most - least) / median.
     cpu_spread: f64,
-    /// CPU time of client and server as a multiple of the pair's, in the median round; absent in process.
+    /// CPU time of client and server as a multiple of the base's, in the median round; absent in process.
     cpu_ratio: Option<f64>,
 }
 
 impl Report {
-    pub(crate) fn new(cells: Vec<Cell>) -> Self {
-        Self(cells.into_iter().map(|cell| (cell, Vec::new())).collect())
+    pub(crate) fn new(cells: Vec<Cell>, base: Contestant) -> Self {
+        let cells = cells.into_iter().map(|cell| (cell, Vec::new())).collect();
+        Self { cells, base }
     }
 
     pub(crate) fn cell(&self, index: usize) -> Cell {
-        self.0[index].0
+        self.cells[index].0
     }
 
     pub(crate) fn add(&mut self, index: usize, sample: Sample) {
-        self.0[index].1.push(sample);
+        self.cells[index].1.push(sample);
     }
 
     /// The cells in the order of a round: those of one work and load together, and each contestant first in turn.
     pub(crate) fn order(&self, round: usize) -> Vec<usize> {
-        let mut order: Vec<_> = (0..self.0.len()).collect();
+        let mut order: Vec<_> = (0..self.cells.len()).collect();
         let group = |index: &usize| (self.cell(*index).work, self.cell(*index).in_flight);
         for cells in order.chunk_by_mut(|a, b| group(a) == group(b)) {
             let turn = round % cells.len();
@@ -58,9 +63,10 @@ impl Report {
 
     /// The table in Markdown.
     pub(crate) fn table(&self) -> String {
-        let mut table = String::from(
-            "| call | in flight | | calls/s | p50 µs | p99 µs | CPU-s per 100k calls, client + server | to the pair |\n\
+        let mut table = format!(
+            "| call | in flight | | calls/s | p50 µs | p99 µs | CPU-s per 100k calls, client + server | to the {} |\n\
              | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+            self.base
         );
         for row in self.rows() {
             let ratio = row
@@ -86,7 +92,7 @@ impl Report {
     }
 
     fn rows(&self) -> impl Iterator<Item = Row> {
-        self.0.iter().map(|(cell, samples)| {
+        self.cells.iter().map(|(cell, samples)| {
             let of = |value: fn(&Sample) -> f64| median(samples.iter().map(value));
             let cpu = of(Sample::cpu);
             let (least, most) = samples
@@ -118,16 +124,16 @@ impl Report {
         if cell.contestant == Contestant::Local {
             return None;
         }
-        let pair = Cell {
-            contestant: Contestant::Pair,
+        let base = Cell {
+            contestant: self.base,
             ..*cell
         };
-        let (_, pair) = self.0.iter().find(|(cell, _)| *cell == pair)?;
+        let (_, base) = self.cells.iter().find(|(cell, _)| *cell == base)?;
         Some(median(
             samples
                 .iter()
-                .zip(pair)
-                .map(|(own, pair)| own.cpu() / pair.cpu()),
+                .zip(base)
+                .map(|(own, base)| own.cpu() / base.cpu()),
         ))
     }
 }

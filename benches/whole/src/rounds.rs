@@ -18,7 +18,7 @@ pub(crate) struct Cell {
 
 /// Measures, and prints the table.
 pub(crate) fn run(plan: &Plan) -> Result<()> {
-    let mut report = Report::new(cells(plan));
+    let mut report = Report::new(cells(plan), plan.base);
     for round in 0..plan.rounds {
         // Interleaved, so that a slow minute of the machine is everybody's, and in turn first.
         for index in report.order(round as usize) {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use fibpro::tool::units::{time_text, uptime_text};
 use rpc_runtime::Client;
-use rpc_runtime::status::{MethodStatus, OutgoingStatus, ServerStatus, StatusClient};
+use rpc_runtime::status::{MethodStatus, ServerStatus, StatusClient};
 
 use super::Failure;
 
@@ -66,14 +66,18 @@ fn write_status(status: &ServerStatus, out: &mut impl Write) -> io::Result<()> {
     let head = ["REQUESTS", "IN FLIGHT", "FAILED", "P50", "P90", "P99"];
     table.head("METHOD", head)?;
     for method in &status.methods {
-        table.row(&method.name, cells(method))?;
+        let numbers = [method.requests, method.in_flight, method.failed()];
+        let times = [method.p50_us, method.p90_us, method.p99_us];
+        table.row(&method.name, cells(numbers, times))?;
         table.notes(&method.errors, &notes(method))?;
     }
     if !status.outgoing.is_empty() {
         let head = ["CALLS", "IN FLIGHT", "FAILED", "P50", "P90", "P99"];
         table.head("CALLS", head)?;
         for method in &status.outgoing {
-            table.row(&method.name, cells_out(method))?;
+            let numbers = [method.calls, method.in_flight, method.failed()];
+            let times = [method.p50_us, method.p90_us, method.p99_us];
+            table.row(&method.name, cells(numbers, times))?;
             let retries = (method.retries, "retried");
             table.notes(&method.errors, &[retries])?;
         }
@@ -90,29 +94,10 @@ fn notes(method: &MethodStatus) -> [(u64, &'static str); 3] {
     ]
 }
 
-fn cells(method: &MethodStatus) -> [String; 6] {
-    let MethodStatus {
-        p50_us,
-        p90_us,
-        p99_us,
-        ..
-    } = *method;
-    let [p50, p90, p99] = [p50_us, p90_us, p99_us].map(time_cell);
-    let [requests, in_flight, failed] =
-        [method.requests, method.in_flight, method.failed()].map(|number| number.to_string());
-    [requests, in_flight, failed, p50, p90, p99]
-}
-
-fn cells_out(method: &OutgoingStatus) -> [String; 6] {
-    let OutgoingStatus {
-        p50_us,
-        p90_us,
-        p99_us,
-        ..
-    } = *method;
-    let [p50, p90, p99] = [p50_us, p90_us, p99_us].map(time_cell);
-    let [calls, in_flight, failed] =
-        [method.calls, method.in_flight, method.failed()].map(|number| number.to_string());
+fn cells(numbers: [u64; 3], microseconds: [Option<u64>; 3]) -> [String; 6] {
+    let [calls, in_flight, failed] = numbers.map(|number| number.to_string());
+    let time = |microseconds: Option<u64>| microseconds.map_or_else(|| "-".to_owned(), time_text);
+    let [p50, p90, p99] = microseconds.map(time);
     [calls, in_flight, failed, p50, p90, p99]
 }
 
@@ -147,10 +132,6 @@ impl<W: Write> Table<'_, W> {
         }
         Ok(())
     }
-}
-
-fn time_cell(microseconds: Option<u64>) -> String {
-    microseconds.map_or_else(|| "-".to_owned(), time_text)
 }
 
 #[cfg(test)]

@@ -153,6 +153,13 @@ fn status_prints_what_a_server_says_of_itself() {
     assert!(cells[5] == "µs" || cells[5] == "ms", "{ended:?}");
     assert_eq!(lines[row + 1], "  1 invalid_argument");
     assert!(!ended.stdout.contains("rpc.v1.Status"), "{ended:?}");
+
+    let ended = fibpro(&["status", "--json", "--to", &sink.url]);
+    let status: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(status["server"], "logsink");
+    assert_eq!(status["methods"][1]["requests"], 2, "{status}");
+    assert_eq!(status["methods"][1]["shed"], 0);
+    assert_eq!(status["outgoing"], serde_json::json!([]));
 }
 
 #[test]

@@ -218,7 +218,7 @@ impl Status for OfServer {
             .into_iter()
             .filter(|(_, counted)| counted.calls.requests > 0)
             .map(|(name, counted)| MethodStatus::new(name, &counted));
-        let outgoing = self.counters.outgoing().read().into_iter();
+        let outgoing = self.counters.outgoing().read();
         Ok(ServerStatus {
             server: self.source.server().to_owned(),
             environment: self.source.environment().to_owned(),
@@ -228,9 +228,7 @@ impl Status for OfServer {
             uptime: self.start.elapsed(),
             total: Some(MethodStatus::new("total", &self.counters.total())),
             methods: methods.chain(others).collect(),
-            outgoing: outgoing
-                .map(|counted| OutgoingStatus::new(&counted))
-                .collect(),
+            outgoing: outgoing.iter().map(OutgoingStatus::new).collect(),
             logs_dropped: self.dropped_logs.as_ref().map(|count| count()),
         })
     }

@@ -285,7 +285,7 @@ impl Client {
 /// What stands behind the layers of a call.
 impl Endpoint for Inner {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
-        Box::pin(retry::run(self, request))
+        retry::run(self, request)
     }
 }
 

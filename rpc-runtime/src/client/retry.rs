@@ -1,5 +1,6 @@
 //! The attempts of a call: one in nearly all cases, and one more where that can help and cannot harm.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,22 +10,32 @@ use super::stack::SHORTEST;
 use super::{Inner, hedge};
 use crate::descriptor::{Idempotency, MethodDescriptor};
 use crate::error::{Code, Delivery, Error};
-use crate::middleware::{Request, Response};
+use crate::middleware::{BoxFuture, Guards, Request, Response};
 use crate::observe::{AttemptObservation, CallStart, Side};
 
 /// Sends a call until it is answered, or until no further attempt makes sense.
 ///
 /// A call that needs one attempt pays for no other: its request is lent to the road and not copied.
-pub(super) async fn run(client: Arc<Inner>, request: Request) -> Response {
+///
+/// The request is taken apart before there is a future, which would otherwise have room for it twice.
+pub(super) fn run(client: Arc<Inner>, request: Request) -> BoxFuture<Response> {
     let most = if request.may_retry() {
         client.retry.attempts
     } else {
         1
     };
-    let (mut request, _guards) = match Sending::take(request) {
-        Ok(taken) => taken,
-        Err(error) => return error.into(),
-    };
+    match Sending::take(request) {
+        Ok((request, guards)) => Box::pin(until_answered(client, request, guards, most)),
+        Err(error) => Box::pin(ready(error.into())),
+    }
+}
+
+async fn until_answered(
+    client: Arc<Inner>,
+    mut request: Sending,
+    _guards: Guards,
+    most: u32,
+) -> Response {
     client.budget.deposit();
     let mut attempts = 0;
     let mut last: Option<(Arc<_>, Response)> = None;

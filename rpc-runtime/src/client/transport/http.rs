@@ -94,7 +94,8 @@ impl Road {
         }
         let answer = match &self.kind {
             Kind_::Direct { http2 } => self.direct(*http2, http).await,
-            Kind_::Reqwest(client) => self.by_reqwest_client(client, http).await,
+            // Boxed, so that calls on the direct road have no room for it.
+            Kind_::Reqwest(client) => Box::pin(self.by_reqwest_client(client, http)).await,
         };
         match answer {
             Ok((parts, body)) => response(connect::read_response(&parts, body, MESSAGE_LIMIT)),

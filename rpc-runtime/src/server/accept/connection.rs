@@ -82,7 +82,8 @@ pub(super) async fn serve<I>(
     };
     let ended = match start.protocol {
         Protocol::Http1 => serve_http1(io, start, core, peer, phase).await,
-        Protocol::Http2 => serve_http2(io, start, core, peer, phase).await,
+        // Boxed, so that a connection of HTTP/1 has no room for it.
+        Protocol::Http2 => Box::pin(serve_http2(io, start, core, peer, phase)).await,
     };
     if let Err(error) = ended {
         // The peer's mistakes and its going away; what a call has to say was said in its answer.

@@ -92,18 +92,23 @@ impl<I: AsyncRead + Unpin> AsyncRead for Io<I> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
         let left = &self.start.bytes[self.taken..self.start.length];
-        if !left.is_empty() {
-            let length = left.len().min(buffer.remaining());
-            buffer.put_slice(&left[..length]);
-            self.taken += length;
+        let length = left.len().min(buffer.remaining());
+        buffer.put_slice(&left[..length]);
+        self.taken += length;
+        if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
+        // What is there behind the start comes along. A head in two pieces is parsed twice, and makes hyper double its
+        // buffer for the life of the connection.
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
         if buffer.filled().len() > before {
             self.activity.received();
         }
-        polled
+        match polled {
+            Poll::Pending if length > 0 => Poll::Ready(Ok(())),
+            polled => polled,
+        }
     }
 }
 
@@ -141,6 +146,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Io<I> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
     use super::*;
 
     #[tokio::test]
@@ -180,5 +187,26 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(read, whole);
+    }
+
+    #[tokio::test]
+    async fn what_follows_the_start_comes_with_it_and_nothing_is_waited_for() {
+        let (mut peer, mut io) = tokio::io::duplex(1024);
+        let (head, rest) = (b"POST /a.B/C HTTP/1.1\r\n".as_slice(), b"host: a\r\n\r\n");
+        for late in [false, true] {
+            let now = if late {
+                head.to_vec()
+            } else {
+                [head, rest].concat()
+            };
+            peer.write_all(&now).await.unwrap();
+            let start = sniff(&mut io).await.unwrap().unwrap();
+            let activity = Arc::new(Activity::new(&crate::Limits::default(), Protocol::Http1));
+            let mut whole = Io::new(io, start, activity);
+            let mut bytes = [0; 100];
+            let read = whole.read(&mut bytes).await.unwrap();
+            assert_eq!(&bytes[..read], now);
+            io = whole.into_inner();
+        }
     }
 }
