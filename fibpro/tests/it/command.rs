@@ -157,8 +157,8 @@ fn status_prints_what_a_server_says_of_itself() {
     let ended = fibpro(&["status", "--json", "--to", &sink.url]);
     let status: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(status["server"], "logsink");
-    assert_eq!(status["methods"][1]["requests"], 2, "{status}");
-    assert_eq!(status["methods"][1]["shed"], 0);
+    assert_eq!(status["total"]["requests"], 2, "{status}");
+    assert_eq!(status["total"]["shed"], 0);
     assert_eq!(status["outgoing"], serde_json::json!([]));
 }
 
