@@ -37,3 +37,8 @@ mod services;
 mod userstore;
 // The user store under load, killed again and again.
 mod userstore_crash;
+// All services as processes, killed again and again under load.
+mod purchase_crash;
+
+// All services in this process without a socket: how to test a system of your own.
+mod micro;

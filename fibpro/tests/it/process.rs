@@ -19,8 +19,13 @@ static STARTING: RwLock<()> = RwLock::new(());
 
 /// Starts a process, and returns when it is itself.
 pub(crate) fn spawn(command: &mut Command) -> Child {
+    starting(|| command.spawn()).unwrap()
+}
+
+/// The same for one that is started by something else.
+pub(crate) fn starting<P>(start: impl FnOnce() -> P) -> P {
     let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
-    command.spawn().unwrap()
+    start()
 }
 
 /// Runs a process to its end.

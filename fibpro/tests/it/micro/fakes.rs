@@ -1,0 +1,33 @@
+//! One service is something else: whatever implements its trait.
+
+use fibpro::api::compute_worker::ComputeWorker;
+use rpc_runtime::prelude::*;
+
+use super::whole::FibPro;
+
+/// A compute worker that knows one number.
+struct KnowsOne;
+
+impl ComputeWorker for KnowsOne {
+    async fn compute_fib(&self, n: u64) -> Result<String> {
+        match n {
+            7 => Ok("thirteen".to_owned()),
+            _ => fail!(Code::Internal, "out of numbers, canary"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn k04_one_service_is_faked_by_its_trait() {
+    let fibpro = FibPro::with_worker(2, KnowsOne).await;
+    let answer = fibpro.get("/7").await;
+    assert_eq!((answer.status, answer.text.as_str()), (200, "thirteen"));
+    // What goes wrong in the fake goes the way of every error: the caller is told nothing of it, and pays nothing.
+    let answer = fibpro.get("/8").await;
+    assert_eq!(
+        (answer.status, answer.text.as_str()),
+        (500, "Error: fib(8) failed; it is in the log of this service")
+    );
+    assert_eq!(fibpro.credit().await, 1);
+    fibpro.audit().await;
+}

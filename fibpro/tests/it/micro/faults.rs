@@ -1,0 +1,73 @@
+//! Calls that fail, break and hang on purpose: the request says which ones (`x-rpc-fault`), and the servers obey, since
+//! they were started with `allow_faults`.
+
+use futures_util::future::join_all;
+
+use super::whole::FibPro;
+
+#[tokio::test]
+async fn c11_f09_k04_a_dead_compute_worker_costs_nothing() {
+    let fibpro = FibPro::start(4).await;
+    let answer = fibpro.get_despite("compute_worker.*=drop", "/10", "order-1").await;
+    assert_eq!(
+        (answer.status, answer.text.as_str()),
+        (503, "Error: fib(10) is not possible at the moment; try again a little later")
+    );
+    assert_eq!(fibpro.credit().await, 4);
+    let returned = [(4, "opening"), (-2, "reserve"), (2, "refund")];
+    assert_eq!(fibpro.ledger().await, returned.map(|(change, why)| (change, why.to_owned())));
+    // It is back, and the caller asks again for the same purchase.
+    let answer = fibpro.get_despite("", "/10", "order-1").await;
+    assert_eq!((answer.status, answer.text.as_str()), (200, "55"));
+    assert_eq!(fibpro.credit().await, 2);
+    fibpro.audit().await;
+}
+
+#[tokio::test]
+async fn k04_a_lost_answer_of_settle_is_asked_for_again() {
+    let fibpro = FibPro::start(4).await;
+    // Of every answer, so that asking again is of no use either: what is not known to be paid is not given out.
+    let answer = fibpro.get_despite("userstore.settle=lose", "/10", "order-1").await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.text.contains("not known whether the number was paid"), "{answer:?}");
+    // It is paid, and once: the repeat finds out.
+    assert_eq!(fibpro.credit().await, 2);
+    let answer = fibpro.get_despite("", "/10", "order-1").await;
+    assert_eq!((answer.status, answer.text.as_str()), (200, "55"));
+    assert_eq!(fibpro.credit().await, 2);
+    fibpro.audit().await;
+}
+
+#[tokio::test]
+async fn k04_a_slow_user_store_ends_at_the_deadline_and_nothing_is_spent() {
+    let fibpro = FibPro::start(4).await;
+    let answer = fibpro.get_despite("userstore.reserve=delay:1m", "/10", "order-1").await;
+    assert_eq!(
+        (answer.status, answer.text.as_str()),
+        (504, "Error: fib(10) was not done in time")
+    );
+    assert_eq!(fibpro.credit().await, 4);
+    assert_eq!(fibpro.ledger().await, [(4, "opening".to_owned())]);
+    fibpro.audit().await;
+}
+
+#[tokio::test]
+async fn row_70_k04_a_stranger_asks_for_a_fault_in_vain() {
+    let fibpro = FibPro::start(4).await;
+    let lines = [crate::system::LOGIN, ("x-rpc-fault", "*=unavailable")];
+    assert_eq!(fibpro.get_with("/10", &lines).await.status, 200);
+}
+
+#[tokio::test]
+async fn f05_k04_ten_credits_and_500_requests_at_once() {
+    let fibpro = FibPro::start(10).await;
+    let answers = join_all((0..500).map(|_| fibpro.get("/1"))).await;
+    let count = |status| {
+        let of = answers.iter().filter(|answer| answer.status == status);
+        of.count()
+    };
+    assert_eq!((count(200), count(403), count(503)), (10, 490, 0));
+    assert_eq!(fibpro.credit().await, 0);
+    assert_eq!(fibpro.ledger().await.len(), 11);
+    fibpro.audit().await;
+}

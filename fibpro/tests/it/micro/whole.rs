@@ -1,0 +1,155 @@
+//! The whole system.
+
+use std::time::Duration;
+
+use fibpro::api::compute_worker::{ComputeWorker, ComputeWorkerClient, ComputeWorkerServer};
+use fibpro::api::controller::{ControllerClient, ControllerServer};
+use fibpro::api::pricing::{PricingClient, PricingServer};
+use fibpro::api::userstore::{Entry, UserStoreClient, UserStoreServer};
+use fibpro::service::compute_worker::Worker;
+use fibpro::service::controller::Seller;
+use fibpro::service::gatekeeper::Gatekeeper;
+use fibpro::service::pricing::Prices;
+use fibpro::service::userstore::{Cost, Database, Settings, UserList, Users};
+use rpc_runtime::axum::Router;
+use rpc_runtime::axum::body::{Body, to_bytes};
+use rpc_runtime::axum::http::{HeaderMap, Request};
+use rpc_runtime::server::Service;
+use rpc_runtime::{Client, Limits, Server, Trust};
+use tower::ServiceExt as _;
+
+use crate::system::LOGIN;
+use crate::userstore::stage::{Folder, audit};
+
+/// The services, for as long as a test needs them.
+pub(crate) struct FibPro {
+    pub(crate) users: UserStoreClient,
+    pub(crate) pricing: PricingClient,
+    pub(crate) worker: ComputeWorkerClient,
+    pub(crate) controller: ControllerClient,
+    /// What the outside world meets.
+    edge: Router,
+    /// The same for those inside, who may ask for faults, and who wait for two seconds.
+    inside: Router,
+    database: Database,
+    _folder: Folder,
+}
+
+impl FibPro {
+    /// With one user, `username`/`password`, who has so much credit.
+    pub(crate) async fn start(credit: u64) -> Self {
+        Self::with_worker(credit, Worker::new()).await
+    }
+
+    /// The same with another compute worker.
+    pub(crate) async fn with_worker(credit: u64, worker: impl ComputeWorker) -> Self {
+        let folder = Folder::new();
+        let database = Database::file(folder.0.join("users.sqlite"));
+        let list =
+            format!(r#"[{{"username": "username", "password": "password", "credit": {credit}}}]"#);
+        let settings = Settings {
+            // Real hashes take as long as they should.
+            cost: Cost::NEXT_TO_NOTHING,
+            ..Settings::default()
+        };
+        let list = UserList::parse(&list).unwrap();
+        let users = Users::open_with(&database, list, settings).await.unwrap();
+
+        let users = UserStoreClient::with_client(local("userstore", UserStoreServer::new(users)));
+        let prices = PricingServer::new(Prices::new(users.clone()));
+        let pricing = PricingClient::with_client(local("pricing", prices));
+        let worker = ComputeWorkerServer::new(worker);
+        let worker = ComputeWorkerClient::with_client(local("compute_worker", worker));
+        let seller = ControllerServer::new(Seller::new(pricing.clone(), worker.clone()));
+        let controller = ControllerClient::with_client(local("controller", seller));
+        let gatekeeper = |trust, limits| {
+            let routes = Gatekeeper::new(users.clone(), controller.clone()).into_routes();
+            let server = Server::new("gatekeeper").trust(trust).limits(limits);
+            server.http(routes).into_router().unwrap()
+        };
+        let mut impatient = Limits::default();
+        impatient.default_deadline = Duration::from_secs(2);
+        Self {
+            edge: gatekeeper(Trust::Edge, Limits::default()),
+            inside: gatekeeper(Trust::Internal, impatient),
+            users,
+            pricing,
+            worker,
+            controller,
+            database,
+            _folder: folder,
+        }
+    }
+
+    /// `GET` as `username`.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        ask(&self.edge, path, &[LOGIN]).await
+    }
+
+    /// Any headers.
+    pub(crate) async fn get_with(&self, path: &str, lines: &[(&str, &str)]) -> Answer {
+        ask(&self.edge, path, lines).await
+    }
+
+    /// `GET` as `username`, while those calls fail that the plan says. A second request with the same key is the same
+    /// purchase.
+    pub(crate) async fn get_despite(&self, plan: &str, path: &str, key: &str) -> Answer {
+        let lines = [LOGIN, ("x-rpc-fault", plan), ("idempotency-key", key)];
+        ask(&self.inside, path, &lines).await
+    }
+
+    pub(crate) async fn credit(&self) -> u64 {
+        let user = self.users.get_user("username").await.unwrap();
+        user.unwrap().credit
+    }
+
+    /// Why the credit is what it is, the oldest first: each change and its reason.
+    pub(crate) async fn ledger(&self) -> Vec<(i64, String)> {
+        let mut entries = self.users.ledger("username", 1000).await.unwrap();
+        entries.sort_by_key(|entry| entry.time);
+        let line = |entry: Entry| (entry.change, entry.reason);
+        entries.into_iter().map(line).collect()
+    }
+
+    /// Whether the books are in order, whatever was done and whatever has failed.
+    pub(crate) async fn audit(&self) {
+        audit(&self.database).await;
+    }
+}
+
+/// A server in this process, and a client in place of its address. It fails the calls whose requests ask for that.
+pub(crate) fn local(name: &str, service: impl Service) -> Client {
+    let server = Server::new(name).allow_faults().add(service);
+    server.into_local_client().unwrap()
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value.map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+async fn ask(router: &Router, path: &str, lines: &[(&str, &str)]) -> Answer {
+    // Every request of HTTP/1.1 has a host.
+    let mut request = Request::get(path).header("host", "fibpro");
+    for (name, value) in lines {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Body::empty()).unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let body = to_bytes(body, 1 << 20).await.unwrap();
+    Answer {
+        status: head.status.as_u16(),
+        headers: head.headers,
+        text: String::from_utf8(body.to_vec()).unwrap(),
+    }
+}

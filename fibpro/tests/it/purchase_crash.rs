@@ -1,0 +1,265 @@
+//! FibPro under load, while the user store, pricing and the compute worker are killed again and again, and started again
+//! on the same address and data.
+//!
+//! A buyer who got a number has paid for it, once. A buyer who got none asks again with the same key, and whatever had
+//! become of the first request, that makes one purchase. Nobody has to help: the others find the one that is back.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fibpro::fibonacci;
+use fibpro::service::userstore::Database;
+use rpc_runtime::testing::Process;
+use rpc_tests::raw::{Answer, Raw, request};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use crate::process::{command, starting};
+use crate::userstore::stage::{Folder, audit, count};
+
+const ROUNDS: u64 = 8;
+const BUYERS: u64 = 8;
+const CREDIT: u64 = 1_000_000;
+
+/// Printed with a failure; another one is another run.
+const SEED: u64 = 0x5eed_0404;
+
+/// `u0` and `u1`, each with the password `p`.
+const LOGINS: [&str; 2] = ["Basic dTA6cA==", "Basic dTE6cA=="];
+
+/// A small generator, since a test has to be the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        // splitmix64
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (x ^ (x >> 31)) % sides
+    }
+}
+
+/// A service in a process of its own, which keeps its address and its data through all its lives.
+struct Service {
+    program: &'static str,
+    arguments: Vec<String>,
+    address: SocketAddr,
+    process: Process,
+}
+
+impl Service {
+    /// Starts it on a free port.
+    fn start(program: &'static str, folder: &Folder, arguments: &[String]) -> Self {
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let arguments = arguments.to_vec();
+        let (process, address) = run(program, folder, anywhere, &arguments);
+        Self {
+            program,
+            arguments,
+            address,
+            process,
+        }
+    }
+
+    /// SIGKILL, and the next life.
+    fn die_and_come_back(&mut self, folder: &Folder) {
+        self.process.kill9().unwrap();
+        (self.process, _) = run(self.program, folder, self.address, &self.arguments);
+    }
+
+    /// How others find it.
+    fn endpoint(&self, name: &str) -> [String; 2] {
+        ["--endpoint".to_owned(), format!("{name}=http://{}", self.address)]
+    }
+}
+
+/// Runs a program until it says where it listens.
+fn run(
+    program: &str,
+    folder: &Folder,
+    address: SocketAddr,
+    arguments: &[String],
+) -> (Process, SocketAddr) {
+    let mut command: Command = command(program, &["--listen", &address.to_string()]);
+    command.args(arguments).current_dir(&folder.0);
+    let process = starting(|| Process::spawn(&mut command)).unwrap();
+    let line = process.wait_for_stdout(" listening on http://").unwrap();
+    let (_, address) = line.split_once("http://").unwrap();
+    (process, address.parse().unwrap())
+}
+
+/// What is bought under a key, and whether the number has come.
+type Orders = BTreeMap<String, (Order, bool)>;
+
+#[derive(Debug, Clone, Copy)]
+struct Order {
+    user: usize,
+    n: u64,
+}
+
+impl Order {
+    fn price(self) -> u64 {
+        if self.n < 10 { 1 } else { 2 }
+    }
+
+    async fn place(self, gatekeeper: SocketAddr, key: &str) -> Answer {
+        let lines = [("authorization", LOGINS[self.user]), ("idempotency-key", key)];
+        let mut raw = Raw::connect(gatekeeper).await;
+        raw.ask(request("GET", &format!("/{}", self.n), &lines, b"")).await
+    }
+
+    /// Whether this is the number. Anything but that and "not now" is a failure of the test.
+    fn is_filled(self, answer: &Answer) -> bool {
+        match answer.status {
+            200 => {
+                let right = fibonacci::decimal(self.n, || true).unwrap();
+                assert_eq!(answer.body, right.as_bytes(), "{self:?}");
+                true
+            }
+            503 | 504 => false,
+            _ => panic!("{self:?}: {answer:?} (seed {SEED:#x})"),
+        }
+    }
+}
+
+/// Buys until the test has seen enough.
+async fn buy(
+    gatekeeper: SocketAddr,
+    buyer: u64,
+    orders: Arc<Mutex<Orders>>,
+    filled: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+) {
+    let mut dice = Dice(SEED ^ buyer);
+    // A pace, so that a buyer who is sent away at once does not come back a thousand times.
+    let mut pace = tokio::time::interval(Duration::from_millis(5));
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for number in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        pace.tick().await;
+        let key = format!("{buyer}-{number}");
+        let order = Order {
+            user: usize::from(dice.roll(2) == 1),
+            n: dice.roll(60),
+        };
+        orders.lock().unwrap().insert(key.clone(), (order, false));
+        let answer = order.place(gatekeeper, &key).await;
+        if order.is_filled(&answer) {
+            orders.lock().unwrap().insert(key, (order, true));
+            filled.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+async fn settled(database: &Database) -> i64 {
+    count(database, "SELECT COUNT(*) FROM purchases WHERE state = 'settled'").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_84_row_86_services_that_are_killed_at_any_moment_neither_lose_nor_double_spend_a_credit() {
+    let folder = Folder::new();
+    let list = (0..LOGINS.len())
+        .map(|n| format!(r#"{{"username": "u{n}", "password": "p", "credit": {CREDIT}}}"#));
+    let list = list.collect::<Vec<_>>().join(",");
+    std::fs::write(folder.0.join("users.json"), format!("[{list}]")).unwrap();
+    let data = ["--database", "sqlite://users.sqlite", "--users", "users.json"].map(str::to_owned);
+    let database = Database::file(folder.0.join("users.sqlite"));
+
+    let userstore = Service::start(env!("CARGO_BIN_EXE_userstore"), &folder, &data);
+    let users = userstore.endpoint("userstore");
+    let pricing = Service::start(env!("CARGO_BIN_EXE_pricing"), &folder, &users);
+    let worker = Service::start(env!("CARGO_BIN_EXE_compute_worker"), &folder, &[]);
+    let sellers = [pricing.endpoint("pricing"), worker.endpoint("compute_worker")].concat();
+    let controller = Service::start(env!("CARGO_BIN_EXE_controller"), &folder, &sellers);
+    let fronts = [users, controller.endpoint("controller")].concat();
+    let gatekeeper = Service::start(env!("CARGO_BIN_EXE_gatekeeper"), &folder, &fronts);
+    let address = gatekeeper.address;
+    let mut victims = [userstore, pricing, worker];
+
+    let (orders, filled) = (Arc::<Mutex<Orders>>::default(), Arc::new(AtomicU64::new(0)));
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut buyers = JoinSet::new();
+    for buyer in 0..BUYERS {
+        let (orders, filled, stop) = (orders.clone(), filled.clone(), stop.clone());
+        buyers.spawn(buy(address, buyer, orders, filled, stop));
+    }
+    let mut dice = Dice(SEED);
+    for round in 0..ROUNDS {
+        // Killed after so many numbers, which is another moment of the work in each round; each of them at least twice.
+        let enough = filled.load(Ordering::Relaxed) + 20 + dice.roll(60);
+        let waiting = async {
+            while filled.load(Ordering::Relaxed) < enough {
+                assert!(buyers.len() as u64 == BUYERS, "a buyer has given up (seed {SEED:#x})");
+                tokio::task::yield_now().await;
+                if let Some(ended) = buyers.try_join_next() {
+                    ended.unwrap();
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), waiting)
+            .await
+            .unwrap_or_else(|_| panic!("round {round}: nothing is sold any more (seed {SEED:#x})"));
+        let victim = usize::try_from((round + dice.roll(2)) % 3).unwrap();
+        victims[victim].die_and_come_back(&folder);
+        audit(&database).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    buyers.join_all().await;
+    let orders = std::mem::take(&mut *orders.lock().unwrap());
+    let numbers = orders.values().filter(|(_, is_filled)| *is_filled).count();
+    let open = orders.len() - numbers;
+    assert!(numbers > 200 && open > 0, "{numbers} numbers and {open} open orders");
+
+    // Each number is paid, and asking for it once more pays nothing. Some of the open orders are paid as well.
+    let paid = settled(&database).await;
+    assert!((numbers..=orders.len()).contains(&usize::try_from(paid).unwrap()), "{paid} of {numbers}");
+    let (told, untold): (Orders, Orders) = orders.clone().into_iter().partition(|(_, (_, known))| *known);
+    ask_again(address, told).await;
+    assert_eq!(settled(&database).await, paid, "a number was not paid (seed {SEED:#x})");
+    // An open order becomes one purchase.
+    ask_again(address, untold).await;
+    assert_eq!(settled(&database).await, i64::try_from(orders.len()).unwrap(), "seed {SEED:#x}");
+    let waiting = "SELECT COUNT(*) FROM purchases WHERE state = 'reserved'";
+    assert_eq!(count(&database, waiting).await, 0, "credit that nobody has (seed {SEED:#x})");
+    for user in 0..LOGINS.len() {
+        let of_user = orders.values().filter(|(order, _)| order.user == user);
+        let spent: u64 = of_user.map(|(order, _)| order.price()).sum();
+        let sql = format!("SELECT credit FROM users WHERE username = 'u{user}'");
+        let left = u64::try_from(count(&database, &sql).await).unwrap();
+        assert_eq!(left, CREDIT - spent, "u{user} (seed {SEED:#x})");
+    }
+    audit(&database).await;
+}
+
+/// Places each order with its key until the number comes.
+async fn ask_again(gatekeeper: SocketAddr, orders: Orders) {
+    let turns = Arc::new(Semaphore::new(16));
+    let mut asking = JoinSet::new();
+    for (key, (order, _)) in orders {
+        let turns = Arc::clone(&turns);
+        asking.spawn(async move {
+            let _turn = turns.acquire().await.unwrap();
+            let mut pace = tokio::time::interval(Duration::from_millis(50));
+            let filling = async {
+                loop {
+                    pace.tick().await;
+                    if order.is_filled(&order.place(gatekeeper, &key).await) {
+                        return;
+                    }
+                }
+            };
+            let filled = tokio::time::timeout(Duration::from_secs(60), filling).await;
+            filled.unwrap_or_else(|_| panic!("{key} is never filled (seed {SEED:#x})"));
+        });
+    }
+    asking.join_all().await;
+}
