@@ -76,7 +76,10 @@ impl Service {
 
     /// How others find it.
     fn endpoint(&self, name: &str) -> [String; 2] {
-        ["--endpoint".to_owned(), format!("{name}=http://{}", self.address)]
+        [
+            "--endpoint".to_owned(),
+            format!("{name}=http://{}", self.address),
+        ]
     }
 }
 
@@ -110,9 +113,13 @@ impl Order {
     }
 
     async fn place(self, gatekeeper: SocketAddr, key: &str) -> Answer {
-        let lines = [("authorization", LOGINS[self.user]), ("idempotency-key", key)];
+        let lines = [
+            ("authorization", LOGINS[self.user]),
+            ("idempotency-key", key),
+        ];
         let mut raw = Raw::connect(gatekeeper).await;
-        raw.ask(request("GET", &format!("/{}", self.n), &lines, b"")).await
+        raw.ask(request("GET", &format!("/{}", self.n), &lines, b""))
+            .await
     }
 
     /// Whether this is the number. Anything but that and "not now" is a failure of the test.
@@ -161,24 +168,39 @@ async fn buy(
 }
 
 async fn settled(database: &Database) -> i64 {
-    count(database, "SELECT COUNT(*) FROM purchases WHERE state = 'settled'").await
+    count(
+        database,
+        "SELECT COUNT(*) FROM purchases WHERE state = 'settled'",
+    )
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_84_row_86_services_that_are_killed_at_any_moment_neither_lose_nor_double_spend_a_credit() {
+async fn row_84_row_86_services_that_are_killed_at_any_moment_neither_lose_nor_double_spend_a_credit()
+ {
     let folder = Folder::new();
     let list = (0..LOGINS.len())
         .map(|n| format!(r#"{{"username": "u{n}", "password": "p", "credit": {CREDIT}}}"#));
     let list = list.collect::<Vec<_>>().join(",");
     std::fs::write(folder.0.join("users.json"), format!("[{list}]")).unwrap();
-    let data = ["--database", "sqlite://users.sqlite", "--users", "users.json"].map(str::to_owned);
+    let data = [
+        "--database",
+        "sqlite://users.sqlite",
+        "--users",
+        "users.json",
+    ]
+    .map(str::to_owned);
     let database = Database::file(folder.0.join("users.sqlite"));
 
     let userstore = Service::start(env!("CARGO_BIN_EXE_userstore"), &folder, &data);
     let users = userstore.endpoint("userstore");
     let pricing = Service::start(env!("CARGO_BIN_EXE_pricing"), &folder, &users);
     let worker = Service::start(env!("CARGO_BIN_EXE_compute_worker"), &folder, &[]);
-    let sellers = [pricing.endpoint("pricing"), worker.endpoint("compute_worker")].concat();
+    let sellers = [
+        pricing.endpoint("pricing"),
+        worker.endpoint("compute_worker"),
+    ]
+    .concat();
     let controller = Service::start(env!("CARGO_BIN_EXE_controller"), &folder, &sellers);
     let fronts = [users, controller.endpoint("controller")].concat();
     let gatekeeper = Service::start(env!("CARGO_BIN_EXE_gatekeeper"), &folder, &fronts);
@@ -198,7 +220,10 @@ async fn row_84_row_86_services_that_are_killed_at_any_moment_neither_lose_nor_d
         let enough = filled.load(Ordering::Relaxed) + 20 + dice.roll(60);
         let waiting = async {
             while filled.load(Ordering::Relaxed) < enough {
-                assert!(buyers.len() as u64 == BUYERS, "a buyer has given up (seed {SEED:#x})");
+                assert!(
+                    buyers.len() as u64 == BUYERS,
+                    "a buyer has given up (seed {SEED:#x})"
+                );
                 tokio::task::yield_now().await;
                 if let Some(ended) = buyers.try_join_next() {
                     ended.unwrap();
@@ -217,19 +242,40 @@ async fn row_84_row_86_services_that_are_killed_at_any_moment_neither_lose_nor_d
     let orders = std::mem::take(&mut *orders.lock().unwrap());
     let numbers = orders.values().filter(|(_, is_filled)| *is_filled).count();
     let open = orders.len() - numbers;
-    assert!(numbers > 200 && open > 0, "{numbers} numbers and {open} open orders");
+    assert!(
+        numbers > 200 && open > 0,
+        "{numbers} numbers and {open} open orders"
+    );
 
     // Each number is paid, and asking for it once more pays nothing. Some of the open orders are paid as well.
     let paid = settled(&database).await;
-    assert!((numbers..=orders.len()).contains(&usize::try_from(paid).unwrap()), "{paid} of {numbers}");
-    let (told, untold): (Orders, Orders) = orders.clone().into_iter().partition(|(_, (_, known))| *known);
+    assert!(
+        (numbers..=orders.len()).contains(&usize::try_from(paid).unwrap()),
+        "{paid} of {numbers}"
+    );
+    let (told, untold): (Orders, Orders) = orders
+        .clone()
+        .into_iter()
+        .partition(|(_, (_, known))| *known);
     ask_again(address, told).await;
-    assert_eq!(settled(&database).await, paid, "a number was not paid (seed {SEED:#x})");
+    assert_eq!(
+        settled(&database).await,
+        paid,
+        "a number was not paid (seed {SEED:#x})"
+    );
     // An open order becomes one purchase.
     ask_again(address, untold).await;
-    assert_eq!(settled(&database).await, i64::try_from(orders.len()).unwrap(), "seed {SEED:#x}");
+    assert_eq!(
+        settled(&database).await,
+        i64::try_from(orders.len()).unwrap(),
+        "seed {SEED:#x}"
+    );
     let waiting = "SELECT COUNT(*) FROM purchases WHERE state = 'reserved'";
-    assert_eq!(count(&database, waiting).await, 0, "credit that nobody has (seed {SEED:#x})");
+    assert_eq!(
+        count(&database, waiting).await,
+        0,
+        "credit that nobody has (seed {SEED:#x})"
+    );
     for user in 0..LOGINS.len() {
         let of_user = orders.values().filter(|(order, _)| order.user == user);
         let spent: u64 = of_user.map(|(order, _)| order.price()).sum();

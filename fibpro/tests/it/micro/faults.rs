@@ -8,16 +8,24 @@ use super::whole::FibPro;
 #[tokio::test]
 async fn c11_f09_k04_a_dead_compute_worker_costs_nothing() {
     let fibpro = FibPro::start(4).await;
-    let answer = fibpro.get_despite("compute_worker.*=drop", "/10", "order-1").await;
+    let answer = fibpro
+        .buy_despite("compute_worker.*=drop", "/10", "order-1")
+        .await;
     assert_eq!(
         (answer.status, answer.text.as_str()),
-        (503, "Error: fib(10) is not possible at the moment; try again a little later")
+        (
+            503,
+            "Error: fib(10) is not possible at the moment; try again a little later"
+        )
     );
     assert_eq!(fibpro.credit().await, 4);
     let returned = [(4, "opening"), (-2, "reserve"), (2, "refund")];
-    assert_eq!(fibpro.ledger().await, returned.map(|(change, why)| (change, why.to_owned())));
+    assert_eq!(
+        fibpro.ledger().await,
+        returned.map(|(change, why)| (change, why.to_owned()))
+    );
     // It is back, and the caller asks again for the same purchase.
-    let answer = fibpro.get_despite("", "/10", "order-1").await;
+    let answer = fibpro.buy("/10", "order-1").await;
     assert_eq!((answer.status, answer.text.as_str()), (200, "55"));
     assert_eq!(fibpro.credit().await, 2);
     fibpro.audit().await;
@@ -27,12 +35,19 @@ async fn c11_f09_k04_a_dead_compute_worker_costs_nothing() {
 async fn k04_a_lost_answer_of_settle_is_asked_for_again() {
     let fibpro = FibPro::start(4).await;
     // Of every answer, so that asking again is of no use either: what is not known to be paid is not given out.
-    let answer = fibpro.get_despite("userstore.settle=lose", "/10", "order-1").await;
+    let answer = fibpro
+        .buy_despite("userstore.settle=lose", "/10", "order-1")
+        .await;
     assert_eq!(answer.status, 503, "{answer:?}");
-    assert!(answer.text.contains("not known whether the number was paid"), "{answer:?}");
+    assert!(
+        answer
+            .text
+            .contains("not known whether the number was paid"),
+        "{answer:?}"
+    );
     // It is paid, and once: the repeat finds out.
     assert_eq!(fibpro.credit().await, 2);
-    let answer = fibpro.get_despite("", "/10", "order-1").await;
+    let answer = fibpro.buy("/10", "order-1").await;
     assert_eq!((answer.status, answer.text.as_str()), (200, "55"));
     assert_eq!(fibpro.credit().await, 2);
     fibpro.audit().await;
@@ -41,7 +56,9 @@ async fn k04_a_lost_answer_of_settle_is_asked_for_again() {
 #[tokio::test]
 async fn k04_a_slow_user_store_ends_at_the_deadline_and_nothing_is_spent() {
     let fibpro = FibPro::start(4).await;
-    let answer = fibpro.get_despite("userstore.reserve=delay:1m", "/10", "order-1").await;
+    let answer = fibpro
+        .buy_despite("userstore.reserve=delay:1m", "/10", "order-1")
+        .await;
     assert_eq!(
         (answer.status, answer.text.as_str()),
         (504, "Error: fib(10) was not done in time")

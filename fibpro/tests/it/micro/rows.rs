@@ -23,20 +23,31 @@ async fn c09_adding_a_user_prints_no_password() {
     let fibpro = FibPro::start(4).await;
     assert_eq!(fibpro.get_with("/1", &[LOGIN]).await.status, 200);
     let text = log.text();
-    assert!(text.contains("Added user: username with credit 4"), "{text}");
-    assert!(!text.contains("password") && !text.contains(LOGIN.1), "{text}");
+    assert!(
+        text.contains("Added user: username with credit 4"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("password") && !text.contains(LOGIN.1),
+        "{text}"
+    );
 }
 
 #[tokio::test]
 async fn c13_the_line_of_a_failed_request_is_complete() {
     let fibpro = FibPro::start(4).await;
     let log = Log::start();
-    let answer = fibpro.get_despite("compute_worker.*=internal", "/1", "k").await;
+    let answer = fibpro
+        .buy_despite("compute_worker.*=internal", "/1", "k")
+        .await;
     assert_eq!(answer.status, 500);
     let id = answer.header("x-request-id");
-    let lines = log.lines_with(&["\"http GET\""]);
-    let line = lines.iter().find(|line| line.contains("side=\"server\"")).unwrap();
-    for words in [id, "code=\"internal\"", "duration"] {
+    let lines = log.lines_with(&["rpc.method=\"http GET\""]);
+    let line = lines
+        .iter()
+        .find(|line| line.contains("side=\"server\""))
+        .unwrap();
+    for words in [id, "code=\"internal\"", "duration_us=", "HTTP 500"] {
         assert!(line.contains(words), "{words}: {line}");
     }
 }
@@ -46,11 +57,16 @@ async fn d01_a_message_is_one_post_with_its_arguments_in_the_body() {
     let (printer, _writing) = Printer::start(std::io::sink(), None).unwrap();
     let server = Server::new("logsink").add(LogSinkServer::new(Sink::new(printer, None)));
     let router = server.into_router().unwrap();
-    for (message, expected) in [("test_msg", r#"{"result":true}"#), ("", r#"{"result":false}"#)] {
+    for (message, expected) in [
+        ("test_msg", r#"{"result":true}"#),
+        ("", r#"{"result":false}"#),
+    ] {
         let request = Request::post("/fibpro.v1.LogSink/RecvLog")
             .header("host", "logsink")
             .header("content-type", "application/json")
-            .body(Body::from(format!(r#"{{"level":"info","message":"{message}"}}"#)))
+            .body(Body::from(format!(
+                r#"{{"level":"info","message":"{message}"}}"#
+            )))
             .unwrap();
         let response = router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200);
@@ -70,7 +86,8 @@ async fn d02_every_service_answers_a_ping() {
     ];
     assert_eq!(
         pongs.map(|pong| pong.service),
-        ["UserStore", "Pricing", "ComputeWorker", "Controller"].map(|name| format!("fibpro.v1.{name}"))
+        ["UserStore", "Pricing", "ComputeWorker", "Controller"]
+            .map(|name| format!("fibpro.v1.{name}"))
     );
 }
 
@@ -81,17 +98,29 @@ async fn e01_e05_f06_an_error_arrives_with_its_type_its_code_its_id_and_its_way(
     let sale = async { fibpro.controller.generate("username", 10, "k").await };
     let error = context.clone().scope(sale).await.unwrap_err();
     // A type, and not a list with a text in it.
-    let ControllerError::Pricing(PricingError::InsufficientCredit { n, price, username, credit }) = &*error
+    let ControllerError::Pricing(PricingError::InsufficientCredit {
+        n,
+        price,
+        username,
+        credit,
+    }) = &*error
     else {
         panic!("{error:?}");
     };
-    assert_eq!((*n, *price, username.as_str(), *credit), (10, 2, "username", 0));
+    assert_eq!(
+        (*n, *price, username.as_str(), *credit),
+        (10, 2, "username", 0)
+    );
     assert_eq!(error.code(), Code::FailedPrecondition);
     assert_eq!(error.code().http_status(), 400);
     let hops: Vec<_> = error.hops().iter().map(|hop| hop.method.as_str()).collect();
     assert_eq!(
         hops,
-        ["fibpro.v1.Controller/Generate", "fibpro.v1.Pricing/Pay", "fibpro.v1.UserStore/Reserve"]
+        [
+            "fibpro.v1.Controller/Generate",
+            "fibpro.v1.Pricing/Pay",
+            "fibpro.v1.UserStore/Reserve"
+        ]
     );
     let printed = format!("{error:#}");
     for words in [
@@ -109,9 +138,16 @@ async fn e04_the_outside_caller_gets_an_honest_status_and_no_insides() {
     let fibpro = FibPro::start(4).await;
     for effect in ["internal", "unavailable", "drop", "data_loss"] {
         let plan = format!("userstore.reserve={effect}");
-        let answer = fibpro.get_despite(&plan, "/10", effect).await;
+        let answer = fibpro.buy_despite(&plan, "/10", effect).await;
         assert!(answer.status >= 500, "{answer:?}");
-        for inside in ["userstore", "pricing", "controller", "injected", ".rs", "Reserve"] {
+        for inside in [
+            "userstore",
+            "pricing",
+            "controller",
+            "injected",
+            ".rs",
+            "Reserve",
+        ] {
             assert!(!answer.text.contains(inside), "{answer:?}");
         }
     }
@@ -152,7 +188,10 @@ async fn g03_g06_every_call_of_a_request_has_its_id_also_that_of_the_login() {
     }
     // A refused login has an id as well.
     let answer = fibpro.get_with("/10", &[]).await;
-    assert_eq!((answer.status, answer.header("x-request-id").len()), (401, 16));
+    assert_eq!(
+        (answer.status, answer.header("x-request-id").len()),
+        (401, 16)
+    );
 }
 
 #[tokio::test]

@@ -79,7 +79,10 @@ async fn b04_f02_f03_g04_k04_a_purchase_is_a_story_under_one_id() {
             format!("[prod_controller] {id} username used 1 credit, balance: 3"),
         ]
     );
-    assert_eq!(fibpro.ledger().await, [(4, "opening".to_owned()), (-1, "reserve".to_owned())]);
+    assert_eq!(
+        fibpro.ledger().await,
+        [(4, "opening".to_owned()), (-1, "reserve".to_owned())]
+    );
 }
 
 #[tokio::test]
@@ -89,7 +92,10 @@ async fn c04_f02_k04_a_denied_request_is_a_story_too() {
     let answer = fibpro.get("/3").await;
     assert_eq!(
         (answer.status, answer.text.as_str()),
-        (403, "Error: fib(3) costs 1, user username has insufficient credit(0)")
+        (
+            403,
+            "Error: fib(3) costs 1, user username has insufficient credit(0)"
+        )
     );
     let id = answer.header("x-request-id");
     assert_eq!(
@@ -120,10 +126,15 @@ async fn f07_a_bad_number_is_a_line_of_the_gatekeeper() {
     let story = Story::begin();
     let answer = fibpro.get("/4.5").await;
     let words = "'4.5' is no number: write decimal digits, such as 10";
-    assert_eq!((answer.status, answer.text), (400, format!("Error: {words}")));
+    assert_eq!(
+        (answer.status, answer.text),
+        (400, format!("Error: {words}"))
+    );
     let id = answer.headers["x-request-id"].to_str().unwrap();
     assert_eq!(
         story.lines(),
-        [format!("[prod_gatekeeper] {id} Request to '/4.5' resulted in {words}")]
+        [format!(
+            "[prod_gatekeeper] {id} Request to '/4.5' resulted in {words}"
+        )]
     );
 }

@@ -91,9 +91,14 @@ impl FibPro {
         ask(&self.edge, path, lines).await
     }
 
-    /// `GET` as `username`, while those calls fail that the plan says. A second request with the same key is the same
-    /// purchase.
-    pub(crate) async fn get_despite(&self, plan: &str, path: &str, key: &str) -> Answer {
+    /// `GET` as `username`, for the purchase with this key.
+    pub(crate) async fn buy(&self, path: &str, key: &str) -> Answer {
+        self.get_with(path, &[LOGIN, ("idempotency-key", key)])
+            .await
+    }
+
+    /// The same, while those calls fail that the plan says.
+    pub(crate) async fn buy_despite(&self, plan: &str, path: &str, key: &str) -> Answer {
         let lines = [LOGIN, ("x-rpc-fault", plan), ("idempotency-key", key)];
         ask(&self.inside, path, &lines).await
     }
