@@ -42,3 +42,5 @@ mod purchase_crash;
 
 // All services in this process without a socket: how to test a system of your own.
 mod micro;
+// The tutorial's table of rows.
+mod tutorial;
