@@ -23,7 +23,13 @@ use tokio::task::JoinSet;
 use crate::Failure;
 
 /// In the order in which they are started: each calls only services before it.
-const SERVICES: [&str; 5] = ["userstore", "pricing", "compute_worker", "controller", "gatekeeper"];
+const SERVICES: [&str; 5] = [
+    "userstore",
+    "pricing",
+    "compute_worker",
+    "controller",
+    "gatekeeper",
+];
 
 /// How the services meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -127,7 +127,11 @@ async fn table(
     };
     line("cold", 1, &[load.first_logins(0..ONE_BY_ONE, 1).await?])?;
     let at_once = USERS - ONE_BY_ONE;
-    line("cold", at_once, &[load.first_logins(ONE_BY_ONE..USERS, at_once).await?])?;
+    line(
+        "cold",
+        at_once,
+        &[load.first_logins(ONE_BY_ONE..USERS, at_once).await?],
+    )?;
     // Not counted: connections, code and caches that nobody has used yet.
     load.run(USERS, slice / 2).await?;
     let mut median = Duration::ZERO;

@@ -38,7 +38,10 @@ impl Postgres {
         let id = Command::new("id").arg("-u").output()?;
         // It refuses to run as root.
         let mut command = if id.stdout.trim_ascii() == b"0" {
-            Command::new("chown").arg("postgres").arg(&folder).status()?;
+            Command::new("chown")
+                .arg("postgres")
+                .arg(&folder)
+                .status()?;
             let mut command = Command::new("runuser");
             command.args(["-u", "postgres", "--", "sh"]);
             command
@@ -74,7 +77,9 @@ impl Postgres {
             return Err(format!("the database {name} cannot be made").into());
         }
         let folder = self.folder.display();
-        Ok(format!("postgres://postgres@localhost/{name}?host={folder}"))
+        Ok(format!(
+            "postgres://postgres@localhost/{name}?host={folder}"
+        ))
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> Result<bool, Failure> {
@@ -93,7 +98,9 @@ impl Drop for Postgres {
 
 /// The folder of the programs of the newest version.
 fn programs() -> Option<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let versions = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten();
     let folders = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin")));
     let on_path = std::env::var_os("PATH").unwrap_or_default();
     let on_path: Vec<_> = std::env::split_paths(&on_path).collect();
