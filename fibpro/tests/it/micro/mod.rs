@@ -8,7 +8,7 @@
 //! Three tools are enough for most tests: a log that is read like a story (`story`), a trait that is implemented by
 //! something else (`fakes`), and a request that says which call on its way fails (`faults`).
 
-// The whole system in sixty lines.
+// The whole system, small enough to be read.
 mod whole;
 // What one request writes, in order, under one id.
 mod story;
