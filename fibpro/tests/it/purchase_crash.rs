@@ -21,6 +21,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::process::{command, starting};
 use crate::userstore::stage::{Folder, audit, count};
+use crate::userstore_crash::Dice;
 
 const ROUNDS: u64 = 8;
 const BUYERS: u64 = 8;
@@ -31,20 +32,6 @@ const SEED: u64 = 0x5eed_0404;
 
 /// `u0` and `u1`, each with the password `p`.
 const LOGINS: [&str; 2] = ["Basic dTA6cA==", "Basic dTE6cA=="];
-
-/// A small generator, since a test has to be the same each time.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        // splitmix64
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (x ^ (x >> 31)) % sides
-    }
-}
 
 /// A service in a process of its own, which keeps its address and its data through all its lives.
 struct Service {

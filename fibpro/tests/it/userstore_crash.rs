@@ -26,10 +26,10 @@ const CREDIT: u64 = 1_000_000;
 const SEED: u64 = 0x5eed_0086;
 
 /// A small generator, since a test has to be the same each time.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         // splitmix64
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut x = self.0;
