@@ -338,6 +338,10 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
         "FIBPRO_ENDPOINT_PRICING",
         "FIBPRO_DATABASE",
         "FIBPRO_USERS",
+        "RPC_IDENTITY_KEY_FILE",
+        "RPC_LOGSINK",
+        "RPC_SHIP_LOG",
+        "RPC_LOG_SPOOL",
         "LOGSINK_STORE_BYTES",
         "RUST_LOG",
     ] {
@@ -345,6 +349,8 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     }
     // And a log sink leaves no files behind unless a test wants it to.
     command.env("LOGSINK_STORE", "none");
+    // Nor does a gatekeeper take the port of the next one.
+    command.env("FIBPRO_OPERATOR", "none");
     command.args(arguments).stdin(Stdio::null());
     command
 }
