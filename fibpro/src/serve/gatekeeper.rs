@@ -53,7 +53,10 @@ impl Service for Options {
         if edges.is_empty() {
             edges.push(ADDRESS.to_owned());
         }
-        let mut server = Server::new("gatekeeper").options(options);
+        let mut server = Server::new("gatekeeper")
+            // It has no service that would say it.
+            .version(env!("CARGO_PKG_VERSION"))
+            .options(options);
         for edge in edges {
             server = server.listen_edge(edge);
         }

@@ -37,3 +37,8 @@ mod services;
 mod userstore;
 // The user store under load, killed again and again.
 mod userstore_crash;
+
+// `fibpro up`: all of it with one command, in one process and in one for each service.
+mod up;
+// The monitor: services that are there, that are not, and that say nothing.
+mod monitor;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use rpc_runtime::testing::Process;
 use serde_json::Value;
 
 /// How long a test waits for what comes at once when all is well.
@@ -21,6 +22,12 @@ static STARTING: RwLock<()> = RwLock::new(());
 pub(crate) fn spawn(command: &mut Command) -> Child {
     let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
     command.spawn().unwrap()
+}
+
+/// Starts a process that can be stopped and killed, and waits for nothing.
+pub(crate) fn start(command: &mut Command) -> Process {
+    let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
+    Process::spawn(command).unwrap()
 }
 
 /// Runs a process to its end.
@@ -266,8 +273,12 @@ fn read_line(reader: &mut impl std::io::BufRead) -> String {
 }
 
 fn signal(name: &str, child: &Child) {
-    let id = child.id().to_string();
-    let ended = output(Command::new("kill").args([name, &id]));
+    signal_id(name, child.id());
+}
+
+/// Sends a signal, such as `-KILL`, to a process.
+pub(crate) fn signal_id(name: &str, id: u32) {
+    let ended = output(Command::new("kill").args([name, &id.to_string()]));
     assert!(ended.status.success());
 }
 

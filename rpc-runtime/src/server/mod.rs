@@ -83,6 +83,7 @@ pub struct Server {
     name: String,
     environment: String,
     instance: Option<String>,
+    version: Option<&'static str>,
     listen: Vec<(String, Trust)>,
     trust: Option<Trust>,
     services: Vec<Routes>,
@@ -119,6 +120,7 @@ impl Server {
             name: name.into(),
             environment: DEFAULT_ENVIRONMENT.to_owned(),
             instance: None,
+            version: None,
             listen: Vec::new(),
             trust: None,
             services: Vec::new(),
@@ -258,6 +260,13 @@ impl Server {
     /// Which instance of the server it is. Unless said, its first address, or its process id where it has none.
     pub fn instance(mut self, instance: impl Into<String>) -> Self {
         self.instance = Some(instance.into());
+        self
+    }
+
+    /// The version that it says it has, in [`rpc.v1.Status`](crate::status): of a server without a service of its own,
+    /// `env!("CARGO_PKG_VERSION")` as a rule. Unless said, that of its first service.
+    pub fn version(mut self, version: &'static str) -> Self {
+        self.version = Some(version);
         self
     }
 
@@ -540,6 +549,7 @@ impl Server {
         Core::new(Parts {
             services: self.services,
             source,
+            version: self.version,
             limits: self.limits,
             layers: Layers::new(self.layers),
             observers: Observers::new(self.observers),

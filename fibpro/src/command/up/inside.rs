@@ -14,6 +14,7 @@ use rpc_runtime::{Client, IdentityKeys, Result};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tracing::{Level, Metadata};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -196,7 +197,21 @@ async fn prepare<S: Service>(name: &str, plan: &Plan, urls: &Urls) -> Result<Pre
     prepared.map_err(|error| error.message().to_owned())
 }
 
-/// The log of the process: for the one at the terminal what is worth a warning, and for the log sink what it is told.
+/// What is shown on stderr unless `RUST_LOG` says more. Whatever a call has to say stands in the log on stdout, and need
+/// not stand there twice; what is said of that log itself might not get there.
+fn is_for_the_terminal(metadata: &Metadata<'_>) -> bool {
+    match *metadata.level() {
+        Level::ERROR => true,
+        Level::WARN => {
+            let of_the_runtime = metadata.target() == "rpc";
+            metadata.target().starts_with(OF_THE_SINK)
+                || of_the_runtime && metadata.fields().field("rpc.method").is_none()
+        }
+        _ => false,
+    }
+}
+
+/// The log of the process: for the one at the terminal, and for the log sink.
 fn start_log(sink: &str, plan: &Plan, keys: IdentityKeys) -> Result<Shipper> {
     let client = Client::new(sink)?.identity(keys);
     let mut shipping = Shipping::to(client).spool(plan.data.log_spool("up"));
@@ -204,16 +219,19 @@ fn start_log(sink: &str, plan: &Plan, keys: IdentityKeys) -> Result<Shipper> {
         shipping = shipping.filter(&filter)?;
     }
     let shipper = shipping.start()?;
-    let shown = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let lines = fmt::layer()
         .with_writer(io::stderr)
         // It would tell of a closed stderr on stderr, and panic.
         .log_internal_errors(false)
         .with_ansi(!plain && io::stderr().is_terminal());
+    let lines = match EnvFilter::try_from_default_env() {
+        Ok(filter) => lines.with_filter(filter).boxed(),
+        Err(_) => lines.with_filter(filter_fn(is_for_the_terminal)).boxed(),
+    };
     let shipped = filter_fn(|metadata| !metadata.target().starts_with(OF_THE_SINK));
     tracing_subscriber::registry()
-        .with(lines.with_filter(shown))
+        .with(lines)
         .with(shipper.layer().with_filter(shipped))
         .init();
     Ok(shipper)

@@ -90,7 +90,7 @@ impl Launch {
             return Err(format!("{name} has no output"));
         };
         let stdin = process.stdin.take();
-        let stderr = Complaints::of(name, stderr);
+        let mut stderr = Complaints::of(name, stderr);
         let mut stdout = BufReader::new(stdout);
         let listening = timeout(PATIENCE, self.listening(&mut stdout)).await;
         let urls = match listening {
@@ -132,7 +132,13 @@ impl Launch {
             command.env("FIBPRO_DATABASE", database);
         }
         if env::var_os("RUST_LOG").is_none() {
-            command.env("RUST_LOG", "warn");
+            // What matters less is in the log on stdout, but for what the log sink says of that log.
+            let level = if self.name == "logsink" {
+                "warn"
+            } else {
+                "error"
+            };
+            command.env("RUST_LOG", level);
         }
         command
             .stdin(Stdio::piped())

@@ -6,6 +6,7 @@ use std::time::Duration;
 use fibpro::process::note;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::ChildStderr;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// How long to wait for the end of what a dead process has said; somebody else may hold the pipe.
@@ -52,7 +53,7 @@ pub(super) async fn pass_on(mut from: impl AsyncBufRead + Unpin) {
 /// who tells of its end.
 pub(super) struct Complaints {
     last: Arc<Mutex<Option<String>>>,
-    reading: tokio::task::JoinHandle<()>,
+    reading: Option<JoinHandle<()>>,
 }
 
 impl Complaints {
@@ -72,18 +73,18 @@ impl Complaints {
                 }
             }
         });
-        Self { last, reading }
+        Self {
+            last,
+            reading: Some(reading),
+        }
     }
 
     /// The last words of a process that has ended.
-    pub(super) async fn last(&self) -> Option<String> {
-        let ended = async {
-            while !self.reading.is_finished() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        // Late or not, there is what there is.
-        let _ = timeout(PATIENCE, ended).await;
+    pub(super) async fn last(&mut self) -> Option<String> {
+        if let Some(reading) = self.reading.take() {
+            // Late or not, there is what there is.
+            let _ = timeout(PATIENCE, reading).await;
+        }
         self.last
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
