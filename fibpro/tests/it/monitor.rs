@@ -156,7 +156,11 @@ fn h02_watching_sees_a_process_stop_and_ends_on_ctrl_c() {
         let services = services.as_array().unwrap().iter();
         services.filter(|service| service["up"] == true).count()
     };
-    assert_eq!(is_up(&watching.line()), 6);
+    let first = watching.line();
+    assert_eq!(is_up(&first), 6);
+    // Each ships by itself here, and counts.
+    let dropped = first.matches(r#""logs_dropped":0"#).count();
+    assert_eq!(dropped, 5, "{first}");
     crate::process::signal_id("-STOP", up.id("pricing"));
     // What was on its way when it stopped may have been answered.
     let seen = (0..20).map(|_| is_up(&watching.line())).find(|up| *up < 6);
