@@ -164,9 +164,11 @@ fn h02_watching_sees_a_process_stop_and_ends_on_ctrl_c() {
     crate::process::signal_id("-STOP", up.id("pricing"));
     // What was on its way when it stopped may have been answered.
     let seen = (0..20).map(|_| is_up(&watching.line())).find(|up| *up < 6);
+    // Before anything can fail: a process that stands still would stay behind.
+    crate::process::signal_id("-CONT", up.id("pricing"));
     assert_eq!(seen, Some(5));
     watching.interrupt();
     let ended = watching.ended();
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    crate::process::signal_id("-CONT", up.id("pricing"));
+    // Pricing may be back by the last look.
+    assert!(matches!(ended.code, Some(0 | 1)), "{ended:?}");
 }

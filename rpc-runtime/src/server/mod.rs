@@ -385,7 +385,7 @@ impl Server {
 
     /// Answers plain HTTP requests whose path no service has; `/healthz` and `/readyz` are the server's own.
     ///
-    /// A handler has the [`Context`](crate::Context) of its request, believed as far as the peer is, and
+    /// A handler has the [`Context`] of its request, believed as far as the peer is, and
     /// [`default_deadline`](Limits::default_deadline) for its answer's head; a panic is an answer, and a request is
     /// observed as `http GET` and the like. Layers are for calls and are not around it; the limits of bodies are axum's.
     ///
@@ -460,6 +460,21 @@ impl Server {
     /// A process with one server that is [`run`](Self::run) does not need it. One with several has no other way to
     /// know whose line it was. Flags and keys are those of [`Bound::context`], which has the server's address as well; here
     /// the instance is what [`instance`](Self::instance) says, or the first address as it was given.
+    ///
+    /// ```
+    /// # use rpc_runtime::{Context, Result, Server};
+    /// # async fn example() -> Result<()> {
+    /// let server = Server::new("pricing").listen("127.0.0.1:9004");
+    /// let opening = server.context()?.scope(async {
+    ///     let server = Context::current().server().map(ToString::to_string);
+    ///     assert_eq!(server.as_deref(), Some("pricing@prod/127.0.0.1:9004"));
+    /// });
+    /// opening.await;
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Runtime::new()?.block_on(example())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
