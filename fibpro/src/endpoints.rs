@@ -1,17 +1,18 @@
 //! Where the other services are: by option, by environment variable, or where they are by default.
 
-use std::collections::BTreeMap;
 use std::env;
 
 use rpc_runtime::{Client, Code, Error, Result};
 
 /// The services that others call, with the ports of a machine that runs all of them.
-const SERVICES: [(&str, u16); 5] = [
+const SERVICES: [(&str, u16); 6] = [
     ("logsink", 9002),
     ("userstore", 9003),
     ("pricing", 9004),
     ("compute_worker", 9005),
     ("controller", 9006),
+    // For operators: its edge is nobody's endpoint.
+    ("gatekeeper", 9011),
 ];
 
 /// The addresses of other services, as options of a program.
@@ -101,7 +102,7 @@ impl Endpoints {
 
     /// All services with their addresses, for tools.
     #[must_use]
-    pub fn all(&self) -> BTreeMap<&'static str, Vec<String>> {
+    pub fn all(&self) -> Vec<(&'static str, Vec<String>)> {
         SERVICES
             .iter()
             .map(|(service, _)| (*service, self.urls(service)))
@@ -159,7 +160,7 @@ mod tests {
             ("pricing", "write NAME=URL"),
             (
                 "prices=http://a:1",
-                "there are logsink, userstore, pricing, compute_worker, controller",
+                "there are logsink, userstore, pricing, compute_worker, controller, gatekeeper",
             ),
             ("pricing=localhost:1", "the scheme is missing"),
             ("pricing=", "pricing="),

@@ -15,13 +15,11 @@ struct Options {
 }
 
 /// Ends with 0 when the command did what it says, 1 when it did not, 2 when it was not understood.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    let mut out = std::io::stdout().lock();
+fn main() -> ExitCode {
     let outcome = match Options::parse().command {
-        Some(command) => command.run(&mut out).await,
+        Some(command) => command.run(),
         None => Options::command()
-            .write_help(&mut out)
+            .write_help(&mut std::io::stdout().lock())
             .map_err(command::Failure::Output),
     };
     command::exit_code(outcome)

@@ -4,7 +4,8 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use rpc_runtime::{Result, server};
+use rpc_runtime::{Code, Error, Result, server};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::endpoints::Endpoints;
 
@@ -48,4 +49,61 @@ pub fn complain(text: impl Display) {
 /// A line on stderr that is no error, for the one who reads the output.
 pub fn remark(text: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// The signals that stop a process: SIGINT and SIGTERM.
+#[derive(Debug)]
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Option<Signal>,
+}
+
+impl Signals {
+    /// Waits for them from here on.
+    ///
+    /// # Errors
+    ///
+    /// `resource_exhausted` when the system gives none.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            interrupt: install(SignalKind::interrupt())?,
+            terminate: install(SignalKind::terminate())?,
+            hangup: None,
+        })
+    }
+
+    /// For a program that belongs to its terminal, and stops as well when that is gone.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn of_terminal() -> Result<Self> {
+        Ok(Self {
+            hangup: Some(install(SignalKind::hangup())?),
+            ..Self::new()?
+        })
+    }
+
+    /// The next one, by its name.
+    pub async fn next(&mut self) -> &'static str {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = hangup => "SIGHUP",
+        }
+    }
+}
+
+fn install(kind: SignalKind) -> Result<Signal> {
+    signal(kind).map_err(|error| {
+        let text = format!("cannot wait for signals: {error}");
+        Error::new(Code::ResourceExhausted, text)
+    })
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use fibpro::tool::keys::Keys;
 use rpc_runtime::Client;
 use rpc_runtime::flag_service::{FlagServiceClient, FlagState};
 
@@ -21,6 +22,9 @@ pub(crate) struct Options {
     /// Where the server listens for other services: an `http` or a `unix` URL
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9002", value_parser = Client::new)]
     to: Client,
+
+    #[command(flatten)]
+    keys: Keys,
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
@@ -30,7 +34,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 pub(crate) async fn run(options: Options, out: &mut impl Write) -> Result<(), Failure> {
-    let client = FlagServiceClient::with_client(options.to.named("fibpro")?);
+    let client = FlagServiceClient::with_client(options.keys.sign(options.to)?);
     if options.settings.is_empty() && options.reset.is_empty() {
         let flags = client.list().await?;
         return write_flags(&flags, out).map_err(Failure::Output);

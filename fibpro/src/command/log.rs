@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use fibpro::api::logsink::{Level, LogSinkClient};
+use fibpro::tool::keys::Keys;
 use rpc_runtime::Client;
 
 use super::Failure;
@@ -20,10 +21,13 @@ pub(crate) struct Options {
     /// Where the log sink listens
     #[arg(long, env = "FIBPRO_LOGSINK", value_name = "URL", default_value = "http://127.0.0.1:9002", value_parser = Client::new)]
     to: Client,
+
+    #[command(flatten)]
+    keys: Keys,
 }
 
 pub(crate) async fn run(options: Options, out: &mut impl Write) -> Result<(), Failure> {
-    let logsink = LogSinkClient::with_client(options.to.named("fibpro")?);
+    let logsink = LogSinkClient::with_client(options.keys.sign(options.to)?);
     if !logsink.recv_log(&options.text, options.level).await? {
         return Err(Failure::Refused(
             "the log sink takes no record without text",

@@ -6,6 +6,7 @@ use std::time::Duration;
 use fibpro::api::logsink::{Level, LogSinkClient, Logged, Query, WAIT_LIMIT_MS};
 use fibpro::process::remark;
 use fibpro::service::logsink::append_line;
+use fibpro::tool::keys::Keys;
 use jiff::{SignedDuration, Timestamp};
 use rpc_runtime::{Client, Code, RequestId};
 use tokio::time::{Instant, sleep};
@@ -63,10 +64,13 @@ pub(crate) struct Options {
     /// Where the log sink listens
     #[arg(long, env = "FIBPRO_LOGSINK", value_name = "URL", default_value = "http://127.0.0.1:9002", value_parser = Client::new)]
     to: Client,
+
+    #[command(flatten)]
+    keys: Keys,
 }
 
 pub(crate) async fn run(options: Options, out: &mut impl Write) -> Result<(), Failure> {
-    let logsink = LogSinkClient::with_client(options.to.named("fibpro")?);
+    let logsink = LogSinkClient::with_client(options.keys.sign(options.to)?);
     let query = Query {
         request_id: options.request,
         source: options.source,
@@ -85,7 +89,9 @@ pub(crate) async fn run(options: Options, out: &mut impl Write) -> Result<(), Fa
             _ = tokio::signal::ctrl_c() => Ok(()),
         };
     }
-    let page = logsink.query(&query).await?;
+    let mut page = logsink.query(&query).await?;
+    // Each service sends its own at its own pace: a story is told in the order in which it happened.
+    page.records.sort_by_key(|logged| logged.record.time);
     print(&page.records, json, out).map_err(Failure::Output)?;
     if page.records.is_empty() {
         remark("no record matches");

@@ -4,34 +4,63 @@ mod fib;
 mod flags;
 mod log;
 mod logs;
+mod serve;
 mod services;
 mod status;
+mod up;
 
 use std::backtrace::Backtrace;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use fibpro::process::{complain, note};
+use fibpro::tool::monitor::program as monitor;
 use rpc_runtime::Error;
+use tokio::runtime::Builder;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    Up(up::Options),
     Flags(flags::Options),
     Fib(fib::Options),
     Log(log::Options),
     Logs(logs::Options),
+    Monitor(monitor::Options),
+    #[command(hide = true)]
+    Serve(serve::Options),
     Services(services::Options),
     Status(status::Options),
 }
 
 impl Command {
-    pub(crate) async fn run(self, out: &mut impl Write) -> Result<(), Failure> {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        // What serves has as many threads as there are cores; what asks needs one.
+        let mut builder = match self {
+            Self::Up(_) | Self::Serve(_) => Builder::new_multi_thread(),
+            _ => Builder::new_current_thread(),
+        };
+        let runtime = builder.enable_all().build().map_err(Failure::Output)?;
+        let outcome = runtime.block_on(self.run_in_runtime());
+        // Without a wait for threads that still hash or compute for nobody.
+        runtime.shutdown_background();
+        outcome
+    }
+
+    async fn run_in_runtime(self) -> Result<(), Failure> {
+        // Not locked: some of them print from other threads as well.
+        let out = &mut io::stdout();
         match self {
+            Self::Up(options) => up::run(options).await,
             Self::Flags(options) => flags::run(options, out).await,
-            Self::Fib(options) => fib::run(&options, out),
+            Self::Fib(options) => fib::run(&options, &mut out.lock()),
             Self::Log(options) => log::run(options, out).await,
             Self::Logs(options) => logs::run(options, out).await,
-            Self::Services(options) => services::run(&options, out),
+            Self::Monitor(options) => match monitor::run(options).await? {
+                true => Ok(()),
+                false => Err(Failure::Said),
+            },
+            Self::Serve(options) => serve::run(options).await,
+            Self::Services(options) => services::run(&options, &mut out.lock()),
             Self::Status(options) => status::run(options, out).await,
         }
     }
@@ -42,6 +71,10 @@ impl Command {
 pub(crate) enum Failure {
     /// A call failed.
     Call(Error),
+    /// A service did not start, or did not end as it should.
+    Service(String),
+    /// What is wrong was shown already.
+    Said,
     /// A call succeeded, and its answer is a no.
     Refused(&'static str),
     /// It was not understood, and perhaps where that was noticed.
@@ -66,6 +99,8 @@ pub(crate) fn exit_code(outcome: Result<(), Failure>) -> ExitCode {
         }
         Err(Failure::Output(error)) => complain(error),
         Err(Failure::Refused(why)) => complain(why),
+        Err(Failure::Service(why)) => complain(why),
+        Err(Failure::Said) => {}
         Err(Failure::Usage(error, backtrace)) => {
             // As for everything else that clap does not understand; a closed stderr leaves the exit code.
             let _ = error.print();

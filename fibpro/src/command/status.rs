@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use fibpro::tool::keys::Keys;
 use fibpro::tool::units::{time_text, uptime_text};
 use rpc_runtime::Client;
 use rpc_runtime::status::{MethodStatus, ServerStatus, StatusClient};
@@ -15,13 +16,16 @@ pub(crate) struct Options {
     /// Where the server listens for other services: an `http` or a `unix` URL
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9002", value_parser = Client::new)]
     to: Client,
+
+    #[command(flatten)]
+    keys: Keys,
     /// As a JSON object, for programs
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) async fn run(options: Options, out: &mut impl Write) -> Result<(), Failure> {
-    let client = StatusClient::with_client(options.to.named("fibpro")?);
+    let client = StatusClient::with_client(options.keys.sign(options.to)?);
     let status = client.get().await?;
     let written = if options.json {
         write_json(&status, out)

@@ -44,3 +44,8 @@ mod purchase_crash;
 mod micro;
 // The tutorial's table of rows.
 mod tutorial;
+
+// `fibpro up`: all of it with one command, in one process and in one for each service.
+mod up;
+// The monitor: services that are there, that are not, and that say nothing.
+mod monitor;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use rpc_runtime::testing::Process;
 use serde_json::Value;
 
 /// How long a test waits for what comes at once when all is well.
@@ -26,6 +27,12 @@ pub(crate) fn spawn(command: &mut Command) -> Child {
 pub(crate) fn starting<P>(start: impl FnOnce() -> P) -> P {
     let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
     start()
+}
+
+/// Starts a process that can be stopped and killed, and waits for nothing.
+pub(crate) fn start(command: &mut Command) -> Process {
+    let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
+    Process::spawn(command).unwrap()
 }
 
 /// Runs a process to its end.
@@ -271,8 +278,12 @@ fn read_line(reader: &mut impl std::io::BufRead) -> String {
 }
 
 fn signal(name: &str, child: &Child) {
-    let id = child.id().to_string();
-    let ended = output(Command::new("kill").args([name, &id]));
+    signal_id(name, child.id());
+}
+
+/// Sends a signal, such as `-KILL`, to a process.
+pub(crate) fn signal_id(name: &str, id: u32) {
+    let ended = output(Command::new("kill").args([name, &id.to_string()]));
     assert!(ended.status.success());
 }
 
@@ -343,6 +354,10 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
         "FIBPRO_ENDPOINT_PRICING",
         "FIBPRO_DATABASE",
         "FIBPRO_USERS",
+        "RPC_IDENTITY_KEY_FILE",
+        "RPC_LOGSINK",
+        "RPC_SHIP_LOG",
+        "RPC_LOG_SPOOL",
         "LOGSINK_STORE_BYTES",
         "RUST_LOG",
     ] {
@@ -350,6 +365,8 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     }
     // And a log sink leaves no files behind unless a test wants it to.
     command.env("LOGSINK_STORE", "none");
+    // Nor does a gatekeeper take the port of the next one.
+    command.env("FIBPRO_OPERATOR", "none");
     command.args(arguments).stdin(Stdio::null());
     command
 }

@@ -234,7 +234,7 @@ impl Status for OfServer {
     }
 }
 
-/// What answers for a server. `version` is that of its first service.
+/// What answers for a server. `version` is its own, or that of its first service.
 pub(crate) fn status_routes(
     source: &Arc<Source>,
     version: &'static str,

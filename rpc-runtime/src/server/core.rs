@@ -58,6 +58,7 @@ pub(crate) struct Core {
 pub(crate) struct Parts {
     pub(crate) services: Vec<Routes>,
     pub(crate) source: Source,
+    pub(crate) version: Option<&'static str>,
     pub(crate) limits: Limits,
     pub(crate) layers: Layers,
     pub(crate) observers: Observers,
@@ -79,10 +80,8 @@ impl Core {
     /// `failed_precondition` when two services answer on one path, or a policy or rate limit does not fit the services.
     pub(crate) fn new(parts: Parts) -> Result<Arc<Self>, Error> {
         let source = Arc::new(parts.source);
-        let version = parts
-            .services
-            .first()
-            .map_or("", |first| first.service.version);
+        let first = parts.services.first().map(|first| first.service.version);
+        let version = parts.version.or(first).unwrap_or_default();
         let mut routes: HashMap<_, Route> = HashMap::new();
         let mut services = HashMap::new();
         for Routes {

@@ -44,7 +44,7 @@ use self::dedupe::DedupeStore;
 use self::lifecycle::Check;
 use self::listen::{Listener, SOCKET_MODE};
 use crate::builtin::DroppedLogs;
-use crate::context::{DEFAULT_ENVIRONMENT, Source};
+use crate::context::{Context, DEFAULT_ENVIRONMENT, Home, Source};
 use crate::error::{Code, Error, Result};
 use crate::flags::{self as declared, Flags};
 use crate::identity::IdentityKeys;
@@ -83,6 +83,7 @@ pub struct Server {
     name: String,
     environment: String,
     instance: Option<String>,
+    version: Option<&'static str>,
     listen: Vec<(String, Trust)>,
     trust: Option<Trust>,
     services: Vec<Routes>,
@@ -119,6 +120,7 @@ impl Server {
             name: name.into(),
             environment: DEFAULT_ENVIRONMENT.to_owned(),
             instance: None,
+            version: None,
             listen: Vec::new(),
             trust: None,
             services: Vec::new(),
@@ -261,6 +263,13 @@ impl Server {
         self
     }
 
+    /// The version that it says it has, in [`rpc.v1.Status`](crate::status): of a server without a service of its own,
+    /// `env!("CARGO_PKG_VERSION")` as a rule. Unless said, that of its first service.
+    pub fn version(mut self, version: &'static str) -> Self {
+        self.version = Some(version);
+        self
+    }
+
     /// Adds a service.
     #[allow(
         clippy::should_implement_trait,
@@ -343,7 +352,7 @@ impl Server {
     }
 
     /// Installs the subscriber now that [`run`](Self::run) would install, for a program that has something to log
-    /// before. Nothing happens where there is one. The format and the shipping are to be set before; what is wrong with
+    /// before, and the hook by which a caught panic is logged with its place. No subscriber is installed where there is one. The format and the shipping are to be set before; what is wrong with
     /// the latter is an error of `run`.
     pub fn start_log(mut self) -> Self {
         self.log = Some(run::start_log(&mut self));
@@ -376,7 +385,7 @@ impl Server {
 
     /// Answers plain HTTP requests whose path no service has; `/healthz` and `/readyz` are the server's own.
     ///
-    /// A handler has the [`Context`](crate::Context) of its request, believed as far as the peer is, and
+    /// A handler has the [`Context`] of its request, believed as far as the peer is, and
     /// [`default_deadline`](Limits::default_deadline) for its answer's head; a panic is an answer, and a request is
     /// observed as `http GET` and the like. Layers are for calls and are not around it; the limits of bodies are axum's.
     ///
@@ -432,7 +441,64 @@ impl Server {
     /// As [`bind`](Self::bind); `invalid_argument` for a log sink that is no URL, `failed_precondition` for a log spool
     /// that cannot be used.
     pub async fn run(self) -> Result<()> {
-        run::run(self).await
+        run::run(self, std::future::pending()).await
+    }
+
+    /// As [`run`](Self::run), and stops in the same way when `stop` is done: for a process that is told to go by something
+    /// else than a signal, such as the end of its standard input.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub async fn run_until(self, stop: impl Future<Output = ()> + Send) -> Result<()> {
+        run::run(self, stop).await
+    }
+
+    /// The context of what is done for the server before it is bound, such as opening its store: no request, and this
+    /// server as the source of log lines. Tasks that are spawned in it with [`spawn`](crate::spawn) keep it.
+    ///
+    /// A process with one server that is [`run`](Self::run) does not need it. One with several has no other way to
+    /// know whose line it was. Flags and keys are those of [`Bound::context`], which has the server's address as well; here
+    /// the instance is what [`instance`](Self::instance) says, or the first address as it was given.
+    ///
+    /// ```
+    /// # use rpc_runtime::{Context, Result, Server};
+    /// # async fn example() -> Result<()> {
+    /// let server = Server::new("pricing").listen("127.0.0.1:9004");
+    /// let opening = server.context()?.scope(async {
+    ///     let server = Context::current().server().map(ToString::to_string);
+    ///     assert_eq!(server.as_deref(), Some("pricing@prod/127.0.0.1:9004"));
+    /// });
+    /// opening.await;
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Runtime::new()?.block_on(example())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `invalid_argument` when name, environment or instance are none.
+    pub fn context(&self) -> Result<Context> {
+        let first = self.listen.first().map(|(address, _)| address.as_str());
+        let address = first.filter(|address| !address.starts_with("unix:"));
+        let process = std::process::id().to_string();
+        let instance = self.instance.as_deref().or(address).unwrap_or(&process);
+        let source = self.source(instance)?;
+        let home = Home::new(Arc::new(source), None, Flags::new());
+        Ok(Context::of_server(Arc::new(
+            home.with_takes_logs(self.takes_logs()),
+        )))
+    }
+
+    fn source(&self, instance: &str) -> Result<Source> {
+        Source::new(&self.name, &self.environment, instance).map_err(|invalid| {
+            let text = format!(
+                "name `{}`, environment `{}`, instance `{instance}`: {invalid}",
+                self.name, self.environment
+            );
+            Error::unlocated(Code::InvalidArgument, text)
+        })
     }
 
     /// Serves on a listener until `shutdown` is done, then stops as [`Bound::serve`] says. Does nothing unasked.
@@ -486,14 +552,11 @@ impl Server {
 
     pub(crate) fn into_core(mut self, listeners: &[(Listener, Trust)]) -> Result<Arc<Core>> {
         let flags = self.take_flags()?;
-        let instance = self.instance.unwrap_or_else(|| default_instance(listeners));
-        let source = Source::new(&self.name, &self.environment, &instance).map_err(|invalid| {
-            let text = format!(
-                "name `{}`, environment `{}`, instance `{instance}`: {invalid}",
-                self.name, self.environment
-            );
-            Error::unlocated(Code::InvalidArgument, text)
-        })?;
+        let instance = match self.instance.take() {
+            Some(instance) => instance,
+            None => default_instance(listeners),
+        };
+        let source = self.source(&instance)?;
         let identity = match self.identity_file {
             Some(file) => Some(IdentityKeys::from_file(file)?),
             None => self.identity,
@@ -501,6 +564,7 @@ impl Server {
         Core::new(Parts {
             services: self.services,
             source,
+            version: self.version,
             limits: self.limits,
             layers: Layers::new(self.layers),
             observers: Observers::new(self.observers),

@@ -12,21 +12,24 @@ use super::signals::Signals;
 use super::watchdog::Watchdog;
 use super::{Bound, LogFormat, Server, panic};
 use crate::error::{Code, Error, Result};
-use crate::logs::{Prepared, Shipper, Shipping};
+use crate::logs::{self, Prepared, Shipper, Shipping};
 
 /// How long the log of a process that ends may take to get to the sink.
 const LOG_PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(mut server: Server) -> Result<()> {
+/// Runs until a signal comes or `stop` is done.
+pub(super) async fn run(mut server: Server, stop: impl Future<Output = ()> + Send) -> Result<()> {
     let log = match server.log.take() {
         Some(log) => log?,
         None => start_log(&mut server)?,
     };
-    panic::install_hook();
     let name = server.name().to_owned();
     // Both before anybody knows that we are here: a signal that only one of them has seen would never be the second.
     let (mut signals, second) = (Signals::new()?, Signals::new()?);
     let takes_logs = server.takes_logs();
+    if log.will_ship(takes_logs) && server.dropped_logs.is_none() {
+        server = server.dropped_logs(logs::dropped);
+    }
     let bound = match server.bind().await {
         Ok(bound) => bound,
         Err(error) => {
@@ -47,8 +50,10 @@ pub(super) async fn run(mut server: Server) -> Result<()> {
     let _reloading = Reloading::on_hangup(bound.identity().cloned())?;
     let shipper = log.ship(takes_logs, &bound)?;
     let serving = bound.serve(async move {
-        let signal = signals.next().await;
-        tracing::info!(target: "rpc", signal, "stopping");
+        tokio::select! {
+            signal = signals.next() => tracing::info!(target: "rpc", signal, "stopping"),
+            () = stop => tracing::info!(target: "rpc", "stopping"),
+        }
     });
     let served = until_second(second, serving).await;
     if let Some(shipper) = shipper {
@@ -90,6 +95,7 @@ pub(super) struct Log {
 
 /// Starts the log on stderr; what is to be shipped waits from here on.
 pub(super) fn start_log(server: &mut Server) -> Result<Log> {
+    panic::install_hook();
     let shipping = server.shipping_options.apply(server.shipping.take())?;
     let prepared = shipping.map(Shipping::prepare).transpose()?;
     let is_ours = install_subscriber(server.log_format, prepared.as_ref());
@@ -102,6 +108,11 @@ impl Log {
         if let Some(prepared) = self.prepared {
             prepared.abandon();
         }
+    }
+
+    /// Whether [`ship`](Self::ship) will find something to do.
+    fn will_ship(&self, takes_logs: bool) -> bool {
+        self.prepared.is_some() && self.is_ours && !takes_logs
     }
 
     fn ship(self, takes_logs: bool, bound: &Bound) -> Result<Option<Shipper>> {

@@ -21,7 +21,8 @@ pub(super) struct Expiry(JoinHandle<()>);
 
 impl Expiry {
     pub(super) fn start(store: Arc<Store>) -> Self {
-        Self(tokio::spawn(async move {
+        // With the context of the one who opens the store: these lines are the user store's.
+        Self(rpc_runtime::spawn(async move {
             let mut failing = false;
             let mut ticks = tokio::time::interval(PERIOD);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -3,6 +3,7 @@
 //! All are asked at the same time, each has a time of its own, and what one of them does to its question hides nothing
 //! of the others.
 
+pub mod program;
 mod table;
 
 use std::time::{Duration, Instant};

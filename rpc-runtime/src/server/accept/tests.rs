@@ -43,6 +43,7 @@ fn core(change: impl FnOnce(&mut Limits)) -> Arc<Core> {
         identity: None,
         policy: None,
         rates: Vec::new(),
+        version: None,
         dropped_logs: None,
         flags: crate::Flags::new(),
         allow_faults: false,

@@ -32,6 +32,7 @@ fn core(seen: &Arc<Seen>, fallback: Option<axum::Router>) -> Arc<Core> {
         identity: None,
         policy: None,
         rates: Vec::new(),
+        version: None,
         dropped_logs: None,
         flags: crate::Flags::new(),
         allow_faults: false,

@@ -1,0 +1,94 @@
+//! Where everything is, and what to try.
+
+use std::env;
+use std::fmt::Write as _;
+
+use super::plan::{OPERATOR, ORDER, Plan, Urls};
+
+/// What is printed once all services are ready.
+pub(super) fn text(plan: &Plan, urls: &Urls, processes: &[(&str, u32)]) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write(&mut text, plan, urls, processes);
+    text
+}
+
+fn write(
+    out: &mut String,
+    plan: &Plan,
+    urls: &Urls,
+    processes: &[(&str, u32)],
+) -> std::fmt::Result {
+    writeln!(out, "\nFibPro is up.\n")?;
+    for service in ORDER.into_iter().rev() {
+        let url = urls.of(service);
+        let process = processes.iter().find(|process| process.0 == service);
+        let process = process.map_or_else(String::new, |(_, id)| format!("   process {id}"));
+        let note = match service {
+            "gatekeeper" => format!("   for operators {}", urls.of(OPERATOR)),
+            _ => String::new(),
+        };
+        writeln!(out, "  {service:<15} {url}{process}{note}")?;
+    }
+    writeln!(out, "  {:<15} {}", "data", plan.data.folder().display())?;
+    let gate = urls.of("gatekeeper");
+    writeln!(out, "\nTry in another terminal:\n")?;
+    // The passwords of the tutorial are known to everybody. Those of a file are printed nowhere; curl asks for them.
+    let lines = if plan.users.is_none() {
+        [
+            ("", "username:password", "10", "55; costs 2 of 4 credits"),
+            (
+                "",
+                "username:password",
+                "42",
+                "267914296; costs the other 2",
+            ),
+            (
+                "-i ",
+                "username:password",
+                "7",
+                "403; its x-request-id is the ID below",
+            ),
+        ]
+    } else {
+        [
+            ("", "USERNAME", "10", "55; costs 2 credits"),
+            ("", "USERNAME", "42", "267914296; costs 2 credits"),
+            (
+                "-i ",
+                "USERNAME",
+                "7",
+                "costs 1; or 403, and its x-request-id is the ID below",
+            ),
+        ]
+    };
+    for (option, user, n, what) in lines {
+        let command = format!("curl {option}-u {user} {gate}/{n}");
+        writeln!(out, "  {command:<58} # {what}")?;
+    }
+    let program = env::args_os().next().unwrap_or_else(|| "fibpro".into());
+    let program = program.to_string_lossy();
+    let key = plan.data.identity_key();
+    let key = match key.to_str() {
+        // Where the tools look for it.
+        Some("fibpro-data/identity.key") => String::new(),
+        _ => format!(" --identity-key-file {}", key.display()),
+    };
+    let (mut to, mut endpoints) = (String::new(), String::new());
+    if !plan.has_usual_ports() {
+        to = format!(" --to {}", urls.of("logsink"));
+        for service in ORDER {
+            let listener = match service {
+                "gatekeeper" => OPERATOR,
+                service => service,
+            };
+            write!(endpoints, " --endpoint {service}={}", urls.of(listener))?;
+        }
+    }
+    writeln!(out, "\n  {program} logs{to}{key} --request ID")?;
+    writeln!(out, "  {program} monitor{key}{endpoints}")?;
+    writeln!(
+        out,
+        "\nCtrl-C stops all. From here on this is the log of all services.\n"
+    )
+}

@@ -1,0 +1,238 @@
+//! All services in this process: each a server with its own port, one log for all.
+
+use std::env;
+use std::io::{self, IsTerminal as _};
+use std::time::Duration;
+
+use fibpro::serve::logsink::Closing;
+use fibpro::serve::{
+    Prepared, Service, compute_worker, controller, gatekeeper, logsink, pricing, userstore,
+};
+use rpc_runtime::logs::{Shipper, Shipping, dropped};
+use rpc_runtime::server::Bound;
+use rpc_runtime::{Client, IdentityKeys, Result};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt};
+
+use super::plan::{OPERATOR, Plan, Urls};
+use super::ready;
+use crate::command::Failure;
+
+/// How long the last records may take to the log sink.
+const LOG_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the log sink says of itself goes to stderr only: sent to itself, it would be about its own delivery.
+const OF_THE_SINK: &str = "fibpro::service::logsink";
+
+/// The services that run in this process.
+pub(super) struct Inside {
+    keys: IdentityKeys,
+    running: Vec<Running>,
+    shipper: Option<Shipper>,
+}
+
+struct Running {
+    name: &'static str,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<Result<()>>,
+    closing: Closing,
+}
+
+impl Inside {
+    pub(super) fn new(plan: &Plan) -> Result<Self, Failure> {
+        let keys = IdentityKeys::from_file(plan.data.identity_key())
+            .map_err(|error| Failure::Service(error.message().to_owned()))?;
+        Ok(Self {
+            keys,
+            running: Vec::new(),
+            shipper: None,
+        })
+    }
+
+    /// Starts a service, and answers where it listens once it is ready.
+    pub(super) async fn start(
+        &mut self,
+        name: &'static str,
+        plan: &Plan,
+        urls: &Urls,
+    ) -> Result<Vec<String>, String> {
+        let prepared = match name {
+            "logsink" => return self.start_logsink(name, plan, urls).await,
+            "userstore" => prepare::<userstore::Options>(name, plan, urls).await,
+            "pricing" => prepare::<pricing::Options>(name, plan, urls).await,
+            "compute_worker" => prepare::<compute_worker::Options>(name, plan, urls).await,
+            "controller" => prepare::<controller::Options>(name, plan, urls).await,
+            _ => prepare::<gatekeeper::Options>(name, plan, urls).await,
+        };
+        let Prepared { server, closing } = prepared?;
+        // One count for the process, which is what each of them ships with.
+        let bound = server.dropped_logs(dropped).bind().await;
+        let bound: Bound = bound.map_err(|error| error.message().to_owned())?;
+        let listeners = bound.urls();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(async move {
+            bound.serve(until(stopped)).await;
+            Ok(())
+        });
+        self.wait(name, listeners, stop, serving, closing).await
+    }
+
+    /// The log sink: its port first, so that the others' log has a place to go to from the very beginning.
+    async fn start_logsink(
+        &mut self,
+        name: &'static str,
+        plan: &Plan,
+        urls: &Urls,
+    ) -> Result<Vec<String>, String> {
+        let address = plan.address(name);
+        let taken = |error: io::Error| match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!("{name} cannot listen on {address}: {error}; another process listens there")
+            }
+            _ => format!("{name} cannot listen on {address}: {error}"),
+        };
+        let listener = TcpListener::bind(&address).await.map_err(taken)?;
+        let url = format!("http://{}", listener.local_addr().map_err(taken)?);
+        let shipper = start_log(&url, plan, self.keys.clone());
+        self.shipper = Some(shipper.map_err(|error| error.message().to_owned())?);
+        let Prepared { server, closing } = prepare::<logsink::Options>(name, plan, urls).await?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(server.serve(listener, until(stopped)));
+        self.wait(name, vec![url], stop, serving, closing).await
+    }
+
+    async fn wait(
+        &mut self,
+        name: &'static str,
+        listeners: Vec<String>,
+        stop: oneshot::Sender<()>,
+        serving: JoinHandle<Result<()>>,
+        closing: Closing,
+    ) -> Result<Vec<String>, String> {
+        self.running.push(Running {
+            name,
+            stop: Some(stop),
+            serving,
+            closing,
+        });
+        let Some(running) = self.running.last_mut() else {
+            return Ok(listeners);
+        };
+        let url = listeners.first().map(String::as_str).unwrap_or_default();
+        let ended = tokio::select! {
+            ready = ready::wait(name, url) => return ready.map(|()| listeners),
+            ended = &mut running.serving => ended,
+        };
+        // It is no more there to be stopped.
+        self.running.pop();
+        Err(match ended {
+            Ok(Err(error)) => error.message().to_owned(),
+            _ => format!("{name} ended before it was ready"),
+        })
+    }
+
+    pub(super) async fn stop(&mut self) -> Result<(), String> {
+        let mut outcome = Ok(());
+        while let Some(mut running) = self.running.pop() {
+            let name = running.name;
+            if name == "logsink" {
+                // Everybody else has ended: what they said last is sent now, while there is somebody who takes it.
+                if let Some(shipper) = self.shipper.take() {
+                    shipper.finish(LOG_PATIENCE).await;
+                }
+            }
+            running.closing.begin();
+            // Gone only where it has ended already.
+            let _ = running.stop.take().map(|stop| stop.send(()));
+            let served = match running.serving.await {
+                Ok(served) => served.map_err(|error| error.message().to_owned()),
+                Err(error) => Err(error.to_string()),
+            };
+            let closed = running.closing.finish().await;
+            let closed = closed.map_err(|error| error.message().to_owned());
+            outcome = outcome.and(
+                served
+                    .and(closed)
+                    .map_err(|error| format!("{name}: {error}")),
+            );
+        }
+        outcome
+    }
+}
+
+async fn until(stopped: oneshot::Receiver<()>) {
+    // That nobody can tell us any more is a reason to stop, too.
+    let _ = stopped.await;
+}
+
+/// A service as its own program would make it of this command line and environment.
+async fn prepare<S: Service>(name: &str, plan: &Plan, urls: &Urls) -> Result<Prepared, String> {
+    let mut arguments = vec![name.into(), "--listen".into(), plan.address(name).into()];
+    match name {
+        "userstore" => arguments.extend(["--database".into(), plan.database()]),
+        "gatekeeper" => arguments.extend(["--operator".into(), plan.address(OPERATOR).into()]),
+        _ => {}
+    }
+    arguments.extend(plan.arguments(name, urls));
+    let mut options = S::try_parse_from(arguments).map_err(|error| {
+        // Of what the environment says; its text has an `error: ` of its own.
+        let text = error.to_string();
+        text.strip_prefix("error: ")
+            .unwrap_or(&text)
+            .trim_end()
+            .to_owned()
+    })?;
+    let server = options.server_mut();
+    // What is meant for a process with one server.
+    server.listen_edge.clear();
+    server.instance = None;
+    server.logsink = None;
+    let prepared = options.prepare().await;
+    prepared.map_err(|error| error.message().to_owned())
+}
+
+/// What is shown on stderr unless `RUST_LOG` says more. Whatever a call has to say stands in the log on stdout, and need
+/// not stand there twice; what is said of that log itself might not get there.
+fn is_for_the_terminal(metadata: &Metadata<'_>) -> bool {
+    match *metadata.level() {
+        Level::ERROR => true,
+        Level::WARN => {
+            let of_the_runtime = metadata.target() == "rpc";
+            metadata.target().starts_with(OF_THE_SINK)
+                || of_the_runtime && metadata.fields().field("rpc.method").is_none()
+        }
+        _ => false,
+    }
+}
+
+/// The log of the process: for the one at the terminal, and for the log sink.
+fn start_log(sink: &str, plan: &Plan, keys: IdentityKeys) -> Result<Shipper> {
+    let client = Client::new(sink)?.identity(keys);
+    let mut shipping = Shipping::to(client).spool(plan.data.log_spool("up"));
+    if let Ok(filter) = env::var("RPC_SHIP_LOG") {
+        shipping = shipping.filter(&filter)?;
+    }
+    let shipper = shipping.start()?;
+    let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let lines = fmt::layer()
+        .with_writer(io::stderr)
+        // It would tell of a closed stderr on stderr, and panic.
+        .log_internal_errors(false)
+        .with_ansi(!plain && io::stderr().is_terminal());
+    let lines = match EnvFilter::try_from_default_env() {
+        Ok(filter) => lines.with_filter(filter).boxed(),
+        Err(_) => lines.with_filter(filter_fn(is_for_the_terminal)).boxed(),
+    };
+    let shipped = filter_fn(|metadata| !metadata.target().starts_with(OF_THE_SINK));
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(shipper.layer().with_filter(shipped))
+        .init();
+    Ok(shipper)
+}

@@ -1,0 +1,129 @@
+//! Keeps one child alive until it is told to end.
+
+use std::time::Duration;
+
+use fibpro::process::note;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::launch::{Child, Launch};
+
+/// How long to wait before a child that died is started again; twice as long each time, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long a child must have lived for its death to count as the first one again.
+const STEADY: Duration = Duration::from_secs(60);
+
+/// What a child is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    Run,
+    End,
+    Die,
+}
+
+/// The task that keeps a child.
+pub(super) struct Keeper {
+    pub(super) name: &'static str,
+    /// The process at the start.
+    pub(super) id: u32,
+    order: watch::Sender<Order>,
+    keeping: JoinHandle<Result<(), String>>,
+}
+
+impl Keeper {
+    pub(super) fn start(launch: Launch, child: Child) -> Self {
+        let (order, orders) = watch::channel(Order::Run);
+        Self {
+            name: launch.name,
+            id: child.id().unwrap_or_default(),
+            order,
+            keeping: tokio::spawn(keep(launch, child, orders)),
+        }
+    }
+
+    /// Ends the child, and waits for that.
+    pub(super) async fn end(&mut self) -> Result<(), String> {
+        self.order.send_replace(Order::End);
+        self.ended().await
+    }
+
+    /// Kills the child; [`ended`](Self::ended) waits for that.
+    pub(super) fn kill(&self) {
+        self.order.send_replace(Order::Die);
+    }
+
+    pub(super) async fn ended(&mut self) -> Result<(), String> {
+        match (&mut self.keeping).await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(format!("{}: {error}", self.name)),
+        }
+    }
+}
+
+/// Waits for an order, or a later one. That nobody gives any is an order to end.
+async fn told(orders: &mut watch::Receiver<Order>, order: Order) {
+    // What comes back holds a lock.
+    drop(orders.wait_for(|now| *now >= order).await);
+}
+
+async fn keep(
+    launch: Launch,
+    mut child: Child,
+    mut orders: watch::Receiver<Order>,
+) -> Result<(), String> {
+    let name = launch.name;
+    let mut restarts = 0_u64;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let since = Instant::now();
+        let mut reason = tokio::select! {
+            reason = child.died(name) => reason,
+            () = told(&mut orders, Order::End) => {
+                return end(name, child, orders).await;
+            }
+        };
+        if since.elapsed() > STEADY {
+            pause = FIRST_PAUSE;
+        }
+        child = loop {
+            restarts += 1;
+            note(format_args!("{reason}; restart {restarts} in {pause:?}"));
+            let again = async {
+                sleep(pause).await;
+                launch.start().await
+            };
+            let started = tokio::select! {
+                started = again => started,
+                // There is nobody to be ended.
+                () = told(&mut orders, Order::End) => return Ok(()),
+            };
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            match started {
+                Ok((child, urls)) => {
+                    let url = urls.first().map(String::as_str).unwrap_or_default();
+                    let id = child.id().unwrap_or_default();
+                    note(format_args!("{name} is back on {url}, process {id}"));
+                    break child;
+                }
+                Err(error) => reason = error,
+            }
+        };
+    }
+}
+
+async fn end(
+    name: &str,
+    mut child: Child,
+    mut orders: watch::Receiver<Order>,
+) -> Result<(), String> {
+    tokio::select! {
+        biased;
+        () = told(&mut orders, Order::Die) => {}
+        outcome = child.end(name) => return outcome,
+    }
+    child.kill().await;
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! One service as a process: how it is started, what it says of itself.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::output::{Complaints, pass_on};
+use super::plan::{OPERATOR, Plan, Urls};
+use super::ready;
+
+/// How long a process may take to say where it listens.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is said to this process and not meant for each of its children.
+const NOT_FOR_CHILDREN: [&str; 7] = [
+    "RPC_LISTEN",
+    "RPC_LISTEN_EDGE",
+    "RPC_INSTANCE",
+    "RPC_LOGSINK",
+    "RPC_LOG_SPOOL",
+    "FIBPRO_DATABASE",
+    "FIBPRO_OPERATOR",
+];
+
+/// How a service is started, the first time and again.
+pub(super) struct Launch {
+    pub(super) name: &'static str,
+    program: PathBuf,
+    /// `--listen`, and of the gatekeeper `--operator`, with the address of each.
+    listeners: Vec<(&'static str, String)>,
+    arguments: Vec<OsString>,
+    database: Option<OsString>,
+}
+
+/// A process that is ready.
+pub(super) struct Child {
+    process: tokio::process::Child,
+    /// Closed, it ends the process; so does the death of this one.
+    stdin: Option<ChildStdin>,
+    stdout: JoinHandle<()>,
+    stderr: Complaints,
+}
+
+impl Launch {
+    pub(super) fn new(name: &'static str, program: PathBuf, plan: &Plan, urls: &Urls) -> Self {
+        let mut listeners = vec![("--listen", plan.address(name))];
+        if name == "gatekeeper" {
+            listeners.push(("--operator", plan.address(OPERATOR)));
+        }
+        let mut arguments = plan.arguments(name, urls);
+        if name != "logsink" {
+            arguments.extend(["--logsink".into(), urls.of("logsink").into()]);
+            arguments.extend(["--log-spool".into(), plan.data.log_spool(name).into()]);
+        }
+        Self {
+            name,
+            program,
+            listeners,
+            arguments,
+            database: (name == "userstore").then(|| plan.database()),
+        }
+    }
+
+    /// From now on it listens where it was found: the others know it by that.
+    pub(super) fn keep(&mut self, urls: &[String]) {
+        for (listener, url) in self.listeners.iter_mut().zip(urls) {
+            listener.1 = url.strip_prefix("http://").unwrap_or(url).to_owned();
+        }
+    }
+
+    /// Starts it, and waits until it is ready.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future kills the process.
+    pub(super) async fn start(&self) -> Result<(Child, Vec<String>), String> {
+        let name = self.name;
+        let mut process = self
+            .command()
+            .spawn()
+            .map_err(|error| format!("{name} cannot be started: {error}"))?;
+        let (Some(stdout), Some(stderr)) = (process.stdout.take(), process.stderr.take()) else {
+            return Err(format!("{name} has no output"));
+        };
+        let stdin = process.stdin.take();
+        let mut stderr = Complaints::of(name, stderr);
+        let mut stdout = BufReader::new(stdout);
+        let listening = timeout(PATIENCE, self.listening(&mut stdout)).await;
+        let urls = match listening {
+            Ok(urls) if urls.len() == self.listeners.len() => urls,
+            Ok(_) => {
+                let status = process.wait().await;
+                return Err(ending(name, status.ok(), stderr.last().await));
+            }
+            Err(_) => {
+                let seconds = PATIENCE.as_secs();
+                return Err(format!("{name} does not listen after {seconds} s"));
+            }
+        };
+        let mut child = Child {
+            process,
+            stdin,
+            stdout: tokio::spawn(pass_on(stdout)),
+            stderr,
+        };
+        let url = urls.first().map(String::as_str).unwrap_or_default();
+        let ended = tokio::select! {
+            ready = ready::wait(name, url) => return ready.map(|()| (child, urls)),
+            status = child.process.wait() => status,
+        };
+        Err(ending(name, ended.ok(), child.stderr.last().await))
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["serve", "--end-with-stdin", self.name]);
+        for (option, address) in &self.listeners {
+            command.args([option, &address.as_str()]);
+        }
+        command.args(&self.arguments);
+        for variable in NOT_FOR_CHILDREN {
+            command.env_remove(variable);
+        }
+        if let Some(database) = &self.database {
+            command.env("FIBPRO_DATABASE", database);
+        }
+        if env::var_os("RUST_LOG").is_none() {
+            // What matters less is in the log on stdout, but for what the log sink says of that log.
+            let level = if self.name == "logsink" {
+                "warn"
+            } else {
+                "error"
+            };
+            command.env("RUST_LOG", level);
+        }
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Ctrl-C is for us, who end them in order.
+            .process_group(0)
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Reads where it listens; less than that where it ends before.
+    async fn listening(&self, stdout: &mut BufReader<ChildStdout>) -> Vec<String> {
+        let begin = format!("{} listening on ", self.name);
+        let mut urls = Vec::new();
+        let mut line = String::new();
+        while urls.len() < self.listeners.len() {
+            line.clear();
+            // An output that cannot be read is as good as its end.
+            if stdout.read_line(&mut line).await.unwrap_or(0) == 0 {
+                break;
+            }
+            urls.extend(line.trim_end().strip_prefix(&begin).map(str::to_owned));
+        }
+        urls
+    }
+}
+
+impl Child {
+    pub(super) fn id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// Waits until it dies, and says why as far as it is known.
+    pub(super) async fn died(&mut self, name: &str) -> String {
+        let status = self.process.wait().await;
+        ending(name, status.ok(), self.stderr.last().await)
+    }
+
+    /// Tells it to end, and waits for that and for what it has printed. Answers what went wrong.
+    ///
+    /// # Cancellation
+    ///
+    /// It has been told, and ends in its own time.
+    pub(super) async fn end(&mut self, name: &str) -> Result<(), String> {
+        self.stdin = None;
+        let status = self.process.wait().await;
+        // A copy that panicked would have nothing more to print.
+        let _ = (&mut self.stdout).await;
+        match status {
+            Ok(status) if status.success() => Ok(()),
+            status => Err(ending(name, status.ok(), self.stderr.last().await)),
+        }
+    }
+
+    pub(super) async fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill().await;
+    }
+}
+
+/// Why a process is gone: what it said, or how the system saw it.
+fn ending(name: &str, status: Option<ExitStatus>, said: Option<String>) -> String {
+    match (said, status) {
+        (Some(said), _) if said.starts_with(name) => said,
+        (Some(said), _) => format!("{name}: {said}"),
+        (None, Some(status)) => format!("{name} ended: {status}"),
+        (None, None) => format!("{name} ended"),
+    }
+}

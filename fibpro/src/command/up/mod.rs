@@ -1,0 +1,139 @@
+//! `fibpro up`: all of FibPro, in this process or in one for each service.
+//!
+//! They start in the order in which they need each other, the log sink first, and end the other way round, so that the
+//! last words of each are kept.
+
+mod banner;
+mod children;
+mod data;
+mod inside;
+mod keeper;
+mod launch;
+mod output;
+mod plan;
+mod ready;
+
+use std::future::pending;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use fibpro::process::{Signals, remark};
+use fibpro::serve::userstore::secret;
+use rpc_runtime::Secret;
+
+use self::children::Children;
+use self::inside::Inside;
+use self::plan::{ORDER, Plan, Urls};
+use super::Failure;
+
+/// Run all services, until Ctrl-C
+///
+/// Prints where everything is and what to try, and then the log of all services.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// A process for each service; one that dies is started again
+    #[arg(long)]
+    processes: bool,
+
+    /// Where the ports begin: the gatekeeper has the next one, its listener for operators the eleventh; 0 takes free ones
+    #[arg(long, value_name = "PORT", default_value_t = 9000, value_parser = clap::value_parser!(u16).range(..=65_524))]
+    base_port: u16,
+
+    /// Where users, logs and the key by which the services know each other are kept
+    #[arg(long, value_name = "FOLDER", default_value = "fibpro-data")]
+    data_dir: PathBuf,
+
+    /// Who is a user when the database has none yet: a JSON list of {"username", "password", "credit", "roles"}; without
+    /// it those of the tutorial
+    #[arg(long, env = "FIBPRO_USERS", value_name = "FILE")]
+    users: Option<PathBuf>,
+
+    /// Where the users are kept: sqlite://PATH, or postgres://USER:PASSWORD@HOST/NAME (better by the variable: other
+    /// users of this machine can read command lines) [default: a file in the data folder]
+    #[arg(long, env = "FIBPRO_DATABASE", hide_env_values = true, value_name = "URL", value_parser = secret)]
+    database: Option<Secret<String>>,
+}
+
+pub(crate) async fn run(options: Options) -> Result<(), Failure> {
+    let mut signals = Signals::of_terminal()?;
+    let plan = Plan::new(&options).map_err(Failure::Service)?;
+    let mut services = Services::new(&plan, options.processes)?;
+    let begun = async {
+        let urls = services.start(&plan).await?;
+        let banner = banner::text(&plan, &urls, &services.processes());
+        // At once, since the log is on the same paper. Whoever reads neither still wants the services.
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(banner.as_bytes()).and_then(|()| out.flush());
+        drop(out);
+        pending().await
+    };
+    let outcome = tokio::select! {
+        outcome = begun => outcome,
+        signal = signals.next() => {
+            remark(format_args!("{signal}: stopping; once more ends it at once"));
+            Ok(())
+        }
+    };
+    let stopped = tokio::select! {
+        stopped = services.stop() => stopped,
+        signal = signals.next() => {
+            services.kill().await;
+            Err(format!("ended by a second {signal} before all calls were done"))
+        }
+    };
+    outcome.and(stopped).map_err(Failure::Service)
+}
+
+/// The services that run, in the order in which they were started.
+enum Services {
+    Inside(Inside),
+    Children(Children),
+}
+
+impl Services {
+    fn new(plan: &Plan, processes: bool) -> Result<Self, Failure> {
+        Ok(if processes {
+            Self::Children(Children::new()?)
+        } else {
+            Self::Inside(Inside::new(plan)?)
+        })
+    }
+
+    /// Starts all, each when the one before is ready. Those that run when it fails are to be stopped.
+    async fn start(&mut self, plan: &Plan) -> Result<Urls, String> {
+        let mut urls = Urls::default();
+        for service in ORDER {
+            let found = match self {
+                Self::Inside(inside) => inside.start(service, plan, &urls).await,
+                Self::Children(children) => children.start(service, plan, &urls).await,
+            };
+            urls.add(service, found?);
+        }
+        Ok(urls)
+    }
+
+    /// The processes of the services, where each has its own.
+    fn processes(&self) -> Vec<(&'static str, u32)> {
+        match self {
+            Self::Inside(_) => Vec::new(),
+            Self::Children(children) => children.processes(),
+        }
+    }
+
+    /// Drains one after the other, the last one first.
+    async fn stop(&mut self) -> Result<(), String> {
+        match self {
+            Self::Inside(inside) => inside.stop().await,
+            Self::Children(children) => children.stop().await,
+        }
+    }
+
+    /// Ends all at once.
+    async fn kill(&mut self) {
+        match self {
+            // They end with this process.
+            Self::Inside(_) => {}
+            Self::Children(children) => children.kill().await,
+        }
+    }
+}

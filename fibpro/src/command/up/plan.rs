@@ -1,0 +1,129 @@
+//! Who listens where, and what each service is told.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use rpc_runtime::Secret;
+
+use super::Options;
+use super::data::Data;
+
+/// The services in the order in which they start: each calls only those before it.
+pub(super) const ORDER: [&str; 6] = [
+    "logsink",
+    "userstore",
+    "pricing",
+    "compute_worker",
+    "controller",
+    "gatekeeper",
+];
+
+/// What is added to the base port.
+const PORTS: [(&str, u16); 7] = [
+    ("gatekeeper", 1),
+    ("logsink", 2),
+    ("userstore", 3),
+    ("pricing", 4),
+    ("compute_worker", 5),
+    ("controller", 6),
+    (OPERATOR, 11),
+];
+
+/// The gatekeeper's listener for operators, among addresses.
+pub(super) const OPERATOR: &str = "operator";
+
+/// What is known before anything runs.
+#[derive(Debug)]
+pub(super) struct Plan {
+    base_port: u16,
+    pub(super) data: Data,
+    pub(super) users: Option<PathBuf>,
+    database: Option<Secret<String>>,
+}
+
+impl Plan {
+    pub(super) fn new(options: &Options) -> Result<Self, String> {
+        Ok(Self {
+            base_port: options.base_port,
+            data: Data::prepare(&options.data_dir)?,
+            users: options.users.clone(),
+            database: options.database.clone(),
+        })
+    }
+
+    /// Whether everything listens where the tools look for it.
+    pub(super) fn has_usual_ports(&self) -> bool {
+        self.base_port == 9000
+    }
+
+    /// Where a service is to listen.
+    pub(super) fn address(&self, listener: &str) -> String {
+        let port = PORTS.iter().find(|port| port.0 == listener);
+        let port = match (self.base_port, port) {
+            // A free one.
+            (0, _) | (_, None) => 0,
+            (base, Some((_, offset))) => base + offset,
+        };
+        format!("127.0.0.1:{port}")
+    }
+
+    /// The options of a service beside its addresses, when those before it are at `urls`.
+    pub(super) fn arguments(&self, service: &str, urls: &Urls) -> Vec<OsString> {
+        let mut arguments = vec![
+            "--identity-key-file".into(),
+            self.data.identity_key().into(),
+        ];
+        match service {
+            "logsink" => {
+                arguments.extend(["--store".into(), self.data.file("logs.sqlite").into()]);
+            }
+            "userstore" => {
+                if let Some(users) = &self.users {
+                    arguments.extend(["--users".into(), users.into()]);
+                }
+            }
+            _ => {}
+        }
+        let peers: &[&str] = match service {
+            "pricing" => &["userstore"],
+            "controller" => &["pricing", "compute_worker"],
+            "gatekeeper" => &["userstore", "controller"],
+            _ => &[],
+        };
+        for peer in peers {
+            let url = urls.of(peer);
+            arguments.extend(["--endpoint".into(), format!("{peer}={url}").into()]);
+        }
+        arguments
+    }
+
+    /// Where the users are kept; it may have a password in it, and so is on no command line.
+    pub(super) fn database(&self) -> OsString {
+        match &self.database {
+            Some(url) => url.expose().into(),
+            None => {
+                let mut url = OsString::from("sqlite://");
+                url.push(self.data.file("users.sqlite"));
+                url
+            }
+        }
+    }
+}
+
+/// Where everything is, as far as it runs.
+#[derive(Debug, Default)]
+pub(super) struct Urls(Vec<(&'static str, String)>);
+
+impl Urls {
+    /// Adds the listeners of a service, of which the gatekeeper has two.
+    pub(super) fn add(&mut self, service: &'static str, urls: Vec<String>) {
+        let names = [service, OPERATOR];
+        self.0.extend(names.into_iter().zip(urls));
+    }
+
+    /// Where a service is; nothing where it does not run.
+    pub(super) fn of(&self, service: &str) -> &str {
+        let known = self.0.iter().find(|known| known.0 == service);
+        known.map_or("", |known| &known.1)
+    }
+}

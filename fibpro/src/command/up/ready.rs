@@ -1,0 +1,53 @@
+//! Whether a service is ready, as it says itself.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+/// How long a service may take to be ready.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long one answer may take. The server gives its checks a second.
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// How long to wait before it is asked again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Waits until the service at a URL is ready.
+pub(super) async fn wait(service: &str, url: &str) -> Result<(), String> {
+    let mut last = "no answer".to_owned();
+    let waiting = async {
+        loop {
+            match timeout(ANSWER, ask(url)).await {
+                Ok(Ok(answer)) if answer.starts_with("HTTP/1.1 200 ") => return,
+                Ok(Ok(answer)) => {
+                    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+                    let body = body.trim();
+                    last = if body.is_empty() { head } else { body }.to_owned();
+                }
+                Ok(Err(error)) => last = error.to_string(),
+                Err(_) => last = "no answer".to_owned(),
+            }
+            sleep(PAUSE).await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.map_err(|_| {
+        format!(
+            "{service} is not ready after {} s: {}",
+            PATIENCE.as_secs(),
+            last.escape_debug()
+        )
+    })
+}
+
+async fn ask(url: &str) -> std::io::Result<String> {
+    let address = url.strip_prefix("http://").unwrap_or(url);
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.take(4096).read_to_string(&mut answer).await?;
+    Ok(answer)
+}

@@ -1,0 +1,73 @@
+//! The gatekeeper: its edge, and a listener for operators.
+
+use rpc_runtime::{Result, Server, server};
+
+use super::{Prepared, Service};
+use crate::api::compute_worker::{DEFAULT_LARGEST_N, LARGEST_N};
+use crate::api::controller::ControllerClient;
+use crate::api::userstore::UserStoreClient;
+use crate::process;
+use crate::service::gatekeeper::Gatekeeper;
+
+/// Where it listens unless told otherwise.
+const ADDRESS: &str = "127.0.0.1:9001";
+
+/// Where it listens for operators unless told otherwise.
+const OPERATOR: &str = "127.0.0.1:9011";
+
+/// Sells Fibonacci numbers to the outside world over plain HTTP; listens on 127.0.0.1:9001
+#[derive(Debug, clap::Parser)]
+#[command(version)]
+#[group(skip)]
+pub struct Options {
+    #[command(flatten)]
+    process: process::Options,
+
+    /// Where operators ask it for its status and set its flags, which the outside world cannot; or `none`
+    #[arg(long, env = "FIBPRO_OPERATOR", value_name = "ADDRESS", default_value = OPERATOR)]
+    operator: String,
+
+    /// The largest n that is sold, up to 20,000,000
+    #[arg(
+        long,
+        env = "FIBPRO_LARGEST_N",
+        value_name = "N",
+        default_value_t = DEFAULT_LARGEST_N,
+        value_parser = clap::value_parser!(u64).range(..=LARGEST_N)
+    )]
+    largest_n: u64,
+}
+
+impl Service for Options {
+    async fn prepare(self) -> Result<Prepared> {
+        let process::Options {
+            server: mut options,
+            endpoints,
+        } = self.process;
+        let userstore = UserStoreClient::with_client(endpoints.client("userstore")?);
+        let controller = ControllerClient::with_client(endpoints.client("controller")?);
+        let gatekeeper = Gatekeeper::new(userstore, controller).largest_n(self.largest_n);
+        // Each address of it is an edge, however it was given: a proxy on this host makes the whole world look local.
+        let mut edges = std::mem::take(&mut options.listen);
+        edges.append(&mut options.listen_edge);
+        if edges.is_empty() {
+            edges.push(ADDRESS.to_owned());
+        }
+        let mut server = Server::new("gatekeeper")
+            // It has no service that would say it.
+            .version(env!("CARGO_PKG_VERSION"))
+            .options(options);
+        for edge in edges {
+            server = server.listen_edge(edge);
+        }
+        // Behind the edge: the first address is the one that the server is known by.
+        if self.operator != "none" {
+            server = server.listen(self.operator);
+        }
+        Ok(Prepared::new(server.http(gatekeeper.into_routes())))
+    }
+
+    fn server_mut(&mut self) -> &mut server::Options {
+        &mut self.process.server
+    }
+}

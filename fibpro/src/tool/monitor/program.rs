@@ -1,0 +1,112 @@
+//! The monitor as a program: its options, and what it shows.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::time::Duration;
+
+use rpc_runtime::{Code, Error, Result};
+use tokio::time::MissedTickBehavior;
+
+use super::{Monitor, Seen, write_table};
+use crate::endpoints::Endpoints;
+use crate::tool::keys::Keys;
+
+/// Draws over what is on the screen, and ends a line with whatever was behind it gone.
+const HOME: &str = "\x1b[H";
+const LINE_END: &str = "\x1b[K\n";
+const CLEAR_BELOW: &str = "\x1b[J";
+
+/// Asks every service whether it is there and how it does; ends with 1 when one is down
+#[derive(Debug, clap::Parser)]
+#[command(version)]
+#[group(skip)]
+pub struct Options {
+    #[command(flatten)]
+    endpoints: Endpoints,
+
+    /// How long each service has to answer, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    timeout: Duration,
+
+    /// Looks again and again, every so many seconds, until Ctrl-C
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = seconds)]
+    watch: Option<Duration>,
+
+    /// A JSON array for programs; with --watch one a line
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    keys: Keys,
+}
+
+/// Looks, shows what it sees, and answers whether all services were up at the last look.
+///
+/// # Errors
+///
+/// When there is nobody to be asked: keys that cannot be read, an address that is none, an output that takes nothing.
+pub async fn run(options: Options) -> Result<bool> {
+    let keys = options.keys.read()?;
+    let endpoints = options.endpoints.all();
+    let targets = endpoints
+        .into_iter()
+        .flat_map(|(service, urls)| urls.into_iter().map(move |url| (service, url)));
+    let monitor = Monitor::new(targets, keys.as_ref(), options.timeout)?;
+    let in_place = options.watch.is_some() && !options.json && io::stdout().is_terminal();
+    let Some(pause) = options.watch else {
+        let seen = monitor.look().await;
+        show(&seen, options.json, in_place)?;
+        return Ok(seen.iter().all(|seen| seen.up));
+    };
+    let mut ticks = tokio::time::interval(pause.max(Duration::from_millis(100)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut all_up = true;
+    let watching = async {
+        loop {
+            ticks.tick().await;
+            let seen = monitor.look().await;
+            all_up = seen.iter().all(|seen| seen.up);
+            if !show(&seen, options.json, in_place)? {
+                return Ok::<_, Error>(());
+            }
+        }
+    };
+    tokio::select! {
+        ended = watching => ended?,
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    Ok(all_up)
+}
+
+/// Whether there is somebody left to read it.
+fn show(seen: &[Seen], json: bool, in_place: bool) -> Result<bool> {
+    let mut text = Vec::new();
+    let written = match (json, in_place) {
+        (true, _) => serde_json::to_writer(&mut text, seen)
+            .map_err(io::Error::from)
+            .and_then(|()| writeln!(text)),
+        (false, true) => text
+            .write_all(HOME.as_bytes())
+            .and_then(|()| write_table(seen, LINE_END, &mut text))
+            .and_then(|()| text.write_all(CLEAR_BELOW.as_bytes())),
+        (false, false) => write_table(seen, "\n", &mut text),
+    };
+    let mut out = io::stdout().lock();
+    match written
+        .and_then(|()| out.write_all(&text))
+        .and_then(|()| out.flush())
+    {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => {
+            let text = format!("cannot write to standard output: {error}");
+            Err(Error::new(Code::Internal, text))
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds > 0.0);
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "a number of seconds above 0, such as 0.5".to_owned())
+}

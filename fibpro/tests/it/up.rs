@@ -1,0 +1,407 @@
+//! `fibpro up`, as the one meets it who has just cloned the repository.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rpc_runtime::testing::Process;
+
+use crate::process::{Ended, Folder, PATIENCE, command, fibpro, signal_id, start};
+
+const SERVICES: [&str; 6] = [
+    "logsink",
+    "userstore",
+    "pricing",
+    "compute_worker",
+    "controller",
+    "gatekeeper",
+];
+
+/// All of FibPro on free ports, with its data in a folder of the test.
+pub(crate) struct Up {
+    process: Process,
+    folder: Folder,
+    banner: String,
+}
+
+impl Up {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_in(Folder::new(), arguments)
+    }
+
+    fn start_in(folder: Folder, arguments: &[&str]) -> Self {
+        Self::start_with(folder, arguments, &[])
+    }
+
+    fn start_with(folder: Folder, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let data = folder.file("data");
+        let mut command = command(env!("CARGO_BIN_EXE_fibpro"), &["up", "--base-port", "0"]);
+        command.arg("--data-dir").arg(&data).args(arguments);
+        command.envs(variables.iter().copied());
+        let process = start(&mut command);
+        process.wait_for_stdout("Ctrl-C stops all").unwrap();
+        let banner = process.stdout();
+        Self {
+            process,
+            folder,
+            banner,
+        }
+    }
+
+    fn word(&self, service: &str, before: &str) -> &str {
+        let mut lines = self.banner.lines();
+        let line = lines.find(|line| line.trim_start().starts_with(service));
+        let (_, rest) = line.unwrap().split_once(before).unwrap();
+        rest.split_whitespace().next().unwrap()
+    }
+
+    /// Where a service is, such as `http://127.0.0.1:40123`; of the gatekeeper its edge.
+    pub(crate) fn url(&self, service: &str) -> &str {
+        self.word(service, service)
+    }
+
+    fn operator_url(&self) -> &str {
+        self.word("gatekeeper", "for operators ")
+    }
+
+    pub(crate) fn id(&self, service: &str) -> u32 {
+        self.word(service, "process ").parse().unwrap()
+    }
+
+    pub(crate) fn key(&self) -> String {
+        let key = self.folder.file("data").join("identity.key");
+        key.to_str().unwrap().to_owned()
+    }
+
+    /// Where each service is, as options of a tool.
+    pub(crate) fn endpoints(&self) -> Vec<String> {
+        let others = SERVICES[..5]
+            .iter()
+            .map(|service| format!("--endpoint={service}={}", self.url(service)));
+        let gatekeeper = format!("--endpoint=gatekeeper={}", self.operator_url());
+        others.chain([gatekeeper]).collect()
+    }
+
+    /// `GET` as `username`: the whole answer.
+    fn get(&self, path: &str) -> String {
+        ask(self.url("gatekeeper"), path)
+    }
+
+    fn stop(mut self) -> (rpc_runtime::testing::Ended, Folder) {
+        self.process.terminate().unwrap();
+        (self.process.wait().unwrap(), self.folder)
+    }
+}
+
+fn ask(url: &str, path: &str) -> String {
+    let address = url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\nauthorization: Basic dXNlcm5hbWU6cGFzc3dvcmQ=\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// Looks again and again; bounded.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "nothing tells of a file or of the end of somebody else's child"
+)]
+fn until(what: &str, mut there: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !there() {
+        assert!(
+            since.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn is_there(id: u32) -> bool {
+    // One that has ended and that nobody has waited for is gone, too.
+    std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| {
+        let state = stat.rsplit(") ").next().unwrap_or_default();
+        !state.starts_with('Z')
+    })
+}
+
+/// From the first number to the whole story of the refusal.
+fn buy_until_it_is_refused(up: &Up) {
+    let sold = up.get("/10");
+    assert!(sold.starts_with("HTTP/1.1 200 "), "{sold}");
+    assert!(sold.ends_with("\r\n\r\n55"), "{sold}");
+    assert!(up.get("/42").ends_with("\r\n\r\n267914296"));
+    let refused = up.get("/7");
+    assert!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
+    let text = "Error: fib(7) costs 1, user username has insufficient credit(0)";
+    assert!(refused.ends_with(text), "{refused}");
+    let id = refused
+        .lines()
+        .find_map(|line| line.strip_prefix("x-request-id: "));
+    let (key, id) = (up.key(), id.unwrap());
+    let search = [
+        "logs",
+        "--request",
+        id,
+        "--to",
+        up.url("logsink"),
+        "--identity-key-file",
+        &key,
+    ];
+    let mut story = String::new();
+    until("the story of the refusal", || {
+        let found: Ended = fibpro(&search);
+        assert_eq!(found.code, Some(0), "{found:?}");
+        story = found.stdout;
+        story.contains("denied") && story.contains("requested")
+    });
+    let requested = format!("[prod_gatekeeper] {id} User \"username\" requested fib(7)");
+    let denied = format!("[prod_controller] {id} User \"username\" denied fib(7), credit: 0");
+    let places = [requested, denied].map(|line| story.find(&line).expect(&story));
+    assert!(places.is_sorted(), "{story}");
+}
+
+/// What is free again, and what is nowhere.
+fn nothing_is_left(ports: &[String], ended: &rpc_runtime::testing::Ended, data: &Path) {
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    for url in ports {
+        let address = url.strip_prefix("http://").unwrap();
+        drop(TcpListener::bind(address).expect(address));
+    }
+    for canary in ["canary-pa55word", "cGFzc3dvcmQ"] {
+        assert!(!ended.stdout.contains(canary), "{}", ended.stdout);
+        assert!(!ended.stderr.contains(canary), "{}", ended.stderr);
+        assert_nowhere(canary.as_bytes(), data);
+    }
+}
+
+fn assert_nowhere(canary: &[u8], folder: &Path) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            assert_nowhere(canary, &path);
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        let found = bytes.windows(canary.len()).any(|part| part == canary);
+        assert!(!found, "{}", path.display());
+    }
+}
+
+fn all_works_and_ends(arguments: &[&str]) {
+    let folder = Folder::new();
+    let users = folder.file("users.json");
+    // The password of the user whom the test buys as is one that everybody knows; this one is not.
+    let list = r#"[{"username": "username", "password": "password", "credit": 4},
+        {"username": "other", "password": "canary-pa55word", "credit": 1}]"#;
+    std::fs::write(&users, list).unwrap();
+    let users = users.to_str().unwrap().to_owned();
+    let up = Up::start_in(folder, &[arguments, &["--users", &users]].concat());
+    buy_until_it_is_refused(&up);
+    // With a password that somebody got wrong.
+    let address = up.url("gatekeeper").strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    // `other:canary-pa55word`.
+    let login = "authorization: Basic b3RoZXI6Y2FuYXJ5LXBhNTV3b3Jk";
+    write!(stream, "GET /1 HTTP/1.0\r\n{login}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
+    let mut ports: Vec<_> = SERVICES
+        .iter()
+        .map(|service| up.url(service).to_owned())
+        .collect();
+    ports.push(up.operator_url().to_owned());
+    let (ended, folder) = up.stop();
+    nothing_is_left(&ports, &ended, &folder.file("data"));
+    // The last lines came, each once.
+    let lines = [
+        "other\" requested fib(1)",
+        "other used 1 credit, balance: 0",
+    ];
+    for line in lines {
+        assert_eq!(ended.stdout.matches(line).count(), 1, "{}", ended.stdout);
+    }
+    assert!(
+        ended.stderr.contains("SIGTERM: stopping"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn d07_all_of_fibpro_in_one_process() {
+    all_works_and_ends(&[]);
+}
+
+#[test]
+fn d07_all_of_fibpro_in_a_process_each() {
+    all_works_and_ends(&["--processes"]);
+}
+
+#[test]
+fn what_is_kept_is_there_the_next_time() {
+    let up = Up::start(&[]);
+    let key = std::fs::read(up.key()).unwrap();
+    assert!(up.get("/10").ends_with("\r\n\r\n55"));
+    assert!(
+        up.banner.contains("curl -u username:password "),
+        "{}",
+        up.banner
+    );
+    let (_, folder) = up.stop();
+    let up = Up::start_in(folder, &["--processes"]);
+    assert_eq!(std::fs::read(up.key()).unwrap(), key);
+    // Two of four credits are left.
+    assert!(up.get("/10").ends_with("\r\n\r\n55"));
+    assert!(up.get("/1").starts_with("HTTP/1.1 403 "));
+}
+
+#[test]
+fn a_child_that_is_killed_comes_back_on_its_port() {
+    let up = Up::start(&["--processes"]);
+    for service in ["compute_worker", "userstore"] {
+        let id = up.id(service);
+        signal_id("-KILL", id);
+        let back = format!("{service} is back on {}", up.url(service));
+        up.process.wait_for_stderr(&back).unwrap();
+        let stderr = up.process.stderr();
+        assert!(
+            stderr.contains(&format!(
+                "{service} ended: signal: 9 (SIGKILL); restart 1 in 100ms"
+            )),
+            "{stderr}"
+        );
+        let sold = up.get("/10");
+        assert!(sold.ends_with("\r\n\r\n55"), "{sold}");
+    }
+    let (ended, _folder) = up.stop();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+}
+
+#[test]
+fn no_child_outlives_it() {
+    let mut up = Up::start(&["--processes"]);
+    let ids = SERVICES.map(|service| up.id(service));
+    assert!(ids.into_iter().all(is_there));
+    up.process.kill9().unwrap();
+    until("all children are gone", || !ids.into_iter().any(is_there));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    for arguments in [&[][..], &["--processes"]] {
+        // Each of the six would go on for as long, one after the other.
+        let lame_duck = ("RPC_LAME_DUCK", "60s");
+        let mut up = Up::start_with(Folder::new(), arguments, &[lame_duck]);
+        up.process.terminate().unwrap();
+        up.process.wait_for_stderr("SIGTERM: stopping").unwrap();
+        assert!(up.process.is_running().unwrap());
+        up.process.terminate().unwrap();
+        let ended = up.process.wait().unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+        let second = "error: ended by a second SIGTERM before all calls were done\n";
+        assert!(ended.stderr.ends_with(second), "{ended:?}");
+        if !arguments.is_empty() {
+            assert!(!SERVICES.iter().any(|service| is_there(up.id(service))));
+        }
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_one_clear_line_and_leaves_nothing_running() {
+    let folder = Folder::new();
+    let data = folder.file("data");
+    let data = data.to_str().unwrap();
+    for (offset, service) in [(2, "logsink"), (1, "gatekeeper")] {
+        for mode in [&[][..], &["--processes"]] {
+            let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+            let base = taken.local_addr().unwrap().port() - offset;
+            let base_port = base.to_string();
+            let arguments = ["up", "--data-dir", data, "--base-port", &base_port];
+            let ended = fibpro(&[&arguments, mode].concat());
+            assert_eq!(ended.code, Some(1), "{ended:?}");
+            // Where a neighbour has taken another one of the eleven ports it is that one's line.
+            let line = ended.stderr.strip_suffix('\n').unwrap();
+            assert!(!line.contains('\n'), "{ended:?}");
+            assert!(line.starts_with("error: "), "{ended:?}");
+            assert!(line.contains(" cannot listen on 127.0.0.1:"), "{ended:?}");
+            assert!(line.ends_with("another process listens there"), "{ended:?}");
+            let expected = format!(
+                "error: {service} cannot listen on 127.0.0.1:{}",
+                base + offset
+            );
+            if !line.starts_with(&expected) {
+                continue;
+            }
+            drop(taken);
+            drop(TcpListener::bind(("127.0.0.1", base + 3)));
+        }
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_said_and_nothing_runs() {
+    let folder = Folder::new();
+    let data = folder.file("data");
+    let nothing = folder.file("nothing.json");
+    for mode in [&[][..], &["--processes"]] {
+        let arguments = [
+            "up",
+            "--base-port",
+            "0",
+            "--data-dir",
+            data.to_str().unwrap(),
+            "--users",
+            nothing.to_str().unwrap(),
+        ];
+        let ended = fibpro(&[&arguments, mode].concat());
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("nothing.json"), "{ended:?}");
+        assert!(!ended.stdout.contains("is up"), "{ended:?}");
+    }
+    let ended = fibpro(&["up", "--base-port", "65530"]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    let file = folder.file("file");
+    std::fs::write(&file, "").unwrap();
+    let ended = fibpro(&["up", "--data-dir", file.to_str().unwrap()]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended.stderr.starts_with("error: no data folder "),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn operators_reach_the_gatekeeper_with_the_key_and_nobody_does_by_its_edge() {
+    let up = Up::start(&[]);
+    let key = up.key();
+    let signed = ["--identity-key-file", &key];
+    let status = |to: &str, key: &[&str]| fibpro(&[&["status", "--to", to], key].concat());
+    let operator = up.operator_url();
+    let known = status(operator, &signed);
+    assert_eq!(known.code, Some(0), "{known:?}");
+    assert!(
+        known.stdout.starts_with("gatekeeper@prod/127.0.0.1:"),
+        "{known:?}"
+    );
+    let unknown = status(operator, &[]);
+    assert!(
+        unknown.stderr.starts_with("error: unauthenticated"),
+        "{unknown:?}"
+    );
+    let outside = status(up.url("gatekeeper"), &signed);
+    assert_eq!(outside.code, Some(1), "{outside:?}");
+    assert!(!outside.stdout.contains("gatekeeper@"), "{outside:?}");
+    let flags = ["flags", "log_rpc=true", "--to", operator];
+    let set = fibpro(&[&flags[..], &signed].concat());
+    assert_eq!(set.stdout, "log_rpc = true   from run time\n", "{set:?}");
+}
