@@ -39,7 +39,7 @@ mod sync {
 
 // What the sources below name of the runtime.
 mod context {
-    pub(crate) use rpc_runtime::Source;
+    pub(crate) use rpc_runtime::{RequestId, Source};
 }
 
 mod error {
@@ -52,6 +52,7 @@ mod server {
 
 pub mod admission;
 pub mod dedupe;
+pub mod logs;
 
 /// How many orders each scheduler tries.
 const ORDERS: usize = 1_000;

@@ -1,6 +1,6 @@
 //! Each model under both schedulers. They are told in `src/`.
 
-use rpc_models::{admission, check, dedupe};
+use rpc_models::{admission, check, dedupe, logs};
 
 #[test]
 fn everybody_gets_in_and_never_more_than_there_are_places() {
@@ -35,4 +35,24 @@ fn what_was_not_done_runs_again() {
 #[test]
 fn what_runs_is_never_forgotten() {
     check(dedupe::what_runs_is_never_forgotten);
+}
+
+#[test]
+fn everything_that_is_written_is_shipped_once_and_in_order() {
+    check(logs::everything_is_shipped_once_and_in_order);
+}
+
+#[test]
+fn what_has_no_room_in_the_log_queue_is_counted_and_leaves_a_gap() {
+    check(logs::what_has_no_room_is_counted_and_leaves_a_gap);
+}
+
+#[test]
+fn what_is_written_before_the_process_has_a_name_is_shipped_under_it() {
+    check(logs::what_is_early_is_shipped_under_the_name_that_comes);
+}
+
+#[test]
+fn what_is_written_at_the_end_of_shipping_is_shipped_or_counted() {
+    check(logs::what_comes_at_the_end_is_shipped_or_counted);
 }

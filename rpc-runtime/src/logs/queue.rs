@@ -1,12 +1,13 @@
 //! Between the threads that write and the one that ships: bounded memory, a number for each record, no waiting.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::{Level, Record};
 use crate::context::{RequestId, Source};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How many events one piece of memory holds. Memory is asked for once in so many events and never moved, and a queue
 /// that is empty holds none.
@@ -108,7 +109,7 @@ pub(super) enum Pushed {
 impl Queue {
     pub(super) fn new(limit: usize, epoch: u64) -> Self {
         Self {
-            state: Mutex::default(),
+            state: Mutex::new(State::default()),
             limit,
             epoch,
         }

@@ -74,14 +74,15 @@ impl Segment {
             Some(read) => read,
             None => {
                 let content = fs::read(&self.path)?;
-                let all: Vec<_> = lines(&content).filter_map(record).collect();
-                damaged = self.records.saturating_sub(all.len());
-                self.records = all.len();
-                self.taken = self.taken.min(self.records);
-                let mut read = all.into_iter();
-                if self.taken > 0 {
-                    read.nth(self.taken - 1);
-                }
+                // By lines and not by records: what is damaged may be among those that were taken.
+                let rest: Vec<_> = lines(&content)
+                    .skip(self.taken)
+                    .filter_map(record)
+                    .collect();
+                let expected = self.records.saturating_sub(self.taken);
+                damaged = expected.saturating_sub(rest.len());
+                self.records = self.taken + rest.len();
+                let read = rest.into_iter();
                 self.read.insert(read)
             }
         };

@@ -238,6 +238,42 @@ fn a_file_of_rubbish_is_one_damaged_line_and_no_obstacle() {
 }
 
 #[test]
+fn damage_where_the_sink_has_the_records_already_loses_none_of_the_others() {
+    let folder = Folder::new();
+    let mut spool = folder.open(1 << 20);
+    let mut lines = Vec::new();
+    for number in 1..=3 {
+        append_line(&mut lines, &record(spool.epoch(), number));
+    }
+    spool.append(&lines, 3, true).unwrap();
+    write(&mut spool, 4..=5);
+    spool.acknowledge(3);
+    let path = &folder.segments()[0];
+    let mut content = fs::read(path).unwrap();
+    content[lines.len() / 2] ^= 1;
+    fs::write(path, &content).unwrap();
+    assert_eq!(drain(&mut spool), [4, 5]);
+    assert_eq!(spool.take_lost(), Lost::default());
+    assert_eq!(folder.segments(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_segment_that_is_emptied_under_the_process_is_counted_and_no_obstacle() {
+    let folder = Folder::new();
+    let mut spool = folder.open(1 << 20);
+    let mut lines = Vec::new();
+    append_line(&mut lines, &record(spool.epoch(), 1));
+    spool.append(&lines, 1, true).unwrap();
+    write(&mut spool, 2..=3);
+    spool.acknowledge(1);
+    fs::write(&folder.segments()[0], "").unwrap();
+    assert_eq!(drain(&mut spool), Vec::<u64>::new());
+    assert_eq!(spool.take_lost().damaged, 2);
+    write(&mut spool, 4..=5);
+    assert_eq!(drain(&mut spool), [4, 5]);
+}
+
+#[test]
 fn an_earlier_life_counts_towards_the_cap() {
     let folder = Folder::new();
     let mut spool = folder.open(160 * length());

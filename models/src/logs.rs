@@ -1,0 +1,268 @@
+//! The queue between the threads that write the log and the one that ships it.
+//!
+//! The one that ships is told here as [`Shipper`], with the steps of the runtime's `worker.rs` and without its timers: it
+//! looks, takes all, gives the room back, and waits where there is nothing.
+
+#[path = "../../rpc-runtime/src/logs/queue.rs"]
+mod queue;
+#[path = "../../rpc-runtime/src/logs/shared.rs"]
+mod shared;
+#[path = "../../rpc-runtime/src/logs/status.rs"]
+mod status;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jiff::Timestamp;
+use rpc_runtime::Source;
+use rpc_runtime::logs::{Level, Record};
+use shuttle::future::block_on;
+use shuttle::thread::{self, JoinHandle};
+
+use self::queue::{Event, Load, Queue};
+use self::shared::Shared;
+
+const EPOCH: u64 = 7;
+const THREADS: usize = 3;
+/// Events of one thread.
+const EACH: usize = 3;
+const ALL: usize = THREADS * EACH;
+/// Each text is as long, so that a number of events is a number of bytes.
+const TEXT: &str = "0 0";
+
+fn shared(room: usize) -> Arc<Shared> {
+    let limit = room * Load::of(TEXT).bytes;
+    Arc::new(Shared::new(Queue::new(limit, EPOCH)))
+}
+
+fn source(name: &str) -> Arc<Source> {
+    Arc::new(name.parse().expect("a source"))
+}
+
+/// Threads that write. The text of an event says which thread wrote it, and as its how manieth.
+fn writers(shared: &Arc<Shared>, sources: [Option<Arc<Source>>; THREADS]) -> Vec<JoinHandle<()>> {
+    let spawn = |(thread, source): (usize, Option<Arc<Source>>)| {
+        let shared = Arc::clone(shared);
+        thread::spawn(move || {
+            for n in 0..EACH {
+                shared.push(Event {
+                    source: source.clone(),
+                    request_id: None,
+                    time: Timestamp::UNIX_EPOCH,
+                    level: Level::Info,
+                    target: "model",
+                    text: format!("{thread} {n}"),
+                });
+            }
+        })
+    };
+    sources.into_iter().enumerate().map(spawn).collect()
+}
+
+fn join(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        thread.join().expect("it wrote");
+    }
+}
+
+/// The one that ships.
+struct Shipper {
+    shared: Arc<Shared>,
+    shipped: Vec<Record>,
+}
+
+impl Shipper {
+    fn new(shared: &Arc<Shared>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            shipped: Vec::new(),
+        }
+    }
+
+    /// Takes all that there is, and gives its room back when the sink would have it.
+    fn take(&mut self) {
+        let mut taken = self.shared.queue.take();
+        let mut load = Load::default();
+        while let Some(records) = taken.next_records() {
+            for record in records {
+                load.add(Load::of(&record.text));
+                self.shipped.push(record);
+            }
+        }
+        thread::yield_now();
+        self.shared.queue.release(load);
+    }
+
+    /// Ships until it has so many. Were a wake-up lost, it would wait for ever, and shuttle says so.
+    fn ship(&mut self, count: usize) {
+        while self.shipped.len() < count {
+            self.wait(|| false);
+            self.take();
+        }
+    }
+
+    fn wait(&self, is_over: impl Fn() -> bool) {
+        while self.shared.queue.waiting().records == 0 && !is_over() {
+            block_on(self.shared.wake.notified());
+        }
+    }
+
+    /// Ships until there is nothing, and nothing comes any more.
+    fn ship_until(&mut self, over: &AtomicBool) {
+        let is_over = || over.load(Ordering::SeqCst);
+        loop {
+            let ends = is_over();
+            self.take();
+            if ends {
+                return;
+            }
+            self.wait(is_over);
+        }
+    }
+
+    /// The numbers of each source, in the order in which they were shipped. Nothing is there twice, and what one thread
+    /// wrote is in its order.
+    fn numbers(&self) -> HashMap<String, Vec<u64>> {
+        let mut numbers: HashMap<_, Vec<_>> = HashMap::new();
+        let mut last = [None; THREADS];
+        for record in &self.shipped {
+            assert_eq!(record.epoch, Some(EPOCH));
+            let (thread, n) = record.text.split_once(' ').expect("a text from here");
+            let thread: usize = thread.parse().expect("a thread");
+            let n: Option<usize> = Some(n.parse().expect("a number"));
+            assert!(
+                last[thread] < n,
+                "thread {thread}: {n:?} behind {:?}",
+                last[thread]
+            );
+            last[thread] = n;
+            let number = record.sequence.expect("a number");
+            numbers
+                .entry(record.source.to_string())
+                .or_default()
+                .push(number);
+        }
+        for numbers in numbers.values() {
+            assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+        }
+        numbers
+    }
+
+    fn assert_holds_nothing(&self) {
+        assert_eq!(self.shared.queue.held(), Load::default());
+        assert_eq!(self.shared.queue.waiting(), Load::default());
+    }
+}
+
+fn dropped(shared: &Shared) -> usize {
+    let dropped = shared.status().dropped.total();
+    usize::try_from(dropped).expect("a few")
+}
+
+/// Where there is room, nothing is lost and nothing doubled, each source has the numbers from 1 without a gap, and the
+/// one that ships is woken for it.
+pub fn everything_is_shipped_once_and_in_order() {
+    let shared = shared(ALL);
+    let both = source("a@dev/1");
+    // Another pointer to the same name is the same source.
+    let sources = [
+        Some(Arc::clone(&both)),
+        Some(source("a@dev/1")),
+        Some(source("b@dev/1")),
+    ];
+    let writers = writers(&shared, sources);
+    let mut shipper = Shipper::new(&shared);
+    shipper.ship(ALL);
+    join(writers);
+    let numbers = shipper.numbers();
+    assert_eq!(
+        numbers["a@dev/1"],
+        (1..=2 * EACH as u64).collect::<Vec<_>>()
+    );
+    assert_eq!(numbers["b@dev/1"], (1..=EACH as u64).collect::<Vec<_>>());
+    assert_eq!(dropped(&shared), 0);
+    shipper.assert_holds_nothing();
+}
+
+/// Where there is no room, each event is shipped or counted and none is both, its number stays free, and memory is never
+/// above its bound.
+pub fn what_has_no_room_is_counted_and_leaves_a_gap() {
+    const ROOM: usize = 2;
+    let shared = shared(ROOM);
+    let one = source("a@dev/1");
+    let writers = writers(&shared, [(); THREADS].map(|()| Some(Arc::clone(&one))));
+    let over = Arc::new(AtomicBool::new(false));
+    let shipping = {
+        let (mut shipper, over) = (Shipper::new(&shared), Arc::clone(&over));
+        thread::spawn(move || {
+            shipper.ship_until(&over);
+            shipper
+        })
+    };
+    for _ in 0..ALL {
+        let held = shared.queue.held();
+        assert!(held.records <= ROOM, "{held:?}");
+        thread::yield_now();
+    }
+    join(writers);
+    over.store(true, Ordering::SeqCst);
+    shared.wake.notify_one();
+    let shipper = shipping.join().expect("it shipped");
+    let shipped = shipper.numbers().remove("a@dev/1").unwrap_or_default();
+    assert!(
+        shipped.len() >= ROOM,
+        "there was room for {ROOM}: {shipped:?}"
+    );
+    assert_eq!(shipped.len() + dropped(&shared), ALL);
+    assert!(
+        shipped
+            .iter()
+            .all(|number| (1..=ALL as u64).contains(number))
+    );
+    assert_eq!(shared.status().dropped.queue_full, dropped(&shared) as u64);
+    shipper.assert_holds_nothing();
+}
+
+/// What is written outside of any server, before and while the process gets its name, is shipped under that name, and
+/// what was early is first.
+pub fn what_is_early_is_shipped_under_the_name_that_comes() {
+    let shared = shared(ALL);
+    let writers = writers(&shared, [None, None, Some(source("b@dev/1"))]);
+    thread::yield_now();
+    // As `Prepared::start` does: first the name, and then there is somebody who ships.
+    shared
+        .queue
+        .set_process("p@dev/1".parse().expect("a source"));
+    let mut shipper = Shipper::new(&shared);
+    shipper.ship(ALL);
+    join(writers);
+    let numbers = shipper.numbers();
+    assert_eq!(
+        numbers["p@dev/1"],
+        (1..=2 * EACH as u64).collect::<Vec<_>>()
+    );
+    assert_eq!(numbers["b@dev/1"], (1..=EACH as u64).collect::<Vec<_>>());
+    shipper.assert_holds_nothing();
+}
+
+/// What is written while shipping ends is shipped or counted as not sent, and nothing is left behind.
+pub fn what_comes_at_the_end_is_shipped_or_counted() {
+    let shared = shared(ALL);
+    let one = source("a@dev/1");
+    let writers = writers(&shared, [(); THREADS].map(|()| Some(Arc::clone(&one))));
+    let mut shipper = Shipper::new(&shared);
+    shipper.ship(EACH);
+    // As `Worker::end` does.
+    shared.queue.close();
+    shipper.take();
+    join(writers);
+    let shipped = shipper.numbers().remove("a@dev/1").unwrap_or_default();
+    assert!(
+        shipped.iter().copied().eq(1..=shipped.len() as u64),
+        "{shipped:?}"
+    );
+    assert_eq!(shipped.len() + dropped(&shared), ALL);
+    assert_eq!(shared.status().dropped.unsent, dropped(&shared) as u64);
+    shipper.assert_holds_nothing();
+}
