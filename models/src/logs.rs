@@ -1,6 +1,6 @@
 //! The queue between the threads that write the log and the one that ships it.
 //!
-//! The one that ships is told here as [`Shipper`], with the steps of the runtime's `worker.rs` and without its timers: it
+//! The one that ships is told here as `Shipper`, with the steps of the runtime's `worker.rs` and without its timers: it
 //! looks, takes all, gives the room back, and waits where there is nothing.
 
 #[path = "../../rpc-runtime/src/logs/queue.rs"]
