@@ -114,7 +114,7 @@ async fn table(
 ) -> Result<Duration, Failure> {
     let load = Load::new(system.gatekeeper, USERS);
     let line = |logins: &str, in_flight: usize, measured: &[Measured]| {
-        let rates = measured.iter().map(|measured| measured.rate());
+        let rates = measured.iter().map(Measured::rate);
         let low = rates.clone().fold(f64::INFINITY, f64::min);
         let high = rates.fold(0.0, f64::max);
         let all = Measured::joined(measured);
