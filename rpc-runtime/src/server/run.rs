@@ -27,6 +27,9 @@ pub(super) async fn run(mut server: Server) -> Result<()> {
     // Both before anybody knows that we are here: a signal that only one of them has seen would never be the second.
     let (mut signals, second) = (Signals::new()?, Signals::new()?);
     let takes_logs = server.takes_logs();
+    if log.ships(takes_logs) && server.dropped_logs.is_none() {
+        server = server.dropped_logs(crate::logs::dropped);
+    }
     let bound = match server.bind().await {
         Ok(bound) => bound,
         Err(error) => {
@@ -104,6 +107,11 @@ impl Log {
         }
     }
 
+    /// Whether the events of this process will be sent.
+    fn ships(&self, takes_logs: bool) -> bool {
+        self.prepared.is_some() && self.is_ours && !takes_logs
+    }
+
     fn ship(self, takes_logs: bool, bound: &Bound) -> Result<Option<Shipper>> {
         let Some(prepared) = self.prepared else {
             return Ok(None);
@@ -118,6 +126,7 @@ impl Log {
             return Ok(None);
         }
         if !self.is_ours {
+            prepared.abandon();
             tracing::warn!(
                 target: "rpc",
                 "the log is not sent to the sink, because the program has set a subscriber of its own; \
