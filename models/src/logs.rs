@@ -73,13 +73,16 @@ fn join(threads: Vec<JoinHandle<()>>) {
 /// The one that ships.
 struct Shipper {
     shared: Arc<Shared>,
+    /// How many events may lie in memory.
+    room: usize,
     shipped: Vec<Record>,
 }
 
 impl Shipper {
-    fn new(shared: &Arc<Shared>) -> Self {
+    fn new(shared: &Arc<Shared>, room: usize) -> Self {
         Self {
             shared: Arc::clone(shared),
+            room,
             shipped: Vec::new(),
         }
     }
@@ -94,6 +97,12 @@ impl Shipper {
                 self.shipped.push(record);
             }
         }
+        // All that was taken before is given back, so this is what the account let in.
+        assert!(
+            load.records <= self.room,
+            "{load:?} in room for {}",
+            self.room
+        );
         thread::yield_now();
         self.shared.queue.release(load);
     }
@@ -176,7 +185,7 @@ pub fn everything_is_shipped_once_and_in_order() {
         Some(source("b@dev/1")),
     ];
     let writers = writers(&shared, sources);
-    let mut shipper = Shipper::new(&shared);
+    let mut shipper = Shipper::new(&shared, ALL);
     shipper.ship(ALL);
     join(writers);
     let numbers = shipper.numbers();
@@ -198,7 +207,7 @@ pub fn what_has_no_room_is_counted_and_leaves_a_gap() {
     let writers = writers(&shared, [(); THREADS].map(|()| Some(Arc::clone(&one))));
     let over = Arc::new(AtomicBool::new(false));
     let shipping = {
-        let (mut shipper, over) = (Shipper::new(&shared), Arc::clone(&over));
+        let (mut shipper, over) = (Shipper::new(&shared, ROOM), Arc::clone(&over));
         thread::spawn(move || {
             shipper.ship_until(&over);
             shipper
@@ -238,7 +247,7 @@ pub fn what_is_early_is_shipped_under_the_name_that_comes() {
     shared
         .queue
         .set_process("p@dev/1".parse().expect("a source"));
-    let mut shipper = Shipper::new(&shared);
+    let mut shipper = Shipper::new(&shared, ALL);
     shipper.ship(ALL);
     join(writers);
     let numbers = shipper.numbers();
@@ -255,7 +264,7 @@ pub fn what_comes_at_the_end_is_shipped_or_counted() {
     let shared = shared(ALL);
     let one = source("a@dev/1");
     let writers = writers(&shared, [(); THREADS].map(|()| Some(Arc::clone(&one))));
-    let mut shipper = Shipper::new(&shared);
+    let mut shipper = Shipper::new(&shared, ALL);
     shipper.ship(EACH);
     // As `Worker::end` does.
     shared.queue.close();
