@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rpc_runtime::discovery::Watch;
+use rpc_runtime::middleware::{Next, Request};
 use rpc_runtime::prelude::*;
 use rpc_runtime::testing::{Proxy, Trouble};
 use rpc_runtime::{Client, RetryPolicy};
@@ -17,6 +18,7 @@ trait Replica {
     #[rpc(no_side_effects)]
     async fn who(&self) -> Result<u32>;
     async fn change(&self) -> Result<u32>;
+    async fn pay(&self, #[rpc(idempotency_key)] key: &str) -> Result<u32>;
 }
 
 /// A replica that hangs while it is told to.
@@ -53,6 +55,10 @@ impl Replica for Replicas {
     }
 
     async fn change(&self) -> Result<u32> {
+        self.run().await
+    }
+
+    async fn pay(&self, _: &str) -> Result<u32> {
         self.run().await
     }
 }
@@ -166,6 +172,47 @@ async fn row_65_a_replica_that_dies_is_not_noticed_and_comes_back_by_itself() {
     );
     replicas[0].proxy.accept().await.unwrap();
     call_until(&client, |number| number == 0).await;
+}
+
+/// Each replica remembers its own calls.
+#[tokio::test]
+async fn row_84_a_call_with_a_key_whose_answer_is_lost_is_asked_for_where_it_ran() {
+    let (replicas, _drops) = start::<3>().await;
+    let replicas: Arc<[Started]> = replicas.into();
+    let all = |replicas: &[Started], trouble| {
+        replicas
+            .iter()
+            .for_each(|replica| replica.proxy.set(trouble));
+    };
+    let heal = Arc::clone(&replicas);
+    let client = Client::to(urls(&replicas)).unwrap().retry(quick());
+    // From the second attempt on the way is free.
+    let client = client.attempt_layer(move |request: Request, next: Next| {
+        if request.context().attempt() > 1 {
+            all(&heal, Trouble::None);
+        }
+        next.run(request)
+    });
+    let client = ReplicaClient::with_client(client);
+    for n in 0..5 {
+        all(&replicas, Trouble::Cut { after: 0 });
+        let reply = client.pay(&n.to_string()).with_response().await.unwrap();
+        assert_eq!(reply.headers.get("idempotent-replayed"), Some("true"));
+    }
+    let runs: usize = replicas.iter().map(Started::runs).sum();
+    assert_eq!(runs, 5, "one for each key");
+}
+
+/// What was not sent has run nowhere.
+#[tokio::test]
+async fn a_call_with_a_key_that_was_not_sent_goes_to_another_replica() {
+    let (mut replicas, _drops) = start::<2>().await;
+    replicas[0].proxy.refuse().await;
+    let client = Client::to(urls(&replicas)).unwrap().retry(quick());
+    let client = ReplicaClient::with_client(client);
+    for n in 0..20 {
+        assert_eq!(client.pay(&n.to_string()).await.unwrap(), 1);
+    }
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ pub struct ServerStatus {
     /// 256 methods the others share the row `others`, at the end.
     #[serde(default)]
     pub outgoing: Vec<OutgoingStatus>,
-    /// Records of its log that nobody kept; `None` where nobody counts them. See
+    /// Records of its log that nobody kept; `None` where nobody counts them, as without `--logsink`. See
     /// [`Server::dropped_logs`](crate::Server::dropped_logs).
     #[serde(default)]
     pub logs_dropped: Option<u64>,

@@ -203,7 +203,7 @@ impl Balancer {
     /// `unavailable` when no address is known, or all of them are held back by their circuit breakers.
     pub(super) fn pick(&self, avoid: Option<&Arc<Node>>) -> Result<Ticket> {
         match &self.kind {
-            Kind::One(node) => node.ticket().map_err(|wait| self.held_back(1, wait)),
+            Kind::One(node) => Self::pick_again(node),
             Kind::Discovered { discover, known } => {
                 let nodes = self.nodes(&**discover, known);
                 match choose(&nodes, avoid) {
@@ -211,10 +211,24 @@ impl Balancer {
                     None if nodes.is_empty() => {
                         Err(unsent(format!("no address is known of {}", self.target)))
                     }
-                    None => Err(self.held_back(nodes.len(), Duration::ZERO)),
+                    None if nodes.len() == 1 => Err(held_back(&self.target, Duration::ZERO)),
+                    None => {
+                        let all = format!("all {} addresses of {}", nodes.len(), self.target);
+                        Err(held_back(&all, Duration::ZERO))
+                    }
                 }
             }
         }
+    }
+
+    /// The same address once more, whatever else there is.
+    ///
+    /// # Errors
+    ///
+    /// `unavailable` when it is held back by its circuit breaker.
+    pub(super) fn pick_again(node: &Arc<Node>) -> Result<Ticket> {
+        let ticket = node.ticket();
+        ticket.map_err(|wait| held_back(node.transport.target(), wait))
     }
 
     /// The nodes of the list as it is now.
@@ -253,22 +267,6 @@ impl Balancer {
             None => Node::new(Arc::new(transport), self.settings),
         })
     }
-
-    fn held_back(&self, addresses: usize, wait: Duration) -> Error {
-        let whom = match addresses {
-            1 => self.target.to_string(),
-            _ => format!("all {addresses} addresses of {}", self.target),
-        };
-        let mut error = unsent(format!(
-            "calls to {whom} are held back after repeated failures (the circuit breaker is open)"
-        ));
-        if !wait.is_zero() {
-            error.set_retry_after(Some(wait));
-        }
-        // It is known to be down: who asks again at once gets the same answer.
-        error.set_retried(true);
-        error
-    }
 }
 
 impl Known {
@@ -304,6 +302,18 @@ fn choose(nodes: &[Arc<Node>], avoid: Option<&Arc<Node>>) -> Option<Ticket> {
     let others = around().filter(|node| !avoided(node));
     let again = around().filter(|node| avoided(node));
     others.chain(again).find_map(|node| node.ticket().ok())
+}
+
+fn held_back(whom: &str, wait: Duration) -> Error {
+    let mut error = unsent(format!(
+        "calls to {whom} are held back after repeated failures (the circuit breaker is open)"
+    ));
+    if !wait.is_zero() {
+        error.set_retry_after(Some(wait));
+    }
+    // It is known to be down: who asks again at once gets the same answer.
+    error.set_retried(true);
+    error
 }
 
 fn unsent(text: String) -> Error {

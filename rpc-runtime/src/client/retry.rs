@@ -4,7 +4,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::balance::Ticket;
+use super::balance::{Balancer, Ticket};
 use super::sending::Sending;
 use super::stack::SHORTEST;
 use super::{Inner, hedge};
@@ -39,8 +39,14 @@ async fn until_answered(
     client.budget.deposit();
     let mut attempts = 0;
     let mut last: Option<(Arc<_>, Response)> = None;
+    let mut is_bound = false;
     loop {
-        let ticket = match client.balancer.pick(last.as_ref().map(|(node, _)| node)) {
+        let picked = match &last {
+            Some((node, _)) if is_bound => Balancer::pick_again(node),
+            Some((node, _)) => client.balancer.pick(Some(node)),
+            None => client.balancer.pick(None),
+        };
+        let ticket = match picked {
             Ok(ticket) => ticket,
             Err(held_back) => return cannot_send(held_back, last, attempts),
         };
@@ -77,6 +83,9 @@ async fn until_answered(
             }
             Next::Retry(wait) => {
                 observation.end(&response, Some(wait));
+                is_bound |= response
+                    .error()
+                    .is_some_and(|error| is_binding(request.method, error));
                 last = Some((node, response));
                 tokio::time::sleep(wait).await;
                 request.context = request.context.for_attempt(attempts + 1);
@@ -169,6 +178,13 @@ pub(super) fn is_retryable(method: &MethodDescriptor, error: &Error) -> bool {
     heals && harmless && !error.is_retried()
 }
 
+/// Whether all further attempts have to go to the address at which this one failed: the call may run there, and what
+/// remembers its key is a server's own store, as a rule. Another one would run it a second time.
+fn is_binding(method: &MethodDescriptor, error: &Error) -> bool {
+    matches!(method.idempotency, Idempotency::Keyed { .. })
+        && error.delivery() == Delivery::OutcomeUnknown
+}
+
 /// The answer when there is no address to send to. What an earlier attempt met says more than that.
 fn cannot_send<N>(held_back: Error, last: Option<(N, Response)>, attempts: u32) -> Response {
     match last {
@@ -232,7 +248,11 @@ mod tests {
             let error = error(Code::Unavailable).with_delivery(delivery);
             assert_eq!(is_retryable(&PLAIN, &error), plain, "{delivery:?}");
             assert!(is_retryable(&PLAIN.no_side_effects(), &error));
-            assert!(is_retryable(&PLAIN.idempotency_key("key"), &error));
+            let keyed = PLAIN.idempotency_key("key");
+            assert!(is_retryable(&keyed, &error));
+            let unknown = delivery == Delivery::OutcomeUnknown;
+            assert_eq!(is_binding(&keyed, &error), unknown, "{delivery:?}");
+            assert!(!is_binding(&PLAIN.idempotent(), &error));
         }
     }
 

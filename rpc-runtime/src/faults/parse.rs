@@ -44,7 +44,16 @@ fn read_rule(rule: &str) -> Result<Rule, Error> {
         probability: 1.0,
         seed: None,
     };
+    let mut named = Vec::new();
     for option in parts {
+        let name = option.split('=').next().unwrap_or_default().trim();
+        if named.contains(&name) {
+            return Err(wrong(format!(
+                "{} is given twice in one rule",
+                quoted(name)
+            )));
+        }
+        named.push(name);
         let wrong = || {
             wrong(format!(
                 "{} is no option: there are `p=` with a number from 0 to 1, and `seed=` with a whole number",

@@ -134,6 +134,7 @@ fn what_makes_no_sense_is_named() {
         ("*=drop;p=-0.1", "`p=-0.1` is no option"),
         ("*=drop;seed=-1", "`seed=-1` is no option"),
         ("*=drop;often", "`often` is no option"),
+        ("*=drop;p=1;p=0", "`p` is given twice"),
         ("*=dr\u{f6}p", "visible ASCII"),
         (&long, "more than 1024 bytes"),
     ] {

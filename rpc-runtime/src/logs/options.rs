@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use super::Shipping;
+use super::layer::ShippingFilter;
+use super::shipping::read_filter;
 use crate::client::Client;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The part of [`server::Options`](crate::server::Options) that is about logs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,9 +23,18 @@ impl ShippingOptions {
     ///
     /// `invalid_argument` for what is no URL or no filter.
     pub(crate) fn apply(&self, program: Option<Shipping>) -> Result<Option<Shipping>> {
-        let shipping = match (&self.sink, program) {
-            (Some(url), Some(program)) => Some(program.towards(Client::new(url)?)),
-            (Some(url), None) => Some(Shipping::to(Client::new(url)?)),
+        let sink = self.sink.as_deref().map(Client::new).transpose();
+        let sink = sink.map_err(|error| said_by("--logsink (RPC_LOGSINK)", &error))?;
+        // Also where nothing is shipped: what is wrong should not come up on the day on which a sink is named.
+        let filter: Option<ShippingFilter> = self
+            .filter
+            .as_deref()
+            .map(read_filter)
+            .transpose()
+            .map_err(|error| said_by("--ship-log (RPC_SHIP_LOG)", &error))?;
+        let shipping = match (sink, program) {
+            (Some(sink), Some(program)) => Some(program.towards(sink)),
+            (Some(sink), None) => Some(Shipping::to(sink)),
             (None, program) => program,
         };
         let Some(mut shipping) = shipping else {
@@ -32,9 +43,14 @@ impl ShippingOptions {
         if let Some(folder) = &self.spool {
             shipping = shipping.spool(folder);
         }
-        if let Some(filter) = &self.filter {
-            shipping = shipping.filter(filter)?;
+        if let Some(filter) = filter {
+            shipping = shipping.with_filter(filter);
         }
         Ok(Some(shipping))
     }
+}
+
+/// Says which option is meant: an operator may have set it in a variable, hours ago.
+fn said_by(option: &str, error: &Error) -> Error {
+    Error::unlocated(error.code(), format!("{option}: {}", error.message()))
 }

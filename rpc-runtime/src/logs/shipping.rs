@@ -132,13 +132,13 @@ impl Shipping {
     /// # Errors
     ///
     /// `invalid_argument` when `filter` is none.
-    pub fn filter(mut self, filter: &str) -> Result<Self> {
-        self.filter = filter.parse().map_err(|error| {
-            let text =
-                format!("`{filter}` says not what is shipped, as `info,sqlx=warn` does: {error}");
-            Error::unlocated(Code::InvalidArgument, text)
-        })?;
-        Ok(self)
+    pub fn filter(self, filter: &str) -> Result<Self> {
+        Ok(self.with_filter(read_filter(filter)?))
+    }
+
+    pub(super) fn with_filter(mut self, filter: ShippingFilter) -> Self {
+        self.filter = filter;
+        self
     }
 
     /// Starts shipping, on a thread of its own.
@@ -164,7 +164,10 @@ impl Shipping {
             SpoolPlace::Named(folder) => {
                 let spool = Spool::open(Place::named(folder.clone()), self.spool_limit);
                 Some(spool.map_err(|error| {
-                    let text = format!("no log spool in {}: {error}", folder.display());
+                    let text = format!(
+                        "no log spool in {}: {error}; name a folder that this process may make and write",
+                        folder.display()
+                    );
                     Error::unlocated(Code::FailedPrecondition, text).with_source(error)
                 })?)
             }
@@ -196,6 +199,17 @@ impl Shipping {
         self.client = client;
         self
     }
+}
+
+/// # Errors
+///
+/// `invalid_argument` when `filter` is none.
+pub(super) fn read_filter(filter: &str) -> Result<ShippingFilter> {
+    filter.parse().map_err(|error| {
+        let text =
+            format!("`{filter}` says not what is shipped, as `info,sqlx=warn` does: {error}");
+        Error::unlocated(Code::InvalidArgument, text)
+    })
 }
 
 /// The name of the program, for logs of programs that name themselves in no other way.

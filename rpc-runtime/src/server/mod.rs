@@ -337,6 +337,9 @@ impl Server {
     /// Lets [`rpc.v1.Status`](crate::status) tell how many records of the server's log were not kept: `count` is what
     /// whoever keeps them has dropped since the start. It is asked with each status and must not block.
     ///
+    /// A server that [`run`](Self::run) runs and whose log it ships tells [`logs::dropped`] by
+    /// itself; a program that starts its [`Shipping`] says `dropped_logs(rpc_runtime::logs::dropped)`.
+    ///
     /// ```
     /// use std::sync::Arc;
     /// use std::sync::atomic::{AtomicU64, Ordering};

@@ -284,12 +284,19 @@ mod tests {
         assert!(options.shipping().unwrap().is_none());
         let options = parse(&["--logsink=http://127.0.0.1:1", "--ship-log=warn"]).unwrap();
         assert!(options.shipping().unwrap().is_some());
-        for bad in [
-            &["--logsink=nowhere"][..],
-            &["--logsink=http://127.0.0.1:1", "--ship-log=shop=loud"],
+        for (bad, option) in [
+            (&["--logsink=nowhere"][..], "--logsink (RPC_LOGSINK): "),
+            (&["--logsink="], "--logsink (RPC_LOGSINK): "),
+            (
+                &["--logsink=http://127.0.0.1:1", "--ship-log=shop=loud"],
+                "--ship-log (RPC_SHIP_LOG): ",
+            ),
+            // Also where nothing is shipped.
+            (&["--ship-log=shop=loud"], "--ship-log (RPC_SHIP_LOG): "),
         ] {
             let error = parse(bad).unwrap().shipping().unwrap_err();
             assert_eq!(error.code(), crate::Code::InvalidArgument, "{bad:?}");
+            assert!(error.message().starts_with(option), "{error}");
         }
     }
 

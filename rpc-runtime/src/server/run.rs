@@ -129,6 +129,7 @@ impl Log {
             return Ok(None);
         }
         if !self.is_ours {
+            prepared.abandon();
             tracing::warn!(
                 target: "rpc",
                 "the log is not sent to the sink, because the program has set a subscriber of its own; \

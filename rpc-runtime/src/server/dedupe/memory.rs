@@ -18,7 +18,7 @@ const BYTES: usize = 32 << 20;
 /// What an entry takes beside the text of its key and its result, about.
 const OVERHEAD: usize = 256;
 
-/// Results in memory: gone when the process ends.
+/// Results in memory: gone when the process ends, and not known to other instances of the server.
 ///
 /// A result is kept for 24 hours, 100,000 keys and 32 MiB unless said. When there is no room, the oldest results go
 /// before their time: a repeat of such a call would run again, so it is counted ([`evicted`](Self::evicted)) and logged.

@@ -23,6 +23,10 @@
 //! it is believed; all unknown ones, such as those at an edge, are one caller. There, let clients make keys that nobody
 //! guesses (a UUID), or take the user as an argument: another user's message is then another one.
 //!
+//! **Where.** A result is known to the servers that share a [`DedupeStore`]; each has one of its own unless said. So a client
+//! of several addresses that has lost an answer asks again at the address that it sent the call to, and nowhere else. What
+//! was not sent, and what a server says it has not begun, goes to another one.
+//!
 //! **For how long.** As the [`DedupeStore`] says: [`MemoryDedupe`] keeps results for a day and not past the end of the
 //! process.
 

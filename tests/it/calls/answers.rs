@@ -1,0 +1,154 @@
+//! Panics, errors that cannot be printed, messages that are too large, metadata.
+
+use super::*;
+
+#[tokio::test]
+async fn a_panic_is_internal_and_says_nothing_to_the_caller() {
+    on_each_road(async |mut test| {
+        for after_await in [false, true] {
+            let error = test.client.panics(after_await).await.unwrap_err();
+            assert_eq!(
+                (error.code(), error.message()),
+                (Code::Internal, "internal error")
+            );
+            assert!(!format!("{error:?}").contains("canary"));
+            let (what, code, text) = test.observed.recv().await.unwrap();
+            assert_eq!((what, code), ("ended", Some(Code::Internal)));
+            assert!(
+                text.contains("the canary sings"),
+                "the operator reads it: {text}"
+            );
+            test.client.ok().await.unwrap();
+            assert_eq!(test.observed.recv().await.unwrap().1, None);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_panic_in_the_code_of_a_message_is_caught_as_well() {
+    on_each_road(async |mut test| {
+        for mine in [Mine::PanicsOnRead, Mine::PanicsOnWrite] {
+            let error = test.client.mine(mine).await.unwrap_err();
+            assert_eq!(
+                (error.code(), error.message()),
+                (Code::Internal, "internal error")
+            );
+            let text = test.observed.recv().await.unwrap().2;
+            assert!(text.contains("the canary sings"), "{text}");
+        }
+        assert!(matches!(
+            test.client.mine(Mine::Fine).await.unwrap(),
+            Mine::Fine
+        ));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_where_it_is_dropped_takes_nothing_with_it() {
+    on_each_road(async |mut test| {
+        // The connection is there, and the time long enough for the call to arrive on a busy machine.
+        test.client.ok().await.unwrap();
+        assert_eq!(test.observed.recv().await.unwrap().1, None);
+        let call = test
+            .client
+            .panics_on_drop()
+            .timeout(Duration::from_millis(500));
+        assert_eq!(call.await.unwrap_err().code(), Code::DeadlineExceeded);
+        let code = test.observed.recv().await.unwrap().1;
+        // Over a network it may be the caller that is seen to go first.
+        assert!(
+            matches!(code, Some(Code::DeadlineExceeded | Code::Canceled)),
+            "{code:?}"
+        );
+        test.client.ok().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_error_that_cannot_be_printed_is_answered_all_the_same() {
+    on_each_road(async |mut test| {
+        let error = test.client.panics_on_display().await.unwrap_err();
+        assert_eq!(
+            (error.code(), error.message()),
+            (Code::NotFound, "nothing here")
+        );
+        assert_eq!(
+            test.observed.recv().await.unwrap().1,
+            Some(Code::NotFound),
+            "the other observer is told"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_refused_on_every_road() {
+    on_each_road(async |test| {
+        assert_eq!(
+            test.client.takes(&"x".repeat(1 << 20)).await.unwrap(),
+            1 << 20
+        );
+        let error = test.client.takes(&"x".repeat(5 << 20)).await.unwrap_err();
+        assert_eq!(error.code(), Code::ResourceExhausted);
+        assert!(error.message().contains("4194304"), "{error}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn metadata_travels_both_ways() {
+    on_each_road(async |test| {
+        let reply = test
+            .client
+            .headers(false)
+            .header("x-sent", "a")
+            .header("x-sent", "b")
+            .with_response()
+            .await
+            .unwrap();
+        assert_eq!(reply.value, "a,b");
+        assert_eq!(reply.headers.get("x-leading"), Some("1"));
+        assert_eq!(reply.trailers.get("x-trailing"), Some("2"));
+        let reply = test
+            .client
+            .headers_detached()
+            .with_response()
+            .await
+            .unwrap();
+        assert_eq!(
+            (
+                reply.headers.get("x-leading"),
+                reply.trailers.get("x-trailing")
+            ),
+            (Some("1"), Some("2"))
+        );
+        let error = test.client.headers(true).await.unwrap_err();
+        let metadata: &Metadata = error.metadata();
+        assert_eq!(metadata.get("x-beside"), Some("3"), "{metadata:?}");
+        assert_eq!(
+            (metadata.get("x-leading"), metadata.get("x-trailing")),
+            (Some("1"), Some("2"))
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_header_that_cannot_travel_fails_the_call_and_sends_nothing() {
+    on_each_road(async |mut test| {
+        for (name, value) in [
+            ("x-a", "two\r\nlines"),
+            ("Upper", "1"),
+            ("x-request-id", "1"),
+            ("content-length", "0"),
+        ] {
+            let error = test.client.ok().header(name, value).await.unwrap_err();
+            assert_eq!(error.code(), Code::InvalidArgument, "{name}");
+        }
+        assert!(test.observed.try_recv().is_err(), "nothing arrived");
+    })
+    .await;
+}

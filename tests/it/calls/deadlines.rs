@@ -1,0 +1,208 @@
+//! Deadlines, callers that go away, detached work, a server that stops.
+
+use super::*;
+
+#[tokio::test]
+async fn a_handler_is_dropped_at_its_deadline() {
+    on_each_road(async |mut test| {
+        let error = test
+            .client
+            .hang()
+            .timeout(Duration::from_millis(40))
+            .await
+            .unwrap_err();
+        assert_eq!(error.code(), Code::DeadlineExceeded);
+        assert_eq!(test.events.recv().await, Some("started"));
+        assert_eq!(test.events.recv().await, Some("dropped"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_handler_is_dropped_when_its_caller_goes_away() {
+    on_each_road(async |mut test| {
+        let call = tokio::spawn({
+            let call = test.client.hang();
+            async move { call.await.map_err(|error| error.code()) }
+        });
+        assert_eq!(test.events.recv().await, Some("started"));
+        call.abort();
+        assert_eq!(test.events.recv().await, Some("dropped"));
+        assert_eq!(test.observed.recv().await.unwrap().1, Some(Code::Canceled));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_method_caps_its_own_time() {
+    on_each_road(async |mut test| {
+        let error = test
+            .client
+            .capped()
+            .timeout(Duration::from_secs(20))
+            .await
+            .unwrap_err();
+        assert_eq!(error.code(), Code::DeadlineExceeded);
+        assert_eq!(test.events.recv().await, Some("started"));
+        assert_eq!(test.events.recv().await, Some("dropped"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_handler_knows_the_time_that_is_left() {
+    on_each_road(async |test| {
+        let left = test
+            .client
+            .time_left()
+            .timeout(Duration::from_secs(3))
+            .await
+            .unwrap()
+            .unwrap();
+        assert!((1..=3000).contains(&left), "{left}");
+        let left = test.client.time_left().await.unwrap().unwrap();
+        assert!(
+            (25_000..=30_000).contains(&left),
+            "the default is 30 s: {left}"
+        );
+        let left = test
+            .client
+            .time_left()
+            .timeout(Duration::from_secs(86_400))
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(left <= 300_000, "the cap is 5 min: {left}");
+        // Longer than any clock can say, and longer than the header's ten digits.
+        assert!(
+            test.client
+                .time_left()
+                .timeout(Duration::MAX)
+                .await
+                .unwrap()
+                .is_some()
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_without_time_left_is_not_sent() {
+    on_each_road(async |mut test| {
+        let error = test
+            .client
+            .hang()
+            .timeout(Duration::ZERO)
+            .await
+            .unwrap_err();
+        assert_eq!(error.code(), Code::DeadlineExceeded);
+        assert!(error.hops().is_empty(), "it never left: {error:?}");
+        let late = Context::default().with_deadline(Instant::now());
+        let error = late.enter(|| test.client.hang()).await.unwrap_err();
+        assert_eq!(error.code(), Code::DeadlineExceeded);
+        assert!(test.events.try_recv().is_err(), "the handler did not run");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn detached_work_outlives_the_patience_of_its_caller() {
+    on_each_road(async |mut test| {
+        let error = test
+            .client
+            .finish_detached()
+            .timeout(Duration::from_millis(40))
+            .await
+            .unwrap_err();
+        assert_eq!(error.code(), Code::DeadlineExceeded);
+        assert_eq!(test.events.recv().await, Some("started"));
+        let first = test.observed.recv().await.unwrap();
+        assert_eq!(first.0, "ended", "the answer is observed");
+        test.go_on.add_permits(1);
+        assert_eq!(
+            test.events.recv().await,
+            Some("dropped"),
+            "it came to its end"
+        );
+        assert_eq!(
+            test.observed.recv().await.unwrap(),
+            ("detached", None, String::new()),
+            "so is the completion"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn detached_work_that_is_awaited_answers_like_any_other() {
+    on_each_road(async |mut test| {
+        test.go_on.add_permits(1);
+        assert_eq!(test.client.finish_detached().await.unwrap(), 7);
+        assert_eq!(
+            test.observed.recv().await.unwrap(),
+            ("ended", None, String::new())
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stopping_server_waits_for_detached_work() {
+    let mut test = start(Road::Http1).await;
+    let error = test
+        .client
+        .finish_detached()
+        .timeout(Duration::from_millis(40))
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::DeadlineExceeded);
+    assert_eq!(test.events.recv().await, Some("started"));
+    let mut stopping = Box::pin(test.running.take().unwrap().stop());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(50), &mut stopping)
+            .await
+            .is_err(),
+        "it did not wait"
+    );
+    test.go_on.add_permits(1);
+    stopping.await;
+    assert_eq!(test.events.recv().await, Some("dropped"));
+}
+
+#[tokio::test]
+async fn a_stopping_server_finishes_the_calls_that_run() {
+    let mut test = start(Road::Http1).await;
+    let call = tokio::spawn(test.client.finish_detached().with_response());
+    assert_eq!(test.events.recv().await, Some("started"));
+    let stopping = tokio::spawn(test.running.take().unwrap().stop());
+    test.go_on.add_permits(1);
+    assert_eq!(call.await.unwrap().unwrap().value, 7);
+    stopping.await.unwrap();
+    assert_eq!(
+        test.client.ok().await.unwrap_err().code(),
+        Code::Unavailable
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_drain_stops_all_the_same() {
+    let (events, mut received) = mpsc::unbounded_channel();
+    let works = Works {
+        events,
+        go_on: Arc::new(tokio::sync::Semaphore::new(0)),
+    };
+    let mut limits = Limits::default();
+    limits.drain_timeout = Duration::from_millis(50);
+    let running = Running::start(
+        Server::new("work")
+            .limits(limits)
+            .add(WorkServer::new(works)),
+    )
+    .await;
+    let client = WorkClient::connect(&running.url()).unwrap();
+    let call = tokio::spawn(client.hang().with_response());
+    assert_eq!(received.recv().await, Some("started"));
+    running.stop().await;
+    assert_eq!(received.recv().await, Some("dropped"));
+    assert_eq!(call.await.unwrap().unwrap_err().code(), Code::Unavailable);
+}
