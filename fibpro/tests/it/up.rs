@@ -254,16 +254,44 @@ fn what_is_kept_is_there_the_next_time() {
     let key = std::fs::read(up.key()).unwrap();
     assert!(up.get("/10").ends_with("\r\n\r\n55"));
     assert!(
-        up.banner.contains("curl -u username:password "),
+        up.banner.contains("curl -u username:password ")
+            && up.banner.contains("55; costs 2 of 4 credits"),
         "{}",
         up.banner
     );
     let (_, folder) = up.stop();
     let up = Up::start_in(folder, &["--processes"]);
     assert_eq!(std::fs::read(up.key()).unwrap(), key);
-    // Two of four credits are left.
+    // Two of four credits are left, so nothing is promised.
+    assert!(!up.banner.contains("of 4 credits"), "{}", up.banner);
+    assert!(up.banner.contains("55; costs 2 credits"), "{}", up.banner);
     assert!(up.get("/10").ends_with("\r\n\r\n55"));
     assert!(up.get("/1").starts_with("HTTP/1.1 403 "));
+}
+
+#[test]
+fn a_folder_that_another_one_uses_is_one_clear_line() {
+    let up = Up::start(&[]);
+    let data = up.folder.file("data");
+    let arguments = [
+        "up",
+        "--base-port",
+        "0",
+        "--data-dir",
+        data.to_str().unwrap(),
+    ];
+    for mode in [&[][..], &["--processes"]] {
+        let ended = fibpro(&[&arguments, mode].concat());
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let line = ended.stderr.strip_suffix('\n').unwrap();
+        assert!(!line.contains('\n'), "{ended:?}");
+        assert!(
+            line.starts_with("error: another `fibpro up` uses the folder "),
+            "{ended:?}"
+        );
+        assert_eq!(ended.stdout, "", "{ended:?}");
+    }
+    assert!(up.get("/10").ends_with("\r\n\r\n55"));
 }
 
 #[test]
@@ -376,7 +404,9 @@ fn what_makes_no_sense_is_said_and_nothing_runs() {
     let ended = fibpro(&["up", "--data-dir", file.to_str().unwrap()]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(
-        ended.stderr.starts_with("error: no data folder "),
+        ended
+            .stderr
+            .starts_with("error: cannot keep data in the folder "),
         "{ended:?}"
     );
 }

@@ -34,35 +34,28 @@ fn write(
     let gate = urls.of("gatekeeper");
     writeln!(out, "\nTry in another terminal:\n")?;
     // The passwords of the tutorial are known to everybody. Those of a file are printed nowhere; curl asks for them.
-    let lines = if plan.users.is_none() {
+    let user = match plan.users {
+        None => "username:password",
+        Some(_) => "USERNAME",
+    };
+    let lines = if plan.is_beginning() {
         [
-            ("", "username:password", "10", "55; costs 2 of 4 credits"),
-            (
-                "",
-                "username:password",
-                "42",
-                "267914296; costs the other 2",
-            ),
-            (
-                "-i ",
-                "username:password",
-                "7",
-                "403; its x-request-id is the ID below",
-            ),
+            ("", "10", "55; costs 2 of 4 credits"),
+            ("", "42", "267914296; costs the other 2"),
+            ("-i ", "7", "403; its x-request-id is the ID below"),
         ]
     } else {
         [
-            ("", "USERNAME", "10", "55; costs 2 credits"),
-            ("", "USERNAME", "42", "267914296; costs 2 credits"),
+            ("", "10", "55; costs 2 credits"),
+            ("", "42", "267914296; costs 2 credits"),
             (
                 "-i ",
-                "USERNAME",
                 "7",
                 "costs 1; or 403, and its x-request-id is the ID below",
             ),
         ]
     };
-    for (option, user, n, what) in lines {
+    for (option, n, what) in lines {
         let command = format!("curl {option}-u {user} {gate}/{n}");
         writeln!(out, "  {command:<58} # {what}")?;
     }

@@ -1,6 +1,6 @@
 //! The data folder, and the key by which the services know each other.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -9,46 +9,88 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rpc_runtime::Secret;
 
+/// The file of the key.
+const KEY: &str = "identity.key";
+
 /// The folder that everything is kept in.
 #[derive(Debug)]
-pub(super) struct Data(PathBuf);
+pub(super) struct Data {
+    folder: PathBuf,
+    is_new: bool,
+    /// Says that the folder is ours, for as long as it lives.
+    _lock: File,
+}
 
 impl Data {
-    /// Makes the folder, for its owner only, and the key, where they are not there.
+    /// Makes the folder, for its owner only, and the key, where they are not there; and takes the folder.
     pub(super) fn prepare(folder: &Path) -> Result<Self, String> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(folder)
-            .map_err(|error| format!("no data folder {}: {error}", folder.display()))?;
-        let data = Self(folder.to_owned());
-        let key = data.identity_key();
-        make_key(&key).map_err(|error| format!("no key in {}: {error}", key.display()))?;
-        Ok(data)
+            .map_err(|error| {
+                let folder = folder.display();
+                format!("cannot keep data in the folder {folder} (`--data-dir`): {error}")
+            })?;
+        let lock = take(folder)?;
+        let key = folder.join(KEY);
+        let is_new = make_key(&key)
+            .map_err(|error| format!("cannot make the key {}: {error}", key.display()))?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            is_new,
+            _lock: lock,
+        })
     }
 
     pub(super) fn folder(&self) -> &Path {
-        &self.0
+        &self.folder
+    }
+
+    /// Whether this is its first start.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     pub(super) fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.folder.join(name)
     }
 
     pub(super) fn identity_key(&self) -> PathBuf {
-        self.file("identity.key")
+        self.file(KEY)
     }
 
     /// Where the records of a service wait while the log sink is away.
     pub(super) fn log_spool(&self, service: &str) -> PathBuf {
-        self.0.join("log-spool").join(service)
+        self.folder.join("log-spool").join(service)
     }
 }
 
-/// Makes a key unless there is one. Whoever comes second takes what is there, and nobody finds half a file.
-fn make_key(path: &Path) -> io::Result<()> {
+/// Two systems in one folder would share users and take each other's log.
+fn take(folder: &Path) -> Result<File, String> {
+    let path = folder.join("up.lock");
+    let lock = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| format!("cannot open {}: {error}", path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(format!(
+            "another `fibpro up` uses the folder {}: end that one, or give this one a folder of its own with \
+             `--data-dir`, and ports with `--base-port`",
+            folder.display()
+        )),
+        Err(TryLockError::Error(error)) => Err(format!("cannot lock {}: {error}", path.display())),
+    }
+}
+
+/// Makes a key unless there is one, and says whether it did. Nobody finds half a file.
+fn make_key(path: &Path) -> io::Result<bool> {
     if path.try_exists()? {
-        return Ok(());
+        return Ok(false);
     }
     let secret = Secret::new(random()?);
     let new = path.with_extension(format!("key.{}", std::process::id()));
@@ -58,7 +100,7 @@ fn make_key(path: &Path) -> io::Result<()> {
     });
     // Under its own name it is of no use, whether or not it has another one by now.
     let removed = fs::remove_file(&new);
-    written.and(removed)
+    written.and(removed).map(|()| true)
 }
 
 fn write_key(path: &Path, secret: &Secret<[u8; 32]>) -> io::Result<()> {
@@ -101,9 +143,18 @@ mod tests {
         assert_eq!(mode.mode() & 0o777, 0o700);
         let keys = IdentityKeys::from_file(data.identity_key()).unwrap();
         assert_eq!(keys.ids(), ["up"]);
+        assert!(data.is_new());
+        let taken = Data::prepare(&folder).unwrap_err();
+        assert!(
+            taken.starts_with("another `fibpro up` uses the folder "),
+            "{taken}"
+        );
+        drop(data);
         let again = Data::prepare(&folder).unwrap();
+        assert!(!again.is_new());
         assert_eq!(fs::read(again.identity_key()).unwrap(), key);
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        // The key and the lock.
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
         fs::remove_dir_all(folder.parent().unwrap()).unwrap();
     }
 }

@@ -51,6 +51,11 @@ impl Plan {
         })
     }
 
+    /// Whether the users are those of the tutorial with all of their credit, as far as this folder knows.
+    pub(super) fn is_beginning(&self) -> bool {
+        self.data.is_new() && self.users.is_none() && self.database.is_none()
+    }
+
     /// Whether everything listens where the tools look for it.
     pub(super) fn has_usual_ports(&self) -> bool {
         self.base_port == 9000

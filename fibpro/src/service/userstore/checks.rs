@@ -18,6 +18,7 @@ pub(super) fn username(name: &str) -> Checked {
         );
     }
     match name.chars().find(|c| *c == ':' || is_invisible(*c)) {
+        Some(':') => invalid("username", "has no colon".to_owned()),
         Some(c) => invalid("username", format!("has no {}", c.escape_unicode())),
         None => Ok(()),
     }

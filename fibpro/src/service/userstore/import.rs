@@ -20,7 +20,7 @@ use crate::api::userstore::UserStoreError;
 /// assert_eq!(UserList::parse(text)?.len(), 1);
 ///
 /// let error = UserList::parse(&text.replace("ada", "a:da")).unwrap_err();
-/// assert_eq!(error.message(), r"users[0].username: has no \u{3a}");
+/// assert_eq!(error.message(), "users[0].username: has no colon");
 /// # Ok::<(), rpc_runtime::Error>(())
 /// ```
 #[derive(Clone, Default)]
@@ -197,7 +197,7 @@ mod tests {
             ),
             (
                 r#"{"username": "b:c", "password": "canary", "credit": 1}"#,
-                r"users[1].username: has no \u{3a}",
+                "users[1].username: has no colon",
             ),
             (
                 r#"{"username": "b", "password": "", "credit": 1}"#,

@@ -291,7 +291,7 @@ fn an_option_that_is_wrong_ends_the_start_and_prints_no_password() {
         ),
         (
             vec!["--users", bad_list.to_str().unwrap()],
-            r"bad.json: users[0].username: has no \u{3a}",
+            "bad.json: users[0].username: has no colon",
         ),
         (
             vec!["--database", "sqlite:///proc/users.sqlite"],
