@@ -13,9 +13,9 @@ use std::backtrace::Backtrace;
 use std::io;
 use std::process::ExitCode;
 
-use fibpro::process::{complain, note};
+use fibpro::process::{complain, note, remark};
 use fibpro::tool::monitor::program as monitor;
-use rpc_runtime::Error;
+use rpc_runtime::{Code, Error};
 use tokio::runtime::Builder;
 
 #[derive(Debug, clap::Subcommand)]
@@ -110,7 +110,15 @@ pub(crate) fn exit_code(outcome: Result<(), Failure>) -> ExitCode {
             return ExitCode::from(2);
         }
         // With the services that it passed, and the file and line in each.
-        Err(Failure::Call(error)) => complain(format_args!("{error:#}")),
+        Err(Failure::Call(error)) => {
+            complain(format_args!("{error:#}"));
+            // The text speaks to those who write programs.
+            if error.code() == Code::Unauthenticated {
+                remark(
+                    "services of `fibpro up` want its key: --identity-key-file FOLDER/identity.key, of its data folder",
+                );
+            }
+        }
     }
     ExitCode::FAILURE
 }

@@ -429,6 +429,9 @@ fn operators_reach_the_gatekeeper_with_the_key_and_nobody_does_by_its_edge() {
         unknown.stderr.starts_with("error: unauthenticated"),
         "{unknown:?}"
     );
+    // What to do about it, on this command line.
+    let hint = "--identity-key-file FOLDER/identity.key";
+    assert!(unknown.stderr.contains(hint), "{unknown:?}");
     let outside = status(up.url("gatekeeper"), &signed);
     assert_eq!(outside.code, Some(1), "{outside:?}");
     assert!(!outside.stdout.contains("gatekeeper@"), "{outside:?}");
