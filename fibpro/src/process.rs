@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use rpc_runtime::{Code, Error, Result, server};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::api::compute_worker::{DEFAULT_LARGEST_N, LARGEST_N};
 use crate::endpoints::Endpoints;
 
 /// The options of a service that calls others. Those of one that does not are [`server::Options`] alone.
@@ -21,6 +22,21 @@ pub struct Options {
     /// Where the others are.
     #[command(flatten)]
     pub endpoints: Endpoints,
+}
+
+/// The bound of n: one setting for the one who sells and the one who computes, so that what is sold can be had.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub struct Bound {
+    /// The largest n that is taken, up to 20,000,000
+    #[arg(
+        long,
+        env = "FIBPRO_LARGEST_N",
+        value_name = "N",
+        default_value_t = DEFAULT_LARGEST_N,
+        value_parser = clap::value_parser!(u64).range(..=LARGEST_N)
+    )]
+    pub largest_n: u64,
 }
 
 /// How a process ends: 0, or 1 with the reason on stderr.
@@ -44,11 +60,6 @@ pub fn note(text: impl Display) {
 /// One line on stderr that says what went wrong.
 pub fn complain(text: impl Display) {
     note(format_args!("error: {text}"));
-}
-
-/// A line on stderr that is no error, for the one who reads the output.
-pub fn remark(text: impl Display) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// The signals that stop a process: SIGINT and SIGTERM.

@@ -2,11 +2,10 @@
 
 use std::io::{self, Write};
 
-use fibpro::tool::keys::Keys;
-use rpc_runtime::Client;
 use rpc_runtime::flag_service::{FlagServiceClient, FlagState};
 
 use super::Failure;
+use super::target::Server;
 
 /// Show the flags of a running server, or change some of them
 #[derive(Debug, clap::Args)]
@@ -19,22 +18,21 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME")]
     reset: Vec<String>,
 
-    /// Where the server listens for other services: an `http` or a `unix` URL
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9002", value_parser = Client::new)]
-    to: Client,
-
     #[command(flatten)]
-    keys: Keys,
+    server: Server,
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
+    if text.contains("://") && !text.contains('=') {
+        return Err("write `--to URL` for the server that is meant".to_owned());
+    }
     let setting = text.split_once('=');
     let setting = setting.map(|(name, value)| (name.trim().to_owned(), value.to_owned()));
     setting.ok_or_else(|| "write NAME=VALUE, or `--reset NAME` to take a value back".to_owned())
 }
 
 pub(crate) async fn run(options: Options, out: &mut impl Write) -> Result<(), Failure> {
-    let client = FlagServiceClient::with_client(options.keys.sign(options.to)?);
+    let client = FlagServiceClient::with_client(options.server.client()?);
     if options.settings.is_empty() && options.reset.is_empty() {
         let flags = client.list().await?;
         return write_flags(&flags, out).map_err(Failure::Output);

@@ -4,14 +4,14 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use fibpro::api::logsink::{Level, LogSinkClient, Logged, Query, WAIT_LIMIT_MS};
-use fibpro::process::remark;
+use fibpro::process::note;
 use fibpro::service::logsink::append_line;
-use fibpro::tool::keys::Keys;
 use jiff::{SignedDuration, Timestamp};
-use rpc_runtime::{Client, Code, RequestId};
+use rpc_runtime::{Code, RequestId};
 use tokio::time::{Instant, sleep};
 
 use super::Failure;
+use super::target::Sink;
 
 /// How long an answer may take beyond the time that it waits for records.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -61,16 +61,12 @@ pub(crate) struct Options {
     #[arg(long)]
     json: bool,
 
-    /// Where the log sink listens
-    #[arg(long, env = "FIBPRO_LOGSINK", value_name = "URL", default_value = "http://127.0.0.1:9002", value_parser = Client::new)]
-    to: Client,
-
     #[command(flatten)]
-    keys: Keys,
+    sink: Sink,
 }
 
 pub(crate) async fn run(options: Options, out: &mut impl Write) -> Result<(), Failure> {
-    let logsink = LogSinkClient::with_client(options.keys.sign(options.to)?);
+    let logsink = LogSinkClient::with_client(options.sink.client()?);
     let query = Query {
         request_id: options.request,
         source: options.source,
@@ -94,9 +90,9 @@ pub(crate) async fn run(options: Options, out: &mut impl Write) -> Result<(), Fa
     page.records.sort_by_key(|logged| logged.record.time);
     print(&page.records, json, out).map_err(Failure::Output)?;
     if page.records.is_empty() {
-        remark("no record matches");
+        note("no record matches");
     } else if page.more {
-        remark(format_args!(
+        note(format_args!(
             "there are earlier ones that match; these are the last {}",
             page.records.len()
         ));
@@ -118,7 +114,7 @@ async fn follow(
             Ok(page) => page,
             Err(error) if is_passing(error.code()) => {
                 if !std::mem::replace(&mut waiting, true) {
-                    remark(format_args!(
+                    note(format_args!(
                         "waiting for the log sink: {}",
                         error.message()
                     ));
@@ -129,7 +125,7 @@ async fn follow(
             Err(error) => return Err(error.into()),
         };
         if std::mem::take(&mut waiting) {
-            remark("the log sink is back");
+            note("the log sink is back");
         }
         print(&page.records, json, out).map_err(Failure::Output)?;
         // Of a sink that cannot let us wait we ask a little less often.

@@ -7,13 +7,14 @@ mod logs;
 mod serve;
 mod services;
 mod status;
+mod target;
 mod up;
 
 use std::backtrace::Backtrace;
 use std::io;
 use std::process::ExitCode;
 
-use fibpro::process::{complain, note, remark};
+use fibpro::process::{complain, note};
 use fibpro::tool::monitor::program as monitor;
 use rpc_runtime::{Code, Error};
 use tokio::runtime::Builder;
@@ -114,7 +115,7 @@ pub(crate) fn exit_code(outcome: Result<(), Failure>) -> ExitCode {
             complain(format_args!("{error:#}"));
             // The text speaks to those who write programs.
             if error.code() == Code::Unauthenticated {
-                remark(
+                note(
                     "services of `fibpro up` want its key: --identity-key-file FOLDER/identity.key, of its data folder",
                 );
             }

@@ -3,29 +3,24 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use fibpro::tool::keys::Keys;
 use fibpro::tool::units::{time_text, uptime_text};
-use rpc_runtime::Client;
 use rpc_runtime::status::{MethodStatus, ServerStatus, StatusClient};
 
 use super::Failure;
+use super::target::Server;
 
 /// Show a server's version, uptime, the numbers of its methods and of what they call
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Where the server listens for other services: an `http` or a `unix` URL
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9002", value_parser = Client::new)]
-    to: Client,
-
     #[command(flatten)]
-    keys: Keys,
+    server: Server,
     /// As a JSON object, for programs
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) async fn run(options: Options, out: &mut impl Write) -> Result<(), Failure> {
-    let client = StatusClient::with_client(options.keys.sign(options.to)?);
+    let client = StatusClient::with_client(options.server.client()?);
     let status = client.get().await?;
     let written = if options.json {
         write_json(&status, out)

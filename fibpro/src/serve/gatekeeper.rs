@@ -3,7 +3,6 @@
 use rpc_runtime::{Result, Server, server};
 
 use super::{Prepared, Service};
-use crate::api::compute_worker::{DEFAULT_LARGEST_N, LARGEST_N};
 use crate::api::controller::ControllerClient;
 use crate::api::userstore::UserStoreClient;
 use crate::process;
@@ -27,15 +26,8 @@ pub struct Options {
     #[arg(long, env = "FIBPRO_OPERATOR", value_name = "ADDRESS", default_value = OPERATOR)]
     operator: String,
 
-    /// The largest n that is sold, up to 20,000,000
-    #[arg(
-        long,
-        env = "FIBPRO_LARGEST_N",
-        value_name = "N",
-        default_value_t = DEFAULT_LARGEST_N,
-        value_parser = clap::value_parser!(u64).range(..=LARGEST_N)
-    )]
-    largest_n: u64,
+    #[command(flatten)]
+    bound: process::Bound,
 }
 
 impl Service for Options {
@@ -46,7 +38,7 @@ impl Service for Options {
         } = self.process;
         let userstore = UserStoreClient::with_client(endpoints.client("userstore")?);
         let controller = ControllerClient::with_client(endpoints.client("controller")?);
-        let gatekeeper = Gatekeeper::new(userstore, controller).largest_n(self.largest_n);
+        let gatekeeper = Gatekeeper::new(userstore, controller).largest_n(self.bound.largest_n);
         // Each address of it is an edge, however it was given: a proxy on this host makes the whole world look local.
         let mut edges = std::mem::take(&mut options.listen);
         edges.append(&mut options.listen_edge);

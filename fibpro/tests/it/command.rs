@@ -233,6 +233,9 @@ fn flags_says_why_a_value_is_refused() {
     }
     let ended = fibpro(&["flags", "log_rpc", "--to", &sink.url]);
     assert_eq!(ended.code, Some(2), "{ended:?}");
+    let ended = fibpro(&["flags", &sink.url]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("write `--to URL`"), "{ended:?}");
     let ended = fibpro(&["flags", "--to", &sink.url]);
     assert!(
         ended

@@ -91,7 +91,8 @@ async fn work(core: &Core, route: &Arc<Route>, request: Request) -> Response {
     guarded(&context, span, async {
         match request.context().faults().cloned() {
             None => core.layers().run(route, request).await,
-            // Boxed, so that it takes no room in the future of every call.
+            // What fails on purpose fails inside of the layers, as a handler would. Boxed, so that it takes no room in the
+            // future of every call.
             Some(plan) => Box::pin(faults::run(core, route, &plan, request)).await,
         }
     })

@@ -68,7 +68,8 @@ impl Inside {
             "pricing" => prepare::<pricing::Options>(name, plan, urls).await,
             "compute_worker" => prepare::<compute_worker::Options>(name, plan, urls).await,
             "controller" => prepare::<controller::Options>(name, plan, urls).await,
-            _ => prepare::<gatekeeper::Options>(name, plan, urls).await,
+            "gatekeeper" => prepare::<gatekeeper::Options>(name, plan, urls).await,
+            _ => return Err(format!("no service is called {name}")),
         };
         let Prepared { server, closing } = prepared?;
         // One count for the process, which is what each of them ships with.

@@ -17,7 +17,7 @@ use std::future::pending;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use fibpro::process::{Signals, remark};
+use fibpro::process::{Signals, note};
 use fibpro::serve::userstore::secret;
 use rpc_runtime::Secret;
 
@@ -70,7 +70,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let outcome = tokio::select! {
         outcome = begun => outcome,
         signal = signals.next() => {
-            remark(format_args!("{signal}: stopping; once more ends it at once"));
+            note(format_args!("{signal}: stopping; once more ends it at once"));
             Ok(())
         }
     };

@@ -18,6 +18,8 @@ async fn c11_f09_k04_a_dead_compute_worker_costs_nothing() {
             "Error: fib(10) is not possible at the moment; try again a little later"
         )
     );
+    // What makes a repeat the same purchase.
+    assert_eq!(answer.header("idempotency-key"), "order-1");
     assert_eq!(fibpro.credit().await, 4);
     let returned = [(4, "opening"), (-2, "reserve"), (2, "refund")];
     assert_eq!(
@@ -63,6 +65,7 @@ async fn k04_a_slow_user_store_ends_at_the_deadline_and_nothing_is_spent() {
         (answer.status, answer.text.as_str()),
         (504, "Error: fib(10) was not done in time")
     );
+    assert_eq!(answer.header("idempotency-key"), "order-1");
     assert_eq!(fibpro.credit().await, 4);
     assert_eq!(fibpro.ledger().await, [(4, "opening".to_owned())]);
     fibpro.audit().await;

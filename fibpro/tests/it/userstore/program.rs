@@ -299,7 +299,11 @@ fn an_option_that_is_wrong_ends_the_start_and_prints_no_password() {
         ),
         (
             vec!["--database", "postgres://ada:canary@127.0.0.1:1/users"],
-            "cannot open the users' database: ",
+            "cannot open the users' database: postgres://ada@127.0.0.1:1/users: ",
+        ),
+        (
+            vec!["--database", "sqlite:///proc"],
+            "cannot open the users' database: sqlite:///proc: ",
         ),
     ] {
         let mut command = userstore(&arguments);

@@ -33,9 +33,11 @@ impl Store {
     /// Connects, and brings the schema up to date.
     pub(super) async fn open(database: &Database, clock: Clock) -> Result<Self> {
         Ok(match database {
-            Database::Sqlite(options) => Self::Sqlite(sqlite::Engine::open(options, clock).await?),
+            Database::Sqlite(options) => {
+                Self::Sqlite(sqlite::Engine::open(database, options, clock).await?)
+            }
             Database::Postgres(options) => {
-                Self::Postgres(postgres::Engine::open(options, clock).await?)
+                Self::Postgres(postgres::Engine::open(database, options, clock).await?)
             }
         })
     }

@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgPool, Postgres};
 
 use super::super::clock::Clock;
+use super::super::database::Database;
 use super::books::Books;
 use super::note::Note;
 use super::operations::Operation;
@@ -34,17 +35,24 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(super) async fn open(options: &PgConnectOptions, clock: Clock) -> Result<Self> {
+    pub(super) async fn open(
+        database: &Database,
+        options: &PgConnectOptions,
+        clock: Clock,
+    ) -> Result<Self> {
         let options = options
             .clone()
             .options([("lock_timeout", "2s"), ("statement_timeout", "10s")])
             .disable_statement_logging();
         // At once and by itself, because a pool does not say why it has no connection.
-        let mut connection = options.connect().await.map_err(trouble::cannot_open)?;
+        let mut connection = options
+            .connect()
+            .await
+            .map_err(|error| trouble::cannot_open(database, error))?;
         sqlx::migrate!("migrations/postgres")
             .run(&mut connection)
             .await
-            .map_err(trouble::cannot_migrate)?;
+            .map_err(|error| trouble::cannot_migrate(database, error))?;
         // One that cannot be closed properly is closed by the server.
         let _ = connection.close().await;
         let pool = PoolOptions::<Postgres>::new()

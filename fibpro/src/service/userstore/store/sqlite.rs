@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
 
 use super::super::clock::Clock;
+use super::super::database::Database;
 use super::books::Books;
 use super::note::Note;
 use super::operations::Operation;
@@ -48,7 +49,11 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(super) async fn open(options: &SqliteConnectOptions, clock: Clock) -> Result<Self> {
+    pub(super) async fn open(
+        database: &Database,
+        options: &SqliteConnectOptions,
+        clock: Clock,
+    ) -> Result<Self> {
         create_for_the_owner_only(options)?;
         let options = options
             .clone()
@@ -58,11 +63,14 @@ impl Engine {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(LOCK_PATIENCE)
             .disable_statement_logging();
-        let mut connection = options.connect().await.map_err(trouble::cannot_open)?;
+        let mut connection = options
+            .connect()
+            .await
+            .map_err(|error| trouble::cannot_open(database, error))?;
         sqlx::migrate!("migrations/sqlite")
             .run(&mut connection)
             .await
-            .map_err(trouble::cannot_migrate)?;
+            .map_err(|error| trouble::cannot_migrate(database, error))?;
         let readers = PoolOptions::<Sqlite>::new()
             .max_connections(READERS)
             .test_before_acquire(false)

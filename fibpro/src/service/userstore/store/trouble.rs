@@ -6,6 +6,8 @@ use rpc_runtime::{Code, Error};
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 
+use super::super::database::Database;
+
 /// How long a caller should leave a database alone that is busy.
 const BUSY_FOR: Duration = Duration::from_millis(500);
 
@@ -59,23 +61,26 @@ impl Trouble {
     }
 }
 
-/// Why there is no connection. For the one who starts the service, so with all that the database says.
+/// Why there is no connection. For the one who starts the service, so with all that the database says, and with what it
+/// does not say: which one was meant.
 #[track_caller]
-pub(super) fn cannot_open(error: sqlx::Error) -> Error {
-    let text = format!("cannot open the users' database: {error}");
+pub(super) fn cannot_open(database: &Database, error: sqlx::Error) -> Error {
+    let text = format!("cannot open the users' database: {database}: {error}");
     Error::new(explain(&error).0, text).with_source(error)
 }
 
 /// Why the schema is not as it has to be. As [`cannot_open`].
 #[track_caller]
-pub(super) fn cannot_migrate(error: MigrateError) -> Error {
+pub(super) fn cannot_migrate(database: &Database, error: MigrateError) -> Error {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            cannot_open(error)
+            cannot_open(database, error)
         }
         error => Error::new(
             Code::FailedPrecondition,
-            format!("the users' database belongs to another version of this program: {error}"),
+            format!(
+                "the users' database {database} belongs to another version of this program: {error}"
+            ),
         ),
     }
 }
