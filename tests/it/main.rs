@@ -42,6 +42,8 @@ mod logs;
 mod loops;
 /// Panics in odd places.
 mod panics;
+/// Forms that others hold.
+mod pinned;
 /// The application's own HTTP routes beside the services.
 mod plain_http;
 /// Who may call which method.
