@@ -18,6 +18,8 @@ mod calls;
 mod chain;
 /// No request ever carries another one's id.
 mod context_property;
+/// The links and paths of the documents.
+mod documents;
 /// The trouble-makers that other tests rely on.
 mod fault_kit;
 /// Calls that fail because their request asks for it.

@@ -75,3 +75,20 @@ impl Drop for Running {
         self.task.abort();
     }
 }
+
+/// The examples of docs/guide, compiled and run as documentation tests.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../../docs/guide/coming-from-tonic-and-tarpc.md")]
+    mod coming_from_tonic_and_tarpc {}
+    #[doc = include_str!("../../docs/guide/errors.md")]
+    mod errors {}
+    #[doc = include_str!("../../docs/guide/getting-started.md")]
+    mod getting_started {}
+    #[doc = include_str!("../../docs/guide/logs.md")]
+    mod logs {}
+    #[doc = include_str!("../../docs/guide/operating.md")]
+    mod operating {}
+    #[doc = include_str!("../../docs/guide/retries-and-idempotency.md")]
+    mod retries_and_idempotency {}
+}

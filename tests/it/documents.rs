@@ -1,0 +1,193 @@
+//! The documents: links and paths that exist, and an ARCHITECTURE.md that stays a map.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The folders in which a path of a document may start.
+const ROOTS: [&str; 5] = [
+    "",
+    "rpc-runtime/src",
+    "rpc-macros/src",
+    "fibpro/src",
+    "fibpro/src/service",
+];
+
+/// Code spans that look like paths.
+const NOT_PATHS: [&str; 2] = ["application/json", "text/plain"];
+
+const ARCHITECTURE_LINES: usize = 240;
+const ARCHITECTURE_COLUMNS: usize = 100;
+const DECISION_LINES: usize = 60;
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()
+        .unwrap()
+}
+
+/// Returns the documents of the workspace, relative to it.
+fn documents() -> Vec<PathBuf> {
+    fn add(root: &Path, folder: &str, deep: bool, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(root.join(folder)).unwrap() {
+            let entry = entry.unwrap();
+            let path = Path::new(folder).join(entry.file_name());
+            if entry.path().is_dir() && deep {
+                add(root, path.to_str().unwrap(), deep, found);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for folder in ["", "fibpro", "benches"] {
+        add(&workspace(), folder, false, &mut found);
+    }
+    add(&workspace(), "docs", true, &mut found);
+    found.sort();
+    found
+}
+
+fn read(document: &Path) -> String {
+    fs::read_to_string(workspace().join(document)).unwrap()
+}
+
+/// Returns the text without its fenced code blocks.
+fn prose(text: &str) -> String {
+    let parts = text.split("```");
+    parts.step_by(2).collect()
+}
+
+/// Returns the anchors of the headings, as GitHub makes them.
+fn anchors(text: &str) -> HashSet<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let kept = line.trim_start_matches('#').trim().to_lowercase();
+            kept.chars()
+                .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+                .map(|c| if c == ' ' { '-' } else { c })
+                .collect()
+        })
+        .collect()
+}
+
+/// Returns `a/b.rs` and `a/c.rs` for `a/{b,c}.rs`.
+fn alternatives(path: &str) -> Vec<String> {
+    let Some((head, rest)) = path.split_once('{') else {
+        return vec![path.to_owned()];
+    };
+    let (list, tail) = rest.split_once('}').unwrap();
+    let each = list.split(',').map(|item| format!("{head}{item}{tail}"));
+    each.flat_map(|path| alternatives(&path)).collect()
+}
+
+fn is_path(span: &str) -> bool {
+    span.contains('/')
+        && !span.starts_with('/')
+        && !NOT_PATHS.contains(&span)
+        && span
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_./{},-".contains(c))
+}
+
+#[test]
+fn every_relative_link_leads_to_a_file_and_heading() {
+    let mut broken = Vec::new();
+    let documents = documents();
+    assert!(documents.len() > 40, "the documents were not found");
+    for document in &documents {
+        let text = prose(&read(document));
+        let links = text.split("](").skip(1);
+        for link in links.filter_map(|rest| Some(rest.split_once(')')?.0)) {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => document.clone(),
+                file => document.parent().unwrap().join(file),
+            };
+            let target = workspace().join(target);
+            let has_anchor = |anchor| {
+                let text = fs::read_to_string(&target).unwrap_or_default();
+                anchors(&prose(&text)).contains(anchor)
+            };
+            if !target.exists() || !(anchor.is_empty() || has_anchor(anchor)) {
+                broken.push(format!("{}: {link}", document.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn every_path_in_a_document_exists() {
+    let root = workspace();
+    let exists = |path: &str| {
+        ROOTS
+            .iter()
+            .any(|folder| root.join(folder).join(path).exists())
+    };
+    let mut broken = Vec::new();
+    let mut checked = 0;
+    for document in documents() {
+        let is_dated = ["CHANGELOG.md", "benches/README.md"].contains(&document.to_str().unwrap());
+        if is_dated || document.starts_with("fibpro") {
+            continue;
+        }
+        let text = prose(&read(&document));
+        let spans = text.split('`').skip(1).step_by(2);
+        for path in spans.filter(|span| is_path(span)).flat_map(alternatives) {
+            checked += 1;
+            if !exists(&path) {
+                broken.push(format!("{}: {path}", document.display()));
+            }
+        }
+    }
+    assert!(checked > 100, "only {checked} paths were found");
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn the_architecture_stays_a_map() {
+    let text = read(Path::new("ARCHITECTURE.md"));
+    let lines = text.lines().count();
+    assert!(
+        lines <= ARCHITECTURE_LINES,
+        "{lines} lines; decisions belong in docs/adr"
+    );
+    let wide: Vec<_> = text
+        .lines()
+        .filter(|line| line.chars().count() > ARCHITECTURE_COLUMNS)
+        .collect();
+    assert!(wide.is_empty(), "{wide:#?}");
+}
+
+#[test]
+fn every_decision_is_a_page_and_in_the_index() {
+    let folder = Path::new("docs/adr");
+    let index = read(&folder.join("README.md"));
+    for document in documents() {
+        if !document.starts_with(folder) || document.ends_with("README.md") {
+            continue;
+        }
+        let name = document.file_name().unwrap().to_str().unwrap();
+        let text = read(&document);
+        let lines = text.lines().count();
+        assert!(lines <= DECISION_LINES, "{name} has {lines} lines");
+        assert!(
+            index.contains(&format!("({name})")),
+            "{name} is not in the index"
+        );
+        for part in [
+            "\nStatus: ",
+            "\n## Context\n",
+            "\n## Decision\n",
+            "\n## Consequences\n",
+        ] {
+            assert!(text.contains(part), "{name} has no `{}`", part.trim());
+        }
+    }
+}
