@@ -90,7 +90,7 @@ impl Endpoints {
     ///
     /// `invalid_argument` for a variable that has no URL, with the variable's name.
     pub fn client(&self, service: &str) -> Result<Client> {
-        Client::to(self.urls(service)).map_err(|error| {
+        Client::from_urls(self.urls(service)).map_err(|error| {
             let text = format!(
                 "the address of {service} ({}): {}",
                 variable_of(service),

@@ -23,14 +23,14 @@ const _: () = {
     use ::rpc_runtime::__private as __rpc;
     static __EVERY: __rpc::Method<
         (
-            __rpc::Own<Vec<u8>>,
+            __rpc::Owned<Vec<u8>>,
             __rpc::Str,
             __rpc::Slice<Item>,
-            __rpc::Own<Item>,
-            __rpc::Own<Option<String>>,
-            __rpc::Maybe<__rpc::Str>,
-            __rpc::Maybe<__rpc::Slice<u8>>,
-            __rpc::Maybe<__rpc::Own<Item>>,
+            __rpc::Owned<Item>,
+            __rpc::Owned<Option<String>>,
+            __rpc::Optional<__rpc::Str>,
+            __rpc::Optional<__rpc::Slice<u8>>,
+            __rpc::Optional<__rpc::Owned<Item>>,
         ),
         <Result<()> as __rpc::RpcResult>::Ok,
         <Result<()> as __rpc::RpcResult>::Err,
@@ -55,14 +55,14 @@ const _: () = {
             )
             .returns("Result<()>"),
         (
-            __rpc::argument::<__rpc::Own<Vec<u8>>>(),
+            __rpc::argument::<__rpc::Owned<Vec<u8>>>(),
             __rpc::argument::<__rpc::Str>(),
             __rpc::argument::<__rpc::Slice<Item>>(),
-            __rpc::argument::<__rpc::Own<Item>>(),
-            __rpc::argument::<__rpc::Own<Option<String>>>(),
-            __rpc::argument::<__rpc::Maybe<__rpc::Str>>(),
-            __rpc::argument::<__rpc::Maybe<__rpc::Slice<u8>>>(),
-            __rpc::argument::<__rpc::Maybe<__rpc::Own<Item>>>(),
+            __rpc::argument::<__rpc::Owned<Item>>(),
+            __rpc::argument::<__rpc::Owned<Option<String>>>(),
+            __rpc::argument::<__rpc::Optional<__rpc::Str>>(),
+            __rpc::argument::<__rpc::Optional<__rpc::Slice<u8>>>(),
+            __rpc::argument::<__rpc::Optional<__rpc::Owned<Item>>>(),
         ),
         __rpc::reply::<Result<()>>(),
     );

@@ -23,7 +23,7 @@ pub struct CounterServer<T>(::rpc_runtime::__private::Arc<T>);
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
     static __ADD: __rpc::Method<
-        (__rpc::Own<u64>,),
+        (__rpc::Owned<u64>,),
         <Result<u64> as __rpc::RpcResult>::Ok,
         <Result<u64> as __rpc::RpcResult>::Err,
     > = __rpc::method(
@@ -35,7 +35,7 @@ const _: () = {
             )
             .arguments(&[__rpc::ArgumentDescriptor::new("by", "u64")])
             .returns("Result<u64>"),
-        (__rpc::argument::<__rpc::Own<u64>>(),),
+        (__rpc::argument::<__rpc::Owned<u64>>(),),
         __rpc::reply::<Result<u64>>(),
     );
     static __INCREMENT: __rpc::Method<

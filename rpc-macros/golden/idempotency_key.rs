@@ -22,7 +22,7 @@ pub struct TillServer<T>(::rpc_runtime::__private::Arc<T>);
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
     static __CHARGE: __rpc::Method<
-        (__rpc::Str, __rpc::Own<u64>),
+        (__rpc::Str, __rpc::Owned<u64>),
         <Result<u64> as __rpc::RpcResult>::Ok,
         <Result<u64> as __rpc::RpcResult>::Err,
     > = __rpc::method(
@@ -41,11 +41,11 @@ const _: () = {
             )
             .returns("Result<u64>")
             .idempotency_key("key"),
-        (__rpc::idempotency_key::<__rpc::Str>(), __rpc::argument::<__rpc::Own<u64>>()),
+        (__rpc::idempotency_key::<__rpc::Str>(), __rpc::argument::<__rpc::Owned<u64>>()),
         __rpc::reply::<Result<u64>>(),
     );
     static __REFUND: __rpc::Method<
-        (__rpc::Own<u64>, __rpc::Own<String>),
+        (__rpc::Owned<u64>, __rpc::Owned<String>),
         <Result<()> as __rpc::RpcResult>::Ok,
         <Result<()> as __rpc::RpcResult>::Err,
     > = __rpc::method(
@@ -64,8 +64,8 @@ const _: () = {
             .returns("Result<()>")
             .idempotency_key("ref"),
         (
-            __rpc::argument::<__rpc::Own<u64>>(),
-            __rpc::idempotency_key::<__rpc::Own<String>>(),
+            __rpc::argument::<__rpc::Owned<u64>>(),
+            __rpc::idempotency_key::<__rpc::Owned<String>>(),
         ),
         __rpc::reply::<Result<()>>(),
     );

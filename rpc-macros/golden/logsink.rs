@@ -25,7 +25,7 @@ pub struct LogSinkServer<T>(::rpc_runtime::__private::Arc<T>);
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
     static __RECV_LOG: __rpc::Method<
-        (__rpc::Str, __rpc::Own<Level>),
+        (__rpc::Str, __rpc::Owned<Level>),
         <Result<bool> as __rpc::RpcResult>::Ok,
         <Result<bool> as __rpc::RpcResult>::Err,
     > = __rpc::method(
@@ -47,7 +47,7 @@ const _: () = {
             .timeout_ms(2000),
         (
             __rpc::argument::<__rpc::Str>(),
-            __rpc::argument_or_default::<__rpc::Own<Level>>(),
+            __rpc::argument_or_default::<__rpc::Owned<Level>>(),
         ),
         __rpc::reply::<Result<bool>>(),
     );

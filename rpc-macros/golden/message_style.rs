@@ -21,7 +21,7 @@ pub struct StoreServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
-    static __GET: __rpc::Method<(__rpc::Own<GetRequest>,), Item, StoreError> = __rpc::method(
+    static __GET: __rpc::Method<(__rpc::Owned<GetRequest>,), Item, StoreError> = __rpc::method(
         __rpc::MethodDescriptor::new("shop.v1.Store", "get", "Get", "/shop.v1.Store/Get")
             .arguments(&[__rpc::ArgumentDescriptor::new("request", "&GetRequest")])
             .returns("Result<Item, StoreError>")
@@ -31,7 +31,7 @@ const _: () = {
         __rpc::message_reply::<Result<Item, StoreError>>(),
     );
     static __PUT: __rpc::Method<
-        (__rpc::Own<Item>,),
+        (__rpc::Owned<Item>,),
         <Result<()> as __rpc::RpcResult>::Ok,
         <Result<()> as __rpc::RpcResult>::Err,
     > = __rpc::method(

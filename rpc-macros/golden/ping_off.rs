@@ -15,7 +15,7 @@ pub struct ContractServer<T>(::rpc_runtime::__private::Arc<T>);
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
     static __PING: __rpc::Method<
-        (__rpc::Own<Vec<u8>>,),
+        (__rpc::Owned<Vec<u8>>,),
         <Result<Vec<u8>> as __rpc::RpcResult>::Ok,
         <Result<Vec<u8>> as __rpc::RpcResult>::Err,
     > = __rpc::method(
@@ -27,7 +27,7 @@ const _: () = {
             )
             .arguments(&[__rpc::ArgumentDescriptor::new("payload", "Vec<u8>")])
             .returns("Result<Vec<u8>>"),
-        (__rpc::argument::<__rpc::Own<Vec<u8>>>(),),
+        (__rpc::argument::<__rpc::Owned<Vec<u8>>>(),),
         __rpc::reply::<Result<Vec<u8>>>(),
     );
     static __METHODS: &[__rpc::MethodDescriptor] = &[*__PING.descriptor()];

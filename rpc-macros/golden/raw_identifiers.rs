@@ -18,7 +18,7 @@ pub(crate) struct KindsServer<T>(::rpc_runtime::__private::Arc<T>);
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
     static __TYPE: __rpc::Method<
-        (__rpc::Str, __rpc::Own<u8>, __rpc::Own<u8>, __rpc::Own<u8>),
+        (__rpc::Str, __rpc::Owned<u8>, __rpc::Owned<u8>, __rpc::Owned<u8>),
         <Result<()> as __rpc::RpcResult>::Ok,
         <Result<()> as __rpc::RpcResult>::Err,
     > = __rpc::method(
@@ -39,9 +39,9 @@ const _: () = {
             .returns("Result<()>"),
         (
             __rpc::argument::<__rpc::Str>(),
-            __rpc::argument::<__rpc::Own<u8>>(),
-            __rpc::argument::<__rpc::Own<u8>>(),
-            __rpc::argument::<__rpc::Own<u8>>(),
+            __rpc::argument::<__rpc::Owned<u8>>(),
+            __rpc::argument::<__rpc::Owned<u8>>(),
+            __rpc::argument::<__rpc::Owned<u8>>(),
         ),
         __rpc::reply::<Result<()>>(),
     );

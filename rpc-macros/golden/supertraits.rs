@@ -20,7 +20,7 @@ pub struct DescribedServer<T>(::rpc_runtime::__private::Arc<T>);
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
     static __DESCRIBE: __rpc::Method<
-        (__rpc::Own<u8>,),
+        (__rpc::Owned<u8>,),
         <Result<String> as __rpc::RpcResult>::Ok,
         <Result<String> as __rpc::RpcResult>::Err,
     > = __rpc::method(
@@ -33,7 +33,7 @@ const _: () = {
             .arguments(&[__rpc::ArgumentDescriptor::new("depth", "u8").or_default()])
             .returns("Result<String>")
             .no_side_effects(),
-        (__rpc::argument_or_default::<__rpc::Own<u8>>(),),
+        (__rpc::argument_or_default::<__rpc::Owned<u8>>(),),
         __rpc::reply::<Result<String>>(),
     );
     static __LOG_IN: __rpc::Method<

@@ -21,7 +21,7 @@ pub use crate::server::{RouteBuilder, Routes, Service};
 pub fn call<A: Arguments, T: 'static, E: 'static>(
     client: &Client,
     method: &'static Method<A, T, E>,
-    arguments: A::Lent<'_>,
+    arguments: A::Borrowed<'_>,
 ) -> Call<T, E> {
     prepare(
         client,

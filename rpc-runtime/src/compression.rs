@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 pub(crate) const SUPPORTED: &str = "gzip";
 
 /// Smaller messages go out as they are: the frame of gzip and the work cost more than they save.
-pub(crate) const COMPRESS_FROM: usize = 1024;
+pub(crate) const MIN_COMPRESS_SIZE: usize = 1024;
 
 /// How the bytes of a message are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +34,9 @@ impl Encoding {
     }
 }
 
-/// Why a message could not be unpacked.
+/// Why a message could not be decompressed.
 #[derive(Debug)]
-pub(crate) enum Unpack {
+pub(crate) enum DecompressError {
     /// It has more than the limit; nothing behind the limit was inflated.
     TooLarge,
     /// It is no gzip, ends too early, or something stands behind it.
@@ -44,34 +44,38 @@ pub(crate) enum Unpack {
 }
 
 /// Unpacks a message of at most `limit` bytes.
-pub(crate) fn unpack(packed: Bytes, encoding: Encoding, limit: usize) -> Result<Bytes, Unpack> {
+pub(crate) fn decompress(
+    compressed: Bytes,
+    encoding: Encoding,
+    limit: usize,
+) -> Result<Bytes, DecompressError> {
     // A message without bytes is none: there is nothing to inflate, whatever the header says.
-    if encoding == Encoding::Identity || packed.is_empty() {
-        return if packed.len() > limit {
-            Err(Unpack::TooLarge)
+    if encoding == Encoding::Identity || compressed.is_empty() {
+        return if compressed.len() > limit {
+            Err(DecompressError::TooLarge)
         } else {
-            Ok(packed)
+            Ok(compressed)
         };
     }
-    gunzip(&packed, limit).map(Bytes::from)
+    gunzip(&compressed, limit).map(Bytes::from)
 }
 
 /// Inflates one gzip member, and stops at the limit: going on only to tell the true size would be the bomb itself.
-fn gunzip(packed: &[u8], limit: usize) -> Result<Vec<u8>, Unpack> {
-    let mut decoder = GzDecoder::new(packed);
+fn gunzip(compressed: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
+    let mut decoder = GzDecoder::new(compressed);
     // JSON shrinks to about a quarter. The packed size is a fact, unlike any length that a peer declares.
-    let mut message = Vec::with_capacity(packed.len().saturating_mul(4).min(limit));
+    let mut message = Vec::with_capacity(compressed.len().saturating_mul(4).min(limit));
     let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     decoder
         .by_ref()
         .take(one_more)
         .read_to_end(&mut message)
-        .map_err(Unpack::Invalid)?;
+        .map_err(DecompressError::Invalid)?;
     if message.len() > limit {
-        return Err(Unpack::TooLarge);
+        return Err(DecompressError::TooLarge);
     }
     if !decoder.into_inner().is_empty() {
-        return Err(Unpack::Invalid(io::Error::new(
+        return Err(DecompressError::Invalid(io::Error::new(
             io::ErrorKind::InvalidData,
             "there are bytes behind the end of the gzip data",
         )));
@@ -84,22 +88,22 @@ pub(crate) fn gzip(message: &[u8]) -> Option<Bytes> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(message.len() / 2), Compression::fast());
     // Writing to memory does not fail; if it ever did, the message goes out as it is.
     encoder.write_all(message).ok()?;
-    let packed = encoder.finish().ok()?;
-    (packed.len() < message.len()).then(|| packed.into())
+    let compressed = encoder.finish().ok()?;
+    (compressed.len() < message.len()).then(|| compressed.into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn packed(message: &[u8]) -> Bytes {
+    fn compressed(message: &[u8]) -> Bytes {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(message).unwrap();
         encoder.finish().unwrap().into()
     }
 
-    fn unpacked(packed: Bytes, limit: usize) -> Result<Bytes, Unpack> {
-        unpack(packed, Encoding::Gzip, limit)
+    fn decompressed(compressed: Bytes, limit: usize) -> Result<Bytes, DecompressError> {
+        decompress(compressed, Encoding::Gzip, limit)
     }
 
     #[test]
@@ -107,7 +111,7 @@ mod tests {
         let message = "{\"n\": 3}".repeat(1000);
         let small = gzip(message.as_bytes()).unwrap();
         assert!(small.len() < message.len());
-        assert_eq!(unpacked(small, message.len()).unwrap(), message);
+        assert_eq!(decompressed(small, message.len()).unwrap(), message);
         assert!(
             gzip(b"x").is_none(),
             "gzip of one byte is longer than the byte"
@@ -116,24 +120,27 @@ mod tests {
 
     #[test]
     fn a_message_may_fill_the_limit_and_no_more() {
-        let bytes = packed(&[b'x'; 1000]);
-        assert_eq!(unpacked(bytes.clone(), 1000).unwrap().len(), 1000);
-        assert!(matches!(unpacked(bytes, 999), Err(Unpack::TooLarge)));
+        let bytes = compressed(&[b'x'; 1000]);
+        assert_eq!(decompressed(bytes.clone(), 1000).unwrap().len(), 1000);
+        assert!(matches!(
+            decompressed(bytes, 999),
+            Err(DecompressError::TooLarge)
+        ));
         let plain = Bytes::from_static(b"123");
         assert!(matches!(
-            unpack(plain, Encoding::Identity, 2),
-            Err(Unpack::TooLarge)
+            decompress(plain, Encoding::Identity, 2),
+            Err(DecompressError::TooLarge)
         ));
     }
 
     #[test]
     fn a_bomb_is_put_out_at_the_limit() {
-        let bomb = packed(&vec![0; 64 << 20]);
+        let bomb = compressed(&vec![0; 64 << 20]);
         assert!(bomb.len() < 100 << 10, "{}", bomb.len());
         let mut decoder = GzDecoder::new(&bomb[..]);
         assert!(matches!(
-            unpacked(bomb.clone(), 4096),
-            Err(Unpack::TooLarge)
+            decompressed(bomb.clone(), 4096),
+            Err(DecompressError::TooLarge)
         ));
         // The same reader shows how little of the input that takes.
         let mut start = Vec::new();
@@ -143,14 +150,14 @@ mod tests {
 
     #[test]
     fn a_bomb_in_a_bomb_is_unpacked_once() {
-        let inner = packed(&vec![0; 1 << 20]);
-        let outer = packed(&inner);
-        assert_eq!(unpacked(outer, 1 << 20).unwrap(), inner);
+        let inner = compressed(&vec![0; 1 << 20]);
+        let outer = compressed(&inner);
+        assert_eq!(decompressed(outer, 1 << 20).unwrap(), inner);
     }
 
     #[test]
     fn what_is_no_whole_single_member_is_refused() {
-        let good = packed(b"{\"n\": 3}");
+        let good = compressed(b"{\"n\": 3}");
         let mut junk = good.to_vec();
         junk.extend_from_slice(b"junk");
         let mut two = good.to_vec();
@@ -166,12 +173,12 @@ mod tests {
             ("two members", two),
             ("a wrong length at the end", damaged),
         ] {
-            let result = unpacked(bytes.into(), 1 << 20);
+            let result = decompressed(bytes.into(), 1 << 20);
             assert!(
-                matches!(result, Err(Unpack::Invalid(_))),
+                matches!(result, Err(DecompressError::Invalid(_))),
                 "{what}: {result:?}"
             );
         }
-        assert_eq!(unpacked(Bytes::new(), 10).unwrap(), "");
+        assert_eq!(decompressed(Bytes::new(), 10).unwrap(), "");
     }
 }

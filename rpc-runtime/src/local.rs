@@ -16,7 +16,7 @@ use crate::server::{Server, Service, Trust};
 pub(crate) fn client<S: Service>(service: S) -> Client {
     let endpoint = service.descriptor().endpoint;
     // A wrong set-up is the answer to each call: `FooClient::local` itself cannot fail.
-    Client::over(Transport::local(Arc::new(Local(
+    Client::from_transport(Transport::local(Arc::new(Local(
         Server::new(endpoint).add(service).into_core(&[]),
     ))))
 }
@@ -29,7 +29,9 @@ impl Server {
     /// `failed_precondition` when one service was added twice, `invalid_argument` for a name that no server can have.
     pub fn into_local_client(self) -> Result<Client> {
         let core = self.into_core(&[])?;
-        Ok(Client::over(Transport::local(Arc::new(Local(Ok(core))))))
+        Ok(Client::from_transport(Transport::local(Arc::new(Local(
+            Ok(core),
+        )))))
     }
 }
 

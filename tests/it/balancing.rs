@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rpc_runtime::discovery::Watch;
+use rpc_runtime::discovery::DynamicAddresses;
 use rpc_runtime::middleware::{Next, Request};
 use rpc_runtime::prelude::*;
 use rpc_runtime::testing::{Proxy, Trouble};
@@ -122,7 +122,7 @@ async fn call_until(client: &ReplicaClient, mut done: impl FnMut(u32) -> bool) {
 #[tokio::test]
 async fn all_replicas_get_work() {
     let (replicas, _drops) = start::<3>().await;
-    let client = ReplicaClient::with_client(Client::to(urls(&replicas)).unwrap());
+    let client = ReplicaClient::with_client(Client::from_urls(urls(&replicas)).unwrap());
     for _ in 0..90 {
         client.change().await.unwrap();
     }
@@ -134,7 +134,7 @@ async fn all_replicas_get_work() {
 #[tokio::test]
 async fn a_busy_replica_gets_no_more() {
     let (replicas, _drops) = start::<2>().await;
-    let client = ReplicaClient::with_client(Client::to(urls(&replicas)).unwrap());
+    let client = ReplicaClient::with_client(Client::from_urls(urls(&replicas)).unwrap());
     replicas[0].hangs.store(true, Ordering::SeqCst);
     // Until the one that hangs was drawn.
     let hanging = loop {
@@ -157,7 +157,7 @@ async fn a_busy_replica_gets_no_more() {
 async fn row_65_a_replica_that_dies_is_not_noticed_and_comes_back_by_itself() {
     let (mut replicas, _drops) = start::<2>().await;
     let seen = Seen::default();
-    let client = Client::to(urls(&replicas)).unwrap().retry(quick());
+    let client = Client::from_urls(urls(&replicas)).unwrap().retry(quick());
     let client = ReplicaClient::with_client(client.observer(seen.clone()));
     call_until(&client, |number| number == 0).await;
     replicas[0].proxy.refuse().await;
@@ -185,7 +185,7 @@ async fn row_84_a_call_with_a_key_whose_answer_is_lost_is_asked_for_where_it_ran
             .for_each(|replica| replica.proxy.set(trouble));
     };
     let heal = Arc::clone(&replicas);
-    let client = Client::to(urls(&replicas)).unwrap().retry(quick());
+    let client = Client::from_urls(urls(&replicas)).unwrap().retry(quick());
     // From the second attempt on the way is free.
     let client = client.attempt_layer(move |request: Request, next: Next| {
         if request.context().attempt() > 1 {
@@ -208,7 +208,7 @@ async fn row_84_a_call_with_a_key_whose_answer_is_lost_is_asked_for_where_it_ran
 async fn a_call_with_a_key_that_was_not_sent_goes_to_another_replica() {
     let (mut replicas, _drops) = start::<2>().await;
     replicas[0].proxy.refuse().await;
-    let client = Client::to(urls(&replicas)).unwrap().retry(quick());
+    let client = Client::from_urls(urls(&replicas)).unwrap().retry(quick());
     let client = ReplicaClient::with_client(client);
     for n in 0..20 {
         assert_eq!(client.pay(&n.to_string()).await.unwrap(), 1);
@@ -218,7 +218,7 @@ async fn a_call_with_a_key_that_was_not_sent_goes_to_another_replica() {
 #[tokio::test]
 async fn a_list_that_changes_is_followed() {
     let (replicas, _drops) = start::<2>().await;
-    let watch = Watch::new("replica", [replicas[0].proxy.url()]);
+    let watch = DynamicAddresses::new("replica", [replicas[0].proxy.url()]);
     let client = ReplicaClient::with_client(Client::discover(watch.clone()));
     assert_eq!(client.change().await.unwrap(), 0);
     watch.set([replicas[1].proxy.url()]);
@@ -236,7 +236,7 @@ async fn a_list_that_changes_is_followed() {
 #[tokio::test]
 async fn a_client_of_no_server_or_of_a_wrong_one_is_refused() {
     for urls in [&[][..], &["http://127.0.0.1:1", "nowhere"]] {
-        let error = Client::to(urls).unwrap_err();
+        let error = Client::from_urls(urls).unwrap_err();
         assert_eq!(error.code(), Code::InvalidArgument);
     }
 }
@@ -274,7 +274,7 @@ async fn an_open_breaker_answers_at_once_and_closes_by_itself() {
 async fn a_hedge_answers_for_a_slow_replica_and_cancels_it() {
     let (replicas, mut drops) = start::<2>().await;
     let seen = Seen::default();
-    let client = Client::to(urls(&replicas))
+    let client = Client::from_urls(urls(&replicas))
         .unwrap()
         .hedge(Duration::from_millis(20))
         .observer(seen.clone());
@@ -319,7 +319,7 @@ async fn a_hedge_is_for_methods_without_side_effects_and_within_the_budget() {
 #[tokio::test]
 async fn a_hedge_waits_for_the_other_when_one_fails() {
     let (mut replicas, _drops) = start::<2>().await;
-    let client = Client::to(urls(&replicas))
+    let client = Client::from_urls(urls(&replicas))
         .unwrap()
         .hedge(Duration::from_millis(5))
         .without_circuit_breaker();

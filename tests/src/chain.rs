@@ -98,7 +98,7 @@ macro_rules! passes_on {
             ///
             /// `invalid_argument` for no address or a wrong one.
             pub fn to(urls: &[String]) -> Result<Self> {
-                Ok(Self($client::with_client(Client::to(urls)?)))
+                Ok(Self($client::with_client(Client::from_urls(urls)?)))
             }
         }
 

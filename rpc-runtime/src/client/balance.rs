@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::breaker::{Admission, Breaker, Change, Outcome};
+use super::breaker::{Breaker, BreakerAdmission, BreakerOutcome, Transition};
 use super::transport::Transport;
 use crate::discovery::{Addresses, Discover};
 use crate::error::{Code, Delivery, Error, Result};
@@ -12,22 +12,22 @@ use crate::middleware::Response;
 
 /// What holds for every address of a client.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Settings {
+pub(super) struct EndpointSettings {
     pub(super) http2: bool,
     pub(super) breaker: bool,
 }
 
 /// One address: the road to it, and what is known of its health and load.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(super) struct BalancedEndpoint {
     transport: Arc<Transport>,
     /// `None` where the developer wants none, and for a server in this process, which nothing can cut off.
     breaker: Option<Breaker>,
     in_flight: AtomicUsize,
 }
 
-impl Node {
-    fn new(transport: Arc<Transport>, settings: Settings) -> Arc<Self> {
+impl BalancedEndpoint {
+    fn new(transport: Arc<Transport>, settings: EndpointSettings) -> Arc<Self> {
         let breaker = settings.breaker && !transport.is_local();
         let transport = if settings.http2 {
             Arc::new(transport.http2())
@@ -53,34 +53,34 @@ impl Node {
         self.breaker.as_ref().is_none_or(Breaker::admits)
     }
 
-    fn ticket(self: &Arc<Self>) -> Result<Ticket, Duration> {
+    fn acquire(self: &Arc<Self>) -> Result<InFlightGuard, Duration> {
         let admission = self
             .breaker
             .as_ref()
-            .map_or(Admission::Free, Breaker::admit);
-        if let Admission::Refused(wait) = admission {
+            .map_or(BreakerAdmission::Allowed, Breaker::admit);
+        if let BreakerAdmission::Rejected(wait) = admission {
             return Err(wait);
         }
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Ok(Ticket {
-            node: Arc::clone(self),
+        Ok(InFlightGuard {
+            endpoint: Arc::clone(self),
             admission,
-            outcome: Outcome::Abandoned,
+            outcome: BreakerOutcome::Cancelled,
         })
     }
 }
 
-/// Leave to send one attempt to one address, which counts as busy with it until the ticket is dropped.
+/// Leave to send one attempt to one address, which counts as busy with it until the guard is dropped.
 #[derive(Debug)]
-pub(super) struct Ticket {
-    node: Arc<Node>,
-    admission: Admission,
-    outcome: Outcome,
+pub(super) struct InFlightGuard {
+    endpoint: Arc<BalancedEndpoint>,
+    admission: BreakerAdmission,
+    outcome: BreakerOutcome,
 }
 
-impl Ticket {
-    pub(super) fn node(&self) -> &Arc<Node> {
-        &self.node
+impl InFlightGuard {
+    pub(super) fn endpoint(&self) -> &Arc<BalancedEndpoint> {
+        &self.endpoint
     }
 
     /// The attempt has been answered, or has failed.
@@ -93,28 +93,28 @@ impl Ticket {
                 && error.retry_after().is_none()
         });
         self.outcome = if failed {
-            Outcome::Failure
+            BreakerOutcome::Failure
         } else {
-            Outcome::Success
+            BreakerOutcome::Success
         };
     }
 }
 
-impl Drop for Ticket {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.node.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let Some(breaker) = &self.node.breaker else {
+        self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let Some(breaker) = &self.endpoint.breaker else {
             return;
         };
-        let target = self.node.transport.target();
+        let target = self.endpoint.transport.target();
         match breaker.report(self.admission, self.outcome) {
-            Some(Change::Opened { wait }) => tracing::warn!(
+            Some(Transition::Opened { wait }) => tracing::warn!(
                 target: "rpc",
                 address = %target,
                 wait_ms = wait.as_millis(),
                 "circuit breaker opened: calls to this address are held back"
             ),
-            Some(Change::Closed) => tracing::info!(
+            Some(Transition::Closed) => tracing::info!(
                 target: "rpc",
                 address = %target,
                 "circuit breaker closed: this address works again"
@@ -126,62 +126,65 @@ impl Drop for Ticket {
 
 /// The addresses of a client.
 pub(super) struct Balancer {
-    settings: Settings,
+    settings: EndpointSettings,
     /// For people: the URL, or what is looked for.
     target: Arc<str>,
-    kind: Kind,
+    kind: BalancerKind,
 }
 
-enum Kind {
-    One(Arc<Node>),
+enum BalancerKind {
+    Single(Arc<BalancedEndpoint>),
     Discovered {
         discover: Arc<dyn Discover>,
-        known: RwLock<Known>,
+        set: RwLock<EndpointSet>,
     },
 }
 
-/// The nodes that were made from a list.
-struct Known {
+/// The endpoints that were made from a list.
+struct EndpointSet {
     addresses: Addresses,
-    nodes: Arc<[Arc<Node>]>,
+    endpoints: Arc<[Arc<BalancedEndpoint>]>,
 }
 
 impl Balancer {
-    pub(super) fn one(transport: Transport) -> Self {
-        let settings = Settings {
+    pub(super) fn single(transport: Transport) -> Self {
+        let settings = EndpointSettings {
             http2: false,
             breaker: true,
         };
         Self {
             settings,
             target: Arc::clone(transport.target()),
-            kind: Kind::One(Node::new(Arc::new(transport), settings)),
+            kind: BalancerKind::Single(BalancedEndpoint::new(Arc::new(transport), settings)),
         }
     }
 
     pub(super) fn discovered(discover: Arc<dyn Discover>) -> Self {
         Self {
-            settings: Settings {
+            settings: EndpointSettings {
                 http2: false,
                 breaker: true,
             },
             target: discover.name().into(),
-            kind: Kind::Discovered {
+            kind: BalancerKind::Discovered {
                 discover,
-                known: RwLock::new(Known::nothing()),
+                set: RwLock::new(EndpointSet::empty()),
             },
         }
     }
 
     /// The same addresses under other settings; what is known of their health is forgotten.
-    pub(super) fn with_settings(&self, change: impl FnOnce(&mut Settings)) -> Self {
+    pub(super) fn with_settings(&self, change: impl FnOnce(&mut EndpointSettings)) -> Self {
         let mut settings = self.settings;
         change(&mut settings);
         let kind = match &self.kind {
-            Kind::One(node) => Kind::One(Node::new(Arc::clone(&node.transport), settings)),
-            Kind::Discovered { discover, .. } => Kind::Discovered {
+            BalancerKind::Single(endpoint) => BalancerKind::Single(BalancedEndpoint::new(
+                Arc::clone(&endpoint.transport),
+                settings,
+            )),
+            BalancerKind::Discovered { discover, .. } => BalancerKind::Discovered {
                 discover: Arc::clone(discover),
-                known: RwLock::new(Known::nothing()),
+                set: RwLock::new(EndpointSet::empty()),
             },
         };
         Self {
@@ -201,20 +204,21 @@ impl Balancer {
     /// # Errors
     ///
     /// `unavailable` when no address is known, or all of them are held back by their circuit breakers.
-    pub(super) fn pick(&self, avoid: Option<&Arc<Node>>) -> Result<Ticket> {
+    pub(super) fn pick(&self, avoid: Option<&Arc<BalancedEndpoint>>) -> Result<InFlightGuard> {
         match &self.kind {
-            Kind::One(node) => Self::pick_again(node),
-            Kind::Discovered { discover, known } => {
-                let nodes = self.nodes(&**discover, known);
-                match choose(&nodes, avoid) {
-                    Some(ticket) => Ok(ticket),
-                    None if nodes.is_empty() => {
-                        Err(unsent(format!("no address is known of {}", self.target)))
-                    }
-                    None if nodes.len() == 1 => Err(held_back(&self.target, Duration::ZERO)),
+            BalancerKind::Single(endpoint) => Self::pick_same(endpoint),
+            BalancerKind::Discovered { discover, set } => {
+                let endpoints = self.endpoints(&**discover, set);
+                match choose(&endpoints, avoid) {
+                    Some(guard) => Ok(guard),
+                    None if endpoints.is_empty() => Err(unavailable_unsent(format!(
+                        "no address is known of {}",
+                        self.target
+                    ))),
+                    None if endpoints.len() == 1 => Err(breaker_open(&self.target, Duration::ZERO)),
                     None => {
-                        let all = format!("all {} addresses of {}", nodes.len(), self.target);
-                        Err(held_back(&all, Duration::ZERO))
+                        let all = format!("all {} addresses of {}", endpoints.len(), self.target);
+                        Err(breaker_open(&all, Duration::ZERO))
                     }
                 }
             }
@@ -226,34 +230,42 @@ impl Balancer {
     /// # Errors
     ///
     /// `unavailable` when it is held back by its circuit breaker.
-    pub(super) fn pick_again(node: &Arc<Node>) -> Result<Ticket> {
-        let ticket = node.ticket();
-        ticket.map_err(|wait| held_back(node.transport.target(), wait))
+    pub(super) fn pick_same(endpoint: &Arc<BalancedEndpoint>) -> Result<InFlightGuard> {
+        let guard = endpoint.acquire();
+        guard.map_err(|wait| breaker_open(endpoint.transport.target(), wait))
     }
 
-    /// The nodes of the list as it is now.
-    fn nodes(&self, discover: &dyn Discover, known: &RwLock<Known>) -> Arc<[Arc<Node>]> {
+    /// The endpoints of the list as it is now.
+    fn endpoints(
+        &self,
+        discover: &dyn Discover,
+        set: &RwLock<EndpointSet>,
+    ) -> Arc<[Arc<BalancedEndpoint>]> {
         let addresses = discover.addresses();
         {
-            let known = known.read().unwrap_or_else(PoisonError::into_inner);
-            if known.addresses.is_same(&addresses) {
-                return Arc::clone(&known.nodes);
+            let set = set.read().unwrap_or_else(PoisonError::into_inner);
+            if set.addresses.is_same(&addresses) {
+                return Arc::clone(&set.endpoints);
             }
         }
-        let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.addresses != addresses {
-            known.nodes = addresses
+        let mut set = set.write().unwrap_or_else(PoisonError::into_inner);
+        if set.addresses != addresses {
+            set.endpoints = addresses
                 .iter()
-                .filter_map(|address| self.node(&known.nodes, address))
+                .filter_map(|address| self.endpoint(&set.endpoints, address))
                 .collect();
         }
-        known.addresses = addresses;
-        Arc::clone(&known.nodes)
+        set.addresses = addresses;
+        Arc::clone(&set.endpoints)
     }
 
-    /// The node of an address: the one that is there, or a new one.
-    fn node(&self, known: &[Arc<Node>], address: &str) -> Option<Arc<Node>> {
-        let transport = match Transport::to(address) {
+    /// The endpoint of an address: the one that is there, or a new one.
+    fn endpoint(
+        &self,
+        set: &[Arc<BalancedEndpoint>],
+        address: &str,
+    ) -> Option<Arc<BalancedEndpoint>> {
+        let transport = match Transport::from_url(address) {
             Ok(transport) => transport,
             Err(error) => {
                 // The others still work; that this one does not has to be seen by somebody.
@@ -261,51 +273,61 @@ impl Balancer {
                 return None;
             }
         };
-        let same = |node: &&Arc<Node>| node.transport.target() == transport.target();
-        Some(match known.iter().find(same) {
-            Some(node) => Arc::clone(node),
-            None => Node::new(Arc::new(transport), self.settings),
+        let same =
+            |endpoint: &&Arc<BalancedEndpoint>| endpoint.transport.target() == transport.target();
+        Some(match set.iter().find(same) {
+            Some(endpoint) => Arc::clone(endpoint),
+            None => BalancedEndpoint::new(Arc::new(transport), self.settings),
         })
     }
 }
 
-impl Known {
-    fn nothing() -> Self {
+impl EndpointSet {
+    fn empty() -> Self {
         Self {
             addresses: Addresses::from_iter([""; 0]),
-            nodes: Arc::new([]),
+            endpoints: Arc::new([]),
         }
     }
 }
 
 /// Power of two choices: of two addresses that are drawn, the one with fewer calls on their way. Drawing keeps many
 /// clients from running to the same idle server at once; the comparison keeps away from a slow one.
-fn choose(nodes: &[Arc<Node>], avoid: Option<&Arc<Node>>) -> Option<Ticket> {
-    if nodes.is_empty() {
+fn choose(
+    endpoints: &[Arc<BalancedEndpoint>],
+    avoid: Option<&Arc<BalancedEndpoint>>,
+) -> Option<InFlightGuard> {
+    if endpoints.is_empty() {
         return None;
     }
-    let avoided = |node: &Arc<Node>| avoid.is_some_and(|avoid| Arc::ptr_eq(avoid, node));
-    let first = fastrand::usize(..nodes.len());
-    if nodes.len() > 1 {
-        let step = fastrand::usize(1..nodes.len());
-        let drawn = [&nodes[first], &nodes[(first + step) % nodes.len()]];
+    let avoided =
+        |endpoint: &Arc<BalancedEndpoint>| avoid.is_some_and(|avoid| Arc::ptr_eq(avoid, endpoint));
+    let first = fastrand::usize(..endpoints.len());
+    if endpoints.len() > 1 {
+        let step = fastrand::usize(1..endpoints.len());
+        let drawn = [
+            &endpoints[first],
+            &endpoints[(first + step) % endpoints.len()],
+        ];
         let best = drawn
             .into_iter()
-            .filter(|node| !avoided(node) && node.admits())
-            .min_by_key(|node| node.load());
-        if let Some(Ok(ticket)) = best.map(Node::ticket) {
-            return Some(ticket);
+            .filter(|endpoint| !avoided(endpoint) && endpoint.admits())
+            .min_by_key(|endpoint| endpoint.load());
+        if let Some(Ok(guard)) = best.map(BalancedEndpoint::acquire) {
+            return Some(guard);
         }
     }
     // Both are out: whichever works, and the one to be avoided only where no other does.
-    let around = || nodes[first..].iter().chain(&nodes[..first]);
-    let others = around().filter(|node| !avoided(node));
-    let again = around().filter(|node| avoided(node));
-    others.chain(again).find_map(|node| node.ticket().ok())
+    let around = || endpoints[first..].iter().chain(&endpoints[..first]);
+    let others = around().filter(|endpoint| !avoided(endpoint));
+    let again = around().filter(|endpoint| avoided(endpoint));
+    others
+        .chain(again)
+        .find_map(|endpoint| endpoint.acquire().ok())
 }
 
-fn held_back(whom: &str, wait: Duration) -> Error {
-    let mut error = unsent(format!(
+fn breaker_open(whom: &str, wait: Duration) -> Error {
+    let mut error = unavailable_unsent(format!(
         "calls to {whom} are held back after repeated failures (the circuit breaker is open)"
     ));
     if !wait.is_zero() {
@@ -316,7 +338,7 @@ fn held_back(whom: &str, wait: Duration) -> Error {
     error
 }
 
-fn unsent(text: String) -> Error {
+fn unavailable_unsent(text: String) -> Error {
     Error::unlocated(Code::Unavailable, text).with_delivery(Delivery::Unsent)
 }
 

@@ -4,14 +4,14 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// One retry, in the unit of the balance: a call earns whole percents of it.
-const RETRY: u32 = 100;
+const RETRY_COST: u32 = 100;
 
 /// What a new client has before its first call. More than it takes to open the circuit breaker of an address, so that
 /// a replica that dies early is not noticed; and few enough for a dependency that is down.
-const FLOOR: u32 = 10 * RETRY;
+const INITIAL_BALANCE: u32 = 10 * RETRY_COST;
 
 /// What is saved at most: the retries of a burst after a long calm.
-const MOST: u32 = 100 * RETRY;
+const MAX_BALANCE: u32 = 100 * RETRY_COST;
 
 /// A token bucket that calls fill and retries empty, shared by all clones of a client. In any span of time there are
 /// at most as many retries as the bucket held, and the agreed share of the calls.
@@ -25,15 +25,16 @@ pub(super) struct Budget {
 impl Budget {
     pub(super) fn new(percent: u32) -> Self {
         Self {
-            balance: AtomicU32::new(FLOOR),
+            balance: AtomicU32::new(INITIAL_BALANCE),
             percent,
         }
     }
 
     /// A call is made. Once the bucket is full that costs one read.
     pub(super) fn deposit(&self) {
-        let earn =
-            |balance: u32| (balance < MOST).then(|| balance.saturating_add(self.percent).min(MOST));
+        let earn = |balance: u32| {
+            (balance < MAX_BALANCE).then(|| balance.saturating_add(self.percent).min(MAX_BALANCE))
+        };
         // Full is not an error.
         let _ = self
             .balance
@@ -42,7 +43,7 @@ impl Budget {
 
     /// Takes one retry out, if there is one.
     pub(super) fn withdraw(&self) -> bool {
-        let spend = |balance: u32| balance.checked_sub(RETRY);
+        let spend = |balance: u32| balance.checked_sub(RETRY_COST);
         self.balance
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend)
             .is_ok()

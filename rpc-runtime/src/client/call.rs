@@ -12,7 +12,7 @@ use crate::context::{Context, RequestId};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Error, Remote};
 use crate::metadata::Metadata;
-use crate::method::{ReplyCodec, ShowArguments};
+use crate::method::{RedactedArguments, ReplyCodec};
 use crate::middleware::{Body, BoxFuture};
 
 /// A call of a generated client: a future that is sent when it is first polled.
@@ -42,26 +42,26 @@ use crate::middleware::{Body, BoxFuture};
 /// Dropping the future cancels the call: its connection is closed, and the handler is dropped there, unless the method
 /// is `detached`.
 #[must_use = "a call is sent when it is awaited"]
-pub struct Call<T: 'static, E: 'static = Error>(State<T, E>);
+pub struct Call<T: 'static, E: 'static = Error>(CallState<T, E>);
 
-enum State<T: 'static, E: 'static> {
-    Prepared(Box<Prepared<T, E>>),
+enum CallState<T: 'static, E: 'static> {
+    Prepared(Box<PreparedCall<T, E>>),
     Running(BoxFuture<Result<Reply<T>, Remote<E>>>),
     Done,
 }
 
 /// All that a call needs to be sent.
-struct Prepared<T: 'static, E: 'static> {
-    outgoing: Outgoing,
+struct PreparedCall<T: 'static, E: 'static> {
+    parts: CallParts,
     reply: &'static ReplyCodec<T, E>,
 }
 
 /// The part of a call that does not know its types.
-pub(super) struct Outgoing {
+pub(super) struct CallParts {
     pub(super) client: Client,
     pub(super) method: &'static MethodDescriptor,
     /// How its arguments are shown to people.
-    pub(super) show: Option<&'static dyn ShowArguments>,
+    pub(super) redacted_arguments: Option<&'static dyn RedactedArguments>,
     /// The context that the call is made in.
     pub(super) context: Context,
     pub(super) timeout: Option<Duration>,
@@ -77,17 +77,17 @@ pub(super) struct Outgoing {
 pub(crate) fn prepare<T: 'static, E: 'static>(
     client: &Client,
     method: &'static MethodDescriptor,
-    show: Option<&'static dyn ShowArguments>,
+    redacted_arguments: Option<&'static dyn RedactedArguments>,
     reply: &'static ReplyCodec<T, E>,
     message: Result<Vec<u8>, Error>,
 ) -> Call<T, E> {
     let place = Location::caller();
     tracing::trace!(target: "rpc", method = method.path, file = place.file(), line = place.line(), "call made");
-    Call(State::Prepared(Box::new(Prepared {
-        outgoing: Outgoing {
+    Call(CallState::Prepared(Box::new(PreparedCall {
+        parts: CallParts {
             client: client.clone(),
             method,
-            show,
+            redacted_arguments,
             context: Context::current(),
             timeout: None,
             metadata: Metadata::new(),
@@ -101,21 +101,21 @@ pub(crate) fn prepare<T: 'static, E: 'static>(
 impl<T: 'static, E: 'static> Call<T, E> {
     /// How long the call may take, from when it is sent. The deadline of the request that it is part of holds as well.
     pub fn timeout(self, timeout: Duration) -> Self {
-        self.change(|outgoing| outgoing.timeout = Some(timeout))
+        self.change(|parts| parts.timeout = Some(timeout))
     }
 
     /// Sends the call once at most: no retry, no hedge, whatever the method allows.
     pub fn no_retry(self) -> Self {
-        self.change(|outgoing| outgoing.retry = false)
+        self.change(|parts| parts.retry = false)
     }
 
     /// Sends metadata along. A name or value that cannot travel fails the call with `invalid_argument`.
     pub fn header(self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
-        self.change(|outgoing| {
-            if let Err(invalid) = outgoing.metadata.append(name, value)
-                && outgoing.body.is_ok()
+        self.change(|parts| {
+            if let Err(invalid) = parts.metadata.append(name, value)
+                && parts.body.is_ok()
             {
-                outgoing.body = Err(Error::unlocated(
+                parts.body = Err(Error::unlocated(
                     crate::Code::InvalidArgument,
                     invalid.to_string(),
                 ));
@@ -123,9 +123,9 @@ impl<T: 'static, E: 'static> Call<T, E> {
         })
     }
 
-    fn change(mut self, change: impl FnOnce(&mut Outgoing)) -> Self {
-        if let State::Prepared(prepared) = &mut self.0 {
-            change(&mut prepared.outgoing);
+    fn change(mut self, change: impl FnOnce(&mut CallParts)) -> Self {
+        if let CallState::Prepared(prepared) = &mut self.0 {
+            change(&mut prepared.parts);
         }
         self
     }
@@ -147,29 +147,31 @@ impl<T: 'static, E: 'static> Call<T, E> {
     ) -> task::Poll<Result<Reply<T>, Remote<E>>> {
         loop {
             match &mut self.0 {
-                State::Running(running) => {
+                CallState::Running(running) => {
                     let polled = running.as_mut().poll(cx);
                     if polled.is_ready() {
-                        self.0 = State::Done;
+                        self.0 = CallState::Done;
                     }
                     return polled;
                 }
-                State::Prepared(_) => {
-                    if let State::Prepared(prepared) = std::mem::replace(&mut self.0, State::Done) {
-                        self.0 = State::Running(Box::pin(prepared.run()));
+                CallState::Prepared(_) => {
+                    if let CallState::Prepared(prepared) =
+                        std::mem::replace(&mut self.0, CallState::Done)
+                    {
+                        self.0 = CallState::Running(Box::pin(prepared.run()));
                     }
                 }
                 // As with any future that is polled again: the caller's mistake, and a clear text for it.
-                State::Done => panic!("a call was polled after it was done"),
+                CallState::Done => panic!("a call was polled after it was done"),
             }
         }
     }
 }
 
-impl<T: 'static, E: 'static> Prepared<T, E> {
+impl<T: 'static, E: 'static> PreparedCall<T, E> {
     async fn run(self: Box<Self>) -> Result<Reply<T>, Remote<E>> {
-        let Self { outgoing, reply } = *self;
-        let (request_id, response) = stack::run(outgoing).await;
+        let Self { parts, reply } = *self;
+        let (request_id, response) = stack::run(parts).await;
         let (headers, trailers, result) = response.into_parts();
         let value = result.and_then(|body| match body.as_message() {
             Some(message) => reply.decode_value(message),
@@ -202,11 +204,11 @@ impl<T: 'static, E: 'static> Future for Call<T, E> {
 impl<T: 'static, E: 'static> fmt::Debug for Call<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            State::Prepared(prepared) => {
-                write!(f, "Call({}, not sent)", prepared.outgoing.method.path)
+            CallState::Prepared(prepared) => {
+                write!(f, "Call({}, not sent)", prepared.parts.method.path)
             }
-            State::Running(_) => f.write_str("Call(running)"),
-            State::Done => f.write_str("Call(done)"),
+            CallState::Running(_) => f.write_str("Call(running)"),
+            CallState::Done => f.write_str("Call(done)"),
         }
     }
 }

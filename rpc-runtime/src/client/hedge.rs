@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::Inner;
-use super::balance::{Node, Ticket};
-use super::retry::{Tried, attempt, is_retryable};
-use super::sending::Sending;
+use super::ClientInner;
+use super::balance::{BalancedEndpoint, InFlightGuard};
+use super::outbound::OutboundRequest;
+use super::retry::{AttemptOutcome, attempt, is_retryable};
 use crate::descriptor::Idempotency;
 
 /// When the second attempt of a call is due; `None` for a call that gets none.
-pub(super) fn after(
-    client: &Inner,
-    request: &Sending,
+pub(super) fn delay(
+    client: &ClientInner,
+    request: &OutboundRequest,
     attempts: u32,
-    most: u32,
+    max_attempts: u32,
 ) -> Option<Duration> {
     // Retries go one after the other: a server that fails is not to be asked twice at once.
-    let first = attempts == 0 && most > 1;
+    let first = attempts == 0 && max_attempts > 1;
     let harmless = request.method.idempotency == Idempotency::NoSideEffects;
     client.hedge.filter(|_| first && harmless)
 }
@@ -28,51 +28,55 @@ pub(super) fn after(
 /// Sends a request, and once more when no answer has come `after` so much time. The first good answer counts; the
 /// attempt that is still on its way is dropped, which cancels it.
 pub(super) async fn run(
-    client: &Inner,
-    ticket: Ticket,
-    request: &Sending,
+    client: &ClientInner,
+    guard: InFlightGuard,
+    request: &OutboundRequest,
     after: Duration,
-) -> Tried {
-    let busy = Arc::clone(ticket.node());
-    let mut first = pin!(attempt(client, ticket, request));
+) -> AttemptOutcome {
+    let first_endpoint = Arc::clone(guard.endpoint());
+    let mut first = pin!(attempt(client, guard, request));
     tokio::select! {
         biased;
-        tried = &mut first => return tried,
+        outcome = &mut first => return outcome,
         () = sleep(after) => {}
     }
-    let Some((ticket, request)) = second(client, request, &busy) else {
+    let Some((guard, request)) = second(client, request, &first_endpoint) else {
         return first.await;
     };
-    let mut second = pin!(attempt(client, ticket, &request));
-    let (tried, first_is_done) = tokio::select! {
+    let mut second = pin!(attempt(client, guard, &request));
+    let (outcome, first_is_done) = tokio::select! {
         biased;
-        tried = &mut first => (tried, true),
-        tried = &mut second => (tried, false),
+        outcome = &mut first => (outcome, true),
+        outcome = &mut second => (outcome, false),
     };
-    let failed = tried.response.error();
-    let tried = if failed.is_some_and(|error| is_retryable(request.method, error)) {
+    let failed = outcome.response.error();
+    let outcome = if failed.is_some_and(|error| is_retryable(request.method, error)) {
         // The other one may still succeed.
-        tried.observation.end(&tried.response, None);
+        outcome.observation.end(&outcome.response, None);
         if first_is_done {
             second.await
         } else {
             first.await
         }
     } else {
-        tried
+        outcome
     };
-    Tried { sent: 2, ..tried }
+    AttemptOutcome { sent: 2, ..outcome }
 }
 
 /// The second attempt, where an address and the budget allow one.
-fn second(client: &Inner, request: &Sending, busy: &Arc<Node>) -> Option<(Ticket, Sending)> {
-    let ticket = client.balancer.pick(Some(busy)).ok()?;
+fn second(
+    client: &ClientInner,
+    request: &OutboundRequest,
+    first_endpoint: &Arc<BalancedEndpoint>,
+) -> Option<(InFlightGuard, OutboundRequest)> {
+    let guard = client.balancer.pick(Some(first_endpoint)).ok()?;
     client.budget.withdraw().then(|| {
         let context = request.context.for_attempt(2);
-        let request = Sending {
+        let request = OutboundRequest {
             context,
             ..request.clone()
         };
-        (ticket, request)
+        (guard, request)
     })
 }

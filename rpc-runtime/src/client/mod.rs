@@ -1,13 +1,13 @@
 //! Clients: where a call goes, through which layers, and how long it may take.
 
-mod backoff;
 mod balance;
 mod breaker;
 mod budget;
 mod call;
 mod hedge;
+mod outbound;
 mod retry;
-mod sending;
+mod retry_policy;
 mod stack;
 pub(crate) mod transport;
 
@@ -15,9 +15,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use backoff::RetryPolicy;
 pub(crate) use call::prepare;
 pub use call::{Call, Reply};
+pub use retry_policy::RetryPolicy;
 
 use self::balance::Balancer;
 use self::budget::Budget;
@@ -51,10 +51,10 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// # Ok::<(), rpc_runtime::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Client(Arc<Inner>);
+pub struct Client(Arc<ClientInner>);
 
 #[derive(Clone)]
-struct Inner {
+struct ClientInner {
     balancer: Arc<Balancer>,
     /// Who calls, outside of any server.
     source: Option<Arc<Source>>,
@@ -79,7 +79,7 @@ impl Client {
     /// `invalid_argument` when `url` is no absolute `http`, `https` or `unix` URL, or carries a user, a query or a fragment;
     /// `unimplemented` for `https` without the feature `tls`.
     pub fn new(url: &str) -> Result<Self> {
-        Ok(Self::over(Transport::to(url)?))
+        Ok(Self::from_transport(Transport::from_url(url)?))
     }
 
     /// A client of the server at `url` by way of a `reqwest` client of your own: for proxies, certificates, cookies.
@@ -90,7 +90,7 @@ impl Client {
     ///
     /// As [`new`](Self::new).
     pub fn with_reqwest(url: &str, client: reqwest::Client) -> Result<Self> {
-        Ok(Self::over(Transport::by_reqwest(url, client)?))
+        Ok(Self::from_transport(Transport::with_reqwest(url, client)?))
     }
 
     /// A client of several servers that do the same, such as the replicas of a service. Each attempt goes to the less
@@ -99,7 +99,7 @@ impl Client {
     /// ```
     /// use rpc_runtime::Client;
     ///
-    /// let client = Client::to(["http://10.0.0.1:9004", "http://10.0.0.2:9004"])?;
+    /// let client = Client::from_urls(["http://10.0.0.1:9004", "http://10.0.0.2:9004"])?;
     /// # drop(client);
     /// # Ok::<(), rpc_runtime::Error>(())
     /// ```
@@ -107,7 +107,7 @@ impl Client {
     /// # Errors
     ///
     /// As [`new`](Self::new), for the first URL that is none; `invalid_argument` for none at all.
-    pub fn to<A: AsRef<str>>(urls: impl IntoIterator<Item = A>) -> Result<Self> {
+    pub fn from_urls<A: AsRef<str>>(urls: impl IntoIterator<Item = A>) -> Result<Self> {
         let addresses: Addresses = urls.into_iter().collect();
         if addresses.is_empty() {
             return Err(Error::unlocated(
@@ -116,7 +116,7 @@ impl Client {
             ));
         }
         for address in addresses.iter() {
-            Transport::to(address)?;
+            Transport::from_url(address)?;
         }
         Ok(Self::discover(addresses))
     }
@@ -129,13 +129,13 @@ impl Client {
         Self::balanced(Balancer::discovered(Arc::new(discover)))
     }
 
-    pub(crate) fn over(transport: Transport) -> Self {
-        Self::balanced(Balancer::one(transport))
+    pub(crate) fn from_transport(transport: Transport) -> Self {
+        Self::balanced(Balancer::single(transport))
     }
 
     fn balanced(balancer: Balancer) -> Self {
         let retry = RetryPolicy::default();
-        Self(Arc::new(Inner {
+        Self(Arc::new(ClientInner {
             balancer: Arc::new(balancer),
             source: None,
             identity: None,
@@ -276,14 +276,14 @@ impl Client {
         })
     }
 
-    fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+    fn change(mut self, change: impl FnOnce(&mut ClientInner)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
     }
 }
 
 /// What stands behind the layers of a call.
-impl Endpoint for Inner {
+impl Endpoint for ClientInner {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
         retry::run(self, request)
     }

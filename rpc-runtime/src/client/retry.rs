@@ -4,10 +4,10 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::balance::{Balancer, Ticket};
-use super::sending::Sending;
-use super::stack::SHORTEST;
-use super::{Inner, hedge};
+use super::balance::{Balancer, InFlightGuard};
+use super::outbound::OutboundRequest;
+use super::stack::MIN_REMAINING;
+use super::{ClientInner, hedge};
 use crate::descriptor::{Idempotency, MethodDescriptor};
 use crate::error::{Code, Delivery, Error};
 use crate::middleware::{BoxFuture, Guards, Request, Response};
@@ -18,75 +18,75 @@ use crate::observe::{AttemptObservation, CallStart, Side};
 /// A call that needs one attempt pays for no other: its request is lent to the road and not copied.
 ///
 /// The request is taken apart before there is a future, which would otherwise have room for it twice.
-pub(super) fn run(client: Arc<Inner>, request: Request) -> BoxFuture<Response> {
-    let most = if request.may_retry() {
+pub(super) fn run(client: Arc<ClientInner>, request: Request) -> BoxFuture<Response> {
+    let max_attempts = if request.may_retry() {
         client.retry.attempts
     } else {
         1
     };
-    match Sending::take(request) {
-        Ok((request, guards)) => Box::pin(until_answered(client, request, guards, most)),
+    match OutboundRequest::from_request(request) {
+        Ok((request, guards)) => Box::pin(run_attempts(client, request, guards, max_attempts)),
         Err(error) => Box::pin(ready(error.into())),
     }
 }
 
-async fn until_answered(
-    client: Arc<Inner>,
-    mut request: Sending,
+async fn run_attempts(
+    client: Arc<ClientInner>,
+    mut request: OutboundRequest,
     _guards: Guards,
-    most: u32,
+    max_attempts: u32,
 ) -> Response {
     client.budget.deposit();
     let mut attempts = 0;
     let mut last: Option<(Arc<_>, Response)> = None;
-    let mut is_bound = false;
+    let mut same_endpoint = false;
     loop {
         let picked = match &last {
-            Some((node, _)) if is_bound => Balancer::pick_again(node),
-            Some((node, _)) => client.balancer.pick(Some(node)),
+            Some((endpoint, _)) if same_endpoint => Balancer::pick_same(endpoint),
+            Some((endpoint, _)) => client.balancer.pick(Some(endpoint)),
             None => client.balancer.pick(None),
         };
-        let ticket = match picked {
-            Ok(ticket) => ticket,
-            Err(held_back) => return cannot_send(held_back, last, attempts),
+        let guard = match picked {
+            Ok(guard) => guard,
+            Err(breaker_open) => return no_endpoint(breaker_open, last, attempts),
         };
-        let node = Arc::clone(ticket.node());
-        let Tried {
+        let endpoint = Arc::clone(guard.endpoint());
+        let AttemptOutcome {
             mut response,
             observation,
             sent,
-        } = match hedge::after(&client, &request, attempts, most) {
+        } = match hedge::delay(&client, &request, attempts, max_attempts) {
             // Boxed, so that calls without a hedge do not carry its size.
-            Some(after) => Box::pin(hedge::run(&client, ticket, &request, after)).await,
-            None => attempt(&client, ticket, &request).await,
+            Some(after) => Box::pin(hedge::run(&client, guard, &request, after)).await,
+            None => attempt(&client, guard, &request).await,
         };
         attempts += sent;
-        let next = match response.error() {
-            Some(error) => next(&client, &request, error, attempts, most),
-            None => Next::Done,
+        let decision = match response.error() {
+            Some(error) => decide(&client, &request, error, attempts, max_attempts),
+            None => RetryDecision::Done,
         };
-        match next {
-            Next::Done => {
+        match decision {
+            RetryDecision::Done => {
                 observation.end(&response, None);
                 if let Some(error) = response.error_mut() {
-                    note(error, attempts, None);
+                    annotate(error, attempts, None);
                 }
                 return response;
             }
-            Next::GiveUp(why) => {
+            RetryDecision::GiveUp(why) => {
                 observation.end(&response, None);
                 if let Some(error) = response.error_mut() {
-                    note(error, attempts, why);
+                    annotate(error, attempts, why);
                     error.set_retried(true);
                 }
                 return response;
             }
-            Next::Retry(wait) => {
+            RetryDecision::Retry(wait) => {
                 observation.end(&response, Some(wait));
-                is_bound |= response
+                same_endpoint |= response
                     .error()
-                    .is_some_and(|error| is_binding(request.method, error));
-                last = Some((node, response));
+                    .is_some_and(|error| requires_same_endpoint(request.method, error));
+                last = Some((endpoint, response));
                 tokio::time::sleep(wait).await;
                 request.context = request.context.for_attempt(attempts + 1);
             }
@@ -95,7 +95,7 @@ async fn until_answered(
 }
 
 /// One attempt that has come to an end.
-pub(super) struct Tried {
+pub(super) struct AttemptOutcome {
     pub(super) response: Response,
     /// To be ended when it is known whether another one follows.
     pub(super) observation: AttemptObservation,
@@ -103,9 +103,13 @@ pub(super) struct Tried {
     pub(super) sent: u32,
 }
 
-/// Sends a request to the address of the ticket.
-pub(super) async fn attempt(client: &Inner, ticket: Ticket, request: &Sending) -> Tried {
-    let transport = ticket.node().transport();
+/// Sends a request to the address of the guard.
+pub(super) async fn attempt(
+    client: &ClientInner,
+    guard: InFlightGuard,
+    request: &OutboundRequest,
+) -> AttemptOutcome {
+    let transport = guard.endpoint().transport();
     let (method, context) = (request.method, &request.context);
     let start = || CallStart {
         side: Side::Client,
@@ -125,8 +129,8 @@ pub(super) async fn attempt(client: &Inner, ticket: Ticket, request: &Sending) -
         let layers = &client.attempt_layers;
         layers.run(transport, request.to_request()).await
     };
-    ticket.end(&response);
-    Tried {
+    guard.end(&response);
+    AttemptOutcome {
         response,
         observation,
         sent: 1,
@@ -134,7 +138,7 @@ pub(super) async fn attempt(client: &Inner, ticket: Ticket, request: &Sending) -
 }
 
 /// What follows an attempt.
-enum Next {
+enum RetryDecision {
     /// It is answered, or it failed in a way that another attempt does not heal.
     Done,
     /// Another attempt could help, and there is none left. The reason, where it is not their number.
@@ -143,24 +147,30 @@ enum Next {
     Retry(Duration),
 }
 
-fn next(client: &Inner, request: &Sending, error: &Error, attempts: u32, most: u32) -> Next {
-    if most == 1 || !is_retryable(request.method, error) {
-        return Next::Done;
+fn decide(
+    client: &ClientInner,
+    request: &OutboundRequest,
+    error: &Error,
+    attempts: u32,
+    max_attempts: u32,
+) -> RetryDecision {
+    if max_attempts == 1 || !is_retryable(request.method, error) {
+        return RetryDecision::Done;
     }
-    if attempts >= most {
-        return Next::GiveUp(None);
+    if attempts >= max_attempts {
+        return RetryDecision::GiveUp(None);
     }
     let wait = client
         .retry
         .wait(attempts, error.retry_after(), fastrand::f64());
     let left = request.context.remaining();
-    if left.is_some_and(|left| left <= wait.saturating_add(SHORTEST)) {
-        return Next::GiveUp(Some("the deadline is too near for another"));
+    if left.is_some_and(|left| left <= wait.saturating_add(MIN_REMAINING)) {
+        return RetryDecision::GiveUp(Some("the deadline is too near for another"));
     }
     if !client.budget.withdraw() {
-        return Next::GiveUp(Some("the retry budget is used up"));
+        return RetryDecision::GiveUp(Some("the retry budget is used up"));
     }
-    Next::Retry(wait)
+    RetryDecision::Retry(wait)
 }
 
 /// Whether the same call may be sent once more, and whether that could help.
@@ -180,27 +190,27 @@ pub(super) fn is_retryable(method: &MethodDescriptor, error: &Error) -> bool {
 
 /// Whether all further attempts have to go to the address at which this one failed: the call may run there, and what
 /// remembers its key is a server's own store, as a rule. Another one would run it a second time.
-fn is_binding(method: &MethodDescriptor, error: &Error) -> bool {
+fn requires_same_endpoint(method: &MethodDescriptor, error: &Error) -> bool {
     matches!(method.idempotency, Idempotency::Keyed { .. })
         && error.delivery() == Delivery::OutcomeUnknown
 }
 
 /// The answer when there is no address to send to. What an earlier attempt met says more than that.
-fn cannot_send<N>(held_back: Error, last: Option<(N, Response)>, attempts: u32) -> Response {
+fn no_endpoint<N>(breaker_open: Error, last: Option<(N, Response)>, attempts: u32) -> Response {
     match last {
         Some((_, mut response)) => {
             if let Some(error) = response.error_mut() {
-                note(error, attempts, Some("then no address was left to try"));
+                annotate(error, attempts, Some("then no address was left to try"));
                 error.set_retried(true);
             }
             response
         }
-        None => held_back.into(),
+        None => breaker_open.into(),
     }
 }
 
 /// Says how many attempts there were, unless there was one and no reason to expect more.
-fn note(error: &mut Error, attempts: u32, why: Option<&str>) {
+fn annotate(error: &mut Error, attempts: u32, why: Option<&str>) {
     let plural = if attempts == 1 { "" } else { "s" };
     match why {
         Some(why) => error.add_note(&format!("after {attempts} attempt{plural}; {why}")),
@@ -251,8 +261,12 @@ mod tests {
             let keyed = PLAIN.idempotency_key("key");
             assert!(is_retryable(&keyed, &error));
             let unknown = delivery == Delivery::OutcomeUnknown;
-            assert_eq!(is_binding(&keyed, &error), unknown, "{delivery:?}");
-            assert!(!is_binding(&PLAIN.idempotent(), &error));
+            assert_eq!(
+                requires_same_endpoint(&keyed, &error),
+                unknown,
+                "{delivery:?}"
+            );
+            assert!(!requires_same_endpoint(&PLAIN.idempotent(), &error));
         }
     }
 
@@ -267,7 +281,7 @@ mod tests {
     fn the_text_counts() {
         let text = |attempts, why| {
             let mut error = error(Code::Unavailable);
-            note(&mut error, attempts, why);
+            annotate(&mut error, attempts, why);
             error.message().to_owned()
         };
         assert_eq!(text(1, None), "why");

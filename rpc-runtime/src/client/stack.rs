@@ -5,21 +5,21 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout_at;
 
-use super::call::Outgoing;
+use super::call::CallParts;
 use crate::context::{Context, RequestId};
 use crate::error::{Code, Error};
 use crate::middleware::{Body, Request, Response};
 use crate::observe::{CallStart, Line, Side};
 
 /// A deadline that is closer than this is not worth sending: the header has whole milliseconds.
-pub(super) const SHORTEST: Duration = Duration::from_millis(1);
+pub(super) const MIN_REMAINING: Duration = Duration::from_millis(1);
 
 /// Sends a call and waits for its answer, which comes with the id of the request.
-pub(super) async fn run(call: Outgoing) -> (RequestId, Response) {
-    let Outgoing {
+pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
+    let CallParts {
         client,
         method,
-        show,
+        redacted_arguments,
         context,
         timeout,
         metadata,
@@ -28,7 +28,7 @@ pub(super) async fn run(call: Outgoing) -> (RequestId, Response) {
     } = call;
     let inner = &*client.0;
     let timeout = timeout.or(method.timeout).unwrap_or(inner.timeout);
-    let line = Line::of(context.flags(), show, || {
+    let line = Line::of(context.flags(), redacted_arguments, || {
         body.as_ref().ok().and_then(Body::as_message).cloned()
     });
     let outgoing = context.outgoing(
@@ -55,7 +55,7 @@ pub(super) async fn run(call: Outgoing) -> (RequestId, Response) {
     let deadline = context.deadline();
     let mut response = match (failed, body) {
         (Some(error), _) | (None, Err(error)) => error.into(),
-        (None, Ok(_)) if spent(&context) => too_late().into(),
+        (None, Ok(_)) if deadline_passed(&context) => too_late().into(),
         (None, Ok(body)) => {
             let mut request = Request::new(method, context.clone(), metadata, body);
             request.set_retry(retry);
@@ -86,8 +86,8 @@ pub(super) async fn run(call: Outgoing) -> (RequestId, Response) {
     (id, response)
 }
 
-fn spent(context: &Context) -> bool {
-    context.remaining().is_some_and(|left| left < SHORTEST)
+fn deadline_passed(context: &Context) -> bool {
+    context.remaining().is_some_and(|left| left < MIN_REMAINING)
 }
 
 fn too_late() -> Error {

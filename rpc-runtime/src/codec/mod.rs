@@ -1,4 +1,4 @@
 //! Values and messages as bytes.
 
-pub(crate) mod google;
+pub(crate) mod error_details;
 pub(crate) mod json;

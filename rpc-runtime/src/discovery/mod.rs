@@ -1,23 +1,23 @@
 //! Where the servers of a service are: the seam between a client and whoever knows the addresses.
 
-mod watch;
+mod dynamic;
 
 use std::fmt;
 use std::sync::Arc;
 
-pub use watch::Watch;
+pub use dynamic::DynamicAddresses;
 
 /// Who knows the addresses of a service.
 ///
 /// A client asks before each attempt, so the answer must be at hand: a list in memory, which somebody else keeps up to
-/// date. [`Addresses`] is a list that stays, [`Watch`] one that changes; one that asks a directory is a task that
-/// [sets](Watch::set) a `Watch`.
+/// date. [`Addresses`] is a list that stays, [`DynamicAddresses`] one that changes; one that asks a directory is a task that
+/// [sets](DynamicAddresses::set) a `DynamicAddresses`.
 ///
 /// ```
 /// use rpc_runtime::Client;
-/// use rpc_runtime::discovery::Watch;
+/// use rpc_runtime::discovery::DynamicAddresses;
 ///
-/// let replicas = Watch::new("pricing", ["http://10.0.0.1:9004", "http://10.0.0.2:9004"]);
+/// let replicas = DynamicAddresses::new("pricing", ["http://10.0.0.1:9004", "http://10.0.0.2:9004"]);
 /// let client = Client::discover(replicas.clone());
 /// // Later, when a replica has gone:
 /// replicas.set(["http://10.0.0.1:9004"]);

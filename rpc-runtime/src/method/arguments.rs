@@ -3,93 +3,94 @@
 use std::any::Any;
 use std::fmt;
 
-use super::shape::{Own, Shape, ShapeCodec};
-use crate::codec::json::{self, Cursor, Object, ObjectWriter, Problem};
+use super::form::{ArgumentForm, ArgumentFormCodec, Owned};
+use crate::codec::json::{self, Cursor, DecodeError, Object, ObjectWriter};
 use crate::descriptor::{ArgumentDescriptor, MessageStyle, MethodDescriptor};
 use crate::error::Argument;
 
-type Write<S> = for<'a> fn(<S as Shape>::Lent<'a>, &mut Vec<u8>) -> Result<(), serde_json::Error>;
+type Write<F> =
+    for<'a> fn(<F as ArgumentForm>::Borrowed<'a>, &mut Vec<u8>) -> Result<(), serde_json::Error>;
 
 /// Reads a value and writes it again, for people.
-pub(crate) type Show = fn(&mut Cursor<'_>, &mut Vec<u8>) -> Result<(), Problem>;
+pub(crate) type Transcode = fn(&mut Cursor<'_>, &mut Vec<u8>) -> Result<(), DecodeError>;
 
 /// How one argument becomes JSON and back.
-pub struct Codec<S: Shape> {
-    write: Write<S>,
-    read: fn(&mut Cursor<'_>) -> Result<S::Owned, Problem>,
-    absent: fn() -> Option<S::Owned>,
-    whole: fn(&[u8]) -> Result<S::Owned, Problem>,
-    show: Show,
+pub struct ArgumentCodec<F: ArgumentForm> {
+    write: Write<F>,
+    read: fn(&mut Cursor<'_>) -> Result<F::Owned, DecodeError>,
+    default_if_missing: fn() -> Option<F::Owned>,
+    message: fn(&[u8]) -> Result<F::Owned, DecodeError>,
+    transcode: Transcode,
 }
 
 /// A field of the request.
 #[must_use]
-pub const fn argument<S: ShapeCodec>() -> Codec<S> {
-    Codec {
-        write: S::write,
-        read: S::read,
-        absent: S::absent,
-        whole: no_message,
-        show: S::show,
+pub const fn argument<F: ArgumentFormCodec>() -> ArgumentCodec<F> {
+    ArgumentCodec {
+        write: F::write,
+        read: F::read,
+        default_if_missing: F::default_if_missing,
+        message: not_a_message,
+        transcode: F::transcode,
     }
 }
 
 /// A field of the request with `#[rpc(default)]`.
 #[must_use]
-pub const fn argument_or_default<S: ShapeCodec>() -> Codec<S>
+pub const fn argument_or_default<F: ArgumentFormCodec>() -> ArgumentCodec<F>
 where
-    S::Owned: Default,
+    F::Owned: Default,
 {
-    Codec {
-        write: S::write,
-        read: S::read,
-        absent: some_default,
-        whole: no_message,
-        show: S::show,
+    ArgumentCodec {
+        write: F::write,
+        read: F::read,
+        default_if_missing: default_value,
+        message: not_a_message,
+        transcode: F::transcode,
     }
 }
 
 /// A field of the request with `#[rpc(idempotency_key)]`, which is text.
 #[must_use]
-pub const fn idempotency_key<S: ShapeCodec<Owned = String>>() -> Codec<S> {
-    argument::<S>()
+pub const fn idempotency_key<F: ArgumentFormCodec<Owned = String>>() -> ArgumentCodec<F> {
+    argument::<F>()
 }
 
 /// The argument that is the request, with `#[rpc(message)]`.
 #[must_use]
-pub const fn message<T: Argument>() -> Codec<Own<T>> {
-    Codec {
+pub const fn message<T: Argument>() -> ArgumentCodec<Owned<T>> {
+    ArgumentCodec {
         write: json::write_message,
         read: json::read,
-        absent: json::absent,
-        whole: json::read_message,
-        show: <Own<T> as ShapeCodec>::show,
+        default_if_missing: json::default_if_missing,
+        message: json::read_message,
+        transcode: <Owned<T> as ArgumentFormCodec>::transcode,
     }
 }
 
-fn some_default<T: Default>() -> Option<T> {
+fn default_value<T: Default>() -> Option<T> {
     Some(T::default())
 }
 
 /// A method in argument style never asks for this.
-fn no_message<T>(_: &[u8]) -> Result<T, Problem> {
-    Err(Problem::new(
+fn not_a_message<T>(_: &[u8]) -> Result<T, DecodeError> {
+    Err(DecodeError::new(
         "this method takes arguments and not a message",
     ))
 }
 
-impl<S: Shape> fmt::Debug for Codec<S> {
+impl<F: ArgumentForm> fmt::Debug for ArgumentCodec<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Codec")
+        f.write_str("ArgumentCodec")
     }
 }
 
-/// A tuple of [`Shape`]s: the arguments of a method.
+/// A tuple of [`ArgumentForm`]s: the arguments of a method.
 pub trait Arguments: 'static {
-    /// A [`Codec`] each.
+    /// A [`ArgumentCodec`] each.
     type Codecs: Send + Sync + 'static;
     /// What the client passes.
-    type Lent<'a>;
+    type Borrowed<'a>;
     /// What the server gets.
     type Owned: Send + 'static;
 
@@ -97,7 +98,7 @@ pub trait Arguments: 'static {
     fn encode(
         codecs: &Self::Codecs,
         method: &MethodDescriptor,
-        arguments: Self::Lent<'_>,
+        arguments: Self::Borrowed<'_>,
     ) -> Result<Vec<u8>, serde_json::Error>;
 
     #[doc(hidden)]
@@ -105,7 +106,7 @@ pub trait Arguments: 'static {
         private_interfaces,
         reason = "only the runtime implements and calls this"
     )]
-    fn shows(codecs: &Self::Codecs) -> Vec<Show>;
+    fn transcoders(codecs: &Self::Codecs) -> Vec<Transcode>;
 
     #[doc(hidden)]
     #[allow(
@@ -116,7 +117,7 @@ pub trait Arguments: 'static {
         codecs: &Self::Codecs,
         method: &MethodDescriptor,
         body: &[u8],
-    ) -> Result<Self::Owned, Problem>;
+    ) -> Result<Self::Owned, DecodeError>;
 
     /// The argument at this position, where it is text.
     #[doc(hidden)]
@@ -128,13 +129,13 @@ fn as_text(argument: &dyn Any) -> Option<&str> {
 }
 
 /// Which argument a field is, and whether it came before.
-struct Seen<'m> {
+struct FieldTracker<'m> {
     arguments: &'m [ArgumentDescriptor],
     given: u32,
 }
 
-impl Seen<'_> {
-    fn index(&mut self, name: &str) -> Result<Option<usize>, Problem> {
+impl FieldTracker<'_> {
+    fn index(&mut self, name: &str) -> Result<Option<usize>, DecodeError> {
         let Some(index) = self
             .arguments
             .iter()
@@ -143,14 +144,17 @@ impl Seen<'_> {
             return Ok(None);
         };
         if self.given & (1 << index) != 0 {
-            return Err(Problem::at(self.arguments[index].name, "is given twice"));
+            return Err(DecodeError::at(
+                self.arguments[index].name,
+                "is given twice",
+            ));
         }
         self.given |= 1 << index;
         Ok(Some(index))
     }
 }
 
-fn place(problem: Problem, argument: &ArgumentDescriptor) -> Problem {
+fn with_path(problem: DecodeError, argument: &ArgumentDescriptor) -> DecodeError {
     let problem = if argument.secret {
         problem.without_quotes()
     } else {
@@ -159,41 +163,41 @@ fn place(problem: Problem, argument: &ArgumentDescriptor) -> Problem {
     problem.within(argument.name)
 }
 
-fn read_field<S: Shape>(
-    slot: &mut Option<S::Owned>,
-    codec: &Codec<S>,
+fn read_field<F: ArgumentForm>(
+    slot: &mut Option<F::Owned>,
+    codec: &ArgumentCodec<F>,
     argument: &ArgumentDescriptor,
     cursor: &mut Cursor<'_>,
-) -> Result<(), Problem> {
+) -> Result<(), DecodeError> {
     if !cursor.null() {
-        *slot = Some((codec.read)(cursor).map_err(|problem| place(problem, argument))?);
+        *slot = Some((codec.read)(cursor).map_err(|problem| with_path(problem, argument))?);
     }
     Ok(())
 }
 
-fn or_absent<S: Shape>(
-    slot: Option<S::Owned>,
-    codec: &Codec<S>,
+fn or_default<F: ArgumentForm>(
+    slot: Option<F::Owned>,
+    codec: &ArgumentCodec<F>,
     argument: &ArgumentDescriptor,
-) -> Result<S::Owned, Problem> {
-    match slot.or_else(codec.absent) {
+) -> Result<F::Owned, DecodeError> {
+    match slot.or_else(codec.default_if_missing) {
         Some(value) => Ok(value),
-        None => Err(Problem::at(argument.name, "is missing")),
+        None => Err(DecodeError::at(argument.name, "is missing")),
     }
 }
 
 macro_rules! tuples {
     ($($count:literal: $($shape:ident $index:tt),*;)*) => {
-        $(impl<$($shape: Shape),*> Arguments for ($($shape,)*) {
-            type Codecs = ($(Codec<$shape>,)*);
-            type Lent<'a> = ($($shape::Lent<'a>,)*);
+        $(impl<$($shape: ArgumentForm),*> Arguments for ($($shape,)*) {
+            type Codecs = ($(ArgumentCodec<$shape>,)*);
+            type Borrowed<'a> = ($($shape::Borrowed<'a>,)*);
             type Owned = ($($shape::Owned,)*);
 
             #[allow(unused_variables, unused_mut, clippy::unused_unit, reason = "the empty tuple")]
             fn encode(
                 codecs: &Self::Codecs,
                 method: &MethodDescriptor,
-                arguments: Self::Lent<'_>,
+                arguments: Self::Borrowed<'_>,
             ) -> Result<Vec<u8>, serde_json::Error> {
                 let mut out = Vec::with_capacity(128);
                 if method.style == MessageStyle::Message {
@@ -207,20 +211,20 @@ macro_rules! tuples {
             }
 
             #[allow(unused_variables, private_interfaces, reason = "the empty tuple")]
-            fn shows(codecs: &Self::Codecs) -> Vec<Show> {
-                vec![$(codecs.$index.show),*]
+            fn transcoders(codecs: &Self::Codecs) -> Vec<Transcode> {
+                vec![$(codecs.$index.transcode),*]
             }
 
             #[allow(unused_variables, unused_mut, private_interfaces, clippy::unused_unit, reason = "the empty tuple")]
-            fn decode(codecs: &Self::Codecs, method: &MethodDescriptor, body: &[u8]) -> Result<Self::Owned, Problem> {
+            fn decode(codecs: &Self::Codecs, method: &MethodDescriptor, body: &[u8]) -> Result<Self::Owned, DecodeError> {
                 if method.style == MessageStyle::Message {
-                    return Ok(($((codecs.$index.whole)(body)?,)*));
+                    return Ok(($((codecs.$index.message)(body)?,)*));
                 }
                 if $count == 0 && body.is_empty() {
-                    return Ok(($(no_message::<$shape::Owned>(body)?,)*));
+                    return Ok(($(not_a_message::<$shape::Owned>(body)?,)*));
                 }
                 let mut slots = ($(None::<$shape::Owned>,)*);
-                let mut seen = Seen { arguments: method.arguments, given: 0 };
+                let mut seen = FieldTracker { arguments: method.arguments, given: 0 };
                 let mut object = Object::open(body)?;
                 while let Some(name) = object.next_name()? {
                     match seen.index(&name)? {
@@ -233,7 +237,7 @@ macro_rules! tuples {
                         _ => object.skip()?,
                     }
                 }
-                Ok(($(or_absent(slots.$index, &codecs.$index, &method.arguments[$index])?,)*))
+                Ok(($(or_default(slots.$index, &codecs.$index, &method.arguments[$index])?,)*))
             }
 
             #[allow(unused_variables, reason = "the empty tuple")]

@@ -4,14 +4,16 @@
 //! uses the handle needs none, so a type that cannot travel is reported once, at the developer's own token.
 
 mod arguments;
+mod form;
+mod redacted;
 mod reply;
-mod shape;
-mod show;
 
-pub use arguments::{Arguments, Codec, argument, argument_or_default, idempotency_key, message};
+pub use arguments::{
+    ArgumentCodec, Arguments, argument, argument_or_default, idempotency_key, message,
+};
+pub use form::{ArgumentForm, ArgumentFormCodec, Optional, Owned, Slice, Str};
+pub(crate) use redacted::RedactedArguments;
 pub use reply::{ReplyCodec, message_reply, reply};
-pub use shape::{Maybe, Own, Shape, ShapeCodec, Slice, Str};
-pub(crate) use show::ShowArguments;
 
 use crate::descriptor::{Idempotency, MethodDescriptor};
 use crate::error::Error;
@@ -43,7 +45,7 @@ impl<A: Arguments, T, E> Method<A, T, E> {
         &self.descriptor
     }
 
-    pub(crate) fn encode_arguments(&self, arguments: A::Lent<'_>) -> Result<Vec<u8>, Error> {
+    pub(crate) fn encode_arguments(&self, arguments: A::Borrowed<'_>) -> Result<Vec<u8>, Error> {
         A::encode(&self.arguments, &self.descriptor, arguments).map_err(|problem| {
             Error::unlocated(
                 crate::Code::InvalidArgument,
@@ -57,7 +59,7 @@ impl<A: Arguments, T, E> Method<A, T, E> {
 
     pub(crate) fn decode_arguments(&self, body: &[u8]) -> Result<A::Owned, Error> {
         A::decode(&self.arguments, &self.descriptor, body)
-            .map_err(crate::codec::json::Problem::into_error)
+            .map_err(crate::codec::json::DecodeError::into_error)
     }
 
     /// The argument by which a server knows a repeated call; `None` for a method without one.

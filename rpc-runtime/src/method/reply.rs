@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use crate::codec::json::{self, Object, ObjectWriter, Problem};
+use crate::codec::json::{self, DecodeError, Object, ObjectWriter};
 use crate::error::{Argument, Error, Remote, RpcError, RpcResult};
 
 /// How the value `T` and the error `E` of a method become messages and back.
 pub struct ReplyCodec<T, E> {
     encode: fn(&T) -> Result<Vec<u8>, serde_json::Error>,
-    decode: fn(&[u8]) -> Result<T, Problem>,
+    decode: fn(&[u8]) -> Result<T, DecodeError>,
     encode_error: fn(E) -> Error,
     decode_error: fn(Error) -> Remote<E>,
 }
@@ -49,7 +49,7 @@ impl<T, E> ReplyCodec<T, E> {
     }
 
     pub(crate) fn decode_value(&self, body: &[u8]) -> Result<T, Error> {
-        (self.decode)(body).map_err(Problem::into_response_error)
+        (self.decode)(body).map_err(DecodeError::into_response_error)
     }
 
     pub(super) fn encode_error(&self, error: E) -> Error {
@@ -75,21 +75,21 @@ fn encode_field<T: Argument>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
     Ok(out)
 }
 
-fn decode_field<T: Argument>(body: &[u8]) -> Result<T, Problem> {
+fn decode_field<T: Argument>(body: &[u8]) -> Result<T, DecodeError> {
     let mut result = None;
     let mut object = Object::open(body)?;
     while let Some(name) = object.next_name()? {
         if name != "result" {
             object.skip()?;
         } else if result.is_some() {
-            return Err(Problem::at("result", "is given twice"));
+            return Err(DecodeError::at("result", "is given twice"));
         } else if !object.value().null() {
             result = Some(json::read(object.value()).map_err(|problem| problem.within("result"))?);
         }
     }
     result
-        .or_else(json::absent)
-        .ok_or_else(|| Problem::at("result", "is missing"))
+        .or_else(json::default_if_missing)
+        .ok_or_else(|| DecodeError::at("result", "is missing"))
 }
 
 fn encode_message<T: Argument>(value: &T) -> Result<Vec<u8>, serde_json::Error> {

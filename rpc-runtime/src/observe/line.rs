@@ -9,13 +9,13 @@ use crate::context::Source;
 use crate::descriptor::MethodDescriptor;
 use crate::error::Code;
 use crate::flags::{Flags, LOG_RPC};
-use crate::method::ShowArguments;
+use crate::method::RedactedArguments;
 use crate::registry;
 
 /// What a line needs beyond what every observer is told. A call has one while the flag is on.
 #[derive(Clone, Default)]
 pub(crate) struct Line {
-    show: Option<&'static dyn ShowArguments>,
+    show: Option<&'static dyn RedactedArguments>,
     /// Shared with the request, so nothing is copied.
     message: Option<Bytes>,
 }
@@ -24,7 +24,7 @@ impl Line {
     /// `None` while the flag is off, for the price of one atomic read. `message` is asked for otherwise.
     pub(crate) fn of(
         flags: Option<&Flags>,
-        show: Option<&'static dyn ShowArguments>,
+        show: Option<&'static dyn RedactedArguments>,
         message: impl FnOnce() -> Option<Bytes>,
     ) -> Option<Box<Self>> {
         // Boxed: off, it takes a word in the future of a call.
@@ -36,7 +36,7 @@ impl Line {
 
     fn arguments(&self) -> String {
         match (self.show, &self.message) {
-            (Some(show), Some(message)) => show.show(message),
+            (Some(show), Some(message)) => show.redacted(message),
             // What every service answers has no arguments.
             (None, Some(message)) if matches!(&**message, b"{}" | b"") => String::new(),
             _ => "…".to_owned(),

@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 
 /// Why a body could not be read.
 #[derive(Debug)]
-pub(crate) enum Unreadable {
+pub(crate) enum BodyReadError {
     /// It has, or says that it has, more than the limit.
     TooLarge,
     /// It is broken: a bad chunk, a stream that was reset.
@@ -19,14 +19,14 @@ pub(crate) enum Unreadable {
 /// Reads a body of at most `limit` bytes to its end.
 ///
 /// A body that arrives in one frame, as small ones do, is that frame and is not copied.
-pub(crate) async fn collect<B>(body: &mut Pin<&mut B>, limit: usize) -> Result<Bytes, Unreadable>
+pub(crate) async fn collect<B>(body: &mut Pin<&mut B>, limit: usize) -> Result<Bytes, BodyReadError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     // What the length declares is refused before a byte of it is read.
     if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
-        return Err(Unreadable::TooLarge);
+        return Err(BodyReadError::TooLarge);
     }
     let Some(first) = next(body, limit).await? else {
         return Ok(Bytes::new());
@@ -48,16 +48,16 @@ where
 }
 
 /// The next data of a body, at most `room` bytes; trailers are nobody's business here.
-async fn next<B>(body: &mut Pin<&mut B>, room: usize) -> Result<Option<Bytes>, Unreadable>
+async fn next<B>(body: &mut Pin<&mut B>, room: usize) -> Result<Option<Bytes>, BodyReadError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Unreadable::Broken(error.into()))?;
+        let frame = frame.map_err(|error| BodyReadError::Broken(error.into()))?;
         if let Ok(data) = frame.into_data() {
             return if data.len() > room {
-                Err(Unreadable::TooLarge)
+                Err(BodyReadError::TooLarge)
             } else {
                 Ok(Some(data))
             };

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::panic;
 use crate::context::Context;
 use crate::middleware::Guards;
-use crate::protocol::body::{Unreadable, collect};
+use crate::protocol::body::{BodyReadError, collect};
 
 /// The most that is read of a body that nobody wants, in bytes.
 const DISCARD_BYTES: usize = 1 << 20;
@@ -45,8 +45,8 @@ where
 {
     match timeout_at(deadline, collect(body, limit)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(Unreadable::TooLarge)) => Err(Failure::TooLarge),
-        Ok(Err(Unreadable::Broken(error))) => Err(Failure::Broken(error)),
+        Ok(Err(BodyReadError::TooLarge)) => Err(Failure::TooLarge),
+        Ok(Err(BodyReadError::Broken(error))) => Err(Failure::Broken(error)),
         Err(_) => Err(Failure::Late),
     }
 }

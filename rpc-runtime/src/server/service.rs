@@ -8,7 +8,7 @@ use super::dedupe::Dedupe;
 use super::policy::Access;
 use crate::context::Context;
 use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
-use crate::method::{Arguments, Method, ShowArguments};
+use crate::method::{Arguments, Method, RedactedArguments};
 use crate::middleware::{Body, BoxFuture, Endpoint, Request, Response};
 
 /// What `#[rpc_service]` makes of an implementation: something that [`Server::add`](super::Server::add) takes.
@@ -34,7 +34,7 @@ pub(crate) struct Route {
     handler: Handler,
     builtin: bool,
     /// How its arguments are shown to people.
-    show: Option<&'static dyn ShowArguments>,
+    show: Option<&'static dyn RedactedArguments>,
     /// Who may call it.
     pub(super) access: Access,
     /// How often.
@@ -86,12 +86,12 @@ impl Route {
         }
     }
 
-    fn with_show(self, show: &'static dyn ShowArguments) -> Self {
+    fn with_show(self, show: &'static dyn RedactedArguments) -> Self {
         let show = Some(show);
         Self { show, ..self }
     }
 
-    pub(super) fn show(&self) -> Option<&'static dyn ShowArguments> {
+    pub(super) fn show(&self) -> Option<&'static dyn RedactedArguments> {
         self.show
     }
 

@@ -158,12 +158,12 @@ fn codec(method: &Method, argument: &Argument, shape: &TokenStream) -> TokenStre
 /// The runtime's type for a shape.
 fn shape(shape: &Shape, site: Span) -> TokenStream {
     match shape {
-        Shape::Owned(ty) | Shape::Ref(ty) => quote_spanned!(site_of_type(ty)=> __rpc::Own<#ty>),
+        Shape::Owned(ty) | Shape::Ref(ty) => quote_spanned!(site_of_type(ty)=> __rpc::Owned<#ty>),
         Shape::Slice(ty) => quote_spanned!(site_of_type(ty)=> __rpc::Slice<#ty>),
         Shape::Str => quote_spanned!(site=> __rpc::Str),
         Shape::Maybe(inner) => {
             let inner = self::shape(inner, site);
-            quote_spanned!(site=> __rpc::Maybe<#inner>)
+            quote_spanned!(site=> __rpc::Optional<#inner>)
         }
     }
 }

@@ -1,29 +1,29 @@
 use super::*;
-use crate::discovery::Watch;
+use crate::discovery::DynamicAddresses;
 
 const URLS: [&str; 3] = ["http://a:1", "http://b:1", "http://c:1"];
 
-fn watched<const N: usize>(urls: [&str; N]) -> (Watch, Balancer) {
-    let watch = Watch::new("pricing", urls);
+fn watched<const N: usize>(urls: [&str; N]) -> (DynamicAddresses, Balancer) {
+    let watch = DynamicAddresses::new("pricing", urls);
     (watch.clone(), Balancer::discovered(Arc::new(watch)))
 }
 
-fn target(ticket: &Ticket) -> String {
-    ticket.node.transport.target().to_string()
+fn target(guard: &InFlightGuard) -> String {
+    guard.endpoint.transport.target().to_string()
 }
 
-fn fail(ticket: Ticket) {
-    ticket.end(&Error::unlocated(Code::Unavailable, "down").into());
+fn fail(guard: InFlightGuard) {
+    guard.end(&Error::unlocated(Code::Unavailable, "down").into());
 }
 
 /// Lets an address fail until its breaker opens; all others are let go without a word.
 fn break_down(balancer: &Balancer, url: &str) {
     for _ in 0..1000 {
-        let Ok(ticket) = balancer.pick(None) else {
+        let Ok(guard) = balancer.pick(None) else {
             return;
         };
-        if target(&ticket) == url {
-            fail(ticket);
+        if target(&guard) == url {
+            fail(guard);
         }
     }
 }
@@ -32,12 +32,9 @@ fn break_down(balancer: &Balancer, url: &str) {
 async fn the_less_busy_of_two_gets_the_call() {
     let (_, balancer) = watched(URLS);
     // With three addresses two that are drawn always leave out one, so no load can run away.
-    let tickets: Vec<_> = (0..300).map(|_| balancer.pick(None).unwrap()).collect();
+    let guards: Vec<_> = (0..300).map(|_| balancer.pick(None).unwrap()).collect();
     for url in URLS {
-        let load = tickets
-            .iter()
-            .filter(|ticket| target(ticket) == url)
-            .count();
+        let load = guards.iter().filter(|guard| target(guard) == url).count();
         assert!((95..=105).contains(&load), "{url} has {load}");
     }
 }
@@ -45,11 +42,11 @@ async fn the_less_busy_of_two_gets_the_call() {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_ticket_is_no_load() {
     let (_, balancer) = watched(["http://a:1"]);
-    let ticket = balancer.pick(None).unwrap();
-    let node = Arc::clone(ticket.node());
-    assert_eq!(node.load(), 1);
-    drop(ticket);
-    assert_eq!(node.load(), 0);
+    let guard = balancer.pick(None).unwrap();
+    let endpoint = Arc::clone(guard.endpoint());
+    assert_eq!(endpoint.load(), 1);
+    drop(guard);
+    assert_eq!(endpoint.load(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -57,13 +54,13 @@ async fn a_second_try_goes_elsewhere_where_there_is_an_elsewhere() {
     let (watch, balancer) = watched(URLS);
     for _ in 0..100 {
         let first = balancer.pick(None).unwrap();
-        let second = balancer.pick(Some(first.node())).unwrap();
+        let second = balancer.pick(Some(first.endpoint())).unwrap();
         assert_ne!(target(&first), target(&second));
     }
     watch.set(["http://a:1"]);
     let first = balancer.pick(None).unwrap();
     assert_eq!(
-        target(&balancer.pick(Some(first.node())).unwrap()),
+        target(&balancer.pick(Some(first.endpoint())).unwrap()),
         "http://a:1"
     );
 }
@@ -77,7 +74,7 @@ async fn an_address_that_fails_is_left_alone_and_asked_once_later() {
     }
     tokio::time::advance(Duration::from_millis(500)).await;
     let held: Vec<_> = (0..100).map(|_| balancer.pick(None).unwrap()).collect();
-    let probes = held.iter().filter(|ticket| target(ticket) == "http://b:1");
+    let probes = held.iter().filter(|guard| target(guard) == "http://b:1");
     assert_eq!(
         probes.count(),
         1,

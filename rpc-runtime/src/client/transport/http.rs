@@ -13,13 +13,13 @@ use ::http::response::Parts;
 use bytes::Bytes;
 use http_body_util::Full;
 
-use super::pool::{PoolKind, with_pool};
+use super::pool::{PoolKey, with_pool};
 use super::target::Target;
-use crate::client::sending::Sending;
+use crate::client::outbound::OutboundRequest;
 use crate::error::{Code, Delivery, Error, Result};
 use crate::middleware::{Body, Response};
-use crate::protocol::body::{self, Unreadable};
-use crate::protocol::connect::{self, Answer};
+use crate::protocol::body::{self, BodyReadError};
+use crate::protocol::connect::{self, WireResponse};
 use crate::protocol::identity;
 
 /// How long a connection may take to come about.
@@ -33,43 +33,43 @@ pub(super) const POOL_IDLE: Duration = Duration::from_secs(50);
 const MESSAGE_LIMIT: usize = 4 << 20;
 
 /// A road over HTTP to one server.
-pub(super) struct Road {
+pub(super) struct HttpTransport {
     target: Target,
-    kind: Kind_,
+    kind: HttpClient,
 }
 
 #[derive(Clone)]
-enum Kind_ {
+enum HttpClient {
     Direct { http2: bool },
     Reqwest(reqwest::Client),
 }
 
-impl Road {
+impl HttpTransport {
     pub(super) fn new(target: Target) -> Result<Self> {
         let kind = if target.is_https() {
-            Kind_::Reqwest(tls_client()?)
+            HttpClient::Reqwest(tls_client()?)
         } else {
-            Kind_::Direct { http2: false }
+            HttpClient::Direct { http2: false }
         };
         Ok(Self { target, kind })
     }
 
-    pub(super) fn by_reqwest(target: Target, client: reqwest::Client) -> Result<Self> {
+    pub(super) fn with_reqwest(target: Target, client: reqwest::Client) -> Result<Self> {
         if target.is_socket() {
             let text = "a client of your own knows no `unix:` URLs; `Client::new` does";
             return Err(Error::unlocated(Code::InvalidArgument, text));
         }
         Ok(Self {
             target,
-            kind: Kind_::Reqwest(client),
+            kind: HttpClient::Reqwest(client),
         })
     }
 
     pub(super) fn http2(&self) -> Self {
         let kind = match &self.kind {
-            Kind_::Direct { .. } => Kind_::Direct { http2: true },
+            HttpClient::Direct { .. } => HttpClient::Direct { http2: true },
             // Over TLS the two ends agree on the version by themselves.
-            Kind_::Reqwest(client) => Kind_::Reqwest(client.clone()),
+            HttpClient::Reqwest(client) => HttpClient::Reqwest(client.clone()),
         };
         Self {
             target: self.target.clone(),
@@ -77,7 +77,7 @@ impl Road {
         }
     }
 
-    pub(super) async fn send(&self, request: &Sending) -> Response {
+    pub(super) async fn send(&self, request: &OutboundRequest) -> Response {
         let uri = match self.target.uri(request.method.path) {
             Ok(uri) => uri,
             Err(error) => return error.into(),
@@ -93,9 +93,9 @@ impl Road {
             identity::sign(keys, request.method, &mut http);
         }
         let answer = match &self.kind {
-            Kind_::Direct { http2 } => self.direct(*http2, http).await,
+            HttpClient::Direct { http2 } => self.send_direct(*http2, http).await,
             // Boxed, so that calls on the direct road have no room for it.
-            Kind_::Reqwest(client) => Box::pin(self.by_reqwest_client(client, http)).await,
+            HttpClient::Reqwest(client) => Box::pin(self.send_with_reqwest(client, http)).await,
         };
         match answer {
             Ok((parts, body)) => response(connect::read_response(&parts, body, MESSAGE_LIMIT)),
@@ -103,7 +103,7 @@ impl Road {
         }
     }
 
-    async fn direct(
+    async fn send_direct(
         &self,
         http2: bool,
         mut request: ::http::Request<Bytes>,
@@ -115,26 +115,26 @@ impl Road {
             let host = self.target.host().clone();
             request.headers_mut().insert(HOST, host);
         }
-        let kind = PoolKind { http2, is_socket };
+        let kind = PoolKey { http2, is_socket };
         let answering = with_pool(kind, |pool| pool.request(request.map(Full::new)));
         let (parts, body) = answering
             .await
-            .map_err(|error| self.broken(error.is_connect(), &error))?
+            .map_err(|error| self.connection_error(error.is_connect(), &error))?
             .into_parts();
         Ok((parts, self.collect(body).await?))
     }
 
-    async fn by_reqwest_client(
+    async fn send_with_reqwest(
         &self,
         client: &reqwest::Client,
         request: ::http::Request<Bytes>,
     ) -> Result<(Parts, Bytes)> {
-        let request =
-            reqwest::Request::try_from(request).map_err(|error| self.broken(false, &error))?;
+        let request = reqwest::Request::try_from(request)
+            .map_err(|error| self.connection_error(false, &error))?;
         let answer = client
             .execute(request)
             .await
-            .map_err(|error| self.broken(error.is_connect(), &error))?;
+            .map_err(|error| self.connection_error(error.is_connect(), &error))?;
         let (parts, body) = ::http::Response::<reqwest::Body>::from(answer).into_parts();
         Ok((parts, self.collect(body).await?))
     }
@@ -146,32 +146,34 @@ impl Road {
     {
         match body::collect(&mut pin!(body), MESSAGE_LIMIT).await {
             Ok(body) => Ok(body),
-            Err(Unreadable::TooLarge) => Err(Error::unlocated(
+            Err(BodyReadError::TooLarge) => Err(Error::unlocated(
                 Code::ResourceExhausted,
                 format!(
                     "the answer of {} is larger than {MESSAGE_LIMIT} bytes",
                     self.target.text()
                 ),
             )),
-            Err(Unreadable::Broken(error)) => Err(self.broken(false, &*error)),
+            Err(BodyReadError::Broken(error)) => Err(self.connection_error(false, &*error)),
         }
     }
 
     /// The error for a connection that did not come about, or broke.
-    fn broken(&self, connecting: bool, error: &(dyn StdError + 'static)) -> Error {
+    fn connection_error(&self, connecting: bool, error: &(dyn StdError + 'static)) -> Error {
         let target = self.target.text();
-        let cause = root(error);
+        let cause = root_cause(error);
         if connecting {
             let text = format!("cannot connect to {target}: {cause}");
             return Error::unlocated(Code::Unavailable, text).with_delivery(Delivery::Unsent);
         }
-        let (code, what) = match Spoilt::of(error) {
+        let (code, what) = match ResponseError::of(error) {
             None => (
                 Code::Unavailable,
                 format!("the connection to {target} broke before the answer was complete"),
             ),
-            Some(Spoilt::NoHttp) => (Code::Internal, format!("what {target} answered is no HTTP")),
-            Some(Spoilt::TooLarge) => (
+            Some(ResponseError::NotHttp) => {
+                (Code::Internal, format!("what {target} answered is no HTTP"))
+            }
+            Some(ResponseError::TooLarge) => (
                 Code::ResourceExhausted,
                 format!("the head of the answer of {target} is too large"),
             ),
@@ -182,12 +184,12 @@ impl Road {
 }
 
 /// What is wrong with an answer of which something arrived. Another attempt would get the same.
-enum Spoilt {
-    NoHttp,
+enum ResponseError {
+    NotHttp,
     TooLarge,
 }
 
-impl Spoilt {
+impl ResponseError {
     fn of(error: &(dyn StdError + 'static)) -> Option<Self> {
         let mut next = Some(error);
         while let Some(error) = next {
@@ -196,14 +198,14 @@ impl Spoilt {
                     return Some(Self::TooLarge);
                 }
                 if error.is_parse() {
-                    return Some(Self::NoHttp);
+                    return Some(Self::NotHttp);
                 }
             }
             // How hyper says that a chunk is none. TLS has a kind of its own for what it cannot read.
             if let Some(error) = error.downcast_ref::<io::Error>()
                 && error.kind() == ErrorKind::InvalidInput
             {
-                return Some(Self::NoHttp);
+                return Some(Self::NotHttp);
             }
             next = error.source();
         }
@@ -212,7 +214,7 @@ impl Spoilt {
 }
 
 /// What arrived, as layers see it.
-fn response(answer: Answer) -> Response {
+fn response(answer: WireResponse) -> Response {
     let mut response = Response::from_result(answer.result.map(Body::message));
     *response.headers_mut() = answer.headers;
     *response.trailers_mut() = answer.trailers;
@@ -220,7 +222,7 @@ fn response(answer: Answer) -> Response {
 }
 
 /// The innermost cause: "connection refused" says more than "client error (Connect)".
-fn root<'e>(mut error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 'static) {
+fn root_cause<'e>(mut error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 'static) {
     while let Some(source) = error.source() {
         error = source;
     }

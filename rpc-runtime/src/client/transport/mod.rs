@@ -9,39 +9,39 @@ mod unix;
 use std::fmt;
 use std::sync::Arc;
 
-use self::http::Road;
+use self::http::HttpTransport;
 use self::target::Target;
-use super::sending::Sending;
+use super::outbound::OutboundRequest;
 use crate::error::Result;
 use crate::middleware::{BoxFuture, Endpoint, Request, Response};
 
 /// A way to reach a server.
 pub(crate) struct Transport {
-    road: RoadKind,
+    kind: TransportKind,
     target: Arc<str>,
 }
 
-enum RoadKind {
-    Http(Arc<Road>),
+enum TransportKind {
+    Http(Arc<HttpTransport>),
     /// In this process, see `crate::local`.
     Local(Arc<dyn Endpoint>),
 }
 
 impl Transport {
     /// The road for a URL.
-    pub(super) fn to(url: &str) -> Result<Self> {
+    pub(super) fn from_url(url: &str) -> Result<Self> {
         let target = Target::parse(url)?;
         Ok(Self {
             target: target.text().into(),
-            road: RoadKind::Http(Arc::new(Road::new(target)?)),
+            kind: TransportKind::Http(Arc::new(HttpTransport::new(target)?)),
         })
     }
 
-    pub(super) fn by_reqwest(url: &str, client: reqwest::Client) -> Result<Self> {
+    pub(super) fn with_reqwest(url: &str, client: reqwest::Client) -> Result<Self> {
         let target = Target::parse(url)?;
         Ok(Self {
             target: target.text().into(),
-            road: RoadKind::Http(Arc::new(Road::by_reqwest(target, client)?)),
+            kind: TransportKind::Http(Arc::new(HttpTransport::with_reqwest(target, client)?)),
         })
     }
 
@@ -49,31 +49,31 @@ impl Transport {
     pub(crate) fn local(endpoint: Arc<dyn Endpoint>) -> Self {
         Self {
             target: "local".into(),
-            road: RoadKind::Local(endpoint),
+            kind: TransportKind::Local(endpoint),
         }
     }
 
     pub(super) fn http2(&self) -> Self {
-        let road = match &self.road {
-            RoadKind::Http(road) => RoadKind::Http(Arc::new(road.http2())),
-            RoadKind::Local(endpoint) => RoadKind::Local(Arc::clone(endpoint)),
+        let kind = match &self.kind {
+            TransportKind::Http(kind) => TransportKind::Http(Arc::new(kind.http2())),
+            TransportKind::Local(endpoint) => TransportKind::Local(Arc::clone(endpoint)),
         };
         Self {
-            road,
+            kind,
             target: Arc::clone(&self.target),
         }
     }
 
     /// Whether it stays in this process.
     pub(super) fn is_local(&self) -> bool {
-        matches!(self.road, RoadKind::Local(_))
+        matches!(self.kind, TransportKind::Local(_))
     }
 
     /// Sends a request and waits for its answer.
-    pub(super) async fn send(&self, request: &Sending) -> Response {
-        match &self.road {
-            RoadKind::Http(road) => road.send(request).await,
-            RoadKind::Local(endpoint) => Arc::clone(endpoint).call(request.to_request()).await,
+    pub(super) async fn send(&self, request: &OutboundRequest) -> Response {
+        match &self.kind {
+            TransportKind::Http(kind) => kind.send(request).await,
+            TransportKind::Local(endpoint) => Arc::clone(endpoint).call(request.to_request()).await,
         }
     }
 
@@ -86,7 +86,7 @@ impl Transport {
 impl Endpoint for Transport {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
         Box::pin(async move {
-            match Sending::take(request) {
+            match OutboundRequest::from_request(request) {
                 Ok((request, _guards)) => self.send(&request).await,
                 Err(error) => error.into(),
             }

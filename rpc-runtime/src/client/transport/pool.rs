@@ -23,7 +23,7 @@ pub(super) enum Pool {
 
 /// What tells pools apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct PoolKind {
+pub(super) struct PoolKey {
     pub(super) http2: bool,
     /// Over Unix sockets.
     pub(super) is_socket: bool,
@@ -33,12 +33,12 @@ pub(super) struct PoolKind {
 ///
 /// One a runtime and not one a process: a connection is driven by a task of the runtime that made it, and ends with
 /// that runtime. Where there is one runtime, as in every service, there is one pool.
-pub(super) fn with_pool<R>(kind: PoolKind, f: impl FnOnce(&Pool) -> R) -> R {
-    type Pools = HashMap<(tokio::runtime::Id, PoolKind), Pool>;
+pub(super) fn with_pool<R>(kind: PoolKey, f: impl FnOnce(&Pool) -> R) -> R {
+    type Pools = HashMap<(tokio::runtime::Id, PoolKey), Pool>;
     static POOLS: Mutex<Option<Pools>> = Mutex::new(None);
     thread_local! {
         /// The last pool that this thread asked for, so that a call does not wait for a lock.
-        static LAST: std::cell::RefCell<Option<((tokio::runtime::Id, PoolKind), Pool)>> =
+        static LAST: std::cell::RefCell<Option<((tokio::runtime::Id, PoolKey), Pool)>> =
             const { std::cell::RefCell::new(None) };
     }
     let key = (tokio::runtime::Handle::current().id(), kind);
@@ -53,7 +53,7 @@ pub(super) fn with_pool<R>(kind: PoolKind, f: impl FnOnce(&Pool) -> R) -> R {
     })
 }
 
-fn new_pool(kind: PoolKind) -> Pool {
+fn new_pool(kind: PoolKey) -> Pool {
     let mut builder = Client::builder(TokioExecutor::new());
     builder
         .pool_timer(TokioTimer::new())

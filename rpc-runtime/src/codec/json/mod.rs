@@ -10,33 +10,33 @@
 //!
 //! Inside the developer's own types plain serde holds.
 
+mod decode_error;
 mod newtypes;
 mod object;
-mod problem;
 mod value;
 
+pub(crate) use decode_error::DecodeError;
 pub use newtypes::{BigNum, Bytes};
 pub(crate) use object::{Object, ObjectWriter, same_name};
-pub(crate) use problem::Problem;
-pub(crate) use value::{Cursor, absent, explain, read, write, write_bytes};
+pub(crate) use value::{Cursor, default_if_missing, locate_error, read, write, write_bytes};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Reads a body that is one message of the developer's own type.
-pub(crate) fn read_message<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(crate) fn read_message<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
     let start = body.iter().position(|b| !b.is_ascii_whitespace());
     match start.map(|start| body[start]) {
         Some(b'{') => {}
         None => {
-            return Err(Problem::new(
+            return Err(DecodeError::new(
                 "the body is empty; a message is a JSON object",
             ));
         }
         // serde would take an array for a struct, by position.
-        Some(_) => return Err(Problem::new("a message is a JSON object")),
+        Some(_) => return Err(DecodeError::new("a message is a JSON object")),
     }
-    serde_json::from_slice(body).map_err(|error| explain::<T>(body, 0, &error))
+    serde_json::from_slice(body).map_err(|error| locate_error::<T>(body, 0, &error))
 }
 
 /// Writes a message of the developer's own type.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::Problem;
+use super::DecodeError;
 use super::value::Cursor;
 
 /// Reads the fields of a message one by one, without building a tree.
@@ -14,16 +14,16 @@ pub(crate) struct Object<'b> {
 }
 
 impl<'b> Object<'b> {
-    pub(crate) fn open(body: &'b [u8]) -> Result<Self, Problem> {
+    pub(crate) fn open(body: &'b [u8]) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(body);
         match cursor.peek() {
             Some(b'{') => cursor.advance(),
             None => {
-                return Err(Problem::new(
+                return Err(DecodeError::new(
                     "the body is empty; a message is a JSON object such as `{}`",
                 ));
             }
-            Some(_) => return Err(Problem::new("a message is a JSON object")),
+            Some(_) => return Err(DecodeError::new("a message is a JSON object")),
         }
         Ok(Self {
             cursor,
@@ -34,28 +34,30 @@ impl<'b> Object<'b> {
     /// The next field's name, with the cursor before its value; `None` behind the last one.
     ///
     /// What stands behind the object is an error: two documents in one body mean two things to two readers.
-    pub(crate) fn next_name(&mut self) -> Result<Option<Cow<'b, str>>, Problem> {
+    pub(crate) fn next_name(&mut self) -> Result<Option<Cow<'b, str>>, DecodeError> {
         let first = std::mem::replace(&mut self.first, false);
         match (self.cursor.peek(), first) {
             (Some(b'}'), _) => {
                 self.cursor.advance();
                 return match self.cursor.peek() {
                     None => Ok(None),
-                    Some(_) => Err(self.cursor.problem("something stands behind the message")),
+                    Some(_) => Err(self
+                        .cursor
+                        .error_here("something stands behind the message")),
                 };
             }
             (Some(b','), false) => {
                 self.cursor.advance();
                 if self.cursor.peek() != Some(b'"') {
-                    return Err(self.cursor.problem("expected the name of a field"));
+                    return Err(self.cursor.error_here("expected the name of a field"));
                 }
             }
             (Some(b'"'), true) => {}
-            (None, _) => return Err(self.cursor.problem("the message is not complete")),
+            (None, _) => return Err(self.cursor.error_here("the message is not complete")),
             (Some(_), _) => {
                 return Err(self
                     .cursor
-                    .problem("expected a field in double quotes, `,` or `}`"));
+                    .error_here("expected a field in double quotes, `,` or `}`"));
             }
         }
         let name = self.cursor.name()?;
@@ -64,7 +66,7 @@ impl<'b> Object<'b> {
             _ => {
                 return Err(self
                     .cursor
-                    .problem("expected `:` behind the name of a field"));
+                    .error_here("expected `:` behind the name of a field"));
             }
         }
         Ok(Some(name))
@@ -76,8 +78,8 @@ impl<'b> Object<'b> {
     }
 
     /// Passes over the value of a field that nobody knows.
-    pub(crate) fn skip(&mut self) -> Result<(), Problem> {
-        self.cursor.parse::<Skip>().map(drop)
+    pub(crate) fn skip(&mut self) -> Result<(), DecodeError> {
+        self.cursor.parse::<SkippedValue>().map(drop)
     }
 }
 
@@ -147,15 +149,15 @@ impl<'o> ObjectWriter<'o> {
 }
 
 /// Any value, read and thrown away. Not serde's `IgnoredAny`, which serde_json skips without its limit of depth.
-struct Skip;
+struct SkippedValue;
 
-impl<'de> serde::Deserialize<'de> for Skip {
+impl<'de> serde::Deserialize<'de> for SkippedValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Self)
     }
 }
 
-impl<'de> Visitor<'de> for Skip {
+impl<'de> Visitor<'de> for SkippedValue {
     type Value = Self;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -199,5 +201,5 @@ impl<'de> Visitor<'de> for Skip {
 
 const _: fn() = || {
     fn owned<T: DeserializeOwned>() {}
-    owned::<Skip>();
+    owned::<SkippedValue>();
 };

@@ -93,11 +93,11 @@ fn what_json_has_no_number_for_is_refused() {
 
 #[test]
 fn an_option_and_a_unit_may_be_absent_and_nothing_else() {
-    assert_eq!(absent::<Option<u32>>(), Some(None));
-    assert_eq!(absent::<()>(), Some(()));
-    assert_eq!(absent::<u32>(), None);
-    assert_eq!(absent::<String>(), None);
-    assert_eq!(absent::<Vec<u8>>(), None);
+    assert_eq!(default_if_missing::<Option<u32>>(), Some(None));
+    assert_eq!(default_if_missing::<()>(), Some(()));
+    assert_eq!(default_if_missing::<u32>(), None);
+    assert_eq!(default_if_missing::<String>(), None);
+    assert_eq!(default_if_missing::<Vec<u8>>(), None);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use base64::engine::{DecodePaddingMode, Engine as _};
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, forward_to_deserialize_any};
 
-use super::Problem;
+use super::DecodeError;
 
 /// Out: the standard alphabet, padded, as ProtoJSON writes it. In: padding as it comes.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -47,7 +47,7 @@ impl<'b> Cursor<'b> {
     }
 
     /// The name of a field; the cursor stands at its quote.
-    pub(super) fn name(&mut self) -> Result<Cow<'b, str>, Problem> {
+    pub(super) fn name(&mut self) -> Result<Cow<'b, str>, DecodeError> {
         let start = self.at + 1;
         let rest = self.body.get(start..).unwrap_or_default();
         // Almost every name is plain ASCII without escapes.
@@ -67,7 +67,7 @@ impl<'b> Cursor<'b> {
     }
 
     /// Reads one value and stands behind it.
-    pub(super) fn parse<T: DeserializeOwned>(&mut self) -> Result<T, Problem> {
+    pub(super) fn parse<T: DeserializeOwned>(&mut self) -> Result<T, DecodeError> {
         let rest = &self.body[self.at..];
         let mut stream = serde_json::Deserializer::from_slice(rest).into_iter::<T>();
         match stream.next() {
@@ -75,8 +75,8 @@ impl<'b> Cursor<'b> {
                 self.at += stream.byte_offset();
                 Ok(value)
             }
-            Some(Err(error)) => Err(explain::<T>(rest, self.at, &error)),
-            None => Err(self.problem("the message is not complete")),
+            Some(Err(error)) => Err(locate_error::<T>(rest, self.at, &error)),
+            None => Err(self.error_here("the message is not complete")),
         }
     }
 
@@ -94,39 +94,39 @@ impl<'b> Cursor<'b> {
         null
     }
 
-    pub(super) fn problem(&self, text: &str) -> Problem {
-        Problem::new(format!("{text} (byte {} of {})", self.at, self.body.len()))
+    pub(super) fn error_here(&self, text: &str) -> DecodeError {
+        DecodeError::new(format!("{text} (byte {} of {})", self.at, self.body.len()))
     }
 }
 
 /// Says where in a value the error is. A second parse, so that only failures pay for the path. `json` starts at the
 /// byte `start` of its message.
-pub(crate) fn explain<T: DeserializeOwned>(
+pub(crate) fn locate_error<T: DeserializeOwned>(
     json: &[u8],
     start: usize,
     error: &serde_json::Error,
-) -> Problem {
+) -> DecodeError {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
         Err(located) if located.inner().is_data() => {
             let path = located.path().to_string();
-            Problem::at(
+            DecodeError::at(
                 if path == "." { "" } else { &path },
-                text_of(located.inner()),
+                redacted_text(located.inner()),
             )
         }
         // A syntax error has a byte, and no path that would help.
-        _ => Problem::new(format!(
+        _ => DecodeError::new(format!(
             "{} (byte {})",
-            text_of(error),
-            start + offset_of(json, error)
+            redacted_text(error),
+            start + byte_offset(json, error)
         )),
     }
 }
 
 /// serde's text without its position, and without the text that it refuses where another type is due: somebody may
 /// have put a secret there.
-fn text_of(error: &serde_json::Error) -> String {
+fn redacted_text(error: &serde_json::Error) -> String {
     let mut text = error.to_string();
     text.truncate(text.rfind(" at line ").unwrap_or(text.len()));
     if let (Some(from), Some(to)) = (text.find("string \""), text.rfind("\", expected"))
@@ -138,7 +138,7 @@ fn text_of(error: &serde_json::Error) -> String {
 }
 
 /// Where in `json` a syntax error is: serde_json counts lines and columns from 1.
-fn offset_of(json: &[u8], error: &serde_json::Error) -> usize {
+fn byte_offset(json: &[u8], error: &serde_json::Error) -> usize {
     let lines = json.split_inclusive(|b| *b == b'\n');
     let before: usize = lines
         .take(error.line().saturating_sub(1))
@@ -151,20 +151,22 @@ fn offset_of(json: &[u8], error: &serde_json::Error) -> usize {
 macro_rules! read_special {
     ($cursor:ident as $type:ident: $($plain:ty = $form:ty),* $(,)?) => {
         $(if TypeId::of::<$type>() == TypeId::of::<$plain>() {
-            return $cursor.parse::<$form>().map(|form| same(<$plain>::from(form)));
+            return $cursor.parse::<$form>().map(|form| cast_same_type(<$plain>::from(form)));
         })*
     };
 }
 
 /// Reads a value. The comparisons of types are made by the compiler, so a type that is none of these pays nothing.
-pub(crate) fn read<T: DeserializeOwned + 'static>(cursor: &mut Cursor<'_>) -> Result<T, Problem> {
+pub(crate) fn read<T: DeserializeOwned + 'static>(
+    cursor: &mut Cursor<'_>,
+) -> Result<T, DecodeError> {
     read_special!(cursor as T:
         u64 = Integer<u64>, i64 = Integer<i64>, u128 = Integer<u128>, i128 = Integer<i128>, Vec<u8> = Base64,
-        Option<u64> = Maybe<Integer<u64>>, Option<i64> = Maybe<Integer<i64>>,
-        Option<u128> = Maybe<Integer<u128>>, Option<i128> = Maybe<Integer<i128>>, Option<Vec<u8>> = Maybe<Base64>,
+        Option<u64> = Nullable<Integer<u64>>, Option<i64> = Nullable<Integer<i64>>,
+        Option<u128> = Nullable<Integer<u128>>, Option<i128> = Nullable<Integer<i128>>, Option<Vec<u8>> = Nullable<Base64>,
         Vec<u64> = List<Integer<u64>>, Vec<i64> = List<Integer<i64>>,
         Vec<u128> = List<Integer<u128>>, Vec<i128> = List<Integer<i128>>, Vec<Vec<u8>> = List<Base64>,
-        f32 = Finite, Option<f32> = Maybe<Finite>, Vec<f32> = List<Finite>,
+        f32 = Finite, Option<f32> = Nullable<Finite>, Vec<f32> = List<Finite>,
     );
     cursor.parse()
 }
@@ -183,16 +185,16 @@ pub(crate) fn write<T: Serialize + 'static>(
     }
     special! {
         Vec<u8> => |bytes: &Vec<u8>, out: &mut Vec<u8>| { write_bytes(bytes, out); Ok(()) },
-        Option<Vec<u8>> => |bytes: &Option<Vec<u8>>, out| write_maybe(bytes.as_ref().map(|bytes| BASE64.encode(bytes)).as_deref(), out),
+        Option<Vec<u8>> => |bytes: &Option<Vec<u8>>, out| write_nullable(bytes.as_ref().map(|bytes| BASE64.encode(bytes)).as_deref(), out),
         Vec<Vec<u8>> => |list: &Vec<Vec<u8>>, out| serde_json::to_writer(out, &list.iter().map(|bytes| BASE64.encode(bytes)).collect::<Vec<_>>()),
         u128 => |n: &u128, out| serde_json::to_writer(out, &n.to_string()),
         i128 => |n: &i128, out| serde_json::to_writer(out, &n.to_string()),
-        Option<u128> => |n: &Option<u128>, out| write_maybe(n.map(|n| n.to_string()).as_deref(), out),
-        Option<i128> => |n: &Option<i128>, out| write_maybe(n.map(|n| n.to_string()).as_deref(), out),
+        Option<u128> => |n: &Option<u128>, out| write_nullable(n.map(|n| n.to_string()).as_deref(), out),
+        Option<i128> => |n: &Option<i128>, out| write_nullable(n.map(|n| n.to_string()).as_deref(), out),
         Vec<u128> => |list: &Vec<u128>, out| serde_json::to_writer(out, &list.iter().map(u128::to_string).collect::<Vec<_>>()),
         Vec<i128> => |list: &Vec<i128>, out| serde_json::to_writer(out, &list.iter().map(i128::to_string).collect::<Vec<_>>()),
-        f64 => |n: &f64, out| finite(*n).and_then(|()| serde_json::to_writer(out, n)),
-        f32 => |n: &f32, out| finite(f64::from(*n)).and_then(|()| serde_json::to_writer(out, n)),
+        f64 => |n: &f64, out| check_finite(*n).and_then(|()| serde_json::to_writer(out, n)),
+        f32 => |n: &f32, out| check_finite(f64::from(*n)).and_then(|()| serde_json::to_writer(out, n)),
     }
     serde_json::to_writer(out, value)
 }
@@ -208,12 +210,12 @@ pub(crate) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-fn write_maybe(text: Option<&str>, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+fn write_nullable(text: Option<&str>, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
     serde_json::to_writer(out, &text)
 }
 
-/// serde_json writes `null` for what JSON has no number for, and `null` is absent: say so where it happens.
-fn finite(n: f64) -> Result<(), serde_json::Error> {
+/// serde_json writes `null` for what JSON has no number for, and `null` is default_if_missing: say so where it happens.
+fn check_finite(n: f64) -> Result<(), serde_json::Error> {
     if n.is_finite() {
         Ok(())
     } else {
@@ -223,15 +225,15 @@ fn finite(n: f64) -> Result<(), serde_json::Error> {
     }
 }
 
-/// The value of a field that is absent: `None` for an `Option`, `()` for a unit, nothing for all others.
-pub(crate) fn absent<T: DeserializeOwned>() -> Option<T> {
-    T::deserialize(Absent).ok()
+/// The value of a field that is default_if_missing: `None` for an `Option`, `()` for a unit, nothing for all others.
+pub(crate) fn default_if_missing<T: DeserializeOwned>() -> Option<T> {
+    T::deserialize(MissingField).ok()
 }
 
 /// A deserializer of nothing, which is how serde itself finds out whether a type may be missing.
-struct Absent;
+struct MissingField;
 
-impl<'de> Deserializer<'de> for Absent {
+impl<'de> Deserializer<'de> for MissingField {
     type Error = de::value::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
@@ -261,7 +263,7 @@ impl<'de> Deserializer<'de> for Absent {
 }
 
 /// The value under its own type. `A` and `T` are the same one; only the compiler does not know it yet.
-fn same<A: 'static, T: 'static>(value: A) -> T {
+fn cast_same_type<A: 'static, T: 'static>(value: A) -> T {
     let mut slot = Some(value);
     match (&mut slot as &mut dyn Any)
         .downcast_mut::<Option<T>>()
@@ -278,7 +280,7 @@ struct Integer<N>(N);
 /// An `Option` that may also be absent.
 #[derive(Deserialize)]
 #[serde(transparent)]
-struct Maybe<F>(Option<F>);
+struct Nullable<F>(Option<F>);
 
 #[derive(Deserialize)]
 #[serde(transparent)]
@@ -298,8 +300,8 @@ macro_rules! forms {
                     form.0
                 }
             }
-            impl From<Maybe<$form>> for Option<$plain> {
-                fn from(form: Maybe<$form>) -> Self {
+            impl From<Nullable<$form>> for Option<$plain> {
+                fn from(form: Nullable<$form>) -> Self {
                     form.0.map(<$plain>::from)
                 }
             }

@@ -13,9 +13,9 @@ pub(super) enum ContentType {
     /// A JSON message.
     Json,
     /// `application/…` of another kind: another codec, or a stream.
-    Application,
+    OtherApplication,
     /// Anything else, or nothing.
-    Foreign,
+    Other,
 }
 
 impl ContentType {
@@ -23,13 +23,13 @@ impl ContentType {
     pub(super) fn read(headers: &HeaderMap) -> Self {
         let mut values = headers.get_all(CONTENT_TYPE).iter();
         let (Some(value), None) = (values.next(), values.next()) else {
-            return Self::Foreign;
+            return Self::Other;
         };
         // What everybody sends, without the work below.
         if value == JSON {
             return Self::Json;
         }
-        value.to_str().map_or(Self::Foreign, Self::parse)
+        value.to_str().map_or(Self::Other, Self::parse)
     }
 
     /// Type and charset are read in any case; a charset other than UTF-8 is not JSON, and no other parameter is known.
@@ -47,9 +47,9 @@ impl ContentType {
         if kind.eq_ignore_ascii_case(JSON) && parts.all(utf8) {
             Self::Json
         } else if application {
-            Self::Application
+            Self::OtherApplication
         } else {
-            Self::Foreign
+            Self::Other
         }
     }
 }
@@ -109,18 +109,21 @@ mod tests {
             (&["application/json; charset=\"utf-8\""], ContentType::Json),
             (
                 &["application/json; charset=latin1"],
-                ContentType::Application,
+                ContentType::OtherApplication,
             ),
-            (&["application/json; boundary=x"], ContentType::Application),
-            (&["application/connect+json"], ContentType::Application),
-            (&["application/proto"], ContentType::Application),
-            (&["application/jsonp"], ContentType::Application),
-            (&["text/plain"], ContentType::Foreign),
-            (&["application"], ContentType::Foreign),
-            (&[], ContentType::Foreign),
+            (
+                &["application/json; boundary=x"],
+                ContentType::OtherApplication,
+            ),
+            (&["application/connect+json"], ContentType::OtherApplication),
+            (&["application/proto"], ContentType::OtherApplication),
+            (&["application/jsonp"], ContentType::OtherApplication),
+            (&["text/plain"], ContentType::Other),
+            (&["application"], ContentType::Other),
+            (&[], ContentType::Other),
             (
                 &["application/json", "application/json"],
-                ContentType::Foreign,
+                ContentType::Other,
             ),
         ];
         for (values, expected) in table {

@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::content::ContentType;
-use super::response::{foreign, read_encoded, with_metadata};
-use crate::codec::google;
+use super::response::{describe_non_rpc_response, read_encoded, with_metadata};
+use crate::codec::error_details;
 use crate::context::RequestId;
 use crate::error::{Code, Error};
 use crate::protocol::context::REQUEST_ID;
@@ -32,16 +32,16 @@ const TYPE_URL: &str = "type.googleapis.com/";
 
 /// `{"code", "message"?, "details"?}` and no other key: other readers of the protocol refuse those.
 #[derive(Serialize)]
-struct Written<'a> {
+struct ErrorJson<'a> {
     code: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     message: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    details: Vec<WrittenDetail<'a>>,
+    details: Vec<DetailJson<'a>>,
 }
 
 #[derive(Serialize)]
-struct WrittenDetail<'a> {
+struct DetailJson<'a> {
     #[serde(rename = "type")]
     type_name: &'a str,
     value: String,
@@ -51,15 +51,15 @@ struct WrittenDetail<'a> {
 
 /// The JSON of an error, as it may leave the process.
 pub(crate) fn error_json(error: &Error) -> Vec<u8> {
-    let details = google::details(error)
+    let details = error_details::encode_details(error)
         .into_iter()
-        .map(|detail| WrittenDetail {
+        .map(|detail| DetailJson {
             type_name: detail.type_name,
             value: BASE64.encode(&detail.value),
             debug: detail.debug,
         })
         .collect();
-    let written = Written {
+    let written = ErrorJson {
         code: error.code().as_str(),
         message: error.public_message(),
         details,
@@ -82,7 +82,10 @@ pub(crate) fn error_from_json(json: &[u8]) -> Option<Error> {
 pub(crate) fn read_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     let mut error = match read_json(headers, body) {
         Some(json) => from_json(&json, status),
-        None => Error::unlocated(inferred(status), foreign(status, headers, body)),
+        None => Error::unlocated(
+            code_from_status(status),
+            describe_non_rpc_response(status, headers, body),
+        ),
     };
     if error.request_id().is_none() {
         let id = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
@@ -94,7 +97,7 @@ pub(crate) fn read_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -
 }
 
 /// The code of an answer that names none.
-fn inferred(status: StatusCode) -> Code {
+fn code_from_status(status: StatusCode) -> Code {
     Code::from_http_status(status.as_u16())
 }
 
@@ -117,7 +120,7 @@ fn from_json(json: &Map<String, Value>, status: StatusCode) -> Error {
     };
     let code = text(json, "code")
         .and_then(|code| code.parse().ok())
-        .unwrap_or_else(|| inferred(status));
+        .unwrap_or_else(|| code_from_status(status));
     let message = text(json, "message").unwrap_or_default();
     let mut error = Error::unlocated(code, message);
     let details = json.get("details").and_then(Value::as_array);
@@ -128,7 +131,7 @@ fn from_json(json: &Map<String, Value>, status: StatusCode) -> Error {
         };
         if let Ok(value) = BASE64.decode(value) {
             let type_name = type_name.strip_prefix(TYPE_URL).unwrap_or(&type_name);
-            google::take_in(&mut error, type_name, value);
+            error_details::apply_detail(&mut error, type_name, value);
         }
     }
     error

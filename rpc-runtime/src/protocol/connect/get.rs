@@ -5,7 +5,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 
-use super::refusal::{Refusal, Shape};
+use super::rejection::{Rejection, RejectionFormat};
 use crate::compression::Encoding;
 use crate::error::{Code, Error};
 
@@ -17,7 +17,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// What the query says, in any order; what else stands there is somebody else's.
 #[derive(Default)]
-struct Query {
+struct GetQuery {
     connect: Option<Vec<u8>>,
     encoding: Option<Vec<u8>>,
     message: Option<Vec<u8>>,
@@ -26,37 +26,37 @@ struct Query {
 }
 
 /// The message of a `GET`, and how it is packed.
-pub(super) fn read(query: &str) -> Result<(Bytes, Encoding), Refusal> {
-    let query = Query::parse(query)?;
+pub(super) fn read(query: &str) -> Result<(Bytes, Encoding), Rejection> {
+    let query = GetQuery::parse(query)?;
     // As with the content type of a POST: a codec that we do not have comes before everything that is wrong with
     // the message.
     if query.encoding.as_deref() != Some(b"json") {
-        return Err(Refusal::media_type("the query has no encoding=json"));
+        return Err(Rejection::media_type("the query has no encoding=json"));
     }
     if query.connect.is_some_and(|version| version != b"v1") {
-        return Err(bad("the parameter connect is v1"));
+        return Err(invalid_query("the parameter connect is v1"));
     }
     let encoding = match query.compression {
         None => Encoding::Identity,
         Some(name) => std::str::from_utf8(&name)
             .ok()
             .and_then(Encoding::parse)
-            .ok_or_else(|| Refusal::encoding(&name))?,
+            .ok_or_else(|| Rejection::encoding(&name))?,
     };
     let message = query
         .message
-        .ok_or_else(|| bad("the query has no message"))?;
+        .ok_or_else(|| invalid_query("the query has no message"))?;
     let message = match query.base64.as_deref() {
-        Some(b"1") => BASE64
-            .decode(message)
-            .map_err(|error| bad(format!("the message is no base64 for URLs: {error}")))?,
+        Some(b"1") => BASE64.decode(message).map_err(|error| {
+            invalid_query(format!("the message is no base64 for URLs: {error}"))
+        })?,
         _ => message,
     };
     Ok((message.into(), encoding))
 }
 
-impl Query {
-    fn parse(text: &str) -> Result<Self, Refusal> {
+impl GetQuery {
+    fn parse(text: &str) -> Result<Self, Rejection> {
         let mut query = Self::default();
         for pair in text.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -68,10 +68,11 @@ impl Query {
                 "compression" => &mut query.compression,
                 _ => continue,
             };
-            let value = unescape(value)
-                .ok_or_else(|| bad(format!("the parameter {name} has a bad percent escape")))?;
+            let value = percent_decode(value).ok_or_else(|| {
+                invalid_query(format!("the parameter {name} has a bad percent escape"))
+            })?;
             if slot.replace(value).is_some() {
-                return Err(bad(format!("the parameter {name} stands twice")));
+                return Err(invalid_query(format!("the parameter {name} stands twice")));
             }
         }
         Ok(query)
@@ -79,7 +80,7 @@ impl Query {
 }
 
 /// Reads percent escapes and `+`; `None` for half an escape, which a lenient reader would take as text.
-fn unescape(text: &str) -> Option<Vec<u8>> {
+fn percent_decode(text: &str) -> Option<Vec<u8>> {
     let mut bytes = text.bytes();
     let mut out = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {
@@ -95,10 +96,10 @@ fn unescape(text: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
-fn bad(message: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
-    Refusal::new(
+fn invalid_query(message: impl Into<std::borrow::Cow<'static, str>>) -> Rejection {
+    Rejection::new(
         Error::unlocated(Code::InvalidArgument, message),
-        Shape::Error,
+        RejectionFormat::Error,
     )
 }
 
@@ -137,55 +138,63 @@ mod tests {
 
     #[test]
     fn what_is_wrong_has_its_own_answer() {
-        for (query, shape, code) in [
-            ("", Shape::MediaType, Code::InvalidArgument),
-            ("message={}", Shape::MediaType, Code::InvalidArgument),
+        for (query, format, code) in [
+            ("", RejectionFormat::MediaType, Code::InvalidArgument),
             (
-                "encoding=proto&message={}",
-                Shape::MediaType,
+                "message={}",
+                RejectionFormat::MediaType,
                 Code::InvalidArgument,
             ),
-            ("encoding=json", Shape::Error, Code::InvalidArgument),
+            (
+                "encoding=proto&message={}",
+                RejectionFormat::MediaType,
+                Code::InvalidArgument,
+            ),
+            (
+                "encoding=json",
+                RejectionFormat::Error,
+                Code::InvalidArgument,
+            ),
             (
                 "connect=v2&encoding=json&message={}",
-                Shape::Error,
+                RejectionFormat::Error,
                 Code::InvalidArgument,
             ),
             (
                 "encoding=json&message=%7",
-                Shape::Error,
+                RejectionFormat::Error,
                 Code::InvalidArgument,
             ),
             (
                 "encoding=json&message=%zz",
-                Shape::Error,
+                RejectionFormat::Error,
                 Code::InvalidArgument,
             ),
             (
                 "encoding=json&message=%+1",
-                Shape::Error,
+                RejectionFormat::Error,
                 Code::InvalidArgument,
             ),
             (
                 "encoding=json&message=a&message=b",
-                Shape::Error,
+                RejectionFormat::Error,
                 Code::InvalidArgument,
             ),
             (
                 "encoding=json&base64=1&message=***",
-                Shape::Error,
+                RejectionFormat::Error,
                 Code::InvalidArgument,
             ),
             (
                 "encoding=json&message=a&compression=br",
-                Shape::Encoding,
+                RejectionFormat::Encoding,
                 Code::Unimplemented,
             ),
         ] {
-            let refusal = read(query).err().unwrap_or_else(|| panic!("{query}"));
+            let rejection = read(query).err().unwrap_or_else(|| panic!("{query}"));
             assert_eq!(
-                (refusal.shape, refusal.error.code()),
-                (shape, code),
+                (rejection.format, rejection.error.code()),
+                (format, code),
                 "{query}"
             );
         }

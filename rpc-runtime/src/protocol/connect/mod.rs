@@ -8,20 +8,20 @@
 //! | `get` | the query of a `GET` |
 //! | `response` | the answer, both directions |
 //! | `error` | the JSON of an error, both directions |
-//! | `refusal` | answers that are given before a handler runs |
+//! | `rejection` | answers that are given before a handler runs |
 
 mod content;
 mod error;
 mod get;
-mod refusal;
+mod rejection;
 mod request;
 mod response;
 mod timeout;
 
 pub(crate) use error::{error_from_json, error_json, read_error};
-pub(crate) use refusal::{Refusal, Shape};
+pub(crate) use rejection::{Rejection, RejectionFormat};
 pub(crate) use request::{RequestHead, read_request, write_request};
-pub(crate) use response::{Accepts, Answer, read_response, write_refusal, write_response};
+pub(crate) use response::{Accepts, WireResponse, read_response, write_rejection, write_response};
 
 #[cfg(test)]
 mod tests;

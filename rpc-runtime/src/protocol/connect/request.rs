@@ -7,7 +7,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT}
 use http::{Method, Uri, request};
 
 use super::content::{ContentType, JSON, accepts_gzip, read_encoding};
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use super::response::Accepts;
 use super::{get, timeout};
 use crate::compression::Encoding;
@@ -39,24 +39,24 @@ pub(crate) fn read_request(
     head: &request::Parts,
     method: &MethodDescriptor,
     has_body: bool,
-) -> Result<RequestHead, Refusal> {
+) -> Result<RequestHead, Rejection> {
     let allows_get = method.idempotency == Idempotency::NoSideEffects;
     match head.method {
         Method::POST => read_post(&head.headers),
-        Method::GET if allows_get && has_body => Err(Refusal::media_type("a GET has no body")),
+        Method::GET if allows_get && has_body => Err(Rejection::media_type("a GET has no body")),
         Method::GET if allows_get => read_get(head),
-        _ => Err(Refusal::verb(&head.method, allows_get)),
+        _ => Err(Rejection::verb(&head.method, allows_get)),
     }
 }
 
-fn read_post(headers: &HeaderMap) -> Result<RequestHead, Refusal> {
+fn read_post(headers: &HeaderMap) -> Result<RequestHead, Rejection> {
     if ContentType::read(headers) != ContentType::Json {
-        return Err(Refusal::media_type(
+        return Err(Rejection::media_type(
             "the content type is not application/json",
         ));
     }
     let timeout = timeout::read(headers)?;
-    let encoding = read_encoding(headers).map_err(Refusal::encoding)?;
+    let encoding = read_encoding(headers).map_err(Rejection::encoding)?;
     let mut versions = headers.get_all(&PROTOCOL_VERSION).iter();
     match (versions.next(), versions.next()) {
         (None, _) => {}
@@ -76,7 +76,7 @@ fn read_post(headers: &HeaderMap) -> Result<RequestHead, Refusal> {
     })
 }
 
-fn read_get(head: &request::Parts) -> Result<RequestHead, Refusal> {
+fn read_get(head: &request::Parts) -> Result<RequestHead, Rejection> {
     let (message, encoding) = get::read(head.uri.query().unwrap_or_default())?;
     let timeout = timeout::read(&head.headers)?;
     Ok(RequestHead {

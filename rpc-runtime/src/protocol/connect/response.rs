@@ -8,9 +8,9 @@ use http::header::{
 use http::{StatusCode, response};
 
 use super::content::{ContentType, JSON, read_encoding};
-use super::refusal::Shape;
+use super::rejection::RejectionFormat;
 use super::{error_json, read_error};
-use crate::compression::{self, COMPRESS_FROM, SUPPORTED, Unpack};
+use crate::compression::{self, DecompressError, MIN_COMPRESS_SIZE, SUPPORTED};
 use crate::error::{Code, Error, PUBLIC_MESSAGE_LIMIT};
 use crate::metadata::Metadata;
 use crate::protocol::metadata::{self, TRAILER_PREFIX};
@@ -31,14 +31,14 @@ pub(crate) struct Accepts {
 
 /// An answer, without the HTTP around it.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct WireResponse {
     pub(crate) headers: Metadata,
     pub(crate) trailers: Metadata,
     pub(crate) result: Result<Bytes, Error>,
 }
 
 /// Writes the answer of a call. Its error is what may leave the process.
-pub(crate) fn write_response(answer: Answer, accepts: Accepts) -> http::Response<Bytes> {
+pub(crate) fn write_response(answer: WireResponse, accepts: Accepts) -> http::Response<Bytes> {
     let mut response = match answer.result {
         Ok(message) => write_message(message, accepts),
         Err(error) => write_error(&error, status(error.code().http_status())),
@@ -54,7 +54,7 @@ pub(crate) fn write_response(answer: Answer, accepts: Accepts) -> http::Response
 }
 
 fn write_message(message: Bytes, accepts: Accepts) -> http::Response<Bytes> {
-    let packed = if accepts.gzip && message.len() >= COMPRESS_FROM {
+    let packed = if accepts.gzip && message.len() >= MIN_COMPRESS_SIZE {
         compression::gzip(&message)
     } else {
         None
@@ -81,7 +81,7 @@ fn write_error(error: &Error, status: StatusCode) -> http::Response<Bytes> {
 }
 
 /// Writes a refusal. The error is what may leave the process.
-pub(crate) fn write_refusal(error: &Error, shape: Shape) -> http::Response<Bytes> {
+pub(crate) fn write_rejection(error: &Error, format: RejectionFormat) -> http::Response<Bytes> {
     let empty = |status, name, value| {
         let mut response = http::Response::new(Bytes::new());
         *response.status_mut() = status;
@@ -90,20 +90,20 @@ pub(crate) fn write_refusal(error: &Error, shape: Shape) -> http::Response<Bytes
             .insert(name, HeaderValue::from_static(value));
         response
     };
-    match shape {
-        Shape::Error => write_error(error, status(error.code().http_status())),
-        Shape::Status(status) => write_error(error, status),
-        Shape::Encoding => {
+    match format {
+        RejectionFormat::Error => write_error(error, status(error.code().http_status())),
+        RejectionFormat::Status(status) => write_error(error, status),
+        RejectionFormat::Encoding => {
             let mut response = write_error(error, StatusCode::NOT_IMPLEMENTED);
             let supported = HeaderValue::from_static(SUPPORTED);
             response.headers_mut().insert(ACCEPT_ENCODING, supported);
             response
         }
-        Shape::Verb { get } => {
+        RejectionFormat::Verb { get } => {
             let allowed = if get { "GET, POST" } else { "POST" };
             empty(StatusCode::METHOD_NOT_ALLOWED, ALLOW, allowed)
         }
-        Shape::MediaType => empty(
+        RejectionFormat::MediaType => empty(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ACCEPT_POST.clone(),
             JSON,
@@ -117,14 +117,14 @@ fn status(number: u16) -> StatusCode {
 }
 
 /// Reads an answer of at most `limit` bytes, whatever a server or a proxy before it sends.
-pub(crate) fn read_response(parts: &response::Parts, body: Bytes, limit: usize) -> Answer {
+pub(crate) fn read_response(parts: &response::Parts, body: Bytes, limit: usize) -> WireResponse {
     let result = if parts.status == StatusCode::OK {
         read_message(parts, body, limit).map_err(|error| with_metadata(error, &parts.headers))
     } else {
         Err(read_error(parts.status, &parts.headers, &body))
     };
     let (headers, trailers) = metadata::read_both(&parts.headers);
-    Answer {
+    WireResponse {
         headers,
         trailers,
         result,
@@ -142,12 +142,12 @@ pub(super) fn with_metadata(mut error: Error, headers: &HeaderMap) -> Error {
 fn read_message(parts: &response::Parts, body: Bytes, limit: usize) -> Result<Bytes, Error> {
     let code = match ContentType::read(&parts.headers) {
         ContentType::Json => return read_encoded(&parts.headers, body, limit),
-        ContentType::Application => Code::Internal,
-        ContentType::Foreign => Code::Unknown,
+        ContentType::OtherApplication => Code::Internal,
+        ContentType::Other => Code::Unknown,
     };
     Err(Error::unlocated(
         code,
-        foreign(parts.status, &parts.headers, &body),
+        describe_non_rpc_response(parts.status, &parts.headers, &body),
     ))
 }
 
@@ -160,19 +160,23 @@ pub(super) fn read_encoded(headers: &HeaderMap, body: Bytes, limit: usize) -> Re
             format!("the answer came in the compression {name}"),
         )
     })?;
-    compression::unpack(body, encoding, limit).map_err(|problem| match problem {
-        Unpack::TooLarge => Error::unlocated(
+    compression::decompress(body, encoding, limit).map_err(|problem| match problem {
+        DecompressError::TooLarge => Error::unlocated(
             Code::ResourceExhausted,
             format!("the answer has more than {limit} bytes"),
         ),
-        Unpack::Invalid(error) => {
+        DecompressError::Invalid(error) => {
             Error::unlocated(Code::Internal, format!("the answer is no gzip: {error}"))
         }
     })
 }
 
 /// Says what came instead of an answer of ours: the words of a proxy are often all there is to go by.
-pub(super) fn foreign(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> String {
+pub(super) fn describe_non_rpc_response(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> String {
     let kind = headers.get(CONTENT_TYPE).map_or_else(String::new, |kind| {
         format!(" ({})", printable(kind.as_bytes(), QUOTED))
     });

@@ -120,7 +120,7 @@ fn an_error_has_no_other_keys_and_unpadded_details() {
     for detail in details {
         assert!(!detail["value"].as_str().unwrap().contains('='), "{detail}");
     }
-    // Written by hand from the .proto: field 1, "3b9d41f8a0c2e576".
+    // ErrorJson by hand from the .proto: field 1, "3b9d41f8a0c2e576".
     assert_eq!(details[4]["value"], "ChAzYjlkNDFmOGEwYzJlNTc2");
     assert_eq!(details[3]["debug"], json!({ "retryDelay": "1.500s" }));
     assert_eq!(
@@ -365,7 +365,7 @@ fn a_packed_error_is_unpacked() {
     );
 }
 
-fn answer(status: u16, lines: &[(&'static str, &'static str)], body: &[u8]) -> Answer {
+fn answer(status: u16, lines: &[(&'static str, &'static str)], body: &[u8]) -> WireResponse {
     let mut response = http::Response::new(());
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     *response.headers_mut() = headers(lines);
@@ -452,7 +452,7 @@ fn a_request_is_written_as_a_server_reads_it() {
 #[test]
 fn an_answer_is_packed_where_it_pays() {
     let write = |message: &Bytes, gzip| {
-        let answer = Answer {
+        let answer = WireResponse {
             headers: Metadata::new(),
             trailers: Metadata::new(),
             result: Ok(message.clone()),

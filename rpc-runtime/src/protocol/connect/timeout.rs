@@ -9,7 +9,7 @@ use crate::error::{Code, Error};
 static TIMEOUT: HeaderName = HeaderName::from_static("connect-timeout-ms");
 
 /// The longest that the header may say: ten digits.
-const MOST: u64 = 9_999_999_999;
+const MAX_TIMEOUT_MS: u64 = 9_999_999_999;
 
 /// Reads the header. Zero is legal: the time is up.
 ///
@@ -41,7 +41,9 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
 
 /// Writes the header: whole milliseconds, rounded down, so that the server gives up no later than the caller.
 pub(super) fn write(left: Duration, headers: &mut HeaderMap) {
-    let milliseconds = u64::try_from(left.as_millis()).unwrap_or(MOST).min(MOST);
+    let milliseconds = u64::try_from(left.as_millis())
+        .unwrap_or(MAX_TIMEOUT_MS)
+        .min(MAX_TIMEOUT_MS);
     headers.insert(TIMEOUT.clone(), HeaderValue::from(milliseconds));
 }
 
@@ -67,7 +69,7 @@ mod tests {
             (&["0"], Some(0)),
             (&["5000"], Some(5000)),
             (&["0000000007"], Some(7)),
-            (&["9999999999"], Some(MOST)),
+            (&["9999999999"], Some(MAX_TIMEOUT_MS)),
         ];
         for (values, expected) in good {
             assert_eq!(

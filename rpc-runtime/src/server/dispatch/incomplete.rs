@@ -13,12 +13,14 @@ use http::{Version, request};
 use http_body::Body;
 
 use super::HttpResponse;
-use crate::compression::{self, Unpack};
+use crate::compression::{self, DecompressError};
 use crate::context::{Context, ContextBuilder};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 use crate::middleware::{self, Guards, Kind, Request, Response};
-use crate::protocol::connect::{self, Accepts, Answer, Refusal, RequestHead, Shape};
+use crate::protocol::connect::{
+    self, Accepts, Rejection, RejectionFormat, RequestHead, WireResponse,
+};
 use crate::protocol::context::Incoming;
 use crate::protocol::metadata;
 use crate::server::body::{self, Failure, Lost, ResponseBody};
@@ -145,10 +147,10 @@ impl<'a> Incomplete<'a> {
                 message
             }
         };
-        let message = compression::unpack(packed, head.encoding, limits.message_bytes);
+        let message = compression::decompress(packed, head.encoding, limits.message_bytes);
         message.map_err(|problem| match problem {
-            Unpack::TooLarge => self.unread(Failure::TooLarge),
-            Unpack::Invalid(error) => invalid(format!(
+            DecompressError::TooLarge => self.unread(Failure::TooLarge),
+            DecompressError::Invalid(error) => invalid(format!(
                 "the message is no gzip, as its header says: {error}"
             ))
             .into(),
@@ -172,7 +174,7 @@ impl<'a> Incomplete<'a> {
     pub(super) async fn refuse<B>(
         &self,
         context: &Context,
-        refusal: Refusal,
+        refusal: Rejection,
         body: Option<&mut Pin<&mut B>>,
     ) -> HttpResponse
     where
@@ -185,9 +187,12 @@ impl<'a> Incomplete<'a> {
         let close = self.head.version < Version::HTTP_2 && !self.finish_body(body).await;
         let (_, _, result) = response.into_parts();
         let mut response = match result {
-            Err(error) => connect::write_refusal(&error, refusal.shape),
+            Err(error) => connect::write_rejection(&error, refusal.format),
             // A refusal is an error; a status of our own fault would still be an answer.
-            Ok(_) => connect::write_refusal(&internal("a refusal without an error"), Shape::Error),
+            Ok(_) => connect::write_rejection(
+                &internal("a refusal without an error"),
+                RejectionFormat::Error,
+            ),
         }
         .map(ResponseBody::whole);
         if close {
@@ -216,7 +221,7 @@ impl<'a> Incomplete<'a> {
 /// Why there is no message.
 enum Unread {
     /// The rest of the body can be read, and nobody wants it.
-    Unwanted(Refusal),
+    Unwanted(Rejection),
     /// What is left of the body is not to be had.
     Spoilt(Error),
 }
@@ -280,7 +285,7 @@ fn write(response: Response, accepts: Accepts) -> HttpResponse {
         }
         Err(error) => (Err(error), Guards::default()),
     };
-    let answer = Answer {
+    let answer = WireResponse {
         headers,
         trailers,
         result,

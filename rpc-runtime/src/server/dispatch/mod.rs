@@ -25,7 +25,7 @@ use super::limits::Limits;
 use super::service::Route;
 use super::trust::{Caller, Peer, Place, Trust};
 use crate::error::{Code, Error};
-use crate::protocol::connect::{Refusal, Shape};
+use crate::protocol::connect::{Rejection, RejectionFormat};
 use crate::protocol::context;
 
 type HttpResponse = http::Response<ResponseBody>;
@@ -110,7 +110,7 @@ fn find<'c>(
     peer: Peer,
     identified: Result<Caller, Error>,
     head: &request::Parts,
-) -> Result<Found<'c>, Refusal> {
+) -> Result<Found<'c>, Rejection> {
     check_head(core.limits(), head)?;
     // The path as it came: decoding or tidying it up would let two spellings reach one method, and a proxy's rules
     // see only one of them.
@@ -135,12 +135,12 @@ fn find<'c>(
     }
     match core.fallback() {
         Some(router) => Ok(Found::Plain(router.clone())),
-        None => Err(Refusal::path(path)),
+        None => Err(Rejection::path(path)),
     }
 }
 
 /// What is wrong with a request whatever it asks for.
-fn check_head(limits: &Limits, head: &request::Parts) -> Result<(), Refusal> {
+fn check_head(limits: &Limits, head: &request::Parts) -> Result<(), Rejection> {
     let target = head
         .uri
         .path_and_query()
@@ -170,10 +170,10 @@ fn check_head(limits: &Limits, head: &request::Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn too_large(text: String, status: StatusCode) -> Refusal {
-    Refusal::new(
+fn too_large(text: String, status: StatusCode) -> Rejection {
+    Rejection::new(
         Error::unlocated(Code::ResourceExhausted, text),
-        Shape::Status(status),
+        RejectionFormat::Status(status),
     )
 }
 

@@ -21,7 +21,7 @@ use super::incomplete::{Incomplete, later};
 use crate::context::Context;
 use crate::error::{Code, Error};
 use crate::observe::{CallStart, Side};
-use crate::protocol::connect::{self, Shape};
+use crate::protocol::connect::{self, RejectionFormat};
 use crate::protocol::context::Incoming;
 use crate::protocol::metadata;
 use crate::server::body::ResponseBody;
@@ -81,7 +81,7 @@ where
         Err(mut error) => {
             observation.end_with(Some(&error), 0);
             core.publish(&mut error, None, context.id().copied(), caller.trust());
-            connect::write_refusal(&error, Shape::Error).map(ResponseBody::whole)
+            connect::write_rejection(&error, RejectionFormat::Error).map(ResponseBody::whole)
         }
     }
 }

@@ -8,7 +8,7 @@ macro_rules! data {
     ($($name:ident)*) => { $(#[derive(Debug, Serialize, Deserialize)] struct $name(u8);)* };
 }
 
-data!(Result Option Error Call Client Vec Arc String Context2 Router Own Str Slice Maybe Method Service Routes T X);
+data!(Result Option Error Call Client Vec Arc String Context2 Router Owned Str Slice Optional Method Service Routes T X);
 data!(Code Remote Pong Probe Payload TypedError ServiceDescriptor MethodDescriptor RouteBuilder Registration);
 
 trait Send {}
@@ -38,7 +38,7 @@ trait Shop {
 
     async fn borrows(&self, a: &Client, b: &[Vec], c: core::option::Option<&Arc>) -> rpc_runtime::Result<String>;
 
-    async fn words(&self, a: T, b: Own, c: Str, d: &Slice, e: Method, f: Service) -> rpc_runtime::Result<X>;
+    async fn words(&self, a: T, b: Owned, c: Str, d: &Slice, e: Method, f: Service) -> rpc_runtime::Result<X>;
 }
 
 fn main() {

@@ -11,20 +11,20 @@ use super::{Addresses, Discover};
 /// Addresses that stay keep their connections and what is known of their health. Calls that are on their way to an
 /// address that goes come to their end.
 #[derive(Clone)]
-pub struct Watch(Arc<Shared>);
+pub struct DynamicAddresses(Arc<SharedAddresses>);
 
-struct Shared {
+struct SharedAddresses {
     name: String,
     addresses: RwLock<Addresses>,
 }
 
-impl Watch {
+impl DynamicAddresses {
     /// A list of what people call `name`. It may be empty at first: calls are `unavailable` until it is set.
     pub fn new<A: AsRef<str>>(
         name: impl Into<String>,
         addresses: impl IntoIterator<Item = A>,
     ) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(SharedAddresses {
             name: name.into(),
             addresses: RwLock::new(addresses.into_iter().collect()),
         }))
@@ -41,7 +41,7 @@ impl Watch {
     }
 }
 
-impl Discover for Watch {
+impl Discover for DynamicAddresses {
     fn name(&self) -> String {
         self.0.name.clone()
     }
@@ -55,9 +55,9 @@ impl Discover for Watch {
     }
 }
 
-impl fmt::Debug for Watch {
+impl fmt::Debug for DynamicAddresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch")
+        f.debug_struct("DynamicAddresses")
             .field("name", &self.0.name)
             .field("addresses", &self.addresses())
             .finish()

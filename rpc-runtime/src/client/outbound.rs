@@ -10,20 +10,20 @@ use crate::middleware::{Body, Guards, Kind, Request};
 
 /// What goes out in an attempt. Attempts borrow it; those that cannot make a copy, in which the message is shared.
 #[derive(Debug, Clone)]
-pub(super) struct Sending {
+pub(super) struct OutboundRequest {
     pub(super) method: &'static MethodDescriptor,
     pub(super) context: Context,
     pub(super) metadata: Metadata,
     pub(super) message: Bytes,
 }
 
-impl Sending {
+impl OutboundRequest {
     /// Takes a request apart. What its layers hold comes along, to be held until the answer is there.
     ///
     /// # Errors
     ///
     /// `unimplemented` for a stream.
-    pub(super) fn take(request: Request) -> Result<(Self, Guards), Error> {
+    pub(super) fn from_request(request: Request) -> Result<(Self, Guards), Error> {
         let method = request.method();
         let (context, metadata, body) = request.into_parts();
         match body.into_parts() {

@@ -42,7 +42,7 @@ use crate::context::RequestId;
 use crate::error::{Code, Detail, Error, Hop, Payload};
 
 /// A detail that is known here: its full name, and what a reader is shown beside the binary form.
-pub(crate) trait Known: Message + Default {
+pub(crate) trait ErrorDetail: Message + Default {
     const NAME: &'static str;
 
     /// The message as JSON, for people.
@@ -50,7 +50,7 @@ pub(crate) trait Known: Message + Default {
 }
 
 /// Serializes by serde. Strings, numbers and lists of them cannot fail; if they did, the reader sees `null`.
-fn plain(message: &impl Serialize) -> Value {
+fn to_json(message: &impl Serialize) -> Value {
     serde_json::to_value(message).unwrap_or_default()
 }
 
@@ -65,11 +65,11 @@ pub(crate) struct ErrorInfo {
     pub(crate) metadata: BTreeMap<String, String>,
 }
 
-impl Known for ErrorInfo {
+impl ErrorDetail for ErrorInfo {
     const NAME: &'static str = "google.rpc.ErrorInfo";
 
     fn debug(&self) -> Value {
-        plain(self)
+        to_json(self)
     }
 }
 
@@ -83,11 +83,11 @@ pub(crate) struct RequestInfo {
     pub(crate) serving_data: String,
 }
 
-impl Known for RequestInfo {
+impl ErrorDetail for RequestInfo {
     const NAME: &'static str = "google.rpc.RequestInfo";
 
     fn debug(&self) -> Value {
-        plain(self)
+        to_json(self)
     }
 }
 
@@ -106,11 +106,11 @@ pub(crate) struct FieldViolation {
     pub(crate) description: String,
 }
 
-impl Known for BadRequest {
+impl ErrorDetail for BadRequest {
     const NAME: &'static str = "google.rpc.BadRequest";
 
     fn debug(&self) -> Value {
-        plain(self)
+        to_json(self)
     }
 }
 
@@ -129,7 +129,7 @@ pub(crate) struct ProtoDuration {
     pub(crate) nanos: i32,
 }
 
-impl Known for RetryInfo {
+impl ErrorDetail for RetryInfo {
     const NAME: &'static str = "google.rpc.RetryInfo";
 
     /// Protobuf's JSON of a duration is seconds with a fraction and an `s`.
@@ -206,11 +206,11 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-impl Known for HopChain {
+impl ErrorDetail for HopChain {
     const NAME: &'static str = "rpc.v1.HopChain";
 
     fn debug(&self) -> Value {
-        plain(self)
+        to_json(self)
     }
 }
 
@@ -256,7 +256,7 @@ pub(crate) struct ErrorPayload {
     pub(crate) inner: Option<Box<ErrorPayload>>,
 }
 
-impl Known for ErrorPayload {
+impl ErrorDetail for ErrorPayload {
     const NAME: &'static str = "rpc.v1.ErrorPayload";
 
     /// With the fields as the object that they are: a string of JSON in JSON is hard to read.
@@ -276,7 +276,7 @@ impl From<&Payload> for ErrorPayload {
     fn from(payload: &Payload) -> Self {
         Self {
             reason: payload.reason.clone(),
-            fields: plain(&payload.fields).to_string(),
+            fields: to_json(&payload.fields).to_string(),
             inner: payload.inner.as_deref().map(|inner| Box::new(inner.into())),
         }
     }
@@ -284,13 +284,13 @@ impl From<&Payload> for ErrorPayload {
 
 impl ErrorPayload {
     /// The payload; `None` where the fields are no JSON object.
-    fn read(self) -> Option<Payload> {
+    fn into_payload(self) -> Option<Payload> {
         let fields = match self.fields.as_str() {
             "" => Map::new(),
             fields => serde_json::from_str(fields).ok()?,
         };
         let inner = match self.inner {
-            Some(inner) => Some(Box::new(inner.read()?)),
+            Some(inner) => Some(Box::new(inner.into_payload()?)),
             None => None,
         };
         Some(Payload {
@@ -302,7 +302,7 @@ impl ErrorPayload {
 }
 
 /// One detail on its way out.
-pub(crate) struct Encoded<'a> {
+pub(crate) struct EncodedDetail<'a> {
     pub(crate) type_name: &'a str,
     pub(crate) value: Bytes,
     /// The same for people, where the type is known here.
@@ -310,7 +310,7 @@ pub(crate) struct Encoded<'a> {
 }
 
 /// The details of an error, in the order in which people want to read them.
-pub(crate) fn details(error: &Error) -> Vec<Encoded<'_>> {
+pub(crate) fn encode_details(error: &Error) -> Vec<EncodedDetail<'_>> {
     let mut details = Vec::new();
     if let Some(reason) = error.reason() {
         push(&mut details, error, || ErrorInfo {
@@ -349,7 +349,7 @@ pub(crate) fn details(error: &Error) -> Vec<Encoded<'_>> {
             retried: error.is_retried(),
         });
     }
-    details.extend(error.details().iter().map(|detail| Encoded {
+    details.extend(error.details().iter().map(|detail| EncodedDetail {
         type_name: &detail.type_name,
         value: detail.value.clone(),
         debug: None,
@@ -358,10 +358,14 @@ pub(crate) fn details(error: &Error) -> Vec<Encoded<'_>> {
 }
 
 /// Adds a detail, unless the error brings one of this type along as it came: that one may say more.
-fn push<M: Known>(details: &mut Vec<Encoded<'_>>, error: &Error, message: impl FnOnce() -> M) {
+fn push<M: ErrorDetail>(
+    details: &mut Vec<EncodedDetail<'_>>,
+    error: &Error,
+    message: impl FnOnce() -> M,
+) {
     if !error.details().iter().any(|own| own.type_name == M::NAME) {
         let message = message();
-        details.push(Encoded {
+        details.push(EncodedDetail {
             type_name: M::NAME,
             value: message.encode_to_vec().into(),
             debug: Some(message.debug()),
@@ -371,14 +375,18 @@ fn push<M: Known>(details: &mut Vec<Encoded<'_>>, error: &Error, message: impl F
 
 /// Takes a detail that arrived into the error. What is unknown, damaged, or says more than an [`Error`] has room
 /// for is kept as it came.
-pub(crate) fn take_in(error: &mut Error, type_name: &str, value: Vec<u8>) {
-    if !read(error, type_name, &value).unwrap_or(false) {
+pub(crate) fn apply_detail(error: &mut Error, type_name: &str, value: Vec<u8>) {
+    if !apply_known(error, type_name, &value).unwrap_or(false) {
         error.push_detail(Detail::new(type_name, value));
     }
 }
 
 /// Whether everything that the detail says stands in the error now.
-fn read(error: &mut Error, type_name: &str, value: &[u8]) -> Result<bool, prost::DecodeError> {
+fn apply_known(
+    error: &mut Error,
+    type_name: &str,
+    value: &[u8],
+) -> Result<bool, prost::DecodeError> {
     match type_name {
         ErrorInfo::NAME => {
             let info = ErrorInfo::decode(value)?;
@@ -406,7 +414,7 @@ fn read(error: &mut Error, type_name: &str, value: &[u8]) -> Result<bool, prost:
             error.bound_chain();
         }
         ErrorPayload::NAME => {
-            let payload = ErrorPayload::decode(value)?.read();
+            let payload = ErrorPayload::decode(value)?.into_payload();
             let readable = payload.is_some();
             error.set_payload(payload.map(Arc::new));
             return Ok(readable);

@@ -6,12 +6,12 @@ use crate::error::{Code, Error};
 
 /// What is wrong with a message: the path of the place, from the message's root, and a description.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Problem {
+pub(crate) struct DecodeError {
     path: String,
     text: String,
 }
 
-impl Problem {
+impl DecodeError {
     pub(crate) fn new(text: impl Into<String>) -> Self {
         Self {
             path: String::new(),

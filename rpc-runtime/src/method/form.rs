@@ -8,15 +8,15 @@ use std::marker::PhantomData;
 
 use serde::Serializer as _;
 
-use crate::codec::json::{self, Cursor, Problem};
+use crate::codec::json::{self, Cursor, DecodeError};
 use crate::error::Argument;
 
 /// How an argument is written in the trait.
-pub trait Shape: 'static {
+pub trait ArgumentForm: 'static {
     /// What the server decodes.
     type Owned: Send + 'static;
     /// What the client encodes.
-    type Lent<'a>;
+    type Borrowed<'a>;
 }
 
 /// A shape whose types can travel.
@@ -24,28 +24,28 @@ pub trait Shape: 'static {
     message = "this argument cannot travel in an RPC message",
     label = "cannot be serialized and deserialized"
 )]
-pub trait ShapeCodec: Shape {
+pub trait ArgumentFormCodec: ArgumentForm {
     #[doc(hidden)]
-    fn write(value: Self::Lent<'_>, out: &mut Vec<u8>) -> Result<(), serde_json::Error>;
+    fn write(value: Self::Borrowed<'_>, out: &mut Vec<u8>) -> Result<(), serde_json::Error>;
     #[doc(hidden)]
     #[allow(
         private_interfaces,
         reason = "only the runtime implements and calls this"
     )]
-    fn read(cursor: &mut Cursor<'_>) -> Result<Self::Owned, Problem>;
+    fn read(cursor: &mut Cursor<'_>) -> Result<Self::Owned, DecodeError>;
     #[doc(hidden)]
-    fn absent() -> Option<Self::Owned>;
+    fn default_if_missing() -> Option<Self::Owned>;
     /// Reads a value and writes it again.
     #[doc(hidden)]
     #[allow(
         private_interfaces,
         reason = "only the runtime implements and calls this"
     )]
-    fn show(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Problem>;
+    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError>;
 }
 
 /// `T` or `&T`.
-pub struct Own<T>(PhantomData<fn() -> T>);
+pub struct Owned<T>(PhantomData<fn() -> T>);
 
 /// `&str`.
 pub struct Str(());
@@ -54,64 +54,64 @@ pub struct Str(());
 pub struct Slice<T>(PhantomData<fn() -> T>);
 
 /// `Option<&str>`, `Option<&T>` or `Option<&[T]>`.
-pub struct Maybe<S>(PhantomData<fn() -> S>);
+pub struct Optional<F>(PhantomData<fn() -> F>);
 
-impl<T: Send + 'static> Shape for Own<T> {
+impl<T: Send + 'static> ArgumentForm for Owned<T> {
     type Owned = T;
-    type Lent<'a> = &'a T;
+    type Borrowed<'a> = &'a T;
 }
 
-impl<T: Argument> ShapeCodec for Own<T> {
+impl<T: Argument> ArgumentFormCodec for Owned<T> {
     fn write(value: &T, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         json::write(value, out)
     }
 
     #[allow(private_interfaces, reason = "see the trait")]
-    fn read(cursor: &mut Cursor<'_>) -> Result<T, Problem> {
+    fn read(cursor: &mut Cursor<'_>) -> Result<T, DecodeError> {
         json::read(cursor)
     }
 
-    fn absent() -> Option<T> {
-        json::absent()
+    fn default_if_missing() -> Option<T> {
+        json::default_if_missing()
     }
 
     #[allow(private_interfaces, reason = "see the trait")]
-    fn show(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Problem> {
+    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
         written(Self::write(&Self::read(cursor)?, out))
     }
 }
 
-impl Shape for Str {
+impl ArgumentForm for Str {
     type Owned = String;
-    type Lent<'a> = &'a str;
+    type Borrowed<'a> = &'a str;
 }
 
-impl ShapeCodec for Str {
+impl ArgumentFormCodec for Str {
     fn write(value: &str, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         serde_json::Serializer::new(out).serialize_str(value)
     }
 
     #[allow(private_interfaces, reason = "see the trait")]
-    fn read(cursor: &mut Cursor<'_>) -> Result<String, Problem> {
+    fn read(cursor: &mut Cursor<'_>) -> Result<String, DecodeError> {
         json::read(cursor)
     }
 
-    fn absent() -> Option<String> {
+    fn default_if_missing() -> Option<String> {
         None
     }
 
     #[allow(private_interfaces, reason = "see the trait")]
-    fn show(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Problem> {
+    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
         written(Self::write(&Self::read(cursor)?, out))
     }
 }
 
-impl<T: Send + 'static> Shape for Slice<T> {
+impl<T: Send + 'static> ArgumentForm for Slice<T> {
     type Owned = Vec<T>;
-    type Lent<'a> = &'a [T];
+    type Borrowed<'a> = &'a [T];
 }
 
-impl<T: Argument> ShapeCodec for Slice<T> {
+impl<T: Argument> ArgumentFormCodec for Slice<T> {
     fn write(value: &[T], out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         if TypeId::of::<T>() == TypeId::of::<u8>() {
             let bytes: Vec<u8> = value
@@ -135,22 +135,22 @@ impl<T: Argument> ShapeCodec for Slice<T> {
     }
 
     #[allow(private_interfaces, reason = "see the trait")]
-    fn read(cursor: &mut Cursor<'_>) -> Result<Vec<T>, Problem> {
+    fn read(cursor: &mut Cursor<'_>) -> Result<Vec<T>, DecodeError> {
         json::read(cursor)
     }
 
-    fn absent() -> Option<Vec<T>> {
+    fn default_if_missing() -> Option<Vec<T>> {
         None
     }
 
     #[allow(private_interfaces, reason = "see the trait")]
-    fn show(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Problem> {
+    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
         written(Self::write(&Self::read(cursor)?, out))
     }
 }
 
-fn written(outcome: Result<(), serde_json::Error>) -> Result<(), Problem> {
-    outcome.map_err(|error| Problem::new(error.to_string()))
+fn written(outcome: Result<(), serde_json::Error>) -> Result<(), DecodeError> {
+    outcome.map_err(|error| DecodeError::new(error.to_string()))
 }
 
 fn write_each<T: Argument>(values: &[T], out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
@@ -165,32 +165,32 @@ fn write_each<T: Argument>(values: &[T], out: &mut Vec<u8>) -> Result<(), serde_
     Ok(())
 }
 
-impl<S: Shape> Shape for Maybe<S> {
-    type Owned = Option<S::Owned>;
-    type Lent<'a> = Option<S::Lent<'a>>;
+impl<F: ArgumentForm> ArgumentForm for Optional<F> {
+    type Owned = Option<F::Owned>;
+    type Borrowed<'a> = Option<F::Borrowed<'a>>;
 }
 
-impl<S: ShapeCodec> ShapeCodec for Maybe<S> {
-    fn write(value: Option<S::Lent<'_>>, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+impl<F: ArgumentFormCodec> ArgumentFormCodec for Optional<F> {
+    fn write(value: Option<F::Borrowed<'_>>, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         match value {
-            Some(value) => S::write(value, out),
+            Some(value) => F::write(value, out),
             None => serde_json::Serializer::new(out).serialize_none(),
         }
     }
 
     #[allow(private_interfaces, reason = "see the trait")]
-    fn read(cursor: &mut Cursor<'_>) -> Result<Option<S::Owned>, Problem> {
+    fn read(cursor: &mut Cursor<'_>) -> Result<Option<F::Owned>, DecodeError> {
         // A `null` never comes here: it is absent.
-        S::read(cursor).map(Some)
+        F::read(cursor).map(Some)
     }
 
-    fn absent() -> Option<Option<S::Owned>> {
+    fn default_if_missing() -> Option<Option<F::Owned>> {
         Some(None)
     }
 
     #[allow(private_interfaces, reason = "see the trait")]
-    fn show(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Problem> {
-        S::show(cursor, out)
+    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        F::transcode(cursor, out)
     }
 }
 
@@ -204,7 +204,7 @@ macro_rules! debug_by_name {
     };
 }
 
-debug_by_name!(Own Slice Maybe);
+debug_by_name!(Owned Slice Optional);
 
 impl fmt::Debug for Str {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

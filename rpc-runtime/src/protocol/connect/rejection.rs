@@ -13,15 +13,15 @@ const QUOTED: usize = 128;
 
 /// A call that is not made.
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct Rejection {
     /// What is observed, and what a body says where there is one.
     pub(crate) error: Error,
-    pub(crate) shape: Shape,
+    pub(crate) format: RejectionFormat,
 }
 
 /// How a refusal looks on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub(crate) enum RejectionFormat {
     /// Error JSON, and the status of its code.
     Error,
     /// Error JSON, and another status.
@@ -37,15 +37,15 @@ pub(crate) enum Shape {
     MediaType,
 }
 
-impl From<Error> for Refusal {
+impl From<Error> for Rejection {
     fn from(error: Error) -> Self {
-        Self::new(error, Shape::Error)
+        Self::new(error, RejectionFormat::Error)
     }
 }
 
-impl Refusal {
-    pub(crate) fn new(error: Error, shape: Shape) -> Self {
-        Self { error, shape }
+impl Rejection {
+    pub(crate) fn new(error: Error, format: RejectionFormat) -> Self {
+        Self { error, format }
     }
 
     /// No method answers on this path.
@@ -56,7 +56,7 @@ impl Refusal {
         );
         Self::new(
             Error::unlocated(Code::Unimplemented, message),
-            Shape::Status(StatusCode::NOT_FOUND),
+            RejectionFormat::Status(StatusCode::NOT_FOUND),
         )
     }
 
@@ -65,14 +65,14 @@ impl Refusal {
         let message = format!("the method is not called by {verb}");
         Self::new(
             Error::unlocated(Code::InvalidArgument, message),
-            Shape::Verb { get },
+            RejectionFormat::Verb { get },
         )
     }
 
     pub(super) fn media_type(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(
             Error::unlocated(Code::InvalidArgument, message),
-            Shape::MediaType,
+            RejectionFormat::MediaType,
         )
     }
 
@@ -83,7 +83,7 @@ impl Refusal {
         );
         Self::new(
             Error::unlocated(Code::Unimplemented, message),
-            Shape::Encoding,
+            RejectionFormat::Encoding,
         )
     }
 }
