@@ -7,13 +7,14 @@ use flate2::Compression;
 use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 
-/// What `accept-encoding` says where we list what we understand.
+/// The value of `accept-encoding` in our responses.
 pub(crate) const SUPPORTED: &str = "gzip";
 
-/// Smaller messages go out as they are: the frame of gzip and the work cost more than they save.
+/// The minimum size of a message that is compressed, in bytes. For smaller ones the cost of gzip
+/// exceeds its gain.
 pub(crate) const MIN_COMPRESS_SIZE: usize = 1024;
 
-/// How the bytes of a message are packed.
+/// The content encoding of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Identity,
@@ -21,7 +22,7 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    /// The encoding of this name, in any case; `None` for those that we do not have.
+    /// Parses the name of an encoding, ignoring case. `None` if it is not supported.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let name = name.trim();
         if name.is_empty() || name.eq_ignore_ascii_case("identity") {
@@ -34,22 +35,22 @@ impl Encoding {
     }
 }
 
-/// Why a message could not be decompressed.
+/// The reason why a message cannot be decompressed.
 #[derive(Debug)]
 pub(crate) enum DecompressError {
-    /// It has more than the limit; nothing behind the limit was inflated.
+    /// The message exceeds the limit. Decompression stopped there.
     TooLarge,
-    /// It is no gzip, ends too early, or something stands behind it.
+    /// The data is not gzip, is truncated, or has trailing bytes.
     Invalid(io::Error),
 }
 
-/// Unpacks a message of at most `limit` bytes.
+/// Decompresses a message of at most `limit` bytes.
 pub(crate) fn decompress(
     compressed: Bytes,
     encoding: Encoding,
     limit: usize,
 ) -> Result<Bytes, DecompressError> {
-    // A message without bytes is none: there is nothing to inflate, whatever the header says.
+    // An empty body is valid in any encoding.
     if encoding == Encoding::Identity || compressed.is_empty() {
         return if compressed.len() > limit {
             Err(DecompressError::TooLarge)
@@ -60,10 +61,11 @@ pub(crate) fn decompress(
     gunzip(&compressed, limit).map(Bytes::from)
 }
 
-/// Inflates one gzip member, and stops at the limit: going on only to tell the true size would be the bomb itself.
+/// Decompresses one gzip member. Stops at the limit: reading further to report the actual size would
+/// be the work that a decompression bomb aims at.
 fn gunzip(compressed: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
     let mut decoder = GzDecoder::new(compressed);
-    // JSON shrinks to about a quarter. The packed size is a fact, unlike any length that a peer declares.
+    // JSON compresses to about a quarter. The compressed size can be trusted; a declared one cannot.
     let mut message = Vec::with_capacity(compressed.len().saturating_mul(4).min(limit));
     let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     decoder
@@ -77,16 +79,16 @@ fn gunzip(compressed: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
     if !decoder.into_inner().is_empty() {
         return Err(DecompressError::Invalid(io::Error::new(
             io::ErrorKind::InvalidData,
-            "there are bytes behind the end of the gzip data",
+            "unexpected bytes after the end of the gzip data",
         )));
     }
     Ok(message)
 }
 
-/// Packs a message; `None` where that would not make it smaller.
+/// Compresses a message. `None` if that does not make it smaller.
 pub(crate) fn gzip(message: &[u8]) -> Option<Bytes> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(message.len() / 2), Compression::fast());
-    // Writing to memory does not fail; if it ever did, the message goes out as it is.
+    // Writing to memory cannot fail. If it did, the message would be sent uncompressed.
     encoder.write_all(message).ok()?;
     let compressed = encoder.finish().ok()?;
     (compressed.len() < message.len()).then(|| compressed.into())
@@ -107,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_survives_both_ways() {
+    fn a_compressed_message_decompresses_to_itself() {
         let message = "{\"n\": 3}".repeat(1000);
         let small = gzip(message.as_bytes()).unwrap();
         assert!(small.len() < message.len());
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_put_out_at_the_limit() {
+    fn decompressing_a_bomb_stops_at_the_limit() {
         let bomb = compressed(&vec![0; 64 << 20]);
         assert!(bomb.len() < 100 << 10, "{}", bomb.len());
         let mut decoder = GzDecoder::new(&bomb[..]);
@@ -142,21 +144,21 @@ mod tests {
             decompressed(bomb.clone(), 4096),
             Err(DecompressError::TooLarge)
         ));
-        // The same reader shows how little of the input that takes.
+        // Reading as much with the same decoder takes only a small part of the input.
         let mut start = Vec::new();
         decoder.by_ref().take(4097).read_to_end(&mut start).unwrap();
         assert!(bomb.len() - decoder.into_inner().len() < 1024);
     }
 
     #[test]
-    fn a_bomb_in_a_bomb_is_unpacked_once() {
+    fn a_nested_bomb_is_decompressed_once() {
         let inner = compressed(&vec![0; 1 << 20]);
         let outer = compressed(&inner);
         assert_eq!(decompressed(outer, 1 << 20).unwrap(), inner);
     }
 
     #[test]
-    fn what_is_no_whole_single_member_is_refused() {
+    fn only_one_complete_gzip_member_is_accepted() {
         let good = compressed(b"{\"n\": 3}");
         let mut junk = good.to_vec();
         junk.extend_from_slice(b"junk");

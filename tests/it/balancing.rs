@@ -227,7 +227,7 @@ async fn a_list_that_changes_is_followed() {
     let error = client.change().await.unwrap_err();
     assert_eq!(
         (error.code(), error.message()),
-        (Code::Unavailable, "no address is known of replica")
+        (Code::Unavailable, "no server address is known for replica")
     );
     watch.set(["no url".to_owned(), replicas[0].proxy.url()]);
     assert_eq!(client.change().await.unwrap(), 0);

@@ -226,7 +226,7 @@ async fn a_unit_is_the_empty_object() {
     assert_eq!(body_of(&running, "Nothing", "").await, "{}");
     assert_eq!(
         refusal(&running, "Names", "").await,
-        "the body is empty; a message is a JSON object such as `{}`"
+        "the body is empty; expected a JSON object such as `{}`"
     );
 }
 
@@ -325,7 +325,7 @@ async fn message_style_is_the_message_itself() {
         r#"{"x":2,"y":2}"#
     );
     let text = refusal(&running, "Shift", "[1,2]").await;
-    assert_eq!(text, "a message is a JSON object");
+    assert_eq!(text, "a message must be a JSON object");
     assert!(
         refusal(&running, "Shift", r#"{"x":1}"#)
             .await

@@ -1,4 +1,8 @@
-//! Which of the addresses gets the next attempt: the less busy one of two that are drawn, out of those that work.
+//! The load balancer of a client: power of two choices among the endpoints whose circuit breaker
+//! admits calls.
+//!
+//! Hand-written because the services of `tower::balance` are driven by `poll_ready` and `&mut self`,
+//! while attempts share the endpoints and pick one at the moment at which they are sent.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,18 +14,18 @@ use crate::discovery::{Addresses, Discover};
 use crate::error::{Code, Delivery, Error, Result};
 use crate::middleware::Response;
 
-/// What holds for every address of a client.
+/// The settings that all endpoints of a client share.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EndpointSettings {
     pub(super) http2: bool,
     pub(super) breaker: bool,
 }
 
-/// One address: the road to it, and what is known of its health and load.
+/// One address: its transport, its circuit breaker and the number of its calls in flight.
 #[derive(Debug)]
 pub(super) struct BalancedEndpoint {
     transport: Arc<Transport>,
-    /// `None` where the developer wants none, and for a server in this process, which nothing can cut off.
+    /// `None` if disabled, and for a server in this process, which cannot become unreachable.
     breaker: Option<Breaker>,
     in_flight: AtomicUsize,
 }
@@ -53,6 +57,7 @@ impl BalancedEndpoint {
         self.breaker.as_ref().is_none_or(Breaker::admits)
     }
 
+    /// Admits an attempt, or returns the time until the breaker admits the next one.
     fn acquire(self: &Arc<Self>) -> Result<InFlightGuard, Duration> {
         let admission = self
             .breaker
@@ -70,7 +75,8 @@ impl BalancedEndpoint {
     }
 }
 
-/// Leave to send one attempt to one address, which counts as busy with it until the guard is dropped.
+/// An attempt that an endpoint has admitted. Counts as a call in flight until it is dropped, and
+/// then reports its outcome to the circuit breaker.
 #[derive(Debug)]
 pub(super) struct InFlightGuard {
     endpoint: Arc<BalancedEndpoint>,
@@ -83,10 +89,11 @@ impl InFlightGuard {
         &self.endpoint
     }
 
-    /// The attempt has been answered, or has failed.
-    pub(super) fn end(mut self, response: &Response) {
-        // An address that tells of a fault behind it works: what is behind it has a breaker of its own. So does one that
-        // is busy and says when to come back: to hold all calls back would end what it still does.
+    /// Records the response of the attempt.
+    pub(super) fn finish(mut self, response: &Response) {
+        // A server that passes on the failure of a dependency works itself; the dependency has its
+        // own breaker. A server that sends a retry delay is overloaded but works, and rejecting all
+        // calls would stop the ones that it can still handle.
         let failed = response.error().is_some_and(|error| {
             error.code() == Code::Unavailable
                 && !error.is_retried()
@@ -112,22 +119,22 @@ impl Drop for InFlightGuard {
                 target: "rpc",
                 address = %target,
                 wait_ms = wait.as_millis(),
-                "circuit breaker opened: calls to this address are held back"
+                "circuit breaker opened: calls to this address fail until it recovers"
             ),
             Some(Transition::Closed) => tracing::info!(
                 target: "rpc",
                 address = %target,
-                "circuit breaker closed: this address works again"
+                "circuit breaker closed: this address has recovered"
             ),
             None => {}
         }
     }
 }
 
-/// The addresses of a client.
+/// Picks the endpoint of each attempt of a client.
 pub(super) struct Balancer {
     settings: EndpointSettings,
-    /// For people: the URL, or what is looked for.
+    /// The URL, or the name of the [`Discover`], in logs and errors.
     target: Arc<str>,
     kind: BalancerKind,
 }
@@ -140,7 +147,7 @@ enum BalancerKind {
     },
 }
 
-/// The endpoints that were made from a list.
+/// The endpoints of a list of addresses.
 struct EndpointSet {
     addresses: Addresses,
     endpoints: Arc<[Arc<BalancedEndpoint>]>,
@@ -173,7 +180,7 @@ impl Balancer {
         }
     }
 
-    /// The same addresses under other settings; what is known of their health is forgotten.
+    /// Returns a balancer of the same addresses with changed settings and new circuit breakers.
     pub(super) fn with_settings(&self, change: impl FnOnce(&mut EndpointSettings)) -> Self {
         let mut settings = self.settings;
         change(&mut settings);
@@ -194,16 +201,16 @@ impl Balancer {
         }
     }
 
-    /// Where calls go, for people.
+    /// Returns the target of the calls in printable form.
     pub(super) fn target(&self) -> &Arc<str> {
         &self.target
     }
 
-    /// Picks the address for an attempt, another one than `avoid` where there is another that works.
+    /// Picks the endpoint of an attempt. Picks `avoid` only if no other endpoint is available.
     ///
     /// # Errors
     ///
-    /// `unavailable` when no address is known, or all of them are held back by their circuit breakers.
+    /// `unavailable` if there are no addresses, or if the circuit breakers of all are open.
     pub(super) fn pick(&self, avoid: Option<&Arc<BalancedEndpoint>>) -> Result<InFlightGuard> {
         match &self.kind {
             BalancerKind::Single(endpoint) => Self::pick_same(endpoint),
@@ -212,7 +219,7 @@ impl Balancer {
                 match choose(&endpoints, avoid) {
                     Some(guard) => Ok(guard),
                     None if endpoints.is_empty() => Err(unavailable_unsent(format!(
-                        "no address is known of {}",
+                        "no server address is known for {}",
                         self.target
                     ))),
                     None if endpoints.len() == 1 => Err(breaker_open(&self.target, Duration::ZERO)),
@@ -225,17 +232,17 @@ impl Balancer {
         }
     }
 
-    /// The same address once more, whatever else there is.
+    /// Picks the given endpoint.
     ///
     /// # Errors
     ///
-    /// `unavailable` when it is held back by its circuit breaker.
+    /// `unavailable` if its circuit breaker is open.
     pub(super) fn pick_same(endpoint: &Arc<BalancedEndpoint>) -> Result<InFlightGuard> {
         let guard = endpoint.acquire();
         guard.map_err(|wait| breaker_open(endpoint.transport.target(), wait))
     }
 
-    /// The endpoints of the list as it is now.
+    /// Returns the endpoints of the current list of addresses.
     fn endpoints(
         &self,
         discover: &dyn Discover,
@@ -259,7 +266,7 @@ impl Balancer {
         Arc::clone(&set.endpoints)
     }
 
-    /// The endpoint of an address: the one that is there, or a new one.
+    /// Returns the existing endpoint of an address, or a new one. `None` if the address is invalid.
     fn endpoint(
         &self,
         set: &[Arc<BalancedEndpoint>],
@@ -268,8 +275,8 @@ impl Balancer {
         let transport = match Transport::from_url(address) {
             Ok(transport) => transport,
             Err(error) => {
-                // The others still work; that this one does not has to be seen by somebody.
-                tracing::error!(target: "rpc", service = %self.target, %error, "an address was left out");
+                // The other addresses can still be used, so this is logged and not returned.
+                tracing::error!(target: "rpc", service = %self.target, %error, "skipped an invalid server address");
                 return None;
             }
         };
@@ -291,8 +298,9 @@ impl EndpointSet {
     }
 }
 
-/// Power of two choices: of two addresses that are drawn, the one with fewer calls on their way. Drawing keeps many
-/// clients from running to the same idle server at once; the comparison keeps away from a slow one.
+/// Chooses an endpoint by power of two choices: draws two at random and takes the one with fewer
+/// calls in flight. Drawing keeps many clients from choosing the same idle server at once; comparing
+/// avoids slow servers.
 fn choose(
     endpoints: &[Arc<BalancedEndpoint>],
     avoid: Option<&Arc<BalancedEndpoint>>,
@@ -317,7 +325,7 @@ fn choose(
             return Some(guard);
         }
     }
-    // Both are out: whichever works, and the one to be avoided only where no other does.
+    // Neither can be used. Take any endpoint that admits the attempt, `avoid` last.
     let around = || endpoints[first..].iter().chain(&endpoints[..first]);
     let others = around().filter(|endpoint| !avoided(endpoint));
     let again = around().filter(|endpoint| avoided(endpoint));
@@ -326,14 +334,14 @@ fn choose(
         .find_map(|endpoint| endpoint.acquire().ok())
 }
 
-fn breaker_open(whom: &str, wait: Duration) -> Error {
+fn breaker_open(target: &str, wait: Duration) -> Error {
     let mut error = unavailable_unsent(format!(
-        "calls to {whom} are held back after repeated failures (the circuit breaker is open)"
+        "{target} failed repeatedly, so calls to it are not sent for now (the circuit breaker is open)"
     ));
     if !wait.is_zero() {
         error.set_retry_after(Some(wait));
     }
-    // It is known to be down: who asks again at once gets the same answer.
+    // An immediate retry by a client further up would get the same error.
     error.set_retried(true);
     error
 }

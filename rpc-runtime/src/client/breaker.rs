@@ -1,4 +1,8 @@
-//! A circuit breaker: an address that fails again and again is left alone for a while, and then asked once.
+//! The circuit breaker of an address: rejects calls after repeated failures, then probes whether
+//! the address has recovered.
+//!
+//! Hand-written because no well-kept crate has one, and this one must share its probe with the load
+//! balancer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,23 +10,27 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So many failures in a row open it.
+/// The number of consecutive failures that opens the breaker.
 const CONSECUTIVE_FAILURES: u32 = 5;
 
-/// How many of the last outcomes the share of failures is taken from. One bit each.
+/// The number of last outcomes over which the failure rate is taken. Each takes one bit.
 const WINDOW: u32 = 20;
 
-/// How long it stays open at first; doubles with each probe that fails.
+/// The time for which the breaker first stays open. Doubles with each failed probe.
 const MIN_OPEN: Duration = Duration::from_millis(500);
 
-/// How long it stays open at most: so late can a server that is back be noticed.
+/// The maximum time for which the breaker stays open, and so the longest time until a recovered
+/// server is noticed.
 const MAX_OPEN: Duration = Duration::from_secs(5);
 
-/// The breaker of one address. It opens after five failures in a row, or when half of the last twenty attempts failed;
-/// refuses while it is open; then lets one call through and follows its outcome.
+/// The circuit breaker of one address.
+///
+/// Opens after five consecutive failures, or when half of the last twenty attempts failed. Rejects
+/// calls while it is open. Then admits one call as a probe, which closes it or opens it again.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
-    /// Whether there is anything to look at. While there is not, a call costs one read and no lock.
+    /// Whether the breaker is open or one of the last outcomes is a failure. While it is `false`, a
+    /// call costs an atomic read and no lock.
     has_failures: AtomicBool,
     state: Mutex<BreakerState>,
 }
@@ -31,11 +39,11 @@ pub(super) struct Breaker {
 struct BreakerState {
     phase: BreakerPhase,
     consecutive_failures: u32,
-    /// The last outcomes, the newest in the lowest bit; 1 is a failure.
+    /// The last outcomes, the newest in the lowest bit. 1 is a failure.
     outcomes: u32,
-    /// How many bits of it hold an outcome.
+    /// The number of bits in `outcomes` that are in use.
     recorded: u32,
-    /// How long it was open the last time.
+    /// The time for which the breaker was last opened.
     wait: Duration,
 }
 
@@ -46,31 +54,31 @@ enum BreakerPhase {
     Open {
         until: Instant,
     },
-    /// One call is on its way to find out.
+    /// The probe is in flight.
     Probing,
 }
 
-/// What a breaker says to a call.
+/// The decision of a breaker about an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BreakerAdmission {
-    /// Go.
+    /// The breaker is closed; the attempt may be sent.
     Allowed,
-    /// Go: on this call depends whether others may follow. It must be reported or abandoned.
+    /// The attempt may be sent as the probe. Its outcome must be reported, even if it is cancelled.
     Probe,
-    /// Not before so much time has passed; zero while a probe is on its way.
+    /// The attempt may not be sent. Holds the time until the next probe, zero while one is in flight.
     Rejected(Duration),
 }
 
-/// What an attempt says of the address.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BreakerOutcome {
     Success,
     Failure,
-    /// The attempt was dropped: nothing is known.
+    /// The attempt was dropped without a result.
     Cancelled,
 }
 
-/// What became of the breaker, for the log.
+/// A change of the breaker that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transition {
     Opened { wait: Duration },
@@ -78,7 +86,7 @@ pub(super) enum Transition {
 }
 
 impl Breaker {
-    /// Whether a call would be let through now.
+    /// Whether an attempt would be admitted now.
     pub(super) fn admits(&self) -> bool {
         if !self.has_failures.load(Ordering::Acquire) {
             return true;
@@ -90,7 +98,7 @@ impl Breaker {
         }
     }
 
-    /// Lets a call through, or does not.
+    /// Decides about an attempt. Turns the first attempt after the open time into the probe.
     pub(super) fn admit(&self) -> BreakerAdmission {
         if !self.has_failures.load(Ordering::Acquire) {
             return BreakerAdmission::Allowed;
@@ -111,7 +119,7 @@ impl Breaker {
         }
     }
 
-    /// Takes in how an attempt ended that was let through by `admission`.
+    /// Records the outcome of an attempt that was admitted with `admission`.
     pub(super) fn report(
         &self,
         admission: BreakerAdmission,
@@ -128,7 +136,7 @@ impl Breaker {
             }
             (BreakerAdmission::Probe, BreakerOutcome::Failure) => Some(state.open()),
             (BreakerAdmission::Probe, BreakerOutcome::Cancelled) => {
-                // The next call may ask.
+                // The next attempt becomes the probe.
                 state.phase = BreakerPhase::Open {
                     until: Instant::now(),
                 };
@@ -149,7 +157,7 @@ impl Breaker {
 
 impl BreakerState {
     fn record(&mut self, failed: bool) -> Option<Transition> {
-        // Calls from before it opened say nothing new.
+        // Attempts that were admitted before the breaker opened do not count.
         if !matches!(self.phase, BreakerPhase::Closed) {
             return None;
         }
@@ -187,7 +195,7 @@ mod tests {
     use BreakerAdmission::{Allowed, Probe, Rejected};
     use BreakerOutcome::{Cancelled, Failure, Success};
 
-    /// A breaker that five failures in a row have opened just now.
+    /// Returns a breaker that five consecutive failures have just opened.
     fn opened() -> Breaker {
         let breaker = Breaker::default();
         for _ in 1..CONSECUTIVE_FAILURES {
@@ -203,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn five_failures_in_a_row_open_it_and_one_probe_closes_it() {
+    async fn five_consecutive_failures_open_and_a_probe_closes() {
         let breaker = opened();
         assert_eq!(breaker.admit(), Rejected(MIN_OPEN));
         assert!(!breaker.admits());
@@ -216,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_that_fails_doubles_the_wait_up_to_its_end() {
+    async fn a_failed_probe_doubles_the_wait_up_to_its_maximum() {
         let breaker = opened();
         let mut waits = Vec::new();
         for _ in 0..5 {
@@ -230,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_that_is_dropped_leaves_the_question_to_the_next() {
+    async fn after_a_cancelled_probe_the_next_attempt_is_one() {
         let breaker = opened();
         tokio::time::advance(MIN_OPEN).await;
         assert_eq!(breaker.admit(), Probe);
@@ -239,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn half_of_the_last_twenty_open_it() {
+    async fn ten_failures_of_twenty_open() {
         let breaker = Breaker::default();
         let mut opened = None;
         for attempt in 0..WINDOW {
@@ -254,7 +262,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_now_and_then_is_forgotten() {
+    async fn occasional_failures_are_forgotten() {
         let breaker = Breaker::default();
         for _ in 0..50 {
             for _ in 0..4 {
@@ -268,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_was_let_through_before_it_opened_changes_nothing() {
+    async fn attempts_admitted_before_the_opening_do_not_count() {
         let breaker = opened();
         assert_eq!(breaker.report(Allowed, Success), None);
         assert_eq!(breaker.report(Allowed, Failure), None);

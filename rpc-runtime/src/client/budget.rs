@@ -1,24 +1,30 @@
-//! How many retries a client may make in all: a share of its calls, so that a dependency in trouble is not buried
-//! under the repeats of those who wait for it.
+//! The retry budget: limits the retries of a client to a share of its calls, so that retries do
+//! not overload a failing server.
+//!
+//! Hand-written because tower's `TpsBudget` lets deposits expire after at most 60 s and grants a
+//! minimum of retries a second; this budget is one atomic counter with a fixed initial balance.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// One retry, in the unit of the balance: a call earns whole percents of it.
+/// The cost of a retry or hedge, in hundredths of a retry. A call earns `percent` of them.
 const RETRY_COST: u32 = 100;
 
-/// What a new client has before its first call. More than it takes to open the circuit breaker of an address, so that
-/// a replica that dies early is not noticed; and few enough for a dependency that is down.
+/// The balance of a new client: 10 retries. This is more than the consecutive failures that open a
+/// circuit breaker, so calls survive a replica that dies early, and few enough not to harm a
+/// dependency that is down.
 const INITIAL_BALANCE: u32 = 10 * RETRY_COST;
 
-/// What is saved at most: the retries of a burst after a long calm.
+/// The maximum balance: 100 retries.
 const MAX_BALANCE: u32 = 100 * RETRY_COST;
 
-/// A token bucket that calls fill and retries empty, shared by all clones of a client. In any span of time there are
-/// at most as many retries as the bucket held, and the agreed share of the calls.
+/// A token bucket that is filled by calls and emptied by retries, shared by the clones of a client.
+///
+/// In any period the number of retries is at most the balance at its start plus the given
+/// percentage of the calls.
 #[derive(Debug)]
 pub(super) struct Budget {
     balance: AtomicU32,
-    /// What each call earns.
+    /// The hundredths of a retry that a call earns.
     percent: u32,
 }
 
@@ -30,18 +36,18 @@ impl Budget {
         }
     }
 
-    /// A call is made. Once the bucket is full that costs one read.
+    /// Adds the share of one call. When the bucket is full, this is a single atomic read.
     pub(super) fn deposit(&self) {
         let earn = |balance: u32| {
             (balance < MAX_BALANCE).then(|| balance.saturating_add(self.percent).min(MAX_BALANCE))
         };
-        // Full is not an error.
+        // `Err` means that the bucket is full.
         let _ = self
             .balance
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, earn);
     }
 
-    /// Takes one retry out, if there is one.
+    /// Takes one retry from the bucket. Returns `false` if the balance is too low.
     pub(super) fn withdraw(&self) -> bool {
         let spend = |balance: u32| balance.checked_sub(RETRY_COST);
         self.balance
@@ -63,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_of_the_calls_and_a_floor() {
+    fn retries_are_a_share_of_calls_plus_the_initial_ten() {
         let budget = Budget::new(20);
         assert_eq!(retries(&budget), 10);
         for _ in 0..60 {
@@ -73,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_calm_saves_no_more_than_a_burst() {
+    fn the_balance_is_at_most_a_hundred_retries() {
         let budget = Budget::new(20);
         for _ in 0..100_000 {
             budget.deposit();
@@ -82,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_of_nothing_leaves_the_floor() {
+    fn zero_percent_leaves_the_initial_ten() {
         let budget = Budget::new(0);
         budget.deposit();
         assert_eq!(retries(&budget), 10);

@@ -1,4 +1,4 @@
-//! A call that has been made and not been sent: options, then `await`.
+//! The future that a generated client method returns, with per-call options.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,10 +15,10 @@ use crate::metadata::Metadata;
 use crate::method::{RedactedArguments, ReplyCodec};
 use crate::middleware::{Body, BoxFuture};
 
-/// A call of a generated client: a future that is sent when it is first polled.
+/// A call of a generated client. It is sent when the future is first polled.
 ///
-/// Arguments are encoded and the [`Context`] is captured where the method is called, so a call borrows nothing and
-/// keeps its request id through `tokio::spawn` and `join!`.
+/// The arguments are encoded and the [`Context`] is captured when the method is called, so a call
+/// borrows nothing and keeps its request id in `tokio::spawn` and `join!`.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -39,8 +39,8 @@ use crate::middleware::{Body, BoxFuture};
 ///
 /// # Cancellation
 ///
-/// Dropping the future cancels the call: its connection is closed, and the handler is dropped there, unless the method
-/// is `detached`.
+/// Dropping the future cancels the call. Its connection is closed, and the server drops the
+/// handler unless the method is `detached`.
 #[must_use = "a call is sent when it is awaited"]
 pub struct Call<T: 'static, E: 'static = Error>(CallState<T, E>);
 
@@ -50,29 +50,29 @@ enum CallState<T: 'static, E: 'static> {
     Done,
 }
 
-/// All that a call needs to be sent.
+/// A call that has not been sent.
 struct PreparedCall<T: 'static, E: 'static> {
     parts: CallParts,
     reply: &'static ReplyCodec<T, E>,
 }
 
-/// The part of a call that does not know its types.
+/// The parts of a call that do not depend on its types.
 pub(super) struct CallParts {
     pub(super) client: Client,
     pub(super) method: &'static MethodDescriptor,
-    /// How its arguments are shown to people.
+    /// Formats the arguments for the log, without secrets.
     pub(super) redacted_arguments: Option<&'static dyn RedactedArguments>,
     /// The context that the call is made in.
     pub(super) context: Context,
     pub(super) timeout: Option<Duration>,
     pub(super) metadata: Metadata,
-    /// The request message, or why there is none.
+    /// The request message, or the error of encoding it.
     pub(super) body: Result<Body, Error>,
-    /// Whether it may be sent more than once.
+    /// Whether the call may be retried and hedged.
     pub(super) retry: bool,
 }
 
-/// Makes a call; the arguments are encoded already.
+/// Creates a call from its encoded arguments.
 #[track_caller]
 pub(crate) fn prepare<T: 'static, E: 'static>(
     client: &Client,
@@ -81,8 +81,8 @@ pub(crate) fn prepare<T: 'static, E: 'static>(
     reply: &'static ReplyCodec<T, E>,
     message: Result<Vec<u8>, Error>,
 ) -> Call<T, E> {
-    let place = Location::caller();
-    tracing::trace!(target: "rpc", method = method.path, file = place.file(), line = place.line(), "call made");
+    let caller = Location::caller();
+    tracing::trace!(target: "rpc", method = method.path, file = caller.file(), line = caller.line(), "call created");
     Call(CallState::Prepared(Box::new(PreparedCall {
         parts: CallParts {
             client: client.clone(),
@@ -99,17 +99,18 @@ pub(crate) fn prepare<T: 'static, E: 'static>(
 }
 
 impl<T: 'static, E: 'static> Call<T, E> {
-    /// How long the call may take, from when it is sent. The deadline of the request that it is part of holds as well.
+    /// Sets the timeout of the call, counted from when it is sent. A call that is made while
+    /// handling a request also ends at the deadline of that request.
     pub fn timeout(self, timeout: Duration) -> Self {
         self.change(|parts| parts.timeout = Some(timeout))
     }
 
-    /// Sends the call once at most: no retry, no hedge, whatever the method allows.
+    /// Disables retries and hedging for this call.
     pub fn no_retry(self) -> Self {
         self.change(|parts| parts.retry = false)
     }
 
-    /// Sends metadata along. A name or value that cannot travel fails the call with `invalid_argument`.
+    /// Adds a metadata entry. An invalid name or value fails the call with `invalid_argument`.
     pub fn header(self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
         self.change(|parts| {
             if let Err(invalid) = parts.metadata.append(name, value)
@@ -132,11 +133,11 @@ impl<T: 'static, E: 'static> Call<T, E> {
 }
 
 impl<T: 'static, E: 'static> Call<T, E> {
-    /// Resolves to the value together with the metadata of the answer.
+    /// Sends the call and returns the value together with the metadata of the response.
     ///
     /// # Errors
     ///
-    /// As the call itself; the metadata of an error is in [`Remote::metadata`].
+    /// The error of the call. Its metadata is in [`Remote::metadata`].
     pub async fn with_response(mut self) -> Result<Reply<T>, Remote<E>> {
         std::future::poll_fn(|cx| self.poll_reply(cx)).await
     }
@@ -161,8 +162,8 @@ impl<T: 'static, E: 'static> Call<T, E> {
                         self.0 = CallState::Running(Box::pin(prepared.run()));
                     }
                 }
-                // As with any future that is polled again: the caller's mistake, and a clear text for it.
-                CallState::Done => panic!("a call was polled after it was done"),
+                // As for any future, polling again after completion is a mistake of the caller.
+                CallState::Done => panic!("`Call` polled after completion"),
             }
         }
     }
@@ -177,7 +178,7 @@ impl<T: 'static, E: 'static> PreparedCall<T, E> {
             Some(message) => reply.decode_value(message),
             None => Err(Error::unlocated(
                 crate::Code::Internal,
-                "a stream came where one message was due",
+                "received a stream instead of a single response message",
             )
             .public()),
         });
@@ -213,16 +214,16 @@ impl<T: 'static, E: 'static> fmt::Debug for Call<T, E> {
     }
 }
 
-/// The value of a call with the metadata of the answer; see [`Call::with_response`].
+/// The value of a call with the metadata of the response; see [`Call::with_response`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Reply<T> {
-    /// What the method answered.
+    /// The value that the method returned.
     pub value: T,
-    /// The id that the request travelled with.
+    /// The id of the request.
     pub request_id: RequestId,
-    /// Metadata that came before the message.
+    /// Metadata sent before the message.
     pub headers: Metadata,
-    /// Metadata that came behind the message.
+    /// Metadata sent after the message.
     pub trailers: Metadata,
 }

@@ -1,4 +1,7 @@
-//! A second attempt beside the first one, when the first one is slow.
+//! Hedging: a second attempt in parallel to a slow first one.
+//!
+//! Hand-written because `tower::hedge` needs a cloneable service with `poll_ready` and `&mut self`,
+//! while an attempt borrows its request, its endpoint and the retry budget.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,21 +15,23 @@ use super::outbound::OutboundRequest;
 use super::retry::{AttemptOutcome, attempt, is_retryable};
 use crate::descriptor::Idempotency;
 
-/// When the second attempt of a call is due; `None` for a call that gets none.
+/// Returns the time after which the call is sent a second time, or `None` if it is not hedged.
 pub(super) fn delay(
     client: &ClientInner,
     request: &OutboundRequest,
     attempts: u32,
     max_attempts: u32,
 ) -> Option<Duration> {
-    // Retries go one after the other: a server that fails is not to be asked twice at once.
+    // Retries are not hedged: a failing server must not get two attempts at once.
     let first = attempts == 0 && max_attempts > 1;
-    let harmless = request.method.idempotency == Idempotency::NoSideEffects;
-    client.hedge.filter(|_| first && harmless)
+    let safe = request.method.idempotency == Idempotency::NoSideEffects;
+    client.hedge.filter(|_| first && safe)
 }
 
-/// Sends a request, and once more when no answer has come `after` so much time. The first good answer counts; the
-/// attempt that is still on its way is dropped, which cancels it.
+/// Sends a request, and sends it again if it has no response after the time `after`.
+///
+/// Returns the first outcome that is not a retryable error, or else the second one. The other
+/// attempt is dropped, which cancels it.
 pub(super) async fn run(
     client: &ClientInner,
     guard: InFlightGuard,
@@ -51,7 +56,7 @@ pub(super) async fn run(
     };
     let failed = outcome.response.error();
     let outcome = if failed.is_some_and(|error| is_retryable(request.method, error)) {
-        // The other one may still succeed.
+        // The other attempt may still succeed.
         outcome.observation.end(&outcome.response, None);
         if first_is_done {
             second.await
@@ -64,7 +69,8 @@ pub(super) async fn run(
     AttemptOutcome { sent: 2, ..outcome }
 }
 
-/// The second attempt, where an address and the budget allow one.
+/// Returns the guard and the request of the second attempt, or `None` if no endpoint is available
+/// or the retry budget is exhausted.
 fn second(
     client: &ClientInner,
     request: &OutboundRequest,

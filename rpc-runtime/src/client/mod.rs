@@ -1,4 +1,4 @@
-//! Clients: where a call goes, through which layers, and how long it may take.
+//! The client side of a call: targets, middleware, timeouts, retries.
 
 mod balance;
 mod breaker;
@@ -29,12 +29,12 @@ use crate::identity::IdentityKeys;
 use crate::middleware::{BoxFuture, Endpoint, Layer, Layers, Request, Response};
 use crate::observe::{Observer, Observers, TracingLog};
 
-/// How long a call may take when nobody says.
+/// The timeout of a call for which none is set.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The settings behind a generated client: target, timeout, layers. Cloning is cheap.
+/// The configuration of a generated client: target, timeout, layers. Cloning is cheap.
 ///
-/// A generated client takes one by `with_client`:
+/// Pass it to the `with_client` constructor of a generated client:
 ///
 /// ```
 /// use std::time::Duration;
@@ -56,13 +56,13 @@ pub struct Client(Arc<ClientInner>);
 #[derive(Clone)]
 struct ClientInner {
     balancer: Arc<Balancer>,
-    /// Who calls, outside of any server.
+    /// The caller's identity for calls that are made outside of a server.
     source: Option<Arc<Source>>,
     identity: Option<IdentityKeys>,
     timeout: Duration,
-    /// Around a call.
+    /// Layers that run once a call.
     layers: Layers,
-    /// Around each attempt of it.
+    /// Layers that run once an attempt.
     attempt_layers: Layers,
     retry: RetryPolicy,
     budget: Arc<Budget>,
@@ -71,30 +71,34 @@ struct ClientInner {
 }
 
 impl Client {
-    /// A client of the server at `url`, such as `http://127.0.0.1:9002` or `unix:/run/logsink.sock`. Connects when the
-    /// first call is made.
+    /// Creates a client of the server at `url`, such as `http://127.0.0.1:9002` or
+    /// `unix:/run/logsink.sock`. The connection is made by the first call.
     ///
     /// # Errors
     ///
-    /// `invalid_argument` when `url` is no absolute `http`, `https` or `unix` URL, or carries a user, a query or a fragment;
-    /// `unimplemented` for `https` without the feature `tls`.
+    /// `invalid_argument` if `url` is not an absolute `http`, `https` or `unix` URL, or contains
+    /// credentials, a query or a fragment; `unimplemented` for `https` without the feature `tls`.
     pub fn new(url: &str) -> Result<Self> {
         Ok(Self::from_transport(Transport::from_url(url)?))
     }
 
-    /// A client of the server at `url` by way of a `reqwest` client of your own: for proxies, certificates, cookies.
+    /// Creates a client of the server at `url` that sends its requests with the given `reqwest`
+    /// client, for example to use a proxy, client certificates or cookies.
     ///
-    /// Switch redirects off in it: a redirected POST becomes a GET.
+    /// Disable redirects in the `reqwest` client: it turns a redirected POST into a GET.
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new).
+    /// See [`new`](Self::new). Also `invalid_argument` for a `unix:` URL.
     pub fn with_reqwest(url: &str, client: reqwest::Client) -> Result<Self> {
         Ok(Self::from_transport(Transport::with_reqwest(url, client)?))
     }
 
-    /// A client of several servers that do the same, such as the replicas of a service. Each attempt goes to the less
-    /// busy one of two that are drawn, a second attempt to another one than the first.
+    /// Creates a client that balances calls between several equivalent servers, such as the
+    /// replicas of a service.
+    ///
+    /// Each attempt goes to the less loaded of two servers that are drawn at random. A retry goes
+    /// to another server than the attempt before it, if there is one.
     ///
     /// ```
     /// use rpc_runtime::Client;
@@ -106,13 +110,13 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new), for the first URL that is none; `invalid_argument` for none at all.
+    /// See [`new`](Self::new), for the first invalid URL; `invalid_argument` for an empty list.
     pub fn from_urls<A: AsRef<str>>(urls: impl IntoIterator<Item = A>) -> Result<Self> {
         let addresses: Addresses = urls.into_iter().collect();
         if addresses.is_empty() {
             return Err(Error::unlocated(
                 Code::InvalidArgument,
-                "a client needs the URL of a server",
+                "the list of server URLs is empty: a client needs at least one",
             ));
         }
         for address in addresses.iter() {
@@ -121,10 +125,11 @@ impl Client {
         Ok(Self::discover(addresses))
     }
 
-    /// A client of the servers that `discover` knows of, whenever a call is made. See [`crate::discovery`].
+    /// Creates a client that asks `discover` for the addresses of the servers before each attempt.
+    /// See [`crate::discovery`].
     ///
-    /// An address that is no URL of a server is left out, and an error in the log says so; without an address that
-    /// works a call is `unavailable`.
+    /// An address that is not a valid server URL is skipped, with an error in the log. A call fails
+    /// with `unavailable` if no usable address is left.
     pub fn discover(discover: impl Discover) -> Self {
         Self::balanced(Balancer::discovered(Arc::new(discover)))
     }
@@ -149,7 +154,10 @@ impl Client {
         }))
     }
 
-    /// Speaks HTTP/2 (prior knowledge) instead of HTTP/1.1. Not faster for single calls; for servers that want it.
+    /// Uses HTTP/2 with prior knowledge instead of HTTP/1.1, for servers that require it. A single
+    /// call does not get faster.
+    ///
+    /// Has no effect on `https`, where the version is negotiated, or with a `reqwest` client.
     #[must_use]
     pub fn http2(self) -> Self {
         self.change(|inner| {
@@ -158,9 +166,9 @@ impl Client {
         })
     }
 
-    /// How failed attempts are repeated; the budget starts anew. Clones that were made before keep their own.
+    /// Sets the retry policy and resets the retry budget. Existing clones of the client keep theirs.
     ///
-    /// [`Call::no_retry`] does without for one call.
+    /// [`Call::no_retry`] disables retries for one call.
     #[must_use]
     pub fn retry(self, policy: RetryPolicy) -> Self {
         self.change(|inner| {
@@ -169,22 +177,27 @@ impl Client {
         })
     }
 
-    /// Sends a call of a method with `no_side_effects` a second time, to another server where there is one, when no
-    /// answer has come `after` so much time. The first good answer counts, and the other attempt is cancelled.
+    /// Enables hedging: a call of a `no_side_effects` method that has no response after the time
+    /// `after` is sent a second time, to another server if there is one. The first attempt that
+    /// succeeds or fails for good decides the result; the other attempt is cancelled.
     ///
-    /// A hedge costs the budget of the [`RetryPolicy`] as much as a retry does, so that slow servers do not get twice
-    /// the work. `after` is well chosen where nineteen of twenty calls are answered by then.
+    /// A hedge takes as much of the budget of the [`RetryPolicy`] as a retry does, so slow servers
+    /// do not get twice the load. A good value for `after` is the method's p95 latency.
     #[must_use]
     pub fn hedge(self, after: Duration) -> Self {
         self.change(|inner| inner.hedge = Some(after))
     }
 
-    /// Goes on sending to a server that fails again and again.
+    /// Disables the circuit breaker.
     ///
-    /// By default such a server is left alone after five failures in a row, or when half of twenty attempts failed:
-    /// calls to it are `unavailable` at once for half a second, then one is let through to find out. The wait doubles
-    /// up to five seconds. A failure is a connection that did not come about or broke, and an `unavailable` that does
-    /// not come from further down.
+    /// By default the breaker of a server opens after five consecutive failures, or when half of
+    /// the last twenty attempts failed. While it is open, calls to the server fail immediately with
+    /// `unavailable`. After 500 ms one call is let through as a probe: success closes the breaker,
+    /// failure doubles the wait, up to 5 s.
+    ///
+    /// Failures are connections that cannot be opened or break, and `unavailable` errors of the
+    /// server itself. `unavailable` errors that a server passes on from a dependency whose retries
+    /// are used up, and those with a retry delay, do not count.
     #[must_use]
     pub fn without_circuit_breaker(self) -> Self {
         self.change(|inner| {
@@ -193,35 +206,40 @@ impl Client {
         })
     }
 
-    /// How long a call may take, unless the method or the call says otherwise; 30 s when nobody does.
-    /// A deadline of the request that the call is part of always holds as well.
+    /// Sets the default timeout of calls, 30 s initially. The timeout of a method and of a single
+    /// call take precedence.
+    ///
+    /// A call that is made while handling a request also ends at the deadline of that request.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         self.change(|inner| inner.timeout = timeout)
     }
 
-    /// Who calls, for calls that are made outside of any server: a tool, a job. Within a server it is the server.
+    /// Sets the source of calls that are made outside of a server, for example by a tool or a job.
+    /// The source of calls made by a handler is its server.
     #[must_use]
     pub fn source(self, source: Source) -> Self {
         self.change(|inner| inner.source = Some(Arc::new(source)))
     }
 
-    /// [`source`](Self::source) for a tool of this name in the environment `prod`, with its process id as the instance.
+    /// Sets the [`source`](Self::source) to this name, in the environment `prod`, with the process
+    /// id as the instance.
     ///
     /// # Errors
     ///
-    /// `invalid_argument` when the name has characters that a [`Source`] cannot have.
+    /// `invalid_argument` if the name has characters that are not allowed in a [`Source`].
     pub fn named(self, name: &str) -> Result<Self> {
         let source = Source::new(name, DEFAULT_ENVIRONMENT, &std::process::id().to_string())
             .map_err(|invalid| Error::unlocated(Code::InvalidArgument, invalid.to_string()))?;
         Ok(self.source(source))
     }
 
-    /// Signs the calls with these keys, for servers that take signed calls only
-    /// ([`Server::identity`](crate::Server::identity)).
+    /// Signs calls with the given keys, as required by servers with
+    /// [`Server::identity`](crate::Server::identity).
     ///
-    /// Needed outside of any server: by a tool, a job, a task that a server starts by itself. What a handler calls is
-    /// signed with its own server's keys, unless the client has keys of its own. In one process nothing is signed.
+    /// Set it for calls that are made outside of a handler: by a tool, a job, or a background task
+    /// of a server. Calls made by a handler are signed with the keys of its server unless the
+    /// client has keys. Calls within one process are not signed.
     ///
     /// ```no_run
     /// use rpc_runtime::{Client, IdentityKeys};
@@ -236,17 +254,18 @@ impl Client {
         self.change(|inner| inner.identity = Some(keys))
     }
 
-    /// Adds a layer inside those that are there. See [`crate::middleware`].
+    /// Adds a layer inside the existing ones. See [`crate::middleware`].
     ///
-    /// It is around the call as its caller sees it: it runs once, whatever is retried within.
+    /// The layer runs once a call and wraps all of its attempts.
     #[must_use]
     pub fn layer(self, layer: impl Layer) -> Self {
         self.change(|inner| inner.layers = inner.layers.with(Arc::new(layer)))
     }
 
-    /// Adds a layer around each attempt, inside those that are there: for what must be new each time, such as a token
-    /// that expires, and for faults in tests. [`Context::attempt`](crate::Context::attempt) of the request says which
-    /// one it is.
+    /// Adds a layer that runs for each attempt, inside the existing attempt layers. Use it to renew
+    /// something for each attempt, such as a token that expires, or to inject faults in tests.
+    ///
+    /// [`Context::attempt`](crate::Context::attempt) of the request is the number of the attempt.
     #[must_use]
     pub fn attempt_layer(self, layer: impl Layer) -> Self {
         self.change(|inner| inner.attempt_layers = inner.attempt_layers.with(Arc::new(layer)))
@@ -258,18 +277,18 @@ impl Client {
         self.change(|inner| inner.observers = inner.observers.with(Arc::new(observer)))
     }
 
-    /// Leaves out the log line a call, and every observer that was added before.
+    /// Removes all observers added so far, including the default one that logs each call.
     #[must_use]
     pub fn without_observers(self) -> Self {
         self.change(|inner| inner.observers = Observers::default())
     }
 
-    /// Where it calls, for people.
+    /// Returns the target in printable form.
     pub(crate) fn target(&self) -> &Arc<str> {
         self.0.balancer.target()
     }
 
-    /// [`identity`](Self::identity) for a client that has no keys yet.
+    /// Sets the [`identity`](Self::identity) of a client that has none.
     pub(crate) fn identity_unless_set(self, keys: IdentityKeys) -> Self {
         self.change(|inner| {
             inner.identity.get_or_insert(keys);
@@ -282,7 +301,7 @@ impl Client {
     }
 }
 
-/// What stands behind the layers of a call.
+/// The innermost part of the middleware stack: sends the attempts of a call.
 impl Endpoint for ClientInner {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
         retry::run(self, request)

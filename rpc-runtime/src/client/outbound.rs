@@ -1,4 +1,4 @@
-//! A request at the point where it is sent: one message, which may go out more than once.
+//! A unary request that is ready to be sent, possibly more than once.
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use crate::error::{Code, Error};
 use crate::metadata::Metadata;
 use crate::middleware::{Body, Guards, Kind, Request};
 
-/// What goes out in an attempt. Attempts borrow it; those that cannot make a copy, in which the message is shared.
+/// The request of an attempt. Attempts borrow it. A clone shares the message.
 #[derive(Debug, Clone)]
 pub(super) struct OutboundRequest {
     pub(super) method: &'static MethodDescriptor,
@@ -18,7 +18,8 @@ pub(super) struct OutboundRequest {
 }
 
 impl OutboundRequest {
-    /// Takes a request apart. What its layers hold comes along, to be held until the answer is there.
+    /// Splits a request into the part that is sent and the guards of its layers, which must be
+    /// kept until the response has arrived.
     ///
     /// # Errors
     ///
@@ -38,12 +39,12 @@ impl OutboundRequest {
             )),
             (Kind::Stream(_), _) => Err(Error::unlocated(
                 Code::Unimplemented,
-                "streams cannot be sent in this version",
+                "request streams are not supported: send a single message",
             )),
         }
     }
 
-    /// The request as layers see it.
+    /// Returns the request in the form that layers take.
     pub(super) fn to_request(&self) -> Request {
         Request::new(
             self.method,

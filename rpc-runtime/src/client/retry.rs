@@ -1,4 +1,4 @@
-//! The attempts of a call: one in nearly all cases, and one more where that can help and cannot harm.
+//! Runs the attempts of a call and decides after each one whether to retry.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -13,11 +13,10 @@ use crate::error::{Code, Delivery, Error};
 use crate::middleware::{BoxFuture, Guards, Request, Response};
 use crate::observe::{AttemptObservation, CallStart, Side};
 
-/// Sends a call until it is answered, or until no further attempt makes sense.
+/// Sends a call and retries it as the policy of the client allows.
 ///
-/// A call that needs one attempt pays for no other: its request is lent to the road and not copied.
-///
-/// The request is taken apart before there is a future, which would otherwise have room for it twice.
+/// The request is borrowed by each attempt and not copied. It is converted before the future is
+/// created, because the future would otherwise reserve memory for both forms.
 pub(super) fn run(client: Arc<ClientInner>, request: Request) -> BoxFuture<Response> {
     let max_attempts = if request.may_retry() {
         client.retry.attempts
@@ -48,7 +47,7 @@ async fn run_attempts(
         };
         let guard = match picked {
             Ok(guard) => guard,
-            Err(breaker_open) => return no_endpoint(breaker_open, last, attempts),
+            Err(unavailable) => return no_endpoint(unavailable, last, attempts),
         };
         let endpoint = Arc::clone(guard.endpoint());
         let AttemptOutcome {
@@ -56,7 +55,7 @@ async fn run_attempts(
             observation,
             sent,
         } = match hedge::delay(&client, &request, attempts, max_attempts) {
-            // Boxed, so that calls without a hedge do not carry its size.
+            // Boxed to keep the future of calls without a hedge small.
             Some(after) => Box::pin(hedge::run(&client, guard, &request, after)).await,
             None => attempt(&client, guard, &request).await,
         };
@@ -65,45 +64,41 @@ async fn run_attempts(
             Some(error) => decide(&client, &request, error, attempts, max_attempts),
             None => RetryDecision::Done,
         };
-        match decision {
-            RetryDecision::Done => {
-                observation.end(&response, None);
-                if let Some(error) = response.error_mut() {
-                    annotate(error, attempts, None);
-                }
-                return response;
-            }
-            RetryDecision::GiveUp(why) => {
-                observation.end(&response, None);
-                if let Some(error) = response.error_mut() {
-                    annotate(error, attempts, why);
-                    error.set_retried(true);
-                }
-                return response;
-            }
-            RetryDecision::Retry(wait) => {
-                observation.end(&response, Some(wait));
+        let (gave_up, reason) = match decision {
+            RetryDecision::Done => (false, None),
+            RetryDecision::GiveUp(reason) => (true, reason),
+            RetryDecision::Retry(delay) => {
+                observation.end(&response, Some(delay));
                 same_endpoint |= response
                     .error()
                     .is_some_and(|error| requires_same_endpoint(request.method, error));
                 last = Some((endpoint, response));
-                tokio::time::sleep(wait).await;
+                tokio::time::sleep(delay).await;
                 request.context = request.context.for_attempt(attempts + 1);
+                continue;
+            }
+        };
+        observation.end(&response, None);
+        if let Some(error) = response.error_mut() {
+            annotate(error, attempts, reason);
+            if gave_up {
+                error.set_retried(true);
             }
         }
+        return response;
     }
 }
 
-/// One attempt that has come to an end.
+/// The result of one attempt, or of an attempt and its hedge.
 pub(super) struct AttemptOutcome {
     pub(super) response: Response,
-    /// To be ended when it is known whether another one follows.
+    /// Ended by the receiver, once it is known whether another attempt follows.
     pub(super) observation: AttemptObservation,
-    /// How many attempts were sent for it: two where it was hedged.
+    /// The number of attempts sent: 2 for a hedged one.
     pub(super) sent: u32,
 }
 
-/// Sends a request to the address of the guard.
+/// Sends a request to the endpoint of the guard.
 pub(super) async fn attempt(
     client: &ClientInner,
     guard: InFlightGuard,
@@ -129,7 +124,7 @@ pub(super) async fn attempt(
         let layers = &client.attempt_layers;
         layers.run(transport, request.to_request()).await
     };
-    guard.end(&response);
+    guard.finish(&response);
     AttemptOutcome {
         response,
         observation,
@@ -137,13 +132,14 @@ pub(super) async fn attempt(
     }
 }
 
-/// What follows an attempt.
+/// The step that follows an attempt.
 enum RetryDecision {
-    /// It is answered, or it failed in a way that another attempt does not heal.
+    /// The call succeeded, or failed with an error that is not retryable.
     Done,
-    /// Another attempt could help, and there is none left. The reason, where it is not their number.
+    /// The error is retryable, but no further attempt is allowed. Holds the reason unless it is the
+    /// maximum number of attempts.
     GiveUp(Option<&'static str>),
-    /// Another one behind this wait.
+    /// Another attempt follows after this delay.
     Retry(Duration),
 }
 
@@ -160,60 +156,65 @@ fn decide(
     if attempts >= max_attempts {
         return RetryDecision::GiveUp(None);
     }
-    let wait = client
+    let delay = client
         .retry
-        .wait(attempts, error.retry_after(), fastrand::f64());
+        .delay(attempts, error.retry_after(), fastrand::f64());
     let left = request.context.remaining();
-    if left.is_some_and(|left| left <= wait.saturating_add(MIN_REMAINING)) {
-        return RetryDecision::GiveUp(Some("the deadline is too near for another"));
+    if left.is_some_and(|left| left <= delay.saturating_add(MIN_REMAINING)) {
+        return RetryDecision::GiveUp(Some("no time for another before the deadline"));
     }
     if !client.budget.withdraw() {
-        return RetryDecision::GiveUp(Some("the retry budget is used up"));
+        return RetryDecision::GiveUp(Some("the retry budget is exhausted"));
     }
-    RetryDecision::Retry(wait)
+    RetryDecision::Retry(delay)
 }
 
-/// Whether the same call may be sent once more, and whether that could help.
+/// Whether the call may be sent again after this error: the error is transient and a second
+/// execution does no harm.
 pub(super) fn is_retryable(method: &MethodDescriptor, error: &Error) -> bool {
-    let heals = match error.code() {
+    let transient = match error.code() {
         Code::Unavailable => true,
-        // A quota does not come back by itself, unless the server says when.
+        // A used-up quota lasts. The server sends a delay if it expects the quota to recover.
         Code::ResourceExhausted => error.retry_after().is_some(),
         _ => false,
     };
-    let harmless = match method.idempotency {
+    let safe = match method.idempotency {
         Idempotency::Idempotent | Idempotency::Keyed { .. } | Idempotency::NoSideEffects => true,
         Idempotency::Unknown => error.delivery() == Delivery::Unsent,
     };
-    heals && harmless && !error.is_retried()
+    transient && safe && !error.is_retried()
 }
 
-/// Whether all further attempts have to go to the address at which this one failed: the call may run there, and what
-/// remembers its key is a server's own store, as a rule. Another one would run it a second time.
+/// Whether further attempts must go to the endpoint at which this one failed.
+///
+/// The call may be running there. Servers usually keep idempotency keys in a store of their own,
+/// so another server would not know the key and would execute the call a second time.
 fn requires_same_endpoint(method: &MethodDescriptor, error: &Error) -> bool {
     matches!(method.idempotency, Idempotency::Keyed { .. })
         && error.delivery() == Delivery::OutcomeUnknown
 }
 
-/// The answer when there is no address to send to. What an earlier attempt met says more than that.
-fn no_endpoint<N>(breaker_open: Error, last: Option<(N, Response)>, attempts: u32) -> Response {
+/// Returns the response of a call that has no endpoint for its next attempt: the response of the
+/// last attempt, which is more specific, or else the error of the balancer.
+fn no_endpoint<N>(unavailable: Error, last: Option<(N, Response)>, attempts: u32) -> Response {
     match last {
         Some((_, mut response)) => {
             if let Some(error) = response.error_mut() {
-                annotate(error, attempts, Some("then no address was left to try"));
+                annotate(error, attempts, Some("no other address is available"));
                 error.set_retried(true);
             }
             response
         }
-        None => breaker_open.into(),
+        None => unavailable.into(),
     }
 }
 
-/// Says how many attempts there were, unless there was one and no reason to expect more.
-fn annotate(error: &mut Error, attempts: u32, why: Option<&str>) {
+/// Adds the number of attempts, and why there were no more, to the message of the error. Adds
+/// nothing if there was one attempt and no reason is given.
+fn annotate(error: &mut Error, attempts: u32, reason: Option<&str>) {
     let plural = if attempts == 1 { "" } else { "s" };
-    match why {
-        Some(why) => error.add_note(&format!("after {attempts} attempt{plural}; {why}")),
+    match reason {
+        Some(reason) => error.add_note(&format!("after {attempts} attempt{plural}; {reason}")),
         None if attempts > 1 => error.add_note(&format!("after {attempts} attempts")),
         None => {}
     }
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_heals_is_retried() {
+    fn only_transient_errors_are_retried() {
         let soon = Duration::from_millis(1);
         let idempotent = PLAIN.idempotent();
         for code in Code::all() {
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn row_63_a_method_that_may_do_harm_is_retried_only_when_it_was_not_sent() {
+    fn an_unsafe_method_is_retried_only_if_not_sent() {
         let deliveries = [
             (Delivery::Unsent, true),
             (Delivery::OutcomeUnknown, false),
@@ -271,17 +272,17 @@ mod tests {
     }
 
     #[test]
-    fn row_62_what_had_its_retries_gets_no_more() {
+    fn an_error_with_exhausted_retries_is_not_retried() {
         let mut error = error(Code::Unavailable).with_delivery(Delivery::Unsent);
         error.set_retried(true);
         assert!(!is_retryable(&PLAIN.idempotent(), &error));
     }
 
     #[test]
-    fn the_text_counts() {
-        let text = |attempts, why| {
+    fn the_message_has_the_number_of_attempts() {
+        let text = |attempts, reason| {
             let mut error = error(Code::Unavailable);
-            annotate(&mut error, attempts, why);
+            annotate(&mut error, attempts, reason);
             error.message().to_owned()
         };
         assert_eq!(text(1, None), "why");

@@ -1,4 +1,4 @@
-//! The client's onion, read from the outside to the inside.
+//! The client's middleware stack, from the outermost part to the innermost.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,10 +11,11 @@ use crate::error::{Code, Error};
 use crate::middleware::{Body, Request, Response};
 use crate::observe::{CallStart, Line, Side};
 
-/// A deadline that is closer than this is not worth sending: the header has whole milliseconds.
+/// The minimum time before the deadline for a call to be sent. The timeout header has whole
+/// milliseconds, so a shorter time would be sent as 0.
 pub(super) const MIN_REMAINING: Duration = Duration::from_millis(1);
 
-/// Sends a call and waits for its answer, which comes with the id of the request.
+/// Sends a call and returns the request id and the response.
 pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
     let CallParts {
         client,
@@ -40,7 +41,7 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
         Ok(outgoing) => (outgoing, None),
         Err(error) => (context, Some(error)),
     };
-    // 1. Observe: outermost, so that a call that is dropped or never sent is seen as well.
+    // 1. Observers. Outermost, so that calls that are dropped or never sent are recorded too.
     let observation = inner.observers.start(CallStart {
         side: Side::Client,
         method: Some(method),
@@ -59,8 +60,8 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
         (None, Ok(body)) => {
             let mut request = Request::new(method, context.clone(), metadata, body);
             request.set_retry(retry);
-            // 2. Deadline.  3. The developer's layers, once a call.
-            // 4. Retries, and in each attempt: balance, the developer's attempt layers, the network.
+            // 2. Deadline.  3. The layers of the client, once a call.
+            // 4. Retries. Each attempt: load balancing, attempt layers, transport.
             let work = inner.layers.run(&client.0, request);
             match deadline {
                 Some(deadline) => timeout_at(deadline.into(), work)
@@ -70,7 +71,7 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
             }
         }
     };
-    // Without an id it went round in circles outside of any request, and was never sent.
+    // Only a call that was rejected before it was sent can have a context without an id.
     let id = context.id().copied().unwrap_or_else(RequestId::random);
     if let Some(error) = response.error_mut()
         && error.request_id().is_none()

@@ -1,15 +1,16 @@
-//! The details of an error, as protobuf: four of `google.rpc` and two of our own.
+//! The details of an error as protobuf messages: four of `google.rpc` and two of `rpc.v1`.
 //!
-//! Error details travel in protobuf's binary form even where messages are JSON, so these six are written by hand.
-//! Sources: `google/rpc/error_details.proto`, `google/protobuf/duration.proto`; ours are declared here:
+//! The Connect protocol sends error details in protobuf's binary form even if messages are JSON.
+//! These six messages are declared by hand because `tonic-types` depends on tonic. Their sources are
+//! `google/rpc/error_details.proto` and `google/protobuf/duration.proto`. Those of `rpc.v1` are:
 //!
 //! ```proto
 //! package rpc.v1;
 //!
-//! // The services that an error passed, the nearest first.
+//! // The services that an error has passed through, the nearest first.
 //! message HopChain {
 //!   repeated Hop hops = 1;
-//!   bool retried = 2;     // a client nearer to the fault has spent its retries on it
+//!   bool retried = 2;     // a client nearer to the failure has used up its retries
 //! }
 //! message Hop {
 //!   string source = 1;    // server@environment/instance
@@ -21,11 +22,11 @@
 //!   string reason = 7;
 //! }
 //!
-//! // Which variant of a service's error it is, and the variant's fields.
+//! // The variant of a service's error enum, and its fields.
 //! message ErrorPayload {
 //!   string reason = 1;
 //!   string fields = 2;        // a JSON object
-//!   ErrorPayload inner = 3;   // the variant of a dependency that this one holds
+//!   ErrorPayload inner = 3;   // the error of a dependency that this variant wraps
 //! }
 //! ```
 
@@ -41,15 +42,16 @@ use serde_json::{Map, Value};
 use crate::context::RequestId;
 use crate::error::{Code, Detail, Error, Hop, Payload};
 
-/// A detail that is known here: its full name, and what a reader is shown beside the binary form.
+/// A type of error detail that this crate encodes and decodes.
 pub(crate) trait ErrorDetail: Message + Default {
+    /// The full name of the protobuf message.
     const NAME: &'static str;
 
-    /// The message as JSON, for people.
+    /// Returns the message as JSON, for the human-readable `debug` field.
     fn debug(&self) -> Value;
 }
 
-/// Serializes by serde. Strings, numbers and lists of them cannot fail; if they did, the reader sees `null`.
+/// Serializes a message with serde. Strings, numbers and lists cannot fail; the fallback is `null`.
 fn to_json(message: &impl Serialize) -> Value {
     serde_json::to_value(message).unwrap_or_default()
 }
@@ -132,7 +134,7 @@ pub(crate) struct ProtoDuration {
 impl ErrorDetail for RetryInfo {
     const NAME: &'static str = "google.rpc.RetryInfo";
 
-    /// Protobuf's JSON of a duration is seconds with a fraction and an `s`.
+    /// In ProtoJSON a duration is a decimal number of seconds followed by `s`.
     fn debug(&self) -> Value {
         let delay = self.delay().unwrap_or_default();
         let (seconds, nanos) = (delay.as_secs(), delay.subsec_nanos());
@@ -155,14 +157,14 @@ impl RetryInfo {
         }
     }
 
-    /// The delay; `None` where it is absent or negative.
+    /// Returns the delay. `None` if it is missing, negative or out of range.
     fn delay(&self) -> Option<Duration> {
         let delay = self.retry_delay?;
         let (seconds, nanos) = (
             u64::try_from(delay.seconds).ok()?,
             u32::try_from(delay.nanos).ok()?,
         );
-        // `Duration::new` panics where the nanoseconds carry over the largest second.
+        // Larger values would be carried into the seconds, where `Duration::new` can overflow.
         (nanos < 1_000_000_000).then(|| Duration::new(seconds, nanos))
     }
 }
@@ -235,7 +237,7 @@ impl From<WireHop> for Hop {
             source: hop.source,
             method: hop.method,
             location: (!hop.file.is_empty()).then_some((hop.file, hop.line)),
-            // A number that we do not know comes from a newer peer.
+            // Unknown numbers can only come from a newer version.
             code: u8::try_from(hop.code)
                 .ok()
                 .and_then(Code::from_number)
@@ -259,7 +261,7 @@ pub(crate) struct ErrorPayload {
 impl ErrorDetail for ErrorPayload {
     const NAME: &'static str = "rpc.v1.ErrorPayload";
 
-    /// With the fields as the object that they are: a string of JSON in JSON is hard to read.
+    /// Shows `fields` as an object; JSON in a JSON string is hard to read.
     fn debug(&self) -> Value {
         let mut debug = Map::new();
         debug.insert("reason".to_owned(), self.reason.as_str().into());
@@ -283,7 +285,7 @@ impl From<&Payload> for ErrorPayload {
 }
 
 impl ErrorPayload {
-    /// The payload; `None` where the fields are no JSON object.
+    /// Converts to a payload. `None` if `fields` is not a JSON object.
     fn into_payload(self) -> Option<Payload> {
         let fields = match self.fields.as_str() {
             "" => Map::new(),
@@ -301,15 +303,15 @@ impl ErrorPayload {
     }
 }
 
-/// One detail on its way out.
+/// An encoded error detail.
 pub(crate) struct EncodedDetail<'a> {
     pub(crate) type_name: &'a str,
     pub(crate) value: Bytes,
-    /// The same for people, where the type is known here.
+    /// The human-readable form, for types that this crate knows.
     pub(crate) debug: Option<Value>,
 }
 
-/// The details of an error, in the order in which people want to read them.
+/// Encodes the details of an error, the most useful to a reader first.
 pub(crate) fn encode_details(error: &Error) -> Vec<EncodedDetail<'_>> {
     let mut details = Vec::new();
     if let Some(reason) = error.reason() {
@@ -357,7 +359,8 @@ pub(crate) fn encode_details(error: &Error) -> Vec<EncodedDetail<'_>> {
     details
 }
 
-/// Adds a detail, unless the error brings one of this type along as it came: that one may say more.
+/// Adds a detail, unless the error already has an encoded detail of this type, which may contain
+/// more than the fields of an [`Error`].
 fn push<M: ErrorDetail>(
     details: &mut Vec<EncodedDetail<'_>>,
     error: &Error,
@@ -373,15 +376,15 @@ fn push<M: ErrorDetail>(
     }
 }
 
-/// Takes a detail that arrived into the error. What is unknown, damaged, or says more than an [`Error`] has room
-/// for is kept as it came.
+/// Applies a received detail to the fields of the error. Also keeps the detail in its encoded form if
+/// it is unknown, malformed, or has content for which an [`Error`] has no field.
 pub(crate) fn apply_detail(error: &mut Error, type_name: &str, value: Vec<u8>) {
     if !apply_known(error, type_name, &value).unwrap_or(false) {
         error.push_detail(Detail::new(type_name, value));
     }
 }
 
-/// Whether everything that the detail says stands in the error now.
+/// Decodes a detail into the fields of the error. Returns whether the fields hold all of its content.
 fn apply_known(
     error: &mut Error,
     type_name: &str,

@@ -1,4 +1,4 @@
-//! Values and messages as bytes.
+//! The encoding of messages (JSON) and of error details (protobuf).
 
 pub(crate) mod error_details;
 pub(crate) mod json;

@@ -1,15 +1,14 @@
-//! A list of addresses that changes.
+//! A list of addresses that can change.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Addresses, Discover};
 
-/// A list of addresses that changes while clients use it. Clones share the list: one goes to the clients, another stays
-/// with whoever [sets](Self::set) it.
+/// A list of addresses that can be [replaced](Self::set) while clients use it. Clones share the list.
 ///
-/// Addresses that stay keep their connections and what is known of their health. Calls that are on their way to an
-/// address that goes come to their end.
+/// Addresses that are also in the new list keep their connections and circuit breakers. Calls in
+/// flight to an address that is removed are completed.
 #[derive(Clone)]
 pub struct DynamicAddresses(Arc<SharedAddresses>);
 
@@ -19,7 +18,8 @@ struct SharedAddresses {
 }
 
 impl DynamicAddresses {
-    /// A list of what people call `name`. It may be empty at first: calls are `unavailable` until it is set.
+    /// Creates a list for the service `name`, which is used in logs and errors. While the list is
+    /// empty, calls fail with `unavailable`.
     pub fn new<A: AsRef<str>>(
         name: impl Into<String>,
         addresses: impl IntoIterator<Item = A>,
@@ -30,7 +30,7 @@ impl DynamicAddresses {
         }))
     }
 
-    /// Replaces the list. The next attempt of any client goes by the new one.
+    /// Replaces the list. It applies to the next attempt of each client.
     pub fn set<A: AsRef<str>>(&self, addresses: impl IntoIterator<Item = A>) {
         let new = addresses.into_iter().collect();
         *self

@@ -1,4 +1,4 @@
-//! Where the servers of a service are: the seam between a client and whoever knows the addresses.
+//! Service discovery: the trait by which a client learns the addresses of a service.
 
 mod dynamic;
 
@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 pub use dynamic::DynamicAddresses;
 
-/// Who knows the addresses of a service.
+/// A source of the addresses of a service.
 ///
-/// A client asks before each attempt, so the answer must be at hand: a list in memory, which somebody else keeps up to
-/// date. [`Addresses`] is a list that stays, [`DynamicAddresses`] one that changes; one that asks a directory is a task that
-/// [sets](DynamicAddresses::set) a `DynamicAddresses`.
+/// A client calls it before each attempt, so it must return a list that is already in memory.
+/// [`Addresses`] is a fixed list, [`DynamicAddresses`] one that can be replaced. To use a directory
+/// service, run a task that polls it and [sets](DynamicAddresses::set) a `DynamicAddresses`.
 ///
 /// ```
 /// use rpc_runtime::Client;
@@ -19,39 +19,41 @@ pub use dynamic::DynamicAddresses;
 ///
 /// let replicas = DynamicAddresses::new("pricing", ["http://10.0.0.1:9004", "http://10.0.0.2:9004"]);
 /// let client = Client::discover(replicas.clone());
-/// // Later, when a replica has gone:
+/// // Later, when a replica has been removed:
 /// replicas.set(["http://10.0.0.1:9004"]);
 /// # drop(client);
 /// ```
 pub trait Discover: Send + Sync + 'static {
-    /// What is looked for, as people call it: it stands in logs and in errors.
+    /// Returns the name of the service for logs and errors.
     fn name(&self) -> String;
 
-    /// The addresses as they are now: URLs such as `http://10.0.0.1:9004`. Cheap, and never blocks.
+    /// Returns the current addresses, URLs such as `http://10.0.0.1:9004`. Must be cheap and must
+    /// not block.
     ///
-    /// While nothing changes, clones of one list are best: a client looks at the items only when the list is another.
+    /// Return clones of one list while nothing changes: a client recognizes them without comparing
+    /// the items.
     fn addresses(&self) -> Addresses;
 }
 
 /// A list of addresses. Cloning is cheap.
 ///
-/// As a [`Discover`] it is the list that stays.
+/// As a [`Discover`], a list that never changes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Addresses(Arc<[Arc<str>]>);
 
 impl Addresses {
-    /// The URLs, in the order in which they were given.
+    /// Iterates over the URLs in the order in which they were given.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<str>> {
         self.0.iter()
     }
 
-    /// Whether there are none.
+    /// Returns `true` if the list is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many there are.
+    /// Returns the number of addresses.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -84,7 +86,7 @@ impl Discover for Addresses {
     }
 }
 
-/// The URLs with commas between them.
+/// Formats the URLs, separated by commas.
 impl fmt::Display for Addresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, address) in self.iter().enumerate() {

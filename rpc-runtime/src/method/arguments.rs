@@ -1,20 +1,20 @@
-//! The arguments of a method as one request message.
+//! Encodes the arguments of a method as a request message and decodes them.
 
 use std::any::Any;
 use std::fmt;
 
 use super::form::{ArgumentForm, ArgumentFormCodec, Owned};
-use crate::codec::json::{self, Cursor, DecodeError, Object, ObjectWriter};
+use crate::codec::json::{self, Cursor, DecodeError, EncodeError, Object, ObjectWriter};
 use crate::descriptor::{ArgumentDescriptor, MessageStyle, MethodDescriptor};
 use crate::error::Argument;
 
 type Write<F> =
-    for<'a> fn(<F as ArgumentForm>::Borrowed<'a>, &mut Vec<u8>) -> Result<(), serde_json::Error>;
+    for<'a> fn(<F as ArgumentForm>::Borrowed<'a>, &mut Vec<u8>) -> Result<(), EncodeError>;
 
-/// Reads a value and writes it again, for people.
+/// Reads a value and writes it in the form for the log.
 pub(crate) type Transcode = fn(&mut Cursor<'_>, &mut Vec<u8>) -> Result<(), DecodeError>;
 
-/// How one argument becomes JSON and back.
+/// The JSON codec of one argument.
 pub struct ArgumentCodec<F: ArgumentForm> {
     write: Write<F>,
     read: fn(&mut Cursor<'_>) -> Result<F::Owned, DecodeError>,
@@ -23,7 +23,7 @@ pub struct ArgumentCodec<F: ArgumentForm> {
     transcode: Transcode,
 }
 
-/// A field of the request.
+/// Returns the codec of an argument that is a field of the request.
 #[must_use]
 pub const fn argument<F: ArgumentFormCodec>() -> ArgumentCodec<F> {
     ArgumentCodec {
@@ -35,7 +35,7 @@ pub const fn argument<F: ArgumentFormCodec>() -> ArgumentCodec<F> {
     }
 }
 
-/// A field of the request with `#[rpc(default)]`.
+/// Returns the codec of an argument with `#[rpc(default)]`.
 #[must_use]
 pub const fn argument_or_default<F: ArgumentFormCodec>() -> ArgumentCodec<F>
 where
@@ -50,13 +50,13 @@ where
     }
 }
 
-/// A field of the request with `#[rpc(idempotency_key)]`, which is text.
+/// Returns the codec of an argument with `#[rpc(idempotency_key)]`, which must be a string.
 #[must_use]
 pub const fn idempotency_key<F: ArgumentFormCodec<Owned = String>>() -> ArgumentCodec<F> {
     argument::<F>()
 }
 
-/// The argument that is the request, with `#[rpc(message)]`.
+/// Returns the codec of an argument with `#[rpc(message)]`, which is the whole request.
 #[must_use]
 pub const fn message<T: Argument>() -> ArgumentCodec<Owned<T>> {
     ArgumentCodec {
@@ -72,10 +72,10 @@ fn default_value<T: Default>() -> Option<T> {
     Some(T::default())
 }
 
-/// A method in argument style never asks for this.
+/// The message codec of methods in argument style, which is never called.
 fn not_a_message<T>(_: &[u8]) -> Result<T, DecodeError> {
     Err(DecodeError::new(
-        "this method takes arguments and not a message",
+        "this method takes arguments, not a message",
     ))
 }
 
@@ -85,13 +85,13 @@ impl<F: ArgumentForm> fmt::Debug for ArgumentCodec<F> {
     }
 }
 
-/// A tuple of [`ArgumentForm`]s: the arguments of a method.
+/// The arguments of a method: a tuple of [`ArgumentForm`]s.
 pub trait Arguments: 'static {
-    /// A [`ArgumentCodec`] each.
+    /// A tuple with an [`ArgumentCodec`] for each argument.
     type Codecs: Send + Sync + 'static;
-    /// What the client passes.
+    /// The values that the client passes.
     type Borrowed<'a>;
-    /// What the server gets.
+    /// The values that the server receives.
     type Owned: Send + 'static;
 
     #[doc(hidden)]
@@ -99,27 +99,19 @@ pub trait Arguments: 'static {
         codecs: &Self::Codecs,
         method: &MethodDescriptor,
         arguments: Self::Borrowed<'_>,
-    ) -> Result<Vec<u8>, serde_json::Error>;
+    ) -> Result<Vec<u8>, EncodeError>;
 
     #[doc(hidden)]
-    #[allow(
-        private_interfaces,
-        reason = "only the runtime implements and calls this"
-    )]
     fn transcoders(codecs: &Self::Codecs) -> Vec<Transcode>;
 
     #[doc(hidden)]
-    #[allow(
-        private_interfaces,
-        reason = "only the runtime implements and calls this"
-    )]
     fn decode(
         codecs: &Self::Codecs,
         method: &MethodDescriptor,
         body: &[u8],
     ) -> Result<Self::Owned, DecodeError>;
 
-    /// The argument at this position, where it is text.
+    /// Returns the argument at this index if it is a `String`.
     #[doc(hidden)]
     fn text(owned: &Self::Owned, index: usize) -> Option<&str>;
 }
@@ -128,7 +120,7 @@ fn as_text(argument: &dyn Any) -> Option<&str> {
     argument.downcast_ref::<String>().map(String::as_str)
 }
 
-/// Which argument a field is, and whether it came before.
+/// Finds the argument of each field and detects duplicates.
 struct FieldTracker<'m> {
     arguments: &'m [ArgumentDescriptor],
     given: u32,
@@ -156,7 +148,7 @@ impl FieldTracker<'_> {
 
 fn with_path(problem: DecodeError, argument: &ArgumentDescriptor) -> DecodeError {
     let problem = if argument.secret {
-        problem.without_quotes()
+        problem.without_value()
     } else {
         problem
     };
@@ -198,7 +190,7 @@ macro_rules! tuples {
                 codecs: &Self::Codecs,
                 method: &MethodDescriptor,
                 arguments: Self::Borrowed<'_>,
-            ) -> Result<Vec<u8>, serde_json::Error> {
+            ) -> Result<Vec<u8>, EncodeError> {
                 let mut out = Vec::with_capacity(128);
                 if method.style == MessageStyle::Message {
                     $((codecs.$index.write)(arguments.$index, &mut out)?;)*
@@ -210,12 +202,12 @@ macro_rules! tuples {
                 Ok(out)
             }
 
-            #[allow(unused_variables, private_interfaces, reason = "the empty tuple")]
+            #[allow(unused_variables, reason = "the empty tuple")]
             fn transcoders(codecs: &Self::Codecs) -> Vec<Transcode> {
                 vec![$(codecs.$index.transcode),*]
             }
 
-            #[allow(unused_variables, unused_mut, private_interfaces, clippy::unused_unit, reason = "the empty tuple")]
+            #[allow(unused_variables, unused_mut, clippy::unused_unit, reason = "the empty tuple")]
             fn decode(codecs: &Self::Codecs, method: &MethodDescriptor, body: &[u8]) -> Result<Self::Owned, DecodeError> {
                 if method.style == MessageStyle::Message {
                     return Ok(($((codecs.$index.message)(body)?,)*));

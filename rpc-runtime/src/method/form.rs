@@ -1,59 +1,50 @@
-//! The forms in which a trait may write an argument, and what each is on the two sides.
+//! The forms in which a service trait can declare an argument, such as `T`, `&str` and `&[T]`.
 //!
-//! The client lends (`&str`, `&T`) and clones nothing; the server decodes what it then owns, and lends that.
+//! The client borrows the value and clones nothing. The server decodes an owned value and passes it,
+//! or a reference to it, to the method.
 
 use std::any::{Any, TypeId};
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::Serializer as _;
-
-use crate::codec::json::{self, Cursor, DecodeError};
+use crate::codec::json::{self, Cursor, DecodeError, EncodeError};
 use crate::error::Argument;
 
-/// How an argument is written in the trait.
+/// The form of an argument in the service trait.
 pub trait ArgumentForm: 'static {
-    /// What the server decodes.
+    /// The type that the server decodes.
     type Owned: Send + 'static;
-    /// What the client encodes.
+    /// The type that the client encodes.
     type Borrowed<'a>;
 }
 
-/// A shape whose types can travel.
+/// An argument form whose types can be encoded and decoded.
 #[diagnostic::on_unimplemented(
     message = "this argument cannot travel in an RPC message",
     label = "cannot be serialized and deserialized"
 )]
 pub trait ArgumentFormCodec: ArgumentForm {
     #[doc(hidden)]
-    fn write(value: Self::Borrowed<'_>, out: &mut Vec<u8>) -> Result<(), serde_json::Error>;
+    fn write(value: Self::Borrowed<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError>;
     #[doc(hidden)]
-    #[allow(
-        private_interfaces,
-        reason = "only the runtime implements and calls this"
-    )]
     fn read(cursor: &mut Cursor<'_>) -> Result<Self::Owned, DecodeError>;
     #[doc(hidden)]
     fn default_if_missing() -> Option<Self::Owned>;
-    /// Reads a value and writes it again.
+    /// Reads a value and writes it in the form for the log.
     #[doc(hidden)]
-    #[allow(
-        private_interfaces,
-        reason = "only the runtime implements and calls this"
-    )]
     fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError>;
 }
 
-/// `T` or `&T`.
+/// An argument of type `T` or `&T`.
 pub struct Owned<T>(PhantomData<fn() -> T>);
 
-/// `&str`.
+/// An argument of type `&str`.
 pub struct Str(());
 
-/// `&[T]`.
+/// An argument of type `&[T]`.
 pub struct Slice<T>(PhantomData<fn() -> T>);
 
-/// `Option<&str>`, `Option<&T>` or `Option<&[T]>`.
+/// An argument of type `Option<&str>`, `Option<&T>` or `Option<&[T]>`.
 pub struct Optional<F>(PhantomData<fn() -> F>);
 
 impl<T: Send + 'static> ArgumentForm for Owned<T> {
@@ -62,11 +53,10 @@ impl<T: Send + 'static> ArgumentForm for Owned<T> {
 }
 
 impl<T: Argument> ArgumentFormCodec for Owned<T> {
-    fn write(value: &T, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    fn write(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         json::write(value, out)
     }
 
-    #[allow(private_interfaces, reason = "see the trait")]
     fn read(cursor: &mut Cursor<'_>) -> Result<T, DecodeError> {
         json::read(cursor)
     }
@@ -75,9 +65,8 @@ impl<T: Argument> ArgumentFormCodec for Owned<T> {
         json::default_if_missing()
     }
 
-    #[allow(private_interfaces, reason = "see the trait")]
     fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        written(Self::write(&Self::read(cursor)?, out))
+        Ok(Self::write(&Self::read(cursor)?, out)?)
     }
 }
 
@@ -87,11 +76,10 @@ impl ArgumentForm for Str {
 }
 
 impl ArgumentFormCodec for Str {
-    fn write(value: &str, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-        serde_json::Serializer::new(out).serialize_str(value)
+    fn write(value: &str, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        json::write_plain(value, out)
     }
 
-    #[allow(private_interfaces, reason = "see the trait")]
     fn read(cursor: &mut Cursor<'_>) -> Result<String, DecodeError> {
         json::read(cursor)
     }
@@ -100,9 +88,8 @@ impl ArgumentFormCodec for Str {
         None
     }
 
-    #[allow(private_interfaces, reason = "see the trait")]
     fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        written(Self::write(&Self::read(cursor)?, out))
+        Ok(Self::write(&Self::read(cursor)?, out)?)
     }
 }
 
@@ -112,7 +99,7 @@ impl<T: Send + 'static> ArgumentForm for Slice<T> {
 }
 
 impl<T: Argument> ArgumentFormCodec for Slice<T> {
-    fn write(value: &[T], out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    fn write(value: &[T], out: &mut Vec<u8>) -> Result<(), EncodeError> {
         if TypeId::of::<T>() == TypeId::of::<u8>() {
             let bytes: Vec<u8> = value
                 .iter()
@@ -128,13 +115,12 @@ impl<T: Argument> ArgumentFormCodec for Slice<T> {
         ]
         .contains(&TypeId::of::<T>())
         {
-            // Their form on the wire is not serde's.
+            // Their JSON form differs from serde's.
             return write_each(value, out);
         }
-        serde_json::to_writer(out, value)
+        json::write_plain(value, out)
     }
 
-    #[allow(private_interfaces, reason = "see the trait")]
     fn read(cursor: &mut Cursor<'_>) -> Result<Vec<T>, DecodeError> {
         json::read(cursor)
     }
@@ -143,17 +129,12 @@ impl<T: Argument> ArgumentFormCodec for Slice<T> {
         None
     }
 
-    #[allow(private_interfaces, reason = "see the trait")]
     fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        written(Self::write(&Self::read(cursor)?, out))
+        Ok(Self::write(&Self::read(cursor)?, out)?)
     }
 }
 
-fn written(outcome: Result<(), serde_json::Error>) -> Result<(), DecodeError> {
-    outcome.map_err(|error| DecodeError::new(error.to_string()))
-}
-
-fn write_each<T: Argument>(values: &[T], out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+fn write_each<T: Argument>(values: &[T], out: &mut Vec<u8>) -> Result<(), EncodeError> {
     out.push(b'[');
     for (index, value) in values.iter().enumerate() {
         if index > 0 {
@@ -171,16 +152,15 @@ impl<F: ArgumentForm> ArgumentForm for Optional<F> {
 }
 
 impl<F: ArgumentFormCodec> ArgumentFormCodec for Optional<F> {
-    fn write(value: Option<F::Borrowed<'_>>, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    fn write(value: Option<F::Borrowed<'_>>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         match value {
             Some(value) => F::write(value, out),
-            None => serde_json::Serializer::new(out).serialize_none(),
+            None => json::write_plain(&(), out),
         }
     }
 
-    #[allow(private_interfaces, reason = "see the trait")]
     fn read(cursor: &mut Cursor<'_>) -> Result<Option<F::Owned>, DecodeError> {
-        // A `null` never comes here: it is absent.
+        // The caller handles `null` as a missing field.
         F::read(cursor).map(Some)
     }
 
@@ -188,7 +168,6 @@ impl<F: ArgumentFormCodec> ArgumentFormCodec for Optional<F> {
         Some(None)
     }
 
-    #[allow(private_interfaces, reason = "see the trait")]
     fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
         F::transcode(cursor, out)
     }

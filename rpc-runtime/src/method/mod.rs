@@ -1,7 +1,8 @@
-//! The handle of a method: its descriptor, and how its arguments, value and error become messages and back.
+//! The handle of a method: its descriptor, and the codecs of its arguments, value and error.
 //!
-//! All bounds on the developer's types stand on the functions that make a handle ([`argument`], [`reply`], …). What
-//! uses the handle needs none, so a type that cannot travel is reported once, at the developer's own token.
+//! The bounds on user-defined types are on the functions that create a handle ([`argument`],
+//! [`reply`], …). Code that uses a handle needs none, so the compiler reports a type that cannot be
+//! encoded once, at its place in the service trait.
 
 mod arguments;
 mod form;
@@ -25,7 +26,7 @@ pub struct Method<A: Arguments, T, E> {
     reply: ReplyCodec<T, E>,
 }
 
-/// Makes the handle of a method.
+/// Creates the handle of a method.
 pub const fn method<A: Arguments, T, E>(
     descriptor: MethodDescriptor,
     arguments: A::Codecs,
@@ -39,18 +40,18 @@ pub const fn method<A: Arguments, T, E>(
 }
 
 impl<A: Arguments, T, E> Method<A, T, E> {
-    /// What is known of the method.
+    /// Returns the descriptor of the method.
     #[must_use]
     pub const fn descriptor(&self) -> &MethodDescriptor {
         &self.descriptor
     }
 
     pub(crate) fn encode_arguments(&self, arguments: A::Borrowed<'_>) -> Result<Vec<u8>, Error> {
-        A::encode(&self.arguments, &self.descriptor, arguments).map_err(|problem| {
+        A::encode(&self.arguments, &self.descriptor, arguments).map_err(|error| {
             Error::unlocated(
                 crate::Code::InvalidArgument,
                 format!(
-                    "the arguments of {} cannot be written as JSON: {problem}",
+                    "failed to encode the arguments of {} as JSON: {error}",
                     self.descriptor.path
                 ),
             )
@@ -62,7 +63,7 @@ impl<A: Arguments, T, E> Method<A, T, E> {
             .map_err(crate::codec::json::DecodeError::into_error)
     }
 
-    /// The argument by which a server knows a repeated call; `None` for a method without one.
+    /// Returns the value of the idempotency key. `None` for a method without one.
     pub(crate) fn idempotency_key<'a>(&self, arguments: &'a A::Owned) -> Option<&'a str> {
         let Idempotency::Keyed { argument } = self.descriptor.idempotency else {
             return None;
@@ -72,11 +73,11 @@ impl<A: Arguments, T, E> Method<A, T, E> {
     }
 
     pub(crate) fn encode_value(&self, value: &T) -> Result<Vec<u8>, Error> {
-        self.reply.encode(value).map_err(|problem| {
+        self.reply.encode(value).map_err(|error| {
             Error::unlocated(
                 crate::Code::Internal,
                 format!(
-                    "the value of {} cannot be written as JSON: {problem}",
+                    "failed to encode the value of {} as JSON: {error}",
                     self.descriptor.path
                 ),
             )

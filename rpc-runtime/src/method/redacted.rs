@@ -1,4 +1,4 @@
-//! The arguments of a request as people see them: on one line, bounded, without secrets.
+//! The arguments of a request in the log: on one line, truncated, without secrets.
 
 use super::Method;
 use super::arguments::{Arguments, Transcode};
@@ -7,21 +7,23 @@ use crate::descriptor::{MessageStyle, MethodDescriptor};
 use crate::error::{OneLine, cut};
 use crate::secret;
 
-/// How much of an argument is shown, in bytes.
+/// The maximum length of an argument, in bytes.
 const MAX_ARGUMENT: usize = 200;
 
-/// What stands for a secret.
+/// The replacement of a secret.
 const MASK: &str = "***";
 
-/// What stands for what cannot be shown.
+/// The replacement of text that is cut off or cannot be read.
 const ELLIPSIS: &str = "…";
 
-/// Shows the arguments in a request message.
+/// Formats the arguments in a request message for the log.
 pub(crate) trait RedactedArguments: Sync {
-    /// Such as `user="ada", password=***`. What follows an argument that cannot be read is `…`.
+    /// Returns the arguments in a form such as `user="ada", password=***`. An argument that cannot be
+    /// read and those after it are replaced by `…`.
     ///
-    /// Secrets are those of the descriptor, and each `Secret<T>` wherever it stands: the message is read and written
-    /// again as the types of the developer's do it, since only they know what of it is secret.
+    /// Secrets are the arguments that the descriptor marks and each `Secret<T>` in a user-defined
+    /// type. Only those types know where their secrets are, so the message is decoded and encoded
+    /// again with them.
     fn redacted(&self, message: &[u8]) -> String;
 }
 

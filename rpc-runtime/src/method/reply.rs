@@ -1,19 +1,19 @@
-//! The value or the error of a method as a response message.
+//! Encodes the value or the error of a method as a response and decodes them.
 
 use std::fmt;
 
-use crate::codec::json::{self, DecodeError, Object, ObjectWriter};
+use crate::codec::json::{self, DecodeError, EncodeError, Object, ObjectWriter};
 use crate::error::{Argument, Error, Remote, RpcError, RpcResult};
 
-/// How the value `T` and the error `E` of a method become messages and back.
+/// The codec of the value `T` and the error `E` of a method.
 pub struct ReplyCodec<T, E> {
-    encode: fn(&T) -> Result<Vec<u8>, serde_json::Error>,
+    encode: fn(&T) -> Result<Vec<u8>, EncodeError>,
     decode: fn(&[u8]) -> Result<T, DecodeError>,
     encode_error: fn(E) -> Error,
     decode_error: fn(Error) -> Remote<E>,
 }
 
-/// The value is the field `result` of the response.
+/// Returns the codec of a method whose value is the field `result` of the response.
 #[must_use]
 pub const fn reply<R: RpcResult>() -> ReplyCodec<R::Ok, R::Err>
 where
@@ -28,7 +28,7 @@ where
     }
 }
 
-/// The value is the response, with `#[rpc(message)]`.
+/// Returns the codec of a method with `#[rpc(message)]`, whose value is the whole response.
 #[must_use]
 pub const fn message_reply<R: RpcResult>() -> ReplyCodec<R::Ok, R::Err>
 where
@@ -44,7 +44,7 @@ where
 }
 
 impl<T, E> ReplyCodec<T, E> {
-    pub(super) fn encode(&self, value: &T) -> Result<Vec<u8>, serde_json::Error> {
+    pub(super) fn encode(&self, value: &T) -> Result<Vec<u8>, EncodeError> {
         (self.encode)(value)
     }
 
@@ -67,7 +67,7 @@ impl<T, E> fmt::Debug for ReplyCodec<T, E> {
     }
 }
 
-fn encode_field<T: Argument>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+fn encode_field<T: Argument>(value: &T) -> Result<Vec<u8>, EncodeError> {
     let mut out = Vec::with_capacity(64);
     let mut object = ObjectWriter::open(&mut out);
     object.field("result", |out| json::write(value, out))?;
@@ -92,7 +92,7 @@ fn decode_field<T: Argument>(body: &[u8]) -> Result<T, DecodeError> {
         .ok_or_else(|| DecodeError::at("result", "is missing"))
 }
 
-fn encode_message<T: Argument>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+fn encode_message<T: Argument>(value: &T) -> Result<Vec<u8>, EncodeError> {
     let mut out = Vec::with_capacity(64);
     json::write_message(value, &mut out)?;
     Ok(out)

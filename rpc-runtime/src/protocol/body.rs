@@ -1,4 +1,4 @@
-//! The bytes of a body, put together within a limit.
+//! Reads a body into memory, up to a limit.
 
 use std::error::Error as StdError;
 use std::pin::Pin;
@@ -7,24 +7,24 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 
-/// Why a body could not be read.
+/// The reason why a body cannot be read.
 #[derive(Debug)]
 pub(crate) enum BodyReadError {
-    /// It has, or says that it has, more than the limit.
+    /// The body exceeds the limit, or declares a length that does.
     TooLarge,
-    /// It is broken: a bad chunk, a stream that was reset.
+    /// The body is malformed or incomplete, such as an invalid chunk or a stream that was reset.
     Broken(Box<dyn StdError + Send + Sync>),
 }
 
 /// Reads a body of at most `limit` bytes to its end.
 ///
-/// A body that arrives in one frame, as small ones do, is that frame and is not copied.
+/// A body that arrives in one frame, as small ones do, is not copied.
 pub(crate) async fn collect<B>(body: &mut Pin<&mut B>, limit: usize) -> Result<Bytes, BodyReadError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    // What the length declares is refused before a byte of it is read.
+    // A declared length over the limit is rejected before anything is read.
     if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
         return Err(BodyReadError::TooLarge);
     }
@@ -37,7 +37,7 @@ where
     let Some(second) = next(body, limit - first.len()).await? else {
         return Ok(first);
     };
-    // Room grows with what arrives and not with what is declared, which costs a liar nothing.
+    // The buffer grows with the received data. A peer could declare any length without sending it.
     let mut whole = BytesMut::with_capacity(first.len() + second.len());
     whole.extend_from_slice(&first);
     whole.extend_from_slice(&second);
@@ -47,8 +47,8 @@ where
     Ok(whole.freeze())
 }
 
-/// The next data of a body, at most `room` bytes; trailers are nobody's business here.
-async fn next<B>(body: &mut Pin<&mut B>, room: usize) -> Result<Option<Bytes>, BodyReadError>
+/// Returns the next data of a body, at most `limit` bytes. Trailers are skipped.
+async fn next<B>(body: &mut Pin<&mut B>, limit: usize) -> Result<Option<Bytes>, BodyReadError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -56,7 +56,7 @@ where
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| BodyReadError::Broken(error.into()))?;
         if let Ok(data) = frame.into_data() {
-            return if data.len() > room {
+            return if data.len() > limit {
                 Err(BodyReadError::TooLarge)
             } else {
                 Ok(Some(data))

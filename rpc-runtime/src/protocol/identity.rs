@@ -1,4 +1,4 @@
-//! The header that says who calls, and which parts of a request it covers. Both directions side by side.
+//! Writes and verifies the signature header of a request.
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -11,7 +11,7 @@ use crate::identity::{self, BodyDigest, IdentityKeys, Signable, Verifier, unauth
 
 static IDENTITY: HeaderName = HeaderName::from_static("x-rpc-identity");
 
-/// Signs a request that is complete but for what HTTP itself adds.
+/// Signs a request. Must be called after all headers that the signature covers are set.
 pub(crate) fn sign(
     keys: &IdentityKeys,
     method: &MethodDescriptor,
@@ -20,7 +20,7 @@ pub(crate) fn sign(
     let signable = Signable {
         audience: method.service,
         verb: request.method().as_str(),
-        // Not the path of the request: a server that is mounted under a prefix does not see that.
+        // Not the path of the request, because a server mounted under a prefix does not see the prefix.
         target: method.path,
         headers: covered(request.headers()),
     };
@@ -29,25 +29,26 @@ pub(crate) fn sign(
         Ok(header) => {
             request.headers_mut().insert(IDENTITY.clone(), header);
         }
-        // Key ids, digits and base64: there is nothing in it that a header cannot hold.
-        Err(error) => tracing::error!(target: "rpc", %error, "a call goes out unsigned"),
+        // The value consists of a key id, digits and base64, which are valid in a header.
+        Err(error) => {
+            tracing::error!(target: "rpc", %error, "failed to sign a call; it is sent unsigned")
+        }
     }
 }
 
-/// The digest that the body of a request must have.
+/// Verifies the signature of a request and returns the digest that its body must have.
 ///
 /// # Errors
 ///
-/// `unauthenticated` for a request that is not signed, or by nobody we know, or not now, or for something else.
+/// `unauthenticated` if the request is not signed, or if its key, time, or signed parts do not match.
 pub(crate) fn verify(verifier: &Verifier, head: &request::Parts) -> Result<BodyDigest, Error> {
     let mut headers = head.headers.get_all(&IDENTITY).iter();
     let header = match (headers.next(), headers.next()) {
         (Some(header), None) => header.to_str().ok(),
         (None, _) => {
             return Err(unauthenticated(
-                "this listener takes signed calls only: give the client the server's keys (`Client::identity`; \
-                 a server with `Server::identity` signs the calls of its handlers by itself), or call a listener \
-                 for the outside world",
+                "this listener accepts only signed calls: set the server's keys with `Client::identity` \
+                 (handlers of a server with `Server::identity` sign their calls), or call an edge listener",
             ));
         }
         (Some(_), Some(_)) => None,
@@ -65,21 +66,21 @@ pub(crate) fn verify(verifier: &Verifier, head: &request::Parts) -> Result<BodyD
     verifier.verify(&signable, header.unwrap_or_default())
 }
 
-/// The service of a path such as `/fibpro.v1.LogSink/RecvLog`.
+/// Returns the service of a path such as `/fibpro.v1.LogSink/RecvLog`.
 fn service_of(path: &str) -> &str {
     let path = path.strip_prefix('/').unwrap_or(path);
     path.rsplit_once('/').map_or("", |(service, _)| service)
 }
 
-/// The headers that a signature covers, sorted by name: whatever a server of ours believes, and what says how to read
-/// the message.
+/// Returns the headers that a signature covers, sorted by name: the headers of the context, and
+/// those that determine how the message is read.
 fn covered(headers: &HeaderMap) -> Vec<(&str, &[u8])> {
     let mut covered: Vec<_> = headers
         .iter()
         .filter(|(name, _)| is_covered(name))
         .map(|(name, value)| (name.as_str(), value.as_bytes()))
         .collect();
-    // Stable, so that several values of one name keep their order.
+    // A stable sort keeps the order of several values of one name.
     covered.sort_by_key(|header| header.0);
     covered
 }
@@ -104,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_names_its_service() {
+    fn a_path_contains_its_service() {
         for (path, service) in [
             ("/fibpro.v1.LogSink/RecvLog", "fibpro.v1.LogSink"),
             ("/a/b/c", "a/b"),
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_covered_is_sorted_and_keeps_the_order_of_one_name() {
+    fn covered_headers_are_sorted_by_name() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("x-rpc-source", "a@b/c"),

@@ -1,13 +1,13 @@
-//! Application metadata as HTTP headers.
+//! Reads application metadata from HTTP headers and writes it.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::metadata::Metadata;
 
-/// What marks a header as metadata that stands behind the message.
+/// The prefix of headers that carry trailing metadata.
 pub(crate) const TRAILER_PREFIX: &str = "trailer-";
 
-/// The headers that an application may see. What the protocol uses itself and what is no text is passed over.
+/// Reads the metadata of a request. Skips headers of the protocol and values that are not text.
 pub(crate) fn read(headers: &HeaderMap) -> Metadata {
     let mut metadata = Metadata::new();
     for (name, value) in headers {
@@ -16,7 +16,7 @@ pub(crate) fn read(headers: &HeaderMap) -> Metadata {
     metadata
 }
 
-/// The headers of an answer: those before the message, and those behind it.
+/// Reads the leading and the trailing metadata of a response.
 pub(crate) fn read_both(headers: &HeaderMap) -> (Metadata, Metadata) {
     let (mut leading, mut trailing) = (Metadata::new(), Metadata::new());
     for (name, value) in headers {
@@ -34,7 +34,7 @@ fn append(metadata: &mut Metadata, name: &str, value: &HeaderValue) {
     }
 }
 
-/// Adds metadata to the headers of a message, with `prefix` before each name.
+/// Adds metadata to the headers of a message, each name with `prefix`.
 pub(crate) fn write(metadata: &Metadata, prefix: &str, headers: &mut HeaderMap) {
     for (name, value) in metadata.iter() {
         let name = if prefix.is_empty() {
@@ -46,8 +46,10 @@ pub(crate) fn write(metadata: &Metadata, prefix: &str, headers: &mut HeaderMap) 
             (Ok(name), Ok(value)) => {
                 headers.append(name, value);
             }
-            // `Metadata` holds nothing that a header cannot.
-            _ => tracing::error!(target: "rpc", "metadata that is no header was left out"),
+            // `Metadata` only holds names and values that are valid in headers.
+            _ => {
+                tracing::error!(target: "rpc", "skipped metadata that is not valid in an HTTP header")
+            }
         }
     }
 }
@@ -57,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_application_sees_its_own_headers_in_order() {
+    fn application_headers_are_read_in_order() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("x-a", "1"),

@@ -1,8 +1,10 @@
-//! The wire: HTTP parts become the parts of a call, and back. Nothing here reads or writes a socket.
+//! Converts HTTP requests and responses to the parts of a call and back. Does no I/O.
 //!
-//! [`context`], [`identity`] and [`metadata`] are the headers that every protocol shares, [`body`] puts a message together;
-//! [`connect`] is the first protocol.
-//! Both directions of one header, one status, one body stand side by side, since a change of one is a change of both.
+//! [`context`], [`identity`] and [`metadata`] are headers that all protocols share. [`body`] reads a
+//! body into memory. [`connect`] is the Connect protocol, the only one for now.
+//!
+//! Reading and writing of each header, status and body are in the same file, because a change of one
+//! requires a change of the other.
 
 pub(crate) mod body;
 pub(crate) mod connect;
@@ -10,14 +12,15 @@ pub(crate) mod context;
 pub(crate) mod identity;
 pub(crate) mod metadata;
 
-/// Bytes of a stranger as text that may stand in a log line, an error or a terminal: escaped, at most `limit` bytes.
+/// Converts untrusted bytes to text that is safe in a log line, an error or a terminal: escaped, and
+/// at most `limit` bytes plus an ellipsis.
 pub(crate) fn printable(bytes: &[u8], limit: usize) -> String {
-    // Nothing gets shorter by escaping, so what is behind the limit is not even looked at.
+    // Escaping never shortens text, so bytes after the limit need not be read.
     let start = &bytes[..bytes.len().min(limit)];
     let mut text = String::with_capacity(start.len());
     for c in String::from_utf8_lossy(start).chars() {
         match c {
-            // They end nothing where this text stands, and escapes of them are hard to read.
+            // Quotes are safe in these contexts, and easier to read unescaped.
             '"' | '\'' => text.push(c),
             _ => text.extend(c.escape_debug()),
         }
@@ -34,7 +37,7 @@ mod tests {
     use super::printable;
 
     #[test]
-    fn what_is_printed_is_one_short_line_without_tricks() {
+    fn printable_text_is_one_short_escaped_line() {
         assert_eq!(printable(b"/a.b/C", 64), "/a.b/C");
         assert_eq!(
             printable(b"a\r\nb\x1b[31m\0\"", 64),

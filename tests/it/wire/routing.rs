@@ -183,7 +183,7 @@ async fn row_26_a_path_is_a_method_to_the_letter_or_none() {
     let answer = raw.ask(post("/a'%0d%0a\u{202e}\"?secret=1", "{}")).await;
     assert_eq!(
         answer.message(),
-        r#"no method answers on /a'%0d%0a\u{202e}""#
+        r#"there is no method at /a'%0d%0a\u{202e}""#
     );
     let answer = raw.ask(post(&format!("/{}", "a".repeat(5000)), "{}")).await;
     assert!(answer.message().len() < 200, "{answer:?}");

@@ -13,10 +13,10 @@ fn target(guard: &InFlightGuard) -> String {
 }
 
 fn fail(guard: InFlightGuard) {
-    guard.end(&Error::unlocated(Code::Unavailable, "down").into());
+    guard.finish(&Error::unlocated(Code::Unavailable, "down").into());
 }
 
-/// Lets an address fail until its breaker opens; all others are let go without a word.
+/// Reports failures of an address until its breaker opens. Attempts to other addresses are dropped.
 fn break_down(balancer: &Balancer, url: &str) {
     for _ in 0..1000 {
         let Ok(guard) = balancer.pick(None) else {
@@ -31,7 +31,7 @@ fn break_down(balancer: &Balancer, url: &str) {
 #[tokio::test(start_paused = true)]
 async fn the_less_busy_of_two_gets_the_call() {
     let (_, balancer) = watched(URLS);
-    // With three addresses two that are drawn always leave out one, so no load can run away.
+    // Two of three addresses are drawn, so the most loaded one is never chosen.
     let guards: Vec<_> = (0..300).map(|_| balancer.pick(None).unwrap()).collect();
     for url in URLS {
         let load = guards.iter().filter(|guard| target(guard) == url).count();
@@ -40,7 +40,7 @@ async fn the_less_busy_of_two_gets_the_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_ticket_is_no_load() {
+async fn a_dropped_guard_is_not_in_flight() {
     let (_, balancer) = watched(["http://a:1"]);
     let guard = balancer.pick(None).unwrap();
     let endpoint = Arc::clone(guard.endpoint());
@@ -50,7 +50,7 @@ async fn a_dropped_ticket_is_no_load() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_try_goes_elsewhere_where_there_is_an_elsewhere() {
+async fn a_retry_avoids_the_first_address_if_it_can() {
     let (watch, balancer) = watched(URLS);
     for _ in 0..100 {
         let first = balancer.pick(None).unwrap();
@@ -66,7 +66,7 @@ async fn a_second_try_goes_elsewhere_where_there_is_an_elsewhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_address_that_fails_is_left_alone_and_asked_once_later() {
+async fn a_failing_address_gets_one_probe_after_a_wait() {
     let (_, balancer) = watched(["http://a:1", "http://b:1"]);
     break_down(&balancer, "http://b:1");
     for _ in 0..100 {
@@ -83,7 +83,7 @@ async fn an_address_that_fails_is_left_alone_and_asked_once_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_all_are_out_the_text_says_so() {
+async fn the_error_says_that_all_breakers_are_open() {
     let (watch, balancer) = watched(["http://a:1", "http://b:1"]);
     break_down(&balancer, "http://a:1");
     break_down(&balancer, "http://b:1");
@@ -98,40 +98,40 @@ async fn when_all_are_out_the_text_says_so() {
 
     watch.set([""; 0]);
     let error = balancer.pick(None).unwrap_err();
-    assert_eq!(error.message(), "no address is known of pricing");
+    assert_eq!(error.message(), "no server address is known for pricing");
 }
 
 #[tokio::test(start_paused = true)]
-async fn addresses_that_stay_keep_what_is_known_of_them() {
+async fn addresses_that_stay_keep_their_breakers() {
     let (watch, balancer) = watched(["http://a:1", "http://b:1"]);
     break_down(&balancer, "http://b:1");
     watch.set(["http://b:1", "http://c:1", "no url"]);
     for _ in 0..100 {
         assert_eq!(target(&balancer.pick(None).unwrap()), "http://c:1");
     }
-    // The same list, made anew, changes nothing.
+    // An equal list has no effect.
     watch.set(["http://b:1", "http://c:1", "no url"]);
     assert_eq!(target(&balancer.pick(None).unwrap()), "http://c:1");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_is_busy_and_says_when_to_come_back_is_not_cut_off() {
+async fn errors_with_a_retry_delay_do_not_open_the_breaker() {
     let (_, balancer) = watched(["http://a:1"]);
     for _ in 0..100 {
         let error =
             Error::unlocated(Code::Unavailable, "busy").with_retry_after(Duration::from_millis(50));
-        balancer.pick(None).unwrap().end(&error.into());
+        balancer.pick(None).unwrap().finish(&error.into());
     }
     assert!(balancer.pick(None).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_further_down_is_none_of_this_address() {
+async fn failures_of_dependencies_do_not_open_the_breaker() {
     let (_, balancer) = watched(["http://a:1"]);
     for _ in 0..100 {
         let mut error = Error::unlocated(Code::Unavailable, "the database is away");
         error.set_retried(true);
-        balancer.pick(None).unwrap().end(&error.into());
+        balancer.pick(None).unwrap().finish(&error.into());
     }
     assert!(balancer.pick(None).is_ok());
 }

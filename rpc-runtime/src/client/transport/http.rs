@@ -1,7 +1,9 @@
-//! The roads over HTTP: a direct one on hyper for plain `http`, and `reqwest` where its features are needed.
+//! The HTTP transport: hyper for plain `http` and Unix sockets, `reqwest` for `https` and for
+//! clients that the application supplies.
 //!
-//! The client is the larger half of a call's cost, so the direct road builds a request from parts that are parsed
-//! already and hands it to a pool that knows nothing of redirects, cookies, proxies and decompression.
+//! The client side is the larger part of the cost of a call. With hyper, requests are built from
+//! parts that are already parsed, and the pool does nothing about redirects, cookies, proxies and
+//! decompression.
 
 use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
@@ -22,17 +24,17 @@ use crate::protocol::body::{self, BodyReadError};
 use crate::protocol::connect::{self, WireResponse};
 use crate::protocol::identity;
 
-/// How long a connection may take to come about.
+/// The timeout of opening a connection.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a connection is kept for the next call. Shorter than the server's own patience (60 s), so that it is
-/// rarely the server that closes first, while a request is on its way.
+/// The time for which an idle connection is kept. It is shorter than the idle timeout of the server
+/// (60 s), so the server rarely closes a connection on which a request has just been sent.
 pub(super) const POOL_IDLE: Duration = Duration::from_secs(50);
 
-/// The largest answer, in bytes.
+/// The maximum size of a response, in bytes.
 const MESSAGE_LIMIT: usize = 4 << 20;
 
-/// A road over HTTP to one server.
+/// The transport to one server over HTTP.
 pub(super) struct HttpTransport {
     target: Target,
     kind: HttpClient,
@@ -56,7 +58,7 @@ impl HttpTransport {
 
     pub(super) fn with_reqwest(target: Target, client: reqwest::Client) -> Result<Self> {
         if target.is_socket() {
-            let text = "a client of your own knows no `unix:` URLs; `Client::new` does";
+            let text = "a `reqwest` client does not support `unix:` URLs; use `Client::new`";
             return Err(Error::unlocated(Code::InvalidArgument, text));
         }
         Ok(Self {
@@ -68,7 +70,7 @@ impl HttpTransport {
     pub(super) fn http2(&self) -> Self {
         let kind = match &self.kind {
             HttpClient::Direct { .. } => HttpClient::Direct { http2: true },
-            // Over TLS the two ends agree on the version by themselves.
+            // TLS negotiates the version.
             HttpClient::Reqwest(client) => HttpClient::Reqwest(client.clone()),
         };
         Self {
@@ -89,15 +91,15 @@ impl HttpTransport {
             request.message.clone(),
         );
         if let Some(keys) = request.context.identity() {
-            // Here and not earlier: each attempt is signed anew, or the second one would be a replay.
+            // Each attempt needs its own signature; the server would reject a second use as a replay.
             identity::sign(keys, request.method, &mut http);
         }
-        let answer = match &self.kind {
+        let received = match &self.kind {
             HttpClient::Direct { http2 } => self.send_direct(*http2, http).await,
-            // Boxed, so that calls on the direct road have no room for it.
+            // Boxed to keep the future of calls with hyper small.
             HttpClient::Reqwest(client) => Box::pin(self.send_with_reqwest(client, http)).await,
         };
-        match answer {
+        match received {
             Ok((parts, body)) => response(connect::read_response(&parts, body, MESSAGE_LIMIT)),
             Err(error) => error.into(),
         }
@@ -110,14 +112,14 @@ impl HttpTransport {
     ) -> Result<(Parts, Bytes)> {
         let is_socket = self.target.is_socket();
         if !http2 || is_socket {
-            // The pool would put the header together anew for each request, and for a socket out of what only stands
-            // for its path.
+            // Without the header the pool would format it for each request, and for a Unix socket
+            // from the encoded path.
             let host = self.target.host().clone();
             request.headers_mut().insert(HOST, host);
         }
         let kind = PoolKey { http2, is_socket };
-        let answering = with_pool(kind, |pool| pool.request(request.map(Full::new)));
-        let (parts, body) = answering
+        let response = with_pool(kind, |pool| pool.request(request.map(Full::new)));
+        let (parts, body) = response
             .await
             .map_err(|error| self.connection_error(error.is_connect(), &error))?
             .into_parts();
@@ -131,11 +133,11 @@ impl HttpTransport {
     ) -> Result<(Parts, Bytes)> {
         let request = reqwest::Request::try_from(request)
             .map_err(|error| self.connection_error(false, &error))?;
-        let answer = client
+        let response = client
             .execute(request)
             .await
             .map_err(|error| self.connection_error(error.is_connect(), &error))?;
-        let (parts, body) = ::http::Response::<reqwest::Body>::from(answer).into_parts();
+        let (parts, body) = ::http::Response::<reqwest::Body>::from(response).into_parts();
         Ok((parts, self.collect(body).await?))
     }
 
@@ -149,7 +151,7 @@ impl HttpTransport {
             Err(BodyReadError::TooLarge) => Err(Error::unlocated(
                 Code::ResourceExhausted,
                 format!(
-                    "the answer of {} is larger than {MESSAGE_LIMIT} bytes",
+                    "the response of {} exceeds the client's limit of {MESSAGE_LIMIT} bytes",
                     self.target.text()
                 ),
             )),
@@ -157,7 +159,7 @@ impl HttpTransport {
         }
     }
 
-    /// The error for a connection that did not come about, or broke.
+    /// Returns the error for a connection that could not be opened (`connecting`) or failed later.
     fn connection_error(&self, connecting: bool, error: &(dyn StdError + 'static)) -> Error {
         let target = self.target.text();
         let cause = root_cause(error);
@@ -165,17 +167,18 @@ impl HttpTransport {
             let text = format!("cannot connect to {target}: {cause}");
             return Error::unlocated(Code::Unavailable, text).with_delivery(Delivery::Unsent);
         }
-        let (code, what) = match ResponseError::of(error) {
+        let (code, what) = match ResponseError::from_error(error) {
             None => (
                 Code::Unavailable,
-                format!("the connection to {target} broke before the answer was complete"),
+                format!("the connection to {target} broke before the response was complete"),
             ),
-            Some(ResponseError::NotHttp) => {
-                (Code::Internal, format!("what {target} answered is no HTTP"))
-            }
+            Some(ResponseError::NotHttp) => (
+                Code::Internal,
+                format!("{target} did not respond with valid HTTP"),
+            ),
             Some(ResponseError::TooLarge) => (
                 Code::ResourceExhausted,
-                format!("the head of the answer of {target} is too large"),
+                format!("the response headers of {target} are too large"),
             ),
         };
         let text = format!("{what} ({cause}); the call may have been done");
@@ -183,14 +186,14 @@ impl HttpTransport {
     }
 }
 
-/// What is wrong with an answer of which something arrived. Another attempt would get the same.
+/// The reason why a received response cannot be read. Retrying would not help.
 enum ResponseError {
     NotHttp,
     TooLarge,
 }
 
 impl ResponseError {
-    fn of(error: &(dyn StdError + 'static)) -> Option<Self> {
+    fn from_error(error: &(dyn StdError + 'static)) -> Option<Self> {
         let mut next = Some(error);
         while let Some(error) = next {
             if let Some(error) = error.downcast_ref::<hyper::Error>() {
@@ -201,7 +204,7 @@ impl ResponseError {
                     return Some(Self::NotHttp);
                 }
             }
-            // How hyper says that a chunk is none. TLS has a kind of its own for what it cannot read.
+            // hyper's error for an invalid chunk. TLS errors have another kind.
             if let Some(error) = error.downcast_ref::<io::Error>()
                 && error.kind() == ErrorKind::InvalidInput
             {
@@ -213,15 +216,15 @@ impl ResponseError {
     }
 }
 
-/// What arrived, as layers see it.
-fn response(answer: WireResponse) -> Response {
-    let mut response = Response::from_result(answer.result.map(Body::message));
-    *response.headers_mut() = answer.headers;
-    *response.trailers_mut() = answer.trailers;
+/// Converts a response to the form that layers take.
+fn response(received: WireResponse) -> Response {
+    let mut response = Response::from_result(received.result.map(Body::message));
+    *response.headers_mut() = received.headers;
+    *response.trailers_mut() = received.trailers;
     response
 }
 
-/// The innermost cause: "connection refused" says more than "client error (Connect)".
+/// Returns the innermost source, such as "connection refused" in "client error (Connect)".
 fn root_cause<'e>(mut error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 'static) {
     while let Some(source) = error.source() {
         error = source;
@@ -239,7 +242,11 @@ fn tls_client() -> Result<reqwest::Client> {
         .tcp_nodelay(true)
         .build()
         .map_err(|error| {
-            Error::unlocated(Code::Internal, format!("no TLS client: {error}")).with_source(error)
+            Error::unlocated(
+                Code::Internal,
+                format!("failed to create the TLS client: {error}"),
+            )
+            .with_source(error)
         })
 }
 
@@ -247,6 +254,6 @@ fn tls_client() -> Result<reqwest::Client> {
 fn tls_client() -> Result<reqwest::Client> {
     Err(Error::unlocated(
         Code::Unimplemented,
-        "https needs the feature `tls` of rpc-runtime, or a client of your own (`Client::with_reqwest`)",
+        "`https` URLs need the feature `tls` of rpc-runtime, or `Client::with_reqwest`",
     ))
 }

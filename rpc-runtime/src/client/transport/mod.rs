@@ -1,4 +1,5 @@
-//! The roads to a server. All but this folder is the same for each of them.
+//! The transports to a server: HTTP over TCP, TLS or a Unix socket, and calls within the process.
+//! The rest of the client does not depend on which one is used.
 
 mod http;
 mod pool;
@@ -15,7 +16,7 @@ use super::outbound::OutboundRequest;
 use crate::error::Result;
 use crate::middleware::{BoxFuture, Endpoint, Request, Response};
 
-/// A way to reach a server.
+/// The transport to one server.
 pub(crate) struct Transport {
     kind: TransportKind,
     target: Arc<str>,
@@ -23,12 +24,12 @@ pub(crate) struct Transport {
 
 enum TransportKind {
     Http(Arc<HttpTransport>),
-    /// In this process, see `crate::local`.
+    /// Calls within this process, see `crate::local`.
     Local(Arc<dyn Endpoint>),
 }
 
 impl Transport {
-    /// The road for a URL.
+    /// Creates the transport for a URL.
     pub(super) fn from_url(url: &str) -> Result<Self> {
         let target = Target::parse(url)?;
         Ok(Self {
@@ -45,7 +46,7 @@ impl Transport {
         })
     }
 
-    /// The road within this process.
+    /// Creates a transport to an endpoint in this process.
     pub(crate) fn local(endpoint: Arc<dyn Endpoint>) -> Self {
         Self {
             target: "local".into(),
@@ -64,12 +65,12 @@ impl Transport {
         }
     }
 
-    /// Whether it stays in this process.
+    /// Whether calls stay in this process.
     pub(super) fn is_local(&self) -> bool {
         matches!(self.kind, TransportKind::Local(_))
     }
 
-    /// Sends a request and waits for its answer.
+    /// Sends a request and returns the response.
     pub(super) async fn send(&self, request: &OutboundRequest) -> Response {
         match &self.kind {
             TransportKind::Http(kind) => kind.send(request).await,
@@ -77,7 +78,7 @@ impl Transport {
         }
     }
 
-    /// Where it leads, for people.
+    /// Returns the target in printable form.
     pub(super) fn target(&self) -> &Arc<str> {
         &self.target
     }

@@ -1,4 +1,8 @@
-//! The connections of this process, kept for the next call.
+//! The connection pools of this process.
+//!
+//! Each pool is hyper-util's client; this module only finds the pool of the current runtime. It is
+//! hand-written because a connection must not outlive the runtime that drives it, and because a
+//! lookup must not take a lock.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +17,7 @@ use super::http::{CONNECT_TIMEOUT, POOL_IDLE};
 #[cfg(unix)]
 use super::unix::UnixConnector;
 
-/// Connections of one kind.
+/// A pool of connections of one kind.
 #[derive(Clone)]
 pub(super) enum Pool {
     Tcp(Client<HttpConnector, Full<Bytes>>),
@@ -21,23 +25,23 @@ pub(super) enum Pool {
     Unix(Client<UnixConnector, Full<Bytes>>),
 }
 
-/// What tells pools apart.
+/// The kind of connections in a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct PoolKey {
     pub(super) http2: bool,
-    /// Over Unix sockets.
+    /// Whether the connections are Unix sockets.
     pub(super) is_socket: bool,
 }
 
-/// Uses the pool of this process for connections of one kind.
+/// Calls `f` with the pool of the current tokio runtime for connections of this kind.
 ///
-/// One a runtime and not one a process: a connection is driven by a task of the runtime that made it, and ends with
-/// that runtime. Where there is one runtime, as in every service, there is one pool.
+/// Each runtime has its own pools, because a connection is driven by a task of the runtime that
+/// opened it and ends with that runtime.
 pub(super) fn with_pool<R>(kind: PoolKey, f: impl FnOnce(&Pool) -> R) -> R {
     type Pools = HashMap<(tokio::runtime::Id, PoolKey), Pool>;
     static POOLS: Mutex<Option<Pools>> = Mutex::new(None);
     thread_local! {
-        /// The last pool that this thread asked for, so that a call does not wait for a lock.
+        /// The pool last used by this thread, to avoid the lock.
         static LAST: std::cell::RefCell<Option<((tokio::runtime::Id, PoolKey), Pool)>> =
             const { std::cell::RefCell::new(None) };
     }

@@ -1,4 +1,4 @@
-//! The URL that a client is given, taken apart once.
+//! The URL of a server, parsed once.
 
 use std::sync::Arc;
 
@@ -8,63 +8,63 @@ use ::http::uri::{Authority, PathAndQuery, Scheme};
 
 use crate::error::{Code, Error, Result};
 
-/// The port that a URL of plain `http` need not name.
+/// The default port of `http`.
 const HTTP_PORT: u16 = 80;
 
-/// A server's URL: scheme, host and port, and a prefix for servers that are mounted under a path.
+/// The URL of a server: scheme, host, port, and a path prefix for servers that are mounted under one.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     scheme: Scheme,
     authority: Authority,
-    /// The authority as the header `host` has it.
+    /// The value of the `host` header.
     host: HeaderValue,
-    /// Empty, or `/prefix` without a slash at its end.
+    /// Empty, or `/prefix` without a trailing slash.
     prefix: String,
-    /// The URL of a Unix socket as it was given; its authority only stands for it.
+    /// The URL of a Unix socket as given; `authority` then holds the encoded path.
     socket: Option<Arc<str>>,
 }
 
 impl Target {
     pub(super) fn parse(url: &str) -> Result<Self> {
-        let refuse = |why: &str| {
+        let invalid = |why: &str| {
             let shown: String = url.escape_debug().take(128).collect();
-            // A password in a URL must not print.
+            // A password in the URL must not be shown.
             let shown = shown
                 .rsplit_once('@')
                 .map_or(shown.as_str(), |(_, host)| host);
             Error::unlocated(
                 Code::InvalidArgument,
                 format!(
-                    "`{shown}` is no URL of a server: {why}; write `http://HOST:PORT` or `unix:/PATH`"
+                    "invalid server URL `{shown}`: {why}; expected `http://HOST:PORT` or `unix:/PATH`"
                 ),
             )
         };
         if let Some(path) = url.strip_prefix("unix:") {
             if !path.starts_with('/') {
-                return Err(refuse("the path of a socket begins with `/`"));
+                return Err(invalid("the path of a socket must begin with `/`"));
             }
-            return Self::socket(url, path).map_err(refuse);
+            return Self::socket(url, path).map_err(invalid);
         }
         if url.contains('#') {
-            return Err(refuse("it has a fragment"));
+            return Err(invalid("it contains a fragment"));
         }
-        let uri: Uri = url.parse().map_err(|_| refuse("it does not parse"))?;
+        let uri: Uri = url.parse().map_err(|_| invalid("it cannot be parsed"))?;
         let parts = uri.into_parts();
         let scheme = parts
             .scheme
-            .ok_or_else(|| refuse("the scheme is missing"))?;
+            .ok_or_else(|| invalid("the scheme is missing"))?;
         if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
-            return Err(refuse("the scheme is neither http nor https"));
+            return Err(invalid("the scheme must be http or https"));
         }
         let authority = parts
             .authority
-            .ok_or_else(|| refuse("the host is missing"))?;
+            .ok_or_else(|| invalid("the host is missing"))?;
         if authority.as_str().contains('@') {
-            return Err(refuse("credentials do not belong into a URL"));
+            return Err(invalid("it contains credentials"));
         }
         let path = parts.path_and_query.as_ref();
         if path.is_some_and(|path| path.query().is_some()) {
-            return Err(refuse("it has a query"));
+            return Err(invalid("it contains a query"));
         }
         let prefix = path
             .map_or("", PathAndQuery::path)
@@ -74,7 +74,8 @@ impl Target {
             None | Some(HTTP_PORT) => authority.host(),
             Some(_) => authority.as_str(),
         };
-        let host = HeaderValue::from_str(host).map_err(|_| refuse("the host is no text"))?;
+        let host = HeaderValue::from_str(host)
+            .map_err(|_| invalid("the host is not valid in a header"))?;
         Ok(Self {
             scheme,
             authority,
@@ -86,7 +87,8 @@ impl Target {
 
     #[cfg(unix)]
     fn socket(url: &str, path: &str) -> Result<Self, &'static str> {
-        let authority = super::unix::authority(path.as_ref()).map_err(|_| "it is too long")?;
+        let authority =
+            super::unix::authority(path.as_ref()).map_err(|_| "the path is too long")?;
         Ok(Self {
             scheme: Scheme::HTTP,
             authority,
@@ -98,7 +100,7 @@ impl Target {
 
     #[cfg(not(unix))]
     fn socket(_: &str, _: &str) -> Result<Self, &'static str> {
-        Err("there are no Unix sockets here")
+        Err("Unix sockets are not supported on this platform")
     }
 
     pub(super) fn is_socket(&self) -> bool {
@@ -109,12 +111,12 @@ impl Target {
         self.scheme == Scheme::HTTPS
     }
 
-    /// The header `host` of requests over plain `http`.
+    /// Returns the `host` header of requests over plain `http`.
     pub(super) fn host(&self) -> &HeaderValue {
         &self.host
     }
 
-    /// For people.
+    /// Returns the URL in printable form.
     pub(super) fn text(&self) -> String {
         match &self.socket {
             Some(socket) => socket.to_string(),
@@ -122,7 +124,7 @@ impl Target {
         }
     }
 
-    /// The URI of a method.
+    /// Returns the URI of the method at `path`.
     pub(super) fn uri(&self, path: &'static str) -> Result<Uri> {
         let path = if self.prefix.is_empty() {
             Ok(PathAndQuery::from_static(path))
@@ -139,7 +141,7 @@ impl Target {
         uri.map_err(|error| {
             Error::unlocated(
                 Code::Internal,
-                format!("no URL for {}: {error}", self.text()),
+                format!("failed to build a request URL for {}: {error}", self.text()),
             )
         })
     }
@@ -150,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_servers_and_prefixes() {
+    fn accepts_servers_and_prefixes() {
         let target = Target::parse("http://127.0.0.1:9002").unwrap();
         assert_eq!(target.uri("/a.B/C").unwrap(), "http://127.0.0.1:9002/a.B/C");
         let target = Target::parse("http://[::1]:9002/api/").unwrap();
@@ -163,7 +165,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn takes_sockets() {
+    fn accepts_sockets() {
         let target = Target::parse("unix:/run/a.sock").unwrap();
         assert!(target.is_socket() && !target.is_https());
         assert_eq!(target.text(), "unix:/run/a.sock");
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_everything_else_and_shows_no_password() {
+    fn rejects_all_others_and_shows_no_password() {
         for bad in [
             "",
             "127.0.0.1:9002",

@@ -1,4 +1,6 @@
-//! The road over a Unix socket: HTTP as over TCP, on another kind of connection.
+//! The connector for HTTP over Unix sockets.
+//!
+//! Hand-written because it is small; `hyperlocal` would add a dependency for the same code.
 
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -15,22 +17,23 @@ use tower_service::Service;
 
 use super::http::CONNECT_TIMEOUT;
 
-/// What the host of a URI ends with that stands for a socket. No name of a host: the underscore.
+/// The suffix of a host that encodes the path of a socket. Host names cannot contain an underscore.
 const SUFFIX: &str = "._unix";
 
-/// The path of a socket as the host of a URI, by which the pool tells connections apart.
+/// Encodes the path of a socket as the authority of a URI, which is the key of a connection in the
+/// pool.
 pub(super) fn authority(path: &Path) -> Result<Authority, InvalidUri> {
     use std::fmt::Write as _;
     let mut host = String::new();
     for byte in path.as_os_str().as_bytes() {
-        // Writing to text does not fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(host, "{byte:02x}");
     }
     host.push_str(SUFFIX);
     host.parse()
 }
 
-/// And back.
+/// Decodes the path of a socket from a URI. `None` if the host does not encode one.
 fn path(uri: &Uri) -> Option<PathBuf> {
     let host = uri.host()?.strip_suffix(SUFFIX)?.as_bytes();
     let bytes: Option<Vec<u8>> = host
@@ -40,7 +43,7 @@ fn path(uri: &Uri) -> Option<PathBuf> {
     Some(std::ffi::OsString::from_vec(bytes?).into())
 }
 
-/// Connects to the socket that a URI stands for.
+/// Connects to the socket that is encoded in a URI.
 #[derive(Debug, Clone)]
 pub(super) struct UnixConnector;
 
@@ -67,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_survives_its_way_through_a_uri() {
+    fn a_path_survives_encoding_in_a_uri() {
         for text in ["/run/a.sock", "/var/with space/\u{e9}%?#@:", "/"] {
             let authority = authority(text.as_ref()).unwrap();
             let uri = Uri::builder()

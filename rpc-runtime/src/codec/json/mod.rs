@@ -1,55 +1,57 @@
-//! The JSON rules, for every method of every service.
+//! The JSON encoding of messages.
 //!
-//! | rule | where |
+//! | Rule | Module |
 //! | --- | --- |
-//! | a message is an object; nothing stands behind it; a key stands once | [`object`] |
-//! | a field is named as declared, in snake_case or camelCase; unknown fields are ignored | [`object`] |
-//! | `null` is absent; absent is an error, unless `Option` or `#[rpc(default)]` | [`object`], [`value`] |
-//! | 64-bit integers go out as numbers and come in as numbers or strings | [`value`] |
-//! | 128-bit integers are decimal strings; bytes are base64 | [`value`] |
+//! | A message is an object without trailing data. A known field occurs at most once. | [`object`] |
+//! | A field has its declared name or that name in camelCase. Unknown fields are ignored. | [`object`] |
+//! | `null` is the same as a missing field, which is an error except for `Option` and `#[rpc(default)]`. | [`object`], [`value`] |
+//! | 64-bit integers are written as numbers and read from numbers or strings. | [`value`] |
+//! | 128-bit integers are decimal strings; bytes are base64. | [`value`] |
 //!
-//! Inside the developer's own types plain serde holds.
+//! The content of user-defined types follows their serde implementations.
 
-mod decode_error;
+mod error;
 mod newtypes;
 mod object;
 mod value;
 
-pub(crate) use decode_error::DecodeError;
+pub(crate) use error::{DecodeError, EncodeError};
 pub use newtypes::{BigNum, Bytes};
 pub(crate) use object::{Object, ObjectWriter, same_name};
-pub(crate) use value::{Cursor, default_if_missing, locate_error, read, write, write_bytes};
+pub(crate) use value::{
+    Cursor, default_if_missing, locate_error, read, write, write_bytes, write_plain,
+};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Reads a body that is one message of the developer's own type.
+/// Reads a body that is one message of a user-defined type.
 pub(crate) fn read_message<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
     let start = body.iter().position(|b| !b.is_ascii_whitespace());
     match start.map(|start| body[start]) {
         Some(b'{') => {}
         None => {
             return Err(DecodeError::new(
-                "the body is empty; a message is a JSON object",
+                "the body is empty; expected a JSON object",
             ));
         }
-        // serde would take an array for a struct, by position.
-        Some(_) => return Err(DecodeError::new("a message is a JSON object")),
+        // serde also reads a struct from an array.
+        Some(_) => return Err(DecodeError::new("a message must be a JSON object")),
     }
     serde_json::from_slice(body).map_err(|error| locate_error::<T>(body, 0, &error))
 }
 
-/// Writes a message of the developer's own type.
+/// Writes a message of a user-defined type.
 pub(crate) fn write_message<T: Serialize>(
     message: &T,
     out: &mut Vec<u8>,
-) -> Result<(), serde_json::Error> {
+) -> Result<(), EncodeError> {
     let start = out.len();
     serde_json::to_writer(&mut *out, message)?;
     match out.get(start) {
         Some(b'{') => Ok(()),
-        _ => Err(serde::ser::Error::custom(
-            "a message must be a JSON object; in message style, use a struct with fields",
+        _ => Err(EncodeError::new(
+            "a `#[rpc(message)]` type must serialize to a JSON object; use a struct with named fields",
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! Types that carry a rule of the wire with them, for use inside the developer's own types, where plain serde holds.
+//! Wrapper types that apply the JSON rules for bytes and large integers inside user-defined types.
 
 use std::fmt;
 use std::ops::Deref;
@@ -8,9 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::value::{decode_base64, encode_base64};
 
-/// Bytes that are base64 in JSON, wherever they stand.
+/// Bytes that are serialized as base64.
 ///
-/// Arguments written as `&[u8]` or `Vec<u8>` are base64 by themselves; inside a struct of yours use this.
+/// Arguments of type `&[u8]` and `Vec<u8>` are base64 without it. Use it for fields of structs.
 ///
 /// ```
 /// use rpc_runtime::Bytes;
@@ -24,7 +24,7 @@ use super::value::{decode_base64, encode_base64};
 pub struct Bytes(bytes::Bytes);
 
 impl Bytes {
-    /// The bytes, cheap to clone and to cut.
+    /// Returns the bytes. They are cheap to clone and to slice.
     #[must_use]
     pub fn into_inner(self) -> bytes::Bytes {
         self.0
@@ -66,7 +66,8 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
-/// A number of any size that is decimal text in JSON: whatever prints and parses as one.
+/// An integer of any size that is serialized as a decimal string, for types that implement
+/// `Display` and `FromStr`.
 ///
 /// ```
 /// use rpc_runtime::BigNum;
@@ -96,10 +97,10 @@ impl<'de, N: FromStr> Deserialize<'de> for BigNum<N> {
         let text = String::deserialize(deserializer)?;
         let digits = text.strip_prefix('-').unwrap_or(&text);
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(de::Error::custom("a number is decimal digits in a string"));
+            return Err(de::Error::custom("expected a string of decimal digits"));
         }
         text.parse()
             .map(Self)
-            .map_err(|_| de::Error::custom("a number out of range"))
+            .map_err(|_| de::Error::custom("number out of range"))
     }
 }

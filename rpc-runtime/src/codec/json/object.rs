@@ -1,13 +1,16 @@
-//! The object that a message is: its fields in the order in which they come.
+//! The fields of a message, read and written one by one.
+//!
+//! Hand-written instead of serde's `MapAccess`: it reads a message in one pass without building a
+//! tree, and keeps the path of each value for errors.
 
 use std::borrow::Cow;
 
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::DecodeError;
 use super::value::Cursor;
+use super::{DecodeError, EncodeError};
 
-/// Reads the fields of a message one by one, without building a tree.
+/// Reads the fields of a message one by one.
 pub(crate) struct Object<'b> {
     cursor: Cursor<'b>,
     first: bool,
@@ -20,10 +23,10 @@ impl<'b> Object<'b> {
             Some(b'{') => cursor.advance(),
             None => {
                 return Err(DecodeError::new(
-                    "the body is empty; a message is a JSON object such as `{}`",
+                    "the body is empty; expected a JSON object such as `{}`",
                 ));
             }
-            Some(_) => return Err(DecodeError::new("a message is a JSON object")),
+            Some(_) => return Err(DecodeError::new("a message must be a JSON object")),
         }
         Ok(Self {
             cursor,
@@ -31,9 +34,9 @@ impl<'b> Object<'b> {
         })
     }
 
-    /// The next field's name, with the cursor before its value; `None` behind the last one.
+    /// Returns the name of the next field and moves to its value. Returns `None` after the last field.
     ///
-    /// What stands behind the object is an error: two documents in one body mean two things to two readers.
+    /// Trailing data is an error, because parsers differ in which of two documents they read.
     pub(crate) fn next_name(&mut self) -> Result<Option<Cow<'b, str>>, DecodeError> {
         let first = std::mem::replace(&mut self.first, false);
         match (self.cursor.peek(), first) {
@@ -41,19 +44,17 @@ impl<'b> Object<'b> {
                 self.cursor.advance();
                 return match self.cursor.peek() {
                     None => Ok(None),
-                    Some(_) => Err(self
-                        .cursor
-                        .error_here("something stands behind the message")),
+                    Some(_) => Err(self.cursor.error_here("unexpected data after the message")),
                 };
             }
             (Some(b','), false) => {
                 self.cursor.advance();
                 if self.cursor.peek() != Some(b'"') {
-                    return Err(self.cursor.error_here("expected the name of a field"));
+                    return Err(self.cursor.error_here("expected a field name"));
                 }
             }
             (Some(b'"'), true) => {}
-            (None, _) => return Err(self.cursor.error_here("the message is not complete")),
+            (None, _) => return Err(self.cursor.error_here("the message is incomplete")),
             (Some(_), _) => {
                 return Err(self
                     .cursor
@@ -64,26 +65,24 @@ impl<'b> Object<'b> {
         match self.cursor.peek() {
             Some(b':') => self.cursor.advance(),
             _ => {
-                return Err(self
-                    .cursor
-                    .error_here("expected `:` behind the name of a field"));
+                return Err(self.cursor.error_here("expected `:` after the field name"));
             }
         }
         Ok(Some(name))
     }
 
-    /// The cursor before the value of the field that [`next_name`](Self::next_name) named.
+    /// Returns the cursor at the value of the field returned by [`next_name`](Self::next_name).
     pub(crate) fn value(&mut self) -> &mut Cursor<'b> {
         &mut self.cursor
     }
 
-    /// Passes over the value of a field that nobody knows.
+    /// Skips the value of an unknown field.
     pub(crate) fn skip(&mut self) -> Result<(), DecodeError> {
         self.cursor.parse::<SkippedValue>().map(drop)
     }
 }
 
-/// Whether `sent` names the field `declared`: as declared, or in camelCase.
+/// Whether `sent` is the field name `declared` in its declared form or in camelCase.
 pub(crate) fn same_name(declared: &str, sent: &str) -> bool {
     if declared == sent {
         return true;
@@ -119,17 +118,17 @@ impl<'o> ObjectWriter<'o> {
         Self { out, first: true }
     }
 
-    /// Writes a field; one whose value is `null` is left out, since `null` is absent.
+    /// Writes a field, or nothing if its value is `null`, which is the same as a missing field.
     pub(crate) fn field(
         &mut self,
         name: &str,
-        value: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>,
-    ) -> Result<(), serde_json::Error> {
+        value: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
         let start = self.out.len();
         if !self.first {
             self.out.push(b',');
         }
-        // Names are Rust identifiers: nothing in them wants escaping.
+        // Names are Rust identifiers and need no escaping.
         self.out.push(b'"');
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"\":");
@@ -148,7 +147,8 @@ impl<'o> ObjectWriter<'o> {
     }
 }
 
-/// Any value, read and thrown away. Not serde's `IgnoredAny`, which serde_json skips without its limit of depth.
+/// A value that is parsed and discarded. Used instead of `IgnoredAny`, for which serde_json does not
+/// apply its depth limit.
 struct SkippedValue;
 
 impl<'de> serde::Deserialize<'de> for SkippedValue {

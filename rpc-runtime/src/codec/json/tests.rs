@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 
-fn get<T: DeserializeOwned + 'static>(json: &str) -> Result<T, String> {
+fn decode<T: DeserializeOwned + 'static>(json: &str) -> Result<T, String> {
     let body = format!(r#"{{"v":{json}}}"#);
     let mut object =
         Object::open(body.as_bytes()).map_err(|p| p.into_error().message().to_owned())?;
@@ -17,10 +17,10 @@ fn get<T: DeserializeOwned + 'static>(json: &str) -> Result<T, String> {
                 .map_err(|p| p.within("v").into_error().message().to_owned())?,
         );
     }
-    value.ok_or_else(|| "absent".to_owned())
+    value.ok_or_else(|| "missing".to_owned())
 }
 
-fn put<T: Serialize + 'static>(value: &T) -> String {
+fn encode<T: Serialize + 'static>(value: &T) -> String {
     let mut out = Vec::new();
     write(value, &mut out).unwrap();
     String::from_utf8(out).unwrap()
@@ -28,14 +28,14 @@ fn put<T: Serialize + 'static>(value: &T) -> String {
 
 #[test]
 fn integers_of_64_bits_come_as_numbers_or_strings() {
-    assert_eq!(get::<u64>("3"), Ok(3));
-    assert_eq!(get::<u64>(r#""3""#), Ok(3));
-    assert_eq!(get::<u64>("10.0"), Ok(10));
-    assert_eq!(get::<u64>("18446744073709551615"), Ok(u64::MAX));
-    assert_eq!(get::<u64>(r#""18446744073709551615""#), Ok(u64::MAX));
-    assert_eq!(get::<i64>(r#""-9223372036854775808""#), Ok(i64::MIN));
-    assert_eq!(get::<Option<u64>>(r#""7""#), Ok(Some(7)));
-    assert_eq!(get::<Vec<i64>>(r#"["1",2]"#), Ok(vec![1, 2]));
+    assert_eq!(decode::<u64>("3"), Ok(3));
+    assert_eq!(decode::<u64>(r#""3""#), Ok(3));
+    assert_eq!(decode::<u64>("10.0"), Ok(10));
+    assert_eq!(decode::<u64>("18446744073709551615"), Ok(u64::MAX));
+    assert_eq!(decode::<u64>(r#""18446744073709551615""#), Ok(u64::MAX));
+    assert_eq!(decode::<i64>(r#""-9223372036854775808""#), Ok(i64::MIN));
+    assert_eq!(decode::<Option<u64>>(r#""7""#), Ok(Some(7)));
+    assert_eq!(decode::<Vec<i64>>(r#"["1",2]"#), Ok(vec![1, 2]));
     for bad in [
         "-1",
         "18446744073709551616",
@@ -48,51 +48,54 @@ fn integers_of_64_bits_come_as_numbers_or_strings() {
         "true",
         &"9".repeat(100_000),
     ] {
-        let error = get::<u64>(bad).unwrap_err();
+        let error = decode::<u64>(bad).unwrap_err();
         assert!(
             error.starts_with("v: ") || error.contains("number out of range"),
             "{error}"
         );
         assert!(error.len() < 600, "{}", error.len());
     }
-    assert_eq!(put(&u64::MAX), "18446744073709551615");
+    assert_eq!(encode(&u64::MAX), "18446744073709551615");
 }
 
 #[test]
 fn integers_of_128_bits_are_decimal_text() {
     assert_eq!(
-        put(&u128::MAX),
+        encode(&u128::MAX),
         r#""340282366920938463463374607431768211455""#
     );
     assert_eq!(
-        get::<u128>(r#""340282366920938463463374607431768211455""#),
+        decode::<u128>(r#""340282366920938463463374607431768211455""#),
         Ok(u128::MAX)
     );
-    assert_eq!(get::<i128>("-5"), Ok(-5));
-    assert_eq!(put(&Some(3_u128)), r#""3""#);
+    assert_eq!(decode::<i128>("-5"), Ok(-5));
+    assert_eq!(encode(&Some(3_u128)), r#""3""#);
 }
 
 #[test]
 fn bytes_are_base64() {
-    assert_eq!(put(&vec![0_u8, 255]), r#""AP8=""#);
-    assert_eq!(get::<Vec<u8>>(r#""AP8=""#), Ok(vec![0, 255]));
-    assert_eq!(get::<Vec<u8>>(r#""AP8""#), Ok(vec![0, 255]));
-    assert_eq!(get::<Vec<u8>>(r#""_w""#), Ok(vec![255]));
-    assert_eq!(get::<Vec<Vec<u8>>>(r#"["AP8="]"#), Ok(vec![vec![0, 255]]));
-    assert!(get::<Vec<u8>>(r#""A""#).unwrap_err().contains("base64"));
-    assert!(get::<Vec<u8>>("[1,2]").is_err());
+    assert_eq!(encode(&vec![0_u8, 255]), r#""AP8=""#);
+    assert_eq!(decode::<Vec<u8>>(r#""AP8=""#), Ok(vec![0, 255]));
+    assert_eq!(decode::<Vec<u8>>(r#""AP8""#), Ok(vec![0, 255]));
+    assert_eq!(decode::<Vec<u8>>(r#""_w""#), Ok(vec![255]));
+    assert_eq!(
+        decode::<Vec<Vec<u8>>>(r#"["AP8="]"#),
+        Ok(vec![vec![0, 255]])
+    );
+    assert!(decode::<Vec<u8>>(r#""A""#).unwrap_err().contains("base64"));
+    assert!(decode::<Vec<u8>>("[1,2]").is_err());
 }
 
 #[test]
-fn what_json_has_no_number_for_is_refused() {
+fn nan_and_infinities_are_rejected() {
     let mut out = Vec::new();
     assert!(write(&f64::NAN, &mut out).is_err());
     assert!(write(&f32::INFINITY, &mut out).is_err());
-    assert_eq!(put(&1.5_f64), "1.5");
+    assert_eq!(encode(&1.5_f64), "1.5");
 }
 
 #[test]
-fn an_option_and_a_unit_may_be_absent_and_nothing_else() {
+fn only_an_option_and_a_unit_may_be_missing() {
     assert_eq!(default_if_missing::<Option<u32>>(), Some(None));
     assert_eq!(default_if_missing::<()>(), Some(()));
     assert_eq!(default_if_missing::<u32>(), None);
@@ -101,7 +104,7 @@ fn an_option_and_a_unit_may_be_absent_and_nothing_else() {
 }
 
 #[test]
-fn a_problem_names_the_place() {
+fn a_decode_error_has_the_path() {
     #[derive(Debug, PartialEq, Deserialize)]
     struct Inner {
         level: u8,
@@ -110,12 +113,12 @@ fn a_problem_names_the_place() {
     struct Outer {
         list: Vec<Inner>,
     }
-    let error = get::<Outer>(r#"{"list":[{"level":1},{"level":"x"}]}"#).unwrap_err();
+    let error = decode::<Outer>(r#"{"list":[{"level":1},{"level":"x"}]}"#).unwrap_err();
     assert_eq!(error, "v.list[1].level: invalid type: string, expected u8");
 }
 
 #[test]
-fn names_match_in_two_spellings() {
+fn names_match_in_snake_case_and_camel_case() {
     assert!(same_name("user_name", "user_name"));
     assert!(same_name("user_name", "userName"));
     for bad in [
@@ -131,7 +134,7 @@ fn names_match_in_two_spellings() {
 }
 
 #[test]
-fn only_one_whole_object_is_a_message() {
+fn only_a_single_complete_object_is_a_message() {
     let read = |body: &str| -> Result<usize, String> {
         let mut object =
             Object::open(body.as_bytes()).map_err(|p| p.into_error().message().to_owned())?;
@@ -189,7 +192,7 @@ fn only_one_whole_object_is_a_message() {
 }
 
 #[test]
-fn a_message_of_the_developers_own_type_is_an_object_too() {
+fn a_message_of_a_user_type_must_be_an_object() {
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Point(u8);
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -205,8 +208,8 @@ fn a_message_of_the_developers_own_type_is_an_object_too() {
 }
 
 #[test]
-fn a_syntax_error_has_a_byte_of_the_message() {
-    let error = get::<Vec<u32>>("\n[1,\n?]").unwrap_err();
+fn a_syntax_error_has_its_byte_position() {
+    let error = decode::<Vec<u32>>("\n[1,\n?]").unwrap_err();
     assert!(error.ends_with("(byte 10)"), "{error}");
     let error = read_message::<serde_json::Value>(b"{\n\"a\":?}")
         .unwrap_err()
@@ -215,13 +218,15 @@ fn a_syntax_error_has_a_byte_of_the_message() {
 }
 
 #[test]
-fn an_f32_is_no_infinity() {
-    assert_eq!(get::<f32>("1.5"), Ok(1.5));
+fn an_f32_is_finite() {
+    assert_eq!(decode::<f32>("1.5"), Ok(1.5));
     for bad in ["1e39", "-1e39"] {
         assert_eq!(
-            get::<f32>(bad),
+            decode::<f32>(bad),
             Err("v: number out of range for f32".to_owned())
         );
-        assert!(get::<Option<f32>>(bad).is_err() && get::<Vec<f32>>(&format!("[{bad}]")).is_err());
+        assert!(
+            decode::<Option<f32>>(bad).is_err() && decode::<Vec<f32>>(&format!("[{bad}]")).is_err()
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! One value of a message, and the types for which serde_json's own form is not the one of the wire.
+//! The values of a message, and the types whose JSON form differs from serde's.
 
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
@@ -11,7 +11,7 @@ use base64::engine::{DecodePaddingMode, Engine as _};
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, forward_to_deserialize_any};
 
-use super::DecodeError;
+use super::{DecodeError, EncodeError};
 
 /// Out: the standard alphabet, padded, as ProtoJSON writes it. In: padding as it comes.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -23,8 +23,9 @@ const BASE64_URL: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A place in a body, before a value.
-pub(crate) struct Cursor<'b> {
+/// A position in a body, at the start of a value.
+#[derive(Debug)]
+pub struct Cursor<'b> {
     body: &'b [u8],
     at: usize,
 }
@@ -34,7 +35,7 @@ impl<'b> Cursor<'b> {
         Self { body, at: 0 }
     }
 
-    /// The next byte that is no white space.
+    /// Skips white space and returns the next byte.
     pub(super) fn peek(&mut self) -> Option<u8> {
         while matches!(self.body.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.at += 1;
@@ -46,11 +47,11 @@ impl<'b> Cursor<'b> {
         self.at += 1;
     }
 
-    /// The name of a field; the cursor stands at its quote.
+    /// Reads the name of a field. The cursor must be at its opening quote.
     pub(super) fn name(&mut self) -> Result<Cow<'b, str>, DecodeError> {
         let start = self.at + 1;
         let rest = self.body.get(start..).unwrap_or_default();
-        // Almost every name is plain ASCII without escapes.
+        // Fast path: printable ASCII without escapes.
         match rest
             .iter()
             .position(|b| *b == b'"' || *b == b'\\' || !(b' '..=b'~').contains(b))
@@ -66,7 +67,7 @@ impl<'b> Cursor<'b> {
         }
     }
 
-    /// Reads one value and stands behind it.
+    /// Reads one value and moves past it.
     pub(super) fn parse<T: DeserializeOwned>(&mut self) -> Result<T, DecodeError> {
         let rest = &self.body[self.at..];
         let mut stream = serde_json::Deserializer::from_slice(rest).into_iter::<T>();
@@ -76,11 +77,11 @@ impl<'b> Cursor<'b> {
                 Ok(value)
             }
             Some(Err(error)) => Err(locate_error::<T>(rest, self.at, &error)),
-            None => Err(self.error_here("the message is not complete")),
+            None => Err(self.error_here("the message is incomplete")),
         }
     }
 
-    /// Passes over a `null`, if there is one.
+    /// Skips a `null`. Returns `false` if the value is not `null`.
     pub(crate) fn null(&mut self) -> bool {
         self.peek();
         let null = self.body[self.at..].starts_with(b"null")
@@ -99,8 +100,8 @@ impl<'b> Cursor<'b> {
     }
 }
 
-/// Says where in a value the error is. A second parse, so that only failures pay for the path. `json` starts at the
-/// byte `start` of its message.
+/// Adds the path to an error by parsing the value a second time, so that successful reads do not pay
+/// for it. `json` starts at byte `start` of the message.
 pub(crate) fn locate_error<T: DeserializeOwned>(
     json: &[u8],
     start: usize,
@@ -115,7 +116,7 @@ pub(crate) fn locate_error<T: DeserializeOwned>(
                 redacted_text(located.inner()),
             )
         }
-        // A syntax error has a byte, and no path that would help.
+        // For a syntax error the byte position is more useful than a path.
         _ => DecodeError::new(format!(
             "{} (byte {})",
             redacted_text(error),
@@ -124,8 +125,8 @@ pub(crate) fn locate_error<T: DeserializeOwned>(
     }
 }
 
-/// serde's text without its position, and without the text that it refuses where another type is due: somebody may
-/// have put a secret there.
+/// Returns serde's description without the position, and without the quoted value of a type
+/// mismatch, because the value may be a secret in the wrong field.
 fn redacted_text(error: &serde_json::Error) -> String {
     let mut text = error.to_string();
     text.truncate(text.rfind(" at line ").unwrap_or(text.len()));
@@ -137,7 +138,7 @@ fn redacted_text(error: &serde_json::Error) -> String {
     text
 }
 
-/// Where in `json` a syntax error is: serde_json counts lines and columns from 1.
+/// Returns the byte offset of a syntax error. serde_json counts lines and columns from 1.
 fn byte_offset(json: &[u8], error: &serde_json::Error) -> usize {
     let lines = json.split_inclusive(|b| *b == b'\n');
     let before: usize = lines
@@ -147,7 +148,7 @@ fn byte_offset(json: &[u8], error: &serde_json::Error) -> usize {
     (before + error.column().saturating_sub(1)).min(json.len())
 }
 
-/// A type whose form on the wire is not serde's, and how it is read.
+/// Reads a type whose JSON form differs from serde's by way of a wrapper type.
 macro_rules! read_special {
     ($cursor:ident as $type:ident: $($plain:ty = $form:ty),* $(,)?) => {
         $(if TypeId::of::<$type>() == TypeId::of::<$plain>() {
@@ -156,7 +157,7 @@ macro_rules! read_special {
     };
 }
 
-/// Reads a value. The comparisons of types are made by the compiler, so a type that is none of these pays nothing.
+/// Reads a value. The type comparisons are resolved at compile time, so other types pay nothing.
 pub(crate) fn read<T: DeserializeOwned + 'static>(
     cursor: &mut Cursor<'_>,
 ) -> Result<T, DecodeError> {
@@ -171,11 +172,11 @@ pub(crate) fn read<T: DeserializeOwned + 'static>(
     cursor.parse()
 }
 
-/// Writes a value, see [`read`].
+/// Writes a value. See [`read`].
 pub(crate) fn write<T: Serialize + 'static>(
     value: &T,
     out: &mut Vec<u8>,
-) -> Result<(), serde_json::Error> {
+) -> Result<(), EncodeError> {
     macro_rules! special {
         ($($plain:ty => $write:expr),* $(,)?) => {
             $(if let Some(value) = (value as &dyn Any).downcast_ref::<$plain>() {
@@ -186,17 +187,25 @@ pub(crate) fn write<T: Serialize + 'static>(
     special! {
         Vec<u8> => |bytes: &Vec<u8>, out: &mut Vec<u8>| { write_bytes(bytes, out); Ok(()) },
         Option<Vec<u8>> => |bytes: &Option<Vec<u8>>, out| write_nullable(bytes.as_ref().map(|bytes| BASE64.encode(bytes)).as_deref(), out),
-        Vec<Vec<u8>> => |list: &Vec<Vec<u8>>, out| serde_json::to_writer(out, &list.iter().map(|bytes| BASE64.encode(bytes)).collect::<Vec<_>>()),
-        u128 => |n: &u128, out| serde_json::to_writer(out, &n.to_string()),
-        i128 => |n: &i128, out| serde_json::to_writer(out, &n.to_string()),
+        Vec<Vec<u8>> => |list: &Vec<Vec<u8>>, out| write_plain(&list.iter().map(|bytes| BASE64.encode(bytes)).collect::<Vec<_>>(), out),
+        u128 => |n: &u128, out| write_plain(&n.to_string(), out),
+        i128 => |n: &i128, out| write_plain(&n.to_string(), out),
         Option<u128> => |n: &Option<u128>, out| write_nullable(n.map(|n| n.to_string()).as_deref(), out),
         Option<i128> => |n: &Option<i128>, out| write_nullable(n.map(|n| n.to_string()).as_deref(), out),
-        Vec<u128> => |list: &Vec<u128>, out| serde_json::to_writer(out, &list.iter().map(u128::to_string).collect::<Vec<_>>()),
-        Vec<i128> => |list: &Vec<i128>, out| serde_json::to_writer(out, &list.iter().map(i128::to_string).collect::<Vec<_>>()),
-        f64 => |n: &f64, out| check_finite(*n).and_then(|()| serde_json::to_writer(out, n)),
-        f32 => |n: &f32, out| check_finite(f64::from(*n)).and_then(|()| serde_json::to_writer(out, n)),
+        Vec<u128> => |list: &Vec<u128>, out| write_plain(&list.iter().map(u128::to_string).collect::<Vec<_>>(), out),
+        Vec<i128> => |list: &Vec<i128>, out| write_plain(&list.iter().map(i128::to_string).collect::<Vec<_>>(), out),
+        f64 => |n: &f64, out| check_finite(*n).and_then(|()| write_plain(n, out)),
+        f32 => |n: &f32, out| check_finite(f64::from(*n)).and_then(|()| write_plain(n, out)),
     }
-    serde_json::to_writer(out, value)
+    write_plain(value, out)
+}
+
+/// Writes a value in its serde form.
+pub(crate) fn write_plain<T: Serialize + ?Sized>(
+    value: &T,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    serde_json::to_writer(out, value).map_err(EncodeError::from)
 }
 
 /// Writes bytes as base64.
@@ -204,40 +213,41 @@ pub(crate) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     let start = out.len();
     out.resize(start + bytes.len().div_ceil(3) * 4, 0);
-    // The slice has just the room that the encoding needs.
+    // The slice has the exact size of the encoding.
     let written = BASE64.encode_slice(bytes, &mut out[start..]).unwrap_or(0);
     out.truncate(start + written);
     out.push(b'"');
 }
 
-fn write_nullable(text: Option<&str>, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-    serde_json::to_writer(out, &text)
+fn write_nullable(text: Option<&str>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    write_plain(&text, out)
 }
 
-/// serde_json writes `null` for what JSON has no number for, and `null` is default_if_missing: say so where it happens.
-fn check_finite(n: f64) -> Result<(), serde_json::Error> {
+/// Rejects NaN and infinities. serde_json writes them as `null`, which would be a missing field.
+fn check_finite(n: f64) -> Result<(), EncodeError> {
     if n.is_finite() {
         Ok(())
     } else {
-        Err(serde::ser::Error::custom(format!(
-            "{n} has no form in JSON"
+        Err(EncodeError::new(format!(
+            "{n} cannot be represented in JSON"
         )))
     }
 }
 
-/// The value of a field that is default_if_missing: `None` for an `Option`, `()` for a unit, nothing for all others.
+/// Returns the value of a missing field: `None` for an `Option`, `()` for a unit. Returns no value
+/// for all other types.
 pub(crate) fn default_if_missing<T: DeserializeOwned>() -> Option<T> {
     T::deserialize(MissingField).ok()
 }
 
-/// A deserializer of nothing, which is how serde itself finds out whether a type may be missing.
+/// The deserializer of a missing field. serde itself uses the same technique for missing fields.
 struct MissingField;
 
 impl<'de> Deserializer<'de> for MissingField {
     type Error = de::value::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
-        Err(de::Error::custom("absent"))
+        Err(de::Error::custom("missing field"))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
@@ -262,7 +272,7 @@ impl<'de> Deserializer<'de> for MissingField {
     }
 }
 
-/// The value under its own type. `A` and `T` are the same one; only the compiler does not know it yet.
+/// Casts a value to its own type. `A` and `T` are the same, which the compiler cannot see.
 fn cast_same_type<A: 'static, T: 'static>(value: A) -> T {
     let mut slot = Some(value);
     match (&mut slot as &mut dyn Any)
@@ -270,14 +280,14 @@ fn cast_same_type<A: 'static, T: 'static>(value: A) -> T {
         .and_then(Option::take)
     {
         Some(value) => value,
-        None => unreachable!("called for one type under two names"),
+        None => unreachable!("`A` and `T` must be the same type"),
     }
 }
 
-/// An integer as a number, or as decimal text, as ProtoJSON sends 64 bits and more.
+/// An integer that is read from a number or from a decimal string, as ProtoJSON writes 64-bit ones.
 struct Integer<N>(N);
 
-/// An `Option` that may also be absent.
+/// The wrapper of an `Option`.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Nullable<F>(Option<F>);
@@ -286,10 +296,10 @@ struct Nullable<F>(Option<F>);
 #[serde(transparent)]
 struct List<F>(Vec<F>);
 
-/// An `f32` that is a number.
+/// A finite `f32`.
 struct Finite(f32);
 
-/// Bytes as base64, in either alphabet, with or without padding.
+/// Bytes that are read from base64 in the standard or the URL alphabet, with or without padding.
 struct Base64(Vec<u8>);
 
 macro_rules! forms {
@@ -339,7 +349,7 @@ where
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(
                     f,
-                    "an integer ({}), as a number or as decimal text",
+                    "an integer ({}) as a number or a decimal string",
                     std::any::type_name::<N>()
                 )
             }
@@ -357,7 +367,7 @@ where
             }
 
             fn visit_f64<E: de::Error>(self, n: f64) -> Result<Self::Value, E> {
-                // Beyond 2^53 a float no longer says which integer is meant.
+                // Larger floats do not represent every integer.
                 const EXACT: f64 = 9_007_199_254_740_992.0;
                 if n.fract() == 0.0 && n.abs() <= EXACT {
                     #[allow(
@@ -370,7 +380,7 @@ where
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                // `FromStr` takes a leading `+`, JSON does not.
+                // `FromStr` accepts a leading `+`, JSON does not.
                 let digits = text.strip_prefix('-').unwrap_or(text);
                 let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
                 match text.parse() {
@@ -386,7 +396,7 @@ where
 
 impl<'de> Deserialize<'de> for Finite {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // serde narrows by a cast, which makes an infinity of what is too large.
+        // serde casts from `f64`, which turns large values into infinity.
         let n = f32::deserialize(deserializer)?;
         if n.is_finite() {
             Ok(Self(n))
@@ -405,7 +415,7 @@ impl<'de> Deserialize<'de> for Base64 {
     }
 }
 
-/// Reads base64 in either alphabet, padded or not.
+/// Decodes base64 in the standard or the URL alphabet, with or without padding.
 pub(crate) fn decode_base64(text: &str) -> Result<Vec<u8>, ()> {
     let engine: &dyn Fn(&str) -> _ = if text.contains(['-', '_']) {
         &|t| BASE64_URL.decode(t)
@@ -415,7 +425,7 @@ pub(crate) fn decode_base64(text: &str) -> Result<Vec<u8>, ()> {
     engine(text).map_err(drop)
 }
 
-/// Writes base64 as [`write_bytes`] does.
+/// Encodes base64 as [`write_bytes`] does.
 pub(crate) fn encode_base64(bytes: &[u8]) -> String {
     BASE64.encode(bytes)
 }

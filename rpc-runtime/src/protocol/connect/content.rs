@@ -1,38 +1,39 @@
-//! Content types and encodings.
+//! The headers `content-type`, `content-encoding` and `accept-encoding`.
 
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 
 use crate::compression::Encoding;
 
-/// The content type of every message of ours.
+/// The content type of all messages that we send.
 pub(super) const JSON: &str = "application/json";
 
-/// What a content type says to us.
+/// The kind of a content type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ContentType {
     /// A JSON message.
     Json,
-    /// `application/…` of another kind: another codec, or a stream.
+    /// Another `application/…` type: another codec, or a stream.
     OtherApplication,
-    /// Anything else, or nothing.
+    /// Any other type, or none.
     Other,
 }
 
 impl ContentType {
-    /// Reads the header. Two of them are foreign: nobody can say which is meant.
+    /// Reads the header. Several headers are ambiguous and count as `Other`.
     pub(super) fn read(headers: &HeaderMap) -> Self {
         let mut values = headers.get_all(CONTENT_TYPE).iter();
         let (Some(value), None) = (values.next(), values.next()) else {
             return Self::Other;
         };
-        // What everybody sends, without the work below.
+        // Fast path for the value that nearly all peers send.
         if value == JSON {
             return Self::Json;
         }
         value.to_str().map_or(Self::Other, Self::parse)
     }
 
-    /// Type and charset are read in any case; a charset other than UTF-8 is not JSON, and no other parameter is known.
+    /// Parses a value, ignoring case. JSON with a charset other than UTF-8, or with any other
+    /// parameter, is not `Json`.
     fn parse(value: &str) -> Self {
         let mut parts = value.split(';').map(str::trim);
         let kind = parts.next().unwrap_or_default();
@@ -54,20 +55,20 @@ impl ContentType {
     }
 }
 
-/// Reads `content-encoding`; the error holds the name of one that we do not have.
+/// Reads `content-encoding`. The error is the value of an encoding that is not supported.
 pub(super) fn read_encoding(headers: &HeaderMap) -> Result<Encoding, &[u8]> {
     let mut values = headers.get_all(CONTENT_ENCODING).iter();
     let Some(value) = values.next() else {
         return Ok(Encoding::Identity);
     };
-    // Two of them would be one inside the other; nobody does that to a message but to hide something.
+    // Several encodings would be nested. No client does that for a message except to hide its content.
     match value.to_str().ok().and_then(Encoding::parse) {
         Some(encoding) if values.next().is_none() => Ok(encoding),
         _ => Err(value.as_bytes()),
     }
 }
 
-/// Whether the peer takes an answer in gzip.
+/// Whether the peer accepts a response in gzip.
 pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     headers
         .get_all(ACCEPT_ENCODING)
@@ -76,12 +77,12 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
         .flat_map(|value| value.split(','))
         .any(|entry| {
             let (name, weight) = entry.split_once(';').unwrap_or((entry, ""));
-            // Clients of Connect send no weights; browsers and curl do, and a weight of zero is a no.
-            let refused = weight
+            // Connect clients send no weights, but browsers do. A weight of 0 excludes the encoding.
+            let excluded = weight
                 .trim()
                 .strip_prefix("q=")
                 .is_some_and(|q| q.bytes().all(|b| matches!(b, b'0' | b'.')));
-            name.trim().eq_ignore_ascii_case("gzip") && !refused
+            name.trim().eq_ignore_ascii_case("gzip") && !excluded
         })
 }
 

@@ -1,4 +1,4 @@
-//! The JSON of an error, both directions.
+//! Reads and writes the JSON form of an error.
 
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
@@ -16,7 +16,7 @@ use crate::context::RequestId;
 use crate::error::{Code, Error};
 use crate::protocol::context::REQUEST_ID;
 
-/// Base64 of details: written without padding, read with it and without.
+/// The base64 of error details, written without padding and read with or without it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -24,13 +24,13 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The largest JSON of an error, in bytes, after decompression: as large as any message.
+/// The maximum size of an error after decompression, in bytes. It is the same as for messages.
 const ERROR_LIMIT: usize = 4 << 20;
 
-/// What old writers put before the name of a detail's type.
+/// The prefix that some implementations put before the type name of a detail.
 const TYPE_URL: &str = "type.googleapis.com/";
 
-/// `{"code", "message"?, "details"?}` and no other key: other readers of the protocol refuse those.
+/// The JSON object of an error. It has no other keys, because some implementations reject them.
 #[derive(Serialize)]
 struct ErrorJson<'a> {
     code: &'a str,
@@ -49,7 +49,7 @@ struct DetailJson<'a> {
     debug: Option<Value>,
 }
 
-/// The JSON of an error, as it may leave the process.
+/// Writes the JSON of an error. Contains the public message only.
 pub(crate) fn error_json(error: &Error) -> Vec<u8> {
     let details = error_details::encode_details(error)
         .into_iter()
@@ -64,12 +64,12 @@ pub(crate) fn error_json(error: &Error) -> Vec<u8> {
         message: error.public_message(),
         details,
     };
-    // Strings, and values that serde_json made itself; if that ever failed, the code would still arrive.
+    // Strings and JSON values cannot fail to serialize. The fallback contains the code only.
     serde_json::to_vec(&written)
         .unwrap_or_else(|_| format!("{{\"code\":\"{}\"}}", error.code()).into_bytes())
 }
 
-/// Reads what [`error_json`] wrote; `None` for anything else.
+/// Reads JSON written by [`error_json`]. `None` if it is anything else.
 pub(crate) fn error_from_json(json: &[u8]) -> Option<Error> {
     let json: Map<String, Value> = serde_json::from_slice(json).ok()?;
     let known = json.get("code").and_then(Value::as_str)?.parse::<Code>();
@@ -77,8 +77,10 @@ pub(crate) fn error_from_json(json: &[u8]) -> Option<Error> {
     Some(from_json(&json, StatusCode::INTERNAL_SERVER_ERROR))
 }
 
-/// Reads an answer that is no success, whoever sent it: what cannot be read is inferred or left out, and nothing that
-/// says what happened is lost.
+/// Reads a response that is not a success, from a server or from a proxy in between.
+///
+/// Derives a missing code from the HTTP status. A body that is not the JSON of an error becomes the
+/// message of the error.
 pub(crate) fn read_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     let mut error = match read_json(headers, body) {
         Some(json) => from_json(&json, status),
@@ -96,12 +98,12 @@ pub(crate) fn read_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -
     with_metadata(error, headers)
 }
 
-/// The code of an answer that names none.
+/// Returns the code of a response that has none in its body.
 fn code_from_status(status: StatusCode) -> Code {
     Code::from_http_status(status.as_u16())
 }
 
-/// The body as a JSON object; `null` is an empty one. `None` where it is something else.
+/// Parses the body as a JSON object; `null` counts as an empty one. `None` for any other body.
 fn read_json(headers: &HeaderMap, body: &[u8]) -> Option<Map<String, Value>> {
     if ContentType::read(headers) != ContentType::Json {
         return None;
@@ -125,7 +127,7 @@ fn from_json(json: &Map<String, Value>, status: StatusCode) -> Error {
     let mut error = Error::unlocated(code, message);
     let details = json.get("details").and_then(Value::as_array);
     for detail in details.into_iter().flatten().filter_map(Value::as_object) {
-        // `debug` is for people, and could lie.
+        // `debug` is for human readers only and may contradict the value.
         let (Some(type_name), Some(value)) = (text(detail, "type"), text(detail, "value")) else {
             continue;
         };

@@ -1,4 +1,4 @@
-//! The query of a `GET`: how a method without side effects is called by a link.
+//! The query of a `GET` request, by which methods without side effects can be called.
 
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
@@ -9,13 +9,13 @@ use super::rejection::{Rejection, RejectionFormat};
 use crate::compression::Encoding;
 use crate::error::{Code, Error};
 
-/// Base64 of messages in links: the alphabet for URLs, padded or not.
+/// The base64 of messages in a query: the URL alphabet, with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What the query says, in any order; what else stands there is somebody else's.
+/// The parameters of the query, in any order. Other parameters are ignored.
 #[derive(Default)]
 struct GetQuery {
     connect: Option<Vec<u8>>,
@@ -25,16 +25,18 @@ struct GetQuery {
     compression: Option<Vec<u8>>,
 }
 
-/// The message of a `GET`, and how it is packed.
+/// Reads the message of a `GET` request and its encoding.
 pub(super) fn read(query: &str) -> Result<(Bytes, Encoding), Rejection> {
     let query = GetQuery::parse(query)?;
-    // As with the content type of a POST: a codec that we do not have comes before everything that is wrong with
-    // the message.
+    // As for the content type of a POST, an unsupported codec takes precedence over errors in the
+    // message.
     if query.encoding.as_deref() != Some(b"json") {
-        return Err(Rejection::media_type("the query has no encoding=json"));
+        return Err(Rejection::media_type(
+            "the query parameter `encoding` must be `json`",
+        ));
     }
     if query.connect.is_some_and(|version| version != b"v1") {
-        return Err(invalid_query("the parameter connect is v1"));
+        return Err(invalid_query("the query parameter `connect` must be `v1`"));
     }
     let encoding = match query.compression {
         None => Encoding::Identity,
@@ -45,10 +47,12 @@ pub(super) fn read(query: &str) -> Result<(Bytes, Encoding), Rejection> {
     };
     let message = query
         .message
-        .ok_or_else(|| invalid_query("the query has no message"))?;
+        .ok_or_else(|| invalid_query("the query parameter `message` is missing"))?;
     let message = match query.base64.as_deref() {
         Some(b"1") => BASE64.decode(message).map_err(|error| {
-            invalid_query(format!("the message is no base64 for URLs: {error}"))
+            invalid_query(format!(
+                "the query parameter `message` is not valid URL-safe base64: {error}"
+            ))
         })?,
         _ => message,
     };
@@ -69,31 +73,27 @@ impl GetQuery {
                 _ => continue,
             };
             let value = percent_decode(value).ok_or_else(|| {
-                invalid_query(format!("the parameter {name} has a bad percent escape"))
+                invalid_query(format!(
+                    "the query parameter `{name}` has an invalid percent escape"
+                ))
             })?;
             if slot.replace(value).is_some() {
-                return Err(invalid_query(format!("the parameter {name} stands twice")));
+                return Err(invalid_query(format!(
+                    "the query parameter `{name}` occurs twice"
+                )));
             }
         }
         Ok(query)
     }
 }
 
-/// Reads percent escapes and `+`; `None` for half an escape, which a lenient reader would take as text.
+/// Decodes percent escapes and `+`. `None` for an incomplete escape, which [`percent_encoding`] would
+/// keep as text.
 fn percent_decode(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = text.bytes();
-    let mut out = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        out.push(match byte {
-            b'%' => {
-                let mut digit = || char::from(bytes.next()?).to_digit(16);
-                u8::try_from(digit()? * 16 + digit()?).ok()?
-            }
-            b'+' => b' ',
-            _ => byte,
-        });
-    }
-    Some(out)
+    let complete = text.split('%').skip(1).all(|rest| {
+        matches!(rest.as_bytes(), [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
+    });
+    complete.then(|| percent_encoding::percent_decode_str(&text.replace('+', " ")).collect())
 }
 
 fn invalid_query(message: impl Into<std::borrow::Cow<'static, str>>) -> Rejection {
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_message_is_found_in_any_order() {
+    fn parameters_can_be_in_any_order() {
         for (query, message) in [
             (
                 "connect=v1&encoding=json&message=%7B%22n%22%3A3%7D",
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_has_its_own_answer() {
+    fn each_error_has_its_format_and_code() {
         for (query, format, code) in [
             ("", RejectionFormat::MediaType, Code::InvalidArgument),
             (

@@ -1,14 +1,14 @@
-//! The Connect protocol, unary, with JSON messages. Source: the public Connect protocol reference.
+//! The unary Connect protocol with JSON messages, as in the public Connect protocol reference.
 //!
-//! | file | what it maps |
+//! | File | Content |
 //! | --- | --- |
 //! | `content` | content types and encodings |
 //! | `timeout` | `connect-timeout-ms` |
-//! | `request` | the head of a `POST` or `GET`, both directions |
+//! | `request` | the head of a `POST` or `GET` request, reading and writing |
 //! | `get` | the query of a `GET` |
-//! | `response` | the answer, both directions |
-//! | `error` | the JSON of an error, both directions |
-//! | `rejection` | answers that are given before a handler runs |
+//! | `response` | the response, reading and writing |
+//! | `error` | the JSON of an error, reading and writing |
+//! | `rejection` | the responses to calls that are rejected before the handler runs |
 
 mod content;
 mod error;

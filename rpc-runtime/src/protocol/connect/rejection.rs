@@ -1,4 +1,4 @@
-//! Answers that are given before a handler runs, and how each looks on the wire.
+//! The responses to calls that are rejected before the handler runs.
 
 use std::borrow::Cow;
 
@@ -8,32 +8,32 @@ use crate::compression::SUPPORTED;
 use crate::error::{Code, Error};
 use crate::protocol::printable;
 
-/// How much of a stranger's word a message repeats, in bytes.
+/// The maximum length of received text in a message, in bytes.
 const QUOTED: usize = 128;
 
-/// A call that is not made.
+/// The rejection of a call before its handler runs.
 #[derive(Debug)]
 pub(crate) struct Rejection {
-    /// What is observed, and what a body says where there is one.
+    /// The error for observers, and for the body of formats that have one.
     pub(crate) error: Error,
     pub(crate) format: RejectionFormat,
 }
 
-/// How a refusal looks on the wire.
+/// The HTTP response of a rejection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RejectionFormat {
-    /// Error JSON, and the status of its code.
+    /// Error JSON with the status of its code.
     Error,
-    /// Error JSON, and another status.
+    /// Error JSON with another status.
     Status(StatusCode),
-    /// 501 with error JSON, and `accept-encoding` saying what would do.
+    /// 501 with error JSON and the supported encodings in `accept-encoding`.
     Encoding,
-    /// 405, `allow` and no body.
+    /// 405 with `allow` and no body.
     Verb {
-        /// Whether `GET` is allowed beside `POST`.
+        /// Whether `GET` is allowed in addition to `POST`.
         get: bool,
     },
-    /// 415, `accept-post` and no body.
+    /// 415 with `accept-post` and no body.
     MediaType,
 }
 
@@ -48,10 +48,10 @@ impl Rejection {
         Self { error, format }
     }
 
-    /// No method answers on this path.
+    /// Rejects a path that is not the path of a method.
     pub(crate) fn path(path: &str) -> Self {
         let message = format!(
-            "no method answers on {}",
+            "there is no method at {}",
             printable(path.as_bytes(), QUOTED)
         );
         Self::new(
@@ -62,7 +62,8 @@ impl Rejection {
 
     pub(super) fn verb(verb: &Method, get: bool) -> Self {
         let verb = printable(verb.as_str().as_bytes(), QUOTED);
-        let message = format!("the method is not called by {verb}");
+        let allowed = if get { "POST or GET" } else { "POST" };
+        let message = format!("this method cannot be called with {verb}; use {allowed}");
         Self::new(
             Error::unlocated(Code::InvalidArgument, message),
             RejectionFormat::Verb { get },
@@ -78,7 +79,7 @@ impl Rejection {
 
     pub(super) fn encoding(name: &[u8]) -> Self {
         let message = format!(
-            "the compression {} is none of {SUPPORTED}, identity",
+            "the compression {} is not supported; use {SUPPORTED} or identity",
             printable(name, QUOTED)
         );
         Self::new(

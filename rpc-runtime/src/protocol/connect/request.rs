@@ -1,4 +1,4 @@
-//! The head of a request, both directions.
+//! Reads and writes the head of a request.
 
 use std::time::Duration;
 
@@ -19,22 +19,22 @@ use crate::protocol::{context, metadata};
 
 static PROTOCOL_VERSION: HeaderName = HeaderName::from_static("connect-protocol-version");
 
-/// How our clients name themselves.
+/// The user agent of our clients.
 const OUR_USER_AGENT: &str = concat!("rpc-runtime/", env!("CARGO_PKG_VERSION"));
 
-/// What the head of a request says of its message.
+/// The parts of the head of a request that concern the protocol.
 #[derive(Debug)]
 pub(crate) struct RequestHead {
-    /// How the message is packed.
+    /// The content encoding of the message.
     pub(crate) encoding: Encoding,
-    /// The message itself, where it stands in the query of a `GET`.
+    /// The message, if it is in the query of a `GET`.
     pub(crate) message: Option<Bytes>,
-    /// What the caller gives at most.
+    /// The timeout that the caller has set.
     pub(crate) timeout: Option<Duration>,
 }
 
-/// Reads the head of a request for a method. The order of the checks is that of other servers of the protocol, so
-/// that a request that is wrong in two ways gets the same answer everywhere.
+/// Reads the head of a request for a method. The checks have the same order as in other servers of
+/// the protocol, so a request with two errors gets the same response.
 pub(crate) fn read_request(
     head: &request::Parts,
     method: &MethodDescriptor,
@@ -43,7 +43,9 @@ pub(crate) fn read_request(
     let allows_get = method.idempotency == Idempotency::NoSideEffects;
     match head.method {
         Method::POST => read_post(&head.headers),
-        Method::GET if allows_get && has_body => Err(Rejection::media_type("a GET has no body")),
+        Method::GET if allows_get && has_body => {
+            Err(Rejection::media_type("a GET request must not have a body"))
+        }
         Method::GET if allows_get => read_get(head),
         _ => Err(Rejection::verb(&head.method, allows_get)),
     }
@@ -52,7 +54,7 @@ pub(crate) fn read_request(
 fn read_post(headers: &HeaderMap) -> Result<RequestHead, Rejection> {
     if ContentType::read(headers) != ContentType::Json {
         return Err(Rejection::media_type(
-            "the content type is not application/json",
+            "the content type must be application/json",
         ));
     }
     let timeout = timeout::read(headers)?;
@@ -64,7 +66,7 @@ fn read_post(headers: &HeaderMap) -> Result<RequestHead, Rejection> {
         _ => {
             return Err(Error::unlocated(
                 Code::InvalidArgument,
-                "the header connect-protocol-version is 1, once",
+                "the header connect-protocol-version must be 1 and occur once",
             )
             .into());
         }
@@ -87,7 +89,7 @@ fn read_get(head: &request::Parts) -> Result<RequestHead, Rejection> {
 }
 
 impl Accepts {
-    /// What the caller takes as an answer.
+    /// Reads what the caller accepts as a response.
     pub(crate) fn read(head: &request::Parts) -> Self {
         Self {
             gzip: accepts_gzip(&head.headers),
@@ -98,7 +100,7 @@ impl Accepts {
 
 /// Writes the request of a call.
 ///
-/// At least a millisecond of the deadline must be left: a server takes zero as "the time is up".
+/// At least one millisecond must be left before the deadline, because 0 means an expired deadline.
 pub(crate) fn write_request(
     uri: Uri,
     context: &Context,
@@ -109,7 +111,8 @@ pub(crate) fn write_request(
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
     let headers = request.headers_mut();
-    // One allocation: four of the protocol, five of the usual context, and one or two that a transport adds.
+    // One allocation: four headers of the protocol, usually five of the context, and one or two that
+    // the transport adds.
     headers.reserve(12 + metadata.len());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     headers.insert(PROTOCOL_VERSION.clone(), HeaderValue::from_static("1"));

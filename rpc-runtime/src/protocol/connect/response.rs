@@ -1,4 +1,4 @@
-//! The answer, both directions.
+//! Reads and writes the response.
 
 use bytes::Bytes;
 use http::header::{
@@ -18,18 +18,18 @@ use crate::protocol::printable;
 
 static ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
-/// How much of a stranger's word a message repeats, in bytes.
+/// The maximum length of received text in a message, in bytes.
 const QUOTED: usize = 128;
 
-/// What a caller takes as an answer.
+/// The properties of the response that the caller accepts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Accepts {
     pub(super) gzip: bool,
-    /// It came by `GET`, so that a cache may keep the answer.
+    /// Whether the request is a `GET`, whose response can be cached.
     pub(super) get: bool,
 }
 
-/// An answer, without the HTTP around it.
+/// A response of the protocol, independent of HTTP.
 #[derive(Debug)]
 pub(crate) struct WireResponse {
     pub(crate) headers: Metadata,
@@ -37,9 +37,9 @@ pub(crate) struct WireResponse {
     pub(crate) result: Result<Bytes, Error>,
 }
 
-/// Writes the answer of a call. Its error is what may leave the process.
-pub(crate) fn write_response(answer: WireResponse, accepts: Accepts) -> http::Response<Bytes> {
-    let mut response = match answer.result {
+/// Writes the response of a call. Of an error, only the public message is written.
+pub(crate) fn write_response(from: WireResponse, accepts: Accepts) -> http::Response<Bytes> {
+    let mut response = match from.result {
         Ok(message) => write_message(message, accepts),
         Err(error) => write_error(&error, status(error.code().http_status())),
     };
@@ -48,8 +48,8 @@ pub(crate) fn write_response(answer: WireResponse, accepts: Accepts) -> http::Re
             .headers_mut()
             .insert(VARY, HeaderValue::from_name(ACCEPT_ENCODING));
     }
-    metadata::write(&answer.headers, "", response.headers_mut());
-    metadata::write(&answer.trailers, TRAILER_PREFIX, response.headers_mut());
+    metadata::write(&from.headers, "", response.headers_mut());
+    metadata::write(&from.trailers, TRAILER_PREFIX, response.headers_mut());
     response
 }
 
@@ -62,7 +62,7 @@ fn write_message(message: Bytes, accepts: Accepts) -> http::Response<Bytes> {
     let encoded = packed.is_some();
     let mut response = http::Response::new(packed.unwrap_or(message));
     let headers = response.headers_mut();
-    // Content type and request id, and what the server puts beside them.
+    // For the content type, the request id, and the headers that the server adds.
     headers.reserve(6);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     if encoded {
@@ -80,7 +80,7 @@ fn write_error(error: &Error, status: StatusCode) -> http::Response<Bytes> {
     response
 }
 
-/// Writes a refusal. The error is what may leave the process.
+/// Writes the response of a rejection. Of the error, only the public message is written.
 pub(crate) fn write_rejection(error: &Error, format: RejectionFormat) -> http::Response<Bytes> {
     let empty = |status, name, value| {
         let mut response = http::Response::new(Bytes::new());
@@ -111,12 +111,13 @@ pub(crate) fn write_rejection(error: &Error, format: RejectionFormat) -> http::R
     }
 }
 
-/// The codes' own statuses are all valid.
+/// Converts the HTTP status of a code. All of them are valid.
 fn status(number: u16) -> StatusCode {
     StatusCode::from_u16(number).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Reads an answer of at most `limit` bytes, whatever a server or a proxy before it sends.
+/// Reads the response of a server or of a proxy in front of it. `limit` is the maximum size of the
+/// message in bytes.
 pub(crate) fn read_response(parts: &response::Parts, body: Bytes, limit: usize) -> WireResponse {
     let result = if parts.status == StatusCode::OK {
         read_message(parts, body, limit).map_err(|error| with_metadata(error, &parts.headers))
@@ -131,7 +132,7 @@ pub(crate) fn read_response(parts: &response::Parts, body: Bytes, limit: usize) 
     }
 }
 
-/// An error with the metadata that came with it, before and behind the message alike.
+/// Adds the leading and the trailing metadata of the response to an error.
 pub(super) fn with_metadata(mut error: Error, headers: &HeaderMap) -> Error {
     let (leading, trailing) = metadata::read_both(headers);
     error.metadata_mut().extend(leading);
@@ -151,27 +152,29 @@ fn read_message(parts: &response::Parts, body: Bytes, limit: usize) -> Result<By
     ))
 }
 
-/// Unpacks a message that a server sent.
+/// Decompresses a message of a server.
 pub(super) fn read_encoded(headers: &HeaderMap, body: Bytes, limit: usize) -> Result<Bytes, Error> {
     let encoding = read_encoding(headers).map_err(|name| {
         let name = printable(name, QUOTED);
         Error::unlocated(
             Code::Internal,
-            format!("the answer came in the compression {name}"),
+            format!("the response has the unsupported compression {name}"),
         )
     })?;
     compression::decompress(body, encoding, limit).map_err(|problem| match problem {
         DecompressError::TooLarge => Error::unlocated(
             Code::ResourceExhausted,
-            format!("the answer has more than {limit} bytes"),
+            format!("the response exceeds the limit of {limit} bytes"),
         ),
-        DecompressError::Invalid(error) => {
-            Error::unlocated(Code::Internal, format!("the answer is no gzip: {error}"))
-        }
+        DecompressError::Invalid(error) => Error::unlocated(
+            Code::Internal,
+            format!("the response is not valid gzip: {error}"),
+        ),
     })
 }
 
-/// Says what came instead of an answer of ours: the words of a proxy are often all there is to go by.
+/// Describes a response that is not one of the protocol. Quotes the body, because the text of a proxy
+/// is often the only hint at the cause.
 pub(super) fn describe_non_rpc_response(
     status: StatusCode,
     headers: &HeaderMap,
@@ -183,7 +186,7 @@ pub(super) fn describe_non_rpc_response(
     if body.is_empty() {
         return format!("HTTP {status}{kind} without a body");
     }
-    // The message as a whole keeps to the limit of a public one.
+    // Leaves space for the status and the content type within the limit of a public message.
     let snippet = printable(body, PUBLIC_MESSAGE_LIMIT - 4 * QUOTED);
     format!("HTTP {status}{kind}: {snippet}")
 }

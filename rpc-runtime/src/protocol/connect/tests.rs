@@ -32,7 +32,7 @@ fn status(number: u16) -> StatusCode {
     StatusCode::from_u16(number).unwrap()
 }
 
-/// An error with everything that can travel.
+/// Returns an error with all fields that are sent.
 fn full() -> Error {
     let mut error = Error::unlocated(Code::FailedPrecondition, "insufficient credit(0)")
         .with_reason("INSUFFICIENT_CREDIT")
@@ -72,7 +72,7 @@ fn full() -> Error {
 }
 
 #[test]
-fn an_error_survives_the_wire_with_all_its_details() {
+fn an_error_survives_the_wire_with_its_details() {
     let sent = full();
     let body = error_json(&sent);
     let read = read_error(status(400), &json_headers(), &body);
@@ -88,7 +88,11 @@ fn an_error_survives_the_wire_with_all_its_details() {
     assert_eq!(read.payload(), sent.payload());
     assert_eq!(read.hops(), sent.hops());
     assert_eq!(read.request_id(), sent.request_id());
-    assert_eq!(error_json(&read), body, "a third party sees no difference");
+    assert_eq!(
+        error_json(&read),
+        body,
+        "a server that passes it on writes the same"
+    );
 }
 
 #[test]
@@ -120,7 +124,7 @@ fn an_error_has_no_other_keys_and_unpadded_details() {
     for detail in details {
         assert!(!detail["value"].as_str().unwrap().contains('='), "{detail}");
     }
-    // ErrorJson by hand from the .proto: field 1, "3b9d41f8a0c2e576".
+    // Encoded by hand from the .proto: field 1, "3b9d41f8a0c2e576".
     assert_eq!(details[4]["value"], "ChAzYjlkNDFmOGEwYzJlNTc2");
     assert_eq!(details[3]["debug"], json!({ "retryDelay": "1.500s" }));
     assert_eq!(
@@ -140,7 +144,7 @@ fn an_error_has_no_other_keys_and_unpadded_details() {
 }
 
 #[test]
-fn the_smallest_error_is_its_code() {
+fn an_error_without_message_is_its_code() {
     let error = Error::unlocated(Code::NotFound, "");
     assert_eq!(error_json(&error), b"{\"code\":\"not_found\"}");
     let error = Error::unlocated(Code::Internal, "table users is gone");
@@ -153,7 +157,7 @@ fn the_smallest_error_is_its_code() {
 }
 
 #[test]
-fn row_96_an_error_is_read_whoever_wrote_it() {
+fn errors_of_any_server_or_proxy_are_read() {
     let json = "application/json";
     // status, content type, body, expected code, expected message
     let table: [(u16, &str, &str, Code, &str); 17] = [
@@ -281,7 +285,7 @@ fn row_96_an_error_is_read_whoever_wrote_it() {
 }
 
 #[test]
-fn what_is_foreign_is_quoted_shortly() {
+fn a_non_rpc_response_is_quoted_shortly() {
     let page = "<html>\u{1b}[31m".repeat(10_000);
     let error = read_error(status(502), &HeaderMap::new(), page.as_bytes());
     assert!(
@@ -298,7 +302,7 @@ fn what_is_foreign_is_quoted_shortly() {
 }
 
 #[test]
-fn details_that_we_do_not_know_are_kept_as_bytes() {
+fn unknown_details_are_kept_as_bytes() {
     let body = r#"{"code":"aborted","details":[
         {"type":"foreign.v1.Thing","value":"AAE=","debug":"not even an object"},
         {"type":"type.googleapis.com/google.rpc.RequestInfo","value":"CgFh"},
@@ -312,7 +316,7 @@ fn details_that_we_do_not_know_are_kept_as_bytes() {
         [
             Detail::new("foreign.v1.Thing", vec![0, 1]),
             Detail::new("google.rpc.BadRequest", vec![0xff, 0xff]),
-            // It says more than we have room for, and goes on whole.
+            // It has a field that an error cannot hold, so it is kept as bytes.
             Detail::new("google.rpc.RequestInfo", b"\x0a\x01a\x12\x01b".to_vec()),
         ]
     );
@@ -321,7 +325,7 @@ fn details_that_we_do_not_know_are_kept_as_bytes() {
 }
 
 #[test]
-fn a_chain_without_end_is_bounded() {
+fn a_long_chain_is_truncated() {
     let hop = |n: usize| Hop {
         source: format!("s{n}@prod/1"),
         method: "a.B/C".to_owned(),
@@ -339,33 +343,33 @@ fn a_chain_without_end_is_bounded() {
 }
 
 #[test]
-fn metadata_and_id_come_with_an_error() {
+fn an_error_has_the_metadata_and_id_of_its_response() {
     let mut lines = json_headers();
     lines.extend(headers(&[
         ("x-request-id", "r-1"),
-        ("x-beside", "1"),
-        ("trailer-x-behind", "2"),
+        ("x-leading", "1"),
+        ("trailer-x-trailing", "2"),
         ("date", "today"),
     ]));
     let error = read_error(status(404), &lines, br#"{"code":"not_found"}"#);
     assert_eq!(error.request_id(), Some("r-1"));
     let metadata: Vec<_> = error.metadata().iter().collect();
-    assert_eq!(metadata, [("x-beside", "1"), ("x-behind", "2")]);
+    assert_eq!(metadata, [("x-leading", "1"), ("x-trailing", "2")]);
 }
 
 #[test]
-fn a_packed_error_is_unpacked() {
+fn a_compressed_error_is_decompressed() {
     let long = Error::unlocated(Code::Aborted, "again ".repeat(100));
     let mut lines = json_headers();
     lines.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    let packed = compression::gzip(&error_json(&long)).unwrap();
+    let compressed = compression::gzip(&error_json(&long)).unwrap();
     assert_eq!(
-        read_error(status(409), &lines, &packed).message(),
+        read_error(status(409), &lines, &compressed).message(),
         long.message()
     );
 }
 
-fn answer(status: u16, lines: &[(&'static str, &'static str)], body: &[u8]) -> WireResponse {
+fn receive(status: u16, lines: &[(&'static str, &'static str)], body: &[u8]) -> WireResponse {
     let mut response = http::Response::new(());
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     *response.headers_mut() = headers(lines);
@@ -373,21 +377,21 @@ fn answer(status: u16, lines: &[(&'static str, &'static str)], body: &[u8]) -> W
 }
 
 #[test]
-fn an_answer_is_read_with_its_headers_and_trailers() {
+fn a_response_has_its_headers_and_trailers() {
     let lines = [
         ("content-type", "application/json; charset=UTF-8"),
         ("x-a", "1"),
         ("trailer-x-b", "2"),
     ];
-    let answer = answer(200, &lines, b"{\"result\":1}");
-    assert_eq!(answer.result.unwrap(), "{\"result\":1}");
-    assert_eq!(answer.headers.iter().collect::<Vec<_>>(), [("x-a", "1")]);
-    assert_eq!(answer.trailers.iter().collect::<Vec<_>>(), [("x-b", "2")]);
+    let response = receive(200, &lines, b"{\"result\":1}");
+    assert_eq!(response.result.unwrap(), "{\"result\":1}");
+    assert_eq!(response.headers.iter().collect::<Vec<_>>(), [("x-a", "1")]);
+    assert_eq!(response.trailers.iter().collect::<Vec<_>>(), [("x-b", "2")]);
 }
 
 #[test]
-fn row_96_what_is_no_answer_is_an_error_that_says_what_came() {
-    let packed = compression::gzip(&[b'x'; 5000]).unwrap();
+fn a_non_rpc_response_becomes_a_descriptive_error() {
+    let compressed = compression::gzip(&[b'x'; 5000]).unwrap();
     let table: [(u16, &str, &str, &[u8], Code); 9] = [
         (200, "text/html", "", b"<html>", Code::Unknown),
         (200, "", "", b"", Code::Unknown),
@@ -399,7 +403,7 @@ fn row_96_what_is_no_answer_is_an_error_that_says_what_came() {
             200,
             "application/json",
             "gzip",
-            &packed,
+            &compressed,
             Code::ResourceExhausted,
         ),
         (204, "", "", b"", Code::Unknown),
@@ -411,8 +415,8 @@ fn row_96_what_is_no_answer_is_an_error_that_says_what_came() {
             ("content-encoding", encoding),
             ("x-a", "1"),
         ];
-        let answer = answer(number, &lines, body);
-        let error = answer.result.unwrap_err();
+        let response = receive(number, &lines, body);
+        let error = response.result.unwrap_err();
         assert_eq!(error.code(), code, "{number} {kind} {encoding}");
         assert_eq!(error.metadata().get("x-a"), Some("1"));
     }
@@ -450,14 +454,14 @@ fn a_request_is_written_as_a_server_reads_it() {
 }
 
 #[test]
-fn an_answer_is_packed_where_it_pays() {
+fn a_response_is_compressed_if_that_pays() {
     let write = |message: &Bytes, gzip| {
-        let answer = WireResponse {
+        let response = WireResponse {
             headers: Metadata::new(),
             trailers: Metadata::new(),
             result: Ok(message.clone()),
         };
-        write_response(answer, Accepts { gzip, get: gzip })
+        write_response(response, Accepts { gzip, get: gzip })
     };
     let message = Bytes::from("{\"result\": 1}".repeat(100));
     let response = write(&message, true);

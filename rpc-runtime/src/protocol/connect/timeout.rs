@@ -1,4 +1,4 @@
-//! `connect-timeout-ms`: the time that the caller gives, in milliseconds.
+//! Reads and writes `connect-timeout-ms`, the timeout of the caller in milliseconds.
 
 use std::time::Duration;
 
@@ -8,29 +8,29 @@ use crate::error::{Code, Error};
 
 static TIMEOUT: HeaderName = HeaderName::from_static("connect-timeout-ms");
 
-/// The longest that the header may say: ten digits.
+/// The maximum value of the header: ten digits.
 const MAX_TIMEOUT_MS: u64 = 9_999_999_999;
 
-/// Reads the header. Zero is legal: the time is up.
+/// Reads the header. 0 is valid and means an expired deadline.
 ///
 /// # Errors
 ///
-/// `invalid_argument` for anything but 1 to 10 ASCII digits in one header. A server that passed over a damaged
-/// timeout would run the call without one.
+/// `invalid_argument` unless there is one header with 1 to 10 ASCII digits. A server that ignored an
+/// invalid timeout would run the call without one.
 pub(super) fn read(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
     let mut values = headers.get_all(&TIMEOUT).iter();
     let Some(value) = values.next() else {
         return Ok(None);
     };
     let digits = value.as_bytes();
-    // Not `str::parse`, which takes `+5` as well.
+    // `str::parse` would also accept `+5`.
     let valid = (1..=10).contains(&digits.len())
         && digits.iter().all(u8::is_ascii_digit)
         && values.next().is_none();
     if !valid {
         return Err(Error::unlocated(
             Code::InvalidArgument,
-            "the header connect-timeout-ms is one number of 1 to 10 digits",
+            "the header connect-timeout-ms must be one number of 1 to 10 digits",
         ));
     }
     let milliseconds = digits
@@ -39,7 +39,8 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
     Ok(Some(Duration::from_millis(milliseconds)))
 }
 
-/// Writes the header: whole milliseconds, rounded down, so that the server gives up no later than the caller.
+/// Writes the header in whole milliseconds, rounded down so that the server does not give up after
+/// the caller.
 pub(super) fn write(left: Duration, headers: &mut HeaderMap) {
     let milliseconds = u64::try_from(left.as_millis())
         .unwrap_or(MAX_TIMEOUT_MS)
@@ -63,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn only_one_to_ten_digits_are_a_timeout() {
+    fn a_timeout_is_one_to_ten_digits() {
         let good: [(&[&str], Option<u64>); 5] = [
             (&[], None),
             (&["0"], Some(0)),
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_rounded_down_and_bounded() {
+    fn the_timeout_is_rounded_down_and_bounded() {
         for (left, expected) in [
             (Duration::from_micros(1999), "1"),
             (Duration::from_micros(999), "0"),

@@ -1,12 +1,12 @@
-//! What is wrong with a message, and where.
+//! The errors of reading and writing a message.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use crate::error::{Code, Error};
 
-/// What is wrong with a message: the path of the place, from the message's root, and a description.
+/// An error in a message: a description, and the path of the value from the root of the message.
 #[derive(Debug, PartialEq)]
-pub(crate) struct DecodeError {
+pub struct DecodeError {
     path: String,
     text: String,
 }
@@ -26,7 +26,7 @@ impl DecodeError {
         }
     }
 
-    /// The same problem, seen from the message that has the value as a field.
+    /// Prepends the name of the field that contains the value to the path.
     pub(crate) fn within(mut self, field: &str) -> Self {
         let joint = if self.path.is_empty() || self.path.starts_with('[') {
             ""
@@ -37,14 +37,14 @@ impl DecodeError {
         self
     }
 
-    /// For a secret: serde's texts quote the value that they refuse.
-    pub(crate) fn without_quotes(mut self) -> Self {
+    /// Replaces the description of an error in a secret, because serde's descriptions quote the value.
+    pub(crate) fn without_value(mut self) -> Self {
         "is not valid (it is a secret, so its value is not shown)".clone_into(&mut self.text);
         self.path.clear();
         self
     }
 
-    /// The error for the one who sent the message.
+    /// Converts to the error that the sender of a request receives.
     pub(crate) fn into_error(self) -> Error {
         let text = if self.path.is_empty() {
             self.text.clone()
@@ -55,22 +55,53 @@ impl DecodeError {
             .with_violation(escape(&self.path), escape(&self.text))
     }
 
-    /// The error for one who got a wrong answer.
+    /// Converts to the error that the receiver of an invalid response returns.
     pub(crate) fn into_response_error(self) -> Error {
-        let place = if self.path.is_empty() {
+        let location = if self.path.is_empty() {
             String::new()
         } else {
             format!(" at {}", self.path)
         };
         Error::unlocated(
             Code::Internal,
-            escape(&format!("the answer cannot be read{place}: {}", self.text)),
+            escape(&format!(
+                "invalid response message{location}: {}",
+                self.text
+            )),
         )
         .public()
     }
 }
 
-/// Texts of a decoder quote what the other side sent: keep them short and on one line.
+/// The error of writing a value, such as a NaN or a map whose keys are not strings.
+#[derive(Debug)]
+pub struct EncodeError(String);
+
+impl EncodeError {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<serde_json::Error> for EncodeError {
+    fn from(error: serde_json::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<EncodeError> for DecodeError {
+    fn from(error: EncodeError) -> Self {
+        Self::new(error.0)
+    }
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Escapes control characters and limits the length, because the descriptions quote received data.
 fn escape(text: &str) -> String {
     const LIMIT: usize = 512;
     let mut out = String::with_capacity(text.len().min(LIMIT));
