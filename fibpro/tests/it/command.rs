@@ -83,7 +83,7 @@ fn d04_what_is_not_understood_ends_with_2_and_lists_the_words() {
         ),
         (
             &["log", "x", "--to", "localhost:9002"],
-            "the scheme is missing; write `http://HOST:PORT`",
+            "the scheme is missing; expected `http://HOST:PORT`",
         ),
         (&["log"], "<TEXT>"),
         (&["lok", "x"], "unrecognized subcommand 'lok'"),

@@ -79,7 +79,7 @@ impl Rejection {
 
     pub(super) fn encoding(name: &[u8]) -> Self {
         let message = format!(
-            "the compression {} is not supported; use {SUPPORTED} or identity",
+            "the compression {} is not supported; use one of {SUPPORTED}, identity",
             printable(name, QUOTED)
         );
         Self::new(
