@@ -277,7 +277,10 @@ async fn row_97_what_is_no_http_says_so() {
         let hostile = Hostile::answering(answer.clone(), false).await;
         let error = hostile.error().await;
         assert_eq!(error.code(), Code::Internal, "{answer:?}: {error:#}");
-        assert!(error.message().contains("did not respond with valid HTTP"), "{error:#}");
+        assert!(
+            error.message().contains("did not respond with valid HTTP"),
+            "{error:#}"
+        );
         assert_eq!(hostile.requests(), 1);
     }
 }
