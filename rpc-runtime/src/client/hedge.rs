@@ -30,8 +30,8 @@ pub(super) fn delay(
 
 /// Sends a request, and sends it again if it has no response after the time `after`.
 ///
-/// Returns the first outcome that is not a retryable error, or else the second one. The other
-/// attempt is dropped, which cancels it.
+/// Returns the first outcome that is not a retryable error, or else the second one. An attempt that
+/// is still running is dropped, which cancels it.
 pub(super) async fn run(
     client: &ClientInner,
     guard: InFlightGuard,

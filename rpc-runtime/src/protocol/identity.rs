@@ -31,7 +31,7 @@ pub(crate) fn sign(
         }
         // The value consists of a key id, digits and base64, which are valid in a header.
         Err(error) => {
-            tracing::error!(target: "rpc", %error, "failed to sign a call; it is sent unsigned")
+            tracing::error!(target: "rpc", %error, "failed to sign a call; it is sent unsigned");
         }
     }
 }

@@ -37,23 +37,23 @@ const MESSAGE_LIMIT: usize = 4 << 20;
 /// The transport to one server over HTTP.
 pub(super) struct HttpTransport {
     target: Target,
-    kind: HttpClient,
+    client: HttpClient,
 }
 
 #[derive(Clone)]
 enum HttpClient {
-    Direct { http2: bool },
+    Hyper { http2: bool },
     Reqwest(reqwest::Client),
 }
 
 impl HttpTransport {
     pub(super) fn new(target: Target) -> Result<Self> {
-        let kind = if target.is_https() {
+        let client = if target.is_https() {
             HttpClient::Reqwest(tls_client()?)
         } else {
-            HttpClient::Direct { http2: false }
+            HttpClient::Hyper { http2: false }
         };
-        Ok(Self { target, kind })
+        Ok(Self { target, client })
     }
 
     pub(super) fn with_reqwest(target: Target, client: reqwest::Client) -> Result<Self> {
@@ -63,19 +63,19 @@ impl HttpTransport {
         }
         Ok(Self {
             target,
-            kind: HttpClient::Reqwest(client),
+            client: HttpClient::Reqwest(client),
         })
     }
 
     pub(super) fn http2(&self) -> Self {
-        let kind = match &self.kind {
-            HttpClient::Direct { .. } => HttpClient::Direct { http2: true },
+        let client = match &self.client {
+            HttpClient::Hyper { .. } => HttpClient::Hyper { http2: true },
             // TLS negotiates the version.
             HttpClient::Reqwest(client) => HttpClient::Reqwest(client.clone()),
         };
         Self {
             target: self.target.clone(),
-            kind,
+            client,
         }
     }
 
@@ -94,8 +94,8 @@ impl HttpTransport {
             // Each attempt needs its own signature; the server would reject a second use as a replay.
             identity::sign(keys, request.method, &mut http);
         }
-        let received = match &self.kind {
-            HttpClient::Direct { http2 } => self.send_direct(*http2, http).await,
+        let received = match &self.client {
+            HttpClient::Hyper { http2 } => self.send_with_hyper(*http2, http).await,
             // Boxed to keep the future of calls with hyper small.
             HttpClient::Reqwest(client) => Box::pin(self.send_with_reqwest(client, http)).await,
         };
@@ -105,7 +105,7 @@ impl HttpTransport {
         }
     }
 
-    async fn send_direct(
+    async fn send_with_hyper(
         &self,
         http2: bool,
         mut request: ::http::Request<Bytes>,
@@ -117,8 +117,8 @@ impl HttpTransport {
             let host = self.target.host().clone();
             request.headers_mut().insert(HOST, host);
         }
-        let kind = PoolKey { http2, is_socket };
-        let response = with_pool(kind, |pool| pool.request(request.map(Full::new)));
+        let key = PoolKey { http2, is_socket };
+        let response = with_pool(key, |pool| pool.request(request.map(Full::new)));
         let (parts, body) = response
             .await
             .map_err(|error| self.connection_error(error.is_connect(), &error))?
