@@ -80,7 +80,7 @@ struct Stage {
 }
 
 impl Stage {
-    async fn new(places: usize, room: usize, patience: Duration) -> Self {
+    async fn new(places: usize, room: usize, timeout: Duration) -> Self {
         let (begun, has_begun) = mpsc::unbounded_channel();
         let (runs, go) = (Arc::default(), Arc::new(Semaphore::new(0)));
         let bench = Bench {
@@ -91,7 +91,7 @@ impl Stage {
         let mut limits = Limits::default();
         limits.running_calls = places;
         limits.queued_calls = room;
-        limits.queue_timeout = patience;
+        limits.queue_timeout = timeout;
         let server = Server::new("work")
             .add(WorkServer::new(bench))
             .limits(limits);
@@ -124,7 +124,7 @@ const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(100);
 
 #[tokio::test]
-async fn row_58_of_twenty_callers_two_run_two_wait_and_sixteen_are_turned_away() {
+async fn two_calls_run_two_wait_and_sixteen_are_rejected() {
     let mut stage = Stage::new(2, 2, LONG).await;
     let mut calls = JoinSet::new();
     for _ in 0..20 {
@@ -149,7 +149,7 @@ async fn row_58_of_twenty_callers_two_run_two_wait_and_sixteen_are_turned_away()
 }
 
 #[tokio::test]
-async fn row_58_who_is_turned_away_knows_it_at_once_and_by_its_status() {
+async fn a_rejection_is_immediate_and_has_a_status() {
     let mut stage = Stage::new(1, 0, LONG).await;
     let client = stage.client.clone();
     let first = tokio::spawn(async move { client.wait().await });
@@ -171,7 +171,7 @@ async fn row_58_who_is_turned_away_knows_it_at_once_and_by_its_status() {
 }
 
 #[tokio::test]
-async fn row_52_a_call_whose_deadline_passes_in_the_queue_is_not_run() {
+async fn a_call_that_expires_in_the_queue_is_not_run() {
     let mut stage = Stage::new(1, 5, LONG).await;
     let client = stage.client.clone();
     let first = tokio::spawn(async move { client.wait().await });
@@ -198,7 +198,7 @@ async fn row_52_a_call_whose_deadline_passes_in_the_queue_is_not_run() {
 }
 
 #[tokio::test]
-async fn nobody_waits_longer_than_the_patience_of_the_server() {
+async fn a_call_waits_at_most_the_queue_timeout() {
     let mut stage = Stage::new(1, 5, Duration::from_millis(60)).await;
     let client = stage.client.clone();
     let first = tokio::spawn(async move { client.wait().await });
@@ -217,7 +217,7 @@ async fn nobody_waits_longer_than_the_patience_of_the_server() {
 }
 
 #[tokio::test]
-async fn detached_work_keeps_its_place_when_its_caller_is_gone() {
+async fn detached_work_keeps_its_slot_after_a_disconnect() {
     let mut stage = Stage::new(1, 0, LONG).await;
     let error = stage.client.finish().timeout(SHORT).await.unwrap_err();
     assert_eq!(error.code(), Code::DeadlineExceeded);
@@ -232,7 +232,7 @@ async fn detached_work_keeps_its_place_when_its_caller_is_gone() {
 }
 
 #[tokio::test]
-async fn row_53_a_slow_reader_of_a_large_answer_holds_no_place() {
+async fn a_slow_reader_of_a_large_response_holds_no_slot() {
     let stage = Stage::new(1, 0, LONG).await;
     let mut slow = Raw::connect(stage.running.address()).await;
     slow.send(post("/admission.v1.Work/Large", "{}"))
@@ -245,7 +245,7 @@ async fn row_53_a_slow_reader_of_a_large_answer_holds_no_place() {
 }
 
 #[tokio::test]
-async fn row_57_a_server_that_is_full_of_blocked_threads_answers_ping_and_deadlines() {
+async fn ping_and_deadlines_work_with_all_threads_blocked() {
     let mut stage = Stage::new(2, 5, LONG).await;
     let mut calls = JoinSet::new();
     for _ in 0..2 {
@@ -337,7 +337,7 @@ async fn a_rate_limit_comes_back_with_time() {
 }
 
 #[test]
-fn a_rate_limit_that_fits_no_method_is_refused_at_start() {
+fn a_rate_limit_for_no_method_is_rejected_at_start() {
     let second = RateLimit::per_second;
     for (limits, code, text) in [
         (

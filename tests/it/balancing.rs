@@ -154,7 +154,7 @@ async fn a_busy_replica_gets_no_more() {
 }
 
 #[tokio::test]
-async fn row_65_a_replica_that_dies_is_not_noticed_and_comes_back_by_itself() {
+async fn a_dead_replica_fails_no_call_and_is_used_again() {
     let (mut replicas, _drops) = start::<2>().await;
     let seen = Seen::default();
     let client = Client::from_urls(urls(&replicas)).unwrap().retry(quick());
@@ -176,7 +176,7 @@ async fn row_65_a_replica_that_dies_is_not_noticed_and_comes_back_by_itself() {
 
 /// Each replica remembers its own calls.
 #[tokio::test]
-async fn row_84_a_call_with_a_key_whose_answer_is_lost_is_asked_for_where_it_ran() {
+async fn a_keyed_call_is_retried_on_the_same_replica() {
     let (replicas, _drops) = start::<3>().await;
     let replicas: Arc<[Started]> = replicas.into();
     let all = |replicas: &[Started], trouble| {
@@ -205,7 +205,7 @@ async fn row_84_a_call_with_a_key_whose_answer_is_lost_is_asked_for_where_it_ran
 
 /// What was not sent has run nowhere.
 #[tokio::test]
-async fn a_call_with_a_key_that_was_not_sent_goes_to_another_replica() {
+async fn an_unsent_keyed_call_goes_to_another_replica() {
     let (mut replicas, _drops) = start::<2>().await;
     replicas[0].proxy.refuse().await;
     let client = Client::from_urls(urls(&replicas)).unwrap().retry(quick());
@@ -234,7 +234,7 @@ async fn a_list_that_changes_is_followed() {
 }
 
 #[tokio::test]
-async fn a_client_of_no_server_or_of_a_wrong_one_is_refused() {
+async fn a_client_without_a_valid_url_is_rejected() {
     for urls in [&[][..], &["http://127.0.0.1:1", "nowhere"]] {
         let error = Client::from_urls(urls).unwrap_err();
         assert_eq!(error.code(), Code::InvalidArgument);
@@ -242,7 +242,7 @@ async fn a_client_of_no_server_or_of_a_wrong_one_is_refused() {
 }
 
 #[tokio::test]
-async fn an_open_breaker_answers_at_once_and_closes_by_itself() {
+async fn an_open_breaker_fails_fast_and_closes_again() {
     let (mut replicas, _drops) = start::<1>().await;
     let seen = Seen::default();
     let client = Client::new(&replicas[0].proxy.url())
@@ -271,7 +271,7 @@ async fn an_open_breaker_answers_at_once_and_closes_by_itself() {
 }
 
 #[tokio::test]
-async fn a_hedge_answers_for_a_slow_replica_and_cancels_it() {
+async fn a_hedge_wins_over_a_slow_replica_and_cancels_it() {
     let (replicas, mut drops) = start::<2>().await;
     let seen = Seen::default();
     let client = Client::from_urls(urls(&replicas))
@@ -294,7 +294,7 @@ async fn a_hedge_answers_for_a_slow_replica_and_cancels_it() {
 }
 
 #[tokio::test]
-async fn a_hedge_is_for_methods_without_side_effects_and_within_the_budget() {
+async fn hedges_need_no_side_effects_and_a_budget() {
     let (replicas, _drops) = start::<1>().await;
     let seen = Seen::default();
     let client = Client::new(&replicas[0].proxy.url())

@@ -40,7 +40,7 @@ async fn without_trouble_bytes_pass() {
 }
 
 #[tokio::test]
-async fn a_delay_and_a_drip_take_their_time_and_lose_nothing() {
+async fn a_delay_and_a_throttle_lose_nothing() {
     let (_running, proxy) = start().await;
     let mut raw = Raw::connect(proxy.address()).await;
     let mut timed = async |trouble| {
@@ -58,7 +58,7 @@ async fn a_delay_and_a_drip_take_their_time_and_lose_nothing() {
 }
 
 #[tokio::test]
-async fn a_cut_resets_behind_so_many_bytes() {
+async fn a_cut_resets_after_a_number_of_bytes() {
     let (_running, proxy) = start().await;
     proxy.set(Trouble::Cut { after: 17 });
     let mut raw = Raw::connect(proxy.address()).await;
@@ -89,7 +89,7 @@ async fn a_cut_request_never_arrives_as_a_whole() {
 }
 
 #[tokio::test]
-async fn a_black_hole_that_closes_lets_go_what_it_held() {
+async fn a_black_hole_releases_its_data_when_it_closes() {
     let (_running, proxy) = start().await;
     let mut before = Raw::connect(proxy.address()).await;
     assert_eq!(before.ask(request()).await.status, 200);
@@ -105,7 +105,7 @@ async fn a_black_hole_that_closes_lets_go_what_it_held() {
 }
 
 #[tokio::test]
-async fn a_refusing_proxy_ends_its_connections_and_takes_none() {
+async fn a_refusing_proxy_closes_and_accepts_no_connection() {
     let (_running, mut proxy) = start().await;
     let mut raw = Raw::connect(proxy.address()).await;
     assert_eq!(raw.ask(request()).await.status, 200);

@@ -105,7 +105,7 @@ fn with(plan: &str) -> Context {
 }
 
 #[tokio::test]
-async fn a_code_is_answered_in_place_of_the_handler_and_observed_like_its_own() {
+async fn an_injected_code_replaces_the_handler() {
     on_each_road(async |test| {
         for code in Code::all() {
             let call = with(&format!("pricing.pay={code}")).enter(|| test.client.pay());
@@ -128,7 +128,7 @@ async fn a_code_is_answered_in_place_of_the_handler_and_observed_like_its_own() 
 }
 
 #[tokio::test]
-async fn a_connection_is_closed_before_the_handler_or_behind_it() {
+async fn a_connection_is_closed_before_or_after_the_handler() {
     on_each_road(async |test| {
         for (effect, runs) in [("drop", 0), ("lose", 1)] {
             for method in ["pay", "settle"] {
@@ -165,7 +165,7 @@ async fn a_delay_waits_and_ends_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_seed_and_an_id_are_one_fate_on_each_road() {
+async fn a_seed_and_an_id_decide_on_every_transport() {
     let fates = Mutex::new(Vec::new());
     on_each_road(async |test| {
         let mut fate = Vec::new();
@@ -184,7 +184,7 @@ async fn a_seed_and_an_id_are_one_fate_on_each_road() {
 }
 
 #[tokio::test]
-async fn layers_of_the_server_see_a_fault_as_they_see_a_failing_handler() {
+async fn layers_see_a_fault_like_a_failing_handler() {
     async fn translate(request: Request, next: Next) -> Response {
         let mut response = next.run(request).await;
         if let Some(error) = response.error_mut() {
@@ -248,7 +248,7 @@ async fn strangers_to_our_client_ask_by_the_header() {
 }
 
 #[tokio::test]
-async fn a_plan_that_makes_no_sense_is_refused_and_says_why() {
+async fn an_invalid_plan_is_rejected_with_the_reason() {
     let (runs, seen) = (Runs::default(), Seen::default());
     for allowed in [true, false] {
         let server = server(&runs, &seen);
@@ -292,7 +292,7 @@ async fn a_plan_that_makes_no_sense_is_refused_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_allow_faults_says_so_where_it_is_meant() {
+async fn a_server_without_faults_rejects_a_plan_for_it() {
     let (runs, seen) = (Runs::default(), Seen::default());
     let running = Running::start(server(&runs, &seen)).await;
     let mut raw = Raw::connect(running.address()).await;
@@ -315,7 +315,7 @@ async fn a_server_that_does_not_allow_faults_says_so_where_it_is_meant() {
 }
 
 #[tokio::test]
-async fn row_70_an_edge_leaves_a_plan_out() {
+async fn an_edge_ignores_a_fault_plan() {
     let (runs, seen) = (Runs::default(), Seen::default());
     let behind = Running::start(server(&runs, &seen).allow_faults()).await;
     let client = PricingClient::connect(&behind.url()).unwrap();
@@ -344,7 +344,7 @@ async fn row_70_an_edge_leaves_a_plan_out() {
 }
 
 #[tokio::test]
-async fn in_somebody_elses_application_the_answer_breaks() {
+async fn in_a_mounted_router_a_drop_breaks_the_response() {
     let (runs, seen) = (Runs::default(), Seen::default());
     let router = server(&runs, &seen).trust(Trust::Internal).allow_faults();
     let router = router.into_router().unwrap();

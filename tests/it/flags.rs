@@ -187,7 +187,7 @@ fn write(path: &Path, text: &str) {
 }
 
 #[tokio::test]
-async fn a_flag_is_listed_set_and_reset_over_the_network_with_an_audit_line_each() {
+async fn flags_are_listed_set_and_reset_and_audited() {
     let (paper, _log) = Paper::start();
     let (_running, flags, limited) = started(server("one")).await;
     let before = flag(&flags, "largest").await;
@@ -225,7 +225,7 @@ async fn a_flag_is_listed_set_and_reset_over_the_network_with_an_audit_line_each
 }
 
 #[tokio::test]
-async fn row_74_a_refused_value_leaves_the_old_one_and_says_what_is_taken() {
+async fn a_rejected_value_keeps_the_old_one_and_explains() {
     let (paper, _log) = Paper::start();
     let (_running, flags, limited) = started(server("one")).await;
     flags.set("largest", "500").await.unwrap();
@@ -265,7 +265,7 @@ async fn row_74_a_refused_value_leaves_the_old_one_and_says_what_is_taken() {
 }
 
 #[tokio::test]
-async fn row_74_concurrent_writes_end_in_one_of_the_values() {
+async fn concurrent_writes_end_in_one_of_the_values() {
     let (_running, flags, limited) = started(server("one")).await;
     let writers: Vec<_> = (0..32)
         .map(|n| {
@@ -287,7 +287,7 @@ async fn row_74_concurrent_writes_end_in_one_of_the_values() {
 }
 
 #[tokio::test]
-async fn row_73_a_page_in_a_browser_changes_nothing() {
+async fn a_page_in_a_browser_changes_no_flag() {
     let (running, flags, _) = started(server("one")).await;
     let path = "/rpc.v1.Flags/Set";
     let body = r#"{"name":"largest","value":"7"}"#;
@@ -310,7 +310,7 @@ async fn row_73_a_page_in_a_browser_changes_nothing() {
 }
 
 #[tokio::test]
-async fn row_72_an_edge_has_no_flags_and_a_policy_decides_who_sets_them() {
+async fn an_edge_has_no_flags_and_a_policy_limits_setters() {
     let running = Running::start(server("edge").trust(Trust::Edge)).await;
     let mut raw = Raw::connect(running.address()).await;
     for method in ["List", "Set", "Reset"] {
@@ -329,7 +329,7 @@ async fn row_72_an_edge_has_no_flags_and_a_policy_decides_who_sets_them() {
 }
 
 #[tokio::test]
-async fn two_servers_of_one_process_have_values_of_their_own() {
+async fn two_servers_of_one_process_have_separate_values() {
     let one = server("one").flag(&LARGEST, 11);
     let handle = one.flags();
     let one = LimitedClient::with_client(one.into_local_client().unwrap());
@@ -351,7 +351,7 @@ async fn two_servers_of_one_process_have_values_of_their_own() {
 }
 
 #[tokio::test]
-async fn what_the_program_sets_is_checked_at_start_and_audited() {
+async fn values_set_in_code_are_validated_and_audited() {
     let error = server("one")
         .flag(&LARGEST, 0)
         .into_local_client()
@@ -382,7 +382,7 @@ async fn what_the_program_sets_is_checked_at_start_and_audited() {
 }
 
 #[tokio::test]
-async fn a_secret_flag_stands_in_no_answer_and_no_log() {
+async fn a_secret_flag_is_in_no_response_and_no_log() {
     let (paper, _log) = Paper::start();
     let (running, flags, _) = started(server("one")).await;
     flags.set("log_rpc", "true").await.unwrap();
@@ -405,7 +405,7 @@ async fn a_secret_flag_stands_in_no_answer_and_no_log() {
 }
 
 #[tokio::test]
-async fn a_file_is_read_again_when_it_changes_and_a_bad_one_changes_nothing() {
+async fn a_changed_file_is_read_and_a_bad_one_ignored() {
     let (paper, _log) = Paper::start();
     let folder = Folder::new();
     let path = folder.path("flags");
@@ -462,7 +462,7 @@ async fn a_file_is_read_again_when_it_changes_and_a_bad_one_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_that_changes_gives_way_to_what_was_set_at_run_time() {
+async fn a_value_set_at_run_time_wins_over_a_changed_file() {
     let (paper, _log) = Paper::start();
     let folder = Folder::new();
     let path = folder.path("flags");
@@ -503,7 +503,7 @@ async fn a_start_with_a_bad_file_fails() {
 }
 
 #[tokio::test]
-async fn g01_log_rpc_writes_a_line_for_each_call_on_both_sides_and_no_secret() {
+async fn log_rpc_logs_both_sides_of_a_call_and_no_secret() {
     let (paper, _log) = Paper::start();
     let last = Running::start(server("last").flag(&rpc_runtime::flags::LOG_RPC, true)).await;
     let next = LimitedClient::connect(&last.url()).unwrap();
@@ -590,7 +590,7 @@ async fn a_cancelled_call_writes_its_line_too() {
 }
 
 #[tokio::test]
-async fn a_mounted_router_has_values_of_its_own_and_no_path_to_set_them() {
+async fn a_mounted_router_has_values_but_no_flags_service() {
     let app = server("mounted")
         .trust(Trust::Internal)
         .into_router()

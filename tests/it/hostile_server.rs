@@ -20,7 +20,7 @@ trait Victim {
 }
 
 /// No hostile answer keeps a call for so long.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A server that does `act` on each connection, and how many connections and requests there were.
 struct Hostile {
@@ -106,7 +106,7 @@ impl Hostile {
     }
 
     async fn error(&self) -> Remote<Error> {
-        let call = self.client().add().timeout(PATIENCE);
+        let call = self.client().add().timeout(TIMEOUT);
         call.await.unwrap_err()
     }
 
@@ -132,7 +132,7 @@ fn fine(value: u32) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn row_96_what_is_no_answer_of_ours_has_a_code_and_says_what_came() {
+async fn a_foreign_response_has_a_code_and_is_described() {
     let page = format!("<h1>Bad Gateway</h1>{}", "x".repeat(1 << 20));
     for (answer, code, says) in [
         (
@@ -198,7 +198,7 @@ async fn row_96_what_is_no_answer_of_ours_has_a_code_and_says_what_came() {
 }
 
 #[tokio::test]
-async fn row_97_an_answer_without_end_ends_at_the_limit() {
+async fn an_endless_response_ends_at_the_limit() {
     let hostile = Hostile::start(|mut peer| async move {
         peer.request().await;
         let head = format!("HTTP/1.1 200 OK\r\n{JSON}transfer-encoding: chunked\r\n\r\n");
@@ -217,7 +217,7 @@ async fn row_97_an_answer_without_end_ends_at_the_limit() {
 }
 
 #[tokio::test]
-async fn row_97_an_answer_that_drips_ends_at_the_deadline() {
+async fn a_dripping_response_ends_at_the_deadline() {
     for head in [
         "",
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n",
@@ -240,7 +240,7 @@ async fn row_97_an_answer_that_drips_ends_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn row_97_a_gzip_bomb_is_put_out_at_the_limit() {
+async fn a_gzip_bomb_is_stopped_at_the_limit() {
     let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
     for _ in 0..64 {
         bomb.write_all(&vec![b' '; 1 << 20]).unwrap();
@@ -257,7 +257,7 @@ async fn row_97_a_gzip_bomb_is_put_out_at_the_limit() {
 }
 
 #[tokio::test]
-async fn row_97_a_head_without_end_is_refused() {
+async fn an_endless_response_head_is_rejected() {
     let many = "x-a: b\r\n".repeat(100_000);
     let hostile = Hostile::answering(http("200 OK", &many, "{}"), true).await;
     let error = hostile.error().await;
@@ -269,7 +269,7 @@ async fn row_97_a_head_without_end_is_refused() {
 }
 
 #[tokio::test]
-async fn row_97_what_is_no_http_says_so() {
+async fn a_response_that_is_not_http_is_reported() {
     let bad_chunk = format!("HTTP/1.1 200 OK\r\n{JSON}transfer-encoding: chunked\r\n\r\nzz\r\n");
     let two_lengths =
         format!("HTTP/1.1 200 OK\r\n{JSON}content-length: 2\r\ncontent-length: 3\r\n\r\n{{}}");
@@ -286,7 +286,7 @@ async fn row_97_what_is_no_http_says_so() {
 }
 
 #[tokio::test]
-async fn row_97_a_wrong_length_is_a_connection_that_broke_or_a_message_that_is_none() {
+async fn a_wrong_content_length_is_an_error() {
     // Too long, and then the end: nobody can tell that from a cut.
     let long = format!("HTTP/1.1 200 OK\r\n{JSON}content-length: 99\r\n\r\n{{\"result\":1}}");
     let hostile = Hostile::answering(long, true).await;
@@ -300,7 +300,7 @@ async fn row_97_a_wrong_length_is_a_connection_that_broke_or_a_message_that_is_n
 }
 
 #[tokio::test]
-async fn row_97_what_stands_behind_an_answer_answers_no_other_call() {
+async fn bytes_after_a_response_are_not_another_response() {
     // Each connection has an answer of its own, and a forged one behind it.
     let hostile = Hostile::start(|mut peer| async move {
         while peer.request().await {
@@ -319,7 +319,7 @@ async fn row_97_what_stands_behind_an_answer_answers_no_other_call() {
 }
 
 #[tokio::test]
-async fn row_99_a_connection_that_closes_as_we_send_repeats_only_what_may_be_repeated() {
+async fn a_close_while_sending_repeats_safe_calls_only() {
     // Answers once on a connection, reads the next request, and closes.
     async fn once(mut peer: Peer) {
         if peer.request().await && peer.send(fine(1)).await {
@@ -343,7 +343,7 @@ async fn row_99_a_connection_that_closes_as_we_send_repeats_only_what_may_be_rep
 }
 
 #[tokio::test]
-async fn row_99_a_connection_that_closed_before_we_sent_is_nobodys_error() {
+async fn a_stale_pooled_connection_causes_no_error() {
     let closed = Arc::new(AtomicUsize::new(0));
     let count = closed.clone();
     let hostile = Hostile::start(move |mut peer| {
@@ -370,7 +370,7 @@ async fn row_99_a_connection_that_closed_before_we_sent_is_nobodys_error() {
 }
 
 #[tokio::test]
-async fn row_61_a_server_that_takes_requests_and_says_nothing_costs_the_deadline() {
+async fn a_silent_server_costs_the_deadline() {
     let hostile = Hostile::start(|mut peer| async move { peer.wait().await }).await;
     let call = hostile.client().put().timeout(Duration::from_millis(200));
     assert_eq!(call.await.unwrap_err().code(), Code::DeadlineExceeded);

@@ -153,7 +153,7 @@ fn quick() -> RetryPolicy {
 }
 
 #[tokio::test]
-async fn row_83_a_repeat_gets_the_first_result_and_runs_nothing() {
+async fn a_repeat_gets_the_first_result_without_a_run() {
     let stage = Stage::new();
     let (_running, clients) = stage.both().await;
     for till in clients {
@@ -176,7 +176,7 @@ async fn row_83_a_repeat_gets_the_first_result_and_runs_nothing() {
 }
 
 #[tokio::test]
-async fn row_83_a_typed_error_is_a_result() {
+async fn a_typed_error_is_a_result() {
     let stage = Stage::new();
     let (_running, clients) = stage.both().await;
     for till in clients {
@@ -192,7 +192,7 @@ async fn row_83_a_typed_error_is_a_result() {
 }
 
 #[tokio::test]
-async fn row_83_concurrent_repeats_wait_for_the_first() {
+async fn concurrent_repeats_wait_for_the_first() {
     let mut stage = Stage::new();
     let (_running, clients) = stage.both().await;
     for till in clients {
@@ -217,7 +217,7 @@ async fn row_83_concurrent_repeats_wait_for_the_first() {
 }
 
 #[tokio::test]
-async fn row_83_a_key_with_other_arguments_is_aborted_while_it_runs_and_after() {
+async fn a_key_with_other_arguments_is_aborted() {
     let mut stage = Stage::new();
     let (_running, clients) = stage.both().await;
     for till in clients {
@@ -240,7 +240,7 @@ async fn row_83_a_key_with_other_arguments_is_aborted_while_it_runs_and_after() 
 }
 
 #[tokio::test]
-async fn a_map_says_the_same_in_whatever_order_it_is_written() {
+async fn a_map_is_equal_in_any_order_of_its_fields() {
     let stage = Stage::new();
     let till = once(stage.server().into_local_client().unwrap());
     for _ in 0..8 {
@@ -251,7 +251,7 @@ async fn a_map_says_the_same_in_whatever_order_it_is_written() {
 }
 
 #[tokio::test]
-async fn row_83_after_a_failure_the_failure_is_the_result() {
+async fn after_a_failure_the_failure_is_the_result() {
     let stage = Stage::new();
     let (_running, clients) = stage.both().await;
     for till in clients {
@@ -272,7 +272,7 @@ async fn row_83_after_a_failure_the_failure_is_the_result() {
 }
 
 #[tokio::test]
-async fn row_83_what_was_not_done_runs_again() {
+async fn a_call_that_was_not_done_runs_again() {
     let stage = Stage::new();
     let (_running, clients) = stage.both().await;
     for till in clients {
@@ -287,7 +287,7 @@ async fn row_83_what_was_not_done_runs_again() {
 }
 
 #[tokio::test]
-async fn row_83_a_key_has_1_to_255_bytes_and_no_control_characters() {
+async fn a_key_has_1_to_255_bytes_and_no_control_characters() {
     let stage = Stage::new();
     let (_running, clients) = stage.both().await;
     for till in clients {
@@ -316,7 +316,7 @@ async fn row_83_a_key_has_1_to_255_bytes_and_no_control_characters() {
 }
 
 #[tokio::test]
-async fn row_83_callers_do_not_see_each_others_results() {
+async fn callers_do_not_see_each_others_results() {
     let stage = Stage::new();
     let client = stage.server().into_local_client().unwrap();
     let named = |source: &str| once(client.clone().source(source.parse().unwrap()));
@@ -331,7 +331,7 @@ async fn row_83_callers_do_not_see_each_others_results() {
 }
 
 #[tokio::test]
-async fn row_54_the_work_goes_on_when_the_caller_goes_and_the_repeat_finds_it() {
+async fn work_continues_after_a_disconnect_for_the_repeat() {
     let mut stage = Stage::new();
     let (_running, clients) = stage.both().await;
     for till in clients {
@@ -363,7 +363,7 @@ async fn row_54_the_work_goes_on_when_the_caller_goes_and_the_repeat_finds_it() 
 }
 
 #[tokio::test]
-async fn row_84_an_answer_that_is_lost_behind_the_work_is_given_again() {
+async fn a_lost_response_is_sent_again_for_a_repeat() {
     let stage = Stage::new();
     let running = Running::start(stage.server()).await;
     for after in [0, 40] {
@@ -396,7 +396,7 @@ async fn row_84_an_answer_that_is_lost_behind_the_work_is_given_again() {
 }
 
 #[tokio::test]
-async fn row_83_a_result_in_a_store_of_its_own_survives_the_server() {
+async fn a_result_in_an_external_store_outlives_the_server() {
     let stage = Stage::new();
     let store = Arc::new(Shelf::default());
     let server = || stage.server().dedupe(Arc::clone(&store));
@@ -424,7 +424,7 @@ async fn row_83_a_result_in_a_store_of_its_own_survives_the_server() {
 }
 
 #[tokio::test]
-async fn what_another_process_runs_is_waited_for_and_what_it_lost_is_not_run_again() {
+async fn a_call_of_another_process_is_never_run_twice() {
     let stage = Stage::new();
     let store = Arc::new(Shelf::default());
     let client = stage
@@ -461,7 +461,7 @@ async fn what_another_process_runs_is_waited_for_and_what_it_lost_is_not_run_aga
 }
 
 #[tokio::test]
-async fn a_store_that_fails_runs_nothing() {
+async fn no_call_runs_when_the_store_fails() {
     let stage = Stage::new();
     let store = Arc::new(Shelf::default());
     let client = stage
@@ -483,7 +483,7 @@ async fn a_store_that_fails_runs_nothing() {
 }
 
 #[tokio::test]
-async fn row_83_after_it_expired_a_key_is_new() {
+async fn an_expired_key_is_new() {
     let stage = Stage::new();
     let store = MemoryDedupe::new().keep(Duration::ZERO);
     let till = once(stage.server().dedupe(store).into_local_client().unwrap());
@@ -492,7 +492,7 @@ async fn row_83_after_it_expired_a_key_is_new() {
 }
 
 #[tokio::test]
-async fn a_store_full_of_running_calls_refuses_one_more_and_takes_it_later() {
+async fn a_full_store_rejects_a_call_until_one_ends() {
     let mut stage = Stage::new();
     let store = MemoryDedupe::new().entries(1);
     let till = once(stage.server().dedupe(store).into_local_client().unwrap());
@@ -506,7 +506,7 @@ async fn a_store_full_of_running_calls_refuses_one_more_and_takes_it_later() {
 }
 
 #[tokio::test]
-async fn who_waits_for_another_call_has_no_place_of_its_own() {
+async fn a_waiting_repeat_uses_no_call_slot() {
     let mut stage = Stage::new();
     let mut limits = Limits::default();
     (limits.running_calls, limits.queued_calls) = (2, 0);
@@ -528,7 +528,7 @@ async fn who_waits_for_another_call_has_no_place_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_repeat_passes_the_layers_and_wrong_arguments_leave_nothing() {
+async fn repeats_pass_layers_and_bad_arguments_claim_no_key() {
     let stage = Stage::new();
     let passed = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&passed);

@@ -93,7 +93,7 @@ fn unauthenticated() -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_server_with_keys_answers_signed_calls_and_nobody_else_not_even_its_own_host() {
+async fn a_server_with_keys_accepts_signed_calls_only() {
     let running = Running::start(vault()).await;
     let signed = client(&running).identity(keys()).named("porter").unwrap();
     let answer = VaultClient::with_client(signed.clone())
@@ -145,7 +145,7 @@ async fn a_server_with_keys_answers_signed_calls_and_nobody_else_not_even_its_ow
 }
 
 #[tokio::test]
-async fn another_secret_and_another_key_are_nobody() {
+async fn other_secrets_and_keys_are_unauthenticated() {
     let running = Running::start(vault()).await;
     for (text, problem) in [
         ("k1 0123456789abcdef0123456789abcdef", "another secret"),
@@ -171,7 +171,7 @@ async fn another_secret_and_another_key_are_nobody() {
 }
 
 #[tokio::test]
-async fn row_f2_a_call_that_somebody_changed_on_its_way_is_refused() {
+async fn a_call_changed_in_transit_is_rejected() {
     let call = captured().await;
     let source = call
         .split("x-rpc-source: ")
@@ -228,7 +228,7 @@ async fn row_f2_a_call_that_somebody_changed_on_its_way_is_refused() {
 }
 
 #[tokio::test]
-async fn a_call_that_somebody_recorded_is_good_for_nothing() {
+async fn a_replayed_call_is_rejected() {
     let call = captured().await;
     let running = Running::start(vault()).await;
     let mut raw = Raw::connect(running.address()).await;
@@ -249,7 +249,7 @@ async fn a_call_that_somebody_recorded_is_good_for_nothing() {
 }
 
 #[tokio::test]
-async fn a_get_is_signed_with_its_query_so_a_link_is_no_way_in() {
+async fn a_signature_of_a_get_covers_its_query() {
     let running = Running::start(vault()).await;
     let mut raw = Raw::connect(running.address()).await;
     let get = request(
@@ -279,7 +279,7 @@ async fn a_get_is_signed_with_its_query_so_a_link_is_no_way_in() {
 }
 
 #[tokio::test]
-async fn a_body_that_nobody_signed_is_not_even_read() {
+async fn an_unsigned_body_is_not_read() {
     let running = Running::start(vault()).await;
     let mut raw = Raw::connect(running.address()).await;
     // The answer comes before the body does.
@@ -317,7 +317,7 @@ async fn an_edge_looks_at_no_signature() {
 }
 
 #[tokio::test]
-async fn what_a_handler_calls_is_signed_by_itself() {
+async fn calls_of_handlers_are_signed() {
     let vault = Running::start(vault()).await;
     let inside = VaultClient::connect(&vault.url()).unwrap();
     let server = Server::new("porter").add(PorterServer::new(Carrier(inside.clone())));
@@ -348,7 +348,7 @@ async fn what_a_handler_calls_is_signed_by_itself() {
 }
 
 #[tokio::test]
-async fn what_every_server_answers_is_for_signed_callers_too_and_probes_ask_for_nothing() {
+async fn built_in_routes_need_a_signature_and_probes_do_not() {
     let running = Running::start(vault()).await;
     let status = |client| rpc_runtime::status::StatusClient::with_client(client).get();
     let signed = status(client(&running).identity(keys())).await.unwrap();
@@ -366,7 +366,7 @@ async fn what_every_server_answers_is_for_signed_callers_too_and_probes_ask_for_
 }
 
 #[tokio::test]
-async fn a_key_file_that_is_no_such_thing_ends_the_start() {
+async fn an_invalid_key_file_fails_the_start() {
     use rpc_runtime::server::Options;
     let mut options = Options::default();
     options.identity_key_file = Some("/nowhere/keys".into());
@@ -392,7 +392,7 @@ async fn keys_of_a_client_come_before_those_of_the_server() {
 }
 
 #[tokio::test]
-async fn row_70_what_a_stranger_says_of_the_request_goes_no_further_than_the_edge() {
+async fn untrusted_context_stops_at_the_edge() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&heard);
     let spy = move |request: Request, next: Next| {
@@ -447,7 +447,7 @@ async fn row_70_what_a_stranger_says_of_the_request_goes_no_further_than_the_edg
 }
 
 #[tokio::test]
-async fn plain_routes_of_a_server_with_keys_keep_to_the_rule_without() {
+async fn plain_routes_ignore_the_keys_of_a_server() {
     let routes = rpc_runtime::axum::Router::new().route(
         "/hello",
         rpc_runtime::axum::routing::get(|| async { "hello" }),

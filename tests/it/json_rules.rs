@@ -198,7 +198,7 @@ async fn names_are_read_in_two_spellings_and_never_both() {
 }
 
 #[tokio::test]
-async fn what_may_be_absent_may_be_null() {
+async fn optional_fields_may_be_null() {
     let running = start().await;
     for body in ["{}", r#"{"a":null,"b":null,"c":null}"#] {
         assert_eq!(

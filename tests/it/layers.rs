@@ -89,7 +89,7 @@ async fn a_client_layer_adds_metadata() {
 }
 
 #[tokio::test]
-async fn a_layer_that_answers_itself_is_a_remote_error_like_any_other() {
+async fn an_error_from_a_layer_is_a_remote_error() {
     let running = Running::start(
         Server::new("echo")
             .layer(closed)
@@ -109,7 +109,7 @@ async fn a_layer_that_answers_itself_is_a_remote_error_like_any_other() {
 }
 
 #[tokio::test]
-async fn a_guard_is_held_until_the_answer_is_out() {
+async fn a_guard_is_held_until_the_response_is_sent() {
     struct Guard(Arc<AtomicUsize>);
     impl Drop for Guard {
         fn drop(&mut self) {

@@ -77,7 +77,7 @@ async fn until(raw: &mut Raw, path: &str, status: u16) -> Answer {
 }
 
 #[tokio::test]
-async fn probes_are_plain_answers_at_every_listener() {
+async fn probes_respond_at_every_listener() {
     for trust in [Trust::Internal, Trust::Edge] {
         let (server, _) = server(Duration::ZERO);
         let running = Running::start(server.trust(trust)).await;
@@ -97,7 +97,7 @@ async fn probes_are_plain_answers_at_every_listener() {
 }
 
 #[tokio::test]
-async fn a_server_is_ready_when_its_checks_are_and_an_edge_says_no_more_than_that() {
+async fn readiness_follows_checks_and_an_edge_hides_them() {
     for (trust, why) in [
         (Trust::Internal, "not ready: cache: unavailable: reading\n"),
         (Trust::Edge, "not ready\n"),
@@ -129,7 +129,7 @@ async fn a_server_is_ready_when_its_checks_are_and_an_edge_says_no_more_than_tha
 }
 
 #[tokio::test]
-async fn row_65_a_lame_duck_serves_on_says_that_it_goes_and_goes() {
+async fn a_lame_duck_serves_as_not_ready_and_then_stops() {
     let (server, hands) = server(Duration::from_millis(300));
     let running = Running::start(server).await;
     let mut held = connect(&running).await;
@@ -189,7 +189,7 @@ async fn row_65_a_lame_duck_serves_on_says_that_it_goes_and_goes() {
 /// Two replicas and callers that never pause. One of the two stops, and they turn to the other when it is no longer ready,
 /// as a balancer does: no call fails, for whatever reason, and each has run once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_65_no_call_fails_when_one_of_two_replicas_stops() {
+async fn no_call_fails_when_one_of_two_replicas_stops() {
     for http2 in [false, true] {
         let (first, one) = server(Duration::from_secs(1));
         let (second, two) = server(Duration::ZERO);

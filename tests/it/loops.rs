@@ -25,7 +25,7 @@ impl Round for Next {
 }
 
 #[tokio::test]
-async fn row_66_a_request_that_goes_in_a_circle_ends_with_its_way() {
+async fn a_request_loop_is_detected_and_reported() {
     static CLIENTS: [OnceLock<RoundClient>; 2] = [const { OnceLock::new() }; 2];
     static RUNS: AtomicU32 = AtomicU32::new(0);
     for (name, own, other) in [("a", 0, 1), ("b", 1, 0)] {

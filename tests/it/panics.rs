@@ -69,7 +69,7 @@ impl Shelf for Books {
 }
 
 #[tokio::test]
-async fn row_55_a_panic_under_a_lock_or_in_a_task_is_one_answer() {
+async fn a_panic_under_a_lock_or_in_a_task_fails_one_call() {
     let running =
         Running::start(Server::new("shelf").add(ShelfServer::new(Books::default()))).await;
     let client = ShelfClient::connect(&running.url()).unwrap();

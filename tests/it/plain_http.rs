@@ -84,7 +84,7 @@ async fn ask(running: &Running, verb: &str, path: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_route_has_the_context_of_its_request_as_far_as_the_peer_is_believed() {
+async fn a_route_has_the_context_of_a_trusted_peer() {
     let (running, mut observed) = start(Trust::Internal).await;
     let answer = ask(&running, "GET", "/seen").await;
     assert_eq!(
@@ -121,7 +121,7 @@ async fn a_body_is_made_within_the_context_too() {
 }
 
 #[tokio::test]
-async fn a_panic_is_one_answer_and_its_text_stays_here() {
+async fn a_panic_is_one_response_without_its_text() {
     let (running, mut observed) = start(Trust::Internal).await;
     let answer = ask(&running, "GET", "/panics").await;
     assert_eq!(answer.error(), (500, "internal".to_owned()));
@@ -152,7 +152,7 @@ async fn a_route_has_the_default_deadline() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_have_a_body_does_not_say_how_long_it_is() {
+async fn a_response_without_body_has_no_content_length() {
     let (running, _observed) = start(Trust::Internal).await;
     let answer = ask(&running, "GET", "/nothing-to-say").await;
     assert_eq!(answer.status, 204);
@@ -161,7 +161,7 @@ async fn an_answer_that_cannot_have_a_body_does_not_say_how_long_it_is() {
 }
 
 #[tokio::test]
-async fn what_a_route_answers_is_counted_as_http_and_by_code() {
+async fn responses_of_routes_are_counted_as_http_by_code() {
     let (running, _observed) = start(Trust::Internal).await;
     assert_eq!(ask(&running, "GET", "/seen").await.status, 200);
     assert_eq!(ask(&running, "GET", "/busy").await.status, 503);

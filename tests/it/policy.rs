@@ -56,7 +56,7 @@ fn by(caller: &str) -> LedgerClient {
 }
 
 #[tokio::test]
-async fn a_method_is_open_to_whom_its_rule_names() {
+async fn a_method_is_open_to_the_callers_of_its_rule() {
     let controller = by("controller@prod/a1");
     assert_eq!(controller.balance().await.unwrap(), 1);
     assert_eq!(controller.debit().await.unwrap(), 2);
@@ -80,7 +80,7 @@ async fn a_method_is_open_to_whom_its_rule_names() {
 }
 
 #[tokio::test]
-async fn what_no_rule_names_nobody_may_call_and_ping_stays_open() {
+async fn a_method_without_rule_is_closed_and_ping_open() {
     let controller = by("controller@prod/a1");
     let error = controller.export_all().await.unwrap_err();
     assert_eq!(error.code(), Code::PermissionDenied);
@@ -106,7 +106,7 @@ async fn what_no_rule_names_nobody_may_call_and_ping_stays_open() {
 }
 
 #[test]
-fn a_rule_of_no_method_and_two_rules_of_one_are_refused_at_start() {
+fn rules_for_no_method_or_twice_are_rejected_at_start() {
     for (policy, text) in [
         (
             policy().deny("policy.v1.Ledger/ExportAl"),
@@ -130,7 +130,7 @@ fn a_rule_of_no_method_and_two_rules_of_one_are_refused_at_start() {
 }
 
 #[tokio::test]
-async fn rows_f2_f5_f6_a_stranger_at_an_edge_reaches_what_is_open_to_anyone_and_no_more() {
+async fn an_edge_caller_reaches_open_methods_only() {
     let running = Running::start(ledger(policy()).trust(Trust::Edge)).await;
     let mut raw = Raw::connect(running.address()).await;
     let claims = [
@@ -155,7 +155,7 @@ async fn rows_f2_f5_f6_a_stranger_at_an_edge_reaches_what_is_open_to_anyone_and_
 }
 
 #[tokio::test]
-async fn a_signed_source_passes_and_a_forged_one_does_not_get_so_far() {
+async fn a_signed_source_passes_and_a_forged_one_does_not() {
     let secret = "k 0123456789abcdef0123456789abcdef";
     let keys = || IdentityKeys::parse(secret).unwrap();
     let running = Running::start(ledger(policy()).identity(keys())).await;

@@ -130,7 +130,7 @@ fn unavailable() -> Error {
 }
 
 #[tokio::test]
-async fn an_idempotent_call_is_repeated_and_its_number_travels() {
+async fn an_idempotent_call_is_retried_with_its_number() {
     let test = start().await;
     test.fail_with([unavailable(), unavailable()]);
     assert_eq!(test.shaky().put().await.unwrap(), 3);
@@ -148,7 +148,7 @@ async fn an_idempotent_call_is_repeated_and_its_number_travels() {
 }
 
 #[tokio::test]
-async fn after_the_last_attempt_the_error_counts_them_and_keeps_its_chain() {
+async fn the_last_error_counts_attempts_and_keeps_its_chain() {
     let test = start().await;
     test.fail_with([unavailable(), unavailable(), unavailable(), unavailable()]);
     let error = test.shaky().put().await.unwrap_err();
@@ -162,7 +162,7 @@ async fn after_the_last_attempt_the_error_counts_them_and_keeps_its_chain() {
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_another_method_is_believed() {
+async fn a_client_respects_a_pushback_for_a_method() {
     let test = start().await;
     test.fail_with([unavailable()]);
     let error = test.shaky().add().await.unwrap_err();
@@ -186,7 +186,7 @@ async fn only_unavailable_heals_by_itself() {
 }
 
 #[tokio::test]
-async fn row_63_what_may_have_been_done_is_not_done_again() {
+async fn a_call_that_may_have_run_is_not_retried() {
     let test = start().await;
     test.proxy.set(Trouble::Cut { after: 0 });
     let error = test.shaky().add().await.unwrap_err();
@@ -206,7 +206,7 @@ async fn row_63_what_may_have_been_done_is_not_done_again() {
 }
 
 #[tokio::test]
-async fn row_61_what_was_never_sent_is_repeated_whatever_it_does() {
+async fn a_call_that_was_never_sent_is_always_retried() {
     let mut test = start().await;
     test.proxy.refuse().await;
     let start = Instant::now();
@@ -221,7 +221,7 @@ async fn row_61_what_was_never_sent_is_repeated_whatever_it_does() {
 }
 
 #[tokio::test]
-async fn row_61_a_black_hole_ends_at_the_deadline_and_is_not_repeated() {
+async fn a_black_hole_ends_at_the_deadline_without_retry() {
     let test = start().await;
     test.proxy.set(Trouble::BlackHole);
     let deadline = Duration::from_millis(200);
@@ -237,7 +237,7 @@ async fn row_61_a_black_hole_ends_at_the_deadline_and_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn row_64_a_server_that_comes_back_answers_the_call_that_waits() {
+async fn a_waiting_call_succeeds_when_the_server_returns() {
     let mut test = start().await;
     test.proxy.refuse().await;
     let policy = RetryPolicy::default()
@@ -260,7 +260,7 @@ async fn row_64_a_server_that_comes_back_answers_the_call_that_waits() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_when_is_obeyed() {
+async fn a_client_waits_for_retry_after() {
     let test = start().await;
     let wait = Duration::from_millis(150);
     let full = || Error::new(Code::ResourceExhausted, "full");
@@ -314,7 +314,7 @@ async fn a_call_that_is_dropped_drops_its_attempt() {
 }
 
 #[tokio::test]
-async fn a_layer_runs_once_a_call_and_an_attempt_layer_once_an_attempt() {
+async fn layers_run_per_call_and_attempt_layers_per_attempt() {
     let test = start().await;
     test.fail_with([unavailable(), unavailable()]);
     let log = Arc::new(Mutex::new(Vec::new()));
@@ -355,7 +355,7 @@ async fn in_process_it_is_the_same() {
 }
 
 #[tokio::test]
-async fn faults_by_seed_end_in_an_answer_or_in_unavailable() {
+async fn seeded_faults_end_in_a_result_or_unavailable() {
     let test = start().await;
     let faults = Faults::seeded(42)
         .delay(0.2, Duration::from_millis(2))
@@ -439,7 +439,7 @@ const CALLS: usize = 100;
 const RETRIES: usize = CALLS / 5 + 10;
 
 #[tokio::test]
-async fn row_62_three_layers_do_not_multiply_retries() {
+async fn retries_of_three_services_do_not_multiply() {
     let mut proxy = Proxy::start(([127, 0, 0, 1], 9).into()).await.unwrap();
     let url = proxy.url();
     for (refused, breakers) in [(true, false), (false, false), (true, true)] {

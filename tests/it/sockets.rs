@@ -72,7 +72,7 @@ fn serve(bound: Bound) -> (oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
 }
 
 #[tokio::test]
-async fn a_call_over_a_socket_is_believed_and_the_file_goes_with_the_server() {
+async fn a_socket_is_trusted_and_removed_with_its_server() {
     let folder = Folder::new("believed");
     let bound = server(&folder.url()).bind().await.unwrap();
     assert_eq!((bound.url(), bound.addresses().len()), (folder.url(), 0));
@@ -101,7 +101,7 @@ async fn a_call_over_a_socket_is_believed_and_the_file_goes_with_the_server() {
 }
 
 #[tokio::test]
-async fn a_stranger_sees_http_and_an_edge_believes_nobody() {
+async fn a_socket_speaks_http_and_an_edge_trusts_no_peer() {
     let folder = Folder::new("edge");
     let edge = Server::new("inn")
         .listen_edge(folder.url())
@@ -122,7 +122,7 @@ async fn a_stranger_sees_http_and_an_edge_believes_nobody() {
 }
 
 #[tokio::test]
-async fn only_its_own_user_may_connect_unless_said() {
+async fn only_the_same_user_may_connect_by_default() {
     for (mode, expected) in [(None, 0o600), (Some(0o660), 0o660)] {
         let folder = Folder::new("mode");
         let mut server = server(&folder.url());
@@ -136,7 +136,7 @@ async fn only_its_own_user_may_connect_unless_said() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_left_behind_is_replaced_and_one_in_use_is_not() {
+async fn a_stale_socket_is_replaced_and_a_used_one_is_not() {
     let folder = Folder::new("stale");
     // As after a kill: the file is there, and nobody listens.
     drop(std::os::unix::net::UnixListener::bind(folder.socket()).unwrap());
@@ -161,7 +161,7 @@ async fn a_file_that_was_left_behind_is_replaced_and_one_in_use_is_not() {
 }
 
 #[tokio::test]
-async fn what_is_no_socket_stays_where_it_is() {
+async fn a_file_that_is_not_a_socket_stays() {
     let folder = Folder::new("precious");
     fs::write(folder.socket(), "precious").unwrap();
     let error = server(&folder.url()).bind().await.unwrap_err();
@@ -171,7 +171,7 @@ async fn what_is_no_socket_stays_where_it_is() {
 }
 
 #[tokio::test]
-async fn a_server_does_not_remove_what_took_its_place() {
+async fn a_server_does_not_remove_a_replaced_socket() {
     let folder = Folder::new("replaced");
     let bound = server(&folder.url()).bind().await.unwrap();
     fs::remove_file(folder.socket()).unwrap();
@@ -197,7 +197,7 @@ async fn a_path_that_cannot_be_is_refused() {
 }
 
 #[tokio::test]
-async fn a_server_listens_on_several_addresses_of_both_kinds() {
+async fn a_server_listens_on_addresses_of_both_kinds() {
     let folder = Folder::new("both");
     let bound = server(&folder.url())
         .listen("127.0.0.1:0")

@@ -1,7 +1,7 @@
 //! The numbers of a server, as `rpc.v1.Status` tells them.
 
 mod outgoing;
-mod turned_away;
+mod rejections;
 
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ fn row(status: &ServerStatus, name: &str) -> (u64, u64, u64) {
 const GET: &str = "/rpc.v1.Status/Get";
 
 #[tokio::test]
-async fn a_server_tells_who_it_is_and_counts_calls_by_method_and_code() {
+async fn status_names_the_server_and_counts_calls() {
     let here = Here::default();
     let running = Running::start(server(&here)).await;
     let client = CountedClient::connect(&running.url()).unwrap();
@@ -101,7 +101,7 @@ async fn a_server_tells_who_it_is_and_counts_calls_by_method_and_code() {
 }
 
 #[tokio::test]
-async fn refusals_count_paths_that_callers_make_up_do_not_grow_it_and_looking_changes_nothing() {
+async fn rejections_count_and_unknown_paths_share_a_row() {
     let running = Running::start(server(&Here::default())).await;
     let mut raw = Raw::connect(running.address()).await;
     for n in 0..5 {
@@ -144,7 +144,7 @@ async fn refusals_count_paths_that_callers_make_up_do_not_grow_it_and_looking_ch
 }
 
 #[tokio::test]
-async fn row_76_paths_and_callers_without_end_leave_the_rows_as_they_are() {
+async fn endless_paths_and_callers_add_no_rows() {
     const BATCH: usize = 400;
     let running = Running::start(server(&Here::default())).await;
     let before = status(&running).await.methods.len();
@@ -167,7 +167,7 @@ async fn row_76_paths_and_callers_without_end_leave_the_rows_as_they_are() {
 }
 
 #[tokio::test]
-async fn an_edge_has_no_such_path_and_a_mounted_router_neither() {
+async fn an_edge_and_a_mounted_router_have_no_status() {
     let here = Here::default();
     let running = Running::start(server(&here).trust(Trust::Edge)).await;
     let answer = Raw::connect(running.address())
@@ -191,7 +191,7 @@ async fn an_edge_has_no_such_path_and_a_mounted_router_neither() {
 }
 
 #[tokio::test]
-async fn a_server_in_process_has_it_too_and_each_server_has_numbers_of_its_own() {
+async fn in_process_servers_have_separate_status() {
     let [one, other] = [(); 2].map(|()| server(&Here::default()).into_local_client().unwrap());
     CountedClient::with_client(one.clone())
         .fine()
@@ -211,7 +211,7 @@ impl Status for Own {
 }
 
 #[tokio::test]
-async fn a_server_may_answer_for_itself() {
+async fn a_server_may_implement_status_itself() {
     let running =
         Running::start(Server::new("own").add(rpc_runtime::status::StatusServer::new(Own))).await;
     let client = StatusClient::connect(&running.url()).unwrap();

@@ -56,7 +56,7 @@ fn claims() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn an_internal_listener_believes_its_peers_on_this_host() {
+async fn an_internal_listener_trusts_local_peers() {
     let running = Running::start(Server::new("mirror").add(WhoAmIServer::new(Mirror))).await;
     let answer = Raw::connect(running.address()).await.ask(claims()).await;
     let expected = serde_json::json!([
@@ -74,7 +74,7 @@ async fn an_internal_listener_believes_its_peers_on_this_host() {
 }
 
 #[tokio::test]
-async fn an_edge_believes_nothing() {
+async fn an_edge_trusts_no_context() {
     let server = Server::new("mirror")
         .trust(Trust::Edge)
         .add(WhoAmIServer::new(Mirror));
@@ -144,7 +144,7 @@ mod one {
 }
 
 #[test]
-fn the_registry_lists_what_is_linked() {
+fn the_registry_lists_linked_services() {
     let service = registry::services()
         .find(|service| service.full_name == "twice.v1.Same")
         .unwrap();
@@ -173,7 +173,7 @@ async fn a_service_that_is_added_twice_is_refused() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_or_none_is_refused_with_advice() {
+async fn a_bad_or_used_address_is_rejected_with_advice() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap();
     let server = || Server::new("mirror").add(WhoAmIServer::new(Mirror));
@@ -195,7 +195,7 @@ async fn an_address_that_is_taken_or_none_is_refused_with_advice() {
 }
 
 #[tokio::test]
-async fn a_name_on_the_client_is_the_source_of_calls_outside_any_server() {
+async fn a_client_name_is_the_source_outside_a_server() {
     async fn seen(request: Request, next: Next) -> Response {
         assert_eq!(request.context().source().unwrap().server(), "nightly-job");
         next.run(request).await

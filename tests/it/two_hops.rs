@@ -193,7 +193,7 @@ async fn a_value_comes_back() {
 }
 
 #[tokio::test]
-async fn a_typed_error_passes_a_service_as_its_own_and_keeps_its_chain() {
+async fn a_forwarded_typed_error_keeps_its_chain() {
     on_both_roads(async |controller| {
         let error = controller.generate_typed("ada", 3).await.unwrap_err();
         assert_eq!(error.code(), Code::FailedPrecondition);
@@ -226,7 +226,7 @@ async fn a_typed_error_passes_a_service_as_its_own_and_keeps_its_chain() {
 }
 
 #[tokio::test]
-async fn what_is_not_mapped_is_internal_for_our_caller_and_whole_in_the_chain() {
+async fn an_unmapped_error_is_internal_with_a_full_chain() {
     on_both_roads(async |controller| {
         let error = controller.generate("ada", 3).await.unwrap_err();
         assert_eq!(
@@ -315,7 +315,7 @@ async fn an_error_in_place_of_a_dependencys_has_its_way() {
 }
 
 #[tokio::test]
-async fn a_variant_made_from_a_dependencys_other_keeps_the_line_of_the_question_mark() {
+async fn a_converted_variant_has_the_line_of_its_operator() {
     on_both_roads(async |controller| {
         let error = controller.generate_typed("ada", 5).await.unwrap_err();
         assert_eq!(error.hops().len(), 2, "{error:?}");
@@ -328,7 +328,7 @@ async fn a_variant_made_from_a_dependencys_other_keeps_the_line_of_the_question_
 }
 
 #[tokio::test]
-async fn what_our_own_client_refuses_is_in_the_chain() {
+async fn an_error_of_our_client_is_in_the_chain() {
     on_both_roads(async |controller| {
         let error = controller.bad_header().await.unwrap_err();
         assert_eq!(error.code(), Code::Internal);
@@ -394,7 +394,7 @@ async fn baggage_and_source_travel_by_themselves() {
 }
 
 #[tokio::test]
-async fn ping_says_who_answers() {
+async fn ping_names_the_instance() {
     on_both_roads(async |controller| {
         let pong = controller.ping().await.unwrap();
         assert_eq!(pong.service, "test.v1.Controller");
@@ -426,7 +426,7 @@ async fn a_service_that_is_not_there_is_unavailable_at_once() {
 }
 
 #[tokio::test]
-async fn code_that_is_generic_over_the_trait_takes_the_client() {
+async fn generic_code_accepts_the_client() {
     async fn buy(pricing: &impl Pricing) -> Result<u64, PricingError> {
         pricing.pay("ada", 9).await
     }

@@ -10,7 +10,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// Nothing on loopback takes so long; a test that waits longer fails instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A connection and what has arrived on it.
 #[derive(Debug)]
@@ -147,7 +147,7 @@ impl Raw {
     }
 
     async fn read(&mut self) -> io::Result<usize> {
-        timeout(PATIENCE, self.stream.read_buf(&mut self.arrived))
+        timeout(TIMEOUT, self.stream.read_buf(&mut self.arrived))
             .await
             .expect("the server is silent for too long")
     }

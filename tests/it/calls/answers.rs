@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_panic_is_internal_and_says_nothing_to_the_caller() {
+async fn a_panic_is_internal_and_its_text_stays_private() {
     on_each_road(async |mut test| {
         for after_await in [false, true] {
             let error = test.client.panics(after_await).await.unwrap_err();
@@ -46,7 +46,7 @@ async fn a_panic_in_the_code_of_a_message_is_caught_as_well() {
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_where_it_is_dropped_takes_nothing_with_it() {
+async fn a_panic_while_a_handler_is_dropped_is_contained() {
     on_each_road(async |mut test| {
         // The connection is there, and the time long enough for the call to arrive on a busy machine.
         test.client.ok().await.unwrap();
@@ -68,7 +68,7 @@ async fn a_handler_that_panics_where_it_is_dropped_takes_nothing_with_it() {
 }
 
 #[tokio::test]
-async fn an_error_that_cannot_be_printed_is_answered_all_the_same() {
+async fn an_error_whose_display_panics_is_still_sent() {
     on_each_road(async |mut test| {
         let error = test.client.panics_on_display().await.unwrap_err();
         assert_eq!(
@@ -85,7 +85,7 @@ async fn an_error_that_cannot_be_printed_is_answered_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_message_over_the_limit_is_refused_on_every_road() {
+async fn an_oversized_message_is_rejected_on_every_transport() {
     on_each_road(async |test| {
         assert_eq!(
             test.client.takes(&"x".repeat(1 << 20)).await.unwrap(),
@@ -137,7 +137,7 @@ async fn metadata_travels_both_ways() {
 }
 
 #[tokio::test]
-async fn a_header_that_cannot_travel_fails_the_call_and_sends_nothing() {
+async fn an_invalid_header_fails_the_call_before_sending() {
     on_each_road(async |mut test| {
         for (name, value) in [
             ("x-a", "two\r\nlines"),

@@ -19,7 +19,7 @@ async fn a_handler_is_dropped_at_its_deadline() {
 }
 
 #[tokio::test]
-async fn a_handler_is_dropped_when_its_caller_goes_away() {
+async fn a_disconnect_drops_the_handler() {
     on_each_road(async |mut test| {
         let call = tokio::spawn({
             let call = test.client.hang();
@@ -106,7 +106,7 @@ async fn a_call_without_time_left_is_not_sent() {
 }
 
 #[tokio::test]
-async fn detached_work_outlives_the_patience_of_its_caller() {
+async fn detached_work_outlives_the_timeout_of_its_caller() {
     on_each_road(async |mut test| {
         let error = test
             .client
@@ -134,7 +134,7 @@ async fn detached_work_outlives_the_patience_of_its_caller() {
 }
 
 #[tokio::test]
-async fn detached_work_that_is_awaited_answers_like_any_other() {
+async fn awaited_detached_work_returns_its_result() {
     on_each_road(async |mut test| {
         test.go_on.add_permits(1);
         assert_eq!(test.client.finish_detached().await.unwrap(), 7);

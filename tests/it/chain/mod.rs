@@ -1,12 +1,12 @@
 //! Three services in a chain, each in a process of its own with three lines of set-up, on bad days: every fault ends in
 //! the code that is due, nothing hangs, and afterwards everything works without a hand.
 
-/// Requests that ask for faults, and what they cost the last service.
-mod asked_for;
 /// What the network does.
 mod network;
 /// What becomes of processes: killed, stopped, restarted, told to go.
 mod processes;
+/// Requests that ask for faults, and what they cost the last service.
+mod requested_faults;
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -18,7 +18,7 @@ use rpc_runtime::testing::{Process, Proxy};
 use rpc_tests::chain::{BackClient, FrontClient};
 
 /// What is due at once comes within this, on a busy machine too.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The time that a call has which is to meet its deadline.
 const SHORT: Duration = Duration::from_millis(400);
@@ -79,7 +79,7 @@ impl Chain {
         let client = self.client();
         let started = Instant::now();
         while let Err(error) = client.read().timeout(Duration::from_secs(2)).await {
-            assert!(started.elapsed() < PATIENCE, "still broken: {error:#}");
+            assert!(started.elapsed() < TIMEOUT, "still broken: {error:#}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         // And not by chance.
@@ -133,13 +133,13 @@ async fn holding(back: &Process, wanted: u64) {
         if running == wanted {
             return;
         }
-        assert!(started.elapsed() < PATIENCE, "{running} calls run");
+        assert!(started.elapsed() < TIMEOUT, "{running} calls run");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 /// The error of a call, which must be there within the harness's patience.
 async fn error_of<T: std::fmt::Debug + Send + 'static>(call: Call<T>) -> Remote<Error> {
-    let answered = tokio::time::timeout(PATIENCE, call).await;
+    let answered = tokio::time::timeout(TIMEOUT, call).await;
     answered.expect("the call hangs").unwrap_err()
 }

@@ -2,13 +2,13 @@ use super::*;
 use rpc_runtime::testing::Trouble;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_51_deadline_source_and_hops_travel_to_the_end_of_the_chain() {
+async fn deadline_source_and_hops_reach_the_last_service() {
     let chain = Chain::start().await;
-    let seen = chain.client().read().timeout(PATIENCE).await.unwrap();
+    let seen = chain.client().read().timeout(TIMEOUT).await.unwrap();
     assert_eq!(seen.hops, 3);
     assert!(seen.source.starts_with("middle@prod/"), "{seen:?}");
     let left = Duration::from_millis(seen.left_ms.unwrap());
-    assert!(left <= PATIENCE && left > PATIENCE / 2, "{left:?}");
+    assert!(left <= TIMEOUT && left > TIMEOUT / 2, "{left:?}");
     // What the caller gave is what all have, and it is over for all of them.
     let error = error_of(chain.client().hold().timeout(SHORT)).await;
     assert_eq!(error.code(), Code::DeadlineExceeded, "{error:#}");
@@ -18,7 +18,7 @@ async fn row_51_deadline_source_and_hops_travel_to_the_end_of_the_chain() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_61_a_connection_that_is_refused_is_unavailable_and_says_who_was_not_there() {
+async fn a_refused_connection_is_unavailable() {
     let mut chain = Chain::start().await;
     chain.client().read().await.unwrap();
     chain.to_back.refuse().await;
@@ -40,7 +40,7 @@ async fn row_61_a_connection_that_is_refused_is_unavailable_and_says_who_was_not
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_61_a_black_hole_ends_at_the_deadline() {
+async fn a_black_hole_ends_at_the_deadline() {
     let chain = Chain::start().await;
     chain.client().read().await.unwrap();
     // The connections that are there lead nowhere from now on: half open, as behind a host that lost its power.
@@ -58,7 +58,7 @@ async fn row_61_a_black_hole_ends_at_the_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_61_a_slow_network_costs_time_and_nothing_else() {
+async fn a_slow_network_only_costs_time() {
     let chain = Chain::start().await;
     for trouble in [
         Trouble::Delay(SHORT),
@@ -68,7 +68,7 @@ async fn row_61_a_slow_network_costs_time_and_nothing_else() {
         },
     ] {
         chain.to_back.set(trouble);
-        chain.client().put().timeout(PATIENCE).await.unwrap();
+        chain.client().put().timeout(TIMEOUT).await.unwrap();
         let error = error_of(chain.client().put().timeout(SHORT / 4)).await;
         assert_eq!(
             error.code(),
@@ -81,7 +81,7 @@ async fn row_61_a_slow_network_costs_time_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_63_a_connection_that_is_cut_repeats_nothing_that_may_have_been_done() {
+async fn a_cut_connection_repeats_no_unsafe_call() {
     let chain = Chain::start().await;
     // In the answer: it was done, and nobody knows. Once, however often somebody could try.
     for after in [0, 20] {
@@ -107,7 +107,7 @@ async fn row_63_a_connection_that_is_cut_repeats_nothing_that_may_have_been_done
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_61_a_network_that_comes_and_goes_hangs_nobody_and_loses_nothing() {
+async fn a_flapping_network_hangs_and_loses_no_call() {
     let mut chain = Chain::start().await;
     let before = chain.added().await;
     let callers: Vec<_> = (0..4)
@@ -117,7 +117,7 @@ async fn row_61_a_network_that_comes_and_goes_hangs_nobody_and_loses_nothing() {
                 let (mut done, mut failed, mut unknown) = (0, 0, 0);
                 // Until each has seen both kinds of weather.
                 while done < 20 || failed == 0 {
-                    match client.add().timeout(PATIENCE).await {
+                    match client.add().timeout(TIMEOUT).await {
                         Ok(_) => done += 1,
                         Err(error) => {
                             assert_eq!(error.code(), Code::Unavailable, "{error:#}");
@@ -133,7 +133,7 @@ async fn row_61_a_network_that_comes_and_goes_hangs_nobody_and_loses_nothing() {
         .collect();
     let started = Instant::now();
     while callers.iter().any(|caller| !caller.is_finished()) {
-        assert!(started.elapsed() < PATIENCE * 2, "they do not come through");
+        assert!(started.elapsed() < TIMEOUT * 2, "they do not come through");
         chain.to_back.refuse().await;
         tokio::time::sleep(Duration::from_millis(20)).await;
         chain.to_back.accept().await.unwrap();

@@ -1,7 +1,7 @@
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_61_a_stopped_process_ends_at_the_deadline_and_goes_on_where_it_was() {
+async fn a_stopped_process_fails_calls_at_the_deadline() {
     let mut chain = Chain::start().await;
     chain.client().read().await.unwrap();
     chain.back.stop().unwrap();
@@ -20,14 +20,14 @@ async fn row_61_a_stopped_process_ends_at_the_deadline_and_goes_on_where_it_was(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_64_a_process_that_is_killed_in_a_call_is_unavailable_and_is_found_when_it_is_back() {
+async fn a_killed_process_is_unavailable_until_restarted() {
     let mut chain = Chain::start().await;
     let client = chain.client();
-    let call = tokio::spawn(async move { client.hold().timeout(PATIENCE * 2).await });
+    let call = tokio::spawn(async move { client.hold().timeout(TIMEOUT * 2).await });
     holding(&chain.back, 1).await;
     let at = address(&chain.back).to_string();
     chain.back.kill9().unwrap();
-    let error = tokio::time::timeout(PATIENCE, call)
+    let error = tokio::time::timeout(TIMEOUT, call)
         .await
         .unwrap()
         .unwrap()
@@ -41,7 +41,7 @@ async fn row_64_a_process_that_is_killed_in_a_call_is_unavailable_and_is_found_w
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_64_under_load_a_killed_process_fails_calls_and_a_new_one_answers_them() {
+async fn under_load_a_restarted_process_serves_again() {
     let mut chain = Chain::start().await;
     let load: Vec<_> = (0..4)
         .map(|_| {
@@ -49,7 +49,7 @@ async fn row_64_under_load_a_killed_process_fails_calls_and_a_new_one_answers_th
             tokio::spawn(async move {
                 let mut failed = 0;
                 loop {
-                    match client.put().timeout(PATIENCE).await {
+                    match client.put().timeout(TIMEOUT).await {
                         Ok(()) if failed > 0 => return failed,
                         Ok(()) => {}
                         Err(error) => {
@@ -70,7 +70,7 @@ async fn row_64_under_load_a_killed_process_fails_calls_and_a_new_one_answers_th
     }
     chain.back = service_at(&at, "back", &[], &[]);
     for caller in load {
-        let failed = tokio::time::timeout(PATIENCE, caller)
+        let failed = tokio::time::timeout(TIMEOUT, caller)
             .await
             .unwrap()
             .unwrap();
@@ -80,7 +80,7 @@ async fn row_64_under_load_a_killed_process_fails_calls_and_a_new_one_answers_th
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_65_a_replica_that_is_told_to_go_under_load_fails_no_call() {
+async fn a_replica_that_stops_under_load_fails_no_call() {
     let mut first = service("back", &[], &["--lame-duck", "200ms"]);
     let second = service("back", &[], &[]);
     let middle = service("middle", &[first.url(), second.url()], &[]);
@@ -94,7 +94,7 @@ async fn row_65_a_replica_that_is_told_to_go_under_load_fails_no_call() {
                 let mut calls = 0;
                 while !*stopped.borrow() {
                     // May not be repeated once it was sent: what the going server has taken, it must answer.
-                    client.add().timeout(PATIENCE).await.unwrap();
+                    client.add().timeout(TIMEOUT).await.unwrap();
                     calls += 1;
                 }
                 calls
@@ -125,7 +125,7 @@ async fn row_65_a_replica_that_is_told_to_go_under_load_fails_no_call() {
 /// Descriptors are the server's, so it needs a process of its own to run out of them.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_59_a_server_without_descriptors_waits_for_some_and_goes_on() {
+async fn a_server_out_of_descriptors_waits_and_continues() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
     let back = service("back", &[], &[]);

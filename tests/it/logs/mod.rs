@@ -18,7 +18,7 @@ use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 /// How long a test waits for what comes at once when all is well.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Keeps what it is sent as a sink should: each record once, by its numbers.
 #[derive(Clone, Default)]
@@ -88,7 +88,7 @@ async fn until(mut reached: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+    tokio::time::timeout(TIMEOUT, waiting).await.unwrap();
 }
 
 /// A folder that goes with the test.
@@ -170,7 +170,7 @@ async fn buy(client: &ShopClient, request: &str, what: &str) {
 }
 
 #[tokio::test]
-async fn an_event_arrives_with_its_server_its_request_and_its_level() {
+async fn an_event_arrives_with_server_request_and_level() {
     let sink = Sink::default();
     let there = sink.start().await;
     let (shipper, _guard) = start(shipping(&there.url()));
@@ -207,13 +207,13 @@ async fn an_event_arrives_with_its_server_its_request_and_its_level() {
     );
     let levels: Vec<_> = records.iter().map(|record| record.level).collect();
     assert_eq!(levels, [Level::Info, Level::Info, Level::Warn]);
-    let status = shipper.finish(PATIENCE).await;
+    let status = shipper.finish(TIMEOUT).await;
     assert_eq!((status.sent, status.queued, status.sink_up), (3, 0, true));
     assert_eq!(status.dropped.to_string(), "none");
 }
 
 #[tokio::test]
-async fn g01_each_of_two_servers_in_one_process_is_a_source_of_its_own() {
+async fn two_servers_in_one_process_are_two_sources() {
     let sink = Sink::default();
     let there = sink.start().await;
     let (shipper, _guard) = start(shipping(&there.url()));
@@ -228,7 +228,7 @@ async fn g01_each_of_two_servers_in_one_process_is_a_source_of_its_own() {
         buy(&to_a, "r", &format!("{n}")).await;
         buy(&to_b, "r", &format!("{n}")).await;
     }
-    let status = shipper.finish(PATIENCE).await;
+    let status = shipper.finish(TIMEOUT).await;
     assert_eq!(status.sent, 20);
     let mut by_source: BTreeMap<String, Vec<(u64, String)>> = BTreeMap::new();
     for record in sink.records() {
@@ -246,7 +246,7 @@ async fn g01_each_of_two_servers_in_one_process_is_a_source_of_its_own() {
 }
 
 #[tokio::test]
-async fn of_calls_those_that_fail_are_shipped_with_the_server_that_answered_on_every_road() {
+async fn failed_calls_are_exported_over_every_transport() {
     let sink = Sink::default();
     let there = sink.start().await;
     let (shipper, _guard) = start(shipping(&there.url()).filter("off,rpc=warn").unwrap());
@@ -264,7 +264,7 @@ async fn of_calls_those_that_fail_are_shipped_with_the_server_that_answered_on_e
         let password = Secret::new("canary".to_owned());
         context.enter(|| client.refuse(password)).await.unwrap_err();
     }
-    shipper.finish(PATIENCE).await;
+    shipper.finish(TIMEOUT).await;
     let records = sink.records();
     assert_eq!(records.len(), 3, "{records:?}");
     for (n, record) in records.iter().enumerate() {
@@ -281,7 +281,7 @@ async fn of_calls_those_that_fail_are_shipped_with_the_server_that_answered_on_e
 }
 
 #[tokio::test]
-async fn g01_the_lines_of_log_rpc_are_shipped() {
+async fn the_lines_of_log_rpc_are_exported() {
     let sink = Sink::default();
     let there = sink.start().await;
     let (shipper, _guard) = start(shipping(&there.url()));
@@ -289,7 +289,7 @@ async fn g01_the_lines_of_log_rpc_are_shipped() {
     let running = Running::start(server).await;
     let client = ShopClient::connect(&running.url()).unwrap();
     buy(&client, "r1", "tea").await;
-    shipper.finish(PATIENCE).await;
+    shipper.finish(TIMEOUT).await;
     let records = sink.records();
     let line = records
         .iter()
@@ -308,7 +308,7 @@ async fn a_secret_never_shows() {
     let client = ShopClient::connect(&running.url()).unwrap();
     let password = Secret::new("canary".to_owned());
     client.refuse(password).await.unwrap_err();
-    shipper.finish(PATIENCE).await;
+    shipper.finish(TIMEOUT).await;
     let texts = sink.texts();
     let refused = "refused *** password=*** other=***";
     assert!(texts.iter().any(|text| text == refused), "{texts:#?}");
@@ -319,7 +319,7 @@ async fn a_secret_never_shows() {
 }
 
 #[tokio::test]
-async fn a_sink_and_the_shipping_ship_nothing_of_their_own() {
+async fn a_sink_and_the_exporter_export_no_own_records() {
     let sink = Sink::default();
     // In this process, on this thread, with the layer installed, and everything is let through.
     let (there, proxied) = {
@@ -334,7 +334,7 @@ async fn a_sink_and_the_shipping_ship_nothing_of_their_own() {
     }
     assert!(sink.0.calls.load(Ordering::SeqCst) >= 10);
     // Ends when nothing is left to send: with a loop, never.
-    let status = shipper.finish(PATIENCE).await;
+    let status = shipper.finish(TIMEOUT).await;
     assert_eq!((status.sent, status.queued), (10, 0));
     assert_eq!(sink.records().len(), 10);
     drop(there);
@@ -355,7 +355,7 @@ fn ten_texts(times: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn row_89_f16_a_sink_that_is_away_costs_no_call_and_gets_all_in_order_when_it_is_back() {
+async fn a_sink_that_was_away_gets_all_records_in_order() {
     let sink = Sink::default();
     let there = sink.start().await;
     let mut proxy = Proxy::start(there.address()).await.unwrap();
@@ -377,7 +377,7 @@ async fn row_89_f16_a_sink_that_is_away_costs_no_call_and_gets_all_in_order_when
     until(|| folder.lines() == 10).await;
     proxy.accept().await.unwrap();
     sink.has(30).await;
-    let status = shipper.finish(PATIENCE).await;
+    let status = shipper.finish(TIMEOUT).await;
     assert_eq!(sink.texts(), ten_texts(3));
     assert_eq!(
         (status.sent, status.spooled_bytes, status.sink_up),
@@ -387,7 +387,7 @@ async fn row_89_f16_a_sink_that_is_away_costs_no_call_and_gets_all_in_order_when
 }
 
 #[tokio::test]
-async fn row_90_a_batch_whose_answer_is_lost_is_sent_again_with_its_numbers() {
+async fn a_batch_with_a_lost_response_is_sent_again() {
     let sink = Sink::default();
     let there = sink.start().await;
     let proxy = Proxy::start(there.address()).await.unwrap();
@@ -405,14 +405,14 @@ async fn row_90_a_batch_whose_answer_is_lost_is_sent_again_with_its_numbers() {
         until(|| repeated.load(Ordering::SeqCst) > 0).await;
         proxy.set(Trouble::None);
         until(|| shipper.status().sent == 10).await;
-        let status = shipper.finish(PATIENCE).await;
+        let status = shipper.finish(TIMEOUT).await;
         assert_eq!((status.sent, status.dropped.total()), (10, 0));
     }
     assert_eq!(sink.texts(), ten_texts(2));
 }
 
 #[tokio::test]
-async fn row_89_a_silent_sink_costs_no_call_and_the_end_waits_for_it_no_longer_than_told() {
+async fn a_silent_sink_delays_no_call_and_no_shutdown() {
     let sink = Sink::default();
     let there = sink.start().await;
     let proxy = Proxy::start(there.address()).await.unwrap();
@@ -423,8 +423,8 @@ async fn row_89_a_silent_sink_costs_no_call_and_the_end_waits_for_it_no_longer_t
         ten_calls().await;
         // Long before the call is given up: a process that is killed now loses nothing.
         until(|| folder.lines() == 10).await;
-        let patience = Duration::from_millis(300);
-        let status = tokio::time::timeout(PATIENCE, shipper.finish(patience)).await;
+        let timeout = Duration::from_millis(300);
+        let status = tokio::time::timeout(TIMEOUT, shipper.finish(timeout)).await;
         let status = status.unwrap();
         assert_eq!(
             (status.sent, status.queued, status.dropped.total()),
@@ -437,7 +437,7 @@ async fn row_89_a_silent_sink_costs_no_call_and_the_end_waits_for_it_no_longer_t
     let (shipper, _guard) = start(shipping(&proxy.url()).spool(&folder.0));
     ten_calls().await;
     let records = sink.has(20).await;
-    let status = shipper.finish(PATIENCE).await;
+    let status = shipper.finish(TIMEOUT).await;
     assert_eq!(status.sent, 20);
     assert_eq!(sink.texts(), ten_texts(2));
     let epochs: Vec<_> = records.iter().map(|record| record.epoch.unwrap()).collect();
@@ -447,7 +447,7 @@ async fn row_89_a_silent_sink_costs_no_call_and_the_end_waits_for_it_no_longer_t
 }
 
 #[tokio::test]
-async fn row_89_what_has_no_room_is_dropped_counted_and_said() {
+async fn records_over_the_limit_are_dropped_and_counted() {
     let sink = Sink::default();
     let there = sink.start().await;
     let mut proxy = Proxy::start(there.address()).await.unwrap();
@@ -463,7 +463,7 @@ async fn row_89_what_has_no_room_is_dropped_counted_and_said() {
     assert!(rpc_runtime::logs::dropped() >= status.dropped.queue_full);
     proxy.accept().await.unwrap();
     let records = sink.has(status.queued + 1).await;
-    let status = shipper.finish(PATIENCE).await;
+    let status = shipper.finish(TIMEOUT).await;
     assert_eq!(usize::try_from(status.dropped.total()).unwrap(), dropped);
     let (last, kept) = records.split_last().unwrap();
     assert_eq!(
@@ -503,7 +503,7 @@ async fn a_full_spool_drops_the_oldest() {
     assert!(status.spooled_bytes <= 20_000, "{status:?}");
     proxy.accept().await.unwrap();
     sink.has(1001 - dropped + 1).await;
-    shipper.finish(PATIENCE).await;
+    shipper.finish(TIMEOUT).await;
     let said = format!("{dropped} log records were dropped: {dropped} spool full");
     let (about, texts): (Vec<_>, Vec<_>) = sink
         .texts()
@@ -516,7 +516,7 @@ async fn a_full_spool_drops_the_oldest() {
 }
 
 #[tokio::test]
-async fn a_record_that_the_sink_refuses_is_dropped_and_holds_up_nobody() {
+async fn a_record_rejected_by_the_sink_is_dropped_alone() {
     let sink = Sink::default();
     let there = sink.start().await;
     let (shipper, _guard) = start(shipping(&there.url()));
@@ -527,7 +527,7 @@ async fn a_record_that_the_sink_refuses_is_dropped_and_holds_up_nobody() {
         }
     }
     let records = sink.has(501).await;
-    let status = shipper.finish(PATIENCE).await;
+    let status = shipper.finish(TIMEOUT).await;
     assert_eq!(
         (status.dropped.refused, status.dropped.total(), status.sent),
         (1, 1, 501)
@@ -546,7 +546,7 @@ async fn a_record_that_the_sink_refuses_is_dropped_and_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn without_a_spool_the_end_counts_what_it_could_not_send() {
+async fn without_a_spool_shutdown_counts_unsent_records() {
     let proxy = {
         let mut proxy = Proxy::start("127.0.0.1:1".parse().unwrap()).await.unwrap();
         proxy.refuse().await;

@@ -95,7 +95,7 @@ async fn run_ships_and_sends_the_last_line_before_it_ends() {
 }
 
 #[tokio::test]
-async fn row_89_a_killed_process_leaves_its_records_to_the_next_one() {
+async fn a_killed_process_leaves_its_records_to_the_next() {
     let sink = Sink::default();
     let there = sink.start().await;
     let mut proxy = Proxy::start(there.address()).await.unwrap();
@@ -112,7 +112,7 @@ async fn row_89_a_killed_process_leaves_its_records_to_the_next_one() {
     let (shipper, _guard) = start(shipping(&proxy.url()).spool(&spool.0));
     tracing::info!("of the next life");
     let records = sink.has(11).await;
-    let status = shipper.finish(PATIENCE).await;
+    let status = shipper.finish(TIMEOUT).await;
     assert_eq!((status.sent, status.dropped.total()), (11, 0));
     let (own, left) = records.split_last().unwrap();
     let texts: Vec<_> = left.iter().map(|record| record.text.clone()).collect();

@@ -129,7 +129,7 @@ async fn headers_of_a_call() {
 }
 
 #[tokio::test]
-async fn headers_of_an_answer() {
+async fn headers_of_a_response() {
     let server = Server::new("head")
         .instance("a1")
         .add(HeadServer::new(Relay(None)));

@@ -134,7 +134,7 @@ fn numbers(row: &OutgoingStatus) -> [u64; 5] {
 const SHAKY: &str = "outgoing.v1.Bottom/Shaky";
 
 #[tokio::test]
-async fn attempts_and_retries_of_a_chain_are_those_that_are_seen_below() {
+async fn attempts_and_retries_match_the_callee() {
     for chain in chains().await {
         let top = TopClient::with_client(chain.top.clone());
         for _ in 0..3 {
@@ -161,7 +161,7 @@ async fn attempts_and_retries_of_a_chain_are_those_that_are_seen_below() {
 }
 
 #[tokio::test]
-async fn calls_of_tasks_count_and_those_from_outside_of_a_server_do_not() {
+async fn calls_of_tasks_count_and_calls_outside_do_not() {
     for chain in chains().await {
         let bottom = BottomClient::with_client(chain.bottom.clone());
         bottom.shaky().no_retry().await.unwrap_err();
@@ -179,7 +179,7 @@ async fn calls_of_tasks_count_and_those_from_outside_of_a_server_do_not() {
 }
 
 #[tokio::test]
-async fn a_call_is_in_flight_until_it_is_answered_or_given_up() {
+async fn a_call_is_in_flight_until_it_ends() {
     for chain in chains().await {
         let top = TopClient::with_client(chain.top.clone());
         let call = tokio::spawn(top.held().into_future());

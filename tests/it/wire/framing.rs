@@ -25,7 +25,7 @@ async fn is_bad_and_closed(mut raw: Raw, request: impl AsRef<[u8]>) {
 }
 
 #[tokio::test]
-async fn row_37_a_length_that_is_none_or_two() {
+async fn an_invalid_or_repeated_content_length() {
     let wired = start().await;
     for length in [
         "Content-Length: -1",
@@ -49,7 +49,7 @@ async fn row_37_a_length_that_is_none_or_two() {
 }
 
 #[tokio::test]
-async fn row_38_length_and_chunks_together_smuggle_nothing() {
+async fn length_and_chunks_together_smuggle_nothing() {
     // hyper drops the length where there are chunks, so a handler cannot see that both were there, and hyper refuses
     // to keep such a connection: whatever stands behind the chunks is never read as a request. That is what counts,
     // and what is proved here; RFC 9112 (6.3) asks for no more.
@@ -88,7 +88,7 @@ async fn row_38_length_and_chunks_together_smuggle_nothing() {
 }
 
 #[tokio::test]
-async fn row_38_chunks_that_are_not_the_last_encoding() {
+async fn chunked_is_the_last_encoding() {
     let wired = start().await;
     for encoding in [
         "chunked, identity",
@@ -138,7 +138,7 @@ async fn chunks_that_are_damaged_end_the_connection() {
 }
 
 #[tokio::test]
-async fn row_40_bare_line_feeds_are_one_request_and_no_more() {
+async fn bare_line_feeds_are_one_request() {
     // hyper takes a bare line feed for the end of a line, as RFC 9112 (2.2) allows. What must not be is that two readers
     // of one connection see different requests; there is one reader here, and it sees one.
     let wired = start().await;
@@ -155,7 +155,7 @@ async fn row_40_bare_line_feeds_are_one_request_and_no_more() {
 }
 
 #[tokio::test]
-async fn row_41_a_request_has_one_host() {
+async fn a_request_has_one_host() {
     let wired = start().await;
     let with = |host: &str, version: &str| {
         format!(
@@ -186,7 +186,7 @@ async fn row_41_a_request_has_one_host() {
 }
 
 #[tokio::test]
-async fn row_43_control_characters_in_a_header() {
+async fn control_characters_in_a_header() {
     let wired = start().await;
     for value in ["a\0b", "a\rb", "a\x01b", "a\x7fb", "a\n b", "a\r\n folded"] {
         let request = lines(
@@ -203,7 +203,7 @@ async fn row_43_control_characters_in_a_header() {
 }
 
 #[tokio::test]
-async fn requests_in_one_piece_are_answered_in_their_order() {
+async fn pipelined_requests_are_answered_in_order() {
     let wired = start().await;
     let mut raw = wired.connect().await;
     let three: Vec<u8> = (0..3)
@@ -226,7 +226,7 @@ async fn a_request_in_single_bytes_is_a_request() {
 }
 
 #[tokio::test]
-async fn after_an_early_answer_the_connection_goes_on() {
+async fn the_connection_survives_an_early_response() {
     let wired = start().await;
     let body = vec![b' '; 300_000];
     let json = ("Content-Type", "application/json");

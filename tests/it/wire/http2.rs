@@ -127,7 +127,7 @@ async fn calls_of_one_connection_run_side_by_side() {
 }
 
 #[tokio::test]
-async fn row_54_a_connection_that_breaks_cancels_its_calls() {
+async fn a_broken_connection_cancels_its_calls() {
     let mut wired = start().await;
     let connection = connect(&wired).await;
     let mut client = connection.client.clone().ready().await.unwrap();
@@ -145,7 +145,7 @@ async fn row_54_a_connection_that_breaks_cancels_its_calls() {
 }
 
 #[tokio::test]
-async fn refusals_are_the_same_and_come_without_waiting_for_the_body() {
+async fn rejections_do_not_wait_for_the_body() {
     let wired = start_limited(|limits| limits.message_bytes = 1000).await;
     let connection = connect(&wired).await;
     for (status, request) in [
@@ -227,7 +227,7 @@ async fn errors_have_their_status_and_code() {
 }
 
 #[tokio::test]
-async fn row_45_streams_that_are_reset_at_once_end_the_connection() {
+async fn rapid_resets_end_the_connection() {
     let wired = start().await;
     let connection = connect(&wired).await;
     let mut client = connection.client;
@@ -258,7 +258,7 @@ async fn row_45_streams_that_are_reset_at_once_end_the_connection() {
 }
 
 #[tokio::test]
-async fn row_53_a_connection_that_idles_is_closed() {
+async fn an_idle_connection_is_closed() {
     let wired = start_limited(|limits| limits.idle_timeout = Duration::from_millis(200)).await;
     let mut connection = connect(&wired).await;
     let (answer, _) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
@@ -275,7 +275,7 @@ async fn row_53_a_connection_that_idles_is_closed() {
 }
 
 #[tokio::test]
-async fn row_65_a_server_that_stops_says_so_and_finishes_what_runs() {
+async fn a_stopping_server_sends_goaway_and_finishes_calls() {
     let mut wired = start().await;
     let connection = connect(&wired).await;
     let mut client = connection.client.clone().ready().await.unwrap();

@@ -46,7 +46,7 @@ async fn an_internal_listener_carries_the_context_on() {
 }
 
 #[tokio::test]
-async fn an_edge_believes_nothing() {
+async fn an_edge_trusts_no_context() {
     let wired = start_with(Trust::Edge, |_| ()).await;
     let answer = wired
         .connect()
@@ -77,7 +77,7 @@ async fn an_edge_believes_nothing() {
 }
 
 #[tokio::test]
-async fn an_edge_answers_an_error_without_what_is_behind_it() {
+async fn an_edge_error_hides_internal_details() {
     for (trust, keys) in [(Trust::Edge, 1), (Trust::Internal, 2)] {
         let wired = start_with(trust, |_| ()).await;
         let answer = wired
@@ -111,7 +111,7 @@ async fn an_edge_answers_an_error_without_what_is_behind_it() {
 }
 
 #[tokio::test]
-async fn row_66_a_request_that_has_passed_too_many_services() {
+async fn a_request_over_the_hop_limit_is_rejected() {
     let wired = start().await;
     let mut raw = wired.connect().await;
     for (hops, status) in [
@@ -136,7 +136,7 @@ async fn row_66_a_request_that_has_passed_too_many_services() {
 }
 
 #[tokio::test]
-async fn row_67_a_request_id_that_is_none_is_replaced() {
+async fn an_invalid_request_id_is_replaced() {
     let long = "a".repeat(10 << 10);
     let id = |value| ("X-Request-Id", value);
     let bad: [&[(&str, &str)]; 9] = [
@@ -175,7 +175,7 @@ async fn row_67_a_request_id_that_is_none_is_replaced() {
 }
 
 #[tokio::test]
-async fn every_answer_has_the_id_of_its_request() {
+async fn every_response_has_the_id_of_its_request() {
     let wired = start().await;
     let mut raw = wired.connect().await;
     let id = ("X-Request-Id", "r-1");
@@ -219,7 +219,7 @@ async fn every_answer_has_the_id_of_its_request() {
 }
 
 #[tokio::test]
-async fn row_68_a_handler_cannot_split_its_answer() {
+async fn a_handler_cannot_split_its_response() {
     let wired = start().await;
     let mut raw = wired.connect().await;
     for (name, value) in [

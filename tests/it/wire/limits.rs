@@ -22,7 +22,7 @@ async fn still_works(raw: &mut Raw) {
 }
 
 #[tokio::test]
-async fn row_35_a_message_over_the_limit_that_is_sent_leaves_the_connection_open() {
+async fn an_oversized_message_leaves_the_connection_open() {
     let wired = start_limited(|limits| limits.message_bytes = 1000).await;
     let mut raw = wired.connect().await;
     for size in [1001, 100_000, 1 << 20] {
@@ -38,7 +38,7 @@ async fn row_35_a_message_over_the_limit_that_is_sent_leaves_the_connection_open
 }
 
 #[tokio::test]
-async fn row_35_a_declared_length_over_the_limit_is_refused_without_the_body() {
+async fn an_oversized_length_is_rejected_without_the_body() {
     let wired = start().await;
     let mut raw = wired.connect().await;
     let start = Instant::now();
@@ -62,7 +62,7 @@ async fn row_35_a_declared_length_over_the_limit_is_refused_without_the_body() {
 }
 
 #[tokio::test]
-async fn row_35_a_client_that_goes_on_writing_still_reads_its_answer() {
+async fn a_client_that_keeps_writing_reads_its_response() {
     let wired = start().await;
     for request in [head_of(6 << 20).into_bytes(), chunked()] {
         let mut raw = wired.connect().await;
@@ -90,7 +90,7 @@ fn chunked() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn row_35_chunks_over_the_limit_are_refused() {
+async fn chunks_over_the_limit_are_refused() {
     let wired = start_limited(|limits| limits.message_bytes = 10).await;
     let mut raw = wired.connect().await;
     raw.send(chunked()).await.unwrap();
@@ -106,7 +106,7 @@ async fn row_35_chunks_over_the_limit_are_refused() {
 }
 
 #[tokio::test]
-async fn row_35_a_length_that_is_too_small_ends_the_message_and_the_rest_is_no_request() {
+async fn bytes_past_the_content_length_are_no_request() {
     let wired = start().await;
     let mut raw = wired.connect().await;
     raw.send(head_of(5) + r#"{"n":3}"#).await.unwrap();
@@ -120,7 +120,7 @@ async fn row_35_a_length_that_is_too_small_ends_the_message_and_the_rest_is_no_r
 }
 
 #[tokio::test]
-async fn row_35_who_waits_for_a_word_before_the_body_gets_the_answer_instead() {
+async fn expect_continue_is_rejected_without_the_body() {
     let wired = start_limited(|limits| limits.message_bytes = 1000).await;
     let mut raw = wired.connect().await;
     let expecting = head_of(2000).replace("Host", "Expect: 100-continue\r\nHost");
@@ -144,7 +144,7 @@ async fn row_35_who_waits_for_a_word_before_the_body_gets_the_answer_instead() {
 }
 
 #[tokio::test]
-async fn row_36_too_many_headers() {
+async fn too_many_headers() {
     let wired = start().await;
     let lines = |count: usize| -> Vec<(String, String)> {
         (0..count)
@@ -168,7 +168,7 @@ async fn row_36_too_many_headers() {
 }
 
 #[tokio::test]
-async fn row_36_headers_that_are_too_large() {
+async fn headers_that_are_too_large() {
     let wired = start().await;
     let with = |size: usize| {
         let value = "x".repeat(size);
@@ -192,7 +192,7 @@ async fn row_36_headers_that_are_too_large() {
 }
 
 #[tokio::test]
-async fn row_36_paths_that_are_too_long() {
+async fn paths_that_are_too_long() {
     let wired = start().await;
     let with = |size: usize| {
         request(
@@ -216,7 +216,7 @@ async fn row_36_paths_that_are_too_long() {
 }
 
 #[tokio::test]
-async fn at_the_cap_a_new_connection_waits_for_an_old_one_to_end() {
+async fn a_connection_over_the_limit_waits_for_a_free_slot() {
     let wired = start_limited(|limits| limits.connections = 2).await;
     let mut first = wired.connect().await;
     let mut second = wired.connect().await;
@@ -236,7 +236,7 @@ async fn at_the_cap_a_new_connection_waits_for_an_old_one_to_end() {
 /// The other peer needs an address of its own, and only Linux has all of 127.0.0.0/8.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn row_60_one_peer_cannot_take_all_connections() {
+async fn one_peer_cannot_use_all_connections() {
     let wired = start_limited(|limits| {
         limits.connections = 6;
         limits.connections_per_peer = 3;

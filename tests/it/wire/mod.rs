@@ -1,10 +1,10 @@
 //! The wire as a stranger sees it: bytes in, bytes out, over raw sockets. Names carry the rows of the list of hostile
 //! inputs that they answer.
 
+/// Content encodings.
+mod compression;
 /// Requests as they stand in a stream of bytes: lengths, chunks, pipelines, and what could be smuggled between them.
 mod framing;
-/// Callers that go away, handlers that panic, servers that stop.
-mod going_away;
 /// The same port by HTTP/2.
 mod http2;
 /// Request ids, sources, hops: who is believed what.
@@ -13,12 +13,12 @@ mod identity;
 mod limits;
 /// The same calls through a router that an application mounts.
 mod mounted;
-/// Content encodings.
-mod packing;
 /// JSON of all kinds.
 mod payload;
 /// Paths, verbs, content types, versions.
 mod routing;
+/// Callers that go away, handlers that panic, servers that stop.
+mod shutdown;
 /// Timeouts, and peers that take their time.
 mod timing;
 

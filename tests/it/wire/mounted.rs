@@ -43,7 +43,7 @@ async fn ask(trust: Trust, path: &str, lines: &[(&str, &str)]) -> (u16, String, 
 }
 
 #[tokio::test]
-async fn a_router_answers_as_a_server_does() {
+async fn a_router_responds_like_a_server() {
     let offered = [("x-request-id", "r-1")];
     let (status, id, body) = ask(Trust::Internal, "/wire.v1.Wire/Next", &offered).await;
     assert_eq!(

@@ -33,7 +33,7 @@ async fn all_refused(method: &str, bodies: &[&[u8]]) {
 }
 
 #[tokio::test]
-async fn row_1_truncated_json() {
+async fn truncated_json() {
     all_refused(
         "Next",
         &[
@@ -49,12 +49,12 @@ async fn row_1_truncated_json() {
 }
 
 #[tokio::test]
-async fn row_2_no_message_where_one_is_due() {
+async fn a_missing_message() {
     all_refused("Next", &[b"", b"{}", b"   "]).await;
 }
 
 #[tokio::test]
-async fn row_3_a_message_is_an_object() {
+async fn a_message_is_an_object() {
     all_refused(
         "Next",
         &[
@@ -72,7 +72,7 @@ async fn row_3_a_message_is_an_object() {
 }
 
 #[tokio::test]
-async fn row_4_something_behind_the_message() {
+async fn bytes_after_the_message() {
     all_refused(
         "Next",
         &[
@@ -87,7 +87,7 @@ async fn row_4_something_behind_the_message() {
 }
 
 #[tokio::test]
-async fn row_5_an_unknown_field_is_ignored() {
+async fn an_unknown_field_is_ignored() {
     let wired = start().await;
     let answer = ask(
         &wired,
@@ -99,7 +99,7 @@ async fn row_5_an_unknown_field_is_ignored() {
 }
 
 #[tokio::test]
-async fn row_6_a_field_that_stands_twice() {
+async fn a_duplicate_field() {
     all_refused(
         "Next",
         &[
@@ -112,7 +112,7 @@ async fn row_6_a_field_that_stands_twice() {
 }
 
 #[tokio::test]
-async fn row_7_a_large_number_may_be_a_string() {
+async fn a_large_number_may_be_a_string() {
     let wired = start().await;
     assert_eq!(
         ask(&wired, "Next", r#"{"n":"3"}"#).await.value(),
@@ -129,7 +129,7 @@ async fn row_7_a_large_number_may_be_a_string() {
 }
 
 #[tokio::test]
-async fn row_8_what_is_no_unsigned_number() {
+async fn an_invalid_unsigned_number() {
     let bad: [&[u8]; 10] = [
         br#"{"n":-1}"#,
         br#"{"n":18446744073709551616}"#,
@@ -146,7 +146,7 @@ async fn row_8_what_is_no_unsigned_number() {
 }
 
 #[tokio::test]
-async fn row_10_numbers_that_are_none_or_have_no_end() {
+async fn invalid_or_huge_numbers() {
     let digits = format!("{{\"x\":{}}}", "9".repeat(100_000));
     all_refused(
         "Half",
@@ -164,7 +164,7 @@ async fn row_10_numbers_that_are_none_or_have_no_end() {
 }
 
 #[tokio::test]
-async fn row_11_nesting_without_end() {
+async fn endless_nesting() {
     for depth in [129, 5_000, 100_000] {
         let nest = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         let known = format!("{{\"value\":{nest}}}");
@@ -192,7 +192,7 @@ async fn row_11_nesting_without_end() {
 }
 
 #[tokio::test]
-async fn row_14_control_characters_within_a_text() {
+async fn control_characters_within_a_text() {
     let wired = start().await;
     let answer = ask(&wired, "Echo", r#"{"text":"a\u0000b\u001b[31m\r\n"}"#).await;
     assert_eq!(answer.value(), (200, json!("a\0b\u{1b}[31m\r\n")));
@@ -209,7 +209,7 @@ async fn row_14_control_characters_within_a_text() {
 }
 
 #[tokio::test]
-async fn row_16_bytes_are_base64_padded_or_not() {
+async fn bytes_are_base64_padded_or_not() {
     let wired = start().await;
     for (data, size) in [
         ("", 0),
@@ -249,7 +249,7 @@ fn high_water() -> usize {
 }
 
 #[tokio::test]
-async fn row_17_a_message_of_small_things_costs_little_more_than_itself() {
+async fn small_items_cost_little_more_than_their_size() {
     const MESSAGE: usize = 4 << 20;
     let items = (MESSAGE - 20) / 3;
     let body = format!("{{\"items\":[{}[]]}}", "[],".repeat(items));

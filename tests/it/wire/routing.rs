@@ -13,7 +13,7 @@ fn is_fresh_id(id: Option<&str>) -> bool {
 }
 
 #[tokio::test]
-async fn a_call_is_answered() {
+async fn a_call_returns_its_result() {
     let wired = start().await;
     let mut raw = wired.connect().await;
     let answer = raw.ask(post("/wire.v1.Wire/Next", r#"{"n":3}"#)).await;
@@ -24,7 +24,7 @@ async fn a_call_is_answered() {
 }
 
 #[tokio::test]
-async fn row_19_other_content_types_are_refused() {
+async fn other_content_types_are_refused() {
     let mut wired = start().await;
     let mut raw = wired.connect().await;
     let kinds: [&[(&str, &str)]; 7] = [
@@ -53,7 +53,7 @@ async fn row_19_other_content_types_are_refused() {
 }
 
 #[tokio::test]
-async fn row_20_json_is_json_in_any_case() {
+async fn the_content_type_is_case_insensitive() {
     let wired = start().await;
     let mut raw = wired.connect().await;
     for kind in [
@@ -76,7 +76,7 @@ async fn row_20_json_is_json_in_any_case() {
 }
 
 #[tokio::test]
-async fn row_23_a_stream_is_no_message() {
+async fn a_stream_is_not_a_message() {
     let wired = start().await;
     let mut raw = wired.connect().await;
     for kind in [
@@ -104,7 +104,7 @@ async fn row_23_a_stream_is_no_message() {
 }
 
 #[tokio::test]
-async fn row_24_other_verbs_are_refused_and_told_which_would_do() {
+async fn other_verbs_are_rejected_with_alternatives() {
     let mut wired = start().await;
     let mut raw = wired.connect().await;
     for verb in ["DELETE", "PUT", "TRACE", "PATCH", "OPTIONS", "BREW", "post"] {
@@ -139,7 +139,7 @@ async fn row_24_other_verbs_are_refused_and_told_which_would_do() {
 }
 
 #[tokio::test]
-async fn row_25_a_get_never_calls_what_has_side_effects() {
+async fn a_get_never_calls_a_method_with_side_effects() {
     let wired = start().await;
     let mut raw = wired.connect().await;
     let target = "/wire.v1.Wire/Next?connect=v1&encoding=json&message=%7B%22n%22%3A3%7D";
@@ -149,7 +149,7 @@ async fn row_25_a_get_never_calls_what_has_side_effects() {
 }
 
 #[tokio::test]
-async fn row_26_a_path_is_a_method_to_the_letter_or_none() {
+async fn a_path_must_match_a_method_exactly() {
     let mut wired = start().await;
     let mut raw = wired.connect().await;
     for path in [
@@ -240,7 +240,7 @@ async fn a_method_without_side_effects_is_called_by_a_link() {
 }
 
 #[tokio::test]
-async fn row_27_a_link_has_a_message_and_says_how_it_is_written() {
+async fn a_get_needs_a_message_and_an_encoding() {
     let wired = start().await;
     let answer = get(&wired, "?connect=v1&encoding=json").await;
     assert_eq!(answer.error(), (400, "invalid_argument".to_owned()));
@@ -260,7 +260,7 @@ async fn row_27_a_link_has_a_message_and_says_how_it_is_written() {
 }
 
 #[tokio::test]
-async fn row_28_a_link_that_is_damaged_is_refused() {
+async fn a_damaged_get_is_rejected() {
     let wired = start().await;
     for query in [
         "?encoding=json&base64=1&message=***",
@@ -308,7 +308,7 @@ async fn a_get_with_a_body_is_refused() {
 }
 
 #[tokio::test]
-async fn row_30_another_version_of_the_protocol_is_refused() {
+async fn another_protocol_version_is_rejected() {
     let wired = start().await;
     let mut raw = wired.connect().await;
     let version = |value| ("Connect-Protocol-Version", value);

@@ -34,7 +34,7 @@ fn timeout(value: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn row_48_a_timeout_is_one_to_ten_digits() {
+async fn a_timeout_is_one_to_ten_digits() {
     let wired = start().await;
     let mut raw = wired.connect().await;
     for value in [
@@ -70,7 +70,7 @@ async fn row_48_a_timeout_is_one_to_ten_digits() {
 }
 
 #[tokio::test]
-async fn row_49_no_time_left_is_too_late_and_does_not_run() {
+async fn a_call_without_time_left_is_not_run() {
     let mut wired = start().await;
     let mut raw = wired.connect().await;
     for value in ["0", "0000000000"] {
@@ -85,7 +85,7 @@ async fn row_49_no_time_left_is_too_late_and_does_not_run() {
 }
 
 #[tokio::test]
-async fn row_50_a_timeout_of_months_is_the_servers_own_cap() {
+async fn a_long_timeout_is_capped_by_the_server() {
     let wired = start().await;
     let mut raw = wired.connect().await;
     let seen = |value| post_with("/wire.v1.Wire/Seen", &[("Connect-Timeout-Ms", value)], "{}");
@@ -104,7 +104,7 @@ async fn row_50_a_timeout_of_months_is_the_servers_own_cap() {
 }
 
 #[tokio::test]
-async fn row_51_a_handler_is_dropped_at_its_deadline() {
+async fn a_handler_is_dropped_at_its_deadline() {
     let mut wired = start().await;
     let mut raw = wired.connect().await;
     let start = Instant::now();
@@ -127,7 +127,7 @@ async fn row_51_a_handler_is_dropped_at_its_deadline() {
 }
 
 #[tokio::test]
-async fn row_52_a_deadline_that_passes_before_the_message_is_there() {
+async fn a_deadline_that_passes_within_the_message() {
     let mut wired = start_patient(|_| ()).await;
     let mut raw = wired.connect().await;
     let start = Instant::now();
@@ -147,7 +147,7 @@ async fn row_52_a_deadline_that_passes_before_the_message_is_there() {
 }
 
 #[tokio::test]
-async fn row_53_a_connection_that_does_not_tell_its_protocol_is_closed() {
+async fn a_connection_without_a_first_byte_is_closed() {
     let wired = start_patient(|limits| limits.first_byte_timeout = SHORT).await;
     for start in ["", "P", "PR", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
         let mut raw = wired.connect().await;
@@ -159,7 +159,7 @@ async fn row_53_a_connection_that_does_not_tell_its_protocol_is_closed() {
 }
 
 #[tokio::test]
-async fn row_53_a_connection_that_only_says_that_it_speaks_http2_is_closed() {
+async fn a_connection_with_only_a_preface_is_closed() {
     let wired = start_patient(|limits| limits.idle_timeout = SHORT).await;
     // The preface, and the beginning of the frame that is due.
     for behind in ["", "\0\0"] {
@@ -173,7 +173,7 @@ async fn row_53_a_connection_that_only_says_that_it_speaks_http2_is_closed() {
 }
 
 #[tokio::test]
-async fn row_53_a_head_that_is_not_finished_is_not_waited_for() {
+async fn an_unfinished_head_times_out() {
     let wired = start_patient(|limits| limits.header_timeout = SHORT).await;
     let request = post(NEXT, r#"{"n":3}"#);
     // On a fresh connection, and behind another request.
@@ -190,7 +190,7 @@ async fn row_53_a_head_that_is_not_finished_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn row_53_a_head_that_drips_is_not_waited_for() {
+async fn a_dripping_head_times_out() {
     let wired = start_patient(|limits| limits.header_timeout = SHORT).await;
     let mut raw = wired.connect().await;
     let start = Instant::now();
@@ -207,7 +207,7 @@ async fn row_53_a_head_that_drips_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn row_53_a_connection_that_idles_is_closed() {
+async fn an_idle_connection_is_closed() {
     let wired = start_patient(|limits| limits.idle_timeout = SHORT).await;
     let mut raw = wired.connect().await;
     for _ in 0..3 {
@@ -219,7 +219,7 @@ async fn row_53_a_connection_that_idles_is_closed() {
 }
 
 #[tokio::test]
-async fn row_53_a_body_has_one_time_however_it_drips() {
+async fn a_dripping_body_times_out() {
     let mut wired = start_patient(|limits| limits.body_timeout = SHORT).await;
     for drips in [false, true] {
         let mut raw = wired.connect().await;
@@ -259,7 +259,7 @@ async fn row_53_a_body_has_one_time_however_it_drips() {
 }
 
 #[tokio::test]
-async fn row_53_a_client_that_does_not_read_its_answer_loses_the_connection() {
+async fn a_client_that_does_not_read_is_disconnected() {
     // One connection at a time: the second is served when the first is gone.
     let wired = start_patient(|limits| {
         limits.idle_timeout = SHORT;
@@ -278,7 +278,7 @@ async fn row_53_a_client_that_does_not_read_its_answer_loses_the_connection() {
 }
 
 #[tokio::test]
-async fn an_answer_may_take_longer_than_idling_may() {
+async fn a_response_may_take_longer_than_the_idle_timeout() {
     let wired = start_patient(|limits| limits.idle_timeout = SHORT).await;
     let mut raw = wired.connect().await;
     raw.send(post_with(

@@ -9,7 +9,7 @@ const NEXT: &str = "/wire.v1.Wire/Next";
 const HANG: &str = "/wire.v1.Wire/Hang";
 
 #[tokio::test]
-async fn row_54_a_caller_that_goes_away_cancels_its_call() {
+async fn a_disconnect_cancels_the_call() {
     let mut wired = start().await;
     for half in [false, true] {
         let mut raw = wired.connect().await;
@@ -36,7 +36,7 @@ async fn row_54_a_caller_that_goes_away_cancels_its_call() {
 }
 
 #[tokio::test]
-async fn row_54_a_caller_that_goes_away_in_its_message_is_observed_too() {
+async fn a_disconnect_within_a_message_is_observed() {
     let mut wired = start().await;
     let request = post(NEXT, r#"{"n":3}"#);
     let mut raw = wired.connect().await;
@@ -55,7 +55,7 @@ async fn row_54_a_caller_that_goes_away_in_its_message_is_observed_too() {
 }
 
 #[tokio::test]
-async fn row_55_a_panic_is_one_answer() {
+async fn a_panic_is_one_error_response() {
     let mut wired = start().await;
     let mut raw = wired.connect().await;
     for _ in 0..3 {
@@ -79,7 +79,7 @@ async fn row_55_a_panic_is_one_answer() {
 }
 
 #[tokio::test]
-async fn row_65_a_server_that_stops_finishes_what_runs() {
+async fn a_stopping_server_finishes_running_calls() {
     let mut wired = start().await;
     let mut running = wired.connect().await;
     running
@@ -105,7 +105,7 @@ async fn row_65_a_server_that_stops_finishes_what_runs() {
 }
 
 #[tokio::test]
-async fn row_65_a_server_that_stops_waits_no_longer_than_its_patience() {
+async fn a_stopping_server_waits_for_the_drain_timeout() {
     let mut wired = start_limited(|limits| limits.drain_timeout = Duration::from_millis(200)).await;
     let mut hanging = wired.connect().await;
     hanging.send(post(HANG, "{}")).await.unwrap();

@@ -30,7 +30,7 @@ async fn each_code_can_be_asked_for_at_the_end_of_the_chain() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_62_retries_of_a_failing_bottom_stay_within_the_budget_of_its_one_caller() {
+async fn only_the_direct_caller_retries_within_its_budget() {
     const CALLS: u64 = 100;
     let chain = Chain::start_with(&[ALLOW_FAULTS]).await;
     let client = chain.client();
@@ -53,7 +53,7 @@ async fn row_62_retries_of_a_failing_bottom_stay_within_the_budget_of_its_one_ca
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_that_is_lost_behind_its_handler_was_done_once() {
+async fn a_call_with_a_lost_response_ran_once() {
     let chain = Chain::start_with(&[ALLOW_FAULTS]).await;
     for (plan, added) in [("back.add=drop", 0), ("back.add=lose", 1)] {
         let error = error_of(with(plan).enter(|| chain.client().add())).await;
@@ -67,7 +67,7 @@ async fn an_answer_that_is_lost_behind_its_handler_was_done_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_process_that_does_not_allow_faults_passes_them_on_and_says_so_when_it_is_meant() {
+async fn a_process_without_faults_forwards_the_plan() {
     let back = service("back", &[], &[ALLOW_FAULTS]);
     let middle = service("middle", &[back.url()], &[]);
     let front = service("front", &[middle.url()], &[]);

@@ -14,11 +14,11 @@ use super::{CountedClient, Here, server};
 const LONG: Duration = Duration::from_secs(20);
 
 /// One place, and so many waiting ones.
-fn narrow(here: &Here, room: usize, patience: Duration) -> Server {
+fn narrow(here: &Here, room: usize, timeout: Duration) -> Server {
     let mut limits = Limits::default();
     limits.running_calls = 1;
     limits.queued_calls = room;
-    limits.queue_timeout = patience;
+    limits.queue_timeout = timeout;
     server(here).limits(limits)
 }
 
@@ -33,7 +33,7 @@ async fn method(client: &Client, name: &str) -> MethodStatus {
 }
 
 /// Shed, over the rate limit, failed.
-fn turned_away(row: &MethodStatus) -> (u64, u64, u64) {
+fn rejected(row: &MethodStatus) -> (u64, u64, u64) {
     (row.shed, row.rate_limited, row.failed())
 }
 
@@ -46,7 +46,7 @@ async fn roads(make: impl Fn() -> Server) -> [(Client, Option<Running>); 2] {
 }
 
 #[tokio::test]
-async fn what_a_full_server_turns_away_is_counted_to_the_call() {
+async fn calls_rejected_by_a_full_server_are_counted() {
     let here = Here::default();
     for (client, _running) in roads(|| narrow(&here, 0, LONG)).await {
         let counted = CountedClient::with_client(client.clone());
@@ -63,21 +63,21 @@ async fn what_a_full_server_turns_away_is_counted_to_the_call() {
         counted.fine().await.unwrap();
 
         let fine = method(&client, "Fine").await;
-        assert_eq!((fine.requests, turned_away(&fine)), (8, (7, 0, 7)));
-        assert_eq!(turned_away(&method(&client, "Held").await), (0, 0, 0));
-        assert_eq!(turned_away(&method(&client, "Fails").await), (0, 0, 1));
+        assert_eq!((fine.requests, rejected(&fine)), (8, (7, 0, 7)));
+        assert_eq!(rejected(&method(&client, "Held").await), (0, 0, 0));
+        assert_eq!(rejected(&method(&client, "Fails").await), (0, 0, 1));
     }
 }
 
 #[tokio::test]
-async fn so_is_what_waits_for_a_place_in_vain() {
+async fn calls_that_time_out_in_the_queue_are_counted() {
     let here = Here::default();
     let running = Running::start(narrow(&here, 1, Duration::from_millis(20))).await;
     let client = Client::new(&running.url()).unwrap();
     let counted = CountedClient::with_client(client.clone());
     let held = tokio::spawn(counted.held().into_future());
     here.0.0.notified().await;
-    // The server's patience ends.
+    // The server's timeout ends.
     let error = counted.fine().no_retry().await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
     // Its caller's does, who does not go away meanwhile.
@@ -100,7 +100,7 @@ async fn so_is_what_waits_for_a_place_in_vain() {
 }
 
 #[tokio::test]
-async fn what_is_over_a_rate_limit_is_counted_apart() {
+async fn calls_over_a_rate_limit_are_counted_separately() {
     let here = Here::default();
     let limit = || {
         let two = RateLimit::per_minute(1).burst(2);
@@ -112,7 +112,7 @@ async fn what_is_over_a_rate_limit_is_counted_apart() {
             assert_eq!(counted.fine().await.is_ok(), n < 2);
         }
         let fine = method(&client, "Fine").await;
-        assert_eq!((fine.requests, turned_away(&fine)), (5, (0, 3, 3)));
+        assert_eq!((fine.requests, rejected(&fine)), (5, (0, 3, 3)));
         assert_eq!(fine.errors["resource_exhausted"], 3);
     }
 }
@@ -151,7 +151,7 @@ async fn attempts_beyond_the_first_are_counted_as_repeats() {
 }
 
 #[tokio::test]
-async fn dropped_records_of_the_log_are_told_where_somebody_counts_them() {
+async fn status_reports_dropped_log_records() {
     let get = async |server: Server| {
         let client = server.into_local_client().unwrap();
         StatusClient::with_client(client)

@@ -48,7 +48,7 @@ async fn a_packed_message_is_read() {
 }
 
 #[tokio::test]
-async fn row_31_an_unknown_encoding_is_refused_and_told_which_would_do() {
+async fn an_unknown_encoding_is_rejected_with_alternatives() {
     let wired = start().await;
     for encoding in ["foo", "br", "zstd", "gzip, gzip", "x\u{e9}"] {
         let answer = ask(&wired, encoding, b"{\"n\":3}").await;
@@ -64,7 +64,7 @@ async fn row_31_an_unknown_encoding_is_refused_and_told_which_would_do() {
 }
 
 #[tokio::test]
-async fn row_32_what_is_no_gzip_is_refused() {
+async fn invalid_gzip_is_rejected() {
     let wired = start().await;
     let good = gzip(b"{\"n\":3}");
     let junk = [&good[..], b"junk"].concat();
@@ -88,7 +88,7 @@ async fn row_32_what_is_no_gzip_is_refused() {
 }
 
 #[tokio::test]
-async fn row_34_a_gzip_bomb_is_put_out_at_the_limit() {
+async fn a_gzip_bomb_is_stopped_at_the_limit() {
     let wired = start().await;
     for size in [5 << 20, 64 << 20] {
         let bomb = bomb(size);
@@ -121,7 +121,7 @@ async fn the_limit_holds_for_the_unpacked_message() {
 }
 
 #[tokio::test]
-async fn a_large_answer_is_packed_for_those_who_take_it() {
+async fn a_large_response_is_compressed_when_accepted() {
     let wired = start().await;
     let mut raw = wired.connect().await;
     let ask = |size: usize, accepted: &'static str| {
