@@ -1,10 +1,10 @@
-//! What the macros refuse, in which words, and what they have to accept.
+//! Checks which programs the macros accept, and the compiler messages for those that they reject.
 //!
-//! `ui/<topic>/fail/<mistake>.rs` must not compile, with the messages of the `.stderr` beside it;
-//! `ui/<topic>/pass/*.rs` must compile and run. `TRYBUILD=overwrite cargo test -p rpc-tests --test ui` accepts the
-//! messages that come out.
+//! `ui/<topic>/fail/<mistake>.rs` must not compile, with the messages of the `.stderr` file of the same
+//! name. `ui/<topic>/pass/*.rs` must compile and run. `TRYBUILD=overwrite cargo test -p rpc-tests --test ui`
+//! accepts the new messages.
 
-/// All cases in one test: trybuild builds the dependencies once for each.
+/// Runs all cases in one test, since trybuild builds the dependencies once for each test.
 #[test]
 fn ui() {
     let cases = trybuild::TestCases::new();

@@ -4,12 +4,12 @@ trait UserStore: ::core::marker::Send + ::core::marker::Sync + 'static {
         name: &str,
     ) -> impl ::core::future::Future<Output = Result<bool>> + ::core::marker::Send;
 }
-/**Client of [`UserStore`]: its methods, each returning a [`Call`](::rpc_runtime::Call) to await.
+/**Client of [`UserStore`]. Each method returns a [`Call`](::rpc_runtime::Call) to await.
 
 Cloning is cheap; clones share their connections.*/
 #[derive(::core::clone::Clone, ::core::fmt::Debug)]
 struct UserStoreClient(::rpc_runtime::Client);
-///Serves an implementation of [`UserStore`]: `Server::new("name").add(UserStoreServer::new(implementation))`.
+///Server of [`UserStore`]: `Server::new("name").add(UserStoreServer::new(implementation))`.
 struct UserStoreServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
@@ -42,31 +42,27 @@ const _: () = {
         )
         .source(::core::env!("CARGO_PKG_VERSION"), ::core::module_path!())
         .methods(__METHODS);
-    __rpc::inventory::submit! {
-        __rpc::Registration(& __SERVICE)
+    __rpc::register! {
+        __SERVICE
     }
     impl UserStoreClient {
-        /**Makes a client for the service at an address such as `http://127.0.0.1:9002`.
+        /**Creates a client of the service at a URL such as `http://127.0.0.1:9002`.
 
-The connection is made by the first call.
+The first call connects.
 
 # Errors
 
-When the address cannot be understood.*/
-        fn connect(url: &str) -> ::rpc_runtime::Result<Self> {
+If the URL is not valid.*/
+        fn connect(url: &str) -> __rpc::Result<Self> {
             __rpc::connect(&__SERVICE, url).map(Self)
         }
-        ///Makes a client that calls `service` in this process, through the same layers and codecs but without a socket.
-        fn local<T: UserStore>(service: T) -> Self {
-            Self(__rpc::local(UserStoreServer::new(service)))
-        }
-        ///Makes a client with settings of its own, such as timeouts and layers.
-        fn with_client(client: ::rpc_runtime::Client) -> Self {
+        ///Creates a client from a configured [`Client`](::rpc_runtime::Client).
+        fn with_client(client: __rpc::Client) -> Self {
             Self(client)
         }
-        ///Asks whether the service is there, and who answers.
+        ///Checks that the service is reachable, and returns what it reports about itself.
         #[track_caller]
-        fn ping(&self) -> ::rpc_runtime::Call<::rpc_runtime::Pong> {
+        fn ping(&self) -> __rpc::Call<__rpc::Pong> {
             __rpc::ping(&self.0, &__SERVICE)
         }
         ///Calls [`UserStore::exists`].
@@ -74,7 +70,7 @@ When the address cannot be understood.*/
         fn exists(
             &self,
             name: &str,
-        ) -> ::rpc_runtime::Call<
+        ) -> __rpc::Call<
             <Result<bool> as __rpc::RpcResult>::Ok,
             <Result<bool> as __rpc::RpcResult>::Err,
         > {
@@ -91,26 +87,26 @@ When the address cannot be understood.*/
         }
     }
     impl<T: UserStore> UserStoreServer<T> {
-        ///Takes the implementation; clones of the server share it.
+        ///Wraps an implementation, which clones of the server share.
         fn new(service: T) -> Self {
             Self(__rpc::Arc::new(service))
         }
-        /**The service as an axum router, to mount it beside routes of your own.
+        /**Returns the service as an axum router, to be combined with other routes.
 
 # Errors
 
-When two linked services have one full name.*/
-        fn into_router(self) -> ::rpc_runtime::Result<__rpc::Router> {
+If two linked services have the same full name.*/
+        fn into_router(self) -> __rpc::Result<__rpc::Router> {
             __rpc::into_router(self)
         }
     }
-    impl<T> ::core::clone::Clone for UserStoreServer<T> {
+    impl<T> __rpc::Clone for UserStoreServer<T> {
         fn clone(&self) -> Self {
             Self(__rpc::Arc::clone(&self.0))
         }
     }
-    impl<T> ::core::fmt::Debug for UserStoreServer<T> {
-        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    impl<T> __rpc::fmt::Debug for UserStoreServer<T> {
+        fn fmt(&self, f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
             f.write_str("UserStoreServer")
         }
     }
@@ -128,6 +124,12 @@ When two linked services have one full name.*/
                     },
                 );
             routes.build()
+        }
+    }
+    impl UserStoreClient {
+        ///Creates a client that calls `service` in this process, through the same layers and codecs but without a socket.
+        fn local<T: UserStore>(service: T) -> Self {
+            Self(__rpc::local(UserStoreServer::new(service)))
         }
     }
 };

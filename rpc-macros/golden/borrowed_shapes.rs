@@ -11,12 +11,12 @@ pub trait Shapes: ::core::marker::Send + ::core::marker::Sync + 'static {
         maybe_lent: Option<&Item>,
     ) -> impl ::core::future::Future<Output = Result<()>> + ::core::marker::Send;
 }
-/**Client of [`Shapes`]: its methods, each returning a [`Call`](::rpc_runtime::Call) to await.
+/**Client of [`Shapes`]. Each method returns a [`Call`](::rpc_runtime::Call) to await.
 
 Cloning is cheap; clones share their connections.*/
 #[derive(::core::clone::Clone, ::core::fmt::Debug)]
 pub struct ShapesClient(::rpc_runtime::Client);
-///Serves an implementation of [`Shapes`]: `Server::new("name").add(ShapesServer::new(implementation))`.
+///Server of [`Shapes`]: `Server::new("name").add(ShapesServer::new(implementation))`.
 pub struct ShapesServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code, clippy::too_many_arguments)]
 const _: () = {
@@ -78,31 +78,27 @@ const _: () = {
         )
         .source(::core::env!("CARGO_PKG_VERSION"), ::core::module_path!())
         .methods(__METHODS);
-    __rpc::inventory::submit! {
-        __rpc::Registration(& __SERVICE)
+    __rpc::register! {
+        __SERVICE
     }
     impl ShapesClient {
-        /**Makes a client for the service at an address such as `http://127.0.0.1:9002`.
+        /**Creates a client of the service at a URL such as `http://127.0.0.1:9002`.
 
-The connection is made by the first call.
+The first call connects.
 
 # Errors
 
-When the address cannot be understood.*/
-        pub fn connect(url: &str) -> ::rpc_runtime::Result<Self> {
+If the URL is not valid.*/
+        pub fn connect(url: &str) -> __rpc::Result<Self> {
             __rpc::connect(&__SERVICE, url).map(Self)
         }
-        ///Makes a client that calls `service` in this process, through the same layers and codecs but without a socket.
-        pub fn local<T: Shapes>(service: T) -> Self {
-            Self(__rpc::local(ShapesServer::new(service)))
-        }
-        ///Makes a client with settings of its own, such as timeouts and layers.
-        pub fn with_client(client: ::rpc_runtime::Client) -> Self {
+        ///Creates a client from a configured [`Client`](::rpc_runtime::Client).
+        pub fn with_client(client: __rpc::Client) -> Self {
             Self(client)
         }
-        ///Asks whether the service is there, and who answers.
+        ///Checks that the service is reachable, and returns what it reports about itself.
         #[track_caller]
-        pub fn ping(&self) -> ::rpc_runtime::Call<::rpc_runtime::Pong> {
+        pub fn ping(&self) -> __rpc::Call<__rpc::Pong> {
             __rpc::ping(&self.0, &__SERVICE)
         }
         ///Calls [`Shapes::every`].
@@ -117,7 +113,7 @@ When the address cannot be understood.*/
             maybe_text: Option<&str>,
             maybe_slice: Option<&[u8]>,
             maybe_lent: Option<&Item>,
-        ) -> ::rpc_runtime::Call<
+        ) -> __rpc::Call<
             <Result<()> as __rpc::RpcResult>::Ok,
             <Result<()> as __rpc::RpcResult>::Err,
         > {
@@ -166,26 +162,26 @@ When the address cannot be understood.*/
         }
     }
     impl<T: Shapes> ShapesServer<T> {
-        ///Takes the implementation; clones of the server share it.
+        ///Wraps an implementation, which clones of the server share.
         pub fn new(service: T) -> Self {
             Self(__rpc::Arc::new(service))
         }
-        /**The service as an axum router, to mount it beside routes of your own.
+        /**Returns the service as an axum router, to be combined with other routes.
 
 # Errors
 
-When two linked services have one full name.*/
-        pub fn into_router(self) -> ::rpc_runtime::Result<__rpc::Router> {
+If two linked services have the same full name.*/
+        pub fn into_router(self) -> __rpc::Result<__rpc::Router> {
             __rpc::into_router(self)
         }
     }
-    impl<T> ::core::clone::Clone for ShapesServer<T> {
+    impl<T> __rpc::Clone for ShapesServer<T> {
         fn clone(&self) -> Self {
             Self(__rpc::Arc::clone(&self.0))
         }
     }
-    impl<T> ::core::fmt::Debug for ShapesServer<T> {
-        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    impl<T> __rpc::fmt::Debug for ShapesServer<T> {
+        fn fmt(&self, f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
             f.write_str("ShapesServer")
         }
     }
@@ -227,6 +223,12 @@ When two linked services have one full name.*/
                     },
                 );
             routes.build()
+        }
+    }
+    impl ShapesClient {
+        ///Creates a client that calls `service` in this process, through the same layers and codecs but without a socket.
+        pub fn local<T: Shapes>(service: T) -> Self {
+            Self(__rpc::local(ShapesServer::new(service)))
         }
     }
 };

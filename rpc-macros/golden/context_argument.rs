@@ -9,12 +9,12 @@ pub trait Audit: ::core::marker::Send + ::core::marker::Sync + 'static {
         context: &rpc_runtime::Context,
     ) -> impl ::core::future::Future<Output = Result<()>> + ::core::marker::Send;
 }
-/**Client of [`Audit`]: its methods, each returning a [`Call`](::rpc_runtime::Call) to await.
+/**Client of [`Audit`]. Each method returns a [`Call`](::rpc_runtime::Call) to await.
 
 Cloning is cheap; clones share their connections.*/
 #[derive(::core::clone::Clone, ::core::fmt::Debug)]
 pub struct AuditClient(::rpc_runtime::Client);
-///Serves an implementation of [`Audit`]: `Server::new("name").add(AuditServer::new(implementation))`.
+///Server of [`Audit`]: `Server::new("name").add(AuditServer::new(implementation))`.
 pub struct AuditServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
@@ -63,31 +63,27 @@ const _: () = {
         )
         .source(::core::env!("CARGO_PKG_VERSION"), ::core::module_path!())
         .methods(__METHODS);
-    __rpc::inventory::submit! {
-        __rpc::Registration(& __SERVICE)
+    __rpc::register! {
+        __SERVICE
     }
     impl AuditClient {
-        /**Makes a client for the service at an address such as `http://127.0.0.1:9002`.
+        /**Creates a client of the service at a URL such as `http://127.0.0.1:9002`.
 
-The connection is made by the first call.
+The first call connects.
 
 # Errors
 
-When the address cannot be understood.*/
-        pub fn connect(url: &str) -> ::rpc_runtime::Result<Self> {
+If the URL is not valid.*/
+        pub fn connect(url: &str) -> __rpc::Result<Self> {
             __rpc::connect(&__SERVICE, url).map(Self)
         }
-        ///Makes a client that calls `service` in this process, through the same layers and codecs but without a socket.
-        pub fn local<T: Audit>(service: T) -> Self {
-            Self(__rpc::local(AuditServer::new(service)))
-        }
-        ///Makes a client with settings of its own, such as timeouts and layers.
-        pub fn with_client(client: ::rpc_runtime::Client) -> Self {
+        ///Creates a client from a configured [`Client`](::rpc_runtime::Client).
+        pub fn with_client(client: __rpc::Client) -> Self {
             Self(client)
         }
-        ///Asks whether the service is there, and who answers.
+        ///Checks that the service is reachable, and returns what it reports about itself.
         #[track_caller]
-        pub fn ping(&self) -> ::rpc_runtime::Call<::rpc_runtime::Pong> {
+        pub fn ping(&self) -> __rpc::Call<__rpc::Pong> {
             __rpc::ping(&self.0, &__SERVICE)
         }
         ///Calls [`Audit::record`].
@@ -95,7 +91,7 @@ When the address cannot be understood.*/
         pub fn record(
             &self,
             context: &str,
-        ) -> ::rpc_runtime::Call<
+        ) -> __rpc::Call<
             <Result<()> as __rpc::RpcResult>::Ok,
             <Result<()> as __rpc::RpcResult>::Err,
         > {
@@ -105,7 +101,7 @@ When the address cannot be understood.*/
         #[track_caller]
         pub fn flush(
             &self,
-        ) -> ::rpc_runtime::Call<
+        ) -> __rpc::Call<
             <Result<()> as __rpc::RpcResult>::Ok,
             <Result<()> as __rpc::RpcResult>::Err,
         > {
@@ -119,39 +115,37 @@ When the address cannot be understood.*/
             ctx: &Context,
             context: &str,
         ) -> impl ::core::future::Future<Output = Result<()>> {
-            __rpc::outcome(
-                ::rpc_runtime::Context::enter(ctx, || Self::record(self, context)),
-            )
+            __rpc::outcome(__rpc::Context::enter(ctx, || Self::record(self, context)))
         }
         #[track_caller]
         fn flush(
             &self,
             context: &rpc_runtime::Context,
         ) -> impl ::core::future::Future<Output = Result<()>> {
-            __rpc::outcome(::rpc_runtime::Context::enter(context, || Self::flush(self)))
+            __rpc::outcome(__rpc::Context::enter(context, || Self::flush(self)))
         }
     }
     impl<T: Audit> AuditServer<T> {
-        ///Takes the implementation; clones of the server share it.
+        ///Wraps an implementation, which clones of the server share.
         pub fn new(service: T) -> Self {
             Self(__rpc::Arc::new(service))
         }
-        /**The service as an axum router, to mount it beside routes of your own.
+        /**Returns the service as an axum router, to be combined with other routes.
 
 # Errors
 
-When two linked services have one full name.*/
-        pub fn into_router(self) -> ::rpc_runtime::Result<__rpc::Router> {
+If two linked services have the same full name.*/
+        pub fn into_router(self) -> __rpc::Result<__rpc::Router> {
             __rpc::into_router(self)
         }
     }
-    impl<T> ::core::clone::Clone for AuditServer<T> {
+    impl<T> __rpc::Clone for AuditServer<T> {
         fn clone(&self) -> Self {
             Self(__rpc::Arc::clone(&self.0))
         }
     }
-    impl<T> ::core::fmt::Debug for AuditServer<T> {
-        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    impl<T> __rpc::fmt::Debug for AuditServer<T> {
+        fn fmt(&self, f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
             f.write_str("AuditServer")
         }
     }
@@ -176,6 +170,12 @@ When two linked services have one full name.*/
                     },
                 );
             routes.build()
+        }
+    }
+    impl AuditClient {
+        ///Creates a client that calls `service` in this process, through the same layers and codecs but without a socket.
+        pub fn local<T: Audit>(service: T) -> Self {
+            Self(__rpc::local(AuditServer::new(service)))
         }
     }
 };

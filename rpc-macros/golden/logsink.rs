@@ -14,12 +14,12 @@ pub trait LogSink: ::core::marker::Send + ::core::marker::Sync + 'static {
         Output = Result<u32, SinkError>,
     > + ::core::marker::Send;
 }
-/**Client of [`LogSink`]: its methods, each returning a [`Call`](::rpc_runtime::Call) to await.
+/**Client of [`LogSink`]. Each method returns a [`Call`](::rpc_runtime::Call) to await.
 
 Cloning is cheap; clones share their connections.*/
 #[derive(::core::clone::Clone, ::core::fmt::Debug)]
 pub struct LogSinkClient(::rpc_runtime::Client);
-///Serves an implementation of [`LogSink`]: `Server::new("name").add(LogSinkServer::new(implementation))`.
+///Server of [`LogSink`]: `Server::new("name").add(LogSinkServer::new(implementation))`.
 pub struct LogSinkServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
@@ -77,31 +77,27 @@ const _: () = {
         .docs("Collects log lines from every service.")
         .source(::core::env!("CARGO_PKG_VERSION"), ::core::module_path!())
         .methods(__METHODS);
-    __rpc::inventory::submit! {
-        __rpc::Registration(& __SERVICE)
+    __rpc::register! {
+        __SERVICE
     }
     impl LogSinkClient {
-        /**Makes a client for the service at an address such as `http://127.0.0.1:9002`.
+        /**Creates a client of the service at a URL such as `http://127.0.0.1:9002`.
 
-The connection is made by the first call.
+The first call connects.
 
 # Errors
 
-When the address cannot be understood.*/
-        pub fn connect(url: &str) -> ::rpc_runtime::Result<Self> {
+If the URL is not valid.*/
+        pub fn connect(url: &str) -> __rpc::Result<Self> {
             __rpc::connect(&__SERVICE, url).map(Self)
         }
-        ///Makes a client that calls `service` in this process, through the same layers and codecs but without a socket.
-        pub fn local<T: LogSink>(service: T) -> Self {
-            Self(__rpc::local(LogSinkServer::new(service)))
-        }
-        ///Makes a client with settings of its own, such as timeouts and layers.
-        pub fn with_client(client: ::rpc_runtime::Client) -> Self {
+        ///Creates a client from a configured [`Client`](::rpc_runtime::Client).
+        pub fn with_client(client: __rpc::Client) -> Self {
             Self(client)
         }
-        ///Asks whether the service is there, and who answers.
+        ///Checks that the service is reachable, and returns what it reports about itself.
         #[track_caller]
-        pub fn ping(&self) -> ::rpc_runtime::Call<::rpc_runtime::Pong> {
+        pub fn ping(&self) -> __rpc::Call<__rpc::Pong> {
             __rpc::ping(&self.0, &__SERVICE)
         }
         /// Appends one record.
@@ -110,7 +106,7 @@ When the address cannot be understood.*/
             &self,
             message: &str,
             level: Level,
-        ) -> ::rpc_runtime::Call<
+        ) -> __rpc::Call<
             <Result<bool> as __rpc::RpcResult>::Ok,
             <Result<bool> as __rpc::RpcResult>::Err,
         > {
@@ -118,10 +114,7 @@ When the address cannot be understood.*/
         }
         ///Calls [`LogSink::recv_logs`].
         #[track_caller]
-        pub fn recv_logs(
-            &self,
-            records: &[Record],
-        ) -> ::rpc_runtime::Call<u32, SinkError> {
+        pub fn recv_logs(&self, records: &[Record]) -> __rpc::Call<u32, SinkError> {
             __rpc::call(&self.0, &__RECV_LOGS, (records,))
         }
     }
@@ -140,32 +133,30 @@ When the address cannot be understood.*/
             ctx: &Context,
             records: &[Record],
         ) -> impl ::core::future::Future<Output = Result<u32, SinkError>> {
-            __rpc::outcome(
-                ::rpc_runtime::Context::enter(ctx, || Self::recv_logs(self, records)),
-            )
+            __rpc::outcome(__rpc::Context::enter(ctx, || Self::recv_logs(self, records)))
         }
     }
     impl<T: LogSink> LogSinkServer<T> {
-        ///Takes the implementation; clones of the server share it.
+        ///Wraps an implementation, which clones of the server share.
         pub fn new(service: T) -> Self {
             Self(__rpc::Arc::new(service))
         }
-        /**The service as an axum router, to mount it beside routes of your own.
+        /**Returns the service as an axum router, to be combined with other routes.
 
 # Errors
 
-When two linked services have one full name.*/
-        pub fn into_router(self) -> ::rpc_runtime::Result<__rpc::Router> {
+If two linked services have the same full name.*/
+        pub fn into_router(self) -> __rpc::Result<__rpc::Router> {
             __rpc::into_router(self)
         }
     }
-    impl<T> ::core::clone::Clone for LogSinkServer<T> {
+    impl<T> __rpc::Clone for LogSinkServer<T> {
         fn clone(&self) -> Self {
             Self(__rpc::Arc::clone(&self.0))
         }
     }
-    impl<T> ::core::fmt::Debug for LogSinkServer<T> {
-        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    impl<T> __rpc::fmt::Debug for LogSinkServer<T> {
+        fn fmt(&self, f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
             f.write_str("LogSinkServer")
         }
     }
@@ -190,6 +181,12 @@ When two linked services have one full name.*/
                     },
                 );
             routes.build()
+        }
+    }
+    impl LogSinkClient {
+        ///Creates a client that calls `service` in this process, through the same layers and codecs but without a socket.
+        pub fn local<T: LogSink>(service: T) -> Self {
+            Self(__rpc::local(LogSinkServer::new(service)))
         }
     }
 };

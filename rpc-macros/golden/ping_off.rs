@@ -4,12 +4,12 @@ pub trait Contract: ::core::marker::Send + ::core::marker::Sync + 'static {
         payload: Vec<u8>,
     ) -> impl ::core::future::Future<Output = Result<Vec<u8>>> + ::core::marker::Send;
 }
-/**Client of [`Contract`]: its methods, each returning a [`Call`](::rpc_runtime::Call) to await.
+/**Client of [`Contract`]. Each method returns a [`Call`](::rpc_runtime::Call) to await.
 
 Cloning is cheap; clones share their connections.*/
 #[derive(::core::clone::Clone, ::core::fmt::Debug)]
 pub struct ContractClient(::rpc_runtime::Client);
-///Serves an implementation of [`Contract`]: `Server::new("name").add(ContractServer::new(implementation))`.
+///Server of [`Contract`]: `Server::new("name").add(ContractServer::new(implementation))`.
 pub struct ContractServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
@@ -39,26 +39,22 @@ const _: () = {
         )
         .source(::core::env!("CARGO_PKG_VERSION"), ::core::module_path!())
         .methods(__METHODS);
-    __rpc::inventory::submit! {
-        __rpc::Registration(& __SERVICE)
+    __rpc::register! {
+        __SERVICE
     }
     impl ContractClient {
-        /**Makes a client for the service at an address such as `http://127.0.0.1:9002`.
+        /**Creates a client of the service at a URL such as `http://127.0.0.1:9002`.
 
-The connection is made by the first call.
+The first call connects.
 
 # Errors
 
-When the address cannot be understood.*/
-        pub fn connect(url: &str) -> ::rpc_runtime::Result<Self> {
+If the URL is not valid.*/
+        pub fn connect(url: &str) -> __rpc::Result<Self> {
             __rpc::connect(&__SERVICE, url).map(Self)
         }
-        ///Makes a client that calls `service` in this process, through the same layers and codecs but without a socket.
-        pub fn local<T: Contract>(service: T) -> Self {
-            Self(__rpc::local(ContractServer::new(service)))
-        }
-        ///Makes a client with settings of its own, such as timeouts and layers.
-        pub fn with_client(client: ::rpc_runtime::Client) -> Self {
+        ///Creates a client from a configured [`Client`](::rpc_runtime::Client).
+        pub fn with_client(client: __rpc::Client) -> Self {
             Self(client)
         }
         ///Calls [`Contract::ping`].
@@ -66,7 +62,7 @@ When the address cannot be understood.*/
         pub fn ping(
             &self,
             payload: Vec<u8>,
-        ) -> ::rpc_runtime::Call<
+        ) -> __rpc::Call<
             <Result<Vec<u8>> as __rpc::RpcResult>::Ok,
             <Result<Vec<u8>> as __rpc::RpcResult>::Err,
         > {
@@ -83,26 +79,26 @@ When the address cannot be understood.*/
         }
     }
     impl<T: Contract> ContractServer<T> {
-        ///Takes the implementation; clones of the server share it.
+        ///Wraps an implementation, which clones of the server share.
         pub fn new(service: T) -> Self {
             Self(__rpc::Arc::new(service))
         }
-        /**The service as an axum router, to mount it beside routes of your own.
+        /**Returns the service as an axum router, to be combined with other routes.
 
 # Errors
 
-When two linked services have one full name.*/
-        pub fn into_router(self) -> ::rpc_runtime::Result<__rpc::Router> {
+If two linked services have the same full name.*/
+        pub fn into_router(self) -> __rpc::Result<__rpc::Router> {
             __rpc::into_router(self)
         }
     }
-    impl<T> ::core::clone::Clone for ContractServer<T> {
+    impl<T> __rpc::Clone for ContractServer<T> {
         fn clone(&self) -> Self {
             Self(__rpc::Arc::clone(&self.0))
         }
     }
-    impl<T> ::core::fmt::Debug for ContractServer<T> {
-        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    impl<T> __rpc::fmt::Debug for ContractServer<T> {
+        fn fmt(&self, f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
             f.write_str("ContractServer")
         }
     }
@@ -120,6 +116,12 @@ When two linked services have one full name.*/
                     },
                 );
             routes.build()
+        }
+    }
+    impl ContractClient {
+        ///Creates a client that calls `service` in this process, through the same layers and codecs but without a socket.
+        pub fn local<T: Contract>(service: T) -> Self {
+            Self(__rpc::local(ContractServer::new(service)))
         }
     }
 };

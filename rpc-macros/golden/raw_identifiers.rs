@@ -7,12 +7,12 @@ pub(crate) trait r#Kinds: ::core::marker::Send + ::core::marker::Sync + 'static 
         client: u8,
     ) -> impl ::core::future::Future<Output = Result<()>> + ::core::marker::Send;
 }
-/**Client of [`Kinds`]: its methods, each returning a [`Call`](::rpc_runtime::Call) to await.
+/**Client of [`Kinds`]. Each method returns a [`Call`](::rpc_runtime::Call) to await.
 
 Cloning is cheap; clones share their connections.*/
 #[derive(::core::clone::Clone, ::core::fmt::Debug)]
 pub(crate) struct KindsClient(::rpc_runtime::Client);
-///Serves an implementation of [`Kinds`]: `Server::new("name").add(KindsServer::new(implementation))`.
+///Server of [`Kinds`]: `Server::new("name").add(KindsServer::new(implementation))`.
 pub(crate) struct KindsServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
@@ -57,31 +57,27 @@ const _: () = {
         )
         .source(::core::env!("CARGO_PKG_VERSION"), ::core::module_path!())
         .methods(__METHODS);
-    __rpc::inventory::submit! {
-        __rpc::Registration(& __SERVICE)
+    __rpc::register! {
+        __SERVICE
     }
     impl KindsClient {
-        /**Makes a client for the service at an address such as `http://127.0.0.1:9002`.
+        /**Creates a client of the service at a URL such as `http://127.0.0.1:9002`.
 
-The connection is made by the first call.
+The first call connects.
 
 # Errors
 
-When the address cannot be understood.*/
-        pub(crate) fn connect(url: &str) -> ::rpc_runtime::Result<Self> {
+If the URL is not valid.*/
+        pub(crate) fn connect(url: &str) -> __rpc::Result<Self> {
             __rpc::connect(&__SERVICE, url).map(Self)
         }
-        ///Makes a client that calls `service` in this process, through the same layers and codecs but without a socket.
-        pub(crate) fn local<T: r#Kinds>(service: T) -> Self {
-            Self(__rpc::local(KindsServer::new(service)))
-        }
-        ///Makes a client with settings of its own, such as timeouts and layers.
-        pub(crate) fn with_client(client: ::rpc_runtime::Client) -> Self {
+        ///Creates a client from a configured [`Client`](::rpc_runtime::Client).
+        pub(crate) fn with_client(client: __rpc::Client) -> Self {
             Self(client)
         }
-        ///Asks whether the service is there, and who answers.
+        ///Checks that the service is reachable, and returns what it reports about itself.
         #[track_caller]
-        pub(crate) fn ping(&self) -> ::rpc_runtime::Call<::rpc_runtime::Pong> {
+        pub(crate) fn ping(&self) -> __rpc::Call<__rpc::Pong> {
             __rpc::ping(&self.0, &__SERVICE)
         }
         ///Calls [`Kinds::type`].
@@ -92,7 +88,7 @@ When the address cannot be understood.*/
             service: u8,
             request: u8,
             client: u8,
-        ) -> ::rpc_runtime::Call<
+        ) -> __rpc::Call<
             <Result<()> as __rpc::RpcResult>::Ok,
             <Result<()> as __rpc::RpcResult>::Err,
         > {
@@ -112,26 +108,26 @@ When the address cannot be understood.*/
         }
     }
     impl<T: r#Kinds> KindsServer<T> {
-        ///Takes the implementation; clones of the server share it.
+        ///Wraps an implementation, which clones of the server share.
         pub(crate) fn new(service: T) -> Self {
             Self(__rpc::Arc::new(service))
         }
-        /**The service as an axum router, to mount it beside routes of your own.
+        /**Returns the service as an axum router, to be combined with other routes.
 
 # Errors
 
-When two linked services have one full name.*/
-        pub(crate) fn into_router(self) -> ::rpc_runtime::Result<__rpc::Router> {
+If two linked services have the same full name.*/
+        pub(crate) fn into_router(self) -> __rpc::Result<__rpc::Router> {
             __rpc::into_router(self)
         }
     }
-    impl<T> ::core::clone::Clone for KindsServer<T> {
+    impl<T> __rpc::Clone for KindsServer<T> {
         fn clone(&self) -> Self {
             Self(__rpc::Arc::clone(&self.0))
         }
     }
-    impl<T> ::core::fmt::Debug for KindsServer<T> {
-        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    impl<T> __rpc::fmt::Debug for KindsServer<T> {
+        fn fmt(&self, f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
             f.write_str("KindsServer")
         }
     }
@@ -156,6 +152,12 @@ When two linked services have one full name.*/
                     },
                 );
             routes.build()
+        }
+    }
+    impl KindsClient {
+        ///Creates a client that calls `service` in this process, through the same layers and codecs but without a socket.
+        pub(crate) fn local<T: r#Kinds>(service: T) -> Self {
+            Self(__rpc::local(KindsServer::new(service)))
         }
     }
 };

@@ -2,26 +2,24 @@
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
     #[allow(unused_imports)]
-    use ::rpc_runtime::__private::Otherwise as _;
+    use __rpc::Otherwise as _;
     #[automatically_derived]
-    impl ::rpc_runtime::RpcError for PricingError {
-        fn code(&self) -> ::rpc_runtime::Code {
+    impl __rpc::RpcError for PricingError {
+        fn code(&self) -> __rpc::Code {
             match self {
-                Self::InsufficientCredit { .. } => {
-                    ::rpc_runtime::Code::FailedPrecondition
-                }
-                Self::Store(..) => ::rpc_runtime::Code::Unavailable,
+                Self::InsufficientCredit { .. } => __rpc::Code::FailedPrecondition,
+                Self::Store(..) => __rpc::Code::Unavailable,
                 Self::Broken => Code::Internal,
-                Self::User(inner) => ::rpc_runtime::RpcError::code(inner),
-                Self::Other(inner) => ::rpc_runtime::Error::code(inner),
+                Self::User(inner) => __rpc::RpcError::code(inner),
+                Self::Other(inner) => __rpc::Error::code(inner),
             }
         }
-        fn into_error(self) -> ::rpc_runtime::Error {
+        fn into_error(self) -> __rpc::Error {
             let text = __rpc::Probe(&self).text();
             match self {
                 Self::InsufficientCredit { n, cost, user, credit } => {
                     __rpc::TypedError::new(
-                            ::rpc_runtime::Code::FailedPrecondition,
+                            __rpc::Code::FailedPrecondition,
                             "INSUFFICIENT_CREDIT",
                             __rpc::text_or(text, "INSUFFICIENT_CREDIT"),
                         )
@@ -33,7 +31,7 @@ const _: () = {
                 }
                 Self::Store(field0) => {
                     __rpc::TypedError::new(
-                            ::rpc_runtime::Code::Unavailable,
+                            __rpc::Code::Unavailable,
                             "STORE_DOWN",
                             __rpc::text_or(text, "STORE_DOWN"),
                         )
@@ -50,12 +48,12 @@ const _: () = {
                         .finish()
                 }
                 Self::User(inner) => {
-                    __rpc::pass_on("USER", ::rpc_runtime::RpcError::into_error(inner))
+                    __rpc::pass_on("USER", __rpc::RpcError::into_error(inner))
                 }
                 Self::Other(inner) => inner,
             }
         }
-        fn from_error(error: &::rpc_runtime::Error) -> Self {
+        fn from_error(error: &__rpc::Error) -> Self {
             let known = || -> ::core::option::Option<Self> {
                 let payload = __rpc::Payload::of(error)?;
                 ::core::option::Option::Some(
@@ -74,7 +72,7 @@ const _: () = {
                         "BROKEN" => Self::Broken,
                         "USER" => {
                             Self::User(
-                                ::rpc_runtime::RpcError::from_error(&payload.inner(error)),
+                                __rpc::RpcError::from_error(&payload.inner(error)),
                             )
                         }
                         _ => return ::core::option::Option::None,
@@ -83,25 +81,25 @@ const _: () = {
             };
             known()
                 .unwrap_or_else(|| Self::Other(
-                    <::rpc_runtime::Error as ::core::clone::Clone>::clone(error),
+                    <__rpc::Error as ::core::clone::Clone>::clone(error),
                 ))
         }
     }
     #[automatically_derived]
-    impl<__E: ::rpc_runtime::RpcError> ::core::convert::From<::rpc_runtime::Remote<__E>>
+    impl<__E: __rpc::RpcError> ::core::convert::From<__rpc::Remote<__E>>
     for PricingError {
         #[track_caller]
-        fn from(remote: ::rpc_runtime::Remote<__E>) -> Self {
+        fn from(remote: __rpc::Remote<__E>) -> Self {
             let remote = match remote.take::<UserStoreError>() {
                 ::core::result::Result::Ok(inner) => return Self::User(inner),
                 ::core::result::Result::Err(remote) => remote,
             };
-            Self::Other(<::rpc_runtime::Error as ::core::convert::From<_>>::from(remote))
+            Self::Other(<__rpc::Error as ::core::convert::From<_>>::from(remote))
         }
     }
     #[automatically_derived]
-    impl ::core::convert::From<::rpc_runtime::Error> for PricingError {
-        fn from(error: ::rpc_runtime::Error) -> Self {
+    impl ::core::convert::From<__rpc::Error> for PricingError {
+        fn from(error: __rpc::Error) -> Self {
             Self::Other(error)
         }
     }

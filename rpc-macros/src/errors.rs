@@ -1,27 +1,27 @@
-//! The collector of mistakes.
+//! Collects the errors of one macro invocation.
 //!
-//! A developer who made seven mistakes wants to read seven messages, not to compile seven times. Every room
-//! therefore gets the collector by `&mut` and goes on after a mistake. The messages come out in the order in which
-//! they went in, so the rooms walk the source from top to bottom.
+//! One compilation reports all errors. Each module therefore takes the collector by `&mut` and
+//! continues after an error. Errors are emitted in insertion order, so the modules walk the source
+//! from top to bottom.
 
 use std::fmt::Display;
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 
-/// The mistakes found so far, in source order.
+/// The errors found so far, in source order.
 #[derive(Debug, Default)]
 pub(crate) struct Errors(Vec<syn::Error>);
 
 impl Errors {
-    /// Notes a mistake at the tokens that have to change. The message says what to write instead.
+    /// Adds an error at the tokens that have to change. The message states what to write instead.
     pub(crate) fn at(&mut self, tokens: impl ToTokens, message: impl Display) {
         self.push(syn::Error::new_spanned(tokens, message));
     }
 
-    /// Notes a mistake that the parser found.
+    /// Adds an error of the parser.
     pub(crate) fn push(&mut self, error: syn::Error) {
-        // Taken apart, so that the number of entries is the number of messages.
+        // One `syn::Error` can combine several messages: each becomes an entry.
         self.0.extend(error);
     }
 
@@ -29,7 +29,7 @@ impl Errors {
         self.0.is_empty()
     }
 
-    /// One `compile_error!` for each mistake.
+    /// Returns one `compile_error!` for each error.
     pub(crate) fn to_compile_errors(&self) -> TokenStream {
         self.0.iter().map(syn::Error::to_compile_error).collect()
     }

@@ -1,36 +1,38 @@
-//! Every name that the macros generate, and the rules for the names that developers choose.
+//! Generated names, and the rules for names that developers choose.
 //!
-//! All of them start from the identifier without its `r#`: a method `r#type` is `Type` on the wire, and
-//! `format_ident!("{}Client", …)` on a raw identifier would panic.
+//! Names are derived from the identifier without `r#`: a method `r#type` is `Type` on the wire, and
+//! `format_ident!("{}Client", …)` panics on a raw identifier.
 
 use proc_macro2::{Ident, Span};
 use syn::ext::IdentExt;
 
-/// The identifier's text without `r#`.
-pub(crate) fn plain(ident: &Ident) -> String {
+/// Returns the identifier's text without `r#`.
+pub(crate) fn unraw(ident: &Ident) -> String {
     ident.unraw().to_string()
 }
 
 // === identifiers of the expansion ===
 
-/// `LogSink` → `LogSinkClient`. It keeps the trait's span, so that an editor's "go to definition" finds the trait.
+/// `LogSink` → `LogSinkClient`. The name has the trait's span, so that "go to definition" of an
+/// editor finds the trait.
 pub(crate) fn client(service: &Ident) -> Ident {
-    derived(service, &format!("{}Client", plain(service)))
+    derived(service, &format!("{}Client", unraw(service)))
 }
 
 /// `LogSink` → `LogSinkServer`.
 pub(crate) fn server(service: &Ident) -> Ident {
-    derived(service, &format!("{}Server", plain(service)))
+    derived(service, &format!("{}Server", unraw(service)))
 }
 
-/// `recv_log` → `__RECV_LOG`, the static that holds everything about a method.
-pub(crate) fn handle(method: &Ident) -> Ident {
-    let name = format!("__{}", plain(method).to_uppercase());
+/// `recv_log` → `__RECV_LOG`, the static with the descriptor and the codecs of a method.
+pub(crate) fn method_static(method: &Ident) -> Ident {
+    let name = format!("__{}", unraw(method).to_uppercase());
     Ident::new(&name, Span::mixed_site().located_at(method.span()))
 }
 
-/// The type parameter for an implementation of the service. A trait may be called `T` too.
-pub(crate) fn implementation(service: &Ident) -> Ident {
+/// Returns the type parameter for an implementation of the service: `T`, unless the trait itself is
+/// named `T`.
+pub(crate) fn impl_param(service: &Ident) -> Ident {
     let name = if service == "T" {
         "Implementation"
     } else {
@@ -43,31 +45,31 @@ fn derived(from: &Ident, name: &str) -> Ident {
     Ident::new(name, from.span())
 }
 
-// === spellings ===
+// === case conversion ===
 
-/// `recv_log` → `RecvLog`: a method's name on the wire.
+/// `recv_log` → `RecvLog`: the wire name of a method.
 pub(crate) fn upper_camel(snake: &str) -> String {
     snake.split('_').map(capitalized).collect()
 }
 
-/// `user_id` → `userId`: the second spelling in which an argument is understood, by the rule of the runtime.
+/// `user_id` → `userId`: the second accepted JSON name of an argument. The runtime uses the same rule.
 pub(crate) fn lower_camel(snake: &str) -> String {
     let mut parts = snake.split('_');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |name, part| name + &capitalized(part))
 }
 
-/// `LogSink` → `log_sink`: the endpoint of a service that names none.
+/// `LogSink` → `log_sink`: the default endpoint of a service.
 pub(crate) fn lower_snake(camel: &str) -> String {
-    words(camel).join("_")
+    split_words(camel).join("_")
 }
 
-/// `InsufficientCredit` → `INSUFFICIENT_CREDIT`: the reason of an error's variant.
+/// `InsufficientCredit` → `INSUFFICIENT_CREDIT`: the default reason of an error variant.
 pub(crate) fn screaming_snake(camel: &str) -> String {
-    words(camel).join("_").to_uppercase()
+    split_words(camel).join("_").to_uppercase()
 }
 
-/// `rpc-macros` → `rpc_macros`: the package of a service that names none.
+/// `rpc-macros` → `rpc_macros`: the default package of a service.
 pub(crate) fn package_of_crate(name: &str) -> String {
     name.replace('-', "_")
 }
@@ -80,14 +82,14 @@ fn capitalized(word: &str) -> String {
     first.unwrap_or_default() + letters.as_str()
 }
 
-/// The words of a name in lower case. `HTTPServer2Go` → `http`, `server2`, `go`.
-fn words(name: &str) -> Vec<String> {
+/// Splits a name into lower-case words: `HTTPServer2Go` → `http`, `server2`, `go`.
+fn split_words(name: &str) -> Vec<String> {
     let letters: Vec<char> = name.chars().collect();
     let mut parted = String::new();
     for (at, &letter) in letters.iter().enumerate() {
-        let after_small = at > 0 && !letters[at - 1].is_uppercase();
-        let before_small = letters.get(at + 1).is_some_and(|next| next.is_lowercase());
-        if letter.is_uppercase() && (after_small || before_small) {
+        let after_lower = at > 0 && !letters[at - 1].is_uppercase();
+        let before_lower = letters.get(at + 1).is_some_and(|next| next.is_lowercase());
+        if letter.is_uppercase() && (after_lower || before_lower) {
             parted.push('_');
         }
         parted.extend(letter.to_lowercase());
@@ -98,7 +100,8 @@ fn words(name: &str) -> Vec<String> {
 
 // === rules ===
 
-/// What may stand on the wire as the name of a service, a method or an argument: `[A-Za-z_][A-Za-z0-9_]*`.
+/// Returns whether `name` is valid on the wire as the name of a service, a method or an argument:
+/// `[A-Za-z_][A-Za-z0-9_]*`.
 pub(crate) fn is_identifier(name: &str) -> bool {
     !name.starts_with(|first: char| first.is_ascii_digit())
         && !name.is_empty()
@@ -107,12 +110,13 @@ pub(crate) fn is_identifier(name: &str) -> bool {
             .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
 }
 
-/// `fibpro.v1`: identifiers with dots between them.
+/// Returns whether `name` is dot-separated identifiers, such as `fibpro.v1`.
 pub(crate) fn is_package(name: &str) -> bool {
     name.split('.').all(is_identifier)
 }
 
-/// `logsink`: what discovery takes, which is what may stand in a host name or a file name.
+/// Returns whether discovery accepts `name` as an endpoint: the characters are those allowed in host
+/// names and file names.
 pub(crate) fn is_endpoint(name: &str) -> bool {
     let allowed = |letter: char| {
         letter.is_ascii_lowercase() || letter.is_ascii_digit() || "_-.".contains(letter)
@@ -120,7 +124,8 @@ pub(crate) fn is_endpoint(name: &str) -> bool {
     !name.is_empty() && name.chars().all(allowed)
 }
 
-/// `google.rpc.ErrorInfo` asks for this form: `[A-Z][A-Z0-9_]*`, at most 63 characters.
+/// Returns whether `name` is a valid reason of `google.rpc.ErrorInfo`: `[A-Z][A-Z0-9_]*`, at most 63
+/// characters.
 pub(crate) fn is_reason(name: &str) -> bool {
     let allowed =
         |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_';
@@ -129,11 +134,11 @@ pub(crate) fn is_reason(name: &str) -> bool {
         && name.chars().all(allowed)
 }
 
-// === guesses ===
+// === suggestions ===
 
-/// The candidate that the developer probably meant, for "did you mean".
+/// Returns the candidate for "did you mean", if one is similar enough to `written`.
 ///
-/// Case and underscores do not count: `noSideEffects` is nearer to `no_side_effects` than its letters say.
+/// Case and underscores are ignored: `noSideEffects` matches `no_side_effects`.
 pub(crate) fn closest<'a>(
     written: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -144,14 +149,15 @@ pub(crate) fn closest<'a>(
         .into_iter()
         .map(|candidate| (edit_distance(&written, &bare(candidate)), candidate));
     let (distance, candidate) = distances.min_by_key(|&(distance, _)| distance)?;
-    // A third of the letters: `idempotnt` is a slip, `cache` is another word.
+    // At most a third of the letters may differ: `idempotnt` is a typo, `cache` is another word.
     (distance <= written.chars().count().div_ceil(3)).then_some(candidate)
 }
 
-/// How many letters have to be inserted, removed or replaced to get from one word to the other.
+/// Returns the Levenshtein distance: the number of letters to insert, remove or replace.
 fn edit_distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
-    // `row[n]` is the distance from the part of `from` read so far to the first `n` letters of `to`.
+    // `row[n]` is the distance between the prefix of `from` read so far and the first `n` letters
+    // of `to`.
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (at, letter) in from.chars().enumerate() {
         let mut diagonal = row[0];

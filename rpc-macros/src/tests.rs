@@ -1,10 +1,10 @@
-//! Tests of whole expansions. Those of a single function stand beside it.
+//! Tests of whole expansions. Unit tests are next to the functions that they test.
 
-/// What the macros emit, feature by feature, against accepted files.
+/// Compares expansions with golden files, feature by feature.
 mod golden;
 
-/// How much they emit.
+/// Limits the size of the expansions.
 mod budget;
 
-/// What they refuse, and in which order.
-mod mistakes;
+/// Checks error messages and their order.
+mod errors;

@@ -1,45 +1,49 @@
-//! Model → tokens: names, types and single calls into the runtime, under the same rules as those of a service.
+//! Model → tokens, by the same rules as the expansion of a service.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Member, Type};
 
-use super::model::{ErrorEnum, Field, Form, Kind, Variant};
+use super::model::{ErrorEnum, Field, Variant, VariantKind, VariantStyle};
 
 pub(super) fn error_enum(error: &ErrorEnum) -> TokenStream {
     let ErrorEnum {
-        ident, variants, ..
+        runtime,
+        ident,
+        variants,
+        ..
     } = error;
     let codes = variants.iter().map(code);
     let into_error = variants.iter().map(into_error);
     let from_error = variants.iter().filter_map(from_error);
     let conversions = conversions(error);
     let other = error.other().map(|(other, field)| {
-        let whole = quote_spanned!(site(&field.ty)=> <::rpc_runtime::Error as ::core::clone::Clone>::clone(error));
+        let whole = quote_spanned!(type_span(&field.ty)=> <__rpc::Error as ::core::clone::Clone>::clone(error));
         with(other, [(field, whole)])
     });
     quote_spanned! {Span::mixed_site()=>
-        // A deprecated variant still travels, and an enum with no variant but `other` has nothing to look for.
+        // Deprecated variants are matched too, and code after the `match` is unreachable if `other` is
+        // the only variant.
         #[allow(deprecated, unreachable_code)]
         const _: () = {
-            use ::rpc_runtime::__private as __rpc;
-            // The probes' answer for types without the trait that is asked for.
+            use #runtime::__private as __rpc;
+            // The fallback of the autoref specialization for types without the trait.
             #[allow(unused_imports)]
-            use ::rpc_runtime::__private::Otherwise as _;
+            use __rpc::Otherwise as _;
 
             #[automatically_derived]
-            impl ::rpc_runtime::RpcError for #ident {
-                fn code(&self) -> ::rpc_runtime::Code {
+            impl __rpc::RpcError for #ident {
+                fn code(&self) -> __rpc::Code {
                     match self { #(#codes)* }
                 }
 
-                fn into_error(self) -> ::rpc_runtime::Error {
+                fn into_error(self) -> __rpc::Error {
                     let text = __rpc::Probe(&self).text();
                     match self { #(#into_error)* }
                 }
 
-                fn from_error(error: &::rpc_runtime::Error) -> Self {
+                fn from_error(error: &__rpc::Error) -> Self {
                     let known = || -> ::core::option::Option<Self> {
                         let payload = __rpc::Payload::of(error)?;
                         ::core::option::Option::Some(match payload.reason() {
@@ -56,19 +60,19 @@ pub(super) fn error_enum(error: &ErrorEnum) -> TokenStream {
     }
 }
 
-// === the three methods, an arm for each variant ===
+// === the three methods of `RpcError`: a match arm for each variant ===
 
 fn code(variant: &Variant) -> TokenStream {
     let (pattern, code) = match &variant.kind {
-        Kind::Own { code, .. } => (ignoring(variant), code.clone()),
-        Kind::From { field, .. } => (
-            around(variant, field),
-            quote_spanned!(site(&field.ty)=> ::rpc_runtime::RpcError::code(inner)),
+        VariantKind::Own { code, .. } => (ignoring(variant), code.clone()),
+        VariantKind::From { field, .. } => (
+            wrapping(variant, field),
+            quote_spanned!(type_span(&field.ty)=> __rpc::RpcError::code(inner)),
         ),
-        // By its type, so that a field of another type is reported as just that.
-        Kind::Other { field, .. } => (
-            around(variant, field),
-            quote_spanned!(site(&field.ty)=> ::rpc_runtime::Error::code(inner)),
+        // Calls the inherent method of the type, so the compiler reports a field of another type.
+        VariantKind::Other { field, .. } => (
+            wrapping(variant, field),
+            quote_spanned!(type_span(&field.ty)=> __rpc::Error::code(inner)),
         ),
     };
     quote_spanned!(Span::mixed_site()=> #pattern => #code,)
@@ -76,7 +80,7 @@ fn code(variant: &Variant) -> TokenStream {
 
 fn into_error(variant: &Variant) -> TokenStream {
     match &variant.kind {
-        Kind::Own {
+        VariantKind::Own {
             code,
             reason,
             public,
@@ -91,23 +95,23 @@ fn into_error(variant: &Variant) -> TokenStream {
                     #public #(#fields)* .finish(),
             }
         }
-        Kind::From { reason, field } => {
-            let (pattern, reason) = (around(variant, field), &reason.text);
-            quote_spanned! {site(&field.ty)=>
-                #pattern => __rpc::pass_on(#reason, ::rpc_runtime::RpcError::into_error(inner)),
+        VariantKind::From { reason, field } => {
+            let (pattern, reason) = (wrapping(variant, field), &reason.text);
+            quote_spanned! {type_span(&field.ty)=>
+                #pattern => __rpc::pass_on(#reason, __rpc::RpcError::into_error(inner)),
             }
         }
-        Kind::Other { field, .. } => {
-            let pattern = around(variant, field);
-            quote_spanned!(site(&field.ty)=> #pattern => inner,)
+        VariantKind::Other { field, .. } => {
+            let pattern = wrapping(variant, field);
+            quote_spanned!(type_span(&field.ty)=> #pattern => inner,)
         }
     }
 }
 
-/// A field on its way out; one that stays at home becomes the private source, if it can be one.
+/// Expands the encoding of a field. A skipped field becomes the private source, if it is an error.
 fn sent(field: &Field) -> TokenStream {
     let Field { name, ty, skip, .. } = field;
-    let site = site(ty);
+    let site = type_span(ty);
     let mut binding = field.binding();
     binding.set_span(binding.span().located_at(site));
     match skip {
@@ -118,25 +122,25 @@ fn sent(field: &Field) -> TokenStream {
 
 fn from_error(variant: &Variant) -> Option<TokenStream> {
     let (reason, value) = match &variant.kind {
-        Kind::Own { reason, fields, .. } => {
+        VariantKind::Own { reason, fields, .. } => {
             let values = fields.iter().map(|field| (field, received(field)));
             (&reason.text, with(variant, values))
         }
-        Kind::From { reason, field } => {
-            let value = quote_spanned!(site(&field.ty)=> ::rpc_runtime::RpcError::from_error(&payload.inner(error)));
+        VariantKind::From { reason, field } => {
+            let value = quote_spanned!(type_span(&field.ty)=> __rpc::RpcError::from_error(&payload.inner(error)));
             (&reason.text, with(variant, [(field, value)]))
         }
-        Kind::Other { .. } => return None,
+        VariantKind::Other { .. } => return None,
     };
     Some(quote_spanned!(Span::mixed_site()=> #reason => #value,))
 }
 
-/// A field out of what came; a variant whose fields cannot all be had again is not built.
+/// Expands the decoding of a field. If a field cannot be decoded, the variant is not built.
 fn received(field: &Field) -> TokenStream {
     let Field { name, ty, skip, .. } = field;
     match skip {
-        Some(_) => quote_spanned!(site(ty)=> __rpc::Probe::<#ty>::value()?),
-        None => quote_spanned!(site(ty)=> payload.field::<#ty>(#name)?),
+        Some(_) => quote_spanned!(type_span(ty)=> __rpc::Probe::<#ty>::value()?),
+        None => quote_spanned!(type_span(ty)=> payload.field::<#ty>(#name)?),
     }
 }
 
@@ -146,21 +150,24 @@ fn conversions(error: &ErrorEnum) -> Option<TokenStream> {
     let ident = &error.ident;
     let (other, field) = error.other()?;
     let attempts = error.variants.iter().filter_map(attempt);
-    let rest = quote_spanned!(site(&field.ty)=> <::rpc_runtime::Error as ::core::convert::From<_>>::from(remote));
+    let rest = quote_spanned!(type_span(&field.ty)=> <__rpc::Error as ::core::convert::From<_>>::from(remote));
     let rest = with(other, [(field, rest)]);
     let from_error = matches!(
         other.kind,
-        Kind::Other {
+        VariantKind::Other {
             converts: false,
             ..
         }
     )
     .then(|| {
-        let whole = with(other, [(field, quote_spanned!(site(&field.ty)=> error))]);
+        let whole = with(
+            other,
+            [(field, quote_spanned!(type_span(&field.ty)=> error))],
+        );
         quote_spanned! {Span::mixed_site()=>
             #[automatically_derived]
-            impl ::core::convert::From<::rpc_runtime::Error> for #ident {
-                fn from(error: ::rpc_runtime::Error) -> Self {
+            impl ::core::convert::From<__rpc::Error> for #ident {
+                fn from(error: __rpc::Error) -> Self {
                     #whole
                 }
             }
@@ -168,9 +175,9 @@ fn conversions(error: &ErrorEnum) -> Option<TokenStream> {
     });
     Some(quote_spanned! {Span::mixed_site()=>
         #[automatically_derived]
-        impl<__E: ::rpc_runtime::RpcError> ::core::convert::From<::rpc_runtime::Remote<__E>> for #ident {
+        impl<__E: __rpc::RpcError> ::core::convert::From<__rpc::Remote<__E>> for #ident {
             #[track_caller]
-            fn from(remote: ::rpc_runtime::Remote<__E>) -> Self {
+            fn from(remote: __rpc::Remote<__E>) -> Self {
                 #(#attempts)*
                 #rest
             }
@@ -180,14 +187,14 @@ fn conversions(error: &ErrorEnum) -> Option<TokenStream> {
     })
 }
 
-/// Whether it is the error of this dependency.
+/// Expands the attempt to convert a remote error into a `#[rpc(from)]` variant.
 fn attempt(variant: &Variant) -> Option<TokenStream> {
-    let Kind::From { field, .. } = &variant.kind else {
+    let VariantKind::From { field, .. } = &variant.kind else {
         return None;
     };
     let ty = &field.ty;
-    let taken = around(variant, field);
-    let take = quote_spanned!(site(ty)=> remote.take::<#ty>());
+    let taken = wrapping(variant, field);
+    let take = quote_spanned!(type_span(ty)=> remote.take::<#ty>());
     Some(quote_spanned! {Span::mixed_site()=>
         let remote = match #take {
             ::core::result::Result::Ok(inner) => return #taken,
@@ -198,26 +205,29 @@ fn attempt(variant: &Variant) -> Option<TokenStream> {
 
 // === patterns and values ===
 
-/// The variant with any content.
-fn ignoring(Variant { ident, form, .. }: &Variant) -> TokenStream {
-    match form {
-        Form::Named => quote_spanned!(Span::mixed_site()=> Self::#ident { .. }),
-        Form::Tuple => quote_spanned!(Span::mixed_site()=> Self::#ident(..)),
-        Form::Unit => quote_spanned!(Span::mixed_site()=> Self::#ident),
+/// Returns a pattern of the variant that ignores its fields.
+fn ignoring(Variant { ident, style, .. }: &Variant) -> TokenStream {
+    match style {
+        VariantStyle::Struct => quote_spanned!(Span::mixed_site()=> Self::#ident { .. }),
+        VariantStyle::Tuple => quote_spanned!(Span::mixed_site()=> Self::#ident(..)),
+        VariantStyle::Unit => quote_spanned!(Span::mixed_site()=> Self::#ident),
     }
 }
 
-/// The variant around `inner`.
-fn around(variant: &Variant, field: &Field) -> TokenStream {
-    with(variant, [(field, quote_spanned!(site(&field.ty)=> inner))])
+/// Returns the variant with `inner` as its only field.
+fn wrapping(variant: &Variant, field: &Field) -> TokenStream {
+    with(
+        variant,
+        [(field, quote_spanned!(type_span(&field.ty)=> inner))],
+    )
 }
 
-/// The variant with its fields bound to variables.
+/// Returns a pattern of the variant that binds its fields to variables.
 fn bind(variant: &Variant, fields: &[Field]) -> TokenStream {
     let bindings = fields.iter().map(Field::binding);
-    match (variant.form, &variant.ident) {
-        // The shorthand, which a lint asks for.
-        (Form::Named, ident) => {
+    match (variant.style, &variant.ident) {
+        // The shorthand that clippy requires.
+        (VariantStyle::Struct, ident) => {
             quote_spanned!(Span::mixed_site()=> Self::#ident { #(#bindings),* })
         }
         _ => with(
@@ -227,23 +237,25 @@ fn bind(variant: &Variant, fields: &[Field]) -> TokenStream {
     }
 }
 
-/// The variant with these fields.
+/// Returns the variant with the given values of its fields.
 fn with<'a>(
-    Variant { ident, form, .. }: &Variant,
+    Variant { ident, style, .. }: &Variant,
     fields: impl IntoIterator<Item = (&'a Field, TokenStream)>,
 ) -> TokenStream {
     let (members, values): (Vec<&Member>, Vec<TokenStream>) = fields
         .into_iter()
         .map(|(field, value)| (&field.member, value))
         .unzip();
-    match form {
-        Form::Named => quote_spanned!(Span::mixed_site()=> Self::#ident { #(#members: #values),* }),
-        Form::Tuple => quote_spanned!(Span::mixed_site()=> Self::#ident(#(#values),*)),
-        Form::Unit => quote_spanned!(Span::mixed_site()=> Self::#ident),
+    match style {
+        VariantStyle::Struct => {
+            quote_spanned!(Span::mixed_site()=> Self::#ident { #(#members: #values),* })
+        }
+        VariantStyle::Tuple => quote_spanned!(Span::mixed_site()=> Self::#ident(#(#values),*)),
+        VariantStyle::Unit => quote_spanned!(Span::mixed_site()=> Self::#ident),
     }
 }
 
-/// The place of a developer's type, for tokens of ours: errors about the type point at the type.
-fn site(ty: &Type) -> Span {
+/// Returns the span for generated tokens about a type: errors then point to the type.
+fn type_span(ty: &Type) -> Span {
     Span::mixed_site().located_at(ty.span())
 }

@@ -1,4 +1,4 @@
-//! `#[derive(RpcError)]`: an enum becomes an error that keeps its type across the network.
+//! `#[derive(RpcError)]`: implements the trait that sends an enum as a typed error.
 
 mod expand;
 mod model;
@@ -10,7 +10,7 @@ use syn::DeriveInput;
 
 use crate::errors::Errors;
 
-/// The derive, from tokens to tokens.
+/// Expands the derive.
 pub(crate) fn rpc_error(item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let model = match syn::parse2::<DeriveInput>(item) {
@@ -25,7 +25,7 @@ pub(crate) fn rpc_error(item: TokenStream) -> TokenStream {
     }
     match model {
         Some(model) if errors.is_empty() => expand::error_enum(&model),
-        // The enum itself stays where it is: a derive only adds.
+        // A derive does not emit the enum itself.
         _ => errors.to_compile_errors(),
     }
 }

@@ -1,23 +1,25 @@
-//! An error enum as the expansion sees it: plain data, every decision taken.
+//! The model of an error enum that the expansion is generated from: plain data.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use syn::{Member, Type};
 
 /// An enum with `#[derive(RpcError)]`.
 pub(super) struct ErrorEnum {
+    /// The path of the runtime crate.
+    pub(super) runtime: TokenStream,
     pub(super) ident: Ident,
     pub(super) variants: Vec<Variant>,
-    /// Whether a variant says `#[rpc(other)]`, be it right or not.
+    /// Whether a variant has `#[rpc(other)]`, valid or not.
     pub(super) mentions_other: bool,
 }
 
 impl ErrorEnum {
-    /// The variant for what no other one says, with its field. Validation sees to it that there is one.
+    /// Returns the variant `#[rpc(other)]` with its field. After validation there is exactly one.
     pub(super) fn other(&self) -> Option<(&Variant, &Field)> {
         self.variants
             .iter()
             .find_map(|variant| match &variant.kind {
-                Kind::Other { field, .. } => Some((variant, field)),
+                VariantKind::Other { field, .. } => Some((variant, field)),
                 _ => None,
             })
     }
@@ -26,56 +28,57 @@ impl ErrorEnum {
 /// A variant of the enum.
 pub(super) struct Variant {
     pub(super) ident: Ident,
-    pub(super) form: Form,
-    pub(super) kind: Kind,
+    pub(super) style: VariantStyle,
+    pub(super) kind: VariantKind,
 }
 
-/// How a variant is written.
+/// The syntax of a variant.
 #[derive(Clone, Copy)]
-pub(super) enum Form {
+pub(super) enum VariantStyle {
     /// `Name { … }`
-    Named,
+    Struct,
     /// `Name(…)`
     Tuple,
     /// `Name`
     Unit,
 }
 
-/// What a variant is for.
-pub(super) enum Kind {
-    /// An error of the service itself.
+/// The role of a variant.
+pub(super) enum VariantKind {
+    /// An error that the service itself returns.
     Own {
         code: TokenStream,
         reason: Reason,
         public: bool,
         fields: Vec<Field>,
     },
-    /// `#[rpc(from)]`: a dependency's error, passed on.
+    /// `#[rpc(from)]`: the error of a dependency.
     From { reason: Reason, field: Field },
-    /// `#[rpc(other)]`: everything else. `converts` says that another derive writes the conversion already.
+    /// `#[rpc(other)]`: any other error. `converts` is true if another derive generates the
+    /// conversion from the field.
     Other { field: Field, converts: bool },
 }
 
-/// The variant's name on the wire.
+/// The wire name of a variant.
 pub(super) struct Reason {
     pub(super) text: String,
-    /// What to point at when it will not do.
+    /// The source location for an error about the reason.
     pub(super) span: Span,
 }
 
 /// A field of a variant.
 pub(super) struct Field {
-    /// The field in Rust, `user` or `0`.
+    /// The field in Rust: `user` or `0`.
     pub(super) member: Member,
-    /// The field on the wire.
+    /// The wire name of the field.
     pub(super) name: String,
     pub(super) ty: Type,
-    /// `#[rpc(skip)]`: stays at home.
+    /// `#[rpc(skip)]`: the field is not sent.
     pub(super) skip: Option<Ident>,
 }
 
 impl Field {
-    /// The variable that the field is bound to in a pattern.
+    /// Returns the variable that a pattern binds the field to.
     pub(super) fn binding(&self) -> Ident {
         match &self.member {
             Member::Named(ident) => ident.clone(),

@@ -1,32 +1,38 @@
-//! Tokens → model. Refuses what the model has no room for; rules *between* the variants are in `validate`.
+//! Tokens → model. Rejects what the model cannot represent; `validate` checks rules between variants.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Expr, ExprLit, Fields, Lit, Member, Path, Type};
 
-use super::model::{ErrorEnum, Field, Form, Kind, Reason, Variant};
-use crate::attributes::{Known, Options, Place, Takes};
+use super::model::{ErrorEnum, Field, Reason, Variant, VariantKind, VariantStyle};
 use crate::errors::Errors;
 use crate::names;
+use crate::options::{OptionSet, OptionSpec, ParsedOptions, ValueKind};
+use crate::runtime_path::{self, runtime_path};
 
-const VARIANT: Place = Place {
-    of: "an error's variant",
+const ENUM: OptionSet = OptionSet {
+    target: "an error",
+    options: &[runtime_path::OPTION],
+};
+
+const VARIANT: OptionSet = OptionSet {
+    target: "an error variant",
     options: &[
-        Known::with("code", r#"code = "not_found""#, Takes::Word),
-        Known::with("reason", r#"reason = "NO_SUCH_USER""#, Takes::Text),
-        Known::flag("public"),
-        Known::flag("from"),
-        Known::flag("other"),
+        OptionSpec::with("code", r#"code = "not_found""#, ValueKind::StrOrPath),
+        OptionSpec::with("reason", r#"reason = "NO_SUCH_USER""#, ValueKind::Str),
+        OptionSpec::flag("public"),
+        OptionSpec::flag("from"),
+        OptionSpec::flag("other"),
     ],
 };
 
-const FIELD: Place = Place {
-    of: "an error's field",
-    options: &[Known::flag("skip")],
+const FIELD: OptionSet = OptionSet {
+    target: "a field of an error",
+    options: &[OptionSpec::flag("skip")],
 };
 
-/// The sixteen codes of the wire, with the runtime's names for them.
+/// The sixteen codes: wire name and variant of the runtime's `Code`.
 const CODES: [(&str, &str); 16] = [
     ("canceled", "Canceled"),
     ("unknown", "Unknown"),
@@ -46,72 +52,76 @@ const CODES: [(&str, &str); 16] = [
     ("unauthenticated", "Unauthenticated"),
 ];
 
-/// The enum; `None` when it is none.
+/// Returns the enum, or `None` if the item is not an enum.
 pub(super) fn error_enum(input: DeriveInput, errors: &mut Errors) -> Option<ErrorEnum> {
-    const NO_ENUM: &str = "callers tell errors apart by their variants: write an `enum`";
+    const NOT_AN_ENUM: &str =
+        "`RpcError` can be derived for enums only: write an `enum` with a variant for each error";
     let data = match input.data {
         Data::Enum(data) => data,
         Data::Struct(data) => {
-            errors.at(data.struct_token, NO_ENUM);
+            errors.at(data.struct_token, NOT_AN_ENUM);
             return None;
         }
         Data::Union(data) => {
-            errors.at(data.union_token, NO_ENUM);
+            errors.at(data.union_token, NOT_AN_ENUM);
             return None;
         }
     };
     if !input.generics.params.is_empty() {
         errors.at(
             &input.generics,
-            "an error is decoded by its name alone: write concrete types instead of parameters",
+            "an error enum cannot be generic: use concrete types",
         );
     }
+    let options = ParsedOptions::of(&input.attrs, &ENUM, errors);
+    let runtime = runtime_path(&options, errors);
     let mut mentions_other = false;
     let variants = data.variants.into_iter().filter_map(|mut variant| {
-        let options = Options::take(&mut variant.attrs, &VARIANT, errors);
+        let options = ParsedOptions::take(&mut variant.attrs, &VARIANT, errors);
         mentions_other |= options.flag("other").is_some();
         self::variant(variant, &options, errors)
     });
     Some(ErrorEnum {
+        runtime,
         ident: input.ident,
         variants: variants.collect(),
         mentions_other,
     })
 }
 
-fn variant(variant: syn::Variant, options: &Options, errors: &mut Errors) -> Option<Variant> {
-    let form = match &variant.fields {
-        Fields::Named(_) => Form::Named,
-        Fields::Unnamed(_) => Form::Tuple,
-        Fields::Unit => Form::Unit,
+fn variant(variant: syn::Variant, options: &ParsedOptions, errors: &mut Errors) -> Option<Variant> {
+    let style = match &variant.fields {
+        Fields::Named(_) => VariantStyle::Struct,
+        Fields::Unnamed(_) => VariantStyle::Tuple,
+        Fields::Unit => VariantStyle::Unit,
     };
     let converts = variant.fields.iter().any(|field| has_from(&field.attrs));
     let fields = fields(variant.fields, errors);
     let ident = variant.ident;
     let kind = match (options.flag("from"), options.flag("other")) {
         (Some(from), Some(_)) => {
-            errors.at(from, "a variant is `from` one dependency or for all `other` errors: remove one of the two");
+            errors.at(from, "`from` conflicts with `other`: remove one of them");
             return None;
         }
-        (Some(_), None) => Kind::From {
+        (Some(_), None) => VariantKind::From {
             reason: reason(options, &ident),
             field: wrapped(&ident, fields, options, errors)?,
         },
-        (None, Some(_)) => Kind::Other {
+        (None, Some(_)) => VariantKind::Other {
             field: wrapped(&ident, fields, options, errors)?,
             converts,
         },
-        (None, None) => Kind::Own {
+        (None, None) => VariantKind::Own {
             code: code(options, &ident, errors)?,
             reason: reason(options, &ident),
             public: options.flag("public").is_some(),
             fields,
         },
     };
-    Some(Variant { ident, form, kind })
+    Some(Variant { ident, style, kind })
 }
 
-/// Whether another derive, such as `thiserror::Error`, makes a conversion from this field.
+/// Returns whether another derive, such as `thiserror::Error`, generates a conversion from this field.
 fn has_from(attributes: &[Attribute]) -> bool {
     attributes
         .iter()
@@ -120,13 +130,13 @@ fn has_from(attributes: &[Attribute]) -> bool {
 
 fn fields(fields: Fields, errors: &mut Errors) -> Vec<Field> {
     let fields = fields.into_iter().enumerate().map(|(position, mut field)| {
-        let options = Options::take(&mut field.attrs, &FIELD, errors);
+        let options = ParsedOptions::take(&mut field.attrs, &FIELD, errors);
         let member = match field.ident {
             Some(ident) => Member::Named(ident),
             None => Member::Unnamed(position.into()),
         };
         let name = match &member {
-            Member::Named(ident) => names::plain(ident),
+            Member::Named(ident) => names::unraw(ident),
             Member::Unnamed(_) => position.to_string(),
         };
         Field {
@@ -139,11 +149,12 @@ fn fields(fields: Fields, errors: &mut Errors) -> Vec<Field> {
     fields.collect()
 }
 
-/// The one field of a variant that wraps another error, and the options that such a variant does not have.
+/// Returns the only field of a variant that wraps another error. Rejects options that such a variant
+/// cannot have.
 fn wrapped(
     ident: &Ident,
     mut fields: Vec<Field>,
-    options: &Options,
+    options: &ParsedOptions,
     errors: &mut Errors,
 ) -> Option<Field> {
     let is_other = options.flag("other").is_some();
@@ -154,7 +165,7 @@ fn wrapped(
         if let Some(option) = options.key(option) {
             errors.at(
                 option,
-                format_args!("`{option}` is up to the error inside of `{ident}`: remove it"),
+                format_args!("`{option}` comes from the error inside `{ident}`: remove it"),
             );
         }
     }
@@ -169,7 +180,7 @@ fn wrapped(
             errors.at(
                 ident,
                 format_args!(
-                    "`{ident}` holds one error and nothing else: write `{ident}({inner})`"
+                    "`{ident}` must have exactly one field, an error: write `{ident}({inner})`"
                 ),
             );
         }
@@ -178,13 +189,13 @@ fn wrapped(
         }) => {
             errors.at(
                 skip,
-                format_args!("this field is all that `{ident}` consists of: remove `skip`"),
+                format_args!("the error inside `{ident}` cannot be skipped: remove `skip`"),
             );
         }
         Some(Field { ty, .. }) if is_other && !is_error(ty) => {
             errors.at(
                 ty,
-                "this variant keeps whatever came: write `rpc_runtime::Error`",
+                "the variant `other` holds any error: use the type `rpc_runtime::Error`",
             );
         }
         Some(_) => {}
@@ -192,37 +203,37 @@ fn wrapped(
     field
 }
 
-/// As far as tokens tell. `Other(String)` is worth a sentence; the rest is for the compiler.
+/// Returns whether the type is named `Error`. `Other(String)` gets a message of its own here; the
+/// compiler checks the rest.
 fn is_error(ty: &Type) -> bool {
     matches!(ty, Type::Path(path) if last_of(&path.path) == "Error")
 }
 
-fn reason(options: &Options, ident: &Ident) -> Reason {
-    match options.text("reason") {
+fn reason(options: &ParsedOptions, ident: &Ident) -> Reason {
+    match options.str("reason") {
         Some(text) => Reason {
             text: text.value(),
             span: text.span(),
         },
         None => Reason {
-            text: names::screaming_snake(&names::plain(ident)),
+            text: names::screaming_snake(&names::unraw(ident)),
             span: ident.span(),
         },
     }
 }
 
-/// The code as a path, in the developer's words where they are one.
-fn code(options: &Options, ident: &Ident, errors: &mut Errors) -> Option<TokenStream> {
+/// Returns the path of the code, as written if it is written as a path.
+fn code(options: &ParsedOptions, ident: &Ident, errors: &mut Errors) -> Option<TokenStream> {
     let codes: Vec<&str> = CODES.iter().map(|(code, _)| *code).collect();
     let codes = codes.join(", ");
-    let Some(word) = options.word("code") else {
+    let Some(value) = options.str_or_path("code") else {
         if options.key("code").is_none() {
-            let message =
-                format!("say which code callers get: `#[rpc(code = \"…\")]`\ncodes: {codes}");
+            let message = format!("missing code: write `#[rpc(code = \"…\")]`\ncodes: {codes}");
             errors.at(ident, message);
         }
         return None;
     };
-    let (written, path) = match word {
+    let (written, path) = match value {
         Expr::Lit(ExprLit {
             lit: Lit::Str(text),
             ..
@@ -242,17 +253,17 @@ fn code(options: &Options, ident: &Ident, errors: &mut Errors) -> Option<TokenSt
             .map(|guess| format!("; did you mean `{guess}`?"))
             .unwrap_or_default();
         errors.at(
-            word,
-            format_args!("`{written}` is no code{guess}\ncodes: {codes}"),
+            value,
+            format_args!("unknown code `{written}`{guess}\ncodes: {codes}"),
         );
         return None;
     };
     Some(match path {
-        // As written, so that its import counts as used.
+        // Emitted as written, or its import would be reported as unused.
         Some(path) => path.to_token_stream(),
         None => {
-            let code = Ident::new(code, word.span());
-            quote_spanned!(word.span()=> ::rpc_runtime::Code::#code)
+            let code = Ident::new(code, value.span());
+            quote_spanned!(value.span()=> __rpc::Code::#code)
         }
     })
 }
@@ -260,6 +271,6 @@ fn code(options: &Options, ident: &Ident, errors: &mut Errors) -> Option<TokenSt
 fn last_of(path: &Path) -> String {
     path.segments
         .last()
-        .map(|segment| names::plain(&segment.ident))
+        .map(|segment| names::unraw(&segment.ident))
         .unwrap_or_default()
 }

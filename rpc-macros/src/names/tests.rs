@@ -11,10 +11,10 @@ fn ident(name: &str) -> Ident {
 
 #[test]
 fn raw_identifiers_lose_their_prefix() {
-    assert_eq!(plain(&ident("r#type")), "type");
+    assert_eq!(unraw(&ident("r#type")), "type");
     assert_eq!(client(&ident("r#struct")), "structClient");
     assert_eq!(server(&ident("r#LogSink")), "LogSinkServer");
-    assert_eq!(handle(&ident("r#match")), "__MATCH");
+    assert_eq!(method_static(&ident("r#match")), "__MATCH");
 }
 
 #[test]
@@ -57,13 +57,13 @@ fn camel_case_splits_at_capitals() {
 }
 
 #[test]
-fn the_type_parameter_is_never_the_trait() {
-    assert_eq!(implementation(&ident("LogSink")), "T");
-    assert_eq!(implementation(&ident("T")), "Implementation");
+fn type_parameter_differs_from_trait_name() {
+    assert_eq!(impl_param(&ident("LogSink")), "T");
+    assert_eq!(impl_param(&ident("T")), "Implementation");
 }
 
 #[test]
-fn rules_for_chosen_names() {
+fn chosen_names_are_validated() {
     for (name, right) in [
         ("fibpro.v1", true),
         ("shop", true),
@@ -95,7 +95,7 @@ fn rules_for_chosen_names() {
 }
 
 #[test]
-fn guesses_are_near() {
+fn suggestions_are_similar_names() {
     let options = [
         "name",
         "idempotent",

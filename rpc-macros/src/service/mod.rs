@@ -1,12 +1,12 @@
-//! `#[rpc_service]`: a trait becomes a client, a server and an entry of the registry.
+//! `#[rpc_service]`: generates a client, a server and a registry entry from a trait.
 
+mod argument_form;
 mod expand;
+mod forwarded_attrs;
 mod model;
 mod parse;
-mod repeated;
-mod shape;
-mod travel;
 mod validate;
+mod wire_types;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
@@ -15,14 +15,15 @@ use syn::{Attribute, FnArg, Item, ItemTrait, TraitItem};
 use crate::errors::Errors;
 use model::Service;
 
-/// The attribute, from tokens to tokens.
+/// Expands the attribute.
 pub(crate) fn rpc_service(arguments: TokenStream, item: &TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    let contract = match syn::parse2(item.clone()) {
-        Ok(Item::Trait(contract)) => contract,
+    let trait_item = match syn::parse2(item.clone()) {
+        Ok(Item::Trait(trait_item)) => trait_item,
         Ok(_) => {
-            // The attribute is what has to move.
-            let message = "`#[rpc_service]` goes on a `trait`: its methods are what can be called";
+            // The error points to the attribute, which is what has to move.
+            let message =
+                "`#[rpc_service]` requires a trait: move it to the `trait` of the service";
             errors.push(syn::Error::new(Span::call_site(), message));
             return with_errors(&errors, item);
         }
@@ -31,21 +32,21 @@ pub(crate) fn rpc_service(arguments: TokenStream, item: &TokenStream) -> TokenSt
             return with_errors(&errors, item);
         }
     };
-    let service = read(arguments, contract.clone(), &mut errors);
+    let service = read(arguments, trait_item.clone(), &mut errors);
     if errors.is_empty() {
         expand::service(&service)
     } else {
-        with_errors(&errors, fallback(contract))
+        with_errors(&errors, fallback(trait_item))
     }
 }
 
-/// Parses and validates in one walk, so that the mistakes come out in source order.
-pub(crate) fn read(arguments: TokenStream, contract: ItemTrait, errors: &mut Errors) -> Service {
-    let mut service = parse::head(arguments, &contract, errors);
+/// Parses and validates in one pass, which keeps the errors in source order.
+pub(crate) fn read(arguments: TokenStream, trait_item: ItemTrait, errors: &mut Errors) -> Service {
+    let mut service = parse::head(arguments, &trait_item, errors);
     validate::head(&service, errors);
-    parse::modifiers(&contract, errors);
+    parse::modifiers(&trait_item, errors);
     let mut methods = validate::Methods::default();
-    for item in contract.items {
+    for item in trait_item.items {
         if let Some(method) = parse::method(item, service.message, errors) {
             methods.check(&method, &service, errors);
             service.methods.push(method);
@@ -59,13 +60,14 @@ fn with_errors(errors: &Errors, item: impl ToTokens) -> TokenStream {
     quote!(#errors #item)
 }
 
-/// The trait without our attributes, for the developer's editor and for whatever else the compiler has to say.
-fn fallback(mut contract: ItemTrait) -> ItemTrait {
+/// Returns the trait without `#[rpc(…)]`, which is emitted with the errors so that editors and the
+/// compiler still see it.
+fn fallback(mut trait_item: ItemTrait) -> ItemTrait {
     let strip = |attributes: &mut Vec<Attribute>| {
-        attributes.retain(|attribute| !repeated::is_option(attribute));
+        attributes.retain(|attribute| !forwarded_attrs::is_option(attribute));
     };
-    strip(&mut contract.attrs);
-    for item in &mut contract.items {
+    strip(&mut trait_item.attrs);
+    for item in &mut trait_item.items {
         let TraitItem::Fn(method) = item else {
             continue;
         };
@@ -76,5 +78,5 @@ fn fallback(mut contract: ItemTrait) -> ItemTrait {
             }
         }
     }
-    contract
+    trait_item
 }

@@ -1,4 +1,4 @@
-//! A service as the expansion sees it: plain data, every decision taken.
+//! The model of a service that the expansion is generated from: plain data.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use syn::{
@@ -7,27 +7,30 @@ use syn::{
 
 /// A trait with `#[rpc_service]`.
 pub(crate) struct Service {
-    /// The trait's own attributes, which stay on it.
+    /// The path of the runtime crate.
+    pub(crate) runtime: TokenStream,
+    /// The attributes of the trait, which stay on it.
     pub(crate) attributes: Vec<Attribute>,
-    /// Those among them that the generated items repeat: `#[cfg]`, `#[deprecated]`, `#[doc(hidden)]`.
-    pub(crate) repeated: Vec<Attribute>,
-    /// Only the `#[cfg]`s among them.
-    pub(crate) gates: Vec<Attribute>,
-    /// How far the trait is visible.
+    /// The attributes that are copied to the generated items: `#[cfg]`, `#[deprecated]`,
+    /// `#[doc(hidden)]`.
+    pub(crate) forwarded_attrs: Vec<Attribute>,
+    /// Only the `#[cfg]`s.
+    pub(crate) cfg_attrs: Vec<Attribute>,
+    /// The visibility of the trait, as written.
     pub(crate) written_visibility: Visibility,
-    /// How far everything generated is visible: as far as the trait.
+    /// The visibility of the generated items: the same, with generated spans.
     pub(crate) visibility: TokenStream,
     pub(crate) ident: Ident,
     pub(crate) supertraits: Punctuated<TypeParamBound, Token![+]>,
     pub(crate) client: Ident,
     pub(crate) server: Ident,
-    /// The type parameter that stands for an implementation.
-    pub(crate) implementation: Ident,
-    pub(crate) package: Chosen,
-    pub(crate) name: Chosen,
-    pub(crate) endpoint: Chosen,
+    /// The type parameter for an implementation of the trait.
+    pub(crate) impl_param: Ident,
+    pub(crate) package: SpannedName,
+    pub(crate) name: SpannedName,
+    pub(crate) endpoint: SpannedName,
     pub(crate) docs: String,
-    /// Whether there is a built-in `ping`.
+    /// Whether the service has the built-in method `ping`.
     pub(crate) ping: bool,
     /// `#[rpc_service(message)]`: all methods are in message style.
     pub(crate) message: bool,
@@ -48,30 +51,30 @@ impl Service {
     }
 }
 
-/// A name that the developer wrote or that follows from another one.
-pub(crate) struct Chosen {
+/// A name that the developer wrote, or a default derived from an identifier.
+pub(crate) struct SpannedName {
     pub(crate) text: String,
-    /// What to point at when the name will not do.
+    /// The source location for an error about the name.
     pub(crate) span: Span,
 }
 
 /// A method of the service.
 pub(crate) struct Method {
-    /// Attributes that stay on the trait's method.
+    /// The attributes that stay on the method of the trait.
     pub(crate) attributes: Vec<Attribute>,
-    /// Those among them that the client's method repeats: docs, `#[cfg]`, `#[deprecated]`.
-    pub(crate) repeated: Vec<Attribute>,
-    /// Only the `#[cfg]`s among them.
-    pub(crate) gates: Vec<Attribute>,
-    /// As in the source, without our attributes.
+    /// The attributes that are copied to the client's method: docs, `#[cfg]`, `#[deprecated]`.
+    pub(crate) forwarded_attrs: Vec<Attribute>,
+    /// Only the `#[cfg]`s.
+    pub(crate) cfg_attrs: Vec<Attribute>,
+    /// The signature as in the source, without `#[rpc(…)]`.
     pub(crate) signature: Signature,
-    /// What the server does when the implementation has no such method.
+    /// The default body of the method in the trait.
     pub(crate) default_body: Option<Block>,
-    pub(crate) handle: Ident,
-    pub(crate) wire_name: Chosen,
+    pub(crate) method_static: Ident,
+    pub(crate) wire_name: SpannedName,
     pub(crate) docs: String,
-    /// The argument `ctx: &Context`, where the method asks for it.
-    pub(crate) context: Option<Named>,
+    /// The parameter `ctx: &Context`, if the method has it.
+    pub(crate) context: Option<Parameter>,
     pub(crate) arguments: Vec<Argument>,
     pub(crate) reply: Reply,
     pub(crate) effects: Effects,
@@ -87,22 +90,24 @@ impl Method {
         &self.signature.ident
     }
 
-    /// The argument by which a server knows a repeated call.
+    /// Returns the argument with `#[rpc(idempotency_key)]`.
     pub(crate) fn key(&self) -> Option<&Argument> {
         self.arguments
             .iter()
             .find(|argument| argument.key.is_some())
     }
 
-    /// The names of the method and of everything that it takes.
+    /// Returns the names of the method and of all of its parameters.
     pub(crate) fn idents(&self) -> impl Iterator<Item = &Ident> {
-        let arguments = self.arguments.iter().map(|argument| &argument.named);
-        let named = self.context.iter().chain(arguments);
-        named.map(|named| &named.ident).chain([self.ident()])
+        let arguments = self.arguments.iter().map(|argument| &argument.parameter);
+        let parameter = self.context.iter().chain(arguments);
+        parameter
+            .map(|parameter| &parameter.ident)
+            .chain([self.ident()])
     }
 }
 
-/// What a call changes. The idents are the options that said so.
+/// The side effects of a method, with the option in the source that declares them.
 pub(crate) enum Effects {
     Unknown,
     Idempotent(Ident),
@@ -115,16 +120,16 @@ pub(crate) struct Timeout {
     pub(crate) span: Span,
 }
 
-/// An argument's name and its type as written.
-pub(crate) struct Named {
+/// The name and the type of a parameter, as written.
+pub(crate) struct Parameter {
     pub(crate) ident: Ident,
     pub(crate) ty: Type,
 }
 
-/// An argument that travels.
+/// A parameter that is sent with the call.
 pub(crate) struct Argument {
-    pub(crate) named: Named,
-    pub(crate) shape: Shape,
+    pub(crate) parameter: Parameter,
+    pub(crate) form: ArgumentForm,
     /// `#[rpc(default)]`
     pub(crate) default: Option<Ident>,
     /// `#[rpc(secret)]`
@@ -133,8 +138,9 @@ pub(crate) struct Argument {
     pub(crate) key: Option<Ident>,
 }
 
-/// How an argument is lent: which owned form the server decodes, and what it passes on.
-pub(crate) enum Shape {
+/// The form of an argument type, from which follow the owned type that the server decodes and the
+/// value that it passes to the implementation.
+pub(crate) enum ArgumentForm {
     /// `T`
     Owned(Type),
     /// `&T`
@@ -144,12 +150,12 @@ pub(crate) enum Shape {
     /// `&[T]`
     Slice(Type),
     /// `Option<&str>`, `Option<&[T]>`, `Option<&T>`
-    Maybe(Box<Shape>),
+    Optional(Box<ArgumentForm>),
 }
 
-/// What a method returns.
+/// The return type of a method.
 pub(crate) struct Reply {
     pub(crate) ty: Type,
-    /// The value's and the error's type, where the tokens say `Result<T, E>`.
+    /// `T` and `E`, if the type is written as `Result<T, E>`.
     pub(crate) parts: Option<(Type, Type)>,
 }

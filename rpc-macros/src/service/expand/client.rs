@@ -1,29 +1,32 @@
-//! The client: the trait's methods as calls, and the trait itself for code that is generic over it.
+//! Expands the client: a method for each method of the trait, and the trait itself for generic code.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
 
-use super::{descriptor, site};
+use super::{descriptor, method_span};
 use crate::names;
-use crate::service::model::{Argument, Method, Named, Service, Shape};
+use crate::service::model::{Argument, ArgumentForm, Method, Parameter, Service};
+use crate::token_text::token_text;
 
 pub(super) fn definition(service: &Service) -> TokenStream {
     let Service {
-        repeated,
+        forwarded_attrs,
         visibility,
         client,
+        runtime,
         ..
     } = service;
     let docs = format!(
-        "Client of [`{0}`]: its methods, each returning a [`Call`](::rpc_runtime::Call) to await.\n\n\
+        "Client of [`{0}`]. Each method returns a [`Call`]({1}::Call) to await.\n\n\
          Cloning is cheap; clones share their connections.",
-        names::plain(&service.ident),
+        names::unraw(&service.ident),
+        token_text(runtime),
     );
     quote_spanned! {Span::mixed_site()=>
         #[doc = #docs]
-        #(#repeated)*
+        #(#forwarded_attrs)*
         #[derive(::core::clone::Clone, ::core::fmt::Debug)]
-        #visibility struct #client(::rpc_runtime::Client);
+        #visibility struct #client(#runtime::Client);
     }
 }
 
@@ -32,73 +35,87 @@ pub(super) fn impls(service: &Service) -> TokenStream {
     let ping = service.ping.then(|| ping(service));
     let calls = service.methods.iter().map(|method| call(method, service));
     let Service { client, .. } = service;
-    let implementation = service.client_implements.then(|| implementation(service));
+    let trait_impl = service.client_implements.then(|| trait_impl(service));
     quote_spanned! {Span::mixed_site()=>
         impl #client {
             #constructors
             #ping
             #(#calls)*
         }
-        #implementation
+        #trait_impl
     }
 }
 
 fn constructors(service: &Service) -> TokenStream {
-    let Service {
-        ident,
-        visibility,
-        server,
-        implementation,
-        ..
-    } = service;
-    let connect = "Makes a client for the service at an address such as `http://127.0.0.1:9002`.\n\n\
-                   The connection is made by the first call.\n\n\
-                   # Errors\n\nWhen the address cannot be understood.";
-    let local = "Makes a client that calls `service` in this process, through the same layers and codecs but \
-                 without a socket.";
-    let with_client = "Makes a client with settings of its own, such as timeouts and layers.";
+    let visibility = &service.visibility;
+    let connect = "Creates a client of the service at a URL such as `http://127.0.0.1:9002`.\n\n\
+                   The first call connects.\n\n\
+                   # Errors\n\nIf the URL is not valid.";
+    let with_client = format!(
+        "Creates a client from a configured [`Client`]({}::Client).",
+        token_text(&service.runtime)
+    );
     quote_spanned! {Span::mixed_site()=>
         #[doc = #connect]
-        #visibility fn connect(url: &str) -> ::rpc_runtime::Result<Self> {
+        #visibility fn connect(url: &str) -> __rpc::Result<Self> {
             __rpc::connect(&__SERVICE, url).map(Self)
         }
 
-        #[doc = #local]
-        #visibility fn local<#implementation: #ident>(service: #implementation) -> Self {
-            Self(__rpc::local(#server::new(service)))
-        }
-
         #[doc = #with_client]
-        #visibility fn with_client(client: ::rpc_runtime::Client) -> Self {
+        #visibility fn with_client(client: __rpc::Client) -> Self {
             Self(client)
+        }
+    }
+}
+
+/// Expands the constructor that needs both sides.
+pub(super) fn local(service: &Service) -> TokenStream {
+    let Service {
+        ident,
+        visibility,
+        client,
+        server,
+        impl_param,
+        ..
+    } = service;
+    let docs = "Creates a client that calls `service` in this process, through the same layers and codecs but \
+                without a socket.";
+    quote_spanned! {Span::mixed_site()=>
+        impl #client {
+            #[doc = #docs]
+            #visibility fn local<#impl_param: #ident>(service: #impl_param) -> Self {
+                Self(__rpc::local(#server::new(service)))
+            }
         }
     }
 }
 
 fn ping(service: &Service) -> TokenStream {
     let visibility = &service.visibility;
-    let docs = "Asks whether the service is there, and who answers.";
+    let docs = "Checks that the service is reachable, and returns what it reports about itself.";
     quote_spanned! {Span::mixed_site()=>
         #[doc = #docs]
         #[track_caller]
-        #visibility fn ping(&self) -> ::rpc_runtime::Call<::rpc_runtime::Pong> {
+        #visibility fn ping(&self) -> __rpc::Call<__rpc::Pong> {
             __rpc::ping(&self.0, &__SERVICE)
         }
     }
 }
 
-/// The method that people use.
+/// Expands the client's method for a method of the trait.
 fn call(method: &Method, service: &Service) -> TokenStream {
     let Method {
-        repeated, handle, ..
+        forwarded_attrs,
+        method_static,
+        ..
     } = method;
     let ident = method.ident();
     let visibility = &service.visibility;
     let docs = method.docs.is_empty().then(|| {
         let docs = format!(
             "Calls [`{0}::{1}`].",
-            names::plain(&service.ident),
-            names::plain(ident)
+            names::unraw(&service.ident),
+            names::unraw(ident)
         );
         quote_spanned!(Span::mixed_site()=> #[doc = #docs])
     });
@@ -106,29 +123,30 @@ fn call(method: &Method, service: &Service) -> TokenStream {
     let arguments = method
         .arguments
         .iter()
-        .map(|argument| declared(&argument.named));
-    let lent = method.arguments.iter().map(lent);
-    quote_spanned! {site(method)=>
+        .map(|argument| declared(&argument.parameter));
+    let borrowed = method.arguments.iter().map(borrowed);
+    quote_spanned! {method_span(method)=>
         #docs
-        #(#repeated)*
+        #(#forwarded_attrs)*
         #[track_caller]
-        #visibility fn #ident(&self, #(#arguments),*) -> ::rpc_runtime::Call<#ok, #err> {
-            __rpc::call(&self.0, &#handle, (#(#lent,)*))
+        #visibility fn #ident(&self, #(#arguments),*) -> __rpc::Call<#ok, #err> {
+            __rpc::call(&self.0, &#method_static, (#(#borrowed,)*))
         }
     }
 }
 
-/// What the client hands to the codec: a borrow in any case.
-fn lent(argument: &Argument) -> TokenStream {
-    let ident = &argument.named.ident;
-    match argument.shape {
-        Shape::Owned(_) => quote_spanned!(Span::mixed_site()=> &#ident),
+/// Returns the expression for an argument of the codec: a reference.
+fn borrowed(argument: &Argument) -> TokenStream {
+    let ident = &argument.parameter.ident;
+    match argument.form {
+        ArgumentForm::Owned(_) => quote_spanned!(Span::mixed_site()=> &#ident),
         _ => quote_spanned!(Span::mixed_site()=> #ident),
     }
 }
 
-/// `impl Foo for FooClient`. It cannot say where an error came from, since the trait's error type has no room for it.
-fn implementation(service: &Service) -> TokenStream {
+/// Expands `impl Foo for FooClient`. It loses the hop chain, which the trait's error type cannot
+/// carry.
+fn trait_impl(service: &Service) -> TokenStream {
     let Service {
         ident,
         client,
@@ -145,7 +163,7 @@ fn implementation(service: &Service) -> TokenStream {
 
 fn forward(method: &Method) -> TokenStream {
     let Method {
-        gates,
+        cfg_attrs,
         context,
         reply,
         arguments,
@@ -155,27 +173,27 @@ fn forward(method: &Method) -> TokenStream {
     let ty = &reply.ty;
     let all = context
         .iter()
-        .chain(arguments.iter().map(|argument| &argument.named))
+        .chain(arguments.iter().map(|argument| &argument.parameter))
         .map(declared);
-    let names = arguments.iter().map(|argument| &argument.named.ident);
-    let call = quote_spanned!(site(method)=> Self::#ident(self, #(#names),*));
-    // The context that was given, which need not be the current one.
+    let names = arguments.iter().map(|argument| &argument.parameter.ident);
+    let call = quote_spanned!(method_span(method)=> Self::#ident(self, #(#names),*));
+    // The given context need not be the current one.
     let call = match context {
-        Some(Named { ident, .. }) => {
-            quote_spanned!(Span::mixed_site()=> ::rpc_runtime::Context::enter(#ident, || #call))
+        Some(Parameter { ident, .. }) => {
+            quote_spanned!(Span::mixed_site()=> __rpc::Context::enter(#ident, || #call))
         }
         None => call,
     };
-    quote_spanned! {site(method)=>
-        #(#gates)*
+    quote_spanned! {method_span(method)=>
+        #(#cfg_attrs)*
         #[track_caller]
-        // No `async fn`: the call is made here, in the caller's context and at the caller's line.
+        // Not an `async fn`: the call is created here, in the caller's context and at the caller's line.
         fn #ident(&self, #(#all),*) -> impl ::core::future::Future<Output = #ty> {
             __rpc::outcome(#call)
         }
     }
 }
 
-fn declared(Named { ident, ty }: &Named) -> TokenStream {
+fn declared(Parameter { ident, ty }: &Parameter) -> TokenStream {
     quote_spanned!(Span::mixed_site()=> #ident: #ty)
 }

@@ -1,23 +1,23 @@
-//! The service and its methods as `'static` data, and the entry of the registry.
+//! Expands the descriptors of the service and its methods, and the registry entry.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote_spanned;
 
-use super::{site, site_of_type};
+use super::{method_span, type_span};
 use crate::names;
-use crate::service::model::{Argument, Effects, Method, Reply, Service, Shape};
-use crate::spelling::spelled;
+use crate::service::model::{Argument, ArgumentForm, Effects, Method, Reply, Service};
+use crate::token_text::token_text;
 
-/// One static for each method: what it is called, how its arguments and its reply are coded.
+/// Expands a static for each method: its descriptor and the codecs of its arguments and reply.
 pub(super) fn methods(service: &Service) -> TokenStream {
     service
         .methods
         .iter()
-        .map(|method| handle(method, service))
+        .map(|method| method_static(method, service))
         .collect()
 }
 
-/// The static of the service, and its registration.
+/// Expands the static of the service, and its registration.
 pub(super) fn service(service: &Service) -> TokenStream {
     let full_name = service.full_name();
     let (package, name, endpoint) = (
@@ -26,15 +26,21 @@ pub(super) fn service(service: &Service) -> TokenStream {
         &service.endpoint.text,
     );
     let docs = docs(&service.docs);
-    let methods = service.methods.iter().map(|Method { gates, handle, .. }| {
-        quote_spanned!(Span::mixed_site()=> #(#gates)* *#handle.descriptor(),)
-    });
+    let methods = service.methods.iter().map(
+        |Method {
+             cfg_attrs,
+             method_static,
+             ..
+         }| {
+            quote_spanned!(Span::mixed_site()=> #(#cfg_attrs)* *#method_static.descriptor(),)
+        },
+    );
     let ping = service.ping.then(|| {
         let path = service.path("Ping");
         quote_spanned!(Span::mixed_site()=> __rpc::ping_descriptor(#full_name, #path))
     });
     quote_spanned! {Span::mixed_site()=>
-        // A static of its own, since a reference to it would not live long enough inside of the next one.
+        // A separate static, since a temporary inside `__SERVICE` does not live long enough.
         static __METHODS: &[__rpc::MethodDescriptor] = &[#(#methods)* #ping];
 
         static __SERVICE: __rpc::ServiceDescriptor =
@@ -43,51 +49,51 @@ pub(super) fn service(service: &Service) -> TokenStream {
                 .source(::core::env!("CARGO_PKG_VERSION"), ::core::module_path!())
                 .methods(__METHODS);
 
-        __rpc::inventory::submit! { __rpc::Registration(&__SERVICE) }
+        __rpc::register! { __SERVICE }
     }
 }
 
-fn handle(method: &Method, service: &Service) -> TokenStream {
+fn method_static(method: &Method, service: &Service) -> TokenStream {
     let Method {
-        gates,
-        handle,
+        cfg_attrs,
+        method_static,
         arguments,
         reply,
         ..
     } = method;
-    let shapes: Vec<TokenStream> = arguments
+    let forms: Vec<TokenStream> = arguments
         .iter()
-        .map(|argument| shape(&argument.shape, site_of_type(&argument.named.ty)))
+        .map(|argument| form(&argument.form, type_span(&argument.parameter.ty)))
         .collect();
     let (ok, err) = parts(reply);
     let descriptor = descriptor(method, service);
     let codecs = arguments
         .iter()
-        .zip(&shapes)
-        .map(|(argument, shape)| codec(method, argument, shape));
+        .zip(&forms)
+        .map(|(argument, form)| codec(method, argument, form));
     let reply_codec = if method.message {
         "message_reply"
     } else {
         "reply"
     };
     let ty = &reply.ty;
-    let reply_codec = Ident::new(reply_codec, site_of_type(ty));
-    let reply_codec = quote_spanned!(site_of_type(ty)=> __rpc::#reply_codec::<#ty>());
-    quote_spanned! {site(method)=>
-        #(#gates)*
-        static #handle: __rpc::Method<(#(#shapes,)*), #ok, #err> =
+    let reply_codec = Ident::new(reply_codec, type_span(ty));
+    let reply_codec = quote_spanned!(type_span(ty)=> __rpc::#reply_codec::<#ty>());
+    quote_spanned! {method_span(method)=>
+        #(#cfg_attrs)*
+        static #method_static: __rpc::Method<(#(#forms,)*), #ok, #err> =
             __rpc::method(#descriptor, (#(#codecs)*), #reply_codec);
     }
 }
 
 fn descriptor(method: &Method, service: &Service) -> TokenStream {
     let full_name = service.full_name();
-    let name = names::plain(method.ident());
+    let name = names::unraw(method.ident());
     let wire_name = &method.wire_name.text;
     let path = service.path(wire_name);
     let docs = docs(&method.docs);
     let arguments = arguments(method);
-    let returns = spelled(&method.reply.ty);
+    let returns = token_text(&method.reply.ty);
     let options = options(method);
     quote_spanned! {Span::mixed_site()=>
         __rpc::MethodDescriptor::new(#full_name, #name, #wire_name, #path) #docs #arguments .returns(#returns) #options
@@ -99,8 +105,8 @@ fn docs(docs: &str) -> Option<TokenStream> {
 }
 
 fn arguments(method: &Method) -> Option<TokenStream> {
-    let arguments = method.arguments.iter().map(|Argument { named, default, secret, .. }| {
-        let (name, ty) = (names::plain(&named.ident), spelled(&named.ty));
+    let arguments = method.arguments.iter().map(|Argument { parameter, default, secret, .. }| {
+        let (name, ty) = (names::unraw(&parameter.ident), token_text(&parameter.ty));
         let default = default.as_ref().map(|_| quote_spanned!(Span::mixed_site()=> .or_default()));
         let secret = secret.as_ref().map(|_| quote_spanned!(Span::mixed_site()=> .secret()));
         quote_spanned!(Span::mixed_site()=> __rpc::ArgumentDescriptor::new(#name, #ty) #default #secret)
@@ -119,7 +125,7 @@ fn options(method: &Method) -> TokenStream {
         Effects::None(_) => options.extend(quote_spanned!(Span::mixed_site()=> .no_side_effects())),
     }
     if let Some(key) = method.key() {
-        let name = names::plain(&key.named.ident);
+        let name = names::unraw(&key.parameter.ident);
         options.extend(quote_spanned!(Span::mixed_site()=> .idempotency_key(#name)));
     }
     if let Some(timeout) = &method.timeout {
@@ -138,48 +144,51 @@ fn options(method: &Method) -> TokenStream {
     options
 }
 
-/// The call that makes the codec of an argument. The bounds on the argument's type stand on the runtime's function.
-fn codec(method: &Method, argument: &Argument, shape: &TokenStream) -> TokenStream {
-    let site = site_of_type(&argument.named.ty);
-    match (&argument.shape, method.message) {
-        (Shape::Owned(ty) | Shape::Ref(ty), true) => {
+/// Expands the call that creates the codec of an argument. The runtime's function has the bounds on
+/// the argument's type.
+fn codec(method: &Method, argument: &Argument, form: &TokenStream) -> TokenStream {
+    let site = type_span(&argument.parameter.ty);
+    match (&argument.form, method.message) {
+        (ArgumentForm::Owned(ty) | ArgumentForm::Ref(ty), true) => {
             quote_spanned!(site=> __rpc::message::<#ty>(),)
         }
         _ if argument.key.is_some() => {
-            quote_spanned!(site=> __rpc::idempotency_key::<#shape>(),)
+            quote_spanned!(site=> __rpc::idempotency_key::<#form>(),)
         }
         _ if argument.default.is_some() => {
-            quote_spanned!(site=> __rpc::argument_or_default::<#shape>(),)
+            quote_spanned!(site=> __rpc::argument_or_default::<#form>(),)
         }
-        _ => quote_spanned!(site=> __rpc::argument::<#shape>(),),
+        _ => quote_spanned!(site=> __rpc::argument::<#form>(),),
     }
 }
 
-/// The runtime's type for a shape.
-fn shape(shape: &Shape, site: Span) -> TokenStream {
-    match shape {
-        Shape::Owned(ty) | Shape::Ref(ty) => quote_spanned!(site_of_type(ty)=> __rpc::Owned<#ty>),
-        Shape::Slice(ty) => quote_spanned!(site_of_type(ty)=> __rpc::Slice<#ty>),
-        Shape::Str => quote_spanned!(site=> __rpc::Str),
-        Shape::Maybe(inner) => {
-            let inner = self::shape(inner, site);
+/// Returns the runtime's type for a form.
+fn form(form: &ArgumentForm, site: Span) -> TokenStream {
+    match form {
+        ArgumentForm::Owned(ty) | ArgumentForm::Ref(ty) => {
+            quote_spanned!(type_span(ty)=> __rpc::Owned<#ty>)
+        }
+        ArgumentForm::Slice(ty) => quote_spanned!(type_span(ty)=> __rpc::Slice<#ty>),
+        ArgumentForm::Str => quote_spanned!(site=> __rpc::Str),
+        ArgumentForm::Optional(inner) => {
+            let inner = self::form(inner, site);
             quote_spanned!(site=> __rpc::Optional<#inner>)
         }
     }
 }
 
-/// The types of the value and the error. Where the tokens do not name them, an alias does, and only the compiler can
-/// see through it.
+/// Returns the types of the value and the error: as written, or by a projection if the return type is
+/// an alias, which only the compiler can resolve.
 pub(super) fn parts(reply: &Reply) -> (TokenStream, TokenStream) {
     let ty = &reply.ty;
     match &reply.parts {
         Some((ok, err)) => (
-            quote_spanned!(site_of_type(ok)=> #ok),
-            quote_spanned!(site_of_type(err)=> #err),
+            quote_spanned!(type_span(ok)=> #ok),
+            quote_spanned!(type_span(err)=> #err),
         ),
         None => (
-            quote_spanned!(site_of_type(ty)=> <#ty as __rpc::RpcResult>::Ok),
-            quote_spanned!(site_of_type(ty)=> <#ty as __rpc::RpcResult>::Err),
+            quote_spanned!(type_span(ty)=> <#ty as __rpc::RpcResult>::Ok),
+            quote_spanned!(type_span(ty)=> <#ty as __rpc::RpcResult>::Err),
         ),
     }
 }

@@ -1,13 +1,15 @@
-//! Model → tokens. What is emitted is names, types and single calls into the runtime, which has the behaviour.
+//! Model → tokens. The expansion consists of names, types and calls into the runtime, which
+//! implements the behaviour.
 //!
-//! Three rules hold for every token here. Paths are absolute, through one hidden door of the runtime. Names of the
-//! expansion have `mixed_site` spans, so that an argument called `service` is not ours. And whatever a type of the
-//! developer may fail at is spanned by that type, so that the compiler points there.
+//! Three rules apply to all tokens. Paths are absolute and lead through `__private` of the runtime.
+//! Generated names have `mixed_site` spans, so an argument named `service` does not collide with them.
+//! Tokens that require something of a developer's type have its span, so the compiler points to the
+//! type.
 
 mod client;
-mod contract;
 mod descriptor;
 mod server;
+mod trait_item;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -16,56 +18,58 @@ use syn::{Type, spanned::Spanned};
 use super::model::{Method, Service};
 
 pub(super) fn service(service: &Service) -> TokenStream {
-    let contract = contract::contract(service);
+    let trait_item = trait_item::trait_item(service);
     let client = client::definition(service);
     let server = server::definition(service);
     let methods = descriptor::methods(service);
     let descriptor = descriptor::service(service);
     let client_impls = client::impls(service);
     let server_impls = server::impls(service);
-    let gates = &service.gates;
-    let lints = tolerated(service);
+    let local = client::local(service);
+    let runtime = &service.runtime;
+    let cfg_attrs = &service.cfg_attrs;
+    let lints = allowed_lints(service);
     quote_spanned! {Span::mixed_site()=>
-        #contract
-        #client
-        #server
-        #(#gates)*
+        #trait_item
+        #runtime::__private::sides! { client { #client } server { #server } }
+        #(#cfg_attrs)*
         #[allow(#(#lints),*)]
         const _: () = {
-            use ::rpc_runtime::__private as __rpc;
+            use #runtime::__private as __rpc;
             #methods
             #descriptor
-            #client_impls
-            #server_impls
+            __rpc::sides! { client { #client_impls } server { #server_impls } both { #local } }
         };
     }
 }
 
-/// The lints that the developer hears about at the trait, and would hear about again for what is made of it. Only
-/// those that it takes: where a crate forbids a lint, allowing it is an error.
-fn tolerated(service: &Service) -> Vec<TokenStream> {
+/// Returns the lints to allow in the expansion, which would repeat what they report at the trait.
+/// Only the lints that can fire are listed, since allowing a lint that the crate forbids is an error.
+fn allowed_lints(service: &Service) -> Vec<TokenStream> {
     let Service {
-        repeated, methods, ..
+        forwarded_attrs,
+        methods,
+        ..
     } = service;
-    let mut repeated = repeated
+    let mut forwarded_attrs = forwarded_attrs
         .iter()
-        .chain(methods.iter().flat_map(|method| &method.repeated));
-    // Of those that are repeated, docs and `cfg` do not deprecate; a `cfg_attr` may.
-    let deprecated = repeated.any(|attribute| {
+        .chain(methods.iter().flat_map(|method| &method.forwarded_attrs));
+    // Docs and `cfg` cannot deprecate; `cfg_attr` can.
+    let deprecated = forwarded_attrs.any(|attribute| {
         !["doc", "cfg"]
             .iter()
             .any(|name| attribute.path().is_ident(name))
     });
     let mut idents = methods.iter().flat_map(Method::idents);
     let lints = [
-        // A private trait need not use all of its client.
+        // A private trait may leave parts of its client unused.
         (true, quote!(dead_code)),
         (deprecated, quote!(deprecated)),
         (
             idents.any(|ident| ident.to_string().contains(char::is_uppercase)),
             quote!(non_snake_case),
         ),
-        // Clippy's limit of seven counts `self`, and the trait's method has the context too.
+        // Clippy's limit of seven includes `self` and the context.
         (
             methods.iter().any(|method| method.arguments.len() > 5),
             quote!(clippy::too_many_arguments),
@@ -77,13 +81,13 @@ fn tolerated(service: &Service) -> Vec<TokenStream> {
         .collect()
 }
 
-/// The place of a method, for tokens of ours that are about it: what the compiler has to say about them, it says
-/// there and not at the attribute.
-fn site(method: &Method) -> Span {
+/// Returns the span for generated tokens of a method: the compiler reports their errors at the method
+/// and not at the attribute.
+fn method_span(method: &Method) -> Span {
     Span::mixed_site().located_at(method.ident().span())
 }
 
-/// The place of a developer's type, for tokens of ours that ask something of the type.
-fn site_of_type(ty: &Type) -> Span {
+/// Returns the span for generated tokens that require something of a type.
+fn type_span(ty: &Type) -> Span {
     Span::mixed_site().located_at(ty.span())
 }

@@ -1,29 +1,30 @@
-//! The server's side: an implementation of the trait, with a route for each method.
+//! Expands the server: a wrapper of an implementation, with a route for each method.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
 
-use super::{site, site_of_type};
+use super::{method_span, type_span};
 use crate::names;
-use crate::service::model::{Argument, Method, Named, Service, Shape};
+use crate::service::model::{Argument, ArgumentForm, Method, Parameter, Service};
 
 pub(super) fn definition(service: &Service) -> TokenStream {
     let Service {
-        repeated,
+        forwarded_attrs,
         visibility,
         server,
-        implementation,
+        impl_param,
+        runtime,
         ..
     } = service;
     let docs = format!(
-        "Serves an implementation of [`{0}`]: `Server::new(\"name\").add({1}::new(implementation))`.",
-        names::plain(&service.ident),
+        "Server of [`{0}`]: `Server::new(\"name\").add({1}::new(implementation))`.",
+        names::unraw(&service.ident),
         service.server,
     );
     quote_spanned! {Span::mixed_site()=>
         #[doc = #docs]
-        #(#repeated)*
-        #visibility struct #server<#implementation>(::rpc_runtime::__private::Arc<#implementation>);
+        #(#forwarded_attrs)*
+        #visibility struct #server<#impl_param>(#runtime::__private::Arc<#impl_param>);
     }
 }
 
@@ -32,40 +33,40 @@ pub(super) fn impls(service: &Service) -> TokenStream {
         ident,
         visibility,
         server,
-        implementation,
+        impl_param,
         ..
     } = service;
     let name = server.to_string();
     let routes = service.methods.iter().map(|method| route(method, service));
-    let new = "Takes the implementation; clones of the server share it.";
-    let into_router = "The service as an axum router, to mount it beside routes of your own.\n\n# Errors\n\nWhen two linked services have one full name.";
+    let new = "Wraps an implementation, which clones of the server share.";
+    let into_router = "Returns the service as an axum router, to be combined with other routes.\n\n# Errors\n\nIf two linked services have the same full name.";
     quote_spanned! {Span::mixed_site()=>
-        impl<#implementation: #ident> #server<#implementation> {
+        impl<#impl_param: #ident> #server<#impl_param> {
             #[doc = #new]
-            #visibility fn new(service: #implementation) -> Self {
+            #visibility fn new(service: #impl_param) -> Self {
                 Self(__rpc::Arc::new(service))
             }
 
             #[doc = #into_router]
-            #visibility fn into_router(self) -> ::rpc_runtime::Result<__rpc::Router> {
+            #visibility fn into_router(self) -> __rpc::Result<__rpc::Router> {
                 __rpc::into_router(self)
             }
         }
 
-        // By hand, since a derive would ask for `Clone` and `Debug` of the implementation.
-        impl<#implementation> ::core::clone::Clone for #server<#implementation> {
+        // Not derived, since a derive requires `Clone` and `Debug` of the implementation.
+        impl<#impl_param> __rpc::Clone for #server<#impl_param> {
             fn clone(&self) -> Self {
                 Self(__rpc::Arc::clone(&self.0))
             }
         }
 
-        impl<#implementation> ::core::fmt::Debug for #server<#implementation> {
-            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        impl<#impl_param> __rpc::fmt::Debug for #server<#impl_param> {
+            fn fmt(&self, f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
                 f.write_str(#name)
             }
         }
 
-        impl<#implementation: #ident> __rpc::Service for #server<#implementation> {
+        impl<#impl_param: #ident> __rpc::Service for #server<#impl_param> {
             fn descriptor(&self) -> &'static __rpc::ServiceDescriptor {
                 &__SERVICE
             }
@@ -80,22 +81,24 @@ pub(super) fn impls(service: &Service) -> TokenStream {
 }
 
 fn route(method: &Method, service: &Service) -> TokenStream {
-    let Method { gates, handle, .. } = method;
-    let Service {
-        ident,
-        implementation,
+    let Method {
+        cfg_attrs,
+        method_static,
         ..
+    } = method;
+    let Service {
+        ident, impl_param, ..
     } = service;
     let name = method.ident();
     let arguments = method
         .arguments
         .iter()
-        .map(|argument| &argument.named.ident);
+        .map(|argument| &argument.parameter.ident);
     let passed = method.arguments.iter().map(passed);
-    let (context, lent_context) = match &method.context {
-        // Spanned by the developer's type, to point there should it be another `Context` than ours.
-        Some(Named { ty, .. }) => {
-            let site = site_of_type(ty);
+    let (context, borrowed_context) = match &method.context {
+        // The span of the type makes an error about another `Context` point to it.
+        Some(Parameter { ty, .. }) => {
+            let site = type_span(ty);
             (
                 quote_spanned!(Span::mixed_site()=> context),
                 quote_spanned!(site=> &context,),
@@ -103,24 +106,24 @@ fn route(method: &Method, service: &Service) -> TokenStream {
         }
         None => (quote_spanned!(Span::mixed_site()=> _), TokenStream::new()),
     };
-    quote_spanned! {site(method)=>
-        #(#gates)*
-        let routes = routes.add(&#handle, |service, #context, (#(#arguments,)*)| async move {
-            <#implementation as #ident>::#name(&service, #lent_context #(#passed),*).await
+    quote_spanned! {method_span(method)=>
+        #(#cfg_attrs)*
+        let routes = routes.add(&#method_static, |service, #context, (#(#arguments,)*)| async move {
+            <#impl_param as #ident>::#name(&service, #borrowed_context #(#passed),*).await
         });
     }
 }
 
-/// What the method gets of the decoded data, which the future owns.
+/// Returns the expression for the argument of the implementation; the future owns the decoded data.
 fn passed(argument: &Argument) -> TokenStream {
-    let ident = &argument.named.ident;
-    match &argument.shape {
-        Shape::Owned(_) => quote_spanned!(Span::mixed_site()=> #ident),
-        Shape::Ref(_) | Shape::Str | Shape::Slice(_) => {
+    let ident = &argument.parameter.ident;
+    match &argument.form {
+        ArgumentForm::Owned(_) => quote_spanned!(Span::mixed_site()=> #ident),
+        ArgumentForm::Ref(_) | ArgumentForm::Str | ArgumentForm::Slice(_) => {
             quote_spanned!(Span::mixed_site()=> &#ident)
         }
-        Shape::Maybe(inner) => match **inner {
-            Shape::Str | Shape::Slice(_) => {
+        ArgumentForm::Optional(inner) => match **inner {
+            ArgumentForm::Str | ArgumentForm::Slice(_) => {
                 quote_spanned!(Span::mixed_site()=> ::core::option::Option::as_deref(&#ident))
             }
             _ => quote_spanned!(Span::mixed_site()=> ::core::option::Option::as_ref(&#ident)),

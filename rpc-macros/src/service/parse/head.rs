@@ -1,118 +1,123 @@
-//! The trait, without its items.
+//! Parses the attribute and the head of the trait.
 
 use proc_macro2::{Span, TokenStream};
-use quote::ToTokens;
 use syn::{AttrStyle, ItemTrait, LitStr, TypeParamBound};
 
-use super::chosen;
-use crate::attributes::{Known, Options, Place, Takes};
+use super::name_or_default;
 use crate::errors::Errors;
 use crate::names;
-use crate::service::model::{Chosen, Service};
-use crate::service::repeated;
+use crate::options::{OptionSet, OptionSpec, ParsedOptions, ValueKind};
+use crate::runtime_path::{self, generated, runtime_path};
+use crate::service::forwarded_attrs;
+use crate::service::model::{Service, SpannedName};
 
-const SERVICE: Place = Place {
-    of: "a service",
+const SERVICE: OptionSet = OptionSet {
+    target: "a service",
     options: &[
-        Known::with("package", r#"package = "shop.v1""#, Takes::Text),
-        Known::with("name", r#"name = "Pricing""#, Takes::Text),
-        Known::with("endpoint", r#"endpoint = "pricing""#, Takes::Text),
-        Known::with("ping", "ping = false", Takes::Switch),
-        Known::flag("message"),
+        OptionSpec::with("package", r#"package = "shop.v1""#, ValueKind::Str),
+        OptionSpec::with("name", r#"name = "Pricing""#, ValueKind::Str),
+        OptionSpec::with("endpoint", r#"endpoint = "pricing""#, ValueKind::Str),
+        OptionSpec::with("ping", "ping = false", ValueKind::Bool),
+        OptionSpec::flag("message"),
+        runtime_path::OPTION,
     ],
 };
 
-/// Supertraits that every client has as well. With any other the client cannot implement the trait.
-const OF_EVERY_CLIENT: [&str; 5] = ["Send", "Sync", "Sized", "Clone", "Debug"];
+/// The supertraits that every generated client implements. With any other supertrait, the client
+/// does not implement the service trait.
+const CLIENT_TRAITS: [&str; 5] = ["Send", "Sync", "Sized", "Clone", "Debug"];
 
-/// Everything about the trait but its items.
-pub(crate) fn head(arguments: TokenStream, contract: &ItemTrait, errors: &mut Errors) -> Service {
-    let mut options = Options::default();
-    options.read(arguments, &SERVICE, errors);
+/// Returns the service without its methods.
+pub(crate) fn head(arguments: TokenStream, trait_item: &ItemTrait, errors: &mut Errors) -> Service {
+    let mut options = ParsedOptions::default();
+    options.parse(arguments, &SERVICE, errors);
 
-    let ident = contract.ident.clone();
-    let plain = names::plain(&ident);
-    let mut attributes = contract.attrs.clone();
-    // `#![…]` inside of the braces means the trait too, and has to stand before it when it is printed anew.
+    let ident = trait_item.ident.clone();
+    let plain = names::unraw(&ident);
+    let mut attributes = trait_item.attrs.clone();
+    // An inner attribute `#![…]` of the trait is emitted as an outer attribute.
     attributes
         .iter_mut()
         .for_each(|attribute| attribute.style = AttrStyle::Outer);
     Service {
-        repeated: repeated::of_trait(&attributes),
-        gates: repeated::gates(&attributes),
-        docs: repeated::docs(&attributes),
+        runtime: runtime_path(&options, errors),
+        forwarded_attrs: forwarded_attrs::of_trait(&attributes),
+        cfg_attrs: forwarded_attrs::cfg_attrs(&attributes),
+        docs: forwarded_attrs::docs(&attributes),
         attributes,
-        visibility: generated(&contract.vis),
-        written_visibility: contract.vis.clone(),
-        client_implements: contract.supertraits.iter().all(is_of_every_client),
-        supertraits: contract.supertraits.clone(),
+        visibility: generated(&trait_item.vis),
+        written_visibility: trait_item.vis.clone(),
+        client_implements: trait_item.supertraits.iter().all(is_client_trait),
+        supertraits: trait_item.supertraits.clone(),
         client: names::client(&ident),
         server: names::server(&ident),
-        implementation: names::implementation(&ident),
-        package: package(options.text("package"), errors),
-        name: chosen(options.text("name"), &ident, || plain.clone()),
-        endpoint: chosen(options.text("endpoint"), &ident, || {
+        impl_param: names::impl_param(&ident),
+        package: package(options.str("package"), errors),
+        name: name_or_default(options.str("name"), &ident, || plain.clone()),
+        endpoint: name_or_default(options.str("endpoint"), &ident, || {
             names::lower_snake(&plain)
         }),
-        ping: options.switch("ping").unwrap_or(true),
+        ping: options.bool("ping").unwrap_or(true),
         message: options.flag("message").is_some(),
         methods: Vec::new(),
         ident,
     }
 }
 
-/// Refuses what a trait may have and a service may not.
-pub(crate) fn modifiers(contract: &ItemTrait, errors: &mut Errors) {
-    for option in contract
+/// Rejects what a trait may have and a service may not.
+pub(crate) fn modifiers(trait_item: &ItemTrait, errors: &mut Errors) {
+    for option in trait_item
         .attrs
         .iter()
-        .filter(|attribute| repeated::is_option(attribute))
+        .filter(|attribute| forwarded_attrs::is_option(attribute))
     {
         errors.at(
             option,
-            "the options of a service stand in its attribute: write `#[rpc_service(…)]`",
+            "the options of a service belong in its attribute: write `#[rpc_service(…)]`",
         );
     }
-    if let Some(unsafety) = &contract.unsafety {
+    if let Some(unsafety) = &trait_item.unsafety {
         errors.at(
             unsafety,
-            "a service promises nothing that the compiler cannot check: remove `unsafe`",
+            "a service trait cannot be unsafe: remove `unsafe`",
         );
     }
-    if let Some(auto) = &contract.modifiers.auto_token {
-        errors.at(auto, "a service is implemented by hand: remove `auto`");
+    if let Some(auto) = &trait_item.modifiers.auto_token {
+        errors.at(
+            auto,
+            "a service trait cannot be an auto trait: remove `auto`",
+        );
     }
-    if !contract.generics.params.is_empty() {
-        let message = "a service cannot be generic, since its callers could not say for which type: write concrete types";
-        errors.at(&contract.generics, message);
+    if !trait_item.generics.params.is_empty() {
+        let message = "a service trait cannot be generic: use concrete types";
+        errors.at(&trait_item.generics, message);
     }
-    if let Some(clause) = &contract.generics.where_clause {
+    if let Some(clause) = &trait_item.generics.where_clause {
         errors.at(
             clause,
-            "a service takes no `where` clause: write bounds as supertraits, `trait Name: Bound`",
+            "a service trait cannot have a `where` clause: write supertraits, as in `trait Name: Bound`",
         );
     }
 }
 
-/// The package, by default the name of the crate that is being compiled.
-fn package(written: Option<&LitStr>, errors: &mut Errors) -> Chosen {
+/// Returns the package. The default is the name of the crate that is being compiled.
+fn package(written: Option<&LitStr>, errors: &mut Errors) -> SpannedName {
     if let Some(written) = written {
-        return Chosen {
+        return SpannedName {
             text: written.value(),
             span: written.span(),
         };
     }
     let span = Span::call_site();
     match std::env::var("CARGO_PKG_NAME") {
-        Ok(name) => Chosen {
+        Ok(name) => SpannedName {
             text: names::package_of_crate(&name),
             span,
         },
         Err(_) => {
-            let message =
-                r#"the crate has no name to take the package from: write `package = "…"`"#;
+            let message = r#"no default for the package, since `CARGO_PKG_NAME` is not set: write `package = "…"`"#;
             errors.push(syn::Error::new(span, message));
-            Chosen {
+            SpannedName {
                 text: "unknown".to_owned(),
                 span,
             }
@@ -120,20 +125,11 @@ fn package(written: Option<&LitStr>, errors: &mut Errors) -> Chosen {
     }
 }
 
-/// The developer's tokens as ours. Lints look at where an item begins, and would blame the developer for all of it.
-fn generated(tokens: &impl ToTokens) -> TokenStream {
-    let tokens = tokens.to_token_stream().into_iter().map(|mut token| {
-        token.set_span(token.span().resolved_at(Span::mixed_site()));
-        token
-    });
-    tokens.collect()
-}
-
-fn is_of_every_client(bound: &TypeParamBound) -> bool {
+fn is_client_trait(bound: &TypeParamBound) -> bool {
     match bound {
         TypeParamBound::Trait(bound) => {
             let last = bound.path.segments.last();
-            last.is_some_and(|last| OF_EVERY_CLIENT.iter().any(|name| last.ident == name))
+            last.is_some_and(|last| CLIENT_TRAITS.iter().any(|name| last.ident == name))
         }
         TypeParamBound::Lifetime(_) => true,
         _ => false,

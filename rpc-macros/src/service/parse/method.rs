@@ -1,31 +1,31 @@
-//! A method, without its arguments.
+//! Parses a method, except for its arguments.
 
 use syn::{
     GenericParam, LitStr, Receiver, ReceiverKind, ReturnType, Safety, Signature, TraitItem,
     TraitItemFn, parse_quote,
 };
 
-use super::{arguments::arguments, chosen};
-use crate::attributes::{Known, Options, Place, Takes};
+use super::{arguments::arguments, name_or_default};
 use crate::errors::Errors;
 use crate::names;
+use crate::options::{OptionSet, OptionSpec, ParsedOptions, ValueKind};
 use crate::service::model::{Effects, Method, Reply, Timeout};
-use crate::service::{repeated, travel};
-use crate::spelling::spelled;
+use crate::service::{forwarded_attrs, wire_types};
+use crate::token_text::token_text;
 
-const METHOD: Place = Place {
-    of: "a method",
+const METHOD: OptionSet = OptionSet {
+    target: "a method",
     options: &[
-        Known::with("name", r#"name = "GetUser""#, Takes::Text),
-        Known::flag("idempotent"),
-        Known::flag("no_side_effects"),
-        Known::with("timeout", r#"timeout = "2s""#, Takes::Text),
-        Known::flag("message"),
-        Known::flag("detached"),
+        OptionSpec::with("name", r#"name = "GetUser""#, ValueKind::Str),
+        OptionSpec::flag("idempotent"),
+        OptionSpec::flag("no_side_effects"),
+        OptionSpec::with("timeout", r#"timeout = "2s""#, ValueKind::Str),
+        OptionSpec::flag("message"),
+        OptionSpec::flag("detached"),
     ],
 };
 
-/// A method of the trait; `None` when the item is none.
+/// Returns the method, or `None` if the item is not a method.
 pub(crate) fn method(item: TraitItem, message: bool, errors: &mut Errors) -> Option<Method> {
     let method = match item {
         TraitItem::Fn(method) => method,
@@ -40,13 +40,14 @@ pub(crate) fn method(item: TraitItem, message: bool, errors: &mut Errors) -> Opt
         default,
         ..
     } = method;
-    if let Some(conditional) = repeated::conditional_option(&attributes) {
-        let message = "an `#[rpc]` option cannot depend on a condition: write the method twice, each under a `#[cfg]`";
+    if let Some(conditional) = forwarded_attrs::conditional_option(&attributes) {
+        let message =
+            "`#[rpc(…)]` cannot be inside `cfg_attr`: write the method twice, each with a `#[cfg]`";
         errors.at(conditional, message);
     }
-    let options = Options::take(&mut attributes, &METHOD, errors);
+    let options = ParsedOptions::take(&mut attributes, &METHOD, errors);
     let timeout = options
-        .text("timeout")
+        .str("timeout")
         .and_then(|text| timeout(text, errors));
     let effects = effects(&options, errors);
     refuse_qualifiers(&signature, errors);
@@ -56,19 +57,19 @@ pub(crate) fn method(item: TraitItem, message: bool, errors: &mut Errors) -> Opt
     if let Some(clause) = &signature.generics.where_clause {
         errors.at(
             clause,
-            "a method takes no `where` clause: its types are concrete",
+            "a method cannot have a `where` clause: remove it, and use concrete types",
         );
     }
 
     Some(Method {
-        repeated: repeated::of_method(&attributes),
-        gates: repeated::gates(&attributes),
-        docs: repeated::docs(&attributes),
-        deprecated: repeated::is_deprecated(&attributes),
+        forwarded_attrs: forwarded_attrs::of_method(&attributes),
+        cfg_attrs: forwarded_attrs::cfg_attrs(&attributes),
+        docs: forwarded_attrs::docs(&attributes),
+        deprecated: forwarded_attrs::is_deprecated(&attributes),
         attributes,
-        handle: names::handle(&signature.ident),
-        wire_name: chosen(options.text("name"), &signature.ident, || {
-            names::upper_camel(&names::plain(&signature.ident))
+        method_static: names::method_static(&signature.ident),
+        wire_name: name_or_default(options.str("name"), &signature.ident, || {
+            names::upper_camel(&names::unraw(&signature.ident))
         }),
         context,
         arguments,
@@ -87,54 +88,48 @@ fn refuse_item(item: &TraitItem, errors: &mut Errors) {
         TraitItem::Const(item) => {
             errors.at(
                 &item.ident,
-                "a service has no associated constants: move this one out of the trait",
+                "a service trait cannot have associated constants: move it out of the trait",
             );
         }
         TraitItem::Type(item) => {
             errors.at(
                 &item.ident,
-                "a service has no associated types: name the concrete type in the methods",
+                "a service trait cannot have associated types: use the concrete type in the methods",
             );
         }
         TraitItem::Macro(item) => {
             errors.at(
                 &item.mac.path,
-                "a macro hides its methods from `#[rpc_service]`: write them out",
+                "a service trait cannot contain macro calls, which `#[rpc_service]` cannot expand: write the methods out",
             );
         }
         other => errors.at(
             other,
-            "a service consists of `async fn`s without `pub` or other words before them",
+            "invalid item in a service trait: write `async fn` without `pub` or another qualifier",
         ),
     }
 }
 
 fn refuse_qualifiers(signature: &Signature, errors: &mut Errors) {
     let name = &signature.ident;
-    if let Some(word) = &signature.constness {
+    if let Some(constness) = &signature.constness {
         errors.at(
-            word,
-            format_args!("a call happens at run time: write `async fn {name}`"),
+            constness,
+            format_args!("a method cannot be `const`: write `async fn {name}`"),
         );
     } else if signature.asyncness.is_none() {
         errors.at(
             signature.fn_token,
-            format_args!("the methods of a service are asynchronous: write `async fn {name}`"),
+            format_args!("a method must be `async`: write `async fn {name}`"),
         );
     }
-    if let Safety::Unsafe(word) = &signature.safety {
-        errors.at(
-            word,
-            "a caller in another process can promise nothing: remove `unsafe`",
-        );
+    if let Safety::Unsafe(unsafety) = &signature.safety {
+        errors.at(unsafety, "a method cannot be `unsafe`: remove `unsafe`");
     }
     if let Some(abi) = &signature.abi {
         errors.at(
             abi,
-            format_args!(
-                "a call has an interface of its own: remove `{}`",
-                spelled(abi)
-            ),
+            format_args!("a method cannot have an ABI: remove `{}`", token_text(abi)),
         );
     }
     let generics = &signature.generics;
@@ -143,23 +138,23 @@ fn refuse_qualifiers(signature: &Signature, errors: &mut Errors) {
         .iter()
         .any(|parameter| !matches!(parameter, GenericParam::Lifetime(_)))
     {
-        let message = "a method cannot be generic, since it has one request and one response: write concrete types";
+        let message = "a method cannot be generic: use concrete types";
         errors.at(generics, message);
     } else if !generics.params.is_empty() {
         errors.at(
             generics,
-            "a method has no lifetimes of its own: borrow its arguments with a plain `&`",
+            "a method cannot have lifetime parameters: borrow arguments with `&`",
         );
     }
     if let Some(dots) = &signature.variadic {
-        errors.at(dots, "a method has a fixed list of arguments: take a `Vec`");
+        errors.at(dots, "a method cannot be variadic: take a `Vec`");
     }
 }
 
 fn receiver(signature: &Signature, errors: &mut Errors) {
     let Some(receiver) = signature.receiver() else {
         let message = format!(
-            "a method is called on the service: write `async fn {}(&self, …)`",
+            "a method must take `&self`: write `async fn {}(&self, …)`",
             signature.ident
         );
         return errors.at(&signature.ident, message);
@@ -170,18 +165,22 @@ fn receiver(signature: &Signature, errors: &mut Errors) {
     match kind {
         ReceiverKind::Reference(_, None, None) if mutability.is_none() => {}
         ReceiverKind::Reference(_, _, Some(_)) => {
-            let message = "calls share the service: write `&self`, and keep what changes in a `Mutex` or an atomic";
+            let message = "a method must take `&self`, since calls run concurrently: keep mutable state in a `Mutex` or an atomic";
             errors.at(receiver, message);
         }
-        _ => errors.at(receiver, "calls share the service: write `&self`"),
+        _ => errors.at(
+            receiver,
+            "a method must take its receiver as `&self`: write `&self`",
+        ),
     }
 }
 
 fn reply(signature: &Signature, errors: &mut Errors) -> Reply {
     match &signature.output {
-        ReturnType::Type(_, ty) => travel::reply(ty, errors),
+        ReturnType::Type(_, ty) => wire_types::reply(ty, errors),
         ReturnType::Default => {
-            let message = "a call can fail on its way, whatever it does: write `-> Result<()>`";
+            let message =
+                "a method must return a `Result`, since every call can fail: write `-> Result<()>`";
             errors.push(syn::Error::new(signature.paren_token.span.close(), message));
             Reply {
                 ty: parse_quote!(()),
@@ -193,13 +192,13 @@ fn reply(signature: &Signature, errors: &mut Errors) -> Reply {
 
 // === options ===
 
-fn effects(options: &Options, errors: &mut Errors) -> Effects {
+fn effects(options: &ParsedOptions, errors: &mut Errors) -> Effects {
     match (options.flag("idempotent"), options.flag("no_side_effects")) {
         (idempotent, Some(option)) => {
             if let Some(idempotent) = idempotent {
                 errors.at(
                     idempotent,
-                    "`no_side_effects` says this too: remove `idempotent`",
+                    "`no_side_effects` implies `idempotent`: remove `idempotent`",
                 );
             }
             Effects::None(option.clone())
@@ -212,8 +211,7 @@ fn effects(options: &Options, errors: &mut Errors) -> Effects {
 fn timeout(text: &LitStr, errors: &mut Errors) -> Option<Timeout> {
     let milliseconds = milliseconds(&text.value());
     if milliseconds.is_none() {
-        let message =
-            "a timeout is a whole number and its unit, `ms`, `s` or `m`: write `2s` or `1500ms`";
+        let message = "invalid timeout: write an integer and the unit `ms`, `s` or `m`, such as `2s` or `1500ms`";
         errors.at(text, message);
     }
     milliseconds.map(|milliseconds| Timeout {
@@ -222,7 +220,7 @@ fn timeout(text: &LitStr, errors: &mut Errors) -> Option<Timeout> {
     })
 }
 
-/// `1500ms`, `2s`, `5m`
+/// Parses `1500ms`, `2s` or `5m`.
 fn milliseconds(text: &str) -> Option<u64> {
     let digits = text.find(|letter: char| !letter.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);

@@ -1,4 +1,4 @@
-//! Tokens → model. Refuses what the model has no room for; rules *between* the parts are in `validate`.
+//! Tokens → model. Rejects what the model cannot represent; `validate` checks rules between the parts.
 
 mod arguments;
 mod head;
@@ -9,17 +9,21 @@ pub(super) use method::method;
 
 use syn::{Ident, LitStr};
 
-use super::model::Chosen;
+use super::model::SpannedName;
 
-/// The name that the developer wrote, or the one that follows from an identifier.
-fn chosen(written: Option<&LitStr>, ident: &Ident, otherwise: impl FnOnce() -> String) -> Chosen {
+/// Returns the name that the developer wrote, or a default with the span of an identifier.
+fn name_or_default(
+    written: Option<&LitStr>,
+    ident: &Ident,
+    default: impl FnOnce() -> String,
+) -> SpannedName {
     match written {
-        Some(written) => Chosen {
+        Some(written) => SpannedName {
             text: written.value(),
             span: written.span(),
         },
-        None => Chosen {
-            text: otherwise(),
+        None => SpannedName {
+            text: default(),
             span: ident.span(),
         },
     }

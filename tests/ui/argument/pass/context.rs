@@ -1,4 +1,4 @@
-//! The context is the first argument or none, under any name, and is no data.
+//! The context is an optional first parameter with any name, and is not sent.
 
 use rpc_runtime::{Result, rpc_service};
 

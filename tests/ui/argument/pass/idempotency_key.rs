@@ -1,4 +1,4 @@
-//! A key may be borrowed or owned, stand anywhere, and have any name.
+//! A key may be borrowed or owned, at any position, with any name.
 
 use rpc_runtime::descriptor::{Idempotency, MethodDescriptor};
 use rpc_runtime::prelude::*;
@@ -26,7 +26,7 @@ fn keyed(method: &MethodDescriptor) -> (Option<&str>, bool) {
 }
 
 fn main() {
-    // The runtime has services of its own.
+    // The registry also contains the services of the runtime.
     let service = registry::services().find(|service| service.name == "Till").unwrap();
     assert_eq!(keyed(&service.methods[0]), (Some("key"), true));
     assert_eq!(keyed(&service.methods[1]), (Some("ref"), true));

@@ -1,4 +1,4 @@
-//! Names that the expansion uses itself mean the developer's arguments.
+//! Arguments may have the names of variables in the expansion.
 
 use rpc_runtime::{Context, Result, rpc_service};
 

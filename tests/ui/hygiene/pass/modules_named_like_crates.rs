@@ -1,4 +1,4 @@
-//! The expansion's paths start at the crates, whatever the modules are called.
+//! The paths in the expansion are absolute, so modules may have the names of crates.
 
 #[allow(unused)]
 mod core {}

@@ -1,4 +1,4 @@
-//! Keywords as names of everything; on the wire they are plain words.
+//! Raw identifiers are accepted everywhere; wire names do not have the `r#`.
 #![deny(warnings)]
 
 use rpc_runtime::{Result, RpcError, rpc_service};

@@ -1,4 +1,4 @@
-//! Nothing in the expansion trips a lint that a strict crate turns on.
+//! The expansion causes no warnings under strict lints.
 #![forbid(unsafe_code, non_snake_case)]
 #![deny(
     warnings,
@@ -57,7 +57,7 @@ pub trait Shop: Debug + Send {
     ///
     /// # Errors
     ///
-    /// Never.
+    /// None.
     async fn wait(&self) -> Result<()> {
         Ok(())
     }

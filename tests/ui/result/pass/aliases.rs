@@ -1,4 +1,4 @@
-//! A result by any name; the client's calls have the right types in each case.
+//! A return type may be an alias of `Result`. The client's calls have the types of the alias.
 
 use rpc_runtime::{Call, Error, RpcError, rpc_service};
 

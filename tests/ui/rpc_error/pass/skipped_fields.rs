@@ -1,10 +1,11 @@
-//! What stays at home need not be serializable, an error, or have a default; where it is, that is made use of.
+//! A skipped field need not be serializable, an error, or have a default. An error becomes the source, and a
+//! default is used when decoding.
 
 use std::error::Error as _;
 
 use rpc_runtime::{Error, RpcError};
 
-/// Neither an error nor anything else.
+/// Implements none of the traits.
 #[derive(Debug)]
 struct Handle;
 
@@ -25,7 +26,7 @@ enum ShopError {
 fn main() {
     let sent = ShopError::Store { shelf: 1, cause: std::io::Error::other("disk") }.into_error();
     assert_eq!(sent.source().unwrap().to_string(), "disk");
-    // There is no default for the cause, so the caller's variant cannot be built.
+    // The cause has no default, so the caller's variant cannot be built.
     assert!(matches!(ShopError::from_error(&sent), ShopError::Other(_)));
 
     let sent = ShopError::Boxed("boxed".into()).into_error();

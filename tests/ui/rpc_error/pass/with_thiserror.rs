@@ -1,4 +1,4 @@
-//! Beside `thiserror`, whose `#[from]` makes the conversion that the derive would otherwise make.
+//! Works with `thiserror`: where `#[from]` generates the conversion, the derive does not.
 
 use rpc_runtime::{Code, Error, RpcError};
 

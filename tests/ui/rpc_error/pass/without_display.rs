@@ -1,4 +1,4 @@
-//! An enum without `Display` says the reason in words; and the smallest one keeps the door open for more.
+//! An enum without `Display` has its reason in words as its text. The smallest enum has only `other`.
 #![deny(warnings)]
 
 use rpc_runtime::{Code, Error, RpcError};

@@ -1,4 +1,4 @@
-//! B05: `AttributeError: 'function' object has no attribute 'get'`: a method that was named and not called.
+//! B05: `AttributeError: 'function' object has no attribute 'get'`: a method without a call.
 
 use rpc_runtime::prelude::*;
 

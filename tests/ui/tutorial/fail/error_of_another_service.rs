@@ -1,5 +1,5 @@
-//! F06: a failure was a list with a text in it, or the status line of an answer, and nobody knew which. Here it has a
-//! type, and an error that a service does not have cannot be taken for one of its own.
+//! F06: in the original, a failure was a list with a text, or an HTTP status line. Here it has a type, and
+//! matching an error that the service does not define does not compile.
 
 use rpc_runtime::prelude::*;
 

@@ -1,5 +1,5 @@
-//! E01 and E03: a level that the log sink does not have, a method that nobody has, an argument under another name. The
-//! original found them at run time, on the other side of the network.
+//! E01 and E03: an unknown log level, an unknown method, a wrong argument. The original found them at run
+//! time, on the server.
 
 use rpc_runtime::prelude::*;
 
