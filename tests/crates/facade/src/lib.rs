@@ -1,0 +1,3 @@
+//! Re-exports the runtime.
+
+pub use rpc_runtime as rpc;
