@@ -4,6 +4,8 @@ mod fib;
 mod flags;
 mod log;
 mod logs;
+#[cfg(test)]
+mod pinned;
 mod serve;
 mod services;
 mod status;

@@ -42,6 +42,8 @@ mod purchase_crash;
 
 // All services in this process without a socket: how to test a system of your own.
 mod micro;
+// Forms that others hold: nothing here may change.
+mod pinned;
 // The tutorial's table of rows.
 mod tutorial;
 

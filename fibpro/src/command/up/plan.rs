@@ -132,3 +132,20 @@ impl Urls {
         known.map_or("", |known| &known.1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_as_pinned() {
+        let mut ports = String::new();
+        for listener in ORDER.into_iter().chain([OPERATOR]) {
+            let offset = PORTS.iter().find(|port| port.0 == listener).unwrap().1;
+            ports.push_str(&format!("{listener} {}\n", 9000 + offset));
+        }
+        let expected = "logsink 9002\nuserstore 9003\npricing 9004\ncompute_worker 9005\ncontroller 9006\n\
+             gatekeeper 9001\noperator 9011\n";
+        assert_eq!(ports, expected);
+    }
+}

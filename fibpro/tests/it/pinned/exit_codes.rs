@@ -1,0 +1,70 @@
+//! What each command ends with.
+
+use crate::pinned::assert_pinned;
+use crate::process::{Folder, LogSink, command, output};
+
+/// A port where no server listens.
+const NOWHERE: &str = "http://127.0.0.1:1";
+
+#[test]
+fn exit_codes_are_as_pinned() {
+    let sink = LogSink::start();
+    let folder = Folder::new();
+    let (url, file) = (sink.url.as_str(), folder.file("lists/users.json"));
+    let file = file.to_str().unwrap();
+    let cases: [(&str, &[&str]); 35] = [
+        ("fibpro", &[]),
+        ("fibpro", &["--help"]),
+        ("fibpro", &["--version"]),
+        ("fibpro", &["--nonsense"]),
+        ("fibpro", &["nonsense"]),
+        ("fibpro", &["fib", "10"]),
+        ("fibpro", &["fib", "4.5"]),
+        ("fibpro", &["fib", "--nonsense"]),
+        ("fibpro", &["log", "text", "--to", url]),
+        ("fibpro", &["log", "", "--to", url]),
+        ("fibpro", &["log", "text", "--to", NOWHERE]),
+        ("fibpro", &["log", "text", "--level", "severe"]),
+        ("fibpro", &["logs", "--to", url]),
+        ("fibpro", &["logs", "--to", NOWHERE]),
+        ("fibpro", &["logs", "--since", "yesterday"]),
+        ("fibpro", &["status", "--to", url]),
+        ("fibpro", &["status", "--to", NOWHERE]),
+        ("fibpro", &["status", "--to", "nonsense"]),
+        ("fibpro", &["flags", "--to", url]),
+        ("fibpro", &["flags", "log_rpc=true", "--to", url]),
+        ("fibpro", &["flags", "nonsense=1", "--to", url]),
+        ("fibpro", &["flags", "--to", NOWHERE]),
+        ("fibpro", &["services"]),
+        ("fibpro", &["services", "--nonsense"]),
+        ("fibpro", &["up", "--base-port", "65525"]),
+        ("fibpro", &["up", "--data-dir", "/dev/null/folder"]),
+        ("fibpro", &["serve", "nonsense"]),
+        ("fibpro", &["serve", "logsink", "--listen", "nonsense"]),
+        ("fibpro", &["monitor", "--timeout", "0"]),
+        ("monitor", &["--nonsense"]),
+        ("logsink", &["--listen", "nonsense"]),
+        ("logsink", &["--store-bytes", "1MiB"]),
+        ("userstore", &["--users", file]),
+        ("userstore", &["--database", "nonsense"]),
+        ("compute_worker", &["--largest-n", "20000001"]),
+    ];
+    let mut codes = String::new();
+    for (program, arguments) in cases {
+        let mut command = command(&path(program), arguments);
+        command.current_dir(folder.path());
+        let code = output(&mut command).status.code();
+        let arguments = arguments
+            .join(" ")
+            .replace(url, "URL")
+            .replace(file, "FILE");
+        codes.push_str(&format!("{program} {arguments} -> {code:?}\n"));
+    }
+    assert_pinned!("exit_codes.txt", codes);
+}
+
+/// A program beside `fibpro`.
+fn path(program: &str) -> String {
+    let fibpro = std::path::Path::new(env!("CARGO_BIN_EXE_fibpro"));
+    fibpro.with_file_name(program).to_str().unwrap().to_owned()
+}
