@@ -30,10 +30,21 @@ use shuttle::{Config, Runner};
 
 mod sync {
     pub(crate) use shuttle::sync::{Mutex, MutexGuard};
-    pub(crate) use std::sync::PoisonError;
+    use std::sync::PoisonError;
 
     pub(crate) mod atomic {
         pub(crate) use shuttle::sync::atomic::{AtomicU64, Ordering};
+    }
+
+    /// As in the runtime.
+    pub(crate) trait MutexExt<T: ?Sized> {
+        fn lock_unpoisoned(&self) -> MutexGuard<'_, T>;
+    }
+
+    impl<T: ?Sized> MutexExt<T> for Mutex<T> {
+        fn lock_unpoisoned(&self) -> MutexGuard<'_, T> {
+            self.lock().unwrap_or_else(PoisonError::into_inner)
+        }
     }
 }
 

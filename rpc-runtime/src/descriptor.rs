@@ -195,6 +195,12 @@ impl MethodDescriptor {
         self
     }
 
+    /// Returns the name on the wire with its service, such as `fibpro.v1.LogSink/RecvLog`: the path without its slash.
+    #[must_use]
+    pub fn full_name(&self) -> &'static str {
+        self.path.trim_start_matches('/')
+    }
+
     /// Name for people, such as `LogSink.RecvLog`: the service without its package, and the wire name.
     #[must_use]
     pub fn short_name(&self) -> String {

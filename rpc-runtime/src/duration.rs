@@ -1,6 +1,9 @@
 //! Times as people write them, in options, flags, headers and attributes alike: `500ms`, `5s`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// A timeout in place of one that is too long for the clock: one year.
+const FAR_FUTURE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The units, from the smallest, with their nanoseconds.
 const UNITS: [(&str, u128); 6] = [
@@ -33,6 +36,11 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     nanoseconds
         .and_then(from_nanoseconds)
         .ok_or_else(|| format!("expected {FORM}"))
+}
+
+/// Returns `now + timeout`, or a year from now if the clock cannot count that far.
+pub(crate) fn saturating_deadline(now: Instant, timeout: Duration) -> Instant {
+    now.checked_add(timeout).unwrap_or(now + FAR_FUTURE)
 }
 
 fn from_nanoseconds(all: u128) -> Option<Duration> {

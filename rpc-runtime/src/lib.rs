@@ -45,6 +45,7 @@
 extern crate self as rpc_runtime;
 
 // Ring 0: words.
+pub mod backoff;
 pub mod context;
 pub mod descriptor;
 mod duration;
@@ -55,6 +56,7 @@ mod identity;
 pub mod metadata;
 pub mod secret;
 mod sync;
+mod text;
 
 // Ring 1: the wire.
 mod codec;

@@ -157,7 +157,10 @@ impl OutgoingStatus {
     fn new(counted: &OutgoingCounted) -> Self {
         let [p50_us, p90_us, p99_us] = percentiles(&counted.calls);
         Self {
-            name: counted.method.map_or("others", name).to_owned(),
+            name: counted
+                .method
+                .map_or("others", MethodDescriptor::full_name)
+                .to_owned(),
             calls: counted.calls.requests,
             in_flight: counted.calls.in_flight,
             errors: by_code(&counted.calls),
@@ -174,10 +177,6 @@ impl OutgoingStatus {
     pub fn failed(&self) -> u64 {
         self.errors.values().sum()
     }
-}
-
-fn name(method: &'static MethodDescriptor) -> &'static str {
-    method.path.trim_start_matches('/')
 }
 
 fn percentiles(counted: &Counted) -> [Option<u64>; 3] {
@@ -209,7 +208,8 @@ struct OfServer {
 impl Status for OfServer {
     async fn get(&self) -> Result<ServerStatus> {
         let methods = self.counters.methods().into_iter();
-        let methods = methods.map(|(method, counted)| MethodStatus::new(name(method), &counted));
+        let methods =
+            methods.map(|(method, counted)| MethodStatus::new(method.full_name(), &counted));
         let others = [
             ("http", self.counters.http()),
             ("unknown", self.counters.unknown()),

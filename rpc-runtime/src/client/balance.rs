@@ -5,7 +5,7 @@
 //! while attempts share the endpoints and pick one at the moment at which they are sent.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use super::breaker::{Breaker, BreakerAdmission, BreakerOutcome, Transition};
@@ -13,6 +13,7 @@ use super::transport::Transport;
 use crate::discovery::{Addresses, Discover};
 use crate::error::{Code, Delivery, Error, Result};
 use crate::middleware::Response;
+use crate::sync::RwLockExt as _;
 
 /// The settings that all endpoints of a client share.
 #[derive(Debug, Clone, Copy)]
@@ -250,12 +251,12 @@ impl Balancer {
     ) -> Arc<[Arc<BalancedEndpoint>]> {
         let addresses = discover.addresses();
         {
-            let set = set.read().unwrap_or_else(PoisonError::into_inner);
+            let set = set.read_unpoisoned();
             if set.addresses.is_same(&addresses) {
                 return Arc::clone(&set.endpoints);
             }
         }
-        let mut set = set.write().unwrap_or_else(PoisonError::into_inner);
+        let mut set = set.write_unpoisoned();
         if set.addresses != addresses {
             set.endpoints = addresses
                 .iter()

@@ -5,10 +5,12 @@
 //! balancer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::sync::MutexExt as _;
 
 /// The number of consecutive failures that opens the breaker.
 const CONSECUTIVE_FAILURES: u32 = 5;
@@ -151,7 +153,7 @@ impl Breaker {
     }
 
     fn lock(&self) -> MutexGuard<'_, BreakerState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock_unpoisoned()
     }
 }
 

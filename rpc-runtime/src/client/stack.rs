@@ -7,7 +7,7 @@ use tokio::time::timeout_at;
 
 use super::call::CallParts;
 use crate::context::{Context, RequestId};
-use crate::error::{Code, Error};
+use crate::error::Error;
 use crate::middleware::{Body, Request, Response};
 use crate::observe::{CallStart, Line, Side};
 
@@ -56,7 +56,7 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
     let deadline = context.deadline();
     let mut response = match (failed, body) {
         (Some(error), _) | (None, Err(error)) => error.into(),
-        (None, Ok(_)) if deadline_passed(&context) => too_late().into(),
+        (None, Ok(_)) if deadline_passed(&context) => Error::deadline_exceeded().into(),
         (None, Ok(body)) => {
             let mut request = Request::new(method, context.clone(), metadata, body);
             request.set_retry(retry);
@@ -66,7 +66,7 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
             match deadline {
                 Some(deadline) => timeout_at(deadline.into(), work)
                     .await
-                    .unwrap_or_else(|_| too_late().into()),
+                    .unwrap_or_else(|_| Error::deadline_exceeded().into()),
                 None => work.await,
             }
         }
@@ -89,11 +89,4 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
 
 fn deadline_passed(context: &Context) -> bool {
     context.remaining().is_some_and(|left| left < MIN_REMAINING)
-}
-
-fn too_late() -> Error {
-    Error::unlocated(
-        Code::DeadlineExceeded,
-        "the deadline passed before an answer came",
-    )
 }

@@ -9,7 +9,7 @@ mod source;
 mod trace;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub use baggage::{BAGGAGE_LIMIT, Baggage};
@@ -26,6 +26,7 @@ use crate::faults::FaultPlan;
 use crate::flags::Flags;
 use crate::identity::IdentityKeys;
 use crate::metadata::Metadata;
+use crate::sync::MutexExt as _;
 
 /// The most services that a request may pass; one more and it is taken for a loop.
 pub const HOP_COUNT_LIMIT: u32 = 16;
@@ -395,10 +396,7 @@ impl Context {
     /// Keeps the chain of a dependency's error until the handler returns.
     pub(crate) fn stash_passed_on(&self, error: Error) {
         if let Some(inner) = self.inner() {
-            let mut stash = inner
-                .passed_on
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut stash = inner.passed_on.lock_unpoisoned();
             // A handler that swallows errors in a loop must not grow it; the last ones matter.
             if stash.len() == 4 {
                 stash.remove(0);
@@ -410,10 +408,7 @@ impl Context {
     /// Gives an error that a handler returned the chain of the dependency's error that it wraps.
     pub(crate) fn adopt_passed_on(&self, error: &mut Error) {
         if let Some(inner) = self.inner() {
-            let stash = inner
-                .passed_on
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let stash = inner.passed_on.lock_unpoisoned();
             if let Some(original) = stash.iter().rev().find(|original| error.wraps(original)) {
                 error.adopt_chain(original);
             }

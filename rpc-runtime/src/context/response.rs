@@ -1,10 +1,11 @@
 //! Headers and trailers of the answer, as a handler sets them.
 
 use std::borrow::Cow;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::error::{Code, Error};
 use crate::metadata::Metadata;
+use crate::sync::MutexExt as _;
 
 /// Headers and trailers. Boxed, because most calls set none.
 pub(super) type Parts = Option<Box<(Metadata, Metadata)>>;
@@ -63,7 +64,7 @@ impl<'a> ResponseMetadata<'a> {
                 "there is no call here whose answer could get metadata; see Context::scope",
             ));
         };
-        let mut parts = parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parts = parts.lock_unpoisoned();
         change(parts.get_or_insert_default()).map_err(|invalid| {
             Error::unlocated(Code::Internal, invalid.to_string()).with_source(invalid)
         })
@@ -71,6 +72,6 @@ impl<'a> ResponseMetadata<'a> {
 }
 
 pub(super) fn take(parts: &Mutex<Parts>) -> (Metadata, Metadata) {
-    let parts = parts.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let parts = parts.lock_unpoisoned().take();
     parts.map(|parts| *parts).unwrap_or_default()
 }

@@ -1,9 +1,10 @@
 //! A list of addresses that can change.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use super::{Addresses, Discover};
+use crate::sync::RwLockExt as _;
 
 /// A list of addresses that can be [replaced](Self::set) while clients use it. Clones share the list.
 ///
@@ -33,11 +34,7 @@ impl DynamicAddresses {
     /// Replaces the list. It applies to the next attempt of each client.
     pub fn set<A: AsRef<str>>(&self, addresses: impl IntoIterator<Item = A>) {
         let new = addresses.into_iter().collect();
-        *self
-            .0
-            .addresses
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = new;
+        *self.0.addresses.write_unpoisoned() = new;
     }
 }
 
@@ -47,11 +44,7 @@ impl Discover for DynamicAddresses {
     }
 
     fn addresses(&self) -> Addresses {
-        self.0
-            .addresses
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.addresses.read_unpoisoned().clone()
     }
 }
 

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::panic::Location;
 
-use super::{Code, Delivery, Error, FieldViolation, Hop, cut};
+use super::{Code, Delivery, Error, FieldViolation, Hop};
 use crate::context::RequestId;
 use crate::metadata::Metadata;
+use crate::text::truncate_str;
 
 /// The most hops that an error carries; the ones in the middle go first.
 pub const HOP_LIMIT: usize = 16;
@@ -57,9 +58,9 @@ impl Error {
                 || (own.is_some() && own == theirs))
     }
 
-    /// Remembers which call of ours failed, for an error that no service answered.
-    pub(crate) fn set_failed_call(&mut self, path: &'static str) {
-        self.0.failed_call = Some(path);
+    /// Records the full name of the method whose call failed in this process, without a response of a service.
+    pub(crate) fn set_failed_call(&mut self, method: &'static str) {
+        self.0.failed_call = Some(method);
     }
 
     /// Makes a dependency's error ours: a code that would lie to our own caller becomes `internal`, and what speaks of
@@ -71,10 +72,9 @@ impl Error {
         if !self.0.code.survives_a_hop() {
             if self.0.hops.is_empty() {
                 // No service answered it: it was made by our own client, and would be lost here.
-                let path = self.0.failed_call.unwrap_or_default();
                 self.0.hops.push(Hop {
                     source: source.to_owned(),
-                    method: path.trim_start_matches('/').to_owned(),
+                    method: self.0.failed_call.unwrap_or_default().to_owned(),
                     location: None,
                     code: self.0.code,
                     message: self.public_message().to_owned(),
@@ -147,7 +147,7 @@ impl Error {
             for hop in hops.iter_mut() {
                 // Each gets an equal share, and the message is what can be spared.
                 let rest = size(hop) - hop.message.len();
-                let keep = cut(&hop.message, budget.saturating_sub(rest)).len();
+                let keep = truncate_str(&hop.message, budget.saturating_sub(rest)).len();
                 hop.message.truncate(keep);
             }
         }

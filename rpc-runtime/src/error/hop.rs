@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Code, OneLine};
+use super::Code;
+use crate::text::EscapeControl;
 
 /// A service that an error passed or came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,9 +50,14 @@ impl Hop {
             self.short_method()
         );
         // All of it came from somewhere else.
-        write!(f, "\n  {}", OneLine(line.trim_end()))?;
+        write!(f, "\n  {}", EscapeControl(line.trim_end()))?;
         if (self.code, self.message.as_str()) != top {
-            write!(f, "\n       {}: {}", self.code, OneLine(&self.message))?;
+            write!(
+                f,
+                "\n       {}: {}",
+                self.code,
+                EscapeControl(&self.message)
+            )?;
         }
         Ok(())
     }

@@ -33,6 +33,7 @@ pub use typed::{Argument, RpcError, RpcResult, TypedError, pass_on};
 
 use crate::context::RequestId;
 use crate::metadata::Metadata;
+use crate::text::{EscapeControl, truncate_str};
 
 /// The result of a method whose errors need no type of their own.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -72,7 +73,7 @@ struct Inner {
     /// A client has spent its retries on it.
     retried: bool,
     location: Option<&'static Location<'static>>,
-    /// The path of the call of ours that failed without an answer of a service.
+    /// The full name of the method whose call failed in this process, without a response of a service.
     failed_call: Option<&'static str>,
     request_id: Option<RequestId>,
     hops: Vec<Hop>,
@@ -148,6 +149,14 @@ impl Error {
             metadata: Metadata::new(),
             source: None,
         }))
+    }
+
+    /// Creates the error of a call whose deadline passed before it completed.
+    pub(crate) fn deadline_exceeded() -> Self {
+        Self::unlocated(
+            Code::DeadlineExceeded,
+            "the deadline passed before the call completed",
+        )
     }
 
     /// Lets the message of an `internal`, `unknown` or `data_loss` error go out.
@@ -234,7 +243,7 @@ impl Error {
     #[must_use]
     pub fn public_message(&self) -> &str {
         if self.0.public {
-            cut(&self.0.message, PUBLIC_MESSAGE_LIMIT)
+            truncate_str(&self.0.message, PUBLIC_MESSAGE_LIMIT)
         } else {
             match self.0.code {
                 Code::DataLoss => "data loss",
@@ -358,7 +367,7 @@ impl StdError for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.0.code, OneLine(&self.0.message))?;
+        write!(f, "{}: {}", self.0.code, EscapeControl(&self.0.message))?;
         if f.alternate() {
             self.write_chain(f)
         } else {
@@ -372,29 +381,6 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self:#}")
     }
-}
-
-/// A text whose control characters are escaped: it may quote what somebody sent, and must not make lines that look
-/// like others, or speak to a terminal.
-pub(crate) struct OneLine<'t>(pub(crate) &'t str);
-
-impl fmt::Display for OneLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write as _;
-        for c in self.0.chars() {
-            if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
-                write!(f, "{}", c.escape_unicode())?;
-            } else {
-                f.write_char(c)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// `text` without what stands behind `limit` bytes; never cuts a character.
-pub(crate) fn cut(text: &str, limit: usize) -> &str {
-    &text[..text.floor_char_boundary(limit)]
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ fn what_came_beside_a_dependencys_error_does_not_travel_on() {
 #[test]
 fn an_error_of_our_own_client_is_kept_in_the_chain() {
     let mut local = Error::unlocated(Code::FailedPrecondition, "loop detected");
-    local.set_failed_call("/fibpro.v1.Pricing/Pay");
+    local.set_failed_call("fibpro.v1.Pricing/Pay");
     let mut error = Error::from(Remote::<Error>::from_error(local));
     error.settle("controller@prod/1");
     assert_eq!(

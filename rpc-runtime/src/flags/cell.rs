@@ -3,9 +3,10 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use super::state::Origin;
+use crate::sync::RwLockExt as _;
 
 /// A value whose type only its flag knows.
 pub(super) type Value = Arc<dyn Any + Send + Sync>;
@@ -77,7 +78,7 @@ impl Slot {
 
     /// Sets what one source says. Writers come one at a time: the set sees to that.
     pub(super) fn give(&self, origin: Origin, entry: Option<Entry>) {
-        let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
+        let mut layers = self.layers.write_unpoisoned();
         if let Some(index) = Origin::GIVEN.iter().position(|given| *given == origin) {
             layers.given[index] = entry;
         }
@@ -86,7 +87,7 @@ impl Slot {
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Layers> {
-        self.layers.read().unwrap_or_else(PoisonError::into_inner)
+        self.layers.read_unpoisoned()
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use super::cell::{Value, guarded};
 use super::table;
+use crate::sync::MutexExt as _;
 
 /// A change, to be told.
 pub(super) struct Change {
@@ -33,13 +34,13 @@ struct Waiting {
 impl Notifier {
     /// Puts a change at the end. Called by the one writer, so the order is that of the changes.
     pub(super) fn push(&self, change: Change) {
-        lock(&self.waiting).changes.push_back(change);
+        self.waiting.lock_unpoisoned().changes.push_back(change);
     }
 
     /// Tells what waits, unless somebody else does. A listener may change flags: that is told behind it.
     pub(super) fn tell(&self) {
         {
-            let mut waiting = lock(&self.waiting);
+            let mut waiting = self.waiting.lock_unpoisoned();
             if waiting.is_told {
                 return;
             }
@@ -47,7 +48,7 @@ impl Notifier {
         }
         loop {
             let change = {
-                let mut waiting = lock(&self.waiting);
+                let mut waiting = self.waiting.lock_unpoisoned();
                 match waiting.changes.pop_front() {
                     Some(change) => change,
                     None => {
@@ -71,7 +72,9 @@ impl Notifier {
         if guarded(|| known.flag.notify(old, new)).is_err() {
             panicked();
         }
-        let listeners: Vec<_> = lock(&self.listeners)
+        let listeners: Vec<_> = self
+            .listeners
+            .lock_unpoisoned()
             .iter()
             .filter(|listener| listener.1 == *index)
             .map(|listener| Arc::clone(&listener.2))
@@ -84,7 +87,7 @@ impl Notifier {
     }
 
     pub(super) fn listen(self: &Arc<Self>, index: usize, listener: Listener) -> Watching {
-        let mut listeners = lock(&self.listeners);
+        let mut listeners = self.listeners.lock_unpoisoned();
         let id = listeners.last().map_or(0, |last| last.0 + 1);
         listeners.push((id, index, listener));
         Watching {
@@ -104,7 +107,7 @@ pub struct Watching {
 impl Drop for Watching {
     fn drop(&mut self) {
         if let Some(notifier) = self.notifier.upgrade() {
-            let mut listeners = lock(&notifier.listeners);
+            let mut listeners = notifier.listeners.lock_unpoisoned();
             // What it holds may be anything, so it is dropped behind the lock.
             let at = listeners.iter().position(|listener| listener.0 == self.id);
             let gone = at.map(|at| listeners.remove(at));
@@ -118,8 +121,4 @@ impl fmt::Debug for Watching {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Watching")
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use super::cell::{Entry, Slot};
 use super::declare::{Declared, Flag};
@@ -11,7 +11,9 @@ use super::notify::{Change, Notifier, Watching};
 use super::state::{FlagState, Origin};
 use super::table;
 use crate::context::Source;
-use crate::error::{Code, Error, OneLine, Result, cut};
+use crate::error::{Code, Error, Result};
+use crate::sync::MutexExt as _;
+use crate::text::{EscapeControl, truncate_str};
 
 /// How much of a value stands in the log and in an error, in bytes.
 const SHOWN: usize = 200;
@@ -359,7 +361,7 @@ impl Flags {
     fn audited(&self, name: &str, by: &str, outcome: Result<()>) -> Result<()> {
         if let Err(error) = &outcome {
             tracing::warn!(
-                target: "rpc.audit", server = self.server(), flag = cut(name, super::NAME_LIMIT), by,
+                target: "rpc.audit", server = self.server(), flag = truncate_str(name, super::NAME_LIMIT), by,
                 code = error.code().as_str(), reason = error.message(),
                 "flag not changed"
             );
@@ -399,7 +401,7 @@ impl Flags {
     }
 
     fn lock(&self) -> MutexGuard<'_, Writer> {
-        self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.writer.lock_unpoisoned()
     }
 }
 
@@ -428,7 +430,7 @@ fn shown<'t>(flag: &dyn Declared, text: &'t str) -> &'t str {
     if flag.head().secret {
         MASK
     } else {
-        cut(text, SHOWN)
+        truncate_str(text, SHOWN)
     }
 }
 
@@ -452,13 +454,13 @@ fn why(flag: &dyn Declared, given: Option<&str>, reason: &str) -> String {
             let rest = if given.len() > SHOWN { "…" } else { "" };
             format!(
                 "`{}{rest}` is refused: {}; it takes {accepts}",
-                OneLine(cut(given, SHOWN)),
-                OneLine(cut(reason, SHOWN)),
+                EscapeControl(truncate_str(given, SHOWN)),
+                EscapeControl(truncate_str(reason, SHOWN)),
             )
         }
         None => format!(
             "the value is refused: {}; it takes {accepts}",
-            OneLine(cut(reason, SHOWN))
+            EscapeControl(truncate_str(reason, SHOWN))
         ),
     }
 }

@@ -2,14 +2,13 @@
 
 use std::sync::LazyLock;
 
+use super::NAME_LIMIT;
 use super::cell::Entry;
 use super::declare::{Declared, Registration};
 use crate::error::{Code, Error, Result};
+use crate::text::{EscapeControl, suggest, truncate_str};
 
 inventory::collect!(Registration);
-
-/// How like a known name another one must be to be offered in its place; 1 is the same.
-const LIKENESS: f64 = 0.6;
 
 /// A flag, with what its declaration says.
 pub(super) struct Known {
@@ -52,16 +51,15 @@ pub(super) fn find(name: &str) -> Result<usize> {
 }
 
 fn unknown(name: &str) -> String {
-    let shown = crate::error::OneLine(crate::error::cut(name, super::NAME_LIMIT));
+    let shown = EscapeControl(truncate_str(name, NAME_LIMIT));
     let names = || all().iter().map(|known| known.flag.head().name);
-    // Many write a name as in the environment.
-    let like = name.to_ascii_lowercase().replace('-', "_");
-    let nearest = names()
-        .map(|known| (strsim::normalized_damerau_levenshtein(known, &like), known))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .filter(|nearest| name.len() <= super::NAME_LIMIT && nearest.0 >= LIKENESS);
+    // Names are often written as in the environment.
+    let normalize = |name: &str| name.to_ascii_lowercase().replace('-', "_");
+    let nearest = (name.len() <= NAME_LIMIT)
+        .then(|| suggest(name, names(), normalize))
+        .flatten();
     match nearest {
-        Some((_, nearest)) => format!("there is no flag {shown}; did you mean {nearest}?"),
+        Some(nearest) => format!("there is no flag {shown}; did you mean {nearest}?"),
         None => format!(
             "there is no flag {shown}; there are {}",
             names().collect::<Vec<_>>().join(", ")

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use hmac::{Hmac, KeyInit as _};
 use sha2::Sha256;
 
 use crate::error::{Code, Error, Result};
+use crate::sync::RwLockExt as _;
 
 /// The shortest secret of a key, in bytes.
 const SECRET_BYTES: usize = 32;
@@ -102,7 +103,7 @@ impl IdentityKeys {
             ));
         };
         let keys = read(path)?;
-        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        *self.0.keys.write_unpoisoned() = keys;
         Ok(())
     }
 
@@ -114,7 +115,7 @@ impl IdentityKeys {
 
     /// The keys as they are now; never empty.
     pub(super) fn all(&self) -> Arc<[Key]> {
-        Arc::clone(&self.0.keys.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.keys.read_unpoisoned())
     }
 }
 

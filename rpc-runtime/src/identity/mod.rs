@@ -23,7 +23,7 @@ mod replay;
 mod signature;
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use keys::IdentityKeys;
@@ -31,6 +31,7 @@ pub(crate) use signature::{BodyDigest, Signable};
 
 use self::replay::{Repeated, Window};
 use crate::error::{Code, Error};
+use crate::sync::MutexExt as _;
 
 /// How long a signature is valid, in milliseconds, in both directions: clocks of two hosts differ.
 pub(crate) const VALID_MS: u64 = 30_000;
@@ -84,7 +85,7 @@ impl Verifier {
                 VALID_MS / 1000
             )));
         }
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock_unpoisoned();
         match seen.admit(signature.time, signature.tag, now) {
             Ok(()) => Ok(signature.body),
             Err(Repeated::Seen) => Err(unauthenticated(

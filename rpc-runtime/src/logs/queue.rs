@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{Level, Record};
 use crate::context::{RequestId, Source};
-use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::sync::{Mutex, MutexExt as _, MutexGuard};
 
 /// How many events one piece of memory holds. Memory is asked for once in so many events and never moved, and a queue
 /// that is empty holds none.
@@ -213,7 +213,7 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code of others runs within; a state is whole at every step.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock_unpoisoned()
     }
 }
 

@@ -20,14 +20,12 @@ use super::worker::Worker;
 use super::{LogsClient, MEMORY_LIMIT, SPOOL_LIMIT};
 use crate::client::{Client, RetryPolicy};
 use crate::context::{DEFAULT_ENVIRONMENT, Source};
+use crate::duration::saturating_deadline;
 use crate::error::{Code, Error, Result};
 use crate::identity::IdentityKeys;
 
 /// How much longer than it was told [`Shipper::finish`] waits, for a disk that takes its time.
 const GRACE: Duration = Duration::from_secs(1);
-
-/// For a patience that no clock can count.
-const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How the events of this process get to a log sink; see [`crate::logs`].
 ///
@@ -354,7 +352,7 @@ impl Shipper {
     pub async fn finish(mut self, patience: Duration) -> ShippingStatus {
         let now = Instant::now();
         self.stop
-            .send_replace(Some(now.checked_add(patience).unwrap_or(now + FOR_EVER)));
+            .send_replace(Some(saturating_deadline(now, patience)));
         let finished = &mut self.finished;
         if tokio::time::timeout(patience.saturating_add(GRACE), finished)
             .await

@@ -4,8 +4,8 @@ use super::Method;
 use super::arguments::{Arguments, Transcode};
 use crate::codec::json::{self, Cursor, DecodeError, Object};
 use crate::descriptor::{MessageStyle, MethodDescriptor};
-use crate::error::{OneLine, cut};
 use crate::secret;
+use crate::text::{EscapeControl, truncate_str};
 
 /// The maximum length of an argument, in bytes.
 const MAX_ARGUMENT: usize = 200;
@@ -99,5 +99,8 @@ fn value(transcode: Transcode, cursor: &mut Cursor<'_>) -> Result<String, Decode
     } else {
         ""
     };
-    Ok(format!("{}{rest}", OneLine(cut(&text, MAX_ARGUMENT))))
+    Ok(format!(
+        "{}{rest}",
+        EscapeControl(truncate_str(&text, MAX_ARGUMENT))
+    ))
 }

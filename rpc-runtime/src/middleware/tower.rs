@@ -5,13 +5,13 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::task;
 
 use tower_service::Service;
 
 use super::{BoxFuture, Layer, Next, Request, Response};
 use crate::error::{Code, Error};
+use crate::sync::MutexExt as _;
 
 /// A `tower` layer as a ring of ours: it sees our [`Request`] and [`Response`].
 ///
@@ -45,11 +45,7 @@ where
 {
     fn call(&self, request: Request, next: Next) -> BoxFuture<Response> {
         // A clone a call: a service is ready for the one who asked it, and calls do not wait for each other here.
-        let mut service = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let mut service = self.0.lock_unpoisoned().clone();
         Box::pin(async move {
             let refused = match poll_fn(|cx| service.poll_ready(cx))
                 .await

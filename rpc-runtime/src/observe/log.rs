@@ -4,6 +4,7 @@ use tracing::Level;
 use tracing::level_filters::LevelFilter;
 
 use super::{CallEnd, CallStart, Observer, Side};
+use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 
 /// Writes a `tracing` event for each call that ends, with the target `rpc`.
@@ -34,7 +35,7 @@ impl Observer for TracingLog {
             tracing::info!(
                 target: "rpc",
                 request_id = attempt.context.request_id(),
-                "rpc.method" = attempt.method.map_or("-", |method| method.path.trim_start_matches('/')),
+                "rpc.method" = attempt.method.map_or("-", MethodDescriptor::full_name),
                 code = end.code().map_or("ok", Code::as_str),
                 attempt = attempt.attempt,
                 retry_in_us = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX),
@@ -116,9 +117,7 @@ fn write_at(level: Level, call: &CallStart, end: &CallEnd<'_>, what: &'static st
 }
 
 fn name(call: &CallStart) -> &'static str {
-    let method = call
-        .method
-        .map(|method| method.path.trim_start_matches('/'));
+    let method = call.method.map(MethodDescriptor::full_name);
     method.or(call.http).unwrap_or("-")
 }
 

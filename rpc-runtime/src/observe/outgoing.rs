@@ -1,13 +1,14 @@
 //! The numbers of the calls that the handlers of a server make, by the method that they call.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use super::counts::{Counted, Counts, Part};
 use crate::context::Outgoing;
 use crate::descriptor::MethodDescriptor;
 use crate::error::Code;
+use crate::sync::MutexExt as _;
 
 /// As many methods have a row of their own. Methods come from traits and not from callers, so this is never reached
 /// but by a program with hundreds of them; then the others share a row.
@@ -86,7 +87,7 @@ impl OutgoingCounters {
     #[cold]
     fn add(&self, method: &'static MethodDescriptor) -> &Row {
         if self.rows.load(Ordering::Relaxed) < ROWS {
-            let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+            let _adding = self.adding.lock_unpoisoned();
             // Another call of the same method may have been first.
             if let Some(row) = self.find(method) {
                 return row;

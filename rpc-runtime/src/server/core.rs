@@ -323,13 +323,9 @@ impl Core {
         match trust {
             Trust::Edge => error.publish_at_edge(id),
             Trust::Internal => {
-                let (service, path) =
-                    method.map_or(("", ""), |method| (method.service, method.path));
-                error.publish(
-                    self.source().as_str(),
-                    path.trim_start_matches('/'),
-                    service,
-                );
+                let (service, method) =
+                    method.map_or(("", ""), |method| (method.service, method.full_name()));
+                error.publish(self.source().as_str(), method, service);
                 error.set_request_id(id);
             }
         }

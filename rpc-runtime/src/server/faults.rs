@@ -103,7 +103,7 @@ fn fate(core: &Core, route: &Route, plan: &FaultPlan, request: &Request) -> Resu
             format!(
                 "x-rpc-fault: {} does no faults on purpose; start it with `--allow-faults`, or leave {} out of the plan",
                 core.source().as_str(),
-                method.path.trim_start_matches('/')
+                method.full_name()
             ),
         ));
     }

@@ -3,16 +3,8 @@
 use std::collections::HashMap;
 
 use super::service::Route;
-use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
-
-/// How like a known name another one must be to be offered in its place; 1 is the same.
-const LIKENESS: f64 = 0.6;
-
-/// The name of a method as on the wire and in settings: `fibpro.v1.Pricing/Pay`.
-pub(super) fn of(method: &MethodDescriptor) -> &'static str {
-    method.path.trim_start_matches('/')
-}
+use crate::text::suggest;
 
 /// The path of the method that `setting` names, with or without the slash in front.
 ///
@@ -29,25 +21,18 @@ pub(super) fn resolve(
     if let Some(path) = known().find(|path| path.trim_start_matches('/') == wanted) {
         return Ok(path);
     }
-    let nearest = known()
-        .map(|path| (likeness(path, wanted), path))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .filter(|nearest| nearest.0 >= LIKENESS);
+    // A name written as in Rust means the one on the wire.
+    let letters = |name: &str| -> String {
+        let letters = name.chars().filter(|c| c.is_alphanumeric());
+        letters.flat_map(char::to_lowercase).collect()
+    };
+    let nearest = suggest(wanted, known(), letters);
     let advice = nearest.map_or_else(
         || "write the name as on the wire, such as `fibpro.v1.Pricing/Pay`".to_owned(),
-        |(_, path)| format!("did you mean {}?", path.trim_start_matches('/')),
+        |path| format!("did you mean {}?", path.trim_start_matches('/')),
     );
     Err(Error::unlocated(
         Code::FailedPrecondition,
         format!("{setting} names {name}, and no service of the server has that method; {advice}"),
     ))
-}
-
-/// Whoever writes a name as in Rust means the one on the wire.
-fn likeness(path: &str, name: &str) -> f64 {
-    let plain = |text: &str| -> String {
-        let letters = text.chars().filter(|c| c.is_alphanumeric());
-        letters.flat_map(char::to_lowercase).collect()
-    };
-    strsim::normalized_damerau_levenshtein(&plain(path), &plain(name))
 }

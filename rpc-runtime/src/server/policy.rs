@@ -143,7 +143,7 @@ impl Access {
             Self::Unruled => ": no rule of the server's policy names the method",
         };
         let caller = context.source().map_or("an unknown caller", Source::as_str);
-        let method = method_name::of(route.method());
+        let method = route.method().full_name();
         Err(Error::unlocated(
             Code::PermissionDenied,
             format!("{caller} may not call {method}{why}"),
@@ -179,7 +179,7 @@ pub(super) fn apply(
     let mut unruled: Vec<_> = routes
         .values()
         .filter(|route| matches!(route.access, Access::Unruled))
-        .map(|route| method_name::of(route.method()))
+        .map(|route| route.method().full_name())
         .collect();
     if !unruled.is_empty() {
         unruled.sort_unstable();
@@ -195,10 +195,11 @@ pub(super) fn apply(
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::{Arc, Mutex, PoisonError};
+    use std::sync::{Arc, Mutex};
 
     use super::*;
     use crate::descriptor::MethodDescriptor;
+    use crate::sync::MutexExt as _;
 
     /// What is logged, for a test to read.
     #[derive(Clone, Default)]
@@ -206,7 +207,7 @@ mod tests {
 
     impl io::Write for Paper {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut lines = self.0.lock_unpoisoned();
             lines.extend_from_slice(bytes);
             Ok(bytes.len())
         }

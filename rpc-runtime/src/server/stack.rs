@@ -28,7 +28,7 @@ pub(super) async fn run(core: &Arc<Core>, route: &Arc<Route>, mut request: Reque
     let mut observation = core.observers().start(start);
     let admitted = if late {
         // Nobody waits for the answer any more: do not do dead work.
-        Err(too_late().into())
+        Err(Error::deadline_exceeded().into())
     } else {
         // 2. Authorization.  3. Admission, which waits no longer than the deadline.
         admission::enter(core.gate(), route, request.context()).await
@@ -152,7 +152,7 @@ async fn answer_detached(
 }
 
 pub(super) fn answered(response: Option<Response>) -> Response {
-    response.unwrap_or_else(|| too_late().into())
+    response.unwrap_or_else(|| Error::deadline_exceeded().into())
 }
 
 /// What work gives before its deadline.
@@ -164,13 +164,6 @@ pub(super) async fn within<T>(
         Some(deadline) => timeout_at(deadline.into(), work).await.ok(),
         None => Some(work.await),
     }
-}
-
-pub(super) fn too_late() -> Error {
-    Error::unlocated(
-        Code::DeadlineExceeded,
-        "the deadline passed before the call was done",
-    )
 }
 
 /// What the handler set by `Context::response`, on success and on error.

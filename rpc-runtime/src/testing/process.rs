@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
+use crate::sync::MutexExt as _;
+
 /// How long is waited for what comes at once when all is well.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -353,7 +355,7 @@ impl Stream {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Printed> {
-        self.printed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.printed.lock_unpoisoned()
     }
 
     /// Whole lines, so that nobody finds half of one.

@@ -5,7 +5,7 @@
 //! lookup must not take a lock.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use super::http::{CONNECT_TIMEOUT, POOL_IDLE};
 #[cfg(unix)]
 use super::unix::UnixConnector;
+use crate::sync::MutexExt as _;
 
 /// A pool of connections of one kind.
 #[derive(Clone)]
@@ -49,7 +50,7 @@ pub(super) fn with_pool<R>(kind: PoolKey, f: impl FnOnce(&Pool) -> R) -> R {
     LAST.with_borrow_mut(|last| match last {
         Some((known, pool)) if *known == key => f(pool),
         _ => {
-            let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut pools = POOLS.lock_unpoisoned();
             let pools = pools.get_or_insert_default();
             let pool = pools.entry(key).or_insert_with(|| new_pool(kind));
             f(&last.insert((key, pool.clone())).1)

@@ -1,8 +1,12 @@
 //! The errors of reading and writing a message.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use crate::error::{Code, Error};
+use crate::text::EscapeControl;
+
+/// The maximum size of a description, in bytes.
+const MAX_TEXT: usize = 512;
 
 /// An error in a message: a description, and the path of the value from the root of the message.
 #[derive(Debug, PartialEq)]
@@ -103,19 +107,5 @@ impl fmt::Display for EncodeError {
 
 /// Escapes control characters and limits the length, because the descriptions quote received data.
 fn escape(text: &str) -> String {
-    const LIMIT: usize = 512;
-    let mut out = String::with_capacity(text.len().min(LIMIT));
-    for c in text.chars() {
-        if out.len() >= LIMIT {
-            out.push('…');
-            break;
-        }
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
-            // Writing to a `String` cannot fail.
-            let _ = write!(out, "{}", c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-    }
-    out
+    EscapeControl(text).truncated(MAX_TEXT)
 }

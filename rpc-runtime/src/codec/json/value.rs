@@ -5,23 +5,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use base64::alphabet;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use base64::engine::{DecodePaddingMode, Engine as _};
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, forward_to_deserialize_any};
 
 use super::{DecodeError, EncodeError};
-
-/// Out: the standard alphabet, padded, as ProtoJSON writes it. In: padding as it comes.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-const BASE64_URL: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::URL_SAFE,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+use crate::codec::base64::{self, Engine as _};
 
 /// A position in a body, at the start of a value.
 #[derive(Debug)]
@@ -186,8 +174,8 @@ pub(crate) fn write<T: Serialize + 'static>(
     }
     special! {
         Vec<u8> => |bytes: &Vec<u8>, out: &mut Vec<u8>| { write_bytes(bytes, out); Ok(()) },
-        Option<Vec<u8>> => |bytes: &Option<Vec<u8>>, out| write_nullable(bytes.as_ref().map(|bytes| BASE64.encode(bytes)).as_deref(), out),
-        Vec<Vec<u8>> => |list: &Vec<Vec<u8>>, out| write_plain(&list.iter().map(|bytes| BASE64.encode(bytes)).collect::<Vec<_>>(), out),
+        Option<Vec<u8>> => |bytes: &Option<Vec<u8>>, out| write_nullable(bytes.as_ref().map(|bytes| base64::STANDARD.encode(bytes)).as_deref(), out),
+        Vec<Vec<u8>> => |list: &Vec<Vec<u8>>, out| write_plain(&list.iter().map(|bytes| base64::STANDARD.encode(bytes)).collect::<Vec<_>>(), out),
         u128 => |n: &u128, out| write_plain(&n.to_string(), out),
         i128 => |n: &i128, out| write_plain(&n.to_string(), out),
         Option<u128> => |n: &Option<u128>, out| write_nullable(n.map(|n| n.to_string()).as_deref(), out),
@@ -214,7 +202,9 @@ pub(crate) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + bytes.len().div_ceil(3) * 4, 0);
     // The slice has the exact size of the encoding.
-    let written = BASE64.encode_slice(bytes, &mut out[start..]).unwrap_or(0);
+    let written = base64::STANDARD
+        .encode_slice(bytes, &mut out[start..])
+        .unwrap_or(0);
     out.truncate(start + written);
     out.push(b'"');
 }
@@ -418,14 +408,14 @@ impl<'de> Deserialize<'de> for Base64 {
 /// Decodes base64 in the standard or the URL alphabet, with or without padding.
 pub(crate) fn decode_base64(text: &str) -> Result<Vec<u8>, ()> {
     let engine: &dyn Fn(&str) -> _ = if text.contains(['-', '_']) {
-        &|t| BASE64_URL.decode(t)
+        &|t| base64::URL_SAFE.decode(t)
     } else {
-        &|t| BASE64.decode(t)
+        &|t| base64::STANDARD.decode(t)
     };
     engine(text).map_err(drop)
 }
 
 /// Encodes base64 as [`write_bytes`] does.
 pub(crate) fn encode_base64(bytes: &[u8]) -> String {
-    BASE64.encode(bytes)
+    base64::STANDARD.encode(bytes)
 }

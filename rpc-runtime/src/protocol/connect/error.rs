@@ -1,8 +1,5 @@
 //! Reads and writes the JSON form of an error.
 
-use base64::Engine as _;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::HeaderMap;
@@ -11,18 +8,11 @@ use serde_json::{Map, Value};
 
 use super::content::ContentType;
 use super::response::{describe_non_rpc_response, read_encoded, with_metadata};
+use crate::codec::base64::{self, Engine as _};
 use crate::codec::error_details;
 use crate::context::RequestId;
 use crate::error::{Code, Error};
 use crate::protocol::context::REQUEST_ID;
-
-/// The base64 of error details, written without padding and read with or without it.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_encode_padding(false)
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// The maximum size of an error after decompression, in bytes. It is the same as for messages.
 const ERROR_LIMIT: usize = 4 << 20;
@@ -55,7 +45,7 @@ pub(crate) fn error_json(error: &Error) -> Vec<u8> {
         .into_iter()
         .map(|detail| DetailJson {
             type_name: detail.type_name,
-            value: BASE64.encode(&detail.value),
+            value: base64::STANDARD_NO_PAD.encode(&detail.value),
             debug: detail.debug,
         })
         .collect();
@@ -131,7 +121,7 @@ fn from_json(json: &Map<String, Value>, status: StatusCode) -> Error {
         let (Some(type_name), Some(value)) = (text(detail, "type"), text(detail, "value")) else {
             continue;
         };
-        if let Ok(value) = BASE64.decode(value) {
+        if let Ok(value) = base64::STANDARD_NO_PAD.decode(value) {
             let type_name = type_name.strip_prefix(TYPE_URL).unwrap_or(&type_name);
             error_details::apply_detail(&mut error, type_name, value);
         }

@@ -1,19 +1,11 @@
 //! The query of a `GET` request, by which methods without side effects can be called.
 
-use base64::Engine as _;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 
 use super::rejection::{Rejection, RejectionFormat};
+use crate::codec::base64::{self, Engine as _};
 use crate::compression::Encoding;
 use crate::error::{Code, Error};
-
-/// The base64 of messages in a query: the URL alphabet, with or without padding.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::URL_SAFE,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// The parameters of the query, in any order. Other parameters are ignored.
 #[derive(Default)]
@@ -49,7 +41,7 @@ pub(super) fn read(query: &str) -> Result<(Bytes, Encoding), Rejection> {
         .message
         .ok_or_else(|| invalid_query("the query parameter `message` is missing"))?;
     let message = match query.base64.as_deref() {
-        Some(b"1") => BASE64.decode(message).map_err(|error| {
+        Some(b"1") => base64::URL_SAFE.decode(message).map_err(|error| {
             invalid_query(format!(
                 "the query parameter `message` is not valid URL-safe base64: {error}"
             ))

@@ -12,7 +12,7 @@
 //! serves the whole connection and is hardly ever touched: see [`Watchdog`].
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::io::Protocol;
 use crate::server::Limits;
+use crate::sync::MutexExt as _;
 
 /// What a connection is doing. Shared by its bytes, its calls and its watchdog.
 #[derive(Debug)]
@@ -116,7 +117,7 @@ impl Activity {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock_unpoisoned()
     }
 }
 

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::server::trust::Place;
+use crate::sync::MutexExt as _;
 
 /// The connections of one server by peer. A lock a connection, and none a call.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl Peers {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, usize>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock_unpoisoned()
     }
 }
 

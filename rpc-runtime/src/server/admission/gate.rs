@@ -12,7 +12,7 @@ use tokio::time::timeout_at;
 
 use crate::server::Limits;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::sync::{Mutex, MutexExt as _, MutexGuard};
 
 /// One running call in the state.
 const RUNNING: u64 = 1;
@@ -153,7 +153,7 @@ impl Gate {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock_unpoisoned()
     }
 }
 

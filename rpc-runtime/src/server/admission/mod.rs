@@ -60,7 +60,7 @@ pub(super) async fn enter<'g>(
     match gate.enter(context.deadline()).await {
         Ok(permit) => Ok(Some(permit)),
         // It would have been begun, had there been a place.
-        Err(Shut::Late) => Err(refused(super::stack::too_late(), Rejection::Overload)),
+        Err(Shut::Late) => Err(refused(Error::deadline_exceeded(), Rejection::Overload)),
         Err(Shut::Busy) => Err(refused(busy(), Rejection::Overload)),
     }
 }

@@ -9,7 +9,7 @@ use governor::state::StateStore;
 use governor::state::keyed::ShrinkableKeyedStateStore;
 
 use crate::context::Source;
-use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::sync::{Mutex, MutexExt as _, MutexGuard};
 
 /// Who calls what. Two instances of a server are one caller.
 #[derive(Debug, Clone)]
@@ -66,7 +66,7 @@ impl Pairs {
     }
 
     fn lock(&self) -> MutexGuard<'_, States> {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+        self.states.lock_unpoisoned()
     }
 }
 

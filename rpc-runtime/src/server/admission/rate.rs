@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock as _, DefaultClock};
@@ -14,6 +14,7 @@ use crate::context::{Context, Source};
 use crate::error::{Code, Error};
 use crate::server::method_name;
 use crate::server::service::Route;
+use crate::sync::MutexExt as _;
 
 /// The most pairs of caller and method that one limit remembers; further ones share one allowance. About 1 MiB.
 const PAIRS: usize = 10_000;
@@ -163,7 +164,7 @@ impl Limiter {
         let text = format!(
             "{} calls {} more often than {} times in {:?}",
             caller.map_or("an unknown caller", Source::server),
-            method_name::of(route.method()),
+            route.method().full_name(),
             self.calls,
             self.per
         );
@@ -179,7 +180,7 @@ impl Limiter {
             return;
         }
         let now = Instant::now();
-        let mut next = self.tidy.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.tidy.lock_unpoisoned();
         if *next <= now {
             *next = now + TIDY;
             self.limiter.retain_recent();

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::{Begin, DedupeKey, DedupeStore, Fingerprint, Outcome, StoreFuture};
 use crate::error::Error;
-use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::sync::{Mutex, MutexExt as _, MutexGuard};
 
 /// How long a store may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -119,7 +119,7 @@ impl Flights {
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<DedupeKey, Flight>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock_unpoisoned()
     }
 }
 

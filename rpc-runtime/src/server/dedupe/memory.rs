@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Begin, DedupeKey, DedupeStore, Fingerprint, Outcome, StoreFuture};
-use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::sync::{Mutex, MutexExt as _, MutexGuard};
 
 /// How long a result is kept.
 const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
@@ -103,7 +103,7 @@ impl MemoryDedupe {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock_unpoisoned()
     }
 
     fn look_up(&self, key: &DedupeKey, message: Fingerprint) -> Begin {

@@ -16,6 +16,7 @@ use super::HttpResponse;
 use crate::compression::{self, DecompressError};
 use crate::context::{Context, ContextBuilder};
 use crate::descriptor::MethodDescriptor;
+use crate::duration::saturating_deadline;
 use crate::error::{Code, Error};
 use crate::middleware::{self, Guards, Kind, Request, Response};
 use crate::protocol::connect::{
@@ -27,9 +28,6 @@ use crate::server::body::{self, Failure, Lost, ResponseBody};
 use crate::server::core::Core;
 use crate::server::service::Route;
 use crate::server::trust::Caller;
-
-/// A timeout that no clock can add is this one.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A call of which not everything is there yet.
 pub(super) struct Incomplete<'a> {
@@ -104,7 +102,7 @@ impl<'a> Incomplete<'a> {
         builder
             .method(method)
             .home(self.core.home().clone())
-            .deadline(later(Instant::now(), given.min(cap)))
+            .deadline(saturating_deadline(Instant::now(), given.min(cap)))
             .metadata(metadata::read(&self.head.headers))
             .build()
     }
@@ -137,7 +135,7 @@ impl<'a> Incomplete<'a> {
                     context,
                     armed: true,
                 };
-                let own = later(Instant::now(), limits.body_timeout);
+                let own = saturating_deadline(Instant::now(), limits.body_timeout);
                 let deadline = context.deadline().map_or(own, |deadline| deadline.min(own));
                 let message = body::read(body, limits.message_bytes, deadline.into()).await;
                 abandoned.armed = false;
@@ -257,10 +255,6 @@ impl Drop for Abandoned<'_> {
 
 fn invalid(text: impl Into<Cow<'static, str>>) -> Error {
     Error::unlocated(Code::InvalidArgument, text)
-}
-
-pub(super) fn later(now: Instant, time: Duration) -> Instant {
-    now.checked_add(time).unwrap_or(now + FOREVER)
 }
 
 fn internal(text: &'static str) -> Error {

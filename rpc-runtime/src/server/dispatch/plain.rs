@@ -17,8 +17,9 @@ use tower_service::Service as _;
 use tracing::Instrument as _;
 
 use super::HttpResponse;
-use super::incomplete::{Incomplete, later};
+use super::incomplete::Incomplete;
 use crate::context::Context;
+use crate::duration::saturating_deadline;
 use crate::error::{Code, Error};
 use crate::observe::{CallStart, Side};
 use crate::protocol::connect::{self, RejectionFormat};
@@ -27,7 +28,7 @@ use crate::protocol::metadata;
 use crate::server::body::ResponseBody;
 use crate::server::core::Core;
 use crate::server::panic::CatchPanic;
-use crate::server::stack::{too_late, within};
+use crate::server::stack::within;
 use crate::server::trust::Caller;
 
 /// Answers by the application's own router.
@@ -45,7 +46,10 @@ where
     let context = incoming
         .builder
         .home(core.home().clone())
-        .deadline(later(Instant::now(), core.limits().default_deadline))
+        .deadline(saturating_deadline(
+            Instant::now(),
+            core.limits().default_deadline,
+        ))
         .metadata(metadata::read(request.headers()))
         .build();
     if let Some(fault) = incoming.fault {
@@ -67,7 +71,7 @@ where
         line: None,
     });
     let answered = within(context.deadline(), run(router, request, &context)).await;
-    match answered.unwrap_or_else(|| Err(too_late())) {
+    match answered.unwrap_or_else(|| Err(Error::deadline_exceeded())) {
         Ok(mut response) => {
             if response.status() == StatusCode::NO_CONTENT {
                 // axum gives every empty body a length, and this answer must not have one.

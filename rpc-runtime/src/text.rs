@@ -1,0 +1,105 @@
+//! Text for error messages and logs: escaping, truncation, suggestions.
+
+use std::fmt;
+
+/// The lowest similarity, from 0 to 1, at which [`suggest`] offers a name; 1 means equal.
+const MIN_SIMILARITY: f64 = 0.6;
+
+/// Displays a text on one line: control characters and the Unicode line separators are escaped as `\u{…}`.
+///
+/// Such a text may quote a peer. It must not forge lines of a log or send commands to a terminal.
+pub(crate) struct EscapeControl<'t>(pub(crate) &'t str);
+
+impl EscapeControl<'_> {
+    /// Returns the escaped text, ended by `…` at the first character that starts at or after `limit` bytes.
+    pub(crate) fn truncated(&self, limit: usize) -> String {
+        let mut out = String::with_capacity(self.0.len().min(limit));
+        for c in self.0.chars() {
+            if out.len() >= limit {
+                out.push('…');
+                break;
+            }
+            // Writing to a `String` cannot fail.
+            let _ = write_escaped(&mut out, c);
+        }
+        out
+    }
+}
+
+impl fmt::Display for EscapeControl<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| write_escaped(f, c))
+    }
+}
+
+fn write_escaped(out: &mut impl fmt::Write, c: char) -> fmt::Result {
+    if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+        write!(out, "{}", c.escape_unicode())
+    } else {
+        out.write_char(c)
+    }
+}
+
+/// Returns the longest prefix of `text` that has at most `limit` bytes and ends at a character boundary.
+pub(crate) fn truncate_str(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
+}
+
+/// Returns the candidate that is most similar to `name`, if any is similar enough to be meant ("did you mean").
+///
+/// Both sides are compared in the form that `normalize` gives them.
+pub(crate) fn suggest<'n>(
+    name: &str,
+    candidates: impl Iterator<Item = &'n str>,
+    normalize: impl Fn(&str) -> String,
+) -> Option<&'n str> {
+    let name = normalize(name);
+    let similarity =
+        |candidate: &'n str| strsim::normalized_damerau_levenshtein(&normalize(candidate), &name);
+    candidates
+        .map(|candidate| (similarity(candidate), candidate))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|nearest| nearest.0 >= MIN_SIMILARITY)
+        .map(|nearest| nearest.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped() {
+        let escaped = EscapeControl("a\n\u{1b}[31m\u{2028}é\\\"").to_string();
+        assert_eq!(escaped, "a\\u{a}\\u{1b}[31m\\u{2028}é\\\"");
+    }
+
+    #[test]
+    fn an_escaped_text_ends_at_its_limit() {
+        assert_eq!(EscapeControl("abc").truncated(3), "abc");
+        assert_eq!(EscapeControl("abcd").truncated(3), "abc…");
+        assert_eq!(EscapeControl("\nabcd").truncated(3), "\\u{a}…");
+        assert_eq!(EscapeControl("").truncated(0), "");
+    }
+
+    #[test]
+    fn truncation_splits_no_character() {
+        assert_eq!(truncate_str("aé", 2), "a");
+        assert_eq!(truncate_str("aé", 3), "aé");
+        assert_eq!(truncate_str("a", 9), "a");
+    }
+
+    #[test]
+    fn only_a_similar_name_is_suggested() {
+        let suggest = |name: &str| {
+            suggest(
+                name,
+                ["log_rpc", "largest_n"].into_iter(),
+                str::to_lowercase,
+            )
+        };
+        assert_eq!(suggest("LOG_RCP"), Some("log_rpc"));
+        assert_eq!(suggest("largest"), Some("largest_n"));
+        assert_eq!(suggest("colour"), None);
+        assert_eq!(super::suggest("a", std::iter::empty(), str::to_owned), None);
+    }
+}
