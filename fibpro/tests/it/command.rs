@@ -31,7 +31,7 @@ fn log_says_why_a_record_was_not_taken() {
 }
 
 #[test]
-fn a_failed_call_ends_with_1_and_says_where_it_came_from() {
+fn a_failed_call_exits_with_1_and_prints_its_hops() {
     let mut sink = LogSink::start();
     sink.close_stdout();
     let ended = fibpro(&["log", "test_msg", "--to", &sink.url]);
@@ -75,7 +75,7 @@ fn a_service_that_is_not_there_ends_with_1() {
 }
 
 #[test]
-fn d04_what_is_not_understood_ends_with_2_and_lists_the_words() {
+fn d04_a_wrong_argument_exits_with_2_and_lists_values() {
     for (arguments, words) in [
         (
             &["log", "x", "--level", "severe"][..],
@@ -246,7 +246,7 @@ fn flags_says_why_a_value_is_refused() {
 }
 
 #[test]
-fn row_74_a_flag_that_is_refused_ends_the_start_and_says_why() {
+fn a_rejected_flag_ends_the_start_with_a_reason() {
     for (arguments, variable, words) in [
         (
             &["--flag", "log_rpc=maybe"][..],

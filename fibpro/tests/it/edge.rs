@@ -23,7 +23,7 @@ async fn b01_c02_a_number_is_text_and_costs_its_digits() {
 }
 
 #[tokio::test]
-async fn c01_who_is_nobody_is_asked_who_it_is() {
+async fn c01_an_anonymous_request_gets_401_and_the_realm() {
     let system = System::start(4).await;
     let wrong = [
         None,
@@ -62,7 +62,7 @@ async fn c01_who_is_nobody_is_asked_who_it_is() {
 }
 
 #[tokio::test]
-async fn c03_c04_who_cannot_pay_is_told_the_price() {
+async fn c03_c04_a_buyer_without_credit_sees_the_price() {
     let system = System::start(3).await;
     let answer = system.get("/1000").await;
     let expected = "Error: fib(1000) costs 4, user username has insufficient credit(3)";
@@ -74,7 +74,7 @@ async fn c03_c04_who_cannot_pay_is_told_the_price() {
 }
 
 #[tokio::test]
-async fn c05_c06_c12_a_bad_number_is_quoted_and_costs_nothing() {
+async fn c05_c06_c12_a_bad_number_is_quoted_and_free() {
     let system = System::start(9).await;
     let log = Log::start();
     let no_number =
@@ -136,7 +136,7 @@ async fn a06_a_million_is_sold_and_not_a_number_more() {
 }
 
 #[tokio::test]
-async fn c08_who_only_looks_does_not_pay() {
+async fn c08_head_and_prefetch_requests_are_free() {
     let system = System::start(4).await;
     for (verb, header) in [
         ("HEAD", ("x-any", "thing")),
@@ -163,7 +163,7 @@ async fn c08_who_only_looks_does_not_pay() {
 }
 
 #[tokio::test]
-async fn b03_what_is_not_there_is_not_there_for_anybody() {
+async fn b03_unknown_paths_are_not_found_for_every_caller() {
     let system = System::start(4).await;
     for path in [
         "/favicon.ico",
@@ -183,7 +183,7 @@ async fn b03_what_is_not_there_is_not_there_for_anybody() {
 }
 
 #[tokio::test]
-async fn row_24_other_verbs_are_told_which_there_are() {
+async fn other_verbs_get_405_with_the_allowed_ones() {
     let system = System::start(4).await;
     for verb in ["DELETE", "PUT", "PATCH", "OPTIONS", "TRACE", "BREW", "get"] {
         let answer = system
@@ -237,7 +237,7 @@ async fn programs_get_json() {
 }
 
 #[tokio::test]
-async fn d06_f05_no_internal_method_is_reachable_from_outside() {
+async fn d06_f05_no_internal_method_is_reachable_outside() {
     let system = System::start(4).await;
     let mut raw = Raw::connect(system.gatekeeper.address()).await;
     for path in [
@@ -265,7 +265,7 @@ async fn d06_f05_no_internal_method_is_reachable_from_outside() {
 }
 
 #[tokio::test]
-async fn f03_row_70_an_override_from_outside_calls_nobody() {
+async fn f03_an_override_from_outside_is_ignored() {
     let system = System::start(4).await;
     let trap = TcpListener::bind("127.0.0.1:0").unwrap();
     trap.set_nonblocking(true).unwrap();
@@ -293,7 +293,7 @@ async fn f03_row_70_an_override_from_outside_calls_nobody() {
 }
 
 #[tokio::test]
-async fn g05_row_67_an_offered_id_is_not_ours() {
+async fn g05_an_offered_id_does_not_replace_ours() {
     let system = System::start(9).await;
     for offered in ["r-1", "<script>", "a b", "\"", "é", "", &"x".repeat(10_000)] {
         let answer = system.get_with("/1", &[("x-request-id", offered)]).await;
@@ -307,7 +307,7 @@ async fn g05_row_67_an_offered_id_is_not_ours() {
 }
 
 #[tokio::test]
-async fn g07_g08_a_request_that_failed_does_not_poison_the_next() {
+async fn g07_g08_a_failed_request_does_not_affect_the_next() {
     let system = System::start(4).await;
     let mut raw = Raw::connect(system.gatekeeper.address()).await;
     let mut ids = Vec::new();
@@ -378,7 +378,7 @@ async fn a_user_store_that_fails_is_no_fault_of_the_caller() {
 }
 
 #[tokio::test]
-async fn row_77_passwords_are_nowhere() {
+async fn passwords_appear_in_no_output() {
     let bank = Bank::with_credit(1);
     let system = System::with(bank, Worker::new(), Limits::default()).await;
     let log = Log::start();

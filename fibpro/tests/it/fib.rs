@@ -17,7 +17,7 @@ fn a01_it_prints_the_number() {
 }
 
 #[test]
-fn a02_what_is_no_number_is_one_clear_line_and_the_usage() {
+fn a02_an_invalid_number_prints_one_line_and_usage() {
     for (text, why) in [
         (
             "4.5",
@@ -57,7 +57,7 @@ fn a02_what_is_no_number_is_one_clear_line_and_the_usage() {
 }
 
 #[test]
-fn a02_verbose_says_where_it_was_noticed() {
+fn a02_verbose_prints_where_it_was_noticed() {
     let ended = fib(&["4.5", "-v"]);
     assert_eq!(ended.code, Some(2));
     assert!(

@@ -34,7 +34,7 @@ fn d03_records_are_accepted_and_an_empty_one_is_not() {
 }
 
 #[test]
-fn d04_a_wrong_call_says_what_is_wrong_and_where() {
+fn d04_a_wrong_call_names_the_argument() {
     let sink = LogSink::start();
     let record = |more: &str| {
         let good = r#"{"source": "a@prod/1", "time": "2026-11-22T12:25:34Z", "text": "x"}"#;
@@ -121,7 +121,7 @@ fn d04_a_wrong_call_says_what_is_wrong_and_where() {
 }
 
 #[test]
-fn a_batch_is_printed_in_order_each_record_under_its_own_name() {
+fn a_batch_prints_in_order_with_each_records_source() {
     let sink = LogSink::start();
     let answer = sink.call(
         "RecvLogs",
@@ -144,7 +144,7 @@ fn a_batch_is_printed_in_order_each_record_under_its_own_name() {
 }
 
 #[test]
-fn g05_a_peer_on_this_host_is_believed_its_name_and_its_request() {
+fn g05_a_local_peer_is_trusted_with_source_and_id() {
     let sink = LogSink::start();
     let headers =
         "x-request-id: r691d2572a8b729c8\r\nx-rpc-source: userstore@dev/127.0.0.1:9103\r\n";
@@ -183,7 +183,7 @@ fn g09_nothing_in_a_call_forges_a_line() {
 }
 
 #[test]
-fn a_closed_stdout_is_the_callers_to_know_and_ends_nothing() {
+fn a_closed_stdout_fails_the_call_and_not_the_process() {
     let mut sink = LogSink::start();
     sink.close_stdout();
     for _ in 0..3 {
@@ -211,7 +211,7 @@ fn a_closed_stdout_is_the_callers_to_know_and_ends_nothing() {
 }
 
 #[test]
-fn a_reader_that_waits_holds_up_records_and_nothing_else_and_none_is_lost_at_the_end() {
+fn a_slow_reader_delays_records_but_loses_none() {
     let mut sink = LogSink::start();
     // More than a pipe holds, so that the thread which writes has to wait for us.
     let text = "x".repeat(60 << 10);
@@ -287,7 +287,7 @@ fn g04_the_environment_is_an_option() {
 }
 
 #[test]
-fn row_65_sigterm_makes_it_a_lame_duck_and_a_second_one_ends_it_at_once() {
+fn sigterm_drains_and_a_second_one_exits_at_once() {
     let mut sink = LogSink::start_on(&["--listen", "127.0.0.1:0", "--lame-duck", "10m"]);
     sink.terminate();
     sink.wait_for_stderr("lame duck");
@@ -306,7 +306,7 @@ fn row_65_sigterm_makes_it_a_lame_duck_and_a_second_one_ends_it_at_once() {
 }
 
 #[test]
-fn listens_on_what_the_command_line_says_and_answers_over_a_unix_socket() {
+fn it_listens_where_told_and_serves_a_unix_socket() {
     let socket = std::env::temp_dir().join(format!("fibpro-{}.sock", std::process::id()));
     let url = format!("unix:{}", socket.display());
     let sink = LogSink::start_on(&["--listen", &url, "--log-format", "json"]);

@@ -15,7 +15,7 @@ mod store;
 // Searching the log sink in this process: what matches, pages, and waiting for what comes.
 mod search;
 // The log sink's store with real processes: curl's view, `fibpro logs`, kill -9, a restart.
-mod kept;
+mod log_store;
 
 // `fibpro`: output and exit codes.
 mod command;

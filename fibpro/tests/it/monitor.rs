@@ -70,7 +70,7 @@ fn h02_all_are_up_and_the_exit_code_says_so() {
 }
 
 #[test]
-fn h02_a_service_that_is_down_is_told_with_the_reason_and_hides_nothing() {
+fn h02_a_down_service_is_shown_with_its_reason() {
     let up = Up::start(&[]);
     let endpoints = moved(&up, "pricing", "http://127.0.0.1:1");
     let seen = monitor_at(&up, &endpoints, &[]);
@@ -102,7 +102,7 @@ fn h02_a_service_that_is_down_is_told_with_the_reason_and_hides_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h02_a_service_that_says_nothing_costs_its_timeout_and_no_more() {
+async fn h02_a_silent_service_costs_only_its_timeout() {
     let up = Up::start(&[]);
     let upstream = up.url("controller").strip_prefix("http://").unwrap();
     let proxy = Proxy::start(upstream.parse().unwrap()).await.unwrap();
@@ -132,7 +132,7 @@ async fn h02_a_service_that_says_nothing_costs_its_timeout_and_no_more() {
 }
 
 #[test]
-fn h02_watching_sees_a_process_stop_and_ends_on_ctrl_c() {
+fn h02_watch_sees_a_process_stop_and_ends_on_ctrl_c() {
     let up = Up::start(&["--processes"]);
     let key = up.key();
     let endpoints = up.endpoints();

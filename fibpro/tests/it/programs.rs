@@ -61,7 +61,7 @@ impl Drop for Program {
 }
 
 #[test]
-fn each_service_runs_alone_and_ends_when_it_is_told_to() {
+fn each_service_runs_alone_and_stops_on_sigterm() {
     for (name, program) in PROGRAMS {
         let mut running = Program::start(name, program, &[]);
         let health = running.ask("GET /healthz HTTP/1.0\r\n\r\n");
@@ -117,7 +117,7 @@ fn services_find_each_other_by_their_options() {
 }
 
 #[test]
-fn row_72_whatever_the_gatekeeper_listens_on_is_an_edge() {
+fn every_gatekeeper_listener_is_an_edge() {
     let (name, program) = PROGRAMS[3];
     let gatekeeper = Program::start(
         name,

@@ -32,7 +32,7 @@ fn messages(lines: &[String]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn f02_f03_the_log_tells_a_purchase_in_order() {
+async fn f02_f03_the_log_has_a_purchase_in_order() {
     let system = System::start(4).await;
     let log = Log::start();
     let answer = system.get("/10").await;
@@ -68,7 +68,7 @@ async fn f02_f03_the_log_tells_a_purchase_in_order() {
 }
 
 #[tokio::test]
-async fn f15_a_name_makes_no_line_of_its_own() {
+async fn a_name_cannot_forge_a_log_line() {
     let name = "ada\" denied\nINFO forged\u{1b}[31m\u{202e}";
     let bank = Bank::with_credit(0);
     bank.add_user(name, 1);
@@ -89,7 +89,7 @@ async fn f15_a_name_makes_no_line_of_its_own() {
 }
 
 #[tokio::test]
-async fn e02_the_gatekeepers_log_has_the_way_of_a_denied_request() {
+async fn e02_the_gatekeeper_logs_the_hops_of_a_denial() {
     let system = System::start(0).await;
     let log = Log::start();
     let answer = system.get("/1").await;
@@ -127,7 +127,7 @@ async fn e02_the_gatekeepers_log_has_the_way_of_a_denied_request() {
 }
 
 #[tokio::test]
-async fn f05_row_82_credit_buys_what_it_buys() {
+async fn f05_credit_buys_what_it_covers() {
     let system = System::start(10).await;
     let answers = join_all((0..500).map(|_| system.get("/1"))).await;
     let count = |status| {
@@ -166,7 +166,7 @@ async fn f09_c11_a_dead_compute_worker_costs_nothing() {
 }
 
 #[tokio::test]
-async fn row_83_a_key_makes_one_purchase_of_many_requests() {
+async fn one_key_makes_one_purchase_of_many_requests() {
     let system = System::start(4).await;
     let key = |key| [("idempotency-key", key)];
     for _ in 0..3 {
@@ -199,7 +199,7 @@ async fn row_83_a_key_makes_one_purchase_of_many_requests() {
 }
 
 #[tokio::test]
-async fn row_83_a_purchase_that_failed_can_be_made_again_with_its_key() {
+async fn a_failed_purchase_can_be_retried_with_its_key() {
     let bank = Bank::with_credit(1);
     let broken = in_process(&bank, Broken(Code::Unavailable));
     let error = broken.generate("username", 7, "k").await.unwrap_err();
@@ -237,7 +237,7 @@ async fn row_83_a_purchase_that_failed_can_be_made_again_with_its_key() {
 }
 
 #[tokio::test]
-async fn row_84_a_number_that_may_not_be_paid_is_not_given_out() {
+async fn a_number_with_unknown_payment_is_not_returned() {
     let system = System::start(4).await;
     system.bank.set_fault(Fault::SettlesSilently);
     let answer = system.get("/10").await;
@@ -259,7 +259,7 @@ async fn row_84_a_number_that_may_not_be_paid_is_not_given_out() {
 }
 
 #[tokio::test]
-async fn a_reservation_that_expires_under_its_number_costs_nothing() {
+async fn a_reservation_that_expires_early_costs_nothing() {
     let bank = Bank::with_credit(4);
     let controller = in_process(&bank, Worker::new());
     bank.set_fault(Fault::Expires);
@@ -273,7 +273,7 @@ async fn a_reservation_that_expires_under_its_number_costs_nothing() {
 }
 
 #[tokio::test]
-async fn row_85_whatever_a_compute_worker_answers_nothing_is_paid() {
+async fn an_invalid_worker_result_is_not_charged() {
     for (code, ours) in [
         (Code::Internal, Code::Internal),
         (Code::DeadlineExceeded, Code::DeadlineExceeded),
@@ -297,7 +297,7 @@ async fn row_85_whatever_a_compute_worker_answers_nothing_is_paid() {
 }
 
 #[tokio::test]
-async fn a_worker_with_a_smaller_bound_is_a_matter_of_the_number() {
+async fn a_worker_limit_is_reported_as_a_bad_number() {
     let bank = Bank::with_credit(4);
     let worker = Worker::new().largest_n(10);
     let system = System::with(bank, worker, Limits::default()).await;
@@ -307,7 +307,7 @@ async fn a_worker_with_a_smaller_bound_is_a_matter_of_the_number() {
 }
 
 #[tokio::test]
-async fn row_54_who_goes_away_before_the_number_is_there_pays_nothing() {
+async fn a_caller_that_disconnects_early_pays_nothing() {
     let (bank, hanging) = (Bank::with_credit(4), Hanging::new());
     let system = System::with(bank, hanging.clone(), Limits::default()).await;
     let mut raw = Raw::connect(system.gatekeeper.address()).await;
@@ -332,7 +332,7 @@ async fn row_54_who_goes_away_before_the_number_is_there_pays_nothing() {
 }
 
 #[tokio::test]
-async fn f10_at_the_deadline_the_work_stops_and_the_credit_is_back() {
+async fn f10_work_stops_at_the_deadline_and_is_refunded() {
     let (bank, hanging) = (Bank::with_credit(4), Hanging::new());
     let mut limits = Limits::default();
     limits.default_deadline = Duration::from_millis(800);
@@ -351,7 +351,7 @@ async fn f10_at_the_deadline_the_work_stops_and_the_credit_is_back() {
 }
 
 #[tokio::test]
-async fn k04_the_services_run_without_a_socket() {
+async fn the_services_run_without_a_socket() {
     let bank = Bank::with_credit(1);
     let controller = in_process(&bank, Worker::new());
     let sold = controller.generate("username", 9, "k").await.unwrap();

@@ -20,8 +20,8 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::process::{command, starting};
-use crate::userstore::stage::{Folder, audit, count};
-use crate::userstore_crash::Dice;
+use crate::userstore::fixture::{Folder, audit, count};
+use crate::userstore_crash::Rng;
 
 const ROUNDS: u64 = 8;
 const BUYERS: u64 = 8;
@@ -131,7 +131,7 @@ async fn buy(
     filled: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
 ) {
-    let mut dice = Dice(SEED ^ buyer);
+    let mut rng = Rng(SEED ^ buyer);
     // A pace, so that a buyer who is sent away at once does not come back a thousand times.
     let mut pace = tokio::time::interval(Duration::from_millis(5));
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -142,8 +142,8 @@ async fn buy(
         pace.tick().await;
         let key = format!("{buyer}-{number}");
         let order = Order {
-            user: usize::from(dice.roll(2) == 1),
-            n: dice.roll(60),
+            user: usize::from(rng.roll(2) == 1),
+            n: rng.roll(60),
         };
         orders.lock().unwrap().insert(key.clone(), (order, false));
         let answer = order.place(gatekeeper, &key).await;
@@ -163,8 +163,7 @@ async fn settled(database: &Database) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_84_row_86_services_that_are_killed_at_any_moment_neither_lose_nor_double_spend_a_credit()
- {
+async fn killed_services_never_lose_or_double_spend_credit() {
     let folder = Folder::new();
     let list = (0..LOGINS.len())
         .map(|n| format!(r#"{{"username": "u{n}", "password": "p", "credit": {CREDIT}}}"#));
@@ -201,10 +200,10 @@ async fn row_84_row_86_services_that_are_killed_at_any_moment_neither_lose_nor_d
         let (orders, filled, stop) = (orders.clone(), filled.clone(), stop.clone());
         buyers.spawn(buy(address, buyer, orders, filled, stop));
     }
-    let mut dice = Dice(SEED);
+    let mut rng = Rng(SEED);
     for round in 0..ROUNDS {
         // Killed after so many numbers, which is another moment of the work in each round; each of them at least twice.
-        let enough = filled.load(Ordering::Relaxed) + 20 + dice.roll(60);
+        let enough = filled.load(Ordering::Relaxed) + 20 + rng.roll(60);
         let waiting = async {
             while filled.load(Ordering::Relaxed) < enough {
                 assert!(
@@ -220,7 +219,7 @@ async fn row_84_row_86_services_that_are_killed_at_any_moment_neither_lose_nor_d
         tokio::time::timeout(Duration::from_secs(60), waiting)
             .await
             .unwrap_or_else(|_| panic!("round {round}: nothing is sold any more (seed {SEED:#x})"));
-        let victim = usize::try_from((round + dice.roll(2)) % 3).unwrap();
+        let victim = usize::try_from((round + rng.roll(2)) % 3).unwrap();
         victims[victim].die_and_come_back(&folder);
         audit(&database).await;
     }

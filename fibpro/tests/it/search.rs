@@ -250,7 +250,7 @@ async fn a_text_is_searched_for_as_it_is_written() {
 }
 
 #[tokio::test]
-async fn pages_go_on_where_the_last_one_ended_and_without_a_start_they_are_the_last_ones() {
+async fn pages_continue_and_default_to_the_latest() {
     let searched = Searched::start().await;
     for text in ["a", "b", "c", "d", "e"] {
         assert!(searched.sink.info(text).await.unwrap());
@@ -324,7 +324,7 @@ async fn a_page_is_bounded_in_bytes_and_nothing_is_skipped() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_asked_is_said() {
+async fn an_invalid_query_is_rejected_with_a_reason() {
     let searched = Searched::start().await;
     let limit = |limit| Query {
         limit: Some(limit),

@@ -27,7 +27,7 @@ async fn a05_a_number_is_decimal_text_on_the_wire() {
 }
 
 #[tokio::test]
-async fn e03_c06_a_wrong_call_is_told_what_is_wrong() {
+async fn e03_c06_a_wrong_call_gets_a_clear_error() {
     let system = System::start(0).await;
     let mut worker = Raw::connect(system.internal[2]).await;
     let path = "/fibpro.v1.ComputeWorker/ComputeFib";
@@ -60,7 +60,7 @@ async fn e03_c06_a_wrong_call_is_told_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn f08_d05_row_25_what_costs_cannot_be_asked_by_url() {
+async fn f08_d05_a_method_with_a_cost_refuses_get() {
     let system = System::start(4).await;
     let mut pricing = Raw::connect(system.internal[1]).await;
     let message =
@@ -102,7 +102,7 @@ async fn c03_a_price_is_asked_for_without_buying() {
 const LONG: u64 = 4_000_000;
 
 #[tokio::test]
-async fn row_57_a_busy_worker_still_says_how_it_is() {
+async fn a_busy_worker_still_reports_its_health() {
     let worker = Worker::new().cores(1).largest_n(LONG);
     let running =
         Running::start(Server::new("compute_worker").add(ComputeWorkerServer::new(worker))).await;

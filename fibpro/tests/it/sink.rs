@@ -91,7 +91,7 @@ impl Writes for Writer {
 }
 
 #[tokio::test]
-async fn g02_the_lines_of_a_request_have_its_id_and_the_name_of_the_server_that_logs() {
+async fn g02_the_lines_of_a_request_have_id_and_server() {
     let (logsink, paper, _writing) = sink();
     let writer = Server::new("userstore")
         .environment("dev")
@@ -187,7 +187,7 @@ fn gated(room: u32) -> Gated {
 }
 
 #[tokio::test]
-async fn a_call_is_answered_when_its_line_is_written_and_not_before() {
+async fn a_call_returns_only_after_its_line_is_written() {
     let mut gated = gated(1 << 20);
     let mut call = gated.logsink.info("x");
     tokio::select! {
@@ -199,7 +199,7 @@ async fn a_call_is_answered_when_its_line_is_written_and_not_before() {
 }
 
 #[tokio::test]
-async fn g10_what_waits_is_bounded_and_a_caller_beyond_that_is_told_when_to_come_back() {
+async fn g10_the_queue_is_bounded_with_a_retry_hint() {
     let mut gated = gated(1000);
     let first = tokio::spawn(gated.logsink.info("first"));
     gated.begun.recv().await.unwrap();
@@ -269,7 +269,7 @@ async fn the_end_does_not_wait_for_ever() {
 }
 
 #[tokio::test]
-async fn a_failed_write_is_the_callers_to_know_and_the_next_line_begins_a_line() {
+async fn a_failed_write_fails_the_call_and_ends_its_line() {
     let mut gated = gated(1 << 20);
     gated
         .end

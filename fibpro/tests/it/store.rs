@@ -135,7 +135,7 @@ async fn connect(path: &Path) -> SqliteConnection {
 }
 
 #[tokio::test]
-async fn row_90_a_record_that_comes_twice_is_printed_and_stored_once() {
+async fn a_repeated_record_is_printed_and_stored_once() {
     let folder = Folder::new();
     let kept = Kept::start(&folder.file("logs.sqlite"), BYTES).await;
     let (one, two, three) = (record(1, "one"), record(2, "two"), record(3, "three"));
@@ -188,7 +188,7 @@ async fn row_90_a_record_that_comes_twice_is_printed_and_stored_once() {
 }
 
 #[tokio::test]
-async fn row_90_what_came_is_remembered_through_a_restart_and_longer_than_it_is_kept() {
+async fn sequence_numbers_outlive_restarts_and_eviction() {
     let folder = Folder::new();
     let path = folder.file("logs.sqlite");
     let kept = Kept::start(&path, 1 << 20).await;
@@ -236,7 +236,7 @@ fn size(path: &Path) -> u64 {
 }
 
 #[tokio::test]
-async fn d03_the_file_stays_within_its_bound_and_the_oldest_go_first() {
+async fn d03_the_file_keeps_its_bound_oldest_first() {
     let folder = Folder::new();
     let path = folder.file("logs.sqlite");
     let bytes = 4 << 20;
@@ -287,7 +287,7 @@ async fn d03_the_file_stays_within_its_bound_and_the_oldest_go_first() {
 }
 
 #[tokio::test]
-async fn row_88_what_does_not_fit_is_said_and_the_rest_goes_on() {
+async fn an_oversized_record_is_reported_and_the_rest_kept() {
     let folder = Folder::new();
     let kept = Kept::start(&folder.file("logs.sqlite"), 256 << 10).await;
     assert_eq!(kept.logs.append(&[record(1, "one")]).await.unwrap(), 1);
@@ -313,7 +313,7 @@ async fn row_88_what_does_not_fit_is_said_and_the_rest_goes_on() {
 }
 
 #[tokio::test]
-async fn row_88_a_lock_of_another_process_is_said_and_waited_for() {
+async fn a_foreign_lock_is_reported_and_waited_for() {
     let folder = Folder::new();
     let path = folder.file("logs.sqlite");
     let kept = Kept::start(&path, BYTES).await;
@@ -340,7 +340,7 @@ async fn row_88_a_lock_of_another_process_is_said_and_waited_for() {
 }
 
 #[tokio::test]
-async fn row_88_two_sinks_do_not_share_a_file() {
+async fn two_sinks_do_not_share_a_file() {
     let folder = Folder::new();
     let path = folder.file("logs.sqlite");
     let first = Kept::start(&path, BYTES).await;
@@ -362,7 +362,7 @@ async fn row_88_two_sinks_do_not_share_a_file() {
 }
 
 #[tokio::test]
-async fn row_88_a_damaged_file_is_moved_aside() {
+async fn a_damaged_file_is_moved_aside() {
     let folder = Folder::new();
     let path = folder.file("logs.sqlite");
     std::fs::write(&path, "this is no database\n".repeat(1000)).unwrap();
@@ -386,7 +386,7 @@ async fn row_88_a_damaged_file_is_moved_aside() {
 }
 
 #[tokio::test]
-async fn row_88_damage_under_a_running_sink_costs_what_was_kept_and_nothing_that_comes() {
+async fn damage_while_running_loses_only_stored_records() {
     let folder = Folder::new();
     let path = folder.file("logs.sqlite");
     let kept = Kept::start(&path, BYTES).await;
@@ -426,7 +426,7 @@ async fn row_88_damage_under_a_running_sink_costs_what_was_kept_and_nothing_that
 }
 
 #[tokio::test]
-async fn row_88_a_wal_or_file_that_somebody_removes_is_noticed() {
+async fn a_removed_wal_or_file_is_noticed() {
     let folder = Folder::new();
     let path = folder.file("logs.sqlite");
     let kept = Kept::start(&path, BYTES).await;
@@ -450,7 +450,7 @@ async fn row_88_a_wal_or_file_that_somebody_removes_is_noticed() {
 }
 
 #[tokio::test]
-async fn row_88_a_folder_that_cannot_be_had_is_said_and_used_when_it_can() {
+async fn an_unusable_folder_is_reported_and_retried() {
     let folder = Folder::new();
     std::fs::write(folder.file("data"), "a file where a folder should be").unwrap();
     let kept = Kept::start(&folder.file("data").join("logs.sqlite"), BYTES).await;
@@ -482,7 +482,7 @@ async fn row_88_a_folder_that_cannot_be_had_is_said_and_used_when_it_can() {
 }
 
 #[tokio::test]
-async fn a_sink_that_ends_in_trouble_says_how_many_records_it_could_not_store() {
+async fn a_failing_sink_reports_its_unstored_records() {
     let folder = Folder::new();
     std::fs::write(folder.file("data"), "").unwrap();
     let path = folder.file("data").join("logs.sqlite");
@@ -528,7 +528,7 @@ impl Drop for Disk {
 }
 
 #[tokio::test]
-async fn row_88_a_full_disk_is_said_old_records_are_found_and_room_is_used_when_it_is_there() {
+async fn a_full_disk_is_reported_and_space_is_reused() {
     let disk = match Disk::new("size=2m") {
         Ok(disk) => disk,
         Err(why) => {
@@ -577,7 +577,7 @@ async fn row_88_a_full_disk_is_said_old_records_are_found_and_room_is_used_when_
 }
 
 #[tokio::test]
-async fn row_88_a_read_only_disk_is_said_and_what_is_kept_is_found() {
+async fn a_read_only_disk_is_reported_and_searchable() {
     let disk = match Disk::new("size=8m") {
         Ok(disk) => disk,
         Err(why) => {
@@ -605,7 +605,7 @@ async fn row_88_a_read_only_disk_is_said_and_what_is_kept_is_found() {
 }
 
 #[tokio::test]
-async fn what_paper_does_not_take_is_stored_and_printed_when_it_comes_again() {
+async fn an_unprinted_record_is_stored_and_printed_on_retry() {
     let folder = Folder::new();
     let kept = Kept::start(&folder.file("logs.sqlite"), BYTES).await;
     *kept.paper.broken.lock().unwrap() = true;

@@ -346,7 +346,7 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_one_clear_line_and_leaves_nothing_running() {
+fn a_taken_port_is_one_line_and_leaves_no_process() {
     let folder = Folder::new();
     let data = folder.file("data");
     let data = data.to_str().unwrap();
@@ -378,7 +378,7 @@ fn a_port_that_is_taken_is_one_clear_line_and_leaves_nothing_running() {
 }
 
 #[test]
-fn what_makes_no_sense_is_said_and_nothing_runs() {
+fn contradictory_options_are_rejected_before_start() {
     let folder = Folder::new();
     let data = folder.file("data");
     let nothing = folder.file("nothing.json");
@@ -412,7 +412,7 @@ fn what_makes_no_sense_is_said_and_nothing_runs() {
 }
 
 #[test]
-fn operators_reach_the_gatekeeper_with_the_key_and_nobody_does_by_its_edge() {
+fn operators_need_the_key_and_never_use_the_edge() {
     let up = Up::start(&[]);
     let key = up.key();
     let signed = ["--identity-key-file", &key];

@@ -14,8 +14,8 @@ use rpc_runtime::{Client, Code, Remote};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::userstore::fixture::{Folder, audit, count};
 use crate::userstore::program::{Program, userstore};
-use crate::userstore::stage::{Folder, audit, count};
 
 const ROUNDS: u64 = 10;
 const BUYERS: u64 = 16;
@@ -26,9 +26,9 @@ const CREDIT: u64 = 1_000_000;
 const SEED: u64 = 0x5eed_0086;
 
 /// A small generator, since a test has to be the same each time.
-pub(crate) struct Dice(pub(crate) u64);
+pub(crate) struct Rng(pub(crate) u64);
 
-impl Dice {
+impl Rng {
     pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         // splitmix64
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -79,13 +79,13 @@ async fn buy(
     history: Arc<History>,
     stop: Arc<AtomicBool>,
     name: String,
-    mut dice: Dice,
+    mut rng: Rng,
 ) {
     for n in 0.. {
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        let (key, user, amount) = (format!("{name}/{n}"), dice.pick(USERS), 1 + dice.roll(9));
+        let (key, user, amount) = (format!("{name}/{n}"), rng.pick(USERS), 1 + rng.roll(9));
         let username = format!("u{user}");
         history.note(&key, user, amount, Known::Unknown);
         match store.reserve(&username, amount, &key).no_retry().await {
@@ -97,7 +97,7 @@ async fn buy(
             Err(error) => panic!("reserve {key}: {error}"),
         }
         history.answers.fetch_add(1, Ordering::Relaxed);
-        let ending = match dice.roll(4) {
+        let ending = match rng.roll(4) {
             0 => continue,
             1 => (store.refund(&key).no_retry().await, State::Refunded),
             _ => (store.settle(&key).no_retry().await, State::Settled),
@@ -158,7 +158,7 @@ async fn ends_as_told(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_86_a_store_that_is_killed_at_any_moment_loses_no_answer_and_spends_no_credit_twice() {
+async fn a_killed_store_never_loses_or_double_spends_credit() {
     let folder = Folder::new();
     let list: Vec<_> = (0..USERS)
         .map(|n| format!(r#"{{"username": "u{n}", "password": "p", "credit": {CREDIT}}}"#))
@@ -175,7 +175,7 @@ async fn row_86_a_store_that_is_killed_at_any_moment_loses_no_answer_and_spends_
         Program::start(command)
     };
     let history = Arc::new(History::default());
-    let mut dice = Dice(SEED);
+    let mut rng = Rng(SEED);
     for round in 0..ROUNDS {
         let mut program = start();
         let client = Client::new(&format!("http://{}", program.address)).unwrap();
@@ -184,17 +184,17 @@ async fn row_86_a_store_that_is_killed_at_any_moment_loses_no_answer_and_spends_
         let mut buyers = JoinSet::new();
         for buyer in 0..BUYERS {
             let name = format!("{round}/{buyer}");
-            let dice = Dice(dice.roll(u64::MAX));
+            let rng = Rng(rng.roll(u64::MAX));
             buyers.spawn(buy(
                 store.clone(),
                 Arc::clone(&history),
                 Arc::clone(&stop),
                 name,
-                dice,
+                rng,
             ));
         }
         // Killed after so many answers, which is another moment of the work in each round.
-        let enough = history.answers.load(Ordering::Relaxed) + 50 + dice.roll(200);
+        let enough = history.answers.load(Ordering::Relaxed) + 50 + rng.roll(200);
         let waiting = async {
             while history.answers.load(Ordering::Relaxed) < enough {
                 assert!(!buyers.is_empty());

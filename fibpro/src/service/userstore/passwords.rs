@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn c10_a_hash_is_argon2id_with_the_cost_that_owasp_recommends_and_a_salt_of_its_own() {
+    async fn c10_hashes_are_salted_argon2id_at_owasp_cost() {
         let passwords = Passwords::new(Cost::OWASP).unwrap();
         let hash = passwords
             .hash(Secret::new("password".to_owned()))

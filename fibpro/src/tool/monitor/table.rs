@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn h02_the_columns_stand_below_each_other_and_a_service_that_is_down_hides_nothing() {
+    fn h02_columns_align_when_a_service_is_down() {
         let mut out = Vec::new();
         write_table(&[up(), down()], "\n", &mut out).unwrap();
         assert_eq!(

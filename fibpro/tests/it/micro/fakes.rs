@@ -3,7 +3,7 @@
 use fibpro::api::compute_worker::ComputeWorker;
 use rpc_runtime::prelude::*;
 
-use super::whole::FibPro;
+use super::harness::FibPro;
 
 /// A compute worker that knows one number.
 struct KnowsOne;
@@ -18,7 +18,7 @@ impl ComputeWorker for KnowsOne {
 }
 
 #[tokio::test]
-async fn k04_one_service_is_faked_by_its_trait() {
+async fn one_service_is_faked_by_its_trait() {
     let fibpro = FibPro::with_worker(2, KnowsOne).await;
     let answer = fibpro.get("/7").await;
     assert_eq!((answer.status, answer.text.as_str()), (200, "thirteen"));

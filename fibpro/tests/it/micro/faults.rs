@@ -3,10 +3,10 @@
 
 use futures_util::future::join_all;
 
-use super::whole::FibPro;
+use super::harness::FibPro;
 
 #[tokio::test]
-async fn c11_f09_k04_a_dead_compute_worker_costs_nothing() {
+async fn c11_f09_a_faulty_compute_worker_costs_nothing() {
     let fibpro = FibPro::start(4).await;
     let answer = fibpro
         .buy_despite("compute_worker.*=drop", "/10", "order-1")
@@ -34,7 +34,7 @@ async fn c11_f09_k04_a_dead_compute_worker_costs_nothing() {
 }
 
 #[tokio::test]
-async fn k04_a_lost_answer_of_settle_is_asked_for_again() {
+async fn a_lost_settle_response_is_requested_again() {
     let fibpro = FibPro::start(4).await;
     // Of every answer, so that asking again is of no use either: what is not known to be paid is not given out.
     let answer = fibpro
@@ -56,7 +56,7 @@ async fn k04_a_lost_answer_of_settle_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn k04_a_slow_user_store_ends_at_the_deadline_and_nothing_is_spent() {
+async fn a_slow_user_store_hits_the_deadline_at_no_cost() {
     let fibpro = FibPro::start(4).await;
     let answer = fibpro
         .buy_despite("userstore.reserve=delay:1m", "/10", "order-1")
@@ -72,14 +72,14 @@ async fn k04_a_slow_user_store_ends_at_the_deadline_and_nothing_is_spent() {
 }
 
 #[tokio::test]
-async fn row_70_k04_a_stranger_asks_for_a_fault_in_vain() {
+async fn an_edge_caller_cannot_request_a_fault() {
     let fibpro = FibPro::start(4).await;
     let lines = [crate::system::LOGIN, ("x-rpc-fault", "*=unavailable")];
     assert_eq!(fibpro.get_with("/10", &lines).await.status, 200);
 }
 
 #[tokio::test]
-async fn f05_k04_ten_credits_and_500_requests_at_once() {
+async fn f05_ten_credits_and_500_requests_at_once() {
     let fibpro = FibPro::start(10).await;
     let answers = join_all((0..500).map(|_| fibpro.get("/1"))).await;
     let count = |status| {

@@ -9,9 +9,9 @@
 //! something else (`fakes`), and a request that says which call on its way fails (`faults`).
 
 // The whole system, small enough to be read.
-mod whole;
+mod harness;
 // What one request writes, in order, under one id.
-mod story;
+mod log_lines;
 // One service is something else.
 mod fakes;
 // Calls that fail, break and hang on purpose.

@@ -14,7 +14,7 @@ use rpc_runtime::{Context, RequestId};
 use rpc_tests::Running;
 use tower::ServiceExt as _;
 
-use super::whole::FibPro;
+use super::harness::FibPro;
 use crate::system::{LOGIN, Log, System};
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn c13_the_line_of_a_failed_request_is_complete() {
 }
 
 #[tokio::test]
-async fn d01_a_message_is_one_post_with_its_arguments_in_the_body() {
+async fn d01_a_message_is_one_post_with_a_json_body() {
     let (printer, _writing) = Printer::start(std::io::sink(), None).unwrap();
     let server = Server::new("logsink").add(LogSinkServer::new(Sink::new(printer, None)));
     let router = server.into_router().unwrap();
@@ -76,7 +76,7 @@ async fn d01_a_message_is_one_post_with_its_arguments_in_the_body() {
 }
 
 #[tokio::test]
-async fn d02_every_service_answers_a_ping() {
+async fn d02_every_service_responds_to_ping() {
     let fibpro = FibPro::start(4).await;
     let pongs = [
         fibpro.users.ping().await.unwrap(),
@@ -92,7 +92,7 @@ async fn d02_every_service_answers_a_ping() {
 }
 
 #[tokio::test]
-async fn e01_e05_f06_an_error_arrives_with_its_type_its_code_its_id_and_its_way() {
+async fn e01_e05_f06_an_error_keeps_type_code_id_and_hops() {
     let fibpro = FibPro::start(0).await;
     let context = Context::for_request(RequestId::random());
     let sale = async { fibpro.controller.generate("username", 10, "k").await };
@@ -134,7 +134,7 @@ async fn e01_e05_f06_an_error_arrives_with_its_type_its_code_its_id_and_its_way(
 }
 
 #[tokio::test]
-async fn e04_the_outside_caller_gets_an_honest_status_and_no_insides() {
+async fn e04_an_edge_error_has_a_status_and_no_internals() {
     let fibpro = FibPro::start(4).await;
     for effect in ["internal", "unavailable", "drop", "data_loss"] {
         let plan = format!("userstore.reserve={effect}");
@@ -155,7 +155,7 @@ async fn e04_the_outside_caller_gets_an_honest_status_and_no_insides() {
 }
 
 #[tokio::test]
-async fn f01_the_user_store_knows_what_it_is_asked() {
+async fn f01_the_user_store_finds_and_verifies_users() {
     let users = FibPro::start(4).await.users;
     assert_eq!(users.get_user("nobody").await.unwrap(), None);
     let user = users.get_user("username").await.unwrap().unwrap();
@@ -168,7 +168,7 @@ async fn f01_the_user_store_knows_what_it_is_asked() {
 }
 
 #[tokio::test]
-async fn g03_g06_every_call_of_a_request_has_its_id_also_that_of_the_login() {
+async fn g03_g06_every_call_of_a_request_has_its_id() {
     let fibpro = FibPro::start(4).await;
     let log = Log::start();
     let answer = fibpro.get("/10").await;
@@ -195,7 +195,7 @@ async fn g03_g06_every_call_of_a_request_has_its_id_also_that_of_the_login() {
 }
 
 #[tokio::test]
-async fn h01_h02_the_monitor_shows_every_service_and_one_that_is_down_hides_nothing() {
+async fn h01_h02_the_monitor_shows_every_service() {
     let system = System::start(4).await;
     let names = ["userstore", "pricing", "compute_worker", "controller"];
     let urls = system.internal.map(|address| format!("http://{address}"));

@@ -5,18 +5,18 @@ use std::time::Duration;
 use fibpro::api::userstore::{State, UserStoreError};
 use fibpro::service::userstore::RESERVATION_LIFETIME;
 
-use super::stage::{Engine, Stage, count, on_both};
+use super::fixture::{Engine, Fixture, count, on_both};
 
 const MOMENT: Duration = Duration::from_micros(1);
 
 on_both! {
-    async fn a_reservation_lives_for_30_seconds_and_not_one_microsecond_longer(stage) {
-        let (_users, store) = stage.open(10).await;
+    async fn a_reservation_lives_for_30_seconds_and_not_one_microsecond_longer(fixture) {
+        let (_users, store) = fixture.open(10).await;
         store.reserve("username", 3, "in time").await.unwrap();
         store.reserve("username", 4, "late").await.unwrap();
-        stage.advance(RESERVATION_LIFETIME - MOMENT);
+        fixture.advance(RESERVATION_LIFETIME - MOMENT);
         assert_eq!(store.settle("in time").await.unwrap().state, State::Settled);
-        stage.advance(MOMENT);
+        fixture.advance(MOMENT);
         for error in [store.settle("late").await, store.reserve("username", 4, "late").await, store.settle("late").await] {
             let error = error.unwrap_err();
             assert!(
@@ -30,11 +30,11 @@ on_both! {
         assert_eq!(store.get_user("username").await.unwrap().unwrap().credit, 7);
     }
 
-    async fn a_credit_is_right_before_anything_has_returned_what_is_overdue(stage) {
-        let (_users, store) = stage.open(10).await;
+    async fn a_credit_is_right_before_anything_has_returned_what_is_overdue(fixture) {
+        let (_users, store) = fixture.open(10).await;
         store.reserve("username", 3, "k").await.unwrap();
         store.reserve("username", 3, "l").await.unwrap();
-        stage.advance(RESERVATION_LIFETIME);
+        fixture.advance(RESERVATION_LIFETIME);
         assert_eq!(store.get_user("username").await.unwrap().unwrap().credit, 10);
         let password = "password".to_owned().into();
         assert_eq!(store.verify("username", password).await.unwrap().credit, 10);
@@ -46,40 +46,40 @@ on_both! {
         assert_eq!(ledger[0].time.duration_since(ledger[3].time).as_secs(), 30);
     }
 
-    async fn the_first_entry_of_a_ledger_has_the_credit_of_its_user(stage) {
-        let (_users, store) = stage.open(10).await;
+    async fn the_first_entry_of_a_ledger_has_the_credit_of_its_user(fixture) {
+        let (_users, store) = fixture.open(10).await;
         store.reserve("username", 3, "k").await.unwrap();
-        stage.advance(RESERVATION_LIFETIME);
+        fixture.advance(RESERVATION_LIFETIME);
         let newest = &store.ledger("username", 1).await.unwrap()[0];
         assert_eq!((newest.credit, newest.change, newest.reason.as_str()), (10, 3, "expire"));
         assert_eq!(newest.key.as_deref(), Some("k"));
     }
 
-    async fn setting_a_credit_replaces_what_is_overdue_as_well(stage) {
-        let (_users, store) = stage.open(10).await;
+    async fn setting_a_credit_replaces_what_is_overdue_as_well(fixture) {
+        let (_users, store) = fixture.open(10).await;
         store.reserve("username", 3, "k").await.unwrap();
-        stage.advance(RESERVATION_LIFETIME);
+        fixture.advance(RESERVATION_LIFETIME);
         assert_eq!(store.set_credit("username", 5).await.unwrap().credit, 5);
         assert_eq!(store.get_user("username").await.unwrap().unwrap().credit, 5);
     }
 
-    async fn what_is_overdue_returns_without_anybody_asking(stage) {
+    async fn what_is_overdue_returns_without_anybody_asking(fixture) {
         let list: Vec<_> = (0..120)
             .map(|n| format!(r#"{{"username": "u{n}", "password": "p", "credit": 2}}"#))
             .collect();
-        let (users, store) = stage.open_list(&format!("[{}]", list.join(","))).await;
+        let (users, store) = fixture.open_list(&format!("[{}]", list.join(","))).await;
         for n in 0..120 {
             store.reserve(&format!("u{n}"), 1, &format!("k{n}")).await.unwrap();
         }
         store.reserve("u0", 1, "k").await.unwrap();
         store.settle("k").await.unwrap();
         assert_eq!(users.return_overdue().await.unwrap(), 0);
-        stage.advance(RESERVATION_LIFETIME);
+        fixture.advance(RESERVATION_LIFETIME);
         // The task of the store may have been faster with some of them.
         assert!(users.return_overdue().await.unwrap() <= 120);
         assert_eq!(users.return_overdue().await.unwrap(), 0);
         let states = "SELECT COUNT(*) FROM purchases WHERE state = 'expired'";
-        assert_eq!(count(&stage.database, states).await, 120);
+        assert_eq!(count(&fixture.database, states).await, 120);
         assert_eq!(store.get_user("u0").await.unwrap().unwrap().credit, 1);
         assert_eq!(store.get_user("u1").await.unwrap().unwrap().credit, 2);
     }

@@ -3,7 +3,7 @@
 use fibpro::api::userstore::{User, UserStoreClient, UserStoreError};
 use rpc_runtime::{Code, Secret};
 
-use super::stage::{Engine, Stage, execute, on_both};
+use super::fixture::{Engine, Fixture, execute, on_both};
 
 async fn verify(
     store: &UserStoreClient,
@@ -23,8 +23,8 @@ async fn verify(
 }
 
 on_both! {
-    async fn the_right_password_is_answered_with_the_user(stage) {
-        let (_users, store) = stage.open_list(
+    async fn the_right_password_is_answered_with_the_user(fixture) {
+        let (_users, store) = fixture.open_list(
             r#"[{"username": "ada", "password": "pass: wörd", "credit": 4, "roles": ["developer", "admin"]}]"#,
         ).await;
         let ada = User {
@@ -41,8 +41,8 @@ on_both! {
         assert_eq!(verify(&store, "ada", "pass: wörd").await.unwrap().credit, 9);
     }
 
-    async fn row_78_an_unknown_user_gets_the_answer_and_makes_the_work_of_a_wrong_password(stage) {
-        let (users, store) = stage.open(4).await;
+    async fn an_unknown_user_costs_as_much_as_a_wrong_password(fixture) {
+        let (users, store) = fixture.open(4).await;
         let mut outcomes = Vec::new();
         for name in ["username", "nobody"] {
             let before = users.hashes();
@@ -58,8 +58,8 @@ on_both! {
         assert_eq!(outcomes[0].0[0], (Code::Unauthenticated, text));
     }
 
-    async fn a_password_that_was_changed_is_not_remembered(stage) {
-        let (users, store) = stage.open_list(
+    async fn a_password_that_was_changed_is_not_remembered(fixture) {
+        let (users, store) = fixture.open_list(
             r#"[{"username": "ada", "password": "old", "credit": 4}, {"username": "eve", "password": "new", "credit": 4}]"#,
         ).await;
         verify(&store, "ada", "old").await.unwrap();
@@ -68,7 +68,7 @@ on_both! {
         assert_eq!(users.hashes(), before);
         // By another process, say.
         execute(
-            &stage.database,
+            &fixture.database,
             "UPDATE users SET password_hash = (SELECT password_hash FROM users WHERE username = 'eve') \
              WHERE username = 'ada'",
         ).await;
@@ -76,8 +76,8 @@ on_both! {
         verify(&store, "ada", "new").await.unwrap();
     }
 
-    async fn names_and_passwords_that_nobody_can_have_are_said_to_be(stage) {
-        let (users, store) = stage.open(4).await;
+    async fn names_and_passwords_that_nobody_can_have_are_said_to_be(fixture) {
+        let (users, store) = fixture.open(4).await;
         let before = users.hashes();
         for (username, password, text) in [
             ("a:b", "canary", "username: has no colon".to_owned()),
@@ -94,8 +94,8 @@ on_both! {
     }
 
     /// At first a login costs a hash; what is bought with it must not wait for 500 of them.
-    async fn f05_500_logins_at_once_cost_one_hash_and_none_is_refused(stage) {
-        let (users, store) = stage.open(4).await;
+    async fn f05_500_concurrent_logins_cost_one_hash(fixture) {
+        let (users, store) = fixture.open(4).await;
         let before = users.hashes();
         let mut logins = tokio::task::JoinSet::new();
         for _ in 0..500 {

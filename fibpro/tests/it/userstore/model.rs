@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use rpc_runtime::Remote;
 
-use super::stage::{Engine, Stage};
+use super::fixture::{Engine, Fixture};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -130,8 +130,8 @@ async fn credits(store: &UserStoreClient) -> [u64; 2] {
     ]
 }
 
-async fn follow(stage: &Stage, steps: &[Step]) {
-    let (users, store) = stage
+async fn follow(fixture: &Fixture, steps: &[Step]) {
+    let (users, store) = fixture
         .open_list(
             r#"[{"username": "ada", "password": "p", "credit": 9},
                 {"username": "grace", "password": "p", "credit": 3}]"#,
@@ -164,7 +164,7 @@ async fn follow(stage: &Stage, steps: &[Step]) {
                 (word(&store.set_credit(USERS[*user], *credit).await), "ok")
             }
             Step::Wait(seconds) => {
-                stage.advance(Duration::from_secs(*seconds));
+                fixture.advance(Duration::from_secs(*seconds));
                 model.wait(*seconds);
                 ("ok", "ok")
             }
@@ -180,7 +180,7 @@ async fn follow(stage: &Stage, steps: &[Step]) {
             "after step {at} of {steps:?}"
         );
     }
-    stage.audit().await;
+    fixture.audit().await;
 }
 
 fn explore(engine: Engine, cases: u32) {
@@ -200,8 +200,8 @@ fn explore(engine: Engine, cases: u32) {
     let mut runner = TestRunner::new(config);
     let outcome = runner.run(&steps, |steps| {
         runtime.block_on(async {
-            if let Some(stage) = Stage::new(engine).await {
-                follow(&stage, &steps).await;
+            if let Some(fixture) = Fixture::new(engine).await {
+                follow(&fixture, &steps).await;
             }
         });
         Ok(())
@@ -210,11 +210,11 @@ fn explore(engine: Engine, cases: u32) {
 }
 
 #[test]
-fn any_sequence_of_operations_does_what_the_model_says_on_sqlite() {
+fn any_operations_match_the_model_on_sqlite() {
     explore(Engine::Sqlite, 32);
 }
 
 #[test]
-fn any_sequence_of_operations_does_what_the_model_says_on_postgres() {
+fn any_operations_match_the_model_on_postgres() {
     explore(Engine::Postgres, 12);
 }

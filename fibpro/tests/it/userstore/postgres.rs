@@ -33,7 +33,7 @@ struct Cluster {
 /// A new database; `None`, and a line that says so, where PostgreSQL is not installed.
 pub(crate) async fn database(name: &str) -> Option<Database> {
     let cluster = CLUSTER.as_ref()?;
-    super::stage::execute(
+    super::fixture::execute(
         &cluster.database("postgres"),
         &format!("CREATE DATABASE {name}"),
     )

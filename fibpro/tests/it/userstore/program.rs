@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::stage::Folder;
+use super::fixture::Folder;
 use crate::process::{Answer, Ended, command, output, spawn};
 
 const CANARY: &str = "canary-pa55word";
@@ -104,7 +104,7 @@ impl Drop for Program {
 }
 
 #[test]
-fn f02_the_lines_of_the_log_are_those_that_people_know() {
+fn f02_log_lines_have_the_documented_texts() {
     let folder = Folder::new();
     let mut command = userstore(&[]);
     command.current_dir(&folder.0);
@@ -158,7 +158,7 @@ fn f02_the_lines_of_the_log_are_those_that_people_know() {
 }
 
 #[test]
-fn row_77_a_password_is_nowhere_in_what_the_program_prints_answers_or_keeps() {
+fn a_password_is_never_printed_returned_or_stored() {
     let folder = Folder::new();
     let list = folder.0.join("users.json");
     std::fs::write(
@@ -238,7 +238,7 @@ fn row_77_a_password_is_nowhere_in_what_the_program_prints_answers_or_keeps() {
 }
 
 #[test]
-fn row_87_numbers_that_are_no_amounts_are_bad_input() {
+fn invalid_amounts_are_rejected() {
     let folder = Folder::new();
     let mut command = userstore(&[]);
     command.current_dir(&folder.0);
@@ -268,7 +268,7 @@ fn row_87_numbers_that_are_no_amounts_are_bad_input() {
 }
 
 #[test]
-fn an_option_that_is_wrong_ends_the_start_and_prints_no_password() {
+fn a_wrong_option_ends_the_start_without_a_password() {
     let folder = Folder::new();
     let bad_list = folder.0.join("bad.json");
     std::fs::write(

@@ -19,7 +19,7 @@ use rpc_runtime::{Client, Limits, Server, Trust};
 use tower::ServiceExt as _;
 
 use crate::system::LOGIN;
-use crate::userstore::stage::{Folder, audit};
+use crate::userstore::fixture::{Folder, audit};
 
 /// The services, for as long as a test needs them.
 pub(crate) struct FibPro {

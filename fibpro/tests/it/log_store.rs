@@ -171,7 +171,7 @@ fn g03_fibpro_logs_prints_the_lines_of_a_request() {
 }
 
 #[test]
-fn logs_that_follow_show_what_comes_survive_a_restart_and_end_with_ctrl_c() {
+fn following_logs_survives_restart_and_ends_on_ctrl_c() {
     let folder = Folder::new();
     let store = folder.file("logs.sqlite");
     let sink = LogSink::start_with(&store);
@@ -228,7 +228,7 @@ fn logs_that_follow_show_what_comes_survive_a_restart_and_end_with_ctrl_c() {
 }
 
 #[test]
-fn row_88_kill_9_loses_nothing_that_was_answered_and_a_repeat_stores_nothing_twice() {
+fn kill_9_loses_and_duplicates_no_accepted_record() {
     let folder = Folder::new();
     let store = folder.file("logs.sqlite");
     let sink = LogSink::start_with(&store);
@@ -333,7 +333,7 @@ fn stored(sink: &LogSink) -> HashMap<String, u32> {
 }
 
 #[test]
-fn what_was_accepted_is_on_paper_and_in_the_store_after_sigterm() {
+fn sigterm_prints_and_stores_all_accepted_records() {
     let folder = Folder::new();
     let store = folder.file("logs.sqlite");
     let sink = LogSink::start_with(&store);
@@ -357,7 +357,7 @@ fn what_was_accepted_is_on_paper_and_in_the_store_after_sigterm() {
 }
 
 #[test]
-fn a_store_that_cannot_be_opened_is_one_clear_line_and_the_sink_prints() {
+fn an_unopenable_store_is_one_line_and_lines_print() {
     let folder = Folder::new();
     std::fs::write(folder.file("data"), "").unwrap();
     let store = folder.file("data").join("logs.sqlite");

@@ -6,7 +6,7 @@ use fibpro::api::userstore::{
 use rpc_runtime::{Code, Remote};
 use tokio::task::JoinSet;
 
-use super::stage::{Engine, Stage, on_both};
+use super::fixture::{Engine, Fixture, on_both};
 
 type Outcome = Result<Reservation, Remote<UserStoreError>>;
 
@@ -49,8 +49,8 @@ fn changes(entries: &[Entry]) -> Vec<(i64, u64, &str)> {
 
 on_both! {
     /// The original sold twelve of ten, and left -2.
-    async fn f05_ten_credits_and_500_buyers_at_once_give_ten_sales_and_nothing_left(stage) {
-        let (_users, store) = stage.open(10).await;
+    async fn f05_ten_credits_and_500_buyers_give_ten_sales(fixture) {
+        let (_users, store) = fixture.open(10).await;
         let bought = buy_at_once(&[&store], (0..500).map(|n| format!("k{n}"))).await;
         assert_eq!(credits(&bought), Vec::from_iter(0..10));
         for error in bought.iter().filter_map(|bought| bought.as_ref().err()) {
@@ -64,9 +64,9 @@ on_both! {
     }
 
     /// Two processes with a store each, as when there are two workers.
-    async fn f08_two_stores_on_one_database_sell_no_credit_twice(stage) {
-        let (_one, one) = stage.open(10).await;
-        let (_two, two) = stage.open(10).await;
+    async fn f08_two_stores_on_one_database_sell_no_credit_twice(fixture) {
+        let (_one, one) = fixture.open(10).await;
+        let (_two, two) = fixture.open(10).await;
         let bought = buy_at_once(&[&one, &two], (0..100).map(|n| format!("k{n}"))).await;
         assert_eq!(credits(&bought), Vec::from_iter(0..10));
         assert_eq!((credit(&one).await, credit(&two).await), (0, 0));
@@ -77,8 +77,8 @@ on_both! {
         assert_eq!(one.settle("shared").await.unwrap().credit, 3);
     }
 
-    async fn row_82_the_last_credit_is_sold_once(stage) {
-        let (_users, store) = stage.open(0).await;
+    async fn the_last_credit_is_sold_once(fixture) {
+        let (_users, store) = fixture.open(0).await;
         for buyers in [2, 16, 64] {
             store.set_credit("username", 1).await.unwrap();
             let bought = buy_at_once(&[&store], (0..buyers).map(|n| format!("k{buyers}/{n}"))).await;
@@ -87,8 +87,8 @@ on_both! {
         }
     }
 
-    async fn row_83_a_key_is_one_purchase_however_often_it_comes(stage) {
-        let (_users, store) = stage.open(10).await;
+    async fn a_key_is_one_purchase_however_often_repeated(fixture) {
+        let (_users, store) = fixture.open(10).await;
         let first = store.reserve("username", 3, "k").await.unwrap();
         assert_eq!(
             (first.amount, first.credit, first.state, first.username.as_str(), first.key.as_str()),
@@ -105,9 +105,9 @@ on_both! {
         assert_eq!(credit(&store).await, 6);
     }
 
-    async fn row_83_a_key_at_one_time_is_one_purchase(stage) {
-        let (_one, one) = stage.open(100).await;
-        let (_two, two) = stage.open(100).await;
+    async fn concurrent_uses_of_a_key_are_one_purchase(fixture) {
+        let (_one, one) = fixture.open(100).await;
+        let (_two, two) = fixture.open(100).await;
         for round in 0..5 {
             let bought = buy_at_once(&[&one, &two], (0..32).map(|_| format!("k{round}"))).await;
             let first = bought[0].as_ref().unwrap();
@@ -117,8 +117,8 @@ on_both! {
         assert_eq!(credit(&one).await, 95);
     }
 
-    async fn row_83_a_key_with_another_user_or_amount_is_refused(stage) {
-        let (_users, store) = stage.open_list(
+    async fn a_key_with_another_user_or_amount_is_rejected(fixture) {
+        let (_users, store) = fixture.open_list(
             r#"[{"username": "username", "password": "p", "credit": 10},
                 {"username": "other", "password": "p", "credit": 10}]"#,
         ).await;
@@ -132,8 +132,8 @@ on_both! {
         assert_eq!(store.get_user("other").await.unwrap().unwrap().credit, 10);
     }
 
-    async fn row_83_a_purchase_that_failed_has_not_begun(stage) {
-        let (_users, store) = stage.open(2).await;
+    async fn a_failed_purchase_has_not_begun(fixture) {
+        let (_users, store) = fixture.open(2).await;
         for _ in 0..2 {
             let error = store.reserve("username", 3, "k").await.unwrap_err();
             assert!(
@@ -146,20 +146,20 @@ on_both! {
         assert_eq!(store.reserve("username", 3, "k").await.unwrap().credit, 0);
     }
 
-    async fn row_83_a_key_outlives_the_process(stage) {
-        let (users, store) = stage.open(10).await;
+    async fn a_key_outlives_the_process(fixture) {
+        let (users, store) = fixture.open(10).await;
         let first = store.reserve("username", 3, "k").await.unwrap();
         let settled = store.reserve("username", 1, "l").await.unwrap();
         store.settle("l").await.unwrap();
         drop((users, store));
-        let (_users, store) = stage.open(10).await;
+        let (_users, store) = fixture.open(10).await;
         assert_eq!(store.reserve("username", 3, "k").await.unwrap(), first);
         assert_eq!(store.settle("l").await.unwrap().credit, settled.credit);
         assert_eq!(credit(&store).await, 6);
     }
 
-    async fn row_84_a_call_whose_answer_is_lost_is_repeated_without_a_second_debit(stage) {
-        let (_users, store) = stage.open(100).await;
+    async fn a_lost_response_is_retried_without_second_debit(fixture) {
+        let (_users, store) = fixture.open(100).await;
         for n in 0..40 {
             let key = format!("k{n}");
             let mut call = store.reserve("username", 1, &key);
@@ -177,8 +177,8 @@ on_both! {
         }
     }
 
-    async fn row_85_what_cannot_be_delivered_is_given_back_and_the_ledger_says_so(stage) {
-        let (_users, store) = stage.open(4).await;
+    async fn an_undelivered_purchase_is_refunded_in_the_ledger(fixture) {
+        let (_users, store) = fixture.open(4).await;
         store.reserve("username", 3, "k").await.unwrap();
         let refunded = store.refund("k").await.unwrap();
         assert_eq!((refunded.credit, refunded.state), (4, State::Refunded));
@@ -210,8 +210,8 @@ on_both! {
         assert_eq!(changes(&store.ledger("username", 2).await.unwrap()), changes(&ledger[..2]));
     }
 
-    async fn a_purchase_is_settled_or_refunded_and_never_both(stage) {
-        let (_users, store) = stage.open(40).await;
+    async fn a_purchase_is_settled_or_refunded_and_never_both(fixture) {
+        let (_users, store) = fixture.open(40).await;
         for n in 0..20 {
             let key = format!("k{n}");
             store.reserve("username", 1, &key).await.unwrap();
@@ -226,8 +226,8 @@ on_both! {
         }
     }
 
-    async fn row_87_amounts_and_credits_have_bounds(stage) {
-        let (_users, store) = stage.open(4).await;
+    async fn amounts_and_credits_have_bounds(fixture) {
+        let (_users, store) = fixture.open(4).await;
         for amount in [0, CREDIT_LIMIT + 1, u64::MAX] {
             let error = store.reserve("username", amount, "k").await.unwrap_err();
             assert_eq!(error.code(), Code::InvalidArgument);
@@ -248,8 +248,8 @@ on_both! {
         assert_eq!(store.refund("k").await.unwrap().credit, 2 * CREDIT_LIMIT);
     }
 
-    async fn row_14_names_and_keys_that_could_forge_a_line_change_nothing(stage) {
-        let (_users, store) = stage.open(4).await;
+    async fn names_and_keys_that_forge_lines_are_rejected(fixture) {
+        let (_users, store) = fixture.open(4).await;
         for bad in ["", "a\0", "a\nb", "\u{1b}[2K", "a\u{202e}b"] {
             for code in [
                 store.get_user(bad).await.unwrap_err().code(),
@@ -268,8 +268,8 @@ on_both! {
         assert_eq!(credit(&store).await, 4);
     }
 
-    async fn f04_an_unknown_user_is_an_answer_and_no_failure(stage) {
-        let (_users, store) = stage.open(4).await;
+    async fn f04_an_unknown_user_is_a_result_and_not_an_error(fixture) {
+        let (_users, store) = fixture.open(4).await;
         // Names are told apart by case, and quotes are nothing special.
         for name in ["nobody", "Username", "username ", "' OR 1=1 --"] {
             assert_eq!(store.get_user(name).await.unwrap(), None);
@@ -291,8 +291,8 @@ on_both! {
         }
     }
 
-    async fn setting_the_credit_leaves_what_is_reserved_alone(stage) {
-        let (_users, store) = stage.open(10).await;
+    async fn setting_the_credit_leaves_what_is_reserved_alone(fixture) {
+        let (_users, store) = fixture.open(10).await;
         store.reserve("username", 3, "k").await.unwrap();
         store.reserve("username", 4, "l").await.unwrap();
         assert_eq!(store.set_credit("username", 20).await.unwrap().credit, 20);
@@ -307,11 +307,11 @@ on_both! {
     }
 
     /// A user who was removed must not come back with the next start.
-    async fn a_list_is_added_to_a_store_without_users_and_to_no_other(stage) {
-        let (users, store) = stage.open(4).await;
+    async fn a_list_is_added_to_a_store_without_users_and_to_no_other(fixture) {
+        let (users, store) = fixture.open(4).await;
         store.set_credit("username", 1).await.unwrap();
         drop((users, store));
-        let (_users, store) = stage.open_list(
+        let (_users, store) = fixture.open_list(
             r#"[{"username": "username", "password": "new", "credit": 9},
                 {"username": "other", "password": "p", "credit": 9}]"#,
         ).await;

@@ -6,16 +6,16 @@ use rpc_runtime::Code;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
-use super::stage::{Engine, Stage, execute};
+use super::fixture::{Engine, Fixture, execute};
 
 const ONE_USER: &str = r#"[{"username": "username", "password": "password", "credit": 1000000}]"#;
 
-async fn sqlite() -> (Stage, SqliteConnectOptions) {
-    let stage = Stage::new(Engine::Sqlite).await.unwrap();
-    let Database::Sqlite(options) = stage.database.clone() else {
-        panic!("{:?}", stage.database);
+async fn sqlite() -> (Fixture, SqliteConnectOptions) {
+    let fixture = Fixture::new(Engine::Sqlite).await.unwrap();
+    let Database::Sqlite(options) = fixture.database.clone() else {
+        panic!("{:?}", fixture.database);
     };
-    (stage, options)
+    (fixture, options)
 }
 
 async fn credit(store: &UserStoreClient) -> u64 {
@@ -23,19 +23,19 @@ async fn credit(store: &UserStoreClient) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_88_a_full_disk_is_said_and_nothing_is_half_done_and_all_is_well_when_there_is_room() {
-    let (stage, options) = sqlite().await;
+async fn a_full_disk_leaves_no_partial_write_and_recovers() {
+    let (fixture, options) = sqlite().await;
     // Something that can be removed to make room.
-    drop(stage.open_list(ONE_USER).await);
-    execute(&stage.database, "CREATE TABLE ballast (x BLOB)").await;
+    drop(fixture.open_list(ONE_USER).await);
+    execute(&fixture.database, "CREATE TABLE ballast (x BLOB)").await;
     execute(
-        &stage.database,
+        &fixture.database,
         "INSERT INTO ballast VALUES (zeroblob(200000))",
     )
     .await;
-    let pages = super::stage::count(&stage.database, "PRAGMA page_count").await;
+    let pages = super::fixture::count(&fixture.database, "PRAGMA page_count").await;
     let full = Database::Sqlite(options.pragma("max_page_count", (pages + 3).to_string()));
-    let (users, store) = stage.open_on(&full, ONE_USER).await;
+    let (users, store) = fixture.open_on(&full, ONE_USER).await;
 
     let mut bought = 0;
     let error = loop {
@@ -78,9 +78,9 @@ async fn row_88_a_full_disk_is_said_and_nothing_is_half_done_and_all_is_well_whe
         outcomes.iter().filter(|outcome| outcome.is_ok()).count() >= 20,
         "{outcomes:?}"
     );
-    stage.audit().await;
+    fixture.audit().await;
 
-    execute(&stage.database, "DROP TABLE ballast").await;
+    execute(&fixture.database, "DROP TABLE ballast").await;
     let (before, key) = (
         credit(&store).await,
         format!("{bought}/{}", "k".repeat(200)),
@@ -90,13 +90,13 @@ async fn row_88_a_full_disk_is_said_and_nothing_is_half_done_and_all_is_well_whe
         before - 1
     );
     assert_eq!(store.settle(&key).await.unwrap().state, State::Settled);
-    stage.audit().await;
+    fixture.audit().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_88_a_database_that_another_process_has_locked_is_said_and_can_be_read() {
-    let (stage, options) = sqlite().await;
-    let (_users, store) = stage.open_list(ONE_USER).await;
+async fn a_locked_database_is_reported_and_readable() {
+    let (fixture, options) = sqlite().await;
+    let (_users, store) = fixture.open_list(ONE_USER).await;
     let mut other = options.connect().await.unwrap();
     run(&mut other, "BEGIN EXCLUSIVE").await;
     // More than one, so that a group of them is refused as one and not one after the other.
@@ -120,7 +120,7 @@ async fn row_88_a_database_that_another_process_has_locked_is_said_and_can_be_re
         999_999
     );
     other.close().await.unwrap();
-    stage.audit().await;
+    fixture.audit().await;
 }
 
 async fn run(connection: &mut SqliteConnection, sql: &'static str) {
@@ -128,11 +128,11 @@ async fn run(connection: &mut SqliteConnection, sql: &'static str) {
 }
 
 #[tokio::test]
-async fn row_88_a_file_that_is_no_database_is_said_and_stays_as_it_is() {
-    let (stage, options) = sqlite().await;
+async fn a_foreign_file_is_reported_and_left_unchanged() {
+    let (fixture, options) = sqlite().await;
     std::fs::write(options.get_filename(), "no database\n".repeat(1000)).unwrap();
     let list = UserList::parse(ONE_USER).unwrap();
-    let error = Users::open_with(&stage.database, list, Settings::default())
+    let error = Users::open_with(&fixture.database, list, Settings::default())
         .await
         .unwrap_err();
     assert_eq!(error.code(), Code::DataLoss);
@@ -152,15 +152,15 @@ async fn row_88_a_file_that_is_no_database_is_said_and_stays_as_it_is() {
 
 #[tokio::test]
 async fn a_database_of_a_later_version_is_left_alone() {
-    let (stage, _) = sqlite().await;
-    drop(stage.open_list(ONE_USER).await);
+    let (fixture, _) = sqlite().await;
+    drop(fixture.open_list(ONE_USER).await);
     execute(
-        &stage.database,
+        &fixture.database,
         "UPDATE _sqlx_migrations SET version = 9999",
     )
     .await;
     let list = UserList::parse(ONE_USER).unwrap();
-    let error = Users::open_with(&stage.database, list, Settings::default())
+    let error = Users::open_with(&fixture.database, list, Settings::default())
         .await
         .unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition);
@@ -177,8 +177,8 @@ async fn a_database_of_a_later_version_is_left_alone() {
 async fn the_file_is_its_owners() {
     use std::os::unix::fs::PermissionsExt as _;
 
-    let (stage, options) = sqlite().await;
-    let (_users, store) = stage.open_list(ONE_USER).await;
+    let (fixture, options) = sqlite().await;
+    let (_users, store) = fixture.open_list(ONE_USER).await;
     store.set_credit("username", 1).await.unwrap();
     for end in ["", "-wal", "-shm"] {
         let path = format!("{}{end}", options.get_filename().display());
@@ -188,11 +188,11 @@ async fn the_file_is_its_owners() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_88_connections_that_break_cost_no_call() {
-    let Some(stage) = Stage::new(Engine::Postgres).await else {
+async fn broken_connections_fail_no_call() {
+    let Some(fixture) = Fixture::new(Engine::Postgres).await else {
         return;
     };
-    let (_users, store) = stage.open_list(ONE_USER).await;
+    let (_users, store) = fixture.open_list(ONE_USER).await;
     for round in 0..3 {
         let mut calls = tokio::task::JoinSet::new();
         for n in 0..40 {
@@ -204,7 +204,7 @@ async fn row_88_connections_that_break_cost_no_call() {
             });
         }
         execute(
-            &stage.database,
+            &fixture.database,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
              WHERE datname = current_database() AND pid <> pg_backend_pid()",
         )
@@ -214,18 +214,18 @@ async fn row_88_connections_that_break_cost_no_call() {
         }
     }
     assert_eq!(credit(&store).await, 1_000_000 - 120);
-    stage.audit().await;
+    fixture.audit().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_88_a_table_that_somebody_has_locked_is_said() {
-    let Some(stage) = Stage::new(Engine::Postgres).await else {
+async fn a_locked_table_is_reported() {
+    let Some(fixture) = Fixture::new(Engine::Postgres).await else {
         return;
     };
-    let Database::Postgres(options) = &stage.database else {
-        panic!("{:?}", stage.database);
+    let Database::Postgres(options) = &fixture.database else {
+        panic!("{:?}", fixture.database);
     };
-    let (_users, store) = stage.open_list(ONE_USER).await;
+    let (_users, store) = fixture.open_list(ONE_USER).await;
     let mut other = options.connect().await.unwrap();
     let mut lock = other.begin().await.unwrap();
     sqlx::query("LOCK TABLE users IN SHARE MODE")
@@ -248,5 +248,5 @@ async fn row_88_a_table_that_somebody_has_locked_is_said() {
         store.reserve("username", 1, "k").await.unwrap().credit,
         999_999
     );
-    stage.audit().await;
+    fixture.audit().await;
 }

@@ -45,13 +45,13 @@ pub(crate) enum Engine {
 }
 
 /// What a test needs of a user store.
-pub(crate) struct Stage {
+pub(crate) struct Fixture {
     pub(crate) database: Database,
     now: Arc<AtomicI64>,
     _folder: Folder,
 }
 
-impl Stage {
+impl Fixture {
     /// `None` where the database is not installed.
     pub(crate) async fn new(engine: Engine) -> Option<Self> {
         let folder = Folder::new();
@@ -65,7 +65,7 @@ impl Stage {
         })
     }
 
-    /// Moves the clock of all stores on this stage.
+    /// Moves the clock of all stores on this fixture.
     pub(crate) fn advance(&self, time: Duration) {
         let micros = i64::try_from(time.as_micros()).unwrap();
         self.now.fetch_add(micros, Ordering::Relaxed);
@@ -177,25 +177,25 @@ pub(crate) async fn execute(database: &Database, sql: &str) {
 
 /// A test on each database, with an audit behind it.
 macro_rules! on_both {
-    ($($(#[$doc:meta])* async fn $name:ident($stage:ident) $body:block)*) => {$(
+    ($($(#[$doc:meta])* async fn $name:ident($fixture:ident) $body:block)*) => {$(
         $(#[$doc])*
         mod $name {
             use super::*;
 
-            async fn test($stage: &Stage) $body
+            async fn test($fixture: &Fixture) $body
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn sqlite() {
-                let stage = Stage::new(Engine::Sqlite).await.unwrap();
-                test(&stage).await;
-                stage.audit().await;
+                let fixture = Fixture::new(Engine::Sqlite).await.unwrap();
+                test(&fixture).await;
+                fixture.audit().await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn postgres() {
-                if let Some(stage) = Stage::new(Engine::Postgres).await {
-                    test(&stage).await;
-                    stage.audit().await;
+                if let Some(fixture) = Fixture::new(Engine::Postgres).await {
+                    test(&fixture).await;
+                    fixture.audit().await;
                 }
             }
         }
