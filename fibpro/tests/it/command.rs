@@ -59,7 +59,7 @@ fn a_failed_call_exits_with_1_and_prints_its_hops() {
 
 #[test]
 fn a_service_that_is_not_there_ends_with_1() {
-    // Bound and closed again: nobody listens there.
+    // Bound and closed again: no process listens there.
     let address = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

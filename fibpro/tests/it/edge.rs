@@ -1,4 +1,4 @@
-//! The gatekeeper as the outside world meets it: raw HTTP, and what of it goes no further.
+//! The gatekeeper's edge listener: raw HTTP, and headers that must not pass it.
 
 use std::net::TcpListener;
 
@@ -30,7 +30,7 @@ async fn c01_an_anonymous_request_gets_401_and_the_realm() {
         // username:wrong, nobody:password
         Some("Basic dXNlcm5hbWU6d3Jvbmc="),
         Some("Basic bm9ib2R5OnBhc3N3b3Jk"),
-        // c07, f10: what cannot be read.
+        // c07, f10: headers that cannot be parsed.
         Some("Bearer x"),
         Some("Basic !!!"),
         Some("Basic"),
@@ -55,7 +55,7 @@ async fn c01_an_anonymous_request_gets_401_and_the_realm() {
             assert_eq!(answer.header("x-request-id").map(str::len), Some(16));
         }
     }
-    // f04: an unknown user is no other case.
+    // f04: an unknown user is treated like a wrong password.
     let answer = system.ask("GET", "/1", &[LOGIN, LOGIN]).await;
     assert_eq!(answer.status, 401);
     assert_eq!(system.bank.credit(), 4);
@@ -120,7 +120,7 @@ async fn c05_c06_c12_a_bad_number_is_quoted_and_free() {
     assert_eq!((system.bank.credit(), system.bank.states().len()), (9, 0));
     let lines = log.lines_with(&["Request to '/4.5' resulted in '4.5' is no number"]);
     assert_eq!(lines.len(), 1, "{}", log.text());
-    // c06, c12: zero has a price, and zeros in front have none.
+    // c06, c12: zero has a price, and leading zeros are free.
     assert_eq!(text(&system.get("/0").await), (200, "0".to_owned()));
     assert_eq!(text(&system.get("/007").await), (200, "13".to_owned()));
     assert_eq!(system.bank.credit(), 7);
@@ -152,7 +152,7 @@ async fn c08_head_and_prefetch_requests_are_free() {
         );
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert_eq!(answer.header("content-length"), None);
-        // The rest is as for everybody.
+        // Authentication and validation are those of every request.
         let nobody = system.head_of(verb, "/10", &[header]).await;
         assert!(nobody.starts_with("HTTP/1.1 401 "), "{nobody}");
     }
@@ -191,7 +191,7 @@ async fn other_verbs_get_405_with_the_allowed_ones() {
             .await;
         assert_eq!(answer.status, 405, "{verb}");
         assert_eq!(answer.header("allow"), Some("GET, HEAD, POST"), "{verb}");
-        // row 81
+        // No origin is allowed: there are no CORS headers.
         assert_eq!(answer.header("access-control-allow-origin"), None);
     }
     assert_eq!(system.bank.credit(), 4);
@@ -246,7 +246,7 @@ async fn d06_f05_no_internal_method_is_reachable_outside() {
         "/fibpro.v1.Controller/Generate",
         "/fibpro.v1.ComputeWorker/Ping",
         "/fibpro.v1.Gatekeeper/Ping",
-        // rows 72, 80
+        // Built-in methods and debug paths do not exist at an edge either.
         "/rpc.v1.Status/Get",
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         "/api/userstore",
@@ -277,7 +277,7 @@ async fn f03_an_override_from_outside_is_ignored() {
         ("x-rpc-hops", "99"),
         ("baggage", "environment=dev"),
         ("x-forwarded-for", "127.0.0.1"),
-        // row 41
+        // Forwarding headers have no effect.
         ("x-forwarded-host", "evil.test"),
     ];
     assert_eq!(
@@ -322,7 +322,7 @@ async fn g07_g08_a_failed_request_does_not_affect_the_next() {
         ids.push(answer.header("x-request-id").unwrap().to_owned());
     }
     assert_eq!(system.bank.credit(), 1);
-    // g06: each call of a request has its id, that of the login too.
+    // g06: each call of a request has its id, including the login.
     let [a, b, c, d] = [0, 1, 2, 3].map(|index: usize| ids[index].as_str());
     let expected = [
         ("verify", a),
@@ -359,11 +359,11 @@ async fn a_user_store_that_fails_is_no_fault_of_the_caller() {
             text.starts_with("Error: logging in ") && text.contains(word),
             "{text}"
         );
-        // f07: what happened inside is for the log.
+        // f07: internal details are only in the log.
         assert!(!text.contains("canary"), "{text}");
         assert_eq!(answer.header("retry-after").is_some(), status == 503);
         let id = answer.header("x-request-id").unwrap();
-        // c13: the line of a failed request has all that the line of a good one has.
+        // c13: the line of a failed request has all fields of the line of a successful one.
         let line = log.lines_with(&["rpc.method=\"http GET\""]).concat();
         for word in [
             id,
@@ -382,7 +382,7 @@ async fn passwords_appear_in_no_output() {
     let bank = Bank::with_credit(1);
     let system = System::with(bank, Worker::new(), Limits::default()).await;
     let log = Log::start();
-    // username:canary-a, canary-b:password, and one that cannot be read.
+    // username:canary-a, canary-b:password, and one that cannot be parsed.
     let (wrong, unknown) = (
         "Basic dXNlcm5hbWU6Y2FuYXJ5LWE=",
         "Basic Y2FuYXJ5LWI6cGFzc3dvcmQ=",
@@ -395,7 +395,7 @@ async fn passwords_appear_in_no_output() {
     system.bank.set_fault(Fault::Fails(Code::Internal));
     bodies.push(format!("{:?}", system.get("/1").await));
     let seen = log.text() + &bodies.concat();
-    // The user store's own words, which a log may have.
+    // Texts of the user store, which may be logged.
     let seen = seen
         .replace("canary: the table users is gone", "")
         .replace("the name or the password is wrong", "");

@@ -1,4 +1,4 @@
-//! `fibpro fib`: the number without any service.
+//! `fibpro fib`: computes the number without any service.
 
 use crate::process::{Ended, fibpro};
 

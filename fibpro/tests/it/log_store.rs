@@ -1,4 +1,4 @@
-//! The log sink's store with real processes: curl's view, `fibpro logs`, kill -9, a restart.
+//! The log sink's store with real processes: curl, `fibpro logs`, kill -9, restart.
 
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -197,7 +197,7 @@ fn following_logs_survives_restart_and_ends_on_ctrl_c() {
     append(&sink, 2, "new");
     assert_eq!(following.line(), line("new"));
 
-    // A search that waits does not hold up the end, and its caller waits for the next life.
+    // A waiting search does not delay the shutdown; its caller continues after the restart.
     let address = sink.address().to_owned();
     sink.terminate();
     let ended = sink.ended();
@@ -219,7 +219,7 @@ fn following_logs_survives_restart_and_ends_on_ctrl_c() {
         (Some(0), "", "")
     );
 
-    // Nor is it a failure that its reader has seen enough.
+    // A reader that closes the pipe early is not a failure.
     let mut following = Running::fibpro(&["logs", "-f", "--to", &sink.url]);
     assert_eq!(following.line(), line("old"));
     following.close_stdout();
@@ -242,7 +242,7 @@ fn kill_9_loses_and_duplicates_no_accepted_record() {
             .collect();
         json!({ "records": records }).to_string()
     };
-    // Three that append as fast as they can, until the connection is gone.
+    // Three clients append as fast as they can, until the connection is gone.
     let senders: Vec<_> = (1..=3_u64)
         .map(|epoch| {
             let address = sink.address().to_owned();
@@ -255,7 +255,7 @@ fn kill_9_loses_and_duplicates_no_accepted_record() {
             })
         })
         .collect();
-    // In the middle of it: when the first hundred records are there.
+    // Killed under load: after the first hundred records.
     let begun = Instant::now();
     while sink.call("Query", r#"{"after": 0, "limit": 101}"#).body["more"] != true {
         assert!(begun.elapsed() < PATIENCE, "nothing is stored");
@@ -280,7 +280,7 @@ fn kill_9_loses_and_duplicates_no_accepted_record() {
                 "{epoch}:{sequence}"
             );
         }
-        // What was not answered is sent again, and a little of what was.
+        // Unacknowledged records are sent again, with a few acknowledged ones.
         for number in batches.saturating_sub(2)..batches + 2 {
             assert!(append(sink.address(), &batch(epoch, number)).is_some());
         }
@@ -295,7 +295,7 @@ fn kill_9_loses_and_duplicates_no_accepted_record() {
     assert_eq!(sink.call("Append", &batch(1, 0)).body, json!({"result": 0}));
 }
 
-/// Appends a batch; `None` when no answer comes.
+/// Appends a batch; returns `None` when the connection breaks before the response.
 fn append(address: &str, body: &str) -> Option<()> {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect(address).ok()?;
@@ -311,7 +311,7 @@ fn append(address: &str, body: &str) -> Option<()> {
     answer.starts_with("HTTP/1.1 200 ").then_some(())
 }
 
-/// How often each text is in the store.
+/// Counts how often each text is in the store.
 fn stored(sink: &LogSink) -> HashMap<String, u32> {
     let mut stored = HashMap::new();
     let mut after = json!(0);
@@ -417,7 +417,7 @@ fn measure_how_many_records_a_second_are_accepted() {
         .build()
         .unwrap();
     let (batches, senders) = (500_u64, 4_u64);
-    // The file fills in the first round; in the second the oldest make room.
+    // The file fills in the first round; in the second round the oldest records are evicted.
     for round in 1..=3 {
         let begun = Instant::now();
         runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! The log sink as a process: what curl sees, signals, ports, closed pipes.
+//! The log sink in its own process: requests by curl, signals, ports, closed pipes.
 
 use std::io::Write as _;
 use std::thread;
@@ -116,7 +116,7 @@ fn d04_a_wrong_call_names_the_argument() {
         answer.message().starts_with("records[1].time: "),
         "{answer:?}"
     );
-    // The good record beside each bad one was not printed either.
+    // The valid record in the same batch as an invalid one was not printed either.
     assert_eq!(sink.printed(), "");
 }
 
@@ -213,7 +213,7 @@ fn a_closed_stdout_fails_the_call_and_not_the_process() {
 #[test]
 fn a_slow_reader_delays_records_but_loses_none() {
     let mut sink = LogSink::start();
-    // More than a pipe holds, so that the thread which writes has to wait for us.
+    // Larger than a pipe's buffer, so the writing thread blocks until the test reads.
     let text = "x".repeat(60 << 10);
     let record = json!({"source": "a@prod/1", "time": "2026-11-22T12:25:34Z", "text": text});
     let body = json!({"records": vec![record; 20]}).to_string();
@@ -234,7 +234,7 @@ fn a_call_that_has_begun_is_finished_after_sigterm() {
     let mut sink = LogSink::start();
     let body = r#"{"message": "the last one"}"#;
     let mut call = sink.begin("RecvLog", "expect: 100-continue\r\n", body.len());
-    // The server asks for the body, so the call has begun.
+    // The server asks for the body (100-continue), so the call has begun.
     let mut go_on = [0; 25];
     std::io::Read::read_exact(&mut call, &mut go_on).unwrap();
     assert!(

@@ -1,53 +1,53 @@
-//! The services as their users meet them: real processes, raw HTTP, the command line.
+//! The services from the outside: real processes, raw HTTP, the command line.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-// What the tests share: processes that end with the test, and HTTP by hand.
+// Shared by the tests: processes that end with the test, and HTTP over raw sockets.
 mod process;
 
-// The log sink in this process: what it prints for whom, and what becomes of a record that cannot be printed.
+// The log sink in process: sources of lines, and records that cannot be printed.
 mod sink;
-// The log sink as a process: what curl sees, signals, ports, closed pipes.
+// The log sink in its own process: requests by curl, signals, ports, closed pipes.
 mod logsink;
 
-// The store of the log sink in this process: what is kept once, for how long, and what becomes of a store in trouble.
+// The log sink's store in process: deduplication, retention, and storage errors.
 mod store;
-// Searching the log sink in this process: what matches, pages, and waiting for what comes.
+// Searching the log sink in process: filters, pages, and waiting for new records.
 mod search;
-// The log sink's store with real processes: curl's view, `fibpro logs`, kill -9, a restart.
+// The log sink's store with real processes: curl, `fibpro logs`, kill -9, restart.
 mod log_store;
 
 // `fibpro`: output and exit codes.
 mod command;
 mod fib;
 
-// Each service as a process of its own.
+// Each service in its own process.
 mod programs;
 
 // All services in this process, with users in memory.
 mod system;
-// The gatekeeper: what goes in and out at the edge.
+// The gatekeeper's edge listener.
 mod edge;
-// What is paid when, and what becomes of it when something breaks.
+// The steps of a purchase, its payment, and its failures.
 mod purchase;
-// The services behind it, called directly.
+// The internal services, called directly.
 mod services;
 
-// The user store: credit, passwords, and databases in trouble.
+// The user store: credit, passwords, and database errors.
 mod userstore;
-// The user store under load, killed again and again.
+// The user store under load, killed repeatedly.
 mod userstore_crash;
-// All services as processes, killed again and again under load.
+// All services as processes, killed repeatedly under load.
 mod purchase_crash;
 
-// All services in this process without a socket: how to test a system of your own.
+// All services in this process without a socket: an example for testing other systems.
 mod micro;
 // Forms that others hold: nothing here may change.
 mod pinned;
-// The tutorial's table of rows.
+// The tutorial's table of behaviour.
 mod tutorial;
 
-// `fibpro up`: all of it with one command, in one process and in one for each service.
+// `fibpro up`, in one process and with a process for each service.
 mod up;
-// The monitor: services that are there, that are not, and that say nothing.
+// The monitor: services that are up, down, or silent.
 mod monitor;

@@ -1,4 +1,4 @@
-//! The monitor: one service that fails hides nothing.
+//! The monitor: a failing service does not hide the others.
 
 use rpc_runtime::testing::{Proxy, Trouble};
 use serde_json::Value;
@@ -17,7 +17,7 @@ fn monitor_at(up: &Up, endpoints: &[String], arguments: &[&str]) -> Ended {
     output(&mut command).into()
 }
 
-/// The same endpoints, but for one that is elsewhere.
+/// Returns the endpoints with the address of one service replaced.
 fn moved(up: &Up, service: &str, url: &str) -> Vec<String> {
     let begin = format!("--endpoint={service}=");
     let endpoints = up.endpoints().into_iter();
@@ -60,7 +60,7 @@ fn h02_all_are_up_and_the_exit_code_says_so() {
     for service in services.as_array().unwrap() {
         assert_eq!(service["up"], true, "{service}");
         assert_eq!(service["environment"], "prod", "{service}");
-        // The servers that ship count what of it is lost; the log sink ships nothing.
+        // Servers that export logs count dropped records; the log sink exports none.
         let dropped = match service["service"].as_str() {
             Some("logsink") => Value::Null,
             _ => 0.into(),
@@ -158,17 +158,17 @@ fn h02_watch_sees_a_process_stop_and_ends_on_ctrl_c() {
     };
     let first = watching.line();
     assert_eq!(is_up(&first), 6);
-    // Each ships by itself here, and counts.
+    // Each process exports and counts its own log.
     let dropped = first.matches(r#""logs_dropped":0"#).count();
     assert_eq!(dropped, 5, "{first}");
     crate::process::signal_id("-STOP", up.id("pricing"));
-    // What was on its way when it stopped may have been answered.
+    // A request in flight at the stop may have been completed.
     let seen = (0..20).map(|_| is_up(&watching.line())).find(|up| *up < 6);
-    // Before anything can fail: a process that stands still would stay behind.
+    // Continue it before any assertion: a stopped process would outlive the test.
     crate::process::signal_id("-CONT", up.id("pricing"));
     assert_eq!(seen, Some(5));
     watching.interrupt();
     let ended = watching.ended();
-    // Pricing may be back by the last look.
+    // Pricing may be up again at the last probe.
     assert!(matches!(ended.code, Some(0 | 1)), "{ended:?}");
 }

@@ -1,4 +1,4 @@
-//! Processes that end with the test, and HTTP by hand.
+//! Processes that end with the test, and HTTP over raw sockets.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -11,37 +11,38 @@ use std::time::Duration;
 use rpc_runtime::testing::Process;
 use serde_json::Value;
 
-/// How long a test waits for what comes at once when all is well.
+/// Timeout for events that are immediate on an idle machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Held by whoever starts a process, and alone by whoever closes a pipe: between its two halves, fork and exec, a process
-/// has the pipes of all of us, and one that is closed then has a reader still.
+/// Read-locked while a process is started, write-locked while a pipe is closed. Between fork and
+/// exec a child holds copies of all pipes of this process, so a pipe closed in that moment would
+/// still have a reader.
 static STARTING: RwLock<()> = RwLock::new(());
 
-/// Starts a process, and returns when it is itself.
+/// Starts a process, and returns after its exec.
 pub(crate) fn spawn(command: &mut Command) -> Child {
     starting(|| command.spawn()).unwrap()
 }
 
-/// The same for one that is started by something else.
+/// Runs a function that starts a process in another way, under the same lock.
 pub(crate) fn starting<P>(start: impl FnOnce() -> P) -> P {
     let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
     start()
 }
 
-/// Starts a process that can be stopped and killed, and waits for nothing.
+/// Starts a process that can be signalled, without waiting for it.
 pub(crate) fn start(command: &mut Command) -> Process {
     let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
     Process::spawn(command).unwrap()
 }
 
-/// Runs a process to its end.
+/// Runs a process until it exits.
 pub(crate) fn output(command: &mut Command) -> Output {
     let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     spawn(piped).wait_with_output().unwrap()
 }
 
-/// A folder of one test, which goes with it.
+/// A temporary folder, removed on drop.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -58,7 +59,7 @@ impl Folder {
         &self.0
     }
 
-    /// A path in it.
+    /// Returns a path in the folder.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
@@ -66,29 +67,29 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed is the system's to clean up.
+        // Left-over files are the operating system's to clean up.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-/// The log sink on a free port. Killed by its id when the test is over, however that ends.
+/// The log sink on a free port. Killed by process id on drop.
 pub(crate) struct LogSink {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
     stderr: BufReader<ChildStderr>,
-    /// Where its store is, unless the test has said so.
+    /// The folder of its store, unless the test passes `--store`.
     _folder: Option<Folder>,
     /// Such as `http://127.0.0.1:40123`.
     pub(crate) url: String,
 }
 
 impl LogSink {
-    /// Starts it, and returns when it says where it listens.
+    /// Starts the log sink and returns when it prints its listen address.
     pub(crate) fn start() -> Self {
         Self::start_on(&["--listen", "127.0.0.1:0"])
     }
 
-    /// The same with other options. Without `--store` its records are in a folder of its own.
+    /// Starts it with other options. Without `--store` its records are in a temporary folder.
     pub(crate) fn start_on(arguments: &[&str]) -> Self {
         let folder = (!arguments.contains(&"--store")).then(Folder::new);
         let mut command = logsink(arguments);
@@ -114,7 +115,7 @@ impl LogSink {
         }
     }
 
-    /// One with its records in this file.
+    /// Starts it with its records in this file.
     pub(crate) fn start_with(store: &Path) -> Self {
         Self::start_on(&[
             "--listen",
@@ -124,7 +125,7 @@ impl LogSink {
         ])
     }
 
-    /// Its address, such as `127.0.0.1:40123`.
+    /// Returns its address, such as `127.0.0.1:40123`.
     pub(crate) fn address(&self) -> &str {
         self.url.strip_prefix("http://").unwrap()
     }
@@ -134,14 +135,14 @@ impl LogSink {
         self.call_with(method, "", body)
     }
 
-    /// Calls a method with more headers, each with its line end.
+    /// Calls a method with additional headers, each including its line end.
     pub(crate) fn call_with(&self, method: &str, headers: &str, body: &str) -> Answer {
         let mut call = self.begin(method, headers, body.len());
         call.write_all(body.as_bytes()).unwrap();
         Answer::read(call)
     }
 
-    /// Sends all of a call but its body.
+    /// Sends the head of a call without its body.
     pub(crate) fn begin(&self, method: &str, headers: &str, length: usize) -> TcpStream {
         let service = match method {
             "Append" => "rpc.v1.Logs",
@@ -159,20 +160,20 @@ impl LogSink {
         stream
     }
 
-    /// Closes our end of its stdout: what it prints from now on goes nowhere.
+    /// Closes the test's end of its stdout, so that it writes to a broken pipe.
     pub(crate) fn close_stdout(&mut self) {
         let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
         self.stdout = None;
     }
 
-    /// Reads what it prints from now on, and forgets it.
+    /// Drains its stdout and discards it.
     pub(crate) fn discard_stdout(&mut self) {
         if let Some(mut stdout) = self.stdout.take() {
             std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         }
     }
 
-    /// Reads its stderr up to a line that has `words`, and returns that line.
+    /// Reads its stderr up to a line that contains `words`, and returns that line.
     pub(crate) fn wait_for_stderr(&mut self, words: &str) -> String {
         let mut line = String::new();
         while !line.contains(words) {
@@ -191,18 +192,18 @@ impl LogSink {
         signal("-TERM", &self.child);
     }
 
-    /// Sends SIGKILL, and waits until it is gone.
+    /// Sends SIGKILL, and waits for the exit.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Reads its stdout and stderr to their ends and takes its exit code.
+    /// Reads its stdout and stderr to their ends, and returns them with the exit code.
     pub(crate) fn ended(mut self) -> Ended {
         Ended::of(&mut self.child, self.stdout.take(), &mut self.stderr)
     }
 
-    /// Stops it and returns what it printed behind its first line.
+    /// Stops it and returns its output after the first line.
     pub(crate) fn printed(self) -> String {
         self.terminate();
         let ended = self.ended();
@@ -213,13 +214,13 @@ impl LogSink {
 
 impl Drop for LogSink {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// `fibpro` beside the test. Killed by its id when the test is over.
+/// A running `fibpro` command. Killed by process id on drop.
 pub(crate) struct Running {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
@@ -237,12 +238,12 @@ impl Running {
         }
     }
 
-    /// The next line of its stdout, without its end.
+    /// Returns the next line of its stdout, without the line end.
     pub(crate) fn line(&mut self) -> String {
         read_line(self.stdout.as_mut().unwrap())
     }
 
-    /// The next line of its stderr, without its end.
+    /// Returns the next line of its stderr, without the line end.
     pub(crate) fn stderr_line(&mut self) -> String {
         read_line(&mut self.stderr)
     }
@@ -252,12 +253,12 @@ impl Running {
         self.stdout = None;
     }
 
-    /// As Ctrl-C does.
+    /// Sends SIGINT, as Ctrl-C does.
     pub(crate) fn interrupt(&self) {
         signal("-INT", &self.child);
     }
 
-    /// Takes what is left of its output, and its exit code.
+    /// Returns the rest of its output and the exit code.
     pub(crate) fn ended(mut self) -> Ended {
         Ended::of(&mut self.child, self.stdout.take(), &mut self.stderr)
     }
@@ -265,7 +266,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -287,7 +288,7 @@ pub(crate) fn signal_id(name: &str, id: u32) {
     assert!(ended.status.success());
 }
 
-/// What a process left behind.
+/// Output and exit code of a process.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
@@ -325,17 +326,18 @@ impl From<Output> for Ended {
     }
 }
 
-/// The program `logsink` with these arguments.
+/// Returns the command `logsink` with these arguments.
 pub(crate) fn logsink(arguments: &[&str]) -> Command {
     command(env!("CARGO_BIN_EXE_logsink"), arguments)
 }
 
-/// Runs `fibpro` with these arguments to its end.
+/// Runs `fibpro` with these arguments until it exits.
 pub(crate) fn fibpro(arguments: &[&str]) -> Ended {
     output(&mut command(env!("CARGO_BIN_EXE_fibpro"), arguments)).into()
 }
 
-/// A program with these arguments, and without the settings of the one who runs the tests.
+/// Returns the command of a program with these arguments, without environment variables that change
+/// its settings.
 pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     for setting in [
@@ -363,15 +365,15 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     ] {
         command.env_remove(setting);
     }
-    // And a log sink leaves no files behind unless a test wants it to.
+    // A log sink writes no files unless the test asks for them.
     command.env("LOGSINK_STORE", "none");
-    // Nor does a gatekeeper take the port of the next one.
+    // A gatekeeper opens no operator port unless the test asks for it.
     command.env("FIBPRO_OPERATOR", "none");
     command.args(arguments).stdin(Stdio::null());
     command
 }
 
-/// An HTTP answer.
+/// An HTTP response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -380,7 +382,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Reads to the end of the connection.
+    /// Reads until the connection is closed.
     pub(crate) fn read(mut stream: TcpStream) -> Self {
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();

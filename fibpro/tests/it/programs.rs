@@ -1,4 +1,4 @@
-//! Each service as a process of its own: its options, where it listens, how it ends.
+//! Each service in its own process: options, listen addresses, exit.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ const PROGRAMS: [(&str, &str); 4] = [
     ("gatekeeper", env!("CARGO_BIN_EXE_gatekeeper")),
 ];
 
-/// A service on a free port. Killed by its id when the test is over, however that ends.
+/// A service on a free port. Killed by process id on drop.
 struct Program {
     child: Child,
     address: String,
@@ -54,7 +54,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -103,7 +103,7 @@ fn a_variable_that_is_no_address_is_named() {
 
 #[test]
 fn services_find_each_other_by_their_options() {
-    // A user store that is not there: what depends on it says so, and what does not, works.
+    // The user store is down: methods that depend on it report that, the others work.
     let nowhere = "userstore=http://127.0.0.1:1";
     let pricing = Program::start("pricing", PROGRAMS[1].1, &["--endpoint", nowhere]);
     let url = format!("pricing=http://{}", pricing.address);

@@ -1,4 +1,4 @@
-//! The way of a purchase: what is paid when, what is said of it, and what becomes of it when something breaks.
+//! The steps of a purchase: when it is paid, what is logged, and what failures leave behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::system::{Bank, Fault, LOGIN, Log, System, text};
 
-/// Of each line the part behind the level and the names of spans.
+/// Returns each line without its level and span names.
 fn messages(lines: &[String]) -> Vec<&str> {
     let message = |line: &'_ String| line.find("fibpro::").or(line.find("it::")).unwrap_or(0);
     lines
@@ -177,7 +177,8 @@ async fn one_key_makes_one_purchase_of_many_requests() {
         join_all((0..20).map(|_| system.get_with("/11", &[("idempotency-key", "order-2")]))).await;
     assert!(same.iter().all(|answer| answer.status == 200));
     assert_eq!((system.bank.credit(), system.bank.states().len()), (0, 2));
-    // What was paid for one number is not paid for another of the same price, nor by another user.
+    // A key paid for one number does not pay for another number of the same price, nor for another
+    // user.
     assert_eq!(system.get_with("/12", &key("order-1")).await.status, 403);
     system.bank.add_user("other", 0);
     let other = ("authorization", "Basic b3RoZXI6cGFzc3dvcmQ=");
@@ -185,7 +186,7 @@ async fn one_key_makes_one_purchase_of_many_requests() {
         .ask("GET", "/10", &[other, ("idempotency-key", "order-1")])
         .await;
     assert_eq!(answer.status, 403);
-    // A repeat tells what was paid then.
+    // A repetition returns the balance of that time.
     let json = ("accept", "application/json");
     let answer = system
         .get_with("/10", &[("idempotency-key", "order-1"), json])
@@ -218,7 +219,7 @@ async fn a_failed_purchase_can_be_retried_with_its_key() {
         );
     }
     assert_eq!(bank.states(), [State::Refunded, State::Settled]);
-    // It is not for ever: each failed purchase leaves something to look up.
+    // Bounded, since each failed purchase leaves a row.
     let bank = Bank::with_credit(1);
     let broken = in_process(&bank, Broken(Code::Internal));
     for _ in 0..8 {
@@ -247,7 +248,8 @@ async fn a_number_with_unknown_payment_is_not_returned() {
         words.contains("not known whether the number was paid"),
         "{words}"
     );
-    // The key was drawn for this request, and the answer names it: a repeat finds out, and pays once.
+    // The key was generated for this request, and the response names it: a retry with it pays at
+    // most once.
     let key = answer.header("idempotency-key").unwrap();
     system.bank.set_fault(Fault::None);
     let answer = system.get_with("/10", &[("idempotency-key", key)]).await;
@@ -288,7 +290,7 @@ async fn an_invalid_worker_result_is_not_charged() {
             .unwrap_err();
         assert_eq!(error.code(), ours);
         assert_eq!((bank.credit(), bank.states()), (4, vec![State::Refunded]));
-        // From where it came is not lost on the way.
+        // The origin of the error is kept.
         assert_eq!(
             error.hops().last().unwrap().method,
             "fibpro.v1.ComputeWorker/ComputeFib"
@@ -317,7 +319,7 @@ async fn a_caller_that_disconnects_early_pays_nothing() {
     hanging.wait(1, 0).await;
     assert_eq!(system.bank.credit(), 2);
     drop(raw);
-    // The worker is stopped, and the credit is back.
+    // The worker is stopped, and the credit is refunded.
     hanging.wait(1, 1).await;
     system
         .bank
@@ -343,7 +345,7 @@ async fn f10_work_stops_at_the_deadline_and_is_refunded() {
         (504, "Error: fib(10) was not done in time".to_owned())
     );
     hanging.wait(1, 1).await;
-    // Before the answer, and not by expiring.
+    // Refunded before the response, and not by expiry.
     assert_eq!(
         (system.bank.credit(), system.bank.states()),
         (4, vec![State::Refunded])
@@ -377,7 +379,7 @@ async fn the_services_run_without_a_socket() {
     }
 }
 
-/// Controller, pricing and the worker in this process.
+/// Controller, pricing and the worker in process.
 fn in_process(bank: &Bank, worker: impl ComputeWorker) -> ControllerClient {
     let prices = Prices::new(UserStoreClient::local(bank.clone()));
     ControllerClient::local(Seller::new(
@@ -386,7 +388,7 @@ fn in_process(bank: &Bank, worker: impl ComputeWorker) -> ControllerClient {
     ))
 }
 
-/// Fails each time.
+/// A compute worker that always fails.
 struct Broken(Code);
 
 impl ComputeWorker for Broken {
@@ -395,7 +397,7 @@ impl ComputeWorker for Broken {
     }
 }
 
-/// Never answers, and counts who came and who left.
+/// A compute worker that never responds, and counts its callers.
 #[derive(Clone)]
 struct Hanging(Arc<(Semaphore, Semaphore)>);
 
@@ -406,7 +408,7 @@ impl Hanging {
 
     async fn wait(&self, came: u32, left: u32) {
         let waiting = async {
-            // Looked at and not taken: the permits come back.
+            // Probed without taking them: the permits are returned.
             let _came = self.0.0.acquire_many(came).await.unwrap();
             let _left = self.0.1.acquire_many(left).await.unwrap();
         };

@@ -1,8 +1,9 @@
-//! FibPro under load, while the user store, pricing and the compute worker are killed again and again, and started again
-//! on the same address and data.
+//! FibPro under load, while the user store, pricing and the compute worker are killed repeatedly
+//! and restarted on the same address and data.
 //!
-//! A buyer who got a number has paid for it, once. A buyer who got none asks again with the same key, and whatever had
-//! become of the first request, that makes one purchase. Nobody has to help: the others find the one that is back.
+//! A buyer who received a number has paid for it exactly once. A buyer who received none retries
+//! with the same key; this makes one purchase, whatever happened to the first request. The other
+//! services reconnect without help.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,13 +28,13 @@ const ROUNDS: u64 = 8;
 const BUYERS: u64 = 8;
 const CREDIT: u64 = 1_000_000;
 
-/// Printed with a failure; another one is another run.
+/// Printed with a failure. Change it to get a different run.
 const SEED: u64 = 0x5eed_0404;
 
 /// `u0` and `u1`, each with the password `p`.
 const LOGINS: [&str; 2] = ["Basic dTA6cA==", "Basic dTE6cA=="];
 
-/// A service in a process of its own, which keeps its address and its data through all its lives.
+/// A service in its own process, which keeps its address and its data across restarts.
 struct Service {
     program: &'static str,
     arguments: Vec<String>,
@@ -42,7 +43,7 @@ struct Service {
 }
 
 impl Service {
-    /// Starts it on a free port.
+    /// Starts the service on a free port.
     fn start(program: &'static str, folder: &Folder, arguments: &[String]) -> Self {
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let arguments = arguments.to_vec();
@@ -55,13 +56,13 @@ impl Service {
         }
     }
 
-    /// SIGKILL, and the next life.
+    /// Kills the process with SIGKILL and starts it again.
     fn die_and_come_back(&mut self, folder: &Folder) {
         self.process.kill9().unwrap();
         (self.process, _) = run(self.program, folder, self.address, &self.arguments);
     }
 
-    /// How others find it.
+    /// Returns the option that points other services to this one.
     fn endpoint(&self, name: &str) -> [String; 2] {
         [
             "--endpoint".to_owned(),
@@ -70,7 +71,7 @@ impl Service {
     }
 }
 
-/// Runs a program until it says where it listens.
+/// Runs a program until it prints the address that it listens on.
 fn run(
     program: &str,
     folder: &Folder,
@@ -85,7 +86,7 @@ fn run(
     (process, address.parse().unwrap())
 }
 
-/// What is bought under a key, and whether the number has come.
+/// A purchase under one key, and whether its number was received.
 type Orders = BTreeMap<String, (Order, bool)>;
 
 #[derive(Debug, Clone, Copy)]
@@ -109,7 +110,8 @@ impl Order {
             .await
     }
 
-    /// Whether this is the number. Anything but that and "not now" is a failure of the test.
+    /// Returns whether the response is the number. Any response but the number and "not now" fails
+    /// the test.
     fn is_filled(self, answer: &Answer) -> bool {
         match answer.status {
             200 => {
@@ -123,7 +125,7 @@ impl Order {
     }
 }
 
-/// Buys until the test has seen enough.
+/// Buys numbers until the test sets the stop flag.
 async fn buy(
     gatekeeper: SocketAddr,
     buyer: u64,
@@ -132,7 +134,7 @@ async fn buy(
     stop: Arc<AtomicBool>,
 ) {
     let mut rng = Rng(SEED ^ buyer);
-    // A pace, so that a buyer who is sent away at once does not come back a thousand times.
+    // Paced, so that a buyer who is rejected at once does not retry a thousand times.
     let mut pace = tokio::time::interval(Duration::from_millis(5));
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for number in 0.. {
@@ -202,7 +204,8 @@ async fn killed_services_never_lose_or_double_spend_credit() {
     }
     let mut rng = Rng(SEED);
     for round in 0..ROUNDS {
-        // Killed after so many numbers, which is another moment of the work in each round; each of them at least twice.
+        // The kill comes after a different count of numbers in each round, so at different moments
+        // of the work; each service is killed at least twice.
         let enough = filled.load(Ordering::Relaxed) + 20 + rng.roll(60);
         let waiting = async {
             while filled.load(Ordering::Relaxed) < enough {
@@ -233,7 +236,8 @@ async fn killed_services_never_lose_or_double_spend_credit() {
         "{numbers} numbers and {open} open orders"
     );
 
-    // Each number is paid, and asking for it once more pays nothing. Some of the open orders are paid as well.
+    // Each received number is paid, and a retry pays nothing. Some of the open orders are paid as
+    // well.
     let paid = settled(&database).await;
     assert!(
         (numbers..=orders.len()).contains(&usize::try_from(paid).unwrap()),
@@ -249,7 +253,7 @@ async fn killed_services_never_lose_or_double_spend_credit() {
         paid,
         "a number was not paid (seed {SEED:#x})"
     );
-    // An open order becomes one purchase.
+    // A retry turns an open order into one purchase.
     ask_again(address, untold).await;
     assert_eq!(
         settled(&database).await,
@@ -272,7 +276,7 @@ async fn killed_services_never_lose_or_double_spend_credit() {
     audit(&database).await;
 }
 
-/// Places each order with its key until the number comes.
+/// Retries each order with its key until its number is received.
 async fn ask_again(gatekeeper: SocketAddr, orders: Orders) {
     let turns = Arc::new(Semaphore::new(16));
     let mut asking = JoinSet::new();

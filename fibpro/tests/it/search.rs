@@ -1,4 +1,4 @@
-//! Searching the log sink in this process: what matches, pages, and waiting for what comes.
+//! Searching the log sink in process: filters, pages, and waiting for new records.
 
 use std::time::Duration;
 
@@ -206,7 +206,7 @@ async fn d03_all_conditions_hold_at_once() {
     ] {
         assert_eq!(searched.find(query.clone()).await, expected, "{query:?}");
     }
-    // A record comes back as it went.
+    // A record is returned as it was sent.
     let page = searched.sink.query(&query()).await.unwrap();
     let back: Vec<_> = page
         .records
@@ -273,7 +273,7 @@ async fn pages_continue_and_default_to_the_latest() {
     assert_eq!(after, last.next);
     assert!(searched.sink.info("f").await.unwrap());
     assert_eq!(searched.find(limited(2, Some(after))).await, "f");
-    // What was looked through is not looked through again, whether or not it matched.
+    // Records that were scanned are not scanned again, whether or not they matched.
     let other = Query {
         source: Some("nobody".to_owned()),
         after: Some(0),
@@ -285,7 +285,7 @@ async fn pages_continue_and_default_to_the_latest() {
 #[tokio::test]
 async fn a_page_is_bounded_in_bytes_and_nothing_is_skipped() {
     let searched = Searched::start().await;
-    // Three times as long as JSON.
+    // The text takes three times its size as JSON.
     let text = "\u{1}".repeat(TEXT_LIMIT / 2);
     for index in 0..30 {
         assert!(
@@ -391,7 +391,7 @@ async fn a_search_waits_for_what_matches_and_no_longer() {
         ..query()
     };
     let waits = tokio::spawn(searched.sink.query(&waiting));
-    // More than once, so that it is passed over by what does not match while it waits.
+    // Several records that do not match, so that the waiting search scans past them.
     for _ in 0..5 {
         assert!(searched.sink.info("another").await.unwrap());
         assert!(!waits.is_finished());
@@ -399,7 +399,7 @@ async fn a_search_waits_for_what_matches_and_no_longer() {
     assert!(searched.sink.info("a match").await.unwrap());
     assert_eq!(texts(&waits.await.unwrap().unwrap()), "a match");
 
-    // Until the time is over; the page goes on behind all that was looked through.
+    // At the end of the wait, the next page begins after all scanned records.
     let short = Query {
         wait_ms: Some(1),
         text: Some("no such text".to_owned()),
@@ -408,7 +408,7 @@ async fn a_search_waits_for_what_matches_and_no_longer() {
     let page = searched.sink.query(&short).await.unwrap();
     assert!(page.records.is_empty() && page.next > next);
 
-    // Not beyond the deadline of the call.
+    // The wait ends at the deadline of the call.
     let after = Some(page.next);
     let long = Query { after, ..waiting };
     let page = searched
@@ -417,7 +417,7 @@ async fn a_search_waits_for_what_matches_and_no_longer() {
         .timeout(Duration::from_millis(800));
     assert_eq!(texts(&page.await.unwrap()), "");
 
-    // And not when the server stops.
+    // The wait ends when the server stops.
     let waits = tokio::spawn(searched.sink.query(&long));
     searched.store.stop_waiting();
     assert_eq!(texts(&waits.await.unwrap().unwrap()), "");

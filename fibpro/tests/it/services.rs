@@ -1,4 +1,4 @@
-//! Pricing and the compute worker as other services meet them.
+//! Pricing and the compute worker, called directly as other services call them.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ async fn a05_a_number_is_decimal_text_on_the_wire() {
     let path = "/fibpro.v1.ComputeWorker/ComputeFib";
     let answer = worker.ask(post(path, r#"{"n":94}"#)).await;
     assert_eq!(answer.value(), (200, json!("19740274219868223167")));
-    // row 7
+    // A 64-bit argument may come as decimal text.
     let answer = worker.ask(post(path, r#"{"n":"186"}"#)).await;
     assert_eq!(
         answer.value(),
@@ -47,7 +47,7 @@ async fn e03_c06_a_wrong_call_gets_a_clear_error() {
             "{body}"
         );
     }
-    // f01: only what is in the trait can be called.
+    // f01: only methods of the trait can be called.
     for method in ["Nope", "compute_fib", "computeFib", "New", "__init__"] {
         let path = format!("/fibpro.v1.ComputeWorker/{method}");
         let answer = worker.ask(post(&path, r#"{"n":1}"#)).await;
@@ -98,7 +98,7 @@ async fn c03_a_price_is_asked_for_without_buying() {
     }
 }
 
-/// Long enough to be in the way, and stopped long before its end.
+/// A number whose computation takes long, and is stopped long before its end.
 const LONG: u64 = 4_000_000;
 
 #[tokio::test]
@@ -108,13 +108,13 @@ async fn a_busy_worker_still_reports_its_health() {
         Running::start(Server::new("compute_worker").add(ComputeWorkerServer::new(worker))).await;
     let client = ComputeWorkerClient::connect(&running.url()).unwrap();
     let long = tokio::spawn(client.compute_fib(LONG).into_future());
-    // One of the two has the core, and the other one waits for it no longer than it has time.
+    // One of the two calls holds the core; the other one waits until its deadline at most.
     let short = Duration::from_millis(30);
     let waiting = client.compute_fib(LONG).timeout(short).await.unwrap_err();
     assert_eq!(waiting.code(), Code::DeadlineExceeded);
     client.ping().await.unwrap();
     long.abort();
-    // f10: the caller has gone, so the core is free again.
+    // f10: the caller has disconnected, so the core is free again.
     assert_eq!(client.compute_fib(10).await.unwrap(), "55");
 }
 

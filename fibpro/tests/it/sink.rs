@@ -1,4 +1,4 @@
-//! The log sink in this process: what it prints for whom, and what becomes of a record that cannot be printed.
+//! The log sink in process: sources of lines, and records that cannot be printed.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Takes what is printed.
+/// A writer that collects the printed lines.
 #[derive(Clone, Default)]
 struct Paper(Arc<Mutex<String>>);
 
@@ -74,7 +74,7 @@ async fn d03_each_level_has_a_shorthand() {
     assert_eq!(texts, ['a', 'b', 'c', 'd']);
 }
 
-/// A service that logs.
+/// A service that writes log lines.
 #[rpc_service(package = "test.v1")]
 trait Writes {
     async fn twice(&self) -> Result<String>;
@@ -134,7 +134,7 @@ async fn a_batch_has_a_limit_and_a_text_too() {
     assert!(paper.text().ends_with("y… (7 more bytes)\n"));
 }
 
-/// Tells when a write begins, and waits to be told how it ends.
+/// A writer that reports when a write begins, and waits for the test to complete it.
 struct Gate {
     begun: mpsc::UnboundedSender<String>,
     outcomes: mpsc::UnboundedReceiver<io::Result<()>>,
@@ -156,7 +156,7 @@ impl Write for Gate {
     }
 }
 
-/// A sink with room for `room` bytes, whose writes the test sees begin and lets end.
+/// Starts a sink with a queue of `room` bytes, whose writes the test completes.
 struct Gated {
     logsink: LogSinkClient,
     printer: Printer,
@@ -211,7 +211,8 @@ async fn g10_the_queue_is_bounded_with_a_retry_hint() {
     );
     drop(gated.end);
     assert!(first.await.unwrap().unwrap());
-    // There is room again, and one that is larger than all of the room finds it empty.
+    // The queue has space again. A record larger than the whole queue is accepted when the queue is
+    // empty.
     assert!(gated.logsink.info(&"x".repeat(2000)).await.unwrap());
 }
 

@@ -1,4 +1,4 @@
-//! The store of the log sink in this process: what is kept once, for how long, and what becomes of a store in trouble.
+//! The log sink's store in process: deduplication, retention, and storage errors.
 
 use std::io::{self, Seek as _, Write};
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::process::{Folder, PATIENCE, output};
 
 const BYTES: u64 = 16 << 20;
 
-/// Takes what is printed; fails while it is told to.
+/// A writer that collects printed lines, and fails on request.
 #[derive(Clone, Default)]
 struct Paper {
     text: Arc<Mutex<String>>,
@@ -45,7 +45,7 @@ impl Write for Paper {
     }
 }
 
-/// A sink with a store.
+/// A log sink with a store.
 struct Kept {
     logs: LogsClient,
     sink: LogSinkClient,
@@ -81,7 +81,7 @@ impl Kept {
         self.sink.query(&query).await.unwrap()
     }
 
-    /// Appends until it is accepted, as whoever ships logs does.
+    /// Appends until the records are accepted, as the log exporter does.
     async fn append_at_last(&self, records: &[Record]) -> u32 {
         let begun = Instant::now();
         loop {
@@ -93,7 +93,7 @@ impl Kept {
         }
     }
 
-    /// Appends once; how that was refused.
+    /// Appends once, and returns the error.
     async fn refused(&self, records: &[Record]) -> (Code, String) {
         let error = self.logs.append(records).no_retry().await.unwrap_err();
         assert_eq!(
@@ -145,9 +145,9 @@ async fn a_repeated_record_is_printed_and_stored_once() {
     };
     assert_eq!(append(&[&one, &three]).await, 2);
     assert_eq!(append(&[&one, &three]).await, 0);
-    // Out of order, with one that is new, and twice in one batch.
+    // Out of order, with one new record, and with a repetition inside one batch.
     assert_eq!(append(&[&three, &two, &two, &one]).await, 1);
-    // Another life and another source have numbers of their own.
+    // Another session and another source have separate sequence numbers.
     let reborn = Record {
         epoch: Some(2),
         text: "reborn".to_owned(),
@@ -159,14 +159,15 @@ async fn a_repeated_record_is_printed_and_stored_once() {
         ..one.clone()
     };
     assert_eq!(append(&[&reborn, &other, &reborn]).await, 2);
-    // Without a number none is taken for another.
+    // Records without a number are never treated as repetitions.
     let unnumbered = Record {
         sequence: None,
         text: "unnumbered".to_owned(),
         ..one.clone()
     };
     assert_eq!(append(&[&unnumbered, &unnumbered]).await, 2);
-    // The older way in answers how many it accepted, and prints no more for it.
+    // The older method `recv_logs` returns the count of accepted records, and prints nothing for
+    // it.
     assert_eq!(kept.sink.recv_logs(&[one, two]).await.unwrap(), 2);
     let expected = [
         "one",
@@ -243,7 +244,7 @@ async fn d03_the_file_keeps_its_bound_oldest_first() {
     let kept = Kept::start(&path, bytes).await;
     let mut largest = 0;
     let mut sequence = 0;
-    // Short texts and long ones, which SQLite keeps in pages of their own.
+    // Short texts, and long ones that SQLite keeps in overflow pages.
     for round in 0..100_usize {
         let batch: Vec<_> = (0..100)
             .map(|index| {
@@ -271,7 +272,7 @@ async fn d03_the_file_keeps_its_bound_oldest_first() {
     assert!(numbers.len() > 500, "{}", numbers.len());
     kept.finish().await.unwrap();
 
-    // With a smaller bound the file becomes smaller.
+    // With a smaller bound the file shrinks at the start.
     let kept = Kept::start(&path, bytes / 2).await;
     assert!(size(&path) <= bytes / 2, "{}", size(&path));
     let left = kept.page(all()).await.records;
@@ -299,7 +300,7 @@ async fn an_oversized_record_is_reported_and_the_rest_kept() {
             "the log cannot be stored: there is no room on its disk".to_owned()
         )
     );
-    // What is answered like that is not there, and what was there still is.
+    // A rejected record is not stored, and the stored records are kept.
     assert_eq!(kept.texts(all()).await, ["one"]);
     assert_eq!(kept.paper.text().lines().count(), 9, "paper has room");
     assert_eq!(kept.logs.append(&huge[..1]).await.unwrap(), 1);
@@ -355,7 +356,7 @@ async fn two_sinks_do_not_share_a_file() {
     );
     assert_eq!(second.texts(all()).await, ["one"], "reading does no harm");
     first.finish().await.unwrap();
-    // The one that comes up while the other goes down takes over.
+    // The second sink takes over when the first one has stopped.
     assert_eq!(second.append_at_last(&[record(2, "two")]).await, 1);
     assert_eq!(second.texts(all()).await, ["one", "two"]);
     second.finish().await.unwrap();
@@ -373,7 +374,7 @@ async fn a_damaged_file_is_moved_aside() {
     assert!(aside.starts_with("this is no database"));
     kept.finish().await.unwrap();
 
-    // One that is damaged in the middle is noticed as well, and the next number is free.
+    // Damage in the middle of the file is noticed as well, and the file gets the next free number.
     let mut file = std::fs::File::options().write(true).open(&path).unwrap();
     file.seek(io::SeekFrom::Start(4096 * 3)).unwrap();
     file.write_all(&[0xa5; 4096 * 4]).unwrap();
@@ -392,7 +393,7 @@ async fn damage_while_running_loses_only_stored_records() {
     let kept = Kept::start(&path, BYTES).await;
     assert_eq!(kept.logs.append(&[record(1, "one")]).await.unwrap(), 1);
     let after = kept.page(all()).await.next;
-    // So that nothing of it is cached or still to be moved to its place.
+    // Checkpointed, so that no page is cached or still in the WAL.
     let mut other = connect(&path).await;
     sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
         .execute(&mut other)
@@ -415,7 +416,7 @@ async fn damage_while_running_loses_only_stored_records() {
     drop(file);
     assert_eq!(kept.append_at_last(&[record(2, "two")]).await, 1);
     assert!(folder.file("logs.sqlite.corrupt-1").exists());
-    // Whoever followed the old file finds what comes in the new one behind it.
+    // A follower of the old file continues with the records of the new one.
     let query = Query {
         after: Some(after),
         ..all()
@@ -498,7 +499,7 @@ async fn a_failing_sink_reports_its_unstored_records() {
     assert!(error.message().starts_with(&said), "{}", error.message());
 }
 
-/// A small disk, where the one who runs the tests may have one.
+/// A small tmpfs, where the user who runs the tests may mount one.
 struct Disk(Folder);
 
 impl Disk {

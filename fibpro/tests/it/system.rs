@@ -1,4 +1,4 @@
-//! All of FibPro in one process: every service behind a socket of its own, users in memory, and the log on paper.
+//! All of FibPro in one process: a socket for each service, users in memory, log lines captured.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,19 +26,19 @@ use tracing::subscriber::DefaultGuard;
 /// `username:password`.
 pub(crate) const LOGIN: (&str, &str) = ("authorization", "Basic dXNlcm5hbWU6cGFzc3dvcmQ=");
 
-/// Users and purchases in memory, with the contract of the user store.
+/// Users and purchases in memory, by the contract of the user store.
 #[derive(Clone)]
 pub(crate) struct Bank(Arc<watch::Sender<Books>>);
 
-/// What a [`Bank`] knows.
+/// State of a [`Bank`].
 #[derive(Debug, Default)]
 pub(crate) struct Books {
-    /// Password and credit.
+    /// Password and credit by name.
     users: BTreeMap<String, (String, u64)>,
     pub(crate) purchases: BTreeMap<String, Reservation>,
-    /// The methods that were called, each with the id of its request.
+    /// Called methods, each with its request id.
     pub(crate) calls: Vec<(&'static str, String)>,
-    /// What goes wrong from now on.
+    /// The failure to inject from now on.
     pub(crate) fault: Fault,
 }
 
@@ -48,7 +48,7 @@ pub(crate) enum Fault {
     None,
     /// Every call fails with this code.
     Fails(Code),
-    /// Purchases are settled, and the answer is lost.
+    /// Purchases are settled, and the response is lost.
     SettlesSilently,
     /// Reservations expire before they are settled.
     Expires,
@@ -78,7 +78,7 @@ impl Bank {
         self.write(|books| books.fault = fault);
     }
 
-    /// The states of all purchases.
+    /// Returns the states of all purchases.
     pub(crate) fn states(&self) -> Vec<State> {
         self.read(|books| {
             books
@@ -93,7 +93,7 @@ impl Bank {
         read(&self.0.borrow())
     }
 
-    /// Waits until the books are as they should be.
+    /// Waits until the purchases have the expected states.
     pub(crate) async fn until(&self, are_so: impl FnMut(&Books) -> bool) {
         let mut seen = self.0.subscribe();
         let waiting = seen.wait_for(are_so);
@@ -109,7 +109,7 @@ impl Bank {
         done.unwrap()
     }
 
-    /// Notes a call, and fails it where that is due.
+    /// Records a call, and fails it where a failure is injected.
     fn call(&self, method: &'static str) -> Result<(), UserStoreError> {
         let id = Context::current().request_id().to_owned();
         self.write(|books| {
@@ -250,23 +250,23 @@ impl UserStore for Bank {
     }
 }
 
-/// All services, for as long as a test needs them.
+/// All services, running until dropped.
 pub(crate) struct System {
     pub(crate) bank: Bank,
     pub(crate) gatekeeper: Running,
     worker: Option<Running>,
-    /// Where the internal services listen: userstore, pricing, compute worker, controller.
+    /// Internal addresses: userstore, pricing, compute worker, controller.
     pub(crate) internal: [SocketAddr; 4],
     _others: [Running; 3],
 }
 
 impl System {
-    /// With a user who has so much credit.
+    /// Starts the services with one user who has this credit.
     pub(crate) async fn start(credit: u64) -> Self {
         Self::with(Bank::with_credit(credit), Worker::new(), Limits::default()).await
     }
 
-    /// With other users, another worker, and other limits of the gatekeeper.
+    /// Starts the services with other users, another worker, and other limits of the gatekeeper.
     pub(crate) async fn with(bank: Bank, worker: impl ComputeWorker, limits: Limits) -> Self {
         let userstore = Server::new("userstore").add(UserStoreServer::new(bank.clone()));
         let userstore = Running::start(userstore).await;
@@ -296,23 +296,23 @@ impl System {
         }
     }
 
-    /// From now on nobody listens where the compute worker was.
+    /// Stops the compute worker; its address refuses connections from now on.
     pub(crate) async fn stop_worker(&mut self) {
         self.worker.take().unwrap().stop().await;
     }
 
-    /// `GET` as `username`.
+    /// Sends `GET` as `username`.
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.get_with(path, &[]).await
     }
 
-    /// The same with more headers.
+    /// Sends `GET` as `username` with additional headers.
     pub(crate) async fn get_with(&self, path: &str, lines: &[(&str, &str)]) -> Answer {
         let lines = [&[LOGIN], lines].concat();
         self.ask("GET", path, &lines).await
     }
 
-    /// The head of an answer that may be without the body that it speaks of.
+    /// Returns the head of a response that may come without the body it announces.
     pub(crate) async fn head_of(&self, verb: &str, path: &str, lines: &[(&str, &str)]) -> String {
         let mut raw = Raw::connect(self.gatekeeper.address()).await;
         let lines = [&[("connection", "close")], lines].concat();
@@ -321,14 +321,14 @@ impl System {
         String::from_utf8(arrived).unwrap()
     }
 
-    /// Any request.
+    /// Sends any request.
     pub(crate) async fn ask(&self, verb: &str, path: &str, lines: &[(&str, &str)]) -> Answer {
         let mut raw = Raw::connect(self.gatekeeper.address()).await;
         raw.ask(request(verb, path, lines, b"")).await
     }
 }
 
-/// Status and body of an answer in text.
+/// Returns status and text body of a response.
 pub(crate) fn text(answer: &Answer) -> (u16, String) {
     let content_type = answer.header("content-type");
     assert_eq!(
@@ -342,7 +342,7 @@ pub(crate) fn text(answer: &Answer) -> (u16, String) {
     )
 }
 
-/// The log of everything that runs on this thread, for as long as this is kept.
+/// Captures the log of this thread until dropped.
 pub(crate) struct Log {
     paper: Paper,
     _guard: DefaultGuard,
@@ -363,7 +363,7 @@ impl io::Write for Paper {
 }
 
 impl Log {
-    /// Down to the finest level.
+    /// Captures all levels.
     pub(crate) fn start() -> Self {
         let paper = Paper::default();
         let writer = paper.clone();
@@ -383,7 +383,7 @@ impl Log {
         String::from_utf8(self.paper.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// The lines that have one of these words, in order.
+    /// Returns the lines that contain one of these words, in order.
     pub(crate) fn lines_with(&self, words: &[&str]) -> Vec<String> {
         let text = self.text();
         let lines = text

@@ -1,11 +1,11 @@
-//! The tutorial's table of rows: each row is there once, and what it names exists.
+//! The tutorial's table of behaviour: each row appears once, and the tests it names exist.
 
 use std::collections::HashSet;
 use std::path::Path;
 
 const TUTORIAL: &str = include_str!("../../TUTORIAL.md");
 
-/// How many rows each letter has.
+/// The count of rows for each letter.
 const ROWS: [(char, usize); 8] = [
     ('A', 6),
     ('B', 5),
@@ -17,7 +17,7 @@ const ROWS: [(char, usize); 8] = [
     ('H', 2),
 ];
 
-/// The names of all functions in a folder of sources.
+/// Collects the names of all functions in a folder of sources.
 fn functions(folder: &Path, names: &mut HashSet<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -53,7 +53,7 @@ fn every_row_is_in_the_table_and_its_tests_exist() {
         let cell = cell.trim_end_matches(" |");
         assert!(!cell.is_empty(), "{row} has neither a test nor a reason");
         let quoted = cell.split('`').skip(1).step_by(2);
-        // Other words in code type are no names of tests.
+        // Quoted words that are not names of tests are listed here.
         for test in quoted.filter(|word| word.contains('_') && !word.contains(['/', ' '])) {
             let is_word = ["log_rpc", "increment_credit", "RUST_LOG"].contains(&test);
             assert!(

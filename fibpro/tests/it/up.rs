@@ -1,4 +1,4 @@
-//! `fibpro up`, as the one meets it who has just cloned the repository.
+//! `fibpro up`, as in a fresh clone of the repository.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -19,7 +19,7 @@ const SERVICES: [&str; 6] = [
     "gatekeeper",
 ];
 
-/// All of FibPro on free ports, with its data in a folder of the test.
+/// All of FibPro on free ports, with its data in a temporary folder.
 pub(crate) struct Up {
     process: Process,
     folder: Folder,
@@ -57,7 +57,8 @@ impl Up {
         rest.split_whitespace().next().unwrap()
     }
 
-    /// Where a service is, such as `http://127.0.0.1:40123`; of the gatekeeper its edge.
+    /// Returns the URL of a service, such as `http://127.0.0.1:40123`; for the gatekeeper, that of
+    /// its edge listener.
     pub(crate) fn url(&self, service: &str) -> &str {
         self.word(service, service)
     }
@@ -75,7 +76,7 @@ impl Up {
         key.to_str().unwrap().to_owned()
     }
 
-    /// Where each service is, as options of a tool.
+    /// Returns `--endpoint` options with the addresses of all services.
     pub(crate) fn endpoints(&self) -> Vec<String> {
         let others = SERVICES[..5]
             .iter()
@@ -84,7 +85,7 @@ impl Up {
         others.chain([gatekeeper]).collect()
     }
 
-    /// `GET` as `username`: the whole answer.
+    /// Sends `GET` as `username` and returns the whole response.
     fn get(&self, path: &str) -> String {
         ask(self.url("gatekeeper"), path)
     }
@@ -109,7 +110,7 @@ fn ask(url: &str, path: &str) -> String {
     answer
 }
 
-/// Looks again and again; bounded.
+/// Polls until the condition holds; bounded.
 #[allow(
     clippy::disallowed_methods,
     reason = "nothing tells of a file or of the end of somebody else's child"
@@ -126,14 +127,14 @@ fn until(what: &str, mut there: impl FnMut() -> bool) {
 }
 
 fn is_there(id: u32) -> bool {
-    // One that has ended and that nobody has waited for is gone, too.
+    // A zombie (exited, not yet waited for) counts as gone.
     std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| {
         let state = stat.rsplit(") ").next().unwrap_or_default();
         !state.starts_with('Z')
     })
 }
 
-/// From the first number to the whole story of the refusal.
+/// Buys a number, is denied the next one, and finds both in the unified log.
 fn buy_until_it_is_refused(up: &Up) {
     let sold = up.get("/10");
     assert!(sold.starts_with("HTTP/1.1 200 "), "{sold}");
@@ -163,14 +164,14 @@ fn buy_until_it_is_refused(up: &Up) {
         let found: Ended = fibpro(&search);
         assert_eq!(found.code, Some(0), "{found:?}");
         story = found.stdout;
-        // Each service sends its own when it has time to.
+        // Each service exports its lines at its own time.
         story.contains(&denied) && story.contains(&requested)
     });
     let places = [requested, denied].map(|line| story.find(&line).expect(&story));
     assert!(places.is_sorted(), "{story}");
 }
 
-/// What is free again, and what is nowhere.
+/// Checks that the ports are free again and that no output or file has a password.
 fn nothing_is_left(ports: &[String], ended: &rpc_runtime::testing::Ended, data: &Path) {
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     for url in ports {
@@ -200,14 +201,14 @@ fn assert_nowhere(canary: &[u8], folder: &Path) {
 fn all_works_and_ends(arguments: &[&str]) {
     let folder = Folder::new();
     let users = folder.file("users.json");
-    // The password of the user whom the test buys as is one that everybody knows; this one is not.
+    // The password of `username` is published in the tutorial; the password of `other` is a canary.
     let list = r#"[{"username": "username", "password": "password", "credit": 4},
         {"username": "other", "password": "canary-pa55word", "credit": 1}]"#;
     std::fs::write(&users, list).unwrap();
     let users = users.to_str().unwrap().to_owned();
     let up = Up::start_in(folder, &[arguments, &["--users", &users]].concat());
     buy_until_it_is_refused(&up);
-    // With a password that somebody got wrong.
+    // Wrong password.
     let address = up.url("gatekeeper").strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     // `other:canary-pa55word`.
@@ -223,7 +224,7 @@ fn all_works_and_ends(arguments: &[&str]) {
     ports.push(up.operator_url().to_owned());
     let (ended, folder) = up.stop();
     nothing_is_left(&ports, &ended, &folder.file("data"));
-    // The last lines came, each once.
+    // The last lines before the stop were stored, each exactly once.
     let lines = [
         "other\" requested fib(1)",
         "other used 1 credit, balance: 0",
@@ -262,7 +263,7 @@ fn what_is_kept_is_there_the_next_time() {
     let (_, folder) = up.stop();
     let up = Up::start_in(folder, &["--processes"]);
     assert_eq!(std::fs::read(up.key()).unwrap(), key);
-    // Two of four credits are left, so nothing is promised.
+    // Two of four credits are left, so the banner does not promise a purchase.
     assert!(!up.banner.contains("of 4 credits"), "{}", up.banner);
     assert!(up.banner.contains("55; costs 2 credits"), "{}", up.banner);
     assert!(up.get("/10").ends_with("\r\n\r\n55"));
@@ -328,7 +329,7 @@ fn no_child_outlives_it() {
 #[test]
 fn a_second_signal_ends_it_at_once() {
     for arguments in [&[][..], &["--processes"]] {
-        // Each of the six would go on for as long, one after the other.
+        // Without the second signal the six services would stop one after the other, 60 s each.
         let lame_duck = ("RPC_LAME_DUCK", "60s");
         let mut up = Up::start_with(Folder::new(), arguments, &[lame_duck]);
         up.process.terminate().unwrap();
@@ -358,7 +359,7 @@ fn a_taken_port_is_one_line_and_leaves_no_process() {
             let arguments = ["up", "--data-dir", data, "--base-port", &base_port];
             let ended = fibpro(&[&arguments, mode].concat());
             assert_eq!(ended.code, Some(1), "{ended:?}");
-            // Where a neighbour has taken another one of the eleven ports it is that one's line.
+            // Another process may hold one of the eleven ports; then the line names that port.
             let line = ended.stderr.strip_suffix('\n').unwrap();
             assert!(!line.contains('\n'), "{ended:?}");
             assert!(line.starts_with("error: "), "{ended:?}");
@@ -429,7 +430,7 @@ fn operators_need_the_key_and_never_use_the_edge() {
         unknown.stderr.starts_with("error: unauthenticated"),
         "{unknown:?}"
     );
-    // What to do about it, on this command line.
+    // The error states the option to change on this command line.
     let hint = "--identity-key-file FOLDER/identity.key";
     assert!(unknown.stderr.contains(hint), "{unknown:?}");
     let outside = status(up.url("gatekeeper"), &signed);

@@ -1,7 +1,8 @@
-//! The user store under load, killed again and again, and started again on the same file.
+//! The user store under load, killed repeatedly and restarted on the same file.
 //!
-//! Whoever got an answer can rely on it; who got none asks again with the same key, and what that says is what has
-//! happened. At the end each purchase is what its buyer was told, and the books are in order.
+//! A buyer who received a response can rely on it. A buyer who received none retries with the same
+//! key, and the result states what happened. At the end each purchase is as its buyer was told, and
+//! the ledger is consistent.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,10 +23,10 @@ const BUYERS: u64 = 16;
 const USERS: usize = 3;
 const CREDIT: u64 = 1_000_000;
 
-/// Printed with a failure; another one is another run.
+/// Printed with a failure. Change it to get a different run.
 const SEED: u64 = 0x5eed_0086;
 
-/// A small generator, since a test has to be the same each time.
+/// A small deterministic generator, so that each run has the same inputs.
 pub(crate) struct Rng(pub(crate) u64);
 
 impl Rng {
@@ -43,15 +44,15 @@ impl Rng {
     }
 }
 
-/// What a buyer knows of a purchase.
+/// A buyer's knowledge of a purchase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
-    /// Nothing was answered.
+    /// No response was received.
     Unknown,
     Is(State),
 }
 
-/// What all buyers know, and how much was answered.
+/// The purchases of all buyers, and the count of responses.
 #[derive(Default)]
 struct History {
     purchases: Mutex<HashMap<String, (usize, u64, Known)>>,
@@ -65,7 +66,7 @@ impl History {
     }
 }
 
-/// Whether an error leaves open what has happened.
+/// Returns whether an error leaves the outcome unknown.
 fn is_open(error: &Remote<UserStoreError>) -> bool {
     matches!(
         error.code(),
@@ -73,7 +74,7 @@ fn is_open(error: &Remote<UserStoreError>) -> bool {
     )
 }
 
-/// Buys until the store is killed, and once more after each answer that says what to do next.
+/// Buys until the store is killed; retries once after each response that allows it.
 async fn buy(
     store: UserStoreClient,
     history: Arc<History>,
@@ -114,8 +115,8 @@ async fn buy(
     }
 }
 
-/// Asks once more for a purchase, as its buyer would, and whether it is what the buyer was told. What was not begun is
-/// begun now, and what is open is settled; answers whether it is paid.
+/// Retries a purchase as its buyer would, and checks the result against the buyer's knowledge.
+/// Begins a purchase that was not begun, settles an open one, and returns whether it is paid.
 async fn ends_as_told(
     store: &UserStoreClient,
     key: &str,
@@ -131,7 +132,7 @@ async fn ends_as_told(
         },
     };
     match known {
-        // It may have been ended without an answer since, or have become overdue.
+        // Since then it may have ended without a response, or have become overdue.
         Known::Unknown | Known::Is(State::Reserved) => {}
         Known::Is(told) => assert_eq!(state, told, "{key} (seed {SEED:#x})"),
     }
@@ -149,7 +150,7 @@ async fn ends_as_told(
             let UserStoreError::PurchaseEnded { state: now, .. } = &*error else {
                 panic!("{key}: {error} (seed {SEED:#x})");
             };
-            // It may have become overdue between the two questions.
+            // It may have become overdue between the two calls.
             let is_late = (state, *now) == (State::Reserved, State::Expired);
             assert!(*now == state || is_late, "{key} was {state} and is {now}");
             false
@@ -193,7 +194,7 @@ async fn a_killed_store_never_loses_or_double_spends_credit() {
                 rng,
             ));
         }
-        // Killed after so many answers, which is another moment of the work in each round.
+        // The kill comes after a different count of responses in each round.
         let enough = history.answers.load(Ordering::Relaxed) + 50 + rng.roll(200);
         let waiting = async {
             while history.answers.load(Ordering::Relaxed) < enough {
@@ -204,7 +205,7 @@ async fn a_killed_store_never_loses_or_double_spends_credit() {
         tokio::time::timeout(Duration::from_secs(120), waiting)
             .await
             .expect("the store answers nothing");
-        // Calls are under way; none is begun that could only fail.
+        // Calls are in flight; no new call is begun that could only fail.
         stop.store(true, Ordering::Relaxed);
         program.kill();
         buyers.join_all().await;

@@ -1,4 +1,4 @@
-//! One service is something else: whatever implements its trait.
+//! One service is replaced by a fake that implements its trait.
 
 use fibpro::api::compute_worker::ComputeWorker;
 use rpc_runtime::prelude::*;
@@ -22,7 +22,8 @@ async fn one_service_is_faked_by_its_trait() {
     let fibpro = FibPro::with_worker(2, KnowsOne).await;
     let answer = fibpro.get("/7").await;
     assert_eq!((answer.status, answer.text.as_str()), (200, "thirteen"));
-    // What goes wrong in the fake goes the way of every error: the caller is told nothing of it, and pays nothing.
+    // An error of the fake takes the path of every error: the caller sees no details and pays
+    // nothing.
     let answer = fibpro.get("/8").await;
     assert_eq!(
         (answer.status, answer.text.as_str()),

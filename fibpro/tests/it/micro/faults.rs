@@ -1,5 +1,5 @@
-//! Calls that fail, break and hang on purpose: the request says which ones (`x-rpc-fault`), and the servers obey, since
-//! they were started with `allow_faults`.
+//! Calls that fail, disconnect or hang: the request names them (`x-rpc-fault`), and the servers
+//! inject the faults, since they are started with `allow_faults`.
 
 use futures_util::future::join_all;
 
@@ -18,7 +18,7 @@ async fn c11_f09_a_faulty_compute_worker_costs_nothing() {
             "Error: fib(10) is not possible at the moment; try again a little later"
         )
     );
-    // What makes a repeat the same purchase.
+    // The key makes a retry the same purchase.
     assert_eq!(answer.header("idempotency-key"), "order-1");
     assert_eq!(fibpro.credit().await, 4);
     let returned = [(4, "opening"), (-2, "reserve"), (2, "refund")];
@@ -26,7 +26,7 @@ async fn c11_f09_a_faulty_compute_worker_costs_nothing() {
         fibpro.ledger().await,
         returned.map(|(change, why)| (change, why.to_owned()))
     );
-    // It is back, and the caller asks again for the same purchase.
+    // The credit is refunded, and the caller retries the same purchase.
     let answer = fibpro.buy("/10", "order-1").await;
     assert_eq!((answer.status, answer.text.as_str()), (200, "55"));
     assert_eq!(fibpro.credit().await, 2);
@@ -36,7 +36,8 @@ async fn c11_f09_a_faulty_compute_worker_costs_nothing() {
 #[tokio::test]
 async fn a_lost_settle_response_is_requested_again() {
     let fibpro = FibPro::start(4).await;
-    // Of every answer, so that asking again is of no use either: what is not known to be paid is not given out.
+    // Every response is lost, so a retry does not help: a number with unknown payment is not
+    // returned.
     let answer = fibpro
         .buy_despite("userstore.settle=lose", "/10", "order-1")
         .await;
@@ -47,7 +48,7 @@ async fn a_lost_settle_response_is_requested_again() {
             .contains("not known whether the number was paid"),
         "{answer:?}"
     );
-    // It is paid, and once: the repeat finds out.
+    // It is paid exactly once; the retry returns the stored result.
     assert_eq!(fibpro.credit().await, 2);
     let answer = fibpro.buy("/10", "order-1").await;
     assert_eq!((answer.status, answer.text.as_str()), (200, "55"));

@@ -1,4 +1,4 @@
-//! The whole system.
+//! All services, wired in process.
 
 use std::time::Duration;
 
@@ -21,34 +21,35 @@ use tower::ServiceExt as _;
 use crate::system::LOGIN;
 use crate::userstore::fixture::{Folder, audit};
 
-/// The services, for as long as a test needs them.
+/// The services, running until dropped.
 pub(crate) struct FibPro {
     pub(crate) users: UserStoreClient,
     pub(crate) pricing: PricingClient,
     pub(crate) worker: ComputeWorkerClient,
     pub(crate) controller: ControllerClient,
-    /// What the outside world meets.
+    /// The gatekeeper's router with edge trust.
     edge: Router,
-    /// The same for those inside, who may ask for faults, and who wait for two seconds.
+    /// The gatekeeper's router with internal trust: it accepts fault plans, and its deadline is two
+    /// seconds.
     inside: Router,
     database: Database,
     _folder: Folder,
 }
 
 impl FibPro {
-    /// With one user, `username`/`password`, who has so much credit.
+    /// Starts the services with one user, `username`/`password`, who has this credit.
     pub(crate) async fn start(credit: u64) -> Self {
         Self::with_worker(credit, Worker::new()).await
     }
 
-    /// The same with another compute worker.
+    /// Starts the services with another compute worker.
     pub(crate) async fn with_worker(credit: u64, worker: impl ComputeWorker) -> Self {
         let folder = Folder::new();
         let database = Database::file(folder.0.join("users.sqlite"));
         let list =
             format!(r#"[{{"username": "username", "password": "password", "credit": {credit}}}]"#);
         let settings = Settings {
-            // Real hashes take as long as they should.
+            // Hashes at production cost would slow each test down.
             cost: Cost::NEXT_TO_NOTHING,
             ..Settings::default()
         };
@@ -81,23 +82,23 @@ impl FibPro {
         }
     }
 
-    /// `GET` as `username`.
+    /// Sends `GET` as `username`.
     pub(crate) async fn get(&self, path: &str) -> Answer {
         ask(&self.edge, path, &[LOGIN]).await
     }
 
-    /// Any headers.
+    /// Sends `GET` with any headers.
     pub(crate) async fn get_with(&self, path: &str, lines: &[(&str, &str)]) -> Answer {
         ask(&self.edge, path, lines).await
     }
 
-    /// `GET` as `username`, for the purchase with this key.
+    /// Sends `GET` as `username` for the purchase with this key.
     pub(crate) async fn buy(&self, path: &str, key: &str) -> Answer {
         self.get_with(path, &[LOGIN, ("idempotency-key", key)])
             .await
     }
 
-    /// The same, while those calls fail that the plan says.
+    /// Sends the same while the calls named by the fault plan fail.
     pub(crate) async fn buy_despite(&self, plan: &str, path: &str, key: &str) -> Answer {
         let lines = [LOGIN, ("x-rpc-fault", plan), ("idempotency-key", key)];
         ask(&self.inside, path, &lines).await
@@ -108,7 +109,7 @@ impl FibPro {
         user.unwrap().credit
     }
 
-    /// Why the credit is what it is, the oldest first: each change and its reason.
+    /// Returns the ledger, oldest first: each change and its reason.
     pub(crate) async fn ledger(&self) -> Vec<(i64, String)> {
         let mut entries = self.users.ledger("username", 1000).await.unwrap();
         entries.sort_by_key(|entry| entry.time);
@@ -116,13 +117,13 @@ impl FibPro {
         entries.into_iter().map(line).collect()
     }
 
-    /// Whether the books are in order, whatever was done and whatever has failed.
+    /// Checks that the ledger is consistent, after any operation and any failure.
     pub(crate) async fn audit(&self) {
         audit(&self.database).await;
     }
 }
 
-/// A server in this process, and a client in place of its address. It fails the calls whose requests ask for that.
+/// Returns an in-process server's client. The server injects the faults that its requests ask for.
 pub(crate) fn local(name: &str, service: impl Service) -> Client {
     let server = Server::new(name).allow_faults().add(service);
     server.into_local_client().unwrap()
@@ -143,7 +144,7 @@ impl Answer {
 }
 
 async fn ask(router: &Router, path: &str, lines: &[(&str, &str)]) -> Answer {
-    // Every request of HTTP/1.1 has a host.
+    // HTTP/1.1 requires a host.
     let mut request = Request::get(path).header("host", "fibpro");
     for (name, value) in lines {
         request = request.header(*name, *value);

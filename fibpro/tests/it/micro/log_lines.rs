@@ -1,7 +1,7 @@
-//! What one request writes, in order, under one id.
+//! The log lines of one request, in order, under one id.
 //!
-//! The log of a test is a layer of `tracing` on its thread. The context says whose line it is, so a line reads here as in
-//! the unified log.
+//! The test captures the log by a `tracing` layer on its thread. The context names the server of
+//! each line, so the lines read as in the unified log.
 
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex};
@@ -13,14 +13,14 @@ use tracing_subscriber::layer::{Context as Spans, Layer, SubscriberExt as _};
 
 use super::harness::FibPro;
 
-/// The lines of FibPro itself, from info on, in the form of the log sink: `[prod_userstore] ID text`.
+/// FibPro's own lines from level info, in the form of the log sink: `[prod_userstore] ID text`.
 pub(super) struct Story {
     lines: Arc<Mutex<Vec<String>>>,
     _guard: DefaultGuard,
 }
 
 impl Story {
-    /// Listens until it is dropped.
+    /// Captures lines until dropped.
     pub(super) fn begin() -> Self {
         let lines = Arc::default();
         let listener = Listener(Arc::clone(&lines));

@@ -1,20 +1,20 @@
-//! All of FibPro in one test, without a socket: how to test a system of services of your own.
+//! All of FibPro in one test, without a socket: an example for testing other systems of services.
 //!
-//! The services are those of production, down to the database. What is different is how they meet: in place of an address
-//! each client has the other server itself (`Server::into_local_client`), and the gatekeeper is asked by an
-//! `axum::Router` (`Server::into_router`). Contexts, deadlines, retries, limits and error chains are the same as over the
-//! network, so what these tests say of them is true there.
+//! The services are those of production, including the database. Only the connections differ: each
+//! client calls the other server in process (`Server::into_local_client`), and the gatekeeper is
+//! called as an `axum::Router` (`Server::into_router`). Contexts, deadlines, retries, limits and
+//! error chains are the same as over the network, so the results hold there too.
 //!
-//! Three tools are enough for most tests: a log that is read like a story (`story`), a trait that is implemented by
-//! something else (`fakes`), and a request that says which call on its way fails (`faults`).
+//! Three tools are enough for most tests: captured log lines (`log_lines`), a fake that implements
+//! a trait (`fakes`), and a request that specifies which of its calls fail (`faults`).
 
-// The whole system, small enough to be read.
+// All services, wired in process.
 mod harness;
-// What one request writes, in order, under one id.
+// The log lines of one request, in order, under one id.
 mod log_lines;
-// One service is something else.
+// One service is replaced by a fake.
 mod fakes;
-// Calls that fail, break and hang on purpose.
+// Calls that fail, disconnect or hang by fault injection.
 mod faults;
-// Rows of behaviour that need the whole system.
+// Rows of the tutorial's table that need all services.
 mod rows;

@@ -1,4 +1,4 @@
-//! Rows of behaviour that need the whole system, and are nobody else's.
+//! Rows of the tutorial's table that need all services.
 
 use std::time::Duration;
 
@@ -97,7 +97,7 @@ async fn e01_e05_f06_an_error_keeps_type_code_id_and_hops() {
     let context = Context::for_request(RequestId::random());
     let sale = async { fibpro.controller.generate("username", 10, "k").await };
     let error = context.clone().scope(sale).await.unwrap_err();
-    // A type, and not a list with a text in it.
+    // A typed error, not a list that contains a text.
     let ControllerError::Pricing(PricingError::InsufficientCredit {
         n,
         price,
@@ -186,7 +186,7 @@ async fn g03_g06_every_call_of_a_request_has_its_id() {
         assert!(!lines.is_empty(), "{method}: {}", log.text());
         assert!(lines.iter().all(|line| line.contains(id)), "{lines:?}");
     }
-    // A refused login has an id as well.
+    // The response to a refused login has an id as well.
     let answer = fibpro.get_with("/10", &[]).await;
     assert_eq!(
         (answer.status, answer.header("x-request-id").len()),
@@ -202,7 +202,7 @@ async fn h01_h02_the_monitor_shows_every_service() {
     let targets = || names.into_iter().zip(urls.clone());
     let all = Monitor::new(targets(), None, Duration::from_secs(20)).unwrap();
     assert!(all.look().await.iter().all(|seen| seen.up));
-    // A server that is gone, in the middle.
+    // One server, in the middle of the list, is down.
     let gone = Running::start(Server::new("gone")).await;
     let address = gone.url();
     gone.stop().await;

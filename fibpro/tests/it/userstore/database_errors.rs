@@ -1,4 +1,4 @@
-//! Databases that are full, locked, damaged or gone for a moment.
+//! Databases that are full, locked, damaged or temporarily gone.
 
 use fibpro::api::userstore::{State, UserStoreClient};
 use fibpro::service::userstore::{Database, Settings, UserList, Users};
@@ -25,7 +25,7 @@ async fn credit(store: &UserStoreClient) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_leaves_no_partial_write_and_recovers() {
     let (fixture, options) = sqlite().await;
-    // Something that can be removed to make room.
+    // A table that can be dropped to free space.
     drop(fixture.open_list(ONE_USER).await);
     execute(&fixture.database, "CREATE TABLE ballast (x BLOB)").await;
     execute(
@@ -55,14 +55,14 @@ async fn a_full_disk_leaves_no_partial_write_and_recovers() {
         "the disk of the users' database is full; nothing was changed"
     );
     assert!(error.as_error().retry_after().is_some());
-    // All that was answered is there, and can be read.
+    // Every acknowledged purchase is stored and readable.
     assert_eq!(credit(&store).await, 1_000_000 - bought);
     users.ready().await.unwrap();
     assert_eq!(
         store.ledger("username", 1).await.unwrap()[0].credit,
         1_000_000 - bought
     );
-    // Many at once: each has its own answer, and none takes another along.
+    // Concurrent calls: each has its own result, and none fails because of another one.
     let mut more = tokio::task::JoinSet::new();
     for n in 0..40 {
         let key = if n % 2 == 0 {
@@ -73,7 +73,7 @@ async fn a_full_disk_leaves_no_partial_write_and_recovers() {
         more.spawn(store.reserve("username", 1, &key).no_retry());
     }
     let outcomes = more.join_all().await;
-    // A repeat needs no room.
+    // A repetition needs no space.
     assert!(
         outcomes.iter().filter(|outcome| outcome.is_ok()).count() >= 20,
         "{outcomes:?}"
@@ -99,7 +99,8 @@ async fn a_locked_database_is_reported_and_readable() {
     let (_users, store) = fixture.open_list(ONE_USER).await;
     let mut other = options.connect().await.unwrap();
     run(&mut other, "BEGIN EXCLUSIVE").await;
-    // More than one, so that a group of them is refused as one and not one after the other.
+    // Several calls, so that a whole group commit is rejected at once and not one call after the
+    // other.
     let mut calls = tokio::task::JoinSet::new();
     for n in 0..10 {
         calls.spawn(store.reserve("username", 1, &format!("k{n}")).no_retry());

@@ -1,4 +1,4 @@
-//! Reservations that nobody settles, under a clock that the test moves.
+//! Reservations that are never settled, under a manual clock.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ on_both! {
                 "{error}"
             );
         }
-        // Whoever wants the credit back has it.
+        // The expired credit is available again.
         let refunded = store.refund("late").await.unwrap();
         assert_eq!((refunded.state, refunded.credit), (State::Expired, 7));
         assert_eq!(store.get_user("username").await.unwrap().unwrap().credit, 7);
@@ -38,7 +38,7 @@ on_both! {
         assert_eq!(store.get_user("username").await.unwrap().unwrap().credit, 10);
         let password = "password".to_owned().into();
         assert_eq!(store.verify("username", password).await.unwrap().credit, 10);
-        // All of it can be spent.
+        // All of the credit can be spent.
         assert_eq!(store.reserve("username", 10, "m").await.unwrap().credit, 0);
         let ledger = store.ledger("username", 10).await.unwrap();
         let reasons: Vec<_> = ledger.iter().map(|entry| entry.reason.as_str()).collect();
@@ -75,7 +75,7 @@ on_both! {
         store.settle("k").await.unwrap();
         assert_eq!(users.return_overdue().await.unwrap(), 0);
         fixture.advance(RESERVATION_LIFETIME);
-        // The task of the store may have been faster with some of them.
+        // The store's own task may have expired some of them first.
         assert!(users.return_overdue().await.unwrap() <= 120);
         assert_eq!(users.return_overdue().await.unwrap(), 0);
         let states = "SELECT COUNT(*) FROM purchases WHERE state = 'expired'";

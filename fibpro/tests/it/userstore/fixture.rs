@@ -1,4 +1,4 @@
-//! A database that ends with its test, a clock that stands still, and the audit behind each test.
+//! A temporary database, a manual clock, and the audit that follows each test.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use fibpro::service::userstore::{Clock, Cost, Database, Settings, UserList, User
 use jiff::Timestamp;
 use sqlx::{ConnectOptions as _, Connection as _};
 
-/// A folder that ends with its test.
+/// A folder that is removed on drop.
 pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
@@ -27,7 +27,7 @@ impl Drop for Folder {
     }
 }
 
-/// A word that no other test has.
+/// Returns a name that no other test uses.
 fn unique() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!(
@@ -37,14 +37,14 @@ fn unique() -> String {
     )
 }
 
-/// Which database a test is run on.
+/// The database that a test runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Engine {
     Sqlite,
     Postgres,
 }
 
-/// What a test needs of a user store.
+/// A database, a clock and the stores that a test opens on them.
 pub(crate) struct Fixture {
     pub(crate) database: Database,
     now: Arc<AtomicI64>,
@@ -52,7 +52,7 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    /// `None` where the database is not installed.
+    /// Returns `None` where the database is not installed.
     pub(crate) async fn new(engine: Engine) -> Option<Self> {
         let folder = Folder::new();
         Some(Self {
@@ -65,13 +65,13 @@ impl Fixture {
         })
     }
 
-    /// Moves the clock of all stores on this fixture.
+    /// Moves the clock of all stores of this fixture.
     pub(crate) fn advance(&self, time: Duration) {
         let micros = i64::try_from(time.as_micros()).unwrap();
         self.now.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// A store with one user, `username`/`password`, who has this credit if they are new.
+    /// Opens a store with one user, `username`/`password`; a new user gets this credit.
     pub(crate) async fn open(&self, credit: u64) -> (Users, UserStoreClient) {
         let list =
             format!(r#"[{{"username": "username", "password": "password", "credit": {credit}}}]"#);
@@ -99,7 +99,7 @@ impl Fixture {
         (users.clone(), UserStoreClient::local(users))
     }
 
-    /// What has to be true at every moment, whatever was done and whatever has failed.
+    /// Checks the invariants that hold at every moment, after any operation and any failure.
     pub(crate) async fn audit(&self) {
         audit(&self.database).await;
     }
@@ -142,7 +142,7 @@ pub(crate) async fn audit(database: &Database) {
     }
 }
 
-/// Runs a query on a connection of its own to either database.
+/// Runs a query on either database, on a separate connection.
 macro_rules! connected {
     ($database:expr, $connection:ident => $query:expr) => {
         match $database {
@@ -163,19 +163,19 @@ macro_rules! connected {
     };
 }
 
-/// The number that a query returns.
+/// Returns the number that a query yields.
 pub(crate) async fn count(database: &Database, sql: &str) -> i64 {
     let sql = sqlx::AssertSqlSafe(sql.to_owned());
     connected!(database, connection => sqlx::query_scalar(sql).fetch_one(&mut connection))
 }
 
-/// Runs a statement behind the store's back.
+/// Runs a statement on a separate connection, past the store.
 pub(crate) async fn execute(database: &Database, sql: &str) {
     let sql = sqlx::AssertSqlSafe(sql.to_owned());
     connected!(database, connection => async { sqlx::query(sql).execute(&mut connection).await.map(drop) });
 }
 
-/// A test on each database, with an audit behind it.
+/// Defines a test for each database, followed by an audit.
 macro_rules! on_both {
     ($($(#[$doc:meta])* async fn $name:ident($fixture:ident) $body:block)*) => {$(
         $(#[$doc])*

@@ -1,4 +1,4 @@
-//! Passwords and names: the same answer after the same work.
+//! Logins: equal responses and equal work for unknown users and wrong passwords.
 
 use fibpro::api::userstore::{User, UserStoreClient, UserStoreError};
 use rpc_runtime::{Code, Secret};
@@ -36,7 +36,7 @@ on_both! {
             assert_eq!(verify(&store, "ada", "pass: wörd").await.unwrap(), ada);
         }
         assert_eq!(store.get_user("ada").await.unwrap(), Some(ada));
-        // A password is remembered, the credit is not.
+        // The login is cached, the credit is not.
         store.set_credit("ada", 9).await.unwrap();
         assert_eq!(verify(&store, "ada", "pass: wörd").await.unwrap().credit, 9);
     }
@@ -66,7 +66,7 @@ on_both! {
         let before = users.hashes();
         verify(&store, "ada", "old").await.unwrap();
         assert_eq!(users.hashes(), before);
-        // By another process, say.
+        // As another process would.
         execute(
             &fixture.database,
             "UPDATE users SET password_hash = (SELECT password_hash FROM users WHERE username = 'eve') \
@@ -93,7 +93,7 @@ on_both! {
         assert_eq!(users.hashes(), before);
     }
 
-    /// At first a login costs a hash; what is bought with it must not wait for 500 of them.
+    /// The first login costs a hash; the purchases that follow must not wait for 500 of them.
     async fn f05_500_concurrent_logins_cost_one_hash(fixture) {
         let (users, store) = fixture.open(4).await;
         let before = users.hashes();
@@ -104,7 +104,7 @@ on_both! {
         for login in logins.join_all().await {
             login.unwrap();
         }
-        // Those who come when the first have been answered find it remembered.
+        // Logins that arrive after the first result use the cache.
         assert_eq!(users.hashes() - before, 1);
     }
 }

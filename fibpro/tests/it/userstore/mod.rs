@@ -1,19 +1,19 @@
 //! The user store, on SQLite and on PostgreSQL.
 
-// A database that ends with its test, a clock that stands still, and the audit behind each test.
+// A temporary database, a manual clock, and the audit that follows each test.
 pub(crate) mod fixture;
 // A private PostgreSQL for the run of these tests.
 mod postgres;
 
-// What becomes of credit: concurrent, repeated, abandoned, restarted.
+// Credit under concurrent, repeated, abandoned and restarted purchases.
 mod purchases;
-// Reservations that nobody settles, under a clock that the test moves.
+// Reservations that are never settled, under a manual clock.
 mod expiry;
-// Any sequence of operations does what a model of ten lines says.
+// Any sequence of operations has the results of a model of a few lines.
 mod model;
-// Passwords and names: the same answer after the same work.
+// Logins: equal responses and equal work for unknown users and wrong passwords.
 mod logins;
-// Databases that are full, locked, damaged or gone for a moment.
+// Databases that are full, locked, damaged or temporarily gone.
 mod database_errors;
-// The program: its options, its log, and what must not be in it.
+// The program: options, log, and texts that must not contain secrets.
 pub(crate) mod program;

@@ -1,4 +1,4 @@
-//! Any sequence of operations does what a model of a few lines says.
+//! Any sequence of operations has the results of a model of a few lines.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -48,7 +48,7 @@ struct Bought {
     until: u64,
 }
 
-/// What the store is thought to be. It expires everything as soon as it is overdue.
+/// The expected state of the store. Expires every reservation as soon as it is overdue.
 #[derive(Default)]
 struct Model {
     credit: [u64; 2],
@@ -189,7 +189,7 @@ fn explore(engine: Engine, cases: u32) {
         .enable_all()
         .build()
         .unwrap();
-    // Each failure prints its steps, and there is no file to be kept.
+    // Each failure prints its steps, so no regression file is written.
     let config = Config {
         cases,
         failure_persistence: None,

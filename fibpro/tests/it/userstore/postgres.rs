@@ -1,4 +1,4 @@
-//! A private PostgreSQL for the run of these tests: a folder, a socket in it, and no port.
+//! A private PostgreSQL for the test process: a folder, a Unix socket in it, no TCP port.
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use fibpro::service::userstore::Database;
 
-/// How long starting may take on a machine that has other things to do.
+/// Timeout for the start of the server on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Ends with the process of the tests, however that ends: the shell waits for the end of its stdin.
+/// Ends the server when the test process ends in any way: the shell waits for the end of its stdin.
 const WATCH: &str = r#"
 "$1/initdb" -D "$2/data" -U postgres -A trust --no-sync -E UTF8 --locale=C >"$2/log" 2>&1 || exit 1
 "$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c fsync=off -c max_connections=200 >>"$2/log" 2>&1 &
@@ -26,11 +26,11 @@ static CLUSTER: LazyLock<Option<Cluster>> = LazyLock::new(Cluster::start);
 
 struct Cluster {
     folder: PathBuf,
-    /// Its stdin is what keeps the server.
+    /// Keeps the server running while it is open.
     _shell: Mutex<Child>,
 }
 
-/// A new database; `None`, and a line that says so, where PostgreSQL is not installed.
+/// Creates a database. Returns `None`, and prints why, where PostgreSQL is not installed.
 pub(crate) async fn database(name: &str) -> Option<Database> {
     let cluster = CLUSTER.as_ref()?;
     super::fixture::execute(
@@ -50,7 +50,8 @@ impl Cluster {
             );
             return None;
         };
-        // Searchable by the user who runs the server, who is another one where the tests are run by root.
+        // Accessible to the user who runs the server; this is `postgres` where the tests run as
+        // root.
         let folder = std::env::temp_dir().join(format!("fibpro-pg-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let root = is_root();
@@ -109,7 +110,7 @@ impl Cluster {
     }
 }
 
-/// The folder of its programs: that of the newest version.
+/// Returns the folder with the programs of the newest installed version.
 fn programs() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
     let folders = versions.map(|entry| entry.unwrap().path().join("bin"));

@@ -1,4 +1,4 @@
-//! The program: its options, its log, and what must not be in it.
+//! The program: options, log, and texts that must not contain secrets.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use crate::process::{Answer, Ended, command, output, spawn};
 
 const CANARY: &str = "canary-pa55word";
 
-/// The user store on a free port. Killed by its id when the test is over, however that ends.
+/// The user store on a free port. Killed by process id on drop.
 pub(crate) struct Program {
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -24,13 +24,13 @@ pub(crate) fn userstore(arguments: &[&str]) -> Command {
 }
 
 impl Program {
-    /// Starts it, and returns when it says where it listens.
+    /// Starts the program and returns when it prints its listen address.
     pub(crate) fn start(mut command: Command) -> Self {
         command.args(["--listen", "127.0.0.1:0"]);
         let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut stderr = child.stderr.take().unwrap();
-        // Read all the time, since a full pipe stops who writes.
+        // Drained continuously, since a full pipe blocks the writer.
         let stderr = std::thread::spawn(move || {
             let mut text = String::new();
             let _ = stderr.read_to_string(&mut text);
@@ -69,13 +69,13 @@ impl Program {
         Answer::read(stream)
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM, and what it leaves behind.
+    /// Sends SIGTERM, and returns the output and the exit code.
     pub(crate) fn stop(mut self) -> Ended {
         let id = self.child.id().to_string();
         assert!(
@@ -97,7 +97,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -119,7 +119,7 @@ fn f02_log_lines_have_the_documented_texts() {
         "Reserve",
         r#"{"username": "username", "amount": 1, "key": "k"}"#,
     );
-    // Once for each purchase, however often it is settled.
+    // Logged once for each purchase, however often it is settled.
     program.call("Settle", r#"{"key": "k"}"#);
     assert_eq!(
         program.call("Settle", r#"{"key": "k"}"#).body["result"]["credit"],
@@ -153,7 +153,7 @@ fn f02_log_lines_have_the_documented_texts() {
             "{line} has not {text}"
         );
     }
-    // In the folder that it was started in, unless told otherwise.
+    // By default the database is in the working directory.
     assert!(folder.0.join("fibpro-data/users.sqlite").is_file());
 }
 
@@ -171,7 +171,7 @@ fn a_password_is_never_printed_returned_or_stored() {
         folder.0.join("deep/er/users.sqlite").display()
     );
     let mut command = userstore(&["--database", &database, "--users", list.to_str().unwrap()]);
-    // Everything that there is to be said.
+    // All log output.
     command.env("RUST_LOG", "trace");
     let program = Program::start(command);
     let mut answers = Vec::new();

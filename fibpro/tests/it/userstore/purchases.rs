@@ -1,4 +1,4 @@
-//! What becomes of credit: concurrent, repeated, abandoned, restarted.
+//! Credit under concurrent, repeated, abandoned and restarted purchases.
 
 use fibpro::api::userstore::{
     CREDIT_LIMIT, Entry, Reservation, State, UserStoreClient, UserStoreError,
@@ -10,7 +10,7 @@ use super::fixture::{Engine, Fixture, on_both};
 
 type Outcome = Result<Reservation, Remote<UserStoreError>>;
 
-/// Reserves and settles one credit for each key, all at one time.
+/// Reserves and settles one credit for each key, all concurrently.
 async fn buy_at_once(
     stores: &[&UserStoreClient],
     keys: impl Iterator<Item = String>,
@@ -48,7 +48,7 @@ fn changes(entries: &[Entry]) -> Vec<(i64, u64, &str)> {
 }
 
 on_both! {
-    /// The original sold twelve of ten, and left -2.
+    /// The original sold twelve of ten credits and left a balance of -2.
     async fn f05_ten_credits_and_500_buyers_give_ten_sales(fixture) {
         let (_users, store) = fixture.open(10).await;
         let bought = buy_at_once(&[&store], (0..500).map(|n| format!("k{n}"))).await;
@@ -63,14 +63,14 @@ on_both! {
         assert_eq!(credit(&store).await, 0);
     }
 
-    /// Two processes with a store each, as when there are two workers.
+    /// Two processes, each with its own store on the same database.
     async fn f08_two_stores_on_one_database_sell_no_credit_twice(fixture) {
         let (_one, one) = fixture.open(10).await;
         let (_two, two) = fixture.open(10).await;
         let bought = buy_at_once(&[&one, &two], (0..100).map(|n| format!("k{n}"))).await;
         assert_eq!(credits(&bought), Vec::from_iter(0..10));
         assert_eq!((credit(&one).await, credit(&two).await), (0, 0));
-        // What one of them has begun, the other one ends.
+        // A purchase that one store has begun can be settled by the other one.
         one.set_credit("username", 5).await.unwrap();
         one.reserve("username", 2, "shared").await.unwrap();
         assert_eq!(two.settle("shared").await.unwrap().state, State::Settled);
@@ -94,7 +94,8 @@ on_both! {
             (first.amount, first.credit, first.state, first.username.as_str(), first.key.as_str()),
             (3, 7, State::Reserved, "username", "k")
         );
-        // Another one in between, so that a first answer is told from a second one.
+        // A different purchase in between, so that the balance of the first result differs from the
+        // current one.
         store.reserve("username", 1, "other").await.unwrap();
         assert_eq!(store.reserve("username", 3, "k").await.unwrap(), first);
 
@@ -163,7 +164,7 @@ on_both! {
         for n in 0..40 {
             let key = format!("k{n}");
             let mut call = store.reserve("username", 1, &key);
-            // Sent, and given up at some point of its way.
+            // Sent, and dropped before it completes.
             for _ in 0..n {
                 if futures_util::poll!(&mut call).is_ready() {
                     break;
@@ -270,7 +271,7 @@ on_both! {
 
     async fn f04_an_unknown_user_is_a_result_and_not_an_error(fixture) {
         let (_users, store) = fixture.open(4).await;
-        // Names are told apart by case, and quotes are nothing special.
+        // Names are case-sensitive, and quotes have no meaning.
         for name in ["nobody", "Username", "username ", "' OR 1=1 --"] {
             assert_eq!(store.get_user(name).await.unwrap(), None);
             for error in [
@@ -296,7 +297,7 @@ on_both! {
         store.reserve("username", 3, "k").await.unwrap();
         store.reserve("username", 4, "l").await.unwrap();
         assert_eq!(store.set_credit("username", 20).await.unwrap().credit, 20);
-        // A second time changes nothing, and is no entry.
+        // A repetition changes nothing and adds no entry.
         assert_eq!(store.set_credit("username", 20).await.unwrap().credit, 20);
         store.settle("k").await.unwrap();
         assert_eq!(store.refund("l").await.unwrap().credit, 24);
@@ -306,7 +307,7 @@ on_both! {
         );
     }
 
-    /// A user who was removed must not come back with the next start.
+    /// A removed user must not reappear at the next start.
     async fn a_list_is_added_to_a_store_without_users_and_to_no_other(fixture) {
         let (users, store) = fixture.open(4).await;
         store.set_credit("username", 1).await.unwrap();
