@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::backoff::{ExponentialBackoff, Jitter};
+
 /// The retry policy of a [`Client`](super::Client).
 ///
 /// A failed attempt is retried only if a second execution does no harm:
@@ -33,8 +35,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
     pub(super) attempts: u32,
-    min: Duration,
-    max: Duration,
+    backoff: ExponentialBackoff,
     pub(super) budget_percent: u32,
 }
 
@@ -43,8 +44,7 @@ impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             attempts: 3,
-            min: Duration::from_millis(50),
-            max: Duration::from_secs(1),
+            backoff: full_jitter(Duration::from_millis(50), Duration::from_secs(1)),
             budget_percent: 20,
         }
     }
@@ -69,8 +69,7 @@ impl RetryPolicy {
     /// with each attempt from `min` up to `max`.
     #[must_use]
     pub fn backoff(mut self, min: Duration, max: Duration) -> Self {
-        self.min = min;
-        self.max = max;
+        self.backoff = full_jitter(min, max);
         self
     }
 
@@ -90,17 +89,16 @@ impl RetryPolicy {
         retry_after: Option<Duration>,
         jitter: f64,
     ) -> Duration {
-        let jitter = jitter.clamp(0.0, 1.0);
         match retry_after {
             // Saturates at a delay that no deadline allows.
-            Some(delay) => delay.saturating_add(self.min.min(self.max).mul_f64(jitter)),
-            None => {
-                let factor = 2_u32.saturating_pow(attempt.saturating_sub(1));
-                let bound = self.min.saturating_mul(factor).min(self.max);
-                bound.mul_f64(jitter)
-            }
+            Some(delay) => delay.saturating_add(self.backoff.delay_at(1, jitter)),
+            None => self.backoff.delay_at(attempt, jitter),
         }
     }
+}
+
+fn full_jitter(min: Duration, max: Duration) -> ExponentialBackoff {
+    ExponentialBackoff::new(min, max, Jitter::Full)
 }
 
 #[cfg(test)]

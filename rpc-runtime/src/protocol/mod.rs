@@ -13,7 +13,8 @@ pub(crate) mod identity;
 pub(crate) mod metadata;
 
 /// Converts untrusted bytes to text that is safe in a log line, an error or a terminal: escaped, and
-/// at most `limit` bytes plus an ellipsis.
+/// at most `limit` bytes plus an ellipsis. In contrast to [`EscapeControl`](crate::text::EscapeControl)
+/// it also escapes invisible characters, such as those that reverse the direction of text.
 pub(crate) fn printable(bytes: &[u8], limit: usize) -> String {
     // Escaping never shortens text, so bytes after the limit need not be read.
     let start = &bytes[..bytes.len().min(limit)];
