@@ -1,6 +1,6 @@
 //! The queue between the threads that write the log and the one that ships it.
 //!
-//! The one that ships is told here as `Shipper`, with the steps of the runtime's `worker.rs` and without its timers: it
+//! The one that ships is told here as `Exporter`, with the steps of the runtime's `worker.rs` and without its timers: it
 //! looks, takes all, gives the room back, and waits where there is nothing.
 
 #[path = "../../rpc-runtime/src/logs/queue.rs"]
@@ -20,8 +20,8 @@ use rpc_runtime::logs::{Level, Record};
 use shuttle::future::block_on;
 use shuttle::thread::{self, JoinHandle};
 
-use self::queue::{Event, Load, Queue};
-use self::shared::Shared;
+use self::queue::{LogEvent, Queue, QueueSize};
+use self::shared::ExporterState;
 
 const EPOCH: u64 = 7;
 const THREADS: usize = 3;
@@ -31,17 +31,17 @@ const ALL: usize = THREADS * EACH;
 /// Each text is as long, so that a number of events is a number of bytes.
 const TEXT: &str = "0 0";
 
-fn shared(room: usize) -> Arc<Shared> {
-    let limit = room * Load::of(TEXT).bytes;
-    Arc::new(Shared::new(Queue::new(limit, EPOCH)))
+fn shared(room: usize) -> Arc<ExporterState> {
+    let limit = room * QueueSize::of(TEXT).bytes;
+    Arc::new(ExporterState::new(Queue::new(limit, EPOCH)))
 }
 
 fn source(name: &str) -> Arc<Source> {
     Arc::new(name.parse().expect("a source"))
 }
 
-fn write(shared: &Shared, source: Option<Arc<Source>>, text: &str) {
-    shared.push(Event {
+fn write(shared: &ExporterState, source: Option<Arc<Source>>, text: &str) {
+    shared.push(LogEvent {
         source,
         request_id: None,
         time: Timestamp::UNIX_EPOCH,
@@ -52,7 +52,10 @@ fn write(shared: &Shared, source: Option<Arc<Source>>, text: &str) {
 }
 
 /// Threads that write. The text of an event says which thread wrote it, and as its how manieth.
-fn writers(shared: &Arc<Shared>, sources: [Option<Arc<Source>>; THREADS]) -> Vec<JoinHandle<()>> {
+fn writers(
+    shared: &Arc<ExporterState>,
+    sources: [Option<Arc<Source>>; THREADS],
+) -> Vec<JoinHandle<()>> {
     let spawn = |(thread, source): (usize, Option<Arc<Source>>)| {
         let shared = Arc::clone(shared);
         thread::spawn(move || {
@@ -71,30 +74,30 @@ fn join(threads: Vec<JoinHandle<()>>) {
 }
 
 /// The one that ships.
-struct Shipper {
-    shared: Arc<Shared>,
+struct Exporter {
+    shared: Arc<ExporterState>,
     /// How many events may lie in memory.
     room: usize,
-    shipped: Vec<Record>,
+    exported: Vec<Record>,
 }
 
-impl Shipper {
-    fn new(shared: &Arc<Shared>, room: usize) -> Self {
+impl Exporter {
+    fn new(shared: &Arc<ExporterState>, room: usize) -> Self {
         Self {
             shared: Arc::clone(shared),
             room,
-            shipped: Vec::new(),
+            exported: Vec::new(),
         }
     }
 
     /// Takes all that there is, and gives its room back when the sink would have it.
     fn take(&mut self) {
-        let mut taken = self.shared.queue.take();
-        let mut load = Load::default();
+        let mut taken = self.shared.queue.drain();
+        let mut load = QueueSize::default();
         while let Some(records) = taken.next_records() {
             for record in records {
-                load.add(Load::of(&record.text));
-                self.shipped.push(record);
+                load.add(QueueSize::of(&record.text));
+                self.exported.push(record);
             }
         }
         // All that was taken before is given back, so this is what the account let in.
@@ -108,8 +111,8 @@ impl Shipper {
     }
 
     /// Ships until it has so many. Were a wake-up lost, it would wait for ever, and shuttle says so.
-    fn ship(&mut self, count: usize) {
-        while self.shipped.len() < count {
+    fn export(&mut self, count: usize) {
+        while self.exported.len() < count {
             self.wait(|| false);
             self.take();
         }
@@ -122,7 +125,7 @@ impl Shipper {
     }
 
     /// Ships until there is nothing, and nothing comes any more.
-    fn ship_until(&mut self, over: &AtomicBool) {
+    fn export_until(&mut self, over: &AtomicBool) {
         let is_over = || over.load(Ordering::SeqCst);
         loop {
             let ends = is_over();
@@ -134,12 +137,12 @@ impl Shipper {
         }
     }
 
-    /// The numbers of each source, in the order in which they were shipped. Nothing is there twice, and what one thread
+    /// The numbers of each source, in the order in which they were exported. Nothing is there twice, and what one thread
     /// wrote is in its order.
     fn numbers(&self) -> HashMap<String, Vec<u64>> {
         let mut numbers: HashMap<_, Vec<_>> = HashMap::new();
         let mut last = [None; THREADS];
-        for record in &self.shipped {
+        for record in &self.exported {
             assert_eq!(record.epoch, Some(EPOCH));
             let (thread, n) = record.text.split_once(' ').expect("a text from here");
             let thread: usize = thread.parse().expect("a thread");
@@ -163,12 +166,12 @@ impl Shipper {
     }
 
     fn assert_holds_nothing(&self) {
-        assert_eq!(self.shared.queue.held(), Load::default());
-        assert_eq!(self.shared.queue.waiting(), Load::default());
+        assert_eq!(self.shared.queue.in_memory(), QueueSize::default());
+        assert_eq!(self.shared.queue.waiting(), QueueSize::default());
     }
 }
 
-fn dropped(shared: &Shared) -> usize {
+fn dropped(shared: &ExporterState) -> usize {
     let dropped = shared.status().dropped.total();
     usize::try_from(dropped).expect("a few")
 }
@@ -185,20 +188,20 @@ pub fn everything_is_shipped_once_and_in_order() {
         Some(source("b@dev/1")),
     ];
     let writers = writers(&shared, sources);
-    let mut shipper = Shipper::new(&shared, ALL);
-    shipper.ship(ALL);
+    let mut exporter = Exporter::new(&shared, ALL);
+    exporter.export(ALL);
     join(writers);
-    let numbers = shipper.numbers();
+    let numbers = exporter.numbers();
     assert_eq!(
         numbers["a@dev/1"],
         (1..=2 * EACH as u64).collect::<Vec<_>>()
     );
     assert_eq!(numbers["b@dev/1"], (1..=EACH as u64).collect::<Vec<_>>());
     assert_eq!(dropped(&shared), 0);
-    shipper.assert_holds_nothing();
+    exporter.assert_holds_nothing();
 }
 
-/// Where there is no room, each event is shipped or counted and none is both, its number stays free, and memory is never
+/// Where there is no room, each event is exported or counted and none is both, its number stays free, and memory is never
 /// above its bound.
 pub fn what_has_no_room_is_counted_and_leaves_a_gap() {
     const ROOM: usize = 2;
@@ -206,38 +209,38 @@ pub fn what_has_no_room_is_counted_and_leaves_a_gap() {
     let one = source("a@dev/1");
     let writers = writers(&shared, [(); THREADS].map(|()| Some(Arc::clone(&one))));
     let over = Arc::new(AtomicBool::new(false));
-    let shipping = {
-        let (mut shipper, over) = (Shipper::new(&shared, ROOM), Arc::clone(&over));
+    let exporting = {
+        let (mut exporter, over) = (Exporter::new(&shared, ROOM), Arc::clone(&over));
         thread::spawn(move || {
-            shipper.ship_until(&over);
-            shipper
+            exporter.export_until(&over);
+            exporter
         })
     };
     for _ in 0..ALL {
-        let held = shared.queue.held();
+        let held = shared.queue.in_memory();
         assert!(held.records <= ROOM, "{held:?}");
         thread::yield_now();
     }
     join(writers);
     over.store(true, Ordering::SeqCst);
     shared.wake.notify_one();
-    let mut shipper = shipping.join().expect("it shipped");
-    assert_eq!(shipper.shipped.len() + dropped(&shared), ALL);
+    let mut exporter = exporting.join().expect("it exported");
+    assert_eq!(exporter.exported.len() + dropped(&shared), ALL);
     // Now there is room, and the number of one more tells how many were given away.
     write(&shared, Some(Arc::clone(&one)), "0 9");
-    shipper.take();
-    let shipped = shipper.numbers().remove("a@dev/1").unwrap_or_default();
-    let (last, shipped) = shipped.split_last().expect("there was room");
+    exporter.take();
+    let exported = exporter.numbers().remove("a@dev/1").unwrap_or_default();
+    let (last, exported) = exported.split_last().expect("there was room");
     assert_eq!(*last, ALL as u64 + 1);
     assert!(
-        shipped.len() >= ROOM,
-        "there was room for {ROOM}: {shipped:?}"
+        exported.len() >= ROOM,
+        "there was room for {ROOM}: {exported:?}"
     );
     assert_eq!(shared.status().dropped.queue_full, dropped(&shared) as u64);
-    shipper.assert_holds_nothing();
+    exporter.assert_holds_nothing();
 }
 
-/// What is written outside of any server, before and while the process gets its name, is shipped under that name, and
+/// What is written outside of any server, before and while the process gets its name, is exported under that name, and
 /// what was early is first.
 pub fn what_is_early_is_shipped_under_the_name_that_comes() {
     let shared = shared(ALL);
@@ -246,36 +249,36 @@ pub fn what_is_early_is_shipped_under_the_name_that_comes() {
     // As `Prepared::start` does: first the name, and then there is somebody who ships.
     shared
         .queue
-        .set_process("p@dev/1".parse().expect("a source"));
-    let mut shipper = Shipper::new(&shared, ALL);
-    shipper.ship(ALL);
+        .set_process_source("p@dev/1".parse().expect("a source"));
+    let mut exporter = Exporter::new(&shared, ALL);
+    exporter.export(ALL);
     join(writers);
-    let numbers = shipper.numbers();
+    let numbers = exporter.numbers();
     assert_eq!(
         numbers["p@dev/1"],
         (1..=2 * EACH as u64).collect::<Vec<_>>()
     );
     assert_eq!(numbers["b@dev/1"], (1..=EACH as u64).collect::<Vec<_>>());
-    shipper.assert_holds_nothing();
+    exporter.assert_holds_nothing();
 }
 
-/// What is written while shipping ends is shipped or counted as not sent, and nothing is left behind.
+/// What is written while exporting ends is exported or counted as not sent, and nothing is left behind.
 pub fn what_comes_at_the_end_is_shipped_or_counted() {
     let shared = shared(ALL);
     let one = source("a@dev/1");
     let writers = writers(&shared, [(); THREADS].map(|()| Some(Arc::clone(&one))));
-    let mut shipper = Shipper::new(&shared, ALL);
-    shipper.ship(EACH);
+    let mut exporter = Exporter::new(&shared, ALL);
+    exporter.export(EACH);
     // As `Worker::end` does.
     shared.queue.close();
-    shipper.take();
+    exporter.take();
     join(writers);
-    let shipped = shipper.numbers().remove("a@dev/1").unwrap_or_default();
+    let exported = exporter.numbers().remove("a@dev/1").unwrap_or_default();
     assert!(
-        shipped.iter().copied().eq(1..=shipped.len() as u64),
-        "{shipped:?}"
+        exported.iter().copied().eq(1..=exported.len() as u64),
+        "{exported:?}"
     );
-    assert_eq!(shipped.len() + dropped(&shared), ALL);
+    assert_eq!(exported.len() + dropped(&shared), ALL);
     assert_eq!(shared.status().dropped.unsent, dropped(&shared) as u64);
-    shipper.assert_holds_nothing();
+    exporter.assert_holds_nothing();
 }

@@ -8,7 +8,7 @@ use crate::client::Client;
 use crate::client::transport::Transport;
 use crate::context::{Context, RequestId};
 use crate::error::{Code, Delivery, Error, Result};
-use crate::middleware::{BoxFuture, Endpoint, Request, Response};
+use crate::middleware::{BoxFuture, InnerService, Request, Response};
 use crate::server::core::Core;
 use crate::server::{Server, Service, Trust};
 
@@ -37,7 +37,7 @@ impl Server {
 
 struct Local(Result<Arc<Core>>);
 
-impl Endpoint for Local {
+impl InnerService for Local {
     /// What needs no waiting is done before there is a future, which would otherwise have room for the request as it came
     /// and for the one that goes on.
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
@@ -65,7 +65,7 @@ impl Endpoint for Local {
         let request = Request::new(route.method(), context, metadata, body);
         Box::pin(async move {
             let response = core.call(&route, request, Trust::Internal).await;
-            if response.is_lost() {
+            if response.is_aborted() {
                 return lost(&response);
             }
             beside_the_error(response)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rpc_runtime::discovery::DynamicAddresses;
 use rpc_runtime::middleware::{Next, Request};
 use rpc_runtime::prelude::*;
-use rpc_runtime::testing::{Proxy, Trouble};
+use rpc_runtime::testing::{NetworkFault, Proxy};
 use rpc_runtime::{Client, RetryPolicy};
 use rpc_tests::Running;
 use tokio::sync::mpsc;
@@ -189,13 +189,13 @@ async fn a_keyed_call_is_retried_on_the_same_replica() {
     // From the second attempt on the way is free.
     let client = client.attempt_layer(move |request: Request, next: Next| {
         if request.context().attempt() > 1 {
-            all(&heal, Trouble::None);
+            all(&heal, NetworkFault::None);
         }
         next.run(request)
     });
     let client = ReplicaClient::with_client(client);
     for n in 0..5 {
-        all(&replicas, Trouble::Cut { after: 0 });
+        all(&replicas, NetworkFault::CutResponses { after: 0 });
         let reply = client.pay(&n.to_string()).with_response().await.unwrap();
         assert_eq!(reply.headers.get("idempotent-replayed"), Some("true"));
     }
@@ -304,7 +304,7 @@ async fn hedges_need_no_side_effects_and_a_budget() {
     let client = ReplicaClient::with_client(client);
     replicas[0]
         .proxy
-        .set(Trouble::Delay(Duration::from_millis(30)));
+        .set(NetworkFault::Delay(Duration::from_millis(30)));
     client.change().await.unwrap();
     client.who().no_retry().await.unwrap();
     assert_eq!(seen.attempts(), 2);
@@ -326,7 +326,7 @@ async fn a_hedge_waits_for_the_other_when_one_fails() {
     let client = ReplicaClient::with_client(client);
     replicas[0]
         .proxy
-        .set(Trouble::Delay(Duration::from_millis(50)));
+        .set(NetworkFault::Delay(Duration::from_millis(50)));
     replicas[1].proxy.refuse().await;
     for _ in 0..3 {
         assert_eq!(client.who().await.unwrap(), 0);

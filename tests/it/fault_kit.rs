@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use rpc_runtime::prelude::*;
-use rpc_runtime::testing::{Faults, Proxy, Trouble};
+use rpc_runtime::testing::{Faults, NetworkFault, Proxy};
 use rpc_runtime::{Client, RetryPolicy};
 use rpc_tests::Running;
 use rpc_tests::raw::{Raw, post};
@@ -50,23 +50,23 @@ async fn a_delay_and_a_throttle_lose_nothing() {
         start.elapsed()
     };
     let delay = Duration::from_millis(100);
-    assert!(timed(Trouble::Delay(delay)).await >= delay);
+    assert!(timed(NetworkFault::Delay(delay)).await >= delay);
     let every = Duration::from_millis(10);
     // At least a hundred bytes of head and body.
-    assert!(timed(Trouble::Drip { bytes: 10, every }).await >= every * 10);
-    timed(Trouble::None).await;
+    assert!(timed(NetworkFault::Throttle { bytes: 10, every }).await >= every * 10);
+    timed(NetworkFault::None).await;
 }
 
 #[tokio::test]
 async fn a_cut_resets_after_a_number_of_bytes() {
     let (_running, proxy) = start().await;
-    proxy.set(Trouble::Cut { after: 17 });
+    proxy.set(NetworkFault::CutResponses { after: 17 });
     let mut raw = Raw::connect(proxy.address()).await;
     raw.send(request()).await.unwrap();
     let ended = raw.try_answer().await.unwrap_err();
     // A reset may overtake what was sent before it.
     assert!(ended.arrived.len() <= 17, "{ended:?}");
-    proxy.set(Trouble::None);
+    proxy.set(NetworkFault::None);
     let mut raw = Raw::connect(proxy.address()).await;
     assert_eq!(raw.ask(request()).await.status, 200);
 }
@@ -74,12 +74,12 @@ async fn a_cut_resets_after_a_number_of_bytes() {
 #[tokio::test]
 async fn a_cut_request_never_arrives_as_a_whole() {
     let (_running, proxy) = start().await;
-    proxy.set(Trouble::CutRequests { after: 20 });
+    proxy.set(NetworkFault::CutRequests { after: 20 });
     let mut raw = Raw::connect(proxy.address()).await;
     raw.send(request()).await.unwrap();
     assert!(raw.closed().await.0.is_empty());
     // What has passed counts for the connection, and not for one request.
-    proxy.set(Trouble::CutRequests {
+    proxy.set(NetworkFault::CutRequests {
         after: request().len(),
     });
     let mut raw = Raw::connect(proxy.address()).await;
@@ -93,13 +93,13 @@ async fn a_black_hole_releases_its_data_when_it_closes() {
     let (_running, proxy) = start().await;
     let mut before = Raw::connect(proxy.address()).await;
     assert_eq!(before.ask(request()).await.status, 200);
-    proxy.set(Trouble::BlackHole);
+    proxy.set(NetworkFault::BlackHole);
     let mut behind = Raw::connect(proxy.address()).await;
     before.send(request()).await.unwrap();
     behind.send(request()).await.unwrap();
     let silence = tokio::time::timeout(Duration::from_millis(100), behind.answer()).await;
     assert!(silence.is_err());
-    proxy.set(Trouble::None);
+    proxy.set(NetworkFault::None);
     assert_eq!(before.answer().await.status, 200);
     assert_eq!(behind.answer().await.status, 200);
 }
@@ -137,7 +137,7 @@ async fn a_layer_of_faults_needs_no_network() {
     assert_eq!(error.code(), Code::Aborted);
     let error = faulty(Faults::seeded(1).refuse(1.0)).echo("x").await;
     assert_eq!(error.unwrap_err().code(), Code::Unavailable);
-    let error = faulty(Faults::seeded(1).drop_answer(1.0)).echo("x").await;
+    let error = faulty(Faults::seeded(1).drop_response(1.0)).echo("x").await;
     assert!(error.unwrap_err().message().contains("may have been done"));
     let start = Instant::now();
     let slow = faulty(Faults::seeded(1).delay(1.0, Duration::from_millis(50)));

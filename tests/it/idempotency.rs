@@ -10,7 +10,7 @@ use rpc_runtime::dedupe::{
 };
 use rpc_runtime::middleware::{Next, Request};
 use rpc_runtime::prelude::*;
-use rpc_runtime::testing::{Proxy, Trouble};
+use rpc_runtime::testing::{NetworkFault, Proxy};
 use rpc_runtime::{Client, Limits, RetryPolicy};
 use rpc_tests::Running;
 use tokio::sync::{Semaphore, mpsc};
@@ -369,7 +369,7 @@ async fn a_lost_response_is_sent_again_for_a_repeat() {
     for after in [0, 40] {
         let before = stage.runs();
         let proxy = Arc::new(Proxy::start(running.address()).await.unwrap());
-        proxy.set(Trouble::Cut { after });
+        proxy.set(NetworkFault::CutResponses { after });
         let seen = Seen::default();
         let heal = Arc::clone(&proxy);
         let client = Client::new(&proxy.url())
@@ -379,7 +379,7 @@ async fn a_lost_response_is_sent_again_for_a_repeat() {
         // From the second attempt on the way is free.
         let client = client.attempt_layer(move |request: Request, next: Next| {
             if request.context().attempt() > 1 {
-                heal.set(Trouble::None);
+                heal.set(NetworkFault::None);
             }
             next.run(request)
         });

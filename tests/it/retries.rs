@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rpc_runtime::middleware::{Next, Request};
 use rpc_runtime::observe::{CallEnd, CallStart, Observer};
 use rpc_runtime::prelude::*;
-use rpc_runtime::testing::{Faults, Proxy, Trouble};
+use rpc_runtime::testing::{Faults, NetworkFault, Proxy};
 use rpc_runtime::{Client, RetryPolicy};
 use rpc_tests::Running;
 
@@ -188,7 +188,7 @@ async fn only_unavailable_heals_by_itself() {
 #[tokio::test]
 async fn a_call_that_may_have_run_is_not_retried() {
     let test = start().await;
-    test.proxy.set(Trouble::Cut { after: 0 });
+    test.proxy.set(NetworkFault::CutResponses { after: 0 });
     let error = test.shaky().add().await.unwrap_err();
     assert_eq!((error.code(), test.runs()), (Code::Unavailable, 1));
     assert!(
@@ -196,7 +196,7 @@ async fn a_call_that_may_have_run_is_not_retried() {
         "{error}"
     );
     // In the middle of an answer it is the same.
-    test.proxy.set(Trouble::Cut { after: 40 });
+    test.proxy.set(NetworkFault::CutResponses { after: 40 });
     let error = test.shaky().add().await.unwrap_err();
     assert_eq!((error.code(), test.runs()), (Code::Unavailable, 2));
 
@@ -223,7 +223,7 @@ async fn a_call_that_was_never_sent_is_always_retried() {
 #[tokio::test]
 async fn a_black_hole_ends_at_the_deadline_without_retry() {
     let test = start().await;
-    test.proxy.set(Trouble::BlackHole);
+    test.proxy.set(NetworkFault::BlackHole);
     let deadline = Duration::from_millis(200);
     let start = Instant::now();
     let error = test.shaky().put().timeout(deadline).await.unwrap_err();
@@ -232,7 +232,7 @@ async fn a_black_hole_ends_at_the_deadline_without_retry() {
     let attempts = test.seen.attempts.lock().unwrap().clone();
     assert_eq!(attempts, [(1, Some(Code::Canceled), false)]);
     // And when it has gone, everything works.
-    test.proxy.set(Trouble::None);
+    test.proxy.set(NetworkFault::None);
     assert_eq!(test.shaky().put().await.unwrap(), 1);
 }
 
@@ -361,7 +361,7 @@ async fn seeded_faults_end_in_a_result_or_unavailable() {
         .delay(0.2, Duration::from_millis(2))
         .refuse(0.05)
         .error(0.05, Code::Unavailable)
-        .drop_answer(0.05);
+        .drop_response(0.05);
     let client = test
         .client()
         .attempt_layer(faults)

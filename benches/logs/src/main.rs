@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use bench_work::{EchoClient, EchoServer, Handlers, NAME};
 use nix::time::ClockId;
-use rpc_runtime::logs::{Logs, LogsClient, LogsServer, Record, Shipping, ShippingStatus};
+use rpc_runtime::logs::{Logs, LogsClient, LogsServer, Record, LogExporter, LogExporterStatus};
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Client, Source};
 use tokio::net::TcpListener;
@@ -177,15 +177,15 @@ async fn measure(events: u32, round: Duration) -> Outcome<()> {
     )?;
 
     let spool = std::env::temp_dir().join(format!("bench-logs-{}", std::process::id()));
-    let shipper = Shipping::to(Client::new(&sink.url)?)
+    let exporter = LogExporter::builder(Client::new(&sink.url)?)
         .spool(&spool)
         .start()?;
-    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(shipper.layer()))?;
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(exporter.layer()))?;
     for name in ["shipped", "shipped, again"] {
         let before = counts.count().await?;
         let shipped = calls(&client, write(events, round)).await?;
         let end = Instant::now();
-        while shipper.status().queued > 0 || shipper.status().spooled_bytes > 0 {
+        while exporter.status().queued > 0 || exporter.status().spooled_bytes > 0 {
             sleep(Duration::from_millis(1)).await;
         }
         let behind = end.elapsed();
@@ -196,7 +196,7 @@ async fn measure(events: u32, round: Duration) -> Outcome<()> {
             "| {name} | {events} | {shipped} | {lost} | {behind:.0?} |"
         )?;
     }
-    let status: ShippingStatus = shipper.finish(Duration::from_secs(5)).await;
+    let status: LogExporterStatus = exporter.shutdown(Duration::from_secs(5)).await;
     writeln!(out, "\n{status:?}")?;
     serving.abort();
     std::fs::remove_dir_all(spool)?;

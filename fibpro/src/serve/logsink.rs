@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rpc_runtime::logs::LogsServer;
-use rpc_runtime::observe::{CallEnd, CallStart, Observer, TracingLog};
+use rpc_runtime::observe::{CallEnd, CallStart, Observer, TracingObserver};
 use rpc_runtime::{Code, Error, Result, Server, server};
 
 use super::{Prepared, Service};
@@ -50,7 +50,7 @@ impl Service for Options {
             .listen(ADDRESS)
             .options(self.server)
             .without_observers()
-            .observer(Failures(TracingLog::default()))
+            .observer(Failures(TracingObserver::default()))
             // From here on the log of the store has a place to go to.
             .start_log();
         let (store, intake) = if self.store.as_os_str() == "none" {
@@ -137,7 +137,7 @@ fn store_bytes(text: &str) -> Result<u64, String> {
 
 /// Logs the calls that fail. The others print a record each, and a line about each line would only hide them; and where
 /// the sink itself is in trouble, the printer has said so once.
-struct Failures(TracingLog);
+struct Failures(TracingObserver);
 
 impl Observer for Failures {
     fn call_ended(&self, call: &CallStart, end: &CallEnd<'_>) {

@@ -1,6 +1,6 @@
 //! The monitor: a failing service does not hide the others.
 
-use rpc_runtime::testing::{Proxy, Trouble};
+use rpc_runtime::testing::{NetworkFault, Proxy};
 use serde_json::Value;
 
 use crate::process::{Ended, Running, command, output};
@@ -106,7 +106,7 @@ async fn h02_a_silent_service_costs_only_its_timeout() {
     let up = Up::start(&[]);
     let upstream = up.url("controller").strip_prefix("http://").unwrap();
     let proxy = Proxy::start(upstream.parse().unwrap()).await.unwrap();
-    proxy.set(Trouble::BlackHole);
+    proxy.set(NetworkFault::BlackHole);
     let endpoints = moved(&up, "controller", &proxy.url());
     let seen = tokio::task::spawn_blocking(move || {
         let seen = monitor_at(&up, &endpoints, &["--timeout", "1"]);

@@ -90,7 +90,7 @@ impl Up {
         ask(self.url("gatekeeper"), path)
     }
 
-    fn stop(mut self) -> (rpc_runtime::testing::Ended, Folder) {
+    fn stop(mut self) -> (rpc_runtime::testing::ProcessOutput, Folder) {
         self.process.terminate().unwrap();
         (self.process.wait().unwrap(), self.folder)
     }
@@ -172,7 +172,7 @@ fn buy_until_it_is_refused(up: &Up) {
 }
 
 /// Checks that the ports are free again and that no output or file has a password.
-fn nothing_is_left(ports: &[String], ended: &rpc_runtime::testing::Ended, data: &Path) {
+fn nothing_is_left(ports: &[String], ended: &rpc_runtime::testing::ProcessOutput, data: &Path) {
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     for url in ports {
         let address = url.strip_prefix("http://").unwrap();

@@ -42,9 +42,9 @@ pub trait FlagService {
 }
 
 /// The implementation that every server has.
-struct OfServer(Flags);
+struct ServerFlagService(Flags);
 
-impl FlagService for OfServer {
+impl FlagService for ServerFlagService {
     async fn list(&self) -> Result<Vec<FlagState>> {
         Ok(self.0.list())
     }
@@ -81,5 +81,5 @@ fn changer(ctx: &Context) -> Result<String> {
 
 /// What answers for the flags of a server.
 pub(crate) fn flag_routes(flags: &Flags) -> Routes {
-    FlagServiceServer::new(OfServer(flags.clone())).into_routes()
+    FlagServiceServer::new(ServerFlagService(flags.clone())).into_routes()
 }

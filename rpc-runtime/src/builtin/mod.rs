@@ -2,7 +2,7 @@
 
 pub mod flags;
 mod ping;
-mod seconds;
+mod serde_duration;
 pub mod status;
 
 pub use flags as flag_service;

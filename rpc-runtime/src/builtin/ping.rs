@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::seconds;
+use super::serde_duration;
 use crate::context::Source;
 use crate::descriptor::{Idempotency, MethodDescriptor, ServiceDescriptor};
 use crate::error::{Code, Error, Result};
@@ -27,7 +27,7 @@ pub struct Pong {
     /// Which instance answered.
     pub instance: String,
     /// How long it has been up; on the wire in seconds, such as `"1.500s"`.
-    #[serde(with = "seconds")]
+    #[serde(with = "serde_duration")]
     pub uptime: Duration,
 }
 

@@ -23,11 +23,11 @@ use std::time::{Duration, Instant};
 use rpc_macros::rpc_service;
 use serde::{Deserialize, Serialize};
 
-use super::seconds;
+use super::serde_duration;
 use crate::context::Source;
 use crate::descriptor::MethodDescriptor;
 use crate::error::Result;
-use crate::observe::{Counted, Counters, MethodCounted, OutgoingCounted};
+use crate::observe::{ClientMethodSnapshot, MetricsSnapshot, ServerMethodSnapshot, ServerMetrics};
 use crate::server::{Routes, Service as _};
 
 /// What a server is and what it has done since it started.
@@ -53,7 +53,7 @@ pub struct ServerStatus {
     /// Version of `rpc-runtime`.
     pub runtime_version: String,
     /// How long it has been up; on the wire in seconds, such as `"1.500s"`.
-    #[serde(with = "seconds")]
+    #[serde(with = "serde_duration")]
     pub uptime: Duration,
     /// All of `methods` together, under the name `total`. Percentiles are those of all calls, which the rows do not tell.
     /// `None` from a server that does not know it yet.
@@ -130,7 +130,7 @@ pub struct OutgoingStatus {
 }
 
 impl MethodStatus {
-    fn new(name: &str, counted: &MethodCounted) -> Self {
+    fn new(name: &str, counted: &ServerMethodSnapshot) -> Self {
         let [p50_us, p90_us, p99_us] = percentiles(&counted.calls);
         Self {
             name: name.to_owned(),
@@ -154,7 +154,7 @@ impl MethodStatus {
 }
 
 impl OutgoingStatus {
-    fn new(counted: &OutgoingCounted) -> Self {
+    fn new(counted: &ClientMethodSnapshot) -> Self {
         let [p50_us, p90_us, p99_us] = percentiles(&counted.calls);
         Self {
             name: counted
@@ -179,14 +179,14 @@ impl OutgoingStatus {
     }
 }
 
-fn percentiles(counted: &Counted) -> [Option<u64>; 3] {
+fn percentiles(counted: &MetricsSnapshot) -> [Option<u64>; 3] {
     match counted.percentiles {
         Some(percentiles) => percentiles.map(Some),
         None => [None; 3],
     }
 }
 
-fn by_code(counted: &Counted) -> BTreeMap<String, u64> {
+fn by_code(counted: &MetricsSnapshot) -> BTreeMap<String, u64> {
     let errors = counted.errors.iter();
     errors
         .map(|(code, count)| (code.to_string(), *count))
@@ -197,28 +197,28 @@ fn by_code(counted: &Counted) -> BTreeMap<String, u64> {
 pub(crate) type DroppedLogs = Box<dyn Fn() -> u64 + Send + Sync>;
 
 /// The implementation that every server has.
-struct OfServer {
+struct StatusService {
     source: Arc<Source>,
     version: &'static str,
     start: Instant,
-    counters: Arc<Counters>,
+    metrics: Arc<ServerMetrics>,
     dropped_logs: Option<DroppedLogs>,
 }
 
-impl Status for OfServer {
+impl Status for StatusService {
     async fn get(&self) -> Result<ServerStatus> {
-        let methods = self.counters.methods().into_iter();
+        let methods = self.metrics.methods().into_iter();
         let methods =
             methods.map(|(method, counted)| MethodStatus::new(method.full_name(), &counted));
         let others = [
-            ("http", self.counters.http()),
-            ("unknown", self.counters.unknown()),
+            ("http", self.metrics.http()),
+            ("unknown", self.metrics.unknown()),
         ];
         let others = others
             .into_iter()
             .filter(|(_, counted)| counted.calls.requests > 0)
             .map(|(name, counted)| MethodStatus::new(name, &counted));
-        let outgoing = self.counters.outgoing().read();
+        let outgoing = self.metrics.outgoing().read();
         Ok(ServerStatus {
             server: self.source.server().to_owned(),
             environment: self.source.environment().to_owned(),
@@ -226,7 +226,7 @@ impl Status for OfServer {
             version: self.version.to_owned(),
             runtime_version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime: self.start.elapsed(),
-            total: Some(MethodStatus::new("total", &self.counters.total())),
+            total: Some(MethodStatus::new("total", &self.metrics.total())),
             methods: methods.chain(others).collect(),
             outgoing: outgoing.iter().map(OutgoingStatus::new).collect(),
             logs_dropped: self.dropped_logs.as_ref().map(|count| count()),
@@ -238,14 +238,14 @@ impl Status for OfServer {
 pub(crate) fn status_routes(
     source: &Arc<Source>,
     version: &'static str,
-    counters: &Arc<Counters>,
+    metrics: &Arc<ServerMetrics>,
     dropped_logs: Option<DroppedLogs>,
 ) -> Routes {
-    let status = OfServer {
+    let status = StatusService {
         source: Arc::clone(source),
         version,
         start: Instant::now(),
-        counters: Arc::clone(counters),
+        metrics: Arc::clone(metrics),
         dropped_logs,
     };
     StatusServer::new(status).into_routes()

@@ -26,8 +26,8 @@ use crate::context::{DEFAULT_ENVIRONMENT, Source};
 use crate::discovery::{Addresses, Discover};
 use crate::error::{Code, Error, Result};
 use crate::identity::IdentityKeys;
-use crate::middleware::{BoxFuture, Endpoint, Layer, Layers, Request, Response};
-use crate::observe::{Observer, Observers, TracingLog};
+use crate::middleware::{BoxFuture, InnerService, Layer, Layers, Request, Response};
+use crate::observe::{Observer, Observers, TracingObserver};
 
 /// The timeout of a call for which none is set.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -150,7 +150,7 @@ impl Client {
             retry,
             budget: Arc::new(Budget::new(retry.budget_percent)),
             hedge: None,
-            observers: Observers::new(vec![Arc::new(TracingLog)]),
+            observers: Observers::new(vec![Arc::new(TracingObserver)]),
         }))
     }
 
@@ -302,7 +302,7 @@ impl Client {
 }
 
 /// The innermost part of the middleware stack: sends the attempts of a call.
-impl Endpoint for ClientInner {
+impl InnerService for ClientInner {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
         retry::run(self, request)
     }

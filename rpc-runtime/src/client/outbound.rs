@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 use crate::metadata::Metadata;
-use crate::middleware::{Body, Guards, Kind, Request};
+use crate::middleware::{Body, BodyKind, Guards, Request};
 
 /// The request of an attempt. Attempts borrow it. A clone shares the message.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ impl OutboundRequest {
         let method = request.method();
         let (context, metadata, body) = request.into_parts();
         match body.into_parts() {
-            (Kind::Message(message), guards) => Ok((
+            (BodyKind::Message(message), guards) => Ok((
                 Self {
                     method,
                     context,
@@ -37,7 +37,7 @@ impl OutboundRequest {
                 },
                 guards,
             )),
-            (Kind::Stream(_), _) => Err(Error::unlocated(
+            (BodyKind::Stream(_), _) => Err(Error::unlocated(
                 Code::Unimplemented,
                 "request streams are not supported: send a single message",
             )),

@@ -115,7 +115,7 @@ pub(super) async fn attempt(
         target: Some(Arc::clone(transport.target())),
         attempt: context.attempt(),
         at: Instant::now(),
-        line: None,
+        trace: None,
     };
     let observation = client.observers.start_attempt(method, context, start);
     let response = if client.attempt_layers.is_empty() {

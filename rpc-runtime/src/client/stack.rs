@@ -9,7 +9,7 @@ use super::call::CallParts;
 use crate::context::{Context, RequestId};
 use crate::error::Error;
 use crate::middleware::{Body, Request, Response};
-use crate::observe::{CallStart, Line, Side};
+use crate::observe::{CallStart, CallTrace, Side};
 
 /// The minimum time before the deadline for a call to be sent. The timeout header has whole
 /// milliseconds, so a shorter time would be sent as 0.
@@ -29,7 +29,7 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
     } = call;
     let inner = &*client.0;
     let timeout = timeout.or(method.timeout).unwrap_or(inner.timeout);
-    let line = Line::of(context.flags(), redacted_arguments, || {
+    let trace = CallTrace::of(context.flags(), redacted_arguments, || {
         body.as_ref().ok().and_then(Body::as_message).cloned()
     });
     let outgoing = context.outgoing(
@@ -51,7 +51,7 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
         target: Some(Arc::clone(inner.balancer.target())),
         attempt: 1,
         at: Instant::now(),
-        line,
+        trace,
     });
     let deadline = context.deadline();
     let mut response = match (failed, body) {

@@ -3,19 +3,19 @@
 use std::collections::VecDeque;
 
 use super::Record;
-use super::queue::{Load, Queue};
+use super::queue::{Queue, QueueSize};
 
 /// Records between the queue and whatever takes them next: a call, or the spool.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     records: VecDeque<Record>,
-    taken: VecDeque<super::queue::Taken>,
+    taken: VecDeque<super::queue::Drained>,
 }
 
 impl Backlog {
     /// Takes what is in the queue.
     pub(super) fn fill(&mut self, queue: &Queue) {
-        self.taken.push_back(queue.take());
+        self.taken.push_back(queue.drain());
     }
 
     /// The oldest: at most `records`, and no more once they take `bytes`.
@@ -26,7 +26,7 @@ impl Backlog {
             && size < bytes
             && let Some(record) = self.next()
         {
-            size += Load::of(&record.text).bytes;
+            size += QueueSize::of(&record.text).bytes;
             batch.push(record);
         }
         batch
@@ -65,10 +65,10 @@ impl Backlog {
 }
 
 /// What records count in the account of the queue's memory.
-pub(super) fn load(records: &[Record]) -> Load {
-    let mut load = Load::default();
+pub(super) fn queue_size(records: &[Record]) -> QueueSize {
+    let mut load = QueueSize::default();
     for record in records {
-        load.add(Load::of(&record.text));
+        load.add(QueueSize::of(&record.text));
     }
     load
 }

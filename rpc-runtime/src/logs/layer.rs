@@ -12,30 +12,30 @@ use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::layer::{Context as LayerContext, Filter, Layer};
 
 use super::queue;
-use super::shared::Shared;
-use super::{Level, text};
+use super::shared::ExporterState;
+use super::{Level, format};
 use crate::context::Context;
 
 /// The target of this crate's own events, such as the line of a call.
 pub(super) const OWN_TARGET: &str = "rpc";
 
 thread_local! {
-    static IS_SHIPPING: Cell<bool> = const { Cell::new(false) };
+    static IS_EXPORTER_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Marks the thread as one that ships: what happens on it, down to the HTTP below the calls, is not shipped, since each
 /// such call would bring the next one forth.
-pub(super) fn mark_thread() {
-    IS_SHIPPING.set(true);
+pub(super) fn mark_exporter_thread() {
+    IS_EXPORTER_THREAD.set(true);
 }
 
-/// See [`Shipper::layer`](super::Shipper::layer).
+/// See [`LogExporter::layer`](super::LogExporter::layer).
 #[derive(Debug)]
-pub(super) struct ShippingLayer(pub(super) Arc<Shared>);
+pub(super) struct ExportLayer(pub(super) Arc<ExporterState>);
 
-impl<S: Subscriber> Layer<S> for ShippingLayer {
+impl<S: Subscriber> Layer<S> for ExportLayer {
     fn on_event(&self, event: &Event<'_>, _: LayerContext<'_, S>) {
-        if IS_SHIPPING.get() {
+        if IS_EXPORTER_THREAD.get() {
             return;
         }
         let place = Context::with_current(|context| {
@@ -51,8 +51,8 @@ impl<S: Subscriber> Layer<S> for ShippingLayer {
         let metadata = event.metadata();
         // Before anything is formatted: the closer to the event, the truer.
         let time = Timestamp::now();
-        let (text, request_id) = text::of(event, request_id);
-        self.0.push(queue::Event {
+        let (text, request_id) = format::format_event(event, request_id);
+        self.0.push(queue::LogEvent {
             source,
             request_id,
             time,
@@ -74,17 +74,17 @@ fn level(level: tracing::Level) -> Level {
 
 /// Which events are shipped.
 #[derive(Debug, Clone, Default)]
-pub(super) enum ShippingFilter {
+pub(super) enum ExportFilter {
     /// Information and what is worse; of the target `rpc` what is worse than information, since that has a line for
     /// each call, and the numbers of all calls are there without them.
     ///
     /// Not `info,rpc=warn`: that would be meant for every crate whose name begins with `rpc`.
     #[default]
-    Usual,
+    Default,
     Targets(Targets),
 }
 
-impl FromStr for ShippingFilter {
+impl FromStr for ExportFilter {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
@@ -92,19 +92,19 @@ impl FromStr for ShippingFilter {
     }
 }
 
-impl ShippingFilter {
+impl ExportFilter {
     fn allows(&self, metadata: &Metadata<'_>) -> bool {
         match self {
-            Self::Usual if metadata.target() == OWN_TARGET => {
+            Self::Default if metadata.target() == OWN_TARGET => {
                 *metadata.level() <= tracing::Level::WARN
             }
-            Self::Usual => *metadata.level() <= tracing::Level::INFO,
+            Self::Default => *metadata.level() <= tracing::Level::INFO,
             Self::Targets(targets) => targets.would_enable(metadata.target(), metadata.level()),
         }
     }
 }
 
-impl<S> Filter<S> for ShippingFilter {
+impl<S> Filter<S> for ExportFilter {
     fn enabled(&self, metadata: &Metadata<'_>, _: &LayerContext<'_, S>) -> bool {
         self.allows(metadata)
     }
@@ -120,7 +120,7 @@ impl<S> Filter<S> for ShippingFilter {
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
         match self {
-            Self::Usual => Some(LevelFilter::INFO),
+            Self::Default => Some(LevelFilter::INFO),
             Self::Targets(targets) => Filter::<S>::max_level_hint(targets),
         }
     }
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_default_filter_ships_information_and_of_calls_only_failures() {
-        let allowed = |filter: &ShippingFilter| {
+        let allowed = |filter: &ExportFilter| {
             let allowed = std::sync::Mutex::new(Vec::new());
             macro_rules! ask {
                 ($level:ident, $target:expr) => {{
@@ -158,7 +158,7 @@ mod tests {
             allowed.into_inner().unwrap()
         };
         assert_eq!(
-            allowed(&ShippingFilter::default()),
+            allowed(&ExportFilter::default()),
             [
                 "shop INFO",
                 "rpc WARN",
@@ -171,6 +171,6 @@ mod tests {
             allowed(&filter),
             ["shop DEBUG", "shop INFO", "rpc WARN", "rpc ERROR"]
         );
-        assert!("shop=loud".parse::<ShippingFilter>().is_err());
+        assert!("shop=loud".parse::<ExportFilter>().is_err());
     }
 }

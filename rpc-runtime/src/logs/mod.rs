@@ -19,10 +19,10 @@
 //!   disk is full. An event costs its formatting and a push into memory.
 //! - **A record arrives once.** It is sent until the sink has it, with the same numbers each time; a sink that has
 //!   them already leaves the second one out. Those of one thread arrive in the order in which they were written.
-//! - **What is lost is counted and said**: by [`ShippingStatus::dropped`], in the process's own log once a time of
+//! - **What is lost is counted and said**: by [`LogExporterStatus::dropped`], in the process's own log once a time of
 //!   trouble, and in a record (`3 log records were dropped: 3 queue full (3 since the start)`) once the sink takes some
 //!   again. A number that is missing between two of one source was dropped as well.
-//! - **Shipping brings forth no logs to ship.** What happens on its thread is not shipped, nor what a server says that
+//! - **LogExporterBuilder brings forth no logs to ship.** What happens on its thread is not shipped, nor what a server says that
 //!   answers [`Logs`] itself: a sink does not send itself what it has to say of each delivery. That stays in the
 //!   log of its process. A server that a sink calls for each delivery must not ship what it says of that.
 //!
@@ -41,30 +41,30 @@
 //! # Where it is set up
 //!
 //! [`server::Options`](crate::server::Options) and [`Server::run`](crate::Server::run) do all of it;
-//! [`Server::ship_logs`](crate::Server::ship_logs) sets it in code, and [`Shipping`] is for programs with a subscriber of
+//! [`Server::ship_logs`](crate::Server::ship_logs) sets it in code, and [`LogExporterBuilder`] is for programs with a subscriber of
 //! their own or several servers.
 
 mod backlog;
-mod intake;
+mod exporter;
+mod failure;
+mod format;
 mod layer;
 mod options;
 mod queue;
 mod record;
+mod service;
 mod shared;
-mod shipping;
 mod spool;
 mod status;
-mod text;
-mod verdict;
 mod worker;
 
-pub(crate) use intake::SERVICE;
-pub use intake::{Logs, LogsClient, LogsServer};
-pub(crate) use options::ShippingOptions;
+pub(crate) use exporter::PreparedExporter;
+pub use exporter::{LogExporter, LogExporterBuilder};
+pub(crate) use options::LogExportOptions;
 pub use record::{Level, Record};
-pub(crate) use shipping::Prepared;
-pub use shipping::{Shipper, Shipping};
-pub use status::{Dropped, ShippingStatus, dropped};
+pub(crate) use service::SERVICE;
+pub use service::{Logs, LogsClient, LogsServer};
+pub use status::{Dropped, LogExporterStatus, dropped};
 
 /// The most that lies in memory, in bytes, unless said.
 ///

@@ -2,51 +2,54 @@
 
 use std::path::PathBuf;
 
-use super::Shipping;
-use super::layer::ShippingFilter;
-use super::shipping::read_filter;
+use super::exporter::read_filter;
+use super::layer::ExportFilter;
+use super::{LogExporter, LogExporterBuilder};
 use crate::client::Client;
 use crate::error::{Error, Result};
 
 /// The part of [`server::Options`](crate::server::Options) that is about logs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct ShippingOptions {
+pub(crate) struct LogExportOptions {
     pub(crate) sink: Option<String>,
     pub(crate) spool: Option<PathBuf>,
     pub(crate) filter: Option<String>,
 }
 
-impl ShippingOptions {
+impl LogExportOptions {
     /// What is to be shipped how: what the operator says, and where nothing is said, what the program does.
     ///
     /// # Errors
     ///
     /// `invalid_argument` for what is no URL or no filter.
-    pub(crate) fn apply(&self, program: Option<Shipping>) -> Result<Option<Shipping>> {
+    pub(crate) fn apply(
+        &self,
+        program: Option<LogExporterBuilder>,
+    ) -> Result<Option<LogExporterBuilder>> {
         let sink = self.sink.as_deref().map(Client::new).transpose();
         let sink = sink.map_err(|error| said_by("--logsink (RPC_LOGSINK)", &error))?;
         // Also where nothing is shipped: what is wrong should not come up on the day on which a sink is named.
-        let filter: Option<ShippingFilter> = self
+        let filter: Option<ExportFilter> = self
             .filter
             .as_deref()
             .map(read_filter)
             .transpose()
             .map_err(|error| said_by("--ship-log (RPC_SHIP_LOG)", &error))?;
-        let shipping = match (sink, program) {
-            (Some(sink), Some(program)) => Some(program.towards(sink)),
-            (Some(sink), None) => Some(Shipping::to(sink)),
+        let builder = match (sink, program) {
+            (Some(sink), Some(program)) => Some(program.with_client(sink)),
+            (Some(sink), None) => Some(LogExporter::builder(sink)),
             (None, program) => program,
         };
-        let Some(mut shipping) = shipping else {
+        let Some(mut builder) = builder else {
             return Ok(None);
         };
         if let Some(folder) = &self.spool {
-            shipping = shipping.spool(folder);
+            builder = builder.spool(folder);
         }
         if let Some(filter) = filter {
-            shipping = shipping.with_filter(filter);
+            builder = builder.with_filter(filter);
         }
-        Ok(Some(shipping))
+        Ok(Some(builder))
     }
 }
 

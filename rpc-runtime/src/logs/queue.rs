@@ -18,7 +18,7 @@ const OVERHEAD: usize = 256;
 
 /// The events that lie in memory from being written until the sink has them, the spool has them, or they are dropped.
 pub(super) struct Queue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     /// The most memory, in bytes.
     limit: usize,
     epoch: u64,
@@ -26,7 +26,7 @@ pub(super) struct Queue {
 
 /// An event as the layer sees it.
 #[derive(Debug)]
-pub(super) struct Event {
+pub(super) struct LogEvent {
     /// `None` for what happens outside of any server: the process itself.
     pub(super) source: Option<Arc<Source>>,
     pub(super) request_id: Option<RequestId>,
@@ -38,36 +38,36 @@ pub(super) struct Event {
 
 /// An event that has its number.
 #[derive(Debug)]
-struct Entry {
+struct NumberedEvent {
     source: Arc<Source>,
     sequence: u64,
-    event: Event,
+    event: LogEvent,
 }
 
 #[derive(Default)]
-struct State {
+struct QueueState {
     /// Who writes outside of any server. Until that is known, such events wait in `early` and have no number.
     process: Option<Arc<Source>>,
-    early: Vec<Event>,
-    chunks: VecDeque<Vec<Entry>>,
+    early: Vec<LogEvent>,
+    chunks: VecDeque<Vec<NumberedEvent>>,
     /// The last number of each source.
     sequences: HashMap<Arc<Source>, u64>,
     /// Events and bytes that nobody has taken yet.
-    waiting: Load,
+    waiting: QueueSize,
     /// Those, and the ones that are taken and not yet released.
-    held: Load,
+    in_memory: QueueSize,
     is_closed: bool,
-    is_off: bool,
+    is_disabled: bool,
 }
 
 /// Some events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Load {
+pub(super) struct QueueSize {
     pub(super) records: usize,
     pub(super) bytes: usize,
 }
 
-impl Load {
+impl QueueSize {
     pub(super) fn of(text: &str) -> Self {
         Self {
             records: 1,
@@ -95,7 +95,7 @@ impl Load {
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pushed {
+pub(super) enum PushResult {
     Kept {
         /// Whether the one who ships should look: seldom, since waking a thread costs more than all else here.
         wake: bool,
@@ -109,26 +109,26 @@ pub(super) enum Pushed {
 impl Queue {
     pub(super) fn new(limit: usize, epoch: u64) -> Self {
         Self {
-            state: Mutex::new(State::default()),
+            state: Mutex::new(QueueState::default()),
             limit,
             epoch,
         }
     }
 
     /// Adds an event; wakes when there is one, when there is a batch, and when half of the room is taken.
-    pub(super) fn push(&self, event: Event, batch: Load) -> Pushed {
-        let half = Load {
+    pub(super) fn push(&self, event: LogEvent, batch: QueueSize) -> PushResult {
+        let half = QueueSize {
             records: usize::MAX,
             bytes: self.limit / 2,
         };
-        let load = Load::of(&event.text);
+        let load = QueueSize::of(&event.text);
         let mut state = self.lock();
         let before = state.waiting.records;
         match state.push(event, load, self.limit) {
             // Not where it waits for a name, or for nobody.
-            Pushed::Kept { .. } if state.waiting.records > before => {
+            PushResult::Kept { .. } if state.waiting.records > before => {
                 let waiting = state.waiting;
-                Pushed::Kept {
+                PushResult::Kept {
                     wake: before == 0
                         || waiting.has_crossed(batch, load)
                         || waiting.has_crossed(half, load),
@@ -139,9 +139,9 @@ impl Queue {
     }
 
     /// Adds an event of the process itself, for which there is always room: what is said of all the others.
-    pub(super) fn push_own(&self, level: Level, target: &'static str, text: String) {
-        let load = Load::of(&text);
-        let event = Event {
+    pub(super) fn push_unbounded(&self, level: Level, target: &'static str, text: String) {
+        let load = QueueSize::of(&text);
+        let event = LogEvent {
             source: None,
             request_id: None,
             time: Timestamp::now(),
@@ -153,50 +153,50 @@ impl Queue {
     }
 
     /// Says who writes outside of any server; what was written until now is of the same.
-    pub(super) fn set_process(&self, source: Source) {
+    pub(super) fn set_process_source(&self, source: Source) {
         let mut state = self.lock();
         state.process = Some(Arc::new(source));
         for event in std::mem::take(&mut state.early) {
-            let load = Load::of(&event.text);
-            state.held.subtract(load);
+            let load = QueueSize::of(&event.text);
+            state.in_memory.subtract(load);
             // There is room, because it was taken into account.
             state.push(event, load, usize::MAX);
         }
     }
 
     /// Takes all events, which stay in the account until they are [`release`](Self::release)d.
-    pub(super) fn take(&self) -> Taken {
+    pub(super) fn drain(&self) -> Drained {
         let mut state = self.lock();
-        state.waiting = Load::default();
-        Taken {
+        state.waiting = QueueSize::default();
+        Drained {
             chunks: std::mem::take(&mut state.chunks),
             epoch: self.epoch,
         }
     }
 
     /// Gives back the room of events that were taken.
-    pub(super) fn release(&self, load: Load) {
-        self.lock().held.subtract(load);
+    pub(super) fn release(&self, load: QueueSize) {
+        self.lock().in_memory.subtract(load);
     }
 
     /// Takes room for events that have none any more, whether there is some or not.
-    pub(super) fn borrow(&self, load: Load) {
-        self.lock().held.add(load);
+    pub(super) fn reserve(&self, load: QueueSize) {
+        self.lock().in_memory.add(load);
     }
 
     /// What nobody has taken yet.
-    pub(super) fn waiting(&self) -> Load {
+    pub(super) fn waiting(&self) -> QueueSize {
         self.lock().waiting
     }
 
     /// All that lies in memory.
-    pub(super) fn held(&self) -> Load {
-        self.lock().held
+    pub(super) fn in_memory(&self) -> QueueSize {
+        self.lock().in_memory
     }
 
     /// Whether more than half of the room is taken.
-    pub(super) fn is_pressed(&self) -> bool {
-        self.held().bytes >= self.limit / 2
+    pub(super) fn above_high_watermark(&self) -> bool {
+        self.in_memory().bytes >= self.limit / 2
     }
 
     /// Takes no more events.
@@ -205,34 +205,34 @@ impl Queue {
     }
 
     /// Forgets all events, those that come included: nobody ever asked for them.
-    pub(super) fn turn_off(&self) {
+    pub(super) fn disable(&self) {
         let mut state = self.lock();
-        *state = State::default();
-        state.is_off = true;
+        *state = QueueState::default();
+        state.is_disabled = true;
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         // No code of others runs within; a state is whole at every step.
         self.state.lock_unpoisoned()
     }
 }
 
-impl State {
-    fn push(&mut self, event: Event, load: Load, limit: usize) -> Pushed {
-        if self.is_off {
-            return Pushed::Kept { wake: false };
+impl QueueState {
+    fn push(&mut self, event: LogEvent, load: QueueSize, limit: usize) -> PushResult {
+        if self.is_disabled {
+            return PushResult::Kept { wake: false };
         }
         if self.is_closed {
-            return Pushed::Closed;
+            return PushResult::Closed;
         }
-        let is_full = self.held.bytes.saturating_add(load.bytes) > limit;
+        let is_full = self.in_memory.bytes.saturating_add(load.bytes) > limit;
         let Some(source) = event.source.clone().or_else(|| self.process.clone()) else {
             if is_full {
-                return Pushed::Full;
+                return PushResult::Full;
             }
-            self.held.add(load);
+            self.in_memory.add(load);
             self.early.push(event);
-            return Pushed::Kept { wake: false };
+            return PushResult::Kept { wake: false };
         };
         let sequence = match self.sequences.get_mut(&*source) {
             Some(last) => {
@@ -245,32 +245,32 @@ impl State {
             }
         };
         if is_full {
-            return Pushed::Full;
+            return PushResult::Full;
         }
-        self.held.add(load);
+        self.in_memory.add(load);
         self.waiting.add(load);
         if self.chunks.back().is_none_or(|last| last.len() == CHUNK) {
             self.chunks.push_back(Vec::with_capacity(CHUNK));
         }
         if let Some(last) = self.chunks.back_mut() {
-            last.push(Entry {
+            last.push(NumberedEvent {
                 source,
                 sequence,
                 event,
             });
         }
-        Pushed::Kept { wake: false }
+        PushResult::Kept { wake: false }
     }
 }
 
 /// Events that were taken, in the order in which they were written.
 #[derive(Debug)]
-pub(super) struct Taken {
-    chunks: VecDeque<Vec<Entry>>,
+pub(super) struct Drained {
+    chunks: VecDeque<Vec<NumberedEvent>>,
     epoch: u64,
 }
 
-impl Taken {
+impl Drained {
     /// The next ones as records: a few hundred at a time, because a record needs more memory than an event.
     pub(super) fn next_records(&mut self) -> Option<impl Iterator<Item = Record> + use<>> {
         let epoch = self.epoch;
@@ -279,7 +279,7 @@ impl Taken {
     }
 }
 
-impl Entry {
+impl NumberedEvent {
     fn into_record(self, epoch: u64) -> Record {
         let event = self.event;
         Record {
@@ -299,13 +299,13 @@ impl Entry {
 mod tests {
     use super::*;
 
-    const BATCH: Load = Load {
+    const BATCH: QueueSize = QueueSize {
         records: 3,
         bytes: usize::MAX,
     };
 
-    fn event(source: Option<&str>, text: &str) -> Event {
-        Event {
+    fn event(source: Option<&str>, text: &str) -> LogEvent {
+        LogEvent {
             source: source.map(|source| Arc::new(source.parse().unwrap())),
             request_id: None,
             time: Timestamp::now(),
@@ -316,7 +316,7 @@ mod tests {
     }
 
     fn records(queue: &Queue) -> Vec<(String, u64, String)> {
-        let mut taken = queue.take();
+        let mut taken = queue.drain();
         let mut all = Vec::new();
         while let Some(records) = taken.next_records() {
             all.extend(records.map(|record| {
@@ -331,7 +331,7 @@ mod tests {
     #[test]
     fn each_source_is_numbered_by_itself_in_the_order_of_writing() {
         let queue = Queue::new(1 << 20, 7);
-        queue.set_process("p@dev/1".parse().unwrap());
+        queue.set_process_source("p@dev/1".parse().unwrap());
         for (source, text) in [
             (Some("a@dev/1"), "x"),
             (None, "y"),
@@ -357,38 +357,38 @@ mod tests {
         let queue = Queue::new(1 << 20, 7);
         queue.push(event(None, "early"), BATCH);
         assert_eq!(queue.waiting().records, 0);
-        queue.set_process("p@dev/1".parse().unwrap());
+        queue.set_process_source("p@dev/1".parse().unwrap());
         queue.push(event(None, "late"), BATCH);
         let texts: Vec<_> = records(&queue).into_iter().map(|r| (r.1, r.2)).collect();
         assert_eq!(texts, [(1, "early".to_owned()), (2, "late".to_owned())]);
-        assert_eq!(queue.held().records, 2);
+        assert_eq!(queue.in_memory().records, 2);
     }
 
     #[test]
     fn a_full_queue_drops_and_numbers_what_it_drops() {
-        let load = Load::of("x");
+        let load = QueueSize::of("x");
         let queue = Queue::new(2 * load.bytes, 7);
         let push = || queue.push(event(Some("a@dev/1"), "x"), BATCH);
-        assert_eq!(push(), Pushed::Kept { wake: true });
+        assert_eq!(push(), PushResult::Kept { wake: true });
         push();
-        assert_eq!([push(), push()], [Pushed::Full; 2]);
-        // Taken is not gone: the bound holds for all that lies in memory.
+        assert_eq!([push(), push()], [PushResult::Full; 2]);
+        // Drained is not gone: the bound holds for all that lies in memory.
         assert_eq!(records(&queue).len(), 2);
-        assert_eq!(push(), Pushed::Full);
+        assert_eq!(push(), PushResult::Full);
         queue.release(load);
-        assert_eq!(push(), Pushed::Kept { wake: true });
+        assert_eq!(push(), PushResult::Kept { wake: true });
         assert_eq!(records(&queue)[0].1, 6);
         queue.close();
         queue.release(load);
-        assert_eq!(push(), Pushed::Closed);
+        assert_eq!(push(), PushResult::Closed);
     }
 
     #[test]
     fn it_wakes_at_the_first_at_a_batch_and_at_half_of_its_room() {
-        let queue = Queue::new(10 * Load::of("x").bytes, 7);
+        let queue = Queue::new(10 * QueueSize::of("x").bytes, 7);
         let push = || queue.push(event(Some("a@dev/1"), "x"), BATCH);
         let woken: Vec<_> = (1..=8)
-            .filter(|_| push() == Pushed::Kept { wake: true })
+            .filter(|_| push() == PushResult::Kept { wake: true })
             .collect();
         assert_eq!(woken, [1, 3, 5]);
     }

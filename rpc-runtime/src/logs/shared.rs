@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::Notify;
 
-use super::queue::{Event, Load, Pushed, Queue};
-use super::status::{Cause, Gauges, ShippingStatus};
+use super::queue::{LogEvent, PushResult, Queue, QueueSize};
+use super::status::{DropCause, ExporterMetrics, LogExporterStatus};
 
 /// The most records of one call. A larger batch is no faster and lies on the way for longer.
 pub(super) const BATCH_RECORDS: usize = 1000;
@@ -16,34 +16,34 @@ pub(super) const BATCH_RECORDS: usize = 1000;
 pub(super) const BATCH_BYTES: usize = 512 << 10;
 
 /// As many as are worth a call at once.
-const BATCH: Load = Load {
+const BATCH: QueueSize = QueueSize {
     records: BATCH_RECORDS,
     bytes: BATCH_BYTES,
 };
 
-pub(super) struct Shared {
+pub(super) struct ExporterState {
     pub(super) queue: Queue,
-    pub(super) gauges: Gauges,
+    pub(super) metrics: ExporterMetrics,
     /// Wakes the one that ships.
     pub(super) wake: Notify,
 }
 
-impl Shared {
+impl ExporterState {
     pub(super) fn new(queue: Queue) -> Self {
         Self {
             queue,
-            gauges: Gauges::default(),
+            metrics: ExporterMetrics::default(),
             wake: Notify::new(),
         }
     }
 
     /// Takes an event from the thread that wrote it, which waits for nobody.
-    pub(super) fn push(&self, event: Event) {
+    pub(super) fn push(&self, event: LogEvent) {
         match self.queue.push(event, BATCH) {
-            Pushed::Kept { wake: false } => {}
-            Pushed::Kept { wake: true } => self.wake.notify_one(),
-            Pushed::Full => self.gauges.drop_records(Cause::QueueFull, 1),
-            Pushed::Closed => self.gauges.drop_records(Cause::Unsent, 1),
+            PushResult::Kept { wake: false } => {}
+            PushResult::Kept { wake: true } => self.wake.notify_one(),
+            PushResult::Full => self.metrics.drop_records(DropCause::QueueFull, 1),
+            PushResult::Closed => self.metrics.drop_records(DropCause::Unsent, 1),
         }
     }
 
@@ -53,25 +53,27 @@ impl Shared {
         waiting.records >= BATCH.records || waiting.bytes >= BATCH.bytes
     }
 
-    pub(super) fn status(&self) -> ShippingStatus {
-        let Gauges {
+    pub(super) fn status(&self) -> LogExporterStatus {
+        let ExporterMetrics {
             sent,
             spooled_bytes,
             sink_up,
             ..
-        } = &self.gauges;
-        ShippingStatus {
+        } = &self.metrics;
+        LogExporterStatus {
             sink_up: sink_up.load(Ordering::Relaxed),
             sent: sent.load(Ordering::Relaxed),
-            queued: self.queue.held().records,
+            queued: self.queue.in_memory().records,
             spooled_bytes: spooled_bytes.load(Ordering::Relaxed),
-            dropped: self.gauges.dropped(),
+            dropped: self.metrics.dropped(),
         }
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for ExporterState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Shared").field(&self.status()).finish()
+        f.debug_tuple("ExporterState")
+            .field(&self.status())
+            .finish()
     }
 }

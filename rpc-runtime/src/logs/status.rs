@@ -12,10 +12,10 @@ pub fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
 
-/// How the shipping of a process stands; see [`Shipper::status`](super::Shipper::status).
+/// How the shipping of a process stands; see [`LogExporter::status`](super::LogExporter::status).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct ShippingStatus {
+pub struct LogExporterStatus {
     /// Whether the sink took what it was last sent; true before there was anything to send.
     pub sink_up: bool,
     /// Records that the sink has taken, those of an earlier life of the process included.
@@ -91,7 +91,7 @@ impl fmt::Display for Dropped {
 
 /// Why records are lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(super) enum DropCause {
     QueueFull,
     SpoolFull,
     Refused,
@@ -101,14 +101,14 @@ pub(super) enum Cause {
 
 /// The numbers while they grow.
 #[derive(Debug)]
-pub(super) struct Gauges {
+pub(super) struct ExporterMetrics {
     dropped: [AtomicU64; 5],
     pub(super) sent: AtomicU64,
     pub(super) spooled_bytes: AtomicU64,
     pub(super) sink_up: AtomicBool,
 }
 
-impl Default for Gauges {
+impl Default for ExporterMetrics {
     fn default() -> Self {
         Self {
             dropped: Default::default(),
@@ -119,21 +119,21 @@ impl Default for Gauges {
     }
 }
 
-impl Gauges {
-    pub(super) fn drop_records(&self, cause: Cause, count: usize) {
+impl ExporterMetrics {
+    pub(super) fn drop_records(&self, cause: DropCause, count: usize) {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         self.dropped[cause as usize].fetch_add(count, Ordering::Relaxed);
         DROPPED.fetch_add(count, Ordering::Relaxed);
     }
 
     pub(super) fn dropped(&self) -> Dropped {
-        let of = |cause: Cause| self.dropped[cause as usize].load(Ordering::Relaxed);
+        let of = |cause: DropCause| self.dropped[cause as usize].load(Ordering::Relaxed);
         Dropped {
-            queue_full: of(Cause::QueueFull),
-            spool_full: of(Cause::SpoolFull),
-            refused: of(Cause::Refused),
-            damaged: of(Cause::Damaged),
-            unsent: of(Cause::Unsent),
+            queue_full: of(DropCause::QueueFull),
+            spool_full: of(DropCause::SpoolFull),
+            refused: of(DropCause::Refused),
+            damaged: of(DropCause::Damaged),
+            unsent: of(DropCause::Unsent),
         }
     }
 }
@@ -144,14 +144,14 @@ mod tests {
 
     #[test]
     fn what_is_lost_is_counted_by_cause_and_said_in_words() {
-        let gauges = Gauges::default();
-        assert_eq!(gauges.dropped().to_string(), "none");
+        let metrics = ExporterMetrics::default();
+        assert_eq!(metrics.dropped().to_string(), "none");
         let before = dropped();
-        gauges.drop_records(Cause::QueueFull, 3);
-        let earlier = gauges.dropped();
-        gauges.drop_records(Cause::Refused, 1);
-        gauges.drop_records(Cause::Unsent, 2);
-        let all = gauges.dropped();
+        metrics.drop_records(DropCause::QueueFull, 3);
+        let earlier = metrics.dropped();
+        metrics.drop_records(DropCause::Refused, 1);
+        metrics.drop_records(DropCause::Unsent, 2);
+        let all = metrics.dropped();
         assert_eq!(
             all.to_string(),
             "3 queue full, 1 refused, 2 not sent before the end"

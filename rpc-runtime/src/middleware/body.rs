@@ -11,15 +11,16 @@ use crate::streaming::Streaming;
 ///
 /// What a layer gives to [`hold`](Self::hold) lives until the body is over: sent, read to its end, or dropped.
 pub struct Body {
-    kind: Kind,
+    kind: BodyKind,
     guards: Vec<Box<dyn Any + Send>>,
 }
 
-/// What a [`Body`] holds.
-pub enum Kind {
+/// The content of a [`Body`].
+pub(crate) enum BodyKind {
     /// One message.
     Message(Bytes),
-    /// Any number of them.
+    /// A stream of messages. Client and server refuse it, so nothing reads it yet.
+    #[expect(dead_code, reason = "streams are refused before they are read")]
     Stream(Streaming<Bytes>),
 }
 
@@ -27,16 +28,18 @@ impl Body {
     /// A body of one encoded message.
     pub fn message(message: impl Into<Bytes>) -> Self {
         Self {
-            kind: Kind::Message(message.into()),
+            kind: BodyKind::Message(message.into()),
             guards: Vec::new(),
         }
     }
 
-    /// A body of many messages.
+    /// Not supported yet: a call or response with a stream as its body fails with `unimplemented` or
+    /// `internal`.
+    #[doc(hidden)]
     #[must_use]
     pub fn stream(messages: Streaming<Bytes>) -> Self {
         Self {
-            kind: Kind::Stream(messages),
+            kind: BodyKind::Stream(messages),
             guards: Vec::new(),
         }
     }
@@ -45,8 +48,8 @@ impl Body {
     #[must_use]
     pub fn as_message(&self) -> Option<&Bytes> {
         match &self.kind {
-            Kind::Message(message) => Some(message),
-            Kind::Stream(_) => None,
+            BodyKind::Message(message) => Some(message),
+            BodyKind::Stream(_) => None,
         }
     }
 
@@ -55,7 +58,7 @@ impl Body {
         self.guards.push(Box::new(guard));
     }
 
-    pub(crate) fn into_parts(self) -> (Kind, Guards) {
+    pub(crate) fn into_parts(self) -> (BodyKind, Guards) {
         (self.kind, Guards(self.guards))
     }
 
@@ -67,13 +70,13 @@ impl Body {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Kind::Message(message) => write!(f, "Message({} bytes)", message.len()),
-            Kind::Stream(_) => f.write_str("Stream"),
+            BodyKind::Message(message) => write!(f, "Message({} bytes)", message.len()),
+            BodyKind::Stream(_) => f.write_str("Stream"),
         }
     }
 }
 
-impl fmt::Debug for Kind {
+impl fmt::Debug for BodyKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Message(_) => "Message",

@@ -30,7 +30,7 @@ where
 }
 
 /// What stands at the inner end of an onion: the handler, or the network.
-pub(crate) trait Endpoint: Send + Sync + 'static {
+pub(crate) trait InnerService: Send + Sync + 'static {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response>;
 }
 
@@ -53,7 +53,7 @@ impl Layers {
     }
 
     /// Runs a call through the layers to the endpoint.
-    pub(crate) fn run<E: Endpoint>(
+    pub(crate) fn run<E: InnerService>(
         &self,
         endpoint: &Arc<E>,
         request: Request,
@@ -65,7 +65,7 @@ impl Layers {
         Next {
             layers: self.clone(),
             index: 0,
-            endpoint: Arc::clone(endpoint) as Arc<dyn Endpoint>,
+            endpoint: Arc::clone(endpoint) as Arc<dyn InnerService>,
         }
         .run(request)
     }
@@ -82,7 +82,7 @@ impl fmt::Debug for Layers {
 pub struct Next {
     layers: Layers,
     index: usize,
-    endpoint: Arc<dyn Endpoint>,
+    endpoint: Arc<dyn InnerService>,
 }
 
 impl Next {

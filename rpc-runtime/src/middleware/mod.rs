@@ -23,10 +23,10 @@ mod body;
 mod layer;
 mod tower;
 
-pub(crate) use body::Guards;
-pub use body::{Body, Kind};
+pub use body::Body;
+pub(crate) use body::{BodyKind, Guards};
 pub use layer::{BoxFuture, Layer, Next};
-pub(crate) use layer::{Endpoint, Layers};
+pub(crate) use layer::{InnerService, Layers};
 pub use tower::{TowerLayer, TowerService};
 
 use std::fmt;
@@ -136,7 +136,7 @@ pub struct Response {
     trailers: Metadata,
     result: Result<Body, Error>,
     /// A fault on purpose: nobody is to get it.
-    lost: bool,
+    aborted: bool,
 }
 
 impl Response {
@@ -151,7 +151,7 @@ impl Response {
             headers: Metadata::new(),
             trailers: Metadata::new(),
             result,
-            lost: false,
+            aborted: false,
         }
     }
 
@@ -200,12 +200,12 @@ impl Response {
     }
 
     /// Lets nobody get it: the connection of its call is closed instead.
-    pub(crate) fn lose(&mut self) {
-        self.lost = true;
+    pub(crate) fn abort(&mut self) {
+        self.aborted = true;
     }
 
-    pub(crate) fn is_lost(&self) -> bool {
-        self.lost
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.aborted
     }
 
     pub(crate) fn into_parts(self) -> (Metadata, Metadata, Result<Body, Error>) {

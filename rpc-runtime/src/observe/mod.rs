@@ -3,23 +3,23 @@
 //! A call that panics and a call that is cancelled end here too. A client's call is one observation, and each of its
 //! attempts another one within.
 
-mod counters;
-mod counts;
+mod call_trace;
+mod client_metrics;
 mod histogram;
-mod line;
-mod log;
-mod outgoing;
+mod method_metrics;
+mod server_metrics;
+mod tracing_observer;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(crate) use counters::{Counters, MethodCounted};
-pub(crate) use counts::Counted;
-pub(crate) use line::Line;
-pub use log::TracingLog;
-pub(crate) use outgoing::OutgoingCounted;
+pub(crate) use call_trace::CallTrace;
+pub(crate) use client_metrics::ClientMethodSnapshot;
+pub(crate) use method_metrics::MetricsSnapshot;
+pub(crate) use server_metrics::{ServerMethodSnapshot, ServerMetrics};
+pub use tracing_observer::TracingObserver;
 
 use crate::context::{Context, Outgoing};
 use crate::descriptor::MethodDescriptor;
@@ -58,7 +58,7 @@ pub struct CallStart {
     /// When it started.
     pub at: Instant,
     /// While the flag `log_rpc` is on: what its line needs.
-    pub(crate) line: Option<Box<Line>>,
+    pub(crate) trace: Option<Box<CallTrace>>,
 }
 
 impl CallStart {
@@ -182,7 +182,7 @@ impl Observers {
         if let Some((outgoing, method)) = outgoing(&call) {
             outgoing.call_started(method);
         }
-        self.each(|observer| observer.call_started(&call));
+        self.for_each_observer(|observer| observer.call_started(&call));
         Observation {
             observers: self.clone(),
             call,
@@ -205,19 +205,19 @@ impl Observers {
             return AttemptObservation(None);
         }
         let attempt = attempt();
-        self.each(|observer| observer.attempt_started(&attempt));
+        self.for_each_observer(|observer| observer.attempt_started(&attempt));
         AttemptObservation(Some((self.clone(), attempt)))
     }
 
     /// Tells of detached work that ended on its own.
     pub(crate) fn detached_ended(&self, call: &CallStart, response: &Response) {
         let end = end_of(call, response);
-        self.each(|observer| observer.detached_ended(call, &end));
+        self.for_each_observer(|observer| observer.detached_ended(call, &end));
     }
 
     /// Tells each observer. One that panics (a `Display` of somebody's error type is enough) takes neither the others
     /// nor the answer with it.
-    fn each(&self, tell: impl Fn(&dyn Observer)) {
+    fn for_each_observer(&self, tell: impl Fn(&dyn Observer)) {
         for observer in self.0.iter() {
             if catch_unwind(AssertUnwindSafe(|| tell(&**observer))).is_err() {
                 tracing::error!(target: "rpc", "an observer panicked; what it was told is lost");
@@ -252,7 +252,7 @@ impl Observation {
     pub(crate) fn end_with(mut self, error: Option<&Error>, response_bytes: usize) {
         self.ended = true;
         let rejection = self.rejection;
-        self.tell(&CallEnd {
+        self.notify(&CallEnd {
             error,
             duration: self.call.at.elapsed(),
             response_bytes,
@@ -266,15 +266,15 @@ impl Observation {
         self.rejection = rejection;
     }
 
-    fn tell(&self, end: &CallEnd<'_>) {
+    fn notify(&self, end: &CallEnd<'_>) {
         if let Some((outgoing, method)) = outgoing(&self.call) {
             outgoing.call_ended(method, end.code(), end.duration);
         }
         self.observers
-            .each(|observer| observer.call_ended(&self.call, end));
+            .for_each_observer(|observer| observer.call_ended(&self.call, end));
         // No observer, so that it costs nothing while it is off, and works where there are no observers.
-        if self.call.line.is_some()
-            && catch_unwind(AssertUnwindSafe(|| line::write(&self.call, end))).is_err()
+        if self.call.trace.is_some()
+            && catch_unwind(AssertUnwindSafe(|| call_trace::write(&self.call, end))).is_err()
         {
             tracing::error!(target: "rpc", "the arguments of a call could not be shown: their code panicked");
         }
@@ -285,7 +285,7 @@ impl Drop for Observation {
     fn drop(&mut self) {
         if !self.ended {
             let error = Error::unlocated(Code::Canceled, "the caller went away");
-            self.tell(&CallEnd {
+            self.notify(&CallEnd {
                 error: Some(&error),
                 duration: self.call.at.elapsed(),
                 response_bytes: 0,
@@ -308,7 +308,7 @@ impl AttemptObservation {
                 retry_in,
                 ..end_of(&attempt, response)
             };
-            observers.each(|observer| observer.attempt_ended(&attempt, &end));
+            observers.for_each_observer(|observer| observer.attempt_ended(&attempt, &end));
         }
     }
 }
@@ -324,7 +324,7 @@ impl Drop for AttemptObservation {
                 retry_in: None,
                 rejection: None,
             };
-            observers.each(|observer| observer.attempt_ended(&attempt, &end));
+            observers.for_each_observer(|observer| observer.attempt_ended(&attempt, &end));
         }
     }
 }

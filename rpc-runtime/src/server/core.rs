@@ -26,7 +26,7 @@ use crate::flags::Flags;
 use crate::identity::{IdentityKeys, Verifier};
 use crate::logs;
 use crate::middleware::{Layers, Request, Response};
-use crate::observe::{CallStart, Counters, Line, Observers, Side};
+use crate::observe::{CallStart, CallTrace, Observers, ServerMetrics, Side};
 
 /// The parts of a server that its connections share.
 pub(crate) struct Core {
@@ -107,8 +107,8 @@ impl Core {
         let takes_logs = routes
             .values()
             .any(|route| route.method().service == logs::SERVICE);
-        let counters = Arc::new(Counters::new(routes.values().map(Route::method)));
-        let status = builtin::status_routes(&source, version, &counters, parts.dropped_logs);
+        let metrics = Arc::new(ServerMetrics::new(routes.values().map(Route::method)));
+        let status = builtin::status_routes(&source, version, &metrics, parts.dropped_logs);
         let flags = builtin::flag_routes(&parts.flags);
         for own in [&status, &flags] {
             services.entry(own.service.full_name).or_insert(own.service);
@@ -134,8 +134,8 @@ impl Core {
             policy::apply(policy, source.server(), &mut routes)?;
         }
         admission::apply_rates(parts.rates, source.server(), &mut routes)?;
-        let outgoing = Arc::clone(counters.outgoing());
-        let observers = parts.observers.with(counters);
+        let outgoing = Arc::clone(metrics.outgoing());
+        let observers = parts.observers.with(metrics);
         let tasks = TaskTracker::new();
         let cap = parts.limits.deadline_cap;
         dedupe::apply(parts.dedupe, routes.values_mut(), &observers, &tasks, cap);
@@ -302,7 +302,7 @@ impl Core {
             target: None,
             attempt: context.attempt(),
             at: Instant::now(),
-            line: Line::of(Some(self.home.flags()), None, || None),
+            trace: CallTrace::of(Some(self.home.flags()), None, || None),
         };
         let mut response = Response::from(error);
         self.observers.start(call).end(&response);

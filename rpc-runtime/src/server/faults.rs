@@ -7,7 +7,7 @@ use super::core::Core;
 use super::service::Route;
 use crate::error::{Code, Delivery, Error};
 use crate::faults::{Effect, Fate, FaultPlan, Subject};
-use crate::middleware::{BoxFuture, Endpoint, Request, Response};
+use crate::middleware::{BoxFuture, InnerService, Request, Response};
 
 /// What a server does about plans.
 #[derive(Debug, Default)]
@@ -64,7 +64,7 @@ pub(super) async fn run(
     // Inside the developer's layers: they see what they would see if the handler had failed so.
     let mut response = core.layers().run(&faulty, request).await;
     if faulty.lost.load(Ordering::Relaxed) {
-        response.lose();
+        response.abort();
     }
     response
 }
@@ -119,7 +119,7 @@ struct Faulty {
     lost: AtomicBool,
 }
 
-impl Endpoint for Faulty {
+impl InnerService for Faulty {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
         Box::pin(async move {
             if let Some(delay) = self.fate.delay {

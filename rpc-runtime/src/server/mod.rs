@@ -46,9 +46,9 @@ use crate::context::DEFAULT_ENVIRONMENT;
 use crate::error::{Error, Result};
 use crate::flags::Flags;
 use crate::identity::IdentityKeys;
-use crate::logs::{Shipping, ShippingOptions};
+use crate::logs::{LogExportOptions, LogExporterBuilder};
 use crate::middleware::Layer;
-use crate::observe::{Observer, TracingLog};
+use crate::observe::{Observer, TracingObserver};
 
 /// A server of one or several services.
 ///
@@ -102,9 +102,9 @@ pub struct Server {
     /// What was wrong with a flag that was set before the start.
     flags_refused: Option<Error>,
     allow_faults: bool,
-    shipping: Option<Shipping>,
+    log_exporter: Option<LogExporterBuilder>,
     /// What the operator says of the same; it wins.
-    shipping_options: ShippingOptions,
+    log_export_options: LogExportOptions,
     /// The log of the process, where it was started before `run`.
     log: Option<Result<run::Log>>,
     dedupe: Option<Arc<dyn DedupeStore>>,
@@ -122,7 +122,7 @@ impl Server {
             trust: None,
             services: Vec::new(),
             layers: Vec::new(),
-            observers: vec![Arc::new(TracingLog)],
+            observers: vec![Arc::new(TracingObserver)],
             limits: Limits::default(),
             checks: Vec::new(),
             socket_mode: SOCKET_MODE,
@@ -137,8 +137,8 @@ impl Server {
             flags_file: None,
             flags_refused: None,
             allow_faults: false,
-            shipping: None,
-            shipping_options: ShippingOptions::default(),
+            log_exporter: None,
+            log_export_options: LogExportOptions::default(),
             log: None,
             dedupe: None,
         }
@@ -335,7 +335,7 @@ impl Server {
     /// whoever keeps them has dropped since the start. It is asked with each status and must not block.
     ///
     /// A server that [`run`](Self::run) runs and whose log it ships tells [`logs::dropped`](crate::logs::dropped) by
-    /// itself; a program that starts its [`Shipping`] says `dropped_logs(rpc_runtime::logs::dropped)`.
+    /// itself; a program that starts its own [`LogExporter`](crate::logs::LogExporter) calls `dropped_logs(rpc_runtime::logs::dropped)`.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -371,15 +371,15 @@ impl Server {
     /// sends nothing.
     ///
     /// ```
-    /// use rpc_runtime::{Client, Server, logs::Shipping};
+    /// use rpc_runtime::{Client, Server, logs::LogExporter};
     ///
     /// let sink = Client::new("http://127.0.0.1:9002")?;
-    /// let server = Server::new("pricing").ship_logs(Shipping::to(sink).spool("/var/lib/pricing/log-spool"));
+    /// let server = Server::new("pricing").export_logs(LogExporter::builder(sink).spool("/var/lib/pricing/log-spool"));
     /// # drop(server);
     /// # Ok::<(), rpc_runtime::Error>(())
     /// ```
-    pub fn ship_logs(mut self, shipping: Shipping) -> Self {
-        self.shipping = Some(shipping);
+    pub fn export_logs(mut self, log_exporter: LogExporterBuilder) -> Self {
+        self.log_exporter = Some(log_exporter);
         self
     }
 

@@ -11,7 +11,7 @@ use super::flags::environment;
 use super::{Server, Trust};
 use crate::duration;
 use crate::error::Result;
-use crate::logs::{Shipping, ShippingOptions};
+use crate::logs::{LogExportOptions, LogExporterBuilder};
 
 /// The options that every server has, to be flattened into a program's own.
 ///
@@ -25,8 +25,8 @@ use crate::logs::{Shipping, ShippingOptions};
 /// | `--identity-key-file FILE` | `RPC_IDENTITY_KEY_FILE` | see [`Server::identity`]; a bad file ends the start |
 /// | `--log-format FORMAT` | `RPC_LOG_FORMAT` | `text` or `json` |
 /// | `--logsink URL` | `RPC_LOGSINK` | where the log is sent to, beside stderr; see [`crate::logs`] |
-/// | `--ship-log FILTER` | `RPC_SHIP_LOG` | which events are sent, such as `info,sqlx=warn`; see [`Shipping::filter`] |
-/// | `--log-spool FOLDER` | `RPC_LOG_SPOOL` | where they wait while the sink is away; see [`Shipping::spool`] |
+/// | `--ship-log FILTER` | `RPC_SHIP_LOG` | which events are sent, such as `info,sqlx=warn`; see [`LogExporterBuilder::filter`] |
+/// | `--log-spool FOLDER` | `RPC_LOG_SPOOL` | where they wait while the sink is away; see [`LogExporterBuilder::spool`] |
 /// | `--lame-duck TIME` | `RPC_LAME_DUCK` | such as `5s`; see [`Limits::lame_duck`](super::Limits) |
 /// | `--flag NAME=VALUE` | `RPC_FLAG_NAME=VALUE` | see [`flags`](crate::flags); several times, the last one of a name counts |
 /// | `--flags-file FILE` | `RPC_FLAGS_FILE` | the same, read again whenever it changes |
@@ -166,7 +166,7 @@ impl Server {
         if let Some(format) = options.log_format {
             self.log_format = format;
         }
-        self.shipping_options = ShippingOptions {
+        self.log_export_options = LogExportOptions {
             sink: options.logsink,
             spool: options.log_spool,
             filter: options.ship_log,
@@ -182,8 +182,8 @@ impl Options {
     /// # Errors
     ///
     /// `invalid_argument` for what is no URL or no filter.
-    pub fn shipping(&self) -> Result<Option<Shipping>> {
-        ShippingOptions {
+    pub fn log_exporter(&self) -> Result<Option<LogExporterBuilder>> {
+        LogExportOptions {
             sink: self.logsink.clone(),
             spool: self.log_spool.clone(),
             filter: self.ship_log.clone(),
@@ -278,12 +278,12 @@ mod tests {
 
     #[test]
     fn the_log_is_shipped_where_it_is_said_and_nowhere_else() {
-        assert!(parse(&[]).unwrap().shipping().unwrap().is_none());
+        assert!(parse(&[]).unwrap().log_exporter().unwrap().is_none());
         // A spool alone is no reason to.
         let options = parse(&["--log-spool=/nowhere"]).unwrap();
-        assert!(options.shipping().unwrap().is_none());
+        assert!(options.log_exporter().unwrap().is_none());
         let options = parse(&["--logsink=http://127.0.0.1:1", "--ship-log=warn"]).unwrap();
-        assert!(options.shipping().unwrap().is_some());
+        assert!(options.log_exporter().unwrap().is_some());
         for (bad, option) in [
             (&["--logsink=nowhere"][..], "--logsink (RPC_LOGSINK): "),
             (&["--logsink="], "--logsink (RPC_LOGSINK): "),
@@ -294,7 +294,7 @@ mod tests {
             // Also where nothing is shipped.
             (&["--ship-log=shop=loud"], "--ship-log (RPC_SHIP_LOG): "),
         ] {
-            let error = parse(bad).unwrap().shipping().unwrap_err();
+            let error = parse(bad).unwrap().log_exporter().unwrap_err();
             assert_eq!(error.code(), crate::Code::InvalidArgument, "{bad:?}");
             assert!(error.message().starts_with(option), "{error}");
         }

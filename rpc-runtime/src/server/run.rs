@@ -12,7 +12,7 @@ use super::signals::Signals;
 use super::watchdog::Watchdog;
 use super::{Bound, LogFormat, Server, panic};
 use crate::error::{Code, Error, Result};
-use crate::logs::{self, Prepared, Shipper, Shipping};
+use crate::logs::{self, LogExporter, LogExporterBuilder, PreparedExporter};
 
 /// How long the log of a process that ends may take to get to the sink.
 const LOG_PATIENCE: Duration = Duration::from_secs(5);
@@ -27,13 +27,13 @@ pub(super) async fn run(mut server: Server, stop: impl Future<Output = ()> + Sen
     // Both before anybody knows that we are here: a signal that only one of them has seen would never be the second.
     let (mut signals, second) = (Signals::new()?, Signals::new()?);
     let takes_logs = server.takes_logs();
-    if log.will_ship(takes_logs) && server.dropped_logs.is_none() {
+    if log.will_export(takes_logs) && server.dropped_logs.is_none() {
         server = server.dropped_logs(logs::dropped);
     }
     let bound = match server.bind().await {
         Ok(bound) => bound,
         Err(error) => {
-            log.abandon();
+            log.discard();
             return Err(error);
         }
     };
@@ -48,7 +48,7 @@ pub(super) async fn run(mut server: Server, stop: impl Future<Output = ()> + Sen
     }
     let _watchdog = Watchdog::start();
     let _reloading = Reloading::on_hangup(bound.identity().cloned())?;
-    let shipper = log.ship(takes_logs, &bound)?;
+    let exporter = log.start_export(takes_logs, &bound)?;
     let serving = bound.serve(async move {
         tokio::select! {
             signal = signals.next() => tracing::info!(target: "rpc", signal, "stopping"),
@@ -56,14 +56,14 @@ pub(super) async fn run(mut server: Server, stop: impl Future<Output = ()> + Sen
         }
     });
     let served = until_second(second, serving).await;
-    if let Some(shipper) = shipper {
+    if let Some(exporter) = exporter {
         // Whoever signals twice is in a hurry; the spool is no matter of seconds.
         let patience = if served.is_ok() {
             LOG_PATIENCE
         } else {
             Duration::ZERO
         };
-        shipper.finish(patience).await;
+        exporter.shutdown(patience).await;
     }
     served
 }
@@ -87,8 +87,8 @@ async fn until_second(mut second: Signals, serving: impl Future<Output = ()>) ->
 
 /// The log of a process, as far as `run` has to do with it.
 pub(super) struct Log {
-    /// Shipping that waits for the server to have an address.
-    prepared: Option<Prepared>,
+    /// An exporter that starts sending when the server has an address.
+    prepared: Option<PreparedExporter>,
     /// Whether the subscriber is the one that ships.
     is_ours: bool,
 }
@@ -96,32 +96,34 @@ pub(super) struct Log {
 /// Starts the log on stderr; what is to be shipped waits from here on.
 pub(super) fn start_log(server: &mut Server) -> Result<Log> {
     panic::install_hook();
-    let shipping = server.shipping_options.apply(server.shipping.take())?;
-    let prepared = shipping.map(Shipping::prepare).transpose()?;
+    let builder = server
+        .log_export_options
+        .apply(server.log_exporter.take())?;
+    let prepared = builder.map(LogExporterBuilder::prepare).transpose()?;
     let is_ours = install_subscriber(server.log_format, prepared.as_ref());
     Ok(Log { prepared, is_ours })
 }
 
 impl Log {
     /// Ships nothing after all.
-    fn abandon(self) {
+    fn discard(self) {
         if let Some(prepared) = self.prepared {
-            prepared.abandon();
+            prepared.discard();
         }
     }
 
-    /// Whether [`ship`](Self::ship) will find something to do.
-    fn will_ship(&self, takes_logs: bool) -> bool {
+    /// Whether [`start_export`](Self::start_export) will find something to do.
+    fn will_export(&self, takes_logs: bool) -> bool {
         self.prepared.is_some() && self.is_ours && !takes_logs
     }
 
-    fn ship(self, takes_logs: bool, bound: &Bound) -> Result<Option<Shipper>> {
+    fn start_export(self, takes_logs: bool, bound: &Bound) -> Result<Option<LogExporter>> {
         let Some(prepared) = self.prepared else {
             return Ok(None);
         };
         // A sink that sent itself what it has to say of each delivery would never be done.
         if takes_logs {
-            prepared.abandon();
+            prepared.discard();
             tracing::warn!(
                 target: "rpc",
                 "this server is a log sink: its own log stays here and is not sent to another one"
@@ -129,21 +131,21 @@ impl Log {
             return Ok(None);
         }
         if !self.is_ours {
-            prepared.abandon();
+            prepared.discard();
             tracing::warn!(
                 target: "rpc",
                 "the log is not sent to the sink, because the program has set a subscriber of its own; \
-                 it has to start `Shipping` and add `Shipper::layer` to that"
+                 start a `LogExporter` and add `LogExporter::layer` to that subscriber"
             );
             return Ok(None);
         }
-        let shipper = prepared.start(bound.source().clone(), bound.identity().cloned())?;
-        Ok(Some(shipper))
+        let exporter = prepared.start(bound.source().clone(), bound.identity().cloned())?;
+        Ok(Some(exporter))
     }
 }
 
 /// Logs to stderr, and to whoever ships. Fails where the application has set a subscriber, and that one stays.
-fn install_subscriber(format: LogFormat, prepared: Option<&Prepared>) -> bool {
+fn install_subscriber(format: LogFormat, prepared: Option<&PreparedExporter>) -> bool {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let lines = fmt::layer::<Registry>()

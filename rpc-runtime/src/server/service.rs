@@ -9,7 +9,7 @@ use super::policy::Access;
 use crate::context::Context;
 use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
 use crate::method::{Arguments, Method, RedactedArguments};
-use crate::middleware::{Body, BoxFuture, Endpoint, Request, Response};
+use crate::middleware::{Body, BoxFuture, InnerService, Request, Response};
 
 /// What `#[rpc_service]` makes of an implementation: something that [`Server::add`](super::Server::add) takes.
 pub trait Service: Send + 'static {
@@ -109,7 +109,7 @@ impl Route {
     }
 }
 
-impl Endpoint for Route {
+impl InnerService for Route {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
         match &self.dedupe {
             None => self.prepare(request).answer,

@@ -14,13 +14,13 @@ use super::service::Route;
 use crate::context::Context;
 use crate::error::{Code, Error};
 use crate::middleware::{Request, Response};
-use crate::observe::{CallStart, Line, Side};
+use crate::observe::{CallStart, CallTrace, Side};
 
 /// Runs a call whose identity and context are known. The answer's error is not published yet.
 pub(super) async fn run(core: &Arc<Core>, route: &Arc<Route>, mut request: Request) -> Response {
     // 1. Observe: outermost, so that whatever happens below is seen, a drop included.
     let mut start = started(&request);
-    start.line = Line::of(Some(core.home().flags()), route.show(), || {
+    start.trace = CallTrace::of(Some(core.home().flags()), route.show(), || {
         request.body().as_message().cloned()
     });
     let deadline = request.context().deadline();
@@ -188,6 +188,6 @@ pub(super) fn started(request: &Request) -> CallStart {
         target: None,
         attempt: request.context().attempt(),
         at: Instant::now(),
-        line: None,
+        trace: None,
     }
 }

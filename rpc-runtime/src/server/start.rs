@@ -49,7 +49,7 @@ impl Server {
     /// Binds, prints where it listens, and serves until SIGINT or SIGTERM; then stops as [`Bound::serve`] says.
     ///
     /// Installs a `tracing` subscriber (to stderr, filtered by `RUST_LOG`, and to a log sink where one is named, see
-    /// [`ship_logs`](Self::ship_logs)) where none is set. When the last call is done, what is left of the log has 5 s to
+    /// [`export_logs`](Self::export_logs)) where none is set. When the last call is done, what is left of the log has 5 s to
     /// get to the sink. A second signal ends the process at once. SIGHUP reads the key file of [`identity`](Self::identity) again.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use crate::middleware::{BoxFuture, Layer, Next, Request, Response};
 ///     .delay(0.5, Duration::from_millis(20))
 ///     .refuse(0.1)
 ///     .error(0.1, Code::Unavailable)
-///     .drop_answer(0.1);
+///     .drop_response(0.1);
 /// let client = Client::new("http://127.0.0.1:8080")?.attempt_layer(faults);
 /// # drop(client);
 /// # Ok::<(), rpc_runtime::Error>(())
@@ -74,7 +74,7 @@ impl Faults {
 
     /// Sends a call and throws its answer away, as a connection does that breaks: `unavailable`, and perhaps done.
     #[must_use]
-    pub fn drop_answer(self, probability: f64) -> Self {
+    pub fn drop_response(self, probability: f64) -> Self {
         self.effect(probability, Effect::Lose)
     }
 
@@ -85,7 +85,7 @@ impl Faults {
         self
     }
 
-    fn draw(&self) -> Fate {
+    fn draw(&self) -> DrawnFault {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         // A generator a call: which call is hit does not hang on what runs beside it.
         let mut random = fastrand::Rng::with_seed(self.seed ^ call.wrapping_mul(GOLDEN));
@@ -110,7 +110,7 @@ impl Faults {
                 }
             }
         }
-        Fate {
+        DrawnFault {
             delay,
             refused,
             effect,
@@ -121,7 +121,7 @@ impl Faults {
 /// 2⁶⁴ divided by the golden ratio: spreads the numbers of calls over the seeds.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-struct Fate {
+struct DrawnFault {
     delay: Duration,
     refused: bool,
     /// Never a delay.
@@ -130,16 +130,16 @@ struct Fate {
 
 impl Layer for Faults {
     fn call(&self, request: Request, next: Next) -> BoxFuture<Response> {
-        let fate = self.draw();
+        let fault = self.draw();
         Box::pin(async move {
-            if !fate.delay.is_zero() {
-                tokio::time::sleep(fate.delay).await;
+            if !fault.delay.is_zero() {
+                tokio::time::sleep(fault.delay).await;
             }
-            if fate.refused {
+            if fault.refused {
                 let text = "injected: the connection was refused";
                 return broken(text, Delivery::Unsent);
             }
-            match fate.effect {
+            match fault.effect {
                 None | Some(Effect::Delay(_)) => next.run(request).await,
                 Some(Effect::Error(code)) => {
                     Error::unlocated(code, "injected: the call was refused").into()
@@ -170,17 +170,17 @@ mod tests {
 
     #[test]
     fn a_seed_hits_the_same_calls_in_each_run_and_another_one_others() {
-        let fates = |seed| {
-            let faults = Faults::seeded(seed).refuse(0.3).drop_answer(0.3);
-            let fate = |_| {
-                let fate = faults.draw();
-                (fate.refused, fate.effect.is_some())
+        let faults = |seed| {
+            let faults = Faults::seeded(seed).refuse(0.3).drop_response(0.3);
+            let fault = |_| {
+                let fault = faults.draw();
+                (fault.refused, fault.effect.is_some())
             };
-            (0..200).map(fate).collect::<Vec<_>>()
+            (0..200).map(fault).collect::<Vec<_>>()
         };
-        assert_eq!(fates(7), fates(7));
-        assert_ne!(fates(7), fates(8));
-        let refused = fates(7).iter().filter(|fate| fate.0).count();
+        assert_eq!(faults(7), faults(7));
+        assert_ne!(faults(7), faults(8));
+        let refused = faults(7).iter().filter(|fault| fault.0).count();
         assert!((40..=80).contains(&refused), "{refused} of 200 at 0.3");
     }
 
@@ -188,9 +188,9 @@ mod tests {
     fn never_and_always() {
         let faults = Faults::seeded(1).error(1.0, Code::Aborted);
         for _ in 0..100 {
-            let fate = faults.draw();
-            assert_eq!(fate.effect, Some(Effect::Error(Code::Aborted)));
-            assert!(!fate.refused && fate.delay.is_zero());
+            let fault = faults.draw();
+            assert_eq!(fault.effect, Some(Effect::Error(Code::Aborted)));
+            assert!(!fault.refused && fault.delay.is_zero());
         }
     }
 }

@@ -11,5 +11,5 @@ mod proxy;
 
 pub use faults::Faults;
 #[cfg(unix)]
-pub use process::{Ended, Process};
-pub use proxy::{Proxy, Trouble};
+pub use process::{Process, ProcessOutput};
+pub use proxy::{NetworkFault, Proxy};

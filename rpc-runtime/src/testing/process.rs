@@ -12,17 +12,17 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use crate::sync::MutexExt as _;
 
 /// How long is waited for what comes at once when all is well.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long is waited for the end of the pipes of a process that has ended: who inherited them may live on.
-const PIPES: Duration = Duration::from_secs(1);
+const PIPE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often a process is asked whether it has ended, which nothing tells without its being reaped.
-const POLL: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What is kept of each of stdout and stderr, in bytes. What comes after that is read and thrown away, so that the
 /// process never waits for its reader.
-const KEPT: usize = 16 << 20;
+const CAPTURE_LIMIT: usize = 16 << 20;
 
 /// A child process under test. Killed by its id when it is dropped, however the test ends.
 ///
@@ -46,8 +46,8 @@ const KEPT: usize = 16 << 20;
 /// ```
 pub struct Process {
     child: Child,
-    stdout: Stream,
-    stderr: Stream,
+    stdout: CapturedOutput,
+    stderr: CapturedOutput,
     url: Option<String>,
     status: Option<ExitStatus>,
 }
@@ -55,7 +55,7 @@ pub struct Process {
 /// How a process ended, and all that it printed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Ended {
+pub struct ProcessOutput {
     /// Its exit code, or the signal that ended it.
     pub status: ExitStatus,
     /// What it wrote to stdout.
@@ -96,8 +96,8 @@ impl Process {
                     format!("{program} cannot be started: {error}"),
                 )
             })?;
-        let stdout = Stream::read(child.stdout.take());
-        let stderr = Stream::read(child.stderr.take());
+        let stdout = CapturedOutput::read(child.stdout.take());
+        let stderr = CapturedOutput::read(child.stderr.take());
         Ok(Self {
             child,
             stdout,
@@ -154,7 +154,7 @@ impl Process {
     /// # Errors
     ///
     /// When the system refuses.
-    pub fn kill9(&mut self) -> io::Result<Ended> {
+    pub fn kill9(&mut self) -> io::Result<ProcessOutput> {
         self.signal(Signal::KILL)?;
         self.wait()
     }
@@ -210,16 +210,16 @@ impl Process {
     /// # Errors
     ///
     /// `TimedOut` when it does not end within 30 s; it runs on then.
-    pub fn wait(&mut self) -> io::Result<Ended> {
+    pub fn wait(&mut self) -> io::Result<ProcessOutput> {
         let started = Instant::now();
         let status = loop {
             self.is_running()?;
             if let Some(status) = self.status {
                 break status;
             }
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > WAIT_TIMEOUT {
                 let text = format!(
-                    "process {} did not end within {PATIENCE:?}; {}",
+                    "process {} did not end within {WAIT_TIMEOUT:?}; {}",
                     self.id(),
                     self.printed()
                 );
@@ -229,11 +229,11 @@ impl Process {
                 clippy::disallowed_methods,
                 reason = "nothing tells of the end of a process without reaping it; bounded above"
             )]
-            thread::sleep(POLL);
+            thread::sleep(POLL_INTERVAL);
         };
-        self.stdout.wait_for_end(PIPES);
-        self.stderr.wait_for_end(PIPES);
-        Ok(Ended {
+        self.stdout.wait_for_end(PIPE_TIMEOUT);
+        self.stderr.wait_for_end(PIPE_TIMEOUT);
+        Ok(ProcessOutput {
             status,
             stdout: self.stdout(),
             stderr: self.stderr(),
@@ -251,10 +251,10 @@ impl Process {
         Ok(id)
     }
 
-    fn wait_for(&self, stream: &Stream, name: &str, words: &str) -> io::Result<String> {
-        stream.wait_for_line(words, PATIENCE).map_err(|kind| {
+    fn wait_for(&self, stream: &CapturedOutput, name: &str, words: &str) -> io::Result<String> {
+        stream.wait_for_line(words, WAIT_TIMEOUT).map_err(|kind| {
             let text = match kind {
-                ErrorKind::TimedOut => format!("{name} has no {words:?} after {PATIENCE:?}"),
+                ErrorKind::TimedOut => format!("{name} has no {words:?} after {WAIT_TIMEOUT:?}"),
                 _ => format!("{name} ended without {words:?}"),
             };
             Error::new(kind, format!("{text}; {}", self.printed()))
@@ -292,10 +292,10 @@ impl fmt::Debug for Process {
 
 /// One output of a process, read by a thread of its own: a process whose pipe is full would wait for its test, and the
 /// test for it.
-struct Stream(Arc<Shared>);
+struct CapturedOutput(Arc<Capture>);
 
 #[derive(Default)]
-struct Shared {
+struct Capture {
     printed: Mutex<Printed>,
     changed: Condvar,
 }
@@ -306,13 +306,13 @@ struct Printed {
     ended: bool,
 }
 
-impl Stream {
+impl CapturedOutput {
     fn read(pipe: Option<impl Read + Send + 'static>) -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Capture::default());
         let writer = Arc::clone(&shared);
         thread::spawn(move || {
             if let Some(pipe) = pipe {
-                writer.take_in(pipe);
+                writer.read_lines(pipe);
             }
             writer.lock().ended = true;
             writer.changed.notify_all();
@@ -324,7 +324,7 @@ impl Stream {
         self.0.lock().text.clone()
     }
 
-    fn wait_for_line(&self, words: &str, patience: Duration) -> Result<String, ErrorKind> {
+    fn wait_for_line(&self, words: &str, timeout: Duration) -> Result<String, ErrorKind> {
         let found = |printed: &Printed| {
             let mut lines = printed.text.lines();
             lines.find(|line| line.contains(words)).map(str::to_owned)
@@ -334,7 +334,7 @@ impl Stream {
         let (guard, waited) = self
             .0
             .changed
-            .wait_timeout_while(guard, patience, missing)
+            .wait_timeout_while(guard, timeout, missing)
             .unwrap_or_else(PoisonError::into_inner);
         found(&guard).ok_or(if waited.timed_out() {
             ErrorKind::TimedOut
@@ -343,23 +343,23 @@ impl Stream {
         })
     }
 
-    fn wait_for_end(&self, patience: Duration) {
+    fn wait_for_end(&self, timeout: Duration) {
         let guard = self.0.lock();
         let waiting = self
             .0
             .changed
-            .wait_timeout_while(guard, patience, |printed| !printed.ended);
+            .wait_timeout_while(guard, timeout, |printed| !printed.ended);
         drop(waiting.unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-impl Shared {
+impl Capture {
     fn lock(&self) -> MutexGuard<'_, Printed> {
         self.printed.lock_unpoisoned()
     }
 
     /// Whole lines, so that nobody finds half of one.
-    fn take_in(&self, pipe: impl Read) {
+    fn read_lines(&self, pipe: impl Read) {
         let mut pipe = BufReader::new(pipe);
         let mut line = Vec::new();
         loop {
@@ -369,7 +369,7 @@ impl Shared {
                 return;
             };
             let mut printed = self.lock();
-            if printed.text.len() + line.len() <= KEPT {
+            if printed.text.len() + line.len() <= CAPTURE_LIMIT {
                 printed.text.push_str(&String::from_utf8_lossy(&line));
                 self.changed.notify_all();
             }

@@ -20,21 +20,21 @@ const CHUNK: usize = 16 << 10;
 /// What a [`Proxy`] does to its connections, old and new. Requests go one way and answers the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum Trouble {
+pub enum NetworkFault {
     /// Nothing: bytes pass.
     #[default]
     None,
     /// Each piece of an answer comes so much later.
     Delay(Duration),
     /// Answers come in pieces of so many bytes, each so much later than the one before.
-    Drip {
+    Throttle {
         /// Size of a piece, in bytes; 0 counts as 1.
         bytes: usize,
         /// Time before each piece.
         every: Duration,
     },
     /// Requests pass; the connection is reset after so many bytes of answers, or right before the first one.
-    Cut {
+    CutResponses {
         /// How many bytes of answers still pass on a connection.
         after: usize,
     },
@@ -51,12 +51,12 @@ pub enum Trouble {
 ///
 /// ```
 /// use std::time::Duration;
-/// use rpc_runtime::testing::{Proxy, Trouble};
+/// use rpc_runtime::testing::{Proxy, NetworkFault};
 ///
 /// # async fn example(server: std::net::SocketAddr) -> std::io::Result<()> {
 /// let mut proxy = Proxy::start(server).await?;
 /// let url = proxy.url(); // for the client
-/// proxy.set(Trouble::Delay(Duration::from_millis(100)));
+/// proxy.set(NetworkFault::Delay(Duration::from_millis(100)));
 /// proxy.refuse().await; // nobody listens any more
 /// proxy.accept().await?; // and there it is again, on the same port
 /// # drop(url);
@@ -65,14 +65,14 @@ pub enum Trouble {
 /// ```
 pub struct Proxy {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<ProxyState>,
     /// Owns the connections, which end with it; `None` while connections are refused.
     accepting: Option<JoinHandle<()>>,
 }
 
-struct Shared {
+struct ProxyState {
     upstream: SocketAddr,
-    trouble: watch::Sender<Trouble>,
+    fault: watch::Sender<NetworkFault>,
     connections: AtomicUsize,
 }
 
@@ -85,9 +85,9 @@ impl Proxy {
     pub async fn start(upstream: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ProxyState {
             upstream,
-            trouble: watch::Sender::new(Trouble::None),
+            fault: watch::Sender::new(NetworkFault::None),
             connections: AtomicUsize::new(0),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -117,8 +117,8 @@ impl Proxy {
     }
 
     /// Makes trouble from now on, also on connections that are there.
-    pub fn set(&self, trouble: Trouble) {
-        self.shared.trouble.send_replace(trouble);
+    pub fn set(&self, fault: NetworkFault) {
+        self.shared.fault.send_replace(fault);
     }
 
     /// Ends all connections and refuses new ones, as if the server's process had been killed.
@@ -157,14 +157,14 @@ impl fmt::Debug for Proxy {
         f.debug_struct("Proxy")
             .field("address", &self.address)
             .field("upstream", &self.shared.upstream)
-            .field("trouble", &*self.shared.trouble.borrow())
+            .field("fault", &*self.shared.fault.borrow())
             .field("connections", &self.connections())
             .finish_non_exhaustive()
     }
 }
 
 /// Takes connections until it is aborted, which ends them as well.
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, shared: Arc<ProxyState>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -186,11 +186,11 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 /// One connection, from its start to its end.
-async fn carry(client: TcpStream, shared: Arc<Shared>) {
-    let mut trouble = shared.trouble.subscribe();
+async fn carry(client: TcpStream, shared: Arc<ProxyState>) {
+    let mut fault = shared.fault.subscribe();
     // A black hole has nobody behind it: whoever comes waits.
-    if trouble
-        .wait_for(|trouble| *trouble != Trouble::BlackHole)
+    if fault
+        .wait_for(|fault| *fault != NetworkFault::BlackHole)
         .await
         .is_err()
     {
@@ -209,26 +209,26 @@ async fn carry(client: TcpStream, shared: Arc<Shared>) {
     }
     let (mut from_client, to_client) = client.into_split();
     let (from_server, mut to_server) = server.into_split();
-    let requests = pass_requests(&mut from_client, &mut to_server, trouble.clone());
-    let answers = async {
-        let mut answers = Answers {
+    let requests = pass_requests(&mut from_client, &mut to_server, fault.clone());
+    let responses = async {
+        let mut responses = ResponseForwarder {
             from: from_server,
             to: to_client,
-            trouble,
+            fault,
             passed: 0,
         };
-        let end = answers.pass().await;
-        (end, answers)
+        let end = responses.pass().await;
+        (end, responses)
     };
     let reset = tokio::select! {
         // The server closes: so does the proxy.
-        (end, answers) = answers => matches!(end, Ok(End::Cut)).then_some(answers),
+        (end, responses) = responses => matches!(end, Ok(ForwardEnd::Cut)).then_some(responses),
         // The client has gone.
         () = requests => None,
     };
-    if let Some(answers) = reset {
+    if let Some(responses) = reset {
         // With data in flight a plain close could look like the end of an answer. Best effort: the socket is closed.
-        if let Ok(stream) = answers.to.reunite(from_client) {
+        if let Ok(stream) = responses.to.reunite(from_client) {
             let _ = stream.set_zero_linger();
         }
     }
@@ -238,7 +238,7 @@ async fn carry(client: TcpStream, shared: Arc<Shared>) {
 async fn pass_requests(
     from: &mut OwnedReadHalf,
     to: &mut OwnedWriteHalf,
-    mut trouble: watch::Receiver<Trouble>,
+    mut fault: watch::Receiver<NetworkFault>,
 ) {
     let mut chunk = vec![0; CHUNK];
     let mut passed = 0;
@@ -246,12 +246,12 @@ async fn pass_requests(
         let Ok(read @ 1..) = from.read(&mut chunk).await else {
             return;
         };
-        let open = trouble.wait_for(|trouble| *trouble != Trouble::BlackHole);
-        let Ok(trouble) = open.await.map(|trouble| *trouble) else {
+        let open = fault.wait_for(|fault| *fault != NetworkFault::BlackHole);
+        let Ok(fault) = open.await.map(|fault| *fault) else {
             return;
         };
-        let left = match trouble {
-            Trouble::CutRequests { after } => after.saturating_sub(passed),
+        let left = match fault {
+            NetworkFault::CutRequests { after } => after.saturating_sub(passed),
             _ => read,
         };
         if to.write_all(&chunk[..read.min(left)]).await.is_err() || left < read {
@@ -262,32 +262,32 @@ async fn pass_requests(
 }
 
 /// Why no more of an answer passes.
-enum End {
+enum ForwardEnd {
     Closed,
     Cut,
 }
 
 /// The way of the answers on one connection.
-struct Answers {
+struct ResponseForwarder {
     from: OwnedReadHalf,
     to: OwnedWriteHalf,
-    trouble: watch::Receiver<Trouble>,
+    fault: watch::Receiver<NetworkFault>,
     /// Bytes that have passed.
     passed: usize,
 }
 
-impl Answers {
-    async fn pass(&mut self) -> io::Result<End> {
+impl ResponseForwarder {
+    async fn pass(&mut self) -> io::Result<ForwardEnd> {
         let mut chunk = vec![0; CHUNK];
         loop {
             let read = self.from.read(&mut chunk).await?;
             if read == 0 {
-                return Ok(End::Closed);
+                return Ok(ForwardEnd::Closed);
             }
             let mut rest = &chunk[..read];
             while !rest.is_empty() {
                 let Some(length) = self.piece(rest.len()).await else {
-                    return Ok(End::Cut);
+                    return Ok(ForwardEnd::Cut);
                 };
                 let (piece, behind) = rest.split_at(length);
                 self.to.write_all(piece).await?;
@@ -301,22 +301,22 @@ impl Answers {
     /// to be cut.
     async fn piece(&mut self, length: usize) -> Option<usize> {
         loop {
-            let trouble = *self.trouble.borrow_and_update();
-            match trouble {
-                Trouble::None | Trouble::CutRequests { .. } => return Some(length),
-                Trouble::Delay(delay) => {
+            let fault = *self.fault.borrow_and_update();
+            match fault {
+                NetworkFault::None | NetworkFault::CutRequests { .. } => return Some(length),
+                NetworkFault::Delay(delay) => {
                     sleep(delay).await;
                     return Some(length);
                 }
-                Trouble::Drip { bytes, every } => {
+                NetworkFault::Throttle { bytes, every } => {
                     sleep(every).await;
                     return Some(length.min(bytes.max(1)));
                 }
-                Trouble::Cut { after } => {
+                NetworkFault::CutResponses { after } => {
                     let left = after.saturating_sub(self.passed);
                     return (left > 0).then_some(length.min(left));
                 }
-                Trouble::BlackHole => self.trouble.changed().await.ok()?,
+                NetworkFault::BlackHole => self.fault.changed().await.ok()?,
             }
         }
     }

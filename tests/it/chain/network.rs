@@ -1,5 +1,5 @@
 use super::*;
-use rpc_runtime::testing::Trouble;
+use rpc_runtime::testing::NetworkFault;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deadline_source_and_hops_reach_the_last_service() {
@@ -44,16 +44,16 @@ async fn a_black_hole_ends_at_the_deadline() {
     let chain = Chain::start().await;
     chain.client().read().await.unwrap();
     // The connections that are there lead nowhere from now on: half open, as behind a host that lost its power.
-    chain.to_back.set(Trouble::BlackHole);
+    chain.to_back.set(NetworkFault::BlackHole);
     for _ in 0..3 {
         let error = error_of(chain.client().put().timeout(SHORT)).await;
         assert_eq!(error.code(), Code::DeadlineExceeded, "{error:#}");
     }
-    chain.to_middle.set(Trouble::BlackHole);
+    chain.to_middle.set(NetworkFault::BlackHole);
     let error = error_of(chain.client().add().timeout(SHORT)).await;
     assert_eq!(error.code(), Code::DeadlineExceeded, "{error:#}");
-    chain.to_back.set(Trouble::None);
-    chain.to_middle.set(Trouble::None);
+    chain.to_back.set(NetworkFault::None);
+    chain.to_middle.set(NetworkFault::None);
     chain.works_again().await;
 }
 
@@ -61,8 +61,8 @@ async fn a_black_hole_ends_at_the_deadline() {
 async fn a_slow_network_only_costs_time() {
     let chain = Chain::start().await;
     for trouble in [
-        Trouble::Delay(SHORT),
-        Trouble::Drip {
+        NetworkFault::Delay(SHORT),
+        NetworkFault::Throttle {
             bytes: 1,
             every: Duration::from_millis(2),
         },
@@ -76,7 +76,7 @@ async fn a_slow_network_only_costs_time() {
             "{trouble:?}: {error:#}"
         );
     }
-    chain.to_back.set(Trouble::None);
+    chain.to_back.set(NetworkFault::None);
     chain.works_again().await;
 }
 
@@ -86,22 +86,22 @@ async fn a_cut_connection_repeats_no_unsafe_call() {
     // In the answer: it was done, and nobody knows. Once, however often somebody could try.
     for after in [0, 20] {
         let before = chain.added().await;
-        chain.to_back.set(Trouble::Cut { after });
+        chain.to_back.set(NetworkFault::CutResponses { after });
         let error = error_of(chain.client().add()).await;
-        chain.to_back.set(Trouble::None);
+        chain.to_back.set(NetworkFault::None);
         assert_eq!(error.code(), Code::Unavailable, "{error:#}");
         assert!(error.message().contains("may have been done"), "{error:#}");
         assert_eq!(chain.added().await, before + 1, "cut after {after}");
     }
     // In the request: it was not done, and nobody knows that either.
     let before = chain.added().await;
-    chain.to_back.set(Trouble::CutRequests { after: 60 });
+    chain.to_back.set(NetworkFault::CutRequests { after: 60 });
     let error = error_of(chain.client().add()).await;
     assert_eq!(error.code(), Code::Unavailable, "{error:#}");
     assert!(error.message().contains("may have been done"), "{error:#}");
     let error = error_of(chain.client().put()).await;
     assert_eq!(error.code(), Code::Unavailable, "{error:#}");
-    chain.to_back.set(Trouble::None);
+    chain.to_back.set(NetworkFault::None);
     assert_eq!(chain.added().await, before);
     chain.works_again().await;
 }

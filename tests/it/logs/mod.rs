@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rpc_runtime::logs::{Level, Logs, LogsServer, Record, Shipper, Shipping};
+use rpc_runtime::logs::{Level, LogExporter, LogExporterBuilder, Logs, LogsServer, Record};
 use rpc_runtime::prelude::*;
-use rpc_runtime::testing::{Proxy, Trouble};
+use rpc_runtime::testing::{NetworkFault, Proxy};
 use rpc_runtime::{Client, RequestId, Secret};
 use rpc_tests::Running;
 use tracing::subscriber::DefaultGuard;
@@ -123,18 +123,18 @@ impl Drop for Folder {
     }
 }
 
-fn shipping(url: &str) -> Shipping {
+fn builder(url: &str) -> LogExporterBuilder {
     let client = Client::new(url).unwrap();
-    Shipping::to(client)
+    LogExporter::builder(client)
         .source("process@dev/1".parse().unwrap())
         .memory_only()
 }
 
 /// Starts it for the events of this thread, on which all tasks of such a test run.
-fn start(shipping: Shipping) -> (Shipper, DefaultGuard) {
-    let shipper = shipping.start().unwrap();
-    let subscriber = tracing_subscriber::registry().with(shipper.layer());
-    (shipper, tracing::subscriber::set_default(subscriber))
+fn start(builder: LogExporterBuilder) -> (LogExporter, DefaultGuard) {
+    let exporter = builder.start().unwrap();
+    let subscriber = tracing_subscriber::registry().with(exporter.layer());
+    (exporter, tracing::subscriber::set_default(subscriber))
 }
 
 #[rpc_service(package = "logs.v1")]
@@ -173,7 +173,7 @@ async fn buy(client: &ShopClient, request: &str, what: &str) {
 async fn an_event_arrives_with_server_request_and_level() {
     let sink = Sink::default();
     let there = sink.start().await;
-    let (shipper, _guard) = start(shipping(&there.url()));
+    let (exporter, _guard) = start(builder(&there.url()));
     let running = Running::start(shop("a")).await;
     let client = ShopClient::connect(&running.url()).unwrap();
     buy(&client, "r1", "tea").await;
@@ -207,7 +207,7 @@ async fn an_event_arrives_with_server_request_and_level() {
     );
     let levels: Vec<_> = records.iter().map(|record| record.level).collect();
     assert_eq!(levels, [Level::Info, Level::Info, Level::Warn]);
-    let status = shipper.finish(TIMEOUT).await;
+    let status = exporter.shutdown(TIMEOUT).await;
     assert_eq!((status.sent, status.queued, status.sink_up), (3, 0, true));
     assert_eq!(status.dropped.to_string(), "none");
 }
@@ -216,7 +216,7 @@ async fn an_event_arrives_with_server_request_and_level() {
 async fn two_servers_in_one_process_are_two_sources() {
     let sink = Sink::default();
     let there = sink.start().await;
-    let (shipper, _guard) = start(shipping(&there.url()));
+    let (exporter, _guard) = start(builder(&there.url()));
     let running = [
         Running::start(shop("a")).await,
         Running::start(shop("b")).await,
@@ -228,7 +228,7 @@ async fn two_servers_in_one_process_are_two_sources() {
         buy(&to_a, "r", &format!("{n}")).await;
         buy(&to_b, "r", &format!("{n}")).await;
     }
-    let status = shipper.finish(TIMEOUT).await;
+    let status = exporter.shutdown(TIMEOUT).await;
     assert_eq!(status.sent, 20);
     let mut by_source: BTreeMap<String, Vec<(u64, String)>> = BTreeMap::new();
     for record in sink.records() {
@@ -249,7 +249,7 @@ async fn two_servers_in_one_process_are_two_sources() {
 async fn failed_calls_are_exported_over_every_transport() {
     let sink = Sink::default();
     let there = sink.start().await;
-    let (shipper, _guard) = start(shipping(&there.url()).filter("off,rpc=warn").unwrap());
+    let (exporter, _guard) = start(builder(&there.url()).filter("off,rpc=warn").unwrap());
     let running = Running::start(shop("a")).await;
     let http = Client::new(&running.url()).unwrap();
     let roads = [
@@ -264,7 +264,7 @@ async fn failed_calls_are_exported_over_every_transport() {
         let password = Secret::new("canary".to_owned());
         context.enter(|| client.refuse(password)).await.unwrap_err();
     }
-    shipper.finish(TIMEOUT).await;
+    exporter.shutdown(TIMEOUT).await;
     let records = sink.records();
     assert_eq!(records.len(), 3, "{records:?}");
     for (n, record) in records.iter().enumerate() {
@@ -284,12 +284,12 @@ async fn failed_calls_are_exported_over_every_transport() {
 async fn the_lines_of_log_rpc_are_exported() {
     let sink = Sink::default();
     let there = sink.start().await;
-    let (shipper, _guard) = start(shipping(&there.url()));
+    let (exporter, _guard) = start(builder(&there.url()));
     let server = shop("a").flag(&rpc_runtime::flags::LOG_RPC, true);
     let running = Running::start(server).await;
     let client = ShopClient::connect(&running.url()).unwrap();
     buy(&client, "r1", "tea").await;
-    shipper.finish(TIMEOUT).await;
+    exporter.shutdown(TIMEOUT).await;
     let records = sink.records();
     let line = records
         .iter()
@@ -303,12 +303,12 @@ async fn the_lines_of_log_rpc_are_exported() {
 async fn a_secret_never_shows() {
     let sink = Sink::default();
     let there = sink.start().await;
-    let (shipper, _guard) = start(shipping(&there.url()).filter("trace").unwrap());
+    let (exporter, _guard) = start(builder(&there.url()).filter("trace").unwrap());
     let running = Running::start(shop("a")).await;
     let client = ShopClient::connect(&running.url()).unwrap();
     let password = Secret::new("canary".to_owned());
     client.refuse(password).await.unwrap_err();
-    shipper.finish(TIMEOUT).await;
+    exporter.shutdown(TIMEOUT).await;
     let texts = sink.texts();
     let refused = "refused *** password=*** other=***";
     assert!(texts.iter().any(|text| text == refused), "{texts:#?}");
@@ -327,14 +327,14 @@ async fn a_sink_and_the_exporter_export_no_own_records() {
         let proxy = Proxy::start(there.address()).await.unwrap();
         (there, proxy)
     };
-    let (shipper, _guard) = start(shipping(&proxied.url()).filter("warn").unwrap());
+    let (exporter, _guard) = start(builder(&proxied.url()).filter("warn").unwrap());
     for n in 0..10 {
         tracing::warn!("{n}");
         sink.has(n + 1).await;
     }
     assert!(sink.0.calls.load(Ordering::SeqCst) >= 10);
     // Ends when nothing is left to send: with a loop, never.
-    let status = shipper.finish(TIMEOUT).await;
+    let status = exporter.shutdown(TIMEOUT).await;
     assert_eq!((status.sent, status.queued), (10, 0));
     assert_eq!(sink.records().len(), 10);
     drop(there);
@@ -361,12 +361,12 @@ async fn a_sink_that_was_away_gets_all_records_in_order() {
     let mut proxy = Proxy::start(there.address()).await.unwrap();
     proxy.refuse().await;
     let folder = Folder::new();
-    let (shipper, _guard) = start(shipping(&proxy.url()).spool(&folder.0));
+    let (exporter, _guard) = start(builder(&proxy.url()).spool(&folder.0));
     // Away at the start …
     ten_calls().await;
     until(|| folder.lines() == 10).await;
-    until(|| !shipper.status().sink_up).await;
-    assert_eq!(shipper.status().queued, 0, "it is in the spool");
+    until(|| !exporter.status().sink_up).await;
+    assert_eq!(exporter.status().queued, 0, "it is in the spool");
     assert_eq!(sink.records().len(), 0);
     ten_calls().await;
     proxy.accept().await.unwrap();
@@ -377,7 +377,7 @@ async fn a_sink_that_was_away_gets_all_records_in_order() {
     until(|| folder.lines() == 10).await;
     proxy.accept().await.unwrap();
     sink.has(30).await;
-    let status = shipper.finish(TIMEOUT).await;
+    let status = exporter.shutdown(TIMEOUT).await;
     assert_eq!(sink.texts(), ten_texts(3));
     assert_eq!(
         (status.sent, status.spooled_bytes, status.sink_up),
@@ -393,19 +393,19 @@ async fn a_batch_with_a_lost_response_is_sent_again() {
     let proxy = Proxy::start(there.address()).await.unwrap();
     let folder = Folder::new();
     for spool in [true, false] {
-        proxy.set(Trouble::Cut { after: 0 });
-        let mut shipping = shipping(&proxy.url());
+        proxy.set(NetworkFault::CutResponses { after: 0 });
+        let mut builder = builder(&proxy.url());
         if spool {
-            shipping = shipping.spool(&folder.0);
+            builder = builder.spool(&folder.0);
         }
         let repeated = &sink.0.repeated;
         repeated.store(0, Ordering::SeqCst);
-        let (shipper, _guard) = start(shipping);
+        let (exporter, _guard) = start(builder);
         ten_calls().await;
         until(|| repeated.load(Ordering::SeqCst) > 0).await;
-        proxy.set(Trouble::None);
-        until(|| shipper.status().sent == 10).await;
-        let status = shipper.finish(TIMEOUT).await;
+        proxy.set(NetworkFault::None);
+        until(|| exporter.status().sent == 10).await;
+        let status = exporter.shutdown(TIMEOUT).await;
         assert_eq!((status.sent, status.dropped.total()), (10, 0));
     }
     assert_eq!(sink.texts(), ten_texts(2));
@@ -416,15 +416,15 @@ async fn a_silent_sink_delays_no_call_and_no_shutdown() {
     let sink = Sink::default();
     let there = sink.start().await;
     let proxy = Proxy::start(there.address()).await.unwrap();
-    proxy.set(Trouble::BlackHole);
+    proxy.set(NetworkFault::BlackHole);
     let folder = Folder::new();
     {
-        let (shipper, _guard) = start(shipping(&proxy.url()).spool(&folder.0));
+        let (exporter, _guard) = start(builder(&proxy.url()).spool(&folder.0));
         ten_calls().await;
         // Long before the call is given up: a process that is killed now loses nothing.
         until(|| folder.lines() == 10).await;
         let timeout = Duration::from_millis(300);
-        let status = tokio::time::timeout(TIMEOUT, shipper.finish(timeout)).await;
+        let status = tokio::time::timeout(TIMEOUT, exporter.shutdown(timeout)).await;
         let status = status.unwrap();
         assert_eq!(
             (status.sent, status.queued, status.dropped.total()),
@@ -432,12 +432,12 @@ async fn a_silent_sink_delays_no_call_and_no_shutdown() {
         );
         assert_eq!(folder.lines(), 10);
     }
-    proxy.set(Trouble::None);
+    proxy.set(NetworkFault::None);
     // The next life sends what the last one left, under its numbers, and then its own.
-    let (shipper, _guard) = start(shipping(&proxy.url()).spool(&folder.0));
+    let (exporter, _guard) = start(builder(&proxy.url()).spool(&folder.0));
     ten_calls().await;
     let records = sink.has(20).await;
-    let status = shipper.finish(TIMEOUT).await;
+    let status = exporter.shutdown(TIMEOUT).await;
     assert_eq!(status.sent, 20);
     assert_eq!(sink.texts(), ten_texts(2));
     let epochs: Vec<_> = records.iter().map(|record| record.epoch.unwrap()).collect();
@@ -452,18 +452,18 @@ async fn records_over_the_limit_are_dropped_and_counted() {
     let there = sink.start().await;
     let mut proxy = Proxy::start(there.address()).await.unwrap();
     proxy.refuse().await;
-    let (shipper, _guard) = start(shipping(&proxy.url()).memory_limit(20_000));
+    let (exporter, _guard) = start(builder(&proxy.url()).memory_limit(20_000));
     for n in 0..1000 {
         tracing::info!("{n}");
     }
-    let status = shipper.status();
+    let status = exporter.status();
     let dropped = usize::try_from(status.dropped.queue_full).unwrap();
     assert!(dropped > 500, "{status:?}");
     assert_eq!(status.queued + dropped, 1000);
     assert!(rpc_runtime::logs::dropped() >= status.dropped.queue_full);
     proxy.accept().await.unwrap();
     let records = sink.has(status.queued + 1).await;
-    let status = shipper.finish(TIMEOUT).await;
+    let status = exporter.shutdown(TIMEOUT).await;
     assert_eq!(usize::try_from(status.dropped.total()).unwrap(), dropped);
     let (last, kept) = records.split_last().unwrap();
     assert_eq!(
@@ -489,21 +489,21 @@ async fn a_full_spool_drops_the_oldest() {
     let mut proxy = Proxy::start(there.address()).await.unwrap();
     proxy.refuse().await;
     let folder = Folder::new();
-    let (shipper, _guard) = start(shipping(&proxy.url()).spool(&folder.0).spool_limit(20_000));
+    let (exporter, _guard) = start(builder(&proxy.url()).spool(&folder.0).spool_limit(20_000));
     tracing::info!("first");
-    until(|| !shipper.status().sink_up).await;
+    until(|| !exporter.status().sink_up).await;
     for n in 0..1000 {
         tracing::info!("{n}");
     }
     // The first is being sent all the time; when its place on disk goes, it is back in memory.
-    until(|| shipper.status().queued == 1).await;
-    let status = shipper.status();
+    until(|| exporter.status().queued == 1).await;
+    let status = exporter.status();
     let dropped = usize::try_from(status.dropped.spool_full).unwrap();
     assert!(dropped > 500, "{status:?}");
     assert!(status.spooled_bytes <= 20_000, "{status:?}");
     proxy.accept().await.unwrap();
     sink.has(1001 - dropped + 1).await;
-    shipper.finish(TIMEOUT).await;
+    exporter.shutdown(TIMEOUT).await;
     let said = format!("{dropped} log records were dropped: {dropped} spool full");
     let (about, texts): (Vec<_>, Vec<_>) = sink
         .texts()
@@ -519,7 +519,7 @@ async fn a_full_spool_drops_the_oldest() {
 async fn a_record_rejected_by_the_sink_is_dropped_alone() {
     let sink = Sink::default();
     let there = sink.start().await;
-    let (shipper, _guard) = start(shipping(&there.url()));
+    let (exporter, _guard) = start(builder(&there.url()));
     for n in 0..500 {
         tracing::info!("{n}");
         if n == 321 {
@@ -527,7 +527,7 @@ async fn a_record_rejected_by_the_sink_is_dropped_alone() {
         }
     }
     let records = sink.has(501).await;
-    let status = shipper.finish(TIMEOUT).await;
+    let status = exporter.shutdown(TIMEOUT).await;
     assert_eq!(
         (status.dropped.refused, status.dropped.total(), status.sent),
         (1, 1, 501)
@@ -552,11 +552,11 @@ async fn without_a_spool_shutdown_counts_unsent_records() {
         proxy.refuse().await;
         proxy
     };
-    let (shipper, _guard) = start(shipping(&proxy.url()));
+    let (exporter, _guard) = start(builder(&proxy.url()));
     for n in 0..7 {
         tracing::info!("{n}");
     }
-    let status = shipper.finish(Duration::from_millis(100)).await;
+    let status = exporter.shutdown(Duration::from_millis(100)).await;
     assert_eq!(
         (status.dropped.unsent, status.dropped.total(), status.queued),
         (7, 7, 0)
@@ -567,7 +567,7 @@ async fn without_a_spool_shutdown_counts_unsent_records() {
 async fn a_spool_that_cannot_be_used_ends_the_start() {
     let folder = Folder::new();
     std::fs::write(&folder.0, "a file").unwrap();
-    let error = shipping("http://127.0.0.1:1")
+    let error = builder("http://127.0.0.1:1")
         .spool(folder.0.join("x"))
         .start()
         .unwrap_err();

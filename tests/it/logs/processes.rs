@@ -16,8 +16,8 @@ async fn child() {
     let (Ok(sink), Ok(spool)) = (std::env::var(SINK), std::env::var(SPOOL)) else {
         return;
     };
-    let shipping = Shipping::to(Client::new(&sink).unwrap()).spool(spool);
-    let server = shop("child").listen("127.0.0.1:0").ship_logs(shipping);
+    let builder = LogExporter::builder(Client::new(&sink).unwrap()).spool(spool);
+    let server = shop("child").listen("127.0.0.1:0").export_logs(builder);
     server.run().await.unwrap();
 }
 
@@ -109,10 +109,10 @@ async fn a_killed_process_leaves_its_records_to_the_next() {
     process.signal("-KILL");
     drop(process);
     proxy.accept().await.unwrap();
-    let (shipper, _guard) = start(shipping(&proxy.url()).spool(&spool.0));
+    let (exporter, _guard) = start(builder(&proxy.url()).spool(&spool.0));
     tracing::info!("of the next life");
     let records = sink.has(11).await;
-    let status = shipper.finish(TIMEOUT).await;
+    let status = exporter.shutdown(TIMEOUT).await;
     assert_eq!((status.sent, status.dropped.total()), (11, 0));
     let (own, left) = records.split_last().unwrap();
     let texts: Vec<_> = left.iter().map(|record| record.text.clone()).collect();

@@ -138,7 +138,7 @@ async fn attempts_beyond_the_first_are_counted_as_repeats() {
         // Each answer is lost on its way, until the client has no attempt left.
         let quick =
             RetryPolicy::default().backoff(Duration::from_millis(1), Duration::from_millis(1));
-        let lossy = Faults::seeded(1).drop_answer(1.0);
+        let lossy = Faults::seeded(1).drop_response(1.0);
         let losing = client.clone().retry(quick).attempt_layer(lossy);
         AgainClient::with_client(losing).put().await.unwrap_err();
         let again = AgainClient::with_client(client.clone());

@@ -8,7 +8,7 @@ use fibpro::serve::logsink::Closing;
 use fibpro::serve::{
     Prepared, Service, compute_worker, controller, gatekeeper, logsink, pricing, userstore,
 };
-use rpc_runtime::logs::{Shipper, Shipping, dropped};
+use rpc_runtime::logs::{LogExporter, dropped};
 use rpc_runtime::server::Bound;
 use rpc_runtime::{Client, IdentityKeys, Result};
 use tokio::net::TcpListener;
@@ -34,7 +34,7 @@ const OF_THE_SINK: &str = "fibpro::service::logsink";
 pub(super) struct Inside {
     keys: IdentityKeys,
     running: Vec<Running>,
-    shipper: Option<Shipper>,
+    exporter: Option<LogExporter>,
 }
 
 struct Running {
@@ -51,7 +51,7 @@ impl Inside {
         Ok(Self {
             keys,
             running: Vec::new(),
-            shipper: None,
+            exporter: None,
         })
     }
 
@@ -100,8 +100,8 @@ impl Inside {
         };
         let listener = TcpListener::bind(&address).await.map_err(taken)?;
         let url = format!("http://{}", listener.local_addr().map_err(taken)?);
-        let shipper = start_log(&url, plan, self.keys.clone());
-        self.shipper = Some(shipper.map_err(|error| error.message().to_owned())?);
+        let exporter = start_log(&url, plan, self.keys.clone());
+        self.exporter = Some(exporter.map_err(|error| error.message().to_owned())?);
         let Prepared { server, closing } = prepare::<logsink::Options>(name, plan, urls).await?;
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(server.serve(listener, until(stopped)));
@@ -144,8 +144,8 @@ impl Inside {
             let name = running.name;
             if name == "logsink" {
                 // Everybody else has ended: what they said last is sent now, while there is somebody who takes it.
-                if let Some(shipper) = self.shipper.take() {
-                    shipper.finish(LOG_PATIENCE).await;
+                if let Some(exporter) = self.exporter.take() {
+                    exporter.shutdown(LOG_PATIENCE).await;
                 }
             }
             running.closing.begin();
@@ -213,13 +213,13 @@ fn is_for_the_terminal(metadata: &Metadata<'_>) -> bool {
 }
 
 /// The log of the process: for the one at the terminal, and for the log sink.
-fn start_log(sink: &str, plan: &Plan, keys: IdentityKeys) -> Result<Shipper> {
+fn start_log(sink: &str, plan: &Plan, keys: IdentityKeys) -> Result<LogExporter> {
     let client = Client::new(sink)?.identity(keys);
-    let mut shipping = Shipping::to(client).spool(plan.data.log_spool("up"));
+    let mut builder = LogExporter::builder(client).spool(plan.data.log_spool("up"));
     if let Ok(filter) = env::var("RPC_SHIP_LOG") {
-        shipping = shipping.filter(&filter)?;
+        builder = builder.filter(&filter)?;
     }
-    let shipper = shipping.start()?;
+    let exporter = builder.start()?;
     let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let lines = fmt::layer()
         .with_writer(io::stderr)
@@ -233,7 +233,7 @@ fn start_log(sink: &str, plan: &Plan, keys: IdentityKeys) -> Result<Shipper> {
     let shipped = filter_fn(|metadata| !metadata.target().starts_with(OF_THE_SINK));
     tracing_subscriber::registry()
         .with(lines)
-        .with(shipper.layer().with_filter(shipped))
+        .with(exporter.layer().with_filter(shipped))
         .init();
-    Ok(shipper)
+    Ok(exporter)
 }

@@ -14,7 +14,7 @@ use self::http::HttpTransport;
 use self::target::Target;
 use super::outbound::OutboundRequest;
 use crate::error::Result;
-use crate::middleware::{BoxFuture, Endpoint, Request, Response};
+use crate::middleware::{BoxFuture, InnerService, Request, Response};
 
 /// The transport to one server.
 pub(crate) struct Transport {
@@ -25,7 +25,7 @@ pub(crate) struct Transport {
 enum TransportKind {
     Http(Arc<HttpTransport>),
     /// Calls within this process, see `crate::local`.
-    Local(Arc<dyn Endpoint>),
+    Local(Arc<dyn InnerService>),
 }
 
 impl Transport {
@@ -47,7 +47,7 @@ impl Transport {
     }
 
     /// Creates a transport to an endpoint in this process.
-    pub(crate) fn local(endpoint: Arc<dyn Endpoint>) -> Self {
+    pub(crate) fn local(endpoint: Arc<dyn InnerService>) -> Self {
         Self {
             target: "local".into(),
             kind: TransportKind::Local(endpoint),
@@ -84,7 +84,7 @@ impl Transport {
     }
 }
 
-impl Endpoint for Transport {
+impl InnerService for Transport {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
         Box::pin(async move {
             match OutboundRequest::from_request(request) {

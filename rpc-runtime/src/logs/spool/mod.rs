@@ -8,7 +8,7 @@
 //! Nothing waits for the disk to have it: a killed process loses nothing that was written, a host without power may
 //! lose the last seconds.
 
-mod folder;
+mod directory;
 mod segment;
 
 use std::collections::VecDeque;
@@ -16,8 +16,8 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use self::folder::{Life, remove};
-pub(super) use self::folder::{Place, now};
+use self::directory::{Session, remove};
+pub(super) use self::directory::{SpoolDir, now};
 use self::segment::Segment;
 pub(super) use self::segment::append_line;
 use super::Record;
@@ -30,10 +30,10 @@ const SEGMENT_LIMIT: u64 = 1 << 20;
 
 /// The spool of a process, with what earlier ones have left.
 pub(super) struct Spool {
-    place: Place,
-    own: Life,
-    /// Taken over. Their folders go with their last segment.
-    earlier: Vec<Life>,
+    directory: SpoolDir,
+    own: Session,
+    /// Drained over. Their folders go with their last segment.
+    orphaned: Vec<Session>,
     /// From the oldest.
     segments: VecDeque<Segment>,
     /// The last segment, while it may still grow.
@@ -41,18 +41,18 @@ pub(super) struct Spool {
     limit: u64,
     /// The number of the next segment.
     next: u64,
-    lost: Lost,
+    losses: Losses,
 }
 
 /// What the spool could not keep since it was last asked.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Lost {
+pub(super) struct Losses {
     /// Records that had to go because it was full.
-    pub(super) full: usize,
+    pub(super) evicted: usize,
     /// Lines that could not be read.
     pub(super) damaged: usize,
     /// Whether the records that were taken and not acknowledged are no longer on disk. They are not counted above.
-    pub(super) of_taken: bool,
+    pub(super) in_flight: bool,
 }
 
 impl Spool {
@@ -61,17 +61,17 @@ impl Spool {
     /// # Errors
     ///
     /// What the system says of the folder.
-    pub(super) fn open(place: Place, limit: u64) -> io::Result<Self> {
-        let own = place.begin_life()?;
+    pub(super) fn open(directory: SpoolDir, limit: u64) -> io::Result<Self> {
+        let own = directory.begin_session()?;
         Ok(Self {
-            place,
+            directory,
             own,
-            earlier: Vec::new(),
+            orphaned: Vec::new(),
             segments: VecDeque::new(),
             open: None,
             limit,
             next: 1,
-            lost: Lost::default(),
+            losses: Losses::default(),
         })
     }
 
@@ -83,25 +83,25 @@ impl Spool {
     /// Takes over what processes that are gone have left. To be done before anything is written: theirs is older.
     ///
     /// What cannot be read stays where it is, and a warning says so.
-    pub(super) fn adopt(&mut self) {
-        let lives = self.place.lives_of_the_dead(self.own.epoch());
-        for life in lives.unwrap_or_else(|error| not_taken_over(&error)) {
-            let paths = life.segments();
-            for path in paths.unwrap_or_else(|error| not_taken_over(&error)) {
-                match Segment::of_another_life(path) {
+    pub(super) fn recover(&mut self) {
+        let sessions = self.directory.orphaned_sessions(self.own.epoch());
+        for session in sessions.unwrap_or_else(|error| warn_not_recovered(&error)) {
+            let paths = session.segments();
+            for path in paths.unwrap_or_else(|error| warn_not_recovered(&error)) {
+                match Segment::open_existing(path) {
                     Ok(segment) => self.segments.push_back(segment),
-                    Err(error) => not_taken_over(&error),
+                    Err(error) => warn_not_recovered(&error),
                 }
             }
-            self.earlier.push(life);
+            self.orphaned.push(session);
         }
-        self.make_room(0);
-        self.tidy();
+        self.evict_until_fits(0);
+        self.remove_acknowledged();
     }
 
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
-        self.place.path()
+        self.directory.path()
     }
 
     /// Whether there is nothing left to take.
@@ -115,8 +115,8 @@ impl Spool {
     }
 
     /// What was lost since this was last asked.
-    pub(super) fn take_lost(&mut self) -> Lost {
-        std::mem::take(&mut self.lost)
+    pub(super) fn take_losses(&mut self) -> Losses {
+        std::mem::take(&mut self.losses)
     }
 
     /// Writes lines (see [`append_line`]) at the end. `taken` says that the caller has those records in hand and sends
@@ -127,7 +127,7 @@ impl Spool {
     /// What the system says; nothing was written then.
     pub(super) fn append(&mut self, lines: &[u8], records: usize, taken: bool) -> io::Result<()> {
         let bytes = u64::try_from(lines.len()).unwrap_or(u64::MAX);
-        self.make_room(bytes);
+        self.evict_until_fits(bytes);
         let mut file = match self.open.take() {
             Some(file) => file,
             None => {
@@ -143,10 +143,10 @@ impl Spool {
         if let Err(error) = file.write_all(lines) {
             // Half a line would be a damaged one. Where this fails too, the reader finds and counts it.
             let _ = file.set_len(segment.bytes);
-            self.tidy();
+            self.remove_acknowledged();
             return Err(error);
         }
-        segment.grow(bytes, records, taken);
+        segment.record_append(bytes, records, taken);
         if segment.bytes < self.segment_limit() {
             self.open = Some(file);
         }
@@ -157,7 +157,7 @@ impl Spool {
     /// disk until [`acknowledge`](Self::acknowledge).
     pub(super) fn take(&mut self, records: usize, bytes: usize) -> Vec<Record> {
         loop {
-            self.tidy();
+            self.remove_acknowledged();
             if self.segments.len() == 1 {
                 // What is being read grows no more.
                 self.open = None;
@@ -171,7 +171,7 @@ impl Spool {
             }
             match first.take(records, bytes) {
                 Ok((taken, damaged)) => {
-                    self.lost.damaged += damaged;
+                    self.losses.damaged += damaged;
                     if !taken.is_empty() {
                         return taken;
                     }
@@ -180,7 +180,7 @@ impl Spool {
                     let path = first.path.display();
                     tracing::warn!(target: "rpc", %error, "a segment of the log spool cannot be read: {path}");
                     // The file stays: whoever starts next may have more luck.
-                    self.lost.damaged += first.left();
+                    self.losses.damaged += first.unacknowledged();
                     self.segments.pop_front();
                 }
             }
@@ -192,16 +192,16 @@ impl Spool {
         if let Some(first) = self.segments.front_mut() {
             first.acknowledge(records);
         }
-        self.tidy();
+        self.remove_acknowledged();
     }
 
     /// Ends the life. What is left stays for the next one.
     pub(super) fn close(mut self) {
         self.open = None;
-        self.tidy();
+        self.remove_acknowledged();
         if self.segments.is_empty() {
             self.own.remove();
-            self.place.remove_if_empty();
+            self.directory.remove_if_empty();
         }
     }
 
@@ -211,7 +211,7 @@ impl Spool {
     }
 
     /// Whether these lines fit if all else goes.
-    pub(super) fn has_room_for(&self, lines: &[u8]) -> bool {
+    pub(super) fn could_fit(&self, lines: &[u8]) -> bool {
         u64::try_from(lines.len()).is_ok_and(|bytes| bytes <= self.limit)
     }
 
@@ -220,7 +220,7 @@ impl Spool {
     }
 
     /// Drops the oldest segments until so many more bytes fit.
-    fn make_room(&mut self, bytes: u64) {
+    fn evict_until_fits(&mut self, bytes: u64) {
         while self.bytes().saturating_add(bytes) > self.limit {
             let Some(first) = self.segments.pop_front() else {
                 return;
@@ -228,16 +228,16 @@ impl Spool {
             if self.segments.is_empty() {
                 self.open = None;
             }
-            self.lost.full += first.left() - first.in_hand();
-            self.lost.of_taken |= first.in_hand() > 0;
+            self.losses.evicted += first.unacknowledged() - first.in_flight();
+            self.losses.in_flight |= first.in_flight() > 0;
             remove(&first.path);
         }
     }
 
     /// Deletes what the sink has.
-    fn tidy(&mut self) {
+    fn remove_acknowledged(&mut self) {
         while let Some(first) = self.segments.front()
-            && first.left() == 0
+            && first.unacknowledged() == 0
         {
             remove(&first.path);
             self.segments.pop_front();
@@ -247,14 +247,14 @@ impl Spool {
         }
         let own = self.own.path();
         if self.segments.iter().all(|segment| segment.is_in(own)) {
-            for life in self.earlier.drain(..) {
-                life.remove();
+            for session in self.orphaned.drain(..) {
+                session.remove();
             }
         }
     }
 }
 
-fn not_taken_over<T: Default>(error: &io::Error) -> T {
+fn warn_not_recovered<T: Default>(error: &io::Error) -> T {
     tracing::warn!(target: "rpc", %error, "a part of the log spool is not taken over");
     T::default()
 }

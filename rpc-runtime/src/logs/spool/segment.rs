@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::vec;
 
-use super::folder;
+use super::directory;
 use crate::logs::Record;
 
 pub(super) struct Segment {
@@ -30,13 +30,13 @@ pub(super) struct Segment {
 impl Segment {
     /// A new file, with its number as its name.
     pub(super) fn create(folder: &Path, number: u64) -> io::Result<(Self, File)> {
-        let path = folder.join(format!("{number:08}.{}", folder::EXTENSION));
-        let file = folder::new_file(&path)?;
+        let path = folder.join(format!("{number:08}.{}", directory::EXTENSION));
+        let file = directory::new_file(&path)?;
         Ok((Self::new(path, 0, 0), file))
     }
 
     /// A file that another process has left.
-    pub(super) fn of_another_life(path: PathBuf) -> io::Result<Self> {
+    pub(super) fn open_existing(path: PathBuf) -> io::Result<Self> {
         let content = fs::read(&path)?;
         let bytes = u64::try_from(content.len()).unwrap_or(u64::MAX);
         let records = lines(&content).count();
@@ -55,7 +55,7 @@ impl Segment {
     }
 
     /// Notes what was written at its end.
-    pub(super) fn grow(&mut self, bytes: u64, records: usize, taken: bool) {
+    pub(super) fn record_append(&mut self, bytes: u64, records: usize, taken: bool) {
         self.bytes += bytes;
         self.records += records;
         if taken {
@@ -104,12 +104,12 @@ impl Segment {
     }
 
     /// Records that the sink does not have.
-    pub(super) fn left(&self) -> usize {
+    pub(super) fn unacknowledged(&self) -> usize {
         self.records - self.acknowledged
     }
 
     /// Records that somebody has taken and the sink does not have.
-    pub(super) fn in_hand(&self) -> usize {
+    pub(super) fn in_flight(&self) -> usize {
         self.taken - self.acknowledged
     }
 

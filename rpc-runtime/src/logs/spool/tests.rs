@@ -14,8 +14,8 @@ impl Folder {
     }
 
     fn open(&self, limit: u64) -> Spool {
-        let mut spool = Spool::open(Place::named(self.0.clone()), limit).unwrap();
-        spool.adopt();
+        let mut spool = Spool::open(SpoolDir::named(self.0.clone()), limit).unwrap();
+        spool.recover();
         spool
     }
 
@@ -96,7 +96,7 @@ fn what_is_written_is_read_in_order_and_then_gone() {
     spool.acknowledge(2);
     assert_eq!(drain(&mut spool), (3..=12).collect::<Vec<_>>());
     assert_eq!((spool.bytes(), folder.segments()), (0, Vec::new()));
-    assert_eq!(spool.take_lost(), Lost::default());
+    assert_eq!(spool.take_losses(), Losses::default());
     write(&mut spool, 13..=13);
     assert_eq!(drain(&mut spool), [13]);
 }
@@ -135,11 +135,11 @@ fn row_89_at_the_cap_the_oldest_go_and_are_counted() {
     let mut spool = folder.open(limit);
     write(&mut spool, 1..=100);
     assert!(spool.bytes() <= limit, "{} of {limit}", spool.bytes());
-    let lost = spool.take_lost();
+    let lost = spool.take_losses();
     let left = drain(&mut spool);
-    assert_eq!(lost.full + left.len(), 100);
+    assert_eq!(lost.evicted + left.len(), 100);
     assert!(left.len() >= 17, "a sixteenth goes at once: {left:?}");
-    assert!(left.into_iter().eq(lost.full as u64 + 1..=100));
+    assert!(left.into_iter().eq(lost.evicted as u64 + 1..=100));
 }
 
 #[test]
@@ -150,10 +150,10 @@ fn what_is_in_hand_is_not_counted_when_its_segment_goes() {
     let taken = spool.take(1, usize::MAX);
     assert_eq!(taken.len(), 1);
     write(&mut spool, 5..=60);
-    let lost = spool.take_lost();
-    assert!(lost.of_taken);
+    let lost = spool.take_losses();
+    assert!(lost.in_flight);
     let left = drain(&mut spool);
-    assert_eq!(1 + lost.full + left.len(), 60);
+    assert_eq!(1 + lost.evicted + left.len(), 60);
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn a_torn_tail_and_damaged_lines_are_skipped_and_counted() {
     fs::write(path, &content).unwrap();
     let mut spool = folder.open(1 << 20);
     assert_eq!(drain(&mut spool), [1, 3, 4]);
-    assert_eq!(spool.take_lost().damaged, 2);
+    assert_eq!(spool.take_losses().damaged, 2);
     assert_eq!(folder.segments(), Vec::<PathBuf>::new());
 }
 
@@ -234,7 +234,7 @@ fn a_file_of_rubbish_is_one_damaged_line_and_no_obstacle() {
     fs::write(path.with_file_name("00000000.jsonl"), [0; 4096]).unwrap();
     let mut spool = folder.open(1 << 20);
     assert_eq!(drain(&mut spool), [1]);
-    assert_eq!(spool.take_lost().damaged, 1);
+    assert_eq!(spool.take_losses().damaged, 1);
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn damage_where_the_sink_has_the_records_already_loses_none_of_the_others() {
     content[lines.len() / 2] ^= 1;
     fs::write(path, &content).unwrap();
     assert_eq!(drain(&mut spool), [4, 5]);
-    assert_eq!(spool.take_lost(), Lost::default());
+    assert_eq!(spool.take_losses(), Losses::default());
     assert_eq!(folder.segments(), Vec::<PathBuf>::new());
 }
 
@@ -268,7 +268,7 @@ fn a_segment_that_is_emptied_under_the_process_is_counted_and_no_obstacle() {
     spool.acknowledge(1);
     fs::write(&folder.segments()[0], "").unwrap();
     assert_eq!(drain(&mut spool), Vec::<u64>::new());
-    assert_eq!(spool.take_lost().damaged, 2);
+    assert_eq!(spool.take_losses().damaged, 2);
     write(&mut spool, 4..=5);
     assert_eq!(drain(&mut spool), [4, 5]);
 }
@@ -281,7 +281,7 @@ fn an_earlier_life_counts_towards_the_cap() {
     drop(spool);
     let limit = 50 * length();
     let mut spool = folder.open(limit);
-    let lost = spool.take_lost().full;
+    let lost = spool.take_losses().evicted;
     assert!(spool.bytes() <= limit);
     let left = drain(&mut spool);
     assert_eq!(lost + left.len(), 100);
@@ -306,7 +306,7 @@ fn a_folder_that_others_may_enter_is_none_to_find_by_itself() {
     fs::create_dir(&folder.0).unwrap();
     let check = |mode| {
         fs::set_permissions(&folder.0, fs::Permissions::from_mode(mode)).unwrap();
-        folder::check_private(&folder.0)
+        directory::check_private(&folder.0)
     };
     check(0o700).unwrap();
     for open in [0o750, 0o707, 0o777] {
@@ -315,7 +315,7 @@ fn a_folder_that_others_may_enter_is_none_to_find_by_itself() {
     }
     let link = folder.0.join("link");
     std::os::unix::fs::symlink(std::env::temp_dir(), &link).unwrap();
-    folder::check_private(&link).unwrap_err();
+    directory::check_private(&link).unwrap_err();
 }
 
 #[cfg(unix)]

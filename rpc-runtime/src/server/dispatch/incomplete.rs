@@ -18,7 +18,7 @@ use crate::context::{Context, ContextBuilder};
 use crate::descriptor::MethodDescriptor;
 use crate::duration::saturating_deadline;
 use crate::error::{Code, Error};
-use crate::middleware::{self, Guards, Kind, Request, Response};
+use crate::middleware::{self, Guards, BodyKind, Request, Response};
 use crate::protocol::connect::{
     self, Accepts, Rejection, RejectionFormat, RequestHead, WireResponse,
 };
@@ -77,7 +77,7 @@ impl<'a> Incomplete<'a> {
                 let message = middleware::Body::message(message);
                 let request = Request::new(route.method(), context, metadata, message);
                 let response = self.core.call(route, request, self.caller.trust()).await;
-                if response.is_lost() {
+                if response.is_aborted() {
                     return lose();
                 }
                 return write(response, Accepts::read(self.head));
@@ -272,8 +272,8 @@ fn lose() -> HttpResponse {
 fn write(response: Response, accepts: Accepts) -> HttpResponse {
     let (headers, trailers, result) = response.into_parts();
     let (result, guards) = match result.map(middleware::Body::into_parts) {
-        Ok((Kind::Message(message), guards)) => (Ok(message), guards),
-        Ok((Kind::Stream(_), guards)) => {
+        Ok((BodyKind::Message(message), guards)) => (Ok(message), guards),
+        Ok((BodyKind::Stream(_), guards)) => {
             let error = internal("streams are not part of this version");
             (Err(error), guards)
         }

@@ -68,7 +68,7 @@ where
         target: None,
         attempt: context.attempt(),
         at: Instant::now(),
-        line: None,
+        trace: None,
     });
     let answered = within(context.deadline(), run(router, request, &context)).await;
     match answered.unwrap_or_else(|| Err(Error::deadline_exceeded())) {

@@ -21,7 +21,7 @@ const ATTEMPTS: u64 = 1000;
 
 /// Where spools are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::logs) struct Place {
+pub(in crate::logs) struct SpoolDir {
     /// The folder of the spools of one sink.
     folder: PathBuf,
     /// Where the last epoch is remembered.
@@ -30,7 +30,7 @@ pub(in crate::logs) struct Place {
     is_temporary: bool,
 }
 
-impl Place {
+impl SpoolDir {
     /// A folder that an operator names, for one sink.
     pub(in crate::logs) fn named(folder: PathBuf) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl Place {
     }
 
     /// Makes the folder of a new life, whose epoch is later than all before, whatever the clock says.
-    pub(super) fn begin_life(&self) -> io::Result<Life> {
+    pub(super) fn begin_session(&self) -> io::Result<Session> {
         create_folder(&self.root)?;
         if self.is_temporary {
             // Anybody may write in the folder for temporary files.
@@ -70,17 +70,17 @@ impl Place {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(error),
             }
-            if let Some(life) = Life::claim(epoch, path)? {
+            if let Some(session) = Session::claim(epoch, path)? {
                 self.remember(epoch)?;
-                return Ok(life);
+                return Ok(session);
             }
         }
         Err(Error::other("no epoch is free"))
     }
 
     /// The lives of processes that are gone, from the oldest; they are ours from now on.
-    pub(super) fn lives_of_the_dead(&self, own: u64) -> io::Result<Vec<Life>> {
-        let mut lives = Vec::new();
+    pub(super) fn orphaned_sessions(&self, own: u64) -> io::Result<Vec<Session>> {
+        let mut sessions = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str());
@@ -93,8 +93,8 @@ impl Place {
             if epoch == own {
                 continue;
             }
-            match Life::claim(epoch, path) {
-                Ok(Some(life)) => lives.push(life),
+            match Session::claim(epoch, path) {
+                Ok(Some(session)) => sessions.push(session),
                 // It lives.
                 Ok(None) => {}
                 // Of another user, as a rule, who shares the folder.
@@ -103,8 +103,8 @@ impl Place {
                 }
             }
         }
-        lives.sort_by_key(|life| life.epoch);
-        Ok(lives)
+        sessions.sort_by_key(|session| session.epoch);
+        Ok(sessions)
     }
 
     pub(super) fn remove_if_empty(&self) {
@@ -130,13 +130,13 @@ impl Place {
 
 /// The folder of a process: of this one, or of one that is gone.
 #[derive(Debug)]
-pub(super) struct Life {
+pub(super) struct Session {
     epoch: u64,
     path: PathBuf,
     _lock: File,
 }
 
-impl Life {
+impl Session {
     /// `None` where somebody else has it.
     fn claim(epoch: u64, path: PathBuf) -> io::Result<Option<Self>> {
         let mut options = OpenOptions::new();

@@ -22,9 +22,9 @@ use crate::error::{Code, Error};
 /// | `error` | text, chain of hops and causes on one line; never sent to a caller |
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
-pub struct TracingLog;
+pub struct TracingObserver;
 
-impl Observer for TracingLog {
+impl Observer for TracingObserver {
     fn call_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
         write(call, end, "call");
     }

@@ -12,19 +12,22 @@ use crate::context::RequestId;
 pub(super) const TEXT_LIMIT: usize = 64 << 10;
 
 /// What the note takes at most.
-const NOTE: usize = 64;
+const TRUNCATION_NOTE: usize = 64;
 
 /// The text of an event, and the request that one of its fields names.
 ///
 /// `request_id` is the request that the event is known to belong to. A field that says the same once more is left out;
 /// where none is known, the field is what names it.
-pub(super) fn of(event: &Event<'_>, request_id: Option<RequestId>) -> (String, Option<RequestId>) {
-    let mut text = Text {
-        written: Bounded::default(),
+pub(super) fn format_event(
+    event: &Event<'_>,
+    request_id: Option<RequestId>,
+) -> (String, Option<RequestId>) {
+    let mut text = EventFormatter {
+        written: BoundedText::default(),
         request_id,
     };
     event.record(&mut text);
-    let Text {
+    let EventFormatter {
         written,
         request_id,
     } = text;
@@ -36,12 +39,12 @@ pub(super) fn of(event: &Event<'_>, request_id: Option<RequestId>) -> (String, O
     (written, request_id)
 }
 
-struct Text {
-    written: Bounded,
+struct EventFormatter {
+    written: BoundedText,
     request_id: Option<RequestId>,
 }
 
-impl Text {
+impl EventFormatter {
     fn field(&mut self, field: &Field, value: fmt::Arguments<'_>) {
         let name = field.name();
         // Writing into memory fails only where a value's own `fmt` does, and then there is what it wrote until then.
@@ -65,7 +68,7 @@ impl Text {
     }
 }
 
-impl Visit for Text {
+impl Visit for EventFormatter {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => self.field(field, format_args!("{value}")),
@@ -84,11 +87,11 @@ impl Visit for Text {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn StdError + 'static)) {
-        self.field(field, format_args!("{}", WithCauses(value)));
+        self.field(field, format_args!("{}", ErrorChain(value)));
     }
 }
 
-impl Text {
+impl EventFormatter {
     /// Whether a field that names a request adds nothing, because the record itself names it.
     fn is_known(&mut self, named: &str) -> bool {
         if self.request_id.is_none() {
@@ -104,9 +107,9 @@ fn is_plain(value: &str) -> bool {
     !value.is_empty() && value.chars().all(plain)
 }
 
-struct WithCauses<'a>(&'a (dyn StdError + 'static));
+struct ErrorChain<'a>(&'a (dyn StdError + 'static));
 
-impl fmt::Display for WithCauses<'_> {
+impl fmt::Display for ErrorChain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
         let mut cause = self.0.source();
@@ -118,14 +121,14 @@ impl fmt::Display for WithCauses<'_> {
     }
 }
 
-/// Text that stops growing, and counts what had no room: an event must not cost the memory that its author forgot.
+/// EventFormatter that stops growing, and counts what had no room: an event must not cost the memory that its author forgot.
 #[derive(Default)]
-struct Bounded {
+struct BoundedText {
     text: String,
     cut: usize,
 }
 
-impl Bounded {
+impl BoundedText {
     fn is_empty(&self) -> bool {
         self.text.is_empty()
     }
@@ -141,7 +144,7 @@ impl Bounded {
         let room = if self.cut > 0 {
             0
         } else {
-            TEXT_LIMIT - NOTE - self.text.len()
+            TEXT_LIMIT - TRUNCATION_NOTE - self.text.len()
         };
         let kept = more.floor_char_boundary(room);
         self.text.push_str(&more[..kept]);
@@ -156,7 +159,7 @@ impl Bounded {
     }
 }
 
-impl fmt::Write for Bounded {
+impl fmt::Write for BoundedText {
     fn write_str(&mut self, more: &str) -> fmt::Result {
         self.push(more);
         Ok(())
@@ -172,17 +175,17 @@ mod tests {
     use super::*;
 
     /// The text of an event, and the request that it names.
-    type Seen = (String, Option<String>);
+    type Captured = (String, Option<String>);
 
     /// What becomes of the events of `f`.
-    fn texts(request_id: Option<&str>, f: impl FnOnce()) -> Vec<Seen> {
+    fn texts(request_id: Option<&str>, f: impl FnOnce()) -> Vec<Captured> {
         struct Capture {
             known: Option<RequestId>,
-            texts: Arc<Mutex<Vec<Seen>>>,
+            texts: Arc<Mutex<Vec<Captured>>>,
         }
         impl<S: tracing::Subscriber> Layer<S> for Capture {
             fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-                let (text, id) = of(event, self.known);
+                let (text, id) = format_event(event, self.known);
                 let id = id.map(|id| id.to_string());
                 self.texts.lock().unwrap().push((text, id));
             }

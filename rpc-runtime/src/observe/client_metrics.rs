@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-use super::counts::{Counted, Counts, Part};
+use super::method_metrics::{MethodMetrics, MetricsSnapshot, SubCounter};
 use crate::context::Outgoing;
 use crate::descriptor::MethodDescriptor;
 use crate::error::Code;
@@ -22,36 +22,36 @@ const SLOTS: usize = 2 * ROWS;
 /// What a server calls is known only when it does. So the rows are a table that only grows: to find one takes no lock
 /// and no memory, to add one takes both, once a method.
 #[derive(Debug)]
-pub(crate) struct OutgoingCounters {
-    slots: Box<[OnceLock<Box<Row>>]>,
+pub(crate) struct ClientMetrics {
+    slots: Box<[OnceLock<Box<ClientMethodRow>>]>,
     rows: AtomicUsize,
     adding: Mutex<()>,
-    others: OnceLock<Box<Row>>,
+    others: OnceLock<Box<ClientMethodRow>>,
 }
 
 /// Aligned, so that two methods do not take a line of a core's cache from each other.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Row {
+struct ClientMethodRow {
     /// `None` for the row of the others.
     method: Option<&'static MethodDescriptor>,
-    calls: Counts,
+    calls: MethodMetrics,
     attempts: AtomicU64,
-    retries: Part,
+    retries: SubCounter,
 }
 
 /// What has been counted of one method.
 #[derive(Debug)]
-pub(crate) struct OutgoingCounted {
+pub(crate) struct ClientMethodSnapshot {
     /// `None` for methods without a row of their own.
     pub(crate) method: Option<&'static MethodDescriptor>,
-    pub(crate) calls: Counted,
+    pub(crate) calls: MetricsSnapshot,
     /// Those beyond the first of a call among them.
     pub(crate) attempts: u64,
     pub(crate) retries: u64,
 }
 
-impl OutgoingCounters {
+impl ClientMetrics {
     pub(crate) fn new() -> Self {
         Self {
             slots: (0..SLOTS).map(|_| OnceLock::new()).collect(),
@@ -62,7 +62,7 @@ impl OutgoingCounters {
     }
 
     /// All methods that were called, by path, and the others behind them.
-    pub(crate) fn read(&self) -> Vec<OutgoingCounted> {
+    pub(crate) fn read(&self) -> Vec<ClientMethodSnapshot> {
         let rows = self.slots.iter().filter_map(OnceLock::get);
         let mut all: Vec<_> = rows.map(|row| row.read()).collect();
         all.sort_by_key(|row| row.method.map(|method| method.path));
@@ -70,14 +70,14 @@ impl OutgoingCounters {
         all
     }
 
-    fn row(&self, method: &'static MethodDescriptor) -> &Row {
+    fn row(&self, method: &'static MethodDescriptor) -> &ClientMethodRow {
         match self.find(method) {
             Some(row) => row,
             None => self.add(method),
         }
     }
 
-    fn find(&self, method: &'static MethodDescriptor) -> Option<&Row> {
+    fn find(&self, method: &'static MethodDescriptor) -> Option<&ClientMethodRow> {
         self.places(method)
             .map_while(OnceLock::get)
             .find(|row| row.is_of(method))
@@ -85,7 +85,7 @@ impl OutgoingCounters {
     }
 
     #[cold]
-    fn add(&self, method: &'static MethodDescriptor) -> &Row {
+    fn add(&self, method: &'static MethodDescriptor) -> &ClientMethodRow {
         if self.rows.load(Ordering::Relaxed) < ROWS {
             let _adding = self.adding.lock_unpoisoned();
             // Another call of the same method may have been first.
@@ -97,17 +97,17 @@ impl OutgoingCounters {
                 && let Some(slot) = free()
             {
                 self.rows.fetch_add(1, Ordering::Relaxed);
-                return slot.get_or_init(|| Row::new(Some(method)));
+                return slot.get_or_init(|| ClientMethodRow::new(Some(method)));
             }
         }
-        self.others.get_or_init(|| Row::new(None))
+        self.others.get_or_init(|| ClientMethodRow::new(None))
     }
 
     /// Where the row of a method may be: at the first of these that is free, or before it.
     fn places(
         &self,
         method: &'static MethodDescriptor,
-    ) -> impl Iterator<Item = &OnceLock<Box<Row>>> {
+    ) -> impl Iterator<Item = &OnceLock<Box<ClientMethodRow>>> {
         // Descriptors lie side by side; multiplied by 2³² over the golden ratio their addresses spread.
         let start = (std::ptr::from_ref(method).addr().wrapping_mul(0x9e37_79b9) >> 16) % SLOTS;
         let (before, behind) = self.slots.split_at(start);
@@ -115,7 +115,7 @@ impl OutgoingCounters {
     }
 }
 
-impl Outgoing for OutgoingCounters {
+impl Outgoing for ClientMetrics {
     fn call_started(&self, method: &'static MethodDescriptor) {
         self.row(method).calls.start();
     }
@@ -138,13 +138,13 @@ impl Outgoing for OutgoingCounters {
     }
 }
 
-impl Row {
+impl ClientMethodRow {
     fn new(method: Option<&'static MethodDescriptor>) -> Box<Self> {
         Box::new(Self {
             method,
-            calls: Counts::new(),
+            calls: MethodMetrics::new(),
             attempts: AtomicU64::new(0),
-            retries: Part::default(),
+            retries: SubCounter::default(),
         })
     }
 
@@ -152,9 +152,9 @@ impl Row {
         self.method.is_some_and(|own| std::ptr::eq(own, method))
     }
 
-    fn read(&self) -> OutgoingCounted {
+    fn read(&self) -> ClientMethodSnapshot {
         let retries = self.retries.read();
-        OutgoingCounted {
+        ClientMethodSnapshot {
             method: self.method,
             attempts: self.attempts.load(Ordering::Relaxed),
             retries,
@@ -174,16 +174,16 @@ mod tests {
 
     #[test]
     fn row_76_methods_without_end_share_a_row_when_there_are_enough() {
-        let counters = OutgoingCounters::new();
+        let metrics = ClientMetrics::new();
         let methods = methods(100_000);
         for _ in 0..2 {
             for method in methods {
-                counters.call_started(method);
-                counters.attempt_started(method, 1);
-                counters.call_ended(method, None, Duration::from_millis(1));
+                metrics.call_started(method);
+                metrics.attempt_started(method, 1);
+                metrics.call_ended(method, None, Duration::from_millis(1));
             }
         }
-        let rows = counters.read();
+        let rows = metrics.read();
         assert_eq!(rows.len(), ROWS + 1);
         let (others, own) = rows.split_last().unwrap();
         assert!(own.iter().all(|row| row.calls.requests == 2));
@@ -198,18 +198,18 @@ mod tests {
 
     #[test]
     fn a_method_has_one_row_whoever_is_first_to_call_it() {
-        let counters = OutgoingCounters::new();
+        let metrics = ClientMetrics::new();
         let methods = methods(64);
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for method in methods {
-                        counters.attempt_started(method, 2);
+                        metrics.attempt_started(method, 2);
                     }
                 });
             }
         });
-        let rows = counters.read();
+        let rows = metrics.read();
         assert_eq!(rows.len(), 64);
         assert!(rows.iter().all(|row| (row.attempts, row.retries) == (4, 4)));
     }

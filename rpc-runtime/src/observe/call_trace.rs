@@ -14,13 +14,13 @@ use crate::registry;
 
 /// What a line needs beyond what every observer is told. A call has one while the flag is on.
 #[derive(Clone, Default)]
-pub(crate) struct Line {
+pub(crate) struct CallTrace {
     show: Option<&'static dyn RedactedArguments>,
     /// Shared with the request, so nothing is copied.
     message: Option<Bytes>,
 }
 
-impl Line {
+impl CallTrace {
     /// `None` while the flag is off, for the price of one atomic read. `message` is asked for otherwise.
     pub(crate) fn of(
         flags: Option<&Flags>,
@@ -45,9 +45,9 @@ impl Line {
 }
 
 /// Never the message.
-impl fmt::Debug for Line {
+impl fmt::Debug for CallTrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Line")
+        f.write_str("CallTrace")
     }
 }
 
@@ -57,7 +57,7 @@ pub(super) fn write(call: &CallStart, end: &CallEnd<'_>) {
 }
 
 fn write_within(call: &CallStart, end: &CallEnd<'_>) {
-    if let (Some(line), Some(method)) = (&call.line, call.method) {
+    if let (Some(line), Some(method)) = (&call.trace, call.method) {
         tracing::info!(
             // Not `rpc`: who asks for these lines wants them where all logs are, see `logs::layer`.
             target: "rpc.line",

@@ -11,11 +11,11 @@ use tracing::Subscriber;
 use tracing_subscriber::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::layer::{OWN_TARGET, ShippingFilter, ShippingLayer, mark_thread};
+use super::layer::{ExportFilter, ExportLayer, OWN_TARGET, mark_exporter_thread};
 use super::queue::Queue;
-use super::shared::Shared;
-use super::spool::{Place, Spool, now};
-use super::status::ShippingStatus;
+use super::shared::ExporterState;
+use super::spool::{Spool, SpoolDir, now};
+use super::status::LogExporterStatus;
 use super::worker::Worker;
 use super::{LogsClient, MEMORY_LIMIT, SPOOL_LIMIT};
 use crate::client::{Client, RetryPolicy};
@@ -24,7 +24,7 @@ use crate::duration::saturating_deadline;
 use crate::error::{Code, Error, Result};
 use crate::identity::IdentityKeys;
 
-/// How much longer than it was told [`Shipper::finish`] waits, for a disk that takes its time.
+/// How much longer than it was told [`LogExporter::shutdown`] waits, for a disk that takes its time.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// How the events of this process get to a log sink; see [`crate::logs`].
@@ -35,51 +35,47 @@ const GRACE: Duration = Duration::from_secs(1);
 /// ```no_run
 /// use std::time::Duration;
 ///
-/// use rpc_runtime::{Client, logs::Shipping};
+/// use rpc_runtime::{Client, logs::LogExporterBuilder};
 /// use tracing_subscriber::prelude::*;
 ///
 /// # async fn example() -> rpc_runtime::Result<()> {
-/// let shipper = Shipping::to(Client::new("http://127.0.0.1:9002")?).start()?;
+/// let exporter = LogExporter::builder(Client::new("http://127.0.0.1:9002")?).start()?;
 /// tracing_subscriber::registry()
 ///     .with(tracing_subscriber::fmt::layer())
-///     .with(shipper.layer())
+///     .with(exporter.layer())
 ///     .init();
 /// // … servers, as many as you like …
-/// shipper.finish(Duration::from_secs(5)).await;
+/// exporter.shutdown(Duration::from_secs(5)).await;
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug, Clone)]
 #[must_use = "nothing is shipped before `start`"]
-pub struct Shipping {
+pub struct LogExporterBuilder {
     client: Client,
     source: Option<Source>,
-    spool: SpoolPlace,
+    spool: SpoolLocation,
     spool_limit: u64,
     memory_limit: usize,
-    filter: ShippingFilter,
+    filter: ExportFilter,
 }
 
 #[derive(Debug, Clone)]
-enum SpoolPlace {
+enum SpoolLocation {
     Temporary,
     Named(PathBuf),
-    Memory,
+    MemoryOnly,
 }
 
-impl Shipping {
-    /// Ships to the sink that `client` reaches, which answers [`Logs`](super::Logs).
-    ///
-    /// Of the client its addresses and its keys count; observers, retries and breakers are left out, since shipping
-    /// has its own patience.
-    pub fn to(client: Client) -> Self {
+impl LogExporterBuilder {
+    pub(super) fn new(client: Client) -> Self {
         Self {
             client,
             source: None,
-            spool: SpoolPlace::Temporary,
+            spool: SpoolLocation::Temporary,
             spool_limit: SPOOL_LIMIT,
             memory_limit: MEMORY_LIMIT,
-            filter: ShippingFilter::default(),
+            filter: ExportFilter::default(),
         }
     }
 
@@ -95,7 +91,7 @@ impl Shipping {
     /// Unless said it is a folder of this user in the folder for temporary files, with another one for each sink. That
     /// survives the process and not always the host.
     pub fn spool(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.spool = SpoolPlace::Named(folder.into());
+        self.spool = SpoolLocation::Named(folder.into());
         self
     }
 
@@ -109,7 +105,7 @@ impl Shipping {
     /// Does without a spool: while the sink is away, as many records wait as have room in memory, and the rest is
     /// dropped and counted.
     pub fn memory_only(mut self) -> Self {
-        self.spool = SpoolPlace::Memory;
+        self.spool = SpoolLocation::MemoryOnly;
         self
     }
 
@@ -134,7 +130,7 @@ impl Shipping {
         Ok(self.with_filter(read_filter(filter)?))
     }
 
-    pub(super) fn with_filter(mut self, filter: ShippingFilter) -> Self {
+    pub(super) fn with_filter(mut self, filter: ExportFilter) -> Self {
         self.filter = filter;
         self
     }
@@ -146,7 +142,7 @@ impl Shipping {
     /// `failed_precondition` when the folder of the [`spool`](Self::spool) cannot be used; without one of its own a
     /// process whose temporary folder cannot be used goes on in memory alone, and says so. `resource_exhausted` when
     /// the system has no thread for it.
-    pub fn start(self) -> Result<Shipper> {
+    pub fn start(self) -> Result<LogExporter> {
         let source = match &self.source {
             Some(source) => source.clone(),
             None => this_program()?,
@@ -155,12 +151,12 @@ impl Shipping {
     }
 
     /// The first half: from here on events can be taken, and wait.
-    pub(crate) fn prepare(self) -> Result<Prepared> {
+    pub(crate) fn prepare(self) -> Result<PreparedExporter> {
         let target = Arc::clone(self.client.target());
         let spool = match &self.spool {
-            SpoolPlace::Memory => None,
-            SpoolPlace::Named(folder) => {
-                let spool = Spool::open(Place::named(folder.clone()), self.spool_limit);
+            SpoolLocation::MemoryOnly => None,
+            SpoolLocation::Named(folder) => {
+                let spool = Spool::open(SpoolDir::named(folder.clone()), self.spool_limit);
                 Some(spool.map_err(|error| {
                     let text = format!(
                         "no log spool in {}: {error}; name a folder that this process may make and write",
@@ -169,10 +165,10 @@ impl Shipping {
                     Error::unlocated(Code::FailedPrecondition, text).with_source(error)
                 })?)
             }
-            SpoolPlace::Temporary => {
-                let place = Place::temporary(&target);
-                let path = place.path().to_owned();
-                Spool::open(place, self.spool_limit)
+            SpoolLocation::Temporary => {
+                let directory = SpoolDir::temporary(&target);
+                let path = directory.path().to_owned();
+                Spool::open(directory, self.spool_limit)
                     .inspect_err(|error| {
                         let path = path.display();
                         tracing::warn!(
@@ -184,16 +180,16 @@ impl Shipping {
             }
         };
         let epoch = spool.as_ref().map_or_else(now, Spool::epoch);
-        Ok(Prepared {
-            shared: Arc::new(Shared::new(Queue::new(self.memory_limit, epoch))),
+        Ok(PreparedExporter {
+            shared: Arc::new(ExporterState::new(Queue::new(self.memory_limit, epoch))),
             spool,
             target,
-            shipping: self,
+            builder: self,
         })
     }
 
     /// The same for another sink.
-    pub(super) fn towards(mut self, client: Client) -> Self {
+    pub(super) fn with_client(mut self, client: Client) -> Self {
         self.client = client;
         self
     }
@@ -202,7 +198,7 @@ impl Shipping {
 /// # Errors
 ///
 /// `invalid_argument` when `filter` is none.
-pub(super) fn read_filter(filter: &str) -> Result<ShippingFilter> {
+pub(super) fn read_filter(filter: &str) -> Result<ExportFilter> {
     filter.parse().map_err(|error| {
         let text =
             format!("`{filter}` says not what is shipped, as `info,sqlx=warn` does: {error}");
@@ -221,43 +217,47 @@ fn this_program() -> Result<Source> {
         .map_err(|invalid| Error::unlocated(Code::Internal, invalid.to_string()))
 }
 
-/// Shipping that takes events and sends none yet: a server that is about to start knows neither its address nor its
+/// LogExporterBuilder that takes events and sends none yet: a server that is about to start knows neither its address nor its
 /// keys, and what it says meanwhile should not be lost.
-pub(crate) struct Prepared {
-    shared: Arc<Shared>,
+pub(crate) struct PreparedExporter {
+    shared: Arc<ExporterState>,
     spool: Option<Spool>,
     target: Arc<str>,
-    shipping: Shipping,
+    builder: LogExporterBuilder,
 }
 
-impl Prepared {
-    /// See [`Shipper::layer`].
+impl PreparedExporter {
+    /// See [`LogExporter::layer`].
     pub(crate) fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
     {
-        layer(&self.shared, &self.shipping.filter)
+        layer(&self.shared, &self.builder.filter)
     }
 
     /// Forgets what was taken, and takes no more: nothing is to be shipped after all.
-    pub(crate) fn abandon(self) {
-        self.shared.queue.turn_off();
+    pub(crate) fn discard(self) {
+        self.shared.queue.disable();
         if let Some(spool) = self.spool {
             spool.close();
         }
     }
 
     /// Starts sending, as `source`, with these keys where the client has none of its own.
-    pub(crate) fn start(self, source: Source, identity: Option<IdentityKeys>) -> Result<Shipper> {
+    pub(crate) fn start(
+        self,
+        source: Source,
+        identity: Option<IdentityKeys>,
+    ) -> Result<LogExporter> {
         let Self {
             shared,
             spool,
             target,
-            shipping,
+            builder,
         } = self;
-        let source = shipping.source.unwrap_or(source);
-        shared.queue.set_process(source.clone());
-        let mut client = shipping.client;
+        let source = builder.source.unwrap_or(source);
+        shared.queue.set_process_source(source.clone());
+        let mut client = builder.client;
         if let Some(keys) = identity {
             client = client.identity_unless_set(keys);
         }
@@ -270,12 +270,12 @@ impl Prepared {
         let (done, finished) = oneshot::channel();
         let client = LogsClient::with_client(client);
         let worker = Worker::new(Arc::clone(&shared), client, target, spool, stopped);
-        let filter = shipping.filter;
+        let filter = builder.filter;
         let run = move || {
-            mark_thread();
+            mark_exporter_thread();
             let runtime = tokio::runtime::Builder::new_current_thread()
                 // Threads that look names up.
-                .on_thread_start(mark_thread)
+                .on_thread_start(mark_exporter_thread)
                 .enable_all()
                 .build();
             match runtime {
@@ -294,7 +294,7 @@ impl Prepared {
                 let text = format!("no thread to ship logs with: {error}");
                 Error::unlocated(Code::ResourceExhausted, text).with_source(error)
             })?;
-        Ok(Shipper {
+        Ok(LogExporter {
             shared,
             filter,
             stop,
@@ -303,27 +303,36 @@ impl Prepared {
     }
 }
 
-fn layer<S>(shared: &Arc<Shared>, filter: &ShippingFilter) -> impl Layer<S> + use<S>
+fn layer<S>(shared: &Arc<ExporterState>, filter: &ExportFilter) -> impl Layer<S> + use<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    ShippingLayer(Arc::clone(shared)).with_filter(filter.clone())
+    ExportLayer(Arc::clone(shared)).with_filter(filter.clone())
 }
 
-/// Shipping that runs; from [`Shipping::start`].
+/// LogExporterBuilder that runs; from [`LogExporterBuilder::start`].
 ///
 /// When it is dropped, shipping ends at once: what is in memory goes to the spool, without anybody waiting for it.
-/// [`finish`](Self::finish) is better.
+/// [`finish`](Self::shutdown) is better.
 #[derive(Debug)]
 #[must_use = "shipping ends when this is dropped"]
-pub struct Shipper {
-    shared: Arc<Shared>,
-    filter: ShippingFilter,
+pub struct LogExporter {
+    shared: Arc<ExporterState>,
+    filter: ExportFilter,
     stop: watch::Sender<Option<Instant>>,
     finished: oneshot::Receiver<()>,
 }
 
-impl Shipper {
+impl LogExporter {
+    /// Returns a builder of an exporter that sends to the log sink which `client` reaches, a
+    /// server of [`Logs`](super::Logs).
+    ///
+    /// Only the addresses and identity keys of the client are used. Its observers, retries and
+    /// circuit breaker are left out: the exporter retries by itself.
+    pub fn builder(client: Client) -> LogExporterBuilder {
+        LogExporterBuilder::new(client)
+    }
+
     /// The layer that takes the events of this process, to be installed in its subscriber.
     ///
     /// It brings its own filter, so what other layers filter does not matter. It is made for one subscriber and may be
@@ -337,7 +346,7 @@ impl Shipper {
 
     /// How it stands.
     #[must_use]
-    pub fn status(&self) -> ShippingStatus {
+    pub fn status(&self) -> LogExporterStatus {
         self.shared.status()
     }
 
@@ -349,12 +358,12 @@ impl Shipper {
     /// # Cancellation
     ///
     /// Dropping the future changes nothing of it, but that nobody waits.
-    pub async fn finish(mut self, patience: Duration) -> ShippingStatus {
+    pub async fn shutdown(mut self, timeout: Duration) -> LogExporterStatus {
         let now = Instant::now();
         self.stop
-            .send_replace(Some(saturating_deadline(now, patience)));
+            .send_replace(Some(saturating_deadline(now, timeout)));
         let finished = &mut self.finished;
-        if tokio::time::timeout(patience.saturating_add(GRACE), finished)
+        if tokio::time::timeout(timeout.saturating_add(GRACE), finished)
             .await
             .is_err()
         {
@@ -364,7 +373,7 @@ impl Shipper {
     }
 }
 
-impl Drop for Shipper {
+impl Drop for LogExporter {
     fn drop(&mut self) {
         self.stop
             .send_modify(|stop| *stop = Some(stop.map_or_else(Instant::now, |stop| stop)));

@@ -12,7 +12,7 @@ const OUTCOMES: usize = 17;
 
 /// Counts calls. Shared without a lock.
 #[derive(Debug)]
-pub(super) struct Counts {
+pub(super) struct MethodMetrics {
     started: AtomicU64,
     ended: [AtomicU64; OUTCOMES],
     durations: Histogram,
@@ -20,7 +20,7 @@ pub(super) struct Counts {
 
 /// What has been counted so far.
 #[derive(Debug)]
-pub(crate) struct Counted {
+pub(crate) struct MetricsSnapshot {
     /// Calls that have started.
     pub(crate) requests: u64,
     pub(crate) in_flight: u64,
@@ -30,7 +30,7 @@ pub(crate) struct Counted {
     pub(crate) percentiles: Option<[u64; 3]>,
 }
 
-impl Counts {
+impl MethodMetrics {
     pub(super) fn new() -> Self {
         Self {
             started: AtomicU64::new(0),
@@ -50,12 +50,12 @@ impl Counts {
         self.ended[outcome].fetch_add(1, Ordering::Release);
     }
 
-    pub(super) fn read(&self) -> Counted {
+    pub(super) fn read(&self) -> MetricsSnapshot {
         Self::read_all(&[self])
     }
 
     /// The numbers of several together.
-    pub(super) fn read_all(all: &[&Self]) -> Counted {
+    pub(super) fn read_all(all: &[&Self]) -> MetricsSnapshot {
         // Ends before starts: no call is ended that has not started.
         let ended: [u64; OUTCOMES] = array::from_fn(|outcome| {
             let ended = all
@@ -67,7 +67,7 @@ impl Counts {
             .iter()
             .map(|counts| counts.started.load(Ordering::Relaxed))
             .sum();
-        Counted {
+        MetricsSnapshot {
             requests,
             in_flight: requests.saturating_sub(ended.iter().sum()),
             errors: Code::all()
@@ -79,12 +79,12 @@ impl Counts {
     }
 }
 
-/// A number that is a part of one in [`Counts`]. It is added to behind that one and read before it, so that nobody reads
+/// A number that is a part of one in [`MethodMetrics`]. It is added to behind that one and read before it, so that nobody reads
 /// a part that is larger than the whole.
 #[derive(Debug, Default)]
-pub(super) struct Part(AtomicU64);
+pub(super) struct SubCounter(AtomicU64);
 
-impl Part {
+impl SubCounter {
     pub(super) fn add(&self) {
         self.0.fetch_add(1, Ordering::Release);
     }

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::counts::{Counted, Counts, Part};
-use super::outgoing::OutgoingCounters;
+use super::client_metrics::ClientMetrics;
+use super::method_metrics::{MethodMetrics, MetricsSnapshot, SubCounter};
 use super::{CallEnd, CallStart, Observer, Rejection};
 use crate::descriptor::MethodDescriptor;
 
@@ -13,29 +13,29 @@ use crate::descriptor::MethodDescriptor;
 ///
 /// On the path of a call it takes no lock and no memory.
 #[derive(Debug)]
-pub(crate) struct Counters {
+pub(crate) struct ServerMetrics {
     /// By the address of the method's descriptor, in order: found in a few steps, without hashing a name.
-    methods: Vec<(usize, Row)>,
-    http: Row,
-    unknown: Row,
-    outgoing: Arc<OutgoingCounters>,
+    methods: Vec<(usize, ServerMethodRow)>,
+    http: ServerMethodRow,
+    unknown: ServerMethodRow,
+    outgoing: Arc<ClientMetrics>,
 }
 
 /// The numbers of one method. Aligned, so that two methods do not take a line of a core's cache from each other.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Row {
+struct ServerMethodRow {
     method: Option<&'static MethodDescriptor>,
-    calls: Counts,
-    repeats: Part,
-    shed: Part,
-    rate_limited: Part,
+    calls: MethodMetrics,
+    repeats: SubCounter,
+    shed: SubCounter,
+    rate_limited: SubCounter,
 }
 
 /// What has been counted of one method.
 #[derive(Debug)]
-pub(crate) struct MethodCounted {
-    pub(crate) calls: Counted,
+pub(crate) struct ServerMethodSnapshot {
+    pub(crate) calls: MetricsSnapshot,
     /// Calls that are not the first attempt of their caller.
     pub(crate) repeats: u64,
     /// Calls that were turned away because the server was full.
@@ -44,22 +44,22 @@ pub(crate) struct MethodCounted {
     pub(crate) rate_limited: u64,
 }
 
-impl Counters {
+impl ServerMetrics {
     pub(crate) fn new(methods: impl Iterator<Item = &'static MethodDescriptor>) -> Self {
         let mut methods: Vec<_> = methods
-            .map(|method| (address(method), Row::new(Some(method))))
+            .map(|method| (address(method), ServerMethodRow::new(Some(method))))
             .collect();
         methods.sort_by_key(|entry| entry.0);
         Self {
             methods,
-            http: Row::new(None),
-            unknown: Row::new(None),
-            outgoing: Arc::new(OutgoingCounters::new()),
+            http: ServerMethodRow::new(None),
+            unknown: ServerMethodRow::new(None),
+            outgoing: Arc::new(ClientMetrics::new()),
         }
     }
 
     /// All methods, called or not, by path.
-    pub(crate) fn methods(&self) -> Vec<(&'static MethodDescriptor, MethodCounted)> {
+    pub(crate) fn methods(&self) -> Vec<(&'static MethodDescriptor, ServerMethodSnapshot)> {
         let mut all: Vec<_> = self
             .methods
             .iter()
@@ -70,18 +70,18 @@ impl Counters {
     }
 
     /// Everything that was asked of the server.
-    pub(crate) fn total(&self) -> MethodCounted {
+    pub(crate) fn total(&self) -> ServerMethodSnapshot {
         let rows = self.methods.iter().map(|(_, row)| row);
         let rows: Vec<_> = rows.chain([&self.http, &self.unknown]).collect();
         let [repeats, shed, rate_limited] = [
-            |row: &Row| row.repeats.read(),
-            |row: &Row| row.shed.read(),
-            |row: &Row| row.rate_limited.read(),
+            |row: &ServerMethodRow| row.repeats.read(),
+            |row: &ServerMethodRow| row.shed.read(),
+            |row: &ServerMethodRow| row.rate_limited.read(),
         ]
         .map(|part| rows.iter().map(|row| part(row)).sum());
         let calls: Vec<_> = rows.iter().map(|row| &row.calls).collect();
-        MethodCounted {
-            calls: Counts::read_all(&calls),
+        ServerMethodSnapshot {
+            calls: MethodMetrics::read_all(&calls),
             repeats,
             shed,
             rate_limited,
@@ -89,22 +89,22 @@ impl Counters {
     }
 
     /// Plain HTTP routes together.
-    pub(crate) fn http(&self) -> MethodCounted {
+    pub(crate) fn http(&self) -> ServerMethodSnapshot {
         self.http.read()
     }
 
     /// Requests whose method is not known: for paths that nobody has, or refused before it was looked for.
-    pub(crate) fn unknown(&self) -> MethodCounted {
+    pub(crate) fn unknown(&self) -> ServerMethodSnapshot {
         self.unknown.read()
     }
 
     /// What the handlers call.
-    pub(crate) fn outgoing(&self) -> &Arc<OutgoingCounters> {
+    pub(crate) fn outgoing(&self) -> &Arc<ClientMetrics> {
         &self.outgoing
     }
 
     /// A method that is not among ours is not counted: so it is with those that tell of the counters.
-    fn row(&self, call: &CallStart) -> Option<&Row> {
+    fn row(&self, call: &CallStart) -> Option<&ServerMethodRow> {
         let Some(method) = call.method else {
             return Some(match call.http {
                 Some(_) => &self.http,
@@ -122,7 +122,7 @@ fn address(method: &'static MethodDescriptor) -> usize {
     std::ptr::from_ref(method).addr()
 }
 
-impl Observer for Counters {
+impl Observer for ServerMetrics {
     fn call_started(&self, call: &CallStart) {
         if let Some(row) = self.row(call) {
             row.calls.start();
@@ -144,24 +144,24 @@ impl Observer for Counters {
     }
 }
 
-impl Row {
+impl ServerMethodRow {
     fn new(method: Option<&'static MethodDescriptor>) -> Self {
         Self {
             method,
-            calls: Counts::new(),
-            repeats: Part::default(),
-            shed: Part::default(),
-            rate_limited: Part::default(),
+            calls: MethodMetrics::new(),
+            repeats: SubCounter::default(),
+            shed: SubCounter::default(),
+            rate_limited: SubCounter::default(),
         }
     }
 
-    fn read(&self) -> MethodCounted {
+    fn read(&self) -> ServerMethodSnapshot {
         let (repeats, shed, rate_limited) = (
             self.repeats.read(),
             self.shed.read(),
             self.rate_limited.read(),
         );
-        MethodCounted {
+        ServerMethodSnapshot {
             calls: self.calls.read(),
             repeats,
             shed,
@@ -193,7 +193,7 @@ mod tests {
             target: None,
             attempt: 1,
             at: Instant::now(),
-            line: None,
+            trace: None,
         }
     }
 
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn each_call_is_counted_where_it_belongs() {
-        let counters = Counters::new([&TWO, &ONE].into_iter());
+        let metrics = ServerMetrics::new([&TWO, &ONE].into_iter());
         let error = Error::new(Code::NotFound, "no");
         for (method, http, error) in [
             (Some(&ONE), None, None),
@@ -219,11 +219,11 @@ mod tests {
             (None, None, Some(&error)),
         ] {
             let call = start(method, http);
-            counters.call_started(&call);
-            counters.call_ended(&call, &end(error, 8));
+            metrics.call_started(&call);
+            metrics.call_ended(&call, &end(error, 8));
         }
-        counters.call_started(&start(Some(&ONE), None));
-        let methods = counters.methods();
+        metrics.call_started(&start(Some(&ONE), None));
+        let methods = metrics.methods();
         let [(one, counted), (two, idle)] = methods.as_slice() else {
             panic!("{methods:?}")
         };
@@ -234,29 +234,29 @@ mod tests {
         let [p50, _, p99] = calls.percentiles.unwrap();
         assert!((8000..8250).contains(&p50) && p50 == p99, "{p50}");
         assert_eq!((idle.calls.requests, idle.calls.percentiles), (0, None));
-        let total = counters.total().calls;
+        let total = metrics.total().calls;
         assert_eq!((total.requests, total.in_flight), (5, 1));
         assert_eq!(total.errors, [(Code::NotFound, 2)]);
         assert_eq!(total.percentiles, calls.percentiles);
-        assert_eq!(counters.http().calls.requests, 1);
-        assert_eq!(counters.unknown().calls.errors, [(Code::NotFound, 1)]);
+        assert_eq!(metrics.http().calls.requests, 1);
+        assert_eq!(metrics.unknown().calls.errors, [(Code::NotFound, 1)]);
     }
 
     #[test]
     fn nothing_is_lost_between_threads() {
-        let counters = Counters::new([&ONE].into_iter());
+        let metrics = ServerMetrics::new([&ONE].into_iter());
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..1000 {
                         let call = start(Some(&ONE), None);
-                        counters.call_started(&call);
-                        counters.call_ended(&call, &end(None, 1));
+                        metrics.call_started(&call);
+                        metrics.call_ended(&call, &end(None, 1));
                     }
                 });
             }
         });
-        let (_, counted) = &counters.methods()[0];
+        let (_, counted) = &metrics.methods()[0];
         assert_eq!((counted.calls.requests, counted.calls.in_flight), (4000, 0));
     }
 }
