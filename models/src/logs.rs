@@ -14,9 +14,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use jiff::Timestamp;
 use rpc_runtime::Source;
-use rpc_runtime::logs::{Level, Record};
+use rpc_runtime::logs::{Level, Record, Timestamp};
 use shuttle::future::block_on;
 use shuttle::thread::{self, JoinHandle};
 

@@ -154,13 +154,8 @@ fn print(records: &[Logged], json: bool, out: &mut impl Write) -> io::Result<()>
             text.push('\n');
         } else {
             let record = &logged.record;
-            let level = match record.level {
-                Level::Debug => "debug",
-                Level::Info => "info ",
-                Level::Warn => "warn ",
-                Level::Error => "error",
-            };
-            text.push_str(&format!("{:.3} {level} ", record.time));
+            let level = record.level.as_str();
+            text.push_str(&format!("{:.3} {level:<5} ", record.time));
             append_line(record, &mut text);
         }
     }

@@ -445,16 +445,16 @@ fn measure_how_many_records_a_second_are_accepted() {
 }
 
 fn measured(sender: u64, round: u64, sequence: u64) -> rpc_runtime::logs::Record {
-    rpc_runtime::logs::Record {
-        source: format!("server{sender}@prod/127.0.0.1:9003")
-            .parse()
-            .unwrap(),
-        epoch: Some(round),
-        sequence: Some(sequence),
-        request_id: Some(rpc_runtime::RequestId::random()),
-        time: "2026-11-22T12:25:34.021Z".parse().unwrap(),
-        level: rpc_runtime::logs::Level::Info,
-        target: "fibpro::service::userstore".to_owned(),
-        text: format!("Credit for username incremented -1 yielding {sequence}"),
-    }
+    let source = format!("server{sender}@prod/127.0.0.1:9003");
+    let mut record = rpc_runtime::logs::Record::new(
+        source.parse().unwrap(),
+        "2026-11-22T12:25:34.021Z".parse().unwrap(),
+        rpc_runtime::logs::Level::Info,
+        format!("Credit for username incremented -1 yielding {sequence}"),
+    );
+    record.epoch = Some(round);
+    record.sequence = Some(sequence);
+    record.request_id = Some(rpc_runtime::RequestId::random());
+    record.target = "fibpro::service::userstore".to_owned();
+    record
 }

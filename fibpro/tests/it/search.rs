@@ -54,16 +54,11 @@ fn texts(page: &Page) -> String {
 }
 
 fn record(source: &str, request: &str, time: &str, level: Level, text: &str) -> Record {
-    Record {
-        source: source.parse().unwrap(),
-        epoch: None,
-        sequence: None,
-        request_id: RequestId::parse(request),
-        time: format!("2026-11-22T12:25:{time}Z").parse().unwrap(),
-        level,
-        target: "fibpro::test".to_owned(),
-        text: text.to_owned(),
-    }
+    let time = format!("2026-11-22T12:25:{time}Z").parse().unwrap();
+    let mut record = Record::new(source.parse().unwrap(), time, level, text);
+    record.request_id = RequestId::parse(request);
+    record.target = "fibpro::test".to_owned();
+    record
 }
 
 fn query() -> Query {

@@ -46,16 +46,9 @@ fn sink() -> (LogSinkClient, Paper, Writing) {
 }
 
 fn record(text: &str) -> Record {
-    Record {
-        epoch: None,
-        sequence: None,
-        target: String::new(),
-        source: "userstore@prod/a1".parse().unwrap(),
-        request_id: None,
-        time: "2026-11-22T12:25:34.021Z".parse().unwrap(),
-        level: Level::Info,
-        text: text.to_owned(),
-    }
+    let source = "userstore@prod/a1".parse().unwrap();
+    let time = "2026-11-22T12:25:34.021Z".parse().unwrap();
+    Record::new(source, time, Level::Info, text)
 }
 
 #[tokio::test]

@@ -110,16 +110,12 @@ impl Kept {
 }
 
 fn record(sequence: u64, text: &str) -> Record {
-    Record {
-        source: "userstore@prod/a1".parse().unwrap(),
-        epoch: Some(1),
-        sequence: Some(sequence),
-        request_id: None,
-        time: "2026-11-22T12:25:34.021Z".parse().unwrap(),
-        level: Level::Info,
-        target: String::new(),
-        text: text.to_owned(),
-    }
+    let source = "userstore@prod/a1".parse().unwrap();
+    let time = "2026-11-22T12:25:34.021Z".parse().unwrap();
+    let mut record = Record::new(source, time, Level::Info, text);
+    record.epoch = Some(1);
+    record.sequence = Some(sequence);
+    record
 }
 
 fn all() -> Query {
@@ -148,23 +144,14 @@ async fn a_repeated_record_is_printed_and_stored_once() {
     // Out of order, with one new record, and with a repetition inside one batch.
     assert_eq!(append(&[&three, &two, &two, &one]).await, 1);
     // Another session and another source have separate sequence numbers.
-    let reborn = Record {
-        epoch: Some(2),
-        text: "reborn".to_owned(),
-        ..one.clone()
-    };
-    let other = Record {
-        source: "pricing@prod/a1".parse().unwrap(),
-        text: "other".to_owned(),
-        ..one.clone()
-    };
+    let mut reborn = record(1, "reborn");
+    reborn.epoch = Some(2);
+    let mut other = record(1, "other");
+    other.source = "pricing@prod/a1".parse().unwrap();
     assert_eq!(append(&[&reborn, &other, &reborn]).await, 2);
     // Records without a number are never treated as repetitions.
-    let unnumbered = Record {
-        sequence: None,
-        text: "unnumbered".to_owned(),
-        ..one.clone()
-    };
+    let mut unnumbered = record(1, "unnumbered");
+    unnumbered.sequence = None;
     assert_eq!(append(&[&unnumbered, &unnumbered]).await, 2);
     // The older method `recv_logs` returns the count of accepted records, and prints nothing for
     // it.
@@ -250,11 +237,10 @@ async fn d03_the_file_keeps_its_bound_oldest_first() {
             .map(|index| {
                 sequence += 1;
                 let long = if index == 50 { 40_000 } else { 50 + round };
-                Record {
-                    request_id: Some(RequestId::random()),
-                    level: Level::Error,
-                    ..record(sequence, &"y".repeat(long))
-                }
+                let mut record = record(sequence, &"y".repeat(long));
+                record.request_id = Some(RequestId::random());
+                record.level = Level::Error;
+                record
             })
             .collect();
         assert_eq!(kept.logs.append(&batch).await.unwrap(), 100);

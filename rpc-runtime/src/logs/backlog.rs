@@ -1,24 +1,24 @@
-//! The records that were taken from the queue and lie in memory still, in their order.
+//! Records that were drained from the queue and are still in memory, in order.
 
 use std::collections::VecDeque;
 
 use super::Record;
-use super::queue::{Queue, QueueSize};
+use super::queue::{Drained, Queue, QueueSize};
 
-/// Records between the queue and whatever takes them next: a call, or the spool.
+/// Records between the queue and the next batch or the spool.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     records: VecDeque<Record>,
-    taken: VecDeque<super::queue::Drained>,
+    drained: VecDeque<Drained>,
 }
 
 impl Backlog {
-    /// Takes what is in the queue.
+    /// Drains the queue into the backlog.
     pub(super) fn fill(&mut self, queue: &Queue) {
-        self.taken.push_back(queue.drain());
+        self.drained.push_back(queue.drain());
     }
 
-    /// The oldest: at most `records`, and no more once they take `bytes`.
+    /// Removes the oldest records: at most `records`, and none after their size has reached `bytes`.
     pub(super) fn take(&mut self, records: usize, bytes: usize) -> Vec<Record> {
         let mut batch = Vec::new();
         let mut size = 0;
@@ -32,7 +32,7 @@ impl Backlog {
         batch
     }
 
-    /// Takes records back that were taken last.
+    /// Puts back the records that were taken last.
     pub(super) fn put_back(&mut self, records: Vec<Record>) {
         for record in records.into_iter().rev() {
             self.records.push_front(record);
@@ -54,17 +54,17 @@ impl Backlog {
             if let Some(record) = self.records.pop_front() {
                 return Some(record);
             }
-            match self.taken.front_mut()?.next_records() {
+            match self.drained.front_mut()?.next_records() {
                 Some(records) => self.records.extend(records),
                 None => {
-                    self.taken.pop_front();
+                    self.drained.pop_front();
                 }
             }
         }
     }
 }
 
-/// What records count in the account of the queue's memory.
+/// Returns the size that the queue accounts for these records.
 pub(super) fn queue_size(records: &[Record]) -> QueueSize {
     let mut load = QueueSize::default();
     for record in records {

@@ -1,4 +1,4 @@
-//! How the shipping of a process is set up, and what is in its hands while it runs.
+//! Setup of the exporter, and the handle of a running one.
 
 use std::env;
 use std::path::PathBuf;
@@ -24,18 +24,19 @@ use crate::duration::saturating_deadline;
 use crate::error::{Code, Error, Result};
 use crate::identity::IdentityKeys;
 
-/// How much longer than it was told [`LogExporter::shutdown`] waits, for a disk that takes its time.
+/// Extra time that [`LogExporter::shutdown`] waits for a slow disk.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How the events of this process get to a log sink; see [`crate::logs`].
+/// Configures the export of this process's log events to a sink; see [`crate::logs`]. Created by
+/// [`LogExporter::builder`].
 ///
-/// A server takes one by [`Server::ship_logs`](crate::Server::ship_logs), or is told by its options. A program with a
-/// subscriber of its own, or with several servers, starts it and installs the layer itself:
+/// Pass it to [`Server::export_logs`](crate::Server::export_logs). A program with its own subscriber, or
+/// with several servers, starts the exporter and installs the layer itself:
 ///
 /// ```no_run
 /// use std::time::Duration;
 ///
-/// use rpc_runtime::{Client, logs::LogExporterBuilder};
+/// use rpc_runtime::{Client, logs::LogExporter};
 /// use tracing_subscriber::prelude::*;
 ///
 /// # async fn example() -> rpc_runtime::Result<()> {
@@ -44,13 +45,13 @@ const GRACE: Duration = Duration::from_secs(1);
 ///     .with(tracing_subscriber::fmt::layer())
 ///     .with(exporter.layer())
 ///     .init();
-/// // … servers, as many as you like …
+/// // … run any number of servers …
 /// exporter.shutdown(Duration::from_secs(5)).await;
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "nothing is shipped before `start`"]
+#[must_use = "nothing is exported before `start`"]
 pub struct LogExporterBuilder {
     client: Client,
     source: Option<Source>,
@@ -79,53 +80,55 @@ impl LogExporterBuilder {
         }
     }
 
-    /// Who writes outside of any server. Unless said, the server that [`run`](crate::Server::run) runs, and in other
-    /// programs the name of the program with the process id as its instance.
+    /// Sets the source of events outside of any server.
+    ///
+    /// By default this is the server that [`run`](crate::Server::run) runs; in other programs it is the
+    /// program's file name, with the process id as the instance.
     pub fn source(mut self, source: Source) -> Self {
         self.source = Some(source);
         self
     }
 
-    /// The folder of the spool, for this one sink; made where it is not there. Several processes may share it.
+    /// Sets the directory of the spool for this sink. It is created if it does not exist, and several
+    /// processes may share it.
     ///
-    /// Unless said it is a folder of this user in the folder for temporary files, with another one for each sink. That
-    /// survives the process and not always the host.
+    /// By default the spool is in a directory of this user under the system's temporary directory, one
+    /// for each sink. It survives the process, but possibly not a restart of the host.
     pub fn spool(mut self, folder: impl Into<PathBuf>) -> Self {
         self.spool = SpoolLocation::Named(folder.into());
         self
     }
 
-    /// The most that lies in the spool, in bytes; 64 MiB unless said. Past it the oldest records go, a sixteenth
-    /// at a time, and are counted.
+    /// Limits the size of the spool, in bytes; 64 MiB by default. When it is exceeded, the oldest
+    /// records are dropped and counted, a sixteenth of the limit at a time.
     pub fn spool_limit(mut self, bytes: u64) -> Self {
         self.spool_limit = bytes;
         self
     }
 
-    /// Does without a spool: while the sink is away, as many records wait as have room in memory, and the rest is
-    /// dropped and counted.
+    /// Disables the spool. While the sink is unavailable, records are kept in memory up to
+    /// [`memory_limit`](Self::memory_limit); the rest is dropped and counted.
     pub fn memory_only(mut self) -> Self {
         self.spool = SpoolLocation::MemoryOnly;
         self
     }
 
-    /// The most that lies in memory, in bytes; 32 MiB unless said, some 100,000 records of the usual length.
-    /// It is a bound: a process whose sink takes what it is sent holds what it writes in a fifth of a second.
+    /// Limits the records in memory, in bytes; 32 MiB by default, about 100,000 records of usual length.
+    /// While the sink accepts records, memory holds only those of the last fifth of a second.
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = bytes;
         self
     }
 
-    /// Which events are shipped, as levels by target: `info,sqlx=warn,shop::orders=debug`. A target means every target
-    /// that begins with it.
+    /// Selects the events to export, as levels by target prefix: `info,sqlx=warn,shop::orders=debug`.
     ///
-    /// Unless said: `info` and worse, of the target `rpc` `warn` and worse. So of the lines that each call has
-    /// ([`TracingLog`](crate::observe::TracingLog)) those are shipped that an operator should know of, and the lines of
-    /// the flag `log_rpc`, since who switches that on wants them.
+    /// By default these are `info` and above, and `warn` and above for the target `rpc`. So failed calls
+    /// ([`TracingObserver`](crate::observe::TracingObserver)) are exported and successful ones are not,
+    /// except for the traces that the flag `log_rpc` turns on.
     ///
     /// # Errors
     ///
-    /// `invalid_argument` when `filter` is none.
+    /// `invalid_argument` for an invalid filter.
     pub fn filter(self, filter: &str) -> Result<Self> {
         Ok(self.with_filter(read_filter(filter)?))
     }
@@ -135,13 +138,13 @@ impl LogExporterBuilder {
         self
     }
 
-    /// Starts shipping, on a thread of its own.
+    /// Starts the exporter on its own thread.
     ///
     /// # Errors
     ///
-    /// `failed_precondition` when the folder of the [`spool`](Self::spool) cannot be used; without one of its own a
-    /// process whose temporary folder cannot be used goes on in memory alone, and says so. `resource_exhausted` when
-    /// the system has no thread for it.
+    /// `failed_precondition` if the directory set by [`spool`](Self::spool) cannot be used. If the
+    /// default directory cannot be used, a warning is logged and records are kept in memory only.
+    /// `resource_exhausted` if no thread can be started.
     pub fn start(self) -> Result<LogExporter> {
         let source = match &self.source {
             Some(source) => source.clone(),
@@ -150,7 +153,7 @@ impl LogExporterBuilder {
         self.prepare()?.start(source, None)
     }
 
-    /// The first half: from here on events can be taken, and wait.
+    /// Opens the spool and the queue. Events are queued from here on and sent after the start.
     pub(crate) fn prepare(self) -> Result<PreparedExporter> {
         let target = Arc::clone(self.client.target());
         let spool = match &self.spool {
@@ -159,7 +162,7 @@ impl LogExporterBuilder {
                 let spool = Spool::open(SpoolDir::named(folder.clone()), self.spool_limit);
                 Some(spool.map_err(|error| {
                     let text = format!(
-                        "no log spool in {}: {error}; name a folder that this process may make and write",
+                        "cannot open the log spool in {}: {error}; choose a directory that this process can create and write",
                         folder.display()
                     );
                     Error::unlocated(Code::FailedPrecondition, text).with_source(error)
@@ -173,7 +176,7 @@ impl LogExporterBuilder {
                         let path = path.display();
                         tracing::warn!(
                             target: OWN_TARGET, %error,
-                            "no log spool in {path}: while the log sink is away, records are in memory alone"
+                            "cannot open the log spool in {path}; records are kept in memory only"
                         );
                     })
                     .ok()
@@ -188,37 +191,40 @@ impl LogExporterBuilder {
         })
     }
 
-    /// The same for another sink.
+    /// Replaces the client, and with it the sink.
     pub(super) fn with_client(mut self, client: Client) -> Self {
         self.client = client;
         self
     }
 }
 
+/// Parses a filter.
+///
 /// # Errors
 ///
-/// `invalid_argument` when `filter` is none.
+/// `invalid_argument` for an invalid filter.
 pub(super) fn read_filter(filter: &str) -> Result<ExportFilter> {
     filter.parse().map_err(|error| {
-        let text =
-            format!("`{filter}` says not what is shipped, as `info,sqlx=warn` does: {error}");
+        let text = format!(
+            "invalid log filter `{filter}`: {error}; expected levels such as `info,sqlx=warn`"
+        );
         Error::unlocated(Code::InvalidArgument, text)
     })
 }
 
-/// The name of the program, for logs of programs that name themselves in no other way.
+/// Returns a source named after the program's file.
 fn this_program() -> Result<Source> {
     let program = env::current_exe().ok();
     let name = program.as_ref().and_then(|path| path.file_stem()?.to_str());
     let process = std::process::id().to_string();
-    // A file may have a name that no source can have.
+    // The file name may be invalid as a server name.
     Source::new(name.unwrap_or("process"), DEFAULT_ENVIRONMENT, &process)
         .or_else(|_| Source::new("process", DEFAULT_ENVIRONMENT, &process))
         .map_err(|invalid| Error::unlocated(Code::Internal, invalid.to_string()))
 }
 
-/// LogExporterBuilder that takes events and sends none yet: a server that is about to start knows neither its address nor its
-/// keys, and what it says meanwhile should not be lost.
+/// An exporter that queues events and sends none yet. A server that is starting knows neither its
+/// address nor its keys, and its events until then must not be lost.
 pub(crate) struct PreparedExporter {
     shared: Arc<ExporterState>,
     spool: Option<Spool>,
@@ -227,7 +233,7 @@ pub(crate) struct PreparedExporter {
 }
 
 impl PreparedExporter {
-    /// See [`LogExporter::layer`].
+    /// Returns the layer; see [`LogExporter::layer`].
     pub(crate) fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
@@ -235,7 +241,7 @@ impl PreparedExporter {
         layer(&self.shared, &self.builder.filter)
     }
 
-    /// Forgets what was taken, and takes no more: nothing is to be shipped after all.
+    /// Discards the queued events and all further ones, and closes the spool.
     pub(crate) fn discard(self) {
         self.shared.queue.disable();
         if let Some(spool) = self.spool {
@@ -243,7 +249,7 @@ impl PreparedExporter {
         }
     }
 
-    /// Starts sending, as `source`, with these keys where the client has none of its own.
+    /// Starts sending. `source` and `identity` are used if the builder and the client have none.
     pub(crate) fn start(
         self,
         source: Source,
@@ -274,24 +280,24 @@ impl PreparedExporter {
         let run = move || {
             mark_exporter_thread();
             let runtime = tokio::runtime::Builder::new_current_thread()
-                // Threads that look names up.
+                // Also the threads of the blocking pool, which resolve names.
                 .on_thread_start(mark_exporter_thread)
                 .enable_all()
                 .build();
             match runtime {
                 Ok(runtime) => runtime.block_on(worker.run()),
                 Err(error) => {
-                    tracing::error!(target: OWN_TARGET, %error, "no runtime to ship logs with");
+                    tracing::error!(target: OWN_TARGET, %error, "cannot create the runtime of the log exporter");
                 }
             }
-            // Nobody may be waiting.
+            // Fails if `shutdown` is not waiting.
             let _ = done.send(());
         };
         thread::Builder::new()
             .name("rpc-logs".to_owned())
             .spawn(run)
             .map_err(|error| {
-                let text = format!("no thread to ship logs with: {error}");
+                let text = format!("cannot start the thread of the log exporter: {error}");
                 Error::unlocated(Code::ResourceExhausted, text).with_source(error)
             })?;
         Ok(LogExporter {
@@ -310,12 +316,12 @@ where
     ExportLayer(Arc::clone(shared)).with_filter(filter.clone())
 }
 
-/// LogExporterBuilder that runs; from [`LogExporterBuilder::start`].
+/// A running exporter; see [`LogExporterBuilder::start`].
 ///
-/// When it is dropped, shipping ends at once: what is in memory goes to the spool, without anybody waiting for it.
-/// [`finish`](Self::shutdown) is better.
+/// Dropping it ends the export at once: the records in memory are moved to the spool in the
+/// background. Prefer [`shutdown`](Self::shutdown).
 #[derive(Debug)]
-#[must_use = "shipping ends when this is dropped"]
+#[must_use = "the export ends when this is dropped"]
 pub struct LogExporter {
     shared: Arc<ExporterState>,
     filter: ExportFilter,
@@ -333,10 +339,10 @@ impl LogExporter {
         LogExporterBuilder::new(client)
     }
 
-    /// The layer that takes the events of this process, to be installed in its subscriber.
+    /// Returns the layer that receives the events of this process, to be added to its subscriber.
     ///
-    /// It brings its own filter, so what other layers filter does not matter. It is made for one subscriber and may be
-    /// asked for again for another one.
+    /// The layer has its own filter, independent of other layers. It belongs to one subscriber; call this
+    /// again for another one.
     pub fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
@@ -344,20 +350,21 @@ impl LogExporter {
         layer(&self.shared, &self.filter)
     }
 
-    /// How it stands.
+    /// Returns the current state.
     #[must_use]
     pub fn status(&self) -> LogExporterStatus {
         self.shared.status()
     }
 
-    /// Sends what is there, for `patience` at most, and ends. What could not be sent stays in the spool for the next
-    /// life of the process; without a spool it is dropped, which the log of the process and the returned numbers say.
+    /// Sends the remaining records for at most `timeout`, then ends the export.
     ///
-    /// With a spool, a sink that is away is not waited for.
+    /// Records that could not be sent stay in the spool for the next session. Without a spool they are
+    /// dropped, and the returned status counts them. With a spool, the export ends at the first
+    /// failed call.
     ///
     /// # Cancellation
     ///
-    /// Dropping the future changes nothing of it, but that nobody waits.
+    /// Dropping the future only ends the wait; the shutdown continues.
     pub async fn shutdown(mut self, timeout: Duration) -> LogExporterStatus {
         let now = Instant::now();
         self.stop
@@ -367,7 +374,7 @@ impl LogExporter {
             .await
             .is_err()
         {
-            tracing::warn!(target: OWN_TARGET, "the log spool takes too long; not waited for");
+            tracing::warn!(target: OWN_TARGET, "the log exporter did not finish in time; continuing without it");
         }
         self.shared.status()
     }

@@ -1,25 +1,26 @@
-//! What follows from the failure of a batch.
+//! Classification of failed batches, and the delay before the next attempt.
 
 use std::time::Duration;
 
 use crate::error::{Code, Error};
 
-/// The wait behind the first failure, and the longest one.
+/// Delay after the first failure, and the longest one, each before jitter.
 const MIN_DELAY: Duration = Duration::from_millis(100);
 const MAX_DELAY: Duration = Duration::from_secs(5);
 
-/// How often a single record is sent before it counts as refused, where the sink answers and does not say that the
-/// record is invalid. With the waits in between that is more than a minute, so a sink that is only busy has its time.
+/// Attempts to send a single record before it is dropped as refused, if the sink responds with errors
+/// other than `invalid_argument`. With the delays this takes more than a minute, which a sink that is
+/// merely busy gets.
 pub(super) const MAX_SINGLE_RECORD_ATTEMPTS: u32 = 20;
 
-/// Why a batch was not taken, as far as it matters for what is done next.
+/// Reason why a batch was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureKind {
-    /// The records have nothing to do with it: nobody is there, or we may not.
+    /// The sink cannot be reached or denies access; the content of the batch does not matter.
     Unavailable,
-    /// It takes too long; a smaller batch might not.
+    /// The call took too long; a smaller batch may succeed.
     Timeout,
-    /// The sink is in trouble, maybe for what is in the batch: a smaller one finds out.
+    /// The sink failed, possibly because of a record in the batch; smaller batches isolate it.
     SinkError,
     /// A record of the batch is invalid.
     InvalidRecord,
@@ -41,13 +42,14 @@ impl FailureKind {
     }
 }
 
-/// How long to wait behind so many failures in a row: half of it for certain, and half by chance, so that the servers
-/// of a sink that comes back do not arrive together. `asked` is what the sink itself says.
-pub(super) fn delay(failures: u32, asked: Option<Duration>, fraction: f64) -> Duration {
+/// Returns the delay after so many consecutive failures. Half of it is fixed and half is scaled by
+/// `fraction`, a random number from 0 to 1, so that the servers of a sink that recovers do not all
+/// call at once. `retry_after` is the delay that the sink asked for, of which at most 60 s count.
+pub(super) fn delay(failures: u32, retry_after: Option<Duration>, fraction: f64) -> Duration {
     let factor = 1u32 << failures.saturating_sub(1).min(16);
     let full = MIN_DELAY.saturating_mul(factor).min(MAX_DELAY);
     let drawn = full / 2 + (full / 2).mul_f64(fraction.clamp(0.0, 1.0));
-    drawn.max(asked.unwrap_or_default().min(Duration::from_secs(60)))
+    drawn.max(retry_after.unwrap_or_default().min(Duration::from_secs(60)))
 }
 
 #[cfg(test)]
@@ -55,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_to_a_bound_and_a_sink_that_asks_for_more_gets_it() {
+    fn delays_grow_to_a_limit_and_honour_retry_after() {
         let ms = Duration::from_millis;
         assert_eq!(delay(1, None, 0.0), ms(50));
         assert_eq!(delay(1, None, 1.0), ms(100));
@@ -66,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_invalid_record_is_the_batchs_own_fault() {
+    fn only_invalid_argument_means_an_invalid_record() {
         let invalid: Vec<_> = Code::all()
             .filter(|code| {
                 FailureKind::of(&Error::unlocated(*code, "")) == FailureKind::InvalidRecord

@@ -1,4 +1,5 @@
-//! An event of `tracing` as the text of a record: the message, then the other fields as ` key=value`.
+//! Formats a `tracing` event as the text of a record: the message, then the other fields as
+//! ` key=value`.
 
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
@@ -8,16 +9,16 @@ use tracing::field::{Field, Visit};
 
 use crate::context::RequestId;
 
-/// The longest text of a record, in bytes, with the note of what was cut off.
+/// Limit of the text of a record, in bytes, including the truncation note.
 pub(super) const TEXT_LIMIT: usize = 64 << 10;
 
-/// What the note takes at most.
-const TRUNCATION_NOTE: usize = 64;
+/// Space reserved for the truncation note, in bytes.
+const TRUNCATION_NOTE_BYTES: usize = 64;
 
-/// The text of an event, and the request that one of its fields names.
+/// Returns the text of an event and its request id.
 ///
-/// `request_id` is the request that the event is known to belong to. A field that says the same once more is left out;
-/// where none is known, the field is what names it.
+/// `request_id` is the id in the context. A field `request_id` with the same value is left out of the
+/// text. Without an id in the context, the field provides it.
 pub(super) fn format_event(
     event: &Event<'_>,
     request_id: Option<RequestId>,
@@ -33,7 +34,7 @@ pub(super) fn format_event(
     } = text;
     let mut written = written.finish();
     if written.is_empty() {
-        // An event without words still has a place: `event src/main.rs:12`.
+        // The name of an event contains its position: `event src/main.rs:12`.
         written.push_str(event.metadata().name());
     }
     (written, request_id)
@@ -47,7 +48,7 @@ struct EventFormatter {
 impl EventFormatter {
     fn field(&mut self, field: &Field, value: fmt::Arguments<'_>) {
         let name = field.name();
-        // Writing into memory fails only where a value's own `fmt` does, and then there is what it wrote until then.
+        // Fails only if the value's own `fmt` does; the text written until then stays.
         let _ = if name == "message" {
             self.message(value)
         } else {
@@ -56,7 +57,7 @@ impl EventFormatter {
         };
     }
 
-    /// The message comes first, wherever it stands among the fields.
+    /// Puts the message first, at whatever position among the fields it is.
     fn message(&mut self, value: fmt::Arguments<'_>) -> fmt::Result {
         if self.written.is_empty() {
             return self.written.write_fmt(value);
@@ -73,7 +74,7 @@ impl Visit for EventFormatter {
         match field.name() {
             "message" => self.field(field, format_args!("{value}")),
             "request_id" if self.is_known(value) => {}
-            // In quotes wherever it could be taken for something else.
+            // Quoted if it could be read as several fields or lines.
             _ if is_plain(value) => self.field(field, format_args!("{value}")),
             _ => self.field(field, format_args!("{value:?}")),
         }
@@ -92,12 +93,13 @@ impl Visit for EventFormatter {
 }
 
 impl EventFormatter {
-    /// Whether a field that names a request adds nothing, because the record itself names it.
+    /// Returns whether a `request_id` field can be left out because the record has the same id. Takes
+    /// the id from the field if the record has none.
     fn is_known(&mut self, named: &str) -> bool {
         if self.request_id.is_none() {
             self.request_id = RequestId::parse(named).filter(|id| id.as_str() != "-");
         }
-        // `-` is how the context says that there is none.
+        // A context without a request id displays it as `-`.
         named == "-" || self.request_id.is_some_and(|id| id.as_str() == named)
     }
 }
@@ -121,7 +123,8 @@ impl fmt::Display for ErrorChain<'_> {
     }
 }
 
-/// EventFormatter that stops growing, and counts what had no room: an event must not cost the memory that its author forgot.
+/// Text that is cut off at [`TEXT_LIMIT`] and counts the bytes that did not fit, so that no event
+/// can use unlimited memory.
 #[derive(Default)]
 struct BoundedText {
     text: String,
@@ -140,13 +143,13 @@ impl BoundedText {
     }
 
     fn push(&mut self, more: &str) {
-        // Once something is missing, nothing may follow it.
-        let room = if self.cut > 0 {
+        // After the first cut, nothing is appended.
+        let available = if self.cut > 0 {
             0
         } else {
-            TEXT_LIMIT - TRUNCATION_NOTE - self.text.len()
+            TEXT_LIMIT - TRUNCATION_NOTE_BYTES - self.text.len()
         };
-        let kept = more.floor_char_boundary(room);
+        let kept = more.floor_char_boundary(available);
         self.text.push_str(&more[..kept]);
         self.cut += more.len() - kept;
     }
@@ -174,10 +177,10 @@ mod tests {
 
     use super::*;
 
-    /// The text of an event, and the request that it names.
+    /// Text and request id of an event.
     type Captured = (String, Option<String>);
 
-    /// What becomes of the events of `f`.
+    /// Formats the events that `f` logs.
     fn texts(request_id: Option<&str>, f: impl FnOnce()) -> Vec<Captured> {
         struct Capture {
             known: Option<RequestId>,
@@ -217,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_words_has_its_place() {
+    fn an_event_without_text_has_its_position() {
         let written = text(|| tracing::info!({}));
         assert!(written.starts_with("event "), "{written}");
     }

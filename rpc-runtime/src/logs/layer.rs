@@ -1,10 +1,9 @@
-//! The layer of `tracing` that takes the events of servers, and the filter in front of it.
+//! The `tracing` layer that receives events, and its filter.
 
 use std::cell::Cell;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
@@ -13,23 +12,23 @@ use tracing_subscriber::layer::{Context as LayerContext, Filter, Layer};
 
 use super::queue;
 use super::shared::ExporterState;
-use super::{Level, format};
+use super::{Level, Timestamp, format};
 use crate::context::Context;
 
-/// The target of this crate's own events, such as the line of a call.
+/// Target of this crate's own events, such as the event of a finished call.
 pub(super) const OWN_TARGET: &str = "rpc";
 
 thread_local! {
     static IS_EXPORTER_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Marks the thread as one that ships: what happens on it, down to the HTTP below the calls, is not shipped, since each
-/// such call would bring the next one forth.
+/// Excludes the events of this thread from the export. Otherwise each call to the sink would create
+/// events that need the next call.
 pub(super) fn mark_exporter_thread() {
     IS_EXPORTER_THREAD.set(true);
 }
 
-/// See [`LogExporter::layer`](super::LogExporter::layer).
+/// Pushes events into the queue; see [`LogExporter::layer`](super::LogExporter::layer).
 #[derive(Debug)]
 pub(super) struct ExportLayer(pub(super) Arc<ExporterState>);
 
@@ -38,18 +37,18 @@ impl<S: Subscriber> Layer<S> for ExportLayer {
         if IS_EXPORTER_THREAD.get() {
             return;
         }
-        let place = Context::with_current(|context| {
+        let origin = Context::with_current(|context| {
             let home = context.home();
             let takes_logs = home.is_some_and(|home| home.takes_logs());
             let source = home.map(|home| Arc::clone(home.source()));
             (!takes_logs).then(|| (source, context.id().copied()))
         });
-        // A sink that sent itself what it has to say of each delivery would never be done.
-        let Some((source, request_id)) = place else {
+        // Each delivery to a sink that exports its own events would create further deliveries.
+        let Some((source, request_id)) = origin else {
             return;
         };
         let metadata = event.metadata();
-        // Before anything is formatted: the closer to the event, the truer.
+        // Before the text is formatted, which takes time.
         let time = Timestamp::now();
         let (text, request_id) = format::format_event(event, request_id);
         self.0.push(queue::LogEvent {
@@ -72,13 +71,13 @@ fn level(level: tracing::Level) -> Level {
     }
 }
 
-/// Which events are shipped.
+/// Selects the events to export.
 #[derive(Debug, Clone, Default)]
 pub(super) enum ExportFilter {
-    /// Information and what is worse; of the target `rpc` what is worse than information, since that has a line for
-    /// each call, and the numbers of all calls are there without them.
+    /// Level `info` and above; for the target `rpc`, `warn` and above, because it has an event for
+    /// each call.
     ///
-    /// Not `info,rpc=warn`: that would be meant for every crate whose name begins with `rpc`.
+    /// The filter `info,rpc=warn` is different: it applies to every target that begins with `rpc`.
     #[default]
     Default,
     Targets(Targets),
@@ -110,7 +109,7 @@ impl<S> Filter<S> for ExportFilter {
     }
 
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        // Spans are none of its business: a record knows its request by the context.
+        // Spans are not needed: the request id comes from the context.
         if metadata.is_event() && self.allows(metadata) {
             Interest::always()
         } else {
@@ -131,10 +130,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_filter_ships_information_and_of_calls_only_failures() {
+    fn the_default_filter_exports_only_failed_calls() {
         let allowed = |filter: &ExportFilter| {
             let allowed = std::sync::Mutex::new(Vec::new());
-            macro_rules! ask {
+            macro_rules! check {
                 ($level:ident, $target:expr) => {{
                     let callsite = tracing::callsite!(
                         name: "event",
@@ -149,12 +148,12 @@ mod tests {
                     }
                 }};
             }
-            ask!(DEBUG, "shop");
-            ask!(INFO, "shop");
-            ask!(INFO, "rpc");
-            ask!(WARN, "rpc");
-            ask!(INFO, "rpc_shop::orders");
-            ask!(ERROR, "rpc");
+            check!(DEBUG, "shop");
+            check!(INFO, "shop");
+            check!(INFO, "rpc");
+            check!(WARN, "rpc");
+            check!(INFO, "rpc_shop::orders");
+            check!(ERROR, "rpc");
             allowed.into_inner().unwrap()
         };
         assert_eq!(

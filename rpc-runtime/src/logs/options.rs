@@ -1,4 +1,4 @@
-//! What the one who starts a server may say of its logs.
+//! Options of an operator for the export of logs.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use super::{LogExporter, LogExporterBuilder};
 use crate::client::Client;
 use crate::error::{Error, Result};
 
-/// The part of [`server::Options`](crate::server::Options) that is about logs.
+/// The log export part of [`server::Options`](crate::server::Options).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct LogExportOptions {
     pub(crate) sink: Option<String>,
@@ -17,18 +17,18 @@ pub(crate) struct LogExportOptions {
 }
 
 impl LogExportOptions {
-    /// What is to be shipped how: what the operator says, and where nothing is said, what the program does.
+    /// Merges these options into the program's own configuration. Options that are set take precedence.
     ///
     /// # Errors
     ///
-    /// `invalid_argument` for what is no URL or no filter.
+    /// `invalid_argument` for an invalid URL or filter.
     pub(crate) fn apply(
         &self,
         program: Option<LogExporterBuilder>,
     ) -> Result<Option<LogExporterBuilder>> {
         let sink = self.sink.as_deref().map(Client::new).transpose();
         let sink = sink.map_err(|error| said_by("--logsink (RPC_LOGSINK)", &error))?;
-        // Also where nothing is shipped: what is wrong should not come up on the day on which a sink is named.
+        // Checked even without a sink, so that a mistake is found before a sink is configured.
         let filter: Option<ExportFilter> = self
             .filter
             .as_deref()
@@ -53,7 +53,7 @@ impl LogExportOptions {
     }
 }
 
-/// Says which option is meant: an operator may have set it in a variable, hours ago.
+/// Names the option in an error: its value may come from an environment variable.
 fn said_by(option: &str, error: &Error) -> Error {
     Error::unlocated(error.code(), format!("{option}: {}", error.message()))
 }

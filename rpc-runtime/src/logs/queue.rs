@@ -1,33 +1,31 @@
-//! Between the threads that write and the one that ships: bounded memory, a number for each record, no waiting.
+//! Queue between the threads that log and the exporter thread. It is bounded, numbers each event and
+//! never blocks the writer.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
-use super::{Level, Record};
+use super::{Level, Record, Timestamp};
 use crate::context::{RequestId, Source};
 use crate::sync::{Mutex, MutexExt as _, MutexGuard};
 
-/// How many events one piece of memory holds. Memory is asked for once in so many events and never moved, and a queue
-/// that is empty holds none.
+/// Events per chunk. Memory is allocated once per chunk and never moved; an empty queue has none.
 const CHUNK: usize = 256;
 
-/// What an event takes in memory beside its text, in bytes, roughly.
+/// Approximate memory of an event without its text, in bytes.
 const OVERHEAD: usize = 256;
 
-/// The events that lie in memory from being written until the sink has them, the spool has them, or they are dropped.
+/// Events from the moment they are logged until they are in the sink or the spool, or are dropped.
 pub(super) struct Queue {
     state: Mutex<QueueState>,
-    /// The most memory, in bytes.
+    /// Limit of the memory, in bytes.
     limit: usize,
     epoch: u64,
 }
 
-/// An event as the layer sees it.
+/// An event without a number.
 #[derive(Debug)]
 pub(super) struct LogEvent {
-    /// `None` for what happens outside of any server: the process itself.
+    /// `None` for events outside of any server; the source is then that of the process.
     pub(super) source: Option<Arc<Source>>,
     pub(super) request_id: Option<RequestId>,
     pub(super) time: Timestamp,
@@ -36,7 +34,7 @@ pub(super) struct LogEvent {
     pub(super) text: String,
 }
 
-/// An event that has its number.
+/// An event with its sequence number.
 #[derive(Debug)]
 struct NumberedEvent {
     source: Arc<Source>,
@@ -46,21 +44,22 @@ struct NumberedEvent {
 
 #[derive(Default)]
 struct QueueState {
-    /// Who writes outside of any server. Until that is known, such events wait in `early` and have no number.
+    /// Source of events outside of any server. Until it is known, such events wait in `early` without
+    /// a number.
     process: Option<Arc<Source>>,
     early: Vec<LogEvent>,
     chunks: VecDeque<Vec<NumberedEvent>>,
-    /// The last number of each source.
+    /// Last sequence number of each source.
     sequences: HashMap<Arc<Source>, u64>,
-    /// Events and bytes that nobody has taken yet.
+    /// Size of the numbered events that have not been drained.
     waiting: QueueSize,
-    /// Those, and the ones that are taken and not yet released.
+    /// Size of all events in memory: early, waiting, and drained but not yet released.
     in_memory: QueueSize,
     is_closed: bool,
     is_disabled: bool,
 }
 
-/// Some events.
+/// Number and memory of some events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct QueueSize {
     pub(super) records: usize,
@@ -85,7 +84,7 @@ impl QueueSize {
         self.bytes = self.bytes.saturating_sub(other.bytes);
     }
 
-    /// Whether it has come to be at least `mark` by `last`.
+    /// Returns whether adding `last` reached `mark`, in records or in bytes.
     fn has_crossed(self, mark: Self, last: Self) -> bool {
         let crossed = |now, last, mark| now >= mark && now - last < mark;
         crossed(self.records, last.records, mark.records)
@@ -93,16 +92,17 @@ impl QueueSize {
     }
 }
 
-/// What became of an event.
+/// Result of [`Queue::push`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PushResult {
-    Kept {
-        /// Whether the one who ships should look: seldom, since waking a thread costs more than all else here.
+    Queued {
+        /// Whether to wake the worker. This is rarely set, because waking a thread is the most
+        /// expensive step of a push.
         wake: bool,
     },
-    /// There was no room. Its number is used up, so that a gap shows where it was.
+    /// The queue is full and the event was dropped. Its number is used up, so the gap marks it.
     Full,
-    /// Nobody ships any more.
+    /// The exporter has ended and the event was dropped.
     Closed,
 }
 
@@ -115,7 +115,8 @@ impl Queue {
         }
     }
 
-    /// Adds an event; wakes when there is one, when there is a batch, and when half of the room is taken.
+    /// Adds an event. Requests a wake-up at the first waiting event, at a full batch and at half of
+    /// the memory limit.
     pub(super) fn push(&self, event: LogEvent, batch: QueueSize) -> PushResult {
         let half = QueueSize {
             records: usize::MAX,
@@ -125,10 +126,10 @@ impl Queue {
         let mut state = self.lock();
         let before = state.waiting.records;
         match state.push(event, load, self.limit) {
-            // Not where it waits for a name, or for nobody.
-            PushResult::Kept { .. } if state.waiting.records > before => {
+            // An event that was put into `early` or discarded does not wake the worker.
+            PushResult::Queued { .. } if state.waiting.records > before => {
                 let waiting = state.waiting;
-                PushResult::Kept {
+                PushResult::Queued {
                     wake: before == 0
                         || waiting.has_crossed(batch, load)
                         || waiting.has_crossed(half, load),
@@ -138,7 +139,7 @@ impl Queue {
         }
     }
 
-    /// Adds an event of the process itself, for which there is always room: what is said of all the others.
+    /// Adds an event of the process even if the queue is full: the report of dropped records.
     pub(super) fn push_unbounded(&self, level: Level, target: &'static str, text: String) {
         let load = QueueSize::of(&text);
         let event = LogEvent {
@@ -152,19 +153,19 @@ impl Queue {
         self.lock().push(event, load, usize::MAX);
     }
 
-    /// Says who writes outside of any server; what was written until now is of the same.
+    /// Sets the source of events outside of any server, also of those logged earlier.
     pub(super) fn set_process_source(&self, source: Source) {
         let mut state = self.lock();
         state.process = Some(Arc::new(source));
         for event in std::mem::take(&mut state.early) {
             let load = QueueSize::of(&event.text);
             state.in_memory.subtract(load);
-            // There is room, because it was taken into account.
+            // Its memory is already accounted for, so the limit does not apply.
             state.push(event, load, usize::MAX);
         }
     }
 
-    /// Takes all events, which stay in the account until they are [`release`](Self::release)d.
+    /// Removes all events. Their memory stays accounted for until [`release`](Self::release).
     pub(super) fn drain(&self) -> Drained {
         let mut state = self.lock();
         state.waiting = QueueSize::default();
@@ -174,37 +175,38 @@ impl Queue {
         }
     }
 
-    /// Gives back the room of events that were taken.
+    /// Returns the memory of drained events.
     pub(super) fn release(&self, load: QueueSize) {
         self.lock().in_memory.subtract(load);
     }
 
-    /// Takes room for events that have none any more, whether there is some or not.
+    /// Accounts again for the memory of events that were released, without checking the limit.
     pub(super) fn reserve(&self, load: QueueSize) {
         self.lock().in_memory.add(load);
     }
 
-    /// What nobody has taken yet.
+    /// Size of the events that have not been drained.
     pub(super) fn waiting(&self) -> QueueSize {
         self.lock().waiting
     }
 
-    /// All that lies in memory.
+    /// Size of all events in memory, including drained ones that are not released.
     pub(super) fn in_memory(&self) -> QueueSize {
         self.lock().in_memory
     }
 
-    /// Whether more than half of the room is taken.
+    /// Returns whether at least half of the memory limit is in use.
     pub(super) fn above_high_watermark(&self) -> bool {
         self.in_memory().bytes >= self.limit / 2
     }
 
-    /// Takes no more events.
+    /// Drops all further events.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
     }
 
-    /// Forgets all events, those that come included: nobody ever asked for them.
+    /// Discards all events, including further ones, without counting them: the export was never
+    /// started.
     pub(super) fn disable(&self) {
         let mut state = self.lock();
         *state = QueueState::default();
@@ -212,7 +214,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, QueueState> {
-        // No code of others runs within; a state is whole at every step.
+        // No foreign code runs under the lock, so the state is consistent even after a panic.
         self.state.lock_unpoisoned()
     }
 }
@@ -220,7 +222,7 @@ impl Queue {
 impl QueueState {
     fn push(&mut self, event: LogEvent, load: QueueSize, limit: usize) -> PushResult {
         if self.is_disabled {
-            return PushResult::Kept { wake: false };
+            return PushResult::Queued { wake: false };
         }
         if self.is_closed {
             return PushResult::Closed;
@@ -232,7 +234,7 @@ impl QueueState {
             }
             self.in_memory.add(load);
             self.early.push(event);
-            return PushResult::Kept { wake: false };
+            return PushResult::Queued { wake: false };
         };
         let sequence = match self.sequences.get_mut(&*source) {
             Some(last) => {
@@ -259,11 +261,11 @@ impl QueueState {
                 event,
             });
         }
-        PushResult::Kept { wake: false }
+        PushResult::Queued { wake: false }
     }
 }
 
-/// Events that were taken, in the order in which they were written.
+/// Events removed from the queue, in the order in which they were logged.
 #[derive(Debug)]
 pub(super) struct Drained {
     chunks: VecDeque<Vec<NumberedEvent>>,
@@ -271,7 +273,8 @@ pub(super) struct Drained {
 }
 
 impl Drained {
-    /// The next ones as records: a few hundred at a time, because a record needs more memory than an event.
+    /// Returns the next chunk as records. Conversion is done chunk by chunk because a record needs more
+    /// memory than an event.
     pub(super) fn next_records(&mut self) -> Option<impl Iterator<Item = Record> + use<>> {
         let epoch = self.epoch;
         let chunk = self.chunks.pop_front()?;
@@ -282,16 +285,13 @@ impl Drained {
 impl NumberedEvent {
     fn into_record(self, epoch: u64) -> Record {
         let event = self.event;
-        Record {
-            source: Source::clone(&self.source),
-            epoch: Some(epoch),
-            sequence: Some(self.sequence),
-            request_id: event.request_id,
-            time: event.time,
-            level: event.level,
-            target: event.target.to_owned(),
-            text: event.text,
-        }
+        let source = Source::clone(&self.source);
+        let mut record = Record::new(source, event.time, event.level, event.text);
+        record.epoch = Some(epoch);
+        record.sequence = Some(self.sequence);
+        record.request_id = event.request_id;
+        record.target = event.target.to_owned();
+        record
     }
 }
 
@@ -329,13 +329,13 @@ mod tests {
     }
 
     #[test]
-    fn each_source_is_numbered_by_itself_in_the_order_of_writing() {
+    fn each_source_has_its_own_sequence() {
         let queue = Queue::new(1 << 20, 7);
         queue.set_process_source("p@dev/1".parse().unwrap());
         for (source, text) in [
             (Some("a@dev/1"), "x"),
             (None, "y"),
-            // Another pointer to the same name is the same source.
+            // Equal sources behind different pointers share one sequence.
             (Some("a@dev/1"), "z"),
         ] {
             queue.push(event(source, text), BATCH);
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_before_the_process_had_a_name_gets_it() {
+    fn early_events_get_the_source_of_the_process() {
         let queue = Queue::new(1 << 20, 7);
         queue.push(event(None, "early"), BATCH);
         assert_eq!(queue.waiting().records, 0);
@@ -365,18 +365,18 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_drops_and_numbers_what_it_drops() {
+    fn a_dropped_event_uses_up_its_number() {
         let load = QueueSize::of("x");
         let queue = Queue::new(2 * load.bytes, 7);
         let push = || queue.push(event(Some("a@dev/1"), "x"), BATCH);
-        assert_eq!(push(), PushResult::Kept { wake: true });
+        assert_eq!(push(), PushResult::Queued { wake: true });
         push();
         assert_eq!([push(), push()], [PushResult::Full; 2]);
-        // Drained is not gone: the bound holds for all that lies in memory.
+        // Drained events still count towards the limit until they are released.
         assert_eq!(records(&queue).len(), 2);
         assert_eq!(push(), PushResult::Full);
         queue.release(load);
-        assert_eq!(push(), PushResult::Kept { wake: true });
+        assert_eq!(push(), PushResult::Queued { wake: true });
         assert_eq!(records(&queue)[0].1, 6);
         queue.close();
         queue.release(load);
@@ -384,17 +384,17 @@ mod tests {
     }
 
     #[test]
-    fn it_wakes_at_the_first_at_a_batch_and_at_half_of_its_room() {
+    fn it_wakes_at_the_first_event_batch_and_half_limit() {
         let queue = Queue::new(10 * QueueSize::of("x").bytes, 7);
         let push = || queue.push(event(Some("a@dev/1"), "x"), BATCH);
         let woken: Vec<_> = (1..=8)
-            .filter(|_| push() == PushResult::Kept { wake: true })
+            .filter(|_| push() == PushResult::Queued { wake: true })
             .collect();
         assert_eq!(woken, [1, 3, 5]);
     }
 
     #[test]
-    fn order_and_numbers_hold_over_many_pieces_of_memory_and_threads() {
+    fn order_holds_over_chunks_and_threads() {
         let queue = Queue::new(64 << 20, 7);
         std::thread::scope(|scope| {
             for thread in 0..4 {

@@ -1,44 +1,64 @@
-//! A line of a server's log, as it travels.
+//! A log record and its level, in the form that is sent to a sink.
 
+use std::error::Error as StdError;
+use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
 use serde::de::{IntoDeserializer as _, value};
 use serde::{Deserialize, Serialize};
 
+use super::Timestamp;
 use crate::context::{RequestId, Source};
 
-/// One line of a server's log.
+/// A log record of a server.
 ///
-/// Source, epoch and sequence together name a record for good: whoever keeps records keeps one that comes twice once.
+/// Source, epoch and sequence identify a record: a sink stores records with the same three only once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Record {
-    /// Who wrote it, such as `userstore@prod/127.0.0.1:9003`.
+    /// The server that wrote it, such as `userstore@prod/127.0.0.1:9003`.
     pub source: Source,
-    /// Which life of the source: larger for each start of its process. Absent, with `sequence`, for records that nobody
-    /// numbers; those are never taken for another.
+    /// Session of the source: larger for each start of its process. `None`, as `sequence`, for records
+    /// without a number, which are never recognized as duplicates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,
-    /// Which record of this life, from 1, without gaps where nothing was dropped.
+    /// Number of the record in its session, from 1. A gap means that records were dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
-    /// The request that it was written for; absent for what a server does of its own accord.
-    // The fields of a user's type are plain serde, which knows one spelling; a peer that speaks ProtoJSON has the other.
+    /// The request that it belongs to; `None` outside of requests.
+    // Read in both spellings: `request_id` is written, ProtoJSON peers may send `requestId`.
     #[serde(default, alias = "requestId", skip_serializing_if = "Option::is_none")]
     pub request_id: Option<RequestId>,
-    /// When it was written, in RFC 3339, such as `2026-11-22T12:25:34.021Z`.
+    /// Time of the event. In JSON as RFC 3339, such as `2026-11-22T12:25:34.021Z`.
     pub time: Timestamp,
-    /// How much it matters; `info` when absent.
+    /// Severity; `info` if absent in JSON.
     #[serde(default)]
     pub level: Level,
-    /// The part of the program that wrote it, such as `fibpro::service::userstore`; may be empty.
+    /// Part of the program that wrote it, such as `fibpro::service::userstore`; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub target: String,
-    /// What happened. May hold any character; who prints it shows those that would change the line as escapes.
+    /// Message and fields. It may contain any character; escape control characters before printing.
     pub text: String,
 }
 
-/// How much a record matters, from the least.
+impl Record {
+    /// Returns a record without number, request and target.
+    #[must_use]
+    pub fn new(source: Source, time: Timestamp, level: Level, text: impl Into<String>) -> Self {
+        Self {
+            source,
+            epoch: None,
+            sequence: None,
+            request_id: None,
+            time,
+            level,
+            target: String::new(),
+            text: text.into(),
+        }
+    }
+}
+
+/// Severity of a record, in ascending order.
 ///
 /// ```
 /// use rpc_runtime::logs::Level;
@@ -53,23 +73,49 @@ pub struct Record {
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Level {
-    /// For the people who wrote the service.
+    /// Details for the developers of the service.
     Debug,
-    /// Worth knowing.
+    /// Normal operation.
     #[default]
     Info,
-    /// Worth a look.
+    /// A problem that may need attention.
     Warn,
-    /// Somebody has to act.
+    /// A failure that needs action.
     Error,
 }
 
-/// Reads the word on the wire, with the refusal that a caller would get.
-impl FromStr for Level {
-    type Err = value::Error;
+impl Level {
+    /// Returns the name used in JSON, such as `warn`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
 
-    fn from_str(word: &str) -> Result<Self, value::Error> {
-        Self::deserialize(word.into_deserializer())
+/// Error of parsing a [`Level`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParseLevelError(value::Error);
+
+impl fmt::Display for ParseLevelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for ParseLevelError {}
+
+impl FromStr for Level {
+    type Err = ParseLevelError;
+
+    /// Parses the name used in JSON, such as `warn`.
+    fn from_str(name: &str) -> Result<Self, ParseLevelError> {
+        Self::deserialize(name.into_deserializer()).map_err(ParseLevelError)
     }
 }

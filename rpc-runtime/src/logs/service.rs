@@ -1,20 +1,21 @@
-//! `rpc.v1.Logs`: what a server must answer to be sent the logs of others.
+//! `rpc.v1.Logs`: the service that a log sink implements.
 
 use rpc_macros::rpc_service;
 
 use super::Record;
 use crate::error::Result;
 
-/// The full name of the service, by which a server is known to be a sink.
+/// Full name of the service. A server with this service is a log sink.
 pub(crate) const SERVICE: &str = "rpc.v1.Logs";
 
-/// Takes the logs of servers. FibPro's log sink is one; whoever implements it is another.
+/// A log sink: receives the log records of servers. FibPro's `logsink` implements it.
 #[rpc_service(package = "rpc.v1")]
 pub trait Logs {
-    /// Keeps the records in the order in which they come; none, if one of them is invalid.
+    /// Stores the records in order, or none of them if one is invalid.
     ///
-    /// Answers how many were not there yet: a record that comes again, by its source, epoch and sequence, is kept once.
-    /// `resource_exhausted` and `unavailable` mean that the very batch may be sent again a little later.
+    /// Returns how many records were new. A record with a source, epoch and sequence that the sink
+    /// already has is not stored again. After `resource_exhausted` or `unavailable` the client sends
+    /// the same batch again later.
     #[rpc(idempotent)]
     async fn append(&self, records: &[Record]) -> Result<u32>;
 }

@@ -1,4 +1,4 @@
-//! What the threads that write and the one that ships have in common.
+//! State shared by the threads that log and the exporter thread.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -8,14 +8,15 @@ use tokio::sync::Notify;
 use super::queue::{LogEvent, PushResult, Queue, QueueSize};
 use super::status::{DropCause, ExporterMetrics, LogExporterStatus};
 
-/// The most records of one call. A larger batch is no faster and lies on the way for longer.
+/// Limit of the records in one call. Larger batches are not faster and take longer to arrive.
 pub(super) const BATCH_RECORDS: usize = 1000;
 
-/// A call has no more records once their texts are this long, in bytes: with one more record of the longest kind, and
-/// every character of it escaped, the message is well below what a server takes by default.
+/// No more records are added to a call once their size reaches this, in bytes. Even with one more
+/// record of maximum length and every character escaped, the message is well below the default
+/// message limit of a server.
 pub(super) const BATCH_BYTES: usize = 512 << 10;
 
-/// As many as are worth a call at once.
+/// Size at which a call is made at once.
 const BATCH: QueueSize = QueueSize {
     records: BATCH_RECORDS,
     bytes: BATCH_BYTES,
@@ -24,7 +25,7 @@ const BATCH: QueueSize = QueueSize {
 pub(super) struct ExporterState {
     pub(super) queue: Queue,
     pub(super) metrics: ExporterMetrics,
-    /// Wakes the one that ships.
+    /// Wakes the worker.
     pub(super) wake: Notify,
 }
 
@@ -37,17 +38,17 @@ impl ExporterState {
         }
     }
 
-    /// Takes an event from the thread that wrote it, which waits for nobody.
+    /// Adds an event. Called on the thread that logs, and never blocks.
     pub(super) fn push(&self, event: LogEvent) {
         match self.queue.push(event, BATCH) {
-            PushResult::Kept { wake: false } => {}
-            PushResult::Kept { wake: true } => self.wake.notify_one(),
+            PushResult::Queued { wake: false } => {}
+            PushResult::Queued { wake: true } => self.wake.notify_one(),
             PushResult::Full => self.metrics.drop_records(DropCause::QueueFull, 1),
             PushResult::Closed => self.metrics.drop_records(DropCause::Unsent, 1),
         }
     }
 
-    /// Whether so much waits in memory that a call is due.
+    /// Returns whether enough events wait in memory for a call.
     pub(super) fn has_batch(&self) -> bool {
         let waiting = self.queue.waiting();
         waiting.records >= BATCH.records || waiting.bytes >= BATCH.bytes

@@ -1,53 +1,56 @@
-//! What has become of the records of a process, in numbers.
+//! Numbers of exported, waiting and dropped records.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Everything that this process has dropped, whoever shipped it.
+/// Records dropped by all exporters of this process.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// How many log records this process has dropped since it started, for whatever [reason](Dropped); 0 when all is well.
+/// Returns the number of log records that this process has dropped since it started, for any
+/// [reason](Dropped).
 #[must_use]
 pub fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
 
-/// How the shipping of a process stands; see [`LogExporter::status`](super::LogExporter::status).
+/// State of a log exporter; see [`LogExporter::status`](super::LogExporter::status).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogExporterStatus {
-    /// Whether the sink took what it was last sent; true before there was anything to send.
+    /// Whether the sink accepted the last batch; true before the first one.
     pub sink_up: bool,
-    /// Records that the sink has taken, those of an earlier life of the process included.
+    /// Records that the sink has accepted, including those that an earlier session left in the spool.
     pub sent: u64,
-    /// Records that lie in memory.
+    /// Records in memory.
     pub queued: usize,
-    /// The size of the spool, in bytes.
+    /// Size of the spool, in bytes.
     pub spooled_bytes: u64,
-    /// Records that are lost.
+    /// Dropped records.
     pub dropped: Dropped,
 }
 
-/// Log records that are lost, by the cause.
+/// Dropped log records, by cause.
 ///
-/// Prints as `3 queue full, 1 refused`, or as `none`.
+/// Displays as `3 queue full, 1 refused`, or as `none`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Dropped {
-    /// The memory for them was full: the sink was away or slow, and there is no spool, or it could not be written.
+    /// The queue in memory was full: the sink was unavailable or slow, and there was no spool or it
+    /// could not be written.
     pub queue_full: u64,
-    /// The spool was full, and these were the oldest in it.
+    /// The spool was full, and these were its oldest records.
     pub spool_full: u64,
-    /// The sink takes all but these, again and again.
+    /// The sink rejected the record as invalid, or failed on it alone every time.
     pub refused: u64,
-    /// Lines of the spool that were damaged, such as the last one of a host that lost its power.
+    /// Damaged lines of the spool, such as the last line after a power loss.
     pub damaged: u64,
-    /// The process ended before the sink was back, and there is no spool; or it still wrote when its shipping had ended.
+    /// The exporter ended before the sink was available again, and there was no spool; or the event
+    /// was logged after the exporter had ended.
     pub unsent: u64,
 }
 
 impl Dropped {
-    /// All of them.
+    /// Returns the sum over all causes.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.causes().iter().map(|(count, _)| count).sum()
@@ -63,7 +66,7 @@ impl Dropped {
         ]
     }
 
-    /// What has been added since `earlier`.
+    /// Returns the difference to `earlier`.
     pub(super) fn since(&self, earlier: &Self) -> Self {
         Self {
             queue_full: self.queue_full - earlier.queue_full,
@@ -89,7 +92,7 @@ impl fmt::Display for Dropped {
     }
 }
 
-/// Why records are lost.
+/// Reason why records are dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DropCause {
     QueueFull,
@@ -99,7 +102,7 @@ pub(super) enum DropCause {
     Unsent,
 }
 
-/// The numbers while they grow.
+/// Live counters of an exporter.
 #[derive(Debug)]
 pub(super) struct ExporterMetrics {
     dropped: [AtomicU64; 5],
@@ -143,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_lost_is_counted_by_cause_and_said_in_words() {
+    fn drops_are_counted_and_displayed_by_cause() {
         let metrics = ExporterMetrics::default();
         assert_eq!(metrics.dropped().to_string(), "none");
         let before = dropped();

@@ -1,12 +1,12 @@
-//! The one who ships: a thread of its own, so that neither a slow sink nor a slow disk holds up anybody else.
+//! The exporter's worker. It runs on its own thread, so a slow sink or disk blocks nothing else.
 //!
-//! Records pass in one order, and lie in at most four places on their way, from the oldest:
+//! Records are sent in order. From the oldest to the newest they are in:
 //!
 //! ```text
-//! batch      is being sent, or was and is to be sent again
-//! spool      on disk: what came while the sink was away, or faster than it takes them
-//! backlog    in memory: what did not fit into the last batch, or not on the disk
-//! queue      in memory: what was written since
+//! batch      being sent, or to be sent again
+//! spool      on disk: logged while the sink was unavailable or too slow
+//! backlog    in memory: did not fit into the last batch, or could not be written to disk
+//! queue      in memory: logged since the last drain
 //! ```
 
 use std::io;
@@ -26,60 +26,60 @@ use super::status::{DropCause, Dropped};
 use super::{Level, LogsClient, Record};
 use crate::error::Error;
 
-/// How long a record waits in memory for others that go with it.
+/// Longest time that a record waits for a batch to fill.
 const BATCH_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long a sink may take for a batch.
+/// Timeout of a call to the sink.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// From when on a sink that has not answered counts as one that may not: nothing should be only in memory then.
+/// Duration after which a pending call counts as slow. From then on records are moved to disk.
 const SLOW_CALL: Duration = Duration::from_secs(1);
 
-/// How long to leave a disk alone that could not be written.
+/// Time until the spool is tried again after a failed write.
 const SPOOL_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// When shipping ends: whatever is not sent by then is not.
+/// Deadline of the shutdown; `None` while the exporter runs.
 pub(super) type StopSignal = watch::Receiver<Option<Instant>>;
 
 pub(super) struct Worker {
     shared: Arc<ExporterState>,
     client: LogsClient,
-    /// The sink, for people.
+    /// Target of the client, for log texts.
     sink: Arc<str>,
     stop: StopSignal,
     spool: Option<Spool>,
-    /// When the disk may be tried again.
+    /// Time of the next attempt to write the spool, after a failed one.
     spool_retry_at: Option<Instant>,
     batch: Batch,
     backlog: Backlog,
-    /// Failures in a row.
+    /// Consecutive failures.
     failures: u32,
-    /// Whether the last wait knew of the end.
+    /// Whether the last wait already knew of the shutdown.
     was_stopping: bool,
-    /// Since when the sink is away.
+    /// Time of the first failure since the last success.
     unavailable_since: Option<Instant>,
-    /// What was lost up to the last record that says so.
+    /// Drops included in the last drop report.
     reported: Dropped,
-    /// What was lost up to the last warning.
+    /// Drops at the last check for a warning.
     warned: Dropped,
 }
 
-/// The records that are sent next.
+/// The records to send next.
 struct Batch {
     records: Vec<Record>,
-    /// Whether they are on disk as well.
+    /// Whether they are also on disk.
     is_spooled: bool,
-    /// How many of them the next call has at most.
+    /// Limit of the records in the next call.
     max_records: usize,
-    /// How often a single one was sent.
+    /// Failed attempts to send a single record.
     single_record_attempts: u32,
 }
 
-/// How a call ended.
+/// Result of a call to the sink.
 enum SendResult {
     Accepted(usize),
     Failed(Error),
-    /// There was no time left for an answer.
+    /// The shutdown deadline passed before the response.
     OutOfTime,
 }
 
@@ -113,7 +113,7 @@ impl Worker {
         }
     }
 
-    /// Ships until it is told to stop.
+    /// Runs until the shutdown.
     pub(super) async fn run(mut self) {
         self.recover();
         loop {
@@ -129,7 +129,7 @@ impl Worker {
             let is_last_try = self.is_stopping() && self.spool.is_some();
             match self.send().await {
                 SendResult::Accepted(count) => self.on_accepted(count),
-                // There is no use in trying on: what is left can stay in the spool.
+                // No further attempts during the shutdown: the records stay in the spool.
                 SendResult::Failed(error)
                     if is_last_try && FailureKind::of(&error) != FailureKind::InvalidRecord =>
                 {
@@ -150,12 +150,12 @@ impl Worker {
         spool.recover();
         if spool.bytes() > 0 {
             let bytes = spool.bytes();
-            tracing::info!(target: OWN_TARGET, bytes, "an earlier life left log records in the spool; they are sent first");
+            tracing::info!(target: OWN_TARGET, bytes, "sending the log records that an earlier session left in the spool first");
         }
         self.update_spool_metrics();
     }
 
-    /// Looks for the next batch, and waits until there is one.
+    /// Waits for the next batch and takes it from the spool, the backlog or the queue.
     async fn fill_batch(&mut self) {
         self.batch.is_spooled = false;
         self.batch.single_record_attempts = 0;
@@ -173,7 +173,7 @@ impl Worker {
         }
     }
 
-    /// Waits until the queue has a batch, or something that has waited for long enough.
+    /// Waits until the queue has a full batch, or records that have waited for [`BATCH_INTERVAL`].
     async fn wait_for_batch(&mut self) {
         let mut due = None;
         while !self.is_stopping() && !self.shared.has_batch() {
@@ -194,7 +194,8 @@ impl Worker {
         }
     }
 
-    /// Sends the batch, or the part of it that is small enough, and goes on emptying the queue meanwhile.
+    /// Sends the batch, or as much of it as `max_records` allows. Spills the queue to disk meanwhile if
+    /// needed.
     async fn send(&mut self) -> SendResult {
         let count = self.batch.max_records.min(self.batch.records.len());
         let timeout = match self.time_left() {
@@ -238,7 +239,7 @@ impl Worker {
         self.queue_drop_report();
     }
 
-    /// Lets go of the oldest records of the batch, wherever they are.
+    /// Releases the memory or the spool space of records that are done.
     fn release_records(&mut self, records: &[Record]) {
         if self.batch.is_spooled {
             if let Some(spool) = &mut self.spool {
@@ -266,18 +267,18 @@ impl Worker {
             }
         }
         if kind == FailureKind::InvalidRecord {
-            // It is there, and looks at what it gets.
+            // The sink is available: it has checked the batch.
             return self.report_available();
         }
         self.report_unavailable(error);
         self.failures = self.failures.saturating_add(1);
-        // While the sink is away, nothing should be only in memory.
+        // While the sink is unavailable, records should not be in memory only.
         self.spill();
         let wait = failure::delay(self.failures, error.retry_after(), fastrand::f64());
         self.wait_before_retry(wait).await;
     }
 
-    /// Gives the first record of the batch up, so that the others get through.
+    /// Drops the first record of the batch so that the others can be sent.
     fn drop_first_record(&mut self, error: &Error) {
         let rest = self.batch.records.split_off(1);
         let refused = std::mem::replace(&mut self.batch.records, rest);
@@ -287,12 +288,12 @@ impl Worker {
         if self.reported.refused == self.warned.refused {
             let (sink, sequence) = (&*self.sink, refused[0].sequence);
             let source = refused[0].source.as_str();
-            tracing::warn!(target: OWN_TARGET, sink, source, sequence, %error, "the log sink refuses a record, which is dropped");
+            tracing::warn!(target: OWN_TARGET, sink, source, sequence, %error, "the log sink rejected a record; it is dropped");
         }
         self.warned.refused = self.shared.metrics.dropped().refused;
     }
 
-    /// Waits, and keeps the queue empty meanwhile.
+    /// Waits before the next attempt and spills the queue meanwhile. Ends early when a shutdown begins.
     async fn wait_before_retry(&mut self, wait: Duration) {
         let until = tokio::time::Instant::now() + wait;
         let was_stopping = self.was_stopping;
@@ -305,7 +306,7 @@ impl Worker {
                 () = sleep_until(until) => return,
                 () = sleep(BATCH_INTERVAL) => {}
                 () = self.shared.wake.notified() => {}
-                // The end is worth an attempt at once.
+                // A shutdown gets one attempt at once.
                 () = stopped(&mut self.stop), if !was_stopping => {
                     self.was_stopping = true;
                     return;
@@ -319,7 +320,8 @@ impl Worker {
         }
     }
 
-    /// Moves everything from memory to the spool, as far as there is one that can be written.
+    /// Moves all records from memory to the spool. Does nothing without a spool, or shortly after a
+    /// failed write.
     fn spill(&mut self) {
         let now = Instant::now();
         if self.spool.is_none() || self.spool_retry_at.is_some_and(|until| now < until) {
@@ -330,7 +332,7 @@ impl Worker {
             self.spool_retry_at = now.checked_add(SPOOL_RETRY_INTERVAL);
             tracing::warn!(
                 target: OWN_TARGET, %error,
-                "the log spool cannot be written; records stay in memory as long as there is room"
+                "cannot write the log spool; records stay in memory and are dropped when it is full"
             );
         }
         self.update_spool_metrics();
@@ -342,7 +344,8 @@ impl Worker {
         };
         let queue = &self.shared.queue;
         let batch = &mut self.batch;
-        // The batch is older than all that follows; where something waits in the spool already, it is too late for that.
+        // The batch is older than all other records in memory. It is spooled only into a drained spool:
+        // records that wait there would otherwise come before it.
         if !batch.records.is_empty() && !batch.is_spooled && spool.is_drained() {
             let lines = encode_lines(&batch.records);
             if spool.could_fit(&lines) {
@@ -355,7 +358,7 @@ impl Worker {
             if self.backlog.is_empty() {
                 self.backlog.fill(queue);
             }
-            // No more than a segment has: what is dropped to make room for it is as much.
+            // Limited to about a segment, the amount that is evicted when the spool is full.
             let records = self.backlog.take(BATCH_RECORDS, spool.segment_bytes() / 2);
             if records.is_empty() {
                 return Ok(());
@@ -370,48 +373,50 @@ impl Worker {
         }
     }
 
-    /// Counts what the spool could not keep, and notes its size.
+    /// Updates the metrics with the losses and the size of the spool.
     fn update_spool_metrics(&mut self) {
         let Some(spool) = &mut self.spool else {
             return;
         };
-        let lost = spool.take_losses();
+        let losses = spool.take_losses();
         let metrics = &self.shared.metrics;
-        metrics.drop_records(DropCause::SpoolFull, lost.evicted);
-        metrics.drop_records(DropCause::Damaged, lost.damaged);
+        metrics.drop_records(DropCause::SpoolFull, losses.evicted);
+        metrics.drop_records(DropCause::Damaged, losses.damaged);
         metrics
             .spooled_bytes
             .store(spool.bytes(), Ordering::Relaxed);
-        if lost.in_flight && self.batch.is_spooled {
-            // Now they are in memory alone, which has room for one batch.
+        if losses.in_flight && self.batch.is_spooled {
+            // The batch is now in memory only. Its size counts even if that exceeds the limit.
             self.batch.is_spooled = false;
             self.shared.queue.reserve(queue_size(&self.batch.records));
         }
         self.warn_of_drops();
     }
 
+    /// Logs the first failure of an outage.
     fn report_unavailable(&mut self, error: &Error) {
         self.shared.metrics.sink_up.store(false, Ordering::Relaxed);
         if self.unavailable_since.is_none() {
             self.unavailable_since = Some(Instant::now());
-            let keeps = match &self.spool {
-                Some(spool) => format!("records wait in {}", spool.path().display()),
-                None => "records wait in memory alone".to_owned(),
+            let buffer = match &self.spool {
+                Some(spool) => format!("buffering records in {}", spool.path().display()),
+                None => "buffering records in memory only".to_owned(),
             };
-            tracing::warn!(target: OWN_TARGET, sink = &*self.sink, %error, "the log sink does not take records; {keeps}");
+            tracing::warn!(target: OWN_TARGET, sink = &*self.sink, %error, "log sink unavailable; {buffer}");
         }
     }
 
+    /// Logs the end of an outage.
     fn report_available(&mut self) {
         self.failures = 0;
         self.shared.metrics.sink_up.store(true, Ordering::Relaxed);
         if let Some(since) = self.unavailable_since.take() {
             let away = since.elapsed();
-            tracing::info!(target: OWN_TARGET, sink = &*self.sink, ?away, "the log sink takes records again");
+            tracing::info!(target: OWN_TARGET, sink = &*self.sink, ?away, "log sink available again");
         }
     }
 
-    /// Says once in the log of the process that records are being lost.
+    /// Logs a warning when the first records since the last drop report are dropped.
     fn warn_of_drops(&mut self) {
         let dropped = self.shared.metrics.dropped();
         if self.warned == self.reported && dropped != self.warned {
@@ -421,7 +426,7 @@ impl Worker {
         self.warned = dropped;
     }
 
-    /// Says in a record of its own what was lost; to be called when the sink takes records.
+    /// Queues a record that reports the dropped records. Called when the sink accepts records.
     fn queue_drop_report(&mut self) {
         let dropped = self.shared.metrics.dropped();
         if dropped == self.reported {
@@ -443,7 +448,7 @@ impl Worker {
         self.warned = dropped;
     }
 
-    /// Puts away what was not sent.
+    /// Moves unsent records to the spool, counts the rest as dropped, and closes the spool.
     fn finish(mut self) {
         self.shared.queue.close();
         self.spool_retry_at = None;
@@ -452,7 +457,8 @@ impl Worker {
             && !self.batch.records.is_empty()
             && !self.batch.is_spooled
         {
-            // Behind those that came later, since their place was dropped: the numbers tell.
+            // The spool evicted these records before. They are appended after newer ones; their
+            // sequence numbers still give the order.
             let (lines, count) = (encode_lines(&self.batch.records), self.batch.records.len());
             self.batch.is_spooled = spool.append(&lines, count, false).is_ok();
         }
@@ -485,7 +491,7 @@ impl Worker {
         self.stop.borrow().is_some()
     }
 
-    /// How much time there is until the end; `None` while nobody speaks of an end.
+    /// Returns the time until the shutdown deadline; `None` without a shutdown.
     fn time_left(&self) -> Option<Duration> {
         let end = *self.stop.borrow();
         Some(end?.saturating_duration_since(Instant::now()))
@@ -496,7 +502,7 @@ impl Worker {
     }
 }
 
-/// Records as they stand in the spool.
+/// Encodes records as lines of the spool.
 fn encode_lines(records: &[Record]) -> Vec<u8> {
     let mut lines = Vec::new();
     for record in records {
@@ -505,7 +511,7 @@ fn encode_lines(records: &[Record]) -> Vec<u8> {
     lines
 }
 
-/// Waits until the end has a time. Nobody who could name one is left when the handle is gone without a word.
+/// Waits until a shutdown begins; forever if the handle is gone without one.
 async fn stopped(stop: &mut StopSignal) {
     if stop.wait_for(Option::is_some).await.is_err() {
         std::future::pending::<()>().await;

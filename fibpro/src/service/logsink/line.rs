@@ -71,16 +71,11 @@ mod tests {
     use crate::api::logsink::Level;
 
     fn record(text: &str) -> Record {
-        Record {
-            source: "userstore@prod/a1".parse().unwrap(),
-            epoch: None,
-            sequence: None,
-            request_id: RequestId::parse("3b9d41f8a0c2e576"),
-            time: "2026-11-22T12:25:34.021Z".parse().unwrap(),
-            level: Level::Info,
-            target: String::new(),
-            text: text.to_owned(),
-        }
+        let source = "userstore@prod/a1".parse().unwrap();
+        let time = "2026-11-22T12:25:34.021Z".parse().unwrap();
+        let mut record = Record::new(source, time, Level::Info, text);
+        record.request_id = RequestId::parse("3b9d41f8a0c2e576");
+        record
     }
 
     fn line(text: &str) -> String {
@@ -100,11 +95,9 @@ mod tests {
     #[test]
     fn what_is_not_known_is_a_dash() {
         let mut out = String::new();
-        let unknown = Record {
-            source: "-@-/-".parse().unwrap(),
-            request_id: None,
-            ..record("up")
-        };
+        let mut unknown = record("up");
+        unknown.source = "-@-/-".parse().unwrap();
+        unknown.request_id = None;
         append_line(&unknown, &mut out);
         assert_eq!(out, "[-_-] - up\n");
     }

@@ -24,8 +24,7 @@ pub use store::{Intake, Store, StoreOptions};
 
 use std::borrow::Cow;
 
-use jiff::Timestamp;
-use rpc_runtime::logs::Logs;
+use rpc_runtime::logs::{Logs, Timestamp};
 use rpc_runtime::{Code, Context, Error, RequestId, Result, Source};
 
 use self::line::UNKNOWN;
@@ -55,16 +54,8 @@ impl LogSink for Sink {
         if message.is_empty() {
             return Ok(false);
         }
-        let record = Record {
-            source: caller()?,
-            epoch: None,
-            sequence: None,
-            request_id: RequestId::parse(Context::current().request_id()),
-            time: Timestamp::now(),
-            level,
-            target: String::new(),
-            text: line::shorten(message).into_owned(),
-        };
+        let mut record = Record::new(caller()?, Timestamp::now(), level, line::shorten(message));
+        record.request_id = RequestId::parse(Context::current().request_id());
         self.accept(vec![record]).await?;
         Ok(true)
     }

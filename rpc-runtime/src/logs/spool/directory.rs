@@ -1,4 +1,4 @@
-//! The folders and files of a spool, and who they belong to.
+//! Directories and files of a spool, and their ownership.
 
 use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -10,28 +10,29 @@ use sha2::{Digest as _, Sha256};
 
 pub(super) const EXTENSION: &str = "jsonl";
 
-/// The file that is locked for as long as the process lives. The system lets go of it when the process dies.
+/// Name of the file that is locked while the process runs. The system releases the lock when the
+/// process ends.
 const LOCK: &str = "lock";
 
-/// The file that remembers the last epoch, for clocks that are set back.
+/// Name of the file with the last epoch, used when the clock was set back.
 const EPOCH: &str = "epoch";
 
-/// How many epochs are tried, where several processes start in the same microsecond.
+/// Epochs to try if several processes start in the same microsecond.
 const ATTEMPTS: u64 = 1000;
 
-/// Where spools are.
+/// Location of the spools for one sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::logs) struct SpoolDir {
-    /// The folder of the spools of one sink.
+    /// Directory of the sessions.
     folder: PathBuf,
-    /// Where the last epoch is remembered.
+    /// Directory of the file with the last epoch.
     root: PathBuf,
-    /// Whether the folder was made up here, and is not to be left behind.
+    /// Whether the directory is a default one, which is deleted when it is empty.
     is_temporary: bool,
 }
 
 impl SpoolDir {
-    /// A folder that an operator names, for one sink.
+    /// Uses a directory that the operator chose for one sink.
     pub(in crate::logs) fn named(folder: PathBuf) -> Self {
         Self {
             root: folder.clone(),
@@ -40,7 +41,7 @@ impl SpoolDir {
         }
     }
 
-    /// A folder of this user in the folder for temporary files, for the sink at `target`.
+    /// Uses a directory of this user under the temporary directory, for the sink at `target`.
     pub(in crate::logs) fn temporary(target: &str) -> Self {
         let root = env::temp_dir().join(format!("rpc-log-spool{}", user()));
         Self {
@@ -54,11 +55,12 @@ impl SpoolDir {
         &self.folder
     }
 
-    /// Makes the folder of a new life, whose epoch is later than all before, whatever the clock says.
+    /// Creates the directory of a new session. Its epoch is larger than all earlier ones, even if the
+    /// clock was set back.
     pub(super) fn begin_session(&self) -> io::Result<Session> {
         create_folder(&self.root)?;
         if self.is_temporary {
-            // Anybody may write in the folder for temporary files.
+            // Every user can write to the temporary directory.
             check_private(&self.root)?;
         }
         create_folder(&self.folder)?;
@@ -75,10 +77,12 @@ impl SpoolDir {
                 return Ok(session);
             }
         }
-        Err(Error::other("no epoch is free"))
+        Err(Error::other(
+            "no free epoch in the log spool; another process creates too many sessions",
+        ))
     }
 
-    /// The lives of processes that are gone, from the oldest; they are ours from now on.
+    /// Claims the sessions of processes that have ended, and returns them oldest first.
     pub(super) fn orphaned_sessions(&self, own: u64) -> io::Result<Vec<Session>> {
         let mut sessions = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
@@ -95,11 +99,11 @@ impl SpoolDir {
             }
             match Session::claim(epoch, path) {
                 Ok(Some(session)) => sessions.push(session),
-                // It lives.
+                // Its process is running.
                 Ok(None) => {}
-                // Of another user, as a rule, who shares the folder.
+                // Usually the session of another user who shares the directory.
                 Err(error) => {
-                    tracing::warn!(target: "rpc", %error, epoch, "a log spool is not taken over");
+                    tracing::warn!(target: "rpc", %error, epoch, "cannot take over the log spool of an earlier session");
                 }
             }
         }
@@ -107,9 +111,10 @@ impl SpoolDir {
         Ok(sessions)
     }
 
+    /// Deletes a default directory if it is empty.
     pub(super) fn remove_if_empty(&self) {
         if self.is_temporary {
-            // Other processes may have theirs in it.
+            // Fails if other processes have sessions in it.
             let _ = fs::remove_dir(&self.folder);
         }
     }
@@ -128,7 +133,7 @@ impl SpoolDir {
     }
 }
 
-/// The folder of a process: of this one, or of one that is gone.
+/// The locked directory of a session: of this process, or of one that has ended.
 #[derive(Debug)]
 pub(super) struct Session {
     epoch: u64,
@@ -137,7 +142,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// `None` where somebody else has it.
+    /// Locks the directory. Returns `None` if another process holds the lock.
     fn claim(epoch: u64, path: PathBuf) -> io::Result<Option<Self>> {
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true);
@@ -161,7 +166,7 @@ impl Session {
         &self.path
     }
 
-    /// The folder, which is there again where somebody has tidied up.
+    /// Returns the directory. It is created again if it was deleted.
     pub(super) fn folder(&mut self) -> io::Result<&Path> {
         if !self.path.exists() {
             create_folder(&self.path)?;
@@ -172,7 +177,7 @@ impl Session {
         Ok(&self.path)
     }
 
-    /// Its segments, from the oldest.
+    /// Returns the segment files, oldest first.
     pub(super) fn segments(&self) -> io::Result<Vec<PathBuf>> {
         let mut segments = Vec::new();
         for entry in fs::read_dir(&self.path)? {
@@ -188,7 +193,7 @@ impl Session {
         Ok(segments)
     }
 
-    /// Removes the folder, where no segment is in it.
+    /// Deletes the directory if it has no segments.
     pub(super) fn remove(&self) {
         if self.segments().is_ok_and(|segments| segments.is_empty()) {
             remove(&self.path.join(LOCK));
@@ -197,17 +202,17 @@ impl Session {
     }
 }
 
-/// Deletes a file. One that stays is found by the next life, and then its records come twice with the same numbers.
+/// Deletes a file. If that fails, the next session sends its records again with the same numbers.
 pub(super) fn remove(path: &Path) {
     if let Err(error) = fs::remove_file(path)
         && error.kind() != ErrorKind::NotFound
     {
         let path = path.display();
-        tracing::warn!(target: "rpc", %error, "a file of the log spool cannot be deleted: {path}");
+        tracing::warn!(target: "rpc", %error, "cannot delete a file of the log spool: {path}");
     }
 }
 
-/// A new file that nobody else reads: logs are nobody's business.
+/// Creates a file that only this user can read, because logs are confidential.
 pub(super) fn new_file(path: &Path) -> io::Result<File> {
     private(OpenOptions::new().create_new(true).write(true)).open(path)
 }
@@ -228,19 +233,19 @@ fn private_folder() -> DirBuilder {
     builder
 }
 
-/// Refuses a folder in which somebody else could put or read something.
+/// Returns an error if other users can read or write the directory.
 #[cfg(unix)]
 pub(super) fn check_private(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt as _;
 
     let folder = fs::symlink_metadata(path)?;
-    // The file is ours, so its owner tells who we are.
+    // The owner of a new file is the current user.
     let probe = path.join(format!("{LOCK}.{:x}", fastrand::u64(..)));
     let own = new_file(&probe)?.metadata()?.uid();
     remove(&probe);
     if !folder.is_dir() || folder.mode() & 0o077 != 0 || folder.uid() != own {
         let text = format!(
-            "{} is not a folder of this user alone; name another one",
+            "{} is not a directory of this user only; choose another one or remove access for others",
             path.display()
         );
         return Err(Error::new(ErrorKind::PermissionDenied, text));
@@ -248,7 +253,8 @@ pub(super) fn check_private(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Tells the folders of users apart, where the system says who we are. Elsewhere temporary files are a user's own.
+/// Returns a name suffix with the user id. On other systems it is empty: there the temporary directory
+/// usually belongs to the user.
 #[cfg(target_os = "linux")]
 fn user() -> String {
     use std::os::unix::fs::MetadataExt as _;
@@ -276,10 +282,10 @@ pub(super) fn check_private(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A name that a person recognises and no other target has.
+/// Returns a directory name that is readable and unique for the target.
 fn folder_name(target: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
-    let words: String = target
+    let readable: String = target
         .chars()
         .map(|c| if plain(c) { c } else { '_' })
         .take(48)
@@ -290,10 +296,10 @@ fn folder_name(target: &str) -> String {
         .take(4)
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    format!("{words}-{digest}")
+    format!("{readable}-{digest}")
 }
 
-/// Microseconds since 1970.
+/// Returns the microseconds since the Unix epoch.
 pub(in crate::logs) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     u64::try_from(since.unwrap_or_default().as_micros()).unwrap_or(u64::MAX)

@@ -1,12 +1,12 @@
-//! Records on disk while the sink is away: written at the end, read from the start, bounded in between.
+//! Bounded queue of records on disk, used while the sink is unavailable.
 //!
-//! Each life of a process has a folder of its own, named after its epoch and locked for as long as the process lives.
-//! Folders that nobody locks belong to the dead: whoever starts next takes them over, and sends what is in them first.
-//! A record is a line of a segment; a segment that is sent is deleted. What is sent twice, because a process was killed
-//! in between, has the same numbers, and the sink knows it by those.
+//! Each session (one run of a process) has a directory named after its epoch, which is locked while
+//! the process runs. The next process takes over unlocked directories and sends their records first.
+//! A record is a line of a segment file; a segment is deleted once the sink has all of it. A record
+//! that is sent twice because a process was killed has the same numbers, so the sink ignores it.
 //!
-//! Nothing waits for the disk to have it: a killed process loses nothing that was written, a host without power may
-//! lose the last seconds.
+//! Files are never synced. A killed process loses nothing that was written; a host that loses power
+//! may lose the last seconds.
 
 mod directory;
 mod segment;
@@ -22,45 +22,47 @@ use self::segment::Segment;
 pub(super) use self::segment::append_line;
 use super::Record;
 
-/// A segment is full at a sixteenth of the limit: that is what is dropped at once, and what is sent again after a kill.
+/// Segments per spool: a segment is full at a sixteenth of the limit. Eviction drops a whole segment,
+/// and after a kill a whole segment is sent again.
 const SEGMENTS: u64 = 16;
 
-/// The largest segment, in bytes: it is read as a whole.
+/// Limit of a segment, in bytes. A segment is read into memory as a whole.
 const SEGMENT_LIMIT: u64 = 1 << 20;
 
-/// The spool of a process, with what earlier ones have left.
+/// The spool of a process, including the records of orphaned sessions.
 pub(super) struct Spool {
     directory: SpoolDir,
     own: Session,
-    /// Drained over. Their folders go with their last segment.
+    /// Recovered sessions. Their directories are deleted after their last segment.
     orphaned: Vec<Session>,
-    /// From the oldest.
+    /// All segments, oldest first.
     segments: VecDeque<Segment>,
-    /// The last segment, while it may still grow.
+    /// File of the last segment, while it is not full.
     open: Option<File>,
     limit: u64,
-    /// The number of the next segment.
+    /// Number of the next segment.
     next: u64,
     losses: Losses,
 }
 
-/// What the spool could not keep since it was last asked.
+/// Losses of a spool since the last [`Spool::take_losses`].
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Losses {
-    /// Records that had to go because it was full.
+    /// Records evicted because the spool was full.
     pub(super) evicted: usize,
     /// Lines that could not be read.
     pub(super) damaged: usize,
-    /// Whether the records that were taken and not acknowledged are no longer on disk. They are not counted above.
+    /// Whether the records that were taken and not acknowledged are no longer on disk. The other
+    /// fields do not count them.
     pub(super) in_flight: bool,
 }
 
 impl Spool {
-    /// Opens a spool, and a new life in it.
+    /// Opens a spool and starts a new session in it.
     ///
     /// # Errors
     ///
-    /// What the system says of the folder.
+    /// The I/O error if the directory cannot be used.
     pub(super) fn open(directory: SpoolDir, limit: u64) -> io::Result<Self> {
         let own = directory.begin_session()?;
         Ok(Self {
@@ -75,14 +77,15 @@ impl Spool {
         })
     }
 
-    /// The life that it was opened for: larger than that of every process before.
+    /// Returns the epoch of this session. It is larger than that of every earlier one.
     pub(super) fn epoch(&self) -> u64 {
         self.own.epoch()
     }
 
-    /// Takes over what processes that are gone have left. To be done before anything is written: theirs is older.
+    /// Takes over the segments of orphaned sessions. Must be called before the first append, because
+    /// these records are older.
     ///
-    /// What cannot be read stays where it is, and a warning says so.
+    /// Files that cannot be read are left in place, with a warning.
     pub(super) fn recover(&mut self) {
         let sessions = self.directory.orphaned_sessions(self.own.epoch());
         for session in sessions.unwrap_or_else(|error| warn_not_recovered(&error)) {
@@ -99,32 +102,32 @@ impl Spool {
         self.remove_acknowledged();
     }
 
-    /// Where it is.
+    /// Returns the directory.
     pub(super) fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Whether there is nothing left to take.
+    /// Returns whether all records have been taken.
     pub(super) fn is_drained(&self) -> bool {
         self.segments.iter().all(Segment::is_drained)
     }
 
-    /// How large it is, in bytes.
+    /// Returns the size in bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
-    /// What was lost since this was last asked.
+    /// Returns the losses since the last call.
     pub(super) fn take_losses(&mut self) -> Losses {
         std::mem::take(&mut self.losses)
     }
 
-    /// Writes lines (see [`append_line`]) at the end. `taken` says that the caller has those records in hand and sends
-    /// them before all others: so it may only be said where nothing else is left to take.
+    /// Appends lines (see [`append_line`]). With `taken`, the records count as already taken by the
+    /// caller, who sends them before all others; this is only allowed if the spool is drained.
     ///
     /// # Errors
     ///
-    /// What the system says; nothing was written then.
+    /// The I/O error; nothing was appended then.
     pub(super) fn append(&mut self, lines: &[u8], records: usize, taken: bool) -> io::Result<()> {
         let bytes = u64::try_from(lines.len()).unwrap_or(u64::MAX);
         self.evict_until_fits(bytes);
@@ -141,7 +144,7 @@ impl Spool {
             return Ok(());
         };
         if let Err(error) = file.write_all(lines) {
-            // Half a line would be a damaged one. Where this fails too, the reader finds and counts it.
+            // Removes a partial line. If this fails too, the reader counts a damaged line.
             let _ = file.set_len(segment.bytes);
             self.remove_acknowledged();
             return Err(error);
@@ -153,20 +156,20 @@ impl Spool {
         Ok(())
     }
 
-    /// Takes the oldest records: at most `records` of them, and no more once they have `bytes` of text. They stay on
-    /// disk until [`acknowledge`](Self::acknowledge).
+    /// Takes the oldest records: at most `records`, and none after their text has reached `bytes`. They
+    /// stay on disk until [`acknowledge`](Self::acknowledge).
     pub(super) fn take(&mut self, records: usize, bytes: usize) -> Vec<Record> {
         loop {
             self.remove_acknowledged();
             if self.segments.len() == 1 {
-                // What is being read grows no more.
+                // A segment that is being read is not appended to.
                 self.open = None;
             }
             let Some(first) = self.segments.front_mut() else {
                 return Vec::new();
             };
             if first.is_drained() {
-                // It is in hand, all of it.
+                // All of its records are in flight.
                 return Vec::new();
             }
             match first.take(records, bytes) {
@@ -178,8 +181,8 @@ impl Spool {
                 }
                 Err(error) => {
                     let path = first.path.display();
-                    tracing::warn!(target: "rpc", %error, "a segment of the log spool cannot be read: {path}");
-                    // The file stays: whoever starts next may have more luck.
+                    tracing::warn!(target: "rpc", %error, "cannot read a segment of the log spool, skipping it: {path}");
+                    // The file is kept: the next session tries to read it again.
                     self.losses.damaged += first.unacknowledged();
                     self.segments.pop_front();
                 }
@@ -187,7 +190,7 @@ impl Spool {
         }
     }
 
-    /// The sink has the oldest `records` of those that were taken.
+    /// Acknowledges the oldest `records` of those that were taken: the sink has them.
     pub(super) fn acknowledge(&mut self, records: usize) {
         if let Some(first) = self.segments.front_mut() {
             first.acknowledge(records);
@@ -195,7 +198,7 @@ impl Spool {
         self.remove_acknowledged();
     }
 
-    /// Ends the life. What is left stays for the next one.
+    /// Ends the session. Remaining records stay for the next one.
     pub(super) fn close(mut self) {
         self.open = None;
         self.remove_acknowledged();
@@ -205,12 +208,12 @@ impl Spool {
         }
     }
 
-    /// As much as a segment has, in bytes.
+    /// Returns the size of a full segment, in bytes.
     pub(super) fn segment_bytes(&self) -> usize {
         usize::try_from(self.segment_limit()).unwrap_or(usize::MAX)
     }
 
-    /// Whether these lines fit if all else goes.
+    /// Returns whether these lines fit into the limit if everything else is evicted.
     pub(super) fn could_fit(&self, lines: &[u8]) -> bool {
         u64::try_from(lines.len()).is_ok_and(|bytes| bytes <= self.limit)
     }
@@ -219,7 +222,7 @@ impl Spool {
         (self.limit / SEGMENTS).min(SEGMENT_LIMIT)
     }
 
-    /// Drops the oldest segments until so many more bytes fit.
+    /// Evicts the oldest segments until `bytes` more fit.
     fn evict_until_fits(&mut self, bytes: u64) {
         while self.bytes().saturating_add(bytes) > self.limit {
             let Some(first) = self.segments.pop_front() else {
@@ -234,7 +237,7 @@ impl Spool {
         }
     }
 
-    /// Deletes what the sink has.
+    /// Deletes segments that the sink has completely, and the directories of recovered sessions.
     fn remove_acknowledged(&mut self) {
         while let Some(first) = self.segments.front()
             && first.unacknowledged() == 0
@@ -254,8 +257,9 @@ impl Spool {
     }
 }
 
+/// Logs that files of an orphaned session are left in place.
 fn warn_not_recovered<T: Default>(error: &io::Error) -> T {
-    tracing::warn!(target: "rpc", %error, "a part of the log spool is not taken over");
+    tracing::warn!(target: "rpc", %error, "cannot recover a part of the log spool left by an earlier session");
     T::default()
 }
 

@@ -1,10 +1,10 @@
-//! A file of the spool: a line a record, with a checksum in front of its JSON.
+//! A segment file of the spool: one record per line, as a checksum and JSON.
 //!
 //! ```text
 //! 1f2e3d4c {"source":"userstore@prod/127.0.0.1:9003","epoch":1764000000000000,"sequence":17,…}
 //! ```
 //!
-//! JSON has no line feed of its own, so a damaged line ends where the next one begins; and a person can read the file.
+//! The JSON contains no line feed, so damage in one line does not affect the next.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,28 +14,29 @@ use std::vec;
 use super::directory;
 use crate::logs::Record;
 
+/// An open or finished segment file.
 pub(super) struct Segment {
     pub(super) path: PathBuf,
     pub(super) bytes: u64,
-    /// Records in it.
+    /// Number of records.
     records: usize,
-    /// How many of them somebody has taken, from the first.
+    /// Number of records that were taken, from the first.
     taken: usize,
-    /// How many of them the sink has, from the first.
+    /// Number of records that the sink has, from the first.
     acknowledged: usize,
-    /// What was not taken yet, once the file was read.
+    /// Records that were not taken; `None` until the file is read.
     read: Option<vec::IntoIter<Record>>,
 }
 
 impl Segment {
-    /// A new file, with its number as its name.
+    /// Creates a new file, named after its number.
     pub(super) fn create(folder: &Path, number: u64) -> io::Result<(Self, File)> {
         let path = folder.join(format!("{number:08}.{}", directory::EXTENSION));
         let file = directory::new_file(&path)?;
         Ok((Self::new(path, 0, 0), file))
     }
 
-    /// A file that another process has left.
+    /// Opens a file of an orphaned session.
     pub(super) fn open_existing(path: PathBuf) -> io::Result<Self> {
         let content = fs::read(&path)?;
         let bytes = u64::try_from(content.len()).unwrap_or(u64::MAX);
@@ -54,7 +55,7 @@ impl Segment {
         }
     }
 
-    /// Notes what was written at its end.
+    /// Updates the counts after an append.
     pub(super) fn record_append(&mut self, bytes: u64, records: usize, taken: bool) {
         self.bytes += bytes;
         self.records += records;
@@ -63,7 +64,7 @@ impl Segment {
         }
     }
 
-    /// Takes the next records, and says how many lines turned out to be damaged.
+    /// Takes the next records. Also returns the number of damaged lines that were found.
     pub(super) fn take(
         &mut self,
         records: usize,
@@ -74,7 +75,7 @@ impl Segment {
             Some(read) => read,
             None => {
                 let content = fs::read(&self.path)?;
-                // By lines and not by records: what is damaged may be among those that were taken.
+                // Skips lines, not records: some of the lines already taken may be damaged.
                 let rest: Vec<_> = lines(&content)
                     .skip(self.taken)
                     .filter_map(record)
@@ -103,17 +104,17 @@ impl Segment {
         self.acknowledged = (self.acknowledged + records).min(self.taken);
     }
 
-    /// Records that the sink does not have.
+    /// Returns the number of records that the sink does not have.
     pub(super) fn unacknowledged(&self) -> usize {
         self.records - self.acknowledged
     }
 
-    /// Records that somebody has taken and the sink does not have.
+    /// Returns the number of records that were taken and that the sink does not have.
     pub(super) fn in_flight(&self) -> usize {
         self.taken - self.acknowledged
     }
 
-    /// Whether all was taken.
+    /// Returns whether all records were taken.
     pub(super) fn is_drained(&self) -> bool {
         self.taken == self.records
     }
@@ -123,11 +124,11 @@ impl Segment {
     }
 }
 
-/// Adds a record to the lines that are to be written.
+/// Appends a record to encoded lines.
 pub(in crate::logs) fn append_line(lines: &mut Vec<u8>, record: &Record) {
     let start = lines.len();
     lines.extend_from_slice(b"00000000 ");
-    // A record is text and numbers: there is nothing in it that JSON could not say.
+    // Cannot fail: a record consists of text and numbers.
     if serde_json::to_writer(&mut *lines, record).is_err() {
         return lines.truncate(start);
     }
@@ -136,12 +137,12 @@ pub(in crate::logs) fn append_line(lines: &mut Vec<u8>, record: &Record) {
     lines.push(b'\n');
 }
 
-/// The lines of a file. The last one has no line feed where its writer was killed in the middle of it.
+/// Returns the lines of a file. The last one has no line feed if its writer was killed while writing.
 fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
     content.split_inclusive(|byte| *byte == b'\n')
 }
 
-/// The record of a line that is whole and unchanged.
+/// Decodes a line; `None` if it is damaged.
 fn record(line: &[u8]) -> Option<Record> {
     let (sum, json) = line.strip_suffix(b"\n")?.split_at_checked(9)?;
     let sum = std::str::from_utf8(sum).ok()?.strip_suffix(' ')?;

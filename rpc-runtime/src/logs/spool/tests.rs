@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::logs::Level;
 
-/// A folder that goes with the test.
+/// A directory that is deleted after the test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -19,7 +19,7 @@ impl Folder {
         spool
     }
 
-    /// The files of segments, from the oldest.
+    /// Returns the segment files, oldest first.
     fn segments(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         for life in fs::read_dir(&self.0).unwrap() {
@@ -85,13 +85,13 @@ fn length() -> u64 {
 }
 
 #[test]
-fn what_is_written_is_read_in_order_and_then_gone() {
+fn records_are_read_in_order_and_then_deleted() {
     let folder = Folder::new();
     let mut spool = folder.open(1 << 20);
     assert!(spool.is_drained());
     write(&mut spool, 1..=10);
     assert_eq!(spool.take(2, usize::MAX).len(), 2);
-    // Written while something is in hand.
+    // Appended while records are in flight.
     write(&mut spool, 11..=12);
     spool.acknowledge(2);
     assert_eq!(drain(&mut spool), (3..=12).collect::<Vec<_>>());
@@ -102,7 +102,7 @@ fn what_is_written_is_read_in_order_and_then_gone() {
 }
 
 #[test]
-fn a_batch_ends_at_its_bytes_and_has_one_record_at_least() {
+fn a_batch_is_limited_by_bytes_but_never_empty() {
     let folder = Folder::new();
     let mut spool = folder.open(1 << 20);
     write(&mut spool, 1..=5);
@@ -111,7 +111,7 @@ fn a_batch_ends_at_its_bytes_and_has_one_record_at_least() {
 }
 
 #[test]
-fn what_the_caller_has_in_hand_is_not_read_again_unless_it_dies() {
+fn records_in_flight_are_read_again_only_after_a_kill() {
     let folder = Folder::new();
     let mut spool = folder.open(1 << 20);
     let mut lines = Vec::new();
@@ -129,47 +129,50 @@ fn what_the_caller_has_in_hand_is_not_read_again_unless_it_dies() {
 }
 
 #[test]
-fn row_89_at_the_cap_the_oldest_go_and_are_counted() {
+fn a_full_spool_drops_and_counts_the_oldest_records() {
     let folder = Folder::new();
     let limit = 20 * length();
     let mut spool = folder.open(limit);
     write(&mut spool, 1..=100);
     assert!(spool.bytes() <= limit, "{} of {limit}", spool.bytes());
-    let lost = spool.take_losses();
+    let losses = spool.take_losses();
     let left = drain(&mut spool);
-    assert_eq!(lost.evicted + left.len(), 100);
-    assert!(left.len() >= 17, "a sixteenth goes at once: {left:?}");
-    assert!(left.into_iter().eq(lost.evicted as u64 + 1..=100));
+    assert_eq!(losses.evicted + left.len(), 100);
+    assert!(
+        left.len() >= 17,
+        "a sixteenth is evicted at a time: {left:?}"
+    );
+    assert!(left.into_iter().eq(losses.evicted as u64 + 1..=100));
 }
 
 #[test]
-fn what_is_in_hand_is_not_counted_when_its_segment_goes() {
+fn evicted_records_in_flight_are_not_counted() {
     let folder = Folder::new();
     let mut spool = folder.open(32 * length());
     write(&mut spool, 1..=4);
     let taken = spool.take(1, usize::MAX);
     assert_eq!(taken.len(), 1);
     write(&mut spool, 5..=60);
-    let lost = spool.take_losses();
-    assert!(lost.in_flight);
+    let losses = spool.take_losses();
+    assert!(losses.in_flight);
     let left = drain(&mut spool);
-    assert_eq!(1 + lost.evicted + left.len(), 60);
+    assert_eq!(1 + losses.evicted + left.len(), 60);
 }
 
 #[test]
-fn another_life_goes_first_and_the_epoch_grows() {
+fn an_earlier_session_is_sent_first() {
     let folder = Folder::new();
     let mut first = folder.open(1 << 20);
     let earlier = first.epoch();
     write(&mut first, 1..=3);
     first.take(1, usize::MAX);
     first.acknowledge(1);
-    // As when it is killed: nothing is closed.
+    // As after a kill: the spool is not closed.
     drop(first);
     let mut second = folder.open(1 << 20);
     assert!(second.epoch() > earlier);
     write(&mut second, 101..=102);
-    // The first record was delivered before the kill and comes again, with its numbers.
+    // The first record was acknowledged before the kill and is sent again with the same numbers.
     let taken = second.take(10, usize::MAX);
     let of = |record: &Record| (record.epoch.unwrap(), record.sequence.unwrap());
     assert_eq!(
@@ -181,11 +184,11 @@ fn another_life_goes_first_and_the_epoch_grows() {
     assert_eq!(drain(&mut second), [101, 102]);
     second.close();
     let left: Vec<_> = fs::read_dir(&folder.0).unwrap().collect();
-    assert_eq!(left.len(), 1, "the memory of the epoch: {left:?}");
+    assert_eq!(left.len(), 1, "only the file with the epoch: {left:?}");
 }
 
 #[test]
-fn row_92_the_epoch_grows_though_the_clock_is_set_back() {
+fn the_epoch_grows_when_the_clock_is_set_back() {
     let folder = Folder::new();
     let epoch = folder.open(1 << 20).epoch();
     let ahead = epoch + 3_600_000_000;
@@ -194,7 +197,7 @@ fn row_92_the_epoch_grows_though_the_clock_is_set_back() {
 }
 
 #[test]
-fn a_life_that_goes_on_is_left_alone() {
+fn a_running_session_is_not_taken_over() {
     let folder = Folder::new();
     let mut living = folder.open(1 << 20);
     write(&mut living, 1..=3);
@@ -214,7 +217,7 @@ fn a_torn_tail_and_damaged_lines_are_skipped_and_counted() {
     let path = &folder.segments()[0];
     let mut content = fs::read(path).unwrap();
     let line = content.len() / 5;
-    // One bit of the second record, and the end of the last one.
+    // Flips a bit of the second record and cuts off the last one.
     content[line + line / 2] ^= 1;
     content.truncate(content.len() - 7);
     fs::write(path, &content).unwrap();
@@ -225,7 +228,7 @@ fn a_torn_tail_and_damaged_lines_are_skipped_and_counted() {
 }
 
 #[test]
-fn a_file_of_rubbish_is_one_damaged_line_and_no_obstacle() {
+fn a_file_of_garbage_counts_as_one_damaged_line() {
     let folder = Folder::new();
     let mut spool = folder.open(1 << 20);
     write(&mut spool, 1..=1);
@@ -238,7 +241,7 @@ fn a_file_of_rubbish_is_one_damaged_line_and_no_obstacle() {
 }
 
 #[test]
-fn damage_where_the_sink_has_the_records_already_loses_none_of_the_others() {
+fn damage_in_acknowledged_records_loses_no_others() {
     let folder = Folder::new();
     let mut spool = folder.open(1 << 20);
     let mut lines = Vec::new();
@@ -258,7 +261,7 @@ fn damage_where_the_sink_has_the_records_already_loses_none_of_the_others() {
 }
 
 #[test]
-fn a_segment_that_is_emptied_under_the_process_is_counted_and_no_obstacle() {
+fn a_segment_that_is_truncated_meanwhile_is_counted() {
     let folder = Folder::new();
     let mut spool = folder.open(1 << 20);
     let mut lines = Vec::new();
@@ -274,22 +277,25 @@ fn a_segment_that_is_emptied_under_the_process_is_counted_and_no_obstacle() {
 }
 
 #[test]
-fn an_earlier_life_counts_towards_the_cap() {
+fn an_earlier_session_counts_towards_the_limit() {
     let folder = Folder::new();
     let mut spool = folder.open(160 * length());
     write(&mut spool, 1..=100);
     drop(spool);
     let limit = 50 * length();
     let mut spool = folder.open(limit);
-    let lost = spool.take_losses().evicted;
+    let losses = spool.take_losses().evicted;
     assert!(spool.bytes() <= limit);
     let left = drain(&mut spool);
-    assert_eq!(lost + left.len(), 100);
-    assert!(left.len() >= 35, "segments of ten or so go: {left:?}");
+    assert_eq!(losses + left.len(), 100);
+    assert!(
+        left.len() >= 35,
+        "segments of about ten records are evicted: {left:?}"
+    );
 }
 
 #[test]
-fn a_folder_that_was_tidied_away_comes_back() {
+fn a_deleted_directory_is_created_again() {
     let folder = Folder::new();
     let mut spool = folder.open(1 << 20);
     fs::remove_dir_all(&folder.0).unwrap();
@@ -299,7 +305,7 @@ fn a_folder_that_was_tidied_away_comes_back() {
 
 #[cfg(unix)]
 #[test]
-fn a_folder_that_others_may_enter_is_none_to_find_by_itself() {
+fn a_directory_that_others_can_enter_is_rejected() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let folder = Folder::new();
@@ -311,7 +317,10 @@ fn a_folder_that_others_may_enter_is_none_to_find_by_itself() {
     check(0o700).unwrap();
     for open in [0o750, 0o707, 0o777] {
         let error = check(open).unwrap_err().to_string();
-        assert!(error.contains("not a folder of this user alone"), "{error}");
+        assert!(
+            error.contains("not a directory of this user only"),
+            "{error}"
+        );
     }
     let link = folder.0.join("link");
     std::os::unix::fs::symlink(std::env::temp_dir(), &link).unwrap();
@@ -320,7 +329,7 @@ fn a_folder_that_others_may_enter_is_none_to_find_by_itself() {
 
 #[cfg(unix)]
 #[test]
-fn nobody_else_may_read_it() {
+fn files_are_readable_by_the_user_only() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let folder = Folder::new();

@@ -69,7 +69,7 @@ impl Tables {
                         .bind(record.epoch.map(u64::cast_signed))
                         .bind(record.sequence.map(u64::cast_signed))
                         .bind(record.request_id.as_ref().map(RequestId::as_str))
-                        .bind(record.time.as_microsecond())
+                        .bind(record.time.as_unix_micros())
                         .bind(record.level as i32)
                         .bind(record.target.as_str())
                         .bind(record.text.as_str());

@@ -5,7 +5,7 @@ use std::pin::pin;
 
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
-use rpc_runtime::{Code, Error, RequestId, Source};
+use rpc_runtime::{Code, Error, RequestId, Source, logs};
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
@@ -86,10 +86,10 @@ impl Filter {
         }
         // Written out and not bound: only so SQLite knows that its index of what matters has all of them.
         sql.push(match query.level {
-            None | Some(Level::Debug) => "",
             Some(Level::Info) => " AND level >= 1",
             Some(Level::Warn) => " AND level >= 2 AND level IN (2, 3)",
             Some(Level::Error) => " AND level >= 2 AND level = 3",
+            None | Some(_) => "",
         });
         if let Some(since) = query.since {
             sql.push(" AND time >= ")
@@ -149,24 +149,25 @@ pub(super) async fn page(readers: &SqlitePool, filter: &Filter) -> Result<Page, 
 fn logged(row: &SqliteRow) -> Result<Logged, Problem> {
     let (server, environment, instance) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
     let request_id: Option<&str> = row.try_get(6)?;
+    let source = Source::new(server, environment, instance).map_err(damaged)?;
+    let time: i64 = row.try_get(7)?;
+    let time =
+        logs::Timestamp::from_unix_micros(time).ok_or_else(|| damaged(format!("time {time}")))?;
+    let level = match row.try_get(8)? {
+        0 => Level::Debug,
+        1 => Level::Info,
+        2 => Level::Warn,
+        3 => Level::Error,
+        other => return Err(damaged(format!("level {other}"))),
+    };
+    let mut record = Record::new(source, time, level, row.try_get::<String, _>(10)?);
+    record.epoch = row.try_get::<Option<i64>, _>(4)?.map(i64::cast_unsigned);
+    record.sequence = row.try_get::<Option<i64>, _>(5)?.map(i64::cast_unsigned);
+    record.request_id = request_id.and_then(RequestId::parse);
+    record.target = row.try_get(9)?;
     Ok(Logged {
         id: row.try_get::<i64, _>(0)?.cast_unsigned(),
-        record: Record {
-            source: Source::new(server, environment, instance).map_err(damaged)?,
-            epoch: row.try_get::<Option<i64>, _>(4)?.map(i64::cast_unsigned),
-            sequence: row.try_get::<Option<i64>, _>(5)?.map(i64::cast_unsigned),
-            request_id: request_id.and_then(RequestId::parse),
-            time: Timestamp::from_microsecond(row.try_get(7)?).map_err(damaged)?,
-            level: match row.try_get(8)? {
-                0 => Level::Debug,
-                1 => Level::Info,
-                2 => Level::Warn,
-                3 => Level::Error,
-                other => return Err(damaged(format!("level {other}"))),
-            },
-            target: row.try_get(9)?,
-            text: row.try_get(10)?,
-        },
+        record,
     })
 }
 
