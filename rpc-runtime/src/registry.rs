@@ -1,18 +1,19 @@
-//! All services whose traits are linked into this process. It lists; it never dispatches.
+//! Descriptors of all service traits that are linked into this process. It is used for listings and
+//! checks, not for dispatch.
 //!
-//! A library crate that nothing of the binary names is not linked, and its services are not here; `use fibpro as _;`
-//! brings them in.
+//! Services of a library crate are missing if the binary does not use the crate, because it is not linked
+//! then. `use fibpro as _;` links it.
 
 use crate::descriptor::ServiceDescriptor;
 
-/// An entry; `#[rpc_service]` makes one for each trait.
+/// Registry entry of a service; `#[rpc_service]` creates one for each trait.
 #[derive(Debug)]
 #[doc(hidden)]
 pub struct Registration(pub &'static ServiceDescriptor);
 
 inventory::collect!(Registration);
 
-/// The descriptors of all services, sorted by full name.
+/// Returns the descriptors of all services, sorted by full name.
 ///
 /// ```
 /// use rpc_runtime::{prelude::*, registry};
@@ -35,7 +36,7 @@ pub fn services() -> impl Iterator<Item = &'static ServiceDescriptor> {
     services.into_iter()
 }
 
-/// Two traits with one full name, if there are any.
+/// Returns two services with the same full name, if there are any.
 pub(crate) fn duplicate() -> Option<(&'static ServiceDescriptor, &'static ServiceDescriptor)> {
     let services: Vec<_> = services().collect();
     services

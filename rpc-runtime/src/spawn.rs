@@ -1,13 +1,13 @@
-//! Work beside the call that still belongs to it.
+//! Tasks that inherit the context of the current call.
 
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
 use crate::context::Context;
 
-/// Spawns a task that carries the current [`Context`] and the current `tracing` span on.
+/// Spawns a task that inherits the current [`Context`] and `tracing` span.
 ///
-/// The work goes on when the call is over; its calls and log lines keep the request id.
+/// The task may outlive the call. Its own calls and log events keep the request id.
 ///
 /// ```
 /// use rpc_runtime::{Context, RequestId};
@@ -22,7 +22,7 @@ use crate::context::Context;
 ///
 /// # Panics
 ///
-/// Outside a tokio runtime, as [`tokio::spawn`].
+/// Panics outside of a tokio runtime, like [`tokio::spawn`].
 #[track_caller]
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
@@ -32,11 +32,11 @@ where
     tokio::spawn(Context::current().scope(future).in_current_span())
 }
 
-/// Runs blocking work on tokio's pool for it, within the current [`Context`] and `tracing` span.
+/// Runs blocking work on tokio's blocking pool, in the current [`Context`] and `tracing` span.
 ///
 /// # Panics
 ///
-/// Outside a tokio runtime, as [`tokio::task::spawn_blocking`].
+/// Panics outside of a tokio runtime, like [`tokio::task::spawn_blocking`].
 #[track_caller]
 pub fn spawn_blocking<F, R>(work: F) -> JoinHandle<R>
 where

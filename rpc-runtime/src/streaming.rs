@@ -1,4 +1,4 @@
-//! A stream of messages, under a name that a trait can say.
+//! Stream of messages as a named type.
 
 use std::fmt;
 use std::pin::Pin;
@@ -8,7 +8,9 @@ use futures_core::Stream;
 
 use crate::error::Error;
 
-/// A stream of messages, each of which may be an error; the first error is the last item.
+/// A stream of messages; an error ends it.
+///
+/// Streaming methods are not supported yet: a trait method that uses this type does not compile.
 ///
 /// ```
 /// use rpc_runtime::Streaming;
@@ -16,12 +18,10 @@ use crate::error::Error;
 /// let two: Streaming<u32> = Streaming::new(futures_util::stream::iter([Ok(1), Ok(2)]));
 /// # drop(two);
 /// ```
-///
-/// Methods that stream are not part of this version: the type is there for layers, which see bodies of both kinds.
 pub struct Streaming<T, E = Error>(Pin<Box<dyn Stream<Item = Result<T, E>> + Send>>);
 
 impl<T, E> Streaming<T, E> {
-    /// A stream from any other.
+    /// Wraps a stream.
     pub fn new(stream: impl Stream<Item = Result<T, E>> + Send + 'static) -> Self {
         Self(Box::pin(stream))
     }

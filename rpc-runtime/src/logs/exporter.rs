@@ -122,9 +122,9 @@ impl LogExporterBuilder {
 
     /// Selects the events to export, as levels by target prefix: `info,sqlx=warn,shop::orders=debug`.
     ///
-    /// By default these are `info` and above, and `warn` and above for the target `rpc`. So failed calls
-    /// ([`TracingObserver`](crate::observe::TracingObserver)) are exported and successful ones are not,
-    /// except for the traces that the flag `log_rpc` turns on.
+    /// By default these are `info` and above, and `warn` and above for the target `rpc`. So the events of
+    /// calls ([`TracingObserver`](crate::observe::TracingObserver)) are exported only if an operator
+    /// should see them. The traces that the flag `log_rpc` turns on have another target and are exported.
     ///
     /// # Errors
     ///

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_filter_exports_only_failed_calls() {
+    fn the_default_filter_excludes_info_events_of_calls() {
         let allowed = |filter: &ExportFilter| {
             let allowed = std::sync::Mutex::new(Vec::new());
             macro_rules! check {

@@ -1,4 +1,4 @@
-//! A body: one message or a stream of them, and what is held until its end.
+//! The body of a request or response.
 
 use std::any::Any;
 use std::fmt;
@@ -7,9 +7,10 @@ use bytes::Bytes;
 
 use crate::streaming::Streaming;
 
-/// One encoded message, or a stream of them.
+/// An encoded message.
 ///
-/// What a layer gives to [`hold`](Self::hold) lives until the body is over: sent, read to its end, or dropped.
+/// Guards that a layer gives to [`hold`](Self::hold) are dropped when the body has been sent, read to its
+/// end, or dropped.
 pub struct Body {
     kind: BodyKind,
     guards: Vec<Box<dyn Any + Send>>,
@@ -17,7 +18,7 @@ pub struct Body {
 
 /// The content of a [`Body`].
 pub(crate) enum BodyKind {
-    /// One message.
+    /// A single message.
     Message(Bytes),
     /// A stream of messages. Client and server refuse it, so nothing reads it yet.
     #[expect(dead_code, reason = "streams are refused before they are read")]
@@ -25,7 +26,7 @@ pub(crate) enum BodyKind {
 }
 
 impl Body {
-    /// A body of one encoded message.
+    /// Creates a body with one encoded message.
     pub fn message(message: impl Into<Bytes>) -> Self {
         Self {
             kind: BodyKind::Message(message.into()),
@@ -44,7 +45,7 @@ impl Body {
         }
     }
 
-    /// The message, when it is one.
+    /// Returns the message; `None` for a stream.
     #[must_use]
     pub fn as_message(&self) -> Option<&Bytes> {
         match &self.kind {
@@ -53,7 +54,7 @@ impl Body {
         }
     }
 
-    /// Keeps a guard until the end of this body: a permit, a timer, the end of a measurement.
+    /// Keeps a guard, such as a permit or a timer, until the end of this body.
     pub fn hold(&mut self, guard: impl Any + Send) {
         self.guards.push(Box::new(guard));
     }
@@ -85,7 +86,7 @@ impl fmt::Debug for BodyKind {
     }
 }
 
-/// What a body held; dropped where the body ends.
+/// The guards of a body; dropped where the body ends.
 #[derive(Default)]
 pub(crate) struct Guards(Vec<Box<dyn Any + Send>>);
 

@@ -1,4 +1,4 @@
-//! A layer, and the rest of the onion behind it.
+//! The [`Layer`] trait, and the rest of the stack that a layer calls.
 
 use std::fmt;
 use std::pin::Pin;
@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use super::{Request, Response};
 
-/// A future on the heap.
+/// A boxed future.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// One ring around a call. Every `async fn(Request, Next) -> Response` is one.
+/// A layer around calls. Every `async fn(Request, Next) -> Response` is a layer.
 ///
 /// # Cancellation
 ///
-/// The future is dropped where the call is cancelled or its deadline passes; keep what must be undone in a guard.
+/// The future is dropped when the call is cancelled or its deadline passes; use guards for cleanup.
 pub trait Layer: Send + Sync + 'static {
-    /// Handles the call, usually by way of `next`.
+    /// Handles the call, usually by running `next`.
     fn call(&self, request: Request, next: Next) -> BoxFuture<Response>;
 }
 
@@ -29,12 +29,12 @@ where
     }
 }
 
-/// What stands at the inner end of an onion: the handler, or the network.
+/// The service inside all layers: the handler on a server, the transport on a client.
 pub(crate) trait InnerService: Send + Sync + 'static {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response>;
 }
 
-/// The layers of one side, the outermost first.
+/// The layers of a client or server, outermost first.
 #[derive(Clone, Default)]
 pub(crate) struct Layers(Arc<[Arc<dyn Layer>]>);
 
@@ -43,7 +43,7 @@ impl Layers {
         Self(layers.into())
     }
 
-    /// This onion with one more ring at its inner end.
+    /// Returns these layers with one more as the innermost.
     pub(crate) fn with(&self, layer: Arc<dyn Layer>) -> Self {
         Self(self.0.iter().cloned().chain([layer]).collect())
     }
@@ -52,20 +52,20 @@ impl Layers {
         self.0.is_empty()
     }
 
-    /// Runs a call through the layers to the endpoint.
+    /// Runs a call through the layers to the inner service.
     pub(crate) fn run<E: InnerService>(
         &self,
-        endpoint: &Arc<E>,
+        inner: &Arc<E>,
         request: Request,
     ) -> BoxFuture<Response> {
         if self.0.is_empty() {
-            // The usual case: no chain to build.
-            return Arc::clone(endpoint).call(request);
+            // The usual case, without the allocation of a chain.
+            return Arc::clone(inner).call(request);
         }
         Next {
             layers: self.clone(),
             index: 0,
-            endpoint: Arc::clone(endpoint) as Arc<dyn InnerService>,
+            inner: Arc::clone(inner) as Arc<dyn InnerService>,
         }
         .run(request)
     }
@@ -77,24 +77,25 @@ impl fmt::Debug for Layers {
     }
 }
 
-/// The rest of the onion. Drop it to answer without the handler, clone it to run the rest twice.
+/// The rest of the stack inside a layer. Drop it to respond without the handler, or clone it to run
+/// the rest more than once.
 #[derive(Clone)]
 pub struct Next {
     layers: Layers,
     index: usize,
-    endpoint: Arc<dyn InnerService>,
+    inner: Arc<dyn InnerService>,
 }
 
 impl Next {
-    /// Hands the call to the next ring.
-    #[must_use = "the call goes on only when this is awaited"]
+    /// Runs the next layer, or the inner service after the last one.
+    #[must_use = "the call continues only when this is awaited"]
     pub fn run(mut self, request: Request) -> BoxFuture<Response> {
         match self.layers.0.get(self.index).cloned() {
             Some(layer) => {
                 self.index += 1;
                 layer.call(request, self)
             }
-            None => self.endpoint.call(request),
+            None => self.inner.call(request),
         }
     }
 }

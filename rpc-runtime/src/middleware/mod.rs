@@ -1,4 +1,4 @@
-//! The onion around a call: one kind of layer for both sides, which sees calls and never HTTP.
+//! Layers around calls. Client and server use the same kind of layer, which sees calls and not HTTP.
 //!
 //! A layer is an `async fn(Request, Next) -> Response`:
 //!
@@ -16,8 +16,8 @@
 //! }
 //! ```
 //!
-//! On a client a layer runs once a call, around all attempts; one that is to run in each attempt is added by
-//! [`Client::attempt_layer`](crate::Client::attempt_layer).
+//! On a client a layer runs once per call, around all attempts. A layer added by
+//! [`Client::attempt_layer`](crate::Client::attempt_layer) runs once per attempt.
 
 mod body;
 mod layer;
@@ -27,7 +27,7 @@ pub use body::Body;
 pub(crate) use body::{BodyKind, Guards};
 pub use layer::{BoxFuture, Layer, Next};
 pub(crate) use layer::{InnerService, Layers};
-pub use tower::{TowerLayer, TowerService};
+pub use tower::{TowerFuture, TowerLayer, TowerService};
 
 use std::fmt;
 
@@ -36,14 +36,14 @@ use crate::descriptor::MethodDescriptor;
 use crate::error::Error;
 use crate::metadata::Metadata;
 
-/// A call on its way in.
+/// The request of a call.
 #[non_exhaustive]
 pub struct Request {
     method: &'static MethodDescriptor,
     context: Context,
     metadata: Metadata,
     body: Body,
-    /// Whether a client may send it again.
+    /// Whether the client may retry the call.
     retry: bool,
 }
 
@@ -63,43 +63,43 @@ impl Request {
         }
     }
 
-    /// The method that is called.
+    /// Returns the called method.
     #[must_use]
     pub fn method(&self) -> &'static MethodDescriptor {
         self.method
     }
 
-    /// The context that the call travels with: on a client the one that goes out.
+    /// Returns the context of the call; on a client the outgoing context.
     #[must_use]
     pub fn context(&self) -> &Context {
         &self.context
     }
 
-    /// What the caller sends beside the message.
+    /// Returns the metadata that the caller sends with the message.
     ///
-    /// On a server the metadata is in the [`Context`] as well; a change here does not reach that.
+    /// On a server the [`Context`] has its own copy of the metadata, which changes here do not affect.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// For layers that add metadata, such as a token on a client.
+    /// Returns the metadata for changes, for example to add a token on a client.
     pub fn metadata_mut(&mut self) -> &mut Metadata {
         &mut self.metadata
     }
 
-    /// The message or messages.
+    /// Returns the body.
     #[must_use]
     pub fn body(&self) -> &Body {
         &self.body
     }
 
-    /// For layers that hold something until the call is over, see [`Body::hold`].
+    /// Returns the body for changes; see [`Body::hold`].
     pub fn body_mut(&mut self) -> &mut Body {
         &mut self.body
     }
 
-    /// Whether a client may send it again.
+    /// Returns whether the client may retry the call.
     pub(crate) fn may_retry(&self) -> bool {
         self.retry
     }
@@ -128,19 +128,19 @@ impl fmt::Debug for Request {
     }
 }
 
-/// A call on its way out: a body or an error, and metadata beside it.
+/// The response of a call: a body or an error, and metadata.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Response {
     headers: Metadata,
     trailers: Metadata,
     result: Result<Body, Error>,
-    /// A fault on purpose: nobody is to get it.
+    /// Injected fault: the connection is closed instead of sending the response.
     aborted: bool,
 }
 
 impl Response {
-    /// An answer.
+    /// Creates a successful response.
     #[must_use]
     pub fn new(body: Body) -> Self {
         Self::from_result(Ok(body))
@@ -155,51 +155,51 @@ impl Response {
         }
     }
 
-    /// The error, if it is one.
+    /// Returns the error of a failed response.
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         self.result.as_ref().err()
     }
 
-    /// For layers that change an error.
+    /// Returns the error for changes.
     pub fn error_mut(&mut self) -> Option<&mut Error> {
         self.result.as_mut().err()
     }
 
-    /// The body, if it is no error.
+    /// Returns the body of a successful response.
     #[must_use]
     pub fn body(&self) -> Option<&Body> {
         self.result.as_ref().ok()
     }
 
-    /// For layers that hold something until the answer is out, see [`Body::hold`].
+    /// Returns the body for changes; see [`Body::hold`].
     pub fn body_mut(&mut self) -> Option<&mut Body> {
         self.result.as_mut().ok()
     }
 
-    /// Metadata before the message.
+    /// Returns the metadata sent before the message.
     #[must_use]
     pub fn headers(&self) -> &Metadata {
         &self.headers
     }
 
-    /// Metadata before the message, to be changed.
+    /// Returns the metadata sent before the message, for changes.
     pub fn headers_mut(&mut self) -> &mut Metadata {
         &mut self.headers
     }
 
-    /// Metadata behind the message.
+    /// Returns the metadata sent after the message.
     #[must_use]
     pub fn trailers(&self) -> &Metadata {
         &self.trailers
     }
 
-    /// Metadata behind the message, to be changed.
+    /// Returns the metadata sent after the message, for changes.
     pub fn trailers_mut(&mut self) -> &mut Metadata {
         &mut self.trailers
     }
 
-    /// Lets nobody get it: the connection of its call is closed instead.
+    /// Closes the connection of the call instead of sending the response.
     pub(crate) fn abort(&mut self) {
         self.aborted = true;
     }
@@ -213,7 +213,7 @@ impl Response {
     }
 }
 
-/// For layers that answer themselves.
+/// A failed response, for layers that reject a call.
 impl From<Error> for Response {
     fn from(error: Error) -> Self {
         Self::from_result(Err(error))

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Mutex;
 use std::task;
 
@@ -13,10 +14,10 @@ use super::{BoxFuture, Layer, Next, Request, Response};
 use crate::error::{Code, Error};
 use crate::sync::MutexExt as _;
 
-/// A `tower` layer as a ring of ours: it sees our [`Request`] and [`Response`].
+/// Adapts a `tower` layer over [`Request`] and [`Response`] to a [`Layer`].
 ///
-/// The layer is applied once; what it keeps (a limit, a buffer) is shared by all calls. An error of the layer itself
-/// (a full buffer, a timeout) is answered as `unavailable`.
+/// The layer is applied once, so its state (a limit, a buffer) is shared by all calls. Errors of the
+/// layer itself (a full buffer, a timeout) become `unavailable`.
 ///
 /// ```
 /// use rpc_runtime::middleware::TowerLayer;
@@ -44,10 +45,11 @@ where
     S::Future: Send,
 {
     fn call(&self, request: Request, next: Next) -> BoxFuture<Response> {
-        // A clone a call: a service is ready for the one who asked it, and calls do not wait for each other here.
+        // Cloned per call: readiness belongs to the clone that was polled, and calls do not wait for
+        // each other.
         let mut service = self.0.lock_unpoisoned().clone();
         Box::pin(async move {
-            let refused = match poll_fn(|cx| service.poll_ready(cx))
+            let error = match poll_fn(|cx| service.poll_ready(cx))
                 .await
                 .map_err(Into::into)
             {
@@ -55,14 +57,17 @@ where
                     let response = service.call((request, next));
                     match response.await.map_err(Into::into) {
                         Ok(response) => return response,
-                        Err(refused) => refused,
+                        Err(error) => error,
                     }
                 }
-                Err(refused) => refused,
+                Err(error) => error,
             };
-            Error::unlocated(Code::Unavailable, format!("refused by a layer: {refused}"))
-                .with_source(refused)
-                .into()
+            Error::unlocated(
+                Code::Unavailable,
+                format!("rejected by a tower layer: {error}"),
+            )
+            .with_source(error)
+            .into()
         })
     }
 }
@@ -73,48 +78,37 @@ impl<S> fmt::Debug for TowerLayer<S> {
     }
 }
 
-/// The rest of our onion as a `tower` service: what a `tower` layer wraps.
+/// The rest of the stack as a `tower` service, which a `tower` layer wraps.
 #[derive(Debug, Clone)]
 pub struct TowerService(());
 
 impl Service<(Request, Next)> for TowerService {
     type Response = Response;
     type Error = Infallible;
-    type Future = task_future::Always;
+    type Future = TowerFuture;
 
     fn poll_ready(&mut self, _: &mut task::Context<'_>) -> task::Poll<Result<(), Infallible>> {
         task::Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, (request, next): (Request, Next)) -> Self::Future {
-        task_future::Always(next.run(request))
+    fn call(&mut self, (request, next): (Request, Next)) -> TowerFuture {
+        TowerFuture(next.run(request))
     }
 }
 
-mod task_future {
-    //! A response that cannot fail, with a name that `Service::Future` can say.
+/// The response future of [`TowerService`].
+pub struct TowerFuture(BoxFuture<Response>);
 
-    use std::convert::Infallible;
-    use std::fmt;
-    use std::pin::Pin;
-    use std::task;
+impl Future for TowerFuture {
+    type Output = Result<Response, Infallible>;
 
-    use crate::middleware::{BoxFuture, Response};
-
-    /// The future of [`super::TowerService`].
-    pub struct Always(pub(super) BoxFuture<Response>);
-
-    impl Future for Always {
-        type Output = Result<Response, Infallible>;
-
-        fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<Self::Output> {
-            self.0.as_mut().poll(cx).map(Ok)
-        }
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
     }
+}
 
-    impl fmt::Debug for Always {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.debug_struct("Always").finish_non_exhaustive()
-        }
+impl fmt::Debug for TowerFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TowerFuture").finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! The line that a call writes while the flag `log_rpc` is on.
+//! Trace of calls: one log event per call while the flag `log_rpc` is on.
 
 use std::fmt;
 
@@ -12,54 +12,55 @@ use crate::flags::{Flags, LOG_RPC};
 use crate::method::RedactedArguments;
 use crate::registry;
 
-/// What a line needs beyond what every observer is told. A call has one while the flag is on.
+/// Data for the trace of a call, in addition to that of [`CallStart`].
 #[derive(Clone, Default)]
 pub(crate) struct CallTrace {
-    show: Option<&'static dyn RedactedArguments>,
-    /// Shared with the request, so nothing is copied.
+    arguments: Option<&'static dyn RedactedArguments>,
+    /// Encoded request message, shared with the request.
     message: Option<Bytes>,
 }
 
 impl CallTrace {
-    /// `None` while the flag is off, for the price of one atomic read. `message` is asked for otherwise.
+    /// Returns `None` while the flag is off, at the cost of one atomic read. `message` is only called
+    /// while it is on.
     pub(crate) fn of(
         flags: Option<&Flags>,
-        show: Option<&'static dyn RedactedArguments>,
+        arguments: Option<&'static dyn RedactedArguments>,
         message: impl FnOnce() -> Option<Bytes>,
     ) -> Option<Box<Self>> {
-        // Boxed: off, it takes a word in the future of a call.
+        // Boxed to use only one pointer in the call's future while the flag is off.
         flags.is_some_and(|flags| flags.get(&LOG_RPC)).then(|| {
             let message = message();
-            Box::new(Self { show, message })
+            Box::new(Self { arguments, message })
         })
     }
 
     fn arguments(&self) -> String {
-        match (self.show, &self.message) {
-            (Some(show), Some(message)) => show.redacted(message),
-            // What every service answers has no arguments.
+        match (self.arguments, &self.message) {
+            (Some(arguments), Some(message)) => arguments.redacted(message),
+            // Built-in methods without arguments, such as `Ping`.
             (None, Some(message)) if matches!(&**message, b"{}" | b"") => String::new(),
             _ => "…".to_owned(),
         }
     }
 }
 
-/// Never the message.
+/// Omits the message, which may contain secrets.
 impl fmt::Debug for CallTrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CallTrace")
     }
 }
 
-/// Writes the line of a call that has one.
+/// Logs the trace of a call that has one.
 pub(super) fn write(call: &CallStart, end: &CallEnd<'_>) {
     call.within(|| write_within(call, end));
 }
 
 fn write_within(call: &CallStart, end: &CallEnd<'_>) {
-    if let (Some(line), Some(method)) = (&call.trace, call.method) {
+    if let (Some(trace), Some(method)) = (&call.trace, call.method) {
         tracing::info!(
-            // Not `rpc`: who asks for these lines wants them where all logs are, see `logs::layer`.
+            // Not `rpc`: the log exporter drops successful calls of that target, see `logs::layer`.
             target: "rpc.line",
             side = match call.side { Side::Server => "server", Side::Client => "client" },
             "RPC {} {}->{}:{}({}) {} {:.3?}",
@@ -67,14 +68,15 @@ fn write_within(call: &CallStart, end: &CallEnd<'_>) {
             call.context.source().map_or("-", Source::server),
             endpoint(method),
             method.name,
-            line.arguments(),
+            trace.arguments(),
             end.code().map_or("ok", Code::as_str),
             end.duration,
         );
     }
 }
 
-/// A method does not know the endpoint of its service; one that is in no registry is called by its full name.
+/// Returns the endpoint of the method's service, from the registry; the service's full name if it is
+/// not registered.
 fn endpoint(method: &MethodDescriptor) -> &'static str {
     let service = registry::services().find(|service| service.full_name == method.service);
     service.map_or(method.service, |service| service.endpoint)

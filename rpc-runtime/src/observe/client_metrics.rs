@@ -1,4 +1,4 @@
-//! The numbers of the calls that the handlers of a server make, by the method that they call.
+//! Metrics of the calls that the handlers of a server make, by called method.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -10,17 +10,17 @@ use crate::descriptor::MethodDescriptor;
 use crate::error::Code;
 use crate::sync::MutexExt as _;
 
-/// As many methods have a row of their own. Methods come from traits and not from callers, so this is never reached
-/// but by a program with hundreds of them; then the others share a row.
+/// Limit of methods with their own row; further methods share one row. Methods come from traits and not
+/// from callers, so only a program with hundreds of methods reaches it.
 const ROWS: usize = 256;
 
-/// Twice as many, so that a row is found within a few steps.
+/// Slots of the hash table: twice the rows, so that a lookup takes few steps.
 const SLOTS: usize = 2 * ROWS;
 
-/// Counts calls by the address of the method's descriptor.
+/// Metrics of client calls by the address of the method's descriptor.
 ///
-/// What a server calls is known only when it does. So the rows are a table that only grows: to find one takes no lock
-/// and no memory, to add one takes both, once a method.
+/// The called methods are not known in advance, so rows are added at the first call. The table only
+/// grows: finding a row takes no lock, and adding one takes a lock once per method.
 #[derive(Debug)]
 pub(crate) struct ClientMetrics {
     slots: Box<[OnceLock<Box<ClientMethodRow>>]>,
@@ -29,24 +29,24 @@ pub(crate) struct ClientMetrics {
     others: OnceLock<Box<ClientMethodRow>>,
 }
 
-/// Aligned, so that two methods do not take a line of a core's cache from each other.
+/// Metrics of one method. Aligned so that two methods never share a cache line.
 #[derive(Debug)]
 #[repr(align(128))]
 struct ClientMethodRow {
-    /// `None` for the row of the others.
+    /// `None` for the shared row.
     method: Option<&'static MethodDescriptor>,
     calls: MethodMetrics,
     attempts: AtomicU64,
     retries: SubCounter,
 }
 
-/// What has been counted of one method.
+/// Metrics of one method at one point in time.
 #[derive(Debug)]
 pub(crate) struct ClientMethodSnapshot {
-    /// `None` for methods without a row of their own.
+    /// `None` for the shared row of further methods.
     pub(crate) method: Option<&'static MethodDescriptor>,
     pub(crate) calls: MetricsSnapshot,
-    /// Those beyond the first of a call among them.
+    /// All attempts, including `retries`.
     pub(crate) attempts: u64,
     pub(crate) retries: u64,
 }
@@ -61,7 +61,7 @@ impl ClientMetrics {
         }
     }
 
-    /// All methods that were called, by path, and the others behind them.
+    /// Returns all called methods sorted by path, followed by the shared row.
     pub(crate) fn read(&self) -> Vec<ClientMethodSnapshot> {
         let rows = self.slots.iter().filter_map(OnceLock::get);
         let mut all: Vec<_> = rows.map(|row| row.read()).collect();
@@ -78,7 +78,7 @@ impl ClientMetrics {
     }
 
     fn find(&self, method: &'static MethodDescriptor) -> Option<&ClientMethodRow> {
-        self.places(method)
+        self.slots_of(method)
             .map_while(OnceLock::get)
             .find(|row| row.is_of(method))
             .map(AsRef::as_ref)
@@ -88,11 +88,11 @@ impl ClientMetrics {
     fn add(&self, method: &'static MethodDescriptor) -> &ClientMethodRow {
         if self.rows.load(Ordering::Relaxed) < ROWS {
             let _adding = self.adding.lock_unpoisoned();
-            // Another call of the same method may have been first.
+            // Another thread may have added the row.
             if let Some(row) = self.find(method) {
                 return row;
             }
-            let free = || self.places(method).find(|slot| slot.get().is_none());
+            let free = || self.slots_of(method).find(|slot| slot.get().is_none());
             if self.rows.load(Ordering::Relaxed) < ROWS
                 && let Some(slot) = free()
             {
@@ -103,15 +103,15 @@ impl ClientMetrics {
         self.others.get_or_init(|| ClientMethodRow::new(None))
     }
 
-    /// Where the row of a method may be: at the first of these that is free, or before it.
-    fn places(
+    /// Returns the slots in the order in which they are probed for a method.
+    fn slots_of(
         &self,
         method: &'static MethodDescriptor,
     ) -> impl Iterator<Item = &OnceLock<Box<ClientMethodRow>>> {
-        // Descriptors lie side by side; multiplied by 2³² over the golden ratio their addresses spread.
+        // Fibonacci hashing: descriptors are adjacent in memory, and the product spreads their addresses.
         let start = (std::ptr::from_ref(method).addr().wrapping_mul(0x9e37_79b9) >> 16) % SLOTS;
-        let (before, behind) = self.slots.split_at(start);
-        behind.iter().chain(before)
+        let (before, from_start) = self.slots.split_at(start);
+        from_start.iter().chain(before)
     }
 }
 
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn row_76_methods_without_end_share_a_row_when_there_are_enough() {
+    fn methods_beyond_the_limit_share_a_row() {
         let metrics = ClientMetrics::new();
         let methods = methods(100_000);
         for _ in 0..2 {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_method_has_one_row_whoever_is_first_to_call_it() {
+    fn concurrent_first_calls_add_one_row() {
         let metrics = ClientMetrics::new();
         let methods = methods(64);
         std::thread::scope(|scope| {

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buckets_follow_each_other_without_a_gap_and_are_narrow() {
+    fn buckets_are_contiguous_and_narrow() {
         let mut smallest = 0;
         for index in 0..BUCKETS {
             let largest = largest_of(index);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_those_of_what_was_recorded() {
+    fn percentiles_match_recorded_durations() {
         let histogram = Histogram::new();
         assert_eq!(percentiles_of([&histogram].into_iter(), [50]), None);
         for microseconds in 1..=1000 {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_for_ever_is_counted_too() {
+    fn the_longest_duration_is_counted() {
         let histogram = Histogram::new();
         histogram.record(Duration::MAX);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The numbers of one method, whoever calls it: how many calls, how they ended, how long they took.
+//! Metrics of one method, of a server or client: number, result and duration of calls.
 
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::histogram::{Histogram, percentiles_of};
 use crate::error::Code;
 
-/// One place for success and one for each code.
+/// Success and one outcome for each code.
 const OUTCOMES: usize = 17;
 
-/// Counts calls. Shared without a lock.
+/// Counts calls without a lock.
 #[derive(Debug)]
 pub(super) struct MethodMetrics {
     started: AtomicU64,
@@ -18,13 +18,13 @@ pub(super) struct MethodMetrics {
     durations: Histogram,
 }
 
-/// What has been counted so far.
+/// Values of [`MethodMetrics`] at one point in time.
 #[derive(Debug)]
 pub(crate) struct MetricsSnapshot {
-    /// Calls that have started.
+    /// Started calls.
     pub(crate) requests: u64,
     pub(crate) in_flight: u64,
-    /// In the order of the codes, without zeros.
+    /// Failed calls by code, in the order of the codes, without zeros.
     pub(crate) errors: Vec<(Code, u64)>,
     /// The 50th, 90th and 99th percentile of the duration, in microseconds; `None` before a call has ended.
     pub(crate) percentiles: Option<[u64; 3]>,
@@ -46,7 +46,7 @@ impl MethodMetrics {
     pub(super) fn end(&self, code: Option<Code>, duration: Duration) {
         self.durations.record(duration);
         let outcome = code.map_or(0, |code| usize::from(code.number()));
-        // Released, so that whoever reads the end of a call has its start as well.
+        // Pairs with the acquire load of `read_all`: a reader that sees the end also sees the start.
         self.ended[outcome].fetch_add(1, Ordering::Release);
     }
 
@@ -54,9 +54,9 @@ impl MethodMetrics {
         Self::read_all(&[self])
     }
 
-    /// The numbers of several together.
+    /// Returns the sum of several.
     pub(super) fn read_all(all: &[&Self]) -> MetricsSnapshot {
-        // Ends before starts: no call is ended that has not started.
+        // Ends are read before starts, so there are never more ends than starts.
         let ended: [u64; OUTCOMES] = array::from_fn(|outcome| {
             let ended = all
                 .iter()
@@ -79,8 +79,8 @@ impl MethodMetrics {
     }
 }
 
-/// A number that is a part of one in [`MethodMetrics`]. It is added to behind that one and read before it, so that nobody reads
-/// a part that is larger than the whole.
+/// Counter of a subset of the calls in [`MethodMetrics`]. It is incremented after the counter of all
+/// calls and read before it, so a reader never sees a subset larger than the whole.
 #[derive(Debug, Default)]
 pub(super) struct SubCounter(AtomicU64);
 

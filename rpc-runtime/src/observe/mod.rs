@@ -1,7 +1,7 @@
-//! The one observation: a call starts and ends in one place, and everything that counts, logs or traces subscribes.
+//! Observation of calls: logging, metrics and tracing implement [`Observer`].
 //!
-//! A call that panics and a call that is cancelled end here too. A client's call is one observation, and each of its
-//! attempts another one within.
+//! Each call has one start and one end, also if it panics or is cancelled. On a client the attempts of
+//! a call are observed in addition to the call.
 
 mod call_trace;
 mod client_metrics;
@@ -26,46 +26,48 @@ use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 use crate::middleware::Response;
 
-/// Which end of a call is observed.
+/// The side of a call that is observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Side {
-    /// The end that answers.
+    /// The server that handles the call.
     Server,
-    /// The end that asks.
+    /// The client that makes the call.
     Client,
 }
 
-/// A call that has started.
+/// The start of a call.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CallStart {
-    /// Which end this is.
+    /// The observed side.
     pub side: Side,
-    /// The method; `None` for a path that no service has.
+    /// The method; `None` for an unknown path and for plain HTTP routes.
     pub method: Option<&'static MethodDescriptor>,
-    /// On a plain HTTP route of the application, the verb as in `http GET`. The path is not in it: callers make paths up,
-    /// and whoever counts by them counts without end.
+    /// On a plain HTTP route of the application, `http` and the verb, as in `http GET`. The path is left
+    /// out because callers choose it, which would make the number of distinct values unlimited.
     pub http: Option<&'static str>,
-    /// On a server the context of the call, on a client the one that goes out.
+    /// On a server the context of the call; on a client the outgoing context.
     pub context: Context,
-    /// Size of the request message in bytes; 0 for a stream and for a request that was not read.
+    /// Size of the request message in bytes; 0 for a stream or a request that was not read.
     pub request_bytes: usize,
-    /// On a client the place that is called, such as `http://127.0.0.1:9002`: of a call all that the client knows of,
-    /// of an attempt the one address that it goes to.
+    /// On a client the target, such as `http://127.0.0.1:9002`: for a call all addresses of the client,
+    /// for an attempt the address it is sent to.
     pub target: Option<Arc<str>>,
-    /// Which try it is, from 1. On a server what the caller says, on a client the number of the attempt.
+    /// Number of the attempt, from 1. On a server the number that the caller sent.
     pub attempt: u32,
-    /// When it started.
+    /// Start time.
     pub at: Instant,
-    /// While the flag `log_rpc` is on: what its line needs.
+    /// Data for the trace of the call; `None` while the flag `log_rpc` is off.
     pub(crate) trace: Option<Box<CallTrace>>,
 }
 
 impl CallStart {
-    /// Runs what writes a line about the call where that line belongs.
+    /// Runs `write` in the context that log events about the call belong to.
     ///
-    /// A call is observed outside of its own context, and whoever takes lines asks the context for server and request.
-    /// Of a call that goes out, the context has no server; it is made within the one of the server that makes it.
+    /// Observers of a server run outside of the call's context, which log layers read the server and
+    /// request id from. A client's call is observed in the context of its caller; its own outgoing
+    /// context has no server.
     fn within<R>(&self, write: impl FnOnce() -> R) -> R {
         match self.side {
             Side::Server => self.context.enter(write),
@@ -74,43 +76,43 @@ impl CallStart {
     }
 }
 
-/// How a call ended.
+/// The end of a call.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CallEnd<'a> {
-    /// The error, with the text that is not public and its source; `None` for success.
+    /// The error, including its private text and source; `None` for success.
     pub error: Option<&'a Error>,
-    /// From start to end.
+    /// Time from start to end.
     pub duration: Duration,
-    /// Size of the response message in bytes; 0 for an error and a stream.
+    /// Size of the response message in bytes; 0 for an error or a stream.
     pub response_bytes: usize,
-    /// Of a failed attempt that is followed by another: the wait in between.
+    /// Delay until the next attempt; `None` if no attempt follows.
     pub retry_in: Option<Duration>,
-    /// On a server, why the call was turned away before it was begun.
+    /// On a server, the reason if the call was rejected before its handler started.
     pub rejection: Option<Rejection>,
 }
 
-/// Why a server turned a call away that it could have answered at another time.
+/// Reason for which a server rejects a call that it could handle at another time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// As many calls ran and waited as the server takes, or the time that a call may wait passed.
+    /// The server was at its limits of running and queued calls, or the call waited too long.
     Overload,
-    /// The caller has made more calls than it may.
+    /// The caller exceeded its rate limit.
     RateLimit,
 }
 
 impl CallEnd<'_> {
-    /// The code of the error; `None` for success.
+    /// Returns the code of the error; `None` for success.
     #[must_use]
     pub fn code(&self) -> Option<Code> {
         self.error.map(Error::code)
     }
 }
 
-/// Somebody who wants to know of calls.
+/// Receives the start and end of calls.
 ///
-/// The methods run on the path of the call: they must not block.
+/// The methods run as part of the call and must not block.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
@@ -133,38 +135,38 @@ impl CallEnd<'_> {
 /// # drop(server);
 /// ```
 pub trait Observer: Send + Sync + 'static {
-    /// A call has started.
+    /// Called when a call starts.
     fn call_started(&self, call: &CallStart) {
         let _ = call;
     }
 
-    /// The call has ended. Once for each start: with `canceled` when it was dropped.
+    /// Called when a call ends: once for each start, with `canceled` if the call was dropped.
     fn call_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
         let _ = (call, end);
     }
 
-    /// A client sends a call: the first time, again after a failure, or to a second address because the first is slow.
+    /// Called when a client sends a call: the first time, as a retry, or as a hedge.
     ///
-    /// Between the start and the end of the call; a call that is never sent has no attempt, a call that is answered at
-    /// once has one. Count calls by [`call_ended`](Self::call_ended) and attempts by
-    /// [`attempt_ended`](Self::attempt_ended): nothing is told twice.
+    /// Attempts are between the start and the end of their call. A call that is never sent has none.
+    /// Count calls in [`call_ended`](Self::call_ended) and attempts in
+    /// [`attempt_ended`](Self::attempt_ended).
     fn attempt_started(&self, attempt: &CallStart) {
         let _ = attempt;
     }
 
-    /// The attempt has ended. Once for each start: with `canceled` when it was dropped, be it that the deadline passed,
-    /// that another attempt was faster, or that the caller went away.
+    /// Called when an attempt ends: once for each start, with `canceled` if it was dropped because the
+    /// deadline passed, another attempt was faster, or the caller dropped the call.
     fn attempt_ended(&self, attempt: &CallStart, end: &CallEnd<'_>) {
         let _ = (attempt, end);
     }
 
-    /// The work of a `detached` method has ended after its caller was answered or had gone away.
+    /// Called when the work of a `detached` method ends after its caller got a response or disconnected.
     fn detached_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
         let _ = (call, end);
     }
 }
 
-/// All observers of one server or client.
+/// The observers of a server or client.
 #[derive(Clone, Default)]
 pub(crate) struct Observers(Arc<[Arc<dyn Observer>]>);
 
@@ -191,7 +193,7 @@ impl Observers {
         }
     }
 
-    /// Starts the observation of one attempt of a client's call. Where nobody looks, nothing is measured.
+    /// Starts the observation of an attempt. Without observers, `attempt` is not called.
     pub(crate) fn start_attempt(
         &self,
         method: &'static MethodDescriptor,
@@ -209,18 +211,18 @@ impl Observers {
         AttemptObservation(Some((self.clone(), attempt)))
     }
 
-    /// Tells of detached work that ended on its own.
+    /// Notifies of detached work that ended after its call.
     pub(crate) fn detached_ended(&self, call: &CallStart, response: &Response) {
         let end = end_of(call, response);
         self.for_each_observer(|observer| observer.detached_ended(call, &end));
     }
 
-    /// Tells each observer. One that panics (a `Display` of somebody's error type is enough) takes neither the others
-    /// nor the answer with it.
-    fn for_each_observer(&self, tell: impl Fn(&dyn Observer)) {
+    /// Notifies each observer. A panic in one (for example in the `Display` of an error type) affects
+    /// neither the other observers nor the response.
+    fn for_each_observer(&self, notify: impl Fn(&dyn Observer)) {
         for observer in self.0.iter() {
-            if catch_unwind(AssertUnwindSafe(|| tell(&**observer))).is_err() {
-                tracing::error!(target: "rpc", "an observer panicked; what it was told is lost");
+            if catch_unwind(AssertUnwindSafe(|| notify(&**observer))).is_err() {
+                tracing::error!(target: "rpc", "an observer panicked while handling a call; its data about this call is incomplete");
             }
         }
     }
@@ -232,7 +234,7 @@ impl fmt::Debug for Observers {
     }
 }
 
-/// A call between its start and its end. Dropped before its end, it was cancelled.
+/// A running call. Dropping it before its end observes `canceled`.
 #[derive(Debug)]
 pub(crate) struct Observation {
     observers: Observers,
@@ -242,13 +244,13 @@ pub(crate) struct Observation {
 }
 
 impl Observation {
-    /// The call has been answered.
+    /// Ends the observation with the response of the call.
     pub(crate) fn end(self, response: &Response) {
         let bytes = response.body().map_or(0, crate::middleware::Body::len);
         self.end_with(response.error(), bytes);
     }
 
-    /// The call has been answered, and not by a [`Response`].
+    /// Ends the observation of a call without a [`Response`].
     pub(crate) fn end_with(mut self, error: Option<&Error>, response_bytes: usize) {
         self.ended = true;
         let rejection = self.rejection;
@@ -261,7 +263,7 @@ impl Observation {
         });
     }
 
-    /// The call will be answered by an error and was not begun.
+    /// Records why the call is rejected before its handler starts.
     pub(crate) fn reject(&mut self, rejection: Option<Rejection>) {
         self.rejection = rejection;
     }
@@ -272,11 +274,11 @@ impl Observation {
         }
         self.observers
             .for_each_observer(|observer| observer.call_ended(&self.call, end));
-        // No observer, so that it costs nothing while it is off, and works where there are no observers.
+        // Not an observer: it costs nothing while the flag is off, and works without observers.
         if self.call.trace.is_some()
             && catch_unwind(AssertUnwindSafe(|| call_trace::write(&self.call, end))).is_err()
         {
-            tracing::error!(target: "rpc", "the arguments of a call could not be shown: their code panicked");
+            tracing::error!(target: "rpc", "cannot log the arguments of a call: formatting them panicked");
         }
     }
 }
@@ -296,12 +298,12 @@ impl Drop for Observation {
     }
 }
 
-/// An attempt between its start and its end. Dropped before its end, it was given up.
+/// A running attempt. Dropping it before its end observes `canceled`.
 #[derive(Debug)]
 pub(crate) struct AttemptObservation(Option<(Observers, CallStart)>);
 
 impl AttemptObservation {
-    /// The attempt has been answered or has failed; `retry_in` is the wait before the next one.
+    /// Ends the observation with the response; `retry_in` is the delay until the next attempt.
     pub(crate) fn end(mut self, response: &Response, retry_in: Option<Duration>) {
         if let Some((observers, attempt)) = self.0.take() {
             let end = CallEnd {
@@ -329,7 +331,7 @@ impl Drop for AttemptObservation {
     }
 }
 
-/// Who counts a client's call for the server whose handler makes it; nobody does for a call from outside of any.
+/// Returns the recorder of the server whose handler makes this client call; `None` outside of handlers.
 fn outgoing(call: &CallStart) -> Option<(&dyn Outgoing, &'static MethodDescriptor)> {
     match call.side {
         Side::Server => None,

@@ -1,5 +1,4 @@
-//! The numbers of a server: how many calls of each method, how they ended, how long they took; and what its handlers
-//! call.
+//! Metrics of a server: number, result and duration of calls by method.
 
 use std::sync::Arc;
 
@@ -8,20 +7,20 @@ use super::method_metrics::{MethodMetrics, MetricsSnapshot, SubCounter};
 use super::{CallEnd, CallStart, Observer, Rejection};
 use crate::descriptor::MethodDescriptor;
 
-/// Counts the calls of these methods, of plain HTTP, and of paths that nobody has; never by anything that callers may
-/// make up.
+/// Metrics of a server's calls by method, of plain HTTP, and of unknown paths. Values that callers
+/// choose are never used as keys.
 ///
-/// On the path of a call it takes no lock and no memory.
+/// Recording takes no lock and allocates no memory.
 #[derive(Debug)]
 pub(crate) struct ServerMetrics {
-    /// By the address of the method's descriptor, in order: found in a few steps, without hashing a name.
+    /// Sorted by the address of the method's descriptor, for a binary search without hashing.
     methods: Vec<(usize, ServerMethodRow)>,
     http: ServerMethodRow,
     unknown: ServerMethodRow,
     outgoing: Arc<ClientMetrics>,
 }
 
-/// The numbers of one method. Aligned, so that two methods do not take a line of a core's cache from each other.
+/// Metrics of one method. Aligned so that two methods never share a cache line.
 #[derive(Debug)]
 #[repr(align(128))]
 struct ServerMethodRow {
@@ -32,15 +31,15 @@ struct ServerMethodRow {
     rate_limited: SubCounter,
 }
 
-/// What has been counted of one method.
+/// Metrics of one method at one point in time.
 #[derive(Debug)]
 pub(crate) struct ServerMethodSnapshot {
     pub(crate) calls: MetricsSnapshot,
-    /// Calls that are not the first attempt of their caller.
+    /// Calls that are repeated attempts of their caller.
     pub(crate) repeats: u64,
-    /// Calls that were turned away because the server was full.
+    /// Calls rejected because the server was overloaded.
     pub(crate) shed: u64,
-    /// Calls that were turned away because their caller had made too many.
+    /// Calls rejected by a rate limit.
     pub(crate) rate_limited: u64,
 }
 
@@ -58,7 +57,7 @@ impl ServerMetrics {
         }
     }
 
-    /// All methods, called or not, by path.
+    /// Returns all methods, called or not, sorted by path.
     pub(crate) fn methods(&self) -> Vec<(&'static MethodDescriptor, ServerMethodSnapshot)> {
         let mut all: Vec<_> = self
             .methods
@@ -69,7 +68,7 @@ impl ServerMetrics {
         all
     }
 
-    /// Everything that was asked of the server.
+    /// Returns the sum over all methods, plain HTTP and unknown paths.
     pub(crate) fn total(&self) -> ServerMethodSnapshot {
         let rows = self.methods.iter().map(|(_, row)| row);
         let rows: Vec<_> = rows.chain([&self.http, &self.unknown]).collect();
@@ -88,22 +87,22 @@ impl ServerMetrics {
         }
     }
 
-    /// Plain HTTP routes together.
+    /// Returns the sum over all plain HTTP routes.
     pub(crate) fn http(&self) -> ServerMethodSnapshot {
         self.http.read()
     }
 
-    /// Requests whose method is not known: for paths that nobody has, or refused before it was looked for.
+    /// Returns requests without a known method: for unknown paths, or rejected before the lookup.
     pub(crate) fn unknown(&self) -> ServerMethodSnapshot {
         self.unknown.read()
     }
 
-    /// What the handlers call.
+    /// Returns the metrics of the calls that the handlers make.
     pub(crate) fn outgoing(&self) -> &Arc<ClientMetrics> {
         &self.outgoing
     }
 
-    /// A method that is not among ours is not counted: so it is with those that tell of the counters.
+    /// Finds the row of a call. Methods without a row, such as those of `rpc.v1.Status`, are not counted.
     fn row(&self, call: &CallStart) -> Option<&ServerMethodRow> {
         let Some(method) = call.method else {
             return Some(match call.http {
@@ -208,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn each_call_is_counted_where_it_belongs() {
+    fn each_call_is_counted_in_its_row() {
         let metrics = ServerMetrics::new([&TWO, &ONE].into_iter());
         let error = Error::new(Code::NotFound, "no");
         for (method, http, error) in [

@@ -1,4 +1,4 @@
-//! The first subscriber: one structured `tracing` line a call.
+//! Observer that logs one `tracing` event per call.
 
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
@@ -7,19 +7,20 @@ use super::{CallEnd, CallStart, Observer, Side};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 
-/// Writes a `tracing` event for each call that ends, with the target `rpc`.
+/// Logs a `tracing` event with the target `rpc` for each call that ends.
 ///
-/// The level follows the code: what is the server's own fault is an error, what an operator should know of is a
-/// warning, the rest is information. Clients log successful calls at `debug`, since the server tells of them.
+/// The level depends on the code: `error` for faults of the server, `warn` for failures that an
+/// operator should see, `info` otherwise. Clients log successful calls at `debug`, because the server
+/// logs them too.
 ///
 /// | fields | |
 /// | --- | --- |
 /// | `side` | `server` or `client` |
-/// | `request_id`, `source` | of the call; `-` where unknown |
+/// | `request_id`, `source` | of the call; `-` if unknown |
 /// | `rpc.method` | full name of the service, `/`, wire name; on a plain HTTP route the verb, as in `http GET` |
 /// | `code` | `ok` or the code |
 /// | `duration_us`, `request_bytes`, `response_bytes` | |
-/// | `error` | text, chain of hops and causes on one line; never sent to a caller |
+/// | `error` | private text, hops and causes on one line |
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct TracingObserver;
@@ -29,7 +30,7 @@ impl Observer for TracingObserver {
         write(call, end, "call");
     }
 
-    /// Only of attempts that another one follows: how the last one ended is how the call ended.
+    /// Logs attempts that are followed by another one; the last attempt is covered by the call's event.
     fn attempt_ended(&self, attempt: &CallStart, end: &CallEnd<'_>) {
         if let Some(wait) = end.retry_in {
             tracing::info!(
@@ -41,7 +42,7 @@ impl Observer for TracingObserver {
                 retry_in_us = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX),
                 target = attempt.target.as_deref(),
                 error = end.error.map(one_line),
-                "attempt failed, trying again"
+                "attempt failed, retrying"
             );
         }
     }
@@ -53,7 +54,7 @@ impl Observer for TracingObserver {
 
 fn level(call: &CallStart, code: Option<Code>) -> Level {
     match code {
-        // A path that nobody has: any passer-by can ask for one, and an error line each would drown the real ones.
+        // An unknown path. Any client can request one, and warnings about them would hide real ones.
         Some(Code::Unimplemented) if call.method.is_none() && call.http.is_none() => Level::INFO,
         None if call.side == Side::Client => Level::DEBUG,
         None
@@ -80,7 +81,7 @@ fn level(call: &CallStart, code: Option<Code>) -> Level {
 
 fn write(call: &CallStart, end: &CallEnd<'_>, what: &'static str) {
     let level = level(call, end.code());
-    // One read where nobody listens.
+    // A single atomic read if no subscriber wants this level.
     if level > LevelFilter::current() {
         return;
     }
@@ -88,7 +89,7 @@ fn write(call: &CallStart, end: &CallEnd<'_>, what: &'static str) {
 }
 
 fn write_at(level: Level, call: &CallStart, end: &CallEnd<'_>, what: &'static str) {
-    // The level of an event is a constant of its place in the source.
+    // The level of an event must be a constant, so each level needs its own call site.
     macro_rules! event {
         ($level:expr) => {
             tracing::event!(
@@ -121,8 +122,8 @@ fn name(call: &CallStart) -> &'static str {
     method.or(call.http).unwrap_or("-")
 }
 
-/// An error with its chain on one line. As a string field it is printed in quotes, with quotes and everything that is
-/// not printable escaped: texts may quote what a caller sent, and must not look like other fields or entries.
+/// Formats an error with its hops on one line. `tracing` quotes and escapes string fields, so text
+/// that came from a caller cannot look like other fields or events.
 fn one_line(error: &Error) -> String {
     format!("{error:#}").replace('\n', " |")
 }
@@ -132,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_one_line_whatever_it_quotes() {
+    fn an_error_is_always_one_line() {
         let error = Error::new(Code::NotFound, "no user `a\nINFO forged\u{1b}[31m\u{2028}`");
         let line = one_line(&error);
         assert!(

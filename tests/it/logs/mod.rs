@@ -572,6 +572,11 @@ async fn a_spool_that_cannot_be_used_ends_the_start() {
         .start()
         .unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition);
-    assert!(error.message().starts_with("no log spool in /"), "{error}");
+    assert!(
+        error
+            .message()
+            .starts_with("cannot open the log spool in /"),
+        "{error}"
+    );
     std::fs::remove_file(&folder.0).unwrap();
 }
