@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rpc_runtime::logs::{Logs, LogsServer, Record, Shipping};
+use rpc_runtime::logs::{LogExporter, Logs, LogsServer, Record};
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Client, RequestId};
 use rpc_tests::Running;
@@ -79,7 +79,7 @@ async fn a_spool_file_as_it_is_written() {
     let folder = Folder::new();
     // Nobody listens there.
     let client = Client::new("http://127.0.0.1:1").unwrap();
-    let exporter = Shipping::to(client)
+    let exporter = LogExporter::builder(client)
         .source("a@dev/1".parse().unwrap())
         .spool(&folder.0)
         .start()
@@ -88,7 +88,7 @@ async fn a_spool_file_as_it_is_written() {
     tracing::subscriber::with_default(subscriber, || {
         tracing::warn!(target: "shop", n = 7, "sold \"out\"");
     });
-    exporter.finish(Duration::ZERO).await;
+    exporter.shutdown(Duration::ZERO).await;
 
     let found = paths(&folder.0, "");
     let session = found.iter().find(|path| path.len() == 21).unwrap();
@@ -136,7 +136,7 @@ async fn a_spool_file_as_it_is_read() {
     std::fs::copy(golden, session.join("00000001.jsonl")).unwrap();
     let (sender, mut records) = mpsc::unbounded_channel();
     let running = Running::start(Server::new("sink").add(LogsServer::new(Sink(sender)))).await;
-    let exporter = Shipping::to(Client::new(&running.url()).unwrap())
+    let exporter = LogExporter::builder(Client::new(&running.url()).unwrap())
         .source("a@dev/1".parse().unwrap())
         .spool(&folder.0)
         .start()
@@ -146,7 +146,7 @@ async fn a_spool_file_as_it_is_read() {
         let record = records.recv().await.unwrap();
         shown += &(serde_json::to_string(&record).unwrap() + "\n");
     }
-    let status = exporter.finish(Duration::from_secs(30)).await;
+    let status = exporter.shutdown(Duration::from_secs(30)).await;
     while let Ok(record) = records.try_recv() {
         // What is said of the damage is our own record, and its text may change.
         let json = serde_json::to_string(&record).unwrap();
