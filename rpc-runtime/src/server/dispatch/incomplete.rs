@@ -18,7 +18,7 @@ use crate::context::{Context, ContextBuilder};
 use crate::descriptor::MethodDescriptor;
 use crate::duration::saturating_deadline;
 use crate::error::{Code, Error};
-use crate::middleware::{self, Guards, BodyKind, Request, Response};
+use crate::middleware::{self, BodyKind, Guards, Request, Response};
 use crate::protocol::connect::{
     self, Accepts, Rejection, RejectionFormat, RequestHead, WireResponse,
 };
