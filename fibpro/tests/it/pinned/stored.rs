@@ -86,15 +86,15 @@ async fn append(path: &Path) {
     .await;
     let (printer, writing) = Printer::start(std::io::sink(), Some(intake)).unwrap();
     let logs = LogsClient::local(Sink::new(printer, Some(store)));
-    let record = |epoch, sequence, level, request: Option<&str>, text: &str| Record {
-        source: "userstore@prod/127.0.0.1:9003".parse().unwrap(),
-        epoch,
-        sequence,
-        request_id: request.and_then(RequestId::parse),
-        time: "2026-11-22T12:25:34.021934Z".parse().unwrap(),
-        level,
-        target: "fibpro::service".to_owned(),
-        text: text.to_owned(),
+    let record = |epoch, sequence, level, request: Option<&str>, text: &str| {
+        let source = "userstore@prod/127.0.0.1:9003".parse().unwrap();
+        let time = "2026-11-22T12:25:34.021934Z".parse().unwrap();
+        let mut record = Record::new(source, time, level, text);
+        record.epoch = epoch;
+        record.sequence = sequence;
+        record.request_id = request.and_then(RequestId::parse);
+        record.target = "fibpro::service".to_owned();
+        record
     };
     let mut last = record(None, None, Level::Error, None, "two\nlines");
     last.source = "pricing@dev/a1".parse().unwrap();
