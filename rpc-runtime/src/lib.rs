@@ -40,6 +40,15 @@
 //! # });
 //! ```
 
+#![cfg_attr(
+    not(all(feature = "client", feature = "server")),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "each side uses only a part of what both share"
+    )
+)]
+
 // So that the runtime, its tests and the expansion name it alike.
 #[allow(unused_extern_crates, reason = "the lint does not see macros")]
 extern crate self as rpc_runtime;
@@ -52,6 +61,10 @@ mod duration;
 pub mod error;
 pub mod faults;
 pub mod flags;
+#[cfg(feature = "_wire")]
+mod identity;
+#[cfg(not(feature = "_wire"))]
+#[path = "identity/absent.rs"]
 mod identity;
 pub mod metadata;
 pub mod secret;
@@ -60,23 +73,32 @@ mod text;
 
 // Ring 1: the wire.
 mod codec;
+#[cfg(feature = "_wire")]
 mod compression;
+#[cfg(feature = "_wire")]
 mod protocol;
 
 // Ring 2: a call.
+#[cfg(feature = "client")]
 pub mod discovery;
 mod method;
+#[cfg(feature = "_wire")]
 pub mod middleware;
+#[cfg(feature = "_wire")]
 pub mod observe;
 pub mod registry;
 pub mod streaming;
 
 // Ring 4: the two ends. (Ring 3, the windows, comes with a later version.)
 mod builtin;
+#[cfg(feature = "client")]
 pub mod client;
+#[cfg(all(feature = "client", feature = "server"))]
 mod local;
 pub mod logs;
+#[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "_wire")]
 mod spawn;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -84,6 +106,7 @@ pub mod testing;
 #[doc(hidden)]
 pub mod __private;
 
+#[cfg(feature = "server")]
 pub use axum;
 
 #[doc = include_str!("docs/rpc_service.md")]
@@ -93,22 +116,29 @@ pub use rpc_macros::rpc_service;
 pub use rpc_macros::RpcError;
 
 pub use builtin::{Pong, flag_service, status};
+#[cfg(feature = "client")]
 pub use client::{Call, Client, Reply, RetryPolicy};
 pub use codec::json::{BigNum, Bytes};
 pub use context::{Context, RequestId, Source};
 pub use error::{Code, Error, Hop, Remote, Result, RpcError};
 pub use flags::{Flag, Flags};
+#[cfg(feature = "_wire")]
 pub use identity::IdentityKeys;
 pub use metadata::{InvalidMetadata, Metadata};
 pub use secret::Secret;
+#[cfg(feature = "server")]
 pub use server::dedupe;
+#[cfg(feature = "server")]
 pub use server::{Callers, Limits, Policy, RateLimit, Server, Trust};
+#[cfg(feature = "_wire")]
 pub use spawn::{spawn, spawn_blocking};
 pub use streaming::Streaming;
 
 /// What a service and its callers need: `use rpc_runtime::prelude::*;`.
 pub mod prelude {
-    pub use crate::{
-        Call, Code, Context, Error, Remote, Result, RpcError, Server, Streaming, fail, rpc_service,
-    };
+    #[cfg(feature = "client")]
+    pub use crate::Call;
+    #[cfg(feature = "server")]
+    pub use crate::Server;
+    pub use crate::{Code, Context, Error, Remote, Result, RpcError, Streaming, fail, rpc_service};
 }

@@ -82,18 +82,6 @@ impl Client {
         Ok(Self::from_transport(Transport::from_url(url)?))
     }
 
-    /// Creates a client of the server at `url` that sends its requests with the given `reqwest`
-    /// client, for example to use a proxy, client certificates or cookies.
-    ///
-    /// Disable redirects in the `reqwest` client: it turns a redirected POST into a GET.
-    ///
-    /// # Errors
-    ///
-    /// See [`new`](Self::new). Also `invalid_argument` for a `unix:` URL.
-    pub fn with_reqwest(url: &str, client: reqwest::Client) -> Result<Self> {
-        Ok(Self::from_transport(Transport::with_reqwest(url, client)?))
-    }
-
     /// Creates a client that balances calls between several equivalent servers, such as the
     /// replicas of a service.
     ///

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 
 use super::pool::{PoolKey, with_pool};
+use super::reqwest::ReqwestClient;
 use super::target::Target;
 use crate::client::outbound::OutboundRequest;
 use crate::error::{Code, Delivery, Error, Result};
@@ -40,31 +41,30 @@ pub(super) struct HttpTransport {
     client: HttpClient,
 }
 
+/// The HTTP client that sends the requests of a transport.
 #[derive(Clone)]
-enum HttpClient {
+pub(super) enum HttpClient {
     Hyper { http2: bool },
-    Reqwest(reqwest::Client),
+    Reqwest(ReqwestClient),
 }
 
 impl HttpTransport {
     pub(super) fn new(target: Target) -> Result<Self> {
         let client = if target.is_https() {
-            HttpClient::Reqwest(tls_client()?)
+            HttpClient::Reqwest(ReqwestClient::https()?)
         } else {
             HttpClient::Hyper { http2: false }
         };
         Ok(Self { target, client })
     }
 
-    pub(super) fn with_reqwest(target: Target, client: reqwest::Client) -> Result<Self> {
-        if target.is_socket() {
-            let text = "a `reqwest` client does not support `unix:` URLs; use `Client::new`";
-            return Err(Error::unlocated(Code::InvalidArgument, text));
-        }
-        Ok(Self {
-            target,
-            client: HttpClient::Reqwest(client),
-        })
+    pub(super) fn with_client(target: Target, client: HttpClient) -> Self {
+        Self { target, client }
+    }
+
+    /// Returns the URL of the server in printable form.
+    pub(super) fn target(&self) -> String {
+        self.target.text()
     }
 
     pub(super) fn http2(&self) -> Self {
@@ -126,22 +126,7 @@ impl HttpTransport {
         Ok((parts, self.collect(body).await?))
     }
 
-    async fn send_with_reqwest(
-        &self,
-        client: &reqwest::Client,
-        request: ::http::Request<Bytes>,
-    ) -> Result<(Parts, Bytes)> {
-        let request = reqwest::Request::try_from(request)
-            .map_err(|error| self.connection_error(false, &error))?;
-        let response = client
-            .execute(request)
-            .await
-            .map_err(|error| self.connection_error(error.is_connect(), &error))?;
-        let (parts, body) = ::http::Response::<reqwest::Body>::from(response).into_parts();
-        Ok((parts, self.collect(body).await?))
-    }
-
-    async fn collect<B>(&self, body: B) -> Result<Bytes>
+    pub(super) async fn collect<B>(&self, body: B) -> Result<Bytes>
     where
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -160,7 +145,11 @@ impl HttpTransport {
     }
 
     /// Returns the error for a connection that could not be opened (`connecting`) or failed later.
-    fn connection_error(&self, connecting: bool, error: &(dyn StdError + 'static)) -> Error {
+    pub(super) fn connection_error(
+        &self,
+        connecting: bool,
+        error: &(dyn StdError + 'static),
+    ) -> Error {
         let target = self.target.text();
         let cause = root_cause(error);
         if connecting {
@@ -230,30 +219,4 @@ fn root_cause<'e>(mut error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError 
         error = source;
     }
     error
-}
-
-#[cfg(feature = "tls")]
-fn tls_client() -> Result<reqwest::Client> {
-    reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(POOL_IDLE)
-        .tcp_nodelay(true)
-        .build()
-        .map_err(|error| {
-            Error::unlocated(
-                Code::Internal,
-                format!("failed to create the TLS client: {error}"),
-            )
-            .with_source(error)
-        })
-}
-
-#[cfg(not(feature = "tls"))]
-fn tls_client() -> Result<reqwest::Client> {
-    Err(Error::unlocated(
-        Code::Unimplemented,
-        "`https` URLs need the feature `tls` of rpc-runtime, or `Client::with_reqwest`",
-    ))
 }

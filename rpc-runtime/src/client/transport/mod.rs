@@ -3,6 +3,11 @@
 
 mod http;
 mod pool;
+#[cfg(feature = "reqwest")]
+mod reqwest;
+#[cfg(not(feature = "reqwest"))]
+#[path = "reqwest_absent.rs"]
+mod reqwest;
 mod target;
 #[cfg(unix)]
 mod unix;
@@ -31,19 +36,14 @@ enum TransportKind {
 impl Transport {
     /// Creates the transport for a URL.
     pub(super) fn from_url(url: &str) -> Result<Self> {
-        let target = Target::parse(url)?;
-        Ok(Self {
-            target: target.text().into(),
-            kind: TransportKind::Http(Arc::new(HttpTransport::new(target)?)),
-        })
+        Ok(Self::http(HttpTransport::new(Target::parse(url)?)?))
     }
 
-    pub(super) fn with_reqwest(url: &str, client: reqwest::Client) -> Result<Self> {
-        let target = Target::parse(url)?;
-        Ok(Self {
-            target: target.text().into(),
-            kind: TransportKind::Http(Arc::new(HttpTransport::with_reqwest(target, client)?)),
-        })
+    fn http(transport: HttpTransport) -> Self {
+        Self {
+            target: transport.target().into(),
+            kind: TransportKind::Http(Arc::new(transport)),
+        }
     }
 
     /// Creates a transport to an endpoint in this process.

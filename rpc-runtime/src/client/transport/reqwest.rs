@@ -1,0 +1,87 @@
+//! Requests by `reqwest`: `https`, and clients that the application supplies.
+
+use ::http::Request;
+use ::http::response::Parts;
+use bytes::Bytes;
+
+use super::Transport;
+use super::http::{HttpClient, HttpTransport};
+use super::target::Target;
+use crate::client::Client;
+use crate::error::{Code, Error, Result};
+
+/// A `reqwest` client.
+#[derive(Clone)]
+pub(super) struct ReqwestClient(reqwest::Client);
+
+impl ReqwestClient {
+    /// Returns a client for `https` URLs.
+    #[cfg(feature = "tls")]
+    pub(super) fn https() -> Result<Self> {
+        use super::http::{CONNECT_TIMEOUT, POOL_IDLE};
+
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(POOL_IDLE)
+            .tcp_nodelay(true)
+            .build();
+        client.map(Self).map_err(|error| {
+            Error::unlocated(
+                Code::Internal,
+                format!("failed to create the TLS client: {error}"),
+            )
+            .with_source(error)
+        })
+    }
+
+    #[cfg(not(feature = "tls"))]
+    pub(super) fn https() -> Result<Self> {
+        Err(Error::unlocated(
+            Code::Unimplemented,
+            "`https` URLs need the feature `tls` of rpc-runtime, or `Client::with_reqwest`",
+        ))
+    }
+}
+
+impl Client {
+    /// Creates a client of the server at `url` that sends its requests with the given `reqwest`
+    /// client, for example to use a proxy, client certificates or cookies.
+    ///
+    /// Disable redirects in the `reqwest` client: it turns a redirected POST into a GET.
+    ///
+    /// Needs the feature `reqwest`.
+    ///
+    /// # Errors
+    ///
+    /// See [`new`](Self::new). Also `invalid_argument` for a `unix:` URL.
+    pub fn with_reqwest(url: &str, client: reqwest::Client) -> Result<Self> {
+        let target = Target::parse(url)?;
+        if target.is_socket() {
+            let text = "a `reqwest` client does not support `unix:` URLs; use `Client::new`";
+            return Err(Error::unlocated(Code::InvalidArgument, text));
+        }
+        let client = HttpClient::Reqwest(ReqwestClient(client));
+        Ok(Self::from_transport(Transport::http(
+            HttpTransport::with_client(target, client),
+        )))
+    }
+}
+
+impl HttpTransport {
+    pub(super) async fn send_with_reqwest(
+        &self,
+        ReqwestClient(client): &ReqwestClient,
+        request: Request<Bytes>,
+    ) -> Result<(Parts, Bytes)> {
+        let request = reqwest::Request::try_from(request)
+            .map_err(|error| self.connection_error(false, &error))?;
+        let response = client
+            .execute(request)
+            .await
+            .map_err(|error| self.connection_error(error.is_connect(), &error))?;
+        let (parts, body) = ::http::Response::<reqwest::Body>::from(response).into_parts();
+        Ok((parts, self.collect(body).await?))
+    }
+}

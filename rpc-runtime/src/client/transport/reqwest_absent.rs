@@ -1,0 +1,32 @@
+//! Takes the place of `reqwest` without that feature: `https` URLs are rejected.
+
+use ::http::Request;
+use ::http::response::Parts;
+use bytes::Bytes;
+
+use super::http::HttpTransport;
+use crate::error::{Code, Error, Result};
+
+/// A `reqwest` client. Without the feature `reqwest` there are none.
+#[derive(Clone)]
+pub(super) enum ReqwestClient {}
+
+impl ReqwestClient {
+    pub(super) fn https() -> Result<Self> {
+        Err(Error::unlocated(
+            Code::Unimplemented,
+            "`https` URLs need the feature `tls` of rpc-runtime, or `reqwest` with `Client::with_reqwest`",
+        ))
+    }
+}
+
+impl HttpTransport {
+    #[allow(clippy::unused_async, reason = "the same signature as with `reqwest`")]
+    pub(super) async fn send_with_reqwest(
+        &self,
+        client: &ReqwestClient,
+        _request: Request<Bytes>,
+    ) -> Result<(Parts, Bytes)> {
+        match *client {}
+    }
+}
