@@ -1,6 +1,6 @@
 //! Tokens → model. Rejects what the model cannot represent; `validate` checks rules between variants.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Expr, ExprLit, Fields, Lit, Member, Path, Type};
@@ -262,8 +262,9 @@ fn code(options: &ParsedOptions, ident: &Ident, errors: &mut Errors) -> Option<T
         // Emitted as written, or its import would be reported as unused.
         Some(path) => path.to_token_stream(),
         None => {
-            let code = Ident::new(code, value.span());
-            quote_spanned!(value.span()=> __rpc::Code::#code)
+            let span = Span::mixed_site().located_at(value.span());
+            let code = Ident::new(code, span);
+            quote_spanned!(span=> __rpc::Code::#code)
         }
     })
 }
