@@ -13,7 +13,7 @@ use sqlx::{ConnectOptions as _, Row as _};
 
 use crate::pinned::assert_pinned;
 use crate::process::{Folder, PATIENCE};
-use crate::userstore::stage::{Engine, Stage};
+use crate::userstore::fixture::{Engine, Fixture};
 
 /// Changing a character of a migration, comments included, keeps existing databases from opening: sqlx compares checksums.
 #[test]
@@ -38,20 +38,20 @@ fn migrations_are_as_pinned() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_users_database_is_as_pinned() {
-    let stage = Stage::new(Engine::Sqlite).await.unwrap();
+    let fixture = Fixture::new(Engine::Sqlite).await.unwrap();
     let list = r#"[{"username": "username", "password": "password", "credit": 9},
         {"username": "developer", "password": "password", "credit": 0, "roles": ["developer", "b"]}]"#;
-    let (users, client) = stage.open_list(list).await;
+    let (users, client) = fixture.open_list(list).await;
     for (key, amount) in [("settled", 1), ("refunded", 2), ("expired", 3)] {
         client.reserve("username", amount, key).await.unwrap();
     }
     client.settle("settled").await.unwrap();
     client.refund("refunded").await.unwrap();
-    stage.advance(Duration::from_secs(31));
+    fixture.advance(Duration::from_secs(31));
     client.set_credit("username", 20).await.unwrap();
     client.reserve("username", 4, "reserved").await.unwrap();
     drop((users, client));
-    let Database::Sqlite(options) = &stage.database else {
+    let Database::Sqlite(options) = &fixture.database else {
         panic!("not SQLite");
     };
     let dump = dump(options, &["users", "purchases", "ledger"]).await;
