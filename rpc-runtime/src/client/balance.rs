@@ -24,14 +24,14 @@ pub(super) struct EndpointSettings {
 
 /// One address: its transport, its circuit breaker and the number of its calls in flight.
 #[derive(Debug)]
-pub(super) struct BalancedEndpoint {
+pub(super) struct Endpoint {
     transport: Arc<Transport>,
     /// `None` if disabled, and for a server in this process, which cannot become unreachable.
     breaker: Option<Breaker>,
     in_flight: AtomicUsize,
 }
 
-impl BalancedEndpoint {
+impl Endpoint {
     fn new(transport: Arc<Transport>, settings: EndpointSettings) -> Arc<Self> {
         let breaker = settings.breaker && !transport.is_local();
         let transport = if settings.http2 {
@@ -80,13 +80,13 @@ impl BalancedEndpoint {
 /// then reports its outcome to the circuit breaker.
 #[derive(Debug)]
 pub(super) struct InFlightGuard {
-    endpoint: Arc<BalancedEndpoint>,
+    endpoint: Arc<Endpoint>,
     admission: BreakerAdmission,
     outcome: BreakerOutcome,
 }
 
 impl InFlightGuard {
-    pub(super) fn endpoint(&self) -> &Arc<BalancedEndpoint> {
+    pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }
 
@@ -141,7 +141,7 @@ pub(super) struct Balancer {
 }
 
 enum BalancerKind {
-    Single(Arc<BalancedEndpoint>),
+    Single(Arc<Endpoint>),
     Discovered {
         discover: Arc<dyn Discover>,
         set: RwLock<EndpointSet>,
@@ -151,7 +151,7 @@ enum BalancerKind {
 /// The endpoints of a list of addresses.
 struct EndpointSet {
     addresses: Addresses,
-    endpoints: Arc<[Arc<BalancedEndpoint>]>,
+    endpoints: Arc<[Arc<Endpoint>]>,
 }
 
 impl Balancer {
@@ -163,7 +163,7 @@ impl Balancer {
         Self {
             settings,
             target: Arc::clone(transport.target()),
-            kind: BalancerKind::Single(BalancedEndpoint::new(Arc::new(transport), settings)),
+            kind: BalancerKind::Single(Endpoint::new(Arc::new(transport), settings)),
         }
     }
 
@@ -186,10 +186,9 @@ impl Balancer {
         let mut settings = self.settings;
         change(&mut settings);
         let kind = match &self.kind {
-            BalancerKind::Single(endpoint) => BalancerKind::Single(BalancedEndpoint::new(
-                Arc::clone(&endpoint.transport),
-                settings,
-            )),
+            BalancerKind::Single(endpoint) => {
+                BalancerKind::Single(Endpoint::new(Arc::clone(&endpoint.transport), settings))
+            }
             BalancerKind::Discovered { discover, .. } => BalancerKind::Discovered {
                 discover: Arc::clone(discover),
                 set: RwLock::new(EndpointSet::empty()),
@@ -212,7 +211,7 @@ impl Balancer {
     /// # Errors
     ///
     /// `unavailable` if there are no addresses, or if the circuit breakers of all are open.
-    pub(super) fn pick(&self, avoid: Option<&Arc<BalancedEndpoint>>) -> Result<InFlightGuard> {
+    pub(super) fn pick(&self, avoid: Option<&Arc<Endpoint>>) -> Result<InFlightGuard> {
         match &self.kind {
             BalancerKind::Single(endpoint) => Self::pick_same(endpoint),
             BalancerKind::Discovered { discover, set } => {
@@ -238,7 +237,7 @@ impl Balancer {
     /// # Errors
     ///
     /// `unavailable` if its circuit breaker is open.
-    pub(super) fn pick_same(endpoint: &Arc<BalancedEndpoint>) -> Result<InFlightGuard> {
+    pub(super) fn pick_same(endpoint: &Arc<Endpoint>) -> Result<InFlightGuard> {
         let guard = endpoint.acquire();
         guard.map_err(|wait| breaker_open(endpoint.transport.target(), wait))
     }
@@ -248,7 +247,7 @@ impl Balancer {
         &self,
         discover: &dyn Discover,
         set: &RwLock<EndpointSet>,
-    ) -> Arc<[Arc<BalancedEndpoint>]> {
+    ) -> Arc<[Arc<Endpoint>]> {
         let addresses = discover.addresses();
         {
             let set = set.read_unpoisoned();
@@ -268,11 +267,7 @@ impl Balancer {
     }
 
     /// Returns the existing endpoint of an address, or a new one. `None` if the address is invalid.
-    fn endpoint(
-        &self,
-        set: &[Arc<BalancedEndpoint>],
-        address: &str,
-    ) -> Option<Arc<BalancedEndpoint>> {
+    fn endpoint(&self, set: &[Arc<Endpoint>], address: &str) -> Option<Arc<Endpoint>> {
         let transport = match Transport::from_url(address) {
             Ok(transport) => transport,
             Err(error) => {
@@ -281,11 +276,10 @@ impl Balancer {
                 return None;
             }
         };
-        let same =
-            |endpoint: &&Arc<BalancedEndpoint>| endpoint.transport.target() == transport.target();
+        let same = |endpoint: &&Arc<Endpoint>| endpoint.transport.target() == transport.target();
         Some(match set.iter().find(same) {
             Some(endpoint) => Arc::clone(endpoint),
-            None => BalancedEndpoint::new(Arc::new(transport), self.settings),
+            None => Endpoint::new(Arc::new(transport), self.settings),
         })
     }
 }
@@ -302,15 +296,12 @@ impl EndpointSet {
 /// Chooses an endpoint by power of two choices: draws two at random and takes the one with fewer
 /// calls in flight. Drawing keeps many clients from choosing the same idle server at once; comparing
 /// avoids slow servers.
-fn choose(
-    endpoints: &[Arc<BalancedEndpoint>],
-    avoid: Option<&Arc<BalancedEndpoint>>,
-) -> Option<InFlightGuard> {
+fn choose(endpoints: &[Arc<Endpoint>], avoid: Option<&Arc<Endpoint>>) -> Option<InFlightGuard> {
     if endpoints.is_empty() {
         return None;
     }
     let avoided =
-        |endpoint: &Arc<BalancedEndpoint>| avoid.is_some_and(|avoid| Arc::ptr_eq(avoid, endpoint));
+        |endpoint: &Arc<Endpoint>| avoid.is_some_and(|avoid| Arc::ptr_eq(avoid, endpoint));
     let first = fastrand::usize(..endpoints.len());
     if endpoints.len() > 1 {
         let step = fastrand::usize(1..endpoints.len());
@@ -322,7 +313,7 @@ fn choose(
             .into_iter()
             .filter(|endpoint| !avoided(endpoint) && endpoint.admits())
             .min_by_key(|endpoint| endpoint.load());
-        if let Some(Ok(guard)) = best.map(BalancedEndpoint::acquire) {
+        if let Some(Ok(guard)) = best.map(Endpoint::acquire) {
             return Some(guard);
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::ClientInner;
-use super::balance::{BalancedEndpoint, InFlightGuard};
+use super::balance::{Endpoint, InFlightGuard};
 use super::outbound::OutboundRequest;
 use super::retry::{AttemptOutcome, attempt, is_retryable};
 use crate::descriptor::Idempotency;
@@ -74,7 +74,7 @@ pub(super) async fn run(
 fn second(
     client: &ClientInner,
     request: &OutboundRequest,
-    first_endpoint: &Arc<BalancedEndpoint>,
+    first_endpoint: &Arc<Endpoint>,
 ) -> Option<(InFlightGuard, OutboundRequest)> {
     let guard = client.balancer.pick(Some(first_endpoint)).ok()?;
     client.budget.withdraw().then(|| {

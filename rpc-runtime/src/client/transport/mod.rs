@@ -46,7 +46,7 @@ impl Transport {
         }
     }
 
-    /// Creates a transport to an endpoint in this process.
+    /// Creates a transport to a server in this process.
     pub(crate) fn local(endpoint: Arc<dyn InnerService>) -> Self {
         Self {
             target: "local".into(),

@@ -1,4 +1,4 @@
-//! Requests by `reqwest`: `https`, and clients that the application supplies.
+//! Sends requests with `reqwest`: for `https`, and for clients that the application supplies.
 
 use ::http::Request;
 use ::http::response::Parts;

@@ -1,4 +1,4 @@
-//! Takes the place of `reqwest` without that feature: `https` URLs are rejected.
+//! Replaces the module `reqwest` without the feature `reqwest`: rejects `https` URLs.
 
 use ::http::Request;
 use ::http::response::Parts;
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::http::HttpTransport;
 use crate::error::{Code, Error, Result};
 
-/// A `reqwest` client. Without the feature `reqwest` there are none.
+/// A `reqwest` client, which does not exist without the feature `reqwest`.
 #[derive(Clone)]
 pub(super) enum ReqwestClient {}
 
