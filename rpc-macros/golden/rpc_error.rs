@@ -2,7 +2,7 @@
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
     #[allow(unused_imports)]
-    use __rpc::Otherwise as _;
+    use __rpc::Fallback as _;
     #[automatically_derived]
     impl __rpc::RpcError for PricingError {
         fn code(&self) -> __rpc::Code {
@@ -15,7 +15,7 @@ const _: () = {
             }
         }
         fn into_error(self) -> __rpc::Error {
-            let text = __rpc::Probe(&self).text();
+            let text = __rpc::Specialize(&self).text();
             match self {
                 Self::InsufficientCredit { n, cost, user, credit } => {
                     __rpc::TypedError::new(
@@ -35,7 +35,7 @@ const _: () = {
                             "STORE_DOWN",
                             __rpc::text_or(text, "STORE_DOWN"),
                         )
-                        .source(__rpc::Probe(field0).into_source())
+                        .source(__rpc::Specialize(field0).into_source())
                         .finish()
                 }
                 Self::Broken => {
@@ -67,7 +67,7 @@ const _: () = {
                             }
                         }
                         "STORE_DOWN" => {
-                            Self::Store(__rpc::Probe::<std::io::Error>::value()?)
+                            Self::Store(__rpc::Specialize::<std::io::Error>::value()?)
                         }
                         "BROKEN" => Self::Broken,
                         "USER" => {

@@ -48,7 +48,7 @@ impl InnerService for Local {
         let method = request.method();
         let route = core.route(method.path);
         let Some(route) = route.or_else(|| core.builtin(method.path)).cloned() else {
-            let error = Error::unlocated(
+            let error = Error::without_location(
                 Code::Unimplemented,
                 format!("no service here answers {}", method.path),
             );
@@ -78,7 +78,7 @@ fn lost(response: &Response) -> Response {
     let text = response
         .error()
         .map_or("the answer was lost", Error::message);
-    Error::unlocated(Code::Unavailable, text.to_owned())
+    Error::without_location(Code::Unavailable, text.to_owned())
         .with_delivery(Delivery::OutcomeUnknown)
         .into()
 }
@@ -122,7 +122,7 @@ fn incoming(core: &Core, request: &Request) -> Context {
         .unwrap_or(now);
     Context::builder(sent.id().copied().unwrap_or_else(RequestId::random))
         .method(request.method())
-        .home(Arc::clone(core.home()))
+        .server_info(Arc::clone(core.server_info()))
         .source(sent.source_arc().cloned())
         .environment(Some(
             sent.environment_arc().unwrap_or(core.environment()).clone(),

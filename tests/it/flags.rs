@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rpc_runtime::flag_service::{FlagServiceClient, FlagState, Origin};
+use rpc_runtime::flag_service::{FlagInfo, FlagServiceClient, Origin};
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Callers, Client, Policy, Secret, Source, Trust};
 use rpc_tests::Running;
@@ -98,7 +98,7 @@ async fn started(server: Server) -> (Running, FlagServiceClient, LimitedClient) 
     )
 }
 
-async fn flag(flags: &FlagServiceClient, name: &str) -> FlagState {
+async fn flag(flags: &FlagServiceClient, name: &str) -> FlagInfo {
     let all = flags.list().await.unwrap();
     all.into_iter().find(|flag| flag.name == name).unwrap()
 }
@@ -436,7 +436,7 @@ async fn a_changed_file_is_read_and_a_bad_one_ignored() {
     std::fs::remove_file(&path).unwrap();
     until("it is gone", || !paper.lines("cannot be read").is_empty()).await;
     assert_eq!(handle.get(&LARGEST), 300);
-    assert_eq!(*handle.shared(&KEY), "canary-default");
+    assert_eq!(*handle.load(&KEY), "canary-default");
     assert_eq!(
         paper.lines("the flags stay as they are").len(),
         4,

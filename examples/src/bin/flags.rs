@@ -20,10 +20,10 @@ trait PoliteGreeter {
 struct English;
 
 impl PoliteGreeter for English {
-    // `get` is an atomic read; `shared` is for what cannot be copied. Both ask the server whose call runs here.
+    // `get` is an atomic read; `load` is for what cannot be copied. Both ask the server whose call runs here.
     async fn greet(&self, name: &str) -> Result<String> {
         let names = vec![name; TIMES.get() as usize].join(", ");
-        Ok(format!("{} {names}!", GREETING.shared()))
+        Ok(format!("{} {names}!", GREETING.load()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use rpc_runtime::flag_service::{FlagServiceClient, FlagState};
+use rpc_runtime::flag_service::{FlagInfo, FlagServiceClient};
 
 use super::Failure;
 use super::target::Server;
@@ -47,7 +47,7 @@ pub(crate) async fn run(options: Options, out: &mut impl Write) -> Result<(), Fa
     Ok(())
 }
 
-fn write_value(flag: &FlagState, out: &mut impl Write) -> io::Result<()> {
+fn write_value(flag: &FlagInfo, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "{} = {}   from {}",
@@ -57,7 +57,7 @@ fn write_value(flag: &FlagState, out: &mut impl Write) -> io::Result<()> {
     )
 }
 
-fn write_flags(flags: &[FlagState], out: &mut impl Write) -> io::Result<()> {
+fn write_flags(flags: &[FlagInfo], out: &mut impl Write) -> io::Result<()> {
     for (index, flag) in flags.iter().enumerate() {
         if index > 0 {
             writeln!(out)?;

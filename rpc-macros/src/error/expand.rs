@@ -30,7 +30,7 @@ pub(super) fn error_enum(error: &ErrorEnum) -> TokenStream {
             use #runtime::__private as __rpc;
             // The fallback of the autoref specialization for types without the trait.
             #[allow(unused_imports)]
-            use __rpc::Otherwise as _;
+            use __rpc::Fallback as _;
 
             #[automatically_derived]
             impl __rpc::RpcError for #ident {
@@ -39,7 +39,7 @@ pub(super) fn error_enum(error: &ErrorEnum) -> TokenStream {
                 }
 
                 fn into_error(self) -> __rpc::Error {
-                    let text = __rpc::Probe(&self).text();
+                    let text = __rpc::Specialize(&self).text();
                     match self { #(#into_error)* }
                 }
 
@@ -115,7 +115,7 @@ fn sent(field: &Field) -> TokenStream {
     let mut binding = field.binding();
     binding.set_span(binding.span().located_at(site));
     match skip {
-        Some(_) => quote_spanned!(site=> .source(__rpc::Probe(#binding).into_source())),
+        Some(_) => quote_spanned!(site=> .source(__rpc::Specialize(#binding).into_source())),
         None => quote_spanned!(site=> .field(#name, &#binding)),
     }
 }
@@ -139,7 +139,7 @@ fn from_error(variant: &Variant) -> Option<TokenStream> {
 fn received(field: &Field) -> TokenStream {
     let Field { name, ty, skip, .. } = field;
     match skip {
-        Some(_) => quote_spanned!(type_span(ty)=> __rpc::Probe::<#ty>::value()?),
+        Some(_) => quote_spanned!(type_span(ty)=> __rpc::Specialize::<#ty>::value()?),
         None => quote_spanned!(type_span(ty)=> payload.field::<#ty>(#name)?),
     }
 }

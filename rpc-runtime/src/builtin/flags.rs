@@ -19,7 +19,7 @@ use rpc_macros::rpc_service;
 use crate::context::Context;
 use crate::error::{Code, Result};
 use crate::flags::Flags;
-pub use crate::flags::{FlagState, Origin};
+pub use crate::flags::{FlagInfo, Origin};
 use crate::server::{Routes, Service as _};
 
 /// The flags of a server, for those who run it.
@@ -27,34 +27,33 @@ use crate::server::{Routes, Service as _};
 pub trait FlagService {
     /// All flags, by name. The values of secret ones are masked.
     #[rpc(no_side_effects)]
-    async fn list(&self) -> Result<Vec<FlagState>>;
+    async fn list(&self) -> Result<Vec<FlagInfo>>;
 
     /// Gives a dynamic flag another value, until it is reset or the server ends.
     ///
     /// `not_found` for a name that no flag has, `invalid_argument` for a value that the flag does not take,
     /// `failed_precondition` for a flag that is not dynamic; the old value stays.
-    async fn set(&self, ctx: &Context, name: &str, #[rpc(secret)] value: &str)
-    -> Result<FlagState>;
+    async fn set(&self, ctx: &Context, name: &str, #[rpc(secret)] value: &str) -> Result<FlagInfo>;
 
     /// Takes back what `set` did: the value is that of the command line, the environment, the file, the program or the
     /// declaration again.
-    async fn reset(&self, ctx: &Context, name: &str) -> Result<FlagState>;
+    async fn reset(&self, ctx: &Context, name: &str) -> Result<FlagInfo>;
 }
 
 /// The implementation that every server has.
 struct ServerFlagService(Flags);
 
 impl FlagService for ServerFlagService {
-    async fn list(&self) -> Result<Vec<FlagState>> {
+    async fn list(&self) -> Result<Vec<FlagInfo>> {
         Ok(self.0.list())
     }
 
-    async fn set(&self, ctx: &Context, name: &str, value: &str) -> Result<FlagState> {
+    async fn set(&self, ctx: &Context, name: &str, value: &str) -> Result<FlagInfo> {
         self.0.set_text(name, value, &changer(ctx)?)?;
         self.0.describe(name)
     }
 
-    async fn reset(&self, ctx: &Context, name: &str) -> Result<FlagState> {
+    async fn reset(&self, ctx: &Context, name: &str) -> Result<FlagInfo> {
         self.0.reset(name, &changer(ctx)?)?;
         self.0.describe(name)
     }

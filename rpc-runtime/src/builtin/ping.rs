@@ -74,7 +74,7 @@ pub(crate) fn ping_route(
         let body = serde_json::to_vec(&pong).map(Body::message);
         let response = match body {
             Ok(body) => Response::new(body),
-            Err(error) => Error::unlocated(Code::Internal, error.to_string()).into(),
+            Err(error) => Error::without_location(Code::Internal, error.to_string()).into(),
         };
         Box::pin(std::future::ready(response))
     });

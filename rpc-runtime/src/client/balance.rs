@@ -97,7 +97,7 @@ impl InFlightGuard {
         // calls would stop the ones that it can still handle.
         let failed = response.error().is_some_and(|error| {
             error.code() == Code::Unavailable
-                && !error.is_retried()
+                && !error.retries_exhausted()
                 && error.retry_after().is_none()
         });
         self.outcome = if failed {
@@ -334,12 +334,12 @@ fn breaker_open(target: &str, wait: Duration) -> Error {
         error.set_retry_after(Some(wait));
     }
     // An immediate retry by a client further up would get the same error.
-    error.set_retried(true);
+    error.set_retries_exhausted(true);
     error
 }
 
 fn unavailable_unsent(text: String) -> Error {
-    Error::unlocated(Code::Unavailable, text).with_delivery(Delivery::Unsent)
+    Error::without_location(Code::Unavailable, text).with_delivery(Delivery::Unsent)
 }
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ impl<T: 'static, E: 'static> Call<T, E> {
             if let Err(invalid) = parts.metadata.append(name, value)
                 && parts.body.is_ok()
             {
-                parts.body = Err(Error::unlocated(
+                parts.body = Err(Error::without_location(
                     crate::Code::InvalidArgument,
                     invalid.to_string(),
                 ));
@@ -176,7 +176,7 @@ impl<T: 'static, E: 'static> PreparedCall<T, E> {
         let (headers, trailers, result) = response.into_parts();
         let value = result.and_then(|body| match body.as_message() {
             Some(message) => reply.decode_value(message),
-            None => Err(Error::unlocated(
+            None => Err(Error::without_location(
                 crate::Code::Internal,
                 "received a stream instead of a single response message",
             )

@@ -102,7 +102,7 @@ impl Client {
     pub fn from_urls<A: AsRef<str>>(urls: impl IntoIterator<Item = A>) -> Result<Self> {
         let addresses: Addresses = urls.into_iter().collect();
         if addresses.is_empty() {
-            return Err(Error::unlocated(
+            return Err(Error::without_location(
                 Code::InvalidArgument,
                 "the list of server URLs is empty: a client needs at least one",
             ));
@@ -218,7 +218,9 @@ impl Client {
     /// `invalid_argument` if the name has characters that are not allowed in a [`Source`].
     pub fn named(self, name: &str) -> Result<Self> {
         let source = Source::new(name, DEFAULT_ENVIRONMENT, &std::process::id().to_string())
-            .map_err(|invalid| Error::unlocated(Code::InvalidArgument, invalid.to_string()))?;
+            .map_err(|invalid| {
+                Error::without_location(Code::InvalidArgument, invalid.to_string())
+            })?;
         Ok(self.source(source))
     }
 

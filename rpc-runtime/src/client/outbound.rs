@@ -37,7 +37,7 @@ impl OutboundRequest {
                 },
                 guards,
             )),
-            (BodyKind::Stream(_), _) => Err(Error::unlocated(
+            (BodyKind::Stream(_), _) => Err(Error::without_location(
                 Code::Unimplemented,
                 "request streams are not supported: send a single message",
             )),

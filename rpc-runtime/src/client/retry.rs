@@ -82,7 +82,7 @@ async fn run_attempts(
         if let Some(error) = response.error_mut() {
             annotate(error, attempts, reason);
             if gave_up {
-                error.set_retried(true);
+                error.set_retries_exhausted(true);
             }
         }
         return response;
@@ -182,7 +182,7 @@ pub(super) fn is_retryable(method: &MethodDescriptor, error: &Error) -> bool {
         Idempotency::Idempotent | Idempotency::Keyed { .. } | Idempotency::NoSideEffects => true,
         Idempotency::Unknown => error.delivery() == Delivery::Unsent,
     };
-    transient && safe && !error.is_retried()
+    transient && safe && !error.retries_exhausted()
 }
 
 /// Whether further attempts must go to the endpoint at which this one failed.
@@ -201,7 +201,7 @@ fn no_endpoint<N>(unavailable: Error, last: Option<(N, Response)>, attempts: u32
         Some((_, mut response)) => {
             if let Some(error) = response.error_mut() {
                 annotate(error, attempts, Some("no other address is available"));
-                error.set_retried(true);
+                error.set_retries_exhausted(true);
             }
             response
         }
@@ -227,7 +227,7 @@ mod tests {
     const PLAIN: MethodDescriptor = MethodDescriptor::new("a.B", "c", "C", "/a.B/C");
 
     fn error(code: Code) -> Error {
-        Error::unlocated(code, "why")
+        Error::without_location(code, "why")
     }
 
     #[test]
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn an_error_with_exhausted_retries_is_not_retried() {
         let mut error = error(Code::Unavailable).with_delivery(Delivery::Unsent);
-        error.set_retried(true);
+        error.set_retries_exhausted(true);
         assert!(!is_retryable(&PLAIN.idempotent(), &error));
     }
 

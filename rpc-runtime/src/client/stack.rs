@@ -32,7 +32,7 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
     let trace = CallTrace::of(context.flags(), redacted_arguments, || {
         body.as_ref().ok().and_then(Body::as_message).cloned()
     });
-    let outgoing = context.outgoing(
+    let outgoing = context.child(
         inner.source.as_ref(),
         inner.identity.as_ref(),
         Instant::now().checked_add(timeout),

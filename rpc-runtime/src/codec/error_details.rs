@@ -348,7 +348,7 @@ pub(crate) fn encode_details(error: &Error) -> Vec<EncodedDetail<'_>> {
     if !error.hops().is_empty() {
         push(&mut details, error, || HopChain {
             hops: error.hops().iter().map(WireHop::from).collect(),
-            retried: error.is_retried(),
+            retried: error.retries_exhausted(),
         });
     }
     details.extend(error.details().iter().map(|detail| EncodedDetail {
@@ -412,9 +412,9 @@ fn apply_known(
         }
         HopChain::NAME => {
             let chain = HopChain::decode(value)?;
-            error.set_retried(chain.retried);
+            error.set_retries_exhausted(chain.retried);
             error.set_hops(chain.hops.into_iter().map(Hop::from).collect());
-            error.bound_chain();
+            error.truncate_chain();
         }
         ErrorPayload::NAME => {
             let payload = ErrorPayload::decode(value)?.into_payload();

@@ -51,7 +51,7 @@ impl Baggage {
     /// Sets a value.
     pub(super) fn insert(&mut self, name: &str, value: &str) -> Result<(), Error> {
         if !is_token(name) {
-            return Err(Error::unlocated(
+            return Err(Error::without_location(
                 Code::InvalidArgument,
                 format!(
                     "baggage `{}`: a name is an HTTP token",
@@ -63,7 +63,7 @@ impl Baggage {
         changed.0.retain(|entry| entry.0 != name);
         changed.0.push((name.to_owned(), value.to_owned()));
         if changed.to_string().len() > BAGGAGE_LIMIT {
-            return Err(Error::unlocated(
+            return Err(Error::without_location(
                 Code::ResourceExhausted,
                 format!(
                     "baggage `{name}` would make the baggage larger than {BAGGAGE_LIMIT} bytes"

@@ -1,10 +1,10 @@
 //! What travels with a call by itself: request id, caller, deadline, environment, trace, baggage, hop count.
 
 mod baggage;
-mod home;
 mod request_id;
 mod response;
 mod scope;
+mod server_info;
 mod source;
 mod trace;
 
@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub use baggage::{BAGGAGE_LIMIT, Baggage};
-pub(crate) use home::{Home, Outgoing};
 pub use request_id::RequestId;
 pub use response::ResponseMetadata;
 pub use scope::Scoped;
+pub(crate) use server_info::{ClientMetricsRecorder, ServerInfo};
 pub use source::{InvalidSource, Source};
 pub use trace::TraceContext;
 
@@ -59,7 +59,7 @@ struct Inner {
     /// Who called.
     source: Option<Arc<Source>>,
     /// Where we are: the server that handles the call; of a call that goes out, the server that makes it.
-    home: Option<Arc<Home>>,
+    server_info: Option<Arc<ServerInfo>>,
     /// Of a call that goes out: what it is signed with.
     identity: Option<IdentityKeys>,
     method: Option<&'static MethodDescriptor>,
@@ -111,13 +111,13 @@ impl Context {
     /// the server whose handler makes it.
     #[must_use]
     pub fn server(&self) -> Option<&Source> {
-        Some(self.home()?.source().as_ref())
+        Some(self.server_info()?.source().as_ref())
     }
 
     /// The flags of the server that handles the call, for work that goes on outside of it.
     #[must_use]
     pub fn flags(&self) -> Option<&Flags> {
-        Some(self.home()?.flags())
+        Some(self.server_info()?.flags())
     }
 
     /// The method that is called.
@@ -287,8 +287,8 @@ impl Context {
 
     /// Looks at the server whose call runs here, and clones nothing. `f` finds no current context, so it must run nobody
     /// else's code.
-    pub(crate) fn with_home<R>(f: impl FnOnce(&Home) -> R) -> Option<R> {
-        scope::with(|context| context.home().map(|home| f(home)))
+    pub(crate) fn with_server_info<R>(f: impl FnOnce(&ServerInfo) -> R) -> Option<R> {
+        scope::with(|context| context.server_info().map(|server| f(server)))
     }
 
     pub(crate) fn id(&self) -> Option<&RequestId> {
@@ -305,8 +305,8 @@ impl Context {
     }
 
     /// The server that handles or makes the call, with what it gives to all that runs in it.
-    pub(crate) fn home(&self) -> Option<&Arc<Home>> {
-        self.inner()?.home.as_ref()
+    pub(crate) fn server_info(&self) -> Option<&Arc<ServerInfo>> {
+        self.inner()?.server_info.as_ref()
     }
 
     pub(crate) fn environment_arc(&self) -> Option<&Arc<str>> {
@@ -321,7 +321,7 @@ impl Context {
     /// # Errors
     ///
     /// `failed_precondition` when the request has passed [`HOP_COUNT_LIMIT`] services.
-    pub(crate) fn outgoing(
+    pub(crate) fn child(
         &self,
         caller: Option<&Arc<Source>>,
         identity: Option<&IdentityKeys>,
@@ -330,7 +330,7 @@ impl Context {
         let own = self.inner();
         let hops = self.hops() + 1;
         if hops > HOP_COUNT_LIMIT {
-            return Err(Error::unlocated(
+            return Err(Error::without_location(
                 Code::FailedPrecondition,
                 format!(
                     "loop detected: the request has passed {HOP_COUNT_LIMIT} services and would go on"
@@ -339,10 +339,14 @@ impl Context {
         }
         Ok(Self(Some(Arc::new(Inner {
             request_id: Some(self.id().copied().unwrap_or_else(RequestId::random)),
-            source: self.home().map(|home| home.source()).or(caller).cloned(),
-            home: self.home().cloned(),
+            source: self
+                .server_info()
+                .map(|server| server.source())
+                .or(caller)
+                .cloned(),
+            server_info: self.server_info().cloned(),
             identity: identity
-                .or_else(|| self.home().and_then(|home| home.identity()))
+                .or_else(|| self.server_info().and_then(|server| server.identity()))
                 .cloned(),
             deadline: match (self.deadline(), deadline) {
                 (Some(a), Some(b)) => Some(a.min(b)),
@@ -359,9 +363,9 @@ impl Context {
     }
 
     /// The context of what a server does of its own accord, for no request.
-    pub(crate) fn of_server(home: Arc<Home>) -> Self {
+    pub(crate) fn for_server(server_info: Arc<ServerInfo>) -> Self {
         Self(Some(Arc::new(Inner {
-            home: Some(home),
+            server_info: Some(server_info),
             ..Inner::default()
         })))
     }
@@ -394,7 +398,7 @@ impl Context {
     }
 
     /// Keeps the chain of a dependency's error until the handler returns.
-    pub(crate) fn stash_passed_on(&self, error: Error) {
+    pub(crate) fn stash_error_chain(&self, error: Error) {
         if let Some(inner) = self.inner() {
             let mut stash = inner.passed_on.lock_unpoisoned();
             // A handler that swallows errors in a loop must not grow it; the last ones matter.
@@ -406,7 +410,7 @@ impl Context {
     }
 
     /// Gives an error that a handler returned the chain of the dependency's error that it wraps.
-    pub(crate) fn adopt_passed_on(&self, error: &mut Error) {
+    pub(crate) fn attach_error_chain(&self, error: &mut Error) {
         if let Some(inner) = self.inner() {
             let stash = inner.passed_on.lock_unpoisoned();
             if let Some(original) = stash.iter().rev().find(|original| error.wraps(original)) {
@@ -428,7 +432,7 @@ impl Context {
             request_id: own.request_id,
             client_request_id: own.client_request_id,
             source: own.source.clone(),
-            home: own.home.clone(),
+            server_info: own.server_info.clone(),
             identity: own.identity.clone(),
             method: own.method,
             deadline: own.deadline,
@@ -475,8 +479,8 @@ impl ContextBuilder {
         self
     }
 
-    pub(crate) fn home(mut self, home: Arc<Home>) -> Self {
-        self.0.home = Some(home);
+    pub(crate) fn server_info(mut self, server_info: Arc<ServerInfo>) -> Self {
+        self.0.server_info = Some(server_info);
         self
     }
 

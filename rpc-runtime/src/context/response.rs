@@ -59,14 +59,14 @@ impl<'a> ResponseMetadata<'a> {
         change: impl FnOnce(&mut (Metadata, Metadata)) -> Result<(), E>,
     ) -> Result<(), Error> {
         let Some(parts) = self.0 else {
-            return Err(Error::unlocated(
+            return Err(Error::without_location(
                 Code::Internal,
                 "there is no call here whose answer could get metadata; see Context::scope",
             ));
         };
         let mut parts = parts.lock_unpoisoned();
         change(parts.get_or_insert_default()).map_err(|invalid| {
-            Error::unlocated(Code::Internal, invalid.to_string()).with_source(invalid)
+            Error::without_location(Code::Internal, invalid.to_string()).with_source(invalid)
         })
     }
 }

@@ -54,13 +54,13 @@ fn an_outgoing_call_is_a_child() {
     let server = Arc::new(Source::new("gatekeeper", "prod", "1").unwrap());
     let deadline = Instant::now() + Duration::from_secs(1);
     let own = Context::builder(RequestId::parse("a").unwrap())
-        .home(Arc::new(Home::new(server, None, Flags::new())))
+        .server_info(Arc::new(ServerInfo::new(server, None, Flags::new())))
         .deadline(deadline)
         .environment(Some("dev".into()))
         .hops(3)
         .build();
     let child = own
-        .outgoing(None, None, Some(deadline + Duration::from_secs(9)))
+        .child(None, None, Some(deadline + Duration::from_secs(9)))
         .unwrap();
     assert_eq!(child.request_id(), "a");
     assert_eq!(child.source().unwrap().server(), "gatekeeper");
@@ -73,8 +73,8 @@ fn an_outgoing_call_is_a_child() {
 fn work_without_a_context_calls_out_with_a_fresh_id() {
     let empty = Context::default();
     let (one, two) = (
-        empty.outgoing(None, None, None).unwrap(),
-        empty.outgoing(None, None, None).unwrap(),
+        empty.child(None, None, None).unwrap(),
+        empty.child(None, None, None).unwrap(),
     );
     assert_ne!(one.request_id(), two.request_id());
     assert_eq!(one.request_id().len(), 16);
@@ -84,10 +84,10 @@ fn work_without_a_context_calls_out_with_a_fresh_id() {
 fn a_loop_ends() {
     let mut context = Context::default();
     for _ in 0..HOP_COUNT_LIMIT {
-        context = context.outgoing(None, None, None).unwrap();
+        context = context.child(None, None, None).unwrap();
     }
     assert_eq!(
-        context.outgoing(None, None, None).unwrap_err().code(),
+        context.child(None, None, None).unwrap_err().code(),
         Code::FailedPrecondition
     );
 }

@@ -34,7 +34,7 @@ impl Error {
     ) -> Self {
         self.0.location = Some(location);
         self.0.hops = theirs.0.hops;
-        self.0.retried = theirs.0.retried;
+        self.0.retries_exhausted = theirs.0.retries_exhausted;
         self
     }
 
@@ -42,7 +42,7 @@ impl Error {
     pub(crate) fn adopt_chain(&mut self, original: &Self) {
         self.0.location = original.0.location;
         self.0.hops.clone_from(&original.0.hops);
-        self.0.retried = original.0.retried;
+        self.0.retries_exhausted = original.0.retries_exhausted;
     }
 
     /// Whether this is `original`, wrapped once by a variant with `#[rpc(from)]`, or the very error that was put in place
@@ -65,11 +65,11 @@ impl Error {
 
     /// Makes a dependency's error ours: a code that would lie to our own caller becomes `internal`, and what speaks of
     /// the dependency's contract goes. The chain keeps the original. `source` is who we are.
-    pub(crate) fn settle(&mut self, source: &str) {
+    pub(crate) fn remap_dependency_error(&mut self, source: &str) {
         if !std::mem::take(&mut self.0.passed_on) {
             return;
         }
-        if !self.0.code.survives_a_hop() {
+        if !self.0.code.is_propagated() {
             if self.0.hops.is_empty() {
                 // No service answered it: it was made by our own client, and would be lost here.
                 self.0.hops.push(Hop {
@@ -93,7 +93,7 @@ impl Error {
     }
 
     /// What may leave the process: public text, one more hop, no source.
-    pub(crate) fn publish(&mut self, source: &str, method: &str, service: &str) {
+    pub(crate) fn sanitize_for_wire(&mut self, source: &str, method: &str, service: &str) {
         let message = self.public_message().to_owned();
         if self.0.reason.is_some() && self.0.domain.is_none() {
             self.0.domain = Some(service.to_owned().into());
@@ -115,12 +115,12 @@ impl Error {
         self.0.public = true;
         self.0.delivery = Delivery::Answered;
         self.0.source = None;
-        self.bound_chain();
+        self.truncate_chain();
     }
 
     /// What may leave through an edge: code, public text, request id.
-    pub(crate) fn publish_at_edge(&mut self, request_id: RequestId) {
-        let mut bare = Self::unlocated(self.0.code, self.public_message().to_owned());
+    pub(crate) fn redact_for_edge(&mut self, request_id: RequestId) {
+        let mut bare = Self::without_location(self.0.code, self.public_message().to_owned());
         bare.0.public = true;
         bare.0.request_id = Some(request_id);
         bare.0.retry_after = self.0.retry_after;
@@ -129,7 +129,7 @@ impl Error {
     }
 
     /// Keeps a chain within its limits. The ends say most: the nearest hops, and where it came from.
-    pub(crate) fn bound_chain(&mut self) {
+    pub(crate) fn truncate_chain(&mut self) {
         let hops = &mut self.0.hops;
         if hops.len() > HOP_LIMIT {
             // In one move: a hostile server may send a million, and one removal each would take minutes.

@@ -128,7 +128,7 @@ impl Code {
     /// A `not_found` of a dependency says nothing to our caller about what it asked for, while
     /// `unavailable` is as true for us as for the dependency.
     #[must_use]
-    pub const fn survives_a_hop(self) -> bool {
+    pub const fn is_propagated(self) -> bool {
         matches!(
             self,
             Self::Unavailable | Self::DeadlineExceeded | Self::Canceled | Self::ResourceExhausted

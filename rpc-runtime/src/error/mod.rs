@@ -5,12 +5,12 @@
 
 mod chain;
 mod code;
+mod delivery;
 mod fail;
 mod hop;
 mod payload;
-mod probe;
 mod remote;
-mod retrying;
+mod specialize;
 mod typed;
 
 use std::borrow::Cow;
@@ -24,11 +24,11 @@ use bytes::Bytes;
 
 pub use chain::{CHAIN_LIMIT, HOP_LIMIT};
 pub use code::{Code, UnknownCode};
+pub(crate) use delivery::Delivery;
 pub use hop::Hop;
 pub use payload::Payload;
-pub use probe::*;
 pub use remote::Remote;
-pub(crate) use retrying::Delivery;
+pub use specialize::*;
 pub use typed::{Argument, RpcError, RpcResult, TypedError, pass_on};
 
 use crate::context::RequestId;
@@ -66,12 +66,12 @@ struct Inner {
     code: Code,
     message: Cow<'static, str>,
     public: bool,
-    /// Came from a dependency and was passed on: its code is not ours yet, see [`Error::settle`].
+    /// Came from a dependency and was passed on: its code is not ours yet, see [`Error::remap_dependency_error`].
     passed_on: bool,
     /// What became of the request, for the client that sent it.
     delivery: Delivery,
     /// A client has spent its retries on it.
-    retried: bool,
+    retries_exhausted: bool,
     location: Option<&'static Location<'static>>,
     /// The full name of the method whose call failed in this process, without a response of a service.
     failed_call: Option<&'static str>,
@@ -122,20 +122,20 @@ impl Error {
     /// An error made on the line of the caller.
     #[track_caller]
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        let mut error = Self::unlocated(code, message);
+        let mut error = Self::without_location(code, message);
         error.0.location = Some(Location::caller());
         error
     }
 
     /// An error without a line: made by the runtime, whose own lines say nothing to the reader.
-    pub(crate) fn unlocated(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn without_location(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Inner {
             code,
             message: message.into(),
             public: !code.is_internal_kind(),
             passed_on: false,
             delivery: Delivery::Answered,
-            retried: false,
+            retries_exhausted: false,
             location: None,
             failed_call: None,
             request_id: None,
@@ -153,7 +153,7 @@ impl Error {
 
     /// Creates the error of a call whose deadline passed before it completed.
     pub(crate) fn deadline_exceeded() -> Self {
-        Self::unlocated(
+        Self::without_location(
             Code::DeadlineExceeded,
             "the deadline passed before the call completed",
         )

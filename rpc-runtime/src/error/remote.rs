@@ -135,7 +135,7 @@ impl<E: RpcError> Remote<E> {
             .in_place_of(*self.error, Location::caller());
         let value = Y::from_error(&own);
         // An enum has no room for the way, so that waits in the context until the handler returns.
-        Context::with_current(|context| context.stash_passed_on(own));
+        Context::with_current(|context| context.stash_error_chain(own));
         value
     }
 
@@ -158,7 +158,7 @@ impl<E: RpcError> Remote<E> {
         match (taken, slot) {
             (Some(taken), _) => {
                 let original = error.passed_on_at(Location::caller());
-                Context::with_current(|context| context.stash_passed_on(original));
+                Context::with_current(|context| context.stash_error_chain(original));
                 Ok(taken)
             }
             (None, Some(value)) => Err(Self { value, error }),

@@ -2,7 +2,7 @@ use super::*;
 
 fn published(code: Code, message: &'static str) -> Error {
     let mut error = Error::new(code, message);
-    error.publish(
+    error.sanitize_for_wire(
         "pricing@prod/127.0.0.1:9004",
         "fibpro.v1.Pricing/Pay",
         "fibpro.v1.Pricing",
@@ -21,14 +21,14 @@ fn internal_kinds_keep_their_text_at_home() {
         );
     }
     let mut public = Error::new(Code::Internal, "come back tomorrow").public();
-    public.publish("a@b/c", "d/e", "d");
+    public.sanitize_for_wire("a@b/c", "d/e", "d");
     assert_eq!(public.message(), "come back tomorrow");
 }
 
 #[test]
 fn publishing_drops_the_source_and_cuts_the_text() {
     let mut error = Error::new(Code::NotFound, "é".repeat(2000)).with_source("canary");
-    error.publish("a@b/c", "d/e", "d");
+    error.sanitize_for_wire("a@b/c", "d/e", "d");
     assert!(StdError::source(&error).is_none());
     assert!(error.message().len() <= PUBLIC_MESSAGE_LIMIT);
 }
@@ -42,14 +42,14 @@ fn passing_on_keeps_four_codes_and_the_chain() {
             code,
             "the handler sees the dependency's own code"
         );
-        error.settle("controller@prod/1");
-        let expected = if code.survives_a_hop() {
+        error.remap_dependency_error("controller@prod/1");
+        let expected = if code.is_propagated() {
             code
         } else {
             Code::Internal
         };
         assert_eq!(error.code(), expected);
-        error.publish(
+        error.sanitize_for_wire(
             "controller@prod/1",
             "fibpro.v1.Controller/Generate",
             "fibpro.v1.Controller",
@@ -75,7 +75,7 @@ fn what_came_beside_a_dependencys_error_does_not_travel_on() {
         let remote = Remote::<Error>::from_error(sent);
         assert_eq!(remote.metadata().get("set-cookie"), Some("canary"));
         let mut error = Error::from(remote).with_metadata("x-own", "1");
-        error.settle("controller@prod/1");
+        error.remap_dependency_error("controller@prod/1");
         assert_eq!(
             error.metadata().iter().collect::<Vec<_>>(),
             [("x-own", "1")]
@@ -87,10 +87,10 @@ fn what_came_beside_a_dependencys_error_does_not_travel_on() {
 
 #[test]
 fn an_error_of_our_own_client_is_kept_in_the_chain() {
-    let mut local = Error::unlocated(Code::FailedPrecondition, "loop detected");
+    let mut local = Error::without_location(Code::FailedPrecondition, "loop detected");
     local.set_failed_call("fibpro.v1.Pricing/Pay");
     let mut error = Error::from(Remote::<Error>::from_error(local));
-    error.settle("controller@prod/1");
+    error.remap_dependency_error("controller@prod/1");
     assert_eq!(
         (error.code(), error.public_message()),
         (Code::Internal, "internal error")
@@ -119,19 +119,23 @@ fn foreign_text_does_not_make_lines_of_its_own() {
 
 #[test]
 fn row_62_what_had_its_retries_says_so_all_the_way_up() {
-    let mut error = Error::unlocated(Code::Unavailable, "down").with_delivery(Delivery::Unsent);
-    error.set_retried(true);
+    let mut error =
+        Error::without_location(Code::Unavailable, "down").with_delivery(Delivery::Unsent);
+    error.set_retries_exhausted(true);
     let mut error = Error::from(Remote::<Error>::from_error(error));
     assert_eq!(
         error.delivery(),
         Delivery::Answered,
         "our caller's request did arrive"
     );
-    error.settle("a@prod/1");
-    error.publish("a@prod/1", "a.B/C", "a.B");
-    assert!(error.is_retried());
-    error.publish_at_edge(RequestId::random());
-    assert!(!error.is_retried(), "nobody outside knows our layers");
+    error.remap_dependency_error("a@prod/1");
+    error.sanitize_for_wire("a@prod/1", "a.B/C", "a.B");
+    assert!(error.retries_exhausted());
+    error.redact_for_edge(RequestId::random());
+    assert!(
+        !error.retries_exhausted(),
+        "nobody outside knows our layers"
+    );
 }
 
 #[test]
@@ -140,8 +144,8 @@ fn the_chain_prints_one_line_a_hop() {
         Code::Unavailable,
         "closed",
     )));
-    error.settle("controller@prod/1");
-    error.publish(
+    error.remap_dependency_error("controller@prod/1");
+    error.sanitize_for_wire(
         "controller@prod/1",
         "fibpro.v1.Controller/Generate",
         "fibpro.v1.Controller",
@@ -164,7 +168,7 @@ fn a_chain_stays_within_its_limits() {
     let mut error = published(Code::Unavailable, "the origin");
     for _ in 0..40 {
         error = Error::from(Remote::<Error>::from_error(error));
-        error.publish(
+        error.sanitize_for_wire(
             "controller@prod/1",
             "fibpro.v1.Controller/Generate",
             "fibpro.v1.Controller",
@@ -179,7 +183,7 @@ fn a_chain_stays_within_its_limits() {
 
     let mut long = Error::new(Code::NotFound, "x".repeat(2000));
     for _ in 0..10 {
-        long.publish("a@b/c", "d/e", "d");
+        long.sanitize_for_wire("a@b/c", "d/e", "d");
     }
     let size: usize = long.hops().iter().map(|hop| hop.message.len()).sum();
     assert!(size <= CHAIN_LIMIT, "{size}");
@@ -190,7 +194,7 @@ fn an_edge_says_code_text_and_id_only() {
     let mut error = published(Code::NotFound, "no such user")
         .with_detail(Detail::new("a.B", vec![1]))
         .with_reason("A");
-    error.publish_at_edge(RequestId::parse("a").unwrap());
+    error.redact_for_edge(RequestId::parse("a").unwrap());
     assert_eq!(
         (error.code(), error.message(), error.request_id()),
         (Code::NotFound, "no such user", Some("a"))

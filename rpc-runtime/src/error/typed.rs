@@ -88,7 +88,7 @@ impl TypedError {
     #[must_use]
     pub fn new(code: Code, reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            error: Error::unlocated(code, message).with_reason(reason),
+            error: Error::without_location(code, message).with_reason(reason),
             reason,
             fields: Map::new(),
         }
@@ -145,7 +145,7 @@ pub fn pass_on(reason: &'static str, mut error: Error) -> Error {
     let inner = error
         .payload()
         .map(|payload| Box::new(Payload::clone(payload)));
-    // As in `settle`: what the dependency sent beside its error was for us.
+    // As in `remap_dependency_error`: what the dependency sent beside its error was for us.
     *error.metadata_mut() = Metadata::new();
     error.set_payload(Some(Arc::new(Payload {
         reason: reason.to_owned(),

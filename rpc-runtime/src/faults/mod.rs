@@ -36,7 +36,7 @@ pub enum Effect {
     /// Its connection is closed without an answer, and its handler does not run.
     Drop,
     /// Its handler runs, and then its connection is closed without an answer.
-    Lose,
+    DropResponse,
 }
 
 /// As it is written in a plan.
@@ -46,7 +46,7 @@ impl fmt::Display for Effect {
             Self::Error(code) => write!(f, "{code}"),
             Self::Delay(time) => write!(f, "delay:{}ms", time.as_millis()),
             Self::Drop => f.write_str("drop"),
-            Self::Lose => f.write_str("lose"),
+            Self::DropResponse => f.write_str("lose"),
         }
     }
 }
@@ -67,7 +67,7 @@ impl fmt::Display for Effect {
 /// every server answers by itself, such as `Ping`, which has to tell the truth unless it is named.
 ///
 /// Without a seed each call is drawn anew. With one, the draw is made from the seed, the request's id, the method and the
-/// attempt: the same request meets the same fate in each run and on each replica, and a retry is a draw of its own.
+/// attempt: the same request meets the same decision in each run and on each replica, and a retry is a draw of its own.
 #[derive(Clone, PartialEq)]
 pub struct FaultPlan(Arc<Plan>);
 
@@ -107,7 +107,7 @@ pub(crate) struct Subject<'a> {
 
 /// What a plan does to one call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Fate {
+pub(crate) struct FaultDecision {
     pub(crate) delay: Option<Duration>,
     /// Never a delay.
     pub(crate) effect: Option<Effect>,
@@ -145,8 +145,13 @@ impl FaultPlan {
     }
 
     /// Draws what becomes of a call.
-    pub(crate) fn fate(&self, subject: Subject<'_>, request_id: &str, attempt: u32) -> Fate {
-        let mut fate = Fate::default();
+    pub(crate) fn decision(
+        &self,
+        subject: Subject<'_>,
+        request_id: &str,
+        attempt: u32,
+    ) -> FaultDecision {
+        let mut decision = FaultDecision::default();
         for (index, rule) in self.0.rules.iter().enumerate() {
             if !rule.target.is(subject) {
                 continue;
@@ -169,15 +174,15 @@ impl FaultPlan {
             }
             match rule.effect {
                 Effect::Delay(more) => {
-                    let delay = fate.delay.unwrap_or_default();
-                    fate.delay = Some(delay.saturating_add(more));
+                    let delay = decision.delay.unwrap_or_default();
+                    decision.delay = Some(delay.saturating_add(more));
                 }
                 effect => {
-                    fate.effect.get_or_insert(effect);
+                    decision.effect.get_or_insert(effect);
                 }
             }
         }
-        fate
+        decision
     }
 
     pub(crate) fn as_str(&self) -> &str {

@@ -106,7 +106,7 @@ fn read_target(target: &str) -> Result<Target, Error> {
 fn read_effect(effect: &str) -> Result<Effect, Error> {
     match effect {
         "drop" => return Ok(Effect::Drop),
-        "lose" => return Ok(Effect::Lose),
+        "lose" => return Ok(Effect::DropResponse),
         _ => {}
     }
     if let Some(time) = effect.strip_prefix("delay:") {
@@ -127,7 +127,7 @@ fn read_effect(effect: &str) -> Result<Effect, Error> {
 
 fn wrong(what: impl AsRef<str>) -> Error {
     let text = format!("x-rpc-fault: {}", what.as_ref());
-    Error::unlocated(Code::InvalidArgument, text)
+    Error::without_location(Code::InvalidArgument, text)
 }
 
 fn quoted(text: &str) -> String {

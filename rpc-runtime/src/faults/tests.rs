@@ -36,9 +36,9 @@ fn subject(index: usize) -> Subject<'static> {
     }
 }
 
-fn fate(plan: &str, index: usize) -> Fate {
+fn decision(plan: &str, index: usize) -> FaultDecision {
     let plan: FaultPlan = plan.parse().unwrap();
-    plan.fate(subject(index), "id", 1)
+    plan.decision(subject(index), "id", 1)
 }
 
 #[test]
@@ -52,10 +52,14 @@ fn a_rule_names_a_method_in_each_of_its_spellings() {
         "fibpro.v1.Pricing.*",
         "*",
     ] {
-        let hit = fate(&format!("a.b=drop , {target} = aborted"), 0);
+        let hit = decision(&format!("a.b=drop , {target} = aborted"), 0);
         assert_eq!(hit.effect, Some(Effect::Error(Code::Aborted)), "{target}");
-        let ping = fate(&format!("{target}=aborted"), 1);
-        assert_eq!(ping, Fate::default(), "{target} and what is built in");
+        let ping = decision(&format!("{target}=aborted"), 1);
+        assert_eq!(
+            ping,
+            FaultDecision::default(),
+            "{target} and what is built in"
+        );
     }
     for target in [
         "pricing.pay",
@@ -64,12 +68,15 @@ fn a_rule_names_a_method_in_each_of_its_spellings() {
         "userstore.*",
     ] {
         assert_eq!(
-            fate(&format!("{target}=drop"), 0),
-            Fate::default(),
+            decision(&format!("{target}=drop"), 0),
+            FaultDecision::default(),
             "{target}"
         );
     }
-    assert_eq!(fate("pricing.ping=lose", 1).effect, Some(Effect::Lose));
+    assert_eq!(
+        decision("pricing.ping=lose", 1).effect,
+        Some(Effect::DropResponse)
+    );
 }
 
 #[test]
@@ -77,11 +84,11 @@ fn all_codes_are_effects_and_what_is_written_is_read() {
     let codes = Code::all().map(Effect::Error);
     let others = [
         Effect::Drop,
-        Effect::Lose,
+        Effect::DropResponse,
         Effect::Delay(Duration::from_secs(90)),
     ];
     for effect in codes.chain(others) {
-        let hit = fate(&format!("*={effect}"), 0);
+        let hit = decision(&format!("*={effect}"), 0);
         match effect {
             Effect::Delay(time) => assert_eq!(hit.delay, Some(time)),
             _ => assert_eq!(hit.effect, Some(effect)),
@@ -91,8 +98,8 @@ fn all_codes_are_effects_and_what_is_written_is_read() {
 
 #[test]
 fn the_first_effect_counts_and_delays_come_on_top() {
-    let hit = fate("*=delay:1s,*=lose,*=drop,*=delay:20ms", 0);
-    assert_eq!(hit.effect, Some(Effect::Lose));
+    let hit = decision("*=delay:1s,*=lose,*=drop,*=delay:20ms", 0);
+    assert_eq!(hit.effect, Some(Effect::DropResponse));
     assert_eq!(hit.delay, Some(Duration::from_millis(1020)));
 }
 
@@ -101,7 +108,7 @@ fn a_seed_repeats_itself_for_a_request_and_an_attempt() {
     let plan: FaultPlan = "*=drop;p=0.3;seed=42".parse().unwrap();
     let hits = |attempt| -> Vec<bool> {
         let ids = (0..300).map(|index| format!("request-{index}"));
-        ids.map(|id| plan.fate(subject(0), &id, attempt).effect.is_some())
+        ids.map(|id| plan.decision(subject(0), &id, attempt).effect.is_some())
             .collect()
     };
     assert_eq!(hits(1), hits(1));
@@ -109,8 +116,8 @@ fn a_seed_repeats_itself_for_a_request_and_an_attempt() {
     let count = hits(1).iter().filter(|hit| **hit).count();
     assert!((60..=120).contains(&count), "{count} of 300 at 0.3");
     for _ in 0..100 {
-        assert_eq!(fate("*=drop;p=0", 0), Fate::default());
-        assert!(fate("*=drop;p=1", 0).effect.is_some());
+        assert_eq!(decision("*=drop;p=0", 0), FaultDecision::default());
+        assert!(decision("*=drop;p=1", 0).effect.is_some());
     }
 }
 

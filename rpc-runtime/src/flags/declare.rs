@@ -5,15 +5,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::cell::{Entry, Value, guarded};
+use super::cell::{FlagEntry, Value, catch_panic};
+use super::registry;
 use super::set::Flags;
-use super::table;
 use super::value::Codec;
 use super::{NAME_LIMIT, VALUE_LIMIT};
 use crate::context::Context;
 
 /// Not in the table yet, or never.
-const NOWHERE: usize = usize::MAX;
+const UNREGISTERED: usize = usize::MAX;
 
 /// Looks at a value.
 type Check<T> = fn(&T) -> Result<(), String>;
@@ -23,7 +23,7 @@ type Accepts<T> = fn(fn(&T) -> String) -> String;
 
 /// A flag, as [`flag!`](crate::flag!) declares it. It has no value of its own: each server has one.
 pub struct Flag<T: 'static> {
-    head: Head,
+    meta: FlagMeta,
     default: fn() -> T,
     codec: Codec<T>,
     check: Option<Check<T>>,
@@ -36,7 +36,7 @@ pub struct Flag<T: 'static> {
 /// What is known of a flag, whatever its type.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy)]
-pub struct Head {
+pub struct FlagMeta {
     pub(super) name: &'static str,
     pub(super) docs: &'static str,
     pub(super) type_name: &'static str,
@@ -49,7 +49,7 @@ impl<T: Send + Sync + 'static> Flag<T> {
     /// The name, such as `log_rpc`.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        self.head.name
+        self.meta.name
     }
 
     /// The value in the server whose call runs here; outside of any call the default.
@@ -60,14 +60,14 @@ impl<T: Send + Sync + 'static> Flag<T> {
     where
         T: Copy,
     {
-        Context::with_home(|home| self.of(home.flags())).unwrap_or_else(self.default)
+        Context::with_server_info(|server| self.of(server.flags())).unwrap_or_else(self.default)
     }
 
     /// The value in the server whose call runs here, for types that are not `Copy`; outside of any call the default.
     #[must_use]
-    pub fn shared(&self) -> Arc<T> {
-        Context::with_home(|home| self.shared_of(home.flags()))
-            .unwrap_or_else(|| self.shared_default())
+    pub fn load(&self) -> Arc<T> {
+        Context::with_server_info(|server| self.load_from(server.flags()))
+            .unwrap_or_else(|| self.load_default())
     }
 
     pub(crate) fn of(&self, flags: &Flags) -> T
@@ -76,22 +76,22 @@ impl<T: Send + Sync + 'static> Flag<T> {
     {
         match (flags.slot(self.index()), self.codec.word) {
             (Some(slot), Some((_, from))) => from(slot.word()),
-            (Some(_), None) => *self.shared_of(flags),
+            (Some(_), None) => *self.load_from(flags),
             (None, _) => (self.default)(),
         }
     }
 
-    pub(super) fn shared_of(&self, flags: &Flags) -> Arc<T> {
+    pub(super) fn load_from(&self, flags: &Flags) -> Arc<T> {
         let value = flags.slot(self.index()).map(|slot| slot.value().downcast());
         match value {
             Some(Ok(value)) => value,
-            _ => self.shared_default(),
+            _ => self.load_default(),
         }
     }
 
-    fn shared_default(&self) -> Arc<T> {
+    fn load_default(&self) -> Arc<T> {
         // The index first: while the table is made, a default may ask for another flag.
-        let known = (self.index() != NOWHERE).then(|| table::all().get(self.index()));
+        let known = (self.index() != UNREGISTERED).then(|| registry::all().get(self.index()));
         let value = known
             .flatten()
             .map(|known| Arc::clone(&known.default.value).downcast());
@@ -106,9 +106,9 @@ impl<T: Send + Sync + 'static> Flag<T> {
     }
 
     /// A value with its text, not looked at yet.
-    fn entry(&self, value: T) -> Result<Entry, String> {
-        let text = guarded(|| (self.codec.print)(&value))?.into();
-        Ok(Entry {
+    fn entry(&self, value: T) -> Result<FlagEntry, String> {
+        let text = catch_panic(|| (self.codec.print)(&value))?.into();
+        Ok(FlagEntry {
             word: self.codec.word.map_or(0, |(to, _)| to(&value)),
             value: Arc::new(value),
             text,
@@ -116,9 +116,9 @@ impl<T: Send + Sync + 'static> Flag<T> {
     }
 
     /// Takes a value, or says why not.
-    pub(super) fn take(&self, value: T) -> Result<Entry, String> {
+    pub(super) fn take(&self, value: T) -> Result<FlagEntry, String> {
         if let Some(check) = self.check {
-            guarded(|| check(&value))??;
+            catch_panic(|| check(&value))??;
         }
         let entry = self.entry(value)?;
         if entry.text.len() > VALUE_LIMIT {
@@ -134,32 +134,32 @@ fn too_long() -> String {
 
 /// A flag, whatever its type.
 #[doc(hidden)]
-pub trait Declared: Sync {
-    fn head(&self) -> &Head;
+pub trait AnyFlag: Sync {
+    fn meta(&self) -> &FlagMeta;
     fn set_index(&self, index: usize);
     /// The value of the declaration, not looked at yet.
-    fn default_entry(&self) -> Entry;
+    fn default_entry(&self) -> FlagEntry;
     /// What the flag takes, for people.
     fn accepts(&self) -> String;
     /// Reads a text, or says why not.
-    fn read(&self, text: &str) -> Result<Entry, String>;
+    fn read(&self, text: &str) -> Result<FlagEntry, String>;
     /// Looks at a value of its type, or says what is wrong with it.
     fn check_value(&self, value: &Value) -> Result<(), String>;
     /// Tells the declaration's own notifier.
     fn notify(&self, old: &Value, new: &Value);
 }
 
-impl<T: Send + Sync + 'static> Declared for Flag<T> {
-    fn head(&self) -> &Head {
-        &self.head
+impl<T: Send + Sync + 'static> AnyFlag for Flag<T> {
+    fn meta(&self) -> &FlagMeta {
+        &self.meta
     }
 
     fn set_index(&self, index: usize) {
         self.index.store(index, Ordering::Relaxed);
     }
 
-    fn default_entry(&self) -> Entry {
-        let unprintable = |reason: String| Entry {
+    fn default_entry(&self) -> FlagEntry {
+        let unprintable = |reason: String| FlagEntry {
             value: Arc::new((self.default)()),
             text: reason.into(),
             word: self.codec.word.map_or(0, |(to, _)| to(&(self.default)())),
@@ -170,7 +170,7 @@ impl<T: Send + Sync + 'static> Declared for Flag<T> {
     fn accepts(&self) -> String {
         let accepted = self
             .accepts
-            .map(|accepts| guarded(|| accepts(self.codec.print)));
+            .map(|accepts| catch_panic(|| accepts(self.codec.print)));
         let accepted = accepted.and_then(Result::ok).unwrap_or_default();
         // The bounds of a type say nothing where there are narrower ones.
         let of_type = match self.codec.accepts.split_once(" from ") {
@@ -178,23 +178,23 @@ impl<T: Send + Sync + 'static> Declared for Flag<T> {
             _ => self.codec.accepts,
         };
         match (of_type, &*accepted) {
-            ("", "") => format!("a {}", self.head.type_name),
+            ("", "") => format!("a {}", self.meta.type_name),
             (of_type, "") => of_type.to_owned(),
-            ("", accepted) => format!("a {}, {accepted}", self.head.type_name),
+            ("", accepted) => format!("a {}, {accepted}", self.meta.type_name),
             (of_type, accepted) => format!("{of_type}, {accepted}"),
         }
     }
 
-    fn read(&self, text: &str) -> Result<Entry, String> {
+    fn read(&self, text: &str) -> Result<FlagEntry, String> {
         if text.len() > VALUE_LIMIT {
             return Err(too_long());
         }
-        self.take(guarded(|| (self.codec.parse)(text))??)
+        self.take(catch_panic(|| (self.codec.parse)(text))??)
     }
 
     fn check_value(&self, value: &Value) -> Result<(), String> {
         match (self.check, value.downcast_ref()) {
-            (Some(check), Some(value)) => guarded(|| check(value))?,
+            (Some(check), Some(value)) => catch_panic(|| check(value))?,
             _ => Ok(()),
         }
     }
@@ -210,24 +210,24 @@ impl<T: Send + Sync + 'static> Declared for Flag<T> {
 
 impl<T> fmt::Debug for Flag<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Flag({})", self.head.name)
+        write!(f, "Flag({})", self.meta.name)
     }
 }
 
 /// An entry of the registry; [`flag!`](crate::flag!) makes one for each flag.
 #[doc(hidden)]
-pub struct Registration(pub(super) &'static dyn Declared);
+pub struct Registration(pub(super) &'static dyn AnyFlag);
 
 impl Registration {
     #[must_use]
-    pub const fn new(flag: &'static dyn Declared) -> Self {
+    pub const fn new(flag: &'static dyn AnyFlag) -> Self {
         Self(flag)
     }
 }
 
 impl fmt::Debug for Registration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Registration({})", self.0.head().name)
+        write!(f, "Registration({})", self.0.meta().name)
     }
 }
 
@@ -246,7 +246,7 @@ impl<T: Any + Send + Sync> Flag<T> {
     ) -> Self {
         assert_name(name);
         Self {
-            head: Head {
+            meta: FlagMeta {
                 name,
                 docs,
                 type_name,
@@ -259,26 +259,26 @@ impl<T: Any + Send + Sync> Flag<T> {
             check: None,
             accepts: None,
             notify: None,
-            index: AtomicUsize::new(NOWHERE),
+            index: AtomicUsize::new(UNREGISTERED),
         }
     }
 
     #[must_use]
     pub const fn named(mut self, name: &'static str) -> Self {
         assert_name(name);
-        self.head.name = name;
+        self.meta.name = name;
         self
     }
 
     #[must_use]
     pub const fn dynamic(mut self) -> Self {
-        self.head.dynamic = true;
+        self.meta.dynamic = true;
         self
     }
 
     #[must_use]
     pub const fn secret(mut self) -> Self {
-        self.head.secret = true;
+        self.meta.secret = true;
         self
     }
 
@@ -388,7 +388,7 @@ macro_rules! flag {
         $(#[doc = $docs])+
         $visibility static $name: $crate::flags::Flag<$type> = {
             #[allow(unused_imports)]
-            use $crate::flags::OfOwnType as _;
+            use $crate::flags::Fallback as _;
             const NAME: &str = ::core::stringify!($name);
             const LOWER: [u8; NAME.len()] = $crate::flags::lower_case(NAME);
             let flag = $crate::flags::Flag::new(
@@ -400,7 +400,7 @@ macro_rules! flag {
                 ::core::stringify!($type),
                 ::core::module_path!(),
                 || -> $type { $default },
-                $crate::flags::Probe::<$type>::CODEC,
+                $crate::flags::Specialize::<$type>::CODEC,
             );
             $(let flag = $crate::__flag_option!(flag, $type, $option $(= $value)?);)*
             flag

@@ -25,7 +25,7 @@ impl FlagsFile {
     pub(crate) fn read(path: PathBuf) -> Result<Self> {
         match read(&path) {
             Ok(text) => Ok(Self::of(path, text)),
-            Err(problem) => Err(Error::unlocated(Code::FailedPrecondition, problem)),
+            Err(problem) => Err(Error::without_location(Code::FailedPrecondition, problem)),
         }
     }
 

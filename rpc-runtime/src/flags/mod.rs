@@ -36,26 +36,26 @@
 //! to the source before. A flag that is not dynamic takes its new value at the next start. A file that is gone changes
 //! nothing.
 
+mod builtin;
 mod cell;
 mod declare;
 mod file;
+mod info;
 mod notify;
-mod own;
+mod registry;
 mod set;
-mod state;
-mod table;
 mod validate;
 mod value;
 
-pub use declare::{Declared, Flag, Registration, lower_case};
+pub use builtin::LOG_RPC;
+pub use declare::{AnyFlag, Flag, Registration, lower_case};
 pub(crate) use file::{Reading, read as read_file};
-pub use notify::Watching;
-pub use own::LOG_RPC;
+pub use info::{FlagInfo, Origin};
+pub use notify::WatchGuard;
+pub(crate) use registry::check;
 pub use set::Flags;
-pub use state::{FlagState, Origin};
-pub(crate) use table::check;
 pub use validate::{Validator, not_empty, one_of, range};
-pub use value::{Codec, FlagValue, OfOwnType, Probe};
+pub use value::{Codec, Fallback, FlagValue, Specialize};
 
 /// The longest text of a value, in bytes.
 pub const VALUE_LIMIT: usize = 64 << 10;

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, Weak};
 
-use super::cell::{Value, guarded};
-use super::table;
+use super::cell::{Value, catch_panic};
+use super::registry;
 use crate::sync::MutexExt as _;
 
 /// A change, to be told.
@@ -63,13 +63,13 @@ impl Notifier {
 
     fn tell_one(&self, change: &Change) {
         let Change { index, old, new } = change;
-        let Some(known) = table::all().get(*index) else {
+        let Some(known) = registry::all().get(*index) else {
             return;
         };
-        let name = known.flag.head().name;
+        let name = known.flag.meta().name;
         let panicked =
             || tracing::error!(target: "rpc", flag = name, "a notifier of a flag panicked");
-        if guarded(|| known.flag.notify(old, new)).is_err() {
+        if catch_panic(|| known.flag.notify(old, new)).is_err() {
             panicked();
         }
         let listeners: Vec<_> = self
@@ -80,17 +80,17 @@ impl Notifier {
             .map(|listener| Arc::clone(&listener.2))
             .collect();
         for listener in listeners {
-            if guarded(|| listener(old, new)).is_err() {
+            if catch_panic(|| listener(old, new)).is_err() {
                 panicked();
             }
         }
     }
 
-    pub(super) fn listen(self: &Arc<Self>, index: usize, listener: Listener) -> Watching {
+    pub(super) fn listen(self: &Arc<Self>, index: usize, listener: Listener) -> WatchGuard {
         let mut listeners = self.listeners.lock_unpoisoned();
         let id = listeners.last().map_or(0, |last| last.0 + 1);
         listeners.push((id, index, listener));
-        Watching {
+        WatchGuard {
             notifier: Arc::downgrade(self),
             id,
         }
@@ -99,12 +99,12 @@ impl Notifier {
 
 /// Who is told of the changes of a flag, for as long as this lives; see [`Flags::watch`](super::Flags::watch).
 #[must_use = "dropped, nothing is told"]
-pub struct Watching {
+pub struct WatchGuard {
     notifier: Weak<Notifier>,
     id: u64,
 }
 
-impl Drop for Watching {
+impl Drop for WatchGuard {
     fn drop(&mut self) {
         if let Some(notifier) = self.notifier.upgrade() {
             let mut listeners = notifier.listeners.lock_unpoisoned();
@@ -117,8 +117,8 @@ impl Drop for Watching {
     }
 }
 
-impl fmt::Debug for Watching {
+impl fmt::Debug for WatchGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Watching")
+        f.write_str("WatchGuard")
     }
 }

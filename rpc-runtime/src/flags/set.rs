@@ -4,12 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-use super::cell::{Entry, Slot};
-use super::declare::{Declared, Flag};
+use super::cell::{FlagEntry, FlagSlot};
+use super::declare::{AnyFlag, Flag};
 use super::file::FlagsFile;
-use super::notify::{Change, Notifier, Watching};
-use super::state::{FlagState, Origin};
-use super::table;
+use super::info::{FlagInfo, Origin};
+use super::notify::{Change, Notifier, WatchGuard};
+use super::registry;
 use crate::context::Source;
 use crate::error::{Code, Error, Result};
 use crate::sync::MutexExt as _;
@@ -29,8 +29,8 @@ const MASK: &str = "***";
 pub struct Flags(Arc<Set>);
 
 struct Set {
-    slots: Box<[Slot]>,
-    writer: Mutex<Writer>,
+    slots: Box<[FlagSlot]>,
+    writer: Mutex<WriterState>,
     notifier: Arc<Notifier>,
     /// Whose flags they are; known from the start of the server.
     source: OnceLock<Arc<Source>>,
@@ -39,24 +39,24 @@ struct Set {
 
 /// Locked by whoever changes something, so that changes and what is said of them come in one order.
 #[derive(Default)]
-struct Writer {
+struct WriterState {
     started: bool,
 }
 
 /// What one source says of one flag, from now on.
-struct Write {
+struct LayerUpdate {
     index: usize,
     origin: Origin,
-    entry: Option<Entry>,
+    entry: Option<FlagEntry>,
 }
 
 impl Flags {
     /// The flags of nobody, with their defaults: for tests of what takes a `Flags`.
     #[must_use]
     pub fn new() -> Self {
-        let slots = table::all()
+        let slots = registry::all()
             .iter()
-            .map(|known| Slot::new(known.default.clone()));
+            .map(|known| FlagSlot::new(known.default.clone()));
         Self(Arc::new(Set {
             slots: slots.collect(),
             writer: Mutex::default(),
@@ -74,8 +74,8 @@ impl Flags {
 
     /// The value of a flag whose type is not `Copy`.
     #[must_use]
-    pub fn shared<T: Send + Sync + 'static>(&self, flag: &Flag<T>) -> Arc<T> {
-        flag.shared_of(self)
+    pub fn load<T: Send + Sync + 'static>(&self, flag: &Flag<T>) -> Arc<T> {
+        flag.load_from(self)
     }
 
     /// Sets a flag at run time. `by` is who wants it so, for the audit line.
@@ -112,14 +112,14 @@ impl Flags {
     ///
     /// `not_found` for a name that no flag has, `failed_precondition` as [`set`](Self::set).
     pub fn reset(&self, name: &str, by: &str) -> Result<()> {
-        let outcome =
-            table::find(name).and_then(|index| self.commit_one(index, Origin::RunTime, None, by));
+        let outcome = registry::find(name)
+            .and_then(|index| self.commit_one(index, Origin::RunTime, None, by));
         self.audited(name, by, outcome)
     }
 
     /// All flags, by name.
     #[must_use]
-    pub fn list(&self) -> Vec<FlagState> {
+    pub fn list(&self) -> Vec<FlagInfo> {
         (0..self.0.slots.len())
             .filter_map(|index| self.state(index))
             .collect()
@@ -130,10 +130,10 @@ impl Flags {
     /// # Errors
     ///
     /// `not_found` for a name that no flag has.
-    pub fn describe(&self, name: &str) -> Result<FlagState> {
-        let index = table::find(name)?;
+    pub fn describe(&self, name: &str) -> Result<FlagInfo> {
+        let index = registry::find(name)?;
         self.state(index)
-            .ok_or_else(|| Error::unlocated(Code::Internal, "a set without this flag"))
+            .ok_or_else(|| Error::without_location(Code::Internal, "a set without this flag"))
     }
 
     /// Has a function called after each change of a flag in this server, with the old and the new value, until the answer
@@ -164,7 +164,7 @@ impl Flags {
         &self,
         flag: &Flag<T>,
         listener: impl Fn(&T, &T) + Send + Sync + 'static,
-    ) -> Watching {
+    ) -> WatchGuard {
         let listener = move |old: &super::cell::Value, new: &super::cell::Value| {
             if let (Some(old), Some(new)) = (old.downcast_ref(), new.downcast_ref()) {
                 listener(old, new);
@@ -176,7 +176,7 @@ impl Flags {
 
 /// For servers.
 impl Flags {
-    pub(super) fn slot(&self, index: usize) -> Option<&Slot> {
+    pub(super) fn slot(&self, index: usize) -> Option<&FlagSlot> {
         self.0.slots.get(index)
     }
 
@@ -190,8 +190,8 @@ impl Flags {
 
     /// What a source says of a flag.
     pub(crate) fn put_text(&self, origin: Origin, name: &str, text: &str, by: &str) -> Result<()> {
-        let index = table::find(name)?;
-        let flag = table::all()[index].flag;
+        let index = registry::find(name)?;
+        let flag = registry::all()[index].flag;
         let entry = flag
             .read(text)
             .map_err(|reason| refused(flag, Some(text), &reason))?;
@@ -217,15 +217,15 @@ impl Flags {
     ///
     /// `invalid_argument` with all lines that are refused.
     pub(crate) fn apply_file(&self, file: &FlagsFile) -> Result<()> {
-        let mut entries: Vec<Option<Entry>> = vec![None; self.0.slots.len()];
+        let mut entries: Vec<Option<FlagEntry>> = vec![None; self.0.slots.len()];
         let mut problems = Vec::new();
         for (number, line) in file.lines() {
             let entry = line.and_then(|(name, text)| {
-                let index = table::find(name).map_err(|error| error.message().to_owned())?;
+                let index = registry::find(name).map_err(|error| error.message().to_owned())?;
                 if entries[index].is_some() {
                     return Err(format!("{name} is given twice"));
                 }
-                let flag = table::all()[index].flag;
+                let flag = registry::all()[index].flag;
                 let entry = flag
                     .read(text)
                     .map_err(|reason| why(flag, Some(text), &reason))?;
@@ -242,13 +242,16 @@ impl Flags {
                 "nothing of the flags file {shown} is taken: {}",
                 problems.join("; ")
             );
-            return Err(Error::unlocated(Code::InvalidArgument, text));
+            return Err(Error::without_location(Code::InvalidArgument, text));
         }
-        let writes = entries.into_iter().enumerate().map(|(index, entry)| Write {
-            index,
-            origin: Origin::File,
-            entry,
-        });
+        let writes = entries
+            .into_iter()
+            .enumerate()
+            .map(|(index, entry)| LayerUpdate {
+                index,
+                origin: Origin::File,
+                entry,
+            });
         self.commit(writes, &format!("file {shown}"))
     }
 
@@ -258,7 +261,7 @@ impl Flags {
         writer.started = true;
         // A server starts once.
         let _ = self.0.source.set(Arc::clone(source));
-        for (known, slot) in table::all().iter().zip(&self.0.slots) {
+        for (known, slot) in registry::all().iter().zip(&self.0.slots) {
             let (entry, origin) = slot.effective();
             if entry.text != known.default.text {
                 self.audit(known.flag, &known.default, &entry, origin.as_str());
@@ -270,10 +273,10 @@ impl Flags {
         &self,
         index: usize,
         origin: Origin,
-        entry: Option<Entry>,
+        entry: Option<FlagEntry>,
         by: &str,
     ) -> Result<()> {
-        let write = Write {
+        let write = LayerUpdate {
             index,
             origin,
             entry,
@@ -287,7 +290,7 @@ impl Flags {
     ///
     /// `failed_precondition` for a flag that is not dynamic in a server that has started; a file's is left for the next
     /// start instead.
-    fn commit(&self, writes: impl IntoIterator<Item = Write>, by: &str) -> Result<()> {
+    fn commit(&self, writes: impl IntoIterator<Item = LayerUpdate>, by: &str) -> Result<()> {
         {
             let writer = self.lock();
             for write in writes {
@@ -298,26 +301,27 @@ impl Flags {
         Ok(())
     }
 
-    fn write(&self, writer: &Writer, write: Write, by: &str) -> Result<()> {
-        let Write {
+    fn write(&self, writer: &WriterState, write: LayerUpdate, by: &str) -> Result<()> {
+        let LayerUpdate {
             index,
             origin,
             entry,
         } = write;
-        let (Some(known), Some(slot)) = (table::all().get(index), self.slot(index)) else {
+        let (Some(known), Some(slot)) = (registry::all().get(index), self.slot(index)) else {
             let text = "this flag is in no registry; declare it by `flag!`";
-            return Err(Error::unlocated(Code::Internal, text));
+            return Err(Error::without_location(Code::Internal, text));
         };
-        let (flag, head) = (known.flag, known.flag.head());
-        let said = slot.given(origin);
-        let text_of = |entry: &Option<Entry>| entry.as_ref().map(|entry| Arc::clone(&entry.text));
+        let (flag, meta) = (known.flag, known.flag.meta());
+        let said = slot.layer(origin);
+        let text_of =
+            |entry: &Option<FlagEntry>| entry.as_ref().map(|entry| Arc::clone(&entry.text));
         if text_of(&said) == text_of(&entry) {
             return Ok(());
         }
-        if writer.started && !head.dynamic {
+        if writer.started && !meta.dynamic {
             if origin == Origin::File {
                 tracing::warn!(
-                    target: "rpc.audit", server = self.server(), flag = head.name, by,
+                    target: "rpc.audit", server = self.server(), flag = meta.name, by,
                     "flag changes at the next start: it is not dynamic"
                 );
                 return Ok(());
@@ -325,12 +329,12 @@ impl Flags {
             let text = format!(
                 "the flag {} stays as it is: it is not dynamic, so it is set before the server starts: on the command \
                  line, in the environment or in the flags file",
-                head.name
+                meta.name
             );
-            return Err(Error::unlocated(Code::FailedPrecondition, text));
+            return Err(Error::without_location(Code::FailedPrecondition, text));
         }
         let (old, _) = slot.effective();
-        slot.give(origin, entry);
+        slot.set_layer(origin, entry);
         let (new, winner) = slot.effective();
         if !writer.started {
             // What it is in the end is said at the start.
@@ -338,7 +342,7 @@ impl Flags {
             self.audit(flag, &old, &new, by);
         } else if winner != origin {
             tracing::info!(
-                target: "rpc.audit", server = self.server(), flag = head.name, by, wins = winner.as_str(),
+                target: "rpc.audit", server = self.server(), flag = meta.name, by, wins = winner.as_str(),
                 "flag stays as it is: another source wins"
             );
         }
@@ -349,9 +353,9 @@ impl Flags {
         Ok(())
     }
 
-    fn audit(&self, flag: &dyn Declared, old: &Entry, new: &Entry, by: &str) {
+    fn audit(&self, flag: &dyn AnyFlag, old: &FlagEntry, new: &FlagEntry, by: &str) {
         tracing::info!(
-            target: "rpc.audit", server = self.server(), flag = flag.head().name,
+            target: "rpc.audit", server = self.server(), flag = flag.meta().name,
             old = shown(flag, &old.text), new = shown(flag, &new.text), by,
             "flag changed"
         );
@@ -374,33 +378,33 @@ impl Flags {
         self.0.source.get().map_or("-", |source| source.as_str())
     }
 
-    fn state(&self, index: usize) -> Option<FlagState> {
-        let (known, slot) = (table::all().get(index)?, self.slot(index)?);
-        let (flag, head) = (known.flag, known.flag.head());
+    fn state(&self, index: usize) -> Option<FlagInfo> {
+        let (known, slot) = (registry::all().get(index)?, self.slot(index)?);
+        let (flag, meta) = (known.flag, known.flag.meta());
         let (entry, origin) = slot.effective();
-        let text = |entry: &Entry| {
-            if head.secret {
+        let text = |entry: &FlagEntry| {
+            if meta.secret {
                 MASK.to_owned()
             } else {
                 entry.text.to_string()
             }
         };
-        Some(FlagState {
-            name: head.name.to_owned(),
-            description: description(head.docs),
-            type_name: head.type_name.to_owned(),
+        Some(FlagInfo {
+            name: meta.name.to_owned(),
+            description: description(meta.docs),
+            type_name: meta.type_name.to_owned(),
             accepts: flag.accepts(),
             default: text(&known.default),
             value: text(&entry),
             origin,
             changed: entry.text != known.default.text,
-            dynamic: head.dynamic,
-            secret: head.secret,
-            module: head.module.to_owned(),
+            dynamic: meta.dynamic,
+            secret: meta.secret,
+            module: meta.module.to_owned(),
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Writer> {
+    fn lock(&self) -> MutexGuard<'_, WriterState> {
         self.0.writer.lock_unpoisoned()
     }
 }
@@ -426,28 +430,28 @@ fn description(docs: &str) -> String {
     lines.join("\n")
 }
 
-fn shown<'t>(flag: &dyn Declared, text: &'t str) -> &'t str {
-    if flag.head().secret {
+fn shown<'t>(flag: &dyn AnyFlag, text: &'t str) -> &'t str {
+    if flag.meta().secret {
         MASK
     } else {
         truncate_str(text, SHOWN)
     }
 }
 
-fn refused(flag: &dyn Declared, given: Option<&str>, reason: &str) -> Error {
-    let name = flag.head().name;
+fn refused(flag: &dyn AnyFlag, given: Option<&str>, reason: &str) -> Error {
+    let name = flag.meta().name;
     let why = why(flag, given, reason);
-    Error::unlocated(
+    Error::without_location(
         Code::InvalidArgument,
         format!("the flag {name} stays as it is: {why}"),
     )
 }
 
 /// What is wrong with a value. Of a secret flag it says no more than what the flag takes, since a reason may quote.
-fn why(flag: &dyn Declared, given: Option<&str>, reason: &str) -> String {
+fn why(flag: &dyn AnyFlag, given: Option<&str>, reason: &str) -> String {
     let accepts = flag.accepts();
     match given {
-        _ if flag.head().secret => {
+        _ if flag.meta().secret => {
             format!("the value is refused and not shown; it takes {accepts}")
         }
         Some(given) => {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::{Flags, Origin};
-use crate::context::{Context, Home, RequestId, Source};
+use crate::context::{Context, RequestId, ServerInfo, Source};
 use crate::error::Code;
 
 static TOLD: AtomicU64 = AtomicU64::new(0);
@@ -60,12 +60,12 @@ fn a_set_has_the_defaults_and_another_set_its_own_values() {
     one.set_text("host", "::1", "a test").unwrap();
     one.set_text("wait", "2s", "a test").unwrap();
     assert_eq!((one.get(&SMALL), other.get(&SMALL)), (5, 3));
-    assert_eq!(*one.shared(&LIST), ["a", "b"]);
-    assert!(other.shared(&LIST).is_empty());
+    assert_eq!(*one.load(&LIST), ["a", "b"]);
+    assert!(other.load(&LIST).is_empty());
     assert_eq!(one.get(&HOST), "::1".parse::<std::net::IpAddr>().unwrap());
     assert_eq!(one.get(&WAIT), Duration::from_secs(2));
     assert_eq!(
-        (SMALL.get(), FIXED.shared().as_str()),
+        (SMALL.get(), FIXED.load().as_str()),
         (3, "fixed"),
         "no call here"
     );
@@ -75,9 +75,9 @@ fn a_set_has_the_defaults_and_another_set_its_own_values() {
 fn a_flag_is_read_in_the_server_whose_call_runs() {
     let flags = started();
     flags.set(&SMALL, 9, "a test").unwrap();
-    let home = Home::new(source(), None, flags.clone());
+    let server_info = ServerInfo::new(source(), None, flags.clone());
     let context = Context::builder(RequestId::random())
-        .home(Arc::new(home))
+        .server_info(Arc::new(server_info))
         .build();
     context.enter(|| {
         assert_eq!(SMALL.get(), 9);
@@ -176,7 +176,7 @@ fn a_secret_stands_nowhere() {
     flags
         .set_text("test_token", "canary-set", "a test")
         .unwrap();
-    assert_eq!(*flags.shared(&TOKEN), "canary-set");
+    assert_eq!(*flags.load(&TOKEN), "canary-set");
     let state = flags.describe("test_token").unwrap();
     assert_eq!(
         (&*state.value, &*state.default, state.changed),
@@ -289,7 +289,7 @@ fn row_74_writers_at_one_time_are_told_in_the_order_of_their_changes() {
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 801);
     assert_eq!(seen.last(), Some(&flags.get(&CHOSEN)));
-    assert_eq!(*flags.shared(&CHOSEN), flags.get(&CHOSEN));
+    assert_eq!(*flags.load(&CHOSEN), flags.get(&CHOSEN));
     drop(watching);
 }
 
@@ -306,7 +306,7 @@ mod files {
         let flags = started();
         apply(&flags, "# limits\n\n small = 4 \nlist=a, b # c\r\n").unwrap();
         assert_eq!(flags.get(&SMALL), 4);
-        assert_eq!(*flags.shared(&LIST), ["a", "b # c"]);
+        assert_eq!(*flags.load(&LIST), ["a", "b # c"]);
         for (text, words) in [
             (
                 "small = 5\nratio = 2\n",
@@ -333,7 +333,7 @@ mod files {
         }
         apply(&flags, "").unwrap();
         assert_eq!(flags.get(&SMALL), 3, "what it no longer names falls back");
-        assert!(flags.shared(&LIST).is_empty());
+        assert!(flags.load(&LIST).is_empty());
     }
 
     #[test]
@@ -344,9 +344,9 @@ mod files {
             .unwrap();
         apply(&flags, "fixed = other\n").unwrap();
         flags.start(&source());
-        assert_eq!(&*flags.shared(&FIXED), "other");
+        assert_eq!(&*flags.load(&FIXED), "other");
         apply(&flags, "small = 5\nfixed = fixed\nratio = 1\n").unwrap();
         assert_eq!((flags.get(&SMALL), flags.get(&RATIO)), (6, 1.0));
-        assert_eq!(&*flags.shared(&FIXED), "other");
+        assert_eq!(&*flags.load(&FIXED), "other");
     }
 }

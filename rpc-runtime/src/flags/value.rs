@@ -41,27 +41,27 @@ pub trait FlagValue: Sized {
     const CODEC: Codec<Self>;
 }
 
-/// A type, to ask for its [`Codec`]: the constant of the type itself gives way to that of [`OfOwnType`] where the type
+/// A type, to ask for its [`Codec`]: the constant of the type itself gives way to that of [`Fallback`] where the type
 /// is no [`FlagValue`].
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Probe<T>(PhantomData<fn() -> T>);
+pub struct Specialize<T>(PhantomData<fn() -> T>);
 
-impl<T: FlagValue> Probe<T> {
+impl<T: FlagValue> Specialize<T> {
     /// How the type is read, printed and kept.
     pub const CODEC: Codec<T> = T::CODEC;
 }
 
 /// The answer for types of the developer's own.
 #[doc(hidden)]
-pub trait OfOwnType {
+pub trait Fallback {
     /// The type that is asked for.
     type Value;
     /// How the type is read and printed.
     const CODEC: Codec<Self::Value>;
 }
 
-impl<T: FromStr<Err: Display> + Display> OfOwnType for Probe<T> {
+impl<T: FromStr<Err: Display> + Display> Fallback for Specialize<T> {
     type Value = T;
     const CODEC: Codec<T> = Codec {
         parse: from_str,
@@ -224,7 +224,7 @@ mod tests {
         round_trip(Duration::CODEC, "1500ms", &Duration::from_millis(1500));
         round_trip(Vec::CODEC, "a,b c", &vec!["a".to_owned(), "b c".to_owned()]);
         round_trip(Vec::CODEC, "", &Vec::new());
-        round_trip(Probe::<Colour>::CODEC, "red", &Colour::Red);
+        round_trip(Specialize::<Colour>::CODEC, "red", &Colour::Red);
         let (to, from) = Duration::CODEC.word.unwrap();
         assert_eq!(from(to(&Duration::MAX)), Duration::MAX);
     }
@@ -238,7 +238,7 @@ mod tests {
             assert!((f64::CODEC.parse)(text).is_err(), "{text}");
         }
         assert_eq!(
-            (Probe::<Colour>::CODEC.parse)("blue").unwrap_err(),
+            (Specialize::<Colour>::CODEC.parse)("blue").unwrap_err(),
             "not red"
         );
     }

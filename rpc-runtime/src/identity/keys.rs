@@ -97,7 +97,7 @@ impl IdentityKeys {
     /// from no file.
     pub fn reload(&self) -> Result<()> {
         let Some(path) = &self.0.file else {
-            return Err(Error::unlocated(
+            return Err(Error::without_location(
                 Code::FailedPrecondition,
                 "these identity keys came from no file",
             ));
@@ -129,7 +129,7 @@ fn read(path: &Path) -> Result<Arc<[Key]>> {
     let shown = path.display();
     let unreadable = |error: std::io::Error| {
         let text = format!("the identity key file {shown} cannot be read: {error}");
-        Error::unlocated(Code::FailedPrecondition, text).with_source(error)
+        Error::without_location(Code::FailedPrecondition, text).with_source(error)
     };
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if metadata.len() > FILE_BYTES {
@@ -218,5 +218,5 @@ pub(super) fn is_id(id: &str) -> bool {
 }
 
 fn invalid(text: String) -> Error {
-    Error::unlocated(Code::InvalidArgument, text)
+    Error::without_location(Code::InvalidArgument, text)
 }

@@ -27,9 +27,9 @@ use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use keys::IdentityKeys;
-pub(crate) use signature::{BodyDigest, Signable};
+pub(crate) use signature::{BodyDigest, SignableRequest};
 
-use self::replay::{Repeated, Window};
+use self::replay::{ReplayError, ReplayWindow};
 use crate::error::{Code, Error};
 use crate::sync::MutexExt as _;
 
@@ -39,14 +39,14 @@ pub(crate) const VALID_MS: u64 = 30_000;
 /// Checks the signatures of the calls that arrive at one server.
 pub(crate) struct Verifier {
     keys: IdentityKeys,
-    seen: Mutex<Window>,
+    seen: Mutex<ReplayWindow>,
 }
 
 impl Verifier {
     pub(crate) fn new(keys: IdentityKeys) -> Self {
         Self {
             keys,
-            seen: Mutex::new(Window::new(replay::CAPACITY)),
+            seen: Mutex::new(ReplayWindow::new(replay::CAPACITY)),
         }
     }
 
@@ -62,7 +62,7 @@ impl Verifier {
     /// `unauthenticated`, with a text that says what to do. What it says of times is for those who have the key.
     pub(crate) fn verify(
         &self,
-        signable: &Signable<'_>,
+        signable: &SignableRequest<'_>,
         header: &str,
     ) -> Result<BodyDigest, Error> {
         self.verify_at(signable, header, milliseconds(SystemTime::now()))
@@ -70,7 +70,7 @@ impl Verifier {
 
     fn verify_at(
         &self,
-        signable: &Signable<'_>,
+        signable: &SignableRequest<'_>,
         header: &str,
         now: u64,
     ) -> Result<BodyDigest, Error> {
@@ -88,10 +88,10 @@ impl Verifier {
         let mut seen = self.seen.lock_unpoisoned();
         match seen.admit(signature.time, signature.tag, now) {
             Ok(()) => Ok(signature.body),
-            Err(Repeated::Seen) => Err(unauthenticated(
+            Err(ReplayError::Seen) => Err(unauthenticated(
                 "this very call has arrived before: each one, and each try of one, is signed anew",
             )),
-            Err(Repeated::Forgotten) => Err(unauthenticated(
+            Err(ReplayError::Forgotten) => Err(unauthenticated(
                 "the call was signed too long ago for a server as busy as this one: sign it again",
             )),
         }
@@ -105,7 +105,7 @@ impl fmt::Debug for Verifier {
 }
 
 /// The value of `x-rpc-identity` for a call that goes out now.
-pub(crate) fn sign(keys: &IdentityKeys, signable: &Signable<'_>, body: &[u8]) -> String {
+pub(crate) fn sign(keys: &IdentityKeys, signable: &SignableRequest<'_>, body: &[u8]) -> String {
     let nonce = fastrand::u128(..);
     signature::sign(keys, signable, body, milliseconds(SystemTime::now()), nonce)
 }
@@ -117,7 +117,7 @@ fn milliseconds(time: SystemTime) -> u64 {
 }
 
 pub(crate) fn unauthenticated(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
-    Error::unlocated(Code::Unauthenticated, text)
+    Error::without_location(Code::Unauthenticated, text)
 }
 
 #[cfg(test)]

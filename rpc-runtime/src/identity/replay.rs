@@ -12,7 +12,7 @@ pub(super) const CAPACITY: usize = 1 << 20;
 /// Memory is bounded without ever letting a call in twice: at the cap the oldest second is forgotten, and from then on
 /// what was signed in it or before is refused. A flood makes the window shorter and not leaky.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(super) struct ReplayWindow {
     seconds: BTreeMap<u64, HashSet<u64>>,
     count: usize,
     capacity: usize,
@@ -22,14 +22,14 @@ pub(super) struct Window {
 
 /// Why a call is not let in.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Repeated {
+pub(super) enum ReplayError {
     /// It has arrived before.
     Seen,
     /// It could have arrived before: its second is forgotten.
     Forgotten,
 }
 
-impl Window {
+impl ReplayWindow {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             seconds: BTreeMap::new(),
@@ -40,14 +40,14 @@ impl Window {
     }
 
     /// Lets a call in that was signed at `time`, once. Both times in milliseconds; `time` is within its validity.
-    pub(super) fn admit(&mut self, time: u64, tag: u64, now: u64) -> Result<(), Repeated> {
+    pub(super) fn admit(&mut self, time: u64, tag: u64, now: u64) -> Result<(), ReplayError> {
         self.expire(now);
         let second = time / 1000;
         if second < self.start {
-            return Err(Repeated::Forgotten);
+            return Err(ReplayError::Forgotten);
         }
         if !self.seconds.entry(second).or_default().insert(tag) {
-            return Err(Repeated::Seen);
+            return Err(ReplayError::Seen);
         }
         self.count += 1;
         if self.count > self.capacity
@@ -76,11 +76,11 @@ mod tests {
 
     #[test]
     fn a_call_is_let_in_once_for_as_long_as_it_is_valid() {
-        let mut window = Window::new(100);
+        let mut window = ReplayWindow::new(100);
         assert_eq!(window.admit(50_000, 7, 50_000), Ok(()));
-        assert_eq!(window.admit(50_000, 7, 50_001), Err(Repeated::Seen));
+        assert_eq!(window.admit(50_000, 7, 50_001), Err(ReplayError::Seen));
         assert_eq!(window.admit(50_000, 8, 50_001), Ok(()));
-        assert_eq!(window.admit(50_000, 7, 80_000), Err(Repeated::Seen));
+        assert_eq!(window.admit(50_000, 7, 80_000), Err(ReplayError::Seen));
         assert_eq!(window.count, 2);
         // A second later no clock lets them in any more, and nothing of them is kept.
         assert_eq!(window.admit(81_000, 9, 81_000), Ok(()));
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_full_window_becomes_shorter_and_lets_nothing_in_twice() {
-        let mut window = Window::new(10);
+        let mut window = ReplayWindow::new(10);
         for tag in 0..8 {
             assert_eq!(window.admit(10_000 + tag * 1000, tag, 20_000), Ok(()));
         }
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn whatever_the_load_nothing_is_let_in_twice() {
         let mut random = fastrand::Rng::with_seed(7);
-        let mut window = Window::new(50);
+        let mut window = ReplayWindow::new(50);
         let mut let_in = HashSet::new();
         for step in 0..20_000_u64 {
             let now = 100_000 + step * 10;

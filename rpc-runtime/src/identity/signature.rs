@@ -16,7 +16,7 @@ const VERSION: &str = "v1";
 const NONCE_DIGITS: usize = 32;
 
 /// All that is signed of a request beside the header itself.
-pub(crate) struct Signable<'a> {
+pub(crate) struct SignableRequest<'a> {
     /// The full name of the service that is meant.
     pub(crate) audience: &'a str,
     /// The HTTP method.
@@ -62,7 +62,7 @@ pub(super) struct Signature {
 /// The header of a call.
 pub(super) fn sign(
     keys: &IdentityKeys,
-    signable: &Signable<'_>,
+    signable: &SignableRequest<'_>,
     body: &[u8],
     time: u64,
     nonce: u128,
@@ -83,7 +83,7 @@ pub(super) fn sign(
 /// Reads a header and checks whether one of our keys has made it for this request.
 pub(super) fn verify(
     keys: &IdentityKeys,
-    signable: &Signable<'_>,
+    signable: &SignableRequest<'_>,
     header: &str,
 ) -> Result<Signature, Error> {
     let (signed, mac_text) = header.rsplit_once('.').ok_or_else(malformed)?;
@@ -121,7 +121,7 @@ pub(super) fn verify(
 }
 
 /// The MAC over the signed lines. No part can hold a line feed, so no two requests have the same lines.
-fn mac(key: &Key, header: &str, signable: &Signable<'_>) -> Hmac<Sha256> {
+fn mac(key: &Key, header: &str, signable: &SignableRequest<'_>) -> Hmac<Sha256> {
     let mut mac = key.mac.clone();
     let mut line = |parts: &[&[u8]]| {
         for part in parts {

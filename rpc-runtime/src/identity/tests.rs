@@ -13,8 +13,8 @@ fn one_key() -> IdentityKeys {
     keys(&format!("2026-11 {SECRET}"))
 }
 
-fn call() -> Signable<'static> {
-    Signable {
+fn call() -> SignableRequest<'static> {
+    SignableRequest {
         audience: "fibpro.v1.LogSink",
         verb: "POST",
         target: "/fibpro.v1.LogSink/RecvLog",
@@ -25,7 +25,7 @@ fn call() -> Signable<'static> {
     }
 }
 
-fn refused(keys: IdentityKeys, call: &Signable<'_>, header: &str, now: u64) -> String {
+fn refused(keys: IdentityKeys, call: &SignableRequest<'_>, header: &str, now: u64) -> String {
     let error = Verifier::new(keys)
         .verify_at(call, header, now)
         .unwrap_err();
@@ -50,7 +50,7 @@ fn golden() {
 #[test]
 fn whatever_is_changed_the_signature_no_longer_fits() {
     let header = signature::sign(&one_key(), &call(), BODY, NOW, 1);
-    let changed: [fn(&mut Signable<'static>); 7] = [
+    let changed: [fn(&mut SignableRequest<'static>); 7] = [
         |call| call.audience = "fibpro.v1.LogSource",
         |call| call.verb = "GET",
         |call| call.target = "/fibpro.v1.LogSink/Clear",

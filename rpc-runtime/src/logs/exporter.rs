@@ -165,7 +165,7 @@ impl LogExporterBuilder {
                         "cannot open the log spool in {}: {error}; choose a directory that this process can create and write",
                         folder.display()
                     );
-                    Error::unlocated(Code::FailedPrecondition, text).with_source(error)
+                    Error::without_location(Code::FailedPrecondition, text).with_source(error)
                 })?)
             }
             SpoolLocation::Temporary => {
@@ -208,7 +208,7 @@ pub(super) fn read_filter(filter: &str) -> Result<ExportFilter> {
         let text = format!(
             "invalid log filter `{filter}`: {error}; expected levels such as `info,sqlx=warn`"
         );
-        Error::unlocated(Code::InvalidArgument, text)
+        Error::without_location(Code::InvalidArgument, text)
     })
 }
 
@@ -220,7 +220,7 @@ fn this_program() -> Result<Source> {
     // The file name may be invalid as a server name.
     Source::new(name.unwrap_or("process"), DEFAULT_ENVIRONMENT, &process)
         .or_else(|_| Source::new("process", DEFAULT_ENVIRONMENT, &process))
-        .map_err(|invalid| Error::unlocated(Code::Internal, invalid.to_string()))
+        .map_err(|invalid| Error::without_location(Code::Internal, invalid.to_string()))
 }
 
 /// An exporter that queues events and sends none yet. A server that is starting knows neither its
@@ -298,7 +298,7 @@ impl PreparedExporter {
             .spawn(run)
             .map_err(|error| {
                 let text = format!("cannot start the thread of the log exporter: {error}");
-                Error::unlocated(Code::ResourceExhausted, text).with_source(error)
+                Error::without_location(Code::ResourceExhausted, text).with_source(error)
             })?;
         Ok(LogExporter {
             shared,

@@ -71,7 +71,7 @@ mod tests {
     fn only_invalid_argument_means_an_invalid_record() {
         let invalid: Vec<_> = Code::all()
             .filter(|code| {
-                FailureKind::of(&Error::unlocated(*code, "")) == FailureKind::InvalidRecord
+                FailureKind::of(&Error::without_location(*code, "")) == FailureKind::InvalidRecord
             })
             .collect();
         assert_eq!(invalid, [Code::InvalidArgument]);

@@ -38,10 +38,10 @@ impl<S: Subscriber> Layer<S> for ExportLayer {
             return;
         }
         let origin = Context::with_current(|context| {
-            let home = context.home();
-            let takes_logs = home.is_some_and(|home| home.takes_logs());
-            let source = home.map(|home| Arc::clone(home.source()));
-            (!takes_logs).then(|| (source, context.id().copied()))
+            let server = context.server_info();
+            let is_log_sink = server.is_some_and(|server| server.is_log_sink());
+            let source = server.map(|server| Arc::clone(server.source()));
+            (!is_log_sink).then(|| (source, context.id().copied()))
         });
         // Each delivery to a sink that exports its own events would create further deliveries.
         let Some((source, request_id)) = origin else {

@@ -55,5 +55,5 @@ impl LogExportOptions {
 
 /// Names the option in an error: its value may come from an environment variable.
 fn said_by(option: &str, error: &Error) -> Error {
-    Error::unlocated(error.code(), format!("{option}: {}", error.message()))
+    Error::without_location(error.code(), format!("{option}: {}", error.message()))
 }

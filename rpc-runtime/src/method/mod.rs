@@ -48,7 +48,7 @@ impl<A: Arguments, T, E> Method<A, T, E> {
 
     pub(crate) fn encode_arguments(&self, arguments: A::Borrowed<'_>) -> Result<Vec<u8>, Error> {
         A::encode(&self.arguments, &self.descriptor, arguments).map_err(|error| {
-            Error::unlocated(
+            Error::without_location(
                 crate::Code::InvalidArgument,
                 format!(
                     "failed to encode the arguments of {} as JSON: {error}",
@@ -74,7 +74,7 @@ impl<A: Arguments, T, E> Method<A, T, E> {
 
     pub(crate) fn encode_value(&self, value: &T) -> Result<Vec<u8>, Error> {
         self.reply.encode(value).map_err(|error| {
-            Error::unlocated(
+            Error::without_location(
                 crate::Code::Internal,
                 format!(
                     "failed to encode the value of {} as JSON: {error}",

@@ -62,7 +62,7 @@ where
                 }
                 Err(error) => error,
             };
-            Error::unlocated(
+            Error::without_location(
                 Code::Unavailable,
                 format!("rejected by a tower layer: {error}"),
             )

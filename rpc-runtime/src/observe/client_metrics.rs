@@ -5,7 +5,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use super::method_metrics::{MethodMetrics, MetricsSnapshot, SubCounter};
-use crate::context::Outgoing;
+use crate::context::ClientMetricsRecorder;
 use crate::descriptor::MethodDescriptor;
 use crate::error::Code;
 use crate::sync::MutexExt as _;
@@ -115,7 +115,7 @@ impl ClientMetrics {
     }
 }
 
-impl Outgoing for ClientMetrics {
+impl ClientMetricsRecorder for ClientMetrics {
     fn call_started(&self, method: &'static MethodDescriptor) {
         self.row(method).calls.start();
     }

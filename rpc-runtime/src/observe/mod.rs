@@ -21,7 +21,7 @@ pub(crate) use method_metrics::MetricsSnapshot;
 pub(crate) use server_metrics::{ServerMethodSnapshot, ServerMetrics};
 pub use tracing_observer::TracingObserver;
 
-use crate::context::{Context, Outgoing};
+use crate::context::{ClientMetricsRecorder, Context};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 use crate::middleware::Response;
@@ -200,7 +200,10 @@ impl Observers {
         context: &Context,
         attempt: impl FnOnce() -> CallStart,
     ) -> AttemptObservation {
-        if let Some(outgoing) = context.home().and_then(|home| home.outgoing()) {
+        if let Some(outgoing) = context
+            .server_info()
+            .and_then(|server| server.client_metrics())
+        {
             outgoing.attempt_started(method, context.attempt());
         }
         if self.0.is_empty() {
@@ -286,7 +289,7 @@ impl Observation {
 impl Drop for Observation {
     fn drop(&mut self) {
         if !self.ended {
-            let error = Error::unlocated(Code::Canceled, "the caller went away");
+            let error = Error::without_location(Code::Canceled, "the caller went away");
             self.notify(&CallEnd {
                 error: Some(&error),
                 duration: self.call.at.elapsed(),
@@ -318,7 +321,7 @@ impl AttemptObservation {
 impl Drop for AttemptObservation {
     fn drop(&mut self) {
         if let Some((observers, attempt)) = self.0.take() {
-            let error = Error::unlocated(Code::Canceled, "the attempt was given up");
+            let error = Error::without_location(Code::Canceled, "the attempt was given up");
             let end = CallEnd {
                 error: Some(&error),
                 duration: attempt.at.elapsed(),
@@ -332,10 +335,10 @@ impl Drop for AttemptObservation {
 }
 
 /// Returns the recorder of the server whose handler makes this client call; `None` outside of handlers.
-fn outgoing(call: &CallStart) -> Option<(&dyn Outgoing, &'static MethodDescriptor)> {
+fn outgoing(call: &CallStart) -> Option<(&dyn ClientMetricsRecorder, &'static MethodDescriptor)> {
     match call.side {
         Side::Server => None,
-        Side::Client => Some((call.context.home()?.outgoing()?, call.method?)),
+        Side::Client => Some((call.context.server_info()?.client_metrics()?, call.method?)),
     }
 }
 

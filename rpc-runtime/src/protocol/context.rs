@@ -44,7 +44,7 @@ pub(crate) struct Incoming {
     pub(crate) id: RequestId,
     pub(crate) builder: ContextBuilder,
     /// Why the call must not run.
-    pub(crate) fault: Option<Error>,
+    pub(crate) rejection: Option<Error>,
     /// Whether somebody who is not believed asks for faults.
     pub(crate) faults_stripped: bool,
 }
@@ -63,14 +63,14 @@ pub(crate) fn read(headers: &HeaderMap, believed: bool, environment: &Arc<str>) 
         return Incoming {
             id,
             builder,
-            fault: None,
+            rejection: None,
             faults_stripped: headers.contains_key(&FAULT),
         };
     }
     let id = offered.unwrap_or_else(RequestId::random);
-    let mut fault = None;
+    let mut rejection = None;
     let mut note = |error| {
-        fault.get_or_insert(error);
+        rejection.get_or_insert(error);
     };
     let hops = read_hops(headers).unwrap_or_else(|error| {
         note(error);
@@ -95,7 +95,7 @@ pub(crate) fn read(headers: &HeaderMap, believed: bool, environment: &Arc<str>) 
     Incoming {
         id,
         builder,
-        fault,
+        rejection,
         faults_stripped: false,
     }
 }
@@ -213,7 +213,7 @@ fn read_hops(headers: &HeaderMap) -> Result<u32, Error> {
     }
     let hops: u32 = read_one(headers, &HOPS).ok_or_else(|| bad(&HOPS, "is one number"))?;
     if hops > HOP_COUNT_LIMIT {
-        return Err(Error::unlocated(
+        return Err(Error::without_location(
             Code::FailedPrecondition,
             format!(
                 "loop detected: the request has passed {hops} services, more than {HOP_COUNT_LIMIT}"
@@ -248,7 +248,7 @@ fn is_environment(name: &str) -> bool {
 }
 
 fn bad(name: impl Display, rule: &str) -> Error {
-    Error::unlocated(Code::InvalidArgument, format!("the header {name} {rule}"))
+    Error::without_location(Code::InvalidArgument, format!("the header {name} {rule}"))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use http::request;
 use super::context::{BAGGAGE, REQUEST_ID, TRACEPARENT, TRACESTATE};
 use crate::descriptor::MethodDescriptor;
 use crate::error::Error;
-use crate::identity::{self, BodyDigest, IdentityKeys, Signable, Verifier, unauthenticated};
+use crate::identity::{self, BodyDigest, IdentityKeys, SignableRequest, Verifier, unauthenticated};
 
 static IDENTITY: HeaderName = HeaderName::from_static("x-rpc-identity");
 
@@ -17,7 +17,7 @@ pub(crate) fn sign(
     method: &MethodDescriptor,
     request: &mut http::Request<Bytes>,
 ) {
-    let signable = Signable {
+    let signable = SignableRequest {
         audience: method.service,
         verb: request.method().as_str(),
         // Not the path of the request, because a server mounted under a prefix does not see the prefix.
@@ -54,7 +54,7 @@ pub(crate) fn verify(verifier: &Verifier, head: &request::Parts) -> Result<BodyD
         (Some(_), Some(_)) => None,
     };
     let path = head.uri.path();
-    let signable = Signable {
+    let signable = SignableRequest {
         audience: service_of(path),
         verb: head.method.as_str(),
         target: head

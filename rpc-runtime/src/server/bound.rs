@@ -76,7 +76,7 @@ impl Bound {
     /// ```
     #[must_use]
     pub fn context(&self) -> Context {
-        Context::of_server(Arc::clone(self.core.home()))
+        Context::for_server(Arc::clone(self.core.server_info()))
     }
 
     /// The server, as it is known to others.
@@ -121,7 +121,7 @@ impl Bound {
     async fn serve_until(self, shutdown: impl Future<Output = ()> + Send) {
         let Self { core, listeners } = self;
         let (stop, stopped) = watch::channel(Phase::Serving);
-        let _watching = WatchingFile::start(core.home().flags());
+        let _watching = WatchingFile::start(core.server_info().flags());
         let mut accepting = JoinSet::new();
         for (listener, trust) in listeners {
             spawn(&mut accepting, listener, &core, trust, &stopped);

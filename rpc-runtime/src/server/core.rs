@@ -19,7 +19,7 @@ use super::service::{Route, Routes};
 use super::stack;
 use super::trust::Trust;
 use crate::builtin::{self, DroppedLogs};
-use crate::context::{Context, Home, RequestId, Source};
+use crate::context::{Context, RequestId, ServerInfo, Source};
 use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
 use crate::error::{Code, Error};
 use crate::flags::Flags;
@@ -36,7 +36,7 @@ pub(crate) struct Core {
     /// By full name.
     services: HashMap<&'static str, &'static ServiceDescriptor>,
     faults: Faults,
-    home: Arc<Home>,
+    server_info: Arc<ServerInfo>,
     environment: Arc<str>,
     limits: Limits,
     layers: Layers,
@@ -94,7 +94,7 @@ impl Core {
             for route in methods.into_iter().chain(ping) {
                 let path = route.method().path;
                 if routes.insert(path, route).is_some() {
-                    return Err(Error::unlocated(
+                    return Err(Error::without_location(
                         Code::FailedPrecondition,
                         format!(
                             "the service {} was added twice: two methods answer on {path}",
@@ -104,7 +104,7 @@ impl Core {
                 }
             }
         }
-        let takes_logs = routes
+        let is_log_sink = routes
             .values()
             .any(|route| route.method().service == logs::SERVICE);
         let metrics = Arc::new(ServerMetrics::new(routes.values().map(Route::method)));
@@ -150,10 +150,10 @@ impl Core {
             services,
             faults: Faults::new(parts.allow_faults),
             environment: source.environment().into(),
-            home: Arc::new(
-                Home::new(source, parts.identity.clone(), parts.flags)
-                    .with_takes_logs(takes_logs)
-                    .counting(outgoing),
+            server_info: Arc::new(
+                ServerInfo::new(source, parts.identity.clone(), parts.flags)
+                    .with_is_log_sink(is_log_sink)
+                    .with_client_metrics(outgoing),
             ),
             connections: Arc::new(Semaphore::new(
                 parts.limits.connections.min(Semaphore::MAX_PERMITS),
@@ -175,12 +175,12 @@ impl Core {
     }
 
     pub(crate) fn source(&self) -> &Arc<Source> {
-        self.home.source()
+        self.server_info.source()
     }
 
     /// What the calls that it handles share.
-    pub(crate) fn home(&self) -> &Arc<Home> {
-        &self.home
+    pub(crate) fn server_info(&self) -> &Arc<ServerInfo> {
+        &self.server_info
     }
 
     pub(crate) fn environment(&self) -> &Arc<str> {
@@ -271,7 +271,7 @@ impl Core {
         let id = request.context().id().copied();
         let mut response = stack::run(self, route, request).await;
         if let Some(error) = response.error_mut() {
-            self.publish(error, Some(route.method()), id, trust);
+            self.sanitize_for_wire(error, Some(route.method()), id, trust);
         }
         response
     }
@@ -282,7 +282,7 @@ impl Core {
         let text = format!(
             "the message is larger than {limit} bytes, which is the most that this server takes"
         );
-        Error::unlocated(Code::ResourceExhausted, text)
+        Error::without_location(Code::ResourceExhausted, text)
     }
 
     /// Answers a call that is refused before its handler is reached.
@@ -302,17 +302,17 @@ impl Core {
             target: None,
             attempt: context.attempt(),
             at: Instant::now(),
-            trace: CallTrace::of(Some(self.home.flags()), None, || None),
+            trace: CallTrace::of(Some(self.server_info.flags()), None, || None),
         };
         let mut response = Response::from(error);
         self.observers.start(call).end(&response);
         if let Some(error) = response.error_mut() {
-            self.publish(error, method, context.id().copied(), trust);
+            self.sanitize_for_wire(error, method, context.id().copied(), trust);
         }
         response
     }
 
-    pub(super) fn publish(
+    pub(super) fn sanitize_for_wire(
         &self,
         error: &mut Error,
         method: Option<&'static MethodDescriptor>,
@@ -321,11 +321,11 @@ impl Core {
     ) {
         let id = id.unwrap_or_else(RequestId::random);
         match trust {
-            Trust::Edge => error.publish_at_edge(id),
+            Trust::Edge => error.redact_for_edge(id),
             Trust::Internal => {
                 let (service, method) =
                     method.map_or(("", ""), |method| (method.service, method.full_name()));
-                error.publish(self.source().as_str(), method, service);
+                error.sanitize_for_wire(self.source().as_str(), method, service);
                 error.set_request_id(id);
             }
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::core::Core;
 use super::service::Route;
 use crate::error::{Code, Delivery, Error};
-use crate::faults::{Effect, Fate, FaultPlan, Subject};
+use crate::faults::{Effect, FaultDecision, FaultPlan, Subject};
 use crate::middleware::{BoxFuture, InnerService, Request, Response};
 
 /// What a server does about plans.
@@ -49,16 +49,16 @@ pub(super) async fn run(
     plan: &FaultPlan,
     request: Request,
 ) -> Response {
-    let fate = match fate(core, route, plan, &request) {
-        Ok(fate) => fate,
+    let decision = match decision(core, route, plan, &request) {
+        Ok(decision) => decision,
         Err(error) => return error.into(),
     };
-    if fate == Fate::default() {
+    if decision == FaultDecision::default() {
         return core.layers().run(route, request).await;
     }
     let faulty = Arc::new(Faulty {
         route: Arc::clone(route),
-        fate,
+        decision,
         lost: AtomicBool::new(false),
     });
     // Inside the developer's layers: they see what they would see if the handler had failed so.
@@ -75,15 +75,20 @@ pub(super) async fn run(
 ///
 /// `invalid_argument` for a rule that names a service of this server and no method of it; `failed_precondition` for one that names
 /// the very method where faults are not allowed. Silence would make people believe that their fault has no effect.
-fn fate(core: &Core, route: &Route, plan: &FaultPlan, request: &Request) -> Result<Fate, Error> {
+fn decision(
+    core: &Core,
+    route: &Route,
+    plan: &FaultPlan,
+    request: &Request,
+) -> Result<FaultDecision, Error> {
     let method = route.method();
     let Some(service) = core.service(method.service) else {
-        return Ok(Fate::default());
+        return Ok(FaultDecision::default());
     };
     if let Some(unknown) = plan.unknown_method(&core.services()) {
         let known = service.methods.iter().map(|method| method.name);
         let known = known.collect::<Vec<_>>().join(", ");
-        return Err(Error::unlocated(
+        return Err(Error::without_location(
             Code::InvalidArgument,
             format!(
                 "x-rpc-fault: no service of that name has the method `{unknown}` at {}; {} has {known}",
@@ -98,7 +103,7 @@ fn fate(core: &Core, route: &Route, plan: &FaultPlan, request: &Request) -> Resu
         builtin: route.is_builtin(),
     };
     if !core.faults().allowed && plan.names(subject) {
-        return Err(Error::unlocated(
+        return Err(Error::without_location(
             Code::FailedPrecondition,
             format!(
                 "x-rpc-fault: {} does no faults on purpose; start it with `--allow-faults`, or leave {} out of the plan",
@@ -108,13 +113,13 @@ fn fate(core: &Core, route: &Route, plan: &FaultPlan, request: &Request) -> Resu
         ));
     }
     let context = request.context();
-    Ok(plan.fate(subject, context.request_id(), context.attempt()))
+    Ok(plan.decision(subject, context.request_id(), context.attempt()))
 }
 
 /// The handler of a method, with what becomes of it.
 struct Faulty {
     route: Arc<Route>,
-    fate: Fate,
+    decision: FaultDecision,
     /// Whether the answer is not to be sent.
     lost: AtomicBool,
 }
@@ -122,11 +127,11 @@ struct Faulty {
 impl InnerService for Faulty {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
         Box::pin(async move {
-            if let Some(delay) = self.fate.delay {
+            if let Some(delay) = self.decision.delay {
                 tell(&Effect::Delay(delay));
                 tokio::time::sleep(delay).await;
             }
-            let Some(effect) = self.fate.effect else {
+            let Some(effect) = self.decision.effect else {
                 return Arc::clone(&self.route).call(request).await;
             };
             tell(&effect);
@@ -134,10 +139,10 @@ impl InnerService for Faulty {
                 Effect::Error(code) => {
                     // Public also where the code's own texts are not: a reader must not look for a cause.
                     let text = format!("fault injected by x-rpc-fault: {code}");
-                    return Error::unlocated(code, text).public().into();
+                    return Error::without_location(code, text).public().into();
                 }
-                Effect::Lose => drop(Arc::clone(&self.route).call(request).await),
-                // A delay is none of the effects of a fate.
+                Effect::DropResponse => drop(Arc::clone(&self.route).call(request).await),
+                // A delay is none of the effects of a decision.
                 Effect::Drop | Effect::Delay(_) => {}
             }
             self.lost.store(true, Ordering::Relaxed);
@@ -156,5 +161,5 @@ fn lost(effect: &str) -> Error {
     let text = format!(
         "fault injected by x-rpc-fault: {effect}; the connection is closed without an answer, the call may have been done"
     );
-    Error::unlocated(Code::Unavailable, text).with_delivery(Delivery::OutcomeUnknown)
+    Error::without_location(Code::Unavailable, text).with_delivery(Delivery::OutcomeUnknown)
 }

@@ -57,7 +57,7 @@ impl Server {
                     self.flags
                         .put_text(Origin::CommandLine, name.trim(), text, by)
                 }
-                None => Err(Error::unlocated(
+                None => Err(Error::without_location(
                     Code::InvalidArgument,
                     format!("`{argument}` sets no flag; write `--flag NAME=VALUE`"),
                 )),
@@ -74,7 +74,7 @@ impl Server {
                 let flag = flag.to_ascii_lowercase();
                 self.flags.put_text(Origin::Environment, &flag, text, &by)
             }
-            _ => Err(Error::unlocated(
+            _ => Err(Error::without_location(
                 Code::InvalidArgument,
                 "the value is not UTF-8",
             )),
@@ -105,12 +105,12 @@ impl Bound {
     /// The flags of the server, to be read and changed while it runs.
     #[must_use]
     pub fn flags(&self) -> Flags {
-        self.core.home().flags().clone()
+        self.core.server_info().flags().clone()
     }
 }
 
 fn said_by(source: &str, error: &Error) -> Error {
-    Error::unlocated(error.code(), format!("{source}: {}", error.message()))
+    Error::without_location(error.code(), format!("{source}: {}", error.message()))
 }
 
 /// The variables that set flags.
@@ -162,7 +162,7 @@ async fn watch(flags: &Flags) {
         if is_settled && reading != known {
             let outcome = match &reading {
                 Ok(text) => flags.apply_file(&file.with_text(text.clone())),
-                Err(problem) => Err(Error::unlocated(Code::Unavailable, problem.clone())),
+                Err(problem) => Err(Error::without_location(Code::Unavailable, problem.clone())),
             };
             say(flags, &outcome);
             known.clone_from(&reading);

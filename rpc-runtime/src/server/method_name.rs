@@ -31,7 +31,7 @@ pub(super) fn resolve(
         || "write the name as on the wire, such as `fibpro.v1.Pricing/Pay`".to_owned(),
         |path| format!("did you mean {}?", path.trim_start_matches('/')),
     );
-    Err(Error::unlocated(
+    Err(Error::without_location(
         Code::FailedPrecondition,
         format!("{setting} names {name}, and no service of the server has that method; {advice}"),
     ))

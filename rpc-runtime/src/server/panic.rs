@@ -42,7 +42,7 @@ fn error_of(panic: &(dyn Any + Send)) -> Error {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("a value that is no text");
-    let error = Error::unlocated(Code::Internal, format!("the handler panicked: {text}"))
+    let error = Error::without_location(Code::Internal, format!("the handler panicked: {text}"))
         .with_reason("PANIC");
     let Some(Report { place, backtrace }) = LAST.take() else {
         return error;

@@ -144,7 +144,7 @@ impl Access {
         };
         let caller = context.source().map_or("an unknown caller", Source::as_str);
         let method = route.method().full_name();
-        Err(Error::unlocated(
+        Err(Error::without_location(
             Code::PermissionDenied,
             format!("{caller} may not call {method}{why}"),
         ))
@@ -169,7 +169,7 @@ pub(super) fn apply(
         let path = method_name::resolve(routes, &name, &format!("the policy of {server}"))?;
         if ruled.contains(&path) {
             let text = format!("the policy of {server} has two rules for {name}; make them one");
-            return Err(Error::unlocated(Code::FailedPrecondition, text));
+            return Err(Error::without_location(Code::FailedPrecondition, text));
         }
         ruled.push(path);
         if let Some(route) = routes.get_mut(path) {
@@ -227,7 +227,7 @@ mod tests {
         ];
         let answer = |_| -> crate::middleware::BoxFuture<_> {
             Box::pin(std::future::ready(
-                Error::unlocated(Code::Unimplemented, "").into(),
+                Error::without_location(Code::Unimplemented, "").into(),
             ))
         };
         let mut routes: HashMap<_, _> = METHODS[..3]

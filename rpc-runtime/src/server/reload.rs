@@ -34,7 +34,7 @@ impl Reloading {
         };
         let mut hangups = signal(SignalKind::hangup()).map_err(|error| {
             let text = format!("cannot wait for SIGHUP: {error}");
-            Error::unlocated(Code::Internal, text).with_source(error)
+            Error::without_location(Code::Internal, text).with_source(error)
         })?;
         let task = tokio::spawn(async move {
             while hangups.recv().await.is_some() {

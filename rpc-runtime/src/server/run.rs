@@ -26,8 +26,8 @@ pub(super) async fn run(mut server: Server, stop: impl Future<Output = ()> + Sen
     let name = server.name().to_owned();
     // Both before anybody knows that we are here: a signal that only one of them has seen would never be the second.
     let (mut signals, second) = (Signals::new()?, Signals::new()?);
-    let takes_logs = server.takes_logs();
-    if log.will_export(takes_logs) && server.dropped_logs.is_none() {
+    let is_log_sink = server.is_log_sink();
+    if log.will_export(is_log_sink) && server.dropped_logs.is_none() {
         server = server.dropped_logs(logs::dropped);
     }
     let bound = match server.bind().await {
@@ -48,7 +48,7 @@ pub(super) async fn run(mut server: Server, stop: impl Future<Output = ()> + Sen
     }
     let _watchdog = Watchdog::start();
     let _reloading = Reloading::on_hangup(bound.identity().cloned())?;
-    let exporter = log.start_export(takes_logs, &bound)?;
+    let exporter = log.start_export(is_log_sink, &bound)?;
     let serving = bound.serve(async move {
         tokio::select! {
             signal = signals.next() => tracing::info!(target: "rpc", signal, "stopping"),
@@ -78,7 +78,7 @@ async fn until_second(mut second: Signals, serving: impl Future<Output = ()>) ->
             signal = second.next() => {
                 received += 1;
                 if received > 1 {
-                    return Err(Error::unlocated(Code::Canceled, format!("ended by a second {signal} before all calls were done")));
+                    return Err(Error::without_location(Code::Canceled, format!("ended by a second {signal} before all calls were done")));
                 }
             }
         }
@@ -113,16 +113,16 @@ impl Log {
     }
 
     /// Whether [`start_export`](Self::start_export) will find something to do.
-    fn will_export(&self, takes_logs: bool) -> bool {
-        self.prepared.is_some() && self.is_ours && !takes_logs
+    fn will_export(&self, is_log_sink: bool) -> bool {
+        self.prepared.is_some() && self.is_ours && !is_log_sink
     }
 
-    fn start_export(self, takes_logs: bool, bound: &Bound) -> Result<Option<LogExporter>> {
+    fn start_export(self, is_log_sink: bool, bound: &Bound) -> Result<Option<LogExporter>> {
         let Some(prepared) = self.prepared else {
             return Ok(None);
         };
         // A sink that sent itself what it has to say of each delivery would never be done.
-        if takes_logs {
+        if is_log_sink {
             prepared.discard();
             tracing::warn!(
                 target: "rpc",

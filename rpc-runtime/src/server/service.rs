@@ -205,15 +205,15 @@ fn answer_of<A: Arguments, T, E>(
         Ok(value) => Response::from_result(method.encode_value(&value).map(Body::message)),
         Err(error) => {
             let mut error = method.encode_error(error);
-            context.adopt_passed_on(&mut error);
-            error.settle(context.server().map_or("-", |server| server.as_str()));
+            context.attach_error_chain(&mut error);
+            error.remap_dependency_error(context.server().map_or("-", |server| server.as_str()));
             error.into()
         }
     }
 }
 
 fn stream_for_message(method: &MethodDescriptor) -> crate::Error {
-    crate::Error::unlocated(
+    crate::Error::without_location(
         crate::Code::Unimplemented,
         format!("{} takes one message and no stream", method.path),
     )

@@ -18,7 +18,7 @@ impl Signals {
         use tokio::signal::unix::{SignalKind, signal};
         let install = |kind| {
             signal(kind).map_err(|error| {
-                Error::unlocated(Code::Internal, format!("cannot wait for signals: {error}"))
+                Error::without_location(Code::Internal, format!("cannot wait for signals: {error}"))
                     .with_source(error)
             })
         };

@@ -20,7 +20,7 @@ use crate::observe::{CallStart, CallTrace, Side};
 pub(super) async fn run(core: &Arc<Core>, route: &Arc<Route>, mut request: Request) -> Response {
     // 1. Observe: outermost, so that whatever happens below is seen, a drop included.
     let mut start = started(&request);
-    start.trace = CallTrace::of(Some(core.home().flags()), route.show(), || {
+    start.trace = CallTrace::of(Some(core.server_info().flags()), route.show(), || {
         request.body().as_message().cloned()
     });
     let deadline = request.context().deadline();
@@ -141,7 +141,7 @@ async fn answer_detached(
     });
     let waiting = async {
         done.await.unwrap_or_else(|_| {
-            Error::unlocated(
+            Error::without_location(
                 Code::Unavailable,
                 "the server stopped before the work was done",
             )

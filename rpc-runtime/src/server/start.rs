@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use super::core::{Core, Parts};
 use super::listen::Listener;
 use super::{Bound, Server, Trust, dispatch, run};
-use crate::context::{Context, Home, Source};
+use crate::context::{Context, ServerInfo, Source};
 use crate::error::{Code, Error, Result};
 use crate::flags::{self as declared, Flags};
 use crate::identity::IdentityKeys;
@@ -28,7 +28,7 @@ impl Server {
     pub async fn bind(mut self) -> Result<Bound> {
         let addresses = std::mem::take(&mut self.listen);
         if addresses.is_empty() {
-            return Err(Error::unlocated(
+            return Err(Error::without_location(
                 Code::InvalidArgument,
                 format!(
                     "the server {} has no address; call `listen` first",
@@ -101,9 +101,9 @@ impl Server {
         let process = std::process::id().to_string();
         let instance = self.instance.as_deref().or(address).unwrap_or(&process);
         let source = self.source(instance)?;
-        let home = Home::new(Arc::new(source), None, Flags::new());
-        Ok(Context::of_server(Arc::new(
-            home.with_takes_logs(self.takes_logs()),
+        let server_info = ServerInfo::new(Arc::new(source), None, Flags::new());
+        Ok(Context::for_server(Arc::new(
+            server_info.with_is_log_sink(self.is_log_sink()),
         )))
     }
 
@@ -113,7 +113,7 @@ impl Server {
                 "name `{}`, environment `{}`, instance `{instance}`: {invalid}",
                 self.name, self.environment
             );
-            Error::unlocated(Code::InvalidArgument, text)
+            Error::without_location(Code::InvalidArgument, text)
         })
     }
 
@@ -157,7 +157,7 @@ impl Server {
     }
 
     /// Whether it is a log sink.
-    pub(super) fn takes_logs(&self) -> bool {
+    pub(super) fn is_log_sink(&self) -> bool {
         let mut services = self.services.iter();
         services.any(|routes| routes.service.full_name == logs::SERVICE)
     }
@@ -214,7 +214,7 @@ fn default_instance(listeners: &[(Listener, Trust)]) -> String {
 /// client is made for one implementation, it does not matter.
 fn check_registry() -> Result<()> {
     if let Some((a, b)) = registry::duplicate() {
-        return Err(Error::unlocated(
+        return Err(Error::without_location(
             Code::FailedPrecondition,
             format!(
                 "two traits have the full name {}: one in {} and one in {}; give one of them another `package` or `name`",

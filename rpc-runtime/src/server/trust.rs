@@ -86,7 +86,7 @@ impl Peer {
         if self.listener == Trust::Edge {
             return Ok(Caller::STRANGER);
         }
-        Err(Error::unlocated(
+        Err(Error::without_location(
             Code::PermissionDenied,
             "this listener serves peers on its own host only: call it from there, have both sides sign by one \
              key file (`Server::identity`), or have the server listen for the outside world (`Server::listen_edge`)",

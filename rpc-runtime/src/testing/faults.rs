@@ -75,7 +75,7 @@ impl Faults {
     /// Sends a call and throws its answer away, as a connection does that breaks: `unavailable`, and perhaps done.
     #[must_use]
     pub fn drop_response(self, probability: f64) -> Self {
-        self.effect(probability, Effect::Lose)
+        self.effect(probability, Effect::DropResponse)
     }
 
     /// Does to a call what a [`FaultPlan`](crate::faults::FaultPlan) makes a server do to it.
@@ -142,10 +142,10 @@ impl Layer for Faults {
             match fault.effect {
                 None | Some(Effect::Delay(_)) => next.run(request).await,
                 Some(Effect::Error(code)) => {
-                    Error::unlocated(code, "injected: the call was refused").into()
+                    Error::without_location(code, "injected: the call was refused").into()
                 }
                 Some(Effect::Drop) => broken(BROKEN, Delivery::OutcomeUnknown),
-                Some(Effect::Lose) => {
+                Some(Effect::DropResponse) => {
                     drop(next.run(request).await);
                     broken(BROKEN, Delivery::OutcomeUnknown)
                 }
@@ -159,7 +159,7 @@ const BROKEN: &str =
     "injected: the connection broke before the answer was complete; the call may have been done";
 
 fn broken(text: &'static str, delivery: Delivery) -> Response {
-    Error::unlocated(Code::Unavailable, text)
+    Error::without_location(Code::Unavailable, text)
         .with_delivery(delivery)
         .into()
 }

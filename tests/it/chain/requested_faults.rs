@@ -10,7 +10,7 @@ async fn each_code_can_be_asked_for_at_the_end_of_the_chain() {
     for code in Code::all() {
         let call = with(&format!("back.add={code}")).enter(|| chain.client().add());
         let error = error_of(call).await;
-        let due = if code.survives_a_hop() {
+        let due = if code.is_propagated() {
             code
         } else {
             Code::Internal

@@ -13,7 +13,7 @@ fn target(guard: &InFlightGuard) -> String {
 }
 
 fn fail(guard: InFlightGuard) {
-    guard.finish(&Error::unlocated(Code::Unavailable, "down").into());
+    guard.finish(&Error::without_location(Code::Unavailable, "down").into());
 }
 
 /// Reports failures of an address until its breaker opens. Attempts to other addresses are dropped.
@@ -94,7 +94,7 @@ async fn the_error_says_that_all_breakers_are_open() {
             && error.message().contains("circuit breaker is open"),
         "{error}"
     );
-    assert!(error.is_retried() && error.delivery() == Delivery::Unsent);
+    assert!(error.retries_exhausted() && error.delivery() == Delivery::Unsent);
 
     watch.set([""; 0]);
     let error = balancer.pick(None).unwrap_err();
@@ -118,8 +118,8 @@ async fn addresses_that_stay_keep_their_breakers() {
 async fn errors_with_a_retry_delay_do_not_open_the_breaker() {
     let (_, balancer) = watched(["http://a:1"]);
     for _ in 0..100 {
-        let error =
-            Error::unlocated(Code::Unavailable, "busy").with_retry_after(Duration::from_millis(50));
+        let error = Error::without_location(Code::Unavailable, "busy")
+            .with_retry_after(Duration::from_millis(50));
         balancer.pick(None).unwrap().finish(&error.into());
     }
     assert!(balancer.pick(None).is_ok());
@@ -129,8 +129,8 @@ async fn errors_with_a_retry_delay_do_not_open_the_breaker() {
 async fn failures_of_dependencies_do_not_open_the_breaker() {
     let (_, balancer) = watched(["http://a:1"]);
     for _ in 0..100 {
-        let mut error = Error::unlocated(Code::Unavailable, "the database is away");
-        error.set_retried(true);
+        let mut error = Error::without_location(Code::Unavailable, "the database is away");
+        error.set_retries_exhausted(true);
         balancer.pick(None).unwrap().finish(&error.into());
     }
     assert!(balancer.pick(None).is_ok());

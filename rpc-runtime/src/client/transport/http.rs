@@ -133,7 +133,7 @@ impl HttpTransport {
     {
         match body::collect(&mut pin!(body), MESSAGE_LIMIT).await {
             Ok(body) => Ok(body),
-            Err(BodyReadError::TooLarge) => Err(Error::unlocated(
+            Err(BodyReadError::TooLarge) => Err(Error::without_location(
                 Code::ResourceExhausted,
                 format!(
                     "the response of {} exceeds the client's limit of {MESSAGE_LIMIT} bytes",
@@ -154,7 +154,8 @@ impl HttpTransport {
         let cause = root_cause(error);
         if connecting {
             let text = format!("cannot connect to {target}: {cause}");
-            return Error::unlocated(Code::Unavailable, text).with_delivery(Delivery::Unsent);
+            return Error::without_location(Code::Unavailable, text)
+                .with_delivery(Delivery::Unsent);
         }
         let (code, what) = match ResponseError::from_error(error) {
             None => (
@@ -171,7 +172,7 @@ impl HttpTransport {
             ),
         };
         let text = format!("{what} ({cause}); the call may have been done");
-        Error::unlocated(code, text).with_delivery(Delivery::OutcomeUnknown)
+        Error::without_location(code, text).with_delivery(Delivery::OutcomeUnknown)
     }
 }
 

@@ -28,7 +28,7 @@ impl ReqwestClient {
             .tcp_nodelay(true)
             .build();
         client.map(Self).map_err(|error| {
-            Error::unlocated(
+            Error::without_location(
                 Code::Internal,
                 format!("failed to create the TLS client: {error}"),
             )
@@ -38,7 +38,7 @@ impl ReqwestClient {
 
     #[cfg(not(feature = "tls"))]
     pub(super) fn https() -> Result<Self> {
-        Err(Error::unlocated(
+        Err(Error::without_location(
             Code::Unimplemented,
             "`https` URLs need the feature `tls` of rpc-runtime, or `Client::with_reqwest`",
         ))
@@ -60,7 +60,7 @@ impl Client {
         let target = Target::parse(url)?;
         if target.is_socket() {
             let text = "a `reqwest` client does not support `unix:` URLs; use `Client::new`";
-            return Err(Error::unlocated(Code::InvalidArgument, text));
+            return Err(Error::without_location(Code::InvalidArgument, text));
         }
         let client = HttpClient::Reqwest(ReqwestClient(client));
         Ok(Self::from_transport(Transport::http(

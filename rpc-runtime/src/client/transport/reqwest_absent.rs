@@ -13,7 +13,7 @@ pub(super) enum ReqwestClient {}
 
 impl ReqwestClient {
     pub(super) fn https() -> Result<Self> {
-        Err(Error::unlocated(
+        Err(Error::without_location(
             Code::Unimplemented,
             "`https` URLs need the feature `tls` of rpc-runtime, or `reqwest` with `Client::with_reqwest`",
         ))

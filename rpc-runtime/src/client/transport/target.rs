@@ -32,7 +32,7 @@ impl Target {
             let shown = shown
                 .rsplit_once('@')
                 .map_or(shown.as_str(), |(_, host)| host);
-            Error::unlocated(
+            Error::without_location(
                 Code::InvalidArgument,
                 format!(
                     "invalid server URL `{shown}`: {why}; expected `http://HOST:PORT` or `unix:/PATH`"
@@ -139,7 +139,7 @@ impl Target {
                 .build()
         });
         uri.map_err(|error| {
-            Error::unlocated(
+            Error::without_location(
                 Code::Internal,
                 format!("failed to build a request URL for {}: {error}", self.text()),
             )

@@ -55,7 +55,7 @@ impl DecodeError {
         } else {
             format!("{}: {}", self.path, self.text)
         };
-        Error::unlocated(Code::InvalidArgument, escape(&text))
+        Error::without_location(Code::InvalidArgument, escape(&text))
             .with_violation(escape(&self.path), escape(&self.text))
     }
 
@@ -66,7 +66,7 @@ impl DecodeError {
         } else {
             format!(" at {}", self.path)
         };
-        Error::unlocated(
+        Error::without_location(
             Code::Internal,
             escape(&format!(
                 "invalid response message{location}: {}",

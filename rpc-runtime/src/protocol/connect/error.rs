@@ -74,7 +74,7 @@ pub(crate) fn error_from_json(json: &[u8]) -> Option<Error> {
 pub(crate) fn read_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     let mut error = match read_json(headers, body) {
         Some(json) => from_json(&json, status),
-        None => Error::unlocated(
+        None => Error::without_location(
             code_from_status(status),
             describe_non_rpc_response(status, headers, body),
         ),
@@ -114,7 +114,7 @@ fn from_json(json: &Map<String, Value>, status: StatusCode) -> Error {
         .and_then(|code| code.parse().ok())
         .unwrap_or_else(|| code_from_status(status));
     let message = text(json, "message").unwrap_or_default();
-    let mut error = Error::unlocated(code, message);
+    let mut error = Error::without_location(code, message);
     let details = json.get("details").and_then(Value::as_array);
     for detail in details.into_iter().flatten().filter_map(Value::as_object) {
         // `debug` is for human readers only and may contradict the value.

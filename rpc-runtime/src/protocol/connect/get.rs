@@ -90,7 +90,7 @@ fn percent_decode(text: &str) -> Option<Vec<u8>> {
 
 fn invalid_query(message: impl Into<std::borrow::Cow<'static, str>>) -> Rejection {
     Rejection::new(
-        Error::unlocated(Code::InvalidArgument, message),
+        Error::without_location(Code::InvalidArgument, message),
         RejectionFormat::Error,
     )
 }

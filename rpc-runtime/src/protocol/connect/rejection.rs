@@ -55,7 +55,7 @@ impl Rejection {
             printable(path.as_bytes(), QUOTED)
         );
         Self::new(
-            Error::unlocated(Code::Unimplemented, message),
+            Error::without_location(Code::Unimplemented, message),
             RejectionFormat::Status(StatusCode::NOT_FOUND),
         )
     }
@@ -65,14 +65,14 @@ impl Rejection {
         let allowed = if get { "POST or GET" } else { "POST" };
         let message = format!("this method cannot be called with {verb}; use {allowed}");
         Self::new(
-            Error::unlocated(Code::InvalidArgument, message),
+            Error::without_location(Code::InvalidArgument, message),
             RejectionFormat::Verb { get },
         )
     }
 
     pub(super) fn media_type(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(
-            Error::unlocated(Code::InvalidArgument, message),
+            Error::without_location(Code::InvalidArgument, message),
             RejectionFormat::MediaType,
         )
     }
@@ -83,7 +83,7 @@ impl Rejection {
             printable(name, QUOTED)
         );
         Self::new(
-            Error::unlocated(Code::Unimplemented, message),
+            Error::without_location(Code::Unimplemented, message),
             RejectionFormat::Encoding,
         )
     }

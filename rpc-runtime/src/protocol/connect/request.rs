@@ -64,7 +64,7 @@ fn read_post(headers: &HeaderMap) -> Result<RequestHead, Rejection> {
         (None, _) => {}
         (Some(version), None) if version == "1" => {}
         _ => {
-            return Err(Error::unlocated(
+            return Err(Error::without_location(
                 Code::InvalidArgument,
                 "the header connect-protocol-version must be 1 and occur once",
             )

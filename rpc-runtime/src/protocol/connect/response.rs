@@ -146,7 +146,7 @@ fn read_message(parts: &response::Parts, body: Bytes, limit: usize) -> Result<By
         ContentType::OtherApplication => Code::Internal,
         ContentType::Other => Code::Unknown,
     };
-    Err(Error::unlocated(
+    Err(Error::without_location(
         code,
         describe_non_rpc_response(parts.status, &parts.headers, &body),
     ))
@@ -156,17 +156,17 @@ fn read_message(parts: &response::Parts, body: Bytes, limit: usize) -> Result<By
 pub(super) fn read_encoded(headers: &HeaderMap, body: Bytes, limit: usize) -> Result<Bytes, Error> {
     let encoding = read_encoding(headers).map_err(|name| {
         let name = printable(name, QUOTED);
-        Error::unlocated(
+        Error::without_location(
             Code::Internal,
             format!("the response has the unsupported compression {name}"),
         )
     })?;
     compression::decompress(body, encoding, limit).map_err(|problem| match problem {
-        DecompressError::TooLarge => Error::unlocated(
+        DecompressError::TooLarge => Error::without_location(
             Code::ResourceExhausted,
             format!("the response exceeds the limit of {limit} bytes"),
         ),
-        DecompressError::Invalid(error) => Error::unlocated(
+        DecompressError::Invalid(error) => Error::without_location(
             Code::Internal,
             format!("the response is not valid gzip: {error}"),
         ),

@@ -34,7 +34,7 @@ fn status(number: u16) -> StatusCode {
 
 /// Returns an error with all fields that are sent.
 fn full() -> Error {
-    let mut error = Error::unlocated(Code::FailedPrecondition, "insufficient credit(0)")
+    let mut error = Error::without_location(Code::FailedPrecondition, "insufficient credit(0)")
         .with_reason("INSUFFICIENT_CREDIT")
         .with_violation("user", "has no credit")
         .with_violation("records[3].level", "is `loud`")
@@ -145,14 +145,14 @@ fn an_error_has_no_other_keys_and_unpadded_details() {
 
 #[test]
 fn an_error_without_message_is_its_code() {
-    let error = Error::unlocated(Code::NotFound, "");
+    let error = Error::without_location(Code::NotFound, "");
     assert_eq!(error_json(&error), b"{\"code\":\"not_found\"}");
-    let error = Error::unlocated(Code::Internal, "table users is gone");
+    let error = Error::without_location(Code::Internal, "table users is gone");
     assert_eq!(
         error_json(&error),
         b"{\"code\":\"internal\",\"message\":\"internal error\"}"
     );
-    let error = Error::unlocated(Code::NotFound, "x".repeat(5000));
+    let error = Error::without_location(Code::NotFound, "x".repeat(5000));
     assert!(error_json(&error).len() < PUBLIC_MESSAGE_LIMIT + 100);
 }
 
@@ -334,7 +334,7 @@ fn a_long_chain_is_truncated() {
         message: String::new(),
         reason: None,
     };
-    let mut sent = Error::unlocated(Code::Internal, "");
+    let mut sent = Error::without_location(Code::Internal, "");
     sent.set_hops((0..20_000).map(hop).collect());
     let read = read_error(status(500), &json_headers(), &error_json(&sent));
     assert_eq!(read.hops().len(), 16);
@@ -359,7 +359,7 @@ fn an_error_has_the_metadata_and_id_of_its_response() {
 
 #[test]
 fn a_compressed_error_is_decompressed() {
-    let long = Error::unlocated(Code::Aborted, "again ".repeat(100));
+    let long = Error::without_location(Code::Aborted, "again ".repeat(100));
     let mut lines = json_headers();
     lines.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     let compressed = compression::gzip(&error_json(&long)).unwrap();

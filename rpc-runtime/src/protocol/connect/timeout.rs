@@ -28,7 +28,7 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
         && digits.iter().all(u8::is_ascii_digit)
         && values.next().is_none();
     if !valid {
-        return Err(Error::unlocated(
+        return Err(Error::without_location(
             Code::InvalidArgument,
             "the header connect-timeout-ms must be one number of 1 to 10 digits",
         ));

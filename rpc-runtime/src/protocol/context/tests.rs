@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::context::Home;
+use crate::context::ServerInfo;
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -15,16 +15,16 @@ fn headers(lines: &[(&'static str, &[u8])]) -> HeaderMap {
 
 fn context_of(lines: &[(&'static str, &[u8])], believed: bool) -> Context {
     let incoming = read(&headers(lines), believed, &"prod".into());
-    assert!(incoming.fault.is_none());
+    assert!(incoming.rejection.is_none());
     let context = incoming.builder.build();
     assert_eq!(context.request_id(), incoming.id.as_str());
     context
 }
 
-fn fault(lines: &[(&'static str, &[u8])]) -> Error {
+fn rejection(lines: &[(&'static str, &[u8])]) -> Error {
     read(&headers(lines), true, &"prod".into())
-        .fault
-        .expect("a fault")
+        .rejection
+        .expect("a rejection")
 }
 
 const ALL: [(&str, &[u8]); 8] = [
@@ -89,11 +89,11 @@ fn row_67_an_id_that_is_none_is_replaced() {
 #[test]
 fn what_would_go_on_unseen_is_refused() {
     assert_eq!(
-        fault(&[("x-rpc-hops", b"17")]).code(),
+        rejection(&[("x-rpc-hops", b"17")]).code(),
         Code::FailedPrecondition
     );
     assert!(
-        fault(&[("x-rpc-hops", b"17")])
+        rejection(&[("x-rpc-hops", b"17")])
             .message()
             .contains("loop detected")
     );
@@ -105,12 +105,12 @@ fn what_would_go_on_unseen_is_refused() {
         ("x-rpc-environment", b"a b"),
         ("x-rpc-environment", &[b'a'; 65]),
     ] {
-        let error = fault(&[(name, value)]);
+        let error = rejection(&[(name, value)]);
         assert_eq!(error.code(), Code::InvalidArgument, "{name}");
         assert!(error.message().contains(name), "{error}");
     }
     let twice = [("x-rpc-hops", &b"1"[..]), ("x-rpc-hops", b"2")];
-    assert_eq!(fault(&twice).code(), Code::InvalidArgument);
+    assert_eq!(rejection(&twice).code(), Code::InvalidArgument);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn what_is_only_lost_is_passed_over() {
 fn what_is_written_is_read() {
     let server = Arc::new("pricing@dev/2".parse().unwrap());
     let context = Context::builder(RequestId::parse("r-1").unwrap())
-        .home(Arc::new(Home::new(server, None, crate::Flags::new())))
+        .server_info(Arc::new(ServerInfo::new(server, None, crate::Flags::new())))
         .environment(Some("dev".into()))
         .trace(TraceContext::parse(PARENT, Some("a=b")))
         .hops(4)
@@ -145,12 +145,12 @@ fn what_is_written_is_read() {
     let outgoing = context
         .with_baggage("tenant", "blue, green")
         .unwrap()
-        .outgoing(None, None, None)
+        .child(None, None, None)
         .unwrap();
     let mut written = HeaderMap::new();
     write(&outgoing, &mut written);
     let incoming = read(&written, true, &"prod".into());
-    assert!(incoming.fault.is_none());
+    assert!(incoming.rejection.is_none());
     let read = incoming.builder.build();
     assert_eq!(read.request_id(), "r-1");
     assert_eq!(read.source().unwrap().as_str(), "pricing@dev/2");

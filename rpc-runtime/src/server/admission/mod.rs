@@ -66,7 +66,7 @@ pub(super) async fn enter<'g>(
 }
 
 fn busy() -> Error {
-    Error::unlocated(
+    Error::without_location(
         Code::Unavailable,
         "the server is busy: as many calls run and wait as it takes at one time; the call was not begun",
     )

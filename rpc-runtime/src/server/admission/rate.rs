@@ -99,14 +99,14 @@ pub(in crate::server) fn apply(
 ) -> Result<(), Error> {
     let twice = |what: &str| {
         let text = format!("the server {server} has two rate limits for {what}; make them one");
-        Error::unlocated(Code::FailedPrecondition, text)
+        Error::without_location(Code::FailedPrecondition, text)
     };
     let mut general = None;
     for limit in limits {
         let limiter = Limiter::new(&limit).ok_or_else(|| {
             let text =
                 format!("a rate limit of {server} lets nobody call; `Policy::deny` does that");
-            Error::unlocated(Code::InvalidArgument, text)
+            Error::without_location(Code::InvalidArgument, text)
         })?;
         let limiter = Arc::new(limiter);
         for name in &limit.methods {
@@ -169,7 +169,7 @@ impl Limiter {
             self.per
         );
         let wait = too_early.wait_time_from(self.limiter.clock().now());
-        Err(Error::unlocated(Code::ResourceExhausted, text)
+        Err(Error::without_location(Code::ResourceExhausted, text)
             // Whole milliseconds are what callers read; zero of them would be at once.
             .with_retry_after(wait.max(Duration::from_millis(1))))
     }

@@ -172,22 +172,22 @@ impl Dedupe {
 async fn answer_with(landing: Landing, is_first: bool, method: &MethodDescriptor) -> Response {
     let stopped = || {
         let text = "the server stopped before the work was done; the call may have been done";
-        Error::unlocated(Code::Unavailable, text)
+        Error::without_location(Code::Unavailable, text)
     };
     let error = match landing.landed().await {
         Some(Landed::Ran(outcome)) if is_first => return outcome.into_response(),
         Some(Landed::Ran(outcome) | Landed::Stored(outcome)) => return replayed(outcome),
         Some(Landed::Other) => other_message(method),
-        Some(Landed::Elsewhere) => Error::unlocated(
+        Some(Landed::Elsewhere) => Error::without_location(
             Code::Unavailable,
             "another instance runs the call with this idempotency key; its result will be there when it is done",
         )
         .with_retry_after(Duration::from_millis(fastrand::u64(RETRY_MS))),
-        Some(Landed::Full) => Error::unlocated(
+        Some(Landed::Full) => Error::without_location(
             Code::ResourceExhausted,
             "as many calls with idempotency keys run as are remembered at one time; the call was not begun",
         ),
-        Some(Landed::Silent) => Error::unlocated(
+        Some(Landed::Silent) => Error::without_location(
             Code::Unavailable,
             "the store of idempotency keys does not answer; the call was not begun",
         ),
@@ -216,7 +216,7 @@ fn other_message(method: &MethodDescriptor) -> Error {
     let text = format!(
         "`{argument}` was used for a call with other arguments: one key is for one call and its repeats"
     );
-    Error::unlocated(Code::Aborted, text).with_reason("IDEMPOTENCY_KEY_REUSED")
+    Error::without_location(Code::Aborted, text).with_reason("IDEMPOTENCY_KEY_REUSED")
 }
 
 /// What is wrong with a key.
@@ -231,7 +231,7 @@ fn refusal(method: &MethodDescriptor, key: &str) -> Option<Error> {
         return None;
     };
     let argument = argument_of(method).unwrap_or_default();
-    let error = Error::unlocated(Code::InvalidArgument, format!("`{argument}` {problem}"));
+    let error = Error::without_location(Code::InvalidArgument, format!("`{argument}` {problem}"));
     Some(error.with_violation(argument, problem))
 }
 

@@ -28,7 +28,7 @@ impl Outcome {
     #[must_use]
     pub fn lost() -> Self {
         let text = "the call with this idempotency key was cut off with its server, and may have been done: look before it is made with a new key";
-        Self::from(Error::unlocated(Code::Unknown, text).public())
+        Self::from(Error::without_location(Code::Unknown, text).public())
     }
 
     /// For a call whose result is larger than what a store keeps: a repeat is told so with `data_loss`, and does not
@@ -36,7 +36,7 @@ impl Outcome {
     #[must_use]
     pub fn too_large() -> Self {
         let text = "the call with this idempotency key was done, and its result was too large to be kept for a repeat";
-        Self::from(Error::unlocated(Code::DataLoss, text).public())
+        Self::from(Error::without_location(Code::DataLoss, text).public())
     }
 
     /// The error, if it is one.
@@ -96,7 +96,7 @@ impl Outcome {
     ///
     /// `data_loss` for anything else.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let damaged = || Error::unlocated(Code::DataLoss, "a stored result cannot be read");
+        let damaged = || Error::without_location(Code::DataLoss, "a stored result cannot be read");
         let written: Written =
             serde_json::from_slice(bytes).map_err(|error| damaged().with_source(error))?;
         let result = match (written.message, written.error) {
@@ -129,7 +129,7 @@ impl Outcome {
         let (headers, trailers, result) = response.into_parts();
         let result = result.and_then(|body| match body.as_message() {
             Some(message) => Ok(message.clone()),
-            None => Err(Error::unlocated(
+            None => Err(Error::without_location(
                 Code::Internal,
                 "a method with an idempotency key answers with one message and no stream",
             )),

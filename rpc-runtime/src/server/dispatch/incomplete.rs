@@ -66,9 +66,9 @@ impl<'a> Incomplete<'a> {
         let head = connect::read_request(self.head, route.method(), !body.is_end_stream());
         let timeout = head.as_ref().ok().and_then(|head| head.timeout);
         let context = self.context(route.method(), incoming.builder, timeout);
-        let message = match (head, incoming.fault) {
+        let message = match (head, incoming.rejection) {
             (Ok(head), None) => self.message(head, &context, &mut body).await,
-            (Ok(_), Some(fault)) => Err(Unread::Unwanted(fault.into())),
+            (Ok(_), Some(rejection)) => Err(Unread::Unwanted(rejection.into())),
             (Err(refusal), _) => Err(Unread::Unwanted(refusal)),
         };
         let (refusal, rest) = match message {
@@ -101,7 +101,7 @@ impl<'a> Incomplete<'a> {
         let given = timeout.unwrap_or(limits.default_deadline);
         builder
             .method(method)
-            .home(self.core.home().clone())
+            .server_info(self.core.server_info().clone())
             .deadline(saturating_deadline(Instant::now(), given.min(cap)))
             .metadata(metadata::read(&self.head.headers))
             .build()
@@ -120,7 +120,7 @@ impl<'a> Incomplete<'a> {
     {
         if head.timeout == Some(Duration::ZERO) {
             let text = "the time that the caller gave was over before the call arrived";
-            return Err(Error::unlocated(Code::DeadlineExceeded, text).into());
+            return Err(Error::without_location(Code::DeadlineExceeded, text).into());
         }
         let limits = self.core.limits();
         let packed = match head.message {
@@ -160,7 +160,7 @@ impl<'a> Incomplete<'a> {
             Failure::TooLarge => self.core.too_large().into(),
             Failure::Late => {
                 let text = "the message was not there in time";
-                Unread::Spoilt(Error::unlocated(Code::DeadlineExceeded, text))
+                Unread::Spoilt(Error::without_location(Code::DeadlineExceeded, text))
             }
             Failure::Broken(error) => {
                 Unread::Spoilt(invalid("the body of the request is broken").with_source(error))
@@ -241,7 +241,7 @@ impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
         if self.armed {
             let text = "the caller went away before its message was there";
-            let error = Error::unlocated(Code::Canceled, text);
+            let error = Error::without_location(Code::Canceled, text);
             // There is nobody to be answered.
             drop(self.call.core.refuse(
                 self.call.method,
@@ -254,11 +254,11 @@ impl Drop for Abandoned<'_> {
 }
 
 fn invalid(text: impl Into<Cow<'static, str>>) -> Error {
-    Error::unlocated(Code::InvalidArgument, text)
+    Error::without_location(Code::InvalidArgument, text)
 }
 
 fn internal(text: &'static str) -> Error {
-    Error::unlocated(Code::Internal, text)
+    Error::without_location(Code::Internal, text)
 }
 
 /// An answer that nobody gets.

@@ -62,7 +62,10 @@ where
         Ok(Found::Probe(probe)) => Box::pin(probe.answer(core, peer, &head.method)).await,
         Err(refusal) => {
             let call = Incomplete::new(core, caller, None, &head);
-            let context = incoming.builder.home(core.home().clone()).build();
+            let context = incoming
+                .builder
+                .server_info(core.server_info().clone())
+                .build();
             Box::pin(call.refuse(&context, refusal, Some(&mut pin!(body)))).await
         }
     };
@@ -165,14 +168,14 @@ fn check_head(limits: &Limits, head: &request::Parts) -> Result<(), Rejection> {
     let hosts = head.headers.get_all(HOST).iter().count();
     if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
         let text = "a request has one Host header";
-        return Err(Error::unlocated(Code::InvalidArgument, text).into());
+        return Err(Error::without_location(Code::InvalidArgument, text).into());
     }
     Ok(())
 }
 
 fn too_large(text: String, status: StatusCode) -> Rejection {
     Rejection::new(
-        Error::unlocated(Code::ResourceExhausted, text),
+        Error::without_location(Code::ResourceExhausted, text),
         RejectionFormat::Status(status),
     )
 }

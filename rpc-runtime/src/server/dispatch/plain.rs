@@ -45,18 +45,18 @@ where
 {
     let context = incoming
         .builder
-        .home(core.home().clone())
+        .server_info(core.server_info().clone())
         .deadline(saturating_deadline(
             Instant::now(),
             core.limits().default_deadline,
         ))
         .metadata(metadata::read(request.headers()))
         .build();
-    if let Some(fault) = incoming.fault {
+    if let Some(rejection) = incoming.rejection {
         let (head, body) = request.into_parts();
         let call = Incomplete::new(core, caller, None, &head);
         return call
-            .refuse(&context, fault.into(), Some(&mut pin!(body)))
+            .refuse(&context, rejection.into(), Some(&mut pin!(body)))
             .await;
     }
     let observation = core.observers().start(CallStart {
@@ -84,7 +84,7 @@ where
         }
         Err(mut error) => {
             observation.end_with(Some(&error), 0);
-            core.publish(&mut error, None, context.id().copied(), caller.trust());
+            core.sanitize_for_wire(&mut error, None, context.id().copied(), caller.trust());
             connect::write_rejection(&error, RejectionFormat::Error).map(ResponseBody::whole)
         }
     }
@@ -144,7 +144,7 @@ fn failure(status: StatusCode) -> Option<Error> {
         502 | 503 => Code::Unavailable,
         500.. => Code::Internal,
     };
-    Some(Error::unlocated(
+    Some(Error::without_location(
         code,
         format!("answered with HTTP {status}"),
     ))

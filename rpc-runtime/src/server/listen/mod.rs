@@ -83,5 +83,5 @@ fn refused(server: &str, address: &str, error: io::Error) -> Error {
         _ => (Code::Unavailable, ""),
     };
     let text = format!("{server} cannot listen on {address}: {error}{advice}");
-    Error::unlocated(code, text).with_source(error)
+    Error::without_location(code, text).with_source(error)
 }

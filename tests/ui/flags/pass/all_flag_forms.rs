@@ -53,7 +53,7 @@ fn main() {
     }
     assert_eq!((A_BOOL.get(), AN_I8.get(), INNER.get(), MODE.get()), (true, -1, 7, Mode::Fast));
     assert_eq!((A_RATE.get(), PAUSE.get()), (0.5, Duration::from_millis(5)));
-    assert_eq!((WORDS.shared().len(), &**TEXT.shared()), (1, "text"));
+    assert_eq!((WORDS.load().len(), &**TEXT.load()), (1, "text"));
     let flags = rpc_runtime::Flags::new();
     let names: Vec<_> = flags.list().into_iter().map(|flag| flag.name).collect();
     let expected = ["a_bool", "an_i8", "inner", "log_rpc", "mode", "pause", "rate", "text", "words"];

@@ -9,7 +9,7 @@ macro_rules! data {
 }
 
 data!(Result Option Error Call Client Vec Arc String Context2 Router Owned Str Slice Optional Method Service Routes T X);
-data!(Code Remote Pong Probe Payload TypedError ServiceDescriptor MethodDescriptor RouteBuilder Registration);
+data!(Code Remote Pong Specialize Payload TypedError ServiceDescriptor MethodDescriptor RouteBuilder Registration);
 
 trait Send {}
 trait Sync {}
@@ -18,7 +18,7 @@ trait Default {}
 trait Into {}
 trait Future {}
 trait RpcResult {}
-trait Otherwise {}
+trait Fallback {}
 
 #[derive(Debug, RpcError)]
 enum ShopError {

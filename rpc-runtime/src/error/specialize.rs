@@ -2,7 +2,7 @@
 //!
 //! An enum need not have `Display`, and a field that stays at home need not be an error or have a `Default`; where
 //! they do, the derive uses it. An inherent function whose bounds do not hold gives way to one of a trait, and that
-//! is all there is to it: the inherent ones below answer for types that can, [`Otherwise`] for the others.
+//! is all there is to it: the inherent ones below answer for types that can, [`Fallback`] for the others.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -11,9 +11,9 @@ use std::fmt::Display;
 /// A value, or only its type, to ask.
 #[derive(Debug)]
 #[doc(hidden)]
-pub struct Probe<T>(pub T);
+pub struct Specialize<T>(pub T);
 
-impl<T: Display> Probe<&T> {
+impl<T: Display> Specialize<&T> {
     /// The value's `Display`.
     #[must_use]
     pub fn text(self) -> Option<String> {
@@ -22,7 +22,7 @@ impl<T: Display> Probe<&T> {
 }
 
 /// Errors, and what stands for one: boxed errors, texts.
-impl<T: Into<Box<dyn StdError + Send + Sync>>> Probe<T> {
+impl<T: Into<Box<dyn StdError + Send + Sync>>> Specialize<T> {
     /// The value as the private cause of an error.
     #[must_use]
     pub fn into_source(self) -> Option<Box<dyn StdError + Send + Sync>> {
@@ -30,7 +30,7 @@ impl<T: Into<Box<dyn StdError + Send + Sync>>> Probe<T> {
     }
 }
 
-impl<T: Default> Probe<T> {
+impl<T: Default> Specialize<T> {
     /// A value in place of one that stayed at home.
     #[must_use]
     pub fn value() -> Option<T> {
@@ -40,7 +40,7 @@ impl<T: Default> Probe<T> {
 
 /// The answers for types that cannot.
 #[doc(hidden)]
-pub trait Otherwise: Sized {
+pub trait Fallback: Sized {
     /// The type that is asked.
     type Value;
 
@@ -63,7 +63,7 @@ pub trait Otherwise: Sized {
     }
 }
 
-impl<T> Otherwise for Probe<T> {
+impl<T> Fallback for Specialize<T> {
     type Value = T;
 }
 
@@ -83,19 +83,22 @@ mod tests {
 
     #[test]
     fn types_that_can_answer_for_themselves() {
-        assert_eq!(Probe(&7).text().as_deref(), Some("7"));
-        assert_eq!(Probe::<u8>::value(), Some(0));
-        let source = Probe(std::io::Error::other("disk")).into_source();
+        assert_eq!(Specialize(&7).text().as_deref(), Some("7"));
+        assert_eq!(Specialize::<u8>::value(), Some(0));
+        let source = Specialize(std::io::Error::other("disk")).into_source();
         assert_eq!(source.unwrap().to_string(), "disk");
         let boxed: Box<dyn StdError + Send + Sync> = "boxed".into();
-        assert_eq!(Probe(boxed).into_source().unwrap().to_string(), "boxed");
+        assert_eq!(
+            Specialize(boxed).into_source().unwrap().to_string(),
+            "boxed"
+        );
     }
 
     #[test]
     fn types_that_cannot_get_nothing() {
-        assert_eq!(Probe(&Plain).text(), None);
-        assert!(Probe::<Plain>::value().is_none());
-        assert!(Probe(Plain).into_source().is_none());
+        assert_eq!(Specialize(&Plain).text(), None);
+        assert!(Specialize::<Plain>::value().is_none());
+        assert!(Specialize(Plain).into_source().is_none());
     }
 
     #[test]

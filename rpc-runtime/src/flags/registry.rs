@@ -3,28 +3,28 @@
 use std::sync::LazyLock;
 
 use super::NAME_LIMIT;
-use super::cell::Entry;
-use super::declare::{Declared, Registration};
+use super::cell::FlagEntry;
+use super::declare::{AnyFlag, Registration};
 use crate::error::{Code, Error, Result};
 use crate::text::{EscapeControl, suggest, truncate_str};
 
 inventory::collect!(Registration);
 
 /// A flag, with what its declaration says.
-pub(super) struct Known {
-    pub(super) flag: &'static dyn Declared,
-    pub(super) default: Entry,
+pub(super) struct RegisteredFlag {
+    pub(super) flag: &'static dyn AnyFlag,
+    pub(super) default: FlagEntry,
 }
 
 /// By name.
-static TABLE: LazyLock<Vec<Known>> = LazyLock::new(|| {
+static TABLE: LazyLock<Vec<RegisteredFlag>> = LazyLock::new(|| {
     let mut table: Vec<_> = inventory::iter::<Registration>()
-        .map(|entry| Known {
+        .map(|entry| RegisteredFlag {
             flag: entry.0,
             default: entry.0.default_entry(),
         })
         .collect();
-    table.sort_by_key(|known| (known.flag.head().name, known.flag.head().module));
+    table.sort_by_key(|known| (known.flag.meta().name, known.flag.meta().module));
     // Behind the defaults, which are the developer's code and may ask for flags.
     for (index, known) in table.iter().enumerate() {
         known.flag.set_index(index);
@@ -32,7 +32,7 @@ static TABLE: LazyLock<Vec<Known>> = LazyLock::new(|| {
     table
 });
 
-pub(super) fn all() -> &'static [Known] {
+pub(super) fn all() -> &'static [RegisteredFlag] {
     &TABLE
 }
 
@@ -43,16 +43,16 @@ pub(super) fn all() -> &'static [Known] {
 /// `not_found` for a name that no flag has, with the one that was probably meant.
 pub(super) fn find(name: &str) -> Result<usize> {
     let table = all();
-    let start = table.partition_point(|known| known.flag.head().name < name);
+    let start = table.partition_point(|known| known.flag.meta().name < name);
     match table.get(start) {
-        Some(known) if known.flag.head().name == name => Ok(start),
-        _ => Err(Error::unlocated(Code::NotFound, unknown(name))),
+        Some(known) if known.flag.meta().name == name => Ok(start),
+        _ => Err(Error::without_location(Code::NotFound, unknown(name))),
     }
 }
 
 fn unknown(name: &str) -> String {
     let shown = EscapeControl(truncate_str(name, NAME_LIMIT));
-    let names = || all().iter().map(|known| known.flag.head().name);
+    let names = || all().iter().map(|known| known.flag.meta().name);
     // Names are often written as in the environment.
     let normalize = |name: &str| name.to_ascii_lowercase().replace('-', "_");
     let nearest = (name.len() <= NAME_LIMIT)
@@ -75,23 +75,23 @@ fn unknown(name: &str) -> String {
 pub(crate) fn check() -> Result<()> {
     let table = all();
     for pair in table.windows(2) {
-        let (a, b) = (pair[0].flag.head(), pair[1].flag.head());
+        let (a, b) = (pair[0].flag.meta(), pair[1].flag.meta());
         if a.name == b.name {
             let text = format!(
                 "two flags have the name {}: one in {} and one in {}; give one of them another `name`",
                 a.name, a.module, b.module
             );
-            return Err(Error::unlocated(Code::FailedPrecondition, text));
+            return Err(Error::without_location(Code::FailedPrecondition, text));
         }
     }
     for known in table {
         if let Err(reason) = known.flag.check_value(&known.default.value) {
-            let head = known.flag.head();
+            let meta = known.flag.meta();
             let text = format!(
                 "the flag {} of {} does not take its own default: {reason}",
-                head.name, head.module
+                meta.name, meta.module
             );
-            return Err(Error::unlocated(Code::FailedPrecondition, text));
+            return Err(Error::without_location(Code::FailedPrecondition, text));
         }
     }
     Ok(())

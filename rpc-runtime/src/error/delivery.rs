@@ -26,13 +26,13 @@ impl Error {
 
     /// Whether a client nearer to the fault has spent its retries on it. Who retries such an error once more multiplies
     /// them: three tries in each of three layers are twenty-seven at the bottom.
-    pub(crate) fn is_retried(&self) -> bool {
-        self.0.retried
+    pub(crate) fn retries_exhausted(&self) -> bool {
+        self.0.retries_exhausted
     }
 
     /// Marks the error as one that has had its retries.
-    pub(crate) fn set_retried(&mut self, retried: bool) {
-        self.0.retried = retried;
+    pub(crate) fn set_retries_exhausted(&mut self, retries_exhausted: bool) {
+        self.0.retries_exhausted = retries_exhausted;
     }
 
     /// Adds what the reader should know of the retries behind the message.

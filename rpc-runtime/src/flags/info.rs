@@ -62,7 +62,7 @@ impl fmt::Display for Origin {
 /// A flag of a server, with its value. That of a secret one is `***`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct FlagState {
+pub struct FlagInfo {
     /// Such as `log_rpc`.
     pub name: String,
     /// What it is for.
