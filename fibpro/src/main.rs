@@ -9,18 +9,18 @@ use clap::{CommandFactory as _, Parser};
 /// Fibonacci as a service
 #[derive(Debug, Parser)]
 #[command(name = "fibpro", version)]
-struct Options {
+struct Cli {
     #[command(subcommand)]
     command: Option<command::Command>,
 }
 
 /// Ends with 0 when the command did what it says, 1 when it did not, 2 when it was not understood.
 fn main() -> ExitCode {
-    let outcome = match Options::parse().command {
+    let outcome = match Cli::parse().command {
         Some(command) => command.run(),
-        None => Options::command()
+        None => Cli::command()
             .write_help(&mut std::io::stdout().lock())
-            .map_err(command::Failure::Output),
+            .map_err(command::CommandError::Output),
     };
     command::exit_code(outcome)
 }

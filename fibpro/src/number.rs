@@ -5,7 +5,7 @@ use std::fmt;
 /// How much of what is no number is quoted, in characters.
 const QUOTED: usize = 40;
 
-/// Reads a number that is written in the digits 0 to 9 and is at most `most`.
+/// Reads a number that is written in the digits 0 to 9 and is at most `max`.
 ///
 /// No sign, no space, no separator, no other script's digits: what a person would have to guess at is refused. Zeros in
 /// front do not count, so `007` is 7.
@@ -20,18 +20,18 @@ const QUOTED: usize = 40;
 /// assert_eq!(parse("007", 1000), Ok(7));
 /// assert_eq!(parse("4.5", 1000).unwrap_err().to_string(), "'4.5' is no number: write decimal digits, such as 10");
 /// ```
-pub fn parse(text: &str, most: u64) -> Result<u64, BadNumber> {
+pub fn parse(text: &str, max: u64) -> Result<u64, BadNumber> {
     let quoted = || quote(text);
     if !is_digits(text) {
         return Err(match text.strip_prefix('-') {
             Some(rest) if is_digits(rest) => BadNumber::Negative(quoted()),
-            _ => BadNumber::NoNumber(quoted()),
+            _ => BadNumber::NotANumber(quoted()),
         });
     }
     // The digits of a number beyond u64 are fine, and only too many.
     match text.parse() {
-        Ok(n) if n <= most => Ok(n),
-        _ => Err(BadNumber::TooLarge(quoted(), most)),
+        Ok(n) if n <= max => Ok(n),
+        _ => Err(BadNumber::TooLarge(quoted(), max)),
     }
 }
 
@@ -41,7 +41,7 @@ pub fn parse(text: &str, most: u64) -> Result<u64, BadNumber> {
 pub enum BadNumber {
     /// It has something else than digits, or nothing at all.
     #[error("{0} is no number: write decimal digits, such as 10")]
-    NoNumber(String),
+    NotANumber(String),
     /// It has a minus in front.
     #[error("{0} is negative: n is 0 or more")]
     Negative(String),

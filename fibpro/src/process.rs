@@ -14,7 +14,7 @@ use crate::endpoints::Endpoints;
 #[derive(Debug, clap::Args)]
 // Without a group of that name: the program's own options are called so, too.
 #[group(skip)]
-pub struct Options {
+pub struct ProcessOptions {
     /// The options of every server.
     #[command(flatten)]
     pub server: server::Options,
@@ -27,7 +27,7 @@ pub struct Options {
 /// The bound of n: one setting for the one who sells and the one who computes, so that what is sold can be had.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
-pub struct Bound {
+pub struct LargestN {
     /// The largest n that is taken, up to 20,000,000
     #[arg(
         long,
@@ -45,21 +45,21 @@ pub fn exit_code<T>(outcome: Result<T>) -> ExitCode {
     match outcome {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(error.message());
+            print_error(error.message());
             ExitCode::FAILURE
         }
     }
 }
 
 /// Something on stderr for the one who started the process.
-pub fn note(text: impl Display) {
+pub fn print_note(text: impl Display) {
     // Where nobody reads stderr the exit code has to do.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// One line on stderr that says what went wrong.
-pub fn complain(text: impl Display) {
-    note(format_args!("error: {text}"));
+pub fn print_error(text: impl Display) {
+    print_note(format_args!("error: {text}"));
 }
 
 /// The signals that stop a process: SIGINT and SIGTERM.
@@ -89,7 +89,7 @@ impl Signals {
     /// # Errors
     ///
     /// As [`new`](Self::new).
-    pub fn of_terminal() -> Result<Self> {
+    pub fn with_hangup() -> Result<Self> {
         Ok(Self {
             hangup: Some(install(SignalKind::hangup())?),
             ..Self::new()?

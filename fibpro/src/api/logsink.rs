@@ -80,7 +80,7 @@ pub struct Query {
     /// At most so many: 1 to [`QUERY_LIMIT`], [`QUERY_DEFAULT`] when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
-    /// The first ones that were accepted after this [`Logged::id`], instead of the last ones that there are. From the
+    /// The first ones that were accepted after this [`StoredRecord::id`], instead of the last ones that there are. From the
     /// beginning: 0. The next page, and what comes from now on: [`Page::next`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,
@@ -94,7 +94,7 @@ pub struct Query {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
     /// The records, in the order in which they were accepted.
-    pub records: Vec<Logged>,
+    pub records: Vec<StoredRecord>,
     /// Whether more of them match: later ones with [`Query::after`], else earlier ones. A page ends at the limit, or
     /// where its message would become too large.
     pub more: bool,
@@ -104,7 +104,7 @@ pub struct Page {
 
 /// A record of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Logged {
+pub struct StoredRecord {
     /// When it was accepted, in microseconds since 1970 or a little more: no two records have the same, and it grows.
     pub id: u64,
     /// The record. Its time has microseconds; a caller that did not say its name is `-`.

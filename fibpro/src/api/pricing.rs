@@ -3,7 +3,7 @@
 use rpc_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
 
-pub use super::userstore::State;
+pub use super::userstore::PurchaseState;
 use super::userstore::UserStoreError;
 
 /// What a Fibonacci number costs: a credit for each decimal digit of `n`.
@@ -39,7 +39,7 @@ pub struct Receipt {
     /// What the user can spend after it.
     pub credit: u64,
     /// How far the purchase is.
-    pub state: State,
+    pub state: PurchaseState,
 }
 
 /// What pricing answers instead.

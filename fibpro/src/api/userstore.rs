@@ -83,7 +83,7 @@ pub trait UserStore {
 
     /// Changes of the user's credit, the newest first: what explains the balance. At most `limit`, which is 1 to 1000.
     #[rpc(no_side_effects)]
-    async fn ledger(&self, username: &str, limit: u32) -> Result<Vec<Entry>, UserStoreError>;
+    async fn ledger(&self, username: &str, limit: u32) -> Result<Vec<LedgerEntry>, UserStoreError>;
 }
 
 /// A user, without anything that is secret.
@@ -110,13 +110,13 @@ pub struct Reservation {
     /// back. Settling changes no credit.
     pub credit: u64,
     /// How far it is.
-    pub state: State,
+    pub state: PurchaseState,
 }
 
 /// How far a purchase is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum PurchaseState {
     /// The credit is taken, and may come back.
     Reserved,
     /// Paid.
@@ -127,7 +127,7 @@ pub enum State {
     Expired,
 }
 
-impl fmt::Display for State {
+impl fmt::Display for PurchaseState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Reserved => "reserved",
@@ -140,7 +140,7 @@ impl fmt::Display for State {
 
 /// One change of a user's credit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct LedgerEntry {
     /// When, in RFC 3339.
     pub time: jiff::Timestamp,
     /// What was added; negative for what was taken.
@@ -197,7 +197,7 @@ pub enum UserStoreError {
         /// The key.
         key: String,
         /// How it ended.
-        state: State,
+        state: PurchaseState,
     },
 
     /// The key was used for something else.

@@ -7,5 +7,5 @@ use fibpro::serve::{self, compute_worker};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    serve::run(compute_worker::Options::parse()).await
+    serve::run(compute_worker::ComputeWorkerOptions::parse()).await
 }

@@ -7,5 +7,5 @@ use fibpro::serve::{self, controller};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    serve::run(controller::Options::parse()).await
+    serve::run(controller::ControllerOptions::parse()).await
 }

@@ -7,5 +7,5 @@ use fibpro::serve::{self, gatekeeper};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    serve::run(gatekeeper::Options::parse()).await
+    serve::run(gatekeeper::GatekeeperOptions::parse()).await
 }

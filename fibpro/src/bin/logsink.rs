@@ -7,5 +7,5 @@ use fibpro::serve::{self, logsink};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    serve::run(logsink::Options::parse()).await
+    serve::run(logsink::LogSinkOptions::parse()).await
 }

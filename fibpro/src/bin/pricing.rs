@@ -7,5 +7,5 @@ use fibpro::serve::{self, pricing};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    serve::run(pricing::Options::parse()).await
+    serve::run(pricing::PricingOptions::parse()).await
 }

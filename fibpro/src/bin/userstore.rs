@@ -7,5 +7,5 @@ use fibpro::serve::{self, userstore};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    serve::run(userstore::Options::parse()).await
+    serve::run(userstore::UserStoreOptions::parse()).await
 }

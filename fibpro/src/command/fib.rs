@@ -9,11 +9,11 @@ use clap::{Args as _, Command};
 use fibpro::fibonacci;
 use fibpro::number;
 
-use super::Failure;
+use super::CommandError;
 
 /// Print a Fibonacci number
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct FibOptions {
     /// Which one: 0, 1, 2, …
     #[arg(value_name = "N", allow_negative_numbers = true)]
     n: String,
@@ -27,12 +27,12 @@ pub(crate) struct Options {
     verbose: bool,
 }
 
-pub(crate) fn run(options: &Options, out: &mut impl Write) -> Result<(), Failure> {
+pub(crate) fn run(options: &FibOptions, out: &mut impl Write) -> Result<(), CommandError> {
     let n = number::parse(&options.n, u64::MAX).map_err(|bad| {
         // Captured here, whatever RUST_BACKTRACE says: it was asked for.
         let backtrace = options.verbose.then(Backtrace::force_capture);
-        let command = Options::augment_args(Command::new("fibpro fib"));
-        Failure::Usage(
+        let command = FibOptions::augment_args(Command::new("fibpro fib"));
+        CommandError::Usage(
             Box::new(
                 command
                     .bin_name("fibpro fib")
@@ -45,18 +45,18 @@ pub(crate) fn run(options: &Options, out: &mut impl Write) -> Result<(), Failure
     let mut out = io::BufWriter::new(out);
     if options.trace {
         for (i, a, b) in fibonacci::iterations(n) {
-            writeln!(out, "i = {i}, a = {a}, b = {b}").map_err(Failure::Output)?;
+            writeln!(out, "i = {i}, a = {a}, b = {b}").map_err(CommandError::Output)?;
         }
     }
     // Ctrl-C ends the process, and nothing else stops it.
     let digits = fibonacci::decimal(n, || true).map_err(io::Error::other);
-    let digits = digits.map_err(Failure::Output)?;
+    let digits = digits.map_err(CommandError::Output)?;
     let took = started.elapsed();
     writeln!(out, "{digits}")
         .and_then(|()| out.flush())
-        .map_err(Failure::Output)?;
+        .map_err(CommandError::Output)?;
     if options.verbose {
-        fibpro::process::note(format_args!(
+        fibpro::process::print_note(format_args!(
             "F({n}) has {} digits and took {took:.1?}",
             digits.len()
         ));

@@ -4,12 +4,12 @@ use std::io::{self, Write};
 
 use rpc_runtime::flag_service::{FlagInfo, FlagServiceClient};
 
-use super::Failure;
-use super::target::Server;
+use super::CommandError;
+use super::target::ServerTarget;
 
 /// Show the flags of a running server, or change some of them
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct FlagsOptions {
     /// What to set, such as `log_rpc=true`, one after the other; without any, all flags are shown
     #[arg(value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
@@ -19,7 +19,7 @@ pub(crate) struct Options {
     reset: Vec<String>,
 
     #[command(flatten)]
-    server: Server,
+    server: ServerTarget,
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
@@ -31,18 +31,18 @@ fn setting(text: &str) -> Result<(String, String), String> {
     setting.ok_or_else(|| "write NAME=VALUE, or `--reset NAME` to take a value back".to_owned())
 }
 
-pub(crate) async fn run(options: Options, out: &mut impl Write) -> Result<(), Failure> {
+pub(crate) async fn run(options: FlagsOptions, out: &mut impl Write) -> Result<(), CommandError> {
     let client = FlagServiceClient::with_client(options.server.client()?);
     if options.settings.is_empty() && options.reset.is_empty() {
         let flags = client.list().await?;
-        return write_flags(&flags, out).map_err(Failure::Output);
+        return write_flags(&flags, out).map_err(CommandError::Output);
     }
     // Each is said when it is done: what was refused changed nothing, and what came before it stays.
     for name in &options.reset {
-        write_value(&client.reset(name).await?, out).map_err(Failure::Output)?;
+        write_value(&client.reset(name).await?, out).map_err(CommandError::Output)?;
     }
     for (name, value) in &options.settings {
-        write_value(&client.set(name, value).await?, out).map_err(Failure::Output)?;
+        write_value(&client.set(name, value).await?, out).map_err(CommandError::Output)?;
     }
     Ok(())
 }

@@ -4,12 +4,12 @@ use std::io::Write;
 
 use fibpro::api::logsink::{Level, LogSinkClient};
 
-use super::Failure;
-use super::target::Sink;
+use super::CommandError;
+use super::target::SinkTarget;
 
 /// Send one record to the log sink
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct LogOptions {
     /// What to log
     text: String,
 
@@ -18,15 +18,15 @@ pub(crate) struct Options {
     level: Level,
 
     #[command(flatten)]
-    sink: Sink,
+    sink: SinkTarget,
 }
 
-pub(crate) async fn run(options: Options, out: &mut impl Write) -> Result<(), Failure> {
+pub(crate) async fn run(options: LogOptions, out: &mut impl Write) -> Result<(), CommandError> {
     let logsink = LogSinkClient::with_client(options.sink.client()?);
     if !logsink.recv_log(&options.text, options.level).await? {
-        return Err(Failure::Refused(
+        return Err(CommandError::Refused(
             "the log sink takes no record without text",
         ));
     }
-    writeln!(out, "accepted").map_err(Failure::Output)
+    writeln!(out, "accepted").map_err(CommandError::Output)
 }

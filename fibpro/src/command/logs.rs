@@ -3,15 +3,15 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use fibpro::api::logsink::{Level, LogSinkClient, Logged, Query, WAIT_LIMIT_MS};
-use fibpro::process::note;
+use fibpro::api::logsink::{Level, LogSinkClient, Query, StoredRecord, WAIT_LIMIT_MS};
+use fibpro::process::print_note;
 use fibpro::service::logsink::append_line;
 use jiff::{SignedDuration, Timestamp};
 use rpc_runtime::{Code, RequestId};
 use tokio::time::{Instant, sleep};
 
-use super::Failure;
-use super::target::Sink;
+use super::CommandError;
+use super::target::SinkTarget;
 
 /// How long an answer may take beyond the time that it waits for records.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Prints time, level and the line of each record that matches all conditions, in the order in which the sink accepted
 /// them; the last ones, if more match than the limit allows. Ends with 0 even if nothing matches.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct LogsOptions {
     /// Of this request
     #[arg(long, value_name = "ID", value_parser = request_id)]
     request: Option<RequestId>,
@@ -62,10 +62,10 @@ pub(crate) struct Options {
     json: bool,
 
     #[command(flatten)]
-    sink: Sink,
+    sink: SinkTarget,
 }
 
-pub(crate) async fn run(options: Options, out: &mut impl Write) -> Result<(), Failure> {
+pub(crate) async fn run(options: LogsOptions, out: &mut impl Write) -> Result<(), CommandError> {
     let logsink = LogSinkClient::with_client(options.sink.client()?);
     let query = Query {
         request_id: options.request,
@@ -87,12 +87,12 @@ pub(crate) async fn run(options: Options, out: &mut impl Write) -> Result<(), Fa
     }
     let mut page = logsink.query(&query).await?;
     // Each service sends its own at its own pace: a story is told in the order in which it happened.
-    page.records.sort_by_key(|logged| logged.record.time);
-    print(&page.records, json, out).map_err(Failure::Output)?;
+    page.records.sort_by_key(|stored| stored.record.time);
+    print(&page.records, json, out).map_err(CommandError::Output)?;
     if page.records.is_empty() {
-        note("no record matches");
+        print_note("no record matches");
     } else if page.more {
-        note(format_args!(
+        print_note(format_args!(
             "there are earlier ones that match; these are the last {}",
             page.records.len()
         ));
@@ -105,7 +105,7 @@ async fn follow(
     mut query: Query,
     json: bool,
     out: &mut impl Write,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let mut waiting = false;
     loop {
         let begun = Instant::now();
@@ -114,7 +114,7 @@ async fn follow(
             Ok(page) => page,
             Err(error) if is_passing(error.code()) => {
                 if !std::mem::replace(&mut waiting, true) {
-                    note(format_args!(
+                    print_note(format_args!(
                         "waiting for the log sink: {}",
                         error.message()
                     ));
@@ -125,9 +125,9 @@ async fn follow(
             Err(error) => return Err(error.into()),
         };
         if std::mem::take(&mut waiting) {
-            note("the log sink is back");
+            print_note("the log sink is back");
         }
-        print(&page.records, json, out).map_err(Failure::Output)?;
+        print(&page.records, json, out).map_err(CommandError::Output)?;
         // Of a sink that cannot let us wait we ask a little less often.
         if query.wait_ms.is_some() && page.records.is_empty() && begun.elapsed() < PAUSE {
             sleep(PAUSE).await;
@@ -146,14 +146,14 @@ fn is_passing(code: Code) -> bool {
     )
 }
 
-fn print(records: &[Logged], json: bool, out: &mut impl Write) -> io::Result<()> {
+fn print(records: &[StoredRecord], json: bool, out: &mut impl Write) -> io::Result<()> {
     let mut text = String::new();
-    for logged in records {
+    for stored in records {
         if json {
-            text.push_str(&serde_json::to_string(logged)?);
+            text.push_str(&serde_json::to_string(stored)?);
             text.push('\n');
         } else {
-            let record = &logged.record;
+            let record = &stored.record;
             let level = record.level.as_str();
             text.push_str(&format!("{:.3} {level:<5} ", record.time));
             append_line(record, &mut text);

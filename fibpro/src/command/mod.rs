@@ -16,40 +16,40 @@ use std::backtrace::Backtrace;
 use std::io;
 use std::process::ExitCode;
 
-use fibpro::process::{complain, note};
+use fibpro::process::{print_error, print_note};
 use fibpro::tool::monitor::program as monitor;
 use rpc_runtime::{Code, Error};
 use tokio::runtime::Builder;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    Up(up::Options),
-    Flags(flags::Options),
-    Fib(fib::Options),
-    Log(log::Options),
-    Logs(logs::Options),
-    Monitor(monitor::Options),
+    Up(up::UpOptions),
+    Flags(flags::FlagsOptions),
+    Fib(fib::FibOptions),
+    Log(log::LogOptions),
+    Logs(logs::LogsOptions),
+    Monitor(monitor::MonitorOptions),
     #[command(hide = true)]
-    Serve(serve::Options),
-    Services(services::Options),
-    Status(status::Options),
+    Serve(serve::ServeOptions),
+    Services(services::ServicesOptions),
+    Status(status::StatusOptions),
 }
 
 impl Command {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+    pub(crate) fn run(self) -> Result<(), CommandError> {
         // What serves has as many threads as there are cores; what asks needs one.
         let mut builder = match self {
             Self::Up(_) | Self::Serve(_) => Builder::new_multi_thread(),
             _ => Builder::new_current_thread(),
         };
-        let runtime = builder.enable_all().build().map_err(Failure::Output)?;
+        let runtime = builder.enable_all().build().map_err(CommandError::Output)?;
         let outcome = runtime.block_on(self.run_in_runtime());
         // Without a wait for threads that still hash or compute for nobody.
         runtime.shutdown_background();
         outcome
     }
 
-    async fn run_in_runtime(self) -> Result<(), Failure> {
+    async fn run_in_runtime(self) -> Result<(), CommandError> {
         // Not locked: some of them print from other threads as well.
         let out = &mut io::stdout();
         match self {
@@ -60,7 +60,7 @@ impl Command {
             Self::Logs(options) => logs::run(options, out).await,
             Self::Monitor(options) => match monitor::run(options).await? {
                 true => Ok(()),
-                false => Err(Failure::Said),
+                false => Err(CommandError::AlreadyReported),
             },
             Self::Serve(options) => serve::run(options).await,
             Self::Services(options) => services::run(&options, &mut out.lock()),
@@ -71,13 +71,13 @@ impl Command {
 
 /// Why a command did not do what it says.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum CommandError {
     /// A call failed.
     Call(Error),
     /// A service did not start, or did not end as it should.
     Service(String),
     /// What is wrong was shown already.
-    Said,
+    AlreadyReported,
     /// A call succeeded, and its answer is a no.
     Refused(&'static str),
     /// It was not understood, and perhaps where that was noticed.
@@ -86,38 +86,38 @@ pub(crate) enum Failure {
     Output(io::Error),
 }
 
-impl<E: Into<Error>> From<E> for Failure {
+impl<E: Into<Error>> From<E> for CommandError {
     #[track_caller]
     fn from(error: E) -> Self {
         Self::Call(error.into())
     }
 }
 
-pub(crate) fn exit_code(outcome: Result<(), Failure>) -> ExitCode {
+pub(crate) fn exit_code(outcome: Result<(), CommandError>) -> ExitCode {
     match outcome {
         Ok(()) => return ExitCode::SUCCESS,
         // `fibpro services | head -1` has seen enough, and that is no failure.
-        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+        Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             return ExitCode::SUCCESS;
         }
-        Err(Failure::Output(error)) => complain(error),
-        Err(Failure::Refused(why)) => complain(why),
-        Err(Failure::Service(why)) => complain(why),
-        Err(Failure::Said) => {}
-        Err(Failure::Usage(error, backtrace)) => {
+        Err(CommandError::Output(error)) => print_error(error),
+        Err(CommandError::Refused(why)) => print_error(why),
+        Err(CommandError::Service(why)) => print_error(why),
+        Err(CommandError::AlreadyReported) => {}
+        Err(CommandError::Usage(error, backtrace)) => {
             // As for everything else that clap does not understand; a closed stderr leaves the exit code.
             let _ = error.print();
             if let Some(backtrace) = backtrace {
-                note(backtrace);
+                print_note(backtrace);
             }
             return ExitCode::from(2);
         }
         // With the services that it passed, and the file and line in each.
-        Err(Failure::Call(error)) => {
-            complain(format_args!("{error:#}"));
+        Err(CommandError::Call(error)) => {
+            print_error(format_args!("{error:#}"));
             // The text speaks to those who write programs.
             if error.code() == Code::Unauthenticated {
-                note(
+                print_note(
                     "services of `fibpro up` want its key: --identity-key-file FOLDER/identity.key, of its data folder",
                 );
             }

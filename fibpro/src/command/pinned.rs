@@ -11,14 +11,23 @@ use fibpro::serve;
 fn options_are_as_pinned() {
     let mut table = String::new();
     for (name, command) in [
-        ("fibpro", crate::Options::command()),
-        ("monitor", super::monitor::Options::command()),
-        ("compute_worker", serve::compute_worker::Options::command()),
-        ("controller", serve::controller::Options::command()),
-        ("gatekeeper", serve::gatekeeper::Options::command()),
-        ("logsink", serve::logsink::Options::command()),
-        ("pricing", serve::pricing::Options::command()),
-        ("userstore", serve::userstore::Options::command()),
+        ("fibpro", crate::Cli::command()),
+        ("monitor", super::monitor::MonitorOptions::command()),
+        (
+            "compute_worker",
+            serve::compute_worker::ComputeWorkerOptions::command(),
+        ),
+        (
+            "controller",
+            serve::controller::ControllerOptions::command(),
+        ),
+        (
+            "gatekeeper",
+            serve::gatekeeper::GatekeeperOptions::command(),
+        ),
+        ("logsink", serve::logsink::LogSinkOptions::command()),
+        ("pricing", serve::pricing::PricingOptions::command()),
+        ("userstore", serve::userstore::UserStoreOptions::command()),
     ] {
         let mut command = command;
         command.build();

@@ -1,46 +1,46 @@
 //! `fibpro serve`: one service as a process, for `fibpro up`, which has no other program than its own.
 
 use fibpro::serve::{
-    End, compute_worker, controller, gatekeeper, logsink, pricing, run_until, userstore,
+    StopSignal, compute_worker, controller, gatekeeper, logsink, pricing, run_until, userstore,
 };
 
-use super::Failure;
+use super::CommandError;
 
 /// Run one service, as its own program does
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct ServeOptions {
     /// Stop at the end of standard input, as for SIGTERM
     #[arg(long, hide = true)]
     end_with_stdin: bool,
 
     #[command(subcommand)]
-    service: Service,
+    service: ServiceCommand,
 }
 
 #[derive(Debug, clap::Subcommand)]
 #[command(rename_all = "snake_case")]
-enum Service {
-    ComputeWorker(compute_worker::Options),
-    Controller(controller::Options),
-    Gatekeeper(gatekeeper::Options),
-    Logsink(logsink::Options),
-    Pricing(pricing::Options),
-    Userstore(userstore::Options),
+enum ServiceCommand {
+    ComputeWorker(compute_worker::ComputeWorkerOptions),
+    Controller(controller::ControllerOptions),
+    Gatekeeper(gatekeeper::GatekeeperOptions),
+    Logsink(logsink::LogSinkOptions),
+    Pricing(pricing::PricingOptions),
+    Userstore(userstore::UserStoreOptions),
 }
 
-pub(crate) async fn run(options: Options) -> Result<(), Failure> {
+pub(crate) async fn run(options: ServeOptions) -> Result<(), CommandError> {
     let end = if options.end_with_stdin {
-        End::of_stdin()?
+        StopSignal::stdin_closed()?
     } else {
-        End::never()
+        StopSignal::never()
     };
     let outcome = match options.service {
-        Service::ComputeWorker(options) => run_until(options, end).await,
-        Service::Controller(options) => run_until(options, end).await,
-        Service::Gatekeeper(options) => run_until(options, end).await,
-        Service::Logsink(options) => run_until(options, end).await,
-        Service::Pricing(options) => run_until(options, end).await,
-        Service::Userstore(options) => run_until(options, end).await,
+        ServiceCommand::ComputeWorker(options) => run_until(options, end).await,
+        ServiceCommand::Controller(options) => run_until(options, end).await,
+        ServiceCommand::Gatekeeper(options) => run_until(options, end).await,
+        ServiceCommand::Logsink(options) => run_until(options, end).await,
+        ServiceCommand::Pricing(options) => run_until(options, end).await,
+        ServiceCommand::Userstore(options) => run_until(options, end).await,
     };
-    outcome.map_err(|error| Failure::Service(error.message().to_owned()))
+    outcome.map_err(|error| CommandError::Service(error.message().to_owned()))
 }

@@ -8,23 +8,23 @@ use rpc_runtime::descriptor::{
 use rpc_runtime::registry;
 use serde::Serialize;
 
-use super::Failure;
+use super::CommandError;
 
 /// List the services with their methods
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct ServicesOptions {
     /// As a JSON array, for programs
     #[arg(long)]
     json: bool,
 }
 
-pub(crate) fn run(options: &Options, out: &mut impl Write) -> Result<(), Failure> {
+pub(crate) fn run(options: &ServicesOptions, out: &mut impl Write) -> Result<(), CommandError> {
     let written = if options.json {
         write_json(out)
     } else {
         write_text(out)
     };
-    written.map_err(Failure::Output)
+    written.map_err(CommandError::Output)
 }
 
 fn write_text(out: &mut impl Write) -> io::Result<()> {

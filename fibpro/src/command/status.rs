@@ -3,23 +3,23 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use fibpro::tool::units::{time_text, uptime_text};
+use fibpro::tool::format::{time_text, uptime_text};
 use rpc_runtime::status::{MethodStatus, ServerStatus, StatusClient};
 
-use super::Failure;
-use super::target::Server;
+use super::CommandError;
+use super::target::ServerTarget;
 
 /// Show a server's version, uptime, the numbers of its methods and of what they call
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct StatusOptions {
     #[command(flatten)]
-    server: Server,
+    server: ServerTarget,
     /// As a JSON object, for programs
     #[arg(long)]
     json: bool,
 }
 
-pub(crate) async fn run(options: Options, out: &mut impl Write) -> Result<(), Failure> {
+pub(crate) async fn run(options: StatusOptions, out: &mut impl Write) -> Result<(), CommandError> {
     let client = StatusClient::with_client(options.server.client()?);
     let status = client.get().await?;
     let written = if options.json {
@@ -27,7 +27,7 @@ pub(crate) async fn run(options: Options, out: &mut impl Write) -> Result<(), Fa
     } else {
         write_status(&status, out)
     };
-    written.map_err(Failure::Output)
+    written.map_err(CommandError::Output)
 }
 
 fn write_json(status: &ServerStatus, out: &mut impl Write) -> io::Result<()> {

@@ -1,38 +1,38 @@
 //! Which server a command talks to.
 
-use fibpro::tool::keys::Keys;
+use fibpro::tool::keys::KeyOptions;
 use rpc_runtime::{Client, Result};
 
 /// The log sink.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Sink {
+pub(crate) struct SinkTarget {
     /// Where the log sink listens
     #[arg(long, env = "FIBPRO_LOGSINK", value_name = "URL", default_value = "http://127.0.0.1:9002", value_parser = Client::new)]
     to: Client,
 
     #[command(flatten)]
-    keys: Keys,
+    keys: KeyOptions,
 }
 
 /// Any server.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Server {
+pub(crate) struct ServerTarget {
     /// Where the server listens for other services: an `http` or a `unix` URL
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9002", value_parser = Client::new)]
     to: Client,
 
     #[command(flatten)]
-    keys: Keys,
+    keys: KeyOptions,
 }
 
-impl Sink {
+impl SinkTarget {
     /// A client that signs where there are keys.
     pub(crate) fn client(self) -> Result<Client> {
         self.keys.sign(self.to)
     }
 }
 
-impl Server {
+impl ServerTarget {
     /// A client that signs where there are keys.
     pub(crate) fn client(self) -> Result<Client> {
         self.keys.sign(self.to)

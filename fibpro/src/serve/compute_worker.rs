@@ -2,7 +2,7 @@
 
 use rpc_runtime::{Result, Server, server};
 
-use super::{Prepared, Service};
+use super::{PreparedService, ServiceOptions};
 use crate::api::compute_worker::ComputeWorkerServer;
 use crate::process;
 use crate::service::compute_worker::Worker;
@@ -14,22 +14,22 @@ const ADDRESS: &str = "127.0.0.1:9005";
 #[derive(Debug, clap::Parser)]
 #[command(version)]
 #[group(skip)]
-pub struct Options {
+pub struct ComputeWorkerOptions {
     #[command(flatten)]
     server: server::Options,
 
     #[command(flatten)]
-    bound: process::Bound,
+    bound: process::LargestN,
 }
 
-impl Service for Options {
-    async fn prepare(self) -> Result<Prepared> {
+impl ServiceOptions for ComputeWorkerOptions {
+    async fn prepare(self) -> Result<PreparedService> {
         let worker = Worker::new().largest_n(self.bound.largest_n);
         let server = Server::new("compute_worker")
             .listen(ADDRESS)
             .options(self.server)
             .add(ComputeWorkerServer::new(worker));
-        Ok(Prepared::new(server))
+        Ok(PreparedService::new(server))
     }
 
     fn server_mut(&mut self) -> &mut server::Options {

@@ -2,7 +2,7 @@
 
 use rpc_runtime::{Result, Server, server};
 
-use super::{Prepared, Service};
+use super::{PreparedService, ServiceOptions};
 use crate::api::compute_worker::ComputeWorkerClient;
 use crate::api::controller::ControllerServer;
 use crate::api::pricing::PricingClient;
@@ -16,21 +16,21 @@ const ADDRESS: &str = "127.0.0.1:9006";
 #[derive(Debug, clap::Parser)]
 #[command(version)]
 #[group(skip)]
-pub struct Options {
+pub struct ControllerOptions {
     #[command(flatten)]
-    process: process::Options,
+    process: process::ProcessOptions,
 }
 
-impl Service for Options {
-    async fn prepare(self) -> Result<Prepared> {
-        let process::Options { server, endpoints } = self.process;
+impl ServiceOptions for ControllerOptions {
+    async fn prepare(self) -> Result<PreparedService> {
+        let process::ProcessOptions { server, endpoints } = self.process;
         let pricing = PricingClient::with_client(endpoints.client("pricing")?);
         let worker = ComputeWorkerClient::with_client(endpoints.client("compute_worker")?);
         let server = Server::new("controller")
             .listen(ADDRESS)
             .options(server)
             .add(ControllerServer::new(Seller::new(pricing, worker)));
-        Ok(Prepared::new(server))
+        Ok(PreparedService::new(server))
     }
 
     fn server_mut(&mut self) -> &mut server::Options {

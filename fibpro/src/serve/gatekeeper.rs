@@ -2,7 +2,7 @@
 
 use rpc_runtime::{Result, Server, server};
 
-use super::{Prepared, Service};
+use super::{PreparedService, ServiceOptions};
 use crate::api::controller::ControllerClient;
 use crate::api::userstore::UserStoreClient;
 use crate::process;
@@ -18,21 +18,21 @@ const OPERATOR: &str = "127.0.0.1:9011";
 #[derive(Debug, clap::Parser)]
 #[command(version)]
 #[group(skip)]
-pub struct Options {
+pub struct GatekeeperOptions {
     #[command(flatten)]
-    process: process::Options,
+    process: process::ProcessOptions,
 
     /// Where operators ask it for its status and set its flags, which the outside world cannot; or `none`
     #[arg(long, env = "FIBPRO_OPERATOR", value_name = "ADDRESS", default_value = OPERATOR)]
     operator: String,
 
     #[command(flatten)]
-    bound: process::Bound,
+    bound: process::LargestN,
 }
 
-impl Service for Options {
-    async fn prepare(self) -> Result<Prepared> {
-        let process::Options {
+impl ServiceOptions for GatekeeperOptions {
+    async fn prepare(self) -> Result<PreparedService> {
+        let process::ProcessOptions {
             server: mut options,
             endpoints,
         } = self.process;
@@ -56,7 +56,7 @@ impl Service for Options {
         if self.operator != "none" {
             server = server.listen(self.operator);
         }
-        Ok(Prepared::new(server.http(gatekeeper.into_routes())))
+        Ok(PreparedService::new(server.http(gatekeeper.into_routes())))
     }
 
     fn server_mut(&mut self) -> &mut server::Options {

@@ -8,12 +8,12 @@ use rpc_runtime::logs::LogsServer;
 use rpc_runtime::observe::{CallEnd, CallStart, Observer, TracingObserver};
 use rpc_runtime::{Code, Error, Result, Server, server};
 
-use super::{Prepared, Service};
+use super::{PreparedService, ServiceOptions};
 use crate::api::logsink::LogSinkServer;
-use crate::service::logsink::{Printer, Sink, Store, StoreOptions, Writing};
+use crate::service::logsink::{LogStore, LogStoreOptions, PrintQueue, Sink, WriterHandle};
 
 /// How long the last records may take once no call runs any more.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where it listens unless told otherwise.
 const ADDRESS: &str = "127.0.0.1:9002";
@@ -26,7 +26,7 @@ const STORE_LEAST: u64 = 16 << 20;
 #[derive(Debug, clap::Parser)]
 #[command(version)]
 #[group(skip)]
-pub struct Options {
+pub struct LogSinkOptions {
     /// The file that keeps the records, or `none`
     #[arg(
         long,
@@ -44,26 +44,26 @@ pub struct Options {
     server: server::Options,
 }
 
-impl Service for Options {
-    async fn prepare(self) -> Result<Prepared> {
+impl ServiceOptions for LogSinkOptions {
+    async fn prepare(self) -> Result<PreparedService> {
         let server = Server::new("logsink")
             .listen(ADDRESS)
             .options(self.server)
             .without_observers()
-            .observer(Failures(TracingObserver::default()))
+            .observer(FailureObserver(TracingObserver::default()))
             // From here on the log of the store has a place to go to.
             .start_log();
         let (store, intake) = if self.store.as_os_str() == "none" {
             (None, None)
         } else {
-            let options = StoreOptions {
+            let options = LogStoreOptions {
                 path: self.store,
                 bytes: self.store_bytes,
             };
-            let (store, intake) = Store::start(options).await;
+            let (store, intake) = LogStore::start(options).await;
             (Some(store), Some(intake))
         };
-        let (printer, writing) = Printer::start(io::stdout(), intake).map_err(|error| {
+        let (printer, writing) = PrintQueue::start(io::stdout(), intake).map_err(|error| {
             let text = format!("no thread for the log: {error}");
             Error::new(Code::ResourceExhausted, text)
         })?;
@@ -71,9 +71,9 @@ impl Service for Options {
         let server = server
             .add(LogSinkServer::new(sink.clone()))
             .add(LogsServer::new(sink));
-        Ok(Prepared {
+        Ok(PreparedService {
             server,
-            closing: Closing {
+            closing: ShutdownTasks {
                 store,
                 writing: Some(writing),
             },
@@ -88,12 +88,12 @@ impl Service for Options {
 /// What is to be done at the end of a service: nothing, but for the log sink.
 #[derive(Debug, Default)]
 #[must_use = "a process that ends does not wait for what is not written"]
-pub struct Closing {
-    store: Option<Store>,
-    writing: Option<Writing>,
+pub struct ShutdownTasks {
+    store: Option<LogStore>,
+    writing: Option<WriterHandle>,
 }
 
-impl Closing {
+impl ShutdownTasks {
     /// Ends the searches that wait for records, for which a server that stops would wait.
     pub fn begin(&self) {
         if let Some(store) = &self.store {
@@ -105,10 +105,10 @@ impl Closing {
     ///
     /// # Errors
     ///
-    /// As [`Writing::finish`].
+    /// As [`WriterHandle::finish`].
     pub async fn finish(self) -> Result<()> {
         match self.writing {
-            Some(writing) => writing.finish(PATIENCE).await,
+            Some(writing) => writing.finish(TIMEOUT).await,
             None => Ok(()),
         }
     }
@@ -137,9 +137,9 @@ fn store_bytes(text: &str) -> Result<u64, String> {
 
 /// Logs the calls that fail. The others print a record each, and a line about each line would only hide them; and where
 /// the sink itself is in trouble, the printer has said so once.
-struct Failures(TracingObserver);
+struct FailureObserver(TracingObserver);
 
-impl Observer for Failures {
+impl Observer for FailureObserver {
     fn call_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
         if !matches!(
             end.code(),

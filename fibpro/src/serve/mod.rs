@@ -16,7 +16,7 @@ use std::thread;
 use rpc_runtime::{Code, Error, Result, Server, server};
 use tokio::sync::watch;
 
-use self::logsink::Closing;
+use self::logsink::ShutdownTasks;
 use crate::process::{self, Signals};
 
 /// A service by its options.
@@ -24,13 +24,13 @@ use crate::process::{self, Signals};
     async_fn_in_trait,
     reason = "the programs of this crate are all that implements and calls it"
 )]
-pub trait Service: clap::Parser {
+pub trait ServiceOptions: clap::Parser {
     /// Opens what it needs, and answers the server that is ready to be bound.
     ///
     /// # Errors
     ///
     /// What keeps it from starting, in words for the one who starts it.
-    async fn prepare(self) -> Result<Prepared>;
+    async fn prepare(self) -> Result<PreparedService>;
 
     /// The options that every server has, for a program that sets some of them itself.
     fn server_mut(&mut self) -> &mut server::Options;
@@ -39,19 +39,19 @@ pub trait Service: clap::Parser {
 /// A server that is ready to be bound.
 #[derive(Debug)]
 #[must_use = "it answers nobody before it runs"]
-pub struct Prepared {
+pub struct PreparedService {
     /// The server.
     pub server: Server,
     /// What is to be done at its end.
-    pub closing: Closing,
+    pub closing: ShutdownTasks,
 }
 
-impl Prepared {
+impl PreparedService {
     /// A server after which nothing is left to do.
     fn new(server: Server) -> Self {
         Self {
             server,
-            closing: Closing::default(),
+            closing: ShutdownTasks::default(),
         }
     }
 
@@ -59,14 +59,14 @@ impl Prepared {
     ///
     /// # Errors
     ///
-    /// As [`Server::run`]; those of [`Closing::finish`].
-    pub async fn run(self, end: End) -> Result<()> {
+    /// As [`Server::run`]; those of [`ShutdownTasks::finish`].
+    pub async fn run(self, end: StopSignal) -> Result<()> {
         let Self { server, closing } = self;
         tokio::select! {
             // First the server, so that no signal comes to us that it does not know of.
             biased;
-            ended = server.run_until(end.clone().come()) => ended?,
-            error = begin_to_close(&closing, end) => return Err(error),
+            ended = server.run_until(end.clone().wait()) => ended?,
+            error = begin_shutdown(&closing, end) => return Err(error),
         }
         closing.finish().await
     }
@@ -74,38 +74,38 @@ impl Prepared {
 
 /// Ends what calls wait for when the process is told to stop: the server waits for its calls. Returns only what kept it
 /// from that.
-async fn begin_to_close(closing: &Closing, end: End) -> Error {
+async fn begin_shutdown(closing: &ShutdownTasks, end: StopSignal) -> Error {
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
         Err(error) => return error,
     };
     tokio::select! {
         _ = signals.next() => {}
-        () = end.come() => {}
+        () = end.wait() => {}
     }
     closing.begin();
     std::future::pending().await
 }
 
 /// Runs a service as a process: the whole `main` of its program.
-pub async fn run<S: Service>(service: S) -> ExitCode {
-    process::exit_code(run_until(service, End::never()).await)
+pub async fn run<S: ServiceOptions>(service: S) -> ExitCode {
+    process::exit_code(run_until(service, StopSignal::never()).await)
 }
 
 /// Runs a service as a process, until a signal comes or `end`.
 ///
 /// # Errors
 ///
-/// Those of its start; those of [`Prepared::run`].
-pub async fn run_until(service: impl Service, end: End) -> Result<()> {
+/// Those of its start; those of [`PreparedService::run`].
+pub async fn run_until(service: impl ServiceOptions, end: StopSignal) -> Result<()> {
     service.prepare().await?.run(end).await
 }
 
 /// What ends a process beside signals.
 #[derive(Debug, Clone)]
-pub struct End(Option<watch::Receiver<bool>>);
+pub struct StopSignal(Option<watch::Receiver<bool>>);
 
-impl End {
+impl StopSignal {
     /// Nothing does.
     #[must_use]
     pub fn never() -> Self {
@@ -118,7 +118,7 @@ impl End {
     /// # Errors
     ///
     /// `resource_exhausted` when the system gives no thread.
-    pub fn of_stdin() -> Result<Self> {
+    pub fn stdin_closed() -> Result<Self> {
         let (ending, ended) = watch::channel(false);
         // A thread of its own and none of the runtime's: one that reads would keep the runtime from ending.
         thread::Builder::new()
@@ -143,7 +143,7 @@ impl End {
     }
 
     /// Waits for it.
-    async fn come(self) {
+    async fn wait(self) {
         match self.0 {
             // That its thread is gone is the end as well.
             Some(mut ended) => drop(ended.wait_for(|ended| *ended).await),

@@ -2,7 +2,7 @@
 
 use rpc_runtime::{Result, Server, server};
 
-use super::{Prepared, Service};
+use super::{PreparedService, ServiceOptions};
 use crate::api::pricing::PricingServer;
 use crate::api::userstore::UserStoreClient;
 use crate::process;
@@ -15,20 +15,20 @@ const ADDRESS: &str = "127.0.0.1:9004";
 #[derive(Debug, clap::Parser)]
 #[command(version)]
 #[group(skip)]
-pub struct Options {
+pub struct PricingOptions {
     #[command(flatten)]
-    process: process::Options,
+    process: process::ProcessOptions,
 }
 
-impl Service for Options {
-    async fn prepare(self) -> Result<Prepared> {
-        let process::Options { server, endpoints } = self.process;
+impl ServiceOptions for PricingOptions {
+    async fn prepare(self) -> Result<PreparedService> {
+        let process::ProcessOptions { server, endpoints } = self.process;
         let userstore = UserStoreClient::with_client(endpoints.client("userstore")?);
         let server = Server::new("pricing")
             .listen(ADDRESS)
             .options(server)
             .add(PricingServer::new(Prices::new(userstore)));
-        Ok(Prepared::new(server))
+        Ok(PreparedService::new(server))
     }
 
     fn server_mut(&mut self) -> &mut server::Options {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use rpc_runtime::{Result, Secret, Server, server};
 
-use super::{Prepared, Service};
+use super::{PreparedService, ServiceOptions};
 use crate::api::userstore::UserStoreServer;
 use crate::service::userstore::{Database, UserList, Users};
 
@@ -16,7 +16,7 @@ const ADDRESS: &str = "127.0.0.1:9003";
 #[derive(Debug, clap::Parser)]
 #[command(version)]
 #[group(skip)]
-pub struct Options {
+pub struct UserStoreOptions {
     #[command(flatten)]
     server: server::Options,
 
@@ -41,8 +41,8 @@ pub fn secret(text: &str) -> Result<Secret<String>, Infallible> {
     Ok(Secret::new(text.to_owned()))
 }
 
-impl Service for Options {
-    async fn prepare(self) -> Result<Prepared> {
+impl ServiceOptions for UserStoreOptions {
+    async fn prepare(self) -> Result<PreparedService> {
         let server = Server::new("userstore")
             .listen(ADDRESS)
             .options(self.server)
@@ -61,7 +61,9 @@ impl Service for Options {
             let users = checked.clone();
             async move { users.ready().await }
         });
-        Ok(Prepared::new(server.add(UserStoreServer::new(users))))
+        Ok(PreparedService::new(
+            server.add(UserStoreServer::new(users)),
+        ))
     }
 
     fn server_mut(&mut self) -> &mut server::Options {

@@ -65,8 +65,8 @@ impl ComputeWorker for Worker {
             fail!(Code::Internal, "the semaphore of the cores is closed");
         };
         let deadline = Context::current().deadline();
-        let caller = Caller::default();
-        let is_gone = Arc::clone(&caller.0);
+        let cancel = CancelOnDrop::default();
+        let is_gone = Arc::clone(&cancel.0);
         let work = rpc_runtime::spawn_blocking(move || {
             // Given back when the thread is free again, and not when the caller has gone.
             let _core = core;
@@ -85,9 +85,9 @@ impl ComputeWorker for Worker {
 
 /// Is dropped with the call, and says so to the thread that works for it.
 #[derive(Debug, Default)]
-struct Caller(Arc<AtomicBool>);
+struct CancelOnDrop(Arc<AtomicBool>);
 
-impl Drop for Caller {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::api::compute_worker::ComputeWorkerClient;
 use crate::api::controller::{Controller, ControllerError, Sold};
-use crate::api::pricing::{PricingClient, PricingError, Receipt, State};
+use crate::api::pricing::{PricingClient, PricingError, PurchaseState, Receipt};
 use crate::api::userstore::UserStoreError;
 
 /// What of a call's time is kept for ending the purchase: a quarter, and no more than this.
@@ -57,7 +57,7 @@ impl Controller for Seller {
 }
 
 /// Resolves when nobody waits for the number any more; nothing is ever sent on it.
-type Gone = oneshot::Receiver<Infallible>;
+type CallerGone = oneshot::Receiver<Infallible>;
 
 /// One call of `generate`.
 struct Sale {
@@ -69,9 +69,9 @@ struct Sale {
 }
 
 impl Sale {
-    async fn make(self, gone: Gone) -> Result<Sold, ControllerError> {
+    async fn make(self, gone: CallerGone) -> Result<Sold, ControllerError> {
         let (key, reserved) = self.reserve().await?;
-        let is_new = reserved.state == State::Reserved;
+        let is_new = reserved.state == PurchaseState::Reserved;
         let value = match self.compute(gone).await {
             Ok(value) => value,
             Err(error) => {
@@ -114,8 +114,8 @@ impl Sale {
             };
             match self.pricing.pay(&self.username, self.n, &key).await {
                 Ok(receipt) => match receipt.state {
-                    State::Reserved | State::Settled => return Ok((key, receipt)),
-                    State::Refunded | State::Expired => {}
+                    PurchaseState::Reserved | PurchaseState::Settled => return Ok((key, receipt)),
+                    PurchaseState::Refunded | PurchaseState::Expired => {}
                 },
                 Err(error) if has_ended(&error) => {}
                 Err(error) => {
@@ -133,7 +133,7 @@ impl Sale {
         })
     }
 
-    async fn compute(&self, gone: Gone) -> Result<String, ControllerError> {
+    async fn compute(&self, gone: CallerGone) -> Result<String, ControllerError> {
         let mut call = self.worker.compute_fib(self.n);
         if let Some(left) = Context::current().remaining() {
             call = call.timeout(left - TIME_TO_END.min(left / 4));
@@ -183,7 +183,7 @@ fn has_ended(error: &Remote<PricingError>) -> bool {
     matches!(
         **error,
         PricingError::UserStore(UserStoreError::PurchaseEnded {
-            state: State::Refunded | State::Expired,
+            state: PurchaseState::Refunded | PurchaseState::Expired,
             ..
         })
     )

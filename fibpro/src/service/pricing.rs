@@ -42,7 +42,7 @@ impl Pricing for Prices {
     async fn pay(&self, username: &str, n: u64, key: &str) -> Result<Receipt, PricingError> {
         let price = price(n);
         let reserved = self.userstore.reserve(username, price, key).await;
-        let reservation = reserved.map_err(|error| in_our_words(error, username, n, price))?;
+        let reservation = reserved.map_err(|error| map_store_error(error, username, n, price))?;
         Ok(reservation.into())
     }
 
@@ -56,7 +56,12 @@ impl Pricing for Prices {
 }
 
 /// The user store knows nothing of numbers: what its answer means for one is for us to say.
-fn in_our_words(error: Remote<UserStoreError>, username: &str, n: u64, price: u64) -> PricingError {
+fn map_store_error(
+    error: Remote<UserStoreError>,
+    username: &str,
+    n: u64,
+    price: u64,
+) -> PricingError {
     let UserStoreError::InsufficientCredit { credit, .. } = *error else {
         return PricingError::from(error);
     };

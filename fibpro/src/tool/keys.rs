@@ -10,14 +10,14 @@ const OF_UP: &str = "fibpro-data/identity.key";
 /// The option of a tool that calls services which know each other by keys.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[group(skip)]
-pub struct Keys {
+pub struct KeyOptions {
     /// The keys by which services know each other, where they answer signed calls only [default: fibpro-data/identity.key
     /// where that is there]
     #[arg(long, env = "RPC_IDENTITY_KEY_FILE", value_name = "FILE")]
     identity_key_file: Option<PathBuf>,
 }
 
-impl Keys {
+impl KeyOptions {
     /// The keys, if there are some.
     ///
     /// # Errors

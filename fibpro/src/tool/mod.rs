@@ -1,5 +1,5 @@
 //! What operators look at the services with.
 
+pub mod format;
 pub mod keys;
 pub mod monitor;
-pub mod units;

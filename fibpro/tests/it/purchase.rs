@@ -6,7 +6,7 @@ use std::time::Duration;
 use fibpro::api::compute_worker::{ComputeWorker, ComputeWorkerClient};
 use fibpro::api::controller::{ControllerClient, ControllerError, Sold};
 use fibpro::api::pricing::{PricingClient, PricingError};
-use fibpro::api::userstore::{State, UserStoreClient};
+use fibpro::api::userstore::{PurchaseState, UserStoreClient};
 use fibpro::service::compute_worker::Worker;
 use fibpro::service::controller::Seller;
 use fibpro::service::pricing::Prices;
@@ -138,7 +138,7 @@ async fn f05_credit_buys_what_it_covers() {
     };
     assert_eq!((count(200), count(403)), (10, 490));
     assert_eq!(system.bank.credit(), 0);
-    assert_eq!(system.bank.states(), [State::Settled; 10]);
+    assert_eq!(system.bank.states(), [PurchaseState::Settled; 10]);
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn f09_c11_a_dead_compute_worker_costs_nothing() {
     );
     assert_eq!(
         (system.bank.credit(), system.bank.states()),
-        (4, vec![State::Refunded])
+        (4, vec![PurchaseState::Refunded])
     );
 }
 
@@ -205,7 +205,10 @@ async fn a_failed_purchase_can_be_retried_with_its_key() {
     let broken = in_process(&bank, Broken(Code::Unavailable));
     let error = broken.generate("username", 7, "k").await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
-    assert_eq!((bank.credit(), bank.states()), (1, vec![State::Refunded]));
+    assert_eq!(
+        (bank.credit(), bank.states()),
+        (1, vec![PurchaseState::Refunded])
+    );
     let healed = in_process(&bank, Worker::new());
     for _ in 0..2 {
         let sold = healed.generate("username", 7, "k").await.unwrap();
@@ -218,7 +221,10 @@ async fn a_failed_purchase_can_be_retried_with_its_key() {
             }
         );
     }
-    assert_eq!(bank.states(), [State::Refunded, State::Settled]);
+    assert_eq!(
+        bank.states(),
+        [PurchaseState::Refunded, PurchaseState::Settled]
+    );
     // Bounded, since each failed purchase leaves a row.
     let bank = Bank::with_credit(1);
     let broken = in_process(&bank, Broken(Code::Internal));
@@ -233,7 +239,7 @@ async fn a_failed_purchase_can_be_retried_with_its_key() {
     );
     assert_eq!(
         (bank.credit(), bank.states()),
-        (1, vec![State::Refunded; 8])
+        (1, vec![PurchaseState::Refunded; 8])
     );
 }
 
@@ -256,7 +262,7 @@ async fn a_number_with_unknown_payment_is_not_returned() {
     assert_eq!(text(&answer), (200, "55".to_owned()));
     assert_eq!(
         (system.bank.credit(), system.bank.states()),
-        (2, vec![State::Settled])
+        (2, vec![PurchaseState::Settled])
     );
 }
 
@@ -271,7 +277,10 @@ async fn a_reservation_that_expires_early_costs_nothing() {
         matches!(&*error, ControllerError::Ended { .. }),
         "{error:?}"
     );
-    assert_eq!((bank.credit(), bank.states()), (4, vec![State::Expired]));
+    assert_eq!(
+        (bank.credit(), bank.states()),
+        (4, vec![PurchaseState::Expired])
+    );
 }
 
 #[tokio::test]
@@ -289,7 +298,10 @@ async fn an_invalid_worker_result_is_not_charged() {
             .await
             .unwrap_err();
         assert_eq!(error.code(), ours);
-        assert_eq!((bank.credit(), bank.states()), (4, vec![State::Refunded]));
+        assert_eq!(
+            (bank.credit(), bank.states()),
+            (4, vec![PurchaseState::Refunded])
+        );
         // The origin of the error is kept.
         assert_eq!(
             error.hops().last().unwrap().method,
@@ -327,7 +339,7 @@ async fn a_caller_that_disconnects_early_pays_nothing() {
             books
                 .purchases
                 .values()
-                .all(|purchase| purchase.state == State::Refunded)
+                .all(|purchase| purchase.state == PurchaseState::Refunded)
         })
         .await;
     assert_eq!(system.bank.credit(), 4);
@@ -348,7 +360,7 @@ async fn f10_work_stops_at_the_deadline_and_is_refunded() {
     // Refunded before the response, and not by expiry.
     assert_eq!(
         (system.bank.credit(), system.bank.states()),
-        (4, vec![State::Refunded])
+        (4, vec![PurchaseState::Refunded])
     );
 }
 

@@ -3,27 +3,27 @@
 use std::time::Duration;
 
 use fibpro::api::logsink::{Level, LogSinkClient, Page, Query, Record, TARGET_LIMIT, TEXT_LIMIT};
-use fibpro::service::logsink::{Printer, Sink, Store, StoreOptions, Writing};
+use fibpro::service::logsink::{LogStore, LogStoreOptions, PrintQueue, Sink, WriterHandle};
 use rpc_runtime::{Code, RequestId};
 
 use crate::process::Folder;
 
 struct Searched {
     sink: LogSinkClient,
-    store: Store,
-    _writing: Writing,
+    store: LogStore,
+    _writing: WriterHandle,
     _folder: Folder,
 }
 
 impl Searched {
     async fn start() -> Self {
         let folder = Folder::new();
-        let (store, intake) = Store::start(StoreOptions {
+        let (store, intake) = LogStore::start(LogStoreOptions {
             path: folder.file("logs.sqlite"),
             bytes: 32 << 20,
         })
         .await;
-        let (printer, writing) = Printer::start(std::io::sink(), Some(intake)).unwrap();
+        let (printer, writing) = PrintQueue::start(std::io::sink(), Some(intake)).unwrap();
         Self {
             sink: LogSinkClient::local(Sink::new(printer, Some(store.clone()))),
             store,
@@ -420,7 +420,7 @@ async fn a_search_waits_for_what_matches_and_no_longer() {
 
 #[tokio::test]
 async fn a_sink_without_a_store_says_so() {
-    let (printer, _writing) = Printer::start(std::io::sink(), None).unwrap();
+    let (printer, _writing) = PrintQueue::start(std::io::sink(), None).unwrap();
     let sink = LogSinkClient::local(Sink::new(printer, None));
     let error = sink.query(&query()).await.unwrap_err();
     assert_eq!(

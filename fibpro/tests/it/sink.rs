@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fibpro::api::logsink::{BATCH_LIMIT, Level, LogSinkClient, Record, TEXT_LIMIT};
-use fibpro::service::logsink::{Printer, Sink, Writing};
+use fibpro::service::logsink::{PrintQueue, Sink, WriterHandle};
 use rpc_runtime::prelude::*;
 use tokio::sync::mpsc;
 
@@ -35,9 +35,9 @@ impl Write for Paper {
     }
 }
 
-fn sink() -> (LogSinkClient, Paper, Writing) {
+fn sink() -> (LogSinkClient, Paper, WriterHandle) {
     let paper = Paper::default();
-    let (printer, writing) = Printer::start(paper.clone(), None).unwrap();
+    let (printer, writing) = PrintQueue::start(paper.clone(), None).unwrap();
     (
         LogSinkClient::local(Sink::new(printer, None)),
         paper,
@@ -152,16 +152,16 @@ impl Write for Gate {
 /// Starts a sink with a queue of `room` bytes, whose writes the test completes.
 struct Gated {
     logsink: LogSinkClient,
-    printer: Printer,
+    printer: PrintQueue,
     begun: mpsc::UnboundedReceiver<String>,
     end: mpsc::UnboundedSender<io::Result<()>>,
-    writing: Writing,
+    writing: WriterHandle,
 }
 
 fn gated(room: u32) -> Gated {
     let (sender, begun) = mpsc::unbounded_channel();
     let (end, outcomes) = mpsc::unbounded_channel();
-    let (printer, writing) = Printer::with_room(
+    let (printer, writing) = PrintQueue::with_capacity(
         Gate {
             begun: sender,
             outcomes,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fibpro::api::logsink::{Level, LogSinkClient, Page, QUERY_LIMIT, Query, Record};
-use fibpro::service::logsink::{Printer, Sink, Store, StoreOptions, Writing};
+use fibpro::service::logsink::{LogStore, LogStoreOptions, PrintQueue, Sink, WriterHandle};
 use rpc_runtime::logs::LogsClient;
 use rpc_runtime::{Code, RequestId};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -50,18 +50,18 @@ struct Kept {
     logs: LogsClient,
     sink: LogSinkClient,
     paper: Paper,
-    writing: Writing,
+    writing: WriterHandle,
 }
 
 impl Kept {
     async fn start(path: &Path, bytes: u64) -> Self {
-        let (store, intake) = Store::start(StoreOptions {
+        let (store, intake) = LogStore::start(LogStoreOptions {
             path: path.to_owned(),
             bytes,
         })
         .await;
         let paper = Paper::default();
-        let (printer, writing) = Printer::start(paper.clone(), Some(intake)).unwrap();
+        let (printer, writing) = PrintQueue::start(paper.clone(), Some(intake)).unwrap();
         let sink = Sink::new(printer, Some(store));
         Self {
             logs: LogsClient::local(sink.clone()),

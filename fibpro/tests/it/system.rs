@@ -10,7 +10,8 @@ use fibpro::api::compute_worker::{ComputeWorker, ComputeWorkerClient, ComputeWor
 use fibpro::api::controller::{ControllerClient, ControllerServer};
 use fibpro::api::pricing::{PricingClient, PricingServer};
 use fibpro::api::userstore::{
-    Entry, Reservation, State, User, UserStore, UserStoreClient, UserStoreError, UserStoreServer,
+    LedgerEntry, PurchaseState, Reservation, User, UserStore, UserStoreClient, UserStoreError,
+    UserStoreServer,
 };
 use fibpro::service::compute_worker::Worker;
 use fibpro::service::controller::Seller;
@@ -30,7 +31,7 @@ pub(crate) const LOGIN: (&str, &str) = ("authorization", "Basic dXNlcm5hbWU6cGFz
 #[derive(Clone)]
 pub(crate) struct Bank(Arc<watch::Sender<Books>>);
 
-/// State of a [`Bank`].
+/// PurchaseState of a [`Bank`].
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     /// Password and credit by name.
@@ -79,7 +80,7 @@ impl Bank {
     }
 
     /// Returns the states of all purchases.
-    pub(crate) fn states(&self) -> Vec<State> {
+    pub(crate) fn states(&self) -> Vec<PurchaseState> {
         self.read(|books| {
             books
                 .purchases
@@ -121,22 +122,22 @@ impl Bank {
         })
     }
 
-    fn end(&self, key: &str, state: State) -> Result<Reservation, UserStoreError> {
+    fn end(&self, key: &str, state: PurchaseState) -> Result<Reservation, UserStoreError> {
         let (ended, is_new, fault) = self.write(|books| {
             let fault = books.fault;
             let Some(purchase) = books.purchases.get_mut(key) else {
                 let key = key.to_owned();
                 return Err(UserStoreError::NoSuchPurchase { key });
             };
-            let is_new = purchase.state == State::Reserved;
+            let is_new = purchase.state == PurchaseState::Reserved;
             if is_new {
                 purchase.state = if fault == Fault::Expires {
-                    State::Expired
+                    PurchaseState::Expired
                 } else {
                     state
                 };
                 let credit = &mut books.users.get_mut(&purchase.username).unwrap().1;
-                if purchase.state != State::Settled {
+                if purchase.state != PurchaseState::Settled {
                     *credit += purchase.amount;
                 }
                 purchase.credit = *credit;
@@ -147,7 +148,7 @@ impl Bank {
             }
             Ok((purchase.clone(), is_new, fault))
         })?;
-        if state == State::Settled && is_new {
+        if state == PurchaseState::Settled && is_new {
             let Reservation {
                 username,
                 amount,
@@ -156,7 +157,7 @@ impl Bank {
             } = &ended;
             tracing::info!("Credit for {username} incremented -{amount} yielding {credit}");
         }
-        if fault == Fault::SettlesSilently && state == State::Settled {
+        if fault == Fault::SettlesSilently && state == PurchaseState::Settled {
             fail!(Code::Unavailable, "canary: the connection was cut");
         }
         Ok(ended)
@@ -203,7 +204,7 @@ impl UserStore for Bank {
                     });
                 }
                 return match known.state {
-                    State::Reserved | State::Settled => Ok(known.clone()),
+                    PurchaseState::Reserved | PurchaseState::Settled => Ok(known.clone()),
                     state => Err(UserStoreError::PurchaseEnded {
                         key: key.to_owned(),
                         state,
@@ -228,7 +229,7 @@ impl UserStore for Bank {
                 username: username.to_owned(),
                 amount,
                 credit: left,
-                state: State::Reserved,
+                state: PurchaseState::Reserved,
             };
             books.purchases.insert(key.to_owned(), reservation.clone());
             Ok(reservation)
@@ -237,15 +238,19 @@ impl UserStore for Bank {
 
     async fn settle(&self, key: &str) -> Result<Reservation, UserStoreError> {
         self.call("settle")?;
-        self.end(key, State::Settled)
+        self.end(key, PurchaseState::Settled)
     }
 
     async fn refund(&self, key: &str) -> Result<Reservation, UserStoreError> {
         self.call("refund")?;
-        self.end(key, State::Refunded)
+        self.end(key, PurchaseState::Refunded)
     }
 
-    async fn ledger(&self, _username: &str, _limit: u32) -> Result<Vec<Entry>, UserStoreError> {
+    async fn ledger(
+        &self,
+        _username: &str,
+        _limit: u32,
+    ) -> Result<Vec<LedgerEntry>, UserStoreError> {
         fail!(Code::Unimplemented, "nobody here asks for it")
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fibpro::api::userstore::{State, UserStoreClient, UserStoreError};
+use fibpro::api::userstore::{PurchaseState, UserStoreClient, UserStoreError};
 use fibpro::service::userstore::Database;
 use rpc_runtime::{Client, Code, Remote};
 use tokio::sync::Semaphore;
@@ -49,7 +49,7 @@ impl Rng {
 enum Known {
     /// No response was received.
     Unknown,
-    Is(State),
+    Is(PurchaseState),
 }
 
 /// The purchases of all buyers, and the count of responses.
@@ -91,8 +91,11 @@ async fn buy(
         history.note(&key, user, amount, Known::Unknown);
         match store.reserve(&username, amount, &key).no_retry().await {
             Ok(reserved) => {
-                assert_eq!((reserved.amount, reserved.state), (amount, State::Reserved));
-                history.note(&key, user, amount, Known::Is(State::Reserved));
+                assert_eq!(
+                    (reserved.amount, reserved.state),
+                    (amount, PurchaseState::Reserved)
+                );
+                history.note(&key, user, amount, Known::Is(PurchaseState::Reserved));
             }
             Err(error) if is_open(&error) => continue,
             Err(error) => panic!("reserve {key}: {error}"),
@@ -100,8 +103,8 @@ async fn buy(
         history.answers.fetch_add(1, Ordering::Relaxed);
         let ending = match rng.roll(4) {
             0 => continue,
-            1 => (store.refund(&key).no_retry().await, State::Refunded),
-            _ => (store.settle(&key).no_retry().await, State::Settled),
+            1 => (store.refund(&key).no_retry().await, PurchaseState::Refunded),
+            _ => (store.settle(&key).no_retry().await, PurchaseState::Settled),
         };
         match ending {
             (Ok(ended), state) => {
@@ -133,16 +136,16 @@ async fn ends_as_told(
     };
     match known {
         // Since then it may have ended without a response, or have become overdue.
-        Known::Unknown | Known::Is(State::Reserved) => {}
+        Known::Unknown | Known::Is(PurchaseState::Reserved) => {}
         Known::Is(told) => assert_eq!(state, told, "{key} (seed {SEED:#x})"),
     }
     match store.settle(key).await {
         Ok(settled) => {
             assert!(
-                matches!(state, State::Reserved | State::Settled),
+                matches!(state, PurchaseState::Reserved | PurchaseState::Settled),
                 "{key} was {state}"
             );
-            assert_eq!(settled.state, State::Settled);
+            assert_eq!(settled.state, PurchaseState::Settled);
             assert_eq!(store.settle(key).await.unwrap(), settled);
             true
         }
@@ -151,7 +154,7 @@ async fn ends_as_told(
                 panic!("{key}: {error} (seed {SEED:#x})");
             };
             // It may have become overdue between the two calls.
-            let is_late = (state, *now) == (State::Reserved, State::Expired);
+            let is_late = (state, *now) == (PurchaseState::Reserved, PurchaseState::Expired);
             assert!(*now == state || is_late, "{key} was {state} and is {now}");
             false
         }
@@ -235,7 +238,8 @@ async fn a_killed_store_never_loses_or_double_spends_credit() {
     for (user, amount) in asking.join_all().await {
         spent[user] += amount;
     }
-    let is_open = |known: &Known| matches!(known, Known::Unknown | Known::Is(State::Reserved));
+    let is_open =
+        |known: &Known| matches!(known, Known::Unknown | Known::Is(PurchaseState::Reserved));
     let open = purchases
         .values()
         .filter(|(_, _, known)| is_open(known))

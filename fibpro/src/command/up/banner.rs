@@ -3,10 +3,10 @@
 use std::env;
 use std::fmt::Write as _;
 
-use super::plan::{OPERATOR, ORDER, Plan, Urls};
+use super::plan::{OPERATOR, Plan, START_ORDER, ServiceUrls};
 
 /// What is printed once all services are ready.
-pub(super) fn text(plan: &Plan, urls: &Urls, processes: &[(&str, u32)]) -> String {
+pub(super) fn text(plan: &Plan, urls: &ServiceUrls, processes: &[(&str, u32)]) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = write(&mut text, plan, urls, processes);
@@ -16,11 +16,11 @@ pub(super) fn text(plan: &Plan, urls: &Urls, processes: &[(&str, u32)]) -> Strin
 fn write(
     out: &mut String,
     plan: &Plan,
-    urls: &Urls,
+    urls: &ServiceUrls,
     processes: &[(&str, u32)],
 ) -> std::fmt::Result {
     writeln!(out, "\nFibPro is up.\n")?;
-    for service in ORDER.into_iter().rev() {
+    for service in START_ORDER.into_iter().rev() {
         let url = urls.of(service);
         let process = processes.iter().find(|process| process.0 == service);
         let process = process.map_or_else(String::new, |(_, id)| format!("   process {id}"));
@@ -38,7 +38,7 @@ fn write(
         None => "username:password",
         Some(_) => "USERNAME",
     };
-    let lines = if plan.is_beginning() {
+    let lines = if plan.is_first_start() {
         [
             ("", "10", "55; costs 2 of 4 credits"),
             ("", "42", "267914296; costs the other 2"),
@@ -70,7 +70,7 @@ fn write(
     let (mut to, mut endpoints) = (String::new(), String::new());
     if !plan.has_usual_ports() {
         to = format!(" --to {}", urls.of("logsink"));
-        for service in ORDER {
+        for service in START_ORDER {
             let listener = match service {
                 "gatekeeper" => OPERATOR,
                 service => service,

@@ -3,21 +3,21 @@
 use std::env;
 use std::path::PathBuf;
 
-use super::keeper::Keeper;
-use super::launch::Launch;
-use super::plan::{Plan, Urls};
-use crate::command::Failure;
+use super::plan::{Plan, ServiceUrls};
+use super::process_spec::ProcessSpec;
+use super::supervisor::Supervisor;
+use crate::command::CommandError;
 
 /// The processes, in the order in which they were started.
-pub(super) struct Children {
+pub(super) struct ChildProcesses {
     program: PathBuf,
-    running: Vec<Keeper>,
+    running: Vec<Supervisor>,
 }
 
-impl Children {
-    pub(super) fn new() -> Result<Self, Failure> {
+impl ChildProcesses {
+    pub(super) fn new() -> Result<Self, CommandError> {
         let program = env::current_exe()
-            .map_err(|error| Failure::Service(format!("where is this program? {error}")))?;
+            .map_err(|error| CommandError::Service(format!("where is this program? {error}")))?;
         Ok(Self {
             program,
             running: Vec::new(),
@@ -29,12 +29,12 @@ impl Children {
         &mut self,
         name: &'static str,
         plan: &Plan,
-        urls: &Urls,
+        urls: &ServiceUrls,
     ) -> Result<Vec<String>, String> {
-        let mut launch = Launch::new(name, self.program.clone(), plan, urls);
-        let (child, found) = launch.start().await?;
-        launch.keep(&found);
-        self.running.push(Keeper::start(launch, child));
+        let mut spec = ProcessSpec::new(name, self.program.clone(), plan, urls);
+        let (child, found) = spec.start().await?;
+        spec.keep(&found);
+        self.running.push(Supervisor::start(spec, child));
         Ok(found)
     }
 
@@ -54,7 +54,7 @@ impl Children {
     }
 
     pub(super) async fn kill(&mut self) {
-        self.running.iter().for_each(Keeper::kill);
+        self.running.iter().for_each(Supervisor::kill);
         for mut keeper in self.running.drain(..) {
             // It was killed; how it ended says nothing.
             let _ = keeper.ended().await;

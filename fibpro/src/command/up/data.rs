@@ -14,14 +14,14 @@ const KEY: &str = "identity.key";
 
 /// The folder that everything is kept in.
 #[derive(Debug)]
-pub(super) struct Data {
+pub(super) struct DataDir {
     folder: PathBuf,
     is_new: bool,
     /// Says that the folder is ours, for as long as it lives.
     _lock: File,
 }
 
-impl Data {
+impl DataDir {
     /// Makes the folder, for its owner only, and the key, where they are not there; and takes the folder.
     pub(super) fn prepare(folder: &Path) -> Result<Self, String> {
         DirBuilder::new()
@@ -135,7 +135,7 @@ mod tests {
     fn the_key_is_made_once_and_for_its_owner_only() {
         let name = format!("fibpro-data-{}", std::process::id());
         let folder = std::env::temp_dir().join(name).join("inner");
-        let data = Data::prepare(&folder).unwrap();
+        let data = DataDir::prepare(&folder).unwrap();
         let key = fs::read(data.identity_key()).unwrap();
         let mode = fs::metadata(data.identity_key()).unwrap().permissions();
         assert_eq!(mode.mode() & 0o777, 0o600);
@@ -144,13 +144,13 @@ mod tests {
         let keys = IdentityKeys::from_file(data.identity_key()).unwrap();
         assert_eq!(keys.ids(), ["up"]);
         assert!(data.is_new());
-        let taken = Data::prepare(&folder).unwrap_err();
+        let taken = DataDir::prepare(&folder).unwrap_err();
         assert!(
             taken.starts_with("another `fibpro up` uses the folder "),
             "{taken}"
         );
         drop(data);
-        let again = Data::prepare(&folder).unwrap();
+        let again = DataDir::prepare(&folder).unwrap();
         assert!(!again.is_new());
         assert_eq!(fs::read(again.identity_key()).unwrap(), key);
         // The key and the lock.

@@ -6,31 +6,31 @@
 mod banner;
 mod children;
 mod data;
-mod inside;
-mod keeper;
-mod launch;
+mod in_process;
 mod output;
 mod plan;
+mod process_spec;
 mod ready;
+mod supervisor;
 
 use std::future::pending;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use fibpro::process::{Signals, note};
+use fibpro::process::{Signals, print_note};
 use fibpro::serve::userstore::secret;
 use rpc_runtime::Secret;
 
-use self::children::Children;
-use self::inside::Inside;
-use self::plan::{ORDER, Plan, Urls};
-use super::Failure;
+use self::children::ChildProcesses;
+use self::in_process::InProcess;
+use self::plan::{Plan, START_ORDER, ServiceUrls};
+use super::CommandError;
 
 /// Run all services, until Ctrl-C
 ///
 /// Prints where everything is and what to try, and then the log of all services.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct UpOptions {
     /// A process for each service; one that dies is started again
     #[arg(long)]
     processes: bool,
@@ -54,9 +54,9 @@ pub(crate) struct Options {
     database: Option<Secret<String>>,
 }
 
-pub(crate) async fn run(options: Options) -> Result<(), Failure> {
-    let mut signals = Signals::of_terminal()?;
-    let plan = Plan::new(&options).map_err(Failure::Service)?;
+pub(crate) async fn run(options: UpOptions) -> Result<(), CommandError> {
+    let mut signals = Signals::with_hangup()?;
+    let plan = Plan::new(&options).map_err(CommandError::Service)?;
     let mut services = Services::new(&plan, options.processes)?;
     let begun = async {
         let urls = services.start(&plan).await?;
@@ -70,7 +70,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let outcome = tokio::select! {
         outcome = begun => outcome,
         signal = signals.next() => {
-            note(format_args!("{signal}: stopping; once more ends it at once"));
+            print_note(format_args!("{signal}: stopping; once more ends it at once"));
             Ok(())
         }
     };
@@ -81,31 +81,31 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
             Err(format!("ended by a second {signal} before all calls were done"))
         }
     };
-    outcome.and(stopped).map_err(Failure::Service)
+    outcome.and(stopped).map_err(CommandError::Service)
 }
 
 /// The services that run, in the order in which they were started.
 enum Services {
-    Inside(Inside),
-    Children(Children),
+    InProcess(InProcess),
+    ChildProcesses(ChildProcesses),
 }
 
 impl Services {
-    fn new(plan: &Plan, processes: bool) -> Result<Self, Failure> {
+    fn new(plan: &Plan, processes: bool) -> Result<Self, CommandError> {
         Ok(if processes {
-            Self::Children(Children::new()?)
+            Self::ChildProcesses(ChildProcesses::new()?)
         } else {
-            Self::Inside(Inside::new(plan)?)
+            Self::InProcess(InProcess::new(plan)?)
         })
     }
 
     /// Starts all, each when the one before is ready. Those that run when it fails are to be stopped.
-    async fn start(&mut self, plan: &Plan) -> Result<Urls, String> {
-        let mut urls = Urls::default();
-        for service in ORDER {
+    async fn start(&mut self, plan: &Plan) -> Result<ServiceUrls, String> {
+        let mut urls = ServiceUrls::default();
+        for service in START_ORDER {
             let found = match self {
-                Self::Inside(inside) => inside.start(service, plan, &urls).await,
-                Self::Children(children) => children.start(service, plan, &urls).await,
+                Self::InProcess(inside) => inside.start(service, plan, &urls).await,
+                Self::ChildProcesses(children) => children.start(service, plan, &urls).await,
             };
             urls.add(service, found?);
         }
@@ -115,16 +115,16 @@ impl Services {
     /// The processes of the services, where each has its own.
     fn processes(&self) -> Vec<(&'static str, u32)> {
         match self {
-            Self::Inside(_) => Vec::new(),
-            Self::Children(children) => children.processes(),
+            Self::InProcess(_) => Vec::new(),
+            Self::ChildProcesses(children) => children.processes(),
         }
     }
 
     /// Drains one after the other, the last one first.
     async fn stop(&mut self) -> Result<(), String> {
         match self {
-            Self::Inside(inside) => inside.stop().await,
-            Self::Children(children) => children.stop().await,
+            Self::InProcess(inside) => inside.stop().await,
+            Self::ChildProcesses(children) => children.stop().await,
         }
     }
 
@@ -132,8 +132,8 @@ impl Services {
     async fn kill(&mut self) {
         match self {
             // They end with this process.
-            Self::Inside(_) => {}
-            Self::Children(children) => children.kill().await,
+            Self::InProcess(_) => {}
+            Self::ChildProcesses(children) => children.kill().await,
         }
     }
 }

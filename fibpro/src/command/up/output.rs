@@ -3,20 +3,20 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fibpro::process::note;
+use fibpro::process::print_note;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::ChildStderr;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// How long to wait for the end of what a dead process has said; somebody else may hold the pipe.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What programs begin with that say why they end.
 const ERROR: &str = "error: ";
 
 /// Copies to standard output, whole lines at a time, until one of both ends.
-pub(super) async fn pass_on(mut from: impl AsyncBufRead + Unpin) {
+pub(super) async fn forward_lines(mut from: impl AsyncBufRead + Unpin) {
     let mut out = tokio::io::stdout();
     let mut begun = Vec::new();
     loop {
@@ -51,12 +51,12 @@ pub(super) async fn pass_on(mut from: impl AsyncBufRead + Unpin) {
 
 /// The stderr of a child: each line goes on under the child's name, but for the last words, which are kept for the one
 /// who tells of its end.
-pub(super) struct Complaints {
+pub(super) struct StderrTail {
     last: Arc<Mutex<Option<String>>>,
     reading: Option<JoinHandle<()>>,
 }
 
-impl Complaints {
+impl StderrTail {
     pub(super) fn of(name: &'static str, stderr: ChildStderr) -> Self {
         let last = Arc::new(Mutex::new(None));
         let kept = Arc::clone(&last);
@@ -69,7 +69,7 @@ impl Complaints {
                         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                         *kept = Some(error.to_owned());
                     }
-                    None => note(format_args!("[{name}] {line}")),
+                    None => print_note(format_args!("[{name}] {line}")),
                 }
             }
         });
@@ -83,7 +83,7 @@ impl Complaints {
     pub(super) async fn last(&mut self) -> Option<String> {
         if let Some(reading) = self.reading.take() {
             // Late or not, there is what there is.
-            let _ = timeout(PATIENCE, reading).await;
+            let _ = timeout(TIMEOUT, reading).await;
         }
         self.last
             .lock()

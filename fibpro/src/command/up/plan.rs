@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use rpc_runtime::Secret;
 
-use super::Options;
-use super::data::Data;
+use super::UpOptions;
+use super::data::DataDir;
 
 /// The services in the order in which they start: each calls only those before it.
-pub(super) const ORDER: [&str; 6] = [
+pub(super) const START_ORDER: [&str; 6] = [
     "logsink",
     "userstore",
     "pricing",
@@ -19,7 +19,7 @@ pub(super) const ORDER: [&str; 6] = [
 ];
 
 /// What is added to the base port.
-const PORTS: [(&str, u16); 7] = [
+const PORT_OFFSETS: [(&str, u16); 7] = [
     ("gatekeeper", 1),
     ("logsink", 2),
     ("userstore", 3),
@@ -36,23 +36,23 @@ pub(super) const OPERATOR: &str = "operator";
 #[derive(Debug)]
 pub(super) struct Plan {
     base_port: u16,
-    pub(super) data: Data,
+    pub(super) data: DataDir,
     pub(super) users: Option<PathBuf>,
     database: Option<Secret<String>>,
 }
 
 impl Plan {
-    pub(super) fn new(options: &Options) -> Result<Self, String> {
+    pub(super) fn new(options: &UpOptions) -> Result<Self, String> {
         Ok(Self {
             base_port: options.base_port,
-            data: Data::prepare(&options.data_dir)?,
+            data: DataDir::prepare(&options.data_dir)?,
             users: options.users.clone(),
             database: options.database.clone(),
         })
     }
 
     /// Whether the users are those of the tutorial with all of their credit, as far as this folder knows.
-    pub(super) fn is_beginning(&self) -> bool {
+    pub(super) fn is_first_start(&self) -> bool {
         self.data.is_new() && self.users.is_none() && self.database.is_none()
     }
 
@@ -63,7 +63,7 @@ impl Plan {
 
     /// Where a service is to listen.
     pub(super) fn address(&self, listener: &str) -> String {
-        let port = PORTS.iter().find(|port| port.0 == listener);
+        let port = PORT_OFFSETS.iter().find(|port| port.0 == listener);
         let port = match (self.base_port, port) {
             // A free one.
             (0, _) | (_, None) => 0,
@@ -73,7 +73,7 @@ impl Plan {
     }
 
     /// The options of a service beside its addresses, when those before it are at `urls`.
-    pub(super) fn arguments(&self, service: &str, urls: &Urls) -> Vec<OsString> {
+    pub(super) fn arguments(&self, service: &str, urls: &ServiceUrls) -> Vec<OsString> {
         let mut arguments = vec![
             "--identity-key-file".into(),
             self.data.identity_key().into(),
@@ -117,9 +117,9 @@ impl Plan {
 
 /// Where everything is, as far as it runs.
 #[derive(Debug, Default)]
-pub(super) struct Urls(Vec<(&'static str, String)>);
+pub(super) struct ServiceUrls(Vec<(&'static str, String)>);
 
-impl Urls {
+impl ServiceUrls {
     /// Adds the listeners of a service, of which the gatekeeper has two.
     pub(super) fn add(&mut self, service: &'static str, urls: Vec<String>) {
         let names = [service, OPERATOR];
@@ -140,8 +140,12 @@ mod tests {
     #[test]
     fn ports_are_as_pinned() {
         let mut ports = String::new();
-        for listener in ORDER.into_iter().chain([OPERATOR]) {
-            let offset = PORTS.iter().find(|port| port.0 == listener).unwrap().1;
+        for listener in START_ORDER.into_iter().chain([OPERATOR]) {
+            let offset = PORT_OFFSETS
+                .iter()
+                .find(|port| port.0 == listener)
+                .unwrap()
+                .1;
             ports.push_str(&format!("{listener} {}\n", 9000 + offset));
         }
         let expected = "logsink 9002\nuserstore 9003\npricing 9004\ncompute_worker 9005\ncontroller 9006\n\

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 /// How long a service may take to be ready.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long one answer may take. The server gives its checks a second.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -33,10 +33,10 @@ pub(super) async fn wait(service: &str, url: &str) -> Result<(), String> {
             sleep(PAUSE).await;
         }
     };
-    timeout(PATIENCE, waiting).await.map_err(|_| {
+    timeout(TIMEOUT, waiting).await.map_err(|_| {
         format!(
             "{service} is not ready after {} s: {}",
-            PATIENCE.as_secs(),
+            TIMEOUT.as_secs(),
             last.escape_debug()
         )
     })

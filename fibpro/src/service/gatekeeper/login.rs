@@ -15,14 +15,14 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// A name and a password that somebody claims.
 #[derive(Debug)]
-pub(super) struct Login {
+pub(super) struct Credentials {
     pub(super) username: String,
     pub(super) password: Secret<String>,
 }
 
 /// The login of a request; `None` where there is none, where there are two, and where it cannot be read. All that is one
 /// answer to the caller, who may be guessing.
-pub(super) fn read(headers: &HeaderMap) -> Option<Login> {
+pub(super) fn read(headers: &HeaderMap) -> Option<Credentials> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next()?;
     if values.next().is_some() {
@@ -39,7 +39,7 @@ pub(super) fn read(headers: &HeaderMap) -> Option<Login> {
     if username.is_empty() || text.chars().any(char::is_control) {
         return None;
     }
-    Some(Login {
+    Some(Credentials {
         username: username.to_owned(),
         password: Secret::new(password.to_owned()),
     })
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn row_77_a_login_does_not_print_its_password() {
-        let login = Login {
+        let login = Credentials {
             username: "ada".to_owned(),
             password: Secret::new("canary".to_owned()),
         };

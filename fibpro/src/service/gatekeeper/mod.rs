@@ -9,9 +9,9 @@
 //! What is asked, and in this order, so that nobody learns or pays more than is due: is there such a path, is it a verb of
 //! it, who asks, is it a number, may it be bought.
 
-mod answer;
 mod login;
 mod purchase;
+mod response;
 
 use std::sync::Arc;
 
@@ -22,15 +22,15 @@ use rpc_runtime::axum::http::header::ALLOW;
 use rpc_runtime::axum::http::{HeaderValue, Method, StatusCode, request::Parts};
 use rpc_runtime::axum::response::Response;
 
-use self::answer::{Answer, Form, Refusal};
-use self::purchase::Key;
+use self::purchase::PurchaseKey;
+use self::response::{ErrorResponse, Format, NumberResponse};
 use crate::api::compute_worker::DEFAULT_LARGEST_N;
 use crate::api::controller::ControllerClient;
 use crate::api::userstore::{User, UserStoreClient};
 use crate::number;
 
 /// The verbs of a number.
-const VERBS: &str = "GET, HEAD, POST";
+const METHODS: &str = "GET, HEAD, POST";
 
 /// Sells Fibonacci numbers to the outside world.
 ///
@@ -75,13 +75,13 @@ impl Gatekeeper {
     /// Its routes, for [`Server::http`](rpc_runtime::Server::http).
     pub fn into_routes(self) -> Router {
         // No routes of axum's: it would read `%31` as `1`, and answer HEAD by whatever GET does.
-        Router::new().fallback(answer).with_state(Arc::new(self))
+        Router::new().fallback(handle).with_state(Arc::new(self))
     }
 
-    async fn serve(&self, head: &Parts) -> Result<Answer, Refusal> {
+    async fn serve(&self, head: &Parts) -> Result<NumberResponse, ErrorResponse> {
         let path = head.uri.path();
-        let text = number_of(path).ok_or_else(Refusal::no_such_path)?;
-        check_verb(&head.method)?;
+        let text = number_in_path(path).ok_or_else(ErrorResponse::no_such_path)?;
+        check_method(&head.method)?;
         let user = self.login(head).await?;
         let (n, key) = self.order(head, text).inspect_err(|refusal| {
             tracing::warn!(
@@ -91,61 +91,63 @@ impl Gatekeeper {
             );
         })?;
         if head.method == Method::HEAD || purchase::is_prefetch(&head.headers) {
-            return Ok(Answer::NothingSold);
+            return Ok(NumberResponse::NoCharge);
         }
         // A name may have anything in it, and must not make a line that looks like another.
         tracing::info!("User {:?} requested fib({n})", user.username);
         let name = &user.username;
         let bought = self.controller.generate(name, n, &key.of(name, n)).await;
         match bought {
-            Ok(sold) => Ok(Answer::Sold(sold)),
-            Err(error) => Err(Refusal::of_purchase(&error, n).with_key(&key)),
+            Ok(sold) => Ok(NumberResponse::Sold(sold)),
+            Err(error) => Err(ErrorResponse::of_purchase(&error, n).with_key(&key)),
         }
     }
 
-    async fn login(&self, head: &Parts) -> Result<User, Refusal> {
-        let login = login::read(&head.headers).ok_or_else(Refusal::unauthenticated)?;
+    async fn login(&self, head: &Parts) -> Result<User, ErrorResponse> {
+        let login = login::read(&head.headers).ok_or_else(ErrorResponse::unauthenticated)?;
         let verified = self.userstore.verify(&login.username, login.password);
-        verified.await.map_err(|error| Refusal::of_login(&error))
+        verified
+            .await
+            .map_err(|error| ErrorResponse::of_login(&error))
     }
 
     /// What is to be bought, and the key of the purchase.
-    fn order(&self, head: &Parts, text: &str) -> Result<(u64, Key), Refusal> {
+    fn order(&self, head: &Parts, text: &str) -> Result<(u64, PurchaseKey), ErrorResponse> {
         if let Some(query) = head.uri.query() {
             let query = number::quote(query);
-            return Err(Refusal::invalid(format!(
+            return Err(ErrorResponse::invalid(format!(
                 "there are no options here, such as {query}"
             )));
         }
-        let n =
-            number::parse(text, self.largest_n).map_err(|bad| Refusal::invalid(bad.to_string()))?;
-        let key = Key::read(&head.headers).map_err(Refusal::invalid)?;
+        let n = number::parse(text, self.largest_n)
+            .map_err(|bad| ErrorResponse::invalid(bad.to_string()))?;
+        let key = PurchaseKey::read(&head.headers).map_err(ErrorResponse::invalid)?;
         Ok((n, key))
     }
 }
 
-async fn answer(State(gatekeeper): State<Arc<Gatekeeper>>, request: Request) -> Response {
+async fn handle(State(gatekeeper): State<Arc<Gatekeeper>>, request: Request) -> Response {
     let (head, _) = request.into_parts();
-    let form = Form::asked_for(&head.headers);
+    let form = Format::from_accept(&head.headers);
     form.write(gatekeeper.serve(&head).await)
 }
 
 /// What stands where a number stands. Names of files, which browsers and scanners ask for by themselves, are no attempt
 /// at one.
-fn number_of(path: &str) -> Option<&str> {
+fn number_in_path(path: &str) -> Option<&str> {
     let text = path.strip_prefix('/')?;
     let is_file = text.contains('.')
         && text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '.');
     (!text.contains('/') && !is_file).then_some(text)
 }
 
-fn check_verb(verb: &Method) -> Result<(), Refusal> {
+fn check_method(verb: &Method) -> Result<(), ErrorResponse> {
     if matches!(*verb, Method::GET | Method::HEAD | Method::POST) {
         return Ok(());
     }
-    let text = format!("a number has {VERBS}");
-    let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, text);
-    Err(refusal.with_header(ALLOW, HeaderValue::from_static(VERBS)))
+    let text = format!("a number has {METHODS}");
+    let refusal = ErrorResponse::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, text);
+    Err(refusal.with_header(ALLOW, HeaderValue::from_static(METHODS)))
 }
 
 #[cfg(test)]
@@ -171,7 +173,7 @@ mod tests {
             ("*", None),
             ("", None),
         ] {
-            assert_eq!(number_of(path), number, "{path}");
+            assert_eq!(number_in_path(path), number, "{path}");
         }
     }
 }

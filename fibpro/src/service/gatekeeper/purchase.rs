@@ -6,10 +6,10 @@ use rpc_runtime::axum::http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 
 /// The header by which a caller names its purchase, so that it may repeat the request.
-pub(super) const HEADER: &str = "idempotency-key";
+pub(super) const KEY_HEADER: &str = "idempotency-key";
 
 /// The longest key of a caller, in bytes.
-const LIMIT: usize = 255;
+const MAX_KEY_BYTES: usize = 255;
 
 /// How a prefetch says what it is, over the years.
 const PREFETCH: [(&str, &str); 4] = [
@@ -21,23 +21,24 @@ const PREFETCH: [(&str, &str); 4] = [
 
 /// The key of a purchase: the caller's, or one that is drawn for this request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Key(String);
+pub(super) struct PurchaseKey(String);
 
-impl Key {
+impl PurchaseKey {
     /// # Errors
     ///
     /// A text for the caller, for a key that is none.
     pub(super) fn read(headers: &HeaderMap) -> Result<Self, String> {
-        let mut values = headers.get_all(HEADER).iter();
+        let mut values = headers.get_all(KEY_HEADER).iter();
         let Some(value) = values.next() else {
             return Self::random();
         };
         let bytes = value.as_bytes();
-        let is_key = (1..=LIMIT).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
+        let is_key =
+            (1..=MAX_KEY_BYTES).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
         match value.to_str() {
             Ok(text) if is_key && values.next().is_none() => Ok(Self(text.to_owned())),
             _ => Err(format!(
-                "a request has one Idempotency-Key of 1 to {LIMIT} visible ASCII characters"
+                "a request has one Idempotency-PurchaseKey of 1 to {MAX_KEY_BYTES} visible ASCII characters"
             )),
         }
     }
@@ -45,8 +46,9 @@ impl Key {
     /// 128 bits that nobody draws twice.
     fn random() -> Result<Self, String> {
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)
-            .map_err(|error| format!("no Idempotency-Key can be drawn here ({error}); send one"))?;
+        getrandom::fill(&mut bytes).map_err(|error| {
+            format!("no Idempotency-PurchaseKey can be drawn here ({error}); send one")
+        })?;
         Ok(Self(hex(&bytes)))
     }
 
@@ -108,21 +110,21 @@ mod tests {
     fn row_83_a_key_is_one_to_255_visible_characters() {
         let longest = "k".repeat(255);
         for good in ["1", "\"8e03978e-40d5\"", "!~", &longest] {
-            let key = Key::read(&headers(HEADER, &[good.as_bytes()]));
-            assert_eq!(key, Ok(Key(good.to_owned())));
+            let key = PurchaseKey::read(&headers(KEY_HEADER, &[good.as_bytes()]));
+            assert_eq!(key, Ok(PurchaseKey(good.to_owned())));
         }
         let too_long = "k".repeat(256);
         for bad in [&b""[..], b"a b", b"a\tb", b"\xe9", too_long.as_bytes()] {
-            let key = Key::read(&headers(HEADER, &[bad]));
+            let key = PurchaseKey::read(&headers(KEY_HEADER, &[bad]));
             assert!(key.is_err(), "{}", bad.escape_ascii());
         }
-        assert!(Key::read(&headers(HEADER, &[b"a", b"a"])).is_err());
+        assert!(PurchaseKey::read(&headers(KEY_HEADER, &[b"a", b"a"])).is_err());
     }
 
     #[test]
     fn without_one_each_request_is_a_purchase_of_its_own() {
         let keys: std::collections::HashSet<_> = (0..100)
-            .map(|_| Key::read(&HeaderMap::new()).unwrap().0)
+            .map(|_| PurchaseKey::read(&HeaderMap::new()).unwrap().0)
             .collect();
         assert_eq!(keys.len(), 100);
         assert!(keys.iter().all(|key| key.len() == 32));
@@ -130,20 +132,20 @@ mod tests {
 
     #[test]
     fn row_83_users_and_numbers_do_not_meet_in_a_key() {
-        let key = Key("k".to_owned());
+        let key = PurchaseKey("k".to_owned());
         let same = key.of("ada", 1);
         assert_eq!(key.of("ada", 1), same);
         for other in [
             key.of("bob", 1),
             key.of("ada", 3),
-            Key("K".to_owned()).of("ada", 1),
-            Key("ak".to_owned()).of("ad", 1),
+            PurchaseKey("K".to_owned()).of("ada", 1),
+            PurchaseKey("ak".to_owned()).of("ad", 1),
         ] {
             assert_ne!(other, same);
         }
         assert_ne!(
-            Key("b".to_owned()).of("a", 1),
-            Key(String::new()).of("ab", 1)
+            PurchaseKey("b".to_owned()).of("a", 1),
+            PurchaseKey(String::new()).of("ab", 1)
         );
     }
 

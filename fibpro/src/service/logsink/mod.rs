@@ -12,15 +12,15 @@
 //! again and does the other half.
 
 mod line;
-mod paper;
+mod line_writer;
 mod printer;
 mod search;
-mod seen;
+mod sequence;
 mod store;
 
 pub use line::append_line;
-pub use printer::{Printer, Writing};
-pub use store::{Intake, Store, StoreOptions};
+pub use printer::{PrintQueue, WriterHandle};
+pub use store::{Intake, LogStore, LogStoreOptions};
 
 use std::borrow::Cow;
 
@@ -33,13 +33,13 @@ use crate::api::logsink::{BATCH_LIMIT, Level, LogSink, Page, Query, Record, TARG
 /// A [`LogSink`] that prints, and what [`Logs`] are sent to. Clones are one sink.
 #[derive(Debug, Clone)]
 pub struct Sink {
-    printer: Printer,
-    store: Option<Store>,
+    printer: PrintQueue,
+    store: Option<LogStore>,
 }
 
 impl Sink {
     /// A sink on a printer, and on the store that the printer passes records on to, if there is one.
-    pub fn new(printer: Printer, store: Option<Store>) -> Self {
+    pub fn new(printer: PrintQueue, store: Option<LogStore>) -> Self {
         Self { printer, store }
     }
 

@@ -1,6 +1,6 @@
 //! The way to the thread that writes: a queue that is bounded in bytes.
 //!
-//! Writing blocks when the reader of a pipe is slow, and a worker of tokio must not. So a call hands its records over
+//! WriterHandle blocks when the reader of a pipe is slow, and a worker of tokio must not. So a call hands its records over
 //! and waits for word of them, which comes from the store where there is one; what cannot be written or stored is the
 //! caller's to know, and nothing is lost silently.
 
@@ -14,14 +14,14 @@ use rpc_runtime::{Code, Error, Result, fail};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::line::append_line;
-use super::paper::{Job, Paper, Refusal, State};
-use super::seen::Seen;
-use super::store::{Intake, Storing};
+use super::line_writer::{LineWriter, PrintState, WriteError, WriteJob};
+use super::sequence::SequenceTracker;
+use super::store::{Intake, StoreTask};
 use crate::api::logsink::Record;
 
 /// What may wait to be written and stored, in bytes. More than one message can make, even if all of it turns into
 /// escapes.
-const ROOM: u32 = 32 << 20;
+const CAPACITY: u32 = 32 << 20;
 
 /// What a waiting job takes beside its records, in bytes, so that small ones cannot pile up without end either.
 const JOB_BYTES: usize = 256;
@@ -31,14 +31,14 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// The way to the thread that writes. Cheap to clone; the thread ends when the last clone is gone.
 #[derive(Debug, Clone)]
-pub struct Printer {
-    jobs: mpsc::Sender<Job>,
+pub struct PrintQueue {
+    jobs: mpsc::Sender<WriteJob>,
     room: Arc<Semaphore>,
     capacity: u32,
-    state: Arc<State>,
+    state: Arc<PrintState>,
 }
 
-impl Printer {
+impl PrintQueue {
     /// Starts the thread that writes to `out`, and passes what it wrote on to `store`.
     ///
     /// # Errors
@@ -47,8 +47,8 @@ impl Printer {
     pub fn start(
         out: impl Write + Send + 'static,
         store: Option<Intake>,
-    ) -> io::Result<(Self, Writing)> {
-        Self::with_room(out, store, ROOM)
+    ) -> io::Result<(Self, WriterHandle)> {
+        Self::with_capacity(out, store, CAPACITY)
     }
 
     /// As [`start`](Self::start), with room for `bytes` of waiting records.
@@ -56,20 +56,20 @@ impl Printer {
     /// # Errors
     ///
     /// As [`start`](Self::start).
-    pub fn with_room(
+    pub fn with_capacity(
         out: impl Write + Send + 'static,
         store: Option<Intake>,
         bytes: u32,
-    ) -> io::Result<(Self, Writing)> {
+    ) -> io::Result<(Self, WriterHandle)> {
         let (jobs, queue) = mpsc::channel();
         let (ending, ended) = oneshot::channel::<()>();
-        let state = Arc::new(State::default());
+        let state = Arc::new(PrintState::default());
         let (store, seen, storing) = match store.map(Intake::split) {
             Some((store, seen, storing)) => (Some(store), seen, Some(storing)),
-            None => (None, Seen::default(), None),
+            None => (None, SequenceTracker::default(), None),
         };
         // What was stored in an earlier life was written in it, too.
-        let mut paper = Paper::new(out, seen, store, Arc::clone(&state));
+        let mut paper = LineWriter::new(out, seen, store, Arc::clone(&state));
         thread::Builder::new()
             .name("printer".to_owned())
             .spawn(move || {
@@ -86,7 +86,7 @@ impl Printer {
                 capacity: bytes,
                 state: Arc::clone(&state),
             },
-            Writing {
+            WriterHandle {
                 ended,
                 storing,
                 state,
@@ -130,7 +130,7 @@ impl Printer {
         };
         let (answer, answered) = oneshot::channel();
         // A thread that is gone has dropped the answer's other end, which says so below.
-        let _ = self.jobs.send(Job {
+        let _ = self.jobs.send(WriteJob {
             records,
             lines,
             ends,
@@ -139,10 +139,10 @@ impl Printer {
         });
         match answered.await {
             Ok(Ok(new)) => Ok(new),
-            Ok(Err(Refusal::Paper(kind))) => {
+            Ok(Err(WriteError::Output(kind))) => {
                 fail!(Code::Unavailable, "the log cannot be written: {kind}")
             }
-            Ok(Err(Refusal::Store(problem))) => Err(problem.to_error()),
+            Ok(Err(WriteError::Store(problem))) => Err(problem.to_error()),
             Err(_) => fail!(
                 Code::Unavailable,
                 "the log cannot be written: its thread has ended"
@@ -165,21 +165,21 @@ fn size_of_record(record: &Record) -> usize {
 /// The thread that writes and the task that stores, for the one who has to wait for their end.
 #[derive(Debug)]
 #[must_use = "a process that ends does not wait for its threads; `finish` does"]
-pub struct Writing {
+pub struct WriterHandle {
     ended: oneshot::Receiver<()>,
-    storing: Option<Storing>,
-    state: Arc<State>,
+    storing: Option<StoreTask>,
+    state: Arc<PrintState>,
 }
 
-impl Writing {
-    /// Waits until all records that were handed over are written and stored. The [`Printer`] has to be gone, with all
+impl WriterHandle {
+    /// Waits until all records that were handed over are written and stored. The [`PrintQueue`] has to be gone, with all
     /// its clones.
     ///
     /// # Errors
     ///
-    /// `deadline_exceeded` when that takes longer than `patience`, as when nobody reads the other end of a pipe;
+    /// `deadline_exceeded` when that takes longer than `timeout`, as when nobody reads the other end of a pipe;
     /// `data_loss` when records could not be written while the thread ran, or not be stored at the end of it.
-    pub async fn finish(self, patience: Duration) -> Result<()> {
+    pub async fn finish(self, timeout: Duration) -> Result<()> {
         let ended = async {
             // The thread sends nothing: it drops its end.
             let _ = self.ended.await;
@@ -188,11 +188,11 @@ impl Writing {
                 None => Ok(()),
             }
         };
-        let Ok(stored) = tokio::time::timeout(patience, ended).await else {
+        let Ok(stored) = tokio::time::timeout(timeout, ended).await else {
             fail!(
                 Code::DeadlineExceeded,
                 "the log was not written out within {} s",
-                patience.as_secs()
+                timeout.as_secs()
             );
         };
         match self.state.lost.load(Ordering::Relaxed) {

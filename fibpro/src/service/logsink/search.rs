@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rpc_runtime::{Context, Result};
 
-use super::store::{Filter, Store};
+use super::store::{Filter, LogStore};
 use crate::api::logsink::{Page, Query, WAIT_LIMIT_MS};
 
 /// What is left of the call's deadline for the answer, at least.
@@ -15,7 +15,7 @@ const FOR_THE_ANSWER: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The records that match; if there are none, those that come while the query wants to wait.
-pub(super) async fn page(store: &Store, query: &Query) -> Result<Page> {
+pub(super) async fn page(store: &LogStore, query: &Query) -> Result<Page> {
     let mut filter = Filter::new(query)?;
     let wait = query.wait_ms.unwrap_or_default().min(WAIT_LIMIT_MS);
     let mut wait = Duration::from_millis(wait.into());

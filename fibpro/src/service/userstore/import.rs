@@ -6,7 +6,7 @@ use std::path::Path;
 use rpc_runtime::{Code, Error, Result, Secret};
 use serde::Deserialize;
 
-use super::checks;
+use super::validate;
 use crate::api::userstore::UserStoreError;
 
 /// Who is a user from the first start on: a JSON list of `{"username", "password", "credit", "roles"}`.
@@ -24,11 +24,11 @@ use crate::api::userstore::UserStoreError;
 /// # Ok::<(), rpc_runtime::Error>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct UserList(Vec<Member>);
+pub struct UserList(Vec<ImportedUser>);
 
 /// A user who is in order.
 #[derive(Clone)]
-pub(super) struct Member {
+pub(super) struct ImportedUser {
     pub(super) username: String,
     pub(super) password: Secret<String>,
     pub(super) credit: i64,
@@ -38,7 +38,7 @@ pub(super) struct Member {
 /// A user as a list has it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Listed {
+struct UserEntry {
     username: String,
     // Absent is empty: what a secret says of itself when it is not there is not much.
     #[serde(default)]
@@ -64,9 +64,9 @@ impl UserList {
     ///
     /// `invalid_argument` with the place of the first mistake.
     pub fn parse(text: &str) -> Result<Self> {
-        let listed: Vec<Listed> = serde_json::from_str(text)
+        let listed: Vec<UserEntry> = serde_json::from_str(text)
             .map_err(|error| Error::new(Code::InvalidArgument, format!("users: {error}")))?;
-        let mut members: Vec<Member> = Vec::with_capacity(listed.len());
+        let mut members: Vec<ImportedUser> = Vec::with_capacity(listed.len());
         for user in listed {
             let at = members.len();
             if let Some(first) = members
@@ -114,20 +114,20 @@ impl UserList {
         self.0.is_empty()
     }
 
-    pub(super) fn into_members(self) -> Vec<Member> {
+    pub(super) fn into_members(self) -> Vec<ImportedUser> {
         self.0
     }
 }
 
-impl Listed {
-    fn checked(self) -> Result<Member, UserStoreError> {
-        checks::username(&self.username)?;
-        checks::new_password(self.password.expose())?;
+impl UserEntry {
+    fn checked(self) -> Result<ImportedUser, UserStoreError> {
+        validate::username(&self.username)?;
+        validate::new_password(self.password.expose())?;
         for role in &self.roles {
-            checks::role(role)?;
+            validate::role(role)?;
         }
-        Ok(Member {
-            credit: checks::credit(self.credit)?,
+        Ok(ImportedUser {
+            credit: validate::credit(self.credit)?,
             username: self.username,
             password: self.password,
             roles: self.roles,

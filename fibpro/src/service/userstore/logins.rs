@@ -11,26 +11,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rpc_runtime::{Result, Secret};
 use tokio::sync::OnceCell;
 
-use super::passwords::{Cost, Passwords};
-use super::remembered::{Login, Remembered};
+use super::login_cache::{LoginCache, LoginDigest};
+use super::passwords::{Argon2Cost, Passwords};
 
 /// Verifies passwords: once for all who ask for the same at one time, and once a minute for those that are right.
 pub(super) struct Logins {
     passwords: Passwords,
-    remembered: Remembered,
-    under_way: Mutex<HashMap<Login, Arc<OnceCell<bool>>>>,
+    cache: LoginCache,
+    pending: Mutex<HashMap<LoginDigest, Arc<OnceCell<bool>>>>,
     /// A hash that no password has.
-    nobodys: String,
+    dummy_hash: String,
 }
 
 impl Logins {
-    pub(super) fn new(cost: Cost) -> Result<Self> {
+    pub(super) fn new(cost: Argon2Cost) -> Result<Self> {
         let passwords = Passwords::new(cost)?;
         Ok(Self {
-            nobodys: passwords.nobodys()?,
+            dummy_hash: passwords.dummy_hash()?,
             passwords,
-            remembered: Remembered::new()?,
-            under_way: Mutex::default(),
+            cache: LoginCache::new()?,
+            pending: Mutex::default(),
         })
     }
 
@@ -50,29 +50,26 @@ impl Logins {
         hash: Option<&str>,
     ) -> Result<bool> {
         let is_user = hash.is_some();
-        let hash = hash.unwrap_or(&self.nobodys);
-        let login = self.remembered.login(username, password.expose(), hash);
-        if self.remembered.has(&login) {
+        let hash = hash.unwrap_or(&self.dummy_hash);
+        let login = self.cache.digest(username, password.expose(), hash);
+        if self.cache.contains(&login) {
             return Ok(true);
         }
-        let flight = self.join(login);
+        let pending = self.join(login);
         // The first of them compares. When it goes away, the next one does.
         let compare = || self.passwords.matches(password.clone(), hash.to_owned());
-        let matches = *flight.outcome.get_or_try_init(compare).await?;
+        let matches = *pending.outcome.get_or_try_init(compare).await?;
         let right = matches && is_user;
         if right {
-            self.remembered.remember(login);
+            self.cache.insert(login);
         }
         Ok(right)
     }
 
-    fn join(&self, login: Login) -> Flight<'_> {
-        let mut under_way = self
-            .under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        Flight {
-            outcome: Arc::clone(under_way.entry(login).or_default()),
+    fn join(&self, login: LoginDigest) -> PendingLogin<'_> {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        PendingLogin {
+            outcome: Arc::clone(pending.entry(login).or_default()),
             login,
             logins: self,
         }
@@ -86,21 +83,21 @@ impl fmt::Debug for Logins {
 }
 
 /// A comparison, for one of those who wait for it.
-struct Flight<'a> {
+struct PendingLogin<'a> {
     outcome: Arc<OnceCell<bool>>,
-    login: Login,
+    login: LoginDigest,
     logins: &'a Logins,
 }
 
-impl Drop for Flight<'_> {
+impl Drop for PendingLogin<'_> {
     fn drop(&mut self) {
-        let mut under_way = self
+        let mut pending = self
             .logins
-            .under_way
+            .pending
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         // The last one turns off the light: two hold the cell, we and the map.
-        if let Entry::Occupied(entry) = under_way.entry(self.login)
+        if let Entry::Occupied(entry) = pending.entry(self.login)
             && Arc::strong_count(entry.get()) == 2
         {
             entry.remove();
@@ -117,7 +114,7 @@ mod tests {
     }
 
     async fn logins() -> (Logins, String) {
-        let logins = Logins::new(Cost::NEXT_TO_NOTHING).unwrap();
+        let logins = Logins::new(Argon2Cost::TEST).unwrap();
         let hash = logins.passwords.hash(secret("right")).await.unwrap();
         (logins, hash)
     }
@@ -148,7 +145,7 @@ mod tests {
         assert_eq!(work, [40, 40]);
         // And the hash that is compared costs what everybody's costs.
         let cost = |hash: &str| hash.rsplitn(3, '$').last().unwrap().to_owned();
-        assert_eq!(cost(&logins.nobodys), cost(&hash));
+        assert_eq!(cost(&logins.dummy_hash), cost(&hash));
     }
 
     #[tokio::test]
@@ -192,7 +189,7 @@ mod tests {
                 .all(|(n, right)| *right == (n % 2 == 0))
         );
         assert_eq!(logins.passwords.hashed() - before, 2);
-        assert!(logins.under_way.lock().unwrap().is_empty());
+        assert!(logins.pending.lock().unwrap().is_empty());
     }
 
     #[tokio::test]
@@ -205,6 +202,6 @@ mod tests {
         assert!(futures_util::poll!(&mut second).is_pending());
         drop(first);
         assert!(second.await.unwrap());
-        assert!(logins.under_way.lock().unwrap().is_empty());
+        assert!(logins.pending.lock().unwrap().is_empty());
     }
 }

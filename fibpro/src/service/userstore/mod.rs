@@ -3,20 +3,20 @@
 //! [`Users`] is the service; it checks arguments and passwords, and leaves the money to `store`, where each change is
 //! one transaction of the database. Nothing that matters is kept in this process, so several may share a database.
 
-mod checks;
 mod clock;
 mod database;
 mod expiry;
 mod import;
+mod login_cache;
 mod logins;
 mod passwords;
-mod remembered;
 mod store;
+mod validate;
 
 pub use self::clock::Clock;
 pub use self::database::Database;
 pub use self::import::UserList;
-pub use self::passwords::Cost;
+pub use self::passwords::Argon2Cost;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ use self::store::{
     Account, FindAccount, HasUsers, Import, NewUser, ReadLedger, Refund, Reserve, ReturnOverdue,
     SetCredit, Settle, Store,
 };
-use crate::api::userstore::{Entry, Reservation, User, UserStore, UserStoreError};
+use crate::api::userstore::{LedgerEntry, Reservation, User, UserStore, UserStoreError};
 
 /// How long a reservation lives.
 pub const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
@@ -40,7 +40,7 @@ pub struct Settings {
     /// Where the time comes from.
     pub clock: Clock,
     /// What a password hash costs.
-    pub cost: Cost,
+    pub cost: Argon2Cost,
 }
 
 /// A [`UserStore`] on a database. Cheap to clone; all clones are one store.
@@ -138,8 +138,8 @@ impl UserStore for Users {
         username: &str,
         password: Secret<String>,
     ) -> Result<User, UserStoreError> {
-        checks::username(username)?;
-        checks::password(password.expose())?;
+        validate::username(username)?;
+        validate::password(password.expose())?;
         let account = self.account(username).await?;
         let hash = account
             .as_ref()
@@ -152,16 +152,16 @@ impl UserStore for Users {
     }
 
     async fn get_user(&self, username: &str) -> Result<Option<User>, UserStoreError> {
-        checks::username(username)?;
+        validate::username(username)?;
         let account = self.account(username).await?;
         Ok(account.map(|account| user(username, account)))
     }
 
     async fn set_credit(&self, username: &str, credit: u64) -> Result<User, UserStoreError> {
-        checks::username(username)?;
+        validate::username(username)?;
         let operation = SetCredit {
             username: username.to_owned(),
-            credit: checks::credit(credit)?,
+            credit: validate::credit(credit)?,
         };
         let account = self.store.write(operation).await??;
         Ok(user(username, account))
@@ -173,11 +173,11 @@ impl UserStore for Users {
         amount: u64,
         key: &str,
     ) -> Result<Reservation, UserStoreError> {
-        checks::username(username)?;
-        checks::key(key)?;
+        validate::username(username)?;
+        validate::key(key)?;
         let operation = Reserve {
             username: username.to_owned(),
-            amount: checks::amount(amount)?,
+            amount: validate::amount(amount)?,
             key: key.to_owned(),
             lifetime: RESERVATION_LIFETIME,
         };
@@ -185,20 +185,20 @@ impl UserStore for Users {
     }
 
     async fn settle(&self, key: &str) -> Result<Reservation, UserStoreError> {
-        checks::key(key)?;
+        validate::key(key)?;
         let key = key.to_owned();
         self.store.write(Settle { key }).await?
     }
 
     async fn refund(&self, key: &str) -> Result<Reservation, UserStoreError> {
-        checks::key(key)?;
+        validate::key(key)?;
         let key = key.to_owned();
         self.store.write(Refund { key }).await?
     }
 
-    async fn ledger(&self, username: &str, limit: u32) -> Result<Vec<Entry>, UserStoreError> {
-        checks::username(username)?;
-        checks::limit(limit)?;
+    async fn ledger(&self, username: &str, limit: u32) -> Result<Vec<LedgerEntry>, UserStoreError> {
+        validate::username(username)?;
+        validate::limit(limit)?;
         let username = username.to_owned();
         let read = || {
             self.store.read(ReadLedger {

@@ -24,7 +24,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What a hash costs the one who makes it, and whoever wants to find the password by trying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cost {
+pub struct Argon2Cost {
     /// Memory in KiB.
     pub memory: u32,
     /// Passes over the memory.
@@ -33,7 +33,7 @@ pub struct Cost {
     pub lanes: u32,
 }
 
-impl Cost {
+impl Argon2Cost {
     /// What OWASP recommends for argon2id: 19 MiB, 2 passes, 1 lane.
     pub const OWASP: Self = Self {
         memory: 19 * 1024,
@@ -42,14 +42,14 @@ impl Cost {
     };
 
     /// As little as there may be. For tests; such a hash protects nothing.
-    pub const NEXT_TO_NOTHING: Self = Self {
+    pub const TEST: Self = Self {
         memory: Params::MIN_M_COST,
         passes: 1,
         lanes: 1,
     };
 }
 
-impl Default for Cost {
+impl Default for Argon2Cost {
     fn default() -> Self {
         Self::OWASP
     }
@@ -65,7 +65,7 @@ pub(super) struct Passwords {
 }
 
 impl Passwords {
-    pub(super) fn new(cost: Cost) -> Result<Self> {
+    pub(super) fn new(cost: Argon2Cost) -> Result<Self> {
         let params = Params::new(cost.memory, cost.passes, cost.lanes, None).map_err(|error| {
             Error::new(
                 Code::InvalidArgument,
@@ -95,7 +95,7 @@ impl Passwords {
 
     /// A hash that no password has, as far as anybody can know: it is made of random bytes. Comparing with it costs what
     /// comparing with another one costs.
-    pub(super) fn nobodys(&self) -> Result<String> {
+    pub(super) fn dummy_hash(&self) -> Result<String> {
         let build = || {
             Ok::<_, Wrong>(PasswordHash {
                 algorithm: Algorithm::Argon2id.ident(),
@@ -194,7 +194,7 @@ mod tests {
 
     #[tokio::test]
     async fn c10_hashes_are_salted_argon2id_at_owasp_cost() {
-        let passwords = Passwords::new(Cost::OWASP).unwrap();
+        let passwords = Passwords::new(Argon2Cost::OWASP).unwrap();
         let hash = passwords
             .hash(Secret::new("password".to_owned()))
             .await
@@ -225,7 +225,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_too_much_is_refused_and_what_waits_can_leave() {
-        let passwords = Passwords::new(Cost::NEXT_TO_NOTHING).unwrap();
+        let passwords = Passwords::new(Argon2Cost::TEST).unwrap();
         let hash = passwords.hash(Secret::new("a".to_owned())).await.unwrap();
         let all = Arc::clone(&passwords.turns)
             .acquire_many_owned(2)

@@ -18,7 +18,7 @@ pub use table::write_table;
 #[derive(Debug)]
 pub struct Monitor {
     targets: Vec<Target>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 #[derive(Debug)]
@@ -30,7 +30,7 @@ struct Target {
 
 /// What was seen of a service.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Seen {
+pub struct ServiceReport {
     /// The name that it was looked for under, such as `pricing`.
     pub service: String,
     /// Where: the URL.
@@ -39,24 +39,24 @@ pub struct Seen {
     pub up: bool,
     /// Why it counts as down.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<Trouble>,
+    pub error: Option<ProbeError>,
     /// What it said.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub numbers: Option<Numbers>,
+    pub numbers: Option<Stats>,
 }
 
 /// Why a service is down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Trouble {
+pub struct ProbeError {
     /// The code, such as `unavailable`.
     pub code: String,
     /// What happened.
     pub message: String,
 }
 
-/// What a service says of itself. Numbers are those since it started, pings and questions for the numbers left out.
+/// What a service says of itself. Stats are those since it started, pings and questions for the numbers left out.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Numbers {
+pub struct Stats {
     /// The environment that it runs in.
     pub environment: String,
     /// Which instance of it answered.
@@ -84,7 +84,7 @@ pub struct Numbers {
 }
 
 impl Monitor {
-    /// A monitor of services by name and URL, each of which has `patience` to answer. `keys` sign the questions, for
+    /// A monitor of services by name and URL, each of which has `timeout` to answer. `keys` sign the questions, for
     /// services that answer nobody else.
     ///
     /// # Errors
@@ -93,7 +93,7 @@ impl Monitor {
     pub fn new<'t>(
         targets: impl IntoIterator<Item = (&'t str, String)>,
         keys: Option<&IdentityKeys>,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Self> {
         let targets = targets.into_iter().map(|(service, url)| {
             // What is seen is what is: no second try, and no breaker that answers in the place of the service.
@@ -114,24 +114,24 @@ impl Monitor {
         });
         Ok(Self {
             targets: targets.collect::<Result<_>>()?,
-            patience,
+            timeout,
         })
     }
 
     /// Looks at all services once, in the order in which they were given.
-    pub async fn look(&self) -> Vec<Seen> {
-        let looks = self.targets.iter().map(|target| target.look(self.patience));
+    pub async fn probe(&self) -> Vec<ServiceReport> {
+        let looks = self.targets.iter().map(|target| target.probe(self.timeout));
         futures_util::future::join_all(looks).await
     }
 }
 
 impl Target {
-    async fn look(&self, patience: Duration) -> Seen {
-        let (error, numbers) = match self.ask(patience).await {
+    async fn probe(&self, timeout: Duration) -> ServiceReport {
+        let (error, numbers) = match self.ask(timeout).await {
             Ok(numbers) => (None, Some(numbers)),
-            Err(error) => (Some(Trouble::from(&error)), None),
+            Err(error) => (Some(ProbeError::from(&error)), None),
         };
-        Seen {
+        ServiceReport {
             service: self.service.clone(),
             address: self.url.clone(),
             up: error.is_none(),
@@ -140,18 +140,18 @@ impl Target {
         }
     }
 
-    async fn ask(&self, patience: Duration) -> Result<Numbers> {
+    async fn ask(&self, timeout: Duration) -> Result<Stats> {
         let start = Instant::now();
-        let status = self.status.get().timeout(patience).await?;
+        let status = self.status.get().timeout(timeout).await?;
         // Now there is a connection, and a ping measures the service.
-        let left = patience.saturating_sub(start.elapsed());
+        let left = timeout.saturating_sub(start.elapsed());
         let start = Instant::now();
         self.status.ping().timeout(left).await?;
-        Ok(Numbers::new(status, start.elapsed()))
+        Ok(Stats::new(status, start.elapsed()))
     }
 }
 
-impl From<&Error> for Trouble {
+impl From<&Error> for ProbeError {
     fn from(error: &Error) -> Self {
         Self {
             code: error.code().to_string(),
@@ -160,7 +160,7 @@ impl From<&Error> for Trouble {
     }
 }
 
-impl Numbers {
+impl Stats {
     fn new(status: ServerStatus, latency: Duration) -> Self {
         let total = status.total.as_ref();
         let requests = total.map_or(0, |total| total.requests);

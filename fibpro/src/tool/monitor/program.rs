@@ -6,9 +6,9 @@ use std::time::Duration;
 use rpc_runtime::{Code, Error, Result};
 use tokio::time::MissedTickBehavior;
 
-use super::{Monitor, Seen, write_table};
+use super::{Monitor, ServiceReport, write_table};
 use crate::endpoints::Endpoints;
-use crate::tool::keys::Keys;
+use crate::tool::keys::KeyOptions;
 
 /// Draws over what is on the screen, and ends a line with whatever was behind it gone.
 const HOME: &str = "\x1b[H";
@@ -19,7 +19,7 @@ const CLEAR_BELOW: &str = "\x1b[J";
 #[derive(Debug, clap::Parser)]
 #[command(version)]
 #[group(skip)]
-pub struct Options {
+pub struct MonitorOptions {
     #[command(flatten)]
     endpoints: Endpoints,
 
@@ -36,7 +36,7 @@ pub struct Options {
     json: bool,
 
     #[command(flatten)]
-    keys: Keys,
+    keys: KeyOptions,
 }
 
 /// Looks, shows what it sees, and answers whether all services were up at the last look.
@@ -44,7 +44,7 @@ pub struct Options {
 /// # Errors
 ///
 /// When there is nobody to be asked: keys that cannot be read, an address that is none, an output that takes nothing.
-pub async fn run(options: Options) -> Result<bool> {
+pub async fn run(options: MonitorOptions) -> Result<bool> {
     let keys = options.keys.read()?;
     let endpoints = options.endpoints.all();
     let targets = endpoints
@@ -53,7 +53,7 @@ pub async fn run(options: Options) -> Result<bool> {
     let monitor = Monitor::new(targets, keys.as_ref(), options.timeout)?;
     let in_place = options.watch.is_some() && !options.json && io::stdout().is_terminal();
     let Some(pause) = options.watch else {
-        let seen = monitor.look().await;
+        let seen = monitor.probe().await;
         show(&seen, options.json, in_place)?;
         return Ok(seen.iter().all(|seen| seen.up));
     };
@@ -63,7 +63,7 @@ pub async fn run(options: Options) -> Result<bool> {
     let watching = async {
         loop {
             ticks.tick().await;
-            let seen = monitor.look().await;
+            let seen = monitor.probe().await;
             all_up = seen.iter().all(|seen| seen.up);
             if !show(&seen, options.json, in_place)? {
                 return Ok::<_, Error>(());
@@ -78,7 +78,7 @@ pub async fn run(options: Options) -> Result<bool> {
 }
 
 /// Whether there is somebody left to read it.
-fn show(seen: &[Seen], json: bool, in_place: bool) -> Result<bool> {
+fn show(seen: &[ServiceReport], json: bool, in_place: bool) -> Result<bool> {
     let mut text = Vec::new();
     let written = match (json, in_place) {
         (true, _) => serde_json::to_writer(&mut text, seen)

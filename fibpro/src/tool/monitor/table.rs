@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::{Numbers, Seen};
-use crate::tool::units::time_text;
+use super::{ServiceReport, Stats};
+use crate::tool::format::time_text;
 
 const HEAD: [&str; 10] = [
     "SERVICE", "STATE", "ENV", "VERSION", "LATENCY", "REQUESTS", "%ERRORS", "P50", "P99", "ADDRESS",
@@ -18,7 +18,7 @@ const NAMES: [usize; 5] = [0, 1, 2, 3, 9];
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write_table(all: &[Seen], line_end: &str, out: &mut impl Write) -> io::Result<()> {
+pub fn write_table(all: &[ServiceReport], line_end: &str, out: &mut impl Write) -> io::Result<()> {
     let rows: Vec<_> = all.iter().map(cells).collect();
     let head = HEAD.map(str::to_owned);
     let widths: Vec<_> = (0..HEAD.len())
@@ -63,7 +63,7 @@ pub fn write_table(all: &[Seen], line_end: &str, out: &mut impl Write) -> io::Re
     Ok(())
 }
 
-fn cells(seen: &Seen) -> [String; 10] {
+fn cells(seen: &ServiceReport) -> [String; 10] {
     let state = if seen.up { "up" } else { "DOWN" };
     let [environment, version, latency, requests, errors, p50, p99] = match &seen.numbers {
         Some(numbers) => of_numbers(numbers),
@@ -83,7 +83,7 @@ fn cells(seen: &Seen) -> [String; 10] {
     ]
 }
 
-fn of_numbers(numbers: &Numbers) -> [String; 7] {
+fn of_numbers(numbers: &Stats) -> [String; 7] {
     let time = |microseconds: Option<u64>| microseconds.map_or_else(|| "-".to_owned(), time_text);
     let version = match numbers.version.as_str() {
         "" => "-",
@@ -102,15 +102,15 @@ fn of_numbers(numbers: &Numbers) -> [String; 7] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Trouble;
+    use super::super::ProbeError;
     use super::*;
 
-    fn down() -> Seen {
-        Seen {
+    fn down() -> ServiceReport {
+        ServiceReport {
             service: "pricing".to_owned(),
             address: "http://127.0.0.1:9004".to_owned(),
             up: false,
-            error: Some(Trouble {
+            error: Some(ProbeError {
                 code: "unavailable".to_owned(),
                 message: "cannot connect\u{1b}[2J".to_owned(),
             }),
@@ -118,13 +118,13 @@ mod tests {
         }
     }
 
-    fn up() -> Seen {
-        Seen {
+    fn up() -> ServiceReport {
+        ServiceReport {
             service: "logsink".to_owned(),
             address: "http://127.0.0.1:9002".to_owned(),
             up: true,
             error: None,
-            numbers: Some(Numbers {
+            numbers: Some(Stats {
                 environment: "prod".to_owned(),
                 instance: "127.0.0.1:9002".to_owned(),
                 version: "0.1.0".to_owned(),

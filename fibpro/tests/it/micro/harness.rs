@@ -5,12 +5,12 @@ use std::time::Duration;
 use fibpro::api::compute_worker::{ComputeWorker, ComputeWorkerClient, ComputeWorkerServer};
 use fibpro::api::controller::{ControllerClient, ControllerServer};
 use fibpro::api::pricing::{PricingClient, PricingServer};
-use fibpro::api::userstore::{Entry, UserStoreClient, UserStoreServer};
+use fibpro::api::userstore::{LedgerEntry, UserStoreClient, UserStoreServer};
 use fibpro::service::compute_worker::Worker;
 use fibpro::service::controller::Seller;
 use fibpro::service::gatekeeper::Gatekeeper;
 use fibpro::service::pricing::Prices;
-use fibpro::service::userstore::{Cost, Database, Settings, UserList, Users};
+use fibpro::service::userstore::{Argon2Cost, Database, Settings, UserList, Users};
 use rpc_runtime::axum::Router;
 use rpc_runtime::axum::body::{Body, to_bytes};
 use rpc_runtime::axum::http::{HeaderMap, Request};
@@ -50,7 +50,7 @@ impl FibPro {
             format!(r#"[{{"username": "username", "password": "password", "credit": {credit}}}]"#);
         let settings = Settings {
             // Hashes at production cost would slow each test down.
-            cost: Cost::NEXT_TO_NOTHING,
+            cost: Argon2Cost::TEST,
             ..Settings::default()
         };
         let list = UserList::parse(&list).unwrap();
@@ -113,7 +113,7 @@ impl FibPro {
     pub(crate) async fn ledger(&self) -> Vec<(i64, String)> {
         let mut entries = self.users.ledger("username", 1000).await.unwrap();
         entries.sort_by_key(|entry| entry.time);
-        let line = |entry: Entry| (entry.change, entry.reason);
+        let line = |entry: LedgerEntry| (entry.change, entry.reason);
         entries.into_iter().map(line).collect()
     }
 

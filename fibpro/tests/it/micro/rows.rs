@@ -5,8 +5,8 @@ use std::time::Duration;
 use fibpro::api::controller::ControllerError;
 use fibpro::api::logsink::LogSinkServer;
 use fibpro::api::pricing::PricingError;
-use fibpro::service::logsink::{Printer, Sink};
-use fibpro::tool::monitor::{Monitor, Seen, write_table};
+use fibpro::service::logsink::{PrintQueue, Sink};
+use fibpro::tool::monitor::{Monitor, ServiceReport, write_table};
 use rpc_runtime::axum::body::{Body, to_bytes};
 use rpc_runtime::axum::http::Request;
 use rpc_runtime::prelude::*;
@@ -54,7 +54,7 @@ async fn c13_the_line_of_a_failed_request_is_complete() {
 
 #[tokio::test]
 async fn d01_a_message_is_one_post_with_a_json_body() {
-    let (printer, _writing) = Printer::start(std::io::sink(), None).unwrap();
+    let (printer, _writing) = PrintQueue::start(std::io::sink(), None).unwrap();
     let server = Server::new("logsink").add(LogSinkServer::new(Sink::new(printer, None)));
     let router = server.into_router().unwrap();
     for (message, expected) in [
@@ -201,15 +201,15 @@ async fn h01_h02_the_monitor_shows_every_service() {
     let urls = system.internal.map(|address| format!("http://{address}"));
     let targets = || names.into_iter().zip(urls.clone());
     let all = Monitor::new(targets(), None, Duration::from_secs(20)).unwrap();
-    assert!(all.look().await.iter().all(|seen| seen.up));
+    assert!(all.probe().await.iter().all(|seen| seen.up));
     // One server, in the middle of the list, is down.
     let gone = Running::start(Server::new("gone")).await;
     let address = gone.url();
     gone.stop().await;
     let targets = targets().chain([("logsink", address)]);
     let monitor = Monitor::new(targets, None, Duration::from_secs(20)).unwrap();
-    let seen = monitor.look().await;
-    let up = |seen: &[Seen]| seen.iter().filter(|seen| seen.up).count();
+    let seen = monitor.probe().await;
+    let up = |seen: &[ServiceReport]| seen.iter().filter(|seen| seen.up).count();
     assert_eq!((seen.len(), up(&seen)), (5, 4));
     let mut table = Vec::new();
     write_table(&seen, "\n", &mut table).unwrap();

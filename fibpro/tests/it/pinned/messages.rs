@@ -4,7 +4,7 @@ use fibpro::api::compute_worker::{ComputeWorker, ComputeWorkerServer};
 use fibpro::api::controller::{Controller, ControllerError, ControllerServer, Sold};
 use fibpro::api::pricing::{Pricing, PricingError, PricingServer, Receipt};
 use fibpro::api::userstore::{
-    Entry, Reservation, State, User, UserStore, UserStoreError, UserStoreServer,
+    LedgerEntry, PurchaseState, Reservation, User, UserStore, UserStoreError, UserStoreServer,
 };
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Limits, Secret};
@@ -19,12 +19,12 @@ use crate::system::{Bank, LOGIN, System};
 /// Every service. It gives back what was asked for; the name or key chooses an error.
 struct Echo;
 
-fn state(name: &str) -> State {
+fn state(name: &str) -> PurchaseState {
     match name {
-        "settled" => State::Settled,
-        "refunded" => State::Refunded,
-        "expired" => State::Expired,
-        _ => State::Reserved,
+        "settled" => PurchaseState::Settled,
+        "refunded" => PurchaseState::Refunded,
+        "expired" => PurchaseState::Expired,
+        _ => PurchaseState::Reserved,
     }
 }
 
@@ -41,7 +41,7 @@ fn user_error(name: &str) -> Option<UserStoreError> {
         "NoSuchPurchase" => UserStoreError::NoSuchPurchase { key },
         "PurchaseEnded" => UserStoreError::PurchaseEnded {
             key,
-            state: State::Expired,
+            state: PurchaseState::Expired,
         },
         "PurchaseDiffers" => UserStoreError::PurchaseDiffers { key },
         "Invalid" => UserStoreError::Invalid {
@@ -141,8 +141,12 @@ impl UserStore for Echo {
         reservation("ada", 2, key)
     }
 
-    async fn ledger(&self, _username: &str, limit: u32) -> Result<Vec<Entry>, UserStoreError> {
-        let entry = |key| Entry {
+    async fn ledger(
+        &self,
+        _username: &str,
+        limit: u32,
+    ) -> Result<Vec<LedgerEntry>, UserStoreError> {
+        let entry = |key| LedgerEntry {
             time: "2026-11-22T12:25:34.021934Z".parse().unwrap(),
             change: -2,
             credit: limit.into(),

@@ -1,29 +1,29 @@
 //! JSON of the monitor, and the addresses that it looks at.
 
 use fibpro::endpoints::Endpoints;
-use fibpro::tool::monitor::{Numbers, Seen, Trouble};
+use fibpro::tool::monitor::{ProbeError, ServiceReport, Stats};
 
 use crate::pinned::{assert_pinned, shape};
 use crate::process::{command, output};
 
 #[test]
 fn monitor_json_is_as_pinned() {
-    let down = Seen {
+    let down = ServiceReport {
         service: "pricing".to_owned(),
         address: "http://127.0.0.1:9004".to_owned(),
         up: false,
-        error: Some(Trouble {
+        error: Some(ProbeError {
             code: "unavailable".to_owned(),
             message: "text".to_owned(),
         }),
         numbers: None,
     };
-    let up = |p50_us, p99_us, logs_dropped| Seen {
+    let up = |p50_us, p99_us, logs_dropped| ServiceReport {
         service: "logsink".to_owned(),
         address: "http://127.0.0.1:9002".to_owned(),
         up: true,
         error: None,
-        numbers: Some(Numbers {
+        numbers: Some(Stats {
             environment: "prod".to_owned(),
             instance: "127.0.0.1:9002".to_owned(),
             version: "0.1.0".to_owned(),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fibpro::api::logsink::{Level, Record};
-use fibpro::service::logsink::{Printer, Sink, Store, StoreOptions};
+use fibpro::service::logsink::{LogStore, LogStoreOptions, PrintQueue, Sink};
 use fibpro::service::userstore::Database;
 use rpc_runtime::RequestId;
 use rpc_runtime::logs::LogsClient;
@@ -79,12 +79,12 @@ async fn the_log_database_is_as_pinned() {
 
 /// Stores records of each form.
 async fn append(path: &Path) {
-    let (store, intake) = Store::start(StoreOptions {
+    let (store, intake) = LogStore::start(LogStoreOptions {
         path: path.to_owned(),
         bytes: 16 << 20,
     })
     .await;
-    let (printer, writing) = Printer::start(std::io::sink(), Some(intake)).unwrap();
+    let (printer, writing) = PrintQueue::start(std::io::sink(), Some(intake)).unwrap();
     let logs = LogsClient::local(Sink::new(printer, Some(store)));
     let record = |epoch, sequence, level, request: Option<&str>, text: &str| {
         let source = "userstore@prod/127.0.0.1:9003".parse().unwrap();

@@ -1,6 +1,6 @@
 //! Databases that are full, locked, damaged or temporarily gone.
 
-use fibpro::api::userstore::{State, UserStoreClient};
+use fibpro::api::userstore::{PurchaseState, UserStoreClient};
 use fibpro::service::userstore::{Database, Settings, UserList, Users};
 use rpc_runtime::Code;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -89,7 +89,10 @@ async fn a_full_disk_leaves_no_partial_write_and_recovers() {
         store.reserve("username", 1, &key).await.unwrap().credit,
         before - 1
     );
-    assert_eq!(store.settle(&key).await.unwrap().state, State::Settled);
+    assert_eq!(
+        store.settle(&key).await.unwrap().state,
+        PurchaseState::Settled
+    );
     fixture.audit().await;
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fibpro::api::userstore::{State, UserStoreError};
+use fibpro::api::userstore::{PurchaseState, UserStoreError};
 use fibpro::service::userstore::RESERVATION_LIFETIME;
 
 use super::fixture::{Engine, Fixture, count, on_both};
@@ -15,18 +15,18 @@ on_both! {
         store.reserve("username", 3, "in time").await.unwrap();
         store.reserve("username", 4, "late").await.unwrap();
         fixture.advance(RESERVATION_LIFETIME - MOMENT);
-        assert_eq!(store.settle("in time").await.unwrap().state, State::Settled);
+        assert_eq!(store.settle("in time").await.unwrap().state, PurchaseState::Settled);
         fixture.advance(MOMENT);
         for error in [store.settle("late").await, store.reserve("username", 4, "late").await, store.settle("late").await] {
             let error = error.unwrap_err();
             assert!(
-                matches!(&*error, UserStoreError::PurchaseEnded { state: State::Expired, .. }),
+                matches!(&*error, UserStoreError::PurchaseEnded { state: PurchaseState::Expired, .. }),
                 "{error}"
             );
         }
         // The expired credit is available again.
         let refunded = store.refund("late").await.unwrap();
-        assert_eq!((refunded.state, refunded.credit), (State::Expired, 7));
+        assert_eq!((refunded.state, refunded.credit), (PurchaseState::Expired, 7));
         assert_eq!(store.get_user("username").await.unwrap().unwrap().credit, 7);
     }
 

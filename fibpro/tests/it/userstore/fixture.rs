@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use fibpro::api::userstore::UserStoreClient;
-use fibpro::service::userstore::{Clock, Cost, Database, Settings, UserList, Users};
+use fibpro::service::userstore::{Argon2Cost, Clock, Database, Settings, UserList, Users};
 use jiff::Timestamp;
 use sqlx::{ConnectOptions as _, Connection as _};
 
@@ -92,7 +92,7 @@ impl Fixture {
             clock: Clock::new(move || {
                 Timestamp::from_microsecond(now.load(Ordering::Relaxed)).unwrap()
             }),
-            cost: Cost::NEXT_TO_NOTHING,
+            cost: Argon2Cost::TEST,
         };
         let list = UserList::parse(list).unwrap();
         let users = Users::open_with(database, list, settings).await.unwrap();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use fibpro::api::userstore::{State, UserStoreClient, UserStoreError};
+use fibpro::api::userstore::{PurchaseState, UserStoreClient, UserStoreError};
 use fibpro::service::userstore::RESERVATION_LIFETIME;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -44,7 +44,7 @@ const USERS: [&str; 2] = ["ada", "grace"];
 struct Bought {
     user: usize,
     amount: u64,
-    state: State,
+    state: PurchaseState,
     until: u64,
 }
 
@@ -61,8 +61,8 @@ impl Model {
         if let Some(bought) = self.bought.get(&key) {
             return match bought.state {
                 _ if (bought.user, bought.amount) != (user, amount) => "differs",
-                State::Reserved | State::Settled => "ok",
-                State::Refunded | State::Expired => "ended",
+                PurchaseState::Reserved | PurchaseState::Settled => "ok",
+                PurchaseState::Refunded | PurchaseState::Expired => "ended",
             };
         }
         if self.credit[user] < amount {
@@ -75,27 +75,27 @@ impl Model {
             Bought {
                 user,
                 amount,
-                state: State::Reserved,
+                state: PurchaseState::Reserved,
                 until,
             },
         );
         "ok"
     }
 
-    fn end(&mut self, key: usize, wanted: State) -> &'static str {
+    fn end(&mut self, key: usize, wanted: PurchaseState) -> &'static str {
         let Some(bought) = self.bought.get_mut(&key) else {
             return "none";
         };
         match (bought.state, wanted) {
-            (State::Reserved, _) => {
+            (PurchaseState::Reserved, _) => {
                 bought.state = wanted;
-                if wanted == State::Refunded {
+                if wanted == PurchaseState::Refunded {
                     self.credit[bought.user] += bought.amount;
                 }
                 "ok"
             }
-            (State::Settled, State::Settled)
-            | (State::Refunded | State::Expired, State::Refunded) => "ok",
+            (PurchaseState::Settled, PurchaseState::Settled)
+            | (PurchaseState::Refunded | PurchaseState::Expired, PurchaseState::Refunded) => "ok",
             _ => "ended",
         }
     }
@@ -103,8 +103,8 @@ impl Model {
     fn wait(&mut self, seconds: u64) {
         self.now += seconds;
         for bought in self.bought.values_mut() {
-            if bought.state == State::Reserved && bought.until <= self.now {
-                bought.state = State::Expired;
+            if bought.state == PurchaseState::Reserved && bought.until <= self.now {
+                bought.state = PurchaseState::Expired;
                 self.credit[bought.user] += bought.amount;
             }
         }
@@ -153,11 +153,11 @@ async fn follow(fixture: &Fixture, steps: &[Step]) {
             ),
             Step::Settle(key) => (
                 word(&store.settle(&format!("k{key}")).await),
-                model.end(*key, State::Settled),
+                model.end(*key, PurchaseState::Settled),
             ),
             Step::Refund(key) => (
                 word(&store.refund(&format!("k{key}")).await),
-                model.end(*key, State::Refunded),
+                model.end(*key, PurchaseState::Refunded),
             ),
             Step::SetCredit { user, credit } => {
                 model.credit[*user] = *credit;

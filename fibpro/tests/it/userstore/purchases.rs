@@ -1,7 +1,7 @@
 //! Credit under concurrent, repeated, abandoned and restarted purchases.
 
 use fibpro::api::userstore::{
-    CREDIT_LIMIT, Entry, Reservation, State, UserStoreClient, UserStoreError,
+    CREDIT_LIMIT, LedgerEntry, PurchaseState, Reservation, UserStoreClient, UserStoreError,
 };
 use rpc_runtime::{Code, Remote};
 use tokio::task::JoinSet;
@@ -40,7 +40,7 @@ async fn credit(store: &UserStoreClient) -> u64 {
     store.get_user("username").await.unwrap().unwrap().credit
 }
 
-fn changes(entries: &[Entry]) -> Vec<(i64, u64, &str)> {
+fn changes(entries: &[LedgerEntry]) -> Vec<(i64, u64, &str)> {
     entries
         .iter()
         .map(|entry| (entry.change, entry.credit, entry.reason.as_str()))
@@ -73,7 +73,7 @@ on_both! {
         // A purchase that one store has begun can be settled by the other one.
         one.set_credit("username", 5).await.unwrap();
         one.reserve("username", 2, "shared").await.unwrap();
-        assert_eq!(two.settle("shared").await.unwrap().state, State::Settled);
+        assert_eq!(two.settle("shared").await.unwrap().state, PurchaseState::Settled);
         assert_eq!(one.settle("shared").await.unwrap().credit, 3);
     }
 
@@ -92,7 +92,7 @@ on_both! {
         let first = store.reserve("username", 3, "k").await.unwrap();
         assert_eq!(
             (first.amount, first.credit, first.state, first.username.as_str(), first.key.as_str()),
-            (3, 7, State::Reserved, "username", "k")
+            (3, 7, PurchaseState::Reserved, "username", "k")
         );
         // A different purchase in between, so that the balance of the first result differs from the
         // current one.
@@ -100,7 +100,7 @@ on_both! {
         assert_eq!(store.reserve("username", 3, "k").await.unwrap(), first);
 
         let settled = store.settle("k").await.unwrap();
-        assert_eq!((settled.credit, settled.state), (7, State::Settled));
+        assert_eq!((settled.credit, settled.state), (7, PurchaseState::Settled));
         assert_eq!(store.settle("k").await.unwrap(), settled);
         assert_eq!(store.reserve("username", 3, "k").await.unwrap(), settled);
         assert_eq!(credit(&store).await, 6);
@@ -173,7 +173,7 @@ on_both! {
             }
             drop(call);
             let again = store.reserve("username", 1, &key).await.unwrap();
-            assert_eq!(again.state, State::Reserved);
+            assert_eq!(again.state, PurchaseState::Reserved);
             assert_eq!(credit(&store).await, 99 - n);
         }
     }
@@ -182,14 +182,14 @@ on_both! {
         let (_users, store) = fixture.open(4).await;
         store.reserve("username", 3, "k").await.unwrap();
         let refunded = store.refund("k").await.unwrap();
-        assert_eq!((refunded.credit, refunded.state), (4, State::Refunded));
+        assert_eq!((refunded.credit, refunded.state), (4, PurchaseState::Refunded));
         store.reserve("username", 1, "l").await.unwrap();
         assert_eq!(store.refund("k").await.unwrap(), refunded);
 
         for error in [store.settle("k").await, store.reserve("username", 3, "k").await] {
             let error = error.unwrap_err();
             assert!(
-                matches!(&*error, UserStoreError::PurchaseEnded { state: State::Refunded, .. }),
+                matches!(&*error, UserStoreError::PurchaseEnded { state: PurchaseState::Refunded, .. }),
                 "{error}"
             );
             assert_eq!(error.code(), Code::FailedPrecondition);
@@ -198,7 +198,7 @@ on_both! {
         store.settle("l").await.unwrap();
         let error = store.refund("l").await.unwrap_err();
         assert!(
-            matches!(&*error, UserStoreError::PurchaseEnded { state: State::Settled, .. }),
+            matches!(&*error, UserStoreError::PurchaseEnded { state: PurchaseState::Settled, .. }),
             "{error}"
         );
         let ledger = store.ledger("username", 1000).await.unwrap();

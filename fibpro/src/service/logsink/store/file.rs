@@ -13,7 +13,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::problem::{Kind, Problem};
+use super::error::{LogStoreError, LogStoreErrorKind};
 
 /// What made the tables, step by step.
 static MIGRATIONS: Migrator = sqlx::migrate!("src/service/logsink/store/migrations");
@@ -51,7 +51,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 /// Opens the file for writing, makes it where it is missing, and brings it to the form of today.
-pub(super) async fn open(path: &Path, bytes: u64) -> Result<SqliteConnection, Problem> {
+pub(super) async fn open(path: &Path, bytes: u64) -> Result<SqliteConnection, LogStoreError> {
     // SQLite would make it for everybody to read. What it puts beside the file has the file's mode. One that is there is
     // not even opened: to close it again would end the locks that our readers have on it.
     match for_its_owner().create_new(true).open(path) {
@@ -89,7 +89,10 @@ pub(super) async fn open(path: &Path, bytes: u64) -> Result<SqliteConnection, Pr
 
 /// Looks whether all of the file can be read, unless it is so large that it would take long: damage in such a file is met
 /// where it is.
-pub(super) async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<(), Problem> {
+pub(super) async fn check(
+    connection: &mut SqliteConnection,
+    path: &Path,
+) -> Result<(), LogStoreError> {
     if fs::metadata(path).is_ok_and(|metadata| metadata.len() > CHECKED) {
         return Ok(());
     }
@@ -99,7 +102,7 @@ pub(super) async fn check(connection: &mut SqliteConnection, path: &Path) -> Res
     if verdict == "ok" {
         Ok(())
     } else {
-        Err(Problem::new(Kind::Corrupt, verdict))
+        Err(LogStoreError::new(LogStoreErrorKind::Corrupt, verdict))
     }
 }
 
@@ -115,7 +118,7 @@ pub(super) fn readers(path: &Path) -> SqlitePool {
 
 /// Moves what was written ahead to its place and closes the file. Returns when it is closed, whatever fails: who closes a
 /// file last removes its `-wal` by name, and that may be the name of another file's by then.
-pub(super) async fn close(mut connection: SqliteConnection) -> Result<(), Problem> {
+pub(super) async fn close(mut connection: SqliteConnection) -> Result<(), LogStoreError> {
     let moved = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
         .execute(&mut connection)
         .await;
@@ -124,13 +127,13 @@ pub(super) async fn close(mut connection: SqliteConnection) -> Result<(), Proble
     Ok(())
 }
 
-fn closed(error: io::Error) -> Problem {
+fn closed(error: io::Error) -> LogStoreError {
     let kind = match error.kind() {
-        io::ErrorKind::ReadOnlyFilesystem => Kind::ReadOnly,
-        io::ErrorKind::StorageFull => Kind::Full,
-        _ => Kind::Closed,
+        io::ErrorKind::ReadOnlyFilesystem => LogStoreErrorKind::ReadOnly,
+        io::ErrorKind::StorageFull => LogStoreErrorKind::Full,
+        _ => LogStoreErrorKind::CannotOpen,
     };
-    Problem::new(kind, error)
+    LogStoreError::new(kind, error)
 }
 
 /// How to make a file that is for its owner only, since logs tell of people.
@@ -141,7 +144,7 @@ fn for_its_owner() -> fs::OpenOptions {
 }
 
 /// Makes the folder of the file, and says that the file is ours for as long as the lock lives.
-pub(super) fn take(path: &Path) -> Result<File, Problem> {
+pub(super) fn take(path: &Path) -> Result<File, LogStoreError> {
     if let Some(folder) = path.parent() {
         fs::DirBuilder::new()
             .recursive(true)
@@ -156,8 +159,8 @@ pub(super) fn take(path: &Path) -> Result<File, Problem> {
         .map_err(closed)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(Problem::new(
-            Kind::Taken,
+        Err(TryLockError::WouldBlock) => Err(LogStoreError::new(
+            LogStoreErrorKind::InUse,
             format!("{} is locked", beside(path, ".lock").display()),
         )),
         Err(TryLockError::Error(error)) => Err(closed(error)),
@@ -166,9 +169,9 @@ pub(super) fn take(path: &Path) -> Result<File, Problem> {
 
 /// Which file it is that a path leads to, so that another one in its place is noticed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Identity([(u64, u64); 2]);
+pub(super) struct FileIdentity([(u64, u64); 2]);
 
-impl Identity {
+impl FileIdentity {
     /// The file and what is written ahead of it; `None` where one of them is not there.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let identity = |path: &Path| {

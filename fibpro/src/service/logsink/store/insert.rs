@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use rpc_runtime::{RequestId, Source};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
-use super::super::seen::{Ranges, Seen};
-use super::problem::{Kind, Problem};
+use super::super::sequence::{RangeSet, SequenceTracker};
+use super::error::{LogStoreError, LogStoreErrorKind};
 use crate::api::logsink::Record;
 
 /// How many records one statement takes. What is left over goes with the smaller ones, so there are three statements to
@@ -29,7 +29,7 @@ pub(super) struct Tables {
 
 impl Tables {
     /// Looks up how far the tables are.
-    pub(super) async fn new(connection: &mut SqliteConnection) -> Result<Self, Problem> {
+    pub(super) async fn new(connection: &mut SqliteConnection) -> Result<Self, LogStoreError> {
         let last = "SELECT max(coalesce((SELECT max(id) FROM records), 0), coalesce((SELECT max(used) FROM lives), 0))";
         let last = sqlx::query_scalar(last).fetch_one(connection).await?;
         let statements = SIZES.map(|size| {
@@ -54,7 +54,7 @@ impl Tables {
         &mut self,
         connection: &mut SqliteConnection,
         records: &[&Record],
-    ) -> Result<(), Problem> {
+    ) -> Result<(), LogStoreError> {
         let now = Timestamp::now().as_microsecond();
         let mut rest = records;
         for (size, statement) in SIZES.into_iter().zip(self.statements.clone()) {
@@ -86,7 +86,7 @@ impl Tables {
         &mut self,
         connection: &mut SqliteConnection,
         source: &Source,
-    ) -> Result<i64, Problem> {
+    ) -> Result<i64, LogStoreError> {
         if let Some(row) = self.sources.get(source) {
             return Ok(*row);
         }
@@ -107,7 +107,7 @@ impl Tables {
     pub(super) async fn forget_sources(
         &mut self,
         connection: &mut SqliteConnection,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), LogStoreError> {
         if self.sources.len() > SOURCES {
             self.forget();
             sqlx::query("DELETE FROM sources WHERE id NOT IN (SELECT source FROM records)")
@@ -127,8 +127,8 @@ impl Tables {
         &self,
         connection: &mut SqliteConnection,
         records: &[&Record],
-        seen: &mut Seen,
-    ) -> Result<(), Problem> {
+        seen: &mut SequenceTracker,
+    ) -> Result<(), LogStoreError> {
         let lives: HashSet<_> = records
             .iter()
             .filter_map(|record| {
@@ -163,20 +163,22 @@ impl Tables {
 }
 
 /// What has come in earlier lives of the sink.
-pub(super) async fn seen(connection: &mut SqliteConnection) -> Result<Seen, Problem> {
+pub(super) async fn seen(
+    connection: &mut SqliteConnection,
+) -> Result<SequenceTracker, LogStoreError> {
     let lives: Vec<(String, i64, String)> =
         sqlx::query_as("SELECT source, epoch, sequences FROM lives ORDER BY used")
             .fetch_all(connection)
             .await?;
-    let mut seen = Seen::default();
+    let mut seen = SequenceTracker::default();
     for (source, epoch, sequences) in lives {
         let source: Source = source.parse().map_err(damaged)?;
-        let sequences: Ranges = sequences.parse().map_err(damaged)?;
+        let sequences: RangeSet = sequences.parse().map_err(damaged)?;
         seen.restore(source, epoch.cast_unsigned(), sequences);
     }
     Ok(seen)
 }
 
-fn damaged(error: impl ToString) -> Problem {
-    Problem::new(Kind::Corrupt, error)
+fn damaged(error: impl ToString) -> LogStoreError {
+    LogStoreError::new(LogStoreErrorKind::Corrupt, error)
 }

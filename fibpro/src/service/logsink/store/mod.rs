@@ -4,10 +4,10 @@
 //! read beside it. What an answer calls accepted is committed: it outlives the process, and a power cut but for the last
 //! moments.
 
+mod error;
 mod file;
 mod insert;
-mod problem;
-mod room;
+mod retention;
 mod select;
 mod writer;
 
@@ -19,20 +19,20 @@ use sqlx::SqlitePool;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
-use self::writer::Writer;
-use super::seen::Seen;
+use self::writer::StoreWriter;
+use super::sequence::SequenceTracker;
 use crate::api::logsink::Page;
 
-pub(super) use problem::Problem;
+pub(super) use error::LogStoreError;
 pub(super) use select::Filter;
-pub(super) use writer::Printed;
+pub(super) use writer::PrintedJob;
 
 /// How many searches wait for records at one time. Each takes one of the places of running calls.
 const FOLLOWERS: usize = 64;
 
 /// Where records are kept, and how many.
 #[derive(Debug, Clone)]
-pub struct StoreOptions {
+pub struct LogStoreOptions {
     /// The file. It and its folder are made where they are missing.
     pub path: PathBuf,
     /// How large it may be with what SQLite writes ahead of it, in bytes. The oldest records make room for new ones.
@@ -41,14 +41,14 @@ pub struct StoreOptions {
 
 /// What is kept, for those who search. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Store {
-    shared: Arc<Shared>,
+pub struct LogStore {
+    shared: Arc<StoreShared>,
 }
 
 /// What readers and writer share.
 #[derive(Debug)]
-pub(super) struct Shared {
-    options: StoreOptions,
+pub(super) struct StoreShared {
+    options: LogStoreOptions,
     readers: RwLock<SqlitePool>,
     /// The id of the last record.
     head: watch::Sender<u64>,
@@ -56,26 +56,26 @@ pub(super) struct Shared {
     followers: Semaphore,
 }
 
-impl Store {
+impl LogStore {
     /// Opens the store, and starts the task that writes to it.
     ///
     /// A file that cannot be opened is no reason for the sink not to print: the log says what is wrong, callers get
     /// `unavailable`, and it is tried again when records come. A damaged file is moved aside.
-    pub async fn start(options: StoreOptions) -> (Self, Intake) {
+    pub async fn start(options: LogStoreOptions) -> (Self, Intake) {
         let (jobs, queue) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(StoreShared {
             readers: RwLock::new(file::readers(&options.path)),
             options,
             head: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
             followers: Semaphore::new(FOLLOWERS),
         });
-        let mut writer = Writer::new(Arc::clone(&shared), queue);
+        let mut writer = StoreWriter::new(Arc::clone(&shared), queue);
         let stored = writer.begin().await;
         let intake = Intake {
             jobs,
             stored,
-            storing: Storing(tokio::spawn(writer.run())),
+            storing: StoreTask(tokio::spawn(writer.run())),
         };
         (Self { shared }, intake)
     }
@@ -114,7 +114,7 @@ impl Store {
     }
 }
 
-impl Shared {
+impl StoreShared {
     fn readers(&self) -> SqlitePool {
         self.readers
             .read()
@@ -133,26 +133,32 @@ impl Shared {
     }
 }
 
-/// The way into the store, for a [`Printer`](super::Printer).
+/// The way into the store, for a [`PrintQueue`](super::PrintQueue).
 #[derive(Debug)]
 pub struct Intake {
-    jobs: mpsc::UnboundedSender<Printed>,
-    stored: Seen,
-    storing: Storing,
+    jobs: mpsc::UnboundedSender<PrintedJob>,
+    stored: SequenceTracker,
+    storing: StoreTask,
 }
 
 impl Intake {
     /// The way itself, what is stored already, and the task at the end of the way.
-    pub(super) fn split(self) -> (mpsc::UnboundedSender<Printed>, Seen, Storing) {
+    pub(super) fn split(
+        self,
+    ) -> (
+        mpsc::UnboundedSender<PrintedJob>,
+        SequenceTracker,
+        StoreTask,
+    ) {
         (self.jobs, self.stored, self.storing)
     }
 }
 
 /// The task that stores, for the one who has to wait for its end.
 #[derive(Debug)]
-pub(super) struct Storing(JoinHandle<Result<()>>);
+pub(super) struct StoreTask(JoinHandle<Result<()>>);
 
-impl Storing {
+impl StoreTask {
     /// Waits until all records that were handed over are stored.
     pub(super) async fn ended(self) -> Result<()> {
         match self.0.await {

@@ -9,9 +9,9 @@ use rpc_runtime::{Code, Error, RequestId, Source, logs};
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
-use super::problem::{Kind, Problem};
+use super::error::{LogStoreError, LogStoreErrorKind};
 use crate::api::logsink::{
-    Level, Logged, Page, QUERY_DEFAULT, QUERY_LIMIT, Query, Record, SEARCH_LIMIT,
+    Level, Page, QUERY_DEFAULT, QUERY_LIMIT, Query, Record, SEARCH_LIMIT, StoredRecord,
 };
 
 /// How large the records of a page may be as JSON, in bytes. Less than a message may be.
@@ -112,7 +112,7 @@ impl Filter {
 }
 
 /// Reads a page.
-pub(super) async fn page(readers: &SqlitePool, filter: &Filter) -> Result<Page, Problem> {
+pub(super) async fn page(readers: &SqlitePool, filter: &Filter) -> Result<Page, LogStoreError> {
     // What comes while we read is for the next page.
     let head: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM records")
         .fetch_one(readers)
@@ -121,7 +121,7 @@ pub(super) async fn page(readers: &SqlitePool, filter: &Filter) -> Result<Page, 
     let mut rows = pin!(sql.build().fetch(readers));
     let (mut records, mut bytes, mut more) = (Vec::new(), 0, false);
     while let Some(row) = rows.try_next().await? {
-        let logged = logged(&row)?;
+        let logged = stored_record(&row)?;
         bytes += json_bytes(&logged)?;
         if records.len() == filter.limit as usize || (bytes > PAGE_BYTES && !records.is_empty()) {
             more = true;
@@ -131,7 +131,7 @@ pub(super) async fn page(readers: &SqlitePool, filter: &Filter) -> Result<Page, 
     }
     let head = head.cast_unsigned();
     let next = match filter.after {
-        Some(_) if more => records.last().map_or(head, |last: &Logged| last.id),
+        Some(_) if more => records.last().map_or(head, |last: &StoredRecord| last.id),
         // Of a store that was made anew, or an id that is yet to come.
         Some(after) => after.max(head),
         None => {
@@ -146,7 +146,7 @@ pub(super) async fn page(readers: &SqlitePool, filter: &Filter) -> Result<Page, 
     })
 }
 
-fn logged(row: &SqliteRow) -> Result<Logged, Problem> {
+fn stored_record(row: &SqliteRow) -> Result<StoredRecord, LogStoreError> {
     let (server, environment, instance) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
     let request_id: Option<&str> = row.try_get(6)?;
     let source = Source::new(server, environment, instance).map_err(damaged)?;
@@ -165,14 +165,14 @@ fn logged(row: &SqliteRow) -> Result<Logged, Problem> {
     record.sequence = row.try_get::<Option<i64>, _>(5)?.map(i64::cast_unsigned);
     record.request_id = request_id.and_then(RequestId::parse);
     record.target = row.try_get(9)?;
-    Ok(Logged {
+    Ok(StoredRecord {
         id: row.try_get::<i64, _>(0)?.cast_unsigned(),
         record,
     })
 }
 
-fn damaged(error: impl ToString) -> Problem {
-    Problem::new(Kind::Corrupt, error)
+fn damaged(error: impl ToString) -> LogStoreError {
+    LogStoreError::new(LogStoreErrorKind::Corrupt, error)
 }
 
 /// `server`, `server@environment` or `server@environment/instance`.
@@ -217,10 +217,10 @@ fn invalid(argument: &'static str, problem: String) -> Error {
     error.with_violation(argument, problem)
 }
 
-fn json_bytes(logged: &Logged) -> Result<usize, Problem> {
+fn json_bytes(logged: &StoredRecord) -> Result<usize, LogStoreError> {
     let mut counter = Counter(0);
     serde_json::to_writer(&mut counter, logged)
-        .map_err(|error| Problem::new(Kind::Failed, error))?;
+        .map_err(|error| LogStoreError::new(LogStoreErrorKind::Failed, error))?;
     Ok(counter.0)
 }
 

@@ -8,13 +8,13 @@ use sqlx::SqliteConnection;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::super::paper::{Answer, Refusal};
-use super::super::{count, seen::Seen};
-use super::Shared;
-use super::file::{self, Identity};
+use super::super::line_writer::{AcceptResult, WriteError};
+use super::super::{count, sequence::SequenceTracker};
+use super::StoreShared;
+use super::error::{LogStoreError, LogStoreErrorKind, RETRY_AFTER};
+use super::file::{self, FileIdentity};
 use super::insert::{self, Tables};
-use super::problem::{Kind, Problem, RETRY_AFTER};
-use super::room::Room;
+use super::retention::Retention;
 use crate::api::logsink::Record;
 
 /// How many records go into one transaction; the last call may bring more.
@@ -28,19 +28,19 @@ const MORE_ROOM: u64 = 8;
 
 /// The records of one call, on their way from paper.
 #[derive(Debug)]
-pub(in super::super) struct Printed {
+pub(in super::super) struct PrintedJob {
     pub(in super::super) records: Vec<Record>,
     /// Of each record, whether it was not written before.
     pub(in super::super) new: Vec<bool>,
     /// Whether it is written now.
-    pub(in super::super) written: Result<(), Refusal>,
-    pub(in super::super) answer: oneshot::Sender<Answer>,
+    pub(in super::super) written: Result<(), WriteError>,
+    pub(in super::super) answer: oneshot::Sender<AcceptResult>,
     pub(in super::super) room: OwnedSemaphorePermit,
 }
 
-impl Printed {
+impl PrintedJob {
     /// Answers the call: how many of its records were new, unless they could not be written or stored.
-    pub(in super::super) fn answer(self, stored: Answer) {
+    pub(in super::super) fn answer(self, stored: AcceptResult) {
         // The room first: a caller that has its answer finds it free.
         drop(self.room);
         // Nobody waits any more where the caller went away.
@@ -49,13 +49,13 @@ impl Printed {
 }
 
 /// Writes what comes, until nobody can send any more.
-pub(super) struct Writer {
-    shared: Arc<Shared>,
-    jobs: mpsc::UnboundedReceiver<Printed>,
+pub(super) struct StoreWriter {
+    shared: Arc<StoreShared>,
+    jobs: mpsc::UnboundedReceiver<PrintedJob>,
     lock: Option<File>,
-    open: Option<Open>,
+    open: Option<OpenStore>,
     /// What kept it from storing the last time, and when that was.
-    trouble: Option<(Arc<Problem>, Instant)>,
+    trouble: Option<(Arc<LogStoreError>, Instant)>,
     /// Records that were not stored since there is trouble.
     refused: usize,
     /// Whether the file was looked through since it may have been damaged.
@@ -63,17 +63,17 @@ pub(super) struct Writer {
 }
 
 /// The open file.
-struct Open {
+struct OpenStore {
     connection: SqliteConnection,
-    identity: Option<Identity>,
+    identity: Option<FileIdentity>,
     tables: Tables,
-    room: Room,
+    room: Retention,
     /// What is stored, or was.
-    seen: Seen,
+    seen: SequenceTracker,
 }
 
-impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, jobs: mpsc::UnboundedReceiver<Printed>) -> Self {
+impl StoreWriter {
+    pub(super) fn new(shared: Arc<StoreShared>, jobs: mpsc::UnboundedReceiver<PrintedJob>) -> Self {
         Self {
             shared,
             jobs,
@@ -86,7 +86,7 @@ impl Writer {
     }
 
     /// Opens the file, and says what came in earlier lives. Where it cannot be opened, the log says why.
-    pub(super) async fn begin(&mut self) -> Seen {
+    pub(super) async fn begin(&mut self) -> SequenceTracker {
         let outcome = self.open().await.map(|open| {
             let (last, seen) = (open.tables.last(), open.seen.clone());
             (last, seen)
@@ -120,7 +120,7 @@ impl Writer {
                 }
                 Err(problem) => {
                     for job in group.drain(..) {
-                        job.answer(Err(Refusal::Store(Arc::clone(&problem))));
+                        job.answer(Err(WriteError::Store(Arc::clone(&problem))));
                     }
                 }
             }
@@ -137,7 +137,7 @@ impl Writer {
     }
 
     /// Stores the records of all calls or none; of each call, how many were new.
-    async fn store(&mut self, group: &[Printed]) -> Result<Vec<u32>, Arc<Problem>> {
+    async fn store(&mut self, group: &[PrintedJob]) -> Result<Vec<u32>, Arc<LogStoreError>> {
         self.look().await;
         let mut again = true;
         loop {
@@ -150,7 +150,7 @@ impl Writer {
                 }
                 Err(problem) => problem,
             };
-            if problem.kind == Kind::Corrupt && std::mem::take(&mut again) {
+            if problem.kind == LogStoreErrorKind::Corrupt && std::mem::take(&mut again) {
                 self.checked = false;
                 self.close().await;
                 continue;
@@ -163,7 +163,7 @@ impl Writer {
     }
 
     /// The file, opened where it is not. After a failure not at once again: callers are told to wait, too.
-    async fn open(&mut self) -> Result<&mut Open, Arc<Problem>> {
+    async fn open(&mut self) -> Result<&mut OpenStore, Arc<LogStoreError>> {
         if self.open.is_none() {
             if let Some((problem, since)) = &self.trouble
                 && since.elapsed() < RETRY_AFTER
@@ -171,19 +171,24 @@ impl Writer {
                 return Err(Arc::clone(problem));
             }
             let opened = match self.try_open().await {
-                Err(problem) if problem.kind == Kind::Corrupt => self.start_afresh(problem).await,
+                Err(problem) if problem.kind == LogStoreErrorKind::Corrupt => {
+                    self.start_afresh(problem).await
+                }
                 outcome => outcome,
             }?;
             return Ok(self.open.insert(opened));
         }
         // Not in one `match` with what is above: the borrow would last through it.
-        self.open
-            .as_mut()
-            .ok_or_else(|| Arc::new(Problem::new(Kind::Closed, "no connection")))
+        self.open.as_mut().ok_or_else(|| {
+            Arc::new(LogStoreError::new(
+                LogStoreErrorKind::CannotOpen,
+                "no connection",
+            ))
+        })
     }
 
-    async fn try_open(&mut self) -> Result<Open, Problem> {
-        let Shared { options, .. } = &*self.shared;
+    async fn try_open(&mut self) -> Result<OpenStore, LogStoreError> {
+        let StoreShared { options, .. } = &*self.shared;
         if self.lock.is_none() {
             self.lock = Some(file::take(&options.path)?);
         }
@@ -195,13 +200,13 @@ impl Writer {
             }
             let seen = insert::seen(&mut connection).await?;
             let tables = Tables::new(&mut connection).await?;
-            let room = Room::new(&mut connection, options.bytes).await?;
+            let room = Retention::new(&mut connection, options.bytes).await?;
             Ok((seen, tables, room))
         };
         match look.await {
-            Ok((seen, tables, room)) => Ok(Open {
+            Ok((seen, tables, room)) => Ok(OpenStore {
                 connection,
-                identity: Identity::of(&options.path),
+                identity: FileIdentity::of(&options.path),
                 tables,
                 room,
                 seen,
@@ -215,11 +220,15 @@ impl Writer {
     }
 
     /// Moves a damaged file out of the way and begins with an empty one.
-    async fn start_afresh(&mut self, damage: Problem) -> Result<Open, Problem> {
+    async fn start_afresh(&mut self, damage: LogStoreError) -> Result<OpenStore, LogStoreError> {
         let path = self.shared.options.path.clone();
         self.shared.renew_readers().await;
-        let aside = file::move_aside(&path)
-            .map_err(|error| Problem::new(Kind::Closed, format!("damaged, and {error}")))?;
+        let aside = file::move_aside(&path).map_err(|error| {
+            LogStoreError::new(
+                LogStoreErrorKind::CannotOpen,
+                format!("damaged, and {error}"),
+            )
+        })?;
         tracing::error!(
             "{}: it is damaged ({}) and is {} now; the store begins anew",
             path.display(),
@@ -237,7 +246,7 @@ impl Writer {
         let Some(open) = &self.open else {
             return;
         };
-        if Identity::of(path) != open.identity {
+        if FileIdentity::of(path) != open.identity {
             tracing::warn!(
                 "{}: somebody removed or replaced it, or its -wal; it is opened again",
                 path.display()
@@ -259,7 +268,7 @@ impl Writer {
     }
 
     /// Says once that storing fails, and once that it works again. Each caller gets its own answer anyway.
-    fn note(&mut self, problem: Option<&Arc<Problem>>, records: usize) {
+    fn note(&mut self, problem: Option<&Arc<LogStoreError>>, records: usize) {
         match problem {
             Some(problem) => {
                 self.refused += records;
@@ -289,9 +298,9 @@ impl Writer {
     }
 }
 
-impl Open {
+impl OpenStore {
     /// Stores what is not stored yet; of each call, how many records were new to it or to paper.
-    async fn append(&mut self, group: &[Printed]) -> Result<Vec<u32>, Problem> {
+    async fn append(&mut self, group: &[PrintedJob]) -> Result<Vec<u32>, LogStoreError> {
         let mut fresh = Vec::new();
         let mut counts = Vec::with_capacity(group.len());
         for job in group {
@@ -314,7 +323,7 @@ impl Open {
             return Ok(counts);
         }
         let mut outcome = self.write(&fresh, 0).await;
-        if matches!(&outcome, Err(problem) if problem.kind == Kind::Full) {
+        if matches!(&outcome, Err(problem) if problem.kind == LogStoreErrorKind::Full) {
             outcome = self.write(&fresh, MORE_ROOM).await;
         }
         if outcome.is_err() {
@@ -328,7 +337,7 @@ impl Open {
     }
 
     /// Stores records in one transaction.
-    async fn write(&mut self, records: &[&Record], spare: u64) -> Result<(), Problem> {
+    async fn write(&mut self, records: &[&Record], spare: u64) -> Result<(), LogStoreError> {
         let outcome = self.write_parts(records, spare).await;
         if outcome.is_err() {
             // SQLite may have rolled back by itself, and then this fails. That is why the transaction is not one of
@@ -339,14 +348,17 @@ impl Open {
         outcome
     }
 
-    async fn write_parts(&mut self, records: &[&Record], spare: u64) -> Result<(), Problem> {
+    async fn write_parts(&mut self, records: &[&Record], spare: u64) -> Result<(), LogStoreError> {
         let connection = &mut self.connection;
         let added = records.len() as u64;
         let bytes = records.iter().map(|record| text_bytes(record) as u64).sum();
         sqlx::query("BEGIN IMMEDIATE")
             .execute(&mut *connection)
             .await?;
-        let removed = self.room.make(connection, added, bytes, spare).await?;
+        let removed = self
+            .room
+            .evict_until_fits(connection, added, bytes, spare)
+            .await?;
         if removed > 0 {
             self.tables.forget_sources(connection).await?;
         }

@@ -4,17 +4,17 @@
 //! them. `sqlite` and `postgres` are about transactions: SQLite has one writer, so that one makes a group of what waits;
 //! PostgreSQL has many, and groups by itself.
 
-mod books;
-mod note;
+mod audit;
+mod error;
+mod ledger;
 mod operations;
 mod postgres;
 mod session;
 mod sqlite;
-mod trouble;
 
 use rpc_runtime::Result;
 
-pub(super) use self::books::{Account, NewUser};
+pub(super) use self::ledger::{Account, NewUser};
 pub(super) use self::operations::{
     FindAccount, FindOverdue, HasUsers, Import, Operation, ReadLedger, Refund, Reserve,
     ReturnOverdue, SetCredit, Settle,
@@ -42,7 +42,7 @@ impl Store {
         })
     }
 
-    /// Does something that may change the books, in a transaction of its own.
+    /// Does something that may change the ledger, in a transaction of its own.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ impl Store {
     /// # Cancellation
     ///
     /// What has begun is finished, and logged.
-    pub(super) async fn write<O: Operation>(&self, operation: O) -> Result<O::Answer> {
+    pub(super) async fn write<O: Operation>(&self, operation: O) -> Result<O::Output> {
         match self {
             Self::Sqlite(engine) => engine.write(operation).await,
             Self::Postgres(engine) => engine.write(operation).await,
@@ -64,7 +64,7 @@ impl Store {
     /// # Errors
     ///
     /// As [`write`](Self::write).
-    pub(super) async fn read<O: Operation>(&self, operation: O) -> Result<O::Answer> {
+    pub(super) async fn read<O: Operation>(&self, operation: O) -> Result<O::Output> {
         match self {
             Self::Sqlite(engine) => engine.read(operation).await,
             Self::Postgres(engine) => engine.read(operation).await,

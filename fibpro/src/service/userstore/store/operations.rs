@@ -1,29 +1,29 @@
-//! What can be done with the books. Each operation is one transaction.
+//! What can be done with the ledger. Each operation is one transaction.
 //!
 //! What an operation answers, a refusal included, is committed with all that it has changed; an `Err` undoes it all.
 
 use std::time::Duration;
 
-use super::books::{Account, Books, NewUser, Purchase};
-use super::note::Note;
+use super::audit::AuditEvent;
+use super::error::StoreError;
+use super::ledger::{Account, Ledger, NewUser, Purchase};
 use super::session::Session;
-use super::trouble::Trouble;
-use crate::api::userstore::{Entry, Reservation, State, UserStoreError};
+use crate::api::userstore::{LedgerEntry, PurchaseState, Reservation, UserStoreError};
 
-/// Something to do with the books.
+/// Something to do with the ledger.
 pub(crate) trait Operation: Send + Sync + 'static {
     /// What comes of it.
-    type Answer: Send + 'static;
+    type Output: Send + 'static;
 
     /// Does it. May be called again, when what it did was undone.
     fn run<S: Session>(
         &self,
-        books: &mut Books<'_, S>,
-    ) -> impl Future<Output = Result<Self::Answer, Trouble>> + Send;
+        ledger: &mut Ledger<'_, S>,
+    ) -> impl Future<Output = Result<Self::Output, StoreError>> + Send;
 }
 
 /// An answer, or what is wrong with the request.
-type Verdict<T> = Result<T, UserStoreError>;
+type OperationResult<T> = Result<T, UserStoreError>;
 
 // === reading ===
 
@@ -32,20 +32,23 @@ pub(crate) struct FindAccount {
 }
 
 impl Operation for FindAccount {
-    type Answer = Option<Account>;
+    type Output = Option<Account>;
 
-    async fn run<S: Session>(&self, books: &mut Books<'_, S>) -> Result<Self::Answer, Trouble> {
-        books.account(&self.username).await
+    async fn run<S: Session>(
+        &self,
+        ledger: &mut Ledger<'_, S>,
+    ) -> Result<Self::Output, StoreError> {
+        ledger.account(&self.username).await
     }
 }
 
 pub(crate) struct HasUsers;
 
 impl Operation for HasUsers {
-    type Answer = bool;
+    type Output = bool;
 
-    async fn run<S: Session>(&self, books: &mut Books<'_, S>) -> Result<bool, Trouble> {
-        books.has_users().await
+    async fn run<S: Session>(&self, ledger: &mut Ledger<'_, S>) -> Result<bool, StoreError> {
+        ledger.has_users().await
     }
 }
 
@@ -53,10 +56,13 @@ impl Operation for HasUsers {
 pub(crate) struct FindOverdue;
 
 impl Operation for FindOverdue {
-    type Answer = Vec<String>;
+    type Output = Vec<String>;
 
-    async fn run<S: Session>(&self, books: &mut Books<'_, S>) -> Result<Self::Answer, Trouble> {
-        books.users_with_overdue().await
+    async fn run<S: Session>(
+        &self,
+        ledger: &mut Ledger<'_, S>,
+    ) -> Result<Self::Output, StoreError> {
+        ledger.users_with_overdue().await
     }
 }
 
@@ -66,16 +72,16 @@ impl Operation for FindOverdue {
 pub(crate) struct Import(pub(in super::super) Vec<NewUser>);
 
 impl Operation for Import {
-    type Answer = ();
+    type Output = ();
 
-    async fn run<S: Session>(&self, books: &mut Books<'_, S>) -> Result<(), Trouble> {
+    async fn run<S: Session>(&self, ledger: &mut Ledger<'_, S>) -> Result<(), StoreError> {
         for user in &self.0 {
-            if !books.add(user).await? {
+            if !ledger.insert_user(user).await? {
                 continue;
             }
             let credit = user.credit;
-            books
-                .enter(
+            ledger
+                .insert_entry(
                     &user.username,
                     credit,
                     credit.unsigned_abs(),
@@ -83,7 +89,7 @@ impl Operation for Import {
                     None,
                 )
                 .await?;
-            books.notes.push(Note::Added {
+            ledger.events.push(AuditEvent::Added {
                 username: user.username.clone(),
                 credit,
             });
@@ -98,26 +104,29 @@ pub(crate) struct SetCredit {
 }
 
 impl Operation for SetCredit {
-    type Answer = Verdict<Account>;
+    type Output = OperationResult<Account>;
 
-    async fn run<S: Session>(&self, books: &mut Books<'_, S>) -> Result<Self::Answer, Trouble> {
+    async fn run<S: Session>(
+        &self,
+        ledger: &mut Ledger<'_, S>,
+    ) -> Result<Self::Output, StoreError> {
         // What is overdue belongs to the credit that is replaced.
-        return_overdue(books, &self.username).await?;
-        let Some(old) = books.lock(&self.username).await? else {
+        return_overdue(ledger, &self.username).await?;
+        let Some(old) = ledger.lock_user(&self.username).await? else {
             return Ok(Err(no_such_user(&self.username)));
         };
         if old != self.credit {
-            books.set(&self.username, self.credit).await?;
+            ledger.set_credit(&self.username, self.credit).await?;
             let (change, credit) = (self.credit - old, self.credit.unsigned_abs());
-            books
-                .enter(&self.username, change, credit, "set", None)
+            ledger
+                .insert_entry(&self.username, change, credit, "set", None)
                 .await?;
         }
-        books.notes.push(Note::Set {
+        ledger.events.push(AuditEvent::Set {
             username: self.username.clone(),
             credit: self.credit,
         });
-        let account = books.account(&self.username).await?;
+        let account = ledger.account(&self.username).await?;
         Ok(account.ok_or_else(|| no_such_user(&self.username)))
     }
 }
@@ -133,15 +142,18 @@ pub(crate) struct Reserve {
 }
 
 impl Operation for Reserve {
-    type Answer = Verdict<Reservation>;
+    type Output = OperationResult<Reservation>;
 
-    async fn run<S: Session>(&self, books: &mut Books<'_, S>) -> Result<Self::Answer, Trouble> {
-        if let Some(purchase) = books.purchase(&self.key).await? {
-            return self.again(books, purchase).await;
+    async fn run<S: Session>(
+        &self,
+        ledger: &mut Ledger<'_, S>,
+    ) -> Result<Self::Output, StoreError> {
+        if let Some(purchase) = ledger.purchase(&self.key).await? {
+            return self.again(ledger, purchase).await;
         }
-        return_overdue(books, &self.username).await?;
-        let Some(credit) = books.take(&self.username, self.amount).await? else {
-            return Ok(Err(match books.credit(&self.username).await? {
+        return_overdue(ledger, &self.username).await?;
+        let Some(credit) = ledger.debit(&self.username, self.amount).await? else {
+            return Ok(Err(match ledger.balance(&self.username).await? {
                 Some(credit) => UserStoreError::InsufficientCredit {
                     username: self.username.clone(),
                     credit,
@@ -155,15 +167,15 @@ impl Operation for Reserve {
             username: self.username.clone(),
             amount: self.amount,
             credit,
-            state: State::Reserved,
-            expires_at: books.now().saturating_add(lifetime),
+            state: PurchaseState::Reserved,
+            expires_at: ledger.now().saturating_add(lifetime),
         };
-        if !books.begin(&self.key, &purchase).await? {
+        if !ledger.insert_purchase(&self.key, &purchase).await? {
             // Somebody else has begun it since we looked.
-            return Err(Trouble::Again);
+            return Err(StoreError::Conflict);
         }
-        books
-            .enter(
+        ledger
+            .insert_entry(
                 &self.username,
                 -self.amount,
                 credit,
@@ -171,7 +183,7 @@ impl Operation for Reserve {
                 Some(&self.key),
             )
             .await?;
-        books.notes.push(Note::Reserved {
+        ledger.events.push(AuditEvent::Reserved {
             username: self.username.clone(),
             amount: self.amount,
             credit,
@@ -184,20 +196,27 @@ impl Reserve {
     /// The answer where there is a purchase of this key already.
     async fn again<S: Session>(
         &self,
-        books: &mut Books<'_, S>,
+        ledger: &mut Ledger<'_, S>,
         purchase: Purchase,
-    ) -> Result<Verdict<Reservation>, Trouble> {
+    ) -> Result<OperationResult<Reservation>, StoreError> {
         if purchase.username != self.username || purchase.amount != self.amount {
             return Ok(Err(UserStoreError::PurchaseDiffers {
                 key: self.key.clone(),
             }));
         }
-        Ok(match expire_if_overdue(books, &self.key, purchase).await? {
-            purchase if matches!(purchase.state, State::Refunded | State::Expired) => {
-                Err(ended(&self.key, purchase.state))
-            }
-            purchase => Ok(reservation(&self.key, purchase)),
-        })
+        Ok(
+            match expire_if_overdue(ledger, &self.key, purchase).await? {
+                purchase
+                    if matches!(
+                        purchase.state,
+                        PurchaseState::Refunded | PurchaseState::Expired
+                    ) =>
+                {
+                    Err(ended(&self.key, purchase.state))
+                }
+                purchase => Ok(reservation(&self.key, purchase)),
+            },
+        )
     }
 }
 
@@ -206,11 +225,14 @@ pub(crate) struct Settle {
 }
 
 impl Operation for Settle {
-    type Answer = Verdict<Reservation>;
+    type Output = OperationResult<Reservation>;
 
-    async fn run<S: Session>(&self, books: &mut Books<'_, S>) -> Result<Self::Answer, Trouble> {
-        if let Some((username, amount, credit)) = books.settle(&self.key).await? {
-            books.notes.push(Note::Settled {
+    async fn run<S: Session>(
+        &self,
+        ledger: &mut Ledger<'_, S>,
+    ) -> Result<Self::Output, StoreError> {
+        if let Some((username, amount, credit)) = ledger.settle(&self.key).await? {
+            ledger.events.push(AuditEvent::Settled {
                 username: username.clone(),
                 amount,
                 credit,
@@ -220,18 +242,20 @@ impl Operation for Settle {
                 username,
                 amount: amount.unsigned_abs(),
                 credit,
-                state: State::Settled,
+                state: PurchaseState::Settled,
             }));
         }
-        let Some(purchase) = books.purchase(&self.key).await? else {
+        let Some(purchase) = ledger.purchase(&self.key).await? else {
             return Ok(Err(no_such_purchase(&self.key)));
         };
-        let purchase = expire_if_overdue(books, &self.key, purchase).await?;
+        let purchase = expire_if_overdue(ledger, &self.key, purchase).await?;
         match purchase.state {
-            State::Settled => Ok(Ok(reservation(&self.key, purchase))),
+            PurchaseState::Settled => Ok(Ok(reservation(&self.key, purchase))),
             // It was not there a moment ago.
-            State::Reserved => Err(Trouble::Again),
-            state @ (State::Refunded | State::Expired) => Ok(Err(ended(&self.key, state))),
+            PurchaseState::Reserved => Err(StoreError::Conflict),
+            state @ (PurchaseState::Refunded | PurchaseState::Expired) => {
+                Ok(Err(ended(&self.key, state)))
+            }
         }
     }
 }
@@ -241,21 +265,26 @@ pub(crate) struct Refund {
 }
 
 impl Operation for Refund {
-    type Answer = Verdict<Reservation>;
+    type Output = OperationResult<Reservation>;
 
-    async fn run<S: Session>(&self, books: &mut Books<'_, S>) -> Result<Self::Answer, Trouble> {
-        let Some(purchase) = books.purchase(&self.key).await? else {
+    async fn run<S: Session>(
+        &self,
+        ledger: &mut Ledger<'_, S>,
+    ) -> Result<Self::Output, StoreError> {
+        let Some(purchase) = ledger.purchase(&self.key).await? else {
             return Ok(Err(no_such_purchase(&self.key)));
         };
-        let mut purchase = expire_if_overdue(books, &self.key, purchase).await?;
+        let mut purchase = expire_if_overdue(ledger, &self.key, purchase).await?;
         match purchase.state {
-            State::Reserved => {
-                give_back(books, &self.key, &mut purchase, State::Refunded).await?;
+            PurchaseState::Reserved => {
+                give_back(ledger, &self.key, &mut purchase, PurchaseState::Refunded).await?;
                 Ok(Ok(reservation(&self.key, purchase)))
             }
             // The credit is where the caller wants it, whoever has brought it there.
-            State::Refunded | State::Expired => Ok(Ok(reservation(&self.key, purchase))),
-            State::Settled => Ok(Err(ended(&self.key, State::Settled))),
+            PurchaseState::Refunded | PurchaseState::Expired => {
+                Ok(Ok(reservation(&self.key, purchase)))
+            }
+            PurchaseState::Settled => Ok(Err(ended(&self.key, PurchaseState::Settled))),
         }
     }
 }
@@ -266,10 +295,10 @@ pub(crate) struct ReturnOverdue {
 }
 
 impl Operation for ReturnOverdue {
-    type Answer = usize;
+    type Output = usize;
 
-    async fn run<S: Session>(&self, books: &mut Books<'_, S>) -> Result<usize, Trouble> {
-        return_overdue(books, &self.username).await
+    async fn run<S: Session>(&self, ledger: &mut Ledger<'_, S>) -> Result<usize, StoreError> {
+        return_overdue(ledger, &self.username).await
     }
 }
 
@@ -281,15 +310,18 @@ pub(crate) struct ReadLedger {
 }
 
 impl Operation for ReadLedger {
-    type Answer = Verdict<(Vec<Entry>, bool)>;
+    type Output = OperationResult<(Vec<LedgerEntry>, bool)>;
 
-    async fn run<S: Session>(&self, books: &mut Books<'_, S>) -> Result<Self::Answer, Trouble> {
-        if books.credit(&self.username).await?.is_none() {
+    async fn run<S: Session>(
+        &self,
+        ledger: &mut Ledger<'_, S>,
+    ) -> Result<Self::Output, StoreError> {
+        if ledger.balance(&self.username).await?.is_none() {
             return Ok(Err(no_such_user(&self.username)));
         }
-        let is_overdue = !books.overdue(&self.username).await?.is_empty();
+        let is_overdue = !ledger.overdue(&self.username).await?.is_empty();
         Ok(Ok((
-            books.entries(&self.username, self.limit).await?,
+            ledger.entries(&self.username, self.limit).await?,
             is_overdue,
         )))
     }
@@ -298,60 +330,61 @@ impl Operation for ReadLedger {
 // === what they share ===
 
 async fn return_overdue<S: Session>(
-    books: &mut Books<'_, S>,
+    ledger: &mut Ledger<'_, S>,
     username: &str,
-) -> Result<usize, Trouble> {
-    let overdue = books.overdue(username).await?;
+) -> Result<usize, StoreError> {
+    let overdue = ledger.overdue(username).await?;
     for (key, amount) in &overdue {
-        return_credit(books, key, username, *amount, State::Expired).await?;
+        return_credit(ledger, key, username, *amount, PurchaseState::Expired).await?;
     }
     Ok(overdue.len())
 }
 
 async fn expire_if_overdue<S: Session>(
-    books: &mut Books<'_, S>,
+    ledger: &mut Ledger<'_, S>,
     key: &str,
     mut purchase: Purchase,
-) -> Result<Purchase, Trouble> {
-    if purchase.state == State::Reserved && purchase.expires_at <= books.now() {
-        give_back(books, key, &mut purchase, State::Expired).await?;
+) -> Result<Purchase, StoreError> {
+    if purchase.state == PurchaseState::Reserved && purchase.expires_at <= ledger.now() {
+        give_back(ledger, key, &mut purchase, PurchaseState::Expired).await?;
     }
     Ok(purchase)
 }
 
 async fn give_back<S: Session>(
-    books: &mut Books<'_, S>,
+    ledger: &mut Ledger<'_, S>,
     key: &str,
     purchase: &mut Purchase,
-    state: State,
-) -> Result<(), Trouble> {
-    purchase.credit = return_credit(books, key, &purchase.username, purchase.amount, state).await?;
+    state: PurchaseState,
+) -> Result<(), StoreError> {
+    purchase.credit =
+        return_credit(ledger, key, &purchase.username, purchase.amount, state).await?;
     purchase.state = state;
     Ok(())
 }
 
 /// Returns a reservation to its user, as refunded or expired; answers the credit after it.
 async fn return_credit<S: Session>(
-    books: &mut Books<'_, S>,
+    ledger: &mut Ledger<'_, S>,
     key: &str,
     username: &str,
     amount: i64,
-    state: State,
-) -> Result<u64, Trouble> {
-    let credit = books.give(username, amount).await?;
-    if !books.end(key, state, credit).await? {
+    state: PurchaseState,
+) -> Result<u64, StoreError> {
+    let credit = ledger.credit(username, amount).await?;
+    if !ledger.end_reservation(key, state, credit).await? {
         // Somebody else has ended it since we looked.
-        return Err(Trouble::Again);
+        return Err(StoreError::Conflict);
     }
-    let reason = if state == State::Refunded {
+    let reason = if state == PurchaseState::Refunded {
         "refund"
     } else {
         "expire"
     };
-    books
-        .enter(username, amount, credit, reason, Some(key))
+    ledger
+        .insert_entry(username, amount, credit, reason, Some(key))
         .await?;
-    books.notes.push(Note::Returned {
+    ledger.events.push(AuditEvent::Returned {
         username: username.to_owned(),
         amount,
         credit,
@@ -381,7 +414,7 @@ fn no_such_purchase(key: &str) -> UserStoreError {
     }
 }
 
-fn ended(key: &str, state: State) -> UserStoreError {
+fn ended(key: &str, state: PurchaseState) -> UserStoreError {
     UserStoreError::PurchaseEnded {
         key: key.to_owned(),
         state,

@@ -9,16 +9,16 @@ use sqlx::{ConnectOptions as _, Connection as _, PgPool, Postgres};
 
 use super::super::clock::Clock;
 use super::super::database::Database;
-use super::books::Books;
-use super::note::Note;
+use super::audit::AuditEvent;
+use super::error::{self, StoreError};
+use super::ledger::Ledger;
 use super::operations::Operation;
-use super::trouble::{self, Trouble};
 
 /// Transactions at one time. More of them would only wait for the same disk.
 const CONNECTIONS: u32 = 16;
 
 /// How long an operation waits for a connection, and for the database to be there.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection that was idle for longer is asked whether it still is one.
 const FRESH_FOR: Duration = Duration::from_secs(1);
@@ -48,16 +48,16 @@ impl Engine {
         let mut connection = options
             .connect()
             .await
-            .map_err(|error| trouble::cannot_open(database, error))?;
+            .map_err(|error| error::cannot_open(database, error))?;
         sqlx::migrate!("migrations/postgres")
             .run(&mut connection)
             .await
-            .map_err(|error| trouble::cannot_migrate(database, error))?;
+            .map_err(|error| error::cannot_migrate(database, error))?;
         // One that cannot be closed properly is closed by the server.
         let _ = connection.close().await;
         let pool = PoolOptions::<Postgres>::new()
             .max_connections(CONNECTIONS)
-            .acquire_timeout(PATIENCE)
+            .acquire_timeout(TIMEOUT)
             // Asking each time would be one more round trip in each transaction.
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
@@ -72,17 +72,17 @@ impl Engine {
         Ok(Self { pool, clock })
     }
 
-    pub(super) async fn read<O: Operation>(&self, operation: O) -> Result<O::Answer> {
+    pub(super) async fn read<O: Operation>(&self, operation: O) -> Result<O::Output> {
         let mut attempt = 1;
         loop {
             match look(&self.pool, &self.clock, &operation).await {
-                Err(trouble) if attempt < ATTEMPTS && trouble.may_pass() => attempt += 1,
-                outcome => return outcome.map_err(Trouble::into_error),
+                Err(trouble) if attempt < ATTEMPTS && trouble.is_transient() => attempt += 1,
+                outcome => return outcome.map_err(StoreError::into_error),
             }
         }
     }
 
-    pub(super) async fn write<O: Operation>(&self, operation: O) -> Result<O::Answer> {
+    pub(super) async fn write<O: Operation>(&self, operation: O) -> Result<O::Output> {
         let (pool, clock) = (self.pool.clone(), self.clock.clone());
         // A task of its own, so that a caller who goes away leaves no doubt about a commit, and takes no log line along.
         let work = rpc_runtime::spawn(async move {
@@ -90,8 +90,8 @@ impl Engine {
             loop {
                 match transaction(&pool, &clock, &operation).await {
                     // Every operation may be repeated, so one whose commit got no answer may be, too.
-                    Err(trouble) if attempt < ATTEMPTS && trouble.may_pass() => attempt += 1,
-                    outcome => return outcome.map_err(Trouble::into_error),
+                    Err(trouble) if attempt < ATTEMPTS && trouble.is_transient() => attempt += 1,
+                    outcome => return outcome.map_err(StoreError::into_error),
                 }
             }
         });
@@ -106,23 +106,23 @@ async fn look<O: Operation>(
     pool: &PgPool,
     clock: &Clock,
     operation: &O,
-) -> Result<O::Answer, Trouble> {
+) -> Result<O::Output, StoreError> {
     let mut connection = pool.acquire().await?;
-    let mut books = Books::open(&mut *connection, clock.now());
-    operation.run(&mut books).await
+    let mut ledger = Ledger::open(&mut *connection, clock.now());
+    operation.run(&mut ledger).await
 }
 
 async fn transaction<O: Operation>(
     pool: &PgPool,
     clock: &Clock,
     operation: &O,
-) -> Result<O::Answer, Trouble> {
+) -> Result<O::Output, StoreError> {
     // Undone when it is dropped.
     let mut transaction = pool.begin().await?;
-    let mut books = Books::open(&mut *transaction, clock.now());
-    let answer = operation.run(&mut books).await?;
-    let notes = books.notes;
+    let mut ledger = Ledger::open(&mut *transaction, clock.now());
+    let answer = operation.run(&mut ledger).await?;
+    let events = ledger.events;
     transaction.commit().await?;
-    notes.iter().for_each(Note::log);
+    events.iter().for_each(AuditEvent::log);
     Ok(answer)
 }

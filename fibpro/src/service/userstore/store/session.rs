@@ -9,48 +9,48 @@ use sqlx::{PgConnection, Row as _, SqliteConnection};
 
 /// A value in a statement, in the place of `$1` and so on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Value<'a> {
+pub(crate) enum SqlValue<'a> {
     Int(i64),
     Text(&'a str),
     /// A text, or none.
-    Maybe(Option<&'a str>),
+    NullableText(Option<&'a str>),
 }
 
-impl From<i64> for Value<'_> {
+impl From<i64> for SqlValue<'_> {
     fn from(value: i64) -> Self {
         Self::Int(value)
     }
 }
 
-impl<'a> From<&'a str> for Value<'a> {
+impl<'a> From<&'a str> for SqlValue<'a> {
     fn from(value: &'a str) -> Self {
         Self::Text(value)
     }
 }
 
-impl<'a> From<Option<&'a str>> for Value<'a> {
+impl<'a> From<Option<&'a str>> for SqlValue<'a> {
     fn from(value: Option<&'a str>) -> Self {
-        Self::Maybe(value)
+        Self::NullableText(value)
     }
 }
 
 /// Runs statements, one after the other.
 pub(crate) trait Session: Send {
-    type Row: Columns + Send;
+    type Row: ColumnReader + Send;
 
     /// The rows that a statement returns; none for one that returns nothing.
     fn rows(
         &mut self,
         sql: &'static str,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
     ) -> impl Future<Output = sqlx::Result<Vec<Self::Row>>> + Send;
 }
 
 /// The columns of a row, counted from 0.
-pub(crate) trait Columns {
+pub(crate) trait ColumnReader {
     fn int(&self, at: usize) -> sqlx::Result<i64>;
     fn text(&self, at: usize) -> sqlx::Result<String>;
-    fn maybe_text(&self, at: usize) -> sqlx::Result<Option<String>>;
+    fn nullable_text(&self, at: usize) -> sqlx::Result<Option<String>>;
 
     /// A number that is not negative, since a constraint of the schema says so.
     fn count(&self, at: usize) -> sqlx::Result<u64> {
@@ -58,7 +58,7 @@ pub(crate) trait Columns {
     }
 }
 
-macro_rules! speaks {
+macro_rules! impl_session {
     ($connection:ty, $row:ty) => {
         impl Session for $connection {
             type Row = $row;
@@ -66,21 +66,21 @@ macro_rules! speaks {
             async fn rows(
                 &mut self,
                 sql: &'static str,
-                values: &[Value<'_>],
+                values: &[SqlValue<'_>],
             ) -> sqlx::Result<Vec<$row>> {
                 let mut query = sqlx::query(sql);
                 for value in values {
                     query = match value {
-                        Value::Int(value) => query.bind(value),
-                        Value::Text(value) => query.bind(value),
-                        Value::Maybe(value) => query.bind(value),
+                        SqlValue::Int(value) => query.bind(value),
+                        SqlValue::Text(value) => query.bind(value),
+                        SqlValue::NullableText(value) => query.bind(value),
                     };
                 }
                 query.fetch_all(self).await
             }
         }
 
-        impl Columns for $row {
+        impl ColumnReader for $row {
             fn int(&self, at: usize) -> sqlx::Result<i64> {
                 self.try_get(at)
             }
@@ -89,12 +89,12 @@ macro_rules! speaks {
                 self.try_get(at)
             }
 
-            fn maybe_text(&self, at: usize) -> sqlx::Result<Option<String>> {
+            fn nullable_text(&self, at: usize) -> sqlx::Result<Option<String>> {
                 self.try_get(at)
             }
         }
     };
 }
 
-speaks!(SqliteConnection, SqliteRow);
-speaks!(PgConnection, PgRow);
+impl_session!(SqliteConnection, SqliteRow);
+impl_session!(PgConnection, PgRow);

@@ -19,14 +19,14 @@ use tracing::Span;
 
 use super::super::clock::Clock;
 use super::super::database::Database;
-use super::books::Books;
-use super::note::Note;
+use super::audit::AuditEvent;
+use super::error::{self, StoreError};
+use super::ledger::Ledger;
 use super::operations::Operation;
 use super::session::Session as _;
-use super::trouble::{self, Trouble};
 
 /// How long a statement waits for another process that has the database locked.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Operations that may wait for the writer.
 const QUEUE: usize = 2048;
@@ -43,7 +43,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// The database in a file.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    jobs: mpsc::Sender<Box<dyn Job>>,
+    jobs: mpsc::Sender<Box<dyn QueuedJob>>,
     readers: SqlitePool,
     clock: Clock,
 }
@@ -61,22 +61,22 @@ impl Engine {
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(LOCK_PATIENCE)
+            .busy_timeout(LOCK_TIMEOUT)
             .disable_statement_logging();
         let mut connection = options
             .connect()
             .await
-            .map_err(|error| trouble::cannot_open(database, error))?;
+            .map_err(|error| error::cannot_open(database, error))?;
         sqlx::migrate!("migrations/sqlite")
             .run(&mut connection)
             .await
-            .map_err(|error| trouble::cannot_migrate(database, error))?;
+            .map_err(|error| error::cannot_migrate(database, error))?;
         let readers = PoolOptions::<Sqlite>::new()
             .max_connections(READERS)
             .test_before_acquire(false)
             .connect_lazy_with(options.clone().pragma("query_only", "on"));
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let writer = Writer {
+        let writer = GroupWriter {
             options,
             connection: Some(connection),
             clock: clock.clone(),
@@ -90,16 +90,19 @@ impl Engine {
         })
     }
 
-    pub(super) async fn read<O: Operation>(&self, operation: O) -> Result<O::Answer> {
-        let trouble = |error| Trouble::from(error).into_error();
+    pub(super) async fn read<O: Operation>(&self, operation: O) -> Result<O::Output> {
+        let trouble = |error| StoreError::from(error).into_error();
         let mut reader = self.readers.acquire().await.map_err(trouble)?;
-        let mut books = Books::open(&mut *reader, self.clock.now());
-        operation.run(&mut books).await.map_err(Trouble::into_error)
+        let mut ledger = Ledger::open(&mut *reader, self.clock.now());
+        operation
+            .run(&mut ledger)
+            .await
+            .map_err(StoreError::into_error)
     }
 
-    pub(super) async fn write<O: Operation>(&self, operation: O) -> Result<O::Answer> {
+    pub(super) async fn write<O: Operation>(&self, operation: O) -> Result<O::Output> {
         let (answer, answered) = oneshot::channel();
-        let job = Box::new(Waiting {
+        let job = Box::new(QueuedOperation {
             operation,
             done: None,
             answer,
@@ -140,7 +143,7 @@ fn create_for_the_owner_only(options: &SqliteConnectOptions) -> Result<()> {
     }
     .and_then(|()| file.open(path));
     match opened {
-        // A file that can only be read is the database's to complain about.
+        // A file that can only be read is the database's to print_error about.
         Err(error) if !path.exists() => Err(Error::new(
             Code::FailedPrecondition,
             format!(
@@ -154,37 +157,40 @@ fn create_for_the_owner_only(options: &SqliteConnectOptions) -> Result<()> {
 
 // === the task that writes ===
 
-struct Writer {
+struct GroupWriter {
     options: SqliteConnectOptions,
     /// None after a failure that may be the connection's.
     connection: Option<SqliteConnection>,
     clock: Clock,
 }
 
-impl Writer {
-    async fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+impl GroupWriter {
+    async fn run(mut self, mut queue: mpsc::Receiver<Box<dyn QueuedJob>>) {
         let mut group = Vec::new();
         while queue.recv_many(&mut group, GROUP).await > 0 {
             // Nobody waits for these, and nothing of them has been done.
             group.retain(|job| !job.is_abandoned());
             match self.transaction(&mut group).await {
-                Ok(()) => group.drain(..).for_each(Job::finish),
-                Err(Failure::Begin(trouble)) => {
+                Ok(()) => group.drain(..).for_each(QueuedJob::finish),
+                Err(TransactionError::Begin(trouble)) => {
                     // Each of them alone would meet the same.
                     let error = trouble.into_error();
                     group.drain(..).for_each(|job| job.fail(error.clone()));
                 }
-                Err(Failure::Within(_)) if group.len() > 1 => {
+                Err(TransactionError::Within(_)) if group.len() > 1 => {
                     for mut job in group.drain(..) {
                         match self.transaction(std::slice::from_mut(&mut job)).await {
                             Ok(()) => job.finish(),
-                            Err(Failure::Begin(trouble) | Failure::Within(trouble)) => {
+                            Err(
+                                TransactionError::Begin(trouble)
+                                | TransactionError::Within(trouble),
+                            ) => {
                                 job.fail(trouble.into_error());
                             }
                         }
                     }
                 }
-                Err(Failure::Within(trouble)) => {
+                Err(TransactionError::Within(trouble)) => {
                     let error = trouble.into_error();
                     group.drain(..).for_each(|job| job.fail(error.clone()));
                 }
@@ -193,7 +199,10 @@ impl Writer {
     }
 
     /// Does all of these, or none.
-    async fn transaction(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), Failure> {
+    async fn transaction(
+        &mut self,
+        group: &mut [Box<dyn QueuedJob>],
+    ) -> Result<(), TransactionError> {
         if group.is_empty() {
             return Ok(());
         }
@@ -220,7 +229,7 @@ impl Writer {
                 .rows("COMMIT", &[])
                 .await
                 .map(|_| ())
-                .map_err(Trouble::from);
+                .map_err(StoreError::from);
         }
         match outcome {
             Ok(()) => {
@@ -230,27 +239,27 @@ impl Writer {
             Err(trouble) => {
                 // Gives the lock up before the next connection asks for it.
                 let _ = connection.close().await;
-                Err(Failure::Within(trouble))
+                Err(TransactionError::Within(trouble))
             }
         }
     }
 }
 
 /// Why a transaction was not.
-enum Failure {
+enum TransactionError {
     /// It could not begin, whatever was to be done in it.
-    Begin(Trouble),
-    Within(Trouble),
+    Begin(StoreError),
+    Within(StoreError),
 }
 
-fn begin(error: sqlx::Error) -> Failure {
-    Failure::Begin(error.into())
+fn begin(error: sqlx::Error) -> TransactionError {
+    TransactionError::Begin(error.into())
 }
 
 // === the queue ===
 
 /// An operation that waits for the writer, whatever it answers.
-trait Job: Send {
+trait QueuedJob: Send {
     /// Whether nobody waits for the answer any more.
     fn is_abandoned(&self) -> bool;
 
@@ -258,7 +267,7 @@ trait Job: Send {
         &'a mut self,
         session: &'a mut SqliteConnection,
         now: jiff::Timestamp,
-    ) -> Pin<Box<dyn Future<Output = Result<(), Trouble>> + Send + 'a>>;
+    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
 
     /// It is in the database.
     fn finish(self: Box<Self>);
@@ -267,17 +276,17 @@ trait Job: Send {
     fn fail(self: Box<Self>, error: Error);
 }
 
-struct Waiting<O: Operation> {
+struct QueuedOperation<O: Operation> {
     operation: O,
     /// What the last run has answered.
-    done: Option<(O::Answer, Vec<Note>)>,
-    answer: oneshot::Sender<Result<O::Answer>>,
+    done: Option<(O::Output, Vec<AuditEvent>)>,
+    answer: oneshot::Sender<Result<O::Output>>,
     /// The call that waits, so that the log lines are its.
     context: Context,
     span: Span,
 }
 
-impl<O: Operation> Job for Waiting<O> {
+impl<O: Operation> QueuedJob for QueuedOperation<O> {
     fn is_abandoned(&self) -> bool {
         self.answer.is_closed()
     }
@@ -286,21 +295,23 @@ impl<O: Operation> Job for Waiting<O> {
         &'a mut self,
         session: &'a mut SqliteConnection,
         now: jiff::Timestamp,
-    ) -> Pin<Box<dyn Future<Output = Result<(), Trouble>> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>> {
         Box::pin(async move {
-            let mut books = Books::open(session, now);
-            let answer = self.operation.run(&mut books).await?;
-            self.done = Some((answer, books.notes));
+            let mut ledger = Ledger::open(session, now);
+            let answer = self.operation.run(&mut ledger).await?;
+            self.done = Some((answer, ledger.events));
             Ok(())
         })
     }
 
     fn finish(self: Box<Self>) {
-        let Some((answer, notes)) = self.done else {
+        let Some((answer, events)) = self.done else {
             return;
         };
-        self.span
-            .in_scope(|| self.context.enter(|| notes.iter().for_each(Note::log)));
+        self.span.in_scope(|| {
+            self.context
+                .enter(|| events.iter().for_each(AuditEvent::log))
+        });
         // Nobody waits any more where the caller went away.
         let _ = self.answer.send(Ok(answer));
     }

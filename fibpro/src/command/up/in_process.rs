@@ -4,9 +4,10 @@ use std::env;
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
-use fibpro::serve::logsink::Closing;
+use fibpro::serve::logsink::ShutdownTasks;
 use fibpro::serve::{
-    Prepared, Service, compute_worker, controller, gatekeeper, logsink, pricing, userstore,
+    PreparedService, ServiceOptions, compute_worker, controller, gatekeeper, logsink, pricing,
+    userstore,
 };
 use rpc_runtime::logs::{LogExporter, dropped};
 use rpc_runtime::server::Bound;
@@ -20,34 +21,34 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
-use super::plan::{OPERATOR, Plan, Urls};
+use super::plan::{OPERATOR, Plan, ServiceUrls};
 use super::ready;
-use crate::command::Failure;
+use crate::command::CommandError;
 
 /// How long the last records may take to the log sink.
-const LOG_PATIENCE: Duration = Duration::from_secs(5);
+const LOG_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the log sink says of itself goes to stderr only: sent to itself, it would be about its own delivery.
 const OF_THE_SINK: &str = "fibpro::service::logsink";
 
 /// The services that run in this process.
-pub(super) struct Inside {
+pub(super) struct InProcess {
     keys: IdentityKeys,
-    running: Vec<Running>,
+    running: Vec<RunningService>,
     exporter: Option<LogExporter>,
 }
 
-struct Running {
+struct RunningService {
     name: &'static str,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<Result<()>>,
-    closing: Closing,
+    closing: ShutdownTasks,
 }
 
-impl Inside {
-    pub(super) fn new(plan: &Plan) -> Result<Self, Failure> {
+impl InProcess {
+    pub(super) fn new(plan: &Plan) -> Result<Self, CommandError> {
         let keys = IdentityKeys::from_file(plan.data.identity_key())
-            .map_err(|error| Failure::Service(error.message().to_owned()))?;
+            .map_err(|error| CommandError::Service(error.message().to_owned()))?;
         Ok(Self {
             keys,
             running: Vec::new(),
@@ -60,18 +61,20 @@ impl Inside {
         &mut self,
         name: &'static str,
         plan: &Plan,
-        urls: &Urls,
+        urls: &ServiceUrls,
     ) -> Result<Vec<String>, String> {
         let prepared = match name {
             "logsink" => return self.start_logsink(name, plan, urls).await,
-            "userstore" => prepare::<userstore::Options>(name, plan, urls).await,
-            "pricing" => prepare::<pricing::Options>(name, plan, urls).await,
-            "compute_worker" => prepare::<compute_worker::Options>(name, plan, urls).await,
-            "controller" => prepare::<controller::Options>(name, plan, urls).await,
-            "gatekeeper" => prepare::<gatekeeper::Options>(name, plan, urls).await,
+            "userstore" => prepare::<userstore::UserStoreOptions>(name, plan, urls).await,
+            "pricing" => prepare::<pricing::PricingOptions>(name, plan, urls).await,
+            "compute_worker" => {
+                prepare::<compute_worker::ComputeWorkerOptions>(name, plan, urls).await
+            }
+            "controller" => prepare::<controller::ControllerOptions>(name, plan, urls).await,
+            "gatekeeper" => prepare::<gatekeeper::GatekeeperOptions>(name, plan, urls).await,
             _ => return Err(format!("no service is called {name}")),
         };
-        let Prepared { server, closing } = prepared?;
+        let PreparedService { server, closing } = prepared?;
         // One count for the process, which is what each of them ships with.
         let bound = server.dropped_logs(dropped).bind().await;
         let bound: Bound = bound.map_err(|error| error.message().to_owned())?;
@@ -89,7 +92,7 @@ impl Inside {
         &mut self,
         name: &'static str,
         plan: &Plan,
-        urls: &Urls,
+        urls: &ServiceUrls,
     ) -> Result<Vec<String>, String> {
         let address = plan.address(name);
         let taken = |error: io::Error| match error.kind() {
@@ -102,7 +105,8 @@ impl Inside {
         let url = format!("http://{}", listener.local_addr().map_err(taken)?);
         let exporter = start_log(&url, plan, self.keys.clone());
         self.exporter = Some(exporter.map_err(|error| error.message().to_owned())?);
-        let Prepared { server, closing } = prepare::<logsink::Options>(name, plan, urls).await?;
+        let PreparedService { server, closing } =
+            prepare::<logsink::LogSinkOptions>(name, plan, urls).await?;
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(server.serve(listener, until(stopped)));
         self.wait(name, vec![url], stop, serving, closing).await
@@ -114,9 +118,9 @@ impl Inside {
         listeners: Vec<String>,
         stop: oneshot::Sender<()>,
         serving: JoinHandle<Result<()>>,
-        closing: Closing,
+        closing: ShutdownTasks,
     ) -> Result<Vec<String>, String> {
-        self.running.push(Running {
+        self.running.push(RunningService {
             name,
             stop: Some(stop),
             serving,
@@ -145,7 +149,7 @@ impl Inside {
             if name == "logsink" {
                 // Everybody else has ended: what they said last is sent now, while there is somebody who takes it.
                 if let Some(exporter) = self.exporter.take() {
-                    exporter.shutdown(LOG_PATIENCE).await;
+                    exporter.shutdown(LOG_TIMEOUT).await;
                 }
             }
             running.closing.begin();
@@ -173,7 +177,11 @@ async fn until(stopped: oneshot::Receiver<()>) {
 }
 
 /// A service as its own program would make it of this command line and environment.
-async fn prepare<S: Service>(name: &str, plan: &Plan, urls: &Urls) -> Result<Prepared, String> {
+async fn prepare<S: ServiceOptions>(
+    name: &str,
+    plan: &Plan,
+    urls: &ServiceUrls,
+) -> Result<PreparedService, String> {
     let mut arguments = vec![name.into(), "--listen".into(), plan.address(name).into()];
     match name {
         "userstore" => arguments.extend(["--database".into(), plan.database()]),

@@ -11,15 +11,15 @@ use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::output::{Complaints, pass_on};
-use super::plan::{OPERATOR, Plan, Urls};
+use super::output::{StderrTail, forward_lines};
+use super::plan::{OPERATOR, Plan, ServiceUrls};
 use super::ready;
 
 /// How long a process may take to say where it listens.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What is said to this process and not meant for each of its children.
-const NOT_FOR_CHILDREN: [&str; 7] = [
+const NOT_INHERITED: [&str; 7] = [
     "RPC_LISTEN",
     "RPC_LISTEN_EDGE",
     "RPC_INSTANCE",
@@ -30,7 +30,7 @@ const NOT_FOR_CHILDREN: [&str; 7] = [
 ];
 
 /// How a service is started, the first time and again.
-pub(super) struct Launch {
+pub(super) struct ProcessSpec {
     pub(super) name: &'static str,
     program: PathBuf,
     /// `--listen`, and of the gatekeeper `--operator`, with the address of each.
@@ -45,11 +45,16 @@ pub(super) struct Child {
     /// Closed, it ends the process; so does the death of this one.
     stdin: Option<ChildStdin>,
     stdout: JoinHandle<()>,
-    stderr: Complaints,
+    stderr: StderrTail,
 }
 
-impl Launch {
-    pub(super) fn new(name: &'static str, program: PathBuf, plan: &Plan, urls: &Urls) -> Self {
+impl ProcessSpec {
+    pub(super) fn new(
+        name: &'static str,
+        program: PathBuf,
+        plan: &Plan,
+        urls: &ServiceUrls,
+    ) -> Self {
         let mut listeners = vec![("--listen", plan.address(name))];
         if name == "gatekeeper" {
             listeners.push(("--operator", plan.address(OPERATOR)));
@@ -90,9 +95,9 @@ impl Launch {
             return Err(format!("{name} has no output"));
         };
         let stdin = process.stdin.take();
-        let mut stderr = Complaints::of(name, stderr);
+        let mut stderr = StderrTail::of(name, stderr);
         let mut stdout = BufReader::new(stdout);
-        let listening = timeout(PATIENCE, self.listening(&mut stdout)).await;
+        let listening = timeout(TIMEOUT, self.listening(&mut stdout)).await;
         let urls = match listening {
             Ok(urls) if urls.len() == self.listeners.len() => urls,
             Ok(_) => {
@@ -100,14 +105,14 @@ impl Launch {
                 return Err(ending(name, status.ok(), stderr.last().await));
             }
             Err(_) => {
-                let seconds = PATIENCE.as_secs();
+                let seconds = TIMEOUT.as_secs();
                 return Err(format!("{name} does not listen after {seconds} s"));
             }
         };
         let mut child = Child {
             process,
             stdin,
-            stdout: tokio::spawn(pass_on(stdout)),
+            stdout: tokio::spawn(forward_lines(stdout)),
             stderr,
         };
         let url = urls.first().map(String::as_str).unwrap_or_default();
@@ -125,7 +130,7 @@ impl Launch {
             command.args([option, &address.as_str()]);
         }
         command.args(&self.arguments);
-        for variable in NOT_FOR_CHILDREN {
+        for variable in NOT_INHERITED {
             command.env_remove(variable);
         }
         if let Some(database) = &self.database {

@@ -13,7 +13,7 @@ use rpc_runtime::axum::response::Response;
 use rpc_runtime::{Code, Context, Remote};
 use serde_json::json;
 
-use super::purchase::{HEADER, Key};
+use super::purchase::{KEY_HEADER, PurchaseKey};
 use crate::api::controller::{ControllerError, Sold};
 use crate::api::pricing::PricingError;
 use crate::api::userstore::UserStoreError;
@@ -23,22 +23,22 @@ const COME_BACK: Duration = Duration::from_secs(1);
 
 /// A request that was understood and served.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum NumberResponse {
     Sold(Sold),
     /// To those who only look.
-    NothingSold,
+    NoCharge,
 }
 
 /// A request that was not served.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct ErrorResponse {
     status: StatusCode,
     code: Code,
     text: Cow<'static, str>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-impl Refusal {
+impl ErrorResponse {
     pub(super) fn new(status: StatusCode, code: Code, text: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
@@ -54,11 +54,11 @@ impl Refusal {
     }
 
     /// Names the purchase, where it may help to repeat the request: a caller who sent no key can do so all the same.
-    pub(super) fn with_key(self, key: &Key) -> Self {
+    pub(super) fn with_key(self, key: &PurchaseKey) -> Self {
         // A key is visible ASCII.
         match HeaderValue::from_str(key.as_str()) {
             Ok(value) if self.status.is_server_error() => {
-                self.with_header(HeaderName::from_static(HEADER), value)
+                self.with_header(HeaderName::from_static(KEY_HEADER), value)
             }
             _ => self,
         }
@@ -111,19 +111,19 @@ impl Refusal {
             ControllerError::KeyUsedUp { .. } => Self::new(
                 StatusCode::CONFLICT,
                 Code::Aborted,
-                "too many purchases with this Idempotency-Key have failed and were refunded; take another one",
+                "too many purchases with this Idempotency-PurchaseKey have failed and were refunded; take another one",
             ),
             ControllerError::OutcomeUnknown { .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 Code::Unavailable,
-                "it is not known whether the number was paid; a repeat with the same Idempotency-Key pays once at most",
+                "it is not known whether the number was paid; a repeat with the same Idempotency-PurchaseKey pays once at most",
             )
-            .coming_back(None),
+            .with_retry_after(None),
             _ => match error.code() {
                 Code::Aborted => Self::new(
                     StatusCode::CONFLICT,
                     Code::Aborted,
-                    "the Idempotency-Key belongs to another purchase",
+                    "the Idempotency-PurchaseKey belongs to another purchase",
                 ),
                 // Between the login and the purchase the user has gone.
                 Code::NotFound => Self::unauthenticated(),
@@ -145,7 +145,7 @@ impl Refusal {
                 Code::Unavailable,
                 format!("{what} is not possible at the moment; try again a little later"),
             )
-            .coming_back(retry_after),
+            .with_retry_after(retry_after),
             _ => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 Code::Internal,
@@ -154,7 +154,7 @@ impl Refusal {
         }
     }
 
-    fn coming_back(self, after: Option<Duration>) -> Self {
+    fn with_retry_after(self, after: Option<Duration>) -> Self {
         // Whole seconds, and never zero: that would be at once.
         let seconds = after.unwrap_or(COME_BACK).as_millis().div_ceil(1000).max(1);
         let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
@@ -176,14 +176,14 @@ impl Text for Remote<ControllerError> {
 
 /// How the caller wants to read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum Format {
     Text,
     Json,
 }
 
-impl Form {
+impl Format {
     /// JSON where it is asked for by name, and text is not asked for more.
-    pub(super) fn asked_for(headers: &HeaderMap) -> Self {
+    pub(super) fn from_accept(headers: &HeaderMap) -> Self {
         let weight = |wanted: &str| {
             let values = headers
                 .get_all(ACCEPT)
@@ -206,10 +206,10 @@ impl Form {
         }
     }
 
-    pub(super) fn write(self, outcome: Result<Answer, Refusal>) -> Response {
+    pub(super) fn write(self, outcome: Result<NumberResponse, ErrorResponse>) -> Response {
         match outcome {
-            Ok(Answer::Sold(sold)) => self.number(sold),
-            Ok(Answer::NothingSold) => response(StatusCode::NO_CONTENT, Body::empty()),
+            Ok(NumberResponse::Sold(sold)) => self.number(sold),
+            Ok(NumberResponse::NoCharge) => response(StatusCode::NO_CONTENT, Body::empty()),
             Err(refusal) => self.refusal(refusal),
         }
     }
@@ -231,8 +231,8 @@ impl Form {
         }
     }
 
-    fn refusal(self, refusal: Refusal) -> Response {
-        let Refusal {
+    fn refusal(self, refusal: ErrorResponse) -> Response {
+        let ErrorResponse {
             status,
             code,
             text,
@@ -281,10 +281,10 @@ fn response(status: StatusCode, body: Body) -> Response {
 mod tests {
     use super::*;
 
-    fn form(accept: &str) -> Form {
+    fn form(accept: &str) -> Format {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap());
-        Form::asked_for(&headers)
+        Format::from_accept(&headers)
     }
 
     #[test]
@@ -295,7 +295,7 @@ mod tests {
             "text/html, application/json;q=0.9, */*;q=0.8",
             "application/json, text/plain, */*",
         ] {
-            assert_eq!(form(accept), Form::Json, "{accept}");
+            assert_eq!(form(accept), Format::Json, "{accept}");
         }
         for accept in [
             "*/*",
@@ -306,9 +306,9 @@ mod tests {
             "application/jsonp",
             "",
         ] {
-            assert_eq!(form(accept), Form::Text, "{accept}");
+            assert_eq!(form(accept), Format::Text, "{accept}");
         }
-        assert_eq!(Form::asked_for(&HeaderMap::new()), Form::Text);
+        assert_eq!(Format::from_accept(&HeaderMap::new()), Format::Text);
     }
 
     #[test]
@@ -320,7 +320,7 @@ mod tests {
             (Some(Duration::from_millis(2001)), "3"),
             (Some(Duration::MAX), "18446744073709551615"),
         ] {
-            let refusal = Refusal::of_service(Code::Unavailable, after, "it");
+            let refusal = ErrorResponse::of_service(Code::Unavailable, after, "it");
             let header = refusal
                 .headers
                 .iter()
@@ -338,9 +338,9 @@ mod tests {
             Code::PermissionDenied,
         ] {
             let error = rpc_runtime::Error::new(code, "canary 10.0.0.7:9003");
-            let refused = Refusal::of_login(&Remote::from_error(error.clone()));
+            let refused = ErrorResponse::of_login(&Remote::from_error(error.clone()));
             assert!(!refused.text().contains("canary"), "{refused:?}");
-            let refused = Refusal::of_purchase(&Remote::from_error(error), 7);
+            let refused = ErrorResponse::of_purchase(&Remote::from_error(error), 7);
             assert!(!refused.text().contains("canary"), "{refused:?}");
             assert!(refused.status.is_server_error(), "{refused:?}");
         }

@@ -2,8 +2,8 @@
 
 use sqlx::SqliteConnection;
 
+use super::error::LogStoreError;
 use super::file;
-use super::problem::Problem;
 
 /// What the indices and the numbers of a record take, in bytes; more than they do.
 const RECORD_BYTES: u64 = 160;
@@ -16,7 +16,7 @@ const STEP: u64 = 256;
 
 /// How much room there is.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct Retention {
     page_bytes: u64,
     /// The pages that the file may have.
     bound: u64,
@@ -24,12 +24,12 @@ pub(super) struct Room {
     records: u64,
 }
 
-impl Room {
+impl Retention {
     /// Looks at a file that may have `bytes`, with what is written ahead of it. Makes it smaller if it is too large.
     pub(super) async fn new(
         connection: &mut SqliteConnection,
         bytes: u64,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, LogStoreError> {
         let page_bytes = number(connection, "PRAGMA page_size").await?.max(512);
         let records = number(connection, "SELECT count(*) FROM records").await?;
         let bound = (bytes - file::ahead(bytes)) / page_bytes;
@@ -39,7 +39,7 @@ impl Room {
             records,
         };
         if number(connection, "PRAGMA page_count").await? > bound {
-            let removed = room.make(connection, 0, 0, 0).await?;
+            let removed = room.evict_until_fits(connection, 0, 0, 0).await?;
             room.note(0, removed);
             sqlx::query("PRAGMA incremental_vacuum")
                 .execute(&mut *connection)
@@ -59,13 +59,13 @@ impl Room {
 
     /// Removes the oldest records until there is room for `records` with `bytes` of text, and for a part of the bound
     /// beyond that: 0 for none, else the `spare`th part. Returns how many were removed.
-    pub(super) async fn make(
+    pub(super) async fn evict_until_fits(
         &mut self,
         connection: &mut SqliteConnection,
         records: u64,
         bytes: u64,
         spare: u64,
-    ) -> Result<u64, Problem> {
+    ) -> Result<u64, LogStoreError> {
         let needed = (bytes + records * RECORD_BYTES) / self.page_bytes
             + SPARE
             + self.bound.checked_div(spare).unwrap_or_default();
@@ -100,7 +100,10 @@ impl Room {
     }
 }
 
-async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<u64, Problem> {
+async fn number(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+) -> Result<u64, LogStoreError> {
     let number: i64 = sqlx::query_scalar(sql).fetch_one(connection).await?;
     Ok(number.cast_unsigned())
 }

@@ -15,29 +15,29 @@ use rpc_runtime::{Code, Error, Result};
 use sha2::Sha256;
 use tokio::time::Instant;
 
-/// How long a password is remembered, from when it was verified.
+/// How long a password is cache, from when it was verified.
 const LIFETIME: Duration = Duration::from_secs(60);
 
-/// How many are remembered. One more, and the oldest is forgotten.
+/// How many are cache. One more, and the oldest is forgotten.
 const CAPACITY: usize = 10_000;
 
 /// What stands for a user with a password.
-pub(super) type Login = [u8; 32];
+pub(super) type LoginDigest = [u8; 32];
 
 /// The logins that were right.
-pub(super) struct Remembered {
+pub(super) struct LoginCache {
     key: Hmac<Sha256>,
-    logins: Mutex<Logins>,
+    logins: Mutex<CacheEntries>,
 }
 
 #[derive(Default)]
-struct Logins {
-    until: HashMap<Login, Instant>,
+struct CacheEntries {
+    until: HashMap<LoginDigest, Instant>,
     /// In the order in which they end, since all live equally long.
-    order: VecDeque<(Instant, Login)>,
+    order: VecDeque<(Instant, LoginDigest)>,
 }
 
-impl Remembered {
+impl LoginCache {
     pub(super) fn new() -> Result<Self> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| {
@@ -52,7 +52,7 @@ impl Remembered {
     }
 
     /// What stands for a user whose hash this is, with a password.
-    pub(super) fn login(&self, username: &str, password: &str, hash: &str) -> Login {
+    pub(super) fn digest(&self, username: &str, password: &str, hash: &str) -> LoginDigest {
         let mut mac = self.key.clone();
         for part in [username, password, hash] {
             // The lengths keep `ab` + `c` and `a` + `bc` apart.
@@ -63,7 +63,7 @@ impl Remembered {
     }
 
     /// Whether a login was right within the last minute.
-    pub(super) fn has(&self, login: &Login) -> bool {
+    pub(super) fn contains(&self, login: &LoginDigest) -> bool {
         let logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         logins
             .until
@@ -72,7 +72,7 @@ impl Remembered {
     }
 
     /// Remembers a login that is right.
-    pub(super) fn remember(&self, login: Login) {
+    pub(super) fn insert(&self, login: LoginDigest) {
         let now = Instant::now();
         let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((until, oldest)) = logins.order.front().copied()
@@ -90,9 +90,9 @@ impl Remembered {
     }
 }
 
-impl fmt::Debug for Remembered {
+impl fmt::Debug for LoginCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remembered").finish_non_exhaustive()
+        f.debug_struct("LoginCache").finish_non_exhaustive()
     }
 }
 
@@ -102,34 +102,34 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_login_is_remembered_for_a_minute() {
-        let remembered = Remembered::new().unwrap();
-        let login = remembered.login("a", "b", "c");
-        assert!(!remembered.has(&login));
-        remembered.remember(login);
+        let cache = LoginCache::new().unwrap();
+        let login = cache.digest("a", "b", "c");
+        assert!(!cache.contains(&login));
+        cache.insert(login);
         tokio::time::advance(LIFETIME - Duration::from_millis(1)).await;
-        assert!(remembered.has(&login));
+        assert!(cache.contains(&login));
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert!(!remembered.has(&login));
+        assert!(!cache.contains(&login));
         // The next one throws away what is over.
-        remembered.remember(remembered.login("d", "e", "f"));
-        assert_eq!(remembered.logins.lock().unwrap().until.len(), 1);
+        cache.insert(cache.digest("d", "e", "f"));
+        assert_eq!(cache.logins.lock().unwrap().until.len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn there_is_an_end_to_what_is_remembered() {
-        let remembered = Remembered::new().unwrap();
-        let login = |n: usize| remembered.login("a", &n.to_string(), "c");
+        let cache = LoginCache::new().unwrap();
+        let login = |n: usize| cache.digest("a", &n.to_string(), "c");
         for n in 0..CAPACITY + 10 {
-            remembered.remember(login(n));
+            cache.insert(login(n));
         }
-        assert_eq!(remembered.logins.lock().unwrap().until.len(), CAPACITY);
-        assert!(!remembered.has(&login(9)) && remembered.has(&login(10)));
+        assert_eq!(cache.logins.lock().unwrap().until.len(), CAPACITY);
+        assert!(!cache.contains(&login(9)) && cache.contains(&login(10)));
         // One that comes again and again takes one place.
         for _ in 0..CAPACITY {
-            remembered.remember(login(11));
+            cache.insert(login(11));
         }
-        assert!(remembered.has(&login(12)));
-        let logins = remembered.logins.lock().unwrap();
+        assert!(cache.contains(&login(12)));
+        let logins = cache.logins.lock().unwrap();
         assert_eq!(
             (logins.until.len(), logins.order.len()),
             (CAPACITY - 1, CAPACITY - 1)
@@ -138,17 +138,17 @@ mod tests {
 
     #[test]
     fn a_login_is_of_one_user_one_password_one_hash_and_one_process() {
-        let remembered = Remembered::new().unwrap();
-        let login = remembered.login("ab", "c", "d");
+        let cache = LoginCache::new().unwrap();
+        let login = cache.digest("ab", "c", "d");
         for (username, password, hash) in [
             ("a", "bc", "d"),
             ("ab", "cd", ""),
             ("ab", "c", "e"),
             ("abc", "", "d"),
         ] {
-            assert_ne!(login, remembered.login(username, password, hash));
+            assert_ne!(login, cache.digest(username, password, hash));
         }
-        assert_ne!(login, Remembered::new().unwrap().login("ab", "c", "d"));
-        assert!(!format!("{remembered:?}").contains(&format!("{:?}", login[0])));
+        assert_ne!(login, LoginCache::new().unwrap().digest("ab", "c", "d"));
+        assert!(!format!("{cache:?}").contains(&format!("{:?}", login[0])));
     }
 }

@@ -6,10 +6,10 @@
 
 use jiff::Timestamp;
 
-use super::note::Note;
-use super::session::{Columns as _, Session};
-use super::trouble::Trouble;
-use crate::api::userstore::{Entry, State};
+use super::audit::AuditEvent;
+use super::error::StoreError;
+use super::session::{ColumnReader as _, Session};
+use crate::api::userstore::{LedgerEntry, PurchaseState};
 
 /// A user, with what only this service may see.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub(super) struct Purchase {
     pub(super) username: String,
     pub(super) amount: i64,
     pub(super) credit: u64,
-    pub(super) state: State,
+    pub(super) state: PurchaseState,
     pub(super) expires_at: i64,
 }
 
@@ -40,18 +40,18 @@ pub(crate) struct NewUser {
 }
 
 /// The tables, as one operation sees them, at one time.
-pub(crate) struct Books<'a, S> {
+pub(crate) struct Ledger<'a, S> {
     session: &'a mut S,
     now: i64,
-    pub(super) notes: Vec<Note>,
+    pub(super) events: Vec<AuditEvent>,
 }
 
-impl<'a, S: Session> Books<'a, S> {
+impl<'a, S: Session> Ledger<'a, S> {
     pub(super) fn open(session: &'a mut S, now: Timestamp) -> Self {
         Self {
             session,
             now: now.as_microsecond(),
-            notes: Vec::new(),
+            events: Vec::new(),
         }
     }
 
@@ -62,8 +62,8 @@ impl<'a, S: Session> Books<'a, S> {
 }
 
 /// Users.
-impl<S: Session> Books<'_, S> {
-    pub(super) async fn account(&mut self, username: &str) -> Result<Option<Account>, Trouble> {
+impl<S: Session> Ledger<'_, S> {
+    pub(super) async fn account(&mut self, username: &str) -> Result<Option<Account>, StoreError> {
         const SQL: &str = "SELECT password_hash, roles, credit + (SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) \
              FROM purchases WHERE username = $1 AND state = 'reserved' AND expires_at <= $2) \
              FROM users WHERE username = $1";
@@ -78,13 +78,13 @@ impl<S: Session> Books<'_, S> {
         }))
     }
 
-    pub(super) async fn has_users(&mut self) -> Result<bool, Trouble> {
+    pub(super) async fn has_users(&mut self) -> Result<bool, StoreError> {
         let rows = self.session.rows("SELECT 1 FROM users LIMIT 1", &[]);
         Ok(!rows.await?.is_empty())
     }
 
     /// Adds a user, unless there is one of this name.
-    pub(super) async fn add(&mut self, user: &NewUser) -> Result<bool, Trouble> {
+    pub(super) async fn insert_user(&mut self, user: &NewUser) -> Result<bool, StoreError> {
         const SQL: &str = "INSERT INTO users (username, password_hash, roles, credit) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (username) DO NOTHING RETURNING username";
         let roles = serde_json::to_string(&user.roles).map_err(decode)?;
@@ -97,19 +97,23 @@ impl<S: Session> Books<'_, S> {
         Ok(!self.session.rows(SQL, &values).await?.is_empty())
     }
 
-    pub(super) async fn credit(&mut self, username: &str) -> Result<Option<u64>, Trouble> {
+    pub(super) async fn balance(&mut self, username: &str) -> Result<Option<u64>, StoreError> {
         const SQL: &str = "SELECT credit FROM users WHERE username = $1";
         self.one_count(SQL, &[username.into()]).await
     }
 
     /// The user's credit, which nobody else can change until this operation is over.
-    pub(super) async fn lock(&mut self, username: &str) -> Result<Option<i64>, Trouble> {
+    pub(super) async fn lock_user(&mut self, username: &str) -> Result<Option<i64>, StoreError> {
         const SQL: &str = "UPDATE users SET credit = credit WHERE username = $1 RETURNING credit";
         let rows = self.session.rows(SQL, &[username.into()]).await?;
         Ok(rows.first().map(|row| row.int(0)).transpose()?)
     }
 
-    pub(super) async fn set(&mut self, username: &str, credit: i64) -> Result<(), Trouble> {
+    pub(super) async fn set_credit(
+        &mut self,
+        username: &str,
+        credit: i64,
+    ) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE users SET credit = $2 WHERE username = $1";
         let values = [username.into(), credit.into()];
         self.session.rows(SQL, &values).await?;
@@ -117,38 +121,38 @@ impl<S: Session> Books<'_, S> {
     }
 
     /// Takes from the user's credit, if there is enough; answers what is left.
-    pub(super) async fn take(
+    pub(super) async fn debit(
         &mut self,
         username: &str,
         amount: i64,
-    ) -> Result<Option<u64>, Trouble> {
+    ) -> Result<Option<u64>, StoreError> {
         const SQL: &str = "UPDATE users SET credit = credit - $2 WHERE username = $1 AND credit >= $2 RETURNING credit";
         self.one_count(SQL, &[username.into(), amount.into()]).await
     }
 
     /// Adds to the user's credit; answers how much that is. A sum beyond 64 bits is an error of the database.
-    pub(super) async fn give(&mut self, username: &str, amount: i64) -> Result<u64, Trouble> {
+    pub(super) async fn credit(&mut self, username: &str, amount: i64) -> Result<u64, StoreError> {
         const SQL: &str =
             "UPDATE users SET credit = credit + $2 WHERE username = $1 RETURNING credit";
         let values = [username.into(), amount.into()];
         let credit = self.one_count(SQL, &values).await?;
         // A foreign key holds the user.
-        credit.ok_or(Trouble::Database(sqlx::Error::RowNotFound))
+        credit.ok_or(StoreError::Database(sqlx::Error::RowNotFound))
     }
 
     async fn one_count(
         &mut self,
         sql: &'static str,
-        values: &[super::session::Value<'_>],
-    ) -> Result<Option<u64>, Trouble> {
+        values: &[super::session::SqlValue<'_>],
+    ) -> Result<Option<u64>, StoreError> {
         let rows = self.session.rows(sql, values).await?;
         Ok(rows.first().map(|row| row.count(0)).transpose()?)
     }
 }
 
 /// Purchases.
-impl<S: Session> Books<'_, S> {
-    pub(super) async fn purchase(&mut self, key: &str) -> Result<Option<Purchase>, Trouble> {
+impl<S: Session> Ledger<'_, S> {
+    pub(super) async fn purchase(&mut self, key: &str) -> Result<Option<Purchase>, StoreError> {
         const SQL: &str =
             "SELECT username, amount, credit, state, expires_at FROM purchases WHERE key = $1";
         let Some(row) = self.session.rows(SQL, &[key.into()]).await?.pop() else {
@@ -164,7 +168,11 @@ impl<S: Session> Books<'_, S> {
     }
 
     /// Begins a purchase; `false` when there is one of this key.
-    pub(super) async fn begin(&mut self, key: &str, purchase: &Purchase) -> Result<bool, Trouble> {
+    pub(super) async fn insert_purchase(
+        &mut self,
+        key: &str,
+        purchase: &Purchase,
+    ) -> Result<bool, StoreError> {
         const SQL: &str = "INSERT INTO purchases (key, username, amount, credit, state, expires_at) \
              VALUES ($1, $2, $3, $4, 'reserved', $5) ON CONFLICT (key) DO NOTHING RETURNING key";
         let values = [
@@ -181,7 +189,7 @@ impl<S: Session> Books<'_, S> {
     pub(super) async fn settle(
         &mut self,
         key: &str,
-    ) -> Result<Option<(String, i64, u64)>, Trouble> {
+    ) -> Result<Option<(String, i64, u64)>, StoreError> {
         const SQL: &str = "UPDATE purchases SET state = 'settled' \
              WHERE key = $1 AND state = 'reserved' AND expires_at > $2 RETURNING username, amount, credit";
         let values = [key.into(), self.now.into()];
@@ -192,12 +200,12 @@ impl<S: Session> Books<'_, S> {
     }
 
     /// Ends a reservation as refunded or expired; `false` when there is none.
-    pub(super) async fn end(
+    pub(super) async fn end_reservation(
         &mut self,
         key: &str,
-        state: State,
+        state: PurchaseState,
         credit: u64,
-    ) -> Result<bool, Trouble> {
+    ) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE purchases SET state = $2, credit = $3 WHERE key = $1 AND state = 'reserved' RETURNING key";
         let name = state.to_string();
         let values = [key.into(), name.as_str().into(), stored(credit)?.into()];
@@ -205,7 +213,10 @@ impl<S: Session> Books<'_, S> {
     }
 
     /// Keys and amounts of the user's reservations that are overdue.
-    pub(super) async fn overdue(&mut self, username: &str) -> Result<Vec<(String, i64)>, Trouble> {
+    pub(super) async fn overdue(
+        &mut self,
+        username: &str,
+    ) -> Result<Vec<(String, i64)>, StoreError> {
         const SQL: &str = "SELECT key, amount FROM purchases \
              WHERE username = $1 AND state = 'reserved' AND expires_at <= $2 ORDER BY expires_at, key";
         let values = [username.into(), self.now.into()];
@@ -217,7 +228,7 @@ impl<S: Session> Books<'_, S> {
     }
 
     /// Some of the users who have reservations that are overdue.
-    pub(super) async fn users_with_overdue(&mut self) -> Result<Vec<String>, Trouble> {
+    pub(super) async fn users_with_overdue(&mut self) -> Result<Vec<String>, StoreError> {
         const SQL: &str = "SELECT DISTINCT username FROM purchases WHERE state = 'reserved' AND expires_at <= $1 LIMIT 100";
         let rows = self.session.rows(SQL, &[self.now.into()]).await?;
         Ok(rows
@@ -228,15 +239,15 @@ impl<S: Session> Books<'_, S> {
 }
 
 /// The ledger.
-impl<S: Session> Books<'_, S> {
-    pub(super) async fn enter(
+impl<S: Session> Ledger<'_, S> {
+    pub(super) async fn insert_entry(
         &mut self,
         username: &str,
         change: i64,
         credit: u64,
         reason: &'static str,
         key: Option<&str>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO ledger (time, username, change, credit, reason, key) VALUES ($1, $2, $3, $4, $5, $6)";
         let values = [
             self.now.into(),
@@ -255,18 +266,18 @@ impl<S: Session> Books<'_, S> {
         &mut self,
         username: &str,
         limit: u32,
-    ) -> Result<Vec<Entry>, Trouble> {
+    ) -> Result<Vec<LedgerEntry>, StoreError> {
         const SQL: &str = "SELECT time, change, credit, reason, key FROM ledger WHERE username = $1 ORDER BY id DESC LIMIT $2";
         let values = [username.into(), i64::from(limit).into()];
         let rows = self.session.rows(SQL, &values).await?;
         let entries = rows.iter().map(|row| {
-            Ok(Entry {
+            Ok(LedgerEntry {
                 time: Timestamp::from_microsecond(row.int(0)?)
                     .map_err(|error| sqlx::Error::Decode(error.into()))?,
                 change: row.int(1)?,
                 credit: row.count(2)?,
                 reason: row.text(3)?,
-                key: row.maybe_text(4)?,
+                key: row.nullable_text(4)?,
             })
         });
         Ok(entries.collect::<sqlx::Result<_>>()?)
@@ -274,21 +285,21 @@ impl<S: Session> Books<'_, S> {
 }
 
 /// A credit as a column holds it. All that come here came from one, or were checked.
-fn stored(credit: u64) -> Result<i64, Trouble> {
-    i64::try_from(credit).map_err(|error| Trouble::Database(sqlx::Error::Encode(error.into())))
+fn stored(credit: u64) -> Result<i64, StoreError> {
+    i64::try_from(credit).map_err(|error| StoreError::Database(sqlx::Error::Encode(error.into())))
 }
 
-fn decode(error: serde_json::Error) -> Trouble {
-    Trouble::Database(sqlx::Error::Decode(error.into()))
+fn decode(error: serde_json::Error) -> StoreError {
+    StoreError::Database(sqlx::Error::Decode(error.into()))
 }
 
-fn state(name: &str) -> Result<State, Trouble> {
+fn state(name: &str) -> Result<PurchaseState, StoreError> {
     match name {
-        "reserved" => Ok(State::Reserved),
-        "settled" => Ok(State::Settled),
-        "refunded" => Ok(State::Refunded),
-        "expired" => Ok(State::Expired),
-        _ => Err(Trouble::Database(sqlx::Error::Decode(
+        "reserved" => Ok(PurchaseState::Reserved),
+        "settled" => Ok(PurchaseState::Settled),
+        "refunded" => Ok(PurchaseState::Refunded),
+        "expired" => Ok(PurchaseState::Expired),
+        _ => Err(StoreError::Database(sqlx::Error::Decode(
             format!("unknown state {name}").into(),
         ))),
     }

@@ -11,34 +11,34 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What is wrong with the store.
 #[derive(Debug)]
-pub(in super::super) struct Problem {
-    pub(super) kind: Kind,
+pub(in super::super) struct LogStoreError {
+    pub(super) kind: LogStoreErrorKind,
     /// In SQLite's or the system's words.
     pub(super) detail: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum LogStoreErrorKind {
     /// No room on the disk, or in the bound.
     Full,
     /// Another process writes to the file and does not let go.
     Locked,
     /// Another log sink has the file.
-    Taken,
+    InUse,
     ReadOnly,
     /// What is in the file is no store.
     Corrupt,
     /// The file cannot be opened.
-    Closed,
+    CannotOpen,
     /// A later version of this program made the file.
     Newer,
     /// Everything else.
     Failed,
 }
 
-impl Problem {
+impl LogStoreError {
     #[expect(clippy::needless_pass_by_value, reason = "errors come by value")]
-    pub(super) fn new(kind: Kind, detail: impl ToString) -> Self {
+    pub(super) fn new(kind: LogStoreErrorKind, detail: impl ToString) -> Self {
         Self {
             kind,
             detail: detail.to_string(),
@@ -47,19 +47,22 @@ impl Problem {
 
     /// Whether the connection that met it is as good as before.
     pub(super) fn leaves_connection(&self) -> bool {
-        matches!(self.kind, Kind::Full | Kind::Locked)
+        matches!(
+            self.kind,
+            LogStoreErrorKind::Full | LogStoreErrorKind::Locked
+        )
     }
 
     fn what(&self) -> &'static str {
         match self.kind {
-            Kind::Full => "there is no room on its disk",
-            Kind::Locked => "another process holds a lock on it",
-            Kind::Taken => "another log sink uses it",
-            Kind::ReadOnly => "it is read-only",
-            Kind::Corrupt => "it is damaged",
-            Kind::Closed => "it cannot be opened",
-            Kind::Newer => "a later version of this program made it",
-            Kind::Failed => "it failed",
+            LogStoreErrorKind::Full => "there is no room on its disk",
+            LogStoreErrorKind::Locked => "another process holds a lock on it",
+            LogStoreErrorKind::InUse => "another log sink uses it",
+            LogStoreErrorKind::ReadOnly => "it is read-only",
+            LogStoreErrorKind::Corrupt => "it is damaged",
+            LogStoreErrorKind::CannotOpen => "it cannot be opened",
+            LogStoreErrorKind::Newer => "a later version of this program made it",
+            LogStoreErrorKind::Failed => "it failed",
         }
     }
 
@@ -67,22 +70,24 @@ impl Problem {
     pub(super) fn advice(&self, path: &Path) -> String {
         let what = self.what();
         let advice = match self.kind {
-            Kind::Full => "make room; it goes on by itself",
-            Kind::Locked => {
+            LogStoreErrorKind::Full => "make room; it goes on by itself",
+            LogStoreErrorKind::Locked => {
                 "end the process that has the file open for writing; it goes on by itself"
             }
-            Kind::Taken => {
+            LogStoreErrorKind::InUse => {
                 "end the other one, or give this one a file of its own with `--store FILE`"
             }
-            Kind::ReadOnly => {
+            LogStoreErrorKind::ReadOnly => {
                 "make file and folder writable, or name another file with `--store FILE`"
             }
-            Kind::Corrupt => "move it away",
-            Kind::Closed => {
+            LogStoreErrorKind::Corrupt => "move it away",
+            LogStoreErrorKind::CannotOpen => {
                 "see that its folder is there and may be written to, or name another file with `--store FILE`"
             }
-            Kind::Newer => "run that version, or name another file with `--store FILE`",
-            Kind::Failed => "see the disk",
+            LogStoreErrorKind::Newer => {
+                "run that version, or name another file with `--store FILE`"
+            }
+            LogStoreErrorKind::Failed => "see the disk",
         };
         format!("{}: {what} ({}): {advice}", path.display(), self.detail)
     }
@@ -102,14 +107,14 @@ impl Problem {
     #[track_caller]
     fn error(&self, what: &str) -> Error {
         let code = match self.kind {
-            Kind::Full => Code::ResourceExhausted,
+            LogStoreErrorKind::Full => Code::ResourceExhausted,
             _ => Code::Unavailable,
         };
         Error::new(code, format!("{what}: {}", self.what())).with_retry_after(RETRY_AFTER)
     }
 }
 
-impl From<sqlx::Error> for Problem {
+impl From<sqlx::Error> for LogStoreError {
     fn from(error: sqlx::Error) -> Self {
         let code = match &error {
             sqlx::Error::Database(error) => error.code().and_then(|code| code.parse::<i32>().ok()),
@@ -117,23 +122,23 @@ impl From<sqlx::Error> for Problem {
         };
         // The low byte of a result code is its kind: https://sqlite.org/rescode.html
         let kind = match code.map(|code| code & 0xff) {
-            Some(5 | 6) => Kind::Locked,
-            Some(8) => Kind::ReadOnly,
-            Some(11 | 26) => Kind::Corrupt,
-            Some(13) => Kind::Full,
-            Some(14) => Kind::Closed,
-            _ => Kind::Failed,
+            Some(5 | 6) => LogStoreErrorKind::Locked,
+            Some(8) => LogStoreErrorKind::ReadOnly,
+            Some(11 | 26) => LogStoreErrorKind::Corrupt,
+            Some(13) => LogStoreErrorKind::Full,
+            Some(14) => LogStoreErrorKind::CannotOpen,
+            _ => LogStoreErrorKind::Failed,
         };
         Self::new(kind, error)
     }
 }
 
-impl From<MigrateError> for Problem {
+impl From<MigrateError> for LogStoreError {
     fn from(error: MigrateError) -> Self {
         match error {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
-            MigrateError::VersionMissing(_) => Self::new(Kind::Newer, error),
-            other => Self::new(Kind::Failed, other),
+            MigrateError::VersionMissing(_) => Self::new(LogStoreErrorKind::Newer, error),
+            other => Self::new(LogStoreErrorKind::Failed, other),
         }
     }
 }

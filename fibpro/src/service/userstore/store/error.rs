@@ -16,28 +16,28 @@ const AWAY_FOR: Duration = Duration::from_secs(2);
 
 /// Why an operation was not done. Nothing of it is in the database.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum StoreError {
     /// Another operation was faster; done again, this one will find what the other has left.
-    Again,
+    Conflict,
     /// The database could not.
     Database(sqlx::Error),
 }
 
-impl From<sqlx::Error> for Trouble {
+impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         // Two transactions that wait for each other, or that cannot have run one after the other.
         if let Some("40001" | "40P01") = sql_state(&error).as_deref() {
-            return Self::Again;
+            return Self::Conflict;
         }
         Self::Database(error)
     }
 }
 
-impl Trouble {
+impl StoreError {
     /// Whether the operation may succeed when it is done again: after another one, or on another connection.
-    pub(super) fn may_pass(&self) -> bool {
+    pub(super) fn is_transient(&self) -> bool {
         match self {
-            Self::Again | Self::Database(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => true,
+            Self::Conflict | Self::Database(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => true,
             // The server was told to stop, and closes its connections.
             Self::Database(error) => sql_state(error).is_some_and(|state| state.starts_with("57P")),
         }
@@ -46,13 +46,13 @@ impl Trouble {
     /// The answer for a caller. What the database said itself goes along as the source, which stays in this process.
     pub(super) fn into_error(self) -> Error {
         let error = match self {
-            Self::Again => {
+            Self::Conflict => {
                 let text = "too many changes of the same purchase at one time";
                 return Error::new(Code::Unavailable, text).with_retry_after(BUSY_FOR);
             }
             Self::Database(error) => error,
         };
-        let (code, text, wait) = explain(&error);
+        let (code, text, wait) = classify(&error);
         let answer = Error::new(code, text).with_source(error);
         match wait {
             Some(wait) => answer.with_retry_after(wait),
@@ -66,7 +66,7 @@ impl Trouble {
 #[track_caller]
 pub(super) fn cannot_open(database: &Database, error: sqlx::Error) -> Error {
     let text = format!("cannot open the users' database: {database}: {error}");
-    Error::new(explain(&error).0, text).with_source(error)
+    Error::new(classify(&error).0, text).with_source(error)
 }
 
 /// Why the schema is not as it has to be. As [`cannot_open`].
@@ -89,7 +89,7 @@ fn sql_state(error: &sqlx::Error) -> Option<String> {
     error.as_database_error()?.code().map(Into::into)
 }
 
-fn explain(error: &sqlx::Error) -> (Code, &'static str, Option<Duration>) {
+fn classify(error: &sqlx::Error) -> (Code, &'static str, Option<Duration>) {
     const FULL: (Code, &str, Option<Duration>) = (
         Code::ResourceExhausted,
         "the disk of the users' database is full; nothing was changed",

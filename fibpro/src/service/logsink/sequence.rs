@@ -11,7 +11,7 @@ use std::str::FromStr;
 use rpc_runtime::Source;
 
 /// How many lives are remembered. Beyond it those are forgotten from which nothing has come for the longest.
-const LIVES: usize = 4096;
+const MAX_SESSIONS: usize = 4096;
 
 /// How many ranges are remembered, of all lives together.
 const RANGES: usize = 64 << 10;
@@ -19,12 +19,12 @@ const RANGES: usize = 64 << 10;
 /// How many ranges one life may have. Beyond it the lowest is forgotten.
 ///
 /// Forgetting may take a record twice; joining ranges over a gap would refuse one that never came.
-const RANGES_OF_A_LIFE: usize = 1024;
+const MAX_RANGES_PER_SESSION: usize = 1024;
 
 /// The numbers that have come, for each source and each of its lives.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seen {
-    sources: HashMap<Source, BTreeMap<u64, Life>>,
+pub(super) struct SequenceTracker {
+    sources: HashMap<Source, BTreeMap<u64, SessionSeqs>>,
     lives: usize,
     ranges: usize,
     /// Counts uses, to know which life was used last.
@@ -32,12 +32,12 @@ pub(super) struct Seen {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Life {
-    sequences: Ranges,
+struct SessionSeqs {
+    sequences: RangeSet,
     used: u64,
 }
 
-impl Seen {
+impl SequenceTracker {
     /// Takes a number; whether it is new.
     pub(super) fn insert(&mut self, source: &Source, epoch: u64, sequence: u64) -> bool {
         self.clock += 1;
@@ -47,7 +47,7 @@ impl Seen {
         };
         let life = lives.entry(epoch).or_insert_with(|| {
             self.lives += 1;
-            Life::default()
+            SessionSeqs::default()
         });
         life.used = self.clock;
         let before = life.sequences.0.len();
@@ -67,17 +67,17 @@ impl Seen {
     }
 
     /// What is remembered of a life, as it is kept in the store.
-    pub(super) fn sequences(&self, source: &Source, epoch: u64) -> Option<&Ranges> {
+    pub(super) fn sequences(&self, source: &Source, epoch: u64) -> Option<&RangeSet> {
         let life = self.sources.get(source)?.get(&epoch)?;
         Some(&life.sequences)
     }
 
     /// Remembers a life of the store; those that come later count as used later.
-    pub(super) fn restore(&mut self, source: Source, epoch: u64, sequences: Ranges) {
+    pub(super) fn restore(&mut self, source: Source, epoch: u64, sequences: RangeSet) {
         self.clock += 1;
         self.lives += 1;
         self.ranges += sequences.0.len();
-        let life = Life {
+        let life = SessionSeqs {
             sequences,
             used: self.clock,
         };
@@ -86,7 +86,7 @@ impl Seen {
 
     /// Forgets a quarter of the lives if there are too many, and says which.
     pub(super) fn forget(&mut self) -> Vec<(Source, u64)> {
-        if self.lives <= LIVES && self.ranges <= RANGES {
+        if self.lives <= MAX_SESSIONS && self.ranges <= RANGES {
             return Vec::new();
         }
         let mut used: Vec<_> = self
@@ -117,9 +117,9 @@ impl Seen {
 
 /// Numbers as ranges, such as `1-100,105`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Ranges(Vec<(u64, u64)>);
+pub(super) struct RangeSet(Vec<(u64, u64)>);
 
-impl Ranges {
+impl RangeSet {
     fn insert(&mut self, number: u64) -> bool {
         // The ranges that end before the number. Mostly all of them: records come in order.
         let at = match self.0.last() {
@@ -143,7 +143,7 @@ impl Ranges {
             (false, true) => self.0[at].0 = number,
             (false, false) => self.0.insert(at, (number, number)),
         }
-        if self.0.len() > RANGES_OF_A_LIFE {
+        if self.0.len() > MAX_RANGES_PER_SESSION {
             self.0.remove(0);
         }
         true
@@ -160,7 +160,7 @@ impl Ranges {
     }
 }
 
-impl fmt::Display for Ranges {
+impl fmt::Display for RangeSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (start, end)) in self.0.iter().enumerate() {
             let comma = if index > 0 { "," } else { "" };
@@ -174,7 +174,7 @@ impl fmt::Display for Ranges {
     }
 }
 
-impl FromStr for Ranges {
+impl FromStr for RangeSet {
     type Err = std::num::ParseIntError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn row_90_each_number_is_new_once_in_whatever_order() {
-        let mut ranges = Ranges::default();
+        let mut ranges = RangeSet::default();
         for (number, new, text) in [
             (3, true, "3"),
             (4, true, "3-4"),
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_number_that_was_taken_back_is_new_again() {
-        let mut ranges: Ranges = "1-7".parse().unwrap();
+        let mut ranges: RangeSet = "1-7".parse().unwrap();
         for (number, text) in [
             (4, "1-3,5-7"),
             (1, "2-3,5-7"),
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn lives_do_not_know_each_other() {
-        let mut seen = Seen::default();
+        let mut seen = SequenceTracker::default();
         let (a, b) = (source("a"), source("b"));
         assert!(seen.insert(&a, 1, 1) && seen.insert(&a, 2, 1) && seen.insert(&b, 1, 1));
         assert!(!seen.insert(&a, 1, 1) && !seen.insert(&a, 2, 1) && !seen.insert(&b, 1, 1));
@@ -250,9 +250,9 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded_and_the_least_used_goes_first() {
-        let mut seen = Seen::default();
+        let mut seen = SequenceTracker::default();
         let (a, b) = (source("a"), source("b"));
-        for epoch in 0..LIVES as u64 {
+        for epoch in 0..MAX_SESSIONS as u64 {
             assert!(seen.insert(&a, epoch, 1));
         }
         assert_eq!(seen.forget(), []);
@@ -260,7 +260,7 @@ mod tests {
         assert!(seen.insert(&b, 0, 1));
         let mut forgotten = seen.forget();
         forgotten.sort_by_key(|(_, epoch)| *epoch);
-        let expected: Vec<_> = (1..=LIVES as u64 / 4)
+        let expected: Vec<_> = (1..=MAX_SESSIONS as u64 / 4)
             .map(|epoch| (a.clone(), epoch))
             .collect();
         assert_eq!(forgotten, expected);
@@ -269,13 +269,13 @@ mod tests {
 
     #[test]
     fn a_life_with_too_many_gaps_forgets_its_lowest_range_and_joins_nothing() {
-        let mut seen = Seen::default();
+        let mut seen = SequenceTracker::default();
         let a = source("a");
-        for index in 0..=RANGES_OF_A_LIFE as u64 {
+        for index in 0..=MAX_RANGES_PER_SESSION as u64 {
             assert!(seen.insert(&a, 1, 1 + 2 * index));
         }
         assert!(!seen.insert(&a, 1, 3), "the second is remembered");
         assert!(seen.insert(&a, 1, 2), "what never came is new");
-        assert_eq!(seen.ranges, RANGES_OF_A_LIFE);
+        assert_eq!(seen.ranges, MAX_RANGES_PER_SESSION);
     }
 }

@@ -2,7 +2,7 @@
 
 /// A change that is worth a line. It is written when the change is in the database, and not before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Note {
+pub(super) enum AuditEvent {
     Added {
         username: String,
         credit: i64,
@@ -30,7 +30,7 @@ pub(super) enum Note {
     },
 }
 
-impl Note {
+impl AuditEvent {
     pub(super) fn log(&self) {
         match self {
             Self::Added { username, credit } => {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use fibpro::process::note;
+use fibpro::process::print_note;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use super::launch::{Child, Launch};
+use super::process_spec::{Child, ProcessSpec};
 
 /// How long to wait before a child that died is started again; twice as long each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -18,41 +18,41 @@ const STEADY: Duration = Duration::from_secs(60);
 
 /// What a child is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Order {
+enum SupervisorCommand {
     Run,
-    End,
-    Die,
+    Stop,
+    Kill,
 }
 
 /// The task that keeps a child.
-pub(super) struct Keeper {
+pub(super) struct Supervisor {
     pub(super) name: &'static str,
     /// The process at the start.
     pub(super) id: u32,
-    order: watch::Sender<Order>,
+    order: watch::Sender<SupervisorCommand>,
     keeping: JoinHandle<Result<(), String>>,
 }
 
-impl Keeper {
-    pub(super) fn start(launch: Launch, child: Child) -> Self {
-        let (order, orders) = watch::channel(Order::Run);
+impl Supervisor {
+    pub(super) fn start(spec: ProcessSpec, child: Child) -> Self {
+        let (order, orders) = watch::channel(SupervisorCommand::Run);
         Self {
-            name: launch.name,
+            name: spec.name,
             id: child.id().unwrap_or_default(),
             order,
-            keeping: tokio::spawn(keep(launch, child, orders)),
+            keeping: tokio::spawn(keep(spec, child, orders)),
         }
     }
 
     /// Ends the child, and waits for that.
     pub(super) async fn end(&mut self) -> Result<(), String> {
-        self.order.send_replace(Order::End);
+        self.order.send_replace(SupervisorCommand::Stop);
         self.ended().await
     }
 
     /// Kills the child; [`ended`](Self::ended) waits for that.
     pub(super) fn kill(&self) {
-        self.order.send_replace(Order::Die);
+        self.order.send_replace(SupervisorCommand::Kill);
     }
 
     pub(super) async fn ended(&mut self) -> Result<(), String> {
@@ -64,24 +64,27 @@ impl Keeper {
 }
 
 /// Waits for an order, or a later one. That nobody gives any is an order to end.
-async fn told(orders: &mut watch::Receiver<Order>, order: Order) {
+async fn wait_for_command(
+    orders: &mut watch::Receiver<SupervisorCommand>,
+    order: SupervisorCommand,
+) {
     // What comes back holds a lock.
     drop(orders.wait_for(|now| *now >= order).await);
 }
 
 async fn keep(
-    launch: Launch,
+    spec: ProcessSpec,
     mut child: Child,
-    mut orders: watch::Receiver<Order>,
+    mut orders: watch::Receiver<SupervisorCommand>,
 ) -> Result<(), String> {
-    let name = launch.name;
+    let name = spec.name;
     let mut restarts = 0_u64;
     let mut pause = FIRST_PAUSE;
     loop {
         let since = Instant::now();
         let mut reason = tokio::select! {
             reason = child.died(name) => reason,
-            () = told(&mut orders, Order::End) => {
+            () = wait_for_command(&mut orders, SupervisorCommand::Stop) => {
                 return end(name, child, orders).await;
             }
         };
@@ -90,22 +93,22 @@ async fn keep(
         }
         child = loop {
             restarts += 1;
-            note(format_args!("{reason}; restart {restarts} in {pause:?}"));
+            print_note(format_args!("{reason}; restart {restarts} in {pause:?}"));
             let again = async {
                 sleep(pause).await;
-                launch.start().await
+                spec.start().await
             };
             let started = tokio::select! {
                 started = again => started,
                 // There is nobody to be ended.
-                () = told(&mut orders, Order::End) => return Ok(()),
+                () = wait_for_command(&mut orders, SupervisorCommand::Stop) => return Ok(()),
             };
             pause = (pause * 2).min(LONGEST_PAUSE);
             match started {
                 Ok((child, urls)) => {
                     let url = urls.first().map(String::as_str).unwrap_or_default();
                     let id = child.id().unwrap_or_default();
-                    note(format_args!("{name} is back on {url}, process {id}"));
+                    print_note(format_args!("{name} is back on {url}, process {id}"));
                     break child;
                 }
                 Err(error) => reason = error,
@@ -117,11 +120,11 @@ async fn keep(
 async fn end(
     name: &str,
     mut child: Child,
-    mut orders: watch::Receiver<Order>,
+    mut orders: watch::Receiver<SupervisorCommand>,
 ) -> Result<(), String> {
     tokio::select! {
         biased;
-        () = told(&mut orders, Order::Die) => {}
+        () = wait_for_command(&mut orders, SupervisorCommand::Kill) => {}
         outcome = child.end(name) => return outcome,
     }
     child.kill().await;

@@ -8,41 +8,41 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::count;
-use super::seen::Seen;
-use super::store::{Printed, Problem};
+use super::sequence::SequenceTracker;
+use super::store::{LogStoreError, PrintedJob};
 use crate::api::logsink::Record;
 
 /// What waits is written together up to this size, in bytes, since each write is a call of the system.
 const GROUP_BYTES: usize = 64 << 10;
 
 /// How many records of a call had not been accepted before; or why that cannot be said.
-pub(super) type Answer = Result<u32, Refusal>;
+pub(super) type AcceptResult = Result<u32, WriteError>;
 
 /// Why records were not accepted.
 #[derive(Debug, Clone)]
-pub(super) enum Refusal {
+pub(super) enum WriteError {
     /// They could not be written; the error's kind is all of it that several callers can share.
-    Paper(io::ErrorKind),
+    Output(io::ErrorKind),
     /// They could not be stored. They may be written.
-    Store(Arc<Problem>),
+    Store(Arc<LogStoreError>),
 }
 
 /// The records of one call.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct WriteJob {
     pub(super) records: Vec<Record>,
     /// Their lines.
     pub(super) lines: String,
     /// Where in `lines` the line of each record ends.
     pub(super) ends: Vec<usize>,
-    pub(super) answer: oneshot::Sender<Answer>,
+    pub(super) answer: oneshot::Sender<AcceptResult>,
     /// What the job takes of the queue.
     pub(super) room: OwnedSemaphorePermit,
 }
 
 /// What both ends of the queue know.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct PrintState {
     /// Records that could not be written.
     pub(super) lost: AtomicU64,
     /// A call was refused for want of room, and the thread has not caught up since.
@@ -50,27 +50,27 @@ pub(super) struct State {
 }
 
 /// What is written on, and how that goes.
-pub(super) struct Paper<W> {
+pub(super) struct LineWriter<W> {
     out: W,
     /// A write failed, perhaps in the middle of a line, and none has succeeded since.
-    torn: bool,
+    mid_line: bool,
     /// What was written.
-    seen: Seen,
+    seen: SequenceTracker,
     /// Where records go that were written.
-    store: Option<UnboundedSender<Printed>>,
-    state: Arc<State>,
+    store: Option<UnboundedSender<PrintedJob>>,
+    state: Arc<PrintState>,
 }
 
-impl<W: Write> Paper<W> {
+impl<W: Write> LineWriter<W> {
     pub(super) fn new(
         out: W,
-        seen: Seen,
-        store: Option<UnboundedSender<Printed>>,
-        state: Arc<State>,
+        seen: SequenceTracker,
+        store: Option<UnboundedSender<PrintedJob>>,
+        state: Arc<PrintState>,
     ) -> Self {
         Self {
             out,
-            torn: false,
+            mid_line: false,
             seen,
             store,
             state,
@@ -78,12 +78,12 @@ impl<W: Write> Paper<W> {
     }
 
     /// Writes until nobody can send jobs any more.
-    pub(super) fn write_all(&mut self, queue: &mpsc::Receiver<Job>) {
+    pub(super) fn write_all(&mut self, queue: &mpsc::Receiver<WriteJob>) {
         let mut text = String::new();
         let mut group = Vec::new();
         while let Some(first) = self.next(queue) {
             text.clear();
-            if self.torn {
+            if self.mid_line {
                 // So that the next record does not continue half a line of another. At worst a line stays empty.
                 text.push('\n');
             }
@@ -108,7 +108,7 @@ impl<W: Write> Paper<W> {
     }
 
     /// The next job, when there is one; `None` when there will be none.
-    fn next(&self, queue: &mpsc::Receiver<Job>) -> Option<Job> {
+    fn next(&self, queue: &mpsc::Receiver<WriteJob>) -> Option<WriteJob> {
         queue.try_recv().ok().or_else(|| {
             if self.state.behind.swap(false, Ordering::Relaxed) {
                 tracing::info!("the log has caught up");
@@ -118,7 +118,7 @@ impl<W: Write> Paper<W> {
     }
 
     /// Appends the lines that were not written before, and says of each record whether it is one of them.
-    fn take(&mut self, job: &Job, text: &mut String) -> Vec<bool> {
+    fn take(&mut self, job: &WriteJob, text: &mut String) -> Vec<bool> {
         let mut start = 0;
         let records = job.records.iter().zip(&job.ends);
         records
@@ -138,7 +138,7 @@ impl<W: Write> Paper<W> {
             .collect()
     }
 
-    fn write(&mut self, text: &str, group: &[(Vec<bool>, Job)]) -> Result<(), io::ErrorKind> {
+    fn write(&mut self, text: &str, group: &[(Vec<bool>, WriteJob)]) -> Result<(), io::ErrorKind> {
         let outcome = self
             .out
             .write_all(text.as_bytes())
@@ -163,7 +163,7 @@ impl<W: Write> Paper<W> {
     fn note(&mut self, outcome: io::Result<()>) -> Result<(), io::ErrorKind> {
         match (
             &outcome,
-            std::mem::replace(&mut self.torn, outcome.is_err()),
+            std::mem::replace(&mut self.mid_line, outcome.is_err()),
         ) {
             (Err(error), false) => {
                 tracing::error!(%error, "cannot write the log; callers get `unavailable`");
@@ -179,9 +179,9 @@ impl<W: Write> Paper<W> {
 
     /// Hands the records to the store, written or not: where paper fails, the store is all that there is. Answers where
     /// there is no store.
-    fn pass_on(&self, new: Vec<bool>, job: Job, outcome: Result<(), io::ErrorKind>) {
-        let written = outcome.map_err(Refusal::Paper);
-        let printed = Printed {
+    fn pass_on(&self, new: Vec<bool>, job: WriteJob, outcome: Result<(), io::ErrorKind>) {
+        let written = outcome.map_err(WriteError::Output);
+        let printed = PrintedJob {
             records: job.records,
             new,
             written,

@@ -1,4 +1,4 @@
-//! Numbers with units, as people read them.
+//! Stats with units, as people read them.
 
 use std::time::Duration;
 
