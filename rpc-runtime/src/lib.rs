@@ -67,6 +67,7 @@ mod identity;
 #[path = "identity/absent.rs"]
 mod identity;
 pub mod metadata;
+mod request_id;
 pub mod secret;
 mod sync;
 mod text;
@@ -119,12 +120,14 @@ pub use builtin::{Pong, flag_service, status};
 #[cfg(feature = "client")]
 pub use client::{Call, Client, Reply, RetryPolicy};
 pub use codec::json::{BigNum, Bytes};
-pub use context::{Context, RequestId, Source};
+pub use context::handle::Context;
+pub use context::source::Source;
 pub use error::{Code, Error, Hop, Remote, Result, RpcError};
 pub use flags::{Flag, Flags};
 #[cfg(feature = "_wire")]
 pub use identity::IdentityKeys;
 pub use metadata::{InvalidMetadata, Metadata};
+pub use request_id::RequestId;
 pub use secret::Secret;
 #[cfg(feature = "server")]
 pub use server::dedupe;

@@ -106,33 +106,29 @@ fn beside_the_error(response: Response) -> Response {
     }
 }
 
-/// The context of the call on the other side: what the headers would have carried.
+/// Returns the context of the call in the server: the values that headers would carry.
 fn incoming(core: &Core, request: &Request) -> Context {
-    let sent = request.context();
+    let mut propagated = request.context().propagated().clone();
+    propagated.request_id.get_or_insert_with(RequestId::random);
+    propagated
+        .environment
+        .get_or_insert_with(|| core.environment().clone());
+    // As over the network, the server caps the deadline.
     let limits = core.limits();
     let now = Instant::now();
     let cap = request.method().timeout.unwrap_or(limits.deadline_cap);
-    let deadline = sent
-        .deadline()
+    let deadline = propagated
+        .deadline
         .or_else(|| now.checked_add(limits.default_deadline));
     let deadline = deadline
         .into_iter()
         .chain(now.checked_add(cap))
         .min()
         .unwrap_or(now);
-    Context::builder(sent.id().copied().unwrap_or_else(RequestId::random))
+    Context::builder(propagated)
         .method(request.method())
         .server_info(Arc::clone(core.server_info()))
-        .source(sent.source_arc().cloned())
-        .environment(Some(
-            sent.environment_arc().unwrap_or(core.environment()).clone(),
-        ))
-        .trace(sent.trace().cloned())
-        .baggage(sent.baggage().clone())
-        .faults(sent.faults().cloned())
         .deadline(deadline)
-        .hops(sent.hops())
-        .attempt(sent.attempt())
         .metadata(request.metadata().clone())
         .build()
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The ring of each module of the crate; `lib.rs` lists them in this order.
-const RINGS: [(&str, u8); 29] = [
+const RINGS: [(&str, u8); 30] = [
     ("backoff", 0),
     ("context", 0),
     ("descriptor", 0),
@@ -15,6 +15,7 @@ const RINGS: [(&str, u8); 29] = [
     ("faults", 0),
     ("identity", 0),
     ("metadata", 0),
+    ("request_id", 0),
     ("secret", 0),
     ("sync", 0),
     ("text", 0),

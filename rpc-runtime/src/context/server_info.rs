@@ -1,17 +1,17 @@
-//! The server that a context lives in.
+//! The server that a context belongs to.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Source;
+use super::{Context, Source};
 use crate::descriptor::MethodDescriptor;
 use crate::error::Code;
-use crate::flags::Flags;
+use crate::flags::{Flag, Flags};
 use crate::identity::IdentityKeys;
 
-/// What a server gives to everything that runs in it, shared by all its calls: a context carries one pointer to it.
+/// What a server provides to its handlers. A context holds one pointer to it.
 ///
-/// It belongs to the server and not to the process, since one process may run several.
+/// It is per server and not global, because a process may run several servers.
 pub(crate) struct ServerInfo {
     source: Arc<Source>,
     identity: Option<IdentityKeys>,
@@ -20,8 +20,10 @@ pub(crate) struct ServerInfo {
     client_metrics: Option<Arc<dyn ClientMetricsRecorder>>,
 }
 
-/// Who counts the calls that the handlers of a server make. Declared here and implemented in `observe`, which this ring
-/// does not know: a client finds the server that it is called in by nothing but the context.
+/// Records the calls that the handlers of a server make.
+///
+/// `observe` implements it. The trait is here because a client reaches the metrics of the calling server only
+/// through the context, and this module must not depend on `observe`.
 pub(crate) trait ClientMetricsRecorder: Send + Sync {
     fn call_started(&self, method: &'static MethodDescriptor);
     /// `attempt` counts from 1.
@@ -40,13 +42,12 @@ impl ServerInfo {
         }
     }
 
-    /// Says whether the server is a log sink.
     pub(crate) fn with_is_log_sink(mut self, is_log_sink: bool) -> Self {
         self.is_log_sink = is_log_sink;
         self
     }
 
-    /// Whether the server is a log sink, so that its own events must not be shipped: to itself, as a rule.
+    /// Returns whether the server is a log sink. Its own events are not exported: it would send them to itself.
     pub(crate) fn is_log_sink(&self) -> bool {
         self.is_log_sink
     }
@@ -59,23 +60,44 @@ impl ServerInfo {
         self
     }
 
-    /// Who the server is: the source of the calls that its handlers make.
+    /// Returns the name of the server, which is the source of the calls that its handlers make.
     pub(crate) fn source(&self) -> &Arc<Source> {
         &self.source
     }
 
-    /// What the calls of its handlers are signed with.
+    /// Returns the keys that sign the calls of its handlers.
     pub(crate) fn identity(&self) -> Option<&IdentityKeys> {
         self.identity.as_ref()
     }
 
-    /// Who counts what its handlers call.
+    /// Returns the recorder of the calls that its handlers make.
     pub(crate) fn client_metrics(&self) -> Option<&dyn ClientMetricsRecorder> {
         self.client_metrics.as_deref()
     }
 
-    /// The values of its flags.
     pub(crate) fn flags(&self) -> &Flags {
         &self.flags
+    }
+}
+
+/// Reading a flag in the current context.
+impl<T: Send + Sync + 'static> Flag<T> {
+    /// Returns the value in the server that handles the current call, or the default outside a call.
+    ///
+    /// For `bool`, numbers up to 64 bits and `Duration` this is an atomic load.
+    #[must_use]
+    pub fn get(&self) -> T
+    where
+        T: Copy,
+    {
+        Context::with_server_info(|server| server.flags().get(self))
+            .unwrap_or_else(|| self.default_value())
+    }
+
+    /// Returns the value as [`get`](Self::get) does, for types that are not `Copy`.
+    #[must_use]
+    pub fn load(&self) -> Arc<T> {
+        Context::with_server_info(|server| server.flags().load(self))
+            .unwrap_or_else(|| self.load_default())
     }
 }

@@ -1,9 +1,13 @@
+use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use super::*;
+use crate::error::Code;
+use crate::flags::Flags;
 
 fn within(id: &str) -> Context {
-    Context::builder(RequestId::parse(id).unwrap()).build()
+    Context::builder(Propagated::new(RequestId::parse(id).unwrap())).build()
 }
 
 #[test]
@@ -53,12 +57,14 @@ fn scopes_nest() {
 fn an_outgoing_call_is_a_child() {
     let server = Arc::new(Source::new("gatekeeper", "prod", "1").unwrap());
     let deadline = Instant::now() + Duration::from_secs(1);
-    let own = Context::builder(RequestId::parse("a").unwrap())
-        .server_info(Arc::new(ServerInfo::new(server, None, Flags::new())))
-        .deadline(deadline)
-        .environment(Some("dev".into()))
-        .hops(3)
-        .build();
+    let own = Context::builder(Propagated {
+        deadline: Some(deadline),
+        environment: Some("dev".into()),
+        hops: 3,
+        ..Propagated::new(RequestId::parse("a").unwrap())
+    })
+    .server_info(Arc::new(ServerInfo::new(server, None, Flags::new())))
+    .build();
     let child = own
         .child(None, None, Some(deadline + Duration::from_secs(9)))
         .unwrap();

@@ -4,8 +4,8 @@ use std::fmt;
 use std::panic::Location;
 
 use super::{Code, Delivery, Error, FieldViolation, Hop};
-use crate::context::RequestId;
 use crate::metadata::Metadata;
+use crate::request_id::RequestId;
 use crate::text::truncate_str;
 
 /// The most hops that an error carries; the ones in the middle go first.
@@ -27,7 +27,7 @@ impl Error {
     }
 
     /// Gives this error the way of a dependency's, see [`super::Remote::replaced_by`].
-    pub(super) fn in_place_of(
+    pub(crate) fn in_place_of(
         mut self,
         theirs: Self,
         location: &'static Location<'static>,

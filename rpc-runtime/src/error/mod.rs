@@ -31,8 +31,8 @@ pub use remote::Remote;
 pub use specialize::*;
 pub use typed::{Argument, RpcError, RpcResult, TypedError, pass_on};
 
-use crate::context::RequestId;
 use crate::metadata::Metadata;
+use crate::request_id::RequestId;
 use crate::text::{EscapeControl, truncate_str};
 
 /// The result of a method whose errors need no type of their own.

@@ -7,7 +7,6 @@ use std::ops::Deref;
 use std::panic::Location;
 
 use super::{Code, Error, Hop, RpcError};
-use crate::context::Context;
 use crate::metadata::Metadata;
 
 /// The error `E` of a remote method, with the chain of services that it passed.
@@ -95,72 +94,27 @@ impl<E: RpcError> Remote<E> {
         }
     }
 
-    /// An error of one's own in place of this one, which keeps the way that this one came: its hops, and the line of
-    /// this call.
-    ///
-    /// For a dependency's error that means something else to our own caller. It must be what the handler answers with;
-    /// fields with `#[rpc(skip)]` are lost, as they are on the wire.
-    ///
-    /// ```
-    /// use rpc_runtime::prelude::*;
-    ///
-    /// #[derive(Debug, RpcError)]
-    /// enum StoreError {
-    ///     #[rpc(code = "failed_precondition")]
-    ///     Short { by: u64 },
-    ///     #[rpc(other)]
-    ///     Other(Error),
-    /// }
-    ///
-    /// #[derive(Debug, RpcError)]
-    /// enum ShopError {
-    ///     #[rpc(code = "failed_precondition")]
-    ///     TooDear { book: String },
-    ///     #[rpc(other)]
-    ///     Other(Error),
-    /// }
-    ///
-    /// fn in_our_words(error: Remote<StoreError>, book: &str) -> ShopError {
-    ///     match *error {
-    ///         StoreError::Short { .. } => error.replaced_by(ShopError::TooDear { book: book.to_owned() }),
-    ///         StoreError::Other(_) => error.into(),
-    ///     }
-    /// }
-    /// ```
-    #[must_use = "the error is what the handler answers with"]
-    #[track_caller]
-    pub fn replaced_by<Y: RpcError>(self, own: Y) -> Y {
-        let own = own
-            .into_error()
-            .in_place_of(*self.error, Location::caller());
-        let value = Y::from_error(&own);
-        // An enum has no room for the way, so that waits in the context until the handler returns.
-        Context::with_current(|context| context.stash_error_chain(own));
-        value
+    /// Returns the received error without the typed value.
+    pub(crate) fn into_untyped(self) -> Error {
+        *self.error
     }
 
-    /// The value, if it is of type `Y`, for a variant with `#[rpc(from)]`.
-    ///
-    /// Such a variant has no room for the chain, so the chain waits in the context until the handler returns, and
-    /// is taken up again if the handler returns this very error.
-    #[doc(hidden)]
-    #[track_caller]
+    /// Returns the value if it is of type `Y`, and the received error marked as passed on at `location`.
     #[allow(
         clippy::result_large_err,
         reason = "the caller goes on with the remote error"
     )]
-    pub fn take<Y: RpcError>(self) -> Result<Y, Self> {
+    pub(crate) fn downcast<Y: RpcError>(
+        self,
+        location: &'static Location<'static>,
+    ) -> Result<(Y, Error), Self> {
         let Self { value, error } = self;
         let mut slot = Some(value);
         let taken = (&mut slot as &mut dyn Any)
             .downcast_mut::<Option<Y>>()
             .and_then(Option::take);
         match (taken, slot) {
-            (Some(taken), _) => {
-                let original = error.passed_on_at(Location::caller());
-                Context::with_current(|context| context.stash_error_chain(original));
-                Ok(taken)
-            }
+            (Some(taken), _) => Ok((taken, error.passed_on_at(location))),
             (None, Some(value)) => Err(Self { value, error }),
             // `downcast_mut` took the value only for the arm above.
             (None, None) => unreachable!("the value is either taken or left"),

@@ -10,7 +10,6 @@ use super::registry;
 use super::set::Flags;
 use super::value::Codec;
 use super::{NAME_LIMIT, VALUE_LIMIT};
-use crate::context::Context;
 
 /// Not in the table yet, or never.
 const UNREGISTERED: usize = usize::MAX;
@@ -52,24 +51,6 @@ impl<T: Send + Sync + 'static> Flag<T> {
         self.meta.name
     }
 
-    /// The value in the server whose call runs here; outside of any call the default.
-    ///
-    /// An atomic load for `bool`, numbers up to 64 bits and `Duration`: cheap enough for every call.
-    #[must_use]
-    pub fn get(&self) -> T
-    where
-        T: Copy,
-    {
-        Context::with_server_info(|server| self.of(server.flags())).unwrap_or_else(self.default)
-    }
-
-    /// The value in the server whose call runs here, for types that are not `Copy`; outside of any call the default.
-    #[must_use]
-    pub fn load(&self) -> Arc<T> {
-        Context::with_server_info(|server| self.load_from(server.flags()))
-            .unwrap_or_else(|| self.load_default())
-    }
-
     pub(crate) fn of(&self, flags: &Flags) -> T
     where
         T: Copy,
@@ -89,7 +70,11 @@ impl<T: Send + Sync + 'static> Flag<T> {
         }
     }
 
-    fn load_default(&self) -> Arc<T> {
+    pub(crate) fn default_value(&self) -> T {
+        (self.default)()
+    }
+
+    pub(crate) fn load_default(&self) -> Arc<T> {
         // The index first: while the table is made, a default may ask for another flag.
         let known = (self.index() != UNREGISTERED).then(|| registry::all().get(self.index()));
         let value = known

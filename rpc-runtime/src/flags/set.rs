@@ -10,7 +10,6 @@ use super::file::FlagsFile;
 use super::info::{FlagInfo, Origin};
 use super::notify::{Change, Notifier, WatchGuard};
 use super::registry;
-use crate::context::Source;
 use crate::error::{Code, Error, Result};
 use crate::sync::MutexExt as _;
 use crate::text::{EscapeControl, truncate_str};
@@ -33,7 +32,7 @@ struct Set {
     writer: Mutex<WriterState>,
     notifier: Arc<Notifier>,
     /// Whose flags they are; known from the start of the server.
-    source: OnceLock<Arc<Source>>,
+    server: OnceLock<Box<str>>,
     file: OnceLock<FlagsFile>,
 }
 
@@ -61,7 +60,7 @@ impl Flags {
             slots: slots.collect(),
             writer: Mutex::default(),
             notifier: Arc::default(),
-            source: OnceLock::new(),
+            server: OnceLock::new(),
             file: OnceLock::new(),
         }))
     }
@@ -256,11 +255,11 @@ impl Flags {
     }
 
     /// From here on only dynamic flags can be changed. Says which flags have another value than their default.
-    pub(crate) fn start(&self, source: &Arc<Source>) {
+    pub(crate) fn start(&self, server: &str) {
         let mut writer = self.lock();
         writer.started = true;
         // A server starts once.
-        let _ = self.0.source.set(Arc::clone(source));
+        let _ = self.0.server.set(server.into());
         for (known, slot) in registry::all().iter().zip(&self.0.slots) {
             let (entry, origin) = slot.effective();
             if entry.text != known.default.text {
@@ -375,7 +374,7 @@ impl Flags {
 
     /// Whose flags they are, for the log.
     pub(crate) fn server(&self) -> &str {
-        self.0.source.get().map_or("-", |source| source.as_str())
+        self.0.server.get().map_or("-", |server| server)
     }
 
     fn state(&self, index: usize) -> Option<FlagInfo> {

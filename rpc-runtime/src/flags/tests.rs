@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::{Flags, Origin};
-use crate::context::{Context, RequestId, ServerInfo, Source};
+use crate::context::{Context, Propagated, RequestId, ServerInfo, Source};
 use crate::error::Code;
 
 static TOLD: AtomicU64 = AtomicU64::new(0);
@@ -48,7 +48,7 @@ fn source() -> Arc<Source> {
 
 fn started() -> Flags {
     let flags = Flags::new();
-    flags.start(&source());
+    flags.start(source().as_str());
     flags
 }
 
@@ -76,7 +76,7 @@ fn a_flag_is_read_in_the_server_whose_call_runs() {
     let flags = started();
     flags.set(&SMALL, 9, "a test").unwrap();
     let server_info = ServerInfo::new(source(), None, flags.clone());
-    let context = Context::builder(RequestId::random())
+    let context = Context::builder(Propagated::new(RequestId::random()))
         .server_info(Arc::new(server_info))
         .build();
     context.enter(|| {
@@ -198,7 +198,7 @@ fn later_sources_win_and_a_reset_brings_the_next_one_back() {
     flags
         .set_text("fixed", "other", "a test, before the start")
         .unwrap();
-    flags.start(&source());
+    flags.start(source().as_str());
     let of = |name| {
         let state = flags.describe(name).unwrap();
         (state.value, state.origin)
@@ -343,7 +343,7 @@ mod files {
             .put_text(Origin::CommandLine, "small", "6", "line")
             .unwrap();
         apply(&flags, "fixed = other\n").unwrap();
-        flags.start(&source());
+        flags.start(source().as_str());
         assert_eq!(&*flags.load(&FIXED), "other");
         apply(&flags, "small = 5\nfixed = fixed\nratio = 1\n").unwrap();
         assert_eq!((flags.get(&SMALL), flags.get(&RATIO)), (6, 1.0));

@@ -18,7 +18,9 @@ use std::sync::Arc;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::printable;
-use crate::context::{Baggage, Context, ContextBuilder, HOP_COUNT_LIMIT, RequestId, TraceContext};
+use crate::context::{
+    Baggage, Context, ContextBuilder, HOP_COUNT_LIMIT, Propagated, RequestId, TraceContext,
+};
 use crate::error::{Code, Error};
 use crate::faults::FaultPlan;
 
@@ -38,63 +40,70 @@ const LOGGED: usize = 128;
 /// The longest name of an environment, in bytes.
 const ENVIRONMENT_LIMIT: usize = 64;
 
-/// What the headers of a request say of its context.
+/// The context that the headers of a request describe.
 pub(crate) struct Incoming {
-    /// The id that the answer carries, whatever becomes of the call.
+    /// The request ID of the response, whether or not the call runs.
     pub(crate) id: RequestId,
     pub(crate) builder: ContextBuilder,
-    /// Why the call must not run.
+    /// The error that rejects the call because of an invalid header.
     pub(crate) rejection: Option<Error>,
-    /// Whether somebody who is not believed asks for faults.
+    /// Whether an untrusted peer has requested faults, which are ignored.
     pub(crate) faults_stripped: bool,
 }
 
-/// Reads the context of a request. `believed` says whether the peer is one of us; `environment` is the one that this
-/// server runs in.
-pub(crate) fn read(headers: &HeaderMap, believed: bool, environment: &Arc<str>) -> Incoming {
+/// Reads the context of a request.
+///
+/// Only the context of a `trusted` peer is taken over. `environment` is the one of this server.
+pub(crate) fn read(headers: &HeaderMap, trusted: bool, environment: &Arc<str>) -> Incoming {
     let offered = read_request_id(headers);
     let trace = read_trace(headers);
-    if !believed {
+    if !trusted {
         let id = RequestId::random();
-        let builder = Context::builder(id)
-            .client_request_id(offered)
-            .environment(Some(environment.clone()))
-            .trace_link(trace);
+        let propagated = Propagated {
+            environment: Some(environment.clone()),
+            ..Propagated::new(id)
+        };
         return Incoming {
             id,
-            builder,
+            builder: Context::builder(propagated)
+                .client_request_id(offered)
+                .trace_link(trace),
             rejection: None,
             faults_stripped: headers.contains_key(&FAULT),
         };
     }
     let id = offered.unwrap_or_else(RequestId::random);
     let mut rejection = None;
-    let mut note = |error| {
+    let mut reject = |error| {
         rejection.get_or_insert(error);
     };
     let hops = read_hops(headers).unwrap_or_else(|error| {
-        note(error);
+        reject(error);
         HOP_COUNT_LIMIT
     });
     let environment = read_environment(headers, environment).unwrap_or_else(|error| {
-        note(error);
+        reject(error);
         environment.clone()
     });
     let faults = read_faults(headers).unwrap_or_else(|error| {
-        note(error);
+        reject(error);
         None
     });
-    let builder = Context::builder(id)
-        .source(read_one(headers, &SOURCE).map(Arc::new))
-        .environment(Some(environment))
-        .trace(trace)
-        .baggage(read_baggage(headers))
-        .faults(faults)
-        .hops(hops)
-        .attempt(read_one(headers, &ATTEMPT).unwrap_or(1));
+    let propagated = Propagated {
+        request_id: Some(id),
+        source: read_one(headers, &SOURCE).map(Arc::new),
+        environment: Some(environment),
+        // The protocol reads the timeout, which the server caps.
+        deadline: None,
+        trace,
+        baggage: read_baggage(headers),
+        faults,
+        hops,
+        attempt: read_one(headers, &ATTEMPT).unwrap_or(1),
+    };
     Incoming {
         id,
-        builder,
+        builder: Context::builder(propagated),
         rejection,
         faults_stripped: false,
     }
@@ -102,30 +111,42 @@ pub(crate) fn read(headers: &HeaderMap, believed: bool, environment: &Arc<str>) 
 
 /// Writes the context of an outgoing call.
 pub(crate) fn write(context: &Context, headers: &mut HeaderMap) {
-    if let Some(id) = context.id() {
+    let Propagated {
+        request_id,
+        source,
+        environment,
+        // The protocol writes it as a timeout.
+        deadline: _,
+        trace,
+        baggage,
+        faults,
+        hops,
+        attempt,
+    } = context.propagated();
+    if let Some(id) = request_id {
         insert(headers, &REQUEST_ID, id.as_str());
     }
-    if let Some(trace) = context.trace() {
+    if let Some(trace) = trace {
         insert(headers, &TRACEPARENT, &trace.to_string());
         if let Some(state) = trace.state() {
             insert(headers, &TRACESTATE, state);
         }
     }
-    if !context.baggage().is_empty() {
-        insert(headers, &BAGGAGE, &context.baggage().to_string());
+    if !baggage.is_empty() {
+        insert(headers, &BAGGAGE, &baggage.to_string());
     }
-    if let Some(source) = context.source() {
+    if let Some(source) = source {
         insert(headers, &SOURCE, source.as_str());
     }
-    if let Some(environment) = context.environment() {
+    if let Some(environment) = environment {
         insert(headers, &ENVIRONMENT, environment);
     }
-    if let Some(faults) = context.faults() {
+    if let Some(faults) = faults {
         insert(headers, &FAULT, faults.as_str());
     }
-    headers.insert(HOPS.clone(), context.hops().into());
-    if context.attempt() > 1 {
-        headers.insert(ATTEMPT.clone(), context.attempt().into());
+    headers.insert(HOPS.clone(), (*hops).into());
+    if *attempt > 1 {
+        headers.insert(ATTEMPT.clone(), (*attempt).into());
     }
 }
 

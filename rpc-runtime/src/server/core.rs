@@ -143,7 +143,7 @@ impl Core {
             .into_iter()
             .map(|(path, route)| (path, Arc::new(route)))
             .partition(|(path, _)| builtin.contains(path));
-        parts.flags.start(&source);
+        parts.flags.start(source.as_str());
         Ok(Arc::new(Self {
             routes,
             builtin,

@@ -424,9 +424,11 @@ fn a_non_rpc_response_becomes_a_descriptive_error() {
 
 #[test]
 fn a_request_is_written_as_a_server_reads_it() {
-    let context = crate::context::Context::builder(RequestId::parse("r-1").unwrap())
-        .deadline(std::time::Instant::now() + Duration::from_secs(5))
-        .build();
+    let context = crate::context::Context::builder(crate::context::Propagated::new(
+        RequestId::parse("r-1").unwrap(),
+    ))
+    .deadline(std::time::Instant::now() + Duration::from_secs(5))
+    .build();
     let mut metadata = Metadata::new();
     metadata.append("x-tenant", "blue").unwrap();
     let uri = "http://127.0.0.1:9002/a.B/C".parse().unwrap();

@@ -135,13 +135,15 @@ fn what_is_only_lost_is_passed_over() {
 #[test]
 fn what_is_written_is_read() {
     let server = Arc::new("pricing@dev/2".parse().unwrap());
-    let context = Context::builder(RequestId::parse("r-1").unwrap())
-        .server_info(Arc::new(ServerInfo::new(server, None, crate::Flags::new())))
-        .environment(Some("dev".into()))
-        .trace(TraceContext::parse(PARENT, Some("a=b")))
-        .hops(4)
-        .deadline(Instant::now() + Duration::from_secs(1))
-        .build();
+    let context = Context::builder(Propagated {
+        environment: Some("dev".into()),
+        trace: TraceContext::parse(PARENT, Some("a=b")),
+        hops: 4,
+        deadline: Some(Instant::now() + Duration::from_secs(1)),
+        ..Propagated::new(RequestId::parse("r-1").unwrap())
+    })
+    .server_info(Arc::new(ServerInfo::new(server, None, crate::Flags::new())))
+    .build();
     let outgoing = context
         .with_baggage("tenant", "blue, green")
         .unwrap()

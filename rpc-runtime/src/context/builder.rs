@@ -1,0 +1,57 @@
+//! Building the context of an incoming call.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Context, Inner, Propagated, ServerInfo, TraceContext};
+use crate::descriptor::MethodDescriptor;
+use crate::metadata::Metadata;
+use crate::request_id::RequestId;
+
+/// Builds the context of an incoming call.
+///
+/// Boxed, because the futures that hold a builder would otherwise have the size of the whole context.
+pub(crate) struct ContextBuilder(Box<Inner>);
+
+impl ContextBuilder {
+    pub(super) fn new(propagated: Propagated) -> Self {
+        Self(Box::new(Inner {
+            propagated,
+            ..Inner::default()
+        }))
+    }
+
+    pub(crate) fn client_request_id(mut self, id: Option<RequestId>) -> Self {
+        self.0.local.client_request_id = id;
+        self
+    }
+
+    pub(crate) fn server_info(mut self, server_info: Arc<ServerInfo>) -> Self {
+        self.0.local.server_info = Some(server_info);
+        self
+    }
+
+    pub(crate) fn method(mut self, method: &'static MethodDescriptor) -> Self {
+        self.0.local.method = Some(method);
+        self
+    }
+
+    pub(crate) fn deadline(mut self, deadline: Instant) -> Self {
+        self.0.propagated.deadline = Some(deadline);
+        self
+    }
+
+    pub(crate) fn trace_link(mut self, trace: Option<TraceContext>) -> Self {
+        self.0.local.trace_link = trace;
+        self
+    }
+
+    pub(crate) fn metadata(mut self, metadata: Metadata) -> Self {
+        self.0.local.metadata = metadata;
+        self
+    }
+
+    pub(crate) fn build(self) -> Context {
+        Context(Some(Arc::from(self.0)))
+    }
+}

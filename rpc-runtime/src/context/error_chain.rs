@@ -1,0 +1,95 @@
+//! Keeps the chains of dependencies' errors while a handler holds an enum, which cannot carry them.
+//!
+//! These methods of [`Remote`] are here and not in `error`, because that module does not know contexts.
+
+use std::panic::Location;
+
+use super::Context;
+use crate::error::{Error, Remote, RpcError};
+use crate::sync::MutexExt as _;
+
+/// The most chains that one call keeps. A handler that drops errors in a loop must not use up memory.
+const CHAIN_COUNT: usize = 4;
+
+impl Context {
+    /// Keeps the chain of a dependency's error until the handler returns.
+    fn stash_error_chain(&self, error: Error) {
+        if let Some(inner) = self.inner() {
+            let mut chains = inner.response.error_chains.lock_unpoisoned();
+            // The most recent ones are likely to be returned.
+            if chains.len() == CHAIN_COUNT {
+                chains.remove(0);
+            }
+            chains.push(error);
+        }
+    }
+
+    /// Attaches the kept chain to an error that a handler returned and that wraps a dependency's error.
+    pub(crate) fn attach_error_chain(&self, error: &mut Error) {
+        if let Some(inner) = self.inner() {
+            let chains = inner.response.error_chains.lock_unpoisoned();
+            if let Some(original) = chains.iter().rev().find(|original| error.wraps(original)) {
+                error.adopt_chain(original);
+            }
+        }
+    }
+}
+
+impl<E: RpcError> Remote<E> {
+    /// Returns `error` in place of this one and keeps the chain: the hops, and the line of this call.
+    ///
+    /// Use it where a dependency's error means something else to the caller. The handler must return the new
+    /// error unchanged. Fields with `#[rpc(skip)]` lose their value, as on the wire.
+    ///
+    /// ```
+    /// use rpc_runtime::prelude::*;
+    ///
+    /// #[derive(Debug, RpcError)]
+    /// enum StoreError {
+    ///     #[rpc(code = "failed_precondition")]
+    ///     Short { by: u64 },
+    ///     #[rpc(other)]
+    ///     Other(Error),
+    /// }
+    ///
+    /// #[derive(Debug, RpcError)]
+    /// enum ShopError {
+    ///     #[rpc(code = "failed_precondition")]
+    ///     TooExpensive { book: String },
+    ///     #[rpc(other)]
+    ///     Other(Error),
+    /// }
+    ///
+    /// fn map_store_error(error: Remote<StoreError>, book: &str) -> ShopError {
+    ///     match *error {
+    ///         StoreError::Short { .. } => error.replaced_by(ShopError::TooExpensive { book: book.to_owned() }),
+    ///         StoreError::Other(_) => error.into(),
+    ///     }
+    /// }
+    /// ```
+    #[must_use = "the handler must return the new error"]
+    #[track_caller]
+    pub fn replaced_by<Y: RpcError>(self, error: Y) -> Y {
+        let error = error
+            .into_error()
+            .in_place_of(self.into_untyped(), Location::caller());
+        let value = Y::from_error(&error);
+        Context::with_current(|context| context.stash_error_chain(error));
+        value
+    }
+
+    /// Returns the value if it is of type `Y`, for a variant with `#[rpc(from)]`, and keeps its chain.
+    ///
+    /// The chain is attached again if the handler returns this error.
+    #[doc(hidden)]
+    #[track_caller]
+    #[allow(
+        clippy::result_large_err,
+        reason = "the caller goes on with the remote error"
+    )]
+    pub fn take<Y: RpcError>(self) -> Result<Y, Self> {
+        let (taken, original) = self.downcast(Location::caller())?;
+        Context::with_current(|context| context.stash_error_chain(original));
+        Ok(taken)
+    }
+}

@@ -1,0 +1,410 @@
+//! The context of a call.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::{
+    Baggage, ContextBuilder, Propagated, RequestId, ResponseMetadata, Scoped, ServerInfo, Source,
+    TraceContext, propagated, response, scope,
+};
+use crate::descriptor::MethodDescriptor;
+use crate::error::Error;
+use crate::faults::FaultPlan;
+use crate::flags::Flags;
+use crate::identity::IdentityKeys;
+use crate::metadata::Metadata;
+
+/// The context of a call.
+///
+/// A handler gets it from [`Context::current`], or as an optional first argument `ctx: &Context`. Generated
+/// clients read the current context on the line that makes the call. A context belongs to the task of its request:
+/// it is current only while the future of the request is polled or dropped, so it cannot leak into another request.
+/// To use it elsewhere, pass it on with [`Context::scope`], [`crate::spawn`] or [`crate::spawn_blocking`].
+///
+/// Cloning is cheap.
+///
+/// ```
+/// use rpc_runtime::Context;
+///
+/// // Outside a call the context is empty.
+/// assert_eq!(Context::current().request_id(), "-");
+/// ```
+#[derive(Clone, Default)]
+pub struct Context(pub(super) Option<Arc<Inner>>);
+
+#[derive(Default)]
+pub(super) struct Inner {
+    pub(super) propagated: Propagated,
+    pub(super) local: Local,
+    pub(super) response: ResponseState,
+}
+
+/// The values of a context that stay in this process.
+#[derive(Clone, Default)]
+pub(super) struct Local {
+    pub(super) client_request_id: Option<RequestId>,
+    /// The server that handles the call. In the context of an outgoing call: the server that makes it.
+    pub(super) server_info: Option<Arc<ServerInfo>>,
+    /// The keys that sign an outgoing call.
+    pub(super) identity: Option<IdentityKeys>,
+    pub(super) method: Option<&'static MethodDescriptor>,
+    /// The trace of an external caller. It is linked to and not continued.
+    pub(super) trace_link: Option<TraceContext>,
+    pub(super) metadata: Metadata,
+}
+
+/// What a handler leaves for the response of its call.
+#[derive(Default)]
+pub(super) struct ResponseState {
+    pub(super) metadata: Mutex<response::Parts>,
+    /// Errors of dependencies that a variant with `#[rpc(from)]` holds without their chains.
+    pub(super) error_chains: Mutex<Vec<Error>>,
+}
+
+/// What a handler reads.
+impl Context {
+    /// Returns the context of the current call, or an empty one outside a call.
+    #[must_use]
+    pub fn current() -> Self {
+        scope::current()
+    }
+
+    /// Returns the ID of the request, or `-` outside a call.
+    #[must_use]
+    pub fn request_id(&self) -> &str {
+        self.id().map_or("-", RequestId::as_str)
+    }
+
+    /// Returns the ID that an external caller sent. An edge listener replaces it by a new ID.
+    #[must_use]
+    pub fn client_request_id(&self) -> Option<&str> {
+        self.inner()?
+            .local
+            .client_request_id
+            .as_ref()
+            .map(RequestId::as_str)
+    }
+
+    /// Returns the calling server, or `None` if the caller sent no name or is not trusted.
+    #[must_use]
+    pub fn source(&self) -> Option<&Source> {
+        self.propagated().source.as_deref()
+    }
+
+    /// Returns the server that handles the call.
+    ///
+    /// In the context of an outgoing call, which client layers and observers see, this is the server that makes it.
+    #[must_use]
+    pub fn server(&self) -> Option<&Source> {
+        Some(self.server_info()?.source().as_ref())
+    }
+
+    /// Returns the flags of the server that handles the call, for work that continues outside the call.
+    #[must_use]
+    pub fn flags(&self) -> Option<&Flags> {
+        Some(self.server_info()?.flags())
+    }
+
+    /// Returns the called method.
+    #[must_use]
+    pub fn method(&self) -> Option<&'static MethodDescriptor> {
+        self.inner()?.local.method
+    }
+
+    /// Returns the deadline of the call.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.propagated().deadline
+    }
+
+    /// Returns the time until the deadline: zero if it has passed, `None` without a deadline.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        Some(self.deadline()?.saturating_duration_since(Instant::now()))
+    }
+
+    /// Returns the environment of the request, such as `prod`: the set of endpoints that it uses.
+    #[must_use]
+    pub fn environment(&self) -> Option<&str> {
+        self.environment_arc().map(|environment| &**environment)
+    }
+
+    /// Returns the W3C trace of the request.
+    #[must_use]
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.propagated().trace.as_ref()
+    }
+
+    /// Returns the trace of an external caller. An edge listener links to it and does not continue it.
+    #[must_use]
+    pub fn trace_link(&self) -> Option<&TraceContext> {
+        self.inner()?.local.trace_link.as_ref()
+    }
+
+    /// Returns the names and values that travel with the request through all services.
+    #[must_use]
+    pub fn baggage(&self) -> &Baggage {
+        &self.propagated().baggage
+    }
+
+    /// Returns the faults to inject into this request.
+    #[must_use]
+    pub fn faults(&self) -> Option<&FaultPlan> {
+        self.propagated().faults.as_ref()
+    }
+
+    /// Returns the number of services that the request has passed.
+    #[must_use]
+    pub fn hops(&self) -> u32 {
+        self.propagated().hops
+    }
+
+    /// Returns the number of the caller's attempt, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.propagated().attempt.max(1)
+    }
+
+    /// Returns the metadata that the caller sent.
+    #[must_use]
+    pub fn metadata(&self) -> &Metadata {
+        static EMPTY: Metadata = Metadata::new();
+        self.inner().map_or(&EMPTY, |inner| &inner.local.metadata)
+    }
+
+    /// Returns the headers and trailers of the response, for the handler to set. Errors carry them too.
+    #[must_use]
+    pub fn response(&self) -> ResponseMetadata<'_> {
+        ResponseMetadata::new(self.inner().map(|inner| &inner.response.metadata))
+    }
+}
+
+/// Using and deriving contexts.
+impl Context {
+    /// Creates the context of a request that starts here: a job, a message from a queue, a test.
+    ///
+    /// ```
+    /// use rpc_runtime::{Context, RequestId};
+    ///
+    /// let nightly = Context::for_request(RequestId::random());
+    /// nightly.enter(|| assert_eq!(Context::current().request_id().len(), 16));
+    /// ```
+    #[must_use]
+    pub fn for_request(id: RequestId) -> Self {
+        Self::builder(Propagated::new(id)).build()
+    }
+
+    /// Runs a future in this context, on any task that polls it.
+    ///
+    /// ```
+    /// use rpc_runtime::{Context, RequestId};
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    /// # runtime.block_on(async {
+    /// let context = Context::for_request(RequestId::parse("nightly-7").unwrap());
+    /// let id = context.scope(async { Context::current().request_id().to_owned() }).await;
+    /// assert_eq!((&*id, Context::current().request_id()), ("nightly-7", "-"));
+    /// # });
+    /// ```
+    pub fn scope<F: Future>(self, future: F) -> Scoped<F> {
+        Scoped::new(self, future)
+    }
+
+    /// Runs a closure in this context.
+    pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        scope::enter(self.clone(), f)
+    }
+
+    /// Returns a context with one more entry of baggage, for the calls that are made in its scope.
+    ///
+    /// ```
+    /// use rpc_runtime::Context;
+    ///
+    /// let context = Context::current().with_baggage("tenant", "blue")?;
+    /// assert_eq!(context.baggage().get("tenant"), Some("blue"));
+    /// # Ok::<(), rpc_runtime::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `resource_exhausted` when the baggage would be larger than [`BAGGAGE_LIMIT`](super::BAGGAGE_LIMIT),
+    /// `invalid_argument` when the name is not an HTTP token.
+    pub fn with_baggage(&self, name: &str, value: &str) -> Result<Self, Error> {
+        let mut inner = self.copy();
+        inner.propagated.baggage.insert(name, value)?;
+        Ok(Self(Some(Arc::new(inner))))
+    }
+
+    /// Returns a context with injected faults, for the calls that are made in its scope and all calls that follow.
+    ///
+    /// They replace the faults of this context. See [`Server::allow_faults`](crate::Server::allow_faults).
+    ///
+    /// ```
+    /// use rpc_runtime::Context;
+    ///
+    /// let plan = "pricing.pay=unavailable;p=0.5".parse()?;
+    /// let context = Context::current().with_faults(plan);
+    /// assert!(context.faults().is_some());
+    /// # Ok::<(), rpc_runtime::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_faults(&self, plan: FaultPlan) -> Self {
+        let mut inner = self.copy();
+        inner.propagated.faults = Some(plan);
+        Self(Some(Arc::new(inner)))
+    }
+
+    /// Returns a context with an earlier deadline, for the calls that are made in its scope.
+    ///
+    /// A deadline after the current one has no effect.
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Instant) -> Self {
+        let own = self.deadline().unwrap_or(deadline);
+        self.with_later_deadline(own.min(deadline))
+    }
+}
+
+/// For the client and the server.
+impl Context {
+    /// Calls `f` with the current context.
+    pub(crate) fn with_current<R>(f: impl FnOnce(&Self) -> R) -> R {
+        f(&scope::current())
+    }
+
+    /// Calls `f` with the server that handles the current call, and clones nothing.
+    ///
+    /// There is no current context during `f`, so it must not run code of the application.
+    pub(crate) fn with_server_info<R>(f: impl FnOnce(&ServerInfo) -> R) -> Option<R> {
+        scope::with(|context| context.server_info().map(|server| f(server)))
+    }
+
+    pub(crate) fn id(&self) -> Option<&RequestId> {
+        self.propagated().request_id.as_ref()
+    }
+
+    /// Returns the keys that sign an outgoing call with this context.
+    pub(crate) fn identity(&self) -> Option<&IdentityKeys> {
+        self.inner()?.local.identity.as_ref()
+    }
+
+    /// Returns the server that handles or makes the call.
+    pub(crate) fn server_info(&self) -> Option<&Arc<ServerInfo>> {
+        self.inner()?.local.server_info.as_ref()
+    }
+
+    pub(crate) fn source_arc(&self) -> Option<&Arc<Source>> {
+        self.propagated().source.as_ref()
+    }
+
+    pub(crate) fn environment_arc(&self) -> Option<&Arc<str>> {
+        self.propagated().environment.as_ref()
+    }
+
+    /// Returns the values that cross a hop.
+    pub(crate) fn propagated(&self) -> &Propagated {
+        self.inner()
+            .map_or(&propagated::EMPTY, |inner| &inner.propagated)
+    }
+
+    /// Returns the context of an outgoing call: the same request, one hop further, from this server.
+    ///
+    /// `caller` is the source outside any server. `identity` holds the keys of the client, which are preferred to
+    /// those of the server. The earlier of both deadlines applies.
+    ///
+    /// # Errors
+    ///
+    /// `failed_precondition` when the request has passed [`HOP_COUNT_LIMIT`](super::HOP_COUNT_LIMIT) services.
+    pub(crate) fn child(
+        &self,
+        caller: Option<&Arc<Source>>,
+        identity: Option<&IdentityKeys>,
+        deadline: Option<Instant>,
+    ) -> Result<Self, Error> {
+        let server = self.server_info();
+        let source = server.map(|server| server.source()).or(caller);
+        Ok(Self(Some(Arc::new(Inner {
+            propagated: self.propagated().child(source.cloned(), deadline)?,
+            local: Local {
+                server_info: server.cloned(),
+                identity: identity
+                    .or_else(|| server.and_then(|server| server.identity()))
+                    .cloned(),
+                ..Local::default()
+            },
+            response: ResponseState::default(),
+        }))))
+    }
+
+    /// Returns the context of work that a server does outside any request.
+    pub(crate) fn for_server(server_info: Arc<ServerInfo>) -> Self {
+        Self(Some(Arc::new(Inner {
+            local: Local {
+                server_info: Some(server_info),
+                ..Local::default()
+            },
+            ..Inner::default()
+        })))
+    }
+
+    /// Returns the context of another attempt of the same call.
+    pub(crate) fn for_attempt(&self, attempt: u32) -> Self {
+        let mut inner = self.copy();
+        inner.propagated.attempt = attempt;
+        Self(Some(Arc::new(inner)))
+    }
+
+    pub(crate) fn builder(propagated: Propagated) -> ContextBuilder {
+        ContextBuilder::new(propagated)
+    }
+
+    /// Returns a context of the same call with another deadline, which may be later: for work that outlives the
+    /// timeout of its caller.
+    pub(crate) fn with_later_deadline(&self, deadline: Instant) -> Self {
+        let mut inner = self.copy();
+        inner.propagated.deadline = Some(deadline);
+        Self(Some(Arc::new(inner)))
+    }
+
+    /// Takes the headers and trailers that the handler has set.
+    pub(crate) fn take_response(&self) -> (Metadata, Metadata) {
+        self.inner()
+            .map(|inner| response::take(&inner.response.metadata))
+            .unwrap_or_default()
+    }
+
+    pub(super) fn inner(&self) -> Option<&Inner> {
+        self.0.as_deref()
+    }
+
+    /// Copies everything except the state of the response, which belongs to one call.
+    fn copy(&self) -> Inner {
+        let Some(Inner {
+            propagated,
+            local,
+            response: _,
+        }) = self.inner()
+        else {
+            return Inner::default();
+        };
+        Inner {
+            propagated: propagated.clone(),
+            local: local.clone(),
+            response: ResponseState::default(),
+        }
+    }
+}
+
+/// Prints what identifies the call. Metadata and baggage may hold secrets.
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("request_id", &self.request_id())
+            .field("method", &self.method().map(|method| method.path))
+            .field("source", &self.source().map(ToString::to_string))
+            .field("remaining", &self.remaining())
+            .field("environment", &self.environment())
+            .field("hops", &self.hops())
+            .finish_non_exhaustive()
+    }
+}
