@@ -1,5 +1,5 @@
-//! `rpc.v1.Flags`: the flags of a running server. Every server answers it at its internal listeners; an edge has no such
-//! path, and a policy may say who may call it.
+//! `rpc.v1.Flags`: lists and changes the flags of a running server. Every server has it on its internal
+//! listeners, and not on edge listeners. A policy can restrict who may call it.
 //!
 //! ```
 //! use rpc_runtime::flag_service::FlagServiceClient;
@@ -20,27 +20,27 @@ use crate::context::Context;
 use crate::error::{Code, Result};
 use crate::flags::Flags;
 pub use crate::flags::{FlagInfo, Origin};
-use crate::server::{Routes, Service as _};
 
-/// The flags of a server, for those who run it.
+/// Administration of the flags of a server.
 #[rpc_service(package = "rpc.v1", name = "Flags", endpoint = "flags")]
 pub trait FlagService {
-    /// All flags, by name. The values of secret ones are masked.
+    /// Returns all flags, sorted by name. Values of secret flags are masked.
     #[rpc(no_side_effects)]
     async fn list(&self) -> Result<Vec<FlagInfo>>;
 
-    /// Gives a dynamic flag another value, until it is reset or the server ends.
+    /// Sets a dynamic flag until it is reset or the server ends.
     ///
-    /// `not_found` for a name that no flag has, `invalid_argument` for a value that the flag does not take,
-    /// `failed_precondition` for a flag that is not dynamic; the old value stays.
-    async fn set(&self, ctx: &Context, name: &str, #[rpc(secret)] value: &str) -> Result<FlagInfo>;
+    /// Fails with `not_found` for an unknown flag, `invalid_argument` for an invalid value and
+    /// `failed_precondition` for a flag that is not dynamic. The flag then keeps its value.
+    async fn set(&self, ctx: &Context, name: &str, #[rpc(secret)] value: &str)
+    -> Result<FlagInfo>;
 
-    /// Takes back what `set` did: the value is that of the command line, the environment, the file, the program or the
-    /// declaration again.
+    /// Reverts `set`: the flag has again the value of the command line, the environment, the flags file,
+    /// the program or its declaration.
     async fn reset(&self, ctx: &Context, name: &str) -> Result<FlagInfo>;
 }
 
-/// The implementation that every server has.
+/// The flag service of a server.
 struct ServerFlagService(Flags);
 
 impl FlagService for ServerFlagService {
@@ -59,17 +59,18 @@ impl FlagService for ServerFlagService {
     }
 }
 
-/// Who wants a change, for the audit line.
+/// Returns the caller of a change, for the audit log.
 ///
 /// # Errors
 ///
-/// `permission_denied` for a page in a browser: one on this host is a peer like any other, whoever wrote the page.
+/// `permission_denied` for requests from web pages: a browser on this host is a trusted peer, but its
+/// pages are not.
 fn changer(ctx: &Context) -> Result<String> {
-    // Browsers send it with every POST, also to a name that was rebound to this host.
+    // Browsers send `origin` with every POST, also after DNS rebinding.
     if ctx.metadata().get("origin").is_some() {
         crate::fail!(
             Code::PermissionDenied,
-            "a page in a browser may not change flags"
+            "web pages cannot change flags; use a client that sends no `origin` header"
         );
     }
     let source = ctx
@@ -78,7 +79,7 @@ fn changer(ctx: &Context) -> Result<String> {
     Ok(format!("{source} in request {}", ctx.request_id()))
 }
 
-/// What answers for the flags of a server.
-pub(crate) fn flag_routes(flags: &Flags) -> Routes {
-    FlagServiceServer::new(ServerFlagService(flags.clone())).into_routes()
+/// Returns the flag service of a server.
+pub(crate) fn server_flag_service(flags: &Flags) -> FlagServiceServer<impl FlagService> {
+    FlagServiceServer::new(ServerFlagService(flags.clone()))
 }

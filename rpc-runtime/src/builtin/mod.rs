@@ -1,4 +1,4 @@
-//! What every service answers without being asked to.
+//! Services that every server has: `Ping`, `rpc.v1.Status` and `rpc.v1.Flags`.
 
 pub mod flags;
 mod ping;
@@ -6,8 +6,8 @@ mod serde_duration;
 pub mod status;
 
 pub use flags as flag_service;
-pub(crate) use flags::flag_routes;
+pub(crate) use flags::server_flag_service;
 pub use ping::Pong;
 pub use ping::ping_descriptor;
-pub(crate) use ping::{PONG, ping_method, ping_route};
-pub(crate) use status::{DroppedLogs, status_routes};
+pub(crate) use ping::{PONG, ping_handler, ping_method};
+pub(crate) use status::{DroppedLogs, status_service};

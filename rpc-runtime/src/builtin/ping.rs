@@ -1,4 +1,4 @@
-//! `Ping`: is it there, what is it, since when.
+//! `Ping`: checks that a service is running, and returns its version, instance and uptime.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,13 +10,12 @@ use crate::context::Source;
 use crate::descriptor::{Idempotency, MethodDescriptor, ServiceDescriptor};
 use crate::error::{Code, Error, Result};
 use crate::method::{ReplyCodec, message_reply};
-use crate::middleware::{Body, Response};
-use crate::server::Route;
+use crate::middleware::{Body, BoxFuture, Request, Response};
 
-/// The name of the method, in Rust and on the wire.
+/// Names of the method: in Rust, on the wire.
 const NAMES: (&str, &str) = ("ping", "Ping");
 
-/// The answer to a `ping`.
+/// Response of `ping`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Pong {
@@ -24,17 +23,17 @@ pub struct Pong {
     pub service: String,
     /// Version of the crate that declares the service.
     pub version: String,
-    /// Which instance answered.
+    /// Instance that responded.
     pub instance: String,
-    /// How long it has been up; on the wire in seconds, such as `"1.500s"`.
+    /// Time since the start of the server; in JSON in seconds, such as `"1.500s"`.
     #[serde(with = "serde_duration")]
     pub uptime: Duration,
 }
 
-/// How a [`Pong`] is read.
+/// Decoder of a [`Pong`].
 pub(crate) static PONG: ReplyCodec<Pong, Error> = message_reply::<Result<Pong>>();
 
-/// The descriptor of a service's `Ping`; used by the expansion.
+/// Returns the descriptor of a service's `Ping`; used by the expansion.
 #[doc(hidden)]
 #[must_use]
 pub const fn ping_descriptor(service: &'static str, path: &'static str) -> MethodDescriptor {
@@ -45,11 +44,11 @@ pub const fn ping_descriptor(service: &'static str, path: &'static str) -> Metho
     ping
 }
 
-/// The `Ping` of a service, unless its attribute says `ping = false`.
+/// Returns the `Ping` of a service; `None` with `ping = false`.
 pub(crate) fn ping_method(
     service: &'static ServiceDescriptor,
 ) -> Option<&'static MethodDescriptor> {
-    // A method of the trait may have taken the name; then this one is not there.
+    // The trait may have its own method of this name, which replaces this one.
     service
         .methods
         .iter()
@@ -57,14 +56,17 @@ pub(crate) fn ping_method(
         .find(|method| (method.name, method.wire_name) == NAMES && method.returns == "Result<Pong>")
 }
 
-/// What answers the `Ping` of a service.
-pub(crate) fn ping_route(
+/// Returns the `Ping` of a service and its handler; `None` with `ping = false`.
+pub(crate) fn ping_handler(
     service: &'static ServiceDescriptor,
     source: &Arc<Source>,
-) -> Option<Route> {
+) -> Option<(
+    &'static MethodDescriptor,
+    impl Fn(Request) -> BoxFuture<Response> + Send + Sync + use<>,
+)> {
     let method = ping_method(service)?;
     let (start, source) = (Instant::now(), Arc::clone(source));
-    let route = Route::new(method, move |_| {
+    let handler = move |_| -> BoxFuture<Response> {
         let pong = Pong {
             service: service.full_name.to_owned(),
             version: service.version.to_owned(),
@@ -77,6 +79,6 @@ pub(crate) fn ping_route(
             Err(error) => Error::without_location(Code::Internal, error.to_string()).into(),
         };
         Box::pin(std::future::ready(response))
-    });
-    Some(route.into_builtin())
+    };
+    Some((method, handler))
 }

@@ -1,4 +1,4 @@
-//! A duration as ProtoJSON writes it: seconds with three digits, and an `s`.
+//! Serde form of a duration as in ProtoJSON: seconds with three decimals and an `s`.
 
 use std::time::Duration;
 
@@ -22,5 +22,5 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     text.strip_suffix('s')
         .and_then(|seconds| seconds.parse().ok())
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| de::Error::custom("a duration in seconds, such as \"1.500s\""))
+        .ok_or_else(|| de::Error::custom("expected a duration in seconds, such as \"1.500s\""))
 }

@@ -1,8 +1,8 @@
-//! `rpc.v1.Status`: what a server is and what it has done since it started. Every server answers it at its internal
-//! listeners; an edge has no such path.
+//! `rpc.v1.Status`: version, uptime and metrics of a server. Every server has it on its internal
+//! listeners, and not on edge listeners.
 //!
-//! Calls of `rpc.v1.Status` are in the log and reach observers as others do, but are not in the numbers: those of an idle
-//! server stay the same, however often somebody looks.
+//! Calls of `rpc.v1.Status` are logged and observed like others, but not counted in the metrics: those of
+//! an idle server do not change when they are read.
 //!
 //! ```
 //! use rpc_runtime::status::StatusClient;
@@ -28,104 +28,101 @@ use crate::context::Source;
 use crate::descriptor::MethodDescriptor;
 use crate::error::Result;
 use crate::observe::{ClientMethodSnapshot, MetricsSnapshot, ServerMethodSnapshot, ServerMetrics};
-use crate::server::{Routes, Service as _};
 
-/// What a server is and what it has done since it started.
+/// Status of a server.
 #[rpc_service(package = "rpc.v1")]
 pub trait Status {
-    /// Who the server is, since when, and the numbers of each of its methods.
+    /// Returns the name, version, uptime and metrics of the server.
     #[rpc(no_side_effects)]
     async fn get(&self) -> Result<ServerStatus>;
 }
 
-/// The answer to [`Status::get`].
+/// Response of [`Status::get`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ServerStatus {
     /// Name of the server, such as `logsink`.
     pub server: String,
-    /// The environment that it runs in.
+    /// Environment, such as `prod`.
     pub environment: String,
-    /// Which instance of the server answered.
+    /// Instance that responded.
     pub instance: String,
     /// Version of the crate that declares its first service; empty for a server without one.
     pub version: String,
     /// Version of `rpc-runtime`.
     pub runtime_version: String,
-    /// How long it has been up; on the wire in seconds, such as `"1.500s"`.
+    /// Time since the start of the server; in JSON in seconds, such as `"1.500s"`.
     #[serde(with = "serde_duration")]
     pub uptime: Duration,
-    /// All of `methods` together, under the name `total`. Percentiles are those of all calls, which the rows do not tell.
-    /// `None` from a server that does not know it yet.
+    /// Sum over `methods`, under the name `total`. Its percentiles are those of all calls, which cannot
+    /// be computed from the rows. `None` from servers of older versions.
     #[serde(default)]
     pub total: Option<MethodStatus>,
-    /// A row for each method of its services, called or not, by name. Behind them, where there was such a request,
-    /// `http` for all plain HTTP routes and `unknown` for requests whose method is not known.
+    /// One row for each method of its services, called or not, sorted by name. After them, if there were
+    /// such requests, `http` for all plain HTTP routes and `unknown` for requests without a known method.
     pub methods: Vec<MethodStatus>,
-    /// What its handlers call, by name: a row for each method that they have called through a client of ours. Of more than
-    /// 256 methods the others share the row `others`, at the end.
+    /// Calls that its handlers make with clients of this crate: one row for each called method, sorted by
+    /// name. Methods beyond the first 256 share the row `others` at the end.
     #[serde(default)]
     pub outgoing: Vec<OutgoingStatus>,
-    /// Records of its log that nobody kept; `None` where nobody counts them, as without `--logsink`. See
+    /// Dropped log records; `None` if they are not counted, as without `--logsink`. See
     /// [`Server::dropped_logs`](crate::Server::dropped_logs).
     #[serde(default)]
     pub logs_dropped: Option<u64>,
 }
 
-/// The numbers of one method since the server started.
+/// Metrics of one method since the server started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MethodStatus {
     /// Full name of the service and wire name of the method, such as `fibpro.v1.LogSink/RecvLog`.
     pub name: String,
-    /// Calls that have started, refused ones among them.
+    /// Started calls, including rejected ones.
     pub requests: u64,
-    /// Calls that run now. Work of a `detached` method whose caller is gone is not among them.
+    /// Running calls, without detached work whose call has ended.
     pub in_flight: u64,
-    /// Calls that failed, by code.
+    /// Failed calls, by code.
     pub errors: BTreeMap<String, u64>,
-    /// Calls that were turned away because as many ran and waited as the server takes; also in `errors`, mostly as
-    /// `unavailable`.
+    /// Calls rejected because the server was overloaded; also in `errors`, mostly as `unavailable`.
     #[serde(default)]
     pub shed: u64,
-    /// Calls that were turned away by a rate limit; also in `errors`, as `resource_exhausted`.
+    /// Calls rejected by a rate limit; also in `errors`, as `resource_exhausted`.
     #[serde(default)]
     pub rate_limited: u64,
-    /// Calls that repeat an earlier attempt of their caller, as it says itself. An edge does not believe it.
+    /// Calls that their caller marked as a repeated attempt. Edge listeners ignore the mark.
     #[serde(default)]
     pub repeats: u64,
-    /// What half of the calls did not exceed, in microseconds, from their head to their answer; too large by at most a
-    /// 32nd. `None` before a call has ended.
+    /// Median duration in microseconds, from the request head to the response; up to 1/32 too large.
+    /// `None` before the first call has ended.
     pub p50_us: Option<u64>,
-    /// What 90 of 100 calls did not exceed, in microseconds.
+    /// 90th percentile of the duration, in microseconds.
     pub p90_us: Option<u64>,
-    /// What 99 of 100 calls did not exceed, in microseconds.
+    /// 99th percentile of the duration, in microseconds.
     pub p99_us: Option<u64>,
 }
 
-/// The numbers of one method that the handlers of a server call.
+/// Metrics of one method that the handlers of a server call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OutgoingStatus {
-    /// Full name of the service and wire name of the method; `others` for what has no row of its own.
+    /// Full name of the service and wire name of the method; `others` for the shared row.
     pub name: String,
-    /// Calls that have started, those that were never sent among them.
+    /// Started calls, including those that were never sent.
     pub calls: u64,
-    /// Calls that run now.
+    /// Running calls.
     pub in_flight: u64,
-    /// Calls that failed, by code. An attempt that failed and was followed by one that did not is no failed call.
+    /// Failed calls, by code. A failed attempt that was retried with success is not a failed call.
     pub errors: BTreeMap<String, u64>,
-    /// How often a call was sent: once in most cases, more often with `retries`, and not at all where its circuit breaker
-    /// was open.
+    /// Sent attempts. A call has no attempt if its circuit breaker was open.
     pub attempts: u64,
-    /// The attempts beyond the first of each call: retries and hedges.
+    /// Attempts after the first one of each call: retries and hedges.
     pub retries: u64,
-    /// What half of the calls did not exceed, in microseconds, with all attempts and the waits in between; too large by at
-    /// most a 32nd. `None` before a call has ended.
+    /// Median duration in microseconds, including all attempts and the delays between them; up to 1/32
+    /// too large. `None` before the first call has ended.
     pub p50_us: Option<u64>,
-    /// What 90 of 100 calls did not exceed, in microseconds.
+    /// 90th percentile of the duration, in microseconds.
     pub p90_us: Option<u64>,
-    /// What 99 of 100 calls did not exceed, in microseconds.
+    /// 99th percentile of the duration, in microseconds.
     pub p99_us: Option<u64>,
 }
 
@@ -146,7 +143,7 @@ impl MethodStatus {
         }
     }
 
-    /// Calls that failed, whatever the code.
+    /// Returns the number of failed calls.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.errors.values().sum()
@@ -172,7 +169,7 @@ impl OutgoingStatus {
         }
     }
 
-    /// Calls that failed, whatever the code.
+    /// Returns the number of failed calls.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.errors.values().sum()
@@ -193,10 +190,10 @@ fn by_code(counted: &MetricsSnapshot) -> BTreeMap<String, u64> {
         .collect()
 }
 
-/// Tells how many records of the log were not kept.
+/// Returns the number of dropped log records.
 pub(crate) type DroppedLogs = Box<dyn Fn() -> u64 + Send + Sync>;
 
-/// The implementation that every server has.
+/// The status service of a server.
 struct StatusService {
     source: Arc<Source>,
     version: &'static str,
@@ -234,13 +231,13 @@ impl Status for StatusService {
     }
 }
 
-/// What answers for a server. `version` is its own, or that of its first service.
-pub(crate) fn status_routes(
+/// Returns the status service of a server. `version` is that of the server or of its first service.
+pub(crate) fn status_service(
     source: &Arc<Source>,
     version: &'static str,
     metrics: &Arc<ServerMetrics>,
     dropped_logs: Option<DroppedLogs>,
-) -> Routes {
+) -> StatusServer<impl Status> {
     let status = StatusService {
         source: Arc::clone(source),
         version,
@@ -248,5 +245,5 @@ pub(crate) fn status_routes(
         metrics: Arc::clone(metrics),
         dropped_logs,
     };
-    StatusServer::new(status).into_routes()
+    StatusServer::new(status)
 }

@@ -15,7 +15,7 @@ use super::faults::Faults;
 use super::lifecycle::{Check, Lifecycle};
 use super::limits::Limits;
 use super::policy::{self, Policy};
-use super::service::{Route, Routes};
+use super::service::{Route, Routes, Service as _};
 use super::stack;
 use super::trust::Trust;
 use crate::builtin::{self, DroppedLogs};
@@ -90,7 +90,7 @@ impl Core {
         } in parts.services
         {
             services.insert(service.full_name, service);
-            let ping = builtin::ping_route(service, &source);
+            let ping = ping_route(service, &source);
             for route in methods.into_iter().chain(ping) {
                 let path = route.method().path;
                 if routes.insert(path, route).is_some() {
@@ -108,15 +108,16 @@ impl Core {
             .values()
             .any(|route| route.method().service == logs::SERVICE);
         let metrics = Arc::new(ServerMetrics::new(routes.values().map(Route::method)));
-        let status = builtin::status_routes(&source, version, &metrics, parts.dropped_logs);
-        let flags = builtin::flag_routes(&parts.flags);
+        let status = builtin::status_service(&source, version, &metrics, parts.dropped_logs);
+        let flags = builtin::server_flag_service(&parts.flags);
+        let (status, flags) = (status.into_routes(), flags.into_routes());
         for own in [&status, &flags] {
             services.entry(own.service.full_name).or_insert(own.service);
         }
         let builtin: HashSet<_> = [status, flags]
             .into_iter()
             .flat_map(|own| {
-                let ping = builtin::ping_route(own.service, &source);
+                let ping = ping_route(own.service, &source);
                 own.routes.into_iter().chain(ping)
             })
             .filter_map(|route| {
@@ -330,6 +331,12 @@ impl Core {
             }
         }
     }
+}
+
+/// Returns the route of a service's `Ping`; `None` with `ping = false`.
+fn ping_route(service: &'static ServiceDescriptor, source: &Arc<Source>) -> Option<Route> {
+    let (method, handler) = builtin::ping_handler(service, source)?;
+    Some(Route::new(method, handler).into_builtin())
 }
 
 impl fmt::Debug for Core {

@@ -34,7 +34,6 @@ pub use bound::Bound;
 pub use limits::Limits;
 pub use options::{LogFormat, Options};
 pub use policy::{Callers, Policy};
-pub(crate) use service::Route;
 pub use service::{RouteBuilder, Routes, Service};
 pub use trust::Trust;
 

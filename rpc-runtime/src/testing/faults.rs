@@ -1,4 +1,4 @@
-//! A client layer that fails calls by chance, the same ones in each run.
+//! Client layer that fails calls at random, but reproducibly.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,11 +7,11 @@ use crate::error::{Code, Delivery, Error};
 use crate::faults::Effect;
 use crate::middleware::{BoxFuture, Layer, Next, Request, Response};
 
-/// A layer that delays calls, fails them, or loses their answers. Which ones is drawn from a seed and the number of the
-/// call, so a test that fails does so again.
+/// A layer that delays calls, fails them or drops their responses. The affected calls depend only on
+/// the seed and the number of the call, so a failing test is reproducible.
 ///
-/// As an [`attempt_layer`](crate::Client::attempt_layer) it stands where the network is, and retries go on behind it; as
-/// a [`layer`](crate::Client::layer) it is around them, and the caller meets each fault.
+/// As an [`attempt_layer`](crate::Client::attempt_layer) it acts like the network: failed attempts are
+/// retried. As a [`layer`](crate::Client::layer) it is outside of retries: the caller gets each fault.
 ///
 /// ```
 /// use std::time::Duration;
@@ -28,8 +28,8 @@ use crate::middleware::{BoxFuture, Layer, Next, Request, Response};
 /// # Ok::<(), rpc_runtime::Error>(())
 /// ```
 ///
-/// Probabilities are from 0 to 1, each drawn on its own. Of several faults that hit one call a refusal counts, then the
-/// one that was said first, while delays come on top.
+/// Probabilities are from 0 to 1 and independent. If several faults hit one call, a refusal takes
+/// precedence, then the fault that was configured first. Delays are always added.
 #[derive(Debug)]
 pub struct Faults {
     seed: u64,
@@ -40,7 +40,8 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// A layer that does nothing yet. The same seed fails the same calls: the first, the fourth, and so on.
+    /// Creates a layer without faults. The same seed affects the same calls, such as the first and the
+    /// fourth.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         Self {
@@ -52,33 +53,35 @@ impl Faults {
         }
     }
 
-    /// Waits before a call goes on, up to `longest`.
+    /// Delays a call by a random time of at most `longest`.
     #[must_use]
     pub fn delay(mut self, probability: f64, longest: Duration) -> Self {
         self.delay = (probability, longest);
         self
     }
 
-    /// Fails a call before it is sent, as a connection does that is refused: `unavailable`, and surely not done.
+    /// Fails a call with `unavailable` before it is sent, like a refused connection. The call was not
+    /// executed.
     #[must_use]
     pub fn refuse(mut self, probability: f64) -> Self {
         self.refuse = probability;
         self
     }
 
-    /// Answers a call with an error instead of sending it, as a server does that refuses it.
+    /// Fails a call with `code` before it is sent, like a server that rejects it.
     #[must_use]
     pub fn error(self, probability: f64, code: Code) -> Self {
         self.effect(probability, Effect::Error(code))
     }
 
-    /// Sends a call and throws its answer away, as a connection does that breaks: `unavailable`, and perhaps done.
+    /// Sends a call and drops its response, like a broken connection: `unavailable`. The call may have
+    /// been executed.
     #[must_use]
     pub fn drop_response(self, probability: f64) -> Self {
         self.effect(probability, Effect::DropResponse)
     }
 
-    /// Does to a call what a [`FaultPlan`](crate::faults::FaultPlan) makes a server do to it.
+    /// Applies an effect of a [`FaultPlan`](crate::faults::FaultPlan).
     #[must_use]
     pub fn effect(mut self, probability: f64, effect: Effect) -> Self {
         self.effects.push((probability, effect));
@@ -87,7 +90,7 @@ impl Faults {
 
     fn draw(&self) -> DrawnFault {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        // A generator a call: which call is hit does not hang on what runs beside it.
+        // A generator per call, so that concurrent calls do not change which calls are affected.
         let mut random = fastrand::Rng::with_seed(self.seed ^ call.wrapping_mul(GOLDEN));
         let mut hits = |probability: f64| random.f64() < probability;
         let (delayed, refused) = (hits(self.delay.0), hits(self.refuse));
@@ -118,13 +121,13 @@ impl Faults {
     }
 }
 
-/// 2⁶⁴ divided by the golden ratio: spreads the numbers of calls over the seeds.
+/// 2⁶⁴ divided by the golden ratio: spreads consecutive call numbers over all seeds.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 struct DrawnFault {
     delay: Duration,
     refused: bool,
-    /// Never a delay.
+    /// Any effect except a delay.
     effect: Option<Effect>,
 }
 
@@ -136,13 +139,13 @@ impl Layer for Faults {
                 tokio::time::sleep(fault.delay).await;
             }
             if fault.refused {
-                let text = "injected: the connection was refused";
+                let text = "injected fault: connection refused";
                 return broken(text, Delivery::Unsent);
             }
             match fault.effect {
                 None | Some(Effect::Delay(_)) => next.run(request).await,
                 Some(Effect::Error(code)) => {
-                    Error::without_location(code, "injected: the call was refused").into()
+                    Error::without_location(code, "injected fault: call rejected").into()
                 }
                 Some(Effect::Drop) => broken(BROKEN, Delivery::OutcomeUnknown),
                 Some(Effect::DropResponse) => {
@@ -154,9 +157,8 @@ impl Layer for Faults {
     }
 }
 
-/// What a caller knows of a call whose answer does not come.
-const BROKEN: &str =
-    "injected: the connection broke before the answer was complete; the call may have been done";
+/// Error text of a call without a response.
+const BROKEN: &str = "injected fault: connection broken before the response was complete; the call may have been executed";
 
 fn broken(text: &'static str, delivery: Delivery) -> Response {
     Error::without_location(Code::Unavailable, text)
@@ -169,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_hits_the_same_calls_in_each_run_and_another_one_others() {
+    fn the_seed_determines_the_affected_calls() {
         let faults = |seed| {
             let faults = Faults::seeded(seed).refuse(0.3).drop_response(0.3);
             let fault = |_| {
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn never_and_always() {
+    fn a_probability_of_one_affects_every_call() {
         let faults = Faults::seeded(1).error(1.0, Code::Aborted);
         for _ in 0..100 {
             let fault = faults.draw();

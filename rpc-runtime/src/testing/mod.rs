@@ -1,8 +1,8 @@
-//! Faults on purpose, for tests: what networks and dependencies do on a bad day, at the moment that a test chooses.
+//! Fault injection for tests, with the feature `testing`.
 //!
-//! With the feature `testing`. [`Proxy`] stands between a client and a server and breaks their connections;
-//! [`Faults`] is a layer that breaks calls without a network; [`Process`] is a program that can be killed and stopped.
-//! What a running process does on purpose, asked for by a header, is [`Server::allow_faults`](crate::Server::allow_faults).
+//! [`Proxy`] is a TCP proxy that breaks connections, [`Faults`] a client layer that breaks calls without
+//! a network, and [`Process`] a child process that can be killed and stopped. To inject faults into a
+//! running server by a request header, see [`Server::allow_faults`](crate::Server::allow_faults).
 
 mod faults;
 #[cfg(unix)]

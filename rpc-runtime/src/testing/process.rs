@@ -1,4 +1,4 @@
-//! A program under test, in a process of its own: the only kind that can be killed and stopped.
+//! Child process under test, which can be killed and stopped.
 
 use std::fmt;
 use std::io::{self, BufRead as _, BufReader, Error, ErrorKind, Read};
@@ -11,23 +11,24 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::sync::MutexExt as _;
 
-/// How long is waited for what comes at once when all is well.
+/// Timeout of all waits.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long is waited for the end of the pipes of a process that has ended: who inherited them may live on.
+/// Timeout for the end of the pipes after the process has ended; its own children may keep them open.
 const PIPE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often a process is asked whether it has ended, which nothing tells without its being reaped.
+/// Interval at which the exit of a process is polled. The system has no notification that does not
+/// reap the process.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What is kept of each of stdout and stderr, in bytes. What comes after that is read and thrown away, so that the
-/// process never waits for its reader.
+/// Limit of the captured stdout and of the captured stderr, in bytes. Further output is read and
+/// discarded, so that the process never blocks.
 const CAPTURE_LIMIT: usize = 16 << 20;
 
-/// A child process under test. Killed by its id when it is dropped, however the test ends.
+/// A child process under test. Dropping it kills the process.
 ///
-/// What waits here blocks the thread, and no longer than 30 s: a test with a [`Proxy`](super::Proxy) or a server of its
-/// own beside it needs a runtime of several threads.
+/// Methods that wait block the thread for at most 30 s. A test that also runs a [`Proxy`](super::Proxy)
+/// or a server needs a multi-threaded runtime.
 ///
 /// ```no_run
 /// use std::process::Command;
@@ -36,7 +37,7 @@ const CAPTURE_LIMIT: usize = 16 << 20;
 /// # fn main() -> std::io::Result<()> {
 /// let mut logsink = Process::start(Command::new("target/debug/logsink").args(["--listen", "127.0.0.1:0"]))?;
 /// let url = logsink.url().to_owned(); // for the client
-/// logsink.stop()?; // connections are accepted and nobody answers
+/// logsink.stop()?; // connections are accepted, but get no response
 /// logsink.resume()?;
 /// logsink.terminate()?; // SIGTERM
 /// assert!(logsink.wait()?.status.success());
@@ -52,15 +53,15 @@ pub struct Process {
     status: Option<ExitStatus>,
 }
 
-/// How a process ended, and all that it printed.
+/// Exit status and captured output of a process.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ProcessOutput {
-    /// Its exit code, or the signal that ended it.
+    /// Exit code, or the signal that ended it.
     pub status: ExitStatus,
-    /// What it wrote to stdout.
+    /// Captured stdout.
     pub stdout: String,
-    /// What it wrote to stderr.
+    /// Captured stderr.
     pub stderr: String,
 }
 
@@ -69,20 +70,21 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// When the program cannot be started, ends first, or says nothing of the kind within 30 s; with what it printed.
+    /// If the program cannot be started, ends, or does not print the line within 30 s. The error contains
+    /// its output.
     pub fn start(command: &mut Command) -> io::Result<Self> {
-        const WORDS: &str = " listening on ";
+        const MARKER: &str = " listening on ";
         let mut process = Self::spawn(command)?;
-        let line = process.wait_for_stdout(WORDS)?;
-        process.url = line.split_once(WORDS).map(|(_, url)| url.to_owned());
+        let line = process.wait_for_stdout(MARKER)?;
+        process.url = line.split_once(MARKER).map(|(_, url)| url.to_owned());
         Ok(process)
     }
 
-    /// Starts a program and waits for nothing.
+    /// Starts a program without waiting for output.
     ///
     /// # Errors
     ///
-    /// When it cannot be started.
+    /// If it cannot be started.
     pub fn spawn(command: &mut Command) -> io::Result<Self> {
         let mut child = command
             .stdin(Stdio::null())
@@ -91,10 +93,7 @@ impl Process {
             .spawn()
             .map_err(|error| {
                 let program = command.get_program().to_string_lossy();
-                Error::new(
-                    error.kind(),
-                    format!("{program} cannot be started: {error}"),
-                )
+                Error::new(error.kind(), format!("cannot start {program}: {error}"))
             })?;
         let stdout = CapturedOutput::read(child.stdout.take());
         let stderr = CapturedOutput::read(child.stderr.take());
@@ -107,67 +106,67 @@ impl Process {
         })
     }
 
-    /// The id of the process.
+    /// Returns the process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Where it listens; the empty text for a process that was only spawned.
+    /// Returns the URL it listens on; empty for a process started by [`spawn`](Self::spawn).
     #[must_use]
     pub fn url(&self) -> &str {
         self.url.as_deref().unwrap_or_default()
     }
 
-    /// The first line of its stdout, from its start, that has `words`.
+    /// Waits for the first line of stdout that contains `text`, including lines printed before.
     ///
     /// # Errors
     ///
-    /// When stdout ends without it, or it does not come within 30 s; with what there is of stdout and stderr.
-    pub fn wait_for_stdout(&self, words: &str) -> io::Result<String> {
-        self.wait_for(&self.stdout, "stdout", words)
+    /// If stdout ends first, or the line is not printed within 30 s. The error contains the output.
+    pub fn wait_for_stdout(&self, text: &str) -> io::Result<String> {
+        self.wait_for(&self.stdout, "stdout", text)
     }
 
-    /// The first line of its stderr, from its start, that has `words`.
+    /// Waits for the first line of stderr that contains `text`, including lines printed before.
     ///
     /// # Errors
     ///
-    /// As [`wait_for_stdout`](Self::wait_for_stdout).
-    pub fn wait_for_stderr(&self, words: &str) -> io::Result<String> {
-        self.wait_for(&self.stderr, "stderr", words)
+    /// Like [`wait_for_stdout`](Self::wait_for_stdout).
+    pub fn wait_for_stderr(&self, text: &str) -> io::Result<String> {
+        self.wait_for(&self.stderr, "stderr", text)
     }
 
-    /// What it has printed to stdout so far.
+    /// Returns the stdout captured so far.
     #[must_use]
     pub fn stdout(&self) -> String {
         self.stdout.text()
     }
 
-    /// What it has printed to stderr so far.
+    /// Returns the stderr captured so far.
     #[must_use]
     pub fn stderr(&self) -> String {
         self.stderr.text()
     }
 
-    /// Kills it with SIGKILL, which no program can prepare for, and waits until it is gone.
+    /// Kills it with SIGKILL and waits for its end.
     ///
     /// # Errors
     ///
-    /// When the system refuses.
+    /// The I/O error if it cannot be signalled.
     pub fn kill9(&mut self) -> io::Result<ProcessOutput> {
         self.signal(Signal::KILL)?;
         self.wait()
     }
 
-    /// Stops it with SIGSTOP and returns when it stands still: its connections stay, its listener's queue fills, and
-    /// nobody answers.
+    /// Suspends it with SIGSTOP and waits until it is stopped. Its connections stay open without
+    /// responses, and new ones fill the queue of its listener.
     ///
     /// # Errors
     ///
-    /// When it has ended.
+    /// If it has ended.
     pub fn stop(&mut self) -> io::Result<()> {
         let id = self.signal(Signal::STOP)?;
-        // The signal is delivered when the system comes to it. Looked at and not taken: reaping is `wait`'s.
+        // The signal is delivered asynchronously. `NOWAIT` leaves the reaping to `wait`.
         let what = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         match waitid(WaitId::Pid(id), what)? {
             Some(status) if status.stopped() => Ok(()),
@@ -175,29 +174,29 @@ impl Process {
         }
     }
 
-    /// Lets it go on behind [`stop`](Self::stop).
+    /// Continues it after [`stop`](Self::stop).
     ///
     /// # Errors
     ///
-    /// When it has ended.
+    /// If it has ended.
     pub fn resume(&mut self) -> io::Result<()> {
         self.signal(Signal::CONT).map(drop)
     }
 
-    /// Asks it to end, with SIGTERM. A server of ours then finishes what runs; see [`wait`](Self::wait).
+    /// Sends SIGTERM. A [`Server`](crate::Server) then finishes its running calls; see [`wait`](Self::wait).
     ///
     /// # Errors
     ///
-    /// When it has ended.
+    /// If it has ended.
     pub fn terminate(&mut self) -> io::Result<()> {
         self.signal(Signal::TERM).map(drop)
     }
 
-    /// Whether it still runs.
+    /// Returns whether it is running.
     ///
     /// # Errors
     ///
-    /// When the system does not say.
+    /// The I/O error if its state cannot be read.
     pub fn is_running(&mut self) -> io::Result<bool> {
         if self.status.is_none() {
             self.status = self.child.try_wait()?;
@@ -205,11 +204,11 @@ impl Process {
         Ok(self.status.is_none())
     }
 
-    /// Waits until it ends, and takes what it printed.
+    /// Waits for its end and returns its output.
     ///
     /// # Errors
     ///
-    /// `TimedOut` when it does not end within 30 s; it runs on then.
+    /// `TimedOut` if it does not end within 30 s; it keeps running then.
     pub fn wait(&mut self) -> io::Result<ProcessOutput> {
         let started = Instant::now();
         let status = loop {
@@ -227,7 +226,7 @@ impl Process {
             }
             #[allow(
                 clippy::disallowed_methods,
-                reason = "nothing tells of the end of a process without reaping it; bounded above"
+                reason = "the system has no notification of an exit that does not reap the process; bounded above"
             )]
             thread::sleep(POLL_INTERVAL);
         };
@@ -241,7 +240,7 @@ impl Process {
     }
 
     fn signal(&mut self, signal: Signal) -> io::Result<Pid> {
-        // Only what is not reaped still owns its id; the system may have given any other to somebody else.
+        // Only a process that is not reaped owns its id; the system may reuse the id of any other.
         if !self.is_running()? {
             let text = format!("process {} has ended; {}", self.id(), self.printed());
             return Err(Error::new(ErrorKind::NotFound, text));
@@ -251,14 +250,18 @@ impl Process {
         Ok(id)
     }
 
-    fn wait_for(&self, stream: &CapturedOutput, name: &str, words: &str) -> io::Result<String> {
-        stream.wait_for_line(words, WAIT_TIMEOUT).map_err(|kind| {
-            let text = match kind {
-                ErrorKind::TimedOut => format!("{name} has no {words:?} after {WAIT_TIMEOUT:?}"),
-                _ => format!("{name} ended without {words:?}"),
-            };
-            Error::new(kind, format!("{text}; {}", self.printed()))
-        })
+    fn wait_for(&self, stream: &CapturedOutput, name: &str, expected: &str) -> io::Result<String> {
+        stream
+            .wait_for_line(expected, WAIT_TIMEOUT)
+            .map_err(|kind| {
+                let text = match kind {
+                    ErrorKind::TimedOut => {
+                        format!("{name} has no line with {expected:?} after {WAIT_TIMEOUT:?}")
+                    }
+                    _ => format!("{name} ended without a line with {expected:?}"),
+                };
+                Error::new(kind, format!("{text}; {}", self.printed()))
+            })
     }
 
     fn printed(&self) -> String {
@@ -272,7 +275,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself. SIGKILL also ends what is stopped.
+        // Fails if it has already ended. SIGKILL also ends a stopped process.
         if self.status.is_none() {
             let _ = self.child.kill();
             let _ = self.child.wait();
@@ -290,8 +293,7 @@ impl fmt::Debug for Process {
     }
 }
 
-/// One output of a process, read by a thread of its own: a process whose pipe is full would wait for its test, and the
-/// test for it.
+/// Captured stdout or stderr, read on a separate thread so that a full pipe never blocks the process.
 struct CapturedOutput(Arc<Capture>);
 
 #[derive(Default)]
@@ -324,10 +326,10 @@ impl CapturedOutput {
         self.0.lock().text.clone()
     }
 
-    fn wait_for_line(&self, words: &str, timeout: Duration) -> Result<String, ErrorKind> {
+    fn wait_for_line(&self, text: &str, timeout: Duration) -> Result<String, ErrorKind> {
         let found = |printed: &Printed| {
             let mut lines = printed.text.lines();
-            lines.find(|line| line.contains(words)).map(str::to_owned)
+            lines.find(|line| line.contains(text)).map(str::to_owned)
         };
         let guard = self.0.lock();
         let missing = |printed: &mut Printed| !printed.ended && found(printed).is_none();
@@ -358,13 +360,13 @@ impl Capture {
         self.printed.lock_unpoisoned()
     }
 
-    /// Whole lines, so that nobody finds half of one.
+    /// Captures whole lines, so that a search never finds a partial one.
     fn read_lines(&self, pipe: impl Read) {
         let mut pipe = BufReader::new(pipe);
         let mut line = Vec::new();
         loop {
             line.clear();
-            // A pipe that breaks has nothing more to say either.
+            // A read error ends the capture like the end of the pipe.
             let Ok(1..) = pipe.read_until(b'\n', &mut line) else {
                 return;
             };
@@ -390,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn it_starts_when_it_says_where_it_listens_and_ends_when_it_is_told() {
+    fn start_waits_for_the_url_and_terminate_ends_it() {
         let script =
             "echo first; echo x listening on http://h:1; echo on stderr >&2; exec sleep 60";
         let mut process = Process::start(&mut shell(script)).unwrap();
@@ -405,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_process_stands_still_and_goes_on() {
+    fn a_stopped_process_can_be_resumed() {
         let mut process =
             Process::spawn(&mut shell("echo ready; read x < /dev/null; exec sleep 60")).unwrap();
         process.wait_for_stdout("ready").unwrap();
@@ -424,19 +426,19 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_pipe_holds_blocks_nobody_and_what_is_missing_is_said() {
+    fn large_output_does_not_block_the_process() {
         let script = "i=0; while [ $i -lt 4000 ]; do echo a line of some length on both; echo a line of some length on both >&2; i=$((i+1)); done";
         let mut process = Process::spawn(&mut shell(script)).unwrap();
         let ended = process.wait().unwrap();
         assert!(ended.status.success());
         assert_eq!((ended.stdout.len(), ended.stderr.len()), (120_000, 120_000));
-        let error = process.wait_for_stdout("nothing of the kind").unwrap_err();
+        let error = process.wait_for_stdout("missing").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
         assert!(Process::spawn(&mut Command::new("/nowhere/at/all")).is_err());
     }
 
     #[test]
-    fn a_dropped_process_is_gone_also_when_it_is_stopped() {
+    fn dropping_kills_even_a_stopped_process() {
         let mut process = Process::spawn(&mut shell("exec sleep 60")).unwrap();
         process.stop().unwrap();
         let id = Pid::from_child(&process.child);

@@ -1,4 +1,4 @@
-//! A TCP proxy that makes trouble.
+//! TCP proxy that injects network faults.
 
 use std::fmt;
 use std::io;
@@ -14,40 +14,41 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
-/// How much is read from a socket at once, in bytes.
+/// Buffer of a read, in bytes.
 const CHUNK: usize = 16 << 10;
 
-/// What a [`Proxy`] does to its connections, old and new. Requests go one way and answers the other.
+/// A fault that a [`Proxy`] applies to all its connections, open and new ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum NetworkFault {
-    /// Nothing: bytes pass.
+    /// Forwards all bytes.
     #[default]
     None,
-    /// Each piece of an answer comes so much later.
+    /// Delays each chunk of a response.
     Delay(Duration),
-    /// Answers come in pieces of so many bytes, each so much later than the one before.
+    /// Forwards responses in small chunks with a delay before each.
     Throttle {
-        /// Size of a piece, in bytes; 0 counts as 1.
+        /// Size of a chunk, in bytes; 0 counts as 1.
         bytes: usize,
-        /// Time before each piece.
+        /// Delay before each chunk.
         every: Duration,
     },
-    /// Requests pass; the connection is reset after so many bytes of answers, or right before the first one.
+    /// Forwards requests and resets the connection after `after` bytes of responses; with 0 before the
+    /// first byte.
     CutResponses {
-        /// How many bytes of answers still pass on a connection.
+        /// Bytes of responses to forward on a connection.
         after: usize,
     },
-    /// The connection is closed after so many bytes of requests; answers pass.
+    /// Forwards responses and closes the connection after `after` bytes of requests.
     CutRequests {
-        /// How many bytes of requests still pass on a connection.
+        /// Bytes of requests to forward on a connection.
         after: usize,
     },
-    /// Connections are accepted, and nothing passes in either direction, as with a stopped process.
+    /// Accepts connections and forwards nothing, like a stopped process.
     BlackHole,
 }
 
-/// A TCP proxy on a free port of this host, in front of one server. Its connections end when it is dropped.
+/// A TCP proxy on a free local port, in front of one server. Dropping it closes its connections.
 ///
 /// ```
 /// use std::time::Duration;
@@ -57,8 +58,8 @@ pub enum NetworkFault {
 /// let mut proxy = Proxy::start(server).await?;
 /// let url = proxy.url(); // for the client
 /// proxy.set(NetworkFault::Delay(Duration::from_millis(100)));
-/// proxy.refuse().await; // nobody listens any more
-/// proxy.accept().await?; // and there it is again, on the same port
+/// proxy.refuse().await; // connections are refused
+/// proxy.accept().await?; // and accepted again, on the same port
 /// # drop(url);
 /// # Ok(())
 /// # }
@@ -66,7 +67,7 @@ pub enum NetworkFault {
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<ProxyState>,
-    /// Owns the connections, which end with it; `None` while connections are refused.
+    /// The accept task, which owns the connections; `None` while connections are refused.
     accepting: Option<JoinHandle<()>>,
 }
 
@@ -77,11 +78,11 @@ struct ProxyState {
 }
 
 impl Proxy {
-    /// Starts a proxy in front of the server at `upstream`, which need not be there yet.
+    /// Starts a proxy in front of the server at `upstream`, which may start later.
     ///
     /// # Errors
     ///
-    /// When no port is free.
+    /// The I/O error if no port can be bound.
     pub async fn start(upstream: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -98,34 +99,34 @@ impl Proxy {
         })
     }
 
-    /// Where it listens.
+    /// Returns the address of the proxy.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where it listens, for a client.
+    /// Returns the URL of the proxy, for a client.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// How many connections it has accepted so far.
+    /// Returns the number of accepted connections.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// Makes trouble from now on, also on connections that are there.
+    /// Sets the fault for all connections, including open ones.
     pub fn set(&self, fault: NetworkFault) {
         self.shared.fault.send_replace(fault);
     }
 
-    /// Ends all connections and refuses new ones, as if the server's process had been killed.
+    /// Closes all connections and refuses new ones, like a killed server.
     pub async fn refuse(&mut self) {
         if let Some(accepting) = self.accepting.take() {
             accepting.abort();
-            // Its end is the point from which the kernel refuses; that it was aborted is no news.
+            // The kernel refuses connections once the task has ended. The error is that it was aborted.
             let _ = accepting.await;
         }
     }
@@ -134,7 +135,7 @@ impl Proxy {
     ///
     /// # Errors
     ///
-    /// When somebody else has taken the port in the meantime.
+    /// The I/O error if another process has bound the port meanwhile.
     pub async fn accept(&mut self) -> io::Result<()> {
         if self.accepting.is_none() {
             let listener = TcpListener::bind(self.address).await?;
@@ -163,7 +164,7 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// Takes connections until it is aborted, which ends them as well.
+/// Accepts connections until it is aborted, which also closes them.
 async fn accept(listener: TcpListener, shared: Arc<ProxyState>) {
     let mut connections = JoinSet::new();
     loop {
@@ -171,24 +172,24 @@ async fn accept(listener: TcpListener, shared: Arc<ProxyState>) {
             accepted = listener.accept() => match accepted {
                 Ok((client, _)) => {
                     shared.connections.fetch_add(1, Ordering::SeqCst);
-                    connections.spawn(carry(client, Arc::clone(&shared)));
+                    connections.spawn(serve_connection(client, Arc::clone(&shared)));
                 }
                 Err(error) => {
-                    tracing::warn!(target: "rpc", %error, "the proxy cannot accept connections");
-                    // Out of descriptors, as a rule: they come back when others close.
+                    tracing::warn!(target: "rpc", %error, "the test proxy failed to accept a connection");
+                    // Usually out of file descriptors, until other connections close.
                     sleep(Duration::from_millis(10)).await;
                 }
             },
-            // What has ended is let go, so that a long test does not gather it.
+            // Removes finished connections, so that long tests do not accumulate them.
             Some(_) = connections.join_next() => {}
         }
     }
 }
 
-/// One connection, from its start to its end.
-async fn carry(client: TcpStream, shared: Arc<ProxyState>) {
+/// Serves one connection.
+async fn serve_connection(client: TcpStream, shared: Arc<ProxyState>) {
     let mut fault = shared.fault.subscribe();
-    // A black hole has nobody behind it: whoever comes waits.
+    // A black hole does not connect to the server.
     if fault
         .wait_for(|fault| *fault != NetworkFault::BlackHole)
         .await
@@ -196,7 +197,7 @@ async fn carry(client: TcpStream, shared: Arc<ProxyState>) {
     {
         return;
     }
-    // A server that is not there shows as a connection that ends at once.
+    // If the server cannot be reached, the connection is closed at once.
     let Ok(server) = TcpStream::connect(shared.upstream).await else {
         return;
     };
@@ -209,7 +210,7 @@ async fn carry(client: TcpStream, shared: Arc<ProxyState>) {
     }
     let (mut from_client, to_client) = client.into_split();
     let (from_server, mut to_server) = server.into_split();
-    let requests = pass_requests(&mut from_client, &mut to_server, fault.clone());
+    let requests = forward_requests(&mut from_client, &mut to_server, fault.clone());
     let responses = async {
         let mut responses = ResponseForwarder {
             from: from_server,
@@ -217,25 +218,26 @@ async fn carry(client: TcpStream, shared: Arc<ProxyState>) {
             fault,
             passed: 0,
         };
-        let end = responses.pass().await;
+        let end = responses.forward().await;
         (end, responses)
     };
     let reset = tokio::select! {
-        // The server closes: so does the proxy.
+        // The server closed the connection.
         (end, responses) = responses => matches!(end, Ok(ForwardEnd::Cut)).then_some(responses),
-        // The client has gone.
+        // The client closed the connection.
         () = requests => None,
     };
     if let Some(responses) = reset {
-        // With data in flight a plain close could look like the end of an answer. Best effort: the socket is closed.
+        // Resets the connection: with data in flight a plain close could look like a complete response.
+        // If this fails, the socket is closed.
         if let Ok(stream) = responses.to.reunite(from_client) {
             let _ = stream.set_zero_linger();
         }
     }
 }
 
-/// Passes what the client sends until it closes its side, or as much as may pass.
-async fn pass_requests(
+/// Forwards requests until the client closes its side or the fault's limit is reached.
+async fn forward_requests(
     from: &mut OwnedReadHalf,
     to: &mut OwnedWriteHalf,
     mut fault: watch::Receiver<NetworkFault>,
@@ -261,23 +263,23 @@ async fn pass_requests(
     }
 }
 
-/// Why no more of an answer passes.
+/// Reason for which forwarding of responses ended.
 enum ForwardEnd {
     Closed,
     Cut,
 }
 
-/// The way of the answers on one connection.
+/// Forwards the responses of one connection.
 struct ResponseForwarder {
     from: OwnedReadHalf,
     to: OwnedWriteHalf,
     fault: watch::Receiver<NetworkFault>,
-    /// Bytes that have passed.
+    /// Forwarded bytes.
     passed: usize,
 }
 
 impl ResponseForwarder {
-    async fn pass(&mut self) -> io::Result<ForwardEnd> {
+    async fn forward(&mut self) -> io::Result<ForwardEnd> {
         let mut chunk = vec![0; CHUNK];
         loop {
             let read = self.from.read(&mut chunk).await?;
@@ -286,20 +288,20 @@ impl ResponseForwarder {
             }
             let mut rest = &chunk[..read];
             while !rest.is_empty() {
-                let Some(length) = self.piece(rest.len()).await else {
+                let Some(length) = self.next_chunk(rest.len()).await else {
                     return Ok(ForwardEnd::Cut);
                 };
-                let (piece, behind) = rest.split_at(length);
+                let (piece, after) = rest.split_at(length);
                 self.to.write_all(piece).await?;
                 self.passed += length;
-                rest = behind;
+                rest = after;
             }
         }
     }
 
-    /// Waits until a piece of at most `length` bytes may pass, and says how long it is; `None` where the connection is
-    /// to be cut.
-    async fn piece(&mut self, length: usize) -> Option<usize> {
+    /// Waits until a chunk may be forwarded, and returns its length of at most `length` bytes. Returns
+    /// `None` if the connection is to be reset.
+    async fn next_chunk(&mut self, length: usize) -> Option<usize> {
         loop {
             let fault = *self.fault.borrow_and_update();
             match fault {
