@@ -32,8 +32,7 @@ pub trait FlagService {
     ///
     /// Fails with `not_found` for an unknown flag, `invalid_argument` for an invalid value and
     /// `failed_precondition` for a flag that is not dynamic. The flag then keeps its value.
-    async fn set(&self, ctx: &Context, name: &str, #[rpc(secret)] value: &str)
-    -> Result<FlagInfo>;
+    async fn set(&self, ctx: &Context, name: &str, #[rpc(secret)] value: &str) -> Result<FlagInfo>;
 
     /// Reverts `set`: the flag has again the value of the command line, the environment, the flags file,
     /// the program or its declaration.
