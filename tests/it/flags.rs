@@ -503,7 +503,7 @@ async fn a_start_with_a_bad_file_fails() {
 }
 
 #[tokio::test]
-async fn log_rpc_logs_both_sides_of_a_call_and_no_secret() {
+async fn g01_log_rpc_logs_both_sides_and_no_secret() {
     let (paper, _log) = Paper::start();
     let last = Running::start(server("last").flag(&rpc_runtime::flags::LOG_RPC, true)).await;
     let next = LimitedClient::connect(&last.url()).unwrap();
