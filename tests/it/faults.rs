@@ -283,7 +283,7 @@ async fn an_invalid_plan_is_rejected_with_the_reason() {
             .ask(post_with("/faults.v1.Pricing/Pay", &twice, "{}"))
             .await;
         assert!(
-            answer.message().contains("stands once"),
+            answer.message().contains("must occur once"),
             "{}",
             answer.message()
         );

@@ -18,7 +18,7 @@ use crate::middleware::{Body, BoxFuture};
 /// A call of a generated client. It is sent when the future is first polled.
 ///
 /// The arguments are encoded and the [`Context`] is captured when the method is called, so a call
-/// borrows nothing and keeps its request id in `tokio::spawn` and `join!`.
+/// borrows nothing and keeps its request ID in `tokio::spawn` and `join!`.
 ///
 /// ```no_run
 /// use std::time::Duration;

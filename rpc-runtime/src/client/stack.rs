@@ -15,7 +15,7 @@ use crate::observe::{CallStart, CallTrace, Side};
 /// milliseconds, so a shorter time would be sent as 0.
 pub(super) const MIN_REMAINING: Duration = Duration::from_millis(1);
 
-/// Sends a call and returns the request id and the response.
+/// Sends a call and returns the request ID and the response.
 pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
     let CallParts {
         client,

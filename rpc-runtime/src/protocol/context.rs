@@ -1,15 +1,15 @@
-//! The headers that a context travels in. Reading and writing of each stand side by side.
+//! Reads and writes the headers of a context.
 //!
-//! | header | what it is | at an edge |
+//! | Header | Content | From an untrusted peer |
 //! | --- | --- | --- |
-//! | `x-request-id` | the id of the request | kept as `client_request_id`; the edge makes its own |
-//! | `traceparent`, `tracestate` | the W3C trace | linked to, not continued |
-//! | `baggage` | names and values of the request | dropped |
-//! | `x-rpc-source` | who calls: `server@environment/instance` | not believed |
-//! | `x-rpc-environment` | the set of endpoints that the request uses | not believed |
-//! | `x-rpc-hops` | how many services the request has passed | not believed |
-//! | `x-rpc-attempt` | which try of the caller it is | not believed |
-//! | `x-rpc-fault` | faults on purpose, see [`FaultPlan`] | left out, and counted |
+//! | `x-request-id` | the request ID | kept as `client_request_id`; the server generates an id |
+//! | `traceparent`, `tracestate` | the W3C trace context | linked, not continued |
+//! | `baggage` | names and values of the request | ignored |
+//! | `x-rpc-source` | the caller, as `server@environment/instance` | ignored |
+//! | `x-rpc-environment` | the set of endpoints that the request uses | ignored |
+//! | `x-rpc-hops` | the number of services that the request has passed | ignored |
+//! | `x-rpc-attempt` | the number of the attempt | ignored |
+//! | `x-rpc-fault` | the faults to inject, see [`FaultPlan`] | ignored and counted |
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -34,10 +34,10 @@ static HOPS: HeaderName = HeaderName::from_static("x-rpc-hops");
 static ATTEMPT: HeaderName = HeaderName::from_static("x-rpc-attempt");
 static FAULT: HeaderName = HeaderName::from_static("x-rpc-fault");
 
-/// How much of a bad id stands in the log, in bytes.
-const LOGGED: usize = 128;
+/// The maximum length of an invalid request ID in the log, in bytes.
+const MAX_LOGGED_ID: usize = 128;
 
-/// The longest name of an environment, in bytes.
+/// The maximum length of an environment name, in bytes.
 const ENVIRONMENT_LIMIT: usize = 64;
 
 /// The context that the headers of a request describe.
@@ -53,7 +53,7 @@ pub(crate) struct Incoming {
 
 /// Reads the context of a request.
 ///
-/// Only the context of a `trusted` peer is taken over. `environment` is the one of this server.
+/// Uses the context of the peer only if it is `trusted`. `environment` is the one of this server.
 pub(crate) fn read(headers: &HeaderMap, trusted: bool, environment: &Arc<str>) -> Incoming {
     let offered = read_request_id(headers);
     let trace = read_trace(headers);
@@ -155,12 +155,14 @@ fn insert(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
         Ok(value) => {
             headers.insert(name.clone(), value);
         }
-        // The types of a context hold nothing that a header cannot, an environment set by a program excepted.
-        Err(error) => tracing::error!(target: "rpc", %name, %error, "a header was left out"),
+        // The types of a context only hold valid values, except for an environment that a program sets.
+        Err(error) => {
+            tracing::error!(target: "rpc", %name, %error, "skipped a header with an invalid value");
+        }
     }
 }
 
-/// The one value of a header. `None` where it is absent, stands twice, or is no text: then nobody can say which is meant.
+/// Returns the value of a header. `None` if it is missing, occurs more than once, or is not text.
 fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -173,13 +175,13 @@ fn read_one<T: FromStr>(headers: &HeaderMap, name: &HeaderName) -> Option<T> {
     one(headers, name)?.parse().ok()
 }
 
-/// The id that the caller offers, where it has the form of one.
+/// Returns the request ID of the caller. `None` if it is missing or invalid.
 fn read_request_id(headers: &HeaderMap) -> Option<RequestId> {
     let id = one(headers, &REQUEST_ID).and_then(RequestId::parse);
     if id.is_none() && tracing::enabled!(target: "rpc", tracing::Level::DEBUG) {
         for offered in headers.get_all(&REQUEST_ID) {
-            let offered = printable(offered.as_bytes(), LOGGED);
-            tracing::debug!(target: "rpc", %offered, "a request id that is none was replaced");
+            let offered = printable(offered.as_bytes(), MAX_LOGGED_ID);
+            tracing::debug!(target: "rpc", %offered, "replaced an invalid request id");
         }
     }
     id
@@ -198,12 +200,12 @@ fn read_baggage(headers: &HeaderMap) -> Baggage {
         return Baggage::default();
     };
     Baggage::parse(&header).unwrap_or_else(|| {
-        tracing::debug!(target: "rpc", bytes = header.len(), "baggage over the limit was dropped");
+        tracing::debug!(target: "rpc", bytes = header.len(), "ignored baggage that exceeds the limit");
         Baggage::default()
     })
 }
 
-/// The values of a header that is a list: several lines of it are one line with commas.
+/// Returns the values of a list header, joined with commas.
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let mut values = headers
         .get_all(name)
@@ -217,22 +219,24 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     Some(joined)
 }
 
-/// The faults that are asked for. A plan that cannot be read is refused: its sender would wait for a fault that never
-/// comes.
+/// Reads the requested faults. An invalid plan is an error, because its sender expects the fault.
 fn read_faults(headers: &HeaderMap) -> Result<Option<FaultPlan>, Error> {
     if !headers.contains_key(&FAULT) {
         return Ok(None);
     }
-    let plan = one(headers, &FAULT).ok_or_else(|| bad(&FAULT, "stands once, in visible ASCII"))?;
+    let plan = one(headers, &FAULT)
+        .ok_or_else(|| invalid_header(&FAULT, "must occur once and be visible ASCII"))?;
     plan.parse().map(Some)
 }
 
-/// The number of services before this one. One that cannot be read is refused: a loop would go on unseen.
+/// Reads the number of services before this one. An invalid number is an error, because a loop would
+/// otherwise not be detected.
 fn read_hops(headers: &HeaderMap) -> Result<u32, Error> {
     if !headers.contains_key(&HOPS) {
         return Ok(0);
     }
-    let hops: u32 = read_one(headers, &HOPS).ok_or_else(|| bad(&HOPS, "is one number"))?;
+    let hops: u32 =
+        read_one(headers, &HOPS).ok_or_else(|| invalid_header(&HOPS, "must be one number"))?;
     if hops > HOP_COUNT_LIMIT {
         return Err(Error::without_location(
             Code::FailedPrecondition,
@@ -244,19 +248,19 @@ fn read_hops(headers: &HeaderMap) -> Result<u32, Error> {
     Ok(hops)
 }
 
-/// The environment of the request: this server's own where the header says nothing.
+/// Reads the environment of the request. The default is the environment of this server.
 fn read_environment(headers: &HeaderMap, own: &Arc<str>) -> Result<Arc<str>, Error> {
     if !headers.contains_key(&ENVIRONMENT) {
         return Ok(own.clone());
     }
     match one(headers, &ENVIRONMENT) {
-        // The usual case shares one allocation between all requests.
+        // All requests of the server's environment share its allocation.
         Some(name) if name == &**own => Ok(own.clone()),
         Some(name) if is_environment(name) => Ok(name.into()),
-        // Going on in another environment than the caller's would mix the two.
-        _ => Err(bad(
+        // Continuing in another environment than that of the caller would mix the two.
+        _ => Err(invalid_header(
             &ENVIRONMENT,
-            "is one name of letters, digits, `.`, `_` and `-`",
+            "must be one name of letters, digits, `.`, `_` and `-`",
         )),
     }
 }
@@ -268,7 +272,7 @@ fn is_environment(name: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
-fn bad(name: impl Display, rule: &str) -> Error {
+fn invalid_header(name: impl Display, rule: &str) -> Error {
     Error::without_location(Code::InvalidArgument, format!("the header {name} {rule}"))
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn sign(
         Ok(header) => {
             request.headers_mut().insert(IDENTITY.clone(), header);
         }
-        // The value consists of a key id, digits and base64, which are valid in a header.
+        // The value consists of a key ID, digits and base64, which are valid in a header.
         Err(error) => {
             tracing::error!(target: "rpc", %error, "failed to sign a call; it is sent unsigned");
         }

@@ -13,8 +13,8 @@ fn headers(lines: &[(&'static str, &[u8])]) -> HeaderMap {
     headers
 }
 
-fn context_of(lines: &[(&'static str, &[u8])], believed: bool) -> Context {
-    let incoming = read(&headers(lines), believed, &"prod".into());
+fn context_of(lines: &[(&'static str, &[u8])], trusted: bool) -> Context {
+    let incoming = read(&headers(lines), trusted, &"prod".into());
     assert!(incoming.rejection.is_none());
     let context = incoming.builder.build();
     assert_eq!(context.request_id(), incoming.id.as_str());
@@ -39,7 +39,7 @@ const ALL: [(&str, &[u8]); 8] = [
 ];
 
 #[test]
-fn a_peer_of_ours_is_believed() {
+fn a_trusted_peer_sets_the_context() {
     let context = context_of(&ALL, true);
     assert_eq!(context.request_id(), "r-1");
     assert_eq!(context.client_request_id(), None);
@@ -53,7 +53,7 @@ fn a_peer_of_ours_is_believed() {
 }
 
 #[test]
-fn a_stranger_is_not_believed() {
+fn an_untrusted_peer_does_not_set_the_context() {
     let context = context_of(&ALL, false);
     assert_ne!(context.request_id(), "r-1");
     assert_eq!(context.client_request_id(), Some("r-1"));
@@ -66,7 +66,7 @@ fn a_stranger_is_not_believed() {
 }
 
 #[test]
-fn row_67_an_id_that_is_none_is_replaced() {
+fn an_invalid_request_id_is_replaced() {
     let long = "a".repeat(10 << 10);
     let bad: [&[(&'static str, &[u8])]; 7] = [
         &[("x-request-id", b"")],
@@ -78,8 +78,8 @@ fn row_67_an_id_that_is_none_is_replaced() {
         &[("x-request-id", b"a"), ("x-request-id", b"a")],
     ];
     for lines in bad {
-        for believed in [true, false] {
-            let context = context_of(lines, believed);
+        for trusted in [true, false] {
+            let context = context_of(lines, trusted);
             assert_eq!(context.request_id().len(), 16);
             assert_eq!(context.client_request_id(), None);
         }
@@ -87,7 +87,7 @@ fn row_67_an_id_that_is_none_is_replaced() {
 }
 
 #[test]
-fn what_would_go_on_unseen_is_refused() {
+fn invalid_hops_and_environments_are_rejected() {
     assert_eq!(
         rejection(&[("x-rpc-hops", b"17")]).code(),
         Code::FailedPrecondition
@@ -114,7 +114,7 @@ fn what_would_go_on_unseen_is_refused() {
 }
 
 #[test]
-fn what_is_only_lost_is_passed_over() {
+fn other_invalid_headers_are_ignored() {
     let large = "a=1,".repeat(2000);
     let context = context_of(
         &[
@@ -133,7 +133,7 @@ fn what_is_only_lost_is_passed_over() {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn a_written_context_is_read() {
     let server = Arc::new("pricing@dev/2".parse().unwrap());
     let context = Context::builder(Propagated {
         environment: Some("dev".into()),
@@ -162,6 +162,6 @@ fn what_is_written_is_read() {
     assert_eq!(read.hops(), 5);
     assert!(
         !written.contains_key("x-rpc-attempt"),
-        "the first try goes without saying"
+        "the first attempt has no header"
     );
 }
