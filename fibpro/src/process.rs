@@ -10,14 +10,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::api::compute_worker::{DEFAULT_LARGEST_N, LARGEST_N};
 use crate::endpoints::Endpoints;
 
-/// The options of a service that calls others. Those of one that does not are [`server::Options`] alone.
+/// The options of a service that calls others. Those of one that does not are [`server::ServerOptions`] alone.
 #[derive(Debug, clap::Args)]
 // Without a group of that name: the program's own options are called so, too.
 #[group(skip)]
 pub struct ProcessOptions {
     /// The options of every server.
     #[command(flatten)]
-    pub server: server::Options,
+    pub server: server::ServerOptions,
 
     /// Where the others are.
     #[command(flatten)]

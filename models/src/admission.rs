@@ -2,8 +2,8 @@
 
 #[path = "../../rpc-runtime/src/server/admission/gate.rs"]
 mod gate;
-#[path = "../../rpc-runtime/src/server/admission/pairs.rs"]
-mod pairs;
+#[path = "../../rpc-runtime/src/server/admission/rate_limit_store.rs"]
+mod rate_limit_store;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use self::gate::{Gate, Permit};
-use self::pairs::{Pair, Pairs};
+use self::rate_limit_store::{RateLimitKey, RateLimitStore};
 
 /// How many calls run. Plain atomics: what is counted is no part of what is checked, and must not add orders.
 #[derive(Default)]
@@ -113,19 +113,19 @@ pub fn who_gives_up_leaves_nothing() {
     assert_is_empty(&gate, 1);
 }
 
-/// The memory of a rate limit holds no more pairs than it may, and lets no caller in twice where it may once.
+/// The memory of a rate limit holds no more rate_limit_store than it may, and lets no caller in twice where it may once.
 pub fn allowances_are_bounded_and_given_once() {
     const PAIRS: usize = 2;
     const CALLERS: usize = 4;
-    let pairs = Arc::new(Pairs::new(PAIRS));
+    let rate_limit_store = Arc::new(RateLimitStore::new(PAIRS));
     let let_in = Arc::new(AtomicUsize::new(0));
     let calls: Vec<_> = (0..3)
         .map(|thread| {
-            let (pairs, let_in) = (Arc::clone(&pairs), Arc::clone(&let_in));
+            let (rate_limit_store, let_in) = (Arc::clone(&rate_limit_store), Arc::clone(&let_in));
             thread::spawn(move || {
                 for n in 0..CALLERS {
                     let caller = format!("s{}@prod/1", (n + thread) % CALLERS).parse();
-                    let pair = Pair {
+                    let pair = RateLimitKey {
                         caller: Some(Arc::new(caller.expect("a source"))),
                         path: "/a.B/C",
                     };
@@ -134,10 +134,14 @@ pub fn allowances_are_bounded_and_given_once() {
                         None => Ok(((), Nanos::new(1))),
                         Some(_) => Err(()),
                     };
-                    if pairs.measure_and_replace(&pair, once).is_ok() {
+                    if rate_limit_store.measure_and_replace(&pair, once).is_ok() {
                         let_in.fetch_add(1, Ordering::SeqCst);
                     }
-                    assert!(pairs.len() <= PAIRS, "{} pairs", pairs.len());
+                    assert!(
+                        rate_limit_store.len() <= PAIRS,
+                        "{} rate_limit_store",
+                        rate_limit_store.len()
+                    );
                 }
             })
         })
@@ -147,6 +151,6 @@ pub fn allowances_are_bounded_and_given_once() {
     }
     // One each, and one for all the others.
     assert_eq!(let_in.load(Ordering::SeqCst), PAIRS + 1);
-    pairs.retain_recent(Nanos::new(1));
-    assert!(pairs.is_empty());
+    rate_limit_store.retain_recent(Nanos::new(1));
+    assert!(rate_limit_store.is_empty());
 }

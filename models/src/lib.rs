@@ -62,7 +62,7 @@ mod server {
 }
 
 pub mod admission;
-pub mod dedupe;
+pub mod idempotency;
 pub mod logs;
 
 /// How many orders each scheduler tries.

@@ -257,7 +257,7 @@ pub enum Idempotency {
     Unknown,
     /// Twice is the same as once.
     Idempotent,
-    /// The server answers a repeat with the result of the first call, see [`DedupeStore`](crate::dedupe::DedupeStore).
+    /// The server answers a repeat with the result of the first call, see [`IdempotencyStore`](crate::idempotency::IdempotencyStore).
     Keyed {
         /// The argument that says which calls are the same one: `#[rpc(idempotency_key)]`.
         argument: &'static str,

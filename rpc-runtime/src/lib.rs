@@ -8,7 +8,7 @@
 //! | [`Trust`], [`IdentityKeys`], [`Policy`] | whom it believes, how services know each other, who may call what |
 //! | [`Client`], [`Call`] | where calls go, and what one call may be told |
 //! | [`RetryPolicy`], [`discovery`] | what is tried again, and which of several servers gets it |
-//! | [`dedupe`] | calls that run once, however often they are sent |
+//! | [`idempotency`] | calls that run once, however often they are sent |
 //! | [`Context`] | request id, deadline, caller: what travels by itself |
 //! | [`Error`], [`Remote`], [`RpcError`](macro@RpcError) | errors that say what happened, and where |
 //! | [`middleware`], [`observe`] | rings around calls; everything that counts and logs them |
@@ -130,7 +130,7 @@ pub use metadata::{InvalidMetadata, Metadata};
 pub use request_id::RequestId;
 pub use secret::Secret;
 #[cfg(feature = "server")]
-pub use server::dedupe;
+pub use server::idempotency;
 #[cfg(feature = "server")]
 pub use server::{Callers, Limits, Policy, RateLimit, Server, Trust};
 #[cfg(feature = "_wire")]

@@ -9,7 +9,7 @@ use crate::client::transport::Transport;
 use crate::context::{Context, RequestId};
 use crate::error::{Code, Delivery, Error, Result};
 use crate::middleware::{BoxFuture, InnerService, Request, Response};
-use crate::server::core::Core;
+use crate::server::inner::ServerInner;
 use crate::server::{Server, Service, Trust};
 
 /// A client of an implementation in this process.
@@ -17,7 +17,7 @@ pub(crate) fn client<S: Service>(service: S) -> Client {
     let endpoint = service.descriptor().endpoint;
     // A wrong set-up is the answer to each call: `FooClient::local` itself cannot fail.
     Client::from_transport(Transport::local(Arc::new(Local(
-        Server::new(endpoint).add(service).into_core(&[]),
+        Server::new(endpoint).add(service).into_inner(&[]),
     ))))
 }
 
@@ -28,47 +28,47 @@ impl Server {
     ///
     /// `failed_precondition` when one service was added twice, `invalid_argument` for a name that no server can have.
     pub fn into_local_client(self) -> Result<Client> {
-        let core = self.into_core(&[])?;
+        let inner = self.into_inner(&[])?;
         Ok(Client::from_transport(Transport::local(Arc::new(Local(
-            Ok(core),
+            Ok(inner),
         )))))
     }
 }
 
-struct Local(Result<Arc<Core>>);
+struct Local(Result<Arc<ServerInner>>);
 
 impl InnerService for Local {
     /// What needs no waiting is done before there is a future, which would otherwise have room for the request as it came
     /// and for the one that goes on.
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
-        let core = match &self.0 {
-            Ok(core) => Arc::clone(core),
+        let inner = match &self.0 {
+            Ok(inner) => Arc::clone(inner),
             Err(error) => return answered(error.clone().into()),
         };
         let method = request.method();
-        let route = core.route(method.path);
-        let Some(route) = route.or_else(|| core.builtin(method.path)).cloned() else {
+        let route = inner.route(method.path);
+        let Some(route) = route.or_else(|| inner.builtin(method.path)).cloned() else {
             let error = Error::without_location(
                 Code::Unimplemented,
                 format!("no service here answers {}", method.path),
             );
             let context = request.context();
-            return answered(core.refuse(Some(method), context, error, Trust::Internal));
+            return answered(inner.refuse(Some(method), context, error, Trust::Internal));
         };
-        let context = incoming(&core, &request);
-        if request.body().len() > core.limits().message_bytes {
-            let error = core.too_large();
-            let response = core.refuse(Some(route.method()), &context, error, Trust::Internal);
-            return answered(beside_the_error(response));
+        let context = incoming(&inner, &request);
+        if request.body().len() > inner.limits().message_bytes {
+            let error = inner.too_large();
+            let response = inner.refuse(Some(route.method()), &context, error, Trust::Internal);
+            return answered(merge_metadata(response));
         }
         let (_, metadata, body) = request.into_parts();
         let request = Request::new(route.method(), context, metadata, body);
         Box::pin(async move {
-            let response = core.call(&route, request, Trust::Internal).await;
+            let response = inner.call(&route, request, Trust::Internal).await;
             if response.is_aborted() {
                 return lost(&response);
             }
-            beside_the_error(response)
+            merge_metadata(response)
         })
     }
 }
@@ -88,7 +88,7 @@ fn answered(response: Response) -> BoxFuture<Response> {
 }
 
 /// Puts the metadata of an error answer where a client of the network finds it.
-fn beside_the_error(response: Response) -> Response {
+fn merge_metadata(response: Response) -> Response {
     match response.into_parts() {
         (headers, trailers, Err(mut error)) => {
             let own = std::mem::take(error.metadata_mut());
@@ -107,14 +107,14 @@ fn beside_the_error(response: Response) -> Response {
 }
 
 /// Returns the context of the call in the server: the values that headers would carry.
-fn incoming(core: &Core, request: &Request) -> Context {
+fn incoming(inner: &ServerInner, request: &Request) -> Context {
     let mut propagated = request.context().propagated().clone();
     propagated.request_id.get_or_insert_with(RequestId::random);
     propagated
         .environment
-        .get_or_insert_with(|| core.environment().clone());
+        .get_or_insert_with(|| inner.environment().clone());
     // As over the network, the server caps the deadline.
-    let limits = core.limits();
+    let limits = inner.limits();
     let now = Instant::now();
     let cap = request.method().timeout.unwrap_or(limits.deadline_cap);
     let deadline = propagated
@@ -127,7 +127,7 @@ fn incoming(core: &Core, request: &Request) -> Context {
         .unwrap_or(now);
     Context::builder(propagated)
         .method(request.method())
-        .server_info(Arc::clone(core.server_info()))
+        .server_info(Arc::clone(inner.server_info()))
         .deadline(deadline)
         .metadata(request.metadata().clone())
         .build()

@@ -41,14 +41,14 @@ const RINGS: [(&str, u8); 30] = [
 /// Outside crates, and the only modules that may name them. Not listed: free for all.
 const NAMED_BY: [(&str, &[&str]); 7] = [
     ("reqwest", &["client"]),
-    ("hyper_util", &["client/transport", "server/accept"]),
+    ("hyper_util", &["client/transport", "server/transport"]),
     (
         "hyper",
         &[
             "client/transport",
-            "server/accept",
-            "server/dispatch",
-            "server/body",
+            "server/transport",
+            "server/call/dispatch",
+            "server/call/body",
         ],
     ),
     ("clap", &["server/options"]),

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rpc_runtime::dedupe::{
-    Begin, DedupeKey, DedupeStore, Fingerprint, MemoryDedupe, Outcome, StoreFuture,
+use rpc_runtime::idempotency::{
+    Claim, Fingerprint, IdempotencyKey, IdempotencyStore, MemoryStore, Outcome, StoreFuture,
 };
 use rpc_runtime::middleware::{Next, Request};
 use rpc_runtime::prelude::*;
@@ -399,7 +399,7 @@ async fn a_lost_response_is_sent_again_for_a_repeat() {
 async fn a_result_in_an_external_store_outlives_the_server() {
     let stage = Stage::new();
     let store = Arc::new(Shelf::default());
-    let server = || stage.server().dedupe(Arc::clone(&store));
+    let server = || stage.server().idempotency_store(Arc::clone(&store));
     let before = Running::start(server()).await;
     let till = once(Client::new(&before.url()).unwrap());
     assert_eq!(till.pay("paid", 5).await.unwrap(), 1);
@@ -429,7 +429,7 @@ async fn a_call_of_another_process_is_never_run_twice() {
     let store = Arc::new(Shelf::default());
     let client = stage
         .server()
-        .dedupe(Arc::clone(&store))
+        .idempotency_store(Arc::clone(&store))
         .into_local_client()
         .unwrap();
     let till = once(client.clone());
@@ -466,7 +466,7 @@ async fn no_call_runs_when_the_store_fails() {
     let store = Arc::new(Shelf::default());
     let client = stage
         .server()
-        .dedupe(Arc::clone(&store))
+        .idempotency_store(Arc::clone(&store))
         .into_local_client()
         .unwrap();
     store.failures.store(1, Ordering::SeqCst);
@@ -485,8 +485,14 @@ async fn no_call_runs_when_the_store_fails() {
 #[tokio::test]
 async fn an_expired_key_is_new() {
     let stage = Stage::new();
-    let store = MemoryDedupe::new().keep(Duration::ZERO);
-    let till = once(stage.server().dedupe(store).into_local_client().unwrap());
+    let store = MemoryStore::new().keep(Duration::ZERO);
+    let till = once(
+        stage
+            .server()
+            .idempotency_store(store)
+            .into_local_client()
+            .unwrap(),
+    );
     assert_eq!(till.pay("k", 5).await.unwrap(), 1);
     assert_eq!(till.pay("k", 5).await.unwrap(), 2);
 }
@@ -494,8 +500,14 @@ async fn an_expired_key_is_new() {
 #[tokio::test]
 async fn a_full_store_rejects_a_call_until_one_ends() {
     let mut stage = Stage::new();
-    let store = MemoryDedupe::new().entries(1);
-    let till = once(stage.server().dedupe(store).into_local_client().unwrap());
+    let store = MemoryStore::new().entries(1);
+    let till = once(
+        stage
+            .server()
+            .idempotency_store(store)
+            .into_local_client()
+            .unwrap(),
+    );
     let first = tokio::spawn(till.pay_slowly("slow".to_owned(), 5));
     stage.begun.recv().await.unwrap();
     let error = till.pay("k", 5).await.unwrap_err();
@@ -562,26 +574,30 @@ type Entry = (Fingerprint, Option<Vec<u8>>);
 /// A store that outlives its servers, as one in a database does.
 #[derive(Default)]
 struct Shelf {
-    entries: Mutex<HashMap<DedupeKey, Entry>>,
+    entries: Mutex<HashMap<IdempotencyKey, Entry>>,
     /// How many questions fail from now on.
     failures: AtomicUsize,
 }
 
 impl Shelf {
     /// The only entry.
-    fn take(&self) -> (DedupeKey, Entry) {
+    fn take(&self) -> (IdempotencyKey, Entry) {
         let mut entries = self.entries.lock().unwrap();
         assert_eq!(entries.len(), 1);
         entries.drain().next().unwrap()
     }
 
-    fn put(&self, key: DedupeKey, entry: Entry) {
+    fn put(&self, key: IdempotencyKey, entry: Entry) {
         self.entries.lock().unwrap().insert(key, entry);
     }
 }
 
-impl DedupeStore for Shelf {
-    fn begin<'a>(&'a self, key: &'a DedupeKey, message: Fingerprint) -> StoreFuture<'a, Begin> {
+impl IdempotencyStore for Shelf {
+    fn begin<'a>(
+        &'a self,
+        key: &'a IdempotencyKey,
+        message: Fingerprint,
+    ) -> StoreFuture<'a, Claim> {
         Box::pin(async move {
             let failing = self
                 .failures
@@ -592,12 +608,12 @@ impl DedupeStore for Shelf {
             let mut entries = self.entries.lock().unwrap();
             Ok(match entries.get(key) {
                 Some((message, Some(outcome))) => {
-                    Begin::Done(*message, Outcome::from_bytes(outcome)?)
+                    Claim::Done(*message, Outcome::from_bytes(outcome)?)
                 }
-                Some((message, None)) => Begin::Running(*message),
+                Some((message, None)) => Claim::Running(*message),
                 None => {
                     entries.insert(key.clone(), (message, None));
-                    Begin::New
+                    Claim::New
                 }
             })
         })
@@ -605,7 +621,7 @@ impl DedupeStore for Shelf {
 
     fn complete<'a>(
         &'a self,
-        key: &'a DedupeKey,
+        key: &'a IdempotencyKey,
         message: Fingerprint,
         outcome: &'a Outcome,
     ) -> StoreFuture<'a, ()> {
@@ -615,7 +631,7 @@ impl DedupeStore for Shelf {
         })
     }
 
-    fn abandon<'a>(&'a self, key: &'a DedupeKey) -> StoreFuture<'a, ()> {
+    fn abandon<'a>(&'a self, key: &'a IdempotencyKey) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             self.entries.lock().unwrap().remove(key);
             Ok(())

@@ -367,8 +367,8 @@ async fn built_in_routes_need_a_signature_and_probes_do_not() {
 
 #[tokio::test]
 async fn an_invalid_key_file_fails_the_start() {
-    use rpc_runtime::server::Options;
-    let mut options = Options::default();
+    use rpc_runtime::server::ServerOptions;
+    let mut options = ServerOptions::default();
     options.identity_key_file = Some("/nowhere/keys".into());
     let server = Server::new("vault")
         .add(VaultServer::new(Steel))

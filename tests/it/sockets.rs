@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use rpc_runtime::Client;
 use rpc_runtime::prelude::*;
-use rpc_runtime::server::Bound;
+use rpc_runtime::server::BoundServer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
@@ -62,7 +62,7 @@ fn server(url: &str) -> Server {
     Server::new("inn").listen(url).add(HostServer::new(Inn))
 }
 
-fn serve(bound: Bound) -> (oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
+fn serve(bound: BoundServer) -> (oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(bound.serve(async {
         // Dropping the sender stops the server as well.

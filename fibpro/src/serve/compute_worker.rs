@@ -16,7 +16,7 @@ const ADDRESS: &str = "127.0.0.1:9005";
 #[group(skip)]
 pub struct ComputeWorkerOptions {
     #[command(flatten)]
-    server: server::Options,
+    server: server::ServerOptions,
 
     #[command(flatten)]
     bound: process::LargestN,
@@ -32,7 +32,7 @@ impl ServiceOptions for ComputeWorkerOptions {
         Ok(PreparedService::new(server))
     }
 
-    fn server_mut(&mut self) -> &mut server::Options {
+    fn server_mut(&mut self) -> &mut server::ServerOptions {
         &mut self.server
     }
 }

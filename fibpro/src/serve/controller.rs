@@ -33,7 +33,7 @@ impl ServiceOptions for ControllerOptions {
         Ok(PreparedService::new(server))
     }
 
-    fn server_mut(&mut self) -> &mut server::Options {
+    fn server_mut(&mut self) -> &mut server::ServerOptions {
         &mut self.process.server
     }
 }

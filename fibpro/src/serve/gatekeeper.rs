@@ -59,7 +59,7 @@ impl ServiceOptions for GatekeeperOptions {
         Ok(PreparedService::new(server.http(gatekeeper.into_routes())))
     }
 
-    fn server_mut(&mut self) -> &mut server::Options {
+    fn server_mut(&mut self) -> &mut server::ServerOptions {
         &mut self.process.server
     }
 }

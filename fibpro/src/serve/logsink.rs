@@ -41,7 +41,7 @@ pub struct LogSinkOptions {
     store_bytes: u64,
 
     #[command(flatten)]
-    server: server::Options,
+    server: server::ServerOptions,
 }
 
 impl ServiceOptions for LogSinkOptions {
@@ -80,7 +80,7 @@ impl ServiceOptions for LogSinkOptions {
         })
     }
 
-    fn server_mut(&mut self) -> &mut server::Options {
+    fn server_mut(&mut self) -> &mut server::ServerOptions {
         &mut self.server
     }
 }

@@ -33,7 +33,7 @@ pub trait ServiceOptions: clap::Parser {
     async fn prepare(self) -> Result<PreparedService>;
 
     /// The options that every server has, for a program that sets some of them itself.
-    fn server_mut(&mut self) -> &mut server::Options;
+    fn server_mut(&mut self) -> &mut server::ServerOptions;
 }
 
 /// A server that is ready to be bound.

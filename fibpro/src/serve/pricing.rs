@@ -31,7 +31,7 @@ impl ServiceOptions for PricingOptions {
         Ok(PreparedService::new(server))
     }
 
-    fn server_mut(&mut self) -> &mut server::Options {
+    fn server_mut(&mut self) -> &mut server::ServerOptions {
         &mut self.process.server
     }
 }

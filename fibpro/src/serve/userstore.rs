@@ -18,7 +18,7 @@ const ADDRESS: &str = "127.0.0.1:9003";
 #[group(skip)]
 pub struct UserStoreOptions {
     #[command(flatten)]
-    server: server::Options,
+    server: server::ServerOptions,
 
     /// Where the users are kept: sqlite://PATH, or postgres://USER:PASSWORD@HOST/NAME (better by the variable: other
     /// users of this machine can read command lines)
@@ -66,7 +66,7 @@ impl ServiceOptions for UserStoreOptions {
         ))
     }
 
-    fn server_mut(&mut self) -> &mut server::Options {
+    fn server_mut(&mut self) -> &mut server::ServerOptions {
         &mut self.server
     }
 }

@@ -1,45 +1,29 @@
 //! A server: services, listeners, limits, layers, observers. What a service needs in production is on by default.
 
-mod accept;
 mod admission;
-mod body;
-mod bound;
-pub(crate) mod core;
-pub mod dedupe;
-mod dispatch;
-mod faults;
-mod flags;
-mod lifecycle;
+mod call;
+pub mod idempotency;
+pub(crate) mod inner;
 mod limits;
-mod listen;
-mod method_name;
 mod options;
-mod panic;
-mod policy;
-mod reload;
-mod run;
-mod service;
-mod signals;
-mod stack;
-mod start;
-mod trust;
-mod watchdog;
+mod process;
+mod transport;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use admission::RateLimit;
-pub use bound::Bound;
+pub use admission::policy::{Callers, Policy};
+pub use call::service::{RouteBuilder, Routes, Service};
+pub use call::trust::Trust;
 pub use limits::Limits;
-pub use options::{LogFormat, Options};
-pub use policy::{Callers, Policy};
-pub use service::{RouteBuilder, Routes, Service};
-pub use trust::Trust;
+pub use options::{LogFormat, ServerOptions};
 
-use self::dedupe::DedupeStore;
-use self::lifecycle::Check;
-use self::listen::SOCKET_MODE;
+use self::idempotency::IdempotencyStore;
+use self::process::lifecycle::ReadinessCheck;
+use self::process::run;
+use self::transport::listen::SOCKET_MODE;
 use crate::builtin::DroppedLogs;
 use crate::context::DEFAULT_ENVIRONMENT;
 use crate::error::{Error, Result};
@@ -86,7 +70,7 @@ pub struct Server {
     layers: Vec<Arc<dyn Layer>>,
     observers: Vec<Arc<dyn Observer>>,
     limits: Limits,
-    checks: Vec<Check>,
+    checks: Vec<ReadinessCheck>,
     socket_mode: u32,
     log_format: LogFormat,
     fallback: Option<axum::Router>,
@@ -105,8 +89,8 @@ pub struct Server {
     /// What the operator says of the same; it wins.
     log_export_options: LogExportOptions,
     /// The log of the process, where it was started before `run`.
-    log: Option<Result<run::Log>>,
-    dedupe: Option<Arc<dyn DedupeStore>>,
+    log: Option<Result<run::ProcessLog>>,
+    idempotency: Option<Arc<dyn IdempotencyStore>>,
 }
 
 impl Server {
@@ -139,7 +123,7 @@ impl Server {
             log_exporter: None,
             log_export_options: LogExportOptions::default(),
             log: None,
-            dedupe: None,
+            idempotency: None,
         }
     }
 
@@ -240,10 +224,10 @@ impl Server {
         self
     }
 
-    /// Keeps the results of methods with an idempotency key in this store, see [`crate::dedupe`]. Unless said, in a
-    /// [`MemoryDedupe`](crate::dedupe::MemoryDedupe), where the server has such a method.
-    pub fn dedupe(mut self, store: impl DedupeStore) -> Self {
-        self.dedupe = Some(Arc::new(store));
+    /// Keeps the results of methods with an idempotency key in this store, see [`crate::idempotency`]. Unless said, in a
+    /// [`MemoryStore`](crate::idempotency::MemoryStore), where the server has such a method.
+    pub fn idempotency_store(mut self, store: impl IdempotencyStore) -> Self {
+        self.idempotency = Some(Arc::new(store));
         self
     }
 
@@ -305,7 +289,7 @@ impl Server {
     /// the same.
     ///
     /// Checks run when somebody asks, one after the other and never twice at a time. Together they have a second, and
-    /// their outcome holds for a quarter of one. Peers that are not believed are not told which of them failed.
+    /// their outcome holds for a quarter of one. PeerLimiter that are not believed are not told which of them failed.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -326,7 +310,7 @@ impl Server {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<()>> + Send + 'static,
     {
-        self.checks.push(Check::new(name.into(), check));
+        self.checks.push(ReadinessCheck::new(name.into(), check));
         self
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 
-use super::flags::environment;
+use super::process::flags_file::environment;
 use super::{Server, Trust};
 use crate::duration;
 use crate::error::Result;
@@ -36,12 +36,12 @@ use crate::logs::{LogExportOptions, LogExporterBuilder};
 ///
 /// ```
 /// use clap::Parser;
-/// use rpc_runtime::{Server, server::Options};
+/// use rpc_runtime::{Server, server::ServerOptions};
 ///
 /// #[derive(Parser)]
 /// struct Arguments {
 ///     #[command(flatten)]
-///     server: Options,
+///     server: ServerOptions,
 /// }
 ///
 /// let arguments = Arguments::parse_from(["logsink", "--listen", "127.0.0.1:0", "--environment", "dev"]);
@@ -52,7 +52,7 @@ use crate::logs::{LogExportOptions, LogExporterBuilder};
 // The group would have the name of the type, and a program may well call its own options so.
 #[group(skip)]
 #[non_exhaustive]
-pub struct Options {
+pub struct ServerOptions {
     /// Where to listen for other services: `HOST:PORT` (port 0 takes a free one) or `unix:/PATH`; may be repeated
     #[arg(
         long,
@@ -137,7 +137,7 @@ pub enum LogFormat {
 impl Server {
     /// Takes over what was said on the command line and in the environment; it wins over what the program has set.
     /// Addresses, of either kind, replace all that were set before.
-    pub fn options(mut self, options: Options) -> Self {
+    pub fn options(mut self, options: ServerOptions) -> Self {
         if !(options.listen.is_empty() && options.listen_edge.is_empty()) {
             let internal = options.listen.into_iter().map(|at| (at, Trust::Internal));
             let edge = options.listen_edge.into_iter().map(|at| (at, Trust::Edge));
@@ -175,7 +175,7 @@ impl Server {
     }
 }
 
-impl Options {
+impl ServerOptions {
     /// How these options want the log to be shipped, for a program that installs a subscriber of its own, or that runs
     /// several servers; `None` without `--logsink`.
     ///
@@ -208,15 +208,15 @@ mod tests {
     mod program {
         /// Of the same name, as a program may call its own.
         #[derive(Debug, clap::Parser)]
-        pub(super) struct Options {
+        pub(super) struct ServerOptions {
             #[command(flatten)]
-            pub(super) server: super::Options,
+            pub(super) server: super::ServerOptions,
         }
     }
 
-    fn parse(arguments: &[&str]) -> std::result::Result<Options, clap::Error> {
+    fn parse(arguments: &[&str]) -> std::result::Result<ServerOptions, clap::Error> {
         let arguments = ["server"].iter().chain(arguments);
-        program::Options::try_parse_from(arguments).map(|arguments| arguments.server)
+        program::ServerOptions::try_parse_from(arguments).map(|arguments| arguments.server)
     }
 
     fn server() -> Server {

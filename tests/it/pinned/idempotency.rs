@@ -2,7 +2,9 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use rpc_runtime::Metadata;
-use rpc_runtime::dedupe::{Begin, DedupeKey, DedupeStore, Fingerprint, Outcome, StoreFuture};
+use rpc_runtime::idempotency::{
+    Claim, Fingerprint, IdempotencyKey, IdempotencyStore, Outcome, StoreFuture,
+};
 use rpc_runtime::prelude::*;
 use rpc_tests::Running;
 use rpc_tests::raw::{Raw, post_with};
@@ -13,8 +15,12 @@ use super::{expect, mask};
 #[derive(Clone, Default)]
 struct Notes(Arc<Mutex<String>>);
 
-impl DedupeStore for Notes {
-    fn begin<'a>(&'a self, key: &'a DedupeKey, message: Fingerprint) -> StoreFuture<'a, Begin> {
+impl IdempotencyStore for Notes {
+    fn begin<'a>(
+        &'a self,
+        key: &'a IdempotencyKey,
+        message: Fingerprint,
+    ) -> StoreFuture<'a, Claim> {
         let mut notes = self.0.lock().unwrap();
         let print: String = message
             .as_bytes()
@@ -24,12 +30,12 @@ impl DedupeStore for Notes {
         writeln!(notes, "key: {key}").unwrap();
         let parts = (key.method(), key.caller(), key.key());
         writeln!(notes, "method, caller, key: {parts:?}\nmessage: {print}").unwrap();
-        Box::pin(async { Ok(Begin::New) })
+        Box::pin(async { Ok(Claim::New) })
     }
 
     fn complete<'a>(
         &'a self,
-        _: &'a DedupeKey,
+        _: &'a IdempotencyKey,
         _: Fingerprint,
         outcome: &'a Outcome,
     ) -> StoreFuture<'a, ()> {
@@ -39,7 +45,7 @@ impl DedupeStore for Notes {
         Box::pin(async { Ok(()) })
     }
 
-    fn abandon<'a>(&'a self, _: &'a DedupeKey) -> StoreFuture<'a, ()> {
+    fn abandon<'a>(&'a self, _: &'a IdempotencyKey) -> StoreFuture<'a, ()> {
         self.0.lock().unwrap().push_str("given up\n");
         Box::pin(async { Ok(()) })
     }
@@ -73,7 +79,7 @@ async fn keys_and_stored_results() {
     let server = Server::new("bank")
         .instance("a1")
         .environment("dev")
-        .dedupe(notes.clone())
+        .idempotency_store(notes.clone())
         .add(PayServer::new(Bank));
     let running = Running::start(server).await;
     let mut raw = Raw::connect(running.address()).await;
@@ -146,7 +152,7 @@ fn stored_results_are_read() {
         };
         writeln!(shown, "{stored}\n  {read}").unwrap();
     }
-    let key = DedupeKey::new("/shop.v1.Till/Charge", "web@prod", "key 1");
+    let key = IdempotencyKey::new("/shop.v1.Till/Charge", "web@prod", "key 1");
     writeln!(shown, "{key}").unwrap();
     for outcome in [Outcome::lost(), Outcome::too_large()] {
         // The text may change, and with it the base64.

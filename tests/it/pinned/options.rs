@@ -3,13 +3,13 @@ use std::time::Duration;
 
 use clap::Args as _;
 use rpc_runtime::Limits;
-use rpc_runtime::server::Options;
+use rpc_runtime::server::ServerOptions;
 
 use super::expect;
 
 #[test]
 fn options_of_every_server() {
-    let command = Options::augment_args(clap::Command::new("server"));
+    let command = ServerOptions::augment_args(clap::Command::new("server"));
     let mut shown = String::new();
     for argument in command.get_arguments() {
         let name = argument.get_long().unwrap_or("-");
@@ -43,7 +43,7 @@ fn options_of_every_server() {
 
 #[test]
 fn values_of_options() {
-    let command = Options::augment_args(clap::Command::new("server"));
+    let command = ServerOptions::augment_args(clap::Command::new("server"));
     let mut shown = String::new();
     for argument in [
         "--socket-mode=660",

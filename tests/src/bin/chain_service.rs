@@ -2,7 +2,7 @@
 
 use clap::{Parser, ValueEnum};
 use rpc_runtime::prelude::*;
-use rpc_runtime::server::Options;
+use rpc_runtime::server::ServerOptions;
 use rpc_tests::chain::{
     BackClient, BackServer, Counter, FrontServer, MiddleClient, MiddleServer, Passing,
 };
@@ -14,7 +14,7 @@ struct Arguments {
     #[arg(long)]
     next: Vec<String>,
     #[command(flatten)]
-    server: Options,
+    server: ServerOptions,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

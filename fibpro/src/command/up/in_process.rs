@@ -10,7 +10,7 @@ use fibpro::serve::{
     userstore,
 };
 use rpc_runtime::logs::{LogExporter, dropped};
-use rpc_runtime::server::Bound;
+use rpc_runtime::server::BoundServer;
 use rpc_runtime::{Client, IdentityKeys, Result};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -77,7 +77,7 @@ impl InProcess {
         let PreparedService { server, closing } = prepared?;
         // One count for the process, which is what each of them ships with.
         let bound = server.dropped_logs(dropped).bind().await;
-        let bound: Bound = bound.map_err(|error| error.message().to_owned())?;
+        let bound: BoundServer = bound.map_err(|error| error.message().to_owned())?;
         let listeners = bound.urls();
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(async move {

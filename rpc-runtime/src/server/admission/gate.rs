@@ -30,20 +30,20 @@ pub(crate) struct Gate {
     /// a place that becomes free is handed on and not given up.
     state: AtomicU64,
     places: u64,
-    queue: Mutex<Queue>,
+    queue: Mutex<WaitQueue>,
     room: usize,
     patience: Duration,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
+struct WaitQueue {
     waiting: VecDeque<(u64, oneshot::Sender<()>)>,
     next: u64,
 }
 
 /// Why a call is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shut {
+pub(super) enum AdmitError {
     /// All places were taken, and the queue was full or did not move.
     Busy,
     /// The deadline passed in the queue.
@@ -66,7 +66,7 @@ impl Gate {
     /// # Cancellation
     ///
     /// Dropping the future leaves the queue; a place that was handed over at that moment goes to the next one.
-    pub(super) async fn enter(&self, deadline: Option<Instant>) -> Result<Permit<'_>, Shut> {
+    pub(super) async fn enter(&self, deadline: Option<Instant>) -> Result<Permit<'_>, AdmitError> {
         match self.try_enter() {
             Some(permit) => Ok(permit),
             // Boxed, so that the future of a call that need not wait has no room for it.
@@ -74,11 +74,11 @@ impl Gate {
         }
     }
 
-    async fn wait(&self, deadline: Option<Instant>) -> Result<Permit<'_>, Shut> {
-        let waiting = match self.line_up() {
-            Place::Free(permit) => return Ok(permit),
-            Place::None => return Err(Shut::Busy),
-            Place::InQueue(waiting) => waiting,
+    async fn wait(&self, deadline: Option<Instant>) -> Result<Permit<'_>, AdmitError> {
+        let waiting = match self.enqueue() {
+            Admission::Free(permit) => return Ok(permit),
+            Admission::None => return Err(AdmitError::Busy),
+            Admission::InQueue(waiting) => waiting,
         };
         let late = |now| deadline.is_some_and(|deadline| deadline <= now);
         let end = Instant::now() + self.patience;
@@ -86,9 +86,9 @@ impl Gate {
         let permit = timeout_at(end.into(), waiting.over()).await;
         match permit {
             // Handed over at the last moment: nobody waits for the answer any more.
-            _ if late(Instant::now()) => Err(Shut::Late),
+            _ if late(Instant::now()) => Err(AdmitError::Late),
             Ok(Some(permit)) => Ok(permit),
-            Ok(None) | Err(_) => Err(Shut::Busy),
+            Ok(None) | Err(_) => Err(AdmitError::Busy),
         }
     }
 
@@ -101,10 +101,10 @@ impl Gate {
         entered.is_ok().then(|| Permit { gate: self })
     }
 
-    fn line_up(&self) -> Place<'_> {
+    fn enqueue(&self) -> Admission<'_> {
         let mut queue = self.queue();
         if queue.waiting.len() >= self.room {
-            return self.try_enter().map_or(Place::None, Place::Free);
+            return self.try_enter().map_or(Admission::None, Admission::Free);
         }
         // Only while every place is taken: otherwise nobody would be there to hand one over.
         let full = |state| (running(state) >= self.places).then_some(state + WAITING);
@@ -116,14 +116,14 @@ impl Gate {
                 break;
             }
             if let Some(permit) = self.try_enter() {
-                return Place::Free(permit);
+                return Admission::Free(permit);
             }
         }
         let (sender, turn) = oneshot::channel();
         let id = queue.next;
         queue.next += 1;
         queue.waiting.push_back((id, sender));
-        Place::InQueue(Waiting {
+        Admission::InQueue(QueuedCall {
             gate: self,
             id,
             turn,
@@ -132,7 +132,7 @@ impl Gate {
     }
 
     /// Gives a place to who waits the longest, or gives it up.
-    fn leave(&self) {
+    fn release(&self) {
         let alone = |state| (state < WAITING).then(|| state - RUNNING);
         let left = self
             .state
@@ -152,7 +152,7 @@ impl Gate {
         self.state.fetch_sub(RUNNING, Ordering::Release);
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, WaitQueue> {
         self.queue.lock_unpoisoned()
     }
 }
@@ -162,21 +162,21 @@ fn running(state: u64) -> u64 {
 }
 
 /// What a call finds that did not get in at once.
-enum Place<'g> {
+enum Admission<'g> {
     Free(Permit<'g>),
-    InQueue(Waiting<'g>),
+    InQueue(QueuedCall<'g>),
     None,
 }
 
 /// A place in the queue.
-struct Waiting<'g> {
+struct QueuedCall<'g> {
     gate: &'g Gate,
     id: u64,
     turn: oneshot::Receiver<()>,
     over: bool,
 }
 
-impl<'g> Waiting<'g> {
+impl<'g> QueuedCall<'g> {
     async fn over(mut self) -> Option<Permit<'g>> {
         let handed = (&mut self.turn).await;
         self.over = true;
@@ -185,7 +185,7 @@ impl<'g> Waiting<'g> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for QueuedCall<'_> {
     fn drop(&mut self) {
         if self.over {
             return;
@@ -199,7 +199,7 @@ impl Drop for Waiting<'_> {
         }
         drop(queue);
         // It was called in just now, and goes instead.
-        self.gate.leave();
+        self.gate.release();
     }
 }
 
@@ -222,7 +222,7 @@ impl Permit<'_> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.gate.leave();
+        self.gate.release();
     }
 }
 
@@ -234,7 +234,7 @@ pub(crate) struct OwnedPermit {
 
 impl Drop for OwnedPermit {
     fn drop(&mut self) {
-        self.gate.leave();
+        self.gate.release();
     }
 }
 

@@ -3,32 +3,33 @@
 //! What is refused here is refused at once, or after a short wait that is bounded, and never with work that is begun.
 
 mod gate;
-mod pairs;
+pub(crate) mod policy;
 mod rate;
+mod rate_limit_store;
 
 use std::time::Duration;
 
 pub(crate) use gate::{Gate, OwnedPermit, Permit};
 pub use rate::RateLimit;
-pub(super) use rate::{Limiter, apply as apply_rates};
+pub(crate) use rate::{Limiter, apply as apply_rates};
 
-use self::gate::Shut;
-use super::service::Route;
+use self::gate::AdmitError;
 use crate::context::Context;
 use crate::error::{Code, Error};
 use crate::observe::Rejection;
+use crate::server::call::service::Route;
 
 /// When a caller that was turned away may come back, in milliseconds: a range, so that they do not all come at once.
 const RETRY_MS: std::ops::RangeInclusive<u64> = 50..=150;
 
 /// Why a call is not let in.
-pub(super) struct Refused {
-    pub(super) error: Error,
+pub(crate) struct Rejected {
+    pub(crate) error: Error,
     /// Where it is no fault of the call's.
-    pub(super) rejection: Option<Rejection>,
+    pub(crate) rejection: Option<Rejection>,
 }
 
-impl From<Error> for Refused {
+impl From<Error> for Rejected {
     fn from(error: Error) -> Self {
         Self {
             error,
@@ -43,11 +44,11 @@ impl From<Error> for Refused {
 ///
 /// `permission_denied` for a caller that may not call the method, `resource_exhausted` for one that calls too often,
 /// `unavailable` where too many calls run and wait already, `deadline_exceeded` for a call whose time passes meanwhile.
-pub(super) async fn enter<'g>(
+pub(crate) async fn enter<'g>(
     gate: &'g Gate,
     route: &Route,
     context: &Context,
-) -> Result<Option<Permit<'g>>, Refused> {
+) -> Result<Option<Permit<'g>>, Rejected> {
     route.access.check(route, context)?;
     if let Some(limiter) = &route.rate {
         let within = limiter.check(route, context);
@@ -60,8 +61,8 @@ pub(super) async fn enter<'g>(
     match gate.enter(context.deadline()).await {
         Ok(permit) => Ok(Some(permit)),
         // It would have been begun, had there been a place.
-        Err(Shut::Late) => Err(refused(Error::deadline_exceeded(), Rejection::Overload)),
-        Err(Shut::Busy) => Err(refused(busy(), Rejection::Overload)),
+        Err(AdmitError::Late) => Err(refused(Error::deadline_exceeded(), Rejection::Overload)),
+        Err(AdmitError::Busy) => Err(refused(busy(), Rejection::Overload)),
     }
 }
 
@@ -73,8 +74,8 @@ fn busy() -> Error {
     .with_retry_after(Duration::from_millis(fastrand::u64(RETRY_MS)))
 }
 
-fn refused(error: Error, rejection: Rejection) -> Refused {
-    Refused {
+fn refused(error: Error, rejection: Rejection) -> Rejected {
+    Rejected {
         error,
         rejection: Some(rejection),
     }

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{Quota, RateLimiter};
 
-use super::pairs::{Pair, Pairs};
+use super::rate_limit_store::{RateLimitKey, RateLimitStore};
 use crate::context::{Context, Source};
 use crate::error::{Code, Error};
-use crate::server::method_name;
-use crate::server::service::Route;
+use crate::server::call::method_name;
+use crate::server::call::service::Route;
 use crate::sync::MutexExt as _;
 
 /// The most pairs of caller and method that one limit remembers; further ones share one allowance. About 1 MiB.
@@ -92,7 +92,7 @@ impl RateLimit {
 ///
 /// `failed_precondition` for a method that no route has or that has two limits, and for two general limits;
 /// `invalid_argument` for a limit of no call at all.
-pub(in crate::server) fn apply(
+pub(crate) fn apply(
     limits: Vec<RateLimit>,
     server: &str,
     routes: &mut HashMap<&'static str, Route>,
@@ -130,8 +130,8 @@ pub(in crate::server) fn apply(
 }
 
 /// The allowances of all callers under one limit.
-pub(in crate::server) struct Limiter {
-    limiter: RateLimiter<Pair, Pairs, DefaultClock>,
+pub(crate) struct Limiter {
+    limiter: RateLimiter<RateLimitKey, RateLimitStore, DefaultClock>,
     calls: u32,
     per: Duration,
     /// When the memory may be looked through next.
@@ -141,7 +141,11 @@ pub(in crate::server) struct Limiter {
 impl Limiter {
     fn new(limit: &RateLimit) -> Option<Self> {
         Some(Self {
-            limiter: RateLimiter::new(limit.quota()?, Pairs::new(PAIRS), DefaultClock::default()),
+            limiter: RateLimiter::new(
+                limit.quota()?,
+                RateLimitStore::new(PAIRS),
+                DefaultClock::default(),
+            ),
             calls: limit.calls,
             per: limit.per,
             tidy: Mutex::new(Instant::now()),
@@ -151,8 +155,8 @@ impl Limiter {
     /// # Errors
     ///
     /// `resource_exhausted`, with the time after which a call is let in.
-    pub(in crate::server) fn check(&self, route: &Route, context: &Context) -> Result<(), Error> {
-        let pair = Pair {
+    pub(crate) fn check(&self, route: &Route, context: &Context) -> Result<(), Error> {
+        let pair = RateLimitKey {
             caller: context.source_arc().cloned(),
             path: route.method().path,
         };
@@ -198,9 +202,9 @@ impl fmt::Debug for Limiter {
 mod tests {
     use super::*;
 
-    fn pair(caller: usize) -> Pair {
+    fn pair(caller: usize) -> RateLimitKey {
         let source = Source::new(&format!("s{caller}"), "prod", "1").unwrap();
-        Pair {
+        RateLimitKey {
             caller: Some(Arc::new(source)),
             path: "/a.B/C",
         }
@@ -208,13 +212,13 @@ mod tests {
 
     #[test]
     fn instances_of_a_server_are_one_caller_and_environments_are_not() {
-        let of = |text: &str| Pair {
+        let of = |text: &str| RateLimitKey {
             caller: Some(Arc::new(text.parse().unwrap())),
             path: "/a.B/C",
         };
         assert_eq!(of("web@prod/1"), of("web@prod/2"));
         assert_ne!(of("web@prod/1"), of("web@dev/1"));
-        let other = Pair {
+        let other = RateLimitKey {
             path: "/a.B/D",
             ..of("web@prod/1")
         };

@@ -14,7 +14,7 @@ fn gate(places: usize, room: usize) -> Gate {
     })
 }
 
-fn shut(entered: Result<Permit<'_>, Shut>) -> Shut {
+fn shut(entered: Result<Permit<'_>, AdmitError>) -> AdmitError {
     entered.expect_err("nobody is let in")
 }
 
@@ -33,7 +33,7 @@ async fn as_many_run_as_there_are_places_and_the_first_who_waits_is_next() {
     assert!(once(second.as_mut()).await.is_none());
     assert_eq!(
         shut(gate.enter(None).await),
-        Shut::Busy,
+        AdmitError::Busy,
         "the queue is full"
     );
     drop(running);
@@ -49,11 +49,11 @@ async fn nobody_waits_for_longer_than_the_patience_or_the_deadline() {
     let gate = gate(1, 9);
     let running = gate.enter(None).await.unwrap();
     let start = tokio::time::Instant::now();
-    assert_eq!(shut(gate.enter(None).await), Shut::Busy);
+    assert_eq!(shut(gate.enter(None).await), AdmitError::Busy);
     assert!((50..60).contains(&start.elapsed().as_millis()));
     // The deadline is one of the real clock, which stands still for this test.
     let deadline = Instant::now();
-    assert_eq!(shut(gate.enter(Some(deadline)).await), Shut::Late);
+    assert_eq!(shut(gate.enter(Some(deadline)).await), AdmitError::Late);
     assert!(gate.queue().waiting.is_empty());
     drop(running);
     assert_eq!(gate.state.load(Ordering::Relaxed), 0);
@@ -91,16 +91,16 @@ async fn a_place_that_outlives_its_call_is_one_place() {
         .await
         .unwrap()
         .into_owned(Arc::clone(&gate));
-    assert_eq!(shut(gate.enter(None).await), Shut::Busy);
+    assert_eq!(shut(gate.enter(None).await), AdmitError::Busy);
     advance(Duration::from_secs(60)).await;
-    assert_eq!(shut(gate.enter(None).await), Shut::Busy);
+    assert_eq!(shut(gate.enter(None).await), AdmitError::Busy);
     drop(permit);
     drop(gate.enter(None).await.unwrap());
 }
 
 #[tokio::test]
 async fn without_a_place_nobody_runs() {
-    assert_eq!(shut(gate(0, 0).enter(None).await), Shut::Busy);
+    assert_eq!(shut(gate(0, 0).enter(None).await), AdmitError::Busy);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

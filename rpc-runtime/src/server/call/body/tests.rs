@@ -1,0 +1,124 @@
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::pin;
+
+use http_body_util::{Full, StreamBody};
+
+use super::*;
+
+/// A body of these frames, each there at once, without a length.
+fn frames(frames: &[&'static [u8]]) -> impl Body<Data = Bytes, Error = Infallible> + use<> {
+    let mut left: VecDeque<_> = frames.iter().copied().collect();
+    StreamBody::new(futures(move || {
+        left.pop_front()
+            .map(|data| Ok(Frame::data(Bytes::from_static(data))))
+    }))
+}
+
+/// A stream of what a closure gives.
+fn futures<T>(next: impl FnMut() -> Option<T> + Unpin) -> impl futures_core::Stream<Item = T> {
+    struct Iter<F>(F);
+    impl<T, F: FnMut() -> Option<T> + Unpin> futures_core::Stream for Iter<F> {
+        type Item = T;
+
+        fn poll_next(mut self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<Option<T>> {
+            Poll::Ready((self.0)())
+        }
+    }
+    Iter(next)
+}
+
+/// A body whose end never comes.
+struct Silent;
+
+impl Body for Silent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+}
+
+async fn read_all(
+    body: impl Body<Data = Bytes, Error = Infallible>,
+    limit: usize,
+) -> Result<Bytes, ReadBodyError> {
+    read(
+        &mut pin!(body),
+        limit,
+        Instant::now() + Duration::from_secs(2),
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a_body_in_one_frame_is_not_copied() {
+    let message = Bytes::from_static(b"{\"n\": 3}");
+    let read = read_all(Full::new(message.clone()), 100).await.unwrap();
+    assert_eq!(read.as_ptr(), message.as_ptr());
+    let read = read_all(frames(&[b"one frame"]), 100).await.unwrap();
+    assert_eq!(read, "one frame");
+}
+
+#[tokio::test]
+async fn many_frames_are_one_message_up_to_the_limit() {
+    assert_eq!(
+        read_all(frames(&[b"ab", b"cd", b"ef"]), 6).await.unwrap(),
+        "abcdef"
+    );
+    assert_eq!(read_all(frames(&[]), 6).await.unwrap(), "");
+    for too_large in [frames(&[b"abcdefg"]), frames(&[b"ab", b"cd", b"efg"])] {
+        assert!(matches!(
+            read_all(too_large, 6).await,
+            Err(ReadBodyError::TooLarge)
+        ));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_has_its_time_and_a_declared_length_is_believed_to_be_too_much() {
+    assert!(matches!(
+        read_all(Silent, 6).await,
+        Err(ReadBodyError::Late)
+    ));
+    let start = Instant::now();
+    assert!(matches!(
+        read_all(Full::new("1234567".into()), 6).await,
+        Err(ReadBodyError::TooLarge)
+    ));
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_wants_is_read_to_its_end_or_to_the_caps() {
+    assert!(discard(&mut pin!(frames(&[b"ab", b"cd"]))).await);
+    assert!(discard(&mut pin!(Full::new(Bytes::from(vec![0; DISCARD_BYTES])))).await);
+    assert!(
+        !discard(&mut pin!(Full::new(Bytes::from(vec![
+            0;
+            DISCARD_BYTES + 1
+        ]))))
+        .await
+    );
+    let start = Instant::now();
+    assert!(!discard(&mut pin!(Silent)).await);
+    assert_eq!(start.elapsed(), DISCARD_TIME);
+}
+
+#[test]
+fn the_body_of_an_answer_keeps_its_guards_until_it_is_dropped() {
+    let guard = std::sync::Arc::new(());
+    let mut body = crate::middleware::Body::message("{}");
+    body.hold(guard.clone());
+    let (_, guards) = body.into_parts();
+    let body = ResponseBody::message(Bytes::from_static(b"{}"), guards);
+    assert_eq!(body.size_hint().exact(), Some(2));
+    assert!(!body.is_end_stream());
+    assert_eq!(std::sync::Arc::strong_count(&guard), 2);
+    drop(body);
+    assert_eq!(std::sync::Arc::strong_count(&guard), 1);
+}

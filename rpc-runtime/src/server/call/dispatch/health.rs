@@ -1,0 +1,69 @@
+//! `/healthz` and `/readyz`: plain answers for probes, at every listener and before anything is asked of the peer.
+//!
+//! They are no calls: a probe a second would be most of the log and of the counters.
+
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Method, StatusCode};
+
+use super::HttpResponse;
+use crate::server::call::body::ResponseBody;
+use crate::server::call::trust::Peer;
+use crate::server::inner::ServerInner;
+
+/// What a probe wants to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HealthCheck {
+    /// Whether the process is alive.
+    Liveness,
+    /// Whether calls should be sent to it.
+    Readiness,
+}
+
+impl HealthCheck {
+    pub(super) fn of(path: &str) -> Option<Self> {
+        match path {
+            "/healthz" => Some(Self::Liveness),
+            "/readyz" => Some(Self::Readiness),
+            _ => None,
+        }
+    }
+
+    pub(super) async fn answer(
+        self,
+        inner: &ServerInner,
+        peer: Peer,
+        verb: &Method,
+    ) -> HttpResponse {
+        if verb != Method::GET && verb != Method::HEAD {
+            let mut response = respond(StatusCode::METHOD_NOT_ALLOWED, String::new());
+            let allowed = HeaderValue::from_static("GET, HEAD");
+            response.headers_mut().insert(ALLOW, allowed);
+            return response;
+        }
+        let outcome = match self {
+            Self::Liveness => Ok("alive\n"),
+            Self::Readiness => inner.lifecycle().ready().await.map(|()| "ready\n"),
+        };
+        match outcome {
+            Ok(text) => respond(StatusCode::OK, text.to_owned()),
+            Err(why) => {
+                let text = if peer.is_trusted() {
+                    format!("not ready: {why}\n")
+                } else {
+                    "not ready\n".to_owned()
+                };
+                respond(StatusCode::SERVICE_UNAVAILABLE, text)
+            }
+        }
+    }
+}
+
+fn respond(status: StatusCode, text: String) -> HttpResponse {
+    let mut response = http::Response::new(ResponseBody::full(text.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    headers.insert(CONTENT_TYPE, plain);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

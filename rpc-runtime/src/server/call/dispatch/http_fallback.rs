@@ -1,0 +1,151 @@
+//! Plain HTTP beside the services: the application's own router, with the context, the deadline, the panic guard and the
+//! observation that a call has. Layers are for calls and never see HTTP, so they are not around it.
+//!
+//! The answer is observed when its head is there; what streams behind that runs in the same context and is guarded too.
+
+use std::error::Error as StdError;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body as AxumBody;
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{Method, StatusCode};
+use http_body::Body;
+use tower_service::Service as _;
+use tracing::Instrument as _;
+
+use super::HttpResponse;
+use super::pending_call::PendingCall;
+use crate::context::Context;
+use crate::duration::saturating_deadline;
+use crate::error::{Code, Error};
+use crate::observe::{CallStart, Side};
+use crate::protocol::connect::{self, RejectionFormat};
+use crate::protocol::context::Incoming;
+use crate::protocol::metadata;
+use crate::server::call::body::ResponseBody;
+use crate::server::call::panic::CatchPanic;
+use crate::server::call::stack::within;
+use crate::server::call::trust::Caller;
+use crate::server::inner::ServerInner;
+
+/// Answers by the application's own router.
+pub(super) async fn answer<B>(
+    inner: &Arc<ServerInner>,
+    caller: Caller,
+    incoming: Incoming,
+    router: axum::Router,
+    request: http::Request<B>,
+) -> HttpResponse
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let context = incoming
+        .builder
+        .server_info(inner.server_info().clone())
+        .deadline(saturating_deadline(
+            Instant::now(),
+            inner.limits().default_deadline,
+        ))
+        .metadata(metadata::read(request.headers()))
+        .build();
+    if let Some(rejection) = incoming.rejection {
+        let (head, body) = request.into_parts();
+        let call = PendingCall::new(inner, caller, None, &head);
+        return call
+            .refuse(&context, rejection.into(), Some(&mut pin!(body)))
+            .await;
+    }
+    let observation = inner.observers().start(CallStart {
+        side: Side::Server,
+        method: None,
+        http: Some(label(request.method())),
+        context: context.clone(),
+        request_bytes: 0,
+        target: None,
+        attempt: context.attempt(),
+        at: Instant::now(),
+        trace: None,
+    });
+    let answered = within(context.deadline(), run(router, request, &context)).await;
+    match answered.unwrap_or_else(|| Err(Error::deadline_exceeded())) {
+        Ok(mut response) => {
+            if response.status() == StatusCode::NO_CONTENT {
+                // axum gives every empty body a length, and this answer must not have one.
+                response.headers_mut().remove(CONTENT_LENGTH);
+            }
+            let bytes = response.body().size_hint().exact().unwrap_or(0);
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            observation.end_with(failure(response.status()).as_ref(), bytes);
+            response.map(|body| ResponseBody::plain(body, context))
+        }
+        Err(mut error) => {
+            observation.end_with(Some(&error), 0);
+            inner.sanitize_for_wire(&mut error, None, context.id().copied(), caller.trust());
+            connect::write_rejection(&error, RejectionFormat::Error).map(ResponseBody::full)
+        }
+    }
+}
+
+async fn run<B>(
+    mut router: axum::Router,
+    request: http::Request<B>,
+    context: &Context,
+) -> Result<http::Response<AxumBody>, Error>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let span = tracing::info_span!(
+        target: "rpc",
+        "http",
+        request_id = context.request_id(),
+        verb = label(request.method())
+    );
+    let answer = async { router.call(request.map(AxumBody::new)).await };
+    let guarded = CatchPanic::new(answer);
+    match context.clone().scope(guarded).instrument(span).await? {
+        Ok(response) => Ok(response),
+        Err(never) => match never {},
+    }
+}
+
+/// What stands in the log in place of a method. Paths are the callers' and without number; verbs are few.
+fn label(verb: &Method) -> &'static str {
+    match verb.as_str() {
+        "GET" => "http GET",
+        "HEAD" => "http HEAD",
+        "POST" => "http POST",
+        "PUT" => "http PUT",
+        "PATCH" => "http PATCH",
+        "DELETE" => "http DELETE",
+        "OPTIONS" => "http OPTIONS",
+        _ => "http OTHER",
+    }
+}
+
+/// How a status is observed. The codes' own table is not the inverse of this: there 404 is a missing method, here a
+/// missing thing.
+fn failure(status: StatusCode) -> Option<Error> {
+    let code = match status.as_u16() {
+        ..400 => return None,
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        404 | 410 => Code::NotFound,
+        408 | 504 => Code::DeadlineExceeded,
+        409 => Code::Aborted,
+        412 => Code::FailedPrecondition,
+        413 | 429 | 431 => Code::ResourceExhausted,
+        400..500 => Code::InvalidArgument,
+        501 => Code::Unimplemented,
+        502 | 503 => Code::Unavailable,
+        500.. => Code::Internal,
+    };
+    Some(Error::without_location(
+        code,
+        format!("answered with HTTP {status}"),
+    ))
+}

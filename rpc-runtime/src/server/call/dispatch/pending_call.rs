@@ -1,0 +1,288 @@
+//! A call of which not everything is there yet: its context, its deadline, its message; and what becomes of it where one
+//! of them is wrong.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, EXPECT, HeaderValue};
+use http::{Version, request};
+use http_body::Body;
+
+use super::HttpResponse;
+use crate::compression::{self, DecompressError};
+use crate::context::{Context, ContextBuilder};
+use crate::descriptor::MethodDescriptor;
+use crate::duration::saturating_deadline;
+use crate::error::{Code, Error};
+use crate::middleware::{self, BodyKind, Guards, Request, Response};
+use crate::protocol::connect::{
+    self, Accepts, Rejection, RejectionFormat, RequestHead, WireResponse,
+};
+use crate::protocol::context::Incoming;
+use crate::protocol::metadata;
+use crate::server::call::body::{self, Aborted, ReadBodyError, ResponseBody};
+use crate::server::call::service::Route;
+use crate::server::call::trust::Caller;
+use crate::server::inner::ServerInner;
+
+/// A call of which not everything is there yet.
+pub(super) struct PendingCall<'a> {
+    inner: &'a Arc<ServerInner>,
+    caller: Caller,
+    method: Option<&'static MethodDescriptor>,
+    head: &'a request::Parts,
+}
+
+impl<'a> PendingCall<'a> {
+    pub(super) fn new(
+        inner: &'a Arc<ServerInner>,
+        caller: Caller,
+        method: Option<&'static MethodDescriptor>,
+        head: &'a request::Parts,
+    ) -> Self {
+        Self {
+            inner,
+            caller,
+            method,
+            head,
+        }
+    }
+
+    /// Completes the call and runs it.
+    pub(super) async fn run<B>(
+        self,
+        route: &Arc<Route>,
+        incoming: Incoming,
+        mut body: Pin<&mut B>,
+    ) -> HttpResponse
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let head = connect::read_request(self.head, route.method(), !body.is_end_stream());
+        let timeout = head.as_ref().ok().and_then(|head| head.timeout);
+        let context = self.context(route.method(), incoming.builder, timeout);
+        let message = match (head, incoming.rejection) {
+            (Ok(head), None) => self.message(head, &context, &mut body).await,
+            (Ok(_), Some(rejection)) => Err(BodyError::Rejected(rejection.into())),
+            (Err(refusal), _) => Err(BodyError::Rejected(refusal)),
+        };
+        let (refusal, rest) = match message {
+            Ok(message) => {
+                let metadata = context.metadata().clone();
+                let message = middleware::Body::message(message);
+                let request = Request::new(route.method(), context, metadata, message);
+                let response = self.inner.call(route, request, self.caller.trust()).await;
+                if response.is_aborted() {
+                    return abort();
+                }
+                return write(response, Accepts::read(self.head));
+            }
+            Err(BodyError::Rejected(refusal)) => (refusal, Some(&mut body)),
+            Err(BodyError::Unreadable(error)) => (error.into(), None),
+        };
+        // Boxed, so that it takes no room in the future of every call.
+        Box::pin(self.refuse(&context, refusal, rest)).await
+    }
+
+    /// The context of the call, its deadline among it.
+    fn context(
+        &self,
+        method: &'static MethodDescriptor,
+        builder: ContextBuilder,
+        timeout: Option<Duration>,
+    ) -> Context {
+        let limits = self.inner.limits();
+        let cap = method.timeout.unwrap_or(limits.deadline_cap);
+        let given = timeout.unwrap_or(limits.default_deadline);
+        builder
+            .method(method)
+            .server_info(self.inner.server_info().clone())
+            .deadline(saturating_deadline(Instant::now(), given.min(cap)))
+            .metadata(metadata::read(&self.head.headers))
+            .build()
+    }
+
+    /// Reads and unpacks the message.
+    async fn message<B>(
+        &self,
+        head: RequestHead,
+        context: &Context,
+        body: &mut Pin<&mut B>,
+    ) -> Result<Bytes, BodyError>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        if head.timeout == Some(Duration::ZERO) {
+            let text = "the time that the caller gave was over before the call arrived";
+            return Err(Error::without_location(Code::DeadlineExceeded, text).into());
+        }
+        let limits = self.inner.limits();
+        let packed = match head.message {
+            Some(message) => {
+                // The query is signed as a part of the path.
+                self.caller.check_body(&[])?;
+                message
+            }
+            None => {
+                let mut cancel_guard = CancelGuard {
+                    call: self,
+                    context,
+                    armed: true,
+                };
+                let own = saturating_deadline(Instant::now(), limits.body_timeout);
+                let deadline = context.deadline().map_or(own, |deadline| deadline.min(own));
+                let message = body::read(body, limits.message_bytes, deadline.into()).await;
+                cancel_guard.armed = false;
+                let message = message.map_err(|failure| self.unread(failure))?;
+                // Before it is unpacked: whoever cannot sign makes nobody inflate anything.
+                self.caller.check_body(&message)?;
+                message
+            }
+        };
+        let message = compression::decompress(packed, head.encoding, limits.message_bytes);
+        message.map_err(|problem| match problem {
+            DecompressError::TooLarge => self.unread(ReadBodyError::TooLarge),
+            DecompressError::Invalid(error) => invalid(format!(
+                "the message is no gzip, as its header says: {error}"
+            ))
+            .into(),
+        })
+    }
+
+    fn unread(&self, failure: ReadBodyError) -> BodyError {
+        match failure {
+            ReadBodyError::TooLarge => self.inner.too_large().into(),
+            ReadBodyError::Late => {
+                let text = "the message was not there in time";
+                BodyError::Unreadable(Error::without_location(Code::DeadlineExceeded, text))
+            }
+            ReadBodyError::Broken(error) => BodyError::Unreadable(
+                invalid("the body of the request is broken").with_source(error),
+            ),
+        }
+    }
+
+    /// Observes and answers a call that is not made.
+    pub(super) async fn refuse<B>(
+        &self,
+        context: &Context,
+        refusal: Rejection,
+        body: Option<&mut Pin<&mut B>>,
+    ) -> HttpResponse
+    where
+        B: Body<Data = Bytes>,
+    {
+        // Observed before the rest is read, because the caller may go away meanwhile.
+        let response = self
+            .inner
+            .refuse(self.method, context, refusal.error, self.caller.trust());
+        let close = self.head.version < Version::HTTP_2 && !self.finish_body(body).await;
+        let (_, _, result) = response.into_parts();
+        let mut response = match result {
+            Err(error) => connect::write_rejection(&error, refusal.format),
+            // A refusal is an error; a status of our own fault would still be an answer.
+            Ok(_) => connect::write_rejection(
+                &internal("a refusal without an error"),
+                RejectionFormat::Error,
+            ),
+        }
+        .map(ResponseBody::full);
+        if close {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// Whether the connection can go on after a body that nobody wants.
+    async fn finish_body<B>(&self, body: Option<&mut Pin<&mut B>>) -> bool
+    where
+        B: Body<Data = Bytes>,
+    {
+        match body {
+            None => false,
+            Some(body) if body.is_end_stream() => true,
+            // The client waits for a word before it sends the body. Asking for the body would be that word.
+            Some(_) if self.head.headers.contains_key(EXPECT) => false,
+            Some(body) => body::discard(body).await,
+        }
+    }
+}
+
+/// Why there is no message.
+enum BodyError {
+    /// The rest of the body can be read, and nobody wants it.
+    Rejected(Rejection),
+    /// What is left of the body is not to be had.
+    Unreadable(Error),
+}
+
+impl From<Error> for BodyError {
+    fn from(error: Error) -> Self {
+        Self::Rejected(error.into())
+    }
+}
+
+/// Observes a call whose caller goes away before the message is there: its future is dropped then, and so is this.
+struct CancelGuard<'a> {
+    call: &'a PendingCall<'a>,
+    context: &'a Context,
+    armed: bool,
+}
+
+impl Drop for CancelGuard<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            let text = "the caller went away before its message was there";
+            let error = Error::without_location(Code::Canceled, text);
+            // There is nobody to be answered.
+            drop(self.call.inner.refuse(
+                self.call.method,
+                self.context,
+                error,
+                self.call.caller.trust(),
+            ));
+        }
+    }
+}
+
+fn invalid(text: impl Into<Cow<'static, str>>) -> Error {
+    Error::without_location(Code::InvalidArgument, text)
+}
+
+fn internal(text: &'static str) -> Error {
+    Error::without_location(Code::Internal, text)
+}
+
+/// An answer that nobody gets.
+fn abort() -> HttpResponse {
+    let mut response = HttpResponse::new(ResponseBody::broken());
+    response.extensions_mut().insert(Aborted);
+    response
+}
+
+/// Writes the answer of a call.
+fn write(response: Response, accepts: Accepts) -> HttpResponse {
+    let (headers, trailers, result) = response.into_parts();
+    let (result, guards) = match result.map(middleware::Body::into_parts) {
+        Ok((BodyKind::Message(message), guards)) => (Ok(message), guards),
+        Ok((BodyKind::Stream(_), guards)) => {
+            let error = internal("streams are not part of this version");
+            (Err(error), guards)
+        }
+        Err(error) => (Err(error), Guards::default()),
+    };
+    let answer = WireResponse {
+        headers,
+        trailers,
+        result,
+    };
+    connect::write_response(answer, accepts).map(|message| ResponseBody::message(message, guards))
+}

@@ -1,0 +1,122 @@
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use serde_json::Value;
+
+use super::*;
+use crate::Limits;
+use crate::middleware::Layers;
+use crate::observe::{CallEnd, CallStart, Observer, Observers};
+use crate::server::inner::ServerConfig;
+
+#[derive(Default)]
+struct Seen(Mutex<Vec<(Option<String>, Option<Code>)>>);
+
+impl Observer for Seen {
+    fn call_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
+        let source = call.context.source().map(ToString::to_string);
+        self.0.lock().unwrap().push((source, end.code()));
+    }
+}
+
+fn inner(seen: &Arc<Seen>, fallback: Option<axum::Router>) -> Arc<ServerInner> {
+    ServerInner::new(ServerConfig {
+        services: Vec::new(),
+        source: "wire@prod/1".parse().unwrap(),
+        limits: Limits::default(),
+        layers: Layers::default(),
+        observers: Observers::new(vec![seen.clone()]),
+        checks: Vec::new(),
+        fallback,
+        identity: None,
+        policy: None,
+        rates: Vec::new(),
+        version: None,
+        dropped_logs: None,
+        flags: crate::Flags::new(),
+        allow_faults: false,
+        idempotency: None,
+    })
+    .unwrap()
+}
+
+fn peer(trust: Trust, address: &str) -> Peer {
+    Peer::new(trust, PeerOrigin::Tcp(address.parse().unwrap()))
+}
+
+fn request() -> http::Request<Full<Bytes>> {
+    http::Request::post("/a.B/C")
+        .header("host", "a")
+        .header("x-request-id", "r-1")
+        .header("x-rpc-source", "gatekeeper@prod/1")
+        .body(Full::new(Bytes::from_static(b"{}")))
+        .unwrap()
+}
+
+async fn answer(inner: &Arc<ServerInner>, peer: Peer) -> (u16, String, Value) {
+    let response = dispatch(inner, peer, request()).await;
+    let id = response.headers()["x-request-id"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (
+        status,
+        id,
+        serde_json::from_slice(&body).unwrap_or_default(),
+    )
+}
+
+#[tokio::test]
+async fn a_peer_on_another_host_is_told_what_to_do_and_nothing_else() {
+    let seen = Arc::new(Seen::default());
+    let inner = inner(&seen, Some(axum::Router::new()));
+    let (status, id, error) = answer(&inner, peer(Trust::Internal, "10.0.0.1:1")).await;
+    assert_eq!((status, &error["code"]), (403, &"permission_denied".into()));
+    assert!(
+        error["message"].as_str().unwrap().contains("listen_edge"),
+        "{error}"
+    );
+    assert_ne!(id, "r-1", "what a stranger says is not believed");
+    assert!(!error.to_string().contains("wire@prod"), "{error}");
+    assert_eq!(
+        *seen.0.lock().unwrap(),
+        [(None, Some(Code::PermissionDenied))]
+    );
+}
+
+#[tokio::test]
+async fn peers_are_believed_as_their_listener_says() {
+    let seen = Arc::new(Seen::default());
+    let inner = inner(&seen, None);
+    let ours = "gatekeeper@prod/1".to_owned();
+    for (peer, believed) in [
+        (peer(Trust::Internal, "127.0.0.1:1"), true),
+        (peer(Trust::Internal, "[::1]:1"), true),
+        (peer(Trust::Edge, "127.0.0.1:1"), false),
+        (peer(Trust::Edge, "10.0.0.1:1"), false),
+        (Peer::new(Trust::Internal, PeerOrigin::Mounted), true),
+        (Peer::new(Trust::Edge, PeerOrigin::Mounted), false),
+    ] {
+        let (status, id, _) = answer(&inner, peer).await;
+        assert_eq!((status, id == "r-1"), (404, believed), "{peer:?}");
+        let source = believed.then(|| ours.clone());
+        let last = seen.0.lock().unwrap().pop();
+        assert_eq!(last, Some((source, Some(Code::Unimplemented))));
+    }
+}
+
+#[tokio::test]
+async fn a_path_of_no_service_goes_to_the_applications_router() {
+    let seen = Arc::new(Seen::default());
+    let plain = axum::Router::new().route("/a.B/C", any(async || "plain"));
+    let inner = inner(&seen, Some(plain));
+    let response = dispatch(&inner, peer(Trust::Edge, "10.0.0.1:1"), request()).await;
+    assert_eq!(response.headers()["x-request-id"].len(), 16);
+    assert_eq!(
+        response.into_body().collect().await.unwrap().to_bytes(),
+        "plain"
+    );
+}

@@ -1,0 +1,10 @@
+//! One call on the server: from an HTTP request to the handler and back.
+
+pub(crate) mod body;
+pub(crate) mod dispatch;
+pub(crate) mod faults;
+pub(crate) mod method_name;
+pub(crate) mod panic;
+pub(crate) mod service;
+pub(crate) mod stack;
+pub(crate) mod trust;

@@ -1,0 +1,220 @@
+//! A service with its implementation, as a server takes it: one route a method.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::context::Context;
+use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
+use crate::method::{Arguments, Method, RedactedArguments};
+use crate::middleware::{Body, BoxFuture, InnerService, Request, Response};
+use crate::server::admission::Limiter;
+use crate::server::admission::policy::Access;
+use crate::server::idempotency::IdempotencyHandler;
+
+/// What `#[rpc_service]` makes of an implementation: something that [`Server::add`](crate::server::Server::add) takes.
+pub trait Service: Send + 'static {
+    /// What is known of the service.
+    fn descriptor(&self) -> &'static ServiceDescriptor;
+
+    #[doc(hidden)]
+    fn into_routes(self) -> Routes;
+}
+
+/// The routes of one service.
+#[derive(Debug)]
+#[doc(hidden)]
+pub struct Routes {
+    pub(crate) service: &'static ServiceDescriptor,
+    pub(crate) routes: Vec<Route>,
+}
+
+/// A method and the code that answers it.
+pub(crate) struct Route {
+    pub(crate) method: &'static MethodDescriptor,
+    handler: Handler,
+    builtin: bool,
+    /// How its arguments are shown to people.
+    show: Option<&'static dyn RedactedArguments>,
+    /// Who may call it.
+    pub(crate) access: Access,
+    /// How often.
+    pub(crate) rate: Option<Arc<Limiter>>,
+    /// What answers repeated calls, where the method has an idempotency key.
+    pub(crate) idempotency: Option<Arc<IdempotencyHandler>>,
+}
+
+type Handler = Box<dyn Fn(Request) -> PreparedCall + Send + Sync>;
+
+/// A call whose arguments are read.
+pub(crate) struct PreparedCall {
+    /// Its idempotency key, where the method has one and the arguments could be read.
+    pub(crate) key: Option<String>,
+    /// The handler, which has not begun.
+    pub(crate) answer: BoxFuture<Response>,
+}
+
+impl Route {
+    pub(crate) fn new(
+        method: &'static MethodDescriptor,
+        handler: impl Fn(Request) -> BoxFuture<Response> + Send + Sync + 'static,
+    ) -> Self {
+        let prepare = move |request| PreparedCall {
+            key: None,
+            answer: handler(request),
+        };
+        Self::of_service(method, Box::new(prepare))
+    }
+
+    fn of_service(method: &'static MethodDescriptor, handler: Handler) -> Self {
+        Self {
+            method,
+            handler,
+            builtin: false,
+            show: None,
+            access: Access::Unrestricted,
+            rate: None,
+            idempotency: None,
+        }
+    }
+
+    /// The same as a method that the runtime answers itself: open and without limits unless a setting names it, and
+    /// answered by a server that is full.
+    pub(crate) fn into_builtin(self) -> Self {
+        Self {
+            builtin: true,
+            ..self
+        }
+    }
+
+    fn with_show(self, show: &'static dyn RedactedArguments) -> Self {
+        let show = Some(show);
+        Self { show, ..self }
+    }
+
+    pub(crate) fn show(&self) -> Option<&'static dyn RedactedArguments> {
+        self.show
+    }
+
+    /// Reads the arguments of a call.
+    pub(crate) fn prepare(&self, request: Request) -> PreparedCall {
+        (self.handler)(request)
+    }
+
+    pub(crate) fn is_builtin(&self) -> bool {
+        self.builtin
+    }
+
+    pub(crate) fn method(&self) -> &'static MethodDescriptor {
+        self.method
+    }
+}
+
+impl InnerService for Route {
+    fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
+        match &self.idempotency {
+            None => self.prepare(request).answer,
+            Some(idempotency) => Arc::clone(idempotency).call(&self, request),
+        }
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Route({})", self.method.path)
+    }
+}
+
+/// Puts the routes of a service together; used by the expansion.
+#[doc(hidden)]
+pub struct RouteBuilder<S> {
+    implementation: Arc<S>,
+    routes: Routes,
+}
+
+impl<S: Send + Sync + 'static> RouteBuilder<S> {
+    /// Starts with an implementation.
+    pub fn new(service: &'static ServiceDescriptor, implementation: Arc<S>) -> Self {
+        Self {
+            implementation,
+            routes: Routes {
+                service,
+                routes: Vec::new(),
+            },
+        }
+    }
+
+    /// Adds a method: decode, run, encode.
+    #[must_use]
+    pub fn add<A, T, E, F, Fut>(mut self, method: &'static Method<A, T, E>, handler: F) -> Self
+    where
+        A: Arguments,
+        T: 'static,
+        E: 'static,
+        F: Fn(Arc<S>, Context, A::Owned) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let implementation = Arc::clone(&self.implementation);
+        let prepare = move |request: Request| {
+            let (context, _, body) = request.into_parts();
+            let arguments = match body.as_message() {
+                Some(message) => method.decode_arguments(message),
+                None => Err(stream_for_message(method.descriptor())),
+            };
+            match arguments {
+                Ok(arguments) => {
+                    let key = method.idempotency_key(&arguments).map(str::to_owned);
+                    let running = handler(Arc::clone(&implementation), context.clone(), arguments);
+                    let answer = Box::pin(async move {
+                        let answer = running.await;
+                        // The body's guards are held for as long as the handler runs.
+                        drop(body);
+                        answer_of(method, answer, &context)
+                    });
+                    PreparedCall { key, answer }
+                }
+                Err(error) => PreparedCall {
+                    key: None,
+                    answer: Box::pin(std::future::ready(error.into())),
+                },
+            }
+        };
+        let route = Route::of_service(method.descriptor(), Box::new(prepare));
+        self.routes.routes.push(route.with_show(method));
+        self
+    }
+
+    /// The routes, with `Ping` where the descriptor has it.
+    #[must_use]
+    pub fn build(self) -> Routes {
+        self.routes
+    }
+}
+
+impl<S> fmt::Debug for RouteBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.routes, f)
+    }
+}
+
+fn answer_of<A: Arguments, T, E>(
+    method: &'static Method<A, T, E>,
+    answer: Result<T, E>,
+    context: &Context,
+) -> Response {
+    match answer {
+        Ok(value) => Response::from_result(method.encode_value(&value).map(Body::message)),
+        Err(error) => {
+            let mut error = method.encode_error(error);
+            context.attach_error_chain(&mut error);
+            error.remap_dependency_error(context.server().map_or("-", |server| server.as_str()));
+            error.into()
+        }
+    }
+}
+
+fn stream_for_message(method: &MethodDescriptor) -> crate::Error {
+    crate::Error::without_location(
+        crate::Code::Unimplemented,
+        format!("{} takes one message and no stream", method.path),
+    )
+}

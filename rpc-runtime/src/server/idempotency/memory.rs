@@ -1,0 +1,342 @@
+//! The store that every server has: results in memory, bounded in time, number and size.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Claim, Fingerprint, IdempotencyKey, IdempotencyStore, Outcome, StoreFuture};
+use crate::sync::{Mutex, MutexExt as _, MutexGuard};
+
+/// How long a result is kept.
+const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many keys are known at one time.
+const ENTRIES: usize = 100_000;
+/// How much all results may take, in bytes.
+const BYTES: usize = 32 << 20;
+/// What an entry takes beside the text of its key and its result, about.
+const OVERHEAD: usize = 256;
+
+/// Results in memory: gone when the process ends, and not known to other instances of the server.
+///
+/// A result is kept for 24 hours, 100,000 keys and 32 MiB unless said. When there is no room, the oldest results go
+/// before their time: a repeat of such a call would run again, so it is counted ([`evicted`](Self::evicted)) and logged.
+/// Calls that are running never go. When there are as many of them as keys, one more is refused with
+/// `resource_exhausted`.
+///
+/// ```
+/// use std::time::Duration;
+/// use rpc_runtime::Server;
+/// use rpc_runtime::idempotency::MemoryStore;
+///
+/// let store = MemoryStore::new().keep(Duration::from_secs(3600)).entries(10_000).bytes(4 << 20);
+/// let server = Server::new("till").idempotency_store(store);
+/// # drop(server);
+/// ```
+pub struct MemoryStore {
+    keep: Duration,
+    entries: usize,
+    bytes: usize,
+    state: Mutex<MemoryState>,
+}
+
+#[derive(Default)]
+struct MemoryState {
+    known: HashMap<IdempotencyKey, MemoryEntry>,
+    /// The keys that have results, in the order in which they got them, which is that in which they go.
+    done: VecDeque<IdempotencyKey>,
+    /// How much the results take.
+    bytes: usize,
+    evicted: u64,
+}
+
+struct MemoryEntry {
+    message: Fingerprint,
+    result: Option<StoredResult>,
+}
+
+struct StoredResult {
+    outcome: Outcome,
+    since: Instant,
+    bytes: usize,
+}
+
+impl MemoryStore {
+    /// A store with nothing in it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            keep: KEEP,
+            entries: ENTRIES,
+            bytes: BYTES,
+            state: Mutex::new(MemoryState::default()),
+        }
+    }
+
+    /// How long a result is kept, counted from the end of its call.
+    #[must_use]
+    pub fn keep(mut self, time: Duration) -> Self {
+        self.keep = time;
+        self
+    }
+
+    /// How many keys there are at most, with those of running calls.
+    #[must_use]
+    pub fn entries(mut self, number: usize) -> Self {
+        self.entries = number;
+        self
+    }
+
+    /// How much the results may take, in bytes. Of a single one that is larger it is kept that there was one: a repeat
+    /// gets `data_loss`, and nothing runs twice.
+    #[must_use]
+    pub fn bytes(mut self, bytes: usize) -> Self {
+        self.bytes = bytes;
+        self
+    }
+
+    /// How many results have gone before their time.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.state().evicted
+    }
+
+    fn state(&self) -> MutexGuard<'_, MemoryState> {
+        self.state.lock_unpoisoned()
+    }
+
+    fn look_up(&self, key: &IdempotencyKey, message: Fingerprint) -> Claim {
+        let mut state = self.state();
+        state.expire(self.keep);
+        if let Some(entry) = state.known.get(key) {
+            return match &entry.result {
+                None => Claim::Running(entry.message),
+                Some(kept) => Claim::Done(entry.message, kept.outcome.clone()),
+            };
+        }
+        if state.known.len() >= self.entries && !state.evict() {
+            return Claim::Full;
+        }
+        let entry = MemoryEntry {
+            message,
+            result: None,
+        };
+        state.known.insert(key.clone(), entry);
+        Claim::New
+    }
+
+    fn keep_result(&self, key: &IdempotencyKey, message: Fingerprint, outcome: &Outcome) {
+        let names = key.caller().len() + key.key().len();
+        let size = |outcome: &Outcome| OVERHEAD + names + outcome.size();
+        let outcome = if size(outcome) > self.bytes {
+            Outcome::too_large()
+        } else {
+            outcome.clone()
+        };
+        let kept = StoredResult {
+            bytes: size(&outcome),
+            since: Instant::now(),
+            outcome,
+        };
+        let mut state = self.state();
+        // A second result for one key would stand in the order of the results twice.
+        if !matches!(state.known.get(key), Some(MemoryEntry { result: None, .. })) {
+            return;
+        }
+        state.bytes += kept.bytes;
+        let entry = MemoryEntry {
+            message,
+            result: Some(kept),
+        };
+        state.known.insert(key.clone(), entry);
+        state.done.push_back(key.clone());
+        // The newest stays, however little the bound: it may be what a caller asks for again this moment.
+        while state.bytes > self.bytes && state.done.len() > 1 {
+            state.evict();
+        }
+    }
+}
+
+impl MemoryState {
+    /// Lets go what has been kept for long enough.
+    fn expire(&mut self, keep: Duration) {
+        let over = |kept: &StoredResult| kept.since.elapsed() >= keep;
+        while let Some(oldest) = self.done.front() {
+            let kept = self
+                .known
+                .get(oldest)
+                .and_then(|entry| entry.result.as_ref());
+            if !kept.is_none_or(over) {
+                return;
+            }
+            self.forget_oldest();
+        }
+    }
+
+    /// Lets go the oldest result before its time; `false` where all calls are running.
+    fn evict(&mut self) -> bool {
+        let gone = self.forget_oldest();
+        if gone {
+            self.evicted += 1;
+            // Once for each doubling: a store that is too small must be heard of, and not be all that is heard.
+            if self.evicted.is_power_of_two() {
+                tracing::warn!(
+                    target: "rpc",
+                    evicted = self.evicted,
+                    "the store of idempotency keys is full: results go before their time, and repeats of their calls would run again"
+                );
+            }
+        }
+        gone
+    }
+
+    fn forget_oldest(&mut self) -> bool {
+        let Some(key) = self.done.pop_front() else {
+            return false;
+        };
+        let kept = self.known.remove(&key).and_then(|entry| entry.result);
+        self.bytes -= kept.map_or(0, |kept| kept.bytes);
+        true
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl IdempotencyStore for MemoryStore {
+    fn begin<'a>(
+        &'a self,
+        key: &'a IdempotencyKey,
+        message: Fingerprint,
+    ) -> StoreFuture<'a, Claim> {
+        Box::pin(async move { Ok(self.look_up(key, message)) })
+    }
+
+    fn complete<'a>(
+        &'a self,
+        key: &'a IdempotencyKey,
+        message: Fingerprint,
+        outcome: &'a Outcome,
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.keep_result(key, message, outcome);
+            Ok(())
+        })
+    }
+
+    fn abandon<'a>(&'a self, key: &'a IdempotencyKey) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let mut state = self.state();
+            if matches!(state.known.get(key), Some(MemoryEntry { result: None, .. })) {
+                state.known.remove(key);
+            }
+            Ok(())
+        })
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("MemoryStore")
+            .field("known", &state.known.len())
+            .field("done", &state.done.len())
+            .field("bytes", &state.bytes)
+            .field("evicted", &state.evicted)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MESSAGE: Fingerprint = Fingerprint::from_bytes([1; 32]);
+
+    fn key(n: usize) -> IdempotencyKey {
+        IdempotencyKey::new("/a.B/C", "-", n.to_string())
+    }
+
+    fn done(store: &MemoryStore, n: usize, text: &str) {
+        assert!(matches!(store.look_up(&key(n), MESSAGE), Claim::New), "{n}");
+        store.keep_result(&key(n), MESSAGE, &Outcome::of_message(text.to_owned()));
+    }
+
+    fn is_known(store: &MemoryStore, n: usize) -> bool {
+        store.state().known.contains_key(&key(n))
+    }
+
+    #[test]
+    fn a_key_is_new_running_and_done() {
+        let store = MemoryStore::new();
+        assert!(matches!(store.look_up(&key(1), MESSAGE), Claim::New));
+        let other = Fingerprint::from_bytes([2; 32]);
+        assert!(matches!(
+            store.look_up(&key(1), other),
+            Claim::Running(MESSAGE)
+        ));
+        store.keep_result(&key(1), MESSAGE, &Outcome::of_message("x"));
+        assert!(matches!(
+            store.look_up(&key(1), other),
+            Claim::Done(MESSAGE, _)
+        ));
+    }
+
+    #[test]
+    fn the_oldest_results_go_and_no_running_call_does() {
+        let store = MemoryStore::new().entries(3);
+        assert!(matches!(store.look_up(&key(0), MESSAGE), Claim::New));
+        for n in 1..5 {
+            done(&store, n, "x");
+        }
+        assert!(is_known(&store, 0) && is_known(&store, 3) && is_known(&store, 4));
+        assert_eq!(store.state().known.len(), 3);
+        assert_eq!(store.evicted(), 2);
+        // All places taken by calls that run.
+        assert!(matches!(store.look_up(&key(5), MESSAGE), Claim::New));
+        assert!(matches!(store.look_up(&key(6), MESSAGE), Claim::New));
+        assert!(matches!(store.look_up(&key(7), MESSAGE), Claim::Full));
+    }
+
+    #[test]
+    fn results_take_no_more_than_they_may() {
+        let store = MemoryStore::new().bytes(4_000);
+        for n in 0..100 {
+            done(&store, n, &"x".repeat(1_000));
+            assert!(store.state().bytes <= 4_000);
+        }
+        assert!(is_known(&store, 99) && !is_known(&store, 0));
+        done(&store, 100, &"x".repeat(5_000));
+        let Claim::Done(_, outcome) = store.look_up(&key(100), MESSAGE) else {
+            panic!("it was done");
+        };
+        assert!(outcome.error().is_some(), "too large to keep");
+        assert!(store.state().bytes <= 4_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_kept_for_long_enough_goes_and_its_memory_with_it() {
+        let store = MemoryStore::new();
+        done(&store, 1, "x");
+        tokio::time::advance(KEEP - Duration::from_secs(1)).await;
+        assert!(matches!(store.look_up(&key(1), MESSAGE), Claim::Done(..)));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(matches!(store.look_up(&key(1), MESSAGE), Claim::New));
+        assert_eq!(store.state().bytes, 0);
+        assert_eq!(store.evicted(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_is_new_again_and_what_is_done_stays() {
+        let store = MemoryStore::new();
+        assert!(matches!(store.look_up(&key(1), MESSAGE), Claim::New));
+        store.abandon(&key(1)).await.unwrap();
+        done(&store, 1, "x");
+        store.abandon(&key(1)).await.unwrap();
+        assert!(matches!(store.look_up(&key(1), MESSAGE), Claim::Done(..)));
+    }
+}

@@ -1,0 +1,52 @@
+//! The signals that stop a process.
+
+use crate::error::Result;
+#[cfg(unix)]
+use crate::error::{Code, Error};
+
+/// SIGINT and SIGTERM.
+pub(crate) struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    pub(crate) fn new() -> Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let install = |kind| {
+            signal(kind).map_err(|error| {
+                Error::without_location(Code::Internal, format!("cannot wait for signals: {error}"))
+                    .with_source(error)
+            })
+        };
+        Ok(Self {
+            interrupt: install(SignalKind::interrupt())?,
+            terminate: install(SignalKind::terminate())?,
+        })
+    }
+
+    #[cfg(unix)]
+    pub(crate) async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) async fn next(&mut self) -> &'static str {
+        if tokio::signal::ctrl_c().await.is_err() {
+            // Nothing will ever tell us to stop; serve on.
+            std::future::pending::<()>().await;
+        }
+        "Ctrl-C"
+    }
+}

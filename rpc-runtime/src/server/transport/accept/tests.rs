@@ -1,0 +1,142 @@
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::time::Instant;
+
+use super::*;
+use crate::Limits;
+use crate::middleware::Layers;
+use crate::observe::Observers;
+use crate::server::inner::ServerConfig;
+
+/// A listener of these connections and errors; then nobody comes any more.
+struct Scripted(Mutex<VecDeque<Result<DuplexStream>>>);
+
+impl Listen for Scripted {
+    type Io = DuplexStream;
+
+    async fn accept(&self) -> Result<(DuplexStream, PeerOrigin)> {
+        let next = self.0.lock().unwrap().pop_front();
+        match next {
+            Some(result) => Ok((result?, PeerOrigin::Tcp(([127, 0, 0, 1], 1).into()))),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn close(self) -> Vec<(DuplexStream, PeerOrigin)> {
+        Vec::new()
+    }
+}
+
+fn inner(change: impl FnOnce(&mut Limits)) -> Arc<ServerInner> {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    ServerInner::new(ServerConfig {
+        services: Vec::new(),
+        source: "wire@prod/1".parse().unwrap(),
+        limits,
+        layers: Layers::default(),
+        observers: Observers::default(),
+        checks: Vec::new(),
+        fallback: None,
+        identity: None,
+        policy: None,
+        rates: Vec::new(),
+        version: None,
+        dropped_logs: None,
+        flags: crate::Flags::new(),
+        allow_faults: false,
+        idempotency: None,
+    })
+    .unwrap()
+}
+
+struct Server {
+    stop: watch::Sender<Phase>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+fn serve(script: Vec<Result<DuplexStream>>, inner: &Arc<ServerInner>) -> Server {
+    let (stop, stopped) = watch::channel(Phase::Serving);
+    let listener = Scripted(Mutex::new(script.into()));
+    let task = tokio::spawn(accept(listener, inner.clone(), Trust::Internal, stopped));
+    Server { stop, task }
+}
+
+async fn ask(client: &mut DuplexStream) -> String {
+    client
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = vec![0; 12];
+    client.read_exact(&mut answer).await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+/// Error 24 is EMFILE: this process has no file descriptor left.
+fn out_of_files() -> Result<DuplexStream> {
+    Err(Error::from_raw_os_error(24))
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_59_a_failing_accept_pauses_and_goes_on() {
+    let (mut client, io) = duplex(4096);
+    let script = (0..10).map(|_| out_of_files()).chain([Ok(io)]).collect();
+    let start = Instant::now();
+    let server = serve(script, &inner(|_| ()));
+    assert_eq!(ask(&mut client).await, "HTTP/1.1 404");
+    // 5 ms doubled seven times, and then a second each.
+    let pauses: u64 = (0..8).map(|n| 5 << n).sum::<u64>() + 2 * 1000;
+    assert_eq!(start.elapsed().as_millis(), u128::from(pauses));
+    assert!(!server.task.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_gone_before_it_is_accepted_costs_no_pause() {
+    let (mut client, io) = duplex(4096);
+    let gone = |kind| Err(Error::from(kind));
+    let script = vec![
+        gone(ErrorKind::ConnectionAborted),
+        gone(ErrorKind::ConnectionReset),
+        Ok(io),
+    ];
+    let start = Instant::now();
+    let server = serve(script, &inner(|_| ()));
+    assert_eq!(ask(&mut client).await, "HTTP/1.1 404");
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert!(!server.task.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_only_fails_stops_when_told() {
+    let server = serve((0..1000).map(|_| out_of_files()).collect(), &inner(|_| ()));
+    sleep(Duration::from_secs(10)).await;
+    server.stop.send(Phase::Closing).unwrap();
+    let start = Instant::now();
+    server.task.await.unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cap_counts_the_connections_of_all_listeners() {
+    let inner = inner(|limits| limits.connections = 1);
+    let (mut first, first_io) = duplex(4096);
+    let (mut second, second_io) = duplex(4096);
+    let _one = serve(vec![Ok(first_io)], &inner);
+    assert_eq!(ask(&mut first).await, "HTTP/1.1 404");
+    let _other = serve(vec![Ok(second_io)], &inner);
+    let waiting = timeout(Duration::from_secs(5), ask(&mut second)).await;
+    assert!(waiting.is_err(), "the first connection has the only place");
+    drop(first);
+    let mut answer = vec![0; 12];
+    second.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 404");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_whose_handle_is_gone_stops_too() {
+    let server = serve(Vec::new(), &inner(|_| ()));
+    drop(server.stop);
+    server.task.await.unwrap();
+}

@@ -1,0 +1,149 @@
+//! How many connections each peer has, so that none takes them all.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::server::call::trust::PeerOrigin;
+use crate::sync::MutexExt as _;
+
+/// The connections of one server by peer. A lock a connection, and none a call.
+#[derive(Debug)]
+pub(crate) struct PeerLimiter {
+    max: usize,
+    /// PeerLimiter with at least one connection: no more entries than there are connections.
+    open: Mutex<HashMap<PeerKey, usize>>,
+    refused: AtomicU64,
+}
+
+/// What counts as one peer. Whoever has one address of IPv6 has 2⁶⁴ of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum PeerKey {
+    V4([u8; 4]),
+    V6Network([u8; 8]),
+}
+
+impl PeerLimiter {
+    pub(crate) fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            max,
+            open: Mutex::default(),
+            refused: AtomicU64::new(0),
+        })
+    }
+
+    /// The place of one more connection of a peer, held for as long as the connection is; `None` where it has as many as
+    /// it may have.
+    pub(crate) fn enter(self: &Arc<Self>, place: PeerOrigin) -> Option<PeerPermit> {
+        let key = key(place);
+        if let Some(key) = key {
+            let mut open = self.lock();
+            let count = open.entry(key).or_default();
+            if *count >= self.max {
+                // Nobody else removes the entry of a peer that has nothing.
+                if *count == 0 {
+                    open.remove(&key);
+                }
+                drop(open);
+                self.refuse(place);
+                return None;
+            }
+            *count += 1;
+        }
+        Some(PeerPermit {
+            peers: Arc::clone(self),
+            key,
+        })
+    }
+
+    /// Said at the first, the second, the fourth and so on: a peer must not fill the log.
+    fn refuse(&self, place: PeerOrigin) {
+        let count = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+        if count.is_power_of_two() {
+            tracing::warn!(
+                target: "rpc",
+                ?place,
+                max = self.max,
+                count,
+                "a connection was closed: its peer has as many as it may have; `count` so far"
+            );
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<PeerKey, usize>> {
+        self.open.lock_unpoisoned()
+    }
+}
+
+fn key(place: PeerOrigin) -> Option<PeerKey> {
+    let PeerOrigin::Tcp(address) = place else {
+        return None;
+    };
+    Some(match address.ip().to_canonical() {
+        IpAddr::V4(ip) => PeerKey::V4(ip.octets()),
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, e, f, g, h, ..] = ip.octets();
+            PeerKey::V6Network([a, b, c, d, e, f, g, h])
+        }
+    })
+}
+
+/// One open connection of a peer.
+#[derive(Debug)]
+pub(crate) struct PeerPermit {
+    peers: Arc<PeerLimiter>,
+    key: Option<PeerKey>,
+}
+
+impl Drop for PeerPermit {
+    fn drop(&mut self) {
+        let Some(key) = self.key else { return };
+        let mut open = self.peers.lock();
+        if let Some(count) = open.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(address: &str) -> PeerOrigin {
+        PeerOrigin::Tcp(address.parse().unwrap())
+    }
+
+    #[test]
+    fn a_peer_has_its_share_and_gets_it_back() {
+        let peers = PeerLimiter::new(2);
+        let first = peers.enter(tcp("10.0.0.1:1")).unwrap();
+        let _second = peers.enter(tcp("[::ffff:10.0.0.1]:2")).unwrap();
+        assert!(peers.enter(tcp("10.0.0.1:3")).is_none());
+        let _other = peers.enter(tcp("10.0.0.2:1")).unwrap();
+        drop(first);
+        drop(peers.enter(tcp("10.0.0.1:4")).unwrap());
+        assert_eq!(peers.lock().len(), 2);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_peer() {
+        let peers = PeerLimiter::new(1);
+        let permit = peers.enter(tcp("[2001:db8::1]:1")).unwrap();
+        assert!(peers.enter(tcp("[2001:db8::2]:1")).is_none());
+        let other = peers.enter(tcp("[2001:db8:0:1::1]:1")).unwrap();
+        drop((permit, other));
+        assert!(peers.lock().is_empty(), "peers that are gone take no room");
+        assert!(PeerLimiter::new(0).enter(tcp("10.0.0.1:1")).is_none());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_unix_socket_is_not_counted() {
+        let peers = PeerLimiter::new(0);
+        assert!(peers.enter(PeerOrigin::Unix).is_some());
+    }
+}
