@@ -19,6 +19,7 @@ pub use call::service::{RouteBuilder, Routes, Service};
 pub use call::trust::Trust;
 pub use limits::Limits;
 pub use options::{LogFormat, ServerOptions};
+pub use process::bound::BoundServer;
 
 use self::idempotency::IdempotencyStore;
 use self::process::lifecycle::ReadinessCheck;
