@@ -220,7 +220,7 @@ impl<T: 'static, E: 'static> fmt::Debug for Call<T, E> {
 pub struct Reply<T> {
     /// The value that the method returned.
     pub value: T,
-    /// The id of the request.
+    /// The ID of the request.
     pub request_id: RequestId,
     /// Metadata sent before the message.
     pub headers: Metadata,

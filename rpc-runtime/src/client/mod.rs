@@ -211,7 +211,7 @@ impl Client {
     }
 
     /// Sets the [`source`](Self::source) to this name, in the environment `prod`, with the process
-    /// id as the instance.
+    /// ID as the instance.
     ///
     /// # Errors
     ///

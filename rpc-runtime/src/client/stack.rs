@@ -71,7 +71,7 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
             }
         }
     };
-    // Only a call that was rejected before it was sent can have a context without an id.
+    // Only a call that was rejected before it was sent can have a context without an ID.
     let id = context.id().copied().unwrap_or_else(RequestId::random);
     if let Some(error) = response.error_mut()
         && error.request_id().is_none()
@@ -81,7 +81,7 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
     if let Some(error) = response.error_mut()
         && error.hops().is_empty()
     {
-        error.set_failed_call(method.path);
+        error.set_failed_call(method.full_name());
     }
     observation.end(&response);
     (id, response)

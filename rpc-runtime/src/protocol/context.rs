@@ -2,7 +2,7 @@
 //!
 //! | Header | Content | From an untrusted peer |
 //! | --- | --- | --- |
-//! | `x-request-id` | the request ID | kept as `client_request_id`; the server generates an id |
+//! | `x-request-id` | the request ID | kept as `client_request_id`; the server generates an ID |
 //! | `traceparent`, `tracestate` | the W3C trace context | linked, not continued |
 //! | `baggage` | names and values of the request | ignored |
 //! | `x-rpc-source` | the caller, as `server@environment/instance` | ignored |

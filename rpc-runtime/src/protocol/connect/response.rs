@@ -62,7 +62,7 @@ fn write_message(message: Bytes, accepts: Accepts) -> http::Response<Bytes> {
     let encoded = packed.is_some();
     let mut response = http::Response::new(packed.unwrap_or(message));
     let headers = response.headers_mut();
-    // For the content type, the request id, and the headers that the server adds.
+    // For the content type, the request ID, and the headers that the server adds.
     headers.reserve(6);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     if encoded {
