@@ -1,105 +1,57 @@
-//! Times of calls in buckets, from which percentiles are read.
-//!
-//! Our own and no library: the histograms of those that are well kept want `&mut` or a lock to record, and this stands
-//! on the path of every call. Recording is two additions that wait for nobody.
+//! Histogram of call durations, from which percentiles are computed.
 
-use std::array;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Buckets for each doubling: what is read from a bucket is too large by a 32nd at most.
-const STEPS: u64 = 1 << STEP_BITS;
-const STEP_BITS: u32 = 5;
+use histogram::{AtomicHistogram, Config};
 
-/// The last bucket ends here, in microseconds: 71 minutes. A call that takes longer counts as that.
-const LARGEST: u64 = (1 << 32) - 1;
+/// Longest duration, in microseconds: 71 minutes. A longer call counts as this.
+const MAX_MICROS: u64 = (1 << MAX_BITS) - 1;
+const MAX_BITS: u8 = 32;
 
-const BUCKETS: usize = bucket(LARGEST) + 1;
+/// Each doubling has 2⁵ buckets, so a percentile is at most 1/32 too large. A histogram takes 7 KiB.
+const CONFIG: Config = match Config::new(5, MAX_BITS) {
+    Ok(config) => config,
+    Err(_) => panic!("evaluated at compile time"),
+};
 
-/// Counts durations. Shared without a lock; an answer may miss what is recorded at the same time.
+/// Counts durations without a lock. A reader may miss durations that are recorded concurrently.
 #[derive(Debug)]
-pub(super) struct Histogram {
-    buckets: Box<[AtomicU64; BUCKETS]>,
-}
+pub(super) struct Histogram(AtomicHistogram);
 
 impl Histogram {
     pub(super) fn new() -> Self {
-        Self {
-            buckets: Box::new(array::from_fn(|_| AtomicU64::new(0))),
-        }
+        Self(AtomicHistogram::with_config(&CONFIG))
     }
 
     pub(super) fn record(&self, duration: Duration) {
-        let microseconds = u64::try_from(duration.as_micros()).unwrap_or(LARGEST);
-        self.buckets[bucket(microseconds.min(LARGEST))].fetch_add(1, Ordering::Relaxed);
+        let microseconds = u64::try_from(duration.as_micros()).unwrap_or(MAX_MICROS);
+        // Fails only for values above the maximum.
+        let _ = self.0.increment(microseconds.min(MAX_MICROS));
     }
 }
 
-/// For each of these percents, in ascending order, what so many of the durations in all of the histograms together do
-/// not exceed, in microseconds. `None` before anything was recorded.
+/// Returns percentiles over all histograms together, in microseconds. `None` if nothing was recorded.
 pub(super) fn percentiles_of<'h, const N: usize>(
     histograms: impl Iterator<Item = &'h Histogram>,
-    percents: [u64; N],
+    percents: [u8; N],
 ) -> Option<[u64; N]> {
-    let mut counts = vec![0; BUCKETS];
+    let mut sum = histogram::Histogram::with_config(&CONFIG);
     for histogram in histograms {
-        for (count, bucket) in counts.iter_mut().zip(histogram.buckets.iter()) {
-            *count += bucket.load(Ordering::Relaxed);
-        }
+        sum.checked_add_assign(&histogram.0.load()).ok()?;
     }
-    let total: u64 = counts.iter().sum();
-    if total == 0 {
-        return None;
+    let quantiles = percents.map(|percent| f64::from(percent) / 100.0);
+    let mut buckets = [const { None }; N];
+    sum.quantile_buckets_into(&quantiles, &mut buckets).ok()?;
+    let mut percentiles = [0; N];
+    for (percentile, bucket) in percentiles.iter_mut().zip(buckets) {
+        *percentile = bucket?.end();
     }
-    let (mut next, mut seen) = (0, counts[0]);
-    Some(percents.map(|percent| {
-        let rank = (total * percent).div_ceil(100).max(1);
-        while seen < rank {
-            next += 1;
-            seen += counts[next];
-        }
-        largest_of(next)
-    }))
-}
-
-/// The bucket of a value. Below 2 × `STEPS` each value has its own; above, each doubling has `STEPS`.
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "there are fewer than a thousand buckets"
-)]
-const fn bucket(value: u64) -> usize {
-    if value < STEPS {
-        return value as usize;
-    }
-    let shift = value.ilog2() - STEP_BITS;
-    (shift as u64 * STEPS + (value >> shift)) as usize
-}
-
-/// The largest value of a bucket.
-fn largest_of(bucket: usize) -> u64 {
-    let bucket = bucket as u64;
-    if bucket < 2 * STEPS {
-        return bucket;
-    }
-    let shift = bucket / STEPS - 1;
-    ((bucket % STEPS + STEPS + 1) << shift) - 1
+    Some(percentiles)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn buckets_are_contiguous_and_narrow() {
-        let mut smallest = 0;
-        for index in 0..BUCKETS {
-            let largest = largest_of(index);
-            assert_eq!((bucket(smallest), bucket(largest)), (index, index));
-            assert!((largest - smallest) * STEPS <= smallest.max(1), "{index}");
-            smallest = largest + 1;
-        }
-        assert_eq!(smallest, LARGEST + 1);
-    }
 
     #[test]
     fn percentiles_match_recorded_durations() {
@@ -118,12 +70,38 @@ mod tests {
     }
 
     #[test]
+    fn every_percentile_is_the_end_of_a_narrow_bucket() {
+        for shift in 0..MAX_BITS {
+            for value in [1 << shift, (1 << shift) + 1, (1_u64 << shift) * 2 - 1] {
+                let histogram = Histogram::new();
+                histogram.record(Duration::from_micros(value));
+                let [read] = percentiles_of([&histogram].into_iter(), [50]).unwrap();
+                assert!(
+                    (value..=value + value / 32).contains(&read),
+                    "{value} {read}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn several_histograms_are_read_as_one() {
+        let [one, two] = [Histogram::new(), Histogram::new()];
+        for _ in 0..9 {
+            one.record(Duration::from_micros(10));
+        }
+        two.record(Duration::from_micros(20));
+        let read = percentiles_of([&one, &two].into_iter(), [50, 90, 99]);
+        assert_eq!(read, Some([10, 10, 20]));
+    }
+
+    #[test]
     fn the_longest_duration_is_counted() {
         let histogram = Histogram::new();
         histogram.record(Duration::MAX);
         assert_eq!(
             percentiles_of([&histogram].into_iter(), [50]),
-            Some([LARGEST])
+            Some([MAX_MICROS])
         );
     }
 }

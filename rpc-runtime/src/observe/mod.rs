@@ -4,9 +4,13 @@
 //! a call are observed in addition to the call.
 
 mod call_trace;
+#[cfg(feature = "server")]
 mod client_metrics;
+#[cfg(feature = "server")]
 mod histogram;
+#[cfg(feature = "server")]
 mod method_metrics;
+#[cfg(feature = "server")]
 mod server_metrics;
 mod tracing_observer;
 
@@ -16,8 +20,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use call_trace::CallTrace;
+#[cfg(feature = "server")]
 pub(crate) use client_metrics::ClientMethodSnapshot;
+#[cfg(feature = "server")]
 pub(crate) use method_metrics::MetricsSnapshot;
+#[cfg(feature = "server")]
 pub(crate) use server_metrics::{ServerMethodSnapshot, ServerMetrics};
 pub use tracing_observer::TracingObserver;
 
