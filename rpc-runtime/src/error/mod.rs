@@ -151,6 +151,11 @@ impl Error {
         }))
     }
 
+    /// Returns an error whose message starts with the option or setting that caused it.
+    pub(crate) fn caused_by_option(&self, option: &str) -> Self {
+        Self::without_location(self.code(), format!("{option}: {}", self.message()))
+    }
+
     /// Creates the error of a call whose deadline passed before it completed.
     pub(crate) fn deadline_exceeded() -> Self {
         Self::without_location(

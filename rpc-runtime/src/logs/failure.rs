@@ -2,11 +2,18 @@
 
 use std::time::Duration;
 
+use crate::backoff::{ExponentialBackoff, Jitter};
 use crate::error::{Code, Error};
 
-/// Delay after the first failure, and the longest one, each before jitter.
-const MIN_DELAY: Duration = Duration::from_millis(100);
-const MAX_DELAY: Duration = Duration::from_secs(5);
+/// Delays between attempts. Jitter keeps the servers of a sink that recovers from calling all at once.
+const BACKOFF: ExponentialBackoff = ExponentialBackoff::new(
+    Duration::from_millis(100),
+    Duration::from_secs(5),
+    Jitter::Equal,
+);
+
+/// Limit of the delay that a sink can ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Attempts to send a single record before it is dropped as refused, if the sink responds with errors
 /// other than `invalid_argument`. With the delays this takes more than a minute, which a sink that is
@@ -42,14 +49,11 @@ impl FailureKind {
     }
 }
 
-/// Returns the delay after so many consecutive failures. Half of it is fixed and half is scaled by
-/// `fraction`, a random number from 0 to 1, so that the servers of a sink that recovers do not all
-/// call at once. `retry_after` is the delay that the sink asked for, of which at most 60 s count.
+/// Returns the delay after `failures` consecutive failures. `fraction` is the jitter, from 0 to 1;
+/// `retry_after` is the minimum delay that the sink asked for.
 pub(super) fn delay(failures: u32, retry_after: Option<Duration>, fraction: f64) -> Duration {
-    let factor = 1u32 << failures.saturating_sub(1).min(16);
-    let full = MIN_DELAY.saturating_mul(factor).min(MAX_DELAY);
-    let drawn = full / 2 + (full / 2).mul_f64(fraction.clamp(0.0, 1.0));
-    drawn.max(retry_after.unwrap_or_default().min(Duration::from_secs(60)))
+    let drawn = BACKOFF.delay_at(failures, fraction);
+    drawn.max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER))
 }
 
 #[cfg(test)]
@@ -62,7 +66,7 @@ mod tests {
         assert_eq!(delay(1, None, 0.0), ms(50));
         assert_eq!(delay(1, None, 1.0), ms(100));
         assert_eq!(delay(3, None, 1.0), ms(400));
-        assert_eq!(delay(1000, None, 1.0), MAX_DELAY);
+        assert_eq!(delay(1000, None, 1.0), Duration::from_secs(5));
         assert_eq!(delay(1, Some(ms(3000)), 0.5), ms(3000));
         assert_eq!(delay(1, Some(Duration::MAX), 0.5), Duration::from_secs(60));
     }

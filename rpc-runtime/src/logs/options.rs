@@ -6,7 +6,7 @@ use super::exporter::read_filter;
 use super::layer::ExportFilter;
 use super::{LogExporter, LogExporterBuilder};
 use crate::client::Client;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The log export part of [`server::ServerOptions`](crate::server::ServerOptions).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,14 +27,14 @@ impl LogExportOptions {
         program: Option<LogExporterBuilder>,
     ) -> Result<Option<LogExporterBuilder>> {
         let sink = self.sink.as_deref().map(Client::new).transpose();
-        let sink = sink.map_err(|error| said_by("--logsink (RPC_LOGSINK)", &error))?;
+        let sink = sink.map_err(|error| error.caused_by_option("--logsink (RPC_LOGSINK)"))?;
         // Checked even without a sink, so that a mistake is found before a sink is configured.
         let filter: Option<ExportFilter> = self
             .filter
             .as_deref()
             .map(read_filter)
             .transpose()
-            .map_err(|error| said_by("--ship-log (RPC_SHIP_LOG)", &error))?;
+            .map_err(|error| error.caused_by_option("--ship-log (RPC_SHIP_LOG)"))?;
         let builder = match (sink, program) {
             (Some(sink), Some(program)) => Some(program.with_client(sink)),
             (Some(sink), None) => Some(LogExporter::builder(sink)),
@@ -51,9 +51,4 @@ impl LogExportOptions {
         }
         Ok(Some(builder))
     }
-}
-
-/// Names the option in an error: its value may come from an environment variable.
-fn said_by(option: &str, error: &Error) -> Error {
-    Error::without_location(error.code(), format!("{option}: {}", error.message()))
 }

@@ -63,7 +63,7 @@ impl Server {
                     format!("`{argument}` sets no flag; write `--flag NAME=VALUE`"),
                 )),
             };
-            self.note(outcome.map_err(|error| said_by("command line", &error)));
+            self.note(outcome.map_err(|error| error.caused_by_option("command line")));
         }
     }
 
@@ -80,7 +80,7 @@ impl Server {
                 "the value is not UTF-8",
             )),
         };
-        outcome.map_err(|error| said_by(&shown, &error))
+        outcome.map_err(|error| error.caused_by_option(&shown))
     }
 
     /// Keeps the first thing that is wrong until the server starts, where it is told.
@@ -108,10 +108,6 @@ impl BoundServer {
     pub fn flags(&self) -> Flags {
         self.inner.server_info().flags().clone()
     }
-}
-
-fn said_by(source: &str, error: &Error) -> Error {
-    Error::without_location(error.code(), format!("{source}: {}", error.message()))
 }
 
 /// The variables that set flags.
