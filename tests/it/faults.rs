@@ -139,7 +139,10 @@ async fn a_connection_is_closed_before_or_after_the_handler() {
                 });
                 let error = call.await.unwrap_err();
                 assert_eq!(error.code(), Code::Unavailable, "{effect}");
-                assert!(error.message().contains("may have been done"), "{error}");
+                assert!(
+                    error.message().contains("may have been executed"),
+                    "{error}"
+                );
                 assert_eq!(test.runs.count(), runs, "{effect}");
                 assert_eq!(test.seen.take(), [Some(Code::Unavailable)]);
             }

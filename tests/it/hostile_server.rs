@@ -292,7 +292,10 @@ async fn a_wrong_content_length_is_an_error() {
     let hostile = Hostile::answering(long, true).await;
     let error = hostile.error().await;
     assert_eq!(error.code(), Code::Unavailable, "{error:#}");
-    assert!(error.message().contains("may have been done"), "{error:#}");
+    assert!(
+        error.message().contains("may have been executed"),
+        "{error:#}"
+    );
     assert_eq!(hostile.requests(), 1);
     let short = format!("HTTP/1.1 200 OK\r\n{JSON}content-length: 5\r\n\r\n{{\"result\":1}}");
     let hostile = Hostile::answering(short, false).await;
@@ -331,7 +334,10 @@ async fn a_close_while_sending_repeats_safe_calls_only() {
     assert_eq!(client.add().await.unwrap(), 1);
     let error = client.add().await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable, "{error:#}");
-    assert!(error.message().contains("may have been done"), "{error:#}");
+    assert!(
+        error.message().contains("may have been executed"),
+        "{error:#}"
+    );
     assert_eq!(hostile.requests(), 2, "sent once");
     assert_eq!(client.put().await.unwrap(), 1);
     assert_eq!(

@@ -457,7 +457,10 @@ async fn a_call_of_another_process_is_never_run_twice() {
     store.put(key, (message, Some(Outcome::lost().to_bytes())));
     let error = till.pay("k", 5).await.unwrap_err();
     assert_eq!((error.code(), stage.runs()), (Code::Unknown, 1));
-    assert!(error.message().contains("may have been done"), "{error}");
+    assert!(
+        error.message().contains("may have been executed"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -192,7 +192,7 @@ async fn a_call_that_may_have_run_is_not_retried() {
     let error = test.shaky().add().await.unwrap_err();
     assert_eq!((error.code(), test.runs()), (Code::Unavailable, 1));
     assert!(
-        error.message().ends_with("the call may have been done"),
+        error.message().ends_with("the call may have been executed"),
         "{error}"
     );
     // In the middle of an answer it is the same.

@@ -10,7 +10,7 @@ pub(crate) enum Delivery {
     Answered,
     /// Not one byte of it has left: whatever the method does, it was not done.
     Unsent,
-    /// The connection broke behind the first byte: it may have been done.
+    /// The connection broke behind the first byte: it may have been executed.
     OutcomeUnknown,
 }
 

@@ -90,7 +90,10 @@ async fn a_cut_connection_repeats_no_unsafe_call() {
         let error = error_of(chain.client().add()).await;
         chain.to_back.set(NetworkFault::None);
         assert_eq!(error.code(), Code::Unavailable, "{error:#}");
-        assert!(error.message().contains("may have been done"), "{error:#}");
+        assert!(
+            error.message().contains("may have been executed"),
+            "{error:#}"
+        );
         assert_eq!(chain.added().await, before + 1, "cut after {after}");
     }
     // In the request: it was not done, and nobody knows that either.
@@ -98,7 +101,10 @@ async fn a_cut_connection_repeats_no_unsafe_call() {
     chain.to_back.set(NetworkFault::CutRequests { after: 60 });
     let error = error_of(chain.client().add()).await;
     assert_eq!(error.code(), Code::Unavailable, "{error:#}");
-    assert!(error.message().contains("may have been done"), "{error:#}");
+    assert!(
+        error.message().contains("may have been executed"),
+        "{error:#}"
+    );
     let error = error_of(chain.client().put()).await;
     assert_eq!(error.code(), Code::Unavailable, "{error:#}");
     chain.to_back.set(NetworkFault::None);
@@ -122,7 +128,8 @@ async fn a_flapping_network_hangs_and_loses_no_call() {
                         Err(error) => {
                             assert_eq!(error.code(), Code::Unavailable, "{error:#}");
                             failed += 1;
-                            unknown += u64::from(error.message().contains("may have been done"));
+                            unknown +=
+                                u64::from(error.message().contains("may have been executed"));
                         }
                     }
                     tokio::time::sleep(Duration::from_millis(2)).await;

@@ -33,7 +33,10 @@ async fn a_killed_process_is_unavailable_until_restarted() {
         .unwrap()
         .unwrap_err();
     assert_eq!(error.code(), Code::Unavailable, "{error:#}");
-    assert!(error.message().contains("may have been done"), "{error:#}");
+    assert!(
+        error.message().contains("may have been executed"),
+        "{error:#}"
+    );
     let error = error_of(chain.client().put()).await;
     assert_eq!(error.code(), Code::Unavailable, "{error:#}");
     chain.back = service_at(&at, "back", &[], &[]);

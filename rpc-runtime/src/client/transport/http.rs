@@ -171,7 +171,7 @@ impl HttpTransport {
                 format!("the response headers of {target} are too large"),
             ),
         };
-        let text = format!("{what} ({cause}); the call may have been done");
+        let text = format!("{what} ({cause}); the call may have been executed");
         Error::without_location(code, text).with_delivery(Delivery::OutcomeUnknown)
     }
 }

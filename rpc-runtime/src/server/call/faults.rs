@@ -159,7 +159,7 @@ fn log_injected_fault(effect: &Effect) {
 /// What a caller sees of an answer that does not come, and the log on this side.
 fn lost(effect: &str) -> Error {
     let text = format!(
-        "fault injected by x-rpc-fault: {effect}; the connection is closed without an answer, the call may have been done"
+        "fault injected by x-rpc-fault: {effect}; the connection is closed without an answer, the call may have been executed"
     );
     Error::without_location(Code::Unavailable, text).with_delivery(Delivery::OutcomeUnknown)
 }

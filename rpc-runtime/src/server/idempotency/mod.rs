@@ -171,7 +171,7 @@ impl IdempotencyHandler {
 
 async fn answer_with(waiter: Waiter, is_first: bool, method: &MethodDescriptor) -> Response {
     let stopped = || {
-        let text = "the server stopped before the work was done; the call may have been done";
+        let text = "the server stopped before the work was done; the call may have been executed";
         Error::without_location(Code::Unavailable, text)
     };
     let error = match waiter.result().await {

@@ -23,11 +23,11 @@ impl Outcome {
         Self::from_result(Ok(message.into()))
     }
 
-    /// For the claim of a call whose process is gone: it may have been done, and nobody knows. A repeat is told so with
+    /// For the claim of a call whose process is gone: it may have been executed, and nobody knows. A repeat is told so with
     /// `unknown`, and does not run.
     #[must_use]
     pub fn lost() -> Self {
-        let text = "the call with this idempotency key was cut off with its server, and may have been done: look before it is made with a new key";
+        let text = "the call with this idempotency key was cut off with its server, and may have been executed: look before it is made with a new key";
         Self::from(Error::without_location(Code::Unknown, text).public())
     }
 
