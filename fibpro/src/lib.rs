@@ -4,10 +4,17 @@
 //! a program of `src/bin` a process. Implementations call each other through the clients of [`api`] only, so each of them may run anywhere.
 
 pub mod api;
+#[cfg(feature = "services")]
 pub mod endpoints;
+#[cfg(feature = "services")]
 pub mod fibonacci;
+#[cfg(feature = "services")]
 pub mod number;
+#[cfg(feature = "services")]
 pub mod process;
+#[cfg(feature = "services")]
 pub mod serve;
+#[cfg(feature = "services")]
 pub mod service;
+#[cfg(feature = "services")]
 pub mod tool;

@@ -3,11 +3,12 @@
 pub mod flags;
 mod ping;
 mod serde_duration;
+#[cfg(feature = "server")]
+mod server;
 pub mod status;
 
 pub use flags as flag_service;
-pub(crate) use flags::server_flag_service;
-pub use ping::Pong;
-pub use ping::ping_descriptor;
-pub(crate) use ping::{PONG, ping_handler, ping_method};
-pub(crate) use status::{DroppedLogs, status_service};
+pub(crate) use ping::{PONG, ping_method};
+pub use ping::{Pong, ping_descriptor};
+#[cfg(feature = "server")]
+pub(crate) use server::{DroppedLogs, ping_handler, server_flag_service, status_service};

@@ -1,16 +1,13 @@
 //! `Ping`: checks that a service is running, and returns its version, instance and uptime.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::serde_duration;
-use crate::context::Source;
 use crate::descriptor::{Idempotency, MethodDescriptor, ServiceDescriptor};
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::method::{ReplyCodec, message_reply};
-use crate::middleware::{Body, BoxFuture, Request, Response};
 
 /// Names of the method: in Rust, on the wire.
 const NAMES: (&str, &str) = ("ping", "Ping");
@@ -54,31 +51,4 @@ pub(crate) fn ping_method(
         .iter()
         .rev()
         .find(|method| (method.name, method.wire_name) == NAMES && method.returns == "Result<Pong>")
-}
-
-/// Returns the `Ping` of a service and its handler; `None` with `ping = false`.
-pub(crate) fn ping_handler(
-    service: &'static ServiceDescriptor,
-    source: &Arc<Source>,
-) -> Option<(
-    &'static MethodDescriptor,
-    impl Fn(Request) -> BoxFuture<Response> + Send + Sync + use<>,
-)> {
-    let method = ping_method(service)?;
-    let (start, source) = (Instant::now(), Arc::clone(source));
-    let handler = move |_| -> BoxFuture<Response> {
-        let pong = Pong {
-            service: service.full_name.to_owned(),
-            version: service.version.to_owned(),
-            instance: source.instance().to_owned(),
-            uptime: start.elapsed(),
-        };
-        let body = serde_json::to_vec(&pong).map(Body::message);
-        let response = match body {
-            Ok(body) => Response::new(body),
-            Err(error) => Error::without_location(Code::Internal, error.to_string()).into(),
-        };
-        Box::pin(std::future::ready(response))
-    };
-    Some((method, handler))
 }

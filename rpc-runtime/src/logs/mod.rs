@@ -49,27 +49,52 @@
 //! export. [`Server::export_logs`](crate::Server::export_logs) configures it in code. Programs with
 //! their own subscriber, or with several servers, start a [`LogExporter`].
 
+#[cfg(all(feature = "server", not(feature = "client")))]
+mod absent;
+#[cfg(all(feature = "client", feature = "server"))]
 mod backlog;
+#[cfg(all(feature = "client", feature = "server"))]
 mod exporter;
+#[cfg(all(feature = "client", feature = "server"))]
 mod failure;
+#[cfg(all(feature = "client", feature = "server"))]
 mod format;
+#[cfg(all(feature = "client", feature = "server"))]
 mod layer;
+#[cfg(all(feature = "client", feature = "server"))]
 mod options;
+#[cfg(all(feature = "client", feature = "server"))]
 mod queue;
 mod record;
 mod service;
+#[cfg(all(feature = "client", feature = "server"))]
 mod shared;
+#[cfg(all(feature = "client", feature = "server"))]
 mod spool;
+#[cfg(all(feature = "client", feature = "server"))]
 mod status;
 mod timestamp;
+#[cfg(all(feature = "client", feature = "server"))]
 mod worker;
 
+#[cfg(all(feature = "server", not(feature = "client")))]
+pub use absent::LogExporterBuilder;
+#[cfg(all(feature = "server", not(feature = "client")))]
+pub(crate) use absent::{LogExportOptions, LogExporter, PreparedExporter, dropped};
+#[cfg(all(feature = "client", feature = "server"))]
 pub(crate) use exporter::PreparedExporter;
+#[cfg(all(feature = "client", feature = "server"))]
 pub use exporter::{LogExporter, LogExporterBuilder};
+#[cfg(all(feature = "client", feature = "server"))]
 pub(crate) use options::LogExportOptions;
 pub use record::{Level, ParseLevelError, Record};
+pub use service::Logs;
+#[cfg(feature = "client")]
+pub use service::LogsClient;
+#[cfg(feature = "server")]
+pub use service::LogsServer;
 pub(crate) use service::SERVICE;
-pub use service::{Logs, LogsClient, LogsServer};
+#[cfg(all(feature = "client", feature = "server"))]
 pub use status::{Dropped, LogExporterStatus, dropped};
 pub use timestamp::{ParseTimestampError, Timestamp};
 

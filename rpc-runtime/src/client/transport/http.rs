@@ -71,7 +71,7 @@ impl HttpTransport {
         let client = match &self.client {
             HttpClient::Hyper { .. } => HttpClient::Hyper { http2: true },
             // TLS negotiates the version.
-            HttpClient::Reqwest(client) => HttpClient::Reqwest(client.clone()),
+            client @ HttpClient::Reqwest(_) => client.clone(),
         };
         Self {
             target: self.target.clone(),
