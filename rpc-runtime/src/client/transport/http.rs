@@ -37,8 +37,8 @@ const MESSAGE_LIMIT: usize = 4 << 20;
 
 /// The transport to one server over HTTP.
 pub(super) struct HttpTransport {
-    target: Target,
-    client: HttpClient,
+    pub(super) target: Target,
+    pub(super) client: HttpClient,
 }
 
 /// The HTTP client that sends the requests of a transport.
@@ -56,10 +56,6 @@ impl HttpTransport {
             HttpClient::Hyper { http2: false }
         };
         Ok(Self { target, client })
-    }
-
-    pub(super) fn with_client(target: Target, client: HttpClient) -> Self {
-        Self { target, client }
     }
 
     /// Returns the URL of the server in printable form.

@@ -63,9 +63,8 @@ impl Client {
             return Err(Error::without_location(Code::InvalidArgument, text));
         }
         let client = HttpClient::Reqwest(ReqwestClient(client));
-        Ok(Self::from_transport(Transport::http(
-            HttpTransport::with_client(target, client),
-        )))
+        let transport = Transport::http(HttpTransport { target, client });
+        Ok(Self::from_transport(transport))
     }
 }
 
