@@ -1,4 +1,4 @@
-//! Where the other services are: by option, by environment variable, or where they are by default.
+//! Addresses of the other services: by option, by environment variable, or by default.
 
 use std::env;
 
@@ -11,24 +11,24 @@ const SERVICES: [(&str, u16); 6] = [
     ("pricing", 9004),
     ("compute_worker", 9005),
     ("controller", 9006),
-    // For operators: its edge is nobody's endpoint.
+    // The operator listener; the edge listener is not an endpoint of other services.
     ("gatekeeper", 9011),
 ];
 
 /// The addresses of other services, as options of a program.
 ///
-/// `--endpoint NAME=URL` comes first, then the variable `FIBPRO_ENDPOINT_NAME` in capitals, then the service's own port
-/// on 127.0.0.1.
+/// `--endpoint NAME=URL` comes first, then the variable `FIBPRO_ENDPOINT_NAME` in capitals, then
+/// the service's default port on 127.0.0.1.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[group(skip)]
 pub struct Endpoints {
-    /// Where another service listens, such as `pricing=http://127.0.0.1:9004`; may be repeated, also for several servers
-    /// of one service [env: FIBPRO_ENDPOINT_PRICING and the like]
+    /// URL of another service, such as `pricing=http://127.0.0.1:9004`; may be repeated, also for
+    /// several replicas of one service [env: FIBPRO_ENDPOINT_PRICING and so on]
     #[arg(long = "endpoint", value_name = "NAME=URL", value_parser = Endpoint::parse)]
     endpoints: Vec<Endpoint>,
 }
 
-/// One address.
+/// One address of a service.
 #[derive(Debug, Clone)]
 struct Endpoint {
     service: &'static str,
@@ -39,12 +39,12 @@ impl Endpoint {
     fn parse(text: &str) -> Result<Self, String> {
         let (name, url) = text
             .split_once('=')
-            .ok_or("write NAME=URL, such as pricing=http://127.0.0.1:9004")?;
+            .ok_or("expected NAME=URL, such as pricing=http://127.0.0.1:9004")?;
         let service = SERVICES.iter().find(|service| service.0 == name);
         let Some(&(service, _)) = service else {
             let names: Vec<_> = SERVICES.iter().map(|service| service.0).collect();
             return Err(format!(
-                "no service has that name; there are {}",
+                "unknown service; expected one of {}",
                 names.join(", ")
             ));
         };
@@ -57,9 +57,9 @@ impl Endpoint {
 }
 
 impl Endpoints {
-    /// The addresses of a service.
+    /// Returns the addresses of a service.
     ///
-    /// Several of them, in the environment with a comma in between, are servers that do the same.
+    /// Several addresses (comma-separated in the environment) are replicas of one service.
     #[must_use]
     pub fn urls(&self, service: &str) -> Vec<String> {
         self.urls_with(service, |variable| env::var(variable).ok())
@@ -84,11 +84,11 @@ impl Endpoints {
             .collect()
     }
 
-    /// A client of a service.
+    /// Returns a client of a service.
     ///
     /// # Errors
     ///
-    /// `invalid_argument` for a variable that has no URL, with the variable's name.
+    /// `invalid_argument` for a variable whose value is not a URL, with the variable's name.
     pub fn client(&self, service: &str) -> Result<Client> {
         Client::from_urls(self.urls(service)).map_err(|error| {
             let text = format!(
@@ -100,7 +100,7 @@ impl Endpoints {
         })
     }
 
-    /// All services with their addresses, for tools.
+    /// Returns all services with their addresses, for tools.
     #[must_use]
     pub fn all(&self) -> Vec<(&'static str, Vec<String>)> {
         SERVICES
@@ -157,10 +157,10 @@ mod tests {
     #[test]
     fn what_is_no_endpoint_is_told_what_to_write() {
         for (argument, words) in [
-            ("pricing", "write NAME=URL"),
+            ("pricing", "expected NAME=URL"),
             (
                 "prices=http://a:1",
-                "there are logsink, userstore, pricing, compute_worker, controller, gatekeeper",
+                "expected one of logsink, userstore, pricing, compute_worker, controller, gatekeeper",
             ),
             ("pricing=localhost:1", "the scheme is missing"),
             ("pricing=", "pricing="),

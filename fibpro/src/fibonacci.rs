@@ -1,21 +1,21 @@
-//! Fibonacci numbers of any size, by a way that can be stopped.
+//! Fibonacci numbers of any size, computed so that the work can be stopped.
 
 use dashu_int::UBig;
 
-/// The work was told to stop before it was done.
+/// The computation was stopped before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("stopped before the number was there")]
+#[error("stopped before the number was computed")]
 pub struct Stopped;
 
-/// F(n), with F(0) = 0 and F(1) = 1.
+/// Returns F(n), with F(0) = 0 and F(1) = 1.
 ///
-/// Fast doubling: three multiplications for each binary digit of `n`, of numbers that are twice as long each time. F(n)
-/// has about 0.209 n decimal digits.
+/// Fast doubling: three multiplications for each binary digit of `n`; the numbers double in length
+/// each time. F(n) has about 0.209 n decimal digits.
 ///
 /// # Errors
 ///
-/// [`Stopped`] once `goes_on` says no. It is asked before each doubling, the last of which is half of the work: about
-/// 10 ms of 20 ms for F(1,000,000).
+/// [`Stopped`] once `goes_on` returns false. It is called before each doubling. The last doubling
+/// is half of the work: about 10 ms of 20 ms for F(1,000,000).
 pub fn fibonacci(n: u64, goes_on: impl Fn() -> bool) -> Result<UBig, Stopped> {
     // F(k) and F(k + 1), where k is made of the leading binary digits of n.
     let (mut a, mut b) = (UBig::ZERO, UBig::ONE);
@@ -25,7 +25,7 @@ pub fn fibonacci(n: u64, goes_on: impl Fn() -> bool) -> Result<UBig, Stopped> {
         }
         let is_odd = n >> shift & 1 == 1;
         if shift == 0 {
-            // Nobody asks for the number behind the last one.
+            // The number after the last one is not needed.
             return Ok(if is_odd { odd(&a, &b) } else { even(&a, &b) });
         }
         let (two, one) = (even(&a, &b), odd(&a, &b));
@@ -49,12 +49,13 @@ fn odd(a: &UBig, b: &UBig) -> UBig {
     a.sqr() + b.sqr()
 }
 
-/// F(n) in decimal digits.
+/// Returns F(n) in decimal digits.
 ///
 /// # Errors
 ///
-/// As [`fibonacci`]; it is asked around the conversion, too. That cannot be stopped, and takes longer than the number
-/// itself: about 30 ms for F(1,000,000), and 2 s for F(20,000,000).
+/// As [`fibonacci`]; `goes_on` is called before and after the conversion too. The conversion cannot
+/// be stopped, and takes longer than the computation: about 30 ms for F(1,000,000), and 2 s for
+/// F(20,000,000).
 pub fn decimal(n: u64, goes_on: impl Fn() -> bool) -> Result<String, Stopped> {
     let number = fibonacci(n, &goes_on)?;
     if !goes_on() {
@@ -64,7 +65,7 @@ pub fn decimal(n: u64, goes_on: impl Fn() -> bool) -> Result<String, Stopped> {
     if goes_on() { Ok(digits) } else { Err(Stopped) }
 }
 
-/// The way there by adding, one number after the other: `(i, F(i), F(i + 1))` for each `i` below `n`.
+/// Iterates over the numbers by addition: `(i, F(i), F(i + 1))` for each `i` below `n`.
 pub fn iterations(n: u64) -> impl Iterator<Item = (u64, UBig, UBig)> {
     let mut pair = (UBig::ZERO, UBig::ONE);
     (0..n).map(move |i| {
@@ -131,7 +132,7 @@ mod tests {
             questions.get() < 4
         });
         assert_eq!((stopped, questions.get()), (Err(Stopped), 4));
-        // Once for each of the four binary digits, and around the conversion.
+        // Once for each of the four binary digits, and twice for the conversion.
         for allowed in 0..6 {
             let left = Cell::new(allowed);
             let goes_on = || left.replace(left.get() - 1) > 0;

@@ -1,7 +1,8 @@
 //! Fibonacci as a service: the reference application of `rpc-runtime`.
 //!
-//! Each service is a trait in [`api`] and an implementation in [`service`]; [`serve`] makes a server of it, and
-//! a program of `src/bin` a process. Implementations call each other through the clients of [`api`] only, so each of them may run anywhere.
+//! Each service is a trait in [`api`] and an implementation in [`service`]. [`serve`] builds a
+//! server of it, and a program of `src/bin` runs it as a process. Implementations call each other
+//! only through the clients of [`api`], so each may run anywhere.
 
 pub mod api;
 #[cfg(feature = "services")]

@@ -1,4 +1,4 @@
-//! The `fibpro` command: what people at a terminal do with the services.
+//! The `fibpro` command: operates and calls the services from a terminal.
 
 mod command;
 
@@ -14,7 +14,7 @@ struct Cli {
     command: Option<command::Command>,
 }
 
-/// Ends with 0 when the command did what it says, 1 when it did not, 2 when it was not understood.
+/// Exits with 0 on success, 1 on failure, 2 on an invalid command line.
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Some(command) => command.run(),

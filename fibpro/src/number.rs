@@ -1,24 +1,24 @@
-//! `n` as people write it: decimal digits and nothing else.
+//! Parsing of `n` from text: decimal digits only.
 
 use std::fmt;
 
-/// How much of what is no number is quoted, in characters.
+/// Maximum length of a quoted invalid text, in characters.
 const QUOTED: usize = 40;
 
-/// Reads a number that is written in the digits 0 to 9 and is at most `max`.
+/// Parses a number of the digits 0 to 9 that is at most `max`.
 ///
-/// No sign, no space, no separator, no other script's digits: what a person would have to guess at is refused. Zeros in
-/// front do not count, so `007` is 7.
+/// Rejects signs, spaces, separators and digits of other scripts, whose meaning would be a guess.
+/// Leading zeros are ignored, so `007` is 7.
 ///
 /// # Errors
 ///
-/// [`BadNumber`], whose text quotes what was written, cut and escaped.
+/// [`BadNumber`], whose text quotes the input, truncated and escaped.
 ///
 /// ```
 /// use fibpro::number::parse;
 ///
 /// assert_eq!(parse("007", 1000), Ok(7));
-/// assert_eq!(parse("4.5", 1000).unwrap_err().to_string(), "'4.5' is no number: write decimal digits, such as 10");
+/// assert_eq!(parse("4.5", 1000).unwrap_err().to_string(), "'4.5' is not a number: use decimal digits, such as 10");
 /// ```
 pub fn parse(text: &str, max: u64) -> Result<u64, BadNumber> {
     let quoted = || quote(text);
@@ -28,24 +28,24 @@ pub fn parse(text: &str, max: u64) -> Result<u64, BadNumber> {
             _ => BadNumber::NotANumber(quoted()),
         });
     }
-    // The digits of a number beyond u64 are fine, and only too many.
+    // Digits beyond u64 are a valid number that is too large.
     match text.parse() {
         Ok(n) if n <= max => Ok(n),
         _ => Err(BadNumber::TooLarge(quoted(), max)),
     }
 }
 
-/// Why a text is no `n`.
+/// The reason for which a text is not a valid `n`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadNumber {
-    /// It has something else than digits, or nothing at all.
-    #[error("{0} is no number: write decimal digits, such as 10")]
+    /// It contains a character that is not a digit, or is empty.
+    #[error("{0} is not a number: use decimal digits, such as 10")]
     NotANumber(String),
-    /// It has a minus in front.
+    /// It begins with a minus sign.
     #[error("{0} is negative: n is 0 or more")]
     Negative(String),
-    /// It is beyond the bound.
+    /// It exceeds the maximum.
     #[error("{0} is too large: n is at most {1}")]
     TooLarge(String, u64),
 }
@@ -54,8 +54,8 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A text in quotes, without anything that ends a line, steers a terminal or turns the direction of reading, and not
-/// longer than a line.
+/// A quoted text without characters that end a line, control a terminal or change the text
+/// direction, truncated to less than a line.
 #[must_use]
 pub fn quote(text: &str) -> String {
     struct Quoted<'t>(&'t str);
@@ -93,7 +93,7 @@ mod tests {
             "", " 5 ", "5 ", "+5", "4.5", "1e3", "1_000", "0x10", "five", "--5", "-", "- 5", "٥",
             "５", "5\0", "5\n", "%35",
         ] {
-            let expected = " is no number: write decimal digits, such as 10";
+            let expected = " is not a number: use decimal digits, such as 10";
             assert!(refused(text).ends_with(expected), "{text:?}");
         }
     }

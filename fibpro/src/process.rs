@@ -1,4 +1,4 @@
-//! What the processes of this application have in common: their options, and how they end.
+//! Shared by the programs of this application: options, and how they exit.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -10,25 +10,27 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::api::compute_worker::{DEFAULT_LARGEST_N, LARGEST_N};
 use crate::endpoints::Endpoints;
 
-/// The options of a service that calls others. Those of one that does not are [`server::ServerOptions`] alone.
+/// Options of a service that calls others. A service that calls none has [`server::ServerOptions`]
+/// only.
 #[derive(Debug, clap::Args)]
-// Without a group of that name: the program's own options are called so, too.
+// Without a clap group id of its type name, since the options of each program have the same id.
 #[group(skip)]
 pub struct ProcessOptions {
-    /// The options of every server.
+    /// Options of every server.
     #[command(flatten)]
     pub server: server::ServerOptions,
 
-    /// Where the others are.
+    /// Addresses of the other services.
     #[command(flatten)]
     pub endpoints: Endpoints,
 }
 
-/// The bound of n: one setting for the one who sells and the one who computes, so that what is sold can be had.
+/// The maximum of n: one setting for the seller and the worker, so that every number sold can be
+/// computed.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub struct LargestN {
-    /// The largest n that is taken, up to 20,000,000
+    /// Largest n that is accepted, up to 20,000,000
     #[arg(
         long,
         env = "FIBPRO_LARGEST_N",
@@ -39,7 +41,7 @@ pub struct LargestN {
     pub largest_n: u64,
 }
 
-/// How a process ends: 0, or 1 with the reason on stderr.
+/// Returns the exit code of a process: 0, or 1 with the reason on stderr.
 #[must_use]
 pub fn exit_code<T>(outcome: Result<T>) -> ExitCode {
     match outcome {
@@ -51,13 +53,13 @@ pub fn exit_code<T>(outcome: Result<T>) -> ExitCode {
     }
 }
 
-/// Something on stderr for the one who started the process.
+/// Prints a note on stderr.
 pub fn print_note(text: impl Display) {
-    // Where nobody reads stderr the exit code has to do.
+    // With a closed stderr only the exit code remains.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// One line on stderr that says what went wrong.
+/// Prints one line with an error on stderr.
 pub fn print_error(text: impl Display) {
     print_note(format_args!("error: {text}"));
 }
@@ -71,11 +73,11 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Waits for them from here on.
+    /// Installs the handlers; from now on the signals do not end the process.
     ///
     /// # Errors
     ///
-    /// `resource_exhausted` when the system gives none.
+    /// `resource_exhausted` if the system cannot install a handler.
     pub fn new() -> Result<Self> {
         Ok(Self {
             interrupt: install(SignalKind::interrupt())?,
@@ -84,7 +86,8 @@ impl Signals {
         })
     }
 
-    /// For a program that belongs to its terminal, and stops as well when that is gone.
+    /// Installs the handlers including SIGHUP, for a program that stops when its terminal is
+    /// closed.
     ///
     /// # Errors
     ///
@@ -96,7 +99,7 @@ impl Signals {
         })
     }
 
-    /// The next one, by its name.
+    /// Waits for the next signal and returns its name.
     pub async fn next(&mut self) -> &'static str {
         let hangup = async {
             match &mut self.hangup {

@@ -128,7 +128,7 @@ pub(crate) async fn serve(arguments: &[String]) -> Result<(), Failure> {
     };
     let mut peers = Peers::default();
     for endpoint in endpoints {
-        let (name, url) = endpoint.split_once('=').ok_or("write NAME=URL")?;
+        let (name, url) = endpoint.split_once('=').ok_or("expected NAME=URL")?;
         peers.0.insert(name.to_owned(), Client::new(url)?);
     }
     let server = peers.server(name, database, Path::new(users)).await?;

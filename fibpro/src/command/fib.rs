@@ -1,4 +1,4 @@
-//! `fibpro fib`: the number, without any service.
+//! `fibpro fib`: computes the number without any service.
 
 use std::backtrace::Backtrace;
 use std::io::{self, Write};
@@ -14,22 +14,22 @@ use super::CommandError;
 /// Print a Fibonacci number
 #[derive(Debug, clap::Args)]
 pub(crate) struct FibOptions {
-    /// Which one: 0, 1, 2, …
+    /// Index of the number: 0, 1, 2, …
     #[arg(value_name = "N", allow_negative_numbers = true)]
     n: String,
 
-    /// Print each step of the way there, by adding
+    /// Print each addition on the way to the number
     #[arg(long)]
     trace: bool,
 
-    /// Say on stderr how long it took, and where in the program a wrong N was noticed
+    /// Print on stderr the time taken, or the place in the program where an invalid N was detected
     #[arg(short, long)]
     verbose: bool,
 }
 
 pub(crate) fn run(options: &FibOptions, out: &mut impl Write) -> Result<(), CommandError> {
     let n = number::parse(&options.n, u64::MAX).map_err(|bad| {
-        // Captured here, whatever RUST_BACKTRACE says: it was asked for.
+        // Captured whatever RUST_BACKTRACE is, since --verbose asks for it.
         let backtrace = options.verbose.then(Backtrace::force_capture);
         let command = FibOptions::augment_args(Command::new("fibpro fib"));
         CommandError::Usage(
@@ -48,7 +48,7 @@ pub(crate) fn run(options: &FibOptions, out: &mut impl Write) -> Result<(), Comm
             writeln!(out, "i = {i}, a = {a}, b = {b}").map_err(CommandError::Output)?;
         }
     }
-    // Ctrl-C ends the process, and nothing else stops it.
+    // Only Ctrl-C stops the computation, by ending the process.
     let digits = fibonacci::decimal(n, || true).map_err(io::Error::other);
     let digits = digits.map_err(CommandError::Output)?;
     let took = started.elapsed();

@@ -1,4 +1,4 @@
-//! `fibpro flags`: the flags of a running server, to be seen and changed.
+//! `fibpro flags`: shows and changes the flags of a running server.
 
 use std::io::{self, Write};
 
@@ -10,11 +10,11 @@ use super::target::ServerTarget;
 /// Show the flags of a running server, or change some of them
 #[derive(Debug, clap::Args)]
 pub(crate) struct FlagsOptions {
-    /// What to set, such as `log_rpc=true`, one after the other; without any, all flags are shown
+    /// Values to set, in order, such as `log_rpc=true`; without any, all flags are shown
     #[arg(value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
 
-    /// Take back what was set on the running server; may be repeated
+    /// Flag whose run-time value is removed; may be repeated
     #[arg(long, value_name = "NAME")]
     reset: Vec<String>,
 
@@ -24,11 +24,11 @@ pub(crate) struct FlagsOptions {
 
 fn setting(text: &str) -> Result<(String, String), String> {
     if text.contains("://") && !text.contains('=') {
-        return Err("write `--to URL` for the server that is meant".to_owned());
+        return Err("use `--to URL` to select the server".to_owned());
     }
     let setting = text.split_once('=');
     let setting = setting.map(|(name, value)| (name.trim().to_owned(), value.to_owned()));
-    setting.ok_or_else(|| "write NAME=VALUE, or `--reset NAME` to take a value back".to_owned())
+    setting.ok_or_else(|| "expected NAME=VALUE, or `--reset NAME` to remove a value".to_owned())
 }
 
 pub(crate) async fn run(options: FlagsOptions, out: &mut impl Write) -> Result<(), CommandError> {
@@ -37,7 +37,8 @@ pub(crate) async fn run(options: FlagsOptions, out: &mut impl Write) -> Result<(
         let flags = client.list().await?;
         return write_flags(&flags, out).map_err(CommandError::Output);
     }
-    // Each is said when it is done: what was refused changed nothing, and what came before it stays.
+    // Each change is printed when it is made: a rejected one changes nothing, and earlier ones
+    // stay.
     for name in &options.reset {
         write_value(&client.reset(name).await?, out).map_err(CommandError::Output)?;
     }
@@ -81,7 +82,8 @@ fn write_flags(flags: &[FlagInfo], out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// A value on one line that speaks to no terminal; in quotes where it would not be seen as one.
+/// Returns a value on one line without control characters; quoted where it could be mistaken for
+/// something else.
 fn shown(value: &str) -> String {
     let is_plain = |c: char| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}');
     if !value.is_empty() && value.trim() == value && value.chars().all(is_plain) {

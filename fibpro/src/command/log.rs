@@ -1,4 +1,4 @@
-//! `fibpro log`: one record, by hand.
+//! `fibpro log`: sends one record.
 
 use std::io::Write;
 
@@ -10,10 +10,10 @@ use super::target::SinkTarget;
 /// Send one record to the log sink
 #[derive(Debug, clap::Args)]
 pub(crate) struct LogOptions {
-    /// What to log
+    /// Text of the record
     text: String,
 
-    /// How much it matters: debug, info, warn or error
+    /// Level of the record: debug, info, warn or error
     #[arg(long, default_value = "info")]
     level: Level,
 
@@ -25,7 +25,7 @@ pub(crate) async fn run(options: LogOptions, out: &mut impl Write) -> Result<(),
     let logsink = LogSinkClient::with_client(options.sink.client()?);
     if !logsink.recv_log(&options.text, options.level).await? {
         return Err(CommandError::Refused(
-            "the log sink takes no record without text",
+            "the log sink rejects a record without text",
         ));
     }
     writeln!(out, "accepted").map_err(CommandError::Output)

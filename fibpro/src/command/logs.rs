@@ -1,4 +1,4 @@
-//! `fibpro logs`: what the log sink has kept, and what comes.
+//! `fibpro logs`: shows stored log records, and follows new ones.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -13,51 +13,53 @@ use tokio::time::{Instant, sleep};
 use super::CommandError;
 use super::target::SinkTarget;
 
-/// How long an answer may take beyond the time that it waits for records.
+/// Timeout of a request, in addition to the time that it waits for records.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// How long to leave a sink alone that does not answer, or answers at once that there is nothing.
+/// Delay before the next request to a sink that fails, or that returns an empty page at once.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Show the records that the log sink has kept
+/// Show the records that the log sink has stored
 ///
-/// Prints time, level and the line of each record that matches all conditions, in the order in which the sink accepted
-/// them; the last ones, if more match than the limit allows. Ends with 0 even if nothing matches.
+/// Prints time, level and line of each record that matches all conditions, in the order of
+/// acceptance. If more records match than the limit allows, prints the last ones. Exits with 0 even
+/// if nothing matches.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LogsOptions {
-    /// Of this request
+    /// Only records of this request
     #[arg(long, value_name = "ID", value_parser = request_id)]
     request: Option<RequestId>,
 
-    /// Of this server: NAME, NAME@ENVIRONMENT or NAME@ENVIRONMENT/INSTANCE
+    /// Only records of this server: NAME, NAME@ENVIRONMENT or NAME@ENVIRONMENT/INSTANCE
     #[arg(long)]
     source: Option<String>,
 
-    /// Of this level or one that matters more: debug, info, warn or error
+    /// Only records of this level or a more severe one: debug, info, warn or error
     #[arg(long)]
     level: Option<Level>,
 
-    /// Written at this time or later: `5m`, `2h 30m` (ago), or as in `2026-11-22T12:25:34Z`
+    /// Only records written at this time or later: `5m`, `2h 30m` (ago), or a time such as
+    /// `2026-11-22T12:25:34Z`
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
 
-    /// Written before this time, spelled in the same ways
+    /// Only records written before this time, in the same forms
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Timestamp>,
 
-    /// With this in its text, in upper or lower case
+    /// Only records that contain this text, ignoring case
     #[arg(long)]
     text: Option<String>,
 
-    /// At most so many; with --follow, those from before
+    /// Maximum number of records; with --follow, of earlier records
     #[arg(long, default_value_t = fibpro::api::logsink::QUERY_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=i64::from(fibpro::api::logsink::QUERY_LIMIT)))]
     limit: u32,
 
-    /// Go on with what comes, until Ctrl-C
+    /// Print new records as they arrive, until Ctrl-C
     #[arg(long, short)]
     follow: bool,
 
-    /// One JSON object a record, for programs
+    /// Print one JSON object for each record, for programs
     #[arg(long)]
     json: bool,
 
@@ -81,19 +83,19 @@ pub(crate) async fn run(options: LogsOptions, out: &mut impl Write) -> Result<()
     if options.follow {
         return tokio::select! {
             outcome = follow(&logsink, query, json, out) => outcome,
-            // To end it so is what was asked for.
+            // Ctrl-C is the documented end of --follow, so the exit code is 0.
             _ = tokio::signal::ctrl_c() => Ok(()),
         };
     }
     let mut page = logsink.query(&query).await?;
-    // Each service sends its own at its own pace: a story is told in the order in which it happened.
+    // Services export at different times; sorting by time restores the order of events.
     page.records.sort_by_key(|stored| stored.record.time);
     print(&page.records, json, out).map_err(CommandError::Output)?;
     if page.records.is_empty() {
         print_note("no record matches");
     } else if page.more {
         print_note(format_args!(
-            "there are earlier ones that match; these are the last {}",
+            "more records match; these are the last {}",
             page.records.len()
         ));
     }
@@ -128,7 +130,7 @@ async fn follow(
             print_note("the log sink is back");
         }
         print(&page.records, json, out).map_err(CommandError::Output)?;
-        // Of a sink that cannot let us wait we ask a little less often.
+        // A sink that does not wait for records is polled at a lower rate.
         if query.wait_ms.is_some() && page.records.is_empty() && begun.elapsed() < PAUSE {
             sleep(PAUSE).await;
         }
@@ -138,7 +140,8 @@ async fn follow(
     }
 }
 
-/// Whether a sink that starts again, or whose disk is full, ends in this code and answers later.
+/// Returns whether a sink that is restarting, or whose disk is full, fails with this code and
+/// recovers later.
 fn is_passing(code: Code) -> bool {
     matches!(
         code,
@@ -167,10 +170,9 @@ fn request_id(text: &str) -> Result<RequestId, &'static str> {
     RequestId::parse(text).ok_or("a request id has 1 to 64 letters, digits, `.`, `_` or `-`")
 }
 
-/// Reads a time, or how long ago it was.
+/// Parses a time, or a duration before now.
 fn time(text: &str) -> Result<Timestamp, String> {
-    let wrong =
-        "write how long ago, such as `5m` or `2h 30m`, or a time such as `2026-11-22T12:25:34Z`";
+    let wrong = "expected a duration before now, such as `5m` or `2h 30m`, or a time such as `2026-11-22T12:25:34Z`";
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);
     }
@@ -196,7 +198,9 @@ mod tests {
         }
         for text in ["", "yesterday", "5", "22.11.2026"] {
             assert!(
-                time(text).unwrap_err().starts_with("write how long ago"),
+                time(text)
+                    .unwrap_err()
+                    .starts_with("expected a duration before now"),
                 "{text}"
             );
         }

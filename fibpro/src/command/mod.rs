@@ -1,4 +1,4 @@
-//! The subcommands: a file each, with its options and what it does.
+//! The subcommands: one file each, with options and implementation.
 
 mod fib;
 mod flags;
@@ -37,20 +37,20 @@ pub(crate) enum Command {
 
 impl Command {
     pub(crate) fn run(self) -> Result<(), CommandError> {
-        // What serves has as many threads as there are cores; what asks needs one.
+        // Commands that serve use a thread for each core; the others use one.
         let mut builder = match self {
             Self::Up(_) | Self::Serve(_) => Builder::new_multi_thread(),
             _ => Builder::new_current_thread(),
         };
         let runtime = builder.enable_all().build().map_err(CommandError::Output)?;
         let outcome = runtime.block_on(self.run_in_runtime());
-        // Without a wait for threads that still hash or compute for nobody.
+        // Does not wait for threads whose hash or number has no receiver any more.
         runtime.shutdown_background();
         outcome
     }
 
     async fn run_in_runtime(self) -> Result<(), CommandError> {
-        // Not locked: some of them print from other threads as well.
+        // Not locked, since some commands print from other threads as well.
         let out = &mut io::stdout();
         match self {
             Self::Up(options) => up::run(options).await,
@@ -69,20 +69,20 @@ impl Command {
     }
 }
 
-/// Why a command did not do what it says.
+/// The reason for which a command failed.
 #[derive(Debug)]
 pub(crate) enum CommandError {
     /// A call failed.
     Call(Error),
-    /// A service did not start, or did not end as it should.
+    /// A service did not start, or failed while it stopped.
     Service(String),
-    /// What is wrong was shown already.
+    /// The failure has been printed already.
     AlreadyReported,
-    /// A call succeeded, and its answer is a no.
+    /// A call succeeded and returned a negative result.
     Refused(&'static str),
-    /// It was not understood, and perhaps where that was noticed.
+    /// An argument is invalid; with the place of its detection, where asked for.
     Usage(Box<clap::Error>, Option<Backtrace>),
-    /// Nobody takes what the command prints.
+    /// Standard output cannot be written.
     Output(io::Error),
 }
 
@@ -96,7 +96,7 @@ impl<E: Into<Error>> From<E> for CommandError {
 pub(crate) fn exit_code(outcome: Result<(), CommandError>) -> ExitCode {
     match outcome {
         Ok(()) => return ExitCode::SUCCESS,
-        // `fibpro services | head -1` has seen enough, and that is no failure.
+        // A closed pipe, as with `fibpro services | head -1`, is not a failure.
         Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             return ExitCode::SUCCESS;
         }
@@ -105,20 +105,21 @@ pub(crate) fn exit_code(outcome: Result<(), CommandError>) -> ExitCode {
         Err(CommandError::Service(why)) => print_error(why),
         Err(CommandError::AlreadyReported) => {}
         Err(CommandError::Usage(error, backtrace)) => {
-            // As for everything else that clap does not understand; a closed stderr leaves the exit code.
+            // Exits as for every argument that clap rejects. A closed stderr leaves only the exit
+            // code.
             let _ = error.print();
             if let Some(backtrace) = backtrace {
                 print_note(backtrace);
             }
             return ExitCode::from(2);
         }
-        // With the services that it passed, and the file and line in each.
+        // With the services that the error passed, and file and line in each.
         Err(CommandError::Call(error)) => {
             print_error(format_args!("{error:#}"));
-            // The text speaks to those who write programs.
+            // The text of the error addresses programmers, so the command adds the option to set.
             if error.code() == Code::Unauthenticated {
                 print_note(
-                    "services of `fibpro up` want its key: --identity-key-file FOLDER/identity.key, of its data folder",
+                    "services of `fibpro up` require its key: pass --identity-key-file FOLDER/identity.key with its data folder",
                 );
             }
         }

@@ -1,5 +1,6 @@
-//! Names of options, environment variables and values, which scripts hold. The expectation is `tests/pinned/options.txt`:
-//! what is new is added to it, and nothing in it is changed or removed. Help texts are free.
+//! Names of options, environment variables and values, which scripts hold. The expectation is
+//! `tests/pinned/options.txt`: what is new is added to it, and nothing in it is changed or removed.
+//! Help texts are free.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,5 @@
-//! `fibpro serve`: one service as a process, for `fibpro up`, which has no other program than its own.
+//! `fibpro serve`: runs one service as a process. `fibpro up` uses it to start services by its own
+//! program.
 
 use fibpro::serve::{
     StopSignal, compute_worker, controller, gatekeeper, logsink, pricing, run_until, userstore,
@@ -9,7 +10,7 @@ use super::CommandError;
 /// Run one service, as its own program does
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeOptions {
-    /// Stop at the end of standard input, as for SIGTERM
+    /// Stop at the end of standard input, as after SIGTERM
     #[arg(long, hide = true)]
     end_with_stdin: bool,
 

@@ -1,4 +1,4 @@
-//! `fibpro services`: what is in the registry.
+//! `fibpro services`: lists the registry.
 
 use std::io::{self, Write};
 
@@ -13,7 +13,7 @@ use super::CommandError;
 /// List the services with their methods
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServicesOptions {
-    /// As a JSON array, for programs
+    /// Print a JSON array, for programs
     #[arg(long)]
     json: bool,
 }
@@ -78,7 +78,7 @@ fn write_json(out: &mut impl Write) -> io::Result<()> {
     writeln!(out)
 }
 
-/// The form of a service that programs may rely on; the descriptor itself is free to grow.
+/// The JSON form of a service, kept stable for programs; the descriptor itself may grow.
 #[derive(Serialize)]
 struct ServiceJson {
     name: &'static str,

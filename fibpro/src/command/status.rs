@@ -1,4 +1,4 @@
-//! `fibpro status`: what a server says of itself.
+//! `fibpro status`: shows the status of a server.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -9,12 +9,12 @@ use rpc_runtime::status::{MethodStatus, ServerStatus, StatusClient};
 use super::CommandError;
 use super::target::ServerTarget;
 
-/// Show a server's version, uptime, the numbers of its methods and of what they call
+/// Show a server's version and uptime, and the statistics of its methods and its outgoing calls
 #[derive(Debug, clap::Args)]
 pub(crate) struct StatusOptions {
     #[command(flatten)]
     server: ServerTarget,
-    /// As a JSON object, for programs
+    /// Print a JSON object, for programs
     #[arg(long)]
     json: bool,
 }
@@ -84,7 +84,7 @@ fn write_status(status: &ServerStatus, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// What of a method matters when there is any.
+/// Returns the statistics of a method that are shown only if they are not zero.
 fn notes(method: &MethodStatus) -> [(u64, &'static str); 3] {
     [
         (method.shed, "turned away: the server was full"),
@@ -100,9 +100,9 @@ fn cells(numbers: [u64; 3], microseconds: [Option<u64>; 3]) -> [String; 6] {
     [calls, in_flight, failed, p50, p90, p99]
 }
 
-/// Rows of names and numbers below each other.
+/// A table with a name and numbers in each row.
 struct Table<'o, W> {
-    /// Of the names.
+    /// Width of the name column.
     width: usize,
     out: &'o mut W,
 }
@@ -121,7 +121,7 @@ impl<W: Write> Table<'_, W> {
         writeln!(self.out)
     }
 
-    /// Below a row, what of it there is.
+    /// Writes the additional statistics of a row below it.
     fn notes(&mut self, errors: &BTreeMap<String, u64>, notes: &[(u64, &str)]) -> io::Result<()> {
         for (code, count) in errors {
             writeln!(self.out, "  {count} {code}")?;

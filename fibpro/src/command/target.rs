@@ -1,12 +1,12 @@
-//! Which server a command talks to.
+//! The server that a command calls.
 
 use fibpro::tool::keys::KeyOptions;
 use rpc_runtime::{Client, Result};
 
-/// The log sink.
+/// Options that select the log sink.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SinkTarget {
-    /// Where the log sink listens
+    /// URL of the log sink
     #[arg(long, env = "FIBPRO_LOGSINK", value_name = "URL", default_value = "http://127.0.0.1:9002", value_parser = Client::new)]
     to: Client,
 
@@ -14,10 +14,10 @@ pub(crate) struct SinkTarget {
     keys: KeyOptions,
 }
 
-/// Any server.
+/// Options that select any server.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServerTarget {
-    /// Where the server listens for other services: an `http` or a `unix` URL
+    /// URL of an internal listener of the server, `http` or `unix`
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9002", value_parser = Client::new)]
     to: Client,
 
@@ -26,14 +26,14 @@ pub(crate) struct ServerTarget {
 }
 
 impl SinkTarget {
-    /// A client that signs where there are keys.
+    /// Returns the client, which signs calls if there are keys.
     pub(crate) fn client(self) -> Result<Client> {
         self.keys.sign(self.to)
     }
 }
 
 impl ServerTarget {
-    /// A client that signs where there are keys.
+    /// Returns the client, which signs calls if there are keys.
     pub(crate) fn client(self) -> Result<Client> {
         self.keys.sign(self.to)
     }

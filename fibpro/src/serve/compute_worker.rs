@@ -7,7 +7,7 @@ use crate::api::compute_worker::ComputeWorkerServer;
 use crate::process;
 use crate::service::compute_worker::Worker;
 
-/// Where it listens unless told otherwise.
+/// Default listen address.
 const ADDRESS: &str = "127.0.0.1:9005";
 
 /// Computes Fibonacci numbers; listens on 127.0.0.1:9005

@@ -9,10 +9,11 @@ use crate::api::pricing::PricingClient;
 use crate::process;
 use crate::service::controller::Seller;
 
-/// Where it listens unless told otherwise.
+/// Default listen address.
 const ADDRESS: &str = "127.0.0.1:9006";
 
-/// Sells Fibonacci numbers: pricing takes the credit, the compute worker makes the number; listens on 127.0.0.1:9006
+/// Sells Fibonacci numbers: pricing reserves the credit, the compute worker computes; listens on
+/// 127.0.0.1:9006
 #[derive(Debug, clap::Parser)]
 #[command(version)]
 #[group(skip)]

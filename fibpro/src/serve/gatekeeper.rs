@@ -1,4 +1,4 @@
-//! The gatekeeper: its edge, and a listener for operators.
+//! The gatekeeper: an edge listener, and an internal listener for operators.
 
 use rpc_runtime::{Result, Server, server};
 
@@ -8,10 +8,10 @@ use crate::api::userstore::UserStoreClient;
 use crate::process;
 use crate::service::gatekeeper::Gatekeeper;
 
-/// Where it listens unless told otherwise.
+/// Default listen address of the edge.
 const ADDRESS: &str = "127.0.0.1:9001";
 
-/// Where it listens for operators unless told otherwise.
+/// Default listen address for operators.
 const OPERATOR: &str = "127.0.0.1:9011";
 
 /// Sells Fibonacci numbers to the outside world over plain HTTP; listens on 127.0.0.1:9001
@@ -22,7 +22,8 @@ pub struct GatekeeperOptions {
     #[command(flatten)]
     process: process::ProcessOptions,
 
-    /// Where operators ask it for its status and set its flags, which the outside world cannot; or `none`
+    /// Address of the internal listener for status and flags, which the edge does not serve; or
+    /// `none`
     #[arg(long, env = "FIBPRO_OPERATOR", value_name = "ADDRESS", default_value = OPERATOR)]
     operator: String,
 
@@ -39,20 +40,21 @@ impl ServiceOptions for GatekeeperOptions {
         let userstore = UserStoreClient::with_client(endpoints.client("userstore")?);
         let controller = ControllerClient::with_client(endpoints.client("controller")?);
         let gatekeeper = Gatekeeper::new(userstore, controller).largest_n(self.bound.largest_n);
-        // Each address of it is an edge, however it was given: a proxy on this host makes the whole world look local.
+        // Every `--listen` address is an edge: behind a proxy on this host, remote callers have a
+        // local address.
         let mut edges = std::mem::take(&mut options.listen);
         edges.append(&mut options.listen_edge);
         if edges.is_empty() {
             edges.push(ADDRESS.to_owned());
         }
         let mut server = Server::new("gatekeeper")
-            // It has no service that would say it.
+            // It has no service that would supply its version.
             .version(env!("CARGO_PKG_VERSION"))
             .options(options);
         for edge in edges {
             server = server.listen_edge(edge);
         }
-        // Behind the edge: the first address is the one that the server is known by.
+        // Added after the edge listener, since the first address is the name of the instance.
         if self.operator != "none" {
             server = server.listen(self.operator);
         }

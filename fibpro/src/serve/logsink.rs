@@ -12,22 +12,22 @@ use super::{PreparedService, ServiceOptions};
 use crate::api::logsink::LogSinkServer;
 use crate::service::logsink::{LogStore, LogStoreOptions, PrintQueue, Sink, WriterHandle};
 
-/// How long the last records may take once no call runs any more.
+/// Timeout for writing the last records after the last call.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where it listens unless told otherwise.
+/// Default listen address.
 const ADDRESS: &str = "127.0.0.1:9002";
 
-/// The smallest store, in bytes: what one call may bring, with its indices, several times.
+/// Minimum size of the store, in bytes: several times the records of one call with their indices.
 const STORE_LEAST: u64 = 16 << 20;
 
-/// Prints the logs of all services on standard output, one line a record, and keeps them for a while; listens on
-/// 127.0.0.1:9002
+/// Prints the logs of all services on standard output, one line for each record, and stores them;
+/// listens on 127.0.0.1:9002
 #[derive(Debug, clap::Parser)]
 #[command(version)]
 #[group(skip)]
 pub struct LogSinkOptions {
-    /// The file that keeps the records, or `none`
+    /// File of the stored records, or `none`
     #[arg(
         long,
         env = "LOGSINK_STORE",
@@ -36,7 +36,7 @@ pub struct LogSinkOptions {
     )]
     store: PathBuf,
 
-    /// How large it may be, such as `64MiB`; the oldest records make room for new ones
+    /// Maximum size of the file, such as `64MiB`; the oldest records are evicted
     #[arg(long, env = "LOGSINK_STORE_BYTES", value_name = "SIZE", default_value = "64MiB", value_parser = store_bytes)]
     store_bytes: u64,
 
@@ -51,7 +51,7 @@ impl ServiceOptions for LogSinkOptions {
             .options(self.server)
             .without_observers()
             .observer(FailureObserver(TracingObserver::default()))
-            // From here on the log of the store has a place to go to.
+            // Installed before the store is opened, so that the store's events are logged.
             .start_log();
         let (store, intake) = if self.store.as_os_str() == "none" {
             (None, None)
@@ -64,7 +64,7 @@ impl ServiceOptions for LogSinkOptions {
             (Some(store), Some(intake))
         };
         let (printer, writing) = PrintQueue::start(io::stdout(), intake).map_err(|error| {
-            let text = format!("no thread for the log: {error}");
+            let text = format!("cannot start a thread for the log: {error}");
             Error::new(Code::ResourceExhausted, text)
         })?;
         let sink = Sink::new(printer, store.clone());
@@ -85,23 +85,23 @@ impl ServiceOptions for LogSinkOptions {
     }
 }
 
-/// What is to be done at the end of a service: nothing, but for the log sink.
+/// The work that remains when a service stops; only the log sink has any.
 #[derive(Debug, Default)]
-#[must_use = "a process that ends does not wait for what is not written"]
+#[must_use = "records that are not yet written are lost unless this is awaited"]
 pub struct ShutdownTasks {
     store: Option<LogStore>,
     writing: Option<WriterHandle>,
 }
 
 impl ShutdownTasks {
-    /// Ends the searches that wait for records, for which a server that stops would wait.
+    /// Ends searches that wait for records; otherwise the drain of the server would wait for them.
     pub fn begin(&self) {
         if let Some(store) = &self.store {
             store.stop_waiting();
         }
     }
 
-    /// Waits, once the server has ended, until all records are written and stored.
+    /// Waits, after the server has stopped, until all records are printed and stored.
     ///
     /// # Errors
     ///
@@ -114,7 +114,7 @@ impl ShutdownTasks {
     }
 }
 
-/// Reads a number of bytes, with or without a unit.
+/// Parses a number of bytes, with or without a unit.
 fn store_bytes(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match &text[digits.len()..] {
@@ -135,8 +135,8 @@ fn store_bytes(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Logs the calls that fail. The others print a record each, and a line about each line would only hide them; and where
-/// the sink itself is in trouble, the printer has said so once.
+/// Logs failed calls only. Successful calls print a record each, and a call line for each record
+/// would double the output. When the sink itself fails, its printer has logged that once.
 struct FailureObserver(TracingObserver);
 
 impl Observer for FailureObserver {

@@ -1,4 +1,4 @@
-//! Each service as a server that is ready to be bound: its options, what it needs before, and what is left to do after.
+//! Each service as a server that is ready to be bound: options, preparation, and shutdown.
 //!
 //! A program of `src/bin` runs one of them, `fibpro serve` any, and `fibpro up` all.
 
@@ -19,35 +19,35 @@ use tokio::sync::watch;
 use self::logsink::ShutdownTasks;
 use crate::process::{self, Signals};
 
-/// A service by its options.
+/// The options of a service, from which its server is built.
 #[allow(
     async_fn_in_trait,
     reason = "the programs of this crate are all that implements and calls it"
 )]
 pub trait ServiceOptions: clap::Parser {
-    /// Opens what it needs, and answers the server that is ready to be bound.
+    /// Opens the resources of the service, and returns the server that is ready to be bound.
     ///
     /// # Errors
     ///
-    /// What keeps it from starting, in words for the one who starts it.
+    /// The reason for which it cannot start, as a text for the operator.
     async fn prepare(self) -> Result<PreparedService>;
 
-    /// The options that every server has, for a program that sets some of them itself.
+    /// Returns the options of every server, for a program that sets some of them itself.
     fn server_mut(&mut self) -> &mut server::ServerOptions;
 }
 
 /// A server that is ready to be bound.
 #[derive(Debug)]
-#[must_use = "it answers nobody before it runs"]
+#[must_use = "a server does nothing before it runs"]
 pub struct PreparedService {
     /// The server.
     pub server: Server,
-    /// What is to be done at its end.
+    /// The work that remains at its end.
     pub closing: ShutdownTasks,
 }
 
 impl PreparedService {
-    /// A server after which nothing is left to do.
+    /// Returns a server without work at its end.
     fn new(server: Server) -> Self {
         Self {
             server,
@@ -55,7 +55,8 @@ impl PreparedService {
         }
     }
 
-    /// Runs it as the process that it has for itself, until a signal comes or `end`, and does what is left.
+    /// Runs the server as the only one of its process until a signal or `end`, and does the
+    /// remaining work.
     ///
     /// # Errors
     ///
@@ -63,7 +64,8 @@ impl PreparedService {
     pub async fn run(self, end: StopSignal) -> Result<()> {
         let Self { server, closing } = self;
         tokio::select! {
-            // First the server, so that no signal comes to us that it does not know of.
+            // The server first, so that it has its signal handlers before this function waits for a
+            // signal.
             biased;
             ended = server.run_until(end.clone().wait()) => ended?,
             error = begin_shutdown(&closing, end) => return Err(error),
@@ -72,8 +74,8 @@ impl PreparedService {
     }
 }
 
-/// Ends what calls wait for when the process is told to stop: the server waits for its calls. Returns only what kept it
-/// from that.
+/// Ends waiting calls when the process is told to stop, since the server waits for its calls.
+/// Returns only if the signal handlers cannot be installed.
 async fn begin_shutdown(closing: &ShutdownTasks, end: StopSignal) -> Error {
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
@@ -92,7 +94,7 @@ pub async fn run<S: ServiceOptions>(service: S) -> ExitCode {
     process::exit_code(run_until(service, StopSignal::never()).await)
 }
 
-/// Runs a service as a process, until a signal comes or `end`.
+/// Runs a service as a process, until a signal or `end`.
 ///
 /// # Errors
 ///
@@ -101,26 +103,26 @@ pub async fn run_until(service: impl ServiceOptions, end: StopSignal) -> Result<
     service.prepare().await?.run(end).await
 }
 
-/// What ends a process beside signals.
+/// An event that stops a process in addition to signals.
 #[derive(Debug, Clone)]
 pub struct StopSignal(Option<watch::Receiver<bool>>);
 
 impl StopSignal {
-    /// Nothing does.
+    /// Stops on signals only.
     #[must_use]
     pub fn never() -> Self {
         Self(None)
     }
 
-    /// The end of standard input: whoever holds its other end is gone, or wants us to go. What comes there is not looked
-    /// at.
+    /// Stops at the end of standard input: the process that holds the other end exited or closed
+    /// it. The content is ignored.
     ///
     /// # Errors
     ///
-    /// `resource_exhausted` when the system gives no thread.
+    /// `resource_exhausted` if the system cannot start a thread.
     pub fn stdin_closed() -> Result<Self> {
         let (ending, ended) = watch::channel(false);
-        // A thread of its own and none of the runtime's: one that reads would keep the runtime from ending.
+        // Not a thread of the runtime: a blocking read would keep the runtime from shutting down.
         thread::Builder::new()
             .name("stdin".to_owned())
             .spawn(move || {
@@ -136,16 +138,16 @@ impl StopSignal {
                 ending.send_replace(true);
             })
             .map_err(|error| {
-                let text = format!("no thread for standard input: {error}");
+                let text = format!("cannot start a thread for standard input: {error}");
                 Error::new(Code::ResourceExhausted, text)
             })?;
         Ok(Self(Some(ended)))
     }
 
-    /// Waits for it.
+    /// Waits for the event.
     async fn wait(self) {
         match self.0 {
-            // That its thread is gone is the end as well.
+            // The end of the thread is the event as well.
             Some(mut ended) => drop(ended.wait_for(|ended| *ended).await),
             None => std::future::pending().await,
         }

@@ -8,10 +8,10 @@ use crate::api::userstore::UserStoreClient;
 use crate::process;
 use crate::service::pricing::Prices;
 
-/// Where it listens unless told otherwise.
+/// Default listen address.
 const ADDRESS: &str = "127.0.0.1:9004";
 
-/// Prices Fibonacci numbers, and takes the credit from the user store; listens on 127.0.0.1:9004
+/// Prices Fibonacci numbers, and reserves the credit in the user store; listens on 127.0.0.1:9004
 #[derive(Debug, clap::Parser)]
 #[command(version)]
 #[group(skip)]

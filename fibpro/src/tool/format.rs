@@ -1,8 +1,8 @@
-//! Stats with units, as people read them.
+//! Numbers with units, for people.
 
 use std::time::Duration;
 
-/// Three digits and a unit, such as `1.52 ms`.
+/// Formats a duration with three digits and a unit, such as `1.52 ms`.
 #[must_use]
 pub fn time_text(microseconds: u64) -> String {
     let (unit, scale) = match microseconds {
@@ -18,7 +18,7 @@ pub fn time_text(microseconds: u64) -> String {
     }
 }
 
-/// The two largest units, such as `3 h 12 min`.
+/// Formats a duration with its two largest units, such as `3 h 12 min`.
 #[must_use]
 pub fn uptime_text(uptime: Duration) -> String {
     let seconds = uptime.as_secs();

@@ -1,24 +1,24 @@
-//! The keys that tools sign with.
+//! The identity keys of tools.
 
 use std::path::{Path, PathBuf};
 
 use rpc_runtime::{Client, IdentityKeys, Result};
 
-/// What `fibpro up` makes where it is started.
+/// The key file of `fibpro up` with its default folder.
 const OF_UP: &str = "fibpro-data/identity.key";
 
-/// The option of a tool that calls services which know each other by keys.
+/// The key option of a tool that calls services with signed identity.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[group(skip)]
 pub struct KeyOptions {
-    /// The keys by which services know each other, where they answer signed calls only [default: fibpro-data/identity.key
-    /// where that is there]
+    /// Identity key file, for services that accept signed calls only [default:
+    /// fibpro-data/identity.key if it exists]
     #[arg(long, env = "RPC_IDENTITY_KEY_FILE", value_name = "FILE")]
     identity_key_file: Option<PathBuf>,
 }
 
 impl KeyOptions {
-    /// The keys, if there are some.
+    /// Reads the keys, if there are any.
     ///
     /// # Errors
     ///
@@ -26,12 +26,12 @@ impl KeyOptions {
     pub fn read(&self) -> Result<Option<IdentityKeys>> {
         let of_up = Path::new(OF_UP);
         let file = self.identity_key_file.as_deref();
-        // A server without keys does not mind a signature.
+        // A server without keys ignores the signature.
         let file = file.or_else(|| of_up.exists().then_some(of_up));
         file.map(IdentityKeys::from_file).transpose()
     }
 
-    /// The client of this tool, which signs where there are keys.
+    /// Returns a client that signs its calls if there are keys.
     ///
     /// # Errors
     ///

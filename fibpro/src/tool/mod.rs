@@ -1,4 +1,4 @@
-//! What operators look at the services with.
+//! Tools for operators.
 
 pub mod format;
 pub mod keys;

@@ -26,7 +26,7 @@ fn log_says_why_a_record_was_not_taken() {
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
     assert_eq!(
         ended.stderr,
-        "error: the log sink takes no record without text\n"
+        "error: the log sink rejects a record without text\n"
     );
 }
 
@@ -235,7 +235,7 @@ fn flags_says_why_a_value_is_refused() {
     assert_eq!(ended.code, Some(2), "{ended:?}");
     let ended = fibpro(&["flags", &sink.url]);
     assert_eq!(ended.code, Some(2), "{ended:?}");
-    assert!(ended.stderr.contains("write `--to URL`"), "{ended:?}");
+    assert!(ended.stderr.contains("use `--to URL`"), "{ended:?}");
     let ended = fibpro(&["flags", "--to", &sink.url]);
     assert!(
         ended

@@ -78,7 +78,7 @@ async fn c05_c06_c12_a_bad_number_is_quoted_and_free() {
     let system = System::start(9).await;
     let log = Log::start();
     let no_number =
-        |quoted: &str| format!("Error: '{quoted}' is no number: write decimal digits, such as 10");
+        |quoted: &str| format!("Error: '{quoted}' is not a number: use decimal digits, such as 10");
     let long = "9".repeat(5000);
     for (path, expected) in [
         ("/4.5", no_number("4.5")),
@@ -118,7 +118,7 @@ async fn c05_c06_c12_a_bad_number_is_quoted_and_free() {
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     }
     assert_eq!((system.bank.credit(), system.bank.states().len()), (9, 0));
-    let lines = log.lines_with(&["Request to '/4.5' resulted in '4.5' is no number"]);
+    let lines = log.lines_with(&["Request to '/4.5' resulted in '4.5' is not a number"]);
     assert_eq!(lines.len(), 1, "{}", log.text());
     // c06, c12: zero has a price, and leading zeros are free.
     assert_eq!(text(&system.get("/0").await), (200, "0".to_owned()));
@@ -218,7 +218,7 @@ async fn programs_get_json() {
             &[LOGIN, json],
             400,
             "invalid_argument",
-            "'x' is no number: write decimal digits, such as 10",
+            "'x' is not a number: use decimal digits, such as 10",
         ),
         ("/1", &[json], 401, "unauthenticated", "Please authenticate"),
         (

@@ -21,18 +21,18 @@ fn a02_an_invalid_number_prints_one_line_and_usage() {
     for (text, why) in [
         (
             "4.5",
-            "'4.5' is no number: write decimal digits, such as 10",
+            "'4.5' is not a number: use decimal digits, such as 10",
         ),
         ("-3", "'-3' is negative: n is 0 or more"),
         (
             "-4.5",
-            "'-4.5' is no number: write decimal digits, such as 10",
+            "'-4.5' is not a number: use decimal digits, such as 10",
         ),
         (
             "ten",
-            "'ten' is no number: write decimal digits, such as 10",
+            "'ten' is not a number: use decimal digits, such as 10",
         ),
-        ("", "'' is no number: write decimal digits, such as 10"),
+        ("", "'' is not a number: use decimal digits, such as 10"),
         (
             "18446744073709551616",
             "'18446744073709551616' is too large: n is at most 18446744073709551615",

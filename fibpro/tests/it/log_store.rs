@@ -127,10 +127,7 @@ fn g03_fibpro_logs_prints_the_lines_of_a_request() {
     }
     let last = logs(&["--limit", "1"]);
     assert_eq!(last.stdout, other);
-    assert_eq!(
-        last.stderr,
-        "there are earlier ones that match; these are the last 1\n"
-    );
+    assert_eq!(last.stderr, "more records match; these are the last 1\n");
     let none = logs(&["--request", "nobody"]);
     assert_eq!(
         (none.stdout.as_str(), none.stderr.as_str()),
@@ -147,7 +144,7 @@ fn g03_fibpro_logs_prints_the_lines_of_a_request() {
         ),
         (
             &["--since", "yesterday"],
-            "write how long ago, such as `5m`",
+            "expected a duration before now, such as `5m`",
         ),
         (&["--request", "a b"], "a request id has 1 to 64"),
         (&["--limit", "0"], "0 is not in 1..=10000"),

@@ -1,11 +1,11 @@
-//! Where everything is, and what to try.
+//! The text printed after the start: addresses, and commands to try.
 
 use std::env;
 use std::fmt::Write as _;
 
 use super::plan::{OPERATOR, Plan, START_ORDER, ServiceUrls};
 
-/// What is printed once all services are ready.
+/// Returns the text that is printed when all services are ready.
 pub(super) fn text(plan: &Plan, urls: &ServiceUrls, processes: &[(&str, u32)]) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -33,7 +33,8 @@ fn write(
     writeln!(out, "  {:<15} {}", "data", plan.data.folder().display())?;
     let gate = urls.of("gatekeeper");
     writeln!(out, "\nTry in another terminal:\n")?;
-    // The passwords of the tutorial are known to everybody. Those of a file are printed nowhere; curl asks for them.
+    // The tutorial's passwords are published. Those of a file are never printed; curl asks for
+    // them.
     let user = match plan.users {
         None => "username:password",
         Some(_) => "USERNAME",
@@ -63,7 +64,7 @@ fn write(
     let program = program.to_string_lossy();
     let key = plan.data.identity_key();
     let key = match key.to_str() {
-        // Where the tools look for it.
+        // Tools find the key of the default folder without an option.
         Some("fibpro-data/identity.key") => String::new(),
         _ => format!(" --identity-key-file {}", key.display()),
     };

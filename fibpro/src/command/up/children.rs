@@ -1,4 +1,4 @@
-//! All services as processes of their own.
+//! All services, each as a process.
 
 use std::env;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use super::process_spec::ProcessSpec;
 use super::supervisor::Supervisor;
 use crate::command::CommandError;
 
-/// The processes, in the order in which they were started.
+/// The child processes in the order of their start.
 pub(super) struct ChildProcesses {
     program: PathBuf,
     running: Vec<Supervisor>,
@@ -24,7 +24,7 @@ impl ChildProcesses {
         })
     }
 
-    /// Starts a service, and answers where it listens once it is ready.
+    /// Starts a service, and returns its addresses when it is ready.
     pub(super) async fn start(
         &mut self,
         name: &'static str,
@@ -47,7 +47,8 @@ impl ChildProcesses {
         let mut outcome = Ok(());
         while let Some(keeper) = self.running.last_mut() {
             outcome = outcome.and(keeper.end().await);
-            // Only now: whoever is in a hurry meanwhile finds it here.
+            // Stored before the wait for readiness, so that a signal meanwhile stops this child
+            // too.
             self.running.pop();
         }
         outcome
@@ -56,7 +57,7 @@ impl ChildProcesses {
     pub(super) async fn kill(&mut self) {
         self.running.iter().for_each(Supervisor::kill);
         for mut keeper in self.running.drain(..) {
-            // It was killed; how it ended says nothing.
+            // It was killed, so its exit status has no information.
             let _ = keeper.ended().await;
         }
     }

@@ -1,4 +1,4 @@
-//! The data folder, and the key by which the services know each other.
+//! The data folder, and the identity key that the services share.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
@@ -9,20 +9,21 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rpc_runtime::Secret;
 
-/// The file of the key.
+/// Name of the key file.
 const KEY: &str = "identity.key";
 
-/// The folder that everything is kept in.
+/// The data folder of a running system.
 #[derive(Debug)]
 pub(super) struct DataDir {
     folder: PathBuf,
     is_new: bool,
-    /// Says that the folder is ours, for as long as it lives.
+    /// Holds the lock on the folder until dropped.
     _lock: File,
 }
 
 impl DataDir {
-    /// Makes the folder, for its owner only, and the key, where they are not there; and takes the folder.
+    /// Creates the folder (accessible to its owner only) and the key where they are missing, and
+    /// locks the folder.
     pub(super) fn prepare(folder: &Path) -> Result<Self, String> {
         DirBuilder::new()
             .recursive(true)
@@ -47,7 +48,7 @@ impl DataDir {
         &self.folder
     }
 
-    /// Whether this is its first start.
+    /// Returns whether this is the first start with this folder.
     pub(super) fn is_new(&self) -> bool {
         self.is_new
     }
@@ -60,13 +61,14 @@ impl DataDir {
         self.file(KEY)
     }
 
-    /// Where the records of a service wait while the log sink is away.
+    /// Returns the spool folder of a service, which holds its records while the log sink is
+    /// unavailable.
     pub(super) fn log_spool(&self, service: &str) -> PathBuf {
         self.folder.join("log-spool").join(service)
     }
 }
 
-/// Two systems in one folder would share users and take each other's log.
+/// Locks the folder. Two systems in one folder would share users and read each other's spool.
 fn take(folder: &Path) -> Result<File, String> {
     let path = folder.join("up.lock");
     let lock = OpenOptions::new()
@@ -87,7 +89,8 @@ fn take(folder: &Path) -> Result<File, String> {
     }
 }
 
-/// Makes a key unless there is one, and says whether it did. Nobody finds half a file.
+/// Creates the key unless it exists, and returns whether it did. The file appears complete or not
+/// at all.
 fn make_key(path: &Path) -> io::Result<bool> {
     if path.try_exists()? {
         return Ok(false);
@@ -98,7 +101,8 @@ fn make_key(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         outcome => outcome,
     });
-    // Under its own name it is of no use, whether or not it has another one by now.
+    // The temporary name is removed in every case; the link has made the file visible under its
+    // final name.
     let removed = fs::remove_file(&new);
     written.and(removed).map(|()| true)
 }

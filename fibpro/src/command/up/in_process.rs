@@ -1,4 +1,4 @@
-//! All services in this process: each a server with its own port, one log for all.
+//! All services in this process: a server with its own port for each, and one log for all.
 
 use std::env;
 use std::io::{self, IsTerminal as _};
@@ -25,10 +25,10 @@ use super::plan::{OPERATOR, Plan, ServiceUrls};
 use super::ready;
 use crate::command::CommandError;
 
-/// How long the last records may take to the log sink.
+/// Timeout for the delivery of the last records to the log sink.
 const LOG_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the log sink says of itself goes to stderr only: sent to itself, it would be about its own delivery.
+/// The log sink's own events go to stderr only: exported, they would report on their own delivery.
 const OF_THE_SINK: &str = "fibpro::service::logsink";
 
 /// The services that run in this process.
@@ -56,7 +56,7 @@ impl InProcess {
         })
     }
 
-    /// Starts a service, and answers where it listens once it is ready.
+    /// Starts a service, and returns its addresses when it is ready.
     pub(super) async fn start(
         &mut self,
         name: &'static str,
@@ -72,10 +72,10 @@ impl InProcess {
             }
             "controller" => prepare::<controller::ControllerOptions>(name, plan, urls).await,
             "gatekeeper" => prepare::<gatekeeper::GatekeeperOptions>(name, plan, urls).await,
-            _ => return Err(format!("no service is called {name}")),
+            _ => return Err(format!("unknown service `{name}`")),
         };
         let PreparedService { server, closing } = prepared?;
-        // One count for the process, which is what each of them ships with.
+        // The exporter is shared, so each server reports the count of the process.
         let bound = server.dropped_logs(dropped).bind().await;
         let bound: BoundServer = bound.map_err(|error| error.message().to_owned())?;
         let listeners = bound.urls();
@@ -87,7 +87,8 @@ impl InProcess {
         self.wait(name, listeners, stop, serving, closing).await
     }
 
-    /// The log sink: its port first, so that the others' log has a place to go to from the very beginning.
+    /// Starts the log sink. Its port is bound first, so the other services can export from their
+    /// first event on.
     async fn start_logsink(
         &mut self,
         name: &'static str,
@@ -134,7 +135,7 @@ impl InProcess {
             ready = ready::wait(name, url) => return ready.map(|()| listeners),
             ended = &mut running.serving => ended,
         };
-        // It is no more there to be stopped.
+        // It has ended, so there is nothing to stop.
         self.running.pop();
         Err(match ended {
             Ok(Err(error)) => error.message().to_owned(),
@@ -147,13 +148,14 @@ impl InProcess {
         while let Some(mut running) = self.running.pop() {
             let name = running.name;
             if name == "logsink" {
-                // Everybody else has ended: what they said last is sent now, while there is somebody who takes it.
+                // All other services have ended: their last records are sent while the log sink
+                // still runs.
                 if let Some(exporter) = self.exporter.take() {
                     exporter.shutdown(LOG_TIMEOUT).await;
                 }
             }
             running.closing.begin();
-            // Gone only where it has ended already.
+            // The receiver is gone only if the service has ended already.
             let _ = running.stop.take().map(|stop| stop.send(()));
             let served = match running.serving.await {
                 Ok(served) => served.map_err(|error| error.message().to_owned()),
@@ -172,11 +174,12 @@ impl InProcess {
 }
 
 async fn until(stopped: oneshot::Receiver<()>) {
-    // That nobody can tell us any more is a reason to stop, too.
+    // A dropped sender stops the service as well.
     let _ = stopped.await;
 }
 
-/// A service as its own program would make it of this command line and environment.
+/// Parses the options of a service from the planned command line and the environment, as its own
+/// program does.
 async fn prepare<S: ServiceOptions>(
     name: &str,
     plan: &Plan,
@@ -190,7 +193,7 @@ async fn prepare<S: ServiceOptions>(
     }
     arguments.extend(plan.arguments(name, urls));
     let mut options = S::try_parse_from(arguments).map_err(|error| {
-        // Of what the environment says; its text has an `error: ` of its own.
+        // An error in an environment variable; clap's text begins with `error: ` already.
         let text = error.to_string();
         text.strip_prefix("error: ")
             .unwrap_or(&text)
@@ -198,7 +201,7 @@ async fn prepare<S: ServiceOptions>(
             .to_owned()
     })?;
     let server = options.server_mut();
-    // What is meant for a process with one server.
+    // Settings that apply to a process with one server.
     server.listen_edge.clear();
     server.instance = None;
     server.logsink = None;
@@ -206,8 +209,9 @@ async fn prepare<S: ServiceOptions>(
     prepared.map_err(|error| error.message().to_owned())
 }
 
-/// What is shown on stderr unless `RUST_LOG` says more. Whatever a call has to say stands in the log on stdout, and need
-/// not stand there twice; what is said of that log itself might not get there.
+/// Filter of stderr, unless `RUST_LOG` is set. Events of calls are in the unified log on stdout and
+/// are not repeated on stderr; events about that log itself are shown, since they might not reach
+/// it.
 fn is_for_the_terminal(metadata: &Metadata<'_>) -> bool {
     match *metadata.level() {
         Level::ERROR => true,
@@ -220,7 +224,7 @@ fn is_for_the_terminal(metadata: &Metadata<'_>) -> bool {
     }
 }
 
-/// The log of the process: for the one at the terminal, and for the log sink.
+/// Installs the log of the process: stderr, and the export to the log sink.
 fn start_log(sink: &str, plan: &Plan, keys: IdentityKeys) -> Result<LogExporter> {
     let client = Client::new(sink)?.identity(keys);
     let mut builder = LogExporter::builder(client).spool(plan.data.log_spool("up"));
@@ -231,7 +235,7 @@ fn start_log(sink: &str, plan: &Plan, keys: IdentityKeys) -> Result<LogExporter>
     let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let lines = fmt::layer()
         .with_writer(io::stderr)
-        // It would tell of a closed stderr on stderr, and panic.
+        // The layer would report a closed stderr on stderr, and panic.
         .log_internal_errors(false)
         .with_ansi(!plain && io::stderr().is_terminal());
     let lines = match EnvFilter::try_from_default_env() {

@@ -1,7 +1,7 @@
 //! `fibpro up`: all of FibPro, in this process or in one for each service.
 //!
-//! They start in the order in which they need each other, the log sink first, and end the other way round, so that the
-//! last words of each are kept.
+//! Services start in the order of their dependencies, the log sink first, and stop in reverse
+//! order, so that the last records of each are stored.
 
 mod banner;
 mod children;
@@ -28,28 +28,30 @@ use super::CommandError;
 
 /// Run all services, until Ctrl-C
 ///
-/// Prints where everything is and what to try, and then the log of all services.
+/// Prints all addresses and commands to try, and then the log of all services.
 #[derive(Debug, clap::Args)]
 pub(crate) struct UpOptions {
-    /// A process for each service; one that dies is started again
+    /// Run each service as a process, and restart one that exits
     #[arg(long)]
     processes: bool,
 
-    /// Where the ports begin: the gatekeeper has the next one, its listener for operators the eleventh; 0 takes free ones
+    /// Base of the ports: the gatekeeper has base + 1, its operator listener base + 11; 0 selects
+    /// free ports
     #[arg(long, value_name = "PORT", default_value_t = 9000, value_parser = clap::value_parser!(u16).range(..=65_524))]
     base_port: u16,
 
-    /// Where users, logs and the key by which the services know each other are kept
+    /// Folder of the users, the logs and the identity key of the services
     #[arg(long, value_name = "FOLDER", default_value = "fibpro-data")]
     data_dir: PathBuf,
 
-    /// Who is a user when the database has none yet: a JSON list of {"username", "password", "credit", "roles"}; without
-    /// it those of the tutorial
+    /// Users of a new database: a JSON list of {"username", "password", "credit", "roles"}; by
+    /// default those of the tutorial
     #[arg(long, env = "FIBPRO_USERS", value_name = "FILE")]
     users: Option<PathBuf>,
 
-    /// Where the users are kept: sqlite://PATH, or postgres://USER:PASSWORD@HOST/NAME (better by the variable: other
-    /// users of this machine can read command lines) [default: a file in the data folder]
+    /// Database of the users: sqlite://PATH, or postgres://USER:PASSWORD@HOST/NAME (better by the
+    /// variable: other users of this machine can read command lines) [default: a file in the data
+    /// folder]
     #[arg(long, env = "FIBPRO_DATABASE", hide_env_values = true, value_name = "URL", value_parser = secret)]
     database: Option<Secret<String>>,
 }
@@ -61,7 +63,8 @@ pub(crate) async fn run(options: UpOptions) -> Result<(), CommandError> {
     let begun = async {
         let urls = services.start(&plan).await?;
         let banner = banner::text(&plan, &urls, &services.processes());
-        // At once, since the log is on the same paper. Whoever reads neither still wants the services.
+        // Flushed at once, since the log follows on the same output. A closed stdout does not stop
+        // the services.
         let mut out = io::stdout().lock();
         let _ = out.write_all(banner.as_bytes()).and_then(|()| out.flush());
         drop(out);
@@ -70,7 +73,7 @@ pub(crate) async fn run(options: UpOptions) -> Result<(), CommandError> {
     let outcome = tokio::select! {
         outcome = begun => outcome,
         signal = signals.next() => {
-            print_note(format_args!("{signal}: stopping; once more ends it at once"));
+            print_note(format_args!("{signal}: stopping; send it again to exit at once"));
             Ok(())
         }
     };
@@ -84,7 +87,7 @@ pub(crate) async fn run(options: UpOptions) -> Result<(), CommandError> {
     outcome.and(stopped).map_err(CommandError::Service)
 }
 
-/// The services that run, in the order in which they were started.
+/// The running services in the order of their start.
 enum Services {
     InProcess(InProcess),
     ChildProcesses(ChildProcesses),
@@ -99,7 +102,8 @@ impl Services {
         })
     }
 
-    /// Starts all, each when the one before is ready. Those that run when it fails are to be stopped.
+    /// Starts the services one after the other, each when the previous one is ready. On an error,
+    /// the caller stops those that run.
     async fn start(&mut self, plan: &Plan) -> Result<ServiceUrls, String> {
         let mut urls = ServiceUrls::default();
         for service in START_ORDER {
@@ -112,7 +116,7 @@ impl Services {
         Ok(urls)
     }
 
-    /// The processes of the services, where each has its own.
+    /// Returns the process ids of the services, where each has a process.
     fn processes(&self) -> Vec<(&'static str, u32)> {
         match self {
             Self::InProcess(_) => Vec::new(),
@@ -120,7 +124,7 @@ impl Services {
         }
     }
 
-    /// Drains one after the other, the last one first.
+    /// Drains the services one after the other, in reverse order.
     async fn stop(&mut self) -> Result<(), String> {
         match self {
             Self::InProcess(inside) => inside.stop().await,
@@ -128,7 +132,7 @@ impl Services {
         }
     }
 
-    /// Ends all at once.
+    /// Kills all services at once.
     async fn kill(&mut self) {
         match self {
             // They end with this process.

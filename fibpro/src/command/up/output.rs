@@ -1,4 +1,4 @@
-//! What children print: lines go on whole.
+//! Output of child processes, forwarded in whole lines.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,13 +9,13 @@ use tokio::process::ChildStderr;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// How long to wait for the end of what a dead process has said; somebody else may hold the pipe.
+/// Timeout for the end of a dead process's output; another process may hold the pipe open.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What programs begin with that say why they end.
+/// Prefix of the line with which a program reports why it exits.
 const ERROR: &str = "error: ";
 
-/// Copies to standard output, whole lines at a time, until one of both ends.
+/// Copies whole lines to standard output until the input ends or the output is closed.
 pub(super) async fn forward_lines(mut from: impl AsyncBufRead + Unpin) {
     let mut out = tokio::io::stdout();
     let mut begun = Vec::new();
@@ -25,7 +25,7 @@ pub(super) async fn forward_lines(mut from: impl AsyncBufRead + Unpin) {
             Ok(bytes) => bytes,
         };
         let length = bytes.len();
-        // What is behind the last line end waits for its own.
+        // Bytes after the last line end wait for their own line end.
         let whole = bytes
             .iter()
             .rposition(|byte| *byte == b'\n')
@@ -44,13 +44,13 @@ pub(super) async fn forward_lines(mut from: impl AsyncBufRead + Unpin) {
             return;
         }
     }
-    // Nobody reads it: then nothing is left to do.
+    // The output is closed, so nothing is left to do.
     let _ = out.write_all(&begun).await;
     let _ = out.flush().await;
 }
 
-/// The stderr of a child: each line goes on under the child's name, but for the last words, which are kept for the one
-/// who tells of its end.
+/// Forwards the stderr of a child: each line under the child's name. The line with the reason of
+/// its exit is kept for the error that reports the exit.
 pub(super) struct StderrTail {
     last: Arc<Mutex<Option<String>>>,
     reading: Option<JoinHandle<()>>,
@@ -79,10 +79,10 @@ impl StderrTail {
         }
     }
 
-    /// The last words of a process that has ended.
+    /// Returns the last error line of a process that has exited.
     pub(super) async fn last(&mut self) -> Option<String> {
         if let Some(reading) = self.reading.take() {
-            // Late or not, there is what there is.
+            // After the timeout, the lines read so far are used.
             let _ = timeout(TIMEOUT, reading).await;
         }
         self.last

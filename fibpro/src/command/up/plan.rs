@@ -1,4 +1,4 @@
-//! Who listens where, and what each service is told.
+//! Addresses and options of each service, decided before the start.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use rpc_runtime::Secret;
 use super::UpOptions;
 use super::data::DataDir;
 
-/// The services in the order in which they start: each calls only those before it.
+/// The services in the order of their start: each calls only those before it.
 pub(super) const START_ORDER: [&str; 6] = [
     "logsink",
     "userstore",
@@ -18,7 +18,7 @@ pub(super) const START_ORDER: [&str; 6] = [
     "gatekeeper",
 ];
 
-/// What is added to the base port.
+/// Offsets from the base port.
 const PORT_OFFSETS: [(&str, u16); 7] = [
     ("gatekeeper", 1),
     ("logsink", 2),
@@ -29,10 +29,10 @@ const PORT_OFFSETS: [(&str, u16); 7] = [
     (OPERATOR, 11),
 ];
 
-/// The gatekeeper's listener for operators, among addresses.
+/// Name of the gatekeeper's operator listener among the addresses.
 pub(super) const OPERATOR: &str = "operator";
 
-/// What is known before anything runs.
+/// The settings that are known before any service runs.
 #[derive(Debug)]
 pub(super) struct Plan {
     base_port: u16,
@@ -51,28 +51,30 @@ impl Plan {
         })
     }
 
-    /// Whether the users are those of the tutorial with all of their credit, as far as this folder knows.
+    /// Returns whether the users are those of the tutorial with their initial credit, as far as the
+    /// folder shows.
     pub(super) fn is_first_start(&self) -> bool {
         self.data.is_new() && self.users.is_none() && self.database.is_none()
     }
 
-    /// Whether everything listens where the tools look for it.
+    /// Returns whether all ports are the defaults of the tools.
     pub(super) fn has_usual_ports(&self) -> bool {
         self.base_port == 9000
     }
 
-    /// Where a service is to listen.
+    /// Returns the listen address of a service.
     pub(super) fn address(&self, listener: &str) -> String {
         let port = PORT_OFFSETS.iter().find(|port| port.0 == listener);
         let port = match (self.base_port, port) {
-            // A free one.
+            // Port 0 selects a free port.
             (0, _) | (_, None) => 0,
             (base, Some((_, offset))) => base + offset,
         };
         format!("127.0.0.1:{port}")
     }
 
-    /// The options of a service beside its addresses, when those before it are at `urls`.
+    /// Returns the options of a service except its addresses, given the URLs of the services before
+    /// it.
     pub(super) fn arguments(&self, service: &str, urls: &ServiceUrls) -> Vec<OsString> {
         let mut arguments = vec![
             "--identity-key-file".into(),
@@ -102,7 +104,8 @@ impl Plan {
         arguments
     }
 
-    /// Where the users are kept; it may have a password in it, and so is on no command line.
+    /// Returns the database URL. It may contain a password, so it is never passed on a command
+    /// line.
     pub(super) fn database(&self) -> OsString {
         match &self.database {
             Some(url) => url.expose().into(),
@@ -115,18 +118,18 @@ impl Plan {
     }
 }
 
-/// Where everything is, as far as it runs.
+/// The URLs of the services that run.
 #[derive(Debug, Default)]
 pub(super) struct ServiceUrls(Vec<(&'static str, String)>);
 
 impl ServiceUrls {
-    /// Adds the listeners of a service, of which the gatekeeper has two.
+    /// Adds the listeners of a service; the gatekeeper has two.
     pub(super) fn add(&mut self, service: &'static str, urls: Vec<String>) {
         let names = [service, OPERATOR];
         self.0.extend(names.into_iter().zip(urls));
     }
 
-    /// Where a service is; nothing where it does not run.
+    /// Returns the URL of a service; empty if it does not run.
     pub(super) fn of(&self, service: &str) -> &str {
         let known = self.0.iter().find(|known| known.0 == service);
         known.map_or("", |known| &known.1)

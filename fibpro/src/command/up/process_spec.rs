@@ -1,4 +1,4 @@
-//! One service as a process: how it is started, what it says of itself.
+//! One service as a process: its command line, its start, its output.
 
 use std::env;
 use std::ffi::OsString;
@@ -15,10 +15,10 @@ use super::output::{StderrTail, forward_lines};
 use super::plan::{OPERATOR, Plan, ServiceUrls};
 use super::ready;
 
-/// How long a process may take to say where it listens.
+/// Timeout for a process to print its listen address.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What is said to this process and not meant for each of its children.
+/// Environment variables that are meant for this process and are not passed to its children.
 const NOT_INHERITED: [&str; 7] = [
     "RPC_LISTEN",
     "RPC_LISTEN_EDGE",
@@ -29,20 +29,21 @@ const NOT_INHERITED: [&str; 7] = [
     "FIBPRO_OPERATOR",
 ];
 
-/// How a service is started, the first time and again.
+/// The command line of a service, for its first start and its restarts.
 pub(super) struct ProcessSpec {
     pub(super) name: &'static str,
     program: PathBuf,
-    /// `--listen`, and of the gatekeeper `--operator`, with the address of each.
+    /// `--listen`, and for the gatekeeper `--operator`, each with its address.
     listeners: Vec<(&'static str, String)>,
     arguments: Vec<OsString>,
     database: Option<OsString>,
 }
 
-/// A process that is ready.
+/// A child process that is ready.
 pub(super) struct Child {
     process: tokio::process::Child,
-    /// Closed, it ends the process; so does the death of this one.
+    /// Standard input of the process, which exits when it is closed; so it also exits when this
+    /// process dies.
     stdin: Option<ChildStdin>,
     stdout: JoinHandle<()>,
     stderr: StderrTail,
@@ -73,14 +74,15 @@ impl ProcessSpec {
         }
     }
 
-    /// From now on it listens where it was found: the others know it by that.
+    /// Fixes the addresses to those of the first start, since the other services know the process
+    /// by them.
     pub(super) fn keep(&mut self, urls: &[String]) {
         for (listener, url) in self.listeners.iter_mut().zip(urls) {
             listener.1 = url.strip_prefix("http://").unwrap_or(url).to_owned();
         }
     }
 
-    /// Starts it, and waits until it is ready.
+    /// Starts the process, and waits until it is ready.
     ///
     /// # Cancellation
     ///
@@ -106,7 +108,9 @@ impl ProcessSpec {
             }
             Err(_) => {
                 let seconds = TIMEOUT.as_secs();
-                return Err(format!("{name} does not listen after {seconds} s"));
+                return Err(format!(
+                    "{name} did not report its listen address within {seconds} s"
+                ));
             }
         };
         let mut child = Child {
@@ -137,7 +141,8 @@ impl ProcessSpec {
             command.env("FIBPRO_DATABASE", database);
         }
         if env::var_os("RUST_LOG").is_none() {
-            // What matters less is in the log on stdout, but for what the log sink says of that log.
+            // Less severe events are in the log on stdout, except those of the log sink about that
+            // log.
             let level = if self.name == "logsink" {
                 "warn"
             } else {
@@ -149,20 +154,20 @@ impl ProcessSpec {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C is for us, who end them in order.
+            // Ctrl-C is delivered to this process only, which stops the children in order.
             .process_group(0)
             .kill_on_drop(true);
         command
     }
 
-    /// Reads where it listens; less than that where it ends before.
+    /// Reads the listen addresses from the output; returns fewer if the process exits early.
     async fn listening(&self, stdout: &mut BufReader<ChildStdout>) -> Vec<String> {
         let begin = format!("{} listening on ", self.name);
         let mut urls = Vec::new();
         let mut line = String::new();
         while urls.len() < self.listeners.len() {
             line.clear();
-            // An output that cannot be read is as good as its end.
+            // An output that cannot be read counts as ended.
             if stdout.read_line(&mut line).await.unwrap_or(0) == 0 {
                 break;
             }
@@ -177,21 +182,21 @@ impl Child {
         self.process.id()
     }
 
-    /// Waits until it dies, and says why as far as it is known.
+    /// Waits until the process exits, and returns the reason as far as it is known.
     pub(super) async fn died(&mut self, name: &str) -> String {
         let status = self.process.wait().await;
         ending(name, status.ok(), self.stderr.last().await)
     }
 
-    /// Tells it to end, and waits for that and for what it has printed. Answers what went wrong.
+    /// Closes its stdin, and waits for its exit and the end of its output. Returns what went wrong.
     ///
     /// # Cancellation
     ///
-    /// It has been told, and ends in its own time.
+    /// Its stdin is closed already, so the process exits on its own.
     pub(super) async fn end(&mut self, name: &str) -> Result<(), String> {
         self.stdin = None;
         let status = self.process.wait().await;
-        // A copy that panicked would have nothing more to print.
+        // A forwarding task that panicked has no further output.
         let _ = (&mut self.stdout).await;
         match status {
             Ok(status) if status.success() => Ok(()),
@@ -200,12 +205,12 @@ impl Child {
     }
 
     pub(super) async fn kill(&mut self) {
-        // It may have ended by itself.
+        // The process may have exited already.
         let _ = self.process.kill().await;
     }
 }
 
-/// Why a process is gone: what it said, or how the system saw it.
+/// Returns why a process exited: its own error line, or its exit status.
 fn ending(name: &str, status: Option<ExitStatus>, said: Option<String>) -> String {
     match (said, status) {
         (Some(said), _) if said.starts_with(name) => said,

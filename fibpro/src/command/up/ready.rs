@@ -1,4 +1,4 @@
-//! Whether a service is ready, as it says itself.
+//! Waits for the readiness that a service reports at `/readyz`.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-/// How long a service may take to be ready.
+/// Timeout for a service to become ready.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long one answer may take. The server gives its checks a second.
+/// Timeout of one request. The server limits its checks to one second.
 const ANSWER: Duration = Duration::from_secs(3);
 
-/// How long to wait before it is asked again.
+/// Delay between two requests.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Waits until the service at a URL is ready.

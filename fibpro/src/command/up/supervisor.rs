@@ -1,4 +1,4 @@
-//! Keeps one child alive until it is told to end.
+//! Restarts one child process until it is told to stop.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use tokio::time::{Instant, sleep};
 
 use super::process_spec::{Child, ProcessSpec};
 
-/// How long to wait before a child that died is started again; twice as long each time, up to the longest.
+/// Delay before an exited child is restarted; doubled each time, up to the maximum.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// How long a child must have lived for its death to count as the first one again.
+/// Uptime of a child after which its next exit counts as the first one again.
 const STEADY: Duration = Duration::from_secs(60);
 
-/// What a child is to do.
+/// An order to a supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum SupervisorCommand {
     Run,
@@ -24,10 +24,10 @@ enum SupervisorCommand {
     Kill,
 }
 
-/// The task that keeps a child.
+/// The task that supervises a child.
 pub(super) struct Supervisor {
     pub(super) name: &'static str,
-    /// The process at the start.
+    /// Process id of the child at the start.
     pub(super) id: u32,
     order: watch::Sender<SupervisorCommand>,
     keeping: JoinHandle<Result<(), String>>,
@@ -44,13 +44,13 @@ impl Supervisor {
         }
     }
 
-    /// Ends the child, and waits for that.
+    /// Stops the child, and waits for its exit.
     pub(super) async fn end(&mut self) -> Result<(), String> {
         self.order.send_replace(SupervisorCommand::Stop);
         self.ended().await
     }
 
-    /// Kills the child; [`ended`](Self::ended) waits for that.
+    /// Kills the child; [`ended`](Self::ended) waits for its exit.
     pub(super) fn kill(&self) {
         self.order.send_replace(SupervisorCommand::Kill);
     }
@@ -63,12 +63,12 @@ impl Supervisor {
     }
 }
 
-/// Waits for an order, or a later one. That nobody gives any is an order to end.
+/// Waits for this order, or a stronger one. A dropped sender is an order to stop.
 async fn wait_for_command(
     orders: &mut watch::Receiver<SupervisorCommand>,
     order: SupervisorCommand,
 ) {
-    // What comes back holds a lock.
+    // The returned reference holds a lock.
     drop(orders.wait_for(|now| *now >= order).await);
 }
 
@@ -100,7 +100,7 @@ async fn keep(
             };
             let started = tokio::select! {
                 started = again => started,
-                // There is nobody to be ended.
+                // No child runs at this moment.
                 () = wait_for_command(&mut orders, SupervisorCommand::Stop) => return Ok(()),
             };
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -1,7 +1,7 @@
-//! The monitor: asks every service whether it is there, and for its numbers.
+//! The monitor: probes every service and reads its statistics.
 //!
-//! All are asked at the same time, each has a time of its own, and what one of them does to its question hides nothing
-//! of the others.
+//! All services are probed concurrently, each with its own timeout, so a failing one does not hide
+//! or delay the others.
 
 pub mod program;
 mod table;
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 pub use table::write_table;
 
-/// The services that are looked at. Connections stay open between two looks.
+/// The monitored services. Connections stay open between two rounds.
 #[derive(Debug)]
 pub struct Monitor {
     targets: Vec<Target>,
@@ -28,75 +28,76 @@ struct Target {
     status: StatusClient,
 }
 
-/// What was seen of a service.
+/// The result of probing one service.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ServiceReport {
-    /// The name that it was looked for under, such as `pricing`.
+    /// The name of its endpoint, such as `pricing`.
     pub service: String,
-    /// Where: the URL.
+    /// Its URL.
     pub address: String,
-    /// Whether it answered.
+    /// Whether it responded.
     pub up: bool,
-    /// Why it counts as down.
+    /// The error, if it is down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ProbeError>,
-    /// What it said.
+    /// Its statistics, if it is up.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub numbers: Option<Stats>,
 }
 
-/// Why a service is down.
+/// The error of a failed probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProbeError {
     /// The code, such as `unavailable`.
     pub code: String,
-    /// What happened.
+    /// The text of the error.
     pub message: String,
 }
 
-/// What a service says of itself. Stats are those since it started, pings and questions for the numbers left out.
+/// The statistics of a service since its start, without pings and status calls.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Stats {
-    /// The environment that it runs in.
+    /// Its environment.
     pub environment: String,
-    /// Which instance of it answered.
+    /// The instance that responded.
     pub instance: String,
     /// Its version.
     pub version: String,
-    /// How long it has been up, in seconds.
+    /// Uptime in seconds.
     pub uptime_s: f64,
-    /// How long a ping took on an open connection, in microseconds.
+    /// Duration of a ping on an open connection, in microseconds.
     pub latency_us: u64,
-    /// Calls that have started.
+    /// Calls started.
     pub requests: u64,
-    /// Calls that run now.
+    /// Calls in flight.
     pub in_flight: u64,
-    /// Calls that failed, whatever the code.
+    /// Failed calls, with any code.
     pub failed: u64,
-    /// Failed ones of a hundred calls; 0 before the first.
+    /// Failed calls in percent; 0 before the first call.
     pub failed_percent: f64,
-    /// What half of the calls did not exceed, in microseconds; `None` before the first has ended.
+    /// Median duration of a call, in microseconds; `None` before the first call has ended.
     pub p50_us: Option<u64>,
-    /// What 99 of 100 calls did not exceed, in microseconds.
+    /// 99th percentile of the durations, in microseconds.
     pub p99_us: Option<u64>,
-    /// Records of its log that nobody kept; `None` where nobody counts them.
+    /// Log records that were dropped; `None` if the service does not count them.
     pub logs_dropped: Option<u64>,
 }
 
 impl Monitor {
-    /// A monitor of services by name and URL, each of which has `timeout` to answer. `keys` sign the questions, for
-    /// services that answer nobody else.
+    /// Creates a monitor of services by name and URL. Each probe has `timeout`; `keys` sign the
+    /// calls, for services that require it.
     ///
     /// # Errors
     ///
-    /// `invalid_argument` for what is no URL.
+    /// `invalid_argument` for an address that is not a URL.
     pub fn new<'t>(
         targets: impl IntoIterator<Item = (&'t str, String)>,
         keys: Option<&IdentityKeys>,
         timeout: Duration,
     ) -> Result<Self> {
         let targets = targets.into_iter().map(|(service, url)| {
-            // What is seen is what is: no second try, and no breaker that answers in the place of the service.
+            // Without retries and circuit breaker, so that each probe shows the state of the
+            // service itself.
             let mut client = Client::new(&url)?
                 .named("monitor")?
                 .retry(RetryPolicy::off())
@@ -118,7 +119,7 @@ impl Monitor {
         })
     }
 
-    /// Looks at all services once, in the order in which they were given.
+    /// Probes all services once and returns the reports in the given order.
     pub async fn probe(&self) -> Vec<ServiceReport> {
         let looks = self.targets.iter().map(|target| target.probe(self.timeout));
         futures_util::future::join_all(looks).await
@@ -143,7 +144,7 @@ impl Target {
     async fn ask(&self, timeout: Duration) -> Result<Stats> {
         let start = Instant::now();
         let status = self.status.get().timeout(timeout).await?;
-        // Now there is a connection, and a ping measures the service.
+        // The connection is open now, so the ping measures the service alone.
         let left = timeout.saturating_sub(start.elapsed());
         let start = Instant::now();
         self.status.ping().timeout(left).await?;
@@ -182,8 +183,8 @@ impl Stats {
     }
 }
 
-/// Exact enough for people: counts beyond 2^53 lose their last digits.
-#[allow(clippy::cast_precision_loss, reason = "as said above")]
+/// Converts a count for display; counts beyond 2^53 lose their last digits.
+#[allow(clippy::cast_precision_loss, reason = "documented above")]
 fn percent(part: u64, whole: u64) -> f64 {
     if whole == 0 {
         return 0.0;

@@ -1,4 +1,4 @@
-//! The monitor as a program: its options, and what it shows.
+//! The monitor as a program: options and output.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::time::Duration;
@@ -10,12 +10,12 @@ use super::{Monitor, ServiceReport, write_table};
 use crate::endpoints::Endpoints;
 use crate::tool::keys::KeyOptions;
 
-/// Draws over what is on the screen, and ends a line with whatever was behind it gone.
+/// Terminal sequences that move to the top left, and that clear the rest of a line.
 const HOME: &str = "\x1b[H";
 const LINE_END: &str = "\x1b[K\n";
 const CLEAR_BELOW: &str = "\x1b[J";
 
-/// Asks every service whether it is there and how it does; ends with 1 when one is down
+/// Probes every service and prints its statistics; exits with 1 if one is down
 #[derive(Debug, clap::Parser)]
 #[command(version)]
 #[group(skip)]
@@ -23,15 +23,15 @@ pub struct MonitorOptions {
     #[command(flatten)]
     endpoints: Endpoints,
 
-    /// How long each service has to answer, in seconds
+    /// Timeout for each service, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
     timeout: Duration,
 
-    /// Looks again and again, every so many seconds, until Ctrl-C
+    /// Repeat at this interval, in seconds, until Ctrl-C
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = seconds)]
     watch: Option<Duration>,
 
-    /// A JSON array for programs; with --watch one a line
+    /// Print a JSON array, for programs; with --watch one array on each line
     #[arg(long)]
     json: bool,
 
@@ -39,11 +39,11 @@ pub struct MonitorOptions {
     keys: KeyOptions,
 }
 
-/// Looks, shows what it sees, and answers whether all services were up at the last look.
+/// Probes the services, prints the reports, and returns whether all were up in the last round.
 ///
 /// # Errors
 ///
-/// When there is nobody to be asked: keys that cannot be read, an address that is none, an output that takes nothing.
+/// Keys that cannot be read, an invalid address, or an output that cannot be written.
 pub async fn run(options: MonitorOptions) -> Result<bool> {
     let keys = options.keys.read()?;
     let endpoints = options.endpoints.all();
@@ -77,7 +77,7 @@ pub async fn run(options: MonitorOptions) -> Result<bool> {
     Ok(all_up)
 }
 
-/// Whether there is somebody left to read it.
+/// Returns whether the output is still open.
 fn show(seen: &[ServiceReport], json: bool, in_place: bool) -> Result<bool> {
     let mut text = Vec::new();
     let written = match (json, in_place) {
@@ -108,5 +108,5 @@ fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| *seconds > 0.0);
     seconds
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| "a number of seconds above 0, such as 0.5".to_owned())
+        .ok_or_else(|| "expected a number of seconds above 0, such as 0.5".to_owned())
 }

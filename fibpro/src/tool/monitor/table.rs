@@ -1,4 +1,4 @@
-//! What was seen, for people: a row a service.
+//! The reports as a table, one row for each service.
 
 use std::io::{self, Write};
 
@@ -9,11 +9,11 @@ const HEAD: [&str; 10] = [
     "SERVICE", "STATE", "ENV", "VERSION", "LATENCY", "REQUESTS", "%ERRORS", "P50", "P99", "ADDRESS",
 ];
 
-/// The columns of names; all others are numbers, which stand to the right.
+/// The columns of names; all others are numbers and right-aligned.
 const NAMES: [usize; 5] = [0, 1, 2, 3, 9];
 
-/// Writes a row for each service, and below the table why some are down. Each line ends in `line_end`, which a screen
-/// that is drawn over wants to be more than a line feed.
+/// Writes a row for each service and, below the table, the errors of those that are down. Each line
+/// ends with `line_end`, which for a redrawn screen contains more than a line feed.
 ///
 /// # Errors
 ///
@@ -44,7 +44,7 @@ pub fn write_table(all: &[ServiceReport], line_end: &str, out: &mut impl Write) 
     for seen in all {
         if let Some(trouble) = &seen.error {
             let (service, code, message) = (&seen.service, &trouble.code, &trouble.message);
-            // A text from outside: one line, whatever it is.
+            // A text from another process: escaped to stay on one line.
             let message: String = message.chars().filter(|c| !c.is_control()).collect();
             write!(out, "{service} is down: {code}: {message}{line_end}")?;
         }

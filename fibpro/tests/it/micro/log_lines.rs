@@ -125,7 +125,7 @@ async fn f07_a_bad_number_is_a_line_of_the_gatekeeper() {
     let fibpro = FibPro::start(1).await;
     let story = Story::begin();
     let answer = fibpro.get("/4.5").await;
-    let words = "'4.5' is no number: write decimal digits, such as 10";
+    let words = "'4.5' is not a number: use decimal digits, such as 10";
     assert_eq!(
         (answer.status, answer.text),
         (400, format!("Error: {words}"))
