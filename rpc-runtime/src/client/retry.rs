@@ -2,7 +2,7 @@
 
 use std::future::ready;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::balance::{Balancer, InFlightGuard};
 use super::outbound::OutboundRequest;
@@ -11,7 +11,7 @@ use super::{ClientInner, hedge};
 use crate::descriptor::{Idempotency, MethodDescriptor};
 use crate::error::{Code, Delivery, Error};
 use crate::middleware::{BoxFuture, Guards, Request, Response};
-use crate::observe::{AttemptObservation, CallStart, Side};
+use crate::observe::{AttemptObservation, CallStart};
 
 /// Sends a call and retries it as the policy of the client allows.
 ///
@@ -107,15 +107,8 @@ pub(super) async fn attempt(
     let transport = guard.endpoint().transport();
     let (method, context) = (request.method, &request.context);
     let start = || CallStart {
-        side: Side::Client,
-        method: Some(method),
-        http: None,
-        context: context.clone(),
         request_bytes: request.message.len(),
-        target: Some(Arc::clone(transport.target())),
-        attempt: context.attempt(),
-        at: Instant::now(),
-        trace: None,
+        ..CallStart::client(method, context, transport.target())
     };
     let observation = client.observers.start_attempt(method, context, start);
     let response = if client.attempt_layers.is_empty() {

@@ -1,6 +1,5 @@
 //! The client's middleware stack, from the outermost part to the innermost.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout_at;
@@ -9,7 +8,7 @@ use super::call::CallParts;
 use crate::context::{Context, RequestId};
 use crate::error::Error;
 use crate::middleware::{Body, Request, Response};
-use crate::observe::{CallStart, CallTrace, Side};
+use crate::observe::{CallStart, CallTrace};
 
 /// The minimum time before the deadline for a call to be sent. The timeout header has whole
 /// milliseconds, so a shorter time would be sent as 0.
@@ -43,15 +42,11 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
     };
     // 1. Observers. Outermost, so that calls that are dropped or never sent are recorded too.
     let observation = inner.observers.start(CallStart {
-        side: Side::Client,
-        method: Some(method),
-        http: None,
-        context: context.clone(),
         request_bytes: body.as_ref().map_or(0, Body::len),
-        target: Some(Arc::clone(inner.balancer.target())),
+        // A call that is rejected here has the context of its caller, which may be a retry.
         attempt: 1,
-        at: Instant::now(),
         trace,
+        ..CallStart::client(method, &context, inner.balancer.target())
     });
     let deadline = context.deadline();
     let mut response = match (failed, body) {

@@ -70,6 +70,49 @@ pub struct CallStart {
 }
 
 impl CallStart {
+    #[cfg(any(feature = "client", feature = "server"))]
+    fn new(side: Side, method: Option<&'static MethodDescriptor>, context: &Context) -> Self {
+        Self {
+            side,
+            method,
+            http: None,
+            context: context.clone(),
+            request_bytes: 0,
+            target: None,
+            attempt: context.attempt(),
+            at: Instant::now(),
+            trace: None,
+        }
+    }
+
+    /// Creates the start of a call on a server. `method` is `None` for an unknown path.
+    #[cfg(feature = "server")]
+    pub(crate) fn server(method: Option<&'static MethodDescriptor>, context: &Context) -> Self {
+        Self::new(Side::Server, method, context)
+    }
+
+    /// Creates the start of a request to a plain HTTP route. `label` is `http` and the verb.
+    #[cfg(feature = "server")]
+    pub(crate) fn http(label: &'static str, context: &Context) -> Self {
+        Self {
+            http: Some(label),
+            ..Self::new(Side::Server, None, context)
+        }
+    }
+
+    /// Creates the start of a call or attempt on a client.
+    #[cfg(feature = "client")]
+    pub(crate) fn client(
+        method: &'static MethodDescriptor,
+        context: &Context,
+        target: &Arc<str>,
+    ) -> Self {
+        Self {
+            target: Some(Arc::clone(target)),
+            ..Self::new(Side::Client, Some(method), context)
+        }
+    }
+
     /// Runs `write` in the context that log events about the call belong to.
     ///
     /// Observers of a server run outside of the call's context, which log layers read the server and

@@ -171,12 +171,11 @@ impl ServerMethodRow {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use super::*;
     use crate::context::Context;
     use crate::error::{Code, Error};
-    use crate::observe::Side;
 
     static ONE: MethodDescriptor = MethodDescriptor::new("a.B", "one", "One", "/a.B/One");
     static TWO: MethodDescriptor = MethodDescriptor::new("a.B", "two", "Two", "/a.B/Two");
@@ -184,15 +183,8 @@ mod tests {
 
     fn start(method: Option<&'static MethodDescriptor>, http: Option<&'static str>) -> CallStart {
         CallStart {
-            side: Side::Server,
-            method,
             http,
-            context: Context::default(),
-            request_bytes: 0,
-            target: None,
-            attempt: 1,
-            at: Instant::now(),
-            trace: None,
+            ..CallStart::server(method, &Context::default())
         }
     }
 

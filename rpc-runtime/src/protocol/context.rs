@@ -241,7 +241,7 @@ fn read_hops(headers: &HeaderMap) -> Result<u32, Error> {
         return Err(Error::without_location(
             Code::FailedPrecondition,
             format!(
-                "loop detected: the request has passed {hops} services, more than {HOP_COUNT_LIMIT}"
+                "loop detected: the request has passed {hops} services, more than the limit of {HOP_COUNT_LIMIT}"
             ),
         ));
     }

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -26,7 +25,7 @@ use crate::flags::Flags;
 use crate::identity::{IdentityKeys, Verifier};
 use crate::logs;
 use crate::middleware::{Layers, Request, Response};
-use crate::observe::{CallStart, CallTrace, Observers, ServerMetrics, Side};
+use crate::observe::{CallStart, CallTrace, Observers, ServerMetrics};
 
 /// The parts of a server that its connections share.
 pub(crate) struct ServerInner {
@@ -301,15 +300,8 @@ impl ServerInner {
         trust: Trust,
     ) -> Response {
         let call = CallStart {
-            side: Side::Server,
-            method,
-            http: None,
-            context: context.clone(),
-            request_bytes: 0,
-            target: None,
-            attempt: context.attempt(),
-            at: Instant::now(),
             trace: CallTrace::of(Some(self.server_info.flags()), None, || None),
+            ..CallStart::server(method, context)
         };
         let mut response = Response::from(error);
         self.observers.start(call).end(&response);

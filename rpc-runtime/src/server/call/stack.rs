@@ -12,7 +12,7 @@ use super::service::Route;
 use crate::context::Context;
 use crate::error::{Code, Error};
 use crate::middleware::{Request, Response};
-use crate::observe::{CallStart, CallTrace, Side};
+use crate::observe::{CallStart, CallTrace};
 use crate::server::admission::{self, OwnedPermit, Permit};
 use crate::server::inner::ServerInner;
 
@@ -187,14 +187,7 @@ fn with_metadata(mut response: Response, context: &Context) -> Response {
 
 pub(crate) fn started(request: &Request) -> CallStart {
     CallStart {
-        side: Side::Server,
-        method: Some(request.method()),
-        http: None,
-        context: request.context().clone(),
         request_bytes: request.body().len(),
-        target: None,
-        attempt: request.context().attempt(),
-        at: Instant::now(),
-        trace: None,
+        ..CallStart::server(Some(request.method()), request.context())
     }
 }

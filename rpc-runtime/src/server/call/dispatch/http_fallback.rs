@@ -21,7 +21,7 @@ use super::pending_call::PendingCall;
 use crate::context::Context;
 use crate::duration::saturating_deadline;
 use crate::error::{Code, Error};
-use crate::observe::{CallStart, Side};
+use crate::observe::CallStart;
 use crate::protocol::connect::{self, RejectionFormat};
 use crate::protocol::context::Incoming;
 use crate::protocol::metadata;
@@ -59,17 +59,8 @@ where
             .refuse(&context, rejection.into(), Some(&mut pin!(body)))
             .await;
     }
-    let observation = inner.observers().start(CallStart {
-        side: Side::Server,
-        method: None,
-        http: Some(label(request.method())),
-        context: context.clone(),
-        request_bytes: 0,
-        target: None,
-        attempt: context.attempt(),
-        at: Instant::now(),
-        trace: None,
-    });
+    let start = CallStart::http(label(request.method()), &context);
+    let observation = inner.observers().start(start);
     let answered = within(context.deadline(), run(router, request, &context)).await;
     match answered.unwrap_or_else(|| Err(Error::deadline_exceeded())) {
         Ok(mut response) => {
