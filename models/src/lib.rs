@@ -1,25 +1,26 @@
-//! Model checks of `rpc-runtime`: its concurrent parts, under a scheduler that tries many orders of their steps.
+//! Model checks of the concurrent parts of `rpc-runtime`, under a scheduler that tries many
+//! interleavings.
 //!
-//! The very sources of the runtime are compiled here once more. Where they say `crate::sync` they get shuttle's locks
-//! and atomics, at each of which shuttle may go on with another thread; the runtime itself gets the standard library's,
-//! and knows nothing of this. What else they name of the runtime is its public part.
+//! The source files of the runtime are compiled here again. Their `crate::sync` is that of this crate,
+//! with shuttle's locks and atomics: at each of them shuttle may switch to another thread. Everything
+//! else that they import from the runtime is public there.
 //!
-//! To check one more: let its file take its locks and atomics from `crate::sync` and nothing private from elsewhere,
-//! add it below by its path, and write the model beside it. Tokio's channels are a single step to shuttle. Timers work
-//! and never come to their end, so time that passes is a future that is dropped.
+//! To check another file, make it import locks and atomics from `crate::sync` and nothing private from
+//! other modules. Then include it below by its path and write a model for it. For shuttle, an operation
+//! on a tokio channel is a single step. Timers never expire; a timeout is modelled by dropping a future.
 //!
-//! A model runs under two schedulers: a random one, and PCT, which finds orders that need few but ill-placed switches.
-//! Whatever fails is printed with a schedule that repeats it: [`replay`]. Threads that wait for each other for ever are
-//! found as well, and end the whole test binary, because what they hold is dropped outside of the model.
+//! A model runs under two schedulers: a random one, and PCT, which finds failures that need few but
+//! specific switches. A failure prints a schedule that [`replay`] repeats. Deadlocks are found too; they
+//! abort the whole test binary, because the blocked threads are dropped outside of the model.
 //!
-//! What it does not see: to shuttle every atomic is sequentially consistent, so an ordering that is too weak passes.
+//! Limit: in shuttle every atomic operation is sequentially consistent, so too weak orderings pass.
 
-// The sources of the runtime bring their unit tests along, which belong there.
+// Excludes the unit tests of the included files, which run in the runtime.
 #![cfg(not(test))]
 #![allow(
     dead_code,
     unreachable_pub,
-    reason = "of the sources of the runtime each model uses what it needs"
+    reason = "each model uses only a part of the included files"
 )]
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -36,7 +37,7 @@ mod sync {
         pub(crate) use shuttle::sync::atomic::{AtomicU64, Ordering};
     }
 
-    /// As in the runtime.
+    /// The same as in the runtime.
     pub(crate) trait MutexExt<T: ?Sized> {
         fn lock_unpoisoned(&self) -> MutexGuard<'_, T>;
     }
@@ -48,7 +49,7 @@ mod sync {
     }
 }
 
-// What the sources below name of the runtime.
+// The items of the runtime that the included files import.
 mod context {
     pub(crate) use rpc_runtime::{RequestId, Source};
 }
@@ -65,23 +66,23 @@ pub mod admission;
 pub mod idempotency;
 pub mod logs;
 
-/// How many orders each scheduler tries.
-const ORDERS: usize = 1_000;
-/// How many ill-placed switches PCT looks for.
+/// Interleavings that each scheduler tries.
+const INTERLEAVINGS: usize = 1_000;
+/// Depth of PCT: the number of switches that a failure may need.
 const SWITCHES: usize = 3;
 
 /// Runs a model under both schedulers.
 ///
 /// # Panics
 ///
-/// Where the model does, and where threads wait for each other for ever.
+/// If the model panics or deadlocks.
 pub fn check(model: impl Fn() + Send + Sync + 'static) {
     let model = Arc::new(model);
-    let random = RandomScheduler::new(ORDERS);
-    let few = PctScheduler::new(SWITCHES, ORDERS);
+    let random = RandomScheduler::new(INTERLEAVINGS);
+    let few = PctScheduler::new(SWITCHES, INTERLEAVINGS);
     let config = || {
         let mut config = Config::new();
-        // Of orderings; said above.
+        // They are about weak orderings; see the documentation of this crate.
         config.silence_warnings = true;
         config
     };
@@ -92,16 +93,16 @@ pub fn check(model: impl Fn() + Send + Sync + 'static) {
     });
 }
 
-/// Runs one order of a model, as a failure has printed it.
+/// Runs one interleaving of a model, from the schedule that a failure printed.
 ///
 /// # Panics
 ///
-/// As the failure did.
+/// If the failure is reproduced.
 pub fn replay(model: impl Fn() + Send + Sync + 'static, schedule: &str) {
     with_timers(|| shuttle::replay(model, schedule));
 }
 
-/// The code under check sets timers, which need a runtime to be there. Nobody drives it.
+/// Runs code that sets timers, which need a runtime. The runtime is not driven, so they never expire.
 fn with_timers(run: impl FnOnce()) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()

@@ -1,7 +1,7 @@
-//! The queue between the threads that write the log and the one that ships it.
+//! Model of the queue between the threads that log and the exporter.
 //!
-//! The one that ships is told here as `Exporter`, with the steps of the runtime's `worker.rs` and without its timers: it
-//! looks, takes all, gives the room back, and waits where there is nothing.
+//! [`Exporter`] takes the same steps as the runtime's `worker.rs`, without timers: it drains the queue,
+//! releases the memory, and waits while the queue is empty.
 
 #[path = "../../rpc-runtime/src/logs/queue.rs"]
 mod queue;
@@ -24,14 +24,14 @@ use self::shared::ExporterState;
 
 const EPOCH: u64 = 7;
 const THREADS: usize = 3;
-/// Events of one thread.
+/// Events per thread.
 const EACH: usize = 3;
 const ALL: usize = THREADS * EACH;
-/// Each text is as long, so that a number of events is a number of bytes.
+/// All texts have this length, so a number of events corresponds to a number of bytes.
 const TEXT: &str = "0 0";
 
-fn shared(room: usize) -> Arc<ExporterState> {
-    let limit = room * QueueSize::of(TEXT).bytes;
+fn shared(capacity: usize) -> Arc<ExporterState> {
+    let limit = capacity * QueueSize::of(TEXT).bytes;
     Arc::new(ExporterState::new(Queue::new(limit, EPOCH)))
 }
 
@@ -50,7 +50,8 @@ fn write(shared: &ExporterState, source: Option<Arc<Source>>, text: &str) {
     });
 }
 
-/// Threads that write. The text of an event says which thread wrote it, and as its how manieth.
+/// Starts the threads that log. The text of an event is the number of its thread and its number in the
+/// thread.
 fn writers(
     shared: &Arc<ExporterState>,
     sources: [Option<Arc<Source>>; THREADS],
@@ -72,48 +73,48 @@ fn join(threads: Vec<JoinHandle<()>>) {
     }
 }
 
-/// The one that ships.
+/// Model of the worker.
 struct Exporter {
     shared: Arc<ExporterState>,
-    /// How many events may lie in memory.
-    room: usize,
+    /// Limit of the events in memory.
+    capacity: usize,
     exported: Vec<Record>,
 }
 
 impl Exporter {
-    fn new(shared: &Arc<ExporterState>, room: usize) -> Self {
+    fn new(shared: &Arc<ExporterState>, capacity: usize) -> Self {
         Self {
             shared: Arc::clone(shared),
-            room,
+            capacity,
             exported: Vec::new(),
         }
     }
 
-    /// Takes all that there is, and gives its room back when the sink would have it.
-    fn take(&mut self) {
-        let mut taken = self.shared.queue.drain();
+    /// Drains the queue, and releases the memory as if the sink had accepted the records.
+    fn drain(&mut self) {
+        let mut drained = self.shared.queue.drain();
         let mut load = QueueSize::default();
-        while let Some(records) = taken.next_records() {
+        while let Some(records) = drained.next_records() {
             for record in records {
                 load.add(QueueSize::of(&record.text));
                 self.exported.push(record);
             }
         }
-        // All that was taken before is given back, so this is what the account let in.
+        // Everything drained before is released, so this is all that is in memory.
         assert!(
-            load.records <= self.room,
-            "{load:?} in room for {}",
-            self.room
+            load.records <= self.capacity,
+            "{load:?} exceeds {}",
+            self.capacity
         );
         thread::yield_now();
         self.shared.queue.release(load);
     }
 
-    /// Ships until it has so many. Were a wake-up lost, it would wait for ever, and shuttle says so.
+    /// Runs until `count` records are exported. A lost wake-up would be a deadlock, which shuttle reports.
     fn export(&mut self, count: usize) {
         while self.exported.len() < count {
             self.wait(|| false);
-            self.take();
+            self.drain();
         }
     }
 
@@ -123,12 +124,12 @@ impl Exporter {
         }
     }
 
-    /// Ships until there is nothing, and nothing comes any more.
+    /// Runs until `over` is set, then drains the queue once more.
     fn export_until(&mut self, over: &AtomicBool) {
         let is_over = || over.load(Ordering::SeqCst);
         loop {
             let ends = is_over();
-            self.take();
+            self.drain();
             if ends {
                 return;
             }
@@ -136,8 +137,8 @@ impl Exporter {
         }
     }
 
-    /// The numbers of each source, in the order in which they were exported. Nothing is there twice, and what one thread
-    /// wrote is in its order.
+    /// Returns the sequence numbers by source, in export order. Checks that no record is exported twice
+    /// and that those of one thread are in order.
     fn numbers(&self) -> HashMap<String, Vec<u64>> {
         let mut numbers: HashMap<_, Vec<_>> = HashMap::new();
         let mut last = [None; THREADS];
@@ -148,7 +149,7 @@ impl Exporter {
             let n: Option<usize> = Some(n.parse().expect("a number"));
             assert!(
                 last[thread] < n,
-                "thread {thread}: {n:?} behind {:?}",
+                "thread {thread}: {n:?} after {:?}",
                 last[thread]
             );
             last[thread] = n;
@@ -175,12 +176,12 @@ fn dropped(shared: &ExporterState) -> usize {
     usize::try_from(dropped).expect("a few")
 }
 
-/// Where there is room, nothing is lost and nothing doubled, each source has the numbers from 1 without a gap, and the
-/// one that ships is woken for it.
-pub fn everything_is_shipped_once_and_in_order() {
+/// Below the limit, every event is exported once, each source has consecutive numbers from 1, and the
+/// exporter is woken.
+pub fn every_event_is_exported_once_and_in_order() {
     let shared = shared(ALL);
     let both = source("a@dev/1");
-    // Another pointer to the same name is the same source.
+    // An equal source behind another pointer shares the sequence.
     let sources = [
         Some(Arc::clone(&both)),
         Some(source("a@dev/1")),
@@ -200,16 +201,16 @@ pub fn everything_is_shipped_once_and_in_order() {
     exporter.assert_holds_nothing();
 }
 
-/// Where there is no room, each event is exported or counted and none is both, its number stays free, and memory is never
-/// above its bound.
-pub fn what_has_no_room_is_counted_and_leaves_a_gap() {
-    const ROOM: usize = 2;
-    let shared = shared(ROOM);
+/// Above the limit, each event is either exported or counted as dropped, the number of a dropped event
+/// is not used again, and memory stays within the limit.
+pub fn a_dropped_event_is_counted_and_leaves_a_gap() {
+    const CAPACITY: usize = 2;
+    let shared = shared(CAPACITY);
     let one = source("a@dev/1");
     let writers = writers(&shared, [(); THREADS].map(|()| Some(Arc::clone(&one))));
     let over = Arc::new(AtomicBool::new(false));
-    let exporting = {
-        let (mut exporter, over) = (Exporter::new(&shared, ROOM), Arc::clone(&over));
+    let worker = {
+        let (mut exporter, over) = (Exporter::new(&shared, CAPACITY), Arc::clone(&over));
         thread::spawn(move || {
             exporter.export_until(&over);
             exporter
@@ -217,35 +218,35 @@ pub fn what_has_no_room_is_counted_and_leaves_a_gap() {
     };
     for _ in 0..ALL {
         let held = shared.queue.in_memory();
-        assert!(held.records <= ROOM, "{held:?}");
+        assert!(held.records <= CAPACITY, "{held:?}");
         thread::yield_now();
     }
     join(writers);
     over.store(true, Ordering::SeqCst);
     shared.wake.notify_one();
-    let mut exporter = exporting.join().expect("it exported");
+    let mut exporter = worker.join().expect("it exported");
     assert_eq!(exporter.exported.len() + dropped(&shared), ALL);
-    // Now there is room, and the number of one more tells how many were given away.
+    // The queue is empty now. The number of one more event shows how many were logged before.
     write(&shared, Some(Arc::clone(&one)), "0 9");
-    exporter.take();
+    exporter.drain();
     let exported = exporter.numbers().remove("a@dev/1").unwrap_or_default();
-    let (last, exported) = exported.split_last().expect("there was room");
+    let (last, exported) = exported.split_last().expect("the last event");
     assert_eq!(*last, ALL as u64 + 1);
     assert!(
-        exported.len() >= ROOM,
-        "there was room for {ROOM}: {exported:?}"
+        exported.len() >= CAPACITY,
+        "the queue holds {CAPACITY}: {exported:?}"
     );
     assert_eq!(shared.status().dropped.queue_full, dropped(&shared) as u64);
     exporter.assert_holds_nothing();
 }
 
-/// What is written outside of any server, before and while the process gets its name, is exported under that name, and
-/// what was early is first.
-pub fn what_is_early_is_shipped_under_the_name_that_comes() {
+/// Events logged outside of any server, before and while the source of the process is set, are exported
+/// with that source, in order.
+pub fn early_events_get_the_source_of_the_process() {
     let shared = shared(ALL);
     let writers = writers(&shared, [None, None, Some(source("b@dev/1"))]);
     thread::yield_now();
-    // As `Prepared::start` does: first the name, and then there is somebody who ships.
+    // As in `PreparedExporter::start`: the source is set before the worker starts.
     shared
         .queue
         .set_process_source("p@dev/1".parse().expect("a source"));
@@ -261,16 +262,16 @@ pub fn what_is_early_is_shipped_under_the_name_that_comes() {
     exporter.assert_holds_nothing();
 }
 
-/// What is written while exporting ends is exported or counted as not sent, and nothing is left behind.
-pub fn what_comes_at_the_end_is_shipped_or_counted() {
+/// Events logged while the export ends are exported or counted as unsent, and none stays in memory.
+pub fn an_event_at_the_end_is_exported_or_counted() {
     let shared = shared(ALL);
     let one = source("a@dev/1");
     let writers = writers(&shared, [(); THREADS].map(|()| Some(Arc::clone(&one))));
     let mut exporter = Exporter::new(&shared, ALL);
     exporter.export(EACH);
-    // As `Worker::end` does.
+    // As in `Worker::finish`.
     shared.queue.close();
-    exporter.take();
+    exporter.drain();
     join(writers);
     let exported = exporter.numbers().remove("a@dev/1").unwrap_or_default();
     assert!(
