@@ -9,7 +9,10 @@ async fn main() -> Result<()> {
     let shop = ShopClient::connect(&url)?;
 
     let name = "tea".to_owned();
-    assert_eq!(shop.buy("tea").await.expect("an item"), Item { name, cents: 350 });
+    assert_eq!(
+        shop.buy("tea").await.expect("an item"),
+        Item { name, cents: 350 }
+    );
     assert_eq!(shop.stock().await?, 7);
     assert_eq!(shop.ping().await?.service, "shop.v1.Shop");
 

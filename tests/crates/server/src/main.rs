@@ -22,5 +22,9 @@ impl Shop for TeaShop {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    Server::new("shop").listen("127.0.0.1:0").add(ShopServer::new(TeaShop)).run().await
+    Server::new("shop")
+        .listen("127.0.0.1:0")
+        .add(ShopServer::new(TeaShop))
+        .run()
+        .await
 }
