@@ -35,7 +35,7 @@ pub(crate) static PONG: ReplyCodec<Pong, Error> = message_reply::<Result<Pong>>(
 #[must_use]
 pub const fn ping_descriptor(service: &'static str, path: &'static str) -> MethodDescriptor {
     let mut ping = MethodDescriptor::new(service, NAMES.0, NAMES.1, path)
-        .docs("Answers at once: whether the service is there, its version, instance and uptime.")
+        .docs("Returns the version, instance and uptime of the service.")
         .returns("Result<Pong>");
     ping.idempotency = Idempotency::NoSideEffects;
     ping

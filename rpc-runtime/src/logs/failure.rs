@@ -16,8 +16,8 @@ const BACKOFF: ExponentialBackoff = ExponentialBackoff::new(
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Attempts to send a single record before it is dropped as refused, if the sink responds with errors
-/// other than `invalid_argument`. With the delays this takes more than a minute, which a sink that is
-/// merely busy gets.
+/// other than `invalid_argument`. With the delays this takes more than a minute, long enough for a busy
+/// sink to recover.
 pub(super) const MAX_SINGLE_RECORD_ATTEMPTS: u32 = 20;
 
 /// Reason why a batch was not accepted.

@@ -16,7 +16,7 @@ pub(super) const BATCH_RECORDS: usize = 1000;
 /// message limit of a server.
 pub(super) const BATCH_BYTES: usize = 512 << 10;
 
-/// Size at which a call is made at once.
+/// Size of the waiting events at which a batch is sent immediately.
 const BATCH: QueueSize = QueueSize {
     records: BATCH_RECORDS,
     bytes: BATCH_BYTES,

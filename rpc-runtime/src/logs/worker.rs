@@ -54,13 +54,13 @@ pub(super) struct Worker {
     backlog: Backlog,
     /// Consecutive failures.
     failures: u32,
-    /// Whether the last wait already knew of the shutdown.
+    /// Whether the shutdown had begun at the last wait.
     was_stopping: bool,
     /// Time of the first failure since the last success.
     unavailable_since: Option<Instant>,
     /// Drops included in the last drop report.
     reported: Dropped,
-    /// Drops at the last check for a warning.
+    /// Drops at the last check; unequal to `reported` once a warning was logged.
     warned: Dropped,
 }
 
