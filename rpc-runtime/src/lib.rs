@@ -88,7 +88,7 @@ pub mod middleware;
 #[cfg(feature = "_wire")]
 pub mod observe;
 pub mod registry;
-pub mod streaming;
+mod streaming;
 
 // Ring 4: the two ends. (Ring 3, the windows, comes with a later version.)
 mod builtin;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rpc_runtime::flag_service::{FlagInfo, FlagServiceClient, Origin};
+use rpc_runtime::flag_service::FlagServiceClient;
+use rpc_runtime::flags::{FlagInfo, Origin};
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Callers, Client, Policy, Secret, Source, Trust};
 use rpc_tests::Running;

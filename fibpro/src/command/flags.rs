@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use rpc_runtime::flag_service::{FlagInfo, FlagServiceClient};
+use rpc_runtime::flag_service::FlagServiceClient;
+use rpc_runtime::flags::FlagInfo;
 
 use super::CommandError;
 use super::target::ServerTarget;

@@ -18,7 +18,7 @@ use rpc_macros::rpc_service;
 
 use crate::context::Context;
 use crate::error::Result;
-pub use crate::flags::{FlagInfo, Origin};
+use crate::flags::FlagInfo;
 
 /// Administration of the flags of a server.
 #[rpc_service(package = "rpc.v1", name = "Flags", endpoint = "flags")]
