@@ -6,6 +6,7 @@ use tokio::time::timeout_at;
 
 use super::call::CallParts;
 use crate::context::{Context, RequestId};
+use crate::descriptor::MethodDescriptor;
 use crate::error::Error;
 use crate::middleware::{Body, Request, Response};
 use crate::observe::{CallStart, CallTrace};
@@ -68,18 +69,21 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
     };
     // Only a call that was rejected before it was sent can have a context without an ID.
     let id = context.id().copied().unwrap_or_else(RequestId::random);
-    if let Some(error) = response.error_mut()
-        && error.request_id().is_none()
-    {
-        error.set_request_id(id);
-    }
-    if let Some(error) = response.error_mut()
-        && error.hops().is_empty()
-    {
-        error.set_failed_call(method.full_name());
+    if let Some(error) = response.error_mut() {
+        identify_call(error, id, method);
     }
     observation.end(&response);
     (id, response)
+}
+
+/// Adds the request ID and the method to an error that did not come from a server.
+fn identify_call(error: &mut Error, id: RequestId, method: &'static MethodDescriptor) {
+    if error.request_id().is_none() {
+        error.set_request_id(id);
+    }
+    if error.hops().is_empty() {
+        error.set_failed_call(method.full_name());
+    }
 }
 
 fn deadline_passed(context: &Context) -> bool {
