@@ -1,20 +1,20 @@
-//! `fibpro.v1.ComputeWorker`: the work itself.
+//! `fibpro.v1.ComputeWorker`: computes numbers.
 
 use rpc_runtime::prelude::*;
 
-/// The largest `n` that can be computed whatever a worker is told: the digits of F(n) must fit a message of 4 MiB.
+/// Upper limit of `n` for all workers: the digits of F(n) must fit into a message of 4 MiB.
 pub const LARGEST_N: u64 = 20_000_000;
 
-/// The largest `n` unless said: 209 kB of digits, in 50 ms.
+/// Default limit of `n`: 209 kB of digits, computed in 50 ms.
 pub const DEFAULT_LARGEST_N: u64 = 1_000_000;
 
 /// Computes Fibonacci numbers.
 #[rpc_service(package = "fibpro.v1", endpoint = "compute_worker")]
 pub trait ComputeWorker {
-    /// F(n) in decimal digits.
+    /// Returns F(n) in decimal digits.
     ///
-    /// `invalid_argument` for an `n` beyond the bound that the worker was started with. Ends at the call's deadline, and
-    /// when the caller goes away.
+    /// `invalid_argument` for an `n` above the worker's limit. The computation stops at the
+    /// deadline of the call and when the caller is gone.
     #[rpc(no_side_effects)]
     async fn compute_fib(&self, n: u64) -> Result<String>;
 }

@@ -5,82 +5,82 @@ use serde::{Deserialize, Serialize};
 
 use super::pricing::PricingError;
 
-/// Sells Fibonacci numbers: reserve the price, compute, settle; or refund.
+/// Sells Fibonacci numbers: reserves the price, computes, and settles or refunds.
 #[rpc_service(package = "fibpro.v1", endpoint = "controller")]
 pub trait Controller {
-    /// F(n) for the user, paid by the purchase `key`.
+    /// Returns F(n) for the user, paid by the purchase `key`.
     ///
-    /// A repeat with the same user, `n` and key is paid once, whatever became of the first call: a sale that failed and
-    /// was refunded is tried again, one that is settled gives the number once more. Give each number a key of its own:
-    /// a key says what was paid and not for what.
+    /// A repeat with the same user, `n` and key pays once: after a refunded failure it starts
+    /// again; after a settled purchase it returns the number without charging. Use a different key
+    /// for each number: a key identifies a payment and not a number.
     ///
-    /// A caller that goes away, or whose deadline passes, before the number is there pays nothing. A sale takes 20 s at
-    /// most, which is less than a reservation lasts: none expires while its number is computed.
+    /// Nothing is paid if the caller is gone or the deadline passes before the number is computed.
+    /// The timeout of 20 s is shorter than the lifetime of a reservation, so that none expires
+    /// during the computation.
     #[rpc(idempotent, timeout = "20s")]
     async fn generate(&self, username: &str, n: u64, key: &str) -> Result<Sold, ControllerError>;
 }
 
-/// A number that was sold.
+/// A sold number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sold {
     /// F(n) in decimal digits.
     pub value: String,
-    /// What it cost.
+    /// Price in credits.
     pub price: u64,
-    /// What the user can spend after it.
+    /// Remaining credit of the user.
     pub credit: u64,
 }
 
-/// What the controller answers instead.
+/// Errors of the controller.
 #[derive(Debug, thiserror::Error, RpcError)]
 pub enum ControllerError {
-    /// Pricing said no. Nothing was paid.
+    /// Pricing rejected the purchase. Nothing was paid.
     #[error("{0}")]
     #[rpc(from)]
     Pricing(PricingError),
 
-    /// The compute worker computes no number as large as that. Nothing was paid.
-    #[error("fib({n}) is not computed here: {why}")]
+    /// The compute worker rejects a number of this size. Nothing was paid.
+    #[error("fib({n}) exceeds the compute worker's limit: {why}")]
     #[rpc(code = "invalid_argument")]
     TooLarge {
-        /// What was asked for.
+        /// The requested number.
         n: u64,
-        /// What the compute worker says to it.
+        /// Text of the compute worker.
         why: String,
     },
 
-    /// The number is there, and nobody could say whether it is paid, so it is not given out. A repeat finds out.
+    /// The number is computed, but its payment could not be confirmed, so it is not returned. A
+    /// repeat finds out.
     #[error(
-        "it is not known whether the purchase {key} was paid; a repeat with the same key pays once at most"
+        "cannot confirm the payment of purchase {key}; retry with the same key, which pays at most once"
     )]
     #[rpc(code = "unavailable")]
     OutcomeUnknown {
-        /// The purchase.
+        /// Key of the purchase.
         key: String,
     },
 
-    /// The purchase ended before the number was there: it expired, or another call with its key was refunded. Nothing
-    /// was paid, and a repeat begins anew.
-    #[error("the purchase {key} ended before the number was there; it costs nothing")]
+    /// The purchase ended before the number was computed: it expired, or a concurrent call with the
+    /// same key was refunded. Nothing was paid, and a repeat starts again.
+    #[error("purchase {key} ended before the number was computed; nothing was paid")]
     #[rpc(code = "unavailable")]
     Ended {
-        /// The purchase.
+        /// Key of the purchase.
         key: String,
     },
 
-    /// Too many purchases with this key have ended without a number. Nothing was paid.
-    #[error(
-        "{purchases} purchases with the key {key} have failed and were refunded; take another key"
-    )]
+    /// Too many purchases with this key have failed. Nothing was paid.
+    #[error("{purchases} purchases with the key {key} failed and were refunded; use another key")]
     #[rpc(code = "aborted")]
     KeyUsedUp {
         /// The key.
         key: String,
-        /// How many there were.
+        /// Number of failed purchases.
         purchases: u32,
     },
 
-    /// Everything else. Nothing was paid, or what was paid comes back by itself.
+    /// Any other error. Nothing was paid, or the payment is returned automatically.
     #[error("{0}")]
     #[rpc(other)]
     Other(Error),

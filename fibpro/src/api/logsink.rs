@@ -1,4 +1,4 @@
-//! `fibpro.v1.LogSink`: where all services send their logs.
+//! `fibpro.v1.LogSink`: collects the logs of all services.
 
 use jiff::Timestamp;
 use rpc_runtime::RequestId;
@@ -6,132 +6,135 @@ pub use rpc_runtime::logs::{Level, Record};
 use rpc_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// The longest text of a record, in bytes. The rest is cut off, and the line says how much that was.
+/// Maximum length of a record's text, in bytes. Longer texts are cut, and the line tells by how
+/// much.
 pub const TEXT_LIMIT: usize = 64 << 10;
 
-/// The most records of one batch. A larger one is `invalid_argument`.
+/// Maximum number of records in a batch. A larger one is `invalid_argument`.
 pub const BATCH_LIMIT: usize = 10_000;
 
-/// The longest target of a record that is kept, in bytes. The rest is cut off.
+/// Maximum length of a record's target, in bytes. Longer targets are cut.
 pub const TARGET_LIMIT: usize = 256;
 
-/// How many records [`LogSink::query`] answers unless it is told.
+/// Default number of records that [`LogSink::query`] returns.
 pub const QUERY_DEFAULT: u32 = 100;
 
-/// The most records that [`LogSink::query`] answers.
+/// Maximum number of records that [`LogSink::query`] returns.
 pub const QUERY_LIMIT: u32 = 10_000;
 
-/// The longest text to search for, in bytes.
+/// Maximum length of a text to search for, in bytes.
 pub const SEARCH_LIMIT: usize = 1024;
 
-/// The longest that [`LogSink::query`] waits for a record, in milliseconds. More is taken for this.
+/// Maximum time that [`LogSink::query`] waits for a record, in milliseconds. Larger values are
+/// reduced to this.
 pub const WAIT_LIMIT_MS: u32 = 25_000;
 
-/// Prints the logs of all services, one line a record, and keeps them for a while.
+/// Prints the logs of all services, one line per record, and stores the latest ones.
 ///
-/// A record counts as accepted once its line is written and it is in the store. `resource_exhausted` means that the
-/// sink is behind or its disk is full, `unavailable` that it cannot write or store, or not for certain; the same call
-/// may be made again a little later, and what is numbered is neither printed nor stored twice by that.
+/// A record is accepted when its line is written and it is stored. `resource_exhausted` means that
+/// the queue or the disk is full; `unavailable` that writing or storing failed or could not be
+/// confirmed. The same call can be retried; numbered records are neither printed nor stored twice.
 ///
-/// [`rpc_runtime::logs::Logs`] is the other way in, for servers that ship their logs.
+/// Servers that export their logs use [`rpc_runtime::logs::Logs`] instead.
 #[rpc_service(package = "fibpro.v1", endpoint = "logsink")]
 pub trait LogSink {
-    /// Prints a record of the calling server, under the request that the call is part of.
+    /// Prints a record of the caller, with the request ID of the call.
     ///
-    /// Answers whether it was accepted: a message without text is not.
+    /// Returns whether it was accepted; a message without text is not.
     async fn recv_log(&self, message: &str, #[rpc(default)] level: Level) -> Result<bool>;
 
-    /// Prints records in the order in which they come; none, if one of them is invalid.
+    /// Prints records in the given order; none if one of them is invalid.
     ///
-    /// Answers how many were accepted: all but those without text.
+    /// Returns the number of accepted records: all that have a text.
     async fn recv_logs(&self, records: &[Record]) -> Result<u32>;
 
-    /// The records that match all that is asked for, in the order in which they were accepted.
+    /// Returns the records that match all conditions, in the order of their acceptance.
     ///
-    /// `failed_precondition` where the sink keeps nothing.
+    /// `failed_precondition` if the sink has no store.
     #[rpc(no_side_effects, message)]
     async fn query(&self, query: &Query) -> Result<Page>;
 }
 
-/// Which records are asked for. Everything may be left out; alone it asks for the last hundred.
+/// Conditions of a search; all are optional. Without any, the last 100 records match.
 ///
-/// What it does not know is an error and not ignored: a condition that is ignored would answer what nobody asked for.
+/// Unknown fields are an error: ignoring a condition would return unrelated records.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Query {
-    /// Of this request.
+    /// Request ID of the record.
     #[serde(alias = "requestId", skip_serializing_if = "Option::is_none")]
     pub request_id: Option<RequestId>,
-    /// Of this server, such as `userstore`, `userstore@prod` or `userstore@prod/127.0.0.1:9003`.
+    /// Source of the record, such as `userstore`, `userstore@prod` or
+    /// `userstore@prod/127.0.0.1:9003`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// Of this level, or one that matters more.
+    /// Minimum level.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<Level>,
-    /// Written at this time or later.
+    /// Time of the record, inclusive lower bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// Written before this time.
+    /// Time of the record, exclusive upper bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// With this in its text. Of the letters, those of ASCII match in either case.
+    /// Text that the record contains. ASCII letters match in either case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// At most so many: 1 to [`QUERY_LIMIT`], [`QUERY_DEFAULT`] when absent.
+    /// Maximum number of records: 1 to [`QUERY_LIMIT`]; defaults to [`QUERY_DEFAULT`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
-    /// The first ones that were accepted after this [`StoredRecord::id`], instead of the last ones that there are. From the
-    /// beginning: 0. The next page, and what comes from now on: [`Page::next`].
+    /// Returns the first records after this [`StoredRecord::id`] instead of the last records. 0
+    /// starts at the oldest record; [`Page::next`] continues after a page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,
-    /// If nothing matches, waits so long for something that does, in milliseconds. At most [`WAIT_LIMIT_MS`], and less
-    /// where the call's deadline is near or too many wait already.
+    /// Time to wait for a matching record if there is none, in milliseconds. At most
+    /// [`WAIT_LIMIT_MS`]; less near the call's deadline or when too many searches wait.
     #[serde(alias = "waitMs", skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u32>,
 }
 
-/// What [`LogSink::query`] has found.
+/// Result of [`LogSink::query`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
-    /// The records, in the order in which they were accepted.
+    /// Records in the order of their acceptance.
     pub records: Vec<StoredRecord>,
-    /// Whether more of them match: later ones with [`Query::after`], else earlier ones. A page ends at the limit, or
-    /// where its message would become too large.
+    /// Whether more records match: later ones with [`Query::after`], else earlier ones. A page ends
+    /// at the limit or at the maximum message size.
     pub more: bool,
-    /// The [`Query::after`] that goes on behind this page.
+    /// The [`Query::after`] of the next page.
     pub next: u64,
 }
 
 /// A record of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredRecord {
-    /// When it was accepted, in microseconds since 1970 or a little more: no two records have the same, and it grows.
+    /// Unique, increasing ID: the time of acceptance in microseconds since 1970, or slightly more.
     pub id: u64,
-    /// The record. Its time has microseconds; a caller that did not say its name is `-`.
+    /// The record. Its time is in microseconds; the source of an unnamed caller is `-`.
     pub record: Record,
 }
 
 /// Shorthands for a single record.
 impl LogSinkClient {
-    /// [`recv_log`](Self::recv_log) with [`Level::Debug`].
+    /// Calls [`recv_log`](Self::recv_log) with [`Level::Debug`].
     #[track_caller]
     pub fn debug(&self, message: &str) -> Call<bool> {
         self.recv_log(message, Level::Debug)
     }
 
-    /// [`recv_log`](Self::recv_log) with [`Level::Info`].
+    /// Calls [`recv_log`](Self::recv_log) with [`Level::Info`].
     #[track_caller]
     pub fn info(&self, message: &str) -> Call<bool> {
         self.recv_log(message, Level::Info)
     }
 
-    /// [`recv_log`](Self::recv_log) with [`Level::Warn`].
+    /// Calls [`recv_log`](Self::recv_log) with [`Level::Warn`].
     #[track_caller]
     pub fn warn(&self, message: &str) -> Call<bool> {
         self.recv_log(message, Level::Warn)
     }
 
-    /// [`recv_log`](Self::recv_log) with [`Level::Error`].
+    /// Calls [`recv_log`](Self::recv_log) with [`Level::Error`].
     #[track_caller]
     pub fn error(&self, message: &str) -> Call<bool> {
         self.recv_log(message, Level::Error)

@@ -1,4 +1,4 @@
-//! The contracts: traits and messages. What a caller needs to know of a service, and nothing of how it works.
+//! Contracts of the services: traits and messages, without implementations.
 
 pub mod compute_worker;
 pub mod controller;

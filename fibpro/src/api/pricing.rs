@@ -1,4 +1,4 @@
-//! `fibpro.v1.Pricing`: what a Fibonacci number costs, and the way a purchase takes.
+//! `fibpro.v1.Pricing`: prices and payments of Fibonacci numbers.
 
 use rpc_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -6,65 +6,66 @@ use serde::{Deserialize, Serialize};
 pub use super::userstore::PurchaseState;
 use super::userstore::UserStoreError;
 
-/// What a Fibonacci number costs: a credit for each decimal digit of `n`.
+/// Prices Fibonacci numbers at one credit per decimal digit of `n`, and charges for them.
 ///
-/// A purchase is known by the key that its buyer's side made up. `pay` reserves, and then `settle` or `refund` ends it;
-/// all three may be repeated.
+/// The caller chooses the key of a purchase. `pay` reserves the price, then `settle` or `refund`
+/// ends the purchase. All three can be repeated.
 #[rpc_service(package = "fibpro.v1", endpoint = "pricing")]
 pub trait Pricing {
-    /// The price of `fib(n)` in credits, from 1 to 20.
+    /// Returns the price of `fib(n)` in credits, from 1 to 20.
     #[rpc(no_side_effects)]
     async fn price(&self, n: u64) -> Result<u64>;
 
     /// Reserves the price of `fib(n)` in the user's credit, for the purchase `key`.
     ///
-    /// A repeat answers how far the purchase is.
+    /// A repeat returns the current state of the purchase.
     #[rpc(idempotent)]
     async fn pay(&self, username: &str, n: u64, key: &str) -> Result<Receipt, PricingError>;
 
-    /// Makes the purchase final: the user has the number.
+    /// Makes the purchase final, after the number was computed.
     #[rpc(idempotent)]
     async fn settle(&self, key: &str) -> Result<Receipt, PricingError>;
 
-    /// Gives the credit back: there is no number to be had.
+    /// Returns the credit to the user, if there is no number.
     #[rpc(idempotent)]
     async fn refund(&self, key: &str) -> Result<Receipt, PricingError>;
 }
 
-/// What was paid, and what is left.
+/// Price and state of a purchase.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// The price in credits.
+    /// Price in credits.
     pub price: u64,
-    /// What the user can spend after it.
+    /// Remaining credit of the user.
     pub credit: u64,
-    /// How far the purchase is.
+    /// State of the purchase.
     pub state: PurchaseState,
 }
 
-/// What pricing answers instead.
+/// Errors of pricing.
 #[derive(Debug, thiserror::Error, RpcError)]
 pub enum PricingError {
-    /// The user cannot pay that.
+    /// The user's credit is too low.
     #[error("fib({n}) costs {price}, user {username} has insufficient credit({credit})")]
     #[rpc(code = "failed_precondition")]
     InsufficientCredit {
-        /// What was asked for.
+        /// The requested number.
         n: u64,
-        /// What it costs.
+        /// Its price.
         price: u64,
-        /// Who asked.
+        /// Name of the user.
         username: String,
-        /// What the user has.
+        /// Current credit of the user.
         credit: u64,
     },
 
-    /// The user store said no for another reason: a purchase that has ended or belongs to somebody else.
+    /// Other rejections of the user store, such as a purchase that has ended or has a different
+    /// owner.
     #[error("{0}")]
     #[rpc(from)]
     UserStore(UserStoreError),
 
-    /// Everything else.
+    /// Any other error.
     #[error("{0}")]
     #[rpc(other)]
     Other(Error),

@@ -1,4 +1,4 @@
-//! `fibpro.v1.UserStore`: who the users are, and the only place where credit changes.
+//! `fibpro.v1.UserStore`: users, passwords and credit.
 
 use std::fmt;
 
@@ -6,40 +6,40 @@ use rpc_runtime::Secret;
 use rpc_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// The most that a credit can be set to and that a purchase can take. Such numbers are exact also where a reader of JSON
-/// keeps them as doubles.
+/// Maximum credit and maximum amount of a purchase. JSON readers that use doubles represent these
+/// numbers exactly.
 pub const CREDIT_LIMIT: u64 = 1_000_000_000_000_000;
 
-/// The longest name of a user, in characters. None of them is a control character or a colon.
+/// Maximum length of a user name, in characters. Control characters and colons are not allowed.
 pub const USERNAME_LIMIT: usize = 64;
 
-/// The longest password, in bytes.
+/// Maximum length of a password, in bytes.
 pub const PASSWORD_LIMIT: usize = 1024;
 
-/// The longest key of a purchase, in bytes. None of its characters is a control character.
+/// Maximum length of a purchase key, in bytes. Control characters are not allowed.
 pub const KEY_LIMIT: usize = 255;
 
-/// The most entries of the ledger at once.
+/// Maximum number of ledger entries per call.
 pub const LEDGER_LIMIT: u32 = 1000;
 
-/// The users, their passwords and their credit.
+/// Stores users, their passwords and their credit.
 ///
-/// Credit is a whole number of credits, never below zero. What is spent is reserved first, and then either settled or
-/// refunded; a reservation that is neither returns to its user after 30 s.
+/// Credit is an integer and never negative. An amount is first reserved, and then settled or
+/// refunded; an open reservation is returned after 30 s.
 ///
-/// Everything may be repeated. A purchase is known by the key that its buyer's side made up, among the purchases of all
-/// users, and happens once: a repeat gets the first answer, with the credit of then. So a key that an end user has a
-/// say in has to be made that user's own before it comes here.
+/// All methods can be repeated. The caller chooses the key of a purchase, which is unique among all
+/// users. A repeat returns the first result, with the credit at that time. A key that an end user
+/// can influence must be made unique to that user before.
 ///
-/// An argument that is out of its range is `invalid_argument`. Where the database cannot do its work, calls end in
-/// `unavailable` or `resource_exhausted`, mostly with a time to come back.
+/// Invalid arguments are `invalid_argument`. Database errors are `unavailable` or
+/// `resource_exhausted`, mostly with a retry delay.
 #[rpc_service(package = "fibpro.v1", endpoint = "userstore")]
 pub trait UserStore {
-    /// The user, if the password is theirs.
+    /// Returns the user if the password is correct.
     ///
-    /// `wrong_credentials` with the same text and after the same work, whether the name or the password was wrong;
-    /// `invalid_argument` for a name that nobody can have. `resource_exhausted` when too many passwords wait to be
-    /// verified.
+    /// `wrong_credentials` for an unknown user and a wrong password alike, with the same text and
+    /// after the same work; `invalid_argument` for a name that is not valid; `resource_exhausted`
+    /// when too many verifications wait.
     #[rpc(idempotent)]
     async fn verify(
         &self,
@@ -47,19 +47,21 @@ pub trait UserStore {
         #[rpc(secret)] password: Secret<String>,
     ) -> Result<User, UserStoreError>;
 
-    /// The user of this name; `None` when there is none.
+    /// Returns the user of this name; `None` if there is none.
     #[rpc(no_side_effects)]
     async fn get_user(&self, username: &str) -> Result<Option<User>, UserStoreError>;
 
-    /// Sets the credit; reservations that are under way stay as they are.
+    /// Sets the credit. Open reservations are not changed.
     #[rpc(idempotent)]
     async fn set_credit(&self, username: &str, credit: u64) -> Result<User, UserStoreError>;
 
-    /// Takes `amount` out of the user's credit, for the purchase `key`, until it is settled, refunded or expired.
+    /// Takes `amount` from the user's credit for the purchase `key`, until it is settled, refunded
+    /// or expired.
     ///
-    /// A repeat with the same user and amount gets the first answer, or, if it is settled by now, what `settle` has
-    /// answered; with another user or amount it is `purchase_differs`. A key whose purchase was refunded or has expired
-    /// is used up: `purchase_ended`. A purchase that failed for want of credit has not begun, and its key may be used.
+    /// A repeat with the same user and amount returns the first result, or the result of `settle`
+    /// after that; a different user or amount is `purchase_differs`. After a refund or expiry, the
+    /// key cannot be used again: `purchase_ended`. A purchase that failed because of insufficient
+    /// credit has not started, and its key can be used.
     #[rpc(idempotent)]
     async fn reserve(
         &self,
@@ -70,60 +72,61 @@ pub trait UserStore {
 
     /// Makes the purchase final.
     ///
-    /// `purchase_ended` when the credit has gone back, because it was refunded or because 30 s have passed: then nothing
-    /// is paid, and the buyer must not get what was to be paid for.
+    /// `purchase_ended` if the credit was returned by a refund or after 30 s: nothing is paid then,
+    /// and the buyer must not receive the goods.
     #[rpc(idempotent)]
     async fn settle(&self, key: &str) -> Result<Reservation, UserStoreError>;
 
-    /// Gives the credit of a purchase back that is not settled.
+    /// Returns the credit of an open purchase to its user.
     ///
-    /// Answers also when the purchase has expired: the credit is back. `purchase_ended` when it was settled.
+    /// Also succeeds for an expired purchase, whose credit was returned already. `purchase_ended`
+    /// if it was settled.
     #[rpc(idempotent)]
     async fn refund(&self, key: &str) -> Result<Reservation, UserStoreError>;
 
-    /// Changes of the user's credit, the newest first: what explains the balance. At most `limit`, which is 1 to 1000.
+    /// Returns changes of the user's credit, newest first. At most `limit`, which is 1 to 1000.
     #[rpc(no_side_effects)]
     async fn ledger(&self, username: &str, limit: u32) -> Result<Vec<LedgerEntry>, UserStoreError>;
 }
 
-/// A user, without anything that is secret.
+/// A user, without secret data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
-    /// Name, as it is logged in with.
+    /// Login name.
     pub username: String,
-    /// What can be spent now; what is reserved is not in it.
+    /// Available credit, without reserved amounts.
     pub credit: u64,
-    /// What the user may do beyond buying, such as `developer`.
+    /// Additional permissions, such as `developer`.
     pub roles: Vec<String>,
 }
 
-/// A purchase, as it stands.
+/// State of a purchase.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
-    /// The key that the buyer's side made up.
+    /// Key that the caller chose.
     pub key: String,
-    /// Whose it is.
+    /// Name of the user.
     pub username: String,
-    /// Credits that it takes.
+    /// Amount in credits.
     pub amount: u64,
-    /// What the user could spend right after the purchase last changed it: when it was reserved, and when it was given
-    /// back. Settling changes no credit.
+    /// User's credit after the last change by this purchase: its reservation or its return.
+    /// Settling changes no credit.
     pub credit: u64,
-    /// How far it is.
+    /// State of the purchase.
     pub state: PurchaseState,
 }
 
-/// How far a purchase is.
+/// States of a purchase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PurchaseState {
-    /// The credit is taken, and may come back.
+    /// The amount is taken and may be returned.
     Reserved,
     /// Paid.
     Settled,
-    /// Given back.
+    /// Returned on request.
     Refunded,
-    /// Given back, because nobody said what becomes of it.
+    /// Returned because the purchase was neither settled nor refunded in time.
     Expired,
 }
 
@@ -138,87 +141,87 @@ impl fmt::Display for PurchaseState {
     }
 }
 
-/// One change of a user's credit.
+/// Change of a user's credit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
-    /// When, in RFC 3339.
+    /// Time in RFC 3339.
     pub time: jiff::Timestamp,
-    /// What was added; negative for what was taken.
+    /// Added amount; negative if taken.
     pub change: i64,
-    /// The credit after it.
+    /// Credit after the change.
     pub credit: u64,
-    /// Why: `opening`, `set`, `reserve`, `refund`, `expire`.
+    /// Reason: `opening`, `set`, `reserve`, `refund` or `expire`.
     pub reason: String,
-    /// The purchase that it belongs to.
+    /// Key of the purchase, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }
 
-/// What the user store answers instead.
+/// Errors of the user store.
 #[derive(Debug, thiserror::Error, RpcError)]
 pub enum UserStoreError {
-    /// Name or password is wrong; which one is nobody's business.
-    #[error("the name or the password is wrong")]
+    /// The name or the password is wrong. The error does not tell which.
+    #[error("wrong user name or password")]
     #[rpc(code = "unauthenticated")]
     WrongCredentials,
 
-    /// There is no such user.
-    #[error("there is no user {username}")]
+    /// The user does not exist.
+    #[error("user {username} does not exist")]
     #[rpc(code = "not_found")]
     NoSuchUser {
-        /// Who was asked for.
+        /// The requested name.
         username: String,
     },
 
-    /// The user cannot pay that.
+    /// The user's credit is too low.
     #[error("user {username} has insufficient credit({credit})")]
     #[rpc(code = "failed_precondition")]
     InsufficientCredit {
-        /// Who wanted to pay.
+        /// Name of the user.
         username: String,
-        /// What the user has.
+        /// Current credit.
         credit: u64,
-        /// What it takes.
+        /// Required amount.
         amount: u64,
     },
 
-    /// There is no such purchase.
-    #[error("there is no purchase {key}")]
+    /// The purchase does not exist.
+    #[error("purchase {key} does not exist")]
     #[rpc(code = "not_found")]
     NoSuchPurchase {
-        /// The key.
+        /// The requested key.
         key: String,
     },
 
-    /// The purchase has ended another way.
-    #[error("the purchase {key} is {state} already")]
+    /// The purchase has ended in another state.
+    #[error("purchase {key} is already {state}")]
     #[rpc(code = "failed_precondition")]
     PurchaseEnded {
-        /// The key.
+        /// Key of the purchase.
         key: String,
-        /// How it ended.
+        /// Its final state.
         state: PurchaseState,
     },
 
-    /// The key was used for something else.
-    #[error("the key {key} belongs to another purchase")]
+    /// The key was used for a different user or amount.
+    #[error("the key {key} was used for another purchase; use a different key")]
     #[rpc(code = "aborted")]
     PurchaseDiffers {
         /// The key.
         key: String,
     },
 
-    /// An argument is out of its range.
+    /// An argument is not valid.
     #[error("{argument}: {why}")]
     #[rpc(code = "invalid_argument")]
     Invalid {
-        /// Which argument.
+        /// Name of the argument.
         argument: String,
-        /// What is wrong with it.
+        /// Description of the error.
         why: String,
     },
 
-    /// Everything else.
+    /// Any other error.
     #[error("{0}")]
     #[rpc(other)]
     Other(Error),

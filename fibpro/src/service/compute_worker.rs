@@ -1,4 +1,4 @@
-//! The compute worker: numbers on threads of their own, as many at a time as there are cores.
+//! The compute worker: computes numbers on blocking threads, at most one per core.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use tokio::sync::Semaphore;
 use crate::api::compute_worker::{ComputeWorker, DEFAULT_LARGEST_N};
 use crate::fibonacci;
 
-/// A [`ComputeWorker`] that computes.
+/// Implements [`ComputeWorker`].
 ///
-/// Never on a thread of the runtime: pings, deadlines and other calls go on however long a number takes. Whoever finds
-/// all cores at work waits in line, no longer than its deadline.
+/// No runtime thread computes, so pings, deadlines and other calls are not delayed. A call waits
+/// for a free core until its deadline.
 #[derive(Debug)]
 pub struct Worker {
     largest_n: u64,
-    /// One permit a core.
+    /// One permit per core.
     cores: Arc<Semaphore>,
 }
 
 impl Worker {
-    /// A worker for `n` up to 1,000,000 on all cores of this machine.
+    /// Creates a worker for `n` up to 1,000,000 that uses all cores of this machine.
     #[must_use]
     pub fn new() -> Self {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
@@ -34,14 +34,14 @@ impl Worker {
         }
     }
 
-    /// How many numbers it computes at a time; as many as this machine has cores unless said.
+    /// Sets how many numbers are computed concurrently. Defaults to the number of cores.
     #[must_use]
     pub fn cores(mut self, cores: usize) -> Self {
         self.cores = Arc::new(Semaphore::new(cores));
         self
     }
 
-    /// The largest `n` that it takes.
+    /// Sets the largest accepted `n`.
     #[must_use]
     pub fn largest_n(mut self, largest_n: u64) -> Self {
         self.largest_n = largest_n;
@@ -68,7 +68,7 @@ impl ComputeWorker for Worker {
         let cancel = CancelOnDrop::default();
         let is_gone = Arc::clone(&cancel.0);
         let work = rpc_runtime::spawn_blocking(move || {
-            // Given back when the thread is free again, and not when the caller has gone.
+            // Released when the thread is done, and not when the caller is gone.
             let _core = core;
             fibonacci::decimal(n, || {
                 !is_gone.load(Ordering::Relaxed)
@@ -83,7 +83,7 @@ impl ComputeWorker for Worker {
     }
 }
 
-/// Is dropped with the call, and says so to the thread that works for it.
+/// Sets the flag when the call is dropped; the computing thread stops then.
 #[derive(Debug, Default)]
 struct CancelOnDrop(Arc<AtomicBool>);
 

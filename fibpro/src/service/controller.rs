@@ -1,8 +1,8 @@
-//! The controller: reserve, compute, settle; or refund.
+//! The controller: reserves the price, computes the number, and settles or refunds.
 //!
-//! Money first moves into a reservation, which returns by itself when nobody ends it. So whatever dies at whatever moment,
-//! a user has paid for a number at most once, and for none that nobody computed. A number is given out only when it is
-//! known to be paid.
+//! The price is first reserved, and a reservation that is not ended expires. So if any process dies
+//! at any time, a user pays at most once for a number, and nothing for a number that was not
+//! computed. A number is returned only after its payment is confirmed.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::api::controller::{Controller, ControllerError, Sold};
 use crate::api::pricing::{PricingClient, PricingError, PurchaseState, Receipt};
 use crate::api::userstore::UserStoreError;
 
-/// What of a call's time is kept for ending the purchase: a quarter, and no more than this.
+/// Maximum time that is kept for ending the purchase; at most a quarter of the remaining time.
 const TIME_TO_END: Duration = Duration::from_secs(2);
 
-/// How many purchases one key may have: each one that fails is followed by another when the caller repeats the call.
+/// Maximum number of purchases per key: a retry after a failed purchase starts another one.
 const PURCHASES: u32 = 8;
 
-/// A [`Controller`] that sells what a compute worker makes.
+/// Implements [`Controller`] with a pricing service and a compute worker.
 #[derive(Debug)]
 pub struct Seller {
     pricing: PricingClient,
@@ -29,7 +29,7 @@ pub struct Seller {
 }
 
 impl Seller {
-    /// A seller at these prices.
+    /// Creates a seller.
     #[must_use]
     pub fn new(pricing: PricingClient, worker: ComputeWorkerClient) -> Self {
         Self { pricing, worker }
@@ -45,21 +45,25 @@ impl Controller for Seller {
             n,
             key: key.to_owned(),
         };
-        // A handler is dropped when its caller goes away, and a purchase must not be dropped half-way. So it has a task of
-        // its own, which learns that nobody waits any more by the other end of this channel. `detached` would go on
-        // computing, and charge for it.
+        // The handler is dropped when its caller goes away, but a purchase must not be interrupted.
+        // So it runs in a spawned task, which is notified by the closed channel. `detached` does
+        // not fit: it would finish the computation and charge for it.
         let (_waiting, gone) = oneshot::channel();
         match rpc_runtime::spawn(sale.make(gone)).await {
             Ok(outcome) => outcome,
-            Err(failed) => Err(Error::new(Code::Internal, format!("the sale: {failed}")).into()),
+            Err(failed) => Err(Error::new(
+                Code::Internal,
+                format!("the task of the sale failed: {failed}"),
+            )
+            .into()),
         }
     }
 }
 
-/// Resolves when nobody waits for the number any more; nothing is ever sent on it.
+/// Resolves when the caller is gone; no value is ever sent.
 type CallerGone = oneshot::Receiver<Infallible>;
 
-/// One call of `generate`.
+/// State of one call of `generate`.
 struct Sale {
     pricing: PricingClient,
     worker: ComputeWorkerClient,
@@ -75,7 +79,7 @@ impl Sale {
         let value = match self.compute(gone).await {
             Ok(value) => value,
             Err(error) => {
-                // A number that was paid and given out before stays paid.
+                // A repeated call whose number was paid before: the payment stays.
                 if is_new {
                     self.refund(&key).await;
                 }
@@ -84,7 +88,8 @@ impl Sale {
         };
         let Receipt { price, credit, .. } = if is_new {
             let settled = self.settle(&key).await?;
-            // Behind the user store's own line on the same change. A name may have anything in it.
+            // Follows the user store's line on the same change. Escaped, because a user name may
+            // contain any character.
             tracing::info!(
                 "{} used {} credit, balance: {}",
                 self.username.escape_debug(),
@@ -102,10 +107,10 @@ impl Sale {
         })
     }
 
-    /// The purchase that this call is for: the first one with its key that has not come to nothing.
+    /// Reserves the price. Returns the first purchase with this key that has not failed.
     ///
-    /// Only one of them can ever be paid, since the next one is begun when the one before has ended without it, and what
-    /// has ended stays so.
+    /// At most one of them can be paid: the next one starts only after the one before has ended
+    /// unpaid, which is final.
     async fn reserve(&self) -> Result<(String, Receipt), ControllerError> {
         for purchase in 1..=PURCHASES {
             let key = match purchase {
@@ -140,9 +145,9 @@ impl Sale {
         }
         let computed = tokio::select! {
             biased;
-            // Dropping the call stops the worker.
+            // Dropping the call cancels it at the worker.
             _ = gone => {
-                let error = Error::new(Code::Canceled, "the caller went away before the number was there");
+                let error = Error::new(Code::Canceled, "the caller canceled the call before the number was computed");
                 return Err(error.into());
             }
             computed = call => computed,
@@ -172,13 +177,13 @@ impl Sale {
         if let Err(error) = self.pricing.refund(key).await {
             tracing::warn!(
                 error = format!("{error:#}").replace('\n', " |"),
-                "the purchase {key} is not refunded; its reservation expires by itself"
+                "cannot refund purchase {key}; its reservation will expire"
             );
         }
     }
 }
 
-/// Whether the purchase came to its end, and not to a good one.
+/// Returns whether the purchase ended unpaid.
 fn has_ended(error: &Remote<PricingError>) -> bool {
     matches!(
         **error,

@@ -1,4 +1,5 @@
-//! The implementations. One of them names others by their clients in [`api`](crate::api) only.
+//! Implementations of the services. They call each other only through the clients in
+//! [`api`](crate::api).
 
 pub mod compute_worker;
 pub mod controller;

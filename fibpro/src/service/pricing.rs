@@ -1,28 +1,28 @@
-//! Pricing: a credit for each digit.
+//! Pricing: one credit per digit of `n`.
 
 use rpc_runtime::{Remote, Result};
 
 use crate::api::pricing::{Pricing, PricingError, Receipt};
 use crate::api::userstore::{Reservation, UserStoreClient, UserStoreError};
 
-/// A [`Pricing`] that takes the credit from a user store.
+/// Implements [`Pricing`] with a user store.
 #[derive(Debug)]
 pub struct Prices {
     userstore: UserStoreClient,
 }
 
 impl Prices {
-    /// Prices for the users of this store.
+    /// Creates a pricing service for the users of this store.
     #[must_use]
     pub fn new(userstore: UserStoreClient) -> Self {
         Self { userstore }
     }
 }
 
-/// The price of `fib(n)`: the number of decimal digits of `n`.
+/// Returns the price of `fib(n)`: the number of decimal digits of `n`.
 ///
-/// Counted in integers. A logarithm in floating point is just below 3 for 1000, and a number would be too cheap at some
-/// powers of ten and too dear before others.
+/// Uses an integer logarithm: a floating-point one is just below 3 for 1000, so that the price would be
+/// wrong near powers of ten.
 ///
 /// ```
 /// use fibpro::service::pricing::price;
@@ -55,7 +55,7 @@ impl Pricing for Prices {
     }
 }
 
-/// The user store knows nothing of numbers: what its answer means for one is for us to say.
+/// Adds number and price to the user store's error for insufficient credit.
 fn map_store_error(
     error: Remote<UserStoreError>,
     username: &str,
@@ -107,7 +107,7 @@ mod tests {
     proptest! {
         #[test]
         fn c03_a_price_is_the_length_of_the_number(n in any::<u64>(), shift in 0..64_u32) {
-            // Shifted, so that short numbers come as often as long ones.
+            // Shifted, so that short numbers are as frequent as long ones.
             let n = n >> shift;
             prop_assert_eq!(price(n), n.to_string().len() as u64);
         }

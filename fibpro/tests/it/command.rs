@@ -38,8 +38,7 @@ fn a_failed_call_exits_with_1_and_prints_its_hops() {
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
     let lines: Vec<_> = ended.stderr.lines().collect();
     assert!(
-        lines[0]
-            .starts_with("error: unavailable: the log cannot be written: broken pipe   [request "),
+        lines[0].starts_with("error: unavailable: cannot write log lines: broken pipe   [request "),
         "{ended:?}"
     );
     assert!(

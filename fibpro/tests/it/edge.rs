@@ -106,11 +106,11 @@ async fn c05_c06_c12_a_bad_number_is_quoted_and_free() {
         ),
         (
             "/1?environment=nope",
-            "Error: there are no options here, such as 'environment=nope'".to_owned(),
+            "Error: this route takes no query parameters (got 'environment=nope')".to_owned(),
         ),
         (
             "/1?",
-            "Error: there are no options here, such as ''".to_owned(),
+            "Error: this route takes no query parameters (got '')".to_owned(),
         ),
     ] {
         let answer = system.get(path).await;
@@ -226,7 +226,7 @@ async fn programs_get_json() {
             &[json],
             404,
             "not_found",
-            "there is nothing here; GET /10 is the tenth Fibonacci number",
+            "path not found; GET /10 returns the tenth Fibonacci number",
         ),
     ] {
         let answer = system.ask("GET", path, lines).await;
@@ -343,9 +343,9 @@ async fn g07_g08_a_failed_request_does_not_affect_the_next() {
 #[tokio::test]
 async fn a_user_store_that_fails_is_no_fault_of_the_caller() {
     for (code, status, word) in [
-        (Code::Unavailable, 503, "not possible at the moment"),
-        (Code::ResourceExhausted, 503, "not possible at the moment"),
-        (Code::DeadlineExceeded, 504, "not done in time"),
+        (Code::Unavailable, 503, "currently unavailable"),
+        (Code::ResourceExhausted, 503, "currently unavailable"),
+        (Code::DeadlineExceeded, 504, "did not finish in time"),
         (Code::Internal, 500, "failed"),
         (Code::PermissionDenied, 500, "failed"),
     ] {
@@ -398,7 +398,7 @@ async fn passwords_appear_in_no_output() {
     // Texts of the user store, which may be logged.
     let seen = seen
         .replace("canary: the table users is gone", "")
-        .replace("the name or the password is wrong", "");
+        .replace("wrong user name or password", "");
     assert!(
         seen.contains("User \"username\" requested fib(1)"),
         "{seen}"

@@ -359,22 +359,24 @@ fn an_unopenable_store_is_one_line_and_lines_print() {
     std::fs::write(folder.file("data"), "").unwrap();
     let store = folder.file("data").join("logs.sqlite");
     let mut sink = LogSink::start_with(&store);
-    let line = sink.wait_for_stderr("cannot store the log");
+    let line = sink.wait_for_stderr("cannot store log records");
     assert!(
         line.contains(&format!("{}: it cannot be opened (", store.display()))
-            && line.contains("or name another file with `--store FILE`"),
+            && line.contains("or choose another file with `--store FILE`"),
         "{line}"
     );
     let answer = sink.call("RecvLog", r#"{"message": "test_msg"}"#);
     assert_eq!(
         (answer.status, answer.message()),
-        (503, "the log cannot be stored: it cannot be opened")
+        (503, "cannot store log records: it cannot be opened")
     );
     sink.terminate();
     let ended = sink.ended();
     assert!(ended.stdout.ends_with(" test_msg\n"), "{ended:?}");
     assert!(
-        ended.stderr.contains("error: 1 records are not stored: "),
+        ended
+            .stderr
+            .contains("error: 1 log records were not stored: "),
         "{ended:?}"
     );
     assert_eq!(ended.code, Some(1));

@@ -189,7 +189,7 @@ fn a_closed_stdout_fails_the_call_and_not_the_process() {
     for _ in 0..3 {
         let answer = sink.call("RecvLog", r#"{"message": "x"}"#);
         assert_eq!((answer.status, answer.code()), (503, "unavailable"));
-        assert_eq!(answer.message(), "the log cannot be written: broken pipe");
+        assert_eq!(answer.message(), "cannot write log lines: broken pipe");
     }
     assert_eq!(sink.call("Ping", "{}").status, 200);
     sink.terminate();

@@ -149,10 +149,7 @@ async fn f09_c11_a_dead_compute_worker_costs_nothing() {
     let (status, text) = text(&answer);
     assert_eq!(
         (status, text.as_str()),
-        (
-            503,
-            "Error: fib(1) is not possible at the moment; try again a little later"
-        )
+        (503, "Error: fib(1) is currently unavailable; retry later")
     );
     assert!(answer.header("retry-after").is_some());
     assert!(
@@ -250,10 +247,7 @@ async fn a_number_with_unknown_payment_is_not_returned() {
     let answer = system.get("/10").await;
     let (status, words) = text(&answer);
     assert_eq!(status, 503);
-    assert!(
-        words.contains("not known whether the number was paid"),
-        "{words}"
-    );
+    assert!(words.contains("cannot confirm the payment"), "{words}");
     // The key was generated for this request, and the response names it: a retry with it pays at
     // most once.
     let key = answer.header("idempotency-key").unwrap();
@@ -315,7 +309,7 @@ async fn a_worker_limit_is_reported_as_a_bad_number() {
     let bank = Bank::with_credit(4);
     let worker = Worker::new().largest_n(10);
     let system = System::with(bank, worker, Limits::default()).await;
-    let expected = "Error: fib(11) is not computed here: n is at most 10";
+    let expected = "Error: fib(11) exceeds the compute worker's limit: n is at most 10";
     assert_eq!(text(&system.get("/11").await), (400, expected.to_owned()));
     assert_eq!(system.bank.credit(), 4);
 }
@@ -354,7 +348,7 @@ async fn f10_work_stops_at_the_deadline_and_is_refunded() {
     let answer = system.get("/10").await;
     assert_eq!(
         text(&answer),
-        (504, "Error: fib(10) was not done in time".to_owned())
+        (504, "Error: fib(10) did not finish in time".to_owned())
     );
     hanging.wait(1, 1).await;
     // Refunded before the response, and not by expiry.

@@ -427,7 +427,7 @@ async fn a_sink_without_a_store_says_so() {
         (error.code(), error.message()),
         (
             Code::FailedPrecondition,
-            "this log sink keeps nothing; it was started with `--store none`"
+            "this log sink has no store; start it without `--store none`"
         )
     );
 }

@@ -112,7 +112,7 @@ async fn a_batch_has_a_limit_and_a_text_too() {
     assert_eq!(error.code(), Code::InvalidArgument);
     assert_eq!(
         error.message(),
-        "records: 10001 at once; a batch has at most 10000"
+        "records: 10001 records; send at most 10000 in one batch"
     );
     assert_eq!(paper.text(), "");
     assert_eq!(
@@ -271,10 +271,7 @@ async fn a_failed_write_fails_the_call_and_ends_its_line() {
         .unwrap();
     let error = gated.logsink.info("a").await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
-    assert_eq!(
-        error.message(),
-        "the log cannot be written: no storage space"
-    );
+    assert_eq!(error.message(), "cannot write log lines: no storage space");
     gated
         .end
         .send(Err(io::ErrorKind::StorageFull.into()))

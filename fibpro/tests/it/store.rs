@@ -98,7 +98,7 @@ impl Kept {
         let error = self.logs.append(records).no_retry().await.unwrap_err();
         assert_eq!(
             error.as_error().retry_after().is_some(),
-            !error.message().contains("written")
+            !error.message().contains("write log lines")
         );
         (error.code(), error.message().to_owned())
     }
@@ -283,7 +283,7 @@ async fn an_oversized_record_is_reported_and_the_rest_kept() {
         kept.refused(&huge).await,
         (
             Code::ResourceExhausted,
-            "the log cannot be stored: there is no room on its disk".to_owned()
+            "cannot store log records: its disk is full".to_owned()
         )
     );
     // A rejected record is not stored, and the stored records are kept.
@@ -314,7 +314,7 @@ async fn a_foreign_lock_is_reported_and_waited_for() {
         kept.refused(&[record(2, "two")]).await,
         (
             Code::Unavailable,
-            "the log cannot be stored: another process holds a lock on it".to_owned()
+            "cannot store log records: another process holds a lock on it".to_owned()
         )
     );
     assert_eq!(kept.texts(all()).await, ["one"]);
@@ -337,7 +337,7 @@ async fn two_sinks_do_not_share_a_file() {
         second.refused(&[record(2, "two")]).await,
         (
             Code::Unavailable,
-            "the log cannot be stored: another log sink uses it".to_owned()
+            "cannot store log records: another log sink uses it".to_owned()
         )
     );
     assert_eq!(second.texts(all()).await, ["one"], "reading does no harm");
@@ -445,7 +445,7 @@ async fn an_unusable_folder_is_reported_and_retried() {
         kept.refused(&[record(1, "one")]).await,
         (
             Code::Unavailable,
-            "the log cannot be stored: it cannot be opened".to_owned()
+            "cannot store log records: it cannot be opened".to_owned()
         )
     );
     let error = kept.sink.query(&all()).no_retry().await.unwrap_err();
@@ -453,7 +453,7 @@ async fn an_unusable_folder_is_reported_and_retried() {
         (error.code(), error.message()),
         (
             Code::Unavailable,
-            "the stored log cannot be read: it cannot be opened"
+            "cannot read stored log records: it cannot be opened"
         )
     );
     assert_eq!(
@@ -479,7 +479,7 @@ async fn a_failing_sink_reports_its_unstored_records() {
     let error = kept.finish().await.unwrap_err();
     assert_eq!(error.code(), Code::DataLoss);
     let said = format!(
-        "2 records are not stored: {}: it cannot be opened",
+        "2 log records were not stored: {}: it cannot be opened",
         path.display()
     );
     assert!(error.message().starts_with(&said), "{}", error.message());
@@ -542,7 +542,7 @@ async fn a_full_disk_is_reported_and_space_is_reused() {
         (error.code(), error.message()),
         (
             Code::ResourceExhausted,
-            "the log cannot be stored: there is no room on its disk"
+            "cannot store log records: its disk is full"
         )
     );
     let kept_now = kept.page(all()).await.records;
@@ -582,7 +582,7 @@ async fn a_read_only_disk_is_reported_and_searchable() {
         kept.refused(&[record(2, "two")]).await,
         (
             Code::Unavailable,
-            "the log cannot be stored: it is read-only".to_owned()
+            "cannot store log records: it is read-only".to_owned()
         )
     );
     disk.remount("rw");
@@ -601,7 +601,7 @@ async fn an_unprinted_record_is_stored_and_printed_on_retry() {
         kept.refused(&records).await,
         (
             Code::Unavailable,
-            "the log cannot be written: broken pipe".to_owned()
+            "cannot write log lines: broken pipe".to_owned()
         )
     );
     assert_eq!(kept.texts(all()).await, ["one", "two"]);

@@ -1,4 +1,4 @@
-//! Who asks: HTTP Basic, RFC 7617.
+//! Reads the credentials of HTTP Basic authentication, RFC 7617.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -7,21 +7,21 @@ use rpc_runtime::Secret;
 use rpc_runtime::axum::http::HeaderMap;
 use rpc_runtime::axum::http::header::AUTHORIZATION;
 
-/// Some clients leave the padding out.
+/// Accepts missing padding, which some clients omit.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A name and a password that somebody claims.
+/// Unverified user name and password of a request.
 #[derive(Debug)]
 pub(super) struct Credentials {
     pub(super) username: String,
     pub(super) password: Secret<String>,
 }
 
-/// The login of a request; `None` where there is none, where there are two, and where it cannot be read. All that is one
-/// answer to the caller, who may be guessing.
+/// Returns the credentials of a request. Returns `None` for a missing, repeated or malformed
+/// header: a caller who guesses gets the same response in each case.
 pub(super) fn read(headers: &HeaderMap) -> Option<Credentials> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next()?;
@@ -34,7 +34,7 @@ pub(super) fn read(headers: &HeaderMap) -> Option<Credentials> {
     }
     let decoded = BASE64.decode(credentials.trim_matches(' ')).ok()?;
     let text = String::from_utf8(decoded).ok()?;
-    // A password may have colons, a name may not.
+    // A password may contain colons, a user name may not.
     let (username, password) = text.split_once(':')?;
     if username.is_empty() || text.chars().any(char::is_control) {
         return None;

@@ -1,13 +1,14 @@
-//! The gatekeeper: the only edge. Plain HTTP for the outside world, in front of services that nobody out there reaches.
+//! The gatekeeper: the only edge service. Offers plain HTTP to the outside world; all other
+//! services are internal.
 //!
 //! ```text
-//! GET /N   with HTTP Basic   → 200 `F(N)`, and the user has paid for it
+//! GET /N   with HTTP Basic   → 200 `F(N)`; charges the user
 //! POST /N                      the same
-//! HEAD /N, or a prefetch     → what is wrong, if anything is; never a charge
+//! HEAD /N, or a prefetch     → 204, or the error; never charges
 //! ```
 //!
-//! What is asked, and in this order, so that nobody learns or pays more than is due: is there such a path, is it a verb of
-//! it, who asks, is it a number, may it be bought.
+//! A request is checked in this order, so that a caller without credentials learns and pays
+//! nothing: path, HTTP method, user, number, purchase.
 
 mod login;
 mod purchase;
@@ -29,7 +30,7 @@ use crate::api::controller::ControllerClient;
 use crate::api::userstore::{User, UserStoreClient};
 use crate::number;
 
-/// The verbs of a number.
+/// Methods allowed for a number.
 const METHODS: &str = "GET, HEAD, POST";
 
 /// Sells Fibonacci numbers to the outside world.
@@ -55,7 +56,7 @@ pub struct Gatekeeper {
 }
 
 impl Gatekeeper {
-    /// A gatekeeper that knows these users and sells what this controller has; `n` up to 1,000,000.
+    /// Creates a gatekeeper with these clients, for `n` up to 1,000,000.
     #[must_use]
     pub fn new(userstore: UserStoreClient, controller: ControllerClient) -> Self {
         Self {
@@ -65,16 +66,16 @@ impl Gatekeeper {
         }
     }
 
-    /// The largest `n` that is sold.
+    /// Sets the largest `n` that is sold.
     #[must_use]
     pub fn largest_n(mut self, largest_n: u64) -> Self {
         self.largest_n = largest_n;
         self
     }
 
-    /// Its routes, for [`Server::http`](rpc_runtime::Server::http).
+    /// Returns the routes, for [`Server::http`](rpc_runtime::Server::http).
     pub fn into_routes(self) -> Router {
-        // No routes of axum's: it would read `%31` as `1`, and answer HEAD by whatever GET does.
+        // Not routes of axum: axum decodes `%31` to `1`, and handles HEAD like GET.
         Router::new().fallback(handle).with_state(Arc::new(self))
     }
 
@@ -93,7 +94,7 @@ impl Gatekeeper {
         if head.method == Method::HEAD || purchase::is_prefetch(&head.headers) {
             return Ok(NumberResponse::NoCharge);
         }
-        // A name may have anything in it, and must not make a line that looks like another.
+        // Escaped: a user name may contain characters that would forge a log line.
         tracing::info!("User {:?} requested fib({n})", user.username);
         let name = &user.username;
         let bought = self.controller.generate(name, n, &key.of(name, n)).await;
@@ -111,12 +112,12 @@ impl Gatekeeper {
             .map_err(|error| ErrorResponse::of_login(&error))
     }
 
-    /// What is to be bought, and the key of the purchase.
+    /// Returns the requested number and the key of the purchase.
     fn order(&self, head: &Parts, text: &str) -> Result<(u64, PurchaseKey), ErrorResponse> {
         if let Some(query) = head.uri.query() {
             let query = number::quote(query);
             return Err(ErrorResponse::invalid(format!(
-                "there are no options here, such as {query}"
+                "this route takes no query parameters (got {query})"
             )));
         }
         let n = number::parse(text, self.largest_n)
@@ -132,8 +133,8 @@ async fn handle(State(gatekeeper): State<Arc<Gatekeeper>>, request: Request) -> 
     form.write(gatekeeper.serve(&head).await)
 }
 
-/// What stands where a number stands. Names of files, which browsers and scanners ask for by themselves, are no attempt
-/// at one.
+/// Returns the part of the path that should be a number. Returns `None` for names of files, which
+/// browsers and scanners request on their own.
 fn number_in_path(path: &str) -> Option<&str> {
     let text = path.strip_prefix('/')?;
     let is_file = text.contains('.')
@@ -141,11 +142,11 @@ fn number_in_path(path: &str) -> Option<&str> {
     (!text.contains('/') && !is_file).then_some(text)
 }
 
-fn check_method(verb: &Method) -> Result<(), ErrorResponse> {
-    if matches!(*verb, Method::GET | Method::HEAD | Method::POST) {
+fn check_method(method: &Method) -> Result<(), ErrorResponse> {
+    if matches!(*method, Method::GET | Method::HEAD | Method::POST) {
         return Ok(());
     }
-    let text = format!("a number has {METHODS}");
+    let text = format!("this route supports {METHODS}");
     let refusal = ErrorResponse::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, text);
     Err(refusal.with_header(ALLOW, HeaderValue::from_static(METHODS)))
 }

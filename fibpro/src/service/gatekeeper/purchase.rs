@@ -1,17 +1,18 @@
-//! What makes a purchase one purchase: its key, and whether the request is meant to buy at all.
+//! Keys of purchases, and detection of requests that must not buy.
 
 use std::fmt::Write as _;
 
 use rpc_runtime::axum::http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 
-/// The header by which a caller names its purchase, so that it may repeat the request.
+/// Header with the caller's key of a purchase. A request with the same key can be retried without
+/// paying twice.
 pub(super) const KEY_HEADER: &str = "idempotency-key";
 
-/// The longest key of a caller, in bytes.
+/// Maximum length of a caller's key, in bytes.
 const MAX_KEY_BYTES: usize = 255;
 
-/// How a prefetch says what it is, over the years.
+/// Headers and values that mark a prefetch in current and older browsers.
 const PREFETCH: [(&str, &str); 4] = [
     ("sec-purpose", "prefetch"),
     ("purpose", "prefetch"),
@@ -19,14 +20,16 @@ const PREFETCH: [(&str, &str); 4] = [
     ("x-purpose", "preview"),
 ];
 
-/// The key of a purchase: the caller's, or one that is drawn for this request.
+/// Key of a purchase: sent by the caller, or random.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PurchaseKey(String);
 
 impl PurchaseKey {
+    /// Reads the key of a request; draws a random one if the header is missing.
+    ///
     /// # Errors
     ///
-    /// A text for the caller, for a key that is none.
+    /// A text for the caller if the key is not valid.
     pub(super) fn read(headers: &HeaderMap) -> Result<Self, String> {
         let mut values = headers.get_all(KEY_HEADER).iter();
         let Some(value) = values.next() else {
@@ -38,29 +41,28 @@ impl PurchaseKey {
         match value.to_str() {
             Ok(text) if is_key && values.next().is_none() => Ok(Self(text.to_owned())),
             _ => Err(format!(
-                "a request has one Idempotency-PurchaseKey of 1 to {MAX_KEY_BYTES} visible ASCII characters"
+                "invalid Idempotency-Key: send one key of 1 to {MAX_KEY_BYTES} visible ASCII characters"
             )),
         }
     }
 
-    /// 128 bits that nobody draws twice.
+    /// Draws a random key of 128 bits.
     fn random() -> Result<Self, String> {
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|error| {
-            format!("no Idempotency-PurchaseKey can be drawn here ({error}); send one")
-        })?;
+        getrandom::fill(&mut bytes)
+            .map_err(|error| format!("cannot generate an Idempotency-Key ({error}); send one"))?;
         Ok(Self(hex(&bytes)))
     }
 
-    /// The key as the caller may send it again.
+    /// Returns the key in the caller's form.
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The key that the services know the purchase by.
+    /// Returns the key under which the services know the purchase.
     ///
-    /// Two users may think of one key, and one user may use a key for two numbers of the same price: neither may have what
-    /// the other one paid for. Each part has its length in front, so that no two triples read alike.
+    /// It is a hash of user name, caller's key and number. So two users with the same key, or two
+    /// numbers with the same key, are different purchases. Length prefixes keep the parts apart.
     pub(super) fn of(&self, username: &str, n: u64) -> String {
         let mut digest = Sha256::new();
         for part in [username.as_bytes(), self.0.as_bytes(), &n.to_be_bytes()] {
@@ -73,21 +75,21 @@ impl PurchaseKey {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
+        // Writing to a `String` does not fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
 }
 
-/// Whether a browser asks for what its user has not asked for yet.
+/// Returns whether a browser fetches the number before its user requests it.
 pub(super) fn is_prefetch(headers: &HeaderMap) -> bool {
     PREFETCH.iter().any(|(name, word)| {
         headers.get_all(*name).iter().any(|value| {
-            // Such as `prefetch;prerender`.
+            // A value may be a list, such as `prefetch;prerender`.
             let words = value.to_str().unwrap_or_default().split([';', ',', ' ']);
             words
                 .into_iter()
-                .any(|said| said.eq_ignore_ascii_case(word))
+                .any(|value| value.eq_ignore_ascii_case(word))
         })
     })
 }

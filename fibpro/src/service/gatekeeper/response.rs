@@ -1,4 +1,4 @@
-//! What goes out: text for people, JSON for programs, and nothing of what happened inside.
+//! Responses of the gatekeeper: text or JSON, without internal details.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -18,18 +18,18 @@ use crate::api::controller::{ControllerError, Sold};
 use crate::api::pricing::PricingError;
 use crate::api::userstore::UserStoreError;
 
-/// When to come back to a service that is not there, where nobody knows better.
-const COME_BACK: Duration = Duration::from_secs(1);
+/// Default retry delay when a service is unavailable.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// A request that was understood and served.
+/// Result of a successful request.
 #[derive(Debug)]
 pub(super) enum NumberResponse {
     Sold(Sold),
-    /// To those who only look.
+    /// Result of HEAD and of a prefetch: nothing was sold.
     NoCharge,
 }
 
-/// A request that was not served.
+/// Result of a failed request.
 #[derive(Debug)]
 pub(super) struct ErrorResponse {
     status: StatusCode,
@@ -53,9 +53,10 @@ impl ErrorResponse {
         self
     }
 
-    /// Names the purchase, where it may help to repeat the request: a caller who sent no key can do so all the same.
+    /// Adds the key of the purchase to server errors, so that a caller who sent none can retry with
+    /// it.
     pub(super) fn with_key(self, key: &PurchaseKey) -> Self {
-        // A key is visible ASCII.
+        // A key consists of visible ASCII characters.
         match HeaderValue::from_str(key.as_str()) {
             Ok(value) if self.status.is_server_error() => {
                 self.with_header(HeaderName::from_static(KEY_HEADER), value)
@@ -72,7 +73,7 @@ impl ErrorResponse {
         Self::new(
             StatusCode::NOT_FOUND,
             Code::NotFound,
-            "there is nothing here; GET /10 is the tenth Fibonacci number",
+            "path not found; GET /10 returns the tenth Fibonacci number",
         )
     }
 
@@ -90,10 +91,10 @@ impl ErrorResponse {
         refusal.with_header(WWW_AUTHENTICATE, realm)
     }
 
-    /// The user store does not say that this is a user.
+    /// Converts an error of the user store during authentication.
     pub(super) fn of_login(error: &Remote<UserStoreError>) -> Self {
         match error.code() {
-            // A name that no user can have is a wrong one, and so is one that has gone since.
+            // The name is not valid, or the user does not exist.
             Code::Unauthenticated | Code::InvalidArgument | Code::NotFound => {
                 Self::unauthenticated()
             }
@@ -101,80 +102,78 @@ impl ErrorResponse {
         }
     }
 
-    /// There is no number.
+    /// Converts an error of the controller.
     pub(super) fn of_purchase(error: &Remote<ControllerError>, n: u64) -> Self {
         match &**error {
             ControllerError::Pricing(PricingError::InsufficientCredit { .. }) => {
-                Self::new(StatusCode::FORBIDDEN, Code::FailedPrecondition, error.to_text())
+                Self::new(StatusCode::FORBIDDEN, Code::FailedPrecondition, error_text(error))
             }
-            ControllerError::TooLarge { .. } => Self::invalid(error.to_text()),
+            ControllerError::TooLarge { .. } => Self::invalid(error_text(error)),
             ControllerError::KeyUsedUp { .. } => Self::new(
                 StatusCode::CONFLICT,
                 Code::Aborted,
-                "too many purchases with this Idempotency-PurchaseKey have failed and were refunded; take another one",
+                "too many purchases with this Idempotency-Key failed and were refunded; use another key",
             ),
             ControllerError::OutcomeUnknown { .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 Code::Unavailable,
-                "it is not known whether the number was paid; a repeat with the same Idempotency-PurchaseKey pays once at most",
+                "cannot confirm the payment; retry with the same Idempotency-Key, which pays at most once",
             )
             .with_retry_after(None),
             _ => match error.code() {
                 Code::Aborted => Self::new(
                     StatusCode::CONFLICT,
                     Code::Aborted,
-                    "the Idempotency-PurchaseKey belongs to another purchase",
+                    "this Idempotency-Key was used for another purchase; use another key",
                 ),
-                // Between the login and the purchase the user has gone.
+                // The user was removed between authentication and purchase.
                 Code::NotFound => Self::unauthenticated(),
                 code => Self::of_service(code, error.as_error().retry_after(), &format!("fib({n})")),
             },
         }
     }
 
-    /// A service failed. Which one, and why, is in the log under the id of the request, and nobody's business outside.
+    /// Converts a failure of a service. Details are only in the log, under the request ID.
     fn of_service(code: Code, retry_after: Option<Duration>, what: &str) -> Self {
         match code {
             Code::DeadlineExceeded => Self::new(
                 StatusCode::GATEWAY_TIMEOUT,
                 Code::DeadlineExceeded,
-                format!("{what} was not done in time"),
+                format!("{what} did not finish in time"),
             ),
             Code::Unavailable | Code::ResourceExhausted | Code::Canceled => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 Code::Unavailable,
-                format!("{what} is not possible at the moment; try again a little later"),
+                format!("{what} is currently unavailable; retry later"),
             )
             .with_retry_after(retry_after),
             _ => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 Code::Internal,
-                format!("{what} failed; it is in the log of this service"),
+                format!("{what} failed; see this service's log"),
             ),
         }
     }
 
     fn with_retry_after(self, after: Option<Duration>) -> Self {
-        // Whole seconds, and never zero: that would be at once.
-        let seconds = after.unwrap_or(COME_BACK).as_millis().div_ceil(1000).max(1);
+        // Rounded up to whole seconds, at least 1: 0 would mean an immediate retry.
+        let seconds = after
+            .unwrap_or(DEFAULT_RETRY_AFTER)
+            .as_millis()
+            .div_ceil(1000)
+            .max(1);
         let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
         self.with_header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 }
 
-/// The text of a service's own error, without the code in front.
-trait Text {
-    fn to_text(&self) -> String;
+/// Returns the text of the error without the code.
+fn error_text(error: &Remote<ControllerError>) -> String {
+    let error: &ControllerError = error;
+    error.to_string()
 }
 
-impl Text for Remote<ControllerError> {
-    fn to_text(&self) -> String {
-        let error: &ControllerError = self;
-        error.to_string()
-    }
-}
-
-/// How the caller wants to read it.
+/// Format of the response body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Text,
@@ -182,7 +181,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// JSON where it is asked for by name, and text is not asked for more.
+    /// Returns JSON if the `accept` header prefers `application/json` to `text/plain`, else text.
     pub(super) fn from_accept(headers: &HeaderMap) -> Self {
         let weight = |wanted: &str| {
             let values = headers
@@ -220,7 +219,7 @@ impl Format {
             Self::Json => self.with_body(
                 StatusCode::OK,
                 json!({
-                    // As text: no program keeps such a number in a double.
+                    // A string, because a JSON reader would round such a number.
                     "value": sold.value,
                     "price": sold.price,
                     "credit": sold.credit,
@@ -261,14 +260,14 @@ impl Format {
         };
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        // A text quotes what a caller sent: no browser may take it for a page.
+        // The text may quote input of the caller: a browser must not interpret it as HTML.
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(VARY, HeaderValue::from_static("accept"));
         response
     }
 }
 
-/// Every answer is about this request and this user: what is stored and given out again was not paid.
+/// Creates a response that must not be cached: it belongs to one paid request of one user.
 fn response(status: StatusCode, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;

@@ -1,4 +1,4 @@
-//! A record as one line that nobody else can have written.
+//! Formats a record as one line that its text cannot break or forge.
 
 use std::borrow::Cow;
 
@@ -6,10 +6,10 @@ use rpc_runtime::RequestId;
 
 use crate::api::logsink::{Record, TEXT_LIMIT};
 
-/// The name of who does not say its name. A source may have it, so it can be kept like one.
+/// Name of a caller that sends none. It is a valid part of a source, so it can be stored as one.
 pub(super) const UNKNOWN: &str = "-";
 
-/// A text of at most [`TEXT_LIMIT`], and behind that how much of it was cut off.
+/// Cuts a text to [`TEXT_LIMIT`] bytes and appends how many bytes were cut off.
 pub(super) fn shorten(text: &str) -> Cow<'_, str> {
     let kept = &text[..text.floor_char_boundary(TEXT_LIMIT)];
     match text.len() - kept.len() {
@@ -18,9 +18,10 @@ pub(super) fn shorten(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Appends the line of a record with its end: `[ENVIRONMENT_SERVER] REQUEST_ID TEXT`.
+/// Appends the line of a record, with a line feed: `[ENVIRONMENT_SERVER] REQUEST_ID TEXT`.
 ///
-/// Source and request id hold neither spaces nor control characters, so only the text needs escapes.
+/// Source and request ID contain neither spaces nor control characters, so only the text is
+/// escaped.
 pub fn append_line(record: &Record, out: &mut String) {
     out.push('[');
     out.push_str(record.source.environment());
@@ -38,14 +39,15 @@ pub fn append_line(record: &Record, out: &mut String) {
     out.push('\n');
 }
 
-/// Appends a text, with an escape for each character that would do something instead of showing something.
+/// Appends a text and escapes control characters and characters that change the reading direction.
 ///
-/// The escapes are for readers and not for programs: a backslash stays one, so that paths and patterns stay readable,
-/// and `\n` may have been a line feed or these two characters.
+/// The escapes are for readers and cannot be reversed: a backslash is not escaped, so that paths
+/// and patterns stay readable. `\
+/// ` in the output was either a line feed or these two characters.
 fn escape(text: &str, out: &mut String) {
     let mut rest = text;
-    // Most texts have none, and then this is one scan and one copy.
-    while let Some((at, c)) = rest.char_indices().find(|(_, c)| acts(*c)) {
+    // Most texts need no escapes: one scan and one copy.
+    while let Some((at, c)) = rest.char_indices().find(|(_, c)| needs_escape(*c)) {
         out.push_str(&rest[..at]);
         out.extend(c.escape_default());
         rest = &rest[at + c.len_utf8()..];
@@ -53,14 +55,14 @@ fn escape(text: &str, out: &mut String) {
     out.push_str(rest);
 }
 
-/// Whether a character ends a line, steers a terminal, or turns the direction in which the rest of the line is read.
-fn acts(c: char) -> bool {
+/// Returns whether a character ends a line, controls a terminal or changes the reading direction.
+fn needs_escape(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
-            // The two separators of Unicode; all other ends of lines are control characters.
+            // Line and paragraph separator of Unicode; all other line ends are control characters.
             '\u{2028}' | '\u{2029}'
-            // All that Unicode calls Bidi_Control.
+            // All characters with the Unicode property Bidi_Control.
             | '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
         )
 }

@@ -1,4 +1,4 @@
-//! The thread that writes.
+//! Writes queued records as lines, on a thread of its own.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,51 +12,53 @@ use super::sequence::SequenceTracker;
 use super::store::{LogStoreError, PrintedJob};
 use crate::api::logsink::Record;
 
-/// What waits is written together up to this size, in bytes, since each write is a call of the system.
+/// Jobs are combined into one write up to this size, in bytes, to save system calls.
 const GROUP_BYTES: usize = 64 << 10;
 
-/// How many records of a call had not been accepted before; or why that cannot be said.
+/// Number of newly accepted records of a call.
 pub(super) type AcceptResult = Result<u32, WriteError>;
 
-/// Why records were not accepted.
+/// Error of a call whose records were not accepted.
 #[derive(Debug, Clone)]
 pub(super) enum WriteError {
-    /// They could not be written; the error's kind is all of it that several callers can share.
+    /// The lines could not be written. Only the kind is kept, because several calls share the
+    /// error.
     Output(io::ErrorKind),
-    /// They could not be stored. They may be written.
+    /// The records could not be stored. Their lines may have been written.
     Store(Arc<LogStoreError>),
 }
 
-/// The records of one call.
+/// Records of one call, waiting to be written.
 #[derive(Debug)]
 pub(super) struct WriteJob {
     pub(super) records: Vec<Record>,
-    /// Their lines.
+    /// The formatted lines of all records.
     pub(super) lines: String,
-    /// Where in `lines` the line of each record ends.
+    /// End of each record's line in `lines`, as a byte offset.
     pub(super) ends: Vec<usize>,
     pub(super) answer: oneshot::Sender<AcceptResult>,
-    /// What the job takes of the queue.
+    /// The job's share of the queue's capacity.
     pub(super) room: OwnedSemaphorePermit,
 }
 
-/// What both ends of the queue know.
+/// State shared by the queue and the writing thread.
 #[derive(Debug, Default)]
 pub(super) struct PrintState {
-    /// Records that could not be written.
+    /// Number of records that could not be written.
     pub(super) lost: AtomicU64,
-    /// A call was refused for want of room, and the thread has not caught up since.
+    /// Whether a call was rejected because the queue was full and the queue has not been empty
+    /// since.
     pub(super) behind: AtomicBool,
 }
 
-/// What is written on, and how that goes.
+/// Writes the lines of queued jobs, and forwards the records to the store.
 pub(super) struct LineWriter<W> {
     out: W,
-    /// A write failed, perhaps in the middle of a line, and none has succeeded since.
+    /// Whether the last write failed, possibly in the middle of a line.
     mid_line: bool,
-    /// What was written.
+    /// Sequence numbers of the records that were written.
     seen: SequenceTracker,
-    /// Where records go that were written.
+    /// Queue of the store's writer; `None` without a store.
     store: Option<UnboundedSender<PrintedJob>>,
     state: Arc<PrintState>,
 }
@@ -77,20 +79,21 @@ impl<W: Write> LineWriter<W> {
         }
     }
 
-    /// Writes until nobody can send jobs any more.
+    /// Processes jobs until all senders are gone.
     pub(super) fn write_all(&mut self, queue: &mpsc::Receiver<WriteJob>) {
         let mut text = String::new();
         let mut group = Vec::new();
         while let Some(first) = self.next(queue) {
             text.clear();
             if self.mid_line {
-                // So that the next record does not continue half a line of another. At worst a line stays empty.
+                // Ends the partial line, so that the next record starts on a new one. At worst this
+                // adds an empty line.
                 text.push('\n');
             }
             let start = text.len();
             let mut next = Some(first);
             while let Some(job) = next {
-                group.push((self.take(&job, &mut text), job));
+                group.push((self.append_new_lines(&job, &mut text), job));
                 next = (text.len() < GROUP_BYTES)
                     .then(|| queue.try_recv().ok())
                     .flatten();
@@ -98,27 +101,28 @@ impl<W: Write> LineWriter<W> {
             let outcome = if text.len() > start {
                 self.write(&text, &group)
             } else {
-                // Nothing but what has been written before.
+                // All records of the group were written before.
                 Ok(())
             };
             for (new, job) in group.drain(..) {
-                self.pass_on(new, job, outcome);
+                self.forward(new, job, outcome);
             }
         }
     }
 
-    /// The next job, when there is one; `None` when there will be none.
+    /// Returns the next job; `None` once the queue is closed.
     fn next(&self, queue: &mpsc::Receiver<WriteJob>) -> Option<WriteJob> {
         queue.try_recv().ok().or_else(|| {
             if self.state.behind.swap(false, Ordering::Relaxed) {
-                tracing::info!("the log has caught up");
+                tracing::info!("the log queue is empty again");
             }
             queue.recv().ok()
         })
     }
 
-    /// Appends the lines that were not written before, and says of each record whether it is one of them.
-    fn take(&mut self, job: &WriteJob, text: &mut String) -> Vec<bool> {
+    /// Appends the lines that were not written before. Returns for each record whether its line is
+    /// new.
+    fn append_new_lines(&mut self, job: &WriteJob, text: &mut String) -> Vec<bool> {
         let mut start = 0;
         let records = job.records.iter().zip(&job.ends);
         records
@@ -156,30 +160,31 @@ impl<W: Write> LineWriter<W> {
             self.state.lost.fetch_add(lost, Ordering::Relaxed);
         }
         self.seen.forget();
-        self.note(outcome)
+        self.log_change(outcome)
     }
 
-    /// Says once that writing fails, and once that it works again. Each caller gets its own answer anyway.
-    fn note(&mut self, outcome: io::Result<()>) -> Result<(), io::ErrorKind> {
+    /// Logs the first failed write and the first success after it. Callers receive their errors in
+    /// any case.
+    fn log_change(&mut self, outcome: io::Result<()>) -> Result<(), io::ErrorKind> {
         match (
             &outcome,
             std::mem::replace(&mut self.mid_line, outcome.is_err()),
         ) {
             (Err(error), false) => {
-                tracing::error!(%error, "cannot write the log; callers get `unavailable`");
+                tracing::error!(%error, "cannot write log lines; callers receive `unavailable`");
             }
             (Ok(()), true) => {
                 let lost = self.state.lost.load(Ordering::Relaxed);
-                tracing::warn!(lost, "writing the log again");
+                tracing::warn!(lost, "log lines are written again");
             }
             (Err(_), true) | (Ok(()), false) => {}
         }
         outcome.map_err(|error| error.kind())
     }
 
-    /// Hands the records to the store, written or not: where paper fails, the store is all that there is. Answers where
-    /// there is no store.
-    fn pass_on(&self, new: Vec<bool>, job: WriteJob, outcome: Result<(), io::ErrorKind>) {
+    /// Forwards the records to the store, also when their lines could not be written. Without a
+    /// store, the call is answered here.
+    fn forward(&self, new: Vec<bool>, job: WriteJob, outcome: Result<(), io::ErrorKind>) {
         let written = outcome.map_err(WriteError::Output);
         let printed = PrintedJob {
             records: job.records,
@@ -189,7 +194,7 @@ impl<W: Write> LineWriter<W> {
             room: job.room,
         };
         match &self.store {
-            // A task that is gone has dropped the answer's other end, which its caller notices.
+            // If the store's task is gone, the reply channel is dropped and the caller notices.
             Some(store) => drop(store.send(printed)),
             None => {
                 let new = printed.new.iter().filter(|new| **new).count();

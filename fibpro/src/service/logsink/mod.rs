@@ -1,15 +1,16 @@
-//! The log sink: lines on standard output, in the order in which they were accepted, and a store of them to search.
+//! The log sink: prints records on standard output in the order of their acceptance, and stores
+//! them for searches.
 //!
 //! ```text
 //! [prod_userstore] 3b9d41f8a0c2e576 Credit for username incremented -1 yielding 3
 //! ```
 //!
-//! Environment and server, the id of the request or `-`, the text. Neither level nor time is part of the line: this is
-//! the form that people know and grep for, and time is what puts it in front of the line (`… | ts`, the journal).
+//! A line holds environment and server, the request ID or `-`, and the text. It has neither level
+//! nor time: users rely on this form, and tools such as `ts` or the journal prepend the time.
 //!
-//! A record goes one way: a call makes its line, the printer's thread writes it, and the writer of the store keeps it;
-//! then the call is answered. Both know what they have had, each for itself, so a call that failed half-way can be made
-//! again and does the other half.
+//! A call formats its lines, the printing thread writes them, the store's writer stores the
+//! records, and then the call returns. Both keep track of sequence numbers independently, so a
+//! repeated call performs only the part that failed before.
 
 mod line;
 mod line_writer;
@@ -30,7 +31,8 @@ use rpc_runtime::{Code, Context, Error, RequestId, Result, Source};
 use self::line::UNKNOWN;
 use crate::api::logsink::{BATCH_LIMIT, Level, LogSink, Page, Query, Record, TARGET_LIMIT};
 
-/// A [`LogSink`] that prints, and what [`Logs`] are sent to. Clones are one sink.
+/// Implements [`LogSink`] and [`Logs`]: prints records and stores them. Clones share one queue and
+/// store.
 #[derive(Debug, Clone)]
 pub struct Sink {
     printer: PrintQueue,
@@ -38,12 +40,12 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// A sink on a printer, and on the store that the printer passes records on to, if there is one.
+    /// Creates a sink. `store` is the store that the print queue forwards to, if any.
     pub fn new(printer: PrintQueue, store: Option<LogStore>) -> Self {
         Self { printer, store }
     }
 
-    /// Accepts records; how many of them had not been.
+    /// Prints and stores records. Returns how many are new.
     async fn accept(&self, records: Vec<Record>) -> Result<u32> {
         self.printer.accept(records).await
     }
@@ -71,7 +73,7 @@ impl LogSink for Sink {
         let Some(store) = &self.store else {
             return Err(Error::new(
                 Code::FailedPrecondition,
-                "this log sink keeps nothing; it was started with `--store none`",
+                "this log sink has no store; start it without `--store none`",
             ));
         };
         search::page(store, query).await
@@ -84,7 +86,8 @@ impl Logs for Sink {
     }
 }
 
-/// Who calls, as far as that is known: of a caller who does not say its name, the environment of the request.
+/// Returns the source of the caller; `-` with the environment of the request if the caller sends no
+/// name.
 fn caller() -> Result<Source> {
     let context = Context::current();
     if let Some(source) = context.source() {
@@ -95,11 +98,11 @@ fn caller() -> Result<Source> {
         .map_err(|error| Error::new(Code::Internal, error.to_string()))
 }
 
-/// The records that have a text, none longer than it may be.
+/// Drops records without text and cuts long texts and targets.
 fn bounded(records: &[Record]) -> Result<Vec<Record>> {
     if records.len() > BATCH_LIMIT {
         let text = format!(
-            "{} at once; a batch has at most {BATCH_LIMIT}",
+            "{} records; send at most {BATCH_LIMIT} in one batch",
             records.len()
         );
         let error = Error::new(Code::InvalidArgument, format!("records: {text}"));
@@ -118,7 +121,7 @@ fn bounded(records: &[Record]) -> Result<Vec<Record>> {
     Ok(bounded.collect())
 }
 
-/// A number of records of one call, of which there are at most [`BATCH_LIMIT`].
+/// Converts a number of records of one call, which is at most [`BATCH_LIMIT`].
 fn count(records: usize) -> u32 {
     u32::try_from(records).unwrap_or(u32::MAX)
 }

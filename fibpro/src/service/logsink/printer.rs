@@ -1,8 +1,8 @@
-//! The way to the thread that writes: a queue that is bounded in bytes.
+//! Queue of records to print, bounded in bytes.
 //!
-//! WriterHandle blocks when the reader of a pipe is slow, and a worker of tokio must not. So a call hands its records over
-//! and waits for word of them, which comes from the store where there is one; what cannot be written or stored is the
-//! caller's to know, and nothing is lost silently.
+//! A write blocks while the reader of a pipe is slow, and must not block a worker thread of tokio.
+//! So a call enqueues its records and waits for the result. With a store, the result comes after
+//! the records are stored. Each failed write is reported to the caller; no record is lost silently.
 
 use std::io::{self, Write};
 use std::sync::atomic::Ordering;
@@ -19,17 +19,18 @@ use super::sequence::SequenceTracker;
 use super::store::{Intake, StoreTask};
 use crate::api::logsink::Record;
 
-/// What may wait to be written and stored, in bytes. More than one message can make, even if all of it turns into
-/// escapes.
+/// Capacity for records that wait to be written and stored, in bytes. More than the largest message
+/// needs, even if each of its characters is escaped.
 const CAPACITY: u32 = 32 << 20;
 
-/// What a waiting job takes beside its records, in bytes, so that small ones cannot pile up without end either.
+/// Overhead of a queued job, in bytes. It bounds the number of small jobs.
 const JOB_BYTES: usize = 256;
 
-/// How long a caller should leave the sink alone when there is no room.
+/// Delay before a caller retries when the queue is full.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// The way to the thread that writes. Cheap to clone; the thread ends when the last clone is gone.
+/// Handle of the print queue. Cheap to clone; the printing thread ends after the last clone is
+/// dropped.
 #[derive(Debug, Clone)]
 pub struct PrintQueue {
     jobs: mpsc::Sender<WriteJob>,
@@ -39,11 +40,11 @@ pub struct PrintQueue {
 }
 
 impl PrintQueue {
-    /// Starts the thread that writes to `out`, and passes what it wrote on to `store`.
+    /// Starts a thread that writes to `out`. Records go to `store` afterwards.
     ///
     /// # Errors
     ///
-    /// When the system gives no thread.
+    /// Fails when the system cannot create a thread.
     pub fn start(
         out: impl Write + Send + 'static,
         store: Option<Intake>,
@@ -51,11 +52,11 @@ impl PrintQueue {
         Self::with_capacity(out, store, CAPACITY)
     }
 
-    /// As [`start`](Self::start), with room for `bytes` of waiting records.
+    /// Like [`start`](Self::start), with a capacity of `bytes` for waiting records.
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start).
+    /// Those of [`start`](Self::start).
     pub fn with_capacity(
         out: impl Write + Send + 'static,
         store: Option<Intake>,
@@ -68,14 +69,14 @@ impl PrintQueue {
             Some((store, seen, storing)) => (Some(store), seen, Some(storing)),
             None => (None, SequenceTracker::default(), None),
         };
-        // What was stored in an earlier life was written in it, too.
-        let mut paper = LineWriter::new(out, seen, store, Arc::clone(&state));
+        // Records that an earlier process stored were also printed by it.
+        let mut writer = LineWriter::new(out, seen, store, Arc::clone(&state));
         thread::Builder::new()
             .name("printer".to_owned())
             .spawn(move || {
-                paper.write_all(&queue);
-                // And with it the way to the store, which then ends as well.
-                drop(paper);
+                writer.write_all(&queue);
+                // Also closes the store's queue, and the store's task ends.
+                drop(writer);
                 drop(ending);
             })?;
         let room = Arc::new(Semaphore::new(bytes as usize));
@@ -94,18 +95,18 @@ impl PrintQueue {
         ))
     }
 
-    /// Writes records, a line each, and stores them where there is a store. Answers how many of them were not written
-    /// and stored before.
+    /// Writes each record as a line and stores it if there is a store. Returns how many records are
+    /// new.
     ///
     /// # Errors
     ///
-    /// `resource_exhausted` when too much waits already, or the store has no room; `unavailable` when the lines could
-    /// not be written, or the records not stored. Then some of them may be.
+    /// `resource_exhausted` when the queue or the store is full; `unavailable` when lines could not
+    /// be written or records not stored. Some of them may be written or stored nevertheless.
     ///
     /// # Cancellation
     ///
-    /// Records that were handed over are written and stored, whether or not anybody still waits: a record without an
-    /// answer is better than an answer without a record.
+    /// Enqueued records are written and stored even if the future is dropped: a record without a
+    /// response is better than a response without a record.
     pub async fn accept(&self, records: Vec<Record>) -> Result<u32> {
         if records.is_empty() {
             return Ok(0);
@@ -117,19 +118,19 @@ impl PrintQueue {
             ends.push(lines.len());
         }
         let kept: usize = records.iter().map(size_of_record).sum();
-        // What is larger than the room takes all of it, and waits for nobody.
+        // A call larger than the capacity takes all of it.
         let needed = u32::try_from(lines.len() + kept + JOB_BYTES)
             .unwrap_or(u32::MAX)
             .min(self.capacity);
         let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(needed) else {
             if !self.state.behind.swap(true, Ordering::Relaxed) {
-                tracing::warn!("the log is behind; callers get `resource_exhausted`");
+                tracing::warn!("the log queue is full; callers receive `resource_exhausted`");
             }
-            let text = "the log is behind: too much waits to be written";
+            let text = "the log queue is full; retry later";
             return Err(Error::new(Code::ResourceExhausted, text).with_retry_after(RETRY_AFTER));
         };
         let (answer, answered) = oneshot::channel();
-        // A thread that is gone has dropped the answer's other end, which says so below.
+        // If the thread is gone, the reply channel is dropped, which is reported below.
         let _ = self.jobs.send(WriteJob {
             records,
             lines,
@@ -140,31 +141,31 @@ impl PrintQueue {
         match answered.await {
             Ok(Ok(new)) => Ok(new),
             Ok(Err(WriteError::Output(kind))) => {
-                fail!(Code::Unavailable, "the log cannot be written: {kind}")
+                fail!(Code::Unavailable, "cannot write log lines: {kind}")
             }
             Ok(Err(WriteError::Store(problem))) => Err(problem.to_error()),
             Err(_) => fail!(
                 Code::Unavailable,
-                "the log cannot be written: its thread has ended"
+                "cannot write log lines: the printing thread has ended"
             ),
         }
     }
 
-    /// How many records could not be written so far. Their callers know.
+    /// Returns how many records could not be written so far. Their callers received errors.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.state.lost.load(Ordering::Relaxed)
     }
 }
 
-/// What a record takes while it waits, in bytes.
+/// Returns the memory that a waiting record takes, in bytes.
 fn size_of_record(record: &Record) -> usize {
     size_of::<Record>() + record.text.len() + record.target.len() + record.source.as_str().len()
 }
 
-/// The thread that writes and the task that stores, for the one who has to wait for their end.
+/// Waits for the end of the printing thread and of the store's task.
 #[derive(Debug)]
-#[must_use = "a process that ends does not wait for its threads; `finish` does"]
+#[must_use = "call `finish`: queued records are lost when the process ends"]
 pub struct WriterHandle {
     ended: oneshot::Receiver<()>,
     storing: Option<StoreTask>,
@@ -172,16 +173,16 @@ pub struct WriterHandle {
 }
 
 impl WriterHandle {
-    /// Waits until all records that were handed over are written and stored. The [`PrintQueue`] has to be gone, with all
-    /// its clones.
+    /// Waits until all enqueued records are written and stored. Drop all clones of the
+    /// [`PrintQueue`] before.
     ///
     /// # Errors
     ///
-    /// `deadline_exceeded` when that takes longer than `timeout`, as when nobody reads the other end of a pipe;
-    /// `data_loss` when records could not be written while the thread ran, or not be stored at the end of it.
+    /// `deadline_exceeded` when this takes longer than `timeout`, such as when a pipe is not read;
+    /// `data_loss` when records could not be written, or not be stored at the end.
     pub async fn finish(self, timeout: Duration) -> Result<()> {
         let ended = async {
-            // The thread sends nothing: it drops its end.
+            // The thread sends no value; it drops the sender.
             let _ = self.ended.await;
             match self.storing {
                 Some(storing) => storing.ended().await,
@@ -191,7 +192,7 @@ impl WriterHandle {
         let Ok(stored) = tokio::time::timeout(timeout, ended).await else {
             fail!(
                 Code::DeadlineExceeded,
-                "the log was not written out within {} s",
+                "queued log records were not written within {} s",
                 timeout.as_secs()
             );
         };

@@ -1,4 +1,4 @@
-//! Searches, and those that wait for what is yet to come.
+//! Runs searches, including those that wait for new records.
 
 use std::time::Duration;
 
@@ -7,14 +7,15 @@ use rpc_runtime::{Context, Result};
 use super::store::{Filter, LogStore};
 use crate::api::logsink::{Page, Query, WAIT_LIMIT_MS};
 
-/// What is left of the call's deadline for the answer, at least.
+/// Minimum part of the call's deadline that is kept for the response.
 const FOR_THE_ANSWER: Duration = Duration::from_millis(500);
 
-/// How long a search that waits leaves the store alone: a busy sink stores many times as often, and its records go
-/// into one answer.
+/// Delay between two queries of a waiting search. Records that arrive in between share one
+/// response.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The records that match; if there are none, those that come while the query wants to wait.
+/// Returns the matching records. If there are none, waits for new ones as long as the query
+/// requests.
 pub(super) async fn page(store: &LogStore, query: &Query) -> Result<Page> {
     let mut filter = Filter::new(query)?;
     let wait = query.wait_ms.unwrap_or_default().min(WAIT_LIMIT_MS);
@@ -22,7 +23,8 @@ pub(super) async fn page(store: &LogStore, query: &Query) -> Result<Page> {
     if let Some(remaining) = Context::current().remaining() {
         wait = wait.min(remaining.saturating_sub(FOR_THE_ANSWER));
     }
-    // Before the first look, so that nothing comes unnoticed between a look and the wait.
+    // Subscribed before the first query, so that no record is missed between the query and the
+    // wait.
     let mut head = store.head();
     let mut page = store.page(&filter).await?;
     if wait.is_zero() || !page.records.is_empty() {

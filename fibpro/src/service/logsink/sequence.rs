@@ -1,8 +1,8 @@
-//! Which numbered records have come already.
+//! Tracks which numbered records were received.
 //!
-//! A source numbers the records of each of its lives from 1, so what has come is nearly always one range a life, however
-//! long that is; each gap, where the source dropped something, makes one more. So all that ever came is remembered in a
-//! few bytes, and longer than the records themselves.
+//! A source numbers the records of each session (process run) from 1. The received numbers of a
+//! session are nearly always one range; each gap, where the source dropped records, adds one. So a
+//! few bytes suffice to remember all numbers, and they are kept longer than the records.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -10,24 +10,25 @@ use std::str::FromStr;
 
 use rpc_runtime::Source;
 
-/// How many lives are remembered. Beyond it those are forgotten from which nothing has come for the longest.
+/// Maximum number of tracked sessions. Beyond it, the least recently used ones are evicted.
 const MAX_SESSIONS: usize = 4096;
 
-/// How many ranges are remembered, of all lives together.
+/// Maximum number of ranges of all sessions together.
 const RANGES: usize = 64 << 10;
 
-/// How many ranges one life may have. Beyond it the lowest is forgotten.
+/// Maximum number of ranges of one session. Beyond it, the lowest range is dropped.
 ///
-/// Forgetting may take a record twice; joining ranges over a gap would refuse one that never came.
+/// Dropping a range may accept a record twice; merging ranges across a gap would reject a record
+/// that never arrived.
 const MAX_RANGES_PER_SESSION: usize = 1024;
 
-/// The numbers that have come, for each source and each of its lives.
+/// Received sequence numbers by source and session.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SequenceTracker {
     sources: HashMap<Source, BTreeMap<u64, SessionSeqs>>,
     lives: usize,
     ranges: usize,
-    /// Counts uses, to know which life was used last.
+    /// Counter of uses, for finding the least recently used session.
     clock: u64,
 }
 
@@ -38,7 +39,7 @@ struct SessionSeqs {
 }
 
 impl SequenceTracker {
-    /// Takes a number; whether it is new.
+    /// Adds a number. Returns whether it is new.
     pub(super) fn insert(&mut self, source: &Source, epoch: u64, sequence: u64) -> bool {
         self.clock += 1;
         let lives = match self.sources.get_mut(source) {
@@ -56,7 +57,8 @@ impl SequenceTracker {
         new
     }
 
-    /// Takes a number back that [`insert`](Self::insert) took: its record went nowhere.
+    /// Removes a number that [`insert`](Self::insert) added, after its record could not be written
+    /// or stored.
     pub(super) fn remove(&mut self, source: &Source, epoch: u64, sequence: u64) {
         let life = self.sources.get_mut(source);
         if let Some(life) = life.and_then(|lives| lives.get_mut(&epoch)) {
@@ -66,13 +68,13 @@ impl SequenceTracker {
         }
     }
 
-    /// What is remembered of a life, as it is kept in the store.
+    /// Returns the ranges of a session in the form of the store.
     pub(super) fn sequences(&self, source: &Source, epoch: u64) -> Option<&RangeSet> {
         let life = self.sources.get(source)?.get(&epoch)?;
         Some(&life.sequences)
     }
 
-    /// Remembers a life of the store; those that come later count as used later.
+    /// Adds a session that the store has. Call it in the order of use, least recent first.
     pub(super) fn restore(&mut self, source: Source, epoch: u64, sequences: RangeSet) {
         self.clock += 1;
         self.lives += 1;
@@ -84,7 +86,8 @@ impl SequenceTracker {
         self.sources.entry(source).or_default().insert(epoch, life);
     }
 
-    /// Forgets a quarter of the lives if there are too many, and says which.
+    /// Evicts the least recently used quarter of the sessions if a limit is exceeded, and returns
+    /// them.
     pub(super) fn forget(&mut self) -> Vec<(Source, u64)> {
         if self.lives <= MAX_SESSIONS && self.ranges <= RANGES {
             return Vec::new();
@@ -94,7 +97,7 @@ impl SequenceTracker {
             .values()
             .flat_map(|lives| lives.values().map(|life| life.used))
             .collect();
-        // At least one, so that the bound holds even where few lives have many ranges.
+        // At least one: few sessions with many ranges also have to be bounded.
         let count = (used.len() / 4).max(1);
         let (_, last, _) = used.select_nth_unstable(count - 1);
         let last = *last;
@@ -115,13 +118,17 @@ impl SequenceTracker {
     }
 }
 
-/// Numbers as ranges, such as `1-100,105`.
+/// Set of numbers as sorted ranges, such as `1-100,105`.
+///
+/// An own type: `rangemap` and `range-set-blaze` have no bound on the number of ranges that drops
+/// the lowest one, and keep a tree where a vector with one element is the normal case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct RangeSet(Vec<(u64, u64)>);
 
 impl RangeSet {
     fn insert(&mut self, number: u64) -> bool {
-        // The ranges that end before the number. Mostly all of them: records come in order.
+        // Skips the ranges that end before the number. Usually all of them, because records arrive
+        // in order.
         let at = match self.0.last() {
             Some((_, end)) if *end < number => self.0.len(),
             _ => self.0.partition_point(|(_, end)| *end < number),

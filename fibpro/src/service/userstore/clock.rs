@@ -1,30 +1,30 @@
-//! What time it is.
+//! The clock of the user store.
 
 use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-/// Where the store takes the time from: the system's clock, or a test's.
+/// Source of the current time: the system clock, or a manual one in tests.
 ///
-/// It says when a reservation was made, and when it is over. A clock that jumps ahead makes reservations expire early:
-/// their purchases fail, and no credit is lost or spent twice.
+/// It determines when a reservation starts and expires. If it jumps ahead, reservations expire
+/// early: their purchases fail, but no credit is lost or spent twice.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
-    /// The clock of the system.
+    /// Returns the system clock.
     #[must_use]
     pub fn system() -> Self {
         Self::new(Timestamp::now)
     }
 
-    /// A clock that shows what a function says.
+    /// Creates a clock that returns the time of a function.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// What it shows.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         (self.0)()

@@ -1,4 +1,4 @@
-//! Which database, as the one who starts the service writes it.
+//! Parses the URL of the users' database.
 
 use std::fmt;
 use std::path::Path;
@@ -21,20 +21,20 @@ use sqlx::sqlite::SqliteConnectOptions;
 /// ```
 #[derive(Clone)]
 pub enum Database {
-    /// A file, which is made when there is none.
+    /// A file. It is created if it is missing.
     Sqlite(SqliteConnectOptions),
-    /// A server. The schema is made in the database that the options name, which has to be there.
+    /// A PostgreSQL server. The named database must exist; the tables are created in it.
     Postgres(PgConnectOptions),
 }
 
 impl Database {
-    /// A file.
+    /// Uses an SQLite file.
     pub fn file(path: impl AsRef<Path>) -> Self {
         Self::Sqlite(SqliteConnectOptions::new().filename(path))
     }
 }
 
-/// Errors say what is expected and never what was written, since there may be a password in it.
+/// Errors name the expected form and never quote the URL, which may contain a password.
 impl FromStr for Database {
     type Err = Error;
 
@@ -66,7 +66,8 @@ impl FromStr for Database {
     }
 }
 
-/// sqlx logs those that it does not know, with their values, and `pasword` is one of them.
+/// Returns whether sqlx knows all options of the URL. sqlx logs unknown options with their values,
+/// and a misspelled `pasword` is one.
 fn has_known_options(url: &str) -> bool {
     let options = url.split_once('?').map_or("", |(_, options)| options);
     let mut names = options

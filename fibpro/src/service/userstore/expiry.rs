@@ -1,7 +1,7 @@
-//! Reservations that nobody settles or refunds return to their users.
+//! Returns expired reservations to their users.
 //!
-//! Whatever is done with a user returns what is overdue before, so a credit is right without this task. The task is for
-//! users with whom nothing is done, and for the ledger and the log.
+//! Each operation on a user first returns the user's expired reservations, so credit is correct
+//! without this task. The task covers users without activity, and keeps ledger and log up to date.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use tokio::time::MissedTickBehavior;
 
 use super::store::{FindOverdue, ReturnOverdue, Store};
 
-/// How often it looks.
+/// Interval between two runs.
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// The task; it ends when this is dropped.
+/// Background task; it is aborted on drop.
 #[derive(Debug)]
 pub(super) struct Expiry(JoinHandle<()>);
 
 impl Expiry {
     pub(super) fn start(store: Arc<Store>) -> Self {
-        // With the context of the one who opens the store: these lines are the user store's.
+        // Spawned with the context of the opener, so that log lines name the user store.
         Self(rpc_runtime::spawn(async move {
             let mut failing = false;
             let mut ticks = tokio::time::interval(PERIOD);
@@ -29,9 +29,9 @@ impl Expiry {
             loop {
                 ticks.tick().await;
                 let outcome = return_overdue(&store).await;
-                // Once, and not every five seconds.
+                // Logged once, and not every five seconds.
                 if let (Err(error), false) = (&outcome, failing) {
-                    tracing::warn!("reservations that are overdue cannot be returned: {error}");
+                    tracing::warn!("cannot return expired reservations: {error}");
                 }
                 failing = outcome.is_err();
             }
@@ -45,7 +45,7 @@ impl Drop for Expiry {
     }
 }
 
-/// Returns all that is overdue; answers how many reservations that were.
+/// Returns all expired reservations. Returns their number.
 pub(super) async fn return_overdue(store: &Store) -> Result<usize> {
     let mut returned = 0;
     loop {

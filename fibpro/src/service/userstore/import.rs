@@ -1,4 +1,4 @@
-//! The users of a new store.
+//! The list of users for a new database.
 
 use std::fmt;
 use std::path::Path;
@@ -9,9 +9,9 @@ use serde::Deserialize;
 use super::validate;
 use crate::api::userstore::UserStoreError;
 
-/// Who is a user from the first start on: a JSON list of `{"username", "password", "credit", "roles"}`.
+/// Users that are added to an empty database: a JSON list of `{"username", "password", "credit", "roles"}`.
 ///
-/// A list with a mistake is refused as a whole. Passwords never print.
+/// A list with an error is rejected as a whole. Passwords are never printed.
 ///
 /// ```
 /// use fibpro::service::userstore::UserList;
@@ -20,13 +20,13 @@ use crate::api::userstore::UserStoreError;
 /// assert_eq!(UserList::parse(text)?.len(), 1);
 ///
 /// let error = UserList::parse(&text.replace("ada", "a:da")).unwrap_err();
-/// assert_eq!(error.message(), "users[0].username: has no colon");
+/// assert_eq!(error.message(), "users[0].username: must not contain a colon");
 /// # Ok::<(), rpc_runtime::Error>(())
 /// ```
 #[derive(Clone, Default)]
 pub struct UserList(Vec<ImportedUser>);
 
-/// A user who is in order.
+/// A valid user of a list.
 #[derive(Clone)]
 pub(super) struct ImportedUser {
     pub(super) username: String,
@@ -35,12 +35,12 @@ pub(super) struct ImportedUser {
     pub(super) roles: Vec<String>,
 }
 
-/// A user as a list has it.
+/// A user in the JSON form.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UserEntry {
     username: String,
-    // Absent is empty: what a secret says of itself when it is not there is not much.
+    // Empty if absent: the error of a missing secret would say too little.
     #[serde(default)]
     password: Secret<String>,
     credit: u64,
@@ -49,20 +49,20 @@ struct UserEntry {
 }
 
 impl UserList {
-    /// The users of the tutorial, whose passwords everybody knows: `fibpro/etc/users.json`.
+    /// Returns the users of the tutorial, from `fibpro/etc/users.json`. Their passwords are public.
     ///
     /// # Errors
     ///
-    /// None, unless that file was changed to something wrong.
+    /// Fails only if that file is not valid.
     pub fn tutorial() -> Result<Self> {
         Self::parse(include_str!("../../../etc/users.json"))
     }
 
-    /// Reads a list.
+    /// Parses a list.
     ///
     /// # Errors
     ///
-    /// `invalid_argument` with the place of the first mistake.
+    /// `invalid_argument` with the position of the first error.
     pub fn parse(text: &str) -> Result<Self> {
         let listed: Vec<UserEntry> = serde_json::from_str(text)
             .map_err(|error| Error::new(Code::InvalidArgument, format!("users: {error}")))?;
@@ -73,7 +73,7 @@ impl UserList {
                 .iter()
                 .position(|other| other.username == user.username)
             {
-                let text = format!("users[{at}].username: is that of users[{first}] already");
+                let text = format!("users[{at}].username: duplicate of users[{first}]");
                 return Err(Error::new(Code::InvalidArgument, text));
             }
             members.push(user.checked().map_err(|error| {
@@ -87,7 +87,8 @@ impl UserList {
     ///
     /// # Errors
     ///
-    /// As [`parse`](Self::parse), and `failed_precondition` when the file cannot be read; both name the file.
+    /// Those of [`parse`](Self::parse), and `failed_precondition` when the file cannot be read;
+    /// both name the file.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|error| {
@@ -102,13 +103,13 @@ impl UserList {
         })
     }
 
-    /// How many they are.
+    /// Returns the number of users.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether the list is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -193,11 +194,11 @@ mod tests {
             ),
             (
                 r#"{"username": "", "password": "canary", "credit": 1}"#,
-                "users[1].username: has 1 to 64 characters",
+                "users[1].username: must have 1 to 64 characters",
             ),
             (
                 r#"{"username": "b:c", "password": "canary", "credit": 1}"#,
-                "users[1].username: has no colon",
+                "users[1].username: must not contain a colon",
             ),
             (
                 r#"{"username": "b", "password": "", "credit": 1}"#,
@@ -205,15 +206,15 @@ mod tests {
             ),
             (
                 r#"{"username": "b", "password": "canary", "credit": 1000000000000001}"#,
-                "users[1].credit: is at most",
+                "users[1].credit: must be at most",
             ),
             (
                 r#"{"username": "b", "password": "canary", "credit": 1, "roles": ["Dev"]}"#,
-                "users[1].roles: each has",
+                "users[1].roles: each must have",
             ),
             (
                 r#"{"username": "ada", "password": "canary", "credit": 1}"#,
-                "users[1].username: is that of users[0] already",
+                "users[1].username: duplicate of users[0]",
             ),
         ] {
             let error = UserList::parse(&format!("[{good},\n{bad}]")).unwrap_err();

@@ -1,8 +1,12 @@
-//! Passwords that were right a moment ago.
+//! Cache of recently verified passwords.
 //!
-//! What is remembered is a MAC of user, password and hash under a key that this process made up for itself, so the
-//! memory holds nothing that a password could be found with. Whoever changes the hash of a user makes all that is
-//! remembered of it void, also where another process does it.
+//! An entry is a MAC of user name, password and hash under a random key of this process, so the
+//! cache does not help to find a password. Changing a user's hash, also by another process,
+//! invalidates the entries of the user.
+//!
+//! An own type and not `moka` or `quick_cache`: an entry must expire a fixed time after its
+//! insertion on tokio's clock, the oldest must be evicted at capacity, and the tests rely on both
+//! exactly.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -15,16 +19,16 @@ use rpc_runtime::{Code, Error, Result};
 use sha2::Sha256;
 use tokio::time::Instant;
 
-/// How long a password is cache, from when it was verified.
+/// Lifetime of an entry.
 const LIFETIME: Duration = Duration::from_secs(60);
 
-/// How many are cache. One more, and the oldest is forgotten.
+/// Maximum number of entries. Beyond it, the oldest is evicted.
 const CAPACITY: usize = 10_000;
 
-/// What stands for a user with a password.
+/// MAC of a user name, a password and a hash.
 pub(super) type LoginDigest = [u8; 32];
 
-/// The logins that were right.
+/// Verified logins.
 pub(super) struct LoginCache {
     key: Hmac<Sha256>,
     logins: Mutex<CacheEntries>,
@@ -33,7 +37,7 @@ pub(super) struct LoginCache {
 #[derive(Default)]
 struct CacheEntries {
     until: HashMap<LoginDigest, Instant>,
-    /// In the order in which they end, since all live equally long.
+    /// Entries in order of expiry, which is the order of insertion.
     order: VecDeque<(Instant, LoginDigest)>,
 }
 
@@ -41,28 +45,29 @@ impl LoginCache {
     pub(super) fn new() -> Result<Self> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| {
-            let text = format!("the system has no random bytes: {error}");
+            let text = format!("cannot read random bytes from the system: {error}");
             Error::new(Code::Internal, text)
         })?;
         Ok(Self {
-            key: Hmac::new_from_slice(&key)
-                .map_err(|error| Error::new(Code::Internal, "a key").with_source(error))?,
+            key: Hmac::new_from_slice(&key).map_err(|error| {
+                Error::new(Code::Internal, "invalid length of the MAC key").with_source(error)
+            })?,
             logins: Mutex::default(),
         })
     }
 
-    /// What stands for a user whose hash this is, with a password.
+    /// Returns the MAC of a user name, a password and the user's hash.
     pub(super) fn digest(&self, username: &str, password: &str, hash: &str) -> LoginDigest {
         let mut mac = self.key.clone();
         for part in [username, password, hash] {
-            // The lengths keep `ab` + `c` and `a` + `bc` apart.
+            // Length prefixes distinguish `ab` + `c` from `a` + `bc`.
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part.as_bytes());
         }
         mac.finalize().into_bytes().into()
     }
 
-    /// Whether a login was right within the last minute.
+    /// Returns whether a login was verified within the last minute.
     pub(super) fn contains(&self, login: &LoginDigest) -> bool {
         let logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         logins
@@ -71,7 +76,7 @@ impl LoginCache {
             .is_some_and(|until| Instant::now() < *until)
     }
 
-    /// Remembers a login that is right.
+    /// Adds a verified login.
     pub(super) fn insert(&self, login: LoginDigest) {
         let now = Instant::now();
         let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,7 +86,7 @@ impl LoginCache {
             logins.order.pop_front();
             logins.until.remove(&oldest);
         }
-        // All who waited for one comparison come here with it.
+        // Concurrent callers of one verification all insert its login.
         if let Entry::Vacant(place) = logins.until.entry(login) {
             let until = now + LIFETIME;
             place.insert(until);
@@ -110,7 +115,7 @@ mod tests {
         assert!(cache.contains(&login));
         tokio::time::advance(Duration::from_millis(1)).await;
         assert!(!cache.contains(&login));
-        // The next one throws away what is over.
+        // The next insertion removes expired entries.
         cache.insert(cache.digest("d", "e", "f"));
         assert_eq!(cache.logins.lock().unwrap().until.len(), 1);
     }
@@ -124,7 +129,7 @@ mod tests {
         }
         assert_eq!(cache.logins.lock().unwrap().until.len(), CAPACITY);
         assert!(!cache.contains(&login(9)) && cache.contains(&login(10)));
-        // One that comes again and again takes one place.
+        // A repeated login occupies one entry.
         for _ in 0..CAPACITY {
             cache.insert(login(11));
         }

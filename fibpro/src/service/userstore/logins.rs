@@ -1,7 +1,7 @@
-//! Whether a password is a user's.
+//! Verifies logins.
 //!
-//! The same is done for a user who is not there as for a password that is wrong: a hash of the same cost is compared,
-//! one that nobody has. So neither the answer nor its time says who is a user.
+//! An unknown user costs the same work as a wrong password: the password is compared with a dummy
+//! hash of the same cost. So neither the response nor its duration reveals whether a user exists.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,12 +14,13 @@ use tokio::sync::OnceCell;
 use super::login_cache::{LoginCache, LoginDigest};
 use super::passwords::{Argon2Cost, Passwords};
 
-/// Verifies passwords: once for all who ask for the same at one time, and once a minute for those that are right.
+/// Verifies passwords. Concurrent verifications of the same login share one comparison, and
+/// successful ones are cached for a minute.
 pub(super) struct Logins {
     passwords: Passwords,
     cache: LoginCache,
     pending: Mutex<HashMap<LoginDigest, Arc<OnceCell<bool>>>>,
-    /// A hash that no password has.
+    /// Hash that matches no password, for unknown users.
     dummy_hash: String,
 }
 
@@ -38,11 +39,12 @@ impl Logins {
         &self.passwords
     }
 
-    /// Whether the password is that of the user, who has this hash if they are one.
+    /// Returns whether the password is correct. `hash` is the user's hash; `None` for an unknown
+    /// user.
     ///
     /// # Errors
     ///
-    /// As [`Passwords::matches`].
+    /// Those of [`Passwords::matches`].
     pub(super) async fn verify(
         &self,
         username: &str,
@@ -56,7 +58,7 @@ impl Logins {
             return Ok(true);
         }
         let pending = self.join(login);
-        // The first of them compares. When it goes away, the next one does.
+        // The first caller compares. If it is canceled, the next one does.
         let compare = || self.passwords.matches(password.clone(), hash.to_owned());
         let matches = *pending.outcome.get_or_try_init(compare).await?;
         let right = matches && is_user;
@@ -82,7 +84,7 @@ impl fmt::Debug for Logins {
     }
 }
 
-/// A comparison, for one of those who wait for it.
+/// Verification in progress, held by each of its callers.
 struct PendingLogin<'a> {
     outcome: Arc<OnceCell<bool>>,
     login: LoginDigest,
@@ -96,7 +98,7 @@ impl Drop for PendingLogin<'_> {
             .pending
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        // The last one turns off the light: two hold the cell, we and the map.
+        // The last caller removes the entry. Two references are left then: this one and the map's.
         if let Entry::Occupied(entry) = pending.entry(self.login)
             && Arc::strong_count(entry.get()) == 2
         {
@@ -132,7 +134,7 @@ mod tests {
                         .await
                         .unwrap()
                 );
-                // The second time as well: what is wrong is not remembered.
+                // Wrong passwords are not cached.
                 assert!(
                     !logins
                         .verify("a", &secret(&n.to_string()), hash)
@@ -143,7 +145,7 @@ mod tests {
             work.push(logins.passwords.hashed() - before);
         }
         assert_eq!(work, [40, 40]);
-        // And the hash that is compared costs what everybody's costs.
+        // The dummy hash costs as much as a real one.
         let cost = |hash: &str| hash.rsplitn(3, '$').last().unwrap().to_owned();
         assert_eq!(cost(&logins.dummy_hash), cost(&hash));
     }

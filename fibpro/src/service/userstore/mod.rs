@@ -1,7 +1,8 @@
-//! The user store: who the users are, and the only place where credit changes.
+//! The user store: users, passwords and credit. Credit changes nowhere else.
 //!
-//! [`Users`] is the service; it checks arguments and passwords, and leaves the money to `store`, where each change is
-//! one transaction of the database. Nothing that matters is kept in this process, so several may share a database.
+//! [`Users`] implements the service: it validates arguments, verifies passwords, and runs each
+//! change of credit as one transaction in `store`. The process keeps no authoritative state, so
+//! several processes can share a database.
 
 mod clock;
 mod database;
@@ -31,19 +32,19 @@ use self::store::{
 };
 use crate::api::userstore::{LedgerEntry, Reservation, User, UserStore, UserStoreError};
 
-/// How long a reservation lives.
+/// Time after which an open reservation expires.
 pub const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 
-/// What may be another way, mostly in tests.
+/// Settings that differ in tests.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Where the time comes from.
+    /// Source of the current time.
     pub clock: Clock,
-    /// What a password hash costs.
+    /// Cost of a password hash.
     pub cost: Argon2Cost,
 }
 
-/// A [`UserStore`] on a database. Cheap to clone; all clones are one store.
+/// Implements [`UserStore`] on a database. Cheap to clone; clones share one store.
 #[derive(Debug, Clone)]
 pub struct Users {
     store: Arc<Store>,
@@ -52,21 +53,21 @@ pub struct Users {
 }
 
 impl Users {
-    /// Opens the store: brings the schema up to date, adds the users of `list` if there are none yet, and begins to
-    /// return reservations that are overdue.
+    /// Opens the database, applies migrations, adds the users of `list` if there are no users, and
+    /// starts the task that returns expired reservations.
     ///
     /// # Errors
     ///
-    /// When the database cannot be opened or belongs to another version of this program.
+    /// Fails when the database cannot be opened or belongs to another version of this program.
     pub async fn open(database: &Database, list: UserList) -> Result<Self> {
         Self::open_with(database, list, Settings::default()).await
     }
 
-    /// As [`open`](Self::open), with other settings.
+    /// Like [`open`](Self::open), with other settings.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open).
+    /// Those of [`open`](Self::open).
     pub async fn open_with(
         database: &Database,
         list: UserList,
@@ -83,11 +84,11 @@ impl Users {
         Ok(users)
     }
 
-    /// Adds the users of a list if there are none at all: a name that was removed must not come back with the next
-    /// start, least of all with the password of a tutorial.
+    /// Adds the users of a list only if there are no users: otherwise a removed user would return
+    /// at the next start, with a publicly known password in the case of the tutorial.
     async fn import(&self, list: UserList) -> Result<()> {
         if self.store.read(HasUsers).await? {
-            tracing::debug!("the store has users; those of the list are not added");
+            tracing::debug!("the database has users; the users of the list are not added");
             return Ok(());
         }
         let mut users = Vec::with_capacity(list.len());
@@ -102,26 +103,27 @@ impl Users {
         self.store.write(Import(users)).await
     }
 
-    /// Returns all reservations that are overdue, and answers how many that were. Happens by itself as well.
+    /// Returns all expired reservations to their users. Returns their number. A background task
+    /// does the same every few seconds.
     ///
     /// # Errors
     ///
-    /// When the database cannot be written.
+    /// Fails when the database cannot be written.
     pub async fn return_overdue(&self) -> Result<usize> {
         expiry::return_overdue(&self.store).await
     }
 
-    /// How many password hashes this store has made or compared since its start.
+    /// Returns how many password hashes were computed since the start.
     #[must_use]
     pub fn hashes(&self) -> u64 {
         self.logins.passwords().hashed()
     }
 
-    /// Whether the database can be read. For [`Server::ready`](rpc_runtime::Server::ready).
+    /// Checks that the database can be read. For [`Server::ready`](rpc_runtime::Server::ready).
     ///
     /// # Errors
     ///
-    /// When it cannot.
+    /// Fails when the database cannot be read.
     pub async fn ready(&self) -> Result<()> {
         self.store.read(HasUsers).await.map(drop)
     }

@@ -1,4 +1,4 @@
-//! Hashing: slow on purpose, and therefore counted out.
+//! Password hashing with limited concurrency, because a hash is expensive on purpose.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -12,36 +12,36 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use rpc_runtime::{Code, Error, Result, Secret, fail};
 use tokio::sync::Semaphore;
 
-/// Hashes at one time. Each of them is all of a core and 19 MiB.
+/// Maximum number of concurrent hashes. Each occupies one core and 19 MiB.
 const AT_ONCE: usize = 2;
 
-/// Hashes that may wait for their turn. With 30 ms a hash the last of them waits for 4 s; each caller's deadline ends
-/// its own wait earlier.
+/// Maximum number of waiting hashes. At 30 ms per hash the last one waits 4 s; the deadline of the
+/// caller may end its wait earlier.
 const WAITING: usize = 256;
 
-/// How long a caller should leave the store alone when too many wait.
+/// Delay before a caller retries when too many hashes wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// What a hash costs the one who makes it, and whoever wants to find the password by trying.
+/// Cost of a password hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Argon2Cost {
     /// Memory in KiB.
     pub memory: u32,
-    /// Passes over the memory.
+    /// Number of passes over the memory.
     pub passes: u32,
-    /// Lanes of the memory.
+    /// Number of lanes.
     pub lanes: u32,
 }
 
 impl Argon2Cost {
-    /// What OWASP recommends for argon2id: 19 MiB, 2 passes, 1 lane.
+    /// Recommendation of OWASP for argon2id: 19 MiB, 2 passes, 1 lane.
     pub const OWASP: Self = Self {
         memory: 19 * 1024,
         passes: 2,
         lanes: 1,
     };
 
-    /// As little as there may be. For tests; such a hash protects nothing.
+    /// Minimum cost, for tests only; such a hash protects nothing.
     pub const TEST: Self = Self {
         memory: Params::MIN_M_COST,
         passes: 1,
@@ -55,7 +55,7 @@ impl Default for Argon2Cost {
     }
 }
 
-/// Makes and compares hashes, a few at a time.
+/// Computes and compares password hashes.
 #[derive(Debug)]
 pub(super) struct Passwords {
     argon2: Argon2<'static>,
@@ -80,7 +80,7 @@ impl Passwords {
         })
     }
 
-    /// The hash of a password, with a salt of its own, as a PHC string.
+    /// Hashes a password with a random salt. Returns a PHC string.
     pub(super) async fn hash(&self, password: Secret<String>) -> Result<String> {
         let outcome = self.in_turn(move |argon2| {
             let hash: Result<PasswordHash, Wrong> =
@@ -93,8 +93,8 @@ impl Passwords {
         }
     }
 
-    /// A hash that no password has, as far as anybody can know: it is made of random bytes. Comparing with it costs what
-    /// comparing with another one costs.
+    /// Returns a hash of random bytes, which matches no known password. Comparing with it costs as
+    /// much as with a real hash.
     pub(super) fn dummy_hash(&self) -> Result<String> {
         let build = || {
             Ok::<_, Wrong>(PasswordHash {
@@ -113,18 +113,19 @@ impl Passwords {
         }
     }
 
-    /// Whether a hash is that of a password.
+    /// Returns whether a password matches a hash.
     ///
     /// # Errors
     ///
-    /// `resource_exhausted`, with a time to come back, when too many wait; `internal` for a hash that is none.
+    /// `resource_exhausted` with a retry delay when too many hashes wait; `internal` for an invalid
+    /// hash.
     ///
     /// # Cancellation
     ///
-    /// A hash that has begun is finished, and counts as one of the few until then.
+    /// A started comparison runs to its end and occupies its slot until then.
     pub(super) async fn matches(&self, password: Secret<String>, hash: String) -> Result<bool> {
         let outcome = self.in_turn(move |argon2| {
-            // The cost is the hash's own.
+            // The cost comes from the hash itself.
             argon2.verify_password(password.expose().as_bytes(), hash.as_str())
         });
         match outcome.await? {
@@ -137,7 +138,7 @@ impl Passwords {
         }
     }
 
-    /// How many hashes have been made or compared.
+    /// Returns the number of computed hashes.
     pub(super) fn hashed(&self) -> u64 {
         self.hashed.load(Ordering::Relaxed)
     }
@@ -159,7 +160,7 @@ impl Passwords {
         let work = rpc_runtime::spawn_blocking(move || {
             let outcome = work(argon2);
             hashed.fetch_add(1, Ordering::Relaxed);
-            // Only now, and also when nobody waits any more.
+            // Released when the work is done, also if the caller is gone.
             drop(turn);
             outcome
         });
@@ -168,7 +169,7 @@ impl Passwords {
     }
 }
 
-/// A place among those that wait.
+/// Slot in the queue of waiting hashes.
 struct Place<'a>(&'a AtomicUsize);
 
 impl<'a> Place<'a> {

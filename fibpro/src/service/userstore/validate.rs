@@ -1,4 +1,4 @@
-//! What an argument has to be, before anything is done with it.
+//! Validates arguments.
 
 use crate::api::userstore::{
     CREDIT_LIMIT, KEY_LIMIT, LEDGER_LIMIT, PASSWORD_LIMIT, USERNAME_LIMIT, UserStoreError,
@@ -6,37 +6,39 @@ use crate::api::userstore::{
 
 type Checked<T = ()> = Result<T, UserStoreError>;
 
-/// A name that can be logged in with, and that no line of a log can be forged with.
-///
-/// A colon ends the name in HTTP Basic.
+/// Validates a user name: no character that could forge a log line, and no colon, which ends the
+/// name in HTTP Basic.
 pub(super) fn username(name: &str) -> Checked {
     let length = name.chars().count();
     if length == 0 || length > USERNAME_LIMIT {
         return invalid(
             "username",
-            format!("has 1 to {USERNAME_LIMIT} characters, and not {length}"),
+            format!("must have 1 to {USERNAME_LIMIT} characters, not {length}"),
         );
     }
     match name.chars().find(|c| *c == ':' || is_invisible(*c)) {
-        Some(':') => invalid("username", "has no colon".to_owned()),
-        Some(c) => invalid("username", format!("has no {}", c.escape_unicode())),
+        Some(':') => invalid("username", "must not contain a colon".to_owned()),
+        Some(c) => invalid(
+            "username",
+            format!("must not contain {}", c.escape_unicode()),
+        ),
         None => Ok(()),
     }
 }
 
-/// A password that somebody tries.
+/// Validates a password to be verified.
 pub(super) fn password(password: &str) -> Checked {
     if password.len() > PASSWORD_LIMIT {
         let length = password.len();
         return invalid(
             "password",
-            format!("has at most {PASSWORD_LIMIT} bytes, and not {length}"),
+            format!("must have at most {PASSWORD_LIMIT} bytes, not {length}"),
         );
     }
     Ok(())
 }
 
-/// A password that a user is to have.
+/// Validates the password of a new user.
 pub(super) fn new_password(new: &str) -> Checked {
     if new.is_empty() {
         return invalid("password", "is missing or empty".to_owned());
@@ -48,33 +50,33 @@ pub(super) fn key(key: &str) -> Checked {
     if key.is_empty() || key.len() > KEY_LIMIT {
         return invalid(
             "key",
-            format!("has 1 to {KEY_LIMIT} bytes, and not {}", key.len()),
+            format!("must have 1 to {KEY_LIMIT} bytes, not {}", key.len()),
         );
     }
     match key.chars().find(|c| is_invisible(*c)) {
-        Some(c) => invalid("key", format!("has no {}", c.escape_unicode())),
+        Some(c) => invalid("key", format!("must not contain {}", c.escape_unicode())),
         None => Ok(()),
     }
 }
 
-/// What a purchase may take.
+/// Validates the amount of a purchase.
 pub(super) fn amount(amount: u64) -> Checked<i64> {
     match i64::try_from(amount) {
         Ok(credits) if (1..=CREDIT_LIMIT).contains(&amount) => Ok(credits),
         _ => invalid(
             "amount",
-            format!("is 1 to {CREDIT_LIMIT} credits, and not {amount}"),
+            format!("must be 1 to {CREDIT_LIMIT} credits, not {amount}"),
         ),
     }
 }
 
-/// What a credit may be set to.
+/// Validates a new credit.
 pub(super) fn credit(credit: u64) -> Checked<i64> {
     match i64::try_from(credit) {
         Ok(credits) if credit <= CREDIT_LIMIT => Ok(credits),
         _ => invalid(
             "credit",
-            format!("is at most {CREDIT_LIMIT}, and not {credit}"),
+            format!("must be at most {CREDIT_LIMIT}, not {credit}"),
         ),
     }
 }
@@ -85,11 +87,11 @@ pub(super) fn limit(limit: u32) -> Checked {
     }
     invalid(
         "limit",
-        format!("is 1 to {LEDGER_LIMIT} entries, and not {limit}"),
+        format!("must be 1 to {LEDGER_LIMIT} entries, not {limit}"),
     )
 }
 
-/// A word such as `developer`.
+/// Validates a role, such as `developer`.
 pub(super) fn role(role: &str) -> Checked {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
     if (1..=32).contains(&role.len()) && role.chars().all(fits) {
@@ -97,11 +99,12 @@ pub(super) fn role(role: &str) -> Checked {
     }
     invalid(
         "roles",
-        "each has 1 to 32 of the characters a-z, 0-9, `_` and `-`".to_owned(),
+        "each must have 1 to 32 of the characters a-z, 0-9, `_` and `-`".to_owned(),
     )
 }
 
-/// Control characters, and those of Unicode that end lines or turn the direction of reading.
+/// Returns whether a character is a control character, ends a line or changes the reading
+/// direction.
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{061c}' | '\u{200e}' | '\u{200f}'
@@ -150,7 +153,7 @@ mod tests {
         key(&"x".repeat(256)).unwrap_err();
         assert_eq!(
             username("a\nb").unwrap_err().to_string(),
-            r"username: has no \u{a}"
+            r"username: must not contain \u{a}"
         );
     }
 

@@ -27,10 +27,7 @@ async fn one_service_is_faked_by_its_trait() {
     let answer = fibpro.get("/8").await;
     assert_eq!(
         (answer.status, answer.text.as_str()),
-        (
-            500,
-            "Error: fib(8) failed; it is in the log of this service"
-        )
+        (500, "Error: fib(8) failed; see this service's log")
     );
     assert_eq!(fibpro.credit().await, 1);
     fibpro.audit().await;

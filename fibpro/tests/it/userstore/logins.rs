@@ -54,7 +54,7 @@ on_both! {
         }
         assert_eq!(outcomes[0], outcomes[1]);
         assert_eq!(outcomes[0].1, 6);
-        let text = "the name or the password is wrong".to_owned();
+        let text = "wrong user name or password".to_owned();
         assert_eq!(outcomes[0].0[0], (Code::Unauthenticated, text));
     }
 
@@ -80,10 +80,10 @@ on_both! {
         let (users, store) = fixture.open(4).await;
         let before = users.hashes();
         for (username, password, text) in [
-            ("a:b", "canary", "username: has no colon".to_owned()),
-            ("a\0", "canary", r"username: has no \u{0}".to_owned()),
-            ("", "canary", "username: has 1 to 64 characters, and not 0".to_owned()),
-            ("username", &"canary".repeat(200), "password: has at most 1024 bytes, and not 1200".to_owned()),
+            ("a:b", "canary", "username: must not contain a colon".to_owned()),
+            ("a\0", "canary", r"username: must not contain \u{0}".to_owned()),
+            ("", "canary", "username: must have 1 to 64 characters, not 0".to_owned()),
+            ("username", &"canary".repeat(200), "password: must have at most 1024 bytes, not 1200".to_owned()),
         ] {
             let password = Secret::new(password.to_owned());
             let error = store.verify(username, password).await.unwrap_err();

@@ -291,11 +291,11 @@ fn a_wrong_option_ends_the_start_without_a_password() {
         ),
         (
             vec!["--users", bad_list.to_str().unwrap()],
-            "bad.json: users[0].username: has no colon",
+            "bad.json: users[0].username: must not contain a colon",
         ),
         (
             vec!["--database", "sqlite:///proc/users.sqlite"],
-            "cannot make the users' database /proc/users.sqlite",
+            "cannot create the users' database /proc/users.sqlite",
         ),
         (
             vec!["--database", "postgres://ada:canary@127.0.0.1:1/users"],

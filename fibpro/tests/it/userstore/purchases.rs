@@ -193,7 +193,7 @@ on_both! {
                 "{error}"
             );
             assert_eq!(error.code(), Code::FailedPrecondition);
-            assert_eq!(error.message(), "the purchase k is refunded already");
+            assert_eq!(error.message(), "purchase k is already refunded");
         }
         store.settle("l").await.unwrap();
         let error = store.refund("l").await.unwrap_err();
@@ -234,7 +234,7 @@ on_both! {
             assert_eq!(error.code(), Code::InvalidArgument);
             assert_eq!(
                 error.message(),
-                format!("amount: is 1 to 1000000000000000 credits, and not {amount}")
+                format!("amount: must be 1 to 1000000000000000 credits, not {amount}")
             );
         }
         for credit in [CREDIT_LIMIT + 1, u64::MAX] {
@@ -265,7 +265,7 @@ on_both! {
             }
         }
         let error = store.reserve("username", 1, &"k".repeat(256)).await.unwrap_err();
-        assert_eq!(error.message(), "key: has 1 to 255 bytes, and not 256");
+        assert_eq!(error.message(), "key: must have 1 to 255 bytes, not 256");
         assert_eq!(credit(&store).await, 4);
     }
 

@@ -1,4 +1,4 @@
-//! Why the store cannot take or give records, and what to do about it.
+//! Errors of the log store and advice for operators.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,33 +6,33 @@ use std::time::Duration;
 use rpc_runtime::{Code, Error};
 use sqlx::migrate::MigrateError;
 
-/// How long a caller should leave the sink alone, and the writer a file that it cannot open.
+/// Delay before a caller retries, and before the writer reopens a file that failed to open.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// What is wrong with the store.
+/// Error of the log store.
 #[derive(Debug)]
 pub(in super::super) struct LogStoreError {
     pub(super) kind: LogStoreErrorKind,
-    /// In SQLite's or the system's words.
+    /// Message of SQLite or the operating system.
     pub(super) detail: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LogStoreErrorKind {
-    /// No room on the disk, or in the bound.
+    /// The disk is full, or the size limit is reached.
     Full,
-    /// Another process writes to the file and does not let go.
+    /// Another process holds a write lock on the file.
     Locked,
-    /// Another log sink has the file.
+    /// Another log sink uses the file.
     InUse,
     ReadOnly,
-    /// What is in the file is no store.
+    /// The content of the file is damaged or not a store.
     Corrupt,
     /// The file cannot be opened.
     CannotOpen,
-    /// A later version of this program made the file.
+    /// A newer version of this program created the file.
     Newer,
-    /// Everything else.
+    /// Any other error.
     Failed,
 }
 
@@ -45,7 +45,7 @@ impl LogStoreError {
         }
     }
 
-    /// Whether the connection that met it is as good as before.
+    /// Returns whether the connection is still usable after this error.
     pub(super) fn leaves_connection(&self) -> bool {
         matches!(
             self.kind,
@@ -53,55 +53,55 @@ impl LogStoreError {
         )
     }
 
-    fn what(&self) -> &'static str {
+    fn description(&self) -> &'static str {
         match self.kind {
-            LogStoreErrorKind::Full => "there is no room on its disk",
+            LogStoreErrorKind::Full => "its disk is full",
             LogStoreErrorKind::Locked => "another process holds a lock on it",
             LogStoreErrorKind::InUse => "another log sink uses it",
             LogStoreErrorKind::ReadOnly => "it is read-only",
             LogStoreErrorKind::Corrupt => "it is damaged",
             LogStoreErrorKind::CannotOpen => "it cannot be opened",
-            LogStoreErrorKind::Newer => "a later version of this program made it",
-            LogStoreErrorKind::Failed => "it failed",
+            LogStoreErrorKind::Newer => "it was created by a newer version of this program",
+            LogStoreErrorKind::Failed => "an SQLite operation failed",
         }
     }
 
-    /// For the one who runs the sink.
+    /// Returns the description and the advice for the operator of the sink.
     pub(super) fn advice(&self, path: &Path) -> String {
-        let what = self.what();
+        let what = self.description();
         let advice = match self.kind {
-            LogStoreErrorKind::Full => "make room; it goes on by itself",
+            LogStoreErrorKind::Full => "free disk space; the store resumes by itself",
             LogStoreErrorKind::Locked => {
-                "end the process that has the file open for writing; it goes on by itself"
+                "stop the process that writes to the file; the store resumes by itself"
             }
             LogStoreErrorKind::InUse => {
-                "end the other one, or give this one a file of its own with `--store FILE`"
+                "stop the other log sink, or choose another file with `--store FILE`"
             }
             LogStoreErrorKind::ReadOnly => {
-                "make file and folder writable, or name another file with `--store FILE`"
+                "make file and folder writable, or choose another file with `--store FILE`"
             }
-            LogStoreErrorKind::Corrupt => "move it away",
+            LogStoreErrorKind::Corrupt => "move the file away and restart the log sink",
             LogStoreErrorKind::CannotOpen => {
-                "see that its folder is there and may be written to, or name another file with `--store FILE`"
+                "check that its folder exists and is writable, or choose another file with `--store FILE`"
             }
             LogStoreErrorKind::Newer => {
-                "run that version, or name another file with `--store FILE`"
+                "run that version, or choose another file with `--store FILE`"
             }
-            LogStoreErrorKind::Failed => "see the disk",
+            LogStoreErrorKind::Failed => "check the disk",
         };
         format!("{}: {what} ({}): {advice}", path.display(), self.detail)
     }
 
-    /// For the one whose records are not stored.
+    /// Converts into the error for a caller whose records were not stored.
     #[track_caller]
     pub(in super::super) fn to_error(&self) -> Error {
-        self.error("the log cannot be stored")
+        self.error("cannot store log records")
     }
 
-    /// For the one who searches.
+    /// Converts into the error for a caller of a search.
     #[track_caller]
     pub(super) fn to_search_error(&self) -> Error {
-        self.error("the stored log cannot be read")
+        self.error("cannot read stored log records")
     }
 
     #[track_caller]
@@ -110,7 +110,7 @@ impl LogStoreError {
             LogStoreErrorKind::Full => Code::ResourceExhausted,
             _ => Code::Unavailable,
         };
-        Error::new(code, format!("{what}: {}", self.what())).with_retry_after(RETRY_AFTER)
+        Error::new(code, format!("{what}: {}", self.description())).with_retry_after(RETRY_AFTER)
     }
 }
 
@@ -120,7 +120,7 @@ impl From<sqlx::Error> for LogStoreError {
             sqlx::Error::Database(error) => error.code().and_then(|code| code.parse::<i32>().ok()),
             _ => None,
         };
-        // The low byte of a result code is its kind: https://sqlite.org/rescode.html
+        // The low byte of a result code is the primary code: https://sqlite.org/rescode.html
         let kind = match code.map(|code| code & 0xff) {
             Some(5 | 6) => LogStoreErrorKind::Locked,
             Some(8) => LogStoreErrorKind::ReadOnly,

@@ -1,4 +1,4 @@
-//! The file: opening it, whose it is, and what becomes of a damaged one.
+//! The database file: opening, locking, checking and replacing it.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -15,62 +15,67 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::error::{LogStoreError, LogStoreErrorKind};
 
-/// What made the tables, step by step.
+/// Migrations of the schema.
 static MIGRATIONS: Migrator = sqlx::migrate!("src/service/logsink/store/migrations");
 
-/// The pages of a file that is made anew; SQLite's own choice today.
+/// Page size of a new file, in bytes; currently SQLite's default.
 const PAGE_BYTES: u32 = 4096;
 
-/// The largest file that is looked through at the start, in bytes.
+/// Largest file that is checked for damage at the start, in bytes.
 const CHECKED: u64 = 256 << 20;
 
-/// How long to wait for another process that has the file locked.
+/// Timeout for a lock that another process holds.
 const BUSY: Duration = Duration::from_secs(2);
 
-/// How many searches run at one time.
+/// Maximum number of concurrent searches.
 const READERS: u32 = 4;
 
-/// How long a search waits for its turn.
+/// Timeout of a search for a free connection.
 const TURN: Duration = Duration::from_secs(5);
 
-/// What is left of a file's bound for the log that SQLite writes ahead, in bytes; of a small file a quarter.
+/// Maximum share of the size limit for the write-ahead log, in bytes; a quarter for small files.
 const AHEAD: u64 = 8 << 20;
 
-/// How much of `bytes` the log that is written ahead may take.
+/// Returns the part of the size limit `bytes` that is reserved for the write-ahead log.
 pub(super) fn ahead(bytes: u64) -> u64 {
     (bytes / 4).min(AHEAD)
 }
 
-/// The options that writer and readers share.
+/// Returns the options common to the writer and the readers.
 fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .busy_timeout(BUSY)
-        // A line of our own log for each statement would be most of it.
+        // A log line for each statement would be most of the log.
         .disable_statement_logging()
 }
 
-/// Opens the file for writing, makes it where it is missing, and brings it to the form of today.
+/// Opens the file for writing, creates it if it is missing, and applies migrations.
 pub(super) async fn open(path: &Path, bytes: u64) -> Result<SqliteConnection, LogStoreError> {
-    // SQLite would make it for everybody to read. What it puts beside the file has the file's mode. One that is there is
-    // not even opened: to close it again would end the locks that our readers have on it.
-    match for_its_owner().create_new(true).open(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(closed(error)),
+    // SQLite would create the file readable for all users; `-wal` and `-shm` inherit the mode of
+    // the file. An existing file is not opened here: closing it would release the POSIX locks of
+    // the readers.
+    match owner_only().create_new(true).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(open_error(error));
+        }
         _ => {}
     }
-    // A quarter before it is moved to its place; the rest is for the transaction that passes that mark.
+    // A checkpoint starts at a quarter of the reserve; the rest is for the transaction that exceeds
+    // it.
     let mark = ahead(bytes) / 4 / u64::from(PAGE_BYTES);
     let options = options(path)
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
-        // Safe from the death of the process. A power cut may take the last moments, and never damages the file.
+        // Safe when the process is killed. A power failure may lose the last transactions, but does
+        // not corrupt the file.
         .synchronous(SqliteSynchronous::Normal)
-        // References are ours to keep, and a look-up for each record is not free.
+        // The writer maintains the references; a lookup for each record would cost time.
         .foreign_keys(false)
         .page_size(PAGE_BYTES)
         .pragma("journal_size_limit", ahead(bytes).to_string())
         .pragma("wal_autocheckpoint", mark.to_string());
-    // A pool of one, because the migrations of a bare connection are no future that a task may run.
+    // A pool with one connection: the future of migrations on a plain connection is not `Send`.
     let pool = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(TURN)
@@ -87,8 +92,7 @@ pub(super) async fn open(path: &Path, bytes: u64) -> Result<SqliteConnection, Lo
     opened
 }
 
-/// Looks whether all of the file can be read, unless it is so large that it would take long: damage in such a file is met
-/// where it is.
+/// Checks the whole file for damage. Skipped for large files, where damage is found on access.
 pub(super) async fn check(
     connection: &mut SqliteConnection,
     path: &Path,
@@ -106,7 +110,7 @@ pub(super) async fn check(
     }
 }
 
-/// Connections that read, made when they are needed: whatever is wrong with writing, what can be read is read.
+/// Returns a lazy pool of read-only connections. Searches work also while writing fails.
 pub(super) fn readers(path: &Path) -> SqlitePool {
     SqlitePoolOptions::new()
         .max_connections(READERS)
@@ -116,8 +120,9 @@ pub(super) fn readers(path: &Path) -> SqlitePool {
         .connect_lazy_with(options(path).read_only(true))
 }
 
-/// Moves what was written ahead to its place and closes the file. Returns when it is closed, whatever fails: who closes a
-/// file last removes its `-wal` by name, and that may be the name of another file's by then.
+/// Checkpoints the write-ahead log and closes the file, also after an error. Returns only when the
+/// file is closed: the last connection removes the `-wal` file by name, which could by then belong
+/// to a new file.
 pub(super) async fn close(mut connection: SqliteConnection) -> Result<(), LogStoreError> {
     let moved = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
         .execute(&mut connection)
@@ -127,7 +132,7 @@ pub(super) async fn close(mut connection: SqliteConnection) -> Result<(), LogSto
     Ok(())
 }
 
-fn closed(error: io::Error) -> LogStoreError {
+fn open_error(error: io::Error) -> LogStoreError {
     let kind = match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem => LogStoreErrorKind::ReadOnly,
         io::ErrorKind::StorageFull => LogStoreErrorKind::Full,
@@ -136,60 +141,64 @@ fn closed(error: io::Error) -> LogStoreError {
     LogStoreError::new(kind, error)
 }
 
-/// How to make a file that is for its owner only, since logs tell of people.
-fn for_its_owner() -> fs::OpenOptions {
+/// Returns options that create a file with mode 0600, because logs contain personal data.
+fn owner_only() -> fs::OpenOptions {
     let mut options = File::options();
     options.write(true).mode(0o600);
     options
 }
 
-/// Makes the folder of the file, and says that the file is ours for as long as the lock lives.
-pub(super) fn take(path: &Path) -> Result<File, LogStoreError> {
+/// Creates the folder of the file and takes an exclusive lock that is held until the returned file
+/// is dropped.
+pub(super) fn lock(path: &Path) -> Result<File, LogStoreError> {
     if let Some(folder) = path.parent() {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(folder)
-            .map_err(closed)?;
+            .map_err(open_error)?;
     }
-    let lock = for_its_owner()
+    let lock = owner_only()
         .create(true)
         .truncate(false)
-        .open(beside(path, ".lock"))
-        .map_err(closed)?;
+        .open(with_suffix(path, ".lock"))
+        .map_err(open_error)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(LogStoreError::new(
             LogStoreErrorKind::InUse,
-            format!("{} is locked", beside(path, ".lock").display()),
+            format!("{} is locked", with_suffix(path, ".lock").display()),
         )),
-        Err(TryLockError::Error(error)) => Err(closed(error)),
+        Err(TryLockError::Error(error)) => Err(open_error(error)),
     }
 }
 
-/// Which file it is that a path leads to, so that another one in its place is noticed.
+/// Device and inode numbers of a file, to notice when it is replaced.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FileIdentity([(u64, u64); 2]);
 
 impl FileIdentity {
-    /// The file and what is written ahead of it; `None` where one of them is not there.
+    /// Returns the identity of the file and its `-wal`; `None` if one of them is missing.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let identity = |path: &Path| {
             let metadata = fs::metadata(path).ok()?;
             Some((metadata.dev(), metadata.ino()))
         };
-        Some(Self([identity(path)?, identity(&beside(path, "-wal"))?]))
+        Some(Self([
+            identity(path)?,
+            identity(&with_suffix(path, "-wal"))?,
+        ]))
     }
 }
 
-/// Moves a damaged file out of the way, with what belongs to it; says where it is now.
+/// Renames a damaged file and its `-wal` and `-shm`. Returns the new path.
 pub(super) fn move_aside(path: &Path) -> io::Result<PathBuf> {
     let free = (1..u32::MAX)
-        .map(|number| beside(path, &format!(".corrupt-{number}")))
+        .map(|number| with_suffix(path, &format!(".corrupt-{number}")))
         .find(|aside| !aside.exists())
         .ok_or(io::ErrorKind::AlreadyExists)?;
     for ending in ["-wal", "-shm", ""] {
-        match fs::rename(beside(path, ending), beside(&free, ending)) {
+        match fs::rename(with_suffix(path, ending), with_suffix(&free, ending)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -197,9 +206,9 @@ pub(super) fn move_aside(path: &Path) -> io::Result<PathBuf> {
     Ok(free)
 }
 
-/// `logs.sqlite` and `-wal` make `logs.sqlite-wal`.
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(ending);
-    beside.into()
+/// Appends a suffix to a path: `logs.sqlite` and `-wal` give `logs.sqlite-wal`.
+fn with_suffix(path: &Path, ending: &str) -> PathBuf {
+    let mut suffixed = path.as_os_str().to_owned();
+    suffixed.push(ending);
+    suffixed.into()
 }

@@ -1,4 +1,4 @@
-//! Records into the tables.
+//! Inserts records into the tables.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,24 +11,24 @@ use super::super::sequence::{RangeSet, SequenceTracker};
 use super::error::{LogStoreError, LogStoreErrorKind};
 use crate::api::logsink::Record;
 
-/// How many records one statement takes. What is left over goes with the smaller ones, so there are three statements to
-/// prepare and not one for each number.
+/// Numbers of records per statement. The rest of a group uses the smaller sizes, so only three
+/// statements are prepared.
 const SIZES: [usize; 3] = [128, 16, 1];
 
-/// How many sources are known by their row before those without records are removed.
+/// Number of cached source rows above which sources without records are deleted.
 const SOURCES: usize = 4096;
 
-/// The way into the tables.
+/// Inserts records and tracks the rows of their sources.
 #[derive(Debug)]
 pub(super) struct Tables {
     statements: [Arc<str>; 3],
     sources: HashMap<Source, i64>,
-    /// The id of the last record.
+    /// ID of the last record.
     last: i64,
 }
 
 impl Tables {
-    /// Looks up how far the tables are.
+    /// Reads the last ID from the tables.
     pub(super) async fn new(connection: &mut SqliteConnection) -> Result<Self, LogStoreError> {
         let last = "SELECT max(coalesce((SELECT max(id) FROM records), 0), coalesce((SELECT max(used) FROM lives), 0))";
         let last = sqlx::query_scalar(last).fetch_one(connection).await?;
@@ -44,12 +44,12 @@ impl Tables {
         })
     }
 
-    /// The id of the last record.
+    /// Returns the ID of the last record.
     pub(super) fn last(&self) -> u64 {
         self.last.cast_unsigned()
     }
 
-    /// Adds records in their order.
+    /// Inserts records in order.
     pub(super) async fn add(
         &mut self,
         connection: &mut SqliteConnection,
@@ -81,7 +81,7 @@ impl Tables {
         Ok(())
     }
 
-    /// The row of a source, which is made where there is none.
+    /// Returns the row of a source, and inserts it if it is missing.
     async fn source(
         &mut self,
         connection: &mut SqliteConnection,
@@ -103,7 +103,7 @@ impl Tables {
         Ok(row)
     }
 
-    /// Removes sources that have no records any more, where there are many.
+    /// Deletes sources without records, if many sources are cached.
     pub(super) async fn forget_sources(
         &mut self,
         connection: &mut SqliteConnection,
@@ -117,12 +117,12 @@ impl Tables {
         Ok(())
     }
 
-    /// Forgets what it knows of rows: a transaction that made some was rolled back.
+    /// Clears the cache of rows, after a transaction was rolled back.
     pub(super) fn forget(&mut self) {
         self.sources.clear();
     }
 
-    /// Writes down what has come of the lives of these records, and removes those that were forgotten.
+    /// Saves the sequence numbers of the sessions of these records, and deletes evicted sessions.
     pub(super) async fn remember(
         &self,
         connection: &mut SqliteConnection,
@@ -162,7 +162,7 @@ impl Tables {
     }
 }
 
-/// What has come in earlier lives of the sink.
+/// Loads the sequence numbers that earlier processes stored.
 pub(super) async fn seen(
     connection: &mut SqliteConnection,
 ) -> Result<SequenceTracker, LogStoreError> {

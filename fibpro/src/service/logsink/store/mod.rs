@@ -1,8 +1,8 @@
-//! The store: the last records of all services in a file of SQLite, bounded in bytes.
+//! The log store: the latest records of all services in an SQLite file with a size limit.
 //!
-//! One task writes, in the order in which the records were printed, and puts what waits into one transaction; searches
-//! read beside it. What an answer calls accepted is committed: it outlives the process, and a power cut but for the last
-//! moments.
+//! One task writes records in the order in which they were printed, and combines waiting jobs into
+//! one transaction. Searches use their own connections. Accepted records are committed: they
+//! survive the end of the process, and a power failure except for the last transactions.
 
 mod error;
 mod file;
@@ -27,40 +27,41 @@ pub(super) use error::LogStoreError;
 pub(super) use select::Filter;
 pub(super) use writer::PrintedJob;
 
-/// How many searches wait for records at one time. Each takes one of the places of running calls.
+/// Maximum number of searches that wait for records. Each occupies a slot for running calls.
 const FOLLOWERS: usize = 64;
 
-/// Where records are kept, and how many.
+/// Path and size limit of a store.
 #[derive(Debug, Clone)]
 pub struct LogStoreOptions {
-    /// The file. It and its folder are made where they are missing.
+    /// The database file. File and folder are created if they are missing.
     pub path: PathBuf,
-    /// How large it may be with what SQLite writes ahead of it, in bytes. The oldest records make room for new ones.
+    /// Maximum size including the write-ahead log, in bytes. The oldest records are evicted first.
     pub bytes: u64,
 }
 
-/// What is kept, for those who search. Cheap to clone.
+/// Handle of the store for searches. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LogStore {
     shared: Arc<StoreShared>,
 }
 
-/// What readers and writer share.
+/// State shared by readers and writer.
 #[derive(Debug)]
 pub(super) struct StoreShared {
     options: LogStoreOptions,
     readers: RwLock<SqlitePool>,
-    /// The id of the last record.
+    /// ID of the last record.
     head: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
     followers: Semaphore,
 }
 
 impl LogStore {
-    /// Opens the store, and starts the task that writes to it.
+    /// Opens the store and starts the task that writes to it.
     ///
-    /// A file that cannot be opened is no reason for the sink not to print: the log says what is wrong, callers get
-    /// `unavailable`, and it is tried again when records come. A damaged file is moved aside.
+    /// A file that cannot be opened does not stop the sink: the error is logged, callers receive
+    /// `unavailable`, and the next records trigger another attempt. A damaged file is renamed and
+    /// replaced.
     pub async fn start(options: LogStoreOptions) -> (Self, Intake) {
         let (jobs, queue) = mpsc::unbounded_channel();
         let shared = Arc::new(StoreShared {
@@ -80,35 +81,35 @@ impl LogStore {
         (Self { shared }, intake)
     }
 
-    /// Ends the waiting of all searches, so that a server that stops does not wait for them.
+    /// Ends all waiting searches, so that a server can stop without waiting for them.
     pub fn stop_waiting(&self) {
         self.shared.stopping.send_replace(true);
     }
 
-    /// The records that match.
+    /// Returns the matching records.
     pub(super) async fn page(&self, filter: &Filter) -> Result<Page> {
         select::page(&self.shared.readers(), filter)
             .await
             .map_err(|problem| {
                 tracing::warn!(
-                    "cannot search the log: {}",
+                    "cannot search the log store: {}",
                     problem.advice(&self.shared.options.path)
                 );
                 problem.to_search_error()
             })
     }
 
-    /// Tells of each record that was stored.
+    /// Returns a channel with the ID of the last stored record.
     pub(super) fn head(&self) -> watch::Receiver<u64> {
         self.shared.head.subscribe()
     }
 
-    /// Becomes true when nothing should wait any more.
+    /// Returns a channel that becomes true when searches should stop waiting.
     pub(super) fn stopping(&self) -> watch::Receiver<bool> {
         self.shared.stopping.subscribe()
     }
 
-    /// The places of those who wait.
+    /// Returns the semaphore that limits waiting searches.
     pub(super) fn followers(&self) -> &Semaphore {
         &self.shared.followers
     }
@@ -122,7 +123,7 @@ impl StoreShared {
             .clone()
     }
 
-    /// Closes the connections that read, and makes new ones when they are needed.
+    /// Replaces the pool of readers and closes the old connections.
     async fn renew_readers(&self) {
         let new = file::readers(&self.options.path);
         let old = {
@@ -133,7 +134,7 @@ impl StoreShared {
     }
 }
 
-/// The way into the store, for a [`PrintQueue`](super::PrintQueue).
+/// Queue into the store, for a [`PrintQueue`](super::PrintQueue).
 #[derive(Debug)]
 pub struct Intake {
     jobs: mpsc::UnboundedSender<PrintedJob>,
@@ -142,7 +143,7 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// The way itself, what is stored already, and the task at the end of the way.
+    /// Returns the queue, the sequence numbers of stored records, and the task of the store.
     pub(super) fn split(
         self,
     ) -> (
@@ -154,16 +155,16 @@ impl Intake {
     }
 }
 
-/// The task that stores, for the one who has to wait for its end.
+/// Handle of the task that stores records.
 #[derive(Debug)]
 pub(super) struct StoreTask(JoinHandle<Result<()>>);
 
 impl StoreTask {
-    /// Waits until all records that were handed over are stored.
+    /// Waits until all forwarded records are stored.
     pub(super) async fn ended(self) -> Result<()> {
         match self.0.await {
             Ok(outcome) => outcome,
-            Err(error) => fail!(Code::Internal, "the log's store ended early: {error}"),
+            Err(error) => fail!(Code::Internal, "the task of the log store failed: {error}"),
         }
     }
 }

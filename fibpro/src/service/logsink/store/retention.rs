@@ -1,31 +1,32 @@
-//! The bound of the file: the oldest records make room for new ones before those are written.
+//! Enforces the size limit: evicts the oldest records before new ones are inserted.
 
 use sqlx::SqliteConnection;
 
 use super::error::LogStoreError;
 use super::file;
 
-/// What the indices and the numbers of a record take, in bytes; more than they do.
+/// Upper estimate of the size of a record without its text, in bytes: numbers and index entries.
 const RECORD_BYTES: u64 = 160;
 
-/// Pages that may be needed for reasons that are not counted, such as half-empty ones.
+/// Extra pages for what the estimate does not include, such as half-empty pages.
 const SPARE: u64 = 32;
 
-/// How many records are removed at least, since looking for room is not free.
+/// Minimum number of records per eviction, because computing the free space costs time.
 const STEP: u64 = 256;
 
-/// How much room there is.
+/// Size limit and current number of records of a file.
 #[derive(Debug)]
 pub(super) struct Retention {
     page_bytes: u64,
-    /// The pages that the file may have.
+    /// Maximum number of pages of the file.
     bound: u64,
-    /// The records in it.
+    /// Number of records in the file.
     records: u64,
 }
 
 impl Retention {
-    /// Looks at a file that may have `bytes`, with what is written ahead of it. Makes it smaller if it is too large.
+    /// Reads the size of the file. Shrinks the file if it exceeds `bytes`, write-ahead log
+    /// included.
     pub(super) async fn new(
         connection: &mut SqliteConnection,
         bytes: u64,
@@ -33,14 +34,14 @@ impl Retention {
         let page_bytes = number(connection, "PRAGMA page_size").await?.max(512);
         let records = number(connection, "SELECT count(*) FROM records").await?;
         let bound = (bytes - file::ahead(bytes)) / page_bytes;
-        let mut room = Self {
+        let mut retention = Self {
             page_bytes,
             bound,
             records,
         };
         if number(connection, "PRAGMA page_count").await? > bound {
-            let removed = room.evict_until_fits(connection, 0, 0, 0).await?;
-            room.note(0, removed);
+            let removed = retention.evict_until_fits(connection, 0, 0, 0).await?;
+            retention.update_count(0, removed);
             sqlx::query("PRAGMA incremental_vacuum")
                 .execute(&mut *connection)
                 .await?;
@@ -48,17 +49,19 @@ impl Retention {
                 .execute(&mut *connection)
                 .await?;
         }
-        // Where the estimate is wrong SQLite says that the disk is full, and the file stays as large as it may be.
+        // If the estimate is too low, SQLite reports a full disk instead of growing the file beyond
+        // the limit.
         sqlx::query(sqlx::AssertSqlSafe(format!(
             "PRAGMA max_page_count = {bound}"
         )))
         .execute(&mut *connection)
         .await?;
-        Ok(room)
+        Ok(retention)
     }
 
-    /// Removes the oldest records until there is room for `records` with `bytes` of text, and for a part of the bound
-    /// beyond that: 0 for none, else the `spare`th part. Returns how many were removed.
+    /// Deletes the oldest records until `records` records with `bytes` bytes of text fit. Also
+    /// frees the `spare`th part of the limit, if `spare` is not 0. Returns the number of deleted
+    /// records.
     pub(super) async fn evict_until_fits(
         &mut self,
         connection: &mut SqliteConnection,
@@ -81,7 +84,7 @@ impl Retention {
                 break;
             };
             let left = self.records - removed;
-            // As many as such a number of pages holds on average.
+            // The average number of records on the missing pages.
             let count = (excess * left / used.max(1)).max(STEP).min(left);
             let outcome = sqlx::query(
                 "DELETE FROM records WHERE id <= (SELECT id FROM records ORDER BY id LIMIT 1 OFFSET ?)",
@@ -94,8 +97,8 @@ impl Retention {
         Ok(removed)
     }
 
-    /// What has become of a transaction: how many records came and went.
-    pub(super) fn note(&mut self, added: u64, removed: u64) {
+    /// Updates the number of records after a committed transaction.
+    pub(super) fn update_count(&mut self, added: u64, removed: u64) {
         self.records = (self.records + added).saturating_sub(removed);
     }
 }

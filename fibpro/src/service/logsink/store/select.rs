@@ -1,4 +1,4 @@
-//! What is asked for, as SQL.
+//! Converts a query to SQL and runs it.
 
 use std::io;
 use std::pin::pin;
@@ -14,27 +14,29 @@ use crate::api::logsink::{
     Level, Page, QUERY_DEFAULT, QUERY_LIMIT, Query, Record, SEARCH_LIMIT, StoredRecord,
 };
 
-/// How large the records of a page may be as JSON, in bytes. Less than a message may be.
+/// Maximum size of the records of a page as JSON, in bytes. Below the limit of a message.
 const PAGE_BYTES: usize = 3 << 20;
 
 const COLUMNS: &str = "SELECT records.id, server, environment, instance, epoch, sequence, request_id, time, level, \
      target, text FROM records CROSS JOIN sources ON sources.id = records.source WHERE records.id <= ";
 
-/// A [`Query`] that can be answered.
+/// A validated [`Query`].
 #[derive(Debug, Clone)]
 pub(in super::super) struct Filter {
     query: Query,
-    /// What is left out matches everything.
+    /// Server, environment and instance; a missing part matches every value.
     source: Option<(String, Option<String>, Option<String>)>,
     limit: u32,
-    /// The id that all records are behind.
+    /// Only records with a larger ID match.
     pub(in super::super) after: Option<u64>,
 }
 
 impl Filter {
+    /// Validates a query.
+    ///
     /// # Errors
     ///
-    /// `invalid_argument`, which names the argument.
+    /// `invalid_argument`, with the name of the argument.
     pub(in super::super) fn new(query: &Query) -> Result<Self, Error> {
         let limit = query.limit.unwrap_or(QUERY_DEFAULT);
         if !(1..=QUERY_LIMIT).contains(&limit) {
@@ -84,7 +86,8 @@ impl Filter {
             }
             sql.push(")");
         }
-        // Written out and not bound: only so SQLite knows that its index of what matters has all of them.
+        // Literals and not parameters: only then can SQLite use the partial index
+        // `records_that_matter`.
         sql.push(match query.level {
             Some(Level::Info) => " AND level >= 1",
             Some(Level::Warn) => " AND level >= 2 AND level IN (2, 3)",
@@ -105,7 +108,7 @@ impl Filter {
         }
         let order = if self.after.is_some() { "ASC" } else { "DESC" };
         sql.push(" ORDER BY records.id ").push(order);
-        // One more than is wanted, to know whether there are more.
+        // One more than requested, to find out whether more records match.
         sql.push(" LIMIT ").push_bind(i64::from(self.limit) + 1);
         sql
     }
@@ -113,7 +116,7 @@ impl Filter {
 
 /// Reads a page.
 pub(super) async fn page(readers: &SqlitePool, filter: &Filter) -> Result<Page, LogStoreError> {
-    // What comes while we read is for the next page.
+    // Records that arrive during the read belong to the next page.
     let head: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM records")
         .fetch_one(readers)
         .await?;
@@ -132,7 +135,7 @@ pub(super) async fn page(readers: &SqlitePool, filter: &Filter) -> Result<Page, 
     let head = head.cast_unsigned();
     let next = match filter.after {
         Some(_) if more => records.last().map_or(head, |last: &StoredRecord| last.id),
-        // Of a store that was made anew, or an id that is yet to come.
+        // The ID belongs to a replaced store, or lies in the future.
         Some(after) => after.max(head),
         None => {
             records.reverse();
@@ -175,7 +178,7 @@ fn damaged(error: impl ToString) -> LogStoreError {
     LogStoreError::new(LogStoreErrorKind::Corrupt, error)
 }
 
-/// `server`, `server@environment` or `server@environment/instance`.
+/// Splits `server`, `server@environment` or `server@environment/instance`.
 fn source_parts(text: &str) -> Result<(String, Option<String>, Option<String>), Error> {
     let (server, rest) = match text.split_once('@') {
         Some((server, rest)) => (server, Some(rest)),
@@ -185,7 +188,7 @@ fn source_parts(text: &str) -> Result<(String, Option<String>, Option<String>), 
         Some((environment, instance)) => (Some(environment), Some(instance)),
         None => (rest, None),
     };
-    // No source has other characters, so other texts are mistakes.
+    // Other characters are not valid in a source.
     Source::new(server, environment.unwrap_or("-"), instance.unwrap_or("-")).map_err(|_| {
         let forms = "`server`, `server@environment` or `server@environment/instance`";
         invalid("source", format!("{text:?}; write {forms}"))
@@ -194,12 +197,13 @@ fn source_parts(text: &str) -> Result<(String, Option<String>, Option<String>), 
     Ok((server.to_owned(), owned(environment), owned(instance)))
 }
 
-/// Times are kept in microseconds, cut off: what is not before the time is not before this.
+/// Stored times are truncated to microseconds. A record at or after `time` has at least this stored
+/// time.
 fn first_microsecond(time: Timestamp) -> i64 {
     time.as_microsecond() + i64::from(time.subsec_nanosecond() % 1000 > 0)
 }
 
-/// A text that `LIKE` takes for itself.
+/// Escapes the wildcards of `LIKE`.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -224,7 +228,7 @@ fn json_bytes(logged: &StoredRecord) -> Result<usize, LogStoreError> {
     Ok(counter.0)
 }
 
-/// Counts what is written to it.
+/// Counts the bytes that are written to it.
 struct Counter(usize);
 
 impl io::Write for Counter {

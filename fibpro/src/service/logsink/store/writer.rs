@@ -1,4 +1,4 @@
-//! The one who writes to the file: what waits goes into one transaction.
+//! Writes records to the file. Waiting jobs share one transaction.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -17,58 +17,60 @@ use super::insert::{self, Tables};
 use super::retention::Retention;
 use crate::api::logsink::Record;
 
-/// How many records go into one transaction; the last call may bring more.
+/// Number of records at which a transaction takes no further job.
 const GROUP: usize = 4096;
 
-/// How many bytes of text go into one transaction; the last call may bring more.
+/// Bytes of text at which a transaction takes no further job.
 const GROUP_BYTES: usize = 1 << 20;
 
-/// The part of the bound that is freed where SQLite finds less room than was thought.
+/// Divisor of the size limit: this part is freed when SQLite reports a full file despite the
+/// estimate.
 const MORE_ROOM: u64 = 8;
 
-/// The records of one call, on their way from paper.
+/// Records of one call after printing.
 #[derive(Debug)]
 pub(in super::super) struct PrintedJob {
     pub(in super::super) records: Vec<Record>,
-    /// Of each record, whether it was not written before.
+    /// Whether the line of each record is new, in the order of `records`.
     pub(in super::super) new: Vec<bool>,
-    /// Whether it is written now.
+    /// Whether the new lines could be written.
     pub(in super::super) written: Result<(), WriteError>,
     pub(in super::super) answer: oneshot::Sender<AcceptResult>,
     pub(in super::super) room: OwnedSemaphorePermit,
 }
 
 impl PrintedJob {
-    /// Answers the call: how many of its records were new, unless they could not be written or stored.
+    /// Responds to the call with the number of new records, or with the error of writing or
+    /// storing.
     pub(in super::super) fn answer(self, stored: AcceptResult) {
-        // The room first: a caller that has its answer finds it free.
+        // Released first, so that a caller with a response finds the capacity free.
         drop(self.room);
-        // Nobody waits any more where the caller went away.
+        // The caller may be gone.
         let _ = self.answer.send(self.written.and(stored));
     }
 }
 
-/// Writes what comes, until nobody can send any more.
+/// Task that stores the records of queued jobs.
 pub(super) struct StoreWriter {
     shared: Arc<StoreShared>,
     jobs: mpsc::UnboundedReceiver<PrintedJob>,
     lock: Option<File>,
     open: Option<OpenStore>,
-    /// What kept it from storing the last time, and when that was.
-    trouble: Option<(Arc<LogStoreError>, Instant)>,
-    /// Records that were not stored since there is trouble.
+    /// The last error and when it occurred.
+    last_error: Option<(Arc<LogStoreError>, Instant)>,
+    /// Number of records not stored since the first error.
     refused: usize,
-    /// Whether the file was looked through since it may have been damaged.
+    /// Whether the file was checked since it may have been damaged.
     checked: bool,
 }
 
-/// The open file.
+/// An open database file.
 struct OpenStore {
     connection: SqliteConnection,
     identity: Option<FileIdentity>,
     tables: Tables,
-    room: Retention,
-    /// What is stored, or was.
+    retention: Retention,
+    /// Sequence numbers of stored records, including evicted ones.
     seen: SequenceTracker,
 }
 
@@ -79,19 +81,19 @@ impl StoreWriter {
             jobs,
             lock: None,
             open: None,
-            trouble: None,
+            last_error: None,
             refused: 0,
             checked: false,
         }
     }
 
-    /// Opens the file, and says what came in earlier lives. Where it cannot be opened, the log says why.
+    /// Opens the file and returns the stored sequence numbers. An error is logged and not returned.
     pub(super) async fn begin(&mut self) -> SequenceTracker {
         let outcome = self.open().await.map(|open| {
             let (last, seen) = (open.tables.last(), open.seen.clone());
             (last, seen)
         });
-        self.note(outcome.as_ref().err(), 0);
+        self.log_change(outcome.as_ref().err(), 0);
         let (last, seen) = outcome.unwrap_or_default();
         self.shared.head.send_replace(last);
         seen
@@ -111,7 +113,7 @@ impl StoreWriter {
                     .flatten();
             }
             let outcome = self.store(&group).await;
-            self.note(outcome.as_ref().err(), records);
+            self.log_change(outcome.as_ref().err(), records);
             match outcome {
                 Ok(counts) => {
                     for (job, new) in group.drain(..).zip(counts) {
@@ -126,19 +128,20 @@ impl StoreWriter {
             }
         }
         self.close().await;
-        match (self.trouble, self.refused) {
+        match (self.last_error, self.refused) {
             (Some((problem, _)), refused) if refused > 0 => {
                 let advice = problem.advice(&self.shared.options.path);
-                let text = format!("{refused} records are not stored: {advice}");
+                let text = format!("{refused} log records were not stored: {advice}");
                 Err(Error::new(Code::DataLoss, text).public())
             }
             _ => Ok(()),
         }
     }
 
-    /// Stores the records of all calls or none; of each call, how many were new.
+    /// Stores the records of all jobs in one transaction, or none. Returns the number of new
+    /// records of each job.
     async fn store(&mut self, group: &[PrintedJob]) -> Result<Vec<u32>, Arc<LogStoreError>> {
-        self.look().await;
+        self.close_if_replaced().await;
         let mut again = true;
         loop {
             let open = self.open().await?;
@@ -162,23 +165,24 @@ impl StoreWriter {
         }
     }
 
-    /// The file, opened where it is not. After a failure not at once again: callers are told to wait, too.
+    /// Returns the open file, and opens it if necessary. After an error it is not reopened before
+    /// [`RETRY_AFTER`].
     async fn open(&mut self) -> Result<&mut OpenStore, Arc<LogStoreError>> {
         if self.open.is_none() {
-            if let Some((problem, since)) = &self.trouble
+            if let Some((problem, since)) = &self.last_error
                 && since.elapsed() < RETRY_AFTER
             {
                 return Err(Arc::clone(problem));
             }
             let opened = match self.try_open().await {
                 Err(problem) if problem.kind == LogStoreErrorKind::Corrupt => {
-                    self.start_afresh(problem).await
+                    self.replace_damaged(problem).await
                 }
                 outcome => outcome,
             }?;
             return Ok(self.open.insert(opened));
         }
-        // Not in one `match` with what is above: the borrow would last through it.
+        // Not part of one `match` with the code above, because of the borrow checker.
         self.open.as_mut().ok_or_else(|| {
             Arc::new(LogStoreError::new(
                 LogStoreErrorKind::CannotOpen,
@@ -190,7 +194,7 @@ impl StoreWriter {
     async fn try_open(&mut self) -> Result<OpenStore, LogStoreError> {
         let StoreShared { options, .. } = &*self.shared;
         if self.lock.is_none() {
-            self.lock = Some(file::take(&options.path)?);
+            self.lock = Some(file::lock(&options.path)?);
         }
         let mut connection = file::open(&options.path, options.bytes).await?;
         let look = async {
@@ -200,27 +204,27 @@ impl StoreWriter {
             }
             let seen = insert::seen(&mut connection).await?;
             let tables = Tables::new(&mut connection).await?;
-            let room = Retention::new(&mut connection, options.bytes).await?;
-            Ok((seen, tables, room))
+            let retention = Retention::new(&mut connection, options.bytes).await?;
+            Ok((seen, tables, retention))
         };
         match look.await {
-            Ok((seen, tables, room)) => Ok(OpenStore {
+            Ok((seen, tables, retention)) => Ok(OpenStore {
                 connection,
                 identity: FileIdentity::of(&options.path),
                 tables,
-                room,
+                retention,
                 seen,
             }),
             Err(problem) => {
-                // What is wrong is known; that it does not close well, too, is nothing new.
+                // The first error is reported; an error of closing adds nothing.
                 let _ = file::close(connection).await;
                 Err(problem)
             }
         }
     }
 
-    /// Moves a damaged file out of the way and begins with an empty one.
-    async fn start_afresh(&mut self, damage: LogStoreError) -> Result<OpenStore, LogStoreError> {
+    /// Renames a damaged file and starts with an empty one.
+    async fn replace_damaged(&mut self, damage: LogStoreError) -> Result<OpenStore, LogStoreError> {
         let path = self.shared.options.path.clone();
         self.shared.renew_readers().await;
         let aside = file::move_aside(&path).map_err(|error| {
@@ -230,7 +234,7 @@ impl StoreWriter {
             )
         })?;
         tracing::error!(
-            "{}: it is damaged ({}) and is {} now; the store begins anew",
+            "{}: damaged ({}), renamed to {}; the store starts with an empty file",
             path.display(),
             damage.detail,
             aside.display()
@@ -239,59 +243,60 @@ impl StoreWriter {
         self.try_open().await
     }
 
-    /// Closes the file where somebody has removed it, or what is written ahead of it, under our hands: what is stored
-    /// then would be gone with the process.
-    async fn look(&mut self) {
+    /// Closes the file if the file or its `-wal` was removed or replaced: records stored in it
+    /// would be lost with the process.
+    async fn close_if_replaced(&mut self) {
         let path = &self.shared.options.path;
         let Some(open) = &self.open else {
             return;
         };
         if FileIdentity::of(path) != open.identity {
             tracing::warn!(
-                "{}: somebody removed or replaced it, or its -wal; it is opened again",
+                "{}: the file or its -wal was removed or replaced; reopening it",
                 path.display()
             );
             self.close().await;
         }
     }
 
-    /// Closes the file, the readers first: what is written ahead is moved to its place by the last who closes.
+    /// Closes the file after its readers: the last connection performs the checkpoint.
     async fn close(&mut self) {
         let Some(open) = self.open.take() else {
             return;
         };
         self.shared.renew_readers().await;
         if let Err(problem) = file::close(open.connection).await {
-            // What was answered is in the file, or in what is written ahead of it.
-            tracing::debug!(?problem, "the store was not closed in order");
+            // Accepted records are in the file or in its write-ahead log.
+            tracing::debug!(?problem, "error while closing the log store");
         }
     }
 
-    /// Says once that storing fails, and once that it works again. Each caller gets its own answer anyway.
-    fn note(&mut self, problem: Option<&Arc<LogStoreError>>, records: usize) {
+    /// Logs the first error and the first success after it. Callers receive their errors in any
+    /// case.
+    fn log_change(&mut self, problem: Option<&Arc<LogStoreError>>, records: usize) {
         match problem {
             Some(problem) => {
                 self.refused += records;
                 let news = self
-                    .trouble
+                    .last_error
                     .as_ref()
                     .is_none_or(|(before, _)| before.kind != problem.kind);
                 if news {
                     let advice = problem.advice(&self.shared.options.path);
-                    tracing::error!("cannot store the log: {advice}");
+                    tracing::error!("cannot store log records: {advice}");
                 }
                 let repeated = self
-                    .trouble
+                    .last_error
                     .as_ref()
                     .is_some_and(|(before, _)| Arc::ptr_eq(before, problem));
                 if !repeated {
-                    self.trouble = Some((Arc::clone(problem), Instant::now()));
+                    self.last_error = Some((Arc::clone(problem), Instant::now()));
                 }
             }
             None => {
-                if self.trouble.take().is_some() {
+                if self.last_error.take().is_some() {
                     let refused = std::mem::take(&mut self.refused);
-                    tracing::warn!(refused, "storing the log again");
+                    tracing::warn!(refused, "log records are stored again");
                 }
             }
         }
@@ -299,7 +304,8 @@ impl StoreWriter {
 }
 
 impl OpenStore {
-    /// Stores what is not stored yet; of each call, how many records were new to it or to paper.
+    /// Stores records that are not stored yet. Returns for each job how many records were newly
+    /// stored or newly printed.
     async fn append(&mut self, group: &[PrintedJob]) -> Result<Vec<u32>, LogStoreError> {
         let mut fresh = Vec::new();
         let mut counts = Vec::with_capacity(group.len());
@@ -336,12 +342,12 @@ impl OpenStore {
         outcome.map(|()| counts)
     }
 
-    /// Stores records in one transaction.
+    /// Inserts records in one transaction.
     async fn write(&mut self, records: &[&Record], spare: u64) -> Result<(), LogStoreError> {
         let outcome = self.write_parts(records, spare).await;
         if outcome.is_err() {
-            // SQLite may have rolled back by itself, and then this fails. That is why the transaction is not one of
-            // sqlx's, which would believe itself in it for ever.
+            // Fails if SQLite has already rolled back. For this reason the transaction is not
+            // managed by sqlx, which would stay in a failed transaction.
             let _ = sqlx::query("ROLLBACK").execute(&mut self.connection).await;
             self.tables.forget();
         }
@@ -356,7 +362,7 @@ impl OpenStore {
             .execute(&mut *connection)
             .await?;
         let removed = self
-            .room
+            .retention
             .evict_until_fits(connection, added, bytes, spare)
             .await?;
         if removed > 0 {
@@ -367,7 +373,7 @@ impl OpenStore {
             .remember(connection, records, &mut self.seen)
             .await?;
         sqlx::query("COMMIT").execute(&mut *connection).await?;
-        self.room.note(added, removed);
+        self.retention.update_count(added, removed);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
-//! What the log says of the money.
+//! Log lines for changes of credit.
 
-/// A change that is worth a line. It is written when the change is in the database, and not before.
+/// A change that is logged, after it is committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum AuditEvent {
     Added {
@@ -16,13 +16,14 @@ pub(super) enum AuditEvent {
         amount: i64,
         credit: u64,
     },
-    /// The purchase is final. Its amount was taken when it was reserved; `credit` is what that left.
+    /// The purchase is final. `amount` was taken at the reservation; `credit` is the credit after
+    /// that.
     Settled {
         username: String,
         amount: i64,
         credit: u64,
     },
-    /// A reservation returned.
+    /// A reservation was returned to the user.
     Returned {
         username: String,
         amount: i64,

@@ -1,4 +1,4 @@
-//! What a database says when it cannot, and what its callers are told.
+//! Errors of the database and their conversion for callers.
 
 use std::time::Duration;
 
@@ -8,24 +8,24 @@ use sqlx::migrate::MigrateError;
 
 use super::super::database::Database;
 
-/// How long a caller should leave a database alone that is busy.
-const BUSY_FOR: Duration = Duration::from_millis(500);
+/// Retry delay while the database is busy.
+const RETRY_WHEN_BUSY: Duration = Duration::from_millis(500);
 
-/// The same for one that is full or away: somebody has to do something.
-const AWAY_FOR: Duration = Duration::from_secs(2);
+/// Retry delay while the database is full or unreachable, which an operator has to fix.
+const RETRY_WHEN_DOWN: Duration = Duration::from_secs(2);
 
-/// Why an operation was not done. Nothing of it is in the database.
+/// Error of an operation. The operation was rolled back.
 #[derive(Debug)]
 pub(crate) enum StoreError {
-    /// Another operation was faster; done again, this one will find what the other has left.
+    /// A concurrent operation was faster. Repeating this one sees its result.
     Conflict,
-    /// The database could not.
+    /// Error of the database.
     Database(sqlx::Error),
 }
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        // Two transactions that wait for each other, or that cannot have run one after the other.
+        // Serialization failure and deadlock of PostgreSQL.
         if let Some("40001" | "40P01") = sql_state(&error).as_deref() {
             return Self::Conflict;
         }
@@ -34,21 +34,23 @@ impl From<sqlx::Error> for StoreError {
 }
 
 impl StoreError {
-    /// Whether the operation may succeed when it is done again: after another one, or on another connection.
+    /// Returns whether a repeated attempt may succeed, after the other operation or on another
+    /// connection.
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Conflict | Self::Database(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => true,
-            // The server was told to stop, and closes its connections.
+            // Class 57P: the server shuts down and closes its connections.
             Self::Database(error) => sql_state(error).is_some_and(|state| state.starts_with("57P")),
         }
     }
 
-    /// The answer for a caller. What the database said itself goes along as the source, which stays in this process.
+    /// Converts into the error for a caller. The database's error becomes the source, which stays
+    /// in this process.
     pub(super) fn into_error(self) -> Error {
         let error = match self {
             Self::Conflict => {
-                let text = "too many changes of the same purchase at one time";
-                return Error::new(Code::Unavailable, text).with_retry_after(BUSY_FOR);
+                let text = "too many concurrent changes of the same purchase; retry";
+                return Error::new(Code::Unavailable, text).with_retry_after(RETRY_WHEN_BUSY);
             }
             Self::Database(error) => error,
         };
@@ -61,15 +63,15 @@ impl StoreError {
     }
 }
 
-/// Why there is no connection. For the one who starts the service, so with all that the database says, and with what it
-/// does not say: which one was meant.
+/// Converts an error of connecting. For the operator at the start, so it contains the database's
+/// error and the URL without password.
 #[track_caller]
 pub(super) fn cannot_open(database: &Database, error: sqlx::Error) -> Error {
     let text = format!("cannot open the users' database: {database}: {error}");
     Error::new(classify(&error).0, text).with_source(error)
 }
 
-/// Why the schema is not as it has to be. As [`cannot_open`].
+/// Converts an error of the migrations. As [`cannot_open`].
 #[track_caller]
 pub(super) fn cannot_migrate(database: &Database, error: MigrateError) -> Error {
     match error {
@@ -93,30 +95,26 @@ fn classify(error: &sqlx::Error) -> (Code, &'static str, Option<Duration>) {
     const FULL: (Code, &str, Option<Duration>) = (
         Code::ResourceExhausted,
         "the disk of the users' database is full; nothing was changed",
-        Some(AWAY_FOR),
+        Some(RETRY_WHEN_DOWN),
     );
     const LOCKED: (Code, &str, Option<Duration>) = (
         Code::Unavailable,
         "the users' database is locked by another process; nothing was changed",
-        Some(BUSY_FOR),
+        Some(RETRY_WHEN_BUSY),
     );
     const READ_ONLY: (Code, &str, Option<Duration>) = (
         Code::Unavailable,
-        "the users' database can only be read; nothing was changed",
-        Some(AWAY_FOR),
+        "the users' database is read-only; nothing was changed",
+        Some(RETRY_WHEN_DOWN),
     );
     const AWAY: (Code, &str, Option<Duration>) = (
         Code::Unavailable,
         "the users' database cannot be reached",
-        Some(AWAY_FOR),
+        Some(RETRY_WHEN_DOWN),
     );
     const DAMAGED: (Code, &str, Option<Duration>) =
         (Code::DataLoss, "the users' database is damaged", None);
-    const OTHER: (Code, &str, Option<Duration>) = (
-        Code::Internal,
-        "the users' database does not do what it should",
-        None,
-    );
+    const OTHER: (Code, &str, Option<Duration>) = (Code::Internal, "user database error", None);
     match error {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
@@ -133,7 +131,7 @@ fn classify(error: &sqlx::Error) -> (Code, &'static str, Option<Duration>) {
                     "55P03" | "57014" => LOCKED,
                     "25006" => READ_ONLY,
                     "XX001" | "XX002" => DAMAGED,
-                    // Connections, resources, and an operator who steps in.
+                    // Connection, resource and operator errors.
                     code if ["08", "53", "57"]
                         .iter()
                         .any(|class| code.starts_with(class)) =>
@@ -143,7 +141,7 @@ fn classify(error: &sqlx::Error) -> (Code, &'static str, Option<Duration>) {
                     _ => OTHER,
                 }
             } else {
-                // The low byte is the kind of error, the rest says more about it.
+                // The low byte is the primary result code of SQLite.
                 match code.parse::<i32>().map(|code| code & 0xff) {
                     Ok(5 | 6) => LOCKED,
                     Ok(13) => FULL,

@@ -1,8 +1,9 @@
-//! The statements: all SQL but the schema is here.
+//! SQL statements on users, purchases and the ledger.
 //!
-//! Whoever changes credit locks the user's row first and the purchase's after it, so that no two operations wait for
-//! each other. A purchase leaves the state `reserved` only by an `UPDATE` that says so in its `WHERE`; where that finds
-//! nothing, another operation was faster and everything is undone.
+//! Operations that change credit lock the user's row first and the purchase's row second, so that
+//! they cannot deadlock. A purchase leaves the state `reserved` only by an `UPDATE` with this state
+//! in its `WHERE`. If that matches no row, a concurrent operation was faster and the transaction is
+//! rolled back.
 
 use jiff::Timestamp;
 
@@ -11,16 +12,16 @@ use super::error::StoreError;
 use super::session::{ColumnReader as _, Session};
 use crate::api::userstore::{LedgerEntry, PurchaseState};
 
-/// A user, with what only this service may see.
+/// A user with data that only this service sees.
 #[derive(Debug, Clone)]
 pub(crate) struct Account {
     pub(crate) password_hash: String,
-    /// Reservations that are overdue are in it already, whether or not they have been returned.
+    /// Includes expired reservations, whether or not they have been returned.
     pub(crate) credit: u64,
     pub(crate) roles: Vec<String>,
 }
 
-/// A row of the purchases.
+/// Row of the table `purchases`.
 #[derive(Debug)]
 pub(super) struct Purchase {
     pub(super) username: String,
@@ -30,7 +31,7 @@ pub(super) struct Purchase {
     pub(super) expires_at: i64,
 }
 
-/// A user who is new.
+/// A user to insert.
 #[derive(Debug, Clone)]
 pub(crate) struct NewUser {
     pub(crate) username: String,
@@ -39,7 +40,7 @@ pub(crate) struct NewUser {
     pub(crate) credit: i64,
 }
 
-/// The tables, as one operation sees them, at one time.
+/// The tables at the time of one operation.
 pub(crate) struct Ledger<'a, S> {
     session: &'a mut S,
     now: i64,
@@ -55,7 +56,7 @@ impl<'a, S: Session> Ledger<'a, S> {
         }
     }
 
-    /// The time, in microseconds since 1970.
+    /// Returns the time of the operation, in microseconds since 1970.
     pub(super) fn now(&self) -> i64 {
         self.now
     }
@@ -83,7 +84,7 @@ impl<S: Session> Ledger<'_, S> {
         Ok(!rows.await?.is_empty())
     }
 
-    /// Adds a user, unless there is one of this name.
+    /// Inserts a user. Returns `false` if the name exists.
     pub(super) async fn insert_user(&mut self, user: &NewUser) -> Result<bool, StoreError> {
         const SQL: &str = "INSERT INTO users (username, password_hash, roles, credit) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (username) DO NOTHING RETURNING username";
@@ -102,7 +103,7 @@ impl<S: Session> Ledger<'_, S> {
         self.one_count(SQL, &[username.into()]).await
     }
 
-    /// The user's credit, which nobody else can change until this operation is over.
+    /// Locks the user's row until the end of the transaction. Returns the credit.
     pub(super) async fn lock_user(&mut self, username: &str) -> Result<Option<i64>, StoreError> {
         const SQL: &str = "UPDATE users SET credit = credit WHERE username = $1 RETURNING credit";
         let rows = self.session.rows(SQL, &[username.into()]).await?;
@@ -120,7 +121,7 @@ impl<S: Session> Ledger<'_, S> {
         Ok(())
     }
 
-    /// Takes from the user's credit, if there is enough; answers what is left.
+    /// Subtracts from the user's credit. Returns the rest; `None` if the credit is too low.
     pub(super) async fn debit(
         &mut self,
         username: &str,
@@ -130,13 +131,13 @@ impl<S: Session> Ledger<'_, S> {
         self.one_count(SQL, &[username.into(), amount.into()]).await
     }
 
-    /// Adds to the user's credit; answers how much that is. A sum beyond 64 bits is an error of the database.
+    /// Adds to the user's credit. Returns the new credit. A sum beyond 64 bits is a database error.
     pub(super) async fn credit(&mut self, username: &str, amount: i64) -> Result<u64, StoreError> {
         const SQL: &str =
             "UPDATE users SET credit = credit + $2 WHERE username = $1 RETURNING credit";
         let values = [username.into(), amount.into()];
         let credit = self.one_count(SQL, &values).await?;
-        // A foreign key holds the user.
+        // The row exists because of a foreign key.
         credit.ok_or(StoreError::Database(sqlx::Error::RowNotFound))
     }
 
@@ -167,7 +168,7 @@ impl<S: Session> Ledger<'_, S> {
         }))
     }
 
-    /// Begins a purchase; `false` when there is one of this key.
+    /// Inserts a purchase. Returns `false` if the key exists.
     pub(super) async fn insert_purchase(
         &mut self,
         key: &str,
@@ -185,7 +186,8 @@ impl<S: Session> Ledger<'_, S> {
         Ok(!self.session.rows(SQL, &values).await?.is_empty())
     }
 
-    /// Ends a reservation that is not overdue as settled; `None` when there is none.
+    /// Settles an open reservation that has not expired. Returns user, amount and credit; `None` if
+    /// there is none.
     pub(super) async fn settle(
         &mut self,
         key: &str,
@@ -199,7 +201,7 @@ impl<S: Session> Ledger<'_, S> {
         Ok(Some((row.text(0)?, row.int(1)?, row.count(2)?)))
     }
 
-    /// Ends a reservation as refunded or expired; `false` when there is none.
+    /// Ends an open reservation as refunded or expired. Returns `false` if there is none.
     pub(super) async fn end_reservation(
         &mut self,
         key: &str,
@@ -212,7 +214,7 @@ impl<S: Session> Ledger<'_, S> {
         Ok(!self.session.rows(SQL, &values).await?.is_empty())
     }
 
-    /// Keys and amounts of the user's reservations that are overdue.
+    /// Returns keys and amounts of the user's expired reservations.
     pub(super) async fn overdue(
         &mut self,
         username: &str,
@@ -227,7 +229,7 @@ impl<S: Session> Ledger<'_, S> {
             .collect::<sqlx::Result<_>>()?)
     }
 
-    /// Some of the users who have reservations that are overdue.
+    /// Returns up to 100 users with expired reservations.
     pub(super) async fn users_with_overdue(&mut self) -> Result<Vec<String>, StoreError> {
         const SQL: &str = "SELECT DISTINCT username FROM purchases WHERE state = 'reserved' AND expires_at <= $1 LIMIT 100";
         let rows = self.session.rows(SQL, &[self.now.into()]).await?;
@@ -238,7 +240,7 @@ impl<S: Session> Ledger<'_, S> {
     }
 }
 
-/// The ledger.
+/// Ledger entries.
 impl<S: Session> Ledger<'_, S> {
     pub(super) async fn insert_entry(
         &mut self,
@@ -261,7 +263,7 @@ impl<S: Session> Ledger<'_, S> {
         Ok(())
     }
 
-    /// The newest entries of a user, the newest first.
+    /// Returns the newest entries of a user, newest first.
     pub(super) async fn entries(
         &mut self,
         username: &str,
@@ -284,7 +286,8 @@ impl<S: Session> Ledger<'_, S> {
     }
 }
 
-/// A credit as a column holds it. All that come here came from one, or were checked.
+/// Converts a credit into a column value. Credits come from a column or were validated, so this
+/// does not fail.
 fn stored(credit: u64) -> Result<i64, StoreError> {
     i64::try_from(credit).map_err(|error| StoreError::Database(sqlx::Error::Encode(error.into())))
 }

@@ -1,8 +1,8 @@
-//! The seam to the databases: operations go in, and are done wholly or not at all.
+//! Access to the database: runs each operation as one transaction.
 //!
-//! `operations` says what can be done, `books` has the statements, `session` makes the two databases look alike to
-//! them. `sqlite` and `postgres` are about transactions: SQLite has one writer, so that one makes a group of what waits;
-//! PostgreSQL has many, and groups by itself.
+//! `operations` defines the operations, `ledger` holds the SQL, `session` hides the difference
+//! between the databases. `sqlite` and `postgres` run transactions: SQLite allows one writer, so
+//! waiting operations share a transaction there; PostgreSQL allows many, and groups commits itself.
 
 mod audit;
 mod error;
@@ -22,7 +22,7 @@ pub(super) use self::operations::{
 use super::clock::Clock;
 use super::database::Database;
 
-/// Either database.
+/// Connection to one of the databases.
 #[derive(Debug)]
 pub(super) enum Store {
     Sqlite(sqlite::Engine),
@@ -30,7 +30,7 @@ pub(super) enum Store {
 }
 
 impl Store {
-    /// Connects, and brings the schema up to date.
+    /// Connects and applies migrations.
     pub(super) async fn open(database: &Database, clock: Clock) -> Result<Self> {
         Ok(match database {
             Database::Sqlite(options) => {
@@ -42,16 +42,17 @@ impl Store {
         })
     }
 
-    /// Does something that may change the ledger, in a transaction of its own.
+    /// Runs an operation in a transaction.
     ///
     /// # Errors
     ///
-    /// `unavailable` and `resource_exhausted`, mostly with a time to come back, where the database is locked, full or
-    /// away. Nothing has been done then, except where the connection broke in the moment of the commit.
+    /// `unavailable` and `resource_exhausted`, mostly with a retry delay, when the database is
+    /// locked, full or unreachable. Nothing was changed then, unless the connection broke during
+    /// the commit.
     ///
     /// # Cancellation
     ///
-    /// What has begun is finished, and logged.
+    /// A started operation is finished and logged.
     pub(super) async fn write<O: Operation>(&self, operation: O) -> Result<O::Output> {
         match self {
             Self::Sqlite(engine) => engine.write(operation).await,
@@ -59,11 +60,11 @@ impl Store {
         }
     }
 
-    /// Does something that changes nothing, outside of any transaction. Works also where writing does not.
+    /// Runs a read-only operation without a transaction. Works also while writing fails.
     ///
     /// # Errors
     ///
-    /// As [`write`](Self::write).
+    /// Those of [`write`](Self::write).
     pub(super) async fn read<O: Operation>(&self, operation: O) -> Result<O::Output> {
         match self {
             Self::Sqlite(engine) => engine.read(operation).await,

@@ -1,6 +1,6 @@
-//! What can be done with the ledger. Each operation is one transaction.
+//! Operations on the ledger. Each runs in one transaction.
 //!
-//! What an operation answers, a refusal included, is committed with all that it has changed; an `Err` undoes it all.
+//! A returned output, also a rejection, commits the transaction; a [`StoreError`] rolls it back.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use super::ledger::{Account, Ledger, NewUser, Purchase};
 use super::session::Session;
 use crate::api::userstore::{LedgerEntry, PurchaseState, Reservation, UserStoreError};
 
-/// Something to do with the ledger.
+/// An operation on the ledger.
 pub(crate) trait Operation: Send + Sync + 'static {
-    /// What comes of it.
+    /// Result of the operation.
     type Output: Send + 'static;
 
-    /// Does it. May be called again, when what it did was undone.
+    /// Runs the operation. It may be called again after a rollback.
     fn run<S: Session>(
         &self,
         ledger: &mut Ledger<'_, S>,
     ) -> impl Future<Output = Result<Self::Output, StoreError>> + Send;
 }
 
-/// An answer, or what is wrong with the request.
+/// Result of an operation, or an error in the request.
 type OperationResult<T> = Result<T, UserStoreError>;
 
 // === reading ===
@@ -52,7 +52,7 @@ impl Operation for HasUsers {
     }
 }
 
-/// Who has reservations that are overdue; not necessarily all of them at once.
+/// Finds users with expired reservations; not necessarily all of them.
 pub(crate) struct FindOverdue;
 
 impl Operation for FindOverdue {
@@ -68,7 +68,7 @@ impl Operation for FindOverdue {
 
 // === users ===
 
-/// Adds users to books that have none. Of two who do it at one time, both add those whom the other has not added.
+/// Inserts users. Two concurrent imports together insert each user once.
 pub(crate) struct Import(pub(in super::super) Vec<NewUser>);
 
 impl Operation for Import {
@@ -110,7 +110,7 @@ impl Operation for SetCredit {
         &self,
         ledger: &mut Ledger<'_, S>,
     ) -> Result<Self::Output, StoreError> {
-        // What is overdue belongs to the credit that is replaced.
+        // Expired reservations belong to the credit that is replaced.
         return_overdue(ledger, &self.username).await?;
         let Some(old) = ledger.lock_user(&self.username).await? else {
             return Ok(Err(no_such_user(&self.username)));
@@ -137,7 +137,7 @@ pub(crate) struct Reserve {
     pub(crate) username: String,
     pub(crate) amount: i64,
     pub(crate) key: String,
-    /// How long until it returns.
+    /// Time until the reservation expires.
     pub(crate) lifetime: Duration,
 }
 
@@ -171,7 +171,7 @@ impl Operation for Reserve {
             expires_at: ledger.now().saturating_add(lifetime),
         };
         if !ledger.insert_purchase(&self.key, &purchase).await? {
-            // Somebody else has begun it since we looked.
+            // A concurrent operation inserted it since the lookup.
             return Err(StoreError::Conflict);
         }
         ledger
@@ -193,7 +193,7 @@ impl Operation for Reserve {
 }
 
 impl Reserve {
-    /// The answer where there is a purchase of this key already.
+    /// Handles an existing purchase with this key.
     async fn again<S: Session>(
         &self,
         ledger: &mut Ledger<'_, S>,
@@ -251,7 +251,7 @@ impl Operation for Settle {
         let purchase = expire_if_overdue(ledger, &self.key, purchase).await?;
         match purchase.state {
             PurchaseState::Settled => Ok(Ok(reservation(&self.key, purchase))),
-            // It was not there a moment ago.
+            // It was not there at the `UPDATE` above: a concurrent operation inserted it.
             PurchaseState::Reserved => Err(StoreError::Conflict),
             state @ (PurchaseState::Refunded | PurchaseState::Expired) => {
                 Ok(Err(ended(&self.key, state)))
@@ -280,7 +280,7 @@ impl Operation for Refund {
                 give_back(ledger, &self.key, &mut purchase, PurchaseState::Refunded).await?;
                 Ok(Ok(reservation(&self.key, purchase)))
             }
-            // The credit is where the caller wants it, whoever has brought it there.
+            // The credit has been returned already.
             PurchaseState::Refunded | PurchaseState::Expired => {
                 Ok(Ok(reservation(&self.key, purchase)))
             }
@@ -289,7 +289,7 @@ impl Operation for Refund {
     }
 }
 
-/// Returns a user's reservations that are overdue; answers how many there were.
+/// Returns a user's expired reservations. The output is their number.
 pub(crate) struct ReturnOverdue {
     pub(crate) username: String,
 }
@@ -302,8 +302,8 @@ impl Operation for ReturnOverdue {
     }
 }
 
-/// The newest entries of a user's ledger, the newest first; and whether there is something overdue, without which the
-/// first entry has not the credit that the user has.
+/// Reads the newest entries of a user's ledger, newest first. The second output tells whether the
+/// user has expired reservations; then the first entry does not show the current credit.
 pub(crate) struct ReadLedger {
     pub(crate) username: String,
     pub(crate) limit: u32,
@@ -363,7 +363,7 @@ async fn give_back<S: Session>(
     Ok(())
 }
 
-/// Returns a reservation to its user, as refunded or expired; answers the credit after it.
+/// Returns a reservation to its user as refunded or expired. Returns the new credit.
 async fn return_credit<S: Session>(
     ledger: &mut Ledger<'_, S>,
     key: &str,
@@ -373,7 +373,7 @@ async fn return_credit<S: Session>(
 ) -> Result<u64, StoreError> {
     let credit = ledger.credit(username, amount).await?;
     if !ledger.end_reservation(key, state, credit).await? {
-        // Somebody else has ended it since we looked.
+        // A concurrent operation ended it since the lookup.
         return Err(StoreError::Conflict);
     }
     let reason = if state == PurchaseState::Refunded {

@@ -1,4 +1,4 @@
-//! PostgreSQL: a pool of connections, a transaction an operation.
+//! PostgreSQL: a pool of connections, one transaction per operation.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use super::error::{self, StoreError};
 use super::ledger::Ledger;
 use super::operations::Operation;
 
-/// Transactions at one time. More of them would only wait for the same disk.
+/// Maximum number of connections. More would only wait for the same disk.
 const CONNECTIONS: u32 = 16;
 
-/// How long an operation waits for a connection, and for the database to be there.
+/// Timeout of an operation for a free connection.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection that was idle for longer is asked whether it still is one.
-const FRESH_FOR: Duration = Duration::from_secs(1);
+/// Idle time after which a connection is tested before use.
+const MAX_IDLE: Duration = Duration::from_secs(1);
 
-/// How often an operation is done that others are faster than, or whose connection breaks: more often than there are
-/// connections, since all of them may be broken.
+/// Maximum attempts after conflicts and broken connections. One more than there are connections,
+/// all of which may be broken.
 const ATTEMPTS: u32 = CONNECTIONS + 1;
 
-/// The database on a server.
+/// Database on a PostgreSQL server.
 #[derive(Debug)]
 pub(crate) struct Engine {
     pool: PgPool,
@@ -44,7 +44,7 @@ impl Engine {
             .clone()
             .options([("lock_timeout", "2s"), ("statement_timeout", "10s")])
             .disable_statement_logging();
-        // At once and by itself, because a pool does not say why it has no connection.
+        // Connects directly first, because a pool does not report why it cannot connect.
         let mut connection = options
             .connect()
             .await
@@ -53,16 +53,16 @@ impl Engine {
             .run(&mut connection)
             .await
             .map_err(|error| error::cannot_migrate(database, error))?;
-        // One that cannot be closed properly is closed by the server.
+        // If closing fails, the server closes it.
         let _ = connection.close().await;
         let pool = PoolOptions::<Postgres>::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(TIMEOUT)
-            // Asking each time would be one more round trip in each transaction.
+            // A test before each use would add a round trip to each transaction.
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
-                    if meta.idle_for > FRESH_FOR {
+                    if meta.idle_for > MAX_IDLE {
                         connection.ping().await?;
                     }
                     Ok(true)
@@ -84,19 +84,20 @@ impl Engine {
 
     pub(super) async fn write<O: Operation>(&self, operation: O) -> Result<O::Output> {
         let (pool, clock) = (self.pool.clone(), self.clock.clone());
-        // A task of its own, so that a caller who goes away leaves no doubt about a commit, and takes no log line along.
+        // A spawned task, so that a canceled call cannot interrupt a commit or lose its log lines.
         let work = rpc_runtime::spawn(async move {
             let mut attempt = 1;
             loop {
                 match transaction(&pool, &clock, &operation).await {
-                    // Every operation may be repeated, so one whose commit got no answer may be, too.
+                    // All operations are idempotent, so also one whose commit got no response can
+                    // be repeated.
                     Err(trouble) if attempt < ATTEMPTS && trouble.is_transient() => attempt += 1,
                     outcome => return outcome.map_err(StoreError::into_error),
                 }
             }
         });
         work.await.map_err(|error| {
-            let text = "the task that writes the users' database has ended";
+            let text = "the task that writes to the users' database failed";
             Error::new(Code::Internal, text).with_source(error)
         })?
     }
@@ -117,7 +118,7 @@ async fn transaction<O: Operation>(
     clock: &Clock,
     operation: &O,
 ) -> Result<O::Output, StoreError> {
-    // Undone when it is dropped.
+    // Rolled back on drop.
     let mut transaction = pool.begin().await?;
     let mut ledger = Ledger::open(&mut *transaction, clock.now());
     let answer = operation.run(&mut ledger).await?;

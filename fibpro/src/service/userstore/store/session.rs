@@ -1,18 +1,18 @@
-//! A connection to either database, as far as the statements need one.
+//! Abstraction over connections to SQLite and PostgreSQL.
 //!
-//! Both databases understand the same statements, and what they are told and answer is whole numbers and texts. So the
-//! statements are written once, and this is all that is written twice.
+//! Both databases accept the same statements, with integers and texts as parameters and columns. So
+//! statements are written once, and only this module is specific to a database.
 
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{PgConnection, Row as _, SqliteConnection};
 
-/// A value in a statement, in the place of `$1` and so on.
+/// Parameter of a statement: `$1`, `$2` and so on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum SqlValue<'a> {
     Int(i64),
     Text(&'a str),
-    /// A text, or none.
+    /// A text or `NULL`.
     NullableText(Option<&'a str>),
 }
 
@@ -34,11 +34,11 @@ impl<'a> From<Option<&'a str>> for SqlValue<'a> {
     }
 }
 
-/// Runs statements, one after the other.
+/// Runs statements one at a time.
 pub(crate) trait Session: Send {
     type Row: ColumnReader + Send;
 
-    /// The rows that a statement returns; none for one that returns nothing.
+    /// Runs a statement and returns its rows.
     fn rows(
         &mut self,
         sql: &'static str,
@@ -46,13 +46,13 @@ pub(crate) trait Session: Send {
     ) -> impl Future<Output = sqlx::Result<Vec<Self::Row>>> + Send;
 }
 
-/// The columns of a row, counted from 0.
+/// Reads the columns of a row, counted from 0.
 pub(crate) trait ColumnReader {
     fn int(&self, at: usize) -> sqlx::Result<i64>;
     fn text(&self, at: usize) -> sqlx::Result<String>;
     fn nullable_text(&self, at: usize) -> sqlx::Result<Option<String>>;
 
-    /// A number that is not negative, since a constraint of the schema says so.
+    /// Reads a number that a constraint of the schema keeps non-negative.
     fn count(&self, at: usize) -> sqlx::Result<u64> {
         u64::try_from(self.int(at)?).map_err(|error| sqlx::Error::Decode(error.into()))
     }

@@ -1,10 +1,10 @@
-//! SQLite: one task that writes, a few connections that read.
+//! SQLite: one task that writes, and a few connections that read.
 //!
-//! SQLite lets one transaction write at a time, and a commit waits for the disk. So what has come in while the last
-//! commit was under way becomes one transaction: the more is to be done, the more share a commit. An operation whose
-//! group fails is done once more by itself, so that nobody gets an error that belongs to another.
+//! SQLite allows one write transaction at a time, and a commit waits for the disk. So operations
+//! that arrive during a commit share the next transaction (group commit). If a group fails, each of
+//! its operations is run again alone, so that a caller only receives its own error.
 //!
-//! Durability is `synchronous = FULL`: what was answered survives a power cut, and not only the end of the process.
+//! With `synchronous = FULL`, committed changes survive a power failure.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,22 +25,22 @@ use super::ledger::Ledger;
 use super::operations::Operation;
 use super::session::Session as _;
 
-/// How long a statement waits for another process that has the database locked.
+/// Timeout for a lock that another process holds.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Operations that may wait for the writer.
+/// Maximum number of operations that wait for the writer.
 const QUEUE: usize = 2048;
 
-/// Operations that share a transaction at most, so that the first of them does not wait for too many others.
+/// Maximum number of operations per transaction; it bounds the wait of the first one.
 const GROUP: usize = 128;
 
-/// Connections that read.
+/// Number of connections that read.
 const READERS: u32 = 4;
 
-/// How long a caller should leave the store alone when its queue is full.
+/// Delay before a caller retries when the queue is full.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// The database in a file.
+/// Database in a file.
 #[derive(Debug)]
 pub(crate) struct Engine {
     jobs: mpsc::Sender<Box<dyn QueuedJob>>,
@@ -81,7 +81,7 @@ impl Engine {
             connection: Some(connection),
             clock: clock.clone(),
         };
-        // It ends when the engine is gone, and what waits is done.
+        // Ends after the engine is dropped and all queued operations are done.
         tokio::spawn(writer.run(queue));
         Ok(Self {
             jobs,
@@ -111,7 +111,7 @@ impl Engine {
         });
         self.jobs.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
-                let text = "the users' database is behind: too many changes wait";
+                let text = "too many changes of the users' database are queued; retry later";
                 Error::new(Code::ResourceExhausted, text).with_retry_after(RETRY_AFTER)
             }
             mpsc::error::TrySendError::Closed(_) => ended(),
@@ -120,20 +120,21 @@ impl Engine {
     }
 }
 
-/// Never while the engine is there, unless the writer has panicked.
+/// Happens only if the writer has panicked.
 #[track_caller]
 fn ended() -> Error {
     Error::new(
         Code::Internal,
-        "the task that writes the users' database has ended",
+        "the task that writes to the users' database has ended",
     )
 }
 
-/// The file holds password hashes, and SQLite would let everybody read it.
+/// Creates the file with mode 0600, because it contains password hashes. SQLite would create it
+/// readable for all users.
 fn create_for_the_owner_only(options: &SqliteConnectOptions) -> Result<()> {
     let path = options.get_filename();
     let mut file = std::fs::OpenOptions::new();
-    // SQLite takes an empty file for a new database, and gives its mode to those that it puts beside it.
+    // SQLite accepts an empty file as a new database, and gives its mode to `-wal` and `-shm`.
     file.create(true).append(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
@@ -143,11 +144,11 @@ fn create_for_the_owner_only(options: &SqliteConnectOptions) -> Result<()> {
     }
     .and_then(|()| file.open(path));
     match opened {
-        // A file that can only be read is the database's to print_error about.
+        // A read-only file is reported by SQLite.
         Err(error) if !path.exists() => Err(Error::new(
             Code::FailedPrecondition,
             format!(
-                "cannot make the users' database {}: {error}",
+                "cannot create the users' database {}: {error}",
                 path.display()
             ),
         )),
@@ -159,7 +160,7 @@ fn create_for_the_owner_only(options: &SqliteConnectOptions) -> Result<()> {
 
 struct GroupWriter {
     options: SqliteConnectOptions,
-    /// None after a failure that may be the connection's.
+    /// `None` after an error that may affect the connection.
     connection: Option<SqliteConnection>,
     clock: Clock,
 }
@@ -168,12 +169,12 @@ impl GroupWriter {
     async fn run(mut self, mut queue: mpsc::Receiver<Box<dyn QueuedJob>>) {
         let mut group = Vec::new();
         while queue.recv_many(&mut group, GROUP).await > 0 {
-            // Nobody waits for these, and nothing of them has been done.
+            // Their callers are gone, and they have not been started.
             group.retain(|job| !job.is_abandoned());
             match self.transaction(&mut group).await {
                 Ok(()) => group.drain(..).for_each(QueuedJob::finish),
                 Err(TransactionError::Begin(trouble)) => {
-                    // Each of them alone would meet the same.
+                    // Each of them alone would fail in the same way.
                     let error = trouble.into_error();
                     group.drain(..).for_each(|job| job.fail(error.clone()));
                 }
@@ -198,7 +199,7 @@ impl GroupWriter {
         }
     }
 
-    /// Does all of these, or none.
+    /// Runs all operations in one transaction, or none.
     async fn transaction(
         &mut self,
         group: &mut [Box<dyn QueuedJob>],
@@ -206,8 +207,8 @@ impl GroupWriter {
         if group.is_empty() {
             return Ok(());
         }
-        // A connection that goes through a failure is not used again: whether it is in a transaction, and which, is
-        // then nothing that we have to know. It comes back only from here.
+        // A connection is not reused after an error, because its transaction state is unknown. It
+        // is put back only below.
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.options.connect().await.map_err(begin)?,
@@ -237,7 +238,7 @@ impl GroupWriter {
                 Ok(())
             }
             Err(trouble) => {
-                // Gives the lock up before the next connection asks for it.
+                // Releases the lock before the next connection requests it.
                 let _ = connection.close().await;
                 Err(TransactionError::Within(trouble))
             }
@@ -245,9 +246,9 @@ impl GroupWriter {
     }
 }
 
-/// Why a transaction was not.
+/// Error of a transaction.
 enum TransactionError {
-    /// It could not begin, whatever was to be done in it.
+    /// The transaction could not begin; its operations do not matter.
     Begin(StoreError),
     Within(StoreError),
 }
@@ -258,9 +259,9 @@ fn begin(error: sqlx::Error) -> TransactionError {
 
 // === the queue ===
 
-/// An operation that waits for the writer, whatever it answers.
+/// A queued operation of any output type.
 trait QueuedJob: Send {
-    /// Whether nobody waits for the answer any more.
+    /// Returns whether the caller is gone.
     fn is_abandoned(&self) -> bool;
 
     fn run<'a>(
@@ -269,19 +270,19 @@ trait QueuedJob: Send {
         now: jiff::Timestamp,
     ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
 
-    /// It is in the database.
+    /// Sends the output, after the commit.
     fn finish(self: Box<Self>);
 
-    /// It is not.
+    /// Sends an error, after a rollback.
     fn fail(self: Box<Self>, error: Error);
 }
 
 struct QueuedOperation<O: Operation> {
     operation: O,
-    /// What the last run has answered.
+    /// Output and log events of the last run.
     done: Option<(O::Output, Vec<AuditEvent>)>,
     answer: oneshot::Sender<Result<O::Output>>,
-    /// The call that waits, so that the log lines are its.
+    /// Context of the caller, for the log lines.
     context: Context,
     span: Span,
 }
@@ -312,7 +313,7 @@ impl<O: Operation> QueuedJob for QueuedOperation<O> {
             self.context
                 .enter(|| events.iter().for_each(AuditEvent::log))
         });
-        // Nobody waits any more where the caller went away.
+        // The caller may be gone.
         let _ = self.answer.send(Ok(answer));
     }
 
