@@ -20,23 +20,26 @@
 use std::fmt::Debug;
 use std::marker::Send;
 
-use rpc_runtime::{Context, Error, Result, RpcError, rpc_service};
+use rpc_runtime::{Code, Context, Error, Result, RpcError, rpc_service};
 
-/// What can go wrong.
+/// The code of a missing item. With `Code` in scope, qualified paths in the expansion could be reported.
+pub const MISSING: Code = Code::NotFound;
+
+/// Errors of [`Shop`].
 #[derive(Debug, thiserror::Error, RpcError)]
 pub enum ShopError {
-    /// There is none.
+    /// The shop does not have the item.
     #[error("no {item}")]
     #[rpc(code = "not_found")]
     NoItem {
-        /// Which.
+        /// The name of the item.
         item: String,
     },
-    /// The store.
+    /// The store failed.
     #[error("the store is down")]
     #[rpc(code = "unavailable")]
     Store(#[rpc(skip)] std::io::Error),
-    /// Anything else.
+    /// Any other error.
     #[error("{0}")]
     #[rpc(other)]
     Other(#[from] Error),
@@ -49,7 +52,7 @@ pub trait Shop: Debug + Send {
     ///
     /// # Errors
     ///
-    /// When there is none.
+    /// [`ShopError::NoItem`] for an unknown item.
     #[rpc(idempotent)]
     async fn buy(&self, ctx: &Context, item: &str, list: &[String], count: Option<&u32>) -> Result<u32, ShopError>;
 
