@@ -4,15 +4,50 @@ use std::env;
 
 use rpc_runtime::{Client, Code, Error, Result};
 
-/// The services that others call, with the ports of a machine that runs all of them.
-const SERVICES: [(&str, u16); 6] = [
-    ("logsink", 9002),
-    ("userstore", 9003),
-    ("pricing", 9004),
-    ("compute_worker", 9005),
-    ("controller", 9006),
-    // The operator listener; the edge listener is not an endpoint of other services.
-    ("gatekeeper", 9011),
+/// First port of the default addresses.
+pub const BASE_PORT: u16 = 9000;
+
+/// A service of FibPro: its default ports and the services that it calls.
+#[derive(Debug)]
+pub struct ServiceSpec {
+    /// Name of the service, of its endpoint and of its program.
+    pub name: &'static str,
+    /// Default port of its first listener.
+    pub port: u16,
+    /// Default port of its operator listener, if the first one is an edge listener.
+    pub operator_port: Option<u16>,
+    /// Names of the services that it calls.
+    pub calls: &'static [&'static str],
+}
+
+impl ServiceSpec {
+    const fn new(name: &'static str, port: u16, calls: &'static [&'static str]) -> Self {
+        Self {
+            name,
+            port,
+            operator_port: None,
+            calls,
+        }
+    }
+
+    /// Returns the port that other services and tools call: never an edge listener.
+    #[must_use]
+    pub fn internal_port(&self) -> u16 {
+        self.operator_port.unwrap_or(self.port)
+    }
+}
+
+/// All services in the order of their start: each calls only those before it.
+pub const SERVICES: [ServiceSpec; 6] = [
+    ServiceSpec::new("logsink", 9002, &[]),
+    ServiceSpec::new("userstore", 9003, &[]),
+    ServiceSpec::new("pricing", 9004, &["userstore"]),
+    ServiceSpec::new("compute_worker", 9005, &[]),
+    ServiceSpec::new("controller", 9006, &["pricing", "compute_worker"]),
+    ServiceSpec {
+        operator_port: Some(9011),
+        ..ServiceSpec::new("gatekeeper", 9001, &["userstore", "controller"])
+    },
 ];
 
 /// The addresses of other services, as options of a program.
@@ -40,9 +75,8 @@ impl Endpoint {
         let (name, url) = text
             .split_once('=')
             .ok_or("expected NAME=URL, such as pricing=http://127.0.0.1:9004")?;
-        let service = SERVICES.iter().find(|service| service.0 == name);
-        let Some(&(service, _)) = service else {
-            let names: Vec<_> = SERVICES.iter().map(|service| service.0).collect();
+        let Some(service) = SERVICES.iter().find(|service| service.name == name) else {
+            let names = SERVICES.map(|service| service.name);
             return Err(format!(
                 "unknown service; expected one of {}",
                 names.join(", ")
@@ -50,7 +84,7 @@ impl Endpoint {
         };
         Client::new(url).map_err(|error| error.message().to_owned())?;
         Ok(Self {
-            service,
+            service: service.name,
             url: url.to_owned(),
         })
     }
@@ -78,9 +112,9 @@ impl Endpoints {
         if let Some(urls) = set {
             return urls.split(',').map(|url| url.trim().to_owned()).collect();
         }
-        let ports = SERVICES.iter().filter(|known| known.0 == service);
+        let ports = SERVICES.iter().filter(|known| known.name == service);
         ports
-            .map(|(_, port)| format!("http://127.0.0.1:{port}"))
+            .map(|known| format!("http://127.0.0.1:{}", known.internal_port()))
             .collect()
     }
 
@@ -105,7 +139,7 @@ impl Endpoints {
     pub fn all(&self) -> Vec<(&'static str, Vec<String>)> {
         SERVICES
             .iter()
-            .map(|(service, _)| (*service, self.urls(service)))
+            .map(|service| (service.name, self.urls(service.name)))
             .collect()
     }
 }

@@ -3,7 +3,7 @@
 use std::env;
 use std::fmt::Write as _;
 
-use super::plan::{OPERATOR, Plan, START_ORDER, ServiceUrls};
+use super::plan::{OPERATOR, Plan, ServiceUrls, start_order};
 
 /// Returns the text that is printed when all services are ready.
 pub(super) fn text(plan: &Plan, urls: &ServiceUrls, processes: &[(&str, u32)]) -> String {
@@ -20,7 +20,7 @@ fn write(
     processes: &[(&str, u32)],
 ) -> std::fmt::Result {
     writeln!(out, "\nFibPro is up.\n")?;
-    for service in START_ORDER.into_iter().rev() {
+    for service in start_order().rev() {
         let url = urls.of(service);
         let process = processes.iter().find(|process| process.0 == service);
         let process = process.map_or_else(String::new, |(_, id)| format!("   process {id}"));
@@ -71,7 +71,7 @@ fn write(
     let (mut to, mut endpoints) = (String::new(), String::new());
     if !plan.has_usual_ports() {
         to = format!(" --to {}", urls.of("logsink"));
-        for service in START_ORDER {
+        for service in start_order() {
             let listener = match service {
                 "gatekeeper" => OPERATOR,
                 service => service,

@@ -23,7 +23,7 @@ use rpc_runtime::Secret;
 
 use self::children::ChildProcesses;
 use self::in_process::InProcess;
-use self::plan::{Plan, START_ORDER, ServiceUrls};
+use self::plan::{Plan, ServiceUrls, start_order};
 use super::CommandError;
 
 /// Run all services, until Ctrl-C
@@ -106,7 +106,7 @@ impl Services {
     /// the caller stops those that run.
     async fn start(&mut self, plan: &Plan) -> Result<ServiceUrls, String> {
         let mut urls = ServiceUrls::default();
-        for service in START_ORDER {
+        for service in start_order() {
             let found = match self {
                 Self::InProcess(inside) => inside.start(service, plan, &urls).await,
                 Self::ChildProcesses(children) => children.start(service, plan, &urls).await,

@@ -3,31 +3,28 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use fibpro::endpoints::{BASE_PORT, SERVICES};
 use rpc_runtime::Secret;
 
 use super::UpOptions;
 use super::data::DataDir;
 
-/// The services in the order of their start: each calls only those before it.
-pub(super) const START_ORDER: [&str; 6] = [
-    "logsink",
-    "userstore",
-    "pricing",
-    "compute_worker",
-    "controller",
-    "gatekeeper",
-];
+/// Returns the services in the order of their start.
+pub(super) fn start_order() -> impl DoubleEndedIterator<Item = &'static str> {
+    SERVICES.into_iter().map(|service| service.name)
+}
 
-/// Offsets from the base port.
-const PORT_OFFSETS: [(&str, u16); 7] = [
-    ("gatekeeper", 1),
-    ("logsink", 2),
-    ("userstore", 3),
-    ("pricing", 4),
-    ("compute_worker", 5),
-    ("controller", 6),
-    (OPERATOR, 11),
-];
+/// Returns the offset of a listener from the base port.
+fn port_offset(listener: &str) -> Option<u16> {
+    let mut services = SERVICES.iter();
+    let port = match listener {
+        OPERATOR => services.find_map(|service| service.operator_port),
+        name => services
+            .find(|service| service.name == name)
+            .map(|service| service.port),
+    };
+    port.map(|port| port - BASE_PORT)
+}
 
 /// Name of the gatekeeper's operator listener among the addresses.
 pub(super) const OPERATOR: &str = "operator";
@@ -59,16 +56,15 @@ impl Plan {
 
     /// Returns whether all ports are the defaults of the tools.
     pub(super) fn has_usual_ports(&self) -> bool {
-        self.base_port == 9000
+        self.base_port == BASE_PORT
     }
 
     /// Returns the listen address of a service.
     pub(super) fn address(&self, listener: &str) -> String {
-        let port = PORT_OFFSETS.iter().find(|port| port.0 == listener);
-        let port = match (self.base_port, port) {
+        let port = match (self.base_port, port_offset(listener)) {
             // Port 0 selects a free port.
             (0, _) | (_, None) => 0,
-            (base, Some((_, offset))) => base + offset,
+            (base, Some(offset)) => base + offset,
         };
         format!("127.0.0.1:{port}")
     }
@@ -91,13 +87,8 @@ impl Plan {
             }
             _ => {}
         }
-        let peers: &[&str] = match service {
-            "pricing" => &["userstore"],
-            "controller" => &["pricing", "compute_worker"],
-            "gatekeeper" => &["userstore", "controller"],
-            _ => &[],
-        };
-        for peer in peers {
+        let spec = SERVICES.iter().find(|spec| spec.name == service);
+        for peer in spec.map_or(&[][..], |spec| spec.calls) {
             let url = urls.of(peer);
             arguments.extend(["--endpoint".into(), format!("{peer}={url}").into()]);
         }
@@ -143,12 +134,8 @@ mod tests {
     #[test]
     fn ports_are_as_pinned() {
         let mut ports = String::new();
-        for listener in START_ORDER.into_iter().chain([OPERATOR]) {
-            let offset = PORT_OFFSETS
-                .iter()
-                .find(|port| port.0 == listener)
-                .unwrap()
-                .1;
+        for listener in start_order().chain([OPERATOR]) {
+            let offset = port_offset(listener).unwrap();
             ports.push_str(&format!("{listener} {}\n", 9000 + offset));
         }
         let expected = "logsink 9002\nuserstore 9003\npricing 9004\ncompute_worker 9005\ncontroller 9006\n\
