@@ -115,6 +115,8 @@ impl ShutdownTasks {
 }
 
 /// Parses a number of bytes, with or without a unit.
+///
+/// Not `bytesize`, which also accepts fractions, spaces, decimal units and other cases.
 fn store_bytes(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match &text[digits.len()..] {

@@ -19,6 +19,8 @@ pub fn time_text(microseconds: u64) -> String {
 }
 
 /// Formats a duration with its two largest units, such as `3 h 12 min`.
+///
+/// Not `humantime` or jiff: neither prints this form.
 #[must_use]
 pub fn uptime_text(uptime: Duration) -> String {
     let seconds = uptime.as_secs();

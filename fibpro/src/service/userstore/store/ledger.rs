@@ -40,6 +40,18 @@ pub(crate) struct NewUser {
     pub(crate) credit: i64,
 }
 
+/// A ledger entry to insert.
+#[derive(Debug)]
+pub(super) struct NewEntry<'a> {
+    pub(super) username: &'a str,
+    pub(super) change: i64,
+    /// Credit after the change.
+    pub(super) credit: u64,
+    pub(super) reason: &'static str,
+    /// Key of the purchase, if any.
+    pub(super) key: Option<&'a str>,
+}
+
 /// The tables at the time of one operation.
 pub(crate) struct Ledger<'a, S> {
     session: &'a mut S,
@@ -242,22 +254,15 @@ impl<S: Session> Ledger<'_, S> {
 
 /// Ledger entries.
 impl<S: Session> Ledger<'_, S> {
-    pub(super) async fn insert_entry(
-        &mut self,
-        username: &str,
-        change: i64,
-        credit: u64,
-        reason: &'static str,
-        key: Option<&str>,
-    ) -> Result<(), StoreError> {
+    pub(super) async fn insert_entry(&mut self, entry: NewEntry<'_>) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO ledger (time, username, change, credit, reason, key) VALUES ($1, $2, $3, $4, $5, $6)";
         let values = [
             self.now.into(),
-            username.into(),
-            change.into(),
-            stored(credit)?.into(),
-            reason.into(),
-            key.into(),
+            entry.username.into(),
+            entry.change.into(),
+            stored(entry.credit)?.into(),
+            entry.reason.into(),
+            entry.key.into(),
         ];
         self.session.rows(SQL, &values).await?;
         Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::audit::AuditEvent;
 use super::error::StoreError;
-use super::ledger::{Account, Ledger, NewUser, Purchase};
+use super::ledger::{Account, Ledger, NewEntry, NewUser, Purchase};
 use super::session::Session;
 use crate::api::userstore::{LedgerEntry, PurchaseState, Reservation, UserStoreError};
 
@@ -81,13 +81,13 @@ impl Operation for Import {
             }
             let credit = user.credit;
             ledger
-                .insert_entry(
-                    &user.username,
-                    credit,
-                    credit.unsigned_abs(),
-                    "opening",
-                    None,
-                )
+                .insert_entry(NewEntry {
+                    username: &user.username,
+                    change: credit,
+                    credit: credit.unsigned_abs(),
+                    reason: "opening",
+                    key: None,
+                })
                 .await?;
             ledger.events.push(AuditEvent::Added {
                 username: user.username.clone(),
@@ -119,7 +119,13 @@ impl Operation for SetCredit {
             ledger.set_credit(&self.username, self.credit).await?;
             let (change, credit) = (self.credit - old, self.credit.unsigned_abs());
             ledger
-                .insert_entry(&self.username, change, credit, "set", None)
+                .insert_entry(NewEntry {
+                    username: &self.username,
+                    change,
+                    credit,
+                    reason: "set",
+                    key: None,
+                })
                 .await?;
         }
         ledger.events.push(AuditEvent::Set {
@@ -175,13 +181,13 @@ impl Operation for Reserve {
             return Err(StoreError::Conflict);
         }
         ledger
-            .insert_entry(
-                &self.username,
-                -self.amount,
+            .insert_entry(NewEntry {
+                username: &self.username,
+                change: -self.amount,
                 credit,
-                "reserve",
-                Some(&self.key),
-            )
+                reason: "reserve",
+                key: Some(&self.key),
+            })
             .await?;
         ledger.events.push(AuditEvent::Reserved {
             username: self.username.clone(),
@@ -382,7 +388,13 @@ async fn return_credit<S: Session>(
         "expire"
     };
     ledger
-        .insert_entry(username, amount, credit, reason, Some(key))
+        .insert_entry(NewEntry {
+            username,
+            change: amount,
+            credit,
+            reason,
+            key: Some(key),
+        })
         .await?;
     ledger.events.push(AuditEvent::Returned {
         username: username.to_owned(),
