@@ -116,7 +116,7 @@ fn write_key(path: &Path, secret: &Secret<[u8; 32]>) -> io::Result<()> {
     let secret = STANDARD.encode(secret.expose());
     writeln!(
         file,
-        "# Made by `fibpro up`. Whoever has it may be each of the services.\nup {secret}"
+        "# Created by `fibpro up`. A process with this key can act as any service.\nup {secret}"
     )?;
     file.sync_all()
 }
