@@ -295,9 +295,9 @@ async fn a_key_has_1_to_255_bytes_and_no_control_characters() {
         let long = "k".repeat(256);
         for (key, problem) in [
             ("", "`key` is empty"),
-            (&*long, "`key` is 256 bytes long; it may have 255"),
-            ("a\nb", "`key` has control characters"),
-            ("a\u{85}b", "`key` has control characters"),
+            (&*long, "`key` is 256 bytes long; use at most 255"),
+            ("a\nb", "`key` contains control characters"),
+            ("a\u{85}b", "`key` contains control characters"),
         ] {
             let error = till.pay(key, 5).await.unwrap_err();
             assert_eq!(

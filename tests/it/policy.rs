@@ -87,7 +87,7 @@ async fn a_method_without_rule_is_closed_and_ping_open() {
     assert!(
         error
             .message()
-            .contains("no rule of the server's policy names"),
+            .contains("no rule of the server's policy allows"),
         "{error}"
     );
     let error = controller.set_credit().await.unwrap_err();

@@ -1,4 +1,4 @@
-//! What the one who starts a server may say: on the command line, or in the environment.
+//! The options of every server, on the command line and in the environment.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,26 +13,26 @@ use crate::duration;
 use crate::error::Result;
 use crate::logs::{LogExportOptions, LogExporterBuilder};
 
-/// The options that every server has, to be flattened into a program's own.
+/// The options that every server has, to be flattened into a program's options.
 ///
 /// | option | variable | |
 /// | --- | --- | --- |
-/// | `--listen ADDRESS` | `RPC_LISTEN` | `HOST:PORT` or `unix:/PATH`; several times, in the variable with commas |
-/// | `--listen-edge ADDRESS` | `RPC_LISTEN_EDGE` | the same for the outside world, see [`Trust::Edge`] |
-/// | `--socket-mode MODE` | `RPC_SOCKET_MODE` | who may connect to Unix sockets, in octal; 600 |
+/// | `--listen ADDRESS` | `RPC_LISTEN` | `HOST:PORT` or `unix:/PATH`; repeatable, comma-separated in the variable |
+/// | `--listen-edge ADDRESS` | `RPC_LISTEN_EDGE` | the same for untrusted callers, see [`Trust::Edge`] |
+/// | `--socket-mode MODE` | `RPC_SOCKET_MODE` | file mode of Unix sockets, in octal; 600 |
 /// | `--environment NAME` | `RPC_ENVIRONMENT` | `prod` |
 /// | `--instance NAME` | `RPC_INSTANCE` | the first address, or the process id |
 /// | `--identity-key-file FILE` | `RPC_IDENTITY_KEY_FILE` | see [`Server::identity`]; a bad file ends the start |
 /// | `--log-format FORMAT` | `RPC_LOG_FORMAT` | `text` or `json` |
-/// | `--logsink URL` | `RPC_LOGSINK` | where the log is sent to, beside stderr; see [`crate::logs`] |
-/// | `--ship-log FILTER` | `RPC_SHIP_LOG` | which events are sent, such as `info,sqlx=warn`; see [`LogExporterBuilder::filter`] |
-/// | `--log-spool FOLDER` | `RPC_LOG_SPOOL` | where they wait while the sink is away; see [`LogExporterBuilder::spool`] |
+/// | `--logsink URL` | `RPC_LOGSINK` | log sink that receives the log in addition to stderr; see [`crate::logs`] |
+/// | `--ship-log FILTER` | `RPC_SHIP_LOG` | events to export, such as `info,sqlx=warn`; see [`LogExporterBuilder::filter`] |
+/// | `--log-spool FOLDER` | `RPC_LOG_SPOOL` | spool while the sink is unavailable; see [`LogExporterBuilder::spool`] |
 /// | `--lame-duck TIME` | `RPC_LAME_DUCK` | such as `5s`; see [`Limits::lame_duck`](super::Limits) |
-/// | `--flag NAME=VALUE` | `RPC_FLAG_NAME=VALUE` | see [`flags`](crate::flags); several times, the last one of a name counts |
-/// | `--flags-file FILE` | `RPC_FLAGS_FILE` | the same, read again whenever it changes |
+/// | `--flag NAME=VALUE` | `RPC_FLAG_NAME=VALUE` | see [`flags`](crate::flags); repeatable, the last value of a name applies |
+/// | `--flags-file FILE` | `RPC_FLAGS_FILE` | flags from a file that is reloaded when it changes |
 /// | `--allow-faults` | `RPC_ALLOW_FAULTS` | `true` or `false` in the variable; see [`Server::allow_faults`] |
 ///
-/// What is not given leaves the [`Server`] as it is, so a program sets its defaults there.
+/// Options that are not given leave the [`Server`] unchanged, so a program sets its defaults there.
 ///
 /// ```
 /// use clap::Parser;
@@ -49,11 +49,13 @@ use crate::logs::{LogExportOptions, LogExporterBuilder};
 /// # drop(server);
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
-// The group would have the name of the type, and a program may well call its own options so.
+// Without a clap group, whose id would be the type name, since a program may use that name for its
+// options.
 #[group(skip)]
 #[non_exhaustive]
 pub struct ServerOptions {
-    /// Where to listen for other services: `HOST:PORT` (port 0 takes a free one) or `unix:/PATH`; may be repeated
+    /// Address to listen on for other services: `HOST:PORT` (port 0 selects a free one) or
+    /// `unix:/PATH`; may be repeated
     #[arg(
         long,
         env = "RPC_LISTEN",
@@ -62,7 +64,7 @@ pub struct ServerOptions {
     )]
     pub listen: Vec<String>,
 
-    /// Where to listen for the outside world, which is believed nothing; may be repeated
+    /// Address of an untrusted (edge) listener; may be repeated
     #[arg(
         long,
         env = "RPC_LISTEN_EDGE",
@@ -71,72 +73,74 @@ pub struct ServerOptions {
     )]
     pub listen_edge: Vec<String>,
 
-    /// Who may connect to Unix sockets: the mode of their files, such as 660 [default: 600]
+    /// File mode of Unix sockets, such as 660 [default: 600]
     #[arg(long, env = "RPC_SOCKET_MODE", value_name = "MODE", value_parser = mode)]
     pub socket_mode: Option<u32>,
 
-    /// The environment that this process belongs to [default: prod]
+    /// Environment of this process [default: prod]
     #[arg(long, env = "RPC_ENVIRONMENT", value_name = "NAME")]
     pub environment: Option<String>,
 
-    /// Which instance of the server this is [default: its first address]
+    /// Instance name of the server [default: its first address]
     #[arg(long, env = "RPC_INSTANCE", value_name = "NAME")]
     pub instance: Option<String>,
 
-    /// The keys by which services know each other; with them only signed calls are answered
+    /// File of the identity keys; with keys, only signed calls are accepted
     #[arg(long, env = "RPC_IDENTITY_KEY_FILE", value_name = "FILE")]
     pub identity_key_file: Option<PathBuf>,
 
-    /// How the log on stderr is written [default: text]
+    /// Format of the log on stderr [default: text]
     #[arg(long, env = "RPC_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
 
-    /// The log sink: where the log is sent to, beside stderr
+    /// URL of the log sink that receives the log in addition to stderr
     #[arg(long, env = "RPC_LOGSINK", value_name = "URL")]
     pub logsink: Option<String>,
 
-    /// Which events are sent to the log sink, as levels by target [default: info, and of calls what an operator should know]
+    /// Events to export to the log sink, as levels by target [default: info, and warn for events of
+    /// calls]
     #[arg(long, env = "RPC_SHIP_LOG", value_name = "FILTER")]
     pub ship_log: Option<String>,
 
-    /// Where log records wait while the log sink is away [default: a folder of this user among the temporary files]
+    /// Folder for log records while the log sink is unavailable [default: a folder of this user
+    /// among the temporary files]
     #[arg(long, env = "RPC_LOG_SPOOL", value_name = "FOLDER")]
     pub log_spool: Option<PathBuf>,
 
-    /// How long to go on serving as not ready when told to stop, such as `5s` [default: 0s]
+    /// Time to keep serving as not ready after a stop signal, such as `5s` [default: 0s]
     #[arg(long, env = "RPC_LAME_DUCK", value_name = "TIME", value_parser = duration::parse)]
     pub lame_duck: Option<Duration>,
 
-    /// Sets a flag of the server, such as `log_rpc=true`; may be repeated
+    /// Flag of the server, such as `log_rpc=true`; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     pub flag: Vec<String>,
 
-    /// A file with a line `NAME = VALUE` for each flag, read again whenever it changes
+    /// File with a line `NAME = VALUE` for each flag, reloaded when it changes
     #[arg(long, env = "RPC_FLAGS_FILE", value_name = "FILE")]
     pub flags_file: Option<PathBuf>,
 
     /// The variables `RPC_FLAG_…`.
     #[arg(skip = environment())]
     flag_variables: Vec<(OsString, OsString)>,
-    /// Fail calls on purpose when their header `x-rpc-fault` asks for it; for tests and rehearsals
+    /// Inject the faults that requests ask for in the header `x-rpc-fault`, for tests
     #[arg(long, env = "RPC_ALLOW_FAULTS", value_parser = BoolishValueParser::new())]
     pub allow_faults: bool,
 }
 
-/// How a server writes its log.
+/// The log format of a server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 #[non_exhaustive]
 pub enum LogFormat {
-    /// A line for people.
+    /// One human-readable line for each event.
     #[default]
     Text,
-    /// A JSON object a line.
+    /// One JSON object on each line.
     Json,
 }
 
 impl Server {
-    /// Takes over what was said on the command line and in the environment; it wins over what the program has set.
-    /// Addresses, of either kind, replace all that were set before.
+    /// Applies the options of the command line and the environment, which override the program's
+    /// settings. If any address is given, all addresses that the program set are replaced.
     pub fn options(mut self, options: ServerOptions) -> Self {
         if !(options.listen.is_empty() && options.listen_edge.is_empty()) {
             let internal = options.listen.into_iter().map(|at| (at, Trust::Internal));
@@ -176,12 +180,12 @@ impl Server {
 }
 
 impl ServerOptions {
-    /// How these options want the log to be shipped, for a program that installs a subscriber of its own, or that runs
-    /// several servers; `None` without `--logsink`.
+    /// Returns the log exporter that these options describe, for a program that installs a custom
+    /// subscriber or runs several servers; `None` without `--logsink`.
     ///
     /// # Errors
     ///
-    /// `invalid_argument` for what is no URL or no filter.
+    /// `invalid_argument` for an invalid URL or filter.
     pub fn log_exporter(&self) -> Result<Option<LogExporterBuilder>> {
         LogExportOptions {
             sink: self.logsink.clone(),
@@ -195,7 +199,7 @@ impl ServerOptions {
 fn mode(text: &str) -> std::result::Result<u32, String> {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),
-        _ => Err("a mode is three octal digits, such as 660".to_owned()),
+        _ => Err("expected three octal digits, such as 660".to_owned()),
     }
 }
 

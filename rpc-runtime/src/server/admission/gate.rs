@@ -1,7 +1,8 @@
-//! How many calls run at one time, and how many more wait for a moment.
+//! The concurrency limit of a server, with a short queue.
 //!
-//! One word holds both numbers, so a call that finds a free place and a call that leaves while nobody waits change it
-//! once and take no lock. The lock is for the queue, which exists only while the server is full.
+//! One atomic word holds the counts of running and waiting calls. A call that is admitted at once,
+//! and a call that ends while no call waits, change it once without a lock. The lock protects the
+//! queue, which is used only while the server is full.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,25 +15,25 @@ use crate::server::Limits;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexExt as _, MutexGuard};
 
-/// One running call in the state.
+/// One running call in the state word.
 const RUNNING: u64 = 1;
-/// One waiting call in the state.
+/// One waiting call in the state word.
 const WAITING: u64 = 1 << 32;
 
-/// Lets so many calls run, and so many more wait.
+/// Limits the calls that run concurrently, and the calls that wait.
 ///
-/// Who waits is let in first come, first served. The other order would give the places to those with most of their time
-/// left, and is better where a queue is long; this one is short, nobody waits in it for longer than `queue_timeout`, and
-/// the last come, first served would turn exactly those away who have waited for all of that.
+/// Waiting calls are admitted first come, first served. The reverse order (LIFO) prefers calls with
+/// most of their deadline left, and suits long queues. This queue is short and no call waits longer
+/// than `queue_timeout`, so LIFO would reject exactly the calls that have waited longest.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    /// The waiting calls in the upper half and the running ones in the lower. While anybody waits, every place is taken:
-    /// a place that becomes free is handed on and not given up.
+    /// Waiting calls in the upper half, running calls in the lower half. While a call waits, every
+    /// slot is taken: a slot that becomes free is handed to the next waiting call.
     state: AtomicU64,
-    places: u64,
+    slots: u64,
     queue: Mutex<WaitQueue>,
-    room: usize,
-    patience: Duration,
+    queue_capacity: usize,
+    queue_timeout: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -41,10 +42,10 @@ struct WaitQueue {
     next: u64,
 }
 
-/// Why a call is not let in.
+/// The reason for which a call is not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AdmitError {
-    /// All places were taken, and the queue was full or did not move.
+    /// All slots were taken, and the queue was full or the queue timeout passed.
     Busy,
     /// The deadline passed in the queue.
     Late,
@@ -54,22 +55,23 @@ impl Gate {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             state: AtomicU64::new(0),
-            places: u64::try_from(limits.running_calls).map_or(WAITING - 1, |n| n.min(WAITING - 1)),
+            slots: u64::try_from(limits.running_calls).map_or(WAITING - 1, |n| n.min(WAITING - 1)),
             queue: Mutex::default(),
-            room: limits.queued_calls,
-            patience: limits.queue_timeout,
+            queue_capacity: limits.queued_calls,
+            queue_timeout: limits.queue_timeout,
         }
     }
 
-    /// Waits for a place.
+    /// Waits for a slot.
     ///
     /// # Cancellation
     ///
-    /// Dropping the future leaves the queue; a place that was handed over at that moment goes to the next one.
+    /// Dropping the future leaves the queue. A slot that was handed over at that moment goes to the
+    /// next waiting call.
     pub(super) async fn enter(&self, deadline: Option<Instant>) -> Result<Permit<'_>, AdmitError> {
         match self.try_enter() {
             Some(permit) => Ok(permit),
-            // Boxed, so that the future of a call that need not wait has no room for it.
+            // Boxed to keep the future of a call that does not wait small.
             None => Box::pin(self.wait(deadline)).await,
         }
     }
@@ -81,11 +83,11 @@ impl Gate {
             Admission::InQueue(waiting) => waiting,
         };
         let late = |now| deadline.is_some_and(|deadline| deadline <= now);
-        let end = Instant::now() + self.patience;
+        let end = Instant::now() + self.queue_timeout;
         let end = deadline.map_or(end, |deadline| deadline.min(end));
         let permit = timeout_at(end.into(), waiting.over()).await;
         match permit {
-            // Handed over at the last moment: nobody waits for the answer any more.
+            // Handed over at the last moment: the caller no longer waits for the response.
             _ if late(Instant::now()) => Err(AdmitError::Late),
             Ok(Some(permit)) => Ok(permit),
             Ok(None) | Err(_) => Err(AdmitError::Busy),
@@ -93,21 +95,21 @@ impl Gate {
     }
 
     fn try_enter(&self) -> Option<Permit<'_>> {
-        let free = |state| (running(state) < self.places).then_some(state + RUNNING);
+        let free = |state| (running(state) < self.slots).then_some(state + RUNNING);
         let entered = self
             .state
             .fetch_update(Ordering::Acquire, Ordering::Relaxed, free);
-        // Lazily: a permit that is made gives a place up when it is dropped.
+        // Created lazily, since dropping a permit releases a slot.
         entered.is_ok().then(|| Permit { gate: self })
     }
 
     fn enqueue(&self) -> Admission<'_> {
         let mut queue = self.queue();
-        if queue.waiting.len() >= self.room {
+        if queue.waiting.len() >= self.queue_capacity {
             return self.try_enter().map_or(Admission::None, Admission::Free);
         }
-        // Only while every place is taken: otherwise nobody would be there to hand one over.
-        let full = |state| (running(state) >= self.places).then_some(state + WAITING);
+        // Only while every slot is taken: otherwise no running call would hand one over.
+        let full = |state| (running(state) >= self.slots).then_some(state + WAITING);
         loop {
             let waits = self
                 .state
@@ -131,7 +133,7 @@ impl Gate {
         })
     }
 
-    /// Gives a place to who waits the longest, or gives it up.
+    /// Hands the slot to the call that has waited longest, or releases it.
     fn release(&self) {
         let alone = |state| (state < WAITING).then(|| state - RUNNING);
         let left = self
@@ -143,12 +145,13 @@ impl Gate {
         let mut queue = self.queue();
         while let Some((_, sender)) = queue.waiting.pop_front() {
             self.state.fetch_sub(WAITING, Ordering::Relaxed);
-            // Who waits leaves the queue, under its lock, before it goes: there is always somebody to take it.
+            // A waiting call removes its entry under the lock before it is dropped, so a receiver
+            // exists here.
             if sender.send(()).is_ok() {
                 return;
             }
         }
-        // Who waited has gone since. Nobody can line up now: that takes the lock.
+        // All waiting calls have left since. None can be queued now, since that takes the lock.
         self.state.fetch_sub(RUNNING, Ordering::Release);
     }
 
@@ -161,14 +164,14 @@ fn running(state: u64) -> u64 {
     state & (WAITING - 1)
 }
 
-/// What a call finds that did not get in at once.
+/// The result for a call that was not admitted at once.
 enum Admission<'g> {
     Free(Permit<'g>),
     InQueue(QueuedCall<'g>),
     None,
 }
 
-/// A place in the queue.
+/// The position of a call in the queue.
 struct QueuedCall<'g> {
     gate: &'g Gate,
     id: u64,
@@ -180,7 +183,7 @@ impl<'g> QueuedCall<'g> {
     async fn over(mut self) -> Option<Permit<'g>> {
         let handed = (&mut self.turn).await;
         self.over = true;
-        // A sender is dropped only after it was used, or with the gate.
+        // A sender is dropped only after use, or with the gate.
         handed.ok().map(|()| Permit { gate: self.gate })
     }
 }
@@ -198,23 +201,23 @@ impl Drop for QueuedCall<'_> {
             return;
         }
         drop(queue);
-        // It was called in just now, and goes instead.
+        // A slot was handed over at this moment, so it is passed on.
         self.gate.release();
     }
 }
 
-/// The place of a call that runs; given up when it is dropped.
+/// The slot of a running call, released on drop.
 #[derive(Debug)]
-#[must_use = "a place is given up when it is dropped"]
+#[must_use = "the slot is released on drop"]
 pub(crate) struct Permit<'g> {
     gate: &'g Gate,
 }
 
 impl Permit<'_> {
-    /// The same place for work that outlives the call: detached, or the stream of an answer.
+    /// Converts to a permit for work that outlives the call: detached work, or a response stream.
     pub(crate) fn into_owned(self, gate: Arc<Gate>) -> OwnedPermit {
-        debug_assert!(std::ptr::eq(self.gate, &*gate), "a place of another gate");
-        // The place is not given up: it goes to the other value.
+        debug_assert!(std::ptr::eq(self.gate, &*gate), "a permit of another gate");
+        // The slot is not released: the new value owns it.
         std::mem::forget(self);
         OwnedPermit { gate }
     }
@@ -239,6 +242,7 @@ impl Drop for OwnedPermit {
 }
 
 #[cfg(test)]
-// Said, since `rpc-models` takes this file by its path, from where the module would be looked for elsewhere.
+// Explicit, since `rpc-models` includes this file by its path, from which the module would be
+// resolved differently.
 #[path = "gate/tests.rs"]
 mod tests;

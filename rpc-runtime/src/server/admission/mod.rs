@@ -1,6 +1,6 @@
-//! Who is let in, and when: authorization, the rate of each caller, the number of calls that run at one time.
+//! Admission of calls: authorization, rate limits, and the concurrency limit.
 //!
-//! What is refused here is refused at once, or after a short wait that is bounded, and never with work that is begun.
+//! A call is rejected at once or after a bounded wait, and never after its work has begun.
 
 mod gate;
 pub(crate) mod policy;
@@ -19,13 +19,14 @@ use crate::error::{Code, Error};
 use crate::observe::Rejection;
 use crate::server::call::service::Route;
 
-/// When a caller that was turned away may come back, in milliseconds: a range, so that they do not all come at once.
+/// The delay after which a rejected caller may retry, in milliseconds. A range, so that retries are
+/// spread.
 const RETRY_MS: std::ops::RangeInclusive<u64> = 50..=150;
 
-/// Why a call is not let in.
+/// A call that was not admitted.
 pub(crate) struct Rejected {
     pub(crate) error: Error,
-    /// Where it is no fault of the call's.
+    /// Set if the server rejected the call because of its limits.
     pub(crate) rejection: Option<Rejection>,
 }
 
@@ -38,12 +39,13 @@ impl From<Error> for Rejected {
     }
 }
 
-/// Lets a call in.
+/// Admits a call.
 ///
 /// # Errors
 ///
-/// `permission_denied` for a caller that may not call the method, `resource_exhausted` for one that calls too often,
-/// `unavailable` where too many calls run and wait already, `deadline_exceeded` for a call whose time passes meanwhile.
+/// `permission_denied` for a caller that the policy does not allow, `resource_exhausted` for a
+/// caller above its rate limit, `unavailable` if too many calls run and wait, `deadline_exceeded`
+/// if the deadline passes in the queue.
 pub(crate) async fn enter<'g>(
     gate: &'g Gate,
     route: &Route,
@@ -55,12 +57,12 @@ pub(crate) async fn enter<'g>(
         within.map_err(|error| refused(error, Rejection::RateLimit))?;
     }
     if route.is_builtin() {
-        // A server that is full still says how it is.
+        // A full server still reports its status.
         return Ok(None);
     }
     match gate.enter(context.deadline()).await {
         Ok(permit) => Ok(Some(permit)),
-        // It would have been begun, had there been a place.
+        // Counted as overload, since the call would have been admitted with a free slot.
         Err(AdmitError::Late) => Err(refused(Error::deadline_exceeded(), Rejection::Overload)),
         Err(AdmitError::Busy) => Err(refused(busy(), Rejection::Overload)),
     }
@@ -69,7 +71,7 @@ pub(crate) async fn enter<'g>(
 fn busy() -> Error {
     Error::without_location(
         Code::Unavailable,
-        "the server is busy: as many calls run and wait as it takes at one time; the call was not begun",
+        "the server is overloaded: its limits of running and queued calls are reached; the call was not begun, retry later",
     )
     .with_retry_after(Duration::from_millis(fastrand::u64(RETRY_MS)))
 }

@@ -1,4 +1,4 @@
-//! Who may call what.
+//! The authorization policy of a server.
 
 use std::collections::HashMap;
 
@@ -7,12 +7,12 @@ use crate::error::{Code, Error};
 use crate::server::call::method_name;
 use crate::server::call::service::Route;
 
-/// Who may call which method of a server. What no rule names nobody may call, so a method that is added later is closed
-/// until somebody decides.
+/// Specifies which callers may call which methods. A method without a rule is denied, so a method
+/// that is added later stays closed until a rule names it.
 ///
-/// Callers are known by the source that they are believed: with identity keys ([`Server::identity`]) that of whoever has
-/// the key, without keys what a process on this host says of itself, at an edge none. `Ping`, and what else is built in,
-/// is open unless a rule names it.
+/// Callers are identified by their trusted source: with identity keys ([`Server::identity`]) the
+/// source signed with a key, without keys the source that a process on this host states, at an edge
+/// none. `Ping` and the other built-in methods are open unless a rule names them.
 ///
 /// ```
 /// use rpc_runtime::prelude::*;
@@ -31,7 +31,7 @@ use crate::server::call::service::Route;
 /// #     async fn debit(&self, user: &str, amount: u64) -> Result<u64> { Ok(user.len() as u64 - amount) }
 /// #     async fn wipe(&self) -> Result<()> { Ok(()) }
 /// # }
-/// // A group of callers is a value with a name.
+// A group of callers is an ordinary value.
 /// let frontends = Callers::servers(["web", "mobile"]).in_environment("prod");
 /// let policy = Policy::new()
 ///     .allow("bank.v1.Ledger/Balance", Callers::anyone())
@@ -42,50 +42,53 @@ use crate::server::call::service::Route;
 /// # Ok::<(), rpc_runtime::Error>(())
 /// ```
 ///
-/// A refused call ends in `permission_denied`, with a text that names the method and the caller. A server whose policy
-/// names a method that no service of it has, or one method twice, does not start; what no rule names it logs at start.
+/// A denied call fails with `permission_denied`; the text names the method and the caller. A server does not start if its
+/// policy names an unknown method, or one method twice. Methods without a rule are logged at the start.
 ///
 /// [`Server::identity`]: crate::server::Server::identity
 #[derive(Debug, Clone, Default)]
-#[must_use = "a policy does nothing before a server has it"]
+#[must_use = "a policy has no effect until it is set on a server"]
 pub struct Policy(Vec<(String, Callers)>);
 
 impl Policy {
-    /// A policy without rules: only what is built in can be called.
+    /// Creates a policy without rules: only built-in methods can be called.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Lets these callers call a method, which is named as on the wire: `fibpro.v1.Pricing/Pay`.
+    /// Allows these callers to call a method, given by its full name, such as
+    /// `fibpro.v1.Pricing/Pay`.
     pub fn allow(mut self, method: impl Into<String>, callers: impl Into<Callers>) -> Self {
         self.0.push((method.into(), callers.into()));
         self
     }
 
-    /// Lets nobody call a method: a decision, and not an omission that stands in the log.
+    /// Denies a method to all callers, explicitly; a method without a rule is denied too, but
+    /// logged at the start.
     pub fn deny(self, method: impl Into<String>) -> Self {
         self.allow(method, Callers(Some(Vec::new()), None))
     }
 }
 
-/// A group of callers: the servers that it names, or all; in one environment, or in any.
+/// A group of callers: all servers or the named ones, in any environment or in one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callers(Option<Vec<String>>, Option<String>);
 
 impl Callers {
-    /// Everybody, whether they are known or not.
+    /// Returns the group of all callers, including those without a trusted source.
     #[must_use]
     pub fn anyone() -> Self {
         Self(None, None)
     }
 
-    /// The servers of these names, such as `controller`, all instances of them.
+    /// Returns the group of the servers with these names, such as `controller`, with all their
+    /// instances.
     #[must_use]
     pub fn servers(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self(Some(names.into_iter().map(Into::into).collect()), None)
     }
 
-    /// Those of them that run in this environment. An unknown caller runs in none.
+    /// Restricts the group to one environment. A caller without a trusted source is in none.
     #[must_use]
     pub fn in_environment(mut self, environment: impl Into<String>) -> Self {
         self.1 = Some(environment.into());
@@ -107,40 +110,40 @@ impl Callers {
     }
 }
 
-/// One server.
+/// A group of one server.
 impl From<&str> for Callers {
     fn from(server: &str) -> Self {
         Self::servers([server])
     }
 }
 
-/// Several servers.
+/// A group of several servers.
 impl<const N: usize> From<[&str; N]> for Callers {
     fn from(servers: [&str; N]) -> Self {
         Self::servers(servers)
     }
 }
 
-/// Who may call one method of a server.
+/// The access rule of one method.
 #[derive(Debug)]
 pub(crate) enum Access {
-    /// The server has no policy, or none that names what is built in.
+    /// No policy applies: the server has none, or the method is built in and not named.
     Unrestricted,
     AllowList(Callers),
-    /// The server has a policy, and it does not name the method.
+    /// The server has a policy that does not name the method.
     Undeclared,
 }
 
 impl Access {
     /// # Errors
     ///
-    /// `permission_denied` for a caller that may not.
+    /// `permission_denied` for a caller that the rule does not include.
     pub(crate) fn check(&self, route: &Route, context: &Context) -> Result<(), Error> {
         let why = match self {
             Self::Unrestricted => return Ok(()),
             Self::AllowList(callers) if callers.include(context.source()) => return Ok(()),
             Self::AllowList(_) => "",
-            Self::Undeclared => ": no rule of the server's policy names the method",
+            Self::Undeclared => ": no rule of the server's policy allows the method; add one",
         };
         let caller = context.source().map_or("an unknown caller", Source::as_str);
         let method = route.method().full_name();
@@ -151,11 +154,11 @@ impl Access {
     }
 }
 
-/// Gives each route its rule.
+/// Sets the access rule of each route.
 ///
 /// # Errors
 ///
-/// `failed_precondition` for a rule of a method that no route has, and for two rules of one method.
+/// `failed_precondition` for a rule that names an unknown method, and for two rules of one method.
 pub(crate) fn apply(
     policy: Policy,
     server: &str,
@@ -168,7 +171,7 @@ pub(crate) fn apply(
     for (name, callers) in policy.0 {
         let path = method_name::resolve(routes, &name, &format!("the policy of {server}"))?;
         if declared.contains(&path) {
-            let text = format!("the policy of {server} has two rules for {name}; make them one");
+            let text = format!("the policy of {server} has two rules for {name}; merge them");
             return Err(Error::without_location(Code::FailedPrecondition, text));
         }
         declared.push(path);
@@ -185,7 +188,7 @@ pub(crate) fn apply(
         undeclared.sort_unstable();
         tracing::warn!(
             target: "rpc",
-            "nobody may call what no rule of the policy of {server} names: {}",
+            "the policy of {server} denies the methods that no rule names: {}; add a rule for each",
             undeclared.join(", ")
         );
     }
@@ -201,7 +204,7 @@ mod tests {
     use crate::descriptor::MethodDescriptor;
     use crate::sync::MutexExt as _;
 
-    /// What is logged, for a test to read.
+    /// Collects log output.
     #[derive(Clone, Default)]
     struct Paper(Arc<Mutex<Vec<u8>>>);
 

@@ -1,4 +1,4 @@
-//! How often each caller may call each method.
+//! Rate limits by caller and method.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,31 +16,33 @@ use crate::server::call::method_name;
 use crate::server::call::service::Route;
 use crate::sync::MutexExt as _;
 
-/// The most pairs of caller and method that one limit remembers; further ones share one allowance. About 1 MiB.
+/// The maximum number of (caller, method) pairs that one limit tracks; further pairs share one
+/// allowance. About 1 MiB.
 const PAIRS: usize = 10_000;
 
-/// How often a full memory is looked through for callers that have been quiet.
+/// The interval at which a full store is cleared of idle callers.
 const TIDY: Duration = Duration::from_secs(1);
 
-/// How often each caller may call each method: a number in a time, and as many at once (a burst) as that number unless
-/// said.
+/// Limits how often each caller may call each method: a number of calls in a period. By default the
+/// burst is the same number.
 ///
-/// A caller is a server in an environment, all its instances together, as far as it is believed; all unknown ones, such
-/// as those at an edge, are one caller. What comes too often ends in `resource_exhausted` with the time to wait.
-/// Memory is bounded: when 10,000 pairs of caller and method are busy at one time, further ones share one allowance.
+/// A caller is a server in an environment with all its instances, identified by its trusted source.
+/// All callers without a trusted source, such as those at an edge, are one caller. Calls above the
+/// limit fail with `resource_exhausted` and a retry delay. Memory is bounded: beyond 10,000 active
+/// pairs of caller and method, further ones share one allowance.
 ///
 /// ```
 /// use rpc_runtime::{RateLimit, Server};
 ///
-/// // Every method, unless there is a limit of its own; what is built in has none.
+// For every method that has no separate limit. Built-in methods are not limited.
 /// let server = Server::new("userstore").rate_limit(RateLimit::per_second(500).burst(1000));
 /// # drop(server);
-/// // One method.
+// For one method.
 /// let logins = RateLimit::per_minute(10).method("fibpro.v1.UserStore/Verify");
 /// # drop(logins);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "a limit does nothing before a server has it"]
+#[must_use = "a limit has no effect until it is set on a server"]
 pub struct RateLimit {
     calls: u32,
     per: Duration,
@@ -49,12 +51,12 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// So many calls a second.
+    /// Allows this many calls per second.
     pub fn per_second(calls: u32) -> Self {
         Self::per(calls, Duration::from_secs(1))
     }
 
-    /// So many calls a minute.
+    /// Allows this many calls per minute.
     pub fn per_minute(calls: u32) -> Self {
         Self::per(calls, Duration::from_secs(60))
     }
@@ -68,13 +70,15 @@ impl RateLimit {
         }
     }
 
-    /// So many calls at once, after a time without any.
+    /// Sets the maximum number of calls at once, after an idle time. Defaults to the number of
+    /// calls per period.
     pub fn burst(mut self, calls: u32) -> Self {
         self.burst = calls;
         self
     }
 
-    /// Holds for this method only, named as on the wire: `fibpro.v1.UserStore/Verify`. May be called several times.
+    /// Applies the limit to this method only, given by its full name: `fibpro.v1.UserStore/Verify`.
+    /// May be called several times.
     pub fn method(mut self, name: impl Into<String>) -> Self {
         self.methods.push(name.into());
         self
@@ -86,26 +90,27 @@ impl RateLimit {
     }
 }
 
-/// Gives each route its limit: one of its own, or the general one.
+/// Sets the limit of each route: its separate limit, or the general one.
 ///
 /// # Errors
 ///
-/// `failed_precondition` for a method that no route has or that has two limits, and for two general limits;
-/// `invalid_argument` for a limit of no call at all.
+/// `failed_precondition` for an unknown method, for a method with two limits, and for two general
+/// limits; `invalid_argument` for a limit that allows no call.
 pub(crate) fn apply(
     limits: Vec<RateLimit>,
     server: &str,
     routes: &mut HashMap<&'static str, Route>,
 ) -> Result<(), Error> {
     let twice = |what: &str| {
-        let text = format!("the server {server} has two rate limits for {what}; make them one");
+        let text = format!("the server {server} has two rate limits for {what}; merge them");
         Error::without_location(Code::FailedPrecondition, text)
     };
     let mut general = None;
     for limit in limits {
         let limiter = Limiter::new(&limit).ok_or_else(|| {
-            let text =
-                format!("a rate limit of {server} lets nobody call; `Policy::deny` does that");
+            let text = format!(
+                "a rate limit of {server} allows no calls; use `Policy::deny` to deny a method"
+            );
             Error::without_location(Code::InvalidArgument, text)
         })?;
         let limiter = Arc::new(limiter);
@@ -134,7 +139,7 @@ pub(crate) struct Limiter {
     limiter: RateLimiter<RateLimitKey, RateLimitStore, DefaultClock>,
     calls: u32,
     per: Duration,
-    /// When the memory may be looked through next.
+    /// The earliest time of the next clearing.
     tidy: Mutex<Instant>,
 }
 
@@ -174,11 +179,12 @@ impl Limiter {
         );
         let wait = too_early.wait_time_from(self.limiter.clock().now());
         Err(Error::without_location(Code::ResourceExhausted, text)
-            // Whole milliseconds are what callers read; zero of them would be at once.
+            // Callers read whole milliseconds; 0 would mean an immediate retry.
             .with_retry_after(wait.max(Duration::from_millis(1))))
     }
 
-    /// Forgets callers that have been quiet for so long that they have their whole allowance again.
+    /// Removes callers that have been idle for so long that their whole allowance is available
+    /// again.
     fn tidy_up(&self) {
         if self.limiter.len() < PAIRS {
             return;

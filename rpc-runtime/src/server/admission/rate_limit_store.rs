@@ -1,4 +1,4 @@
-//! What a rate limit remembers of each caller of each method.
+//! The state of a rate limit for each pair of caller and method.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -11,7 +11,7 @@ use governor::state::keyed::ShrinkableKeyedStateStore;
 use crate::context::Source;
 use crate::sync::{Mutex, MutexExt as _, MutexGuard};
 
-/// Who calls what. Two instances of a server are one caller.
+/// A caller and a method. All instances of a server are one caller.
 #[derive(Debug, Clone)]
 pub(super) struct RateLimitKey {
     pub(super) caller: Option<Arc<Source>>,
@@ -42,10 +42,11 @@ impl Hash for RateLimitKey {
     }
 }
 
-/// The state of each pair. governor's own stores grow with the number of callers; this one is bounded.
+/// Stores the state of each pair. Hand-written because governor's stores grow with the number of
+/// callers; this one is bounded.
 #[derive(Debug)]
 pub(super) struct RateLimitStore {
-    /// How many pairs it remembers.
+    /// The maximum number of tracked pairs.
     max: usize,
     states: Mutex<RateLimitStates>,
 }
@@ -53,7 +54,7 @@ pub(super) struct RateLimitStore {
 #[derive(Debug, Default)]
 struct RateLimitStates {
     known: HashMap<RateLimitKey, Nanos>,
-    /// Of all pairs that there was no room for.
+    /// The shared state of all pairs beyond the maximum.
     others: Option<Nanos>,
 }
 

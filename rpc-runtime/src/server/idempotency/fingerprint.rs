@@ -1,14 +1,15 @@
-//! Whether two messages say the same.
+//! Computes the fingerprint of a message, independent of field order and white space.
 
 use sha2::{Digest as _, Sha256};
 
 use super::Fingerprint;
 
 impl Fingerprint {
-    /// The fingerprint of a message that has been read, so it is JSON.
+    /// Computes the fingerprint of a message that has been decoded, so it is valid JSON.
     ///
-    /// One pass, without a tree and without recursion: a message may nest as deep as it is long. Every object shrinks to
-    /// a digest of its sorted fields, so that no part of a message is moved more than once.
+    /// One pass, without a tree and without recursion: the nesting is only limited by the length of
+    /// the message. Each object is replaced by a digest of its sorted fields, so no part of a
+    /// message is moved more than once.
     pub(crate) fn of(message: &[u8]) -> Self {
         let mut writer = CanonicalWriter {
             out: Vec::with_capacity(message.len().min(4 << 10)),
@@ -38,13 +39,13 @@ impl Fingerprint {
 struct CanonicalWriter {
     out: Vec<u8>,
     open: Vec<OpenContainer>,
-    /// Where the fields of the open objects begin in `out`.
+    /// The offsets in `out` at which the fields of the open objects begin.
     fields: Vec<usize>,
 }
 
 enum OpenContainer {
     Array,
-    /// How many fields of outer objects there are.
+    /// The number of entries in `fields` that belong to outer objects.
     Object(usize),
 }
 
@@ -68,7 +69,7 @@ impl CanonicalWriter {
                 self.open.pop();
                 self.out.push(sign);
             }
-            // Commas of arrays, colons, and what numbers and words are made of.
+            // Commas of arrays, colons, and the characters of numbers and literals.
             _ => self.out.push(sign),
         }
     }
@@ -95,13 +96,14 @@ impl CanonicalWriter {
         }
         self.fields.truncate(outer);
         self.out.truncate(start);
-        // No other value begins with this letter, and a digest has one length: nothing can be taken for it.
+        // No JSON value begins with this letter, and digests have a fixed length, so no value can
+        // imitate a digest.
         self.out.push(b'o');
         self.out.extend_from_slice(&digest.finalize());
     }
 }
 
-/// How long the text is at the beginning of `json`, with its quotes.
+/// Returns the length of the string at the beginning of `json`, including its quotes.
 fn string(json: &[u8]) -> usize {
     let mut escaped = false;
     for (index, &byte) in json.iter().enumerate().skip(1) {

@@ -1,4 +1,4 @@
-//! The calls that are running under a key: one runs, and those that repeat it meanwhile wait for its result.
+//! The calls in flight, by key: one runs, and concurrent repeats wait for its result.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::{Claim, Fingerprint, IdempotencyKey, IdempotencyStore, Outcome, Store
 use crate::error::Error;
 use crate::sync::{Mutex, MutexExt as _, MutexGuard};
 
-/// How long a store may take for an answer.
+/// The timeout of an operation of the store.
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The running calls of a server, by idempotency key.
@@ -69,8 +69,8 @@ impl InFlightCalls {
                 Ok(joined) => return joined,
                 Err(waiter) => waiter,
             };
-            // Another message does not have the key before the store says so: when it belongs to an earlier call, with
-            // this message, that one's result is due here.
+            // A different message is rejected only once the store confirms who holds the key: if an
+            // earlier call with this message holds it, its stored result is returned here.
             let Ok(stage) = waiter
                 .wait_for(|stage| !matches!(stage, Stage::Claiming))
                 .await
@@ -89,7 +89,7 @@ impl InFlightCalls {
         }
     }
 
-    /// `Err` where another message is ahead.
+    /// Returns `Err` if a call with a different message is in flight.
     fn try_join(
         self: &Arc<Self>,
         key: &IdempotencyKey,
@@ -129,7 +129,7 @@ impl InFlightCalls {
 pub(super) struct Waiter(watch::Receiver<Stage>);
 
 impl Waiter {
-    /// `None` where what ran was dropped, as at the end of the process.
+    /// Returns `None` if the leader was dropped, for example at the end of the process.
     pub(super) async fn result(mut self) -> Option<CallResult> {
         let result = self.0.wait_for(|stage| matches!(stage, Stage::Done(_)));
         match &*result.await.ok()? {
@@ -139,7 +139,7 @@ impl Waiter {
     }
 }
 
-/// The call that runs. Dropped before its end, it leaves the key behind as one whose call was lost.
+/// The call that runs. If it is dropped before its end, its key is stored with the outcome "lost".
 pub(super) struct Leader {
     in_flight: Arc<InFlightCalls>,
     key: IdempotencyKey,
@@ -149,7 +149,8 @@ pub(super) struct Leader {
 }
 
 impl Leader {
-    /// Asks the store, runs the work where nobody has done it, and keeps its result. `true` where somebody waits for it.
+    /// Claims the key, runs the work if the key was free, and stores its result. Returns whether a
+    /// waiter receives the result.
     pub(super) async fn run(
         mut self,
         store: &dyn IdempotencyStore,
@@ -165,8 +166,8 @@ impl Leader {
             Ok(Claim::Full) => CallResult::StoreFull,
             Ok(Claim::New) => CallResult::Ran(self.claimed(store, work).await),
         };
-        // In this order: until the store knows the result, repeats must find the call here, and whoever is told the
-        // result and comes again must find it in the store.
+        // In this order: until the store has the result, repeats must find the call here; and a
+        // caller that received the result and repeats the call must find it in the store.
         self.in_flight.running().remove(&self.key);
         self.is_done = true;
         self.sender.send(Stage::Done(result)).is_ok()
@@ -195,7 +196,7 @@ impl Leader {
                 target: "rpc",
                 key = %self.key,
                 why = ?result,
-                "the store of idempotency keys did not take the result of a call: repeats are turned away until it gives the key up"
+                "failed to save the result of a call in the idempotency store; repeats are rejected until the store releases the key"
             );
         }
         outcome
@@ -204,14 +205,14 @@ impl Leader {
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        // Behind `run` the key may be a later call's.
+        // After `run`, the key may belong to a later call.
         if !self.is_done {
             self.in_flight.running().remove(&self.key);
         }
     }
 }
 
-/// A claim between `begin` and its end.
+/// A claimed key, from `begin` until its result is stored.
 struct ClaimGuard<'a> {
     leader: &'a Leader,
     store: &'a dyn IdempotencyStore,
@@ -223,7 +224,8 @@ impl Drop for ClaimGuard<'_> {
         if self.settled {
             return;
         }
-        // Nobody is there to wait for the store: memory takes it at once, and another store has the claim.
+        // `drop` cannot wait for the store. `MemoryStore` completes in one poll; any other store
+        // keeps the claim.
         let lost = Outcome::lost();
         let mut told = self
             .store
@@ -282,7 +284,7 @@ mod tests {
         assert_eq!(outcome.error().unwrap().code(), crate::Code::Unknown);
     }
 
-    /// A store that says nothing.
+    /// A store that never responds.
     struct Silence;
 
     impl IdempotencyStore for Silence {

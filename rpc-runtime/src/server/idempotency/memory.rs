@@ -1,4 +1,4 @@
-//! The store that every server has: results in memory, bounded in time, number and size.
+//! The default store: results in memory, limited in age, number and size.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -9,20 +9,22 @@ use tokio::time::Instant;
 use super::{Claim, Fingerprint, IdempotencyKey, IdempotencyStore, Outcome, StoreFuture};
 use crate::sync::{Mutex, MutexExt as _, MutexGuard};
 
-/// How long a result is kept.
+/// The default retention of a result.
 const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
-/// How many keys are known at one time.
+/// The default maximum number of keys.
 const ENTRIES: usize = 100_000;
-/// How much all results may take, in bytes.
+/// The default maximum size of all results, in bytes.
 const BYTES: usize = 32 << 20;
-/// What an entry takes beside the text of its key and its result, about.
+/// The approximate size of an entry without the text of its key and its result, in bytes.
 const OVERHEAD: usize = 256;
 
-/// Results in memory: gone when the process ends, and not known to other instances of the server.
+/// Stores results in memory. They are lost when the process ends, and other instances of the server
+/// do not see them.
 ///
-/// A result is kept for 24 hours, 100,000 keys and 32 MiB unless said. When there is no room, the oldest results go
-/// before their time: a repeat of such a call would run again, so it is counted ([`evicted`](Self::evicted)) and logged.
-/// Calls that are running never go. When there are as many of them as keys, one more is refused with
+/// By default results are kept for 24 hours, up to 100,000 keys and 32 MiB. When a limit is
+/// reached, the oldest results are evicted early. A repeat of an evicted call runs again, so
+/// evictions are counted ([`evicted`](Self::evicted)) and logged. Calls in flight are never
+/// evicted. When all keys belong to calls in flight, a further call is rejected with
 /// `resource_exhausted`.
 ///
 /// ```
@@ -44,9 +46,9 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct MemoryState {
     known: HashMap<IdempotencyKey, MemoryEntry>,
-    /// The keys that have results, in the order in which they got them, which is that in which they go.
+    /// Keys with a result, oldest result first. Evicted and expired in this order.
     done: VecDeque<IdempotencyKey>,
-    /// How much the results take.
+    /// The size of all results, in bytes.
     bytes: usize,
     evicted: u64,
 }
@@ -63,7 +65,7 @@ struct StoredResult {
 }
 
 impl MemoryStore {
-    /// A store with nothing in it.
+    /// Creates an empty store with the default limits.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -74,29 +76,29 @@ impl MemoryStore {
         }
     }
 
-    /// How long a result is kept, counted from the end of its call.
+    /// Sets the retention of a result, counted from the end of its call. Defaults to 24 hours.
     #[must_use]
     pub fn keep(mut self, time: Duration) -> Self {
         self.keep = time;
         self
     }
 
-    /// How many keys there are at most, with those of running calls.
+    /// Sets the maximum number of keys, including those of calls in flight. Defaults to 100,000.
     #[must_use]
     pub fn entries(mut self, number: usize) -> Self {
         self.entries = number;
         self
     }
 
-    /// How much the results may take, in bytes. Of a single one that is larger it is kept that there was one: a repeat
-    /// gets `data_loss`, and nothing runs twice.
+    /// Sets the maximum size of all results, in bytes. Defaults to 32 MiB. For a single larger
+    /// result only its existence is stored: a repeat gets `data_loss`, and does not run.
     #[must_use]
     pub fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
         self
     }
 
-    /// How many results have gone before their time.
+    /// Returns the number of results that were evicted early.
     #[must_use]
     pub fn evicted(&self) -> u64 {
         self.state().evicted
@@ -140,7 +142,7 @@ impl MemoryStore {
             outcome,
         };
         let mut state = self.state();
-        // A second result for one key would stand in the order of the results twice.
+        // A second result for one key would put the key into `done` twice.
         if !matches!(state.known.get(key), Some(MemoryEntry { result: None, .. })) {
             return;
         }
@@ -151,7 +153,8 @@ impl MemoryStore {
         };
         state.known.insert(key.clone(), entry);
         state.done.push_back(key.clone());
-        // The newest stays, however little the bound: it may be what a caller asks for again this moment.
+        // The newest result stays even above the limit, since its caller may repeat the call at
+        // once.
         while state.bytes > self.bytes && state.done.len() > 1 {
             state.evict();
         }
@@ -159,7 +162,7 @@ impl MemoryStore {
 }
 
 impl MemoryState {
-    /// Lets go what has been kept for long enough.
+    /// Removes the results whose retention is over.
     fn expire(&mut self, keep: Duration) {
         let over = |kept: &StoredResult| kept.since.elapsed() >= keep;
         while let Some(oldest) = self.done.front() {
@@ -174,17 +177,18 @@ impl MemoryState {
         }
     }
 
-    /// Lets go the oldest result before its time; `false` where all calls are running.
+    /// Evicts the oldest result; returns `false` if all calls are in flight.
     fn evict(&mut self) -> bool {
         let gone = self.forget_oldest();
         if gone {
             self.evicted += 1;
-            // Once for each doubling: a store that is too small must be heard of, and not be all that is heard.
+            // Logged at each doubling, so that a store that is too small is visible without
+            // flooding the log.
             if self.evicted.is_power_of_two() {
                 tracing::warn!(
                     target: "rpc",
                     evicted = self.evicted,
-                    "the store of idempotency keys is full: results go before their time, and repeats of their calls would run again"
+                    "the idempotency store is full: results are evicted early, and repeats of their calls run again; raise its limits"
                 );
             }
         }
@@ -296,7 +300,7 @@ mod tests {
         assert!(is_known(&store, 0) && is_known(&store, 3) && is_known(&store, 4));
         assert_eq!(store.state().known.len(), 3);
         assert_eq!(store.evicted(), 2);
-        // All places taken by calls that run.
+        // All keys belong to calls in flight.
         assert!(matches!(store.look_up(&key(5), MESSAGE), Claim::New));
         assert!(matches!(store.look_up(&key(6), MESSAGE), Claim::New));
         assert!(matches!(store.look_up(&key(7), MESSAGE), Claim::Full));

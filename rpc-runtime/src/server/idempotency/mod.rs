@@ -1,34 +1,39 @@
-//! Calls that run once, however often they are sent: methods with an idempotency key.
+//! Idempotency keys: a call runs once, however often it is sent.
 //!
-//! An argument with `#[rpc(idempotency_key)]` says which calls are the same one. A client retries such a method as it
-//! does an idempotent one, and the server answers what is sent again:
+//! An argument with `#[rpc(idempotency_key)]` identifies the calls that are repeats of each other.
+//! A client retries such a method like an idempotent one, and the server returns:
 //!
-//! | a call whose key … | is answered with |
+//! | the key of the call | the response |
 //! | --- | --- |
-//! | is new | what the handler says |
-//! | is that of a call that is running | that call's result, when it is there; the caller's own deadline holds |
-//! | is that of a call that is done | that call's result, and `idempotent-replayed: true` beside it |
-//! | is that of a call with another message | `aborted` |
+//! | is new | the result of the handler |
+//! | belongs to a call in flight | the result of that call, when it is ready; the deadline of the repeat applies |
+//! | belongs to a completed call | the stored result, with the header `idempotent-replayed: true` |
+//! | belongs to a call with a different message | `aborted` |
 //! | is empty, longer than 255 bytes, or has control characters | `invalid_argument` |
 //!
-//! **What a result is.** A value, and every error but `unavailable` and `resource_exhausted`: by these a handler says that
-//! it did nothing and may be asked again, so the next call with the key runs. A handler that broke (a panic,
-//! `internal`, its deadline) may have done half of its work, so its error is a result as well, and only a new key runs it
-//! again. Arguments that cannot be read and refusals by layers come before the key is looked at, and leave nothing.
+//! **Results.** A value is a result, and so is every error except `unavailable` and
+//! `resource_exhausted`. With these two a handler states that it did nothing, so the next call with
+//! the key runs. After a panic, `internal` or an expired deadline the handler may have done part of
+//! its work, so the error is stored as the result, and only a new key runs the work again.
+//! Arguments that cannot be decoded and rejections by layers come before the key is checked, and
+//! are not stored.
 //!
-//! **The work goes on** when its caller goes away or its deadline passes, as that of a `detached` method, up to the
-//! method's `timeout` or [`deadline_cap`](crate::Limits::deadline_cap): so there is a result for who asks again.
+//! **Cancellation.** The work continues when its caller disconnects or its deadline passes, as for
+//! a `detached` method, up to the method's `timeout` or
+//! [`deadline_cap`](crate::Limits::deadline_cap), so a later repeat finds a result.
 //!
-//! **Whose key it is.** Keys of different callers are different keys. A caller is a server in an environment, as far as
-//! it is believed; all unknown ones, such as those at an edge, are one caller. There, let clients make keys that nobody
-//! guesses (a UUID), or take the user as an argument: another user's message is then another one.
+//! **Scope.** Keys are scoped to the caller, which is a server in an environment. All callers
+//! without a trusted source, such as those at an edge, share one scope. There, use unguessable keys
+//! (UUIDs), or take the user as an argument: a call of another user is then rejected as a reused
+//! key, and never receives the stored result.
 //!
-//! **Where.** A result is known to the servers that share a [`IdempotencyStore`]; each has one of its own unless said. So a client
-//! of several addresses that has lost an answer asks again at the address that it sent the call to, and nowhere else. What
-//! was not sent, and what a server says it has not begun, goes to another one.
+//! **Replicas.** A result is known to the servers that share an [`IdempotencyStore`]; by default
+//! each server has a separate one. So a client with several addresses that lost a response retries
+//! only at the address to which it sent the call. A call that was not sent, or that a server
+//! reports as not begun, is retried at another address.
 //!
-//! **For how long.** As the [`IdempotencyStore`] says: [`MemoryStore`] keeps results for a day and not past the end of the
-//! process.
+//! **Retention.** Defined by the [`IdempotencyStore`]: [`MemoryStore`] keeps results for 24 hours
+//! and not past the end of the process.
 
 mod fingerprint;
 mod in_flight;
@@ -56,14 +61,14 @@ use crate::observe::Observers;
 use crate::server::call::service::{PreparedCall, Route};
 use crate::server::call::stack::{answered, guarded, started, within};
 
-/// The longest key, in bytes.
+/// The maximum length of a key, in bytes.
 const KEY_LIMIT: usize = 255;
-/// Beside an answer that was another call's.
+/// The response header that marks the stored result of an earlier call.
 const REPLAYED: &str = "idempotent-replayed";
-/// When to ask again for a call that runs in another process.
+/// The delay after which to retry a call that runs in another process, in milliseconds.
 const RETRY_MS: std::ops::RangeInclusive<u64> = 100..=300;
 
-/// What answers the repeated calls of one server.
+/// Runs the calls with idempotency keys of one server.
 pub(crate) struct IdempotencyHandler {
     store: Arc<dyn IdempotencyStore>,
     in_flight: Arc<InFlightCalls>,
@@ -72,7 +77,7 @@ pub(crate) struct IdempotencyHandler {
     deadline_cap: Duration,
 }
 
-/// Gives the routes whose method has a key what they need. A server without any has nothing of it.
+/// Adds the handler to the routes whose method has a key. A server without such a method gets none.
 pub(crate) fn apply<'r>(
     store: Option<Arc<dyn IdempotencyStore>>,
     routes: impl Iterator<Item = &'r mut Route>,
@@ -106,8 +111,8 @@ fn argument_of(method: &MethodDescriptor) -> Option<&'static str> {
 }
 
 impl IdempotencyHandler {
-    /// Answers a call, by running it or with the result of the one that it repeats. The developer's layers are around
-    /// this, so that a repeat passes them as every call does.
+    /// Runs a call, or returns the result of the call that it repeats. The developer's layers are
+    /// outside of this, so a repeat passes them like every call.
     pub(crate) fn call(
         self: Arc<Self>,
         route: &Route,
@@ -125,7 +130,7 @@ impl IdempotencyHandler {
         let message = request.body().as_message().cloned();
         let PreparedCall { key, answer } = route.prepare(request);
         let (Some(key), Some(message)) = (key, message) else {
-            // The arguments cannot be read: the answer says so, and nothing has begun.
+            // The arguments cannot be decoded: `answer` has the error, and no work has begun.
             return answer;
         };
         if let Some(error) = refusal(method, &key) {
@@ -137,7 +142,8 @@ impl IdempotencyHandler {
             let (waiter, is_first) = match self.in_flight.join(&key, message).await {
                 Join::KeyReused => return other_message(method).into(),
                 Join::Follower(waiter) => {
-                    // With the place that it has: who waits for another call does not keep a third one out.
+                    // Releases the admission permit with it: a waiting repeat does not occupy a
+                    // slot.
                     drop(answer);
                     (waiter, false)
                 }
@@ -155,8 +161,8 @@ impl IdempotencyHandler {
                         };
                         let is_awaited = leader.run(&*idempotency.store, work).await;
                         if let (false, Some(outcome)) = (is_awaited, ran) {
-                            // The caller is gone or was told `deadline_exceeded`: somebody should still know how it
-                            // ended.
+                            // The caller disconnected or received `deadline_exceeded`: the
+                            // completion is observed here.
                             let response = outcome.into_response();
                             idempotency.observers.detached_ended(&start, &response);
                         }
@@ -180,16 +186,16 @@ async fn answer_with(waiter: Waiter, is_first: bool, method: &MethodDescriptor) 
         Some(CallResult::KeyReused) => other_message(method),
         Some(CallResult::RunningElsewhere) => Error::without_location(
             Code::Unavailable,
-            "another instance runs the call with this idempotency key; its result will be there when it is done",
+            "another instance is running the call with this idempotency key; retry later for its result",
         )
         .with_retry_after(Duration::from_millis(fastrand::u64(RETRY_MS))),
         Some(CallResult::StoreFull) => Error::without_location(
             Code::ResourceExhausted,
-            "as many calls with idempotency keys run as are remembered at one time; the call was not begun",
+            "too many calls with idempotency keys are in flight; the call was not begun, retry later",
         ),
         Some(CallResult::StoreTimeout) => Error::without_location(
             Code::Unavailable,
-            "the store of idempotency keys does not answer; the call was not begun",
+            "the idempotency store did not respond; the call was not begun",
         ),
         Some(CallResult::StoreFailed(error)) => error,
         None => stopped(),
@@ -199,7 +205,7 @@ async fn answer_with(waiter: Waiter, is_first: bool, method: &MethodDescriptor) 
 
 fn replayed(outcome: Outcome) -> Response {
     let mut response = outcome.into_response();
-    // A name and a value of our own: they can travel.
+    // A fixed name and value, which are always valid.
     let _ = response.headers_mut().append(REPLAYED, "true");
     response
 }
@@ -214,19 +220,19 @@ fn caller(context: &Context) -> String {
 fn other_message(method: &MethodDescriptor) -> Error {
     let argument = argument_of(method).unwrap_or_default();
     let text = format!(
-        "`{argument}` was used for a call with other arguments: one key is for one call and its repeats"
+        "`{argument}` was used for a call with other arguments; use a new key for each call, and the same key only to repeat it"
     );
     Error::without_location(Code::Aborted, text).with_reason("IDEMPOTENCY_KEY_REUSED")
 }
 
-/// What is wrong with a key.
+/// Returns the error of an invalid key.
 fn refusal(method: &MethodDescriptor, key: &str) -> Option<Error> {
     let problem = if key.is_empty() {
-        "is empty; it says which calls are the same one".to_owned()
+        "is empty; pass a key that is unique to the call".to_owned()
     } else if key.len() > KEY_LIMIT {
-        format!("is {} bytes long; it may have {KEY_LIMIT}", key.len())
+        format!("is {} bytes long; use at most {KEY_LIMIT}", key.len())
     } else if key.chars().any(char::is_control) {
-        "has control characters".to_owned()
+        "contains control characters; remove them".to_owned()
     } else {
         return None;
     };

@@ -1,4 +1,4 @@
-//! How a call ended, so that a repeat can be answered with it.
+//! The outcome of a call, stored for its repeats.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::metadata::Metadata;
 use crate::middleware::{Body, Response};
 use crate::protocol::connect;
 
-/// How a call ended: the message or the error of its answer, and the metadata beside it. Cheap to clone.
+/// The outcome of a call: the message or error of its response, and the metadata. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     headers: Metadata,
@@ -18,37 +18,37 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// An answer, encoded; for tests of a store.
+    /// Creates an outcome with an encoded message, for tests of a store.
     pub fn of_message(message: impl Into<Bytes>) -> Self {
         Self::from_result(Ok(message.into()))
     }
 
-    /// For the claim of a call whose process is gone: it may have been executed, and nobody knows. A repeat is told so with
-    /// `unknown`, and does not run.
+    /// Returns the outcome for a claim whose process is gone: the call may have been executed. A
+    /// repeat gets `unknown`, and does not run.
     #[must_use]
     pub fn lost() -> Self {
-        let text = "the call with this idempotency key was cut off with its server, and may have been executed: look before it is made with a new key";
+        let text = "the server of the call with this idempotency key stopped during the call, which may have been executed; check its effect before using a new key";
         Self::from(Error::without_location(Code::Unknown, text).public())
     }
 
-    /// For a call whose result is larger than what a store keeps: a repeat is told so with `data_loss`, and does not
-    /// run.
+    /// Returns the outcome of a call whose result exceeds the limit of a store: a repeat gets
+    /// `data_loss`, and does not run.
     #[must_use]
     pub fn too_large() -> Self {
-        let text = "the call with this idempotency key was done, and its result was too large to be kept for a repeat";
+        let text = "the call with this idempotency key was executed, but its result was too large to be stored for repeats";
         Self::from(Error::without_location(Code::DataLoss, text).public())
     }
 
-    /// The error, if it is one.
+    /// Returns the error, if the call failed.
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         self.result.as_ref().err()
     }
 
-    /// Whether a repeat gets it. `unavailable` and `resource_exhausted` say that the call was not done and may be tried
-    /// again, so they are no results and a repeat runs. Everything else is one, also where the handler broke in the
-    /// middle of its work (`internal`, a panic, `deadline_exceeded`): it may have done a part that must not be done
-    /// twice.
+    /// Returns whether the outcome is stored for repeats. `unavailable` and `resource_exhausted`
+    /// mean that the call was not executed, so they are not stored and a repeat runs. Every other
+    /// outcome is stored, including `internal`, a panic and `deadline_exceeded`: the handler may
+    /// have done part of its work, which must not be done twice.
     #[must_use]
     pub fn is_final(&self) -> bool {
         let again =
@@ -56,20 +56,21 @@ impl Outcome {
         !self.error().is_some_and(again)
     }
 
-    /// How much memory it takes, in bytes and about.
+    /// Returns its approximate size in memory, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         let entries = self.headers.iter().chain(self.trailers.iter());
         let metadata: usize = entries.map(|(name, value)| name.len() + value.len()).sum();
         let result = match &self.result {
             Ok(message) => message.len(),
-            // An error has about as much on the heap as on the wire, and is rare.
+            // An error takes about as much memory as its wire form, and is rare.
             Err(error) => connect::error_json(error).len(),
         };
         size_of::<Self>() + metadata + result
     }
 
-    /// For a store outside of the process. An error is written as for a caller: its private text and cause stay here.
+    /// Encodes it for a store outside of the process. An error is encoded as for a caller, without
+    /// its private text and source.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let entries = |metadata: &Metadata| metadata.iter().map(owned).collect();
@@ -86,15 +87,15 @@ impl Outcome {
                 metadata: entries(error.metadata()),
             }),
         };
-        // Texts and base64: nothing in it can fail.
+        // Strings and base64 cannot fail to serialize.
         serde_json::to_vec(&written).unwrap_or_default()
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    /// Decodes the form of [`to_bytes`](Self::to_bytes).
     ///
     /// # Errors
     ///
-    /// `data_loss` for anything else.
+    /// `data_loss` for any other input.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let damaged = || Error::without_location(Code::DataLoss, "a stored result cannot be read");
         let written: StoredOutcome =
@@ -105,7 +106,7 @@ impl Outcome {
                 let mut error =
                     connect::error_from_json(&written.json.into_inner()).ok_or_else(damaged)?;
                 *error.metadata_mut() = metadata(written.metadata);
-                // What a caller may read was all that was kept, so all of it may be read again.
+                // Only public text was encoded, so all of it is public.
                 Err(error.public())
             }
             _ => return Err(damaged()),
@@ -131,7 +132,7 @@ impl Outcome {
             Some(message) => Ok(message.clone()),
             None => Err(Error::without_location(
                 Code::Internal,
-                "a method with an idempotency key answers with one message and no stream",
+                "a method with an idempotency key must return one message, not a stream",
             )),
         });
         Self {
@@ -149,14 +150,14 @@ impl Outcome {
     }
 }
 
-/// A call that ended with this error.
+/// Creates the outcome of a call that failed with this error.
 impl From<Error> for Outcome {
     fn from(error: Error) -> Self {
         Self::from_result(Err(error))
     }
 }
 
-/// The form in a store, which an older or newer version has to read.
+/// The stored form. Other versions of the runtime read it.
 #[derive(Serialize, Deserialize)]
 struct StoredOutcome {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -222,14 +223,14 @@ mod tests {
         assert_eq!(error.reason(), Some("POOR"));
         assert_eq!(error.violations()[0].field, "cents");
         assert_eq!(error.metadata().get("x-left"), Some("3"));
-        // The text of an internal error stays in the process.
+        // The text of an internal error is not stored.
         let bytes = Outcome::from(Error::new(Code::Internal, "the secret table")).to_bytes();
         let error = Outcome::from_bytes(&bytes).unwrap().result.unwrap_err();
         assert_eq!(
             (error.code(), error.message()),
             (Code::Internal, "internal error")
         );
-        // One that is public keeps its own.
+        // A public text is stored.
         let error = Outcome::from_bytes(&Outcome::lost().to_bytes())
             .unwrap()
             .result

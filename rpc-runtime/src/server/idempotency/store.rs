@@ -1,4 +1,4 @@
-//! The seam: what a store of results is asked.
+//! The interface of a store of results.
 
 use std::fmt;
 use std::pin::Pin;
@@ -7,37 +7,44 @@ use std::sync::Arc;
 use super::Outcome;
 use crate::error::Result;
 
-/// What a [`IdempotencyStore`] gives back.
+/// The future of an [`IdempotencyStore`] method.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
-/// Where a server keeps the results of calls with an idempotency key, so that a repeated call is answered and not run.
+/// Stores the results of calls with an idempotency key, so that a repeated call returns the stored
+/// result and does not run.
 ///
-/// A server has a [`MemoryStore`](super::MemoryStore) unless [`Server::idempotency_store`](crate::Server::idempotency_store) gives it
-/// another one. A store of your own outlives the process, and may be shared by all instances of a server.
+/// A server has a [`MemoryStore`](super::MemoryStore) unless
+/// [`Server::idempotency_store`](crate::Server::idempotency_store) gives it another one. A custom
+/// store can outlive the process, and can be shared by all instances of a server.
 ///
-/// The server asks a store once a call: repeats that arrive while the first one runs wait for that one, within the
-/// process, and never come here. It compares the messages, too; a store only keeps the [`Fingerprint`].
+/// The server calls the store once for each new call: repeats that arrive while the first call runs
+/// wait for it within the process, and do not reach the store. The server also compares the
+/// messages; a store only keeps the [`Fingerprint`].
 ///
-/// Each question is given up after 5 s. A call whose `begin` fails is not run, and answered with the store's error. Where
-/// `complete` fails the caller gets its result all the same and an error is logged; the key stays claimed.
+/// Each operation has a timeout of 5 s. If `begin` fails, the call is not run and returns the
+/// store's error. If `complete` fails, the caller still gets its result, an error is logged, and
+/// the key stays claimed.
 ///
-/// What no store outside of your own database can do: know whether a call was done whose server was killed between the
-/// handler's last effect and `complete`. The claim is what is left of it. A handler for which that matters writes its
-/// effect and the key, which is an argument of its, in one transaction, as if there were no store.
+/// A store outside of the handler's database cannot know whether a call was executed whose server
+/// was killed between the handler's last effect and `complete`. Only the claim remains. If this
+/// matters, the handler writes its effect and the key (one of its arguments) in one transaction of
+/// its database.
 pub trait IdempotencyStore: Send + Sync + 'static {
-    /// Looks a key up, and claims it where nobody has it: of two that ask at one time, one gets [`Claim::New`].
+    /// Looks up a key, and claims it if it is free: of two concurrent calls, exactly one gets
+    /// [`Claim::New`].
     ///
     /// # Errors
     ///
-    /// `unavailable` where the store cannot be asked.
+    /// `unavailable` if the store cannot be reached.
     fn begin<'a>(&'a self, key: &'a IdempotencyKey, message: Fingerprint)
     -> StoreFuture<'a, Claim>;
 
-    /// Keeps the result of the call that claimed the key; from now on [`begin`](Self::begin) answers [`Claim::Done`].
+    /// Stores the result of the call that claimed the key; from now on [`begin`](Self::begin)
+    /// returns [`Claim::Done`].
     ///
     /// # Errors
     ///
-    /// `unavailable` where the store cannot be asked.
+    /// `unavailable` if the store cannot be reached.
     fn complete<'a>(
         &'a self,
         key: &'a IdempotencyKey,
@@ -45,15 +52,15 @@ pub trait IdempotencyStore: Send + Sync + 'static {
         outcome: &'a Outcome,
     ) -> StoreFuture<'a, ()>;
 
-    /// Gives up the claim: the call was not done, and may be tried again.
+    /// Releases the claim: the call was not executed, and may be retried.
     ///
     /// # Errors
     ///
-    /// `unavailable` where the store cannot be asked.
+    /// `unavailable` if the store cannot be reached.
     fn abandon<'a>(&'a self, key: &'a IdempotencyKey) -> StoreFuture<'a, ()>;
 }
 
-/// For a store that is shared, such as by the servers of one process.
+/// Delegates to the shared store, for example one that several servers of a process use.
 impl<S: IdempotencyStore + ?Sized> IdempotencyStore for Arc<S> {
     fn begin<'a>(
         &'a self,
@@ -77,25 +84,27 @@ impl<S: IdempotencyStore + ?Sized> IdempotencyStore for Arc<S> {
     }
 }
 
-/// What a store knows of a key.
+/// The state of a key in a store.
 #[derive(Debug, Clone)]
 pub enum Claim {
-    /// Nothing. The key is claimed now: the call runs, and [`complete`](IdempotencyStore::complete) or
-    /// [`abandon`](IdempotencyStore::abandon) follows.
+    /// The key was free and is claimed now: the call runs, and
+    /// [`complete`](IdempotencyStore::complete) or [`abandon`](IdempotencyStore::abandon) follows.
     New,
-    /// A call of another process has claimed it and is not done. The caller is told `unavailable`, and to come back.
+    /// A call in another process has claimed the key and is not done. The caller gets `unavailable`
+    /// with a retry delay.
     ///
-    /// A claim whose process is gone is no such call: a store that can tell answers [`Claim::Done`] with
-    /// [`Outcome::lost`]. Nothing runs longer than its server's
-    /// [`deadline_cap`](crate::Limits::deadline_cap), 5 minutes unless set.
+    /// If that process no longer exists and the store can detect it, the store returns
+    /// [`Claim::Done`] with [`Outcome::lost`]. No call runs longer than its server's
+    /// [`deadline_cap`](crate::Limits::deadline_cap), by default 5 minutes.
     Running(Fingerprint),
-    /// A call has had it, and this was its result.
+    /// An earlier call with this key has completed with this result.
     Done(Fingerprint, Outcome),
-    /// Nothing, and there is no room for one more. The caller is told `resource_exhausted`.
+    /// The key is unknown, and the store has no capacity for another one. The caller gets
+    /// `resource_exhausted`.
     Full,
 }
 
-/// Which calls are the same one: those of one caller to one method with one key. Cheap to clone.
+/// Identifies the repeats of a call: method, caller and key. Cheap to clone.
 ///
 /// Prints as `/shop.v1.Till/Charge web@prod key`.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -109,7 +118,7 @@ struct KeyParts {
 }
 
 impl IdempotencyKey {
-    /// The key of a call, as the server makes it; for tests of a store.
+    /// Creates the key of a call as the server does, for tests of a store.
     pub fn new(method: &'static str, caller: impl Into<String>, key: impl Into<String>) -> Self {
         Self(Arc::new(KeyParts {
             method,
@@ -118,20 +127,20 @@ impl IdempotencyKey {
         }))
     }
 
-    /// The method's path, such as `/shop.v1.Till/Charge`.
+    /// Returns the method's path, such as `/shop.v1.Till/Charge`.
     #[must_use]
     pub fn method(&self) -> &str {
         self.0.method
     }
 
-    /// The calling server and its environment, such as `web@prod`, all instances together; `-` for a caller that is not
-    /// known, as at an edge.
+    /// Returns the calling server and its environment without the instance, such as `web@prod`; `-`
+    /// for a caller without a trusted source, as at an edge.
     #[must_use]
     pub fn caller(&self) -> &str {
         &self.0.caller
     }
 
-    /// What the caller gave: 1 to 255 bytes without control characters.
+    /// Returns the key that the caller passed: 1 to 255 bytes without control characters.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.0.key
@@ -150,21 +159,21 @@ impl fmt::Debug for IdempotencyKey {
     }
 }
 
-/// SHA-256 of a message: whether two calls say the same.
+/// SHA-256 of a message in canonical form, for comparing messages.
 ///
-/// White space and the order of a JSON object's fields do not count, since maps in memory have none. All else does, and
-/// how it is written: `1.0` is not `1`.
+/// White space and the order of an object's fields are ignored, since maps in memory have no order.
+/// All other differences count, including the spelling of numbers: `1.0` is not `1`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// A fingerprint that a store has kept.
+    /// Restores a fingerprint from a store.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// What a store keeps.
+    /// Returns the bytes to store.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -18,7 +18,7 @@ fn shut(entered: Result<Permit<'_>, AdmitError>) -> AdmitError {
     entered.expect_err("nobody is let in")
 }
 
-/// Polls a future once, which is enough to stand in the queue.
+/// Polls a future once, which is enough to join the queue.
 async fn once<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
     timeout(Duration::ZERO, future).await.ok()
 }
@@ -51,7 +51,7 @@ async fn nobody_waits_for_longer_than_the_patience_or_the_deadline() {
     let start = tokio::time::Instant::now();
     assert_eq!(shut(gate.enter(None).await), AdmitError::Busy);
     assert!((50..60).contains(&start.elapsed().as_millis()));
-    // The deadline is one of the real clock, which stands still for this test.
+    // The deadline uses the real clock, which this test does not pause.
     let deadline = Instant::now();
     assert_eq!(shut(gate.enter(Some(deadline)).await), AdmitError::Late);
     assert!(gate.queue().waiting.is_empty());
@@ -67,7 +67,7 @@ async fn who_goes_away_leaves_the_queue_and_a_place_that_it_was_given_goes_on() 
     let mut next = pin!(gate.enter(None));
     assert!(once(gone.as_mut()).await.is_none());
     assert!(once(next.as_mut()).await.is_none());
-    // It is handed over, and its new owner goes away before it takes it.
+    // A slot is handed over, and its new owner is dropped before it takes it.
     drop(running);
     drop(gone);
     drop(once(next.as_mut()).await.unwrap().unwrap());
