@@ -203,7 +203,7 @@ fn wrapped(
     field
 }
 
-/// Returns whether the type is named `Error`. `Other(String)` gets a message of its own here; the
+/// Returns whether the type is named `Error`. `Other(String)` gets its own message here; the
 /// compiler checks the rest.
 fn is_error(ty: &Type) -> bool {
     matches!(ty, Type::Path(path) if last_of(&path.path) == "Error")
