@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use bench_work::{EchoClient, EchoServer, Handlers, NAME};
 use nix::time::ClockId;
-use rpc_runtime::logs::{Logs, LogsClient, LogsServer, Record, LogExporter, LogExporterStatus};
+use rpc_runtime::logs::{LogExporter, LogExporterStatus, Logs, LogsClient, LogsServer, Record};
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Client, Source};
 use tokio::net::TcpListener;

@@ -311,7 +311,7 @@ impl<O: Operation> QueuedJob for QueuedOperation<O> {
         };
         self.span.in_scope(|| {
             self.context
-                .enter(|| events.iter().for_each(AuditEvent::log))
+                .enter(|| events.iter().for_each(AuditEvent::log));
         });
         // The caller may be gone.
         let _ = self.answer.send(Ok(answer));
