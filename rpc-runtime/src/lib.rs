@@ -1,21 +1,21 @@
 //! Debuggable, production-ready RPC: annotate a trait, get a microservice.
 //!
-//! Start with [`rpc_service`], which says what becomes of a trait, and the [`prelude`]. Then, as you need them:
+//! Start with [`rpc_service`], which documents what the macro makes of a trait, and the [`prelude`]. Then see:
 //!
 //! | | |
 //! | --- | --- |
-//! | [`Server`], [`Limits`], [`RateLimit`] | what answers, and what it takes at most |
-//! | [`Trust`], [`IdentityKeys`], [`Policy`] | whom it believes, how services know each other, who may call what |
-//! | [`Client`], [`Call`] | where calls go, and what one call may be told |
-//! | [`RetryPolicy`], [`discovery`] | what is tried again, and which of several servers gets it |
-//! | [`idempotency`] | calls that run once, however often they are sent |
-//! | [`Context`] | request id, deadline, caller: what travels by itself |
-//! | [`Error`], [`Remote`], [`RpcError`](macro@RpcError) | errors that say what happened, and where |
-//! | [`middleware`], [`observe`] | rings around calls; everything that counts and logs them |
-//! | [`logs`] | how the log of every server gets to the place where all logs are |
-//! | [`status`] | what every server tells of itself: version, uptime, numbers of each method |
+//! | [`Server`], [`Limits`], [`RateLimit`] | a server and its resource limits |
+//! | [`Trust`], [`IdentityKeys`], [`Policy`] | authentication of services, and which caller may call which method |
+//! | [`Client`], [`Call`] | clients, and the options of a single call |
+//! | [`RetryPolicy`], [`discovery`], [`backoff`] | retries, and load balancing over several servers |
+//! | [`idempotency`] | idempotency keys: a repeated call runs once |
+//! | [`Context`] | request ID, deadline, caller: what travels with a call |
+//! | [`Error`], [`Remote`], [`RpcError`](macro@RpcError) | errors, and the services that they passed |
+//! | [`middleware`], [`observe`] | layers around calls; metrics and logs of calls |
+//! | [`logs`] | the export of log records to a log sink |
+//! | [`status`] | the status of every server: version, uptime, metrics of each method |
 //! | [`flags`], [`flag_service`] | settings that a program declares and its operators change |
-//! | [`faults`] | calls that fail on purpose |
+//! | [`faults`] | fault injection |
 //! | [`registry`] | all services that are linked into this process |
 //!
 //! ```
@@ -49,11 +49,11 @@
     )
 )]
 
-// So that the runtime, its tests and the expansion name it alike.
+// Lets the expansion of the macros use the same paths in this crate as elsewhere.
 #[allow(unused_extern_crates, reason = "the lint does not see macros")]
 extern crate self as rpc_runtime;
 
-// Ring 0: words.
+// Layer 0: core types.
 pub mod backoff;
 pub mod context;
 pub mod descriptor;
@@ -66,20 +66,20 @@ mod identity;
 #[cfg(not(feature = "_wire"))]
 #[path = "identity/absent.rs"]
 mod identity;
-pub mod metadata;
+mod metadata;
 mod request_id;
-pub mod secret;
+mod secret;
 mod sync;
 mod text;
 
-// Ring 1: the wire.
+// Layer 1: protocol.
 mod codec;
 #[cfg(feature = "_wire")]
 mod compression;
 #[cfg(feature = "_wire")]
 mod protocol;
 
-// Ring 2: a call.
+// Layer 2: calls.
 #[cfg(feature = "client")]
 pub mod discovery;
 mod method;
@@ -90,7 +90,7 @@ pub mod observe;
 pub mod registry;
 mod streaming;
 
-// Ring 4: the two ends. (Ring 3, the windows, comes with a later version.)
+// Layer 4: client and server. (Layer 3, debug pages, comes with a later version.)
 mod builtin;
 #[cfg(feature = "client")]
 pub mod client;
@@ -122,8 +122,13 @@ pub use client::{Call, Client, Reply, RetryPolicy};
 pub use codec::json::{BigNum, Bytes};
 pub use context::handle::Context;
 pub use context::source::Source;
-pub use error::{Code, Error, Hop, Remote, Result, RpcError};
-pub use flags::{Flag, Flags};
+pub use error::call_error::{Error, Result};
+pub use error::code::Code;
+pub use error::hop::Hop;
+pub use error::remote::Remote;
+pub use error::typed::RpcError;
+pub use flags::declare::Flag;
+pub use flags::set::Flags;
 #[cfg(feature = "_wire")]
 pub use identity::IdentityKeys;
 pub use metadata::{InvalidMetadata, Metadata};
@@ -137,7 +142,7 @@ pub use server::{Callers, Limits, Policy, RateLimit, Server, Trust};
 pub use spawn::{spawn, spawn_blocking};
 pub use streaming::Streaming;
 
-/// What a service and its callers need: `use rpc_runtime::prelude::*;`.
+/// The items that most services and clients use: `use rpc_runtime::prelude::*;`.
 pub mod prelude {
     #[cfg(feature = "client")]
     pub use crate::Call;

@@ -1,4 +1,4 @@
-//! How an error gathers its way: what happens to it where it leaves a server, and how the way is printed.
+//! The chain of services that an error passed: what a server sends of an error, and how the chain is printed.
 
 use std::fmt;
 use std::panic::Location;
@@ -8,25 +8,25 @@ use crate::metadata::Metadata;
 use crate::request_id::RequestId;
 use crate::text::truncate_str;
 
-/// The most hops that an error carries; the ones in the middle go first.
+/// The maximum number of hops of an error. Hops in the middle are removed first.
 pub const HOP_LIMIT: usize = 16;
 
-/// The most bytes that the texts of a chain take together.
+/// The maximum total size of the texts of a chain, in bytes.
 pub const CHAIN_LIMIT: usize = 4096;
 
 impl Error {
     /// Marks an error of a dependency as passed on by the `?` at `location`.
     pub(super) fn passed_on_at(mut self, location: &'static Location<'static>) -> Self {
         self.0.passed_on = true;
-        // What became of our request says nothing of our caller's.
+        // It describes the request to the dependency, and not the request of our caller.
         self.0.delivery = Delivery::Answered;
         self.0.location = Some(location);
-        // What the dependency sent beside its error was for us: a cookie or a token must not travel on.
+        // The metadata was sent to this service. It may hold a cookie or a token, so it is not passed on.
         self.0.metadata = Metadata::new();
         self
     }
 
-    /// Gives this error the way of a dependency's, see [`super::Remote::replaced_by`].
+    /// Takes over the chain of a dependency's error, see [`super::Remote::replaced_by`].
     pub(crate) fn in_place_of(
         mut self,
         theirs: Self,
@@ -38,18 +38,17 @@ impl Error {
         self
     }
 
-    /// Takes over the chain of the error that this one was made from, see [`super::Remote::take`].
+    /// Takes over the chain of the error from which this one was made, see [`super::Remote::take`].
     pub(crate) fn adopt_chain(&mut self, original: &Self) {
         self.0.location = original.0.location;
         self.0.hops.clone_from(&original.0.hops);
         self.0.retries_exhausted = original.0.retries_exhausted;
     }
 
-    /// Whether this is `original`, wrapped once by a variant with `#[rpc(from)]`, or the very error that was put in place
-    /// of another.
+    /// Returns whether this is `original`, or `original` wrapped once by a variant with `#[rpc(from)]`.
     pub(crate) fn wraps(&self, original: &Self) -> bool {
         let (own, theirs) = (self.payload(), original.payload());
-        // A dependency's `Other` brings its hops along, every other variant has none.
+        // The `Other` variant of a dependency keeps its hops. All other variants have none.
         let same_way = self.0.hops.is_empty() || self.0.hops == original.0.hops;
         same_way
             && self.0.location.is_none()
@@ -63,15 +62,17 @@ impl Error {
         self.0.failed_call = Some(method);
     }
 
-    /// Makes a dependency's error ours: a code that would lie to our own caller becomes `internal`, and what speaks of
-    /// the dependency's contract goes. The chain keeps the original. `source` is who we are.
+    /// Turns a passed-on error of a dependency into an error of this service, whose name is `source`.
+    ///
+    /// A code that has no meaning for our caller becomes `internal`. The details, which belong to the contract of
+    /// the dependency, are removed. The chain keeps the original.
     pub(crate) fn remap_dependency_error(&mut self, source: &str) {
         if !std::mem::take(&mut self.0.passed_on) {
             return;
         }
         if !self.0.code.is_propagated() {
             if self.0.hops.is_empty() {
-                // No service answered it: it was made by our own client, and would be lost here.
+                // The error was created by the client in this process, so no hop has recorded it yet.
                 self.0.hops.push(Hop {
                     source: source.to_owned(),
                     method: self.0.failed_call.unwrap_or_default().to_owned(),
@@ -84,7 +85,7 @@ impl Error {
             self.0.code = Code::Internal;
             self.0.public = false;
         }
-        // A variant of ours may have the same name.
+        // A variant of this service may have the same name.
         self.0.payload = None;
         self.0.reason = None;
         self.0.domain = None;
@@ -92,7 +93,7 @@ impl Error {
         self.0.details.clear();
     }
 
-    /// What may leave the process: public text, one more hop, no source.
+    /// Prepares the error for a trusted caller: the public message, one more hop, no source.
     pub(crate) fn sanitize_for_wire(&mut self, source: &str, method: &str, service: &str) {
         let message = self.public_message().to_owned();
         if self.0.reason.is_some() && self.0.domain.is_none() {
@@ -118,7 +119,7 @@ impl Error {
         self.truncate_chain();
     }
 
-    /// What may leave through an edge: code, public text, request id.
+    /// Prepares the error for an untrusted caller: only code, public message, request ID, retry delay and metadata.
     pub(crate) fn redact_for_edge(&mut self, request_id: RequestId) {
         let mut bare = Self::without_location(self.0.code, self.public_message().to_owned());
         bare.0.public = true;
@@ -128,11 +129,11 @@ impl Error {
         *self = bare;
     }
 
-    /// Keeps a chain within its limits. The ends say most: the nearest hops, and where it came from.
+    /// Truncates the chain to its limits. The nearest hops and the origin are kept, as the most useful ones.
     pub(crate) fn truncate_chain(&mut self) {
         let hops = &mut self.0.hops;
         if hops.len() > HOP_LIMIT {
-            // In one move: a hostile server may send a million, and one removal each would take minutes.
+            // One `drain`: a hostile server may send a million hops, and removing them one by one would take minutes.
             hops.drain(HOP_LIMIT / 2..hops.len() - HOP_LIMIT / 2);
         }
         let size = |hop: &Hop| {
@@ -145,7 +146,7 @@ impl Error {
         let budget = CHAIN_LIMIT / hops.len().max(1);
         if hops.iter().map(size).sum::<usize>() > CHAIN_LIMIT {
             for hop in hops.iter_mut() {
-                // Each gets an equal share, and the message is what can be spared.
+                // Each hop gets an equal share. Only its message is truncated.
                 let rest = size(hop) - hop.message.len();
                 let keep = truncate_str(&hop.message, budget.saturating_sub(rest)).len();
                 hop.message.truncate(keep);
@@ -156,14 +157,14 @@ impl Error {
         }
     }
 
-    /// The rest of `{:#}`, behind `code: message`.
+    /// Writes the part of `{:#}` after `code: message`.
     pub(super) fn write_chain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(id) = &self.0.request_id {
             write!(f, "   [request {}]", id.as_str())?;
         }
-        // Most messages say it already.
-        let unsaid = |violation: &&FieldViolation| !self.0.message.contains(&violation.description);
-        for violation in self.0.violations.iter().filter(unsaid) {
+        // Most messages already contain the description.
+        let is_new = |violation: &&FieldViolation| !self.0.message.contains(&violation.description);
+        for violation in self.0.violations.iter().filter(is_new) {
             write!(
                 f,
                 "\n  argument {}: {}",

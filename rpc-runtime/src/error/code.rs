@@ -1,4 +1,4 @@
-//! The sixteen canonical RPC codes and everything that is derived from them.
+//! The sixteen canonical RPC codes and their conversions.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,41 +15,41 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Code {
-    /// The caller went away or cancelled the call.
+    /// The caller cancelled the call or disconnected.
     Canceled = 1,
-    /// An error of which no more is known.
+    /// An error without further information.
     Unknown = 2,
-    /// The request is wrong, whatever the state of the server.
+    /// The request is invalid, regardless of the state of the server.
     InvalidArgument = 3,
-    /// The time ran out before the call was done. The work may have happened.
+    /// The deadline passed before the call completed. The work may have been done.
     DeadlineExceeded = 4,
-    /// The thing asked for does not exist.
+    /// The requested item does not exist.
     NotFound = 5,
-    /// The thing to be made exists already.
+    /// The item to be created already exists.
     AlreadyExists = 6,
-    /// The caller is known and may not do this.
+    /// The caller is known and has no permission.
     PermissionDenied = 7,
-    /// A quota, a limit of size, or a resource is used up.
+    /// A quota, size limit or resource is exhausted.
     ResourceExhausted = 8,
-    /// The system is not in the state that the call needs; do not retry before it is.
+    /// The system is not in the state that the call requires. Do not retry until it is.
     FailedPrecondition = 9,
-    /// A conflict with concurrent work; retry at a higher level.
+    /// A conflict with a concurrent operation. Retry at a higher level.
     Aborted = 10,
-    /// Past the valid range, which may change.
+    /// A value is outside the valid range, which may change.
     OutOfRange = 11,
-    /// The server does not know or support this method.
+    /// The server does not support this method.
     Unimplemented = 12,
-    /// An invariant of the server is broken.
+    /// An invariant of the server is violated.
     Internal = 13,
-    /// The service cannot be reached or cannot answer now; a retry may help.
+    /// The service is temporarily unreachable or overloaded. A retry may succeed.
     Unavailable = 14,
-    /// Data is lost or damaged for good.
+    /// Data is lost or damaged beyond recovery.
     DataLoss = 15,
-    /// The caller did not prove who it is.
+    /// The caller is not authenticated.
     Unauthenticated = 16,
 }
 
-/// One row a code; every conversion of this module reads this table.
+/// One row per code. All conversions of this module read this table.
 /// Source: the Connect protocol's table of error codes.
 const TABLE: [(Code, &str, u16); 16] = [
     (Code::Canceled, "canceled", 499),
@@ -71,39 +71,39 @@ const TABLE: [(Code, &str, u16); 16] = [
 ];
 
 impl Code {
-    /// All sixteen, in the order of their numbers.
+    /// Returns all sixteen codes, ordered by number.
     pub fn all() -> impl Iterator<Item = Self> {
         TABLE.iter().map(|row| row.0)
     }
 
-    /// The name on the wire, such as `not_found`.
+    /// Returns the name on the wire, such as `not_found`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         TABLE[self as usize - 1].1
     }
 
-    /// The number that gRPC gives it, 1 to 16.
+    /// Returns the gRPC number, 1 to 16.
     #[must_use]
     pub const fn number(self) -> u8 {
         self as u8
     }
 
-    /// The code with this gRPC number; `None` for 0 (ok) and everything above 16.
+    /// Returns the code with this gRPC number, or `None` for 0 (ok) and above 16.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
         Self::all().find(|code| code.number() == number)
     }
 
-    /// The HTTP status that a Connect server answers with.
+    /// Returns the HTTP status of a Connect response with this code.
     #[must_use]
     pub const fn http_status(self) -> u16 {
         TABLE[self as usize - 1].2
     }
 
-    /// The code to assume for an answer that says no more than an HTTP status.
+    /// Returns the code of a response that has only an HTTP status.
     ///
-    /// Not the inverse of [`http_status`](Self::http_status): a bare status usually comes from a
-    /// proxy, so the Connect protocol reads it with less trust (400 is `internal`, 404 is `unimplemented`).
+    /// Not the inverse of [`http_status`](Self::http_status): such a response usually comes from a proxy, for which
+    /// the Connect protocol defines other codes (400 is `internal`, 404 is `unimplemented`).
     #[must_use]
     pub const fn from_http_status(status: u16) -> Self {
         match status {
@@ -116,17 +116,17 @@ impl Code {
         }
     }
 
-    /// Whether this is `internal`, `unknown` or `data_loss`: the server's own fault, whose text is
-    /// meant for operators and not for callers.
+    /// Returns whether this is `internal`, `unknown` or `data_loss`: a failure of the server, whose message is for
+    /// operators and not for callers.
     #[must_use]
     pub const fn is_internal_kind(self) -> bool {
         matches!(self, Self::Internal | Self::Unknown | Self::DataLoss)
     }
 
-    /// Whether the code keeps its meaning when a service passes a dependency's error on as its own.
+    /// Returns whether the code keeps its meaning when a service passes on the error of a dependency.
     ///
-    /// A `not_found` of a dependency says nothing to our caller about what it asked for, while
-    /// `unavailable` is as true for us as for the dependency.
+    /// `not_found` does not: it refers to an item that the original caller did not request. `unavailable` does: if the
+    /// dependency is unavailable, so is the service.
     #[must_use]
     pub const fn is_propagated(self) -> bool {
         matches!(
@@ -142,14 +142,14 @@ impl fmt::Display for Code {
     }
 }
 
-/// A word that is none of the sixteen codes.
+/// The error of parsing a name that is not one of the sixteen codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnknownCode;
 
 impl fmt::Display for UnknownCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not one of the sixteen RPC codes, such as `not_found`")
+        f.write_str("not an RPC code; expected one of the sixteen codes, such as `not_found`")
     }
 }
 
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_stands_in_the_order_of_the_numbers() {
+    fn the_table_is_in_the_order_of_the_numbers() {
         for (index, row) in TABLE.iter().enumerate() {
             assert_eq!(usize::from(row.0.number()), index + 1, "{}", row.1);
             assert_eq!(Code::from_number(row.0.number()), Some(row.0));

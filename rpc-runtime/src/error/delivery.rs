@@ -1,16 +1,16 @@
-//! What the retries of a client need to know of an error beside its code, and what they leave on it.
+//! The state of an error that decides whether a client retries.
 
 use super::Error;
 
-/// What became of the request that an error answers, as far as its sender knows.
+/// Whether a failed request reached a server, as far as the client knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Delivery {
-    /// Somebody answered, and this is the answer.
+    /// A server responded with this error.
     #[default]
     Answered,
-    /// Not one byte of it has left: whatever the method does, it was not done.
+    /// No byte of the request was sent, so the method did not run.
     Unsent,
-    /// The connection broke behind the first byte: it may have been executed.
+    /// The connection failed after the first byte was sent. The method may have run.
     OutcomeUnknown,
 }
 
@@ -24,18 +24,19 @@ impl Error {
         self.0.delivery
     }
 
-    /// Whether a client nearer to the fault has spent its retries on it. Who retries such an error once more multiplies
-    /// them: three tries in each of three layers are twenty-seven at the bottom.
+    /// Returns whether a client closer to the failure has already retried the call.
+    ///
+    /// Retrying such an error again would multiply the attempts: three attempts in each of three layers are 27.
     pub(crate) fn retries_exhausted(&self) -> bool {
         self.0.retries_exhausted
     }
 
-    /// Marks the error as one that has had its retries.
+    /// Sets whether the call has already been retried.
     pub(crate) fn set_retries_exhausted(&mut self, retries_exhausted: bool) {
         self.0.retries_exhausted = retries_exhausted;
     }
 
-    /// Adds what the reader should know of the retries behind the message.
+    /// Appends a note in parentheses to the message.
     pub(crate) fn add_note(&mut self, note: &str) {
         let message = self.0.message.to_mut();
         message.push_str(" (");

@@ -1,9 +1,9 @@
 //! The `fail!` macro.
 
-/// Leaves the method with an error that is made on this line.
+/// Returns from the function with an [`Error`](crate::Error) that is created on this line.
 ///
 /// The first argument is a [`Code`](crate::Code), the others are those of `format!`. Works in every function whose
-/// error can be made `From<rpc_runtime::Error>`, so also where the error is an enum with `#[derive(RpcError)]`.
+/// error implements `From<rpc_runtime::Error>`, such as an enum with `#[derive(RpcError)]`.
 ///
 /// ```
 /// use rpc_runtime::{fail, Code, Result};

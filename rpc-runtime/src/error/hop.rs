@@ -1,30 +1,30 @@
-//! One place that an error passed.
+//! One service that an error passed.
 
 use std::fmt;
 
 use super::Code;
 use crate::text::EscapeControl;
 
-/// A service that an error passed or came from.
+/// A service that an error passed or originated in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hop {
-    /// Who it was: `server@environment/instance`, see [`Source`](crate::Source).
+    /// The server: `server@environment/instance`, see [`Source`](crate::Source).
     pub source: String,
-    /// The method that failed there: full name of the service and wire name, such as `fibpro.v1.Pricing/Pay`.
+    /// The full name of the failed method, such as `fibpro.v1.Pricing/Pay`.
     pub method: String,
-    /// The file and line that made the error, or whose `?` passed it on; unknown for most typed errors.
+    /// The file and line that created the error, or whose `?` passed it on. `None` for most typed errors.
     pub location: Option<(String, u32)>,
-    /// The code that this service answered.
+    /// The code that this service returned.
     pub code: Code,
-    /// The text that this service let out.
+    /// The public message of this service.
     pub message: String,
-    /// The reason for programs.
+    /// The machine-readable reason.
     pub reason: Option<String>,
 }
 
 impl Hop {
-    /// Service without its package, and wire name, such as `Pricing.Pay`.
+    /// Returns the service without its package and the wire name, such as `Pricing.Pay`.
     fn short_method(&self) -> String {
         let (service, method) = self.method.split_once('/').unwrap_or((&self.method, ""));
         format!("{}.{method}", service.rsplit('.').next().unwrap_or(service))
@@ -36,7 +36,7 @@ impl Hop {
         word: &str,
         top: (Code, &str),
     ) -> fmt::Result {
-        let place = match &self.location {
+        let origin = match &self.location {
             Some((file, line)) => format!("{file}:{line}"),
             None => self
                 .reason
@@ -46,10 +46,10 @@ impl Hop {
         };
         let (server, instance) = self.source.split_once('/').unwrap_or((&self.source, ""));
         let line = format!(
-            "{word:<4} {:<24} {place:<40} {server} {instance}",
+            "{word:<4} {:<24} {origin:<40} {server} {instance}",
             self.short_method()
         );
-        // All of it came from somewhere else.
+        // All of it was received from another process.
         write!(f, "\n  {}", EscapeControl(line.trim_end()))?;
         if (self.code, self.message.as_str()) != top {
             write!(

@@ -1,4 +1,4 @@
-//! What a call fails with: the service's own error, and how it came here.
+//! The error of a remote call: the service's own error, and the chain of services that it passed.
 
 use std::any::Any;
 use std::error::Error as StdError;
@@ -11,7 +11,7 @@ use crate::metadata::Metadata;
 
 /// The error `E` of a remote method, with the chain of services that it passed.
 ///
-/// Derefs to the very enum that the service declares:
+/// Dereferences to the enum that the service declares:
 ///
 /// ```
 /// use rpc_runtime::{Code, Error, Remote, RpcError};
@@ -33,59 +33,63 @@ use crate::metadata::Metadata;
 /// }
 /// ```
 ///
-/// With `?` it becomes the error of the calling service; the line of that `?` becomes a hop of the chain.
+/// `?` converts it to the error of the calling service, and the line of that `?` becomes a hop of the chain.
+///
+/// The methods of `Remote` hide methods of `E` with the same name, such as `code` and `message`. They return the
+/// received values, which for `code` are equal. Call those of `E` as `(*error).code()`.
 pub struct Remote<E = Error> {
     value: E,
-    /// What came: code, text, chain, id. `value` was made from it.
+    /// The received error, from which `value` was made.
     error: Box<Error>,
 }
 
 impl<E> Remote<E> {
-    /// The code that came; the same as the enum's own.
+    /// Returns the received code, which is that of the enum's variant.
     #[must_use]
     pub fn code(&self) -> Code {
         self.error.code()
     }
 
-    /// The text that came.
+    /// Returns the received message.
     #[must_use]
     pub fn message(&self) -> &str {
         self.error.message()
     }
 
-    /// The services that the error passed, the nearest first; the last one is where it came from.
-    /// Empty when the call never reached a service.
+    /// Returns the services that the error passed, the nearest first. The last one is its origin.
+    ///
+    /// Empty if the call did not reach a service.
     #[must_use]
     pub fn hops(&self) -> &[Hop] {
         self.error.hops()
     }
 
-    /// The id of the failed request, or `-`.
+    /// Returns the ID of the failed request, or `-`.
     #[must_use]
     pub fn request_id(&self) -> &str {
         self.error.request_id().unwrap_or("-")
     }
 
-    /// Metadata beside the error.
+    /// Returns the metadata that was sent with the error.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
         self.error.metadata()
     }
 
-    /// Everything that came, without the type.
+    /// Returns the received error without its type.
     #[must_use]
     pub fn as_error(&self) -> &Error {
         &self.error
     }
 
-    /// The service's own error; the chain is gone.
+    /// Returns the service's own error, without the chain.
     pub fn into_inner(self) -> E {
         self.value
     }
 }
 
 impl<E: RpcError> Remote<E> {
-    /// Reads the service's error from what came.
+    /// Decodes the service's error from the received error.
     #[must_use]
     pub fn from_error(error: Error) -> Self {
         Self {
@@ -130,8 +134,10 @@ impl<E> Deref for Remote<E> {
     }
 }
 
-/// Passing a dependency's error on: the line of the `?` becomes part of the chain. Unless the code is one of
-/// `unavailable`, `deadline_exceeded`, `canceled` and `resource_exhausted`, our own caller gets `internal`.
+/// Passes on the error of a dependency. The line of the `?` becomes part of the chain.
+///
+/// The caller of this service receives `internal`, unless the code is `unavailable`, `deadline_exceeded`, `canceled`
+/// or `resource_exhausted`.
 impl<E: RpcError> From<Remote<E>> for Error {
     #[track_caller]
     fn from(remote: Remote<E>) -> Self {
@@ -151,4 +157,8 @@ impl<E> fmt::Debug for Remote<E> {
     }
 }
 
-impl<E> StdError for Remote<E> {}
+impl<E> StdError for Remote<E> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.error.source()
+    }
+}

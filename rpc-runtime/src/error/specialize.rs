@@ -1,29 +1,29 @@
-//! What `#[derive(RpcError)]` finds out about a type without a bound on it.
+//! Optional traits of the types in an enum with `#[derive(RpcError)]`.
 //!
-//! An enum need not have `Display`, and a field that stays at home need not be an error or have a `Default`; where
-//! they do, the derive uses it. An inherent function whose bounds do not hold gives way to one of a trait, and that
-//! is all there is to it: the inherent ones below answer for types that can, [`Fallback`] for the others.
+//! An enum may implement `Display`; a field with `#[rpc(skip)]` may implement `Error` or `Default`. The derive uses
+//! the implementation where there is one. This is autoref specialization without the autoref: an inherent function of
+//! [`Specialize`] is chosen if its bounds hold, and otherwise the function of the trait [`Fallback`].
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt::Display;
 
-/// A value, or only its type, to ask.
+/// A value, or a type, whose traits are optional.
 #[derive(Debug)]
 #[doc(hidden)]
 pub struct Specialize<T>(pub T);
 
 impl<T: Display> Specialize<&T> {
-    /// The value's `Display`.
+    /// Returns the text of the value's `Display`.
     #[must_use]
     pub fn text(self) -> Option<String> {
         Some(self.0.to_string())
     }
 }
 
-/// Errors, and what stands for one: boxed errors, texts.
+/// Errors, boxed errors and strings.
 impl<T: Into<Box<dyn StdError + Send + Sync>>> Specialize<T> {
-    /// The value as the private cause of an error.
+    /// Returns the value as the private cause of an error.
     #[must_use]
     pub fn into_source(self) -> Option<Box<dyn StdError + Send + Sync>> {
         Some(self.0.into())
@@ -31,32 +31,32 @@ impl<T: Into<Box<dyn StdError + Send + Sync>>> Specialize<T> {
 }
 
 impl<T: Default> Specialize<T> {
-    /// A value in place of one that stayed at home.
+    /// Returns a value in place of one that is not sent.
     #[must_use]
     pub fn value() -> Option<T> {
         Some(T::default())
     }
 }
 
-/// The answers for types that cannot.
+/// The functions for types without the traits.
 #[doc(hidden)]
 pub trait Fallback: Sized {
-    /// The type that is asked.
+    /// The type in question.
     type Value;
 
-    /// No `Display`.
+    /// Returns `None`: no `Display`.
     #[must_use]
     fn text(self) -> Option<String> {
         None
     }
 
-    /// No error.
+    /// Returns `None`: not an error.
     #[must_use]
     fn into_source(self) -> Option<Box<dyn StdError + Send + Sync>> {
         None
     }
 
-    /// No `Default`.
+    /// Returns `None`: no `Default`.
     #[must_use]
     fn value() -> Option<Self::Value> {
         None
@@ -67,7 +67,7 @@ impl<T> Fallback for Specialize<T> {
     type Value = T;
 }
 
-/// The text of a variant: the one that it has, or its reason in words.
+/// Returns the text of a variant, by default its reason in lower case.
 #[doc(hidden)]
 #[must_use]
 pub fn text_or(text: Option<String>, reason: &'static str) -> Cow<'static, str> {
@@ -82,7 +82,7 @@ mod tests {
     struct Plain;
 
     #[test]
-    fn types_that_can_answer_for_themselves() {
+    fn implemented_traits_are_used() {
         assert_eq!(Specialize(&7).text().as_deref(), Some("7"));
         assert_eq!(Specialize::<u8>::value(), Some(0));
         let source = Specialize(std::io::Error::other("disk")).into_source();
@@ -95,14 +95,14 @@ mod tests {
     }
 
     #[test]
-    fn types_that_cannot_get_nothing() {
+    fn missing_traits_give_nothing() {
         assert_eq!(Specialize(&Plain).text(), None);
         assert!(Specialize::<Plain>::value().is_none());
         assert!(Specialize(Plain).into_source().is_none());
     }
 
     #[test]
-    fn a_variant_without_a_text_says_its_reason() {
+    fn a_variant_without_text_shows_its_reason() {
         assert_eq!(text_or(None, "INSUFFICIENT_CREDIT"), "insufficient credit");
         assert_eq!(text_or(Some("fib(3)".to_owned()), "X"), "fib(3)");
     }

@@ -1,4 +1,7 @@
+use std::error::Error as StdError;
+
 use super::*;
+use crate::request_id::RequestId;
 
 fn published(code: Code, message: &'static str) -> Error {
     let mut error = Error::new(code, message);

@@ -1,4 +1,4 @@
-//! The contract between a service's error enum and the wire.
+//! The conversion between a service's error enum and the wire form of an error.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use serde_json::{Map, Value};
 use super::{Code, Error, Payload};
 use crate::metadata::Metadata;
 
-/// An error that a service may answer with: [`Error`] itself, or an enum with `#[derive(RpcError)]`.
+/// An error that a method may return: [`Error`], or an enum with `#[derive(RpcError)]`.
 ///
-/// The derive writes this; there is rarely a reason to do it by hand.
+/// Use the derive macro. A manual implementation is rarely needed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the error of an RPC method",
     label = "not an RPC error",
     note = "use `rpc_runtime::Result<T>`, or put `#[derive(Debug, RpcError)]` on the enum"
 )]
 pub trait RpcError: std::fmt::Debug + Send + Sync + Sized + 'static {
-    /// The code that a caller gets.
+    /// Returns the code that callers receive.
     fn code(&self) -> Code;
 
-    /// The error as it travels.
+    /// Converts the value to its wire form.
     fn into_error(self) -> Error;
 
-    /// The error back from what travelled. What is not understood becomes the variant `#[rpc(other)]`, whole.
+    /// Converts the wire form to a value. An unknown error becomes the variant with `#[rpc(other)]`, which keeps it.
     fn from_error(error: &Error) -> Self;
 }
 
@@ -43,7 +43,7 @@ impl RpcError for Error {
     }
 }
 
-/// A `Result`, so that the expansion sees through aliases such as `Result<T>`.
+/// Implemented by `Result` only. The expansion uses it to resolve aliases such as `Result<T>`.
 #[diagnostic::on_unimplemented(
     message = "an RPC method returns a `Result`, not `{Self}`",
     label = "not a `Result`",
@@ -51,9 +51,9 @@ impl RpcError for Error {
 )]
 #[doc(hidden)]
 pub trait RpcResult {
-    /// What the method answers.
+    /// The type of a success.
     type Ok;
-    /// What it fails with.
+    /// The type of an error.
     type Err;
 }
 
@@ -62,7 +62,7 @@ impl<T, E> RpcResult for Result<T, E> {
     type Err = E;
 }
 
-/// What can be an argument of a method or a field of an error: owned data with serde's two derives.
+/// A type of an argument or of a field of an error: owned data with both serde derives.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot travel in an RPC message",
     label = "cannot be serialized and deserialized",
@@ -84,7 +84,7 @@ pub struct TypedError {
 }
 
 impl TypedError {
-    /// A variant by its code, reason and text.
+    /// Creates a variant from its code, reason and message.
     #[must_use]
     pub fn new(code: Code, reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
@@ -101,22 +101,22 @@ impl TypedError {
             Ok(value) => {
                 self.fields.insert(name.to_owned(), value);
             }
-            // The caller gets the code and the text, and `Other` for its variant.
+            // The caller receives code and message, and decodes the variant as `Other`.
             Err(error) => {
-                tracing::error!(target: "rpc", reason = self.reason, field = name, %error, "left out of an error");
+                tracing::error!(target: "rpc", reason = self.reason, field = name, %error, "dropped a field of an error that cannot be serialized");
             }
         }
         self
     }
 
-    /// Lets the text go out whatever the code.
+    /// Allows the message to be sent to callers, regardless of the code.
     #[must_use]
     pub fn public(mut self) -> Self {
         self.error = self.error.public();
         self
     }
 
-    /// Adds the cause that stays at home.
+    /// Sets the cause, which is not sent.
     #[must_use]
     pub fn source(mut self, source: Option<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         if let Some(source) = source {
@@ -125,7 +125,7 @@ impl TypedError {
         self
     }
 
-    /// The error as it travels.
+    /// Returns the wire form.
     #[must_use]
     pub fn finish(mut self) -> Error {
         let payload = Payload {
@@ -138,14 +138,14 @@ impl TypedError {
     }
 }
 
-/// A dependency's error, as the variant `reason` of ours.
+/// Wraps a dependency's error in the variant `reason` of the service's own enum.
 #[doc(hidden)]
 #[must_use]
 pub fn pass_on(reason: &'static str, mut error: Error) -> Error {
     let inner = error
         .payload()
         .map(|payload| Box::new(Payload::clone(payload)));
-    // As in `remap_dependency_error`: what the dependency sent beside its error was for us.
+    // The metadata was sent to this service, so it is not passed on.
     *error.metadata_mut() = Metadata::new();
     error.set_payload(Some(Arc::new(Payload {
         reason: reason.to_owned(),

@@ -323,7 +323,7 @@ pub const fn lower_case<const N: usize>(name: &str) -> [u8; N] {
 
 /// Declares flags. See [`flags`](crate::flags) for where their values come from.
 ///
-/// Each is a `static` of the type [`Flag`](crate::flags::Flag), with a doc comment that operators read, a type and a
+/// Each is a `static` of the type [`Flag`](crate::Flag), with a doc comment that operators read, a type and a
 /// default. Its name is that of the static in lower case.
 ///
 /// Types: `bool`, integers up to 64 bits, `f64`, `String`, `Duration` (`500ms`, `5s`), `Vec<String>` (`a,b`), and every
@@ -371,12 +371,12 @@ macro_rules! flag {
         $(, $option:ident $(= $value:expr)?)* $(,)?;
     )+) => {$(
         $(#[doc = $docs])+
-        $visibility static $name: $crate::flags::Flag<$type> = {
+        $visibility static $name: $crate::Flag<$type> = {
             #[allow(unused_imports)]
             use $crate::flags::Fallback as _;
             const NAME: &str = ::core::stringify!($name);
             const LOWER: [u8; NAME.len()] = $crate::flags::lower_case(NAME);
-            let flag = $crate::flags::Flag::new(
+            let flag = $crate::Flag::new(
                 match ::core::str::from_utf8(&LOWER) {
                     ::core::result::Result::Ok(name) => name,
                     ::core::result::Result::Err(_) => ::core::panic!("the name of a flag is ASCII"),

@@ -38,22 +38,23 @@
 
 mod builtin;
 mod cell;
-mod declare;
+pub(crate) mod declare;
 mod file;
 mod info;
 mod notify;
 mod registry;
-mod set;
+pub(crate) mod set;
 mod validate;
 mod value;
 
 pub use builtin::LOG_RPC;
-pub use declare::{AnyFlag, Flag, Registration, lower_case};
+pub(crate) use declare::Flag;
+pub use declare::{AnyFlag, Registration, lower_case};
 pub(crate) use file::{Reading, read as read_file};
 pub use info::{FlagInfo, Origin};
 pub use notify::WatchGuard;
 pub(crate) use registry::check;
-pub use set::Flags;
+pub(crate) use set::Flags;
 pub use validate::{Validator, not_empty, one_of, range};
 pub use value::{Codec, Fallback, FlagValue, Specialize};
 

@@ -1,0 +1,371 @@
+//! The error of a call.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::code::Code;
+use super::delivery::Delivery;
+use super::hop::Hop;
+use super::payload::Payload;
+use crate::metadata::Metadata;
+use crate::request_id::RequestId;
+use crate::text::{EscapeControl, truncate_str};
+
+/// The result of a method, with [`Error`] as the default error type.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The maximum size of a message that is sent to a caller, in bytes. Longer messages are truncated.
+pub const PUBLIC_MESSAGE_LIMIT: usize = 1024;
+
+/// An error of a call: a [`Code`], a message, the line that created it, and the services that it passed.
+///
+/// `Display` prints `code: message`. `{:#}` and `Debug` add the chain of hops, one per line.
+///
+/// For `internal`, `unknown` and `data_loss` the caller receives a general text in place of the message, unless
+/// the error is [`public`](Self::public). The [`source`](Self::with_source) is never sent.
+///
+/// ```
+/// use rpc_runtime::{Code, Error};
+///
+/// let error = Error::new(Code::NotFound, "no user `ada`");
+/// assert_eq!(error.to_string(), "not_found: no user `ada`");
+/// assert_eq!(error.public_message(), "no user `ada`");
+///
+/// let error = Error::new(Code::Internal, "table users is gone");
+/// assert_eq!(error.public_message(), "internal error");
+/// ```
+#[derive(Clone)]
+pub struct Error(pub(super) Box<Inner>);
+
+#[derive(Clone)]
+pub(super) struct Inner {
+    pub(super) code: Code,
+    pub(super) message: Cow<'static, str>,
+    pub(super) public: bool,
+    /// Whether this is a passed-on error of a dependency, whose code [`Error::remap_dependency_error`] has yet to map.
+    pub(super) passed_on: bool,
+    /// Whether the failed request reached a server.
+    pub(super) delivery: Delivery,
+    /// Whether a client has already retried the call.
+    pub(super) retries_exhausted: bool,
+    pub(super) location: Option<&'static Location<'static>>,
+    /// The full name of the method whose call failed in this process, without a response of a service.
+    pub(super) failed_call: Option<&'static str>,
+    pub(super) request_id: Option<RequestId>,
+    pub(super) hops: Vec<Hop>,
+    pub(super) reason: Option<Cow<'static, str>>,
+    pub(super) domain: Option<Cow<'static, str>>,
+    pub(super) violations: Vec<FieldViolation>,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) payload: Option<Arc<Payload>>,
+    pub(super) details: Vec<Detail>,
+    pub(super) metadata: Metadata,
+    pub(super) source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// A problem with one argument: an entry of `google.rpc.BadRequest`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FieldViolation {
+    /// The path of the invalid value, such as `records[3].level`.
+    pub field: String,
+    /// The description of the problem.
+    pub description: String,
+}
+
+/// An error detail of a type that this crate does not decode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Detail {
+    /// The full name of the protobuf message, without a URL prefix.
+    pub type_name: String,
+    /// The encoded message.
+    pub value: Bytes,
+}
+
+impl Detail {
+    /// Creates a detail from the full name of a protobuf message, such as `google.rpc.Help`, and its encoding.
+    pub fn new(type_name: impl Into<String>, value: impl Into<Bytes>) -> Self {
+        Self {
+            type_name: type_name.into(),
+            value: value.into(),
+        }
+    }
+}
+
+/// Creating errors.
+impl Error {
+    /// Creates an error. Its location is the line of the caller.
+    #[track_caller]
+    pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+        let mut error = Self::without_location(code, message);
+        error.0.location = Some(Location::caller());
+        error
+    }
+
+    /// Creates an error without a location: a line of the runtime would not help the reader.
+    pub(crate) fn without_location(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Inner {
+            code,
+            message: message.into(),
+            public: !code.is_internal_kind(),
+            passed_on: false,
+            delivery: Delivery::Answered,
+            retries_exhausted: false,
+            location: None,
+            failed_call: None,
+            request_id: None,
+            hops: Vec::new(),
+            reason: None,
+            domain: None,
+            violations: Vec::new(),
+            retry_after: None,
+            payload: None,
+            details: Vec::new(),
+            metadata: Metadata::new(),
+            source: None,
+        }))
+    }
+
+    /// Returns an error whose message starts with the option or setting that caused it.
+    pub(crate) fn caused_by_option(&self, option: &str) -> Self {
+        Self::without_location(self.code(), format!("{option}: {}", self.message()))
+    }
+
+    /// Creates the error of a call whose deadline passed before it completed.
+    pub(crate) fn deadline_exceeded() -> Self {
+        Self::without_location(
+            Code::DeadlineExceeded,
+            "the deadline passed before the call completed",
+        )
+    }
+
+    /// Allows the message of an `internal`, `unknown` or `data_loss` error to be sent to callers.
+    #[must_use]
+    pub fn public(mut self) -> Self {
+        self.0.public = true;
+        self
+    }
+
+    /// Sets the cause. It is logged and never sent.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// Sets the machine-readable reason: `google.rpc.ErrorInfo.reason`, in `SCREAMING_SNAKE_CASE`.
+    #[must_use]
+    pub fn with_reason(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
+        self.0.reason = Some(reason.into());
+        self
+    }
+
+    /// Adds an invalid argument and its problem: an entry of `google.rpc.BadRequest`.
+    #[must_use]
+    pub fn with_violation(
+        mut self,
+        field: impl Into<String>,
+        description: impl Into<String>,
+    ) -> Self {
+        self.0.violations.push(FieldViolation {
+            field: field.into(),
+            description: description.into(),
+        });
+        self
+    }
+
+    /// Sets the delay after which callers may retry: `google.rpc.RetryInfo`.
+    #[must_use]
+    pub fn with_retry_after(mut self, delay: Duration) -> Self {
+        self.0.retry_after = Some(delay);
+        self
+    }
+
+    /// Adds a detail of another type.
+    #[must_use]
+    pub fn with_detail(mut self, detail: Detail) -> Self {
+        self.0.details.push(detail);
+        self
+    }
+
+    /// Adds metadata, which a caller reads with [`metadata`](Self::metadata).
+    ///
+    /// Invalid metadata (see [`Metadata::append`]) is dropped with a warning in the log: a second error would hide
+    /// this one.
+    #[must_use]
+    pub fn with_metadata(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<String>,
+    ) -> Self {
+        if let Err(invalid) = self.0.metadata.append(name, value) {
+            tracing::warn!(target: "rpc", %invalid, "dropped invalid metadata of an error");
+        }
+        self
+    }
+}
+
+/// Reading errors.
+impl Error {
+    /// Returns the code. For an error of a dependency this is the code that the dependency sent.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// Returns the message for the operators of the service.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// Returns the message that callers receive, at most [`PUBLIC_MESSAGE_LIMIT`] bytes.
+    #[must_use]
+    pub fn public_message(&self) -> &str {
+        if self.0.public {
+            truncate_str(&self.0.message, PUBLIC_MESSAGE_LIMIT)
+        } else {
+            match self.0.code {
+                Code::DataLoss => "data loss",
+                Code::Unknown => "unknown error",
+                _ => "internal error",
+            }
+        }
+    }
+
+    /// Returns the services that the error passed, the nearest first. The last one is its origin.
+    ///
+    /// Empty for an error that was created in this process.
+    #[must_use]
+    pub fn hops(&self) -> &[Hop] {
+        &self.0.hops
+    }
+
+    /// Returns the line of this process that created the error, or the `?` that passed it on.
+    #[must_use]
+    pub fn location(&self) -> Option<&'static Location<'static>> {
+        self.0.location
+    }
+
+    /// Returns the ID of the failed request, if it is known.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.request_id.as_ref().map(RequestId::as_str)
+    }
+
+    /// Returns the machine-readable reason, in `SCREAMING_SNAKE_CASE`.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.0.reason.as_deref()
+    }
+
+    /// Returns the service that defines the [`reason`](Self::reason).
+    #[must_use]
+    pub fn domain(&self) -> Option<&str> {
+        self.0.domain.as_deref()
+    }
+
+    /// Returns the invalid arguments and their problems.
+    #[must_use]
+    pub fn violations(&self) -> &[FieldViolation] {
+        &self.0.violations
+    }
+
+    /// Returns the delay that the server requests before a retry.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// Returns the details of types that this crate does not decode.
+    #[must_use]
+    pub fn details(&self) -> &[Detail] {
+        &self.0.details
+    }
+
+    /// Returns the metadata that was sent with the error.
+    #[must_use]
+    pub fn metadata(&self) -> &Metadata {
+        &self.0.metadata
+    }
+}
+
+/// For the runtime.
+impl Error {
+    pub(crate) fn payload(&self) -> Option<&Arc<Payload>> {
+        self.0.payload.as_ref()
+    }
+
+    pub(crate) fn set_payload(&mut self, payload: Option<Arc<Payload>>) {
+        self.0.payload = payload;
+    }
+
+    pub(crate) fn set_reason(&mut self, reason: Option<String>, domain: Option<String>) {
+        self.0.reason = reason.map(Cow::Owned);
+        self.0.domain = domain.map(Cow::Owned);
+    }
+
+    pub(crate) fn set_hops(&mut self, hops: Vec<Hop>) {
+        self.0.hops = hops;
+    }
+
+    pub(crate) fn set_retry_after(&mut self, delay: Option<Duration>) {
+        self.0.retry_after = delay;
+    }
+
+    pub(crate) fn set_request_id(&mut self, id: RequestId) {
+        self.0.request_id = Some(id);
+    }
+
+    pub(crate) fn metadata_mut(&mut self) -> &mut Metadata {
+        &mut self.0.metadata
+    }
+
+    pub(crate) fn push_violation(&mut self, field: String, description: String) {
+        self.0
+            .violations
+            .push(FieldViolation { field, description });
+    }
+
+    pub(crate) fn push_detail(&mut self, detail: Detail) {
+        self.0.details.push(detail);
+    }
+
+    pub(crate) fn private_source(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+        self.0.source.as_deref()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0
+            .source
+            .as_ref()
+            .map(|source| &**source as &(dyn StdError + 'static))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.code, EscapeControl(&self.0.message))?;
+        if f.alternate() {
+            self.write_chain(f)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Prints as `{:#}`, because `fn main() -> Result<()>` prints errors with `Debug`.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:#}")
+    }
+}
