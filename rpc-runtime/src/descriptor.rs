@@ -1,26 +1,26 @@
-//! A service as plain `'static` data: names, docs, arguments, types, semantics. It has no behaviour.
+//! Descriptors: the names, docs, arguments, types and semantics of a service as plain `'static` data.
 
 use std::time::Duration;
 
-/// What `#[rpc_service]` knows of a trait.
+/// The description of a service, which `#[rpc_service]` generates from a trait.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ServiceDescriptor {
-    /// Full name, such as `fibpro.v1.LogSink`. Unique in a process.
+    /// The full name, such as `fibpro.v1.LogSink`. Unique in a process.
     pub full_name: &'static str,
-    /// Package, such as `fibpro.v1`.
+    /// The package, such as `fibpro.v1`.
     pub package: &'static str,
-    /// Name without the package.
+    /// The name without the package.
     pub name: &'static str,
-    /// The name under which discovery knows it, such as `logsink`.
+    /// The name for discovery, such as `logsink`.
     pub endpoint: &'static str,
-    /// Doc comment of the trait.
+    /// The doc comment of the trait.
     pub docs: &'static str,
-    /// Version of the crate that declares the trait.
+    /// The version of the crate that declares the trait.
     pub version: &'static str,
-    /// Module that declares the trait.
+    /// The module that declares the trait.
     pub module: &'static str,
-    /// Methods in the order of the trait, `Ping` last.
+    /// The methods in the order of the trait, then `Ping`.
     pub methods: &'static [MethodDescriptor],
 }
 
@@ -68,33 +68,33 @@ impl ServiceDescriptor {
     }
 }
 
-/// What `#[rpc_service]` knows of a method.
+/// The description of a method.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct MethodDescriptor {
-    /// Full name of the service.
+    /// The full name of the service.
     pub service: &'static str,
-    /// Name in Rust, such as `recv_log`.
+    /// The name in Rust, such as `recv_log`.
     pub name: &'static str,
-    /// Name on the wire, such as `RecvLog`.
+    /// The name on the wire, such as `RecvLog`.
     pub wire_name: &'static str,
-    /// Path of the HTTP request, such as `/fibpro.v1.LogSink/RecvLog`.
+    /// The path of the HTTP request, such as `/fibpro.v1.LogSink/RecvLog`.
     pub path: &'static str,
-    /// Doc comment of the method.
+    /// The doc comment of the method.
     pub docs: &'static str,
-    /// Arguments in order; a `ctx: &Context` is not one.
+    /// The arguments in order, without a `ctx: &Context`.
     pub arguments: &'static [ArgumentDescriptor],
-    /// The declared return type as written.
+    /// The return type as written in the trait.
     pub returns: &'static str,
-    /// What a repeated call may do.
+    /// The effect of a repeated call.
     pub idempotency: Idempotency,
-    /// Whether the arguments are the request, or fields of it.
+    /// Whether the arguments are fields of the request message, or the one argument is the message.
     pub style: MessageStyle,
-    /// The server's cap for a call and the client's default.
+    /// The maximum timeout on the server and the default timeout of clients.
     pub timeout: Option<Duration>,
-    /// Whether the work goes on when the caller goes away or its deadline passes.
+    /// Whether the method keeps running after its caller disconnects or the deadline passes.
     pub detached: bool,
-    /// Whether the trait marks it `#[deprecated]`.
+    /// Whether the method is marked `#[deprecated]`.
     pub deprecated: bool,
 }
 
@@ -162,7 +162,7 @@ impl MethodDescriptor {
     #[must_use]
     pub const fn idempotency_key(mut self, argument: &'static str) -> Self {
         self.idempotency = Idempotency::Keyed { argument };
-        // What is begun under a key goes on, so that there is a result to answer repeats with.
+        // A call with a key runs to its end, because its result is returned to repeated calls.
         self.detached = true;
         self
     }
@@ -201,7 +201,7 @@ impl MethodDescriptor {
         self.path.trim_start_matches('/')
     }
 
-    /// Name for people, such as `LogSink.RecvLog`: the service without its package, and the wire name.
+    /// Returns the name for display, such as `LogSink.RecvLog`: the service without its package, and the wire name.
     #[must_use]
     pub fn short_name(&self) -> String {
         let service = self.service.rsplit('.').next().unwrap_or(self.service);
@@ -209,17 +209,17 @@ impl MethodDescriptor {
     }
 }
 
-/// What `#[rpc_service]` knows of an argument.
+/// The description of an argument.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ArgumentDescriptor {
-    /// Name in Rust and on the wire.
+    /// The name in Rust and on the wire.
     pub name: &'static str,
-    /// The type as written.
+    /// The type as written in the trait.
     pub type_name: &'static str,
-    /// Whether a missing one becomes the type's `Default`.
+    /// Whether a missing value is the type's `Default`.
     pub has_default: bool,
-    /// Whether it is masked in everything that people see.
+    /// Whether the value is masked in logs and error texts.
     pub secret: bool,
 }
 
@@ -250,27 +250,29 @@ impl ArgumentDescriptor {
     }
 }
 
-/// What happens when a call is made twice. The names are those of protobuf's `idempotency_level`, and one more.
+/// The effect of repeating a call. The names are those of protobuf's `idempotency_level`, and `Keyed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Idempotency {
-    /// Nobody said; never repeated by itself.
+    /// Not specified. The call is not retried automatically.
     Unknown,
-    /// Twice is the same as once.
+    /// A repeated call has no further effect.
     Idempotent,
-    /// The server answers a repeat with the result of the first call, see [`IdempotencyStore`](crate::idempotency::IdempotencyStore).
+    /// The server returns the result of the first call to repeated calls, see [`IdempotencyStore`](crate::idempotency::IdempotencyStore).
     Keyed {
-        /// The argument that says which calls are the same one: `#[rpc(idempotency_key)]`.
+        /// The argument with the idempotency key: `#[rpc(idempotency_key)]`.
         argument: &'static str,
     },
-    /// Changes nothing: may be repeated, hedged and fetched by `GET`.
+    /// The call changes nothing. It may be retried, hedged and sent as `GET`.
     NoSideEffects,
 }
 
-/// How a method's arguments and value become messages.
+/// The mapping of a method's arguments and value to messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum MessageStyle {
-    /// Arguments are the fields of the request; the value is the response's field `result`.
+    /// The arguments are fields of the request. The value is the field `result` of the response.
     Arguments,
-    /// The one argument is the request; the value is the response.
+    /// The one argument is the request. The value is the response.
     Message,
 }

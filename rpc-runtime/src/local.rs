@@ -1,4 +1,4 @@
-//! Client and server in one process, without a socket: the same onions on both sides, the same JSON, no HTTP.
+//! Client and server in one process, without a socket: the same middleware and JSON on both sides, no HTTP.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -12,21 +12,21 @@ use crate::middleware::{BoxFuture, InnerService, Request, Response};
 use crate::server::inner::ServerInner;
 use crate::server::{Server, Service, Trust};
 
-/// A client of an implementation in this process.
+/// Returns a client of an implementation in this process.
 pub(crate) fn client<S: Service>(service: S) -> Client {
     let endpoint = service.descriptor().endpoint;
-    // A wrong set-up is the answer to each call: `FooClient::local` itself cannot fail.
+    // `FooClient::local` cannot fail, so each call returns an error of the setup.
     Client::from_transport(Transport::local(Arc::new(Local(
         Server::new(endpoint).add(service).into_inner(&[]),
     ))))
 }
 
 impl Server {
-    /// A client of this server in this process: for tests of whole systems without a socket.
+    /// Returns a client of this server in this process, for tests of whole systems without sockets.
     ///
     /// # Errors
     ///
-    /// `failed_precondition` when one service was added twice, `invalid_argument` for a name that no server can have.
+    /// `failed_precondition` if a service was added twice, `invalid_argument` for an invalid server name.
     pub fn into_local_client(self) -> Result<Client> {
         let inner = self.into_inner(&[])?;
         Ok(Client::from_transport(Transport::local(Arc::new(Local(
@@ -38,56 +38,59 @@ impl Server {
 struct Local(Result<Arc<ServerInner>>);
 
 impl InnerService for Local {
-    /// What needs no waiting is done before there is a future, which would otherwise have room for the request as it came
-    /// and for the one that goes on.
+    /// Work without an await point is done outside the future, which would otherwise store both the received and the
+    /// converted request.
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
         let inner = match &self.0 {
             Ok(inner) => Arc::clone(inner),
-            Err(error) => return answered(error.clone().into()),
+            Err(error) => return ready_response(error.clone().into()),
         };
         let method = request.method();
         let route = inner.route(method.path);
         let Some(route) = route.or_else(|| inner.builtin(method.path)).cloned() else {
             let error = Error::without_location(
                 Code::Unimplemented,
-                format!("no service here answers {}", method.path),
+                format!(
+                    "unknown method {}: no service of this server has it",
+                    method.path
+                ),
             );
             let context = request.context();
-            return answered(inner.refuse(Some(method), context, error, Trust::Internal));
+            return ready_response(inner.refuse(Some(method), context, error, Trust::Internal));
         };
         let context = incoming(&inner, &request);
         if request.body().len() > inner.limits().message_bytes {
             let error = inner.too_large();
             let response = inner.refuse(Some(route.method()), &context, error, Trust::Internal);
-            return answered(merge_metadata(response));
+            return ready_response(merge_metadata(response));
         }
         let (_, metadata, body) = request.into_parts();
         let request = Request::new(route.method(), context, metadata, body);
         Box::pin(async move {
             let response = inner.call(&route, request, Trust::Internal).await;
             if response.is_aborted() {
-                return lost(&response);
+                return aborted(&response);
             }
             merge_metadata(response)
         })
     }
 }
 
-/// What is left of an answer that a fault on purpose took away: over the network, a connection that breaks.
-fn lost(response: &Response) -> Response {
+/// Returns the error of a response that an injected fault dropped. Over the network the connection would break.
+fn aborted(response: &Response) -> Response {
     let text = response
         .error()
-        .map_or("the answer was lost", Error::message);
+        .map_or("the response was dropped", Error::message);
     Error::without_location(Code::Unavailable, text.to_owned())
         .with_delivery(Delivery::OutcomeUnknown)
         .into()
 }
 
-fn answered(response: Response) -> BoxFuture<Response> {
+fn ready_response(response: Response) -> BoxFuture<Response> {
     Box::pin(ready(response))
 }
 
-/// Puts the metadata of an error answer where a client of the network finds it.
+/// Moves the metadata of an error response into the error, where a client over the network finds it.
 fn merge_metadata(response: Response) -> Response {
     match response.into_parts() {
         (headers, trailers, Err(mut error)) => {

@@ -1,12 +1,12 @@
-//! Application metadata: the names and values that travel beside a message, as HTTP headers do.
+//! Application metadata: names and values that are sent with a message, as HTTP headers.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// Names and values beside a message, in order; a name may stand more than once.
+/// Names and values that are sent with a message, in order. A name may occur more than once.
 ///
-/// Names are lower-case ASCII (`[a-z0-9_.-]`). Values are visible ASCII, space and tab, so that no value can
-/// forge another header; for anything else use a name that ends in `-bin` and [`append_bin`](Self::append_bin).
+/// Names are lower-case ASCII (`[a-z0-9_.-]`). Values are visible ASCII, space and tab, so a value cannot forge
+/// another header. For other values use a name that ends in `-bin` and [`append_bin`](Self::append_bin).
 ///
 /// ```
 /// use rpc_runtime::Metadata;
@@ -22,18 +22,18 @@ use std::fmt;
 pub struct Metadata(Vec<(Cow<'static, str>, String)>);
 
 impl Metadata {
-    /// Without entries; allocates nothing.
+    /// Creates empty metadata, without an allocation.
     #[must_use]
     pub const fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// Adds an entry behind those of the same name.
+    /// Appends an entry.
     ///
     /// # Errors
     ///
-    /// When the name is not lower-case ASCII or belongs to the protocol (`content-*`, `connect-*`, `grpc-*`,
-    /// `x-rpc-*`, `x-request-id`, hop-by-hop headers, …), or the value has control or non-ASCII characters.
+    /// Fails if the name is not lower-case ASCII or is reserved for the protocol (`content-*`, `connect-*`, `grpc-*`,
+    /// `x-rpc-*`, `x-request-id`, hop-by-hop headers, …), or if the value has control or non-ASCII characters.
     pub fn append(
         &mut self,
         name: impl Into<Cow<'static, str>>,
@@ -43,30 +43,30 @@ impl Metadata {
         if !is_name(&name) {
             return Err(InvalidMetadata::new(
                 &name,
-                "a name is lower-case ASCII letters, digits, `-`, `_` and `.`",
+                "invalid name: use lower-case ASCII letters, digits, `-`, `_` and `.`",
             ));
         }
         if is_reserved(&name) {
             return Err(InvalidMetadata::new(
                 &name,
-                "this name belongs to the protocol",
+                "the name is reserved for the protocol: use another one, such as `x-tenant`",
             ));
         }
         if !is_value(&value) {
             return Err(InvalidMetadata::new(
                 &name,
-                "a value is visible ASCII, space and tab; use a name that ends in `-bin` for bytes",
+                "invalid value: use visible ASCII, space and tab, or a name that ends in `-bin` and `append_bin` for bytes",
             ));
         }
         self.0.push((name, value));
         Ok(())
     }
 
-    /// Adds bytes under a name that ends in `-bin`; they travel as unpadded base64.
+    /// Appends bytes under a name that ends in `-bin`. They are sent as unpadded base64.
     ///
     /// # Errors
     ///
-    /// As [`append`](Self::append), and when the name does not end in `-bin`.
+    /// Fails as [`append`](Self::append), and if the name does not end in `-bin`.
     pub fn append_bin(
         &mut self,
         name: impl Into<Cow<'static, str>>,
@@ -77,7 +77,7 @@ impl Metadata {
         if !name.ends_with("-bin") {
             return Err(InvalidMetadata::new(
                 &name,
-                "the name of a binary value ends in `-bin`",
+                "invalid name of a binary value: end it in `-bin`",
             ));
         }
         self.append(
@@ -86,7 +86,7 @@ impl Metadata {
         )
     }
 
-    /// The first value of this name.
+    /// Returns the first value of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter()
@@ -94,14 +94,14 @@ impl Metadata {
             .map(|entry| entry.1)
     }
 
-    /// All values of this name, in order.
+    /// Iterates over all values of this name, in order.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + 'a {
         self.iter()
             .filter(move |entry| entry.0 == name)
             .map(|entry| entry.1)
     }
 
-    /// The first value of this `-bin` name, decoded; `None` when it is absent or no base64.
+    /// Returns the decoded first value of this `-bin` name, or `None` if it is missing or not base64.
     #[must_use]
     pub fn get_bin(&self, name: &str) -> Option<Vec<u8>> {
         use base64::Engine as _;
@@ -116,26 +116,26 @@ impl Metadata {
         self.0.retain(|entry| entry.0 != name);
     }
 
-    /// All entries, in order.
+    /// Iterates over all entries, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
             .map(|(name, value)| (name.as_ref(), value.as_str()))
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is no entry.
+    /// Returns whether there are no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Adds what a peer sent, if an application may see it at all. What the protocol uses itself is passed over.
+    /// Appends an entry that a peer sent. Reserved names and invalid entries are skipped.
     pub(crate) fn append_received(&mut self, name: &str, value: &str) {
         if !is_reserved(name) && is_name(name) && is_value(value) {
             self.0.push((Cow::Owned(name.to_owned()), value.to_owned()));
@@ -147,7 +147,7 @@ impl Metadata {
     }
 }
 
-/// Prints the names only: a value may be a credential.
+/// Prints names only. A value may be a credential.
 impl fmt::Debug for Metadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
@@ -156,7 +156,7 @@ impl fmt::Debug for Metadata {
     }
 }
 
-/// A name or value that cannot travel as metadata.
+/// An invalid name or value of metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidMetadata {
     name: String,
@@ -165,7 +165,7 @@ pub struct InvalidMetadata {
 
 impl InvalidMetadata {
     fn new(name: &str, problem: &'static str) -> Self {
-        // The name may be an attacker's; keep what is printed short and on one line.
+        // The name may come from an attacker: print at most 64 characters, on one line.
         Self {
             name: name.escape_debug().take(64).collect(),
             problem,
@@ -192,7 +192,7 @@ fn is_value(value: &str) -> bool {
     value.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t'))
 }
 
-/// Whether the protocol, HTTP or our own context owns this (lower-case) name.
+/// Returns whether this lower-case name is reserved for the protocol, HTTP or the context of calls.
 pub(crate) fn is_reserved(name: &str) -> bool {
     const PREFIXES: [&str; 8] = [
         "connect-", "grpc-", "x-rpc-", "content-", "trailer-", "proxy-", "accept", "sec-",
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_prints_no_value() {
+    fn debug_prints_no_values() {
         let mut metadata = Metadata::new();
         metadata.append("authorization", "Bearer canary").unwrap();
         assert_eq!(format!("{metadata:?}"), r#"["authorization"]"#);

@@ -1,14 +1,14 @@
-//! The id that one request keeps through all services.
+//! The ID that a request keeps through all services.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// The longest id that is accepted from a caller, in bytes.
+/// The maximum size of an ID, in bytes.
 const LIMIT: usize = 64;
 
-/// The id of a request: 1 to 64 characters of `[A-Za-z0-9._-]`; 16 lower-case hex digits when made here.
+/// The ID of a request: 1 to 64 characters of `[A-Za-z0-9._-]`. Generated IDs have 16 lower-case hex digits.
 ///
 /// ```
 /// use rpc_runtime::RequestId;
@@ -19,13 +19,13 @@ const LIMIT: usize = 64;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId {
-    // Inline, because every call makes and copies one.
+    // Inline, because every call creates and copies one.
     length: u8,
     bytes: [u8; LIMIT],
 }
 
 impl RequestId {
-    /// A fresh id. Unique for all practical purposes, and not a secret.
+    /// Generates a random ID of 64 bits. It is not a secret.
     #[must_use]
     pub fn random() -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -38,7 +38,7 @@ impl RequestId {
         Self { length: 16, bytes }
     }
 
-    /// An id that somebody offers, if it has the form of one.
+    /// Parses an ID, or returns `None` if the text is not a valid one.
     #[must_use]
     pub fn parse(offered: &str) -> Option<Self> {
         let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
@@ -53,7 +53,7 @@ impl RequestId {
         })
     }
 
-    /// The id as text.
+    /// Returns the ID as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         // Always ASCII by construction.
@@ -73,7 +73,7 @@ impl fmt::Debug for RequestId {
     }
 }
 
-/// As text, so that a message may name a request.
+/// Serializes as text, for messages that refer to a request.
 impl Serialize for RequestId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
@@ -83,7 +83,9 @@ impl Serialize for RequestId {
 impl<'de> Deserialize<'de> for RequestId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::parse(&Cow::<'_, str>::deserialize(deserializer)?).ok_or_else(|| {
-            de::Error::custom("a request id has 1 to 64 letters, digits, `.`, `_` or `-`")
+            de::Error::custom(
+                "invalid request ID: expected 1 to 64 letters, digits, `.`, `_` or `-`",
+            )
         })
     }
 }
@@ -107,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_forge_a_log_line_is_no_id() {
+    fn an_id_cannot_forge_a_log_line() {
         for bad in [
             "",
             "a b",
@@ -129,14 +131,14 @@ mod tests {
     }
 
     #[test]
-    fn a_message_may_name_a_request() {
+    fn an_id_is_text_in_a_message() {
         let id: RequestId = serde_json::from_str(r#""3b9d41f8a0c2e576""#).unwrap();
         assert_eq!(serde_json::to_string(&id).unwrap(), r#""3b9d41f8a0c2e576""#);
         let error = serde_json::from_str::<RequestId>(r#""a b""#)
             .unwrap_err()
             .to_string();
         assert!(
-            error.starts_with("a request id has 1 to 64 letters"),
+            error.starts_with("invalid request ID: expected 1 to 64 letters"),
             "{error}"
         );
     }

@@ -1,11 +1,11 @@
-//! A value that travels on the wire and prints nowhere.
+//! A value that is sent on the wire and never printed.
 
 use std::cell::Cell;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A value that is sent as it is and masked everywhere else: logs, `Debug`, error texts of a failed decode.
+/// A value that is serialized normally and masked in `Debug`, `Display`, logs and decode errors.
 ///
 /// ```
 /// use rpc_runtime::Secret;
@@ -20,34 +20,34 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Secret<T>(T);
 
 thread_local! {
-    /// Whether what is serialized now is for people.
+    /// Whether secrets are serialized for display and not for the wire.
     static MASKED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs a closure within which secrets serialize as `***`: for what is written to be shown and not to be sent.
+/// Runs a closure in which secrets serialize as `***`, for data that is displayed.
 pub(crate) fn masked<R>(f: impl FnOnce() -> R) -> R {
-    struct Back(bool);
-    impl Drop for Back {
+    struct Restore(bool);
+    impl Drop for Restore {
         fn drop(&mut self) {
             MASKED.set(self.0);
         }
     }
-    let _back = Back(MASKED.replace(true));
+    let _restore = Restore(MASKED.replace(true));
     f()
 }
 
 impl<T> Secret<T> {
-    /// Hides a value.
+    /// Wraps a value.
     pub const fn new(value: T) -> Self {
         Self(value)
     }
 
-    /// The value. The name is long so that a reviewer sees each place.
+    /// Returns the value. Each use of this method is visible in a review.
     pub const fn expose(&self) -> &T {
         &self.0
     }
 
-    /// The value, by move.
+    /// Unwraps the value.
     pub fn into_exposed(self) -> T {
         self.0
     }
@@ -82,7 +82,7 @@ impl<T: Serialize> Serialize for Secret<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Secret<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // serde's messages quote the value that they refuse.
+        // The messages of serde quote invalid values.
         T::deserialize(deserializer)
             .map(Self)
             .map_err(|_| serde::de::Error::custom("not a valid secret (its value is not shown)"))
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refused_secret_is_not_quoted() {
+    fn a_decode_error_does_not_quote_a_secret() {
         let error = serde_json::from_str::<Secret<u32>>(r#""canary""#)
             .unwrap_err()
             .to_string();

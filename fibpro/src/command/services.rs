@@ -135,10 +135,10 @@ impl From<&'static MethodDescriptor> for MethodJson {
             arguments: method.arguments.iter().map(ArgumentJson::from).collect(),
             returns: method.returns,
             idempotency: match method.idempotency {
-                Idempotency::Unknown => "unknown",
                 Idempotency::Idempotent => "idempotent",
                 Idempotency::Keyed { .. } => "keyed",
                 Idempotency::NoSideEffects => "no_side_effects",
+                _ => "unknown",
             },
             idempotency_key: match method.idempotency {
                 Idempotency::Keyed { argument } => Some(argument),

@@ -6,10 +6,10 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 
 use crate::error::{Code, Error};
 
-/// The most bytes that the `baggage` header may have.
+/// The maximum size of the `baggage` header, in bytes.
 pub const BAGGAGE_LIMIT: usize = 4096;
 
-/// What a value may not contain as it is. Source: W3C Baggage, `baggage-octet`.
+/// The characters of a value that are percent-encoded. Source: W3C Baggage, `baggage-octet`.
 const ENCODED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -27,7 +27,7 @@ impl Baggage {
         Self(Vec::new())
     }
 
-    /// The value of a name.
+    /// Returns the value of a name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter()
@@ -35,14 +35,14 @@ impl Baggage {
             .map(|entry| entry.1)
     }
 
-    /// All entries, in order.
+    /// Iterates over all entries, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Whether there is no entry.
+    /// Returns whether there are no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -54,7 +54,7 @@ impl Baggage {
             return Err(Error::without_location(
                 Code::InvalidArgument,
                 format!(
-                    "baggage `{}`: a name is an HTTP token",
+                    "invalid baggage name `{}`: use an HTTP token, such as `tenant`",
                     name.escape_debug().take(64).collect::<String>()
                 ),
             ));
@@ -66,7 +66,7 @@ impl Baggage {
             return Err(Error::without_location(
                 Code::ResourceExhausted,
                 format!(
-                    "baggage `{name}` would make the baggage larger than {BAGGAGE_LIMIT} bytes"
+                    "adding baggage `{name}` would exceed the limit of {BAGGAGE_LIMIT} bytes for all baggage"
                 ),
             ));
         }
@@ -74,13 +74,13 @@ impl Baggage {
         Ok(())
     }
 
-    /// Reads a header. A member that is no baggage is passed over; a header over the limit is `None`.
+    /// Parses a header and skips invalid members. Returns `None` for a header over the limit.
     pub(crate) fn parse(header: &str) -> Option<Self> {
         if header.len() > BAGGAGE_LIMIT {
             return None;
         }
         let member = |member: &str| {
-            // Properties behind `;` are for tracing tools; none of ours reads them.
+            // Properties after `;` are for tracing tools and not used here.
             let (name, value) = member.split(';').next()?.split_once('=')?;
             let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
             is_token(name.trim()).then(|| (name.trim().to_owned(), value.into_owned()))
@@ -89,7 +89,7 @@ impl Baggage {
     }
 }
 
-/// The `baggage` header.
+/// Writes the `baggage` header.
 impl fmt::Display for Baggage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (name, value)) in self.iter().enumerate() {
@@ -100,7 +100,7 @@ impl fmt::Display for Baggage {
     }
 }
 
-/// Names only: a value may be somebody's data.
+/// Prints names only. Values may be personal data.
 impl fmt::Debug for Baggage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn survives_its_header() {
+    fn a_header_keeps_all_entries() {
         let mut baggage = Baggage::new();
         baggage
             .insert("tenant", "blue, \"green\"; 100 % é\n")

@@ -1,4 +1,4 @@
-//! Headers and trailers of the answer, as a handler sets them.
+//! Headers and trailers of the response, as a handler sets them.
 
 use std::borrow::Cow;
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use crate::sync::MutexExt as _;
 /// Headers and trailers. Boxed, because most calls set none.
 pub(super) type Parts = Option<Box<(Metadata, Metadata)>>;
 
-/// The metadata of the answer to the call that runs here.
+/// The metadata of the response to the current call.
 ///
 /// ```
 /// use rpc_runtime::{Context, Result};
@@ -28,11 +28,11 @@ impl<'a> ResponseMetadata<'a> {
         Self(parts)
     }
 
-    /// Adds a header to the answer.
+    /// Adds a header to the response.
     ///
     /// # Errors
     ///
-    /// `internal` for what cannot travel, see [`Metadata::append`], and outside a call.
+    /// `internal` for invalid metadata, see [`Metadata::append`], and outside a call.
     pub fn header(
         &self,
         name: impl Into<Cow<'static, str>>,
@@ -41,11 +41,11 @@ impl<'a> ResponseMetadata<'a> {
         self.edit(|parts| parts.0.append(name, value))
     }
 
-    /// Adds metadata that goes out behind the message.
+    /// Adds a trailer, which is sent after the message.
     ///
     /// # Errors
     ///
-    /// As [`header`](Self::header).
+    /// See [`header`](Self::header).
     pub fn trailer(
         &self,
         name: impl Into<Cow<'static, str>>,
@@ -61,7 +61,7 @@ impl<'a> ResponseMetadata<'a> {
         let Some(parts) = self.0 else {
             return Err(Error::without_location(
                 Code::Internal,
-                "there is no call here whose answer could get metadata; see Context::scope",
+                "no current call: response metadata can be set only in a handler or within its `Context::scope`",
             ));
         };
         let mut parts = parts.lock_unpoisoned();

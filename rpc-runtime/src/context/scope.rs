@@ -1,7 +1,7 @@
-//! Where the current context is kept: on the thread, for as long as one poll lasts.
+//! The current context: a thread-local that is set while a future is polled or dropped.
 //!
-//! The scope is a small one of our own and not tokio's task-local, because this ring is the vocabulary of every
-//! other and knows no runtime, and because the context must also be there while a future is *dropped*.
+//! It does not use tokio's task-locals: this module must not depend on a runtime, and the context must also be set
+//! while a future is *dropped*.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -16,13 +16,13 @@ thread_local! {
 }
 
 pub(super) fn current() -> Context {
-    // A cell can only be read by taking: the context is put back before anything else can run.
+    // A `Cell` is read by taking its value, which is put back before other code can run.
     let context = swap(Context(None));
     swap(context.clone());
     context
 }
 
-/// Lends the current context, which is not there meanwhile.
+/// Calls `f` with the current context. There is no current context during the call.
 pub(super) fn with<R>(f: impl FnOnce(&Context) -> R) -> R {
     let guard = Guard(swap(Context(None)));
     f(&guard.0)
@@ -33,7 +33,7 @@ pub(super) fn enter<R>(context: Context, f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Puts the previous context back, also when the work panics.
+/// Restores the previous context, even after a panic.
 struct Guard(Context);
 
 impl Drop for Guard {
@@ -43,19 +43,19 @@ impl Drop for Guard {
 }
 
 fn swap(context: Context) -> Context {
-    // While a thread ends, its locals may be gone before the last future on it is dropped.
+    // When a thread ends, its thread-locals may be destroyed before the last future on it is dropped.
     CURRENT
         .try_with(|current| current.replace(context))
         .unwrap_or_default()
 }
 
 pin_project! {
-    /// A future that runs within a [`Context`]; made by [`Context::scope`].
+    /// A future that runs in a [`Context`]. Created by [`Context::scope`].
     #[derive(Debug)]
     #[must_use = "a future does nothing unless it is awaited"]
     pub struct Scoped<F> {
         context: Context,
-        // An option, so that the future can be dropped while the context is entered.
+        // An `Option`, because the future is dropped while the context is entered.
         #[pin]
         future: Option<F>,
     }
@@ -87,8 +87,8 @@ impl<F: Future> Future for Scoped<F> {
         let context = this.context.clone();
         enter(context, || {
             let Some(future) = this.future.as_mut().as_pin_mut() else {
-                // As with any future that is polled again: the caller's mistake, and a clear text for it.
-                panic!("a scoped future was polled after it was done");
+                // Polling a completed future is an error of the caller, as with every future.
+                panic!("`Scoped` polled after completion");
             };
             let polled = future.poll(cx);
             if polled.is_ready() {

@@ -1,4 +1,4 @@
-//! Who calls.
+//! The name of a calling server.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// The longest of the three parts, in bytes.
+/// The maximum size of each of the three parts, in bytes.
 const PART_LIMIT: usize = 64;
 
-/// A server, the environment that it runs in, and which instance of it: `gatekeeper@prod/127.0.0.1:9001`.
+/// The name, environment and instance of a server: `gatekeeper@prod/127.0.0.1:9001`.
 ///
-/// Each part has 1 to 64 characters of `[A-Za-z0-9._-]`; the instance may be an address, so it may have `:` and brackets.
+/// Each part has 1 to 64 characters of `[A-Za-z0-9._-]`. The instance may be an address, with `:` and brackets.
 ///
 /// ```
 /// use rpc_runtime::Source;
@@ -28,11 +28,11 @@ pub struct Source {
 }
 
 impl Source {
-    /// A source of these three parts.
+    /// Creates a source from its three parts.
     ///
     /// # Errors
     ///
-    /// When a part is empty, too long, or has other characters.
+    /// Fails if a part is empty, too long, or has other characters.
     pub fn new(server: &str, environment: &str, instance: &str) -> Result<Self, InvalidSource> {
         // An instance may be an address.
         let address = |b: u8| matches!(b, b':' | b'[' | b']');
@@ -50,25 +50,25 @@ impl Source {
         })
     }
 
-    /// The name of the server.
+    /// Returns the name of the server.
     #[must_use]
     pub fn server(&self) -> &str {
         &self.text[..self.at]
     }
 
-    /// The environment that it runs in.
+    /// Returns the environment of the server.
     #[must_use]
     pub fn environment(&self) -> &str {
         &self.text[self.at + 1..self.slash]
     }
 
-    /// Which instance of the server; its address, where nobody named it.
+    /// Returns the instance of the server, by default its address.
     #[must_use]
     pub fn instance(&self) -> &str {
         &self.text[self.slash + 1..]
     }
 
-    /// As on the wire.
+    /// Returns the text form, as on the wire.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -102,7 +102,7 @@ impl fmt::Debug for Source {
     }
 }
 
-/// As on the wire, so that a message may name a source.
+/// Serializes as on the wire, for messages that refer to a source.
 impl Serialize for Source {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.text)
@@ -117,7 +117,7 @@ impl<'de> Deserialize<'de> for Source {
     }
 }
 
-/// A text that is no [`Source`].
+/// The error of parsing an invalid [`Source`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidSource;
@@ -125,7 +125,7 @@ pub struct InvalidSource;
 impl fmt::Display for InvalidSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "a source reads `server@environment/instance`, each part 1 to 64 letters, digits, `.`, `_` or `-`; the instance may be an address",
+            "invalid source: expected `server@environment/instance`, each part 1 to 64 letters, digits, `.`, `_` or `-`; the instance may be an address",
         )
     }
 }
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_has_three_clean_parts_is_a_source() {
+    fn a_source_has_three_valid_parts() {
         for bad in [
             "", "a", "a@b", "a@b/", "@b/c", "a b@c/d", "a@b/c\n", "a@b/c/d", "é@b/c", "a:1@b/c",
         ] {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_may_name_a_source() {
+    fn a_source_is_text_in_a_message() {
         let source: Source = serde_json::from_str(r#""pricing@prod/a1""#).unwrap();
         assert_eq!(
             serde_json::to_string(&source).unwrap(),
@@ -158,7 +158,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.starts_with("a source reads `server@environment/instance`"),
+            error.starts_with("invalid source: expected `server@environment/instance`"),
             "{error}"
         );
     }

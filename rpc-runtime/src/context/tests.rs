@@ -104,7 +104,7 @@ fn metadata_outside_a_call_is_refused_and_not_lost() {
         .response()
         .header("x-a", "1")
         .unwrap_err();
-    assert!(error.message().contains("no call"), "{error}");
+    assert!(error.message().contains("no current call"), "{error}");
     let context = within("a");
     context.response().header("x-a", "1").unwrap();
     context.response().trailer("x-b", "2").unwrap();

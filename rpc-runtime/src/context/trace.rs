@@ -1,10 +1,10 @@
-//! W3C trace context: read, carried on, never invented.
+//! W3C trace context: read and propagated, never created.
 
 use std::fmt;
 
-/// The `traceparent` of a request, with its `tracestate`. Source: W3C Trace Context, version 00.
+/// The `traceparent` and `tracestate` of a request. Source: W3C Trace Context, version 00.
 ///
-/// A request that arrives without one stays without one: inventing traces is the business of a tracing library.
+/// A request without a trace stays without one. Starting traces is the task of a tracing library.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceContext {
     trace_id: u128,
@@ -14,7 +14,7 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// Reads the two headers; `None` when the first is not valid, as the specification demands.
+    /// Parses the two headers. Returns `None` if `traceparent` is invalid, as the specification requires.
     #[must_use]
     pub fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
         let mut parts = traceparent.split('-');
@@ -23,7 +23,7 @@ impl TraceContext {
         let hex = |text: &str, digits: usize| {
             text.len() == digits && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
         };
-        // A later version may append parts; 00 may not, and ff is invalid.
+        // Later versions may append parts, version 00 may not, and ff is invalid.
         if !hex(version, 2) || version == "ff" || (version == "00" && parts.next().is_some()) {
             return None;
         }
@@ -41,31 +41,31 @@ impl TraceContext {
         (trace.trace_id != 0 && trace.parent_id != 0).then_some(trace)
     }
 
-    /// The trace.
+    /// Returns the trace ID.
     #[must_use]
     pub fn trace_id(&self) -> u128 {
         self.trace_id
     }
 
-    /// The span that called.
+    /// Returns the span ID of the caller.
     #[must_use]
     pub fn parent_id(&self) -> u64 {
         self.parent_id
     }
 
-    /// Whether the caller records the trace.
+    /// Returns whether the caller records the trace.
     #[must_use]
     pub fn sampled(&self) -> bool {
         self.flags & 1 == 1
     }
 
-    /// The `tracestate` that came along.
+    /// Returns the `tracestate`.
     #[must_use]
     pub fn state(&self) -> Option<&str> {
         self.state.as_deref()
     }
 
-    /// The same trace, seen from a call that is made in it.
+    /// Returns the trace of a call that is made in this one: the same trace ID, another span ID.
     pub(super) fn child(&self) -> Self {
         Self {
             parent_id: fastrand::u64(1..),
@@ -74,7 +74,7 @@ impl TraceContext {
     }
 }
 
-/// The `traceparent` header.
+/// Writes the `traceparent` header.
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_the_specification_allows() {
+    fn parses_only_valid_headers() {
         let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let trace = TraceContext::parse(header, Some("a=b")).unwrap();
         assert_eq!(trace.to_string(), header);

@@ -1,14 +1,14 @@
-//! Faults on purpose, as they are asked for: which method fails, how, and how often.
+//! Fault injection: which method fails, how, and how often.
 //!
-//! A [`FaultPlan`] travels with a request through all services; each server looks whether it names the method that it is
-//! about to run. See [`Server::allow_faults`](crate::Server::allow_faults) for who obeys it.
+//! A [`FaultPlan`] travels with a request through all services. Each server applies the rules for the method that it
+//! is about to run, if [`Server::allow_faults`](crate::Server::allow_faults) permits it.
 //!
 //! ```
 //! use rpc_runtime::faults::FaultPlan;
 //!
 //! let plan: FaultPlan = "pricing.pay=unavailable;p=0.5, fibpro.v1.UserStore.*=delay:200ms".parse()?;
 //! let wrong = "pricing.pay=unavailabel".parse::<FaultPlan>().unwrap_err();
-//! assert!(wrong.message().contains("`unavailabel` is no effect"));
+//! assert!(wrong.message().contains("invalid effect `unavailabel`"));
 //! # drop(plan);
 //! # Ok::<(), rpc_runtime::Error>(())
 //! ```
@@ -22,24 +22,24 @@ use std::time::Duration;
 use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
 use crate::error::Code;
 
-/// The most bytes that a plan may have, as it travels.
+/// The maximum size of a plan, in bytes.
 pub const FAULTS_LIMIT: usize = 1024;
 
-/// What becomes of a call on purpose.
+/// The effect of a fault on a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effect {
-    /// It is answered with this code, and its handler does not run.
+    /// The call fails with this code. The handler does not run.
     Error(Code),
-    /// It waits for so long, or until its deadline, and goes on.
+    /// The call is delayed by this time, at most until its deadline.
     Delay(Duration),
-    /// Its connection is closed without an answer, and its handler does not run.
+    /// The connection is closed without a response. The handler does not run.
     Drop,
-    /// Its handler runs, and then its connection is closed without an answer.
+    /// The handler runs, and then the connection is closed without a response. Written `lose`.
     DropResponse,
 }
 
-/// As it is written in a plan.
+/// Prints the form in a plan.
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -51,7 +51,7 @@ impl fmt::Display for Effect {
     }
 }
 
-/// Which methods fail, how, and how often: what the header `x-rpc-fault` says.
+/// Rules of fault injection: which methods fail, how, and how often. The value of the header `x-rpc-fault`.
 ///
 /// ```text
 /// plan    = rule *("," rule)                    at most 1 KiB
@@ -60,20 +60,20 @@ impl fmt::Display for Effect {
 /// service = an endpoint (`pricing`) or a full name (`fibpro.v1.Pricing`)
 /// method  = as in Rust or on the wire (`pay`, `Pay`)
 /// effect  = a code (`unavailable`) | "delay:" time (`200ms`, `5s`, `1m`) | "drop" | "lose"
-/// option  = "p=" probability from 0 to 1 (1 unless said) | "seed=" number
+/// option  = "p=" probability from 0 to 1 (default 1) | "seed=" number
 /// ```
 ///
-/// Of several rules that hit one call the first one counts that is no delay; delays come on top. `*` leaves out what
-/// every server answers by itself, such as `Ping`, which has to tell the truth unless it is named.
+/// If several rules apply to a call, all delays are added, and the first rule with another effect takes effect.
+/// `*` does not match built-in methods such as `Ping`, which must be named.
 ///
-/// Without a seed each call is drawn anew. With one, the draw is made from the seed, the request's id, the method and the
-/// attempt: the same request meets the same decision in each run and on each replica, and a retry is a draw of its own.
+/// Without a seed the outcome of each call is random. With a seed it depends on the seed, the request ID, the method
+/// and the attempt: a request has the same outcome in each run and on each replica, and each retry has its own.
 #[derive(Clone, PartialEq)]
 pub struct FaultPlan(Arc<Plan>);
 
 #[derive(PartialEq)]
 struct Plan {
-    /// As it came: it goes on as it is.
+    /// The received text, which is passed on unchanged.
     text: Box<str>,
     rules: Box<[Rule]>,
 }
@@ -89,37 +89,37 @@ struct Rule {
 #[derive(Debug, PartialEq)]
 enum Target {
     All,
-    /// One method of a service, or all of them.
+    /// One method of a service, or all methods if `None`.
     Service {
         service: Box<str>,
         method: Option<Box<str>>,
     },
 }
 
-/// A method that a call is about to run.
+/// The method of a call to which a plan is applied.
 #[derive(Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub(crate) service: &'a ServiceDescriptor,
     pub(crate) method: &'a MethodDescriptor,
-    /// Whether every server answers it by itself.
+    /// Whether it is a method that every server has.
     pub(crate) builtin: bool,
 }
 
-/// What a plan does to one call.
+/// The faults of one call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct FaultDecision {
     pub(crate) delay: Option<Duration>,
-    /// Never a delay.
+    /// Never `Effect::Delay`.
     pub(crate) effect: Option<Effect>,
 }
 
 impl FaultPlan {
-    /// Whether some rule names the method, whatever is drawn.
+    /// Returns whether a rule matches the method, regardless of its probability.
     pub(crate) fn names(&self, subject: Subject<'_>) -> bool {
         self.0.rules.iter().any(|rule| rule.target.is(subject))
     }
 
-    /// The method that a rule names and that no service of its name has, among those that one server answers for.
+    /// Returns a method in a rule that does not exist, although its service is one of `services`.
     pub(crate) fn unknown_method<'s>(
         &self,
         services: &(impl Iterator<Item = &'s ServiceDescriptor> + Clone),
@@ -132,7 +132,7 @@ impl FaultPlan {
             else {
                 return None;
             };
-            // Several services may stand at one endpoint.
+            // Several services may have the same endpoint.
             let mut named = services.clone().filter(|known| is_service(known, service));
             let first = named.next()?;
             let mut methods = [first]
@@ -144,8 +144,8 @@ impl FaultPlan {
         })
     }
 
-    /// Draws what becomes of a call.
-    pub(crate) fn decision(
+    /// Decides which faults a call gets.
+    pub(crate) fn decide(
         &self,
         subject: Subject<'_>,
         request_id: &str,
@@ -190,7 +190,7 @@ impl FaultPlan {
     }
 }
 
-/// As it travels.
+/// Prints the text of the plan.
 impl fmt::Display for FaultPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -226,7 +226,7 @@ fn is_method(method: &MethodDescriptor, name: &str) -> bool {
     name == method.name || name == method.wire_name
 }
 
-/// FNV-1a, with a byte between the parts: spreads, and is the same in each run and on each machine.
+/// The FNV-1a hash, with a separator byte between the parts. It is the same in each run and on each machine.
 fn digest(parts: &[&[u8]]) -> u64 {
     const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;

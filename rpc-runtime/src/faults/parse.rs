@@ -1,4 +1,4 @@
-//! Reading a plan. Whoever asks for a fault and misspells it is told, and not left to wonder why nothing happens.
+//! Parsing a plan. A misspelled rule is an error, because it would silently have no effect.
 
 use std::str::FromStr;
 
@@ -6,19 +6,21 @@ use super::{Effect, FAULTS_LIMIT, FaultPlan, Plan, Rule, Target};
 use crate::duration;
 use crate::error::{Code, Error};
 
-/// How much of what is wrong an error repeats, in characters.
+/// The maximum length of a quoted part in an error, in characters.
 const QUOTED: usize = 64;
 
-/// `invalid_argument` that says which part is wrong.
+/// Fails with `invalid_argument` and names the invalid part.
 impl FromStr for FaultPlan {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
         if text.len() > FAULTS_LIMIT {
-            return Err(wrong(format!("it has more than {FAULTS_LIMIT} bytes")));
+            return Err(invalid(format!(
+                "the plan is longer than {FAULTS_LIMIT} bytes"
+            )));
         }
         if !text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
-            return Err(wrong("it is visible ASCII and spaces"));
+            return Err(invalid("invalid character: use visible ASCII and spaces"));
         }
         let rules = text.split(',').map(|rule| read_rule(rule.trim()));
         let plan = Plan {
@@ -33,8 +35,8 @@ fn read_rule(rule: &str) -> Result<Rule, Error> {
     let mut parts = rule.split(';').map(str::trim);
     let first = parts.next().unwrap_or_default();
     let (target, effect) = first.split_once('=').ok_or_else(|| {
-        wrong(format!(
-            "{} is no rule: write a method and what becomes of it, as in `pricing.pay=unavailable`",
+        invalid(format!(
+            "invalid rule {}: expected `TARGET=EFFECT`, such as `pricing.pay=unavailable`",
             quoted(first)
         ))
     })?;
@@ -44,19 +46,19 @@ fn read_rule(rule: &str) -> Result<Rule, Error> {
         probability: 1.0,
         seed: None,
     };
-    let mut named = Vec::new();
+    let mut seen = Vec::new();
     for option in parts {
         let name = option.split('=').next().unwrap_or_default().trim();
-        if named.contains(&name) {
-            return Err(wrong(format!(
-                "{} is given twice in one rule",
+        if seen.contains(&name) {
+            return Err(invalid(format!(
+                "duplicate option {} in a rule",
                 quoted(name)
             )));
         }
-        named.push(name);
-        let wrong = || {
-            wrong(format!(
-                "{} is no option: there are `p=` with a number from 0 to 1, and `seed=` with a whole number",
+        seen.push(name);
+        let invalid_option = || {
+            invalid(format!(
+                "invalid option {}: expected `p=` with a number from 0 to 1, or `seed=` with a whole number",
                 quoted(option)
             ))
         };
@@ -65,15 +67,15 @@ fn read_rule(rule: &str) -> Result<Rule, Error> {
             .map(|(name, value)| (name.trim(), value.trim()))
         {
             Some(("p", value)) => {
-                let p: f64 = value.parse().map_err(|_| wrong())?;
-                // Also what is no number.
+                let p: f64 = value.parse().map_err(|_| invalid_option())?;
+                // NaN is not in the range.
                 if !(0.0..=1.0).contains(&p) {
-                    return Err(wrong());
+                    return Err(invalid_option());
                 }
                 rule.probability = p;
             }
-            Some(("seed", value)) => rule.seed = Some(value.parse().map_err(|_| wrong())?),
-            _ => return Err(wrong()),
+            Some(("seed", value)) => rule.seed = Some(value.parse().map_err(|_| invalid_option())?),
+            _ => return Err(invalid_option()),
         }
     }
     Ok(rule)
@@ -96,8 +98,8 @@ fn read_target(target: &str) -> Result<Target, Error> {
                 method: (method != "*").then(|| method.into()),
             })
         }
-        _ => Err(wrong(format!(
-            "{} names no method: write `pricing.pay`, `fibpro.v1.Pricing.Pay`, `pricing.*` or `*`",
+        _ => Err(invalid(format!(
+            "invalid target {}: expected a method such as `pricing.pay`, `fibpro.v1.Pricing.Pay`, `pricing.*` or `*`",
             quoted(target)
         ))),
     }
@@ -111,21 +113,21 @@ fn read_effect(effect: &str) -> Result<Effect, Error> {
     }
     if let Some(time) = effect.strip_prefix("delay:") {
         return duration::parse(time).map(Effect::Delay).map_err(|_| {
-            wrong(format!(
-                "{} is no time: write a whole number and a unit, as in `delay:200ms`, `delay:5s` or `delay:1m`",
+            invalid(format!(
+                "invalid delay {}: expected a whole number and a unit, such as `delay:200ms`, `delay:5s` or `delay:1m`",
                 quoted(time)
             ))
         });
     }
     effect.parse().map(Effect::Error).map_err(|_| {
-        wrong(format!(
-            "{} is no effect: there are the codes such as `unavailable`, `delay:200ms`, `drop` and `lose`",
+        invalid(format!(
+            "invalid effect {}: expected an error code such as `unavailable`, `delay:200ms`, `drop` or `lose`",
             quoted(effect)
         ))
     })
 }
 
-fn wrong(what: impl AsRef<str>) -> Error {
+fn invalid(what: impl AsRef<str>) -> Error {
     let text = format!("x-rpc-fault: {}", what.as_ref());
     Error::without_location(Code::InvalidArgument, text)
 }

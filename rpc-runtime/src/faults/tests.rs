@@ -38,7 +38,7 @@ fn subject(index: usize) -> Subject<'static> {
 
 fn decision(plan: &str, index: usize) -> FaultDecision {
     let plan: FaultPlan = plan.parse().unwrap();
-    plan.decision(subject(index), "id", 1)
+    plan.decide(subject(index), "id", 1)
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_seed_repeats_itself_for_a_request_and_an_attempt() {
     let plan: FaultPlan = "*=drop;p=0.3;seed=42".parse().unwrap();
     let hits = |attempt| -> Vec<bool> {
         let ids = (0..300).map(|index| format!("request-{index}"));
-        ids.map(|id| plan.decision(subject(0), &id, attempt).effect.is_some())
+        ids.map(|id| plan.decide(subject(0), &id, attempt).effect.is_some())
             .collect()
     };
     assert_eq!(hits(1), hits(1));

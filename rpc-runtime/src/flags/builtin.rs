@@ -1,4 +1,4 @@
-//! The flags of the runtime itself.
+//! The flags of the runtime.
 
 crate::flag! {
     /// Writes a line for each call that the server answers, and for each that its handlers make: who calls what with

@@ -1,4 +1,4 @@
-//! Where the values of one flag in one server are.
+//! The values of one flag in one server.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,37 +8,36 @@ use std::sync::{Arc, RwLock};
 use super::info::Origin;
 use crate::sync::RwLockExt as _;
 
-/// A value whose type only its flag knows.
+/// A type-erased value. Only its flag knows the type.
 pub(super) type Value = Arc<dyn Any + Send + Sync>;
 
-/// A value that its flag takes, with its text. No code of the developer's runs to show it.
+/// A validated value and its text. The text is stored, so displaying it runs no code of the application.
 #[derive(Debug, Clone)]
 pub struct FlagEntry {
     pub(super) value: Value,
     pub(super) text: Arc<str>,
-    /// The value as one word, for types that fit.
+    /// The value as one 64-bit word, for types that fit.
     pub(super) word: u64,
 }
 
-/// The values of one flag in one server: one a source that has one, and the one that counts.
+/// The values of one flag in one server: one per source that sets it, and the effective one.
 pub(super) struct FlagSlot {
-    /// The value that counts, for types that fit; others have 0.
+    /// The effective value as a word, or 0 for other types.
     word: AtomicU64,
-    /// Locked for as long as a pointer is copied.
+    /// Locked only while a pointer is copied.
     layers: RwLock<Layers>,
 }
 
 struct Layers {
     default: FlagEntry,
-    /// By source, from the one that gives way to all others.
-    given: [Option<FlagEntry>; Origin::GIVEN.len()],
+    /// One value per source, in ascending order of precedence.
+    layers: [Option<FlagEntry>; Origin::LAYERS.len()],
 }
 
 impl Layers {
     fn effective(&self) -> (&FlagEntry, Origin) {
-        let given = self.given.iter().zip(Origin::GIVEN).rev();
-        given
-            .filter_map(|(entry, origin)| entry.as_ref().zip(Some(origin)))
+        let set = self.layers.iter().zip(Origin::LAYERS).rev();
+        set.filter_map(|(entry, origin)| entry.as_ref().zip(Some(origin)))
             .next()
             .unwrap_or((&self.default, Origin::Declaration))
     }
@@ -50,7 +49,7 @@ impl FlagSlot {
             word: AtomicU64::new(default.word),
             layers: RwLock::new(Layers {
                 default,
-                given: Default::default(),
+                layers: Default::default(),
             }),
         }
     }
@@ -69,18 +68,18 @@ impl FlagSlot {
         (entry.clone(), origin)
     }
 
-    /// What one source says.
+    /// Returns the value from one source.
     pub(super) fn layer(&self, origin: Origin) -> Option<FlagEntry> {
         let layers = self.read();
-        let index = Origin::GIVEN.iter().position(|given| *given == origin)?;
-        layers.given[index].clone()
+        let index = Origin::LAYERS.iter().position(|layer| *layer == origin)?;
+        layers.layers[index].clone()
     }
 
-    /// Sets what one source says. Writers come one at a time: the set sees to that.
+    /// Sets the value from one source. The caller serializes writers.
     pub(super) fn set_layer(&self, origin: Origin, entry: Option<FlagEntry>) {
         let mut layers = self.layers.write_unpoisoned();
-        if let Some(index) = Origin::GIVEN.iter().position(|given| *given == origin) {
-            layers.given[index] = entry;
+        if let Some(index) = Origin::LAYERS.iter().position(|layer| *layer == origin) {
+            layers.layers[index] = entry;
         }
         self.word
             .store(layers.effective().0.word, Ordering::Release);
@@ -91,11 +90,11 @@ impl FlagSlot {
     }
 }
 
-/// Runs code of the developer's.
+/// Runs code of the application.
 ///
 /// # Errors
 ///
-/// When it panics.
+/// Fails if it panics.
 pub(super) fn catch_panic<R>(code: impl FnOnce() -> R) -> Result<R, String> {
-    catch_unwind(AssertUnwindSafe(code)).map_err(|_| "the code that decides it panicked".to_owned())
+    catch_unwind(AssertUnwindSafe(code)).map_err(|_| "the code of the flag panicked".to_owned())
 }

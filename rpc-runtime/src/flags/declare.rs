@@ -11,16 +11,16 @@ use super::set::Flags;
 use super::value::Codec;
 use super::{NAME_LIMIT, VALUE_LIMIT};
 
-/// Not in the table yet, or never.
+/// The index of a flag that is not in the registry, or not yet.
 const UNREGISTERED: usize = usize::MAX;
 
-/// Looks at a value.
+/// Validates a value.
 type Check<T> = fn(&T) -> Result<(), String>;
 
-/// Says what is accepted, with what makes a text of a value.
+/// Describes the accepted values. Its argument formats a value.
 type Accepts<T> = fn(fn(&T) -> String) -> String;
 
-/// A flag, as [`flag!`](crate::flag!) declares it. It has no value of its own: each server has one.
+/// A flag, declared with [`flag!`](crate::flag!). It has one value in each server.
 pub struct Flag<T: 'static> {
     meta: FlagMeta,
     default: fn() -> T,
@@ -28,11 +28,11 @@ pub struct Flag<T: 'static> {
     check: Option<Check<T>>,
     accepts: Option<Accepts<T>>,
     notify: Option<fn(&T, &T)>,
-    /// Its place in the set of every server; written once, before there is a set.
+    /// The index of its value in each server. Written once, before the first server exists.
     index: AtomicUsize,
 }
 
-/// What is known of a flag, whatever its type.
+/// The properties of a flag that do not depend on its type.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy)]
 pub struct FlagMeta {
@@ -45,7 +45,7 @@ pub struct FlagMeta {
 }
 
 impl<T: Send + Sync + 'static> Flag<T> {
-    /// The name, such as `log_rpc`.
+    /// Returns the name, such as `log_rpc`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.meta.name
@@ -75,7 +75,7 @@ impl<T: Send + Sync + 'static> Flag<T> {
     }
 
     pub(crate) fn load_default(&self) -> Arc<T> {
-        // The index first: while the table is made, a default may ask for another flag.
+        // The index is checked first: the default of a flag may read another flag while the registry is created.
         let known = (self.index() != UNREGISTERED).then(|| registry::all().get(self.index()));
         let value = known
             .flatten()
@@ -90,7 +90,7 @@ impl<T: Send + Sync + 'static> Flag<T> {
         self.index.load(Ordering::Relaxed)
     }
 
-    /// A value with its text, not looked at yet.
+    /// Formats a value, without validation.
     fn entry(&self, value: T) -> Result<FlagEntry, String> {
         let text = catch_panic(|| (self.codec.print)(&value))?.into();
         Ok(FlagEntry {
@@ -100,8 +100,8 @@ impl<T: Send + Sync + 'static> Flag<T> {
         })
     }
 
-    /// Takes a value, or says why not.
-    pub(super) fn take(&self, value: T) -> Result<FlagEntry, String> {
+    /// Validates a value. The error is the reason.
+    pub(super) fn accept(&self, value: T) -> Result<FlagEntry, String> {
         if let Some(check) = self.check {
             catch_panic(|| check(&value))??;
         }
@@ -117,20 +117,20 @@ fn too_long() -> String {
     format!("longer than {VALUE_LIMIT} bytes")
 }
 
-/// A flag, whatever its type.
+/// A flag of any type.
 #[doc(hidden)]
 pub trait AnyFlag: Sync {
     fn meta(&self) -> &FlagMeta;
     fn set_index(&self, index: usize);
-    /// The value of the declaration, not looked at yet.
+    /// Returns the default, without validation.
     fn default_entry(&self) -> FlagEntry;
-    /// What the flag takes, for people.
+    /// Describes the accepted values, for display.
     fn accepts(&self) -> String;
-    /// Reads a text, or says why not.
+    /// Parses and validates a text. The error is the reason.
     fn read(&self, text: &str) -> Result<FlagEntry, String>;
-    /// Looks at a value of its type, or says what is wrong with it.
+    /// Validates a value of the type of the flag. The error is the reason.
     fn check_value(&self, value: &Value) -> Result<(), String>;
-    /// Tells the declaration's own notifier.
+    /// Calls the listener of the declaration.
     fn notify(&self, old: &Value, new: &Value);
 }
 
@@ -157,7 +157,7 @@ impl<T: Send + Sync + 'static> AnyFlag for Flag<T> {
             .accepts
             .map(|accepts| catch_panic(|| accepts(self.codec.print)));
         let accepted = accepted.and_then(Result::ok).unwrap_or_default();
-        // The bounds of a type say nothing where there are narrower ones.
+        // The bounds of the type are omitted if the validator has narrower ones.
         let of_type = match self.codec.accepts.split_once(" from ") {
             Some((kind, _)) if accepted.starts_with("from ") => kind,
             _ => self.codec.accepts,
@@ -174,7 +174,7 @@ impl<T: Send + Sync + 'static> AnyFlag for Flag<T> {
         if text.len() > VALUE_LIMIT {
             return Err(too_long());
         }
-        self.take(catch_panic(|| (self.codec.parse)(text))??)
+        self.accept(catch_panic(|| (self.codec.parse)(text))??)
     }
 
     fn check_value(&self, value: &Value) -> Result<(), String> {
@@ -285,16 +285,16 @@ impl<T: Any + Send + Sync> Flag<T> {
     }
 }
 
-/// A name that is the same on a command line, in a file, and in capitals in the environment. Checked by the compiler.
+/// Checks at compile time that a name is valid on a command line, in a file and, in upper case, in the environment.
 const fn assert_name(name: &str) {
     let bytes = name.as_bytes();
     assert!(
         !bytes.is_empty() && bytes.len() <= NAME_LIMIT,
-        "the name of a flag has 1 to 64 characters"
+        "the name of a flag must have 1 to 64 characters"
     );
     assert!(
         bytes[0].is_ascii_lowercase(),
-        "the name of a flag starts with a lower-case letter"
+        "the name of a flag must start with a lower-case letter"
     );
     let mut at = 0;
     while at < bytes.len() {
@@ -302,13 +302,13 @@ const fn assert_name(name: &str) {
             bytes[at].is_ascii_lowercase() || bytes[at].is_ascii_digit() || bytes[at] == b'_';
         assert!(
             is_fine,
-            "the name of a flag has lower-case letters, digits and `_`"
+            "the name of a flag must consist of lower-case letters, digits and `_`"
         );
         at += 1;
     }
 }
 
-/// The name of a static in lower case. `N` is its length.
+/// Returns the name of a static in lower case. `N` is its length.
 #[doc(hidden)]
 #[must_use]
 pub const fn lower_case<const N: usize>(name: &str) -> [u8; N] {
@@ -321,21 +321,21 @@ pub const fn lower_case<const N: usize>(name: &str) -> [u8; N] {
     lower
 }
 
-/// Declares flags. See [`flags`](crate::flags) for where their values come from.
+/// Declares flags. See [`flags`](crate::flags) for the sources of their values.
 ///
-/// Each is a `static` of the type [`Flag`](crate::Flag), with a doc comment that operators read, a type and a
-/// default. Its name is that of the static in lower case.
+/// Each flag is a `static` of the type [`Flag`](crate::Flag), with a doc comment for operators, a type and a default.
+/// Its name is that of the static in lower case.
 ///
-/// Types: `bool`, integers up to 64 bits, `f64`, `String`, `Duration` (`500ms`, `5s`), `Vec<String>` (`a,b`), and every
-/// type with `FromStr` and `Display` that fit each other.
+/// Types: `bool`, integers up to 64 bits, `f64`, `String`, `Duration` (`500ms`, `5s`), `Vec<String>` (`a,b`), and and
+/// types with `FromStr` and `Display`, if the first parses what the second prints.
 ///
 /// | option | |
 /// | --- | --- |
-/// | `dynamic` | may be changed while the server runs |
-/// | `secret` | its value is shown to nobody: not in a list, not in an error, not in the log |
-/// | `name = "…"` | another name; lower-case letters, digits and `_` |
-/// | `validate = …` | [`range`](crate::flags::range), [`one_of`](crate::flags::one_of), [`not_empty`](crate::flags::not_empty), a function, or what else is a [`Validator`](crate::flags::Validator); a closure needs the type of its argument |
-/// | `notify = …` | a function of the old and the new value, called after each change in any server |
+/// | `dynamic` | can be changed while the server runs |
+/// | `secret` | the value is never displayed: not in lists, errors or logs |
+/// | `name = "…"` | sets another name: lower-case letters, digits and `_` |
+/// | `validate = …` | [`range`](crate::flags::range), [`one_of`](crate::flags::one_of), [`not_empty`](crate::flags::not_empty), a function, or another [`Validator`](crate::flags::Validator). A closure needs the type of its argument |
+/// | `notify = …` | a function of the old and the new value, which is called after each change in any server |
 ///
 /// ```
 /// use std::time::Duration;
@@ -345,9 +345,9 @@ pub const fn lower_case<const N: usize>(name: &str) -> [u8; N] {
 /// }
 ///
 /// rpc_runtime::flag! {
-///     /// How long a price is remembered.
+///     /// The time for which a price is cached.
 ///     pub static PRICE_AGE: Duration = Duration::from_secs(5), dynamic;
-///     /// How many workers there are.
+///     /// The number of workers.
 ///     static WORKERS: u32 = 4, validate = even;
 ///     /// The token of the price source.
 ///     static PRICE_TOKEN: String = String::new(), dynamic, secret, name = "token";
@@ -356,10 +356,10 @@ pub const fn lower_case<const N: usize>(name: &str) -> [u8; N] {
 /// let flags = rpc_runtime::Server::new("pricing").flags();
 /// flags.set_text("price_age", "500ms", "a test")?;
 /// assert_eq!(flags.get(&PRICE_AGE), Duration::from_millis(500));
-/// let refused = flags.set_text("workers", "3", "a test").unwrap_err();
+/// let error = flags.set_text("workers", "3", "a test").unwrap_err();
 /// assert_eq!(
-///     refused.message(),
-///     "the flag workers stays as it is: `3` is refused: it is odd; it takes a whole number from 0 to 4294967295",
+///     error.message(),
+///     "flag workers not changed: invalid value `3`: it is odd; expected a whole number from 0 to 4294967295",
 /// );
 /// # Ok::<(), rpc_runtime::Error>(())
 /// ```
@@ -379,7 +379,7 @@ macro_rules! flag {
             let flag = $crate::Flag::new(
                 match ::core::str::from_utf8(&LOWER) {
                     ::core::result::Result::Ok(name) => name,
-                    ::core::result::Result::Err(_) => ::core::panic!("the name of a flag is ASCII"),
+                    ::core::result::Result::Err(_) => ::core::panic!("the name of a flag must be ASCII"),
                 },
                 ::core::concat!($($docs, "\n"),+),
                 ::core::stringify!($type),
@@ -393,7 +393,7 @@ macro_rules! flag {
         $crate::__private::inventory::submit! { $crate::flags::Registration::new(&$name) }
     )+};
     ($visibility:vis static $($rest:tt)*) => {
-        ::core::compile_error!("a flag has a doc comment, which operators read: what it is for");
+        ::core::compile_error!("a flag needs a doc comment, which describes it to operators");
     };
 }
 
@@ -431,7 +431,7 @@ macro_rules! __flag_option {
         ::core::compile_error!(::core::concat!(
             "unknown option `",
             ::core::stringify!($option),
-            "` of a flag; there are `dynamic`, `secret`, `name = \"…\"`, `validate = …` and `notify = …`"
+            "` of a flag; expected `dynamic`, `secret`, `name = \"…\"`, `validate = …` or `notify = …`"
         ))
     };
 }

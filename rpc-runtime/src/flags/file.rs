@@ -1,17 +1,17 @@
-//! The flags file: what it looks like, and how it is read.
+//! Reading and parsing the flags file.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
 
-/// The largest flags file, in bytes: a path that leads to something else must not fill the memory.
+/// The maximum size of a flags file, in bytes. A wrong path must not exhaust memory.
 const FILE_LIMIT: u64 = 1 << 20;
 
-/// What was found at the path: a text, or why there is none. Two that are equal say the same.
+/// The result of reading the file: its text, or the error as text. Comparable, to detect changes.
 pub(crate) type Reading = std::result::Result<String, String>;
 
-/// A flags file as it was read.
+/// The content of a flags file.
 #[derive(Debug, Clone)]
 pub(crate) struct FlagsFile {
     path: PathBuf,
@@ -19,9 +19,11 @@ pub(crate) struct FlagsFile {
 }
 
 impl FlagsFile {
+    /// Reads a flags file.
+    ///
     /// # Errors
     ///
-    /// `failed_precondition` when it cannot be read.
+    /// `failed_precondition` if it cannot be read.
     pub(crate) fn read(path: PathBuf) -> Result<Self> {
         match read(&path) {
             Ok(text) => Ok(Self::of(path, text)),
@@ -33,7 +35,7 @@ impl FlagsFile {
         Self { path, text }
     }
 
-    /// The same file with another text.
+    /// Returns the same file with another text.
     pub(crate) fn with_text(&self, text: String) -> Self {
         let path = self.path.clone();
         Self { path, text }
@@ -47,7 +49,7 @@ impl FlagsFile {
         &self.text
     }
 
-    /// The number of each line that says something, with the name and the text of its value, or what is wrong with it.
+    /// Iterates over the settings: the line number, with the name and the text of the value, or the error.
     pub(super) fn lines(
         &self,
     ) -> impl Iterator<Item = (usize, std::result::Result<(&str, &str), String>)> {
@@ -60,11 +62,11 @@ impl FlagsFile {
             .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
             .map(move |(number, line)| {
                 if number == last && !is_whole {
-                    let text = "the last line does not end with a line feed, so the file may be half written";
+                    let text = "the last line does not end with a line feed, so the file may be incomplete";
                     return (number, Err(text.to_owned()));
                 }
                 let line = line.split_once('=').map(|(name, text)| (name.trim(), text.trim()));
-                // Without a quote: the line may be half of a secret.
+                // The line is not quoted: it may be part of a secret.
                 (number, line.ok_or_else(|| "expected `name = value`".to_owned()))
             })
     }
@@ -74,11 +76,11 @@ impl FlagsFile {
 ///
 /// # Errors
 ///
-/// Why there is no text.
+/// Fails with the reason as text.
 pub(crate) fn read(path: &Path) -> Reading {
     let shown = path.display();
     let unreadable =
-        |error: std::io::Error| format!("the flags file {shown} cannot be read: {error}");
+        |error: std::io::Error| format!("failed to read the flags file {shown}: {error}");
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
     file.take(FILE_LIMIT + 1)
@@ -86,8 +88,8 @@ pub(crate) fn read(path: &Path) -> Reading {
         .map_err(unreadable)?;
     if bytes.len() as u64 > FILE_LIMIT {
         return Err(format!(
-            "{shown} is no flags file: it has more than {FILE_LIMIT} bytes"
+            "invalid flags file {shown}: it is larger than {FILE_LIMIT} bytes"
         ));
     }
-    String::from_utf8(bytes).map_err(|_| format!("{shown} is no flags file: it is not UTF-8"))
+    String::from_utf8(bytes).map_err(|_| format!("invalid flags file {shown}: it is not UTF-8"))
 }

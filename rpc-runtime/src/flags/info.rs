@@ -1,16 +1,16 @@
-//! A flag of a server as people see it.
+//! The state of a flag, for display.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Where the value of a flag comes from.
+/// The source of the value of a flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Origin {
-    /// The declaration; on the wire and for people `default`.
-    // Not `Default`: rustc would then write the trait of that name in full in the messages of everybody's mistakes.
+    /// The declaration. Displayed and serialized as `default`.
+    // Not `Default`: rustc would then print the trait `Default` with its full path in unrelated error messages.
     #[serde(rename = "default")]
     Declaration,
     /// [`Server::flag`](crate::Server::flag).
@@ -23,14 +23,14 @@ pub enum Origin {
     CommandLine,
     /// [`Flags::set`](super::Flags::set) and `rpc.v1.Flags`.
     RunTime,
-    /// Something that this version does not know.
+    /// A source that this version does not know.
     #[serde(other)]
     Unknown,
 }
 
 impl Origin {
-    /// The sources of a value, from the one that gives way to all others.
-    pub(super) const GIVEN: [Self; 5] = [
+    /// The sources that set a value, in ascending order of precedence.
+    pub(super) const LAYERS: [Self; 5] = [
         Self::Program,
         Self::File,
         Self::Environment,
@@ -38,7 +38,7 @@ impl Origin {
         Self::RunTime,
     ];
 
-    /// For people, such as `command line`.
+    /// Returns the name for display, such as `command line`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -59,30 +59,30 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A flag of a server, with its value. That of a secret one is `***`.
+/// A flag of a server and its value. Values of secret flags are `***`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FlagInfo {
-    /// Such as `log_rpc`.
+    /// The name, such as `log_rpc`.
     pub name: String,
-    /// What it is for.
+    /// The doc comment.
     pub description: String,
     /// The type as declared, such as `u64`.
     pub type_name: String,
-    /// What it takes, such as `a whole number from 1 to 10`.
+    /// The accepted values, such as `a whole number from 1 to 10`.
     pub accepts: String,
-    /// The value of the declaration.
+    /// The default.
     pub default: String,
-    /// The value that counts.
+    /// The effective value.
     pub value: String,
-    /// Where that comes from.
+    /// The source of the effective value.
     pub origin: Origin,
-    /// Whether it is another one than the default.
+    /// Whether the value differs from the default.
     pub changed: bool,
-    /// Whether it can be changed while the server runs.
+    /// Whether the flag can be changed while the server runs.
     pub dynamic: bool,
-    /// Whether its value is shown to nobody.
+    /// Whether the value is never displayed.
     pub secret: bool,
-    /// The module that declares it.
+    /// The module that declares the flag.
     pub module: String,
 }

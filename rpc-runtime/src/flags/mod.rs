@@ -1,5 +1,5 @@
-//! Settings that a program declares where it needs them, and that whoever runs it can change: typed, described, and with
-//! a value for each server.
+//! Flags: typed and documented settings that a program declares and its operators change. Each server has its own
+//! values.
 //!
 //! ```
 //! rpc_runtime::flag! {
@@ -9,32 +9,31 @@
 //!
 //! let server = rpc_runtime::Server::new("worker").flag(&LARGEST_N, 500);
 //! assert_eq!(server.flags().get(&LARGEST_N), 500);
-//! // Outside of a call there is no server to ask.
+//! // Outside a call a flag has its default.
 //! assert_eq!(LARGEST_N.get(), 1_000_000);
 //! ```
 //!
-//! Where a value comes from. A later row wins, and a change further up in the table takes nothing from it; the log says
-//! so.
+//! The value comes from the last source in this table that sets it. A change in an earlier source then has no effect,
+//! which is logged.
 //!
 //! | source | how | when |
 //! | --- | --- | --- |
 //! | default | the declaration | |
 //! | program | [`Server::flag`](crate::Server::flag) | before the server starts |
-//! | file | `--flags-file FILE`, `RPC_FLAGS_FILE`, [`Server::flags_file`](crate::Server::flags_file) | at start; dynamic flags whenever it changes |
+//! | file | `--flags-file FILE`, `RPC_FLAGS_FILE`, [`Server::flags_file`](crate::Server::flags_file) | at start; dynamic flags when the file changes |
 //! | environment | `RPC_FLAG_LARGEST_N=500` | at start |
 //! | command line | `--flag largest_n=500` | at start |
 //! | run time | [`Flags::set`], `rpc.v1.Flags` ([`crate::flag_service`]) | dynamic flags at any time, others until the server starts |
 //!
-//! What is refused (no such flag, not of its type, not what its validator takes, too late for one that is not dynamic)
-//! changes nothing: at start it ends the start, later it is an error and a warning in the log. Each change is an event
-//! with the target `rpc.audit`: which flag, from what, to what, by whom.
+//! An invalid setting (an unknown flag, a value of another type or one that the validator rejects, a flag that is not
+//! dynamic in a running server) changes nothing. At start it stops the program; later it is an error and a warning in
+//! the log. Each change is logged with the target `rpc.audit`: the flag, the old and new value, and the author.
 //!
-//! A flags file has a `name = value` a line, and `#` starts a line of comment. The value is what stands behind the `=`
-//! without the blanks around it, in the form in which it stands on a command line. Each line ends with a line feed, so
-//! that a file that is half written is known for it. The file is read twice a second, and what it says is applied when
-//! two readings in a row agree: all of it, or nothing where a line is refused. What a file no longer names falls back
-//! to the source before. A flag that is not dynamic takes its new value at the next start. A file that is gone changes
-//! nothing.
+//! A flags file has one `name = value` per line. Lines that start with `#` are comments. Blanks around the value are
+//! ignored; otherwise it has the form of the command line. The last line must end with a line feed, because without one
+//! the file may be incomplete. The file is read twice a second and applied when two consecutive reads are equal. If a
+//! line is invalid, nothing is applied. A flag that is removed from the file gets the value of the next lower source. A
+//! flag that is not dynamic changes at the next start. A missing file changes nothing.
 
 mod builtin;
 mod cell;
@@ -58,10 +57,10 @@ pub(crate) use set::Flags;
 pub use validate::{Validator, not_empty, one_of, range};
 pub use value::{Codec, Fallback, FlagValue, Specialize};
 
-/// The longest text of a value, in bytes.
+/// The maximum size of a value as text, in bytes.
 pub const VALUE_LIMIT: usize = 64 << 10;
 
-/// The longest name, in bytes.
+/// The maximum size of a name, in bytes.
 pub const NAME_LIMIT: usize = 64;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Who is told of changes: in their order, one after the other, and never under the lock of a writer.
+//! Listeners for changes. They are called one at a time, in the order of the changes, without the lock of the writer.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,7 +8,7 @@ use super::cell::{Value, catch_panic};
 use super::registry;
 use crate::sync::MutexExt as _;
 
-/// A change, to be told.
+/// A change of a flag.
 pub(super) struct Change {
     pub(super) index: usize,
     pub(super) old: Value,
@@ -17,58 +17,57 @@ pub(super) struct Change {
 
 type Listener = Arc<dyn Fn(&Value, &Value) + Send + Sync>;
 
-/// The changes that wait to be told, and who wants to know.
+/// The pending changes, and the listeners.
 #[derive(Default)]
 pub(super) struct Notifier {
-    waiting: Mutex<Waiting>,
+    pending: Mutex<PendingChanges>,
     listeners: Mutex<Vec<(u64, usize, Listener)>>,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct PendingChanges {
     changes: VecDeque<Change>,
-    /// Whether somebody tells them now; whoever changes something meanwhile leaves it to that one.
-    is_told: bool,
+    /// Whether a thread is calling the listeners. Other threads leave their changes to it.
+    is_notifying: bool,
 }
 
 impl Notifier {
-    /// Puts a change at the end. Called by the one writer, so the order is that of the changes.
+    /// Queues a change. The caller holds the lock of the writer, so the order is that of the changes.
     pub(super) fn push(&self, change: Change) {
-        self.waiting.lock_unpoisoned().changes.push_back(change);
+        self.pending.lock_unpoisoned().changes.push_back(change);
     }
 
-    /// Tells what waits, unless somebody else does. A listener may change flags: that is told behind it.
-    pub(super) fn tell(&self) {
+    /// Calls the listeners for all pending changes, unless another thread does. Changes by listeners are queued.
+    pub(super) fn notify(&self) {
         {
-            let mut waiting = self.waiting.lock_unpoisoned();
-            if waiting.is_told {
+            let mut pending = self.pending.lock_unpoisoned();
+            if pending.is_notifying {
                 return;
             }
-            waiting.is_told = true;
+            pending.is_notifying = true;
         }
         loop {
             let change = {
-                let mut waiting = self.waiting.lock_unpoisoned();
-                match waiting.changes.pop_front() {
+                let mut pending = self.pending.lock_unpoisoned();
+                match pending.changes.pop_front() {
                     Some(change) => change,
                     None => {
-                        waiting.is_told = false;
+                        pending.is_notifying = false;
                         return;
                     }
                 }
             };
-            self.tell_one(&change);
+            self.notify_one(&change);
         }
     }
 
-    fn tell_one(&self, change: &Change) {
+    fn notify_one(&self, change: &Change) {
         let Change { index, old, new } = change;
         let Some(known) = registry::all().get(*index) else {
             return;
         };
         let name = known.flag.meta().name;
-        let panicked =
-            || tracing::error!(target: "rpc", flag = name, "a notifier of a flag panicked");
+        let panicked = || tracing::error!(target: "rpc", flag = name, "a listener for changes of a flag panicked");
         if catch_panic(|| known.flag.notify(old, new)).is_err() {
             panicked();
         }
@@ -97,8 +96,8 @@ impl Notifier {
     }
 }
 
-/// Who is told of the changes of a flag, for as long as this lives; see [`Flags::watch`](super::Flags::watch).
-#[must_use = "dropped, nothing is told"]
+/// Keeps a listener for changes registered until it is dropped. See [`Flags::watch`](crate::Flags::watch).
+#[must_use = "the listener is removed when this is dropped"]
 pub struct WatchGuard {
     notifier: Weak<Notifier>,
     id: u64,
@@ -108,7 +107,7 @@ impl Drop for WatchGuard {
     fn drop(&mut self) {
         if let Some(notifier) = self.notifier.upgrade() {
             let mut listeners = notifier.listeners.lock_unpoisoned();
-            // What it holds may be anything, so it is dropped behind the lock.
+            // Dropped after the lock: the drop runs code of the application.
             let at = listeners.iter().position(|listener| listener.0 == self.id);
             let gone = at.map(|at| listeners.remove(at));
             drop(listeners);

@@ -1,4 +1,4 @@
-//! All flags that are linked into this process, each with its place in the set of a server.
+//! All flags that are linked into this process. The index of a flag is that of its value in each server.
 
 use std::sync::LazyLock;
 
@@ -10,13 +10,13 @@ use crate::text::{EscapeControl, suggest, truncate_str};
 
 inventory::collect!(Registration);
 
-/// A flag, with what its declaration says.
+/// A registered flag and its default.
 pub(super) struct RegisteredFlag {
     pub(super) flag: &'static dyn AnyFlag,
     pub(super) default: FlagEntry,
 }
 
-/// By name.
+/// Sorted by name.
 static TABLE: LazyLock<Vec<RegisteredFlag>> = LazyLock::new(|| {
     let mut table: Vec<_> = inventory::iter::<Registration>()
         .map(|entry| RegisteredFlag {
@@ -25,7 +25,7 @@ static TABLE: LazyLock<Vec<RegisteredFlag>> = LazyLock::new(|| {
         })
         .collect();
     table.sort_by_key(|known| (known.flag.meta().name, known.flag.meta().module));
-    // Behind the defaults, which are the developer's code and may ask for flags.
+    // After the defaults were evaluated: they are code of the application and may read flags.
     for (index, known) in table.iter().enumerate() {
         known.flag.set_index(index);
     }
@@ -36,11 +36,11 @@ pub(super) fn all() -> &'static [RegisteredFlag] {
     &TABLE
 }
 
-/// The place of the flag of this name.
+/// Returns the index of the flag with this name.
 ///
 /// # Errors
 ///
-/// `not_found` for a name that no flag has, with the one that was probably meant.
+/// `not_found` for an unknown name, with a suggestion.
 pub(super) fn find(name: &str) -> Result<usize> {
     let table = all();
     let start = table.partition_point(|known| known.flag.meta().name < name);
@@ -59,26 +59,26 @@ fn unknown(name: &str) -> String {
         .then(|| suggest(name, names(), normalize))
         .flatten();
     match nearest {
-        Some(nearest) => format!("there is no flag {shown}; did you mean {nearest}?"),
+        Some(nearest) => format!("unknown flag {shown}; did you mean {nearest}?"),
         None => format!(
-            "there is no flag {shown}; there are {}",
+            "unknown flag {shown}; known flags: {}",
             names().collect::<Vec<_>>().join(", ")
         ),
     }
 }
 
-/// Looks at the declarations, where a server starts.
+/// Validates the declarations. Called at the start of a server.
 ///
 /// # Errors
 ///
-/// `failed_precondition` for two flags of one name, and for a flag that does not take its own default.
+/// `failed_precondition` for two flags with the same name, and for a default that its validator rejects.
 pub(crate) fn check() -> Result<()> {
     let table = all();
     for pair in table.windows(2) {
         let (a, b) = (pair[0].flag.meta(), pair[1].flag.meta());
         if a.name == b.name {
             let text = format!(
-                "two flags have the name {}: one in {} and one in {}; give one of them another `name`",
+                "duplicate flag {}: declared in {} and in {}; give one of them another `name`",
                 a.name, a.module, b.module
             );
             return Err(Error::without_location(Code::FailedPrecondition, text));
@@ -88,7 +88,7 @@ pub(crate) fn check() -> Result<()> {
         if let Err(reason) = known.flag.check_value(&known.default.value) {
             let meta = known.flag.meta();
             let text = format!(
-                "the flag {} of {} does not take its own default: {reason}",
+                "invalid default of the flag {} in {}: {reason}",
                 meta.name, meta.module
             );
             return Err(Error::without_location(Code::FailedPrecondition, text));

@@ -1,4 +1,4 @@
-//! The flags of one server: their values, and the one way to change them.
+//! The flags of one server: their values, and changing them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,35 +14,35 @@ use crate::error::{Code, Error, Result};
 use crate::sync::MutexExt as _;
 use crate::text::{EscapeControl, truncate_str};
 
-/// How much of a value stands in the log and in an error, in bytes.
+/// The maximum size of a value in logs and errors, in bytes.
 const SHOWN: usize = 200;
 
-/// What stands for the value of a secret flag.
+/// The text that replaces the value of a secret flag.
 const MASK: &str = "***";
 
-/// The flags of one server, to be read and changed by whoever has this. Cloning is cheap, and clones are the same set.
+/// A handle to the flags of one server, for reading and changing them. Cloning is cheap; clones share the values.
 ///
-/// A handler reads by [`Flag::get`]; this is for what runs outside of calls. [`Server::flags`](crate::Server::flags) and
-/// [`Context::flags`](crate::Context::flags) give one.
+/// Handlers read flags with [`Flag::get`]. A handle is for code outside calls. It is returned by
+/// [`Server::flags`](crate::Server::flags) and [`Context::flags`](crate::Context::flags).
 #[derive(Clone)]
-pub struct Flags(Arc<Set>);
+pub struct Flags(Arc<FlagSet>);
 
-struct Set {
+struct FlagSet {
     slots: Box<[FlagSlot]>,
     writer: Mutex<WriterState>,
     notifier: Arc<Notifier>,
-    /// Whose flags they are; known from the start of the server.
+    /// The name of the server. Set when it starts.
     server: OnceLock<Box<str>>,
     file: OnceLock<FlagsFile>,
 }
 
-/// Locked by whoever changes something, so that changes and what is said of them come in one order.
+/// Locked during a change, so that changes and their log lines have the same order.
 #[derive(Default)]
 struct WriterState {
     started: bool,
 }
 
-/// What one source says of one flag, from now on.
+/// A new value of one flag from one source. `None` removes the value.
 struct LayerUpdate {
     index: usize,
     origin: Origin,
@@ -50,13 +50,13 @@ struct LayerUpdate {
 }
 
 impl Flags {
-    /// The flags of nobody, with their defaults: for tests of what takes a `Flags`.
+    /// Creates flags with their defaults and without a server, for tests.
     #[must_use]
     pub fn new() -> Self {
         let slots = registry::all()
             .iter()
             .map(|known| FlagSlot::new(known.default.clone()));
-        Self(Arc::new(Set {
+        Self(Arc::new(FlagSet {
             slots: slots.collect(),
             writer: Mutex::default(),
             notifier: Arc::default(),
@@ -65,58 +65,62 @@ impl Flags {
         }))
     }
 
-    /// The value of a flag. As cheap as [`Flag::get`].
+    /// Returns the value of a flag. As cheap as [`Flag::get`].
     #[must_use]
     pub fn get<T: Copy + Send + Sync + 'static>(&self, flag: &Flag<T>) -> T {
         flag.of(self)
     }
 
-    /// The value of a flag whose type is not `Copy`.
+    /// Returns the value of a flag whose type is not `Copy`.
     #[must_use]
     pub fn load<T: Send + Sync + 'static>(&self, flag: &Flag<T>) -> Arc<T> {
         flag.load_from(self)
     }
 
-    /// Sets a flag at run time. `by` is who wants it so, for the audit line.
+    /// Sets a flag at run time. `by` is the author of the change in the audit log.
     ///
     /// # Errors
     ///
-    /// `invalid_argument` for a value that the flag does not take, `failed_precondition` for a flag that is not dynamic
-    /// in a server that has started. The old value stays, and a warning says so.
+    /// `invalid_argument` for an invalid value, `failed_precondition` for a flag that is not dynamic in a running server.
+    /// The value is then unchanged, and a warning is logged.
     pub fn set<T: Send + Sync + 'static>(&self, flag: &Flag<T>, value: T, by: &str) -> Result<()> {
         let index = flag.index();
-        // Its text is not asked for: it may be what cannot be made.
+        // The error does not show the value: formatting it may be what failed.
         let outcome = flag
-            .take(value)
-            .map_err(|reason| refused(flag, None, &reason));
-        self.audited(
+            .accept(value)
+            .map_err(|reason| rejected(flag, None, &reason));
+        self.audit_rejection(
             flag.name(),
             by,
             outcome.and_then(|entry| self.commit_one(index, Origin::RunTime, Some(entry), by)),
         )
     }
 
-    /// Sets a flag at run time, by name and as a text.
+    /// Sets a flag at run time, by its name and the text of the value.
     ///
     /// # Errors
     ///
-    /// As [`set`](Self::set), and `not_found` for a name that no flag has.
+    /// See [`set`](Self::set). `not_found` for an unknown name.
     pub fn set_text(&self, name: &str, text: &str, by: &str) -> Result<()> {
-        self.audited(name, by, self.put_text(Origin::RunTime, name, text, by))
+        self.audit_rejection(
+            name,
+            by,
+            self.set_text_from(Origin::RunTime, name, text, by),
+        )
     }
 
-    /// Takes back what was set at run time: the value is that of the next source again.
+    /// Removes the value that was set at run time. The flag gets the value of the next lower source.
     ///
     /// # Errors
     ///
-    /// `not_found` for a name that no flag has, `failed_precondition` as [`set`](Self::set).
+    /// `not_found` for an unknown name, `failed_precondition` as for [`set`](Self::set).
     pub fn reset(&self, name: &str, by: &str) -> Result<()> {
         let outcome = registry::find(name)
             .and_then(|index| self.commit_one(index, Origin::RunTime, None, by));
-        self.audited(name, by, outcome)
+        self.audit_rejection(name, by, outcome)
     }
 
-    /// All flags, by name.
+    /// Returns all flags, sorted by name.
     #[must_use]
     pub fn list(&self) -> Vec<FlagInfo> {
         (0..self.0.slots.len())
@@ -124,39 +128,40 @@ impl Flags {
             .collect()
     }
 
-    /// One flag.
+    /// Returns one flag.
     ///
     /// # Errors
     ///
-    /// `not_found` for a name that no flag has.
+    /// `not_found` for an unknown name.
     pub fn describe(&self, name: &str) -> Result<FlagInfo> {
         let index = registry::find(name)?;
-        self.state(index)
-            .ok_or_else(|| Error::without_location(Code::Internal, "a set without this flag"))
+        self.state(index).ok_or_else(|| {
+            Error::without_location(Code::Internal, "this server has no value for the flag")
+        })
     }
 
-    /// Has a function called after each change of a flag in this server, with the old and the new value, until the answer
-    /// is dropped.
+    /// Calls a function after each change of a flag in this server, with the old and the new value, until the returned
+    /// guard is dropped.
     ///
-    /// Changes are told in their order, one after the other, by whoever makes one of them: the function must be short,
-    /// and may change flags itself. If it panics, an error in the log says so.
+    /// The function is called for one change at a time, in order, on a thread that changes a flag. It must return
+    /// quickly and may change flags. A panic is caught and logged.
     ///
     /// ```
     /// use std::sync::atomic::{AtomicU64, Ordering};
     /// use std::sync::Arc;
     ///
     /// rpc_runtime::flag! {
-    ///     /// How many entries are kept.
+    ///     /// The maximum number of entries.
     ///     static ENTRIES: u64 = 100, dynamic;
     /// }
     ///
     /// let flags = rpc_runtime::Server::new("cache").flags();
     /// let capacity = Arc::new(AtomicU64::new(flags.get(&ENTRIES)));
     /// let seen = capacity.clone();
-    /// let watching = flags.watch(&ENTRIES, move |_, new| seen.store(*new, Ordering::Relaxed));
+    /// let guard = flags.watch(&ENTRIES, move |_, new| seen.store(*new, Ordering::Relaxed));
     /// flags.set(&ENTRIES, 500, "the docs")?;
     /// assert_eq!(capacity.load(Ordering::Relaxed), 500);
-    /// # drop(watching);
+    /// # drop(guard);
     /// # Ok::<(), rpc_runtime::Error>(())
     /// ```
     pub fn watch<T: Send + Sync + 'static>(
@@ -173,31 +178,41 @@ impl Flags {
     }
 }
 
-/// For servers.
+/// For the server.
 impl Flags {
     pub(super) fn slot(&self, index: usize) -> Option<&FlagSlot> {
         self.0.slots.get(index)
     }
 
-    /// What a program says of a flag, before its server starts.
-    pub(crate) fn put<T: Send + Sync + 'static>(&self, flag: &Flag<T>, value: T) -> Result<()> {
+    /// Sets the value of a flag from the program, before its server starts.
+    pub(crate) fn set_from_program<T: Send + Sync + 'static>(
+        &self,
+        flag: &Flag<T>,
+        value: T,
+    ) -> Result<()> {
         let entry = flag
-            .take(value)
-            .map_err(|reason| refused(flag, None, &reason))?;
+            .accept(value)
+            .map_err(|reason| rejected(flag, None, &reason))?;
         self.commit_one(flag.index(), Origin::Program, Some(entry), "program")
     }
 
-    /// What a source says of a flag.
-    pub(crate) fn put_text(&self, origin: Origin, name: &str, text: &str, by: &str) -> Result<()> {
+    /// Sets the value of a flag from a source, as text.
+    pub(crate) fn set_text_from(
+        &self,
+        origin: Origin,
+        name: &str,
+        text: &str,
+        by: &str,
+    ) -> Result<()> {
         let index = registry::find(name)?;
         let flag = registry::all()[index].flag;
         let entry = flag
             .read(text)
-            .map_err(|reason| refused(flag, Some(text), &reason))?;
+            .map_err(|reason| rejected(flag, Some(text), &reason))?;
         self.commit_one(index, origin, Some(entry), by)
     }
 
-    /// The file that it reads at start and whenever it changes.
+    /// Reads and applies the flags file, which is then watched for changes.
     pub(crate) fn set_file(&self, path: PathBuf) -> Result<()> {
         let file = FlagsFile::read(path)?;
         self.apply_file(&file)?;
@@ -210,11 +225,11 @@ impl Flags {
         self.0.file.get()
     }
 
-    /// Takes over what a file says: all of it, or nothing.
+    /// Applies all settings of a file, or none.
     ///
     /// # Errors
     ///
-    /// `invalid_argument` with all lines that are refused.
+    /// `invalid_argument` with all invalid lines.
     pub(crate) fn apply_file(&self, file: &FlagsFile) -> Result<()> {
         let mut entries: Vec<Option<FlagEntry>> = vec![None; self.0.slots.len()];
         let mut problems = Vec::new();
@@ -222,12 +237,12 @@ impl Flags {
             let entry = line.and_then(|(name, text)| {
                 let index = registry::find(name).map_err(|error| error.message().to_owned())?;
                 if entries[index].is_some() {
-                    return Err(format!("{name} is given twice"));
+                    return Err(format!("duplicate flag {name}"));
                 }
                 let flag = registry::all()[index].flag;
                 let entry = flag
                     .read(text)
-                    .map_err(|reason| why(flag, Some(text), &reason))?;
+                    .map_err(|reason| reason_text(flag, Some(text), &reason))?;
                 entries[index] = Some(entry);
                 Ok(())
             });
@@ -238,7 +253,7 @@ impl Flags {
         let shown = file.path().display();
         if !problems.is_empty() {
             let text = format!(
-                "nothing of the flags file {shown} is taken: {}",
+                "invalid flags file {shown}, nothing applied: {}",
                 problems.join("; ")
             );
             return Err(Error::without_location(Code::InvalidArgument, text));
@@ -254,7 +269,7 @@ impl Flags {
         self.commit(writes, &format!("file {shown}"))
     }
 
-    /// From here on only dynamic flags can be changed. Says which flags have another value than their default.
+    /// Marks the server as started: only dynamic flags can change from now on. Logs the flags that differ from their default.
     pub(crate) fn start(&self, server: &str) {
         let mut writer = self.lock();
         writer.started = true;
@@ -283,12 +298,12 @@ impl Flags {
         self.commit([write], by)
     }
 
-    /// The one place where values change.
+    /// Applies changes of values. All changes use this method.
     ///
     /// # Errors
     ///
-    /// `failed_precondition` for a flag that is not dynamic in a server that has started; a file's is left for the next
-    /// start instead.
+    /// `failed_precondition` for a flag that is not dynamic in a running server. A change in the flags file is not an
+    /// error: it takes effect at the next start.
     fn commit(&self, writes: impl IntoIterator<Item = LayerUpdate>, by: &str) -> Result<()> {
         {
             let writer = self.lock();
@@ -296,7 +311,7 @@ impl Flags {
                 self.write(&writer, write, by)?;
             }
         }
-        self.0.notifier.tell();
+        self.0.notifier.notify();
         Ok(())
     }
 
@@ -307,27 +322,27 @@ impl Flags {
             entry,
         } = write;
         let (Some(known), Some(slot)) = (registry::all().get(index), self.slot(index)) else {
-            let text = "this flag is in no registry; declare it by `flag!`";
+            let text = "unregistered flag: declare it with `flag!`";
             return Err(Error::without_location(Code::Internal, text));
         };
         let (flag, meta) = (known.flag, known.flag.meta());
-        let said = slot.layer(origin);
+        let current = slot.layer(origin);
         let text_of =
             |entry: &Option<FlagEntry>| entry.as_ref().map(|entry| Arc::clone(&entry.text));
-        if text_of(&said) == text_of(&entry) {
+        if text_of(&current) == text_of(&entry) {
             return Ok(());
         }
         if writer.started && !meta.dynamic {
             if origin == Origin::File {
                 tracing::warn!(
                     target: "rpc.audit", server = self.server(), flag = meta.name, by,
-                    "flag changes at the next start: it is not dynamic"
+                    "flag is not dynamic; the new value takes effect at the next start"
                 );
                 return Ok(());
             }
             let text = format!(
-                "the flag {} stays as it is: it is not dynamic, so it is set before the server starts: on the command \
-                 line, in the environment or in the flags file",
+                "flag {} not changed: it is not dynamic; set it before the server starts, on the command line, in the \
+                 environment or in the flags file",
                 meta.name
             );
             return Err(Error::without_location(Code::FailedPrecondition, text));
@@ -336,13 +351,13 @@ impl Flags {
         slot.set_layer(origin, entry);
         let (new, winner) = slot.effective();
         if !writer.started {
-            // What it is in the end is said at the start.
+            // `start` logs the values.
         } else if old.text != new.text {
             self.audit(flag, &old, &new, by);
         } else if winner != origin {
             tracing::info!(
                 target: "rpc.audit", server = self.server(), flag = meta.name, by, wins = winner.as_str(),
-                "flag stays as it is: another source wins"
+                "flag not changed: a source with higher precedence sets it"
             );
         }
         if old.text != new.text {
@@ -360,8 +375,8 @@ impl Flags {
         );
     }
 
-    /// Says what was refused, which is never the value of a secret flag.
-    fn audited(&self, name: &str, by: &str, outcome: Result<()>) -> Result<()> {
+    /// Logs a rejected change. The text of the error never contains a secret value.
+    fn audit_rejection(&self, name: &str, by: &str, outcome: Result<()>) -> Result<()> {
         if let Err(error) = &outcome {
             tracing::warn!(
                 target: "rpc.audit", server = self.server(), flag = truncate_str(name, super::NAME_LIMIT), by,
@@ -372,7 +387,7 @@ impl Flags {
         outcome
     }
 
-    /// Whose flags they are, for the log.
+    /// Returns the name of the server for logs, or `-` before it starts.
     pub(crate) fn server(&self) -> &str {
         self.0.server.get().map_or("-", |server| server)
     }
@@ -423,7 +438,7 @@ impl fmt::Debug for Flags {
     }
 }
 
-/// A doc comment has a blank before each line.
+/// Removes the blank at the start of each line of a doc comment.
 fn description(docs: &str) -> String {
     let lines: Vec<_> = docs.trim().lines().map(str::trim).collect();
     lines.join("\n")
@@ -437,32 +452,32 @@ fn shown<'t>(flag: &dyn AnyFlag, text: &'t str) -> &'t str {
     }
 }
 
-fn refused(flag: &dyn AnyFlag, given: Option<&str>, reason: &str) -> Error {
+fn rejected(flag: &dyn AnyFlag, given: Option<&str>, reason: &str) -> Error {
     let name = flag.meta().name;
-    let why = why(flag, given, reason);
+    let why = reason_text(flag, given, reason);
     Error::without_location(
         Code::InvalidArgument,
-        format!("the flag {name} stays as it is: {why}"),
+        format!("flag {name} not changed: {why}"),
     )
 }
 
-/// What is wrong with a value. Of a secret flag it says no more than what the flag takes, since a reason may quote.
-fn why(flag: &dyn AnyFlag, given: Option<&str>, reason: &str) -> String {
+/// Describes an invalid value. For a secret flag only the accepted values are shown, since the reason may quote it.
+fn reason_text(flag: &dyn AnyFlag, given: Option<&str>, reason: &str) -> String {
     let accepts = flag.accepts();
     match given {
         _ if flag.meta().secret => {
-            format!("the value is refused and not shown; it takes {accepts}")
+            format!("invalid value (secret, not shown); expected {accepts}")
         }
         Some(given) => {
             let rest = if given.len() > SHOWN { "…" } else { "" };
             format!(
-                "`{}{rest}` is refused: {}; it takes {accepts}",
+                "invalid value `{}{rest}`: {}; expected {accepts}",
                 EscapeControl(truncate_str(given, SHOWN)),
                 EscapeControl(truncate_str(reason, SHOWN)),
             )
         }
         None => format!(
-            "the value is refused: {}; it takes {accepts}",
+            "invalid value: {}; expected {accepts}",
             EscapeControl(truncate_str(reason, SHOWN))
         ),
     }

@@ -189,11 +189,11 @@ fn a_secret_stands_nowhere() {
 fn later_sources_win_and_a_reset_brings_the_next_one_back() {
     let flags = Flags::new();
     flags
-        .put_text(Origin::CommandLine, "small", "6", "line")
+        .set_text_from(Origin::CommandLine, "small", "6", "line")
         .unwrap();
-    flags.put(&SMALL, 4).unwrap();
+    flags.set_from_program(&SMALL, 4).unwrap();
     flags
-        .put_text(Origin::Environment, "small", "5", "environment")
+        .set_text_from(Origin::Environment, "small", "5", "environment")
         .unwrap();
     flags
         .set_text("fixed", "other", "a test, before the start")
@@ -340,7 +340,7 @@ mod files {
     fn a_file_gives_way_to_later_sources_and_leaves_static_flags_for_the_next_start() {
         let flags = Flags::new();
         flags
-            .put_text(Origin::CommandLine, "small", "6", "line")
+            .set_text_from(Origin::CommandLine, "small", "6", "line")
             .unwrap();
         apply(&flags, "fixed = other\n").unwrap();
         flags.start(source().as_str());

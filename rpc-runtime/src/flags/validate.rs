@@ -1,18 +1,18 @@
-//! What values a flag takes, beyond its type.
+//! Validators of flag values.
 
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
 
-/// Decides which values of its type a flag takes. A function `fn(&T) -> Result<(), String>` is one.
+/// Accepts or rejects the values of a flag. Implemented by functions `fn(&T) -> Result<(), String>`.
 pub trait Validator<T> {
-    /// Looks at a value.
+    /// Validates a value.
     ///
     /// # Errors
     ///
-    /// Why the value is refused; a caller reads it.
+    /// The reason for which the value is rejected. It is shown to the author of the change.
     fn check(&self, value: &T) -> Result<(), String>;
 
-    /// What it takes, such as `from 1 to 10`, where that can be said; `print` makes a text of a value.
+    /// Describes the accepted values, such as `from 1 to 10`. `print` formats a value. Empty by default.
     fn accepts(&self, print: fn(&T) -> String) -> String {
         let _ = print;
         String::new()
@@ -25,12 +25,12 @@ impl<T, F: Fn(&T) -> Result<(), String>> Validator<T> for F {
     }
 }
 
-/// Values within bounds, for `validate = range(1..=10)`.
+/// Accepts values within bounds, for `validate = range(1..=10)`.
 pub fn range<R>(bounds: R) -> Range<R> {
     Range(bounds)
 }
 
-/// Made by [`range`].
+/// The validator that [`range`] returns.
 #[derive(Debug, Clone, Copy)]
 pub struct Range<R>(R);
 
@@ -59,12 +59,12 @@ impl<T: PartialOrd, R: RangeBounds<T>> Validator<T> for Range<R> {
     }
 }
 
-/// One of some texts, for `validate = one_of(["fast", "safe"])`; for lists, each of them.
+/// Accepts one of these texts, for `validate = one_of(["fast", "safe"])`. In a list, each element must be one of them.
 pub fn one_of<const N: usize>(texts: [&'static str; N]) -> OneOf<N> {
     OneOf(texts)
 }
 
-/// Made by [`one_of`].
+/// The validator that [`one_of`] returns.
 #[derive(Debug, Clone, Copy)]
 pub struct OneOf<const N: usize>([&'static str; N]);
 
@@ -73,7 +73,7 @@ impl<const N: usize> OneOf<N> {
         if self.0.contains(&text) {
             Ok(())
         } else {
-            Err("not one of them".to_owned())
+            Err("not one of the allowed values".to_owned())
         }
     }
 }
@@ -104,13 +104,13 @@ impl<const N: usize> Validator<Vec<String>> for OneOf<N> {
     }
 }
 
-/// A text or list that is not empty, for `validate = not_empty()`.
+/// Accepts texts and lists that are not empty, for `validate = not_empty()`.
 #[must_use]
 pub fn not_empty() -> NotEmpty {
     NotEmpty(())
 }
 
-/// Made by [`not_empty`].
+/// The validator that [`not_empty`] returns.
 #[derive(Debug, Clone, Copy)]
 pub struct NotEmpty(());
 

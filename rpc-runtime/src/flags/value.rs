@@ -1,4 +1,4 @@
-//! The types of values: how each is read, printed and kept.
+//! The types of flag values: parsing, formatting and storage.
 
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -7,21 +7,21 @@ use std::time::Duration;
 
 use crate::duration;
 
-/// What a flag knows of its type.
+/// Parses and formats the values of one type.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Codec<T> {
-    /// Reads a text; the error says what is wrong with it.
+    /// Parses a text. The error is the reason.
     pub(super) parse: fn(&str) -> Result<T, String>,
-    /// The text that reads as this value.
+    /// Formats a value so that `parse` returns it.
     pub(super) print: fn(&T) -> String,
-    /// What texts it reads, for people; empty where only the type says it.
+    /// The accepted texts, for display. Empty if only the type is known.
     pub(super) accepts: &'static str,
-    /// A value as one word and back, so that reading it is one atomic load.
+    /// Converts a value to one word and back. Reading such a value is one atomic load.
     pub(super) word: Option<Word<T>>,
 }
 
-/// A value as one word, and back.
+/// The conversions of a value to one word and back.
 pub(super) type Word<T> = (fn(&T) -> u64, fn(u64) -> T);
 
 impl<T> Clone for Codec<T> {
@@ -32,32 +32,32 @@ impl<T> Clone for Codec<T> {
 
 impl<T> Copy for Codec<T> {}
 
-/// The types that flags have without more: `bool`, integers, floats, `String`, `Duration`, `Vec<String>`.
+/// The built-in types of flags: `bool`, integers, floats, `String`, `Duration`, `Vec<String>`.
 ///
-/// Every other type needs `FromStr` and `Display`, and that they fit each other.
+/// Other types need `FromStr` and `Display`, and the first must parse what the second prints.
 #[doc(hidden)]
 pub trait FlagValue: Sized {
     #[doc(hidden)]
     const CODEC: Codec<Self>;
 }
 
-/// A type, to ask for its [`Codec`]: the constant of the type itself gives way to that of [`Fallback`] where the type
-/// is no [`FlagValue`].
+/// Selects the [`Codec`] of a type: the inherent constant if the type is a [`FlagValue`], and otherwise that of the
+/// trait [`Fallback`] (autoref specialization without the autoref).
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Specialize<T>(PhantomData<fn() -> T>);
 
 impl<T: FlagValue> Specialize<T> {
-    /// How the type is read, printed and kept.
+    /// The codec of a built-in type.
     pub const CODEC: Codec<T> = T::CODEC;
 }
 
-/// The answer for types of the developer's own.
+/// The codec of other types, by `FromStr` and `Display`.
 #[doc(hidden)]
 pub trait Fallback {
-    /// The type that is asked for.
+    /// The type in question.
     type Value;
-    /// How the type is read and printed.
+    /// The codec of the type.
     const CODEC: Codec<Self::Value>;
 }
 
@@ -98,7 +98,7 @@ macro_rules! integers {
                         clippy::cast_possible_wrap,
                         clippy::cast_lossless,
                         trivial_numeric_casts,
-                        reason = "the word holds the bits of the integer, and they are cut off again"
+                        reason = "the word holds the bits of the integer, and the conversion back truncates it"
                     )]
                     |value| *value as u64,
                     #[allow(
@@ -128,7 +128,7 @@ integers! {
     isize "a whole number"
 }
 
-/// No NaN and no infinity: no comparison of a validator's would mean anything.
+/// NaN and infinity are rejected, because validators could not compare them.
 impl FlagValue for f64 {
     const CODEC: Codec<Self> = Codec {
         parse: |text| match from_str::<Self>(text)? {
@@ -150,7 +150,7 @@ impl FlagValue for String {
     };
 }
 
-/// As a word it has nanoseconds, which end after 584 years; what is longer is for ever.
+/// The word holds nanoseconds. Durations over 584 years become `Duration::MAX`.
 impl FlagValue for Duration {
     const CODEC: Codec<Self> = Codec {
         parse: duration::parse,
@@ -166,7 +166,7 @@ impl FlagValue for Duration {
     };
 }
 
-/// An empty text is no element, so an empty list can be written.
+/// Empty elements are dropped, so the empty text is the empty list.
 impl FlagValue for Vec<String> {
     const CODEC: Codec<Self> = Codec {
         parse: |text| {
@@ -174,7 +174,7 @@ impl FlagValue for Vec<String> {
             Ok(elements.filter(|element| !element.is_empty()).collect())
         },
         print: |elements| elements.join(","),
-        accepts: "texts with commas between them",
+        accepts: "texts separated by commas",
         word: None,
     };
 }
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_reads_what_it_prints() {
+    fn every_type_parses_what_it_prints() {
         round_trip(bool::CODEC, "true", &true);
         round_trip(u64::CODEC, "18446744073709551615", &u64::MAX);
         round_trip(i8::CODEC, "-128", &-128);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_the_type_is_refused() {
+    fn values_of_another_type_are_rejected() {
         assert!((bool::CODEC.parse)("yes").is_err());
         assert!((u8::CODEC.parse)("256").is_err());
         assert!((u8::CODEC.parse)("-1").is_err());

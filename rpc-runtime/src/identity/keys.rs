@@ -10,22 +10,24 @@ use sha2::Sha256;
 use crate::error::{Code, Error, Result};
 use crate::sync::RwLockExt as _;
 
-/// The shortest secret of a key, in bytes.
+/// The minimum size of a secret, in bytes.
 const SECRET_BYTES: usize = 32;
 
-/// The most keys of one file; two are valid while they are rotated.
+/// The maximum number of keys in a file. Two are in use during a rotation.
 const KEY_COUNT: usize = 16;
 
-/// The longest id of a key, in bytes.
+/// The maximum size of a key ID, in bytes.
 const ID_BYTES: usize = 64;
 
-/// The largest key file, in bytes: a path that leads to something else must not fill the memory.
+/// The maximum size of a key file, in bytes. A wrong path must not exhaust memory.
 const FILE_BYTES: u64 = 64 << 10;
 
-/// The keys by which services know each other: the first signs, all verify. Cloning is cheap, and clones share what
-/// [`reload`](Self::reload) brings.
+/// The keys with which services authenticate each other. The first key signs; all keys verify.
 ///
-/// A key file has a key a line, an id and a secret; `#` starts a comment. `openssl rand -base64 32` makes a secret.
+/// Cloning is cheap, and [`reload`](Self::reload) applies to all clones.
+///
+/// A key file has one key per line: an ID and a secret. `#` starts a comment. `openssl rand -base64 32` generates a
+/// secret.
 ///
 /// ```text
 /// # the first one signs
@@ -33,10 +35,10 @@ const FILE_BYTES: u64 = 64 << 10;
 /// 2026-10 Zk3v9c8x7z6Q5w4e3r2t1y0u9i8o7p6a5s4d3f2g1h0=
 /// ```
 ///
-/// To rotate: add the new key as the second one everywhere, then make it the first one everywhere, then remove the old
-/// one. No call fails meanwhile, since every key that signs is known to everybody.
+/// To rotate keys, add the new key in second place on all hosts, then move it to the first place on all hosts, then
+/// remove the old key. No call fails, because every host knows each key before it signs.
 ///
-/// Secrets print nowhere:
+/// Secrets are never printed:
 ///
 /// ```
 /// use rpc_runtime::IdentityKeys;
@@ -46,15 +48,15 @@ const FILE_BYTES: u64 = 64 << 10;
 /// # Ok::<(), rpc_runtime::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct IdentityKeys(Arc<Inner>);
+pub struct IdentityKeys(Arc<KeySet>);
 
-struct Inner {
+struct KeySet {
     file: Option<PathBuf>,
-    /// Behind a lock for `reload` only; it is held for as long as a pointer is copied.
+    /// Locked only while a pointer is copied. Written by `reload`.
     keys: RwLock<Arc<[Key]>>,
 }
 
-/// One key, made ready to sign: what is kept is the state of the hash after the secret, and not the secret.
+/// A key, stored as the state of the HMAC after the secret. The secret itself is not stored.
 pub(super) struct Key {
     pub(super) id: String,
     pub(super) mac: Hmac<Sha256>,
@@ -65,41 +67,40 @@ impl IdentityKeys {
     ///
     /// # Errors
     ///
-    /// `failed_precondition` when the file cannot be read, `invalid_argument` when a line is no key, an id stands twice,
-    /// a secret has less than 32 bytes, or there is no key at all. The texts name the line and quote no
-    /// secret. A file that others than its owner may read is taken, and a warning says so.
+    /// `failed_precondition` if the file cannot be read, `invalid_argument` for an invalid line, a duplicate ID, a secret
+    /// of less than 32 bytes, or a file without keys. The texts name the line and contain no secrets. A file with
+    /// permissions for other users is accepted with a warning.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(KeySet {
             keys: RwLock::new(read(path)?),
             file: Some(path.to_owned()),
         })))
     }
 
-    /// Keys that come from somewhere else than a file, in the form of one.
+    /// Parses keys in the format of a key file.
     ///
     /// # Errors
     ///
-    /// `invalid_argument` as [`from_file`](Self::from_file).
+    /// `invalid_argument` as for [`from_file`](Self::from_file).
     pub fn parse(text: &str) -> Result<Self> {
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(KeySet {
             file: None,
             keys: RwLock::new(parse(text, "the keys")?),
         })))
     }
 
-    /// Reads the file again, for this value and all its clones. A server that [runs](crate::Server::run) does so by
-    /// itself on SIGHUP.
+    /// Reads the file again, for this value and all its clones. [`Server::run`](crate::Server::run) does so on SIGHUP.
     ///
     /// # Errors
     ///
-    /// As [`from_file`](Self::from_file), and the keys stay what they were; `failed_precondition` for keys that came
-    /// from no file.
+    /// See [`from_file`](Self::from_file). `failed_precondition` for keys that were not read from a file. The keys are
+    /// unchanged after an error.
     pub fn reload(&self) -> Result<()> {
         let Some(path) = &self.0.file else {
             return Err(Error::without_location(
                 Code::FailedPrecondition,
-                "these identity keys came from no file",
+                "cannot reload identity keys that were not read from a file",
             ));
         };
         let keys = read(path)?;
@@ -107,13 +108,13 @@ impl IdentityKeys {
         Ok(())
     }
 
-    /// The ids of the keys; the first one signs.
+    /// Returns the IDs of the keys. The first key signs.
     #[must_use]
     pub fn ids(&self) -> Vec<String> {
         self.all().iter().map(|key| key.id.clone()).collect()
     }
 
-    /// The keys as they are now; never empty.
+    /// Returns the current keys, at least one.
     pub(super) fn all(&self) -> Arc<[Key]> {
         Arc::clone(&self.0.keys.read_unpoisoned())
     }
@@ -128,13 +129,13 @@ impl fmt::Debug for IdentityKeys {
 fn read(path: &Path) -> Result<Arc<[Key]>> {
     let shown = path.display();
     let unreadable = |error: std::io::Error| {
-        let text = format!("the identity key file {shown} cannot be read: {error}");
+        let text = format!("failed to read the identity key file {shown}: {error}");
         Error::without_location(Code::FailedPrecondition, text).with_source(error)
     };
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if metadata.len() > FILE_BYTES {
         return Err(invalid(format!(
-            "{shown} is no identity key file: it has more than {FILE_BYTES} bytes"
+            "invalid identity key file {shown}: it is larger than {FILE_BYTES} bytes"
         )));
     }
     warn_if_open(path, &metadata);
@@ -149,7 +150,7 @@ fn warn_if_open(path: &Path, metadata: &std::fs::Metadata) {
     if mode & 0o077 != 0 {
         tracing::warn!(
             target: "rpc",
-            "the identity key file {} has the mode {mode:o}: others than its owner may use it; `chmod 600` it",
+            "the identity key file {} has mode {mode:o}, so other users can access it; run `chmod 600` on it",
             path.display()
         );
     }
@@ -168,7 +169,7 @@ fn parse(text: &str, origin: &str) -> Result<Arc<[Key]>> {
         let key = parse_line(line).and_then(|key| {
             let known = keys.iter().any(|known| known.id == key.id);
             match known {
-                true => Err(format!("the id `{}` stands twice", key.id)),
+                true => Err(format!("duplicate key ID `{}`", key.id)),
                 false => Ok(key),
             }
         });
@@ -176,29 +177,29 @@ fn parse(text: &str, origin: &str) -> Result<Arc<[Key]>> {
     }
     if keys.is_empty() || keys.len() > KEY_COUNT {
         return Err(invalid(format!(
-            "{origin}: {} keys, where 1 to {KEY_COUNT} are due; a line reads `ID SECRET`, and \
-             `openssl rand -base64 32` makes a secret",
+            "{origin}: {} keys, expected 1 to {KEY_COUNT}; write a line `ID SECRET` for each key; \
+             `openssl rand -base64 32` generates a secret",
             keys.len()
         )));
     }
     Ok(keys.into())
 }
 
-/// One line as a key, or what is wrong with it. Nothing of a line is quoted that could be a secret.
+/// Parses one line. The error contains no part of the line that may be a secret.
 fn parse_line(line: &str) -> Result<Key, String> {
     let mut words = line.split_whitespace();
     let (Some(id), Some(secret), None) = (words.next(), words.next(), words.next()) else {
-        return Err("a key reads `ID SECRET`: two words".to_owned());
+        return Err("expected two words: `ID SECRET`".to_owned());
     };
     if !is_id(id) {
         return Err(format!(
-            "an id is 1 to {ID_BYTES} letters, digits, `-` and `_`; is this the secret?"
+            "invalid key ID: expected 1 to {ID_BYTES} letters, digits, `-` and `_`, before the secret"
         ));
     }
     if secret.len() < SECRET_BYTES {
         return Err(format!(
-            "the secret of `{id}` has {} bytes, and at least {SECRET_BYTES} are due; \
-             `openssl rand -base64 32` makes one",
+            "the secret of `{id}` has {} bytes, expected at least {SECRET_BYTES}; \
+             `openssl rand -base64 32` generates one",
             secret.len()
         ));
     }
@@ -209,7 +210,7 @@ fn parse_line(line: &str) -> Result<Key, String> {
     })
 }
 
-/// Without a dot, which separates the parts of a signature.
+/// Returns whether this is a valid key ID. A dot is not allowed, because it separates the parts of a signature.
 pub(super) fn is_id(id: &str) -> bool {
     (1..=ID_BYTES).contains(&id.len())
         && id

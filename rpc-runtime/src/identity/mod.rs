@@ -1,22 +1,21 @@
-//! Who signs and who is believed: keys that services share, the signature of a call, and the memory that refuses it twice.
+//! Authentication of services: shared keys, signatures of calls, and replay protection.
 //!
 //! A signed call has the header `x-rpc-identity: v1.KEY.TIME.NONCE.BODY.MAC`. `MAC` is the HMAC-SHA256, in base64 for
 //! URLs without padding, of these lines, each ended by a line feed:
 //!
 //! ```text
-//! v1.KEY.TIME.NONCE.BODY           the header itself: key id, milliseconds since 1970, 32 hex digits, SHA-256 of the body
-//! fibpro.v1.LogSink                the audience: the service by its full name
-//! POST /fibpro.v1.LogSink/RecvLog  what is asked for, with the query of a GET
-//! x-request-id:3b9d41f8a0c2e576    every header that the context is read from, sorted by name
+//! v1.KEY.TIME.NONCE.BODY           the header: key ID, milliseconds since 1970, 32 hex digits, SHA-256 of the body
+//! fibpro.v1.LogSink                the audience: the full name of the service
+//! POST /fibpro.v1.LogSink/RecvLog  the HTTP method and the path, with the query of a GET
+//! x-request-id:3b9d41f8a0c2e576    every header from which the context is read, sorted by name
 //! ```
 //!
-//! The digest is one of the bytes on the wire, before anything is unpacked or read, and stands in the header: so the
-//! signature is checked before a byte of the body is, and strangers make a server buffer nothing.
+//! `BODY` is the digest of the bytes on the wire, before decompression. Because it is in the header, the signature is
+//! checked before the body is read, and an unauthenticated peer cannot make a server buffer a body.
 //!
-//! What the signature does not do: it hides nothing, it does not cover metadata of the application (proxies add to
-//! that), and whoever has the key can be any source. An instance remembers what it has seen, so a call that somebody
-//! records is good for nothing at the instance that has seen it; at another instance of the same service, or at one that
-//! has started again, it could be sent once more within its 30 s. Where that matters, the wire needs TLS.
+//! Limits: the signature encrypts nothing. It does not cover application metadata, which proxies may extend. A holder
+//! of a key can claim any source. Each instance of a server remembers the calls that it has received, so it rejects a
+//! replayed call. Another instance, or one that has restarted, would accept it within 30 s. Use TLS to prevent that.
 
 mod keys;
 mod replay;
@@ -33,33 +32,33 @@ use self::replay::{ReplayError, ReplayWindow};
 use crate::error::{Code, Error};
 use crate::sync::MutexExt as _;
 
-/// How long a signature is valid, in milliseconds, in both directions: clocks of two hosts differ.
+/// The maximum difference between the time of a signature and the clock of the server, in milliseconds.
 pub(crate) const VALID_MS: u64 = 30_000;
 
-/// Checks the signatures of the calls that arrive at one server.
+/// Verifies the signatures of the calls to one server.
 pub(crate) struct Verifier {
     keys: IdentityKeys,
-    seen: Mutex<ReplayWindow>,
+    replays: Mutex<ReplayWindow>,
 }
 
 impl Verifier {
     pub(crate) fn new(keys: IdentityKeys) -> Self {
         Self {
             keys,
-            seen: Mutex::new(ReplayWindow::new(replay::CAPACITY)),
+            replays: Mutex::new(ReplayWindow::new(replay::CAPACITY)),
         }
     }
 
-    /// The keys, for the calls that the server makes itself.
+    /// Returns the keys, which also sign the calls that the server makes.
     pub(crate) fn keys(&self) -> &IdentityKeys {
         &self.keys
     }
 
-    /// The digest that the body must have, if the head of the request is what one of our keys has signed just now.
+    /// Verifies the head of a request and returns the digest that the body must have.
     ///
     /// # Errors
     ///
-    /// `unauthenticated`, with a text that says what to do. What it says of times is for those who have the key.
+    /// `unauthenticated`, with a text for the operator. Times are in the text only if the signature is valid.
     pub(crate) fn verify(
         &self,
         signable: &SignableRequest<'_>,
@@ -79,20 +78,20 @@ impl Verifier {
         if age > VALID_MS {
             let when = if signature.time > now { "ahead" } else { "ago" };
             return Err(unauthenticated(format!(
-                "the call was signed {} s {when} by this server's clock, and a signature is valid for {} s: \
-                 are the clocks of both hosts right?",
+                "signature expired: the call was signed {} s {when} by this server's clock, and signatures are valid for \
+                 {} s; check the clocks of both hosts",
                 age / 1000,
                 VALID_MS / 1000
             )));
         }
-        let mut seen = self.seen.lock_unpoisoned();
-        match seen.admit(signature.time, signature.tag, now) {
+        let mut replays = self.replays.lock_unpoisoned();
+        match replays.admit(signature.time, signature.tag, now) {
             Ok(()) => Ok(signature.body),
-            Err(ReplayError::Seen) => Err(unauthenticated(
-                "this very call has arrived before: each one, and each try of one, is signed anew",
+            Err(ReplayError::Replayed) => Err(unauthenticated(
+                "replayed call: this signature was already used; sign each attempt anew",
             )),
-            Err(ReplayError::Forgotten) => Err(unauthenticated(
-                "the call was signed too long ago for a server as busy as this one: sign it again",
+            Err(ReplayError::Discarded) => Err(unauthenticated(
+                "signature too old: this busy server has discarded older replay data; sign the call again",
             )),
         }
     }
@@ -104,13 +103,13 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// The value of `x-rpc-identity` for a call that goes out now.
+/// Returns the value of `x-rpc-identity` for an outgoing call.
 pub(crate) fn sign(keys: &IdentityKeys, signable: &SignableRequest<'_>, body: &[u8]) -> String {
     let nonce = fastrand::u128(..);
     signature::sign(keys, signable, body, milliseconds(SystemTime::now()), nonce)
 }
 
-/// Milliseconds since 1970. A clock that stands before that is answered like every other that is wrong.
+/// Returns milliseconds since 1970. An earlier time is 0, which no server accepts.
 fn milliseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

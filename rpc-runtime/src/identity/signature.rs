@@ -1,4 +1,4 @@
-//! The signature of one call: the text that is signed, and the header that carries it.
+//! The signature of a call: the signed text, and the header that carries the signature.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,25 +9,25 @@ use super::keys::{self, Key};
 use super::{IdentityKeys, unauthenticated};
 use crate::error::Error;
 
-/// The form of the header and of the signed text; another one would be a new version beside this one.
+/// The version of the format of the header and of the signed text.
 const VERSION: &str = "v1";
 
-/// The digits of a nonce.
+/// The number of hex digits of a nonce.
 const NONCE_DIGITS: usize = 32;
 
-/// All that is signed of a request beside the header itself.
+/// The signed parts of a request, in addition to the header.
 pub(crate) struct SignableRequest<'a> {
-    /// The full name of the service that is meant.
+    /// The full name of the called service.
     pub(crate) audience: &'a str,
     /// The HTTP method.
     pub(crate) verb: &'a str,
     /// Path and query.
     pub(crate) target: &'a str,
-    /// The headers that the context is read from, sorted by name, those of one name in their order.
+    /// The headers from which the context is read, sorted by name. Headers with the same name keep their order.
     pub(crate) headers: Vec<(&'a str, &'a [u8])>,
 }
 
-/// The SHA-256 that the body of a signed request must have.
+/// The SHA-256 of the body of a signed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BodyDigest([u8; 32]);
 
@@ -36,30 +36,32 @@ impl BodyDigest {
         Self(Sha256::digest(body).into())
     }
 
+    /// Checks that a body has this digest. The digest is public, so the comparison need not take constant time.
+    ///
     /// # Errors
     ///
-    /// `unauthenticated` for a body that was not signed. The digest is no secret, so it need not take constant time.
+    /// `unauthenticated` for another body.
     pub(crate) fn check(&self, body: &[u8]) -> Result<(), Error> {
         if *self == Self::of(body) {
             return Ok(());
         }
         Err(unauthenticated(
-            "the body of the request is not the one that was signed: something on the way changed it",
+            "the body does not match the signature: it was changed in transit",
         ))
     }
 }
 
-/// A signature that is one of ours. Its time is not checked yet.
+/// A signature by a known key. Its time is not checked yet.
 #[derive(Debug)]
 pub(super) struct Signature {
-    /// When it was made, in milliseconds since 1970.
+    /// The time of the signature, in milliseconds since 1970.
     pub(super) time: u64,
     pub(super) body: BodyDigest,
-    /// Eight bytes of the MAC: different for each call, and not to be chosen without the key.
+    /// Eight bytes of the MAC. They differ for each call and cannot be chosen without the key.
     pub(super) tag: u64,
 }
 
-/// The header of a call.
+/// Returns the header for a call.
 pub(super) fn sign(
     keys: &IdentityKeys,
     signable: &SignableRequest<'_>,
@@ -68,7 +70,7 @@ pub(super) fn sign(
     nonce: u128,
 ) -> String {
     let keys = keys.all();
-    // There is always one: `IdentityKeys` holds no empty list.
+    // `IdentityKeys` always holds a key.
     let Some(key) = keys.first() else {
         return String::new();
     };
@@ -80,7 +82,7 @@ pub(super) fn sign(
     header
 }
 
-/// Reads a header and checks whether one of our keys has made it for this request.
+/// Parses a header and verifies that a known key has signed this request.
 pub(super) fn verify(
     keys: &IdentityKeys,
     signable: &SignableRequest<'_>,
@@ -101,15 +103,15 @@ pub(super) fn verify(
     let keys = keys.all();
     let key = keys.iter().find(|key| key.id == id).ok_or_else(|| {
         unauthenticated(format!(
-            "the key `{id}` is none of this server's: both sides need the same key file, and a new key is \
-             given to those who verify before anybody signs with it"
+            "unknown key `{id}`: both sides need the same key file; add a new key to all servers before one signs \
+             with it"
         ))
     })?;
-    // Takes the same time wherever the two differ.
+    // Compares in constant time.
     mac(key, signed, signable).verify_slice(&sent).map_err(|_| {
         unauthenticated(format!(
-            "the signature does not fit the request: something on the way changed it, it was meant for \
-             another service, or the key `{id}` has another secret here"
+            "invalid signature: the request was changed in transit, it was signed for another service, or the key \
+             `{id}` has another secret on this server"
         ))
     })?;
     let [a, b, c, d, e, f, g, h, ..] = sent;
@@ -120,7 +122,7 @@ pub(super) fn verify(
     })
 }
 
-/// The MAC over the signed lines. No part can hold a line feed, so no two requests have the same lines.
+/// Returns the MAC of the signed lines. No part contains a line feed, so two requests never have the same lines.
 fn mac(key: &Key, header: &str, signable: &SignableRequest<'_>) -> Hmac<Sha256> {
     let mut mac = key.mac.clone();
     let mut line = |parts: &[&[u8]]| {
@@ -147,5 +149,5 @@ fn bytes(text: &str) -> Result<[u8; 32], Error> {
 }
 
 fn malformed() -> Error {
-    unauthenticated("the header x-rpc-identity does not read `v1.KEY.TIME.NONCE.BODY.MAC`")
+    unauthenticated("invalid header x-rpc-identity: expected `v1.KEY.TIME.NONCE.BODY.MAC`")
 }

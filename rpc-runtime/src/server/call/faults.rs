@@ -113,7 +113,7 @@ fn decision(
         ));
     }
     let context = request.context();
-    Ok(plan.decision(subject, context.request_id(), context.attempt()))
+    Ok(plan.decide(subject, context.request_id(), context.attempt()))
 }
 
 /// The handler of a method, with what becomes of it.

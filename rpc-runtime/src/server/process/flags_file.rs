@@ -25,7 +25,7 @@ impl Server {
     ///
     /// Checked where the server starts: `invalid_argument` for a value that the flag does not take.
     pub fn flag<T: Send + Sync + 'static>(mut self, flag: &Flag<T>, value: T) -> Self {
-        let outcome = self.flags.put(flag, value);
+        let outcome = self.flags.set_from_program(flag, value);
         self.note(outcome);
         self
     }
@@ -56,7 +56,7 @@ impl Server {
                 Some((name, text)) => {
                     let by = Origin::CommandLine.as_str();
                     self.flags
-                        .put_text(Origin::CommandLine, name.trim(), text, by)
+                        .set_text_from(Origin::CommandLine, name.trim(), text, by)
                 }
                 None => Err(Error::without_location(
                     Code::InvalidArgument,
@@ -73,7 +73,8 @@ impl Server {
             (Some(flag), Some(text)) => {
                 let by = format!("environment {shown}");
                 let flag = flag.to_ascii_lowercase();
-                self.flags.put_text(Origin::Environment, &flag, text, &by)
+                self.flags
+                    .set_text_from(Origin::Environment, &flag, text, &by)
             }
             _ => Err(Error::without_location(
                 Code::InvalidArgument,
