@@ -76,7 +76,7 @@ fn flags() {
     assert_eq!(
         run(env!("CARGO_BIN_EXE_flags")),
         "Hello Ada, Ada!\nHi Ada, Ada!\n\
-         invalid_argument: the flag times stays as it is: `4` is refused: out of range; it takes a whole number, from 1 to 3\n\
+         invalid_argument: flag times not changed: invalid value `4`: out of range; expected a whole number, from 1 to 3\n\
          greeting = Hi (from run time)\nlog_rpc = false (from default)\ntimes = 2 (from program)\n"
     );
 }

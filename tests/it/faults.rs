@@ -263,14 +263,14 @@ async fn an_invalid_plan_is_rejected_with_the_reason() {
         let running = Running::start(server).await;
         let mut raw = Raw::connect(running.address()).await;
         for (plan, text) in [
-            ("pricing.pay=unavailabel", "`unavailabel` is no effect"),
+            ("pricing.pay=unavailabel", "invalid effect `unavailabel`"),
             (
                 "pricing.pai=drop",
                 "faults.v1.Pricing has pay, quote, settle, ping",
             ),
             (
                 &format!("*=drop{}", ",*=drop".repeat(200)),
-                "more than 1024 bytes",
+                "longer than 1024 bytes",
             ),
         ] {
             let answer = raw.ask(pay(plan)).await;

@@ -235,15 +235,15 @@ async fn a_rejected_value_keeps_the_old_one_and_explains() {
             "largest",
             "1001",
             Code::InvalidArgument,
-            "`1001` is refused: out of range; it takes a whole number, not negative, from 1 to 1000",
+            "invalid value `1001`: out of range; expected a whole number, not negative, from 1 to 1000",
         ),
         (
             "largest",
             "many",
             Code::InvalidArgument,
-            "`many` is refused: invalid digit",
+            "invalid value `many`: invalid digit",
         ),
-        ("largest", "", Code::InvalidArgument, "`` is refused"),
+        ("largest", "", Code::InvalidArgument, "invalid value ``"),
         (
             "at_start",
             "2",
@@ -361,7 +361,7 @@ async fn values_set_in_code_are_validated_and_audited() {
     assert!(
         error
             .message()
-            .contains("the flag largest stays as it is: the value is refused: out of range"),
+            .contains("flag largest not changed: invalid value: out of range"),
         "{error}"
     );
     let (paper, _log) = Paper::start();
@@ -421,21 +421,26 @@ async fn a_changed_file_is_read_and_a_bad_one_ignored() {
     write(&path, "largest = 300\nat_start = 3\n");
     until("the file is read again", || handle.get(&LARGEST) == 300).await;
     assert_eq!(handle.get(&AT_START), 2);
-    assert_eq!(paper.lines("flag changes at the next start").len(), 1);
+    assert_eq!(
+        paper
+            .lines("the new value takes effect at the next start")
+            .len(),
+        1
+    );
     let by = format!(r#"old="200" new="300" by="file {}""#, path.display());
     assert_eq!(paper.lines(&by).len(), 1, "{}", paper.text());
 
     // Half written, wrong, gone: nothing of it counts, and each is said once.
     for (text, words) in [
-        ("largest = 4", "may be half written"),
+        ("largest = 4", "may be incomplete"),
         ("largest = 4\nlargets = 5\n", "did you mean largest?"),
-        ("key = canary\nlargest = 0\n", "line 2: `0` is refused"),
+        ("key = canary\nlargest = 0\n", "line 2: invalid value `0`"),
     ] {
         write(&path, text);
         until(words, || !paper.lines(words).is_empty()).await;
     }
     std::fs::remove_file(&path).unwrap();
-    until("it is gone", || !paper.lines("cannot be read").is_empty()).await;
+    until("it is gone", || !paper.lines("failed to read").is_empty()).await;
     assert_eq!(handle.get(&LARGEST), 300);
     assert_eq!(*handle.load(&KEY), "canary-default");
     assert_eq!(
@@ -474,7 +479,9 @@ async fn a_value_set_at_run_time_wins_over_a_changed_file() {
     flags.set("largest", "500").await.unwrap();
     write(&path, "largest = 300\n");
     until("the file is read", || {
-        !paper.lines("another source wins").is_empty()
+        !paper
+            .lines("a source with higher precedence sets it")
+            .is_empty()
     })
     .await;
     assert_eq!(handle.get(&LARGEST), 500);
@@ -496,7 +503,7 @@ async fn a_start_with_a_bad_file_fails() {
     let error = start();
     assert_eq!(error.code(), Code::InvalidArgument);
     assert!(
-        error.message().ends_with("line 2: largest is given twice"),
+        error.message().ends_with("line 2: duplicate flag largest"),
         "{error}"
     );
     std::fs::write(&path, [0xff, b'\n']).unwrap();

@@ -167,7 +167,8 @@ fn print(records: &[StoredRecord], json: bool, out: &mut impl Write) -> io::Resu
 }
 
 fn request_id(text: &str) -> Result<RequestId, &'static str> {
-    RequestId::parse(text).ok_or("a request id has 1 to 64 letters, digits, `.`, `_` or `-`")
+    RequestId::parse(text)
+        .ok_or("invalid request ID: expected 1 to 64 letters, digits, `.`, `_` or `-`")
 }
 
 /// Parses a time, or a duration before now.

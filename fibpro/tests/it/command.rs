@@ -219,11 +219,11 @@ fn flags_says_why_a_value_is_refused() {
     for (setting, words) in [
         (
             "log_rpc=maybe",
-            "error: invalid_argument: the flag log_rpc stays as it is: `maybe` is refused: ",
+            "error: invalid_argument: flag log_rpc not changed: invalid value `maybe`: ",
         ),
         (
             "log_rcp=true",
-            "error: not_found: there is no flag log_rcp; did you mean log_rpc?",
+            "error: not_found: unknown flag log_rcp; did you mean log_rpc?",
         ),
     ] {
         let ended = fibpro(&["flags", setting, "--to", &sink.url]);
@@ -250,28 +250,28 @@ fn a_rejected_flag_ends_the_start_with_a_reason() {
         (
             &["--flag", "log_rpc=maybe"][..],
             None,
-            "error: command line: the flag log_rpc stays as it is: `maybe` is refused: ",
+            "error: command line: flag log_rpc not changed: invalid value `maybe`: ",
         ),
         (
             &["--flag", "log_rcp=true"],
             None,
-            "error: command line: there is no flag log_rcp; did you mean log_rpc?",
+            "error: command line: unknown flag log_rcp; did you mean log_rpc?",
         ),
         (&["--flag", "log_rpc"], None, "write `--flag NAME=VALUE`"),
         (
             &["--flags-file", "/nowhere/flags"],
             None,
-            "error: the flags file /nowhere/flags cannot be read: ",
+            "error: failed to read the flags file /nowhere/flags: ",
         ),
         (
             &[],
             Some(("RPC_FLAG_LOG_RPC", "1")),
-            "error: RPC_FLAG_LOG_RPC: the flag log_rpc stays as it is: `1` is refused",
+            "error: RPC_FLAG_LOG_RPC: flag log_rpc not changed: invalid value `1`",
         ),
         (
             &[],
             Some(("RPC_FLAG_LOG", "1")),
-            "error: RPC_FLAG_LOG: there is no flag log",
+            "error: RPC_FLAG_LOG: unknown flag log",
         ),
     ] {
         let mut command = crate::process::logsink(&["--listen", "127.0.0.1:0"]);

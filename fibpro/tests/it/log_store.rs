@@ -146,7 +146,10 @@ fn g03_fibpro_logs_prints_the_lines_of_a_request() {
             &["--since", "yesterday"],
             "expected a duration before now, such as `5m`",
         ),
-        (&["--request", "a b"], "a request id has 1 to 64"),
+        (
+            &["--request", "a b"],
+            "invalid request ID: expected 1 to 64",
+        ),
         (&["--limit", "0"], "0 is not in 1..=10000"),
     ] {
         let ended = fibpro(&[&["logs"], arguments].concat());

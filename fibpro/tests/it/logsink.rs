@@ -42,8 +42,8 @@ fn d04_a_wrong_call_names_the_argument() {
     };
     let time = r#""time": "2026-11-22T12:25:34Z""#;
     let words = "unknown variant `severe`, expected one of `debug`, `info`, `warn`, `error`";
-    let source = "a source reads `server@environment/instance`, each part 1 to 64 letters, digits, `.`, `_` or `-`; the instance may be an address";
-    let id = "a request id has 1 to 64 letters, digits, `.`, `_` or `-`";
+    let source = "invalid source: expected `server@environment/instance`, each part 1 to 64 letters, digits, `.`, `_` or `-`; the instance may be an address";
+    let id = "invalid request ID: expected 1 to 64 letters, digits, `.`, `_` or `-`";
     for (method, body, place, text) in [
         (
             "RecvLog",

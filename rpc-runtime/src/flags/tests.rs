@@ -95,20 +95,20 @@ fn row_74_what_is_refused_says_why_and_changes_nothing() {
             "small",
             "11",
             Code::InvalidArgument,
-            "the flag small stays as it is: `11` is refused: out of range; it takes a whole number, not negative, from 1 to 10",
+            "flag small not changed: invalid value `11`: out of range; expected a whole number, not negative, from 1 to 10",
         ),
         (
             "small",
             "x",
             Code::InvalidArgument,
-            "`x` is refused: invalid digit found in string",
+            "invalid value `x`: invalid digit found in string",
         ),
-        ("small", "-1", Code::InvalidArgument, "`-1` is refused"),
+        ("small", "-1", Code::InvalidArgument, "invalid value `-1`"),
         (
             "ratio",
             "NaN",
             Code::InvalidArgument,
-            "`NaN` is refused: not finite; it takes a number, such as `0.5`, from 0 to 1",
+            "invalid value `NaN`: not finite; expected a number, such as `0.5`, from 0 to 1",
         ),
         ("wait", "60s", Code::InvalidArgument, "less than 1m"),
         ("chosen", "7", Code::InvalidArgument, "sevens\\u{a}are out"),
@@ -116,19 +116,19 @@ fn row_74_what_is_refused_says_why_and_changes_nothing() {
             "chosen",
             "77",
             Code::InvalidArgument,
-            "the code that decides it panicked",
+            "the code of the flag panicked",
         ),
         (
             "host",
             "here",
             Code::InvalidArgument,
-            "it takes a std::net::IpAddr",
+            "expected a std::net::IpAddr",
         ),
         (
             "fixed",
             "third",
             Code::InvalidArgument,
-            "it takes a text, one of `fixed`, `other`",
+            "expected a text, one of `fixed`, `other`",
         ),
         (
             "fixed",
@@ -140,14 +140,14 @@ fn row_74_what_is_refused_says_why_and_changes_nothing() {
             "smal",
             "1",
             Code::NotFound,
-            "there is no flag smal; did you mean small?",
+            "unknown flag smal; did you mean small?",
         ),
         ("RATIO", "1", Code::NotFound, "did you mean ratio?"),
         (
             "a\nb",
             "1",
             Code::NotFound,
-            "there is no flag a\\u{a}b; there are ",
+            "unknown flag a\\u{a}b; known flags: ",
         ),
     ] {
         let error = flags.set_text(name, text, "a test").unwrap_err();
@@ -171,7 +171,7 @@ fn a_secret_stands_nowhere() {
     assert!(
         refused
             .message()
-            .ends_with("the value is refused and not shown; it takes a text, not empty")
+            .ends_with("invalid value (secret, not shown); expected a text, not empty")
     );
     flags
         .set_text("test_token", "canary-set", "a test")
@@ -310,20 +310,20 @@ mod files {
         for (text, words) in [
             (
                 "small = 5\nratio = 2\n",
-                "nothing of the flags file /etc/flags is taken: line 2: `2` is refused: out of range",
+                "invalid flags file /etc/flags, nothing applied: line 2: invalid value `2`: out of range",
             ),
             (
                 "small = 5\nsmal = 6\nratio\n",
-                "line 2: there is no flag smal; did you mean small?; line 3: expected `name = value`",
+                "line 2: unknown flag smal; did you mean small?; line 3: expected `name = value`",
             ),
-            ("small = 5\nsmall = 6\n", "line 2: small is given twice"),
+            ("small = 5\nsmall = 6\n", "line 2: duplicate flag small"),
             (
                 "small = 5",
-                "line 1: the last line does not end with a line feed, so the file may be half written",
+                "line 1: the last line does not end with a line feed, so the file may be incomplete",
             ),
             (
                 "test_token =\n",
-                "line 1: the value is refused and not shown",
+                "line 1: invalid value (secret, not shown)",
             ),
         ] {
             let error = apply(&flags, text).unwrap_err();

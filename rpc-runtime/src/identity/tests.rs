@@ -63,7 +63,7 @@ fn whatever_is_changed_the_signature_no_longer_fits() {
         let mut call = call();
         change(&mut call);
         let text = refused(one_key(), &call, &header, NOW);
-        assert!(text.contains("does not fit"), "{index}: {text}");
+        assert!(text.contains("invalid signature"), "{index}: {text}");
     }
     let parts: Vec<_> = header.split('.').collect();
     for (index, value) in [
@@ -99,7 +99,10 @@ fn what_is_no_signature_is_refused_as_such() {
     ];
     for bad in edits {
         let text = refused(one_key(), &call(), &bad, NOW);
-        assert!(text.contains("does not read"), "{bad}: {text}");
+        assert!(
+            text.contains("invalid header x-rpc-identity"),
+            "{bad}: {text}"
+        );
     }
 }
 
@@ -131,7 +134,7 @@ fn a_call_counts_once() {
     let header = signature::sign(&one_key(), &call(), BODY, NOW, 1);
     assert!(verifier.verify_at(&call(), &header, NOW).is_ok());
     let error = verifier.verify_at(&call(), &header, NOW + 1).unwrap_err();
-    assert!(error.message().contains("has arrived before"), "{error}");
+    assert!(error.message().contains("replayed call"), "{error}");
     // The next one, in the same millisecond, is another one.
     let next = sign(&one_key(), &call(), BODY);
     let other = sign(&one_key(), &call(), BODY);
@@ -160,10 +163,7 @@ fn while_keys_are_rotated_both_sides_know_each_other() {
     }
     let header = signature::sign(&keys(&old), &call(), BODY, NOW, 1);
     let text = refused(keys(&new), &call(), &header, NOW);
-    assert!(
-        text.contains("the key `old` is none of this server's"),
-        "{text}"
-    );
+    assert!(text.contains("unknown key `old`"), "{text}");
 }
 
 #[test]
@@ -173,13 +173,13 @@ fn a_bad_key_file_names_the_line_and_quotes_no_secret() {
         ("# only a comment\n\n", "0 keys"),
         (SECRET, "two words"),
         ("a b c", "two words"),
-        (&format!("{SECRET} a"), "is this the secret?"),
+        (&format!("{SECRET} a"), "before the secret"),
         (
             "\na canary",
             "line 2 of the keys: the secret of `a` has 6 bytes",
         ),
-        (&format!("a {SECRET}\na {OTHER}"), "`a` stands twice"),
-        (&format!("a.b {SECRET}"), "an id is"),
+        (&format!("a {SECRET}\na {OTHER}"), "duplicate key ID `a`"),
+        (&format!("a.b {SECRET}"), "invalid key ID"),
     ] {
         let error = IdentityKeys::parse(text).unwrap_err().to_string();
         assert!(error.contains(problem), "{error}");
