@@ -197,7 +197,7 @@ async fn run(requests: Vec<(Vec<Step>, Option<u8>)>, sockets: bool) -> Vec<(Stri
         let context = Context::for_request(RequestId::parse(&id).unwrap());
         let call = context.enter(|| front.work(&id, &steps));
         tasks.spawn(async move {
-            let timeout = async {
+            let disconnect = async {
                 match goes_away {
                     Some(polls) => {
                         for _ in 0..polls {
@@ -210,7 +210,7 @@ async fn run(requests: Vec<(Vec<Step>, Option<u8>)>, sockets: bool) -> Vec<(Stri
             tokio::select! {
                 biased;
                 _ = call => {}
-                () = timeout => {}
+                () = disconnect => {}
             }
         });
     }

@@ -162,7 +162,7 @@ async fn the_last_error_counts_attempts_and_keeps_its_chain() {
 }
 
 #[tokio::test]
-async fn a_client_respects_a_pushback_for_a_method() {
+async fn an_unavailable_unsafe_call_is_not_retried() {
     let test = start().await;
     test.fail_with([unavailable()]);
     let error = test.shaky().add().await.unwrap_err();

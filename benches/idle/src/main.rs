@@ -1,8 +1,8 @@
-//! Ten thousand connections that wait: what each of them takes of the server's memory.
+//! Memory that each of 10,000 idle connections uses in a server.
 //!
-//! The server is a process of its own. Each connection makes one call and then stays open. What is read is the memory of
-//! the process that is its own (`RssAnon`), before the first connection and when all of them wait; the buffers of the
-//! kernel are not in it.
+//! The server runs in a separate process. Each connection makes one call and stays open. The benchmark reads the
+//! anonymous memory of the process (`RssAnon`) before the first connection and when all of them are idle; it does not
+//! include buffers of the kernel.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,22 +20,22 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rpc_runtime::{Limits, Server};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-/// How often the connections are opened. What is allocated and not yet written is no memory of the process; an allocator
-/// that hands out used memory makes it one. A number that goes on growing would be a leak.
+/// Number of times the connections are opened. Memory counts once it is written, so later waves, which reuse written
+/// memory, need more than the first. Growth without end would be a leak.
 const WAVES: usize = 6;
 
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
-/// Measures the memory of connections that wait.
+/// Measures the memory of idle connections
 #[derive(Debug, Parser)]
 struct Options {
-    /// How many connections.
+    /// Number of connections
     #[arg(long, default_value_t = 10_000)]
     connections: usize,
-    /// Of which kind.
+    /// Protocols to measure
     #[arg(long, value_delimiter = ',', default_values_t = [Protocol::Http1, Protocol::Http2])]
     protocol: Vec<Protocol>,
-    /// Be the server: print the address, and end with standard input.
+    /// Run as the server: print the address, and exit when standard input is closed
     #[arg(long, hide = true)]
     serve: bool,
 }
@@ -73,7 +73,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// As many open files as the system lets us have: a connection takes one in each process.
+/// Raises the limit of open files to the maximum: a connection uses one in each process.
 fn raise_open_files() -> Result<()> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
@@ -81,7 +81,7 @@ fn raise_open_files() -> Result<()> {
 
 async fn serve() -> Result<()> {
     std::thread::spawn(|| {
-        // Nothing is ever written to it: it ends with the harness.
+        // The harness writes nothing; the pipe closes when it exits.
         let _ = std::io::stdin().read(&mut [0]);
         std::process::exit(0);
     });
@@ -98,7 +98,7 @@ async fn serve() -> Result<()> {
 
 async fn measure(protocol: Protocol, count: usize, out: &mut impl std::io::Write) -> Result<()> {
     let server = Process::start()?;
-    // What the first call of all takes, once.
+    // One-time cost of the first call.
     for n in 0..64 {
         connect(protocol, server.address, n).await?;
     }
@@ -119,7 +119,7 @@ async fn measure(protocol: Protocol, count: usize, out: &mut impl std::io::Write
     Ok(())
 }
 
-/// The server's memory while so many connections wait.
+/// Measures the server's memory with a number of idle connections.
 async fn with_open(protocol: Protocol, count: usize, server: &Process) -> Result<u64> {
     let mut open = Vec::new();
     for n in 0..count {
@@ -130,7 +130,7 @@ async fn with_open(protocol: Protocol, count: usize, server: &Process) -> Result
     server.memory()
 }
 
-/// Waits until the server's memory is about the same for a second, half a minute at most.
+/// Waits until the server's memory is stable for a second, at most 30 s.
 async fn settled(server: &Process) -> Result<()> {
     const ABOUT: u64 = 64;
     let (mut last, mut same) = (server.memory()?, 0);
@@ -150,7 +150,7 @@ async fn settled(server: &Process) -> Result<()> {
     Ok(())
 }
 
-/// A connection that was used once; it is closed when it is dropped.
+/// A connection that was used once; closed on drop.
 enum Connection {
     Http1(http1::SendRequest<Full<Bytes>>),
     Http2(http2::SendRequest<Full<Bytes>>),
@@ -188,13 +188,14 @@ impl Connection {
     }
 }
 
-/// From a host of its own for each 2,000: a host has so many ports only, and a server takes 2,500 connections of one peer.
+/// Returns the local address: a new one for each 2,000 connections, since the ports of an address are limited and a
+/// server accepts 2,500 connections per peer.
 async fn stream(server: SocketAddr, n: usize) -> Result<TcpStream> {
     let host = u8::try_from(2 + n / 2000)?;
     let socket = TcpSocket::new_v4()?;
     socket.bind((Ipv4Addr::new(127, 0, 0, host), 0).into())?;
     let stream = socket.connect(server).await?;
-    // HTTP/2 writes a request in pieces, and each would wait for the one before it to be acknowledged.
+    // HTTP/2 writes a request in pieces; Nagle's algorithm would delay each until the one before is acknowledged.
     stream.set_nodelay(true)?;
     Ok(stream)
 }
@@ -213,7 +214,7 @@ fn request(server: SocketAddr) -> Result<Request<Full<Bytes>>> {
     )
 }
 
-/// The server's process, which ends when this is dropped.
+/// The process of the server, which is killed on drop.
 struct Process {
     child: Child,
     address: SocketAddr,
@@ -234,7 +235,7 @@ impl Process {
         Ok(Self { child, address })
     }
 
-    /// In KiB.
+    /// Returns the anonymous memory in KiB.
     fn memory(&self) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status
@@ -247,7 +248,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It fails only where the process has ended by itself, which is what is wanted.
+        // Fails only when the process has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

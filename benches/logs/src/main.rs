@@ -1,10 +1,9 @@
-//! Log events at an even pace while small calls run: what is lost of them, and what the calls notice.
+//! Log events at an even pace during small calls: lost records, and the effect on the calls.
 //!
-//! `cargo run --release -p bench-logs [EVENTS_A_SECOND] [SECONDS]`, in `benches`. The sink is a server in a process of its
-//! own that counts records and keeps none, so what is measured is the sending half. The calls go to a server in this
-//! process, one after the other; in a round with events each has its share of them written by its handler, so that they
-//! are written on the threads of requests. Rounds: no events; events that nobody takes; events that are shipped; events
-//! that are shipped while the sink is away, which is then there again.
+//! `cargo run --release -p bench-logs [EVENTS_A_SECOND] [SECONDS]`, in `benches`. The sink is a server in a
+//! separate process that counts records and discards them, so only the sending side is measured. The calls go to a
+//! server in this process, one at a time, while other tasks of its runtime write the events. Rounds: no events; events
+//! without a subscriber; events formatted and discarded; events exported to the sink.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -26,13 +25,13 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 type Outcome<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// How often events are written, in times a second.
+/// Number of bursts of events a second.
 const TICKS: u32 = 1000;
 
-/// What is written, but for its number: with it a text of about 80 bytes.
+/// The text of an event without its number; about 80 bytes together.
 const WORDS: &str = "Credit for username was changed and the change is now known";
 
-/// Threads that write.
+/// Number of writing tasks.
 const WRITERS: u32 = 2;
 
 fn main() -> Outcome<()> {
@@ -49,7 +48,7 @@ fn main() -> Outcome<()> {
     runtime.block_on(measure(events, Duration::from_secs(seconds)))
 }
 
-/// Counts records, and the gaps in their numbers.
+/// Counts records and gaps in their sequence numbers.
 #[derive(Default)]
 struct Counting {
     records: AtomicU64,
@@ -64,7 +63,7 @@ impl Logs for Counting {
             let key = (record.source.clone(), record.epoch);
             let last = last.entry(key).or_default();
             let number = record.sequence.unwrap_or(0);
-            // One sender, in order: what is not the next one is a repetition, or shows as missing in the count.
+            // One sender in order: a record out of sequence is a repeat, or shows as missing in the count.
             if number > *last {
                 *last = number;
                 new += 1;
@@ -77,7 +76,7 @@ impl Logs for Counting {
 
 #[rpc_service(package = "bench.v1")]
 trait Count {
-    /// How many records there are.
+    /// Returns the number of records.
     async fn count(&self) -> Result<u64>;
 }
 
@@ -106,7 +105,7 @@ async fn sink() -> Result<()> {
         .await
 }
 
-/// The sink's process.
+/// The process of the sink.
 struct Sink {
     child: Child,
     url: String,
@@ -133,7 +132,7 @@ impl Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        // It has no more to do.
+        // It has nothing left to do.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -142,7 +141,7 @@ impl Drop for Sink {
 async fn measure(events: u32, round: Duration) -> Outcome<()> {
     let sink = Sink::start()?;
     let counts = CountClient::connect(&sink.url)?;
-    // Connected before anything is measured.
+    // Connects before the measurement.
     counts.count().await?;
     LogsClient::connect(&sink.url)?.append(&[]).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -156,14 +155,17 @@ async fn measure(events: u32, round: Duration) -> Outcome<()> {
     calls(&client, quiet(Duration::from_millis(500))).await?;
     writeln!(
         out,
-        "| | events/s | calls/s | p50 µs | p99 µs | CPU-s/s | lost | behind |"
+        "| | events/s | calls/s | p50 µs | p99 µs | CPU-s/s | lost | lag |"
     )?;
     writeln!(out, "| --- | --- | --- | --- | --- | --- | --- | --- |")?;
 
     let none = calls(&client, quiet(round)).await?;
     writeln!(out, "| no events | 0 | {none} | - | - |")?;
-    let unheard = calls(&client, write(events, round)).await?;
-    writeln!(out, "| nobody listens | {events} | {unheard} | - | - |")?;
+    let without_subscriber = calls(&client, write(events, round)).await?;
+    writeln!(
+        out,
+        "| no subscriber | {events} | {without_subscriber} | - | - |"
+    )?;
     let printed = tracing_subscriber::fmt()
         .with_writer(std::io::sink)
         .finish();
@@ -173,7 +175,7 @@ async fn measure(events: u32, round: Duration) -> Outcome<()> {
     };
     writeln!(
         out,
-        "| formatted and thrown away | {events} | {printed} | - | - |"
+        "| formatted and discarded | {events} | {printed} | - | - |"
     )?;
 
     let spool = std::env::temp_dir().join(format!("bench-logs-{}", std::process::id()));
@@ -181,19 +183,19 @@ async fn measure(events: u32, round: Duration) -> Outcome<()> {
         .spool(&spool)
         .start()?;
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(exporter.layer()))?;
-    for name in ["shipped", "shipped, again"] {
+    for name in ["exported", "exported, again"] {
         let before = counts.count().await?;
-        let shipped = calls(&client, write(events, round)).await?;
+        let exported = calls(&client, write(events, round)).await?;
         let end = Instant::now();
         while exporter.status().queued > 0 || exporter.status().spooled_bytes > 0 {
             sleep(Duration::from_millis(1)).await;
         }
-        let behind = end.elapsed();
+        let lag = end.elapsed();
         let arrived = counts.count().await? - before;
-        let lost = shipped.written - arrived;
+        let lost = exported.written - arrived;
         writeln!(
             out,
-            "| {name} | {events} | {shipped} | {lost} | {behind:.0?} |"
+            "| {name} | {events} | {exported} | {lost} | {lag:.0?} |"
         )?;
     }
     let status: LogExporterStatus = exporter.shutdown(Duration::from_secs(5)).await;
@@ -209,7 +211,7 @@ async fn quiet(time: Duration) -> u64 {
     0
 }
 
-/// What a round gave.
+/// The result of a round.
 struct Round {
     latencies: Vec<Duration>,
     time: Duration,
@@ -230,19 +232,19 @@ impl std::fmt::Display for Round {
     }
 }
 
-/// Small calls, one after the other, for as long as something else goes on.
+/// Makes small calls one at a time until `background` has finished.
 async fn calls(
     client: &EchoClient,
-    beside: impl Future<Output = u64> + Send + 'static,
+    background: impl Future<Output = u64> + Send + 'static,
 ) -> Outcome<Round> {
     let (start, cpu) = (Instant::now(), cpu()?);
-    let mut beside = tokio::spawn(beside);
+    let mut background = tokio::spawn(background);
     let mut latencies = Vec::new();
     loop {
         let now = Instant::now();
         client.greet(NAME).await?;
         latencies.push(now.elapsed());
-        if beside.is_finished() {
+        if background.is_finished() {
             break;
         }
     }
@@ -251,21 +253,21 @@ async fn calls(
         latencies,
         time: start.elapsed(),
         cpu: self::cpu()?.saturating_sub(cpu),
-        written: (&mut beside).await?,
+        written: (&mut background).await?,
     })
 }
 
-/// CPU time of this process, user and system.
+/// Returns the CPU time of this process, user and system.
 fn cpu() -> Outcome<Duration> {
     Ok(ClockId::CLOCK_PROCESS_CPUTIME_ID.now()?.into())
 }
 
-/// Writes events at an even pace, on several threads of the runtime, and says how many.
+/// Writes events at an even pace from several tasks; returns their number.
 async fn write(events: u32, time: Duration) -> u64 {
     let writers: JoinSet<u64> = (0..WRITERS)
         .map(|writer| async move {
             let mut ticks = interval(Duration::from_secs(1) / TICKS);
-            // A late tick is made up for: the pace is what it is said to be.
+            // Late ticks are caught up, so that the pace stays at its nominal value.
             ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
             let per_tick = events / TICKS / WRITERS;
             let end = Instant::now() + time;

@@ -1,9 +1,8 @@
-//! A server under 1, 2, 5 and 10 times the calls that it can do, and under 1 time again.
+//! A server under 1, 2, 5, 10 and again 1 times its capacity.
 //!
-//! `cargo run --release -p bench-overload [SECONDS]`, in `benches`. The server has 8 places, and each call takes 20 ms of one:
-//! 400 calls a second. Calls arrive at an even pace whatever becomes of them, with a deadline of 500 ms: an open loop, as
-//! a crowd of callers is one. Two servers are measured: one with the limits on, and one that lets everything in, whose
-//! calls then share 8 places by themselves, as calls share a database.
+//! `cargo run --release -p bench-overload [SECONDS]`, in `benches`. The backend has 8 slots, and each call uses one for
+//! 20 ms: 400 calls a second. Calls arrive in an open loop at an even pace, with a deadline of 500 ms. Two servers are
+//! measured: one limits admission to the 8 slots; the other admits every call, and the calls queue for the slots.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -16,19 +15,19 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-const PLACES: usize = 8;
+const SLOTS: usize = 8;
 const WORK: Duration = Duration::from_millis(20);
 const DEADLINE: Duration = Duration::from_millis(500);
 
-/// Calls a second that the server can do.
+/// Capacity of the server in calls a second.
 const CAPACITY: u32 = 400;
 
-/// The load of each phase, in times of the capacity.
+/// The load of each phase as a multiple of the capacity.
 const PHASES: [u32; 5] = [1, 2, 5, 10, 1];
 
 #[rpc_service(package = "overload.v1")]
 trait Backend {
-    /// Takes one of the places for a while.
+    /// Uses one slot for [`WORK`].
     async fn work(&self) -> Result<()>;
 }
 
@@ -36,14 +35,14 @@ struct Store(Arc<Semaphore>);
 
 impl Backend for Store {
     async fn work(&self) -> Result<()> {
-        let place = self.0.acquire().await;
-        let _place = place.map_err(|_| Error::new(Code::Unavailable, "closed"))?;
+        let slot = self.0.acquire().await;
+        let _slot = slot.map_err(|_| Error::new(Code::Unavailable, "closed"))?;
         sleep(WORK).await;
         Ok(())
     }
 }
 
-/// What became of a call, and after how long.
+/// The error code and the duration of a call.
 type Outcome = (Option<Code>, Duration);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -57,7 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     runtime.block_on(async {
         let limited = Limits::default();
         let mut on = limited.clone();
-        (on.running_calls, on.queued_calls) = (PLACES, PLACES);
+        (on.running_calls, on.queued_calls) = (SLOTS, SLOTS);
         let mut off = limited;
         off.running_calls = usize::MAX;
         measure("limits on", on, phase).await?;
@@ -70,7 +69,7 @@ async fn measure(
     limits: Limits,
     phase: Duration,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let store = Store(Arc::new(Semaphore::new(PLACES)));
+    let store = Store(Arc::new(Semaphore::new(SLOTS)));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let client = Client::new(&format!("http://{}", listener.local_addr()?))?;
     let server = Server::new("backend")
@@ -92,10 +91,10 @@ async fn measure(
     Ok(())
 }
 
-/// Calls at an even pace for a while, then waits for the last answers.
+/// Starts calls at an even pace for the length of a phase, then waits for all of them.
 async fn calls(client: &BackendClient, load: u32, phase: Duration) -> Vec<Outcome> {
     let mut ticks = interval(Duration::from_secs(1) / (CAPACITY * load));
-    // A late tick is made up for: the load is what it is said to be.
+    // Late ticks are caught up, so that the load stays at its nominal value.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut calls = JoinSet::new();
     let end = Instant::now() + phase;
@@ -104,8 +103,8 @@ async fn calls(client: &BackendClient, load: u32, phase: Duration) -> Vec<Outcom
         let client = client.clone();
         calls.spawn(async move {
             let start = Instant::now();
-            let answer = client.work().timeout(DEADLINE).await;
-            (answer.err().map(|error| error.code()), start.elapsed())
+            let result = client.work().timeout(DEADLINE).await;
+            (result.err().map(|error| error.code()), start.elapsed())
         });
     }
     calls.join_all().await

@@ -1,4 +1,4 @@
-//! What is measured: a small call and a large one, their data and their handlers.
+//! The measured calls, one small and one large, with their data and handlers.
 
 use rpc_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -16,19 +16,19 @@ pub struct Record {
     pub time_us: u64,
     /// From 0 to 4.
     pub level: u8,
-    /// Who wrote it.
+    /// The program that wrote the record.
     pub source: String,
-    /// Where that was.
+    /// Host of that program.
     pub host: String,
-    /// For which request.
+    /// The request it belongs to.
     pub request_id: String,
-    /// What happened.
+    /// The message.
     pub text: String,
-    /// How long it took.
+    /// Duration in microseconds.
     pub duration_us: u64,
-    /// How it ended.
+    /// HTTP status.
     pub status: u16,
-    /// What else there is to say.
+    /// Additional fields.
     pub fields: Vec<Field>,
 }
 
@@ -41,7 +41,7 @@ pub struct Field {
     pub value: String,
 }
 
-/// The batch of the large call: about 17 KB of JSON.
+/// Returns the batch of the large call: about 17 KB of JSON.
 #[must_use]
 pub fn records() -> Vec<Record> {
     (0..RECORDS as u64).map(record).collect()
@@ -77,20 +77,20 @@ fn record(n: u64) -> Record {
     }
 }
 
-/// The work of the small call, the same behind every server.
+/// Does the work of the small call, the same in every server.
 #[must_use]
 pub fn greet(name: &str) -> String {
     format!("Hello, {name}!")
 }
 
-/// The work of the large call: how many records are good.
+/// Does the work of the large call: counts the valid records.
 #[must_use]
 pub fn accepted(records: &[Record]) -> u32 {
     let good = |record: &&Record| record.level <= 4 && !record.text.is_empty();
     u32::try_from(records.iter().filter(good).count()).unwrap_or(u32::MAX)
 }
 
-/// The service that is measured.
+/// The measured service.
 #[rpc_service(package = "bench.v1")]
 pub trait Echo {
     /// The small call.

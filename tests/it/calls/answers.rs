@@ -85,7 +85,7 @@ async fn an_error_whose_display_panics_is_still_sent() {
 }
 
 #[tokio::test]
-async fn an_oversized_message_is_rejected_on_every_transport() {
+async fn an_oversized_message_is_rejected_on_any_transport() {
     on_each_road(async |test| {
         assert_eq!(
             test.client.takes(&"x".repeat(1 << 20)).await.unwrap(),

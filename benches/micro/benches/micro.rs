@@ -1,7 +1,7 @@
-//! The parts of a call, each by itself.
+//! Benchmarks of the steps of a call.
 //!
-//! What is private in the runtime is measured through the nearest door: encoding by way of the expansion's, the
-//! server's half of HTTP by way of [`Server::into_router`], which is everything behind the socket.
+//! Private steps are measured through the nearest public entry: encoding through the support code of the macro,
+//! the server side of HTTP through [`Server::into_router`], which excludes only the socket.
 
 use std::hint::black_box;
 use std::time::UNIX_EPOCH;
@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::runtime::{Builder, Runtime};
 use tower_service::Service as _;
 
-/// The arguments of the small call and of the large one, as JSON.
+/// Measures encoding of the arguments as JSON.
 fn encode(c: &mut Criterion) {
     static NAMES: [ArgumentDescriptor; 1] = [ArgumentDescriptor::new("name", "&str")];
     static RECORDS: [ArgumentDescriptor; 1] = [ArgumentDescriptor::new("records", "&[Record]")];
@@ -43,7 +43,7 @@ fn encode(c: &mut Criterion) {
     group.finish();
 }
 
-/// Whole calls without a socket: both onions, the JSON both ways, the observation on both sides.
+/// Measures calls without a socket: both middleware stacks, JSON in both directions, observers on both sides.
 fn in_process(c: &mut Criterion) {
     let (runtime, client, records) = (runtime(), EchoClient::local(Handlers), records());
     let mut group = c.benchmark_group("in process");
@@ -59,8 +59,7 @@ fn in_process(c: &mut Criterion) {
     group.finish();
 }
 
-/// What a server does with a request that hyper has read, until hyper writes the answer. The large call is almost
-/// all decoding.
+/// Measures the server from a request read by hyper to the response. The large call is mostly decoding.
 fn server_half(c: &mut Criterion) {
     let runtime = runtime();
     let mut router = Server::new("echo")
@@ -68,33 +67,33 @@ fn server_half(c: &mut Criterion) {
         .add(EchoServer::new(Handlers))
         .into_router()
         .expect("one service");
-    let mut answer = |method: &str, message: &Bytes| {
+    let mut respond = |method: &str, message: &Bytes| {
         let request = request(method, message)
             .body(Body::from(message.clone()))
             .expect("a request");
         runtime.block_on(async {
-            let answer = router.call(request).await.expect("infallible");
-            let status = answer.status();
-            let body = to_bytes(answer.into_body(), usize::MAX).await;
+            let response = router.call(request).await.expect("infallible");
+            let status = response.status();
+            let body = to_bytes(response.into_body(), usize::MAX).await;
             (status, body.map_or(0, |body| body.len()))
         })
     };
     let small = Bytes::from(json!({ "name": NAME }).to_string());
     let large = Bytes::from(json!({ "records": records() }).to_string());
-    assert_eq!(answer("Greet", &small).0, StatusCode::OK);
-    assert_eq!(answer("LogBatch", &large).0, StatusCode::OK);
-    assert_eq!(answer("Refuse", &small).0, StatusCode::NOT_FOUND);
+    assert_eq!(respond("Greet", &small).0, StatusCode::OK);
+    assert_eq!(respond("LogBatch", &large).0, StatusCode::OK);
+    assert_eq!(respond("Refuse", &small).0, StatusCode::NOT_FOUND);
     let mut group = c.benchmark_group("server half");
-    group.bench_function("small", |b| b.iter(|| answer("Greet", &small)));
-    group.bench_function("large", |b| b.iter(|| answer("LogBatch", &large)));
-    group.bench_function("error", |b| b.iter(|| answer("Refuse", &small)));
+    group.bench_function("small", |b| b.iter(|| respond("Greet", &small)));
+    group.bench_function("large", |b| b.iter(|| respond("LogBatch", &large)));
+    group.bench_function("error", |b| b.iter(|| respond("Refuse", &small)));
     group.finish();
 }
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// The server's half of signed calls, where the signature is checked and where it is not: the difference is what the
-/// check takes. A client's signature takes the same two hashes.
+/// Measures the server side of signed calls with and without verification. The difference is its cost; signing in
+/// the client computes the same two hashes.
 fn server_half_signed(c: &mut Criterion) {
     let runtime = runtime();
     let keys = IdentityKeys::parse(&format!("k1 {SECRET}")).expect("a key");
@@ -109,11 +108,11 @@ fn server_half_signed(c: &mut Criterion) {
     let mut group = c.benchmark_group("server half, signed");
     for (kind, server) in [("checked", server().identity(keys)), ("not", server())] {
         let mut router = server.into_router().expect("one service");
-        let mut answer = |request: Request<Body>| {
+        let mut respond = |request: Request<Body>| {
             runtime.block_on(async {
-                let answer = router.call(request).await.expect("infallible");
-                assert_eq!(answer.status(), StatusCode::OK);
-                to_bytes(answer.into_body(), usize::MAX).await.is_ok()
+                let response = router.call(request).await.expect("infallible");
+                assert_eq!(response.status(), StatusCode::OK);
+                to_bytes(response.into_body(), usize::MAX).await.is_ok()
             })
         };
         for (name, method, message) in [("small", "Greet", &small), ("large", "LogBatch", &large)] {
@@ -122,14 +121,14 @@ fn server_half_signed(c: &mut Criterion) {
                 signed(nonce, method, message)
             };
             group.bench_function(format!("{name}, {kind}"), |b| {
-                b.iter_batched(&mut request, &mut answer, BatchSize::SmallInput);
+                b.iter_batched(&mut request, &mut respond, BatchSize::SmallInput);
             });
         }
     }
     group.finish();
 }
 
-/// A signed request, made by the words of the documentation. Each one is good for one call.
+/// Returns a signed request, built from the documentation of the signature. Each is valid for one call.
 fn signed(nonce: u128, method: &str, message: &Bytes) -> Request<Body> {
     let now = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis());
     let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(message));
@@ -149,7 +148,7 @@ fn signed(nonce: u128, method: &str, message: &Bytes) -> Request<Body> {
         .expect("a request")
 }
 
-/// A request as a client of ours sends it, but for its body.
+/// Returns the head of a request as the framework's client sends it.
 fn request(method: &str, message: &Bytes) -> axum::http::request::Builder {
     Request::post(format!("/bench.v1.Echo/{method}"))
         .header("host", "127.0.0.1:9001")
@@ -185,11 +184,11 @@ fn runtime() -> Runtime {
 }
 
 criterion_group!(
-    parts,
+    benches,
     encode,
     in_process,
     server_half,
     server_half_signed,
     context
 );
-criterion_main!(parts);
+criterion_main!(benches);

@@ -1,4 +1,4 @@
-//! Who is measured: which server, which client.
+//! The measured combinations of a server and a client.
 
 use std::fmt;
 use std::future::pending;
@@ -11,34 +11,34 @@ use rpc_runtime::{IdentityKeys, Limits, RetryPolicy, Server};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
-use crate::{Result, pair};
+use crate::{Result, baseline};
 
 /// A server and a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Contestant {
-    /// Hand-written, axum and reqwest. Everybody is compared with this one.
-    Pair,
-    /// The framework, with all that is on by default.
+pub(crate) enum Candidate {
+    /// Hand-written axum and reqwest; by default the others are compared with it.
+    Baseline,
+    /// The framework with its defaults.
     Rpc,
-    /// The same, and a subscriber that formats a line for each call.
+    /// The same with a subscriber that formats one line per call.
     RpcLogged,
-    /// Our server under their client.
+    /// The framework's server with the reqwest client.
     RpcServer,
-    /// Our client on their server.
+    /// The framework's client with the axum server.
     RpcClient,
-    /// The framework without a socket, in the client's process.
+    /// The framework without a socket, in the process of the client.
     Local,
-    /// The framework, with all switched off that can be.
+    /// The framework with every optional part disabled.
     RpcOff,
-    /// The framework, with signed calls.
+    /// The framework with signed calls.
     RpcSigned,
 }
 
-impl Contestant {
-    /// Those of the table beside the pair. The others are for questions of their own.
+impl Candidate {
+    /// The candidates of the default table.
     pub(crate) const USUAL: [Self; 6] = [
-        Self::Pair,
+        Self::Baseline,
         Self::Rpc,
         Self::RpcLogged,
         Self::RpcServer,
@@ -46,10 +46,10 @@ impl Contestant {
         Self::Local,
     ];
 
-    /// For people.
+    /// Returns the name in the table.
     pub(crate) fn title(self) -> &'static str {
         match self {
-            Self::Pair => "axum + reqwest, hand-written",
+            Self::Baseline => "axum + reqwest, hand-written",
             Self::Rpc => "**rpc-runtime**",
             Self::RpcLogged => "rpc-runtime, log lines formatted",
             Self::RpcServer => "rpc-runtime's server, reqwest",
@@ -60,18 +60,18 @@ impl Contestant {
         }
     }
 
-    /// Serves until standard input ends, so that no server outlives the harness.
+    /// Serves until standard input is closed, so that no server outlives the harness.
     pub(crate) async fn serve(self) -> Result<()> {
         self.subscribe();
         std::thread::spawn(|| {
-            // Nothing is ever written to it: it ends, or fails, with the harness.
+            // The harness writes nothing; the pipe closes when the harness exits.
             let _ = std::io::stdin().read(&mut [0]);
             std::process::exit(0);
         });
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
         match self {
-            Self::Pair | Self::RpcClient => pair::serve(listener).await,
+            Self::Baseline | Self::RpcClient => baseline::serve(listener).await,
             Self::Rpc | Self::RpcLogged | Self::RpcServer | Self::Local => {
                 Ok(server().serve(listener, pending()).await?)
             }
@@ -90,7 +90,7 @@ impl Contestant {
         self.subscribe();
         let url = format!("http://{address}");
         Ok(match self {
-            Self::Pair | Self::RpcServer => Client::Pair(pair::Client::new(&url)?),
+            Self::Baseline | Self::RpcServer => Client::Baseline(baseline::Client::new(&url)?),
             Self::Rpc | Self::RpcLogged | Self::RpcClient => {
                 Client::Rpc(EchoClient::connect(&url)?)
             }
@@ -110,7 +110,7 @@ impl Contestant {
         })
     }
 
-    /// Formats what a service in production logs, and throws it away: where lines go is not the framework's cost.
+    /// Formats the log of a production service and discards it; writing it is not the framework's cost.
     fn subscribe(self) {
         if self == Self::RpcLogged {
             tracing_subscriber::fmt()
@@ -126,7 +126,7 @@ fn server() -> Server {
     Server::new("echo").add(EchoServer::new(Handlers))
 }
 
-/// Limits that nothing comes near to. What has no limit still has the code that looks for it.
+/// Returns limits that no call reaches. The checks themselves still run.
 fn without_limits() -> Limits {
     const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
     let mut limits = Limits::default();
@@ -141,42 +141,42 @@ fn without_limits() -> Limits {
     limits
 }
 
-/// A key that both processes know.
+/// Returns the key that both processes share.
 fn keys() -> Result<IdentityKeys> {
     Ok(IdentityKeys::parse("k1 0123456789abcdef0123456789abcdef")?)
 }
 
-/// Which call.
+/// The measured call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Work {
-    /// 16 bytes there, 24 back.
+    /// A request of 16 bytes and a response of 24 bytes.
     Small,
-    /// 17 KB there, a number back.
+    /// A request of 17 KB and a response of one number.
     Large,
 }
 
-/// A client of any server: both sides speak the same JSON.
+/// A client for every server: all use the same JSON.
 #[derive(Debug, Clone)]
 pub(crate) enum Client {
-    Pair(pair::Client),
+    Baseline(baseline::Client),
     Rpc(EchoClient),
 }
 
 impl Client {
-    /// Makes one call and checks the answer.
+    /// Makes one call and checks its result.
     pub(crate) async fn call(&self, work: Work, records: &[Record]) -> Result<()> {
         let right = match work {
             Work::Small => {
                 let text = match self {
-                    Self::Pair(client) => client.greet(NAME).await?,
+                    Self::Baseline(client) => client.greet(NAME).await?,
                     Self::Rpc(client) => client.greet(NAME).await?,
                 };
                 text.len() == NAME.len() + "Hello, !".len()
             }
             Work::Large => {
                 let accepted = match self {
-                    Self::Pair(client) => client.log_batch(records).await?,
+                    Self::Baseline(client) => client.log_batch(records).await?,
                     Self::Rpc(client) => client.log_batch(records).await?,
                 };
                 accepted as usize == RECORDS
@@ -185,7 +185,7 @@ impl Client {
         if right {
             Ok(())
         } else {
-            Err("a wrong answer".into())
+            Err("wrong result".into())
         }
     }
 }
@@ -200,4 +200,4 @@ macro_rules! print_as_on_the_command_line {
     };
 }
 
-print_as_on_the_command_line!(Contestant Work);
+print_as_on_the_command_line!(Candidate Work);

@@ -1,4 +1,4 @@
-//! The client's process: calls in a closed loop, and what they took.
+//! The process of the client: calls in a closed loop and measures them.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -10,32 +10,32 @@ use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::contestant::{Client, Contestant, Work};
+use crate::candidate::{Candidate, Client, Work};
 use crate::{Result, seconds};
 
-/// The part of a measurement that goes before it: connections, buffers and branches get warm.
+/// Length of the warm-up as a share of the measurement.
 const WARM_UP: f64 = 0.25;
 
 /// One measurement.
 #[derive(Debug, Args)]
 pub(crate) struct Load {
-    /// Whose client.
-    pub(crate) contestant: Contestant,
-    /// Which call.
+    /// The candidate whose client calls
+    pub(crate) candidate: Candidate,
+    /// The call to make
     pub(crate) work: Work,
-    /// How many calls at one time.
+    /// Number of concurrent calls
     pub(crate) in_flight: usize,
-    /// For how many seconds.
+    /// Length of the measurement in seconds
     pub(crate) seconds: f64,
-    /// Where the server is.
+    /// Address of the server
     #[arg(long, default_value = "")]
     pub(crate) address: String,
-    /// The server's process; without one the server is in this process.
+    /// Process id of the server; absent when it runs in this process
     #[arg(long)]
     pub(crate) server: Option<i32>,
 }
 
-/// What one measurement gave.
+/// The result of one measurement.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Sample {
     pub(crate) calls_per_second: f64,
@@ -55,7 +55,7 @@ impl Sample {
 impl Load {
     /// Warms up, measures, prints the sample as JSON.
     pub(crate) async fn run(self) -> Result<()> {
-        let client = self.contestant.client(&self.address)?;
+        let client = self.candidate.client(&self.address)?;
         let records: Arc<[Record]> = records().into();
         self.calls(&client, &records, seconds(self.seconds * WARM_UP)?)
             .await?;

@@ -1,38 +1,38 @@
-//! Medians, as a table and as JSON.
+//! Medians as a table and as JSON.
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use crate::Result;
-use crate::contestant::{Contestant, Work};
+use crate::candidate::{Candidate, Work};
 use crate::load::Sample;
 use crate::rounds::Cell;
 
 /// All samples of all cells.
 pub(crate) struct Report {
     cells: Vec<(Cell, Vec<Sample>)>,
-    /// Whom the others are compared with.
-    base: Contestant,
+    /// The candidate that the others are compared with.
+    base: Candidate,
 }
 
 /// The medians of a cell.
 #[derive(Serialize)]
 struct Row {
-    contestant: Contestant,
+    candidate: Candidate,
     work: Work,
     in_flight: usize,
     rounds: usize,
     #[serde(flatten)]
     median: Sample,
-    /// How far the rounds are apart, in CPU time: (most - least) / median.
+    /// Spread of the rounds in CPU time: (maximum - minimum) / median.
     cpu_spread: f64,
-    /// CPU time of client and server as a multiple of the base's, in the median round; absent in process.
+    /// Median over the rounds of the CPU time relative to the base; absent in process.
     cpu_ratio: Option<f64>,
 }
 
 impl Report {
-    pub(crate) fn new(cells: Vec<Cell>, base: Contestant) -> Self {
+    pub(crate) fn new(cells: Vec<Cell>, base: Candidate) -> Self {
         let cells = cells.into_iter().map(|cell| (cell, Vec::new())).collect();
         Self { cells, base }
     }
@@ -45,7 +45,7 @@ impl Report {
         self.cells[index].1.push(sample);
     }
 
-    /// The cells in the order of a round: those of one work and load together, and each contestant first in turn.
+    /// Returns the order of the cells in a round: grouped by work and load, rotated by one per round.
     pub(crate) fn order(&self, round: usize) -> Vec<usize> {
         let mut order: Vec<_> = (0..self.cells.len()).collect();
         let group = |index: &usize| (self.cell(*index).work, self.cell(*index).in_flight);
@@ -61,10 +61,10 @@ impl Report {
         Ok(serde_json::to_string_pretty(&rows)? + "\n")
     }
 
-    /// The table in Markdown.
+    /// Returns the table in Markdown.
     pub(crate) fn table(&self) -> String {
         let mut table = format!(
-            "| call | in flight | | calls/s | p50 µs | p99 µs | CPU-s per 100k calls, client + server | to the {} |\n\
+            "| call | in flight | | calls/s | p50 µs | p99 µs | CPU-s per 100k calls, client + server | relative to {} |\n\
              | --- | --- | --- | --- | --- | --- | --- | --- |\n",
             self.base
         );
@@ -82,7 +82,7 @@ impl Report {
                 "| {} | {} | {} | {:.0} | {:.1} | {:.1} | {cpu} | {ratio} |",
                 row.work,
                 row.in_flight,
-                row.contestant.title(),
+                row.candidate.title(),
                 row.median.calls_per_second,
                 row.median.p50_us,
                 row.median.p99_us,
@@ -102,7 +102,7 @@ impl Report {
                     (least.min(cpu), most.max(cpu))
                 });
             Row {
-                contestant: cell.contestant,
+                candidate: cell.candidate,
                 work: cell.work,
                 in_flight: cell.in_flight,
                 rounds: samples.len(),
@@ -119,13 +119,13 @@ impl Report {
         })
     }
 
-    /// Round by round, so that what slowed a whole round down drops out.
+    /// Compares within each round, so that a slow round affects both sides.
     fn ratio(&self, cell: &Cell, samples: &[Sample]) -> Option<f64> {
-        if cell.contestant == Contestant::Local {
+        if cell.candidate == Candidate::Local {
             return None;
         }
         let base = Cell {
-            contestant: self.base,
+            candidate: self.base,
             ..*cell
         };
         let (_, base) = self.cells.iter().find(|(cell, _)| *cell == base)?;

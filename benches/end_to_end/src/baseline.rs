@@ -1,4 +1,4 @@
-//! What people write by hand: axum's `Json` on one side, reqwest's `json` on the other, and no more.
+//! The hand-written baseline: axum's `Json` in the server, reqwest's `json` in the client, and no more.
 
 use axum::routing::post;
 use axum::serve::ListenerExt as _;
@@ -23,26 +23,26 @@ struct LogBatch {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Answer<T> {
+struct Envelope<T> {
     result: T,
 }
 
 /// Serves until the process ends.
 pub(crate) async fn serve(listener: TcpListener) -> Result<()> {
     let greet = async |Json(call): Json<Greet>| {
-        Json(Answer {
+        Json(Envelope {
             result: greet(&call.name),
         })
     };
     let log_batch = async |Json(call): Json<LogBatch>| {
-        Json(Answer {
+        Json(Envelope {
             result: accepted(&call.records),
         })
     };
     let router = Router::new()
         .route(GREET, post(greet))
         .route(LOG_BATCH, post(log_batch));
-    // As everybody who measures finds out: without it small answers wait for the peer's acknowledgement.
+    // Without it, Nagle's algorithm delays small responses until the peer's acknowledgement.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     Ok(axum::serve(listener, router).await?)
 }
@@ -69,14 +69,14 @@ impl Client {
         struct Greet<'a> {
             name: &'a str,
         }
-        let answer = self
+        let response = self
             .http
             .post(&self.greet)
             .json(&Greet { name })
             .send()
             .await?
             .error_for_status()?;
-        Ok(answer.json::<Answer<String>>().await?.result)
+        Ok(response.json::<Envelope<String>>().await?.result)
     }
 
     pub(crate) async fn log_batch(&self, records: &[Record]) -> Result<u32> {
@@ -84,13 +84,13 @@ impl Client {
         struct LogBatch<'a> {
             records: &'a [Record],
         }
-        let answer = self
+        let response = self
             .http
             .post(&self.log_batch)
             .json(&LogBatch { records })
             .send()
             .await?
             .error_for_status()?;
-        Ok(answer.json::<Answer<u32>>().await?.result)
+        Ok(response.json::<Envelope<u32>>().await?.result)
     }
 }

@@ -1,26 +1,26 @@
-//! Starts the processes, round by round.
+//! Rounds of measurements, each in its own processes.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 
-use crate::contestant::{Contestant, Work};
+use crate::candidate::{Candidate, Work};
 use crate::load::Sample;
 use crate::report::Report;
 use crate::{Plan, Result};
 
-/// What is measured in each round.
+/// One measurement of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cell {
     pub(crate) work: Work,
     pub(crate) in_flight: usize,
-    pub(crate) contestant: Contestant,
+    pub(crate) candidate: Candidate,
 }
 
-/// Measures, and prints the table.
+/// Measures and prints the table.
 pub(crate) fn run(plan: &Plan) -> Result<()> {
     let mut report = Report::new(cells(plan), plan.base);
     for round in 0..plan.rounds {
-        // Interleaved, so that a slow minute of the machine is everybody's, and in turn first.
+        // Interleaved and rotated, so that a slow minute of the machine affects all candidates.
         for index in report.order(round as usize) {
             let cell = report.cell(index);
             let sample =
@@ -40,13 +40,13 @@ fn cells(plan: &Plan) -> Vec<Cell> {
     let mut cells = Vec::new();
     for &work in &plan.work {
         for &in_flight in &plan.in_flight {
-            for &contestant in &plan.only {
-                // In process nothing waits, so that more calls at one time only show the scheduler of tokio.
-                if contestant != Contestant::Local || in_flight == 1 {
+            for &candidate in &plan.only {
+                // In process no call waits, so more concurrency would only measure tokio's scheduler.
+                if candidate != Candidate::Local || in_flight == 1 {
                     cells.push(Cell {
                         work,
                         in_flight,
-                        contestant,
+                        candidate,
                     });
                 }
             }
@@ -55,17 +55,17 @@ fn cells(plan: &Plan) -> Vec<Cell> {
     cells
 }
 
-/// One measurement, with processes of its own.
+/// Measures one cell in new processes.
 fn measure(cell: Cell, seconds: f64) -> Result<Sample> {
     let mut client = process()?;
     client
-        .args(["call", &cell.contestant.to_string(), &cell.work.to_string()])
+        .args(["call", &cell.candidate.to_string(), &cell.work.to_string()])
         .args([cell.in_flight.to_string(), seconds.to_string()])
         .stdin(Stdio::null());
-    let server = if cell.contestant == Contestant::Local {
+    let server = if cell.candidate == Candidate::Local {
         None
     } else {
-        Some(Server::start(cell.contestant)?)
+        Some(Server::start(cell.candidate)?)
     };
     if let Some(server) = &server {
         client.args([
@@ -86,16 +86,16 @@ fn process() -> Result<Command> {
     Ok(Command::new(std::env::current_exe()?))
 }
 
-/// A server in a process of its own, which ends when this is dropped.
+/// A server in a separate process, which is killed on drop.
 struct Server {
     process: Child,
     address: String,
 }
 
 impl Server {
-    fn start(contestant: Contestant) -> Result<Self> {
+    fn start(candidate: Candidate) -> Result<Self> {
         let mut process = process()?
-            .args(["serve", &contestant.to_string()])
+            .args(["serve", &candidate.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -110,7 +110,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It fails only where the process has ended by itself, which is what is wanted.
+        // Fails only when the process has already exited.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,16 +1,16 @@
-//! A closed loop over loopback: the framework beside a hand-written axum + reqwest pair that does the same work.
+//! Calls over loopback in a closed loop: the framework compared with hand-written axum + reqwest.
 //!
-//! | file | what it does |
+//! | module | content |
 //! | --- | --- |
-//! | `contestant` | who is measured: which server, which client |
-//! | `pair` | the hand-written server and client |
-//! | `load` | the client's process: calls in a closed loop, and what they took |
-//! | `rounds` | starts the processes, round by round |
+//! | `candidate` | the measured combinations of a server and a client |
+//! | `baseline` | the hand-written server and client |
+//! | `load` | the process of the client |
+//! | `rounds` | the processes of each round |
 //! | `report` | medians, as a table and as JSON |
 
-mod contestant;
+mod baseline;
+mod candidate;
 mod load;
-mod pair;
 mod report;
 mod rounds;
 
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use self::contestant::{Contestant, Work};
+use self::candidate::{Candidate, Work};
 
 /// Any error: the harness stops at the first one.
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
@@ -33,42 +33,42 @@ struct Command {
     plan: Plan,
 }
 
-/// What the harness starts itself as, for each measurement.
+/// The processes that the harness starts for each measurement.
 #[derive(Debug, Subcommand)]
 enum Process {
     /// Serves on a free port, prints it, and ends with its standard input.
     #[command(hide = true)]
     Serve {
-        /// Whose server.
-        contestant: Contestant,
+        /// The candidate whose server runs
+        candidate: Candidate,
     },
     /// Calls in a closed loop and prints what it took.
     #[command(hide = true)]
     Call(load::Load),
 }
 
-/// What is measured, and for how long.
+/// The measurements to make.
 #[derive(Debug, Args)]
 struct Plan {
-    /// How often each measurement is made. The rounds are interleaved; medians are reported.
+    /// Number of interleaved rounds; medians are reported
     #[arg(long, default_value_t = 5)]
     rounds: u32,
-    /// Seconds a measurement.
+    /// Length of one measurement in seconds
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
-    /// Who is measured.
-    #[arg(long, value_delimiter = ',', default_values_t = Contestant::USUAL)]
-    only: Vec<Contestant>,
-    /// Whom the others are compared with.
-    #[arg(long, default_value_t = Contestant::Pair)]
-    base: Contestant,
-    /// With which calls.
+    /// Candidates to measure
+    #[arg(long, value_delimiter = ',', default_values_t = Candidate::USUAL)]
+    only: Vec<Candidate>,
+    /// Candidate that the others are compared with
+    #[arg(long, default_value_t = Candidate::Baseline)]
+    base: Candidate,
+    /// Calls to measure
     #[arg(long, value_delimiter = ',', default_values_t = [Work::Small, Work::Large])]
     work: Vec<Work>,
-    /// With how many calls at one time.
+    /// Numbers of concurrent calls
     #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 256])]
     in_flight: Vec<usize>,
-    /// Writes the medians here as JSON.
+    /// File for the medians as JSON
     #[arg(long)]
     json: Option<PathBuf>,
 }
@@ -76,13 +76,13 @@ struct Plan {
 fn main() -> Result<()> {
     let command = Command::parse();
     match command.process {
-        Some(Process::Serve { contestant }) => runtime()?.block_on(contestant.serve()),
+        Some(Process::Serve { candidate }) => runtime()?.block_on(candidate.serve()),
         Some(Process::Call(load)) => runtime()?.block_on(load.run()),
         None => rounds::run(&command.plan),
     }
 }
 
-/// The runtime of every process, whoever is measured: tokio's default.
+/// Creates the runtime of every process: tokio's default.
 fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread()
         .enable_all()

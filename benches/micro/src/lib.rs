@@ -1,0 +1,1 @@
+//! Criterion benchmarks of the steps of a call, see `benches/`.

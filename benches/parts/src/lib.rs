@@ -1,1 +1,0 @@
-//! Criterion benchmarks of the parts of a call, see `benches/`.
