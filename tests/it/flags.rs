@@ -11,6 +11,7 @@ use rpc_runtime::prelude::*;
 use rpc_runtime::{Callers, Client, Policy, Secret, Source, Trust};
 use rpc_tests::Running;
 use rpc_tests::raw::{Raw, post, post_with, request};
+use rpc_tests::wait::until;
 use serde::{Deserialize, Serialize};
 use tracing::subscriber::DefaultGuard;
 
@@ -141,18 +142,6 @@ impl io::Write for Paper {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Waits until something is as it should be, and not for ever.
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let waiting = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), waiting)
-        .await
-        .unwrap_or_else(|_| panic!("waited in vain until {what}"));
 }
 
 /// A folder that is gone with the test.
@@ -419,7 +408,7 @@ async fn a_changed_file_is_read_and_a_bad_one_ignored() {
     assert_eq!(flag(&flags, "largest").await.origin, Origin::File);
 
     write(&path, "largest = 300\nat_start = 3\n");
-    until("the file is read again", || handle.get(&LARGEST) == 300).await;
+    until(async || handle.get(&LARGEST) == 300).await;
     assert_eq!(handle.get(&AT_START), 2);
     assert_eq!(
         paper
@@ -437,10 +426,10 @@ async fn a_changed_file_is_read_and_a_bad_one_ignored() {
         ("key = canary\nlargest = 0\n", "line 2: invalid value `0`"),
     ] {
         write(&path, text);
-        until(words, || !paper.lines(words).is_empty()).await;
+        until(async || !paper.lines(words).is_empty()).await;
     }
     std::fs::remove_file(&path).unwrap();
-    until("it is gone", || !paper.lines("failed to read").is_empty()).await;
+    until(async || !paper.lines("failed to read").is_empty()).await;
     assert_eq!(handle.get(&LARGEST), 300);
     assert_eq!(*handle.load(&KEY), "canary-default");
     assert_eq!(
@@ -461,7 +450,7 @@ async fn a_changed_file_is_read_and_a_bad_one_ignored() {
             std::os::unix::fs::symlink(folder.path(version).join("flags"), &link).unwrap();
             std::fs::rename(&link, &path).unwrap();
             let expected = if version == "v1" { 301 } else { 150 };
-            until("the link is followed", || handle.get(&LARGEST) == expected).await;
+            until(async || handle.get(&LARGEST) == expected).await;
         }
         assert_eq!(flag(&flags, "largest").await.origin, Origin::Program);
     }
@@ -478,10 +467,8 @@ async fn a_value_set_at_run_time_wins_over_a_changed_file() {
     let (_running, flags, _) = started(server).await;
     flags.set("largest", "500").await.unwrap();
     write(&path, "largest = 300\n");
-    until("the file is read", || {
-        !paper
-            .lines("a source with higher precedence sets it")
-            .is_empty()
+    until(async || {
+        !paper.lines("a source with higher precedence sets it").is_empty()
     })
     .await;
     assert_eq!(handle.get(&LARGEST), 500);
@@ -586,10 +573,7 @@ async fn a_cancelled_call_writes_its_line_too() {
         .timeout(Duration::from_millis(50))
         .await
         .unwrap_err();
-    until("the line is there", || {
-        !paper.lines("->limited:hangs() ").is_empty()
-    })
-    .await;
+    until(async || !paper.lines("->limited:hangs() ").is_empty()).await;
     let line = paper.lines("->limited:hangs() ").pop().unwrap();
     assert!(
         line.contains("deadline_exceeded") || line.contains("canceled"),

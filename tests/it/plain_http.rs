@@ -36,9 +36,7 @@ async fn seen() -> String {
         context.request_id(),
         context.source().map_or("-", |source| source.server()),
         context.server().map_or("-", |server| server.server()),
-        context
-            .remaining()
-            .is_some_and(|left| left <= Duration::from_millis(200))
+        context.remaining().is_some_and(|left| left <= DEADLINE)
     )
 }
 
@@ -65,10 +63,20 @@ fn routes() -> Router {
         .route("/busy", get(async || StatusCode::SERVICE_UNAVAILABLE))
 }
 
+/// The default deadline, longer than any wait of a test.
+const DEADLINE: Duration = Duration::from_secs(25);
+
 async fn start(trust: Trust) -> (Running, mpsc::UnboundedReceiver<Observed>) {
+    start_with(trust, DEADLINE).await
+}
+
+async fn start_with(
+    trust: Trust,
+    deadline: Duration,
+) -> (Running, mpsc::UnboundedReceiver<Observed>) {
     let (watch, observed) = mpsc::unbounded_channel();
     let mut limits = Limits::default();
-    limits.default_deadline = Duration::from_millis(200);
+    limits.default_deadline = deadline;
     let server = Server::new("app")
         .limits(limits)
         .trust(trust)
@@ -142,7 +150,7 @@ async fn a_panic_is_one_response_without_its_text() {
 
 #[tokio::test]
 async fn a_route_has_the_default_deadline() {
-    let (running, mut observed) = start(Trust::Internal).await;
+    let (running, mut observed) = start_with(Trust::Internal, Duration::from_millis(200)).await;
     let answer = ask(&running, "GET", "/hangs").await;
     assert_eq!(answer.error(), (504, "deadline_exceeded".to_owned()));
     assert_eq!(

@@ -1,6 +1,6 @@
 //! Two services in a chain: `Pricing` behind `Controller`, in one process and over sockets.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use rpc_runtime::prelude::*;
 use rpc_tests::Running;
@@ -395,11 +395,12 @@ async fn baggage_and_source_travel_by_themselves() {
 
 #[tokio::test]
 async fn ping_names_the_instance() {
+    let start = Instant::now();
     on_both_roads(async |controller| {
         let pong = controller.ping().await.unwrap();
         assert_eq!(pong.service, "test.v1.Controller");
         assert_eq!(pong.version, env!("CARGO_PKG_VERSION"));
-        assert!(!pong.instance.is_empty() && pong.uptime < Duration::from_secs(60));
+        assert!(!pong.instance.is_empty() && start.elapsed() >= pong.uptime);
     })
     .await;
 }

@@ -2,6 +2,7 @@
 
 pub mod chain;
 pub mod raw;
+pub mod wait;
 
 use std::net::SocketAddr;
 

@@ -7,10 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::timeout;
 
-/// Nothing on loopback takes so long; a test that waits longer fails instead of hanging.
-const TIMEOUT: Duration = Duration::from_secs(20);
+use crate::wait::within;
 
 /// A connection and what has arrived on it.
 #[derive(Debug)]
@@ -147,9 +145,7 @@ impl Raw {
     }
 
     async fn read(&mut self) -> io::Result<usize> {
-        timeout(TIMEOUT, self.stream.read_buf(&mut self.arrived))
-            .await
-            .expect("the server is silent for too long")
+        within(self.stream.read_buf(&mut self.arrived)).await
     }
 }
 

@@ -16,6 +16,7 @@ use rpc_runtime::prelude::*;
 use rpc_runtime::status::StatusClient;
 use rpc_runtime::testing::{Process, Proxy};
 use rpc_tests::chain::{BackClient, FrontClient};
+use rpc_tests::wait::until;
 
 /// What is due at once comes within this, on a busy machine too.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -77,11 +78,7 @@ impl Chain {
     /// Waits until a call has come through; nobody does anything for it.
     async fn works_again(&self) {
         let client = self.client();
-        let started = Instant::now();
-        while let Err(error) = client.read().timeout(Duration::from_secs(2)).await {
-            assert!(started.elapsed() < TIMEOUT, "still broken: {error:#}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until(async || client.read().timeout(Duration::from_secs(2)).await.is_ok()).await;
         // And not by chance.
         for _ in 0..20 {
             client.read().await.unwrap();
@@ -127,18 +124,10 @@ async fn numbers(process: &Process, method: &str) -> (u64, u64) {
 
 /// Waits until so many calls of `chain.v1.Back/Hold` run.
 async fn holding(back: &Process, wanted: u64) {
-    let started = Instant::now();
-    loop {
-        let (_, running) = numbers(back, "chain.v1.Back/Hold").await;
-        if running == wanted {
-            return;
-        }
-        assert!(started.elapsed() < TIMEOUT, "{running} calls run");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(async || numbers(back, "chain.v1.Back/Hold").await.1 == wanted).await;
 }
 
-/// The error of a call, which must be there within the harness's patience.
+/// Returns the error of a call, which must end within [`TIMEOUT`].
 async fn error_of<T: std::fmt::Debug + Send + 'static>(call: Call<T>) -> Remote<Error> {
     let answered = tokio::time::timeout(TIMEOUT, call).await;
     answered.expect("the call hangs").unwrap_err()

@@ -4,11 +4,17 @@ use rpc_runtime::testing::NetworkFault;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deadline_source_and_hops_reach_the_last_service() {
     let chain = Chain::start().await;
+    let start = Instant::now();
     let seen = chain.client().read().timeout(TIMEOUT).await.unwrap();
     assert_eq!(seen.hops, 3);
     assert!(seen.source.starts_with("middle@prod/"), "{seen:?}");
     let left = Duration::from_millis(seen.left_ms.unwrap());
-    assert!(left <= TIMEOUT && left > TIMEOUT / 2, "{left:?}");
+    // What is missing has passed; 4 ms are for rounding at each hop.
+    assert!(left <= TIMEOUT, "{left:?}");
+    assert!(
+        start.elapsed() + Duration::from_millis(4) >= TIMEOUT - left,
+        "{left:?}"
+    );
     // What the caller gave is what all have, and it is over for all of them.
     let error = error_of(chain.client().hold().timeout(SHORT)).await;
     assert_eq!(error.code(), Code::DeadlineExceeded, "{error:#}");
@@ -138,15 +144,18 @@ async fn a_flapping_network_hangs_and_loses_no_call() {
             })
         })
         .collect();
-    let started = Instant::now();
-    while callers.iter().any(|caller| !caller.is_finished()) {
-        assert!(started.elapsed() < TIMEOUT * 2, "they do not come through");
-        chain.to_back.refuse().await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        chain.to_back.accept().await.unwrap();
-        // Longer than a circuit breaker stays open at first, or nobody would ever come through.
-        tokio::time::sleep(Duration::from_millis(800)).await;
-    }
+    let flapping = async {
+        while callers.iter().any(|caller| !caller.is_finished()) {
+            chain.to_back.refuse().await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            chain.to_back.accept().await.unwrap();
+            // Longer than a circuit breaker stays open at first.
+            tokio::time::sleep(Duration::from_millis(800)).await;
+        }
+    };
+    tokio::time::timeout(TIMEOUT * 2, flapping)
+        .await
+        .expect("no caller gets through");
     let (mut done, mut unknown) = (0, 0);
     for caller in callers {
         let (d, u) = caller.await.unwrap();

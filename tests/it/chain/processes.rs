@@ -68,9 +68,7 @@ async fn under_load_a_restarted_process_serves_again() {
     let at = address(&chain.back).to_string();
     chain.back.kill9().unwrap();
     // Each has seen the fault before it is over.
-    while numbers(&chain.front, "chain.v1.Front/Put").await.0 < 100 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(async || numbers(&chain.front, "chain.v1.Front/Put").await.0 >= 100).await;
     chain.back = service_at(&at, "back", &[], &[]);
     for caller in load {
         let failed = tokio::time::timeout(TIMEOUT, caller)
@@ -104,9 +102,7 @@ async fn a_replica_that_stops_under_load_fails_no_call() {
             })
         })
         .collect();
-    while numbers(&first, "chain.v1.Back/Add").await.0 < 50 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(async || numbers(&first, "chain.v1.Back/Add").await.0 >= 50).await;
     first.terminate().unwrap();
     let ended = tokio::task::spawn_blocking(move || first.wait())
         .await
@@ -114,9 +110,7 @@ async fn a_replica_that_stops_under_load_fails_no_call() {
         .unwrap();
     assert!(ended.status.success(), "{ended:?}");
     let (before, _) = numbers(&second, "chain.v1.Back/Add").await;
-    while numbers(&second, "chain.v1.Back/Add").await.0 < before + 50 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(async || numbers(&second, "chain.v1.Back/Add").await.0 >= before + 50).await;
     stop.send_replace(true);
     let mut calls = 0;
     for caller in load {

@@ -14,6 +14,7 @@ use rpc_runtime::prelude::*;
 use rpc_runtime::testing::{NetworkFault, Proxy};
 use rpc_runtime::{Client, RequestId, Secret};
 use rpc_tests::Running;
+use rpc_tests::wait::until;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -77,18 +78,9 @@ impl Sink {
 
     /// Waits until it has so many records.
     async fn has(&self, count: usize) -> Vec<Record> {
-        until(|| self.records().len() >= count).await;
+        until(async || self.records().len() >= count).await;
         self.records()
     }
-}
-
-async fn until(mut reached: impl FnMut() -> bool) {
-    let waiting = async {
-        while !reached() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    tokio::time::timeout(TIMEOUT, waiting).await.unwrap();
 }
 
 /// A folder that goes with the test.
@@ -364,8 +356,8 @@ async fn a_sink_that_was_away_gets_all_records_in_order() {
     let (exporter, _guard) = start(builder(&proxy.url()).spool(&folder.0));
     // Away at the start …
     ten_calls().await;
-    until(|| folder.lines() == 10).await;
-    until(|| !exporter.status().sink_up).await;
+    until(async || folder.lines() == 10).await;
+    until(async || !exporter.status().sink_up).await;
     assert_eq!(exporter.status().queued, 0, "it is in the spool");
     assert_eq!(sink.records().len(), 0);
     ten_calls().await;
@@ -374,7 +366,7 @@ async fn a_sink_that_was_away_gets_all_records_in_order() {
     // … and later.
     proxy.refuse().await;
     ten_calls().await;
-    until(|| folder.lines() == 10).await;
+    until(async || folder.lines() == 10).await;
     proxy.accept().await.unwrap();
     sink.has(30).await;
     let status = exporter.shutdown(TIMEOUT).await;
@@ -402,9 +394,9 @@ async fn a_batch_with_a_lost_response_is_sent_again() {
         repeated.store(0, Ordering::SeqCst);
         let (exporter, _guard) = start(builder);
         ten_calls().await;
-        until(|| repeated.load(Ordering::SeqCst) > 0).await;
+        until(async || repeated.load(Ordering::SeqCst) > 0).await;
         proxy.set(NetworkFault::None);
-        until(|| exporter.status().sent == 10).await;
+        until(async || exporter.status().sent == 10).await;
         let status = exporter.shutdown(TIMEOUT).await;
         assert_eq!((status.sent, status.dropped.total()), (10, 0));
     }
@@ -422,7 +414,7 @@ async fn a_silent_sink_delays_no_call_and_no_shutdown() {
         let (exporter, _guard) = start(builder(&proxy.url()).spool(&folder.0));
         ten_calls().await;
         // Long before the call is given up: a process that is killed now loses nothing.
-        until(|| folder.lines() == 10).await;
+        until(async || folder.lines() == 10).await;
         let timeout = Duration::from_millis(300);
         let status = tokio::time::timeout(TIMEOUT, exporter.shutdown(timeout)).await;
         let status = status.unwrap();
@@ -491,7 +483,7 @@ async fn a_full_spool_drops_the_oldest() {
     let folder = Folder::new();
     let (exporter, _guard) = start(builder(&proxy.url()).spool(&folder.0).spool_limit(20_000));
     tracing::info!("first");
-    until(|| !exporter.status().sink_up).await;
+    until(async || !exporter.status().sink_up).await;
     for n in 0..1000 {
         tracing::info!("{n}");
     }
@@ -502,7 +494,7 @@ async fn a_full_spool_drops_the_oldest() {
         let dropped = usize::try_from(status.dropped.spool_full).unwrap();
         status.queued == 1 && folder.lines() + dropped == 1000
     };
-    until(is_settled).await;
+    until(async || is_settled()).await;
     let status = exporter.status();
     let dropped = usize::try_from(status.dropped.spool_full).unwrap();
     assert!(dropped > 500, "{status:?}");

@@ -82,7 +82,7 @@ async fn run_ships_and_sends_the_last_line_before_it_ends() {
     assert_eq!(status.logs_dropped, Some(0), "nobody had to ask for it");
     process.signal("-TERM");
     let mut status = None;
-    until(|| {
+    until(async || {
         status = process.child.try_wait().unwrap();
         status.is_some()
     })
@@ -105,7 +105,7 @@ async fn a_killed_process_leaves_its_records_to_the_next() {
     for n in 0..10 {
         buy(&process.client, "r1", &n.to_string()).await;
     }
-    until(|| spool.lines() == 10).await;
+    until(async || spool.lines() == 10).await;
     process.signal("-KILL");
     drop(process);
     proxy.accept().await.unwrap();

@@ -8,6 +8,7 @@ use rpc_runtime::prelude::*;
 use rpc_runtime::status::{OutgoingStatus, ServerStatus, StatusClient};
 use rpc_runtime::{Client, RetryPolicy};
 use rpc_tests::Running;
+use rpc_tests::wait::within;
 use tokio::sync::Notify;
 
 #[rpc_service(package = "outgoing.v1")]
@@ -200,8 +201,7 @@ async fn a_call_is_in_flight_until_it_ends() {
                 tokio::task::yield_now().await;
             }
         };
-        let above = tokio::time::timeout(Duration::from_secs(20), ended);
-        let above = above.await.expect("the call ends");
+        let above = within(ended).await;
         assert_eq!(numbers(row(&above, held)), [1, 0, 1, 1, 0]);
         assert_eq!(row(&above, held).errors["canceled"], 1);
     }

@@ -1,12 +1,14 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
 use http::{Request, Response};
 use rpc_runtime::Code;
+use rpc_tests::wait::{StoppedClock, within};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::{Wired, start, start_limited};
 
@@ -108,15 +110,9 @@ async fn calls_of_one_connection_run_side_by_side() {
         assert_eq!(answer.status(), 200);
         assert_eq!(wired.observed.recv().await, Some((Some("Next"), None)));
     }
-    // Row 54: a stream that is reset cancels its call, and no other.
-    let start = Instant::now();
+    // A reset stream cancels its call, and no other.
     stream.send_reset(Reason::CANCEL);
     assert_eq!(wired.events.recv().await, Some("dropped"));
-    assert!(
-        start.elapsed() < Duration::from_millis(100),
-        "{:?}",
-        start.elapsed()
-    );
     assert_eq!(
         wired.observed.recv().await,
         Some((Some("Hang"), Some(Code::Canceled)))
@@ -182,7 +178,8 @@ async fn rejections_do_not_wait_for_the_body() {
         ),
     ] {
         let mut client = connection.client.clone().ready().await.unwrap();
-        // The body never comes: with a drain as in HTTP/1 this would take its second.
+        // The body never comes, and the response waits for no timer.
+        let _clock = StoppedClock::start().await;
         let start = Instant::now();
         let (answer, _open) = client.send_request(request, false).unwrap();
         let (answer, body) = read(answer.await.unwrap()).await;
@@ -192,11 +189,7 @@ async fn rejections_do_not_wait_for_the_body() {
             "{}",
             String::from_utf8_lossy(&body)
         );
-        assert!(
-            start.elapsed() < Duration::from_millis(500),
-            "{status}: {:?}",
-            start.elapsed()
-        );
+        assert_eq!(start.elapsed(), Duration::ZERO, "{status}");
         assert_eq!(answer.headers()["x-request-id"].len(), 16);
         assert!(!answer.headers().contains_key("connection"));
     }
@@ -244,8 +237,7 @@ async fn rapid_resets_end_the_connection() {
         stream.send_reset(Reason::CANCEL);
         client = ready;
     }
-    let ended = tokio::time::timeout(Duration::from_secs(20), connection.driver).await;
-    let error = ended.expect("the server ends it").unwrap().unwrap_err();
+    let error = within(connection.driver).await.unwrap().unwrap_err();
     // Whoever goes on writing may see the reset of the socket before the word.
     assert!(
         error.reason() == Some(Reason::ENHANCE_YOUR_CALM) || error.is_io(),
@@ -263,15 +255,8 @@ async fn an_idle_connection_is_closed() {
     let mut connection = connect(&wired).await;
     let (answer, _) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
     assert_eq!(answer.status(), 200);
-    let start = Instant::now();
-    let ended = tokio::time::timeout(Duration::from_secs(20), connection.driver).await;
-    // With a word, so that the client knows which calls were not looked at.
-    ended.expect("the server ends it").unwrap().unwrap();
-    assert!(
-        start.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        start.elapsed()
-    );
+    // GOAWAY tells the client which calls were not processed.
+    within(connection.driver).await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use rpc_runtime::Code;
 use rpc_tests::raw::post;
+use rpc_tests::wait::within;
 
 use super::{start, start_limited};
 
@@ -15,7 +16,6 @@ async fn a_disconnect_cancels_the_call() {
         let mut raw = wired.connect().await;
         raw.send(post(HANG, "{}")).await.unwrap();
         assert_eq!(wired.events.recv().await, Some("started"));
-        let start = Instant::now();
         if half {
             // Who sends no more is taken for gone: nothing else tells that a client has died.
             raw.half_close().await;
@@ -23,11 +23,6 @@ async fn a_disconnect_cancels_the_call() {
             drop(raw);
         }
         assert_eq!(wired.events.recv().await, Some("dropped"));
-        assert!(
-            start.elapsed() < Duration::from_millis(100),
-            "{:?}",
-            start.elapsed()
-        );
         assert_eq!(
             wired.observed.recv().await,
             Some((Some("Hang"), Some(Code::Canceled)))
@@ -113,12 +108,9 @@ async fn a_stopping_server_waits_for_the_drain_timeout() {
     half.send(&post(NEXT, r#"{"n":3}"#)[..50]).await.unwrap();
     assert_eq!(wired.events.recv().await, Some("started"));
     let start = Instant::now();
-    wired.running.stop().await;
+    within(wired.running.stop()).await;
     let elapsed = start.elapsed();
-    assert!(
-        elapsed >= Duration::from_millis(200) && elapsed < Duration::from_secs(3),
-        "{elapsed:?}"
-    );
+    assert!(elapsed >= Duration::from_millis(200), "{elapsed:?}");
     assert_eq!(wired.events.recv().await, Some("dropped"));
     hanging.closed().await;
     half.closed().await;
