@@ -468,7 +468,9 @@ async fn a_value_set_at_run_time_wins_over_a_changed_file() {
     flags.set("largest", "500").await.unwrap();
     write(&path, "largest = 300\n");
     until(async || {
-        !paper.lines("a source with higher precedence sets it").is_empty()
+        !paper
+            .lines("a source with higher precedence sets it")
+            .is_empty()
     })
     .await;
     assert_eq!(handle.get(&LARGEST), 500);
