@@ -433,7 +433,9 @@ async fn a_changed_file_is_read_and_a_bad_one_ignored() {
     assert_eq!(handle.get(&LARGEST), 300);
     assert_eq!(*handle.load(&KEY), "canary-default");
     assert_eq!(
-        paper.lines("the flags stay as they are").len(),
+        paper
+            .lines("failed to reload the flags file: flags are unchanged")
+            .len(),
         4,
         "{}",
         paper.text()

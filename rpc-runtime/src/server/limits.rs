@@ -1,28 +1,28 @@
-//! What one server takes from the outside at most. Every value is on by default.
+//! Resource limits of a server. Every limit has a default.
 
 use std::time::Duration;
 
-/// The limits and timers of a server.
+/// Limits and timeouts of a server.
 ///
-/// | field | default | what happens past it |
+/// | field | default | effect when exceeded |
 /// | --- | --- | --- |
-/// | `message_bytes` | 4 MiB | `resource_exhausted`; holds for the decompressed message too |
+/// | `message_bytes` | 4 MiB | `resource_exhausted`; applies to the decompressed message too |
 /// | `header_bytes` | 32 KiB | HTTP 431 |
 /// | `header_count` | 100 | HTTP 431 |
 /// | `path_bytes` | 8 KiB | HTTP 414 |
 /// | `first_byte_timeout` | 10 s | the connection is closed |
 /// | `header_timeout` | 10 s | the connection is closed |
 /// | `idle_timeout` | 60 s | the connection is closed |
-/// | `body_timeout` | 30 s | `deadline_exceeded`, and the connection is closed; the time is for the whole body |
+/// | `body_timeout` | 30 s | `deadline_exceeded`, and the connection is closed |
 /// | `connections` | 10,000 | new connections wait in the kernel's queue |
-/// | `connections_per_peer` | 2,500 | new connections of that peer are closed at once |
-/// | `running_calls` | 1,024 | new calls wait in a short queue; what is built in, such as `Ping`, is not counted |
-/// | `queued_calls` | 256 | `unavailable` at once, with a time after which to try again |
-/// | `queue_timeout` | 50 ms | `unavailable`, with a time after which to try again |
-/// | `default_deadline` | 30 s | `deadline_exceeded`; for calls without a deadline of their own |
-/// | `deadline_cap` | 5 min | later deadlines are brought forward to this |
-/// | `lame_duck` | 0 s | not a bound: how long a stopping server says that it is not ready before it goes |
-/// | `drain_timeout` | 30 s | calls that still run when the server stops are dropped |
+/// | `connections_per_peer` | 2,500 | new connections of that peer are closed immediately |
+/// | `running_calls` | 1,024 | new calls wait in a short queue; built-in methods, such as `Ping`, are not counted |
+/// | `queued_calls` | 256 | `unavailable` immediately, with a retry delay |
+/// | `queue_timeout` | 50 ms | `unavailable`, with a retry delay |
+/// | `default_deadline` | 30 s | `deadline_exceeded`; applies to calls without a deadline |
+/// | `deadline_cap` | 5 min | later deadlines are reduced to this |
+/// | `lame_duck` | 0 s | not a limit: how long a stopping server keeps serving while it reports not ready |
+/// | `drain_timeout` | 30 s | calls that are still running are dropped |
 ///
 /// ```
 /// use std::time::Duration;
@@ -38,44 +38,50 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The largest message, in bytes, after decompression.
+    /// Maximum size of a message, in bytes, before and after decompression.
     pub message_bytes: usize,
-    /// The names and values of all headers of a request together, in bytes.
+    /// Maximum size of the names and values of all headers of a request together, in bytes.
     pub header_bytes: usize,
-    /// The number of headers of a request.
+    /// Maximum number of headers of a request.
     pub header_count: usize,
-    /// Path and query of a request, in bytes.
+    /// Maximum size of the path and query of a request, in bytes.
     pub path_bytes: usize,
-    /// From accepting a connection until the protocol of its first request is known.
+    /// Time from accepting a connection until its first bytes show whether it uses HTTP/1 or
+    /// HTTP/2.
     pub first_byte_timeout: Duration,
-    /// From the first byte of a request until its headers are complete.
+    /// Time from the first byte of an HTTP/1 request until its headers are complete.
     pub header_timeout: Duration,
-    /// From one request of a connection to the next; also how long a client may take nothing of its answer.
+    /// Time between two requests of a connection. Also the time for which a client may read nothing
+    /// of its response.
     pub idle_timeout: Duration,
-    /// For the whole body of a request, however it drips.
+    /// Time for receiving the whole body of a request, however slowly its bytes arrive.
     pub body_timeout: Duration,
-    /// Connections that are open at one time, over all listeners.
+    /// Maximum number of open connections, over all listeners.
     pub connections: usize,
-    /// Connections that one peer has open at one time, over all TCP listeners, so that one cannot take them all: one IPv4
-    /// address, or one /64 of IPv6, which is what a single customer gets. Behind a proxy all connections are the proxy's.
-    /// Unix sockets are not counted: the file's mode says who may connect.
+    /// Maximum number of open connections of one peer, over all TCP listeners. It prevents one peer
+    /// from taking all `connections`. A peer is one IPv4 address, or one IPv6 /64, the usual
+    /// allocation of a single customer. All connections of a proxy count as one peer. Unix sockets
+    /// are not counted: the mode of the socket file controls who may connect.
     pub connections_per_peer: usize,
-    /// Calls that run at one time, over all listeners. `detached` work counts until it is done, the stream of an answer
-    /// until its end, an answer of one message until the handler has it: a slow reader holds no place.
+    /// Maximum number of running calls, over all listeners. A call counts until its handler
+    /// returns, its `detached` work is done and its response stream ends. A client that reads a
+    /// response of one message slowly does not hold a permit.
     pub running_calls: usize,
-    /// Calls that wait until one of those is done, first come, first served.
+    /// Maximum number of calls that wait for a running call to end, in order of arrival.
     pub queued_calls: usize,
-    /// The longest that a call waits there. One whose deadline passes before that is not run.
+    /// Maximum time that a call waits in this queue. A call whose deadline passes in the queue is
+    /// not run.
     pub queue_timeout: Duration,
-    /// The deadline of a call that brings none.
+    /// Deadline of a call that specifies none.
     pub default_deadline: Duration,
-    /// The latest deadline that a call may bring; `#[rpc(timeout = …)]` on a method sets one of its own.
+    /// Latest deadline that a call may specify. `#[rpc(timeout = …)]` overrides it for one method.
     pub deadline_cap: Duration,
-    /// How long a server that was told to stop goes on serving while `/readyz` says no. Whoever sends it calls must
-    /// have noticed by then: a little more than the probe's period times the failures that it takes. 0 where callers
-    /// notice by themselves, and at a terminal.
+    /// Time for which a stopping server keeps serving while `/readyz` reports not ready, so that
+    /// callers and load balancers can stop sending calls to it. Set it slightly above the probe's
+    /// period times its failure threshold. 0 suits interactive use and callers that detect a
+    /// stopping server themselves.
     pub lame_duck: Duration,
-    /// How long a stopping server waits for the calls that run.
+    /// Time for which a stopping server waits for running calls.
     pub drain_timeout: Duration,
 }
 

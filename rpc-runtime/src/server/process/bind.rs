@@ -1,4 +1,5 @@
-//! From a server as it was described to one that runs: its addresses are bound, its parts are checked and put together.
+//! Turns a configured server into a running one: binds its addresses, checks its configuration and
+//! assembles its parts.
 
 use std::sync::Arc;
 
@@ -20,23 +21,23 @@ use crate::server::transport::listen::Listener;
 use crate::server::{Server, Trust};
 
 impl Server {
-    /// Binds the addresses, so that a caller knows them before the first call.
+    /// Binds the addresses, without accepting connections yet. Use it to learn the port of an
+    /// address with port 0.
     ///
     /// # Errors
     ///
-    /// `invalid_argument` for what is no address, `unavailable` for one that is taken, `failed_precondition` when two
-    /// linked services have one full name or two flags one name, one service was added twice, a policy or rate limit
-    /// names a method that no service has, or the identity key file or the flags file cannot be read;
-    /// `invalid_argument` or `not_found` for a flag that is refused.
+    /// - `invalid_argument`: an address is missing or invalid, or a flag's value is invalid.
+    /// - `not_found`: a flag does not exist.
+    /// - `unavailable`: an address is in use or cannot be bound.
+    /// - `failed_precondition`: two linked services or two flags have the same name, a service was
+    ///   added twice, a policy or rate limit names an unknown method, or the identity key file or
+    ///   the flags file cannot be read.
     pub async fn bind(mut self) -> Result<BoundServer> {
         let addresses = std::mem::take(&mut self.listen);
         if addresses.is_empty() {
             return Err(Error::without_location(
                 Code::InvalidArgument,
-                format!(
-                    "the server {} has no address; call `listen` first",
-                    self.name
-                ),
+                format!("server {} has no address; call `listen` first", self.name),
             ));
         }
         let mut listeners = Vec::new();
@@ -49,22 +50,25 @@ impl Server {
         Ok(BoundServer::new(inner, listeners))
     }
 
-    /// Binds, prints where it listens, and serves until SIGINT or SIGTERM; then stops as [`BoundServer::serve`] says.
+    /// Binds, prints the URL of each listener, and serves until SIGINT or SIGTERM. Then stops as
+    /// described at [`BoundServer::serve`].
     ///
-    /// Installs a `tracing` subscriber (to stderr, filtered by `RUST_LOG`, and to a log sink where one is named, see
-    /// [`export_logs`](Self::export_logs)) where none is set. When the last call is done, what is left of the log has 5 s to
-    /// get to the sink. A second signal ends the process at once. SIGHUP reads the key file of [`identity`](Self::identity) again.
+    /// Installs a `tracing` subscriber if the program has not set one. It writes to stderr,
+    /// filtered by `RUST_LOG`, and to a log sink if one is configured (see
+    /// [`export_logs`](Self::export_logs)). After the last call, the remaining log records have 5 s
+    /// to reach the sink. After a second signal, `run` returns an error immediately. SIGHUP reloads
+    /// the key file of [`identity`](Self::identity).
     ///
     /// # Errors
     ///
-    /// As [`bind`](Self::bind); `invalid_argument` for a log sink that is no URL, `failed_precondition` for a log spool
-    /// that cannot be used.
+    /// As [`bind`](Self::bind); `invalid_argument` if the URL of the log sink is invalid,
+    /// `failed_precondition` if the log spool cannot be used, `canceled` after a second signal.
     pub async fn run(self) -> Result<()> {
         run::run(self, std::future::pending()).await
     }
 
-    /// As [`run`](Self::run), and stops in the same way when `stop` is done: for a process that is told to go by something
-    /// else than a signal, such as the end of its standard input.
+    /// Runs like [`run`](Self::run), and also stops when `stop` completes. Use it to stop on an
+    /// event other than a signal, such as the end of standard input.
     ///
     /// # Errors
     ///
@@ -73,12 +77,13 @@ impl Server {
         run::run(self, stop).await
     }
 
-    /// The context of what is done for the server before it is bound, such as opening its store: no request, and this
-    /// server as the source of log lines. Tasks that are spawned in it with [`spawn`](crate::spawn) keep it.
+    /// Returns a context for work before the server is bound, such as opening its store. It has no
+    /// request, and log lines in it have this server as their source. Tasks spawned in it with
+    /// [`spawn`](crate::spawn) keep it.
     ///
-    /// A process with one server that is [`run`](Self::run) does not need it. One with several has no other way to
-    /// know whose line it was. Flags and keys are those of [`BoundServer::context`], which has the server's address as well; here
-    /// the instance is what [`instance`](Self::instance) says, or the first address as it was given.
+    /// Use it in a process with several servers, so that each log line names its server. Its
+    /// instance is that of [`instance`](Self::instance), or the first address as it was configured.
+    /// It has no flags and no keys; [`BoundServer::context`] has both.
     ///
     /// ```
     /// # use rpc_runtime::{Context, Result, Server};
@@ -97,7 +102,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// `invalid_argument` when name, environment or instance are none.
+    /// `invalid_argument` if the name, environment or instance is not valid.
     pub fn context(&self) -> Result<Context> {
         let first = self.listen.first().map(|(address, _)| address.as_str());
         let address = first.filter(|address| !address.starts_with("unix:"));
@@ -120,7 +125,11 @@ impl Server {
         })
     }
 
-    /// Serves on a listener until `shutdown` is done, then stops as [`BoundServer::serve`] says. Does nothing unasked.
+    /// Serves on a listener until `shutdown` completes, then stops as described at
+    /// [`BoundServer::serve`].
+    ///
+    /// Unlike [`run`](Self::run), it prints nothing and installs no subscriber and no signal
+    /// handlers.
     ///
     /// # Errors
     ///
@@ -128,7 +137,7 @@ impl Server {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future ends all connections and drops the calls that run on them.
+    /// Dropping the future closes all connections and drops their running calls.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -142,16 +151,16 @@ impl Server {
         Ok(())
     }
 
-    /// The services as an axum router, to be mounted in an application of your own.
+    /// Returns the services as an axum router, to be mounted in another application.
     ///
-    /// The calls run through the same onion. Timers, connection limits and the trust in the listener are the
-    /// application's business, so the router takes every caller for an outside one unless [`trust`](Self::trust) says
-    /// otherwise. It has neither `/healthz` and `/readyz` nor [`rpc.v1.Status`](crate::status): several routers may stand
-    /// in one application.
+    /// Calls run through the same middleware stack. The application is responsible for timeouts and
+    /// limits of connections. The router treats every caller as untrusted ([`Trust::Edge`]); change
+    /// this with [`trust`](Self::trust). It does not include `/healthz`, `/readyz` and
+    /// [`rpc.v1.Status`](crate::status), so that one application can mount several routers.
     ///
     /// # Errors
     ///
-    /// `failed_precondition` as [`bind`](Self::bind).
+    /// As [`bind`](Self::bind), except the errors of addresses.
     pub fn into_router(self) -> Result<axum::Router> {
         let trust = self.trust.unwrap_or(Trust::Edge);
         check_registry()?;
@@ -159,7 +168,7 @@ impl Server {
         Ok(dispatch::router(inner, trust))
     }
 
-    /// Whether it is a log sink.
+    /// Returns whether the server has the log sink service.
     pub(crate) fn is_log_sink(&self) -> bool {
         let mut services = self.services.iter();
         services.any(|routes| routes.service.full_name == logs::SERVICE)
@@ -169,6 +178,7 @@ impl Server {
         &self.name
     }
 
+    /// Checks the configuration and assembles the parts of the server.
     pub(crate) fn into_inner(
         mut self,
         listeners: &[(Listener, Trust)],
@@ -203,8 +213,9 @@ impl Server {
     }
 }
 
-/// The first address. The path of a socket may be longer than a name and have any character, so a server without an
-/// address is known by its process.
+/// Returns the first TCP address, the process id if there are only Unix sockets, or `local` without
+/// listeners. A socket path is not used: it may be too long for an instance name or have invalid
+/// characters.
 fn default_instance(listeners: &[(Listener, Trust)]) -> String {
     let mut addresses = listeners
         .iter()
@@ -216,14 +227,15 @@ fn default_instance(listeners: &[(Listener, Trust)]) -> String {
     }
 }
 
-/// Two traits with one full name would be told apart by nobody: not by a caller, not by a tool. In process, where a
-/// client is made for one implementation, it does not matter.
+/// Rejects duplicate names of linked services and flags. Callers and tools could not distinguish
+/// two services with the same full name. Local clients do not need this check: each is created for
+/// one implementation.
 fn check_registry() -> Result<()> {
     if let Some((a, b)) = registry::duplicate() {
         return Err(Error::without_location(
             Code::FailedPrecondition,
             format!(
-                "two traits have the full name {}: one in {} and one in {}; give one of them another `package` or `name`",
+                "two services have the full name {}, in {} and in {}; change the `package` or `name` of one of them",
                 a.full_name, a.module, b.module
             ),
         ));

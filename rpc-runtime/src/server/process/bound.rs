@@ -1,4 +1,4 @@
-//! From bound addresses to a drained server.
+//! A bound server: serving, and stopping in phases.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -18,12 +18,13 @@ use crate::server::inner::ServerInner;
 use crate::server::transport::accept;
 use crate::server::transport::listen::Listener;
 
-/// The longest that idle connections are kept for a request that may be on its way to a stopping server.
+/// Maximum time for which a stopping server keeps idle connections open. A request may be in
+/// transit on them.
 const MAX_GOING_AWAY: Duration = Duration::from_secs(1);
 
-/// A server whose addresses are bound and that answers nobody yet.
+/// A server whose addresses are bound, but that does not accept connections yet.
 #[derive(Debug)]
-#[must_use = "a bound server answers nobody before `serve`"]
+#[must_use = "a bound server does not accept connections before `serve`"]
 pub struct BoundServer {
     pub(crate) inner: Arc<ServerInner>,
     listeners: Vec<(Listener, Trust)>,
@@ -34,7 +35,8 @@ impl BoundServer {
         Self { inner, listeners }
     }
 
-    /// The addresses in the order in which they were given, without Unix sockets.
+    /// Returns the bound TCP addresses, in the order in which they were configured. Unix sockets
+    /// are left out.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners
@@ -43,7 +45,8 @@ impl BoundServer {
             .collect()
     }
 
-    /// All listeners as URLs for clients on this host, such as `http://127.0.0.1:9002` and `unix:/run/logsink.sock`.
+    /// Returns all listeners as URLs for clients on this host, such as `http://127.0.0.1:9002` and
+    /// `unix:/run/logsink.sock`.
     #[must_use]
     pub fn urls(&self) -> Vec<String> {
         self.listeners
@@ -52,7 +55,7 @@ impl BoundServer {
             .collect()
     }
 
-    /// The first of [`urls`](Self::urls).
+    /// Returns the first of [`urls`](Self::urls).
     #[must_use]
     pub fn url(&self) -> String {
         self.listeners
@@ -61,8 +64,8 @@ impl BoundServer {
             .unwrap_or_default()
     }
 
-    /// The context of what the server does of its own accord: no request, but this server as the source of its calls and
-    /// of its log lines, and its keys.
+    /// Returns the context for work of the server outside of calls. It has no request. Calls and
+    /// log lines in it have this server as their source, and calls are signed with its keys.
     ///
     /// ```
     /// # use rpc_runtime::{Context, Result, Server};
@@ -80,17 +83,17 @@ impl BoundServer {
         Context::for_server(Arc::clone(self.inner.server_info()))
     }
 
-    /// The server, as it is known to others.
+    /// Returns the name, environment and instance by which other services know this server.
     pub(crate) fn source(&self) -> &Source {
         self.inner.source()
     }
 
-    /// The keys by which the server knows its callers.
+    /// Returns the keys with which the server authenticates its callers.
     pub(crate) fn identity(&self) -> Option<&IdentityKeys> {
         self.inner.identity()
     }
 
-    /// The internal listeners that other hosts can reach, where the server has no keys to know them by.
+    /// Returns the non-loopback addresses of internal listeners if the server has no identity keys.
     pub(crate) fn open_addresses(&self) -> impl Iterator<Item = SocketAddr> {
         let has_keys = self.identity().is_some();
         let internal = self
@@ -102,19 +105,22 @@ impl BoundServer {
             .filter(|address| !address.ip().is_loopback())
     }
 
-    /// Serves until `shutdown` is done, then stops step by step.
+    /// Serves until `shutdown` completes, then stops in three steps:
     ///
-    /// 1. For [`lame_duck`](crate::server::Limits::lame_duck) `/readyz` says no, and everything else goes on.
-    /// 2. For as long, at most 1 s, answers carry `Connection: close` (over HTTP/2, there is a GOAWAY) and no new
-    ///    connections are taken; idle ones are kept for a request that may be on its way.
-    /// 3. Idle connections are closed, and running calls have [`drain_timeout`](crate::server::Limits::drain_timeout), counted
-    ///    from step 2, before they are dropped.
+    /// 1. For [`lame_duck`](crate::server::Limits::lame_duck), `/readyz` reports not ready, and the
+    ///    server keeps serving. Step 3 follows directly if it is 0.
+    /// 2. For the same time, but at most 1 s, no new connections are accepted. Responses carry
+    ///    `Connection: close`, and HTTP/2 connections send GOAWAY. Idle HTTP/1 connections stay
+    ///    open, because a request may be in transit on them.
+    /// 3. Idle connections are closed. Calls that are still running
+    ///    [`drain_timeout`](crate::server::Limits::drain_timeout) after the start of step 2 are
+    ///    dropped.
     ///
     /// # Cancellation
     ///
-    /// Dropping the future ends all connections and drops the calls that run on them.
+    /// Dropping the future closes all connections and drops their running calls.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) {
-        // What happens outside of calls is the server's as well, and is logged as such.
+        // Work outside of calls is logged with this server as its source.
         let context = self.context();
         context.scope(self.serve_until(shutdown)).await;
     }
@@ -136,7 +142,7 @@ impl BoundServer {
         enter(Phase::LameDuck);
         let lame_duck = inner.limits().lame_duck;
         if !lame_duck.is_zero() {
-            tracing::info!(target: "rpc", ?lame_duck, "lame duck: not ready, and still serving");
+            tracing::info!(target: "rpc", ?lame_duck, "lame duck: reporting not ready, still serving");
             sleep(lame_duck).await;
         }
         let started = Instant::now();
@@ -144,7 +150,7 @@ impl BoundServer {
         let mut is_drained = false;
         if !lame_duck.is_zero() {
             enter(Phase::GoingAway);
-            // Over before its time when no connection is left.
+            // Ends early when all connections are closed.
             is_drained = timeout(lame_duck.min(MAX_GOING_AWAY), &mut drained)
                 .await
                 .is_ok();
@@ -153,8 +159,8 @@ impl BoundServer {
         if !is_drained {
             drained.await;
         }
-        let patience = inner.limits().drain_timeout;
-        finish_tasks(&inner, patience.saturating_sub(started.elapsed())).await;
+        let drain_timeout = inner.limits().drain_timeout;
+        finish_tasks(&inner, drain_timeout.saturating_sub(started.elapsed())).await;
     }
 }
 
@@ -166,7 +172,7 @@ fn spawn(
     stopped: &watch::Receiver<Phase>,
 ) {
     let (inner, stopped) = (Arc::clone(inner), stopped.clone());
-    // A task has the context that it is given.
+    // A spawned task does not inherit the context.
     let context = Context::current();
     match listener {
         Listener::Tcp(listener) => {
@@ -179,11 +185,11 @@ fn spawn(
     };
 }
 
-/// Waits for the work of `detached` methods.
-async fn finish_tasks(inner: &ServerInner, patience: Duration) {
+/// Waits for the work of `detached` methods, at most for `limit`.
+async fn finish_tasks(inner: &ServerInner, limit: Duration) {
     let tasks = inner.tasks();
     tasks.close();
-    if timeout(patience, tasks.wait()).await.is_err() {
-        tracing::warn!(target: "rpc", left = tasks.len(), "stopped before all detached work was done");
+    if timeout(limit, tasks.wait()).await.is_err() {
+        tracing::warn!(target: "rpc", left = tasks.len(), "drain timeout reached: `left` detached tasks are still running");
     }
 }

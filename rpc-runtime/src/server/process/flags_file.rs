@@ -1,4 +1,5 @@
-//! The flags of a server: what the program and the one who starts it say, and the file that is watched while it runs.
+//! The flags of a server: values from the program, the environment, the command line and a watched
+//! file.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,40 +13,43 @@ use crate::error::{Code, Error, Result};
 use crate::flags::{self, Flag, Flags, Origin, Reading};
 use crate::server::Server;
 
-/// How often a flags file is read. Its times and sizes are not looked at: a file system may keep them to the second,
-/// and a link that is moved to another file has them of before.
+/// Interval between two reads of a flags file. The whole file is read, because its modification
+/// time and size do not show every change: timestamps may have a resolution of 1 s, and a symbolic
+/// link may point to another, older file.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// What a variable of the environment that sets a flag begins with.
+/// Prefix of the environment variables that set flags.
 const VARIABLE: &str = "RPC_FLAG_";
 
 impl Server {
-    /// Sets a flag as the program wants it, in place of its default; the file, the environment and the command line come
-    /// before it. See [`flags`].
+    /// Sets the value of a flag, in place of its default. The flags file, the environment and the
+    /// command line take precedence over it. See [`flags`].
     ///
-    /// Checked where the server starts: `invalid_argument` for a value that the flag does not take.
+    /// An invalid value fails the start of the server with `invalid_argument`.
     pub fn flag<T: Send + Sync + 'static>(mut self, flag: &Flag<T>, value: T) -> Self {
         let outcome = self.flags.set_from_program(flag, value);
         self.note(outcome);
         self
     }
 
-    /// Reads flags from a file, at start and whenever it changes. See [`flags`].
+    /// Reads flags from a file, at the start and whenever it changes. See [`flags`].
     ///
-    /// Checked where the server starts: `failed_precondition` for a file that cannot be read, `invalid_argument` for one
-    /// with a line that is refused. [`into_router`](Self::into_router) and a server in process read it at start only.
+    /// The start of the server fails with `failed_precondition` if the file cannot be read, and
+    /// with `invalid_argument` if it has an invalid line. [`into_router`](Self::into_router) and a
+    /// local server read the file only at the start.
     pub fn flags_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.flags_file = Some(path.into());
         self
     }
 
-    /// The flags of this server, to be read and changed outside of its calls, now and while it runs.
-    #[must_use = "reading the handle changes nothing"]
+    /// Returns a handle to the flags of this server, for reading and changing them outside of its
+    /// calls, before and while it runs.
+    #[must_use = "getting the handle changes nothing"]
     pub fn flags(&self) -> Flags {
         self.flags.clone()
     }
 
-    /// Takes over flags of the command line and of the environment.
+    /// Sets flags from the command line and the environment.
     pub(crate) fn flags_given(&mut self, line: &[String], environment: &[(OsString, OsString)]) {
         for (name, value) in environment {
             let outcome = self.variable(name, value);
@@ -60,7 +64,7 @@ impl Server {
                 }
                 None => Err(Error::without_location(
                     Code::InvalidArgument,
-                    format!("`{argument}` sets no flag; write `--flag NAME=VALUE`"),
+                    format!("`{argument}` is not a valid flag setting; write `--flag NAME=VALUE`"),
                 )),
             };
             self.note(outcome.map_err(|error| error.caused_by_option("command line")));
@@ -84,14 +88,15 @@ impl Server {
         outcome.map_err(|error| error.caused_by_option(&shown))
     }
 
-    /// Keeps the first thing that is wrong until the server starts, where it is told.
+    /// Keeps the first error; the start of the server returns it.
     fn note(&mut self, outcome: Result<()>) {
         if let Err(error) = outcome {
             self.flags_refused.get_or_insert(error);
         }
     }
 
-    /// Reads the file. From here on flags that are not dynamic stay.
+    /// Returns the flags after reading the flags file. Returns the first error of setting a flag,
+    /// if any.
     pub(crate) fn take_flags(&mut self) -> Result<Flags> {
         if let Some(refused) = self.flags_refused.take() {
             return Err(refused);
@@ -104,23 +109,23 @@ impl Server {
 }
 
 impl BoundServer {
-    /// The flags of the server, to be read and changed while it runs.
+    /// Returns a handle to the flags of the server, for reading and changing them while it runs.
     #[must_use]
     pub fn flags(&self) -> Flags {
         self.inner.server_info().flags().clone()
     }
 }
 
-/// The variables that set flags.
+/// Returns the environment variables that set flags, sorted by name.
 pub(crate) fn environment() -> Vec<(OsString, OsString)> {
     let sets = |name: &OsString| name.to_string_lossy().starts_with(VARIABLE);
     let mut variables: Vec<_> = std::env::vars_os().filter(|(name, _)| sets(name)).collect();
-    // What is told first must not depend on their order.
+    // Sorted, so that the reported error does not depend on the order of the variables.
     variables.sort();
     variables
 }
 
-/// The task that reads a flags file again and again; it ends when this is dropped.
+/// A task that reads a flags file periodically. It ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct FlagsFileWatcher(Option<JoinHandle<()>>);
 
@@ -133,7 +138,7 @@ impl Drop for FlagsFileWatcher {
 }
 
 impl FlagsFileWatcher {
-    /// Watches the file of these flags, where they have one.
+    /// Watches the file of these flags, if they have one.
     pub(crate) fn start(flags: &Flags) -> Self {
         let watched = flags.file().is_some();
         let flags = flags.clone();
@@ -145,37 +150,38 @@ async fn watch(flags: &Flags) {
     let Some(file) = flags.file() else {
         return;
     };
-    // What was dealt with, whether it was taken or refused: each is said once.
+    // The reading that was handled last, applied or rejected: each is logged once.
     let mut known: Reading = Ok(file.text().to_owned());
     let mut last = known.clone();
     loop {
         sleep(INTERVAL).await;
         let path = file.path().to_owned();
-        // The disk may be slow, or far away.
+        // The file system may be slow or remote.
         let Ok(reading) = tokio::task::spawn_blocking(move || flags::read_file(&path)).await else {
             return;
         };
-        // Twice the same: nobody is writing it at the moment.
+        // Two equal readings in a row: no write is in progress.
         let is_settled = reading == last;
         if is_settled && reading != known {
             let outcome = match &reading {
                 Ok(text) => flags.apply_file(&file.with_text(text.clone())),
                 Err(problem) => Err(Error::without_location(Code::Unavailable, problem.clone())),
             };
-            say(flags, &outcome);
+            report(flags, &outcome);
             known.clone_from(&reading);
         }
         last = reading;
     }
 }
 
-fn say(flags: &Flags, outcome: &Result<()>) {
+/// Logs whether the file was applied.
+fn report(flags: &Flags, outcome: &Result<()>) {
     let server = flags.server();
     match outcome {
-        Ok(()) => tracing::info!(target: "rpc.audit", server, "the flags file was read again"),
+        Ok(()) => tracing::info!(target: "rpc.audit", server, "the flags file was reloaded"),
         Err(error) => tracing::warn!(
             target: "rpc.audit", server, reason = error.message(),
-            "the flags stay as they are"
+            "failed to reload the flags file: flags are unchanged"
         ),
     }
 }

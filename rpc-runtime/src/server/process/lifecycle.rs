@@ -1,10 +1,10 @@
-//! From starting to stopped, and what is said meanwhile to those who ask whether to send calls here.
+//! The phases of a server from start to stop, and its readiness to receive calls.
 //!
 //! ```text
 //! Starting → Serving → LameDuck → GoingAway → Closing
-//!                      │          │          └ idle connections are closed, running calls have `drain_timeout`
-//!                      │          └ answers carry `Connection: close`, HTTP/2 gets GOAWAY, nobody is accepted
-//!                      └ `/readyz` says no, all else goes on, for `lame_duck`
+//!                      │          │          └ idle connections are closed, running calls get `drain_timeout`
+//!                      │          └ responses carry `Connection: close`, HTTP/2 sends GOAWAY, no new connections
+//!                      └ `/readyz` reports not ready, calls are served, for `lame_duck`
 //! ```
 
 use std::fmt;
@@ -18,13 +18,14 @@ use crate::error::{Error, Result};
 use crate::middleware::BoxFuture;
 use crate::server::call::panic::CatchPanic;
 
-/// How long all checks of readiness may take together. Those who ask are rarely more patient.
+/// Time for all readiness checks together. The timeouts of probes are rarely longer.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long an outcome holds, so that whoever can reach `/readyz` cannot make the checks a load of their own.
+/// Time for which an outcome is reused, so that frequent requests of `/readyz` do not run the
+/// checks each time.
 const CACHE_TTL: Duration = Duration::from_millis(250);
 
-/// How far a server is in its life; later is greater.
+/// The phase of a server. Later phases are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Phase {
@@ -35,7 +36,7 @@ pub(crate) enum Phase {
     Closing,
 }
 
-/// Something that a server must have before it is ready.
+/// A condition that must hold for a server to be ready.
 pub(crate) struct ReadinessCheck {
     name: String,
     run: Box<dyn Fn() -> BoxFuture<Result<()>> + Send + Sync>,
@@ -54,7 +55,7 @@ impl ReadinessCheck {
     }
 
     async fn run(&self) -> Result<(), String> {
-        // The closure is inside as well: it is the developer's.
+        // User code: the closure itself may panic as well.
         let outcome = CatchPanic::new(async { (self.run)().await }).await;
         outcome.flatten().map_err(|error| self.text(&error))
     }
@@ -64,11 +65,12 @@ impl ReadinessCheck {
     }
 }
 
-/// Where a server is in its life.
+/// The current phase of a server, and its readiness checks.
 pub(crate) struct Lifecycle {
     phase: AtomicU8,
     checks: Vec<ReadinessCheck>,
-    /// The last outcome of the checks. Locked while they run: whoever asks meanwhile gets the same one.
+    /// The last outcome of the checks. Locked while they run, so that concurrent requests share one
+    /// outcome.
     outcome: Mutex<Option<(Instant, Result<(), String>)>>,
 }
 
@@ -81,7 +83,7 @@ impl Lifecycle {
         }
     }
 
-    /// Goes on to a phase; never back.
+    /// Advances to a phase. An earlier phase than the current one has no effect.
     pub(crate) fn enter(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::Relaxed);
     }
@@ -90,15 +92,15 @@ impl Lifecycle {
         self.phase.load(Ordering::Relaxed) >= phase as u8
     }
 
-    /// Whether calls should be sent here.
+    /// Succeeds if the server is ready to receive calls.
     ///
     /// # Errors
     ///
-    /// Why not, for an operator.
+    /// The reason why it is not ready, for an operator.
     ///
     /// # Cancellation
     ///
-    /// Dropping the future drops the check that runs; the next one to ask begins anew.
+    /// Dropping the future drops the running check; the next request runs all checks again.
     pub(crate) async fn ready(&self) -> Result<(), String> {
         if self.is_at_least(Phase::LameDuck) {
             return Err("the server is stopping".to_owned());
@@ -131,7 +133,7 @@ impl Lifecycle {
         };
         match timeout(CHECK_TIMEOUT, all).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(format!("{running}: no answer within {CHECK_TIMEOUT:?}")),
+            Err(_) => Err(format!("{running}: no result within {CHECK_TIMEOUT:?}")),
         }
     }
 }
@@ -160,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ready_is_only_who_serves() {
+    async fn only_a_serving_server_is_ready() {
         let lifecycle = Lifecycle::new(Vec::new());
         for (phase, ready) in [
             (Phase::Starting, false),
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_check_that_fails_panics_or_hangs_says_so() {
+    async fn a_failed_panicked_or_hung_check_is_reported() {
         let fails = ReadinessCheck::new("store".to_owned(), async || {
             Err(Error::new(Code::Unavailable, "down"))
         });
@@ -185,7 +187,7 @@ mod tests {
         );
         let panics =
             ReadinessCheck::new("store".to_owned(), || -> std::future::Ready<Result<()>> {
-                panic!("the canary sings")
+                panic!("a check panics")
             });
         let text = serving(vec![panics]).ready().await.unwrap_err();
         assert!(text.starts_with("store: internal"), "{text}");
@@ -193,12 +195,12 @@ mod tests {
         let hangs = ReadinessCheck::new("store".to_owned(), std::future::pending);
         assert_eq!(
             serving(vec![fine, hangs]).ready().await.unwrap_err(),
-            "store: no answer within 1s"
+            "store: no result within 1s"
         );
     }
 
     #[tokio::test]
-    async fn whoever_asks_at_the_same_time_gets_one_outcome() {
+    async fn concurrent_requests_share_one_outcome() {
         let runs = Arc::new(AtomicUsize::new(0));
         let counted = runs.clone();
         let lifecycle = serving(vec![ReadinessCheck::new("store".to_owned(), move || {

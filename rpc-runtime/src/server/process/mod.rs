@@ -1,4 +1,5 @@
-//! A server process: from a configured server to a bound, serving and drained one.
+//! The lifecycle of a server: binding, serving, stopping, and what `Server::run` adds for a
+//! process.
 
 pub(crate) mod bind;
 pub(crate) mod bound;

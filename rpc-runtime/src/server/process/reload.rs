@@ -1,11 +1,11 @@
-//! Reads the identity keys again on SIGHUP, so that keys are rotated without a restart.
+//! Reloads the identity keys on SIGHUP, so that keys can be rotated without a restart.
 
 use tokio::task::JoinHandle;
 
 use crate::error::Result;
 use crate::identity::IdentityKeys;
 
-/// The task that waits for the signal; it ends when this is dropped.
+/// A task that waits for SIGHUP. It ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct KeyReloader(Option<JoinHandle<()>>);
 
@@ -18,11 +18,11 @@ impl Drop for KeyReloader {
 }
 
 impl KeyReloader {
-    /// Waits for SIGHUP where there are keys. Without keys the signal keeps its meaning.
+    /// Reloads the keys on SIGHUP. Without keys, the signal keeps its default action.
     ///
     /// # Errors
     ///
-    /// `internal` when the system gives no signals.
+    /// `internal` if the signal handler cannot be installed.
     #[cfg(unix)]
     pub(crate) fn on_hangup(keys: Option<IdentityKeys>) -> Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
@@ -50,15 +50,15 @@ impl KeyReloader {
     }
 }
 
-/// A small file, read seldom: not worth a thread of its own.
+/// Reloads the keys. Blocks the task for one rare read of a small file.
 #[cfg(unix)]
 fn reload(keys: &IdentityKeys) {
     match keys.reload() {
         Ok(()) => {
-            tracing::info!(target: "rpc", keys = ?keys.ids(), "the identity keys were read again");
+            tracing::info!(target: "rpc", keys = ?keys.ids(), "the identity keys were reloaded");
         }
         Err(error) => {
-            tracing::error!(target: "rpc", %error, "the identity keys stay as they are");
+            tracing::error!(target: "rpc", %error, "failed to reload the identity keys: keys are unchanged");
         }
     }
 }
@@ -72,8 +72,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_hangup_brings_the_new_keys() {
-        // Where nobody waits for it, the signal ends the process: the test's own handler is there first.
+    async fn a_hangup_reloads_the_keys() {
+        // Without a handler SIGHUP ends the process, so the test installs its own handler first.
         let _guard = signal(SignalKind::hangup()).unwrap();
         let name = format!("rpc-reload-{}-{:x}", std::process::id(), fastrand::u64(..));
         let path = std::env::temp_dir().join(name);

@@ -1,4 +1,4 @@
-//! `Server::run`: what a process adds to a server: signals, a log, a line that says where it listens.
+//! `Server::run`: signals, the log of the process, and the printed URLs of the listeners.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
@@ -16,17 +16,17 @@ use crate::logs::{self, LogExporter, LogExporterBuilder, PreparedExporter};
 use crate::server::call::panic;
 use crate::server::{LogFormat, Server};
 
-/// How long the log of a process that ends may take to get to the sink.
+/// Time for sending the remaining log records to the sink when the process ends.
 const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Runs until a signal comes or `stop` is done.
+/// Runs until a signal arrives or `stop` completes.
 pub(crate) async fn run(mut server: Server, stop: impl Future<Output = ()> + Send) -> Result<()> {
     let log = match server.log.take() {
         Some(log) => log?,
         None => start_log(&mut server)?,
     };
     let name = server.name().to_owned();
-    // Both before anybody knows that we are here: a signal that only one of them has seen would never be the second.
+    // Both are installed before the server is announced: `second` must also count the first signal.
     let (mut signals, second) = (Signals::new()?, Signals::new()?);
     let is_log_sink = server.is_log_sink();
     if log.will_export(is_log_sink) && server.dropped_logs.is_none() {
@@ -45,7 +45,7 @@ pub(crate) async fn run(mut server: Server, stop: impl Future<Output = ()> + Sen
     for address in bound.open_addresses() {
         tracing::warn!(
             target: "rpc",
-            "{address} is an internal listener without keys: it answers peers on this host only, and refuses all others"
+            "internal listener {address} has no identity keys: it rejects peers on other hosts"
         );
     }
     let _watchdog = StallDetector::start();
@@ -59,7 +59,8 @@ pub(crate) async fn run(mut server: Server, stop: impl Future<Output = ()> + Sen
     });
     let served = until_second(second, serving).await;
     if let Some(exporter) = exporter {
-        // Whoever signals twice is in a hurry; the spool is no matter of seconds.
+        // After a second signal the process ends immediately; unsent records stay in the spool, if
+        // there is one.
         let timeout = if served.is_ok() {
             LOG_FLUSH_TIMEOUT
         } else {
@@ -70,7 +71,11 @@ pub(crate) async fn run(mut server: Server, stop: impl Future<Output = ()> + Sen
     served
 }
 
-/// Serves to the end; an error says that a second signal came before all calls were done.
+/// Serves to the end.
+///
+/// # Errors
+///
+/// `canceled` if a second signal arrives before all calls are done.
 async fn until_second(mut second: Signals, serving: impl Future<Output = ()>) -> Result<()> {
     tokio::pin!(serving);
     let mut received = 0;
@@ -87,15 +92,15 @@ async fn until_second(mut second: Signals, serving: impl Future<Output = ()>) ->
     }
 }
 
-/// The log of a process, as far as `run` has to do with it.
+/// The subscriber and the log exporter of a process that calls `run`.
 pub(crate) struct ProcessLog {
-    /// An exporter that starts sending when the server has an address.
+    /// The exporter. It starts sending when the server has an address.
     prepared: Option<PreparedExporter>,
-    /// Whether the subscriber is the one that ships.
+    /// Whether the installed subscriber is ours; only that one feeds the exporter.
     is_ours: bool,
 }
 
-/// Starts the log on stderr; what is to be shipped waits from here on.
+/// Starts logging to stderr. Records for the sink are queued until the export starts.
 pub(crate) fn start_log(server: &mut Server) -> Result<ProcessLog> {
     panic::install_hook();
     let builder = server
@@ -107,28 +112,29 @@ pub(crate) fn start_log(server: &mut Server) -> Result<ProcessLog> {
 }
 
 impl ProcessLog {
-    /// Ships nothing after all.
+    /// Discards the exporter and its queued records.
     fn discard(self) {
         if let Some(prepared) = self.prepared {
             prepared.discard();
         }
     }
 
-    /// Whether [`start_export`](Self::start_export) will find something to do.
+    /// Returns whether [`start_export`](Self::start_export) will start an exporter.
     fn will_export(&self, is_log_sink: bool) -> bool {
         self.prepared.is_some() && self.is_ours && !is_log_sink
     }
 
+    /// Starts the exporter; returns `None` if there is none, or if it cannot be used here.
     fn start_export(self, is_log_sink: bool, bound: &BoundServer) -> Result<Option<LogExporter>> {
         let Some(prepared) = self.prepared else {
             return Ok(None);
         };
-        // A sink that sent itself what it has to say of each delivery would never be done.
+        // A sink that exported its own log to itself would log each delivery, and never finish.
         if is_log_sink {
             prepared.discard();
             tracing::warn!(
                 target: "rpc",
-                "this server is a log sink: its own log stays here and is not sent to another one"
+                "this server is a log sink: its own log is not exported"
             );
             return Ok(None);
         }
@@ -136,7 +142,7 @@ impl ProcessLog {
             prepared.discard();
             tracing::warn!(
                 target: "rpc",
-                "the log is not sent to the sink, because the program has set a subscriber of its own; \
+                "the log is not exported, because the program has installed another tracing subscriber; \
                  start a `LogExporter` and add `LogExporter::layer` to that subscriber"
             );
             return Ok(None);
@@ -146,24 +152,26 @@ impl ProcessLog {
     }
 }
 
-/// Logs to stderr, and to whoever ships. Fails where the application has set a subscriber, and that one stays.
+/// Installs a subscriber that logs to stderr and to the exporter. Returns `false` if the
+/// application has already set a subscriber, which then stays in place.
 fn install_subscriber(format: LogFormat, prepared: Option<&PreparedExporter>) -> bool {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let lines = fmt::layer::<Registry>()
         .with_writer(std::io::stderr)
-        // It tells of a closed stderr on stderr, which panics: a log that nobody reads would end the server.
+        // Internal errors are printed to stderr, which panics if stderr is closed. This would end
+        // the server.
         .log_internal_errors(false);
     let lines = match format {
         LogFormat::Text => lines
-            // Escape codes are for eyes, and not for files and pipes.
+            // Color codes only on a terminal, not in files and pipes.
             .with_ansi(!plain && std::io::stderr().is_terminal())
             .boxed(),
         LogFormat::Json => lines.json().with_span_list(false).boxed(),
     };
     let registry = tracing_subscriber::registry();
     let installed = match prepared {
-        // Each has its own filter: what is shipped is no matter of what is shown here.
+        // Separate filters: the exported records do not depend on the filter of stderr.
         Some(prepared) => registry
             .with(vec![
                 lines.with_filter(filter).boxed(),
@@ -175,10 +183,10 @@ fn install_subscriber(format: LogFormat, prepared: Option<&PreparedExporter>) ->
     installed.is_ok()
 }
 
-/// One line on stdout: what scripts and tests wait for.
+/// Prints a line to stdout. Scripts and tests wait for it.
 fn announce(line: &str) {
     let mut out = std::io::stdout().lock();
     if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
-        tracing::warn!(target: "rpc", %error, "not printed: {line}");
+        tracing::warn!(target: "rpc", %error, "failed to print to stdout: {line}");
     }
 }

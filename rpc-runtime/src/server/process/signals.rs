@@ -4,7 +4,7 @@ use crate::error::Result;
 #[cfg(unix)]
 use crate::error::{Code, Error};
 
-/// SIGINT and SIGTERM.
+/// Receives SIGINT and SIGTERM; Ctrl-C where the system is not Unix.
 pub(crate) struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
@@ -13,6 +13,11 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
+    /// Installs the handlers of the signals.
+    ///
+    /// # Errors
+    ///
+    /// `internal` if the system does not install a handler.
     #[cfg(unix)]
     pub(crate) fn new() -> Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
@@ -28,6 +33,7 @@ impl Signals {
         })
     }
 
+    /// Waits for the next signal and returns its name.
     #[cfg(unix)]
     pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
@@ -44,7 +50,7 @@ impl Signals {
     #[cfg(not(unix))]
     pub(crate) async fn next(&mut self) -> &'static str {
         if tokio::signal::ctrl_c().await.is_err() {
-            // Nothing will ever tell us to stop; serve on.
+            // No signal can be received, so the server runs until the process is killed.
             std::future::pending::<()>().await;
         }
         "Ctrl-C"

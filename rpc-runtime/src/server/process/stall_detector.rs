@@ -1,5 +1,5 @@
-//! Notices that a runtime stands still: handlers that block have taken all of its threads, and neither calls nor probes
-//! nor timers get a turn. Whoever looks at the server from outside only sees silence; this says why.
+//! Detects a stalled runtime: blocking handlers occupy all of its threads, so calls, health probes
+//! and timers do not run. Clients only see a server that does not respond; this logs the cause.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,21 +8,21 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-/// How often it looks.
+/// Interval between two checks.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// How many looks in a row must find nothing moved. Looks and not seconds: a process that was stopped as a whole is no
-/// runtime that stands still.
+/// Number of consecutive checks without progress after which the runtime counts as stalled. Checks
+/// are counted, not seconds: a process that was suspended as a whole has not stalled.
 const LOOKS: u32 = 2;
 
-/// A thread of its own, since those of the runtime are what it watches. Ends when this is dropped.
+/// A separate thread that watches the threads of the runtime. It ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct StallDetector {
     stopped: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What it has noticed.
+/// A change of the runtime's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum StallEvent {
     Stalled,
@@ -30,18 +30,19 @@ enum StallEvent {
 }
 
 impl StallDetector {
-    /// Watches the runtime that this is called in.
+    /// Watches the current runtime.
     pub(crate) fn start() -> Self {
-        Self::watch(Handle::current(), PERIOD, |notice| match notice {
+        Self::watch(Handle::current(), PERIOD, |event| match event {
             StallEvent::Stalled => tracing::error!(
                 target: "rpc",
-                "no thread of the runtime gets on: handlers block all of them, so nothing is answered, probes included; \
-                 run what blocks by `rpc_runtime::spawn_blocking`"
+                "all runtime threads are blocked by handlers: the server does not respond, not even to health \
+                 probes; move blocking work to `rpc_runtime::spawn_blocking`"
             ),
-            StallEvent::Recovered => tracing::warn!(target: "rpc", "the runtime goes on"),
+            StallEvent::Recovered => tracing::warn!(target: "rpc", "the runtime has recovered"),
         })
     }
 
+    /// Starts the thread; it passes each change to `notify`.
     fn watch(
         runtime: Handle,
         period: Duration,
@@ -58,7 +59,8 @@ impl StallDetector {
                         notify(StallEvent::Recovered);
                     }
                     silent = 0;
-                    // One that waits for a turn is enough.
+                    // Spawns a new probe only after the last one has run: one pending task is
+                    // enough.
                     let moved = Arc::clone(&moved);
                     runtime.spawn(async move { moved.store(true, Ordering::Release) });
                 } else {
@@ -72,7 +74,7 @@ impl StallDetector {
         };
         let thread = thread::Builder::new().name("rpc-watchdog".to_owned());
         let thread = thread.spawn(watching).inspect_err(|error| {
-            tracing::warn!(target: "rpc", %error, "nobody watches whether the runtime stands still");
+            tracing::warn!(target: "rpc", %error, "failed to start the stall detector: a stalled runtime will not be logged");
         });
         Self {
             stopped,
@@ -85,7 +87,7 @@ impl Drop for StallDetector {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
-            // Not waited for: it ends at its next look, and has nothing to lose.
+            // Not joined: the thread ends at its next check and has no work to finish.
             thread.thread().unpark();
         }
     }
@@ -98,29 +100,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn row_57_a_runtime_whose_threads_are_all_blocked_is_noticed() {
+    fn a_stalled_runtime_is_detected() {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .build()
             .unwrap();
         let (notify, events) = channel();
-        // The test may be over.
-        let notify = move |notice| {
-            // A test that has seen enough is gone.
-            let _ = notify.send(notice);
+        let notify = move |event| {
+            // Fails if the test has ended.
+            let _ = notify.send(event);
         };
-        let patience = Duration::from_secs(20);
+        let timeout = Duration::from_secs(20);
         let _watchdog =
             StallDetector::watch(runtime.handle().clone(), Duration::from_millis(2), notify);
         let (go, blocked) = channel::<()>();
         let blocked = Arc::new(std::sync::Mutex::new(blocked));
         for _ in 0..2 {
             let blocked = Arc::clone(&blocked);
-            // One waits for the channel and the other for the lock: neither gives its thread back.
+            // One task blocks on the channel and the other on the lock, so both threads are
+            // blocked.
             runtime.spawn(async move { blocked.lock().unwrap().recv() });
         }
-        assert_eq!(events.recv_timeout(patience), Ok(StallEvent::Stalled));
+        assert_eq!(events.recv_timeout(timeout), Ok(StallEvent::Stalled));
         drop(go);
-        assert_eq!(events.recv_timeout(patience), Ok(StallEvent::Recovered));
+        assert_eq!(events.recv_timeout(timeout), Ok(StallEvent::Recovered));
     }
 }

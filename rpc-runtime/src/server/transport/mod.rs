@@ -1,4 +1,4 @@
-//! Listeners and the connections that they accept.
+//! Listeners, and the connections that they accept.
 
 pub(crate) mod accept;
 pub(crate) mod listen;

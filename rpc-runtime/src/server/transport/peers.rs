@@ -1,4 +1,4 @@
-//! How many connections each peer has, so that none takes them all.
+//! Limit on the connections of each peer, so that one peer cannot take all connections.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,16 +8,18 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::server::call::trust::PeerOrigin;
 use crate::sync::MutexExt as _;
 
-/// The connections of one server by peer. A lock a connection, and none a call.
+/// Counts the connections of one server by peer. Locks once when a connection opens and once when
+/// it closes, never for a call.
 #[derive(Debug)]
 pub(crate) struct PeerLimiter {
     max: usize,
-    /// PeerLimiter with at least one connection: no more entries than there are connections.
+    /// Number of open connections of each peer. A peer without one has no entry.
     open: Mutex<HashMap<PeerKey, usize>>,
     refused: AtomicU64,
 }
 
-/// What counts as one peer. Whoever has one address of IPv6 has 2⁶⁴ of them.
+/// Identifies a peer. IPv6 peers are identified by their /64 network, because a single host can use
+/// 2⁶⁴ addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum PeerKey {
     V4([u8; 4]),
@@ -33,15 +35,15 @@ impl PeerLimiter {
         })
     }
 
-    /// The place of one more connection of a peer, held for as long as the connection is; `None` where it has as many as
-    /// it may have.
+    /// Counts one more connection of a peer until the permit is dropped; returns `None` if the peer
+    /// is at its limit.
     pub(crate) fn enter(self: &Arc<Self>, place: PeerOrigin) -> Option<PeerPermit> {
         let key = key(place);
         if let Some(key) = key {
             let mut open = self.lock();
             let count = open.entry(key).or_default();
             if *count >= self.max {
-                // Nobody else removes the entry of a peer that has nothing.
+                // With a limit of 0 the entry was just created, and no permit removes it.
                 if *count == 0 {
                     open.remove(&key);
                 }
@@ -89,7 +91,7 @@ fn key(place: PeerOrigin) -> Option<PeerKey> {
     })
 }
 
-/// One open connection of a peer.
+/// Permit for one open connection of a peer.
 #[derive(Debug)]
 pub(crate) struct PeerPermit {
     peers: Arc<PeerLimiter>,
@@ -118,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_has_its_share_and_gets_it_back() {
+    fn a_closed_connection_frees_its_permit() {
         let peers = PeerLimiter::new(2);
         let first = peers.enter(tcp("10.0.0.1:1")).unwrap();
         let _second = peers.enter(tcp("[::ffff:10.0.0.1]:2")).unwrap();
@@ -136,7 +138,10 @@ mod tests {
         assert!(peers.enter(tcp("[2001:db8::2]:1")).is_none());
         let other = peers.enter(tcp("[2001:db8:0:1::1]:1")).unwrap();
         drop((permit, other));
-        assert!(peers.lock().is_empty(), "peers that are gone take no room");
+        assert!(
+            peers.lock().is_empty(),
+            "peers without a connection take no memory"
+        );
         assert!(PeerLimiter::new(0).enter(tcp("10.0.0.1:1")).is_none());
     }
 

@@ -1,15 +1,15 @@
-//! What a connection is doing, and how long it may.
+//! The state of a connection, and the timeout of each state.
 //!
-//! | a connection that | is closed after |
+//! | state of the connection | closed after |
 //! | --- | --- |
-//! | sends nothing that tells its protocol | `first_byte_timeout`, see `connection` |
-//! | has begun the head of a request (HTTP/1) | `header_timeout`, however it drips |
-//! | waits between two requests | `idle_timeout` |
-//! | does not take what we write | `idle_timeout` without a byte |
-//! | has a call running | never: the call has a deadline, and its body a time of its own |
+//! | its protocol is not known yet | `first_byte_timeout`, see `connection` |
+//! | it has received a part of a request head (HTTP/1) | `header_timeout`, however slowly bytes arrive |
+//! | it is idle between two requests | `idle_timeout` |
+//! | its peer does not read | `idle_timeout` without a byte |
+//! | a call is running | never: the call has a deadline, and its body has `body_timeout` |
 //!
-//! hyper's own timer for headers cannot tell the second from the third, and makes a timer a request. Here one timer
-//! serves the whole connection and is hardly ever touched: see [`ConnectionTimer`].
+//! hyper's header timeout does not distinguish the second state from the third, and creates a timer
+//! for each request. [`ConnectionTimer`] is one timer for the whole connection and is rarely reset.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -22,27 +22,28 @@ use super::io::Protocol;
 use crate::server::limits::Limits;
 use crate::sync::MutexExt as _;
 
-/// What a connection is doing. Shared by its bytes, its calls and its timer.
+/// The state of a connection, shared by its I/O, its calls and its timer.
 #[derive(Debug)]
 pub(super) struct Activity {
     state: Mutex<ActivityState>,
     header_timeout: Duration,
     idle_timeout: Duration,
-    /// Whether the bytes of a peer that has no call running begin a request. In HTTP/2 they may be of any frame.
+    /// Whether bytes that arrive while no call is running begin a request head. True for HTTP/1; in
+    /// HTTP/2 they may belong to any frame.
     has_heads: bool,
 }
 
 #[derive(Debug)]
 struct ActivityState {
-    /// Calls from their head to the end of their answer.
+    /// Number of running calls, from the complete head to the end of the response.
     calls: usize,
-    /// Whether a head has begun.
+    /// Whether a part of a request head has arrived.
     head: bool,
-    /// When the head began, or when the last call ended.
+    /// When the head began, the last call ended or a blocked write continued.
     since: Instant,
-    /// Since when the peer has taken nothing of what we write.
+    /// Since when writes have been blocked because the peer does not read.
     blocked: Option<Instant>,
-    /// Whether an answer has gone out that left a part of its request unread.
+    /// Whether a response was sent although a part of its request was unread.
     unread: bool,
 }
 
@@ -52,7 +53,7 @@ impl Activity {
         Self {
             state: Mutex::new(ActivityState {
                 calls: 0,
-                // The bytes that told the protocol are its first.
+                // The sniffed bytes belong to the first head.
                 head: has_heads,
                 since: Instant::now(),
                 blocked: None,
@@ -64,7 +65,7 @@ impl Activity {
         }
     }
 
-    /// Bytes have arrived.
+    /// Records that bytes have arrived.
     pub(super) fn received(&self) {
         let mut state = self.state();
         if self.has_heads && state.calls == 0 && !state.head {
@@ -73,21 +74,22 @@ impl Activity {
         }
     }
 
-    /// The peer takes no more bytes for now.
+    /// Records that a write is blocked.
     pub(super) fn write_blocked(&self) {
         self.state().blocked.get_or_insert_with(Instant::now);
     }
 
-    /// The peer has taken bytes.
+    /// Records that a write has completed.
     pub(super) fn write_moved(&self) {
         let mut state = self.state();
         if state.blocked.take().is_some() {
-            // A peer that is still reading its last answer does not idle yet.
+            // The idle time starts only when the peer has read its last response.
             state.since = Instant::now();
         }
     }
 
-    /// The head of a request is there; the call runs until the guard is dropped.
+    /// Records that a request head is complete. The call counts as running until the guard is
+    /// dropped.
     pub(super) fn call(self: &Arc<Self>) -> CallGuard {
         let mut state = self.state();
         state.calls += 1;
@@ -95,7 +97,7 @@ impl Activity {
         CallGuard(self.clone())
     }
 
-    /// Notes that the last answer left a part of its request unread.
+    /// Records that the last response was sent with a part of its request unread.
     pub(super) fn left_unread(&self) {
         self.state().unread = true;
     }
@@ -104,16 +106,17 @@ impl Activity {
         self.state().unread
     }
 
-    /// When the connection is to be closed if nothing changes.
+    /// Returns the time at which the connection is closed if its state does not change; `None`
+    /// while a call is running and no write is blocked.
     fn deadline(&self) -> Option<Instant> {
         let state = self.state();
-        let patience = match (&state.blocked, state.calls) {
+        let timeout = match (&state.blocked, state.calls) {
             (Some(blocked), _) => return Some(*blocked + self.idle_timeout),
             (None, 0) if state.head => self.header_timeout,
             (None, 0) => self.idle_timeout,
             (None, _) => return None,
         };
-        Some(state.since + patience)
+        Some(state.since + timeout)
     }
 
     fn state(&self) -> MutexGuard<'_, ActivityState> {
@@ -121,12 +124,12 @@ impl Activity {
     }
 }
 
-/// A call from its head to the end of its answer.
+/// Guard of a running call. Dropping it records the end of the call.
 #[derive(Debug)]
 pub(super) struct CallGuard(Arc<Activity>);
 
 impl CallGuard {
-    /// Of the connection that the call runs on.
+    /// Returns the activity of the connection that the call runs on.
     pub(super) fn activity(&self) -> &Activity {
         &self.0
     }
@@ -140,10 +143,10 @@ impl Drop for CallGuard {
     }
 }
 
-/// Rings when a connection has waited too long.
+/// Timer that elapses when a connection has reached the timeout of its state.
 ///
-/// A deadline usually moves away before it is reached, so the timer is not set anew for every request: it rings at the
-/// first deadline, looks for the current one, and sleeps on.
+/// A deadline usually moves later before it is reached, so the timer is not reset for every
+/// request: when it fires, it reads the current deadline and sleeps until then.
 #[derive(Debug)]
 pub(super) struct ConnectionTimer {
     activity: Arc<Activity>,
@@ -159,7 +162,8 @@ impl ConnectionTimer {
         }
     }
 
-    /// To be polled after the connection: whatever changes the deadline wakes the connection's task.
+    /// Completes when the deadline is reached. Must be polled after the connection: every change of
+    /// the deadline wakes the connection's task.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let Some(deadline) = self.activity.deadline() else {
@@ -193,28 +197,31 @@ mod tests {
         Arc::new(Activity::new(&limits, protocol))
     }
 
-    /// How long it takes to ring, in whole seconds: the clock of a timer ticks in milliseconds.
-    async fn rings(timer: &mut ConnectionTimer) -> Duration {
+    /// Waits for the timer and returns the elapsed time, rounded to seconds: timers have a
+    /// resolution of 1 ms.
+    async fn elapsed(timer: &mut ConnectionTimer) -> Duration {
         let start = Instant::now();
         poll_fn(|cx| timer.poll(cx)).await;
         Duration::from_secs((start.elapsed() + SECOND / 2).as_secs())
     }
 
     async fn is_quiet(timer: &mut ConnectionTimer, time: Duration) {
-        tokio::time::timeout(time, rings(timer)).await.unwrap_err();
+        tokio::time::timeout(time, elapsed(timer))
+            .await
+            .unwrap_err();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_head_that_drips_is_not_waited_for() {
+    async fn a_slow_head_reaches_the_header_timeout() {
         let activity = activity(Protocol::Http1);
         let mut timer = ConnectionTimer::new(activity.clone());
         is_quiet(&mut timer, SECOND).await;
         activity.received();
-        assert_eq!(rings(&mut timer).await, SECOND);
+        assert_eq!(elapsed(&mut timer).await, SECOND);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_may_take_its_time_and_then_the_connection_idles() {
+    async fn a_running_call_has_no_idle_timeout() {
         let activity = activity(Protocol::Http1);
         let mut timer = ConnectionTimer::new(activity.clone());
         let call = activity.call();
@@ -223,23 +230,23 @@ mod tests {
         is_quiet(&mut timer, 9 * SECOND).await;
         activity.received();
         assert_eq!(
-            rings(&mut timer).await,
+            elapsed(&mut timer).await,
             2 * SECOND,
-            "the next head has its own time"
+            "the next head has its own timeout"
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn frames_of_http2_are_no_heads() {
+    async fn http2_frames_do_not_start_a_head() {
         let activity = activity(Protocol::Http2);
         let mut timer = ConnectionTimer::new(activity.clone());
         is_quiet(&mut timer, 9 * SECOND).await;
         activity.received();
-        assert_eq!(rings(&mut timer).await, SECOND);
+        assert_eq!(elapsed(&mut timer).await, SECOND);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_reads_slowly_is_served_and_one_that_does_not_read_is_not() {
+    async fn only_a_peer_that_reads_nothing_is_closed() {
         let activity = activity(Protocol::Http1);
         let mut timer = ConnectionTimer::new(activity.clone());
         drop(activity.call());
@@ -250,7 +257,7 @@ mod tests {
         }
         activity.write_blocked();
         let call = activity.call();
-        assert_eq!(rings(&mut timer).await, 10 * SECOND);
+        assert_eq!(elapsed(&mut timer).await, 10 * SECOND);
         drop(call);
     }
 }

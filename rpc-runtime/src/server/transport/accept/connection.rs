@@ -1,4 +1,4 @@
-//! One connection from its first byte to its end.
+//! Serves one connection from its first byte to its end.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -29,33 +29,37 @@ use crate::server::inner::ServerInner;
 use crate::server::limits::Limits;
 use crate::server::process::lifecycle::Phase;
 
-/// The most that HTTP/1 holds of a head, in bytes, unless the limits allow larger heads. Enough to read a path of
-/// 64 KiB and answer it with 414, little enough to hold for every connection.
+/// Minimum size of the HTTP/1 read buffer limit, in bytes; raised if the limits allow larger
+/// request heads. Large enough to read a path of 64 KiB and respond with 414, small enough for
+/// every connection.
 const HEAD_BUFFER: usize = 80 << 10;
 
-/// How many headers hyper reads without a list on the heap for each request.
+/// Number of headers that hyper parses without a heap allocation for each request.
 const HEADERS_INLINE: usize = 100;
 
-/// What HTTP/2 may do on one connection.
+/// Limits of one HTTP/2 connection.
 mod http2_limits {
     use std::time::Duration;
 
-    /// Calls at one time.
+    /// Maximum number of concurrent calls.
     pub(super) const STREAMS: u32 = 256;
-    /// Streams that the peer has reset before we looked at them; more is an attack (CVE-2023-44487).
+    /// Maximum number of streams that the peer reset before they were accepted. More indicate an
+    /// attack (CVE-2023-44487).
     pub(super) const PENDING_RESETS: usize = 20;
-    /// Streams that we have reset for the peer's mistakes.
+    /// Maximum number of streams that the server reset because of the peer's protocol errors.
     pub(super) const LOCAL_RESETS: usize = 128;
-    /// What is kept of an answer whose reader is slow, in bytes a call.
+    /// Maximum size of the send buffer of a call, in bytes. It fills when the peer reads slowly.
     pub(super) const SEND_BUFFER: usize = 64 << 10;
-    /// How often a silent peer is asked whether it is there, and how long it has to say so.
+    /// Interval of the pings that are sent to a silent peer.
     pub(super) const PING: Duration = Duration::from_secs(20);
+    /// Time within which the peer must acknowledge a ping.
     pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);
-    /// What a header counts beside its name and value. Source: RFC 9113, section 6.5.2.
+    /// Bytes that each header counts in addition to its name and value. Source: RFC 9113, section
+    /// 6.5.2.
     pub(super) const HEADER_OVERHEAD: usize = 32;
 }
 
-/// Serves a connection to its end.
+/// Detects the protocol of a connection and serves it to its end.
 pub(super) async fn serve<I>(
     mut io: I,
     inner: Arc<ServerInner>,
@@ -66,7 +70,7 @@ pub(super) async fn serve<I>(
 {
     let limits = inner.limits();
     let start = tokio::select! {
-        // Nothing has been asked yet, so nothing is lost.
+        // No request has been read yet, so none is lost.
         () = reached(&mut phase, Phase::Closing) => return,
         start = timeout(limits.first_byte_timeout, sniff(&mut io)) => start,
     };
@@ -74,19 +78,20 @@ pub(super) async fn serve<I>(
         Ok(Ok(Some(start))) => start,
         Ok(Ok(None)) => return,
         Ok(Err(error)) => {
-            return tracing::debug!(target: "rpc", %error, "a connection broke before a request");
+            return tracing::debug!(target: "rpc", %error, "a connection failed before its first request");
         }
         Err(_) => {
-            return tracing::debug!(target: "rpc", ?peer, "a connection that said nothing was closed");
+            return tracing::debug!(target: "rpc", ?peer, "connection closed: its protocol was not known within `first_byte_timeout`");
         }
     };
     let ended = match start.protocol {
         Protocol::Http1 => serve_http1(io, start, inner, peer, phase).await,
-        // Boxed, so that a connection of HTTP/1 has no room for it.
+        // Boxed, so that the future of an HTTP/1 connection does not reserve memory for it.
         Protocol::Http2 => Box::pin(serve_http2(io, start, inner, peer, phase)).await,
     };
     if let Err(error) = ended {
-        // The peer's mistakes and its going away; what a call has to say was said in its answer.
+        // The peer violated the protocol or disconnected. Errors of calls were sent in their
+        // responses.
         tracing::debug!(target: "rpc", ?peer, %error, "a connection ended early");
     }
 }
@@ -105,7 +110,7 @@ where
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        // The watchdog does this, see `activity`.
+        // `ConnectionTimer` enforces the header timeout.
         .header_read_timeout(None)
         .max_buf_size(head_size(limits).max(HEAD_BUFFER));
     if limits.header_count != HEADERS_INLINE {
@@ -118,13 +123,14 @@ where
         service_fn(move |request| answer(inner.clone(), peer, activity.call(), request))
     };
     let mut connection = builder.serve_connection(io, service);
-    // Closing them earlier would meet a request that is on its way; until then answers say that they are the last.
+    // A request may be in transit on an idle connection, so it is closed only in this phase. From
+    // `GoingAway` on, responses carry `Connection: close`.
     let closing = reached(&mut phase, Phase::Closing);
     let ended = drive(Pin::new(&mut connection), activity.clone(), closing).await;
     let unread = match &ended {
         Ok(ConnectionEnd::ByItself) => activity.has_unread(),
         Ok(ConnectionEnd::TimedOut) => false,
-        // hyper has said what it thinks of these bytes, and nobody will read the next ones.
+        // hyper has responded to the invalid bytes, and does not read the rest.
         Err(error) => error.is_parse(),
     };
     if unread {
@@ -145,7 +151,7 @@ where
 {
     let limits = inner.limits();
     let header_list = head_size(limits) + http2_limits::HEADER_OVERHEAD * limits.header_count;
-    // hyper spawns a task a stream here: the calls of one connection may use all cores.
+    // hyper spawns one task per stream: the calls of one connection may use all cores.
     let mut builder = http2::Builder::new(InContext(Context::current()));
     builder
         .timer(TokioTimer::new())
@@ -162,14 +168,14 @@ where
         let activity = activity.clone();
         service_fn(move |request| answer(inner.clone(), peer, activity.call(), request))
     };
-    // HTTP/2 can say which requests it has taken, so nothing is lost.
+    // GOAWAY states which requests were accepted, so none is lost.
     let last_call = reached(&mut phase, Phase::GoingAway);
     let connection = pin!(builder.serve_connection(io, service));
     drive(connection, activity, last_call).await?;
     Ok(())
 }
 
-/// Spawns what a connection spawns within the context of the server.
+/// Executor that runs the tasks of a connection in the context of the server.
 #[derive(Clone)]
 struct InContext(Context);
 
@@ -183,10 +189,11 @@ where
     }
 }
 
-/// The largest head that the limits let through: one step more, so that we and not hyper answer what is just too large.
+/// Returns the maximum size of a request head, in bytes. It is slightly above the limits, so that
+/// this crate and not hyper responds to a head that is slightly too large.
 fn head_size(limits: &Limits) -> usize {
-    const ONE_STEP: usize = 8 << 10;
-    limits.path_bytes + limits.header_bytes + ONE_STEP
+    const MARGIN: usize = 8 << 10;
+    limits.path_bytes + limits.header_bytes + MARGIN
 }
 
 async fn answer(
@@ -197,9 +204,9 @@ async fn answer(
 ) -> Result<Response<GuardedBody>, Aborted> {
     let http1 = request.version() < Version::HTTP_2;
     let mut response = dispatch(&inner, peer, request).await;
-    if let Some(lost) = response.extensions().get::<Aborted>() {
-        // Ends an HTTP/1 connection without an answer, and resets a stream of HTTP/2.
-        return Err(*lost);
+    if let Some(aborted) = response.extensions().get::<Aborted>() {
+        // Closes an HTTP/1 connection without a response, and resets an HTTP/2 stream.
+        return Err(*aborted);
     }
     if http1 && inner.lifecycle().is_at_least(Phase::GoingAway) {
         let close = HeaderValue::from_static("close");
@@ -211,7 +218,7 @@ async fn answer(
     Ok(response.map(|body| GuardedBody { body, _call: call }))
 }
 
-/// The body of an answer; the call runs until it is sent or dropped.
+/// Response body that keeps its call counted as running until it is sent or dropped.
 struct GuardedBody {
     body: ResponseBody,
     _call: CallGuard,

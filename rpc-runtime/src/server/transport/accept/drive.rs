@@ -1,4 +1,4 @@
-//! Running a connection of hyper, and ending it so that its last answer arrives.
+//! Runs a hyper connection, and closes it without losing its last response.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -14,24 +14,26 @@ use tokio::time::timeout;
 
 use super::activity::{Activity, ConnectionTimer};
 
-/// How long a connection that has waited too long may take to end in order.
+/// Time for the graceful close of a connection that reached a timeout.
 const GRACEFUL_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long, and for how many bytes, a connection that was answered in the middle of a request is kept open.
+/// Time for which [`linger`] keeps reading.
 const LINGER_TIME: Duration = Duration::from_secs(1);
+/// Number of bytes after which [`linger`] stops reading.
 const LINGER_BYTES: usize = 8 << 20;
 
-/// How a connection ended.
+/// The way in which a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ConnectionEnd {
+    /// The connection completed, including a graceful close after a timeout.
     ByItself,
-    /// The peer made us wait too long.
+    /// The peer did not complete the graceful close in time.
     TimedOut,
 }
 
-/// The two kinds of connections of hyper.
+/// An HTTP/1 or HTTP/2 connection of hyper.
 pub(super) trait Connection: Future<Output = hyper::Result<()>> {
-    /// Finishes what runs, and takes no more.
+    /// Starts a graceful shutdown: running calls finish, new ones are not accepted.
     fn finish(self: Pin<&mut Self>);
 }
 
@@ -64,7 +66,8 @@ where
     }
 }
 
-/// Runs a connection until it ends, its timer rings, or, once `stop` is done, its calls are.
+/// Runs a connection until it ends or its timer elapses. After `stop` completes, shuts it down
+/// gracefully.
 pub(super) async fn drive<C: Connection>(
     mut connection: Pin<&mut C>,
     activity: Arc<Activity>,
@@ -88,8 +91,8 @@ pub(super) async fn drive<C: Connection>(
     if let Some(ended) = ended {
         return ended.map(|()| ConnectionEnd::ByItself);
     }
-    // A peer that only idles is told, so that it does not take the end for a failure. One that is stuck is not waited
-    // for again.
+    // An idle peer is notified by a graceful close, so that it does not see a failure. A blocked
+    // peer gets only `GRACEFUL_CLOSE_TIMEOUT`.
     connection.as_mut().finish();
     match timeout(GRACEFUL_CLOSE_TIMEOUT, connection).await {
         Ok(ended) => ended.map(|()| ConnectionEnd::ByItself),
@@ -97,19 +100,20 @@ pub(super) async fn drive<C: Connection>(
     }
 }
 
-/// Reads on for a moment after an answer that came in the middle of a request. Closed at once, with bytes unread, the
-/// system would send a reset, which makes the peer throw our answer away unread.
+/// Discards the rest of a request whose response was sent before it was read completely. If the
+/// connection were closed with unread bytes, the system would send a reset, and the peer would lose
+/// the response.
 pub(super) async fn linger(mut io: impl AsyncRead + Unpin) {
     let reading = async {
         let mut scratch = vec![0; 16 << 10];
-        let mut room = LINGER_BYTES;
+        let mut remaining = LINGER_BYTES;
         while let Ok(read @ 1..) = io.read(&mut scratch).await {
-            match room.checked_sub(read) {
-                Some(left) => room = left,
+            match remaining.checked_sub(read) {
+                Some(left) => remaining = left,
                 None => return,
             }
         }
     };
-    // Whoever goes on writing for longer than that loses the answer, which is all that is at stake.
+    // A peer that writes for longer than that may lose the response.
     drop(timeout(LINGER_TIME, reading).await);
 }

@@ -1,4 +1,4 @@
-//! The bytes of a connection: which protocol they begin, and who is waited for.
+//! Reading and writing of a connection: detects its protocol and reports progress to [`Activity`].
 
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
@@ -9,17 +9,17 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 use super::activity::Activity;
 
-/// What every HTTP/2 connection begins with. Source: RFC 9113, section 3.4.
+/// The client connection preface of HTTP/2. Source: RFC 9113, section 3.4.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What a connection speaks.
+/// The HTTP version of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocol {
     Http1,
     Http2,
 }
 
-/// The bytes that were read to find out.
+/// The detected protocol, and the bytes that were read to detect it.
 #[derive(Debug)]
 pub(super) struct Sniffed {
     pub(super) protocol: Protocol,
@@ -27,9 +27,10 @@ pub(super) struct Sniffed {
     length: usize,
 }
 
-/// Reads until the protocol is known; `None` where the peer closes before that.
+/// Reads until the protocol is known. Returns `None` if the peer closes the connection before that.
 ///
-/// The caller bounds the time: a peer that sends nothing, or half of the preface, would be waited for without end.
+/// The caller must set a timeout: this waits indefinitely for a peer that sends nothing or a part
+/// of the preface.
 pub(super) async fn sniff(io: &mut (impl AsyncRead + Unpin)) -> Result<Option<Sniffed>> {
     let mut start = Sniffed {
         protocol: Protocol::Http1,
@@ -52,12 +53,13 @@ pub(super) async fn sniff(io: &mut (impl AsyncRead + Unpin)) -> Result<Option<Sn
     }
 }
 
-/// The bytes of a connection, those of its start first. Tells the [`Activity`] what moves.
+/// A connection that replays the sniffed bytes first and reports reads and writes to its
+/// [`Activity`].
 #[derive(Debug)]
 pub(super) struct Io<I> {
     inner: I,
     start: Sniffed,
-    /// How many bytes of the start have been read from here.
+    /// Number of sniffed bytes that have been replayed.
     taken: usize,
     activity: Arc<Activity>,
 }
@@ -76,6 +78,7 @@ impl<I> Io<I> {
         self.inner
     }
 
+    /// Reports the outcome of a write to the activity.
     fn wrote<T>(&self, polled: Poll<T>) -> Poll<T> {
         match polled {
             Poll::Pending => self.activity.write_blocked(),
@@ -98,8 +101,8 @@ impl<I: AsyncRead + Unpin> AsyncRead for Io<I> {
         if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        // What is there behind the start comes along. A head in two pieces is parsed twice, and makes hyper double its
-        // buffer for the life of the connection.
+        // Bytes that are available after the sniffed ones are returned in the same read. hyper
+        // would parse a head in two pieces twice, and double its buffer until the connection ends.
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
         if buffer.filled().len() > before {
@@ -151,7 +154,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_first_bytes_say_which_protocol_it_is() {
+    async fn first_bytes_determine_the_protocol() {
         for (bytes, protocol) in [
             (&b"GET / HTTP/1.1\r\n\r\n"[..], Some(Protocol::Http1)),
             (b"POST / HTTP/1.1\r\n\r\n", Some(Protocol::Http1)),
@@ -176,9 +179,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_sniffed_is_read_again() {
-        let whole = b"POST /a.B/C HTTP/1.1\r\nhost: a\r\n\r\n";
-        let mut io = &whole[..];
+    async fn sniffed_bytes_are_replayed() {
+        let request = b"POST /a.B/C HTTP/1.1\r\nhost: a\r\n\r\n";
+        let mut io = &request[..];
         let start = sniff(&mut io).await.unwrap().unwrap();
         let activity = Arc::new(Activity::new(&crate::Limits::default(), Protocol::Http1));
         let mut read = Vec::new();
@@ -186,27 +189,27 @@ mod tests {
             .read_to_end(&mut read)
             .await
             .unwrap();
-        assert_eq!(read, whole);
+        assert_eq!(read, request);
     }
 
     #[tokio::test]
-    async fn what_follows_the_start_comes_with_it_and_nothing_is_waited_for() {
+    async fn one_read_returns_sniffed_and_available_bytes() {
         let (mut peer, mut io) = tokio::io::duplex(1024);
         let (head, rest) = (b"POST /a.B/C HTTP/1.1\r\n".as_slice(), b"host: a\r\n\r\n");
         for late in [false, true] {
-            let now = if late {
+            let sent = if late {
                 head.to_vec()
             } else {
                 [head, rest].concat()
             };
-            peer.write_all(&now).await.unwrap();
+            peer.write_all(&sent).await.unwrap();
             let start = sniff(&mut io).await.unwrap().unwrap();
             let activity = Arc::new(Activity::new(&crate::Limits::default(), Protocol::Http1));
-            let mut whole = Io::new(io, start, activity);
+            let mut replayed = Io::new(io, start, activity);
             let mut bytes = [0; 100];
-            let read = whole.read(&mut bytes).await.unwrap();
-            assert_eq!(&bytes[..read], now);
-            io = whole.into_inner();
+            let read = replayed.read(&mut bytes).await.unwrap();
+            assert_eq!(&bytes[..read], sent);
+            io = replayed.into_inner();
         }
     }
 }

@@ -1,16 +1,16 @@
-//! The accept loop: from a listener to HTTP connections, each with a bound on everything that a peer can delay.
+//! The accept loop: accepts HTTP connections and limits everything that a peer can delay.
 //!
-//! It is our own because the ready-made ones leave doors open: without timers a silent connection stays for ever, and
-//! hyper-util's detection of the protocol waits without a bound for a first byte.
+//! Existing accept loops are not used because they set no timers, so that a silent connection stays
+//! open indefinitely, and hyper-util's protocol detection waits for the first byte without a
+//! timeout.
 //!
-//! | file | what it does |
+//! | module | responsibility |
 //! | --- | --- |
-//! | `mod` | accepts, caps, survives errors, drains |
-//! | `connection` | one connection from its first byte to its end |
-//! | `drive` | running it, and ending it so that its last answer arrives |
-//! | `activity` | what a connection is doing, and how long it may |
-//! | `peers` | how many connections each peer has |
-//! | `io` | the bytes of a connection: which protocol they begin, and who is waited for |
+//! | `mod` | accepting, connection limits, accept errors, draining |
+//! | `connection` | serving one connection from its first byte to its end |
+//! | `drive` | running a hyper connection and closing it without losing its last response |
+//! | `activity` | the state of a connection and its timeouts |
+//! | `io` | reading and writing a connection, and detecting its protocol |
 
 mod activity;
 mod connection;
@@ -41,13 +41,19 @@ use crate::server::transport::listen::Socket;
 pub(crate) trait Listen: Send + 'static {
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// The next connection. Dropping the future loses none.
+    /// Accepts the next connection.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future loses no connection.
     fn accept(&self) -> impl Future<Output = Result<(Self::Io, PeerOrigin)>> + Send;
 
-    /// Closes it. What the system has let in already is handed out: it would be reset, requests and all.
+    /// Closes the listener, and returns the connections that the system has already established.
+    /// The system would reset them, and their requests would be lost.
     ///
-    /// Asks the system and not tokio, whose knowledge of what is ready is older. Nothing can close the gap between the
-    /// last answer of the system and the end of the listener; so it is kept to a few instructions.
+    /// Calls the system's `accept` directly, because tokio's readiness may be out of date. A
+    /// connection that is established between the last `accept` and the close is still lost; only a
+    /// few instructions lie between them.
     fn close(self) -> Vec<(Self::Io, PeerOrigin)>;
 }
 
@@ -56,9 +62,9 @@ impl Listen for TcpListener {
 
     async fn accept(&self) -> Result<(TcpStream, PeerOrigin)> {
         let (stream, address) = Self::accept(self).await?;
-        // An answer is one write; holding it back for more only costs the caller time.
+        // A response is one write; waiting for more data would only delay it.
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(target: "rpc", %error, "TCP_NODELAY was not set");
+            tracing::debug!(target: "rpc", %error, "failed to set TCP_NODELAY");
         }
         Ok((stream, PeerOrigin::Tcp(address)))
     }
@@ -91,8 +97,9 @@ impl Listen for Socket {
     }
 }
 
-/// Serves the connections of a listener until the [`Phase`] is the last call, and ends when they are closed:
-/// [`drain_timeout`](crate::server::limits::Limits::drain_timeout) after that at the latest.
+/// Accepts and serves the connections of a listener until [`Phase::GoingAway`]. Returns when they
+/// are closed, at the latest [`drain_timeout`](crate::server::limits::Limits::drain_timeout) after
+/// that.
 ///
 /// # Cancellation
 ///
@@ -132,12 +139,14 @@ pub(crate) async fn accept<L: Listen>(
                 }
             }
         };
-        // A peer that has its share is closed at once: waiting here would keep the others out.
+        // A connection over its peer's limit is closed immediately: waiting here would block other
+        // peers.
         let Some(seat) = connections.inner.peers().enter(place) else {
             continue;
         };
-        // At the cap one connection a listener is held here and the others wait in the kernel. The permit is taken
-        // after accepting: an idle listener that held one would starve the others.
+        // At the connection limit, each listener holds one connection here, and the others wait in
+        // the kernel's queue. The permit is acquired after accepting: an idle listener that held a
+        // permit would starve the other listeners.
         let permit = tokio::select! {
             () = reached(&mut phase, Phase::Closing) => break,
             permit = connections.inner.connections().clone().acquire_owned() => permit,
@@ -148,11 +157,11 @@ pub(crate) async fn accept<L: Listen>(
         }
     }
     connections.close(listener);
-    let patience = connections.inner.limits().drain_timeout;
-    drain(connections.running, patience).await;
+    let drain_timeout = connections.inner.limits().drain_timeout;
+    drain(connections.running, drain_timeout).await;
 }
 
-/// The connections of one listener, and what each is given.
+/// The running connections of one listener, and the state that each of them shares.
 struct Connections {
     running: JoinSet<()>,
     inner: Arc<ServerInner>,
@@ -167,17 +176,17 @@ impl Connections {
     {
         let peer = Peer::new(self.trust, place);
         let serving = connection::serve(io, self.inner.clone(), peer, self.phase.clone());
-        // What a connection does outside of a call is still this server's.
+        // Work of a connection outside of calls runs in the context of this server as well.
         let context = Context::current();
         self.running.spawn(context.scope(async move {
-            // GuardedBody for as long as the connection is.
+            // Held for as long as the connection is open.
             let _places = places;
             serving.await;
         }));
     }
 
-    /// Takes no more than those whom the kernel has let in already. From here on it refuses connections, so that callers
-    /// turn to another instance at once.
+    /// Closes the listener and serves the connections that the kernel has already established. The
+    /// kernel refuses later connections, so that callers use another instance immediately.
     fn close<L: Listen>(&mut self, listener: L) {
         if *self.phase.borrow() >= Phase::Closing {
             return;
@@ -194,36 +203,37 @@ impl Connections {
     }
 }
 
-/// Waits for a phase. A server whose handle is gone has reached them all.
+/// Waits until the phase is at least `wanted`. Returns immediately if the sender was dropped.
 async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
-    // The error says that the sender is gone.
+    // An error means that the sender was dropped.
     drop(phase.wait_for(|phase| *phase >= wanted).await);
 }
 
-async fn drain(mut connections: JoinSet<()>, patience: Duration) {
+async fn drain(mut connections: JoinSet<()>, drain_timeout: Duration) {
     let all = async {
         while let Some(ended) = connections.join_next().await {
             report(ended);
         }
     };
-    if timeout(patience, all).await.is_err() {
+    if timeout(drain_timeout, all).await.is_err() {
         let left = connections.len();
-        tracing::warn!(target: "rpc", left, "connections were closed before their calls were done");
+        tracing::warn!(target: "rpc", left, "drain timeout reached: `left` connections were closed with calls still running");
         connections.shutdown().await;
     }
 }
 
-/// A handler's panic is caught in the call; one that arrives here is a bug of this crate.
+/// Logs a panic of a connection task. Panics of handlers are caught in the call, so a panic here is
+/// a bug of this crate.
 fn report(ended: std::result::Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        tracing::error!(target: "rpc", %error, "a connection panicked");
+        tracing::error!(target: "rpc", %error, "a connection task panicked");
     }
 }
 
-/// How long to wait after a failed accept. Out of file descriptors, the next try fails at once too: without a pause
-/// the loop would take a whole inner just when the server is short of everything.
+/// Backoff after failed accepts. When file descriptors run out, each accept fails immediately;
+/// without a pause the loop would use a whole CPU core.
 struct Backoff(Duration);
 
 impl Backoff {
@@ -238,18 +248,20 @@ impl Backoff {
         self.0 = Self::FIRST;
     }
 
+    /// Logs a failed accept, and sleeps unless the error concerns a single connection.
     async fn after(&mut self, error: &Error) {
         if is_of_one_peer(error) {
-            tracing::debug!(target: "rpc", %error, "a connection was gone before it was accepted");
+            tracing::debug!(target: "rpc", %error, "the peer closed a connection before it was accepted");
             return;
         }
-        tracing::warn!(target: "rpc", %error, pause = ?self.0, "no connection could be accepted");
+        tracing::warn!(target: "rpc", %error, pause = ?self.0, "failed to accept a connection");
         sleep(self.0).await;
         self.0 = (self.0 * 2).min(Self::LONGEST);
     }
 }
 
-/// Whether the error speaks of one connection and not of the listener. The kernel hands out each of them once.
+/// Returns whether the error concerns one connection and not the listener. The kernel reports each
+/// such error once.
 fn is_of_one_peer(error: &Error) -> bool {
     matches!(
         error.kind(),

@@ -10,7 +10,7 @@ use crate::middleware::Layers;
 use crate::observe::Observers;
 use crate::server::inner::ServerConfig;
 
-/// A listener of these connections and errors; then nobody comes any more.
+/// A listener that yields these connections and errors, and then stays pending.
 struct Scripted(Mutex<VecDeque<Result<DuplexStream>>>);
 
 impl Listen for Scripted {
@@ -69,31 +69,31 @@ async fn ask(client: &mut DuplexStream) -> String {
         .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
         .await
         .unwrap();
-    let mut answer = vec![0; 12];
-    client.read_exact(&mut answer).await.unwrap();
-    String::from_utf8(answer).unwrap()
+    let mut response = vec![0; 12];
+    client.read_exact(&mut response).await.unwrap();
+    String::from_utf8(response).unwrap()
 }
 
-/// Error 24 is EMFILE: this process has no file descriptor left.
+/// Returns EMFILE (24): the process has no file descriptors left.
 fn out_of_files() -> Result<DuplexStream> {
     Err(Error::from_raw_os_error(24))
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_59_a_failing_accept_pauses_and_goes_on() {
+async fn the_accept_loop_backs_off_and_recovers() {
     let (mut client, io) = duplex(4096);
     let script = (0..10).map(|_| out_of_files()).chain([Ok(io)]).collect();
     let start = Instant::now();
     let server = serve(script, &inner(|_| ()));
     assert_eq!(ask(&mut client).await, "HTTP/1.1 404");
-    // 5 ms doubled seven times, and then a second each.
+    // 5 ms doubled seven times, then 1 s each.
     let pauses: u64 = (0..8).map(|n| 5 << n).sum::<u64>() + 2 * 1000;
     assert_eq!(start.elapsed().as_millis(), u128::from(pauses));
     assert!(!server.task.is_finished());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_is_gone_before_it_is_accepted_costs_no_pause() {
+async fn a_connection_reset_before_accept_costs_no_pause() {
     let (mut client, io) = duplex(4096);
     let gone = |kind| Err(Error::from(kind));
     let script = vec![
@@ -109,7 +109,7 @@ async fn a_connection_that_is_gone_before_it_is_accepted_costs_no_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listener_that_only_fails_stops_when_told() {
+async fn a_failing_listener_stops_at_shutdown() {
     let server = serve((0..1000).map(|_| out_of_files()).collect(), &inner(|_| ()));
     sleep(Duration::from_secs(10)).await;
     server.stop.send(Phase::Closing).unwrap();
@@ -119,7 +119,7 @@ async fn a_listener_that_only_fails_stops_when_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_cap_counts_the_connections_of_all_listeners() {
+async fn the_limit_counts_connections_of_all_listeners() {
     let inner = inner(|limits| limits.connections = 1);
     let (mut first, first_io) = duplex(4096);
     let (mut second, second_io) = duplex(4096);
@@ -127,15 +127,18 @@ async fn the_cap_counts_the_connections_of_all_listeners() {
     assert_eq!(ask(&mut first).await, "HTTP/1.1 404");
     let _other = serve(vec![Ok(second_io)], &inner);
     let waiting = timeout(Duration::from_secs(5), ask(&mut second)).await;
-    assert!(waiting.is_err(), "the first connection has the only place");
+    assert!(
+        waiting.is_err(),
+        "the first connection holds the only permit"
+    );
     drop(first);
-    let mut answer = vec![0; 12];
-    second.read_exact(&mut answer).await.unwrap();
-    assert_eq!(answer, b"HTTP/1.1 404");
+    let mut response = vec![0; 12];
+    second.read_exact(&mut response).await.unwrap();
+    assert_eq!(response, b"HTTP/1.1 404");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_whose_handle_is_gone_stops_too() {
+async fn a_dropped_handle_stops_the_server() {
     let server = serve(Vec::new(), &inner(|_| ()));
     drop(server.stop);
     server.task.await.unwrap();

@@ -1,4 +1,4 @@
-//! Where a server listens: addresses as they are written, and the sockets that become of them.
+//! Listening sockets of a server, and parsing of their addresses.
 
 #[cfg(unix)]
 mod unix;
@@ -12,13 +12,13 @@ pub(crate) use unix::Socket;
 
 use crate::error::{Code, Error, Result};
 
-/// What the address of a Unix socket begins with.
+/// Prefix of the address of a Unix socket.
 const UNIX: &str = "unix:";
 
-/// Who may connect to a Unix socket unless said: the user that the server runs as.
+/// Default mode of a Unix socket file: only the user that the server runs as may connect.
 pub(crate) const SOCKET_MODE: u32 = 0o600;
 
-/// A socket that listens. Accepting from each kind is `accept::Listen`.
+/// A listening socket. `accept::Listen` accepts connections from each variant.
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpListener),
@@ -27,11 +27,13 @@ pub(crate) enum Listener {
 }
 
 impl Listener {
-    /// Binds `HOST:PORT` or `unix:/PATH` for the server of this name; `mode` is the one of a Unix socket's file.
+    /// Binds `HOST:PORT` or `unix:/PATH`. `server` is the name for error texts, `mode` the file
+    /// mode of a Unix socket.
     ///
     /// # Errors
     ///
-    /// `invalid_argument` for what is no address, `unavailable` for one that is taken or not to be had.
+    /// `invalid_argument` for an invalid address, `unavailable` for an address that is in use or
+    /// cannot be bound.
     pub(crate) async fn bind(server: &str, address: &str, mode: u32) -> Result<Self> {
         let bound = match address.strip_prefix(UNIX) {
             Some(path) => Self::bind_unix(path, mode).await,
@@ -50,17 +52,18 @@ impl Listener {
         Err(ErrorKind::Unsupported.into())
     }
 
-    /// The address; `None` for a Unix socket.
+    /// Returns the address; `None` for a Unix socket.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         match self {
-            // A bound socket has an address; the system would have to lose it.
+            // Does not fail: a bound socket has an address.
             Self::Tcp(listener) => listener.local_addr().ok(),
             #[cfg(unix)]
             Self::Unix(_) => None,
         }
     }
 
-    /// What a client on this host connects to: `http://127.0.0.1:9002`, `unix:/run/logsink.sock`.
+    /// Returns the URL for clients on this host: `http://127.0.0.1:9002` or
+    /// `unix:/run/logsink.sock`.
     pub(crate) fn url(&self) -> String {
         match self {
             Self::Tcp(_) => {
@@ -78,7 +81,7 @@ fn refused(server: &str, address: &str, error: io::Error) -> Error {
         ErrorKind::AddrInUse => (Code::Unavailable, "; another process listens there"),
         ErrorKind::InvalidInput => (
             Code::InvalidArgument,
-            "; an address reads `127.0.0.1:9002` or `unix:/run/logsink.sock`",
+            "; expected an address such as `127.0.0.1:9002` or `unix:/run/logsink.sock`",
         ),
         _ => (Code::Unavailable, ""),
     };

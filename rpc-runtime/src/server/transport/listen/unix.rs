@@ -1,9 +1,13 @@
-//! Unix sockets. The file of one outlives a process that is killed, and whoever may open it is believed.
+//! Unix sockets. A socket file outlives a killed process, and an internal listener trusts every
+//! process that may open it.
 //!
-//! Two traps are avoided. Between binding and setting the mode anybody might connect: so the socket is made in a
-//! folder that only we can enter, and moved to its place when it is right. Of two processes that find a file left
-//! behind, the second might remove what the first has just bound: so whoever holds the lock on `PATH.lock` owns the
-//! path. That file stays, since removing a lock file is the same race again.
+//! Two races are avoided:
+//!
+//! - Between binding and setting the mode, any user could connect. The socket is therefore bound in
+//!   a folder that only this user can enter, and renamed to its path after its mode is set.
+//! - Of two processes that find a stale socket file, the second could remove the socket that the
+//!   first has just bound. The process that holds the lock on `PATH.lock` therefore owns the path.
+//!   The lock file is never removed, because removing it would cause the same race.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{Error, ErrorKind, Result};
@@ -16,28 +20,28 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixStream};
 
-/// A listening Unix socket with its file, which is removed with it.
+/// A listening Unix socket. Dropping it removes its file.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    /// There until it is closed.
+    /// `None` once [`close`](Self::close) has taken it.
     listener: Option<UnixListener>,
     path: PathBuf,
-    /// Device and number of the file: what stands at the path later may be somebody else's.
+    /// Device and inode number of the file. Another process may replace the file at the path later.
     file: (u64, u64),
     _lock: File,
 }
 
 impl Socket {
-    /// Listens on `path`; who may connect is what `mode` says of writing.
+    /// Listens on `path`, with a file of this `mode`. Users with write permission may connect.
     pub(crate) async fn bind(path: &Path, mode: u32) -> Result<Self> {
         let parent = match path.parent() {
             Some(parent) if path.is_absolute() => parent,
             _ => {
-                let text = "the path of a socket is absolute and names a file";
+                let text = "a socket path must be absolute and name a file";
                 return Err(Error::new(ErrorKind::InvalidInput, text));
             }
         };
-        // Moving it to a path that is too long for a connect would work.
+        // Rejects a path that is too long to connect to; renaming to it would succeed.
         SocketAddr::from_pathname(path)?;
         let lock = lock(path)?;
         ensure_not_in_use(path).await?;
@@ -45,7 +49,7 @@ impl Socket {
         let listener = UnixListener::bind(staging.socket())?;
         fs::set_permissions(staging.socket(), Permissions::from_mode(mode))?;
         let metadata = fs::symlink_metadata(staging.socket())?;
-        // Replaces what was left behind, in one step.
+        // Replaces a stale socket file atomically.
         fs::rename(staging.socket(), path)?;
         Ok(Self {
             listener: Some(listener),
@@ -59,7 +63,11 @@ impl Socket {
         &self.path
     }
 
-    /// The next connection. Dropping the future loses none.
+    /// Accepts the next connection.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future loses no connection.
     pub(crate) async fn accept(&self) -> Result<UnixStream> {
         match &self.listener {
             Some(listener) => Ok(listener.accept().await?.0),
@@ -67,12 +75,12 @@ impl Socket {
         }
     }
 
-    /// Closes it, and hands out those who are waiting to be accepted.
+    /// Closes the socket, and returns the connections that are waiting to be accepted.
     pub(crate) fn close(mut self) -> Vec<UnixStream> {
         let Some(Ok(listener)) = self.listener.take().map(UnixListener::into_std) else {
             return Vec::new();
         };
-        // First, so that nobody finds the way to a socket that is about to close.
+        // Removes the file first, so that no client connects to a socket that is about to close.
         drop(self);
         let waiting: Vec<_> = iter::from_fn(|| listener.accept().ok()).collect();
         drop(listener);
@@ -89,12 +97,13 @@ impl Drop for Socket {
         let ours = fs::symlink_metadata(&self.path)
             .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.file);
         if ours && let Err(error) = fs::remove_file(&self.path) {
-            tracing::debug!(target: "rpc", %error, path = %self.path.display(), "the file of a socket stays");
+            tracing::debug!(target: "rpc", %error, path = %self.path.display(), "failed to remove a socket file");
         }
     }
 }
 
-/// The lock on a path, until the file is closed. The system lets go of it when the process dies.
+/// Locks a path until the returned file is closed. The system releases the lock when the process
+/// ends.
 fn lock(path: &Path) -> Result<File> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
@@ -110,13 +119,14 @@ fn lock(path: &Path) -> Result<File> {
     }
 }
 
-/// The lock binds processes of ours only. Anybody else's socket may stand at the path, or a file that is no socket.
+/// Fails if the path holds a file that is not a socket, or a socket with a listener. The lock alone
+/// is not enough: other programs do not take it.
 async fn ensure_not_in_use(path: &Path) -> Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
         Ok(metadata) if !metadata.file_type().is_socket() => {
-            let text = "there is something that is no socket";
+            let text = "a file that is not a socket exists at this path";
             return Err(Error::new(ErrorKind::AlreadyExists, text));
         }
         Ok(_) => {}
@@ -124,14 +134,14 @@ async fn ensure_not_in_use(path: &Path) -> Result<()> {
     match UnixStream::connect(path).await {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        // A full queue (`WouldBlock`) has an owner too.
+        // The listener's queue is full (`WouldBlock`): the socket is in use as well.
         Ok(_) => Err(ErrorKind::AddrInUse.into()),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Err(ErrorKind::AddrInUse.into()),
         Err(error) => Err(error),
     }
 }
 
-/// A folder that only this user can enter, for as long as a socket in it is not ready to be seen.
+/// A temporary folder that only this user can enter. It holds a socket until its mode is set.
 struct StagingDir(PathBuf);
 
 impl StagingDir {
@@ -148,10 +158,10 @@ impl StagingDir {
 
 impl Drop for StagingDir {
     fn drop(&mut self) {
-        // There only where binding failed half-way.
+        // The socket is still in the folder only if binding failed half-way.
         let _ = fs::remove_file(self.socket());
         if let Err(error) = fs::remove_dir(&self.0) {
-            tracing::warn!(target: "rpc", %error, folder = %self.0.display(), "a folder was left behind");
+            tracing::warn!(target: "rpc", %error, folder = %self.0.display(), "failed to remove a temporary folder");
         }
     }
 }
