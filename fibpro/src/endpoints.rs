@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_comes_before_a_variable_and_that_before_the_default() {
+    fn options_override_variables_and_defaults() {
         let endpoints = parse(&[
             "--endpoint=pricing=http://a:1",
             "--endpoint",
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_endpoint_is_told_what_to_write() {
+    fn an_invalid_endpoint_is_refused_with_advice() {
         for (argument, words) in [
             ("pricing", "expected NAME=URL"),
             (

@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_is_a_name_and_everything_behind_the_first_colon() {
+    fn the_password_starts_after_the_first_colon() {
         for (header, username, password) in [
             (
                 &b"Basic dXNlcm5hbWU6cGFzc3dvcmQ="[..],
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn row_77_a_login_does_not_print_its_password() {
+    fn credentials_do_not_print_their_password() {
         let login = Credentials {
             username: "ada".to_owned(),
             password: Secret::new("canary".to_owned()),

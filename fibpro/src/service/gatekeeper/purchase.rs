@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn row_83_a_key_is_one_to_255_visible_characters() {
+    fn a_key_is_one_to_255_visible_characters() {
         let longest = "k".repeat(255);
         for good in ["1", "\"8e03978e-40d5\"", "!~", &longest] {
             let key = PurchaseKey::read(&headers(KEY_HEADER, &[good.as_bytes()]));
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn without_one_each_request_is_a_purchase_of_its_own() {
+    fn requests_without_a_key_are_separate_purchases() {
         let keys: std::collections::HashSet<_> = (0..100)
             .map(|_| PurchaseKey::read(&HeaderMap::new()).unwrap().0)
             .collect();
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn row_83_users_and_numbers_do_not_meet_in_a_key() {
+    fn users_and_numbers_have_separate_keys() {
         let key = PurchaseKey("k".to_owned());
         let same = key.of("ada", 1);
         assert_eq!(key.of("ada", 1), same);

@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_to_come_back_is_whole_seconds_and_never_none() {
+    fn retry_after_is_at_least_one_whole_second() {
         for (after, seconds) in [
             (None, "1"),
             (Some(Duration::ZERO), "1"),
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn row_77_what_a_service_says_inside_does_not_go_out() {
+    fn internal_error_texts_are_not_sent_to_users() {
         for code in [
             Code::Internal,
             Code::Unavailable,

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn row_90_each_number_is_new_once_in_whatever_order() {
+    fn a_number_is_new_once_in_any_order() {
         let mut ranges = RangeSet::default();
         for (number, new, text) in [
             (3, true, "3"),
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn lives_do_not_know_each_other() {
+    fn sessions_are_independent() {
         let mut seen = SequenceTracker::default();
         let (a, b) = (source("a"), source("b"));
         assert!(seen.insert(&a, 1, 1) && seen.insert(&a, 2, 1) && seen.insert(&b, 1, 1));
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded_and_the_least_used_goes_first() {
+    fn the_least_recently_used_sessions_are_evicted() {
         let mut seen = SequenceTracker::default();
         let (a, b) = (source("a"), source("b"));
         for epoch in 0..MAX_SESSIONS as u64 {
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_life_with_too_many_gaps_forgets_its_lowest_range_and_joins_nothing() {
+    fn too_many_gaps_evict_the_lowest_range() {
         let mut seen = SequenceTracker::default();
         let a = source("a");
         for index in 0..=MAX_RANGES_PER_SESSION as u64 {

@@ -8,7 +8,7 @@ use rpc_runtime::{Code, Error};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
-/// Where the users are kept: `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`.
+/// The database of the users: `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`.
 ///
 /// Prints without the password.
 ///
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_kinds_are_read_and_print_without_their_passwords() {
+    fn urls_are_parsed_and_print_without_password() {
         for (url, shown) in [
             (
                 "sqlite:///var/lib/fibpro/users.sqlite",
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn row_77_what_is_wrong_is_said_without_what_was_written() {
+    fn errors_do_not_contain_the_invalid_url() {
         for url in [
             "",
             "users.sqlite",

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_users_of_the_tutorial_are_the_talks_and_a_developer() {
+    fn the_tutorial_list_has_a_buyer_and_a_developer() {
         let users = UserList::tutorial().unwrap().into_members();
         assert_eq!(
             (users[0].username.as_str(), users[0].credit),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_with_a_mistake_is_refused_with_its_place_and_without_its_passwords() {
+    fn errors_have_a_position_but_no_password() {
         let good = r#"{"username": "ada", "password": "canary", "credit": 4}"#;
         for (bad, text) in [
             (

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_is_of_one_user_one_password_one_hash_and_one_process() {
+    fn a_digest_depends_on_each_input_and_on_the_cache() {
         let cache = LoginCache::new().unwrap();
         let login = cache.digest("ab", "c", "d");
         for (username, password, hash) in [

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_78_a_wrong_password_and_an_unknown_user_make_the_same_work() {
+    async fn unknown_users_cost_as_much_as_wrong_passwords() {
         let (logins, hash) = logins().await;
         let mut work = Vec::new();
         for hash in [Some(hash.as_str()), None] {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_right_password_is_compared_once_a_minute_and_anew_when_it_was_changed() {
+    async fn a_right_password_is_cached_until_it_changes() {
         let (logins, hash) = logins().await;
         let other = logins.passwords.hash(secret("other")).await.unwrap();
         let before = logins.passwords.hashed();
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_who_ask_for_the_same_at_one_time_share_one_comparison() {
+    async fn concurrent_equal_logins_share_one_comparison() {
         let (logins, hash) = logins().await;
         let before = logins.passwords.hashed();
         let (right, wrong) = (secret("right"), secret("wrong"));
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_goes_away_takes_nobody_along() {
+    async fn a_dropped_call_does_not_cancel_the_others() {
         let (logins, hash) = logins().await;
         let password = secret("right");
         let mut first = Box::pin(logins.verify("a", &password, Some(&hash)));

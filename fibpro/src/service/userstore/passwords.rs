@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_too_much_is_refused_and_what_waits_can_leave() {
+    async fn a_full_queue_refuses_and_a_dropped_call_leaves() {
         let passwords = Passwords::new(Argon2Cost::TEST).unwrap();
         let hash = passwords.hash(Secret::new("a".to_owned())).await.unwrap();
         let all = Arc::clone(&passwords.turns)

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn row_14_names_and_keys_have_no_characters_that_do_something() {
+    fn names_and_keys_have_no_control_characters() {
         for name in [
             "username",
             "Ada Lovelace",
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn row_87_money_has_bounds_that_keep_it_exact() {
+    fn amounts_are_bounded_to_stay_exact() {
         for wrong in [0, CREDIT_LIMIT + 1, i64::MAX as u64 + 1, u64::MAX] {
             amount(wrong).unwrap_err();
         }

@@ -25,7 +25,7 @@ const GROUP_BYTES: usize = 1 << 20;
 
 /// Divisor of the size limit: this part is freed when SQLite reports a full file despite the
 /// estimate.
-const MORE_ROOM: u64 = 8;
+const EXTRA_SPACE_DIVISOR: u64 = 8;
 
 /// Records of one call after printing.
 #[derive(Debug)]
@@ -330,7 +330,7 @@ impl OpenStore {
         }
         let mut outcome = self.write(&fresh, 0).await;
         if matches!(&outcome, Err(problem) if problem.kind == LogStoreErrorKind::Full) {
-            outcome = self.write(&fresh, MORE_ROOM).await;
+            outcome = self.write(&fresh, EXTRA_SPACE_DIVISOR).await;
         }
         if outcome.is_err() {
             for record in fresh {
