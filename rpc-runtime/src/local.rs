@@ -46,8 +46,11 @@ impl InnerService for Local {
             Err(error) => return ready_response(error.clone().into()),
         };
         let method = request.method();
-        let route = inner.route(method.path);
-        let Some(route) = route.or_else(|| inner.builtin(method.path)).cloned() else {
+        let route = inner.routes().get(method.path);
+        let Some(route) = route
+            .or_else(|| inner.routes().builtin(method.path))
+            .cloned()
+        else {
             let error = Error::without_location(
                 Code::Unimplemented,
                 format!(

@@ -5,8 +5,10 @@ mod call;
 pub mod idempotency;
 pub(crate) mod inner;
 mod limits;
+mod log_throttle;
 mod options;
 mod process;
+mod routes;
 mod transport;
 
 use std::fmt;

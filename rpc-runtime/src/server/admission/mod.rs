@@ -10,20 +10,30 @@ mod rate_limit_store;
 use std::time::Duration;
 
 pub(crate) use gate::{Gate, OwnedPermit, Permit};
+pub(crate) use rate::Limiter;
 pub use rate::RateLimit;
-pub(crate) use rate::{Limiter, apply as apply_rates};
 
 use self::gate::AdmitError;
+use self::policy::Access;
 use crate::context::Context;
+use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 use crate::observe::Rejection;
-use crate::server::call::service::Route;
 
 /// The delay after which a rejected caller may retry, in milliseconds. A range, so that retries are
 /// spread.
 const RETRY_MS: std::ops::RangeInclusive<u64> = 50..=150;
 
-/// A call that was not admitted.
+/// The admission rules of one method.
+pub(crate) struct AdmissionRules<'r> {
+    pub(crate) method: &'static MethodDescriptor,
+    pub(crate) access: &'r Access,
+    pub(crate) rate: Option<&'r Limiter>,
+    /// Built-in methods do not count against the limit of running calls.
+    pub(crate) is_builtin: bool,
+}
+
+/// Why a call is not let in.
 pub(crate) struct Rejected {
     pub(crate) error: Error,
     /// Set if the server rejected the call because of its limits.
@@ -48,23 +58,23 @@ impl From<Error> for Rejected {
 /// if the deadline passes in the queue.
 pub(crate) async fn enter<'g>(
     gate: &'g Gate,
-    route: &Route,
+    rules: &AdmissionRules<'_>,
     context: &Context,
 ) -> Result<Option<Permit<'g>>, Rejected> {
-    route.access.check(route, context)?;
-    if let Some(limiter) = &route.rate {
-        let within = limiter.check(route, context);
-        within.map_err(|error| refused(error, Rejection::RateLimit))?;
+    rules.access.check(rules.method, context)?;
+    if let Some(limiter) = rules.rate {
+        let within = limiter.check(rules.method, context);
+        within.map_err(|error| rejected(error, Rejection::RateLimit))?;
     }
-    if route.is_builtin() {
-        // A full server still reports its status.
+    if rules.is_builtin {
+        // A server at its limit of calls still serves its status.
         return Ok(None);
     }
     match gate.enter(context.deadline()).await {
         Ok(permit) => Ok(Some(permit)),
-        // Counted as overload, since the call would have been admitted with a free slot.
-        Err(AdmitError::Late) => Err(refused(Error::deadline_exceeded(), Rejection::Overload)),
-        Err(AdmitError::Busy) => Err(refused(busy(), Rejection::Overload)),
+        // The deadline passed in the queue: only the overload kept the call from running.
+        Err(AdmitError::Late) => Err(rejected(Error::deadline_exceeded(), Rejection::Overload)),
+        Err(AdmitError::Busy) => Err(rejected(busy(), Rejection::Overload)),
     }
 }
 
@@ -76,7 +86,7 @@ fn busy() -> Error {
     .with_retry_after(Duration::from_millis(fastrand::u64(RETRY_MS)))
 }
 
-fn refused(error: Error, rejection: Rejection) -> Rejected {
+fn rejected(error: Error, rejection: Rejection) -> Rejected {
     Rejected {
         error,
         rejection: Some(rejection),

@@ -1,11 +1,8 @@
 //! The authorization policy of a server.
 
-use std::collections::HashMap;
-
 use crate::context::{Context, Source};
+use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
-use crate::server::call::method_name;
-use crate::server::call::service::Route;
 
 /// Specifies which callers may call which methods. A method without a rule is denied, so a method
 /// that is added later stays closed until a rule names it.
@@ -63,8 +60,11 @@ impl Policy {
         self
     }
 
-    /// Denies a method to all callers, explicitly; a method without a rule is denied too, but
-    /// logged at the start.
+    pub(crate) fn into_rules(self) -> Vec<(String, Callers)> {
+        self.0
+    }
+
+    /// Lets nobody call a method: a decision, and not an omission that stands in the log.
     pub fn deny(self, method: impl Into<String>) -> Self {
         self.allow(method, Callers(Some(Vec::new()), None))
     }
@@ -137,8 +137,8 @@ pub(crate) enum Access {
 impl Access {
     /// # Errors
     ///
-    /// `permission_denied` for a caller that the rule does not include.
-    pub(crate) fn check(&self, route: &Route, context: &Context) -> Result<(), Error> {
+    /// `permission_denied` for a caller that may not.
+    pub(crate) fn check(&self, method: &MethodDescriptor, context: &Context) -> Result<(), Error> {
         let why = match self {
             Self::Unrestricted => return Ok(()),
             Self::AllowList(callers) if callers.include(context.source()) => return Ok(()),
@@ -146,7 +146,7 @@ impl Access {
             Self::Undeclared => ": no rule of the server's policy allows the method; add one",
         };
         let caller = context.source().map_or("an unknown caller", Source::as_str);
-        let method = route.method().full_name();
+        let method = method.full_name();
         Err(Error::without_location(
             Code::PermissionDenied,
             format!("{caller} may not call {method}{why}"),
@@ -154,107 +154,9 @@ impl Access {
     }
 }
 
-/// Sets the access rule of each route.
-///
-/// # Errors
-///
-/// `failed_precondition` for a rule that names an unknown method, and for two rules of one method.
-pub(crate) fn apply(
-    policy: Policy,
-    server: &str,
-    routes: &mut HashMap<&'static str, Route>,
-) -> Result<(), Error> {
-    for route in routes.values_mut().filter(|route| !route.is_builtin()) {
-        route.access = Access::Undeclared;
-    }
-    let mut declared = Vec::new();
-    for (name, callers) in policy.0 {
-        let path = method_name::resolve(routes, &name, &format!("the policy of {server}"))?;
-        if declared.contains(&path) {
-            let text = format!("the policy of {server} has two rules for {name}; merge them");
-            return Err(Error::without_location(Code::FailedPrecondition, text));
-        }
-        declared.push(path);
-        if let Some(route) = routes.get_mut(path) {
-            route.access = Access::AllowList(callers);
-        }
-    }
-    let mut undeclared: Vec<_> = routes
-        .values()
-        .filter(|route| matches!(route.access, Access::Undeclared))
-        .map(|route| route.method().full_name())
-        .collect();
-    if !undeclared.is_empty() {
-        undeclared.sort_unstable();
-        tracing::warn!(
-            target: "rpc",
-            "the policy of {server} denies the methods that no rule names: {}; add a rule for each",
-            undeclared.join(", ")
-        );
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
     use super::*;
-    use crate::descriptor::MethodDescriptor;
-    use crate::sync::MutexExt as _;
-
-    /// Collects log output.
-    #[derive(Clone, Default)]
-    struct Paper(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Paper {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let mut lines = self.0.lock_unpoisoned();
-            lines.extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn what_no_rule_names_stands_in_the_log_at_start() {
-        static METHODS: [MethodDescriptor; 4] = [
-            MethodDescriptor::new("a.B", "zap", "Zap", "/a.B/Zap"),
-            MethodDescriptor::new("a.B", "get", "Get", "/a.B/Get"),
-            MethodDescriptor::new("a.B", "put", "Put", "/a.B/Put"),
-            MethodDescriptor::new("a.B", "ping", "Ping", "/a.B/Ping"),
-        ];
-        let answer = |_| -> crate::middleware::BoxFuture<_> {
-            Box::pin(std::future::ready(
-                Error::without_location(Code::Unimplemented, "").into(),
-            ))
-        };
-        let mut routes: HashMap<_, _> = METHODS[..3]
-            .iter()
-            .map(|method| (method.path, Route::new(method, answer)))
-            .collect();
-        routes.insert("/a.B/Ping", Route::new(&METHODS[3], answer).into_builtin());
-        let paper = Paper::default();
-        let writer = paper.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(move || writer.clone())
-            .with_ansi(false)
-            .finish();
-        let policy = Policy::new().allow("a.B/Put", "web");
-        tracing::subscriber::with_default(subscriber, || {
-            apply(policy, "bank", &mut routes).unwrap();
-        });
-        let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
-        assert!(
-            text.contains("policy of bank names: a.B/Get, a.B/Zap\n"),
-            "{text}"
-        );
-        assert!(matches!(routes["/a.B/Ping"].access, Access::Unrestricted));
-    }
 
     #[test]
     fn a_group_has_those_that_it_names() {

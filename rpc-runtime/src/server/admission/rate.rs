@@ -1,9 +1,8 @@
 //! Rate limits by caller and method.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock as _, DefaultClock};
@@ -11,9 +10,8 @@ use governor::{Quota, RateLimiter};
 
 use super::rate_limit_store::{RateLimitKey, RateLimitStore};
 use crate::context::{Context, Source};
+use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
-use crate::server::call::method_name;
-use crate::server::call::service::Route;
 use crate::sync::MutexExt as _;
 
 /// The maximum number of (caller, method) pairs that one limit tracks; further pairs share one
@@ -84,54 +82,15 @@ impl RateLimit {
         self
     }
 
+    /// The methods that the limit names; empty for a general limit.
+    pub(crate) fn methods(&self) -> &[String] {
+        &self.methods
+    }
+
     fn quota(&self) -> Option<Quota> {
         let apart = self.per.checked_div(self.calls)?;
         Some(Quota::with_period(apart)?.allow_burst(NonZeroU32::new(self.burst)?))
     }
-}
-
-/// Sets the limit of each route: its separate limit, or the general one.
-///
-/// # Errors
-///
-/// `failed_precondition` for an unknown method, for a method with two limits, and for two general
-/// limits; `invalid_argument` for a limit that allows no call.
-pub(crate) fn apply(
-    limits: Vec<RateLimit>,
-    server: &str,
-    routes: &mut HashMap<&'static str, Route>,
-) -> Result<(), Error> {
-    let twice = |what: &str| {
-        let text = format!("the server {server} has two rate limits for {what}; merge them");
-        Error::without_location(Code::FailedPrecondition, text)
-    };
-    let mut general = None;
-    for limit in limits {
-        let limiter = Limiter::new(&limit).ok_or_else(|| {
-            let text = format!(
-                "a rate limit of {server} allows no calls; use `Policy::deny` to deny a method"
-            );
-            Error::without_location(Code::InvalidArgument, text)
-        })?;
-        let limiter = Arc::new(limiter);
-        for name in &limit.methods {
-            let path = method_name::resolve(routes, name, &format!("a rate limit of {server}"))?;
-            if let Some(route) = routes.get_mut(path)
-                && route.rate.replace(Arc::clone(&limiter)).is_some()
-            {
-                return Err(twice(name));
-            }
-        }
-        if limit.methods.is_empty() && general.replace(limiter).is_some() {
-            return Err(twice("all methods"));
-        }
-    }
-    for route in routes.values_mut() {
-        if route.rate.is_none() && !route.is_builtin() {
-            route.rate.clone_from(&general);
-        }
-    }
-    Ok(())
 }
 
 /// The allowances of all callers under one limit.
@@ -144,7 +103,7 @@ pub(crate) struct Limiter {
 }
 
 impl Limiter {
-    fn new(limit: &RateLimit) -> Option<Self> {
+    pub(crate) fn new(limit: &RateLimit) -> Option<Self> {
         Some(Self {
             limiter: RateLimiter::new(
                 limit.quota()?,
@@ -160,10 +119,10 @@ impl Limiter {
     /// # Errors
     ///
     /// `resource_exhausted`, with the time after which a call is let in.
-    pub(crate) fn check(&self, route: &Route, context: &Context) -> Result<(), Error> {
+    pub(crate) fn check(&self, method: &MethodDescriptor, context: &Context) -> Result<(), Error> {
         let pair = RateLimitKey {
             caller: context.source_arc().cloned(),
-            path: route.method().path,
+            path: method.path,
         };
         let Err(too_early) = self.limiter.check_key(&pair) else {
             return Ok(());
@@ -173,7 +132,7 @@ impl Limiter {
         let text = format!(
             "{} calls {} more often than {} times in {:?}",
             caller.map_or("an unknown caller", Source::server),
-            route.method().full_name(),
+            method.full_name(),
             self.calls,
             self.per
         );
@@ -206,6 +165,8 @@ impl fmt::Debug for Limiter {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn pair(caller: usize) -> RateLimitKey {

@@ -1,127 +1,138 @@
-//! FaultInjection that a caller asks for: what becomes of a call that a plan names.
+//! Fault injection: applies the plans of callers to the calls of a server.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::service::Route;
+use crate::context::Source;
+use crate::descriptor::ServiceDescriptor;
 use crate::error::{Code, Delivery, Error};
 use crate::faults::{Effect, FaultDecision, FaultPlan, Subject};
-use crate::middleware::{BoxFuture, InnerService, Request, Response};
-use crate::server::inner::ServerInner;
+use crate::middleware::{BoxFuture, InnerService, Layers, Request, Response};
+use crate::server::log_throttle::LogThrottle;
 
-/// What a server does about plans.
-#[derive(Debug, Default)]
+/// The fault injection of a server.
+#[derive(Debug)]
 pub(crate) struct FaultInjection {
     allowed: bool,
-    /// Plans that strangers sent.
-    stripped: AtomicU64,
+    source: Arc<Source>,
+    services: Vec<&'static ServiceDescriptor>,
+    /// Counts the plans of untrusted callers, which are ignored.
+    stripped: LogThrottle,
 }
 
 impl FaultInjection {
-    pub(crate) fn new(allowed: bool) -> Self {
+    pub(crate) fn new(
+        allowed: bool,
+        source: &Arc<Source>,
+        services: &[&'static ServiceDescriptor],
+    ) -> Self {
         if allowed {
-            tracing::warn!(target: "rpc", "this server fails calls on purpose when x-rpc-fault asks for it");
+            tracing::warn!(target: "rpc", "fault injection is enabled: this server injects the faults that x-rpc-fault requests");
         }
         Self {
             allowed,
-            stripped: AtomicU64::new(0),
+            source: Arc::clone(source),
+            services: services.to_vec(),
+            stripped: LogThrottle::default(),
         }
     }
 
-    /// Counts a plan that nobody looks at, since its sender is not believed. Said at the first, the second, the fourth
-    /// and so on: a stranger must not fill the log.
+    /// Counts an ignored plan of an untrusted caller, and logs some of them.
     pub(crate) fn strip(&self) {
-        let count = self.stripped.fetch_add(1, Ordering::Relaxed) + 1;
-        if count.is_power_of_two() {
+        if let Some(count) = self.stripped.record() {
             tracing::warn!(
                 target: "rpc",
                 count,
-                "x-rpc-fault came from outside and was left out; `count` so far"
+                "ignored x-rpc-fault of an untrusted caller; `count` so far"
             );
         }
     }
+
+    /// Runs a call that carries a plan, inside of its deadline, span and panic guard.
+    pub(crate) async fn run(
+        &self,
+        layers: &Layers,
+        route: &Arc<Route>,
+        plan: &FaultPlan,
+        request: Request,
+    ) -> Response {
+        let decision = match self.decision(route, plan, &request) {
+            Ok(decision) => decision,
+            Err(error) => return error.into(),
+        };
+        if decision == FaultDecision::default() {
+            return layers.run(route, request).await;
+        }
+        let faulty = Arc::new(FaultyHandler {
+            route: Arc::clone(route),
+            decision,
+            aborted: AtomicBool::new(false),
+        });
+        // Inside of the developer's layers, which see the fault as a failure of the handler.
+        let mut response = layers.run(&faulty, request).await;
+        if faulty.aborted.load(Ordering::Relaxed) {
+            response.abort();
+        }
+        response
+    }
+
+    /// Returns the faults of a plan that apply to a call.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_argument` for a rule with a service of this server and an unknown method;
+    /// `failed_precondition` for a rule of this method where fault injection is disabled. An ignored
+    /// rule would look like a fault without any effect.
+    fn decision(
+        &self,
+        route: &Route,
+        plan: &FaultPlan,
+        request: &Request,
+    ) -> Result<FaultDecision, Error> {
+        let method = route.method();
+        let mut services = self.services.iter().copied();
+        let Some(service) = services.find(|service| service.full_name == method.service) else {
+            return Ok(FaultDecision::default());
+        };
+        if let Some(unknown) = plan.unknown_method(&self.services.iter().copied()) {
+            let known: Vec<_> = service.methods.iter().map(|method| method.name).collect();
+            return Err(Error::without_location(
+                Code::InvalidArgument,
+                format!(
+                    "x-rpc-fault: no service of that name has the method `{unknown}` at {}; {} has {}",
+                    self.source.as_str(),
+                    service.full_name,
+                    known.join(", ")
+                ),
+            ));
+        }
+        let subject = Subject {
+            service,
+            method,
+            builtin: route.is_builtin(),
+        };
+        if !self.allowed && plan.names(subject) {
+            return Err(Error::without_location(
+                Code::FailedPrecondition,
+                format!(
+                    "x-rpc-fault: fault injection is disabled on {}; start it with `--allow-faults`, or remove {} from the plan",
+                    self.source.as_str(),
+                    method.full_name()
+                ),
+            ));
+        }
+        let context = request.context();
+        Ok(plan.decision(subject, context.request_id(), context.attempt()))
+    }
 }
 
-/// Runs a call that carries a plan. Its deadline, its span and the panic guard are around it.
-pub(crate) async fn run(
-    inner: &ServerInner,
-    route: &Arc<Route>,
-    plan: &FaultPlan,
-    request: Request,
-) -> Response {
-    let decision = match decision(inner, route, plan, &request) {
-        Ok(decision) => decision,
-        Err(error) => return error.into(),
-    };
-    if decision == FaultDecision::default() {
-        return inner.layers().run(route, request).await;
-    }
-    let faulty = Arc::new(FaultyHandler {
-        route: Arc::clone(route),
-        decision,
-        lost: AtomicBool::new(false),
-    });
-    // Inside the developer's layers: they see what they would see if the handler had failed so.
-    let mut response = inner.layers().run(&faulty, request).await;
-    if faulty.lost.load(Ordering::Relaxed) {
-        response.abort();
-    }
-    response
-}
-
-/// What becomes of a call.
-///
-/// # Errors
-///
-/// `invalid_argument` for a rule that names a service of this server and no method of it; `failed_precondition` for one that names
-/// the very method where faults are not allowed. Silence would make people believe that their fault has no effect.
-fn decision(
-    inner: &ServerInner,
-    route: &Route,
-    plan: &FaultPlan,
-    request: &Request,
-) -> Result<FaultDecision, Error> {
-    let method = route.method();
-    let Some(service) = inner.service(method.service) else {
-        return Ok(FaultDecision::default());
-    };
-    if let Some(unknown) = plan.unknown_method(&inner.services()) {
-        let known = service.methods.iter().map(|method| method.name);
-        let known = known.collect::<Vec<_>>().join(", ");
-        return Err(Error::without_location(
-            Code::InvalidArgument,
-            format!(
-                "x-rpc-fault: no service of that name has the method `{unknown}` at {}; {} has {known}",
-                inner.source().as_str(),
-                service.full_name,
-            ),
-        ));
-    }
-    let subject = Subject {
-        service,
-        method,
-        builtin: route.is_builtin(),
-    };
-    if !inner.faults().allowed && plan.names(subject) {
-        return Err(Error::without_location(
-            Code::FailedPrecondition,
-            format!(
-                "x-rpc-fault: {} does no faults on purpose; start it with `--allow-faults`, or leave {} out of the plan",
-                inner.source().as_str(),
-                method.full_name()
-            ),
-        ));
-    }
-    let context = request.context();
-    Ok(plan.decide(subject, context.request_id(), context.attempt()))
-}
-
-/// The handler of a method, with what becomes of it.
+/// A handler with the faults of one call.
 struct FaultyHandler {
     route: Arc<Route>,
     decision: FaultDecision,
-    /// Whether the answer is not to be sent.
-    lost: AtomicBool,
+    /// Whether the connection is closed without a response.
+    aborted: AtomicBool,
 }
 
 impl InnerService for FaultyHandler {
@@ -145,7 +156,7 @@ impl InnerService for FaultyHandler {
                 // A delay is none of the effects of a decision.
                 Effect::Drop | Effect::Delay(_) => {}
             }
-            self.lost.store(true, Ordering::Relaxed);
+            self.aborted.store(true, Ordering::Relaxed);
             lost(&effect.to_string()).into()
         })
     }

@@ -1,8 +1,5 @@
 //! Resolves the method names in policies and rate limits.
 
-use std::collections::HashMap;
-
-use super::service::Route;
 use crate::error::{Code, Error};
 use crate::text::suggest;
 
@@ -12,13 +9,15 @@ use crate::text::suggest;
 ///
 /// `failed_precondition` for a name that is not a method of the server, with the most similar method name.
 pub(crate) fn resolve(
-    routes: &HashMap<&'static str, Route>,
+    paths: impl Iterator<Item = &'static str> + Clone,
     name: &str,
     setting: &str,
 ) -> Result<&'static str, Error> {
     let wanted = name.trim_start_matches('/');
-    let known = || routes.keys().copied();
-    if let Some(path) = known().find(|path| path.trim_start_matches('/') == wanted) {
+    if let Some(path) = paths
+        .clone()
+        .find(|path| path.trim_start_matches('/') == wanted)
+    {
         return Ok(path);
     }
     // Compares letters and digits only, so that a method's Rust name suggests its wire name.
@@ -26,7 +25,7 @@ pub(crate) fn resolve(
         let letters = name.chars().filter(|c| c.is_alphanumeric());
         letters.flat_map(char::to_lowercase).collect()
     };
-    let nearest = suggest(wanted, known(), letters);
+    let nearest = suggest(wanted, paths, letters);
     let advice = nearest.map_or_else(
         || "write the name as on the wire, such as `fibpro.v1.Pricing/Pay`".to_owned(),
         |path| format!("did you mean {}?", path.trim_start_matches('/')),

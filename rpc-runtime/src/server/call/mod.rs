@@ -3,8 +3,10 @@
 pub(crate) mod body;
 pub(crate) mod dispatch;
 pub(crate) mod faults;
+pub(crate) mod guard;
 pub(crate) mod method_name;
 pub(crate) mod panic;
+pub(crate) mod prepared;
 pub(crate) mod service;
 pub(crate) mod stack;
 pub(crate) mod trust;

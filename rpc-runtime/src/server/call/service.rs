@@ -3,12 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::prepared::PreparedCall;
 use crate::context::Context;
 use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
 use crate::method::{Arguments, Method, RedactedArguments};
 use crate::middleware::{Body, BoxFuture, InnerService, Request, Response};
-use crate::server::admission::Limiter;
 use crate::server::admission::policy::Access;
+use crate::server::admission::{AdmissionRules, Limiter};
 use crate::server::idempotency::IdempotencyHandler;
 
 /// What `#[rpc_service]` makes of an implementation: something that [`Server::add`](crate::server::Server::add) takes.
@@ -44,14 +45,6 @@ pub(crate) struct Route {
 }
 
 type Handler = Box<dyn Fn(Request) -> PreparedCall + Send + Sync>;
-
-/// A call whose arguments are read.
-pub(crate) struct PreparedCall {
-    /// Its idempotency key, where the method has one and the arguments could be read.
-    pub(crate) key: Option<String>,
-    /// The handler, which has not begun.
-    pub(crate) answer: BoxFuture<Response>,
-}
 
 impl Route {
     pub(crate) fn new(
@@ -100,6 +93,15 @@ impl Route {
         (self.handler)(request)
     }
 
+    pub(crate) fn admission_rules(&self) -> AdmissionRules<'_> {
+        AdmissionRules {
+            method: self.method,
+            access: &self.access,
+            rate: self.rate.as_deref(),
+            is_builtin: self.builtin,
+        }
+    }
+
     pub(crate) fn is_builtin(&self) -> bool {
         self.builtin
     }
@@ -113,7 +115,10 @@ impl InnerService for Route {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
         match &self.idempotency {
             None => self.prepare(request).answer,
-            Some(idempotency) => Arc::clone(idempotency).call(&self, request),
+            Some(idempotency) => {
+                let handler = Arc::clone(idempotency);
+                handler.call(self.method, request, |request| self.prepare(request))
+            }
         }
     }
 }
@@ -183,7 +188,7 @@ impl<S: Send + Sync + 'static> RouteBuilder<S> {
         self
     }
 
-    /// The routes, with `Ping` where the descriptor has it.
+    /// Returns the routes. The server adds `Ping` itself.
     #[must_use]
     pub fn build(self) -> Routes {
         self.routes

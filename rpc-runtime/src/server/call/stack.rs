@@ -3,17 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::time::timeout_at;
-use tracing::{Instrument as _, Span};
-
-use super::faults;
-use super::panic::CatchPanic;
+use super::guard::{call_start, guarded, or_deadline_exceeded, within};
 use super::service::Route;
-use crate::context::Context;
+use crate::context::{Context, RequestId};
+use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 use crate::middleware::{Request, Response};
 use crate::observe::{CallStart, CallTrace};
 use crate::server::admission::{self, OwnedPermit, Permit};
+use crate::server::call::trust::Trust;
 use crate::server::inner::ServerInner;
 
 /// Runs a call whose identity and context are known. The answer's error is not published yet.
@@ -23,7 +21,7 @@ pub(crate) async fn run(
     mut request: Request,
 ) -> Response {
     // 1. Observe: outermost, so that whatever happens below is seen, a drop included.
-    let mut start = started(&request);
+    let mut start = call_start(&request);
     start.trace = CallTrace::of(Some(inner.server_info().flags()), route.show(), || {
         request.body().as_message().cloned()
     });
@@ -35,7 +33,7 @@ pub(crate) async fn run(
         Err(Error::deadline_exceeded().into())
     } else {
         // 2. Authorization.  3. Admission, which waits no longer than the deadline.
-        admission::enter(inner.gate(), route, request.context()).await
+        admission::enter(inner.gate(), &route.admission_rules(), request.context()).await
     };
     let response = match admitted {
         Err(refused) => {
@@ -55,7 +53,7 @@ pub(crate) async fn run(
             // 4. Deadline. Around the panic guard, because a timer cannot panic and a handler can.
             // Boxed, because the futures around it, up to that of the connection, are moved before they run.
             let work = Box::pin(work(inner, route, request));
-            let mut response = answered(within(deadline, work).await);
+            let mut response = or_deadline_exceeded(within(deadline, work).await);
             hold(inner, permit, &mut response);
             response
         }
@@ -97,23 +95,10 @@ async fn work(inner: &ServerInner, route: &Arc<Route>, request: Request) -> Resp
             None => inner.layers().run(route, request).await,
             // What fails on purpose fails inside of the layers, as a handler would. Boxed, so that it takes no room in the
             // future of every call.
-            Some(plan) => Box::pin(faults::run(inner, route, &plan, request)).await,
+            Some(plan) => Box::pin(inner.faults().run(inner.layers(), route, &plan, request)).await,
         }
     })
     .await
-}
-
-/// Runs code of the developer's, with all that it may count on.
-pub(crate) async fn guarded(
-    context: &Context,
-    span: Span,
-    work: impl Future<Output = Response>,
-) -> Response {
-    // 6. The context.
-    // 7. Catch panic. Decoding the arguments is inside: it runs the developer's code as well.
-    let work = context.clone().scope(CatchPanic::new(work));
-    let outcome = work.instrument(span).await;
-    with_metadata(outcome.unwrap_or_else(Response::from), context)
 }
 
 /// Runs the work of a `detached` method on a task of its own, which no caller can stop.
@@ -130,7 +115,7 @@ async fn answer_detached(
         .timeout
         .unwrap_or(inner.limits().deadline_cap);
     let work_deadline = Instant::now().checked_add(cap);
-    let started = started(&request);
+    let started = call_start(&request);
     if let Some(work_deadline) = work_deadline {
         request.set_context(request.context().with_later_deadline(work_deadline));
     }
@@ -138,7 +123,7 @@ async fn answer_detached(
     let (task_inner, task_route) = (Arc::clone(inner), Arc::clone(route));
     inner.tasks().spawn(async move {
         let response = within(work_deadline, work(&task_inner, &task_route, request)).await;
-        let response = answered(response);
+        let response = or_deadline_exceeded(response);
         // The caller may be long gone; the work was there until now.
         drop(permit);
         if let Err(response) = answer.send(response) {
@@ -155,39 +140,68 @@ async fn answer_detached(
             .into()
         })
     };
-    answered(within(callers_deadline, waiting).await)
+    or_deadline_exceeded(within(callers_deadline, waiting).await)
 }
 
-pub(crate) fn answered(response: Option<Response>) -> Response {
-    response.unwrap_or_else(|| Error::deadline_exceeded().into())
-}
-
-/// What work gives before its deadline.
-pub(crate) async fn within<T>(
-    deadline: Option<Instant>,
-    work: impl Future<Output = T>,
-) -> Option<T> {
-    match deadline {
-        Some(deadline) => timeout_at(deadline.into(), work).await.ok(),
-        None => Some(work.await),
+impl ServerInner {
+    /// Runs a call. The error of the answer is what may leave the process.
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        route: &Arc<Route>,
+        request: Request,
+        trust: Trust,
+    ) -> Response {
+        let id = request.context().id().copied();
+        let mut response = run(self, route, request).await;
+        if let Some(error) = response.error_mut() {
+            self.sanitize_for_wire(error, Some(route.method()), id, trust);
+        }
+        response
     }
-}
 
-/// What the handler set by `Context::response`, on success and on error.
-fn with_metadata(mut response: Response, context: &Context) -> Response {
-    let (headers, trailers) = context.take_response();
-    if !headers.is_empty() {
-        response.headers_mut().extend(headers);
+    /// The error for a message over the limit, on every road.
+    pub(crate) fn too_large(&self) -> Error {
+        let limit = self.limits().message_bytes;
+        let text = format!("message exceeds the server's limit of {limit} bytes");
+        Error::without_location(Code::ResourceExhausted, text)
     }
-    if !trailers.is_empty() {
-        response.trailers_mut().extend(trailers);
-    }
-    response
-}
 
-pub(crate) fn started(request: &Request) -> CallStart {
-    CallStart {
-        request_bytes: request.body().len(),
-        ..CallStart::server(Some(request.method()), request.context())
+    /// Answers a call that is refused before its handler is reached.
+    pub(crate) fn refuse(
+        &self,
+        method: Option<&'static MethodDescriptor>,
+        context: &Context,
+        error: Error,
+        trust: Trust,
+    ) -> Response {
+        let call = CallStart {
+            trace: CallTrace::of(Some(self.server_info().flags()), None, || None),
+            ..CallStart::server(method, context)
+        };
+        let mut response = Response::from(error);
+        self.observers().start(call).end(&response);
+        if let Some(error) = response.error_mut() {
+            self.sanitize_for_wire(error, method, context.id().copied(), trust);
+        }
+        response
+    }
+
+    pub(crate) fn sanitize_for_wire(
+        &self,
+        error: &mut Error,
+        method: Option<&'static MethodDescriptor>,
+        id: Option<RequestId>,
+        trust: Trust,
+    ) {
+        let id = id.unwrap_or_else(RequestId::random);
+        match trust {
+            Trust::Edge => error.redact_for_edge(id),
+            Trust::Internal => {
+                let (service, method) =
+                    method.map_or(("", ""), |method| (method.service, method.full_name()));
+                error.sanitize_for_wire(self.source().as_str(), method, service);
+                error.set_request_id(id);
+            }
+        }
     }
 }

@@ -5,9 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use http::request;
 
 use crate::error::{Code, Error};
-use crate::identity::BodyDigest;
+use crate::identity::{BodyDigest, Verifier};
 use crate::protocol::identity;
-use crate::server::inner::ServerInner;
 
 /// The kind of a listener: whom it expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,19 +61,16 @@ impl Peer {
     /// `permission_denied` for a peer on another host where it has none.
     pub(crate) fn identify(
         &self,
-        inner: &ServerInner,
+        verifier: Option<&Verifier>,
+        is_plain: bool,
         head: &request::Parts,
     ) -> Result<Caller, Error> {
-        match inner.verifier() {
+        match verifier {
             // Whoever asks for a plain page is no client of ours and cannot sign: the rule without keys holds.
-            Some(verifier)
-                if self.listener == Trust::Internal && !inner.is_plain(head.uri.path()) =>
-            {
-                Ok(Caller {
-                    trust: Trust::Internal,
-                    body: Some(identity::verify(verifier, head)?),
-                })
-            }
+            Some(verifier) if self.listener == Trust::Internal && !is_plain => Ok(Caller {
+                trust: Trust::Internal,
+                body: Some(identity::verify(verifier, head)?),
+            }),
             _ => self.by_place(),
         }
     }

@@ -52,14 +52,14 @@ pub use memory::MemoryStore;
 pub use outcome::Outcome;
 pub use store::{Claim, Fingerprint, IdempotencyKey, IdempotencyStore, StoreFuture};
 
-use self::in_flight::{CallResult, InFlightCalls, Join, Waiter};
+use self::in_flight::{CallResult, InFlightCalls, Join, Leader, Waiter};
 use crate::context::Context;
 use crate::descriptor::{Idempotency, MethodDescriptor};
 use crate::error::{Code, Error};
 use crate::middleware::{BoxFuture, Request, Response};
-use crate::observe::Observers;
-use crate::server::call::service::{PreparedCall, Route};
-use crate::server::call::stack::{answered, guarded, started, within};
+use crate::observe::{CallStart, Observers};
+use crate::server::call::guard::{call_start, guarded, or_deadline_exceeded, within};
+use crate::server::call::prepared::PreparedCall;
 
 /// The maximum length of a key, in bytes.
 const KEY_LIMIT: usize = 255;
@@ -77,33 +77,8 @@ pub(crate) struct IdempotencyHandler {
     deadline_cap: Duration,
 }
 
-/// Adds the handler to the routes whose method has a key. A server without such a method gets none.
-pub(crate) fn apply<'r>(
-    store: Option<Arc<dyn IdempotencyStore>>,
-    routes: impl Iterator<Item = &'r mut Route>,
-    observers: &Observers,
-    tasks: &TaskTracker,
-    deadline_cap: Duration,
-) {
-    let mut routes = routes
-        .filter(|route| argument_of(route.method()).is_some())
-        .peekable();
-    if routes.peek().is_none() {
-        return;
-    }
-    let idempotency = Arc::new(IdempotencyHandler {
-        store: store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
-        in_flight: Arc::default(),
-        observers: observers.clone(),
-        tasks: tasks.clone(),
-        deadline_cap,
-    });
-    for route in routes {
-        route.idempotency = Some(Arc::clone(&idempotency));
-    }
-}
-
-fn argument_of(method: &MethodDescriptor) -> Option<&'static str> {
+/// Returns the argument that is the idempotency key of a method.
+pub(crate) fn key_argument(method: &MethodDescriptor) -> Option<&'static str> {
     match method.idempotency {
         Idempotency::Keyed { argument } => Some(argument),
         _ => None,
@@ -111,24 +86,40 @@ fn argument_of(method: &MethodDescriptor) -> Option<&'static str> {
 }
 
 impl IdempotencyHandler {
-    /// Runs a call, or returns the result of the call that it repeats. The developer's layers are
-    /// outside of this, so a repeat passes them like every call.
+    /// Creates the handler, with a [`MemoryStore`] by default.
+    pub(crate) fn new(
+        store: Option<Arc<dyn IdempotencyStore>>,
+        observers: Observers,
+        tasks: TaskTracker,
+        deadline_cap: Duration,
+    ) -> Self {
+        Self {
+            store: store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
+            in_flight: Arc::default(),
+            observers,
+            tasks,
+            deadline_cap,
+        }
+    }
+
+    /// Answers a call, by running it or with the result of the one that it repeats. The developer's layers are around
+    /// this, so that a repeat passes them as every call does.
     pub(crate) fn call(
         self: Arc<Self>,
-        route: &Route,
+        method: &'static MethodDescriptor,
         mut request: Request,
+        prepare: impl FnOnce(Request) -> PreparedCall,
     ) -> BoxFuture<Response> {
-        let method = route.method();
         let cap = method.timeout.unwrap_or(self.deadline_cap);
         let deadline = Instant::now().checked_add(cap);
-        let start = started(&request);
+        let start = call_start(&request);
         let caller = caller(request.context());
         if let Some(deadline) = deadline {
             request.set_context(request.context().with_later_deadline(deadline));
         }
         let context = request.context().clone();
         let message = request.body().as_message().cloned();
-        let PreparedCall { key, answer } = route.prepare(request);
+        let PreparedCall { key, answer } = prepare(request);
         let (Some(key), Some(message)) = (key, message) else {
             // The arguments cannot be decoded: `answer` has the error, and no work has begun.
             return answer;
@@ -148,31 +139,47 @@ impl IdempotencyHandler {
                     (waiter, false)
                 }
                 Join::Leader(leader, waiter) => {
-                    let idempotency = Arc::clone(&self);
-                    let span = Span::current();
-                    self.tasks.spawn(async move {
-                        let mut ran = None;
-                        let work = async {
-                            let work = guarded(&context, span, answer);
-                            let outcome =
-                                Outcome::of_response(answered(within(deadline, work).await));
-                            ran = Some(outcome.clone());
-                            outcome
-                        };
-                        let is_awaited = leader.run(&*idempotency.store, work).await;
-                        if let (false, Some(outcome)) = (is_awaited, ran) {
-                            // The caller disconnected or received `deadline_exceeded`: the
-                            // completion is observed here.
-                            let response = outcome.into_response();
-                            idempotency.observers.detached_ended(&start, &response);
-                        }
-                    });
+                    let work = guarded_work(context, Span::current(), deadline, answer);
+                    self.spawn_leader(leader, start, work);
                     (waiter, true)
                 }
             };
             answer_with(waiter, is_first, method).await
         })
     }
+
+    /// Runs the call in its own task, so that it goes on when its caller disconnects.
+    fn spawn_leader(
+        &self,
+        leader: Leader,
+        start: CallStart,
+        work: impl Future<Output = Outcome> + Send + 'static,
+    ) {
+        let (store, observers) = (Arc::clone(&self.store), self.observers.clone());
+        self.tasks.spawn(async move {
+            let mut ran = None;
+            let work = async {
+                let outcome = work.await;
+                ran = Some(outcome.clone());
+                outcome
+            };
+            let is_awaited = leader.run(&*store, work).await;
+            if let (false, Some(outcome)) = (is_awaited, ran) {
+                // No caller waits any more, so only the observers can report how the call ended.
+                observers.detached_ended(&start, &outcome.into_response());
+            }
+        });
+    }
+}
+
+async fn guarded_work(
+    context: Context,
+    span: Span,
+    deadline: Option<Instant>,
+    answer: BoxFuture<Response>,
+) -> Outcome {
+    let work = guarded(&context, span, answer);
+    Outcome::of_response(or_deadline_exceeded(within(deadline, work).await))
 }
 
 async fn answer_with(waiter: Waiter, is_first: bool, method: &MethodDescriptor) -> Response {
@@ -218,7 +225,7 @@ fn caller(context: &Context) -> String {
 }
 
 fn other_message(method: &MethodDescriptor) -> Error {
-    let argument = argument_of(method).unwrap_or_default();
+    let argument = key_argument(method).unwrap_or_default();
     let text = format!(
         "`{argument}` was used for a call with other arguments; use a new key for each call, and the same key only to repeat it"
     );
@@ -236,7 +243,7 @@ fn refusal(method: &MethodDescriptor, key: &str) -> Option<Error> {
     } else {
         return None;
     };
-    let argument = argument_of(method).unwrap_or_default();
+    let argument = key_argument(method).unwrap_or_default();
     let error = Error::without_location(Code::InvalidArgument, format!("`{argument}` {problem}"));
     Some(error.with_violation(argument, problem))
 }

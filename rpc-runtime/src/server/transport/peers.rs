@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::server::call::trust::PeerOrigin;
+use crate::server::log_throttle::LogThrottle;
 use crate::sync::MutexExt as _;
 
 /// Counts the connections of one server by peer. Locks once when a connection opens and once when
@@ -15,7 +15,7 @@ pub(crate) struct PeerLimiter {
     max: usize,
     /// Number of open connections of each peer. A peer without one has no entry.
     open: Mutex<HashMap<PeerKey, usize>>,
-    refused: AtomicU64,
+    rejected: LogThrottle,
 }
 
 /// Identifies a peer. IPv6 peers are identified by their /64 network, because a single host can use
@@ -31,7 +31,7 @@ impl PeerLimiter {
         Arc::new(Self {
             max,
             open: Mutex::default(),
-            refused: AtomicU64::new(0),
+            rejected: LogThrottle::default(),
         })
     }
 
@@ -48,7 +48,7 @@ impl PeerLimiter {
                     open.remove(&key);
                 }
                 drop(open);
-                self.refuse(place);
+                self.log_rejection(place);
                 return None;
             }
             *count += 1;
@@ -59,16 +59,14 @@ impl PeerLimiter {
         })
     }
 
-    /// Said at the first, the second, the fourth and so on: a peer must not fill the log.
-    fn refuse(&self, place: PeerOrigin) {
-        let count = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
-        if count.is_power_of_two() {
+    fn log_rejection(&self, origin: PeerOrigin) {
+        if let Some(count) = self.rejected.record() {
             tracing::warn!(
                 target: "rpc",
-                ?place,
-                max = self.max,
+                place = ?origin,
+                most = self.max,
                 count,
-                "a connection was closed: its peer has as many as it may have; `count` so far"
+                "connection rejected: per-peer connection limit reached; `count` so far"
             );
         }
     }

@@ -26,8 +26,8 @@ use crate::protocol::connect::{self, RejectionFormat};
 use crate::protocol::context::Incoming;
 use crate::protocol::metadata;
 use crate::server::call::body::ResponseBody;
+use crate::server::call::guard::within;
 use crate::server::call::panic::CatchPanic;
-use crate::server::call::stack::within;
 use crate::server::call::trust::Caller;
 use crate::server::inner::ServerInner;
 

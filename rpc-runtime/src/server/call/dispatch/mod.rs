@@ -42,7 +42,7 @@ where
 {
     let (head, body) = request.into_parts();
     // Before a header is believed.
-    let identified = peer.identify(inner, &head);
+    let identified = peer.identify(inner.verifier(), inner.is_plain(head.uri.path()), &head);
     let caller = *identified.as_ref().unwrap_or(&Caller::ANONYMOUS);
     let incoming = context::read(&head.headers, caller.is_trusted(), inner.environment());
     if incoming.faults_stripped {
@@ -84,7 +84,7 @@ where
 /// The same as an axum router, for an application that has a server already.
 pub(crate) fn router(inner: Arc<ServerInner>, trust: Trust) -> axum::Router {
     let peer = Peer::new(trust, PeerOrigin::Mounted);
-    let paths: Vec<_> = inner.paths().collect();
+    let paths: Vec<_> = inner.routes().paths().collect();
     let has_fallback = inner.fallback().is_some();
     let handler = any(move |request: axum::extract::Request| {
         let inner = inner.clone();
@@ -128,14 +128,14 @@ fn resolve<'c>(
         return Ok(Resolved::HealthCheck(check));
     }
     let caller = identified?;
-    if let Some(route) = inner.route(path) {
+    if let Some(route) = inner.routes().get(path) {
         return Ok(Resolved::Method(route));
     }
     // Routers are merged into applications, where two of them cannot have the same path; so a mounted one has none of
     // these.
     if caller.is_trusted()
         && !peer.is_mounted()
-        && let Some(route) = inner.builtin(path)
+        && let Some(route) = inner.routes().builtin(path)
     {
         return Ok(Resolved::Method(route));
     }

@@ -1,0 +1,303 @@
+//! The route table of a server, and the checks of its services, policy and rate limits.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+
+use super::admission::policy::{Access, Policy};
+use super::admission::{Limiter, RateLimit};
+use super::call::method_name;
+use super::call::service::{Route, Routes};
+use super::idempotency::{IdempotencyHandler, IdempotencyStore, key_argument};
+use crate::builtin;
+use crate::context::Source;
+use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
+use crate::error::{Code, Error};
+use crate::observe::Observers;
+
+/// The routes of a server by path.
+pub(crate) struct RouteTable {
+    routes: HashMap<&'static str, Arc<Route>>,
+    /// Built-in routes, served to trusted callers only.
+    builtin: HashMap<&'static str, Arc<Route>>,
+}
+
+impl RouteTable {
+    /// Returns the route of a path, which is compared byte by byte.
+    pub(crate) fn get(&self, path: &str) -> Option<&Arc<Route>> {
+        self.routes.get(path)
+    }
+
+    /// Returns the built-in route of a path, which only trusted callers may use.
+    pub(crate) fn builtin(&self, path: &str) -> Option<&Arc<Route>> {
+        self.builtin.get(path)
+    }
+
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &'static str> {
+        self.routes.keys().copied()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.routes.len()
+    }
+}
+
+/// Builds a [`RouteTable`] and checks settings against it.
+pub(crate) struct RouteTableBuilder {
+    routes: HashMap<&'static str, Route>,
+    /// The paths of the built-in routes.
+    builtin: HashSet<&'static str>,
+    services: Vec<&'static ServiceDescriptor>,
+    source: Arc<Source>,
+}
+
+impl RouteTableBuilder {
+    /// Adds the methods of all services, with their `Ping`.
+    ///
+    /// # Errors
+    ///
+    /// `failed_precondition` if two methods have one path.
+    pub(crate) fn new(services: Vec<Routes>, source: &Arc<Source>) -> Result<Self, Error> {
+        let mut table = Self {
+            routes: HashMap::new(),
+            builtin: HashSet::new(),
+            services: Vec::new(),
+            source: Arc::clone(source),
+        };
+        for Routes { service, routes } in services {
+            table.services.push(service);
+            for route in routes.into_iter().chain(ping_route(service, source)) {
+                let path = route.method().path;
+                if table.routes.insert(path, route).is_some() {
+                    let text = format!(
+                        "the service {} was added twice: two methods have the path {path}",
+                        service.full_name
+                    );
+                    return Err(Error::without_location(Code::FailedPrecondition, text));
+                }
+            }
+        }
+        Ok(table)
+    }
+
+    pub(crate) fn methods(&self) -> impl Iterator<Item = &'static MethodDescriptor> {
+        self.routes.values().map(Route::method)
+    }
+
+    /// The descriptors of all services.
+    pub(crate) fn services(&self) -> &[&'static ServiceDescriptor] {
+        &self.services
+    }
+
+    /// Adds a built-in service. The server's own routes take precedence over those of the same path.
+    pub(crate) fn add_builtin(&mut self, service: Routes) {
+        let Routes { service, routes } = service;
+        if self
+            .services
+            .iter()
+            .all(|own| own.full_name != service.full_name)
+        {
+            self.services.push(service);
+        }
+        for route in routes.into_iter().chain(ping_route(service, &self.source)) {
+            let path = route.method().path;
+            if !self.routes.contains_key(path) {
+                self.routes.insert(path, route.into_builtin());
+                self.builtin.insert(path);
+            }
+        }
+    }
+
+    /// Sets the access rule of each route. Rules may also name built-in methods.
+    ///
+    /// # Errors
+    ///
+    /// `failed_precondition` for a rule of an unknown method, and for two rules of one method.
+    pub(crate) fn apply_policy(&mut self, policy: Policy) -> Result<(), Error> {
+        let server = self.source.server();
+        for route in self.routes.values_mut().filter(|route| !route.is_builtin()) {
+            route.access = Access::Undeclared;
+        }
+        let mut declared = HashSet::new();
+        for (name, callers) in policy.into_rules() {
+            let setting = format!("the policy of {server}");
+            let path = method_name::resolve(self.routes.keys().copied(), &name, &setting)?;
+            if !declared.insert(path) {
+                let text =
+                    format!("the policy of {server} has two rules for {name}; make them one");
+                return Err(Error::without_location(Code::FailedPrecondition, text));
+            }
+            if let Some(route) = self.routes.get_mut(path) {
+                route.access = Access::AllowList(callers);
+            }
+        }
+        self.warn_of_undeclared();
+        Ok(())
+    }
+
+    fn warn_of_undeclared(&self) {
+        let undeclared = self
+            .routes
+            .values()
+            .filter(|route| matches!(route.access, Access::Undeclared));
+        let mut undeclared: Vec<_> = undeclared.map(|route| route.method().full_name()).collect();
+        if !undeclared.is_empty() {
+            undeclared.sort_unstable();
+            tracing::warn!(
+                target: "rpc",
+                "all calls to methods without a rule are rejected, by the policy of {}: {}",
+                self.source.server(),
+                undeclared.join(", ")
+            );
+        }
+    }
+
+    /// Sets the rate limit of each route: the one that names its method, or the general one.
+    ///
+    /// # Errors
+    ///
+    /// `failed_precondition` for an unknown method, a method with two limits, and two general limits;
+    /// `invalid_argument` for a limit that allows no call.
+    pub(crate) fn apply_rate_limits(&mut self, limits: Vec<RateLimit>) -> Result<(), Error> {
+        let server = self.source.server();
+        let twice = |what: &str| {
+            let text = format!("the server {server} has two rate limits for {what}; make them one");
+            Error::without_location(Code::FailedPrecondition, text)
+        };
+        let mut general = None;
+        for limit in limits {
+            let limiter = Limiter::new(&limit).ok_or_else(|| {
+                let text = format!(
+                    "a rate limit of {server} allows no call at all; to reject all calls use `Policy::deny`"
+                );
+                Error::without_location(Code::InvalidArgument, text)
+            })?;
+            let limiter = Arc::new(limiter);
+            for name in limit.methods() {
+                let setting = format!("a rate limit of {server}");
+                let path = method_name::resolve(self.routes.keys().copied(), name, &setting)?;
+                if let Some(route) = self.routes.get_mut(path)
+                    && route.rate.replace(Arc::clone(&limiter)).is_some()
+                {
+                    return Err(twice(name));
+                }
+            }
+            if limit.methods().is_empty() && general.replace(limiter).is_some() {
+                return Err(twice("all methods"));
+            }
+        }
+        for route in self.routes.values_mut() {
+            if route.rate.is_none() && !route.is_builtin() {
+                route.rate.clone_from(&general);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the methods with an idempotency key a shared handler. A server without such a method
+    /// creates no store.
+    pub(crate) fn apply_idempotency(
+        &mut self,
+        store: Option<Arc<dyn IdempotencyStore>>,
+        observers: &Observers,
+        tasks: &TaskTracker,
+        deadline_cap: Duration,
+    ) {
+        let mut keyed = self
+            .routes
+            .values_mut()
+            .filter(|route| key_argument(route.method()).is_some())
+            .peekable();
+        if keyed.peek().is_none() {
+            return;
+        }
+        let handler =
+            IdempotencyHandler::new(store, observers.clone(), tasks.clone(), deadline_cap);
+        let handler = Arc::new(handler);
+        for route in keyed {
+            route.idempotency = Some(Arc::clone(&handler));
+        }
+    }
+
+    pub(crate) fn build(self) -> RouteTable {
+        let (builtin, routes) = self
+            .routes
+            .into_iter()
+            .map(|(path, route)| (path, Arc::new(route)))
+            .partition(|(path, _)| self.builtin.contains(path));
+        RouteTable { routes, builtin }
+    }
+}
+
+/// Returns the route of a service's `Ping`; `None` with `ping = false`.
+fn ping_route(service: &'static ServiceDescriptor, source: &Arc<Source>) -> Option<Route> {
+    let (method, handler) = builtin::ping_handler(service, source)?;
+    Some(Route::new(method, handler).into_builtin())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::sync::MutexExt as _;
+
+    /// Collects log lines.
+    #[derive(Clone, Default)]
+    struct LogBuffer(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for LogBuffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock_unpoisoned().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn methods_without_a_rule_are_logged_at_start() {
+        static METHODS: [MethodDescriptor; 4] = [
+            MethodDescriptor::new("a.B", "zap", "Zap", "/a.B/Zap"),
+            MethodDescriptor::new("a.B", "get", "Get", "/a.B/Get"),
+            MethodDescriptor::new("a.B", "put", "Put", "/a.B/Put"),
+            MethodDescriptor::new("a.B", "ping", "Ping", "/a.B/Ping"),
+        ];
+        let answer = |_| -> crate::middleware::BoxFuture<_> {
+            let error = Error::without_location(Code::Unimplemented, "");
+            Box::pin(std::future::ready(error.into()))
+        };
+        let mut table =
+            RouteTableBuilder::new(Vec::new(), &Arc::new("bank@prod/1".parse().unwrap())).unwrap();
+        for method in &METHODS[..3] {
+            table.routes.insert(method.path, Route::new(method, answer));
+        }
+        let ping = Route::new(&METHODS[3], answer).into_builtin();
+        table.routes.insert("/a.B/Ping", ping);
+        let log = LogBuffer::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            table
+                .apply_policy(Policy::new().allow("a.B/Put", "web"))
+                .unwrap();
+        });
+        let text = String::from_utf8(log.0.lock_unpoisoned().clone()).unwrap();
+        assert!(
+            text.contains("policy of bank: a.B/Get, a.B/Zap\n"),
+            "{text}"
+        );
+        assert!(matches!(
+            table.routes["/a.B/Ping"].access,
+            Access::Unrestricted
+        ));
+    }
+}
