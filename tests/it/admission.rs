@@ -353,11 +353,7 @@ fn a_rate_limit_for_no_method_is_rejected_at_start() {
             Code::FailedPrecondition,
             "two rate limits for admission.v1.Work/Quick",
         ),
-        (
-            vec![second(0)],
-            Code::InvalidArgument,
-            "allows no call at all",
-        ),
+        (vec![second(0)], Code::InvalidArgument, "allows no calls"),
     ] {
         let error = limited(limits).unwrap_err();
         assert_eq!(error.code(), code);

@@ -125,8 +125,7 @@ impl RouteTableBuilder {
             let setting = format!("the policy of {server}");
             let path = method_name::resolve(self.routes.keys().copied(), &name, &setting)?;
             if !declared.insert(path) {
-                let text =
-                    format!("the policy of {server} has two rules for {name}; make them one");
+                let text = format!("the policy of {server} has two rules for {name}; merge them");
                 return Err(Error::without_location(Code::FailedPrecondition, text));
             }
             if let Some(route) = self.routes.get_mut(path) {
@@ -147,7 +146,7 @@ impl RouteTableBuilder {
             undeclared.sort_unstable();
             tracing::warn!(
                 target: "rpc",
-                "all calls to methods without a rule are rejected, by the policy of {}: {}",
+                "the policy of {} denies the methods that no rule names: {}; add a rule for each",
                 self.source.server(),
                 undeclared.join(", ")
             );
@@ -163,14 +162,14 @@ impl RouteTableBuilder {
     pub(crate) fn apply_rate_limits(&mut self, limits: Vec<RateLimit>) -> Result<(), Error> {
         let server = self.source.server();
         let twice = |what: &str| {
-            let text = format!("the server {server} has two rate limits for {what}; make them one");
+            let text = format!("the server {server} has two rate limits for {what}; merge them");
             Error::without_location(Code::FailedPrecondition, text)
         };
         let mut general = None;
         for limit in limits {
             let limiter = Limiter::new(&limit).ok_or_else(|| {
                 let text = format!(
-                    "a rate limit of {server} allows no call at all; to reject all calls use `Policy::deny`"
+                    "a rate limit of {server} allows no calls; use `Policy::deny` to deny a method"
                 );
                 Error::without_location(Code::InvalidArgument, text)
             })?;
@@ -292,7 +291,9 @@ mod tests {
         });
         let text = String::from_utf8(log.0.lock_unpoisoned().clone()).unwrap();
         assert!(
-            text.contains("policy of bank: a.B/Get, a.B/Zap\n"),
+            text.contains(
+                "policy of bank denies the methods that no rule names: a.B/Get, a.B/Zap;"
+            ),
             "{text}"
         );
         assert!(matches!(

@@ -33,7 +33,7 @@ pub(crate) struct AdmissionRules<'r> {
     pub(crate) is_builtin: bool,
 }
 
-/// Why a call is not let in.
+/// A call that was not admitted.
 pub(crate) struct Rejected {
     pub(crate) error: Error,
     /// Set if the server rejected the call because of its limits.
@@ -67,12 +67,12 @@ pub(crate) async fn enter<'g>(
         within.map_err(|error| rejected(error, Rejection::RateLimit))?;
     }
     if rules.is_builtin {
-        // A server at its limit of calls still serves its status.
+        // A full server still reports its status.
         return Ok(None);
     }
     match gate.enter(context.deadline()).await {
         Ok(permit) => Ok(Some(permit)),
-        // The deadline passed in the queue: only the overload kept the call from running.
+        // Counted as overload, since the call would have been admitted with a free slot.
         Err(AdmitError::Late) => Err(rejected(Error::deadline_exceeded(), Rejection::Overload)),
         Err(AdmitError::Busy) => Err(rejected(busy(), Rejection::Overload)),
     }

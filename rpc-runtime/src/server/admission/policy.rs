@@ -64,7 +64,8 @@ impl Policy {
         self.0
     }
 
-    /// Lets nobody call a method: a decision, and not an omission that stands in the log.
+    /// Denies a method to all callers, explicitly; a method without a rule is denied too, but
+    /// logged at the start.
     pub fn deny(self, method: impl Into<String>) -> Self {
         self.allow(method, Callers(Some(Vec::new()), None))
     }
@@ -137,7 +138,7 @@ pub(crate) enum Access {
 impl Access {
     /// # Errors
     ///
-    /// `permission_denied` for a caller that may not.
+    /// `permission_denied` for a caller that the rule does not include.
     pub(crate) fn check(&self, method: &MethodDescriptor, context: &Context) -> Result<(), Error> {
         let why = match self {
             Self::Unrestricted => return Ok(()),

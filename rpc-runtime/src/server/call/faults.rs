@@ -123,7 +123,7 @@ impl FaultInjection {
             ));
         }
         let context = request.context();
-        Ok(plan.decision(subject, context.request_id(), context.attempt()))
+        Ok(plan.decide(subject, context.request_id(), context.attempt()))
     }
 }
 

@@ -102,8 +102,8 @@ impl IdempotencyHandler {
         }
     }
 
-    /// Answers a call, by running it or with the result of the one that it repeats. The developer's layers are around
-    /// this, so that a repeat passes them as every call does.
+    /// Runs a call, or returns the result of the call that it repeats. The developer's layers are
+    /// outside of this, so a repeat passes them like every call.
     pub(crate) fn call(
         self: Arc<Self>,
         method: &'static MethodDescriptor,
