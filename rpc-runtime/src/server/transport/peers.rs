@@ -37,8 +37,8 @@ impl PeerLimiter {
 
     /// Counts one more connection of a peer until the permit is dropped; returns `None` if the peer
     /// is at its limit.
-    pub(crate) fn enter(self: &Arc<Self>, place: PeerOrigin) -> Option<PeerPermit> {
-        let key = key(place);
+    pub(crate) fn enter(self: &Arc<Self>, origin: PeerOrigin) -> Option<PeerPermit> {
+        let key = key(origin);
         if let Some(key) = key {
             let mut open = self.lock();
             let count = open.entry(key).or_default();
@@ -48,7 +48,7 @@ impl PeerLimiter {
                     open.remove(&key);
                 }
                 drop(open);
-                self.log_rejection(place);
+                self.log_rejection(origin);
                 return None;
             }
             *count += 1;
@@ -76,8 +76,8 @@ impl PeerLimiter {
     }
 }
 
-fn key(place: PeerOrigin) -> Option<PeerKey> {
-    let PeerOrigin::Tcp(address) = place else {
+fn key(origin: PeerOrigin) -> Option<PeerKey> {
+    let PeerOrigin::Tcp(address) = origin else {
         return None;
     };
     Some(match address.ip().to_canonical() {

@@ -43,7 +43,7 @@ struct ActivityState {
     since: Instant,
     /// Since when writes have been blocked because the peer does not read.
     blocked: Option<Instant>,
-    /// Whether a response was sent although a part of its request was unread.
+    /// Whether a response may have been sent before its request was read completely.
     unread: bool,
 }
 
@@ -97,7 +97,7 @@ impl Activity {
         CallGuard(self.clone())
     }
 
-    /// Records that the last response was sent with a part of its request unread.
+    /// Records that a response may have been sent before its request was read completely.
     pub(super) fn left_unread(&self) {
         self.state().unread = true;
     }

@@ -127,7 +127,7 @@ pub(crate) async fn accept<L: Listen>(
             }
             accepted = listener.accept() => accepted,
         };
-        let (io, place) = match accepted {
+        let (io, origin) = match accepted {
             Ok(accepted) => {
                 backoff.reset();
                 accepted
@@ -141,7 +141,7 @@ pub(crate) async fn accept<L: Listen>(
         };
         // A connection over its peer's limit is closed immediately: waiting here would block other
         // peers.
-        let Some(seat) = connections.inner.peers().enter(place) else {
+        let Some(peer_permit) = connections.inner.peers().enter(origin) else {
             continue;
         };
         // At the connection limit, each listener holds one connection here, and the others wait in
@@ -153,7 +153,7 @@ pub(crate) async fn accept<L: Listen>(
         };
         // The semaphore is never closed.
         if let Ok(permit) = permit {
-            connections.serve(io, place, (permit, seat));
+            connections.serve(io, origin, (permit, peer_permit));
         }
     }
     connections.close(listener);
@@ -170,17 +170,17 @@ struct Connections {
 }
 
 impl Connections {
-    fn serve<I>(&mut self, io: I, place: PeerOrigin, places: (OwnedSemaphorePermit, PeerPermit))
+    fn serve<I>(&mut self, io: I, origin: PeerOrigin, permits: (OwnedSemaphorePermit, PeerPermit))
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let peer = Peer::new(self.trust, place);
+        let peer = Peer::new(self.trust, origin);
         let serving = connection::serve(io, self.inner.clone(), peer, self.phase.clone());
         // Work of a connection outside of calls runs in the context of this server as well.
         let context = Context::current();
         self.running.spawn(context.scope(async move {
             // Held for as long as the connection is open.
-            let _places = places;
+            let _permits = permits;
             serving.await;
         }));
     }
@@ -191,12 +191,12 @@ impl Connections {
         if *self.phase.borrow() >= Phase::Closing {
             return;
         }
-        for (io, place) in listener.close() {
-            let Some(seat) = self.inner.peers().enter(place) else {
+        for (io, origin) in listener.close() {
+            let Some(peer_permit) = self.inner.peers().enter(origin) else {
                 continue;
             };
             match self.inner.connections().clone().try_acquire_owned() {
-                Ok(permit) => self.serve(io, place, (permit, seat)),
+                Ok(permit) => self.serve(io, origin, (permit, peer_permit)),
                 Err(_) => return,
             }
         }
