@@ -235,7 +235,10 @@ mod tests {
             .unwrap()
             .result
             .unwrap_err();
-        assert!(error.public_message().contains("cut off"), "{error}");
+        assert!(
+            error.public_message().contains("stopped during the call"),
+            "{error}"
+        );
     }
 
     #[test]
