@@ -3,15 +3,19 @@
 use std::time::Duration;
 
 use fibpro::process::print_note;
+use rpc_runtime::backoff::{ExponentialBackoff, Jitter};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::process_spec::{Child, ProcessSpec};
 
-/// Delay before an exited child is restarted; doubled each time, up to the maximum.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Delay before an exited child is restarted.
+const RESTART_BACKOFF: ExponentialBackoff = ExponentialBackoff::new(
+    Duration::from_millis(100),
+    Duration::from_secs(10),
+    Jitter::None,
+);
 
 /// Uptime of a child after which its next exit counts as the first one again.
 const STEADY: Duration = Duration::from_secs(60);
@@ -79,7 +83,8 @@ async fn keep(
 ) -> Result<(), String> {
     let name = spec.name;
     let mut restarts = 0_u64;
-    let mut pause = FIRST_PAUSE;
+    // Restarts since the child last ran for longer than `STEADY`.
+    let mut consecutive = 0_u32;
     loop {
         let since = Instant::now();
         let mut reason = tokio::select! {
@@ -89,10 +94,12 @@ async fn keep(
             }
         };
         if since.elapsed() > STEADY {
-            pause = FIRST_PAUSE;
+            consecutive = 0;
         }
         child = loop {
             restarts += 1;
+            consecutive = consecutive.saturating_add(1);
+            let pause = RESTART_BACKOFF.delay(consecutive);
             print_note(format_args!("{reason}; restart {restarts} in {pause:?}"));
             let again = async {
                 sleep(pause).await;
@@ -103,7 +110,6 @@ async fn keep(
                 // No child runs at this moment.
                 () = wait_for_command(&mut orders, SupervisorCommand::Stop) => return Ok(()),
             };
-            pause = (pause * 2).min(LONGEST_PAUSE);
             match started {
                 Ok((child, urls)) => {
                     let url = urls.first().map(String::as_str).unwrap_or_default();
