@@ -18,4 +18,6 @@ pub mod serve;
 #[cfg(feature = "services")]
 pub mod service;
 #[cfg(feature = "services")]
+mod sqlite;
+#[cfg(feature = "services")]
 pub mod tool;

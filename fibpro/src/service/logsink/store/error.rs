@@ -6,6 +6,8 @@ use std::time::Duration;
 use rpc_runtime::{Code, Error};
 use sqlx::migrate::MigrateError;
 
+use crate::sqlite::SqliteErrorKind;
+
 /// Delay before a caller retries, and before the writer reopens a file that failed to open.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -117,17 +119,16 @@ impl LogStoreError {
 impl From<sqlx::Error> for LogStoreError {
     fn from(error: sqlx::Error) -> Self {
         let code = match &error {
-            sqlx::Error::Database(error) => error.code().and_then(|code| code.parse::<i32>().ok()),
+            sqlx::Error::Database(error) => error.code(),
             _ => None,
         };
-        // The low byte of a result code is the primary code: https://sqlite.org/rescode.html
-        let kind = match code.map(|code| code & 0xff) {
-            Some(5 | 6) => LogStoreErrorKind::Locked,
-            Some(8) => LogStoreErrorKind::ReadOnly,
-            Some(11 | 26) => LogStoreErrorKind::Corrupt,
-            Some(13) => LogStoreErrorKind::Full,
-            Some(14) => LogStoreErrorKind::CannotOpen,
-            _ => LogStoreErrorKind::Failed,
+        let kind = match code.map(|code| SqliteErrorKind::from_code(&code)) {
+            Some(SqliteErrorKind::Locked) => LogStoreErrorKind::Locked,
+            Some(SqliteErrorKind::ReadOnly) => LogStoreErrorKind::ReadOnly,
+            Some(SqliteErrorKind::Corrupt) => LogStoreErrorKind::Corrupt,
+            Some(SqliteErrorKind::Full) => LogStoreErrorKind::Full,
+            Some(SqliteErrorKind::CannotOpen) => LogStoreErrorKind::CannotOpen,
+            Some(SqliteErrorKind::Io | SqliteErrorKind::Other) | None => LogStoreErrorKind::Failed,
         };
         Self::new(kind, error)
     }

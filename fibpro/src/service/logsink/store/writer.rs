@@ -1,4 +1,7 @@
 //! Writes records to the file. Waiting jobs share one transaction.
+//!
+//! The loop is not shared with the user store: a failed group is refused as a whole here, while the
+//! user store repeats its operations one by one.
 
 use std::fs::File;
 use std::sync::Arc;

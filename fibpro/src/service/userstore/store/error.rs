@@ -7,6 +7,7 @@ use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 
 use super::super::database::Database;
+use crate::sqlite::SqliteErrorKind;
 
 /// Retry delay while the database is busy.
 const RETRY_WHEN_BUSY: Duration = Duration::from_millis(500);
@@ -141,14 +142,13 @@ fn classify(error: &sqlx::Error) -> (Code, &'static str, Option<Duration>) {
                     _ => OTHER,
                 }
             } else {
-                // The low byte is the primary result code of SQLite.
-                match code.parse::<i32>().map(|code| code & 0xff) {
-                    Ok(5 | 6) => LOCKED,
-                    Ok(13) => FULL,
-                    Ok(8) => READ_ONLY,
-                    Ok(10 | 14) => AWAY,
-                    Ok(11 | 26) => DAMAGED,
-                    _ => OTHER,
+                match SqliteErrorKind::from_code(&code) {
+                    SqliteErrorKind::Locked => LOCKED,
+                    SqliteErrorKind::Full => FULL,
+                    SqliteErrorKind::ReadOnly => READ_ONLY,
+                    SqliteErrorKind::Io | SqliteErrorKind::CannotOpen => AWAY,
+                    SqliteErrorKind::Corrupt => DAMAGED,
+                    SqliteErrorKind::Other => OTHER,
                 }
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! SQLite allows one write transaction at a time, and a commit waits for the disk. So operations
 //! that arrive during a commit share the next transaction (group commit). If a group fails, each of
-//! its operations is run again alone, so that a caller only receives its own error.
+//! its operations is run again alone, so that a caller only receives its own error. The loop is not
+//! shared with the log store, which refuses a failed group as a whole.
 //!
 //! With `synchronous = FULL`, committed changes survive a power failure.
 
