@@ -20,6 +20,24 @@ fn write(
     processes: &[(&str, u32)],
 ) -> std::fmt::Result {
     writeln!(out, "\nFibPro is up.\n")?;
+    write_services(out, plan, urls, processes)?;
+    writeln!(out, "\nTry in another terminal:\n")?;
+    write_purchases(out, plan, urls)?;
+    writeln!(out)?;
+    write_tools(out, plan, urls)?;
+    writeln!(
+        out,
+        "\nCtrl-C stops all. From here on this is the log of all services.\n"
+    )
+}
+
+/// Writes the addresses, processes and the data folder.
+fn write_services(
+    out: &mut String,
+    plan: &Plan,
+    urls: &ServiceUrls,
+    processes: &[(&str, u32)],
+) -> std::fmt::Result {
     for service in start_order().rev() {
         let url = urls.of(service);
         let process = processes.iter().find(|process| process.0 == service);
@@ -30,9 +48,12 @@ fn write(
         };
         writeln!(out, "  {service:<15} {url}{process}{note}")?;
     }
-    writeln!(out, "  {:<15} {}", "data", plan.data.folder().display())?;
+    writeln!(out, "  {:<15} {}", "data", plan.data.folder().display())
+}
+
+/// Writes commands that buy numbers.
+fn write_purchases(out: &mut String, plan: &Plan, urls: &ServiceUrls) -> std::fmt::Result {
     let gate = urls.of("gatekeeper");
-    writeln!(out, "\nTry in another terminal:\n")?;
     // The tutorial's passwords are published. Those of a file are never printed; curl asks for
     // them.
     let user = match plan.users {
@@ -60,6 +81,11 @@ fn write(
         let command = format!("curl {option}-u {user} {gate}/{n}");
         writeln!(out, "  {command:<58} # {what}")?;
     }
+    Ok(())
+}
+
+/// Writes the commands of the tools, with the options that the plan requires.
+fn write_tools(out: &mut String, plan: &Plan, urls: &ServiceUrls) -> std::fmt::Result {
     let program = env::args_os().next().unwrap_or_else(|| "fibpro".into());
     let program = program.to_string_lossy();
     let key = plan.data.identity_key();
@@ -79,10 +105,6 @@ fn write(
             write!(endpoints, " --endpoint {service}={}", urls.of(listener))?;
         }
     }
-    writeln!(out, "\n  {program} logs{to}{key} --request ID")?;
-    writeln!(out, "  {program} monitor{key}{endpoints}")?;
-    writeln!(
-        out,
-        "\nCtrl-C stops all. From here on this is the log of all services.\n"
-    )
+    writeln!(out, "  {program} logs{to}{key} --request ID")?;
+    writeln!(out, "  {program} monitor{key}{endpoints}")
 }
