@@ -35,19 +35,37 @@ impl ServiceSpec {
     pub fn internal_port(&self) -> u16 {
         self.operator_port.unwrap_or(self.port)
     }
+
+    /// Returns the default address of its first listener.
+    pub(crate) fn listen_address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Returns the default address that other services and tools call.
+    pub(crate) fn internal_address(&self) -> String {
+        format!("127.0.0.1:{}", self.internal_port())
+    }
 }
+
+pub(crate) const LOGSINK: ServiceSpec = ServiceSpec::new("logsink", 9002, &[]);
+pub(crate) const USERSTORE: ServiceSpec = ServiceSpec::new("userstore", 9003, &[]);
+pub(crate) const PRICING: ServiceSpec = ServiceSpec::new("pricing", 9004, &["userstore"]);
+pub(crate) const COMPUTE_WORKER: ServiceSpec = ServiceSpec::new("compute_worker", 9005, &[]);
+pub(crate) const CONTROLLER: ServiceSpec =
+    ServiceSpec::new("controller", 9006, &["pricing", "compute_worker"]);
+pub(crate) const GATEKEEPER: ServiceSpec = ServiceSpec {
+    operator_port: Some(9011),
+    ..ServiceSpec::new("gatekeeper", 9001, &["userstore", "controller"])
+};
 
 /// All services in the order of their start: each calls only those before it.
 pub const SERVICES: [ServiceSpec; 6] = [
-    ServiceSpec::new("logsink", 9002, &[]),
-    ServiceSpec::new("userstore", 9003, &[]),
-    ServiceSpec::new("pricing", 9004, &["userstore"]),
-    ServiceSpec::new("compute_worker", 9005, &[]),
-    ServiceSpec::new("controller", 9006, &["pricing", "compute_worker"]),
-    ServiceSpec {
-        operator_port: Some(9011),
-        ..ServiceSpec::new("gatekeeper", 9001, &["userstore", "controller"])
-    },
+    LOGSINK,
+    USERSTORE,
+    PRICING,
+    COMPUTE_WORKER,
+    CONTROLLER,
+    GATEKEEPER,
 ];
 
 /// The addresses of other services, as options of a program.
@@ -114,7 +132,7 @@ impl Endpoints {
         }
         let ports = SERVICES.iter().filter(|known| known.name == service);
         ports
-            .map(|known| format!("http://127.0.0.1:{}", known.internal_port()))
+            .map(|known| format!("http://{}", known.internal_address()))
             .collect()
     }
 

@@ -4,11 +4,9 @@ use rpc_runtime::{Result, Server, server};
 
 use super::{PreparedService, ServiceOptions};
 use crate::api::compute_worker::ComputeWorkerServer;
+use crate::endpoints::COMPUTE_WORKER;
 use crate::process;
 use crate::service::compute_worker::Worker;
-
-/// Default listen address.
-const ADDRESS: &str = "127.0.0.1:9005";
 
 /// Computes Fibonacci numbers; listens on 127.0.0.1:9005
 #[derive(Debug, clap::Parser)]
@@ -26,7 +24,7 @@ impl ServiceOptions for ComputeWorkerOptions {
     async fn prepare(self) -> Result<PreparedService> {
         let worker = Worker::new().largest_n(self.bound.largest_n);
         let server = Server::new("compute_worker")
-            .listen(ADDRESS)
+            .listen(COMPUTE_WORKER.listen_address())
             .options(self.server)
             .add(ComputeWorkerServer::new(worker));
         Ok(PreparedService::new(server))

@@ -6,11 +6,9 @@ use super::{PreparedService, ServiceOptions};
 use crate::api::compute_worker::ComputeWorkerClient;
 use crate::api::controller::ControllerServer;
 use crate::api::pricing::PricingClient;
+use crate::endpoints::CONTROLLER;
 use crate::process;
 use crate::service::controller::Seller;
-
-/// Default listen address.
-const ADDRESS: &str = "127.0.0.1:9006";
 
 /// Sells Fibonacci numbers: pricing reserves the credit, the compute worker computes; listens on
 /// 127.0.0.1:9006
@@ -28,7 +26,7 @@ impl ServiceOptions for ControllerOptions {
         let pricing = PricingClient::with_client(endpoints.client("pricing")?);
         let worker = ComputeWorkerClient::with_client(endpoints.client("compute_worker")?);
         let server = Server::new("controller")
-            .listen(ADDRESS)
+            .listen(CONTROLLER.listen_address())
             .options(server)
             .add(ControllerServer::new(Seller::new(pricing, worker)));
         Ok(PreparedService::new(server))

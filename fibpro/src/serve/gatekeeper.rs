@@ -5,14 +5,9 @@ use rpc_runtime::{Result, Server, server};
 use super::{PreparedService, ServiceOptions};
 use crate::api::controller::ControllerClient;
 use crate::api::userstore::UserStoreClient;
+use crate::endpoints::GATEKEEPER;
 use crate::process;
 use crate::service::gatekeeper::Gatekeeper;
-
-/// Default listen address of the edge.
-const ADDRESS: &str = "127.0.0.1:9001";
-
-/// Default listen address for operators.
-const OPERATOR: &str = "127.0.0.1:9011";
 
 /// Sells Fibonacci numbers to the outside world over plain HTTP; listens on 127.0.0.1:9001
 #[derive(Debug, clap::Parser)]
@@ -24,7 +19,7 @@ pub struct GatekeeperOptions {
 
     /// Address of the internal listener for status and flags, which the edge does not serve; or
     /// `none`
-    #[arg(long, env = "FIBPRO_OPERATOR", value_name = "ADDRESS", default_value = OPERATOR)]
+    #[arg(long, env = "FIBPRO_OPERATOR", value_name = "ADDRESS", default_value_t = GATEKEEPER.internal_address())]
     operator: String,
 
     #[command(flatten)]
@@ -45,7 +40,7 @@ impl ServiceOptions for GatekeeperOptions {
         let mut edges = std::mem::take(&mut options.listen);
         edges.append(&mut options.listen_edge);
         if edges.is_empty() {
-            edges.push(ADDRESS.to_owned());
+            edges.push(GATEKEEPER.listen_address());
         }
         let mut server = Server::new("gatekeeper")
             // It has no service that would supply its version.

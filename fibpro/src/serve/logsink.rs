@@ -10,13 +10,11 @@ use rpc_runtime::{Code, Error, Result, Server, server};
 
 use super::{PreparedService, ServiceOptions};
 use crate::api::logsink::LogSinkServer;
+use crate::endpoints::LOGSINK;
 use crate::service::logsink::{LogStore, LogStoreOptions, PrintQueue, Sink, WriterHandle};
 
 /// Timeout for writing the last records after the last call.
 const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Default listen address.
-const ADDRESS: &str = "127.0.0.1:9002";
 
 /// Minimum size of the store, in bytes: several times the records of one call with their indices.
 const STORE_LEAST: u64 = 16 << 20;
@@ -47,7 +45,7 @@ pub struct LogSinkOptions {
 impl ServiceOptions for LogSinkOptions {
     async fn prepare(self) -> Result<PreparedService> {
         let server = Server::new("logsink")
-            .listen(ADDRESS)
+            .listen(LOGSINK.listen_address())
             .options(self.server)
             .without_observers()
             .observer(FailureObserver(TracingObserver::default()))

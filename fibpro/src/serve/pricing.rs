@@ -5,11 +5,9 @@ use rpc_runtime::{Result, Server, server};
 use super::{PreparedService, ServiceOptions};
 use crate::api::pricing::PricingServer;
 use crate::api::userstore::UserStoreClient;
+use crate::endpoints::PRICING;
 use crate::process;
 use crate::service::pricing::Prices;
-
-/// Default listen address.
-const ADDRESS: &str = "127.0.0.1:9004";
 
 /// Prices Fibonacci numbers, and reserves the credit in the user store; listens on 127.0.0.1:9004
 #[derive(Debug, clap::Parser)]
@@ -25,7 +23,7 @@ impl ServiceOptions for PricingOptions {
         let process::ProcessOptions { server, endpoints } = self.process;
         let userstore = UserStoreClient::with_client(endpoints.client("userstore")?);
         let server = Server::new("pricing")
-            .listen(ADDRESS)
+            .listen(PRICING.listen_address())
             .options(server)
             .add(PricingServer::new(Prices::new(userstore)));
         Ok(PreparedService::new(server))

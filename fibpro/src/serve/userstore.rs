@@ -7,10 +7,8 @@ use rpc_runtime::{Result, Secret, Server, server};
 
 use super::{PreparedService, ServiceOptions};
 use crate::api::userstore::UserStoreServer;
+use crate::endpoints::USERSTORE;
 use crate::service::userstore::{Database, UserList, Users};
-
-/// Default listen address.
-const ADDRESS: &str = "127.0.0.1:9003";
 
 /// Stores the users and their credit in a database; listens on 127.0.0.1:9003
 #[derive(Debug, clap::Parser)]
@@ -44,7 +42,7 @@ pub fn secret(text: &str) -> Result<Secret<String>, Infallible> {
 impl ServiceOptions for UserStoreOptions {
     async fn prepare(self) -> Result<PreparedService> {
         let server = Server::new("userstore")
-            .listen(ADDRESS)
+            .listen(USERSTORE.listen_address())
             .options(self.server)
             // Within the server's context, so that the users added by the first start are logged
             // under its name.
