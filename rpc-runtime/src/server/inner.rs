@@ -1,4 +1,4 @@
-//! What all connections of one server share.
+//! The state that all connections of one server share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,17 +36,17 @@ pub(crate) struct ServerInner {
     fallback: Option<axum::Router>,
     lifecycle: Lifecycle,
     verifier: Option<Verifier>,
-    /// One place a running call.
+    /// One permit for each running call.
     gate: Arc<Gate>,
-    /// One permit an open connection.
+    /// One permit for each open connection.
     connections: Arc<Semaphore>,
-    /// Whose they are.
+    /// The number of open connections of each peer.
     peers: Arc<PeerLimiter>,
-    /// Work that outlives its call.
+    /// Tasks that may outlive their call.
     tasks: TaskTracker,
 }
 
-/// What a [`ServerInner`] is made from.
+/// The configuration of a [`ServerInner`].
 pub(crate) struct ServerConfig {
     pub(crate) services: Vec<Routes>,
     pub(crate) source: Source,
@@ -61,15 +61,18 @@ pub(crate) struct ServerConfig {
     pub(crate) rates: Vec<RateLimit>,
     pub(crate) dropped_logs: Option<DroppedLogs>,
     pub(crate) flags: Flags,
-    /// Whether it fails on purpose when it is asked to.
+    /// Whether fault injection is enabled.
     pub(crate) allow_faults: bool,
     pub(crate) idempotency: Option<Arc<dyn IdempotencyStore>>,
 }
 
 impl ServerInner {
+    /// Builds the shared state.
+    ///
     /// # Errors
     ///
-    /// `failed_precondition` when two services answer on one path, or a policy or rate limit does not fit the services.
+    /// `failed_precondition` if two methods have one path, or if a policy or rate limit does not match the services.
+    /// `invalid_argument` for a rate limit that allows no calls.
     pub(crate) fn new(config: ServerConfig) -> Result<Arc<Self>, Error> {
         let source = Arc::new(config.source);
         let first = config.services.first().map(|first| first.service.version);
@@ -124,7 +127,7 @@ impl ServerInner {
         self.server_info.source()
     }
 
-    /// What the calls that it handles share.
+    /// Returns the state that the contexts of its calls refer to.
     pub(crate) fn server_info(&self) -> &Arc<ServerInfo> {
         &self.server_info
     }
@@ -145,17 +148,17 @@ impl ServerInner {
         &self.lifecycle
     }
 
-    /// What checks the signatures of calls, where the server has keys.
+    /// Returns the verifier of call signatures, if the server has keys.
     pub(super) fn verifier(&self) -> Option<&Verifier> {
         self.verifier.as_ref()
     }
 
-    /// What the calls of handlers are signed with.
+    /// Returns the keys that sign the calls of handlers.
     pub(crate) fn identity(&self) -> Option<&IdentityKeys> {
         self.verifier().map(Verifier::keys)
     }
 
-    /// Whether the application's own router answers on this path.
+    /// Returns whether the application's own router serves this path.
     pub(super) fn is_plain(&self, path: &str) -> bool {
         let (routes, builtin) = (self.routes.get(path), self.routes.builtin(path));
         self.fallback.is_some() && routes.is_none() && builtin.is_none()

@@ -1,4 +1,4 @@
-//! A server: services, listeners, limits, layers, observers. What a service needs in production is on by default.
+//! A server: services, listeners, limits, layers and observers. The defaults are fit for production.
 
 mod admission;
 mod call;
@@ -38,8 +38,9 @@ use crate::observe::{Observer, TracingObserver};
 
 /// A server of one or several services.
 ///
-/// Already there without a word: request ids, deadlines, panic isolation, limits and timers (see [`Limits`]), a log
-/// line and counters for each call ([`crate::status`]), `/healthz` and `/readyz`, graceful drain.
+/// Enabled by default: request IDs, deadlines, panic isolation, limits and timeouts (see [`Limits`]),
+/// a log line and counters for each call ([`crate::status`]), `/healthz` and `/readyz`, graceful
+/// drain.
 ///
 /// ```no_run
 /// use rpc_runtime::prelude::*;
@@ -78,26 +79,26 @@ pub struct Server {
     log_format: LogFormat,
     fallback: Option<axum::Router>,
     identity: Option<IdentityKeys>,
-    /// Read where the server starts, in place of `identity`.
+    /// Read when the server starts; takes precedence over `identity`.
     identity_file: Option<PathBuf>,
     policy: Option<Policy>,
     rates: Vec<RateLimit>,
     dropped_logs: Option<DroppedLogs>,
     flags: Flags,
     flags_file: Option<PathBuf>,
-    /// What was wrong with a flag that was set before the start.
+    /// The first error of setting a flag; the start of the server returns it.
     flags_refused: Option<Error>,
     allow_faults: bool,
     log_exporter: Option<LogExporterBuilder>,
-    /// What the operator says of the same; it wins.
+    /// The operator's options of the log export. They take precedence over `log_exporter`.
     log_export_options: LogExportOptions,
-    /// The log of the process, where it was started before `run`.
+    /// The log of the process, if `start_log` was called.
     log: Option<Result<run::ProcessLog>>,
     idempotency: Option<Arc<dyn IdempotencyStore>>,
 }
 
 impl Server {
-    /// A server by its name, such as `logsink`: the name that callers see in errors and logs.
+    /// Creates a server with a name, such as `logsink`, which callers see in errors and logs.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -130,13 +131,14 @@ impl Server {
         }
     }
 
-    /// Listens for other services on `address`: `127.0.0.1:9002`, where port 0 takes a free one, or a Unix socket such
-    /// as `unix:/run/logsink.sock`. May be said more than once.
+    /// Adds an internal listener, for other services, on `address`: a TCP address such as
+    /// `127.0.0.1:9002`, where port 0 selects a free port, or a Unix socket such as
+    /// `unix:/run/logsink.sock`. May be called repeatedly.
     ///
-    /// Without keys (see [`identity`](Self::identity)) an internal listener answers peers on this host only, and whoever
-    /// may open a Unix socket is believed; see [`socket_mode`](Self::socket_mode). A socket's file that a killed server
-    /// left behind is replaced, one that somebody listens on is not; a lock on `PATH.lock` tells them apart, and that
-    /// file stays.
+    /// Without keys (see [`identity`](Self::identity)) an internal listener serves peers on this host
+    /// only. Every process that may open its Unix socket is trusted; see
+    /// [`socket_mode`](Self::socket_mode). The socket file of a killed server is replaced; one that is
+    /// in use is not. A lock on the file `PATH.lock`, which is never removed, distinguishes the two.
     #[allow(
         clippy::needless_pass_by_value,
         reason = "a builder that takes literals and addresses alike"
@@ -146,37 +148,38 @@ impl Server {
         self
     }
 
-    /// Listens for the outside world on `address`: nothing that a caller says of its request is believed, and errors
-    /// go out without details.
+    /// Adds an edge listener, for untrusted callers, on `address`: the `x-rpc-*` headers of requests
+    /// are ignored, and errors are sent without details.
     #[allow(clippy::needless_pass_by_value, reason = "as for `listen`")]
     pub fn listen_edge(mut self, address: impl ToString) -> Self {
         self.listen.push((address.to_string(), Trust::Edge));
         self
     }
 
-    /// Who may connect to its Unix sockets: the mode of their files, of which the bits for writing count. `0o600` unless
-    /// said: the user that the server runs as, and nobody else.
+    /// Sets the file mode of Unix sockets, whose write bits determine which users may connect.
+    /// Defaults to `0o600`: only the user that the server runs as.
     pub fn socket_mode(mut self, mode: u32) -> Self {
         self.socket_mode = mode;
         self
     }
 
-    /// Whom [`serve`](Self::serve) (internal unless said) and [`into_router`](Self::into_router) (edge unless said)
-    /// take their callers for.
+    /// Sets how much callers are trusted. Defaults to internal for [`serve`](Self::serve) and edge for
+    /// [`into_router`](Self::into_router).
     pub fn trust(mut self, trust: Trust) -> Self {
         self.trust = Some(trust);
         self
     }
 
-    /// Makes the server one of those that know each other by these keys.
+    /// Authenticates calls to and from this server with the given keys.
     ///
-    /// Its internal listeners then answer signed calls, from whatever address, and everybody else with
-    /// `unauthenticated`, peers on this host included; what its handlers call is signed without another word. An edge
-    /// looks at no signature. What no service has, plain routes of [`http`](Self::http), keeps to the rule without keys.
+    /// Its internal listeners then accept signed calls from any address and reject all others with
+    /// `unauthenticated`, including those of peers on this host. Calls that its handlers make are
+    /// signed. An edge listener ignores signatures. The plain routes of [`http`](Self::http) follow the
+    /// rule for servers without keys.
     ///
-    /// A signature covers the head of the request and its body, is meant for one service, and is good for one call
-    /// within 30 s; the clocks of the hosts must not differ by more. It proves that the caller has the key and not
-    /// which of your servers it is: give the key to nobody who may not be each of them.
+    /// A signature covers the head and the body of one request to one service, and is valid once and
+    /// for 30 s; the clocks of the hosts must not differ by more. It proves that the caller has the
+    /// key, not which server it is: a holder of the key can act as any of your servers.
     ///
     /// ```no_run
     /// # use rpc_runtime::{IdentityKeys, Server};
@@ -190,64 +193,68 @@ impl Server {
         self
     }
 
-    /// Says who may call which method. Without a policy everybody may whom the listener lets in.
+    /// Sets which callers may call which method. Without a policy, every caller that the listener
+    /// accepts may call every method.
     ///
-    /// Checked where the server starts: `failed_precondition` for a rule that names no method of its services.
+    /// Checked when the server starts: `failed_precondition` for a rule that names an unknown method.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = Some(policy);
         self
     }
 
-    /// Limits how often each caller may call each method; none is set unless asked for. Called several times for
-    /// limits of several methods.
+    /// Limits how often each caller may call each method. By default there is no limit. May be called
+    /// repeatedly, with limits of different methods.
     ///
-    /// Checked where the server starts, as [`policy`](Self::policy).
+    /// Checked when the server starts, like [`policy`](Self::policy).
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {
         self.rates.push(limit);
         self
     }
 
-    /// Fails calls on purpose when their request asks for it, by the header `x-rpc-fault` or by
-    /// [`Context::with_faults`](crate::Context::with_faults): for tests of whole systems and for the rehearsal of bad days.
-    /// Off unless said. [`FaultPlan`](crate::faults::FaultPlan) says what can be asked for.
+    /// Enables fault injection: a call fails on purpose if its request carries a plan, set by the header
+    /// `x-rpc-fault` or by [`Context::with_faults`](crate::Context::with_faults). For tests of whole
+    /// systems and failure drills. Disabled by default. See [`FaultPlan`](crate::faults::FaultPlan) for
+    /// the syntax.
     ///
     /// ```text
     /// curl -H 'content-type: application/json' -H 'x-rpc-fault: pricing.pay=unavailable;p=0.5' \
     ///     http://127.0.0.1:9006/fibpro.v1.Controller/Generate -d '{"n": 3}'
     /// ```
     ///
-    /// The plan travels with the request, and the server that answers a method decides: a fault of `pricing.pay` comes from
-    /// pricing, inside of its observation, its limits and its layers, and stands in its log as `fault injected`. A server
-    /// that is not named passes the plan on, whether it allows faults or not. One that is named and does not allow them
-    /// answers `failed_precondition`: whoever asks for a fault is not to take its absence for a good sign.
+    /// The plan is forwarded with the request, and the server of the named method applies it: a fault of
+    /// `pricing.pay` is injected by pricing, inside its observers, limits and layers, and is logged as
+    /// `fault injected`. Servers that the plan does not name forward it, even with fault injection
+    /// disabled. A named server with fault injection disabled returns `failed_precondition`, because an
+    /// ignored fault would look like a passed test.
     ///
-    /// An edge never looks at a plan; it leaves it out and counts it in the log.
+    /// An edge listener ignores and removes the plan of a request, and logs how often it did so.
     pub fn allow_faults(mut self) -> Self {
         self.allow_faults = true;
         self
     }
 
-    /// Keeps the results of methods with an idempotency key in this store, see [`crate::idempotency`]. Unless said, in a
-    /// [`MemoryStore`](crate::idempotency::MemoryStore), where the server has such a method.
+    /// Sets the store for the results of methods with an idempotency key; see [`crate::idempotency`].
+    /// Defaults to a [`MemoryStore`](crate::idempotency::MemoryStore) if the server has such a method.
     pub fn idempotency_store(mut self, store: impl IdempotencyStore) -> Self {
         self.idempotency = Some(Arc::new(store));
         self
     }
 
-    /// The environment that it runs in; `prod` unless said.
+    /// Sets the environment that the server runs in. Defaults to `prod`.
     pub fn environment(mut self, environment: impl Into<String>) -> Self {
         self.environment = environment.into();
         self
     }
 
-    /// Which instance of the server it is. Unless said, its first address, or its process id where it has none.
+    /// Sets the name of this instance of the server. Defaults to its first address, or to the process ID
+    /// if it has no listener.
     pub fn instance(mut self, instance: impl Into<String>) -> Self {
         self.instance = Some(instance.into());
         self
     }
 
-    /// The version that it says it has, in [`rpc.v1.Status`](crate::status): of a server without a service of its own,
-    /// `env!("CARGO_PKG_VERSION")` as a rule. Unless said, that of its first service.
+    /// Sets the version that [`rpc.v1.Status`](crate::status) reports. Defaults to the version of the first
+    /// service; a server without services usually sets `env!("CARGO_PKG_VERSION")`.
     pub fn version(mut self, version: &'static str) -> Self {
         self.version = Some(version);
         self
@@ -263,7 +270,7 @@ impl Server {
         self
     }
 
-    /// Adds a layer inside those that are there. See [`crate::middleware`].
+    /// Adds a layer inside the layers added before. See [`crate::middleware`].
     pub fn layer(mut self, layer: impl Layer) -> Self {
         self.layers.push(Arc::new(layer));
         self
@@ -275,24 +282,24 @@ impl Server {
         self
     }
 
-    /// Leaves out the log line a call, and every observer that was added before.
+    /// Removes the observer that logs each call, and every observer added before.
     pub fn without_observers(mut self) -> Self {
         self.observers.clear();
         self
     }
 
-    /// Sets the limits and timers.
+    /// Sets the limits and timeouts.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Adds something that the server must have before it is ready, such as a connection to a store or a cache that is
-    /// warm. Until then, and whenever the check fails later, `GET /readyz` is answered with 503; calls are answered all
-    /// the same.
+    /// Adds a readiness check, such as an open connection to a store or a warm cache. While a check
+    /// fails, `GET /readyz` returns 503. Calls are served regardless.
     ///
-    /// Checks run when somebody asks, one after the other and never twice at a time. Together they have a second, and
-    /// their outcome holds for a quarter of one. PeerLimiter that are not believed are not told which of them failed.
+    /// Checks run on requests of `/readyz`, one after another and never concurrently. All checks together
+    /// time out after 1 s, and their outcome is cached for 250 ms. Only trusted peers receive the reason
+    /// of a failure.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -317,18 +324,18 @@ impl Server {
         self
     }
 
-    /// Lets [`rpc.v1.Status`](crate::status) tell how many records of the server's log were not kept: `count` is what
-    /// whoever keeps them has dropped since the start. It is asked with each status and must not block.
+    /// Sets the number of lost log records that [`rpc.v1.Status`](crate::status) reports. `count` returns
+    /// the number since the start; it is called for each status and must not block.
     ///
-    /// A server that [`run`](Self::run) runs and whose log it ships tells [`logs::dropped`](crate::logs::dropped) by
-    /// itself; a program that starts its own [`LogExporter`](crate::logs::LogExporter) calls `dropped_logs(rpc_runtime::logs::dropped)`.
+    /// If [`run`](Self::run) exports the log, it reports [`logs::dropped`](crate::logs::dropped) by default. A program
+    /// that starts its own [`LogExporter`](crate::logs::LogExporter) calls `dropped_logs(rpc_runtime::logs::dropped)`.
     ///
     /// ```
     /// use std::sync::Arc;
     /// use std::sync::atomic::{AtomicU64, Ordering};
     /// use rpc_runtime::Server;
     ///
-    /// let dropped = Arc::new(AtomicU64::new(0)); // the appender of the log has the other half
+    /// let dropped = Arc::new(AtomicU64::new(0)); // the log appender increments a clone
     /// let server = Server::new("greeter").dropped_logs(move || dropped.load(Ordering::Relaxed));
     /// # drop(server);
     /// ```
@@ -337,24 +344,26 @@ impl Server {
         self
     }
 
-    /// Installs the subscriber now that [`run`](Self::run) would install, for a program that has something to log
-    /// before, and the hook by which a caught panic is logged with its place. No subscriber is installed where there is one. The format and the shipping are to be set before; what is wrong with
-    /// the latter is an error of `run`.
+    /// Installs the tracing subscriber and the panic hook early, so that the program can log before
+    /// [`run`](Self::run). The hook adds the location to the log of a caught panic. An existing subscriber
+    /// is kept. Call this after setting the log format and the export options; `run` reports any error in
+    /// the export options.
     pub fn start_log(mut self) -> Self {
         self.log = Some(run::start_log(&mut self));
         self
     }
 
-    /// How [`run`](Self::run) writes the log, where it installs a subscriber.
+    /// Sets the format in which [`run`](Self::run) writes the log, if it installs the subscriber.
     pub fn log_format(mut self, format: LogFormat) -> Self {
         self.log_format = format;
         self
     }
 
-    /// Where [`run`](Self::run) sends the events of this process, beside its own log; see [`crate::logs`].
+    /// Exports the events of this process to a log sink while [`run`](Self::run) runs, in addition to the
+    /// log on stderr; see [`crate::logs`].
     ///
-    /// Without a word of the program or the operator (`--logsink`) nothing is sent. A server that is a log sink itself
-    /// sends nothing.
+    /// By default nothing is exported, unless the operator sets `--logsink`. A log sink never exports its
+    /// own log.
     ///
     /// ```
     /// use rpc_runtime::{Client, Server, logs::LogExporter};
@@ -369,11 +378,13 @@ impl Server {
         self
     }
 
-    /// Answers plain HTTP requests whose path no service has; `/healthz` and `/readyz` are the server's own.
+    /// Serves plain HTTP requests whose path belongs to no service; `/healthz` and `/readyz` stay with the
+    /// server.
     ///
-    /// A handler has the [`Context`](crate::Context) of its request, believed as far as the peer is, and
-    /// [`default_deadline`](Limits::default_deadline) for its answer's head; a panic is an answer, and a request is
-    /// observed as `http GET` and the like. Layers are for calls and are not around it; the limits of bodies are axum's.
+    /// A handler runs in the [`Context`](crate::Context) of its request; `x-rpc-*` headers count only from trusted
+    /// peers. It has [`default_deadline`](Limits::default_deadline) to return the head of its response. A panic becomes
+    /// an error response. Observers see the request as `http GET` and the like. Layers do not apply; the
+    /// limits of bodies are those of axum.
     ///
     /// ```
     /// use rpc_runtime::{Context, Server, axum::{Router, routing::get}};

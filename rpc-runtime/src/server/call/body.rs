@@ -1,4 +1,4 @@
-//! The bodies of HTTP: reading the one of a request within its limits, and the one of an answer.
+//! HTTP bodies: reads request bodies within limits, and writes response bodies.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -16,24 +16,24 @@ use crate::context::Context;
 use crate::middleware::Guards;
 use crate::protocol::body::{BodyReadError, collect};
 
-/// The most that is read of a body that nobody wants, in bytes.
+/// Maximum number of bytes that are read of a discarded body.
 const DISCARD_BYTES: usize = 1 << 20;
 
-/// The longest that reading such a body may take.
+/// Maximum time for reading a discarded body.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// Why a body could not be read.
 #[derive(Debug)]
 pub(crate) enum ReadBodyError {
-    /// It has, or says that it has, more than the limit.
+    /// Its size or its declared length exceeds the limit.
     TooLarge,
-    /// It was not there in time.
+    /// It was not complete at the deadline.
     Late,
-    /// It is broken: a bad chunk, a stream that was reset.
+    /// It failed: an invalid chunk, a reset stream.
     Broken(Box<dyn StdError + Send + Sync>),
 }
 
-/// Reads a body of at most `limit` bytes, all of it before `deadline`, however it drips.
+/// Reads a whole body of at most `limit` bytes before `deadline`, however slowly its bytes arrive.
 pub(crate) async fn read<B>(
     body: &mut Pin<&mut B>,
     limit: usize,
@@ -51,15 +51,15 @@ where
     }
 }
 
-/// Reads a body that nobody wants to its end, and says whether it got there.
+/// Reads and discards a body; returns whether it reached the end.
 ///
-/// Without that, HTTP/1 cannot go on: the connection is closed with bytes unread, the system answers those with a
-/// reset, and a client that is still writing sees the reset in place of our answer.
+/// Closing an HTTP/1 connection with unread bytes makes the operating system send a reset, and a
+/// client that is still writing would see the reset instead of the response.
 pub(crate) async fn discard<B>(body: &mut Pin<&mut B>) -> bool
 where
     B: Body<Data = Bytes>,
 {
-    let mut room = DISCARD_BYTES;
+    let mut remaining = DISCARD_BYTES;
     let reading = async {
         while !body.is_end_stream() {
             match body.frame().await {
@@ -67,8 +67,8 @@ where
                 Some(Err(_)) => return false,
                 Some(Ok(frame)) => {
                     let length = frame.data_ref().map_or(0, Bytes::len);
-                    match room.checked_sub(length) {
-                        Some(left) => room = left,
+                    match remaining.checked_sub(length) {
+                        Some(left) => remaining = left,
                         None => return false,
                     }
                 }
@@ -79,19 +79,19 @@ where
     timeout(DISCARD_TIME, reading).await.unwrap_or(false)
 }
 
-/// A fault on purpose: the answer is not sent, and its connection is closed. Stands in the extensions of the answer.
+/// A response extension of fault injection: the response is not sent and the connection is closed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Aborted;
 
 impl fmt::Display for Aborted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("fault injected: the answer is not sent")
+        f.write_str("fault injected: the response is not sent")
     }
 }
 
 impl StdError for Aborted {}
 
-/// The body of an answer, with all that is held until it is sent or dropped.
+/// The body of a response, with guards that are held until it is sent or dropped.
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
     content: Content,
@@ -101,9 +101,9 @@ pub(crate) struct ResponseBody {
 #[derive(Debug)]
 enum Content {
     Message(Option<Bytes>),
-    /// Of an answer that is not to arrive.
+    /// A body that fails, so that the response does not arrive.
     Broken,
-    /// Of a plain HTTP route.
+    /// The body of a plain HTTP route.
     Plain {
         body: axum::body::Body,
         context: Context,
@@ -119,12 +119,13 @@ impl ResponseBody {
         }
     }
 
-    /// A body that nothing is held for.
+    /// Returns a body without guards.
     pub(crate) fn full(message: Bytes) -> Self {
         Self::message(message, Guards::default())
     }
 
-    /// A body that breaks where it starts, for servers that are not ours to close a connection of.
+    /// Returns a body that fails at its first frame. It aborts the response where an application's own
+    /// server holds the connection.
     pub(crate) fn broken() -> Self {
         Self {
             content: Content::Broken,
@@ -132,7 +133,7 @@ impl ResponseBody {
         }
     }
 
-    /// The body of a plain HTTP route, which runs in the route's context: it may be made piece by piece.
+    /// Returns the body of a plain HTTP route. Its frames are produced in the context of the request.
     pub(crate) fn plain(body: axum::body::Body, context: Context) -> Self {
         Self {
             content: Content::Plain { body, context },

@@ -49,7 +49,7 @@ impl FaultInjection {
         }
     }
 
-    /// Runs a call that carries a plan, inside of its deadline, span and panic guard.
+    /// Runs a call that carries a plan, inside its deadline, span and panic guard.
     pub(crate) async fn run(
         &self,
         layers: &Layers,
@@ -69,7 +69,7 @@ impl FaultInjection {
             decision,
             aborted: AtomicBool::new(false),
         });
-        // Inside of the developer's layers, which see the fault as a failure of the handler.
+        // Inside the developer's layers, which see the fault as a failure of the handler.
         let mut response = layers.run(&faulty, request).await;
         if faulty.aborted.load(Ordering::Relaxed) {
             response.abort();
@@ -100,7 +100,7 @@ impl FaultInjection {
             return Err(Error::without_location(
                 Code::InvalidArgument,
                 format!(
-                    "x-rpc-fault: no service of that name has the method `{unknown}` at {}; {} has {}",
+                    "x-rpc-fault: unknown method `{unknown}` on {}; {} has {}",
                     self.source.as_str(),
                     service.full_name,
                     known.join(", ")
@@ -148,12 +148,12 @@ impl InnerService for FaultyHandler {
             log_injected_fault(&effect);
             match effect {
                 Effect::Error(code) => {
-                    // Public also where the code's own texts are not: a reader must not look for a cause.
+                    // Public for every code, so that readers do not search for another cause.
                     let text = format!("fault injected by x-rpc-fault: {code}");
                     return Error::without_location(code, text).public().into();
                 }
                 Effect::DropResponse => drop(Arc::clone(&self.route).call(request).await),
-                // A delay is none of the effects of a decision.
+                // The effect of a decision is never a delay.
                 Effect::Drop | Effect::Delay(_) => {}
             }
             self.aborted.store(true, Ordering::Relaxed);
@@ -162,15 +162,15 @@ impl InnerService for FaultyHandler {
     }
 }
 
-/// In the span of the call, which names its request and method.
+/// Logs a fault in the span of the call, which has its request ID and method.
 fn log_injected_fault(effect: &Effect) {
     tracing::info!(target: "rpc", %effect, "fault injected");
 }
 
-/// What a caller sees of an answer that does not come, and the log on this side.
+/// Returns the error of a call whose response is not sent, for the caller and for the log.
 fn lost(effect: &str) -> Error {
     let text = format!(
-        "fault injected by x-rpc-fault: {effect}; the connection is closed without an answer, the call may have been executed"
+        "fault injected by x-rpc-fault: {effect}; the connection is closed without a response; the call may have been executed"
     );
     Error::without_location(Code::Unavailable, text).with_delivery(Delivery::OutcomeUnknown)
 }

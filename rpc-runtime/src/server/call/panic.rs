@@ -1,4 +1,4 @@
-//! What a panic says, and where it happened.
+//! Catches panics of handlers, and records their message, location and backtrace.
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -14,23 +14,24 @@ use crate::context::Context;
 use crate::error::{Code, Error};
 
 thread_local! {
-    /// Whether a handler is polled on this thread, so that a panic will be caught and logged with its call.
+    /// Whether this thread runs code of a handler, whose panics are caught and logged with their call.
     static CATCHING: Cell<bool> = const { Cell::new(false) };
-    /// Where the last caught panic of this thread happened.
+    /// The report of the last caught panic of this thread.
     static LAST: RefCell<Option<PanicReport>> = const { RefCell::new(None) };
 }
 
-/// The place and the backtrace of a panic.
+/// The location and the backtrace of a panic.
 struct PanicReport {
     place: String,
     backtrace: Backtrace,
 }
 
-/// Runs a piece of a handler. A panic becomes an error whose text stays in the process, as that of every internal
-/// error does.
+/// Runs code of a handler and turns a panic into an `internal` error, whose text never leaves the
+/// process.
 pub(crate) fn catch<R>(piece: impl FnOnce() -> R) -> Result<R, Error> {
     let outer = CATCHING.replace(true);
-    // Unwind safe: after a panic the future is never polled again, and it shares nothing with us.
+    // Unwind safe: after a panic the future is never polled again, and it shares no state with the
+    // runtime.
     let result = catch_unwind(AssertUnwindSafe(piece));
     CATCHING.set(outer);
     result.map_err(|panic| error_of(&*panic))
@@ -41,13 +42,13 @@ fn error_of(panic: &(dyn Any + Send)) -> Error {
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a value that is no text");
+        .unwrap_or("a value that is not text");
     let error = Error::without_location(Code::Internal, format!("the handler panicked: {text}"))
         .with_reason("PANIC");
     let Some(PanicReport { place, backtrace }) = LAST.take() else {
         return error;
     };
-    // Many lines, so not a part of the line that the call will get.
+    // Logged separately, because a call is logged on one line.
     if backtrace.status() == BacktraceStatus::Captured {
         let context = Context::current();
         tracing::error!(target: "rpc", request_id = context.request_id(), %place, "backtrace of a panic:\n{backtrace}");
@@ -56,10 +57,10 @@ fn error_of(panic: &(dyn Any + Send)) -> Error {
 }
 
 pin_project! {
-    /// Turns a panic of a future into an error. Its text goes to the log and never to a caller.
+    /// Turns a panic of a future into an error, whose text is logged and never sent to a caller.
     pub(crate) struct CatchPanic<F> {
-        // An option, so that the future can be dropped under the guard as well: a deadline or a caller that goes away
-        // runs the `Drop` of everything that a handler holds.
+        // An option, so that the future can also be dropped under the guard: when the deadline passes
+        // or the caller disconnects, the `Drop` code of a handler's values runs.
         #[pin]
         future: Option<F>,
     }
@@ -88,7 +89,7 @@ impl<F: Future> Future for CatchPanic<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
         let polled = catch(|| match self.project().future.as_pin_mut() {
             Some(future) => future.poll(cx),
-            // Only `drop` empties it.
+            // Only `drop` sets it to `None`.
             None => Poll::Pending,
         });
         match polled {
@@ -98,8 +99,8 @@ impl<F: Future> Future for CatchPanic<F> {
     }
 }
 
-/// Keeps the place and the backtrace of panics in handlers, which only a hook gets to see. The hook that was there
-/// before goes on for every other panic; one in a handler is logged with its call, and not twice.
+/// Installs a hook that records the location and backtrace of panics in handlers. Other panics go to
+/// the previous hook. A panic in a handler does not, because it is logged with its call.
 pub(crate) fn install_hook() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
@@ -110,7 +111,7 @@ pub(crate) fn install_hook() {
             }
             let place = info
                 .location()
-                .map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+                .map_or_else(|| "an unknown location".to_owned(), ToString::to_string);
             LAST.set(Some(PanicReport {
                 place,
                 backtrace: Backtrace::capture(),

@@ -1,4 +1,4 @@
-//! A service with its implementation, as a server takes it: one route a method.
+//! A service with its implementation: one route for each method.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use crate::server::admission::policy::Access;
 use crate::server::admission::{AdmissionRules, Limiter};
 use crate::server::idempotency::IdempotencyHandler;
 
-/// What `#[rpc_service]` makes of an implementation: something that [`Server::add`](crate::server::Server::add) takes.
+/// A service that [`Server::add`](crate::server::Server::add) accepts. `#[rpc_service]` generates the implementation.
 pub trait Service: Send + 'static {
-    /// What is known of the service.
+    /// Returns the description of the service: its names, methods and version.
     fn descriptor(&self) -> &'static ServiceDescriptor;
 
     #[doc(hidden)]
@@ -29,18 +29,18 @@ pub struct Routes {
     pub(crate) routes: Vec<Route>,
 }
 
-/// A method and the code that answers it.
+/// A method and its handler.
 pub(crate) struct Route {
     pub(crate) method: &'static MethodDescriptor,
     handler: Handler,
     builtin: bool,
-    /// How its arguments are shown to people.
+    /// Formats its arguments for display, without secrets.
     show: Option<&'static dyn RedactedArguments>,
-    /// Who may call it.
+    /// The callers that may call it.
     pub(crate) access: Access,
-    /// How often.
+    /// The rate limit of each caller.
     pub(crate) rate: Option<Arc<Limiter>>,
-    /// What answers repeated calls, where the method has an idempotency key.
+    /// Handles repeated calls, if the method has an idempotency key.
     pub(crate) idempotency: Option<Arc<IdempotencyHandler>>,
 }
 
@@ -70,8 +70,8 @@ impl Route {
         }
     }
 
-    /// The same as a method that the runtime answers itself: open and without limits unless a setting names it, and
-    /// answered by a server that is full.
+    /// Marks the route as built-in: it does not count against the limit of running calls, and
+    /// policies and rate limits apply only if they name it.
     pub(crate) fn into_builtin(self) -> Self {
         Self {
             builtin: true,
@@ -88,7 +88,7 @@ impl Route {
         self.show
     }
 
-    /// Reads the arguments of a call.
+    /// Decodes the arguments of a call.
     pub(crate) fn prepare(&self, request: Request) -> PreparedCall {
         (self.handler)(request)
     }
@@ -129,7 +129,7 @@ impl fmt::Debug for Route {
     }
 }
 
-/// Puts the routes of a service together; used by the expansion.
+/// Builds the routes of a service; used by the expansion of `#[rpc_service]`.
 #[doc(hidden)]
 pub struct RouteBuilder<S> {
     implementation: Arc<S>,
@@ -137,7 +137,7 @@ pub struct RouteBuilder<S> {
 }
 
 impl<S: Send + Sync + 'static> RouteBuilder<S> {
-    /// Starts with an implementation.
+    /// Creates a builder without routes.
     pub fn new(service: &'static ServiceDescriptor, implementation: Arc<S>) -> Self {
         Self {
             implementation,
@@ -148,7 +148,7 @@ impl<S: Send + Sync + 'static> RouteBuilder<S> {
         }
     }
 
-    /// Adds a method: decode, run, encode.
+    /// Adds a method, whose route decodes the arguments, runs the handler and encodes the result.
     #[must_use]
     pub fn add<A, T, E, F, Fut>(mut self, method: &'static Method<A, T, E>, handler: F) -> Self
     where
@@ -171,7 +171,7 @@ impl<S: Send + Sync + 'static> RouteBuilder<S> {
                     let running = handler(Arc::clone(&implementation), context.clone(), arguments);
                     let answer = Box::pin(async move {
                         let answer = running.await;
-                        // The body's guards are held for as long as the handler runs.
+                        // The guards of the body are held until the handler returns.
                         drop(body);
                         answer_of(method, answer, &context)
                     });
@@ -220,6 +220,6 @@ fn answer_of<A: Arguments, T, E>(
 fn stream_for_message(method: &MethodDescriptor) -> crate::Error {
     crate::Error::without_location(
         crate::Code::Unimplemented,
-        format!("{} takes one message and no stream", method.path),
+        format!("{} accepts a single message, not a stream", method.path),
     )
 }

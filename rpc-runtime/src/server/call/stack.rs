@@ -1,4 +1,4 @@
-//! The server's onion, read from the outside to the inside.
+//! The middleware stack of the server, from the outside to the inside.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,13 +14,13 @@ use crate::server::admission::{self, OwnedPermit, Permit};
 use crate::server::call::trust::Trust;
 use crate::server::inner::ServerInner;
 
-/// Runs a call whose identity and context are known. The answer's error is not published yet.
+/// Runs a call whose caller and context are known. An error of the response is not sanitized yet.
 pub(crate) async fn run(
     inner: &Arc<ServerInner>,
     route: &Arc<Route>,
     mut request: Request,
 ) -> Response {
-    // 1. Observe: outermost, so that whatever happens below is seen, a drop included.
+    // 1. Observers: outermost, so that they see every outcome, including a dropped call.
     let mut start = call_start(&request);
     start.trace = CallTrace::of(Some(inner.server_info().flags()), route.show(), || {
         request.body().as_message().cloned()
@@ -29,10 +29,10 @@ pub(crate) async fn run(
     let late = deadline.is_some_and(|deadline| deadline <= start.at);
     let mut observation = inner.observers().start(start);
     let admitted = if late {
-        // Nobody waits for the answer any more: do not do dead work.
+        // The caller no longer waits for the response, so the call is not run.
         Err(Error::deadline_exceeded().into())
     } else {
-        // 2. Authorization.  3. Admission, which waits no longer than the deadline.
+        // 2. Authorization.  3. Admission, which waits until the deadline at most.
         admission::enter(inner.gate(), &route.admission_rules(), request.context()).await
     };
     let response = match admitted {
@@ -41,17 +41,19 @@ pub(crate) async fn run(
             refused.error.into()
         }
         Ok(permit) if route.method().detached && route.idempotency.is_none() => {
-            // Boxed, so that the future of every other call has no room for it.
+            // Boxed, so that it does not enlarge the future of every other call.
             Box::pin(answer_detached(inner, route, request, permit)).await
         }
         Ok(mut permit) => {
             if route.idempotency.is_some() {
-                // It goes on with what runs, or is given back by a call that waits for another one's result.
+                // Held by the body: until the handler returns, or until the call starts to wait for
+                // the result of another call with the same key.
                 let permit = permit.take().map(|permit| owned(inner, permit));
                 request.body_mut().hold(permit);
             }
-            // 4. Deadline. Around the panic guard, because a timer cannot panic and a handler can.
-            // Boxed, because the futures around it, up to that of the connection, are moved before they run.
+            // 4. Deadline. Outside the panic guard, because a timer cannot panic and a handler can.
+            // Boxed, because the futures around it, up to that of the connection, are moved before
+            // they run.
             let work = Box::pin(work(inner, route, request));
             let mut response = or_deadline_exceeded(within(deadline, work).await);
             hold(inner, permit, &mut response);
@@ -62,8 +64,8 @@ pub(crate) async fn run(
     response
 }
 
-/// Keeps the place of a call for as long as its answer makes work. One message is no work any more: whoever is slow to
-/// read it must not keep others out.
+/// Keeps the permit of a call until its response stream ends. A response of one message releases it
+/// immediately, because a client that reads slowly must not block other calls.
 fn hold(inner: &ServerInner, permit: Option<Permit<'_>>, response: &mut Response) {
     if let Some(permit) = permit
         && let Some(body) = response.body_mut()
@@ -73,35 +75,35 @@ fn hold(inner: &ServerInner, permit: Option<Permit<'_>>, response: &mut Response
     }
 }
 
-/// The same place for what outlives its call.
+/// Converts a permit into one that can outlive its call.
 fn owned(inner: &ServerInner, permit: Permit<'_>) -> OwnedPermit {
     permit.into_owned(Arc::clone(inner.gate()))
 }
 
-/// What a call does, with all that is around it while it is polled and dropped.
+/// Runs a call in its span, context and panic guard, which also cover the drop of the handler.
 async fn work(inner: &ServerInner, route: &Arc<Route>, request: Request) -> Response {
     let context = request.context().clone();
-    // 5. The span: every event of the handler says which request it belongs to.
+    // 5. The span: every event of the handler has the request ID.
     let span = tracing::info_span!(
         target: "rpc",
         "call",
         request_id = context.request_id(),
         method = route.method().name
     );
-    // 8. The developer's layers, then the handler; between them, for a method with an idempotency key, the results of
-    // earlier calls.
+    // 6. Context and 7. panic guard, in `guarded`. 8. The developer's layers, then the handler;
+    // between them, for a method with an idempotency key, the stored results of earlier calls.
     guarded(&context, span, async {
         match request.context().faults().cloned() {
             None => inner.layers().run(route, request).await,
-            // What fails on purpose fails inside of the layers, as a handler would. Boxed, so that it takes no room in the
-            // future of every call.
+            // An injected fault fails inside the layers, as a handler would. Boxed, so that it does not
+            // enlarge the future of every call.
             Some(plan) => Box::pin(inner.faults().run(inner.layers(), route, &plan, request)).await,
         }
     })
     .await
 }
 
-/// Runs the work of a `detached` method on a task of its own, which no caller can stop.
+/// Runs a `detached` method on a separate task, which goes on if the caller disconnects.
 async fn answer_detached(
     inner: &Arc<ServerInner>,
     route: &Arc<Route>,
@@ -119,20 +121,21 @@ async fn answer_detached(
     if let Some(work_deadline) = work_deadline {
         request.set_context(request.context().with_later_deadline(work_deadline));
     }
-    let (answer, done) = tokio::sync::oneshot::channel();
+    let (sender, receiver) = tokio::sync::oneshot::channel();
     let (task_inner, task_route) = (Arc::clone(inner), Arc::clone(route));
     inner.tasks().spawn(async move {
         let response = within(work_deadline, work(&task_inner, &task_route, request)).await;
         let response = or_deadline_exceeded(response);
-        // The caller may be long gone; the work was there until now.
+        // Released only now, because the work may have outlived the caller's request.
         drop(permit);
-        if let Err(response) = answer.send(response) {
-            // The caller is gone or was told `deadline_exceeded`: somebody should still know how it ended.
+        if let Err(response) = sender.send(response) {
+            // The caller disconnected or received `deadline_exceeded`: observers still receive the
+            // outcome.
             task_inner.observers().detached_ended(&started, &response);
         }
     });
     let waiting = async {
-        done.await.unwrap_or_else(|_| {
+        receiver.await.unwrap_or_else(|_| {
             Error::without_location(
                 Code::Unavailable,
                 "the server stopped before the work was done",
@@ -144,7 +147,7 @@ async fn answer_detached(
 }
 
 impl ServerInner {
-    /// Runs a call. The error of the answer is what may leave the process.
+    /// Runs a call. An error of the response is sanitized for the caller.
     pub(crate) async fn call(
         self: &Arc<Self>,
         route: &Arc<Route>,
@@ -159,14 +162,14 @@ impl ServerInner {
         response
     }
 
-    /// The error for a message over the limit, on every road.
+    /// Returns the error for a message over the limit.
     pub(crate) fn too_large(&self) -> Error {
         let limit = self.limits().message_bytes;
         let text = format!("message exceeds the server's limit of {limit} bytes");
         Error::without_location(Code::ResourceExhausted, text)
     }
 
-    /// Answers a call that is refused before its handler is reached.
+    /// Observes and rejects a call before it reaches its handler.
     pub(crate) fn refuse(
         &self,
         method: Option<&'static MethodDescriptor>,

@@ -1,4 +1,4 @@
-//! Who may call, and what is believed of what a caller says.
+//! Trust in callers: which peers a listener accepts, and whether their headers count.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,52 +8,53 @@ use crate::error::{Code, Error};
 use crate::identity::{BodyDigest, Verifier};
 use crate::protocol::identity;
 
-/// The kind of a listener: whom it expects.
+/// The kind of a listener, by the callers that it expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// Other services of ours, whose request ids, sources and deadlines are carried on. With keys
-    /// ([`Server::identity`](crate::server::Server::identity)) it answers signed calls, wherever they come from, and no others;
-    /// without keys it serves peers on its own host only: over loopback, and over a Unix socket.
+    /// For other services of the same system, whose request IDs, sources and deadlines are propagated.
+    /// With keys ([`Server::identity`](crate::server::Server::identity)) it accepts signed calls only, from any address.
+    /// Without keys it serves peers on its own host only: over loopback or a Unix socket.
     Internal,
-    /// The outside world. No `x-rpc-*` header is believed, the trace is linked and not continued, baggage is dropped,
-    /// an offered request id becomes the client's own, and errors go out without details.
+    /// For untrusted callers. `x-rpc-*` headers are ignored, the trace is linked to and not continued,
+    /// baggage is dropped, the caller's request ID is recorded as the client's and a new one is used, and
+    /// errors are sent without details.
     Edge,
 }
 
-/// Who is at the other end of a connection.
+/// The peer of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer {
     listener: Trust,
-    place: PeerOrigin,
+    origin: PeerOrigin,
 }
 
-/// Where a peer is.
+/// The origin of a peer's connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum PeerOrigin {
     Tcp(SocketAddr),
-    /// On this host, and allowed to open the socket's file.
+    /// A Unix socket: on this host, with permission to open the socket file.
     #[cfg(unix)]
     Unix,
-    /// Behind a router that an application mounted itself. The application vouches for it.
+    /// A router mounted in another application, which is responsible for the trust in its peers.
     Mounted,
 }
 
 impl Peer {
-    pub(crate) fn new(listener: Trust, place: PeerOrigin) -> Self {
-        Self { listener, place }
+    pub(crate) fn new(listener: Trust, origin: PeerOrigin) -> Self {
+        Self { listener, origin }
     }
 
-    /// Whether what the peer says is believed for where it is. For a call with a signature see
+    /// Returns whether the peer is trusted because of its origin alone. For signed calls see
     /// [`identify`](Self::identify).
     pub(crate) fn is_trusted(&self) -> bool {
-        self.listener == Trust::Internal && self.place.is_ours()
+        self.listener == Trust::Internal && self.origin.is_ours()
     }
 
     pub(crate) fn is_mounted(&self) -> bool {
-        matches!(self.place, PeerOrigin::Mounted)
+        matches!(self.origin, PeerOrigin::Mounted)
     }
 
-    /// Who sends this request.
+    /// Returns the caller of a request.
     ///
     /// # Errors
     ///
@@ -66,17 +67,18 @@ impl Peer {
         head: &request::Parts,
     ) -> Result<Caller, Error> {
         match verifier {
-            // Whoever asks for a plain page is no client of ours and cannot sign: the rule without keys holds.
+            // Callers of plain HTTP routes are not RPC clients and cannot sign, so the rule for servers
+            // without keys applies.
             Some(verifier) if self.listener == Trust::Internal && !is_plain => Ok(Caller {
                 trust: Trust::Internal,
                 body: Some(identity::verify(verifier, head)?),
             }),
-            _ => self.by_place(),
+            _ => self.by_origin(),
         }
     }
 
-    /// Who sends a request, by where it comes from alone.
-    fn by_place(&self) -> Result<Caller, Error> {
+    /// Returns the caller of a request by the origin of the peer alone.
+    fn by_origin(&self) -> Result<Caller, Error> {
         if self.is_trusted() {
             return Ok(Caller {
                 trust: Trust::Internal,
@@ -88,42 +90,43 @@ impl Peer {
         }
         Err(Error::without_location(
             Code::PermissionDenied,
-            "this listener serves peers on its own host only: call it from there, have both sides sign by one \
-             key file (`Server::identity`), or have the server listen for the outside world (`Server::listen_edge`)",
+            "this listener only serves peers on its own host; call it from that host, configure both sides with \
+             one key file (`Server::identity`), or add a listener for untrusted callers (`Server::listen_edge`)",
         ))
     }
 }
 
-/// Who sends a request, as far as it is known.
+/// The caller of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caller {
     trust: Trust,
-    /// What the body must be, where the request is signed.
+    /// The digest of the body, if the request is signed.
     body: Option<BodyDigest>,
 }
 
 impl Caller {
-    /// Somebody of whom nothing is believed.
+    /// A caller without any trust.
     pub(crate) const ANONYMOUS: Self = Self {
         trust: Trust::Edge,
         body: None,
     };
 
-    /// Whether what the caller says of its request is believed.
+    /// Returns whether the headers of the caller's requests are trusted.
     pub(crate) fn is_trusted(&self) -> bool {
         self.trust == Trust::Internal
     }
 
-    /// How the caller is answered: a stranger at an internal listener learns no more than one at an edge.
+    /// Returns how much error detail the caller receives. An anonymous caller always gets the detail of
+    /// an edge listener.
     pub(crate) fn trust(&self) -> Trust {
         self.trust
     }
 
-    /// Checks the bytes of a message as they came.
+    /// Checks the bytes of a message, as received, against the signature.
     ///
     /// # Errors
     ///
-    /// `unauthenticated` for a body that is not the one that was signed.
+    /// `unauthenticated` for a body that differs from the signed one.
     pub(crate) fn check_body(&self, body: &[u8]) -> Result<(), Error> {
         self.body.map_or(Ok(()), |digest| digest.check(body))
     }
@@ -140,7 +143,8 @@ impl PeerOrigin {
     }
 }
 
-/// IPv4's loopback comes in IPv6's clothes where a listener takes both.
+/// Returns whether an address is a loopback address. A dual-stack listener reports IPv4 loopback as an
+/// IPv4-mapped IPv6 address.
 fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }
@@ -151,13 +155,13 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn whoever_may_open_a_socket_is_believed_unless_it_is_an_edge() {
+    fn unix_socket_peers_are_trusted_except_at_an_edge() {
         assert!(Peer::new(Trust::Internal, PeerOrigin::Unix).is_trusted());
         assert!(!Peer::new(Trust::Edge, PeerOrigin::Unix).is_trusted());
     }
 
     #[test]
-    fn an_internal_listener_serves_its_own_host_and_an_edge_believes_nobody() {
+    fn an_internal_listener_trusts_only_its_own_host() {
         for (address, ours) in [
             ("127.0.0.1:1", true),
             ("127.9.9.9:1", true),
@@ -168,15 +172,15 @@ mod tests {
             ("[::ffff:10.0.0.1]:1", false),
             ("[fe80::1]:1", false),
         ] {
-            let place = PeerOrigin::Tcp(address.parse().unwrap());
-            let internal = Peer::new(Trust::Internal, place);
-            let caller = internal.by_place();
+            let origin = PeerOrigin::Tcp(address.parse().unwrap());
+            let internal = Peer::new(Trust::Internal, origin);
+            let caller = internal.by_origin();
             assert_eq!(
                 caller.is_ok_and(|caller| caller.is_trusted()),
                 ours,
                 "{address}"
             );
-            let edge = Peer::new(Trust::Edge, place).by_place();
+            let edge = Peer::new(Trust::Edge, origin).by_origin();
             assert!(edge.is_ok_and(|caller| !caller.is_trusted()), "{address}");
         }
     }

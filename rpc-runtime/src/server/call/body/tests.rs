@@ -6,7 +6,7 @@ use http_body_util::{Full, StreamBody};
 
 use super::*;
 
-/// A body of these frames, each there at once, without a length.
+/// Returns a body of these frames, all available immediately, without a length.
 fn frames(frames: &[&'static [u8]]) -> impl Body<Data = Bytes, Error = Infallible> + use<> {
     let mut left: VecDeque<_> = frames.iter().copied().collect();
     StreamBody::new(futures(move || {
@@ -15,7 +15,7 @@ fn frames(frames: &[&'static [u8]]) -> impl Body<Data = Bytes, Error = Infallibl
     }))
 }
 
-/// A stream of what a closure gives.
+/// Returns a stream of the items of a closure.
 fn futures<T>(next: impl FnMut() -> Option<T> + Unpin) -> impl futures_core::Stream<Item = T> {
     struct Iter<F>(F);
     impl<T, F: FnMut() -> Option<T> + Unpin> futures_core::Stream for Iter<F> {
@@ -28,7 +28,7 @@ fn futures<T>(next: impl FnMut() -> Option<T> + Unpin) -> impl futures_core::Str
     Iter(next)
 }
 
-/// A body whose end never comes.
+/// A body that never produces a frame.
 struct Silent;
 
 impl Body for Silent {
@@ -80,7 +80,7 @@ async fn many_frames_are_one_message_up_to_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_has_its_time_and_a_declared_length_is_believed_to_be_too_much() {
+async fn a_late_body_and_a_declared_length_are_rejected() {
     assert!(matches!(
         read_all(Silent, 6).await,
         Err(ReadBodyError::Late)
@@ -94,7 +94,7 @@ async fn a_body_has_its_time_and_a_declared_length_is_believed_to_be_too_much() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_wants_is_read_to_its_end_or_to_the_caps() {
+async fn a_discarded_body_is_read_up_to_the_limits() {
     assert!(discard(&mut pin!(frames(&[b"ab", b"cd"]))).await);
     assert!(discard(&mut pin!(Full::new(Bytes::from(vec![0; DISCARD_BYTES])))).await);
     assert!(
@@ -110,7 +110,7 @@ async fn what_nobody_wants_is_read_to_its_end_or_to_the_caps() {
 }
 
 #[test]
-fn the_body_of_an_answer_keeps_its_guards_until_it_is_dropped() {
+fn a_response_body_holds_its_guards_until_dropped() {
     let guard = std::sync::Arc::new(());
     let mut body = crate::middleware::Body::message("{}");
     body.hold(guard.clone());

@@ -1,6 +1,6 @@
-//! `/healthz` and `/readyz`: plain answers for probes, at every listener and before anything is asked of the peer.
+//! `/healthz` and `/readyz`: plain HTTP responses for probes, on every listener and without authentication.
 //!
-//! They are no calls: a probe a second would be most of the log and of the counters.
+//! They are not observed as calls, because frequent probes would dominate the log and the metrics.
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
@@ -10,12 +10,12 @@ use crate::server::call::body::ResponseBody;
 use crate::server::call::trust::Peer;
 use crate::server::inner::ServerInner;
 
-/// What a probe wants to know.
+/// The health check that a probe requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HealthCheck {
     /// Whether the process is alive.
     Liveness,
-    /// Whether calls should be sent to it.
+    /// Whether the server is ready to receive calls.
     Readiness,
 }
 

@@ -1,7 +1,8 @@
-//! Plain HTTP beside the services: the application's own router, with the context, the deadline, the panic guard and the
-//! observation that a call has. Layers are for calls and never see HTTP, so they are not around it.
+//! Plain HTTP in addition to the services: runs the application's own router with the context, deadline,
+//! panic guard and observers of a call. Layers apply to calls only.
 //!
-//! The answer is observed when its head is there; what streams behind that runs in the same context and is guarded too.
+//! Observers see the end when the head of the response is complete. The body then streams in the same
+//! context and with a panic guard.
 
 use std::error::Error as StdError;
 use std::pin::pin;
@@ -31,7 +32,7 @@ use crate::server::call::panic::CatchPanic;
 use crate::server::call::trust::Caller;
 use crate::server::inner::ServerInner;
 
-/// Answers by the application's own router.
+/// Serves a request with the application's own router.
 pub(super) async fn answer<B>(
     inner: &Arc<ServerInner>,
     caller: Caller,
@@ -65,7 +66,7 @@ where
     match answered.unwrap_or_else(|| Err(Error::deadline_exceeded())) {
         Ok(mut response) => {
             if response.status() == StatusCode::NO_CONTENT {
-                // axum gives every empty body a length, and this answer must not have one.
+                // axum adds a length to every empty body; a 204 response must not have one.
                 response.headers_mut().remove(CONTENT_LENGTH);
             }
             let bytes = response.body().size_hint().exact().unwrap_or(0);
@@ -104,7 +105,8 @@ where
     }
 }
 
-/// What stands in the log in place of a method. Paths are the callers' and without number; verbs are few.
+/// Returns the label that observers use instead of a method name. It omits the path, because callers
+/// choose paths and the number of labels must stay small.
 fn label(verb: &Method) -> &'static str {
     match verb.as_str() {
         "GET" => "http GET",
@@ -118,8 +120,8 @@ fn label(verb: &Method) -> &'static str {
     }
 }
 
-/// How a status is observed. The codes' own table is not the inverse of this: there 404 is a missing method, here a
-/// missing thing.
+/// Returns the error that observers see for a status. This is not the inverse of the table of codes,
+/// where 404 stands for a missing method: here it stands for a missing resource.
 fn failure(status: StatusCode) -> Option<Error> {
     let code = match status.as_u16() {
         ..400 => return None,
@@ -137,6 +139,6 @@ fn failure(status: StatusCode) -> Option<Error> {
     };
     Some(Error::without_location(
         code,
-        format!("answered with HTTP {status}"),
+        format!("responded with HTTP {status}"),
     ))
 }

@@ -1,7 +1,7 @@
-//! From an HTTP request to a call and back: which method, who asks, what is wrong with it.
+//! Dispatch of HTTP requests: finds the caller and the method, and rejects invalid requests.
 //!
-//! Whatever becomes of a request, its answer has an `x-request-id` and is observed. What hyper refuses by itself, because
-//! it is no HTTP, never comes here; such an answer is a bare status (400, 414, 431) and the end of the connection.
+//! Every response has an `x-request-id`. Every request but a health probe is observed. Requests that are
+//! not valid HTTP never get here: hyper sends a bare status (400, 414, 431) and closes the connection.
 
 mod health;
 mod http_fallback;
@@ -30,7 +30,8 @@ use crate::server::limits::Limits;
 
 type HttpResponse = http::Response<ResponseBody>;
 
-/// Answers a request. `B` is hyper's body behind a listener of ours, and axum's in somebody else's application.
+/// Handles a request. `B` is hyper's body on a listener of this server, and axum's body in a mounted
+/// router.
 pub(crate) async fn dispatch<B>(
     inner: &Arc<ServerInner>,
     peer: Peer,
@@ -41,7 +42,7 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let (head, body) = request.into_parts();
-    // Before a header is believed.
+    // Before any header is trusted.
     let identified = peer.identify(inner.verifier(), inner.is_plain(head.uri.path()), &head);
     let caller = *identified.as_ref().unwrap_or(&Caller::ANONYMOUS);
     let incoming = context::read(&head.headers, caller.is_trusted(), inner.environment());
@@ -56,7 +57,7 @@ where
         }
         Ok(Resolved::Plain(router)) => {
             let request = http::Request::from_parts(head, body);
-            // Boxed, so that it takes no room in the future of every call.
+            // Boxed, so that it does not enlarge the future of every call.
             Box::pin(http_fallback::answer(
                 inner, caller, incoming, router, request,
             ))
@@ -72,7 +73,7 @@ where
             Box::pin(call.refuse(&context, refusal, Some(&mut pin!(body)))).await
         }
     };
-    // An id is always a header value.
+    // Every request ID is a valid header value.
     if let Ok(id) = id {
         response
             .headers_mut()
@@ -81,7 +82,7 @@ where
     response
 }
 
-/// The same as an axum router, for an application that has a server already.
+/// Returns an axum router that dispatches to this server, for mounting in another application.
 pub(crate) fn router(inner: Arc<ServerInner>, trust: Trust) -> axum::Router {
     let peer = Peer::new(trust, PeerOrigin::Mounted);
     let paths: Vec<_> = inner.routes().paths().collect();
@@ -104,7 +105,7 @@ pub(crate) fn router(inner: Arc<ServerInner>, trust: Trust) -> axum::Router {
     router
 }
 
-/// Who answers a request.
+/// The handler of a request.
 enum Resolved<'c> {
     Method(&'c Arc<Route>),
     Plain(axum::Router),
@@ -118,10 +119,11 @@ fn resolve<'c>(
     head: &request::Parts,
 ) -> Result<Resolved<'c>, Rejection> {
     check_head(inner.limits(), head)?;
-    // The path as it came: decoding or tidying it up would let two spellings reach one method, and a proxy's rules
-    // see only one of them.
+    // The path is not decoded or normalized: two spellings would reach one method, and the rules of a
+    // proxy may cover only one of them.
     let path = head.uri.path();
-    // Probes come from other hosts. A mounted router has no life of its own that they could ask for.
+    // Before the check of the caller, because probes come from other hosts. The health of a mounted
+    // router is that of its application.
     if !peer.is_mounted()
         && let Some(check) = HealthCheck::of(path)
     {
@@ -131,8 +133,8 @@ fn resolve<'c>(
     if let Some(route) = inner.routes().get(path) {
         return Ok(Resolved::Method(route));
     }
-    // Routers are merged into applications, where two of them cannot have the same path; so a mounted one has none of
-    // these.
+    // A mounted router has no built-in routes: an application may merge several routers, and axum
+    // allows each path once.
     if caller.is_trusted()
         && !peer.is_mounted()
         && let Some(route) = inner.routes().builtin(path)
@@ -145,14 +147,21 @@ fn resolve<'c>(
     }
 }
 
-/// What is wrong with a request whatever it asks for.
+/// Checks the sizes of a request's head, and its Host header.
+///
+/// # Errors
+///
+/// `resource_exhausted` above a limit, `invalid_argument` for a missing or repeated Host header.
 fn check_head(limits: &Limits, head: &request::Parts) -> Result<(), Rejection> {
     let target = head
         .uri
         .path_and_query()
         .map_or("", |target| target.as_str());
     if target.len() > limits.path_bytes {
-        let text = format!("the path has more than {} bytes", limits.path_bytes);
+        let text = format!(
+            "path exceeds the server's limit of {} bytes",
+            limits.path_bytes
+        );
         return Err(too_large(text, StatusCode::URI_TOO_LONG));
     }
     let sizes = head
@@ -161,16 +170,16 @@ fn check_head(limits: &Limits, head: &request::Parts) -> Result<(), Rejection> {
         .map(|(name, value)| name.as_str().len() + value.len());
     if head.headers.len() > limits.header_count || sizes.sum::<usize>() > limits.header_bytes {
         let text = format!(
-            "the headers are more than {} or have more than {} bytes",
+            "headers exceed the server's limits: at most {} headers, and {} bytes in total",
             limits.header_count, limits.header_bytes
         );
         return Err(too_large(text, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
     }
-    // HTTP/2 has `:authority` instead, and HTTP/1.0 nothing. We use neither, but a proxy before us may have routed by
-    // one Host while we were meant by another.
+    // HTTP/2 has `:authority` instead, and HTTP/1.0 may have neither. This server does not use the Host,
+    // but with several of them a proxy may have routed the request by another one.
     let hosts = head.headers.get_all(HOST).iter().count();
     if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
-        let text = "a request has one Host header";
+        let text = "expected exactly one Host header";
         return Err(Error::without_location(Code::InvalidArgument, text).into());
     }
     Ok(())

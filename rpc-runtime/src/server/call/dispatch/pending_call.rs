@@ -1,5 +1,4 @@
-//! A call of which not everything is there yet: its context, its deadline, its message; and what becomes of it where one
-//! of them is wrong.
+//! A call that is not complete yet: creates its context, reads its message, and rejects it on an error.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -29,7 +28,7 @@ use crate::server::call::service::Route;
 use crate::server::call::trust::Caller;
 use crate::server::inner::ServerInner;
 
-/// A call of which not everything is there yet.
+/// A call whose message has not been read.
 pub(super) struct PendingCall<'a> {
     inner: &'a Arc<ServerInner>,
     caller: Caller,
@@ -52,7 +51,7 @@ impl<'a> PendingCall<'a> {
         }
     }
 
-    /// Completes the call and runs it.
+    /// Reads the message and runs the call.
     pub(super) async fn run<B>(
         self,
         route: &Arc<Route>,
@@ -85,11 +84,11 @@ impl<'a> PendingCall<'a> {
             Err(BodyError::Rejected(refusal)) => (refusal, Some(&mut body)),
             Err(BodyError::Unreadable(error)) => (error.into(), None),
         };
-        // Boxed, so that it takes no room in the future of every call.
+        // Boxed, so that it does not enlarge the future of every call.
         Box::pin(self.refuse(&context, refusal, rest)).await
     }
 
-    /// The context of the call, its deadline among it.
+    /// Returns the context of the call, with its deadline.
     fn context(
         &self,
         method: &'static MethodDescriptor,
@@ -107,7 +106,7 @@ impl<'a> PendingCall<'a> {
             .build()
     }
 
-    /// Reads and unpacks the message.
+    /// Reads, verifies and decompresses the message.
     async fn message<B>(
         &self,
         head: RequestHead,
@@ -119,13 +118,13 @@ impl<'a> PendingCall<'a> {
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         if head.timeout == Some(Duration::ZERO) {
-            let text = "the time that the caller gave was over before the call arrived";
+            let text = "the caller's timeout is zero, so the call was not run";
             return Err(Error::without_location(Code::DeadlineExceeded, text).into());
         }
         let limits = self.inner.limits();
-        let packed = match head.message {
+        let compressed = match head.message {
             Some(message) => {
-                // The query is signed as a part of the path.
+                // The message is in the query, which is signed with the path. The signed body is empty.
                 self.caller.check_body(&[])?;
                 message
             }
@@ -140,16 +139,16 @@ impl<'a> PendingCall<'a> {
                 let message = body::read(body, limits.message_bytes, deadline.into()).await;
                 cancel_guard.armed = false;
                 let message = message.map_err(|failure| self.unread(failure))?;
-                // Before it is unpacked: whoever cannot sign makes nobody inflate anything.
+                // Before decompression, so that an unsigned request cannot cause that work.
                 self.caller.check_body(&message)?;
                 message
             }
         };
-        let message = compression::decompress(packed, head.encoding, limits.message_bytes);
+        let message = compression::decompress(compressed, head.encoding, limits.message_bytes);
         message.map_err(|problem| match problem {
             DecompressError::TooLarge => self.unread(ReadBodyError::TooLarge),
             DecompressError::Invalid(error) => invalid(format!(
-                "the message is no gzip, as its header says: {error}"
+                "the message is not valid gzip, which its content encoding specifies: {error}"
             ))
             .into(),
         })
@@ -159,16 +158,16 @@ impl<'a> PendingCall<'a> {
         match failure {
             ReadBodyError::TooLarge => self.inner.too_large().into(),
             ReadBodyError::Late => {
-                let text = "the message was not there in time";
+                let text = "the body of the request did not arrive in time";
                 BodyError::Unreadable(Error::without_location(Code::DeadlineExceeded, text))
             }
             ReadBodyError::Broken(error) => BodyError::Unreadable(
-                invalid("the body of the request is broken").with_source(error),
+                invalid("failed to read the body of the request").with_source(error),
             ),
         }
     }
 
-    /// Observes and answers a call that is not made.
+    /// Observes and rejects a call that is not run.
     pub(super) async fn refuse<B>(
         &self,
         context: &Context,
@@ -178,7 +177,7 @@ impl<'a> PendingCall<'a> {
     where
         B: Body<Data = Bytes>,
     {
-        // Observed before the rest is read, because the caller may go away meanwhile.
+        // Observed before the rest of the body is read, because the caller may disconnect meanwhile.
         let response = self
             .inner
             .refuse(self.method, context, refusal.error, self.caller.trust());
@@ -186,9 +185,9 @@ impl<'a> PendingCall<'a> {
         let (_, _, result) = response.into_parts();
         let mut response = match result {
             Err(error) => connect::write_rejection(&error, refusal.format),
-            // A refusal is an error; a status of our own fault would still be an answer.
+            // A rejection always has an error; this arm only avoids a panic.
             Ok(_) => connect::write_rejection(
-                &internal("a refusal without an error"),
+                &internal("the rejected call has no error"),
                 RejectionFormat::Error,
             ),
         }
@@ -201,7 +200,7 @@ impl<'a> PendingCall<'a> {
         response
     }
 
-    /// Whether the connection can go on after a body that nobody wants.
+    /// Discards the rest of the body; returns whether the connection can be reused.
     async fn finish_body<B>(&self, body: Option<&mut Pin<&mut B>>) -> bool
     where
         B: Body<Data = Bytes>,
@@ -209,18 +208,18 @@ impl<'a> PendingCall<'a> {
         match body {
             None => false,
             Some(body) if body.is_end_stream() => true,
-            // The client waits for a word before it sends the body. Asking for the body would be that word.
+            // The client sends the body only after `100 Continue`, which reading the body would send.
             Some(_) if self.head.headers.contains_key(EXPECT) => false,
             Some(body) => body::discard(body).await,
         }
     }
 }
 
-/// Why there is no message.
+/// The reason why a message could not be read.
 enum BodyError {
-    /// The rest of the body can be read, and nobody wants it.
+    /// The call is rejected. The rest of the body can be read and discarded.
     Rejected(Rejection),
-    /// What is left of the body is not to be had.
+    /// The rest of the body cannot be read.
     Unreadable(Error),
 }
 
@@ -230,7 +229,8 @@ impl From<Error> for BodyError {
     }
 }
 
-/// Observes a call whose caller goes away before the message is there: its future is dropped then, and so is this.
+/// Observes a call whose caller disconnects before its message is complete: the future of the call is
+/// dropped then, and this guard with it.
 struct CancelGuard<'a> {
     call: &'a PendingCall<'a>,
     context: &'a Context,
@@ -240,9 +240,9 @@ struct CancelGuard<'a> {
 impl Drop for CancelGuard<'_> {
     fn drop(&mut self) {
         if self.armed {
-            let text = "the caller went away before its message was there";
+            let text = "the caller disconnected before its message was complete";
             let error = Error::without_location(Code::Canceled, text);
-            // There is nobody to be answered.
+            // The response is discarded, because the caller is gone.
             drop(self.call.inner.refuse(
                 self.call.method,
                 self.context,
@@ -261,28 +261,28 @@ fn internal(text: &'static str) -> Error {
     Error::without_location(Code::Internal, text)
 }
 
-/// An answer that nobody gets.
+/// Returns a response that is never sent; see [`Aborted`].
 fn abort() -> HttpResponse {
     let mut response = HttpResponse::new(ResponseBody::broken());
     response.extensions_mut().insert(Aborted);
     response
 }
 
-/// Writes the answer of a call.
+/// Encodes the response of a call.
 fn write(response: Response, accepts: Accepts) -> HttpResponse {
     let (headers, trailers, result) = response.into_parts();
     let (result, guards) = match result.map(middleware::Body::into_parts) {
         Ok((BodyKind::Message(message), guards)) => (Ok(message), guards),
         Ok((BodyKind::Stream(_), guards)) => {
-            let error = internal("streams are not part of this version");
+            let error = internal("response streams are not supported");
             (Err(error), guards)
         }
         Err(error) => (Err(error), Guards::default()),
     };
-    let answer = WireResponse {
+    let wire = WireResponse {
         headers,
         trailers,
         result,
     };
-    connect::write_response(answer, accepts).map(|message| ResponseBody::message(message, guards))
+    connect::write_response(wire, accepts).map(|message| ResponseBody::message(message, guards))
 }

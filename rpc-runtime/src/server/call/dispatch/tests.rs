@@ -70,7 +70,7 @@ async fn answer(inner: &Arc<ServerInner>, peer: Peer) -> (u16, String, Value) {
 }
 
 #[tokio::test]
-async fn a_peer_on_another_host_is_told_what_to_do_and_nothing_else() {
+async fn a_peer_on_another_host_gets_only_advice() {
     let seen = Arc::new(Seen::default());
     let inner = inner(&seen, Some(axum::Router::new()));
     let (status, id, error) = answer(&inner, peer(Trust::Internal, "10.0.0.1:1")).await;
@@ -79,7 +79,7 @@ async fn a_peer_on_another_host_is_told_what_to_do_and_nothing_else() {
         error["message"].as_str().unwrap().contains("listen_edge"),
         "{error}"
     );
-    assert_ne!(id, "r-1", "what a stranger says is not believed");
+    assert_ne!(id, "r-1", "headers of an untrusted peer are ignored");
     assert!(!error.to_string().contains("wire@prod"), "{error}");
     assert_eq!(
         *seen.0.lock().unwrap(),
@@ -88,11 +88,11 @@ async fn a_peer_on_another_host_is_told_what_to_do_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn peers_are_believed_as_their_listener_says() {
+async fn trust_in_a_peer_depends_on_its_listener() {
     let seen = Arc::new(Seen::default());
     let inner = inner(&seen, None);
     let ours = "gatekeeper@prod/1".to_owned();
-    for (peer, believed) in [
+    for (peer, trusted) in [
         (peer(Trust::Internal, "127.0.0.1:1"), true),
         (peer(Trust::Internal, "[::1]:1"), true),
         (peer(Trust::Edge, "127.0.0.1:1"), false),
@@ -101,15 +101,15 @@ async fn peers_are_believed_as_their_listener_says() {
         (Peer::new(Trust::Edge, PeerOrigin::Mounted), false),
     ] {
         let (status, id, _) = answer(&inner, peer).await;
-        assert_eq!((status, id == "r-1"), (404, believed), "{peer:?}");
-        let source = believed.then(|| ours.clone());
+        assert_eq!((status, id == "r-1"), (404, trusted), "{peer:?}");
+        let source = trusted.then(|| ours.clone());
         let last = seen.0.lock().unwrap().pop();
         assert_eq!(last, Some((source, Some(Code::Unimplemented))));
     }
 }
 
 #[tokio::test]
-async fn a_path_of_no_service_goes_to_the_applications_router() {
+async fn an_unknown_path_goes_to_the_applications_router() {
     let seen = Arc::new(Seen::default());
     let plain = axum::Router::new().route("/a.B/C", any(async || "plain"));
     let inner = inner(&seen, Some(plain));
