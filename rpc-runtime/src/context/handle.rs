@@ -54,7 +54,7 @@ pub(super) struct Local {
     pub(super) metadata: Metadata,
 }
 
-/// What a handler leaves for the response of its call.
+/// Response metadata and error chains that a handler records during its call.
 #[derive(Default)]
 pub(super) struct ResponseState {
     pub(super) metadata: Mutex<response::Parts>,
@@ -62,7 +62,7 @@ pub(super) struct ResponseState {
     pub(super) error_chains: Mutex<Vec<Error>>,
 }
 
-/// What a handler reads.
+/// Methods for handlers.
 impl Context {
     /// Returns the context of the current call, or an empty one outside a call.
     #[must_use]

@@ -23,7 +23,7 @@ pub(crate) struct Propagated {
     pub(crate) trace: Option<TraceContext>,
     pub(crate) baggage: Baggage,
     pub(crate) faults: Option<FaultPlan>,
-    /// How many services the request has passed.
+    /// The number of services that the request has passed.
     pub(crate) hops: u32,
     /// Which attempt of the caller this is, from 1. 0 counts as 1.
     pub(crate) attempt: u32,

@@ -9,7 +9,7 @@ use crate::error::Code;
 use crate::flags::{Flag, Flags};
 use crate::identity::IdentityKeys;
 
-/// What a server provides to its handlers. A context holds one pointer to it.
+/// Properties of a server that its handlers use. A context holds one pointer to it.
 ///
 /// It is per server and not global, because a process may run several servers.
 pub(crate) struct ServerInfo {

@@ -11,7 +11,7 @@ fn within(id: &str) -> Context {
 }
 
 #[test]
-fn a_scope_is_there_while_polled_and_while_dropped_and_never_else() {
+fn a_scope_covers_polls_and_the_drop_only() {
     struct OnDrop<'a>(&'a Mutex<Vec<String>>);
     impl Drop for OnDrop<'_> {
         fn drop(&mut self) {

@@ -68,7 +68,7 @@ fn passing_on_keeps_four_codes_and_the_chain() {
 }
 
 #[test]
-fn what_came_beside_a_dependencys_error_does_not_travel_on() {
+fn metadata_of_a_dependency_error_is_not_forwarded() {
     for code in [Code::Unavailable, Code::NotFound] {
         let sent = published(code, "why")
             .with_metadata("set-cookie", "canary")
@@ -121,7 +121,7 @@ fn foreign_text_does_not_make_lines_of_its_own() {
 }
 
 #[test]
-fn row_62_what_had_its_retries_says_so_all_the_way_up() {
+fn exhausted_retries_are_marked_up_to_the_edge() {
     let mut error =
         Error::without_location(Code::Unavailable, "down").with_delivery(Delivery::Unsent);
     error.set_retries_exhausted(true);
@@ -137,7 +137,7 @@ fn row_62_what_had_its_retries_says_so_all_the_way_up() {
     error.redact_for_edge(RequestId::random());
     assert!(
         !error.retries_exhausted(),
-        "nobody outside knows our layers"
+        "external callers do not see internal retries"
     );
 }
 

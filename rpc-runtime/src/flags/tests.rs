@@ -1,4 +1,4 @@
-//! Sets of flags without a server: what is taken, what is refused, who is told.
+//! Sets of flags without a server: accepted and rejected values, and notifications.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,10 +8,10 @@ use super::{Flags, Origin};
 use crate::context::{Context, Propagated, RequestId, ServerInfo, Source};
 use crate::error::Code;
 
-static TOLD: AtomicU64 = AtomicU64::new(0);
+static NOTIFIED: AtomicU64 = AtomicU64::new(0);
 
-fn told(_: &u64, new: &u64) {
-    TOLD.store(*new, Ordering::Relaxed);
+fn record_notification(_: &u64, new: &u64) {
+    NOTIFIED.store(*new, Ordering::Relaxed);
 }
 
 fn no_sevens(n: &u64) -> Result<(), String> {
@@ -24,19 +24,19 @@ fn no_sevens(n: &u64) -> Result<(), String> {
 
 crate::flag! {
     /// A number with bounds.
-    static SMALL: u64 = 3, dynamic, validate = range(1..=10), notify = told;
+    static SMALL: u64 = 3, dynamic, validate = range(1..=10), notify = record_notification;
     /// A number with a function.
     static CHOSEN: u64 = 1, dynamic, validate = no_sevens, notify = |_: &u64, new: &u64| assert_ne!(*new, 13);
     /// Set at start.
     /// On two lines.
     static FIXED: String = "fixed".to_owned(), validate = one_of(["fixed", "other"]);
-    /// What nobody may see.
+    /// A secret.
     static TOKEN: String = "canary-default".to_owned(), dynamic, secret, name = "test_token", validate = not_empty();
     /// A list.
     static LIST: Vec<String> = vec![], dynamic;
     /// A time.
     static WAIT: Duration = Duration::from_millis(1500), dynamic, validate = range(..Duration::from_secs(60));
-    /// A type of its own.
+    /// A type from another crate.
     static HOST: std::net::IpAddr = std::net::Ipv4Addr::LOCALHOST.into(), dynamic;
     /// A ratio.
     static RATIO: f64 = 0.5, dynamic, validate = range(0.0..=1.0);
@@ -53,7 +53,7 @@ fn started() -> Flags {
 }
 
 #[test]
-fn a_set_has_the_defaults_and_another_set_its_own_values() {
+fn sets_have_defaults_and_independent_values() {
     let (one, other) = (started(), started());
     one.set(&SMALL, 5, "a test").unwrap();
     one.set_text("list", " a, ,b ", "a test").unwrap();
@@ -82,13 +82,17 @@ fn a_flag_is_read_in_the_server_whose_call_runs() {
     context.enter(|| {
         assert_eq!(SMALL.get(), 9);
         assert_eq!(Context::current().flags().unwrap().get(&SMALL), 9);
-        assert_ne!(Context::current().request_id(), "-", "it is put back");
+        assert_ne!(
+            Context::current().request_id(),
+            "-",
+            "the context is restored"
+        );
     });
     assert_eq!(SMALL.get(), 3);
 }
 
 #[test]
-fn row_74_what_is_refused_says_why_and_changes_nothing() {
+fn a_rejected_value_is_explained_and_changes_nothing() {
     let flags = started();
     for (name, text, code, words) in [
         (
@@ -165,7 +169,7 @@ fn row_74_what_is_refused_says_why_and_changes_nothing() {
 }
 
 #[test]
-fn a_secret_stands_nowhere() {
+fn a_secret_is_never_shown() {
     let flags = started();
     let refused = flags.set_text("test_token", "", "a test").unwrap_err();
     assert!(
@@ -186,7 +190,7 @@ fn a_secret_stands_nowhere() {
 }
 
 #[test]
-fn later_sources_win_and_a_reset_brings_the_next_one_back() {
+fn later_sources_win_and_a_reset_restores_the_next() {
     let flags = Flags::new();
     flags
         .set_text_from(Origin::CommandLine, "small", "6", "line")
@@ -220,7 +224,7 @@ fn later_sources_win_and_a_reset_brings_the_next_one_back() {
 }
 
 #[test]
-fn a_state_says_all_that_people_want_to_know() {
+fn a_description_is_complete() {
     let state = started().describe("fixed").unwrap();
     assert_eq!(state.description, "Set at start.\nOn two lines.");
     assert_eq!(
@@ -237,7 +241,7 @@ fn a_state_says_all_that_people_want_to_know() {
 }
 
 #[test]
-fn changes_are_told_in_their_order_and_a_panic_harms_nobody() {
+fn watchers_see_changes_in_order_despite_a_panic() {
     let flags = started();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let (copy, inner) = (Arc::clone(&seen), flags.clone());
@@ -245,7 +249,7 @@ fn changes_are_told_in_their_order_and_a_panic_harms_nobody() {
     let watching = flags.watch(&SMALL, move |old, new| {
         copy.lock().unwrap().push((*old, *new));
         if *new == 4 {
-            // Told behind this one.
+            // Notified after this change.
             inner.set(&SMALL, 5, "a listener").unwrap();
         }
     });
@@ -255,16 +259,16 @@ fn changes_are_told_in_their_order_and_a_panic_harms_nobody() {
     assert_eq!(
         *seen.lock().unwrap(),
         [(3, 4), (4, 5)],
-        "the same again is no change"
+        "an equal value is not a change"
     );
-    assert_eq!(TOLD.load(Ordering::Relaxed), 5);
+    assert_eq!(NOTIFIED.load(Ordering::Relaxed), 5);
     drop((watching, bad));
     flags.set(&SMALL, 6, "a test").unwrap();
     assert_eq!(seen.lock().unwrap().len(), 2);
 }
 
 #[test]
-fn row_74_writers_at_one_time_are_told_in_the_order_of_their_changes() {
+fn concurrent_changes_are_notified_in_order() {
     let flags = started();
     let seen = Arc::new(Mutex::new(vec![1]));
     let copy = Arc::clone(&seen);
@@ -285,7 +289,7 @@ fn row_74_writers_at_one_time_are_told_in_the_order_of_their_changes() {
             });
         }
     });
-    // The last one may still be told by another writer: that is over when its thread is.
+    // Another writer may send the last notification, which is done when its thread ends.
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 801);
     assert_eq!(seen.last(), Some(&flags.get(&CHOSEN)));
@@ -332,12 +336,16 @@ mod files {
             assert_eq!(flags.get(&SMALL), 4, "{text}");
         }
         apply(&flags, "").unwrap();
-        assert_eq!(flags.get(&SMALL), 3, "what it no longer names falls back");
+        assert_eq!(
+            flags.get(&SMALL),
+            3,
+            "a flag that the file no longer names is reset"
+        );
         assert!(flags.load(&LIST).is_empty());
     }
 
     #[test]
-    fn a_file_gives_way_to_later_sources_and_leaves_static_flags_for_the_next_start() {
+    fn a_file_changes_no_later_source_or_static_flag() {
         let flags = Flags::new();
         flags
             .set_text_from(Origin::CommandLine, "small", "6", "line")

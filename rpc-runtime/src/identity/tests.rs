@@ -33,8 +33,8 @@ fn refused(keys: IdentityKeys, call: &SignableRequest<'_>, header: &str, now: u6
     error.message().to_owned()
 }
 
-/// What another implementation has to come to; made with `openssl dgst -sha256 -mac HMAC` over the lines of the module's
-/// documentation.
+/// The golden header was made with `openssl dgst -sha256 -mac HMAC` over the lines in the documentation
+/// of the module; other implementations must produce the same.
 #[test]
 fn golden() {
     let header = signature::sign(&one_key(), &call(), BODY, NOW, 0x2a);
@@ -48,7 +48,7 @@ fn golden() {
 }
 
 #[test]
-fn whatever_is_changed_the_signature_no_longer_fits() {
+fn any_change_invalidates_the_signature() {
     let header = signature::sign(&one_key(), &call(), BODY, NOW, 1);
     let changed: [fn(&mut SignableRequest<'static>); 7] = [
         |call| call.audience = "fibpro.v1.LogSource",

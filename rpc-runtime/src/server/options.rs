@@ -281,9 +281,9 @@ mod tests {
     }
 
     #[test]
-    fn the_log_is_shipped_where_it_is_said_and_nowhere_else() {
+    fn the_log_is_exported_only_if_configured() {
         assert!(parse(&[]).unwrap().log_exporter().unwrap().is_none());
-        // A spool alone is no reason to.
+        // A spool alone does not enable the export.
         let options = parse(&["--log-spool=/nowhere"]).unwrap();
         assert!(options.log_exporter().unwrap().is_none());
         let options = parse(&["--logsink=http://127.0.0.1:1", "--ship-log=warn"]).unwrap();
@@ -295,7 +295,7 @@ mod tests {
                 &["--logsink=http://127.0.0.1:1", "--ship-log=shop=loud"],
                 "--ship-log (RPC_SHIP_LOG): ",
             ),
-            // Also where nothing is shipped.
+            // Also without an export.
             (&["--ship-log=shop=loud"], "--ship-log (RPC_SHIP_LOG): "),
         ] {
             let error = parse(bad).unwrap().log_exporter().unwrap_err();

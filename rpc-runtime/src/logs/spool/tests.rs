@@ -209,7 +209,7 @@ fn a_running_session_is_not_taken_over() {
 }
 
 #[test]
-fn a_torn_tail_and_damaged_lines_are_skipped_and_counted() {
+fn torn_and_damaged_lines_are_skipped_and_counted() {
     let folder = Folder::new();
     let mut spool = folder.open(1 << 20);
     write(&mut spool, 1..=5);

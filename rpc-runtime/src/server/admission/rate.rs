@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn instances_of_a_server_are_one_caller_and_environments_are_not() {
+    fn instances_share_a_limit_and_environments_do_not() {
         let of = |text: &str| RateLimitKey {
             caller: Some(Arc::new(text.parse().unwrap())),
             path: "/a.B/C",
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_million_callers_fill_no_memory_and_nobody_is_without_a_limit() {
+    fn many_callers_are_limited_in_bounded_memory() {
         let limiter = Limiter::new(&RateLimit::per_minute(1)).unwrap();
         let let_in = (0..20_000)
             .filter(|n| limiter.limiter.check_key(&pair(*n)).is_ok())
@@ -204,8 +204,8 @@ mod tests {
     }
 
     #[test]
-    fn quiet_callers_make_room() {
-        // A billionth of a second later everybody has the whole allowance again.
+    fn idle_callers_are_removed() {
+        // Every caller regains the whole allowance after 2 ns.
         let limit = RateLimit {
             per: Duration::from_nanos(2),
             ..RateLimit::per_second(1)
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_of_nothing_is_none() {
+    fn a_limit_that_allows_no_calls_is_none() {
         assert!(Limiter::new(&RateLimit::per_second(0)).is_none());
         assert!(Limiter::new(&RateLimit::per_second(5).burst(0)).is_none());
     }

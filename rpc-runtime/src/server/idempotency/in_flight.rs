@@ -253,12 +253,12 @@ mod tests {
     async fn first(in_flight: &Arc<InFlightCalls>, key: &IdempotencyKey) -> (Leader, Waiter) {
         match in_flight.join(key, MESSAGE).await {
             Join::Leader(leader, waiter) => (leader, waiter),
-            Join::Follower(_) | Join::KeyReused => panic!("somebody runs"),
+            Join::Follower(_) | Join::KeyReused => panic!("the key is in use"),
         }
     }
 
     #[tokio::test]
-    async fn a_call_that_is_dropped_in_its_middle_is_lost_and_does_not_run_again() {
+    async fn a_call_dropped_while_running_does_not_run_again() {
         let (in_flight, store) = (Arc::<InFlightCalls>::default(), MemoryStore::new());
         let key = IdempotencyKey::new("/a.B/C", "-", "k");
         let (leader, waiter) = first(&in_flight, &key).await;
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_store_that_says_nothing_is_given_up_and_nothing_runs() {
+    async fn a_silent_store_times_out_and_nothing_runs() {
         let in_flight = Arc::<InFlightCalls>::default();
         let key = IdempotencyKey::new("/a.B/C", "-", "k");
         let (leader, waiter) = first(&in_flight, &key).await;

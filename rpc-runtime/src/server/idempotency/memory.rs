@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_kept_for_long_enough_goes_and_its_memory_with_it() {
+    async fn an_expired_result_frees_its_memory() {
         let store = MemoryStore::new();
         done(&store, 1, "x");
         tokio::time::advance(KEEP - Duration::from_secs(1)).await;
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_given_up_is_new_again_and_what_is_done_stays() {
+    async fn an_abandoned_key_is_new_and_a_result_stays() {
         let store = MemoryStore::new();
         assert!(matches!(store.look_up(&key(1), MESSAGE), Claim::New));
         store.abandon(&key(1)).await.unwrap();

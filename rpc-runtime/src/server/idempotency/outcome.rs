@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_is_no_result() {
+    fn damaged_bytes_are_rejected() {
         for bytes in [
             &b""[..],
             b"{}",
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn row_83_only_what_was_not_done_may_run_again() {
+    fn only_an_unexecuted_call_may_run_again() {
         let again = [Code::Unavailable, Code::ResourceExhausted];
         for code in Code::all() {
             let outcome = Outcome::from(Error::new(code, "why"));

@@ -5,17 +5,17 @@ use tokio::time::{advance, timeout};
 
 use super::*;
 
-fn gate(places: usize, room: usize) -> Gate {
+fn gate(running: usize, queued: usize) -> Gate {
     Gate::new(&Limits {
-        running_calls: places,
-        queued_calls: room,
+        running_calls: running,
+        queued_calls: queued,
         queue_timeout: Duration::from_millis(50),
         ..Limits::default()
     })
 }
 
-fn shut(entered: Result<Permit<'_>, AdmitError>) -> AdmitError {
-    entered.expect_err("nobody is let in")
+fn rejection(entered: Result<Permit<'_>, AdmitError>) -> AdmitError {
+    entered.expect_err("the call was admitted")
 }
 
 /// Polls a future once, which is enough to join the queue.
@@ -24,7 +24,7 @@ async fn once<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_many_run_as_there_are_places_and_the_first_who_waits_is_next() {
+async fn slots_bound_running_calls_and_the_queue_is_fifo() {
     let gate = gate(1, 2);
     let running = gate.enter(None).await.unwrap();
     let mut first = pin!(gate.enter(None));
@@ -32,7 +32,7 @@ async fn as_many_run_as_there_are_places_and_the_first_who_waits_is_next() {
     assert!(once(first.as_mut()).await.is_none());
     assert!(once(second.as_mut()).await.is_none());
     assert_eq!(
-        shut(gate.enter(None).await),
+        rejection(gate.enter(None).await),
         AdmitError::Busy,
         "the queue is full"
     );
@@ -45,22 +45,25 @@ async fn as_many_run_as_there_are_places_and_the_first_who_waits_is_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_for_longer_than_the_patience_or_the_deadline() {
+async fn a_wait_ends_at_the_queue_timeout_or_deadline() {
     let gate = gate(1, 9);
     let running = gate.enter(None).await.unwrap();
     let start = tokio::time::Instant::now();
-    assert_eq!(shut(gate.enter(None).await), AdmitError::Busy);
+    assert_eq!(rejection(gate.enter(None).await), AdmitError::Busy);
     assert!((50..60).contains(&start.elapsed().as_millis()));
     // The deadline uses the real clock, which this test does not pause.
     let deadline = Instant::now();
-    assert_eq!(shut(gate.enter(Some(deadline)).await), AdmitError::Late);
+    assert_eq!(
+        rejection(gate.enter(Some(deadline)).await),
+        AdmitError::Late
+    );
     assert!(gate.queue().waiting.is_empty());
     drop(running);
     assert_eq!(gate.state.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_goes_away_leaves_the_queue_and_a_place_that_it_was_given_goes_on() {
+async fn a_dropped_waiter_passes_its_slot_on() {
     let gate = gate(1, 2);
     let running = gate.enter(None).await.unwrap();
     let mut gone = Box::pin(gate.enter(None));
@@ -84,27 +87,27 @@ async fn who_goes_away_leaves_the_queue_and_a_place_that_it_was_given_goes_on() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_place_that_outlives_its_call_is_one_place() {
+async fn an_owned_permit_occupies_one_slot() {
     let gate = Arc::new(gate(1, 0));
     let permit = gate
         .enter(None)
         .await
         .unwrap()
         .into_owned(Arc::clone(&gate));
-    assert_eq!(shut(gate.enter(None).await), AdmitError::Busy);
+    assert_eq!(rejection(gate.enter(None).await), AdmitError::Busy);
     advance(Duration::from_secs(60)).await;
-    assert_eq!(shut(gate.enter(None).await), AdmitError::Busy);
+    assert_eq!(rejection(gate.enter(None).await), AdmitError::Busy);
     drop(permit);
     drop(gate.enter(None).await.unwrap());
 }
 
 #[tokio::test]
-async fn without_a_place_nobody_runs() {
-    assert_eq!(shut(gate(0, 0).enter(None).await), AdmitError::Busy);
+async fn a_gate_without_slots_admits_no_call() {
+    assert_eq!(rejection(gate(0, 0).enter(None).await), AdmitError::Busy);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn under_load_and_cancellation_no_place_is_lost_or_made() {
+async fn no_slot_is_lost_or_created_under_cancellation() {
     let gate = Arc::new(gate(3, 5));
     let running = Arc::new(AtomicUsize::new(0));
     let mut tasks = tokio::task::JoinSet::new();
@@ -112,10 +115,10 @@ async fn under_load_and_cancellation_no_place_is_lost_or_made() {
         let (gate, running) = (Arc::clone(&gate), Arc::clone(&running));
         tasks.spawn(async move {
             let mut random = fastrand::Rng::with_seed(seed);
-            let mut let_in = 0;
+            let mut admitted = 0;
             for _ in 0..500 {
-                let patience = Duration::from_micros(random.u64(0..3000));
-                let Ok(Ok(permit)) = timeout(patience, gate.enter(None)).await else {
+                let limit = Duration::from_micros(random.u64(0..3000));
+                let Ok(Ok(permit)) = timeout(limit, gate.enter(None)).await else {
                     tokio::task::yield_now().await;
                     continue;
                 };
@@ -124,15 +127,15 @@ async fn under_load_and_cancellation_no_place_is_lost_or_made() {
                     tokio::task::yield_now().await;
                 }
                 running.fetch_sub(1, Ordering::SeqCst);
-                let_in += 1;
+                admitted += 1;
                 drop(permit);
             }
-            let_in
+            admitted
         });
     }
     let all = timeout(Duration::from_secs(60), tasks.join_all()).await;
-    let let_in: usize = all.expect("nobody hangs").into_iter().sum();
-    assert!(let_in > 1000, "{let_in}");
+    let admitted: usize = all.expect("a task hangs").into_iter().sum();
+    assert!(admitted > 1000, "{admitted}");
     assert_eq!(gate.state.load(Ordering::SeqCst), 0);
     assert!(gate.queue().waiting.is_empty());
 }
