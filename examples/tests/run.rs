@@ -1,4 +1,4 @@
-//! Each example runs to its end and prints what its reader should see.
+//! Runs each example to its end and compares its output.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

@@ -1,4 +1,4 @@
-//! Overload: how many calls run, wait and are turned away, and what holds a place.
+//! Overload: running, queued and rejected calls, and what occupies a slot.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,11 +14,11 @@ use tokio::task::JoinSet;
 
 #[rpc_service(package = "admission.v1")]
 trait Work {
-    /// Runs until it is let go.
+    /// Runs until the test releases it.
     async fn wait(&self) -> Result<()>;
     #[rpc(detached)]
     async fn finish(&self) -> Result<()>;
-    /// Holds a thread, and not only a task.
+    /// Blocks a thread, not only a task.
     async fn block(&self) -> Result<()>;
     async fn quick(&self) -> Result<u32>;
     async fn large(&self) -> Result<String>;
@@ -34,7 +34,7 @@ struct Bench {
 impl Bench {
     async fn work(&self) -> Result<()> {
         self.runs.fetch_add(1, Ordering::SeqCst);
-        // The test may be over.
+        // The receiver may be gone at the end of a test.
         let _ = self.begun.send(());
         let turn = self.go.acquire().await;
         turn.map_err(|_| Error::new(Code::Aborted, "the test is over"))?
@@ -142,8 +142,8 @@ async fn two_calls_run_two_wait_and_sixteen_are_rejected() {
     while let Some(call) = calls.join_next().await {
         call.unwrap().unwrap();
     }
-    assert_eq!(fixture.runs(), 4, "what was turned away was not begun");
-    // Nothing is left behind.
+    assert_eq!(fixture.runs(), 4, "a rejected call did not start");
+    // No call is left running.
     assert_eq!(fixture.client.quick().await.unwrap(), 1);
 }
 
@@ -154,7 +154,7 @@ async fn a_rejection_is_immediate_and_has_a_status() {
     let first = tokio::spawn(async move { client.wait().await });
     fixture.begun(1).await;
     let mut raw = Raw::connect(fixture.running.address()).await;
-    // The clock stands still, so the rejection waits for no timer.
+    // The clock is stopped, so the rejection does not wait for a timer.
     let clock = StoppedClock::start().await;
     for _ in 0..20 {
         let answer = raw.ask(post("/admission.v1.Work/Quick", "{}")).await;
@@ -234,10 +234,10 @@ async fn a_slow_reader_of_a_large_response_holds_no_slot() {
     slow.send(post("/admission.v1.Work/Large", "{}"))
         .await
         .unwrap();
-    // Its answer has begun and is larger than what the system takes; nobody reads the rest.
+    // Its response has begun and exceeds the socket buffers; the test does not read the rest yet.
     slow.stream().readable().await.unwrap();
     assert_eq!(fixture.client.quick().await.unwrap(), 1);
-    assert_eq!(slow.answer().await.status, 200);
+    assert_eq!(slow.response().await.status, 200);
 }
 
 #[tokio::test]
@@ -296,14 +296,14 @@ async fn each_caller_has_its_own_allowance_of_each_method() {
         "web calls admission.v1.Work/Quick more often than 6 times in 60s"
     );
     let wait = error.retry_after().unwrap();
-    // Ten seconds after the first call, and what is missing of them has passed.
+    // The time since the first call is subtracted from ten seconds.
     assert!(wait <= Duration::from_secs(10), "{wait:?}");
     assert!(
         start.elapsed() + wait >= Duration::from_secs(10),
         "{wait:?}"
     );
 
-    // Another instance is the same caller; another server, environment or method is not.
+    // Another instance counts as the same caller; another server, environment or method does not.
     assert!(named(&client, "web@prod/2").quick().await.is_err());
     assert!(named(&client, "web@dev/1").quick().await.is_ok());
     assert!(named(&client, "app@prod/1").quick().await.is_ok());

@@ -15,14 +15,14 @@ use crate::retries::Seen;
 
 #[rpc_service(package = "balancing.v1")]
 trait Replica {
-    /// Says who answered.
+    /// Returns the number of the replica.
     #[rpc(no_side_effects)]
     async fn who(&self) -> Result<u32>;
     async fn change(&self) -> Result<u32>;
     async fn pay(&self, #[rpc(idempotency_key)] key: &str) -> Result<u32>;
 }
 
-/// A replica that hangs while it is told to.
+/// A replica that hangs on demand.
 struct Replicas {
     number: u32,
     hangs: Arc<AtomicBool>,
@@ -34,7 +34,7 @@ struct OnDrop(mpsc::UnboundedSender<u32>, u32);
 
 impl Drop for OnDrop {
     fn drop(&mut self) {
-        // The test may be over.
+        // The receiver may be gone at the end of a test.
         let _ = self.0.send(self.1);
     }
 }
@@ -64,7 +64,7 @@ impl Replica for Replicas {
     }
 }
 
-/// A replica behind a proxy.
+/// A replica reached through a proxy.
 struct Started {
     proxy: Proxy,
     hangs: Arc<AtomicBool>,
@@ -108,10 +108,10 @@ fn quick() -> RetryPolicy {
     RetryPolicy::default().backoff(Duration::from_millis(1), Duration::from_millis(1))
 }
 
-/// The longest time that a circuit breaker stays open.
+/// Maximum time that a circuit breaker stays open.
 const OPEN_LIMIT: Duration = Duration::from_secs(5);
 
-/// Calls until `done`, or fails: nothing here takes long.
+/// Calls until `done`; fails after a timeout.
 async fn call_until(client: &ReplicaClient, mut done: impl FnMut(u32) -> bool) {
     until(async || client.who().await.is_ok_and(&mut done)).await;
 }
@@ -133,7 +133,7 @@ async fn a_busy_replica_gets_no_more() {
     let (replicas, _drops) = start::<2>().await;
     let client = ReplicaClient::with_client(Client::from_urls(urls(&replicas)).unwrap());
     replicas[0].hangs.store(true, Ordering::SeqCst);
-    // Until the one that hangs was drawn.
+    // Calls until the balancer picks the hanging replica.
     let hanging = loop {
         let call = tokio::spawn(client.change());
         while !call.is_finished() && replicas[0].runs() == 0 {
@@ -164,7 +164,7 @@ async fn a_dead_replica_fails_no_call_and_is_used_again() {
         assert_eq!(client.who().await.unwrap(), 1);
     }
     let failures = seen.attempts() - before - 100;
-    // Five open the breaker; then there is one probe after 0.5 s, 1 s, 2 s, …
+    // Five failures open the breaker; then there is one probe after 0.5 s, 1 s, 2 s, …
     let mut probes_take = Duration::ZERO;
     for probe in 0..failures.saturating_sub(5) {
         probes_take += (Duration::from_millis(500)
@@ -179,7 +179,7 @@ async fn a_dead_replica_fails_no_call_and_is_used_again() {
     call_until(&client, |number| number == 0).await;
 }
 
-/// Each replica remembers its own calls.
+/// Idempotency results are stored per replica.
 #[tokio::test]
 async fn a_keyed_call_is_retried_on_the_same_replica() {
     let (replicas, _drops) = start::<3>().await;
@@ -191,7 +191,7 @@ async fn a_keyed_call_is_retried_on_the_same_replica() {
     };
     let heal = Arc::clone(&replicas);
     let client = Client::from_urls(urls(&replicas)).unwrap().retry(quick());
-    // From the second attempt on the way is free.
+    // The network works from the second attempt on.
     let client = client.attempt_layer(move |request: Request, next: Next| {
         if request.context().attempt() > 1 {
             all(&heal, NetworkFault::None);
@@ -208,7 +208,7 @@ async fn a_keyed_call_is_retried_on_the_same_replica() {
     assert_eq!(runs, 5, "one for each key");
 }
 
-/// What was not sent has run nowhere.
+/// A request that was not sent has not run, so it may be retried.
 #[tokio::test]
 async fn an_unsent_keyed_call_goes_to_another_replica() {
     let (mut replicas, _drops) = start::<2>().await;
@@ -293,8 +293,8 @@ async fn a_hedge_wins_over_a_slow_replica_and_cancels_it() {
         .observer(seen.clone());
     let client = ReplicaClient::with_client(client);
     replicas[0].hangs.store(true, Ordering::SeqCst);
-    // The hanging replica may also get the hedge of a slow call to the other one, and loses then, too. The first
-    // attempt is cancelled only where the hanging replica got it.
+    // The hanging replica may also receive the hedge of a slow call to the other replica, and loses then as well. The first
+    // attempt is cancelled only if the hanging replica received it.
     let slow_was_first = || {
         let attempts = seen.attempts.lock().unwrap();
         attempts.contains(&(1, Some(Code::Canceled), false)) && attempts.contains(&(2, None, false))
@@ -323,8 +323,8 @@ async fn hedges_need_no_side_effects_and_a_budget() {
     client.change().await.unwrap();
     client.who().no_retry().await.unwrap();
     assert_eq!(seen.attempts(), 2);
-    // Ten from the start, and one in five calls. On a slow machine a call may end before its hedge starts, so the budget
-    // is spent later.
+    // The budget allows ten hedges initially and one per five calls. On a slow machine a call may end before its hedge starts,
+    // so the budget is spent later.
     let mut calls = 2;
     within(async {
         loop {

@@ -1,6 +1,6 @@
-//! The original's worst bug was a request id that leaked into the next request. Here 1,000 requests at a time fail,
-//! panic, are cancelled, spawn and call on in random interleavings, and whatever they log and whatever they call
-//! carries their own id, or none where they gave the context up.
+//! Request ids never leak into another request. 1,000 requests at a time fail, panic, are cancelled, spawn tasks and
+//! make calls in random interleavings. Their log lines and outgoing calls carry the id of the request, or none where they
+//! left its context.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -19,7 +19,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context as SubscriberContext, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
-/// What a handler does next.
+/// A step of a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 enum Step {
     Yield,
@@ -43,14 +43,14 @@ trait Back {
     async fn note(&self, who: &str) -> Result<()>;
 }
 
-/// What was seen: whose work it was, and the id that it was seen with.
+/// Observations: the request that did the work, and the id that was current.
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<Vec<(String, String)>>>);
 
 impl Seen {
     fn log(&self, who: &str) {
         self.note(who, Context::current().request_id());
-        // And as the log has it: `LogLines` takes the id from the spans around the event.
+        // The id in the log as well: `LogLines` takes it from the spans around the event.
         tracing::info!(target: "property", who);
     }
 
@@ -93,7 +93,7 @@ impl Front for Works {
                     }));
                 }
                 Step::SpawnWithout => {
-                    // Outside the scope: no id in the log, and a fresh one on the call.
+                    // Outside of the scope: no id in the log, and a fresh one for the call.
                     let (seen, call) = (self.seen.clone(), self.back.note("nobody"));
                     drop(call);
                     let back = self.back.clone();
@@ -138,7 +138,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A request: what its handler does, and after how many polls of others its caller goes away.
+/// A request: the steps of its handler, and the number of polls after which its caller disconnects.
 fn request() -> impl Strategy<Value = (Vec<Step>, Option<u8>)> {
     (
         vec(step(), 0..10),
@@ -146,7 +146,7 @@ fn request() -> impl Strategy<Value = (Vec<Step>, Option<u8>)> {
     )
 }
 
-/// How the two services reach each other, and what keeps them alive.
+/// The connection between the two services, and the values that keep them alive.
 struct Chain {
     front: FrontClient,
     _running: Vec<Running>,
@@ -154,7 +154,7 @@ struct Chain {
 
 async fn start(seen: &Seen, sockets: bool) -> Chain {
     let outgoing = seen.clone();
-    // Every outgoing call, as a layer sees it.
+    // Observes every outgoing call in a layer.
     let watch = move |request: Request, next: Next| -> BoxFuture<Response> {
         let body = request.body().as_message().unwrap();
         let body: serde_json::Value = serde_json::from_slice(body).unwrap();
@@ -186,7 +186,7 @@ async fn start(seen: &Seen, sockets: bool) -> Chain {
     }
 }
 
-/// What was seen of the requests, and what their log lines say.
+/// Returns the observations of the requests and of their log lines.
 async fn run(requests: Vec<(Vec<Step>, Option<u8>)>, sockets: bool) -> Vec<(String, String)> {
     let lines = LogLines::install();
     let seen = Seen::default();
@@ -222,12 +222,12 @@ async fn run(requests: Vec<(Vec<Step>, Option<u8>)>, sockets: bool) -> Vec<(Stri
     all
 }
 
-/// The lines of the log: what each says, and the id of the span that it stands in.
+/// The log lines: the message of each, and the id of its span.
 #[derive(Clone, Default)]
 struct LogLines(Arc<Mutex<Vec<(String, String)>>>);
 
 impl LogLines {
-    /// The one subscriber of this process; the two properties take turns.
+    /// Installs the only subscriber of this process; the properties run one at a time.
     fn install() -> &'static Self {
         static LINES: OnceLock<LogLines> = OnceLock::new();
         LINES.get_or_init(|| {
@@ -292,7 +292,7 @@ fn check(requests: usize, seen: &[(String, String)]) -> Result<(), TestCaseError
     let mut fresh = BTreeMap::new();
     for (who, id) in seen {
         if who != "nobody" {
-            prop_assert_eq!(who, id, "somebody else's id");
+            prop_assert_eq!(who, id, "the id of another request");
         } else if id != "-" {
             prop_assert!(
                 !id.starts_with("request-"),
@@ -302,7 +302,7 @@ fn check(requests: usize, seen: &[(String, String)]) -> Result<(), TestCaseError
             *fresh.entry(id).or_insert(0) += 1;
         }
     }
-    // A call outside of any request has an id of its own: seen on its way out, by its handler, and in the log.
+    // A call outside of any request has a separate id, which is the same when sent, in its handler and in the log.
     prop_assert!(
         fresh.values().all(|sightings| *sightings <= 3),
         "two calls share an id: {:?}",
@@ -323,7 +323,7 @@ fn check(requests: usize, seen: &[(String, String)]) -> Result<(), TestCaseError
     Ok(())
 }
 
-/// The log is one for the process.
+/// Serializes the properties, since the log is global to the process.
 static TURN: Mutex<()> = Mutex::new(());
 
 fn property(
@@ -335,7 +335,7 @@ fn property(
     let count = requests.len();
     let runtime = runtime.enable_all().build().unwrap();
     let seen = runtime.block_on(run(requests, sockets));
-    // What was spawned and never awaited ends here, and must not be seen in the next turn.
+    // Tasks that were never awaited end here, so that the next property does not observe them.
     drop(runtime);
     LogLines::install().0.lock().unwrap().clear();
     check(count, &seen)
@@ -354,7 +354,7 @@ proptest! {
         property(Builder::new_multi_thread().worker_threads(4), requests, false)?;
     }
 
-    // Fewer, since each holds connections.
+    // Fewer, since each uses connections.
     #[test]
     fn requests_over_sockets_keep_their_ids(requests in vec(request(), 100)) {
         property(Builder::new_multi_thread().worker_threads(2), requests, true)?;

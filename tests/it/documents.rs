@@ -1,10 +1,10 @@
-//! The documents: links and paths that exist, and an ARCHITECTURE.md that stays a map.
+//! Checks of the documents: links and paths exist, and ARCHITECTURE.md stays short.
 
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The folders in which a path of a document may start.
+/// The folders relative to which a path of a document may be given.
 const ROOTS: [&str; 5] = [
     "",
     "rpc-runtime/src",
@@ -13,7 +13,7 @@ const ROOTS: [&str; 5] = [
     "fibpro/src/service",
 ];
 
-/// Code spans that look like paths.
+/// Code spans that look like paths but are not.
 const NOT_PATHS: [&str; 2] = ["application/json", "text/plain"];
 
 const ARCHITECTURE_LINES: usize = 240;

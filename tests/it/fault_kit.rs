@@ -63,8 +63,8 @@ async fn a_cut_resets_after_a_number_of_bytes() {
     proxy.set(NetworkFault::CutResponses { after: 17 });
     let mut raw = Raw::connect(proxy.address()).await;
     raw.send(request()).await.unwrap();
-    let ended = raw.try_answer().await.unwrap_err();
-    // A reset may overtake what was sent before it.
+    let ended = raw.try_response().await.unwrap_err();
+    // A reset may overtake data that was sent before it.
     assert!(ended.arrived.len() <= 17, "{ended:?}");
     proxy.set(NetworkFault::None);
     let mut raw = Raw::connect(proxy.address()).await;
@@ -78,7 +78,7 @@ async fn a_cut_request_never_arrives_as_a_whole() {
     let mut raw = Raw::connect(proxy.address()).await;
     raw.send(request()).await.unwrap();
     assert!(raw.closed().await.0.is_empty());
-    // What has passed counts for the connection, and not for one request.
+    // The byte limit counts for the connection, not for one request.
     proxy.set(NetworkFault::CutRequests {
         after: request().len(),
     });
@@ -97,11 +97,11 @@ async fn a_black_hole_releases_its_data_when_it_closes() {
     let mut behind = Raw::connect(proxy.address()).await;
     before.send(request()).await.unwrap();
     behind.send(request()).await.unwrap();
-    let silence = tokio::time::timeout(Duration::from_millis(100), behind.answer()).await;
+    let silence = tokio::time::timeout(Duration::from_millis(100), behind.response()).await;
     assert!(silence.is_err());
     proxy.set(NetworkFault::None);
-    assert_eq!(before.answer().await.status, 200);
-    assert_eq!(behind.answer().await.status, 200);
+    assert_eq!(before.response().await.status, 200);
+    assert_eq!(behind.response().await.status, 200);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `x-rpc-fault` where it is allowed, where it is not, and where nobody is believed.
+//! `x-rpc-fault` where it is allowed, where it is not, and at an edge, which ignores it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ trait Pricing {
     async fn settle(&self) -> Result<u32>;
 }
 
-/// How often a handler ran.
+/// Number of runs of a handler.
 #[derive(Clone, Default)]
 struct Runs(Arc<AtomicU32>);
 
@@ -48,7 +48,7 @@ impl Pricing for Runs {
     }
 }
 
-/// What the server tells of its calls.
+/// The calls that the server reports.
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<Vec<Option<Code>>>>);
 
@@ -78,8 +78,8 @@ fn server(runs: &Runs, seen: &Seen) -> Server {
         .observer(seen.clone())
 }
 
-/// Runs a test over sockets and in process, with a server that allows faults.
-async fn on_each_road(test: impl AsyncFn(Test)) {
+/// Runs a test over sockets and in process, against a server that allows faults.
+async fn on_each_transport(test: impl AsyncFn(Test)) {
     for sockets in [true, false] {
         let (runs, seen) = (Runs::default(), Seen::default());
         let server = server(&runs, &seen).allow_faults();
@@ -106,7 +106,7 @@ fn with(plan: &str) -> Context {
 
 #[tokio::test]
 async fn an_injected_code_replaces_the_handler() {
-    on_each_road(async |test| {
+    on_each_transport(async |test| {
         for code in Code::all() {
             let call = with(&format!("pricing.pay={code}")).enter(|| test.client.pay());
             let error = call.await.unwrap_err();
@@ -129,7 +129,7 @@ async fn an_injected_code_replaces_the_handler() {
 
 #[tokio::test]
 async fn a_connection_is_closed_before_or_after_the_handler() {
-    on_each_road(async |test| {
+    on_each_transport(async |test| {
         for (effect, runs) in [("drop", 0), ("lose", 1)] {
             for method in ["pay", "settle"] {
                 test.runs.0.store(0, Ordering::SeqCst);
@@ -154,7 +154,7 @@ async fn a_connection_is_closed_before_or_after_the_handler() {
 
 #[tokio::test]
 async fn a_delay_waits_and_ends_at_the_deadline() {
-    on_each_road(async |test| {
+    on_each_transport(async |test| {
         let start = Instant::now();
         let call = with("pricing.pay=delay:30ms,*=delay:30ms").enter(|| test.client.pay());
         assert_eq!(call.await.unwrap(), 1);
@@ -170,7 +170,7 @@ async fn a_delay_waits_and_ends_at_the_deadline() {
 #[tokio::test]
 async fn a_seed_and_an_id_decide_on_every_transport() {
     let fates = Mutex::new(Vec::new());
-    on_each_road(async |test| {
+    on_each_transport(async |test| {
         let mut fate = Vec::new();
         for index in 0..40 {
             let id = RequestId::parse(&format!("run-{index}")).unwrap();
@@ -203,19 +203,19 @@ async fn layers_see_a_fault_like_a_failing_handler() {
         call.await.unwrap_err().message(),
         "translated from internal"
     );
-    // What a layer makes of it does not bring an answer back that is to be lost.
+    // A layer that replaces the response does not undo its loss.
     let call = with("pricing.pay=lose").enter(|| client.pay());
     assert_eq!(call.await.unwrap_err().code(), Code::Unavailable);
 }
 
-/// A call by hand with this plan.
+/// Builds a raw request with this plan.
 fn pay(plan: &str) -> Vec<u8> {
     post_with("/faults.v1.Pricing/Pay", &[("x-rpc-fault", plan)], "{}")
 }
 
 #[tokio::test]
 async fn strangers_to_our_client_ask_by_the_header() {
-    on_each_road(async |test| {
+    on_each_transport(async |test| {
         let Some(running) = test.running else { return };
         let mut raw = Raw::connect(running.address()).await;
         let answer = raw.ask(pay("pricing.pay=resource_exhausted")).await;
@@ -226,10 +226,10 @@ async fn strangers_to_our_client_ask_by_the_header() {
                 .await
                 .unwrap();
             let (arrived, _) = raw.closed().await;
-            assert!(arrived.is_empty(), "not a byte of an answer");
+            assert!(arrived.is_empty(), "no byte of a response");
         }
         assert_eq!(test.runs.count(), 1);
-        // Two calls on one connection of HTTP/2: the other one goes on.
+        // Two calls on one HTTP/2 connection: the other one is not affected.
         let stream = tokio::net::TcpStream::connect(running.address())
             .await
             .unwrap();
@@ -314,7 +314,7 @@ async fn a_server_without_faults_rejects_a_plan_for_it() {
     }
     assert_eq!(runs.count(), 0);
     let answer = raw.ask(pay("userstore.get=drop")).await;
-    assert_eq!(answer.value().0, 200, "somebody else is meant");
+    assert_eq!(answer.value().0, 200, "the plan names another service");
 }
 
 #[tokio::test]

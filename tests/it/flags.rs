@@ -20,7 +20,7 @@ rpc_runtime::flag! {
     static LARGEST: u64 = 100, dynamic, validate = range(1..=1000);
     /// Set at start.
     static AT_START: u32 = 1;
-    /// What nobody may see.
+    /// A secret that must never be shown.
     static KEY: String = "canary-default".to_owned(), dynamic, secret;
 }
 
@@ -47,9 +47,9 @@ trait Limited {
 }
 
 #[derive(Default)]
-struct Here(Option<LimitedClient>);
+struct Handlers(Option<LimitedClient>);
 
-impl Limited for Here {
+impl Limited for Handlers {
     async fn largest(&self) -> Result<u64> {
         Ok(LARGEST.get())
     }
@@ -85,7 +85,7 @@ impl Limited for Here {
 fn server(name: &str) -> Server {
     Server::new(name)
         .instance("1")
-        .add(LimitedServer::new(Here::default()))
+        .add(LimitedServer::new(Handlers::default()))
 }
 
 async fn started(server: Server) -> (Running, FlagServiceClient, LimitedClient) {
@@ -105,19 +105,19 @@ async fn flag(flags: &FlagServiceClient, name: &str) -> FlagInfo {
     all.into_iter().find(|flag| flag.name == name).unwrap()
 }
 
-/// What this thread logs, and with it every task of a test with one thread.
+/// The log of this thread, which includes all tasks of a single-threaded test.
 #[derive(Clone, Default)]
-struct Paper(Arc<Mutex<Vec<u8>>>);
+struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl Paper {
+impl LogBuffer {
     fn start() -> (Self, DefaultGuard) {
-        let paper = Self::default();
-        let writer = paper.clone();
+        let logs = Self::default();
+        let writer = logs.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_writer(move || writer.clone())
             .with_ansi(false)
             .finish();
-        (paper, tracing::subscriber::set_default(subscriber))
+        (logs, tracing::subscriber::set_default(subscriber))
     }
 
     fn text(&self) -> String {
@@ -125,15 +125,15 @@ impl Paper {
         String::from_utf8(bytes.clone()).unwrap()
     }
 
-    /// The lines with these words.
-    fn lines(&self, words: &str) -> Vec<String> {
+    /// Returns the lines that contain this text.
+    fn lines(&self, expected: &str) -> Vec<String> {
         let text = self.text();
-        let lines = text.lines().filter(|line| line.contains(words));
+        let lines = text.lines().filter(|line| line.contains(expected));
         lines.map(str::to_owned).collect()
     }
 }
 
-impl io::Write for Paper {
+impl io::Write for LogBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -144,7 +144,7 @@ impl io::Write for Paper {
     }
 }
 
-/// A folder that is gone with the test.
+/// A folder that is deleted at the end of the test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -178,7 +178,7 @@ fn write(path: &Path, text: &str) {
 
 #[tokio::test]
 async fn flags_are_listed_set_and_reset_and_audited() {
-    let (paper, _log) = Paper::start();
+    let (logs, _guard) = LogBuffer::start();
     let (_running, flags, limited) = started(server("one")).await;
     let before = flag(&flags, "largest").await;
     assert_eq!(
@@ -201,14 +201,14 @@ async fn flags_are_listed_set_and_reset_and_audited() {
     assert_eq!(reset, before);
     assert_eq!(limited.largest().await.unwrap(), 100);
 
-    let audit = paper.lines("flag changed");
+    let audit = logs.lines("flag changed");
     assert_eq!(audit.len(), 2, "{audit:#?}");
-    for (line, words) in audit.iter().zip([
+    for (line, expected) in audit.iter().zip([
         r#"server="one@prod/1" flag="largest" old="100" new="500" by="tool@test/7 in request "#,
         r#"server="one@prod/1" flag="largest" old="500" new="100" by="tool@test/7 in request "#,
     ]) {
         assert!(
-            line.contains(" rpc.audit: flag changed ") && line.contains(words),
+            line.contains(" rpc.audit: flag changed ") && line.contains(expected),
             "{line}"
         );
     }
@@ -216,10 +216,10 @@ async fn flags_are_listed_set_and_reset_and_audited() {
 
 #[tokio::test]
 async fn a_rejected_value_keeps_the_old_one_and_explains() {
-    let (paper, _log) = Paper::start();
+    let (logs, _guard) = LogBuffer::start();
     let (_running, flags, limited) = started(server("one")).await;
     flags.set("largest", "500").await.unwrap();
-    for (name, value, code, words) in [
+    for (name, value, code, expected) in [
         (
             "largest",
             "1001",
@@ -243,11 +243,11 @@ async fn a_rejected_value_keeps_the_old_one_and_explains() {
     ] {
         let error = flags.set(name, value).await.unwrap_err();
         assert_eq!(error.code(), code);
-        assert!(error.message().contains(words), "{error}");
+        assert!(error.message().contains(expected), "{error}");
         assert_eq!(limited.largest().await.unwrap(), 500);
     }
     assert_eq!(flag(&flags, "at_start").await.value, "1");
-    let refused = paper.lines("flag not changed");
+    let refused = logs.lines("flag not changed");
     assert_eq!(refused.len(), 5, "{refused:#?}");
     assert!(refused.iter().all(|line| line.contains(" WARN ")
         && line.contains(" rpc.audit: ")
@@ -353,12 +353,12 @@ async fn values_set_in_code_are_validated_and_audited() {
             .contains("flag largest not changed: invalid value: out of range"),
         "{error}"
     );
-    let (paper, _log) = Paper::start();
+    let (logs, _guard) = LogBuffer::start();
     let started = server("one")
         .flag(&LARGEST, 5)
         .flag(&KEY, "canary-key".to_owned());
     started.into_local_client().unwrap();
-    let audit = paper.lines("flag changed");
+    let audit = logs.lines("flag changed");
     assert_eq!(audit.len(), 2, "{audit:#?}");
     assert!(
         audit[0].contains(r#"flag="key" old="***" new="***" by="program""#),
@@ -368,12 +368,12 @@ async fn values_set_in_code_are_validated_and_audited() {
         audit[1].contains(r#"flag="largest" old="100" new="5" by="program""#),
         "{audit:?}"
     );
-    assert!(!paper.text().contains("canary"));
+    assert!(!logs.text().contains("canary"));
 }
 
 #[tokio::test]
 async fn a_secret_flag_is_in_no_response_and_no_log() {
-    let (paper, _log) = Paper::start();
+    let (logs, _guard) = LogBuffer::start();
     let (running, flags, _) = started(server("one")).await;
     flags.set("log_rpc", "true").await.unwrap();
     let set = flags.set("key", "canary-key").await.unwrap();
@@ -384,19 +384,19 @@ async fn a_secret_flag_is_in_no_response_and_no_log() {
     let mut raw = Raw::connect(running.address()).await;
     let listed = raw.ask(post("/rpc.v1.Flags/List", "{}")).await;
     assert!(!listed.json().to_string().contains("canary"));
-    let lines = paper.lines("RPC ");
+    let lines = logs.lines("RPC ");
     assert!(
         lines
             .iter()
             .any(|line| line.contains(r#" tool->flags:set(name="key", value=***) ok "#)),
         "{lines:#?}"
     );
-    assert!(!paper.text().contains("canary"), "{}", paper.text());
+    assert!(!logs.text().contains("canary"), "{}", logs.text());
 }
 
 #[tokio::test]
 async fn a_changed_file_is_read_and_a_bad_one_ignored() {
-    let (paper, _log) = Paper::start();
+    let (logs, _guard) = LogBuffer::start();
     let folder = Folder::new();
     let path = folder.path("flags");
     write(&path, "# at first\nlargest = 200\nat_start = 2\n");
@@ -411,38 +411,36 @@ async fn a_changed_file_is_read_and_a_bad_one_ignored() {
     until(async || handle.get(&LARGEST) == 300).await;
     assert_eq!(handle.get(&AT_START), 2);
     assert_eq!(
-        paper
-            .lines("the new value takes effect at the next start")
+        logs.lines("the new value takes effect at the next start")
             .len(),
         1
     );
     let by = format!(r#"old="200" new="300" by="file {}""#, path.display());
-    assert_eq!(paper.lines(&by).len(), 1, "{}", paper.text());
+    assert_eq!(logs.lines(&by).len(), 1, "{}", logs.text());
 
-    // Half written, wrong, gone: nothing of it counts, and each is said once.
-    for (text, words) in [
+    // Half written, invalid, deleted: no value is applied, and each error is logged once.
+    for (text, expected) in [
         ("largest = 4", "may be incomplete"),
         ("largest = 4\nlargets = 5\n", "did you mean largest?"),
         ("key = canary\nlargest = 0\n", "line 2: invalid value `0`"),
     ] {
         write(&path, text);
-        until(async || !paper.lines(words).is_empty()).await;
+        until(async || !logs.lines(expected).is_empty()).await;
     }
     std::fs::remove_file(&path).unwrap();
-    until(async || !paper.lines("failed to read").is_empty()).await;
+    until(async || !logs.lines("failed to read").is_empty()).await;
     assert_eq!(handle.get(&LARGEST), 300);
     assert_eq!(*handle.load(&KEY), "canary-default");
     assert_eq!(
-        paper
-            .lines("failed to reload the flags file: flags are unchanged")
+        logs.lines("failed to reload the flags file: flags are unchanged")
             .len(),
         4,
         "{}",
-        paper.text()
+        logs.text()
     );
-    assert!(!paper.text().contains("canary"));
+    assert!(!logs.text().contains("canary"));
 
-    // As a ConfigMap is mounted: a link that is moved to the next folder.
+    // As a mounted ConfigMap: a symbolic link that is moved to the next folder.
     #[cfg(unix)]
     {
         for (version, text) in [("v1", "largest = 301\n"), ("v2", "")] {
@@ -460,7 +458,7 @@ async fn a_changed_file_is_read_and_a_bad_one_ignored() {
 
 #[tokio::test]
 async fn a_value_set_at_run_time_wins_over_a_changed_file() {
-    let (paper, _log) = Paper::start();
+    let (logs, _guard) = LogBuffer::start();
     let folder = Folder::new();
     let path = folder.path("flags");
     write(&path, "largest = 200\n");
@@ -470,7 +468,7 @@ async fn a_value_set_at_run_time_wins_over_a_changed_file() {
     flags.set("largest", "500").await.unwrap();
     write(&path, "largest = 300\n");
     until(async || {
-        !paper
+        !logs
             .lines("a source with higher precedence sets it")
             .is_empty()
     })
@@ -503,24 +501,24 @@ async fn a_start_with_a_bad_file_fails() {
 
 #[tokio::test]
 async fn g01_log_rpc_logs_both_sides_and_no_secret() {
-    let (paper, _log) = Paper::start();
+    let (logs, _guard) = LogBuffer::start();
     let last = Running::start(server("last").flag(&rpc_runtime::flags::LOG_RPC, true)).await;
     let next = LimitedClient::connect(&last.url()).unwrap();
-    let first = Server::new("first").add(LimitedServer::new(Here(Some(next))));
+    let first = Server::new("first").add(LimitedServer::new(Handlers(Some(next))));
     let (_running, flags, limited) = started(first).await;
     limited.pass_on().await.unwrap();
-    assert_eq!(paper.lines("RPC ").len(), 1, "of `first` it is off");
+    assert_eq!(logs.lines("RPC ").len(), 1, "of `first` it is off");
 
     flags.set("log_rpc", "true").await.unwrap();
     let id = limited.pass_on().with_response().await.unwrap().request_id;
-    let lines = paper.lines(&format!("RPC {id} "));
+    let lines = logs.lines(&format!("RPC {id} "));
     let open = r#"first->limited:open(user="ada\nforged", password=***, token="***") ok "#;
     assert_eq!(lines.len(), 3, "{lines:#?}");
-    for (line, words) in lines
+    for (line, expected) in lines
         .iter()
         .zip([open, open, "tool->limited:pass_on() ok "])
     {
-        assert!(line.contains(words), "{line}");
+        assert!(line.contains(expected), "{line}");
     }
     assert!(lines[0].contains(r#"side="server""#) && lines[1].contains(r#"side="client""#));
 
@@ -531,7 +529,7 @@ async fn g01_log_rpc_logs_both_sides_and_no_secret() {
         })
         .await
         .unwrap();
-    let line = paper.lines(":seal(").pop().unwrap();
+    let line = logs.lines(":seal(").pop().unwrap();
     assert!(
         line.contains("ééé") && line.contains("…) ok ") && line.len() < 600,
         "{line}"
@@ -543,33 +541,33 @@ async fn g01_log_rpc_logs_both_sides_and_no_secret() {
         })
         .await
         .unwrap();
-    let line = paper.lines(":seal(").pop().unwrap();
+    let line = logs.lines(":seal(").pop().unwrap();
     assert!(
         line.contains(r#":seal({"user":"a","password":"***"}) ok "#),
         "{line}"
     );
 
     limited.open("", "canary-password", None).await.unwrap_err();
-    let line = paper.lines(r#"open(user="", password=***)"#).pop().unwrap();
+    let line = logs.lines(r#"open(user="", password=***)"#).pop().unwrap();
     assert!(line.contains(") not_found "), "{line}");
     limited.ping().await.unwrap();
-    assert!(paper.lines("tool->limited:ping() ok ").len() == 1);
-    assert!(!paper.text().contains("canary"), "{}", paper.text());
-    // What cannot be read is not shown, and what is refused before it is read neither.
+    assert!(logs.lines("tool->limited:ping() ok ").len() == 1);
+    assert!(!logs.text().contains("canary"), "{}", logs.text());
+    // Arguments that cannot be decoded are not logged, nor are those of a call that is refused before decoding.
     let mut raw = Raw::connect(_running.address()).await;
     raw.ask(post(
         "/flags.v1.Limited/Open",
         r#"{"password":"canary-password","user":5}"#,
     ))
     .await;
-    let line = paper.lines("open(password=***, …) invalid_argument").pop();
-    assert!(line.is_some(), "{}", paper.text());
-    assert!(!paper.text().contains("canary"), "{}", paper.text());
+    let line = logs.lines("open(password=***, …) invalid_argument").pop();
+    assert!(line.is_some(), "{}", logs.text());
+    assert!(!logs.text().contains("canary"), "{}", logs.text());
 }
 
 #[tokio::test]
 async fn a_cancelled_call_writes_its_line_too() {
-    let (paper, _log) = Paper::start();
+    let (logs, _guard) = LogBuffer::start();
     let running = Running::start(server("one").flag(&rpc_runtime::flags::LOG_RPC, true)).await;
     let client = LimitedClient::connect(&running.url()).unwrap();
     client
@@ -577,8 +575,8 @@ async fn a_cancelled_call_writes_its_line_too() {
         .timeout(Duration::from_millis(50))
         .await
         .unwrap_err();
-    until(async || !paper.lines("->limited:hangs() ").is_empty()).await;
-    let line = paper.lines("->limited:hangs() ").pop().unwrap();
+    until(async || !logs.lines("->limited:hangs() ").is_empty()).await;
+    let line = logs.lines("->limited:hangs() ").pop().unwrap();
     assert!(
         line.contains("deadline_exceeded") || line.contains("canceled"),
         "{line}"

@@ -1,4 +1,4 @@
-//! Servers by hand that are broken or mean it ill, and proxies that answer in their place.
+//! Raw servers that are broken or malicious, and proxies that respond in their place.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -19,17 +19,17 @@ trait Victim {
     async fn put(&self) -> Result<u32>;
 }
 
-/// No hostile answer keeps a call for so long.
+/// Maximum time that a hostile response may occupy a call.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A server that does `act` on each connection, and how many connections and requests there were.
+/// A server that runs `act` on each connection and counts connections and requests.
 struct Hostile {
     url: String,
     connections: Arc<AtomicUsize>,
     requests: Arc<AtomicUsize>,
 }
 
-/// One connection of a client.
+/// A connection of a client.
 struct Peer {
     stream: TcpStream,
     /// The number of the connection, from 0.
@@ -38,10 +38,10 @@ struct Peer {
 }
 
 impl Peer {
-    /// Reads one request; `false` when the client has closed instead.
+    /// Reads one request; returns `false` if the client has closed instead.
     async fn request(&mut self) -> bool {
         let mut bytes = Vec::new();
-        // The only body that these methods have.
+        // The only request body of these methods.
         while !bytes.ends_with(b"\r\n\r\n{}") {
             if !matches!(self.stream.read_buf(&mut bytes).await, Ok(1..)) {
                 return false;
@@ -51,7 +51,7 @@ impl Peer {
         true
     }
 
-    /// Writes as much as the client takes.
+    /// Writes all bytes; returns `false` if the client closes first.
     async fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).await.is_ok()
     }
@@ -89,7 +89,7 @@ impl Hostile {
         hostile
     }
 
-    /// Answers each request of each connection with these bytes, and closes where it is said.
+    /// Sends these bytes in response to every request, and closes where specified.
     async fn answering(bytes: impl Into<Vec<u8>>, close: bool) -> Self {
         let bytes = Arc::new(bytes.into());
         Self::start(move |mut peer| {
@@ -175,7 +175,7 @@ async fn a_foreign_response_has_a_code_and_is_described() {
             "m",
         ),
         (http("429 x", JSON, "[1]"), Code::Unavailable, "[1]"),
-        // A code of its own counts for more than the status that a proxy may have made of it.
+        // The code in the body takes precedence over the status, which a proxy may have set.
         (
             http("500 x", JSON, "{\"code\":\"not_found\",\"message\":\"m\"}"),
             Code::NotFound,
@@ -210,7 +210,7 @@ async fn an_endless_response_ends_at_the_limit() {
     })
     .await;
     assert_eq!(hostile.error().await.code(), Code::ResourceExhausted);
-    // An error without end as well.
+    // Also an error whose body does not end.
     let head = format!("HTTP/1.1 500 x\r\n{JSON}content-length: 99999999999\r\n\r\n");
     let hostile = Hostile::answering(head, false).await;
     assert_eq!(hostile.error().await.code(), Code::ResourceExhausted);
@@ -287,7 +287,7 @@ async fn a_response_that_is_not_http_is_reported() {
 
 #[tokio::test]
 async fn a_wrong_content_length_is_an_error() {
-    // Too long, and then the end: nobody can tell that from a cut.
+    // Too long and then closed: indistinguishable from a truncated body.
     let long = format!("HTTP/1.1 200 OK\r\n{JSON}content-length: 99\r\n\r\n{{\"result\":1}}");
     let hostile = Hostile::answering(long, true).await;
     let error = hostile.error().await;
@@ -304,7 +304,7 @@ async fn a_wrong_content_length_is_an_error() {
 
 #[tokio::test]
 async fn bytes_after_a_response_are_not_another_response() {
-    // Each connection has an answer of its own, and a forged one behind it.
+    // Each connection receives a distinct response with a forged one after it.
     let hostile = Hostile::start(|mut peer| async move {
         while peer.request().await {
             let own = fine(u32::try_from(peer.number).unwrap());
@@ -323,7 +323,7 @@ async fn bytes_after_a_response_are_not_another_response() {
 
 #[tokio::test]
 async fn a_close_while_sending_repeats_safe_calls_only() {
-    // Answers once on a connection, reads the next request, and closes.
+    // Responds once on a connection, reads the next request, and closes.
     async fn once(mut peer: Peer) {
         if peer.request().await && peer.send(fine(1)).await {
             peer.request().await;
@@ -358,7 +358,7 @@ async fn a_stale_pooled_connection_causes_no_error() {
             peer.request().await;
             peer.send(fine(1)).await;
             peer.stream.shutdown().await.unwrap();
-            // The client has seen it when it closes its own end.
+            // The client has noticed the close when it closes its side.
             peer.wait().await;
             count.fetch_add(1, Ordering::SeqCst);
         }

@@ -25,15 +25,15 @@ enum TillError {
     Other(Error),
 }
 
-/// Takes money.
+/// Takes payments.
 #[rpc_service(package = "idempotency.v1")]
 trait Till {
-    /// Answers with the number of the payment.
+    /// Returns the number of the payment.
     async fn pay(&self, #[rpc(idempotency_key)] key: &str, cents: u64) -> Result<u64, TillError>;
-    /// Pays when it is let go.
+    /// Pays when the test releases it.
     #[rpc(timeout = "1m")]
     async fn pay_slowly(&self, #[rpc(idempotency_key)] key: String, cents: u64) -> Result<u64>;
-    /// The message has a map.
+    /// Takes a message that contains a map.
     async fn pay_all(
         &self,
         #[rpc(idempotency_key)] key: &str,
@@ -41,7 +41,7 @@ trait Till {
     ) -> Result<u64>;
 }
 
-/// What a call does instead of paying, once.
+/// A failure of the next call, which then does not pay.
 #[derive(Clone, Copy, PartialEq)]
 enum Fails {
     With(Code),
@@ -81,7 +81,7 @@ impl Till for Cash {
 
     async fn pay_slowly(&self, _: String, _: u64) -> Result<u64> {
         let number = self.run().map_err(RpcError::into_error)?;
-        // The test may be over.
+        // The receiver may be gone at the end of a test.
         let _ = self.begun.send(());
         let turn = self.go.acquire().await;
         turn.map_err(|_| Error::new(Code::Aborted, "the test is over"))?
@@ -124,7 +124,7 @@ impl Fixture {
         self.cash.fails.lock().unwrap().push(how);
     }
 
-    /// Clients of two such servers: one in this process, one over a socket.
+    /// Returns clients of two such servers: one in process, one over a socket.
     async fn both(&self) -> (Running, [TillClient; 2]) {
         let running = Running::start(self.server()).await;
         let socket = once(Client::new(&running.url()).unwrap());
@@ -135,12 +135,12 @@ impl Fixture {
     }
 }
 
-/// A client that tells what it sees, and sends nothing twice.
+/// Returns a client that reports its calls and does not retry.
 fn once(client: Client) -> TillClient {
     TillClient::with_client(client.retry(RetryPolicy::off()))
 }
 
-/// The error that is none of the till's own.
+/// Returns the error, which must not be a declared one of the till.
 fn plain(error: Remote<TillError>) -> Error {
     match error.into_inner() {
         TillError::Other(error) => error,
@@ -164,12 +164,12 @@ async fn a_repeat_gets_the_first_result_without_a_run() {
         assert_eq!(fixture.runs(), before + 1);
         assert_eq!(first.headers.get("idempotent-replayed"), None);
         assert_eq!(again.headers.get("idempotent-replayed"), Some("true"));
-        // What the handler said beside its value belongs to the result.
+        // Response headers of the handler belong to the stored result.
         assert_eq!(
             first.headers.get("x-payment"),
             again.headers.get("x-payment")
         );
-        // Another key is another call, and so is another method with this one.
+        // Another key is another call, and so is the same key with another method.
         assert_eq!(till.pay("other", 5).await.unwrap(), before + 2);
         assert_eq!(till.pay_all("k", HashMap::new()).await.unwrap(), before + 3);
     }
@@ -202,7 +202,7 @@ async fn concurrent_repeats_wait_for_the_first() {
         let repeats: Vec<_> = (0..8)
             .map(|_| tokio::spawn(till.pay_slowly("k".to_owned(), 5)))
             .collect();
-        // One that has no time for it says so, and changes nothing.
+        // A call without time for it fails with that reason, and changes nothing.
         let late = till
             .pay_slowly("k".to_owned(), 5)
             .timeout(Duration::from_millis(20));
@@ -244,7 +244,7 @@ async fn a_map_is_equal_in_any_order_of_its_fields() {
     let fixture = Fixture::new();
     let till = once(fixture.server().into_local_client().unwrap());
     for _ in 0..8 {
-        // Each map has an order of its own.
+        // Each map iterates in a different order.
         let cents = (0..20).map(|n| (n.to_string(), n)).collect();
         assert_eq!(till.pay_all("k", cents).await.unwrap(), 1);
     }
@@ -258,7 +258,7 @@ async fn after_a_failure_the_failure_is_the_result() {
         let codes =
             Code::all().filter(|code| !matches!(code, Code::Unavailable | Code::ResourceExhausted));
         let fails = codes.map(|code| (Fails::With(code), code));
-        // A panic may come between the two halves of a handler's work.
+        // A panic may come between two steps of a handler.
         for (fails, code) in fails.chain([(Fails::ByPanic, Code::Internal)]) {
             let before = fixture.runs();
             let key = format!("{before}");
@@ -322,11 +322,11 @@ async fn callers_do_not_see_each_others_results() {
     let named = |source: &str| once(client.clone().source(source.parse().unwrap()));
     let pay = async |till: TillClient, cents| till.pay("k", cents).await.unwrap();
     assert_eq!(pay(named("web@prod/1"), 1).await, 1);
-    // Another server, the same one in another environment, and somebody unknown; each with arguments of its own.
+    // Another server, the same one in another environment, and an unknown caller; each with different arguments.
     assert_eq!(pay(named("app@prod/1"), 2).await, 2);
     assert_eq!(pay(named("web@dev/1"), 3).await, 3);
     assert_eq!(pay(once(client.clone()), 4).await, 4);
-    // Another instance takes over what the first one began.
+    // Another instance of the same server shares the keys of the first.
     assert_eq!(pay(named("web@prod/2"), 1).await, 1);
 }
 
@@ -343,7 +343,7 @@ async fn work_continues_after_a_disconnect_for_the_repeat() {
         let again = tokio::spawn(till.pay_slowly("gone".to_owned(), 5));
         fixture.cash.go.add_permits(1);
         assert_eq!(again.await.unwrap().unwrap(), before + 1);
-        // The same behind a deadline.
+        // The same after a deadline.
         let mut timeout = Duration::from_millis(100);
         let key = loop {
             let key = format!("late {timeout:?}");
@@ -352,7 +352,7 @@ async fn work_continues_after_a_disconnect_for_the_repeat() {
             if fixture.begun.try_recv().is_ok() {
                 break key;
             }
-            // The machine is slow: the deadline has passed before the handler began.
+            // On a slow machine the deadline may pass before the handler starts.
             timeout *= 4;
         };
         fixture.cash.go.add_permits(1);
@@ -375,7 +375,7 @@ async fn a_lost_response_is_sent_again_for_a_repeat() {
             .unwrap()
             .retry(quick())
             .observer(seen.clone());
-        // From the second attempt on the way is free.
+        // The network works from the second attempt on.
         let client = client.attempt_layer(move |request: Request, next: Next| {
             if request.context().attempt() > 1 {
                 heal.set(NetworkFault::None);
@@ -433,14 +433,14 @@ async fn a_call_of_another_process_is_never_run_twice() {
         .unwrap();
     let till = once(client.clone());
     assert_eq!(till.pay("k", 5).await.unwrap(), 1);
-    // As if the process that runs it were another one.
+    // As if another process were running the call.
     let (key, (message, outcome)) = store.take();
     store.put(key.clone(), (message, None));
     let error = till.pay("k", 5).await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
     assert!(plain(error).retry_after().is_some());
     assert_eq!(till.pay("k", 6).await.unwrap_err().code(), Code::Aborted);
-    // A client waits by itself. The other process is done when it asks for the second time.
+    // The client retries without help. The other process is done by the second attempt.
     let (shelf, done) = (Arc::clone(&store), outcome.clone());
     let waits = client
         .clone()
@@ -451,7 +451,7 @@ async fn a_call_of_another_process_is_never_run_twice() {
             next.run(request)
         });
     assert_eq!(TillClient::with_client(waits).pay("k", 5).await.unwrap(), 1);
-    // It has died in the middle, and the store knows.
+    // The other process has died during the call, and the store has recorded that.
     let (key, _) = store.take();
     store.put(key, (message, Some(Outcome::lost().to_bytes())));
     let error = till.pay("k", 5).await.unwrap_err();
@@ -478,7 +478,7 @@ async fn no_call_runs_when_the_store_fails() {
         (Code::Unavailable, "the shelf is away")
     );
     assert_eq!(fixture.runs(), 0);
-    // A client with retries does not notice.
+    // A client with retries does not notice the failure.
     store.failures.store(1, Ordering::SeqCst);
     let till = TillClient::with_client(client.retry(quick()));
     assert_eq!(till.pay("k", 5).await.unwrap(), 1);
@@ -530,10 +530,10 @@ async fn a_waiting_repeat_uses_no_call_slot() {
     fixture.begun.recv().await.unwrap();
     for _ in 0..4 {
         waiting.push(tokio::spawn(till.pay_slowly("k".to_owned(), 5)));
-        // One thread: it is in its place when another task has run.
+        // With one thread, the call waits in the queue once another task has run.
         tokio::task::yield_now().await;
     }
-    // One place is taken by the call that runs, and the other one is free.
+    // One slot is used by the running call, the other one is free.
     assert_eq!(till.pay("k", 5).await.unwrap(), 2);
     fixture.cash.go.add_permits(1);
     for call in waiting {
@@ -561,7 +561,7 @@ async fn repeats_pass_layers_and_bad_arguments_claim_no_key() {
     let wrong = rpc_tests::raw::post("/idempotency.v1.Till/Pay", r#"{"key":"k","cents":"x"}"#);
     assert_eq!(raw.ask(wrong).await.error().1, "invalid_argument");
     assert_eq!(till.pay("k", 5).await.unwrap(), 1);
-    // A layer that knows its callers is asked for each of them.
+    // An authorizing layer runs for each repeat as well.
     assert_eq!(
         till.pay("k", 5).await.unwrap_err().code(),
         Code::Unauthenticated
@@ -570,19 +570,19 @@ async fn repeats_pass_layers_and_bad_arguments_claim_no_key() {
     assert_eq!((passed.load(Ordering::SeqCst), fixture.runs()), (4, 1));
 }
 
-/// Whether somebody claimed a key, and what came of it, as bytes.
+/// The fingerprint of a claimed key's message and, once complete, the stored result.
 type Entry = (Fingerprint, Option<Vec<u8>>);
 
-/// A store that outlives its servers, as one in a database does.
+/// A store that outlives its servers, like one in a database.
 #[derive(Default)]
 struct Shelf {
     entries: Mutex<HashMap<IdempotencyKey, Entry>>,
-    /// How many questions fail from now on.
+    /// Number of the next requests to the store that fail.
     failures: AtomicUsize,
 }
 
 impl Shelf {
-    /// The only entry.
+    /// Removes and returns the only entry.
     fn take(&self) -> (IdempotencyKey, Entry) {
         let mut entries = self.entries.lock().unwrap();
         assert_eq!(entries.len(), 1);

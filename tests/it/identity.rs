@@ -1,4 +1,4 @@
-//! Signed calls: who is answered, what a signature covers, and that nobody has to remember to sign.
+//! Signed calls: which callers are accepted, the fields that a signature covers, and automatic signing.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 #[rpc_service(package = "identity.v1")]
 trait Vault {
-    /// Who called, by whom we are told.
+    /// Returns the caller and the chain of services as the context reports them.
     async fn open(&self, door: &str) -> Result<Vec<String>>;
     #[rpc(no_side_effects)]
     async fn look(&self) -> Result<u32>;
@@ -65,7 +65,7 @@ fn client(running: &Running) -> Client {
     Client::new(&running.url()).unwrap()
 }
 
-/// The bytes of one signed call, as they stand on the wire, and of the answer that it gets from nobody.
+/// Returns the bytes of one signed call as sent on the wire.
 async fn captured() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -121,7 +121,10 @@ async fn a_server_with_keys_accepts_signed_calls_only() {
         .unwrap_err();
     assert_eq!(error.code(), Code::Unauthenticated);
     assert!(error.message().contains("Client::identity"), "{error}");
-    assert!(error.hops().is_empty(), "a stranger reads no chain");
+    assert!(
+        error.hops().is_empty(),
+        "an untrusted peer does not see the chain"
+    );
 
     let mut raw = Raw::connect(running.address()).await;
     for path in [
@@ -133,7 +136,7 @@ async fn a_server_with_keys_accepts_signed_calls_only() {
         assert_eq!(answer.error(), unauthenticated(), "{path}");
         assert!(answer.header("x-request-id").is_some());
     }
-    // Nor is anything else of an unsigned request believed.
+    // All other context of an unsigned request is ignored as well.
     let lines = [
         ("Content-Type", "application/json"),
         ("X-Request-Id", "offered"),
@@ -159,7 +162,7 @@ async fn other_secrets_and_keys_are_unauthenticated() {
         assert_eq!(error.code(), Code::Unauthenticated);
         assert!(error.message().contains(problem), "{error}");
     }
-    // While keys are rotated: the client signs with the new one, the server knows both.
+    // During key rotation the client signs with the new key, and the server knows both.
     let both = format!("k1 {SECRET}\nk2 0123456789abcdef0123456789abcdef");
     let server = vault().identity(IdentityKeys::parse(&both).unwrap());
     let rotating = Running::start(server).await;
@@ -216,7 +219,7 @@ async fn a_call_changed_in_transit_is_rejected() {
     let mut raw = Raw::connect(running.address()).await;
     for (index, changed) in changes.into_iter().enumerate() {
         assert_ne!(changed, call, "{index}");
-        // Its own window of what was seen is not the reason: the call itself has not arrived yet.
+        // The call was captured elsewhere, so this server does not reject it as a replay.
         let answer = raw.ask(changed).await;
         assert_eq!(answer.error(), unauthenticated(), "{index}");
         let text = answer.json()["message"].as_str().unwrap().to_owned();
@@ -241,7 +244,7 @@ async fn a_replayed_call_is_rejected() {
             .unwrap()
             .contains("replayed call")
     );
-    // What a proxy adds for itself changes nothing.
+    // A proxy may add headers.
     let call = captured()
         .await
         .replace("x-rpc-hops", "x-forwarded-for: 1.2.3.4\r\nx-rpc-hops");
@@ -259,7 +262,7 @@ async fn a_signature_of_a_get_covers_its_query() {
         b"",
     );
     assert_eq!(raw.ask(get).await.error(), unauthenticated());
-    // The signature of a POST is none of a GET.
+    // The signature of a POST is not valid for a GET.
     let call = captured().await;
     let header = call
         .split("x-rpc-identity: ")
@@ -282,13 +285,13 @@ async fn a_signature_of_a_get_covers_its_query() {
 async fn an_unsigned_body_is_not_read() {
     let running = Running::start(vault()).await;
     let mut raw = Raw::connect(running.address()).await;
-    // The answer comes before the body does.
+    // The response arrives before the body was sent.
     let head = "POST /identity.v1.Vault/Open HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n\
                 Expect: 100-continue\r\nContent-Length: 4000000\r\n\r\n";
     let answer = raw.ask(head).await;
     assert_eq!(answer.error(), unauthenticated());
     assert_eq!(answer.header("connection"), Some("close"));
-    // A signed one keeps to the limit like any other.
+    // A signed request is subject to the body limit as well.
     let mut limits = rpc_runtime::Limits::default();
     limits.message_bytes = 1000;
     let small = Running::start(vault().limits(limits)).await;
@@ -308,9 +311,12 @@ async fn an_edge_looks_at_no_signature() {
         assert_eq!(
             (status, &seen[1]),
             (200, &"-".into()),
-            "a source is not believed"
+            "a claimed source is not trusted"
         );
-        assert!(!call.contains(seen[2].as_str().unwrap()), "nor is an id");
+        assert!(
+            !call.contains(seen[2].as_str().unwrap()),
+            "nor is a claimed id"
+        );
     }
     let forged = call.replace("x-rpc-identity: v1", "x-rpc-identity: v9");
     assert_eq!(raw.ask(forged).await.status, 200);
@@ -331,7 +337,7 @@ async fn calls_of_handlers_are_signed() {
         "one request all the way"
     );
 
-    // The same handler in a server without keys is refused. That is the porter's mistake and not its caller's.
+    // The same handler in a server without keys is refused. That is an error of the porter, not of its caller.
     let server = Server::new("porter").add(PorterServer::new(Carrier(inside.clone())));
     let forgetful = Running::start(server).await;
     let error = PorterClient::connect(&forgetful.url())
@@ -341,7 +347,7 @@ async fn calls_of_handlers_are_signed() {
         .unwrap_err();
     assert_eq!(error.code(), Code::Internal, "{error:#}");
 
-    // In one process there is nothing to sign, and the way out of it is signed.
+    // Calls in process are not signed; calls that leave the process are.
     let server = Server::new("porter").add(PorterServer::new(Carrier(inside)));
     let local = PorterClient::with_client(server.identity(keys()).into_local_client().unwrap());
     assert!(local.fetch("left").await.unwrap()[1].starts_with("porter@prod/"));
@@ -416,7 +422,7 @@ async fn untrusted_context_stops_at_the_edge() {
         }
     };
     let vault = Running::start(vault().layer(spy)).await;
-    // Nobody may be led here.
+    // No call may be redirected to this listener.
     let trap = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let there = trap.local_addr().unwrap().to_string();
     let inside = VaultClient::connect(&vault.url()).unwrap();
@@ -445,7 +451,7 @@ async fn untrusted_context_stops_at_the_edge() {
     let expected = (Some(source), Some("prod".to_owned()), true, 1, false);
     assert_eq!(*heard.lock().unwrap(), [expected]);
     let nobody = tokio::time::timeout(std::time::Duration::ZERO, trap.accept()).await;
-    assert!(nobody.is_err(), "somebody was led astray");
+    assert!(nobody.is_err(), "a call was redirected");
 }
 
 #[tokio::test]

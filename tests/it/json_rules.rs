@@ -1,11 +1,11 @@
-//! The JSON rules for arguments and values (ARCHITECTURE.md, "Messages"), asked over a raw socket and by our own client.
+//! The JSON rules for arguments and values, tested over a raw socket and with the client.
 
 use std::collections::BTreeMap;
 
 use rpc_runtime::prelude::*;
 use rpc_runtime::{BigNum, Bytes, Secret};
 use rpc_tests::Running;
-use rpc_tests::raw::{Answer, Raw, post};
+use rpc_tests::raw::{Raw, Response, post};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -137,7 +137,7 @@ async fn start() -> Running {
     Running::start(Server::new("rules").add(RulesServer::new(Rule))).await
 }
 
-async fn ask(running: &Running, method: &str, body: &str) -> Answer {
+async fn ask(running: &Running, method: &str, body: &str) -> Response {
     Raw::connect(running.address())
         .await
         .ask(post(&format!("/rules.v1.Rules/{method}"), body))
@@ -309,7 +309,7 @@ async fn a_secret_is_quoted_nowhere() {
             "{text}"
         );
     }
-    // An argument that is no secret is quoted, so that its sender finds the mistake.
+    // An argument that is not secret is quoted in the error.
     assert!(
         refusal(&running, "Secret", r#"{"pin":1,"user":17}"#)
             .await

@@ -1,4 +1,4 @@
-//! The onion: order, short cuts, guards, tower, on both sides.
+//! The middleware stack on both sides: order, short circuits, guards, tower layers.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -25,7 +25,7 @@ impl Echo for Echoes {
     }
 }
 
-/// Writes its name on the way in and on the way out.
+/// Records its name before and after the call.
 #[derive(Clone)]
 struct Named(&'static str, Arc<Mutex<Vec<String>>>);
 
@@ -145,7 +145,7 @@ async fn a_guard_is_held_until_the_response_is_sent() {
 }
 
 #[tokio::test]
-async fn a_tower_layer_is_a_ring_on_either_side() {
+async fn a_tower_layer_works_on_either_side() {
     let limit = || TowerLayer::new(tower::limit::ConcurrencyLimitLayer::new(1));
     let server = Server::new("echo")
         .layer(limit())

@@ -1,4 +1,4 @@
-//! Ready or not, and how a server goes: health, lame duck, last call, drain. Over raw sockets.
+//! Readiness and graceful shutdown: health, lame duck, last call, drain. Over raw sockets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Client, Limits, Trust, fail};
 use rpc_tests::Running;
-use rpc_tests::raw::{Answer, Raw, post, request};
+use rpc_tests::raw::{Raw, Response, post, request};
 use rpc_tests::wait::within;
 use tokio::sync::{Notify, watch};
 
@@ -56,7 +56,7 @@ fn probe(path: &str) -> Vec<u8> {
     request("GET", path, &[], b"")
 }
 
-fn text(answer: &Answer) -> &str {
+fn text(answer: &Response) -> &str {
     std::str::from_utf8(&answer.body).unwrap()
 }
 
@@ -65,7 +65,7 @@ async fn connect(running: &Running) -> Raw {
 }
 
 /// Probes until the response has this status.
-async fn until(raw: &mut Raw, path: &str, status: u16) -> Answer {
+async fn until(raw: &mut Raw, path: &str, status: u16) -> Response {
     within(async {
         loop {
             let answer = raw.ask(probe(path)).await;
@@ -146,7 +146,7 @@ async fn a_lame_duck_serves_as_not_ready_and_then_stops() {
     let stopping = tokio::spawn(running.stop());
     let start = Instant::now();
 
-    // Lame duck: not ready, and all else goes on, for new connections too.
+    // Lame duck: not ready, but still serving, on new connections too.
     let answer = until(&mut prober, "/readyz", 503).await;
     assert_eq!(text(&answer), "not ready: the server is stopping\n");
     assert_eq!(prober.ask(probe("/healthz")).await.status, 200);
@@ -156,7 +156,7 @@ async fn a_lame_duck_serves_as_not_ready_and_then_stops() {
         .await;
     assert_eq!((answer.status, answer.header("connection")), (200, None));
 
-    // Last call: who asks once more is answered, and told that it was the last time.
+    // Last call: one more request is served, with notice that the connection closes.
     let answer = loop {
         let answer = prober.ask(probe("/healthz")).await;
         if answer.header("connection").is_some() {
@@ -172,17 +172,17 @@ async fn a_lame_duck_serves_as_not_ready_and_then_stops() {
         (200, Some("close"))
     );
 
-    // Nobody new, and what runs is finished.
+    // New connections are refused, and running calls finish.
     rpc_tests::wait::until(async || tokio::net::TcpStream::connect(address).await.is_err()).await;
     assert!(!stopping.is_finished(), "a call is running");
     hands.release.notify_one();
-    let answer = held.answer().await;
+    let answer = held.response().await;
     assert_eq!(answer.value(), (200, true.into()));
     stopping.await.unwrap();
 }
 
-/// Two replicas and callers that never pause. One of the two stops, and they turn to the other when it is no longer ready,
-/// as a balancer does: no call fails, for whatever reason, and each has run once.
+/// Two replicas and callers that never pause. One replica stops, and callers switch to the other when it is not ready,
+/// as a balancer does: no call fails, and each runs once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_fails_when_one_of_two_replicas_stops() {
     for http2 in [false, true] {
@@ -203,7 +203,7 @@ async fn no_call_fails_when_one_of_two_replicas_stops() {
         until(&mut prober, "/readyz", 503).await;
         ready.send_replace((false, true));
         stopping.await.unwrap();
-        // Over.
+        // Ends the callers.
         ready.send_replace((false, false));
         let mut all = 0;
         for caller in callers {
@@ -216,7 +216,7 @@ async fn no_call_fails_when_one_of_two_replicas_stops() {
     }
 }
 
-/// Calls the first of the two that is ready, until none is.
+/// Calls the first ready replica until none is ready. Returns the number of calls.
 async fn call([first, second]: [WorkClient; 2], ready: watch::Receiver<(bool, bool)>) -> u64 {
     let mut done = 0;
     loop {

@@ -1,4 +1,4 @@
-//! Row 66: services that call each other in a circle.
+//! Services that call each other in a loop.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -44,7 +44,7 @@ async fn a_request_loop_is_detected_and_reported() {
         tokio::spawn(server.serve(listener, std::future::pending()));
     }
     let error = CLIENTS[0].get().unwrap().round().await.unwrap_err();
-    // To the caller it is a mistake of the services, and the chain says which.
+    // The caller gets `internal`; the error chain contains the loop.
     assert_eq!(error.code(), Code::Internal, "{error:#}");
     assert_eq!(RUNS.load(Ordering::SeqCst), HOP_COUNT_LIMIT);
     let way = format!("{error:#}");

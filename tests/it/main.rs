@@ -1,65 +1,65 @@
-//! End to end: over sockets and in process. One binary, because two cores link slowly.
+//! End-to-end tests, over sockets and in process. One binary, since linking several is slow.
 
 #![allow(
     clippy::unwrap_used,
     reason = "clippy allows it in tests, and not in what only tests call"
 )]
 
-/// How many calls run, wait and are turned away; how often each caller may call.
+/// Concurrency limits, queueing, load shedding and rate limits.
 mod admission;
-/// The rings: who may import whom.
+/// Layers of the modules and their permitted imports.
 mod architecture;
-/// Several servers behind one client: balance, breakers, hedges.
+/// Several servers behind one client: load balancing, circuit breakers, hedging.
 mod balancing;
 /// Deadlines, cancellation, detached work, panics, metadata.
 mod calls;
-/// Three processes in a chain, on bad days.
+/// Three processes in a chain, with faults of network and processes.
 #[cfg(unix)]
 mod chain;
-/// No request ever carries another one's id.
+/// Request ids never leak into another request.
 mod context_property;
-/// The links and paths of the documents.
+/// Links and paths in the documents.
 mod documents;
-/// The trouble-makers that other tests rely on.
+/// The fault injection tools that other tests use.
 mod fault_kit;
-/// Calls that fail because their request asks for it.
+/// Faults requested by a header of the call.
 mod faults;
-/// Settings of a running server, and the line a call that one of them switches on.
+/// Flags of a running server, and the log line per call that one of them enables.
 mod flags;
-/// What a client makes of servers that are broken or mean it ill.
+/// Clients of broken and malicious servers.
 mod hostile_server;
-/// Calls that run once, however often they are sent.
+/// Idempotency keys: a call runs once, however often it is sent.
 mod idempotency;
 /// Signed calls between services.
 mod identity;
-/// What arguments and values look like in JSON.
+/// The JSON forms of arguments and values.
 mod json_rules;
-/// The onion on both sides.
+/// The middleware stacks of client and server.
 mod layers;
-/// Health, readiness, and how a server goes.
+/// Health, readiness and graceful shutdown.
 mod lifecycle;
-/// The way of a log line to the sink.
+/// Export of log lines to the sink.
 mod logs;
-/// Requests that go in circles.
+/// Detection of request loops.
 mod loops;
-/// Panics in odd places.
+/// Panics in unusual places.
 mod panics;
-/// Forms that others hold.
+/// Pinned external forms.
 mod pinned;
-/// The application's own HTTP routes beside the services.
+/// The application's HTTP routes in addition to the services.
 mod plain_http;
-/// Who may call which method.
+/// Access policies: which callers may call which method.
 mod policy;
-/// What is tried again, how often, and what never is.
+/// Retries: which calls are retried and how often.
 mod retries;
 /// Unix sockets.
 #[cfg(unix)]
 mod sockets;
-/// The numbers of a server.
+/// The status service of a server.
 mod status;
-/// Who is believed, where a service can stand, what a server refuses to start with.
+/// Trust in callers, mounted routers, and configurations that a server rejects at start.
 mod trust;
 /// Two services in a chain, over both transports: values, errors with their chain, context.
 mod two_hops;
-/// What strangers see: HTTP and JSON by raw sockets, hostile and not.
+/// The wire protocol as untrusted peers see it: HTTP and JSON over raw sockets.
 mod wire;

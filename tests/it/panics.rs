@@ -1,4 +1,4 @@
-//! Row 55: a panic is one answer, wherever it happens, and the next call knows nothing of it.
+//! A panic causes one error response, wherever it happens, and does not affect the next call.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,17 +10,17 @@ const TEXT: &str = "the canary of a panic";
 
 #[rpc_service(package = "panics.v1")]
 trait Shelf {
-    /// Panics while it holds the lock of the standard library, which is poisoned then.
+    /// Panics while it holds a standard mutex, which becomes poisoned.
     async fn poison(&self) -> Result<()>;
-    /// Panics while it holds a lock over an await.
+    /// Panics while it holds a lock across an await.
     async fn break_held(&self) -> Result<()>;
     /// Waits for a task that panics.
     async fn ask_a_task(&self) -> Result<()>;
     /// Waits for a thread that panics.
     async fn ask_a_thread(&self) -> Result<()>;
-    /// Leaves a task behind that panics.
+    /// Spawns a task that panics, without waiting for it.
     async fn leave_a_task(&self) -> Result<()>;
-    /// Takes both locks.
+    /// Acquires both locks.
     async fn read(&self) -> Result<u32>;
 }
 
@@ -52,7 +52,7 @@ impl Shelf for Books {
 
     async fn ask_a_thread(&self) -> Result<()> {
         let thread = rpc_runtime::spawn_blocking(|| panic!("{TEXT}"));
-        // Whoever unwraps it panics as well.
+        // Unwrapping the poisoned lock panics as well.
         thread.await.unwrap();
         Ok(())
     }

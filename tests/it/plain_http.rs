@@ -1,4 +1,4 @@
-//! The application's own HTTP routes: with the context, the deadline, the guard and the observation of a call.
+//! The application's HTTP routes, with context, deadline, guard and observation of a call.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use rpc_runtime::prelude::*;
 use rpc_runtime::status::StatusClient;
 use rpc_runtime::{Limits, Trust};
 use rpc_tests::Running;
-use rpc_tests::raw::{Answer, Raw, request};
+use rpc_tests::raw::{Raw, Response, request};
 use tokio::sync::mpsc;
 
-/// What is observed: label, code, request id.
+/// An observation: label, code, request id.
 type Observed = (Option<&'static str>, Option<Code>, String);
 
 struct Watch(mpsc::UnboundedSender<Observed>);
@@ -23,12 +23,12 @@ struct Watch(mpsc::UnboundedSender<Observed>);
 impl Observer for Watch {
     fn call_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
         let id = call.context.request_id().to_owned();
-        // The test may be over.
+        // The receiver may be gone at the end of a test.
         let _ = self.0.send((call.http, end.code(), id));
     }
 }
 
-/// What a handler sees of its context.
+/// Returns the context as the handler sees it.
 async fn seen() -> String {
     let context = Context::current();
     format!(
@@ -40,7 +40,7 @@ async fn seen() -> String {
     )
 }
 
-/// A body that is made while it is sent.
+/// A body that is produced while it is sent.
 fn streamed(panics: bool) -> Body {
     Body::from_stream(futures_util::stream::once(async move {
         assert!(!panics, "the canary sings");
@@ -63,7 +63,7 @@ fn routes() -> Router {
         .route("/busy", get(async || StatusCode::SERVICE_UNAVAILABLE))
 }
 
-/// The default deadline, longer than any wait of a test.
+/// The default timeout, longer than any wait of a test.
 const DEADLINE: Duration = Duration::from_secs(25);
 
 async fn start(trust: Trust) -> (Running, mpsc::UnboundedReceiver<Observed>) {
@@ -85,7 +85,7 @@ async fn start_with(
     (Running::start(server).await, observed)
 }
 
-async fn ask(running: &Running, verb: &str, path: &str) -> Answer {
+async fn ask(running: &Running, verb: &str, path: &str) -> Response {
     let lines = [("x-request-id", "r-1"), ("x-rpc-source", "caller@prod/1")];
     let mut raw = Raw::connect(running.address()).await;
     raw.ask(request(verb, path, &lines, b"")).await
@@ -136,7 +136,7 @@ async fn a_panic_is_one_response_without_its_text() {
     assert!(!answer.message().contains("canary"), "{answer:?}");
     let (label, code, _) = observed.recv().await.unwrap();
     assert_eq!((label, code), (Some("http GET"), Some(Code::Internal)));
-    // Behind the head there is no other way to say it than to break off.
+    // After the head, closing the connection is the only way to report an error.
     let mut raw = Raw::connect(running.address()).await;
     raw.send(request("GET", "/breaks", &[], b"")).await.unwrap();
     let (bytes, _) = raw.closed().await;

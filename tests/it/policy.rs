@@ -1,4 +1,4 @@
-//! Who may call which method, and what a server with a policy refuses to start with.
+//! Access policies of methods, and policies that a server rejects at start.
 
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Callers, Client, IdentityKeys, Policy, Trust};
@@ -10,7 +10,7 @@ trait Ledger {
     async fn balance(&self) -> Result<u64>;
     async fn debit(&self) -> Result<u64>;
     async fn set_credit(&self) -> Result<u64>;
-    /// Came later; nobody thought of the policy.
+    /// Added later and missing in the policy.
     async fn export_all(&self) -> Result<u64>;
 }
 
@@ -70,7 +70,7 @@ async fn a_method_is_open_to_the_callers_of_its_rule() {
             format!("{caller} may not call policy.v1.Ledger/Debit")
         );
     }
-    // Outside of any server and without a name.
+    // Outside of any server, the caller has no name.
     let client = ledger(policy()).into_local_client().unwrap();
     let error = LedgerClient::with_client(client).debit().await.unwrap_err();
     assert_eq!(

@@ -10,13 +10,13 @@ use rpc_runtime::{Client, RetryPolicy};
 use rpc_tests::Running;
 use rpc_tests::wait::StoppedClock;
 
-/// Fails as often as it is told to.
+/// Fails on demand.
 #[rpc_service(package = "retries.v1")]
 trait Shaky {
-    /// Answers which attempt it was.
+    /// Returns the number of the attempt.
     #[rpc(idempotent)]
     async fn put(&self) -> Result<u32>;
-    /// Twice is not the same as once.
+    /// Not idempotent.
     async fn add(&self) -> Result<u32>;
     #[rpc(idempotent)]
     async fn hang(&self) -> Result<()>;
@@ -25,7 +25,7 @@ trait Shaky {
 #[derive(Default)]
 struct Shakes {
     runs: Arc<AtomicU32>,
-    /// What the next runs answer with.
+    /// Errors of the next runs.
     errors: Arc<Mutex<Vec<Error>>>,
 }
 
@@ -54,10 +54,10 @@ impl Shaky for Shakes {
     }
 }
 
-/// Number, code, and whether another one follows.
+/// Number, code, and whether another attempt follows.
 type Attempt = (u32, Option<Code>, bool);
 
-/// What a client told of its calls and attempts.
+/// Calls and attempts that a client reports.
 #[derive(Default, Clone)]
 pub(crate) struct Seen {
     pub(crate) calls: Arc<Mutex<Vec<Option<Code>>>>,
@@ -121,7 +121,7 @@ impl Test {
     }
 }
 
-/// The default, without its waits.
+/// Returns the default policy without its delays.
 fn quick() -> RetryPolicy {
     RetryPolicy::default().backoff(Duration::from_millis(1), Duration::from_millis(1))
 }
@@ -196,7 +196,7 @@ async fn a_call_that_may_have_run_is_not_retried() {
         error.message().ends_with("the call may have been executed"),
         "{error}"
     );
-    // In the middle of an answer it is the same.
+    // The same in the middle of a response.
     test.proxy.set(NetworkFault::CutResponses { after: 40 });
     let error = test.shaky().add().await.unwrap_err();
     assert_eq!((error.code(), test.runs()), (Code::Unavailable, 2));
@@ -230,7 +230,7 @@ async fn a_black_hole_ends_at_the_deadline_without_retry() {
     assert!(start.elapsed() >= deadline);
     let attempts = test.seen.attempts.lock().unwrap().clone();
     assert_eq!(attempts, [(1, Some(Code::Canceled), false)]);
-    // And when it has gone, everything works.
+    // After the fault, calls succeed.
     test.proxy.set(NetworkFault::None);
     assert_eq!(test.shaky().put().await.unwrap(), 1);
 }
@@ -244,7 +244,7 @@ async fn a_waiting_call_succeeds_when_the_server_returns() {
         .backoff(Duration::from_millis(20), Duration::from_millis(20))
         .budget_percent(100_000);
     let client = test.client().retry(policy).without_circuit_breaker();
-    // A call before, so that the budget is full.
+    // A successful call first, so that the budget is full.
     let _ = ShakyClient::with_client(client.clone())
         .put()
         .no_retry()
@@ -267,7 +267,7 @@ async fn a_client_waits_for_retry_after() {
     let start = Instant::now();
     assert_eq!(test.shaky().put().await.unwrap(), 2);
     assert!(start.elapsed() >= wait, "{:?}", start.elapsed());
-    // Without a time it is a quota, and not to be knocked at.
+    // Without a retry-after the error means an exhausted quota and is not retried.
     test.fail_with([full()]);
     assert_eq!(test.shaky().put().await.unwrap_err().message(), "full");
 }
@@ -384,7 +384,7 @@ async fn seeded_faults_end_in_a_result_or_unavailable() {
     assert!((210..=250).contains(&attempts), "{attempts} attempts");
 }
 
-/// One link of a chain.
+/// A service of the chain.
 #[rpc_service(package = "retries.v1")]
 trait Link {
     #[rpc(idempotent)]
@@ -403,8 +403,8 @@ impl Link for Links {
     }
 }
 
-/// Three servers in a chain in front of `bottom`; the client of the first, how often each was called, and what the
-/// client of the last one saw.
+/// Starts three servers in a chain before `bottom`. Returns the client of the first, the number of calls of each, and
+/// the attempts that the client of the last one reports.
 async fn chain(
     bottom: &str,
     breakers: bool,
@@ -433,7 +433,7 @@ async fn chain(
 
 const CALLS: usize = 100;
 
-/// One call in five, and the ten that a client has from the start.
+/// The retry budget: one per five calls plus ten initially.
 const RETRIES: usize = CALLS / 5 + 10;
 
 #[tokio::test]
@@ -444,7 +444,7 @@ async fn retries_of_three_services_do_not_multiply() {
         if refused {
             proxy.refuse().await;
         } else {
-            // Connections come about and break: the harder case, since nobody knows what was done.
+            // Connections are accepted and break: the harder case, since the outcome is unknown.
             proxy.accept().await.unwrap();
         }
         let (top, counts, seen, _servers) = chain(&url, breakers).await;

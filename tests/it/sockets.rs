@@ -1,4 +1,4 @@
-//! Unix sockets: the file, who may connect, and the road of a client.
+//! Unix sockets: the socket file, access to it, and the client's transport.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -24,7 +24,7 @@ impl Host for Inn {
     }
 }
 
-/// A folder of the test's own, gone when it is over.
+/// A folder of the test, deleted at its end.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -138,7 +138,7 @@ async fn only_the_same_user_may_connect_by_default() {
 #[tokio::test]
 async fn a_stale_socket_is_replaced_and_a_used_one_is_not() {
     let folder = Folder::new("stale");
-    // As after a kill: the file is there, and nobody listens.
+    // As after a kill: the file exists, and no process listens.
     drop(std::os::unix::net::UnixListener::bind(folder.socket()).unwrap());
     let bound = server(&folder.url()).bind().await.unwrap();
     let error = server(&folder.url()).bind().await.unwrap_err();
@@ -149,7 +149,7 @@ async fn a_stale_socket_is_replaced_and_a_used_one_is_not() {
     );
     drop(bound);
     assert_eq!(folder.names(), ["a.sock.lock"]);
-    // Somebody who knows nothing of our lock.
+    // Another program, which does not use the lock file.
     let other = std::os::unix::net::UnixListener::bind(folder.socket()).unwrap();
     let error = server(&folder.url()).bind().await.unwrap_err();
     assert!(

@@ -1,4 +1,4 @@
-//! The numbers of a server, as `rpc.v1.Status` tells them.
+//! The counters of a server, as reported by `rpc.v1.Status`.
 
 mod outgoing;
 mod rejections;
@@ -20,9 +20,9 @@ trait Counted {
 }
 
 #[derive(Clone, Default)]
-struct Here(Arc<(Notify, Notify)>);
+struct Handlers(Arc<(Notify, Notify)>);
 
-impl Counted for Here {
+impl Counted for Handlers {
     async fn fine(&self) -> Result<()> {
         Ok(())
     }
@@ -38,11 +38,11 @@ impl Counted for Here {
     }
 }
 
-fn server(here: &Here) -> Server {
+fn server(handlers: &Handlers) -> Server {
     Server::new("counted")
         .environment("dev")
         .instance("a1")
-        .add(CountedServer::new(here.clone()))
+        .add(CountedServer::new(handlers.clone()))
 }
 
 async fn status(running: &Running) -> ServerStatus {
@@ -50,7 +50,7 @@ async fn status(running: &Running) -> ServerStatus {
     client.get().await.unwrap()
 }
 
-/// Requests, in flight and failed of a row.
+/// Returns the requests, those in flight and the failed ones of a row.
 fn row(status: &ServerStatus, name: &str) -> (u64, u64, u64) {
     let rows = status.methods.iter();
     let row = rows.clone().find(|row| row.name == name);
@@ -62,8 +62,8 @@ const GET: &str = "/rpc.v1.Status/Get";
 
 #[tokio::test]
 async fn status_names_the_server_and_counts_calls() {
-    let here = Here::default();
-    let running = Running::start(server(&here)).await;
+    let handlers = Handlers::default();
+    let running = Running::start(server(&handlers)).await;
     let client = CountedClient::connect(&running.url()).unwrap();
     for _ in 0..3 {
         client.fine().await.unwrap();
@@ -71,7 +71,7 @@ async fn status_names_the_server_and_counts_calls() {
     client.fails().await.unwrap_err();
     client.ping().await.unwrap();
     let held = tokio::spawn(client.held().into_future());
-    here.0.0.notified().await;
+    handlers.0.0.notified().await;
 
     let status = status(&running).await;
     assert_eq!(
@@ -96,13 +96,13 @@ async fn status_names_the_server_and_counts_calls() {
         "{fine:?}"
     );
     assert_eq!(status.methods[2].p50_us, None, "none has ended");
-    here.0.1.notify_one();
+    handlers.0.1.notify_one();
     held.await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn rejections_count_and_unknown_paths_share_a_row() {
-    let running = Running::start(server(&Here::default())).await;
+    let running = Running::start(server(&Handlers::default())).await;
     let mut raw = Raw::connect(running.address()).await;
     for n in 0..5 {
         assert_eq!(
@@ -126,7 +126,7 @@ async fn rejections_count_and_unknown_paths_share_a_row() {
         first.methods, second.methods,
         "probes and this are not counted"
     );
-    // By hand, as a tool without our client would.
+    // Raw, as a tool without the framework's client would send it.
     let answer = raw
         .ask(request(
             "GET",
@@ -146,7 +146,7 @@ async fn rejections_count_and_unknown_paths_share_a_row() {
 #[tokio::test]
 async fn endless_paths_and_callers_add_no_rows() {
     const BATCH: usize = 400;
-    let running = Running::start(server(&Here::default())).await;
+    let running = Running::start(server(&Handlers::default())).await;
     let before = status(&running).await.methods.len();
     let mut raw = Raw::connect(running.address()).await;
     for batch in 0..50 {
@@ -157,7 +157,7 @@ async fn endless_paths_and_callers_add_no_rows() {
         });
         raw.send(requests.collect::<Vec<_>>()).await.unwrap();
         for _ in 0..BATCH {
-            assert_eq!(raw.answer().await.status, 404);
+            assert_eq!(raw.response().await.status, 404);
         }
     }
     let status = status(&running).await;
@@ -168,16 +168,16 @@ async fn endless_paths_and_callers_add_no_rows() {
 
 #[tokio::test]
 async fn an_edge_and_a_mounted_router_have_no_status() {
-    let here = Here::default();
-    let running = Running::start(server(&here).trust(Trust::Edge)).await;
+    let handlers = Handlers::default();
+    let running = Running::start(server(&handlers).trust(Trust::Edge)).await;
     let answer = Raw::connect(running.address())
         .await
         .ask(post(GET, "{}"))
         .await;
     assert_eq!(answer.error(), (404, "unimplemented".to_owned()));
-    // Two routers in one application must not have a path in common.
+    // Two routers in one application must not share a path.
     let other = Server::new("other").trust(Trust::Internal);
-    let app = server(&here)
+    let app = server(&handlers)
         .trust(Trust::Internal)
         .into_router()
         .unwrap()
@@ -192,7 +192,7 @@ async fn an_edge_and_a_mounted_router_have_no_status() {
 
 #[tokio::test]
 async fn in_process_servers_have_separate_status() {
-    let [one, other] = [(); 2].map(|()| server(&Here::default()).into_local_client().unwrap());
+    let [one, other] = [(); 2].map(|()| server(&Handlers::default()).into_local_client().unwrap());
     CountedClient::with_client(one.clone())
         .fine()
         .await

@@ -1,4 +1,4 @@
-//! What a listener believes, what a server is mounted in, and what it refuses to start with.
+//! Trust in callers, mounted routers, and configurations that a server rejects at start.
 
 use rpc_runtime::middleware::{Next, Request, Response};
 use rpc_runtime::prelude::*;
@@ -8,7 +8,7 @@ use rpc_tests::raw::{Raw, post, request};
 
 #[rpc_service(package = "trust.v1")]
 trait WhoAmI {
-    /// Everything that the caller could have said of its request.
+    /// Returns all context values that a caller could have sent.
     async fn who(&self) -> Result<Vec<String>>;
     async fn fail(&self) -> Result<()>;
 }
@@ -115,7 +115,7 @@ async fn a_service_is_mounted_in_an_axum_application() {
             rpc_runtime::axum::routing::get(|| async { "hello" }),
         )
         .merge(ours);
-    // A server of ours serves it here; the application would be served by `axum::serve`.
+    // Served by a `Server` here; the application would use `axum::serve`.
     let running = Running::start(Server::new("app").http(app)).await;
     let mut raw = Raw::connect(running.address()).await;
     assert_eq!(
@@ -127,7 +127,7 @@ async fn a_service_is_mounted_in_an_axum_application() {
     assert_eq!(
         answer.value().1[1],
         "offered",
-        "a router takes everybody for an outside caller"
+        "a router treats every caller as external"
     );
     let client = WhoAmIClient::connect(&running.url()).unwrap();
     assert_eq!(client.fail().await.unwrap_err().code(), Code::NotFound);

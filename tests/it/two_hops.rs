@@ -5,23 +5,23 @@ use std::time::Instant;
 use rpc_runtime::prelude::*;
 use rpc_tests::Running;
 
-/// What things cost.
+/// A price list.
 #[rpc_service(package = "test.v1")]
 trait Pricing {
-    /// Takes money.
+    /// Takes payments.
     async fn pay(&self, user: &str, n: u64) -> Result<u64, PricingError>;
     async fn tenant(&self) -> Result<String>;
 }
 
-/// Does the work.
+/// A service that calls [`Pricing`].
 #[rpc_service(package = "test.v1")]
 trait Controller {
     async fn generate(&self, user: &str, n: u64) -> Result<String>;
     async fn generate_typed(&self, user: &str, n: u64) -> Result<String, ControllerError>;
     async fn other_typed(&self, n: u64) -> Result<u64, OtherError>;
-    /// Calls itself, for ever.
+    /// Calls itself without end.
     async fn round(&self) -> Result<u32>;
-    /// Sends what cannot be sent.
+    /// Sends a value that cannot be encoded.
     async fn bad_header(&self) -> Result<u64>;
     async fn who(&self, ctx: &Context) -> Result<(String, String, u32)>;
     async fn tenant(&self) -> Result<String>;
@@ -50,7 +50,7 @@ enum PricingError {
 
 #[derive(Debug, thiserror::Error, RpcError)]
 enum ControllerError {
-    /// The same name and code as a variant of the dependency.
+    /// Has the name and the code of a variant of the dependency.
     #[error("the controller is busy")]
     #[rpc(code = "resource_exhausted")]
     Busy,
@@ -134,7 +134,7 @@ impl Controller for Controls {
     }
 
     async fn tenant(&self) -> Result<String> {
-        // A trait's `Result<_, Error>` passes a remote one on by `?`.
+        // A method with `Result<_, Error>` propagates a remote error by `?`.
         Ok(self.0.tenant().await?)
     }
 
@@ -153,7 +153,7 @@ impl Controller for Controls {
     }
 }
 
-/// The two services, with what keeps them alive.
+/// The two services, with the values that keep them alive.
 struct Chain {
     controller: ControllerClient,
     _running: Vec<Running>,
@@ -177,15 +177,15 @@ fn in_process() -> Chain {
     }
 }
 
-/// Every test of a chain holds on both roads.
-async fn on_both_roads<F: AsyncFn(&ControllerClient)>(test: F) {
+/// Runs a test of the chain in process and over sockets.
+async fn on_both_transports<F: AsyncFn(&ControllerClient)>(test: F) {
     test(&in_process().controller).await;
     test(&over_sockets().await.controller).await;
 }
 
 #[tokio::test]
 async fn a_value_comes_back() {
-    on_both_roads(async |controller| {
+    on_both_transports(async |controller| {
         assert_eq!(controller.generate("ada", 7).await.unwrap(), "7 paid");
         assert_eq!(controller.generate_typed("ada", 8).await.unwrap(), "8");
     })
@@ -194,7 +194,7 @@ async fn a_value_comes_back() {
 
 #[tokio::test]
 async fn a_forwarded_typed_error_keeps_its_chain() {
-    on_both_roads(async |controller| {
+    on_both_transports(async |controller| {
         let error = controller.generate_typed("ada", 3).await.unwrap_err();
         assert_eq!(error.code(), Code::FailedPrecondition);
         assert_eq!(
@@ -227,7 +227,7 @@ async fn a_forwarded_typed_error_keeps_its_chain() {
 
 #[tokio::test]
 async fn an_unmapped_error_is_internal_with_a_full_chain() {
-    on_both_roads(async |controller| {
+    on_both_transports(async |controller| {
         let error = controller.generate("ada", 3).await.unwrap_err();
         assert_eq!(
             (error.code(), error.message()),
@@ -255,7 +255,7 @@ async fn an_unmapped_error_is_internal_with_a_full_chain() {
 
 #[tokio::test]
 async fn unavailable_stays_unavailable_and_names_both_lines() {
-    on_both_roads(async |controller| {
+    on_both_transports(async |controller| {
         let error = controller.generate("ada", 5).await.unwrap_err();
         assert_eq!(
             (error.code(), error.message()),
@@ -271,14 +271,14 @@ async fn unavailable_stays_unavailable_and_names_both_lines() {
 
 #[tokio::test]
 async fn a_dependencys_variant_is_never_taken_for_our_own() {
-    on_both_roads(async |controller| {
+    on_both_transports(async |controller| {
         let error = controller.other_typed(6).await.unwrap_err();
         assert_eq!(
             (error.code(), error.message()),
             (Code::ResourceExhausted, "the bank is busy")
         );
         assert!(matches!(&*error, OtherError::Other(_)), "{error:?}");
-        // Passed on as its own, it is the dependency's variant and not the one of the same name beside it.
+        // Propagated by `?`, it stays the variant of the dependency, not the local one of the same name.
         let error = controller.generate_typed("ada", 6).await.unwrap_err();
         assert!(
             matches!(&*error, ControllerError::Pricing(PricingError::Busy)),
@@ -290,7 +290,7 @@ async fn a_dependencys_variant_is_never_taken_for_our_own() {
 
 #[tokio::test]
 async fn an_error_in_place_of_a_dependencys_has_its_way() {
-    on_both_roads(async |controller| {
+    on_both_transports(async |controller| {
         let error = controller.other_typed(3).await.unwrap_err();
         assert!(matches!(&*error, OtherError::TooDear { n: 3 }), "{error:?}");
         assert_eq!(
@@ -316,7 +316,7 @@ async fn an_error_in_place_of_a_dependencys_has_its_way() {
 
 #[tokio::test]
 async fn a_converted_variant_has_the_line_of_its_operator() {
-    on_both_roads(async |controller| {
+    on_both_transports(async |controller| {
         let error = controller.generate_typed("ada", 5).await.unwrap_err();
         assert_eq!(error.hops().len(), 2, "{error:?}");
         for hop in error.hops() {
@@ -329,7 +329,7 @@ async fn a_converted_variant_has_the_line_of_its_operator() {
 
 #[tokio::test]
 async fn an_error_of_our_client_is_in_the_chain() {
-    on_both_roads(async |controller| {
+    on_both_transports(async |controller| {
         let error = controller.bad_header().await.unwrap_err();
         assert_eq!(error.code(), Code::Internal);
         let origin = error.hops().last().unwrap();
@@ -349,7 +349,7 @@ async fn an_error_of_our_client_is_in_the_chain() {
 
 #[tokio::test]
 async fn a_skipped_source_and_an_internal_text_stay_at_home() {
-    on_both_roads(async |controller| {
+    on_both_transports(async |controller| {
         let error = controller.generate_typed("ada", 4).await.unwrap_err();
         assert!(!format!("{error:#}").contains("canary"), "{error:?}");
         assert_eq!(
@@ -369,7 +369,7 @@ async fn a_skipped_source_and_an_internal_text_stay_at_home() {
 
 #[tokio::test]
 async fn one_request_id_from_end_to_end() {
-    on_both_roads(async |controller| {
+    on_both_transports(async |controller| {
         let (id, server, hops) = controller.who().await.unwrap();
         assert_eq!(id.len(), 16);
         assert!(server.starts_with("controller@prod/"), "{server}");
@@ -383,7 +383,7 @@ async fn one_request_id_from_end_to_end() {
 
 #[tokio::test]
 async fn baggage_and_source_travel_by_themselves() {
-    on_both_roads(async |controller| {
+    on_both_transports(async |controller| {
         let context = Context::current()
             .with_baggage("tenant", "blue, \"green\" é")
             .unwrap();
@@ -396,7 +396,7 @@ async fn baggage_and_source_travel_by_themselves() {
 #[tokio::test]
 async fn ping_names_the_instance() {
     let start = Instant::now();
-    on_both_roads(async |controller| {
+    on_both_transports(async |controller| {
         let pong = controller.ping().await.unwrap();
         assert_eq!(pong.service, "test.v1.Controller");
         assert_eq!(pong.version, env!("CARGO_PKG_VERSION"));
@@ -407,7 +407,7 @@ async fn ping_names_the_instance() {
 
 #[tokio::test]
 async fn a_service_that_is_not_there_is_unavailable_at_once() {
-    // Bound and closed again: nobody listens there.
+    // Bound and closed again, so no server listens there.
     let address = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .unwrap()

@@ -1,5 +1,5 @@
-//! Three services in a chain: `front` calls `middle`, `middle` calls `back`. What a team would write, and nothing for
-//! the bad days that tests make for it.
+//! Three services in a chain, as a team would write them: `front` calls `middle`, `middle` calls `back`. They contain no
+//! code for faults; the tests inject those from outside.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,53 +7,53 @@ use rpc_runtime::Client;
 use rpc_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// What the last service of the chain knows of a call.
+/// The context of a call as the last service sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
-    /// How often something was added here.
+    /// Number of times `add` has run here.
     pub added: u64,
-    /// How many services the request has passed.
+    /// Number of services that the request has passed.
     pub hops: u32,
-    /// The time that is left for it.
+    /// Remaining time before the deadline.
     pub left_ms: Option<u64>,
-    /// Who called.
+    /// The caller.
     pub source: String,
 }
 
-/// Declares one service of the chain. Each has a contract of its own, as services have.
+/// Declares one service of the chain, each with a separate contract.
 macro_rules! service {
     ($(#[$docs:meta])* $name:ident) => {
         $(#[$docs])*
         #[rpc_service(package = "chain.v1")]
         pub trait $name {
-            /// Looks.
+            /// Reads the state.
             #[rpc(no_side_effects)]
             async fn read(&self) -> Result<Seen>;
-            /// Twice is the same as once.
+            /// Idempotent.
             #[rpc(idempotent)]
             async fn put(&self) -> Result<()>;
-            /// Twice is not the same as once.
+            /// Not idempotent.
             async fn add(&self) -> Result<u64>;
-            /// Does not answer before its deadline.
+            /// Does not return before its deadline.
             async fn hold(&self) -> Result<()>;
         }
     };
 }
 
 service!(
-    /// Where callers come in.
+    /// The entry of the chain.
     Front
 );
 service!(
-    /// In between.
+    /// The service in the middle.
     Middle
 );
 service!(
-    /// Where the work is done.
+    /// The last service, which does the work.
     Back
 );
 
-/// The last service, which counts.
+/// The handlers of the last service, which count their runs.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -92,11 +92,11 @@ pub struct Passing<C>(C);
 macro_rules! passes_on {
     ($name:ident to $client:ident) => {
         impl Passing<$client> {
-            /// To the next service at one of these addresses.
+            /// Creates a service that calls the next one at one of these addresses.
             ///
             /// # Errors
             ///
-            /// `invalid_argument` for no address or a wrong one.
+            /// `invalid_argument` for no address or an invalid one.
             pub fn to(urls: &[String]) -> Result<Self> {
                 Ok(Self($client::with_client(Client::from_urls(urls)?)))
             }

@@ -1,4 +1,4 @@
-//! What the end-to-end tests share: a server that runs for as long as a test needs it.
+//! Support code of the end-to-end tests: a server that runs as long as a test needs it.
 
 pub mod chain;
 pub mod raw;
@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// A server on a free port of this host. It answers when `start` returns, and is gone when it is dropped.
+/// A server on a free port of this host. It accepts calls when `start` returns, and stops when it is dropped.
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
@@ -26,7 +26,7 @@ impl Running {
     ///
     /// When no port is free.
     pub async fn start(server: Server) -> Self {
-        // The kernel takes connections from here on, so nobody has to wait for readiness.
+        // The kernel accepts connections from here on, so tests need not wait for readiness.
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a free port on loopback");
@@ -45,19 +45,19 @@ impl Running {
         }
     }
 
-    /// Where it listens.
+    /// Returns the address of the listener.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where it listens, for a client.
+    /// Returns the URL for a client.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Stops it and waits until the calls that run are done.
+    /// Stops the server and waits until the running calls are done.
     ///
     /// # Panics
     ///

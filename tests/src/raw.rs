@@ -1,4 +1,4 @@
-//! HTTP/1 by hand: the bytes that go out are the ones that a test writes, with no client of ours in the loop.
+//! HTTP/1 over a raw socket: sends exactly the bytes that a test writes, without the framework's client.
 
 use std::fmt::Write as _;
 use std::io;
@@ -10,19 +10,19 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::wait::within;
 
-/// A connection and what has arrived on it.
+/// A connection and the bytes received and not yet parsed.
 #[derive(Debug)]
 pub struct Raw {
     stream: TcpStream,
     arrived: Vec<u8>,
 }
 
-/// A connection came to its end, or broke, before the answer was complete.
+/// Error of a connection that was closed or broke before the response was complete.
 #[derive(Debug)]
 pub struct Ended {
-    /// What had arrived of the answer.
+    /// The part of the response that had arrived.
     pub arrived: Vec<u8>,
-    /// The system's error, for a connection that broke.
+    /// The system's error if the connection broke.
     pub error: Option<io::Error>,
 }
 
@@ -31,22 +31,22 @@ impl Raw {
     ///
     /// # Panics
     ///
-    /// When nobody listens.
+    /// When no server listens.
     pub async fn connect(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect(address).await.expect("somebody listens"))
+        Self::over(TcpStream::connect(address).await.expect("a server listens"))
     }
 
     /// Connects from another address of this host, such as `127.0.0.2`.
     ///
     /// # Panics
     ///
-    /// When nobody listens, or the system has no such address.
+    /// When no server listens, or the system has no such address.
     pub async fn connect_from(from: IpAddr, address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket
             .bind((from, 0).into())
             .expect("an address of this host");
-        Self::over(socket.connect(address).await.expect("somebody listens"))
+        Self::over(socket.connect(address).await.expect("a server listens"))
     }
 
     fn over(stream: TcpStream) -> Self {
@@ -66,37 +66,37 @@ impl Raw {
         self.stream.write_all(bytes.as_ref()).await
     }
 
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads its response.
     ///
     /// # Panics
     ///
     /// When the server closes the connection instead.
-    pub async fn ask(&mut self, request: impl AsRef<[u8]>) -> Answer {
+    pub async fn ask(&mut self, request: impl AsRef<[u8]>) -> Response {
         self.send(request).await.expect("the server reads");
-        self.answer().await
+        self.response().await
     }
 
-    /// Reads one answer.
+    /// Reads one response.
     ///
     /// # Panics
     ///
     /// When the server closes the connection instead, or is silent for too long.
-    pub async fn answer(&mut self) -> Answer {
-        self.try_answer().await.expect("an answer")
+    pub async fn response(&mut self) -> Response {
+        self.try_response().await.expect("a response")
     }
 
-    /// Reads one answer.
+    /// Reads one response.
     ///
     /// # Errors
     ///
-    /// When the connection ends before the answer is complete.
+    /// When the connection ends before the response is complete.
     ///
     /// # Panics
     ///
-    /// When the server is silent for too long, or sends something that is no HTTP.
-    pub async fn try_answer(&mut self) -> Result<Answer, Ended> {
+    /// When the server is silent for too long, or sends something that is not valid HTTP.
+    pub async fn try_response(&mut self) -> Result<Response, Ended> {
         loop {
-            if let Some((answer, length)) = Answer::parse(&self.arrived) {
+            if let Some((answer, length)) = Response::parse(&self.arrived) {
                 self.arrived.drain(..length);
                 return Ok(answer);
             }
@@ -118,19 +118,19 @@ impl Raw {
         }
     }
 
-    /// Waits until the server closes the connection; what arrives before that, and how long it took.
+    /// Waits until the server closes the connection. Returns the bytes that arrived and the time that it took.
     ///
     /// # Panics
     ///
     /// When the server keeps it open.
     pub async fn closed(&mut self) -> (Vec<u8>, Duration) {
         let start = Instant::now();
-        // A reset closes as well.
+        // A reset also closes the connection.
         while let Ok(1..) = self.read().await {}
         (std::mem::take(&mut self.arrived), start.elapsed())
     }
 
-    /// Says that nothing more will be sent; still reads.
+    /// Closes the sending half; reading stays possible.
     ///
     /// # Panics
     ///
@@ -139,7 +139,7 @@ impl Raw {
         self.stream.shutdown().await.expect("an open connection");
     }
 
-    /// The socket, for tests that need more of it.
+    /// Returns the socket.
     pub fn stream(&mut self) -> &mut TcpStream {
         &mut self.stream
     }
@@ -149,22 +149,22 @@ impl Raw {
     }
 }
 
-/// An answer as it came.
+/// A response as received.
 #[derive(Debug)]
-pub struct Answer {
-    /// The number in the status line.
+pub struct Response {
+    /// The number of the status line.
     pub status: u16,
-    /// Names in lower case, and values, in order.
+    /// Names in lower case and values, in the order received.
     pub headers: Vec<(String, String)>,
-    /// The bytes behind the headers.
+    /// The bytes after the headers.
     pub body: Vec<u8>,
 }
 
-impl Answer {
-    /// The first answer in `bytes` and its length, when it is complete. Our server always says the length.
+impl Response {
+    /// Returns the first response in `bytes` and its length if it is complete. The server always sends a content length.
     fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-        let head = std::str::from_utf8(&bytes[..end]).expect("the head of an answer is text");
+        let head = std::str::from_utf8(&bytes[..end]).expect("the head of a response is text");
         let mut lines = head.lines();
         let status_line = lines.next().expect("a status line");
         let status = status_line
@@ -190,11 +190,11 @@ impl Answer {
         ))
     }
 
-    /// The value of a header that stands at most once.
+    /// Returns the value of a header.
     ///
     /// # Panics
     ///
-    /// When it stands more than once.
+    /// When the header occurs more than once.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self
@@ -203,15 +203,18 @@ impl Answer {
             .filter(|header| header.0 == name)
             .map(|header| header.1.as_str());
         let value = values.next();
-        assert!(values.next().is_none(), "{name} stands twice: {self:?}");
+        assert!(
+            values.next().is_none(),
+            "header {name} occurs twice: {self:?}"
+        );
         value
     }
 
-    /// The body as JSON.
+    /// Returns the body as JSON.
     ///
     /// # Panics
     ///
-    /// When it is none.
+    /// When the body is not valid JSON.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
         assert_eq!(
@@ -220,17 +223,17 @@ impl Answer {
             "{self:?}"
         );
         serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
+            .unwrap_or_else(|error| panic!("invalid JSON ({error}): {self:?}"))
     }
 
-    /// Status and code of an error.
+    /// Returns the status and the code of an error.
     #[must_use]
     pub fn error(&self) -> (u16, String) {
         let code = self.json()["code"].as_str().unwrap_or("no code").to_owned();
         (self.status, code)
     }
 
-    /// The text of an error.
+    /// Returns the text of an error.
     #[must_use]
     pub fn message(&self) -> String {
         self.json()["message"]
@@ -239,14 +242,14 @@ impl Answer {
             .to_owned()
     }
 
-    /// Status and body of a success.
+    /// Returns the status and the result of a success.
     #[must_use]
     pub fn value(&self) -> (u16, serde_json::Value) {
         (self.status, self.json()["result"].clone())
     }
 }
 
-/// A request with these header lines, a `Host` and a `Content-Length` behind them.
+/// Builds a request with these header lines, preceded by `Host` and followed by `Content-Length`.
 #[must_use]
 pub fn request(verb: &str, target: &str, lines: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut head = format!("{verb} {target} HTTP/1.1\r\nHost: wire.test\r\n");
@@ -260,7 +263,7 @@ pub fn request(verb: &str, target: &str, lines: &[(&str, &str)], body: &[u8]) ->
     [head.as_bytes(), body].concat()
 }
 
-/// A `POST` of JSON.
+/// Builds a `POST` of JSON.
 #[must_use]
 pub fn post(target: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     request(
@@ -271,7 +274,7 @@ pub fn post(target: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     )
 }
 
-/// A `POST` of JSON with more header lines.
+/// Builds a `POST` of JSON with additional header lines.
 #[must_use]
 pub fn post_with(target: &str, lines: &[(&str, &str)], body: impl AsRef<[u8]>) -> Vec<u8> {
     let lines: Vec<_> = [("Content-Type", "application/json")]

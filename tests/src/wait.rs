@@ -1,4 +1,4 @@
-//! Waits of tests: for events and conditions, never for a speed.
+//! Waits for events and conditions. Tests never depend on speed.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::{pause, resume, sleep, timeout};
 
-/// The longest wait for an event. Longer waits mean that the event never happens.
+/// Timeout of a wait for an event; a longer wait means that the event never happens.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Time between two checks of a condition.
+/// Interval between two checks of a condition.
 const POLL: Duration = Duration::from_millis(5);
 
 /// Waits for a future.
@@ -40,8 +40,7 @@ pub async fn until(mut holds: impl AsyncFnMut() -> bool) {
     within(waiting).await;
 }
 
-/// The clock of a runtime with one thread, stopped: no timer fires, sockets work. What happens
-/// meanwhile happens without waiting for time.
+/// A stopped clock of a runtime with one thread: timers do not fire, sockets work.
 #[derive(Debug)]
 pub struct StoppedClock(#[allow(dead_code, reason = "its end ends the task")] mpsc::Sender<()>);
 

@@ -1,4 +1,4 @@
-//! The services, near to each other or not.
+//! Layouts of the services: in one process or in several.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::Failure;
 
-/// In the order in which they are started: each calls only services before it.
+/// Start order: each service calls only services before it.
 const SERVICES: [&str; 5] = [
     "userstore",
     "pricing",
@@ -31,14 +31,14 @@ const SERVICES: [&str; 5] = [
     "gatekeeper",
 ];
 
-/// How the services meet.
+/// Distribution of the services over processes and sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layout {
-    /// One process, and no socket but the gatekeeper's.
+    /// One process; only the gatekeeper has a socket.
     Local,
-    /// One process, and a socket each.
+    /// One process; each service has a socket.
     Sockets,
-    /// A process each.
+    /// A separate process for each service.
     Processes,
 }
 
@@ -52,11 +52,11 @@ impl Layout {
     }
 }
 
-/// All services, until it is dropped.
+/// All services; they stop when it is dropped.
 pub(crate) struct System {
     pub(crate) gatekeeper: SocketAddr,
     _tasks: JoinSet<rpc_runtime::Result<()>>,
-    /// Killed when they are dropped, and ended by themselves when this process is.
+    /// Killed on drop; they also exit when this process does.
     _processes: Vec<Child>,
 }
 
@@ -104,7 +104,7 @@ impl System {
     }
 }
 
-/// This program once more, as one service.
+/// Starts this program as one service.
 async fn start_process(name: &str, arguments: &[String]) -> Result<(Child, SocketAddr), Failure> {
     let mut process = Command::new(std::env::current_exe()?)
         .args(["service", name])
@@ -121,7 +121,7 @@ async fn start_process(name: &str, arguments: &[String]) -> Result<(Child, Socke
     Ok((process, address))
 }
 
-/// Is one service: `NAME DATABASE USERS NAME=URL...`. Says where it listens, and ends with its stdin.
+/// Runs one service: `NAME DATABASE USERS NAME=URL...`. Prints its address, and exits when stdin is closed.
 pub(crate) async fn serve(arguments: &[String]) -> Result<(), Failure> {
     let [name, database, users, endpoints @ ..] = arguments else {
         return Err("service NAME DATABASE USERS NAME=URL...".into());
@@ -133,16 +133,16 @@ pub(crate) async fn serve(arguments: &[String]) -> Result<(), Failure> {
     }
     let server = peers.server(name, database, Path::new(users)).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    crate::say(&listener.local_addr()?.to_string())?;
+    crate::print_line(&listener.local_addr()?.to_string())?;
     let parent_ends = async {
         let mut nothing = [0];
-        // Whatever it is, nobody is there any more.
+        // An end or an error of stdin means that the parent has exited.
         let _ = tokio::io::stdin().read(&mut nothing).await;
     };
     Ok(server.serve(listener, parent_ends).await?)
 }
 
-/// Clients of the services that are there already.
+/// Clients of the services that run already.
 #[derive(Default)]
 struct Peers(HashMap<String, Client>);
 

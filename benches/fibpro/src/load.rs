@@ -1,4 +1,4 @@
-//! Purchases over HTTP/1.1, written by hand: what a client library costs is not what is measured.
+//! Purchases over raw HTTP/1.1, which excludes the cost of a client library.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -12,10 +12,10 @@ use tokio::task::JoinSet;
 
 use crate::Failure;
 
-/// Users who buy.
+/// The load: users who buy.
 pub(crate) struct Load {
     gatekeeper: SocketAddr,
-    /// One a user.
+    /// One request per user.
     requests: Vec<String>,
 }
 
@@ -23,7 +23,7 @@ impl Load {
     pub(crate) fn new(gatekeeper: SocketAddr, users: usize) -> Self {
         let request = |user| {
             let login = STANDARD.encode(format!("u{user}:p{user}"));
-            // F(7) takes no time to speak of: what is measured is the way to it.
+            // Computing F(7) takes negligible time, so the measurement covers the calls.
             format!("GET /7 HTTP/1.1\r\nhost: fibpro\r\nauthorization: Basic {login}\r\n\r\n")
         };
         Self {
@@ -32,7 +32,7 @@ impl Load {
         }
     }
 
-    /// The first users buy one number after another, each on a connection of their own, for so long.
+    /// Makes the first `users` users buy in a loop, each on a separate connection, for a duration.
     pub(crate) async fn run(&self, users: usize, time: Duration) -> Result<Measured, Failure> {
         let begun = Instant::now();
         let mut buyers = JoinSet::new();
@@ -50,7 +50,7 @@ impl Load {
         Measured::collect(buyers, begun).await
     }
 
-    /// One purchase of each of these users, so many at a time.
+    /// Makes one purchase for each of these users, `in_flight` at a time.
     pub(crate) async fn first_logins(
         &self,
         users: Range<usize>,
@@ -74,9 +74,9 @@ impl Load {
     }
 }
 
-/// How long purchases took.
+/// Durations of purchases.
 pub(crate) struct Measured {
-    /// The shortest first.
+    /// In ascending order.
     times: Vec<Duration>,
     elapsed: Duration,
 }
@@ -106,7 +106,7 @@ impl Measured {
         }
     }
 
-    /// Purchases a second.
+    /// Returns the purchases per second.
     pub(crate) fn rate(&self) -> f64 {
         self.times.len() as f64 / self.elapsed.as_secs_f64()
     }
@@ -133,12 +133,12 @@ impl Connection {
         })
     }
 
-    /// Sends a request and reads its answer; anything but the number is a failure.
+    /// Sends a request and reads its response. Any result except the number is a failure.
     async fn buy(&mut self, request: &str) -> Result<Duration, Failure> {
         let begun = Instant::now();
         self.stream.write_all(request.as_bytes()).await?;
         self.arrived.clear();
-        // The answer is `13`, behind a head whose end is an empty line.
+        // The body is `13`, after a head that ends in an empty line.
         while !self.arrived.ends_with(b"\r\n\r\n13") {
             if self.stream.read_buf(&mut self.arrived).await? == 0 || self.is_no_number() {
                 let arrived = String::from_utf8_lossy(&self.arrived);

@@ -5,8 +5,8 @@
 //! tuned: limits, password hashes and the durability of the databases are those of production. Load and services share
 //! the cores of this machine.
 //!
-//! Three layouts, which differ in nothing else: all services in one process without sockets between them; the same with
-//! sockets; one process each. What the second one is slower than the first, divided by seven, is what a hop costs.
+//! Three layouts, otherwise equal: all services in one process without sockets between them; the same with
+//! sockets; one process each. The difference between the second and the first, divided by seven, is the cost of a hop.
 
 mod layout;
 mod load;
@@ -23,16 +23,16 @@ use self::postgres::Postgres;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// How many users there are: as many as requests in flight, since two purchases of one user wait for each other.
+/// Number of users: as many as requests in flight, since two purchases of one user wait for each other.
 const USERS: usize = 64;
 
-/// How many of them log in for the first time one after another; the others do at once.
+/// Number of users whose first logins are sequential; the others log in concurrently.
 const ONE_BY_ONE: usize = 16;
 
 /// Calls between services in a purchase: verify, generate, pay, reserve, compute, settle twice.
 const HOPS: u32 = 7;
 
-/// How often each cell is measured, to see how much the figures vary.
+/// Number of measurements per cell, to show the variance.
 const SLICES: u32 = 3;
 
 #[tokio::main]
@@ -51,7 +51,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// What is left on disk goes with it.
+/// A folder that is deleted on drop.
 struct Folder(PathBuf);
 
 impl Drop for Folder {
@@ -69,7 +69,9 @@ async fn measure(seconds: Option<&str>) -> Result<(), Failure> {
     let users = folder.0.join("users.json");
     std::fs::write(&users, list_of_users())?;
 
-    say("DATABASE    LAYOUT        LOGINS  IN FLIGHT   REQUESTS/S             P50        P99")?;
+    print_line(
+        "DATABASE    LAYOUT        LOGINS  IN FLIGHT   REQUESTS/S             P50        P99",
+    )?;
     let mut medians = Vec::new();
     for layout in [Layout::Local, Layout::Sockets, Layout::Processes] {
         let file = folder.0.join(format!("{layout:?}.sqlite"));
@@ -85,11 +87,11 @@ async fn measure(seconds: Option<&str>) -> Result<(), Failure> {
                 table("PostgreSQL", layout, &system, slice).await?;
             }
         }
-        None => say("PostgreSQL is not installed here")?,
+        None => print_line("PostgreSQL is not installed here")?,
     }
     if let [local, sockets, processes] = medians[..] {
         let hop = |median: Duration| median.saturating_sub(local) / HOPS;
-        say(&format!(
+        print_line(&format!(
             "a hop adds {} between sockets of one process and {} between processes, at 1 in flight",
             milliseconds(hop(sockets)),
             milliseconds(hop(processes))
@@ -105,7 +107,7 @@ fn list_of_users() -> String {
     format!("[{}]", users.collect::<Vec<_>>().join(","))
 }
 
-/// Measures a system; answers the median of a warm request at 1 in flight.
+/// Measures a system. Returns the median of a warm request at 1 in flight.
 async fn table(
     database: &str,
     layout: Layout,
@@ -118,7 +120,7 @@ async fn table(
         let low = rates.clone().fold(f64::INFINITY, f64::min);
         let high = rates.fold(0.0, f64::max);
         let all = Measured::joined(measured);
-        say(&format!(
+        print_line(&format!(
             "{database:<12}{:<14}{logins:<8}{in_flight:>9}   {low:>6.0} to {high:<6.0}  {:>10} {:>10}",
             layout.name(),
             milliseconds(all.percentile(50)),
@@ -132,7 +134,7 @@ async fn table(
         at_once,
         &[load.first_logins(ONE_BY_ONE..USERS, at_once).await?],
     )?;
-    // Not counted: connections, code and caches that nobody has used yet.
+    // Warm-up, not measured: connections, code and caches are used for the first time.
     load.run(USERS, slice / 2).await?;
     let mut median = Duration::ZERO;
     for in_flight in [1, USERS] {
@@ -152,6 +154,6 @@ fn milliseconds(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1e3)
 }
 
-fn say(line: &str) -> Result<(), Failure> {
+fn print_line(line: &str) -> Result<(), Failure> {
     Ok(writeln!(std::io::stdout().lock(), "{line}")?)
 }

@@ -1,4 +1,4 @@
-//! A PostgreSQL for the run of the benchmark: a folder, a socket in it, no port; with the durability of its defaults.
+//! A PostgreSQL server for the benchmark: a folder with a Unix socket, no port, default durability.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::Failure;
 
-/// How long starting may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout of the start.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Ends with the benchmark, however that ends: the shell waits for the end of its stdin.
+/// Stops when the benchmark exits for any reason: the shell waits for the end of its stdin.
 const WATCH: &str = r#"
 "$1/initdb" -D "$2/data" -U postgres -A trust -E UTF8 --locale=C >"$2/log" 2>&1 || exit 1
 "$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= >>"$2/log" 2>&1 &
@@ -27,16 +27,16 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// `None` where it is not installed.
+    /// Starts the server; returns `None` if PostgreSQL is not installed.
     pub(crate) fn start(beside: &Path) -> Result<Option<Self>, Failure> {
         let Some(programs) = programs() else {
             return Ok(None);
         };
-        // Beside and not in the folder of the benchmark, which may go first.
+        // Outside of the benchmark's folder, which may be deleted first.
         let folder = beside.with_extension("postgres");
         std::fs::create_dir_all(&folder)?;
         let id = Command::new("id").arg("-u").output()?;
-        // It refuses to run as root.
+        // PostgreSQL refuses to run as root.
         let mut command = if id.stdout.trim_ascii() == b"0" {
             Command::new("chown")
                 .arg("postgres")
@@ -64,14 +64,14 @@ impl Postgres {
         };
         let begun = Instant::now();
         while !postgres.run("pg_isready", &["-q"])? {
-            if begun.elapsed() > PATIENCE || postgres.shell.try_wait()?.is_some() {
+            if begun.elapsed() > START_TIMEOUT || postgres.shell.try_wait()?.is_some() {
                 return Err("PostgreSQL did not start".into());
             }
         }
         Ok(Some(postgres))
     }
 
-    /// A new database, as a URL.
+    /// Creates a database and returns its URL.
     pub(crate) fn database(&self, name: &str) -> Result<String, Failure> {
         if !self.run("createdb", &["-U", "postgres", name])? {
             return Err(format!("the database {name} cannot be made").into());
@@ -96,7 +96,7 @@ impl Drop for Postgres {
     }
 }
 
-/// The folder of the programs of the newest version.
+/// Returns the program folder of the newest version.
 fn programs() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()

@@ -29,7 +29,7 @@ type Outcome<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 const TICKS: u32 = 1000;
 
 /// The text of an event without its number; about 80 bytes together.
-const WORDS: &str = "Credit for username was changed and the change is now known";
+const MESSAGE: &str = "Credit for username was changed and the change is now known";
 
 /// Number of writing tasks.
 const WRITERS: u32 = 2;
@@ -275,7 +275,7 @@ async fn write(events: u32, time: Duration) -> u64 {
             while Instant::now() < end {
                 ticks.tick().await;
                 for _ in 0..per_tick {
-                    tracing::info!(target: "bench", writer, number = written, WORDS);
+                    tracing::info!(target: "bench", writer, number = written, MESSAGE);
                     written += 1;
                 }
             }

@@ -14,7 +14,7 @@ use bench_work::{EchoClient, EchoServer, Handlers, NAME, Record, records};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rpc_runtime::__private::{
-    ArgumentDescriptor, Arguments, Codec, MethodDescriptor, Slice, Str, argument,
+    ArgumentCodec, ArgumentDescriptor, Arguments, MethodDescriptor, Slice, Str, argument,
 };
 use rpc_runtime::{Context, IdentityKeys, RequestId, Server, Trust};
 use serde_json::json;
@@ -29,8 +29,8 @@ fn encode(c: &mut Criterion) {
     let method = |name, path| MethodDescriptor::new("bench.v1.Echo", name, name, path);
     let small = method("Greet", "/bench.v1.Echo/Greet").arguments(&NAMES);
     let large = method("LogBatch", "/bench.v1.Echo/LogBatch").arguments(&RECORDS);
-    let name: (Codec<Str>,) = (argument(),);
-    let batch: (Codec<Slice<Record>>,) = (argument(),);
+    let name: (ArgumentCodec<Str>,) = (argument(),);
+    let batch: (ArgumentCodec<Slice<Record>>,) = (argument(),);
     let records = records();
 
     let mut group = c.benchmark_group("encode");

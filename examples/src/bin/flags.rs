@@ -1,4 +1,4 @@
-//! A flag is a setting that an operator changes while the server runs: typed, checked, and with an audit line a change.
+//! A flag is a typed, validated setting that an operator changes at run time; each change is written to the audit log.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -6,9 +6,9 @@ use rpc_runtime::flag_service::FlagServiceClient;
 use rpc_runtime::prelude::*;
 
 rpc_runtime::flag! {
-    /// How polite the greeter is.
+    /// The greeting.
     static GREETING: String = "Hello".to_owned(), dynamic, validate = one_of(["Hello", "Good morning", "Hi"]);
-    /// How often a name is said.
+    /// Number of repetitions of the name.
     static TIMES: u32 = 1, dynamic, validate = range(1..=3);
 }
 
@@ -20,7 +20,7 @@ trait PoliteGreeter {
 struct English;
 
 impl PoliteGreeter for English {
-    // `get` is an atomic read; `load` is for what cannot be copied. Both ask the server whose call runs here.
+    // `get` is an atomic read; `load` is for types that are not `Copy`. Both use the server of the current call.
     async fn greet(&self, name: &str) -> Result<String> {
         let names = vec![name; TIMES.get() as usize].join(", ");
         Ok(format!("{} {names}!", GREETING.load()))
@@ -29,7 +29,7 @@ impl PoliteGreeter for English {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    // The program may have defaults of its own; a file, the environment and the command line come before them.
+    // The program may override the default; a file, the environment and the command line take precedence.
     let server = Server::new("greeter").flag(&TIMES, 2);
     let server = server
         .listen("127.0.0.1:0")
@@ -41,7 +41,7 @@ async fn main() -> Result<()> {
     let greeter = PoliteGreeterClient::connect(&url)?;
     println!("{}", greeter.greet("Ada").await?);
 
-    // What `fibpro flags --to URL greeting=Hi` does.
+    // The equivalent of `fibpro flags --to URL greeting=Hi`.
     let flags = FlagServiceClient::connect(&url)?;
     flags.set("greeting", "Hi").await?;
     println!("{}", greeter.greet("Ada").await?);

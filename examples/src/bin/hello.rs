@@ -1,4 +1,4 @@
-//! A trait becomes a service: declare it, implement it, serve it, call it.
+//! A trait defines a service: declare it, implement it, serve it, call it.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -7,14 +7,14 @@ use std::time::Duration;
 use rpc_runtime::prelude::*;
 
 /// Greets people.
-// The attribute makes `GreeterServer` and `GreeterClient` of the trait. The trait itself stays an ordinary one.
+// The attribute generates `GreeterServer` and `GreeterClient`. The trait itself is not changed.
 #[rpc_service(package = "examples.v1")]
 trait Greeter {
     /// Greets one person.
     async fn greet(&self, name: &str) -> Result<String>;
 }
 
-/// An implementation is an ordinary `impl`: no request objects, no status codes, no attribute.
+/// The implementation is an ordinary `impl`: no request objects, no status codes, no attribute.
 struct English;
 
 impl Greeter for English {
@@ -25,8 +25,8 @@ impl Greeter for English {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    // A process of its own would be `Server::new(…).listen(…).add(…).run().await`, which prints its address and
-    // serves until Ctrl-C. Here server and client share a process, so we bind first: port 0 takes a free port.
+    // A separate process would call `Server::new(…).listen(…).add(…).run().await`, which prints its address and
+    // serves until Ctrl-C. Server and client share a process here, so we bind first: port 0 selects a free port.
     let greeter = GreeterServer::new(English);
     let server = Server::new("greeter")
         .listen("127.0.0.1:0")
@@ -34,14 +34,14 @@ async fn main() -> Result<()> {
         .bind()
         .await?;
     let url = format!("http://{}", server.addresses()[0]);
-    // It serves for as long as the program runs.
+    // Serves as long as the program runs.
     tokio::spawn(server.serve(std::future::pending()));
 
-    // The client has the methods of the trait. Arguments are borrowed, as the trait says.
+    // The client has the methods of the trait. Arguments are borrowed as declared in the trait.
     let greeter = GreeterClient::connect(&url)?;
     println!("{}", greeter.greet("Ada").await?);
 
-    // What a call returns can be told more before it is awaited.
+    // A call can be configured before it is awaited.
     println!(
         "{}",
         greeter
@@ -50,7 +50,7 @@ async fn main() -> Result<()> {
             .await?
     );
 
-    // Every service answers `ping`.
+    // Every service responds to `ping`.
     let pong = greeter.ping().await?;
     println!(
         "{} {} answers at {}",

@@ -1,4 +1,4 @@
-//! A test needs no socket, no port and no mock: `FooClient::local(fake)` is the client that production has.
+//! A test needs no socket, no port and no mock: `FooClient::local(fake)` has the same type as the client in production.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -6,11 +6,11 @@ use rpc_runtime::prelude::*;
 
 #[rpc_service(package = "examples.v1")]
 trait Pricing {
-    /// Takes the price of a number and answers what is left.
+    /// Takes the price of a number and returns the remaining credit.
     async fn pay(&self, user: &str, n: u64) -> Result<u64>;
 }
 
-/// What is tested. It holds a client, and cannot tell whether the service is in another city or in the test.
+/// The code under test. It holds a client, which may be remote or in process.
 struct Shop {
     pricing: PricingClient,
 }
@@ -27,7 +27,7 @@ impl Shop {
     }
 }
 
-/// A fake is one more implementation of the trait. The compiler keeps it in step with the contract.
+/// A fake is another implementation of the trait, so the compiler keeps it consistent with the contract.
 struct Fake {
     credit: u64,
 }
@@ -41,7 +41,7 @@ impl Pricing for Fake {
     }
 }
 
-/// Arguments and answers are encoded and decoded, deadlines and layers hold: all but the socket is as in production.
+/// Arguments and results are encoded and decoded, deadlines and layers apply: only the socket is missing.
 fn shop_with(credit: u64) -> Shop {
     Shop {
         pricing: PricingClient::local(Fake { credit }),

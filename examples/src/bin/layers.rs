@@ -1,4 +1,4 @@
-//! A layer is a function around every call, on either side: here a token that clients show and a server asks for.
+//! A layer is a function around every call, on either side: here clients send a token that a server requires.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -13,14 +13,14 @@ trait Vault {
 struct Gold;
 
 impl Vault for Gold {
-    // No word of tokens here: who comes this far has shown one.
+    // Needs no check of the token: the layer has made it.
     async fn open(&self) -> Result<String> {
         Ok("gold".to_owned())
     }
 }
 
-/// On the server. `next` is the rest of the onion; a layer that does not run it answers itself.
-async fn ask_for_token(request: Request, next: Next) -> Response {
+/// Checks the token on the server. `next` is the rest of the middleware stack; a layer that does not run it responds itself.
+async fn require_token(request: Request, next: Next) -> Response {
     match request.metadata().get("x-token") {
         Some("sesame") => next.run(request).await,
         Some(_) => Error::new(Code::PermissionDenied, "this token opens nothing").into(),
@@ -28,7 +28,7 @@ async fn ask_for_token(request: Request, next: Next) -> Response {
     }
 }
 
-/// On both sides alike: a layer sees the method, the context and the outcome, and never HTTP.
+/// Prints each call. A layer works on both sides: it sees the method, the context and the outcome, not HTTP.
 async fn trace(request: Request, next: Next) -> Response {
     let method = request.method().short_name();
     let response = next.run(request).await;
@@ -41,8 +41,8 @@ async fn trace(request: Request, next: Next) -> Response {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    // The first layer is the outermost: `trace` sees the calls that `ask_for_token` refuses.
-    let server = Server::new("vault").layer(trace).layer(ask_for_token);
+    // The first layer is the outermost: `trace` sees the calls that `require_token` refuses.
+    let server = Server::new("vault").layer(trace).layer(require_token);
     let server = server
         .listen("127.0.0.1:0")
         .add(VaultServer::new(Gold))
@@ -52,7 +52,7 @@ async fn main() -> Result<()> {
     tokio::spawn(server.serve(std::future::pending()));
 
     for token in [None, Some("open"), Some("sesame")] {
-        // A closure is a layer as well, and may bring something along.
+        // A closure is a layer as well, and may capture values.
         let vault = VaultClient::with_client(client.clone().layer(
             move |mut request: Request, next: Next| async move {
                 if let Some(token) = token

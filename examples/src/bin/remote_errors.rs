@@ -1,17 +1,17 @@
-//! An error is an enum on both ends of a call, and knows which way it came.
+//! An error is an enum on both sides of a call, and contains the chain of services that it passed.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use rpc_runtime::prelude::*;
 
-/// What can go wrong with a payment. The caller gets this very type back.
+/// An error of a payment. The caller receives the same type.
 #[derive(Debug, thiserror::Error, RpcError)]
 enum PricingError {
-    /// For programs a code and the fields, for people the text.
+    /// Programs use the code and the fields, people the text.
     #[error("insufficient credit({credit})")]
     #[rpc(code = "failed_precondition")]
     InsufficientCredit { credit: u64 },
-    /// All the rest: a dead network, a deadline, a variant that only a newer server knows.
+    /// Any other error: a network failure, a deadline, a variant that only a newer server has.
     #[error("{0}")]
     #[rpc(other)]
     Other(Error),
@@ -39,7 +39,7 @@ struct Control(PricingClient);
 
 impl Controller for Control {
     async fn generate(&self, user: &str, n: u64) -> Result<String> {
-        // A `?` passes the error of another service on, and its line becomes part of the chain.
+        // `?` propagates the error of another service, and its line becomes part of the chain.
         self.0.pay(user, n).await?;
         Ok("done".to_owned())
     }
@@ -52,7 +52,7 @@ async fn main() -> Result<()> {
     let controller =
         ControllerClient::connect(&serve("controller", ControllerServer::new(control)).await?)?;
 
-    // Match on the remote enum as if the call had been local.
+    // Match on the remote enum as for a local call.
     if let Err(error) = pricing.pay("ada", 3).await {
         match &*error {
             PricingError::InsufficientCredit { credit } => println!("ada has {credit} left\n"),
@@ -60,7 +60,7 @@ async fn main() -> Result<()> {
         }
     }
 
-    // Two services away. We asked the controller for a number and not for a payment, so to us it is `internal`. The
+    // The error is two services away. The controller does not declare it, so its caller receives `internal`. The
     // chain keeps the original, with file and line in each service.
     if let Err(error) = controller.generate("ada", 3).await {
         println!("{error:#}");
@@ -68,7 +68,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Serves on a free port for as long as the program runs, and says where.
+/// Serves on a free port as long as the program runs, and returns the URL.
 async fn serve(name: &str, service: impl rpc_runtime::server::Service) -> Result<String> {
     let server = Server::new(name).listen("127.0.0.1:0").add(service);
     let server = server.bind().await?;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use fibpro::fibonacci;
 use fibpro::service::userstore::Database;
 use rpc_runtime::testing::Process;
-use rpc_tests::raw::{Answer, Raw, request};
+use rpc_tests::raw::{Raw, Response, request};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -100,7 +100,7 @@ impl Order {
         if self.n < 10 { 1 } else { 2 }
     }
 
-    async fn place(self, gatekeeper: SocketAddr, key: &str) -> Answer {
+    async fn place(self, gatekeeper: SocketAddr, key: &str) -> Response {
         let lines = [
             ("authorization", LOGINS[self.user]),
             ("idempotency-key", key),
@@ -112,7 +112,7 @@ impl Order {
 
     /// Returns whether the response is the number. Any response but the number and "not now" fails
     /// the test.
-    fn is_filled(self, answer: &Answer) -> bool {
+    fn is_filled(self, answer: &Response) -> bool {
         match answer.status {
             200 => {
                 let right = fibonacci::decimal(self.n, || true).unwrap();

@@ -20,7 +20,7 @@ use fibpro::service::pricing::Prices;
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Limits, Secret, Trust};
 use rpc_tests::Running;
-use rpc_tests::raw::{Answer, Raw, request};
+use rpc_tests::raw::{Raw, Response, request};
 use tokio::sync::watch;
 use tracing::subscriber::DefaultGuard;
 
@@ -307,12 +307,12 @@ impl System {
     }
 
     /// Sends `GET` as `username`.
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         self.get_with(path, &[]).await
     }
 
     /// Sends `GET` as `username` with additional headers.
-    pub(crate) async fn get_with(&self, path: &str, lines: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn get_with(&self, path: &str, lines: &[(&str, &str)]) -> Response {
         let lines = [&[LOGIN], lines].concat();
         self.ask("GET", path, &lines).await
     }
@@ -327,14 +327,14 @@ impl System {
     }
 
     /// Sends any request.
-    pub(crate) async fn ask(&self, verb: &str, path: &str, lines: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn ask(&self, verb: &str, path: &str, lines: &[(&str, &str)]) -> Response {
         let mut raw = Raw::connect(self.gatekeeper.address()).await;
         raw.ask(request(verb, path, lines, b"")).await
     }
 }
 
 /// Returns status and text body of a response.
-pub(crate) fn text(answer: &Answer) -> (u16, String) {
+pub(crate) fn text(answer: &Response) -> (u16, String) {
     let content_type = answer.header("content-type");
     assert_eq!(
         content_type,

@@ -1,10 +1,10 @@
-//! Panics, errors that cannot be printed, messages that are too large, metadata.
+//! Panics, errors that cannot be formatted, messages that are too large, metadata.
 
 use super::*;
 
 #[tokio::test]
 async fn a_panic_is_internal_and_its_text_stays_private() {
-    on_each_road(async |mut test| {
+    on_each_transport(async |mut test| {
         for after_await in [false, true] {
             let error = test.client.panics(after_await).await.unwrap_err();
             assert_eq!(
@@ -27,7 +27,7 @@ async fn a_panic_is_internal_and_its_text_stays_private() {
 
 #[tokio::test]
 async fn a_panic_in_the_code_of_a_message_is_caught_as_well() {
-    on_each_road(async |mut test| {
+    on_each_transport(async |mut test| {
         for mine in [Mine::PanicsOnRead, Mine::PanicsOnWrite] {
             let error = test.client.mine(mine).await.unwrap_err();
             assert_eq!(
@@ -47,8 +47,8 @@ async fn a_panic_in_the_code_of_a_message_is_caught_as_well() {
 
 #[tokio::test]
 async fn a_panic_while_a_handler_is_dropped_is_contained() {
-    on_each_road(async |mut test| {
-        // The connection is there, and the time long enough for the call to arrive on a busy machine.
+    on_each_transport(async |mut test| {
+        // The connection is open, and the timeout is long enough for the call to arrive on a busy machine.
         test.client.ok().await.unwrap();
         assert_eq!(test.observed.recv().await.unwrap().1, None);
         let call = test
@@ -57,7 +57,7 @@ async fn a_panic_while_a_handler_is_dropped_is_contained() {
             .timeout(Duration::from_millis(500));
         assert_eq!(call.await.unwrap_err().code(), Code::DeadlineExceeded);
         let code = test.observed.recv().await.unwrap().1;
-        // Over a network it may be the caller that is seen to go first.
+        // Over a network the server may observe the caller's disconnect first.
         assert!(
             matches!(code, Some(Code::DeadlineExceeded | Code::Canceled)),
             "{code:?}"
@@ -69,7 +69,7 @@ async fn a_panic_while_a_handler_is_dropped_is_contained() {
 
 #[tokio::test]
 async fn an_error_whose_display_panics_is_still_sent() {
-    on_each_road(async |mut test| {
+    on_each_transport(async |mut test| {
         let error = test.client.panics_on_display().await.unwrap_err();
         assert_eq!(
             (error.code(), error.message()),
@@ -78,7 +78,7 @@ async fn an_error_whose_display_panics_is_still_sent() {
         assert_eq!(
             test.observed.recv().await.unwrap().1,
             Some(Code::NotFound),
-            "the other observer is told"
+            "the other observer is notified"
         );
     })
     .await;
@@ -86,7 +86,7 @@ async fn an_error_whose_display_panics_is_still_sent() {
 
 #[tokio::test]
 async fn an_oversized_message_is_rejected_on_any_transport() {
-    on_each_road(async |test| {
+    on_each_transport(async |test| {
         assert_eq!(
             test.client.takes(&"x".repeat(1 << 20)).await.unwrap(),
             1 << 20
@@ -100,7 +100,7 @@ async fn an_oversized_message_is_rejected_on_any_transport() {
 
 #[tokio::test]
 async fn metadata_travels_both_ways() {
-    on_each_road(async |test| {
+    on_each_transport(async |test| {
         let reply = test
             .client
             .headers(false)
@@ -138,7 +138,7 @@ async fn metadata_travels_both_ways() {
 
 #[tokio::test]
 async fn an_invalid_header_fails_the_call_before_sending() {
-    on_each_road(async |mut test| {
+    on_each_transport(async |mut test| {
         for (name, value) in [
             ("x-a", "two\r\nlines"),
             ("Upper", "1"),

@@ -1,4 +1,4 @@
-//! Deadlines, callers that go away, detached work, a server that stops.
+//! Deadlines, disconnected callers, detached work, a server that stops.
 
 use std::fmt::Debug;
 
@@ -22,7 +22,7 @@ async fn expires<T: Debug + Send + 'static>(
 
 #[tokio::test]
 async fn a_handler_is_dropped_at_its_deadline() {
-    on_each_road(async |mut test| {
+    on_each_transport(async |mut test| {
         expires(&mut test, WorkClient::hang).await;
         assert_eq!(test.events.recv().await, Some("dropped"));
     })
@@ -31,7 +31,7 @@ async fn a_handler_is_dropped_at_its_deadline() {
 
 #[tokio::test]
 async fn a_disconnect_drops_the_handler() {
-    on_each_road(async |mut test| {
+    on_each_transport(async |mut test| {
         let call = tokio::spawn({
             let call = test.client.hang();
             async move { call.await.map_err(|error| error.code()) }
@@ -46,7 +46,7 @@ async fn a_disconnect_drops_the_handler() {
 
 #[tokio::test]
 async fn a_method_caps_its_own_time() {
-    on_each_road(async |mut test| {
+    on_each_transport(async |mut test| {
         let error = test
             .client
             .capped()
@@ -62,8 +62,8 @@ async fn a_method_caps_its_own_time() {
 
 #[tokio::test]
 async fn the_handler_knows_the_time_that_is_left() {
-    on_each_road(async |test| {
-        // What is missing of the time has passed; 2 ms are for rounding on both sides.
+    on_each_transport(async |test| {
+        // The remaining time is the timeout less the time that passed; 2 ms allow for rounding on both sides.
         let has_passed = |start: Instant, milliseconds: u64| {
             start.elapsed() + Duration::from_millis(2) >= Duration::from_millis(milliseconds)
         };
@@ -90,7 +90,7 @@ async fn the_handler_knows_the_time_that_is_left() {
             .unwrap()
             .unwrap();
         assert!(left <= 300_000, "the cap is 5 min: {left}");
-        // Longer than any clock can say, and longer than the header's ten digits.
+        // Longer than an `Instant` can represent, and than the header's ten digits.
         assert!(
             test.client
                 .time_left()
@@ -105,7 +105,7 @@ async fn the_handler_knows_the_time_that_is_left() {
 
 #[tokio::test]
 async fn a_call_without_time_left_is_not_sent() {
-    on_each_road(async |mut test| {
+    on_each_transport(async |mut test| {
         let error = test
             .client
             .hang()
@@ -113,7 +113,7 @@ async fn a_call_without_time_left_is_not_sent() {
             .await
             .unwrap_err();
         assert_eq!(error.code(), Code::DeadlineExceeded);
-        assert!(error.hops().is_empty(), "it never left: {error:?}");
+        assert!(error.hops().is_empty(), "it was not sent: {error:?}");
         let late = Context::default().with_deadline(Instant::now());
         let error = late.enter(|| test.client.hang()).await.unwrap_err();
         assert_eq!(error.code(), Code::DeadlineExceeded);
@@ -124,7 +124,7 @@ async fn a_call_without_time_left_is_not_sent() {
 
 #[tokio::test]
 async fn detached_work_outlives_the_timeout_of_its_caller() {
-    on_each_road(async |mut test| {
+    on_each_transport(async |mut test| {
         expires(&mut test, WorkClient::finish_detached).await;
         let first = test.observed.recv().await.unwrap();
         assert_eq!(first.0, "ended", "the answer is observed");
@@ -132,7 +132,7 @@ async fn detached_work_outlives_the_timeout_of_its_caller() {
         assert_eq!(
             test.events.recv().await,
             Some("dropped"),
-            "it came to its end"
+            "the detached work completed"
         );
         assert_eq!(
             test.observed.recv().await.unwrap(),
@@ -145,7 +145,7 @@ async fn detached_work_outlives_the_timeout_of_its_caller() {
 
 #[tokio::test]
 async fn awaited_detached_work_returns_its_result() {
-    on_each_road(async |mut test| {
+    on_each_transport(async |mut test| {
         test.go_on.add_permits(1);
         assert_eq!(test.client.finish_detached().await.unwrap(), 7);
         assert_eq!(
@@ -158,7 +158,7 @@ async fn awaited_detached_work_returns_its_result() {
 
 #[tokio::test]
 async fn a_stopping_server_waits_for_detached_work() {
-    let mut test = start(Road::Http1).await;
+    let mut test = start(Transport::Http1).await;
     expires(&mut test, WorkClient::finish_detached).await;
     let mut stopping = Box::pin(test.running.take().unwrap().stop());
     assert!(
@@ -174,7 +174,7 @@ async fn a_stopping_server_waits_for_detached_work() {
 
 #[tokio::test]
 async fn a_stopping_server_finishes_the_calls_that_run() {
-    let mut test = start(Road::Http1).await;
+    let mut test = start(Transport::Http1).await;
     let call = tokio::spawn(test.client.finish_detached().with_response());
     assert_eq!(test.events.recv().await, Some("started"));
     let stopping = tokio::spawn(test.running.take().unwrap().stop());

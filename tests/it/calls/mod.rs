@@ -1,4 +1,4 @@
-//! Deadlines, cancellation, detached work, panics, metadata: what happens to a call on its way, on both roads.
+//! Deadlines, cancellation, detached work, panics and metadata of a call, over every transport.
 
 mod answers;
 mod deadlines;
@@ -14,12 +14,12 @@ use tokio::sync::mpsc;
 
 #[rpc_service]
 trait Work {
-    /// Never ends by itself.
+    /// Does not return.
     async fn hang(&self) -> Result<()>;
-    /// Never ends by itself, and nobody can stop it but its cap.
+    /// Does not return; detached, so that only the timeout of the method stops it.
     #[rpc(detached, timeout = "60s")]
     async fn hang_detached(&self) -> Result<()>;
-    /// Ends when it is told to.
+    /// Returns when the test releases it.
     #[rpc(detached, timeout = "60s")]
     async fn finish_detached(&self) -> Result<u32>;
     #[rpc(timeout = "30ms")]
@@ -30,15 +30,15 @@ trait Work {
     #[rpc(detached)]
     async fn headers_detached(&self) -> Result<String>;
     async fn mine(&self, mine: Mine) -> Result<Mine>;
-    /// Never ends, and panics where it is dropped.
+    /// Does not return, and panics when it is dropped.
     async fn panics_on_drop(&self) -> Result<()>;
-    /// Fails with a source that panics where it is printed.
+    /// Fails with a source that panics when it is formatted.
     async fn panics_on_display(&self) -> Result<()>;
     async fn takes(&self, text: &str) -> Result<u64>;
     async fn ok(&self) -> Result<()>;
 }
 
-/// Tells what happens inside the handlers.
+/// Reports events inside the handlers.
 struct Works {
     events: mpsc::UnboundedSender<&'static str>,
     go_on: Arc<tokio::sync::Semaphore>,
@@ -48,7 +48,7 @@ struct OnDrop(mpsc::UnboundedSender<&'static str>);
 
 impl Drop for OnDrop {
     fn drop(&mut self) {
-        // The test may be over.
+        // The receiver may be gone at the end of a test.
         let _ = self.0.send("dropped");
     }
 }
@@ -151,7 +151,7 @@ impl std::fmt::Display for Unprintable {
 
 impl std::error::Error for Unprintable {}
 
-/// Prints every error, as a log does.
+/// Formats every error, as a log does.
 struct Prints;
 
 impl Observer for Prints {
@@ -160,7 +160,7 @@ impl Observer for Prints {
     }
 }
 
-/// A type whose own code panics where it is told to.
+/// A type whose serialization and deserialization panic on demand.
 #[derive(Debug)]
 enum Mine {
     Fine,
@@ -170,7 +170,7 @@ enum Mine {
 
 impl serde::Serialize for Mine {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Written twice: by the client, outside of any call, and by the handler.
+        // Called twice: by the client, outside of any call, and by the handler.
         let in_handler = Context::current().server().is_some();
         assert!(
             !(in_handler && matches!(self, Self::PanicsOnWrite)),
@@ -194,7 +194,7 @@ impl<'de> serde::Deserialize<'de> for Mine {
     }
 }
 
-/// Tells what is observed on a server.
+/// Reports the observations of a server.
 struct Watch(mpsc::UnboundedSender<(&'static str, Option<Code>, String)>);
 
 impl Observer for Watch {
@@ -227,13 +227,13 @@ struct Test {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Road {
+enum Transport {
     Local,
     Http1,
     Http2,
 }
 
-async fn start(road: Road) -> Test {
+async fn start(transport: Transport) -> Test {
     let (events, received) = mpsc::unbounded_channel();
     let (watch, observed) = mpsc::unbounded_channel();
     let go_on = Arc::new(tokio::sync::Semaphore::new(0));
@@ -245,13 +245,13 @@ async fn start(road: Road) -> Test {
         .observer(Prints)
         .observer(Watch(watch))
         .add(WorkServer::new(works));
-    let (client, running) = match road {
-        Road::Local => (server.into_local_client().unwrap(), None),
-        Road::Http1 | Road::Http2 => {
+    let (client, running) = match transport {
+        Transport::Local => (server.into_local_client().unwrap(), None),
+        Transport::Http1 | Transport::Http2 => {
             let running = Running::start(server).await;
             let client = rpc_runtime::Client::new(&running.url()).unwrap();
             (
-                if road == Road::Http2 {
+                if transport == Transport::Http2 {
                     client.http2()
                 } else {
                     client
@@ -269,9 +269,11 @@ async fn start(road: Road) -> Test {
     }
 }
 
-async fn on_each_road<F: AsyncFn(Test)>(test: F) {
-    for road in [Road::Local, Road::Http1, Road::Http2] {
-        let bounded = tokio::time::timeout(Duration::from_secs(20), test(start(road).await));
-        bounded.await.unwrap_or_else(|_| panic!("{road:?} hangs"));
+async fn on_each_transport<F: AsyncFn(Test)>(test: F) {
+    for transport in [Transport::Local, Transport::Http1, Transport::Http2] {
+        let bounded = tokio::time::timeout(Duration::from_secs(20), test(start(transport).await));
+        bounded
+            .await
+            .unwrap_or_else(|_| panic!("{transport:?} hangs"));
     }
 }

@@ -1,11 +1,11 @@
-//! Three services in a chain, each in a process of its own with three lines of set-up, on bad days: every fault ends in
-//! the code that is due, nothing hangs, and afterwards everything works without a hand.
+//! Three services in a chain, each in a separate process with three lines of set-up, under faults. Every fault ends in
+//! the expected code, no call hangs, and afterwards everything recovers without intervention.
 
-/// What the network does.
+/// Network faults.
 mod network;
-/// What becomes of processes: killed, stopped, restarted, told to go.
+/// Process faults: killed, stopped, restarted, asked to shut down.
 mod processes;
-/// Requests that ask for faults, and what they cost the last service.
+/// Faults requested by callers, and their cost for the last service.
 mod requested_faults;
 
 use std::net::SocketAddr;
@@ -18,23 +18,23 @@ use rpc_runtime::testing::{Process, Proxy};
 use rpc_tests::chain::{BackClient, FrontClient};
 use rpc_tests::wait::until;
 
-/// What is due at once comes within this, on a busy machine too.
+/// Limit for a prompt result, on a busy machine as well.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The time that a call has which is to meet its deadline.
+/// Timeout of calls that are to exceed their deadline.
 const SHORT: Duration = Duration::from_millis(400);
 
 const ALLOW_FAULTS: &str = "--allow-faults";
 
-/// Where services listen. On Linux an address of loopback that nobody else uses: a port that a killed server gives up
-/// must not be given to a neighbour before the next one asks for it.
+/// Returns a listen address. On Linux it is an unused loopback address: no other test must get the port that a killed
+/// server frees before its successor binds it.
 const LISTEN: &str = if cfg!(target_os = "linux") {
     "127.77.0.1:0"
 } else {
     "127.0.0.1:0"
 };
 
-/// The chain, with a proxy in front of its middle and of its back.
+/// The chain, with a proxy before the middle and one before the back.
 struct Chain {
     front: Process,
     middle: Process,
@@ -48,7 +48,7 @@ impl Chain {
         Self::start_with(&[]).await
     }
 
-    /// With these options for each of the three.
+    /// Starts the chain with these options for each of the three.
     async fn start_with(options: &[&str]) -> Self {
         let back = service("back", &[], options);
         let to_back = Proxy::start(address(&back)).await.unwrap();
@@ -64,22 +64,22 @@ impl Chain {
         }
     }
 
-    /// A new client of the front, which has not seen anything.
+    /// Returns a new client of the front, without state of earlier calls.
     fn client(&self) -> FrontClient {
         FrontClient::connect(self.front.url()).unwrap()
     }
 
-    /// How often something was added at the back, without the way there.
+    /// Returns the number of additions at the back, read without the chain.
     async fn added(&self) -> u64 {
         let back = BackClient::connect(self.back.url()).unwrap();
         back.read().await.unwrap().added
     }
 
-    /// Waits until a call has come through; nobody does anything for it.
+    /// Waits until calls succeed again, without intervention.
     async fn works_again(&self) {
         let client = self.client();
         until(async || client.read().timeout(Duration::from_secs(2)).await.is_ok()).await;
-        // And not by chance.
+        // Several more, so that it is not by chance.
         for _ in 0..20 {
             client.read().await.unwrap();
             client.put().await.unwrap();
@@ -95,7 +95,7 @@ fn service(role: &str, next: &[&str], options: &[&str]) -> Process {
 
 fn service_at(address: &str, role: &str, next: &[&str], options: &[&str]) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chain_service"));
-    // Settings of the one who runs the tests must not reach them.
+    // Settings in the environment of the test run must not reach the services.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("RPC_") {
             command.env_remove(name);
@@ -114,7 +114,7 @@ fn address(process: &Process) -> SocketAddr {
     url.strip_prefix("http://").unwrap().parse().unwrap()
 }
 
-/// Requests of a method of a server so far, and how many of them run now.
+/// Returns the number of requests of a method of a server so far, and how many of them run now.
 async fn numbers(process: &Process, method: &str) -> (u64, u64) {
     let status = StatusClient::connect(process.url()).unwrap();
     let status = status.get().await.unwrap();
@@ -122,7 +122,7 @@ async fn numbers(process: &Process, method: &str) -> (u64, u64) {
     row.map_or((0, 0), |row| (row.requests, row.in_flight))
 }
 
-/// Waits until so many calls of `chain.v1.Back/Hold` run.
+/// Waits until this many calls of `chain.v1.Back/Hold` run.
 async fn holding(back: &Process, wanted: u64) {
     until(async || numbers(back, "chain.v1.Back/Hold").await.1 == wanted).await;
 }

@@ -9,13 +9,13 @@ async fn deadline_source_and_hops_reach_the_last_service() {
     assert_eq!(seen.hops, 3);
     assert!(seen.source.starts_with("middle@prod/"), "{seen:?}");
     let left = Duration::from_millis(seen.left_ms.unwrap());
-    // What is missing has passed; 4 ms are for rounding at each hop.
+    // The rest of the time has passed; 4 ms allow for rounding at each hop.
     assert!(left <= TIMEOUT, "{left:?}");
     assert!(
         start.elapsed() + Duration::from_millis(4) >= TIMEOUT - left,
         "{left:?}"
     );
-    // What the caller gave is what all have, and it is over for all of them.
+    // The caller's timeout holds for the whole chain and ends for all of it.
     let error = error_of(chain.client().hold().timeout(SHORT)).await;
     assert_eq!(error.code(), Code::DeadlineExceeded, "{error:#}");
     holding(&chain.back, 0).await;
@@ -49,7 +49,7 @@ async fn a_refused_connection_is_unavailable() {
 async fn a_black_hole_ends_at_the_deadline() {
     let chain = Chain::start().await;
     chain.client().read().await.unwrap();
-    // The connections that are there lead nowhere from now on: half open, as behind a host that lost its power.
+    // Existing connections are half open from now on, as after a power failure of the host.
     chain.to_back.set(NetworkFault::BlackHole);
     for _ in 0..3 {
         let error = error_of(chain.client().put().timeout(SHORT)).await;
@@ -89,7 +89,7 @@ async fn a_slow_network_only_costs_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_connection_repeats_no_unsafe_call() {
     let chain = Chain::start().await;
-    // In the answer: it was done, and nobody knows. Once, however often somebody could try.
+    // Cut in the response: it was executed, which the caller cannot know. Once, although a caller could retry.
     for after in [0, 20] {
         let before = chain.added().await;
         chain.to_back.set(NetworkFault::CutResponses { after });
@@ -102,7 +102,7 @@ async fn a_cut_connection_repeats_no_unsafe_call() {
         );
         assert_eq!(chain.added().await, before + 1, "cut after {after}");
     }
-    // In the request: it was not done, and nobody knows that either.
+    // Cut in the request: it was not executed, which the caller cannot know either.
     let before = chain.added().await;
     chain.to_back.set(NetworkFault::CutRequests { after: 60 });
     let error = error_of(chain.client().add()).await;
@@ -127,7 +127,7 @@ async fn a_flapping_network_hangs_and_loses_no_call() {
             let client = chain.client();
             tokio::spawn(async move {
                 let (mut done, mut failed, mut unknown) = (0, 0, 0);
-                // Until each has seen both kinds of weather.
+                // Until each caller has seen both states of the network.
                 while done < 20 || failed == 0 {
                     match client.add().timeout(TIMEOUT).await {
                         Ok(_) => done += 1,
@@ -149,7 +149,7 @@ async fn a_flapping_network_hangs_and_loses_no_call() {
             chain.to_back.refuse().await;
             tokio::time::sleep(Duration::from_millis(20)).await;
             chain.to_back.accept().await.unwrap();
-            // Longer than a circuit breaker stays open at first.
+            // Longer than a circuit breaker stays open the first time.
             tokio::time::sleep(Duration::from_millis(800)).await;
         }
     };
@@ -162,7 +162,7 @@ async fn a_flapping_network_hangs_and_loses_no_call() {
         done += d;
         unknown += u;
     }
-    // What was answered was done once; what broke, at most once.
+    // A successful call was executed once, a failed one at most once.
     let added = chain.added().await - before;
     assert!(
         (done..=done + unknown).contains(&added),

@@ -11,7 +11,7 @@ async fn a_stopped_process_fails_calls_at_the_deadline() {
     assert_eq!(error.code(), Code::DeadlineExceeded, "{error:#}");
     chain.back.resume().unwrap();
     chain.works_again().await;
-    // The front itself: nobody is there who could keep to the deadline but its caller.
+    // The front itself is stopped: only its caller can enforce the deadline.
     chain.front.stop().unwrap();
     let error = error_of(chain.client().read().timeout(SHORT)).await;
     assert_eq!(error.code(), Code::DeadlineExceeded, "{error:#}");
@@ -67,7 +67,7 @@ async fn under_load_a_restarted_process_serves_again() {
         .collect();
     let at = address(&chain.back).to_string();
     chain.back.kill9().unwrap();
-    // Each has seen the fault before it is over.
+    // Each caller has seen the fault before it ends.
     until(async || numbers(&chain.front, "chain.v1.Front/Put").await.0 >= 100).await;
     chain.back = service_at(&at, "back", &[], &[]);
     for caller in load {
@@ -94,7 +94,7 @@ async fn a_replica_that_stops_under_load_fails_no_call() {
             tokio::spawn(async move {
                 let mut calls = 0;
                 while !*stopped.borrow() {
-                    // May not be repeated once it was sent: what the going server has taken, it must answer.
+                    // Must not be retried once it was sent: the stopping server must respond to accepted calls.
                     client.add().timeout(TIMEOUT).await.unwrap();
                     calls += 1;
                 }
@@ -119,7 +119,7 @@ async fn a_replica_that_stops_under_load_fails_no_call() {
     assert!(calls >= 100, "{calls}");
 }
 
-/// Descriptors are the server's, so it needs a process of its own to run out of them.
+/// The descriptor limit is per process, so the server needs a separate process.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_out_of_descriptors_waits_and_continues() {
@@ -146,7 +146,7 @@ async fn a_server_out_of_descriptors_waits_and_continues() {
         );
     }
     tokio::task::block_in_place(|| back.wait_for_stderr("failed to accept a connection")).unwrap();
-    // Who has a connection is served all the while.
+    // Open connections are served meanwhile.
     client.read().await.unwrap();
     drop(idle);
     let new = rpc_tests::raw::Raw::connect(address(&back));

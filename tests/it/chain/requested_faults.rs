@@ -23,7 +23,7 @@ async fn each_code_can_be_asked_for_at_the_end_of_the_chain() {
     assert_eq!(chain.added().await, 0);
     chain.works_again().await;
     let log = chain.back.stderr();
-    // The mark of a fault stands where it was made, and nowhere else.
+    // The mark of an injected fault occurs only in the hop that made it.
     let marks = |process: &Process| process.stderr().matches("fault injected effect=").count();
     assert_eq!(marks(&chain.back), Code::all().count(), "{log}");
     assert_eq!((marks(&chain.middle), marks(&chain.front)), (0, 0));
@@ -47,7 +47,7 @@ async fn only_the_direct_caller_retries_within_its_budget() {
         (CALLS, CALLS),
         "only the layer above the fault retries"
     );
-    // A fifth, and the ten that a client has from the start; a breaker that opens keeps calls away.
+    // The retry budget: a fifth of the calls plus ten initially; an open breaker prevents calls.
     assert!(back <= CALLS + CALLS / 5 + 10, "{back} attempts");
     chain.works_again().await;
 }

@@ -1,4 +1,4 @@
-//! The way of a log line from a server to the sink, on good days and on bad ones.
+//! Export of log lines from a server to the sink, with and without failures.
 
 #[cfg(unix)]
 mod processes;
@@ -18,17 +18,17 @@ use rpc_tests::wait::until;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-/// How long a test waits for what comes at once when all is well.
+/// Timeout of waits for events that normally occur at once.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Keeps what it is sent as a sink should: each record once, by its numbers.
+/// A sink that stores each record once, identified by its sequence number.
 #[derive(Clone, Default)]
-struct Sink(Arc<Kept>);
+struct Sink(Arc<SinkState>);
 
 #[derive(Default)]
-struct Kept {
+struct SinkState {
     records: Mutex<Vec<Record>>,
-    /// Records that came again.
+    /// Number of records that arrived repeatedly.
     repeated: AtomicUsize,
     calls: AtomicUsize,
 }
@@ -36,7 +36,7 @@ struct Kept {
 impl Logs for Sink {
     async fn append(&self, records: &[Record]) -> Result<u32> {
         let calls = self.0.calls.fetch_add(1, Ordering::SeqCst);
-        // What a sink has to say of each delivery: if it were shipped, there would be no end.
+        // A log line of the sink itself; exporting it would cause an endless loop.
         tracing::warn!(calls, "records came");
         if let Some(record) = records.iter().find(|record| record.text == "poison") {
             fail!(Code::InvalidArgument, "not this one: {:?}", record.sequence);
@@ -76,14 +76,14 @@ impl Sink {
             .collect()
     }
 
-    /// Waits until it has so many records.
+    /// Waits until the sink has this many records.
     async fn has(&self, count: usize) -> Vec<Record> {
         until(async || self.records().len() >= count).await;
         self.records()
     }
 }
 
-/// A folder that goes with the test.
+/// A folder that is deleted at the end of the test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -92,7 +92,7 @@ impl Folder {
         Self(std::env::temp_dir().join(format!("rpc-logs-{}-{id}", std::process::id())))
     }
 
-    /// The lines of all segments.
+    /// Returns the lines of all segments.
     fn lines(&self) -> usize {
         let folders = |path: &Path| {
             let entries = std::fs::read_dir(path).into_iter().flatten();
@@ -102,7 +102,7 @@ impl Folder {
         };
         let files = folders(&self.0).into_iter().flat_map(|life| folders(&life));
         let segments = files.filter(|path| path.extension().is_some_and(|e| e == "jsonl"));
-        // One that is deleted at this moment has been sent.
+        // A segment that was deleted meanwhile has been sent.
         segments
             .map(|path| std::fs::read_to_string(path).map_or(0, |text| text.lines().count()))
             .sum()
@@ -122,7 +122,7 @@ fn builder(url: &str) -> LogExporterBuilder {
         .memory_only()
 }
 
-/// Starts it for the events of this thread, on which all tasks of such a test run.
+/// Installs the exporter for the events of this thread, on which all tasks of such a test run.
 fn start(builder: LogExporterBuilder) -> (LogExporter, DefaultGuard) {
     let exporter = builder.start().unwrap();
     let subscriber = tracing_subscriber::registry().with(exporter.layer());
@@ -244,13 +244,13 @@ async fn failed_calls_are_exported_over_every_transport() {
     let (exporter, _guard) = start(builder(&there.url()).filter("off,rpc=warn").unwrap());
     let running = Running::start(shop("a")).await;
     let http = Client::new(&running.url()).unwrap();
-    let roads = [
+    let clients = [
         http.clone(),
         http.http2(),
         shop("a").into_local_client().unwrap(),
     ];
-    for (n, road) in roads.into_iter().enumerate() {
-        let client = ShopClient::with_client(road.without_observers());
+    for (n, client) in clients.into_iter().enumerate() {
+        let client = ShopClient::with_client(client.without_observers());
         buy(&client, "fine", "tea").await;
         let context = Context::for_request(RequestId::parse(&format!("r{n}")).unwrap());
         let password = Secret::new("canary".to_owned());
@@ -313,7 +313,7 @@ async fn a_secret_never_shows() {
 #[tokio::test]
 async fn a_sink_and_the_exporter_export_no_own_records() {
     let sink = Sink::default();
-    // In this process, on this thread, with the layer installed, and everything is let through.
+    // The sink runs on this thread with the layer installed, and all levels enabled.
     let (there, proxied) = {
         let there = sink.start().await;
         let proxy = Proxy::start(there.address()).await.unwrap();
@@ -325,14 +325,14 @@ async fn a_sink_and_the_exporter_export_no_own_records() {
         sink.has(n + 1).await;
     }
     assert!(sink.0.calls.load(Ordering::SeqCst) >= 10);
-    // Ends when nothing is left to send: with a loop, never.
+    // Returns when nothing is left to send, which an export loop would prevent.
     let status = exporter.shutdown(TIMEOUT).await;
     assert_eq!((status.sent, status.queued), (10, 0));
     assert_eq!(sink.records().len(), 10);
     drop(there);
 }
 
-/// Ten lines by a server, to which the sink must not matter.
+/// Logs ten lines in a server, which an unavailable sink must not affect.
 async fn ten_calls() {
     let running = Running::start(shop("a")).await;
     let client = ShopClient::connect(&running.url()).unwrap();
@@ -354,11 +354,11 @@ async fn a_sink_that_was_away_gets_all_records_in_order() {
     proxy.refuse().await;
     let folder = Folder::new();
     let (exporter, _guard) = start(builder(&proxy.url()).spool(&folder.0));
-    // Away at the start …
+    // Unavailable at the start …
     ten_calls().await;
     until(async || folder.lines() == 10).await;
     until(async || !exporter.status().sink_up).await;
-    assert_eq!(exporter.status().queued, 0, "it is in the spool");
+    assert_eq!(exporter.status().queued, 0, "the record is in the spool");
     assert_eq!(sink.records().len(), 0);
     ten_calls().await;
     proxy.accept().await.unwrap();
@@ -413,7 +413,7 @@ async fn a_silent_sink_delays_no_call_and_no_shutdown() {
     {
         let (exporter, _guard) = start(builder(&proxy.url()).spool(&folder.0));
         ten_calls().await;
-        // Long before the call is given up: a process that is killed now loses nothing.
+        // Long before the timeout of the call, so that killing the process loses nothing.
         until(async || folder.lines() == 10).await;
         let timeout = Duration::from_millis(300);
         let status = tokio::time::timeout(TIMEOUT, exporter.shutdown(timeout)).await;
@@ -425,7 +425,7 @@ async fn a_silent_sink_delays_no_call_and_no_shutdown() {
         assert_eq!(folder.lines(), 10);
     }
     proxy.set(NetworkFault::None);
-    // The next life sends what the last one left, under its numbers, and then its own.
+    // The next session sends the records left by the last one, with their numbers, and then new ones.
     let (exporter, _guard) = start(builder(&proxy.url()).spool(&folder.0));
     ten_calls().await;
     let records = sink.has(20).await;
@@ -465,7 +465,7 @@ async fn records_over_the_limit_are_dropped_and_counted() {
         )
     );
     assert_eq!(last.level, Level::Warn);
-    // The gap says the same.
+    // The gap in the numbers equals the count.
     assert!(
         kept.iter()
             .enumerate()
@@ -487,7 +487,7 @@ async fn a_full_spool_drops_the_oldest() {
     for n in 0..1000 {
         tracing::info!("{n}");
     }
-    // The first record is in flight. It is in memory again once it is evicted; all others are then on
+    // The first record is in flight. It returns to memory once it is evicted; all others are then on
     // disk or dropped.
     let is_settled = || {
         let status = exporter.status();

@@ -1,4 +1,4 @@
-//! Whole processes: `Server::run` ships, and what a killed one leaves.
+//! Export from separate processes: `Server::run` exports, and the records of a killed process are kept.
 
 use std::io::{BufRead as _, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -10,7 +10,7 @@ use super::*;
 const SINK: &str = "RPC_TEST_LOGS_SINK";
 const SPOOL: &str = "RPC_TEST_LOGS_SPOOL";
 
-/// A server of its own: not a test, unless another one starts this program with these variables.
+/// A server in a separate process: runs only if another test starts this program with these variables.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn child() {
     let (Ok(sink), Ok(spool)) = (std::env::var(SINK), std::env::var(SPOOL)) else {
@@ -23,7 +23,7 @@ async fn child() {
 
 struct Process {
     child: Child,
-    /// Kept, because nobody likes to print to a pipe without a reader.
+    /// Held open, so that printing to the pipe does not fail.
     _stdout: Lines<BufReader<ChildStdout>>,
     client: ShopClient,
     status: StatusClient,
@@ -63,7 +63,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It has ended already, if all went well.
+        // The process has normally exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -79,7 +79,11 @@ async fn run_ships_and_sends_the_last_line_before_it_ends() {
         buy(&process.client, "r1", &n.to_string()).await;
     }
     let status = process.status.get().await.unwrap();
-    assert_eq!(status.logs_dropped, Some(0), "nobody had to ask for it");
+    assert_eq!(
+        status.logs_dropped,
+        Some(0),
+        "the server reports the exporter's count by default"
+    );
     process.signal("-TERM");
     let mut status = None;
     until(async || {

@@ -1,7 +1,7 @@
 use rpc_runtime::logs::{Logs, LogsServer, Record};
 use rpc_runtime::prelude::*;
 use rpc_tests::Running;
-use rpc_tests::raw::{Answer, Raw, post, post_with, request};
+use rpc_tests::raw::{Raw, Response, post, post_with, request};
 
 use super::{expect, mask, mask_all};
 
@@ -44,7 +44,7 @@ fn server(corner: Corner) -> Server {
         .add(ShopServer::new(corner))
 }
 
-fn text(answer: &Answer) -> String {
+fn text(answer: &Response) -> String {
     assert_eq!(answer.status, 200, "{answer:?}");
     String::from_utf8(answer.body.clone()).unwrap()
 }
@@ -121,7 +121,7 @@ async fn flags_of_a_server() {
         let name = flag["name"].as_str().unwrap();
         let flag = mask(&flag.to_string(), "accepts");
         match name {
-            // Its text may change, and where it is declared.
+            // The text may change, and the position of the declaration.
             "log_rpc" => all += &format!("{}\n", mask_all(&flag, &["description", "module"])),
             _ if name.starts_with("pinned") => all += &format!("{flag}\n"),
             _ => {}
@@ -137,7 +137,7 @@ async fn flags_of_a_server() {
     expect("flags.txt", &all);
 }
 
-/// Returns how many records it got, and refuses one with the text `refuse`.
+/// Returns the number of records, and refuses a record with the text `refuse`.
 struct Sink;
 
 impl Logs for Sink {
@@ -174,7 +174,7 @@ async fn append_of_log_records() {
         let answer = raw.ask(post("/rpc.v1.Logs/Append", &message)).await;
         let shown = match answer.status {
             200 => text(&answer),
-            // What the handler was given is its own text; all else is ours and may change.
+            // The handler's text is fixed; the rest is made by the framework and may change.
             _ if answer.message().starts_with('[') => answer.message(),
             _ => answer.error().1,
         };

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use rpc_runtime::{Server, Trust};
 use rpc_tests::Running;
-use rpc_tests::raw::{Answer, Raw, post_with, request};
+use rpc_tests::raw::{Raw, Response, post_with, request};
 
 use super::origin::{Cash, TillClient, TillServer};
 use super::{expect, mask};
@@ -14,8 +14,8 @@ fn server(next: Option<TillClient>) -> Server {
         .add(TillServer::new(Cash(next)))
 }
 
-/// Status, headers and body; the time of the answer is masked, and the id that an edge makes.
-fn shown(answer: &Answer, text_may_change: bool) -> String {
+/// Formats status, headers and body; masks the time of the response and the request id that an edge makes.
+fn shown(answer: &Response, text_may_change: bool) -> String {
     let mut shown = format!("{}\n", answer.status);
     for (name, value) in &answer.headers {
         let value = match name.as_str() {
@@ -27,7 +27,7 @@ fn shown(answer: &Answer, text_may_change: bool) -> String {
     }
     let body = String::from_utf8(answer.body.clone()).unwrap();
     let body = if text_may_change {
-        // The text is in the details as well.
+        // The text also occurs in the details.
         let (body, _) = body.split_once(",\"details\"").unwrap_or((&body, ""));
         mask(body, "message")
     } else {
@@ -47,7 +47,7 @@ async fn answers(trust: Trust) -> String {
         let path = format!("/pinned.v1.Till/{method}");
         let answer = raw.ask(post_with(&path, &id, "{}")).await;
         let text = shown(&answer, false);
-        // The id that an edge makes is in a detail, too.
+        // The id made by an edge also occurs in a detail.
         let text = match trust {
             Trust::Edge => hide_ids(&text),
             Trust::Internal => text,

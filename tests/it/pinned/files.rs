@@ -12,10 +12,10 @@ rpc_runtime::flag! {
     static PINNED_FILE_TEXT: String = "first".to_owned();
 }
 
-/// The longest plan, in bytes.
+/// Maximum length of a plan, in bytes.
 const LIMIT: usize = 1024;
 
-/// One row for each text: what it is taken for.
+/// Formats one row for each text, with the result of parsing it.
 fn table<'a>(texts: &[&'a str], mut read: impl FnMut(&'a str) -> String) -> String {
     let mut table = String::new();
     for text in texts {
@@ -82,7 +82,7 @@ fn fault_plans() {
     expect("fault_plans.txt", &shown);
 }
 
-/// A file that goes with the test.
+/// A file that is deleted at the end of the test.
 struct File(std::path::PathBuf);
 
 impl File {

@@ -61,7 +61,7 @@ const CONTEXT: [(&str, &str); 10] = [
     ("Connect-Timeout-Ms", "20000"),
 ];
 
-/// Fails the first attempt of a call, and returns what the second one sends.
+/// Fails the first attempt of a call, and returns the head of the second.
 async fn second_attempt(method: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let keys = IdentityKeys::parse("k1 pL0m8gk0TzXqYy1oG2v3b4n5m6Q7w8e9r0t1y2u3i4o=").unwrap();
@@ -78,11 +78,11 @@ async fn second_attempt(method: &str) -> String {
     raw.send(request).await.unwrap();
     read(&listener, "503 x").await;
     let sent = read(&listener, "404 x").await;
-    assert_ne!(raw.answer().await.status, 200);
+    assert_ne!(raw.response().await.status, 200);
     sent
 }
 
-/// Reads one request and answers it.
+/// Reads one request and responds to it.
 async fn read(listener: &TcpListener, status: &str) -> String {
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut bytes = Vec::new();

@@ -11,7 +11,7 @@ use rpc_tests::raw::{Raw, post_with};
 
 use super::{expect, mask};
 
-/// Writes down what it is asked to keep.
+/// Records the keys and results that it is asked to store.
 #[derive(Clone, Default)]
 struct Notes(Arc<Mutex<String>>);
 
@@ -125,7 +125,7 @@ async fn a_repeat_is_marked() {
     expect("idempotency_repeat.txt", &shown);
 }
 
-/// What other versions have stored.
+/// Results stored by other versions.
 #[test]
 fn stored_results_are_read() {
     let mut shown = String::new();
@@ -155,7 +155,7 @@ fn stored_results_are_read() {
     let key = IdempotencyKey::new("/shop.v1.Till/Charge", "web@prod", "key 1");
     writeln!(shown, "{key}").unwrap();
     for outcome in [Outcome::lost(), Outcome::too_large()] {
-        // The text may change, and with it the base64.
+        // The text may change, and therefore the base64.
         let stored = String::from_utf8(outcome.to_bytes()).unwrap();
         let code = outcome.error().unwrap().code();
         writeln!(shown, "{code} {}", mask(&stored, "json")).unwrap();

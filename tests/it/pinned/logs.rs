@@ -33,7 +33,7 @@ fn records_as_json() {
     expect("log_records.txt", &shown);
 }
 
-/// A folder that goes with the test.
+/// A folder that is deleted at the end of the test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -49,7 +49,7 @@ impl Drop for Folder {
     }
 }
 
-/// Paths below a folder, sorted, directories with a `/`.
+/// Returns the paths below a folder, sorted; directories end with `/`.
 fn paths(folder: &Path, prefix: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -77,7 +77,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[tokio::test]
 async fn a_spool_file_as_it_is_written() {
     let folder = Folder::new();
-    // Nobody listens there.
+    // No server listens there.
     let client = Client::new("http://127.0.0.1:1").unwrap();
     let exporter = LogExporter::builder(client)
         .source("a@dev/1".parse().unwrap())
@@ -126,7 +126,7 @@ impl Logs for Sink {
     }
 }
 
-/// What another version has left: the second line is damaged, the last one torn.
+/// Files left by another version: the second line is damaged, the last one is incomplete.
 #[tokio::test]
 async fn a_spool_file_as_it_is_read() {
     let folder = Folder::new();
@@ -148,7 +148,7 @@ async fn a_spool_file_as_it_is_read() {
     }
     let status = exporter.shutdown(Duration::from_secs(30)).await;
     while let Ok(record) = records.try_recv() {
-        // What is said of the damage is our own record, and its text may change.
+        // The report of the damage is our own record, and its text may change.
         let json = serde_json::to_string(&record).unwrap();
         shown += &mask_all(&json, &["epoch", "time", "text"]);
         shown.push('\n');

@@ -1,14 +1,14 @@
-//! Forms that others hold: wire, files, options, log fields. Each expectation is a file in `tests/pinned/`.
+//! Pinned external forms: wire, files, options, log fields. Each expectation is a file in `tests/pinned/`.
 //!
-//! A released version reads and writes these forms, so an expectation is never edited: a new form gets a new one.
+//! A released version reads and writes these forms, so an expectation is never edited: a new form gets a new file.
 
-/// Services that every server has, over HTTP.
+/// Built-in services of every server, over HTTP.
 mod builtin;
 /// Errors as JSON, for services and at an edge.
 mod errors;
-/// Files that an operator writes, and the plan of `x-rpc-fault`.
+/// Files written by operators, and the plan of `x-rpc-fault`.
 mod files;
-/// Names of headers, both directions.
+/// Header names in both directions.
 mod headers;
 /// Stored results of calls with an idempotency key.
 mod idempotency;
@@ -42,7 +42,7 @@ fn expect(name: &str, actual: &str) {
     );
 }
 
-/// Replaces the value of each `"key":` by `mask`; keeps whether it is a text, a number or `null`.
+/// Replaces the value of each `"key":` by `mask`; keeps its JSON type.
 fn mask(json: &str, key: &str) -> String {
     let name = format!("\"{key}\":");
     let mut out = String::new();

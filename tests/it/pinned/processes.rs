@@ -70,7 +70,7 @@ async fn exit_codes() {
     timeout(Duration::from_secs(30), holding).await.unwrap();
     process.terminate().unwrap();
     process.wait_for_stderr("stopping").unwrap();
-    // Two signals may arrive as one, so the second one is sent until it has arrived.
+    // Two signals may be merged, so the second one is repeated until it has arrived.
     while process.terminate().is_ok() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -100,7 +100,7 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// Level, target, and names and types of the fields.
+/// Formats level, target, and names and types of the fields.
 fn shape(line: &Value) -> String {
     let mut shown = format!("{} {}", line["level"], line["target"]);
     for (name, value) in line.as_object().unwrap() {

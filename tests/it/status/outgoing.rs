@@ -1,4 +1,4 @@
-//! What the handlers of a server call.
+//! Calls made by the handlers of a server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 #[rpc_service(package = "outgoing.v1")]
 trait Bottom {
-    /// Fails twice, and then answers.
+    /// Fails twice, then succeeds.
     #[rpc(idempotent)]
     async fn shaky(&self) -> Result<()>;
     async fn held(&self) -> Result<()>;
@@ -72,7 +72,7 @@ impl Top for Above {
     }
 }
 
-/// Both servers, by clients from outside.
+/// Clients of both servers.
 struct Chain {
     top: Client,
     bottom: Client,
@@ -121,7 +121,7 @@ fn row<'s>(status: &'s ServerStatus, name: &str) -> &'s OutgoingStatus {
         .unwrap_or_else(|| panic!("no {name} in {status:?}"))
 }
 
-/// Calls, in flight, failed, attempts, retries.
+/// Returns the counts of calls, in flight, failed, attempts, retries.
 fn numbers(row: &OutgoingStatus) -> [u64; 5] {
     [
         row.calls,
@@ -147,7 +147,11 @@ async fn attempts_and_retries_match_the_callee() {
         assert_eq!(numbers(shaky), [4, 0, 1, 10, 6]);
         assert_eq!(shaky.errors["unavailable"], 1, "of four calls one failed");
         assert!(shaky.p50_us.is_some() && shaky.p50_us <= shaky.p99_us);
-        assert_eq!(above.outgoing.len(), 1, "what was never called has no row");
+        assert_eq!(
+            above.outgoing.len(),
+            1,
+            "a service that was never called has no row"
+        );
 
         let below = status(&chain.bottom).await;
         let seen = below
@@ -157,7 +161,7 @@ async fn attempts_and_retries_match_the_callee() {
             .unwrap();
         assert_eq!((seen.requests, seen.repeats), (10, 6));
         assert_eq!(seen.errors["unavailable"], 7);
-        assert_eq!(below.outgoing, [], "it calls nobody");
+        assert_eq!(below.outgoing, [], "it makes no calls");
     }
 }
 
@@ -188,8 +192,8 @@ async fn a_call_is_in_flight_until_it_ends() {
         let held = "outgoing.v1.Bottom/Held";
         let above = status(&chain.top).await;
         assert_eq!(numbers(row(&above, held)), [1, 1, 0, 1, 0]);
-        assert_eq!(row(&above, held).p50_us, None, "none has ended");
-        // Its caller goes away, so the handler is dropped, and its call with it.
+        assert_eq!(row(&above, held).p50_us, None, "no call has ended");
+        // Its caller disconnects, so the handler is dropped, and its call with it.
         call.abort();
         let ended = async {
             loop {
@@ -197,7 +201,7 @@ async fn a_call_is_in_flight_until_it_ends() {
                 if row(&above, held).in_flight == 0 {
                     return above;
                 }
-                // In process nothing waits, and the task that was aborted needs its turn.
+                // In process there is no I/O to wait for, and the aborted task must run once more to be dropped.
                 tokio::task::yield_now().await;
             }
         };

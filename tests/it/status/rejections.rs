@@ -1,4 +1,4 @@
-//! What was turned away before it was begun, and what came again.
+//! Calls that were rejected before they started, and repeated calls.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use rpc_runtime::{Client, Limits, RateLimit, RetryPolicy};
 use rpc_tests::Running;
 use rpc_tests::raw::{Raw, request};
 
-use super::{CountedClient, Here, server};
+use super::{CountedClient, Handlers, server};
 
 const LONG: Duration = Duration::from_secs(20);
 
-/// One place, and so many waiting ones.
-fn narrow(here: &Here, room: usize, timeout: Duration) -> Server {
+/// Limits a server to one running call and `queue` queued ones.
+fn narrow(handlers: &Handlers, queue: usize, timeout: Duration) -> Server {
     let mut limits = Limits::default();
     limits.running_calls = 1;
-    limits.queued_calls = room;
+    limits.queued_calls = queue;
     limits.queue_timeout = timeout;
-    server(here).limits(limits)
+    server(handlers).limits(limits)
 }
 
 async fn method(client: &Client, name: &str) -> MethodStatus {
@@ -32,13 +32,13 @@ async fn method(client: &Client, name: &str) -> MethodStatus {
     rows.find(|row| row.name == name).unwrap()
 }
 
-/// Shed, over the rate limit, failed.
+/// Returns the counts of shed, rate-limited and failed calls.
 fn rejected(row: &MethodStatus) -> (u64, u64, u64) {
     (row.shed, row.rate_limited, row.failed())
 }
 
-/// Both roads to a server.
-async fn roads(make: impl Fn() -> Server) -> [(Client, Option<Running>); 2] {
+/// Returns clients in process and over a socket.
+async fn both_transports(make: impl Fn() -> Server) -> [(Client, Option<Running>); 2] {
     let running = Running::start(make()).await;
     let network = Client::new(&running.url()).unwrap();
     let local = make().into_local_client().unwrap();
@@ -47,17 +47,17 @@ async fn roads(make: impl Fn() -> Server) -> [(Client, Option<Running>); 2] {
 
 #[tokio::test]
 async fn calls_rejected_by_a_full_server_are_counted() {
-    let here = Here::default();
-    for (client, _running) in roads(|| narrow(&here, 0, LONG)).await {
+    let handlers = Handlers::default();
+    for (client, _running) in both_transports(|| narrow(&handlers, 0, LONG)).await {
         let counted = CountedClient::with_client(client.clone());
         let held = tokio::spawn(counted.held().into_future());
-        here.0.0.notified().await;
+        handlers.0.0.notified().await;
         for _ in 0..7 {
             let error = counted.fine().no_retry().await.unwrap_err();
             assert_eq!(error.code(), Code::Unavailable);
         }
-        // What fails by itself is not shed.
-        here.0.1.notify_one();
+        // An error of the handler does not count as shed.
+        handlers.0.1.notify_one();
         held.await.unwrap().unwrap();
         counted.fails().await.unwrap_err();
         counted.fine().await.unwrap();
@@ -71,13 +71,13 @@ async fn calls_rejected_by_a_full_server_are_counted() {
 
 #[tokio::test]
 async fn calls_that_time_out_in_the_queue_are_counted() {
-    let here = Here::default();
-    let running = Running::start(narrow(&here, 1, LONG)).await;
+    let handlers = Handlers::default();
+    let running = Running::start(narrow(&handlers, 1, LONG)).await;
     let client = Client::new(&running.url()).unwrap();
     let counted = CountedClient::with_client(client.clone());
     let held = tokio::spawn(counted.held().into_future());
-    here.0.0.notified().await;
-    // The deadline passes; the caller stays connected. On a slow machine it may pass before the call is in the queue,
+    handlers.0.0.notified().await;
+    // The deadline passes while the caller stays connected. On a slow machine it may pass before the call is queued,
     // so the timeout grows until it does not.
     let mut raw = Raw::connect(running.address()).await;
     let mut timeout = 5;
@@ -97,32 +97,32 @@ async fn calls_that_time_out_in_the_queue_are_counted() {
     };
     assert_eq!(fine.shed, 1, "{fine:?}");
     assert_eq!(fine.failed(), fine.errors["deadline_exceeded"]);
-    here.0.1.notify_one();
+    handlers.0.1.notify_one();
     held.await.unwrap().unwrap();
 
     // The queue timeout passes.
-    let running = Running::start(narrow(&here, 1, Duration::from_millis(20))).await;
+    let running = Running::start(narrow(&handlers, 1, Duration::from_millis(20))).await;
     let client = Client::new(&running.url()).unwrap();
     let counted = CountedClient::with_client(client.clone());
     let held = tokio::spawn(counted.held().into_future());
-    here.0.0.notified().await;
+    handlers.0.0.notified().await;
     let error = counted.fine().no_retry().await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
     let fine = method(&client, "Fine").await;
     assert_eq!(fine.errors["unavailable"], 1);
     assert_eq!((fine.shed, fine.failed()), (1, 1), "{fine:?}");
-    here.0.1.notify_one();
+    handlers.0.1.notify_one();
     held.await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn calls_over_a_rate_limit_are_counted_separately() {
-    let here = Here::default();
+    let handlers = Handlers::default();
     let limit = || {
         let two = RateLimit::per_minute(1).burst(2);
-        server(&here).rate_limit(two.method("status.v1.Counted/Fine"))
+        server(&handlers).rate_limit(two.method("status.v1.Counted/Fine"))
     };
-    for (client, _running) in roads(limit).await {
+    for (client, _running) in both_transports(limit).await {
         let counted = CountedClient::with_client(client.clone());
         for n in 0..5 {
             assert_eq!(counted.fine().await.is_ok(), n < 2);
@@ -150,8 +150,8 @@ impl Again for Attempts {
 #[tokio::test]
 async fn attempts_beyond_the_first_are_counted_as_repeats() {
     let make = || Server::new("again").add(AgainServer::new(Attempts));
-    for (client, _running) in roads(make).await {
-        // Each answer is lost on its way, until the client has no attempt left.
+    for (client, _running) in both_transports(make).await {
+        // Each response is lost until the client has no attempts left.
         let quick =
             RetryPolicy::default().backoff(Duration::from_millis(1), Duration::from_millis(1));
         let lossy = Faults::seeded(1).drop_response(1.0);
@@ -176,7 +176,7 @@ async fn status_reports_dropped_log_records() {
             .unwrap()
             .logs_dropped
     };
-    let here = Here::default();
-    assert_eq!(get(server(&here)).await, None);
-    assert_eq!(get(server(&here).dropped_logs(|| 7)).await, Some(7));
+    let handlers = Handlers::default();
+    assert_eq!(get(server(&handlers)).await, None);
+    assert_eq!(get(server(&handlers).dropped_logs(|| 7)).await, Some(7));
 }

@@ -3,7 +3,7 @@ use std::io::{Read as _, Write as _};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use rpc_tests::raw::{Answer, post, post_with};
+use rpc_tests::raw::{Response, post, post_with};
 use serde_json::json;
 
 use super::{Wired, start, start_limited};
@@ -24,7 +24,7 @@ fn bomb(size: usize) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-async fn ask(wired: &Wired, encoding: &str, body: &[u8]) -> Answer {
+async fn ask(wired: &Wired, encoding: &str, body: &[u8]) -> Response {
     wired
         .connect()
         .await
@@ -100,7 +100,7 @@ async fn a_gzip_bomb_is_stopped_at_the_limit() {
             "{size}"
         );
     }
-    // A bomb in a bomb is unpacked once, and is no JSON then.
+    // Doubly compressed data is decompressed once, and the result is not JSON.
     let answer = ask(&wired, "gzip", &gzip(&bomb(64 << 20))).await;
     assert_eq!(answer.error(), (400, "invalid_argument".to_owned()));
     assert_eq!(wired.runs(), 0);

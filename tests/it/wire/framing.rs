@@ -5,23 +5,23 @@ use super::start;
 
 const NEXT: &str = "/wire.v1.Wire/Next";
 
-/// Bytes that stand where a second request would begin.
+/// Bytes at the position of a second request.
 const SMUGGLED: &str = "POST /wire.v1.Wire/Next HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{\"n\":3}";
 
-/// A request with these lines, and `behind` after its head.
-fn lines(lines: &str, behind: &str) -> String {
+/// Builds a request with these lines, and `rest` after its head.
+fn lines(lines: &str, rest: &str) -> String {
     format!(
-        "POST {NEXT} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n{lines}\r\n\r\n{behind}"
+        "POST {NEXT} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n{lines}\r\n\r\n{rest}"
     )
 }
 
 async fn is_bad_and_closed(mut raw: Raw, request: impl AsRef<[u8]>) {
     let shown = request.as_ref().escape_ascii().to_string();
     raw.send(request).await.unwrap();
-    let answer = raw.answer().await;
+    let answer = raw.response().await;
     assert_eq!(answer.status, 400, "{shown}");
-    let (behind, _) = raw.closed().await;
-    assert!(behind.is_empty(), "{shown}: {}", behind.escape_ascii());
+    let (rest, _) = raw.closed().await;
+    assert!(rest.is_empty(), "{shown}: {}", rest.escape_ascii());
 }
 
 #[tokio::test]
@@ -44,15 +44,15 @@ async fn an_invalid_or_repeated_content_length() {
     assert_eq!(
         wired.connect().await.ask(twice).await.status,
         200,
-        "the same length twice says one thing"
+        "the same length twice is not ambiguous"
     );
 }
 
 #[tokio::test]
 async fn length_and_chunks_together_smuggle_nothing() {
-    // hyper drops the length where there are chunks, so a handler cannot see that both were there, and hyper refuses
-    // to keep such a connection: whatever stands behind the chunks is never read as a request. That is what counts,
-    // and what is proved here; RFC 9112 (6.3) asks for no more.
+    // hyper removes the length if the body is chunked, so a handler cannot see that both were sent, and hyper closes
+    // such a connection: bytes after the chunks are never read as a request. That is the property to ensure;
+    // RFC 9112 (6.3) requires no more.
     let wired = start().await;
     let both = [
         "Content-Length: 5\r\nTransfer-Encoding: chunked",
@@ -64,12 +64,12 @@ async fn length_and_chunks_together_smuggle_nothing() {
             .await
             .unwrap();
         assert_eq!(
-            raw.answer().await.error(),
+            raw.response().await.error(),
             (400, "invalid_argument".to_owned()),
             "an empty message"
         );
-        let (behind, _) = raw.closed().await;
-        assert!(behind.is_empty(), "{}", behind.escape_ascii());
+        let (rest, _) = raw.closed().await;
+        assert!(rest.is_empty(), "{}", rest.escape_ascii());
         assert_eq!(wired.runs(), 0);
     }
     for order in both {
@@ -80,9 +80,9 @@ async fn length_and_chunks_together_smuggle_nothing() {
         ))
         .await
         .unwrap();
-        assert_eq!(raw.answer().await.status, 200);
-        let (behind, _) = raw.closed().await;
-        assert!(behind.is_empty(), "{}", behind.escape_ascii());
+        assert_eq!(raw.response().await.status, 200);
+        let (rest, _) = raw.closed().await;
+        assert!(rest.is_empty(), "{}", rest.escape_ascii());
     }
     assert_eq!(wired.runs(), 2);
 }
@@ -125,7 +125,7 @@ async fn chunks_that_are_damaged_end_the_connection() {
         ))
         .await
         .unwrap();
-        let answer = raw.answer().await;
+        let answer = raw.response().await;
         assert_eq!(
             answer.error(),
             (400, "invalid_argument".to_owned()),
@@ -139,8 +139,8 @@ async fn chunks_that_are_damaged_end_the_connection() {
 
 #[tokio::test]
 async fn bare_line_feeds_are_one_request() {
-    // hyper takes a bare line feed for the end of a line, as RFC 9112 (2.2) allows. What must not be is that two readers
-    // of one connection see different requests; there is one reader here, and it sees one.
+    // hyper accepts a bare line feed as the end of a line, as RFC 9112 (2.2) allows. The danger is that two readers
+    // of one connection see different requests; here there is one reader.
     let wired = start().await;
     let mut raw = wired.connect().await;
     let request = format!(
@@ -211,7 +211,7 @@ async fn pipelined_requests_are_answered_in_order() {
         .collect();
     raw.send(three).await.unwrap();
     for n in 1..4 {
-        assert_eq!(raw.answer().await.value(), (200, json!(n)));
+        assert_eq!(raw.response().await.value(), (200, json!(n)));
     }
 }
 
@@ -222,7 +222,7 @@ async fn a_request_in_single_bytes_is_a_request() {
     for byte in post(NEXT, r#"{"n":3}"#) {
         raw.send([byte]).await.unwrap();
     }
-    assert_eq!(raw.answer().await.value(), (200, json!(4)));
+    assert_eq!(raw.response().await.value(), (200, json!(4)));
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ const NEXT: &str = "/wire.v1.Wire/Next";
 
 struct Connection {
     client: SendRequest<Bytes>,
-    /// Ends with the connection.
+    /// The task that drives the connection.
     driver: JoinHandle<Result<(), h2::Error>>,
 }
 
@@ -41,7 +41,7 @@ fn request(verb: &str, path: &str, lines: &[(&str, &str)]) -> Request<()> {
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
-/// Sends a request with its body, and reads the answer.
+/// Sends a request with its body, and reads the response.
 async fn ask(
     connection: &mut Connection,
     request: Request<()>,
@@ -50,7 +50,7 @@ async fn ask(
     let mut client = connection.client.clone().ready().await.unwrap();
     let (answer, mut stream) = client.send_request(request, body.is_empty()).unwrap();
     if !body.is_empty() {
-        // The server may have answered and reset the stream before this.
+        // The server may have responded and reset the stream before this.
         let _ = stream.send_data(Bytes::from_static(body), true);
     }
     read(answer.await.unwrap()).await
@@ -86,7 +86,7 @@ async fn the_same_port_speaks_http2() {
         (200, &b"{\"result\":4}"[..])
     );
     assert_eq!(answer.headers()["x-request-id"].len(), 16);
-    // By HTTP/1 beside it.
+    // HTTP/1 on the same port.
     let answer = wired
         .connect()
         .await
@@ -110,7 +110,7 @@ async fn calls_of_one_connection_run_side_by_side() {
         assert_eq!(answer.status(), 200);
         assert_eq!(wired.observed.recv().await, Some((Some("Next"), None)));
     }
-    // A reset stream cancels its call, and no other.
+    // A reset stream cancels its call only.
     stream.send_reset(Reason::CANCEL);
     assert_eq!(wired.events.recv().await, Some("dropped"));
     assert_eq!(
@@ -224,7 +224,7 @@ async fn rapid_resets_end_the_connection() {
     let wired = start().await;
     let connection = connect(&wired).await;
     let mut client = connection.client;
-    // CVE-2023-44487: each request is cancelled before the server has looked at it.
+    // CVE-2023-44487: each request is cancelled before the server has handled it.
     for _ in 0..10_000 {
         let Ok(mut ready) = client.ready().await else {
             break;
@@ -238,12 +238,12 @@ async fn rapid_resets_end_the_connection() {
         client = ready;
     }
     let error = within(connection.driver).await.unwrap().unwrap_err();
-    // Whoever goes on writing may see the reset of the socket before the word.
+    // A client that keeps writing may see the socket's reset before the GOAWAY frame.
     assert!(
         error.reason() == Some(Reason::ENHANCE_YOUR_CALM) || error.is_io(),
         "{error}"
     );
-    // And others are served.
+    // Other connections are served.
     let mut connection = connect(&wired).await;
     let (answer, _) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
     assert_eq!(answer.status(), 200);

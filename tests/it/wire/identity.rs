@@ -1,5 +1,5 @@
 use rpc_runtime::Trust;
-use rpc_tests::raw::{Answer, post, post_with, request};
+use rpc_tests::raw::{Response, post, post_with, request};
 
 use super::{Seen, start, start_with};
 
@@ -18,7 +18,7 @@ const CONTEXT: [(&str, &str); 8] = [
     ("X-Rpc-Attempt", "2"),
 ];
 
-fn seen(answer: &Answer) -> Seen {
+fn seen(answer: &Response) -> Seen {
     serde_json::from_value(answer.json()["result"].clone()).unwrap()
 }
 
@@ -67,7 +67,7 @@ async fn an_edge_trusts_no_context() {
         (0, false, true)
     );
     assert_eq!((seen.hops, seen.attempt), (0, 1));
-    // What would be refused where it is believed is nothing here.
+    // Headers that a trusting server would reject as malformed are ignored here.
     let answer = wired
         .connect()
         .await
@@ -165,7 +165,7 @@ async fn an_invalid_request_id_is_replaced() {
                 (fresh, None)
             );
         }
-        // These never get as far as a header.
+        // The HTTP client cannot send these as a header.
         for value in ["a\0b", "\x1b[31m", "a\rb"] {
             let mut raw = wired.connect().await;
             let answer = raw.ask(post_with(SEEN, &[id(value)], "{}")).await;

@@ -12,7 +12,7 @@ fn exhausted(status: u16) -> (u16, String) {
     (status, "resource_exhausted".to_owned())
 }
 
-/// The head of a `POST` with a length that is not that of what follows.
+/// Builds the head of a `POST` with a length other than that of the body.
 fn head_of(length: usize) -> String {
     format!(
         "POST {NEXT} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
@@ -68,7 +68,7 @@ async fn a_client_that_keeps_writing_reads_its_response() {
                 .await
                 .unwrap();
         }
-        let answer = raw.answer().await;
+        let answer = raw.response().await;
         assert_eq!(
             (answer.error(), answer.header("connection")),
             (exhausted(429), Some("close"))
@@ -107,10 +107,10 @@ async fn bytes_past_the_content_length_are_no_request() {
     let mut raw = wired.connect().await;
     raw.send(head_of(5) + r#"{"n":3}"#).await.unwrap();
     assert_eq!(
-        raw.answer().await.error(),
+        raw.response().await.error(),
         (400, "invalid_argument".to_owned())
     );
-    assert_eq!(raw.answer().await.status, 400);
+    assert_eq!(raw.response().await.status, 400);
     raw.closed().await;
     assert_eq!(wired.runs(), 0);
 }
@@ -133,7 +133,7 @@ async fn expect_continue_is_rejected_without_the_body() {
     raw.send(head_of(7).replace("Host", "Expect: 100-continue\r\nHost"))
         .await
         .unwrap();
-    assert_eq!(raw.answer().await.status, 100);
+    assert_eq!(raw.response().await.status, 100);
     assert_eq!(raw.ask(r#"{"n":3}"#).await.status, 200);
 }
 
@@ -145,7 +145,7 @@ async fn too_many_headers() {
             .map(|n| (format!("X-{n}"), "1".to_owned()))
             .collect()
     };
-    // Host, content type and length are three more.
+    // Host, content type and length are three more headers.
     for (count, status) in [(97, 200), (98, 431), (1000, 431)] {
         let lines = lines(count);
         let lines: Vec<_> = lines
@@ -156,7 +156,7 @@ async fn too_many_headers() {
         raw.send(post_with(NEXT, &lines, r#"{"n":3}"#))
             .await
             .unwrap();
-        assert_eq!(raw.answer().await.status, status, "{count}");
+        assert_eq!(raw.response().await.status, status, "{count}");
     }
     assert_eq!(wired.runs(), 1);
 }
@@ -170,7 +170,7 @@ async fn headers_that_are_too_large() {
     };
     let mut raw = wired.connect().await;
     assert_eq!(raw.ask(with(30 << 10)).await.status, 200);
-    // What is over the limit and small enough to be read gets an answer of ours, and the connection goes on.
+    // A head over the limit that is small enough to be read gets a response, and the connection stays open.
     for size in [33 << 10, 70 << 10] {
         let answer = raw.ask(with(size)).await;
         assert_eq!(answer.error(), exhausted(431), "{size}");
@@ -178,9 +178,9 @@ async fn headers_that_are_too_large() {
     }
     still_works(&mut raw).await;
     let mut raw = wired.connect().await;
-    // The server may close before all of it is written.
+    // The server may close before all bytes are written.
     let _ = raw.send(with(500 << 10)).await;
-    let answer = raw.answer().await;
+    let answer = raw.response().await;
     assert_eq!((answer.status, answer.body.len()), (431, 0));
     raw.closed().await;
 }
@@ -218,16 +218,16 @@ async fn a_connection_over_the_limit_waits_for_a_free_slot() {
     still_works(&mut second).await;
     let mut third = wired.connect().await;
     third.send(post(NEXT, r#"{"n":3}"#)).await.unwrap();
-    // The two that are there are served, and the third is not.
+    // The two open connections are served, the third is not.
     still_works(&mut first).await;
     still_works(&mut second).await;
     assert_eq!(wired.runs(), 4);
     drop(first);
-    assert_eq!(third.answer().await.status, 200);
+    assert_eq!(third.response().await.status, 200);
     still_works(&mut second).await;
 }
 
-/// The other peer needs an address of its own, and only Linux has all of 127.0.0.0/8.
+/// The other peer needs a different address, and only Linux has all of 127.0.0.0/8.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn one_peer_cannot_use_all_connections() {
@@ -246,19 +246,19 @@ async fn one_peer_cannot_use_all_connections() {
         let (arrived, _) = wired.connect().await.closed().await;
         assert!(arrived.is_empty());
     }
-    // The others are served, and so are those that the greedy one has.
+    // Other peers are served, and so are the open connections of the greedy peer.
     let from = std::net::Ipv4Addr::new(127, 0, 0, 2).into();
     let mut other = Raw::connect_from(from, wired.running.address()).await;
     still_works(&mut other).await;
     for raw in &mut greedy {
         still_works(raw).await;
     }
-    // What it gives up it gets back.
+    // Closed connections free capacity for the same peer.
     drop(greedy);
     let mut tries = 0;
     loop {
         let mut raw = wired.connect().await;
-        if raw.send(post(NEXT, r#"{"n":3}"#)).await.is_ok() && raw.try_answer().await.is_ok() {
+        if raw.send(post(NEXT, r#"{"n":3}"#)).await.is_ok() && raw.try_response().await.is_ok() {
             break;
         }
         tries += 1;

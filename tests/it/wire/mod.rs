@@ -1,25 +1,24 @@
-//! The wire as a stranger sees it: bytes in, bytes out, over raw sockets. Names carry the rows of the list of hostile
-//! inputs that they answer.
+//! The wire protocol as untrusted peers see it: bytes over raw sockets, valid and hostile.
 
 /// Content encodings.
 mod compression;
-/// Requests as they stand in a stream of bytes: lengths, chunks, pipelines, and what could be smuggled between them.
+/// Framing of requests: lengths, chunks, pipelining, request smuggling.
 mod framing;
-/// The same port by HTTP/2.
+/// HTTP/2 on the same port.
 mod http2;
-/// Request ids, sources, hops: who is believed what.
+/// Request ids, sources and hop counts: which peers are trusted.
 mod identity;
-/// Too large, too many, too long.
+/// Limits of sizes and counts.
 mod limits;
-/// The same calls through a router that an application mounts.
+/// The same calls through a router mounted in an application.
 mod mounted;
-/// JSON of all kinds.
+/// JSON messages, valid and invalid.
 mod payload;
 /// Paths, verbs, content types, versions.
 mod routing;
-/// Callers that go away, handlers that panic, servers that stop.
+/// Disconnected callers, panicking handlers, stopping servers.
 mod shutdown;
-/// Timeouts, and peers that take their time.
+/// Timeouts and slow peers.
 mod timing;
 
 use std::sync::Arc;
@@ -33,7 +32,7 @@ use rpc_tests::raw::Raw;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-/// One method for each thing that a test wants to see arrive.
+/// The tested service, one method per kind of input.
 #[rpc_service(package = "wire.v1")]
 trait Wire {
     async fn next(&self, n: u64) -> Result<u64>;
@@ -53,7 +52,7 @@ trait Wire {
     async fn hang(&self) -> Result<()>;
 }
 
-/// The context, as the handler sees it.
+/// The context as the handler sees it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Seen {
     request_id: String,
@@ -84,7 +83,7 @@ struct OnDrop(mpsc::UnboundedSender<&'static str>);
 
 impl Drop for OnDrop {
     fn drop(&mut self) {
-        // The test may be over.
+        // The receiver may be gone at the end of a test.
         let _ = self.0.send("dropped");
     }
 }
@@ -183,21 +182,21 @@ impl Wire for Handlers {
     }
 }
 
-/// What is observed: the method's wire name, and the code of an error.
+/// An observation: the wire name of the method, and the code of an error.
 type Observed = (Option<&'static str>, Option<Code>);
 
 struct Watch(mpsc::UnboundedSender<Observed>);
 
 impl Observer for Watch {
     fn call_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
-        // The test may be over.
+        // The receiver may be gone at the end of a test.
         let _ = self
             .0
             .send((call.method.map(|method| method.wire_name), end.code()));
     }
 }
 
-/// A server with [`Wire`], and what becomes known of it.
+/// A server with [`Wire`], and its events.
 struct Wired {
     running: Running,
     runs: Arc<AtomicUsize>,
@@ -240,7 +239,7 @@ impl Wired {
         Raw::connect(self.running.address()).await
     }
 
-    /// How many handlers have run.
+    /// Returns the number of handlers that have run.
     fn runs(&self) -> usize {
         self.runs.load(Ordering::SeqCst)
     }

@@ -4,7 +4,7 @@ use tower::ServiceExt as _;
 
 use super::{Handlers, WireServer};
 
-/// The same calls within an application that has a server of its own.
+/// Calls through a router mounted in an application that has a separate server.
 async fn ask(trust: Trust, path: &str, lines: &[(&str, &str)]) -> (u16, String, String) {
     let (events, _) = tokio::sync::mpsc::unbounded_channel();
     let handlers = Handlers {
@@ -54,7 +54,7 @@ async fn a_router_responds_like_a_server() {
     assert_eq!(
         (status, id.len()),
         (200, 16),
-        "the application vouches for nobody"
+        "the application does not identify callers"
     );
     let (status, _, body) = ask(
         Trust::Edge,

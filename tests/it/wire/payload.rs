@@ -1,9 +1,9 @@
-use rpc_tests::raw::{Answer, post};
+use rpc_tests::raw::{Response, post};
 use serde_json::json;
 
 use super::{Wired, start};
 
-async fn ask(wired: &Wired, method: &str, body: impl AsRef<[u8]>) -> Answer {
+async fn ask(wired: &Wired, method: &str, body: impl AsRef<[u8]>) -> Response {
     wired
         .connect()
         .await
@@ -11,7 +11,7 @@ async fn ask(wired: &Wired, method: &str, body: impl AsRef<[u8]>) -> Answer {
         .await
 }
 
-/// Each of the messages is refused, by a short JSON error, before a handler runs.
+/// Checks that each message is refused by a short JSON error before a handler runs.
 async fn all_refused(method: &str, bodies: &[&[u8]]) {
     let wired = start().await;
     for body in bodies {
@@ -235,7 +235,7 @@ async fn bytes_are_base64_padded_or_not() {
     .await;
 }
 
-/// The most memory that this process has had, in bytes.
+/// Returns the peak memory of this process, in bytes.
 fn high_water() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -260,7 +260,7 @@ async fn small_items_cost_little_more_than_their_size() {
         ask(&wired, "Count", body).await.value(),
         (200, json!(items + 1))
     );
-    // Twenty times the message, and room for the tests that run beside this one.
+    // Twenty times the message, with a margin for tests that run in parallel.
     let grown = high_water() - before;
     assert!(grown < 20 * MESSAGE + (64 << 20), "{grown} bytes");
 }

@@ -187,7 +187,7 @@ async fn a_path_must_match_a_method_exactly() {
     );
     let answer = raw.ask(post(&format!("/{}", "a".repeat(5000)), "{}")).await;
     assert!(answer.message().len() < 200, "{answer:?}");
-    // What is before the path is not a part of it.
+    // The scheme and the host are not part of the path.
     let answer = raw
         .ask(post(
             "http://elsewhere.test/wire.v1.Wire/Next",
@@ -195,8 +195,7 @@ async fn a_path_must_match_a_method_exactly() {
         ))
         .await;
     assert_eq!(answer.status, 200);
-    // A fragment does not belong into a request. The `http` crate cuts it off before anybody sees it, so it names the
-    // method that stands before it, and no other one.
+    // A fragment is not valid in a request. The `http` crate removes it, so the path before it selects the method.
     let answer = raw
         .ask(post("/wire.v1.Wire/Next#/wire.v1.Wire/Hang", r#"{"n":3}"#))
         .await;
@@ -204,7 +203,7 @@ async fn a_path_must_match_a_method_exactly() {
     assert_eq!(wired.runs(), 2);
 }
 
-async fn get(wired: &Wired, query: &str) -> rpc_tests::raw::Answer {
+async fn get(wired: &Wired, query: &str) -> rpc_tests::raw::Response {
     wired
         .connect()
         .await
@@ -303,7 +302,7 @@ async fn a_get_with_a_body_is_refused() {
     chunks.extend_from_slice(b"1\r\nx\r\n0\r\n\r\n");
     assert_eq!(raw.ask(chunks).await.status, 415);
     assert_eq!(wired.runs(), 0);
-    // And the connection goes on where the next request begins.
+    // The next request on the connection is read correctly.
     assert_eq!(raw.ask(request("GET", target, &[], b"")).await.status, 200);
 }
 

@@ -17,7 +17,7 @@ async fn a_disconnect_cancels_the_call() {
         raw.send(post(HANG, "{}")).await.unwrap();
         assert_eq!(wired.events.recv().await, Some("started"));
         if half {
-            // Who sends no more is taken for gone: nothing else tells that a client has died.
+            // A half-closed connection counts as disconnected: there is no other sign of a dead client.
             raw.half_close().await;
         } else {
             drop(raw);
@@ -36,7 +36,7 @@ async fn a_disconnect_within_a_message_is_observed() {
     let request = post(NEXT, r#"{"n":3}"#);
     let mut raw = wired.connect().await;
     raw.send(&request[..request.len() - 1]).await.unwrap();
-    // Once the server has answered this one it is reading the other.
+    // The response proves that the server is reading the other connection.
     assert_eq!(wired.connect().await.ask(&request).await.status, 200);
     assert_eq!(wired.observed.recv().await, Some((Some("Next"), None)));
     drop(raw);
@@ -87,7 +87,7 @@ async fn a_stopping_server_finishes_running_calls() {
     assert_eq!(wired.events.recv().await, Some("started"));
     let address = wired.running.address();
     let stopping = tokio::spawn(wired.running.stop());
-    // Who waits for nothing is let go at once.
+    // Idle connections are closed at once.
     idle.closed().await;
     silent.closed().await;
     assert!(

@@ -96,7 +96,7 @@ async fn a_long_timeout_is_capped_by_the_server() {
         let left = answer.json()["result"]["milliseconds_left"]
             .as_u64()
             .unwrap();
-        // What is missing has passed; 2 ms are for rounding.
+        // The rest of the time has passed; 2 ms allow for rounding.
         assert!(left <= at_most, "{left}");
         assert!(
             start.elapsed().as_millis() + 2 >= u128::from(at_most - left),
@@ -124,7 +124,7 @@ async fn a_handler_is_dropped_at_its_deadline() {
     assert_eq!(
         raw.ask(post(NEXT, r#"{"n":3}"#)).await.status,
         200,
-        "the connection goes on"
+        "the connection stays open"
     );
 }
 
@@ -133,8 +133,8 @@ async fn a_deadline_that_passes_within_the_message() {
     let mut wired = start_with_long_timers(|_| ()).await;
     let mut raw = wired.connect().await;
     let start = Instant::now();
-    let whole = timeout("200");
-    let answer = raw.ask(&whole[..whole.len() - 1]).await;
+    let request = timeout("200");
+    let answer = raw.ask(&request[..request.len() - 1]).await;
     not_early(start.elapsed());
     assert_eq!(
         (answer.error(), answer.header("connection")),
@@ -163,7 +163,7 @@ async fn a_connection_without_a_first_byte_is_closed() {
 #[tokio::test]
 async fn a_connection_with_only_a_preface_is_closed() {
     let wired = start_with_long_timers(|limits| limits.idle_timeout = SHORT).await;
-    // The preface, and the beginning of the frame that is due.
+    // The preface, and the beginning of the required frame.
     for behind in ["", "\0\0"] {
         let mut raw = wired.connect().await;
         raw.send(format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{behind}"))
@@ -178,7 +178,7 @@ async fn a_connection_with_only_a_preface_is_closed() {
 async fn an_unfinished_head_times_out() {
     let wired = start_with_long_timers(|limits| limits.header_timeout = SHORT).await;
     let request = post(NEXT, r#"{"n":3}"#);
-    // On a fresh connection, and behind another request.
+    // On a new connection, and after another request.
     for requests_before in [0, 1] {
         let mut raw = wired.connect().await;
         for _ in 0..requests_before {
@@ -225,8 +225,8 @@ async fn a_dripping_body_times_out() {
     let mut wired = start_with_long_timers(|limits| limits.body_timeout = SHORT).await;
     for drips in [false, true] {
         let mut raw = wired.connect().await;
-        let whole = post(NEXT, format!("{{\"n\":3}}{}", " ".repeat(1000)));
-        raw.send(&whole[..whole.len() - 1000]).await.unwrap();
+        let request = post(NEXT, format!("{{\"n\":3}}{}", " ".repeat(1000)));
+        raw.send(&request[..request.len() - 1000]).await.unwrap();
         let start = Instant::now();
         let mut pace = tokio::time::interval(SHORT / 10);
         let answer = if drips {
@@ -242,9 +242,9 @@ async fn a_dripping_body_times_out() {
                 let _ = &mut reader;
             };
             dripping.await;
-            raw.answer().await
+            raw.response().await
         } else {
-            raw.answer().await
+            raw.response().await
         };
         not_early(start.elapsed());
         assert_eq!(
@@ -262,14 +262,14 @@ async fn a_dripping_body_times_out() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_disconnected() {
-    // One connection at a time: the second is served when the first is gone.
+    // One connection at a time: the second is served when the first is closed.
     let wired = start_with_long_timers(|limits| {
         limits.idle_timeout = SHORT;
         limits.connections = 1;
     })
     .await;
     let mut deaf = wired.connect().await;
-    // More than the buffers of the two sockets hold.
+    // More than the buffers of the two sockets can hold.
     deaf.send(post("/wire.v1.Wire/Large", r#"{"size":50000000}"#))
         .await
         .unwrap();
@@ -291,7 +291,7 @@ async fn a_response_may_take_longer_than_the_idle_timeout() {
     .await
     .unwrap();
     assert_eq!(
-        raw.answer().await.error(),
+        raw.response().await.error(),
         (504, "deadline_exceeded".to_owned())
     );
 }

@@ -1,4 +1,4 @@
-//! One service of the chain, in a process of its own: `chain_service front --next http://… --listen 127.0.0.1:0`.
+//! One service of the chain in a separate process: `chain_service front --next http://… --listen 127.0.0.1:0`.
 
 use clap::{Parser, ValueEnum};
 use rpc_runtime::prelude::*;
@@ -10,7 +10,7 @@ use rpc_tests::chain::{
 #[derive(Parser)]
 struct Arguments {
     role: Role,
-    /// Where the next service is; may be repeated
+    /// Address of the next service; may be repeated
     #[arg(long)]
     next: Vec<String>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! Calls the shop at the URL that is the first argument.
+//! Calls the shop at the URL given as the first argument.
 
 use contracts::{Item, ShopClient, ShopError};
 use rpc_runtime::{Code, Result};
