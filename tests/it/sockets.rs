@@ -175,7 +175,7 @@ async fn a_server_does_not_remove_a_replaced_socket() {
     let folder = Folder::new("replaced");
     let bound = server(&folder.url()).bind().await.unwrap();
     fs::remove_file(folder.socket()).unwrap();
-    fs::write(folder.socket(), "somebody else's").unwrap();
+    fs::write(folder.socket(), "another file").unwrap();
     drop(bound);
     assert!(folder.socket().exists());
 }
