@@ -124,7 +124,7 @@ If two linked services have the same full name.*/
 const _: () = {
     use facade::rpc::__private as __rpc;
     #[allow(unused_imports)]
-    use __rpc::Otherwise as _;
+    use __rpc::Fallback as _;
     #[automatically_derived]
     impl __rpc::RpcError for TillError {
         fn code(&self) -> __rpc::Code {
@@ -134,7 +134,7 @@ const _: () = {
             }
         }
         fn into_error(self) -> __rpc::Error {
-            let text = __rpc::Probe(&self).text();
+            let text = __rpc::Specialize(&self).text();
             match self {
                 Self::NoTill => {
                     __rpc::TypedError::new(

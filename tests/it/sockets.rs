@@ -165,7 +165,7 @@ async fn a_file_that_is_not_a_socket_stays() {
     let folder = Folder::new("precious");
     fs::write(folder.socket(), "precious").unwrap();
     let error = server(&folder.url()).bind().await.unwrap_err();
-    assert!(error.message().contains("no socket"), "{error}");
+    assert!(error.message().contains("not a socket"), "{error}");
     assert_eq!(fs::read_to_string(folder.socket()).unwrap(), "precious");
     assert_eq!(folder.names(), ["a.sock", "a.sock.lock"]);
 }

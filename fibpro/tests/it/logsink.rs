@@ -283,7 +283,10 @@ fn g04_the_environment_is_an_option() {
     ]))
     .into();
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stderr.contains("a source reads"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("invalid source: expected"),
+        "{ended:?}"
+    );
 }
 
 #[test]
