@@ -20,12 +20,13 @@ pub use admission::policy::{Callers, Policy};
 pub use call::service::{RouteBuilder, Routes, Service};
 pub use call::trust::Trust;
 pub use limits::Limits;
-pub use options::{LogFormat, ServerOptions};
+pub use options::ServerOptions;
 pub use process::bound::BoundServer;
+pub use process::log::LogFormat;
 
 use self::idempotency::IdempotencyStore;
 use self::process::lifecycle::ReadinessCheck;
-use self::process::run;
+use self::process::log::{self, ProcessLog};
 use self::transport::listen::SOCKET_MODE;
 use crate::builtin::DroppedLogs;
 use crate::context::DEFAULT_ENVIRONMENT;
@@ -93,7 +94,7 @@ pub struct Server {
     /// The operator's options of the log export. They take precedence over `log_exporter`.
     log_export_options: LogExportOptions,
     /// The log of the process, if `start_log` was called.
-    log: Option<Result<run::ProcessLog>>,
+    log: Option<Result<ProcessLog>>,
     idempotency: Option<Arc<dyn IdempotencyStore>>,
 }
 
@@ -349,7 +350,9 @@ impl Server {
     /// is kept. Call this after setting the log format and the export options; `run` reports any error in
     /// the export options.
     pub fn start_log(mut self) -> Self {
-        self.log = Some(run::start_log(&mut self));
+        let exporter = self.log_exporter.take();
+        let log = log::start_log(self.log_format, &self.log_export_options, exporter);
+        self.log = Some(log);
         self
     }
 

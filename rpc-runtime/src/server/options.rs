@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 
 use super::process::flags_file::environment;
+use super::process::log::LogFormat;
 use super::{Server, Trust};
 use crate::duration;
 use crate::error::Result;
@@ -125,17 +125,6 @@ pub struct ServerOptions {
     /// Inject the faults that requests ask for in the header `x-rpc-fault`, for tests
     #[arg(long, env = "RPC_ALLOW_FAULTS", value_parser = BoolishValueParser::new())]
     pub allow_faults: bool,
-}
-
-/// The log format of a server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-#[non_exhaustive]
-pub enum LogFormat {
-    /// One human-readable line for each event.
-    #[default]
-    Text,
-    /// One JSON object on each line.
-    Json,
 }
 
 impl Server {

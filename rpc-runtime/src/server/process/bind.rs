@@ -6,7 +6,6 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::bound::BoundServer;
-use super::run;
 use crate::context::{Context, ServerInfo, Source};
 use crate::error::{Code, Error, Result};
 use crate::flags::{self as declared, Flags};
@@ -48,33 +47,6 @@ impl Server {
         check_registry()?;
         let inner = self.into_inner(&listeners)?;
         Ok(BoundServer::new(inner, listeners))
-    }
-
-    /// Binds, prints the URL of each listener, and serves until SIGINT or SIGTERM. Then stops as
-    /// described at [`BoundServer::serve`].
-    ///
-    /// Installs a `tracing` subscriber if the program has not set one. It writes to stderr,
-    /// filtered by `RUST_LOG`, and to a log sink if one is configured (see
-    /// [`export_logs`](Self::export_logs)). After the last call, the remaining log records have 5 s
-    /// to reach the sink. After a second signal, `run` returns an error immediately. SIGHUP reloads
-    /// the key file of [`identity`](Self::identity).
-    ///
-    /// # Errors
-    ///
-    /// As [`bind`](Self::bind); `invalid_argument` if the URL of the log sink is invalid,
-    /// `failed_precondition` if the log spool cannot be used, `canceled` after a second signal.
-    pub async fn run(self) -> Result<()> {
-        run::run(self, std::future::pending()).await
-    }
-
-    /// Runs like [`run`](Self::run), and also stops when `stop` completes. Use it to stop on an
-    /// event other than a signal, such as the end of standard input.
-    ///
-    /// # Errors
-    ///
-    /// As [`run`](Self::run).
-    pub async fn run_until(self, stop: impl Future<Output = ()> + Send) -> Result<()> {
-        run::run(self, stop).await
     }
 
     /// Returns a context for work before the server is bound, such as opening its store. It has no

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::flags_file::FlagsFileWatcher;
 use super::lifecycle::Phase;
 use crate::context::{Context, Source};
+use crate::flags::Flags;
 use crate::identity::IdentityKeys;
 use crate::server::Trust;
 use crate::server::inner::ServerInner;
@@ -81,6 +82,12 @@ impl BoundServer {
     #[must_use]
     pub fn context(&self) -> Context {
         Context::for_server(Arc::clone(self.inner.server_info()))
+    }
+
+    /// Returns a handle to the flags of the server, for reading and changing them while it runs.
+    #[must_use]
+    pub fn flags(&self) -> Flags {
+        self.inner.server_info().flags().clone()
     }
 
     /// Returns the name, environment and instance by which other services know this server.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::bound::BoundServer;
 use crate::error::{Code, Error, Result};
 use crate::flags::{self, Flag, Flags, Origin, Reading};
 use crate::server::Server;
@@ -105,14 +104,6 @@ impl Server {
             self.flags.set_file(path)?;
         }
         Ok(self.flags.clone())
-    }
-}
-
-impl BoundServer {
-    /// Returns a handle to the flags of the server, for reading and changing them while it runs.
-    #[must_use]
-    pub fn flags(&self) -> Flags {
-        self.inner.server_info().flags().clone()
     }
 }
 

@@ -1,0 +1,123 @@
+//! The log of a process: the subscriber that writes to stderr, and the export to a log sink.
+
+use std::io::IsTerminal as _;
+
+use clap::ValueEnum;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt};
+
+use crate::context::Source;
+use crate::error::Result;
+use crate::identity::IdentityKeys;
+use crate::logs::{LogExportOptions, LogExporter, LogExporterBuilder, PreparedExporter};
+use crate::server::call::panic;
+
+/// The log format of a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[non_exhaustive]
+pub enum LogFormat {
+    /// One human-readable line for each event.
+    #[default]
+    Text,
+    /// One JSON object on each line.
+    Json,
+}
+
+/// The subscriber and the log exporter of a process that calls `run`.
+pub(crate) struct ProcessLog {
+    /// The exporter. It starts sending when the server has an address.
+    prepared: Option<PreparedExporter>,
+    /// Whether the installed subscriber is ours; only that one feeds the exporter.
+    is_ours: bool,
+}
+
+/// Starts logging to stderr. Records for the sink are queued until the export starts.
+pub(crate) fn start_log(
+    format: LogFormat,
+    options: &LogExportOptions,
+    builder: Option<LogExporterBuilder>,
+) -> Result<ProcessLog> {
+    panic::install_hook();
+    let builder = options.apply(builder)?;
+    let prepared = builder.map(LogExporterBuilder::prepare).transpose()?;
+    let is_ours = install_subscriber(format, prepared.as_ref());
+    Ok(ProcessLog { prepared, is_ours })
+}
+
+impl ProcessLog {
+    /// Discards the exporter and its queued records.
+    pub(crate) fn discard(self) {
+        if let Some(prepared) = self.prepared {
+            prepared.discard();
+        }
+    }
+
+    /// Returns whether [`start_export`](Self::start_export) will start an exporter.
+    pub(crate) fn will_export(&self, is_log_sink: bool) -> bool {
+        self.prepared.is_some() && self.is_ours && !is_log_sink
+    }
+
+    /// Starts the exporter; returns `None` if there is none, or if it cannot be used here.
+    pub(crate) fn start_export(
+        self,
+        is_log_sink: bool,
+        source: &Source,
+        identity: Option<&IdentityKeys>,
+    ) -> Result<Option<LogExporter>> {
+        let Some(prepared) = self.prepared else {
+            return Ok(None);
+        };
+        // A sink that exported its own log to itself would log each delivery, and never finish.
+        if is_log_sink {
+            prepared.discard();
+            tracing::warn!(
+                target: "rpc",
+                "this server is a log sink: its own log is not exported"
+            );
+            return Ok(None);
+        }
+        if !self.is_ours {
+            prepared.discard();
+            tracing::warn!(
+                target: "rpc",
+                "the log is not exported, because the program has installed another tracing subscriber; \
+                 start a `LogExporter` and add `LogExporter::layer` to that subscriber"
+            );
+            return Ok(None);
+        }
+        let exporter = prepared.start(source.clone(), identity.cloned())?;
+        Ok(Some(exporter))
+    }
+}
+
+/// Installs a subscriber that logs to stderr and to the exporter. Returns `false` if the
+/// application has already set a subscriber, which then stays in place.
+fn install_subscriber(format: LogFormat, prepared: Option<&PreparedExporter>) -> bool {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let lines = fmt::layer::<Registry>()
+        .with_writer(std::io::stderr)
+        // Internal errors are printed to stderr, which panics if stderr is closed. This would end
+        // the server.
+        .log_internal_errors(false);
+    let lines = match format {
+        LogFormat::Text => lines
+            // Color codes only on a terminal, not in files and pipes.
+            .with_ansi(!plain && std::io::stderr().is_terminal())
+            .boxed(),
+        LogFormat::Json => lines.json().with_span_list(false).boxed(),
+    };
+    let registry = tracing_subscriber::registry();
+    let installed = match prepared {
+        // Separate filters: the exported records do not depend on the filter of stderr.
+        Some(prepared) => registry
+            .with(vec![
+                lines.with_filter(filter).boxed(),
+                prepared.layer().boxed(),
+            ])
+            .try_init(),
+        None => registry.with(lines).with(filter).try_init(),
+    };
+    installed.is_ok()
+}
