@@ -225,7 +225,7 @@ async fn strangers_to_our_client_ask_by_the_header() {
             raw.send(pay(&format!("pricing.pay={effect}")))
                 .await
                 .unwrap();
-            let (arrived, _) = raw.closed().await;
+            let arrived = raw.closed().await;
             assert!(arrived.is_empty(), "no byte of a response");
         }
         assert_eq!(test.runs.count(), 1);

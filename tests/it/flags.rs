@@ -570,12 +570,14 @@ async fn a_cancelled_call_writes_its_line_too() {
     let (logs, _guard) = LogBuffer::start();
     let running = Running::start(server("one").flag(&rpc_runtime::flags::LOG_RPC, true)).await;
     let client = LimitedClient::connect(&running.url()).unwrap();
-    client
-        .hangs()
-        .timeout(Duration::from_millis(50))
-        .await
-        .unwrap_err();
-    until(async || !logs.lines("->limited:hangs() ").is_empty()).await;
+    // A call may expire before the server sees it.
+    let mut timeout = Duration::from_millis(50);
+    until(async || {
+        client.hangs().timeout(timeout).await.unwrap_err();
+        timeout *= 2;
+        !logs.lines("->limited:hangs() ").is_empty()
+    })
+    .await;
     let line = logs.lines("->limited:hangs() ").pop().unwrap();
     assert!(
         line.contains("deadline_exceeded") || line.contains("canceled"),

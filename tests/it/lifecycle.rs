@@ -8,7 +8,7 @@ use rpc_runtime::prelude::*;
 use rpc_runtime::{Client, Limits, Trust, fail};
 use rpc_tests::Running;
 use rpc_tests::raw::{Raw, Response, post, request};
-use rpc_tests::wait::within;
+use rpc_tests::wait::{StoppedClock, within};
 use tokio::sync::{Notify, watch};
 
 #[rpc_service(package = "lifecycle.v1")]
@@ -143,8 +143,10 @@ async fn a_lame_duck_serves_as_not_ready_and_then_stops() {
     assert_eq!(prober.ask(probe("/readyz")).await.status, 200);
     assert_eq!(caller.ask(post(NEXT, r#"{"n":1}"#)).await.status, 200);
     let address = running.address();
-    let stopping = tokio::spawn(running.stop());
+    // The lame duck period does not end before the clock goes on.
+    let clock = StoppedClock::start().await;
     let start = Instant::now();
+    let stopping = tokio::spawn(running.stop());
 
     // Lame duck: not ready, but still serving, on new connections too.
     let answer = until(&mut prober, "/readyz", 503).await;
@@ -155,6 +157,7 @@ async fn a_lame_duck_serves_as_not_ready_and_then_stops() {
         .ask(post(NEXT, r#"{"n":1}"#))
         .await;
     assert_eq!((answer.status, answer.header("connection")), (200, None));
+    drop(clock);
 
     // Last call: one more request is served, with notice that the connection closes.
     let answer = loop {

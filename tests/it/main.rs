@@ -16,6 +16,8 @@ mod calls;
 /// Three processes in a chain, with faults of network and processes.
 #[cfg(unix)]
 mod chain;
+/// Bounds on elapsed time in tests.
+mod clocks;
 /// Request ids never leak into another request.
 mod context_property;
 /// Links and paths in the documents.

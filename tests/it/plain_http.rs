@@ -123,7 +123,7 @@ async fn a_body_is_made_within_the_context_too() {
     raw.send(request("GET", "/streamed", &lines, b""))
         .await
         .unwrap();
-    let (bytes, _) = raw.closed().await;
+    let bytes = raw.closed().await;
     let text = String::from_utf8(bytes).unwrap();
     assert!(text.contains("\r\n3\r\nr-2\r\n0\r\n"), "{text}");
 }
@@ -139,7 +139,7 @@ async fn a_panic_is_one_response_without_its_text() {
     // After the head, closing the connection is the only way to report an error.
     let mut raw = Raw::connect(running.address()).await;
     raw.send(request("GET", "/breaks", &[], b"")).await.unwrap();
-    let (bytes, _) = raw.closed().await;
+    let bytes = raw.closed().await;
     assert!(
         !bytes.ends_with(b"\r\n0\r\n\r\n"),
         "{}",

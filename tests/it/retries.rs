@@ -8,7 +8,7 @@ use rpc_runtime::prelude::*;
 use rpc_runtime::testing::{Faults, NetworkFault, Proxy};
 use rpc_runtime::{Client, RetryPolicy};
 use rpc_tests::Running;
-use rpc_tests::wait::StoppedClock;
+use rpc_tests::wait::{StoppedClock, until};
 
 /// Fails on demand.
 #[rpc_service(package = "retries.v1")]
@@ -240,7 +240,7 @@ async fn a_waiting_call_succeeds_when_the_server_returns() {
     let mut test = start().await;
     test.proxy.refuse().await;
     let policy = RetryPolicy::default()
-        .attempts(50)
+        .attempts(10_000)
         .backoff(Duration::from_millis(20), Duration::from_millis(20))
         .budget_percent(100_000);
     let client = test.client().retry(policy).without_circuit_breaker();
@@ -250,9 +250,7 @@ async fn a_waiting_call_succeeds_when_the_server_returns() {
         .no_retry()
         .await;
     let call = tokio::spawn(ShakyClient::with_client(client).add());
-    while test.seen.attempts() < 3 {
-        tokio::task::yield_now().await;
-    }
+    until(async || test.seen.attempts() >= 3).await;
     test.proxy.accept().await.unwrap();
     assert!(call.await.unwrap().unwrap() >= 3);
     assert_eq!(test.runs(), 1);
@@ -301,9 +299,7 @@ async fn retries_can_be_left_out() {
 async fn a_call_that_is_dropped_drops_its_attempt() {
     let test = start().await;
     let call = tokio::spawn(test.shaky().hang());
-    while test.runs() == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(async || test.runs() > 0).await;
     call.abort();
     let _ = call.await;
     let canceled = Some(Code::Canceled);

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -118,16 +117,15 @@ impl Raw {
         }
     }
 
-    /// Waits until the server closes the connection. Returns the bytes that arrived and the time that it took.
+    /// Waits until the server closes the connection. Returns the bytes that arrived.
     ///
     /// # Panics
     ///
     /// When the server keeps it open.
-    pub async fn closed(&mut self) -> (Vec<u8>, Duration) {
-        let start = Instant::now();
+    pub async fn closed(&mut self) -> Vec<u8> {
         // A reset also closes the connection.
         while let Ok(1..) = self.read().await {}
-        (std::mem::take(&mut self.arrived), start.elapsed())
+        std::mem::take(&mut self.arrived)
     }
 
     /// Closes the sending half; reading stays possible.

@@ -7,7 +7,7 @@ use tokio::task::yield_now;
 use tokio::time::{pause, resume, sleep, timeout};
 
 /// Timeout of a wait for an event; a longer wait means that the event never happens.
-pub const TIMEOUT: Duration = Duration::from_secs(20);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Interval between two checks of a condition.
 const POLL: Duration = Duration::from_millis(5);

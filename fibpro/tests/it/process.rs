@@ -12,7 +12,13 @@ use rpc_runtime::testing::Process;
 use serde_json::Value;
 
 /// Timeout for events that are immediate on an idle machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Checks of a condition before a test fails.
+pub(crate) const POLLS: u32 = 3000;
+
+/// Time between two checks of a condition.
+pub(crate) const POLL: Duration = Duration::from_millis(20);
 
 /// Read-locked while a process is started, write-locked while a pipe is closed. Between fork and
 /// exec a child holds copies of all pipes of this process, so a pipe closed in that moment would

@@ -9,7 +9,7 @@ use fibpro::service::logsink::{PrintQueue, Sink, WriterHandle};
 use rpc_runtime::prelude::*;
 use tokio::sync::mpsc;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A writer that collects the printed lines.
 #[derive(Clone, Default)]

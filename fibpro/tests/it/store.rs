@@ -4,7 +4,6 @@ use std::io::{self, Seek as _, Write};
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use fibpro::api::logsink::{Level, LogSinkClient, Page, QUERY_LIMIT, Query, Record};
 use fibpro::service::logsink::{LogStore, LogStoreOptions, PrintQueue, Sink, WriterHandle};
@@ -13,7 +12,7 @@ use rpc_runtime::{Code, RequestId};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
-use crate::process::{Folder, PATIENCE, output};
+use crate::process::{Folder, PATIENCE, POLL, POLLS, output};
 
 const BYTES: u64 = 16 << 20;
 
@@ -83,14 +82,15 @@ impl Kept {
 
     /// Appends until the records are accepted, as the log exporter does.
     async fn append_at_last(&self, records: &[Record]) -> u32 {
-        let begun = Instant::now();
-        loop {
+        let mut last = None;
+        for _ in 0..POLLS {
             match self.logs.append(records).no_retry().await {
                 Ok(new) => return new,
-                Err(error) => assert!(begun.elapsed() < PATIENCE, "{error:#}"),
+                Err(error) => last = Some(error),
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(POLL).await;
         }
+        panic!("{last:?}");
     }
 
     /// Appends once, and returns the error.

@@ -322,7 +322,7 @@ impl System {
         let mut raw = Raw::connect(self.gatekeeper.address()).await;
         let lines = [&[("connection", "close")], lines].concat();
         raw.send(request(verb, path, &lines, b"")).await.unwrap();
-        let (arrived, _) = raw.closed().await;
+        let arrived = raw.closed().await;
         String::from_utf8(arrived).unwrap()
     }
 

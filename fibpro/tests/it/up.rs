@@ -4,11 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use rpc_runtime::testing::Process;
 
-use crate::process::{Ended, Folder, PATIENCE, command, fibpro, signal_id, start};
+use crate::process::{Ended, Folder, PATIENCE, POLL, POLLS, command, fibpro, signal_id, start};
 
 const SERVICES: [&str; 6] = [
     "logsink",
@@ -116,14 +115,13 @@ fn ask(url: &str, path: &str) -> String {
     reason = "nothing tells of a file or of the end of somebody else's child"
 )]
 fn until(what: &str, mut there: impl FnMut() -> bool) {
-    let since = Instant::now();
-    while !there() {
-        assert!(
-            since.elapsed() < PATIENCE,
-            "not within {PATIENCE:?}: {what}"
-        );
-        thread::sleep(Duration::from_millis(20));
+    for _ in 0..POLLS {
+        if there() {
+            return;
+        }
+        thread::sleep(POLL);
     }
+    panic!("does not happen: {what}");
 }
 
 fn is_there(id: u32) -> bool {

@@ -2,11 +2,14 @@
 
 use std::fmt::Debug;
 
+use rpc_tests::wait::{until, within};
+use tokio::net::TcpStream;
+
 use super::*;
 
 /// Makes a call expire while its handler runs. On a slow machine the deadline may pass before the handler starts, so
 /// the timeout grows until it does not.
-async fn expires<T: Debug + Send + 'static>(
+pub(super) async fn expires<T: Debug + Send + 'static>(
     test: &mut Test,
     call: impl Fn(&WorkClient) -> Call<T>,
 ) {
@@ -160,15 +163,13 @@ async fn awaited_detached_work_returns_its_result() {
 async fn a_stopping_server_waits_for_detached_work() {
     let mut test = start(Transport::Http1).await;
     expires(&mut test, WorkClient::finish_detached).await;
-    let mut stopping = Box::pin(test.running.take().unwrap().stop());
-    assert!(
-        tokio::time::timeout(Duration::from_millis(50), &mut stopping)
-            .await
-            .is_err(),
-        "it did not wait"
-    );
+    let running = test.running.take().unwrap();
+    let address = running.address();
+    let stopping = tokio::spawn(running.stop());
+    until(async || TcpStream::connect(address).await.is_err()).await;
+    assert!(!stopping.is_finished(), "it did not wait");
     test.go_on.add_permits(1);
-    stopping.await;
+    within(stopping).await.unwrap();
     assert_eq!(test.events.recv().await, Some("dropped"));
 }
 

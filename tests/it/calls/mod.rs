@@ -124,6 +124,7 @@ impl Work for Works {
             }
         }
         let _bomb = Bomb;
+        self.events.send("started").unwrap();
         std::future::pending().await
     }
 
@@ -271,7 +272,7 @@ async fn start(transport: Transport) -> Test {
 
 async fn on_each_transport<F: AsyncFn(Test)>(test: F) {
     for transport in [Transport::Local, Transport::Http1, Transport::Http2] {
-        let bounded = tokio::time::timeout(Duration::from_secs(20), test(start(transport).await));
+        let bounded = tokio::time::timeout(Duration::from_secs(60), test(start(transport).await));
         bounded
             .await
             .unwrap_or_else(|_| panic!("{transport:?} hangs"));

@@ -60,7 +60,6 @@ async fn under_load_a_restarted_process_serves_again() {
                             failed += 1;
                         }
                     }
-                    tokio::time::sleep(Duration::from_millis(1)).await;
                 }
             })
         })

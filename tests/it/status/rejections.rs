@@ -11,7 +11,7 @@ use rpc_tests::raw::{Raw, request};
 
 use super::{CountedClient, Handlers, server};
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 /// Limits a server to one running call and `queue` queued ones.
 fn narrow(handlers: &Handlers, queue: usize, timeout: Duration) -> Server {

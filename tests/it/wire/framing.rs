@@ -20,7 +20,7 @@ async fn is_bad_and_closed(mut raw: Raw, request: impl AsRef<[u8]>) {
     raw.send(request).await.unwrap();
     let answer = raw.response().await;
     assert_eq!(answer.status, 400, "{shown}");
-    let (rest, _) = raw.closed().await;
+    let rest = raw.closed().await;
     assert!(rest.is_empty(), "{shown}: {}", rest.escape_ascii());
 }
 
@@ -68,7 +68,7 @@ async fn length_and_chunks_together_smuggle_nothing() {
             (400, "invalid_argument".to_owned()),
             "an empty message"
         );
-        let (rest, _) = raw.closed().await;
+        let rest = raw.closed().await;
         assert!(rest.is_empty(), "{}", rest.escape_ascii());
         assert_eq!(wired.runs(), 0);
     }
@@ -81,7 +81,7 @@ async fn length_and_chunks_together_smuggle_nothing() {
         .await
         .unwrap();
         assert_eq!(raw.response().await.status, 200);
-        let (rest, _) = raw.closed().await;
+        let rest = raw.closed().await;
         assert!(rest.is_empty(), "{}", rest.escape_ascii());
     }
     assert_eq!(wired.runs(), 2);

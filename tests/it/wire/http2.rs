@@ -252,9 +252,11 @@ async fn rapid_resets_end_the_connection() {
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
     let wired = start_limited(|limits| limits.idle_timeout = Duration::from_millis(200)).await;
+    let clock = StoppedClock::start().await;
     let mut connection = connect(&wired).await;
     let (answer, _) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
     assert_eq!(answer.status(), 200);
+    drop(clock);
     // GOAWAY tells the client which calls were not processed.
     within(connection.driver).await.unwrap().unwrap();
 }
@@ -264,7 +266,7 @@ async fn a_stopping_server_sends_goaway_and_finishes_calls() {
     let mut wired = start().await;
     let connection = connect(&wired).await;
     let mut client = connection.client.clone().ready().await.unwrap();
-    let lines = [JSON[0], ("connect-timeout-ms", "500")];
+    let lines = [JSON[0], ("connect-timeout-ms", "2000")];
     let (answer, mut stream) = client
         .send_request(request("POST", "/wire.v1.Wire/Hang", &lines), false)
         .unwrap();

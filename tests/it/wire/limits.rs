@@ -243,7 +243,7 @@ async fn one_peer_cannot_use_all_connections() {
         greedy.push(raw);
     }
     for _ in 0..20 {
-        let (arrived, _) = wired.connect().await.closed().await;
+        let arrived = wired.connect().await.closed().await;
         assert!(arrived.is_empty());
     }
     // Other peers are served, and so are the open connections of the greedy peer.

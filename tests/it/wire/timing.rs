@@ -2,11 +2,13 @@ use std::time::{Duration, Instant};
 
 use rpc_runtime::Code;
 use rpc_tests::raw::{post, post_with};
+use rpc_tests::wait::StoppedClock;
 
 use super::{Wired, start, start_limited};
 
 const NEXT: &str = "/wire.v1.Wire/Next";
 const SHORT: Duration = Duration::from_millis(200);
+
 /// Starts a server whose timers, except those that the test shortens, take longer than any wait of a test.
 async fn start_with_long_timers(change: impl FnOnce(&mut rpc_runtime::Limits)) -> Wired {
     start_limited(|limits| {
@@ -113,7 +115,7 @@ async fn a_handler_is_dropped_at_its_deadline() {
     let answer = raw
         .ask(post_with(
             "/wire.v1.Wire/Hang",
-            &[("Connect-Timeout-Ms", "200")],
+            &[("Connect-Timeout-Ms", "2000")],
             "{}",
         ))
         .await;
@@ -151,12 +153,13 @@ async fn a_deadline_that_passes_within_the_message() {
 #[tokio::test]
 async fn a_connection_without_a_first_byte_is_closed() {
     let wired = start_with_long_timers(|limits| limits.first_byte_timeout = SHORT).await;
-    for start in ["", "P", "PR", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
+    for sent in ["", "P", "PR", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
+        let start = Instant::now();
         let mut raw = wired.connect().await;
-        raw.send(start).await.unwrap();
-        let (arrived, elapsed) = raw.closed().await;
-        not_early(elapsed);
-        assert!(arrived.is_empty(), "{start}: {}", arrived.escape_ascii());
+        raw.send(sent).await.unwrap();
+        let arrived = raw.closed().await;
+        not_early(start.elapsed());
+        assert!(arrived.is_empty(), "{sent}: {}", arrived.escape_ascii());
     }
 }
 
@@ -165,12 +168,13 @@ async fn a_connection_with_only_a_preface_is_closed() {
     let wired = start_with_long_timers(|limits| limits.idle_timeout = SHORT).await;
     // The preface, and the beginning of the required frame.
     for behind in ["", "\0\0"] {
+        let start = Instant::now();
         let mut raw = wired.connect().await;
         raw.send(format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{behind}"))
             .await
             .unwrap();
-        let (_, elapsed) = raw.closed().await;
-        not_early(elapsed);
+        raw.closed().await;
+        not_early(start.elapsed());
     }
 }
 
@@ -184,9 +188,10 @@ async fn an_unfinished_head_times_out() {
         for _ in 0..requests_before {
             assert_eq!(raw.ask(&request).await.status, 200);
         }
+        let start = Instant::now();
         raw.send(&request[..30]).await.unwrap();
-        let (arrived, elapsed) = raw.closed().await;
-        not_early(elapsed);
+        let arrived = raw.closed().await;
+        not_early(start.elapsed());
         assert!(arrived.is_empty());
     }
 }
@@ -211,12 +216,16 @@ async fn a_dripping_head_times_out() {
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
     let wired = start_with_long_timers(|limits| limits.idle_timeout = SHORT).await;
+    // No request comes too late.
+    let clock = StoppedClock::start().await;
     let mut raw = wired.connect().await;
     for _ in 0..3 {
         assert_eq!(raw.ask(post(NEXT, r#"{"n":3}"#)).await.status, 200);
     }
-    let (arrived, elapsed) = raw.closed().await;
-    not_early(elapsed);
+    let start = Instant::now();
+    drop(clock);
+    let arrived = raw.closed().await;
+    not_early(start.elapsed());
     assert!(arrived.is_empty());
 }
 
@@ -226,8 +235,8 @@ async fn a_dripping_body_times_out() {
     for drips in [false, true] {
         let mut raw = wired.connect().await;
         let request = post(NEXT, format!("{{\"n\":3}}{}", " ".repeat(1000)));
-        raw.send(&request[..request.len() - 1000]).await.unwrap();
         let start = Instant::now();
+        raw.send(&request[..request.len() - 1000]).await.unwrap();
         let mut pace = tokio::time::interval(SHORT / 10);
         let answer = if drips {
             let dripping = async {
@@ -268,20 +277,21 @@ async fn a_client_that_does_not_read_is_disconnected() {
         limits.connections = 1;
     })
     .await;
+    let start = Instant::now();
     let mut deaf = wired.connect().await;
     // More than the buffers of the two sockets can hold.
     deaf.send(post("/wire.v1.Wire/Large", r#"{"size":50000000}"#))
         .await
         .unwrap();
     let mut next = wired.connect().await;
-    let start = Instant::now();
     assert_eq!(next.ask(post(NEXT, r#"{"n":3}"#)).await.status, 200);
     not_early(start.elapsed());
 }
 
 #[tokio::test]
 async fn a_response_may_take_longer_than_the_idle_timeout() {
-    let wired = start_with_long_timers(|limits| limits.idle_timeout = SHORT).await;
+    let mut wired = start_with_long_timers(|limits| limits.idle_timeout = SHORT).await;
+    let clock = StoppedClock::start().await;
     let mut raw = wired.connect().await;
     raw.send(post_with(
         "/wire.v1.Wire/Hang",
@@ -290,6 +300,8 @@ async fn a_response_may_take_longer_than_the_idle_timeout() {
     ))
     .await
     .unwrap();
+    assert_eq!(wired.events.recv().await, Some("started"));
+    drop(clock);
     assert_eq!(
         raw.response().await.error(),
         (504, "deadline_exceeded".to_owned())

@@ -4,12 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{LazyLock, Mutex};
-use std::time::{Duration, Instant};
 
 use fibpro::service::userstore::Database;
 
-/// Timeout for the start of the server on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::process::{POLL, POLLS};
 
 /// Ends the server when the test process ends in any way: the shell waits for the end of its stdin.
 const WATCH: &str = r#"
@@ -80,20 +78,25 @@ impl Cluster {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let begun = Instant::now();
         let ready = |folder: &Path| {
             let mut command = Command::new(programs.join("pg_isready"));
             command.arg("-q").arg("-h").arg(folder);
             command.status().unwrap().success()
         };
+        let mut polls = 0;
         while !ready(&folder) {
-            if child.try_wait().unwrap().is_some() || begun.elapsed() > PATIENCE {
+            polls += 1;
+            if child.try_wait().unwrap().is_some() || polls > POLLS {
                 let mut log = String::new();
                 let _ = std::fs::File::open(folder.join("log"))
                     .and_then(|mut file| file.read_to_string(&mut log));
                 panic!("PostgreSQL did not start: {log}");
             }
-            std::thread::yield_now();
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "PostgreSQL sends no event when it is ready"
+            )]
+            std::thread::sleep(POLL);
         }
         Some(Self {
             folder,

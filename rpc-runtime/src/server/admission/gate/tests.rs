@@ -50,7 +50,7 @@ async fn a_wait_ends_at_the_queue_timeout_or_deadline() {
     let running = gate.enter(None).await.unwrap();
     let start = tokio::time::Instant::now();
     assert_eq!(rejection(gate.enter(None).await), AdmitError::Busy);
-    assert!((50..60).contains(&start.elapsed().as_millis()));
+    assert!(start.elapsed() >= Duration::from_millis(50));
     // The deadline uses the real clock, which this test does not pause.
     let deadline = Instant::now();
     assert_eq!(

@@ -3,6 +3,7 @@ use std::convert::Infallible;
 use std::pin::pin;
 
 use http_body_util::{Full, StreamBody};
+use tokio::time::Instant;
 
 use super::*;
 
