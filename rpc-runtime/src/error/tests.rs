@@ -14,7 +14,7 @@ fn published(code: Code, message: &'static str) -> Error {
 }
 
 #[test]
-fn internal_kinds_keep_their_text_at_home() {
+fn internal_errors_keep_their_text_private() {
     for code in Code::all() {
         let error = published(code, "the canary sings");
         assert_eq!(
@@ -37,7 +37,7 @@ fn publishing_drops_the_source_and_cuts_the_text() {
 }
 
 #[test]
-fn passing_on_keeps_four_codes_and_the_chain() {
+fn forwarding_keeps_four_codes_and_the_chain() {
     for code in Code::all() {
         let mut error = Error::from(Remote::<Error>::from_error(published(code, "why")));
         assert_eq!(
@@ -110,7 +110,7 @@ fn an_error_of_our_own_client_is_kept_in_the_chain() {
 }
 
 #[test]
-fn foreign_text_does_not_make_lines_of_its_own() {
+fn foreign_text_cannot_add_lines() {
     let error = published(Code::NotFound, "no user `a\n  at   Forged.Hop\u{1b}[31m`");
     let text = format!("{error:#}");
     assert_eq!(text.lines().count(), 2, "{text}");
@@ -129,7 +129,7 @@ fn exhausted_retries_are_marked_up_to_the_edge() {
     assert_eq!(
         error.delivery(),
         Delivery::Answered,
-        "our caller's request did arrive"
+        "the request of our caller arrived"
     );
     error.remap_dependency_error("a@prod/1");
     error.sanitize_for_wire("a@prod/1", "a.B/C", "a.B");
@@ -181,7 +181,7 @@ fn a_chain_stays_within_its_limits() {
     assert_eq!(
         error.hops().last().unwrap().method,
         "fibpro.v1.Pricing/Pay",
-        "where it came from is kept"
+        "the origin is kept"
     );
 
     let mut long = Error::new(Code::NotFound, "x".repeat(2000));
@@ -193,7 +193,7 @@ fn a_chain_stays_within_its_limits() {
 }
 
 #[test]
-fn an_edge_says_code_text_and_id_only() {
+fn an_edge_error_has_code_text_and_id_only() {
     let mut error = published(Code::NotFound, "no such user")
         .with_detail(Detail::new("a.B", vec![1]))
         .with_reason("A");

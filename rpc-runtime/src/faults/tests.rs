@@ -80,7 +80,7 @@ fn a_rule_names_a_method_in_each_of_its_spellings() {
 }
 
 #[test]
-fn all_codes_are_effects_and_what_is_written_is_read() {
+fn every_code_is_an_effect_and_round_trips() {
     let codes = Code::all().map(Effect::Error);
     let others = [
         Effect::Drop,
@@ -97,14 +97,14 @@ fn all_codes_are_effects_and_what_is_written_is_read() {
 }
 
 #[test]
-fn the_first_effect_counts_and_delays_come_on_top() {
+fn the_first_effect_applies_after_all_delays() {
     let hit = decision("*=delay:1s,*=lose,*=drop,*=delay:20ms", 0);
     assert_eq!(hit.effect, Some(Effect::DropResponse));
     assert_eq!(hit.delay, Some(Duration::from_millis(1020)));
 }
 
 #[test]
-fn a_seed_repeats_itself_for_a_request_and_an_attempt() {
+fn a_seed_is_repeatable_per_request_and_attempt() {
     let plan: FaultPlan = "*=drop;p=0.3;seed=42".parse().unwrap();
     let hits = |attempt| -> Vec<bool> {
         let ids = (0..300).map(|index| format!("request-{index}"));
@@ -112,7 +112,7 @@ fn a_seed_repeats_itself_for_a_request_and_an_attempt() {
             .collect()
     };
     assert_eq!(hits(1), hits(1));
-    assert_ne!(hits(1), hits(2), "a retry is drawn anew");
+    assert_ne!(hits(1), hits(2), "each attempt has a new draw");
     let count = hits(1).iter().filter(|hit| **hit).count();
     assert!((60..=120).contains(&count), "{count} of 300 at 0.3");
     for _ in 0..100 {
@@ -122,7 +122,7 @@ fn a_seed_repeats_itself_for_a_request_and_an_attempt() {
 }
 
 #[test]
-fn what_makes_no_sense_is_named() {
+fn an_invalid_plan_is_explained() {
     let long = format!("*={}", "x".repeat(FAULTS_LIMIT));
     for (plan, part) in [
         ("", "invalid rule ``"),
@@ -153,7 +153,7 @@ fn what_makes_no_sense_is_named() {
 }
 
 #[test]
-fn a_method_that_its_service_does_not_have_is_found() {
+fn an_unknown_method_of_a_service_is_found() {
     let unknown = |plan: &str| {
         let plan: FaultPlan = plan.parse().unwrap();
         plan.unknown_method(&[&SERVICE, &TWIN].into_iter())

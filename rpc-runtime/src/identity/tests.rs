@@ -80,7 +80,7 @@ fn any_change_invalidates_the_signature() {
 }
 
 #[test]
-fn what_is_no_signature_is_refused_as_such() {
+fn a_malformed_signature_is_rejected() {
     let good = signature::sign(&one_key(), &call(), BODY, NOW, 1);
     let edits = [
         String::new(),
@@ -123,7 +123,7 @@ fn a_signature_is_valid_for_thirty_seconds_either_way() {
         text.contains("3600 s ahead") && text.contains("clocks"),
         "{text}"
     );
-    // A clock that is off says so to those only who have the key.
+    // Only a caller with the key learns that its clock is wrong.
     let stranger = signature::sign(&keys(&format!("2026-11 {OTHER}")), &call(), BODY, 0, 1);
     assert!(refused(one_key(), &call(), &stranger, NOW).contains("another secret"));
 }
@@ -143,7 +143,7 @@ fn a_call_counts_once() {
 }
 
 #[test]
-fn while_keys_are_rotated_both_sides_know_each_other() {
+fn servers_accept_each_other_during_key_rotation() {
     let (old, new) = (format!("old {OTHER}"), format!("new {SECRET}"));
     let steps = [
         old.clone(),
@@ -167,7 +167,7 @@ fn while_keys_are_rotated_both_sides_know_each_other() {
 }
 
 #[test]
-fn a_bad_key_file_names_the_line_and_quotes_no_secret() {
+fn a_key_file_error_has_the_line_but_no_secret() {
     for (text, problem) in [
         ("", "0 keys"),
         ("# only a comment\n\n", "0 keys"),
@@ -193,7 +193,7 @@ fn a_bad_key_file_names_the_line_and_quotes_no_secret() {
 }
 
 #[test]
-fn a_file_is_read_again_and_a_bad_one_changes_nothing() {
+fn an_invalid_reloaded_file_changes_nothing() {
     let path = std::env::temp_dir().join(format!(
         "rpc-keys-{}-{:x}",
         std::process::id(),

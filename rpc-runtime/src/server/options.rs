@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     mod program {
-        /// Of the same name, as a program may call its own.
+        /// A type with the same name, as an application may define.
         #[derive(Debug, clap::Parser)]
         pub(super) struct ServerOptions {
             #[command(flatten)]
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_given_leaves_the_server_as_it_is() {
+    fn omitted_options_leave_the_server_unchanged() {
         let server = server().options(parse(&[]).unwrap());
         assert_eq!(server.listen, [("set:1".to_owned(), Trust::Internal)]);
         assert_eq!(
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn invalid_values_are_rejected() {
         for bad in [
             "--socket-mode=8",
             "--socket-mode=1777",

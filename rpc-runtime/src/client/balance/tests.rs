@@ -83,7 +83,7 @@ async fn a_failing_address_gets_one_probe_after_a_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_error_says_that_all_breakers_are_open() {
+async fn the_error_states_that_all_breakers_are_open() {
     let (watch, balancer) = watched(["http://a:1", "http://b:1"]);
     break_down(&balancer, "http://a:1");
     break_down(&balancer, "http://b:1");

@@ -32,6 +32,6 @@ pub(crate) fn resolve(
     );
     Err(Error::without_location(
         Code::FailedPrecondition,
-        format!("{setting} names {name}, and no service of the server has that method; {advice}"),
+        format!("{setting} names the unknown method {name}; {advice}"),
     ))
 }

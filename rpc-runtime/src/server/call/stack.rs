@@ -103,7 +103,7 @@ async fn work(inner: &ServerInner, route: &Arc<Route>, request: Request) -> Resp
     .await
 }
 
-/// Runs a `detached` method on a separate task, which goes on if the caller disconnects.
+/// Runs a `detached` method on a separate task, which keeps running if the caller disconnects.
 async fn answer_detached(
     inner: &Arc<ServerInner>,
     route: &Arc<Route>,

@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_results_go_and_no_running_call_does() {
+    fn the_oldest_results_are_evicted_but_no_running_call() {
         let store = MemoryStore::new().entries(3);
         assert!(matches!(store.look_up(&key(0), MESSAGE), Claim::New));
         for n in 1..5 {
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn results_take_no_more_than_they_may() {
+    fn results_stay_within_the_memory_limit() {
         let store = MemoryStore::new().bytes(4_000);
         for n in 0..100 {
             done(&store, n, &"x".repeat(1_000));

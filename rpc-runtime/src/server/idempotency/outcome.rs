@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_survive_a_store_without_what_is_private() {
+    fn a_stored_error_keeps_its_public_parts_only() {
         let error = Error::new(Code::FailedPrecondition, "no credit")
             .with_reason("POOR")
             .with_violation("cents", "too many")
