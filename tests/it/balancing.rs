@@ -184,10 +184,8 @@ async fn a_dead_replica_fails_no_call_and_is_used_again() {
 async fn a_keyed_call_is_retried_on_the_same_replica() {
     let (replicas, _drops) = start::<3>().await;
     let replicas: Arc<[Started]> = replicas.into();
-    let all = |replicas: &[Started], trouble| {
-        replicas
-            .iter()
-            .for_each(|replica| replica.proxy.set(trouble));
+    let all = |replicas: &[Started], fault| {
+        replicas.iter().for_each(|replica| replica.proxy.set(fault));
     };
     let heal = Arc::clone(&replicas);
     let client = Client::from_urls(urls(&replicas)).unwrap().retry(quick());

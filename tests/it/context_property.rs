@@ -94,13 +94,13 @@ impl Front for Works {
                 }
                 Step::SpawnWithout => {
                     // Outside of the scope: no id in the log, and a fresh one for the call.
-                    let (seen, call) = (self.seen.clone(), self.back.note("nobody"));
+                    let (seen, call) = (self.seen.clone(), self.back.note("unscoped"));
                     drop(call);
                     let back = self.back.clone();
                     drop(tokio::spawn(async move {
                         tokio::task::yield_now().await;
-                        seen.log("nobody");
-                        back.note("nobody").await
+                        seen.log("unscoped");
+                        back.note("unscoped").await
                     }));
                 }
                 Step::SpawnBlocking => {
@@ -291,7 +291,7 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<
 fn check(requests: usize, seen: &[(String, String)]) -> Result<(), TestCaseError> {
     let mut fresh = BTreeMap::new();
     for (who, id) in seen {
-        if who != "nobody" {
+        if who != "unscoped" {
             prop_assert_eq!(who, id, "the id of another request");
         } else if id != "-" {
             prop_assert!(
@@ -310,7 +310,7 @@ fn check(requests: usize, seen: &[(String, String)]) -> Result<(), TestCaseError
     );
     let own: BTreeSet<_> = seen
         .iter()
-        .filter(|(who, _)| who != "nobody")
+        .filter(|(who, _)| who != "unscoped")
         .map(|(who, _)| who)
         .collect();
     prop_assert!(

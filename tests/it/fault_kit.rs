@@ -43,8 +43,8 @@ async fn without_trouble_bytes_pass() {
 async fn a_delay_and_a_throttle_lose_nothing() {
     let (_running, proxy) = start().await;
     let mut raw = Raw::connect(proxy.address()).await;
-    let mut timed = async |trouble| {
-        proxy.set(trouble);
+    let mut timed = async |fault| {
+        proxy.set(fault);
         let start = Instant::now();
         assert_eq!(raw.ask(request()).await.body, br#"{"result":"hello"}"#);
         start.elapsed()
@@ -91,12 +91,12 @@ async fn a_cut_request_never_arrives_as_a_whole() {
 #[tokio::test]
 async fn a_black_hole_releases_its_data_when_it_closes() {
     let (running, proxy) = start().await;
-    let mut before = Raw::connect(proxy.address()).await;
-    assert_eq!(before.ask(request()).await.status, 200);
+    let mut first = Raw::connect(proxy.address()).await;
+    assert_eq!(first.ask(request()).await.status, 200);
     proxy.set(NetworkFault::BlackHole);
-    let mut behind = Raw::connect(proxy.address()).await;
-    before.send(request()).await.unwrap();
-    behind.send(request()).await.unwrap();
+    let mut second = Raw::connect(proxy.address()).await;
+    first.send(request()).await.unwrap();
+    second.send(request()).await.unwrap();
     // Meanwhile the server itself responds.
     let direct = async {
         let mut direct = Raw::connect(running.address()).await;
@@ -106,12 +106,12 @@ async fn a_black_hole_releases_its_data_when_it_closes() {
     };
     tokio::select! {
         biased;
-        _ = behind.response() => panic!("a black hole forwards data"),
+        _ = second.response() => panic!("a black hole forwards data"),
         () = direct => {}
     }
     proxy.set(NetworkFault::None);
-    assert_eq!(before.response().await.status, 200);
-    assert_eq!(behind.response().await.status, 200);
+    assert_eq!(first.response().await.status, 200);
+    assert_eq!(second.response().await.status, 200);
 }
 
 #[tokio::test]

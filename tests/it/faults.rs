@@ -214,7 +214,7 @@ fn pay(plan: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn strangers_to_our_client_ask_by_the_header() {
+async fn raw_requests_can_ask_for_faults() {
     on_each_transport(async |test| {
         let Some(running) = test.running else { return };
         let mut raw = Raw::connect(running.address()).await;
@@ -320,8 +320,8 @@ async fn a_server_without_faults_rejects_a_plan_for_it() {
 #[tokio::test]
 async fn an_edge_ignores_a_fault_plan() {
     let (runs, seen) = (Runs::default(), Seen::default());
-    let behind = Running::start(server(&runs, &seen).allow_faults()).await;
-    let client = PricingClient::connect(&behind.url()).unwrap();
+    let allowing = Running::start(server(&runs, &seen).allow_faults()).await;
+    let client = PricingClient::connect(&allowing.url()).unwrap();
     #[rpc_service(package = "faults.v1")]
     trait Gate {
         async fn pass(&self) -> Result<u32>;

@@ -450,8 +450,8 @@ async fn untrusted_context_stops_at_the_edge() {
     let source = format!("porter@prod/{}", edge.address());
     let expected = (Some(source), Some("prod".to_owned()), true, 1, false);
     assert_eq!(*heard.lock().unwrap(), [expected]);
-    let nobody = tokio::time::timeout(std::time::Duration::ZERO, trap.accept()).await;
-    assert!(nobody.is_err(), "a call was redirected");
+    let accepted = tokio::time::timeout(std::time::Duration::ZERO, trap.accept()).await;
+    assert!(accepted.is_err(), "a call was redirected");
 }
 
 #[tokio::test]

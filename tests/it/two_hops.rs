@@ -1,4 +1,4 @@
-//! Two services in a chain: `Pricing` behind `Controller`, in one process and over sockets.
+//! Two services in a chain: `Controller` calls `Pricing`, in one process and over sockets.
 
 use std::time::Instant;
 

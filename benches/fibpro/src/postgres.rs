@@ -28,12 +28,12 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     /// Starts the server; returns `None` if PostgreSQL is not installed.
-    pub(crate) fn start(beside: &Path) -> Result<Option<Self>, Failure> {
+    pub(crate) fn start(neighbor: &Path) -> Result<Option<Self>, Failure> {
         let Some(programs) = programs() else {
             return Ok(None);
         };
         // Outside of the benchmark's folder, which may be deleted first.
-        let folder = beside.with_extension("postgres");
+        let folder = neighbor.with_extension("postgres");
         std::fs::create_dir_all(&folder)?;
         let id = Command::new("id").arg("-u").output()?;
         // PostgreSQL refuses to run as root.

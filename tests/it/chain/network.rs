@@ -78,21 +78,17 @@ async fn a_black_hole_ends_at_the_deadline() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_network_only_costs_time() {
     let chain = Chain::start().await;
-    for trouble in [
+    for fault in [
         NetworkFault::Delay(SHORT),
         NetworkFault::Throttle {
             bytes: 1,
             every: Duration::from_millis(2),
         },
     ] {
-        chain.to_back.set(trouble);
+        chain.to_back.set(fault);
         chain.client().put().timeout(TIMEOUT).await.unwrap();
         let error = error_of(chain.client().put().timeout(SHORT / 4)).await;
-        assert_eq!(
-            error.code(),
-            Code::DeadlineExceeded,
-            "{trouble:?}: {error:#}"
-        );
+        assert_eq!(error.code(), Code::DeadlineExceeded, "{fault:?}: {error:#}");
     }
     chain.to_back.set(NetworkFault::None);
     chain.works_again().await;

@@ -74,7 +74,7 @@ async fn invalid_gzip_is_rejected() {
         ("truncated data", &good[..good.len() - 9]),
         ("truncated check sum", &good[..good.len() - 1]),
         ("only a header", &good[..10]),
-        ("junk behind", &junk),
+        ("junk after", &junk),
         ("two members", &twice),
     ] {
         let answer = ask(&wired, "gzip", body).await;

@@ -203,7 +203,7 @@ async fn control_characters_in_a_header() {
 }
 
 #[tokio::test]
-async fn pipelined_requests_are_answered_in_order() {
+async fn pipelined_requests_get_responses_in_order() {
     let wired = start().await;
     let mut raw = wired.connect().await;
     let three: Vec<u8> = (0..3)

@@ -257,7 +257,7 @@ async fn an_idle_connection_is_closed() {
     let (answer, _) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
     assert_eq!(answer.status(), 200);
     drop(clock);
-    // GOAWAY tells the client which calls were not processed.
+    // GOAWAY specifies which calls were not processed.
     within(connection.driver).await.unwrap().unwrap();
 }
 

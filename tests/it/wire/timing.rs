@@ -167,10 +167,10 @@ async fn a_connection_without_a_first_byte_is_closed() {
 async fn a_connection_with_only_a_preface_is_closed() {
     let wired = start_with_long_timers(|limits| limits.idle_timeout = SHORT).await;
     // The preface, and the beginning of the required frame.
-    for behind in ["", "\0\0"] {
+    for rest in ["", "\0\0"] {
         let start = Instant::now();
         let mut raw = wired.connect().await;
-        raw.send(format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{behind}"))
+        raw.send(format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{rest}"))
             .await
             .unwrap();
         raw.closed().await;
