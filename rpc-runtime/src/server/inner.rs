@@ -16,13 +16,13 @@ use super::process::lifecycle::{Lifecycle, ReadinessCheck};
 use super::routes::{RouteTable, RouteTableBuilder};
 use super::transport::peers::PeerLimiter;
 use crate::builtin::{self, DroppedLogs};
-use crate::context::{ServerInfo, Source};
+use crate::context::{DEFAULT_ENVIRONMENT, ServerInfo, Source};
 use crate::error::Error;
 use crate::flags::Flags;
 use crate::identity::{IdentityKeys, Verifier};
 use crate::logs;
-use crate::middleware::Layers;
-use crate::observe::{Observers, ServerMetrics};
+use crate::middleware::{Layer, Layers};
+use crate::observe::{Observer, Observers, ServerMetrics, TracingObserver};
 
 /// The parts of a server that its connections share.
 pub(crate) struct ServerInner {
@@ -48,12 +48,16 @@ pub(crate) struct ServerInner {
 
 /// The configuration of a [`ServerInner`].
 pub(crate) struct ServerConfig {
-    pub(crate) services: Vec<Routes>,
-    pub(crate) source: Source,
+    pub(crate) name: String,
+    pub(crate) environment: String,
+    /// The instance; derived from the addresses if not set.
+    pub(crate) instance: Option<String>,
+    /// The version; that of the first service if not set.
     pub(crate) version: Option<&'static str>,
+    pub(crate) services: Vec<Routes>,
     pub(crate) limits: Limits,
-    pub(crate) layers: Layers,
-    pub(crate) observers: Observers,
+    pub(crate) layers: Vec<Arc<dyn Layer>>,
+    pub(crate) observers: Vec<Arc<dyn Observer>>,
     pub(crate) checks: Vec<ReadinessCheck>,
     pub(crate) fallback: Option<axum::Router>,
     pub(crate) identity: Option<IdentityKeys>,
@@ -66,6 +70,31 @@ pub(crate) struct ServerConfig {
     pub(crate) idempotency: Option<Arc<dyn IdempotencyStore>>,
 }
 
+impl ServerConfig {
+    /// Returns the defaults.
+    pub(crate) fn new(name: String) -> Self {
+        Self {
+            name,
+            environment: DEFAULT_ENVIRONMENT.to_owned(),
+            instance: None,
+            version: None,
+            services: Vec::new(),
+            limits: Limits::default(),
+            layers: Vec::new(),
+            observers: vec![Arc::new(TracingObserver)],
+            checks: Vec::new(),
+            fallback: None,
+            identity: None,
+            policy: None,
+            rates: Vec::new(),
+            dropped_logs: None,
+            flags: Flags::new(),
+            allow_faults: false,
+            idempotency: None,
+        }
+    }
+}
+
 impl ServerInner {
     /// Builds the shared state.
     ///
@@ -73,8 +102,8 @@ impl ServerInner {
     ///
     /// `failed_precondition` if two methods have one path, or if a policy or rate limit does not match the services.
     /// `invalid_argument` for a rate limit that allows no calls.
-    pub(crate) fn new(config: ServerConfig) -> Result<Arc<Self>, Error> {
-        let source = Arc::new(config.source);
+    pub(crate) fn new(config: ServerConfig, source: Source) -> Result<Arc<Self>, Error> {
+        let source = Arc::new(source);
         let first = config.services.first().map(|first| first.service.version);
         let version = config.version.or(first).unwrap_or_default();
         let mut routes = RouteTableBuilder::new(config.services, &source)?;
@@ -90,7 +119,7 @@ impl ServerInner {
         }
         routes.apply_rate_limits(config.rates)?;
         let outgoing = Arc::clone(metrics.outgoing());
-        let observers = config.observers.with(metrics);
+        let observers = Observers::new(config.observers).with(metrics);
         let tasks = TaskTracker::new();
         let cap = config.limits.deadline_cap;
         routes.apply_idempotency(config.idempotency, &observers, &tasks, cap);
@@ -110,7 +139,7 @@ impl ServerInner {
             peers: PeerLimiter::new(config.limits.connections_per_peer),
             gate: Arc::new(Gate::new(&config.limits)),
             limits: config.limits,
-            layers: config.layers,
+            layers: Layers::new(config.layers),
             observers,
             fallback: config.fallback,
             lifecycle: Lifecycle::new(config.checks),

@@ -12,7 +12,6 @@ mod routes;
 mod transport;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use admission::RateLimit;
@@ -25,17 +24,14 @@ pub use process::bound::BoundServer;
 pub use process::log::LogFormat;
 
 use self::idempotency::IdempotencyStore;
+use self::inner::ServerConfig;
+use self::process::config::ProcessConfig;
 use self::process::lifecycle::ReadinessCheck;
-use self::process::log::{self, ProcessLog};
-use self::transport::listen::SOCKET_MODE;
-use crate::builtin::DroppedLogs;
-use crate::context::DEFAULT_ENVIRONMENT;
-use crate::error::{Error, Result};
-use crate::flags::Flags;
+use crate::error::Result;
 use crate::identity::IdentityKeys;
-use crate::logs::{LogExportOptions, LogExporterBuilder};
+use crate::logs::LogExporterBuilder;
 use crate::middleware::Layer;
-use crate::observe::{Observer, TracingObserver};
+use crate::observe::Observer;
 
 /// A server of one or several services.
 ///
@@ -65,70 +61,18 @@ use crate::observe::{Observer, TracingObserver};
 /// ```
 #[must_use = "a server does nothing before `run` or `serve`"]
 pub struct Server {
-    name: String,
-    environment: String,
-    instance: Option<String>,
-    version: Option<&'static str>,
-    listen: Vec<(String, Trust)>,
-    trust: Option<Trust>,
-    services: Vec<Routes>,
-    layers: Vec<Arc<dyn Layer>>,
-    observers: Vec<Arc<dyn Observer>>,
-    limits: Limits,
-    checks: Vec<ReadinessCheck>,
-    socket_mode: u32,
-    log_format: LogFormat,
-    fallback: Option<axum::Router>,
-    identity: Option<IdentityKeys>,
-    /// Read when the server starts; takes precedence over `identity`.
-    identity_file: Option<PathBuf>,
-    policy: Option<Policy>,
-    rates: Vec<RateLimit>,
-    dropped_logs: Option<DroppedLogs>,
-    flags: Flags,
-    flags_file: Option<PathBuf>,
-    /// The first error of setting a flag; the start of the server returns it.
-    flags_refused: Option<Error>,
-    allow_faults: bool,
-    log_exporter: Option<LogExporterBuilder>,
-    /// The operator's options of the log export. They take precedence over `log_exporter`.
-    log_export_options: LogExportOptions,
-    /// The log of the process, if `start_log` was called.
-    log: Option<Result<ProcessLog>>,
-    idempotency: Option<Arc<dyn IdempotencyStore>>,
+    /// The configuration of the running server.
+    config: ServerConfig,
+    /// The settings for starting and running it.
+    process: ProcessConfig,
 }
 
 impl Server {
     /// Creates a server with a name, such as `logsink`, which callers see in errors and logs.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
-            name: name.into(),
-            environment: DEFAULT_ENVIRONMENT.to_owned(),
-            instance: None,
-            version: None,
-            listen: Vec::new(),
-            trust: None,
-            services: Vec::new(),
-            layers: Vec::new(),
-            observers: vec![Arc::new(TracingObserver)],
-            limits: Limits::default(),
-            checks: Vec::new(),
-            socket_mode: SOCKET_MODE,
-            log_format: LogFormat::default(),
-            fallback: None,
-            identity: None,
-            identity_file: None,
-            policy: None,
-            rates: Vec::new(),
-            dropped_logs: None,
-            flags: Flags::new(),
-            flags_file: None,
-            flags_refused: None,
-            allow_faults: false,
-            log_exporter: None,
-            log_export_options: LogExportOptions::default(),
-            log: None,
-            idempotency: None,
+            config: ServerConfig::new(name.into()),
+            process: ProcessConfig::default(),
         }
     }
 
@@ -145,7 +89,9 @@ impl Server {
         reason = "a builder that takes literals and addresses alike"
     )]
     pub fn listen(mut self, address: impl ToString) -> Self {
-        self.listen.push((address.to_string(), Trust::Internal));
+        self.process
+            .listen
+            .push((address.to_string(), Trust::Internal));
         self
     }
 
@@ -153,21 +99,21 @@ impl Server {
     /// are ignored, and errors are sent without details.
     #[allow(clippy::needless_pass_by_value, reason = "as for `listen`")]
     pub fn listen_edge(mut self, address: impl ToString) -> Self {
-        self.listen.push((address.to_string(), Trust::Edge));
+        self.process.listen.push((address.to_string(), Trust::Edge));
         self
     }
 
     /// Sets the file mode of Unix sockets, whose write bits determine which users may connect.
     /// Defaults to `0o600`: only the user that the server runs as.
     pub fn socket_mode(mut self, mode: u32) -> Self {
-        self.socket_mode = mode;
+        self.process.socket_mode = mode;
         self
     }
 
     /// Sets how much callers are trusted. Defaults to internal for [`serve`](Self::serve) and edge for
     /// [`into_router`](Self::into_router).
     pub fn trust(mut self, trust: Trust) -> Self {
-        self.trust = Some(trust);
+        self.process.trust = Some(trust);
         self
     }
 
@@ -190,7 +136,7 @@ impl Server {
     /// # Ok::<(), rpc_runtime::Error>(())
     /// ```
     pub fn identity(mut self, keys: IdentityKeys) -> Self {
-        self.identity = Some(keys);
+        self.config.identity = Some(keys);
         self
     }
 
@@ -199,7 +145,7 @@ impl Server {
     ///
     /// Checked when the server starts: `failed_precondition` for a rule that names an unknown method.
     pub fn policy(mut self, policy: Policy) -> Self {
-        self.policy = Some(policy);
+        self.config.policy = Some(policy);
         self
     }
 
@@ -208,7 +154,7 @@ impl Server {
     ///
     /// Checked when the server starts, like [`policy`](Self::policy).
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {
-        self.rates.push(limit);
+        self.config.rates.push(limit);
         self
     }
 
@@ -230,34 +176,34 @@ impl Server {
     ///
     /// An edge listener ignores and removes the plan of a request, and logs how often it did so.
     pub fn allow_faults(mut self) -> Self {
-        self.allow_faults = true;
+        self.config.allow_faults = true;
         self
     }
 
     /// Sets the store for the results of methods with an idempotency key; see [`crate::idempotency`].
     /// Defaults to a [`MemoryStore`](crate::idempotency::MemoryStore) if the server has such a method.
     pub fn idempotency_store(mut self, store: impl IdempotencyStore) -> Self {
-        self.idempotency = Some(Arc::new(store));
+        self.config.idempotency = Some(Arc::new(store));
         self
     }
 
     /// Sets the environment that the server runs in. Defaults to `prod`.
     pub fn environment(mut self, environment: impl Into<String>) -> Self {
-        self.environment = environment.into();
+        self.config.environment = environment.into();
         self
     }
 
     /// Sets the name of this instance of the server. Defaults to its first address, or to the process ID
     /// if it has no listener.
     pub fn instance(mut self, instance: impl Into<String>) -> Self {
-        self.instance = Some(instance.into());
+        self.config.instance = Some(instance.into());
         self
     }
 
     /// Sets the version that [`rpc.v1.Status`](crate::status) reports. Defaults to the version of the first
     /// service; a server without services usually sets `env!("CARGO_PKG_VERSION")`.
     pub fn version(mut self, version: &'static str) -> Self {
-        self.version = Some(version);
+        self.config.version = Some(version);
         self
     }
 
@@ -267,31 +213,31 @@ impl Server {
         reason = "a service is added to a server, not a number"
     )]
     pub fn add(mut self, service: impl Service) -> Self {
-        self.services.push(service.into_routes());
+        self.config.services.push(service.into_routes());
         self
     }
 
     /// Adds a layer inside the layers added before. See [`crate::middleware`].
     pub fn layer(mut self, layer: impl Layer) -> Self {
-        self.layers.push(Arc::new(layer));
+        self.config.layers.push(Arc::new(layer));
         self
     }
 
     /// Adds an observer of calls. See [`crate::observe`].
     pub fn observer(mut self, observer: impl Observer) -> Self {
-        self.observers.push(Arc::new(observer));
+        self.config.observers.push(Arc::new(observer));
         self
     }
 
     /// Removes the observer that logs each call, and every observer added before.
     pub fn without_observers(mut self) -> Self {
-        self.observers.clear();
+        self.config.observers.clear();
         self
     }
 
     /// Sets the limits and timeouts.
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.config.limits = limits;
         self
     }
 
@@ -321,7 +267,9 @@ impl Server {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<()>> + Send + 'static,
     {
-        self.checks.push(ReadinessCheck::new(name.into(), check));
+        self.config
+            .checks
+            .push(ReadinessCheck::new(name.into(), check));
         self
     }
 
@@ -341,7 +289,7 @@ impl Server {
     /// # drop(server);
     /// ```
     pub fn dropped_logs(mut self, count: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
-        self.dropped_logs = Some(Box::new(count));
+        self.config.dropped_logs = Some(Box::new(count));
         self
     }
 
@@ -350,15 +298,14 @@ impl Server {
     /// is kept. Call this after setting the log format and the export options; `run` reports any error in
     /// the export options.
     pub fn start_log(mut self) -> Self {
-        let exporter = self.log_exporter.take();
-        let log = log::start_log(self.log_format, &self.log_export_options, exporter);
-        self.log = Some(log);
+        let log = self.process.start_log();
+        self.process.log = Some(log);
         self
     }
 
     /// Sets the format in which [`run`](Self::run) writes the log, if it installs the subscriber.
     pub fn log_format(mut self, format: LogFormat) -> Self {
-        self.log_format = format;
+        self.process.log_format = format;
         self
     }
 
@@ -377,7 +324,7 @@ impl Server {
     /// # Ok::<(), rpc_runtime::Error>(())
     /// ```
     pub fn export_logs(mut self, log_exporter: LogExporterBuilder) -> Self {
-        self.log_exporter = Some(log_exporter);
+        self.process.log_exporter = Some(log_exporter);
         self
     }
 
@@ -397,7 +344,7 @@ impl Server {
     /// # drop(server);
     /// ```
     pub fn http(mut self, router: axum::Router) -> Self {
-        self.fallback = Some(router);
+        self.config.fallback = Some(router);
         self
     }
 }
@@ -405,12 +352,13 @@ impl Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
-            .field("name", &self.name)
-            .field("environment", &self.environment)
-            .field("listen", &self.listen)
+            .field("name", &self.config.name)
+            .field("environment", &self.config.environment)
+            .field("listen", &self.process.listen)
             .field(
                 "services",
                 &self
+                    .config
                     .services
                     .iter()
                     .map(|routes| routes.service.full_name)

@@ -134,32 +134,32 @@ impl Server {
         if !(options.listen.is_empty() && options.listen_edge.is_empty()) {
             let internal = options.listen.into_iter().map(|at| (at, Trust::Internal));
             let edge = options.listen_edge.into_iter().map(|at| (at, Trust::Edge));
-            self.listen = internal.chain(edge).collect();
+            self.process.listen = internal.chain(edge).collect();
         }
         if let Some(mode) = options.socket_mode {
-            self.socket_mode = mode;
+            self.process.socket_mode = mode;
         }
         if let Some(environment) = options.environment {
-            self.environment = environment;
+            self.config.environment = environment;
         }
         if options.instance.is_some() {
-            self.instance = options.instance;
+            self.config.instance = options.instance;
         }
         if options.identity_key_file.is_some() {
-            self.identity_file = options.identity_key_file;
+            self.process.identity_file = options.identity_key_file;
         }
         if let Some(lame_duck) = options.lame_duck {
-            self.limits.lame_duck = lame_duck;
+            self.config.limits.lame_duck = lame_duck;
         }
         self.flags_given(&options.flag, &options.flag_variables);
         if options.flags_file.is_some() {
-            self.flags_file = options.flags_file;
+            self.process.flags_file = options.flags_file;
         }
-        self.allow_faults |= options.allow_faults;
+        self.config.allow_faults |= options.allow_faults;
         if let Some(format) = options.log_format {
-            self.log_format = format;
+            self.process.log_format = format;
         }
-        self.log_export_options = LogExportOptions {
+        self.process.log_export_options = LogExportOptions {
             sink: options.logsink,
             spool: options.log_spool,
             filter: options.ship_log,
@@ -219,12 +219,18 @@ mod tests {
     #[test]
     fn omitted_options_leave_the_server_unchanged() {
         let server = server().options(parse(&[]).unwrap());
-        assert_eq!(server.listen, [("set:1".to_owned(), Trust::Internal)]);
         assert_eq!(
-            (server.environment.as_str(), server.socket_mode),
+            server.process.listen,
+            [("set:1".to_owned(), Trust::Internal)]
+        );
+        assert_eq!(
+            (
+                server.config.environment.as_str(),
+                server.process.socket_mode
+            ),
             ("set", 0o600)
         );
-        assert!(!server.allow_faults);
+        assert!(!server.config.allow_faults);
     }
 
     #[test]
@@ -243,6 +249,7 @@ mod tests {
         ]);
         let server = server().options(options.unwrap());
         let listen: Vec<_> = server
+            .process
             .listen
             .iter()
             .map(|(address, trust)| (address.as_str(), *trust))
@@ -257,16 +264,17 @@ mod tests {
             ]
         );
         let refused = server
+            .process
             .identity_file
             .as_ref()
             .map(crate::IdentityKeys::from_file);
         assert!(refused.is_some_and(|keys| keys.is_err()));
-        assert_eq!(server.environment, "dev");
-        assert_eq!(server.instance.as_deref(), Some("a1"));
-        assert_eq!(server.socket_mode, 0o660);
-        assert_eq!(server.log_format, LogFormat::Json);
-        assert_eq!(server.limits.lame_duck, Duration::from_millis(1500));
-        assert!(server.allow_faults);
+        assert_eq!(server.config.environment, "dev");
+        assert_eq!(server.config.instance.as_deref(), Some("a1"));
+        assert_eq!(server.process.socket_mode, 0o660);
+        assert_eq!(server.process.log_format, LogFormat::Json);
+        assert_eq!(server.config.limits.lame_duck, Duration::from_millis(1500));
+        assert!(server.config.allow_faults);
     }
 
     #[test]
@@ -296,7 +304,7 @@ mod tests {
     #[test]
     fn an_edge_alone_replaces_the_internal_default() {
         let server = server().options(parse(&["--listen-edge=d:4"]).unwrap());
-        assert_eq!(server.listen, [("d:4".to_owned(), Trust::Edge)]);
+        assert_eq!(server.process.listen, [("d:4".to_owned(), Trust::Edge)]);
     }
 
     #[test]

@@ -11,11 +11,9 @@ use crate::error::{Code, Error, Result};
 use crate::flags::{self as declared, Flags};
 use crate::identity::IdentityKeys;
 use crate::logs;
-use crate::middleware::Layers;
-use crate::observe::Observers;
 use crate::registry;
 use crate::server::call::dispatch;
-use crate::server::inner::{ServerConfig, ServerInner};
+use crate::server::inner::ServerInner;
 use crate::server::transport::listen::Listener;
 use crate::server::{Server, Trust};
 
@@ -32,16 +30,20 @@ impl Server {
     ///   added twice, a policy or rate limit names an unknown method, or the identity key file or
     ///   the flags file cannot be read.
     pub async fn bind(mut self) -> Result<BoundServer> {
-        let addresses = std::mem::take(&mut self.listen);
+        let addresses = std::mem::take(&mut self.process.listen);
         if addresses.is_empty() {
             return Err(Error::without_location(
                 Code::InvalidArgument,
-                format!("server {} has no address; call `listen` first", self.name),
+                format!(
+                    "server {} has no address; call `listen` first",
+                    self.config.name
+                ),
             ));
         }
         let mut listeners = Vec::new();
         for (address, trust) in addresses {
-            let listener = Listener::bind(&self.name, &address, self.socket_mode).await?;
+            let listener =
+                Listener::bind(&self.config.name, &address, self.process.socket_mode).await?;
             listeners.push((listener, trust));
         }
         check_registry()?;
@@ -76,10 +78,19 @@ impl Server {
     ///
     /// `invalid_argument` if the name, environment or instance is not valid.
     pub fn context(&self) -> Result<Context> {
-        let first = self.listen.first().map(|(address, _)| address.as_str());
+        let first = self
+            .process
+            .listen
+            .first()
+            .map(|(address, _)| address.as_str());
         let address = first.filter(|address| !address.starts_with("unix:"));
         let process = std::process::id().to_string();
-        let instance = self.instance.as_deref().or(address).unwrap_or(&process);
+        let instance = self
+            .config
+            .instance
+            .as_deref()
+            .or(address)
+            .unwrap_or(&process);
         let source = self.source(instance)?;
         let server_info = ServerInfo::new(Arc::new(source), None, Flags::new());
         Ok(Context::for_server(Arc::new(
@@ -88,10 +99,10 @@ impl Server {
     }
 
     fn source(&self, instance: &str) -> Result<Source> {
-        Source::new(&self.name, &self.environment, instance).map_err(|invalid| {
+        Source::new(&self.config.name, &self.config.environment, instance).map_err(|invalid| {
             let text = format!(
                 "name `{}`, environment `{}`, instance `{instance}`: {invalid}",
-                self.name, self.environment
+                self.config.name, self.config.environment
             );
             Error::without_location(Code::InvalidArgument, text)
         })
@@ -115,7 +126,7 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<()> {
-        let trust = self.trust.unwrap_or(Trust::Internal);
+        let trust = self.process.trust.unwrap_or(Trust::Internal);
         let listeners = vec![(Listener::Tcp(listener), trust)];
         check_registry()?;
         let inner = self.into_inner(&listeners)?;
@@ -134,7 +145,7 @@ impl Server {
     ///
     /// As [`bind`](Self::bind), except the errors of addresses.
     pub fn into_router(self) -> Result<axum::Router> {
-        let trust = self.trust.unwrap_or(Trust::Edge);
+        let trust = self.process.trust.unwrap_or(Trust::Edge);
         check_registry()?;
         let inner = self.into_inner(&[])?;
         Ok(dispatch::router(inner, trust))
@@ -142,12 +153,12 @@ impl Server {
 
     /// Returns whether the server has the log sink service.
     pub(crate) fn is_log_sink(&self) -> bool {
-        let mut services = self.services.iter();
+        let mut services = self.config.services.iter();
         services.any(|routes| routes.service.full_name == logs::SERVICE)
     }
 
     pub(crate) fn name(&self) -> &str {
-        &self.name
+        &self.config.name
     }
 
     /// Checks the configuration and assembles the parts of the server.
@@ -155,33 +166,16 @@ impl Server {
         mut self,
         listeners: &[(Listener, Trust)],
     ) -> Result<Arc<ServerInner>> {
-        let flags = self.take_flags()?;
-        let instance = match self.instance.take() {
+        self.read_flags()?;
+        let instance = match self.config.instance.take() {
             Some(instance) => instance,
             None => default_instance(listeners),
         };
         let source = self.source(&instance)?;
-        let identity = match self.identity_file {
-            Some(file) => Some(IdentityKeys::from_file(file)?),
-            None => self.identity,
-        };
-        ServerInner::new(ServerConfig {
-            services: self.services,
-            source,
-            version: self.version,
-            limits: self.limits,
-            layers: Layers::new(self.layers),
-            observers: Observers::new(self.observers),
-            checks: self.checks,
-            fallback: self.fallback,
-            identity,
-            policy: self.policy,
-            rates: self.rates,
-            dropped_logs: self.dropped_logs,
-            flags,
-            allow_faults: self.allow_faults,
-            idempotency: self.idempotency,
-        })
+        if let Some(file) = self.process.identity_file {
+            self.config.identity = Some(IdentityKeys::from_file(file)?);
+        }
+        ServerInner::new(self.config, source)
     }
 }
 

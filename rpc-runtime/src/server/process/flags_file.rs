@@ -26,7 +26,7 @@ impl Server {
     ///
     /// An invalid value fails the start of the server with `invalid_argument`.
     pub fn flag<T: Send + Sync + 'static>(mut self, flag: &Flag<T>, value: T) -> Self {
-        let outcome = self.flags.set_from_program(flag, value);
+        let outcome = self.config.flags.set_from_program(flag, value);
         self.note(outcome);
         self
     }
@@ -37,7 +37,7 @@ impl Server {
     /// with `invalid_argument` if it has an invalid line. [`into_router`](Self::into_router) and a
     /// local server read the file only at the start.
     pub fn flags_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.flags_file = Some(path.into());
+        self.process.flags_file = Some(path.into());
         self
     }
 
@@ -45,7 +45,7 @@ impl Server {
     /// calls, before and while it runs.
     #[must_use = "getting the handle changes nothing"]
     pub fn flags(&self) -> Flags {
-        self.flags.clone()
+        self.config.flags.clone()
     }
 
     /// Sets flags from the command line and the environment.
@@ -58,7 +58,8 @@ impl Server {
             let outcome = match argument.split_once('=') {
                 Some((name, text)) => {
                     let by = Origin::CommandLine.as_str();
-                    self.flags
+                    self.config
+                        .flags
                         .set_text_from(Origin::CommandLine, name.trim(), text, by)
                 }
                 None => Err(Error::without_location(
@@ -76,7 +77,8 @@ impl Server {
             (Some(flag), Some(text)) => {
                 let by = format!("environment {shown}");
                 let flag = flag.to_ascii_lowercase();
-                self.flags
+                self.config
+                    .flags
                     .set_text_from(Origin::Environment, &flag, text, &by)
             }
             _ => Err(Error::without_location(
@@ -90,20 +92,23 @@ impl Server {
     /// Keeps the first error; the start of the server returns it.
     fn note(&mut self, outcome: Result<()>) {
         if let Err(error) = outcome {
-            self.flags_refused.get_or_insert(error);
+            self.process.flags_refused.get_or_insert(error);
         }
     }
 
-    /// Returns the flags after reading the flags file. Returns the first error of setting a flag,
-    /// if any.
-    pub(crate) fn take_flags(&mut self) -> Result<Flags> {
-        if let Some(refused) = self.flags_refused.take() {
+    /// Reads the flags file.
+    ///
+    /// # Errors
+    ///
+    /// The first error of setting a flag, if any, and those of [`flags_file`](Self::flags_file).
+    pub(crate) fn read_flags(&mut self) -> Result<()> {
+        if let Some(refused) = self.process.flags_refused.take() {
             return Err(refused);
         }
-        if let Some(path) = self.flags_file.take() {
-            self.flags.set_file(path)?;
+        match self.process.flags_file.take() {
+            Some(path) => self.config.flags.set_file(path),
+            None => Ok(()),
         }
-        Ok(self.flags.clone())
     }
 }
 

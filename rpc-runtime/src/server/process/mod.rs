@@ -3,6 +3,7 @@
 
 mod bind;
 pub(crate) mod bound;
+pub(crate) mod config;
 pub(crate) mod flags_file;
 pub(crate) mod lifecycle;
 pub(crate) mod log;

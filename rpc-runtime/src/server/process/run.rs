@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use super::log;
 use super::reload::KeyReloader;
 use super::signals::Signals;
 use super::stall_detector::StallDetector;
@@ -45,18 +44,15 @@ impl Server {
 
 /// Runs until a signal arrives or `stop` completes.
 async fn run(mut server: Server, stop: impl Future<Output = ()> + Send) -> Result<()> {
-    let log = match server.log.take() {
+    let log = match server.process.log.take() {
         Some(log) => log?,
-        None => {
-            let exporter = server.log_exporter.take();
-            log::start_log(server.log_format, &server.log_export_options, exporter)?
-        }
+        None => server.process.start_log()?,
     };
     let name = server.name().to_owned();
     // Both are installed before the server is announced: `second` must also count the first signal.
     let (mut signals, second) = (Signals::new()?, Signals::new()?);
     let is_log_sink = server.is_log_sink();
-    if log.will_export(is_log_sink) && server.dropped_logs.is_none() {
+    if log.will_export(is_log_sink) && server.config.dropped_logs.is_none() {
         server = server.dropped_logs(logs::dropped);
     }
     let bound = match server.bind().await {

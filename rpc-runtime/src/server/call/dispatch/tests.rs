@@ -5,9 +5,7 @@ use http_body_util::{BodyExt as _, Full};
 use serde_json::Value;
 
 use super::*;
-use crate::Limits;
-use crate::middleware::Layers;
-use crate::observe::{CallEnd, CallStart, Observer, Observers};
+use crate::observe::{CallEnd, CallStart, Observer};
 use crate::server::inner::ServerConfig;
 
 #[derive(Default)]
@@ -21,24 +19,12 @@ impl Observer for Seen {
 }
 
 fn inner(seen: &Arc<Seen>, fallback: Option<axum::Router>) -> Arc<ServerInner> {
-    ServerInner::new(ServerConfig {
-        services: Vec::new(),
-        source: "wire@prod/1".parse().unwrap(),
-        limits: Limits::default(),
-        layers: Layers::default(),
-        observers: Observers::new(vec![seen.clone()]),
-        checks: Vec::new(),
+    let config = ServerConfig {
+        observers: vec![seen.clone()],
         fallback,
-        identity: None,
-        policy: None,
-        rates: Vec::new(),
-        version: None,
-        dropped_logs: None,
-        flags: crate::Flags::new(),
-        allow_faults: false,
-        idempotency: None,
-    })
-    .unwrap()
+        ..ServerConfig::new("wire".to_owned())
+    };
+    ServerInner::new(config, "wire@prod/1".parse().unwrap()).unwrap()
 }
 
 fn peer(trust: Trust, address: &str) -> Peer {

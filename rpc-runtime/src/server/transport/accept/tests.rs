@@ -6,8 +6,6 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::Limits;
-use crate::middleware::Layers;
-use crate::observe::Observers;
 use crate::server::inner::ServerConfig;
 
 /// A listener that yields these connections and errors, and then stays pending.
@@ -32,24 +30,12 @@ impl Listen for Scripted {
 fn inner(change: impl FnOnce(&mut Limits)) -> Arc<ServerInner> {
     let mut limits = Limits::default();
     change(&mut limits);
-    ServerInner::new(ServerConfig {
-        services: Vec::new(),
-        source: "wire@prod/1".parse().unwrap(),
+    let config = ServerConfig {
         limits,
-        layers: Layers::default(),
-        observers: Observers::default(),
-        checks: Vec::new(),
-        fallback: None,
-        identity: None,
-        policy: None,
-        rates: Vec::new(),
-        version: None,
-        dropped_logs: None,
-        flags: crate::Flags::new(),
-        allow_faults: false,
-        idempotency: None,
-    })
-    .unwrap()
+        observers: Vec::new(),
+        ..ServerConfig::new("wire".to_owned())
+    };
+    ServerInner::new(config, "wire@prod/1".parse().unwrap()).unwrap()
 }
 
 struct Server {
