@@ -4,19 +4,20 @@
 mod in_flight;
 #[path = "../../rpc-runtime/src/server/idempotency/memory.rs"]
 mod memory;
+#[path = "../../rpc-runtime/src/server/idempotency/store.rs"]
+mod store;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rpc_runtime::idempotency::{
-    Claim, Fingerprint, IdempotencyKey, IdempotencyStore, Outcome, StoreFuture,
-};
+use rpc_runtime::idempotency::Outcome;
 use rpc_runtime::{Code, Error};
 use shuttle::future::block_on;
 use shuttle::thread;
 
 use self::in_flight::{CallResult, InFlightCalls, Join};
 use self::memory::MemoryStore;
+use self::store::{Claim, Fingerprint, IdempotencyKey, IdempotencyStore, StoreFuture};
 
 const MESSAGE: Fingerprint = Fingerprint::from_bytes([1; 32]);
 const OTHER: Fingerprint = Fingerprint::from_bytes([2; 32]);

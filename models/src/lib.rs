@@ -55,7 +55,7 @@ mod context {
 }
 
 mod error {
-    pub(crate) use rpc_runtime::Error;
+    pub(crate) use rpc_runtime::{Error, Result};
 }
 
 mod server {

@@ -90,8 +90,8 @@ async fn work(inner: &ServerInner, route: &Arc<Route>, request: Request) -> Resp
         request_id = context.request_id(),
         method = route.method().name
     );
-    // 6. Context and 7. panic guard, in `guarded`. 8. The developer's layers, then the handler;
-    // between them, for a method with an idempotency key, the stored results of earlier calls.
+    // 6. Context and 7. panic guard, in `guarded`. 8. The developer's layers. 9. For a method with
+    // an idempotency key, the stored results of earlier calls. 10. The handler.
     guarded(&context, span, async {
         match request.context().faults().cloned() {
             None => inner.layers().run(route, request).await,

@@ -10,6 +10,7 @@ use crate::protocol::identity;
 
 /// The kind of a listener, by the callers that it expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Trust {
     /// For other services of the same system, whose request IDs, sources and deadlines are propagated.
     /// With keys ([`Server::identity`](crate::server::Server::identity)) it accepts signed calls only, from any address.

@@ -86,6 +86,7 @@ impl<S: IdempotencyStore + ?Sized> IdempotencyStore for Arc<S> {
 
 /// The state of a key in a store.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Claim {
     /// The key was free and is claimed now: the call runs, and
     /// [`complete`](IdempotencyStore::complete) or [`abandon`](IdempotencyStore::abandon) follows.
