@@ -1,8 +1,8 @@
 //! Checks which programs the macros accept, and the compiler messages for those that they reject.
 //!
-//! `ui/<topic>/fail/<mistake>.rs` must not compile, with the messages of the `.stderr` file of the same
-//! name. `ui/<topic>/pass/*.rs` must compile and run. `TRYBUILD=overwrite cargo test -p rpc-tests --test ui`
-//! accepts the new messages.
+//! `ui/<topic>/fail/<mistake>.rs` must not compile, with the messages of the `.stderr` file of the
+//! same name. `ui/<topic>/pass/*.rs` must compile and run.
+//! `TRYBUILD=overwrite cargo test -p rpc-tests --test ui` accepts the new messages.
 
 /// Runs all cases in one test, since trybuild builds the dependencies once for each test.
 #[test]

@@ -111,7 +111,8 @@ pub fn a_dropped_waiter_keeps_no_slot() {
     assert_is_empty(&gate, 1);
 }
 
-/// The store of a rate limit stays within its capacity and never allows a caller more than its limit.
+/// The store of a rate limit stays within its capacity and never allows a caller more than its
+/// limit.
 pub fn rate_limits_are_bounded_and_exact() {
     const CAPACITY: usize = 2;
     const CALLERS: usize = 4;

@@ -39,8 +39,8 @@ impl IdempotentServer {
         }
     }
 
-    /// Makes a call with the key as the runtime does, with the work in a separate task. The first run
-    /// returns the result of `first`, later ones their number.
+    /// Makes a call with the key as the runtime does, with the work in a separate task. The first
+    /// run returns the result of `first`, later ones their number.
     fn call(
         &self,
         message: Fingerprint,
@@ -78,8 +78,8 @@ fn result_of(result: Option<CallResult>) -> Outcome {
     }
 }
 
-/// Of concurrent calls with one key, one runs and all get its result. A call with another message gets
-/// an error.
+/// Of concurrent calls with one key, one runs and all get its result. A call with another message
+/// gets an error.
 pub fn one_call_runs_and_all_get_its_result() {
     let server = IdempotentServer::new(MemoryStore::new());
     let calls: Vec<_> = (0..3)
@@ -103,8 +103,8 @@ pub fn one_call_runs_and_all_get_its_result() {
     assert_eq!(server.runs.load(Ordering::SeqCst), 1);
 }
 
-/// Of two messages with one key, only one runs and the other is rejected. A repeat of the first gets its
-/// result, even while the other is being checked.
+/// Of two messages with one key, only one runs and the other is rejected. A repeat of the first
+/// gets its result, even while the other is being checked.
 pub fn another_message_never_runs() {
     let server = IdempotentServer::new(MemoryStore::new());
     let call = |message| {

@@ -1,17 +1,18 @@
 //! Model checks of the concurrent parts of `rpc-runtime`, under a scheduler that tries many
 //! interleavings.
 //!
-//! The source files of the runtime are compiled here again. Their `crate::sync` is that of this crate,
-//! with shuttle's locks and atomics: at each of them shuttle may switch to another thread. Everything
-//! else that they import from the runtime is public there.
+//! The source files of the runtime are compiled here again. Their `crate::sync` is that of this
+//! crate, with shuttle's locks and atomics: at each of them shuttle may switch to another thread.
+//! Everything else that they import from the runtime is public there.
 //!
-//! To check another file, make it import locks and atomics from `crate::sync` and nothing private from
-//! other modules. Then include it below by its path and write a model for it. For shuttle, an operation
-//! on a tokio channel is a single step. Timers never expire; a timeout is modelled by dropping a future.
+//! To check another file, make it import locks and atomics from `crate::sync` and nothing private
+//! from other modules. Then include it below by its path and write a model for it. For shuttle, an
+//! operation on a tokio channel is a single step. Timers never expire; a timeout is modelled by
+//! dropping a future.
 //!
 //! A model runs under two schedulers: a random one, and PCT, which finds failures that need few but
-//! specific switches. A failure prints a schedule that [`replay`] repeats. Deadlocks are found too; they
-//! abort the whole test binary, because the blocked threads are dropped outside of the model.
+//! specific switches. A failure prints a schedule that [`replay`] repeats. Deadlocks are found too;
+//! they abort the whole test binary, because the blocked threads are dropped outside of the model.
 //!
 //! Limit: in shuttle every atomic operation is sequentially consistent, so too weak orderings pass.
 
@@ -102,7 +103,8 @@ pub fn replay(model: impl Fn() + Send + Sync + 'static, schedule: &str) {
     with_timers(|| shuttle::replay(model, schedule));
 }
 
-/// Runs code that sets timers, which need a runtime. The runtime is not driven, so they never expire.
+/// Runs code that sets timers, which need a runtime. The runtime is not driven, so they never
+/// expire.
 fn with_timers(run: impl FnOnce()) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()

@@ -1,7 +1,7 @@
 //! Model of the queue between the threads that log and the exporter.
 //!
-//! [`Exporter`] takes the same steps as the runtime's `worker.rs`, without timers: it drains the queue,
-//! releases the memory, and waits while the queue is empty.
+//! [`Exporter`] takes the same steps as the runtime's `worker.rs`, without timers: it drains the
+//! queue, releases the memory, and waits while the queue is empty.
 
 #[path = "../../rpc-runtime/src/logs/queue.rs"]
 mod queue;
@@ -50,8 +50,8 @@ fn write(shared: &ExporterState, source: Option<Arc<Source>>, text: &str) {
     });
 }
 
-/// Starts the threads that log. The text of an event is the number of its thread and its number in the
-/// thread.
+/// Starts the threads that log. The text of an event is the number of its thread and its number in
+/// the thread.
 fn writers(
     shared: &Arc<ExporterState>,
     sources: [Option<Arc<Source>>; THREADS],
@@ -110,7 +110,8 @@ impl Exporter {
         self.shared.queue.release(load);
     }
 
-    /// Runs until `count` records are exported. A lost wake-up would be a deadlock, which shuttle reports.
+    /// Runs until `count` records are exported. A lost wake-up would be a deadlock, which shuttle
+    /// reports.
     fn export(&mut self, count: usize) {
         while self.exported.len() < count {
             self.wait(|| false);
@@ -137,8 +138,8 @@ impl Exporter {
         }
     }
 
-    /// Returns the sequence numbers by source, in export order. Checks that no record is exported twice
-    /// and that those of one thread are in order.
+    /// Returns the sequence numbers by source, in export order. Checks that no record is exported
+    /// twice and that those of one thread are in order.
     fn numbers(&self) -> HashMap<String, Vec<u64>> {
         let mut numbers: HashMap<_, Vec<_>> = HashMap::new();
         let mut last = [None; THREADS];
@@ -176,8 +177,8 @@ fn dropped(shared: &ExporterState) -> usize {
     usize::try_from(dropped).expect("a few")
 }
 
-/// Below the limit, every event is exported once, each source has consecutive numbers from 1, and the
-/// exporter is woken.
+/// Below the limit, every event is exported once, each source has consecutive numbers from 1, and
+/// the exporter is woken.
 pub fn every_event_is_exported_once_and_in_order() {
     let shared = shared(ALL);
     let both = source("a@dev/1");
@@ -201,8 +202,8 @@ pub fn every_event_is_exported_once_and_in_order() {
     exporter.assert_holds_nothing();
 }
 
-/// Above the limit, each event is either exported or counted as dropped, the number of a dropped event
-/// is not used again, and memory stays within the limit.
+/// Above the limit, each event is either exported or counted as dropped, the number of a dropped
+/// event is not used again, and memory stays within the limit.
 pub fn a_dropped_event_is_counted_and_leaves_a_gap() {
     const CAPACITY: usize = 2;
     let shared = shared(CAPACITY);
@@ -240,8 +241,8 @@ pub fn a_dropped_event_is_counted_and_leaves_a_gap() {
     exporter.assert_holds_nothing();
 }
 
-/// Events logged outside of any server, before and while the source of the process is set, are exported
-/// with that source, in order.
+/// Events logged outside of any server, before and while the source of the process is set, are
+/// exported with that source, in order.
 pub fn early_events_get_the_source_of_the_process() {
     let shared = shared(ALL);
     let writers = writers(&shared, [None, None, Some(source("b@dev/1"))]);

@@ -1,10 +1,10 @@
 //! The attribute `#[rpc_service]` and the derive `RpcError`.
 //!
-//! Use them through `rpc-runtime`, whose types the expansion names. The user documentation is on the
-//! re-exports in `rpc-runtime`, where its examples can run.
+//! Use them through `rpc-runtime`, whose types the expansion names. The user documentation is on
+//! the re-exports in `rpc-runtime`, where its examples can run.
 //!
-//! Each macro is a pipeline of four modules: `parse` (tokens → model), `validate` (rules between the
-//! parts of a model), `model` (plain data) and `expand` (model → tokens).
+//! Each macro is a pipeline of four modules: `parse` (tokens → model), `validate` (rules between
+//! the parts of a model), `model` (plain data) and `expand` (model → tokens).
 
 use proc_macro::TokenStream;
 

@@ -52,7 +52,8 @@ pub(crate) fn upper_camel(snake: &str) -> String {
     snake.split('_').map(capitalized).collect()
 }
 
-/// `user_id` → `userId`: the second accepted JSON name of an argument. The runtime uses the same rule.
+/// `user_id` → `userId`: the second accepted JSON name of an argument. The runtime uses the same
+/// rule.
 pub(crate) fn lower_camel(snake: &str) -> String {
     let mut parts = snake.split('_');
     let first = parts.next().unwrap_or_default().to_owned();
@@ -115,8 +116,8 @@ pub(crate) fn is_package(name: &str) -> bool {
     name.split('.').all(is_identifier)
 }
 
-/// Returns whether discovery accepts `name` as an endpoint: the characters are those allowed in host
-/// names and file names.
+/// Returns whether discovery accepts `name` as an endpoint: the characters are those allowed in
+/// host names and file names.
 pub(crate) fn is_endpoint(name: &str) -> bool {
     let allowed = |letter: char| {
         letter.is_ascii_lowercase() || letter.is_ascii_digit() || "_-.".contains(letter)
@@ -124,8 +125,8 @@ pub(crate) fn is_endpoint(name: &str) -> bool {
     !name.is_empty() && name.chars().all(allowed)
 }
 
-/// Returns whether `name` is a valid reason of `google.rpc.ErrorInfo`: `[A-Z][A-Z0-9_]*`, at most 63
-/// characters.
+/// Returns whether `name` is a valid reason of `google.rpc.ErrorInfo`: `[A-Z][A-Z0-9_]*`, at most
+/// 63 characters.
 pub(crate) fn is_reason(name: &str) -> bool {
     let allowed =
         |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_';

@@ -61,11 +61,12 @@ pub(crate) fn decompress(
     gunzip(&compressed, limit).map(Bytes::from)
 }
 
-/// Decompresses one gzip member. Stops at the limit: reading further to report the actual size would
-/// be the work that a decompression bomb aims at.
+/// Decompresses one gzip member. Stops at the limit: reading further to report the actual size
+/// would be the work that a decompression bomb aims at.
 fn gunzip(compressed: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
     let mut decoder = GzDecoder::new(compressed);
-    // JSON compresses to about a quarter. The compressed size can be trusted; a declared one cannot.
+    // JSON compresses to about a quarter. The compressed size can be trusted; a declared one
+    // cannot.
     let mut message = Vec::with_capacity(compressed.len().saturating_mul(4).min(limit));
     let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     decoder

@@ -1,4 +1,5 @@
-//! Descriptors: the names, docs, arguments, types and semantics of a service as plain `'static` data.
+//! Descriptors: the names, docs, arguments, types and semantics of a service as plain `'static`
+//! data.
 
 use std::time::Duration;
 
@@ -195,13 +196,15 @@ impl MethodDescriptor {
         self
     }
 
-    /// Returns the name on the wire with its service, such as `fibpro.v1.LogSink/RecvLog`: the path without its slash.
+    /// Returns the name on the wire with its service, such as `fibpro.v1.LogSink/RecvLog`: the path
+    /// without its slash.
     #[must_use]
     pub fn full_name(&self) -> &'static str {
         self.path.trim_start_matches('/')
     }
 
-    /// Returns the name for display, such as `LogSink.RecvLog`: the service without its package, and the wire name.
+    /// Returns the name for display, such as `LogSink.RecvLog`: the service without its package,
+    /// and the wire name.
     #[must_use]
     pub fn short_name(&self) -> String {
         let service = self.service.rsplit('.').next().unwrap_or(self.service);
@@ -250,7 +253,8 @@ impl ArgumentDescriptor {
     }
 }
 
-/// The effect of repeating a call. The names are those of protobuf's `idempotency_level`, and `Keyed`.
+/// The effect of repeating a call. The names are those of protobuf's `idempotency_level`, and
+/// `Keyed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Idempotency {
@@ -258,7 +262,8 @@ pub enum Idempotency {
     Unknown,
     /// A repeated call has no further effect.
     Idempotent,
-    /// The server returns the result of the first call to repeated calls, see [`IdempotencyStore`](crate::idempotency::IdempotencyStore).
+    /// The server returns the result of the first call to repeated calls, see
+    /// [`IdempotencyStore`](crate::idempotency::IdempotencyStore).
     Keyed {
         /// The argument with the idempotency key: `#[rpc(idempotency_key)]`.
         argument: &'static str,

@@ -1,8 +1,9 @@
 //! Durations in options, flags, fault plans and attributes: `500ms`, `5s`.
 //!
-//! Hand-written, because the accepted set is narrower than that of `humantime` and of jiff's friendly format: one
-//! whole number and one unit, so that each option and flag has one spelling. Both crates also accept `1h 30m`,
-//! `5 s` and `5seconds`, and print 1500 ms as `1s 500ms`. The tests below list accepted and rejected forms.
+//! Hand-written, because the accepted set is narrower than that of `humantime` and of jiff's
+//! friendly format: one whole number and one unit, so that each option and flag has one spelling.
+//! Both crates also accept `1h 30m`, `5 s` and `5seconds`, and print 1500 ms as `1s 500ms`. The
+//! tests below list accepted and rejected forms.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,8 @@ const UNITS: [(&str, u128); 6] = [
 pub(crate) const FORM: &str =
     "a duration: a whole number and a unit, such as `500ms`, `5s` or `1m`";
 
-/// Parses a duration, such as that of `#[rpc(timeout = "2s")]`. The units are `ns`, `us`, `ms`, `s`, `m` and `h`.
+/// Parses a duration, such as that of `#[rpc(timeout = "2s")]`. The units are `ns`, `us`, `ms`,
+/// `s`, `m` and `h`.
 ///
 /// # Errors
 ///

@@ -1,6 +1,7 @@
 //! Debuggable, production-ready RPC: annotate a trait, get a microservice.
 //!
-//! Start with [`rpc_service`], which documents what the macro makes of a trait, and the [`prelude`]. Then see:
+//! Start with [`rpc_service`], which documents what the macro makes of a trait, and the
+//! [`prelude`]. Then see:
 //!
 //! | | |
 //! | --- | --- |

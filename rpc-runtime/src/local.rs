@@ -1,4 +1,5 @@
-//! Client and server in one process, without a socket: the same middleware and JSON on both sides, no HTTP.
+//! Client and server in one process, without a socket: the same middleware and JSON on both sides,
+//! no HTTP.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -26,7 +27,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// `failed_precondition` if a service was added twice, `invalid_argument` for an invalid server name.
+    /// `failed_precondition` if a service was added twice, `invalid_argument` for an invalid server
+    /// name.
     pub fn into_local_client(self) -> Result<Client> {
         let inner = self.into_inner(&[])?;
         Ok(Client::from_transport(Transport::local(Arc::new(Local(
@@ -38,8 +40,8 @@ impl Server {
 struct Local(Result<Arc<ServerInner>>);
 
 impl InnerService for Local {
-    /// Work without an await point is done outside the future, which would otherwise store both the received and the
-    /// converted request.
+    /// Work without an await point is done outside the future, which would otherwise store both the
+    /// received and the converted request.
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
         let inner = match &self.0 {
             Ok(inner) => Arc::clone(inner),
@@ -79,7 +81,8 @@ impl InnerService for Local {
     }
 }
 
-/// Returns the error of a response that an injected fault dropped. Over the network the connection would break.
+/// Returns the error of a response that an injected fault dropped. Over the network the connection
+/// would break.
 fn aborted(response: &Response) -> Response {
     let text = response
         .error()
@@ -93,7 +96,8 @@ fn ready_response(response: Response) -> BoxFuture<Response> {
     Box::pin(ready(response))
 }
 
-/// Moves the metadata of an error response into the error, where a client over the network finds it.
+/// Moves the metadata of an error response into the error, where a client over the network finds
+/// it.
 fn merge_metadata(response: Response) -> Response {
     match response.into_parts() {
         (headers, trailers, Err(mut error)) => {

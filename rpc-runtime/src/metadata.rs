@@ -5,8 +5,9 @@ use std::fmt;
 
 /// Names and values that are sent with a message, in order. A name may occur more than once.
 ///
-/// Names are lower-case ASCII (`[a-z0-9_.-]`). Values are visible ASCII, space and tab, so a value cannot forge
-/// another header. For other values use a name that ends in `-bin` and [`append_bin`](Self::append_bin).
+/// Names are lower-case ASCII (`[a-z0-9_.-]`). Values are visible ASCII, space and tab, so a value
+/// cannot forge another header. For other values use a name that ends in `-bin` and
+/// [`append_bin`](Self::append_bin).
 ///
 /// ```
 /// use rpc_runtime::Metadata;
@@ -32,8 +33,9 @@ impl Metadata {
     ///
     /// # Errors
     ///
-    /// Fails if the name is not lower-case ASCII or is reserved for the protocol (`content-*`, `connect-*`, `grpc-*`,
-    /// `x-rpc-*`, `x-request-id`, hop-by-hop headers, …), or if the value has control or non-ASCII characters.
+    /// Fails if the name is not lower-case ASCII or is reserved for the protocol (`content-*`,
+    /// `connect-*`, `grpc-*`, `x-rpc-*`, `x-request-id`, hop-by-hop headers, …), or if the value
+    /// has control or non-ASCII characters.
     pub fn append(
         &mut self,
         name: impl Into<Cow<'static, str>>,
@@ -101,7 +103,8 @@ impl Metadata {
             .map(|entry| entry.1)
     }
 
-    /// Returns the decoded first value of this `-bin` name, or `None` if it is missing or not base64.
+    /// Returns the decoded first value of this `-bin` name, or `None` if it is missing or not
+    /// base64.
     #[must_use]
     pub fn get_bin(&self, name: &str) -> Option<Vec<u8>> {
         use base64::Engine as _;

@@ -1,8 +1,8 @@
 //! Descriptors of all service traits that are linked into this process. It is used for listings and
 //! checks, not for dispatch.
 //!
-//! Services of a library crate are missing if the binary does not use the crate, because it is not linked
-//! then. `use fibpro as _;` links it.
+//! Services of a library crate are missing if the binary does not use the crate, because it is not
+//! linked then. `use fibpro as _;` links it.
 
 use crate::descriptor::ServiceDescriptor;
 

@@ -8,7 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// The maximum size of an ID, in bytes.
 const LIMIT: usize = 64;
 
-/// The ID of a request: 1 to 64 characters of `[A-Za-z0-9._-]`. Generated IDs have 16 lower-case hex digits.
+/// The ID of a request: 1 to 64 characters of `[A-Za-z0-9._-]`. Generated IDs have 16 lower-case
+/// hex digits.
 ///
 /// ```
 /// use rpc_runtime::RequestId;

@@ -1,7 +1,8 @@
 //! Locks and atomics of the modules that are model-checked, and locking without poisoning.
 //!
-//! In this crate they are those of the standard library. The crate `rpc-models` compiles the same source files
-//! with shuttle's types under this path and runs them through many schedules, so production code needs no switch.
+//! In this crate they are those of the standard library. The crate `rpc-models` compiles the same
+//! source files with shuttle's types under this path and runs them through many schedules, so
+//! production code needs no switch.
 
 pub(crate) use std::sync::{Mutex, MutexGuard};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -12,8 +13,8 @@ pub(crate) mod atomic {
 
 /// Locks a [`Mutex`] and ignores poisoning.
 ///
-/// A panic of a handler is caught, so a poisoned lock must not fail all later calls. Code that holds such a lock
-/// keeps the value valid at every point at which it can panic.
+/// A panic of a handler is caught, so a poisoned lock must not fail all later calls. Code that
+/// holds such a lock keeps the value valid at every point at which it can panic.
 pub(crate) trait MutexExt<T: ?Sized> {
     fn lock_unpoisoned(&self) -> MutexGuard<'_, T>;
 }

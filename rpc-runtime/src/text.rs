@@ -5,13 +5,15 @@ use std::fmt;
 /// The lowest similarity, from 0 to 1, at which [`suggest`] offers a name; 1 means equal.
 const MIN_SIMILARITY: f64 = 0.6;
 
-/// Displays a text on one line: control characters and the Unicode line separators are escaped as `\u{…}`.
+/// Displays a text on one line: control characters and the Unicode line separators are escaped as
+/// `\u{…}`.
 ///
 /// Such a text may quote a peer. It must not forge lines of a log or send commands to a terminal.
 pub(crate) struct EscapeControl<'t>(pub(crate) &'t str);
 
 impl EscapeControl<'_> {
-    /// Returns the escaped text, ended by `…` at the first character that starts at or after `limit` bytes.
+    /// Returns the escaped text, ended by `…` at the first character that starts at or after
+    /// `limit` bytes.
     pub(crate) fn truncated(&self, limit: usize) -> String {
         let mut out = String::with_capacity(self.0.len().min(limit));
         for c in self.0.chars() {
@@ -40,12 +42,14 @@ fn write_escaped(out: &mut impl fmt::Write, c: char) -> fmt::Result {
     }
 }
 
-/// Returns the longest prefix of `text` that has at most `limit` bytes and ends at a character boundary.
+/// Returns the longest prefix of `text` that has at most `limit` bytes and ends at a character
+/// boundary.
 pub(crate) fn truncate_str(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]
 }
 
-/// Returns the candidate that is most similar to `name`, if any is similar enough to be meant ("did you mean").
+/// Returns the candidate that is most similar to `name`, if any is similar enough to be meant ("did
+/// you mean").
 ///
 /// Both sides are compared in the form that `normalize` gives them.
 pub(crate) fn suggest<'n>(

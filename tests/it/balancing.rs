@@ -291,8 +291,8 @@ async fn a_hedge_wins_over_a_slow_replica_and_cancels_it() {
         .observer(seen.clone());
     let client = ReplicaClient::with_client(client);
     replicas[0].hangs.store(true, Ordering::SeqCst);
-    // The hanging replica may also receive the hedge of a slow call to the other replica, and loses then as well. The first
-    // attempt is cancelled only if the hanging replica received it.
+    // The hanging replica may also receive the hedge of a slow call to the other replica, and loses
+    // then as well. The first attempt is cancelled only if the hanging replica received it.
     let slow_was_first = || {
         let attempts = seen.attempts.lock().unwrap();
         attempts.contains(&(1, Some(Code::Canceled), false)) && attempts.contains(&(2, None, false))
@@ -321,8 +321,8 @@ async fn hedges_need_no_side_effects_and_a_budget() {
     client.change().await.unwrap();
     client.who().no_retry().await.unwrap();
     assert_eq!(seen.attempts(), 2);
-    // The budget allows ten hedges initially and one per five calls. On a slow machine a call may end before its hedge starts,
-    // so the budget is spent later.
+    // The budget allows ten hedges initially and one per five calls. On a slow machine a call may
+    // end before its hedge starts, so the budget is spent later.
     let mut calls = 2;
     within(async {
         loop {

@@ -105,7 +105,8 @@ fn is_test_file(name: &str) -> bool {
     name.contains("/tests/") || name.ends_with("tests.rs") || name.ends_with("test.rs")
 }
 
-/// Returns the code without comment lines, with one space for each sequence of spaces and line ends.
+/// Returns the code without comment lines, with one space for each sequence of spaces and line
+/// ends.
 fn code(text: &str) -> String {
     text.lines()
         .filter(|line| !line.trim_start().starts_with("//"))

@@ -1,6 +1,6 @@
-//! Request ids never leak into another request. 1,000 requests at a time fail, panic, are cancelled, spawn tasks and
-//! make calls in random interleavings. Their log lines and outgoing calls carry the id of the request, or none where they
-//! left its context.
+//! Request ids never leak into another request. 1,000 requests at a time fail, panic, are
+//! cancelled, spawn tasks and make calls in random interleavings. Their log lines and outgoing
+//! calls carry the id of the request, or none where they left its context.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -302,7 +302,8 @@ fn check(requests: usize, seen: &[(String, String)]) -> Result<(), TestCaseError
             *fresh.entry(id).or_insert(0) += 1;
         }
     }
-    // A call outside of any request has a separate id, which is the same when sent, in its handler and in the log.
+    // A call outside of any request has a separate id, which is the same when sent, in its handler
+    // and in the log.
     prop_assert!(
         fresh.values().all(|sightings| *sightings <= 3),
         "two calls share an id: {:?}",

@@ -553,7 +553,8 @@ async fn g01_log_rpc_logs_both_sides_and_no_secret() {
     limited.ping().await.unwrap();
     assert!(logs.lines("tool->limited:ping() ok ").len() == 1);
     assert!(!logs.text().contains("canary"), "{}", logs.text());
-    // Arguments that cannot be decoded are not logged, nor are those of a call that is refused before decoding.
+    // Arguments that cannot be decoded are not logged, nor are those of a call that is refused
+    // before decoding.
     let mut raw = Raw::connect(_running.address()).await;
     raw.ask(post(
         "/flags.v1.Limited/Open",

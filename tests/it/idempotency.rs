@@ -322,7 +322,8 @@ async fn callers_do_not_see_each_others_results() {
     let named = |source: &str| once(client.clone().source(source.parse().unwrap()));
     let pay = async |till: TillClient, cents| till.pay("k", cents).await.unwrap();
     assert_eq!(pay(named("web@prod/1"), 1).await, 1);
-    // Another server, the same one in another environment, and an unknown caller; each with different arguments.
+    // Another server, the same one in another environment, and an unknown caller; each with
+    // different arguments.
     assert_eq!(pay(named("app@prod/1"), 2).await, 2);
     assert_eq!(pay(named("web@dev/1"), 3).await, 3);
     assert_eq!(pay(once(client.clone()), 4).await, 4);

@@ -1,4 +1,5 @@
-//! Signed calls: which callers are accepted, the fields that a signature covers, and automatic signing.
+//! Signed calls: which callers are accepted, the fields that a signature covers, and automatic
+//! signing.
 
 use std::sync::{Arc, Mutex};
 
@@ -337,7 +338,8 @@ async fn calls_of_handlers_are_signed() {
         "one request all the way"
     );
 
-    // The same handler in a server without keys is refused. That is an error of the porter, not of its caller.
+    // The same handler in a server without keys is refused. That is an error of the porter, not of
+    // its caller.
     let server = Server::new("porter").add(PorterServer::new(Carrier(inside.clone())));
     let forgetful = Running::start(server).await;
     let error = PorterClient::connect(&forgetful.url())

@@ -184,8 +184,8 @@ async fn a_lame_duck_serves_as_not_ready_and_then_stops() {
     stopping.await.unwrap();
 }
 
-/// Two replicas and callers that never pause. One replica stops, and callers switch to the other when it is not ready,
-/// as a balancer does: no call fails, and each runs once.
+/// Two replicas and callers that never pause. One replica stops, and callers switch to the other
+/// when it is not ready, as a balancer does: no call fails, and each runs once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_fails_when_one_of_two_replicas_stops() {
     for http2 in [false, true] {

@@ -399,8 +399,8 @@ impl Link for Links {
     }
 }
 
-/// Starts three servers in a chain before `bottom`. Returns the client of the first, the number of calls of each, and
-/// the attempts that the client of the last one reports.
+/// Starts three servers in a chain before `bottom`. Returns the client of the first, the number of
+/// calls of each, and the attempts that the client of the last one reports.
 async fn chain(
     bottom: &str,
     breakers: bool,

@@ -278,7 +278,8 @@ async fn a_dependencys_variant_is_never_taken_for_our_own() {
             (Code::ResourceExhausted, "the bank is busy")
         );
         assert!(matches!(&*error, OtherError::Other(_)), "{error:?}");
-        // Propagated by `?`, it stays the variant of the dependency, not the local one of the same name.
+        // Propagated by `?`, it stays the variant of the dependency, not the local one of the same
+        // name.
         let error = controller.generate_typed("ada", 6).await.unwrap_err();
         assert!(
             matches!(&*error, ControllerError::Pricing(PricingError::Busy)),

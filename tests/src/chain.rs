@@ -1,5 +1,5 @@
-//! Three services in a chain, as a team would write them: `front` calls `middle`, `middle` calls `back`. They contain no
-//! code for faults; the tests inject those from outside.
+//! Three services in a chain, as a team would write them: `front` calls `middle`, `middle` calls
+//! `back`. They contain no code for faults; the tests inject those from outside.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

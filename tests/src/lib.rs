@@ -11,7 +11,8 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// A server on a free port of this host. It accepts calls when `start` returns, and stops when it is dropped.
+/// A server on a free port of this host. It accepts calls when `start` returns, and stops when it
+/// is dropped.
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,

@@ -1,4 +1,5 @@
-//! HTTP/1 over a raw socket: sends exactly the bytes that a test writes, without the framework's client.
+//! HTTP/1 over a raw socket: sends exactly the bytes that a test writes, without the framework's
+//! client.
 
 use std::fmt::Write as _;
 use std::io;
@@ -159,7 +160,8 @@ pub struct Response {
 }
 
 impl Response {
-    /// Returns the first response in `bytes` and its length if it is complete. The server always sends a content length.
+    /// Returns the first response in `bytes` and its length if it is complete. The server always
+    /// sends a content length.
     fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
         let head = std::str::from_utf8(&bytes[..end]).expect("the head of a response is text");

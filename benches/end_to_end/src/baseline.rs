@@ -1,4 +1,5 @@
-//! The hand-written baseline: axum's `Json` in the server, reqwest's `json` in the client, and no more.
+//! The hand-written baseline: axum's `Json` in the server, reqwest's `json` in the client, and no
+//! more.
 
 use axum::routing::post;
 use axum::serve::ListenerExt as _;

@@ -110,7 +110,8 @@ impl Candidate {
         })
     }
 
-    /// Formats the log of a production service and discards it; writing it is not the framework's cost.
+    /// Formats the log of a production service and discards it; writing it is not the framework's
+    /// cost.
     fn subscribe(self) {
         if self == Self::RpcLogged {
             tracing_subscriber::fmt()

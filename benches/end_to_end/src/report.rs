@@ -45,7 +45,8 @@ impl Report {
         self.cells[index].1.push(sample);
     }
 
-    /// Returns the order of the cells in a round: grouped by work and load, rotated by one per round.
+    /// Returns the order of the cells in a round: grouped by work and load, rotated by one per
+    /// round.
     pub(crate) fn order(&self, round: usize) -> Vec<usize> {
         let mut order: Vec<_> = (0..self.cells.len()).collect();
         let group = |index: &usize| (self.cell(*index).work, self.cell(*index).in_flight);

@@ -41,7 +41,8 @@ fn cells(plan: &Plan) -> Vec<Cell> {
     for &work in &plan.work {
         for &in_flight in &plan.in_flight {
             for &candidate in &plan.only {
-                // In process no call waits, so more concurrency would only measure tokio's scheduler.
+                // In process no call waits, so more concurrency would only measure tokio's
+                // scheduler.
                 if candidate != Candidate::Local || in_flight == 1 {
                     cells.push(Cell {
                         work,

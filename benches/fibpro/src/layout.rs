@@ -121,7 +121,8 @@ async fn start_process(name: &str, arguments: &[String]) -> Result<(Child, Socke
     Ok((process, address))
 }
 
-/// Runs one service: `NAME DATABASE USERS NAME=URL...`. Prints its address, and exits when stdin is closed.
+/// Runs one service: `NAME DATABASE USERS NAME=URL...`. Prints its address, and exits when stdin is
+/// closed.
 pub(crate) async fn serve(arguments: &[String]) -> Result<(), Failure> {
     let [name, database, users, endpoints @ ..] = arguments else {
         return Err("service NAME DATABASE USERS NAME=URL...".into());

@@ -1,12 +1,13 @@
 //! Paid requests through all services of FibPro.
 //!
-//! `cargo run --release -p bench-fibpro [SECONDS]`, in `benches`; about a minute with 3 s a cell, which is the default.
-//! Each request is a purchase: HTTP at the gatekeeper, a login, seven calls between services, two transactions. Nothing is
-//! tuned: limits, password hashes and the durability of the databases are those of production. Load and services share
-//! the cores of this machine.
+//! `cargo run --release -p bench-fibpro [SECONDS]`, in `benches`; about a minute with 3 s a cell,
+//! which is the default. Each request is a purchase: HTTP at the gatekeeper, a login, seven calls
+//! between services, two transactions. Nothing is tuned: limits, password hashes and the durability
+//! of the databases are those of production. Load and services share the cores of this machine.
 //!
-//! Three layouts, otherwise equal: all services in one process without sockets between them; the same with
-//! sockets; one process each. The difference between the second and the first, divided by seven, is the cost of a hop.
+//! Three layouts, otherwise equal: all services in one process without sockets between them; the
+//! same with sockets; one process each. The difference between the second and the first, divided by
+//! seven, is the cost of a hop.
 
 mod layout;
 mod load;
@@ -23,7 +24,8 @@ use self::postgres::Postgres;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Number of users: as many as requests in flight, since two purchases of one user wait for each other.
+/// Number of users: as many as requests in flight, since two purchases of one user wait for each
+/// other.
 const USERS: usize = 64;
 
 /// Number of users whose first logins are sequential; the others log in concurrently.

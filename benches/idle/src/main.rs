@@ -1,8 +1,8 @@
 //! Memory that each of 10,000 idle connections uses in a server.
 //!
-//! The server runs in a separate process. Each connection makes one call and stays open. The benchmark reads the
-//! anonymous memory of the process (`RssAnon`) before the first connection and when all of them are idle; it does not
-//! include buffers of the kernel.
+//! The server runs in a separate process. Each connection makes one call and stays open. The
+//! benchmark reads the anonymous memory of the process (`RssAnon`) before the first connection and
+//! when all of them are idle; it does not include buffers of the kernel.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,8 +20,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rpc_runtime::{Limits, Server};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-/// Number of times the connections are opened. Memory counts once it is written, so later waves, which reuse written
-/// memory, need more than the first. Growth without end would be a leak.
+/// Number of times the connections are opened. Memory counts once it is written, so later waves,
+/// which reuse written memory, need more than the first. Growth without end would be a leak.
 const WAVES: usize = 6;
 
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
@@ -188,14 +188,15 @@ impl Connection {
     }
 }
 
-/// Returns the local address: a new one for each 2,000 connections, since the ports of an address are limited and a
-/// server accepts 2,500 connections per peer.
+/// Returns the local address: a new one for each 2,000 connections, since the ports of an address
+/// are limited and a server accepts 2,500 connections per peer.
 async fn stream(server: SocketAddr, n: usize) -> Result<TcpStream> {
     let host = u8::try_from(2 + n / 2000)?;
     let socket = TcpSocket::new_v4()?;
     socket.bind((Ipv4Addr::new(127, 0, 0, host), 0).into())?;
     let stream = socket.connect(server).await?;
-    // HTTP/2 writes a request in pieces; Nagle's algorithm would delay each until the one before is acknowledged.
+    // HTTP/2 writes a request in pieces; Nagle's algorithm would delay each until the one before is
+    // acknowledged.
     stream.set_nodelay(true)?;
     Ok(stream)
 }

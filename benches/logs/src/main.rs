@@ -1,9 +1,10 @@
 //! Log events at an even pace during small calls: lost records, and the effect on the calls.
 //!
-//! `cargo run --release -p bench-logs [EVENTS_A_SECOND] [SECONDS]`, in `benches`. The sink is a server in a
-//! separate process that counts records and discards them, so only the sending side is measured. The calls go to a
-//! server in this process, one at a time, while other tasks of its runtime write the events. Rounds: no events; events
-//! without a subscriber; events formatted and discarded; events exported to the sink.
+//! `cargo run --release -p bench-logs [EVENTS_A_SECOND] [SECONDS]`, in `benches`. The sink is a
+//! server in a separate process that counts records and discards them, so only the sending side is
+//! measured. The calls go to a server in this process, one at a time, while other tasks of its
+//! runtime write the events. Rounds: no events; events without a subscriber; events formatted and
+//! discarded; events exported to the sink.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -63,7 +64,8 @@ impl Logs for Counting {
             let key = (record.source.clone(), record.epoch);
             let last = last.entry(key).or_default();
             let number = record.sequence.unwrap_or(0);
-            // One sender in order: a record out of sequence is a repeat, or shows as missing in the count.
+            // One sender in order: a record out of sequence is a repeat, or shows as missing in the
+            // count.
             if number > *last {
                 *last = number;
                 new += 1;

@@ -1,7 +1,8 @@
 //! Benchmarks of the steps of a call.
 //!
-//! Private steps are measured through the nearest public entry: encoding through the support code of the macro,
-//! the server side of HTTP through [`Server::into_router`], which excludes only the socket.
+//! Private steps are measured through the nearest public entry: encoding through the support code
+//! of the macro, the server side of HTTP through [`Server::into_router`], which excludes only the
+//! socket.
 
 use std::hint::black_box;
 use std::time::UNIX_EPOCH;
@@ -43,7 +44,8 @@ fn encode(c: &mut Criterion) {
     group.finish();
 }
 
-/// Measures calls without a socket: both middleware stacks, JSON in both directions, observers on both sides.
+/// Measures calls without a socket: both middleware stacks, JSON in both directions, observers on
+/// both sides.
 fn in_process(c: &mut Criterion) {
     let (runtime, client, records) = (runtime(), EchoClient::local(Handlers), records());
     let mut group = c.benchmark_group("in process");
@@ -59,7 +61,8 @@ fn in_process(c: &mut Criterion) {
     group.finish();
 }
 
-/// Measures the server from a request read by hyper to the response. The large call is mostly decoding.
+/// Measures the server from a request read by hyper to the response. The large call is mostly
+/// decoding.
 fn server_half(c: &mut Criterion) {
     let runtime = runtime();
     let mut router = Server::new("echo")
@@ -92,8 +95,8 @@ fn server_half(c: &mut Criterion) {
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// Measures the server side of signed calls with and without verification. The difference is its cost; signing in
-/// the client computes the same two hashes.
+/// Measures the server side of signed calls with and without verification. The difference is its
+/// cost; signing in the client computes the same two hashes.
 fn server_half_signed(c: &mut Criterion) {
     let runtime = runtime();
     let keys = IdentityKeys::parse(&format!("k1 {SECRET}")).expect("a key");
@@ -128,7 +131,8 @@ fn server_half_signed(c: &mut Criterion) {
     group.finish();
 }
 
-/// Returns a signed request, built from the documentation of the signature. Each is valid for one call.
+/// Returns a signed request, built from the documentation of the signature. Each is valid for one
+/// call.
 fn signed(nonce: u128, method: &str, message: &Bytes) -> Request<Body> {
     let now = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis());
     let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(message));

@@ -1,8 +1,9 @@
 //! A server under 1, 2, 5, 10 and again 1 times its capacity.
 //!
-//! `cargo run --release -p bench-overload [SECONDS]`, in `benches`. The backend has 8 slots, and each call uses one for
-//! 20 ms: 400 calls a second. Calls arrive in an open loop at an even pace, with a deadline of 500 ms. Two servers are
-//! measured: one limits admission to the 8 slots; the other admits every call, and the calls queue for the slots.
+//! `cargo run --release -p bench-overload [SECONDS]`, in `benches`. The backend has 8 slots, and
+//! each call uses one for 20 ms: 400 calls a second. Calls arrive in an open loop at an even pace,
+//! with a deadline of 500 ms. Two servers are measured: one limits admission to the 8 slots; the
+//! other admits every call, and the calls queue for the slots.
 
 use std::io::Write as _;
 use std::sync::Arc;

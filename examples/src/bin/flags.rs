@@ -1,4 +1,5 @@
-//! A flag is a typed, validated setting that an operator changes at run time; each change is written to the audit log.
+//! A flag is a typed, validated setting that an operator changes at run time; each change is
+//! written to the audit log.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -20,7 +21,8 @@ trait PoliteGreeter {
 struct English;
 
 impl PoliteGreeter for English {
-    // `get` is an atomic read; `load` is for types that are not `Copy`. Both use the server of the current call.
+    // `get` is an atomic read; `load` is for types that are not `Copy`. Both use the server of the
+    // current call.
     async fn greet(&self, name: &str) -> Result<String> {
         let names = vec![name; TIMES.get() as usize].join(", ");
         Ok(format!("{} {names}!", GREETING.load()))
@@ -29,7 +31,8 @@ impl PoliteGreeter for English {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    // The program may override the default; a file, the environment and the command line take precedence.
+    // The program may override the default; a file, the environment and the command line take
+    // precedence.
     let server = Server::new("greeter").flag(&TIMES, 2);
     let server = server
         .listen("127.0.0.1:0")

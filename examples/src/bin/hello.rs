@@ -25,8 +25,9 @@ impl Greeter for English {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    // A separate process would call `Server::new(…).listen(…).add(…).run().await`, which prints its address and
-    // serves until Ctrl-C. Server and client share a process here, so we bind first: port 0 selects a free port.
+    // A separate process would call `Server::new(…).listen(…).add(…).run().await`, which prints its
+    // address and serves until Ctrl-C. Server and client share a process here, so we bind first:
+    // port 0 selects a free port.
     let greeter = GreeterServer::new(English);
     let server = Server::new("greeter")
         .listen("127.0.0.1:0")

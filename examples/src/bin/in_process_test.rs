@@ -1,4 +1,5 @@
-//! A test needs no socket, no port and no mock: `FooClient::local(fake)` has the same type as the client in production.
+//! A test needs no socket, no port and no mock: `FooClient::local(fake)` has the same type as the
+//! client in production.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -27,7 +28,8 @@ impl Shop {
     }
 }
 
-/// A fake is another implementation of the trait, so the compiler keeps it consistent with the contract.
+/// A fake is another implementation of the trait, so the compiler keeps it consistent with the
+/// contract.
 struct Fake {
     credit: u64,
 }
@@ -41,7 +43,8 @@ impl Pricing for Fake {
     }
 }
 
-/// Arguments and results are encoded and decoded, deadlines and layers apply: only the socket is missing.
+/// Arguments and results are encoded and decoded, deadlines and layers apply: only the socket is
+/// missing.
 fn shop_with(credit: u64) -> Shop {
     Shop {
         pricing: PricingClient::local(Fake { credit }),

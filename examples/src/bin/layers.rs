@@ -1,4 +1,5 @@
-//! A layer is a function around every call, on either side: here clients send a token that a server requires.
+//! A layer is a function around every call, on either side: here clients send a token that a server
+//! requires.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -19,7 +20,8 @@ impl Vault for Gold {
     }
 }
 
-/// Checks the token on the server. `next` is the rest of the middleware stack; a layer that does not run it responds itself.
+/// Checks the token on the server. `next` is the rest of the middleware stack; a layer that does
+/// not run it responds itself.
 async fn require_token(request: Request, next: Next) -> Response {
     match request.metadata().get("x-token") {
         Some("sesame") => next.run(request).await,
@@ -28,7 +30,8 @@ async fn require_token(request: Request, next: Next) -> Response {
     }
 }
 
-/// Prints each call. A layer works on both sides: it sees the method, the context and the outcome, not HTTP.
+/// Prints each call. A layer works on both sides: it sees the method, the context and the outcome,
+/// not HTTP.
 async fn trace(request: Request, next: Next) -> Response {
     let method = request.method().short_name();
     let response = next.run(request).await;

@@ -60,8 +60,8 @@ async fn main() -> Result<()> {
         }
     }
 
-    // The error is two services away. The controller does not declare it, so its caller receives `internal`. The
-    // chain keeps the original, with file and line in each service.
+    // The error is two services away. The controller does not declare it, so its caller receives
+    // `internal`. The chain keeps the original, with file and line in each service.
     if let Err(error) = controller.generate("ada", 3).await {
         println!("{error:#}");
     }

@@ -102,8 +102,8 @@ fn cells(numbers: [u64; 3], microseconds: [Option<u64>; 3]) -> [String; 6] {
 
 /// A table with a name and numbers in each row.
 ///
-/// Not shared with the table of `fibpro monitor`, whose columns are as wide as their cells; here all
-/// numbers have one width, and notes follow a row.
+/// Not shared with the table of `fibpro monitor`, whose columns are as wide as their cells; here
+/// all numbers have one width, and notes follow a row.
 struct Table<'o, W> {
     /// Width of the name column.
     width: usize,

@@ -21,8 +21,8 @@ impl Prices {
 
 /// Returns the price of `fib(n)`: the number of decimal digits of `n`.
 ///
-/// Uses an integer logarithm: a floating-point one is just below 3 for 1000, so that the price would be
-/// wrong near powers of ten.
+/// Uses an integer logarithm: a floating-point one is just below 3 for 1000, so that the price
+/// would be wrong near powers of ten.
 ///
 /// ```
 /// use fibpro::service::pricing::price;

@@ -27,9 +27,9 @@ async fn c01_an_anonymous_request_gets_401_and_the_realm() {
     let system = System::start(4).await;
     let wrong = [
         None,
-        // username:wrong, nobody:password
+        // username:wrong, unknown:password
         Some("Basic dXNlcm5hbWU6d3Jvbmc="),
-        Some("Basic bm9ib2R5OnBhc3N3b3Jk"),
+        Some("Basic dW5rbm93bjpwYXNzd29yZA=="),
         // c07, f10: headers that cannot be parsed.
         Some("Bearer x"),
         Some("Basic !!!"),

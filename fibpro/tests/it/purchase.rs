@@ -420,7 +420,7 @@ impl Hanging {
         };
         tokio::time::timeout(Duration::from_secs(20), waiting)
             .await
-            .expect("nobody comes or leaves");
+            .expect("the counts of callers did not change");
     }
 }
 

@@ -264,7 +264,7 @@ async fn killed_services_never_lose_or_double_spend_credit() {
     assert_eq!(
         count(&database, waiting).await,
         0,
-        "credit that nobody has (seed {SEED:#x})"
+        "credit without a user (seed {SEED:#x})"
     );
     for user in 0..LOGINS.len() {
         let of_user = orders.values().filter(|(order, _)| order.user == user);

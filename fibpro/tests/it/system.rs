@@ -182,11 +182,11 @@ impl UserStore for Bank {
     }
 
     async fn get_user(&self, _username: &str) -> Result<Option<User>, UserStoreError> {
-        fail!(Code::Unimplemented, "nobody here asks for it")
+        fail!(Code::Unimplemented, "not called by these tests")
     }
 
     async fn set_credit(&self, _username: &str, _credit: u64) -> Result<User, UserStoreError> {
-        fail!(Code::Unimplemented, "nobody here asks for it")
+        fail!(Code::Unimplemented, "not called by these tests")
     }
 
     async fn reserve(
@@ -251,7 +251,7 @@ impl UserStore for Bank {
         _username: &str,
         _limit: u32,
     ) -> Result<Vec<LedgerEntry>, UserStoreError> {
-        fail!(Code::Unimplemented, "nobody here asks for it")
+        fail!(Code::Unimplemented, "not called by these tests")
     }
 }
 

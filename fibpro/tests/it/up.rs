@@ -112,7 +112,7 @@ fn ask(url: &str, path: &str) -> String {
 /// Polls until the condition holds; bounded.
 #[allow(
     clippy::disallowed_methods,
-    reason = "nothing tells of a file or of the end of somebody else's child"
+    reason = "no event exists for a file or for the exit of another process's child"
 )]
 fn until(what: &str, mut there: impl FnMut() -> bool) {
     for _ in 0..POLLS {

@@ -23,8 +23,8 @@ pub(super) fn error_enum(error: &ErrorEnum) -> TokenStream {
         with(other, [(field, whole)])
     });
     quote_spanned! {Span::mixed_site()=>
-        // Deprecated variants are matched too, and code after the `match` is unreachable if `other` is
-        // the only variant.
+        // Deprecated variants are matched too, and code after the `match` is unreachable if `other`
+        // is the only variant.
         #[allow(deprecated, unreachable_code)]
         const _: () = {
             use #runtime::__private as __rpc;

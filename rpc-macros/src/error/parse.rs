@@ -1,4 +1,5 @@
-//! Tokens → model. Rejects what the model cannot represent; `validate` checks rules between variants.
+//! Tokens → model. Rejects what the model cannot represent; `validate` checks rules between
+//! variants.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
@@ -121,7 +122,8 @@ fn variant(variant: syn::Variant, options: &ParsedOptions, errors: &mut Errors) 
     Some(Variant { ident, style, kind })
 }
 
-/// Returns whether another derive, such as `thiserror::Error`, generates a conversion from this field.
+/// Returns whether another derive, such as `thiserror::Error`, generates a conversion from this
+/// field.
 fn has_from(attributes: &[Attribute]) -> bool {
     attributes
         .iter()
@@ -149,8 +151,8 @@ fn fields(fields: Fields, errors: &mut Errors) -> Vec<Field> {
     fields.collect()
 }
 
-/// Returns the only field of a variant that wraps another error. Rejects options that such a variant
-/// cannot have.
+/// Returns the only field of a variant that wraps another error. Rejects options that such a
+/// variant cannot have.
 fn wrapped(
     ident: &Ident,
     mut fields: Vec<Field>,

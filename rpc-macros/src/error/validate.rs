@@ -1,4 +1,5 @@
-//! Checks the rules between the variants of an error. `parse` rejects what the model cannot represent.
+//! Checks the rules between the variants of an error. `parse` rejects what the model cannot
+//! represent.
 
 use std::collections::HashMap;
 

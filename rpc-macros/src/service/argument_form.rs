@@ -121,7 +121,8 @@ pub(super) fn last_segment(ty: &Type) -> Option<&PathSegment> {
     }
 }
 
-/// Returns the type without parentheses and without the invisible groups of `macro_rules!` fragments.
+/// Returns the type without parentheses and without the invisible groups of `macro_rules!`
+/// fragments.
 pub(super) fn bare(ty: &Type) -> &Type {
     match ty {
         Type::Group(group) => bare(&group.elem),

@@ -36,8 +36,8 @@ pub(super) fn is_deprecated(attributes: &[Attribute]) -> bool {
         .any(|attribute| attribute.path().is_ident("deprecated"))
 }
 
-/// Returns an `#[rpc(…)]` inside a `#[cfg_attr]`. It is rejected because a macro cannot evaluate the
-/// condition.
+/// Returns an `#[rpc(…)]` inside a `#[cfg_attr]`. It is rejected because a macro cannot evaluate
+/// the condition.
 pub(super) fn conditional_option(attributes: &[Attribute]) -> Option<&Attribute> {
     attributes
         .iter()

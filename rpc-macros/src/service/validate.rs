@@ -1,4 +1,5 @@
-//! Checks the rules between the parts of a service. `parse` rejects what the model cannot represent.
+//! Checks the rules between the parts of a service. `parse` rejects what the model cannot
+//! represent.
 
 use std::collections::HashMap;
 
@@ -213,8 +214,8 @@ fn check_keys(method: &Method, errors: &mut Errors) {
     }
 }
 
-/// Returns whether the type is `&str` or `String`. The compiler checks that `String` is the standard
-/// library's.
+/// Returns whether the type is `&str` or `String`. The compiler checks that `String` is the
+/// standard library's.
 fn is_text(form: &ArgumentForm) -> bool {
     match form {
         ArgumentForm::Str => true,

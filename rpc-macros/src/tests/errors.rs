@@ -1,5 +1,5 @@
-//! Checks the number, the order and the texts of errors, without a compiler. `tests/ui` checks how the
-//! compiler shows them.
+//! Checks the number, the order and the texts of errors, without a compiler. `tests/ui` checks how
+//! the compiler shows them.
 
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -1,5 +1,5 @@
-//! `rpc.v1.Flags`: lists and changes the flags of a running server. Every server has it on its internal
-//! listeners, and not on edge listeners. A policy can restrict who may call it.
+//! `rpc.v1.Flags`: lists and changes the flags of a running server. Every server has it on its
+//! internal listeners, and not on edge listeners. A policy can restrict who may call it.
 //!
 //! ```
 //! use rpc_runtime::flag_service::FlagServiceClient;
@@ -33,7 +33,7 @@ pub trait FlagService {
     /// `failed_precondition` for a flag that is not dynamic. The flag then keeps its value.
     async fn set(&self, ctx: &Context, name: &str, #[rpc(secret)] value: &str) -> Result<FlagInfo>;
 
-    /// Reverts `set`: the flag has again the value of the command line, the environment, the flags file,
-    /// the program or its declaration.
+    /// Reverts `set`: the flag has again the value of the command line, the environment, the flags
+    /// file, the program or its declaration.
     async fn reset(&self, ctx: &Context, name: &str) -> Result<FlagInfo>;
 }

@@ -1,8 +1,8 @@
 //! `rpc.v1.Status`: version, uptime and metrics of a server. Every server has it on its internal
 //! listeners, and not on edge listeners.
 //!
-//! Calls of `rpc.v1.Status` are logged and observed like others, but not counted in the metrics: those of
-//! an idle server do not change when they are read.
+//! Calls of `rpc.v1.Status` are logged and observed like others, but not counted in the metrics:
+//! those of an idle server do not change when they are read.
 //!
 //! ```
 //! use rpc_runtime::status::StatusClient;
@@ -50,15 +50,16 @@ pub struct ServerStatus {
     /// Time since the start of the server; in JSON in seconds, such as `"1.500s"`.
     #[serde(with = "serde_duration")]
     pub uptime: Duration,
-    /// Sum over `methods`, under the name `total`. Its percentiles are those of all calls, which cannot
-    /// be computed from the rows. `None` from servers of older versions.
+    /// Sum over `methods`, under the name `total`. Its percentiles are those of all calls, which
+    /// cannot be computed from the rows. `None` from servers of older versions.
     #[serde(default)]
     pub total: Option<MethodStatus>,
-    /// One row for each method of its services, called or not, sorted by name. After them, if there were
-    /// such requests, `http` for all plain HTTP routes and `unknown` for requests without a known method.
+    /// One row for each method of its services, called or not, sorted by name. After them, if there
+    /// were such requests, `http` for all plain HTTP routes and `unknown` for requests without a
+    /// known method.
     pub methods: Vec<MethodStatus>,
-    /// Calls that its handlers make with clients of this crate: one row for each called method, sorted by
-    /// name. Methods beyond the first 256 share the row `others` at the end.
+    /// Calls that its handlers make with clients of this crate: one row for each called method,
+    /// sorted by name. Methods beyond the first 256 share the row `others` at the end.
     #[serde(default)]
     pub outgoing: Vec<OutgoingStatus>,
     /// Dropped log records; `None` if they are not counted, as without `--logsink`. See
@@ -88,8 +89,8 @@ pub struct MethodStatus {
     /// Calls that their caller marked as a repeated attempt. Edge listeners ignore the mark.
     #[serde(default)]
     pub repeats: u64,
-    /// Median duration in microseconds, from the request head to the response; up to 1/32 too large.
-    /// `None` before the first call has ended.
+    /// Median duration in microseconds, from the request head to the response; up to 1/32 too
+    /// large. `None` before the first call has ended.
     pub p50_us: Option<u64>,
     /// 90th percentile of the duration, in microseconds.
     pub p90_us: Option<u64>,
@@ -113,8 +114,8 @@ pub struct OutgoingStatus {
     pub attempts: u64,
     /// Attempts after the first one of each call: retries and hedges.
     pub retries: u64,
-    /// Median duration in microseconds, including all attempts and the delays between them; up to 1/32
-    /// too large. `None` before the first call has ended.
+    /// Median duration in microseconds, including all attempts and the delays between them; up to
+    /// 1/32 too large. `None` before the first call has ended.
     pub p50_us: Option<u64>,
     /// 90th percentile of the duration, in microseconds.
     pub p90_us: Option<u64>,

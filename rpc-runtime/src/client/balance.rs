@@ -1,8 +1,9 @@
 //! The load balancer of a client: power of two choices among the endpoints whose circuit breaker
 //! admits calls.
 //!
-//! Hand-written because the services of `tower::balance` are driven by `poll_ready` and `&mut self`,
-//! while attempts share the endpoints and pick one at the moment at which they are sent.
+//! Hand-written because the services of `tower::balance` are driven by `poll_ready` and
+//! `&mut self`, while attempts share the endpoints and pick one at the moment at which they are
+//! sent.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
@@ -294,8 +295,8 @@ impl EndpointSet {
 }
 
 /// Chooses an endpoint by power of two choices: draws two at random and takes the one with fewer
-/// calls in flight. Drawing keeps many clients from choosing the same idle server at once; comparing
-/// avoids slow servers.
+/// calls in flight. Drawing keeps many clients from choosing the same idle server at once;
+/// comparing avoids slow servers.
 fn choose(endpoints: &[Arc<Endpoint>], avoid: Option<&Arc<Endpoint>>) -> Option<InFlightGuard> {
     if endpoints.is_empty() {
         return None;

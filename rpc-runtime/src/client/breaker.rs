@@ -67,7 +67,8 @@ pub(super) enum BreakerAdmission {
     Allowed,
     /// The attempt may be sent as the probe. Its outcome must be reported, even if it is cancelled.
     Probe,
-    /// The attempt may not be sent. Holds the time until the next probe, zero while one is in flight.
+    /// The attempt may not be sent. Holds the time until the next probe, zero while one is in
+    /// flight.
     Rejected(Duration),
 }
 

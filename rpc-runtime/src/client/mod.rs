@@ -154,7 +154,8 @@ impl Client {
         })
     }
 
-    /// Sets the retry policy and resets the retry budget. Existing clones of the client keep theirs.
+    /// Sets the retry policy and resets the retry budget. Existing clones of the client keep
+    /// theirs.
     ///
     /// [`Call::no_retry`] disables retries for one call.
     #[must_use]

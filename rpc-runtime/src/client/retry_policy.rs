@@ -19,7 +19,8 @@ use crate::backoff::{ExponentialBackoff, Jitter};
 ///
 /// The delay before attempt *n* is random between zero and `min` × 2ⁿ⁻², at most `max` ("full
 /// jitter"), so that the clients of a recovering server do not all return at the same time. A retry
-/// delay from the server replaces it; the client waits for that delay plus a jitter of at most `min`.
+/// delay from the server replaces it; the client waits for that delay plus a jitter of at most
+/// `min`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -65,8 +66,8 @@ impl RetryPolicy {
         self
     }
 
-    /// Sets the upper bound of the first delay, and the upper bound of all delays. The bound doubles
-    /// with each attempt from `min` up to `max`.
+    /// Sets the upper bound of the first delay, and the upper bound of all delays. The bound
+    /// doubles with each attempt from `min` up to `max`.
     #[must_use]
     pub fn backoff(mut self, min: Duration, max: Duration) -> Self {
         self.backoff = full_jitter(min, max);

@@ -1,8 +1,9 @@
 //! The details of an error as protobuf messages: four of `google.rpc` and two of `rpc.v1`.
 //!
 //! The Connect protocol sends error details in protobuf's binary form even if messages are JSON.
-//! These six messages are declared by hand because `tonic-types` depends on tonic. Their sources are
-//! `google/rpc/error_details.proto` and `google/protobuf/duration.proto`. Those of `rpc.v1` are:
+//! These six messages are declared by hand because `tonic-types` depends on tonic. Their sources
+//! are `google/rpc/error_details.proto` and `google/protobuf/duration.proto`. Those of `rpc.v1`
+//! are:
 //!
 //! ```proto
 //! package rpc.v1;
@@ -376,15 +377,16 @@ fn push<M: ErrorDetail>(
     }
 }
 
-/// Applies a received detail to the fields of the error. Also keeps the detail in its encoded form if
-/// it is unknown, malformed, or has content for which an [`Error`] has no field.
+/// Applies a received detail to the fields of the error. Also keeps the detail in its encoded form
+/// if it is unknown, malformed, or has content for which an [`Error`] has no field.
 pub(crate) fn apply_detail(error: &mut Error, type_name: &str, value: Vec<u8>) {
     if !apply_known(error, type_name, &value).unwrap_or(false) {
         error.push_detail(Detail::new(type_name, value));
     }
 }
 
-/// Decodes a detail into the fields of the error. Returns whether the fields hold all of its content.
+/// Decodes a detail into the fields of the error. Returns whether the fields hold all of its
+/// content.
 fn apply_known(
     error: &mut Error,
     type_name: &str,

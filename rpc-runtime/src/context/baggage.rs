@@ -18,7 +18,8 @@ const ENCODED: &AsciiSet = &CONTROLS
     .add(b'\\')
     .add(b'%');
 
-/// Names and values that travel with a request through all services, in order, at most [`BAGGAGE_LIMIT`] bytes.
+/// Names and values that travel with a request through all services, in order, at most
+/// [`BAGGAGE_LIMIT`] bytes.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Baggage(Vec<(String, String)>);
 

@@ -10,7 +10,8 @@ use crate::request_id::RequestId;
 
 /// Builds the context of an incoming call.
 ///
-/// Boxed, because the futures that hold a builder would otherwise have the size of the whole context.
+/// Boxed, because the futures that hold a builder would otherwise have the size of the whole
+/// context.
 pub(crate) struct ContextBuilder(Box<Inner>);
 
 impl ContextBuilder {

@@ -1,6 +1,7 @@
 //! Keeps the chains of dependencies' errors while a handler holds an enum, which cannot carry them.
 //!
-//! These methods of [`Remote`] are here and not in `error`, because that module does not know contexts.
+//! These methods of [`Remote`] are here and not in `error`, because that module does not know
+//! contexts.
 
 use std::panic::Location;
 
@@ -8,7 +9,8 @@ use super::Context;
 use crate::error::{Error, Remote, RpcError};
 use crate::sync::MutexExt as _;
 
-/// The most chains that one call keeps. A handler that drops errors in a loop must not use up memory.
+/// The most chains that one call keeps. A handler that drops errors in a loop must not use up
+/// memory.
 const CHAIN_COUNT: usize = 4;
 
 impl Context {
@@ -24,7 +26,8 @@ impl Context {
         }
     }
 
-    /// Attaches the kept chain to an error that a handler returned and that wraps a dependency's error.
+    /// Attaches the kept chain to an error that a handler returned and that wraps a dependency's
+    /// error.
     pub(crate) fn attach_error_chain(&self, error: &mut Error) {
         if let Some(inner) = self.inner() {
             let chains = inner.response.error_chains.lock_unpoisoned();
@@ -36,10 +39,11 @@ impl Context {
 }
 
 impl<E: RpcError> Remote<E> {
-    /// Returns `error` in place of this one and keeps the chain: the hops, and the line of this call.
+    /// Returns `error` in place of this one and keeps the chain: the hops, and the line of this
+    /// call.
     ///
-    /// Use it where a dependency's error means something else to the caller. The handler must return the new
-    /// error unchanged. Fields with `#[rpc(skip)]` lose their value, as on the wire.
+    /// Use it where a dependency's error means something else to the caller. The handler must
+    /// return the new error unchanged. Fields with `#[rpc(skip)]` lose their value, as on the wire.
     ///
     /// ```
     /// use rpc_runtime::prelude::*;
@@ -78,7 +82,8 @@ impl<E: RpcError> Remote<E> {
         value
     }
 
-    /// Returns the value if it is of type `Y`, for a variant with `#[rpc(from)]`, and keeps its chain.
+    /// Returns the value if it is of type `Y`, for a variant with `#[rpc(from)]`, and keeps its
+    /// chain.
     ///
     /// The chain is attached again if the handler returns this error.
     #[doc(hidden)]

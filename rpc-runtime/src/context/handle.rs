@@ -17,10 +17,11 @@ use crate::metadata::Metadata;
 
 /// The context of a call.
 ///
-/// A handler gets it from [`Context::current`], or as an optional first argument `ctx: &Context`. Generated
-/// clients read the current context on the line that makes the call. A context belongs to the task of its request:
-/// it is current only while the future of the request is polled or dropped, so it cannot leak into another request.
-/// To use it elsewhere, pass it on with [`Context::scope`], [`crate::spawn`] or [`crate::spawn_blocking`].
+/// A handler gets it from [`Context::current`], or as an optional first argument `ctx: &Context`.
+/// Generated clients read the current context on the line that makes the call. A context belongs to
+/// the task of its request: it is current only while the future of the request is polled or
+/// dropped, so it cannot leak into another request. To use it elsewhere, pass it on with
+/// [`Context::scope`], [`crate::spawn`] or [`crate::spawn_blocking`].
 ///
 /// Cloning is cheap.
 ///
@@ -44,7 +45,8 @@ pub(super) struct Inner {
 #[derive(Clone, Default)]
 pub(super) struct Local {
     pub(super) client_request_id: Option<RequestId>,
-    /// The server that handles the call. In the context of an outgoing call: the server that makes it.
+    /// The server that handles the call. In the context of an outgoing call: the server that makes
+    /// it.
     pub(super) server_info: Option<Arc<ServerInfo>>,
     /// The keys that sign an outgoing call.
     pub(super) identity: Option<IdentityKeys>,
@@ -94,13 +96,15 @@ impl Context {
 
     /// Returns the server that handles the call.
     ///
-    /// In the context of an outgoing call, which client layers and observers see, this is the server that makes it.
+    /// In the context of an outgoing call, which client layers and observers see, this is the
+    /// server that makes it.
     #[must_use]
     pub fn server(&self) -> Option<&Source> {
         Some(self.server_info()?.source().as_ref())
     }
 
-    /// Returns the flags of the server that handles the call, for work that continues outside the call.
+    /// Returns the flags of the server that handles the call, for work that continues outside the
+    /// call.
     #[must_use]
     pub fn flags(&self) -> Option<&Flags> {
         Some(self.server_info()?.flags())
@@ -136,7 +140,8 @@ impl Context {
         self.propagated().trace.as_ref()
     }
 
-    /// Returns the trace of an external caller. An edge listener links to it and does not continue it.
+    /// Returns the trace of an external caller. An edge listener links to it and does not continue
+    /// it.
     #[must_use]
     pub fn trace_link(&self) -> Option<&TraceContext> {
         self.inner()?.local.trace_link.as_ref()
@@ -173,7 +178,8 @@ impl Context {
         self.inner().map_or(&EMPTY, |inner| &inner.local.metadata)
     }
 
-    /// Returns the headers and trailers of the response, for the handler to set. Errors carry them too.
+    /// Returns the headers and trailers of the response, for the handler to set. Errors carry them
+    /// too.
     #[must_use]
     pub fn response(&self) -> ResponseMetadata<'_> {
         ResponseMetadata::new(self.inner().map(|inner| &inner.response.metadata))
@@ -228,17 +234,20 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// `resource_exhausted` when the baggage would be larger than [`BAGGAGE_LIMIT`](super::BAGGAGE_LIMIT),
-    /// `invalid_argument` when the name is not an HTTP token.
+    /// `resource_exhausted` when the baggage would be larger than
+    /// [`BAGGAGE_LIMIT`](super::BAGGAGE_LIMIT), `invalid_argument` when the name is not an HTTP
+    /// token.
     pub fn with_baggage(&self, name: &str, value: &str) -> Result<Self, Error> {
         let mut inner = self.copy();
         inner.propagated.baggage.insert(name, value)?;
         Ok(Self(Some(Arc::new(inner))))
     }
 
-    /// Returns a context with injected faults, for the calls that are made in its scope and all calls that follow.
+    /// Returns a context with injected faults, for the calls that are made in its scope and all
+    /// calls that follow.
     ///
-    /// They replace the faults of this context. See [`Server::allow_faults`](crate::Server::allow_faults).
+    /// They replace the faults of this context. See
+    /// [`Server::allow_faults`](crate::Server::allow_faults).
     ///
     /// ```
     /// use rpc_runtime::Context;
@@ -307,14 +316,16 @@ impl Context {
             .map_or(&propagated::EMPTY, |inner| &inner.propagated)
     }
 
-    /// Returns the context of an outgoing call: the same request, one hop further, from this server.
+    /// Returns the context of an outgoing call: the same request, one hop further, from this
+    /// server.
     ///
-    /// `caller` is the source outside any server. `identity` holds the keys of the client, which are preferred to
-    /// those of the server. The earlier of both deadlines applies.
+    /// `caller` is the source outside any server. `identity` holds the keys of the client, which
+    /// are preferred to those of the server. The earlier of both deadlines applies.
     ///
     /// # Errors
     ///
-    /// `failed_precondition` when the request has passed [`HOP_COUNT_LIMIT`](super::HOP_COUNT_LIMIT) services.
+    /// `failed_precondition` when the request has passed
+    /// [`HOP_COUNT_LIMIT`](super::HOP_COUNT_LIMIT) services.
     pub(crate) fn child(
         &self,
         caller: Option<&Arc<Source>>,
@@ -358,8 +369,8 @@ impl Context {
         ContextBuilder::new(propagated)
     }
 
-    /// Returns a context of the same call with another deadline, which may be later: for work that outlives the
-    /// timeout of its caller.
+    /// Returns a context of the same call with another deadline, which may be later: for work that
+    /// outlives the timeout of its caller.
     pub(crate) fn with_later_deadline(&self, deadline: Instant) -> Self {
         let mut inner = self.copy();
         inner.propagated.deadline = Some(deadline);

@@ -1,4 +1,5 @@
-//! Values that travel with a call: request ID, caller, deadline, environment, trace, baggage, hop count.
+//! Values that travel with a call: request ID, caller, deadline, environment, trace, baggage, hop
+//! count.
 //!
 //! Depends on `error`, `faults`, `flags` and `identity`; none of them depends on this module.
 

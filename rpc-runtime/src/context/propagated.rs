@@ -8,10 +8,11 @@ use crate::error::{Code, Error};
 use crate::faults::FaultPlan;
 use crate::request_id::RequestId;
 
-/// The values that a call carries to the next service: in headers over the network, by a clone in one process.
+/// The values that a call carries to the next service: in headers over the network, by a clone in
+/// one process.
 ///
-/// Code that transfers these values lists all fields, without `..`. A new field therefore does not compile until
-/// the child context, the writer and the reader of the headers handle it.
+/// Code that transfers these values lists all fields, without `..`. A new field therefore does not
+/// compile until the child context, the writer and the reader of the headers handle it.
 #[derive(Clone, Default)]
 pub(crate) struct Propagated {
     /// `None` only outside a request.
@@ -51,7 +52,8 @@ impl Propagated {
         }
     }
 
-    /// Returns the values of a call that is made on behalf of this one: the same request, one hop further.
+    /// Returns the values of a call that is made on behalf of this one: the same request, one hop
+    /// further.
     ///
     /// The earlier of both deadlines applies.
     ///

@@ -1,7 +1,7 @@
 //! The current context: a thread-local that is set while a future is polled or dropped.
 //!
-//! It does not use tokio's task-locals: this module must not depend on a runtime, and the context must also be set
-//! while a future is *dropped*.
+//! It does not use tokio's task-locals: this module must not depend on a runtime, and the context
+//! must also be set while a future is *dropped*.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -43,7 +43,8 @@ impl Drop for Guard {
 }
 
 fn swap(context: Context) -> Context {
-    // When a thread ends, its thread-locals may be destroyed before the last future on it is dropped.
+    // When a thread ends, its thread-locals may be destroyed before the last future on it is
+    // dropped.
     CURRENT
         .try_with(|current| current.replace(context))
         .unwrap_or_default()

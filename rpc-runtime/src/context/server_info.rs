@@ -22,8 +22,8 @@ pub(crate) struct ServerInfo {
 
 /// Records the calls that the handlers of a server make.
 ///
-/// `observe` implements it. The trait is here because a client reaches the metrics of the calling server only
-/// through the context, and this module must not depend on `observe`.
+/// `observe` implements it. The trait is here because a client reaches the metrics of the calling
+/// server only through the context, and this module must not depend on `observe`.
 pub(crate) trait ClientMetricsRecorder: Send + Sync {
     fn call_started(&self, method: &'static MethodDescriptor);
     /// `attempt` counts from 1.
@@ -47,7 +47,8 @@ impl ServerInfo {
         self
     }
 
-    /// Returns whether the server is a log sink. Its own events are not exported: it would send them to itself.
+    /// Returns whether the server is a log sink. Its own events are not exported: it would send
+    /// them to itself.
     pub(crate) fn is_log_sink(&self) -> bool {
         self.is_log_sink
     }
@@ -82,7 +83,8 @@ impl ServerInfo {
 
 /// Reading a flag in the current context.
 impl<T: Send + Sync + 'static> Flag<T> {
-    /// Returns the value in the server that handles the current call, or the default outside a call.
+    /// Returns the value in the server that handles the current call, or the default outside a
+    /// call.
     ///
     /// For `bool`, numbers up to 64 bits and `Duration` this is an atomic load.
     #[must_use]

@@ -11,7 +11,8 @@ const PART_LIMIT: usize = 64;
 
 /// The name, environment and instance of a server: `gatekeeper@prod/127.0.0.1:9001`.
 ///
-/// Each part has 1 to 64 characters of `[A-Za-z0-9._-]`. The instance may be an address, with `:` and brackets.
+/// Each part has 1 to 64 characters of `[A-Za-z0-9._-]`. The instance may be an address, with `:`
+/// and brackets.
 ///
 /// ```
 /// use rpc_runtime::Source;

@@ -14,7 +14,8 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// Parses the two headers. Returns `None` if `traceparent` is invalid, as the specification requires.
+    /// Parses the two headers. Returns `None` if `traceparent` is invalid, as the specification
+    /// requires.
     #[must_use]
     pub fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
         let mut parts = traceparent.split('-');

@@ -6,7 +6,8 @@ use std::sync::{Arc, RwLock};
 use super::{Addresses, Discover};
 use crate::sync::RwLockExt as _;
 
-/// A list of addresses that can be [replaced](Self::set) while clients use it. Clones share the list.
+/// A list of addresses that can be [replaced](Self::set) while clients use it. Clones share the
+/// list.
 ///
 /// Addresses that are also in the new list keep their connections and circuit breakers. Calls in
 /// flight to an address that is removed are completed.

@@ -23,12 +23,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// The maximum size of a message that is sent to a caller, in bytes. Longer messages are truncated.
 pub const PUBLIC_MESSAGE_LIMIT: usize = 1024;
 
-/// An error of a call: a [`Code`], a message, the line that created it, and the services that it passed.
+/// An error of a call: a [`Code`], a message, the line that created it, and the services that it
+/// passed.
 ///
 /// `Display` prints `code: message`. `{:#}` and `Debug` add the chain of hops, one per line.
 ///
-/// For `internal`, `unknown` and `data_loss` the caller receives a general text in place of the message, unless
-/// the error is [`public`](Self::public). The [`source`](Self::with_source) is never sent.
+/// For `internal`, `unknown` and `data_loss` the caller receives a general text in place of the
+/// message, unless the error is [`public`](Self::public). The [`source`](Self::with_source) is
+/// never sent.
 ///
 /// ```
 /// use rpc_runtime::{Code, Error};
@@ -48,14 +50,16 @@ pub(super) struct Inner {
     pub(super) code: Code,
     pub(super) message: Cow<'static, str>,
     pub(super) public: bool,
-    /// Whether this is a passed-on error of a dependency, whose code [`Error::remap_dependency_error`] has yet to map.
+    /// Whether this is a passed-on error of a dependency, whose code
+    /// [`Error::remap_dependency_error`] has yet to map.
     pub(super) passed_on: bool,
     /// Whether the failed request reached a server.
     pub(super) delivery: Delivery,
     /// Whether a client has already retried the call.
     pub(super) retries_exhausted: bool,
     pub(super) location: Option<&'static Location<'static>>,
-    /// The full name of the method whose call failed in this process, without a response of a service.
+    /// The full name of the method whose call failed in this process, without a response of a
+    /// service.
     pub(super) failed_call: Option<&'static str>,
     pub(super) request_id: Option<RequestId>,
     pub(super) hops: Vec<Hop>,
@@ -90,7 +94,8 @@ pub struct Detail {
 }
 
 impl Detail {
-    /// Creates a detail from the full name of a protobuf message, such as `google.rpc.Help`, and its encoding.
+    /// Creates a detail from the full name of a protobuf message, such as `google.rpc.Help`, and
+    /// its encoding.
     pub fn new(type_name: impl Into<String>, value: impl Into<Bytes>) -> Self {
         Self {
             type_name: type_name.into(),
@@ -197,8 +202,8 @@ impl Error {
 
     /// Adds metadata, which a caller reads with [`metadata`](Self::metadata).
     ///
-    /// Invalid metadata (see [`Metadata::append`]) is dropped with a warning in the log: a second error would hide
-    /// this one.
+    /// Invalid metadata (see [`Metadata::append`]) is dropped with a warning in the log: a second
+    /// error would hide this one.
     #[must_use]
     pub fn with_metadata(
         mut self,

@@ -1,4 +1,5 @@
-//! The chain of services that an error passed: what a server sends of an error, and how the chain is printed.
+//! The chain of services that an error passed: what a server sends of an error, and how the chain
+//! is printed.
 
 use std::fmt;
 use std::panic::Location;
@@ -21,7 +22,8 @@ impl Error {
         // It describes the request to the dependency, and not the request of our caller.
         self.0.delivery = Delivery::Answered;
         self.0.location = Some(location);
-        // The metadata was sent to this service. It may hold a cookie or a token, so it is not passed on.
+        // The metadata was sent to this service. It may hold a cookie or a token, so it is not
+        // passed on.
         self.0.metadata = Metadata::new();
         self
     }
@@ -45,7 +47,8 @@ impl Error {
         self.0.retries_exhausted = original.0.retries_exhausted;
     }
 
-    /// Returns whether this is `original`, or `original` wrapped once by a variant with `#[rpc(from)]`.
+    /// Returns whether this is `original`, or `original` wrapped once by a variant with
+    /// `#[rpc(from)]`.
     pub(crate) fn wraps(&self, original: &Self) -> bool {
         let (own, theirs) = (self.payload(), original.payload());
         // The `Other` variant of a dependency keeps its hops. All other variants have none.
@@ -57,22 +60,25 @@ impl Error {
                 || (own.is_some() && own == theirs))
     }
 
-    /// Records the full name of the method whose call failed in this process, without a response of a service.
+    /// Records the full name of the method whose call failed in this process, without a response of
+    /// a service.
     pub(crate) fn set_failed_call(&mut self, method: &'static str) {
         self.0.failed_call = Some(method);
     }
 
-    /// Turns a passed-on error of a dependency into an error of this service, whose name is `source`.
+    /// Turns a passed-on error of a dependency into an error of this service, whose name is
+    /// `source`.
     ///
-    /// A code that has no meaning for our caller becomes `internal`. The details, which belong to the contract of
-    /// the dependency, are removed. The chain keeps the original.
+    /// A code that has no meaning for our caller becomes `internal`. The details, which belong to
+    /// the contract of the dependency, are removed. The chain keeps the original.
     pub(crate) fn remap_dependency_error(&mut self, source: &str) {
         if !std::mem::take(&mut self.0.passed_on) {
             return;
         }
         if !self.0.code.is_propagated() {
             if self.0.hops.is_empty() {
-                // The error was created by the client in this process, so no hop has recorded it yet.
+                // The error was created by the client in this process, so no hop has recorded it
+                // yet.
                 self.0.hops.push(Hop {
                     source: source.to_owned(),
                     method: self.0.failed_call.unwrap_or_default().to_owned(),
@@ -119,7 +125,8 @@ impl Error {
         self.truncate_chain();
     }
 
-    /// Prepares the error for an untrusted caller: only code, public message, request ID, retry delay and metadata.
+    /// Prepares the error for an untrusted caller: only code, public message, request ID, retry
+    /// delay and metadata.
     pub(crate) fn redact_for_edge(&mut self, request_id: RequestId) {
         let mut bare = Self::without_location(self.0.code, self.public_message().to_owned());
         bare.0.public = true;
@@ -129,11 +136,13 @@ impl Error {
         *self = bare;
     }
 
-    /// Truncates the chain to its limits. The nearest hops and the origin are kept, as the most useful ones.
+    /// Truncates the chain to its limits. The nearest hops and the origin are kept, as the most
+    /// useful ones.
     pub(crate) fn truncate_chain(&mut self) {
         let hops = &mut self.0.hops;
         if hops.len() > HOP_LIMIT {
-            // One `drain`: a hostile server may send a million hops, and removing them one by one would take minutes.
+            // One `drain`: a hostile server may send a million hops, and removing them one by one
+            // would take minutes.
             hops.drain(HOP_LIMIT / 2..hops.len() - HOP_LIMIT / 2);
         }
         let size = |hop: &Hop| {

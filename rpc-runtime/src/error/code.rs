@@ -102,8 +102,9 @@ impl Code {
 
     /// Returns the code of a response that has only an HTTP status.
     ///
-    /// Not the inverse of [`http_status`](Self::http_status): such a response usually comes from a proxy, for which
-    /// the Connect protocol defines other codes (400 is `internal`, 404 is `unimplemented`).
+    /// Not the inverse of [`http_status`](Self::http_status): such a response usually comes from a
+    /// proxy, for which the Connect protocol defines other codes (400 is `internal`, 404 is
+    /// `unimplemented`).
     #[must_use]
     pub const fn from_http_status(status: u16) -> Self {
         match status {
@@ -116,17 +117,18 @@ impl Code {
         }
     }
 
-    /// Returns whether this is `internal`, `unknown` or `data_loss`: a failure of the server, whose message is for
-    /// operators and not for callers.
+    /// Returns whether this is `internal`, `unknown` or `data_loss`: a failure of the server, whose
+    /// message is for operators and not for callers.
     #[must_use]
     pub const fn is_internal_kind(self) -> bool {
         matches!(self, Self::Internal | Self::Unknown | Self::DataLoss)
     }
 
-    /// Returns whether the code keeps its meaning when a service passes on the error of a dependency.
+    /// Returns whether the code keeps its meaning when a service passes on the error of a
+    /// dependency.
     ///
-    /// `not_found` does not: it refers to an item that the original caller did not request. `unavailable` does: if the
-    /// dependency is unavailable, so is the service.
+    /// `not_found` does not: it refers to an item that the original caller did not request.
+    /// `unavailable` does: if the dependency is unavailable, so is the service.
     #[must_use]
     pub const fn is_propagated(self) -> bool {
         matches!(

@@ -26,7 +26,8 @@ impl Error {
 
     /// Returns whether a client closer to the failure has already retried the call.
     ///
-    /// Retrying such an error again would multiply the attempts: three attempts in each of three layers are 27.
+    /// Retrying such an error again would multiply the attempts: three attempts in each of three
+    /// layers are 27.
     pub(crate) fn retries_exhausted(&self) -> bool {
         self.0.retries_exhausted
     }

@@ -2,8 +2,9 @@
 
 /// Returns from the function with an [`Error`](crate::Error) that is created on this line.
 ///
-/// The first argument is a [`Code`](crate::Code), the others are those of `format!`. Works in every function whose
-/// error implements `From<rpc_runtime::Error>`, such as an enum with `#[derive(RpcError)]`.
+/// The first argument is a [`Code`](crate::Code), the others are those of `format!`. Works in every
+/// function whose error implements `From<rpc_runtime::Error>`, such as an enum with
+/// `#[derive(RpcError)]`.
 ///
 /// ```
 /// use rpc_runtime::{fail, Code, Result};

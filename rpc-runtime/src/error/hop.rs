@@ -13,7 +13,8 @@ pub struct Hop {
     pub source: String,
     /// The full name of the failed method, such as `fibpro.v1.Pricing/Pay`.
     pub method: String,
-    /// The file and line that created the error, or whose `?` passed it on. `None` for most typed errors.
+    /// The file and line that created the error, or whose `?` passed it on. `None` for most typed
+    /// errors.
     pub location: Option<(String, u32)>,
     /// The code that this service returned.
     pub code: Code,

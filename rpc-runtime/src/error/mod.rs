@@ -1,4 +1,5 @@
-//! Errors: one type for all services, typed enums on top of it, and the chain of services that an error passed.
+//! Errors: one type for all services, typed enums on top of it, and the chain of services that an
+//! error passed.
 //!
 //! An [`Error`] has two texts. Its [`message`](crate::Error::message) is for the operators of the
 //! service, and its [`public_message`](crate::Error::public_message) is for callers.

@@ -33,10 +33,12 @@ use crate::metadata::Metadata;
 /// }
 /// ```
 ///
-/// `?` converts it to the error of the calling service, and the line of that `?` becomes a hop of the chain.
+/// `?` converts it to the error of the calling service, and the line of that `?` becomes a hop of
+/// the chain.
 ///
-/// The methods of `Remote` hide methods of `E` with the same name, such as `code` and `message`. They return the
-/// received values, which for `code` are equal. Call those of `E` as `(*error).code()`.
+/// The methods of `Remote` hide methods of `E` with the same name, such as `code` and `message`.
+/// They return the received values, which for `code` are equal. Call those of `E` as
+/// `(*error).code()`.
 pub struct Remote<E = Error> {
     value: E,
     /// The received error, from which `value` was made.
@@ -103,7 +105,8 @@ impl<E: RpcError> Remote<E> {
         *self.error
     }
 
-    /// Returns the value if it is of type `Y`, and the received error marked as passed on at `location`.
+    /// Returns the value if it is of type `Y`, and the received error marked as passed on at
+    /// `location`.
     #[allow(
         clippy::result_large_err,
         reason = "the caller goes on with the remote error"
@@ -136,8 +139,8 @@ impl<E> Deref for Remote<E> {
 
 /// Passes on the error of a dependency. The line of the `?` becomes part of the chain.
 ///
-/// The caller of this service receives `internal`, unless the code is `unavailable`, `deadline_exceeded`, `canceled`
-/// or `resource_exhausted`.
+/// The caller of this service receives `internal`, unless the code is `unavailable`,
+/// `deadline_exceeded`, `canceled` or `resource_exhausted`.
 impl<E: RpcError> From<Remote<E>> for Error {
     #[track_caller]
     fn from(remote: Remote<E>) -> Self {

@@ -1,8 +1,9 @@
 //! Optional traits of the types in an enum with `#[derive(RpcError)]`.
 //!
-//! An enum may implement `Display`; a field with `#[rpc(skip)]` may implement `Error` or `Default`. The derive uses
-//! the implementation where there is one. This is autoref specialization without the autoref: an inherent function of
-//! [`Specialize`] is chosen if its bounds hold, and otherwise the function of the trait [`Fallback`].
+//! An enum may implement `Display`; a field with `#[rpc(skip)]` may implement `Error` or `Default`.
+//! The derive uses the implementation where there is one. This is autoref specialization without
+//! the autoref: an inherent function of [`Specialize`] is chosen if its bounds hold, and otherwise
+//! the function of the trait [`Fallback`].
 
 use std::borrow::Cow;
 use std::error::Error as StdError;

@@ -25,7 +25,8 @@ pub trait RpcError: std::fmt::Debug + Send + Sync + Sized + 'static {
     /// Converts the value to its wire form.
     fn into_error(self) -> Error;
 
-    /// Converts the wire form to a value. An unknown error becomes the variant with `#[rpc(other)]`, which keeps it.
+    /// Converts the wire form to a value. An unknown error becomes the variant with
+    /// `#[rpc(other)]`, which keeps it.
     fn from_error(error: &Error) -> Self;
 }
 

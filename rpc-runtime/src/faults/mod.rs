@@ -1,7 +1,8 @@
 //! Fault injection: which method fails, how, and how often.
 //!
-//! A [`FaultPlan`] travels with a request through all services. Each server applies the rules for the method that it
-//! is about to run, if [`Server::allow_faults`](crate::Server::allow_faults) permits it.
+//! A [`FaultPlan`] travels with a request through all services. Each server applies the rules for
+//! the method that it is about to run, if [`Server::allow_faults`](crate::Server::allow_faults)
+//! permits it.
 //!
 //! ```
 //! use rpc_runtime::faults::FaultPlan;
@@ -51,7 +52,8 @@ impl fmt::Display for Effect {
     }
 }
 
-/// Rules of fault injection: which methods fail, how, and how often. The value of the header `x-rpc-fault`.
+/// Rules of fault injection: which methods fail, how, and how often. The value of the header
+/// `x-rpc-fault`.
 ///
 /// ```text
 /// plan    = rule *("," rule)                    at most 1 KiB
@@ -63,11 +65,12 @@ impl fmt::Display for Effect {
 /// option  = "p=" probability from 0 to 1 (default 1) | "seed=" number
 /// ```
 ///
-/// If several rules apply to a call, all delays are added, and the first rule with another effect takes effect.
-/// `*` does not match built-in methods such as `Ping`, which must be named.
+/// If several rules apply to a call, all delays are added, and the first rule with another effect
+/// takes effect. `*` does not match built-in methods such as `Ping`, which must be named.
 ///
-/// Without a seed the outcome of each call is random. With a seed it depends on the seed, the request ID, the method
-/// and the attempt: a request has the same outcome in each run and on each replica, and each retry has its own.
+/// Without a seed the outcome of each call is random. With a seed it depends on the seed, the
+/// request ID, the method and the attempt: a request has the same outcome in each run and on each
+/// replica, and each retry has its own.
 #[derive(Clone, PartialEq)]
 pub struct FaultPlan(Arc<Plan>);
 
@@ -226,7 +229,8 @@ fn is_method(method: &MethodDescriptor, name: &str) -> bool {
     name == method.name || name == method.wire_name
 }
 
-/// The FNV-1a hash, with a separator byte between the parts. It is the same in each run and on each machine.
+/// The FNV-1a hash, with a separator byte between the parts. It is the same in each run and on each
+/// machine.
 fn digest(parts: &[&[u8]]) -> u64 {
     const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;

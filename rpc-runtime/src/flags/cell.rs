@@ -11,7 +11,8 @@ use crate::sync::RwLockExt as _;
 /// A type-erased value. Only its flag knows the type.
 pub(super) type Value = Arc<dyn Any + Send + Sync>;
 
-/// A validated value and its text. The text is stored, so displaying it runs no code of the application.
+/// A validated value and its text. The text is stored, so displaying it runs no code of the
+/// application.
 #[derive(Debug, Clone)]
 pub struct FlagEntry {
     pub(super) value: Value,

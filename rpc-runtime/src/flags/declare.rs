@@ -75,7 +75,8 @@ impl<T: Send + Sync + 'static> Flag<T> {
     }
 
     pub(crate) fn load_default(&self) -> Arc<T> {
-        // The index is checked first: the default of a flag may read another flag while the registry is created.
+        // The index is checked first: the default of a flag may read another flag while the
+        // registry is created.
         let known = (self.index() != UNREGISTERED).then(|| registry::all().get(self.index()));
         let value = known
             .flatten()
@@ -285,7 +286,8 @@ impl<T: Any + Send + Sync> Flag<T> {
     }
 }
 
-/// Checks at compile time that a name is valid on a command line, in a file and, in upper case, in the environment.
+/// Checks at compile time that a name is valid on a command line, in a file and, in upper case, in
+/// the environment.
 const fn assert_name(name: &str) {
     let bytes = name.as_bytes();
     assert!(
@@ -323,11 +325,12 @@ pub const fn lower_case<const N: usize>(name: &str) -> [u8; N] {
 
 /// Declares flags. See [`flags`](crate::flags) for the sources of their values.
 ///
-/// Each flag is a `static` of the type [`Flag`](crate::Flag), with a doc comment for operators, a type and a default.
-/// Its name is that of the static in lower case.
+/// Each flag is a `static` of the type [`Flag`](crate::Flag), with a doc comment for operators, a
+/// type and a default. Its name is that of the static in lower case.
 ///
-/// Types: `bool`, integers up to 64 bits, `f64`, `String`, `Duration` (`500ms`, `5s`), `Vec<String>` (`a,b`), and and
-/// types with `FromStr` and `Display`, if the first parses what the second prints.
+/// Types: `bool`, integers up to 64 bits, `f64`, `String`, `Duration` (`500ms`, `5s`),
+/// `Vec<String>` (`a,b`), and and types with `FromStr` and `Display`, if the first parses what the
+/// second prints.
 ///
 /// | option | |
 /// | --- | --- |

@@ -49,7 +49,8 @@ impl FlagsFile {
         &self.text
     }
 
-    /// Iterates over the settings: the line number, with the name and the text of the value, or the error.
+    /// Iterates over the settings: the line number, with the name and the text of the value, or the
+    /// error.
     pub(super) fn lines(
         &self,
     ) -> impl Iterator<Item = (usize, std::result::Result<(&str, &str), String>)> {

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 #[non_exhaustive]
 pub enum Origin {
     /// The declaration. Displayed and serialized as `default`.
-    // Not `Default`: rustc would then print the trait `Default` with its full path in unrelated error messages.
+    // Not `Default`: rustc would then print the trait `Default` with its full path in unrelated
+    // error messages.
     #[serde(rename = "default")]
     Declaration,
     /// [`Server::flag`](crate::Server::flag).

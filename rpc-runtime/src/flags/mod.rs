@@ -1,5 +1,5 @@
-//! Flags: typed and documented settings that a program declares and its operators change. Each server has its own
-//! values.
+//! Flags: typed and documented settings that a program declares and its operators change. Each
+//! server has its own values.
 //!
 //! ```
 //! rpc_runtime::flag! {
@@ -13,8 +13,8 @@
 //! assert_eq!(LARGEST_N.get(), 1_000_000);
 //! ```
 //!
-//! The value comes from the last source in this table that sets it. A change in an earlier source then has no effect,
-//! which is logged.
+//! The value comes from the last source in this table that sets it. A change in an earlier source
+//! then has no effect, which is logged.
 //!
 //! | source | how | when |
 //! | --- | --- | --- |
@@ -25,15 +25,17 @@
 //! | command line | `--flag largest_n=500` | at start |
 //! | run time | [`Flags::set`], `rpc.v1.Flags` ([`crate::flag_service`]) | dynamic flags at any time, others until the server starts |
 //!
-//! An invalid setting (an unknown flag, a value of another type or one that the validator rejects, a flag that is not
-//! dynamic in a running server) changes nothing. At start it stops the program; later it is an error and a warning in
-//! the log. Each change is logged with the target `rpc.audit`: the flag, the old and new value, and the author.
+//! An invalid setting (an unknown flag, a value of another type or one that the validator rejects,
+//! a flag that is not dynamic in a running server) changes nothing. At start it stops the program;
+//! later it is an error and a warning in the log. Each change is logged with the target
+//! `rpc.audit`: the flag, the old and new value, and the author.
 //!
-//! A flags file has one `name = value` per line. Lines that start with `#` are comments. Blanks around the value are
-//! ignored; otherwise it has the form of the command line. The last line must end with a line feed, because without one
-//! the file may be incomplete. The file is read twice a second and applied when two consecutive reads are equal. If a
-//! line is invalid, nothing is applied. A flag that is removed from the file gets the value of the next lower source. A
-//! flag that is not dynamic changes at the next start. A missing file changes nothing.
+//! A flags file has one `name = value` per line. Lines that start with `#` are comments. Blanks
+//! around the value are ignored; otherwise it has the form of the command line. The last line must
+//! end with a line feed, because without one the file may be incomplete. The file is read twice a
+//! second and applied when two consecutive reads are equal. If a line is invalid, nothing is
+//! applied. A flag that is removed from the file gets the value of the next lower source. A flag
+//! that is not dynamic changes at the next start. A missing file changes nothing.
 
 mod builtin;
 mod cell;

@@ -1,4 +1,5 @@
-//! Listeners for changes. They are called one at a time, in the order of the changes, without the lock of the writer.
+//! Listeners for changes. They are called one at a time, in the order of the changes, without the
+//! lock of the writer.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -32,12 +33,14 @@ struct PendingChanges {
 }
 
 impl Notifier {
-    /// Queues a change. The caller holds the lock of the writer, so the order is that of the changes.
+    /// Queues a change. The caller holds the lock of the writer, so the order is that of the
+    /// changes.
     pub(super) fn push(&self, change: Change) {
         self.pending.lock_unpoisoned().changes.push_back(change);
     }
 
-    /// Calls the listeners for all pending changes, unless another thread does. Changes by listeners are queued.
+    /// Calls the listeners for all pending changes, unless another thread does. Changes by
+    /// listeners are queued.
     pub(super) fn notify(&self) {
         {
             let mut pending = self.pending.lock_unpoisoned();
@@ -96,7 +99,8 @@ impl Notifier {
     }
 }
 
-/// Keeps a listener for changes registered until it is dropped. See [`Flags::watch`](crate::Flags::watch).
+/// Keeps a listener for changes registered until it is dropped. See
+/// [`Flags::watch`](crate::Flags::watch).
 #[must_use = "the listener is removed when this is dropped"]
 pub struct WatchGuard {
     notifier: Weak<Notifier>,

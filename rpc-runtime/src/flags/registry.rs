@@ -1,4 +1,5 @@
-//! All flags that are linked into this process. The index of a flag is that of its value in each server.
+//! All flags that are linked into this process. The index of a flag is that of its value in each
+//! server.
 
 use std::sync::LazyLock;
 
@@ -71,7 +72,8 @@ fn unknown(name: &str) -> String {
 ///
 /// # Errors
 ///
-/// `failed_precondition` for two flags with the same name, and for a default that its validator rejects.
+/// `failed_precondition` for two flags with the same name, and for a default that its validator
+/// rejects.
 pub(crate) fn check() -> Result<()> {
     let table = all();
     for pair in table.windows(2) {

@@ -20,7 +20,8 @@ const SHOWN: usize = 200;
 /// The text that replaces the value of a secret flag.
 const MASK: &str = "***";
 
-/// A handle to the flags of one server, for reading and changing them. Cloning is cheap; clones share the values.
+/// A handle to the flags of one server, for reading and changing them. Cloning is cheap; clones
+/// share the values.
 ///
 /// Handlers read flags with [`Flag::get`]. A handle is for code outside calls. It is returned by
 /// [`Server::flags`](crate::Server::flags) and [`Context::flags`](crate::Context::flags).
@@ -81,8 +82,8 @@ impl Flags {
     ///
     /// # Errors
     ///
-    /// `invalid_argument` for an invalid value, `failed_precondition` for a flag that is not dynamic in a running server.
-    /// The value is then unchanged, and a warning is logged.
+    /// `invalid_argument` for an invalid value, `failed_precondition` for a flag that is not
+    /// dynamic in a running server. The value is then unchanged, and a warning is logged.
     pub fn set<T: Send + Sync + 'static>(&self, flag: &Flag<T>, value: T, by: &str) -> Result<()> {
         let index = flag.index();
         // The error does not show the value: formatting it may be what failed.
@@ -109,7 +110,8 @@ impl Flags {
         )
     }
 
-    /// Removes the value that was set at run time. The flag gets the value of the next lower source.
+    /// Removes the value that was set at run time. The flag gets the value of the next lower
+    /// source.
     ///
     /// # Errors
     ///
@@ -140,11 +142,11 @@ impl Flags {
         })
     }
 
-    /// Calls a function after each change of a flag in this server, with the old and the new value, until the returned
-    /// guard is dropped.
+    /// Calls a function after each change of a flag in this server, with the old and the new value,
+    /// until the returned guard is dropped.
     ///
-    /// The function is called for one change at a time, in order, on a thread that changes a flag. It must return
-    /// quickly and may change flags. A panic is caught and logged.
+    /// The function is called for one change at a time, in order, on a thread that changes a flag.
+    /// It must return quickly and may change flags. A panic is caught and logged.
     ///
     /// ```
     /// use std::sync::atomic::{AtomicU64, Ordering};
@@ -269,7 +271,8 @@ impl Flags {
         self.commit(writes, &format!("file {shown}"))
     }
 
-    /// Marks the server as started: only dynamic flags can change from now on. Logs the flags that differ from their default.
+    /// Marks the server as started: only dynamic flags can change from now on. Logs the flags that
+    /// differ from their default.
     pub(crate) fn start(&self, server: &str) {
         let mut writer = self.lock();
         writer.started = true;
@@ -302,8 +305,8 @@ impl Flags {
     ///
     /// # Errors
     ///
-    /// `failed_precondition` for a flag that is not dynamic in a running server. A change in the flags file is not an
-    /// error: it takes effect at the next start.
+    /// `failed_precondition` for a flag that is not dynamic in a running server. A change in the
+    /// flags file is not an error: it takes effect at the next start.
     fn commit(&self, writes: impl IntoIterator<Item = LayerUpdate>, by: &str) -> Result<()> {
         {
             let writer = self.lock();
@@ -461,7 +464,8 @@ fn rejected(flag: &dyn AnyFlag, given: Option<&str>, reason: &str) -> Error {
     )
 }
 
-/// Describes an invalid value. For a secret flag only the accepted values are shown, since the reason may quote it.
+/// Describes an invalid value. For a secret flag only the accepted values are shown, since the
+/// reason may quote it.
 fn reason_text(flag: &dyn AnyFlag, given: Option<&str>, reason: &str) -> String {
     let accepts = flag.accepts();
     match given {

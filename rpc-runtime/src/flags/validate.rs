@@ -3,7 +3,8 @@
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
 
-/// Accepts or rejects the values of a flag. Implemented by functions `fn(&T) -> Result<(), String>`.
+/// Accepts or rejects the values of a flag. Implemented by functions
+/// `fn(&T) -> Result<(), String>`.
 pub trait Validator<T> {
     /// Validates a value.
     ///
@@ -12,7 +13,8 @@ pub trait Validator<T> {
     /// The reason for which the value is rejected. It is shown to the author of the change.
     fn check(&self, value: &T) -> Result<(), String>;
 
-    /// Describes the accepted values, such as `from 1 to 10`. `print` formats a value. Empty by default.
+    /// Describes the accepted values, such as `from 1 to 10`. `print` formats a value. Empty by
+    /// default.
     fn accepts(&self, print: fn(&T) -> String) -> String {
         let _ = print;
         String::new()
@@ -59,7 +61,8 @@ impl<T: PartialOrd, R: RangeBounds<T>> Validator<T> for Range<R> {
     }
 }
 
-/// Accepts one of these texts, for `validate = one_of(["fast", "safe"])`. In a list, each element must be one of them.
+/// Accepts one of these texts, for `validate = one_of(["fast", "safe"])`. In a list, each element
+/// must be one of them.
 pub fn one_of<const N: usize>(texts: [&'static str; N]) -> OneOf<N> {
     OneOf(texts)
 }

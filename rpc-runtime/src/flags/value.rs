@@ -41,8 +41,8 @@ pub trait FlagValue: Sized {
     const CODEC: Codec<Self>;
 }
 
-/// Selects the [`Codec`] of a type: the inherent constant if the type is a [`FlagValue`], and otherwise that of the
-/// trait [`Fallback`] (autoref specialization without the autoref).
+/// Selects the [`Codec`] of a type: the inherent constant if the type is a [`FlagValue`], and
+/// otherwise that of the trait [`Fallback`] (autoref specialization without the autoref).
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Specialize<T>(PhantomData<fn() -> T>);

@@ -26,8 +26,8 @@ const FILE_BYTES: u64 = 64 << 10;
 ///
 /// Cloning is cheap, and [`reload`](Self::reload) applies to all clones.
 ///
-/// A key file has one key per line: an ID and a secret. `#` starts a comment. `openssl rand -base64 32` generates a
-/// secret.
+/// A key file has one key per line: an ID and a secret. `#` starts a comment.
+/// `openssl rand -base64 32` generates a secret.
 ///
 /// ```text
 /// # the first one signs
@@ -35,8 +35,9 @@ const FILE_BYTES: u64 = 64 << 10;
 /// 2026-10 Zk3v9c8x7z6Q5w4e3r2t1y0u9i8o7p6a5s4d3f2g1h0=
 /// ```
 ///
-/// To rotate keys, add the new key in second place on all hosts, then move it to the first place on all hosts, then
-/// remove the old key. No call fails, because every host knows each key before it signs.
+/// To rotate keys, add the new key in second place on all hosts, then move it to the first place on
+/// all hosts, then remove the old key. No call fails, because every host knows each key before it
+/// signs.
 ///
 /// Secrets are never printed:
 ///
@@ -67,9 +68,10 @@ impl IdentityKeys {
     ///
     /// # Errors
     ///
-    /// `failed_precondition` if the file cannot be read, `invalid_argument` for an invalid line, a duplicate ID, a secret
-    /// of less than 32 bytes, or a file without keys. The texts name the line and contain no secrets. A file with
-    /// permissions for other users is accepted with a warning.
+    /// `failed_precondition` if the file cannot be read, `invalid_argument` for an invalid line, a
+    /// duplicate ID, a secret of less than 32 bytes, or a file without keys. The texts name the
+    /// line and contain no secrets. A file with permissions for other users is accepted with a
+    /// warning.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Ok(Self(Arc::new(KeySet {
@@ -90,12 +92,13 @@ impl IdentityKeys {
         })))
     }
 
-    /// Reads the file again, for this value and all its clones. [`Server::run`](crate::Server::run) does so on SIGHUP.
+    /// Reads the file again, for this value and all its clones. [`Server::run`](crate::Server::run)
+    /// does so on SIGHUP.
     ///
     /// # Errors
     ///
-    /// See [`from_file`](Self::from_file). `failed_precondition` for keys that were not read from a file. The keys are
-    /// unchanged after an error.
+    /// See [`from_file`](Self::from_file). `failed_precondition` for keys that were not read from a
+    /// file. The keys are unchanged after an error.
     pub fn reload(&self) -> Result<()> {
         let Some(path) = &self.0.file else {
             return Err(Error::without_location(
@@ -210,7 +213,8 @@ fn parse_line(line: &str) -> Result<Key, String> {
     })
 }
 
-/// Returns whether this is a valid key ID. A dot is not allowed, because it separates the parts of a signature.
+/// Returns whether this is a valid key ID. A dot is not allowed, because it separates the parts of
+/// a signature.
 pub(super) fn is_id(id: &str) -> bool {
     (1..=ID_BYTES).contains(&id.len())
         && id

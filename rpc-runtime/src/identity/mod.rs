@@ -1,7 +1,7 @@
 //! Authentication of services: shared keys, signatures of calls, and replay protection.
 //!
-//! A signed call has the header `x-rpc-identity: v1.KEY.TIME.NONCE.BODY.MAC`. `MAC` is the HMAC-SHA256, in base64 for
-//! URLs without padding, of these lines, each ended by a line feed:
+//! A signed call has the header `x-rpc-identity: v1.KEY.TIME.NONCE.BODY.MAC`. `MAC` is the
+//! HMAC-SHA256, in base64 for URLs without padding, of these lines, each ended by a line feed:
 //!
 //! ```text
 //! v1.KEY.TIME.NONCE.BODY           the header: key ID, milliseconds since 1970, 32 hex digits, SHA-256 of the body
@@ -10,12 +10,14 @@
 //! x-request-id:3b9d41f8a0c2e576    every header from which the context is read, sorted by name
 //! ```
 //!
-//! `BODY` is the digest of the bytes on the wire, before decompression. Because it is in the header, the signature is
-//! checked before the body is read, and an unauthenticated peer cannot make a server buffer a body.
+//! `BODY` is the digest of the bytes on the wire, before decompression. Because it is in the
+//! header, the signature is checked before the body is read, and an unauthenticated peer cannot
+//! make a server buffer a body.
 //!
-//! Limits: the signature encrypts nothing. It does not cover application metadata, which proxies may extend. A holder
-//! of a key can claim any source. Each instance of a server remembers the calls that it has received, so it rejects a
-//! replayed call. Another instance, or one that has restarted, would accept it within 30 s. Use TLS to prevent that.
+//! Limits: the signature encrypts nothing. It does not cover application metadata, which proxies
+//! may extend. A holder of a key can claim any source. Each instance of a server remembers the
+//! calls that it has received, so it rejects a replayed call. Another instance, or one that has
+//! restarted, would accept it within 30 s. Use TLS to prevent that.
 
 mod keys;
 mod replay;
@@ -32,7 +34,8 @@ use self::replay::{ReplayError, ReplayWindow};
 use crate::error::{Code, Error};
 use crate::sync::MutexExt as _;
 
-/// The maximum difference between the time of a signature and the clock of the server, in milliseconds.
+/// The maximum difference between the time of a signature and the clock of the server, in
+/// milliseconds.
 pub(crate) const VALID_MS: u64 = 30_000;
 
 /// Verifies the signatures of the calls to one server.
@@ -58,7 +61,8 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// `unauthenticated`, with a text for the operator. Times are in the text only if the signature is valid.
+    /// `unauthenticated`, with a text for the operator. Times are in the text only if the signature
+    /// is valid.
     pub(crate) fn verify(
         &self,
         signable: &SignableRequest<'_>,

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::VALID_MS;
 
-/// The maximum number of remembered calls: about 16 MiB, and 35,000 calls a second while a signature is valid.
+/// The maximum number of remembered calls: about 16 MiB, and 35,000 calls a second while a
+/// signature is valid.
 pub(super) const CAPACITY: usize = 1 << 20;
 
 /// The received calls whose signatures are still valid, grouped by the second of the signature.
 ///
-/// Memory is bounded, and no call is admitted twice: at the capacity the oldest second is discarded, and calls that
-/// were signed in it or earlier are rejected. A flood of calls shortens the window.
+/// Memory is bounded, and no call is admitted twice: at the capacity the oldest second is
+/// discarded, and calls that were signed in it or earlier are rejected. A flood of calls shortens
+/// the window.
 #[derive(Debug)]
 pub(super) struct ReplayWindow {
     seconds: BTreeMap<u64, HashSet<u64>>,
@@ -39,7 +41,8 @@ impl ReplayWindow {
         }
     }
 
-    /// Admits a call once. `time` is the time of its valid signature; both times are in milliseconds.
+    /// Admits a call once. `time` is the time of its valid signature; both times are in
+    /// milliseconds.
     pub(super) fn admit(&mut self, time: u64, tag: u64, now: u64) -> Result<(), ReplayError> {
         self.expire(now);
         let second = time / 1000;

@@ -23,7 +23,8 @@ pub(crate) struct SignableRequest<'a> {
     pub(crate) verb: &'a str,
     /// Path and query.
     pub(crate) target: &'a str,
-    /// The headers from which the context is read, sorted by name. Headers with the same name keep their order.
+    /// The headers from which the context is read, sorted by name. Headers with the same name keep
+    /// their order.
     pub(crate) headers: Vec<(&'a str, &'a [u8])>,
 }
 
@@ -36,7 +37,8 @@ impl BodyDigest {
         Self(Sha256::digest(body).into())
     }
 
-    /// Checks that a body has this digest. The digest is public, so the comparison need not take constant time.
+    /// Checks that a body has this digest. The digest is public, so the comparison need not take
+    /// constant time.
     ///
     /// # Errors
     ///
@@ -122,7 +124,8 @@ pub(super) fn verify(
     })
 }
 
-/// Returns the MAC of the signed lines. No part contains a line feed, so two requests never have the same lines.
+/// Returns the MAC of the signed lines. No part contains a line feed, so two requests never have
+/// the same lines.
 fn mac(key: &Key, header: &str, signable: &SignableRequest<'_>) -> Hmac<Sha256> {
     let mut mac = key.mac.clone();
     let mut line = |parts: &[&[u8]]| {

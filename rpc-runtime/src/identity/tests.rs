@@ -33,8 +33,8 @@ fn refused(keys: IdentityKeys, call: &SignableRequest<'_>, header: &str, now: u6
     error.message().to_owned()
 }
 
-/// The golden header was made with `openssl dgst -sha256 -mac HMAC` over the lines in the documentation
-/// of the module; other implementations must produce the same.
+/// The golden header was made with `openssl dgst -sha256 -mac HMAC` over the lines in the
+/// documentation of the module; other implementations must produce the same.
 #[test]
 fn golden() {
     let header = signature::sign(&one_key(), &call(), BODY, NOW, 0x2a);

@@ -18,7 +18,8 @@ impl Backlog {
         self.drained.push_back(queue.drain());
     }
 
-    /// Removes the oldest records: at most `records`, and none after their size has reached `bytes`.
+    /// Removes the oldest records: at most `records`, and none after their size has reached
+    /// `bytes`.
     pub(super) fn take(&mut self, records: usize, bytes: usize) -> Vec<Record> {
         let mut batch = Vec::new();
         let mut size = 0;

@@ -30,8 +30,8 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Configures the export of this process's log events to a sink; see [`crate::logs`]. Created by
 /// [`LogExporter::builder`].
 ///
-/// Pass it to [`Server::export_logs`](crate::Server::export_logs). A program with its own subscriber, or
-/// with several servers, starts the exporter and installs the layer itself:
+/// Pass it to [`Server::export_logs`](crate::Server::export_logs). A program with its own
+/// subscriber, or with several servers, starts the exporter and installs the layer itself:
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -82,18 +82,18 @@ impl LogExporterBuilder {
 
     /// Sets the source of events outside of any server.
     ///
-    /// By default this is the server that [`run`](crate::Server::run) runs; in other programs it is the
-    /// program's file name, with the process id as the instance.
+    /// By default this is the server that [`run`](crate::Server::run) runs; in other programs it is
+    /// the program's file name, with the process id as the instance.
     pub fn source(mut self, source: Source) -> Self {
         self.source = Some(source);
         self
     }
 
-    /// Sets the directory of the spool for this sink. It is created if it does not exist, and several
-    /// processes may share it.
+    /// Sets the directory of the spool for this sink. It is created if it does not exist, and
+    /// several processes may share it.
     ///
-    /// By default the spool is in a directory of this user under the system's temporary directory, one
-    /// for each sink. It survives the process, but possibly not a restart of the host.
+    /// By default the spool is in a directory of this user under the system's temporary directory,
+    /// one for each sink. It survives the process, but possibly not a restart of the host.
     pub fn spool(mut self, folder: impl Into<PathBuf>) -> Self {
         self.spool = SpoolLocation::Named(folder.into());
         self
@@ -113,18 +113,21 @@ impl LogExporterBuilder {
         self
     }
 
-    /// Limits the records in memory, in bytes; 32 MiB by default, about 100,000 records of usual length.
-    /// While the sink accepts records, memory holds only those of the last fifth of a second.
+    /// Limits the records in memory, in bytes; 32 MiB by default, about 100,000 records of usual
+    /// length. While the sink accepts records, memory holds only those of the last fifth of a
+    /// second.
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = bytes;
         self
     }
 
-    /// Selects the events to export, as levels by target prefix: `info,sqlx=warn,shop::orders=debug`.
+    /// Selects the events to export, as levels by target prefix:
+    /// `info,sqlx=warn,shop::orders=debug`.
     ///
-    /// By default these are `info` and above, and `warn` and above for the target `rpc`. So the events of
-    /// calls ([`TracingObserver`](crate::observe::TracingObserver)) are exported only if an operator
-    /// should see them. The traces that the flag `log_rpc` turns on have another target and are exported.
+    /// By default these are `info` and above, and `warn` and above for the target `rpc`. So the
+    /// events of calls ([`TracingObserver`](crate::observe::TracingObserver)) are exported only if
+    /// an operator should see them. The traces that the flag `log_rpc` turns on have another target
+    /// and are exported.
     ///
     /// # Errors
     ///
@@ -341,8 +344,8 @@ impl LogExporter {
 
     /// Returns the layer that receives the events of this process, to be added to its subscriber.
     ///
-    /// The layer has its own filter, independent of other layers. It belongs to one subscriber; call this
-    /// again for another one.
+    /// The layer has its own filter, independent of other layers. It belongs to one subscriber;
+    /// call this again for another one.
     pub fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
@@ -358,8 +361,8 @@ impl LogExporter {
 
     /// Sends the remaining records for at most `timeout`, then ends the export.
     ///
-    /// Records that could not be sent stay in the spool for the next session. Without a spool they are
-    /// dropped, and the returned status counts them. With a spool, the export ends at the first
+    /// Records that could not be sent stay in the spool for the next session. Without a spool they
+    /// are dropped, and the returned status counts them. With a spool, the export ends at the first
     /// failed call.
     ///
     /// # Cancellation

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::backoff::{ExponentialBackoff, Jitter};
 use crate::error::{Code, Error};
 
-/// Delays between attempts. Jitter keeps the servers of a sink that recovers from calling all at once.
+/// Delays between attempts. Jitter keeps the servers of a sink that recovers from calling all at
+/// once.
 const BACKOFF: ExponentialBackoff = ExponentialBackoff::new(
     Duration::from_millis(100),
     Duration::from_secs(5),
@@ -15,9 +16,9 @@ const BACKOFF: ExponentialBackoff = ExponentialBackoff::new(
 /// Limit of the delay that a sink can ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Attempts to send a single record before it is dropped as refused, if the sink responds with errors
-/// other than `invalid_argument`. With the delays this takes more than a minute, long enough for a busy
-/// sink to recover.
+/// Attempts to send a single record before it is dropped as refused, if the sink responds with
+/// errors other than `invalid_argument`. With the delays this takes more than a minute, long enough
+/// for a busy sink to recover.
 pub(super) const MAX_SINGLE_RECORD_ATTEMPTS: u32 = 20;
 
 /// Reason why a batch was not accepted.

@@ -17,8 +17,8 @@ const TRUNCATION_NOTE_BYTES: usize = 64;
 
 /// Returns the text of an event and its request id.
 ///
-/// `request_id` is the id in the context. A field `request_id` with the same value is left out of the
-/// text. Without an id in the context, the field provides it.
+/// `request_id` is the id in the context. A field `request_id` with the same value is left out of
+/// the text. Without an id in the context, the field provides it.
 pub(super) fn format_event(
     event: &Event<'_>,
     request_id: Option<RequestId>,
@@ -93,8 +93,8 @@ impl Visit for EventFormatter {
 }
 
 impl EventFormatter {
-    /// Returns whether a `request_id` field can be left out because the record has the same id. Takes
-    /// the id from the field if the record has none.
+    /// Returns whether a `request_id` field can be left out because the record has the same id.
+    /// Takes the id from the field if the record has none.
     fn is_known(&mut self, named: &str) -> bool {
         if self.request_id.is_none() {
             self.request_id = RequestId::parse(named).filter(|id| id.as_str() != "-");

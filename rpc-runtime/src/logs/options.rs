@@ -17,7 +17,8 @@ pub(crate) struct LogExportOptions {
 }
 
 impl LogExportOptions {
-    /// Merges these options into the program's own configuration. Options that are set take precedence.
+    /// Merges these options into the program's own configuration. Options that are set take
+    /// precedence.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! Queue between the threads that log and the exporter thread. It is bounded, numbers each event and
-//! never blocks the writer.
+//! Queue between the threads that log and the exporter thread. It is bounded, numbers each event
+//! and never blocks the writer.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -44,8 +44,8 @@ struct NumberedEvent {
 
 #[derive(Default)]
 struct QueueState {
-    /// Source of events outside of any server. Until it is known, such events wait in `early` without
-    /// a number.
+    /// Source of events outside of any server. Until it is known, such events wait in `early`
+    /// without a number.
     process: Option<Arc<Source>>,
     early: Vec<LogEvent>,
     chunks: VecDeque<Vec<NumberedEvent>>,
@@ -273,8 +273,8 @@ pub(super) struct Drained {
 }
 
 impl Drained {
-    /// Returns the next chunk as records. Conversion is done chunk by chunk because a record needs more
-    /// memory than an event.
+    /// Returns the next chunk as records. Conversion is done chunk by chunk because a record needs
+    /// more memory than an event.
     pub(super) fn next_records(&mut self) -> Option<impl Iterator<Item = Record> + use<>> {
         let epoch = self.epoch;
         let chunk = self.chunks.pop_front()?;

@@ -12,14 +12,15 @@ use crate::context::{RequestId, Source};
 
 /// A log record of a server.
 ///
-/// Source, epoch and sequence identify a record: a sink stores records with the same three only once.
+/// Source, epoch and sequence identify a record: a sink stores records with the same three only
+/// once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Record {
     /// The server that wrote it, such as `userstore@prod/127.0.0.1:9003`.
     pub source: Source,
-    /// Session of the source: larger for each start of its process. `None`, as `sequence`, for records
-    /// without a number, which are never recognized as duplicates.
+    /// Session of the source: larger for each start of its process. `None`, as `sequence`, for
+    /// records without a number, which are never recognized as duplicates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,
     /// Number of the record in its session, from 1. A gap means that records were dropped.

@@ -14,8 +14,8 @@ pub trait Logs {
     /// Stores the records in order, or none of them if one is invalid.
     ///
     /// Returns how many records were new. A record with a source, epoch and sequence that the sink
-    /// already has is not stored again. After `resource_exhausted` or `unavailable` the client sends
-    /// the same batch again later.
+    /// already has is not stored again. After `resource_exhausted` or `unavailable` the client
+    /// sends the same batch again later.
     #[rpc(idempotent)]
     async fn append(&self, records: &[Record]) -> Result<u32>;
 }

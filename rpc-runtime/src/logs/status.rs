@@ -19,7 +19,8 @@ pub fn dropped() -> u64 {
 pub struct LogExporterStatus {
     /// Whether the sink accepted the last batch; true before the first one.
     pub sink_up: bool,
-    /// Records that the sink has accepted, including those that an earlier session left in the spool.
+    /// Records that the sink has accepted, including those that an earlier session left in the
+    /// spool.
     pub sent: u64,
     /// Records in memory.
     pub queued: usize,

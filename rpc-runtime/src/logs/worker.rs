@@ -194,8 +194,8 @@ impl Worker {
         }
     }
 
-    /// Sends the batch, or as much of it as `max_records` allows. Spills the queue to disk meanwhile if
-    /// needed.
+    /// Sends the batch, or as much of it as `max_records` allows. Spills the queue to disk
+    /// meanwhile if needed.
     async fn send(&mut self) -> SendResult {
         let count = self.batch.max_records.min(self.batch.records.len());
         let timeout = match self.time_left() {
@@ -293,7 +293,8 @@ impl Worker {
         self.warned.refused = self.shared.metrics.dropped().refused;
     }
 
-    /// Waits before the next attempt and spills the queue meanwhile. Ends early when a shutdown begins.
+    /// Waits before the next attempt and spills the queue meanwhile. Ends early when a shutdown
+    /// begins.
     async fn wait_before_retry(&mut self, wait: Duration) {
         let until = tokio::time::Instant::now() + wait;
         let was_stopping = self.was_stopping;
@@ -344,8 +345,8 @@ impl Worker {
         };
         let queue = &self.shared.queue;
         let batch = &mut self.batch;
-        // The batch is older than all other records in memory. It is spooled only into a drained spool:
-        // records that wait there would otherwise come before it.
+        // The batch is older than all other records in memory. It is spooled only into a drained
+        // spool: records that wait there would otherwise come before it.
         if !batch.records.is_empty() && !batch.is_spooled && spool.is_drained() {
             let lines = encode_lines(&batch.records);
             if spool.could_fit(&lines) {

@@ -1,7 +1,7 @@
 //! The forms in which a service trait can declare an argument, such as `T`, `&str` and `&[T]`.
 //!
-//! The client borrows the value and clones nothing. The server decodes an owned value and passes it,
-//! or a reference to it, to the method.
+//! The client borrows the value and clones nothing. The server decodes an owned value and passes
+//! it, or a reference to it, to the method.
 
 use std::any::{Any, TypeId};
 use std::fmt;

@@ -1,8 +1,8 @@
 //! The handle of a method: its descriptor, and the codecs of its arguments, value and error.
 //!
 //! The bounds on user-defined types are on the functions that create a handle ([`argument`],
-//! [`reply()`], …). Code that uses a handle needs none, so the compiler reports a type that cannot be
-//! encoded once, at its place in the service trait.
+//! [`reply()`], …). Code that uses a handle needs none, so the compiler reports a type that cannot
+//! be encoded once, at its place in the service trait.
 
 mod arguments;
 mod form;

@@ -18,8 +18,8 @@ const ELLIPSIS: &str = "…";
 
 /// Formats the arguments in a request message for the log.
 pub(crate) trait RedactedArguments: Sync {
-    /// Returns the arguments in a form such as `user="ada", password=***`. An argument that cannot be
-    /// read and those after it are replaced by `…`.
+    /// Returns the arguments in a form such as `user="ada", password=***`. An argument that cannot
+    /// be read and those after it are replaced by `…`.
     ///
     /// Secrets are the arguments that the descriptor marks and each `Secret<T>` in a user-defined
     /// type. Only those types know where their secrets are, so the message is decoded and encoded

@@ -9,8 +9,8 @@ use crate::streaming::Streaming;
 
 /// An encoded message.
 ///
-/// Guards that a layer gives to [`hold`](Self::hold) are dropped when the body has been sent, read to its
-/// end, or dropped.
+/// Guards that a layer gives to [`hold`](Self::hold) are dropped when the body has been sent, read
+/// to its end, or dropped.
 pub struct Body {
     kind: BodyKind,
     guards: Vec<Box<dyn Any + Send>>,
@@ -34,8 +34,8 @@ impl Body {
         }
     }
 
-    /// Not supported yet: a call or response with a stream as its body fails with `unimplemented` or
-    /// `internal`.
+    /// Not supported yet: a call or response with a stream as its body fails with `unimplemented`
+    /// or `internal`.
     #[doc(hidden)]
     #[must_use]
     pub fn stream(messages: Streaming<Bytes>) -> Self {

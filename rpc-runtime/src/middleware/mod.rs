@@ -1,4 +1,5 @@
-//! Layers around calls. Client and server use the same kind of layer, which sees calls and not HTTP.
+//! Layers around calls. Client and server use the same kind of layer, which sees calls and not
+//! HTTP.
 //!
 //! A layer is an `async fn(Request, Next) -> Response`:
 //!
@@ -77,7 +78,8 @@ impl Request {
 
     /// Returns the metadata that the caller sends with the message.
     ///
-    /// On a server the [`Context`] has its own copy of the metadata, which changes here do not affect.
+    /// On a server the [`Context`] has its own copy of the metadata, which changes here do not
+    /// affect.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
         &self.metadata

@@ -16,8 +16,8 @@ use crate::sync::MutexExt as _;
 
 /// Adapts a `tower` layer over [`Request`] and [`Response`] to a [`Layer`].
 ///
-/// The layer is applied once, so its state (a limit, a buffer) is shared by all calls. Errors of the
-/// layer itself (a full buffer, a timeout) become `unavailable`.
+/// The layer is applied once, so its state (a limit, a buffer) is shared by all calls. Errors of
+/// the layer itself (a full buffer, a timeout) become `unavailable`.
 ///
 /// ```
 /// use rpc_runtime::middleware::TowerLayer;
@@ -45,8 +45,8 @@ where
     S::Future: Send,
 {
     fn call(&self, request: Request, next: Next) -> BoxFuture<Response> {
-        // Cloned per call: readiness belongs to the clone that was polled, and calls do not wait for
-        // each other.
+        // Cloned per call: readiness belongs to the clone that was polled, and calls do not wait
+        // for each other.
         let mut service = self.0.lock_unpoisoned().clone();
         Box::pin(async move {
             let error = match poll_fn(|cx| service.poll_ready(cx))

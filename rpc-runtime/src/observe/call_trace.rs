@@ -21,8 +21,8 @@ pub(crate) struct CallTrace {
 }
 
 impl CallTrace {
-    /// Returns `None` while the flag is off, at the cost of one atomic read. `message` is only called
-    /// while it is on.
+    /// Returns `None` while the flag is off, at the cost of one atomic read. `message` is only
+    /// called while it is on.
     pub(crate) fn of(
         flags: Option<&Flags>,
         arguments: Option<&'static dyn RedactedArguments>,
@@ -75,8 +75,8 @@ fn write_within(call: &CallStart, end: &CallEnd<'_>) {
     }
 }
 
-/// Returns the endpoint of the method's service, from the registry; the service's full name if it is
-/// not registered.
+/// Returns the endpoint of the method's service, from the registry; the service's full name if it
+/// is not registered.
 fn endpoint(method: &MethodDescriptor) -> &'static str {
     let service = registry::services().find(|service| service.full_name == method.service);
     service.map_or(method.service, |service| service.endpoint)

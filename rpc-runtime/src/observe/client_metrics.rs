@@ -10,8 +10,8 @@ use crate::descriptor::MethodDescriptor;
 use crate::error::Code;
 use crate::sync::MutexExt as _;
 
-/// Limit of methods with their own row; further methods share one row. Methods come from traits and not
-/// from callers, so only a program with hundreds of methods reaches it.
+/// Limit of methods with their own row; further methods share one row. Methods come from traits and
+/// not from callers, so only a program with hundreds of methods reaches it.
 const ROWS: usize = 256;
 
 /// Slots of the hash table: twice the rows, so that a lookup takes few steps.
@@ -22,8 +22,8 @@ const SLOTS: usize = 2 * ROWS;
 /// The called methods are not known in advance, so rows are added at the first call. The table only
 /// grows: finding a row takes no lock, and adding one takes a lock once per method.
 ///
-/// Each client call finds its row three times. In this table that takes 25 ns, and 40 ns while a second
-/// thread does the same; in a `RwLock<HashMap>` it takes 70 ns and 135 ns.
+/// Each client call finds its row three times. In this table that takes 25 ns, and 40 ns while a
+/// second thread does the same; in a `RwLock<HashMap>` it takes 70 ns and 135 ns.
 #[derive(Debug)]
 pub(crate) struct ClientMetrics {
     slots: Box<[OnceLock<Box<ClientMethodRow>>]>,
@@ -111,7 +111,8 @@ impl ClientMetrics {
         &self,
         method: &'static MethodDescriptor,
     ) -> impl Iterator<Item = &OnceLock<Box<ClientMethodRow>>> {
-        // Fibonacci hashing: descriptors are adjacent in memory, and the product spreads their addresses.
+        // Fibonacci hashing: descriptors are adjacent in memory, and the product spreads their
+        // addresses.
         let start = (std::ptr::from_ref(method).addr().wrapping_mul(0x9e37_79b9) >> 16) % SLOTS;
         let (before, from_start) = self.slots.split_at(start);
         from_start.iter().chain(before)

@@ -8,7 +8,8 @@ use histogram::{AtomicHistogram, Config};
 const MAX_MICROS: u64 = (1 << MAX_BITS) - 1;
 const MAX_BITS: u8 = 32;
 
-/// Each doubling has 2⁵ buckets, so a percentile is at most 1/32 too large. A histogram takes 7 KiB.
+/// Each doubling has 2⁵ buckets, so a percentile is at most 1/32 too large. A histogram takes 7
+/// KiB.
 const CONFIG: Config = match Config::new(5, MAX_BITS) {
     Ok(config) => config,
     Err(_) => panic!("evaluated at compile time"),
@@ -30,7 +31,8 @@ impl Histogram {
     }
 }
 
-/// Returns percentiles over all histograms together, in microseconds. `None` if nothing was recorded.
+/// Returns percentiles over all histograms together, in microseconds. `None` if nothing was
+/// recorded.
 pub(super) fn percentiles_of<'h, const N: usize>(
     histograms: impl Iterator<Item = &'h Histogram>,
     percents: [u8; N],

@@ -26,7 +26,8 @@ pub(crate) struct MetricsSnapshot {
     pub(crate) in_flight: u64,
     /// Failed calls by code, in the order of the codes, without zeros.
     pub(crate) errors: Vec<(Code, u64)>,
-    /// The 50th, 90th and 99th percentile of the duration, in microseconds; `None` before a call has ended.
+    /// The 50th, 90th and 99th percentile of the duration, in microseconds; `None` before a call
+    /// has ended.
     pub(crate) percentiles: Option<[u64; 3]>,
 }
 
@@ -46,7 +47,8 @@ impl MethodMetrics {
     pub(super) fn end(&self, code: Option<Code>, duration: Duration) {
         self.durations.record(duration);
         let outcome = code.map_or(0, |code| usize::from(code.number()));
-        // Pairs with the acquire load of `read_all`: a reader that sees the end also sees the start.
+        // Pairs with the acquire load of `read_all`: a reader that sees the end also sees the
+        // start.
         self.ended[outcome].fetch_add(1, Ordering::Release);
     }
 
@@ -79,8 +81,8 @@ impl MethodMetrics {
     }
 }
 
-/// Counter of a subset of the calls in [`MethodMetrics`]. It is incremented after the counter of all
-/// calls and read before it, so a reader never sees a subset larger than the whole.
+/// Counter of a subset of the calls in [`MethodMetrics`]. It is incremented after the counter of
+/// all calls and read before it, so a reader never sees a subset larger than the whole.
 #[derive(Debug, Default)]
 pub(super) struct SubCounter(AtomicU64);
 

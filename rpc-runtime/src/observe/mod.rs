@@ -1,7 +1,7 @@
 //! Observation of calls: logging, metrics and tracing implement [`Observer`].
 //!
-//! Each call has one start and one end, also if it panics or is cancelled. On a client the attempts of
-//! a call are observed in addition to the call.
+//! Each call has one start and one end, also if it panics or is cancelled. On a client the attempts
+//! of a call are observed in addition to the call.
 
 mod call_trace;
 #[cfg(feature = "server")]
@@ -51,15 +51,16 @@ pub struct CallStart {
     pub side: Side,
     /// The method; `None` for an unknown path and for plain HTTP routes.
     pub method: Option<&'static MethodDescriptor>,
-    /// On a plain HTTP route of the application, `http` and the verb, as in `http GET`. The path is left
-    /// out because callers choose it, which would make the number of distinct values unlimited.
+    /// On a plain HTTP route of the application, `http` and the verb, as in `http GET`. The path is
+    /// left out because callers choose it, which would make the number of distinct values
+    /// unlimited.
     pub http: Option<&'static str>,
     /// On a server the context of the call; on a client the outgoing context.
     pub context: Context,
     /// Size of the request message in bytes; 0 for a stream or a request that was not read.
     pub request_bytes: usize,
-    /// On a client the target, such as `http://127.0.0.1:9002`: for a call all addresses of the client,
-    /// for an attempt the address it is sent to.
+    /// On a client the target, such as `http://127.0.0.1:9002`: for a call all addresses of the
+    /// client, for an attempt the address it is sent to.
     pub target: Option<Arc<str>>,
     /// Number of the attempt, from 1. On a server the number that the caller sent.
     pub attempt: u32,
@@ -115,9 +116,9 @@ impl CallStart {
 
     /// Runs `write` in the context that log events about the call belong to.
     ///
-    /// Observers of a server run outside of the call's context, which log layers read the server and
-    /// request id from. A client's call is observed in the context of its caller; its own outgoing
-    /// context has no server.
+    /// Observers of a server run outside of the call's context, which log layers read the server
+    /// and request id from. A client's call is observed in the context of its caller; its own
+    /// outgoing context has no server.
     fn within<R>(&self, write: impl FnOnce() -> R) -> R {
         match self.side {
             Side::Server => self.context.enter(write),
@@ -197,20 +198,21 @@ pub trait Observer: Send + Sync + 'static {
 
     /// Called when a client sends a call: the first time, as a retry, or as a hedge.
     ///
-    /// Attempts are between the start and the end of their call. A call that is never sent has none.
-    /// Count calls in [`call_ended`](Self::call_ended) and attempts in
+    /// Attempts are between the start and the end of their call. A call that is never sent has
+    /// none. Count calls in [`call_ended`](Self::call_ended) and attempts in
     /// [`attempt_ended`](Self::attempt_ended).
     fn attempt_started(&self, attempt: &CallStart) {
         let _ = attempt;
     }
 
-    /// Called when an attempt ends: once for each start, with `canceled` if it was dropped because the
-    /// deadline passed, another attempt was faster, or the caller dropped the call.
+    /// Called when an attempt ends: once for each start, with `canceled` if it was dropped because
+    /// the deadline passed, another attempt was faster, or the caller dropped the call.
     fn attempt_ended(&self, attempt: &CallStart, end: &CallEnd<'_>) {
         let _ = (attempt, end);
     }
 
-    /// Called when the work of a `detached` method ends after its caller got a response or disconnected.
+    /// Called when the work of a `detached` method ends after its caller got a response or
+    /// disconnected.
     fn detached_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
         let _ = (call, end);
     }
@@ -270,8 +272,8 @@ impl Observers {
         self.for_each_observer(|observer| observer.detached_ended(call, &end));
     }
 
-    /// Notifies each observer. A panic in one (for example in the `Display` of an error type) affects
-    /// neither the other observers nor the response.
+    /// Notifies each observer. A panic in one (for example in the `Display` of an error type)
+    /// affects neither the other observers nor the response.
     fn for_each_observer(&self, notify: impl Fn(&dyn Observer)) {
         for observer in self.0.iter() {
             if catch_unwind(AssertUnwindSafe(|| notify(&**observer))).is_err() {
@@ -384,7 +386,8 @@ impl Drop for AttemptObservation {
     }
 }
 
-/// Returns the recorder of the server whose handler makes this client call; `None` outside of handlers.
+/// Returns the recorder of the server whose handler makes this client call; `None` outside of
+/// handlers.
 fn outgoing(call: &CallStart) -> Option<(&dyn ClientMetricsRecorder, &'static MethodDescriptor)> {
     match call.side {
         Side::Server => None,

@@ -102,7 +102,8 @@ impl ServerMetrics {
         &self.outgoing
     }
 
-    /// Finds the row of a call. Methods without a row, such as those of `rpc.v1.Status`, are not counted.
+    /// Finds the row of a call. Methods without a row, such as those of `rpc.v1.Status`, are not
+    /// counted.
     fn row(&self, call: &CallStart) -> Option<&ServerMethodRow> {
         let Some(method) = call.method else {
             return Some(match call.http {

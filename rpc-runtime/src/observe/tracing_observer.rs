@@ -10,8 +10,8 @@ use crate::error::{Code, Error};
 /// Logs a `tracing` event with the target `rpc` for each call that ends.
 ///
 /// The level depends on the code: `error` for faults of the server, `warn` for failures that an
-/// operator should see, `info` otherwise. Clients log successful calls at `debug`, because the server
-/// logs them too.
+/// operator should see, `info` otherwise. Clients log successful calls at `debug`, because the
+/// server logs them too.
 ///
 /// | fields | |
 /// | --- | --- |
@@ -30,7 +30,8 @@ impl Observer for TracingObserver {
         write(call, end, "call");
     }
 
-    /// Logs attempts that are followed by another one; the last attempt is covered by the call's event.
+    /// Logs attempts that are followed by another one; the last attempt is covered by the call's
+    /// event.
     fn attempt_ended(&self, attempt: &CallStart, end: &CallEnd<'_>) {
         if let Some(wait) = end.retry_in {
             tracing::info!(
@@ -54,7 +55,8 @@ impl Observer for TracingObserver {
 
 fn level(call: &CallStart, code: Option<Code>) -> Level {
     match code {
-        // An unknown path. Any client can request one, and warnings about them would hide real ones.
+        // An unknown path. Any client can request one, and warnings about them would hide real
+        // ones.
         Some(Code::Unimplemented) if call.method.is_none() && call.http.is_none() => Level::INFO,
         None if call.side == Side::Client => Level::DEBUG,
         None

@@ -155,7 +155,8 @@ fn insert(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
         Ok(value) => {
             headers.insert(name.clone(), value);
         }
-        // The types of a context only hold valid values, except for an environment that a program sets.
+        // The types of a context only hold valid values, except for an environment that a program
+        // sets.
         Err(error) => {
             tracing::error!(target: "rpc", %name, %error, "skipped a header with an invalid value");
         }
@@ -229,8 +230,8 @@ fn read_faults(headers: &HeaderMap) -> Result<Option<FaultPlan>, Error> {
     plan.parse().map(Some)
 }
 
-/// Reads the number of services before this one. An invalid number is an error, because a loop would
-/// otherwise not be detected.
+/// Reads the number of services before this one. An invalid number is an error, because a loop
+/// would otherwise not be detected.
 fn read_hops(headers: &HeaderMap) -> Result<u32, Error> {
     if !headers.contains_key(&HOPS) {
         return Ok(0);

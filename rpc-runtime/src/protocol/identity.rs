@@ -20,7 +20,8 @@ pub(crate) fn sign(
     let signable = SignableRequest {
         audience: method.service,
         verb: request.method().as_str(),
-        // Not the path of the request, because a server mounted under a prefix does not see the prefix.
+        // Not the path of the request, because a server mounted under a prefix does not see the
+        // prefix.
         target: method.path,
         headers: covered(request.headers()),
     };
@@ -40,7 +41,8 @@ pub(crate) fn sign(
 ///
 /// # Errors
 ///
-/// `unauthenticated` if the request is not signed, or if its key, time, or signed parts do not match.
+/// `unauthenticated` if the request is not signed, or if its key, time, or signed parts do not
+/// match.
 pub(crate) fn verify(verifier: &Verifier, head: &request::Parts) -> Result<BodyDigest, Error> {
     let mut headers = head.headers.get_all(&IDENTITY).iter();
     let header = match (headers.next(), headers.next()) {

@@ -1,10 +1,10 @@
 //! Converts HTTP requests and responses to the parts of a call and back. Does no I/O.
 //!
-//! [`context`], [`identity`] and [`metadata`] are headers that all protocols share. [`body`] reads a
-//! body into memory. [`connect`] is the Connect protocol, the only one for now.
+//! [`context`], [`identity`] and [`metadata`] are headers that all protocols share. [`body`] reads
+//! a body into memory. [`connect`] is the Connect protocol, the only one for now.
 //!
-//! Reading and writing of each header, status and body are in the same file, because a change of one
-//! requires a change of the other.
+//! Reading and writing of each header, status and body are in the same file, because a change of
+//! one requires a change of the other.
 
 pub(crate) mod body;
 pub(crate) mod connect;
@@ -12,9 +12,10 @@ pub(crate) mod context;
 pub(crate) mod identity;
 pub(crate) mod metadata;
 
-/// Converts untrusted bytes to text that is safe in a log line, an error or a terminal: escaped, and
-/// at most `limit` bytes plus an ellipsis. In contrast to [`EscapeControl`](crate::text::EscapeControl)
-/// it also escapes invisible characters, such as those that reverse the direction of text.
+/// Converts untrusted bytes to text that is safe in a log line, an error or a terminal: escaped,
+/// and at most `limit` bytes plus an ellipsis. In contrast to
+/// [`EscapeControl`](crate::text::EscapeControl) it also escapes invisible characters, such as
+/// those that reverse the direction of text.
 pub(crate) fn printable(bytes: &[u8], limit: usize) -> String {
     // Escaping never shortens text, so bytes after the limit need not be read.
     let start = &bytes[..bytes.len().min(limit)];

@@ -100,8 +100,8 @@ impl ServerInner {
     ///
     /// # Errors
     ///
-    /// `failed_precondition` if two methods have one path, or if a policy or rate limit does not match the services.
-    /// `invalid_argument` for a rate limit that allows no calls.
+    /// `failed_precondition` if two methods have one path, or if a policy or rate limit does not
+    /// match the services. `invalid_argument` for a rate limit that allows no calls.
     pub(crate) fn new(config: ServerConfig, source: Source) -> Result<Arc<Self>, Error> {
         let source = Arc::new(source);
         let first = config.services.first().map(|first| first.service.version);

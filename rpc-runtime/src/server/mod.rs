@@ -1,4 +1,5 @@
-//! A server: services, listeners, limits, layers and observers. The defaults are fit for production.
+//! A server: services, listeners, limits, layers and observers. The defaults are fit for
+//! production.
 
 mod admission;
 mod call;
@@ -35,9 +36,9 @@ use crate::observe::Observer;
 
 /// A server of one or several services.
 ///
-/// Enabled by default: request IDs, deadlines, panic isolation, limits and timeouts (see [`Limits`]),
-/// a log line and counters for each call ([`crate::status`]), `/healthz` and `/readyz`, graceful
-/// drain.
+/// Enabled by default: request IDs, deadlines, panic isolation, limits and timeouts (see
+/// [`Limits`]), a log line and counters for each call ([`crate::status`]), `/healthz` and
+/// `/readyz`, graceful drain.
 ///
 /// ```no_run
 /// use rpc_runtime::prelude::*;
@@ -80,10 +81,11 @@ impl Server {
     /// `127.0.0.1:9002`, where port 0 selects a free port, or a Unix socket such as
     /// `unix:/run/logsink.sock`. May be called repeatedly.
     ///
-    /// Without keys (see [`identity`](Self::identity)) an internal listener serves peers on this host
-    /// only. Every process that may open its Unix socket is trusted; see
-    /// [`socket_mode`](Self::socket_mode). The socket file of a killed server is replaced; one that is
-    /// in use is not. A lock on the file `PATH.lock`, which is never removed, distinguishes the two.
+    /// Without keys (see [`identity`](Self::identity)) an internal listener serves peers on this
+    /// host only. Every process that may open its Unix socket is trusted; see
+    /// [`socket_mode`](Self::socket_mode). The socket file of a killed server is replaced; one that
+    /// is in use is not. A lock on the file `PATH.lock`, which is never removed, distinguishes the
+    /// two.
     #[allow(
         clippy::needless_pass_by_value,
         reason = "a builder that takes literals and addresses alike"
@@ -95,8 +97,8 @@ impl Server {
         self
     }
 
-    /// Adds an edge listener, for untrusted callers, on `address`: the `x-rpc-*` headers of requests
-    /// are ignored, and errors are sent without details.
+    /// Adds an edge listener, for untrusted callers, on `address`: the `x-rpc-*` headers of
+    /// requests are ignored, and errors are sent without details.
     #[allow(clippy::needless_pass_by_value, reason = "as for `listen`")]
     pub fn listen_edge(mut self, address: impl ToString) -> Self {
         self.process.listen.push((address.to_string(), Trust::Edge));
@@ -110,8 +112,8 @@ impl Server {
         self
     }
 
-    /// Sets how much callers are trusted. Defaults to internal for [`serve`](Self::serve) and edge for
-    /// [`into_router`](Self::into_router).
+    /// Sets how much callers are trusted. Defaults to internal for [`serve`](Self::serve) and edge
+    /// for [`into_router`](Self::into_router).
     pub fn trust(mut self, trust: Trust) -> Self {
         self.process.trust = Some(trust);
         self
@@ -121,12 +123,12 @@ impl Server {
     ///
     /// Its internal listeners then accept signed calls from any address and reject all others with
     /// `unauthenticated`, including those of peers on this host. Calls that its handlers make are
-    /// signed. An edge listener ignores signatures. The plain routes of [`http`](Self::http) follow the
-    /// rule for servers without keys.
+    /// signed. An edge listener ignores signatures. The plain routes of [`http`](Self::http) follow
+    /// the rule for servers without keys.
     ///
-    /// A signature covers the head and the body of one request to one service, and is valid once and
-    /// for 30 s; the clocks of the hosts must not differ by more. It proves that the caller has the
-    /// key, not which server it is: a holder of the key can act as any of your servers.
+    /// A signature covers the head and the body of one request to one service, and is valid once
+    /// and for 30 s; the clocks of the hosts must not differ by more. It proves that the caller has
+    /// the key, not which server it is: a holder of the key can act as any of your servers.
     ///
     /// ```no_run
     /// # use rpc_runtime::{IdentityKeys, Server};
@@ -143,14 +145,15 @@ impl Server {
     /// Sets which callers may call which method. Without a policy, every caller that the listener
     /// accepts may call every method.
     ///
-    /// Checked when the server starts: `failed_precondition` for a rule that names an unknown method.
+    /// Checked when the server starts: `failed_precondition` for a rule that names an unknown
+    /// method.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.config.policy = Some(policy);
         self
     }
 
-    /// Limits how often each caller may call each method. By default there is no limit. May be called
-    /// repeatedly, with limits of different methods.
+    /// Limits how often each caller may call each method. By default there is no limit. May be
+    /// called repeatedly, with limits of different methods.
     ///
     /// Checked when the server starts, like [`policy`](Self::policy).
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {
@@ -158,21 +161,21 @@ impl Server {
         self
     }
 
-    /// Enables fault injection: a call fails on purpose if its request carries a plan, set by the header
-    /// `x-rpc-fault` or by [`Context::with_faults`](crate::Context::with_faults). For tests of whole
-    /// systems and failure drills. Disabled by default. See [`FaultPlan`](crate::faults::FaultPlan) for
-    /// the syntax.
+    /// Enables fault injection: a call fails on purpose if its request carries a plan, set by the
+    /// header `x-rpc-fault` or by [`Context::with_faults`](crate::Context::with_faults). For tests
+    /// of whole systems and failure drills. Disabled by default. See
+    /// [`FaultPlan`](crate::faults::FaultPlan) for the syntax.
     ///
     /// ```text
     /// curl -H 'content-type: application/json' -H 'x-rpc-fault: pricing.pay=unavailable;p=0.5' \
     ///     http://127.0.0.1:9006/fibpro.v1.Controller/Generate -d '{"n": 3}'
     /// ```
     ///
-    /// The plan is forwarded with the request, and the server of the named method applies it: a fault of
-    /// `pricing.pay` is injected by pricing, inside its observers, limits and layers, and is logged as
-    /// `fault injected`. Servers that the plan does not name forward it, even with fault injection
-    /// disabled. A named server with fault injection disabled returns `failed_precondition`, because an
-    /// ignored fault would look like a passed test.
+    /// The plan is forwarded with the request, and the server of the named method applies it: a
+    /// fault of `pricing.pay` is injected by pricing, inside its observers, limits and layers, and
+    /// is logged as `fault injected`. Servers that the plan does not name forward it, even with
+    /// fault injection disabled. A named server with fault injection disabled returns
+    /// `failed_precondition`, because an ignored fault would look like a passed test.
     ///
     /// An edge listener ignores and removes the plan of a request, and logs how often it did so.
     pub fn allow_faults(mut self) -> Self {
@@ -180,8 +183,9 @@ impl Server {
         self
     }
 
-    /// Sets the store for the results of methods with an idempotency key; see [`crate::idempotency`].
-    /// Defaults to a [`MemoryStore`](crate::idempotency::MemoryStore) if the server has such a method.
+    /// Sets the store for the results of methods with an idempotency key; see
+    /// [`crate::idempotency`]. Defaults to a [`MemoryStore`](crate::idempotency::MemoryStore) if
+    /// the server has such a method.
     pub fn idempotency_store(mut self, store: impl IdempotencyStore) -> Self {
         self.config.idempotency = Some(Arc::new(store));
         self
@@ -193,15 +197,15 @@ impl Server {
         self
     }
 
-    /// Sets the name of this instance of the server. Defaults to its first address, or to the process ID
-    /// if it has no listener.
+    /// Sets the name of this instance of the server. Defaults to its first address, or to the
+    /// process ID if it has no listener.
     pub fn instance(mut self, instance: impl Into<String>) -> Self {
         self.config.instance = Some(instance.into());
         self
     }
 
-    /// Sets the version that [`rpc.v1.Status`](crate::status) reports. Defaults to the version of the first
-    /// service; a server without services usually sets `env!("CARGO_PKG_VERSION")`.
+    /// Sets the version that [`rpc.v1.Status`](crate::status) reports. Defaults to the version of
+    /// the first service; a server without services usually sets `env!("CARGO_PKG_VERSION")`.
     pub fn version(mut self, version: &'static str) -> Self {
         self.config.version = Some(version);
         self
@@ -244,9 +248,9 @@ impl Server {
     /// Adds a readiness check, such as an open connection to a store or a warm cache. While a check
     /// fails, `GET /readyz` returns 503. Calls are served regardless.
     ///
-    /// Checks run on requests of `/readyz`, one after another and never concurrently. All checks together
-    /// time out after 1 s, and their outcome is cached for 250 ms. Only trusted peers receive the reason
-    /// of a failure.
+    /// Checks run on requests of `/readyz`, one after another and never concurrently. All checks
+    /// together time out after 1 s, and their outcome is cached for 250 ms. Only trusted peers
+    /// receive the reason of a failure.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -273,11 +277,12 @@ impl Server {
         self
     }
 
-    /// Sets the number of lost log records that [`rpc.v1.Status`](crate::status) reports. `count` returns
-    /// the number since the start; it is called for each status and must not block.
+    /// Sets the number of lost log records that [`rpc.v1.Status`](crate::status) reports. `count`
+    /// returns the number since the start; it is called for each status and must not block.
     ///
-    /// If [`run`](Self::run) exports the log, it reports [`logs::dropped`](crate::logs::dropped) by default. A program
-    /// that starts its own [`LogExporter`](crate::logs::LogExporter) calls `dropped_logs(rpc_runtime::logs::dropped)`.
+    /// If [`run`](Self::run) exports the log, it reports [`logs::dropped`](crate::logs::dropped) by
+    /// default. A program that starts its own [`LogExporter`](crate::logs::LogExporter) calls
+    /// `dropped_logs(rpc_runtime::logs::dropped)`.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -294,9 +299,9 @@ impl Server {
     }
 
     /// Installs the tracing subscriber and the panic hook early, so that the program can log before
-    /// [`run`](Self::run). The hook adds the location to the log of a caught panic. An existing subscriber
-    /// is kept. Call this after setting the log format and the export options; `run` reports any error in
-    /// the export options.
+    /// [`run`](Self::run). The hook adds the location to the log of a caught panic. An existing
+    /// subscriber is kept. Call this after setting the log format and the export options; `run`
+    /// reports any error in the export options.
     pub fn start_log(mut self) -> Self {
         let log = self.process.start_log();
         self.process.log = Some(log);
@@ -309,11 +314,11 @@ impl Server {
         self
     }
 
-    /// Exports the events of this process to a log sink while [`run`](Self::run) runs, in addition to the
-    /// log on stderr; see [`crate::logs`].
+    /// Exports the events of this process to a log sink while [`run`](Self::run) runs, in addition
+    /// to the log on stderr; see [`crate::logs`].
     ///
-    /// By default nothing is exported, unless the operator sets `--logsink`. A log sink never exports its
-    /// own log.
+    /// By default nothing is exported, unless the operator sets `--logsink`. A log sink never
+    /// exports its own log.
     ///
     /// ```
     /// use rpc_runtime::{Client, Server, logs::LogExporter};
@@ -328,13 +333,13 @@ impl Server {
         self
     }
 
-    /// Serves plain HTTP requests whose path belongs to no service; `/healthz` and `/readyz` stay with the
-    /// server.
+    /// Serves plain HTTP requests whose path belongs to no service; `/healthz` and `/readyz` stay
+    /// with the server.
     ///
-    /// A handler runs in the [`Context`](crate::Context) of its request; `x-rpc-*` headers count only from trusted
-    /// peers. It has [`default_deadline`](Limits::default_deadline) to return the head of its response. A panic becomes
-    /// an error response. Observers see the request as `http GET` and the like. Layers do not apply; the
-    /// limits of bodies are those of axum.
+    /// A handler runs in the [`Context`](crate::Context) of its request; `x-rpc-*` headers count
+    /// only from trusted peers. It has [`default_deadline`](Limits::default_deadline) to return the
+    /// head of its response. A panic becomes an error response. Observers see the request as
+    /// `http GET` and the like. Layers do not apply; the limits of bodies are those of axum.
     ///
     /// ```
     /// use rpc_runtime::{Context, Server, axum::{Router, routing::get}};

@@ -91,7 +91,8 @@ impl RouteTableBuilder {
         &self.services
     }
 
-    /// Adds a built-in service. The server's own routes take precedence over those of the same path.
+    /// Adds a built-in service. The server's own routes take precedence over those of the same
+    /// path.
     pub(crate) fn add_builtin(&mut self, service: Routes) {
         let Routes { service, routes } = service;
         if self
@@ -157,8 +158,8 @@ impl RouteTableBuilder {
     ///
     /// # Errors
     ///
-    /// `failed_precondition` for an unknown method, a method with two limits, and two general limits;
-    /// `invalid_argument` for a limit that allows no call.
+    /// `failed_precondition` for an unknown method, a method with two limits, and two general
+    /// limits; `invalid_argument` for a limit that allows no call.
     pub(crate) fn apply_rate_limits(&mut self, limits: Vec<RateLimit>) -> Result<(), Error> {
         let server = self.source.server();
         let twice = |what: &str| {

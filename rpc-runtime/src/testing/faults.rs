@@ -7,11 +7,12 @@ use crate::error::{Code, Delivery, Error};
 use crate::faults::Effect;
 use crate::middleware::{BoxFuture, Layer, Next, Request, Response};
 
-/// A layer that delays calls, fails them or drops their responses. The affected calls depend only on
-/// the seed and the number of the call, so a failing test is reproducible.
+/// A layer that delays calls, fails them or drops their responses. The affected calls depend only
+/// on the seed and the number of the call, so a failing test is reproducible.
 ///
-/// As an [`attempt_layer`](crate::Client::attempt_layer) it acts like the network: failed attempts are
-/// retried. As a [`layer`](crate::Client::layer) it is outside of retries: the caller gets each fault.
+/// As an [`attempt_layer`](crate::Client::attempt_layer) it acts like the network: failed attempts
+/// are retried. As a [`layer`](crate::Client::layer) it is outside of retries: the caller gets each
+/// fault.
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,8 +41,8 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Creates a layer without faults. The same seed affects the same calls, such as the first and the
-    /// fourth.
+    /// Creates a layer without faults. The same seed affects the same calls, such as the first and
+    /// the fourth.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         Self {
@@ -60,8 +61,8 @@ impl Faults {
         self
     }
 
-    /// Fails a call with `unavailable` before it is sent, like a refused connection. The call was not
-    /// executed.
+    /// Fails a call with `unavailable` before it is sent, like a refused connection. The call was
+    /// not executed.
     #[must_use]
     pub fn refuse(mut self, probability: f64) -> Self {
         self.refuse = probability;
@@ -74,8 +75,8 @@ impl Faults {
         self.effect(probability, Effect::Error(code))
     }
 
-    /// Sends a call and drops its response, like a broken connection: `unavailable`. The call may have
-    /// been executed.
+    /// Sends a call and drops its response, like a broken connection: `unavailable`. The call may
+    /// have been executed.
     #[must_use]
     pub fn drop_response(self, probability: f64) -> Self {
         self.effect(probability, Effect::DropResponse)

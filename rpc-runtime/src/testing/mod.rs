@@ -1,8 +1,9 @@
 //! Fault injection for tests, with the feature `testing`.
 //!
-//! [`Proxy`] is a TCP proxy that breaks connections, [`Faults`] a client layer that breaks calls without
-//! a network, and [`Process`] a child process that can be killed and stopped. To inject faults into a
-//! running server by a request header, see [`Server::allow_faults`](crate::Server::allow_faults).
+//! [`Proxy`] is a TCP proxy that breaks connections, [`Faults`] a client layer that breaks calls
+//! without a network, and [`Process`] a child process that can be killed and stopped. To inject
+//! faults into a running server by a request header, see
+//! [`Server::allow_faults`](crate::Server::allow_faults).
 
 mod faults;
 #[cfg(unix)]

@@ -14,7 +14,8 @@ use crate::sync::MutexExt as _;
 /// Timeout of all waits.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Timeout for the end of the pipes after the process has ended; its own children may keep them open.
+/// Timeout for the end of the pipes after the process has ended; its own children may keep them
+/// open.
 const PIPE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Interval at which the exit of a process is polled. The system has no notification that does not
@@ -27,8 +28,8 @@ const CAPTURE_LIMIT: usize = 16 << 20;
 
 /// A child process under test. Dropping it kills the process.
 ///
-/// Methods that wait block the thread for at most 30 s. A test that also runs a [`Proxy`](super::Proxy)
-/// or a server needs a multi-threaded runtime.
+/// Methods that wait block the thread for at most 30 s. A test that also runs a
+/// [`Proxy`](super::Proxy) or a server needs a multi-threaded runtime.
 ///
 /// ```no_run
 /// use std::process::Command;
@@ -66,12 +67,13 @@ pub struct ProcessOutput {
 }
 
 impl Process {
-    /// Starts a server and waits until it prints `NAME listening on URL`, as [`Server::run`](crate::Server::run) does.
+    /// Starts a server and waits until it prints `NAME listening on URL`, as
+    /// [`Server::run`](crate::Server::run) does.
     ///
     /// # Errors
     ///
-    /// If the program cannot be started, ends, or does not print the line within 30 s. The error contains
-    /// its output.
+    /// If the program cannot be started, ends, or does not print the line within 30 s. The error
+    /// contains its output.
     pub fn start(command: &mut Command) -> io::Result<Self> {
         const MARKER: &str = " listening on ";
         let mut process = Self::spawn(command)?;
@@ -183,7 +185,8 @@ impl Process {
         self.signal(Signal::CONT).map(drop)
     }
 
-    /// Sends SIGTERM. A [`Server`](crate::Server) then finishes its running calls; see [`wait`](Self::wait).
+    /// Sends SIGTERM. A [`Server`](crate::Server) then finishes its running calls; see
+    /// [`wait`](Self::wait).
     ///
     /// # Errors
     ///
@@ -293,7 +296,8 @@ impl fmt::Debug for Process {
     }
 }
 
-/// Captured stdout or stderr, read on a separate thread so that a full pipe never blocks the process.
+/// Captured stdout or stderr, read on a separate thread so that a full pipe never blocks the
+/// process.
 struct CapturedOutput(Arc<Capture>);
 
 #[derive(Default)]

@@ -33,8 +33,8 @@ pub enum NetworkFault {
         /// Delay before each chunk.
         every: Duration,
     },
-    /// Forwards requests and resets the connection after `after` bytes of responses; with 0 before the
-    /// first byte.
+    /// Forwards requests and resets the connection after `after` bytes of responses; with 0 before
+    /// the first byte.
     CutResponses {
         /// Bytes of responses to forward on a connection.
         after: usize,
@@ -126,7 +126,8 @@ impl Proxy {
     pub async fn refuse(&mut self) {
         if let Some(accepting) = self.accepting.take() {
             accepting.abort();
-            // The kernel refuses connections once the task has ended. The error is that it was aborted.
+            // The kernel refuses connections once the task has ended. The error is that it was
+            // aborted.
             let _ = accepting.await;
         }
     }
@@ -228,8 +229,8 @@ async fn serve_connection(client: TcpStream, shared: Arc<ProxyState>) {
         () = requests => None,
     };
     if let Some(responses) = reset {
-        // Resets the connection: with data in flight a plain close could look like a complete response.
-        // If this fails, the socket is closed.
+        // Resets the connection: with data in flight a plain close could look like a complete
+        // response. If this fails, the socket is closed.
         if let Ok(stream) = responses.to.reunite(from_client) {
             let _ = stream.set_zero_linger();
         }
@@ -299,8 +300,8 @@ impl ResponseForwarder {
         }
     }
 
-    /// Waits until a chunk may be forwarded, and returns its length of at most `length` bytes. Returns
-    /// `None` if the connection is to be reset.
+    /// Waits until a chunk may be forwarded, and returns its length of at most `length` bytes.
+    /// Returns `None` if the connection is to be reset.
     async fn next_chunk(&mut self, length: usize) -> Option<usize> {
         loop {
             let fault = *self.fault.borrow_and_update();

@@ -49,7 +49,8 @@ async fn a_panic_in_the_code_of_a_message_is_caught_as_well() {
 #[tokio::test]
 async fn a_panic_while_a_handler_is_dropped_is_contained() {
     on_each_transport(async |mut test| {
-        // The connection is open, and the timeout is long enough for the call to arrive on a busy machine.
+        // The connection is open, and the timeout is long enough for the call to arrive on a busy
+        // machine.
         test.client.ok().await.unwrap();
         assert_eq!(test.observed.recv().await.unwrap().1, None);
         expires(&mut test, WorkClient::panics_on_drop).await;

@@ -7,8 +7,8 @@ use tokio::net::TcpStream;
 
 use super::*;
 
-/// Makes a call expire while its handler runs. On a slow machine the deadline may pass before the handler starts, so
-/// the timeout grows until it does not.
+/// Makes a call expire while its handler runs. On a slow machine the deadline may pass before the
+/// handler starts, so the timeout grows until it does not.
 pub(super) async fn expires<T: Debug + Send + 'static>(
     test: &mut Test,
     call: impl Fn(&WorkClient) -> Call<T>,
@@ -66,7 +66,8 @@ async fn a_method_caps_its_own_time() {
 #[tokio::test]
 async fn the_handler_knows_the_time_that_is_left() {
     on_each_transport(async |test| {
-        // The remaining time is the timeout less the time that passed; 2 ms allow for rounding on both sides.
+        // The remaining time is the timeout less the time that passed; 2 ms allow for rounding on
+        // both sides.
         let has_passed = |start: Instant, milliseconds: u64| {
             start.elapsed() + Duration::from_millis(2) >= Duration::from_millis(milliseconds)
         };

@@ -1,5 +1,6 @@
-//! Three services in a chain, each in a separate process with three lines of set-up, under faults. Every fault ends in
-//! the expected code, no call hangs, and afterwards everything recovers without intervention.
+//! Three services in a chain, each in a separate process with three lines of set-up, under faults.
+//! Every fault ends in the expected code, no call hangs, and afterwards everything recovers without
+//! intervention.
 
 /// Network faults.
 mod network;
@@ -26,8 +27,8 @@ const SHORT: Duration = Duration::from_millis(400);
 
 const ALLOW_FAULTS: &str = "--allow-faults";
 
-/// Returns a listen address. On Linux it is an unused loopback address: no other test must get the port that a killed
-/// server frees before its successor binds it.
+/// Returns a listen address. On Linux it is an unused loopback address: no other test must get the
+/// port that a killed server frees before its successor binds it.
 const LISTEN: &str = if cfg!(target_os = "linux") {
     "127.77.0.1:0"
 } else {

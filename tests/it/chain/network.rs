@@ -97,7 +97,8 @@ async fn a_slow_network_only_costs_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_connection_repeats_no_unsafe_call() {
     let chain = Chain::start().await;
-    // Cut in the response: it was executed, which the caller cannot know. Once, although a caller could retry.
+    // Cut in the response: it was executed, which the caller cannot know. Once, although a caller
+    // could retry.
     for after in [0, 20] {
         let before = chain.added().await;
         chain.to_back.set(NetworkFault::CutResponses { after });

@@ -93,7 +93,8 @@ async fn a_replica_that_stops_under_load_fails_no_call() {
             tokio::spawn(async move {
                 let mut calls = 0;
                 while !*stopped.borrow() {
-                    // Must not be retried once it was sent: the stopping server must respond to accepted calls.
+                    // Must not be retried once it was sent: the stopping server must respond to
+                    // accepted calls.
                     client.add().timeout(TIMEOUT).await.unwrap();
                     calls += 1;
                 }

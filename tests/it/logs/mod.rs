@@ -425,7 +425,8 @@ async fn a_silent_sink_delays_no_call_and_no_shutdown() {
         assert_eq!(folder.lines(), 10);
     }
     proxy.set(NetworkFault::None);
-    // The next session sends the records left by the last one, with their numbers, and then new ones.
+    // The next session sends the records left by the last one, with their numbers, and then new
+    // ones.
     let (exporter, _guard) = start(builder(&proxy.url()).spool(&folder.0));
     ten_calls().await;
     let records = sink.has(20).await;
@@ -487,8 +488,8 @@ async fn a_full_spool_drops_the_oldest() {
     for n in 0..1000 {
         tracing::info!("{n}");
     }
-    // The first record is in flight. It returns to memory once it is evicted; all others are then on
-    // disk or dropped.
+    // The first record is in flight. It returns to memory once it is evicted; all others are then
+    // on disk or dropped.
     let is_settled = || {
         let status = exporter.status();
         let dropped = usize::try_from(status.dropped.spool_full).unwrap();

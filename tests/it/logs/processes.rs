@@ -1,4 +1,5 @@
-//! Export from separate processes: `Server::run` exports, and the records of a killed process are kept.
+//! Export from separate processes: `Server::run` exports, and the records of a killed process are
+//! kept.
 
 use std::io::{BufRead as _, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -10,7 +11,8 @@ use super::*;
 const SINK: &str = "RPC_TEST_LOGS_SINK";
 const SPOOL: &str = "RPC_TEST_LOGS_SPOOL";
 
-/// A server in a separate process: runs only if another test starts this program with these variables.
+/// A server in a separate process: runs only if another test starts this program with these
+/// variables.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn child() {
     let (Ok(sink), Ok(spool)) = (std::env::var(SINK), std::env::var(SPOOL)) else {

@@ -14,7 +14,8 @@ fn server(next: Option<TillClient>) -> Server {
         .add(TillServer::new(Cash(next)))
 }
 
-/// Formats status, headers and body; masks the time of the response and the request id that an edge makes.
+/// Formats status, headers and body; masks the time of the response and the request id that an edge
+/// makes.
 fn shown(answer: &Response, text_may_change: bool) -> String {
     let mut shown = format!("{}\n", answer.status);
     for (name, value) in &answer.headers {

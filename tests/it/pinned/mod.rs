@@ -1,6 +1,8 @@
-//! Pinned external forms: wire, files, options, log fields. Each expectation is a file in `tests/pinned/`.
+//! Pinned external forms: wire, files, options, log fields. Each expectation is a file in
+//! `tests/pinned/`.
 //!
-//! A released version reads and writes these forms, so an expectation is never edited: a new form gets a new file.
+//! A released version reads and writes these forms, so an expectation is never edited: a new form
+//! gets a new file.
 
 /// Built-in services of every server, over HTTP.
 mod builtin;

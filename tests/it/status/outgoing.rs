@@ -201,7 +201,8 @@ async fn a_call_is_in_flight_until_it_ends() {
                 if row(&above, held).in_flight == 0 {
                     return above;
                 }
-                // In process there is no I/O to wait for, and the aborted task must run once more to be dropped.
+                // In process there is no I/O to wait for, and the aborted task must run once more
+                // to be dropped.
                 tokio::task::yield_now().await;
             }
         };

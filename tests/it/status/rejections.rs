@@ -77,8 +77,8 @@ async fn calls_that_time_out_in_the_queue_are_counted() {
     let counted = CountedClient::with_client(client.clone());
     let held = tokio::spawn(counted.held().into_future());
     handlers.0.0.notified().await;
-    // The deadline passes while the caller stays connected. On a slow machine it may pass before the call is queued,
-    // so the timeout grows until it does not.
+    // The deadline passes while the caller stays connected. On a slow machine it may pass before
+    // the call is queued, so the timeout grows until it does not.
     let mut raw = Raw::connect(running.address()).await;
     let mut timeout = 5;
     let fine = loop {

@@ -50,9 +50,9 @@ async fn an_invalid_or_repeated_content_length() {
 
 #[tokio::test]
 async fn length_and_chunks_together_smuggle_nothing() {
-    // hyper removes the length if the body is chunked, so a handler cannot see that both were sent, and hyper closes
-    // such a connection: bytes after the chunks are never read as a request. That is the property to ensure;
-    // RFC 9112 (6.3) requires no more.
+    // hyper removes the length if the body is chunked, so a handler cannot see that both were sent,
+    // and hyper closes such a connection: bytes after the chunks are never read as a request. That
+    // is the property to ensure; RFC 9112 (6.3) requires no more.
     let wired = start().await;
     let both = [
         "Content-Length: 5\r\nTransfer-Encoding: chunked",
@@ -139,8 +139,8 @@ async fn chunks_that_are_damaged_end_the_connection() {
 
 #[tokio::test]
 async fn bare_line_feeds_are_one_request() {
-    // hyper accepts a bare line feed as the end of a line, as RFC 9112 (2.2) allows. The danger is that two readers
-    // of one connection see different requests; here there is one reader.
+    // hyper accepts a bare line feed as the end of a line, as RFC 9112 (2.2) allows. The danger is
+    // that two readers of one connection see different requests; here there is one reader.
     let wired = start().await;
     let mut raw = wired.connect().await;
     let request = format!(

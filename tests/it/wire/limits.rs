@@ -170,7 +170,8 @@ async fn headers_that_are_too_large() {
     };
     let mut raw = wired.connect().await;
     assert_eq!(raw.ask(with(30 << 10)).await.status, 200);
-    // A head over the limit that is small enough to be read gets a response, and the connection stays open.
+    // A head over the limit that is small enough to be read gets a response, and the connection
+    // stays open.
     for size in [33 << 10, 70 << 10] {
         let answer = raw.ask(with(size)).await;
         assert_eq!(answer.error(), exhausted(431), "{size}");

@@ -195,7 +195,8 @@ async fn a_path_must_match_a_method_exactly() {
         ))
         .await;
     assert_eq!(answer.status, 200);
-    // A fragment is not valid in a request. The `http` crate removes it, so the path before it selects the method.
+    // A fragment is not valid in a request. The `http` crate removes it, so the path before it
+    // selects the method.
     let answer = raw
         .ask(post("/wire.v1.Wire/Next#/wire.v1.Wire/Hang", r#"{"n":3}"#))
         .await;

@@ -17,7 +17,8 @@ async fn a_disconnect_cancels_the_call() {
         raw.send(post(HANG, "{}")).await.unwrap();
         assert_eq!(wired.events.recv().await, Some("started"));
         if half {
-            // A half-closed connection counts as disconnected: there is no other sign of a dead client.
+            // A half-closed connection counts as disconnected: there is no other sign of a dead
+            // client.
             raw.half_close().await;
         } else {
             drop(raw);

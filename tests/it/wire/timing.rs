@@ -9,7 +9,8 @@ use super::{Wired, start, start_limited};
 const NEXT: &str = "/wire.v1.Wire/Next";
 const SHORT: Duration = Duration::from_millis(200);
 
-/// Starts a server whose timers, except those that the test shortens, take longer than any wait of a test.
+/// Starts a server whose timers, except those that the test shortens, take longer than any wait of
+/// a test.
 async fn start_with_long_timers(change: impl FnOnce(&mut rpc_runtime::Limits)) -> Wired {
     start_limited(|limits| {
         let long = Duration::from_secs(300);

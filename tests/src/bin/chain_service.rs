@@ -1,4 +1,5 @@
-//! One service of the chain in a separate process: `chain_service front --next http://… --listen 127.0.0.1:0`.
+//! One service of the chain in a separate process:
+//! `chain_service front --next http://… --listen 127.0.0.1:0`.
 
 use clap::{Parser, ValueEnum};
 use rpc_runtime::prelude::*;

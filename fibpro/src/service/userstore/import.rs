@@ -9,7 +9,8 @@ use serde::Deserialize;
 use super::validate;
 use crate::api::userstore::UserStoreError;
 
-/// Users that are added to an empty database: a JSON list of `{"username", "password", "credit", "roles"}`.
+/// Users that are added to an empty database: a JSON list of
+/// `{"username", "password", "credit", "roles"}`.
 ///
 /// A list with an error is rejected as a whole. Passwords are never printed.
 ///

@@ -1,7 +1,7 @@
 //! The reports as a table, one row for each service.
 //!
-//! Not shared with the table of `fibpro status`, whose numbers have a fixed width and whose rows are
-//! followed by notes; here each column is as wide as its cells.
+//! Not shared with the table of `fibpro status`, whose numbers have a fixed width and whose rows
+//! are followed by notes; here each column is as wide as its cells.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! What each command ends with.
+//! The exit code of each command.
 
 use crate::pinned::assert_pinned;
 use crate::process::{Folder, LogSink, command, output};

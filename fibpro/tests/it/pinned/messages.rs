@@ -304,7 +304,8 @@ async fn errors_are_as_pinned() {
     assert_pinned!("errors.txt", out);
 }
 
-/// Takes out what may change: texts, ids, addresses, lines of the source, and the Base64 that holds them.
+/// Takes out what may change: texts, ids, addresses, lines of the source, and the Base64 that holds
+/// them.
 fn settle_texts(json: &mut Value) {
     match json {
         Value::Object(object) => {
@@ -378,8 +379,8 @@ fn known(line: &str) -> String {
     }
 }
 
-/// Names, paths, arguments and guarantees of all methods, as `fibpro services --json` has them. Documentation and names of
-/// types may change.
+/// Names, paths, arguments and guarantees of all methods, as `fibpro services --json` has them.
+/// Documentation and names of types may change.
 #[test]
 fn services_are_as_pinned() {
     let listed = fibpro(&["services", "--json"]).stdout;

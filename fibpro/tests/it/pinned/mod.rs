@@ -1,9 +1,11 @@
-//! Forms that others hold: files, databases, messages, options, exit codes. The expectations are the files of `tests/pinned`.
+//! Forms that others hold: files, databases, messages, options, exit codes. The expectations are
+//! the files of `tests/pinned`.
 //!
-//! A failure here means that an existing client, script, database or file stops working. New fields, options and services
-//! are added to an expectation; nothing in it is changed or removed.
+//! A failure here means that an existing client, script, database or file stops working. New
+//! fields, options and services are added to an expectation; nothing in it is changed or removed.
 //!
-//! The options and ports of the command are pinned by `src/command/pinned.rs`, where they can be reached.
+//! The options and ports of the command are pinned by `src/command/pinned.rs`, where they can be
+//! reached.
 
 // What each command ends with.
 mod exit_codes;

@@ -15,7 +15,8 @@ use crate::pinned::assert_pinned;
 use crate::process::{Folder, PATIENCE};
 use crate::userstore::fixture::{Engine, Fixture};
 
-/// Changing a character of a migration, comments included, keeps existing databases from opening: sqlx compares checksums.
+/// Changing a character of a migration, comments included, keeps existing databases from opening:
+/// sqlx compares checksums.
 #[test]
 fn migrations_are_as_pinned() {
     let both = [
@@ -116,7 +117,8 @@ async fn append(path: &Path) {
     writing.finish(PATIENCE).await.unwrap();
 }
 
-/// The schema that the file has, and the rows of these tables. Numbers of 16 digits that are the time of this run become 1.
+/// The schema that the file has, and the rows of these tables. Numbers of 16 digits that are the
+/// time of this run become 1.
 async fn dump(options: &SqliteConnectOptions, tables: &[&str]) -> String {
     let mut connection = options.clone().connect().await.unwrap();
     let mut out = String::new();

@@ -118,7 +118,7 @@ pub(crate) async fn audit(database: &Database) {
              WHERE b.username = a.username AND b.id <= a.id)",
         ),
         (
-            "nobody has less than nothing",
+            "no user has negative credit",
             "SELECT COUNT(*) FROM users WHERE credit < 0",
         ),
         (

@@ -76,7 +76,7 @@ on_both! {
         verify(&store, "ada", "new").await.unwrap();
     }
 
-    async fn names_and_passwords_that_nobody_can_have_are_said_to_be(fixture) {
+    async fn invalid_names_and_passwords_are_rejected(fixture) {
         let (users, store) = fixture.open(4).await;
         let before = users.hashes();
         for (username, password, text) in [

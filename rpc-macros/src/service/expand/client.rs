@@ -1,4 +1,5 @@
-//! Expands the client: a method for each method of the trait, and the trait itself for generic code.
+//! Expands the client: a method for each method of the trait, and the trait itself for generic
+//! code.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
@@ -187,7 +188,8 @@ fn forward(method: &Method) -> TokenStream {
     quote_spanned! {method_span(method)=>
         #(#cfg_attrs)*
         #[track_caller]
-        // Not an `async fn`: the call is created here, in the caller's context and at the caller's line.
+        // Not an `async fn`: the call is created here, in the caller's context and at the caller's
+        // line.
         fn #ident(&self, #(#all),*) -> impl ::core::future::Future<Output = #ty> {
             __rpc::outcome(#call)
         }

@@ -177,8 +177,8 @@ fn form(form: &ArgumentForm, site: Span) -> TokenStream {
     }
 }
 
-/// Returns the types of the value and the error: as written, or by a projection if the return type is
-/// an alias, which only the compiler can resolve.
+/// Returns the types of the value and the error: as written, or by a projection if the return type
+/// is an alias, which only the compiler can resolve.
 pub(super) fn parts(reply: &Reply) -> (TokenStream, TokenStream) {
     let ty = &reply.ty;
     match &reply.parts {

@@ -2,9 +2,9 @@
 //! implements the behaviour.
 //!
 //! Three rules apply to all tokens. Paths are absolute and lead through `__private` of the runtime.
-//! Generated names have `mixed_site` spans, so an argument named `service` does not collide with them.
-//! Tokens that require something of a developer's type have its span, so the compiler points to the
-//! type.
+//! Generated names have `mixed_site` spans, so an argument named `service` does not collide with
+//! them. Tokens that require something of a developer's type have its span, so the compiler points
+//! to the type.
 
 mod client;
 mod descriptor;
@@ -44,7 +44,8 @@ pub(super) fn service(service: &Service) -> TokenStream {
 }
 
 /// Returns the lints to allow in the expansion, which would repeat what they report at the trait.
-/// Only the lints that can fire are listed, since allowing a lint that the crate forbids is an error.
+/// Only the lints that can fire are listed, since allowing a lint that the crate forbids is an
+/// error.
 fn allowed_lints(service: &Service) -> Vec<TokenStream> {
     let Service {
         forwarded_attrs,
@@ -81,8 +82,8 @@ fn allowed_lints(service: &Service) -> Vec<TokenStream> {
         .collect()
 }
 
-/// Returns the span for generated tokens of a method: the compiler reports their errors at the method
-/// and not at the attribute.
+/// Returns the span for generated tokens of a method: the compiler reports their errors at the
+/// method and not at the attribute.
 fn method_span(method: &Method) -> Span {
     Span::mixed_site().located_at(method.ident().span())
 }

@@ -1,7 +1,7 @@
 //! Expands the trait, with futures that are `Send`.
 //!
-//! Only here do generated tokens have the developer's spans: errors about a missing method or a missing
-//! implementation then point to the trait and not to the attribute.
+//! Only here do generated tokens have the developer's spans: errors about a missing method or a
+//! missing implementation then point to the trait and not to the attribute.
 
 use proc_macro2::TokenStream;
 use quote::quote_spanned;

@@ -70,8 +70,8 @@ fn refuse_condition(attributes: &[Attribute], errors: &mut Errors) {
     }
 }
 
-/// Returns the argument's name, or a placeholder after an error, which lets the rest of the method be
-/// checked.
+/// Returns the argument's name, or a placeholder after an error, which lets the rest of the method
+/// be checked.
 fn argument_name(argument: &PatType, position: usize, errors: &mut Errors) -> Ident {
     match &*argument.pat {
         Pat::Ident(pattern) if pattern.by_ref.is_none() && pattern.subpat.is_none() => {

@@ -1,4 +1,5 @@
-//! Tokens → model. Rejects what the model cannot represent; `validate` checks rules between the parts.
+//! Tokens → model. Rejects what the model cannot represent; `validate` checks rules between the
+//! parts.
 
 mod arguments;
 mod head;

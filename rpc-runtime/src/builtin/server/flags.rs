@@ -28,8 +28,8 @@ impl FlagService for ServerFlagService {
 ///
 /// # Errors
 ///
-/// `permission_denied` for requests from web pages: a browser on this host is a trusted peer, but its
-/// pages are not.
+/// `permission_denied` for requests from web pages: a browser on this host is a trusted peer, but
+/// its pages are not.
 fn changer(ctx: &Context) -> Result<String> {
     // Browsers send `origin` with every POST, also after DNS rebinding.
     if ctx.metadata().get("origin").is_some() {

@@ -87,7 +87,8 @@ impl HttpTransport {
             request.message.clone(),
         );
         if let Some(keys) = request.context.identity() {
-            // Each attempt needs its own signature; the server would reject a second use as a replay.
+            // Each attempt needs its own signature; the server would reject a second use as a
+            // replay.
             identity::sign(keys, request.method, &mut http);
         }
         let received = match &self.client {

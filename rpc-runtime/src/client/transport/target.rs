@@ -11,7 +11,8 @@ use crate::error::{Code, Error, Result};
 /// The default port of `http`.
 const HTTP_PORT: u16 = 80;
 
-/// The URL of a server: scheme, host, port, and a path prefix for servers that are mounted under one.
+/// The URL of a server: scheme, host, port, and a path prefix for servers that are mounted under
+/// one.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     scheme: Scheme,

@@ -41,7 +41,8 @@ impl DecodeError {
         self
     }
 
-    /// Replaces the description of an error in a secret, because serde's descriptions quote the value.
+    /// Replaces the description of an error in a secret, because serde's descriptions quote the
+    /// value.
     pub(crate) fn without_value(mut self) -> Self {
         "is not valid (it is a secret, so its value is not shown)".clone_into(&mut self.text);
         self.path.clear();

@@ -34,7 +34,8 @@ impl<'b> Object<'b> {
         })
     }
 
-    /// Returns the name of the next field and moves to its value. Returns `None` after the last field.
+    /// Returns the name of the next field and moves to its value. Returns `None` after the last
+    /// field.
     ///
     /// Trailing data is an error, because parsers differ in which of two documents they read.
     pub(crate) fn next_name(&mut self) -> Result<Option<Cow<'b, str>>, DecodeError> {
@@ -147,8 +148,8 @@ impl<'o> ObjectWriter<'o> {
     }
 }
 
-/// A value that is parsed and discarded. Used instead of `IgnoredAny`, for which serde_json does not
-/// apply its depth limit.
+/// A value that is parsed and discarded. Used instead of `IgnoredAny`, for which serde_json does
+/// not apply its depth limit.
 struct SkippedValue;
 
 impl<'de> serde::Deserialize<'de> for SkippedValue {

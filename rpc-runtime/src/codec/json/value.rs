@@ -88,8 +88,8 @@ impl<'b> Cursor<'b> {
     }
 }
 
-/// Adds the path to an error by parsing the value a second time, so that successful reads do not pay
-/// for it. `json` starts at byte `start` of the message.
+/// Adds the path to an error by parsing the value a second time, so that successful reads do not
+/// pay for it. `json` starts at byte `start` of the message.
 pub(crate) fn locate_error<T: DeserializeOwned>(
     json: &[u8],
     start: usize,

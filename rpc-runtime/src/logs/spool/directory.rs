@@ -55,8 +55,8 @@ impl SpoolDir {
         &self.folder
     }
 
-    /// Creates the directory of a new session. Its epoch is larger than all earlier ones, even if the
-    /// clock was set back.
+    /// Creates the directory of a new session. Its epoch is larger than all earlier ones, even if
+    /// the clock was set back.
     pub(super) fn begin_session(&self) -> io::Result<Session> {
         create_folder(&self.root)?;
         if self.is_temporary {
@@ -253,8 +253,8 @@ pub(super) fn check_private(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns a name suffix with the user id. On other systems it is empty: there the temporary directory
-/// usually belongs to the user.
+/// Returns a name suffix with the user id. On other systems it is empty: there the temporary
+/// directory usually belongs to the user.
 #[cfg(target_os = "linux")]
 fn user() -> String {
     use std::os::unix::fs::MetadataExt as _;

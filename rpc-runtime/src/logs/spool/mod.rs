@@ -1,9 +1,10 @@
 //! Bounded queue of records on disk, used while the sink is unavailable.
 //!
 //! Each session (one run of a process) has a directory named after its epoch, which is locked while
-//! the process runs. The next process takes over unlocked directories and sends their records first.
-//! A record is a line of a segment file; a segment is deleted once the sink has all of it. A record
-//! that is sent twice because a process was killed has the same numbers, so the sink ignores it.
+//! the process runs. The next process takes over unlocked directories and sends their records
+//! first. A record is a line of a segment file; a segment is deleted once the sink has all of it. A
+//! record that is sent twice because a process was killed has the same numbers, so the sink ignores
+//! it.
 //!
 //! Files are never synced. A killed process loses nothing that was written; a host that loses power
 //! may lose the last seconds.
@@ -22,8 +23,8 @@ use self::segment::Segment;
 pub(super) use self::segment::append_line;
 use super::Record;
 
-/// Segments per spool: a segment is full at a sixteenth of the limit. Eviction drops a whole segment,
-/// and after a kill a whole segment is sent again.
+/// Segments per spool: a segment is full at a sixteenth of the limit. Eviction drops a whole
+/// segment, and after a kill a whole segment is sent again.
 const SEGMENTS: u64 = 16;
 
 /// Limit of a segment, in bytes. A segment is read into memory as a whole.
@@ -82,8 +83,8 @@ impl Spool {
         self.own.epoch()
     }
 
-    /// Takes over the segments of orphaned sessions. Must be called before the first append, because
-    /// these records are older.
+    /// Takes over the segments of orphaned sessions. Must be called before the first append,
+    /// because these records are older.
     ///
     /// Files that cannot be read are left in place, with a warning.
     pub(super) fn recover(&mut self) {
@@ -156,8 +157,8 @@ impl Spool {
         Ok(())
     }
 
-    /// Takes the oldest records: at most `records`, and none after their text has reached `bytes`. They
-    /// stay on disk until [`acknowledge`](Self::acknowledge).
+    /// Takes the oldest records: at most `records`, and none after their text has reached `bytes`.
+    /// They stay on disk until [`acknowledge`](Self::acknowledge).
     pub(super) fn take(&mut self, records: usize, bytes: usize) -> Vec<Record> {
         loop {
             self.remove_acknowledged();

@@ -137,7 +137,8 @@ pub(in crate::logs) fn append_line(lines: &mut Vec<u8>, record: &Record) {
     lines.push(b'\n');
 }
 
-/// Returns the lines of a file. The last one has no line feed if its writer was killed while writing.
+/// Returns the lines of a file. The last one has no line feed if its writer was killed while
+/// writing.
 fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
     content.split_inclusive(|byte| *byte == b'\n')
 }

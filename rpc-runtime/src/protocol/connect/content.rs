@@ -61,7 +61,8 @@ pub(super) fn read_encoding(headers: &HeaderMap) -> Result<Encoding, &[u8]> {
     let Some(value) = values.next() else {
         return Ok(Encoding::Identity);
     };
-    // Several encodings would be nested. No client does that for a message except to hide its content.
+    // Several encodings would be nested. No client does that for a message except to hide its
+    // content.
     match value.to_str().ok().and_then(Encoding::parse) {
         Some(encoding) if values.next().is_none() => Ok(encoding),
         _ => Err(value.as_bytes()),
@@ -77,7 +78,8 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
         .flat_map(|value| value.split(','))
         .any(|entry| {
             let (name, weight) = entry.split_once(';').unwrap_or((entry, ""));
-            // Connect clients send no weights, but browsers do. A weight of 0 excludes the encoding.
+            // Connect clients send no weights, but browsers do. A weight of 0 excludes the
+            // encoding.
             let excluded = weight
                 .trim()
                 .strip_prefix("q=")

@@ -79,8 +79,8 @@ impl GetQuery {
     }
 }
 
-/// Decodes percent escapes and `+`. `None` for an incomplete escape, which [`percent_encoding`] would
-/// keep as text.
+/// Decodes percent escapes and `+`. `None` for an incomplete escape, which [`percent_encoding`]
+/// would keep as text.
 fn percent_decode(text: &str) -> Option<Vec<u8>> {
     let complete = text.split('%').skip(1).all(|rest| {
         matches!(rest.as_bytes(), [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())

@@ -111,8 +111,8 @@ pub(crate) fn write_request(
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
     let headers = request.headers_mut();
-    // One allocation: four headers of the protocol, usually five of the context, and one or two that
-    // the transport adds.
+    // One allocation: four headers of the protocol, usually five of the context, and one or two
+    // that the transport adds.
     headers.reserve(12 + metadata.len());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     headers.insert(PROTOCOL_VERSION.clone(), HeaderValue::from_static("1"));

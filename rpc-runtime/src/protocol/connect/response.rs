@@ -173,8 +173,8 @@ pub(super) fn read_encoded(headers: &HeaderMap, body: Bytes, limit: usize) -> Re
     })
 }
 
-/// Describes a response that is not one of the protocol. Quotes the body, because the text of a proxy
-/// is often the only hint at the cause.
+/// Describes a response that is not one of the protocol. Quotes the body, because the text of a
+/// proxy is often the only hint at the cause.
 pub(super) fn describe_non_rpc_response(
     status: StatusCode,
     headers: &HeaderMap,

@@ -124,8 +124,8 @@ impl ResponseBody {
         Self::message(message, Guards::default())
     }
 
-    /// Returns a body that fails at its first frame. It aborts the response where an application's own
-    /// server holds the connection.
+    /// Returns a body that fails at its first frame. It aborts the response where an application's
+    /// own server holds the connection.
     pub(crate) fn broken() -> Self {
         Self {
             content: Content::Broken,
@@ -133,7 +133,8 @@ impl ResponseBody {
         }
     }
 
-    /// Returns the body of a plain HTTP route. Its frames are produced in the context of the request.
+    /// Returns the body of a plain HTTP route. Its frames are produced in the context of the
+    /// request.
     pub(crate) fn plain(body: axum::body::Body, context: Context) -> Self {
         Self {
             content: Content::Plain { body, context },

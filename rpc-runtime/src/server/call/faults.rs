@@ -82,8 +82,8 @@ impl FaultInjection {
     /// # Errors
     ///
     /// `invalid_argument` for a rule with a service of this server and an unknown method;
-    /// `failed_precondition` for a rule of this method where fault injection is disabled. An ignored
-    /// rule would look like a fault without any effect.
+    /// `failed_precondition` for a rule of this method where fault injection is disabled. An
+    /// ignored rule would look like a fault without any effect.
     fn decision(
         &self,
         route: &Route,

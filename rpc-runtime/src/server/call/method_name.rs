@@ -7,7 +7,8 @@ use crate::text::suggest;
 ///
 /// # Errors
 ///
-/// `failed_precondition` for a name that is not a method of the server, with the most similar method name.
+/// `failed_precondition` for a name that is not a method of the server, with the most similar
+/// method name.
 pub(crate) fn resolve(
     paths: impl Iterator<Item = &'static str> + Clone,
     name: &str,

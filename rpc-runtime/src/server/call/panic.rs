@@ -14,7 +14,8 @@ use crate::context::Context;
 use crate::error::{Code, Error};
 
 thread_local! {
-    /// Whether this thread runs code of a handler, whose panics are caught and logged with their call.
+    /// Whether this thread runs code of a handler, whose panics are caught and logged with their
+    /// call.
     static CATCHING: Cell<bool> = const { Cell::new(false) };
     /// The report of the last caught panic of this thread.
     static LAST: RefCell<Option<PanicReport>> = const { RefCell::new(None) };
@@ -59,8 +60,8 @@ fn error_of(panic: &(dyn Any + Send)) -> Error {
 pin_project! {
     /// Turns a panic of a future into an error, whose text is logged and never sent to a caller.
     pub(crate) struct CatchPanic<F> {
-        // An option, so that the future can also be dropped under the guard: when the deadline passes
-        // or the caller disconnects, the `Drop` code of a handler's values runs.
+        // An option, so that the future can also be dropped under the guard: when the deadline
+        // passes or the caller disconnects, the `Drop` code of a handler's values runs.
         #[pin]
         future: Option<F>,
     }
@@ -99,8 +100,8 @@ impl<F: Future> Future for CatchPanic<F> {
     }
 }
 
-/// Installs a hook that records the location and backtrace of panics in handlers. Other panics go to
-/// the previous hook. A panic in a handler does not, because it is logged with its call.
+/// Installs a hook that records the location and backtrace of panics in handlers. Other panics go
+/// to the previous hook. A panic in a handler does not, because it is logged with its call.
 pub(crate) fn install_hook() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {

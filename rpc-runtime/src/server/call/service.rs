@@ -12,7 +12,8 @@ use crate::server::admission::policy::Access;
 use crate::server::admission::{AdmissionRules, Limiter};
 use crate::server::idempotency::IdempotencyHandler;
 
-/// A service that [`Server::add`](crate::server::Server::add) accepts. `#[rpc_service]` generates the implementation.
+/// A service that [`Server::add`](crate::server::Server::add) accepts. `#[rpc_service]` generates
+/// the implementation.
 pub trait Service: Send + 'static {
     /// Returns the description of the service: its names, methods and version.
     fn descriptor(&self) -> &'static ServiceDescriptor;

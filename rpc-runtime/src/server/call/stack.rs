@@ -95,8 +95,8 @@ async fn work(inner: &ServerInner, route: &Arc<Route>, request: Request) -> Resp
     guarded(&context, span, async {
         match request.context().faults().cloned() {
             None => inner.layers().run(route, request).await,
-            // An injected fault fails inside the layers, as a handler would. Boxed, so that it does not
-            // enlarge the future of every call.
+            // An injected fault fails inside the layers, as a handler would. Boxed, so that it does
+            // not enlarge the future of every call.
             Some(plan) => Box::pin(inner.faults().run(inner.layers(), route, &plan, request)).await,
         }
     })

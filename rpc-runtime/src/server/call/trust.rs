@@ -12,13 +12,14 @@ use crate::protocol::identity;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Trust {
-    /// For other services of the same system, whose request IDs, sources and deadlines are propagated.
-    /// With keys ([`Server::identity`](crate::server::Server::identity)) it accepts signed calls only, from any address.
-    /// Without keys it serves peers on its own host only: over loopback or a Unix socket.
+    /// For other services of the same system, whose request IDs, sources and deadlines are
+    /// propagated. With keys ([`Server::identity`](crate::server::Server::identity)) it accepts
+    /// signed calls only, from any address. Without keys it serves peers on its own host only: over
+    /// loopback or a Unix socket.
     Internal,
-    /// For untrusted callers. `x-rpc-*` headers are ignored, the trace is linked to and not continued,
-    /// baggage is dropped, the caller's request ID is recorded as the client's and a new one is used, and
-    /// errors are sent without details.
+    /// For untrusted callers. `x-rpc-*` headers are ignored, the trace is linked to and not
+    /// continued, baggage is dropped, the caller's request ID is recorded as the client's and a new
+    /// one is used, and errors are sent without details.
     Edge,
 }
 
@@ -59,8 +60,8 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// At an internal listener: `unauthenticated` for a call without a valid signature where the server has keys,
-    /// `permission_denied` for a peer on another host where it has none.
+    /// At an internal listener: `unauthenticated` for a call without a valid signature where the
+    /// server has keys, `permission_denied` for a peer on another host where it has none.
     pub(crate) fn identify(
         &self,
         verifier: Option<&Verifier>,
@@ -68,8 +69,8 @@ impl Peer {
         head: &request::Parts,
     ) -> Result<Caller, Error> {
         match verifier {
-            // Callers of plain HTTP routes are not RPC clients and cannot sign, so the rule for servers
-            // without keys applies.
+            // Callers of plain HTTP routes are not RPC clients and cannot sign, so the rule for
+            // servers without keys applies.
             Some(verifier) if self.listener == Trust::Internal && !is_plain => Ok(Caller {
                 trust: Trust::Internal,
                 body: Some(identity::verify(verifier, head)?),
@@ -117,8 +118,8 @@ impl Caller {
         self.trust == Trust::Internal
     }
 
-    /// Returns how much error detail the caller receives. An anonymous caller always gets the detail of
-    /// an edge listener.
+    /// Returns how much error detail the caller receives. An anonymous caller always gets the
+    /// detail of an edge listener.
     pub(crate) fn trust(&self) -> Trust {
         self.trust
     }
@@ -144,8 +145,8 @@ impl PeerOrigin {
     }
 }
 
-/// Returns whether an address is a loopback address. A dual-stack listener reports IPv4 loopback as an
-/// IPv4-mapped IPv6 address.
+/// Returns whether an address is a loopback address. A dual-stack listener reports IPv4 loopback as
+/// an IPv4-mapped IPv6 address.
 fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }

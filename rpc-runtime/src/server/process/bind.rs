@@ -55,9 +55,10 @@ impl Server {
     /// request, and log lines in it have this server as their source. Tasks spawned in it with
     /// [`spawn`](crate::spawn) keep it.
     ///
-    /// Use it in a process with several servers, so that each log line names its server. Its instance
-    /// is that of [`instance`](Self::instance), or the first address as it was configured. Its flags
-    /// have their default values, and it has no keys; [`BoundServer::context`] has those of the server.
+    /// Use it in a process with several servers, so that each log line names its server. Its
+    /// instance is that of [`instance`](Self::instance), or the first address as it was configured.
+    /// Its flags have their default values, and it has no keys; [`BoundServer::context`] has those
+    /// of the server.
     ///
     /// ```
     /// # use rpc_runtime::{Context, Result, Server};

@@ -37,7 +37,7 @@ rpc_runtime::flag! {
     #[doc = "Three."]
     static A_RATE: f64 = 0.5, dynamic, secret, name = "rate", validate = |rate: &f64| if *rate < 1.0 { Ok(()) } else { Err("too much".to_owned()) },;
     /// Four.
-    static WORDS: Vec<String> = vec!["a".to_owned()], validate = one_of(["a", "b"]);
+    static LETTERS: Vec<String> = vec!["a".to_owned()], validate = one_of(["a", "b"]);
     /// Five.
     static MODE: Mode = Mode::Fast, dynamic;
     /// Six.
@@ -53,7 +53,7 @@ fn main() {
     }
     assert_eq!((A_BOOL.get(), AN_I8.get(), INNER.get(), MODE.get()), (true, -1, 7, Mode::Fast));
     assert_eq!((A_RATE.get(), PAUSE.get()), (0.5, Duration::from_millis(5)));
-    assert_eq!((WORDS.load().len(), &**TEXT.load()), (1, "text"));
+    assert_eq!((LETTERS.load().len(), &**TEXT.load()), (1, "text"));
     let flags = rpc_runtime::Flags::new();
     let names: Vec<_> = flags.list().into_iter().map(|flag| flag.name).collect();
     let expected = ["a_bool", "an_i8", "inner", "log_rpc", "mode", "pause", "rate", "text", "words"];

@@ -38,7 +38,7 @@ trait Shop {
 
     async fn borrows(&self, a: &Client, b: &[Vec], c: core::option::Option<&Arc>) -> rpc_runtime::Result<String>;
 
-    async fn words(&self, a: T, b: Owned, c: Str, d: &Slice, e: Method, f: Service) -> rpc_runtime::Result<X>;
+    async fn shapes(&self, a: T, b: Owned, c: Str, d: &Slice, e: Method, f: Service) -> rpc_runtime::Result<X>;
 }
 
 fn main() {

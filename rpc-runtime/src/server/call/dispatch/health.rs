@@ -1,4 +1,5 @@
-//! `/healthz` and `/readyz`: plain HTTP responses for probes, on every listener and without authentication.
+//! `/healthz` and `/readyz`: plain HTTP responses for probes, on every listener and without
+//! authentication.
 //!
 //! They are not observed as calls, because frequent probes would dominate the log and the metrics.
 

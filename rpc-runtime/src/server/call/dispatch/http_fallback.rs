@@ -1,8 +1,8 @@
-//! Plain HTTP in addition to the services: runs the application's own router with the context, deadline,
-//! panic guard and observers of a call. Layers apply to calls only.
+//! Plain HTTP in addition to the services: runs the application's own router with the context,
+//! deadline, panic guard and observers of a call. Layers apply to calls only.
 //!
-//! Observers see the end when the head of the response is complete. The body then streams in the same
-//! context and with a panic guard.
+//! Observers see the end when the head of the response is complete. The body then streams in the
+//! same context and with a panic guard.
 
 use std::error::Error as StdError;
 use std::pin::pin;
@@ -105,8 +105,8 @@ where
     }
 }
 
-/// Returns the label that observers use instead of a method name. It omits the path, because callers
-/// choose paths and the number of labels must stay small.
+/// Returns the label that observers use instead of a method name. It omits the path, because
+/// callers choose paths and the number of labels must stay small.
 fn label(verb: &Method) -> &'static str {
     match verb.as_str() {
         "GET" => "http GET",
@@ -120,8 +120,8 @@ fn label(verb: &Method) -> &'static str {
     }
 }
 
-/// Returns the error that observers see for a status. This is not the inverse of the table of codes,
-/// where 404 stands for a missing method: here it stands for a missing resource.
+/// Returns the error that observers see for a status. This is not the inverse of the table of
+/// codes, where 404 stands for a missing method: here it stands for a missing resource.
 fn failure(status: StatusCode) -> Option<Error> {
     let code = match status.as_u16() {
         ..400 => return None,

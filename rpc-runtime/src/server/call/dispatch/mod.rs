@@ -1,7 +1,8 @@
 //! Dispatch of HTTP requests: finds the caller and the method, and rejects invalid requests.
 //!
-//! Every response has an `x-request-id`. Every request but a health probe is observed. Requests that are
-//! not valid HTTP never get here: hyper sends a bare status (400, 414, 431) and closes the connection.
+//! Every response has an `x-request-id`. Every request but a health probe is observed. Requests
+//! that are not valid HTTP never get here: hyper sends a bare status (400, 414, 431) and closes the
+//! connection.
 
 mod health;
 mod http_fallback;
@@ -30,8 +31,8 @@ use crate::server::limits::Limits;
 
 type HttpResponse = http::Response<ResponseBody>;
 
-/// Handles a request. `B` is hyper's body on a listener of this server, and axum's body in a mounted
-/// router.
+/// Handles a request. `B` is hyper's body on a listener of this server, and axum's body in a
+/// mounted router.
 pub(crate) async fn dispatch<B>(
     inner: &Arc<ServerInner>,
     peer: Peer,
@@ -119,8 +120,8 @@ fn resolve<'c>(
     head: &request::Parts,
 ) -> Result<Resolved<'c>, Rejection> {
     check_head(inner.limits(), head)?;
-    // The path is not decoded or normalized: two spellings would reach one method, and the rules of a
-    // proxy may cover only one of them.
+    // The path is not decoded or normalized: two spellings would reach one method, and the rules of
+    // a proxy may cover only one of them.
     let path = head.uri.path();
     // Before the check of the caller, because probes come from other hosts. The health of a mounted
     // router is that of its application.
@@ -175,8 +176,8 @@ fn check_head(limits: &Limits, head: &request::Parts) -> Result<(), Rejection> {
         );
         return Err(too_large(text, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
     }
-    // HTTP/2 has `:authority` instead, and HTTP/1.0 may have neither. This server does not use the Host,
-    // but with several of them a proxy may have routed the request by another one.
+    // HTTP/2 has `:authority` instead, and HTTP/1.0 may have neither. This server does not use the
+    // Host, but with several of them a proxy may have routed the request by another one.
     let hosts = head.headers.get_all(HOST).iter().count();
     if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
         let text = "expected exactly one Host header";

@@ -1,4 +1,5 @@
-//! A call that is not complete yet: creates its context, reads its message, and rejects it on an error.
+//! A call that is not complete yet: creates its context, reads its message, and rejects it on an
+//! error.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -124,7 +125,8 @@ impl<'a> PendingCall<'a> {
         let limits = self.inner.limits();
         let compressed = match head.message {
             Some(message) => {
-                // The message is in the query, which is signed with the path. The signed body is empty.
+                // The message is in the query, which is signed with the path. The signed body is
+                // empty.
                 self.caller.check_body(&[])?;
                 message
             }
@@ -177,7 +179,8 @@ impl<'a> PendingCall<'a> {
     where
         B: Body<Data = Bytes>,
     {
-        // Observed before the rest of the body is read, because the caller may disconnect meanwhile.
+        // Observed before the rest of the body is read, because the caller may disconnect
+        // meanwhile.
         let response = self
             .inner
             .refuse(self.method, context, refusal.error, self.caller.trust());
@@ -208,7 +211,8 @@ impl<'a> PendingCall<'a> {
         match body {
             None => false,
             Some(body) if body.is_end_stream() => true,
-            // The client sends the body only after `100 Continue`, which reading the body would send.
+            // The client sends the body only after `100 Continue`, which reading the body would
+            // send.
             Some(_) if self.head.headers.contains_key(EXPECT) => false,
             Some(body) => body::discard(body).await,
         }
@@ -229,8 +233,8 @@ impl From<Error> for BodyError {
     }
 }
 
-/// Observes a call whose caller disconnects before its message is complete: the future of the call is
-/// dropped then, and this guard with it.
+/// Observes a call whose caller disconnects before its message is complete: the future of the call
+/// is dropped then, and this guard with it.
 struct CancelGuard<'a> {
     call: &'a PendingCall<'a>,
     context: &'a Context,
