@@ -4,9 +4,10 @@
 //! each line, so the lines read as in the unified log.
 
 use std::fmt::{Debug, Write as _};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use rpc_runtime::Context;
+use tracing::Dispatch;
 use tracing::field::{Field, Visit};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::{Context as Spans, Layer, SubscriberExt as _};
@@ -22,6 +23,11 @@ pub(super) struct Story {
 impl Story {
     /// Captures lines until dropped.
     pub(super) fn begin() -> Self {
+        // While only one subscriber exists, a call site that another thread reaches first is
+        // disabled for all threads: `tracing` then asks the subscriber of that thread alone.
+        static OTHERS: LazyLock<[Dispatch; 2]> =
+            LazyLock::new(|| [(); 2].map(|()| Dispatch::new(tracing_subscriber::registry())));
+        LazyLock::force(&OTHERS);
         let lines = Arc::default();
         let listener = Listener(Arc::clone(&lines));
         let subscriber = tracing_subscriber::registry().with(listener);
