@@ -148,7 +148,7 @@ pub fn an_unexecuted_call_runs_again() {
 }
 
 /// A full store never evicts the key of a running call: until it completes, no other call gets
-/// [`Claim::New`] for the key.
+/// `Claim::New` for the key.
 pub fn the_key_of_a_running_call_is_never_evicted() {
     let store = Arc::new(MemoryStore::new().entries(2));
     let running = Arc::new([const { AtomicUsize::new(0) }; 2]);
