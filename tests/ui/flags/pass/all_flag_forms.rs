@@ -56,7 +56,7 @@ fn main() {
     assert_eq!((LETTERS.load().len(), &**TEXT.load()), (1, "text"));
     let flags = rpc_runtime::Flags::new();
     let names: Vec<_> = flags.list().into_iter().map(|flag| flag.name).collect();
-    let expected = ["a_bool", "an_i8", "inner", "log_rpc", "mode", "pause", "rate", "text", "words"];
+    let expected = ["a_bool", "an_i8", "inner", "letters", "log_rpc", "mode", "pause", "rate", "text"];
     assert_eq!(names, expected);
     flags.set_text("mode", "fast", "a test").unwrap();
     flags.set_text("an_i8", "-3", "a test").unwrap_err();

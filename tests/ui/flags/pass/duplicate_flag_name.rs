@@ -22,7 +22,7 @@ async fn main() {
     let server = Server::new("both").listen("127.0.0.1:0");
     let error = server.bind().await.expect_err("a name that stands twice");
     assert_eq!(error.code(), Code::FailedPrecondition);
-    for part in ["name same", "::one", "::two", "another `name`"] {
+    for part in ["duplicate flag same", "::one", "::two", "another `name`"] {
         assert!(error.message().contains(part), "{error}");
     }
     assert_eq!((one::SAME.get(), two::OTHER.get()), (false, 1));
