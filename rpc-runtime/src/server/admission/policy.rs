@@ -167,7 +167,7 @@ mod tests {
             source("web@dev/1"),
             source("batch@prod/1"),
         );
-        let nobody = Callers::servers(Vec::<String>::new());
+        let no_server = Callers::servers(Vec::<String>::new());
         for (callers, expected) in [
             (Callers::anyone(), [true, true, true, true]),
             (
@@ -180,7 +180,7 @@ mod tests {
                 [false, false, true, false],
             ),
             (["web", "batch"].into(), [false, true, true, true]),
-            (nobody, [false; 4]),
+            (no_server, [false; 4]),
             ("we".into(), [false; 4]),
         ] {
             let seen = [&None, &web, &dev, &batch].map(|caller| callers.include(caller.as_ref()));
