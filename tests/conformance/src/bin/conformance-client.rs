@@ -1,0 +1,157 @@
+//! The client under test of the conformance suite.
+//!
+//! The runner sends calls on standard input, and reads their outcomes on standard output, in any
+//! order. The client ends at the end of the input.
+
+use std::error::Error as StdError;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rpc_conformance::any::Any;
+use rpc_conformance::messages::{
+    ClientCompatRequest, ClientCompatResponse, ClientErrorResult, ClientResponseResult,
+    ConformancePayload, Error as ErrorResult, Header, HttpVersion, IdempotentUnaryRequest,
+    IdempotentUnaryResponse, UnaryRequest, UnaryResponse, UnimplementedRequest,
+    UnimplementedResponse,
+};
+use rpc_conformance::stdio;
+use rpc_runtime::prelude::*;
+use rpc_runtime::{Client, Metadata};
+use tokio::task::JoinSet;
+
+/// The methods of the suite's service that the framework supports.
+#[rpc_service(package = "connectrpc.conformance.v1", message, ping = false)]
+trait ConformanceService {
+    async fn unary(&self, request: UnaryRequest) -> Result<UnaryResponse>;
+
+    #[rpc(no_side_effects)]
+    async fn idempotent_unary(
+        &self,
+        request: IdempotentUnaryRequest,
+    ) -> Result<IdempotentUnaryResponse>;
+
+    async fn unimplemented(&self, request: UnimplementedRequest) -> Result<UnimplementedResponse>;
+}
+
+/// Reason for a call that could not be made.
+type CallError = Box<dyn StdError + Send + Sync>;
+
+/// Makes the call of a request.
+async fn run(request: &ClientCompatRequest) -> Result<ClientResponseResult, CallError> {
+    let client = Client::new(&format!("http://{}:{}", request.host, request.port))?;
+    let client = if request.http_version() == HttpVersion::Http2 {
+        client.http2()
+    } else {
+        client
+    };
+    let service = ConformanceServiceClient::with_client(client);
+    let [message] = &request.request_messages[..] else {
+        return Err("expected exactly one request message".into());
+    };
+    match request.method.as_deref() {
+        Some("Unary") => {
+            let call = service.unary(message.decode()?);
+            finish(request, call, |response| response.payload).await
+        }
+        Some("IdempotentUnary") => {
+            let call = service.idempotent_unary(message.decode()?);
+            finish(request, call, |response| response.payload).await
+        }
+        Some("Unimplemented") => {
+            let call = service.unimplemented(message.decode()?);
+            finish(request, call, |_| None).await
+        }
+        other => Err(format!("the method {other:?} is not supported").into()),
+    }
+}
+
+/// Sends a call with the options of its request, and returns its outcome.
+async fn finish<T: 'static>(
+    request: &ClientCompatRequest,
+    call: Call<T>,
+    payload: impl FnOnce(T) -> Option<ConformancePayload>,
+) -> Result<ClientResponseResult, CallError> {
+    // The reference server fails a test that sends a second request.
+    let mut call = call.no_retry();
+    for header in &request.request_headers {
+        for value in &header.value {
+            call = call.header(header.name.to_ascii_lowercase(), value);
+        }
+    }
+    if let Some(timeout) = request.timeout_ms {
+        call = call.timeout(Duration::from_millis(timeout.into()));
+    }
+    tokio::time::sleep(Duration::from_millis(request.request_delay_ms.into())).await;
+    Ok(match call.with_response().await {
+        Ok(reply) => ClientResponseResult {
+            response_headers: headers(&reply.headers),
+            response_trailers: headers(&reply.trailers),
+            payloads: payload(reply.value).into_iter().collect(),
+            ..ClientResponseResult::default()
+        },
+        Err(error) => ClientResponseResult {
+            response_headers: headers(error.metadata()),
+            error: Some(error_result(error.as_error())),
+            ..ClientResponseResult::default()
+        },
+    })
+}
+
+fn error_result(error: &Error) -> ErrorResult {
+    let details = error.details().iter();
+    ErrorResult {
+        code: error.code().number().into(),
+        message: Some(error.message().to_owned()),
+        details: details
+            .map(|detail| Any::encoded(&detail.type_name, detail.value.to_vec()))
+            .collect(),
+    }
+}
+
+/// Returns the entries of metadata, with the values of a name together.
+fn headers(metadata: &Metadata) -> Vec<Header> {
+    let mut headers: Vec<Header> = Vec::new();
+    for (name, value) in metadata.iter() {
+        match headers.iter_mut().find(|header| header.name == name) {
+            Some(header) => header.value.push(value.to_owned()),
+            None => headers.push(Header {
+                name: name.to_owned(),
+                value: vec![value.to_owned()],
+            }),
+        }
+    }
+    headers
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn StdError>> {
+    let output = Arc::new(Mutex::new(io::stdout()));
+    let mut calls = JoinSet::new();
+    loop {
+        let read = || stdio::read::<ClientCompatRequest>(&mut io::stdin().lock());
+        let Some(request) = tokio::task::spawn_blocking(read).await?? else {
+            break;
+        };
+        let output = Arc::clone(&output);
+        calls.spawn(async move {
+            let mut response = ClientCompatResponse {
+                test_name: request.test_name.clone(),
+                ..ClientCompatResponse::default()
+            };
+            match run(&request).await {
+                Ok(result) => response.response = Some(result),
+                Err(error) => {
+                    let message = error.to_string();
+                    response.error = Some(ClientErrorResult { message });
+                }
+            }
+            let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+            stdio::write(&mut *output, &response)
+        });
+    }
+    while let Some(written) = calls.join_next().await {
+        written??;
+    }
+    Ok(())
+}
