@@ -4,13 +4,13 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use rpc_runtime::{Code, Error, Result, server};
+use rpc_runtime::{Code, Error, Result, ServerOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::api::compute_worker::{DEFAULT_LARGEST_N, LARGEST_N};
 use crate::endpoints::Endpoints;
 
-/// Options of a service that calls others. A service that calls none has [`server::ServerOptions`]
+/// Options of a service that calls others. A service that calls none has [`ServerOptions`]
 /// only.
 #[derive(Debug, clap::Args)]
 // Without a clap group id of its type name, since the options of each program have the same id.
@@ -18,7 +18,7 @@ use crate::endpoints::Endpoints;
 pub struct ProcessOptions {
     /// Options of every server.
     #[command(flatten)]
-    pub server: server::ServerOptions,
+    pub server: ServerOptions,
 
     /// Addresses of the other services.
     #[command(flatten)]

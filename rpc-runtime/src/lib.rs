@@ -94,12 +94,12 @@ mod streaming;
 // Layer 4: client and server. (Layer 3, debug pages, comes with a later version.)
 mod builtin;
 #[cfg(feature = "client")]
-pub mod client;
+mod client;
 #[cfg(all(feature = "client", feature = "server"))]
 mod local;
 pub mod logs;
 #[cfg(feature = "server")]
-pub mod server;
+mod server;
 #[cfg(feature = "_wire")]
 mod spawn;
 #[cfg(feature = "testing")]
@@ -138,7 +138,10 @@ pub use secret::Secret;
 #[cfg(feature = "server")]
 pub use server::idempotency;
 #[cfg(feature = "server")]
-pub use server::{Callers, Limits, Policy, RateLimit, Server, Trust};
+pub use server::{
+    BoundServer, Callers, Limits, LogFormat, Policy, RateLimit, Server, ServerOptions, Service,
+    Trust,
+};
 #[cfg(feature = "_wire")]
 pub use spawn::{spawn, spawn_blocking};
 pub use streaming::Streaming;

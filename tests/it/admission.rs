@@ -157,9 +157,9 @@ async fn a_rejection_is_immediate_and_has_a_status() {
     // The clock is stopped, so the rejection does not wait for a timer.
     let clock = StoppedClock::start().await;
     for _ in 0..20 {
-        let answer = raw.ask(post("/admission.v1.Work/Quick", "{}")).await;
-        assert_eq!(answer.error(), (503, "unavailable".to_owned()));
-        assert!(String::from_utf8_lossy(&answer.body).contains("google.rpc.RetryInfo"));
+        let response = raw.ask(post("/admission.v1.Work/Quick", "{}")).await;
+        assert_eq!(response.error(), (503, "unavailable".to_owned()));
+        assert!(String::from_utf8_lossy(&response.body).contains("google.rpc.RetryInfo"));
     }
     drop(clock);
     fixture.go.add_permits(1);
@@ -179,10 +179,10 @@ async fn a_call_that_expires_in_the_queue_is_not_run() {
         ("Connect-Timeout-Ms", "60"),
     ];
     let start = Instant::now();
-    let answer = raw
+    let response = raw
         .ask(request("POST", "/admission.v1.Work/Quick", &lines, b"{}"))
         .await;
-    assert_eq!(answer.error(), (504, "deadline_exceeded".to_owned()));
+    assert_eq!(response.error(), (504, "deadline_exceeded".to_owned()));
     assert!(
         start.elapsed() >= Duration::from_millis(60),
         "{:?}",

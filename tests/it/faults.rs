@@ -218,8 +218,8 @@ async fn raw_requests_can_ask_for_faults() {
     on_each_transport(async |test| {
         let Some(running) = test.running else { return };
         let mut raw = Raw::connect(running.address()).await;
-        let answer = raw.ask(pay("pricing.pay=resource_exhausted")).await;
-        assert_eq!(answer.error(), (429, "resource_exhausted".to_owned()));
+        let response = raw.ask(pay("pricing.pay=resource_exhausted")).await;
+        assert_eq!(response.error(), (429, "resource_exhausted".to_owned()));
         for effect in ["drop", "lose"] {
             let mut raw = Raw::connect(running.address()).await;
             raw.send(pay(&format!("pricing.pay={effect}")))
@@ -242,9 +242,9 @@ async fn raw_requests_can_ask_for_faults() {
                 .body(())
                 .unwrap();
             let mut client = client.clone().ready().await.unwrap();
-            let (answer, mut body) = client.send_request(request, false).unwrap();
+            let (response, mut body) = client.send_request(request, false).unwrap();
             body.send_data("{}".into(), true).unwrap();
-            assert_eq!(answer.await.is_ok(), ends, "{plan}");
+            assert_eq!(response.await.is_ok(), ends, "{plan}");
         }
     })
     .await;
@@ -273,22 +273,22 @@ async fn an_invalid_plan_is_rejected_with_the_reason() {
                 "longer than 1024 bytes",
             ),
         ] {
-            let answer = raw.ask(pay(plan)).await;
+            let response = raw.ask(pay(plan)).await;
             assert_eq!(
-                answer.error(),
+                response.error(),
                 (400, "invalid_argument".to_owned()),
                 "{plan}"
             );
-            assert!(answer.message().contains(text), "{}", answer.message());
+            assert!(response.message().contains(text), "{}", response.message());
         }
         let twice = [("x-rpc-fault", "*=drop"), ("x-rpc-fault", "*=lose")];
-        let answer = raw
+        let response = raw
             .ask(post_with("/faults.v1.Pricing/Pay", &twice, "{}"))
             .await;
         assert!(
-            answer.message().contains("must occur once"),
+            response.message().contains("must occur once"),
             "{}",
-            answer.message()
+            response.message()
         );
     }
     assert_eq!(runs.count(), 0);
@@ -300,21 +300,21 @@ async fn a_server_without_faults_rejects_a_plan_for_it() {
     let running = Running::start(server(&runs, &seen)).await;
     let mut raw = Raw::connect(running.address()).await;
     for plan in ["pricing.pay=drop", "*=delay:1s", "pricing.*=internal;p=0"] {
-        let answer = raw.ask(pay(plan)).await;
+        let response = raw.ask(pay(plan)).await;
         assert_eq!(
-            answer.error(),
+            response.error(),
             (400, "failed_precondition".to_owned()),
             "{plan}"
         );
         assert!(
-            answer.message().contains("--allow-faults"),
+            response.message().contains("--allow-faults"),
             "{}",
-            answer.message()
+            response.message()
         );
     }
     assert_eq!(runs.count(), 0);
-    let answer = raw.ask(pay("userstore.get=drop")).await;
-    assert_eq!(answer.value().0, 200, "the plan names another service");
+    let response = raw.ask(pay("userstore.get=drop")).await;
+    assert_eq!(response.value().0, 200, "the plan names another service");
 }
 
 #[tokio::test]
@@ -338,10 +338,10 @@ async fn an_edge_ignores_a_fault_plan() {
     let mut raw = Raw::connect(running.address()).await;
     for plan in ["*=drop", "no plan at all"] {
         let lines = [("x-rpc-fault", plan)];
-        let answer = raw
+        let response = raw
             .ask(post_with("/faults.v1.Gate/Pass", &lines, "{}"))
             .await;
-        assert_eq!(answer.status, 200, "{plan}");
+        assert_eq!(response.status, 200, "{plan}");
     }
     assert_eq!(runs.count(), 2);
 }

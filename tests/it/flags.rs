@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rpc_runtime::flag_service::FlagServiceClient;
-use rpc_runtime::flags::{FlagInfo, Origin};
+use rpc_runtime::flags::{Actor, FlagInfo, Origin};
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Callers, Client, Policy, Secret, Source, Trust};
 use rpc_tests::Running;
@@ -282,14 +282,14 @@ async fn a_page_in_a_browser_changes_no_flag() {
     let path = "/rpc.v1.Flags/Set";
     let body = r#"{"name":"largest","value":"7"}"#;
     let mut raw = Raw::connect(running.address()).await;
-    let answer = raw
+    let response = raw
         .ask(post_with(
             path,
             &[("origin", "http://rebound.example")],
             body,
         ))
         .await;
-    assert_eq!(answer.error(), (403, "permission_denied".to_owned()));
+    assert_eq!(response.error(), (403, "permission_denied".to_owned()));
     let get = format!(
         "{path}?connect=v1&encoding=json&message=%7B%22name%22%3A%22largest%22%2C%22value%22%3A%227%22%7D"
     );
@@ -304,10 +304,10 @@ async fn an_edge_has_no_flags_and_a_policy_limits_setters() {
     let running = Running::start(server("edge").trust(Trust::Edge)).await;
     let mut raw = Raw::connect(running.address()).await;
     for method in ["List", "Set", "Reset"] {
-        let answer = raw
+        let response = raw
             .ask(post(&format!("/rpc.v1.Flags/{method}"), "{}"))
             .await;
-        assert_eq!(answer.error(), (404, "unimplemented".to_owned()));
+        assert_eq!(response.error(), (404, "unimplemented".to_owned()));
     }
     let policy = Policy::new()
         .allow("flags.v1.Limited/Largest", Callers::anyone())
@@ -328,14 +328,17 @@ async fn two_servers_of_one_process_have_separate_values() {
         (one.largest().await.unwrap(), other.largest().await.unwrap()),
         (11, 100)
     );
-    handle.set(&LARGEST, 12, "a test").unwrap();
+    handle.set(&LARGEST, 12, &Actor::new("a test")).unwrap();
     assert_eq!(
         (one.largest().await.unwrap(), other.largest().await.unwrap()),
         (12, 100)
     );
     assert_eq!(LARGEST.get(), 100, "no server's call runs here");
     assert_eq!(
-        handle.set(&AT_START, 2, "a test").unwrap_err().code(),
+        handle
+            .set(&AT_START, 2, &Actor::new("a test"))
+            .unwrap_err()
+            .code(),
         Code::FailedPrecondition
     );
 }

@@ -134,7 +134,7 @@ fn fine(value: u32) -> Vec<u8> {
 #[tokio::test]
 async fn a_foreign_response_has_a_code_and_is_described() {
     let page = format!("<h1>Bad Gateway</h1>{}", "x".repeat(1 << 20));
-    for (answer, code, says) in [
+    for (response, code, says) in [
         (
             http("200 OK", HTML, "<h1>Welcome</h1>"),
             Code::Unknown,
@@ -187,8 +187,8 @@ async fn a_foreign_response_has_a_code_and_is_described() {
             "result",
         ),
     ] {
-        let shown = String::from_utf8_lossy(&answer[..answer.len().min(80)]).into_owned();
-        let hostile = Hostile::answering(answer, false).await;
+        let shown = String::from_utf8_lossy(&response[..response.len().min(80)]).into_owned();
+        let hostile = Hostile::answering(response, false).await;
         let error = hostile.error().await;
         assert_eq!(error.code(), code, "{shown}: {error:#}");
         assert!(error.message().contains(says), "{shown}: {error:#}");
@@ -273,10 +273,10 @@ async fn a_response_that_is_not_http_is_reported() {
     let bad_chunk = format!("HTTP/1.1 200 OK\r\n{JSON}transfer-encoding: chunked\r\n\r\nzz\r\n");
     let two_lengths =
         format!("HTTP/1.1 200 OK\r\n{JSON}content-length: 2\r\ncontent-length: 3\r\n\r\n{{}}");
-    for answer in ["SSH-2.0-OpenSSH_9.7\r\n".to_owned(), bad_chunk, two_lengths] {
-        let hostile = Hostile::answering(answer.clone(), false).await;
+    for response in ["SSH-2.0-OpenSSH_9.7\r\n".to_owned(), bad_chunk, two_lengths] {
+        let hostile = Hostile::answering(response.clone(), false).await;
         let error = hostile.error().await;
-        assert_eq!(error.code(), Code::Internal, "{answer:?}: {error:#}");
+        assert_eq!(error.code(), Code::Internal, "{response:?}: {error:#}");
         assert!(
             error.message().contains("did not respond with valid HTTP"),
             "{error:#}"

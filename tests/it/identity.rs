@@ -97,16 +97,16 @@ fn unauthenticated() -> (u16, String) {
 async fn a_server_with_keys_accepts_signed_calls_only() {
     let running = Running::start(vault()).await;
     let signed = client(&running).identity(keys()).named("porter").unwrap();
-    let answer = VaultClient::with_client(signed.clone())
+    let response = VaultClient::with_client(signed.clone())
         .open("left")
         .await
         .unwrap();
-    assert!(answer[1].starts_with("porter@prod/"), "{answer:?}");
-    let answer = VaultClient::with_client(signed.http2())
+    assert!(response[1].starts_with("porter@prod/"), "{response:?}");
+    let response = VaultClient::with_client(signed.http2())
         .open("right")
         .await
         .unwrap();
-    assert_eq!(answer[0], "right");
+    assert_eq!(response[0], "right");
     assert_eq!(
         VaultClient::with_client(client(&running).identity(keys()))
             .ping()
@@ -133,19 +133,19 @@ async fn a_server_with_keys_accepts_signed_calls_only() {
         "/identity.v1.Vault/Ping",
         "/nothing",
     ] {
-        let answer = raw.ask(post(path, r#"{"door":"left"}"#)).await;
-        assert_eq!(answer.error(), unauthenticated(), "{path}");
-        assert!(answer.header("x-request-id").is_some());
+        let response = raw.ask(post(path, r#"{"door":"left"}"#)).await;
+        assert_eq!(response.error(), unauthenticated(), "{path}");
+        assert!(response.header("x-request-id").is_some());
     }
     // All other context of an unsigned request is ignored as well.
     let lines = [
         ("Content-Type", "application/json"),
         ("X-Request-Id", "offered"),
     ];
-    let answer = raw
+    let response = raw
         .ask(request("POST", "/identity.v1.Vault/Open", &lines, b"{}"))
         .await;
-    assert_ne!(answer.header("x-request-id"), Some("offered"));
+    assert_ne!(response.header("x-request-id"), Some("offered"));
 }
 
 #[tokio::test]
@@ -221,9 +221,9 @@ async fn a_call_changed_in_transit_is_rejected() {
     for (index, changed) in changes.into_iter().enumerate() {
         assert_ne!(changed, call, "{index}");
         // The call was captured elsewhere, so this server does not reject it as a replay.
-        let answer = raw.ask(changed).await;
-        assert_eq!(answer.error(), unauthenticated(), "{index}");
-        let text = answer.json()["message"].as_str().unwrap().to_owned();
+        let response = raw.ask(changed).await;
+        assert_eq!(response.error(), unauthenticated(), "{index}");
+        let text = response.json()["message"].as_str().unwrap().to_owned();
         assert!(
             !text.contains("replayed call") || index > 0,
             "{index}: {text}"
@@ -237,10 +237,10 @@ async fn a_replayed_call_is_rejected() {
     let running = Running::start(vault()).await;
     let mut raw = Raw::connect(running.address()).await;
     assert_eq!(raw.ask(&call).await.status, 200);
-    let answer = raw.ask(&call).await;
-    assert_eq!(answer.error(), unauthenticated());
+    let response = raw.ask(&call).await;
+    assert_eq!(response.error(), unauthenticated());
     assert!(
-        answer.json()["message"]
+        response.json()["message"]
             .as_str()
             .unwrap()
             .contains("replayed call")
@@ -289,9 +289,9 @@ async fn an_unsigned_body_is_not_read() {
     // The response arrives before the body was sent.
     let head = "POST /identity.v1.Vault/Open HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n\
                 Expect: 100-continue\r\nContent-Length: 4000000\r\n\r\n";
-    let answer = raw.ask(head).await;
-    assert_eq!(answer.error(), unauthenticated());
-    assert_eq!(answer.header("connection"), Some("close"));
+    let response = raw.ask(head).await;
+    assert_eq!(response.error(), unauthenticated());
+    assert_eq!(response.header("connection"), Some("close"));
     // A signed request is subject to the body limit as well.
     let mut limits = rpc_runtime::Limits::default();
     limits.message_bytes = 1000;
@@ -375,7 +375,7 @@ async fn built_in_routes_need_a_signature_and_probes_do_not() {
 
 #[tokio::test]
 async fn an_invalid_key_file_fails_the_start() {
-    use rpc_runtime::server::ServerOptions;
+    use rpc_runtime::ServerOptions;
     let mut options = ServerOptions::default();
     options.identity_key_file = Some("/nowhere/keys".into());
     let server = Server::new("vault")
@@ -468,8 +468,8 @@ async fn plain_routes_ignore_the_keys_of_a_server() {
         raw.ask(request("GET", "/hello", &[], b"")).await.body,
         b"hello"
     );
-    let answer = raw
+    let response = raw
         .ask(post("/identity.v1.Vault/Open", r#"{"door":"left"}"#))
         .await;
-    assert_eq!(answer.error(), unauthenticated());
+    assert_eq!(response.error(), unauthenticated());
 }

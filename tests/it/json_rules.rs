@@ -145,24 +145,24 @@ async fn ask(running: &Running, method: &str, body: &str) -> Response {
 }
 
 async fn body_of(running: &Running, method: &str, body: &str) -> String {
-    let answer = ask(running, method, body).await;
+    let response = ask(running, method, body).await;
     assert_eq!(
-        answer.status,
+        response.status,
         200,
         "{method} {body}: {}",
-        String::from_utf8_lossy(&answer.body)
+        String::from_utf8_lossy(&response.body)
     );
-    String::from_utf8(answer.body).unwrap()
+    String::from_utf8(response.body).unwrap()
 }
 
 async fn refusal(running: &Running, method: &str, body: &str) -> String {
-    let answer = ask(running, method, body).await;
+    let response = ask(running, method, body).await;
     assert_eq!(
-        answer.error(),
+        response.error(),
         (400, "invalid_argument".to_owned()),
         "{method} {body}"
     );
-    answer.message()
+    response.message()
 }
 
 #[tokio::test]
@@ -272,17 +272,17 @@ async fn bytes_are_base64() {
 #[tokio::test]
 async fn a_refused_value_is_named_by_its_path() {
     let running = start().await;
-    let answer = ask(
+    let response = ask(
         &running,
         "Deep",
         r#"{"deep":{"points":[{"x":1,"y":2},{"x":1,"y":"z"}]}}"#,
     )
     .await;
     assert_eq!(
-        answer.message(),
+        response.message(),
         "deep.points[1].y: invalid type: string, expected i32"
     );
-    let details = answer.json()["details"].clone();
+    let details = response.json()["details"].clone();
     let bad_request = details
         .as_array()
         .unwrap()
@@ -300,9 +300,9 @@ async fn a_secret_is_quoted_nowhere() {
         ("Secret", r#"{"pin":{"canary":1},"user":"ada"}"#),
         ("Deep", r#"{"deep":{"points":[],"password":"canary"}}"#),
     ] {
-        let answer = ask(&running, method, body).await;
-        assert_eq!(answer.error().0, 400);
-        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let response = ask(&running, method, body).await;
+        assert_eq!(response.error().0, 400);
+        let text = String::from_utf8_lossy(&response.body).into_owned();
         assert!(!text.contains("canary"), "{text}");
         assert!(
             text.contains("secret") && (text.contains("pin") || text.contains("deep.password")),

@@ -56,8 +56,8 @@ fn probe(path: &str) -> Vec<u8> {
     request("GET", path, &[], b"")
 }
 
-fn text(answer: &Response) -> &str {
-    std::str::from_utf8(&answer.body).unwrap()
+fn text(reply: &Response) -> &str {
+    std::str::from_utf8(&reply.body).unwrap()
 }
 
 async fn connect(running: &Running) -> Raw {
@@ -68,9 +68,9 @@ async fn connect(running: &Running) -> Raw {
 async fn until(raw: &mut Raw, path: &str, status: u16) -> Response {
     within(async {
         loop {
-            let answer = raw.ask(probe(path)).await;
-            if answer.status == status {
-                return answer;
+            let reply = raw.ask(probe(path)).await;
+            if reply.status == status {
+                return reply;
             }
             tokio::task::yield_now().await;
         }
@@ -85,16 +85,16 @@ async fn probes_respond_at_every_listener() {
         let running = Running::start(server.trust(trust)).await;
         let mut raw = connect(&running).await;
         for (path, said) in [("/healthz", "alive\n"), ("/readyz", "ready\n")] {
-            let answer = raw.ask(probe(path)).await;
-            assert_eq!((answer.status, text(&answer)), (200, said));
-            assert_eq!(answer.header("cache-control"), Some("no-store"));
-            assert!(answer.header("x-request-id").is_some());
-            let answer = raw.ask(post(path, "{}")).await;
-            assert_eq!(answer.status, 405);
-            assert_eq!(answer.header("allow"), Some("GET, HEAD"));
+            let reply = raw.ask(probe(path)).await;
+            assert_eq!((reply.status, text(&reply)), (200, said));
+            assert_eq!(reply.header("cache-control"), Some("no-store"));
+            assert!(reply.header("x-request-id").is_some());
+            let reply = raw.ask(post(path, "{}")).await;
+            assert_eq!(reply.status, 405);
+            assert_eq!(reply.header("allow"), Some("GET, HEAD"));
         }
-        let answer = raw.ask(probe("/healthz/")).await;
-        assert_eq!(answer.status, 404, "other paths are not taken");
+        let reply = raw.ask(probe("/healthz/")).await;
+        assert_eq!(reply.status, 404, "other paths are not taken");
     }
 }
 
@@ -119,8 +119,8 @@ async fn readiness_follows_checks_and_an_edge_hides_them() {
         });
         let running = Running::start(server).await;
         let mut raw = connect(&running).await;
-        let answer = raw.ask(probe("/readyz")).await;
-        assert_eq!((answer.status, text(&answer)), (503, why));
+        let reply = raw.ask(probe("/readyz")).await;
+        assert_eq!((reply.status, text(&reply)), (503, why));
         assert_eq!(raw.ask(probe("/healthz")).await.status, 200);
         assert_eq!(raw.ask(post(NEXT, r#"{"n":1}"#)).await.status, 200);
         warm.store(true, Ordering::Relaxed);
@@ -149,29 +149,29 @@ async fn a_lame_duck_serves_as_not_ready_and_then_stops() {
     let stopping = tokio::spawn(running.stop());
 
     // Lame duck: not ready, but still serving, on new connections too.
-    let answer = until(&mut prober, "/readyz", 503).await;
-    assert_eq!(text(&answer), "not ready: the server is stopping\n");
+    let reply = until(&mut prober, "/readyz", 503).await;
+    assert_eq!(text(&reply), "not ready: the server is stopping\n");
     assert_eq!(prober.ask(probe("/healthz")).await.status, 200);
-    let answer = Raw::connect(address)
+    let reply = Raw::connect(address)
         .await
         .ask(post(NEXT, r#"{"n":1}"#))
         .await;
-    assert_eq!((answer.status, answer.header("connection")), (200, None));
+    assert_eq!((reply.status, reply.header("connection")), (200, None));
     drop(clock);
 
     // Last call: one more request is served, with notice that the connection closes.
-    let answer = loop {
-        let answer = prober.ask(probe("/healthz")).await;
-        if answer.header("connection").is_some() {
-            break answer;
+    let reply = loop {
+        let reply = prober.ask(probe("/healthz")).await;
+        if reply.header("connection").is_some() {
+            break reply;
         }
     };
-    assert_eq!(answer.header("connection"), Some("close"));
+    assert_eq!(reply.header("connection"), Some("close"));
     assert!(start.elapsed() >= Duration::from_millis(250));
     prober.closed().await;
-    let answer = caller.ask(post(NEXT, r#"{"n":1}"#)).await;
+    let reply = caller.ask(post(NEXT, r#"{"n":1}"#)).await;
     assert_eq!(
-        (answer.status, answer.header("connection")),
+        (reply.status, reply.header("connection")),
         (200, Some("close"))
     );
 
@@ -179,8 +179,8 @@ async fn a_lame_duck_serves_as_not_ready_and_then_stops() {
     rpc_tests::wait::until(async || tokio::net::TcpStream::connect(address).await.is_err()).await;
     assert!(!stopping.is_finished(), "a call is running");
     hands.release.notify_one();
-    let answer = held.response().await;
-    assert_eq!(answer.value(), (200, true.into()));
+    let reply = held.response().await;
+    assert_eq!(reply.value(), (200, true.into()));
     stopping.await.unwrap();
 }
 

@@ -94,12 +94,12 @@ async fn ask(running: &Running, verb: &str, path: &str) -> Response {
 #[tokio::test]
 async fn a_route_has_the_context_of_a_trusted_peer() {
     let (running, mut observed) = start(Trust::Internal).await;
-    let answer = ask(&running, "GET", "/seen").await;
+    let response = ask(&running, "GET", "/seen").await;
     assert_eq!(
-        (answer.status, answer.body.as_slice()),
+        (response.status, response.body.as_slice()),
         (200, &b"r-1 caller app true"[..])
     );
-    assert_eq!(answer.header("x-request-id"), Some("r-1"));
+    assert_eq!(response.header("x-request-id"), Some("r-1"));
     assert_eq!(
         observed.recv().await.unwrap(),
         (Some("http GET"), None, "r-1".to_owned())
@@ -108,10 +108,10 @@ async fn a_route_has_the_context_of_a_trusted_peer() {
     assert_eq!(observed.recv().await.unwrap().0, Some("http OTHER"));
 
     let (running, mut observed) = start(Trust::Edge).await;
-    let answer = ask(&running, "GET", "/seen").await;
-    let id = answer.header("x-request-id").unwrap().to_owned();
+    let response = ask(&running, "GET", "/seen").await;
+    let id = response.header("x-request-id").unwrap().to_owned();
     assert_ne!(id, "r-1");
-    assert_eq!(answer.body, format!("{id} - app true").as_bytes());
+    assert_eq!(response.body, format!("{id} - app true").as_bytes());
     assert_eq!(observed.recv().await.unwrap(), (Some("http GET"), None, id));
 }
 
@@ -131,9 +131,9 @@ async fn a_body_is_made_within_the_context_too() {
 #[tokio::test]
 async fn a_panic_is_one_response_without_its_text() {
     let (running, mut observed) = start(Trust::Internal).await;
-    let answer = ask(&running, "GET", "/panics").await;
-    assert_eq!(answer.error(), (500, "internal".to_owned()));
-    assert!(!answer.message().contains("canary"), "{answer:?}");
+    let response = ask(&running, "GET", "/panics").await;
+    assert_eq!(response.error(), (500, "internal".to_owned()));
+    assert!(!response.message().contains("canary"), "{response:?}");
     let (label, code, _) = observed.recv().await.unwrap();
     assert_eq!((label, code), (Some("http GET"), Some(Code::Internal)));
     // After the head, closing the connection is the only way to report an error.
@@ -151,8 +151,8 @@ async fn a_panic_is_one_response_without_its_text() {
 #[tokio::test]
 async fn a_route_has_the_default_deadline() {
     let (running, mut observed) = start_with(Trust::Internal, Duration::from_millis(200)).await;
-    let answer = ask(&running, "GET", "/hangs").await;
-    assert_eq!(answer.error(), (504, "deadline_exceeded".to_owned()));
+    let response = ask(&running, "GET", "/hangs").await;
+    assert_eq!(response.error(), (504, "deadline_exceeded".to_owned()));
     assert_eq!(
         observed.recv().await.unwrap().1,
         Some(Code::DeadlineExceeded)
@@ -162,10 +162,10 @@ async fn a_route_has_the_default_deadline() {
 #[tokio::test]
 async fn a_response_without_body_has_no_content_length() {
     let (running, _observed) = start(Trust::Internal).await;
-    let answer = ask(&running, "GET", "/nothing-to-say").await;
-    assert_eq!(answer.status, 204);
-    assert_eq!(answer.header("content-length"), None);
-    assert_eq!(answer.header("transfer-encoding"), None);
+    let response = ask(&running, "GET", "/nothing-to-say").await;
+    assert_eq!(response.status, 204);
+    assert_eq!(response.header("content-length"), None);
+    assert_eq!(response.header("transfer-encoding"), None);
 }
 
 #[tokio::test]

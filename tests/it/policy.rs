@@ -150,8 +150,8 @@ async fn an_edge_caller_reaches_open_methods_only() {
             "{method}"
         );
     }
-    let answer = raw.ask(post("/policy.v1.Ledger/Debit", "{}")).await;
-    assert_eq!(answer.error(), (403, "permission_denied".to_owned()));
+    let response = raw.ask(post("/policy.v1.Ledger/Debit", "{}")).await;
+    assert_eq!(response.error(), (403, "permission_denied".to_owned()));
 }
 
 #[tokio::test]

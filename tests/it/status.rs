@@ -127,7 +127,7 @@ async fn rejections_count_and_unknown_paths_share_a_row() {
         "probes and this are not counted"
     );
     // Raw, as a tool without the framework's client would send it.
-    let answer = raw
+    let response = raw
         .ask(request(
             "GET",
             &format!("{GET}?connect=v1&encoding=json&message=%7B%7D"),
@@ -135,10 +135,10 @@ async fn rejections_count_and_unknown_paths_share_a_row() {
             b"",
         ))
         .await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.json()["result"]["server"], "counted");
+    assert_eq!(response.status, 200);
+    assert_eq!(response.json()["result"]["server"], "counted");
     assert_eq!(
-        answer.json()["result"]["methods"][4]["errors"]["unimplemented"],
+        response.json()["result"]["methods"][4]["errors"]["unimplemented"],
         5
     );
 }
@@ -170,11 +170,11 @@ async fn endless_paths_and_callers_add_no_rows() {
 async fn an_edge_and_a_mounted_router_have_no_status() {
     let handlers = Handlers::default();
     let running = Running::start(server(&handlers).trust(Trust::Edge)).await;
-    let answer = Raw::connect(running.address())
+    let response = Raw::connect(running.address())
         .await
         .ask(post(GET, "{}"))
         .await;
-    assert_eq!(answer.error(), (404, "unimplemented".to_owned()));
+    assert_eq!(response.error(), (404, "unimplemented".to_owned()));
     // Two routers in one application must not share a path.
     let other = Server::new("other").trust(Trust::Internal);
     let app = server(&handlers)

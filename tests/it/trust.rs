@@ -58,7 +58,7 @@ fn claims() -> Vec<u8> {
 #[tokio::test]
 async fn an_internal_listener_trusts_local_peers() {
     let running = Running::start(Server::new("mirror").add(WhoAmIServer::new(Mirror))).await;
-    let answer = Raw::connect(running.address()).await.ask(claims()).await;
+    let response = Raw::connect(running.address()).await.ask(claims()).await;
     let expected = serde_json::json!([
         "offered",
         "-",
@@ -69,8 +69,8 @@ async fn an_internal_listener_trusts_local_peers() {
         "-",
         "3"
     ]);
-    assert_eq!(answer.value(), (200, expected));
-    assert_eq!(answer.header("x-request-id"), Some("offered"));
+    assert_eq!(response.value(), (200, expected));
+    assert_eq!(response.header("x-request-id"), Some("offered"));
 }
 
 #[tokio::test]
@@ -80,19 +80,19 @@ async fn an_edge_trusts_no_context() {
         .add(WhoAmIServer::new(Mirror));
     let running = Running::start(server).await;
     let mut raw = Raw::connect(running.address()).await;
-    let answer = raw.ask(claims()).await;
-    let seen = answer.value().1;
-    let own = answer.header("x-request-id").unwrap().to_owned();
+    let response = raw.ask(claims()).await;
+    let seen = response.value().1;
+    let own = response.header("x-request-id").unwrap().to_owned();
     assert_ne!(own, "offered");
     assert_eq!(
         seen,
         serde_json::json!([own, "offered", "-", "prod", "-", "-", TRACE, "0"])
     );
 
-    let answer = raw.ask(post("/trust.v1.WhoAmI/Fail", "{}")).await;
-    assert_eq!(answer.error(), (404, "not_found".to_owned()));
-    assert_eq!(answer.header("x-beside"), Some("1"));
-    let json = answer.json();
+    let response = raw.ask(post("/trust.v1.WhoAmI/Fail", "{}")).await;
+    assert_eq!(response.error(), (404, "not_found".to_owned()));
+    assert_eq!(response.header("x-beside"), Some("1"));
+    let json = response.json();
     let types: Vec<_> = json["details"]
         .as_array()
         .unwrap()
@@ -122,10 +122,10 @@ async fn a_service_is_mounted_in_an_axum_application() {
         raw.ask(request("GET", "/hello", &[], b"")).await.body,
         b"hello"
     );
-    let answer = raw.ask(claims()).await;
-    assert_eq!(answer.status, 200);
+    let response = raw.ask(claims()).await;
+    assert_eq!(response.status, 200);
     assert_eq!(
-        answer.value().1[1],
+        response.value().1[1],
         "offered",
         "a router treats every caller as external"
     );

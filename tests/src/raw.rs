@@ -96,9 +96,9 @@ impl Raw {
     /// When the server is silent for too long, or sends something that is not valid HTTP.
     pub async fn try_response(&mut self) -> Result<Response, Ended> {
         loop {
-            if let Some((answer, length)) = Response::parse(&self.arrived) {
+            if let Some((response, length)) = Response::parse(&self.arrived) {
                 self.arrived.drain(..length);
-                return Ok(answer);
+                return Ok(response);
             }
             match self.read().await {
                 Ok(1..) => {}

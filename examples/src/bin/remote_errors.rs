@@ -69,7 +69,7 @@ async fn main() -> Result<()> {
 }
 
 /// Serves on a free port as long as the program runs, and returns the URL.
-async fn serve(name: &str, service: impl rpc_runtime::server::Service) -> Result<String> {
+async fn serve(name: &str, service: impl rpc_runtime::Service) -> Result<String> {
     let server = Server::new(name).listen("127.0.0.1:0").add(service);
     let server = server.bind().await?;
     let url = format!("http://{}", server.addresses()[0]);

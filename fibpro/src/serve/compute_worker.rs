@@ -1,6 +1,6 @@
 //! The compute worker.
 
-use rpc_runtime::{Result, Server, server};
+use rpc_runtime::{Result, Server, ServerOptions};
 
 use super::{PreparedService, ServiceOptions};
 use crate::api::compute_worker::ComputeWorkerServer;
@@ -14,7 +14,7 @@ use crate::service::compute_worker::Worker;
 #[group(skip)]
 pub struct ComputeWorkerOptions {
     #[command(flatten)]
-    server: server::ServerOptions,
+    server: ServerOptions,
 
     #[command(flatten)]
     bound: process::LargestN,
@@ -30,7 +30,7 @@ impl ServiceOptions for ComputeWorkerOptions {
         Ok(PreparedService::new(server))
     }
 
-    fn server_mut(&mut self) -> &mut server::ServerOptions {
+    fn server_mut(&mut self) -> &mut ServerOptions {
         &mut self.server
     }
 }

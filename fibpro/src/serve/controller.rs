@@ -1,6 +1,6 @@
 //! The controller.
 
-use rpc_runtime::{Result, Server, server};
+use rpc_runtime::{Result, Server, ServerOptions};
 
 use super::{PreparedService, ServiceOptions};
 use crate::api::compute_worker::ComputeWorkerClient;
@@ -32,7 +32,7 @@ impl ServiceOptions for ControllerOptions {
         Ok(PreparedService::new(server))
     }
 
-    fn server_mut(&mut self) -> &mut server::ServerOptions {
+    fn server_mut(&mut self) -> &mut ServerOptions {
         &mut self.process.server
     }
 }

@@ -1,6 +1,6 @@
 //! The gatekeeper: an edge listener, and an internal listener for operators.
 
-use rpc_runtime::{Result, Server, server};
+use rpc_runtime::{Result, Server, ServerOptions};
 
 use super::{PreparedService, ServiceOptions};
 use crate::api::controller::ControllerClient;
@@ -56,7 +56,7 @@ impl ServiceOptions for GatekeeperOptions {
         Ok(PreparedService::new(server.http(gatekeeper.into_routes())))
     }
 
-    fn server_mut(&mut self) -> &mut server::ServerOptions {
+    fn server_mut(&mut self) -> &mut ServerOptions {
         &mut self.process.server
     }
 }

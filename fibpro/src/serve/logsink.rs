@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rpc_runtime::logs::LogsServer;
 use rpc_runtime::observe::{CallEnd, CallStart, Observer, TracingObserver};
-use rpc_runtime::{Code, Error, Result, Server, server};
+use rpc_runtime::{Code, Error, Result, Server, ServerOptions};
 
 use super::{PreparedService, ServiceOptions};
 use crate::api::logsink::LogSinkServer;
@@ -39,7 +39,7 @@ pub struct LogSinkOptions {
     store_bytes: u64,
 
     #[command(flatten)]
-    server: server::ServerOptions,
+    server: ServerOptions,
 }
 
 impl ServiceOptions for LogSinkOptions {
@@ -78,7 +78,7 @@ impl ServiceOptions for LogSinkOptions {
         })
     }
 
-    fn server_mut(&mut self) -> &mut server::ServerOptions {
+    fn server_mut(&mut self) -> &mut ServerOptions {
         &mut self.server
     }
 }

@@ -13,7 +13,7 @@ use std::io::{self, Read as _};
 use std::process::ExitCode;
 use std::thread;
 
-use rpc_runtime::{Code, Error, Result, Server, server};
+use rpc_runtime::{Code, Error, Result, Server, ServerOptions};
 use tokio::sync::watch;
 
 use self::logsink::ShutdownTasks;
@@ -33,7 +33,7 @@ pub trait ServiceOptions: clap::Parser {
     async fn prepare(self) -> Result<PreparedService>;
 
     /// Returns the options of every server, for a program that sets some of them itself.
-    fn server_mut(&mut self) -> &mut server::ServerOptions;
+    fn server_mut(&mut self) -> &mut ServerOptions;
 }
 
 /// A server that is ready to be bound.

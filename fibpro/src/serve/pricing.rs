@@ -1,6 +1,6 @@
 //! Pricing.
 
-use rpc_runtime::{Result, Server, server};
+use rpc_runtime::{Result, Server, ServerOptions};
 
 use super::{PreparedService, ServiceOptions};
 use crate::api::pricing::PricingServer;
@@ -29,7 +29,7 @@ impl ServiceOptions for PricingOptions {
         Ok(PreparedService::new(server))
     }
 
-    fn server_mut(&mut self) -> &mut server::ServerOptions {
+    fn server_mut(&mut self) -> &mut ServerOptions {
         &mut self.process.server
     }
 }

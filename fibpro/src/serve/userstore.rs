@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 
-use rpc_runtime::{Result, Secret, Server, server};
+use rpc_runtime::{Result, Secret, Server, ServerOptions};
 
 use super::{PreparedService, ServiceOptions};
 use crate::api::userstore::UserStoreServer;
@@ -16,7 +16,7 @@ use crate::service::userstore::{Database, UserList, Users};
 #[group(skip)]
 pub struct UserStoreOptions {
     #[command(flatten)]
-    server: server::ServerOptions,
+    server: ServerOptions,
 
     /// Database of the users: sqlite://PATH, or postgres://USER:PASSWORD@HOST/NAME (better by the
     /// variable: other users of this machine can read command lines)
@@ -66,7 +66,7 @@ impl ServiceOptions for UserStoreOptions {
         ))
     }
 
-    fn server_mut(&mut self) -> &mut server::ServerOptions {
+    fn server_mut(&mut self) -> &mut ServerOptions {
         &mut self.server
     }
 }

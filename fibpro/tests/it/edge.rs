@@ -12,13 +12,13 @@ use crate::system::{Bank, Fault, LOGIN, Log, System, text};
 #[tokio::test]
 async fn b01_c02_a_number_is_text_and_costs_its_digits() {
     let system = System::start(4).await;
-    let answer = system.get("/10").await;
-    assert_eq!(text(&answer), (200, "55".to_owned()));
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let response = system.get("/10").await;
+    assert_eq!(text(&response), (200, "55".to_owned()));
+    assert_eq!(response.header("cache-control"), Some("no-store"));
     assert_eq!(system.bank.credit(), 2);
     let lines = [LOGIN];
-    let answer = system.ask("POST", "/10", &lines).await;
-    assert_eq!(text(&answer), (200, "55".to_owned()));
+    let response = system.ask("POST", "/10", &lines).await;
+    assert_eq!(text(&response), (200, "55".to_owned()));
     assert_eq!(system.bank.credit(), 0);
 }
 
@@ -43,34 +43,34 @@ async fn c01_an_anonymous_request_gets_401_and_the_realm() {
                 .map(|header| ("authorization", header))
                 .into_iter()
                 .collect();
-            let answer = system.ask("GET", path, &lines).await;
+            let response = system.ask("GET", path, &lines).await;
             assert_eq!(
-                text(&answer),
+                text(&response),
                 (401, "Please authenticate".to_owned()),
                 "{header:?}"
             );
-            let realm = answer.header("www-authenticate");
+            let realm = response.header("www-authenticate");
             assert_eq!(realm, Some("Basic realm=\"Website\""), "{header:?}");
             // g03
-            assert_eq!(answer.header("x-request-id").map(str::len), Some(16));
+            assert_eq!(response.header("x-request-id").map(str::len), Some(16));
         }
     }
     // f04: an unknown user is treated like a wrong password.
-    let answer = system.ask("GET", "/1", &[LOGIN, LOGIN]).await;
-    assert_eq!(answer.status, 401);
+    let response = system.ask("GET", "/1", &[LOGIN, LOGIN]).await;
+    assert_eq!(response.status, 401);
     assert_eq!(system.bank.credit(), 4);
 }
 
 #[tokio::test]
 async fn c03_c04_a_buyer_without_credit_sees_the_price() {
     let system = System::start(3).await;
-    let answer = system.get("/1000").await;
+    let response = system.get("/1000").await;
     let expected = "Error: fib(1000) costs 4, user username has insufficient credit(3)";
-    assert_eq!(text(&answer), (403, expected.to_owned()));
+    assert_eq!(text(&response), (403, expected.to_owned()));
     assert_eq!(system.get("/999").await.status, 200);
-    let answer = system.get("/1").await;
+    let response = system.get("/1").await;
     let expected = "Error: fib(1) costs 1, user username has insufficient credit(0)";
-    assert_eq!(text(&answer), (403, expected.to_owned()));
+    assert_eq!(text(&response), (403, expected.to_owned()));
 }
 
 #[tokio::test]
@@ -113,9 +113,9 @@ async fn c05_c06_c12_a_bad_number_is_quoted_and_free() {
             "Error: this route takes no query parameters (got '')".to_owned(),
         ),
     ] {
-        let answer = system.get(path).await;
-        assert_eq!(text(&answer), (400, expected), "{path}");
-        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        let response = system.get(path).await;
+        assert_eq!(text(&response), (400, expected), "{path}");
+        assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
     }
     assert_eq!((system.bank.credit(), system.bank.states().len()), (9, 0));
     let lines = log.lines_with(&["Request to '/4.5' resulted in '4.5' is not a number"]);
@@ -144,14 +144,14 @@ async fn c08_head_and_prefetch_requests_are_free() {
         ("GET", ("purpose", "prefetch")),
         ("POST", ("sec-purpose", "prefetch")),
     ] {
-        let answer = system.ask(verb, "/10", &[LOGIN, header]).await;
+        let response = system.ask(verb, "/10", &[LOGIN, header]).await;
         assert_eq!(
-            (answer.status, answer.body.len()),
+            (response.status, response.body.len()),
             (204, 0),
             "{verb} {header:?}"
         );
-        assert_eq!(answer.header("cache-control"), Some("no-store"));
-        assert_eq!(answer.header("content-length"), None);
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+        assert_eq!(response.header("content-length"), None);
         // Authentication and validation are those of every request.
         let nobody = system.head_of(verb, "/10", &[header]).await;
         assert!(nobody.starts_with("HTTP/1.1 401 "), "{nobody}");
@@ -175,9 +175,9 @@ async fn b03_unknown_paths_are_not_found_for_every_caller() {
         "/.well-known/x",
     ] {
         for lines in [&[][..], &[LOGIN]] {
-            let answer = system.ask("GET", path, lines).await;
-            assert_eq!(answer.status, 404, "{path}");
-            assert_eq!(answer.header("x-request-id").map(str::len), Some(16));
+            let response = system.ask("GET", path, lines).await;
+            assert_eq!(response.status, 404, "{path}");
+            assert_eq!(response.header("x-request-id").map(str::len), Some(16));
         }
     }
 }
@@ -186,13 +186,13 @@ async fn b03_unknown_paths_are_not_found_for_every_caller() {
 async fn other_verbs_get_405_with_the_allowed_ones() {
     let system = System::start(4).await;
     for verb in ["DELETE", "PUT", "PATCH", "OPTIONS", "TRACE", "BREW", "get"] {
-        let answer = system
+        let response = system
             .ask(verb, "/10", &[LOGIN, ("origin", "http://evil.test")])
             .await;
-        assert_eq!(answer.status, 405, "{verb}");
-        assert_eq!(answer.header("allow"), Some("GET, HEAD, POST"), "{verb}");
+        assert_eq!(response.status, 405, "{verb}");
+        assert_eq!(response.header("allow"), Some("GET, HEAD, POST"), "{verb}");
         // No origin is allowed: there are no CORS headers.
-        assert_eq!(answer.header("access-control-allow-origin"), None);
+        assert_eq!(response.header("access-control-allow-origin"), None);
     }
     assert_eq!(system.bank.credit(), 4);
 }
@@ -201,10 +201,10 @@ async fn other_verbs_get_405_with_the_allowed_ones() {
 async fn programs_get_json() {
     let system = System::start(2).await;
     let json = ("accept", "application/json");
-    let answer = system.get_with("/10", &[json]).await;
-    let id = answer.header("x-request-id").unwrap();
+    let response = system.get_with("/10", &[json]).await;
+    let id = response.header("x-request-id").unwrap();
     let expected = json!({"value": "55", "price": 2, "credit": 0, "request_id": id});
-    assert_eq!((answer.status, answer.json()), (200, expected));
+    assert_eq!((response.status, response.json()), (200, expected));
     for (path, lines, status, code, message) in [
         (
             "/1",
@@ -229,10 +229,14 @@ async fn programs_get_json() {
             "path not found; GET /10 returns the tenth Fibonacci number",
         ),
     ] {
-        let answer = system.ask("GET", path, lines).await;
-        let id = answer.header("x-request-id").unwrap();
+        let response = system.ask("GET", path, lines).await;
+        let id = response.header("x-request-id").unwrap();
         let expected = json!({"code": code, "message": message, "request_id": id});
-        assert_eq!((answer.status, answer.json()), (status, expected), "{path}");
+        assert_eq!(
+            (response.status, response.json()),
+            (status, expected),
+            "{path}"
+        );
     }
 }
 
@@ -253,12 +257,12 @@ async fn d06_f05_no_internal_method_is_reachable_outside() {
         "/debug/requests",
         "/metrics",
     ] {
-        let answer = raw
+        let response = raw
             .ask(post(path, r#"{"username":"username","credit":100}"#))
             .await;
         let is_file_or_path = path.matches('/').count() > 1;
         let expected = if is_file_or_path { 404 } else { 401 };
-        assert_eq!(answer.status, expected, "{path}");
+        assert_eq!(response.status, expected, "{path}");
     }
     assert_eq!(system.bank.credit(), 4);
     assert!(system.bank.read(|books| books.calls.is_empty()));
@@ -284,10 +288,10 @@ async fn f03_an_override_from_outside_is_ignored() {
         text(&system.get_with("/1", &lines).await),
         (200, "1".to_owned())
     );
-    let answer = system
+    let response = system
         .get(&format!("/1?endpoint_compute_worker={url}"))
         .await;
-    assert_eq!(answer.status, 400);
+    assert_eq!(response.status, 400);
     let nobody = trap.accept().unwrap_err();
     assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
 }
@@ -296,9 +300,9 @@ async fn f03_an_override_from_outside_is_ignored() {
 async fn g05_an_offered_id_does_not_replace_ours() {
     let system = System::start(9).await;
     for offered in ["r-1", "<script>", "a b", "\"", "é", "", &"x".repeat(10_000)] {
-        let answer = system.get_with("/1", &[("x-request-id", offered)]).await;
-        assert_eq!(answer.status, 200, "{offered:?}");
-        let id = answer.header("x-request-id").unwrap();
+        let response = system.get_with("/1", &[("x-request-id", offered)]).await;
+        assert_eq!(response.status, 200, "{offered:?}");
+        let id = response.header("x-request-id").unwrap();
         assert!(
             id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
             "{id}"
@@ -317,9 +321,9 @@ async fn g07_g08_a_failed_request_does_not_affect_the_next() {
         ("/1", 200),
         ("/1", 200),
     ] {
-        let answer = raw.ask(request("GET", path, &[LOGIN], b"")).await;
-        assert_eq!(answer.status, status, "{path}");
-        ids.push(answer.header("x-request-id").unwrap().to_owned());
+        let response = raw.ask(request("GET", path, &[LOGIN], b"")).await;
+        assert_eq!(response.status, status, "{path}");
+        ids.push(response.header("x-request-id").unwrap().to_owned());
     }
     assert_eq!(system.bank.credit(), 1);
     // g06: each call of a request has its id, including the login.
@@ -352,8 +356,8 @@ async fn a_user_store_that_fails_is_no_fault_of_the_caller() {
         let system = System::start(4).await;
         let log = Log::start();
         system.bank.set_fault(Fault::Fails(code));
-        let answer = system.get("/1").await;
-        let (got, text) = text(&answer);
+        let response = system.get("/1").await;
+        let (got, text) = text(&response);
         assert_eq!(got, status, "{code:?}");
         assert!(
             text.starts_with("Error: logging in ") && text.contains(word),
@@ -361,8 +365,8 @@ async fn a_user_store_that_fails_is_no_fault_of_the_caller() {
         );
         // f07: internal details are only in the log.
         assert!(!text.contains("canary"), "{text}");
-        assert_eq!(answer.header("retry-after").is_some(), status == 503);
-        let id = answer.header("x-request-id").unwrap();
+        assert_eq!(response.header("retry-after").is_some(), status == 503);
+        let id = response.header("x-request-id").unwrap();
         // c13: the line of a failed request has all fields of the line of a successful one.
         let line = log.lines_with(&["rpc.method=\"http GET\""]).concat();
         for word in [
@@ -389,8 +393,8 @@ async fn passwords_appear_in_no_output() {
     );
     let mut bodies = Vec::new();
     for header in [LOGIN.1, LOGIN.1, wrong, unknown, "Basic canary-c"] {
-        let answer = system.ask("GET", "/1", &[("authorization", header)]).await;
-        bodies.push(format!("{answer:?}"));
+        let response = system.ask("GET", "/1", &[("authorization", header)]).await;
+        bodies.push(format!("{response:?}"));
     }
     system.bank.set_fault(Fault::Fails(Code::Internal));
     bodies.push(format!("{:?}", system.get("/1").await));

@@ -60,8 +60,8 @@ fn d03_what_was_logged_is_found_by_curl() {
         ),
         (json!({"after": all["next"], "waitMs": 1}), vec![]),
     ] {
-        let answer = sink.call("Query", &query.to_string());
-        assert_eq!(texts(&answer.body), found, "{query}");
+        let response = sink.call("Query", &query.to_string());
+        assert_eq!(texts(&response.body), found, "{query}");
     }
     for (query, message) in [
         (
@@ -70,8 +70,8 @@ fn d03_what_was_logged_is_found_by_curl() {
         ),
         (r#"{"limit": 0}"#, "limit: 0; 1 to 10000"),
     ] {
-        let answer = sink.call("Query", query);
-        assert_eq!((answer.status, answer.message()), (400, message));
+        let response = sink.call("Query", query);
+        assert_eq!((response.status, response.message()), (400, message));
     }
     let typo = sink.call("Query", r#"{"request": "3b9d41f8a0c2e576"}"#);
     assert_eq!(
@@ -305,9 +305,9 @@ fn append(address: &str, body: &str) -> Option<()> {
     );
     stream.write_all(head.as_bytes()).ok()?;
     stream.write_all(body.as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    answer.starts_with("HTTP/1.1 200 ").then_some(())
+    let mut response = String::new();
+    stream.read_to_string(&mut response).ok()?;
+    response.starts_with("HTTP/1.1 200 ").then_some(())
 }
 
 /// Counts how often each text is in the store.
@@ -367,9 +367,9 @@ fn an_unopenable_store_is_one_line_and_lines_print() {
             && line.contains("or choose another file with `--store FILE`"),
         "{line}"
     );
-    let answer = sink.call("RecvLog", r#"{"message": "test_msg"}"#);
+    let response = sink.call("RecvLog", r#"{"message": "test_msg"}"#);
     assert_eq!(
-        (answer.status, answer.message()),
+        (response.status, response.message()),
         (503, "cannot store log records: it cannot be opened")
     );
     sink.terminate();
@@ -391,8 +391,11 @@ fn the_store_is_an_option_and_has_a_size() {
         sink.call("RecvLog", r#"{"message": "test_msg"}"#).body,
         json!({"result": true})
     );
-    let answer = sink.call("Query", "{}");
-    assert_eq!((answer.status, answer.code()), (400, "failed_precondition"));
+    let response = sink.call("Query", "{}");
+    assert_eq!(
+        (response.status, response.code()),
+        (400, "failed_precondition")
+    );
     assert!(sink.printed().ends_with(" test_msg\n"));
     for (size, words) in [
         ("64MB", "unknown unit `MB`, expected `KiB`, `MiB` or `GiB`"),

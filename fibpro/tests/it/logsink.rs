@@ -14,9 +14,9 @@ fn d03_records_are_accepted_and_an_empty_one_is_not() {
     let default = sink.call("RecvLog", r#"{"message": "no level"}"#);
     let null = sink.call("RecvLog", r#"{"message": "level null", "level": null}"#);
     let empty = sink.call("RecvLog", r#"{"message": ""}"#);
-    for answer in [&one, &default, &null] {
+    for response in [&one, &default, &null] {
         assert_eq!(
-            (answer.status, &answer.body),
+            (response.status, &response.body),
             (200, &json!({"result": true}))
         );
     }
@@ -24,7 +24,7 @@ fn d03_records_are_accepted_and_an_empty_one_is_not() {
         (empty.status, &empty.body),
         (200, &json!({"result": false}))
     );
-    let id = |answer: &Answer| answer.header("x-request-id").unwrap().to_owned();
+    let id = |response: &Answer| response.header("x-request-id").unwrap().to_owned();
     let lines = [
         format!("[prod_-] {} test_msg\n", id(&one)),
         format!("[prod_-] {} no level\n", id(&default)),
@@ -94,27 +94,27 @@ fn d04_a_wrong_call_names_the_argument() {
             "missing field `time`",
         ),
     ] {
-        let answer = sink.call(method, &body);
+        let response = sink.call(method, &body);
         assert_eq!(
-            (answer.status, answer.code()),
+            (response.status, response.code()),
             (400, "invalid_argument"),
             "{body}"
         );
-        assert_eq!(answer.message(), format!("{place}: {text}"), "{body}");
-        let violation = &answer.body["details"][0]["debug"]["fieldViolations"][0];
+        assert_eq!(response.message(), format!("{place}: {text}"), "{body}");
+        let violation = &response.body["details"][0]["debug"]["fieldViolations"][0];
         assert_eq!(
             violation,
             &json!({"field": place, "description": text}),
             "{body}"
         );
     }
-    let answer = sink.call(
+    let response = sink.call(
         "RecvLogs",
         &record(r#""source": "b@prod/1", "time": "yesterday", "text": "x""#),
     );
     assert!(
-        answer.message().starts_with("records[1].time: "),
-        "{answer:?}"
+        response.message().starts_with("records[1].time: "),
+        "{response:?}"
     );
     // The valid record in the same batch as an invalid one was not printed either.
     assert_eq!(sink.printed(), "");
@@ -123,7 +123,7 @@ fn d04_a_wrong_call_names_the_argument() {
 #[test]
 fn a_batch_prints_in_order_with_each_records_source() {
     let sink = LogSink::start();
-    let answer = sink.call(
+    let response = sink.call(
         "RecvLogs",
         &json!({"records": [
             {"source": "userstore@prod/127.0.0.1:9003", "request_id": "3b9d41f8a0c2e576",
@@ -134,7 +134,10 @@ fn a_batch_prints_in_order_with_each_records_source() {
         ]})
         .to_string(),
     );
-    assert_eq!((answer.status, &answer.body), (200, &json!({"result": 3})));
+    assert_eq!(
+        (response.status, &response.body),
+        (200, &json!({"result": 3}))
+    );
     assert_eq!(
         sink.printed(),
         "[prod_userstore] 3b9d41f8a0c2e576 Credit for username incremented -1 yielding 3\n\
@@ -148,12 +151,12 @@ fn g05_a_local_peer_is_trusted_with_source_and_id() {
     let sink = LogSink::start();
     let headers =
         "x-request-id: r691d2572a8b729c8\r\nx-rpc-source: userstore@dev/127.0.0.1:9103\r\n";
-    let answer = sink.call_with(
+    let response = sink.call_with(
         "RecvLog",
         headers,
         r#"{"message": "Credit for username set to 4"}"#,
     );
-    assert_eq!(answer.header("x-request-id"), Some("r691d2572a8b729c8"));
+    assert_eq!(response.header("x-request-id"), Some("r691d2572a8b729c8"));
     assert_eq!(
         sink.printed(),
         "[dev_userstore] r691d2572a8b729c8 Credit for username set to 4\n"
@@ -187,9 +190,9 @@ fn a_closed_stdout_fails_the_call_and_not_the_process() {
     let mut sink = LogSink::start();
     sink.close_stdout();
     for _ in 0..3 {
-        let answer = sink.call("RecvLog", r#"{"message": "x"}"#);
-        assert_eq!((answer.status, answer.code()), (503, "unavailable"));
-        assert_eq!(answer.message(), "cannot write log lines: broken pipe");
+        let response = sink.call("RecvLog", r#"{"message": "x"}"#);
+        assert_eq!((response.status, response.code()), (503, "unavailable"));
+        assert_eq!(response.message(), "cannot write log lines: broken pipe");
     }
     assert_eq!(sink.call("Ping", "{}").status, 200);
     sink.terminate();
@@ -245,14 +248,14 @@ fn a_call_that_has_begun_is_finished_after_sigterm() {
     sink.terminate();
     sink.wait_for_stderr("stopping");
     call.write_all(body.as_bytes()).unwrap();
-    let answer = Answer::read(call);
-    assert_eq!(answer.body, json!({"result": true}));
+    let response = Answer::read(call);
+    assert_eq!(response.body, json!({"result": true}));
     let ended = sink.ended();
     assert_eq!(
         ended.stdout,
         format!(
             "[prod_-] {} the last one\n",
-            answer.header("x-request-id").unwrap()
+            response.header("x-request-id").unwrap()
         )
     );
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);

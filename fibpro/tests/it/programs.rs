@@ -38,9 +38,9 @@ impl Program {
     fn ask(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         write!(stream, "{request}").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
     }
 
     fn post(&self, path: &str, body: &str) -> String {
@@ -124,9 +124,9 @@ fn every_gatekeeper_listener_is_an_edge() {
         program,
         &["--endpoint", "userstore=http://127.0.0.1:1"],
     );
-    let answer = gatekeeper.post("/rpc.v1.Status/Get", "{}");
-    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
-    let answer = gatekeeper.ask("GET /1 HTTP/1.0\r\nauthorization: Basic YTpi\r\n\r\n");
-    assert!(answer.starts_with("HTTP/1.0 503 "), "{answer}");
-    assert!(!answer.contains("127.0.0.1"), "{answer}");
+    let response = gatekeeper.post("/rpc.v1.Status/Get", "{}");
+    assert!(response.starts_with("HTTP/1.1 404 "), "{response}");
+    let response = gatekeeper.ask("GET /1 HTTP/1.0\r\nauthorization: Basic YTpi\r\n\r\n");
+    assert!(response.starts_with("HTTP/1.0 503 "), "{response}");
+    assert!(!response.contains("127.0.0.1"), "{response}");
 }

@@ -35,9 +35,9 @@ fn messages(lines: &[String]) -> Vec<&str> {
 async fn f02_f03_the_log_has_a_purchase_in_order() {
     let system = System::start(4).await;
     let log = Log::start();
-    let answer = system.get("/10").await;
-    assert_eq!(answer.status, 200);
-    let id = answer.header("x-request-id").unwrap();
+    let response = system.get("/10").await;
+    assert_eq!(response.status, 200);
+    let id = response.header("x-request-id").unwrap();
     let lines = log.lines_with(&["requested fib", "incremented", "used", "denied fib"]);
     assert_eq!(
         messages(&lines),
@@ -92,9 +92,9 @@ async fn a_name_cannot_forge_a_log_line() {
 async fn e02_the_gatekeeper_logs_the_hops_of_a_denial() {
     let system = System::start(0).await;
     let log = Log::start();
-    let answer = system.get("/1").await;
+    let response = system.get("/1").await;
     assert_eq!(
-        text(&answer),
+        text(&response),
         (
             403,
             "Error: fib(1) costs 1, user username has insufficient credit(0)".to_owned()
@@ -107,7 +107,7 @@ async fn e02_the_gatekeeper_logs_the_hops_of_a_denial() {
     let line = line.unwrap_or_else(|| panic!("{}", log.text()));
     let mut rest = line.as_str();
     for words in [
-        answer.header("x-request-id").unwrap(),
+        response.header("x-request-id").unwrap(),
         "failed_precondition: fib(1) costs 1, user username has insufficient credit(0)",
         "at   Controller.Generate",
         "fibpro/src/service/controller.rs:",
@@ -133,7 +133,7 @@ async fn f05_credit_buys_what_it_covers() {
     let count = |status| {
         answers
             .iter()
-            .filter(|answer| answer.status == status)
+            .filter(|response| response.status == status)
             .count()
     };
     assert_eq!((count(200), count(403)), (10, 490));
@@ -145,13 +145,13 @@ async fn f05_credit_buys_what_it_covers() {
 async fn f09_c11_a_dead_compute_worker_costs_nothing() {
     let mut system = System::start(4).await;
     system.stop_worker().await;
-    let answer = system.get("/1").await;
-    let (status, text) = text(&answer);
+    let response = system.get("/1").await;
+    let (status, text) = text(&response);
     assert_eq!(
         (status, text.as_str()),
         (503, "Error: fib(1) is currently unavailable; retry later")
     );
-    assert!(answer.header("retry-after").is_some());
+    assert!(response.header("retry-after").is_some());
     assert!(
         !text.contains(&system.internal[2].port().to_string()),
         "{text}"
@@ -167,32 +167,32 @@ async fn one_key_makes_one_purchase_of_many_requests() {
     let system = System::start(4).await;
     let key = |key| [("idempotency-key", key)];
     for _ in 0..3 {
-        let answer = system.get_with("/10", &key("order-1")).await;
-        assert_eq!(text(&answer), (200, "55".to_owned()));
+        let response = system.get_with("/10", &key("order-1")).await;
+        assert_eq!(text(&response), (200, "55".to_owned()));
     }
     let same =
         join_all((0..20).map(|_| system.get_with("/11", &[("idempotency-key", "order-2")]))).await;
-    assert!(same.iter().all(|answer| answer.status == 200));
+    assert!(same.iter().all(|response| response.status == 200));
     assert_eq!((system.bank.credit(), system.bank.states().len()), (0, 2));
     // A key paid for one number does not pay for another number of the same price, nor for another
     // user.
     assert_eq!(system.get_with("/12", &key("order-1")).await.status, 403);
     system.bank.add_user("other", 0);
     let other = ("authorization", "Basic b3RoZXI6cGFzc3dvcmQ=");
-    let answer = system
+    let response = system
         .ask("GET", "/10", &[other, ("idempotency-key", "order-1")])
         .await;
-    assert_eq!(answer.status, 403);
+    assert_eq!(response.status, 403);
     // A repetition returns the balance of that time.
     let json = ("accept", "application/json");
-    let answer = system
+    let response = system
         .get_with("/10", &[("idempotency-key", "order-1"), json])
         .await;
-    assert_eq!(answer.json()["price"], 2);
+    assert_eq!(response.json()["price"], 2);
     let longest = "k".repeat(256);
     for bad in ["", "a b", &longest] {
-        let answer = system.get_with("/10", &[("idempotency-key", bad)]).await;
-        assert_eq!(answer.status, 400, "{bad}");
+        let response = system.get_with("/10", &[("idempotency-key", bad)]).await;
+        assert_eq!(response.status, 400, "{bad}");
     }
 }
 
@@ -244,16 +244,16 @@ async fn a_failed_purchase_can_be_retried_with_its_key() {
 async fn a_number_with_unknown_payment_is_not_returned() {
     let system = System::start(4).await;
     system.bank.set_fault(Fault::SettlesSilently);
-    let answer = system.get("/10").await;
-    let (status, words) = text(&answer);
+    let response = system.get("/10").await;
+    let (status, words) = text(&response);
     assert_eq!(status, 503);
     assert!(words.contains("cannot confirm the payment"), "{words}");
     // The key was generated for this request, and the response names it: a retry with it pays at
     // most once.
-    let key = answer.header("idempotency-key").unwrap();
+    let key = response.header("idempotency-key").unwrap();
     system.bank.set_fault(Fault::None);
-    let answer = system.get_with("/10", &[("idempotency-key", key)]).await;
-    assert_eq!(text(&answer), (200, "55".to_owned()));
+    let response = system.get_with("/10", &[("idempotency-key", key)]).await;
+    assert_eq!(text(&response), (200, "55".to_owned()));
     assert_eq!(
         (system.bank.credit(), system.bank.states()),
         (2, vec![PurchaseState::Settled])
@@ -345,9 +345,9 @@ async fn f10_work_stops_at_the_deadline_and_is_refunded() {
     let mut limits = Limits::default();
     limits.default_deadline = Duration::from_millis(800);
     let system = System::with(bank, hanging.clone(), limits).await;
-    let answer = system.get("/10").await;
+    let response = system.get("/10").await;
     assert_eq!(
-        text(&answer),
+        text(&response),
         (504, "Error: fib(10) did not finish in time".to_owned())
     );
     hanging.wait(1, 1).await;

@@ -112,15 +112,15 @@ impl Order {
 
     /// Returns whether the response is the number. Any response but the number and "not now" fails
     /// the test.
-    fn is_filled(self, answer: &Response) -> bool {
-        match answer.status {
+    fn is_filled(self, response: &Response) -> bool {
+        match response.status {
             200 => {
                 let right = fibonacci::decimal(self.n, || true).unwrap();
-                assert_eq!(answer.body, right.as_bytes(), "{self:?}");
+                assert_eq!(response.body, right.as_bytes(), "{self:?}");
                 true
             }
             503 | 504 => false,
-            _ => panic!("{self:?}: {answer:?} (seed {SEED:#x})"),
+            _ => panic!("{self:?}: {response:?} (seed {SEED:#x})"),
         }
     }
 }
@@ -148,8 +148,8 @@ async fn buy(
             n: rng.roll(60),
         };
         orders.lock().unwrap().insert(key.clone(), (order, false));
-        let answer = order.place(gatekeeper, &key).await;
-        if order.is_filled(&answer) {
+        let response = order.place(gatekeeper, &key).await;
+        if order.is_filled(&response) {
             orders.lock().unwrap().insert(key, (order, true));
             filled.fetch_add(1, Ordering::Relaxed);
         }

@@ -16,12 +16,12 @@ async fn a05_a_number_is_decimal_text_on_the_wire() {
     let system = System::start(0).await;
     let mut worker = Raw::connect(system.internal[2]).await;
     let path = "/fibpro.v1.ComputeWorker/ComputeFib";
-    let answer = worker.ask(post(path, r#"{"n":94}"#)).await;
-    assert_eq!(answer.value(), (200, json!("19740274219868223167")));
+    let response = worker.ask(post(path, r#"{"n":94}"#)).await;
+    assert_eq!(response.value(), (200, json!("19740274219868223167")));
     // A 64-bit argument may come as decimal text.
-    let answer = worker.ask(post(path, r#"{"n":"186"}"#)).await;
+    let response = worker.ask(post(path, r#"{"n":"186"}"#)).await;
     assert_eq!(
-        answer.value(),
+        response.value(),
         (200, json!("332825110087067562321196029789634457848"))
     );
 }
@@ -40,9 +40,9 @@ async fn e03_c06_a_wrong_call_gets_a_clear_error() {
         r#"{"n":"+5"}"#,
         "",
     ] {
-        let answer = worker.ask(post(path, body)).await;
+        let response = worker.ask(post(path, body)).await;
         assert_eq!(
-            answer.error(),
+            response.error(),
             (400, "invalid_argument".to_owned()),
             "{body}"
         );
@@ -50,9 +50,9 @@ async fn e03_c06_a_wrong_call_gets_a_clear_error() {
     // f01: only methods of the trait can be called.
     for method in ["Nope", "compute_fib", "computeFib", "New", "__init__"] {
         let path = format!("/fibpro.v1.ComputeWorker/{method}");
-        let answer = worker.ask(post(&path, r#"{"n":1}"#)).await;
+        let response = worker.ask(post(&path, r#"{"n":1}"#)).await;
         assert_eq!(
-            answer.error(),
+            response.error(),
             (404, "unimplemented".to_owned()),
             "{method}"
         );
@@ -91,10 +91,10 @@ async fn c03_a_price_is_asked_for_without_buying() {
         ("1000", 4),
         ("18446744073709551615", 20),
     ] {
-        let answer = pricing
+        let response = pricing
             .ask(post("/fibpro.v1.Pricing/Price", format!(r#"{{"n":{n}}}"#)))
             .await;
-        assert_eq!(answer.value(), (200, json!(price)), "{n}");
+        assert_eq!(response.value(), (200, json!(price)), "{n}");
     }
 }
 

@@ -184,7 +184,7 @@ async fn a_call_returns_only_after_its_line_is_written() {
     let mut gated = gated(1 << 20);
     let mut call = gated.logsink.info("x");
     tokio::select! {
-        answer = &mut call => panic!("{answer:?}"),
+        response = &mut call => panic!("{response:?}"),
         line = gated.begun.recv() => assert!(line.unwrap().ends_with(" x\n")),
     }
     gated.end.send(Ok(())).unwrap();
@@ -217,7 +217,7 @@ async fn a_record_whose_caller_went_away_is_printed() {
     let second = gated.printer.accept(vec![record("second")]);
     tokio::select! {
         biased;
-        answer = second => panic!("{answer:?}"),
+        response = second => panic!("{response:?}"),
         // Polled once, and dropped.
         () = async {} => {}
     }

@@ -334,16 +334,16 @@ impl System {
 }
 
 /// Returns status and text body of a response.
-pub(crate) fn text(answer: &Response) -> (u16, String) {
-    let content_type = answer.header("content-type");
+pub(crate) fn text(response: &Response) -> (u16, String) {
+    let content_type = response.header("content-type");
     assert_eq!(
         content_type,
         Some("text/plain; charset=utf-8"),
-        "{answer:?}"
+        "{response:?}"
     );
     (
-        answer.status,
-        String::from_utf8(answer.body.clone()).unwrap(),
+        response.status,
+        String::from_utf8(response.body.clone()).unwrap(),
     )
 }
 

@@ -104,9 +104,9 @@ fn ask(url: &str, path: &str) -> String {
         "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\nauthorization: Basic dXNlcm5hbWU6cGFzc3dvcmQ=\r\n\r\n"
     )
     .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
 /// Polls until the condition holds; bounded.
@@ -212,9 +212,9 @@ fn all_works_and_ends(arguments: &[&str]) {
     // `other:canary-pa55word`.
     let login = "authorization: Basic b3RoZXI6Y2FuYXJ5LXBhNTV3b3Jk";
     write!(stream, "GET /1 HTTP/1.0\r\n{login}\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(response.starts_with("HTTP/1.0 200 "), "{response}");
     let mut ports: Vec<_> = SERVICES
         .iter()
         .map(|service| up.url(service).to_owned())

@@ -29,9 +29,6 @@ use crate::identity::IdentityKeys;
 use crate::middleware::{BoxFuture, InnerService, Layer, Layers, Request, Response};
 use crate::observe::{Observer, Observers, TracingObserver};
 
-/// The timeout of a call for which none is set.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// The configuration of a generated client: target, timeout, layers. Cloning is cheap.
 ///
 /// Pass it to the `with_client` constructor of a generated client:
@@ -71,6 +68,9 @@ struct ClientInner {
 }
 
 impl Client {
+    /// The timeout of a call for which none is set.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
     /// Creates a client of the server at `url`, such as `http://127.0.0.1:9002` or
     /// `unix:/run/logsink.sock`. The connection is made by the first call.
     ///
@@ -132,7 +132,7 @@ impl Client {
             balancer: Arc::new(balancer),
             source: None,
             identity: None,
-            timeout: DEFAULT_TIMEOUT,
+            timeout: Self::DEFAULT_TIMEOUT,
             layers: Layers::default(),
             attempt_layers: Layers::default(),
             retry,

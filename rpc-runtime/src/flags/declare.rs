@@ -357,9 +357,9 @@ pub const fn lower_case<const N: usize>(name: &str) -> [u8; N] {
 /// }
 ///
 /// let flags = rpc_runtime::Server::new("pricing").flags();
-/// flags.set_text("price_age", "500ms", "a test")?;
+/// flags.set_text("price_age", "500ms", &rpc_runtime::flags::Actor::new("a test"))?;
 /// assert_eq!(flags.get(&PRICE_AGE), Duration::from_millis(500));
-/// let error = flags.set_text("workers", "3", "a test").unwrap_err();
+/// let error = flags.set_text("workers", "3", &rpc_runtime::flags::Actor::new("a test")).unwrap_err();
 /// assert_eq!(
 ///     error.message(),
 ///     "flag workers not changed: invalid value `3`: it is odd; expected a whole number from 0 to 4294967295",

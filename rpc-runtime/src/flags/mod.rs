@@ -37,6 +37,7 @@
 //! applied. A flag that is removed from the file gets the value of the next lower source. A flag
 //! that is not dynamic changes at the next start. A missing file changes nothing.
 
+mod actor;
 mod builtin;
 mod cell;
 pub(crate) mod declare;
@@ -48,6 +49,7 @@ pub(crate) mod set;
 mod validate;
 mod value;
 
+pub use actor::Actor;
 pub use builtin::LOG_RPC;
 pub(crate) use declare::Flag;
 pub use declare::{AnyFlag, Registration, lower_case};

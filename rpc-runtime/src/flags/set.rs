@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
+use super::actor::Actor;
 use super::cell::{FlagEntry, FlagSlot};
 use super::declare::{AnyFlag, Flag};
 use super::file::FlagsFile;
@@ -84,7 +85,13 @@ impl Flags {
     ///
     /// `invalid_argument` for an invalid value, `failed_precondition` for a flag that is not
     /// dynamic in a running server. The value is then unchanged, and a warning is logged.
-    pub fn set<T: Send + Sync + 'static>(&self, flag: &Flag<T>, value: T, by: &str) -> Result<()> {
+    pub fn set<T: Send + Sync + 'static>(
+        &self,
+        flag: &Flag<T>,
+        value: T,
+        by: &Actor,
+    ) -> Result<()> {
+        let by = by.as_str();
         let index = flag.index();
         // The error does not show the value: formatting it may be what failed.
         let outcome = flag
@@ -102,7 +109,8 @@ impl Flags {
     /// # Errors
     ///
     /// See [`set`](Self::set). `not_found` for an unknown name.
-    pub fn set_text(&self, name: &str, text: &str, by: &str) -> Result<()> {
+    pub fn set_text(&self, name: &str, text: &str, by: &Actor) -> Result<()> {
+        let by = by.as_str();
         self.audit_rejection(
             name,
             by,
@@ -116,7 +124,8 @@ impl Flags {
     /// # Errors
     ///
     /// `not_found` for an unknown name, `failed_precondition` as for [`set`](Self::set).
-    pub fn reset(&self, name: &str, by: &str) -> Result<()> {
+    pub fn reset(&self, name: &str, by: &Actor) -> Result<()> {
+        let by = by.as_str();
         let outcome = registry::find(name)
             .and_then(|index| self.commit_one(index, Origin::RunTime, None, by));
         self.audit_rejection(name, by, outcome)
@@ -161,7 +170,7 @@ impl Flags {
     /// let capacity = Arc::new(AtomicU64::new(flags.get(&ENTRIES)));
     /// let seen = capacity.clone();
     /// let guard = flags.watch(&ENTRIES, move |_, new| seen.store(*new, Ordering::Relaxed));
-    /// flags.set(&ENTRIES, 500, "the docs")?;
+    /// flags.set(&ENTRIES, 500, &rpc_runtime::flags::Actor::new("the docs"))?;
     /// assert_eq!(capacity.load(Ordering::Relaxed), 500);
     /// # drop(guard);
     /// # Ok::<(), rpc_runtime::Error>(())

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Flags, Origin};
+use super::{Actor, Flags, Origin};
 use crate::context::{Context, Propagated, RequestId, ServerInfo, Source};
 use crate::error::Code;
 
@@ -55,10 +55,11 @@ fn started() -> Flags {
 #[test]
 fn sets_have_defaults_and_independent_values() {
     let (one, other) = (started(), started());
-    one.set(&SMALL, 5, "a test").unwrap();
-    one.set_text("list", " a, ,b ", "a test").unwrap();
-    one.set_text("host", "::1", "a test").unwrap();
-    one.set_text("wait", "2s", "a test").unwrap();
+    one.set(&SMALL, 5, &Actor::new("a test")).unwrap();
+    one.set_text("list", " a, ,b ", &Actor::new("a test"))
+        .unwrap();
+    one.set_text("host", "::1", &Actor::new("a test")).unwrap();
+    one.set_text("wait", "2s", &Actor::new("a test")).unwrap();
     assert_eq!((one.get(&SMALL), other.get(&SMALL)), (5, 3));
     assert_eq!(*one.load(&LIST), ["a", "b"]);
     assert!(other.load(&LIST).is_empty());
@@ -74,7 +75,7 @@ fn sets_have_defaults_and_independent_values() {
 #[test]
 fn a_flag_is_read_in_the_server_whose_call_runs() {
     let flags = started();
-    flags.set(&SMALL, 9, "a test").unwrap();
+    flags.set(&SMALL, 9, &Actor::new("a test")).unwrap();
     let server_info = ServerInfo::new(source(), None, flags.clone());
     let context = Context::builder(Propagated::new(RequestId::random()))
         .server_info(Arc::new(server_info))
@@ -154,12 +155,16 @@ fn a_rejected_value_is_explained_and_changes_nothing() {
             "unknown flag a\\u{a}b; known flags: ",
         ),
     ] {
-        let error = flags.set_text(name, text, "a test").unwrap_err();
+        let error = flags
+            .set_text(name, text, &Actor::new("a test"))
+            .unwrap_err();
         assert_eq!(error.code(), code, "{error}");
         assert!(error.message().contains(words), "{}", error.message());
     }
     let long = "x".repeat(super::VALUE_LIMIT + 1);
-    let error = flags.set_text("list", &long, "a test").unwrap_err();
+    let error = flags
+        .set_text("list", &long, &Actor::new("a test"))
+        .unwrap_err();
     assert!(error.message().contains("longer than") && error.message().len() < 1000);
     assert!(
         flags.list().iter().all(|flag| !flag.changed),
@@ -171,14 +176,16 @@ fn a_rejected_value_is_explained_and_changes_nothing() {
 #[test]
 fn a_secret_is_never_shown() {
     let flags = started();
-    let refused = flags.set_text("test_token", "", "a test").unwrap_err();
+    let refused = flags
+        .set_text("test_token", "", &Actor::new("a test"))
+        .unwrap_err();
     assert!(
         refused
             .message()
             .ends_with("invalid value (secret, not shown); expected a text, not empty")
     );
     flags
-        .set_text("test_token", "canary-set", "a test")
+        .set_text("test_token", "canary-set", &Actor::new("a test"))
         .unwrap();
     assert_eq!(*flags.load(&TOKEN), "canary-set");
     let state = flags.describe("test_token").unwrap();
@@ -200,7 +207,7 @@ fn later_sources_win_and_a_reset_restores_the_next() {
         .set_text_from(Origin::Environment, "small", "5", "environment")
         .unwrap();
     flags
-        .set_text("fixed", "other", "a test, before the start")
+        .set_text("fixed", "other", &Actor::new("a test, before the start"))
         .unwrap();
     flags.start(source().as_str());
     let of = |name| {
@@ -209,16 +216,22 @@ fn later_sources_win_and_a_reset_restores_the_next() {
     };
     assert_eq!(of("small"), ("6".to_owned(), Origin::CommandLine));
     assert_eq!(of("fixed"), ("other".to_owned(), Origin::RunTime));
-    flags.set(&SMALL, 7, "a test").unwrap();
+    flags.set(&SMALL, 7, &Actor::new("a test")).unwrap();
     assert_eq!(of("small"), ("7".to_owned(), Origin::RunTime));
-    flags.reset("small", "a test").unwrap();
+    flags.reset("small", &Actor::new("a test")).unwrap();
     assert_eq!(of("small"), ("6".to_owned(), Origin::CommandLine));
     assert_eq!(
-        flags.reset("fixed", "a test").unwrap_err().code(),
+        flags
+            .reset("fixed", &Actor::new("a test"))
+            .unwrap_err()
+            .code(),
         Code::FailedPrecondition
     );
     assert_eq!(
-        flags.reset("smal", "a test").unwrap_err().code(),
+        flags
+            .reset("smal", &Actor::new("a test"))
+            .unwrap_err()
+            .code(),
         Code::NotFound
     );
 }
@@ -250,12 +263,12 @@ fn watchers_see_changes_in_order_despite_a_panic() {
         copy.lock().unwrap().push((*old, *new));
         if *new == 4 {
             // Notified after this change.
-            inner.set(&SMALL, 5, "a listener").unwrap();
+            inner.set(&SMALL, 5, &Actor::new("a listener")).unwrap();
         }
     });
-    flags.set(&SMALL, 4, "a test").unwrap();
-    flags.set(&SMALL, 5, "a test").unwrap();
-    flags.set(&CHOSEN, 13, "a test").unwrap();
+    flags.set(&SMALL, 4, &Actor::new("a test")).unwrap();
+    flags.set(&SMALL, 5, &Actor::new("a test")).unwrap();
+    flags.set(&CHOSEN, 13, &Actor::new("a test")).unwrap();
     assert_eq!(
         *seen.lock().unwrap(),
         [(3, 4), (4, 5)],
@@ -263,7 +276,7 @@ fn watchers_see_changes_in_order_despite_a_panic() {
     );
     assert_eq!(NOTIFIED.load(Ordering::Relaxed), 5);
     drop((watching, bad));
-    flags.set(&SMALL, 6, "a test").unwrap();
+    flags.set(&SMALL, 6, &Actor::new("a test")).unwrap();
     assert_eq!(seen.lock().unwrap().len(), 2);
 }
 
@@ -282,7 +295,9 @@ fn concurrent_changes_are_notified_in_order() {
             let flags = &flags;
             scope.spawn(move || {
                 for n in 0..200 {
-                    flags.set(&CHOSEN, writer * 1000 + n, "a writer").unwrap();
+                    flags
+                        .set(&CHOSEN, writer * 1000 + n, &Actor::new("a writer"))
+                        .unwrap();
                     let read = flags.get(&CHOSEN);
                     assert!((1000..5000).contains(&read) && read % 1000 < 200);
                 }

@@ -21,7 +21,7 @@ impl LogExporterBuilder {
     }
 }
 
-/// The log export part of [`server::Options`](crate::server::Options).
+/// The log export part of [`ServerOptions`](crate::ServerOptions).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct LogExportOptions {
     pub(crate) sink: Option<String>,

@@ -40,12 +40,12 @@
 //! [`Context::server`](crate::Context::server) returns; one process may run several servers. An
 //! event outside of all calls (of a task that `main` spawns) belongs to the process. The process is
 //! named after the server that [`Server::run`](crate::Server::run) runs. A task that runs in
-//! [`BoundServer::context`](crate::server::BoundServer::context) belongs to that server. The
+//! [`BoundServer::context`](crate::BoundServer::context) belongs to that server. The
 //! request id is that of the context; without one, a field `request_id` of the event is used.
 //!
 //! # Setup
 //!
-//! [`server::ServerOptions`](crate::server::ServerOptions) and [`Server::run`](crate::Server::run)
+//! [`ServerOptions`](crate::ServerOptions) and [`Server::run`](crate::Server::run)
 //! set up the export. [`Server::export_logs`](crate::Server::export_logs) configures it in code.
 //! Programs with their own subscriber, or with several servers, start a [`LogExporter`].
 

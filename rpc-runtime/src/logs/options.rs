@@ -8,7 +8,7 @@ use super::{LogExporter, LogExporterBuilder};
 use crate::client::Client;
 use crate::error::Result;
 
-/// The log export part of [`server::ServerOptions`](crate::server::ServerOptions).
+/// The log export part of [`ServerOptions`](crate::ServerOptions).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct LogExportOptions {
     pub(crate) sink: Option<String>,

@@ -36,7 +36,7 @@ use crate::logs::{LogExportOptions, LogExporterBuilder};
 ///
 /// ```
 /// use clap::Parser;
-/// use rpc_runtime::{Server, server::ServerOptions};
+/// use rpc_runtime::{Server, ServerOptions};
 ///
 /// #[derive(Parser)]
 /// struct Arguments {

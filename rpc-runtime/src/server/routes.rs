@@ -268,16 +268,18 @@ mod tests {
             MethodDescriptor::new("a.B", "put", "Put", "/a.B/Put"),
             MethodDescriptor::new("a.B", "ping", "Ping", "/a.B/Ping"),
         ];
-        let answer = |_| -> crate::middleware::BoxFuture<_> {
+        let response = |_| -> crate::middleware::BoxFuture<_> {
             let error = Error::without_location(Code::Unimplemented, "");
             Box::pin(std::future::ready(error.into()))
         };
         let mut table =
             RouteTableBuilder::new(Vec::new(), &Arc::new("bank@prod/1".parse().unwrap())).unwrap();
         for method in &METHODS[..3] {
-            table.routes.insert(method.path, Route::new(method, answer));
+            table
+                .routes
+                .insert(method.path, Route::new(method, response));
         }
-        let ping = Route::new(&METHODS[3], answer).into_builtin();
+        let ping = Route::new(&METHODS[3], response).into_builtin();
         table.routes.insert("/a.B/Ping", ping);
         let log = LogBuffer::default();
         let writer = log.clone();

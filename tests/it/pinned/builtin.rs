@@ -44,9 +44,9 @@ fn server(corner: Corner) -> Server {
         .add(ShopServer::new(corner))
 }
 
-fn text(answer: &Response) -> String {
-    assert_eq!(answer.status, 200, "{answer:?}");
-    String::from_utf8(answer.body.clone()).unwrap()
+fn text(response: &Response) -> String {
+    assert_eq!(response.status, 200, "{response:?}");
+    String::from_utf8(response.body.clone()).unwrap()
 }
 
 #[tokio::test]
@@ -87,8 +87,8 @@ async fn health_probes() {
     let mut raw = Raw::connect(running.address()).await;
     let mut all = String::new();
     for path in ["/healthz", "/readyz", "/livez", "/health", "/"] {
-        let answer = raw.ask(request("GET", path, &[], b"")).await;
-        all += &format!("{path} {}\n", answer.status);
+        let response = raw.ask(request("GET", path, &[], b"")).await;
+        all += &format!("{path} {}\n", response.status);
     }
     expect("health_probes.txt", &all);
 }
@@ -106,14 +106,14 @@ async fn flags_of_a_server() {
         ("Set", r#"{"name":"pinned_at_start","value":"1s"}"#),
         ("Set", r#"{"name":"pinned_unknown","value":"1"}"#),
     ] {
-        let answer = raw
+        let response = raw
             .ask(post(&format!("/rpc.v1.Flags/{method}"), message))
             .await;
-        let body = match answer.status {
-            200 => mask(&text(&answer), "accepts"),
-            _ => answer.error().1,
+        let body = match response.status {
+            200 => mask(&text(&response), "accepts"),
+            _ => response.error().1,
         };
-        all += &format!("{method} {message}\n{} {body}\n", answer.status);
+        all += &format!("{method} {message}\n{} {body}\n", response.status);
     }
     let list = raw.ask(post("/rpc.v1.Flags/List", "{}")).await;
     let (_, list) = list.value();
@@ -128,12 +128,12 @@ async fn flags_of_a_server() {
         }
     }
     let get = "/rpc.v1.Flags/List?connect=v1&encoding=json&message=%7B%7D";
-    let answer = raw.ask(request("GET", get, &[], b"")).await;
-    all += &format!("GET List {}\n", answer.status);
+    let response = raw.ask(request("GET", get, &[], b"")).await;
+    all += &format!("GET List {}\n", response.status);
     let origin = [("Origin", "http://evil.test")];
     let set = r#"{"name":"pinned_largest","value":"7"}"#;
-    let answer = raw.ask(post_with("/rpc.v1.Flags/Set", &origin, set)).await;
-    all += &format!("Set by a page {} {}\n", answer.status, answer.error().1);
+    let response = raw.ask(post_with("/rpc.v1.Flags/Set", &origin, set)).await;
+    all += &format!("Set by a page {} {}\n", response.status, response.error().1);
     expect("flags.txt", &all);
 }
 
@@ -171,14 +171,14 @@ async fn append_of_log_records() {
         format!(r#"{{"records":[{}]}}"#, least.replace("2026", "26")),
         format!(r#"{{"records":[{}]}}"#, least.replace("@prod", "")),
     ] {
-        let answer = raw.ask(post("/rpc.v1.Logs/Append", &message)).await;
-        let shown = match answer.status {
-            200 => text(&answer),
+        let response = raw.ask(post("/rpc.v1.Logs/Append", &message)).await;
+        let shown = match response.status {
+            200 => text(&response),
             // The handler's text is fixed; the rest is made by the framework and may change.
-            _ if answer.message().starts_with('[') => answer.message(),
-            _ => answer.error().1,
+            _ if response.message().starts_with('[') => response.message(),
+            _ => response.error().1,
         };
-        all += &format!("{message}\n{} {shown}\n", answer.status);
+        all += &format!("{message}\n{} {shown}\n", response.status);
     }
     expect("logs_append.txt", &all);
 }

@@ -16,9 +16,9 @@ fn server(next: Option<TillClient>) -> Server {
 
 /// Formats status, headers and body; masks the time of the response and the request id that an edge
 /// makes.
-fn shown(answer: &Response, text_may_change: bool) -> String {
-    let mut shown = format!("{}\n", answer.status);
-    for (name, value) in &answer.headers {
+fn shown(response: &Response, text_may_change: bool) -> String {
+    let mut shown = format!("{}\n", response.status);
+    for (name, value) in &response.headers {
         let value = match name.as_str() {
             "date" | "content-length" => "…",
             "x-request-id" if value != "r-1" => "…",
@@ -26,7 +26,7 @@ fn shown(answer: &Response, text_may_change: bool) -> String {
         };
         writeln!(shown, "{name}: {value}").unwrap();
     }
-    let body = String::from_utf8(answer.body.clone()).unwrap();
+    let body = String::from_utf8(response.body.clone()).unwrap();
     let body = if text_may_change {
         // The text also occurs in the details.
         let (body, _) = body.split_once(",\"details\"").unwrap_or((&body, ""));
@@ -46,8 +46,8 @@ async fn answers(trust: Trust) -> String {
     let mut all = String::new();
     for method in ["Typed", "Rich", "Internal", "Relay"] {
         let path = format!("/pinned.v1.Till/{method}");
-        let answer = raw.ask(post_with(&path, &id, "{}")).await;
-        let text = shown(&answer, false);
+        let response = raw.ask(post_with(&path, &id, "{}")).await;
+        let text = shown(&response, false);
         // The id made by an edge also occurs in a detail.
         let text = match trust {
             Trust::Edge => hide_ids(&text),

@@ -20,7 +20,7 @@ trait Head {
 struct Relay(Option<HeadClient>);
 
 impl Relay {
-    async fn answer(&self, n: u32) -> Result<u32> {
+    async fn respond(&self, n: u32) -> Result<u32> {
         let response = Context::current();
         let response = response.response();
         response.header("x-tenant", "blue").unwrap();
@@ -33,14 +33,14 @@ impl Head for Relay {
     async fn put(&self, n: u32) -> Result<u32> {
         match &self.0 {
             Some(next) => Ok(next.put(n).header("x-tenant", "blue").await?),
-            None => self.answer(n).await,
+            None => self.respond(n).await,
         }
     }
 
     async fn look(&self, n: u32) -> Result<u32> {
         match &self.0 {
             Some(next) => Ok(next.look(n).await?),
-            None => self.answer(n).await,
+            None => self.respond(n).await,
         }
     }
 }
@@ -92,8 +92,8 @@ async fn read(listener: &TcpListener, status: &str) -> String {
             break end;
         }
     };
-    let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
-    stream.write_all(answer.as_bytes()).await.unwrap();
+    let text = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    stream.write_all(text.as_bytes()).await.unwrap();
     String::from_utf8(bytes[..end].to_vec()).unwrap()
 }
 
@@ -136,12 +136,12 @@ async fn headers_of_a_response() {
     let running = Running::start(server).await;
     let mut raw = Raw::connect(running.address()).await;
     let request = post_with("/pinned.v1.Head/Put", &CONTEXT, r#"{"n":3}"#);
-    let answer = raw.ask(request).await;
-    let mut shown = format!("{}\n", answer.status);
-    for (name, value) in &answer.headers {
+    let response = raw.ask(request).await;
+    let mut shown = format!("{}\n", response.status);
+    for (name, value) in &response.headers {
         let value = if name == "date" { "…" } else { value };
         writeln!(shown, "{name}: {value}").unwrap();
     }
-    shown += &String::from_utf8(answer.body).unwrap();
+    shown += &String::from_utf8(response.body).unwrap();
     expect("headers_of_an_answer.txt", &shown);
 }

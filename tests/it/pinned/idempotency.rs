@@ -115,12 +115,12 @@ async fn a_repeat_is_marked() {
     for _ in 0..2 {
         let id = [("X-Request-Id", "r-1")];
         let pay = post_with("/pinned.v1.Pay/Pay", &id, r#"{"key":"k","cents":5}"#);
-        let answer = raw.ask(pay).await;
-        for (name, value) in &answer.headers {
+        let response = raw.ask(pay).await;
+        for (name, value) in &response.headers {
             let value = if name == "date" { "…" } else { value };
             writeln!(shown, "{name}: {value}").unwrap();
         }
-        writeln!(shown, "{}\n", String::from_utf8(answer.body).unwrap()).unwrap();
+        writeln!(shown, "{}\n", String::from_utf8(response.body).unwrap()).unwrap();
     }
     expect("idempotency_repeat.txt", &shown);
 }

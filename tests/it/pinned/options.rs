@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use clap::Args as _;
 use rpc_runtime::Limits;
-use rpc_runtime::server::ServerOptions;
+use rpc_runtime::ServerOptions;
 
 use super::expect;
 

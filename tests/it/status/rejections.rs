@@ -87,8 +87,8 @@ async fn calls_that_time_out_in_the_queue_are_counted() {
             ("Connect-Timeout-Ms", &*timeout.to_string()),
         ];
         let fine = request("POST", "/status.v1.Counted/Fine", &lines, b"{}");
-        let answer = raw.ask(fine).await;
-        assert_eq!(answer.error(), (504, "deadline_exceeded".to_owned()));
+        let response = raw.ask(fine).await;
+        assert_eq!(response.error(), (504, "deadline_exceeded".to_owned()));
         let fine = method(&client, "Fine").await;
         if fine.shed > 0 {
             break fine;

@@ -51,14 +51,17 @@ async fn a_packed_message_is_read() {
 async fn an_unknown_encoding_is_rejected_with_alternatives() {
     let wired = start().await;
     for encoding in ["foo", "br", "zstd", "gzip, gzip", "x\u{e9}"] {
-        let answer = ask(&wired, encoding, b"{\"n\":3}").await;
+        let response = ask(&wired, encoding, b"{\"n\":3}").await;
         assert_eq!(
-            answer.error(),
+            response.error(),
             (501, "unimplemented".to_owned()),
             "{encoding}"
         );
-        assert_eq!(answer.header("accept-encoding"), Some("gzip"));
-        assert!(answer.message().contains("gzip, identity"), "{answer:?}");
+        assert_eq!(response.header("accept-encoding"), Some("gzip"));
+        assert!(
+            response.message().contains("gzip, identity"),
+            "{response:?}"
+        );
     }
     assert_eq!(wired.runs(), 0);
 }
@@ -77,9 +80,9 @@ async fn invalid_gzip_is_rejected() {
         ("junk after", &junk),
         ("two members", &twice),
     ] {
-        let answer = ask(&wired, "gzip", body).await;
+        let response = ask(&wired, "gzip", body).await;
         assert_eq!(
-            answer.error(),
+            response.error(),
             (400, "invalid_argument".to_owned()),
             "{what}"
         );
@@ -93,16 +96,16 @@ async fn a_gzip_bomb_is_stopped_at_the_limit() {
     for size in [5 << 20, 64 << 20] {
         let bomb = bomb(size);
         assert!(bomb.len() < 400 << 10);
-        let answer = ask(&wired, "gzip", &bomb).await;
+        let response = ask(&wired, "gzip", &bomb).await;
         assert_eq!(
-            answer.error(),
+            response.error(),
             (429, "resource_exhausted".to_owned()),
             "{size}"
         );
     }
     // Doubly compressed data is decompressed once, and the result is not JSON.
-    let answer = ask(&wired, "gzip", &gzip(&bomb(64 << 20))).await;
-    assert_eq!(answer.error(), (400, "invalid_argument".to_owned()));
+    let response = ask(&wired, "gzip", &gzip(&bomb(64 << 20))).await;
+    assert_eq!(response.error(), (400, "invalid_argument".to_owned()));
     assert_eq!(wired.runs(), 0);
 }
 
@@ -116,8 +119,8 @@ async fn the_limit_holds_for_the_unpacked_message() {
             .status,
         200
     );
-    let answer = ask(&wired, "gzip", &gzip(of_size(1001).as_bytes())).await;
-    assert_eq!(answer.error(), (429, "resource_exhausted".to_owned()));
+    let response = ask(&wired, "gzip", &gzip(of_size(1001).as_bytes())).await;
+    assert_eq!(response.error(), (429, "resource_exhausted".to_owned()));
 }
 
 #[tokio::test]
@@ -132,14 +135,14 @@ async fn a_large_response_is_compressed_when_accepted() {
             format!("{{\"size\":{size}}}"),
         )
     };
-    let answer = raw.ask(ask(5000, "br, gzip")).await;
+    let response = raw.ask(ask(5000, "br, gzip")).await;
     assert_eq!(
-        (answer.status, answer.header("content-encoding")),
+        (response.status, response.header("content-encoding")),
         (200, Some("gzip"))
     );
-    assert!(answer.body.len() < 1000);
+    assert!(response.body.len() < 1000);
     let mut json = String::new();
-    GzDecoder::new(&answer.body[..])
+    GzDecoder::new(&response.body[..])
         .read_to_string(&mut json)
         .unwrap();
     assert_eq!(json.len(), 5000 + "{\"result\":\"\"}".len());
@@ -149,11 +152,11 @@ async fn a_large_response_is_compressed_when_accepted() {
         ask(100, "gzip"),
         post("/wire.v1.Wire/Large", r#"{"size":5000}"#),
     ] {
-        let answer = raw.ask(request).await;
+        let response = raw.ask(request).await;
         assert_eq!(
-            (answer.status, answer.header("content-encoding")),
+            (response.status, response.header("content-encoding")),
             (200, None)
         );
-        assert!(answer.json().is_object());
+        assert!(response.json().is_object());
     }
 }

@@ -18,8 +18,8 @@ fn lines(lines: &str, rest: &str) -> String {
 async fn is_bad_and_closed(mut raw: Raw, request: impl AsRef<[u8]>) {
     let shown = request.as_ref().escape_ascii().to_string();
     raw.send(request).await.unwrap();
-    let answer = raw.response().await;
-    assert_eq!(answer.status, 400, "{shown}");
+    let reply = raw.response().await;
+    assert_eq!(reply.status, 400, "{shown}");
     let rest = raw.closed().await;
     assert!(rest.is_empty(), "{shown}: {}", rest.escape_ascii());
 }
@@ -125,13 +125,13 @@ async fn chunks_that_are_damaged_end_the_connection() {
         ))
         .await
         .unwrap();
-        let answer = raw.response().await;
+        let reply = raw.response().await;
         assert_eq!(
-            answer.error(),
+            reply.error(),
             (400, "invalid_argument".to_owned()),
             "{chunks:?}"
         );
-        assert_eq!(answer.header("connection"), Some("close"));
+        assert_eq!(reply.header("connection"), Some("close"));
         raw.closed().await;
     }
     assert_eq!(wired.runs(), 0);
@@ -164,18 +164,18 @@ async fn a_request_has_one_host() {
     };
     let mut raw = wired.connect().await;
     for hosts in ["", "Host: a\r\nHost: b\r\n", "Host: a\r\nHost: a\r\n"] {
-        let answer = raw.ask(with(hosts, "1.1")).await;
+        let reply = raw.ask(with(hosts, "1.1")).await;
         assert_eq!(
-            answer.error(),
+            reply.error(),
             (400, "invalid_argument".to_owned()),
             "{hosts}"
         );
-        assert!(answer.header("x-request-id").is_some());
+        assert!(reply.header("x-request-id").is_some());
     }
     assert_eq!(wired.runs(), 0);
-    let answer = raw.ask(with("Host: evil.example\r\n", "1.1")).await;
-    assert_eq!(answer.status, 200);
-    assert!(!format!("{answer:?}").contains("evil"), "{answer:?}");
+    let reply = raw.ask(with("Host: evil.example\r\n", "1.1")).await;
+    assert_eq!(reply.status, 200);
+    assert!(!format!("{reply:?}").contains("evil"), "{reply:?}");
     let mut raw = wired.connect().await;
     assert_eq!(
         raw.ask(with("", "1.0")).await.status,
@@ -264,8 +264,8 @@ async fn the_connection_survives_an_early_response() {
     ];
     let mut raw = wired.connect().await;
     for (status, request) in early {
-        let answer = raw.ask(request).await;
-        assert_eq!((answer.status, answer.header("connection")), (status, None));
+        let reply = raw.ask(request).await;
+        assert_eq!((reply.status, reply.header("connection")), (status, None));
         assert_eq!(
             raw.ask(post(NEXT, r#"{"n":3}"#)).await.status,
             200,

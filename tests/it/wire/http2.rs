@@ -48,16 +48,16 @@ async fn ask(
     body: &'static [u8],
 ) -> (Response<()>, Vec<u8>) {
     let mut client = connection.client.clone().ready().await.unwrap();
-    let (answer, mut stream) = client.send_request(request, body.is_empty()).unwrap();
+    let (response, mut stream) = client.send_request(request, body.is_empty()).unwrap();
     if !body.is_empty() {
         // The server may have responded and reset the stream before this.
         let _ = stream.send_data(Bytes::from_static(body), true);
     }
-    read(answer.await.unwrap()).await
+    read(response.await.unwrap()).await
 }
 
-async fn read(answer: Response<RecvStream>) -> (Response<()>, Vec<u8>) {
-    let (parts, mut stream) = answer.into_parts();
+async fn read(response: Response<RecvStream>) -> (Response<()>, Vec<u8>) {
+    let (parts, mut stream) = response.into_parts();
     let mut body = Vec::new();
     while let Some(data) = stream.data().await {
         let data = data.unwrap();
@@ -80,19 +80,19 @@ fn code(body: &[u8]) -> String {
 async fn the_same_port_speaks_http2() {
     let wired = start().await;
     let mut connection = connect(&wired).await;
-    let (answer, body) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
+    let (response, body) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
     assert_eq!(
-        (answer.status().as_u16(), &body[..]),
+        (response.status().as_u16(), &body[..]),
         (200, &b"{\"result\":4}"[..])
     );
-    assert_eq!(answer.headers()["x-request-id"].len(), 16);
+    assert_eq!(response.headers()["x-request-id"].len(), 16);
     // HTTP/1 on the same port.
-    let answer = wired
+    let response = wired
         .connect()
         .await
         .ask(rpc_tests::raw::post(NEXT, r#"{"n":3}"#))
         .await;
-    assert_eq!(answer.status, 200);
+    assert_eq!(response.status, 200);
 }
 
 #[tokio::test]
@@ -106,8 +106,8 @@ async fn calls_of_one_connection_run_side_by_side() {
     stream.send_data(Bytes::from_static(b"{}"), true).unwrap();
     assert_eq!(wired.events.recv().await, Some("started"));
     for _ in 0..3 {
-        let (answer, _) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
-        assert_eq!(answer.status(), 200);
+        let (response, _) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
+        assert_eq!(response.status(), 200);
         assert_eq!(wired.observed.recv().await, Some((Some("Next"), None)));
     }
     // A reset stream cancels its call only.
@@ -118,8 +118,8 @@ async fn calls_of_one_connection_run_side_by_side() {
         Some((Some("Hang"), Some(Code::Canceled)))
     );
     drop(hanging);
-    let (answer, _) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
-    assert_eq!(answer.status(), 200);
+    let (response, _) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
+    assert_eq!(response.status(), 200);
 }
 
 #[tokio::test]
@@ -181,17 +181,17 @@ async fn rejections_do_not_wait_for_the_body() {
         // The body never comes, and the response waits for no timer.
         let _clock = StoppedClock::start().await;
         let start = Instant::now();
-        let (answer, _open) = client.send_request(request, false).unwrap();
-        let (answer, body) = read(answer.await.unwrap()).await;
+        let (response, _open) = client.send_request(request, false).unwrap();
+        let (response, body) = read(response.await.unwrap()).await;
         assert_eq!(
-            answer.status(),
+            response.status(),
             status,
             "{}",
             String::from_utf8_lossy(&body)
         );
         assert_eq!(start.elapsed(), Duration::ZERO, "{status}");
-        assert_eq!(answer.headers()["x-request-id"].len(), 16);
-        assert!(!answer.headers().contains_key("connection"));
+        assert_eq!(response.headers()["x-request-id"].len(), 16);
+        assert!(!response.headers().contains_key("connection"));
     }
     assert_eq!(wired.runs(), 0);
 }
@@ -211,9 +211,9 @@ async fn errors_have_their_status_and_code() {
         (400, "invalid_argument", NEXT, b"{"),
         (400, "invalid_argument", NEXT, b""),
     ] {
-        let (answer, body) = ask(&mut connection, request("POST", path, &JSON), body).await;
+        let (response, body) = ask(&mut connection, request("POST", path, &JSON), body).await;
         assert_eq!(
-            (answer.status().as_u16(), code(&body)),
+            (response.status().as_u16(), code(&body)),
             (status, expected.to_owned())
         );
     }
@@ -245,8 +245,8 @@ async fn rapid_resets_end_the_connection() {
     );
     // Other connections are served.
     let mut connection = connect(&wired).await;
-    let (answer, _) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
-    assert_eq!(answer.status(), 200);
+    let (response, _) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
+    assert_eq!(response.status(), 200);
 }
 
 #[tokio::test]
@@ -254,8 +254,8 @@ async fn an_idle_connection_is_closed() {
     let wired = start_limited(|limits| limits.idle_timeout = Duration::from_millis(200)).await;
     let clock = StoppedClock::start().await;
     let mut connection = connect(&wired).await;
-    let (answer, _) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
-    assert_eq!(answer.status(), 200);
+    let (response, _) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
+    assert_eq!(response.status(), 200);
     drop(clock);
     // GOAWAY specifies which calls were not processed.
     within(connection.driver).await.unwrap().unwrap();
@@ -267,15 +267,15 @@ async fn a_stopping_server_sends_goaway_and_finishes_calls() {
     let connection = connect(&wired).await;
     let mut client = connection.client.clone().ready().await.unwrap();
     let lines = [JSON[0], ("connect-timeout-ms", "2000")];
-    let (answer, mut stream) = client
+    let (response, mut stream) = client
         .send_request(request("POST", "/wire.v1.Wire/Hang", &lines), false)
         .unwrap();
     stream.send_data(Bytes::from_static(b"{}"), true).unwrap();
     assert_eq!(wired.events.recv().await, Some("started"));
     let stopping = tokio::spawn(wired.running.stop());
-    let (answer, body) = read(answer.await.unwrap()).await;
+    let (response, body) = read(response.await.unwrap()).await;
     assert_eq!(
-        (answer.status().as_u16(), code(&body)),
+        (response.status().as_u16(), code(&body)),
         (504, "deadline_exceeded".to_owned())
     );
     drop((client, connection.client));

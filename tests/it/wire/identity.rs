@@ -18,20 +18,20 @@ const CONTEXT: [(&str, &str); 8] = [
     ("X-Rpc-Attempt", "2"),
 ];
 
-fn seen(answer: &Response) -> Seen {
-    serde_json::from_value(answer.json()["result"].clone()).unwrap()
+fn seen(response: &Response) -> Seen {
+    serde_json::from_value(response.json()["result"].clone()).unwrap()
 }
 
 #[tokio::test]
 async fn an_internal_listener_carries_the_context_on() {
     let wired = start().await;
-    let answer = wired
+    let response = wired
         .connect()
         .await
         .ask(post_with(SEEN, &CONTEXT, "{}"))
         .await;
-    assert_eq!(answer.header("x-request-id"), Some("r-1"));
-    let seen = seen(&answer);
+    assert_eq!(response.header("x-request-id"), Some("r-1"));
+    let seen = seen(&response);
     assert_eq!(
         (seen.request_id.as_str(), seen.client_request_id),
         ("r-1", None)
@@ -48,14 +48,14 @@ async fn an_internal_listener_carries_the_context_on() {
 #[tokio::test]
 async fn an_edge_trusts_no_context() {
     let wired = start_with(Trust::Edge, |_| ()).await;
-    let answer = wired
+    let response = wired
         .connect()
         .await
         .ask(post_with(SEEN, &CONTEXT, "{}"))
         .await;
-    let seen = seen(&answer);
+    let seen = seen(&response);
     assert_eq!(
-        answer.header("x-request-id"),
+        response.header("x-request-id"),
         Some(seen.request_id.as_str())
     );
     assert_ne!(seen.request_id, "r-1");
@@ -68,19 +68,19 @@ async fn an_edge_trusts_no_context() {
     );
     assert_eq!((seen.hops, seen.attempt), (0, 1));
     // Headers that a trusting server would reject as malformed are ignored here.
-    let answer = wired
+    let response = wired
         .connect()
         .await
         .ask(post_with(NEXT, &[("X-Rpc-Hops", "17")], r#"{"n":3}"#))
         .await;
-    assert_eq!(answer.status, 200);
+    assert_eq!(response.status, 200);
 }
 
 #[tokio::test]
 async fn an_edge_error_hides_internal_details() {
     for (trust, keys) in [(Trust::Edge, 1), (Trust::Internal, 2)] {
         let wired = start_with(trust, |_| ()).await;
-        let answer = wired
+        let response = wired
             .connect()
             .await
             .ask(post(
@@ -89,10 +89,10 @@ async fn an_edge_error_hides_internal_details() {
             ))
             .await;
         assert_eq!(
-            (answer.error(), answer.message()),
+            (response.error(), response.message()),
             ((404, "not_found".to_owned()), "no such thing".to_owned())
         );
-        let body = answer.json();
+        let body = response.json();
         let details: Vec<_> = body["details"]
             .as_array()
             .unwrap()
@@ -101,7 +101,7 @@ async fn an_edge_error_hides_internal_details() {
             .collect();
         assert_eq!(details.len(), keys, "{details:?}");
         assert_eq!(details[0], "google.rpc.RequestInfo");
-        let id = answer.header("x-request-id").unwrap();
+        let id = response.header("x-request-id").unwrap();
         assert_eq!(body["details"][0]["debug"]["requestId"], id);
         assert_eq!(
             body.to_string().contains("wire@prod"),
@@ -122,16 +122,16 @@ async fn a_request_over_the_hop_limit_is_rejected() {
         ("-1", 400),
         ("x", 400),
     ] {
-        let answer = raw
+        let response = raw
             .ask(post_with(NEXT, &[("X-Rpc-Hops", hops)], r#"{"n":3}"#))
             .await;
-        assert_eq!(answer.status, status, "{hops}");
+        assert_eq!(response.status, status, "{hops}");
     }
-    let answer = raw
+    let response = raw
         .ask(post_with(NEXT, &[("X-Rpc-Hops", "17")], r#"{"n":3}"#))
         .await;
-    assert_eq!(answer.error().1, "failed_precondition");
-    assert!(answer.message().contains("loop detected"));
+    assert_eq!(response.error().1, "failed_precondition");
+    assert!(response.message().contains("loop detected"));
     assert_eq!(wired.runs(), 1);
 }
 
@@ -154,13 +154,13 @@ async fn an_invalid_request_id_is_replaced() {
         let wired = start_with(trust, |_| ()).await;
         let mut raw = wired.connect().await;
         for lines in bad {
-            let answer = raw.ask(post_with(SEEN, lines, "{}")).await;
-            let fresh = answer.header("x-request-id").unwrap();
-            assert_eq!(fresh.len(), 16, "{answer:?}");
+            let response = raw.ask(post_with(SEEN, lines, "{}")).await;
+            let fresh = response.header("x-request-id").unwrap();
+            assert_eq!(fresh.len(), 16, "{response:?}");
             assert_eq!(
                 (
-                    seen(&answer).request_id.as_str(),
-                    seen(&answer).client_request_id
+                    seen(&response).request_id.as_str(),
+                    seen(&response).client_request_id
                 ),
                 (fresh, None)
             );
@@ -168,8 +168,12 @@ async fn an_invalid_request_id_is_replaced() {
         // The HTTP client cannot send these as a header.
         for value in ["a\0b", "\x1b[31m", "a\rb"] {
             let mut raw = wired.connect().await;
-            let answer = raw.ask(post_with(SEEN, &[id(value)], "{}")).await;
-            assert_eq!((answer.status, answer.body.len()), (400, 0), "{value:?}");
+            let response = raw.ask(post_with(SEEN, &[id(value)], "{}")).await;
+            assert_eq!(
+                (response.status, response.body.len()),
+                (400, 0),
+                "{value:?}"
+            );
         }
     }
 }
@@ -210,9 +214,9 @@ async fn every_response_has_the_id_of_its_request() {
             post_with(NEXT, &[id, ("Connect-Timeout-Ms", "0")], "{}"),
         ),
     ] {
-        let answer = raw.ask(request).await;
+        let response = raw.ask(request).await;
         assert_eq!(
-            (answer.status, answer.header("x-request-id")),
+            (response.status, response.header("x-request-id")),
             (status, Some("r-1"))
         );
     }
@@ -230,20 +234,20 @@ async fn a_handler_cannot_split_its_response() {
         ("Content-Length", "0"),
         ("x-request-id", "evil"),
     ] {
-        let answer = raw
+        let response = raw
             .ask(post(
                 "/wire.v1.Wire/Header",
                 format!(r#"{{"name":"{name}","value":"{value}"}}"#),
             ))
             .await;
         assert_eq!(
-            answer.error(),
+            response.error(),
             (500, "internal".to_owned()),
             "{name}: {value}"
         );
-        assert_eq!(answer.header("x-evil"), None);
+        assert_eq!(response.header("x-evil"), None);
     }
-    let answer = raw
+    let response = raw
         .ask(post(
             "/wire.v1.Wire/Header",
             r#"{"name":"x-a","value":"1 and 2"}"#,
@@ -251,23 +255,23 @@ async fn a_handler_cannot_split_its_response() {
         .await;
     assert_eq!(
         (
-            answer.status,
-            answer.header("x-a"),
-            answer.header("trailer-x-a")
+            response.status,
+            response.header("x-a"),
+            response.header("trailer-x-a")
         ),
         (200, Some("1 and 2"), Some("1 and 2"))
     );
-    let answer = raw
+    let response = raw
         .ask(post(
             "/wire.v1.Wire/Fails",
             r#"{"message":"a\r\nx-evil: 1\u0000é"}"#,
         ))
         .await;
     assert_eq!(
-        (answer.error().0, answer.message()),
+        (response.error().0, response.message()),
         (404, "a\r\nx-evil: 1\0é".to_owned())
     );
-    assert_eq!(answer.header("x-evil"), None);
+    assert_eq!(response.header("x-evil"), None);
 }
 
 #[tokio::test]

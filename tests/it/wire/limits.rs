@@ -28,9 +28,9 @@ async fn an_oversized_message_leaves_the_connection_open() {
     let wired = start_limited(|limits| limits.message_bytes = 1000).await;
     let mut raw = wired.connect().await;
     for size in [1001, 100_000, 1 << 20] {
-        let answer = raw.ask(post(NEXT, vec![b' '; size])).await;
+        let reply = raw.ask(post(NEXT, vec![b' '; size])).await;
         assert_eq!(
-            (answer.error(), answer.header("connection")),
+            (reply.error(), reply.header("connection")),
             (exhausted(429), None),
             "{size}"
         );
@@ -43,9 +43,9 @@ async fn an_oversized_message_leaves_the_connection_open() {
 async fn an_oversized_length_is_rejected_without_the_body() {
     let wired = start().await;
     let mut raw = wired.connect().await;
-    let answer = raw.ask(head_of(1 << 40)).await;
+    let reply = raw.ask(head_of(1 << 40)).await;
     assert_eq!(
-        (answer.error(), answer.header("connection")),
+        (reply.error(), reply.header("connection")),
         (exhausted(429), Some("close"))
     );
     raw.closed().await;
@@ -68,9 +68,9 @@ async fn a_client_that_keeps_writing_reads_its_response() {
                 .await
                 .unwrap();
         }
-        let answer = raw.response().await;
+        let reply = raw.response().await;
         assert_eq!(
-            (answer.error(), answer.header("connection")),
+            (reply.error(), reply.header("connection")),
             (exhausted(429), Some("close"))
         );
         raw.closed().await;
@@ -93,9 +93,9 @@ async fn chunks_over_the_limit_are_refused() {
     for _ in 0..100 {
         raw.send("4\r\n    \r\n").await.unwrap();
     }
-    let answer = raw.ask("0\r\n\r\n").await;
+    let reply = raw.ask("0\r\n\r\n").await;
     assert_eq!(
-        (answer.error(), answer.header("connection")),
+        (reply.error(), reply.header("connection")),
         (exhausted(429), None)
     );
     still_works(&mut raw).await;
@@ -122,9 +122,9 @@ async fn expect_continue_is_rejected_without_the_body() {
     let expecting = head_of(2000).replace("Host", "Expect: 100-continue\r\nHost");
     let clock = StoppedClock::start().await;
     let start = Instant::now();
-    let answer = raw.ask(expecting).await;
+    let reply = raw.ask(expecting).await;
     assert_eq!(
-        (answer.error(), answer.header("connection")),
+        (reply.error(), reply.header("connection")),
         (exhausted(429), Some("close"))
     );
     assert_eq!(start.elapsed(), Duration::ZERO);
@@ -173,16 +173,16 @@ async fn headers_that_are_too_large() {
     // A head over the limit that is small enough to be read gets a response, and the connection
     // stays open.
     for size in [33 << 10, 70 << 10] {
-        let answer = raw.ask(with(size)).await;
-        assert_eq!(answer.error(), exhausted(431), "{size}");
-        assert!(answer.header("x-request-id").is_some());
+        let reply = raw.ask(with(size)).await;
+        assert_eq!(reply.error(), exhausted(431), "{size}");
+        assert!(reply.header("x-request-id").is_some());
     }
     still_works(&mut raw).await;
     let mut raw = wired.connect().await;
     // The server may close before all bytes are written.
     let _ = raw.send(with(500 << 10)).await;
-    let answer = raw.response().await;
-    assert_eq!((answer.status, answer.body.len()), (431, 0));
+    let reply = raw.response().await;
+    assert_eq!((reply.status, reply.body.len()), (431, 0));
     raw.closed().await;
 }
 
@@ -200,9 +200,9 @@ async fn paths_that_are_too_long() {
     let mut raw = wired.connect().await;
     assert_eq!(raw.ask(with(8000)).await.status, 200);
     for size in [9 << 10, 60 << 10] {
-        let answer = raw.ask(with(size)).await;
-        assert_eq!(answer.error(), exhausted(414), "{size}");
-        assert!(answer.header("x-request-id").is_some());
+        let reply = raw.ask(with(size)).await;
+        assert_eq!(reply.error(), exhausted(414), "{size}");
+        assert!(reply.header("x-request-id").is_some());
     }
     still_works(&mut raw).await;
     let mut raw = wired.connect().await;

@@ -16,18 +16,18 @@ async fn all_refused(method: &str, bodies: &[&[u8]]) {
     let wired = start().await;
     for body in bodies {
         let shown = body[..body.len().min(60)].escape_ascii();
-        let answer = ask(&wired, method, body).await;
+        let response = ask(&wired, method, body).await;
         assert_eq!(
-            answer.error(),
+            response.error(),
             (400, "invalid_argument".to_owned()),
             "{shown}"
         );
         assert!(
-            answer.body.len() < 8 << 10,
+            response.body.len() < 8 << 10,
             "{shown}: an answer of {} bytes",
-            answer.body.len()
+            response.body.len()
         );
-        assert!(answer.header("x-request-id").is_some());
+        assert!(response.header("x-request-id").is_some());
     }
     assert_eq!(wired.runs(), 0);
 }
@@ -89,13 +89,13 @@ async fn bytes_after_the_message() {
 #[tokio::test]
 async fn an_unknown_field_is_ignored() {
     let wired = start().await;
-    let answer = ask(
+    let response = ask(
         &wired,
         "Next",
         r#"{"later":{"a":[1,{}]},"n":3,"more":null}"#,
     )
     .await;
-    assert_eq!(answer.value(), (200, json!(4)));
+    assert_eq!(response.value(), (200, json!(4)));
 }
 
 #[tokio::test]
@@ -118,8 +118,8 @@ async fn a_large_number_may_be_a_string() {
         ask(&wired, "Next", r#"{"n":"3"}"#).await.value(),
         (200, json!(4))
     );
-    let answer = ask(&wired, "Next", r#"{"n":"18446744073709551614"}"#).await;
-    assert_eq!(answer.value(), (200, json!(u64::MAX)));
+    let response = ask(&wired, "Next", r#"{"n":"18446744073709551614"}"#).await;
+    assert_eq!(response.value(), (200, json!(u64::MAX)));
     assert_eq!(
         ask(&wired, "Next", r#"{"n":18446744073709551614}"#)
             .await
@@ -194,8 +194,8 @@ async fn endless_nesting() {
 #[tokio::test]
 async fn control_characters_within_a_text() {
     let wired = start().await;
-    let answer = ask(&wired, "Echo", r#"{"text":"a\u0000b\u001b[31m\r\n"}"#).await;
-    assert_eq!(answer.value(), (200, json!("a\0b\u{1b}[31m\r\n")));
+    let response = ask(&wired, "Echo", r#"{"text":"a\u0000b\u001b[31m\r\n"}"#).await;
+    assert_eq!(response.value(), (200, json!("a\0b\u{1b}[31m\r\n")));
     all_refused(
         "Echo",
         &[
@@ -219,8 +219,8 @@ async fn bytes_are_base64_padded_or_not() {
         ("/+8", 2),
         ("AAAA", 3),
     ] {
-        let answer = ask(&wired, "Size", format!(r#"{{"data":"{data}"}}"#)).await;
-        assert_eq!(answer.value(), (200, json!(size)), "{data}");
+        let response = ask(&wired, "Size", format!(r#"{{"data":"{data}"}}"#)).await;
+        assert_eq!(response.value(), (200, json!(size)), "{data}");
     }
     all_refused(
         "Size",

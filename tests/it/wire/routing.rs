@@ -16,11 +16,11 @@ fn is_fresh_id(id: Option<&str>) -> bool {
 async fn a_call_returns_its_result() {
     let wired = start().await;
     let mut raw = wired.connect().await;
-    let answer = raw.ask(post("/wire.v1.Wire/Next", r#"{"n":3}"#)).await;
-    assert_eq!(answer.value(), (200, json!(4)));
-    assert!(is_fresh_id(answer.header("x-request-id")), "{answer:?}");
-    assert_eq!(answer.header("connection"), None);
-    assert_eq!(answer.header("content-length"), Some("12"));
+    let response = raw.ask(post("/wire.v1.Wire/Next", r#"{"n":3}"#)).await;
+    assert_eq!(response.value(), (200, json!(4)));
+    assert!(is_fresh_id(response.header("x-request-id")), "{response:?}");
+    assert_eq!(response.header("connection"), None);
+    assert_eq!(response.header("content-length"), Some("12"));
 }
 
 #[tokio::test]
@@ -37,13 +37,13 @@ async fn other_content_types_are_refused() {
         &[JSON, ("Content-Type", "text/plain")],
     ];
     for lines in kinds {
-        let answer = raw
+        let response = raw
             .ask(request("POST", "/wire.v1.Wire/Next", lines, b"{\"n\":3}"))
             .await;
-        assert_eq!(answer.status, 415, "{lines:?}");
-        assert_eq!(answer.header("accept-post"), Some("application/json"));
-        assert!(answer.body.is_empty());
-        assert!(is_fresh_id(answer.header("x-request-id")), "{answer:?}");
+        assert_eq!(response.status, 415, "{lines:?}");
+        assert_eq!(response.header("accept-post"), Some("application/json"));
+        assert!(response.body.is_empty());
+        assert!(is_fresh_id(response.header("x-request-id")), "{response:?}");
         assert_eq!(
             wired.observed.recv().await,
             Some((Some("Next"), Some(Code::InvalidArgument)))
@@ -62,7 +62,7 @@ async fn the_content_type_is_case_insensitive() {
         "APPLICATION/JSON",
         "Application/Json; Charset=\"Utf-8\"",
     ] {
-        let answer = raw
+        let response = raw
             .ask(request(
                 "POST",
                 "/wire.v1.Wire/Next",
@@ -70,8 +70,8 @@ async fn the_content_type_is_case_insensitive() {
                 b"{\"n\":3}",
             ))
             .await;
-        assert_eq!(answer.value(), (200, json!(4)), "{kind}");
-        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert_eq!(response.value(), (200, json!(4)), "{kind}");
+        assert_eq!(response.header("content-type"), Some("application/json"));
     }
 }
 
@@ -86,7 +86,7 @@ async fn a_stream_is_not_a_message() {
         "application/grpc-web+json",
     ] {
         let lines = [("Content-Type", kind)];
-        let answer = raw
+        let response = raw
             .ask(request(
                 "POST",
                 "/wire.v1.Wire/Next",
@@ -95,7 +95,7 @@ async fn a_stream_is_not_a_message() {
             ))
             .await;
         assert_eq!(
-            (answer.status, answer.header("accept-post")),
+            (response.status, response.header("accept-post")),
             (415, Some("application/json")),
             "{kind}"
         );
@@ -112,18 +112,18 @@ async fn other_verbs_are_rejected_with_alternatives() {
             ("/wire.v1.Wire/Next", "POST"),
             ("/wire.v1.Wire/Look", "GET, POST"),
         ] {
-            let answer = raw.ask(request(verb, path, &[JSON], b"{\"n\":3}")).await;
+            let response = raw.ask(request(verb, path, &[JSON], b"{\"n\":3}")).await;
             assert_eq!(
-                (answer.status, answer.header("allow")),
+                (response.status, response.header("allow")),
                 (405, Some(allowed)),
                 "{verb}"
             );
-            assert!(answer.body.is_empty());
-            assert!(is_fresh_id(answer.header("x-request-id")), "{answer:?}");
+            assert!(response.body.is_empty());
+            assert!(is_fresh_id(response.header("x-request-id")), "{response:?}");
             assert!(wired.observed.recv().await.unwrap().1.is_some());
         }
     }
-    let answer = raw
+    let response = raw
         .ask(request(
             "HEAD",
             "/wire.v1.Wire/Look?encoding=json&message={}",
@@ -132,7 +132,7 @@ async fn other_verbs_are_rejected_with_alternatives() {
         ))
         .await;
     assert_eq!(
-        (answer.status, answer.header("allow")),
+        (response.status, response.header("allow")),
         (405, Some("GET, POST"))
     );
     assert_eq!(wired.runs(), 0);
@@ -143,8 +143,11 @@ async fn a_get_never_calls_a_method_with_side_effects() {
     let wired = start().await;
     let mut raw = wired.connect().await;
     let target = "/wire.v1.Wire/Next?connect=v1&encoding=json&message=%7B%22n%22%3A3%7D";
-    let answer = raw.ask(request("GET", target, &[], b"")).await;
-    assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")));
+    let response = raw.ask(request("GET", target, &[], b"")).await;
+    assert_eq!(
+        (response.status, response.header("allow")),
+        (405, Some("POST"))
+    );
     assert_eq!(wired.runs(), 0);
 }
 
@@ -172,35 +175,39 @@ async fn a_path_must_match_a_method_exactly() {
         "*",
         "http://wire.test/x",
     ] {
-        let answer = raw.ask(post(path, r#"{"n":3}"#)).await;
-        assert_eq!(answer.error(), (404, "unimplemented".to_owned()), "{path}");
-        assert!(is_fresh_id(answer.header("x-request-id")), "{answer:?}");
+        let response = raw.ask(post(path, r#"{"n":3}"#)).await;
+        assert_eq!(
+            response.error(),
+            (404, "unimplemented".to_owned()),
+            "{path}"
+        );
+        assert!(is_fresh_id(response.header("x-request-id")), "{response:?}");
         assert_eq!(
             wired.observed.recv().await,
             Some((None, Some(Code::Unimplemented)))
         );
     }
-    let answer = raw.ask(post("/a'%0d%0a\u{202e}\"?secret=1", "{}")).await;
+    let response = raw.ask(post("/a'%0d%0a\u{202e}\"?secret=1", "{}")).await;
     assert_eq!(
-        answer.message(),
+        response.message(),
         r#"there is no method at /a'%0d%0a\u{202e}""#
     );
-    let answer = raw.ask(post(&format!("/{}", "a".repeat(5000)), "{}")).await;
-    assert!(answer.message().len() < 200, "{answer:?}");
+    let response = raw.ask(post(&format!("/{}", "a".repeat(5000)), "{}")).await;
+    assert!(response.message().len() < 200, "{response:?}");
     // The scheme and the host are not part of the path.
-    let answer = raw
+    let response = raw
         .ask(post(
             "http://elsewhere.test/wire.v1.Wire/Next",
             r#"{"n":3}"#,
         ))
         .await;
-    assert_eq!(answer.status, 200);
+    assert_eq!(response.status, 200);
     // A fragment is not valid in a request. The `http` crate removes it, so the path before it
     // selects the method.
-    let answer = raw
+    let response = raw
         .ask(post("/wire.v1.Wire/Next#/wire.v1.Wire/Hang", r#"{"n":3}"#))
         .await;
-    assert_eq!(answer.value(), (200, json!(4)));
+    assert_eq!(response.value(), (200, json!(4)));
     assert_eq!(wired.runs(), 2);
 }
 
@@ -227,14 +234,14 @@ async fn a_method_without_side_effects_is_called_by_a_link() {
         "?base64=1&message=eyJuIjozfQ%3D%3D&encoding=json",
         "?compression=identity&encoding=json&message={%22n%22:%223%22}",
     ] {
-        let answer = get(&wired, query).await;
-        assert_eq!(answer.value(), (200, json!(3)), "{query}");
-        assert_eq!(answer.header("vary"), Some("accept-encoding"));
+        let response = get(&wired, query).await;
+        assert_eq!(response.value(), (200, json!(3)), "{query}");
+        assert_eq!(response.header("vary"), Some("accept-encoding"));
     }
     let mut raw = wired.connect().await;
-    let answer = raw.ask(post("/wire.v1.Wire/Look", r#"{"n":3}"#)).await;
+    let response = raw.ask(post("/wire.v1.Wire/Look", r#"{"n":3}"#)).await;
     assert_eq!(
-        (answer.value(), answer.header("vary")),
+        (response.value(), response.header("vary")),
         ((200, json!(3)), None)
     );
 }
@@ -242,8 +249,8 @@ async fn a_method_without_side_effects_is_called_by_a_link() {
 #[tokio::test]
 async fn a_get_needs_a_message_and_an_encoding() {
     let wired = start().await;
-    let answer = get(&wired, "?connect=v1&encoding=json").await;
-    assert_eq!(answer.error(), (400, "invalid_argument".to_owned()));
+    let response = get(&wired, "?connect=v1&encoding=json").await;
+    assert_eq!(response.error(), (400, "invalid_argument".to_owned()));
     for query in [
         "",
         "?",
@@ -252,9 +259,9 @@ async fn a_get_needs_a_message_and_an_encoding() {
         "?message={}&encoding=JSON",
         "?encoding",
     ] {
-        let answer = get(&wired, query).await;
-        assert_eq!((answer.status, answer.body.len()), (415, 0), "{query}");
-        assert_eq!(answer.header("accept-post"), Some("application/json"));
+        let response = get(&wired, query).await;
+        assert_eq!((response.status, response.body.len()), (415, 0), "{query}");
+        assert_eq!(response.header("accept-post"), Some("application/json"));
     }
     assert_eq!(wired.runs(), 0);
 }
@@ -272,16 +279,16 @@ async fn a_damaged_get_is_rejected() {
         "?encoding=json&message={%22n%22:3}&message={%22n%22:4}",
         "?encoding=json&message=",
     ] {
-        let answer = get(&wired, query).await;
+        let response = get(&wired, query).await;
         assert_eq!(
-            answer.error(),
+            response.error(),
             (400, "invalid_argument".to_owned()),
             "{query}"
         );
     }
-    let answer = get(&wired, "?encoding=json&message={%22n%22:3}&compression=br").await;
+    let response = get(&wired, "?encoding=json&message={%22n%22:3}&compression=br").await;
     assert_eq!(
-        (answer.error(), answer.header("accept-encoding")),
+        (response.error(), response.header("accept-encoding")),
         ((501, "unimplemented".to_owned()), Some("gzip"))
     );
     assert_eq!(wired.runs(), 0);
@@ -319,24 +326,24 @@ async fn another_protocol_version_is_rejected() {
         &[version("1"), version("1")],
     ];
     for lines in bad {
-        let answer = raw
+        let response = raw
             .ask(post_with("/wire.v1.Wire/Next", lines, r#"{"n":3}"#))
             .await;
         assert_eq!(
-            answer.error(),
+            response.error(),
             (400, "invalid_argument".to_owned()),
             "{lines:?}"
         );
     }
-    let answer = raw
+    let response = raw
         .ask(post_with(
             "/wire.v1.Wire/Next",
             &[version("1")],
             r#"{"n":3}"#,
         ))
         .await;
-    assert_eq!(answer.status, 200);
-    let answer = get(&wired, "?connect=v2&encoding=json&message={%22n%22:3}").await;
-    assert_eq!(answer.error(), (400, "invalid_argument".to_owned()));
+    assert_eq!(response.status, 200);
+    let response = get(&wired, "?connect=v2&encoding=json&message={%22n%22:3}").await;
+    assert_eq!(response.error(), (400, "invalid_argument".to_owned()));
     assert_eq!(wired.runs(), 1);
 }

@@ -55,11 +55,11 @@ async fn a_panic_is_one_error_response() {
     let mut wired = start().await;
     let mut raw = wired.connect().await;
     for _ in 0..3 {
-        let answer = raw.ask(post("/wire.v1.Wire/Panics", "{}")).await;
-        assert_eq!(answer.error(), (500, "internal".to_owned()));
+        let response = raw.ask(post("/wire.v1.Wire/Panics", "{}")).await;
+        assert_eq!(response.error(), (500, "internal".to_owned()));
         assert!(
-            !format!("{answer:?} {}", answer.json()).contains("canary"),
-            "{answer:?}"
+            !format!("{response:?} {}", response.json()).contains("canary"),
+            "{response:?}"
         );
         assert_eq!(
             wired.observed.recv().await,

@@ -49,20 +49,20 @@ async fn a_timeout_is_one_to_ten_digits() {
         "1 000",
         "1,2",
     ] {
-        let answer = raw.ask(timeout(value)).await;
+        let reply = raw.ask(timeout(value)).await;
         assert_eq!(
-            answer.error(),
+            reply.error(),
             (400, "invalid_argument".to_owned()),
             "{value}"
         );
-        assert!(answer.message().contains("connect-timeout-ms"));
+        assert!(reply.message().contains("connect-timeout-ms"));
     }
     let twice = [
         ("Connect-Timeout-Ms", "5000"),
         ("Connect-Timeout-Ms", "5000"),
     ];
-    let answer = raw.ask(post_with(NEXT, &twice, r#"{"n":3}"#)).await;
-    assert_eq!(answer.error(), (400, "invalid_argument".to_owned()));
+    let reply = raw.ask(post_with(NEXT, &twice, r#"{"n":3}"#)).await;
+    assert_eq!(reply.error(), (400, "invalid_argument".to_owned()));
     assert_eq!(wired.runs(), 0);
     assert_eq!(raw.ask(timeout("5000")).await.status, 200);
     assert_eq!(raw.ask(timeout("0000005000")).await.status, 200);
@@ -73,8 +73,8 @@ async fn a_call_without_time_left_is_not_run() {
     let mut wired = start().await;
     let mut raw = wired.connect().await;
     for value in ["0", "0000000000"] {
-        let answer = raw.ask(timeout(value)).await;
-        assert_eq!(answer.error(), (504, "deadline_exceeded".to_owned()));
+        let reply = raw.ask(timeout(value)).await;
+        assert_eq!(reply.error(), (504, "deadline_exceeded".to_owned()));
         assert_eq!(
             wired.observed.recv().await,
             Some((Some("Next"), Some(Code::DeadlineExceeded)))
@@ -95,8 +95,8 @@ async fn a_long_timeout_is_capped_by_the_server() {
         (default, 30_000),
     ] {
         let start = Instant::now();
-        let answer = raw.ask(request).await;
-        let left = answer.json()["result"]["milliseconds_left"]
+        let reply = raw.ask(request).await;
+        let left = reply.json()["result"]["milliseconds_left"]
             .as_u64()
             .unwrap();
         // The rest of the time has passed; 2 ms allow for rounding.
@@ -113,7 +113,7 @@ async fn a_handler_is_dropped_at_its_deadline() {
     let mut wired = start().await;
     let mut raw = wired.connect().await;
     let start = Instant::now();
-    let answer = raw
+    let reply = raw
         .ask(post_with(
             "/wire.v1.Wire/Hang",
             &[("Connect-Timeout-Ms", "2000")],
@@ -121,7 +121,7 @@ async fn a_handler_is_dropped_at_its_deadline() {
         ))
         .await;
     not_early(start.elapsed());
-    assert_eq!(answer.error(), (504, "deadline_exceeded".to_owned()));
+    assert_eq!(reply.error(), (504, "deadline_exceeded".to_owned()));
     assert_eq!(wired.events.recv().await, Some("started"));
     assert_eq!(wired.events.recv().await, Some("dropped"));
     assert_eq!(
@@ -137,10 +137,10 @@ async fn a_deadline_that_passes_within_the_message() {
     let mut raw = wired.connect().await;
     let start = Instant::now();
     let request = timeout("200");
-    let answer = raw.ask(&request[..request.len() - 1]).await;
+    let reply = raw.ask(&request[..request.len() - 1]).await;
     not_early(start.elapsed());
     assert_eq!(
-        (answer.error(), answer.header("connection")),
+        (reply.error(), reply.header("connection")),
         ((504, "deadline_exceeded".to_owned()), Some("close"))
     );
     raw.closed().await;
@@ -239,7 +239,7 @@ async fn a_dripping_body_times_out() {
         let start = Instant::now();
         raw.send(&request[..request.len() - 1000]).await.unwrap();
         let mut pace = tokio::time::interval(SHORT / 10);
-        let answer = if drips {
+        let reply = if drips {
             let dripping = async {
                 let (mut reader, mut writer) = raw.stream().split();
                 tokio::select! {
@@ -258,7 +258,7 @@ async fn a_dripping_body_times_out() {
         };
         not_early(start.elapsed());
         assert_eq!(
-            (answer.error(), answer.header("connection")),
+            (reply.error(), reply.header("connection")),
             ((504, "deadline_exceeded".to_owned()), Some("close"))
         );
         raw.closed().await;

@@ -2,8 +2,8 @@
 //! `chain_service front --next http://… --listen 127.0.0.1:0`.
 
 use clap::{Parser, ValueEnum};
+use rpc_runtime::ServerOptions;
 use rpc_runtime::prelude::*;
-use rpc_runtime::server::ServerOptions;
 use rpc_tests::chain::{
     BackClient, BackServer, Counter, FrontServer, MiddleClient, MiddleServer, Passing,
 };

@@ -9,8 +9,8 @@ use fibpro::serve::{
     PreparedService, ServiceOptions, compute_worker, controller, gatekeeper, logsink, pricing,
     userstore,
 };
+use rpc_runtime::BoundServer;
 use rpc_runtime::logs::{LogExporter, dropped};
-use rpc_runtime::server::BoundServer;
 use rpc_runtime::{Client, IdentityKeys, Result};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;

@@ -17,18 +17,18 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Waits until the service at a URL is ready.
 pub(super) async fn wait(service: &str, url: &str) -> Result<(), String> {
-    let mut last = "no answer".to_owned();
+    let mut last = "no response".to_owned();
     let waiting = async {
         loop {
             match timeout(ANSWER, ask(url)).await {
-                Ok(Ok(answer)) if answer.starts_with("HTTP/1.1 200 ") => return,
-                Ok(Ok(answer)) => {
-                    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+                Ok(Ok(response)) if response.starts_with("HTTP/1.1 200 ") => return,
+                Ok(Ok(response)) => {
+                    let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
                     let body = body.trim();
                     last = if body.is_empty() { head } else { body }.to_owned();
                 }
                 Ok(Err(error)) => last = error.to_string(),
-                Err(_) => last = "no answer".to_owned(),
+                Err(_) => last = "no response".to_owned(),
             }
             sleep(PAUSE).await;
         }
@@ -47,7 +47,7 @@ async fn ask(url: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.take(4096).read_to_string(&mut answer).await?;
-    Ok(answer)
+    let mut response = String::new();
+    stream.take(4096).read_to_string(&mut response).await?;
+    Ok(response)
 }

@@ -36,7 +36,7 @@ pub(super) struct WriteJob {
     pub(super) lines: String,
     /// End of each record's line in `lines`, as a byte offset.
     pub(super) ends: Vec<usize>,
-    pub(super) answer: oneshot::Sender<AcceptResult>,
+    pub(super) reply: oneshot::Sender<AcceptResult>,
     /// The job's share of the queue's capacity.
     pub(super) room: OwnedSemaphorePermit,
 }
@@ -183,14 +183,14 @@ impl<W: Write> LineWriter<W> {
     }
 
     /// Forwards the records to the store, also when their lines could not be written. Without a
-    /// store, the call is answered here.
+    /// store, the call is completed here.
     fn forward(&self, new: Vec<bool>, job: WriteJob, outcome: Result<(), io::ErrorKind>) {
         let written = outcome.map_err(WriteError::Output);
         let printed = PrintedJob {
             records: job.records,
             new,
             written,
-            answer: job.answer,
+            reply: job.reply,
             room: job.room,
         };
         match &self.store {
@@ -198,7 +198,7 @@ impl<W: Write> LineWriter<W> {
             Some(store) => drop(store.send(printed)),
             None => {
                 let new = printed.new.iter().filter(|new| **new).count();
-                printed.answer(Ok(count(new)));
+                printed.complete(Ok(count(new)));
             }
         }
     }

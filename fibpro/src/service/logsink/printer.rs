@@ -129,16 +129,16 @@ impl PrintQueue {
             let text = "the log queue is full; retry later";
             return Err(Error::new(Code::ResourceExhausted, text).with_retry_after(RETRY_AFTER));
         };
-        let (answer, answered) = oneshot::channel();
+        let (reply, outcome) = oneshot::channel();
         // If the thread is gone, the reply channel is dropped, which is reported below.
         let _ = self.jobs.send(WriteJob {
             records,
             lines,
             ends,
-            answer,
+            reply,
             room,
         });
-        match answered.await {
+        match outcome.await {
             Ok(Ok(new)) => Ok(new),
             Ok(Err(WriteError::Output(kind))) => {
                 fail!(Code::Unavailable, "cannot write log lines: {kind}")

@@ -45,8 +45,8 @@ pub fn write_table(all: &[ServiceReport], line_end: &str, out: &mut impl Write) 
         write!(out, "{}{line_end}", line.trim_end())?;
     }
     for seen in all {
-        if let Some(trouble) = &seen.error {
-            let (service, code, message) = (&seen.service, &trouble.code, &trouble.message);
+        if let Some(error) = &seen.error {
+            let (service, code, message) = (&seen.service, &error.code, &error.message);
             // A text from another process: escaped to stay on one line.
             let message: String = message.chars().filter(|c| !c.is_control()).collect();
             write!(out, "{service} is down: {code}: {message}{line_end}")?;

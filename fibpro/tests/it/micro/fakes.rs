@@ -20,13 +20,13 @@ impl ComputeWorker for KnowsOne {
 #[tokio::test]
 async fn one_service_is_faked_by_its_trait() {
     let fibpro = FibPro::with_worker(2, KnowsOne).await;
-    let answer = fibpro.get("/7").await;
-    assert_eq!((answer.status, answer.text.as_str()), (200, "thirteen"));
+    let response = fibpro.get("/7").await;
+    assert_eq!((response.status, response.text.as_str()), (200, "thirteen"));
     // An error of the fake takes the path of every error: the caller sees no details and pays
     // nothing.
-    let answer = fibpro.get("/8").await;
+    let response = fibpro.get("/8").await;
     assert_eq!(
-        (answer.status, answer.text.as_str()),
+        (response.status, response.text.as_str()),
         (500, "Error: fib(8) failed; see this service's log")
     );
     assert_eq!(fibpro.credit().await, 1);

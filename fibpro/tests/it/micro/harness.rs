@@ -11,10 +11,10 @@ use fibpro::service::controller::Seller;
 use fibpro::service::gatekeeper::Gatekeeper;
 use fibpro::service::pricing::Prices;
 use fibpro::service::userstore::{Argon2Cost, Database, Settings, UserList, Users};
+use rpc_runtime::Service;
 use rpc_runtime::axum::Router;
 use rpc_runtime::axum::body::{Body, to_bytes};
 use rpc_runtime::axum::http::{HeaderMap, Request};
-use rpc_runtime::server::Service;
 use rpc_runtime::{Client, Limits, Server, Trust};
 use tower::ServiceExt as _;
 

@@ -74,9 +74,9 @@ impl Visit for Message<'_> {
 async fn b04_f02_f03_g04_a_purchase_logs_under_one_id() {
     let fibpro = FibPro::start(4).await;
     let story = Story::begin();
-    let answer = fibpro.get("/9").await;
-    assert_eq!((answer.status, answer.text.as_str()), (200, "34"));
-    let id = answer.header("x-request-id");
+    let response = fibpro.get("/9").await;
+    assert_eq!((response.status, response.text.as_str()), (200, "34"));
+    let id = response.header("x-request-id");
     assert_eq!(
         story.lines(),
         [
@@ -95,15 +95,15 @@ async fn b04_f02_f03_g04_a_purchase_logs_under_one_id() {
 async fn c04_f02_a_denied_request_logs_under_one_id() {
     let fibpro = FibPro::start(0).await;
     let story = Story::begin();
-    let answer = fibpro.get("/3").await;
+    let response = fibpro.get("/3").await;
     assert_eq!(
-        (answer.status, answer.text.as_str()),
+        (response.status, response.text.as_str()),
         (
             403,
             "Error: fib(3) costs 1, user username has insufficient credit(0)"
         )
     );
-    let id = answer.header("x-request-id");
+    let id = response.header("x-request-id");
     assert_eq!(
         story.lines(),
         [
@@ -130,13 +130,13 @@ async fn b02_a_large_number_logs_no_more_than_a_small_one() {
 async fn f07_a_bad_number_is_a_line_of_the_gatekeeper() {
     let fibpro = FibPro::start(1).await;
     let story = Story::begin();
-    let answer = fibpro.get("/4.5").await;
+    let response = fibpro.get("/4.5").await;
     let words = "'4.5' is not a number: use decimal digits, such as 10";
     assert_eq!(
-        (answer.status, answer.text),
+        (response.status, response.text),
         (400, format!("Error: {words}"))
     );
-    let id = answer.headers["x-request-id"].to_str().unwrap();
+    let id = response.headers["x-request-id"].to_str().unwrap();
     assert_eq!(
         story.lines(),
         [format!(

@@ -37,11 +37,11 @@ async fn c09_adding_a_user_prints_no_password() {
 async fn c13_the_line_of_a_failed_request_is_complete() {
     let fibpro = FibPro::start(4).await;
     let log = Log::start();
-    let answer = fibpro
+    let response = fibpro
         .buy_despite("compute_worker.*=internal", "/1", "k")
         .await;
-    assert_eq!(answer.status, 500);
-    let id = answer.header("x-request-id");
+    assert_eq!(response.status, 500);
+    let id = response.header("x-request-id");
     let lines = log.lines_with(&["rpc.method=\"http GET\""]);
     let line = lines
         .iter()
@@ -138,8 +138,8 @@ async fn e04_an_edge_error_has_a_status_and_no_internals() {
     let fibpro = FibPro::start(4).await;
     for effect in ["internal", "unavailable", "drop", "data_loss"] {
         let plan = format!("userstore.reserve={effect}");
-        let answer = fibpro.buy_despite(&plan, "/10", effect).await;
-        assert!(answer.status >= 500, "{answer:?}");
+        let response = fibpro.buy_despite(&plan, "/10", effect).await;
+        assert!(response.status >= 500, "{response:?}");
         for inside in [
             "userstore",
             "pricing",
@@ -148,7 +148,7 @@ async fn e04_an_edge_error_has_a_status_and_no_internals() {
             ".rs",
             "Reserve",
         ] {
-            assert!(!answer.text.contains(inside), "{answer:?}");
+            assert!(!response.text.contains(inside), "{response:?}");
         }
     }
     assert_eq!(fibpro.credit().await, 4);
@@ -171,8 +171,8 @@ async fn f01_the_user_store_finds_and_verifies_users() {
 async fn g03_g06_every_call_of_a_request_has_its_id() {
     let fibpro = FibPro::start(4).await;
     let log = Log::start();
-    let answer = fibpro.get("/10").await;
-    let id = answer.header("x-request-id");
+    let response = fibpro.get("/10").await;
+    let id = response.header("x-request-id");
     for method in [
         "UserStore/Verify",
         "Controller/Generate",
@@ -187,9 +187,9 @@ async fn g03_g06_every_call_of_a_request_has_its_id() {
         assert!(lines.iter().all(|line| line.contains(id)), "{lines:?}");
     }
     // The response to a refused login has an id as well.
-    let answer = fibpro.get_with("/10", &[]).await;
+    let response = fibpro.get_with("/10", &[]).await;
     assert_eq!(
-        (answer.status, answer.header("x-request-id").len()),
+        (response.status, response.header("x-request-id").len()),
         (401, 16)
     );
 }

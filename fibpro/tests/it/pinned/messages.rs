@@ -253,9 +253,9 @@ async fn messages_are_as_pinned() {
         ),
         ("ComputeWorker/ComputeFib", r#"{"n":10}"#),
     ] {
-        let answer = raw.ask(post(&format!("/fibpro.v1.{method}"), body)).await;
-        let text = String::from_utf8(answer.body).unwrap();
-        out.push_str(&format!("{method} {body}\n  {} {text}\n", answer.status));
+        let response = raw.ask(post(&format!("/fibpro.v1.{method}"), body)).await;
+        let text = String::from_utf8(response.body).unwrap();
+        out.push_str(&format!("{method} {body}\n  {} {text}\n", response.status));
     }
     assert_pinned!("messages.txt", out);
 }
@@ -295,11 +295,11 @@ async fn errors_are_as_pinned() {
         } else {
             body
         };
-        let answer = raw.ask(post(&format!("/fibpro.v1.{method}"), body)).await;
-        let mut json = answer.json();
+        let response = raw.ask(post(&format!("/fibpro.v1.{method}"), body)).await;
+        let mut json = response.json();
         settle_texts(&mut json);
         let json = serde_json::to_string_pretty(&json).unwrap();
-        out.push_str(&format!("{method} {name}\n{} {json}\n", answer.status));
+        out.push_str(&format!("{method} {name}\n{} {json}\n", response.status));
     }
     assert_pinned!("errors.txt", out);
 }

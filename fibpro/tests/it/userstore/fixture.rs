@@ -149,15 +149,15 @@ macro_rules! connected {
             Database::Sqlite(options) => {
                 let patient = options.clone().busy_timeout(Duration::from_secs(20));
                 let mut $connection = patient.connect().await.unwrap();
-                let answer = $query.await.unwrap();
+                let response = $query.await.unwrap();
                 $connection.close().await.unwrap();
-                answer
+                response
             }
             Database::Postgres(options) => {
                 let mut $connection = options.connect().await.unwrap();
-                let answer = $query.await.unwrap();
+                let response = $query.await.unwrap();
                 $connection.close().await.unwrap();
-                answer
+                response
             }
         }
     };

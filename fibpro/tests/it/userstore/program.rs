@@ -208,9 +208,9 @@ fn a_password_is_never_printed_returned_or_stored() {
         ),
         ("GetUser", r#"{"username": "ada"}"#.to_owned(), "ok"),
     ] {
-        let answer = program.call(method, &body);
-        assert_eq!(answer.code(), code, "{answer:?}");
-        answers.push(format!("{answer:?}"));
+        let response = program.call(method, &body);
+        assert_eq!(response.code(), code, "{response:?}");
+        answers.push(format!("{response:?}"));
     }
     assert_eq!(
         program.call("GetUser", r#"{"username": "ada"}"#).body["result"],
@@ -255,13 +255,13 @@ fn invalid_amounts_are_rejected() {
         "[1]",
     ] {
         let body = format!(r#"{{"username": "username", "amount": {amount}, "key": "k"}}"#);
-        let answer = program.call("Reserve", &body);
+        let response = program.call("Reserve", &body);
         assert_eq!(
-            (answer.status, answer.code()),
+            (response.status, response.code()),
             (400, "invalid_argument"),
-            "{amount}: {answer:?}"
+            "{amount}: {response:?}"
         );
-        assert!(answer.message().starts_with("amount"), "{answer:?}");
+        assert!(response.message().starts_with("amount"), "{response:?}");
     }
     let user = program.call("GetUser", r#"{"username": "username"}"#);
     assert_eq!(user.body["result"]["credit"], 4);

@@ -3,7 +3,7 @@
 use crate::builtin::flags::{FlagService, FlagServiceServer};
 use crate::context::Context;
 use crate::error::{Code, Result};
-use crate::flags::{FlagInfo, Flags};
+use crate::flags::{Actor, FlagInfo, Flags};
 
 /// The flag service of a server.
 struct ServerFlagService(Flags);
@@ -14,12 +14,12 @@ impl FlagService for ServerFlagService {
     }
 
     async fn set(&self, ctx: &Context, name: &str, value: &str) -> Result<FlagInfo> {
-        self.0.set_text(name, value, &changer(ctx)?)?;
+        self.0.set_text(name, value, &actor(ctx)?)?;
         self.0.describe(name)
     }
 
     async fn reset(&self, ctx: &Context, name: &str) -> Result<FlagInfo> {
-        self.0.reset(name, &changer(ctx)?)?;
+        self.0.reset(name, &actor(ctx)?)?;
         self.0.describe(name)
     }
 }
@@ -30,7 +30,7 @@ impl FlagService for ServerFlagService {
 ///
 /// `permission_denied` for requests from web pages: a browser on this host is a trusted peer, but
 /// its pages are not.
-fn changer(ctx: &Context) -> Result<String> {
+fn actor(ctx: &Context) -> Result<Actor> {
     // Browsers send `origin` with every POST, also after DNS rebinding.
     if ctx.metadata().get("origin").is_some() {
         crate::fail!(
@@ -41,7 +41,10 @@ fn changer(ctx: &Context) -> Result<String> {
     let source = ctx
         .source()
         .map_or("an unknown caller", |source| source.as_str());
-    Ok(format!("{source} in request {}", ctx.request_id()))
+    Ok(Actor::new(format!(
+        "{source} in request {}",
+        ctx.request_id()
+    )))
 }
 
 /// Returns the flag service of a server.

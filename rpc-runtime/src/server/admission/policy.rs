@@ -42,7 +42,7 @@ use crate::error::{Code, Error};
 /// A denied call fails with `permission_denied`; the text names the method and the caller. A server does not start if its
 /// policy names an unknown method, or one method twice. Methods without a rule are logged at the start.
 ///
-/// [`Server::identity`]: crate::server::Server::identity
+/// [`Server::identity`]: crate::Server::identity
 #[derive(Debug, Clone, Default)]
 #[must_use = "a policy has no effect until it is set on a server"]
 pub struct Policy(Vec<(String, Callers)>);

@@ -7,5 +7,5 @@ pub(crate) struct PreparedCall {
     /// The idempotency key; `None` for a method without one, and when decoding failed.
     pub(crate) key: Option<String>,
     /// The handler, which starts when it is polled.
-    pub(crate) answer: BoxFuture<Response>,
+    pub(crate) response: BoxFuture<Response>,
 }

@@ -12,7 +12,7 @@ use crate::server::admission::policy::Access;
 use crate::server::admission::{AdmissionRules, Limiter};
 use crate::server::idempotency::IdempotencyHandler;
 
-/// A service that [`Server::add`](crate::server::Server::add) accepts. `#[rpc_service]` generates
+/// A service that [`Server::add`](crate::Server::add) accepts. `#[rpc_service]` generates
 /// the implementation.
 pub trait Service: Send + 'static {
     /// Returns the description of the service: its names, methods and version.
@@ -54,7 +54,7 @@ impl Route {
     ) -> Self {
         let prepare = move |request| PreparedCall {
             key: None,
-            answer: handler(request),
+            response: handler(request),
         };
         Self::of_service(method, Box::new(prepare))
     }
@@ -115,7 +115,7 @@ impl Route {
 impl InnerService for Route {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
         match &self.idempotency {
-            None => self.prepare(request).answer,
+            None => self.prepare(request).response,
             Some(idempotency) => {
                 let handler = Arc::clone(idempotency);
                 handler.call(self.method, request, |request| self.prepare(request))
@@ -170,17 +170,17 @@ impl<S: Send + Sync + 'static> RouteBuilder<S> {
                 Ok(arguments) => {
                     let key = method.idempotency_key(&arguments).map(str::to_owned);
                     let running = handler(Arc::clone(&implementation), context.clone(), arguments);
-                    let answer = Box::pin(async move {
-                        let answer = running.await;
+                    let response = Box::pin(async move {
+                        let response = running.await;
                         // The guards of the body are held until the handler returns.
                         drop(body);
-                        answer_of(method, answer, &context)
+                        into_response(method, response, &context)
                     });
-                    PreparedCall { key, answer }
+                    PreparedCall { key, response }
                 }
                 Err(error) => PreparedCall {
                     key: None,
-                    answer: Box::pin(std::future::ready(error.into())),
+                    response: Box::pin(std::future::ready(error.into())),
                 },
             }
         };
@@ -202,12 +202,12 @@ impl<S> fmt::Debug for RouteBuilder<S> {
     }
 }
 
-fn answer_of<A: Arguments, T, E>(
+fn into_response<A: Arguments, T, E>(
     method: &'static Method<A, T, E>,
-    answer: Result<T, E>,
+    response: Result<T, E>,
     context: &Context,
 ) -> Response {
-    match answer {
+    match response {
         Ok(value) => Response::from_result(method.encode_value(&value).map(Body::message)),
         Err(error) => {
             let mut error = method.encode_error(error);

@@ -42,7 +42,7 @@ pub(crate) async fn run(
         }
         Ok(permit) if route.method().detached && route.idempotency.is_none() => {
             // Boxed, so that it does not enlarge the future of every other call.
-            Box::pin(answer_detached(inner, route, request, permit)).await
+            Box::pin(run_detached(inner, route, request, permit)).await
         }
         Ok(mut permit) => {
             if route.idempotency.is_some() {
@@ -104,7 +104,7 @@ async fn work(inner: &ServerInner, route: &Arc<Route>, request: Request) -> Resp
 }
 
 /// Runs a `detached` method on a separate task, which keeps running if the caller disconnects.
-async fn answer_detached(
+async fn run_detached(
     inner: &Arc<ServerInner>,
     route: &Arc<Route>,
     mut request: Request,

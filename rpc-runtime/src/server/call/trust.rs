@@ -13,7 +13,7 @@ use crate::protocol::identity;
 #[non_exhaustive]
 pub enum Trust {
     /// For other services of the same system, whose request IDs, sources and deadlines are
-    /// propagated. With keys ([`Server::identity`](crate::server::Server::identity)) it accepts
+    /// propagated. With keys ([`Server::identity`](crate::Server::identity)) it accepts
     /// signed calls only, from any address. Without keys it serves peers on its own host only: over
     /// loopback or a Unix socket.
     Internal,

@@ -234,9 +234,9 @@ impl Drop for ClaimGuard<'_> {
     }
 }
 
-async fn with_timeout<T>(answer: StoreFuture<'_, T>) -> Result<T, CallResult> {
-    match timeout(STORE_TIMEOUT, answer).await {
-        Ok(answer) => answer.map_err(CallResult::StoreFailed),
+async fn with_timeout<T>(response: StoreFuture<'_, T>) -> Result<T, CallResult> {
+    match timeout(STORE_TIMEOUT, response).await {
+        Ok(response) => response.map_err(CallResult::StoreFailed),
         Err(_) => Err(CallResult::StoreTimeout),
     }
 }

@@ -119,10 +119,10 @@ impl IdempotencyHandler {
         }
         let context = request.context().clone();
         let message = request.body().as_message().cloned();
-        let PreparedCall { key, answer } = prepare(request);
+        let PreparedCall { key, response } = prepare(request);
         let (Some(key), Some(message)) = (key, message) else {
-            // The arguments cannot be decoded: `answer` has the error, and no work has begun.
-            return answer;
+            // The arguments cannot be decoded: `response` has the error, and no work has begun.
+            return response;
         };
         if let Some(error) = refusal(method, &key) {
             return Box::pin(std::future::ready(error.into()));
@@ -135,11 +135,11 @@ impl IdempotencyHandler {
                 Join::Follower(waiter) => {
                     // Releases the admission permit with it: a waiting repeat does not occupy a
                     // slot.
-                    drop(answer);
+                    drop(response);
                     (waiter, false)
                 }
                 Join::Leader(leader, waiter) => {
-                    let work = guarded_work(context, Span::current(), deadline, answer);
+                    let work = guarded_work(context, Span::current(), deadline, response);
                     self.spawn_leader(leader, start, work);
                     (waiter, true)
                 }
@@ -176,9 +176,9 @@ async fn guarded_work(
     context: Context,
     span: Span,
     deadline: Option<Instant>,
-    answer: BoxFuture<Response>,
+    response: BoxFuture<Response>,
 ) -> Outcome {
-    let work = guarded(&context, span, answer);
+    let work = guarded(&context, span, response);
     Outcome::of_response(or_deadline_exceeded(within(deadline, work).await))
 }
 

@@ -114,13 +114,13 @@ impl BoundServer {
 
     /// Serves until `shutdown` completes, then stops in three steps:
     ///
-    /// 1. For [`lame_duck`](crate::server::Limits::lame_duck), `/readyz` reports not ready, and the
+    /// 1. For [`lame_duck`](crate::Limits::lame_duck), `/readyz` reports not ready, and the
     ///    server keeps serving. Step 3 follows directly if it is 0.
     /// 2. For the same time, but at most 1 s, no new connections are accepted. Responses carry
     ///    `Connection: close`, and HTTP/2 connections send GOAWAY. Idle HTTP/1 connections stay
     ///    open, because a request may be in transit on them.
     /// 3. Idle connections are closed. Calls that are still running
-    ///    [`drain_timeout`](crate::server::Limits::drain_timeout) after the start of step 2 are
+    ///    [`drain_timeout`](crate::Limits::drain_timeout) after the start of step 2 are
     ///    dropped.
     ///
     /// # Cancellation

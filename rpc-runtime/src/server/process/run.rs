@@ -15,7 +15,7 @@ const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Server {
     /// Binds, prints the URL of each listener, and serves until SIGINT or SIGTERM. Then stops as
-    /// described at [`BoundServer::serve`](crate::server::BoundServer::serve).
+    /// described at [`BoundServer::serve`](crate::BoundServer::serve).
     ///
     /// Installs a `tracing` subscriber if the program has not set one. It writes to stderr,
     /// filtered by `RUST_LOG`, and to a log sink if one is configured (see

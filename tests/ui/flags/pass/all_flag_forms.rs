@@ -58,6 +58,6 @@ fn main() {
     let names: Vec<_> = flags.list().into_iter().map(|flag| flag.name).collect();
     let expected = ["a_bool", "an_i8", "inner", "letters", "log_rpc", "mode", "pause", "rate", "text"];
     assert_eq!(names, expected);
-    flags.set_text("mode", "fast", "a test").unwrap();
-    flags.set_text("an_i8", "-3", "a test").unwrap_err();
+    flags.set_text("mode", "fast", &rpc_runtime::flags::Actor::new("a test")).unwrap();
+    flags.set_text("an_i8", "-3", &rpc_runtime::flags::Actor::new("a test")).unwrap_err();
 }

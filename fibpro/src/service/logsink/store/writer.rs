@@ -38,18 +38,18 @@ pub(in super::super) struct PrintedJob {
     pub(in super::super) new: Vec<bool>,
     /// Whether the new lines could be written.
     pub(in super::super) written: Result<(), WriteError>,
-    pub(in super::super) answer: oneshot::Sender<AcceptResult>,
+    pub(in super::super) reply: oneshot::Sender<AcceptResult>,
     pub(in super::super) room: OwnedSemaphorePermit,
 }
 
 impl PrintedJob {
     /// Responds to the call with the number of new records, or with the error of writing or
     /// storing.
-    pub(in super::super) fn answer(self, stored: AcceptResult) {
+    pub(in super::super) fn complete(self, stored: AcceptResult) {
         // Released first, so that a caller with a response finds the capacity free.
         drop(self.room);
         // The caller may be gone.
-        let _ = self.answer.send(self.written.and(stored));
+        let _ = self.reply.send(self.written.and(stored));
     }
 }
 
@@ -120,12 +120,12 @@ impl StoreWriter {
             match outcome {
                 Ok(counts) => {
                     for (job, new) in group.drain(..).zip(counts) {
-                        job.answer(Ok(new));
+                        job.complete(Ok(new));
                     }
                 }
                 Err(problem) => {
                     for job in group.drain(..) {
-                        job.answer(Err(WriteError::Store(Arc::clone(&problem))));
+                        job.complete(Err(WriteError::Store(Arc::clone(&problem))));
                     }
                 }
             }

@@ -56,10 +56,10 @@ impl StoreError {
             Self::Database(error) => error,
         };
         let (code, text, wait) = classify(&error);
-        let answer = Error::new(code, text).with_source(error);
+        let response = Error::new(code, text).with_source(error);
         match wait {
-            Some(wait) => answer.with_retry_after(wait),
-            None => answer,
+            Some(wait) => response.with_retry_after(wait),
+            None => response,
         }
     }
 }

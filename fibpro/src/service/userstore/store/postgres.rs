@@ -76,7 +76,7 @@ impl Engine {
         let mut attempt = 1;
         loop {
             match look(&self.pool, &self.clock, &operation).await {
-                Err(trouble) if attempt < ATTEMPTS && trouble.is_transient() => attempt += 1,
+                Err(error) if attempt < ATTEMPTS && error.is_transient() => attempt += 1,
                 outcome => return outcome.map_err(StoreError::into_error),
             }
         }
@@ -91,7 +91,7 @@ impl Engine {
                 match transaction(&pool, &clock, &operation).await {
                     // All operations are idempotent, so also one whose commit got no response can
                     // be repeated.
-                    Err(trouble) if attempt < ATTEMPTS && trouble.is_transient() => attempt += 1,
+                    Err(error) if attempt < ATTEMPTS && error.is_transient() => attempt += 1,
                     outcome => return outcome.map_err(StoreError::into_error),
                 }
             }
@@ -121,9 +121,9 @@ async fn transaction<O: Operation>(
     // Rolled back on drop.
     let mut transaction = pool.begin().await?;
     let mut ledger = Ledger::open(&mut *transaction, clock.now());
-    let answer = operation.run(&mut ledger).await?;
+    let response = operation.run(&mut ledger).await?;
     let events = ledger.events;
     transaction.commit().await?;
     events.iter().for_each(AuditEvent::log);
-    Ok(answer)
+    Ok(response)
 }

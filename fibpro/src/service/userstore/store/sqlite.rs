@@ -92,8 +92,8 @@ impl Engine {
     }
 
     pub(super) async fn read<O: Operation>(&self, operation: O) -> Result<O::Output> {
-        let trouble = |error| StoreError::from(error).into_error();
-        let mut reader = self.readers.acquire().await.map_err(trouble)?;
+        let to_error = |error| StoreError::from(error).into_error();
+        let mut reader = self.readers.acquire().await.map_err(to_error)?;
         let mut ledger = Ledger::open(&mut *reader, self.clock.now());
         operation
             .run(&mut ledger)
@@ -102,11 +102,11 @@ impl Engine {
     }
 
     pub(super) async fn write<O: Operation>(&self, operation: O) -> Result<O::Output> {
-        let (answer, answered) = oneshot::channel();
+        let (reply, outcome) = oneshot::channel();
         let job = Box::new(QueuedOperation {
             operation,
             done: None,
-            answer,
+            reply,
             context: Context::current(),
             span: Span::current(),
         });
@@ -117,7 +117,7 @@ impl Engine {
             }
             mpsc::error::TrySendError::Closed(_) => ended(),
         })?;
-        answered.await.map_err(|_| ended())?
+        outcome.await.map_err(|_| ended())?
     }
 }
 
@@ -174,9 +174,9 @@ impl GroupWriter {
             group.retain(|job| !job.is_abandoned());
             match self.transaction(&mut group).await {
                 Ok(()) => group.drain(..).for_each(QueuedJob::finish),
-                Err(TransactionError::Begin(trouble)) => {
+                Err(TransactionError::Begin(error)) => {
                     // Each of them alone would fail in the same way.
-                    let error = trouble.into_error();
+                    let error = error.into_error();
                     group.drain(..).for_each(|job| job.fail(error.clone()));
                 }
                 Err(TransactionError::Within(_)) if group.len() > 1 => {
@@ -184,16 +184,15 @@ impl GroupWriter {
                         match self.transaction(std::slice::from_mut(&mut job)).await {
                             Ok(()) => job.finish(),
                             Err(
-                                TransactionError::Begin(trouble)
-                                | TransactionError::Within(trouble),
+                                TransactionError::Begin(error) | TransactionError::Within(error),
                             ) => {
-                                job.fail(trouble.into_error());
+                                job.fail(error.into_error());
                             }
                         }
                     }
                 }
-                Err(TransactionError::Within(trouble)) => {
-                    let error = trouble.into_error();
+                Err(TransactionError::Within(error)) => {
+                    let error = error.into_error();
                     group.drain(..).for_each(|job| job.fail(error.clone()));
                 }
             }
@@ -238,10 +237,10 @@ impl GroupWriter {
                 self.connection = Some(connection);
                 Ok(())
             }
-            Err(trouble) => {
+            Err(error) => {
                 // Releases the lock before the next connection requests it.
                 let _ = connection.close().await;
-                Err(TransactionError::Within(trouble))
+                Err(TransactionError::Within(error))
             }
         }
     }
@@ -282,7 +281,7 @@ struct QueuedOperation<O: Operation> {
     operation: O,
     /// Output and log events of the last run.
     done: Option<(O::Output, Vec<AuditEvent>)>,
-    answer: oneshot::Sender<Result<O::Output>>,
+    reply: oneshot::Sender<Result<O::Output>>,
     /// Context of the caller, for the log lines.
     context: Context,
     span: Span,
@@ -290,7 +289,7 @@ struct QueuedOperation<O: Operation> {
 
 impl<O: Operation> QueuedJob for QueuedOperation<O> {
     fn is_abandoned(&self) -> bool {
-        self.answer.is_closed()
+        self.reply.is_closed()
     }
 
     fn run<'a>(
@@ -300,14 +299,14 @@ impl<O: Operation> QueuedJob for QueuedOperation<O> {
     ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>> {
         Box::pin(async move {
             let mut ledger = Ledger::open(session, now);
-            let answer = self.operation.run(&mut ledger).await?;
-            self.done = Some((answer, ledger.events));
+            let output = self.operation.run(&mut ledger).await?;
+            self.done = Some((output, ledger.events));
             Ok(())
         })
     }
 
     fn finish(self: Box<Self>) {
-        let Some((answer, events)) = self.done else {
+        let Some((output, events)) = self.done else {
             return;
         };
         self.span.in_scope(|| {
@@ -315,10 +314,10 @@ impl<O: Operation> QueuedJob for QueuedOperation<O> {
                 .enter(|| events.iter().for_each(AuditEvent::log));
         });
         // The caller may be gone.
-        let _ = self.answer.send(Ok(answer));
+        let _ = self.reply.send(Ok(output));
     }
 
     fn fail(self: Box<Self>, error: Error) {
-        let _ = self.answer.send(Err(error));
+        let _ = self.reply.send(Err(error));
     }
 }

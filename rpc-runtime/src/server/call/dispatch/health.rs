@@ -29,7 +29,7 @@ impl HealthCheck {
         }
     }
 
-    pub(super) async fn answer(
+    pub(super) async fn respond(
         self,
         inner: &ServerInner,
         peer: Peer,

@@ -33,7 +33,7 @@ use crate::server::call::trust::Caller;
 use crate::server::inner::ServerInner;
 
 /// Serves a request with the application's own router.
-pub(super) async fn answer<B>(
+pub(super) async fn respond<B>(
     inner: &Arc<ServerInner>,
     caller: Caller,
     incoming: Incoming,
@@ -62,8 +62,8 @@ where
     }
     let start = CallStart::http(label(request.method()), &context);
     let observation = inner.observers().start(start);
-    let answered = within(context.deadline(), run(router, request, &context)).await;
-    match answered.unwrap_or_else(|| Err(Error::deadline_exceeded())) {
+    let outcome = within(context.deadline(), run(router, request, &context)).await;
+    match outcome.unwrap_or_else(|| Err(Error::deadline_exceeded())) {
         Ok(mut response) => {
             if response.status() == StatusCode::NO_CONTENT {
                 // axum adds a length to every empty body; a 204 response must not have one.
@@ -97,8 +97,8 @@ where
         request_id = context.request_id(),
         verb = label(request.method())
     );
-    let answer = async { router.call(request.map(AxumBody::new)).await };
-    let guarded = CatchPanic::new(answer);
+    let response = async { router.call(request.map(AxumBody::new)).await };
+    let guarded = CatchPanic::new(response);
     match context.clone().scope(guarded).instrument(span).await? {
         Ok(response) => Ok(response),
         Err(never) => match never {},

@@ -59,12 +59,14 @@ where
         Ok(Resolved::Plain(router)) => {
             let request = http::Request::from_parts(head, body);
             // Boxed, so that it does not enlarge the future of every call.
-            Box::pin(http_fallback::answer(
+            Box::pin(http_fallback::respond(
                 inner, caller, incoming, router, request,
             ))
             .await
         }
-        Ok(Resolved::HealthCheck(check)) => Box::pin(check.answer(inner, peer, &head.method)).await,
+        Ok(Resolved::HealthCheck(check)) => {
+            Box::pin(check.respond(inner, peer, &head.method)).await
+        }
         Err(refusal) => {
             let call = PendingCall::new(inner, caller, None, &head);
             let context = incoming

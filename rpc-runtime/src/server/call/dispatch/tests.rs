@@ -40,7 +40,7 @@ fn request() -> http::Request<Full<Bytes>> {
         .unwrap()
 }
 
-async fn answer(inner: &Arc<ServerInner>, peer: Peer) -> (u16, String, Value) {
+async fn reply(inner: &Arc<ServerInner>, peer: Peer) -> (u16, String, Value) {
     let response = dispatch(inner, peer, request()).await;
     let id = response.headers()["x-request-id"]
         .to_str()
@@ -59,7 +59,7 @@ async fn answer(inner: &Arc<ServerInner>, peer: Peer) -> (u16, String, Value) {
 async fn a_peer_on_another_host_gets_only_advice() {
     let seen = Arc::new(Seen::default());
     let inner = inner(&seen, Some(axum::Router::new()));
-    let (status, id, error) = answer(&inner, peer(Trust::Internal, "10.0.0.1:1")).await;
+    let (status, id, error) = reply(&inner, peer(Trust::Internal, "10.0.0.1:1")).await;
     assert_eq!((status, &error["code"]), (403, &"permission_denied".into()));
     assert!(
         error["message"].as_str().unwrap().contains("listen_edge"),
@@ -86,7 +86,7 @@ async fn trust_in_a_peer_depends_on_its_listener() {
         (Peer::new(Trust::Internal, PeerOrigin::Mounted), true),
         (Peer::new(Trust::Edge, PeerOrigin::Mounted), false),
     ] {
-        let (status, id, _) = answer(&inner, peer).await;
+        let (status, id, _) = reply(&inner, peer).await;
         assert_eq!((status, id == "r-1"), (404, trusted), "{peer:?}");
         let source = trusted.then(|| ours.clone());
         let last = seen.0.lock().unwrap().pop();

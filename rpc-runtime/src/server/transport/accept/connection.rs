@@ -120,7 +120,7 @@ where
     let io = TokioIo::new(Io::new(io, start, activity.clone()));
     let service = {
         let activity = activity.clone();
-        service_fn(move |request| answer(inner.clone(), peer, activity.call(), request))
+        service_fn(move |request| respond(inner.clone(), peer, activity.call(), request))
     };
     let mut connection = builder.serve_connection(io, service);
     // A request may be in transit on an idle connection, so it is closed only in this phase. From
@@ -166,7 +166,7 @@ where
     let io = TokioIo::new(Io::new(io, start, activity.clone()));
     let service = {
         let activity = activity.clone();
-        service_fn(move |request| answer(inner.clone(), peer, activity.call(), request))
+        service_fn(move |request| respond(inner.clone(), peer, activity.call(), request))
     };
     // GOAWAY states which requests were accepted, so none is lost.
     let last_call = reached(&mut phase, Phase::GoingAway);
@@ -196,7 +196,7 @@ fn head_size(limits: &Limits) -> usize {
     limits.path_bytes + limits.header_bytes + MARGIN
 }
 
-async fn answer(
+async fn respond(
     inner: Arc<ServerInner>,
     peer: Peer,
     call: CallGuard,

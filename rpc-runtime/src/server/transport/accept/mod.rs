@@ -98,7 +98,7 @@ impl Listen for Socket {
 }
 
 /// Accepts and serves the connections of a listener until [`Phase::GoingAway`]. Returns when they
-/// are closed, at the latest [`drain_timeout`](crate::server::limits::Limits::drain_timeout) after
+/// are closed, at the latest [`drain_timeout`](crate::Limits::drain_timeout) after
 /// that.
 ///
 /// # Cancellation

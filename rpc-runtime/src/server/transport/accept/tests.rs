@@ -5,8 +5,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::Instant;
 
 use super::*;
-use crate::Limits;
 use crate::server::inner::ServerConfig;
+use crate::server::limits::Limits;
 
 /// A listener that yields these connections and errors, and then stays pending.
 struct Scripted(Mutex<VecDeque<Result<DuplexStream>>>);
