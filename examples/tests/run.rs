@@ -19,9 +19,8 @@ fn run(program: &str) -> String {
 fn hello() {
     let printed = run(env!("CARGO_BIN_EXE_hello"));
     assert!(
-        printed.starts_with(
-            "Hello Ada!\nHello Grace!\nexamples.v1.Greeter 0.1.0 answers at 127.0.0.1:"
-        ),
+        printed
+            .starts_with("Hello Ada!\nHello Grace!\nexamples.v1.Greeter 0.1.0 runs at 127.0.0.1:"),
         "{printed}"
     );
 }
@@ -54,8 +53,8 @@ fn remote_errors() {
 fn layers() {
     assert_eq!(
         run(env!("CARGO_BIN_EXE_layers")),
-        "with the token None:\n  Vault.Open unauthenticated\n  unauthenticated: show a token in x-token\n\
-         with the token Some(\"open\"):\n  Vault.Open permission_denied\n  permission_denied: this token opens nothing\n\
+        "with the token None:\n  Vault.Open unauthenticated\n  unauthenticated: missing token: send it in x-token\n\
+         with the token Some(\"open\"):\n  Vault.Open permission_denied\n  permission_denied: invalid token in x-token\n\
          with the token Some(\"sesame\"):\n  Vault.Open ok\n  found gold\n"
     );
 }
@@ -64,9 +63,8 @@ fn layers() {
 fn in_process_test() {
     let printed = run(env!("CARGO_BIN_EXE_in_process_test"));
     assert!(
-        printed.starts_with(
-            "with credit 4:    sold, 3 left\nwithout credit:   come back with money\n"
-        ),
+        printed
+            .starts_with("with credit 4:    sold, 3 left\nwithout credit:   not enough credit\n"),
         "{printed}"
     );
 }

@@ -4,7 +4,7 @@ use dashu_int::UBig;
 
 /// The computation was stopped before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("stopped before the number was computed")]
+#[error("the computation of F(n) was stopped before its end")]
 pub struct Stopped;
 
 /// Returns F(n), with F(0) = 0 and F(1) = 1.

@@ -46,12 +46,15 @@
     allow(
         dead_code,
         unused_imports,
-        reason = "each side uses only a part of what both share"
+        reason = "client and server each use only a part of the shared modules"
     )
 )]
 
 // Lets the expansion of the macros use the same paths in this crate as elsewhere.
-#[allow(unused_extern_crates, reason = "the lint does not see macros")]
+#[allow(
+    unused_extern_crates,
+    reason = "the lint does not see the use in expanded macros"
+)]
 extern crate self as rpc_runtime;
 
 // Layer 0: core types.

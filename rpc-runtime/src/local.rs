@@ -86,7 +86,7 @@ impl InnerService for Local {
 fn aborted(response: &Response) -> Response {
     let text = response
         .error()
-        .map_or("the response was dropped", Error::message);
+        .map_or("an injected fault dropped the response", Error::message);
     Error::without_location(Code::Unavailable, text.to_owned())
         .with_delivery(Delivery::OutcomeUnknown)
         .into()

@@ -148,7 +148,12 @@ async fn a_layer_of_faults_needs_no_network() {
     let error = faulty(Faults::seeded(1).refuse(1.0)).echo("x").await;
     assert_eq!(error.unwrap_err().code(), Code::Unavailable);
     let error = faulty(Faults::seeded(1).drop_response(1.0)).echo("x").await;
-    assert!(error.unwrap_err().message().contains("may have been done"));
+    assert!(
+        error
+            .unwrap_err()
+            .message()
+            .contains("may have been executed")
+    );
     let start = Instant::now();
     let slow = faulty(Faults::seeded(1).delay(1.0, Duration::from_millis(50)));
     for _ in 0..10 {

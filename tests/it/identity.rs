@@ -153,7 +153,10 @@ async fn other_secrets_and_keys_are_unauthenticated() {
     let running = Running::start(vault()).await;
     for (text, problem) in [
         ("k1 0123456789abcdef0123456789abcdef", "another secret"),
-        ("k2 0123456789abcdef0123456789abcdef", "unknown key `k2`"),
+        (
+            "k2 0123456789abcdef0123456789abcdef",
+            "unknown identity key `k2`",
+        ),
     ] {
         let keys = IdentityKeys::parse(text).unwrap();
         let call = VaultClient::with_client(client(&running).identity(keys))

@@ -280,7 +280,7 @@ async fn no_retry_starts_that_the_deadline_would_end() {
     assert_eq!(error.code(), Code::Unavailable);
     assert_eq!(
         error.message(),
-        "not now (after 1 attempt; no time for another before the deadline)"
+        "not now (after 1 attempt; no time for another attempt before the deadline)"
     );
 }
 

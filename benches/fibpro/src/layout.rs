@@ -100,7 +100,7 @@ impl System {
                 });
             }
         }
-        Err("there is no gatekeeper".into())
+        Err("the layout starts no gatekeeper".into())
     }
 }
 
@@ -125,7 +125,7 @@ async fn start_process(name: &str, arguments: &[String]) -> Result<(Child, Socke
 /// closed.
 pub(crate) async fn serve(arguments: &[String]) -> Result<(), Failure> {
     let [name, database, users, endpoints @ ..] = arguments else {
-        return Err("service NAME DATABASE USERS NAME=URL...".into());
+        return Err("usage: service NAME DATABASE USERS NAME=URL...".into());
     };
     let mut peers = Peers::default();
     for endpoint in endpoints {
@@ -150,7 +150,7 @@ struct Peers(HashMap<String, Client>);
 impl Peers {
     fn client(&self, name: &str) -> Result<Client, Failure> {
         let client = self.0.get(name).cloned();
-        client.ok_or_else(|| format!("{name} is not there yet").into())
+        client.ok_or_else(|| format!("the service {name} was not started before the services that call it").into())
     }
 
     async fn server(&self, name: &str, database: &str, users: &Path) -> Result<Server, Failure> {
@@ -177,7 +177,7 @@ impl Peers {
                 let routes = Gatekeeper::new(users, controller).into_routes();
                 server.trust(Trust::Edge).http(routes)
             }
-            _ => return Err(format!("there is no service {name}").into()),
+            _ => return Err(format!("unknown service {name}").into()),
         })
     }
 }

@@ -89,7 +89,7 @@ async fn measure(seconds: Option<&str>) -> Result<(), Failure> {
                 table("PostgreSQL", layout, &system, slice).await?;
             }
         }
-        None => print_line("PostgreSQL is not installed here")?,
+        None => print_line("PostgreSQL is skipped: it is not installed")?,
     }
     if let [local, sockets, processes] = medians[..] {
         let hop = |median: Duration| median.saturating_sub(local) / HOPS;

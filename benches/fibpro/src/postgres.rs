@@ -74,7 +74,7 @@ impl Postgres {
     /// Creates a database and returns its URL.
     pub(crate) fn database(&self, name: &str) -> Result<String, Failure> {
         if !self.run("createdb", &["-U", "postgres", name])? {
-            return Err(format!("the database {name} cannot be made").into());
+            return Err(format!("cannot create the database {name}").into());
         }
         let folder = self.folder.display();
         Ok(format!(

@@ -1,7 +1,7 @@
 //! A flag is a typed, validated setting that an operator changes at run time; each change is
 //! written to the audit log.
 
-#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+#![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use rpc_runtime::flag_service::FlagServiceClient;
 use rpc_runtime::prelude::*;

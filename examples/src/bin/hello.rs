@@ -1,6 +1,6 @@
 //! A trait defines a service: declare it, implement it, serve it, call it.
 
-#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+#![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ async fn main() -> Result<()> {
     // Every service responds to `ping`.
     let pong = greeter.ping().await?;
     println!(
-        "{} {} answers at {}",
+        "{} {} runs at {}",
         pong.service, pong.version, pong.instance
     );
     Ok(())

@@ -1,7 +1,7 @@
 //! A test needs no socket, no port and no mock: `FooClient::local(fake)` has the same type as the
 //! client in production.
 
-#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+#![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use rpc_runtime::prelude::*;
 
@@ -21,7 +21,7 @@ impl Shop {
         match self.pricing.pay(user, n).await {
             Ok(left) => Ok(format!("sold, {left} left")),
             Err(error) if error.code() == Code::FailedPrecondition => {
-                Ok("come back with money".to_owned())
+                Ok("not enough credit".to_owned())
             }
             Err(error) => Err(error.into()),
         }
@@ -72,7 +72,7 @@ mod tests {
     async fn who_has_none_is_sent_away() {
         assert_eq!(
             shop_with(0).buy("ada", 1).await.unwrap(),
-            "come back with money"
+            "not enough credit"
         );
     }
 }

@@ -1,7 +1,7 @@
 //! A layer is a function around every call, on either side: here clients send a token that a server
 //! requires.
 
-#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+#![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use rpc_runtime::middleware::{Next, Request, Response};
 use rpc_runtime::{Client, prelude::*};
@@ -25,8 +25,8 @@ impl Vault for Gold {
 async fn require_token(request: Request, next: Next) -> Response {
     match request.metadata().get("x-token") {
         Some("sesame") => next.run(request).await,
-        Some(_) => Error::new(Code::PermissionDenied, "this token opens nothing").into(),
-        None => Error::new(Code::Unauthenticated, "show a token in x-token").into(),
+        Some(_) => Error::new(Code::PermissionDenied, "invalid token in x-token").into(),
+        None => Error::new(Code::Unauthenticated, "missing token: send it in x-token").into(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! An error is an enum on both sides of a call, and contains the chain of services that it passed.
 
-#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+#![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use rpc_runtime::prelude::*;
 
@@ -56,7 +56,7 @@ async fn main() -> Result<()> {
     if let Err(error) = pricing.pay("ada", 3).await {
         match &*error {
             PricingError::InsufficientCredit { credit } => println!("ada has {credit} left\n"),
-            PricingError::Other(other) => println!("not a matter of credit: {other}\n"),
+            PricingError::Other(other) => println!("another error: {other}\n"),
         }
     }
 

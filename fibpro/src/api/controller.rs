@@ -53,25 +53,27 @@ pub enum ControllerError {
     /// The number is computed, but its payment could not be confirmed, so it is not returned. A
     /// repeat finds out.
     #[error(
-        "cannot confirm the payment of purchase {key}; retry with the same key, which pays at most once"
+        "cannot confirm the payment of purchase {key}; repeat the same call, which pays at most once"
     )]
     #[rpc(code = "unavailable")]
     OutcomeUnknown {
-        /// Key of the purchase.
+        /// Key of the purchase: that of the call, or a key derived from it, such as `KEY.2`.
         key: String,
     },
 
-    /// The purchase ended before the number was computed: it expired, or a concurrent call with the
+    /// The purchase ended before it was paid: it expired, or a concurrent call with the
     /// same key was refunded. Nothing was paid, and a repeat starts again.
-    #[error("purchase {key} ended before the number was computed; nothing was paid")]
+    #[error(
+        "purchase {key} ended before it was paid, by expiry or a refund; nothing was paid; repeat the same call to start again"
+    )]
     #[rpc(code = "unavailable")]
     Ended {
-        /// Key of the purchase.
+        /// Key of the purchase: that of the call, or a key derived from it, such as `KEY.2`.
         key: String,
     },
 
     /// Too many purchases with this key have failed. Nothing was paid.
-    #[error("{purchases} purchases with the key {key} failed and were refunded; use another key")]
+    #[error("{purchases} purchases with the idempotency key {key} ended unpaid; use another key")]
     #[rpc(code = "aborted")]
     KeyUsedUp {
         /// The key.

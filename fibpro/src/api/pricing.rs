@@ -49,7 +49,7 @@ pub enum PricingError {
     #[error("fib({n}) costs {price}, user {username} has insufficient credit({credit})")]
     #[rpc(code = "failed_precondition")]
     InsufficientCredit {
-        /// The requested number.
+        /// Index of the requested Fibonacci number.
         n: u64,
         /// Its price.
         price: u64,

@@ -204,7 +204,7 @@ pub enum UserStoreError {
     },
 
     /// The key was used for a different user or amount.
-    #[error("the key {key} was used for another purchase; use a different key")]
+    #[error("purchase key {key} was used with another user or amount; use a different key")]
     #[rpc(code = "aborted")]
     PurchaseDiffers {
         /// The key.

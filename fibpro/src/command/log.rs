@@ -25,7 +25,7 @@ pub(crate) async fn run(options: LogOptions, out: &mut impl Write) -> Result<(),
     let logsink = LogSinkClient::with_client(options.sink.client()?);
     if !logsink.recv_log(&options.text, options.level).await? {
         return Err(CommandError::Refused(
-            "the log sink rejects a record without text",
+            "the log sink rejected the record: its text is empty",
         ));
     }
     writeln!(out, "accepted").map_err(CommandError::Output)

@@ -127,7 +127,7 @@ async fn follow(
             Err(error) => return Err(error.into()),
         };
         if std::mem::take(&mut waiting) {
-            print_note("the log sink is back");
+            print_note("the log sink responds again");
         }
         print(&page.records, json, out).map_err(CommandError::Output)?;
         // A sink that does not wait for records is polled at a lower rate.

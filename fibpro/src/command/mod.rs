@@ -119,7 +119,7 @@ pub(crate) fn exit_code(outcome: Result<(), CommandError>) -> ExitCode {
             // The text of the error addresses programmers, so the command adds the option to set.
             if error.code() == Code::Unauthenticated {
                 print_note(
-                    "services of `fibpro up` require its key: pass --identity-key-file FOLDER/identity.key with its data folder",
+                    "services of `fibpro up` require calls signed with its identity key: pass `--identity-key-file FOLDER/identity.key`, where FOLDER is its data folder",
                 );
             }
         }

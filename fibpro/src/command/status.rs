@@ -87,8 +87,8 @@ fn write_status(status: &ServerStatus, out: &mut impl Write) -> io::Result<()> {
 /// Returns the statistics of a method that are shown only if they are not zero.
 fn notes(method: &MethodStatus) -> [(u64, &'static str); 3] {
     [
-        (method.shed, "turned away: the server was full"),
-        (method.rate_limited, "turned away: over the rate limit"),
+        (method.shed, "rejected: the server was overloaded"),
+        (method.rate_limited, "rejected: over the rate limit"),
         (method.repeats, "repeats of an earlier attempt"),
     ]
 }
@@ -173,7 +173,7 @@ mod tests {
              METHOD   REQUESTS  IN FLIGHT     FAILED        P50        P90        P99\n\
              a.B/C           9          1          2    1.50 ms    1.50 ms          -\n\
              \x20 2 unavailable\n\
-             \x20 2 turned away: the server was full\n\
+             \x20 2 rejected: the server was overloaded\n\
              \x20 3 repeats of an earlier attempt\n\n\
              CALLS       CALLS  IN FLIGHT     FAILED        P50        P90        P99\n\
              d.E/F           4          0          0    1.50 ms    1.50 ms          -\n\

@@ -62,7 +62,7 @@ impl ServiceOptions for LogSinkOptions {
             (Some(store), Some(intake))
         };
         let (printer, writing) = PrintQueue::start(io::stdout(), intake).map_err(|error| {
-            let text = format!("cannot start a thread for the log: {error}");
+            let text = format!("cannot start the thread that writes log lines: {error}");
             Error::new(Code::ResourceExhausted, text)
         })?;
         let sink = Sink::new(printer, store.clone());
@@ -85,7 +85,7 @@ impl ServiceOptions for LogSinkOptions {
 
 /// The work that remains when a service stops; only the log sink has any.
 #[derive(Debug, Default)]
-#[must_use = "records that are not yet written are lost unless this is awaited"]
+#[must_use = "records that are not yet written are lost unless `finish` is awaited"]
 pub struct ShutdownTasks {
     store: Option<LogStore>,
     writing: Option<WriterHandle>,
@@ -131,7 +131,11 @@ fn store_bytes(text: &str) -> Result<u64, String> {
     let number: u64 = digits.parse().map_err(|error| format!("{error}"))?;
     match number.checked_mul(1 << shift) {
         Some(bytes @ STORE_LEAST..) if i64::try_from(bytes).is_ok() => Ok(bytes),
-        _ => Err(format!("at least {} MiB", STORE_LEAST >> 20)),
+        _ => Err(format!(
+            "must be from {} MiB to {} GiB",
+            STORE_LEAST >> 20,
+            i64::MAX >> 30
+        )),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::process::{self, Signals};
 /// The options of a service, from which its server is built.
 #[allow(
     async_fn_in_trait,
-    reason = "the programs of this crate are all that implements and calls it"
+    reason = "only the programs of this crate implement and call it"
 )]
 pub trait ServiceOptions: clap::Parser {
     /// Opens the resources of the service, and returns the server that is ready to be bound.
@@ -138,7 +138,9 @@ impl StopSignal {
                 ending.send_replace(true);
             })
             .map_err(|error| {
-                let text = format!("cannot start a thread for standard input: {error}");
+                let text = format!(
+                    "cannot start the thread that waits for the end of standard input: {error}"
+                );
                 Error::new(Code::ResourceExhausted, text)
             })?;
         Ok(Self(Some(ended)))

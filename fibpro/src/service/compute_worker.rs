@@ -62,7 +62,10 @@ impl ComputeWorker for Worker {
             return Err(Error::new(Code::InvalidArgument, text.clone()).with_violation("n", text));
         }
         let Ok(core) = Arc::clone(&self.cores).acquire_owned().await else {
-            fail!(Code::Internal, "the semaphore of the cores is closed");
+            fail!(
+                Code::Internal,
+                "internal error: the semaphore of the cores is closed"
+            );
         };
         let deadline = Context::current().deadline();
         let cancel = CancelOnDrop::default();

@@ -53,7 +53,7 @@ impl Controller for Seller {
             Ok(outcome) => outcome,
             Err(failed) => Err(Error::new(
                 Code::Internal,
-                format!("the task of the sale failed: {failed}"),
+                format!("the task of the purchase failed: {failed}"),
             )
             .into()),
         }
@@ -147,7 +147,8 @@ impl Sale {
             biased;
             // Dropping the call cancels it at the worker.
             _ = gone => {
-                let error = Error::new(Code::Canceled, "the caller canceled the call before the number was computed");
+                let text = format!("the call was canceled before fib({}) was computed", self.n);
+                let error = Error::new(Code::Canceled, text);
                 return Err(error.into());
             }
             computed = call => computed,

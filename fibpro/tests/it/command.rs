@@ -26,7 +26,7 @@ fn log_says_why_a_record_was_not_taken() {
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
     assert_eq!(
         ended.stderr,
-        "error: the log sink rejects a record without text\n"
+        "error: the log sink rejected the record: its text is empty\n"
     );
 }
 

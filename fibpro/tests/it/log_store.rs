@@ -68,7 +68,10 @@ fn d03_what_was_logged_is_found_by_curl() {
             r#"{"level": "severe"}"#,
             "level: unknown variant `severe`, expected one of `debug`, `info`, `warn`, `error`",
         ),
-        (r#"{"limit": 0}"#, "limit: 0; 1 to 10000"),
+        (
+            r#"{"limit": 0}"#,
+            "limit: must be 1 to 10000 records, not 0",
+        ),
     ] {
         let response = sink.call("Query", query);
         assert_eq!((response.status, response.message()), (400, message));
@@ -210,7 +213,7 @@ fn following_logs_survives_restart_and_ends_on_ctrl_c() {
     let sink = LogSink::start_on(&["--listen", &address, "--store", store.to_str().unwrap()]);
     append(&sink, 3, "after");
     assert_eq!(following.line(), line("after"));
-    assert_eq!(following.stderr_line(), "the log sink is back");
+    assert_eq!(following.stderr_line(), "the log sink responds again");
 
     following.interrupt();
     let ended = following.ended();
@@ -363,14 +366,19 @@ fn an_unopenable_store_is_one_line_and_lines_print() {
     let mut sink = LogSink::start_with(&store);
     let line = sink.wait_for_stderr("cannot store log records");
     assert!(
-        line.contains(&format!("{}: it cannot be opened (", store.display()))
-            && line.contains("or choose another file with `--store FILE`"),
+        line.contains(&format!(
+            "{}: the log store cannot be opened (",
+            store.display()
+        )) && line.contains("or choose another file with `--store FILE`"),
         "{line}"
     );
     let response = sink.call("RecvLog", r#"{"message": "test_msg"}"#);
     assert_eq!(
         (response.status, response.message()),
-        (503, "cannot store log records: it cannot be opened")
+        (
+            503,
+            "cannot store log records: the log store cannot be opened"
+        )
     );
     sink.terminate();
     let ended = sink.ended();
@@ -399,9 +407,9 @@ fn the_store_is_an_option_and_has_a_size() {
     assert!(sink.printed().ends_with(" test_msg\n"));
     for (size, words) in [
         ("64MB", "unknown unit `MB`, expected `KiB`, `MiB` or `GiB`"),
-        ("1MiB", "at least 16 MiB"),
+        ("1MiB", "must be from 16 MiB to 8589934591 GiB"),
         ("-1", "invalid digit"),
-        ("99999999999GiB", "at least 16 MiB"),
+        ("99999999999GiB", "must be from 16 MiB to 8589934591 GiB"),
     ] {
         let ended: Ended = output(&mut logsink(&[&format!("--store-bytes={size}")])).into();
         assert_eq!(ended.code, Some(2), "{size}");

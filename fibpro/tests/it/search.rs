@@ -325,10 +325,13 @@ async fn an_invalid_query_is_rejected_with_a_reason() {
         limit: Some(limit),
         ..query()
     };
-    assert_eq!(searched.refused(limit(0)).await, "limit: 0; 1 to 10000");
+    assert_eq!(
+        searched.refused(limit(0)).await,
+        "limit: must be 1 to 10000 records, not 0"
+    );
     assert_eq!(
         searched.refused(limit(10_001)).await,
-        "limit: 10001; 1 to 10000"
+        "limit: must be 1 to 10000 records, not 10001"
     );
     let forms = "write `server`, `server@environment` or `server@environment/instance`";
     for source in ["", "a b", "a@", "a@/x", "@prod", "a@prod/", "a/b"] {
@@ -347,13 +350,16 @@ async fn an_invalid_query_is_rejected_with_a_reason() {
     };
     assert_eq!(
         searched.refused(text).await,
-        "text: 1025 bytes; at most 1024"
+        "text: must have at most 1024 bytes, not 1025"
     );
     let after = Query {
         after: Some(u64::MAX),
         ..query()
     };
-    assert_eq!(searched.refused(after).await, "after: larger than any id");
+    assert_eq!(
+        searched.refused(after).await,
+        "after: is larger than any record ID"
+    );
 }
 
 #[tokio::test]

@@ -283,7 +283,7 @@ async fn an_oversized_record_is_reported_and_the_rest_kept() {
         kept.refused(&huge).await,
         (
             Code::ResourceExhausted,
-            "cannot store log records: its disk is full".to_owned()
+            "cannot store log records: the disk of the log store is full".to_owned()
         )
     );
     // A rejected record is not stored, and the stored records are kept.
@@ -314,7 +314,7 @@ async fn a_foreign_lock_is_reported_and_waited_for() {
         kept.refused(&[record(2, "two")]).await,
         (
             Code::Unavailable,
-            "cannot store log records: another process holds a lock on it".to_owned()
+            "cannot store log records: another process holds a lock on the log store".to_owned()
         )
     );
     assert_eq!(kept.texts(all()).await, ["one"]);
@@ -337,7 +337,7 @@ async fn two_sinks_do_not_share_a_file() {
         second.refused(&[record(2, "two")]).await,
         (
             Code::Unavailable,
-            "cannot store log records: another log sink uses it".to_owned()
+            "cannot store log records: another log sink uses the log store".to_owned()
         )
     );
     assert_eq!(second.texts(all()).await, ["one"], "reading does no harm");
@@ -445,7 +445,7 @@ async fn an_unusable_folder_is_reported_and_retried() {
         kept.refused(&[record(1, "one")]).await,
         (
             Code::Unavailable,
-            "cannot store log records: it cannot be opened".to_owned()
+            "cannot store log records: the log store cannot be opened".to_owned()
         )
     );
     let error = kept.sink.query(&all()).no_retry().await.unwrap_err();
@@ -453,7 +453,7 @@ async fn an_unusable_folder_is_reported_and_retried() {
         (error.code(), error.message()),
         (
             Code::Unavailable,
-            "cannot read stored log records: it cannot be opened"
+            "cannot read stored log records: the log store cannot be opened"
         )
     );
     assert_eq!(
@@ -479,7 +479,7 @@ async fn a_failing_sink_reports_its_unstored_records() {
     let error = kept.finish().await.unwrap_err();
     assert_eq!(error.code(), Code::DataLoss);
     let said = format!(
-        "2 log records were not stored: {}: it cannot be opened",
+        "2 log records were not stored: {}: the log store cannot be opened",
         path.display()
     );
     assert!(error.message().starts_with(&said), "{}", error.message());
@@ -542,7 +542,7 @@ async fn a_full_disk_is_reported_and_space_is_reused() {
         (error.code(), error.message()),
         (
             Code::ResourceExhausted,
-            "cannot store log records: its disk is full"
+            "cannot store log records: the disk of the log store is full"
         )
     );
     let kept_now = kept.page(all()).await.records;
@@ -582,7 +582,7 @@ async fn a_read_only_disk_is_reported_and_searchable() {
         kept.refused(&[record(2, "two")]).await,
         (
             Code::Unavailable,
-            "cannot store log records: it is read-only".to_owned()
+            "cannot store log records: the log store is read-only".to_owned()
         )
     );
     disk.remount("rw");

@@ -285,7 +285,7 @@ fn a_folder_that_another_one_uses_is_one_clear_line() {
         let line = ended.stderr.strip_suffix('\n').unwrap();
         assert!(!line.contains('\n'), "{ended:?}");
         assert!(
-            line.starts_with("error: another `fibpro up` uses the folder "),
+            line.starts_with("error: another `fibpro up` uses the data folder "),
             "{ended:?}"
         );
         assert_eq!(ended.stdout, "", "{ended:?}");
@@ -405,7 +405,7 @@ fn contradictory_options_are_rejected_before_start() {
     assert!(
         ended
             .stderr
-            .starts_with("error: cannot keep data in the folder "),
+            .starts_with("error: cannot create the data folder "),
         "{ended:?}"
     );
 }

@@ -33,7 +33,7 @@ pub fn ping(client: &Client, service: &'static ServiceDescriptor) -> Call<Pong> 
     match ping_method(service) {
         Some(method) => prepare(client, method, None, &PONG, Ok(b"{}".to_vec())),
         // The expansion has `ping` only if the descriptor has it.
-        None => unreachable!("{} has no Ping", service.full_name),
+        None => unreachable!("internal error: {} has no method `Ping`", service.full_name),
     }
 }
 

@@ -121,7 +121,7 @@ impl Drop for InFlightGuard {
                 target: "rpc",
                 address = %target,
                 wait_ms = wait.as_millis(),
-                "circuit breaker opened: calls to this address fail until it recovers"
+                "circuit breaker opened: no calls are sent to this address until a probe succeeds"
             ),
             Some(Transition::Closed) => tracing::info!(
                 target: "rpc",

@@ -18,7 +18,8 @@ const CONSECUTIVE_FAILURES: u32 = 5;
 /// The number of last outcomes over which the failure rate is taken. Each takes one bit.
 const WINDOW: u32 = 20;
 
-/// The time for which the breaker first stays open. Doubles with each failed probe.
+/// The time for which the breaker first stays open. Doubles with each failed probe, up to
+/// [`MAX_OPEN`].
 const MIN_OPEN: Duration = Duration::from_millis(500);
 
 /// The maximum time for which the breaker stays open, and so the longest time until a recovered

@@ -178,7 +178,7 @@ impl<T: 'static, E: 'static> PreparedCall<T, E> {
             Some(message) => reply.decode_value(message),
             None => Err(Error::without_location(
                 crate::Code::Internal,
-                "received a stream instead of a single response message",
+                "the response is a stream, which is not supported; check the layers",
             )
             .public()),
         });

@@ -154,7 +154,7 @@ fn decide(
         .delay(attempts, error.retry_after(), fastrand::f64());
     let left = request.context.remaining();
     if left.is_some_and(|left| left <= delay.saturating_add(MIN_REMAINING)) {
-        return RetryDecision::GiveUp(Some("no time for another before the deadline"));
+        return RetryDecision::GiveUp(Some("no time for another attempt before the deadline"));
     }
     if !client.budget.withdraw() {
         return RetryDecision::GiveUp(Some("the retry budget is exhausted"));
@@ -193,7 +193,11 @@ fn no_endpoint<N>(unavailable: Error, last: Option<(N, Response)>, attempts: u32
     match last {
         Some((_, mut response)) => {
             if let Some(error) = response.error_mut() {
-                annotate(error, attempts, Some("no other address is available"));
+                annotate(
+                    error,
+                    attempts,
+                    Some("no address is available for another attempt"),
+                );
                 error.set_retries_exhausted(true);
             }
             response

@@ -90,7 +90,7 @@ impl<E: RpcError> Remote<E> {
     #[track_caller]
     #[allow(
         clippy::result_large_err,
-        reason = "the caller goes on with the remote error"
+        reason = "on failure the caller keeps the remote error"
     )]
     pub fn take<Y: RpcError>(self) -> Result<Y, Self> {
         let (taken, original) = self.downcast(Location::caller())?;

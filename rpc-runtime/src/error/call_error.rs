@@ -138,7 +138,8 @@ impl Error {
         }))
     }
 
-    /// Returns an error whose message starts with the option or setting that caused it.
+    /// Returns a new error with the same code and a message that starts with the option or setting
+    /// that caused it. Everything else of this error is dropped.
     pub(crate) fn caused_by_option(&self, option: &str) -> Self {
         Self::without_location(self.code(), format!("{option}: {}", self.message()))
     }

@@ -99,7 +99,8 @@ impl Error {
         self.0.details.clear();
     }
 
-    /// Prepares the error for a trusted caller: the public message, one more hop, no source.
+    /// Prepares the error for a trusted caller: replaces the message by the public one, adds a hop
+    /// with the location, removes the source, and truncates the chain. All else is kept.
     pub(crate) fn sanitize_for_wire(&mut self, source: &str, method: &str, service: &str) {
         let message = self.public_message().to_owned();
         if self.0.reason.is_some() && self.0.domain.is_none() {

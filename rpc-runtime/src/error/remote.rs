@@ -109,7 +109,7 @@ impl<E: RpcError> Remote<E> {
     /// `location`.
     #[allow(
         clippy::result_large_err,
-        reason = "the caller goes on with the remote error"
+        reason = "on failure the caller keeps the remote error"
     )]
     pub(crate) fn downcast<Y: RpcError>(
         self,
@@ -124,7 +124,7 @@ impl<E: RpcError> Remote<E> {
             (Some(taken), _) => Ok((taken, error.passed_on_at(location))),
             (None, Some(value)) => Err(Self { value, error }),
             // `downcast_mut` took the value only for the arm above.
-            (None, None) => unreachable!("the value is either taken or left"),
+            (None, None) => unreachable!("internal error: the value is neither taken nor left"),
         }
     }
 }

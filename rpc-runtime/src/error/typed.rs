@@ -63,9 +63,10 @@ impl<T, E> RpcResult for Result<T, E> {
     type Err = E;
 }
 
-/// A type of an argument or of a field of an error: owned data with both serde derives.
+/// A type of an argument, of a result or of a field of an error: it owns its data and implements
+/// both traits of serde.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot travel in an RPC message",
+    message = "`{Self}` cannot be sent in an RPC message",
     label = "cannot be serialized and deserialized",
     note = "derive both on `{Self}`: `#[derive(serde::Serialize, serde::Deserialize)]`; it must also be `Send` and own its data"
 )]

@@ -34,9 +34,10 @@ pub enum Effect {
     Error(Code),
     /// The call is delayed by this time, at most until its deadline.
     Delay(Duration),
-    /// The connection is closed without a response. The handler does not run.
+    /// No response is sent: an HTTP/1 connection is closed, an HTTP/2 stream is reset. The handler
+    /// does not run.
     Drop,
-    /// The handler runs, and then the connection is closed without a response. Written `lose`.
+    /// The handler runs, but no response is sent, as for [`Drop`](Self::Drop). Written `lose`.
     DropResponse,
 }
 

@@ -97,5 +97,6 @@ impl FlagSlot {
 ///
 /// Fails if it panics.
 pub(super) fn catch_panic<R>(code: impl FnOnce() -> R) -> Result<R, String> {
-    catch_unwind(AssertUnwindSafe(code)).map_err(|_| "the code of the flag panicked".to_owned())
+    catch_unwind(AssertUnwindSafe(code))
+        .map_err(|_| "the parser, formatter or validator of the flag panicked".to_owned())
 }

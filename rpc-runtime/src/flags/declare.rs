@@ -115,7 +115,7 @@ impl<T: Send + Sync + 'static> Flag<T> {
 }
 
 fn too_long() -> String {
-    format!("longer than {VALUE_LIMIT} bytes")
+    format!("the value is longer than {VALUE_LIMIT} bytes")
 }
 
 /// A flag of any type.
@@ -219,7 +219,10 @@ impl fmt::Debug for Registration {
 
 /// For the expansion of [`flag!`](crate::flag!).
 #[doc(hidden)]
-#[allow(missing_docs, reason = "named as the options of the macro")]
+#[allow(
+    missing_docs,
+    reason = "the methods have the names of the macro's options"
+)]
 impl<T: Any + Send + Sync> Flag<T> {
     #[must_use]
     pub const fn new(

@@ -147,7 +147,10 @@ impl Flags {
     pub fn describe(&self, name: &str) -> Result<FlagInfo> {
         let index = registry::find(name)?;
         self.state(index).ok_or_else(|| {
-            Error::without_location(Code::Internal, "this server has no value for the flag")
+            Error::without_location(
+                Code::Internal,
+                "internal error: this server has no value for a registered flag",
+            )
         })
     }
 

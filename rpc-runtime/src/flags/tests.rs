@@ -121,7 +121,7 @@ fn a_rejected_value_is_explained_and_changes_nothing() {
             "chosen",
             "77",
             Code::InvalidArgument,
-            "the code of the flag panicked",
+            "the parser, formatter or validator of the flag panicked",
         ),
         (
             "host",

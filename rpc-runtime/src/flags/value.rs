@@ -167,6 +167,9 @@ impl FlagValue for Duration {
 }
 
 /// Empty elements are dropped, so the empty text is the empty list.
+///
+/// Elements must not be empty, contain commas, or start or end with a space: such a list is not
+/// parsed as it was printed.
 impl FlagValue for Vec<String> {
     const CODEC: Codec<Self> = Codec {
         parse: |text| {

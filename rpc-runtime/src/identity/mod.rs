@@ -82,7 +82,7 @@ impl Verifier {
         if age > VALID_MS {
             let when = if signature.time > now { "ahead" } else { "ago" };
             return Err(unauthenticated(format!(
-                "signature expired: the call was signed {} s {when} by this server's clock, and signatures are valid for \
+                "the signature is outside its time of validity: the call was signed {} s {when} by this server's clock, and signatures are valid for \
                  {} s; check the clocks of both hosts",
                 age / 1000,
                 VALID_MS / 1000

@@ -105,7 +105,7 @@ pub(super) fn verify(
     let keys = keys.all();
     let key = keys.iter().find(|key| key.id == id).ok_or_else(|| {
         unauthenticated(format!(
-            "unknown key `{id}`: both sides need the same key file; add a new key to all servers before one signs \
+            "unknown identity key `{id}`: both sides need the same key file; add a new key to all servers before one signs \
              with it"
         ))
     })?;

@@ -163,7 +163,7 @@ fn servers_accept_each_other_during_key_rotation() {
     }
     let header = signature::sign(&keys(&old), &call(), BODY, NOW, 1);
     let text = refused(keys(&new), &call(), &header, NOW);
-    assert!(text.contains("unknown key `old`"), "{text}");
+    assert!(text.contains("unknown identity key `old`"), "{text}");
 }
 
 #[test]

@@ -290,7 +290,7 @@ impl PreparedExporter {
             match runtime {
                 Ok(runtime) => runtime.block_on(worker.run()),
                 Err(error) => {
-                    tracing::error!(target: OWN_TARGET, %error, "cannot create the runtime of the log exporter");
+                    tracing::error!(target: OWN_TARGET, %error, "cannot create the runtime of the log exporter; the log is not exported");
                 }
             }
             // Fails if `shutdown` is not waiting.
@@ -377,7 +377,7 @@ impl LogExporter {
             .await
             .is_err()
         {
-            tracing::warn!(target: OWN_TARGET, "the log exporter did not finish in time; continuing without it");
+            tracing::warn!(target: OWN_TARGET, "the log exporter did not stop within its timeout; its last records may be lost");
         }
         self.shared.status()
     }

@@ -288,7 +288,7 @@ impl Worker {
         if self.reported.refused == self.warned.refused {
             let (sink, sequence) = (&*self.sink, refused[0].sequence);
             let source = refused[0].source.as_str();
-            tracing::warn!(target: OWN_TARGET, sink, source, sequence, %error, "the log sink rejected a record; it is dropped");
+            tracing::warn!(target: OWN_TARGET, sink, source, sequence, %error, "dropped a log record that the log sink does not accept");
         }
         self.warned.refused = self.shared.metrics.dropped().refused;
     }
@@ -333,7 +333,7 @@ impl Worker {
             self.spool_retry_at = now.checked_add(SPOOL_RETRY_INTERVAL);
             tracing::warn!(
                 target: OWN_TARGET, %error,
-                "cannot write the log spool; records stay in memory and are dropped when it is full"
+                "cannot write the log spool; records stay in memory and are dropped when the queue is full"
             );
         }
         self.update_spool_metrics();

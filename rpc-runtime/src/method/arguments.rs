@@ -75,7 +75,7 @@ fn default_value<T: Default>() -> Option<T> {
 /// The message codec of methods in argument style, which is never called.
 fn not_a_message<T>(_: &[u8]) -> Result<T, DecodeError> {
     Err(DecodeError::new(
-        "this method takes arguments, not a message",
+        "internal error: this method takes arguments, not a message",
     ))
 }
 

@@ -20,7 +20,7 @@ pub trait ArgumentForm: 'static {
 
 /// An argument form whose types can be encoded and decoded.
 #[diagnostic::on_unimplemented(
-    message = "this argument cannot travel in an RPC message",
+    message = "this argument cannot be sent in an RPC message",
     label = "cannot be serialized and deserialized"
 )]
 pub trait ArgumentFormCodec: ArgumentForm {

@@ -77,7 +77,7 @@ impl<A: Arguments, T, E> Method<A, T, E> {
             Error::without_location(
                 crate::Code::Internal,
                 format!(
-                    "failed to encode the value of {} as JSON: {error}",
+                    "failed to encode the result of {} as JSON: {error}",
                     self.descriptor.path
                 ),
             )

@@ -137,7 +137,7 @@ pub struct Response {
     headers: Metadata,
     trailers: Metadata,
     result: Result<Body, Error>,
-    /// Injected fault: the connection is closed instead of sending the response.
+    /// Injected fault: the response is not sent.
     aborted: bool,
 }
 

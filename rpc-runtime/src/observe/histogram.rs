@@ -12,7 +12,7 @@ const MAX_BITS: u8 = 32;
 /// KiB.
 const CONFIG: Config = match Config::new(5, MAX_BITS) {
     Ok(config) => config,
-    Err(_) => panic!("evaluated at compile time"),
+    Err(_) => panic!("invalid configuration of the histogram"),
 };
 
 /// Counts durations without a lock. A reader may miss durations that are recorded concurrently.

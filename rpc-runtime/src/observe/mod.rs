@@ -373,7 +373,8 @@ impl AttemptObservation {
 impl Drop for AttemptObservation {
     fn drop(&mut self) {
         if let Some((observers, attempt)) = self.0.take() {
-            let error = Error::without_location(Code::Canceled, "the attempt was given up");
+            let error =
+                Error::without_location(Code::Canceled, "the attempt was canceled by the client");
             let end = CallEnd {
                 error: Some(&error),
                 duration: attempt.at.elapsed(),

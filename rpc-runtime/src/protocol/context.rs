@@ -158,7 +158,7 @@ fn insert(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
         // The types of a context only hold valid values, except for an environment that a program
         // sets.
         Err(error) => {
-            tracing::error!(target: "rpc", %name, %error, "skipped a header with an invalid value");
+            tracing::error!(target: "rpc", %name, %error, "sent a call without this header, because its value is not valid in HTTP; a program has set an invalid environment");
         }
     }
 }
@@ -182,7 +182,7 @@ fn read_request_id(headers: &HeaderMap) -> Option<RequestId> {
     if id.is_none() && tracing::enabled!(target: "rpc", tracing::Level::DEBUG) {
         for offered in headers.get_all(&REQUEST_ID) {
             let offered = printable(offered.as_bytes(), MAX_LOGGED_ID);
-            tracing::debug!(target: "rpc", %offered, "replaced an invalid request id");
+            tracing::debug!(target: "rpc", %offered, "replaced an invalid request ID");
         }
     }
     id
@@ -236,8 +236,8 @@ fn read_hops(headers: &HeaderMap) -> Result<u32, Error> {
     if !headers.contains_key(&HOPS) {
         return Ok(0);
     }
-    let hops: u32 =
-        read_one(headers, &HOPS).ok_or_else(|| invalid_header(&HOPS, "must be one number"))?;
+    let hops: u32 = read_one(headers, &HOPS)
+        .ok_or_else(|| invalid_header(&HOPS, "must occur once and be a whole number"))?;
     if hops > HOP_COUNT_LIMIT {
         return Err(Error::without_location(
             Code::FailedPrecondition,
@@ -259,10 +259,12 @@ fn read_environment(headers: &HeaderMap, own: &Arc<str>) -> Result<Arc<str>, Err
         Some(name) if name == &**own => Ok(own.clone()),
         Some(name) if is_environment(name) => Ok(name.into()),
         // Continuing in another environment than that of the caller would mix the two.
-        _ => Err(invalid_header(
-            &ENVIRONMENT,
-            "must be one name of letters, digits, `.`, `_` and `-`",
-        )),
+        _ => {
+            let rule = format!(
+                "must be one name of 1 to {ENVIRONMENT_LIMIT} letters, digits, `.`, `_` and `-`"
+            );
+            Err(invalid_header(&ENVIRONMENT, &rule))
+        }
     }
 }
 

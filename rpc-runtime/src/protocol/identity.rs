@@ -32,7 +32,7 @@ pub(crate) fn sign(
         }
         // The value consists of a key ID, digits and base64, which are valid in a header.
         Err(error) => {
-            tracing::error!(target: "rpc", %error, "failed to sign a call; it is sent unsigned");
+            tracing::error!(target: "rpc", %error, "internal error: failed to sign a call; it is sent unsigned");
         }
     }
 }
@@ -49,7 +49,7 @@ pub(crate) fn verify(verifier: &Verifier, head: &request::Parts) -> Result<BodyD
         (Some(header), None) => header.to_str().ok(),
         (None, _) => {
             return Err(unauthenticated(
-                "this listener accepts only signed calls: set the server's keys with `Client::identity` \
+                "this listener accepts only signed calls: set the server's identity keys with `Client::identity` \
                  (handlers of a server with `Server::identity` sign their calls), or call an edge listener",
             ));
         }

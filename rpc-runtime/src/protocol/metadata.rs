@@ -48,7 +48,7 @@ pub(crate) fn write(metadata: &Metadata, prefix: &str, headers: &mut HeaderMap) 
             }
             // `Metadata` only holds names and values that are valid in headers.
             _ => {
-                tracing::error!(target: "rpc", "skipped metadata that is not valid in an HTTP header");
+                tracing::error!(target: "rpc", "internal error: skipped metadata that is not valid in an HTTP header");
             }
         }
     }

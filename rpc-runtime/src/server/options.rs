@@ -188,7 +188,7 @@ impl ServerOptions {
 fn mode(text: &str) -> std::result::Result<u32, String> {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),
-        _ => Err("expected three octal digits, such as 660".to_owned()),
+        _ => Err("expected octal digits from 0 to 777, such as 660".to_owned()),
     }
 }
 

@@ -159,7 +159,7 @@ impl Layer for Faults {
 }
 
 /// Error text of a call without a response.
-const BROKEN: &str = "injected fault: connection broken before the response was complete; the call may have been done";
+const BROKEN: &str = "injected fault: connection broken before the response was complete; the call may have been executed";
 
 fn broken(text: &'static str, delivery: Delivery) -> Response {
     Error::without_location(Code::Unavailable, text)

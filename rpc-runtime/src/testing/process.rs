@@ -229,7 +229,7 @@ impl Process {
             }
             #[allow(
                 clippy::disallowed_methods,
-                reason = "the system has no notification of an exit that does not reap the process; bounded above"
+                reason = "the system reports no exit without reaping the process; `WAIT_TIMEOUT` bounds the wait"
             )]
             thread::sleep(POLL_INTERVAL);
         };

@@ -63,7 +63,7 @@ fn write_purchases(out: &mut String, plan: &Plan, urls: &ServiceUrls) -> std::fm
     let lines = if plan.is_first_start() {
         [
             ("", "10", "55; costs 2 of 4 credits"),
-            ("", "42", "267914296; costs the other 2"),
+            ("", "42", "267914296; costs the other 2 credits"),
             ("-i ", "7", "403; its x-request-id is the ID below"),
         ]
     } else {
@@ -73,7 +73,7 @@ fn write_purchases(out: &mut String, plan: &Plan, urls: &ServiceUrls) -> std::fm
             (
                 "-i ",
                 "7",
-                "costs 1; or 403, and its x-request-id is the ID below",
+                "13; costs 1 credit; without credit 403, whose x-request-id is the ID below",
             ),
         ]
     };

@@ -16,8 +16,9 @@ pub(super) struct ChildProcesses {
 
 impl ChildProcesses {
     pub(super) fn new() -> Result<Self, CommandError> {
-        let program = env::current_exe()
-            .map_err(|error| CommandError::Service(format!("where is this program? {error}")))?;
+        let program = env::current_exe().map_err(|error| {
+            CommandError::Service(format!("cannot find the path of this program: {error}"))
+        })?;
         Ok(Self {
             program,
             running: Vec::new(),

@@ -31,12 +31,16 @@ impl DataDir {
             .create(folder)
             .map_err(|error| {
                 let folder = folder.display();
-                format!("cannot keep data in the folder {folder} (`--data-dir`): {error}")
+                format!("cannot create the data folder {folder} (`--data-dir`): {error}")
             })?;
         let lock = take(folder)?;
         let key = folder.join(KEY);
-        let is_new = make_key(&key)
-            .map_err(|error| format!("cannot make the key {}: {error}", key.display()))?;
+        let is_new = make_key(&key).map_err(|error| {
+            format!(
+                "cannot create the identity key file {}: {error}",
+                key.display()
+            )
+        })?;
         Ok(Self {
             folder: folder.to_owned(),
             is_new,
@@ -77,12 +81,12 @@ fn take(folder: &Path) -> Result<File, String> {
         .truncate(false)
         .mode(0o600)
         .open(&path)
-        .map_err(|error| format!("cannot open {}: {error}", path.display()))?;
+        .map_err(|error| format!("cannot open the lock file {}: {error}", path.display()))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(format!(
-            "another `fibpro up` uses the folder {}: end that one, or give this one a folder of its own with \
-             `--data-dir`, and ports with `--base-port`",
+            "another `fibpro up` uses the data folder {}: stop it, or choose another folder with `--data-dir` and \
+             other ports with `--base-port`",
             folder.display()
         )),
         Err(TryLockError::Error(error)) => Err(format!("cannot lock {}: {error}", path.display())),
@@ -150,7 +154,7 @@ mod tests {
         assert!(data.is_new());
         let taken = DataDir::prepare(&folder).unwrap_err();
         assert!(
-            taken.starts_with("another `fibpro up` uses the folder "),
+            taken.starts_with("another `fibpro up` uses the data folder "),
             "{taken}"
         );
         drop(data);

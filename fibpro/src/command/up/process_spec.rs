@@ -94,7 +94,9 @@ impl ProcessSpec {
             .spawn()
             .map_err(|error| format!("{name} cannot be started: {error}"))?;
         let (Some(stdout), Some(stderr)) = (process.stdout.take(), process.stderr.take()) else {
-            return Err(format!("{name} has no output"));
+            return Err(format!(
+                "internal error: {name} was started without pipes for its output"
+            ));
         };
         let stdin = process.stdin.take();
         let mut stderr = StderrTail::of(name, stderr);

@@ -112,7 +112,7 @@ impl ErrorResponse {
             ControllerError::KeyUsedUp { .. } => Self::new(
                 StatusCode::CONFLICT,
                 Code::Aborted,
-                "too many purchases with this Idempotency-Key failed and were refunded; use another key",
+                "too many purchases with this Idempotency-Key ended unpaid; use another key",
             ),
             ControllerError::OutcomeUnknown { .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -39,11 +39,11 @@ pub fn append_line(record: &Record, out: &mut String) {
     out.push('\n');
 }
 
-/// Appends a text and escapes control characters and characters that change the reading direction.
+/// Appends a text and escapes characters that end a line, control a terminal or change the reading
+/// direction.
 ///
 /// The escapes are for readers and cannot be reversed: a backslash is not escaped, so that paths
-/// and patterns stay readable. `\
-/// ` in the output was either a line feed or these two characters.
+/// and patterns stay readable. `\n` in the output was either a line feed or these two characters.
 fn escape(text: &str, out: &mut String) {
     let mut rest = text;
     // Most texts need no escapes: one scan and one copy.

@@ -146,7 +146,7 @@ impl PrintQueue {
             Ok(Err(WriteError::Store(problem))) => Err(problem.to_error()),
             Err(_) => fail!(
                 Code::Unavailable,
-                "cannot write log lines: the printing thread has ended"
+                "internal error: the thread that writes log lines has ended"
             ),
         }
     }

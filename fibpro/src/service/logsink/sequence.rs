@@ -13,7 +13,8 @@ use rpc_runtime::Source;
 /// Maximum number of tracked sessions. Beyond it, the least recently used ones are evicted.
 const MAX_SESSIONS: usize = 4096;
 
-/// Maximum number of ranges of all sessions together.
+/// Maximum number of ranges of all sessions together. Beyond it, the least recently used sessions
+/// are evicted.
 const RANGES: usize = 64 << 10;
 
 /// Maximum number of ranges of one session. Beyond it, the lowest range is dropped.

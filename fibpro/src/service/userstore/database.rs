@@ -45,20 +45,19 @@ impl FromStr for Database {
                 let path = rest.strip_prefix("//").unwrap_or(rest);
                 if path.is_empty() || path == ":memory:" || path.contains('?') {
                     return Err(invalid(
-                        "`sqlite://` is followed by the path of a file, without options",
+                        "`sqlite://` must be followed by the path of a file, without options",
                     ));
                 }
                 Ok(Self::file(path))
             }
             "postgres" | "postgresql" if !has_known_options(url) => Err(invalid(concat!(
-                "`postgres://…?` is followed by `host`, `port`, `user`, `password`, `dbname`, `sslmode` or ",
+                "the options after `postgres://…?` must be `host`, `port`, `user`, `password`, `dbname`, `sslmode` or ",
                 "`application_name`"
             ))),
             "postgres" | "postgresql" => match url.parse() {
                 Ok(options) => Ok(Self::Postgres(options)),
                 Err(_) => Err(invalid(
-                    "`postgres://` is followed by USER:PASSWORD@HOST:PORT/NAME, with `%` escapes for what is special in \
-                     a URL",
+                    "`postgres://` must be followed by USER:PASSWORD@HOST:PORT/NAME; escape special characters with `%`",
                 )),
             },
             _ => Err(invalid("expected `sqlite://PATH` or `postgres://…`")),

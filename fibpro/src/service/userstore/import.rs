@@ -93,7 +93,7 @@ impl UserList {
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|error| {
-            let text = format!("cannot read the users in {}: {error}", path.display());
+            let text = format!("cannot read the users file {}: {error}", path.display());
             Error::new(Code::FailedPrecondition, text)
         })?;
         Self::parse(&text).map_err(|error| {
@@ -238,7 +238,7 @@ mod tests {
         assert!(
             error
                 .message()
-                .starts_with("cannot read the users in /nowhere/users.json: ")
+                .starts_with("cannot read the users file /nowhere/users.json: ")
         );
     }
 }

@@ -50,7 +50,11 @@ impl LoginCache {
         })?;
         Ok(Self {
             key: Hmac::new_from_slice(&key).map_err(|error| {
-                Error::new(Code::Internal, "invalid length of the MAC key").with_source(error)
+                Error::new(
+                    Code::Internal,
+                    "internal error: HMAC-SHA256 rejected the random key of the login cache",
+                )
+                .with_source(error)
             })?,
             logins: Mutex::default(),
         })

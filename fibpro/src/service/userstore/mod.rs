@@ -88,7 +88,7 @@ impl Users {
     /// at the next start, with a publicly known password in the case of the tutorial.
     async fn import(&self, list: UserList) -> Result<()> {
         if self.store.read(HasUsers).await? {
-            tracing::debug!("the database has users; the users of the list are not added");
+            tracing::debug!("the database already has users; no users are imported");
             return Ok(());
         }
         let mut users = Vec::with_capacity(list.len());

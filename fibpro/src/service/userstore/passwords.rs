@@ -69,7 +69,7 @@ impl Passwords {
         let params = Params::new(cost.memory, cost.passes, cost.lanes, None).map_err(|error| {
             Error::new(
                 Code::InvalidArgument,
-                format!("the cost of a hash: {error}"),
+                format!("invalid cost of password hashes: {error}"),
             )
         })?;
         Ok(Self {
@@ -109,7 +109,10 @@ impl Passwords {
         };
         match build() {
             Ok(hash) => Ok(hash.to_string()),
-            Err(error) => fail!(Code::Internal, "cannot make up a password hash: {error}"),
+            Err(error) => fail!(
+                Code::Internal,
+                "cannot create a random password hash: {error}"
+            ),
         }
     }
 
@@ -133,7 +136,7 @@ impl Passwords {
             Err(Wrong::PasswordInvalid) => Ok(false),
             Err(error) => fail!(
                 Code::Internal,
-                "a password hash that cannot be read: {error}"
+                "cannot read a stored password hash: {error}"
             ),
         }
     }
@@ -176,7 +179,7 @@ impl<'a> Place<'a> {
     fn take(waiting: &'a AtomicUsize) -> Result<Self> {
         if waiting.fetch_add(1, Ordering::Relaxed) >= WAITING + AT_ONCE {
             waiting.fetch_sub(1, Ordering::Relaxed);
-            let text = "too many passwords wait to be verified";
+            let text = "too many passwords are waiting to be verified; retry later";
             return Err(Error::new(Code::ResourceExhausted, text).with_retry_after(RETRY_AFTER));
         }
         Ok(Self(waiting))

@@ -20,7 +20,7 @@ pub(super) fn username(name: &str) -> Checked {
         Some(':') => invalid("username", "must not contain a colon".to_owned()),
         Some(c) => invalid(
             "username",
-            format!("must not contain {}", c.escape_unicode()),
+            format!("must not contain the character {}", c.escape_unicode()),
         ),
         None => Ok(()),
     }
@@ -54,7 +54,10 @@ pub(super) fn key(key: &str) -> Checked {
         );
     }
     match key.chars().find(|c| is_invisible(*c)) {
-        Some(c) => invalid("key", format!("must not contain {}", c.escape_unicode())),
+        Some(c) => invalid(
+            "key",
+            format!("must not contain the character {}", c.escape_unicode()),
+        ),
         None => Ok(()),
     }
 }
@@ -153,7 +156,7 @@ mod tests {
         key(&"x".repeat(256)).unwrap_err();
         assert_eq!(
             username("a\nb").unwrap_err().to_string(),
-            r"username: must not contain \u{a}"
+            r"username: must not contain the character \u{a}"
         );
     }
 

@@ -81,7 +81,7 @@ on_both! {
         let before = users.hashes();
         for (username, password, text) in [
             ("a:b", "canary", "username: must not contain a colon".to_owned()),
-            ("a\0", "canary", r"username: must not contain \u{0}".to_owned()),
+            ("a\0", "canary", r"username: must not contain the character \u{0}".to_owned()),
             ("", "canary", "username: must have 1 to 64 characters, not 0".to_owned()),
             ("username", &"canary".repeat(200), "password: must have at most 1024 bytes, not 1200".to_owned()),
         ] {

@@ -283,11 +283,11 @@ fn a_wrong_option_ends_the_start_without_a_password() {
         ),
         (
             vec!["--database", "postgres://ada:canary@db:canary/users"],
-            "database: `postgres://` is followed by",
+            "database: `postgres://` must be followed by",
         ),
         (
             vec!["--users", "nowhere.json"],
-            "cannot read the users in nowhere.json",
+            "cannot read the users file nowhere.json",
         ),
         (
             vec!["--users", bad_list.to_str().unwrap()],

@@ -162,7 +162,8 @@ fn codec(method: &Method, argument: &Argument, form: &TokenStream) -> TokenStrea
     }
 }
 
-/// Returns the runtime's type for a form.
+/// Returns the runtime's marker type for how an argument is declared, such as `__rpc::Str` for
+/// `&str` and `__rpc::Slice<T>` for `&[T]`.
 fn form(form: &ArgumentForm, site: Span) -> TokenStream {
     match form {
         ArgumentForm::Owned(ty) | ArgumentForm::Ref(ty) => {

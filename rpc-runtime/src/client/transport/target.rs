@@ -47,9 +47,11 @@ impl Target {
             return Self::socket(url, path).map_err(invalid);
         }
         if url.contains('#') {
-            return Err(invalid("it contains a fragment"));
+            return Err(invalid("the URL contains a fragment"));
         }
-        let uri: Uri = url.parse().map_err(|_| invalid("it cannot be parsed"))?;
+        let uri: Uri = url
+            .parse()
+            .map_err(|_| invalid("the URL cannot be parsed"))?;
         let parts = uri.into_parts();
         let scheme = parts
             .scheme
@@ -61,11 +63,11 @@ impl Target {
             .authority
             .ok_or_else(|| invalid("the host is missing"))?;
         if authority.as_str().contains('@') {
-            return Err(invalid("it contains credentials"));
+            return Err(invalid("the URL contains credentials"));
         }
         let path = parts.path_and_query.as_ref();
         if path.is_some_and(|path| path.query().is_some()) {
-            return Err(invalid("it contains a query"));
+            return Err(invalid("the URL contains a query"));
         }
         let prefix = path
             .map_or("", PathAndQuery::path)
@@ -89,7 +91,7 @@ impl Target {
     #[cfg(unix)]
     fn socket(url: &str, path: &str) -> Result<Self, &'static str> {
         let authority =
-            super::unix::authority(path.as_ref()).map_err(|_| "the path is too long")?;
+            super::unix::authority(path.as_ref()).map_err(|_| "the socket path is too long")?;
         Ok(Self {
             scheme: Scheme::HTTP,
             authority,

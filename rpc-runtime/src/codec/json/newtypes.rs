@@ -97,7 +97,7 @@ impl<'de, N: FromStr> Deserialize<'de> for BigNum<N> {
         let text = String::deserialize(deserializer)?;
         let digits = text.strip_prefix('-').unwrap_or(&text);
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(de::Error::custom("expected a string of decimal digits"));
+            return Err(de::Error::custom("expected a decimal integer in a string"));
         }
         text.parse()
             .map(Self)

@@ -56,10 +56,13 @@ impl<'b> Object<'b> {
             }
             (Some(b'"'), true) => {}
             (None, _) => return Err(self.cursor.error_here("the message is incomplete")),
-            (Some(_), _) => {
+            (Some(_), true) => {
                 return Err(self
                     .cursor
-                    .error_here("expected a field in double quotes, `,` or `}`"));
+                    .error_here("expected a field name in double quotes or `}`"));
+            }
+            (Some(_), false) => {
+                return Err(self.cursor.error_here("expected `,` or `}` after a field"));
             }
         }
         let name = self.cursor.name()?;

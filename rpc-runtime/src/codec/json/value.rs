@@ -270,7 +270,7 @@ fn cast_same_type<A: 'static, T: 'static>(value: A) -> T {
         .and_then(Option::take)
     {
         Some(value) => value,
-        None => unreachable!("`A` and `T` must be the same type"),
+        None => unreachable!("internal error: `A` and `T` are different types"),
     }
 }
 

@@ -164,7 +164,7 @@ pub(super) fn read_encoded(headers: &HeaderMap, body: Bytes, limit: usize) -> Re
     compression::decompress(body, encoding, limit).map_err(|problem| match problem {
         DecompressError::TooLarge => Error::without_location(
             Code::ResourceExhausted,
-            format!("the response exceeds the limit of {limit} bytes"),
+            format!("the response exceeds the client's limit of {limit} bytes"),
         ),
         DecompressError::Invalid(error) => Error::without_location(
             Code::Internal,

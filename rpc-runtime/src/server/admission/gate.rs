@@ -216,7 +216,10 @@ pub(crate) struct Permit<'g> {
 impl Permit<'_> {
     /// Converts to a permit for work that outlives the call: detached work, or a response stream.
     pub(crate) fn into_owned(self, gate: Arc<Gate>) -> OwnedPermit {
-        debug_assert!(std::ptr::eq(self.gate, &*gate), "a permit of another gate");
+        debug_assert!(
+            std::ptr::eq(self.gate, &*gate),
+            "internal error: the permit belongs to another gate"
+        );
         // The slot is not released: the new value owns it.
         std::mem::forget(self);
         OwnedPermit { gate }

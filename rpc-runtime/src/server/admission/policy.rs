@@ -28,7 +28,7 @@ use crate::error::{Code, Error};
 /// #     async fn debit(&self, user: &str, amount: u64) -> Result<u64> { Ok(user.len() as u64 - amount) }
 /// #     async fn wipe(&self) -> Result<()> { Ok(()) }
 /// # }
-// A group of callers is an ordinary value.
+/// // A group of callers is an ordinary value.
 /// let frontends = Callers::servers(["web", "mobile"]).in_environment("prod");
 /// let policy = Policy::new()
 ///     .allow("bank.v1.Ledger/Balance", Callers::anyone())

@@ -32,10 +32,10 @@ const TIDY: Duration = Duration::from_secs(1);
 /// ```
 /// use rpc_runtime::{RateLimit, Server};
 ///
-// For every method that has no separate limit. Built-in methods are not limited.
+/// // For every method that has no separate limit. Built-in methods are not limited.
 /// let server = Server::new("userstore").rate_limit(RateLimit::per_second(500).burst(1000));
 /// # drop(server);
-// For one method.
+/// // For one method.
 /// let logins = RateLimit::per_minute(10).method("fibpro.v1.UserStore/Verify");
 /// # drop(logins);
 /// ```

@@ -79,7 +79,8 @@ where
     timeout(DISCARD_TIME, reading).await.unwrap_or(false)
 }
 
-/// A response extension of fault injection: the response is not sent and the connection is closed.
+/// A response extension of fault injection: the response is not sent. An HTTP/1 connection is
+/// closed, an HTTP/2 stream is reset.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Aborted;
 

@@ -131,7 +131,7 @@ impl FaultInjection {
 struct FaultyHandler {
     route: Arc<Route>,
     decision: FaultDecision,
-    /// Whether the connection is closed without a response.
+    /// Whether no response is sent.
     aborted: AtomicBool,
 }
 
@@ -170,7 +170,7 @@ fn log_injected_fault(effect: &Effect) {
 /// Returns the error of a call whose response is not sent, for the caller and for the log.
 fn lost(effect: &str) -> Error {
     let text = format!(
-        "fault injected by x-rpc-fault: {effect}; the connection is closed without a response; the call may have been executed"
+        "fault injected by x-rpc-fault: {effect}; no response is sent; the call may have been executed"
     );
     Error::without_location(Code::Unavailable, text).with_delivery(Delivery::OutcomeUnknown)
 }

@@ -43,7 +43,7 @@ fn error_of(panic: &(dyn Any + Send)) -> Error {
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a value that is not text");
+        .unwrap_or("(no message: the panic value is not a string)");
     let error = Error::without_location(Code::Internal, format!("the handler panicked: {text}"))
         .with_reason("PANIC");
     let Some(PanicReport { place, backtrace }) = LAST.take() else {

@@ -138,7 +138,7 @@ async fn run_detached(
         receiver.await.unwrap_or_else(|_| {
             Error::without_location(
                 Code::Unavailable,
-                "the server stopped before the work was done",
+                "the server stopped before the work was done; the call may have been executed",
             )
             .into()
         })

@@ -93,7 +93,7 @@ impl Peer {
         Err(Error::without_location(
             Code::PermissionDenied,
             "this listener only serves peers on its own host; call it from that host, configure both sides with \
-             one key file (`Server::identity`), or add a listener for untrusted callers (`Server::listen_edge`)",
+             one identity key file (`Server::identity`), or add a listener for untrusted callers (`Server::listen_edge`)",
         ))
     }
 }

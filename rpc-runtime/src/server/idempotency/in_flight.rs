@@ -196,7 +196,7 @@ impl Leader {
                 target: "rpc",
                 key = %self.key,
                 why = ?result,
-                "failed to save the result of a call in the idempotency store; repeats are rejected until the store releases the key"
+                "failed to update the idempotency store after a call; repeats are rejected until the store releases the idempotency key"
             );
         }
         outcome

@@ -97,7 +97,12 @@ impl Outcome {
     ///
     /// `data_loss` for any other input.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let damaged = || Error::without_location(Code::DataLoss, "a stored result cannot be read");
+        let damaged = || {
+            Error::without_location(
+                Code::DataLoss,
+                "the stored result for an idempotency key cannot be decoded",
+            )
+        };
         let written: StoredOutcome =
             serde_json::from_slice(bytes).map_err(|error| damaged().with_source(error))?;
         let result = match (written.message, written.error) {
@@ -132,7 +137,7 @@ impl Outcome {
             Some(message) => Ok(message.clone()),
             None => Err(Error::without_location(
                 Code::Internal,
-                "a method with an idempotency key must return one message, not a stream",
+                "the response of this call is a stream, which cannot be stored for its idempotency key; check the layers of the server",
             )),
         });
         Self {

@@ -35,7 +35,7 @@ impl Server {
             return Err(Error::without_location(
                 Code::InvalidArgument,
                 format!(
-                    "server {} has no address; call `listen` first",
+                    "server {} has no address; call `listen` or `listen_edge` first",
                     self.config.name
                 ),
             ));

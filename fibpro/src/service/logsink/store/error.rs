@@ -39,7 +39,10 @@ pub(super) enum LogStoreErrorKind {
 }
 
 impl LogStoreError {
-    #[expect(clippy::needless_pass_by_value, reason = "errors come by value")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "`map_err` passes errors by value"
+    )]
     pub(super) fn new(kind: LogStoreErrorKind, detail: impl ToString) -> Self {
         Self {
             kind,
@@ -57,14 +60,16 @@ impl LogStoreError {
 
     fn description(&self) -> &'static str {
         match self.kind {
-            LogStoreErrorKind::Full => "its disk is full",
-            LogStoreErrorKind::Locked => "another process holds a lock on it",
-            LogStoreErrorKind::InUse => "another log sink uses it",
-            LogStoreErrorKind::ReadOnly => "it is read-only",
-            LogStoreErrorKind::Corrupt => "it is damaged",
-            LogStoreErrorKind::CannotOpen => "it cannot be opened",
-            LogStoreErrorKind::Newer => "it was created by a newer version of this program",
-            LogStoreErrorKind::Failed => "an SQLite operation failed",
+            LogStoreErrorKind::Full => "the disk of the log store is full",
+            LogStoreErrorKind::Locked => "another process holds a lock on the log store",
+            LogStoreErrorKind::InUse => "another log sink uses the log store",
+            LogStoreErrorKind::ReadOnly => "the log store is read-only",
+            LogStoreErrorKind::Corrupt => "the log store is damaged",
+            LogStoreErrorKind::CannotOpen => "the log store cannot be opened",
+            LogStoreErrorKind::Newer => {
+                "the log store was created by a newer version of this program"
+            }
+            LogStoreErrorKind::Failed => "an SQLite operation on the log store failed",
         }
     }
 
@@ -82,7 +87,7 @@ impl LogStoreError {
             LogStoreErrorKind::ReadOnly => {
                 "make file and folder writable, or choose another file with `--store FILE`"
             }
-            LogStoreErrorKind::Corrupt => "move the file away and restart the log sink",
+            LogStoreErrorKind::Corrupt => "move its file away and restart the log sink",
             LogStoreErrorKind::CannotOpen => {
                 "check that its folder exists and is writable, or choose another file with `--store FILE`"
             }

@@ -40,19 +40,22 @@ impl Filter {
     pub(in super::super) fn new(query: &Query) -> Result<Self, Error> {
         let limit = query.limit.unwrap_or(QUERY_DEFAULT);
         if !(1..=QUERY_LIMIT).contains(&limit) {
-            return Err(invalid("limit", format!("{limit}; 1 to {QUERY_LIMIT}")));
+            return Err(invalid(
+                "limit",
+                format!("must be 1 to {QUERY_LIMIT} records, not {limit}"),
+            ));
         }
         if let Some(text) = &query.text
             && text.len() > SEARCH_LIMIT
         {
-            let problem = format!("{} bytes; at most {SEARCH_LIMIT}", text.len());
+            let problem = format!("must have at most {SEARCH_LIMIT} bytes, not {}", text.len());
             return Err(invalid("text", problem));
         }
         if query
             .after
             .is_some_and(|after| i64::try_from(after).is_err())
         {
-            return Err(invalid("after", "larger than any id".to_owned()));
+            return Err(invalid("after", "is larger than any record ID".to_owned()));
         }
         Ok(Self {
             source: query.source.as_deref().map(source_parts).transpose()?,

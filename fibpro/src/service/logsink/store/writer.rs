@@ -255,7 +255,7 @@ impl StoreWriter {
         };
         if FileIdentity::of(path) != open.identity {
             tracing::warn!(
-                "{}: the file or its -wal was removed or replaced; reopening it",
+                "{}: the file of the log store or its `-wal` file was removed or replaced; reopening the store",
                 path.display()
             );
             self.close().await;

@@ -126,7 +126,7 @@ impl Engine {
 fn ended() -> Error {
     Error::new(
         Code::Internal,
-        "the task that writes to the users' database has ended",
+        "internal error: the task that writes to the users' database has ended",
     )
 }
 

@@ -162,7 +162,7 @@ fn check_head(limits: &Limits, head: &request::Parts) -> Result<(), Rejection> {
         .map_or("", |target| target.as_str());
     if target.len() > limits.path_bytes {
         let text = format!(
-            "path exceeds the server's limit of {} bytes",
+            "path and query exceed the server's limit of {} bytes",
             limits.path_bytes
         );
         return Err(too_large(text, StatusCode::URI_TOO_LONG));

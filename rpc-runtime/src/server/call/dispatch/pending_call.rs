@@ -150,7 +150,7 @@ impl<'a> PendingCall<'a> {
         message.map_err(|problem| match problem {
             DecompressError::TooLarge => self.unread(ReadBodyError::TooLarge),
             DecompressError::Invalid(error) => invalid(format!(
-                "the message is not valid gzip, which its content encoding specifies: {error}"
+                "the request specifies gzip, but its message is not valid gzip: {error}"
             ))
             .into(),
         })
@@ -160,7 +160,8 @@ impl<'a> PendingCall<'a> {
         match failure {
             ReadBodyError::TooLarge => self.inner.too_large().into(),
             ReadBodyError::Late => {
-                let text = "the body of the request did not arrive in time";
+                let text =
+                    "the body of the request did not arrive within the server's `body_timeout`";
                 BodyError::Unreadable(Error::without_location(Code::DeadlineExceeded, text))
             }
             ReadBodyError::Broken(error) => BodyError::Unreadable(
@@ -190,7 +191,7 @@ impl<'a> PendingCall<'a> {
             Err(error) => connect::write_rejection(&error, refusal.format),
             // A rejection always has an error; this arm only avoids a panic.
             Ok(_) => connect::write_rejection(
-                &internal("the rejected call has no error"),
+                &internal("internal error: the rejected call has no error"),
                 RejectionFormat::Error,
             ),
         }
@@ -278,7 +279,8 @@ fn write(response: Response, accepts: Accepts) -> HttpResponse {
     let (result, guards) = match result.map(middleware::Body::into_parts) {
         Ok((BodyKind::Message(message), guards)) => (Ok(message), guards),
         Ok((BodyKind::Stream(_), guards)) => {
-            let error = internal("response streams are not supported");
+            let error =
+                internal("response streams are not supported; check the layers of the server");
             (Err(error), guards)
         }
         Err(error) => (Err(error), Guards::default()),

@@ -228,7 +228,7 @@ fn report(ended: std::result::Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        tracing::error!(target: "rpc", %error, "a connection task panicked");
+        tracing::error!(target: "rpc", %error, "internal error: a connection task panicked");
     }
 }
 

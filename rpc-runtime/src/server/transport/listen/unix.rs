@@ -97,7 +97,7 @@ impl Drop for Socket {
         let ours = fs::symlink_metadata(&self.path)
             .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.file);
         if ours && let Err(error) = fs::remove_file(&self.path) {
-            tracing::debug!(target: "rpc", %error, path = %self.path.display(), "failed to remove a socket file");
+            tracing::debug!(target: "rpc", %error, path = %self.path.display(), "failed to remove a socket file; the next start replaces it");
         }
     }
 }
@@ -161,7 +161,7 @@ impl Drop for StagingDir {
         // The socket is still in the folder only if binding failed half-way.
         let _ = fs::remove_file(self.socket());
         if let Err(error) = fs::remove_dir(&self.0) {
-            tracing::warn!(target: "rpc", %error, folder = %self.0.display(), "failed to remove a temporary folder");
+            tracing::warn!(target: "rpc", %error, folder = %self.0.display(), "failed to remove the temporary folder of a socket");
         }
     }
 }
