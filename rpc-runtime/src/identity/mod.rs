@@ -17,7 +17,8 @@
 //! Limits: the signature encrypts nothing. It does not cover application metadata, which proxies
 //! may extend. A holder of a key can claim any source. Each instance of a server remembers the
 //! calls that it has received, so it rejects a replayed call. Another instance, or one that has
-//! restarted, would accept it within 30 s. Use TLS to prevent that.
+//! restarted, would accept it within 30 s. Use TLS to prevent that. A clock that jumps does not make
+//! a server accept a call twice: a second whose calls it no longer remembers stays closed.
 
 mod keys;
 mod replay;
@@ -48,7 +49,7 @@ impl Verifier {
     pub(crate) fn new(keys: IdentityKeys) -> Self {
         Self {
             keys,
-            replays: Mutex::new(ReplayWindow::new(replay::CAPACITY)),
+            replays: Mutex::new(ReplayWindow::new(replay::CAPACITY, replay::RETAINED)),
         }
     }
 
@@ -95,7 +96,8 @@ impl Verifier {
                 "replayed call: this signature was already used; sign each attempt anew",
             )),
             Err(ReplayError::Discarded) => Err(unauthenticated(
-                "signature too old: this busy server has discarded older replay data; sign the call again",
+                "signature too old: this server has discarded its replay data of that second, because it is busy or its clock \
+                 was set back; sign the call again, and check its clock",
             )),
         }
     }

@@ -143,6 +143,22 @@ fn a_call_counts_once() {
 }
 
 #[test]
+fn r13_a_jump_of_the_clock_admits_no_recorded_call() {
+    for jump in [31_000, 120_000, 20 * 365 * 86_400_000] {
+        let verifier = Verifier::new(one_key());
+        let header = signature::sign(&one_key(), &call(), BODY, NOW, 1);
+        assert!(verifier.verify_at(&call(), &header, NOW).is_ok());
+        // Another call, while the clock is ahead.
+        let ahead = signature::sign(&one_key(), &call(), BODY, NOW + jump, 2);
+        assert!(verifier.verify_at(&call(), &ahead, NOW + jump).is_ok());
+        let error = verifier.verify_at(&call(), &header, NOW).unwrap_err();
+        assert!(error.message().contains("replayed call"), "{error}");
+        let new = signature::sign(&one_key(), &call(), BODY, NOW, 3);
+        assert!(verifier.verify_at(&call(), &new, NOW).is_ok());
+    }
+}
+
+#[test]
 fn servers_accept_each_other_during_key_rotation() {
     let (old, new) = (format!("old {OTHER}"), format!("new {SECRET}"));
     let steps = [
