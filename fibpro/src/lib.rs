@@ -10,6 +10,8 @@ pub mod endpoints;
 #[cfg(feature = "services")]
 pub mod fibonacci;
 #[cfg(feature = "services")]
+mod login_cache;
+#[cfg(feature = "services")]
 pub mod number;
 #[cfg(feature = "services")]
 pub mod process;

@@ -50,7 +50,11 @@ async fn c01_an_anonymous_request_gets_401_and_the_realm() {
                 "{header:?}"
             );
             let realm = response.header("www-authenticate");
-            assert_eq!(realm, Some("Basic realm=\"Website\""), "{header:?}");
+            assert_eq!(
+                realm,
+                Some("Basic realm=\"Website\", charset=\"UTF-8\""),
+                "{header:?}"
+            );
             // g03
             assert_eq!(response.header("x-request-id").map(str::len), Some(16));
         }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub use admission::RateLimit;
 pub use admission::policy::{Callers, Policy};
 pub use call::service::{RouteBuilder, Routes, Service};
-pub use call::trust::Trust;
+pub use call::trust::{PeerAddress, Trust};
 pub use limits::Limits;
 pub use options::ServerOptions;
 pub use process::bound::BoundServer;
@@ -339,7 +339,8 @@ impl Server {
     /// A handler runs in the [`Context`](crate::Context) of its request; `x-rpc-*` headers count
     /// only from trusted peers. It has [`default_deadline`](Limits::default_deadline) to return the
     /// head of its response. A panic becomes an error response. Observers see the request as
-    /// `http GET` and the like. Layers do not apply; the limits of bodies are those of axum.
+    /// `http GET` and the like. Layers do not apply; the limits of bodies are those of axum. The
+    /// extension [`PeerAddress`] of a request has the address of the peer.
     ///
     /// ```
     /// use rpc_runtime::{Context, Server, axum::{Router, routing::get}};

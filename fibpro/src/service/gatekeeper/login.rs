@@ -33,7 +33,10 @@ pub(super) fn read(headers: &HeaderMap) -> Option<Credentials> {
         return None;
     }
     let decoded = BASE64.decode(credentials.trim_matches(' ')).ok()?;
-    let text = String::from_utf8(decoded).ok()?;
+    // The challenge asks for UTF-8. Clients that ignore it send ISO 8859-1, whose bytes are the
+    // first 256 characters.
+    let text = String::from_utf8(decoded)
+        .unwrap_or_else(|error| error.as_bytes().iter().copied().map(char::from).collect());
     // A password may contain colons, a user name may not.
     let (username, password) = text.split_once(':')?;
     if username.is_empty() || text.chars().any(char::is_control) {
@@ -76,6 +79,8 @@ mod tests {
             (&basic(b"a:b:c"), "a", "b:c"),
             (&basic(b"a:"), "a", ""),
             (&basic("jörg:käse ☃".as_bytes()), "jörg", "käse ☃"),
+            (&basic(b"j\xf6rg:k\xe4se"), "jörg", "käse"),
+            (&basic(b"\xff\xfe:x"), "ÿþ", "x"),
         ] {
             let expected = Some((username.to_owned(), password.to_owned()));
             assert_eq!(read_all(&[header]), expected, "{username}");
@@ -97,7 +102,8 @@ mod tests {
             b"Basic \xff\xfe",
             &basic(b":password"),
             &basic(b"no colon"),
-            &basic(b"\xff\xfe:x"),
+            // A control character in ISO 8859-1.
+            &basic(b"\x80\xff:x"),
             &basic(b"user\nname:password"),
             &basic(b"username:pass\0word"),
         ] {

@@ -11,6 +11,7 @@
 //! nothing: path, HTTP method, user, number, purchase.
 
 mod login;
+mod login_slots;
 mod purchase;
 mod response;
 
@@ -22,12 +23,15 @@ use rpc_runtime::axum::extract::{Request, State};
 use rpc_runtime::axum::http::header::ALLOW;
 use rpc_runtime::axum::http::{HeaderValue, Method, StatusCode, request::Parts};
 use rpc_runtime::axum::response::Response;
+use rpc_runtime::server::PeerAddress;
 
+use self::login_slots::{LoginSlots, PeerKey, TooManyLogins};
 use self::purchase::PurchaseKey;
 use self::response::{ErrorResponse, Format, NumberResponse};
 use crate::api::compute_worker::DEFAULT_LARGEST_N;
 use crate::api::controller::ControllerClient;
 use crate::api::userstore::{User, UserStoreClient};
+use crate::login_cache::LoginCache;
 use crate::number;
 
 /// Methods allowed for a number.
@@ -53,6 +57,9 @@ pub struct Gatekeeper {
     userstore: UserStoreClient,
     controller: ControllerClient,
     largest_n: u64,
+    slots: LoginSlots,
+    /// Logins that succeeded lately: they do not wait for a slot. `None` without random bytes.
+    known: Option<LoginCache>,
 }
 
 impl Gatekeeper {
@@ -63,6 +70,10 @@ impl Gatekeeper {
             userstore,
             controller,
             largest_n: DEFAULT_LARGEST_N,
+            slots: LoginSlots::new(),
+            known: LoginCache::new()
+                .inspect_err(|error| tracing::warn!("all logins wait in one queue: {error}"))
+                .ok(),
         }
     }
 
@@ -106,10 +117,27 @@ impl Gatekeeper {
 
     async fn login(&self, head: &Parts) -> Result<User, ErrorResponse> {
         let login = login::read(&head.headers).ok_or_else(ErrorResponse::unauthenticated)?;
+        let known = self.known.as_ref().map(|known| {
+            let digest = known.digest(&login.username, login.password.expose(), "");
+            (known, digest)
+        });
+        let is_known = known.is_some_and(|(known, digest)| known.age(&digest).is_some());
+        let _slot = if is_known {
+            None
+        } else {
+            let peer = head.extensions.get::<PeerAddress>();
+            let peer = PeerKey::new(peer.map(|peer| peer.0.ip()));
+            let slot = self.slots.enter(peer, &login.username).await;
+            Some(slot.map_err(|TooManyLogins| ErrorResponse::too_many_logins())?)
+        };
         let verified = self.userstore.verify(&login.username, login.password);
-        verified
+        let user = verified
             .await
-            .map_err(|error| ErrorResponse::of_login(&error))
+            .map_err(|error| ErrorResponse::of_login(&error))?;
+        if let Some((known, digest)) = known {
+            known.insert(digest);
+        }
+        Ok(user)
     }
 
     /// Returns the requested number and the key of the purchase.

@@ -87,8 +87,18 @@ impl ErrorResponse {
             Code::Unauthenticated,
             "Please authenticate",
         );
-        let realm = HeaderValue::from_static("Basic realm=\"Website\"");
+        let realm = HeaderValue::from_static("Basic realm=\"Website\", charset=\"UTF-8\"");
         refusal.with_header(WWW_AUTHENTICATE, realm)
+    }
+
+    /// Refuses a login because many of the same peer wait already.
+    pub(super) fn too_many_logins() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            Code::ResourceExhausted,
+            "too many logins from this address wait; retry later",
+        )
+        .with_retry_after(None)
     }
 
     /// Converts an error of the user store during authentication.

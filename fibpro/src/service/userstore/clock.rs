@@ -8,7 +8,8 @@ use jiff::Timestamp;
 /// Source of the current time: the system clock, or a manual one in tests.
 ///
 /// It determines when a reservation starts and expires. If it jumps ahead, reservations expire
-/// early: their purchases fail, but no credit is lost or spent twice.
+/// early: their purchases fail, but no credit is lost or spent twice. If it jumps ahead and back,
+/// reservations of that time expire at once.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 

@@ -1,12 +1,13 @@
 //! The list of users for a new database.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
 use rpc_runtime::{Code, Error, Result, Secret};
 use serde::Deserialize;
 
-use super::validate;
+use super::{normal, validate};
 use crate::api::userstore::UserStoreError;
 
 /// Users that are added to an empty database: a JSON list of
@@ -68,8 +69,9 @@ impl UserList {
         let listed: Vec<UserEntry> = serde_json::from_str(text)
             .map_err(|error| Error::new(Code::InvalidArgument, format!("users: {error}")))?;
         let mut members: Vec<ImportedUser> = Vec::with_capacity(listed.len());
-        for user in listed {
+        for mut user in listed {
             let at = members.len();
+            user.normalize();
             if let Some(first) = members
                 .iter()
                 .position(|other| other.username == user.username)
@@ -122,6 +124,16 @@ impl UserList {
 }
 
 impl UserEntry {
+    /// Converts name and password to NFC.
+    fn normalize(&mut self) {
+        if let Cow::Owned(username) = normal::nfc(&self.username) {
+            self.username = username;
+        }
+        if let Cow::Owned(password) = normal::nfc(self.password.expose()) {
+            self.password = Secret::new(password);
+        }
+    }
+
     fn checked(self) -> Result<ImportedUser, UserStoreError> {
         validate::username(&self.username)?;
         validate::new_password(self.password.expose())?;
@@ -229,6 +241,20 @@ mod tests {
         }
         let list = UserList::parse(&format!("[{good}]")).unwrap();
         assert_eq!(format!("{list:?}"), r#"["ada"]"#);
+    }
+
+    #[test]
+    fn v08_equal_names_in_two_spellings_are_one_name() {
+        let user = |name: &str| {
+            format!(r#"{{"username": "{name}", "password": "pass\u0065\u0301", "credit": 4}}"#)
+        };
+        let two = format!("[{}, {}]", user("jörg"), user("jo\u{308}rg"));
+        let error = UserList::parse(&two).unwrap_err();
+        assert_eq!(error.message(), "users[1].username: duplicate of users[0]");
+        let one = UserList::parse(&format!("[{}]", user("jo\u{308}rg"))).unwrap();
+        let members = one.into_members();
+        assert_eq!(members[0].username, "jörg");
+        assert_eq!(members[0].password.expose(), "passé");
     }
 
     #[test]

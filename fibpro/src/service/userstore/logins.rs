@@ -11,13 +11,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rpc_runtime::{Result, Secret};
 use tokio::sync::OnceCell;
 
-use super::login_cache::{LoginCache, LoginDigest};
-use super::passwords::{Argon2Cost, Passwords};
+use super::guesses::Guesses;
+use super::normal::spellings;
+use super::passwords::{Argon2Cost, Lane, Passwords};
+use crate::login_cache::{LoginAge, LoginCache, LoginDigest};
 
 /// Verifies passwords. Concurrent verifications of the same login share one comparison, and
-/// successful ones are cached for a minute.
+/// successful ones are cached for a minute. After that they are compared again, before passwords
+/// that were not correct lately.
 pub(super) struct Logins {
     passwords: Passwords,
+    guesses: Guesses,
     cache: LoginCache,
     pending: Mutex<HashMap<LoginDigest, Arc<OnceCell<bool>>>>,
     /// Hash that matches no password, for unknown users.
@@ -30,6 +34,7 @@ impl Logins {
         Ok(Self {
             dummy_hash: passwords.dummy_hash()?,
             passwords,
+            guesses: Guesses::new(),
             cache: LoginCache::new()?,
             pending: Mutex::default(),
         })
@@ -45,6 +50,10 @@ impl Logins {
     /// # Errors
     ///
     /// Those of [`Passwords::matches`].
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future gives up its place in the queue.
     pub(super) async fn verify(
         &self,
         username: &str,
@@ -54,18 +63,44 @@ impl Logins {
         let is_user = hash.is_some();
         let hash = hash.unwrap_or(&self.dummy_hash);
         let login = self.cache.digest(username, password.expose(), hash);
-        if self.cache.contains(&login) {
+        let age = self.cache.age(&login);
+        if age == Some(LoginAge::Fresh) {
             return Ok(true);
         }
         let pending = self.join(login);
         // The first caller compares. If it is canceled, the next one does.
-        let compare = || self.passwords.matches(password.clone(), hash.to_owned());
+        let compare = async || match age {
+            Some(_) => self.compare(password, hash, Lane::Proven).await,
+            None => {
+                let guess = self.guesses.enter(username).await?;
+                let matches = self.compare(password, hash, Lane::Unproven).await?;
+                if !matches && let Some(count) = guess.was_wrong() {
+                    log_guesses(username, is_user, count);
+                }
+                Ok(matches)
+            }
+        };
         let matches = *pending.outcome.get_or_try_init(compare).await?;
         let right = matches && is_user;
         if right {
             self.cache.insert(login);
         }
         Ok(right)
+    }
+
+    /// Compares each spelling of a password. Their number depends on the password only.
+    async fn compare(&self, password: &Secret<String>, hash: &str, lane: Lane) -> Result<bool> {
+        for spelling in spellings(password.expose()) {
+            let spelling = Secret::new(spelling);
+            if self
+                .passwords
+                .matches(spelling, hash.to_owned(), lane)
+                .await?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn join(&self, login: LoginDigest) -> PendingLogin<'_> {
@@ -76,6 +111,13 @@ impl Logins {
             logins: self,
         }
     }
+}
+
+/// Logs that guesses at a name are delayed. An unknown name may be a password that was typed into
+/// the wrong field, so it is not logged.
+fn log_guesses(username: &str, is_user: bool, count: u32) {
+    let name = if is_user { username } else { "(unknown)" };
+    tracing::warn!("{count} wrong passwords for user {name:?}; further ones are delayed");
 }
 
 impl fmt::Debug for Logins {

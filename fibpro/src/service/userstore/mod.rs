@@ -7,9 +7,11 @@
 mod clock;
 mod database;
 mod expiry;
+mod guesses;
+mod hashing;
 mod import;
-mod login_cache;
 mod logins;
+mod normal;
 mod passwords;
 mod store;
 mod validate;
@@ -128,10 +130,62 @@ impl Users {
         self.store.read(HasUsers).await.map(drop)
     }
 
-    async fn account(&self, username: &str) -> Result<Option<Account>> {
-        let username = username.to_owned();
-        self.store.read(FindAccount { username }).await
+    /// Finds a user by any spelling of the name. Returns the stored name.
+    async fn find(&self, username: &str) -> Result<Option<(String, Account)>> {
+        for username in normal::spellings(username) {
+            let found = self.store.read(FindAccount {
+                username: username.clone(),
+            });
+            if let Some(account) = found.await? {
+                return Ok(Some((username, account)));
+            }
+        }
+        Ok(None)
     }
+
+    async fn set_credit_of(&self, username: String, credit: i64) -> Result<User, UserStoreError> {
+        let operation = SetCredit {
+            username: username.clone(),
+            credit,
+        };
+        let account = self.store.write(operation).await??;
+        Ok(user(&username, account))
+    }
+
+    async fn ledger_of(
+        &self,
+        username: String,
+        limit: u32,
+    ) -> Result<Vec<LedgerEntry>, UserStoreError> {
+        let read = || {
+            let username = username.clone();
+            self.store.read(ReadLedger { username, limit })
+        };
+        let (entries, is_overdue) = read().await??;
+        if !is_overdue {
+            return Ok(entries);
+        }
+        let username = username.clone();
+        self.store.write(ReturnOverdue { username }).await?;
+        Ok(read().await??.0)
+    }
+}
+
+/// Evaluates an expression with each spelling of a name, until one is the name of a user.
+macro_rules! with_name {
+    ($username:ident => $operation:expr) => {{
+        let mut outcome = Err(UserStoreError::NoSuchUser {
+            username: $username.to_owned(),
+        });
+        for $username in normal::spellings($username) {
+            let found = $operation;
+            if !matches!(found, Err(UserStoreError::NoSuchUser { .. })) {
+                outcome = found;
+                break;
+            }
+        }
+        outcome
+    }};
 }
 
 impl UserStore for Users {
@@ -140,33 +194,32 @@ impl UserStore for Users {
         username: &str,
         password: Secret<String>,
     ) -> Result<User, UserStoreError> {
+        let username = &*normal::nfc(username);
         validate::username(username)?;
         validate::password(password.expose())?;
-        let account = self.account(username).await?;
-        let hash = account
+        let found = self.find(username).await?;
+        let hash = found
             .as_ref()
-            .map(|account| account.password_hash.as_str());
+            .map(|(_, account)| account.password_hash.as_str());
         let is_right = self.logins.verify(username, &password, hash).await?;
-        match account {
-            Some(account) if is_right => Ok(user(username, account)),
+        match found {
+            Some((username, account)) if is_right => Ok(user(&username, account)),
             _ => Err(UserStoreError::WrongCredentials),
         }
     }
 
     async fn get_user(&self, username: &str) -> Result<Option<User>, UserStoreError> {
+        let username = &*normal::nfc(username);
         validate::username(username)?;
-        let account = self.account(username).await?;
-        Ok(account.map(|account| user(username, account)))
+        let found = self.find(username).await?;
+        Ok(found.map(|(username, account)| user(&username, account)))
     }
 
     async fn set_credit(&self, username: &str, credit: u64) -> Result<User, UserStoreError> {
+        let username = &*normal::nfc(username);
         validate::username(username)?;
-        let operation = SetCredit {
-            username: username.to_owned(),
-            credit: validate::credit(credit)?,
-        };
-        let account = self.store.write(operation).await??;
-        Ok(user(username, account))
+        let credit = validate::credit(credit)?;
+        with_name!(username => self.set_credit_of(username, credit).await)
     }
 
     async fn reserve(
@@ -175,15 +228,19 @@ impl UserStore for Users {
         amount: u64,
         key: &str,
     ) -> Result<Reservation, UserStoreError> {
+        let username = &*normal::nfc(username);
         validate::username(username)?;
         validate::key(key)?;
-        let operation = Reserve {
-            username: username.to_owned(),
-            amount: validate::amount(amount)?,
-            key: key.to_owned(),
-            lifetime: RESERVATION_LIFETIME,
+        let amount = validate::amount(amount)?;
+        let reserve = |username| {
+            self.store.write(Reserve {
+                username,
+                amount,
+                key: key.to_owned(),
+                lifetime: RESERVATION_LIFETIME,
+            })
         };
-        self.store.write(operation).await?
+        with_name!(username => reserve(username).await?)
     }
 
     async fn settle(&self, key: &str) -> Result<Reservation, UserStoreError> {
@@ -199,22 +256,10 @@ impl UserStore for Users {
     }
 
     async fn ledger(&self, username: &str, limit: u32) -> Result<Vec<LedgerEntry>, UserStoreError> {
+        let username = &*normal::nfc(username);
         validate::username(username)?;
         validate::limit(limit)?;
-        let username = username.to_owned();
-        let read = || {
-            self.store.read(ReadLedger {
-                username: username.clone(),
-                limit,
-            })
-        };
-        let (entries, is_overdue) = read().await??;
-        if !is_overdue {
-            return Ok(entries);
-        }
-        let username = username.clone();
-        self.store.write(ReturnOverdue { username }).await?;
-        Ok(read().await??.0)
+        with_name!(username => self.ledger_of(username, limit).await)
     }
 }
 

@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use argon2::password_hash::phc::{Output, PasswordHash, Salt};
-use argon2::password_hash::{
-    Error as Wrong, PasswordHasher as _, PasswordVerifier as _, try_generate_salt,
-};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::Params;
 use rpc_runtime::{Code, Error, Result, Secret, fail};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::hashing::Hasher;
 
 /// Maximum number of concurrent hashes. Each occupies one core and 19 MiB.
 const AT_ONCE: usize = 2;
@@ -55,10 +53,22 @@ impl Default for Argon2Cost {
     }
 }
 
+/// The queue in which a hash waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// A password that was not correct lately. All of them wait in one bounded queue.
+    Unproven,
+    /// A password that was correct lately, or that is to be stored. It waits for the running hashes
+    /// and for one unproven one, however many wait.
+    Proven,
+}
+
 /// Computes and compares password hashes.
 #[derive(Debug)]
 pub(super) struct Passwords {
-    argon2: Argon2<'static>,
+    hasher: Arc<Hasher>,
+    /// The next unproven password holds it until its turn, so at most one waits before proven ones.
+    next_unproven: Semaphore,
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
     hashed: Arc<AtomicU64>,
@@ -66,14 +76,15 @@ pub(super) struct Passwords {
 
 impl Passwords {
     pub(super) fn new(cost: Argon2Cost) -> Result<Self> {
-        let params = Params::new(cost.memory, cost.passes, cost.lanes, None).map_err(|error| {
+        let hasher = Hasher::new(cost, AT_ONCE).map_err(|error| {
             Error::new(
                 Code::InvalidArgument,
                 format!("invalid cost of password hashes: {error}"),
             )
         })?;
         Ok(Self {
-            argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
+            hasher: Arc::new(hasher),
+            next_unproven: Semaphore::new(1),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             waiting: AtomicUsize::new(0),
             hashed: Arc::default(),
@@ -82,37 +93,18 @@ impl Passwords {
 
     /// Hashes a password with a random salt. Returns a PHC string.
     pub(super) async fn hash(&self, password: Secret<String>) -> Result<String> {
-        let outcome = self.in_turn(move |argon2| {
-            let hash: Result<PasswordHash, Wrong> =
-                argon2.hash_password(password.expose().as_bytes());
-            hash.map(|hash| hash.to_string())
-        });
-        match outcome.await? {
+        let work = move |hasher: &Hasher| hasher.hash(password.expose().as_bytes());
+        match self.in_turn(Lane::Proven, work).await? {
             Ok(hash) => Ok(hash),
             Err(error) => fail!(Code::Internal, "cannot hash a password: {error}"),
         }
     }
 
-    /// Returns a hash of random bytes, which matches no known password. Comparing with it costs as
-    /// much as with a real hash.
+    /// Returns a hash that matches no known password, at the cost of a real one.
     pub(super) fn dummy_hash(&self) -> Result<String> {
-        let build = || {
-            Ok::<_, Wrong>(PasswordHash {
-                algorithm: Algorithm::Argon2id.ident(),
-                version: Some(Version::V0x13.into()),
-                params: self.argon2.params().try_into()?,
-                salt: Some(Salt::new(&try_generate_salt()?)?),
-                hash: Some(Output::new(
-                    &[try_generate_salt()?, try_generate_salt()?].concat(),
-                )?),
-            })
-        };
-        match build() {
-            Ok(hash) => Ok(hash.to_string()),
-            Err(error) => fail!(
-                Code::Internal,
-                "cannot create a random password hash: {error}"
-            ),
+        match self.hasher.dummy_hash() {
+            Ok(hash) => Ok(hash),
+            Err(error) => fail!(Code::Internal, "cannot create a random password hash: {error}"),
         }
     }
 
@@ -120,23 +112,24 @@ impl Passwords {
     ///
     /// # Errors
     ///
-    /// `resource_exhausted` with a retry delay when too many hashes wait; `internal` for an invalid
-    /// hash.
+    /// `resource_exhausted` with a retry delay when too many unproven passwords wait; `internal`
+    /// for a hash that is invalid or costs too much.
     ///
     /// # Cancellation
     ///
     /// A started comparison runs to its end and occupies its slot until then.
-    pub(super) async fn matches(&self, password: Secret<String>, hash: String) -> Result<bool> {
-        let outcome = self.in_turn(move |argon2| {
-            // The cost comes from the hash itself.
-            argon2.verify_password(password.expose().as_bytes(), hash.as_str())
-        });
-        match outcome.await? {
-            Ok(()) => Ok(true),
-            Err(Wrong::PasswordInvalid) => Ok(false),
+    pub(super) async fn matches(
+        &self,
+        password: Secret<String>,
+        hash: String,
+        lane: Lane,
+    ) -> Result<bool> {
+        let work = move |hasher: &Hasher| hasher.matches(password.expose().as_bytes(), &hash);
+        match self.in_turn(lane, work).await? {
+            Ok(matches) => Ok(matches),
             Err(error) => fail!(
                 Code::Internal,
-                "cannot read a stored password hash: {error}"
+                "cannot use a stored password hash: {error}"
             ),
         }
     }
@@ -148,20 +141,13 @@ impl Passwords {
 
     async fn in_turn<T: Send + 'static>(
         &self,
-        work: impl FnOnce(Argon2<'static>) -> T + Send + 'static,
+        lane: Lane,
+        work: impl FnOnce(&Hasher) -> T + Send + 'static,
     ) -> Result<T> {
-        let turn = {
-            let _place = Place::take(&self.waiting)?;
-            Arc::clone(&self.turns)
-                .acquire_owned()
-                .await
-                .map_err(|error| {
-                    Error::new(Code::Internal, "hashing has ended").with_source(error)
-                })?
-        };
-        let (argon2, hashed) = (self.argon2.clone(), Arc::clone(&self.hashed));
+        let turn = self.turn(lane).await?;
+        let (hasher, hashed) = (Arc::clone(&self.hasher), Arc::clone(&self.hashed));
         let work = rpc_runtime::spawn_blocking(move || {
-            let outcome = work(argon2);
+            let outcome = work(&hasher);
             hashed.fetch_add(1, Ordering::Relaxed);
             // Released when the work is done, also if the caller is gone.
             drop(turn);
@@ -169,6 +155,17 @@ impl Passwords {
         });
         work.await
             .map_err(|error| Error::new(Code::Internal, "hashing has panicked").with_source(error))
+    }
+
+    async fn turn(&self, lane: Lane) -> Result<OwnedSemaphorePermit> {
+        let ended = |error| Error::new(Code::Internal, "hashing has ended").with_source(error);
+        let turns = Arc::clone(&self.turns);
+        if lane == Lane::Proven {
+            return turns.acquire_owned().await.map_err(ended);
+        }
+        let _place = Place::take(&self.waiting)?;
+        let _next = self.next_unproven.acquire().await.map_err(ended)?;
+        turns.acquire_owned().await.map_err(ended)
     }
 }
 
@@ -214,13 +211,17 @@ mod tests {
         assert_ne!(hash, other);
         assert!(
             passwords
-                .matches(Secret::new("password".to_owned()), hash.clone())
+                .matches(
+                    Secret::new("password".to_owned()),
+                    hash.clone(),
+                    Lane::Unproven
+                )
                 .await
                 .unwrap()
         );
         assert!(
             !passwords
-                .matches(Secret::new("passwore".to_owned()), hash)
+                .matches(Secret::new("passwore".to_owned()), hash, Lane::Unproven)
                 .await
                 .unwrap()
         );
@@ -236,7 +237,10 @@ mod tests {
             .await
             .unwrap();
         {
-            let verify = || Box::pin(passwords.matches(Secret::new("a".to_owned()), hash.clone()));
+            let verify = || {
+                let password = Secret::new("a".to_owned());
+                Box::pin(passwords.matches(password, hash.clone(), Lane::Unproven))
+            };
             let mut waiting = Vec::new();
             for _ in 0..WAITING + AT_ONCE {
                 let mut one = verify();
@@ -253,9 +257,49 @@ mod tests {
         drop(all);
         assert!(
             passwords
-                .matches(Secret::new("a".to_owned()), hash)
+                .matches(Secret::new("a".to_owned()), hash, Lane::Unproven)
                 .await
                 .unwrap()
         );
+    }
+
+    #[tokio::test]
+    async fn r07_a_proven_password_waits_for_one_unproven_one() {
+        let passwords = Passwords::new(Argon2Cost::TEST).unwrap();
+        let hash = passwords.hash(Secret::new("a".to_owned())).await.unwrap();
+        let verify = |lane| {
+            let password = Secret::new("a".to_owned());
+            Box::pin(passwords.matches(password, hash.clone(), lane))
+        };
+        let all = Arc::clone(&passwords.turns)
+            .acquire_many_owned(2)
+            .await
+            .unwrap();
+        let mut unproven: Vec<_> = (0..200).map(|_| verify(Lane::Unproven)).collect();
+        for one in &mut unproven {
+            assert!(futures_util::poll!(one).is_pending());
+        }
+        let mut proven = verify(Lane::Proven);
+        assert!(futures_util::poll!(&mut proven).is_pending());
+        drop(all);
+        let before = passwords.hashed();
+        // Only the first unproven one is polled, so no other may stand before the proven one.
+        let (first, proven) = tokio::join!(&mut unproven[0], proven);
+        assert!(first.unwrap() && proven.unwrap());
+        assert_eq!(passwords.hashed() - before, 2);
+    }
+
+    #[tokio::test]
+    async fn r07_a_full_queue_refuses_no_proven_password() {
+        let passwords = Passwords::new(Argon2Cost::TEST).unwrap();
+        let hash = passwords.hash(Secret::new("a".to_owned())).await.unwrap();
+        passwords
+            .waiting
+            .store(WAITING + AT_ONCE, Ordering::Relaxed);
+        for (lane, is_refused) in [(Lane::Unproven, true), (Lane::Proven, false)] {
+            let password = Secret::new("a".to_owned());
+            let outcome = passwords.matches(password, hash.clone(), lane).await;
+            assert_eq!(outcome.is_err(), is_refused, "{lane:?}");
+        }
     }
 }

@@ -7,6 +7,8 @@ use fibpro::service::userstore::RESERVATION_LIFETIME;
 
 use super::fixture::{Engine, Fixture, count, on_both};
 
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
 const MOMENT: Duration = Duration::from_micros(1);
 
 on_both! {
@@ -82,5 +84,54 @@ on_both! {
         assert_eq!(count(&fixture.database, states).await, 120);
         assert_eq!(store.get_user("u0").await.unwrap().unwrap().credit, 1);
         assert_eq!(store.get_user("u1").await.unwrap().unwrap().credit, 2);
+    }
+
+    async fn r13_a_reservation_of_a_clock_that_was_ahead_returns(fixture) {
+        let (users, store) = fixture.open(10).await;
+        for (key, jump) in [("a", 20 * YEAR), ("b", Duration::from_secs(120)), ("c", Duration::from_secs(40))] {
+            fixture.advance(jump);
+            store.reserve("username", 7, key).await.unwrap();
+            fixture.rewind(jump);
+            // The credit is right at once, without waiting for the clock.
+            assert_eq!(store.get_user("username").await.unwrap().unwrap().credit, 10, "{key}");
+            assert_eq!(store.ledger("username", 1).await.unwrap()[0].reason, "expire", "{key}");
+            let error = store.settle(key).await.unwrap_err();
+            assert!(
+                matches!(&*error, UserStoreError::PurchaseEnded { state: PurchaseState::Expired, .. }),
+                "{error}"
+            );
+            assert_eq!(store.refund(key).await.unwrap().state, PurchaseState::Expired);
+        }
+        fixture.advance(20 * YEAR);
+        store.reserve("username", 7, "d").await.unwrap();
+        fixture.rewind(20 * YEAR);
+        // The store's own task may have returned it first.
+        assert!(users.return_overdue().await.unwrap() <= 1);
+        let open = "SELECT COUNT(*) FROM purchases WHERE state = 'reserved'";
+        assert_eq!(count(&fixture.database, open).await, 0);
+    }
+
+    async fn r13_an_overdue_settlement_is_refused_and_costs_nothing(fixture) {
+        let (_users, store) = fixture.open(10).await;
+        fixture.advance(Duration::from_secs(3600));
+        store.reserve("username", 7, "k").await.unwrap();
+        fixture.rewind(Duration::from_secs(3600));
+        store.settle("k").await.unwrap_err();
+        assert_eq!(store.get_user("username").await.unwrap().unwrap().credit, 10);
+        // All of it can be spent.
+        assert_eq!(store.reserve("username", 10, "l").await.unwrap().credit, 0);
+        store.settle("l").await.unwrap();
+    }
+
+    async fn r13_clocks_that_differ_a_little_expire_nothing(fixture) {
+        let (_users, store) = fixture.open(10).await;
+        for (key, ahead) in [("a", Duration::from_millis(1)), ("b", Duration::from_secs(5))] {
+            // As another process whose clock is ahead.
+            fixture.advance(ahead);
+            store.reserve("username", 1, key).await.unwrap();
+            fixture.rewind(ahead);
+            assert_eq!(store.settle(key).await.unwrap().state, PurchaseState::Settled);
+        }
+        assert_eq!(store.get_user("username").await.unwrap().unwrap().credit, 8);
     }
 }

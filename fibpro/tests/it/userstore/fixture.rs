@@ -71,6 +71,12 @@ impl Fixture {
         self.now.fetch_add(micros, Ordering::Relaxed);
     }
 
+    /// Sets the clock of all stores of this fixture back.
+    pub(crate) fn rewind(&self, time: Duration) {
+        let micros = i64::try_from(time.as_micros()).unwrap();
+        self.now.fetch_sub(micros, Ordering::Relaxed);
+    }
+
     /// Opens a store with one user, `username`/`password`; a new user gets this credit.
     pub(crate) async fn open(&self, credit: u64) -> (Users, UserStoreClient) {
         let list =

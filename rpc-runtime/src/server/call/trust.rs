@@ -30,6 +30,12 @@ pub(crate) struct Peer {
     origin: PeerOrigin,
 }
 
+/// The address from which a request came: an extension of each request that
+/// [`Server::http`](crate::server::Server::http) serves. Behind a proxy it is the proxy's. Missing
+/// on a Unix socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerAddress(pub SocketAddr);
+
 /// The origin of a peer's connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum PeerOrigin {
@@ -50,6 +56,14 @@ impl Peer {
     /// [`identify`](Self::identify).
     pub(crate) fn is_trusted(&self) -> bool {
         self.listener == Trust::Internal && self.origin.is_ours()
+    }
+
+    /// Returns the peer's address on a network.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        match self.origin {
+            PeerOrigin::Tcp(address) => Some(address),
+            _ => None,
+        }
     }
 
     pub(crate) fn is_mounted(&self) -> bool {

@@ -7,10 +7,16 @@
 
 use jiff::Timestamp;
 
+use super::super::RESERVATION_LIFETIME;
 use super::audit::AuditEvent;
 use super::error::StoreError;
 use super::session::{ColumnReader as _, Session};
 use crate::api::userstore::{LedgerEntry, PurchaseState};
+
+/// Longest time until a reservation expires, in microseconds: its lifetime, and 5 s by which the
+/// clocks of two processes may differ.
+#[allow(clippy::cast_possible_truncation, reason = "far below the limit")]
+const LATEST: i64 = RESERVATION_LIFETIME.as_micros() as i64 + 5_000_000;
 
 /// A user with data that only this service sees.
 #[derive(Debug, Clone)]
@@ -56,14 +62,18 @@ pub(super) struct NewEntry<'a> {
 pub(crate) struct Ledger<'a, S> {
     session: &'a mut S,
     now: i64,
+    /// A reservation that expires later was made while the clock was ahead. It is overdue as well.
+    latest: i64,
     pub(super) events: Vec<AuditEvent>,
 }
 
 impl<'a, S: Session> Ledger<'a, S> {
     pub(super) fn open(session: &'a mut S, now: Timestamp) -> Self {
+        let now = now.as_microsecond();
         Self {
             session,
-            now: now.as_microsecond(),
+            now,
+            latest: now.saturating_add(LATEST),
             events: Vec::new(),
         }
     }
@@ -72,15 +82,20 @@ impl<'a, S: Session> Ledger<'a, S> {
     pub(super) fn now(&self) -> i64 {
         self.now
     }
+
+    /// Returns whether a reservation with this time of expiry is overdue.
+    pub(super) fn is_overdue(&self, expires_at: i64) -> bool {
+        expires_at <= self.now || expires_at > self.latest
+    }
 }
 
 /// Users.
 impl<S: Session> Ledger<'_, S> {
     pub(super) async fn account(&mut self, username: &str) -> Result<Option<Account>, StoreError> {
         const SQL: &str = "SELECT password_hash, roles, credit + (SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) \
-             FROM purchases WHERE username = $1 AND state = 'reserved' AND expires_at <= $2) \
+             FROM purchases WHERE username = $1 AND state = 'reserved' AND (expires_at <= $2 OR expires_at > $3)) \
              FROM users WHERE username = $1";
-        let values = [username.into(), self.now.into()];
+        let values = [username.into(), self.now.into(), self.latest.into()];
         let Some(row) = self.session.rows(SQL, &values).await?.pop() else {
             return Ok(None);
         };
@@ -205,8 +220,9 @@ impl<S: Session> Ledger<'_, S> {
         key: &str,
     ) -> Result<Option<(String, i64, u64)>, StoreError> {
         const SQL: &str = "UPDATE purchases SET state = 'settled' \
-             WHERE key = $1 AND state = 'reserved' AND expires_at > $2 RETURNING username, amount, credit";
-        let values = [key.into(), self.now.into()];
+             WHERE key = $1 AND state = 'reserved' AND expires_at > $2 AND expires_at <= $3 \
+             RETURNING username, amount, credit";
+        let values = [key.into(), self.now.into(), self.latest.into()];
         let Some(row) = self.session.rows(SQL, &values).await?.pop() else {
             return Ok(None);
         };
@@ -232,8 +248,9 @@ impl<S: Session> Ledger<'_, S> {
         username: &str,
     ) -> Result<Vec<(String, i64)>, StoreError> {
         const SQL: &str = "SELECT key, amount FROM purchases \
-             WHERE username = $1 AND state = 'reserved' AND expires_at <= $2 ORDER BY expires_at, key";
-        let values = [username.into(), self.now.into()];
+             WHERE username = $1 AND state = 'reserved' AND (expires_at <= $2 OR expires_at > $3) \
+             ORDER BY expires_at, key";
+        let values = [username.into(), self.now.into(), self.latest.into()];
         let rows = self.session.rows(SQL, &values).await?;
         Ok(rows
             .iter()
@@ -243,8 +260,10 @@ impl<S: Session> Ledger<'_, S> {
 
     /// Returns up to 100 users with expired reservations.
     pub(super) async fn users_with_overdue(&mut self) -> Result<Vec<String>, StoreError> {
-        const SQL: &str = "SELECT DISTINCT username FROM purchases WHERE state = 'reserved' AND expires_at <= $1 LIMIT 100";
-        let rows = self.session.rows(SQL, &[self.now.into()]).await?;
+        const SQL: &str = "SELECT DISTINCT username FROM purchases \
+             WHERE state = 'reserved' AND (expires_at <= $1 OR expires_at > $2) LIMIT 100";
+        let values = [self.now.into(), self.latest.into()];
+        let rows = self.session.rows(SQL, &values).await?;
         Ok(rows
             .iter()
             .map(|row| row.text(0))

@@ -351,7 +351,7 @@ async fn expire_if_overdue<S: Session>(
     key: &str,
     mut purchase: Purchase,
 ) -> Result<Purchase, StoreError> {
-    if purchase.state == PurchaseState::Reserved && purchase.expires_at <= ledger.now() {
+    if purchase.state == PurchaseState::Reserved && ledger.is_overdue(purchase.expires_at) {
         give_back(ledger, key, &mut purchase, PurchaseState::Expired).await?;
     }
     Ok(purchase)

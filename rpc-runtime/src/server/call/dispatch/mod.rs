@@ -25,7 +25,7 @@ use crate::protocol::connect::{Rejection, RejectionFormat};
 use crate::protocol::context;
 use crate::server::call::body::ResponseBody;
 use crate::server::call::service::Route;
-use crate::server::call::trust::{Caller, Peer, PeerOrigin, Trust};
+use crate::server::call::trust::{Caller, Peer, PeerAddress, PeerOrigin, Trust};
 use crate::server::inner::ServerInner;
 use crate::server::limits::Limits;
 
@@ -57,7 +57,10 @@ where
             call.run(route, incoming, pin!(body)).await
         }
         Ok(Resolved::Plain(router)) => {
-            let request = http::Request::from_parts(head, body);
+            let mut request = http::Request::from_parts(head, body);
+            if let Some(address) = peer.address() {
+                request.extensions_mut().insert(PeerAddress(address));
+            }
             // Boxed, so that it does not enlarge the future of every call.
             Box::pin(http_fallback::respond(
                 inner, caller, incoming, router, request,
