@@ -142,8 +142,8 @@ pub use secret::Secret;
 pub use server::idempotency;
 #[cfg(feature = "server")]
 pub use server::{
-    BoundServer, Callers, Limits, LogFormat, Policy, RateLimit, Server, ServerOptions, Service,
-    Trust,
+    BoundServer, Callers, Limits, LogFormat, PeerAddress, Policy, RateLimit, Server, ServerOptions,
+    Service, Trust,
 };
 #[cfg(feature = "_wire")]
 pub use spawn::{spawn, spawn_blocking};

@@ -17,13 +17,12 @@ mod response;
 
 use std::sync::Arc;
 
-use rpc_runtime::Code;
 use rpc_runtime::axum::Router;
 use rpc_runtime::axum::extract::{Request, State};
 use rpc_runtime::axum::http::header::ALLOW;
 use rpc_runtime::axum::http::{HeaderValue, Method, StatusCode, request::Parts};
 use rpc_runtime::axum::response::Response;
-use rpc_runtime::server::PeerAddress;
+use rpc_runtime::{Code, PeerAddress};
 
 use self::login_slots::{LoginSlots, PeerKey, TooManyLogins};
 use self::purchase::PurchaseKey;

@@ -221,10 +221,19 @@ mod tests {
         let (logins, hash) = logins().await;
         let before = logins.passwords.hashed();
         let (right, wrong) = (secret("right"), secret("wrong"));
-        let all = futures_util::future::join_all((0..500).map(|n| {
-            let password = if n % 2 == 0 { &right } else { &wrong };
-            logins.verify("a", password, Some(&hash))
-        }));
+        // No comparison begins before all have joined.
+        let turns = logins.passwords.hold_turns().await;
+        let mut all: Vec<_> = (0..500)
+            .map(|n| {
+                let password = if n % 2 == 0 { &right } else { &wrong };
+                Box::pin(logins.verify("a", password, Some(&hash)))
+            })
+            .collect();
+        for one in &mut all {
+            assert!(futures_util::poll!(one).is_pending());
+        }
+        drop(turns);
+        let all = futures_util::future::join_all(all);
         let outcomes: Vec<bool> = all.await.into_iter().map(Result::unwrap).collect();
         assert!(
             outcomes
@@ -240,11 +249,13 @@ mod tests {
     async fn a_dropped_call_does_not_cancel_the_others() {
         let (logins, hash) = logins().await;
         let password = secret("right");
+        let turns = logins.passwords.hold_turns().await;
         let mut first = Box::pin(logins.verify("a", &password, Some(&hash)));
         assert!(futures_util::poll!(&mut first).is_pending());
         let mut second = Box::pin(logins.verify("a", &password, Some(&hash)));
         assert!(futures_util::poll!(&mut second).is_pending());
         drop(first);
+        drop(turns);
         assert!(second.await.unwrap());
         assert!(logins.pending.lock().unwrap().is_empty());
     }

@@ -104,7 +104,10 @@ impl Passwords {
     pub(super) fn dummy_hash(&self) -> Result<String> {
         match self.hasher.dummy_hash() {
             Ok(hash) => Ok(hash),
-            Err(error) => fail!(Code::Internal, "cannot create a random password hash: {error}"),
+            Err(error) => fail!(
+                Code::Internal,
+                "cannot create a random password hash: {error}"
+            ),
         }
     }
 
@@ -127,10 +130,7 @@ impl Passwords {
         let work = move |hasher: &Hasher| hasher.matches(password.expose().as_bytes(), &hash);
         match self.in_turn(lane, work).await? {
             Ok(matches) => Ok(matches),
-            Err(error) => fail!(
-                Code::Internal,
-                "cannot use a stored password hash: {error}"
-            ),
+            Err(error) => fail!(Code::Internal, "cannot use a stored password hash: {error}"),
         }
     }
 
@@ -193,6 +193,14 @@ impl Drop for Place<'_> {
 mod tests {
     use super::*;
 
+    impl Passwords {
+        /// Takes all turns, so that no hash begins.
+        pub(in super::super) async fn hold_turns(&self) -> OwnedSemaphorePermit {
+            let turns = Arc::clone(&self.turns);
+            turns.acquire_many_owned(2).await.unwrap()
+        }
+    }
+
     #[tokio::test]
     async fn c10_hashes_are_salted_argon2id_at_owasp_cost() {
         let passwords = Passwords::new(Argon2Cost::OWASP).unwrap();
@@ -232,10 +240,7 @@ mod tests {
     async fn a_full_queue_refuses_and_a_dropped_call_leaves() {
         let passwords = Passwords::new(Argon2Cost::TEST).unwrap();
         let hash = passwords.hash(Secret::new("a".to_owned())).await.unwrap();
-        let all = Arc::clone(&passwords.turns)
-            .acquire_many_owned(2)
-            .await
-            .unwrap();
+        let all = passwords.hold_turns().await;
         {
             let verify = || {
                 let password = Secret::new("a".to_owned());
@@ -271,10 +276,7 @@ mod tests {
             let password = Secret::new("a".to_owned());
             Box::pin(passwords.matches(password, hash.clone(), lane))
         };
-        let all = Arc::clone(&passwords.turns)
-            .acquire_many_owned(2)
-            .await
-            .unwrap();
+        let all = passwords.hold_turns().await;
         let mut unproven: Vec<_> = (0..200).map(|_| verify(Lane::Unproven)).collect();
         for one in &mut unproven {
             assert!(futures_util::poll!(one).is_pending());
