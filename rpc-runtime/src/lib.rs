@@ -17,6 +17,7 @@
 //! | [`status`] | the status of every server: version, uptime, metrics of each method |
 //! | [`flags`], [`flag_service`] | settings that a program declares and its operators change |
 //! | [`faults`] | fault injection |
+//! | [`files`] | files that only this user can write, read up to a limit |
 //! | [`registry`] | all services that are linked into this process |
 //!
 //! ```
@@ -64,6 +65,7 @@ pub mod descriptor;
 mod duration;
 pub mod error;
 pub mod faults;
+pub mod files;
 pub mod flags;
 #[cfg(feature = "_wire")]
 mod identity;
@@ -98,6 +100,9 @@ mod streaming;
 mod builtin;
 #[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "_fuzz")]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(all(feature = "client", feature = "server"))]
 mod local;
 pub mod logs;

@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use self::modules::{Graph, Modules};
 
 /// The layer of each module of the crate, in the order of `lib.rs`.
-const LAYERS: [(&str, u8); 30] = [
+const LAYERS: [(&str, u8); 32] = [
     ("backoff", 0),
     ("context", 0),
     ("descriptor", 0),
     ("duration", 0),
     ("error", 0),
     ("faults", 0),
+    ("files", 0),
     ("flags", 0),
     ("identity", 0),
     ("metadata", 0),
@@ -33,6 +34,7 @@ const LAYERS: [(&str, u8); 30] = [
     ("streaming", 2),
     ("builtin", 4),
     ("client", 4),
+    ("fuzzing", 4),
     ("local", 4),
     ("logs", 4),
     ("server", 4),
@@ -56,11 +58,14 @@ const NAMED_BY: [(&str, &[&str]); 7] = [
     ),
     ("clap", &["server/options", "server/process/log"]),
     ("axum", &["server", "__private", "lib"]),
-    ("http", &["protocol", "compression", "client", "server"]),
+    (
+        "http",
+        &["protocol", "compression", "client", "server", "fuzzing"],
+    ),
     (
         "tokio",
         &[
-            "client", "server", "local", "logs", "spawn", "builtin", "testing",
+            "client", "server", "local", "logs", "spawn", "builtin", "testing", "fuzzing",
         ],
     ),
 ];

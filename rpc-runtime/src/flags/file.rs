@@ -1,9 +1,9 @@
 //! Reading and parsing the flags file.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
+use crate::files;
 
 /// The maximum size of a flags file, in bytes. A wrong path must not exhaust memory.
 const FILE_LIMIT: u64 = 1 << 20;
@@ -31,7 +31,7 @@ impl FlagsFile {
         }
     }
 
-    pub(super) fn of(path: PathBuf, text: String) -> Self {
+    pub(crate) fn of(path: PathBuf, text: String) -> Self {
         Self { path, text }
     }
 
@@ -80,17 +80,11 @@ impl FlagsFile {
 /// Fails with the reason as text.
 pub(crate) fn read(path: &Path) -> Reading {
     let shown = path.display();
-    let unreadable =
-        |error: std::io::Error| format!("failed to read the flags file {shown}: {error}");
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    file.take(FILE_LIMIT + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > FILE_LIMIT {
-        return Err(format!(
-            "invalid flags file {shown}: it is larger than {FILE_LIMIT} bytes"
-        ));
-    }
-    String::from_utf8(bytes).map_err(|_| format!("invalid flags file {shown}: it is not UTF-8"))
+    files::read_text(path, FILE_LIMIT).map_err(|error| {
+        if error.is_about_content() {
+            format!("invalid flags file {shown}: {error}")
+        } else {
+            format!("failed to read the flags file {shown}: {error}")
+        }
+    })
 }

@@ -53,6 +53,8 @@ pub use actor::Actor;
 pub use builtin::LOG_RPC;
 pub(crate) use declare::Flag;
 pub use declare::{AnyFlag, Registration, lower_case};
+#[cfg(feature = "_fuzz")]
+pub(crate) use file::FlagsFile;
 pub(crate) use file::{Reading, read as read_file};
 pub use info::{FlagInfo, Origin};
 pub use notify::WatchGuard;

@@ -8,6 +8,7 @@ use hmac::{Hmac, KeyInit as _};
 use sha2::Sha256;
 
 use crate::error::{Code, Error, Result};
+use crate::files;
 use crate::sync::RwLockExt as _;
 
 /// The minimum size of a secret, in bytes.
@@ -68,10 +69,10 @@ impl IdentityKeys {
     ///
     /// # Errors
     ///
-    /// `failed_precondition` if the file cannot be read, `invalid_argument` for an invalid line, a
-    /// duplicate ID, a secret of less than 32 bytes, or a file without keys. The texts name the
-    /// line and contain no secrets. A file with permissions for other users is accepted with a
-    /// warning.
+    /// `failed_precondition` if the file cannot be read, or if other users own it or can write it or
+    /// its folder (see [`files`](crate::files)). `invalid_argument` for an invalid line, a duplicate
+    /// ID, a secret of less than 32 bytes, or a file without keys. The texts name the line and
+    /// contain no secrets. A file that other users can read is accepted with a warning.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Ok(Self(Arc::new(KeySet {
@@ -131,40 +132,25 @@ impl fmt::Debug for IdentityKeys {
 
 fn read(path: &Path) -> Result<Arc<[Key]>> {
     let shown = path.display();
-    let unreadable = |error: std::io::Error| {
+    let text = files::read_text(path, FILE_BYTES).map_err(|error| {
+        if error.is_about_content() {
+            return invalid(format!("invalid identity key file {shown}: {error}"));
+        }
         let text = format!("failed to read the identity key file {shown}: {error}");
         Error::without_location(Code::FailedPrecondition, text).with_source(error)
-    };
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    if metadata.len() > FILE_BYTES {
-        return Err(invalid(format!(
-            "invalid identity key file {shown}: it is larger than {FILE_BYTES} bytes"
-        )));
+    })?;
+    if let Ok(Some(mode)) = files::is_readable_by_others(path) {
+        tracing::warn!(
+            target: "rpc",
+            "the identity key file {shown} has mode {mode:o}, so other users can read it; run `chmod 600` on it"
+        );
     }
-    warn_if_open(path, &metadata);
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
     parse(&text, &shown.to_string())
 }
 
-#[cfg(unix)]
-fn warn_if_open(path: &Path, metadata: &std::fs::Metadata) {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        tracing::warn!(
-            target: "rpc",
-            "the identity key file {} has mode {mode:o}, so other users can access it; run `chmod 600` on it",
-            path.display()
-        );
-    }
-}
-
-#[cfg(not(unix))]
-fn warn_if_open(_: &Path, _: &std::fs::Metadata) {}
-
 fn parse(text: &str, origin: &str) -> Result<Arc<[Key]>> {
     let mut keys: Vec<Key> = Vec::new();
-    for (index, line) in text.lines().enumerate() {
+    for (index, line) in files::without_mark(text).lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;

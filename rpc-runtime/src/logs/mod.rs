@@ -94,6 +94,8 @@ pub use service::LogsClient;
 #[cfg(feature = "server")]
 pub use service::LogsServer;
 pub(crate) use service::SERVICE;
+#[cfg(feature = "_fuzz")]
+pub(crate) use spool::{read_segment, write_segment};
 #[cfg(all(feature = "client", feature = "server"))]
 pub use status::{Dropped, LogExporterStatus, dropped};
 pub use timestamp::{ParseTimestampError, Timestamp};

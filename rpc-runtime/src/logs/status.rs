@@ -45,6 +45,8 @@ pub struct Dropped {
     pub refused: u64,
     /// Damaged lines of the spool, such as the last line after a power loss.
     pub damaged: u64,
+    /// The files of the spool that held these records were removed or replaced.
+    pub removed: u64,
     /// The exporter ended before the sink was available again, and there was no spool; or the event
     /// was logged after the exporter had ended.
     pub unsent: u64,
@@ -57,12 +59,13 @@ impl Dropped {
         self.causes().iter().map(|(count, _)| count).sum()
     }
 
-    fn causes(&self) -> [(u64, &'static str); 5] {
+    fn causes(&self) -> [(u64, &'static str); 6] {
         [
             (self.queue_full, "queue full"),
             (self.spool_full, "spool full"),
             (self.refused, "refused"),
             (self.damaged, "damaged"),
+            (self.removed, "removed from the spool"),
             (self.unsent, "not sent before the end"),
         ]
     }
@@ -74,6 +77,7 @@ impl Dropped {
             spool_full: self.spool_full - earlier.spool_full,
             refused: self.refused - earlier.refused,
             damaged: self.damaged - earlier.damaged,
+            removed: self.removed - earlier.removed,
             unsent: self.unsent - earlier.unsent,
         }
     }
@@ -100,13 +104,14 @@ pub(super) enum DropCause {
     SpoolFull,
     Refused,
     Damaged,
+    Removed,
     Unsent,
 }
 
 /// Live counters of an exporter.
 #[derive(Debug)]
 pub(super) struct ExporterMetrics {
-    dropped: [AtomicU64; 5],
+    dropped: [AtomicU64; 6],
     pub(super) sent: AtomicU64,
     pub(super) spooled_bytes: AtomicU64,
     pub(super) sink_up: AtomicBool,
@@ -137,6 +142,7 @@ impl ExporterMetrics {
             spool_full: of(DropCause::SpoolFull),
             refused: of(DropCause::Refused),
             damaged: of(DropCause::Damaged),
+            removed: of(DropCause::Removed),
             unsent: of(DropCause::Unsent),
         }
     }

@@ -329,6 +329,11 @@ impl Worker {
             return;
         }
         self.spool_retry_at = None;
+        if let Some(spool) = &mut self.spool {
+            spool.check_files();
+        }
+        // The batch may be in memory only now, and is spooled again.
+        self.update_spool_metrics();
         if let Err(error) = self.try_spill() {
             self.spool_retry_at = now.checked_add(SPOOL_RETRY_INTERVAL);
             tracing::warn!(
@@ -383,6 +388,7 @@ impl Worker {
         let metrics = &self.shared.metrics;
         metrics.drop_records(DropCause::SpoolFull, losses.evicted);
         metrics.drop_records(DropCause::Damaged, losses.damaged);
+        metrics.drop_records(DropCause::Removed, losses.removed);
         metrics
             .spooled_bytes
             .store(spool.bytes(), Ordering::Relaxed);
@@ -462,6 +468,9 @@ impl Worker {
             // sequence numbers still give the order.
             let (lines, count) = (encode_lines(&self.batch.records), self.batch.records.len());
             self.batch.is_spooled = spool.append(&lines, count, false).is_ok();
+        }
+        if let Some(spool) = &mut self.spool {
+            spool.check_files_at_end();
         }
         self.update_spool_metrics();
         let mut unsent = 0;

@@ -23,6 +23,8 @@ pub use limits::Limits;
 pub use options::ServerOptions;
 pub use process::bound::BoundServer;
 pub use process::log::LogFormat;
+#[cfg(feature = "_fuzz")]
+pub(crate) use transport::fuzzing::serve_in_memory;
 
 use self::idempotency::IdempotencyStore;
 use self::inner::ServerConfig;

@@ -562,6 +562,79 @@ async fn without_a_spool_shutdown_counts_unsent_records() {
     );
 }
 
+/// Logs numbered events until the spool has at least so many lines; returns how many were logged.
+async fn fill_spool(folder: &Folder, first: usize, lines: usize) -> usize {
+    let mut count = 0;
+    until(async || {
+        tracing::info!("text {}", first + count);
+        count += 1;
+        folder.lines() >= lines
+    })
+    .await;
+    count
+}
+
+#[tokio::test]
+async fn records_of_a_removed_spool_are_counted() {
+    let folder = Folder::new();
+    let sink = Sink::default();
+    let there = sink.start().await;
+    let mut proxy = Proxy::start(there.address()).await.unwrap();
+    proxy.refuse().await;
+    let (exporter, _guard) = start(builder(&proxy.url()).spool(&folder.0));
+    let mut logged = fill_spool(&folder, 0, 40).await;
+    std::fs::remove_dir_all(&folder.0).unwrap();
+    until(async || exporter.status().dropped.removed > 0).await;
+    // The spool goes on in a new folder.
+    logged += fill_spool(&folder, logged, 5).await;
+    proxy.accept().await.unwrap();
+    tracing::info!("the last one");
+    until(async || sink.texts().contains(&"the last one".to_owned())).await;
+    until(async || {
+        sink.texts()
+            .iter()
+            .any(|text| text.contains("removed from the spool"))
+    })
+    .await;
+    let dropped = exporter.status().dropped;
+    assert_eq!(dropped.total(), dropped.removed, "{dropped}");
+    let records = sink.records();
+    let texts = records
+        .iter()
+        .filter(|record| record.text.starts_with("text "));
+    let removed = usize::try_from(dropped.removed).unwrap();
+    assert_eq!(texts.count() + removed, logged);
+    exporter.shutdown(TIMEOUT).await;
+}
+
+#[tokio::test]
+async fn a_spool_removed_before_the_end_is_counted() {
+    let ways: [fn(&Folder, &Folder); 3] = [
+        |folder, _| std::fs::remove_dir_all(&folder.0).unwrap(),
+        |folder, elsewhere| std::fs::rename(&folder.0, &elsewhere.0).unwrap(),
+        |folder, elsewhere| {
+            let mut entries = std::fs::read_dir(&folder.0).unwrap();
+            let session = entries.find(|entry| entry.as_ref().unwrap().path().is_dir());
+            std::fs::rename(session.unwrap().unwrap().path(), &elsewhere.0).unwrap();
+        },
+    ];
+    for lose in ways {
+        let (folder, elsewhere) = (Folder::new(), Folder::new());
+        let there = Sink::default().start().await;
+        let mut proxy = Proxy::start(there.address()).await.unwrap();
+        proxy.refuse().await;
+        let (exporter, guard) = start(builder(&proxy.url()).spool(&folder.0));
+        let logged = fill_spool(&folder, 0, 20).await;
+        drop(guard);
+        until(async || exporter.status().queued == 0).await;
+        lose(&folder, &elsewhere);
+        let status = exporter.shutdown(TIMEOUT).await;
+        // Those that were being sent are still in memory, and are spooled again.
+        let dropped = usize::try_from(status.dropped.total()).unwrap();
+        assert_eq!(dropped + folder.lines(), logged, "{}", status.dropped);
+    }
+}
+
 #[tokio::test]
 async fn a_spool_that_cannot_be_used_ends_the_start() {
     let folder = Folder::new();

@@ -23,6 +23,18 @@ impl DecodeError {
         }
     }
 
+    /// Returns the error of a body that does not begin with `{`. A byte order mark is named, because
+    /// it cannot be seen.
+    pub(super) fn not_an_object(body: &[u8]) -> Self {
+        Self::new(match body.trim_ascii_start() {
+            [0xef, 0xbb, 0xbf, ..] => {
+                "the body begins with a byte order mark; send JSON in UTF-8 without one"
+            }
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "the body is UTF-16; send JSON in UTF-8",
+            _ => "a message must be a JSON object",
+        })
+    }
+
     pub(crate) fn at(path: impl Into<String>, text: impl Into<String>) -> Self {
         Self {
             path: path.into(),

@@ -36,7 +36,7 @@ pub(crate) fn read_message<T: DeserializeOwned>(body: &[u8]) -> Result<T, Decode
             ));
         }
         // serde also reads a struct from an array.
-        Some(_) => return Err(DecodeError::new("a message must be a JSON object")),
+        Some(_) => return Err(DecodeError::not_an_object(body)),
     }
     serde_json::from_slice(body).map_err(|error| locate_error::<T>(body, 0, &error))
 }

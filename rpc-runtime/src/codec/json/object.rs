@@ -26,7 +26,7 @@ impl<'b> Object<'b> {
                     "the body is empty; expected a JSON object such as `{}`",
                 ));
             }
-            Some(_) => return Err(DecodeError::new("a message must be a JSON object")),
+            Some(_) => return Err(DecodeError::not_an_object(body)),
         }
         Ok(Self {
             cursor,

@@ -1,12 +1,14 @@
 //! Directories and files of a spool, and their ownership.
 
 use std::env;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Error, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
+
+use crate::files::{self, FileError, FileLock};
 
 pub(super) const EXTENSION: &str = "jsonl";
 
@@ -16,6 +18,9 @@ const LOCK: &str = "lock";
 
 /// Name of the file with the last epoch, used when the clock was set back.
 const EPOCH: &str = "epoch";
+
+/// Limit of the file with the last epoch, in bytes.
+const EPOCH_BYTES: u64 = 64;
 
 /// Epochs to try if several processes start in the same microsecond.
 const ATTEMPTS: u64 = 1000;
@@ -64,6 +69,8 @@ impl SpoolDir {
             check_private(&self.root)?;
         }
         create_folder(&self.folder)?;
+        // Several users may share a folder that an operator chose.
+        files::check_shared_folder(&self.folder).map_err(denied)?;
         let first = now().max(self.last_epoch().saturating_add(1));
         for epoch in first..first.saturating_add(ATTEMPTS) {
             let path = self.folder.join(format!("{epoch:020}"));
@@ -120,7 +127,7 @@ impl SpoolDir {
     }
 
     fn last_epoch(&self) -> u64 {
-        let text = fs::read_to_string(self.root.join(EPOCH));
+        let text = files::read_text(&self.root.join(EPOCH), EPOCH_BYTES);
         text.ok()
             .and_then(|text| text.trim().parse().ok())
             .unwrap_or(0)
@@ -138,24 +145,15 @@ impl SpoolDir {
 pub(super) struct Session {
     epoch: u64,
     path: PathBuf,
-    _lock: File,
+    lock: FileLock,
 }
 
 impl Session {
     /// Locks the directory. Returns `None` if another process holds the lock.
     fn claim(epoch: u64, path: PathBuf) -> io::Result<Option<Self>> {
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true);
-        let lock = private(&mut options).open(path.join(LOCK))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Some(Self {
-                epoch,
-                path,
-                _lock: lock,
-            })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        files::check_folder(&path).map_err(denied)?;
+        let lock = FileLock::acquire(&path.join(LOCK))?;
+        Ok(lock.map(|lock| Self { epoch, path, lock }))
     }
 
     pub(super) fn epoch(&self) -> u64 {
@@ -166,15 +164,21 @@ impl Session {
         &self.path
     }
 
-    /// Returns the directory. It is created again if it was deleted.
+    /// Returns the directory. It is created and locked again if it or its lock was deleted.
     pub(super) fn folder(&mut self) -> io::Result<&Path> {
-        if !self.path.exists() {
+        if !self.lock.is_at(&self.path.join(LOCK)) {
             create_folder(&self.path)?;
             if let Some(again) = Self::claim(self.epoch, self.path.clone())? {
                 *self = again;
             }
         }
         Ok(&self.path)
+    }
+
+    /// Returns another handle of the lock, as a child process that is being started has it.
+    #[cfg(test)]
+    pub(super) fn inherited_lock(&self) -> File {
+        self.lock.inherited()
     }
 
     /// Returns the segment files, oldest first.
@@ -209,6 +213,14 @@ pub(super) fn remove(path: &Path) {
     {
         let path = path.display();
         tracing::warn!(target: "rpc", %error, "cannot delete a file of the log spool: {path}");
+    }
+}
+
+/// Converts the reason for which a folder is not used.
+fn denied(error: FileError) -> Error {
+    match error {
+        FileError::Io(error) => error,
+        error => Error::new(ErrorKind::PermissionDenied, error),
     }
 }
 

@@ -19,8 +19,10 @@ use std::path::Path;
 
 use self::directory::{Session, remove};
 pub(super) use self::directory::{SpoolDir, now};
-use self::segment::Segment;
 pub(super) use self::segment::append_line;
+use self::segment::{Segment, SegmentFile};
+#[cfg(feature = "_fuzz")]
+pub(crate) use self::segment::{read_segment, write_segment};
 use super::Record;
 
 /// Segments per spool: a segment is full at a sixteenth of the limit. Eviction drops a whole
@@ -53,6 +55,8 @@ pub(super) struct Losses {
     pub(super) evicted: usize,
     /// Lines that could not be read.
     pub(super) damaged: usize,
+    /// Records whose files were removed by others.
+    pub(super) removed: usize,
     /// Whether the records that were taken and not acknowledged are no longer on disk. The other
     /// fields do not count them.
     pub(super) in_flight: bool,
@@ -123,6 +127,52 @@ impl Spool {
         std::mem::take(&mut self.losses)
     }
 
+    /// Looks for files that others removed, replaced or truncated, and counts their records as lost.
+    /// Records that are in memory already are not lost.
+    pub(super) fn check_files(&mut self) {
+        self.count_missing(false);
+    }
+
+    /// Like [`check_files`](Self::check_files), before this process ends: what is in memory only is
+    /// lost as well.
+    pub(super) fn check_files_at_end(&mut self) {
+        self.count_missing(true);
+    }
+
+    fn count_missing(&mut self, at_end: bool) {
+        let losses = &mut self.losses;
+        let last = self.segments.len().saturating_sub(1);
+        let mut ends_open = false;
+        let mut index = 0;
+        self.segments.retain_mut(|segment| {
+            let is_last = index == last;
+            index += 1;
+            let file = segment.look();
+            if file == SegmentFile::Intact {
+                return true;
+            }
+            ends_open |= is_last;
+            // The sender still has them in memory.
+            losses.in_flight |= segment.release_in_flight();
+            let is_in_memory = segment.is_loaded() && !at_end;
+            if file == SegmentFile::Truncated
+                && !is_in_memory
+                && let Ok(damaged) = segment.load_again()
+            {
+                losses.damaged += damaged;
+                return true;
+            }
+            if is_in_memory {
+                return true;
+            }
+            losses.removed += segment.untaken();
+            false
+        });
+        if ends_open {
+            self.open = None;
+        }
+    }
+
     /// Appends lines (see [`append_line`]). With `taken`, the records count as already taken by the
     /// caller, who sends them before all others; this is only allowed if the spool is drained.
     ///
@@ -184,7 +234,11 @@ impl Spool {
                     let path = first.path.display();
                     tracing::warn!(target: "rpc", %error, "cannot read a segment of the log spool, skipping it: {path}");
                     // The file is kept: the next session tries to read it again.
-                    self.losses.damaged += first.unacknowledged();
+                    if error.kind() == io::ErrorKind::NotFound {
+                        self.losses.removed += first.unacknowledged();
+                    } else {
+                        self.losses.damaged += first.unacknowledged();
+                    }
                     self.segments.pop_front();
                 }
             }

@@ -12,7 +12,12 @@ use std::path::{Path, PathBuf};
 use std::vec;
 
 use super::directory;
+use crate::files::{self, FileError};
 use crate::logs::Record;
+
+/// Limit of a segment that is read, in bytes: far more than this version writes. Another file in
+/// the folder must not exhaust memory.
+const READ_LIMIT: u64 = 64 << 20;
 
 /// An open or finished segment file.
 pub(super) struct Segment {
@@ -26,25 +31,52 @@ pub(super) struct Segment {
     acknowledged: usize,
     /// Records that were not taken; `None` until the file is read.
     read: Option<vec::IntoIter<Record>>,
+    id: FileId,
 }
+
+/// State of the file of a segment since it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SegmentFile {
+    Intact,
+    /// It was removed or replaced.
+    Removed,
+    /// It has fewer bytes than were written.
+    Truncated,
+}
+
+/// Device and inode number of a file, to notice when it is replaced.
+type FileId = Option<(u64, u64)>;
 
 impl Segment {
     /// Creates a new file, named after its number.
     pub(super) fn create(folder: &Path, number: u64) -> io::Result<(Self, File)> {
         let path = folder.join(format!("{number:08}.{}", directory::EXTENSION));
         let file = directory::new_file(&path)?;
-        Ok((Self::new(path, 0, 0), file))
+        let id = id(&file.metadata()?);
+        Ok((Self::new(path, 0, 0, id), file))
     }
 
     /// Opens a file of an orphaned session.
     pub(super) fn open_existing(path: PathBuf) -> io::Result<Self> {
-        let content = fs::read(&path)?;
+        let content = read(&path)?;
         let bytes = u64::try_from(content.len()).unwrap_or(u64::MAX);
         let records = lines(&content).count();
-        Ok(Self::new(path, bytes, records))
+        let id = id(&fs::symlink_metadata(&path)?);
+        Ok(Self::new(path, bytes, records, id))
     }
 
-    fn new(path: PathBuf, bytes: u64, records: usize) -> Self {
+    /// Looks at the file.
+    pub(super) fn look(&self) -> SegmentFile {
+        match fs::symlink_metadata(&self.path) {
+            Ok(found) if id(&found) != self.id => SegmentFile::Removed,
+            Ok(found) if found.len() < self.bytes => SegmentFile::Truncated,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => SegmentFile::Removed,
+            // Another error may pass. It is reported when the file is read.
+            Ok(_) | Err(_) => SegmentFile::Intact,
+        }
+    }
+
+    fn new(path: PathBuf, bytes: u64, records: usize, id: FileId) -> Self {
         Self {
             path,
             bytes,
@@ -52,6 +84,7 @@ impl Segment {
             taken: 0,
             acknowledged: 0,
             read: None,
+            id,
         }
     }
 
@@ -70,23 +103,8 @@ impl Segment {
         records: usize,
         bytes: usize,
     ) -> io::Result<(Vec<Record>, usize)> {
-        let mut damaged = 0;
-        let read = match &mut self.read {
-            Some(read) => read,
-            None => {
-                let content = fs::read(&self.path)?;
-                // Skips lines, not records: some of the lines already taken may be damaged.
-                let rest: Vec<_> = lines(&content)
-                    .skip(self.taken)
-                    .filter_map(record)
-                    .collect();
-                let expected = self.records.saturating_sub(self.taken);
-                damaged = expected.saturating_sub(rest.len());
-                self.records = self.taken + rest.len();
-                let read = rest.into_iter();
-                self.read.insert(read)
-            }
-        };
+        let damaged = self.load()?;
+        let read = self.read.get_or_insert_default();
         let mut taken = Vec::new();
         let mut size = 0;
         while taken.len() < records
@@ -98,6 +116,51 @@ impl Segment {
         }
         self.taken += taken.len();
         Ok((taken, damaged))
+    }
+
+    /// Reads the records that were not taken into memory, unless they are there already. Returns the
+    /// number of damaged lines that were found.
+    fn load(&mut self) -> io::Result<usize> {
+        if self.read.is_some() {
+            return Ok(0);
+        }
+        self.load_again()
+    }
+
+    /// Reads the records that were not taken from what the file has now. Returns the number of those
+    /// that it has no longer.
+    pub(super) fn load_again(&mut self) -> io::Result<usize> {
+        let content = read(&self.path)?;
+        self.bytes = self
+            .bytes
+            .min(u64::try_from(content.len()).unwrap_or(u64::MAX));
+        // Skips lines, not records: some of the lines already taken may be damaged.
+        let rest: Vec<_> = lines(&content)
+            .skip(self.taken)
+            .filter_map(record)
+            .collect();
+        let expected = self.records.saturating_sub(self.taken);
+        let damaged = expected.saturating_sub(rest.len());
+        self.records = self.taken + rest.len();
+        self.read = Some(rest.into_iter());
+        Ok(damaged)
+    }
+
+    /// Returns whether the records that were not taken are in memory.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.read.is_some()
+    }
+
+    /// Returns the number of records that were not taken.
+    pub(super) fn untaken(&self) -> usize {
+        self.records - self.taken
+    }
+
+    /// Gives up the records that were taken and not acknowledged. Returns whether there are any.
+    pub(super) fn release_in_flight(&mut self) -> bool {
+        let any = self.in_flight() > 0;
+        self.acknowledged = self.taken;
+        any
     }
 
     pub(super) fn acknowledge(&mut self, records: usize) {
@@ -122,6 +185,41 @@ impl Segment {
     pub(super) fn is_in(&self, folder: &Path) -> bool {
         self.path.parent() == Some(folder)
     }
+}
+
+/// Returns the valid records of a segment.
+#[cfg(feature = "_fuzz")]
+pub(crate) fn read_segment(content: &[u8]) -> Vec<Record> {
+    lines(content).filter_map(record).collect()
+}
+
+/// Returns a segment with these records.
+#[cfg(feature = "_fuzz")]
+pub(crate) fn write_segment(records: &[Record]) -> Vec<u8> {
+    let mut lines = Vec::new();
+    records
+        .iter()
+        .for_each(|record| append_line(&mut lines, record));
+    lines
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    files::read_regular(path, READ_LIMIT).map_err(|error| match error {
+        FileError::Io(error) => error,
+        error => io::Error::new(io::ErrorKind::InvalidData, error),
+    })
+}
+
+#[cfg(unix)]
+fn id(metadata: &fs::Metadata) -> FileId {
+    use std::os::unix::fs::MetadataExt as _;
+
+    Some((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn id(_: &fs::Metadata) -> FileId {
+    None
 }
 
 /// Appends a record to encoded lines.

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::logs::Level;
 
+mod foreign;
+
 /// A directory that is deleted after the test.
 struct Folder(PathBuf);
 

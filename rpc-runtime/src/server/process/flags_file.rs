@@ -33,8 +33,9 @@ impl Server {
 
     /// Reads flags from a file, at the start and whenever it changes. See [`flags`].
     ///
-    /// The start of the server fails with `failed_precondition` if the file cannot be read, and
-    /// with `invalid_argument` if it has an invalid line. [`into_router`](Self::into_router) and a
+    /// The start of the server fails with `failed_precondition` if the file cannot be read, or if
+    /// other users own it or can write it (see [`files`](crate::files)), and with
+    /// `invalid_argument` if it has an invalid line. [`into_router`](Self::into_router) and a
     /// local server read the file only at the start.
     pub fn flags_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.process.flags_file = Some(path.into());

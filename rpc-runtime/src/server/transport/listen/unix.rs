@@ -9,7 +9,7 @@
 //!   first has just bound. The process that holds the lock on `PATH.lock` therefore owns the path.
 //!   The lock file is never removed, because removing it would cause the same race.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io::{Error, ErrorKind, Result};
 use std::iter;
 use std::os::unix::fs::{
@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::files::FileLock;
+
 /// A listening Unix socket. Dropping it removes its file.
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -28,7 +30,7 @@ pub(crate) struct Socket {
     path: PathBuf,
     /// Device and inode number of the file. Another process may replace the file at the path later.
     file: (u64, u64),
-    _lock: File,
+    _lock: FileLock,
 }
 
 impl Socket {
@@ -102,21 +104,11 @@ impl Drop for Socket {
     }
 }
 
-/// Locks a path until the returned file is closed. The system releases the lock when the process
-/// ends.
-fn lock(path: &Path) -> Result<File> {
+/// Locks a path until the returned lock is dropped.
+fn lock(path: &Path) -> Result<FileLock> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(name)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ErrorKind::AddrInUse.into()),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
+    FileLock::acquire(Path::new(&name))?.ok_or_else(|| ErrorKind::AddrInUse.into())
 }
 
 /// Fails if the path holds a file that is not a socket, or a socket with a listener. The lock alone
