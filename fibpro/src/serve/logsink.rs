@@ -1,6 +1,5 @@
 //! The log sink.
 
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use rpc_runtime::{Code, Error, Result, Server, ServerOptions};
 use super::{PreparedService, ServiceOptions};
 use crate::api::logsink::LogSinkServer;
 use crate::endpoints::LOGSINK;
+use crate::output::unbuffered_stdout;
 use crate::service::logsink::{LogStore, LogStoreOptions, PrintQueue, Sink, WriterHandle};
 
 /// Timeout for writing the last records after the last call.
@@ -61,7 +61,8 @@ impl ServiceOptions for LogSinkOptions {
             let (store, intake) = LogStore::start(options).await;
             (Some(store), Some(intake))
         };
-        let (printer, writing) = PrintQueue::start(io::stdout(), intake).map_err(|error| {
+        let started = unbuffered_stdout().and_then(|out| PrintQueue::start(out, intake));
+        let (printer, writing) = started.map_err(|error| {
             let text = format!("cannot start the thread that writes log lines: {error}");
             Error::new(Code::ResourceExhausted, text)
         })?;

@@ -32,7 +32,7 @@ fn log_says_why_a_record_was_not_taken() {
 
 #[test]
 fn a_failed_call_exits_with_1_and_prints_its_hops() {
-    let mut sink = LogSink::start();
+    let mut sink = LogSink::start_on(&["--listen", "127.0.0.1:0", "--store", "none"]);
     sink.close_stdout();
     let ended = fibpro(&["log", "test_msg", "--to", &sink.url]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));

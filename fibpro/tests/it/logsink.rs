@@ -186,8 +186,37 @@ fn g09_nothing_in_a_call_forges_a_line() {
 }
 
 #[test]
-fn a_closed_stdout_fails_the_call_and_not_the_process() {
+fn a_closed_stdout_skips_lines_and_stores_records() {
     let mut sink = LogSink::start();
+    sink.close_stdout();
+    for _ in 0..3 {
+        let response = sink.call("RecvLog", r#"{"message": "x"}"#);
+        assert_eq!(
+            (response.status, &response.body),
+            (200, &json!({"result": true}))
+        );
+    }
+    let found = sink.call("Query", "{}");
+    assert_eq!(
+        found.body["records"].as_array().unwrap().len(),
+        3,
+        "{found:?}"
+    );
+    sink.terminate();
+    let ended = sink.ended();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    for said in [
+        "cannot write log lines: they are skipped",
+        "log lines were not written",
+    ] {
+        assert_eq!(ended.stderr.matches(said).count(), 1, "{}", ended.stderr);
+    }
+    assert!(ended.stderr.contains("lost=3"), "{}", ended.stderr);
+}
+
+#[test]
+fn without_a_store_a_closed_stdout_fails_the_call() {
+    let mut sink = LogSink::start_on(&["--listen", "127.0.0.1:0", "--store", "none"]);
     sink.close_stdout();
     for _ in 0..3 {
         let response = sink.call("RecvLog", r#"{"message": "x"}"#);

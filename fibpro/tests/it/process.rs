@@ -42,6 +42,12 @@ pub(crate) fn start(command: &mut Command) -> Process {
     Process::spawn(command).unwrap()
 }
 
+/// Drops a value, with which pipes are closed, while no process is being started.
+pub(crate) fn close<T>(pipes: T) {
+    let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+    drop(pipes);
+}
+
 /// Runs a process until it exits.
 pub(crate) fn output(command: &mut Command) -> Output {
     let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -95,7 +95,7 @@ impl Up {
     }
 }
 
-fn ask(url: &str, path: &str) -> String {
+pub(crate) fn ask(url: &str, path: &str) -> String {
     let address = url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -114,7 +114,7 @@ fn ask(url: &str, path: &str) -> String {
     clippy::disallowed_methods,
     reason = "no event exists for a file or for the exit of another process's child"
 )]
-fn until(what: &str, mut there: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut there: impl FnMut() -> bool) {
     for _ in 0..POLLS {
         if there() {
             return;

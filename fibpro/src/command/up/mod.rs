@@ -14,9 +14,10 @@ mod ready;
 mod supervisor;
 
 use std::future::pending;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 
+use fibpro::output::unbuffered_stdout;
 use fibpro::process::{Signals, print_note};
 use fibpro::serve::userstore::secret;
 use rpc_runtime::Secret;
@@ -63,11 +64,12 @@ pub(crate) async fn run(options: UpOptions) -> Result<(), CommandError> {
     let begun = async {
         let urls = services.start(&plan).await?;
         let banner = banner::text(&plan, &urls, &services.processes());
-        // Flushed at once, since the log follows on the same output. A closed stdout does not stop
+        // Not buffered, since the log follows on the same output. An output that fails does not stop
         // the services.
-        let mut out = io::stdout().lock();
-        let _ = out.write_all(banner.as_bytes()).and_then(|()| out.flush());
-        drop(out);
+        let written = unbuffered_stdout().and_then(|mut out| out.write_all(banner.as_bytes()));
+        if let Err(error) = written {
+            print_note(format_args!("cannot write to standard output: {error}"));
+        }
         pending().await
     };
     let outcome = tokio::select! {

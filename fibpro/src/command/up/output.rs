@@ -1,10 +1,13 @@
 //! Output of child processes, forwarded in whole lines.
 
+use std::io::Write;
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use fibpro::output::LineOutput;
 use fibpro::process::print_note;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, BufReader};
 use tokio::process::ChildStderr;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -15,9 +18,13 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// Prefix of the line with which a program reports why it exits.
 const ERROR: &str = "error: ";
 
-/// Copies whole lines to standard output until the input ends or the output is closed.
-pub(super) async fn forward_lines(mut from: impl AsyncBufRead + Unpin) {
-    let mut out = tokio::io::stdout();
+/// Copies whole lines to an output until the input ends. Lines that cannot be written are skipped
+/// and counted, so that the child can go on.
+pub(super) async fn forward_lines<W: Write + Send + 'static>(
+    mut from: impl AsyncBufRead + Unpin,
+    out: W,
+) {
+    let mut out = SkippingOutput::new(out);
     let mut begun = Vec::new();
     loop {
         let bytes = match from.fill_buf().await {
@@ -30,23 +37,80 @@ pub(super) async fn forward_lines(mut from: impl AsyncBufRead + Unpin) {
             .iter()
             .rposition(|byte| *byte == b'\n')
             .map_or(0, |at| at + 1);
-        let written = if whole == 0 {
-            Ok(())
+        begun.extend_from_slice(&bytes[..whole]);
+        let lines = if whole == 0 {
+            Vec::new()
         } else {
-            begun.extend_from_slice(&bytes[..whole]);
-            let written = out.write_all(&begun).await;
-            begun.clear();
-            written.and(out.flush().await)
+            mem::take(&mut begun)
         };
         begun.extend_from_slice(&bytes[whole..]);
         from.consume(length);
-        if written.is_err() {
+        if !lines.is_empty() && !out.write(lines).await {
             return;
         }
     }
-    // The output is closed, so nothing is left to do.
-    let _ = out.write_all(&begun).await;
-    let _ = out.flush().await;
+    if !begun.is_empty() {
+        out.write(begun).await;
+    }
+    out.report_end();
+}
+
+/// An output that reports when it fails and when it works again.
+struct SkippingOutput<W> {
+    /// `None` while a thread writes.
+    out: Option<LineOutput<W>>,
+    is_failing: bool,
+    skipped: u64,
+}
+
+impl<W: Write + Send + 'static> SkippingOutput<W> {
+    fn new(out: W) -> Self {
+        Self {
+            out: Some(LineOutput::new(out)),
+            is_failing: false,
+            skipped: 0,
+        }
+    }
+
+    /// Writes lines on a thread that may block. Returns false if that thread has panicked.
+    async fn write(&mut self, lines: Vec<u8>) -> bool {
+        let Some(mut out) = self.out.take() else {
+            return false;
+        };
+        let writing = tokio::task::spawn_blocking(move || {
+            let written = out.write_lines(&lines);
+            (out, written.skipped(&lines), written.outcome)
+        });
+        let Ok((out, skipped, outcome)) = writing.await else {
+            return false;
+        };
+        self.out = Some(out);
+        self.skipped += skipped;
+        match (
+            &outcome,
+            mem::replace(&mut self.is_failing, outcome.is_err()),
+        ) {
+            (Err(error), false) => print_note(format_args!(
+                "cannot write the log to standard output: {error}; lines are skipped until it works again, and their \
+                 records are in the log store"
+            )),
+            (Ok(()), true) => print_note(format_args!(
+                "the log is written to standard output again; {} lines were skipped",
+                self.skipped
+            )),
+            (Err(_), true) | (Ok(()), false) => {}
+        }
+        true
+    }
+
+    fn report_end(&self) {
+        if self.is_failing {
+            print_note(format_args!(
+                "{} lines of the log were not written to standard output",
+                self.skipped
+            ));
+        }
+    }
 }
 
 /// Forwards the stderr of a child: each line under the child's name. The line with the reason of

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use fibpro::output::unbuffered_stdout;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
@@ -115,10 +116,12 @@ impl ProcessSpec {
                 ));
             }
         };
+        let out = unbuffered_stdout()
+            .map_err(|error| format!("cannot open standard output for {name}: {error}"))?;
         let mut child = Child {
             process,
             stdin,
-            stdout: tokio::spawn(forward_lines(stdout)),
+            stdout: tokio::spawn(forward_lines(stdout, out)),
             stderr,
         };
         let url = urls.first().map(String::as_str).unwrap_or_default();

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use rpc_runtime::RequestId;
 
 use crate::api::logsink::{Record, TEXT_LIMIT};
+use crate::terminal;
 
 /// Name of a caller that sends none. It is a valid part of a source, so it can be stored as one.
 pub(super) const UNKNOWN: &str = "-";
@@ -35,36 +36,8 @@ pub fn append_line(record: &Record, out: &mut String) {
             .map_or(UNKNOWN, RequestId::as_str),
     );
     out.push(' ');
-    escape(&record.text, out);
+    terminal::escape(&record.text, out);
     out.push('\n');
-}
-
-/// Appends a text and escapes characters that end a line, control a terminal or change the reading
-/// direction.
-///
-/// The escapes are for readers and cannot be reversed: a backslash is not escaped, so that paths
-/// and patterns stay readable. `\n` in the output was either a line feed or these two characters.
-fn escape(text: &str, out: &mut String) {
-    let mut rest = text;
-    // Most texts need no escapes: one scan and one copy.
-    while let Some((at, c)) = rest.char_indices().find(|(_, c)| needs_escape(*c)) {
-        out.push_str(&rest[..at]);
-        out.extend(c.escape_default());
-        rest = &rest[at + c.len_utf8()..];
-    }
-    out.push_str(rest);
-}
-
-/// Returns whether a character ends a line, controls a terminal or changes the reading direction.
-fn needs_escape(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            // Line and paragraph separator of Unicode; all other line ends are control characters.
-            '\u{2028}' | '\u{2029}'
-            // All characters with the Unicode property Bidi_Control.
-            | '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-        )
 }
 
 #[cfg(test)]

@@ -8,9 +8,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::count;
+use super::missing::MissingRecords;
 use super::sequence::SequenceTracker;
 use super::store::{LogStoreError, PrintedJob};
 use crate::api::logsink::Record;
+use crate::output::LineOutput;
 
 /// Jobs are combined into one write up to this size, in bytes, to save system calls.
 const GROUP_BYTES: usize = 64 << 10;
@@ -41,10 +43,22 @@ pub(super) struct WriteJob {
     pub(super) room: OwnedSemaphorePermit,
 }
 
+/// State of the line of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LineState {
+    /// It is about to be written.
+    New,
+    /// It was written by an earlier call.
+    Known,
+    Written,
+    /// It could not be written.
+    Skipped,
+}
+
 /// State shared by the queue and the writing thread.
 #[derive(Debug, Default)]
 pub(super) struct PrintState {
-    /// Number of records that could not be written.
+    /// Number of records whose lines are not in the output.
     pub(super) lost: AtomicU64,
     /// Whether a call was rejected because the queue was full and the queue has not been empty
     /// since.
@@ -53,11 +67,13 @@ pub(super) struct PrintState {
 
 /// Writes the lines of queued jobs, and forwards the records to the store.
 pub(super) struct LineWriter<W> {
-    out: W,
-    /// Whether the last write failed, possibly in the middle of a line.
-    mid_line: bool,
+    out: LineOutput<W>,
+    /// Whether the last write failed.
+    is_failing: bool,
     /// Sequence numbers of the records that were written.
     seen: SequenceTracker,
+    /// Records that were not written.
+    missing: MissingRecords,
     /// Queue of the store's writer; `None` without a store.
     store: Option<UnboundedSender<PrintedJob>>,
     state: Arc<PrintState>,
@@ -71,9 +87,10 @@ impl<W: Write> LineWriter<W> {
         state: Arc<PrintState>,
     ) -> Self {
         Self {
-            out,
-            mid_line: false,
+            out: LineOutput::new(out),
+            is_failing: false,
             seen,
+            missing: MissingRecords::default(),
             store,
             state,
         }
@@ -85,12 +102,6 @@ impl<W: Write> LineWriter<W> {
         let mut group = Vec::new();
         while let Some(first) = self.next(queue) {
             text.clear();
-            if self.mid_line {
-                // Ends the partial line, so that the next record starts on a new one. At worst this
-                // adds an empty line.
-                text.push('\n');
-            }
-            let start = text.len();
             let mut next = Some(first);
             while let Some(job) = next {
                 group.push((self.append_new_lines(&job, &mut text), job));
@@ -98,14 +109,9 @@ impl<W: Write> LineWriter<W> {
                     .then(|| queue.try_recv().ok())
                     .flatten();
             }
-            let outcome = if text.len() > start {
-                self.write(&text, &group)
-            } else {
-                // All records of the group were written before.
-                Ok(())
-            };
-            for (new, job) in group.drain(..) {
-                self.forward(new, job, outcome);
+            let outcome = self.write(&text, &mut group);
+            for (states, job) in group.drain(..) {
+                self.forward(&states, job, outcome);
             }
         }
     }
@@ -120,9 +126,8 @@ impl<W: Write> LineWriter<W> {
         })
     }
 
-    /// Appends the lines that were not written before. Returns for each record whether its line is
-    /// new.
-    fn append_new_lines(&mut self, job: &WriteJob, text: &mut String) -> Vec<bool> {
+    /// Appends the lines that were not written before.
+    fn append_new_lines(&mut self, job: &WriteJob, text: &mut String) -> Vec<LineState> {
         let mut start = 0;
         let records = job.records.iter().zip(&job.ends);
         records
@@ -137,44 +142,67 @@ impl<W: Write> LineWriter<W> {
                     text.push_str(&job.lines[start..end]);
                 }
                 start = end;
-                new
+                if new {
+                    LineState::New
+                } else {
+                    LineState::Known
+                }
             })
             .collect()
     }
 
-    fn write(&mut self, text: &str, group: &[(Vec<bool>, WriteJob)]) -> Result<(), io::ErrorKind> {
-        let outcome = self
-            .out
-            .write_all(text.as_bytes())
-            .and_then(|()| self.out.flush());
-        if outcome.is_err() {
-            let jobs = group.iter();
-            let unwritten = jobs.flat_map(|(new, job)| new.iter().zip(&job.records));
-            let mut lost = 0;
-            for (_, record) in unwritten.filter(|(new, _)| **new) {
-                lost += 1;
-                if let (Some(epoch), Some(sequence)) = (record.epoch, record.sequence) {
-                    self.seen.remove(&record.source, epoch, sequence);
+    /// Writes the new lines of the jobs, and updates the state of each line. A line that was not written is skipped: its record counts as missing, and is
+    /// new if it is sent again.
+    fn write(
+        &mut self,
+        text: &str,
+        group: &mut [(Vec<LineState>, WriteJob)],
+    ) -> Result<(), io::ErrorKind> {
+        if text.is_empty() {
+            // All records of the group were written before.
+            return Ok(());
+        }
+        let result = self.out.write_lines(text.as_bytes());
+        let mut end = 0;
+        for (states, job) in group {
+            let starts = [0].iter().chain(&job.ends);
+            let records = job.records.iter().zip(starts.zip(&job.ends));
+            for (state, (record, (start, line_end))) in states.iter_mut().zip(records) {
+                if *state == LineState::Known {
+                    continue;
+                }
+                end += line_end - start;
+                if end <= result.bytes {
+                    *state = LineState::Written;
+                    self.missing.remove(record);
+                } else {
+                    *state = LineState::Skipped;
+                    self.missing.add(record);
+                    if let (Some(epoch), Some(sequence)) = (record.epoch, record.sequence) {
+                        self.seen.remove(&record.source, epoch, sequence);
+                    }
                 }
             }
-            self.state.lost.fetch_add(lost, Ordering::Relaxed);
         }
+        self.state
+            .lost
+            .store(self.missing.count(), Ordering::Relaxed);
         self.seen.forget();
-        self.log_change(outcome)
+        self.log_change(result.outcome)
     }
 
-    /// Logs the first failed write and the first success after it. Callers receive their errors in
-    /// any case.
+    /// Logs the first failed write and the first success after it.
     fn log_change(&mut self, outcome: io::Result<()>) -> Result<(), io::ErrorKind> {
-        match (
-            &outcome,
-            std::mem::replace(&mut self.mid_line, outcome.is_err()),
-        ) {
+        let was_failing = std::mem::replace(&mut self.is_failing, outcome.is_err());
+        match (&outcome, was_failing) {
+            (Err(error), false) if self.store.is_some() => {
+                tracing::error!(%error, "cannot write log lines: they are skipped, and their records are in the store");
+            }
             (Err(error), false) => {
                 tracing::error!(%error, "cannot write log lines; callers receive `unavailable`");
             }
             (Ok(()), true) => {
-                let lost = self.state.lost.load(Ordering::Relaxed);
+                let lost = self.missing.count();
                 tracing::warn!(lost, "log lines are written again");
             }
             (Err(_), true) | (Ok(()), false) => {}
@@ -182,23 +210,23 @@ impl<W: Write> LineWriter<W> {
         outcome.map_err(|error| error.kind())
     }
 
-    /// Forwards the records to the store, also when their lines could not be written. Without a
-    /// store, the call is completed here.
-    fn forward(&self, new: Vec<bool>, job: WriteJob, outcome: Result<(), io::ErrorKind>) {
-        let written = outcome.map_err(WriteError::Output);
+    /// Forwards the records to the store, also when their lines could not be written: what is stored
+    /// is accepted. Without a store, the call is completed here.
+    fn forward(&self, states: &[LineState], job: WriteJob, outcome: Result<(), io::ErrorKind>) {
         let printed = PrintedJob {
             records: job.records,
-            new,
-            written,
             reply: job.reply,
             room: job.room,
         };
-        match &self.store {
+        match (&self.store, outcome) {
             // If the store's task is gone, the reply channel is dropped and the caller notices.
-            Some(store) => drop(store.send(printed)),
-            None => {
-                let new = printed.new.iter().filter(|new| **new).count();
-                printed.complete(Ok(count(new)));
+            (Some(store), _) => drop(store.send(printed)),
+            (None, Err(kind)) if states.contains(&LineState::Skipped) => {
+                printed.complete(Err(WriteError::Output(kind)));
+            }
+            (None, _) => {
+                let new = states.iter().filter(|state| **state == LineState::Written);
+                printed.complete(Ok(count(new.count())));
             }
         }
     }

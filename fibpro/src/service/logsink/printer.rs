@@ -1,8 +1,9 @@
 //! Queue of records to print, bounded in bytes.
 //!
 //! A write blocks while the reader of a pipe is slow, and must not block a worker thread of tokio.
-//! So a call enqueues its records and waits for the result. With a store, the result comes after
-//! the records are stored. Each failed write is reported to the caller; no record is lost silently.
+//! So a call enqueues its records and waits for the result. With a store, the result is whether the
+//! records are stored, and lines that cannot be written are counted. Without one, each failed write
+//! is reported to the caller.
 
 use std::io::{self, Write};
 use std::sync::atomic::Ordering;
@@ -100,8 +101,9 @@ impl PrintQueue {
     ///
     /// # Errors
     ///
-    /// `resource_exhausted` when the queue or the store is full; `unavailable` when lines could not
-    /// be written or records not stored. Some of them may be written or stored nevertheless.
+    /// `resource_exhausted` when the queue or the store is full; `unavailable` when records could not
+    /// be stored or, without a store, lines not be written. Some of them may be written or stored
+    /// nevertheless.
     ///
     /// # Cancellation
     ///
@@ -151,7 +153,8 @@ impl PrintQueue {
         }
     }
 
-    /// Returns how many records could not be written so far. Their callers received errors.
+    /// Returns how many records are missing from the output. Without a store, their callers received
+    /// errors.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.state.lost.load(Ordering::Relaxed)
@@ -179,8 +182,9 @@ impl WriterHandle {
     /// # Errors
     ///
     /// `deadline_exceeded` when this takes longer than `timeout`, such as when a pipe is not read;
-    /// `data_loss` when records could not be written, or not be stored at the end.
+    /// `data_loss` when records could not be stored at the end or, without a store, not be written.
     pub async fn finish(self, timeout: Duration) -> Result<()> {
+        let has_store = self.storing.is_some();
         let ended = async {
             // The thread sends no value; it drops the sender.
             let _ = self.ended.await;
@@ -198,6 +202,13 @@ impl WriterHandle {
         };
         match self.state.lost.load(Ordering::Relaxed) {
             0 => stored,
+            lost if has_store => {
+                tracing::warn!(
+                    lost,
+                    "log lines were not written: their records are in the store"
+                );
+                stored
+            }
             lost => fail!(
                 Code::DataLoss,
                 "{lost} records could not be written to the log"

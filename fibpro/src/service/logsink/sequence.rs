@@ -59,14 +59,16 @@ impl SequenceTracker {
     }
 
     /// Removes a number that [`insert`](Self::insert) added, after its record could not be written
-    /// or stored.
-    pub(super) fn remove(&mut self, source: &Source, epoch: u64, sequence: u64) {
+    /// or stored. Returns whether it was there.
+    pub(super) fn remove(&mut self, source: &Source, epoch: u64, sequence: u64) -> bool {
         let life = self.sources.get_mut(source);
-        if let Some(life) = life.and_then(|lives| lives.get_mut(&epoch)) {
-            let before = life.sequences.0.len();
-            life.sequences.remove(sequence);
-            self.ranges = self.ranges + life.sequences.0.len() - before;
-        }
+        let Some(life) = life.and_then(|lives| lives.get_mut(&epoch)) else {
+            return false;
+        };
+        let before = life.sequences.0.len();
+        let removed = life.sequences.remove(sequence);
+        self.ranges = self.ranges + life.sequences.0.len() - before;
+        removed
     }
 
     /// Returns the ranges of a session in the form of the store.
@@ -157,14 +159,15 @@ impl RangeSet {
         true
     }
 
-    fn remove(&mut self, number: u64) {
+    fn remove(&mut self, number: u64) -> bool {
         let at = self.0.partition_point(|(_, end)| *end < number);
         let Some(&(start, end)) = self.0.get(at).filter(|(start, _)| *start <= number) else {
-            return;
+            return false;
         };
         let before = (start < number).then(|| (start, number - 1));
         let behind = (number < end).then(|| (number + 1, end));
         self.0.splice(at..=at, before.into_iter().chain(behind));
+        true
     }
 }
 
@@ -239,7 +242,7 @@ mod tests {
             (2, "3,5-6"),
             (3, "5-6"),
         ] {
-            ranges.remove(number);
+            assert_eq!(ranges.remove(number), number != 9);
             assert_eq!(ranges.to_string(), text);
         }
         assert!(ranges.insert(4));
@@ -252,7 +255,7 @@ mod tests {
         let (a, b) = (source("a"), source("b"));
         assert!(seen.insert(&a, 1, 1) && seen.insert(&a, 2, 1) && seen.insert(&b, 1, 1));
         assert!(!seen.insert(&a, 1, 1) && !seen.insert(&a, 2, 1) && !seen.insert(&b, 1, 1));
-        seen.remove(&a, 2, 1);
+        assert!(seen.remove(&a, 2, 1) && !seen.remove(&a, 2, 1) && !seen.remove(&a, 3, 1));
         assert!(seen.insert(&a, 2, 1) && !seen.insert(&a, 1, 1));
     }
 

@@ -32,6 +32,8 @@ pub(super) enum LogStoreErrorKind {
     Corrupt,
     /// The file cannot be opened.
     CannotOpen,
+    /// Other users can write the file, or it is not a regular one.
+    Untrusted,
     /// A newer version of this program created the file.
     Newer,
     /// Any other error.
@@ -66,6 +68,9 @@ impl LogStoreError {
             LogStoreErrorKind::ReadOnly => "the log store is read-only",
             LogStoreErrorKind::Corrupt => "the log store is damaged",
             LogStoreErrorKind::CannotOpen => "the log store cannot be opened",
+            LogStoreErrorKind::Untrusted => {
+                "the log store is not a file that only this user can write"
+            }
             LogStoreErrorKind::Newer => {
                 "the log store was created by a newer version of this program"
             }
@@ -90,6 +95,9 @@ impl LogStoreError {
             LogStoreErrorKind::Corrupt => "move its file away and restart the log sink",
             LogStoreErrorKind::CannotOpen => {
                 "check that its folder exists and is writable, or choose another file with `--store FILE`"
+            }
+            LogStoreErrorKind::Untrusted => {
+                "make it a regular file of this user, or choose another file with `--store FILE`"
             }
             LogStoreErrorKind::Newer => {
                 "run that version, or choose another file with `--store FILE`"

@@ -1,11 +1,12 @@
 //! The database file: opening, locking, checking and replacing it.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rpc_runtime::files::{self, FileError, FileLock};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
@@ -132,6 +133,13 @@ pub(super) async fn close(mut connection: SqliteConnection) -> Result<(), LogSto
     Ok(())
 }
 
+fn untrusted(error: FileError) -> LogStoreError {
+    match error {
+        FileError::Io(error) => open_error(error),
+        error => LogStoreError::new(LogStoreErrorKind::Untrusted, error),
+    }
+}
+
 fn open_error(error: io::Error) -> LogStoreError {
     let kind = match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem => LogStoreErrorKind::ReadOnly,
@@ -150,7 +158,7 @@ fn owner_only() -> fs::OpenOptions {
 
 /// Creates the folder of the file and takes an exclusive lock that is held until the returned file
 /// is dropped.
-pub(super) fn lock(path: &Path) -> Result<File, LogStoreError> {
+pub(super) fn lock(path: &Path) -> Result<FileLock, LogStoreError> {
     if let Some(folder) = path.parent() {
         fs::DirBuilder::new()
             .recursive(true)
@@ -158,19 +166,14 @@ pub(super) fn lock(path: &Path) -> Result<File, LogStoreError> {
             .create(folder)
             .map_err(open_error)?;
     }
-    let lock = owner_only()
-        .create(true)
-        .truncate(false)
-        .open(with_suffix(path, ".lock"))
-        .map_err(open_error)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(LogStoreError::new(
-            LogStoreErrorKind::InUse,
-            format!("{} is locked", with_suffix(path, ".lock").display()),
-        )),
-        Err(TryLockError::Error(error)) => Err(open_error(error)),
-    }
+    files::check_file(path).map_err(untrusted)?;
+    let path = with_suffix(path, ".lock");
+    FileLock::acquire(&path)
+        .map_err(open_error)?
+        .ok_or_else(|| {
+            let text = format!("{} is locked", path.display());
+            LogStoreError::new(LogStoreErrorKind::InUse, text)
+        })
 }
 
 /// Device and inode numbers of a file, to notice when it is replaced.

@@ -3,16 +3,16 @@
 //! The loop is not shared with the user store: a failed group is refused as a whole here, while the
 //! user store repeats its operations one by one.
 
-use std::fs::File;
 use std::sync::Arc;
 
+use rpc_runtime::files::FileLock;
 use rpc_runtime::{Code, Error, Result};
 use sqlx::SqliteConnection;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::super::line_writer::{AcceptResult, WriteError};
-use super::super::{count, sequence::SequenceTracker};
+use super::super::{count, missing::MissingRecords, sequence::SequenceTracker};
 use super::StoreShared;
 use super::error::{LogStoreError, LogStoreErrorKind, RETRY_AFTER};
 use super::file::{self, FileIdentity};
@@ -34,22 +34,17 @@ const EXTRA_SPACE_DIVISOR: u64 = 8;
 #[derive(Debug)]
 pub(in super::super) struct PrintedJob {
     pub(in super::super) records: Vec<Record>,
-    /// Whether the line of each record is new, in the order of `records`.
-    pub(in super::super) new: Vec<bool>,
-    /// Whether the new lines could be written.
-    pub(in super::super) written: Result<(), WriteError>,
     pub(in super::super) reply: oneshot::Sender<AcceptResult>,
     pub(in super::super) room: OwnedSemaphorePermit,
 }
 
 impl PrintedJob {
-    /// Responds to the call with the number of new records, or with the error of writing or
-    /// storing.
+    /// Responds to the call with the number of new records, or with the error.
     pub(in super::super) fn complete(self, stored: AcceptResult) {
         // Released first, so that a caller with a response finds the capacity free.
         drop(self.room);
         // The caller may be gone.
-        let _ = self.reply.send(self.written.and(stored));
+        let _ = self.reply.send(stored);
     }
 }
 
@@ -57,12 +52,12 @@ impl PrintedJob {
 pub(super) struct StoreWriter {
     shared: Arc<StoreShared>,
     jobs: mpsc::UnboundedReceiver<PrintedJob>,
-    lock: Option<File>,
+    lock: Option<FileLock>,
     open: Option<OpenStore>,
     /// The last error and when it occurred.
     last_error: Option<(Arc<LogStoreError>, Instant)>,
-    /// Number of records not stored since the first error.
-    refused: usize,
+    /// Records not stored since the first error.
+    refused: MissingRecords,
     /// Whether the file was checked since it may have been damaged.
     checked: bool,
 }
@@ -85,7 +80,7 @@ impl StoreWriter {
             lock: None,
             open: None,
             last_error: None,
-            refused: 0,
+            refused: MissingRecords::default(),
             checked: false,
         }
     }
@@ -96,7 +91,7 @@ impl StoreWriter {
             let (last, seen) = (open.tables.last(), open.seen.clone());
             (last, seen)
         });
-        self.log_change(outcome.as_ref().err(), 0);
+        self.log_change(outcome.as_ref().err(), &[]);
         let (last, seen) = outcome.unwrap_or_default();
         self.shared.head.send_replace(last);
         seen
@@ -116,7 +111,7 @@ impl StoreWriter {
                     .flatten();
             }
             let outcome = self.store(&group).await;
-            self.log_change(outcome.as_ref().err(), records);
+            self.log_change(outcome.as_ref().err(), &group);
             match outcome {
                 Ok(counts) => {
                     for (job, new) in group.drain(..).zip(counts) {
@@ -131,7 +126,7 @@ impl StoreWriter {
             }
         }
         self.close().await;
-        match (self.last_error, self.refused) {
+        match (self.last_error, self.refused.count()) {
             (Some((problem, _)), refused) if refused > 0 => {
                 let advice = problem.advice(&self.shared.options.path);
                 let text = format!("{refused} log records were not stored: {advice}");
@@ -276,10 +271,11 @@ impl StoreWriter {
 
     /// Logs the first error and the first success after it. Callers receive their errors in any
     /// case.
-    fn log_change(&mut self, problem: Option<&Arc<LogStoreError>>, records: usize) {
+    fn log_change(&mut self, problem: Option<&Arc<LogStoreError>>, group: &[PrintedJob]) {
         match problem {
             Some(problem) => {
-                self.refused += records;
+                let records = group.iter().flat_map(|job| &job.records);
+                records.for_each(|record| self.refused.add(record));
                 let news = self
                     .last_error
                     .as_ref()
@@ -298,7 +294,7 @@ impl StoreWriter {
             }
             None => {
                 if self.last_error.take().is_some() {
-                    let refused = std::mem::take(&mut self.refused);
+                    let refused = std::mem::take(&mut self.refused).count();
                     tracing::warn!(refused, "log records are stored again");
                 }
             }
@@ -307,14 +303,13 @@ impl StoreWriter {
 }
 
 impl OpenStore {
-    /// Stores records that are not stored yet. Returns for each job how many records were newly
-    /// stored or newly printed.
+    /// Stores records that are not stored yet. Returns their number for each job.
     async fn append(&mut self, group: &[PrintedJob]) -> Result<Vec<u32>, LogStoreError> {
         let mut fresh = Vec::new();
         let mut counts = Vec::with_capacity(group.len());
         for job in group {
-            let mut new = 0;
-            for (record, &unwritten) in job.records.iter().zip(&job.new) {
+            let before = fresh.len();
+            for record in &job.records {
                 let unstored = match (record.epoch, record.sequence) {
                     (Some(epoch), Some(sequence)) => {
                         self.seen.insert(&record.source, epoch, sequence)
@@ -324,9 +319,8 @@ impl OpenStore {
                 if unstored {
                     fresh.push(record);
                 }
-                new += usize::from(unstored || unwritten);
             }
-            counts.push(count(new));
+            counts.push(count(fresh.len() - before));
         }
         if fresh.is_empty() {
             return Ok(counts);
