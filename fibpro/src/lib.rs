@@ -14,6 +14,8 @@ mod login_cache;
 #[cfg(feature = "services")]
 pub mod number;
 #[cfg(feature = "services")]
+pub mod output;
+#[cfg(feature = "services")]
 pub mod process;
 #[cfg(feature = "services")]
 pub mod serve;
@@ -21,5 +23,7 @@ pub mod serve;
 pub mod service;
 #[cfg(feature = "services")]
 mod sqlite;
+#[cfg(feature = "services")]
+pub mod terminal;
 #[cfg(feature = "services")]
 pub mod tool;

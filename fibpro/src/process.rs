@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::api::compute_worker::{DEFAULT_LARGEST_N, LARGEST_N};
 use crate::endpoints::Endpoints;
+use crate::terminal;
 
 /// Options of a service that calls others. A service that calls none has [`ServerOptions`]
 /// only.
@@ -53,8 +54,9 @@ pub fn exit_code<T>(outcome: Result<T>) -> ExitCode {
     }
 }
 
-/// Prints a note on stderr.
+/// Prints a note on stderr. What would control a terminal is escaped, except line feeds.
 pub fn print_note(text: impl Display) {
+    let text = terminal::lines(&text.to_string());
     // With a closed stderr only the exit code remains.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

@@ -5,8 +5,8 @@ use std::fmt;
 /// The lowest similarity, from 0 to 1, at which [`suggest`] offers a name; 1 means equal.
 const MIN_SIMILARITY: f64 = 0.6;
 
-/// Displays a text on one line: control characters and the Unicode line separators are escaped as
-/// `\u{…}`.
+/// Displays a text on one line: control characters, the Unicode line separators and characters that
+/// change the reading direction are escaped as `\u{…}`.
 ///
 /// Such a text may quote a peer. It must not forge lines of a log or send commands to a terminal.
 pub(crate) struct EscapeControl<'t>(pub(crate) &'t str);
@@ -35,11 +35,22 @@ impl fmt::Display for EscapeControl<'_> {
 }
 
 fn write_escaped(out: &mut impl fmt::Write, c: char) -> fmt::Result {
-    if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+    if c.is_control() || is_separator(c) || changes_direction(c) {
         write!(out, "{}", c.escape_unicode())
     } else {
         out.write_char(c)
     }
+}
+
+/// Returns whether this is a line or paragraph separator of Unicode. All other line ends are control
+/// characters.
+fn is_separator(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// Returns whether this has the Unicode property Bidi_Control.
+fn changes_direction(c: char) -> bool {
+    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Returns the longest prefix of `text` that has at most `limit` bytes and ends at a character
@@ -73,8 +84,8 @@ mod tests {
 
     #[test]
     fn control_characters_are_escaped() {
-        let escaped = EscapeControl("a\n\u{1b}[31m\u{2028}é\\\"").to_string();
-        assert_eq!(escaped, "a\\u{a}\\u{1b}[31m\\u{2028}é\\\"");
+        let escaped = EscapeControl("a\n\u{1b}[31m\u{2028}\u{202e}é\\\"").to_string();
+        assert_eq!(escaped, "a\\u{a}\\u{1b}[31m\\u{2028}\\u{202e}é\\\"");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use fibpro::terminal::{is_unsafe, one_line};
 use rpc_runtime::flag_service::FlagServiceClient;
 use rpc_runtime::flags::FlagInfo;
 
@@ -53,7 +54,7 @@ fn write_value(flag: &FlagInfo, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "{} = {}   from {}",
-        flag.name,
+        one_line(&flag.name),
         shown(&flag.value),
         flag.origin
     )
@@ -73,11 +74,11 @@ fn write_flags(flags: &[FlagInfo], out: &mut impl Write) -> io::Result<()> {
         writeln!(
             out,
             "    {kind}, {}, default {}",
-            flag.accepts,
+            one_line(&flag.accepts),
             shown(&flag.default)
         )?;
         for line in flag.description.lines() {
-            writeln!(out, "    {line}")?;
+            writeln!(out, "    {}", one_line(line))?;
         }
     }
     Ok(())
@@ -86,11 +87,10 @@ fn write_flags(flags: &[FlagInfo], out: &mut impl Write) -> io::Result<()> {
 /// Returns a value on one line without control characters; quoted where it could be mistaken for
 /// something else.
 fn shown(value: &str) -> String {
-    let is_plain = |c: char| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}');
-    if !value.is_empty() && value.trim() == value && value.chars().all(is_plain) {
+    if !value.is_empty() && value.trim() == value && !value.contains(is_unsafe) {
         value.to_owned()
     } else {
-        format!("{value:?}")
+        one_line(&format!("{value:?}")).into_owned()
     }
 }
 
@@ -106,6 +106,7 @@ mod tests {
             ("", "\"\""),
             (" a", "\" a\""),
             ("a\nb\u{1b}[31m\u{2028}", r#""a\nb\u{1b}[31m\u{2028}""#),
+            ("a\u{202e}b\u{9b}", r#""a\u{202e}b\u{9b}""#),
         ] {
             assert_eq!(shown(value), text);
         }

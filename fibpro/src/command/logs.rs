@@ -6,6 +6,7 @@ use std::time::Duration;
 use fibpro::api::logsink::{Level, LogSinkClient, Query, StoredRecord, WAIT_LIMIT_MS};
 use fibpro::process::print_note;
 use fibpro::service::logsink::append_line;
+use fibpro::terminal::{self, one_line};
 use jiff::{SignedDuration, Timestamp};
 use rpc_runtime::{Code, RequestId};
 use tokio::time::{Instant, sleep};
@@ -118,7 +119,7 @@ async fn follow(
                 if !std::mem::replace(&mut waiting, true) {
                     print_note(format_args!(
                         "waiting for the log sink: {}",
-                        error.message()
+                        one_line(error.message())
                     ));
                 }
                 sleep(PAUSE).await;
@@ -153,7 +154,7 @@ fn print(records: &[StoredRecord], json: bool, out: &mut impl Write) -> io::Resu
     let mut text = String::new();
     for stored in records {
         if json {
-            text.push_str(&serde_json::to_string(stored)?);
+            text.push_str(&terminal::json(stored)?);
             text.push('\n');
         } else {
             let record = &stored.record;

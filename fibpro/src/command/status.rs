@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use fibpro::terminal::{self, one_line};
 use fibpro::tool::format::{time_text, uptime_text};
 use rpc_runtime::status::{MethodStatus, ServerStatus, StatusClient};
 
@@ -31,8 +32,7 @@ pub(crate) async fn run(options: StatusOptions, out: &mut impl Write) -> Result<
 }
 
 fn write_json(status: &ServerStatus, out: &mut impl Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, status)?;
-    writeln!(out)
+    writeln!(out, "{}", terminal::json_pretty(status)?)
 }
 
 fn write_status(status: &ServerStatus, out: &mut impl Write) -> io::Result<()> {
@@ -45,6 +45,8 @@ fn write_status(status: &ServerStatus, out: &mut impl Write) -> io::Result<()> {
         uptime,
         ..
     } = status;
+    let [server, environment, instance, version, runtime_version] =
+        [server, environment, instance, version, runtime_version].map(|text| one_line(text));
     writeln!(
         out,
         "{server}@{environment}/{instance}   version {version}, rpc-runtime {runtime_version}   up {}",
@@ -57,7 +59,8 @@ fn write_status(status: &ServerStatus, out: &mut impl Write) -> io::Result<()> {
     }
     let names = status.methods.iter().map(|method| &method.name);
     let names = names.chain(status.outgoing.iter().map(|method| &method.name));
-    let width = names.map(String::len).max().unwrap_or_default();
+    let width = names.map(|name| one_line(name).chars().count());
+    let width = width.max().unwrap_or_default();
     let mut table = Table {
         width: width.max("METHOD".len()),
         out,
@@ -117,6 +120,7 @@ impl<W: Write> Table<'_, W> {
     }
 
     fn row(&mut self, name: &str, cells: [String; 6]) -> io::Result<()> {
+        let name = one_line(name);
         write!(self.out, "{name:width$}", width = self.width)?;
         for cell in cells {
             write!(self.out, "  {cell:>9}")?;
@@ -127,7 +131,7 @@ impl<W: Write> Table<'_, W> {
     /// Writes the additional statistics of a row below it.
     fn notes(&mut self, errors: &BTreeMap<String, u64>, notes: &[(u64, &str)]) -> io::Result<()> {
         for (code, count) in errors {
-            writeln!(self.out, "  {count} {code}")?;
+            writeln!(self.out, "  {count} {}", one_line(code))?;
         }
         for (count, note) in notes.iter().filter(|note| note.0 > 0) {
             writeln!(self.out, "  {count} {note}")?;

@@ -20,6 +20,8 @@ mod log_store;
 // `fibpro`: output and exit codes.
 mod command;
 mod fib;
+// The tools of a terminal, and a server that sends escape sequences.
+mod hostile_server;
 
 // Each service in its own process.
 mod programs;
@@ -47,6 +49,10 @@ mod pinned;
 // The tutorial's table of behaviour.
 mod tutorial;
 
+// Files that others can write, that are not regular or too large, and byte order marks.
+mod files;
+// `fibpro up` with an output that fails for some time.
+mod failing_output;
 // `fibpro up`, in one process and with a process for each service.
 mod up;
 // The monitor: services that are up, down, or silent.

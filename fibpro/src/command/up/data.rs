@@ -1,6 +1,6 @@
 //! The data folder, and the identity key that the services share.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rpc_runtime::Secret;
+use rpc_runtime::files::{self, FileLock};
 
 /// Name of the key file.
 const KEY: &str = "identity.key";
@@ -18,7 +19,7 @@ pub(super) struct DataDir {
     folder: PathBuf,
     is_new: bool,
     /// Holds the lock on the folder until dropped.
-    _lock: File,
+    _lock: FileLock,
 }
 
 impl DataDir {
@@ -33,6 +34,11 @@ impl DataDir {
                 let folder = folder.display();
                 format!("cannot create the data folder {folder} (`--data-dir`): {error}")
             })?;
+        // Another user who can write here could exchange the users or the key.
+        files::check_folder(folder).map_err(|error| {
+            let folder = folder.display();
+            format!("cannot use the data folder {folder} (`--data-dir`): {error}")
+        })?;
         let lock = take(folder)?;
         let key = folder.join(KEY);
         let is_new = make_key(&key).map_err(|error| {
@@ -73,24 +79,17 @@ impl DataDir {
 }
 
 /// Locks the folder. Two systems in one folder would share users and read each other's spool.
-fn take(folder: &Path) -> Result<File, String> {
+fn take(folder: &Path) -> Result<FileLock, String> {
     let path = folder.join("up.lock");
-    let lock = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
+    let lock = FileLock::acquire(&path)
         .map_err(|error| format!("cannot open the lock file {}: {error}", path.display()))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(format!(
+    lock.ok_or_else(|| {
+        format!(
             "another `fibpro up` uses the data folder {}: stop it, or choose another folder with `--data-dir` and \
              other ports with `--base-port`",
             folder.display()
-        )),
-        Err(TryLockError::Error(error)) => Err(format!("cannot lock {}: {error}", path.display())),
-    }
+        )
+    })
 }
 
 /// Creates the key unless it exists, and returns whether it did. The file appears complete or not

@@ -4,11 +4,19 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
+use rpc_runtime::files;
 use rpc_runtime::{Code, Error, Result, Secret};
 use serde::Deserialize;
 
 use super::{normal, validate};
 use crate::api::userstore::UserStoreError;
+
+/// The byte order mark that some editors write at the start of a text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Maximum size of a file of users, in bytes: several hundred thousand of them. A wrong path must
+/// not exhaust memory.
+const FILE_BYTES: u64 = 64 << 20;
 
 /// Users that are added to an empty database: a JSON list of
 /// `{"username", "password", "credit", "roles"}`.
@@ -66,6 +74,7 @@ impl UserList {
     ///
     /// `invalid_argument` with the position of the first error.
     pub fn parse(text: &str) -> Result<Self> {
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         let listed: Vec<UserEntry> = serde_json::from_str(text)
             .map_err(|error| Error::new(Code::InvalidArgument, format!("users: {error}")))?;
         let mut members: Vec<ImportedUser> = Vec::with_capacity(listed.len());
@@ -90,11 +99,11 @@ impl UserList {
     ///
     /// # Errors
     ///
-    /// Those of [`parse`](Self::parse), and `failed_precondition` when the file cannot be read;
-    /// both name the file.
+    /// Those of [`parse`](Self::parse), and `failed_precondition` when the file cannot be read, or
+    /// when other users own it or can write it (see [`files`]); both name the file.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let text = files::read_text(path, FILE_BYTES).map_err(|error| {
             let text = format!("cannot read the users file {}: {error}", path.display());
             Error::new(Code::FailedPrecondition, text)
         })?;

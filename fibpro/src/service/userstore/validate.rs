@@ -3,6 +3,7 @@
 use crate::api::userstore::{
     CREDIT_LIMIT, KEY_LIMIT, LEDGER_LIMIT, PASSWORD_LIMIT, USERNAME_LIMIT, UserStoreError,
 };
+use crate::terminal::is_unsafe;
 
 type Checked<T = ()> = Result<T, UserStoreError>;
 
@@ -16,7 +17,7 @@ pub(super) fn username(name: &str) -> Checked {
             format!("must have 1 to {USERNAME_LIMIT} characters, not {length}"),
         );
     }
-    match name.chars().find(|c| *c == ':' || is_invisible(*c)) {
+    match name.chars().find(|c| *c == ':' || is_unsafe(*c)) {
         Some(':') => invalid("username", "must not contain a colon".to_owned()),
         Some(c) => invalid(
             "username",
@@ -53,7 +54,7 @@ pub(super) fn key(key: &str) -> Checked {
             format!("must have 1 to {KEY_LIMIT} bytes, not {}", key.len()),
         );
     }
-    match key.chars().find(|c| is_invisible(*c)) {
+    match key.chars().find(|c| is_unsafe(*c)) {
         Some(c) => invalid(
             "key",
             format!("must not contain the character {}", c.escape_unicode()),
@@ -104,14 +105,6 @@ pub(super) fn role(role: &str) -> Checked {
         "roles",
         "each must have 1 to 32 of the characters a-z, 0-9, `_` and `-`".to_owned(),
     )
-}
-
-/// Returns whether a character is a control character, ends a line or changes the reading
-/// direction.
-fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{061c}' | '\u{200e}' | '\u{200f}'
-            | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn invalid<T>(argument: &str, why: String) -> Checked<T> {

@@ -8,6 +8,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::{Monitor, ServiceReport, write_table};
 use crate::endpoints::Endpoints;
+use crate::terminal;
 use crate::tool::keys::KeyOptions;
 
 /// Terminal sequences that move to the top left, and that clear the rest of a line.
@@ -81,9 +82,9 @@ pub async fn run(options: MonitorOptions) -> Result<bool> {
 fn show(seen: &[ServiceReport], json: bool, in_place: bool) -> Result<bool> {
     let mut text = Vec::new();
     let written = match (json, in_place) {
-        (true, _) => serde_json::to_writer(&mut text, seen)
+        (true, _) => terminal::json(&seen)
             .map_err(io::Error::from)
-            .and_then(|()| writeln!(text)),
+            .and_then(|json| writeln!(text, "{json}")),
         (false, true) => text
             .write_all(HOME.as_bytes())
             .and_then(|()| write_table(seen, LINE_END, &mut text))

@@ -6,6 +6,7 @@
 use std::io::{self, Write};
 
 use super::{ServiceReport, Stats};
+use crate::terminal::one_line;
 use crate::tool::format::time_text;
 
 const HEAD: [&str; 10] = [
@@ -46,9 +47,8 @@ pub fn write_table(all: &[ServiceReport], line_end: &str, out: &mut impl Write) 
     }
     for seen in all {
         if let Some(error) = &seen.error {
-            let (service, code, message) = (&seen.service, &error.code, &error.message);
-            // A text from another process: escaped to stay on one line.
-            let message: String = message.chars().filter(|c| !c.is_control()).collect();
+            let [service, code, message] =
+                [&seen.service, &error.code, &error.message].map(|text| one_line(text));
             write!(out, "{service} is down: {code}: {message}{line_end}")?;
         }
         let dropped = seen
@@ -84,6 +84,7 @@ fn cells(seen: &ServiceReport) -> [String; 10] {
         p99,
         seen.address.clone(),
     ]
+    .map(|cell| one_line(&cell).into_owned())
 }
 
 fn of_numbers(numbers: &Stats) -> [String; 7] {
@@ -154,7 +155,7 @@ mod tests {
              logsink  up     prod  0.1.0     312 µs      1000      2.5  1.52 ms    -  http://127.0.0.1:9002\n\
              pricing  DOWN   -     -              -         -        -        -    -  http://127.0.0.1:9004\n\
              logsink dropped 3 log records\n\
-             pricing is down: unavailable: cannot connect[2J\n"
+             pricing is down: unavailable: cannot connect\\u{1b}[2J\n"
         );
     }
 }

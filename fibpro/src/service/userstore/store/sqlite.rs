@@ -11,6 +11,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use rpc_runtime::files::{self, FileError};
 use rpc_runtime::{Code, Context, Error, Result};
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -134,6 +135,18 @@ fn ended() -> Error {
 /// readable for all users.
 fn create_for_the_owner_only(options: &SqliteConnectOptions) -> Result<()> {
     let path = options.get_filename();
+    // SQLite would wait for the other end of a pipe, and follow the changes of another user.
+    match files::check_file(path) {
+        // Reported by what opens the file.
+        Ok(()) | Err(FileError::Io(_)) => {}
+        Err(error) => {
+            let text = format!(
+                "cannot open the users' database: sqlite://{}: {error}",
+                path.display()
+            );
+            return Err(Error::new(Code::FailedPrecondition, text));
+        }
+    }
     let mut file = std::fs::OpenOptions::new();
     // SQLite accepts an empty file as a new database, and gives its mode to `-wal` and `-shm`.
     file.create(true).append(true);

@@ -1,0 +1,130 @@
+//! Texts of other processes on a terminal: they must not send commands to it or forge lines.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+/// Returns whether a character ends a line, controls a terminal or changes the reading direction.
+#[must_use]
+pub fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            // Line and paragraph separator of Unicode; all other line ends are control characters.
+            '\u{2028}' | '\u{2029}'
+            // All characters with the Unicode property Bidi_Control.
+            | '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+/// Appends a text on one line, with its unsafe characters escaped.
+///
+/// The escapes are for readers and cannot be reversed: a backslash is not escaped, so that paths
+/// and patterns stay readable. `\
+/// ` in the output was either a line feed or these two characters.
+pub fn escape(text: &str, out: &mut String) {
+    escape_except(text, out, |_| false);
+}
+
+/// Returns a text on one line, with its unsafe characters escaped; see [`escape`].
+#[must_use]
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    escape(text, &mut out);
+    Cow::Owned(out)
+}
+
+/// Returns a text of several lines, with all other unsafe characters escaped.
+#[must_use]
+pub fn lines(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    escape_except(text, &mut out, |c| matches!(c, '\n' | '\t'));
+    out
+}
+
+/// Returns a value as JSON on one line, whose strings contain no unsafe characters.
+///
+/// # Errors
+///
+/// Those of the value's serialization.
+pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
+    serde_json::to_string(value).map(escape_json)
+}
+
+/// Like [`json`], indented.
+///
+/// # Errors
+///
+/// As [`json`].
+pub fn json_pretty(value: &impl Serialize) -> serde_json::Result<String> {
+    serde_json::to_string_pretty(value).map(escape_json)
+}
+
+/// Escapes what serde does not. Outside of strings JSON has no such characters but line feeds.
+fn escape_json(json: String) -> String {
+    let needs_escape = |c: char| is_unsafe(c) && c != '\n';
+    if !json.contains(needs_escape) {
+        return json;
+    }
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if needs_escape(c) {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                // Writing to a string cannot fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+fn escape_except(text: &str, out: &mut String, is_allowed: impl Fn(char) -> bool) {
+    let needs_escape = |c: char| is_unsafe(c) && !is_allowed(c);
+    let mut rest = text;
+    // Most texts need no escapes: one scan and one copy.
+    while let Some((at, c)) = rest.char_indices().find(|(_, c)| needs_escape(*c)) {
+        out.push_str(&rest[..at]);
+        out.extend(c.escape_default());
+        rest = &rest[at + c.len_utf8()..];
+    }
+    out.push_str(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVIL: &str = "a\u{1b}[2J\u{9b}1A\r\nb\t\u{7f}\u{202e}\u{2028}é\\";
+
+    #[test]
+    fn nothing_unsafe_is_left() {
+        assert_eq!(
+            one_line(EVIL),
+            r"a\u{1b}[2J\u{9b}1A\r\nb\t\u{7f}\u{202e}\u{2028}é\"
+        );
+        assert_eq!(
+            lines(EVIL),
+            "a\\u{1b}[2J\\u{9b}1A\\r\nb\t\\u{7f}\\u{202e}\\u{2028}é\\"
+        );
+        assert!(matches!(one_line("日本語 👩‍💻"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn escaped_json_is_the_same_value() {
+        for text in [EVIL, "", "\u{2066}\"\\\u{85}"] {
+            let value = serde_json::json!({ text: [text] });
+            for json in [json(&value).unwrap(), json_pretty(&value).unwrap()] {
+                assert!(!json.replace('\n', "").contains(is_unsafe), "{json:?}");
+                let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+                assert_eq!(read, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Files that others can write, that are not regular or too large, and byte order marks.
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::process::{Ended, Folder, LogSink, command, fibpro, logsink, output};
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+/// Gives a file to another user. Returns false if this user may not.
+fn give_away(path: &Path) -> bool {
+    std::os::unix::fs::chown(path, Some(65_534), None).is_ok()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Files that must not be read, each with the reason that is reported. `content` is valid.
+#[allow(clippy::print_stderr, reason = "reports what is skipped")]
+fn bad_files(folder: &Folder, content: &str) -> Vec<(PathBuf, &'static str)> {
+    let file = |name: &str, mode| {
+        let path = folder.file(name);
+        fs::write(&path, content).unwrap();
+        set_mode(&path, mode);
+        path
+    };
+    let pipe = folder.file("pipe");
+    assert!(output(Command::new("mkfifo").arg(&pipe)).status.success());
+    let directory = folder.file("directory");
+    fs::create_dir(&directory).unwrap();
+    let huge = file("huge", 0o600);
+    File::options()
+        .write(true)
+        .open(&huge)
+        .unwrap()
+        .set_len(1 << 40)
+        .unwrap();
+    let link = folder.file("link");
+    std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+    let open = folder.file("open");
+    fs::create_dir(&open).unwrap();
+    let within = open.join("file");
+    fs::write(&within, content).unwrap();
+    set_mode(&open, 0o777);
+    let mut files = vec![
+        (
+            "/dev/zero".into(),
+            "it is a device, expected a regular file",
+        ),
+        (link, "it is a device, expected a regular file"),
+        (pipe, "it is a pipe, expected a regular file"),
+        (directory, "it is a directory, expected a regular file"),
+        (huge, "it is larger than "),
+        (
+            file("others write", 0o602),
+            "it has mode 602, so other users can write it",
+        ),
+        (
+            file("all write", 0o666),
+            "it has mode 666, so other users can write it",
+        ),
+        (within, "has mode 777, so other users can write it"),
+    ];
+    let foreign = file("foreign", 0o644);
+    if give_away(&foreign) {
+        files.push((foreign, "it belongs to user 65534, who can change it"));
+    } else {
+        eprintln!("skipped: run as root to test files of other users");
+    }
+    files
+}
+
+fn assert_refused(ended: &Ended, path: &Path, why: &str) {
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(1), ""),
+        "{path:?}: {ended:?}"
+    );
+    assert!(ended.stderr.contains(why), "{path:?}: {ended:?}");
+    assert!(ended.stderr.contains(text(path)), "{path:?}: {ended:?}");
+    assert!(
+        !ended.stderr.contains("hunter2") && !ended.stderr.contains(SECRET),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn a_key_file_of_others_is_refused_by_all_programs() {
+    let folder = Folder::new();
+    for (path, why) in bad_files(&folder, &format!("a {SECRET}\n")) {
+        let key = ["--identity-key-file", text(&path)];
+        assert_refused(&fibpro(&[&["status"], &key[..]].concat()), &path, why);
+        let mut sink = logsink(&["--listen", "127.0.0.1:0", "--store", "none"]);
+        assert_refused(&output(sink.args(key)).into(), &path, why);
+    }
+}
+
+#[test]
+fn a_flags_file_of_others_is_refused() {
+    let folder = Folder::new();
+    for (path, why) in bad_files(&folder, "log_rpc = true\n") {
+        let mut sink = logsink(&["--listen", "127.0.0.1:0", "--store", "none"]);
+        assert_refused(
+            &output(sink.args(["--flags-file", text(&path)])).into(),
+            &path,
+            why,
+        );
+    }
+}
+
+#[test]
+fn a_users_file_of_others_is_refused() {
+    let folder = Folder::new();
+    let users = json!([{"username": "ada", "password": "hunter2", "credit": 1}]).to_string();
+    for (path, why) in bad_files(&folder, &users) {
+        let database = format!("sqlite://{}", folder.file("users.sqlite").display());
+        let mut userstore = command(
+            env!("CARGO_BIN_EXE_userstore"),
+            &[
+                "--listen",
+                "127.0.0.1:0",
+                "--database",
+                &database,
+                "--users",
+                text(&path),
+            ],
+        );
+        assert_refused(&output(&mut userstore).into(), &path, why);
+    }
+}
+
+#[test]
+fn a_database_of_others_is_refused() {
+    let folder = Folder::new();
+    for (path, why) in bad_files(&folder, "") {
+        if why.contains("larger") {
+            continue;
+        }
+        let database = format!("sqlite://{}", path.display());
+        let mut userstore = command(
+            env!("CARGO_BIN_EXE_userstore"),
+            &["--listen", "127.0.0.1:0", "--database", &database],
+        );
+        assert_refused(&output(&mut userstore).into(), &path, why);
+        // A log sink goes on without its store, and reports that.
+        let mut sink = LogSink::start_with(&path);
+        let line = sink.wait_for_stderr("cannot store log records");
+        assert!(line.contains(why), "{line}");
+        let answer = sink.call("RecvLog", r#"{"message": "x"}"#);
+        assert_eq!((answer.status, answer.code()), (503, "unavailable"));
+    }
+}
+
+#[test]
+fn a_data_folder_of_others_is_refused() {
+    let up = |data: &Path| {
+        let ended = fibpro(&["up", "--base-port", "0", "--data-dir", text(data)]);
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (Some(1), ""),
+            "{ended:?}"
+        );
+        assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+        ended.stderr
+    };
+    let folder = Folder::new();
+    let data = folder.file("data");
+    fs::create_dir(&data).unwrap();
+    // Also if it is sticky: others could put a database there before this user does.
+    for mode in [0o777, 0o702, 0o1777] {
+        set_mode(&data, mode);
+        let expected = format!(
+            "error: cannot use the data folder {} (`--data-dir`): it has mode {mode:o}, so other users can \
+             write it; run `chmod go-w` on it\n",
+            data.display()
+        );
+        assert_eq!(up(&data), expected);
+    }
+    assert_eq!(
+        fs::read_dir(&data).unwrap().count(),
+        0,
+        "nothing was made in it"
+    );
+    set_mode(&data, 0o755);
+    let key = data.join("identity.key");
+    fs::write(&key, format!("up {SECRET}\n")).unwrap();
+    set_mode(&key, 0o622);
+    assert!(up(&data).contains("identity.key: it has mode 622, so other users can write it"));
+    fs::remove_file(&key).unwrap();
+    assert!(output(Command::new("mkfifo").arg(&key)).status.success());
+    assert!(up(&data).contains("identity.key: it is a pipe, expected a regular file"));
+    fs::remove_file(&key).unwrap();
+    if give_away(&data) {
+        let expected = "it belongs to user 65534, who can change it; run `chown 0` on it\n";
+        assert!(up(&data).ends_with(expected));
+    }
+}
+
+#[test]
+fn byte_order_marks_are_skipped() {
+    let folder = Folder::new();
+    let write = |name: &str, content: &str| {
+        let path = folder.file(name);
+        fs::write(&path, format!("\u{feff}{content}")).unwrap();
+        set_mode(&path, 0o600);
+        path
+    };
+    let key = write("key", &format!("a {SECRET}\n"));
+    let flags = write("flags", "log_rpc = true\n");
+    let sink = LogSink::start_on(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--identity-key-file",
+        text(&key),
+        "--flags-file",
+        text(&flags),
+    ]);
+    let ended = fibpro(&[
+        "flags",
+        "--to",
+        &sink.url,
+        "--identity-key-file",
+        text(&key),
+    ]);
+    assert!(
+        ended.stdout.contains("log_rpc = true   from file\n"),
+        "{ended:?}"
+    );
+    let users = write(
+        "users",
+        r#"[{"username": "ada", "password": "hunter2", "credit": 4}]"#,
+    );
+    let list = fibpro::service::userstore::UserList::read(&users).unwrap();
+    assert_eq!(format!("{list:?}"), r#"["ada"]"#);
+    // UTF-16, as some editors call "Unicode".
+    let wide: Vec<u8> = "\u{feff}a"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    fs::write(&users, wide).unwrap();
+    let error = fibpro::service::userstore::UserList::read(&users).unwrap_err();
+    assert!(
+        error.message().ends_with("it is UTF-16; save it as UTF-8"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_byte_order_mark_in_a_body_is_named() {
+    let sink = LogSink::start();
+    for body in ["\u{feff}{\"message\": \"x\"}", "\u{feff}", " \u{feff}{}"] {
+        let answer = sink.call("RecvLog", body);
+        assert_eq!((answer.status, answer.code()), (400, "invalid_argument"));
+        assert_eq!(
+            answer.message(),
+            "the body begins with a byte order mark; send JSON in UTF-8 without one"
+        );
+    }
+}
