@@ -11,7 +11,7 @@ use crate::context::{Context, RequestId};
 use crate::error::{Code, Delivery, Error, Result};
 use crate::middleware::{BoxFuture, InnerService, Request, Response};
 use crate::server::inner::ServerInner;
-use crate::server::{Server, Service, Trust};
+use crate::server::{ErrorScope, Server, Service};
 
 /// Returns a client of an implementation in this process.
 pub(crate) fn client<S: Service>(service: S) -> Client {
@@ -61,18 +61,18 @@ impl InnerService for Local {
                 ),
             );
             let context = request.context();
-            return ready_response(inner.refuse(Some(method), context, error, Trust::Internal));
+            return ready_response(inner.refuse(Some(method), context, error, ErrorScope::Chain));
         };
         let context = incoming(&inner, &request);
         if request.body().len() > inner.limits().message_bytes {
             let error = inner.too_large();
-            let response = inner.refuse(Some(route.method()), &context, error, Trust::Internal);
+            let response = inner.refuse(Some(route.method()), &context, error, ErrorScope::Chain);
             return ready_response(merge_metadata(response));
         }
         let (_, metadata, body) = request.into_parts();
         let request = Request::new(route.method(), context, metadata, body);
         Box::pin(async move {
-            let response = inner.call(&route, request, Trust::Internal).await;
+            let response = inner.call(&route, request, ErrorScope::Chain).await;
             if response.is_aborted() {
                 return aborted(&response);
             }
@@ -127,6 +127,9 @@ fn incoming(inner: &ServerInner, request: &Request) -> Context {
     let limits = inner.limits();
     let now = Instant::now();
     let cap = request.method().timeout.unwrap_or(limits.deadline_cap);
+    let timeout = propagated
+        .deadline
+        .map(|deadline| deadline.saturating_duration_since(now));
     let deadline = propagated
         .deadline
         .or_else(|| now.checked_add(limits.default_deadline));
@@ -139,6 +142,7 @@ fn incoming(inner: &ServerInner, request: &Request) -> Context {
         .method(request.method())
         .server_info(Arc::clone(inner.server_info()))
         .deadline(deadline)
+        .caller_timeout(timeout)
         .metadata(request.metadata().clone())
         .build()
 }

@@ -101,8 +101,8 @@ async fn an_edge_trusts_no_context() {
         .collect();
     assert_eq!(
         types,
-        ["google.rpc.RequestInfo"],
-        "code, text and id are all that goes out"
+        ["google.rpc.ErrorInfo"],
+        "code, text and the reason are all that goes out"
     );
 }
 

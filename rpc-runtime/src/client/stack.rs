@@ -70,6 +70,7 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
     // Only a call that was rejected before it was sent can have a context without an ID.
     let id = context.id().copied().unwrap_or_else(RequestId::random);
     if let Some(error) = response.error_mut() {
+        error.mark_received(method.service);
         identify_call(error, id, method);
     }
     observation.end(&response);

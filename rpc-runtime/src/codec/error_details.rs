@@ -28,6 +28,7 @@
 //!   string reason = 1;
 //!   string fields = 2;        // a JSON object
 //!   ErrorPayload inner = 3;   // the error of a dependency that this variant wraps
+//!   bool public = 4;          // every caller receives the fields
 //! }
 //! ```
 
@@ -43,7 +44,7 @@ use serde_json::{Map, Value};
 use crate::context::RequestId;
 use crate::error::{Code, Detail, Error, Hop, Payload};
 
-/// A type of error detail that this crate encodes and decodes.
+/// A type of error detail that this crate encodes.
 pub(crate) trait ErrorDetail: Message + Default {
     /// The full name of the protobuf message.
     const NAME: &'static str;
@@ -76,22 +77,17 @@ impl ErrorDetail for ErrorInfo {
     }
 }
 
-#[derive(Clone, PartialEq, Message, Serialize)]
-#[serde(rename_all = "camelCase")]
+/// Only read: other servers send the request ID in it.
+#[derive(Clone, PartialEq, Message)]
 pub(crate) struct RequestInfo {
     #[prost(string, tag = "1")]
     pub(crate) request_id: String,
     #[prost(string, tag = "2")]
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) serving_data: String,
 }
 
-impl ErrorDetail for RequestInfo {
+impl RequestInfo {
     const NAME: &'static str = "google.rpc.RequestInfo";
-
-    fn debug(&self) -> Value {
-        to_json(self)
-    }
 }
 
 #[derive(Clone, PartialEq, Message, Serialize)]
@@ -257,6 +253,8 @@ pub(crate) struct ErrorPayload {
     pub(crate) fields: String,
     #[prost(message, optional, boxed, tag = "3")]
     pub(crate) inner: Option<Box<ErrorPayload>>,
+    #[prost(bool, tag = "4")]
+    pub(crate) public: bool,
 }
 
 impl ErrorDetail for ErrorPayload {
@@ -281,6 +279,7 @@ impl From<&Payload> for ErrorPayload {
             reason: payload.reason.clone(),
             fields: to_json(&payload.fields).to_string(),
             inner: payload.inner.as_deref().map(|inner| Box::new(inner.into())),
+            public: payload.public,
         }
     }
 }
@@ -300,6 +299,8 @@ impl ErrorPayload {
             reason: self.reason,
             fields,
             inner,
+            public: self.public,
+            reason_only: false,
         })
     }
 }
@@ -312,7 +313,8 @@ pub(crate) struct EncodedDetail<'a> {
     pub(crate) debug: Option<Value>,
 }
 
-/// Encodes the details of an error, the most useful to a reader first.
+/// Encodes the details of an error: those of the service, with the attached ones in their order, then
+/// those of the framework. The request ID is not among them, because it is in a header.
 pub(crate) fn encode_details(error: &Error) -> Vec<EncodedDetail<'_>> {
     let mut details = Vec::new();
     if let Some(reason) = error.reason() {
@@ -334,17 +336,16 @@ pub(crate) fn encode_details(error: &Error) -> Vec<EncodedDetail<'_>> {
                 .collect(),
         });
     }
-    if let Some(payload) = error.payload() {
-        push(&mut details, error, || ErrorPayload::from(&**payload));
-    }
     if let Some(delay) = error.retry_after() {
         push(&mut details, error, || RetryInfo::new(delay));
     }
-    if let Some(id) = error.request_id() {
-        push(&mut details, error, || RequestInfo {
-            request_id: id.to_owned(),
-            serving_data: String::new(),
-        });
+    details.extend(error.details().iter().map(|detail| EncodedDetail {
+        type_name: &detail.type_name,
+        value: detail.value.clone(),
+        debug: None,
+    }));
+    if let Some(payload) = error.payload() {
+        push(&mut details, error, || ErrorPayload::from(&**payload));
     }
     if !error.hops().is_empty() {
         push(&mut details, error, || HopChain {
@@ -352,11 +353,6 @@ pub(crate) fn encode_details(error: &Error) -> Vec<EncodedDetail<'_>> {
             retried: error.retries_exhausted(),
         });
     }
-    details.extend(error.details().iter().map(|detail| EncodedDetail {
-        type_name: &detail.type_name,
-        value: detail.value.clone(),
-        debug: None,
-    }));
     details
 }
 

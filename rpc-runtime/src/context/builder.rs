@@ -1,7 +1,7 @@
 //! Building the context of an incoming call.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Context, Inner, Propagated, ServerInfo, TraceContext};
 use crate::descriptor::MethodDescriptor;
@@ -39,6 +39,11 @@ impl ContextBuilder {
 
     pub(crate) fn deadline(mut self, deadline: Instant) -> Self {
         self.0.propagated.deadline = Some(deadline);
+        self
+    }
+
+    pub(crate) fn caller_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.0.local.caller_timeout = timeout;
         self
     }
 

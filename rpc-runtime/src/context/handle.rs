@@ -53,6 +53,8 @@ pub(super) struct Local {
     pub(super) method: Option<&'static MethodDescriptor>,
     /// The trace of an external caller. It is linked to and not continued.
     pub(super) trace_link: Option<TraceContext>,
+    /// The timeout that the caller sent.
+    pub(super) caller_timeout: Option<Duration>,
     pub(super) metadata: Metadata,
 }
 
@@ -126,6 +128,15 @@ impl Context {
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
         Some(self.deadline()?.saturating_duration_since(Instant::now()))
+    }
+
+    /// Returns the timeout that the caller sent with the call, before the server applied its limits.
+    ///
+    /// `None` if the caller sent none; [`deadline`](Self::deadline) is then the default of the
+    /// server.
+    #[must_use]
+    pub fn caller_timeout(&self) -> Option<Duration> {
+        self.inner()?.local.caller_timeout
     }
 
     /// Returns the environment of the request, such as `prod`: the set of endpoints that it uses.

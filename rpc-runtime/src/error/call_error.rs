@@ -69,8 +69,22 @@ pub(super) struct Inner {
     pub(super) retry_after: Option<Duration>,
     pub(super) payload: Option<Arc<Payload>>,
     pub(super) details: Vec<Detail>,
+    /// What of the above came with the response of a dependency.
+    pub(super) received: Received,
     pub(super) metadata: Metadata,
     pub(super) source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// What an error has received with the response of a dependency. It belongs to the contract of that
+/// dependency, so an untrusted caller of this service does not get it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Received {
+    /// Whether the reason, its domain and the payload were received.
+    pub(super) reason: bool,
+    /// The number of violations; they precede those that were added here.
+    pub(super) violations: usize,
+    /// The number of details; they precede those that were added here.
+    pub(super) details: usize,
 }
 
 /// A problem with one argument: an entry of `google.rpc.BadRequest`.
@@ -83,7 +97,8 @@ pub struct FieldViolation {
     pub description: String,
 }
 
-/// An error detail of a type that this crate does not decode.
+/// An error detail: a protobuf message of any type. A caller receives those that a handler attaches
+/// as they are and in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Detail {
@@ -133,6 +148,7 @@ impl Error {
             retry_after: None,
             payload: None,
             details: Vec::new(),
+            received: Received::default(),
             metadata: Metadata::new(),
             source: None,
         }))
@@ -152,7 +168,8 @@ impl Error {
         )
     }
 
-    /// Allows the message of an `internal`, `unknown` or `data_loss` error to be sent to callers.
+    /// Allows the message and the details of an `internal`, `unknown` or `data_loss` error to be sent
+    /// to callers.
     #[must_use]
     pub fn public(mut self) -> Self {
         self.0.public = true;
@@ -170,6 +187,7 @@ impl Error {
     #[must_use]
     pub fn with_reason(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
         self.0.reason = Some(reason.into());
+        self.0.received.reason = false;
         self
     }
 
@@ -194,7 +212,8 @@ impl Error {
         self
     }
 
-    /// Adds a detail of another type.
+    /// Adds a detail, which callers receive as it is. Callers of an `internal`, `unknown` or
+    /// `data_loss` error receive details only if its message is [`public`](Self::public).
     #[must_use]
     pub fn with_detail(mut self, detail: Detail) -> Self {
         self.0.details.push(detail);

@@ -3,8 +3,10 @@
 
 use std::fmt;
 use std::panic::Location;
+use std::sync::Arc;
 
-use super::{Code, Delivery, Error, FieldViolation, Hop};
+use super::call_error::Received;
+use super::{Code, Delivery, Error, FieldViolation, Hop, Payload};
 use crate::metadata::Metadata;
 use crate::request_id::RequestId;
 use crate::text::truncate_str;
@@ -97,15 +99,32 @@ impl Error {
         self.0.domain = None;
         self.0.violations.clear();
         self.0.details.clear();
+        self.0.received = Received::default();
+    }
+
+    /// Marks what the error contains as received from a dependency, `service`.
+    ///
+    /// An error without its typed part is recognized by its reason: an edge sends no more of a
+    /// variant without fields.
+    pub(crate) fn mark_received(&mut self, service: &str) {
+        if let Some(reason) = &self.0.reason
+            && self.0.payload.is_none()
+            && self.0.domain.as_deref() == Some(service)
+        {
+            self.0.payload = Some(Arc::new(Payload::of_reason(reason)));
+        }
+        self.0.received = Received {
+            reason: true,
+            violations: self.0.violations.len(),
+            details: self.0.details.len(),
+        };
     }
 
     /// Prepares the error for a trusted caller: replaces the message by the public one, adds a hop
     /// with the location, removes the source, and truncates the chain. All else is kept.
     pub(crate) fn sanitize_for_wire(&mut self, source: &str, method: &str, service: &str) {
         let message = self.public_message().to_owned();
-        if self.0.reason.is_some() && self.0.domain.is_none() {
-            self.0.domain = Some(service.to_owned().into());
-        }
+        self.set_default_domain(service);
         let hop = Hop {
             source: source.to_owned(),
             method: method.to_owned(),
@@ -126,15 +145,44 @@ impl Error {
         self.truncate_chain();
     }
 
-    /// Prepares the error for an untrusted caller: only code, public message, request ID, retry
-    /// delay and metadata.
-    pub(crate) fn redact_for_edge(&mut self, request_id: RequestId) {
+    /// Prepares the error for a caller that is not trusted, or that does not ask for the chain: code,
+    /// public message, request ID, retry delay, metadata and the service's own details.
+    ///
+    /// These are the reason, the violations and the attached details, without those of a dependency,
+    /// and the fields of a public variant. An error whose message is not public has none of them.
+    pub(crate) fn redact(&mut self, request_id: RequestId, service: &str) {
         let mut bare = Self::without_location(self.0.code, self.public_message().to_owned());
+        if self.0.public {
+            let received = self.0.received;
+            if !received.reason {
+                // The reason of a variant that wraps a dependency's error is that of the dependency.
+                let is_own = self
+                    .0
+                    .payload
+                    .as_deref()
+                    .is_none_or(|payload| self.0.reason.as_deref() == Some(payload.reason()));
+                if is_own {
+                    self.set_default_domain(service);
+                }
+                bare.0.reason = self.0.reason.take();
+                bare.0.domain = self.0.domain.take();
+                bare.0.payload = self.0.payload.take().filter(|payload| payload.public);
+            }
+            bare.0.violations = self.0.violations.split_off(received.violations);
+            bare.0.details = self.0.details.split_off(received.details);
+        }
         bare.0.public = true;
         bare.0.request_id = Some(request_id);
         bare.0.retry_after = self.0.retry_after;
         bare.0.metadata = std::mem::take(&mut self.0.metadata);
         *self = bare;
+    }
+
+    /// Sets the domain of a reason of this service.
+    fn set_default_domain(&mut self, service: &str) {
+        if self.0.reason.is_some() && self.0.domain.is_none() {
+            self.0.domain = Some(service.to_owned().into());
+        }
     }
 
     /// Truncates the chain to its limits. The nearest hops and the origin are kept, as the most

@@ -6,16 +6,38 @@ use super::Error;
 use super::typed::Argument;
 
 /// The wire form of a variant of a service's error enum. `#[derive(RpcError)]` writes and reads it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 #[doc(hidden)]
 pub struct Payload {
     pub(crate) reason: String,
     pub(crate) fields: Map<String, Value>,
     /// The dependency's variant, if this one is `#[rpc(from)]`.
     pub(crate) inner: Option<Box<Payload>>,
+    /// Whether every caller receives the fields: the variant is `#[rpc(public)]`.
+    pub(crate) public: bool,
+    /// Whether only the reason was received, so that a variant with fields cannot be read.
+    pub(crate) reason_only: bool,
+}
+
+/// Compares the content.
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.reason, &self.fields, &self.inner) == (&other.reason, &other.fields, &other.inner)
+    }
 }
 
 impl Payload {
+    /// Creates the payload of an error of which only the reason was received.
+    pub(crate) fn of_reason(reason: &str) -> Self {
+        Self {
+            reason: reason.to_owned(),
+            fields: Map::new(),
+            inner: None,
+            public: false,
+            reason_only: true,
+        }
+    }
+
     /// Returns the payload of an error, if it has one.
     #[must_use]
     pub fn of(error: &Error) -> Option<&Self> {
@@ -31,6 +53,9 @@ impl Payload {
     /// Returns a field of the variant, or `None` if it is missing or of another type.
     #[must_use]
     pub fn field<T: Argument>(&self, name: &str) -> Option<T> {
+        if self.reason_only {
+            return None;
+        }
         // A missing field reads as `null`, which is a valid `Option`.
         T::deserialize(self.fields.get(name).unwrap_or(&Value::Null)).ok()
     }

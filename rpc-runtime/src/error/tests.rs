@@ -134,7 +134,7 @@ fn exhausted_retries_are_marked_up_to_the_edge() {
     error.remap_dependency_error("a@prod/1");
     error.sanitize_for_wire("a@prod/1", "a.B/C", "a.B");
     assert!(error.retries_exhausted());
-    error.redact_for_edge(RequestId::random());
+    error.redact(RequestId::random(), "a.B");
     assert!(
         !error.retries_exhausted(),
         "external callers do not see internal retries"
@@ -192,16 +192,94 @@ fn a_chain_stays_within_its_limits() {
     assert!(size <= CHAIN_LIMIT, "{size}");
 }
 
-#[test]
-fn an_edge_error_has_code_text_and_id_only() {
-    let mut error = published(Code::NotFound, "no such user")
+fn detailed(code: Code) -> Error {
+    Error::new(code, "no such user")
+        .with_reason("NO_USER")
+        .with_violation("user", "unknown")
         .with_detail(Detail::new("a.B", vec![1]))
-        .with_reason("A");
-    error.redact_for_edge(RequestId::parse("a").unwrap());
+        .with_detail(Detail::new("a.B", vec![1]))
+        .with_source("canary")
+}
+
+fn redacted(mut error: Error) -> Error {
+    error.redact(RequestId::parse("a").unwrap(), "a.Users");
+    error
+}
+
+#[test]
+fn a_redacted_error_keeps_the_own_details() {
+    let error = redacted(detailed(Code::NotFound));
     assert_eq!(
         (error.code(), error.message(), error.request_id()),
         (Code::NotFound, "no such user", Some("a"))
     );
-    assert!(error.hops().is_empty() && error.details().is_empty() && error.reason().is_none());
-    assert!(error.location().is_none());
+    assert_eq!(
+        (error.reason(), error.domain()),
+        (Some("NO_USER"), Some("a.Users"))
+    );
+    assert_eq!((error.violations().len(), error.details().len()), (1, 2));
+    assert!(error.hops().is_empty() && error.location().is_none());
+    assert!(StdError::source(&error).is_none());
+}
+
+#[test]
+fn details_of_private_messages_are_redacted() {
+    for code in Code::all().filter(|code| code.is_internal_kind()) {
+        let error = redacted(detailed(code));
+        assert!(error.reason().is_none() && error.violations().is_empty());
+        assert!(error.details().is_empty() && !error.message().contains("user"));
+        let public = redacted(detailed(code).public());
+        assert_eq!(
+            (public.reason(), public.details().len()),
+            (Some("NO_USER"), 2)
+        );
+    }
+}
+
+#[test]
+fn details_of_a_dependency_are_redacted() {
+    let mut received = detailed(Code::NotFound);
+    received.mark_received("b.Store");
+    assert_eq!(received.details().len(), 2, "the handler sees them");
+    let error = redacted(received.clone());
+    assert!(error.reason().is_none() && error.violations().is_empty());
+    assert!(error.details().is_empty());
+    // A handler that adds its own to the error of the dependency.
+    let error = redacted(
+        received
+            .with_reason("MINE")
+            .with_violation("id", "unknown")
+            .with_detail(Detail::new("c.D", vec![2])),
+    );
+    assert_eq!(error.reason(), Some("MINE"));
+    assert_eq!(error.violations()[0].field, "id");
+    assert_eq!(error.details(), [Detail::new("c.D", vec![2])]);
+}
+
+#[test]
+fn a_payload_is_redacted_unless_it_is_public() {
+    let typed = || TypedError::new(Code::NotFound, "NO_USER", "no such user").field("id", &7_u64);
+    assert!(redacted(typed().finish()).payload().is_none());
+    let public = redacted(typed().public().finish());
+    assert_eq!(Payload::of(&public).unwrap().field::<u64>("id"), Some(7));
+}
+
+#[test]
+fn a_reason_alone_identifies_a_variant_without_fields() {
+    let mut error = redacted(TypedError::new(Code::NotFound, "NO_USER", "").finish());
+    error.mark_received("a.Users");
+    let payload = Payload::of(&error).unwrap();
+    assert_eq!(payload.reason(), "NO_USER");
+    assert_eq!(
+        payload.field::<Option<u64>>("id"),
+        None,
+        "nothing is known of a field"
+    );
+    // The reason of another service may only look the same.
+    let mut foreign = redacted(TypedError::new(Code::NotFound, "NO_USER", "").finish());
+    foreign.mark_received("b.Other");
+    assert!(Payload::of(&foreign).is_none());
+    let mut wrapped = redacted(pass_on("USERS", detailed(Code::NotFound)));
+    wrapped.mark_received("a.Users");
+    assert!(Payload::of(&wrapped).is_none());
 }

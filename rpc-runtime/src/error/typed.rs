@@ -83,6 +83,7 @@ pub struct TypedError {
     error: Error,
     reason: &'static str,
     fields: Map<String, Value>,
+    public: bool,
 }
 
 impl TypedError {
@@ -93,6 +94,7 @@ impl TypedError {
             error: Error::without_location(code, message).with_reason(reason),
             reason,
             fields: Map::new(),
+            public: false,
         }
     }
 
@@ -111,10 +113,11 @@ impl TypedError {
         self
     }
 
-    /// Allows the message to be sent to callers, regardless of the code.
+    /// Allows the message and the fields to be sent to callers, regardless of the code and of trust.
     #[must_use]
     pub fn public(mut self) -> Self {
         self.error = self.error.public();
+        self.public = true;
         self
     }
 
@@ -134,6 +137,8 @@ impl TypedError {
             reason: self.reason.to_owned(),
             fields: self.fields,
             inner: None,
+            public: self.public,
+            reason_only: false,
         };
         self.error.set_payload(Some(Arc::new(payload)));
         self.error
@@ -153,6 +158,8 @@ pub fn pass_on(reason: &'static str, mut error: Error) -> Error {
         reason: reason.to_owned(),
         fields: Map::new(),
         inner,
+        public: false,
+        reason_only: false,
     })));
     error
 }

@@ -10,6 +10,7 @@
 //! | `x-rpc-hops` | the number of services that the request has passed | ignored |
 //! | `x-rpc-attempt` | the number of the attempt | ignored |
 //! | `x-rpc-fault` | the faults to inject, see [`FaultPlan`] | ignored and counted |
+//! | `x-rpc-accept` | `error-chain`: the caller reads hop chains and typed payloads | ignored |
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -33,6 +34,10 @@ static ENVIRONMENT: HeaderName = HeaderName::from_static("x-rpc-environment");
 static HOPS: HeaderName = HeaderName::from_static("x-rpc-hops");
 static ATTEMPT: HeaderName = HeaderName::from_static("x-rpc-attempt");
 static FAULT: HeaderName = HeaderName::from_static("x-rpc-fault");
+static ACCEPT: HeaderName = HeaderName::from_static("x-rpc-accept");
+
+/// The value of `x-rpc-accept` that asks for the framework's own error details.
+const ERROR_CHAIN: &str = "error-chain";
 
 /// The maximum length of an invalid request ID in the log, in bytes.
 const MAX_LOGGED_ID: usize = 128;
@@ -145,9 +150,20 @@ pub(crate) fn write(context: &Context, headers: &mut HeaderMap) {
         insert(headers, &FAULT, faults.as_str());
     }
     headers.insert(HOPS.clone(), (*hops).into());
+    headers.insert(ACCEPT.clone(), HeaderValue::from_static(ERROR_CHAIN));
     if *attempt > 1 {
         headers.insert(ATTEMPT.clone(), (*attempt).into());
     }
+}
+
+/// Returns whether the caller reads the hop chain and the typed payload of an error.
+pub(crate) fn accepts_error_chain(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(&ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|token| token.trim().eq_ignore_ascii_case(ERROR_CHAIN))
 }
 
 fn insert(headers: &mut HeaderMap, name: &HeaderName, value: &str) {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 pub use admission::RateLimit;
 pub use admission::policy::{Callers, Policy};
 pub use call::service::{RouteBuilder, Routes, Service};
+pub(crate) use call::trust::ErrorScope;
 pub use call::trust::{PeerAddress, Trust};
 pub use limits::Limits;
 pub use options::ServerOptions;
@@ -100,7 +101,7 @@ impl Server {
     }
 
     /// Adds an edge listener, for untrusted callers, on `address`: the `x-rpc-*` headers of
-    /// requests are ignored, and errors are sent without details.
+    /// requests are ignored, and errors are sent without the services that they passed.
     #[allow(clippy::needless_pass_by_value, reason = "as for `listen`")]
     pub fn listen_edge(mut self, address: impl ToString) -> Self {
         self.process.listen.push((address.to_string(), Trust::Edge));

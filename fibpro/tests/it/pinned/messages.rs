@@ -9,7 +9,7 @@ use fibpro::api::userstore::{
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Limits, Secret};
 use rpc_tests::Running;
-use rpc_tests::raw::{Raw, post};
+use rpc_tests::raw::{Raw, post, post_with};
 use serde_json::Value;
 
 use crate::pinned::assert_pinned;
@@ -295,7 +295,9 @@ async fn errors_are_as_pinned() {
         } else {
             body
         };
-        let response = raw.ask(post(&format!("/fibpro.v1.{method}"), body)).await;
+        let path = format!("/fibpro.v1.{method}");
+        let asks = [("x-rpc-accept", "error-chain")];
+        let response = raw.ask(post_with(&path, &asks, body)).await;
         let mut json = response.json();
         settle_texts(&mut json);
         let json = serde_json::to_string_pretty(&json).unwrap();

@@ -11,7 +11,7 @@ use crate::error::{Code, Error};
 use crate::middleware::{Request, Response};
 use crate::observe::{CallStart, CallTrace};
 use crate::server::admission::{self, OwnedPermit, Permit};
-use crate::server::call::trust::Trust;
+use crate::server::call::trust::ErrorScope;
 use crate::server::inner::ServerInner;
 
 /// Runs a call whose caller and context are known. An error of the response is not sanitized yet.
@@ -152,12 +152,12 @@ impl ServerInner {
         self: &Arc<Self>,
         route: &Arc<Route>,
         request: Request,
-        trust: Trust,
+        errors: ErrorScope,
     ) -> Response {
         let id = request.context().id().copied();
         let mut response = run(self, route, request).await;
         if let Some(error) = response.error_mut() {
-            self.sanitize_for_wire(error, Some(route.method()), id, trust);
+            self.sanitize_for_wire(error, Some(route.method()), id, errors);
         }
         response
     }
@@ -175,7 +175,7 @@ impl ServerInner {
         method: Option<&'static MethodDescriptor>,
         context: &Context,
         error: Error,
-        trust: Trust,
+        errors: ErrorScope,
     ) -> Response {
         let call = CallStart {
             trace: CallTrace::of(Some(self.server_info().flags()), None, || None),
@@ -184,7 +184,7 @@ impl ServerInner {
         let mut response = Response::from(error);
         self.observers().start(call).end(&response);
         if let Some(error) = response.error_mut() {
-            self.sanitize_for_wire(error, method, context.id().copied(), trust);
+            self.sanitize_for_wire(error, method, context.id().copied(), errors);
         }
         response
     }
@@ -194,14 +194,14 @@ impl ServerInner {
         error: &mut Error,
         method: Option<&'static MethodDescriptor>,
         id: Option<RequestId>,
-        trust: Trust,
+        errors: ErrorScope,
     ) {
         let id = id.unwrap_or_else(RequestId::random);
-        match trust {
-            Trust::Edge => error.redact_for_edge(id),
-            Trust::Internal => {
-                let (service, method) =
-                    method.map_or(("", ""), |method| (method.service, method.full_name()));
+        let (service, method) =
+            method.map_or(("", ""), |method| (method.service, method.full_name()));
+        match errors {
+            ErrorScope::Own => error.redact(id, service),
+            ErrorScope::Chain => {
                 error.sanitize_for_wire(self.source().as_str(), method, service);
                 error.set_request_id(id);
             }

@@ -6,7 +6,7 @@ use http::request;
 
 use crate::error::{Code, Error};
 use crate::identity::{BodyDigest, Verifier};
-use crate::protocol::identity;
+use crate::protocol::{context, identity};
 
 /// The kind of a listener, by the callers that it expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub enum Trust {
     Internal,
     /// For untrusted callers. `x-rpc-*` headers are ignored, the trace is linked to and not
     /// continued, baggage is dropped, the caller's request ID is recorded as the client's and a new
-    /// one is used, and errors are sent without details.
+    /// one is used, and errors are sent without the services that they passed.
     Edge,
 }
 
@@ -88,17 +88,19 @@ impl Peer {
             Some(verifier) if self.listener == Trust::Internal && !is_plain => Ok(Caller {
                 trust: Trust::Internal,
                 body: Some(identity::verify(verifier, head)?),
+                errors: ErrorScope::requested(head),
             }),
-            _ => self.by_origin(),
+            _ => self.by_origin(head),
         }
     }
 
     /// Returns the caller of a request by the origin of the peer alone.
-    fn by_origin(&self) -> Result<Caller, Error> {
+    fn by_origin(&self, head: &request::Parts) -> Result<Caller, Error> {
         if self.is_trusted() {
             return Ok(Caller {
                 trust: Trust::Internal,
                 body: None,
+                errors: ErrorScope::requested(head),
             });
         }
         if self.listener == Trust::Edge {
@@ -118,6 +120,28 @@ pub(crate) struct Caller {
     trust: Trust,
     /// The digest of the body, if the request is signed.
     body: Option<BodyDigest>,
+    errors: ErrorScope,
+}
+
+/// How much of an error a caller receives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ErrorScope {
+    /// What the service itself says, as from any server of the protocol.
+    Own,
+    /// In addition, the services that the error passed, and the fields of a typed error. For trusted
+    /// callers that ask for it.
+    Chain,
+}
+
+impl ErrorScope {
+    /// Returns what a trusted caller asks for.
+    fn requested(head: &request::Parts) -> Self {
+        if context::accepts_error_chain(&head.headers) {
+            Self::Chain
+        } else {
+            Self::Own
+        }
+    }
 }
 
 impl Caller {
@@ -125,6 +149,7 @@ impl Caller {
     pub(crate) const ANONYMOUS: Self = Self {
         trust: Trust::Edge,
         body: None,
+        errors: ErrorScope::Own,
     };
 
     /// Returns whether the headers of the caller's requests are trusted.
@@ -132,10 +157,9 @@ impl Caller {
         self.trust == Trust::Internal
     }
 
-    /// Returns how much error detail the caller receives. An anonymous caller always gets the
-    /// detail of an edge listener.
-    pub(crate) fn trust(&self) -> Trust {
-        self.trust
+    /// Returns how much of an error the caller receives.
+    pub(crate) fn errors(&self) -> ErrorScope {
+        self.errors
     }
 
     /// Checks the bytes of a message, as received, against the signature.
@@ -189,14 +213,15 @@ mod tests {
             ("[fe80::1]:1", false),
         ] {
             let origin = PeerOrigin::Tcp(address.parse().unwrap());
+            let (head, ()) = http::Request::new(()).into_parts();
             let internal = Peer::new(Trust::Internal, origin);
-            let caller = internal.by_origin();
+            let caller = internal.by_origin(&head);
             assert_eq!(
                 caller.is_ok_and(|caller| caller.is_trusted()),
                 ours,
                 "{address}"
             );
-            let edge = Peer::new(Trust::Edge, origin).by_origin();
+            let edge = Peer::new(Trust::Edge, origin).by_origin(&head);
             assert!(edge.is_ok_and(|caller| !caller.is_trusted()), "{address}");
         }
     }

@@ -64,7 +64,9 @@ async fn respond(
 ) -> Result<ConformancePayload> {
     let request_info = RequestInfo {
         request_headers: headers(ctx.metadata()),
-        timeout_ms: None,
+        timeout_ms: ctx
+            .caller_timeout()
+            .and_then(|timeout| timeout.as_millis().try_into().ok()),
         requests: vec![request],
         connect_get_info: None,
     };

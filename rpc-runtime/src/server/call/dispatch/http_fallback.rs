@@ -76,7 +76,7 @@ where
         }
         Err(mut error) => {
             observation.end_with(Some(&error), 0);
-            inner.sanitize_for_wire(&mut error, None, context.id().copied(), caller.trust());
+            inner.sanitize_for_wire(&mut error, None, context.id().copied(), caller.errors());
             connect::write_rejection(&error, RejectionFormat::Error).map(ResponseBody::full)
         }
     }

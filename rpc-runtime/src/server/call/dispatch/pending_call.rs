@@ -76,7 +76,7 @@ impl<'a> PendingCall<'a> {
                 let metadata = context.metadata().clone();
                 let message = middleware::Body::message(message);
                 let request = Request::new(route.method(), context, metadata, message);
-                let response = self.inner.call(route, request, self.caller.trust()).await;
+                let response = self.inner.call(route, request, self.caller.errors()).await;
                 if response.is_aborted() {
                     return abort();
                 }
@@ -103,6 +103,7 @@ impl<'a> PendingCall<'a> {
             .method(method)
             .server_info(self.inner.server_info().clone())
             .deadline(saturating_deadline(Instant::now(), given.min(cap)))
+            .caller_timeout(timeout)
             .metadata(metadata::read(&self.head.headers))
             .build()
     }
@@ -184,7 +185,7 @@ impl<'a> PendingCall<'a> {
         // meanwhile.
         let response = self
             .inner
-            .refuse(self.method, context, refusal.error, self.caller.trust());
+            .refuse(self.method, context, refusal.error, self.caller.errors());
         let close = self.head.version < Version::HTTP_2 && !self.finish_body(body).await;
         let (_, _, result) = response.into_parts();
         let mut response = match result {
@@ -252,7 +253,7 @@ impl Drop for CancelGuard<'_> {
                 self.call.method,
                 self.context,
                 error,
-                self.call.caller.trust(),
+                self.call.caller.errors(),
             ));
         }
     }
