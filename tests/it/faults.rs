@@ -236,7 +236,7 @@ async fn raw_requests_can_ask_for_faults() {
         let (client, connection) = h2::client::handshake(stream).await.unwrap();
         tokio::spawn(connection);
         for (plan, ends) in [("pricing.pay=drop", false), ("userstore.get=drop", true)] {
-            let request = http::Request::post("http://wire.test/faults.v1.Pricing/Pay")
+            let request = http::Request::post("http://localhost/faults.v1.Pricing/Pay")
                 .header("content-type", "application/json")
                 .header("x-rpc-fault", plan)
                 .body(())

@@ -290,7 +290,7 @@ async fn an_unsigned_body_is_not_read() {
     let running = Running::start(vault()).await;
     let mut raw = Raw::connect(running.address()).await;
     // The response arrives before the body was sent.
-    let head = "POST /identity.v1.Vault/Open HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n\
+    let head = "POST /identity.v1.Vault/Open HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
                 Expect: 100-continue\r\nContent-Length: 4000000\r\n\r\n";
     let response = raw.ask(head).await;
     assert_eq!(response.error(), unauthenticated());

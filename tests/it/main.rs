@@ -22,6 +22,8 @@ mod clocks;
 mod context_property;
 /// Links and paths in the documents.
 mod documents;
+/// Details of errors: what a service, the framework and a dependency send to which caller.
+mod error_details;
 /// The fault injection tools that other tests use.
 mod fault_kit;
 /// Faults requested by a header of the call.

@@ -187,3 +187,153 @@ async fn responses_of_routes_are_counted_as_http_by_code() {
         .collect();
     assert_eq!(errors, [("not_found", 1), ("unavailable", 1)]);
 }
+
+#[rpc_service(package = "plain.v1")]
+trait Shop {
+    async fn buy(&self) -> Result<u32>;
+}
+
+struct Tea;
+
+impl Shop for Tea {
+    async fn buy(&self) -> Result<u32> {
+        Ok(3)
+    }
+}
+
+/// The service as a client of a newer version knows it.
+mod newer {
+    use rpc_runtime::prelude::*;
+
+    #[rpc_service(package = "plain.v2", name = "Shop")]
+    pub(super) trait NewShop {
+        async fn sell(&self) -> Result<u32>;
+    }
+}
+
+async fn text(running: &Running, path: &str) -> (u16, String) {
+    let response = ask(running, "GET", path).await;
+    (response.status, String::from_utf8(response.body).unwrap())
+}
+
+#[tokio::test]
+async fn several_routers_are_merged() {
+    let page = |path: &str, text: &'static str| Router::new().route(path, get(async move || text));
+    let server = Server::new("app")
+        .http(page("/one", "one"))
+        .add(ShopServer::new(Tea))
+        .http(page("/two", "two").fallback(async || "other"))
+        .http(Router::new().nest("/three", page("/x", "three")));
+    let running = Running::start(server).await;
+    for (path, expected) in [
+        ("/one", "one"),
+        ("/two", "two"),
+        ("/three/x", "three"),
+        ("/four", "other"),
+    ] {
+        assert_eq!(text(&running, path).await, (200, expected.to_owned()));
+    }
+    assert_eq!(
+        ShopClient::connect(&running.url())
+            .unwrap()
+            .buy()
+            .await
+            .unwrap(),
+        3
+    );
+}
+
+#[tokio::test]
+async fn routes_that_cannot_be_reached_end_the_start() {
+    let page = |path: &str| Router::new().route(path, get(async || ""));
+    let other = || Router::new().fallback(async || "");
+    let start = |routers: Vec<Router>| async move {
+        let server = Server::new("app")
+            .listen("127.0.0.1:0")
+            .add(ShopServer::new(Tea));
+        routers.into_iter().fold(server, Server::http).bind().await
+    };
+    for (routers, names) in [
+        (vec![page("/one"), page("/one")], "/one"),
+        (vec![other(), other()], "fallback"),
+        (vec![page("/healthz")], "/healthz"),
+        (vec![page("/one"), page("/readyz")], "/readyz"),
+        (vec![page("/plain.v1.Shop/Buy")], "/plain.v1.Shop/Buy"),
+        (vec![page("/plain.v1.Shop/Ping")], "/plain.v1.Shop/Ping"),
+        (vec![page("/rpc.v1.Status/Get")], "/rpc.v1.Status/Get"),
+    ] {
+        let error = start(routers).await.unwrap_err();
+        assert_eq!(error.code(), Code::FailedPrecondition, "{names}");
+        assert!(error.message().contains(names), "{error}");
+    }
+    for routers in [
+        vec![page("/one"), page("/two")],
+        vec![page("/{*rest}")],
+        vec![page("/plain.v1.Shop/Other"), other()],
+    ] {
+        assert!(start(routers).await.is_ok());
+    }
+    // A mounted router has neither probes nor built-in methods.
+    let mounted = Server::new("app")
+        .http(page("/healthz"))
+        .http(page("/rpc.v1.Status/Get"));
+    assert!(mounted.into_router().is_ok());
+    let mounted = Server::new("app")
+        .add(ShopServer::new(Tea))
+        .http(page("/plain.v1.Shop/Buy"));
+    assert!(mounted.into_router().is_err());
+}
+
+#[tokio::test]
+async fn an_unknown_method_is_typed_beside_plain_routes() {
+    for routes in [routes(), routes().fallback(async || "a page for all paths")] {
+        let (watch, mut observed) = mpsc::unbounded_channel();
+        let server = Server::new("app")
+            .observer(Watch(watch))
+            .add(ShopServer::new(Tea));
+        let running = Running::start(server.http(routes)).await;
+        let client = newer::NewShopClient::connect(&running.url()).unwrap();
+        let error = client.sell().await.unwrap_err();
+        assert_eq!(error.code(), Code::Unimplemented);
+        assert_eq!(error.message(), "there is no method at /plain.v2.Shop/Sell");
+        let (label, code, _) = observed.recv().await.unwrap();
+        assert_eq!((label, code), (None, Some(Code::Unimplemented)));
+        for (verb, path) in [
+            ("POST", "/plain.v1.Shop/buy"),
+            ("GET", "/plain.v1.Shop/Sell?x=1"),
+            ("PUT", "/a.B/C"),
+        ] {
+            let response = ask(&running, verb, path).await;
+            assert_eq!(
+                response.error(),
+                (404, "unimplemented".to_owned()),
+                "{path}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_plain_route_may_look_like_a_method() {
+    let routes = Router::new()
+        .route("/files.v1/{name}", get(async || "file"))
+        .nest_service(
+            "/static.v1",
+            Router::new().route("/logo", get(async || "logo")),
+        );
+    let running = Running::start(Server::new("app").http(routes)).await;
+    assert_eq!(
+        text(&running, "/files.v1/Report").await,
+        (200, "file".to_owned())
+    );
+    assert_eq!(
+        text(&running, "/static.v1/logo").await,
+        (200, "logo".to_owned())
+    );
+    // The route decides about its verbs, and a nested service about its paths.
+    assert_eq!(ask(&running, "POST", "/files.v1/Report").await.status, 405);
+    assert_eq!(
+        text(&running, "/static.v1/none").await,
+        (404, String::new())
+    );
+}

@@ -185,7 +185,7 @@ async fn a_bad_or_used_address_is_rejected_with_advice() {
     let error = server().listen("nonsense").bind().await.unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument, "{error}");
     let error = server().bind().await.unwrap_err();
-    assert!(error.message().contains("call `listen` first"), "{error}");
+    assert!(error.message().contains("call `listen` or"), "{error}");
     let error = Server::new("bad name")
         .listen("127.0.0.1:0")
         .bind()
@@ -214,4 +214,123 @@ async fn a_client_name_is_the_source_outside_a_server() {
             .named("two words")
             .is_err()
     );
+}
+
+/// Headers of a request, and whether a listener without keys serves it.
+const PAGES: [(&[(&str, &str)], bool); 12] = [
+    (&[("Host", "rebound.example")], false),
+    (
+        &[
+            ("Host", "rebound.example:80"),
+            ("Origin", "http://rebound.example:80"),
+        ],
+        false,
+    ),
+    (&[("Host", "127.0.0.1.rebound.example")], false),
+    (
+        &[("Host", "localhost"), ("Origin", "https://shop.example")],
+        false,
+    ),
+    (
+        &[("Host", "localhost"), ("Origin", "http://localhost:3000")],
+        false,
+    ),
+    (&[("Host", "localhost"), ("Origin", "null")], false),
+    (
+        &[("Host", "localhost"), ("Sec-Fetch-Site", "cross-site")],
+        false,
+    ),
+    (
+        &[("Host", "localhost"), ("Sec-Fetch-Site", "same-site")],
+        false,
+    ),
+    (&[("Host", "localhost"), ("Sec-Fetch-Site", "none")], true),
+    (
+        &[
+            ("Host", "localhost"),
+            ("Origin", "http://localhost"),
+            ("Sec-Fetch-Site", "same-origin"),
+        ],
+        true,
+    ),
+    (&[("Host", "[::1]:9003")], true),
+    (&[("Host", "shop.test:9003")], true),
+];
+
+fn with_headers(target: &str, verb: &str, headers: &[(&str, &str)]) -> String {
+    let lines: String = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    format!(
+        "{verb} {target} HTTP/1.1\r\n{lines}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
+    )
+}
+
+#[tokio::test]
+async fn a_web_page_reaches_no_internal_listener() {
+    let page = rpc_runtime::axum::Router::new().route(
+        "/page",
+        rpc_runtime::axum::routing::any(|| async { "page" }),
+    );
+    let server = || {
+        Server::new("mirror")
+            .host("shop.test")
+            .http(page.clone())
+            .add(WhoAmIServer::new(Mirror))
+    };
+    let internal = Running::start(server()).await;
+    let edge = Running::start(server().trust(Trust::Edge)).await;
+    for (headers, served) in PAGES {
+        for target in ["/trust.v1.WhoAmI/Who", "/rpc.v1.Status/Get", "/page"] {
+            let request = with_headers(target, "POST", headers);
+            let response = Raw::connect(internal.address()).await.ask(&request).await;
+            assert_eq!(
+                response.status == 200,
+                served,
+                "{target} {headers:?} {response:?}"
+            );
+            if !served {
+                assert_eq!(response.error(), (403, "permission_denied".to_owned()));
+            }
+        }
+        let request = with_headers("/trust.v1.WhoAmI/Who", "POST", headers);
+        let response = Raw::connect(edge.address()).await.ask(&request).await;
+        assert_eq!(response.status, 200, "an edge is for pages: {headers:?}");
+        // Probes come from other hosts, by any name.
+        let probe = with_headers("/healthz", "GET", headers);
+        assert_eq!(
+            Raw::connect(internal.address())
+                .await
+                .ask(&probe)
+                .await
+                .status,
+            200
+        );
+    }
+}
+
+#[tokio::test]
+async fn unsigned_plain_routes_refuse_web_pages_too() {
+    let keys = rpc_runtime::IdentityKeys::parse("k1 0123456789abcdef0123456789abcdef").unwrap();
+    let page = rpc_runtime::axum::Router::new().route(
+        "/page",
+        rpc_runtime::axum::routing::any(|| async { "page" }),
+    );
+    let server = Server::new("mirror")
+        .identity(keys)
+        .http(page)
+        .add(WhoAmIServer::new(Mirror));
+    let running = Running::start(server).await;
+    for (target, host, status) in [
+        ("/trust.v1.WhoAmI/Who", "localhost", 401),
+        ("/trust.v1.WhoAmI/Who", "rebound.example", 401),
+        ("/trust.v1.WhoAmI/None", "localhost", 401),
+        ("/page", "localhost", 200),
+        ("/page", "rebound.example", 403),
+    ] {
+        let request = with_headers(target, "POST", &[("Host", host)]);
+        let response = Raw::connect(running.address()).await.ask(request).await;
+        assert_eq!(response.status, status, "{target} {host}");
+    }
 }

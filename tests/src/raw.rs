@@ -252,7 +252,7 @@ impl Response {
 /// Builds a request with these header lines, preceded by `Host` and followed by `Content-Length`.
 #[must_use]
 pub fn request(verb: &str, target: &str, lines: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let mut head = format!("{verb} {target} HTTP/1.1\r\nHost: wire.test\r\n");
+    let mut head = format!("{verb} {target} HTTP/1.1\r\nHost: localhost\r\n");
     for (name, value) in lines {
         let _ = write!(head, "{name}: {value}\r\n");
     }

@@ -46,7 +46,7 @@ impl Program {
     fn post(&self, path: &str, body: &str) -> String {
         let length = body.len();
         self.ask(&format!(
-            "POST {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\n\
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nx-rpc-accept: error-chain\r\nconnection: close\r\ncontent-type: application/json\r\n\
              content-length: {length}\r\n\r\n{body}"
         ))
     }

@@ -101,7 +101,7 @@ pub(crate) fn ask(url: &str, path: &str) -> String {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\nauthorization: Basic dXNlcm5hbWU6cGFzc3dvcmQ=\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Basic dXNlcm5hbWU6cGFzc3dvcmQ=\r\n\r\n"
     )
     .unwrap();
     let mut response = String::new();

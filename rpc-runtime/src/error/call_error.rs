@@ -69,14 +69,14 @@ pub(super) struct Inner {
     pub(super) retry_after: Option<Duration>,
     pub(super) payload: Option<Arc<Payload>>,
     pub(super) details: Vec<Detail>,
-    /// What of the above came with the response of a dependency.
+    /// The part of the above that came with the response of a dependency.
     pub(super) received: Received,
     pub(super) metadata: Metadata,
     pub(super) source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// What an error has received with the response of a dependency. It belongs to the contract of that
-/// dependency, so an untrusted caller of this service does not get it.
+/// The parts of an error that came with the response of a dependency. They belong to the contract of
+/// that dependency, so an untrusted caller of this service does not get them.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Received {
     /// Whether the reason, its domain and the payload were received.

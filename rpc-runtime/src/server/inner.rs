@@ -1,17 +1,22 @@
 //! The state that all connections of one server share.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::request;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::admission::policy::Policy;
 use super::admission::{Gate, RateLimit};
 use super::call::faults::FaultInjection;
+use super::call::method_name;
 use super::call::service::{Routes, Service as _};
+use super::call::web_page::OwnHosts;
 use super::idempotency::IdempotencyStore;
 use super::limits::Limits;
+use super::plain_routes::PlainRoutes;
 use super::process::lifecycle::{Lifecycle, ReadinessCheck};
 use super::routes::{RouteTable, RouteTableBuilder};
 use super::transport::peers::PeerLimiter;
@@ -33,7 +38,8 @@ pub(crate) struct ServerInner {
     limits: Limits,
     layers: Layers,
     observers: Observers,
-    fallback: Option<axum::Router>,
+    plain: Option<PlainRoutes>,
+    hosts: OwnHosts,
     lifecycle: Lifecycle,
     verifier: Option<Verifier>,
     /// One permit for each running call.
@@ -59,7 +65,12 @@ pub(crate) struct ServerConfig {
     pub(crate) layers: Vec<Arc<dyn Layer>>,
     pub(crate) observers: Vec<Arc<dyn Observer>>,
     pub(crate) checks: Vec<ReadinessCheck>,
-    pub(crate) fallback: Option<axum::Router>,
+    /// The routers of plain HTTP.
+    pub(crate) plain: Vec<axum::Router>,
+    /// Names of the server, in addition to that of the machine.
+    pub(crate) hosts: Vec<String>,
+    /// The addresses of its listeners.
+    pub(crate) addresses: Vec<IpAddr>,
     pub(crate) identity: Option<IdentityKeys>,
     pub(crate) policy: Option<Policy>,
     pub(crate) rates: Vec<RateLimit>,
@@ -83,7 +94,9 @@ impl ServerConfig {
             layers: Vec::new(),
             observers: vec![Arc::new(TracingObserver)],
             checks: Vec::new(),
-            fallback: None,
+            plain: Vec::new(),
+            hosts: Vec::new(),
+            addresses: Vec::new(),
             identity: None,
             policy: None,
             rates: Vec::new(),
@@ -100,8 +113,8 @@ impl ServerInner {
     ///
     /// # Errors
     ///
-    /// `failed_precondition` if two methods have one path, or if a policy or rate limit does not
-    /// match the services. `invalid_argument` for a rate limit that allows no calls.
+    /// `failed_precondition` if two methods have one path, if a policy or rate limit does not match
+    /// the services, or if the routers of plain HTTP overlap. `invalid_argument` for a rate limit that allows no calls.
     pub(crate) fn new(config: ServerConfig, source: Source) -> Result<Arc<Self>, Error> {
         let source = Arc::new(source);
         let first = config.services.first().map(|first| first.service.version);
@@ -141,7 +154,8 @@ impl ServerInner {
             limits: config.limits,
             layers: Layers::new(config.layers),
             observers,
-            fallback: config.fallback,
+            plain: PlainRoutes::merge(config.plain)?,
+            hosts: OwnHosts::new(config.hosts, config.addresses),
             lifecycle: Lifecycle::new(config.checks),
             verifier: config.identity.map(Verifier::new),
             tasks,
@@ -165,8 +179,29 @@ impl ServerInner {
         &self.environment
     }
 
-    pub(crate) fn fallback(&self) -> Option<&axum::Router> {
-        self.fallback.as_ref()
+    /// Returns the router of plain HTTP.
+    pub(crate) fn plain_router(&self) -> Option<&axum::Router> {
+        self.plain.as_ref().map(PlainRoutes::router)
+    }
+
+    /// Returns the hosts by which callers address the server.
+    pub(crate) fn hosts(&self) -> &OwnHosts {
+        &self.hosts
+    }
+
+    /// Checks that each route of plain HTTP can be reached. `probes` are the paths of the probes; a
+    /// mounted router has neither probes nor built-in methods.
+    ///
+    /// # Errors
+    ///
+    /// `failed_precondition` for a route at the path of a method or of a probe.
+    pub(crate) fn check_plain_routes(&self, probes: Option<&[&'static str]>) -> Result<(), Error> {
+        let Some(plain) = &self.plain else {
+            return Ok(());
+        };
+        let builtin = self.routes.builtin_paths().filter(|_| probes.is_some());
+        let probes = probes.into_iter().flatten().copied();
+        plain.check_reachable(self.routes.paths().chain(builtin).chain(probes))
     }
 
     pub(super) fn faults(&self) -> &FaultInjection {
@@ -187,10 +222,15 @@ impl ServerInner {
         self.verifier().map(Verifier::keys)
     }
 
-    /// Returns whether the application's own router serves this path.
-    pub(super) fn is_plain(&self, path: &str) -> bool {
-        let (routes, builtin) = (self.routes.get(path), self.routes.builtin(path));
-        self.fallback.is_some() && routes.is_none() && builtin.is_none()
+    /// Returns whether a request is for a plain HTTP route: neither for a method, nor, unless there is
+    /// a route for it, for a path that looks like one.
+    pub(super) fn is_plain(&self, head: &request::Parts) -> bool {
+        let path = head.uri.path();
+        self.plain.as_ref().is_some_and(|plain| {
+            self.routes.get(path).is_none()
+                && self.routes.builtin(path).is_none()
+                && (!method_name::is_path(path) || plain.has_route(head))
+        })
     }
 
     pub(super) fn gate(&self) -> &Arc<Gate> {

@@ -8,6 +8,7 @@ pub(crate) mod inner;
 mod limits;
 mod log_throttle;
 mod options;
+mod plain_routes;
 mod process;
 mod routes;
 mod transport;
@@ -112,6 +113,15 @@ impl Server {
     /// Defaults to `0o600`: only the user that the server runs as.
     pub fn socket_mode(mut self, mode: u32) -> Self {
         self.process.socket_mode = mode;
+        self
+    }
+
+    /// Adds a name by which callers on this host address the server, such as `pricing.test`. Its
+    /// internal listeners without keys serve requests whose `Host` is loopback, one of their own
+    /// addresses, the name of the machine, or such a name; see [`Trust::Internal`]. May be called
+    /// repeatedly.
+    pub fn host(mut self, name: impl Into<String>) -> Self {
+        self.config.hosts.push(name.into());
         self
     }
 
@@ -337,7 +347,12 @@ impl Server {
     }
 
     /// Serves plain HTTP requests whose path belongs to no service; `/healthz` and `/readyz` stay
-    /// with the server.
+    /// with the server. May be called repeatedly: the routers are merged.
+    ///
+    /// Checked when the server starts: `failed_precondition` if two routers have the same route or a
+    /// fallback each, and for a route that can never be reached, because a method or a probe has its
+    /// path. A path of the form `/package.Service/Method` without a route is an unknown method, for
+    /// which the fallback of a router is not asked.
     ///
     /// A handler runs in the [`Context`](crate::Context) of its request; `x-rpc-*` headers count
     /// only from trusted peers. It has [`default_deadline`](Limits::default_deadline) to return the
@@ -353,7 +368,7 @@ impl Server {
     /// # drop(server);
     /// ```
     pub fn http(mut self, router: axum::Router) -> Self {
-        self.config.fallback = Some(router);
+        self.config.plain.push(router);
         self
     }
 }

@@ -39,6 +39,10 @@ impl RouteTable {
         self.routes.keys().copied()
     }
 
+    pub(crate) fn builtin_paths(&self) -> impl Iterator<Item = &'static str> {
+        self.builtin.keys().copied()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.routes.len()
     }

@@ -32,7 +32,7 @@ async fn connect(wired: &Wired) -> Connection {
 fn request(verb: &str, path: &str, lines: &[(&str, &str)]) -> Request<()> {
     let mut request = Request::builder()
         .method(verb)
-        .uri(format!("http://wire.test{path}"));
+        .uri(format!("http://localhost{path}"));
     for (name, value) in lines {
         request = request.header(*name, *value);
     }
@@ -281,4 +281,36 @@ async fn a_stopping_server_sends_goaway_and_finishes_calls() {
     drop((client, connection.client));
     stopping.await.unwrap();
     connection.driver.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_get_may_end_with_empty_frames() {
+    let wired = start().await;
+    let mut connection = connect(&wired).await;
+    let target = "/wire.v1.Wire/Look?encoding=json&message=%7B%22n%22:3%7D";
+    for (frames, status) in [
+        (&[""][..], 200),
+        (&["", ""], 200),
+        (&["x"], 415),
+        (&["", "x"], 415),
+    ] {
+        let mut client = connection.client.clone().ready().await.unwrap();
+        let (response, mut stream) = client
+            .send_request(request("GET", target, &[]), false)
+            .unwrap();
+        for (index, frame) in frames.iter().enumerate() {
+            let last = index + 1 == frames.len();
+            stream
+                .send_data(Bytes::from_static(frame.as_bytes()), last)
+                .unwrap();
+        }
+        let (response, body) = read(response.await.unwrap()).await;
+        assert_eq!(response.status(), status, "{frames:?}");
+        assert!(!body.is_empty());
+    }
+    assert_eq!(wired.runs(), 2);
+    // The connection is still usable.
+    let (response, _) = ask(&mut connection, request("GET", target, &[]), b"").await;
+    assert_eq!(response.status(), 200);
+    connection.driver.abort();
 }

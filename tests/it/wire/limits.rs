@@ -15,7 +15,7 @@ fn exhausted(status: u16) -> (u16, String) {
 /// Builds the head of a `POST` with a length other than that of the body.
 fn head_of(length: usize) -> String {
     format!(
-        "POST {NEXT} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        "POST {NEXT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
     )
 }
 
@@ -49,7 +49,8 @@ async fn an_oversized_length_is_rejected_without_the_body() {
         (exhausted(429), Some("close"))
     );
     raw.closed().await;
-    let length = "POST {NEXT} HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n";
+    let length =
+        "POST {NEXT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999\r\n\r\n";
     assert_eq!(
         wired.connect().await.ask(length).await.status,
         400,
@@ -80,7 +81,7 @@ async fn a_client_that_keeps_writing_reads_its_response() {
 
 fn chunked() -> Vec<u8> {
     let head = format!(
-        "POST {NEXT} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "POST {NEXT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     );
     head.into_bytes()
 }

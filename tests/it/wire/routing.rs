@@ -4,12 +4,108 @@ use serde_json::json;
 
 use super::{Wired, start};
 
+const NEXT: &str = "/wire.v1.Wire/Next";
+
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
 fn is_fresh_id(id: Option<&str>) -> bool {
     id.is_some_and(|id| {
         id.len() == 16 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     })
+}
+
+/// Whether the body is one line of plain text for people, which contains `text`.
+fn is_one_line(response: &rpc_tests::raw::Response, text: &str) -> bool {
+    let body = String::from_utf8_lossy(&response.body);
+    response.header("content-type") == Some("text/plain; charset=utf-8")
+        && body.lines().count() == 1
+        && body.ends_with('\n')
+        && body.contains(text)
+}
+
+#[tokio::test]
+async fn a_rejection_quotes_no_control_characters() {
+    let wired = start().await;
+    let mut raw = wired.connect().await;
+    let response = raw
+        .ask(request(
+            "POST",
+            NEXT,
+            &[("Content-Type", "a/\u{9b}31m\tb")],
+            b"{}",
+        ))
+        .await;
+    assert_eq!(response.status, 415);
+    assert!(is_one_line(&response, "it is a/"), "{response:?}");
+    assert!(
+        response
+            .body
+            .iter()
+            .all(|b| (b' '..=b'~').contains(b) || *b == b'\n')
+    );
+    let response = raw.ask(request("POST", "/healthz", &[], b"")).await;
+    assert_eq!(response.status, 405);
+    assert!(is_one_line(&response, "use GET or HEAD"), "{response:?}");
+}
+
+#[tokio::test]
+async fn a_get_may_have_an_empty_body() {
+    let wired = start().await;
+    let mut raw = wired.connect().await;
+    let target = "/wire.v1.Wire/Look?encoding=json&message={%22n%22:3}";
+    let with = |lines: &str, body: &str| {
+        format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n\r\n{body}")
+    };
+    for (lines, body) in [
+        ("Content-Length: 0", ""),
+        ("Transfer-Encoding: chunked", "0\r\n\r\n"),
+        ("Transfer-Encoding: chunked", "0;a=b\r\n\r\n"),
+        (
+            "Transfer-Encoding: chunked\r\nTrailer: x-sum",
+            "0\r\nx-sum: 1\r\n\r\n",
+        ),
+    ] {
+        // On one connection: the body was read to its end.
+        assert_eq!(
+            raw.ask(with(lines, body)).await.value(),
+            (200, json!(3)),
+            "{lines} {body:?}"
+        );
+    }
+    assert_eq!(wired.runs(), 4);
+    for (lines, body) in [
+        ("Content-Length: 1", "x"),
+        ("Transfer-Encoding: chunked", "1\r\nx\r\n0\r\n\r\n"),
+    ] {
+        assert_eq!(raw.ask(with(lines, body)).await.status, 415, "{lines}");
+    }
+    // A damaged body is neither empty nor a message.
+    raw.send(with("Transfer-Encoding: chunked", "x\r\n"))
+        .await
+        .unwrap();
+    assert_eq!(
+        raw.response().await.error(),
+        (400, "invalid_argument".to_owned())
+    );
+    raw.closed().await;
+    assert_eq!(wired.runs(), 4);
+}
+
+#[tokio::test]
+async fn a_get_whose_body_does_not_end_is_observed() {
+    let mut wired = start().await;
+    let mut raw = wired.connect().await;
+    raw.send(
+        "GET /wire.v1.Wire/Look?encoding=json&message={%22n%22:3} HTTP/1.1\r\nHost: localhost\r\n\
+         Transfer-Encoding: chunked\r\n\r\n",
+    )
+    .await
+    .unwrap();
+    drop(raw);
+    let (method, code) = wired.observed.recv().await.unwrap();
+    assert_eq!(method, Some("Look"));
+    assert!(code.is_some());
+    assert_eq!(wired.runs(), 0);
 }
 
 #[tokio::test]
@@ -42,7 +138,7 @@ async fn other_content_types_are_refused() {
             .await;
         assert_eq!(response.status, 415, "{lines:?}");
         assert_eq!(response.header("accept-post"), Some("application/json"));
-        assert!(response.body.is_empty());
+        assert!(is_one_line(&response, "application/json"), "{response:?}");
         assert!(is_fresh_id(response.header("x-request-id")), "{response:?}");
         assert_eq!(
             wired.observed.recv().await,
@@ -118,23 +214,22 @@ async fn other_verbs_are_rejected_with_alternatives() {
                 (405, Some(allowed)),
                 "{verb}"
             );
-            assert!(response.body.is_empty());
+            assert!(is_one_line(&response, "use POST"), "{response:?}");
             assert!(is_fresh_id(response.header("x-request-id")), "{response:?}");
             assert!(wired.observed.recv().await.unwrap().1.is_some());
         }
     }
-    let response = raw
-        .ask(request(
-            "HEAD",
-            "/wire.v1.Wire/Look?encoding=json&message={}",
-            &[],
-            b"",
-        ))
-        .await;
-    assert_eq!(
-        (response.status, response.header("allow")),
-        (405, Some("GET, POST"))
-    );
+    // The response to a HEAD has no body, whatever its length says.
+    let target = "/wire.v1.Wire/Look?encoding=json&message={}";
+    let close = [("Connection", "close")];
+    raw.send(request("HEAD", target, &close, b""))
+        .await
+        .unwrap();
+    let bytes = raw.closed().await;
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.starts_with("HTTP/1.1 405 "), "{text}");
+    assert!(text.contains("\r\nallow: GET, POST\r\n"), "{text}");
+    assert!(text.ends_with("\r\n\r\n"), "{text}");
     assert_eq!(wired.runs(), 0);
 }
 
@@ -173,7 +268,7 @@ async fn a_path_must_match_a_method_exactly() {
         "/wire.v1.Wire/Next%00",
         "/__init__",
         "*",
-        "http://wire.test/x",
+        "http://localhost/x",
     ] {
         let response = raw.ask(post(path, r#"{"n":3}"#)).await;
         assert_eq!(
@@ -196,10 +291,7 @@ async fn a_path_must_match_a_method_exactly() {
     assert!(response.message().len() < 200, "{response:?}");
     // The scheme and the host are not part of the path.
     let response = raw
-        .ask(post(
-            "http://elsewhere.test/wire.v1.Wire/Next",
-            r#"{"n":3}"#,
-        ))
+        .ask(post("http://localhost:1/wire.v1.Wire/Next", r#"{"n":3}"#))
         .await;
     assert_eq!(response.status, 200);
     // A fragment is not valid in a request. The `http` crate removes it, so the path before it
@@ -260,7 +352,11 @@ async fn a_get_needs_a_message_and_an_encoding() {
         "?encoding",
     ] {
         let response = get(&wired, query).await;
-        assert_eq!((response.status, response.body.len()), (415, 0), "{query}");
+        assert_eq!(response.status, 415, "{query}");
+        assert!(
+            is_one_line(&response, "`encoding` must be `json`"),
+            "{response:?}"
+        );
         assert_eq!(response.header("accept-post"), Some("application/json"));
     }
     assert_eq!(wired.runs(), 0);

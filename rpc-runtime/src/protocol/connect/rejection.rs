@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use http::header::{CONTENT_TYPE, HeaderMap};
 use http::{Method, StatusCode};
 
 use crate::compression::SUPPORTED;
@@ -28,13 +29,16 @@ pub(crate) enum RejectionFormat {
     Status(StatusCode),
     /// 501 with error JSON and the supported encodings in `accept-encoding`.
     Encoding,
-    /// 405 with `allow` and no body.
+    /// 405 with `allow`, and the message as plain text.
     Verb {
         /// Whether `GET` is allowed in addition to `POST`.
         get: bool,
     },
-    /// 415 with `accept-post` and no body.
+    /// 415 with `accept-post`, and the message as plain text.
     MediaType,
+    /// 501 with error JSON, on a connection that is closed without reading the body: its end is not
+    /// known.
+    Framing,
 }
 
 impl From<Error> for Rejection {
@@ -68,6 +72,35 @@ impl Rejection {
             Error::without_location(Code::InvalidArgument, message),
             RejectionFormat::Verb { get },
         )
+    }
+
+    /// Rejects a `GET` request with a body.
+    pub(crate) fn body_of_get() -> Self {
+        Self::media_type("a GET request must not have a body")
+    }
+
+    /// Rejects a transfer coding other than a single `chunked`.
+    pub(crate) fn transfer_coding(coding: &[u8]) -> Self {
+        let message = format!(
+            "the transfer coding {} is not supported; send a single `chunked`, or a content length",
+            printable(coding, QUOTED)
+        );
+        Self::new(
+            Error::without_location(Code::Unimplemented, message),
+            RejectionFormat::Framing,
+        )
+    }
+
+    pub(super) fn content_type(headers: &HeaderMap) -> Self {
+        let mut values = headers.get_all(CONTENT_TYPE).iter();
+        let received = match (values.next(), values.next()) {
+            (None, _) => "there is none".to_owned(),
+            (Some(value), None) => format!("it is {}", printable(value.as_bytes(), QUOTED)),
+            (Some(_), Some(_)) => "there are several".to_owned(),
+        };
+        Self::media_type(format!(
+            "the content type must be application/json; {received}"
+        ))
     }
 
     pub(super) fn media_type(message: impl Into<Cow<'static, str>>) -> Self {

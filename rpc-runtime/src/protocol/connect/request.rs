@@ -38,24 +38,27 @@ pub(crate) struct RequestHead {
 pub(crate) fn read_request(
     head: &request::Parts,
     method: &MethodDescriptor,
-    has_body: bool,
 ) -> Result<RequestHead, Rejection> {
-    let allows_get = method.idempotency == Idempotency::NoSideEffects;
+    let allows_get = allows_get(method);
     match head.method {
         Method::POST => read_post(&head.headers),
-        Method::GET if allows_get && has_body => {
-            Err(Rejection::media_type("a GET request must not have a body"))
-        }
         Method::GET if allows_get => read_get(head),
         _ => Err(Rejection::verb(&head.method, allows_get)),
     }
 }
 
+/// Returns whether the message of a request is in its query, so that its body must be empty.
+pub(crate) fn has_query_message(head: &request::Parts, method: &MethodDescriptor) -> bool {
+    head.method == Method::GET && allows_get(method)
+}
+
+fn allows_get(method: &MethodDescriptor) -> bool {
+    method.idempotency == Idempotency::NoSideEffects
+}
+
 fn read_post(headers: &HeaderMap) -> Result<RequestHead, Rejection> {
     if ContentType::read(headers) != ContentType::Json {
-        return Err(Rejection::media_type(
-            "the content type must be application/json",
-        ));
+        return Err(Rejection::content_type(headers));
     }
     let timeout = timeout::read(headers)?;
     let encoding = read_encoding(headers).map_err(Rejection::encoding)?;

@@ -18,6 +18,9 @@ use crate::protocol::printable;
 
 static ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
+/// The content type of a response for people.
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+
 /// The maximum length of received text in a message, in bytes.
 const QUOTED: usize = 128;
 
@@ -82,16 +85,20 @@ fn write_error(error: &Error, status: StatusCode) -> http::Response<Bytes> {
 
 /// Writes the response of a rejection. Of the error, only the public message is written.
 pub(crate) fn write_rejection(error: &Error, format: RejectionFormat) -> http::Response<Bytes> {
-    let empty = |status, name, value| {
-        let mut response = http::Response::new(Bytes::new());
+    // Clients of the protocol ignore the text; it is for people.
+    let plain_text = |status, name, value| {
+        let text = format!("{}\n", error.public_message());
+        let mut response = http::Response::new(Bytes::from(text));
         *response.status_mut() = status;
-        response
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PLAIN_TEXT));
+        headers.insert(name, HeaderValue::from_static(value));
         response
     };
     match format {
-        RejectionFormat::Error => write_error(error, status(error.code().http_status())),
+        RejectionFormat::Error | RejectionFormat::Framing => {
+            write_error(error, status(error.code().http_status()))
+        }
         RejectionFormat::Status(status) => write_error(error, status),
         RejectionFormat::Encoding => {
             let mut response = write_error(error, StatusCode::NOT_IMPLEMENTED);
@@ -101,9 +108,9 @@ pub(crate) fn write_rejection(error: &Error, format: RejectionFormat) -> http::R
         }
         RejectionFormat::Verb { get } => {
             let allowed = if get { "GET, POST" } else { "POST" };
-            empty(StatusCode::METHOD_NOT_ALLOWED, ALLOW, allowed)
+            plain_text(StatusCode::METHOD_NOT_ALLOWED, ALLOW, allowed)
         }
-        RejectionFormat::MediaType => empty(
+        RejectionFormat::MediaType => plain_text(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ACCEPT_POST.clone(),
             JSON,

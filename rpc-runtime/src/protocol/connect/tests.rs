@@ -448,7 +448,7 @@ fn a_request_is_written_as_a_server_reads_it() {
         concat!("rpc-runtime/", env!("CARGO_PKG_VERSION"))
     );
     let method = crate::descriptor::MethodDescriptor::new("a.B", "c", "C", "/a.B/C");
-    let read = read_request(&head, &method, true).unwrap();
+    let read = read_request(&head, &method).unwrap();
     let timeout = read.timeout.unwrap();
     // The rest has passed, apart from the rounding to milliseconds.
     assert!(timeout <= Duration::from_secs(5), "{timeout:?}");

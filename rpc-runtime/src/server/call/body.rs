@@ -51,6 +51,34 @@ where
     }
 }
 
+/// Reads a body up to its first byte, or to its end before `deadline`; returns whether it has a byte.
+pub(crate) async fn has_data<B>(
+    body: &mut Pin<&mut B>,
+    deadline: Instant,
+) -> Result<bool, ReadBodyError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let reading = async {
+        while !body.is_end_stream() {
+            match body.frame().await {
+                None => break,
+                Some(Err(error)) => return Err(ReadBodyError::Broken(error.into())),
+                Some(Ok(frame)) if frame.data_ref().is_some_and(|data| !data.is_empty()) => {
+                    return Ok(true);
+                }
+                // An empty chunk, or trailers.
+                Some(Ok(_)) => {}
+            }
+        }
+        Ok(false)
+    };
+    timeout_at(deadline, reading)
+        .await
+        .unwrap_or(Err(ReadBodyError::Late))
+}
+
 /// Reads and discards a body; returns whether it reached the end.
 ///
 /// Closing an HTTP/1 connection with unread bytes makes the operating system send a reset, and a

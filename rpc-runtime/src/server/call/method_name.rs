@@ -1,7 +1,19 @@
-//! Resolves the method names in policies and rate limits.
+//! Names and paths of methods: resolves the names in policies and rate limits.
 
 use crate::error::{Code, Error};
 use crate::text::suggest;
+
+/// Returns whether a path has the form of a method: `/package.Service/Method`.
+pub(crate) fn is_path(path: &str) -> bool {
+    let is_name = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    let parts = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+    parts.is_some_and(|(service, method)| {
+        service.contains('.') && service.split('.').all(is_name) && is_name(method)
+    })
+}
 
 /// Returns the path of the method that `setting` names, with or without the leading slash.
 ///
@@ -35,4 +47,37 @@ pub(crate) fn resolve(
         Code::FailedPrecondition,
         format!("{setting} names the unknown method {name}; {advice}"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_methods() {
+        for path in ["/a.B/C", "/fibpro.v1.LogSink/RecvLog", "/_a.b_1/c_2"] {
+            assert!(is_path(path), "{path}");
+        }
+        for path in [
+            "",
+            "/",
+            "/a.B",
+            "/a.B/",
+            "/a.B/C/",
+            "/a.B/C/D",
+            "/B/C",
+            "//C",
+            "a.B/C",
+            "/a..B/C",
+            "/.B/C",
+            "/a./C",
+            "/a.1/C",
+            "/a.B/c.css",
+            "/a.B/c-d",
+            "/a-b.C/D",
+            "/a.B/%43",
+        ] {
+            assert!(!is_path(path), "{path}");
+        }
+    }
 }

@@ -10,3 +10,4 @@ pub(crate) mod prepared;
 pub(crate) mod service;
 pub(crate) mod stack;
 pub(crate) mod trust;
+pub(crate) mod web_page;

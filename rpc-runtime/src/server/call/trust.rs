@@ -7,6 +7,7 @@ use http::request;
 use crate::error::{Code, Error};
 use crate::identity::{BodyDigest, Verifier};
 use crate::protocol::{context, identity};
+use crate::server::call::web_page::{self, OwnHosts};
 
 /// The kind of a listener, by the callers that it expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +16,9 @@ pub enum Trust {
     /// For other services of the same system, whose request IDs, sources and deadlines are
     /// propagated. With keys ([`Server::identity`](crate::Server::identity)) it accepts
     /// signed calls only, from any address. Without keys it serves peers on its own host only: over
-    /// loopback or a Unix socket.
+    /// loopback or a Unix socket. Over loopback it then refuses requests of web pages, which a
+    /// browser on this host may send: an `Origin` or `Sec-Fetch-Site` of another site, and a `Host`
+    /// that is not this server (see [`Server::host`](crate::server::Server::host)).
     Internal,
     /// For untrusted callers. `x-rpc-*` headers are ignored, the trace is linked to and not
     /// continued, baggage is dropped, the caller's request ID is recorded as the client's and a new
@@ -75,11 +78,13 @@ impl Peer {
     /// # Errors
     ///
     /// At an internal listener: `unauthenticated` for a call without a valid signature where the
-    /// server has keys, `permission_denied` for a peer on another host where it has none.
+    /// server has keys, `permission_denied` for a peer on another host, and for a web page, where it
+    /// has none.
     pub(crate) fn identify(
         &self,
         verifier: Option<&Verifier>,
         is_plain: bool,
+        hosts: &OwnHosts,
         head: &request::Parts,
     ) -> Result<Caller, Error> {
         match verifier {
@@ -90,13 +95,16 @@ impl Peer {
                 body: Some(identity::verify(verifier, head)?),
                 errors: ErrorScope::requested(head),
             }),
-            _ => self.by_origin(head),
+            _ => self.by_origin(hosts, head),
         }
     }
 
     /// Returns the caller of a request by the origin of the peer alone.
-    fn by_origin(&self, head: &request::Parts) -> Result<Caller, Error> {
+    fn by_origin(&self, hosts: &OwnHosts, head: &request::Parts) -> Result<Caller, Error> {
         if self.is_trusted() {
+            if matches!(self.origin, PeerOrigin::Tcp(_)) {
+                web_page::check(head, hosts)?;
+            }
             return Ok(Caller {
                 trust: Trust::Internal,
                 body: None,
@@ -123,10 +131,10 @@ pub(crate) struct Caller {
     errors: ErrorScope,
 }
 
-/// How much of an error a caller receives.
+/// Scope of the errors that a caller receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ErrorScope {
-    /// What the service itself says, as from any server of the protocol.
+    /// The service's own details, as any server of the protocol sends them.
     Own,
     /// In addition, the services that the error passed, and the fields of a typed error. For trusted
     /// callers that ask for it.
@@ -214,14 +222,15 @@ mod tests {
         ] {
             let origin = PeerOrigin::Tcp(address.parse().unwrap());
             let (head, ()) = http::Request::new(()).into_parts();
+            let hosts = OwnHosts::default();
             let internal = Peer::new(Trust::Internal, origin);
-            let caller = internal.by_origin(&head);
+            let caller = internal.by_origin(&hosts, &head);
             assert_eq!(
                 caller.is_ok_and(|caller| caller.is_trusted()),
                 ours,
                 "{address}"
             );
-            let edge = Peer::new(Trust::Edge, origin).by_origin(&head);
+            let edge = Peer::new(Trust::Edge, origin).by_origin(&hosts, &head);
             assert!(edge.is_ok_and(|caller| !caller.is_trusted()), "{address}");
         }
     }

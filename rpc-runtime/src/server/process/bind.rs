@@ -1,6 +1,7 @@
 //! Turns a configured server into a running one: binds its addresses, checks its configuration and
 //! assembles its parts.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -27,8 +28,9 @@ impl Server {
     /// - `not_found`: a flag does not exist.
     /// - `unavailable`: an address is in use or cannot be bound.
     /// - `failed_precondition`: two linked services or two flags have the same name, a service was
-    ///   added twice, a policy or rate limit names an unknown method, or the identity key file or
-    ///   the flags file cannot be read.
+    ///   added twice, a policy or rate limit names an unknown method, the routers of plain HTTP
+    ///   overlap or have a route that cannot be reached, or the identity key file or the flags file
+    ///   cannot be read.
     pub async fn bind(mut self) -> Result<BoundServer> {
         let addresses = std::mem::take(&mut self.process.listen);
         if addresses.is_empty() {
@@ -176,7 +178,12 @@ impl Server {
         if let Some(file) = self.process.identity_file {
             self.config.identity = Some(IdentityKeys::from_file(file)?);
         }
-        ServerInner::new(self.config, source)
+        self.config.hosts.extend(machine_name());
+        self.config.addresses = addresses(listeners).map(|address| address.ip()).collect();
+        let inner = ServerInner::new(self.config, source)?;
+        let probes = (!listeners.is_empty()).then_some(&dispatch::PROBE_PATHS[..]);
+        inner.check_plain_routes(probes)?;
+        Ok(inner)
     }
 }
 
@@ -184,14 +191,30 @@ impl Server {
 /// listeners. A socket path is not used: it may be too long for an instance name or have invalid
 /// characters.
 fn default_instance(listeners: &[(Listener, Trust)]) -> String {
-    let mut addresses = listeners
-        .iter()
-        .filter_map(|(listener, _)| listener.address());
-    match addresses.next() {
+    match addresses(listeners).next() {
         Some(address) => address.to_string(),
         None if listeners.is_empty() => "local".to_owned(),
         None => std::process::id().to_string(),
     }
+}
+
+fn addresses(listeners: &[(Listener, Trust)]) -> impl Iterator<Item = SocketAddr> {
+    listeners
+        .iter()
+        .filter_map(|(listener, _)| listener.address())
+}
+
+/// Returns the name of the machine, by which callers on it may address the server.
+#[cfg(unix)]
+fn machine_name() -> Option<String> {
+    let uname = rustix::system::uname();
+    let name = uname.nodename().to_str().ok()?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+#[cfg(not(unix))]
+fn machine_name() -> Option<String> {
+    None
 }
 
 /// Rejects duplicate names of linked services and flags. Callers and tools could not distinguish

@@ -20,11 +20,17 @@ pub(super) enum HealthCheck {
     Readiness,
 }
 
+const LIVENESS: &str = "/healthz";
+const READINESS: &str = "/readyz";
+
+/// The paths of all checks.
+pub(crate) const PROBE_PATHS: [&str; 2] = [LIVENESS, READINESS];
+
 impl HealthCheck {
     pub(super) fn of(path: &str) -> Option<Self> {
         match path {
-            "/healthz" => Some(Self::Liveness),
-            "/readyz" => Some(Self::Readiness),
+            LIVENESS => Some(Self::Liveness),
+            READINESS => Some(Self::Readiness),
             _ => None,
         }
     }
@@ -36,7 +42,10 @@ impl HealthCheck {
         verb: &Method,
     ) -> HttpResponse {
         if verb != Method::GET && verb != Method::HEAD {
-            let mut response = respond(StatusCode::METHOD_NOT_ALLOWED, String::new());
+            let mut response = respond(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "use GET or HEAD\n".to_owned(),
+            );
             let allowed = HeaderValue::from_static("GET, HEAD");
             response.headers_mut().insert(ALLOW, allowed);
             return response;

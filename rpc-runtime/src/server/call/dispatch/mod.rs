@@ -14,11 +14,12 @@ use std::sync::Arc;
 
 use axum::routing::any;
 use bytes::Bytes;
-use http::header::{HOST, HeaderValue};
+use http::header::{HOST, HeaderValue, TRANSFER_ENCODING};
 use http::{StatusCode, Version, request};
 use http_body::Body;
 
 use self::health::HealthCheck;
+pub(crate) use self::health::PROBE_PATHS;
 use self::pending_call::PendingCall;
 use crate::error::{Code, Error};
 use crate::protocol::connect::{Rejection, RejectionFormat};
@@ -44,14 +45,15 @@ where
 {
     let (head, body) = request.into_parts();
     // Before any header is trusted.
-    let identified = peer.identify(inner.verifier(), inner.is_plain(head.uri.path()), &head);
+    let is_plain = inner.is_plain(&head);
+    let identified = peer.identify(inner.verifier(), is_plain, inner.hosts(), &head);
     let caller = *identified.as_ref().unwrap_or(&Caller::ANONYMOUS);
     let incoming = context::read(&head.headers, caller.is_trusted(), inner.environment());
     if incoming.faults_stripped {
         inner.faults().strip();
     }
     let id = HeaderValue::from_str(incoming.id.as_str());
-    let mut response = match resolve(inner, peer, identified, &head) {
+    let mut response = match resolve(inner, peer, identified, is_plain, &head) {
         Ok(Resolved::Method(route)) => {
             let call = PendingCall::new(inner, caller, Some(route.method()), &head);
             call.run(route, incoming, pin!(body)).await
@@ -76,7 +78,9 @@ where
                 .builder
                 .server_info(inner.server_info().clone())
                 .build();
-            Box::pin(call.refuse(&context, refusal, Some(&mut pin!(body)))).await
+            let mut body = pin!(body);
+            let rest = (refusal.format != RejectionFormat::Framing).then_some(&mut body);
+            Box::pin(call.refuse(&context, refusal, rest)).await
         }
     };
     // Every request ID is a valid header value.
@@ -92,7 +96,7 @@ where
 pub(crate) fn router(inner: Arc<ServerInner>, trust: Trust) -> axum::Router {
     let peer = Peer::new(trust, PeerOrigin::Mounted);
     let paths: Vec<_> = inner.routes().paths().collect();
-    let has_fallback = inner.fallback().is_some();
+    let has_fallback = inner.plain_router().is_some();
     let handler = any(move |request: axum::extract::Request| {
         let inner = inner.clone();
         async move {
@@ -122,8 +126,10 @@ fn resolve<'c>(
     inner: &'c Arc<ServerInner>,
     peer: Peer,
     identified: Result<Caller, Error>,
+    is_plain: bool,
     head: &request::Parts,
 ) -> Result<Resolved<'c>, Rejection> {
+    check_transfer_coding(head)?;
     check_head(inner.limits(), head)?;
     // The path is not decoded or normalized: two spellings would reach one method, and the rules of
     // a proxy may cover only one of them.
@@ -147,9 +153,24 @@ fn resolve<'c>(
     {
         return Ok(Resolved::Method(route));
     }
-    match inner.fallback() {
-        Some(router) => Ok(Resolved::Plain(router.clone())),
-        None => Err(Rejection::path(path)),
+    match inner.plain_router() {
+        Some(router) if is_plain => Ok(Resolved::Plain(router.clone())),
+        _ => Err(Rejection::path(path)),
+    }
+}
+
+/// Checks that the body of a request is read as everyone on its way reads it. The HTTP library looks
+/// at the last transfer coding only, and would hand on the encoded bytes of the others.
+///
+/// # Errors
+///
+/// `unimplemented` for anything other than exactly one `chunked`.
+fn check_transfer_coding(head: &request::Parts) -> Result<(), Rejection> {
+    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        (Some(coding), _) => Err(Rejection::transfer_coding(coding.as_bytes())),
     }
 }
 

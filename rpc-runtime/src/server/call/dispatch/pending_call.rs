@@ -63,13 +63,21 @@ impl<'a> PendingCall<'a> {
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let head = connect::read_request(self.head, route.method(), !body.is_end_stream());
+        let head = connect::read_request(self.head, route.method());
         let timeout = head.as_ref().ok().and_then(|head| head.timeout);
         let context = self.context(route.method(), incoming.builder, timeout);
-        let message = match (head, incoming.rejection) {
-            (Ok(head), None) => self.message(head, &context, &mut body).await,
-            (Ok(_), Some(rejection)) => Err(BodyError::Rejected(rejection.into())),
-            (Err(refusal), _) => Err(BodyError::Rejected(refusal)),
+        let empty =
+            if !body.is_end_stream() && connect::has_query_message(self.head, route.method()) {
+                // Boxed, because it is rare.
+                Box::pin(self.expect_empty(&context, &mut body)).await
+            } else {
+                Ok(())
+            };
+        let message = match (empty, head, incoming.rejection) {
+            (Err(error), ..) => Err(error),
+            (Ok(()), Ok(head), None) => self.message(head, &context, &mut body).await,
+            (Ok(()), Ok(_), Some(rejection)) => Err(BodyError::Rejected(rejection.into())),
+            (Ok(()), Err(refusal), _) => Err(BodyError::Rejected(refusal)),
         };
         let (refusal, rest) = match message {
             Ok(message) => {
@@ -108,6 +116,34 @@ impl<'a> PendingCall<'a> {
             .build()
     }
 
+    /// Reads the body of a `GET`, which must be empty. Some clients send an empty one: HTTP/2 with an
+    /// empty frame at the end, or HTTP/1.1 in chunks.
+    async fn expect_empty<B>(
+        &self,
+        context: &Context,
+        body: &mut Pin<&mut B>,
+    ) -> Result<(), BodyError>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let mut cancel_guard = CancelGuard::new(self, context);
+        let has_data = body::has_data(body, self.body_deadline(context)).await;
+        cancel_guard.disarm();
+        match has_data {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(BodyError::Rejected(Rejection::body_of_get())),
+            Err(failure) => Err(self.unread(failure)),
+        }
+    }
+
+    /// Returns the time by which the body must be complete.
+    fn body_deadline(&self, context: &Context) -> tokio::time::Instant {
+        let own = saturating_deadline(Instant::now(), self.inner.limits().body_timeout);
+        let deadline = context.deadline().map_or(own, |deadline| deadline.min(own));
+        deadline.into()
+    }
+
     /// Reads, verifies and decompresses the message.
     async fn message<B>(
         &self,
@@ -132,15 +168,10 @@ impl<'a> PendingCall<'a> {
                 message
             }
             None => {
-                let mut cancel_guard = CancelGuard {
-                    call: self,
-                    context,
-                    armed: true,
-                };
-                let own = saturating_deadline(Instant::now(), limits.body_timeout);
-                let deadline = context.deadline().map_or(own, |deadline| deadline.min(own));
-                let message = body::read(body, limits.message_bytes, deadline.into()).await;
-                cancel_guard.armed = false;
+                let mut cancel_guard = CancelGuard::new(self, context);
+                let deadline = self.body_deadline(context);
+                let message = body::read(body, limits.message_bytes, deadline).await;
+                cancel_guard.disarm();
                 let message = message.map_err(|failure| self.unread(failure))?;
                 // Before decompression, so that an unsigned request cannot cause that work.
                 self.caller.check_body(&message)?;
@@ -241,6 +272,21 @@ struct CancelGuard<'a> {
     call: &'a PendingCall<'a>,
     context: &'a Context,
     armed: bool,
+}
+
+impl<'a> CancelGuard<'a> {
+    fn new(call: &'a PendingCall<'a>, context: &'a Context) -> Self {
+        Self {
+            call,
+            context,
+            armed: true,
+        }
+    }
+
+    /// Ends the guard: the body was read.
+    fn disarm(&mut self) {
+        self.armed = false;
+    }
 }
 
 impl Drop for CancelGuard<'_> {

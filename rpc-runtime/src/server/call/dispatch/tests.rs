@@ -21,7 +21,7 @@ impl Observer for Seen {
 fn inner(seen: &Arc<Seen>, fallback: Option<axum::Router>) -> Arc<ServerInner> {
     let config = ServerConfig {
         observers: vec![seen.clone()],
-        fallback,
+        plain: fallback.into_iter().collect(),
         ..ServerConfig::new("wire".to_owned())
     };
     ServerInner::new(config, "wire@prod/1".parse().unwrap()).unwrap()
@@ -33,7 +33,7 @@ fn peer(trust: Trust, address: &str) -> Peer {
 
 fn request() -> http::Request<Full<Bytes>> {
     http::Request::post("/a.B/C")
-        .header("host", "a")
+        .header("host", "localhost")
         .header("x-request-id", "r-1")
         .header("x-rpc-source", "gatekeeper@prod/1")
         .body(Full::new(Bytes::from_static(b"{}")))

@@ -52,7 +52,7 @@ fn serve(script: Vec<Result<DuplexStream>>, inner: &Arc<ServerInner>) -> Server 
 
 async fn ask(client: &mut DuplexStream) -> String {
     client
-        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        .write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
         .await
         .unwrap();
     let mut response = vec![0; 12];

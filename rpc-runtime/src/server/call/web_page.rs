@@ -1,0 +1,261 @@
+//! Requests that a web page makes: what an internal listener without signatures refuses.
+//!
+//! A browser on this host connects from loopback, so any page that its user opens could call services
+//! that trust their own host. A page of a name that its owner points at 127.0.0.1 (DNS rebinding) is
+//! even of the same origin; only the `Host` gives it away.
+
+use std::net::IpAddr;
+
+use http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
+use http::request;
+
+use crate::error::{Code, Error};
+use crate::protocol::printable;
+
+static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The maximum length of received text in a message, in bytes.
+const QUOTED: usize = 128;
+
+/// The hosts by which a server is addressed, in addition to those of loopback.
+#[derive(Debug, Default)]
+pub(crate) struct OwnHosts {
+    /// Names in lower case.
+    names: Vec<String>,
+    addresses: Vec<IpAddr>,
+}
+
+impl OwnHosts {
+    pub(crate) fn new(names: Vec<String>, addresses: Vec<IpAddr>) -> Self {
+        Self { names, addresses }
+    }
+
+    /// Returns whether an authority (`host` or `host:port`) is loopback or one of these hosts.
+    ///
+    /// An address that is not one of these is refused as well: no page has it by rebinding, but no
+    /// caller on this host needs it either.
+    fn contains(&self, authority: &str) -> bool {
+        let Some(host) = host_of(authority) else {
+            return false;
+        };
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            let ip = ip.to_canonical();
+            return ip.is_loopback() || self.addresses.contains(&ip);
+        }
+        let name = host.strip_suffix('.').unwrap_or(host);
+        let is_local = name.eq_ignore_ascii_case("localhost")
+            || name
+                .len()
+                .checked_sub(".localhost".len())
+                .and_then(|start| name.get(start..))
+                .is_some_and(|end| end.eq_ignore_ascii_case(".localhost"));
+        is_local || self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Returns the host of an authority, without the brackets of IPv6. `None` if it is malformed.
+fn host_of(authority: &str) -> Option<&str> {
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']')?;
+        let port = rest.strip_prefix(':');
+        return (rest.is_empty() || port.is_some_and(is_port)).then_some(host);
+    }
+    match authority.split_once(':') {
+        Some((host, port)) => is_port(port).then_some(host),
+        None => Some(authority),
+    }
+}
+
+/// Checks that a request is not one of a foreign web page.
+///
+/// # Errors
+///
+/// `permission_denied` for a `Host` that is not this server, for an `Origin` other than that of the
+/// `Host`, and for a `Sec-Fetch-Site` of another site. Programs send neither of the last two.
+pub(crate) fn check(head: &request::Parts, own: &OwnHosts) -> Result<(), Error> {
+    let headers = &head.headers;
+    let target = head.uri.authority().map(http::uri::Authority::as_str);
+    let hosts = headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
+    for host in hosts.chain(target.map(str::as_bytes)) {
+        let is_own = std::str::from_utf8(host).is_ok_and(|host| own.contains(host));
+        if !is_own {
+            return Err(refused(format!(
+                "{} is not a name of this server: use its address or `localhost`, or add the name with \
+                 `Server::host`",
+                printable(host, QUOTED)
+            )));
+        }
+    }
+    if let Some(site) = headers
+        .get_all(&SEC_FETCH_SITE)
+        .iter()
+        .find(|site| !is_same_site(site))
+    {
+        return Err(page("sec-fetch-site", site));
+    }
+    let host = target.or_else(|| headers.get(HOST)?.to_str().ok());
+    match headers
+        .get_all(ORIGIN)
+        .iter()
+        .find(|origin| !is_origin(origin, host))
+    {
+        Some(origin) => Err(page("origin", origin)),
+        None => Ok(()),
+    }
+}
+
+/// Whether the page is of the same origin, or the user has typed the address.
+fn is_same_site(site: &HeaderValue) -> bool {
+    site == "same-origin" || site == "none"
+}
+
+/// Whether the origin of the page is that of the request.
+fn is_origin(origin: &HeaderValue, host: Option<&str>) -> bool {
+    let origin = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.split_once("://"));
+    matches!((origin, host), (Some((_, origin)), Some(host)) if origin.eq_ignore_ascii_case(host))
+}
+
+fn page(header: &str, value: &HeaderValue) -> Error {
+    refused(format!(
+        "this listener serves no web pages of other sites ({header}: {}); call an edge listener \
+         (`Server::listen_edge`), or sign the calls (`Server::identity`)",
+        printable(value.as_bytes(), QUOTED)
+    ))
+}
+
+fn refused(text: String) -> Error {
+    Error::without_location(Code::PermissionDenied, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own() -> OwnHosts {
+        OwnHosts::new(
+            vec!["build-7".to_owned()],
+            vec!["0.0.0.0".parse().unwrap(), "10.1.2.3".parse().unwrap()],
+        )
+    }
+
+    fn head(lines: &[(&str, &str)]) -> request::Parts {
+        let mut request = http::Request::post("/a.B/C");
+        for (name, value) in lines {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn own_hosts() {
+        for host in [
+            "localhost",
+            "LocalHost:9003",
+            "localhost.",
+            "shop.localhost:1",
+            "127.0.0.1",
+            "127.8.9.1:80",
+            "[::1]",
+            "[::1]:9003",
+            "[::ffff:127.0.0.1]:1",
+            "0.0.0.0:9003",
+            "10.1.2.3",
+            "build-7:9003",
+            "BUILD-7",
+        ] {
+            assert!(own().contains(host), "{host}");
+        }
+        for host in [
+            "",
+            ":9003",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:9003",
+            "xlocalhost",
+            ".localhost.x",
+            "10.1.2.4",
+            "[::2]",
+            "[::1",
+            "::1",
+            "[::1]x",
+            "localhost:",
+            "localhost:x",
+            "a@localhost",
+            "localhost@evil.example",
+            "127.1",
+            "0x7f.0.0.1",
+            "build-8",
+            "build-7.evil.example",
+        ] {
+            assert!(!own().contains(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn programs_and_own_pages_pass() {
+        for lines in [
+            &[("host", "127.0.0.1:9003")][..],
+            &[],
+            &[
+                ("host", "localhost:9003"),
+                ("origin", "http://localhost:9003"),
+            ],
+            &[
+                ("host", "[::1]:1"),
+                ("origin", "http://[::1]:1"),
+                ("sec-fetch-site", "same-origin"),
+            ],
+            &[("host", "localhost"), ("sec-fetch-site", "none")],
+        ] {
+            assert!(check(&head(lines), &own()).is_ok(), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn foreign_pages_are_refused() {
+        for lines in [
+            &[("host", "evil.example:9003")][..],
+            &[
+                ("host", "evil.example:9003"),
+                ("origin", "http://evil.example:9003"),
+            ],
+            &[
+                ("host", "localhost:9003"),
+                ("origin", "http://evil.example"),
+            ],
+            &[
+                ("host", "localhost:9003"),
+                ("origin", "http://localhost:8000"),
+            ],
+            &[("host", "localhost:9003"), ("origin", "null")],
+            &[
+                ("host", "localhost"),
+                ("origin", "http://localhost"),
+                ("origin", "http://evil.example"),
+            ],
+            &[("host", "localhost"), ("sec-fetch-site", "cross-site")],
+            &[("host", "localhost"), ("sec-fetch-site", "same-site")],
+            &[
+                ("host", "localhost"),
+                ("sec-fetch-site", "none"),
+                ("sec-fetch-site", "cross-site"),
+            ],
+        ] {
+            let error = check(&head(lines), &own()).unwrap_err();
+            assert_eq!(error.code(), Code::PermissionDenied, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_authority_of_the_target_counts_too() {
+        let mut parts = head(&[("host", "localhost")]);
+        parts.uri = "http://evil.example/a.B/C".parse().unwrap();
+        assert!(check(&parts, &own()).is_err());
+        parts.uri = "http://localhost/a.B/C".parse().unwrap();
+        assert!(check(&parts, &own()).is_ok());
+    }
+}
