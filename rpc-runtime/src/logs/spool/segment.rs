@@ -70,7 +70,15 @@ impl Segment {
         match fs::symlink_metadata(&self.path) {
             Ok(found) if id(&found) != self.id => SegmentFile::Removed,
             Ok(found) if found.len() < self.bytes => SegmentFile::Truncated,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => SegmentFile::Removed,
+            // Or a file is in the place of the folder.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                SegmentFile::Removed
+            }
             // Another error may pass. It is reported when the file is read.
             Ok(_) | Err(_) => SegmentFile::Intact,
         }

@@ -183,3 +183,21 @@ fn a_directory_that_others_can_write_is_not_used() {
         assert!(open(mode).is_ok(), "{mode:o}");
     }
 }
+
+#[test]
+fn a_file_in_place_of_the_folder_is_noticed() {
+    let folder = Folder::new();
+    let mut spool = folder.open(1 << 20);
+    write(&mut spool, 1..=3);
+    fs::remove_dir_all(&folder.0).unwrap();
+    fs::write(&folder.0, "").unwrap();
+    spool.check_files();
+    assert_eq!(spool.take_losses().removed, 3);
+    let mut lines = Vec::new();
+    append_line(&mut lines, &record(spool.epoch(), 4));
+    spool.append(&lines, 1, false).unwrap_err();
+    fs::remove_file(&folder.0).unwrap();
+    write(&mut spool, 4..=4);
+    assert_eq!(drain(&mut spool), [4]);
+    assert_eq!(spool.take_losses(), Losses::default());
+}
