@@ -1,5 +1,6 @@
 //! The subcommands: one file each, with options and implementation.
 
+mod chaos;
 mod fib;
 mod flags;
 mod log;
@@ -24,6 +25,7 @@ use tokio::runtime::Builder;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Up(up::UpOptions),
+    Chaos(chaos::ChaosOptions),
     Flags(flags::FlagsOptions),
     Fib(fib::FibOptions),
     Log(log::LogOptions),
@@ -39,7 +41,7 @@ impl Command {
     pub(crate) fn run(self) -> Result<(), CommandError> {
         // Commands that serve use a thread for each core; the others use one.
         let mut builder = match self {
-            Self::Up(_) | Self::Serve(_) => Builder::new_multi_thread(),
+            Self::Up(_) | Self::Chaos(_) | Self::Serve(_) => Builder::new_multi_thread(),
             _ => Builder::new_current_thread(),
         };
         let runtime = builder.enable_all().build().map_err(CommandError::Output)?;
@@ -54,6 +56,7 @@ impl Command {
         let out = &mut io::stdout();
         match self {
             Self::Up(options) => up::run(options).await,
+            Self::Chaos(options) => chaos::run(options, out).await,
             Self::Flags(options) => flags::run(options, out).await,
             Self::Fib(options) => fib::run(&options, &mut out.lock()),
             Self::Log(options) => log::run(options, out).await,
