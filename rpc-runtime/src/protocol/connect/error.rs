@@ -70,11 +70,11 @@ pub(crate) fn error_from_json(json: &[u8]) -> Option<Error> {
 /// Reads a response that is not a success, from a server or from a proxy in between.
 ///
 /// Derives a missing code from the HTTP status. A body that is not the JSON of an error becomes the
-/// message of the error.
+/// message of the error, whatever its type: `{"error":"not found"}` of a gateway as well as a page.
 pub(crate) fn read_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     let mut error = match read_json(headers, body) {
-        Some(json) => from_json(&json, status),
-        None => Error::without_location(
+        Some(json) if is_error(&json) => from_json(&json, status),
+        _ => Error::without_location(
             code_from_status(status),
             describe_non_rpc_response(status, headers, body),
         ),
@@ -93,17 +93,21 @@ fn code_from_status(status: StatusCode) -> Code {
     Code::from_http_status(status.as_u16())
 }
 
-/// Parses the body as a JSON object; `null` counts as an empty one. `None` for any other body.
+/// Parses the body as a JSON object. `None` for any other body.
 fn read_json(headers: &HeaderMap, body: &[u8]) -> Option<Map<String, Value>> {
     if ContentType::read(headers) != ContentType::Json {
         return None;
     }
     let body = read_encoded(headers, Bytes::copy_from_slice(body), ERROR_LIMIT).ok()?;
-    match serde_json::from_slice(&body).ok()? {
-        Value::Object(json) => Some(json),
-        Value::Null => Some(Map::new()),
-        _ => None,
-    }
+    serde_json::from_slice(&body).ok()
+}
+
+/// Returns whether the object has the code or the message of an error of the protocol. Other
+/// implementations leave out one of them, but not both.
+fn is_error(json: &Map<String, Value>) -> bool {
+    let text = |key| json.get(key).and_then(Value::as_str);
+    text("code").is_some_and(|code| code.parse::<Code>().is_ok())
+        || text("message").is_some_and(|message| !message.is_empty())
 }
 
 fn from_json(json: &Map<String, Value>, status: StatusCode) -> Error {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    VARY,
+    LOCATION, VARY,
 };
 use http::{StatusCode, response};
 
@@ -23,6 +23,9 @@ const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
 /// The maximum length of received text in a message, in bytes.
 const QUOTED: usize = 128;
+
+/// The maximum size of a page after decompression, in bytes. Only its start is quoted.
+const PAGE_LIMIT: usize = 4 << 20;
 
 /// The properties of the response that the caller accepts.
 #[derive(Debug, Clone, Copy)]
@@ -181,7 +184,7 @@ pub(super) fn read_encoded(headers: &HeaderMap, body: Bytes, limit: usize) -> Re
 }
 
 /// Describes a response that is not one of the protocol. Quotes the body, because the text of a
-/// proxy is often the only hint at the cause.
+/// proxy is often the only hint at the cause, and the target of a redirect.
 pub(super) fn describe_non_rpc_response(
     status: StatusCode,
     headers: &HeaderMap,
@@ -190,10 +193,18 @@ pub(super) fn describe_non_rpc_response(
     let kind = headers.get(CONTENT_TYPE).map_or_else(String::new, |kind| {
         format!(" ({})", printable(kind.as_bytes(), QUOTED))
     });
+    let target = headers.get(LOCATION).map_or_else(String::new, |target| {
+        // The query of a login page may be secret.
+        let target = target.as_bytes().split(|b| *b == b'?').next();
+        format!(" to {}", printable(target.unwrap_or_default(), QUOTED))
+    });
     if body.is_empty() {
-        return format!("HTTP {status}{kind} without a body");
+        return format!("HTTP {status}{target}{kind} without a body");
     }
+    // A page may be compressed. One that cannot be decompressed is quoted as it is.
+    let body = read_encoded(headers, Bytes::copy_from_slice(body), PAGE_LIMIT)
+        .unwrap_or_else(|_| Bytes::copy_from_slice(body));
     // Leaves space for the status and the content type within the limit of a public message.
-    let snippet = printable(body, PUBLIC_MESSAGE_LIMIT - 4 * QUOTED);
-    format!("HTTP {status}{kind}: {snippet}")
+    let snippet = printable(&body, PUBLIC_MESSAGE_LIMIT - 4 * QUOTED);
+    format!("HTTP {status}{target}{kind}: {snippet}")
 }

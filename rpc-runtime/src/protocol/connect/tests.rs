@@ -162,7 +162,7 @@ fn an_error_without_message_is_its_code() {
 fn errors_of_any_server_or_proxy_are_read() {
     let json = "application/json";
     // status, content type, body, expected code, expected message
-    let table: [(u16, &str, &str, Code, &str); 17] = [
+    let table: [(u16, &str, &str, Code, &str); 22] = [
         (
             404,
             json,
@@ -177,8 +177,55 @@ fn errors_of_any_server_or_proxy_are_read() {
             Code::NotFound,
             "no",
         ),
-        (503, json, "null", Code::Unavailable, ""),
-        (503, json, "{}", Code::Unavailable, ""),
+        (
+            404,
+            json,
+            r#"{"error":"not found"}"#,
+            Code::Unimplemented,
+            r#"HTTP 404 Not Found (application/json): {"error":"not found"}"#,
+        ),
+        (
+            400,
+            json,
+            "{}",
+            Code::Internal,
+            "HTTP 400 Bad Request (application/json): {}",
+        ),
+        (
+            503,
+            json,
+            "null",
+            Code::Unavailable,
+            "HTTP 503 Service Unavailable (application/json): null",
+        ),
+        (
+            404,
+            json,
+            r#"{"timestamp":1,"status":404,"path":"/x"}"#,
+            Code::Unimplemented,
+            r#"HTTP 404 Not Found (application/json): {"timestamp":1,"status":404,"path":"/x"}"#,
+        ),
+        (
+            500,
+            "application/problem+json",
+            r#"{"title":"x","message":"m"}"#,
+            Code::Unknown,
+            r#"HTTP 500 Internal Server Error (application/problem+json): {"title":"x","message":"m"}"#,
+        ),
+        (
+            403,
+            json,
+            r#"{"message":"","code":"nope"}"#,
+            Code::PermissionDenied,
+            r#"HTTP 403 Forbidden (application/json): {"message":"","code":"nope"}"#,
+        ),
+        (
+            403,
+            json,
+            r#"{"message":"Forbidden"}"#,
+            Code::PermissionDenied,
+            "Forbidden",
+        ),
         (
             503,
             json,
@@ -205,7 +252,7 @@ fn errors_of_any_server_or_proxy_are_read() {
             json,
             r#"{"message":7,"more":{"a":[1]}}"#,
             Code::Unavailable,
-            "",
+            r#"HTTP 429 Too Many Requests (application/json): {"message":7,"more":{"a":[1]}}"#,
         ),
         (
             400,
@@ -300,6 +347,32 @@ fn a_non_rpc_response_is_quoted_shortly() {
             .message()
             .starts_with("HTTP 502 Bad Gateway: <html>\\u{1b}[31m<html>"),
         "{error}"
+    );
+}
+
+#[test]
+fn a_compressed_page_is_quoted_as_text() {
+    let page = "<h1>Bad Gateway</h1>".repeat(10);
+    let compressed = compression::gzip(page.as_bytes()).unwrap();
+    for kind in ["text/html", "application/json"] {
+        let mut lines = headers(&[("content-encoding", "gzip")]);
+        lines.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        let error = read_error(status(502), &lines, &compressed);
+        let expected = format!("HTTP 502 Bad Gateway ({kind}): {page}");
+        assert_eq!(error.message(), expected);
+        // What cannot be decompressed is quoted as it is.
+        let error = read_error(status(502), &lines, b"no gzip");
+        assert!(error.message().ends_with(": no gzip"), "{error}");
+    }
+}
+
+#[test]
+fn a_redirect_has_its_target_without_the_query() {
+    let lines = headers(&[("location", "https://login.example/start?state=canary")]);
+    let error = read_error(status(302), &lines, b"");
+    assert_eq!(
+        error.message(),
+        "HTTP 302 Found to https://login.example/start without a body"
     );
 }
 
