@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 
 use bytes::Bytes;
-use flate2::Compression;
+use flate2::Compression as Level;
 use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 
@@ -13,6 +13,63 @@ pub(crate) const SUPPORTED: &str = "gzip";
 /// The minimum size of a message that is compressed, in bytes. For smaller ones the cost of gzip
 /// exceeds its gain.
 pub(crate) const MIN_COMPRESS_SIZE: usize = 1024;
+
+/// The compression of the requests of a client, and whether it accepts compressed responses; see
+/// [`Client::compression`](crate::Client::compression). Off by default.
+///
+/// ```
+/// use rpc_runtime::{Client, Compression};
+///
+/// let client = Client::new("http://127.0.0.1:8080")?.compression(Compression::gzip().min_size(4096));
+/// # drop(client);
+/// # Ok::<(), rpc_runtime::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Compression {
+    /// The size from which messages are compressed. `None`: never, and no response is.
+    min_size: Option<usize>,
+}
+
+impl Compression {
+    /// Sends requests as they are, and accepts no compressed response. Within a host or a fast
+    /// network, compression costs more than it saves.
+    #[must_use]
+    pub const fn off() -> Self {
+        Self { min_size: None }
+    }
+
+    /// Compresses requests of at least 1 KiB with gzip, and accepts responses in gzip.
+    #[must_use]
+    pub const fn gzip() -> Self {
+        Self {
+            min_size: Some(MIN_COMPRESS_SIZE),
+        }
+    }
+
+    /// Sets the size in bytes from which requests are compressed, unless that makes them larger;
+    /// with 0 all are. The server decides about responses. Has no effect on [`off`](Self::off).
+    #[must_use]
+    pub const fn min_size(mut self, bytes: usize) -> Self {
+        if self.min_size.is_some() {
+            self.min_size = Some(bytes);
+        }
+        self
+    }
+
+    /// Returns whether responses in gzip are accepted.
+    pub(crate) fn accepts_gzip(self) -> bool {
+        self.min_size.is_some()
+    }
+
+    /// Compresses a message. `None` if it is to be sent as it is.
+    pub(crate) fn compress(self, message: &[u8]) -> Option<Bytes> {
+        match self.min_size {
+            Some(0) => gzip_always(message),
+            Some(min) if message.len() >= min => gzip(message),
+            _ => None,
+        }
+    }
+}
 
 /// The content encoding of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,11 +145,14 @@ fn gunzip(compressed: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
 
 /// Compresses a message. `None` if that does not make it smaller.
 pub(crate) fn gzip(message: &[u8]) -> Option<Bytes> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(message.len() / 2), Compression::fast());
+    gzip_always(message).filter(|compressed| compressed.len() < message.len())
+}
+
+fn gzip_always(message: &[u8]) -> Option<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(message.len() / 2), Level::fast());
     // Writing to memory cannot fail. If it did, the message would be sent uncompressed.
     encoder.write_all(message).ok()?;
-    let compressed = encoder.finish().ok()?;
-    (compressed.len() < message.len()).then(|| compressed.into())
+    encoder.finish().ok().map(Bytes::from)
 }
 
 #[cfg(test)]
@@ -100,7 +160,7 @@ mod tests {
     use super::*;
 
     fn compressed(message: &[u8]) -> Bytes {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        let mut encoder = GzEncoder::new(Vec::new(), Level::best());
         encoder.write_all(message).unwrap();
         encoder.finish().unwrap().into()
     }
@@ -119,6 +179,24 @@ mod tests {
             gzip(b"x").is_none(),
             "gzip of one byte is longer than the byte"
         );
+    }
+
+    #[test]
+    fn requests_are_compressed_from_the_minimum_size() {
+        let (small, large) = ([b'x'; 100], [b'x'; 2000]);
+        let random: Vec<u8> = (0..2000).map(|_| fastrand::u8(..)).collect();
+        for (compression, expected) in [
+            (Compression::off(), [false, false, false]),
+            (Compression::off().min_size(0), [false, false, false]),
+            (Compression::gzip(), [false, true, false]),
+            (Compression::gzip().min_size(100), [true, true, false]),
+            (Compression::gzip().min_size(0), [true, true, true]),
+            (Compression::gzip().min_size(usize::MAX), [false; 3]),
+        ] {
+            let messages = [&small[..], &large, &random];
+            let is = messages.map(|message| compression.compress(message).is_some());
+            assert_eq!(is, expected, "{compression:?}");
+        }
     }
 
     #[test]

@@ -129,6 +129,8 @@ pub use builtin::{Pong, flag_service, status};
 #[cfg(feature = "client")]
 pub use client::{Call, Client, Reply, RetryPolicy};
 pub use codec::json::{BigNum, Bytes};
+#[cfg(feature = "_wire")]
+pub use compression::Compression;
 pub use context::handle::Context;
 pub use context::source::Source;
 pub use error::call_error::{Error, Result};

@@ -5,13 +5,20 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::HeaderMap;
+
 use crate::client::Client;
 use crate::client::transport::Transport;
 use crate::context::{Context, RequestId};
 use crate::error::{Code, Delivery, Error, Result};
 use crate::middleware::{BoxFuture, InnerService, Request, Response};
+use crate::protocol::{context, metadata};
 use crate::server::inner::ServerInner;
-use crate::server::{ErrorScope, Server, Service};
+use crate::server::{ErrorScope, Limits, Server, Service};
+
+/// Limits that the headers of a context never reach.
+const CONTEXT_HEADERS: usize = 20;
+const CONTEXT_BYTES: usize = 16 << 10;
 
 /// Returns a client of an implementation in this process.
 pub(crate) fn client<S: Service>(service: S) -> Client {
@@ -64,6 +71,10 @@ impl InnerService for Local {
             return ready_response(inner.refuse(Some(method), context, error, ErrorScope::Chain));
         };
         let context = incoming(&inner, &request);
+        if let Err(error) = check_headers(inner.limits(), &request) {
+            let response = inner.refuse(Some(route.method()), &context, error, ErrorScope::Chain);
+            return ready_response(response);
+        }
         if request.body().len() > inner.limits().message_bytes {
             let error = inner.too_large();
             let response = inner.refuse(Some(route.method()), &context, error, ErrorScope::Chain);
@@ -79,6 +90,23 @@ impl InnerService for Local {
             merge_metadata(response)
         })
     }
+}
+
+/// Checks the headers that the request would have on the wire.
+///
+/// # Errors
+///
+/// `resource_exhausted` above a limit of the server.
+fn check_headers(limits: &Limits, request: &Request) -> Result<()> {
+    // A context alone is below the default limits.
+    let defaults = limits.header_count >= CONTEXT_HEADERS && limits.header_bytes >= CONTEXT_BYTES;
+    if defaults && request.metadata().is_empty() {
+        return Ok(());
+    }
+    let mut headers = HeaderMap::new();
+    context::write(request.context(), &mut headers);
+    metadata::write(request.metadata(), "", &mut headers);
+    limits.check_headers(&headers)
 }
 
 /// Returns the error of a response that an injected fault dropped. Over the network the connection

@@ -60,7 +60,14 @@ const NAMED_BY: [(&str, &[&str]); 7] = [
     ("axum", &["server", "__private", "lib"]),
     (
         "http",
-        &["protocol", "compression", "client", "server", "fuzzing"],
+        &[
+            "protocol",
+            "compression",
+            "client",
+            "server",
+            "local",
+            "fuzzing",
+        ],
     ),
     (
         "tokio",

@@ -151,6 +151,21 @@ async fn a_foreign_response_has_a_code_and_is_described() {
             Code::Unimplemented,
             "nginx",
         ),
+        (
+            http("404 Not Found", JSON, "{\"error\":\"not found\"}"),
+            Code::Unimplemented,
+            "HTTP 404 Not Found (application/json): {\"error\":\"not found\"}",
+        ),
+        (
+            http("400 Bad Request", JSON, "{}"),
+            Code::Internal,
+            "HTTP 400 Bad Request (application/json): {}",
+        ),
+        (
+            http("429 Too Many Requests", JSON, "\"slow down\""),
+            Code::Unavailable,
+            "(application/json): \"slow down\"",
+        ),
         (http("200 OK", "", ""), Code::Unknown, "without a body"),
         (http("200 OK", JSON, ""), Code::Internal, ""),
         (http("200 OK", JSON, "{}"), Code::Internal, "result"),

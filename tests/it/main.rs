@@ -16,6 +16,8 @@ mod calls;
 /// Three processes in a chain, with faults of network and processes.
 #[cfg(unix)]
 mod chain;
+/// Options of clients and calls: compression, `GET`, limits of responses on every transport.
+mod client_options;
 /// Bounds on elapsed time in tests.
 mod clocks;
 /// Request ids never leak into another request.
@@ -32,6 +34,8 @@ mod faults;
 mod flags;
 /// Clients of broken and malicious servers.
 mod hostile_server;
+/// HTTP/2 clients: calls that were not begun, silent connections, many streams.
+mod http2_client;
 /// Idempotency keys: a call runs once, however often it is sent.
 mod idempotency;
 /// Signed calls between services.

@@ -8,6 +8,7 @@ use std::task;
 use std::time::Duration;
 
 use super::{Client, stack};
+use crate::compression::Compression;
 use crate::context::{Context, RequestId};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Error, Remote};
@@ -70,6 +71,10 @@ pub(super) struct CallParts {
     pub(super) body: Result<Body, Error>,
     /// Whether the call may be retried and hedged.
     pub(super) retry: bool,
+    /// Options that replace those of the client.
+    pub(super) compression: Option<Compression>,
+    pub(super) use_get: Option<bool>,
+    pub(super) message_limit: Option<usize>,
 }
 
 /// Creates a call from its encoded arguments.
@@ -93,6 +98,9 @@ pub(crate) fn prepare<T: 'static, E: 'static>(
             metadata: Metadata::new(),
             body: message.map(Body::message),
             retry: true,
+            compression: None,
+            use_get: None,
+            message_limit: None,
         },
         reply,
     })))
@@ -108,6 +116,22 @@ impl<T: 'static, E: 'static> Call<T, E> {
     /// Disables retries and hedging for this call.
     pub fn no_retry(self) -> Self {
         self.change(|parts| parts.retry = false)
+    }
+
+    /// Sets the compression of this call; see [`Client::compression`].
+    pub fn compression(self, compression: Compression) -> Self {
+        self.change(|parts| parts.compression = Some(compression))
+    }
+
+    /// Sets whether this call is sent by HTTP `GET`, if its method is `no_side_effects`; see
+    /// [`Client::use_get`].
+    pub fn use_get(self, use_get: bool) -> Self {
+        self.change(|parts| parts.use_get = Some(use_get))
+    }
+
+    /// Sets the maximum size of the response in bytes; see [`Client::message_limit`].
+    pub fn message_limit(self, bytes: usize) -> Self {
+        self.change(|parts| parts.message_limit = Some(bytes))
     }
 
     /// Adds a metadata entry. An invalid name or value fails the call with `invalid_argument`.

@@ -22,12 +22,14 @@ pub use retry_policy::RetryPolicy;
 use self::balance::Balancer;
 use self::budget::Budget;
 use self::transport::Transport;
+use crate::compression::Compression;
 use crate::context::{DEFAULT_ENVIRONMENT, Source};
 use crate::discovery::{Addresses, Discover};
 use crate::error::{Code, Error, Result};
 use crate::identity::IdentityKeys;
 use crate::middleware::{BoxFuture, InnerService, Layer, Layers, Request, Response};
 use crate::observe::{Observer, Observers, TracingObserver};
+use crate::protocol::SendOptions;
 
 /// The configuration of a generated client: target, timeout, layers. Cloning is cheap.
 ///
@@ -65,6 +67,7 @@ struct ClientInner {
     budget: Arc<Budget>,
     hedge: Option<Duration>,
     observers: Observers,
+    options: SendOptions,
 }
 
 impl Client {
@@ -139,6 +142,7 @@ impl Client {
             budget: Arc::new(Budget::new(retry.budget_percent)),
             hedge: None,
             observers: Observers::new(vec![Arc::new(TracingObserver)]),
+            options: SendOptions::default(),
         }))
     }
 
@@ -152,6 +156,39 @@ impl Client {
             let balancer = inner.balancer.with_settings(|all| all.http2 = true);
             inner.balancer = Arc::new(balancer);
         })
+    }
+
+    /// Sets whether requests are compressed and compressed responses accepted. Off by default.
+    /// [`Call::compression`] sets it for one call.
+    ///
+    /// Has no effect on calls within one process.
+    #[must_use]
+    pub fn compression(self, compression: Compression) -> Self {
+        self.change(|inner| inner.options.compression = compression)
+    }
+
+    /// Sets whether methods with `#[rpc(no_side_effects)]` are called by HTTP `GET`, so that caches
+    /// between client and server can respond. Off by default. [`Call::use_get`] sets it for one
+    /// call.
+    ///
+    /// The arguments are then part of the URL, which proxies and servers log. A call whose arguments
+    /// do not fit into a URL of 4 KiB is sent by `POST`. A map that iterates in random order has a
+    /// new URL each time; use a `BTreeMap`.
+    ///
+    /// Has no effect on calls within one process.
+    #[must_use]
+    pub fn use_get(self, use_get: bool) -> Self {
+        self.change(|inner| inner.options.use_get = use_get)
+    }
+
+    /// Sets the maximum size of a response in bytes, before and after decompression, 4 MiB
+    /// initially. A call with a larger one fails with `resource_exhausted`.
+    /// [`Call::message_limit`] sets it for one call.
+    ///
+    /// The limit of requests is that of the server, `Limits::message_bytes`.
+    #[must_use]
+    pub fn message_limit(self, bytes: usize) -> Self {
+        self.change(|inner| inner.options.message_limit = bytes)
     }
 
     /// Sets the retry policy and resets the retry budget. Existing clones of the client keep
@@ -199,6 +236,7 @@ impl Client {
     /// call take precedence.
     ///
     /// A call that is made while handling a request also ends at the deadline of that request.
+    /// With `Duration::MAX` calls have no timeout.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         self.change(|inner| inner.timeout = timeout)

@@ -7,6 +7,7 @@ use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 use crate::metadata::Metadata;
 use crate::middleware::{Body, BodyKind, Guards, Request};
+use crate::protocol::SendOptions;
 
 /// The request of an attempt. Attempts borrow it. A clone shares the message.
 #[derive(Debug, Clone)]
@@ -15,6 +16,7 @@ pub(super) struct OutboundRequest {
     pub(super) context: Context,
     pub(super) metadata: Metadata,
     pub(super) message: Bytes,
+    pub(super) options: SendOptions,
 }
 
 impl OutboundRequest {
@@ -26,6 +28,7 @@ impl OutboundRequest {
     /// `unimplemented` for a stream.
     pub(super) fn from_request(request: Request) -> Result<(Self, Guards), Error> {
         let method = request.method();
+        let options = request.send_options();
         let (context, metadata, body) = request.into_parts();
         match body.into_parts() {
             (BodyKind::Message(message), guards) => Ok((
@@ -34,6 +37,7 @@ impl OutboundRequest {
                     context,
                     metadata,
                     message,
+                    options,
                 },
                 guards,
             )),
@@ -46,11 +50,13 @@ impl OutboundRequest {
 
     /// Returns the request in the form that layers take.
     pub(super) fn to_request(&self) -> Request {
-        Request::new(
+        let mut request = Request::new(
             self.method,
             self.context.clone(),
             self.metadata.clone(),
             Body::message(self.message.clone()),
-        )
+        );
+        request.set_send_options(self.options);
+        request
     }
 }

@@ -11,7 +11,7 @@ use crate::backoff::{ExponentialBackoff, Jitter};
 /// | Method | Retried errors |
 /// | --- | --- |
 /// | `idempotent`, `no_side_effects` or with an idempotency key | `unavailable`; `resource_exhausted` with a retry delay from the server |
-/// | any other | `unavailable` if nothing was sent, such as a connection that was refused |
+/// | any other | `unavailable` if the call was not begun: a connection that was refused, `GOAWAY`, `REFUSED_STREAM` |
 ///
 /// A call is not retried after `deadline_exceeded` or `canceled`, or after its deadline. It is also
 /// not retried if a service further down the chain has used up its retries for the same failure:

@@ -10,6 +10,7 @@ use crate::descriptor::MethodDescriptor;
 use crate::error::Error;
 use crate::middleware::{Body, Request, Response};
 use crate::observe::{CallStart, CallTrace};
+use crate::protocol::SendOptions;
 
 /// The minimum time before the deadline for a call to be sent. The timeout header has whole
 /// milliseconds, so a shorter time would be sent as 0.
@@ -26,6 +27,9 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
         metadata,
         body,
         retry,
+        compression,
+        use_get,
+        message_limit,
     } = call;
     let inner = &*client.0;
     let timeout = timeout.or(method.timeout).unwrap_or(inner.timeout);
@@ -56,6 +60,12 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
         (None, Ok(body)) => {
             let mut request = Request::new(method, context.clone(), metadata, body);
             request.set_retry(retry);
+            let defaults = inner.options;
+            request.set_send_options(SendOptions {
+                compression: compression.unwrap_or(defaults.compression),
+                use_get: use_get.unwrap_or(defaults.use_get),
+                message_limit: message_limit.unwrap_or(defaults.message_limit),
+            });
             // 2. Deadline.  3. The layers of the client, once a call.
             // 4. Retries. Each attempt: load balancing, attempt layers, transport.
             let work = inner.layers.run(&client.0, request);

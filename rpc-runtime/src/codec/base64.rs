@@ -15,8 +15,9 @@ pub(crate) const STANDARD: GeneralPurpose = GeneralPurpose::new(&STANDARD_ALPHAB
 pub(crate) const STANDARD_NO_PAD: GeneralPurpose =
     GeneralPurpose::new(&STANDARD_ALPHABET, PADDED.with_encode_padding(false));
 
-/// URL-safe alphabet, written with padding: messages in the query of a `GET`.
-pub(crate) const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&URL_SAFE_ALPHABET, PADDED);
+/// URL-safe alphabet, written without padding: messages in the query of a `GET`.
+pub(crate) const URL_SAFE: GeneralPurpose =
+    GeneralPurpose::new(&URL_SAFE_ALPHABET, PADDED.with_encode_padding(false));
 
 #[cfg(test)]
 mod tests {
@@ -27,7 +28,7 @@ mod tests {
         for (engine, written, other) in [
             (&STANDARD, "+/8=", "+/8"),
             (&STANDARD_NO_PAD, "+/8", "+/8="),
-            (&URL_SAFE, "-_8=", "-_8"),
+            (&URL_SAFE, "-_8", "-_8="),
         ] {
             assert_eq!(engine.encode([0xfb, 0xff]), written);
             for text in [written, other] {

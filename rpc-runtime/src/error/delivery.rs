@@ -8,7 +8,8 @@ pub(crate) enum Delivery {
     /// A server responded with this error.
     #[default]
     Answered,
-    /// No byte of the request was sent, so the method did not run.
+    /// The method did not run: no byte of the request was sent, or the server said that it did not
+    /// begin it.
     Unsent,
     /// The connection failed after the first byte was sent. The method may have run.
     OutcomeUnknown,

@@ -36,6 +36,7 @@ use crate::context::Context;
 use crate::descriptor::MethodDescriptor;
 use crate::error::Error;
 use crate::metadata::Metadata;
+use crate::protocol::SendOptions;
 
 /// The request of a call.
 #[non_exhaustive]
@@ -46,6 +47,8 @@ pub struct Request {
     body: Body,
     /// Whether the client may retry the call.
     retry: bool,
+    /// Options of the client for sending the call. A server does not use them.
+    send_options: SendOptions,
 }
 
 impl Request {
@@ -61,6 +64,7 @@ impl Request {
             metadata,
             body,
             retry: true,
+            send_options: SendOptions::default(),
         }
     }
 
@@ -108,6 +112,14 @@ impl Request {
 
     pub(crate) fn set_retry(&mut self, retry: bool) {
         self.retry = retry;
+    }
+
+    pub(crate) fn send_options(&self) -> SendOptions {
+        self.send_options
+    }
+
+    pub(crate) fn set_send_options(&mut self, options: SendOptions) {
+        self.send_options = options;
     }
 
     pub(crate) fn set_context(&mut self, context: Context) {

@@ -1,5 +1,7 @@
 //! Writes and verifies the signature header of a request.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::request;
@@ -17,12 +19,15 @@ pub(crate) fn sign(
     method: &MethodDescriptor,
     request: &mut http::Request<Bytes>,
 ) {
+    // Not the path of the request, because a server mounted under a prefix does not see the prefix.
+    let target = match request.uri().query() {
+        None => Cow::Borrowed(method.path),
+        Some(query) => Cow::Owned(format!("{}?{query}", method.path)),
+    };
     let signable = SignableRequest {
         audience: method.service,
         verb: request.method().as_str(),
-        // Not the path of the request, because a server mounted under a prefix does not see the
-        // prefix.
-        target: method.path,
+        target: &target,
         headers: covered(request.headers()),
     };
     let header = identity::sign(keys, &signable, request.body());

@@ -12,6 +12,31 @@ pub(crate) mod context;
 pub(crate) mod identity;
 pub(crate) mod metadata;
 
+use crate::compression::Compression;
+
+/// The maximum size of a message, unless a client or server sets another.
+pub(crate) const MESSAGE_LIMIT: usize = 4 << 20;
+
+/// The form in which a client sends the message of a call, and the responses that it accepts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SendOptions {
+    pub(crate) compression: Compression,
+    /// Whether methods without side effects are called by `GET`.
+    pub(crate) use_get: bool,
+    /// The maximum size of the response, in bytes, before and after decompression.
+    pub(crate) message_limit: usize,
+}
+
+impl Default for SendOptions {
+    fn default() -> Self {
+        Self {
+            compression: Compression::off(),
+            use_get: false,
+            message_limit: MESSAGE_LIMIT,
+        }
+    }
+}
+
 /// Converts untrusted bytes to text that is safe in a log line, an error or a terminal: escaped,
 /// and at most `limit` bytes plus an ellipsis. In contrast to
 /// [`EscapeControl`](crate::text::EscapeControl) it also escapes invisible characters, such as

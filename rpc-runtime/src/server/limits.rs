@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
+
+use crate::error::{Code, Error, Result};
+
 /// Limits and timeouts of a server.
 ///
 /// | field | default | effect when exceeded |
@@ -106,5 +110,26 @@ impl Default for Limits {
             lame_duck: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
         }
+    }
+}
+
+impl Limits {
+    /// Checks the number and the size of the headers of a request.
+    ///
+    /// # Errors
+    ///
+    /// `resource_exhausted` above a limit.
+    pub(crate) fn check_headers(&self, headers: &HeaderMap) -> Result<()> {
+        let sizes = headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len());
+        if headers.len() <= self.header_count && sizes.sum::<usize>() <= self.header_bytes {
+            return Ok(());
+        }
+        let text = format!(
+            "headers exceed the server's limits: at most {} headers, and {} bytes in total",
+            self.header_count, self.header_bytes
+        );
+        Err(Error::without_location(Code::ResourceExhausted, text))
     }
 }

@@ -1,28 +1,29 @@
-//! The HTTP transport: hyper for plain `http` and Unix sockets, `reqwest` for `https` and for
-//! clients that the application supplies.
+//! The HTTP transport: hyper for HTTP/1 over plain `http` and Unix sockets, `h2` for HTTP/2 over
+//! them, `reqwest` for `https` and for clients that the application supplies.
 //!
-//! The client side is the larger part of the cost of a call. With hyper, requests are built from
-//! parts that are already parsed, and the pool does nothing about redirects, cookies, proxies and
-//! decompression.
+//! The client side is the larger part of the cost of a call. With hyper and `h2`, requests are built
+//! from parts that are already parsed, and the pool does nothing about redirects, cookies, proxies
+//! and decompression.
 
 use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::time::Duration;
 
-use ::http::header::HOST;
+use ::http::header::{HOST, HeaderMap};
 use ::http::response::Parts;
 use bytes::Bytes;
 use http_body_util::Full;
 
-use super::pool::{PoolKey, with_pool};
+use super::http2::{self, ExchangeError, ExchangeOptions};
+use super::pool::with_pools;
 use super::reqwest::ReqwestClient;
 use super::target::Target;
 use crate::client::outbound::OutboundRequest;
 use crate::error::{Code, Delivery, Error, Result};
 use crate::middleware::{Body, Response};
 use crate::protocol::body::{self, BodyReadError};
-use crate::protocol::connect::{self, WireResponse};
+use crate::protocol::connect::{self, OutgoingMessage, WireResponse};
 use crate::protocol::identity;
 
 /// The timeout of opening a connection.
@@ -32,8 +33,14 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// (60 s), so the server rarely closes a connection on which a request has just been sent.
 pub(super) const POOL_IDLE: Duration = Duration::from_secs(50);
 
-/// The maximum size of a response, in bytes.
-const MESSAGE_LIMIT: usize = 4 << 20;
+/// The maximum number of headers of a response, and the maximum size of their names and values
+/// together, in bytes. They are those of a server.
+const HEADER_COUNT: usize = 100;
+const HEADER_BYTES: usize = 32 << 10;
+
+/// The maximum size of the headers of a response over HTTP/2, as the peer counts them. It is above
+/// the limits here, so that these decide and say what is wrong.
+pub(super) const HEADER_LIST_BYTES: u32 = 64 << 10;
 
 /// The transport to one server over HTTP.
 pub(super) struct HttpTransport {
@@ -44,8 +51,20 @@ pub(super) struct HttpTransport {
 /// The HTTP client that sends the requests of a transport.
 #[derive(Clone)]
 pub(super) enum HttpClient {
-    Hyper { http2: bool },
+    Http1,
+    Http2,
     Reqwest(ReqwestClient),
+}
+
+/// The part of an exchange in which it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The connection could not be opened.
+    Connecting,
+    /// There was no response yet.
+    Sending,
+    /// The response was not complete.
+    Receiving,
 }
 
 impl HttpTransport {
@@ -53,7 +72,7 @@ impl HttpTransport {
         let client = if target.is_https() {
             HttpClient::Reqwest(ReqwestClient::https()?)
         } else {
-            HttpClient::Hyper { http2: false }
+            HttpClient::Http1
         };
         Ok(Self { target, client })
     }
@@ -65,7 +84,7 @@ impl HttpTransport {
 
     pub(super) fn http2(&self) -> Self {
         let client = match &self.client {
-            HttpClient::Hyper { .. } => HttpClient::Hyper { http2: true },
+            HttpClient::Http1 | HttpClient::Http2 => HttpClient::Http2,
             // TLS negotiates the version.
             client @ HttpClient::Reqwest(_) => client.clone(),
         };
@@ -76,83 +95,116 @@ impl HttpTransport {
     }
 
     pub(super) async fn send(&self, request: &OutboundRequest) -> Response {
-        let uri = match self.target.uri(request.method.path) {
+        let options = &request.options;
+        let message = OutgoingMessage::new(request.method, &request.message, options);
+        let uri = match self.target.uri(request.method.path, message.query()) {
             Ok(uri) => uri,
             Err(error) => return error.into(),
         };
-        let mut http = connect::write_request(
-            uri,
-            &request.context,
-            &request.metadata,
-            request.message.clone(),
-        );
+        let mut http = connect::write_request(uri, &request.context, &request.metadata, message);
         if let Some(keys) = request.context.identity() {
             // Each attempt needs its own signature; the server would reject a second use as a
             // replay.
             identity::sign(keys, request.method, &mut http);
         }
+        let limit = options.message_limit;
         let received = match &self.client {
-            HttpClient::Hyper { http2 } => self.send_with_hyper(*http2, http).await,
+            HttpClient::Http1 => self.send_with_hyper(http, limit).await,
+            HttpClient::Http2 => self.send_with_h2(request, http).await,
             // Boxed to keep the future of calls with hyper small.
-            HttpClient::Reqwest(client) => Box::pin(self.send_with_reqwest(client, http)).await,
+            HttpClient::Reqwest(client) => {
+                Box::pin(self.send_with_reqwest(client, http, limit)).await
+            }
         };
         match received {
-            Ok((parts, body)) => response(connect::read_response(&parts, body, MESSAGE_LIMIT)),
+            Ok((parts, body)) => {
+                if headers_too_large(&parts.headers) {
+                    return response_head_too_large(&self.target()).into();
+                }
+                response(connect::read_response(&parts, body, limit))
+            }
             Err(error) => error.into(),
         }
     }
 
     async fn send_with_hyper(
         &self,
-        http2: bool,
         mut request: ::http::Request<Bytes>,
+        limit: usize,
     ) -> Result<(Parts, Bytes)> {
+        // Without the header the pool would format it for each request, and for a Unix socket from
+        // the encoded path.
+        let host = self.target.host().clone();
+        request.headers_mut().insert(HOST, host);
         let is_socket = self.target.is_socket();
-        if !http2 || is_socket {
-            // Without the header the pool would format it for each request, and for a Unix socket
-            // from the encoded path.
-            let host = self.target.host().clone();
-            request.headers_mut().insert(HOST, host);
-        }
-        let key = PoolKey { http2, is_socket };
-        let response = with_pool(key, |pool| pool.request(request.map(Full::new)));
-        let (parts, body) = response
+        let response = with_pools(|pools| pools.http1(is_socket, request.map(Full::new)))
             .await
-            .map_err(|error| self.connection_error(error.is_connect(), &error))?
-            .into_parts();
-        Ok((parts, self.collect(body).await?))
+            .map_err(|error| {
+                let stage = Stage::before_response(error.is_connect());
+                self.connection_error(stage, &error)
+            })?;
+        let (parts, body) = response.into_parts();
+        Ok((parts, self.collect(body, limit).await?))
     }
 
-    pub(super) async fn collect<B>(&self, body: B) -> Result<Bytes>
+    async fn send_with_h2(
+        &self,
+        request: &OutboundRequest,
+        mut http: ::http::Request<Bytes>,
+    ) -> Result<(Parts, Bytes)> {
+        let is_socket = self.target.is_socket();
+        if is_socket {
+            // The authority encodes the path of the socket.
+            *http.uri_mut() = self.target.socket_uri(http.uri().clone())?;
+        }
+        let pool = with_pools(|pools| pools.http2(is_socket));
+        let options = ExchangeOptions {
+            limit: request.options.message_limit,
+            deadline: request.context.deadline(),
+        };
+        // Boxed to keep the future of calls over HTTP/1 small.
+        let exchange = Box::pin(pool.send(self.target.authority(), http, options));
+        exchange.await.map_err(|error| match error {
+            ExchangeError::Connect(error) => self.connection_error(Stage::Connecting, &error),
+            ExchangeError::NotBegun(what) => self.not_begun(what),
+            ExchangeError::Broken(error) => self.connection_error(Stage::Receiving, &*error),
+            ExchangeError::TooLarge => response_too_large(&self.target(), options.limit),
+        })
+    }
+
+    pub(super) async fn collect<B>(&self, body: B, limit: usize) -> Result<Bytes>
     where
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        match body::collect(&mut pin!(body), MESSAGE_LIMIT).await {
+        match body::collect(&mut pin!(body), limit).await {
             Ok(body) => Ok(body),
-            Err(BodyReadError::TooLarge) => Err(Error::without_location(
-                Code::ResourceExhausted,
-                format!(
-                    "the response of {} exceeds the client's limit of {MESSAGE_LIMIT} bytes",
-                    self.target.text()
-                ),
-            )),
-            Err(BodyReadError::Broken(error)) => Err(self.connection_error(false, &*error)),
+            Err(BodyReadError::TooLarge) => Err(response_too_large(&self.target(), limit)),
+            Err(BodyReadError::Broken(error)) => {
+                Err(self.connection_error(Stage::Receiving, &*error))
+            }
         }
     }
 
-    /// Returns the error for a connection that could not be opened (`connecting`) or failed later.
-    pub(super) fn connection_error(
-        &self,
-        connecting: bool,
-        error: &(dyn StdError + 'static),
-    ) -> Error {
+    /// Returns the error for a call that the server has not begun.
+    fn not_begun(&self, what: &str) -> Error {
+        let text = format!("{} {what}; the call was not begun", self.target.text());
+        Error::without_location(Code::Unavailable, text).with_delivery(Delivery::Unsent)
+    }
+
+    /// Returns the error for a connection that could not be opened or failed later.
+    pub(super) fn connection_error(&self, stage: Stage, error: &(dyn StdError + 'static)) -> Error {
         let target = self.target.text();
         let cause = root_cause(error);
-        if connecting {
+        if stage == Stage::Connecting {
             let text = format!("cannot connect to {target}: {cause}");
             return Error::without_location(Code::Unavailable, text)
                 .with_delivery(Delivery::Unsent);
+        }
+        if stage == Stage::Sending
+            && let Some(what) = not_begun(error)
+        {
+            return self.not_begun(what);
         }
         let (code, what) = match ResponseError::from_error(error) {
             None => (
@@ -171,6 +223,69 @@ impl HttpTransport {
         let text = format!("{what} ({cause}); the call may have been executed");
         Error::without_location(code, text).with_delivery(Delivery::OutcomeUnknown)
     }
+}
+
+/// Returns the error for a response above the limit of the client.
+pub(super) fn response_too_large(target: &str, limit: usize) -> Error {
+    let text = format!("the response of {target} exceeds the client's limit of {limit} bytes");
+    Error::without_location(Code::ResourceExhausted, text)
+}
+
+/// Returns the error for a response whose headers are above the limits of the client.
+pub(super) fn response_head_too_large(target: &str) -> Error {
+    let text = format!(
+        "the response headers of {target} are too large: at most {HEADER_COUNT} headers, and {HEADER_BYTES} bytes in total"
+    );
+    Error::without_location(Code::ResourceExhausted, text)
+}
+
+/// Returns whether headers are above the limits of the client.
+fn headers_too_large(headers: &HeaderMap) -> bool {
+    let sizes = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len());
+    are_too_large(sizes)
+}
+
+/// Returns whether headers with these sizes are above the limits of the client.
+pub(super) fn are_too_large(sizes: impl Iterator<Item = usize>) -> bool {
+    let (mut count, mut bytes) = (0, 0);
+    for size in sizes {
+        count += 1;
+        bytes += size;
+    }
+    count > HEADER_COUNT || bytes > HEADER_BYTES
+}
+
+impl Stage {
+    /// Returns the stage of an exchange without a response.
+    pub(super) fn before_response(connecting: bool) -> Self {
+        if connecting {
+            Self::Connecting
+        } else {
+            Self::Sending
+        }
+    }
+}
+
+/// Returns what happened instead, if the error says that a server has not begun a request for which
+/// there was no response.
+fn not_begun(error: &(dyn StdError + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // hyper returns this error for requests that it still had when the connection ended.
+        if error
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(hyper::Error::is_canceled)
+        {
+            return Some("closed the connection before the call was sent");
+        }
+        if let Some(what) = error.downcast_ref().and_then(http2::not_begun) {
+            return Some(what);
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// The reason why a received response cannot be read. Retrying would not help.

@@ -2,6 +2,7 @@
 //! The rest of the client does not depend on which one is used.
 
 mod http;
+mod http2;
 mod pool;
 #[cfg(feature = "reqwest")]
 mod reqwest;
@@ -11,11 +12,12 @@ mod reqwest;
 mod target;
 #[cfg(unix)]
 mod unix;
+mod url;
 
 use std::fmt;
 use std::sync::Arc;
 
-use self::http::HttpTransport;
+use self::http::{HttpTransport, are_too_large, response_head_too_large, response_too_large};
 use self::target::Target;
 use super::outbound::OutboundRequest;
 use crate::error::Result;
@@ -74,8 +76,34 @@ impl Transport {
     pub(super) async fn send(&self, request: &OutboundRequest) -> Response {
         match &self.kind {
             TransportKind::Http(kind) => kind.send(request).await,
-            TransportKind::Local(endpoint) => Arc::clone(endpoint).call(request.to_request()).await,
+            TransportKind::Local(endpoint) => {
+                let response = Arc::clone(endpoint).call(request.to_request()).await;
+                self.limited(response, request.options.message_limit)
+            }
         }
+    }
+
+    /// Applies the limits of the client to a response that did not come over the network.
+    fn limited(&self, response: Response, limit: usize) -> Response {
+        let entries = response.headers().iter().chain(response.trailers().iter());
+        let own = response.error().into_iter();
+        let entries = entries.chain(own.flat_map(|error| error.metadata().iter()));
+        if are_too_large(entries.map(|(name, value)| name.len() + value.len())) {
+            return response_head_too_large(&self.target).into();
+        }
+        let size = match (response.body(), response.error()) {
+            (Some(body), _) => body.len(),
+            // On the wire, details are base64 and are most of a large error.
+            (None, Some(error)) => {
+                let details = error.details().iter();
+                details.map(|detail| detail.value.len() / 3 * 4).sum()
+            }
+            (None, None) => 0,
+        };
+        if size > limit {
+            return response_too_large(&self.target, limit).into();
+        }
+        response
     }
 
     /// Returns the target in printable form.

@@ -5,7 +5,7 @@ use ::http::response::Parts;
 use bytes::Bytes;
 
 use super::Transport;
-use super::http::{HttpClient, HttpTransport};
+use super::http::{HttpClient, HttpTransport, Stage};
 use super::target::Target;
 use crate::client::Client;
 use crate::error::{Code, Error, Result};
@@ -73,14 +73,15 @@ impl HttpTransport {
         &self,
         ReqwestClient(client): &ReqwestClient,
         request: Request<Bytes>,
+        limit: usize,
     ) -> Result<(Parts, Bytes)> {
         let request = reqwest::Request::try_from(request)
-            .map_err(|error| self.connection_error(false, &error))?;
-        let response = client
-            .execute(request)
-            .await
-            .map_err(|error| self.connection_error(error.is_connect(), &error))?;
+            .map_err(|error| self.connection_error(Stage::Sending, &error))?;
+        let response = client.execute(request).await.map_err(|error| {
+            let stage = Stage::before_response(error.is_connect());
+            self.connection_error(stage, &error)
+        })?;
         let (parts, body) = ::http::Response::<reqwest::Body>::from(response).into_parts();
-        Ok((parts, self.collect(body).await?))
+        Ok((parts, self.collect(body, limit).await?))
     }
 }

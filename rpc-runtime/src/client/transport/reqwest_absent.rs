@@ -26,6 +26,7 @@ impl HttpTransport {
         &self,
         client: &ReqwestClient,
         _request: Request<Bytes>,
+        _limit: usize,
     ) -> Result<(Parts, Bytes)> {
         match *client {}
     }

@@ -1,11 +1,22 @@
 //! The query of a `GET` request, by which methods without side effects can be called.
 
 use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 
 use super::rejection::{Rejection, RejectionFormat};
 use crate::codec::base64::{self, Engine as _};
-use crate::compression::Encoding;
+use crate::compression::{Encoding, SUPPORTED};
 use crate::error::{Code, Error};
+
+/// The maximum length of a query that is sent, in bytes. Proxies and servers accept URLs of 8 KiB.
+const MAX_QUERY: usize = 4 << 10;
+
+/// The characters that are not escaped.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 /// The parameters of the query, in any order. Other parameters are ignored.
 #[derive(Default)]
@@ -49,6 +60,31 @@ pub(super) fn read(query: &str) -> Result<(Bytes, Encoding), Rejection> {
         _ => message,
     };
     Ok((message.into(), encoding))
+}
+
+/// Writes the query of a `GET` request. `None` if it would be too long.
+pub(super) fn write(message: &[u8], encoding: Encoding) -> Option<String> {
+    use std::fmt::Write as _;
+    // Escaped JSON is never shorter than the message.
+    if message.len() > MAX_QUERY {
+        return None;
+    }
+    let mut query = String::from("connect=v1");
+    // Writing to a `String` cannot fail.
+    let _ = match encoding {
+        // Readable in the logs of proxies. Escapes all that is not unreserved in a URL.
+        Encoding::Identity => write!(
+            query,
+            "&encoding=json&message={}",
+            percent_encoding::percent_encode(message, UNRESERVED)
+        ),
+        Encoding::Gzip => write!(
+            query,
+            "&base64=1&compression={SUPPORTED}&encoding=json&message={}",
+            base64::URL_SAFE.encode(message)
+        ),
+    };
+    (query.len() <= MAX_QUERY).then_some(query)
 }
 
 impl GetQuery {
@@ -126,6 +162,40 @@ mod tests {
         let (_, encoding) =
             read("encoding=json&message=&base64=1&compression=gzip").unwrap_or_else(|_| panic!());
         assert_eq!(encoding, Encoding::Gzip);
+    }
+
+    #[test]
+    fn a_written_query_is_read() {
+        for message in ["{}", "{\"a\":\"b c+d&e=f%g/?#\u{e9}\"}", ""] {
+            for encoding in [Encoding::Identity, Encoding::Gzip] {
+                let query = write(message.as_bytes(), encoding).unwrap();
+                let (bytes, as_read) = read(&query).unwrap_or_else(|_| panic!("{query}"));
+                assert_eq!((&bytes[..], as_read), (message.as_bytes(), encoding));
+                http::uri::PathAndQuery::try_from(format!("/a.B/C?{query}")).unwrap();
+            }
+        }
+        assert_eq!(
+            write(b"{\"n\":3}", Encoding::Identity).unwrap(),
+            "connect=v1&encoding=json&message=%7B%22n%22%3A3%7D"
+        );
+        assert_eq!(
+            write(b"{\"n\":3}", Encoding::Gzip).unwrap(),
+            "connect=v1&base64=1&compression=gzip&encoding=json&message=eyJuIjozfQ"
+        );
+    }
+
+    #[test]
+    fn a_long_message_has_no_query() {
+        for (length, fits) in [(3000, true), (MAX_QUERY, false), (1 << 20, false)] {
+            let message = vec![b'x'; length];
+            assert_eq!(
+                write(&message, Encoding::Identity).is_some(),
+                fits,
+                "{length}"
+            );
+        }
+        // The escapes count.
+        assert!(write(&[b'"'; 3000], Encoding::Identity).is_none());
     }
 
     #[test]

@@ -20,7 +20,9 @@ mod timeout;
 
 pub(crate) use error::{error_from_json, error_json, read_error};
 pub(crate) use rejection::{Rejection, RejectionFormat};
-pub(crate) use request::{RequestHead, has_query_message, read_request, write_request};
+pub(crate) use request::{
+    OutgoingMessage, RequestHead, has_query_message, read_request, write_request,
+};
 pub(crate) use response::{Accepts, WireResponse, read_response, write_rejection, write_response};
 
 #[cfg(test)]

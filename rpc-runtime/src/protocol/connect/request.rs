@@ -3,19 +3,21 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+};
 use http::{Method, Uri, request};
 
 use super::content::{ContentType, JSON, accepts_gzip, read_encoding};
 use super::rejection::Rejection;
 use super::response::Accepts;
 use super::{get, timeout};
-use crate::compression::Encoding;
+use crate::compression::{Encoding, SUPPORTED};
 use crate::context::Context;
 use crate::descriptor::{Idempotency, MethodDescriptor};
 use crate::error::{Code, Error};
 use crate::metadata::Metadata;
-use crate::protocol::{context, metadata};
+use crate::protocol::{SendOptions, context, metadata};
 
 static PROTOCOL_VERSION: HeaderName = HeaderName::from_static("connect-protocol-version");
 
@@ -101,24 +103,71 @@ impl Accepts {
     }
 }
 
-/// Writes the request of a call.
+/// The message of a call in the form in which it is sent.
+#[derive(Debug)]
+pub(crate) struct OutgoingMessage {
+    /// The body of a `POST`; empty for a `GET`.
+    body: Bytes,
+    /// The query of a `GET`.
+    query: Option<String>,
+    encoding: Encoding,
+    accepts_gzip: bool,
+}
+
+impl OutgoingMessage {
+    /// Compresses a message, and decides whether it is sent by `GET`. A message that is too long
+    /// for a URL is sent by `POST`.
+    pub(crate) fn new(method: &MethodDescriptor, message: &Bytes, options: &SendOptions) -> Self {
+        let (body, encoding) = match options.compression.compress(message) {
+            Some(compressed) => (compressed, Encoding::Gzip),
+            None => (message.clone(), Encoding::Identity),
+        };
+        let query = if options.use_get && method.idempotency == Idempotency::NoSideEffects {
+            get::write(&body, encoding)
+        } else {
+            None
+        };
+        Self {
+            body: if query.is_some() { Bytes::new() } else { body },
+            query,
+            encoding,
+            accepts_gzip: options.compression.accepts_gzip(),
+        }
+    }
+
+    /// Returns the query of the URL.
+    pub(crate) fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+}
+
+/// Writes the request of a call. `uri` has the query of the message.
 ///
 /// At least one millisecond must be left before the deadline, because 0 means an expired deadline.
 pub(crate) fn write_request(
     uri: Uri,
     context: &Context,
     metadata: &Metadata,
-    message: Bytes,
+    message: OutgoingMessage,
 ) -> http::Request<Bytes> {
-    let mut request = http::Request::new(message);
-    *request.method_mut() = Method::POST;
+    let mut request = http::Request::new(message.body);
     *request.uri_mut() = uri;
+    let is_get = message.query.is_some();
+    *request.method_mut() = if is_get { Method::GET } else { Method::POST };
     let headers = request.headers_mut();
     // One allocation: four headers of the protocol, usually five of the context, and one or two
     // that the transport adds.
     headers.reserve(12 + metadata.len());
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
-    headers.insert(PROTOCOL_VERSION.clone(), HeaderValue::from_static("1"));
+    if !is_get {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+        headers.insert(PROTOCOL_VERSION.clone(), HeaderValue::from_static("1"));
+        if message.encoding == Encoding::Gzip {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(SUPPORTED));
+        }
+    }
+    if message.accepts_gzip {
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(SUPPORTED));
+    }
     headers.insert(USER_AGENT, HeaderValue::from_static(OUR_USER_AGENT));
     if let Some(left) = context.remaining() {
         timeout::write(left, headers);

@@ -7,10 +7,12 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, Header
 use serde_json::{Value, json};
 
 use super::*;
-use crate::compression;
+use crate::compression::{self, Compression, Encoding};
 use crate::context::RequestId;
+use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Detail, Error, Hop, PUBLIC_MESSAGE_LIMIT, Payload};
 use crate::metadata::Metadata;
+use crate::protocol::SendOptions;
 
 fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
     lines
@@ -508,7 +510,11 @@ fn a_request_is_written_as_a_server_reads_it() {
     let mut metadata = Metadata::new();
     metadata.append("x-tenant", "blue").unwrap();
     let uri = "http://127.0.0.1:9002/a.B/C".parse().unwrap();
-    let request = write_request(uri, &context, &metadata, Bytes::from_static(b"{}"));
+    let method = MethodDescriptor::new("a.B", "c", "C", "/a.B/C");
+    let message = Bytes::from_static(b"{}");
+    let message = OutgoingMessage::new(&method, &message, &SendOptions::default());
+    assert_eq!(message.query(), None);
+    let request = write_request(uri, &context, &metadata, message);
     assert_eq!(
         (request.method().as_str(), request.uri().path()),
         ("POST", "/a.B/C")
@@ -520,7 +526,6 @@ fn a_request_is_written_as_a_server_reads_it() {
         head.headers["user-agent"],
         concat!("rpc-runtime/", env!("CARGO_PKG_VERSION"))
     );
-    let method = crate::descriptor::MethodDescriptor::new("a.B", "c", "C", "/a.B/C");
     let read = read_request(&head, &method).unwrap();
     let timeout = read.timeout.unwrap();
     // The rest has passed, apart from the rounding to milliseconds.
@@ -529,8 +534,59 @@ fn a_request_is_written_as_a_server_reads_it() {
         start.elapsed() + timeout + Duration::from_millis(1) >= Duration::from_secs(5),
         "{timeout:?}"
     );
-    assert_eq!(read.encoding, compression::Encoding::Identity);
+    assert_eq!(read.encoding, Encoding::Identity);
     assert!(read.message.is_none());
+}
+
+#[test]
+fn a_request_has_the_form_of_its_options() {
+    let context = crate::context::Context::builder(crate::context::Propagated::new(
+        RequestId::parse("r-1").unwrap(),
+    ))
+    .build();
+    let plain = MethodDescriptor::new("a.B", "c", "C", "/a.B/C");
+    let safe = MethodDescriptor::new("a.B", "c", "C", "/a.B/C").no_side_effects();
+    let text = format!("{{\"text\":\"{}\"}}", "x".repeat(2000));
+    let long = "x".repeat(10_000);
+    for (method, gzip, use_get, message, verb, encoding) in [
+        (&plain, false, false, &text, "POST", Encoding::Identity),
+        (&plain, true, true, &text, "POST", Encoding::Gzip),
+        (&safe, false, false, &text, "POST", Encoding::Identity),
+        (&safe, false, true, &text, "GET", Encoding::Identity),
+        (&safe, true, true, &text, "GET", Encoding::Gzip),
+        // Too long for a URL, unless it is compressed.
+        (&safe, false, true, &long, "POST", Encoding::Identity),
+        (&safe, true, true, &long, "GET", Encoding::Gzip),
+    ] {
+        let compression = if gzip {
+            Compression::gzip()
+        } else {
+            Compression::off()
+        };
+        let options = SendOptions {
+            compression,
+            use_get,
+            ..SendOptions::default()
+        };
+        let bytes = Bytes::copy_from_slice(message.as_bytes());
+        let outgoing = OutgoingMessage::new(method, &bytes, &options);
+        let query = outgoing.query().map(|query| format!("?{query}"));
+        let uri = format!("http://a/a.B/C{}", query.unwrap_or_default());
+        let request = write_request(uri.parse().unwrap(), &context, &Metadata::new(), outgoing);
+        assert_eq!(request.method(), verb);
+        let accepts = request.headers().get("accept-encoding");
+        assert_eq!(accepts.is_some_and(|name| name == "gzip"), gzip);
+        let is_get = verb == "GET";
+        for name in ["content-type", "connect-protocol-version"] {
+            assert_eq!(request.headers().contains_key(name), !is_get, "{name}");
+        }
+        let (head, body) = request.into_parts();
+        let read = read_request(&head, method).unwrap();
+        assert_eq!(read.encoding, encoding);
+        let received = read.message.unwrap_or(body);
+        let read = compression::decompress(received, encoding, 1 << 20).unwrap();
+        assert_eq!(read, message);
+    }
 }
 
 #[test]

@@ -191,16 +191,9 @@ fn check_head(limits: &Limits, head: &request::Parts) -> Result<(), Rejection> {
         );
         return Err(too_large(text, StatusCode::URI_TOO_LONG));
     }
-    let sizes = head
-        .headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len());
-    if head.headers.len() > limits.header_count || sizes.sum::<usize>() > limits.header_bytes {
-        let text = format!(
-            "headers exceed the server's limits: at most {} headers, and {} bytes in total",
-            limits.header_count, limits.header_bytes
-        );
-        return Err(too_large(text, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+    if let Err(error) = limits.check_headers(&head.headers) {
+        let format = RejectionFormat::Status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        return Err(Rejection::new(error, format));
     }
     // HTTP/2 has `:authority` instead, and HTTP/1.0 may have neither. This server does not use the
     // Host, but with several of them a proxy may have routed the request by another one.

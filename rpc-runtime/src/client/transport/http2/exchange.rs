@@ -1,0 +1,183 @@
+//! One request and its response.
+
+use std::error::Error as StdError;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use ::http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
+use ::http::response::Parts;
+use ::http::{Method, Request};
+use bytes::Bytes;
+use h2::client::SendRequest;
+use h2::{Reason, RecvStream};
+use http_body::{Body, Frame, SizeHint};
+
+use super::connection::{Health, Lease};
+use super::origin::{ConnectError, Origin};
+use crate::protocol::body::{self, BodyReadError};
+
+/// The number of connections that may turn out to be shutting down before a request fails.
+const MAX_LEFT: u32 = 2;
+
+/// The options of an exchange.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::client::transport) struct ExchangeOptions {
+    /// The maximum size of the body of the response, in bytes.
+    pub(in crate::client::transport) limit: usize,
+    /// The deadline of the call. The caller drops the exchange then.
+    pub(in crate::client::transport) deadline: Option<Instant>,
+}
+
+/// The reason why an exchange failed.
+#[derive(Debug)]
+pub(in crate::client::transport) enum ExchangeError {
+    /// No connection could be opened.
+    Connect(ConnectError),
+    /// The server did not begin to process the request. Holds what it did instead.
+    NotBegun(&'static str),
+    /// The connection or the stream broke after the request was sent.
+    Broken(Box<dyn StdError + Send + Sync>),
+    /// The response exceeds the limit.
+    TooLarge,
+}
+
+/// Sends a request and reads the response.
+///
+/// # Cancellation
+///
+/// Dropping the future resets the stream.
+pub(super) async fn send(
+    origin: &Arc<Origin>,
+    request: Request<Bytes>,
+    options: ExchangeOptions,
+) -> Result<(Parts, Bytes), ExchangeError> {
+    let (mut head, message) = request.into_parts();
+    if head.method == Method::POST {
+        let length = HeaderValue::from(message.len());
+        head.headers.insert(CONTENT_LENGTH, length);
+    }
+    // Declared first, so that its stream is free only after the parts below are dropped.
+    let (mut lease, mut requests) = ready_connection(origin).await?;
+    let request = Request::from_parts(head, ());
+    let Ok((response, mut stream)) = requests.send_request(request, message.is_empty()) else {
+        // There is no stream, so nothing was sent.
+        lease.leave();
+        return Err(ExchangeError::NotBegun(SHUTTING_DOWN));
+    };
+    lease.sent(options.deadline);
+    if !message.is_empty() && stream.send_data(message, true).is_err() {
+        // The stream has already ended; the response says why.
+    }
+    drop(stream);
+    let (parts, stream) = match response.await {
+        Ok(response) => response.into_parts(),
+        Err(error) => return Err(failure(&lease, error)),
+    };
+    lease.responded();
+    let incoming = Incoming {
+        declared: declared_length(&parts.headers),
+        health: lease.health(),
+        stream,
+    };
+    match body::collect(&mut pin!(incoming), options.limit).await {
+        Ok(body) => Ok((parts, body)),
+        Err(BodyReadError::TooLarge) => Err(ExchangeError::TooLarge),
+        Err(BodyReadError::Broken(error)) => Err(broken(lease.health(), error)),
+    }
+}
+
+const SHUTTING_DOWN: &str = "is shutting down (GOAWAY)";
+
+/// Takes a stream of a connection that is not known to be shutting down.
+async fn ready_connection(
+    origin: &Arc<Origin>,
+) -> Result<(Lease, SendRequest<Bytes>), ExchangeError> {
+    for _ in 0..=MAX_LEFT {
+        let lease = origin.lease().await.map_err(ExchangeError::Connect)?;
+        let mut requests = lease.requests();
+        match poll_fn(|cx| requests.poll_ready(cx)).await {
+            Ok(()) => return Ok((lease, requests)),
+            Err(_) => lease.leave(),
+        }
+    }
+    Err(ExchangeError::NotBegun(SHUTTING_DOWN))
+}
+
+/// Converts the error of a request that got no response.
+fn failure(lease: &Lease, error: h2::Error) -> ExchangeError {
+    match not_begun(&error) {
+        Some(what) => {
+            if error.is_go_away() {
+                lease.leave();
+            }
+            ExchangeError::NotBegun(what)
+        }
+        None => broken(lease.health(), error.into()),
+    }
+}
+
+/// Returns what the server did instead of processing a request, if the error says so.
+///
+/// `h2` gives the error of a `GOAWAY` only to the streams above the last one that the server may
+/// have processed. The others go on, and have the error of the connection when it ends.
+pub(in crate::client::transport) fn not_begun(error: &h2::Error) -> Option<&'static str> {
+    if !error.is_remote() {
+        None
+    } else if error.is_go_away() {
+        Some(SHUTTING_DOWN)
+    } else if error.reason() == Some(Reason::REFUSED_STREAM) {
+        Some("refused the call (REFUSED_STREAM)")
+    } else {
+        None
+    }
+}
+
+fn broken(health: &Health, error: Box<dyn StdError + Send + Sync>) -> ExchangeError {
+    ExchangeError::Broken(match health.failure() {
+        Some(failure) => failure.into(),
+        None => error,
+    })
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The body of a response.
+struct Incoming<'a> {
+    stream: RecvStream,
+    declared: Option<u64>,
+    health: &'a Health,
+}
+
+impl Body for Incoming<'_> {
+    type Data = Bytes;
+    type Error = h2::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        let data = match ready!(self.stream.poll_data(cx)) {
+            Some(Ok(data)) => data,
+            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            None => return Poll::Ready(None),
+        };
+        self.health.received();
+        // The data is read into memory up to the limit, so the window opens at once.
+        let released = self.stream.flow_control().release_capacity(data.len());
+        Poll::Ready(Some(released.map(|()| Frame::data(data))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stream.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.declared
+            .map_or_else(SizeHint::new, SizeHint::with_exact)
+    }
+}

@@ -1,0 +1,421 @@
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rpc_runtime::prelude::*;
+use rpc_runtime::{Client, RetryPolicy};
+use rpc_tests::http2::{Action, Http2Peer};
+use rpc_tests::wait::{StoppedClock, until, within};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+/// Methods that may not be repeated, and one that may.
+#[rpc_service(package = "http2.v1")]
+trait Counter {
+    async fn add(&self) -> Result<u32>;
+    #[rpc(idempotent)]
+    async fn put(&self) -> Result<u32>;
+}
+
+const NO_ERROR: u32 = 0;
+const INTERNAL_ERROR: u32 = 2;
+const REFUSED_STREAM: u32 = 7;
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// Streams that a peer allows, if a test does not care.
+const MANY: u32 = 100;
+
+fn client(url: &str) -> CounterClient {
+    let quick = Duration::from_millis(1);
+    let retry = RetryPolicy::default().backoff(quick, quick);
+    let client = Client::new(url).unwrap().http2().retry(retry);
+    CounterClient::with_client(client)
+}
+
+fn fine(value: usize) -> Action {
+    Action::Respond(format!("{{\"result\":{value}}}"))
+}
+
+/// Calls `add` of a peer that does `first` with the first request and responds to the others.
+/// Returns the outcome, and the number of requests.
+async fn add_after(first: Action) -> (Result<u32, String>, usize) {
+    let peer = Http2Peer::start(MANY, move |seen| match seen.number {
+        0 => first.clone(),
+        number => fine(number),
+    })
+    .await;
+    let outcome = within(client(&peer.url()).add()).await;
+    let outcome = outcome.map_err(|error| error.message().to_owned());
+    (outcome, peer.seen().len())
+}
+
+#[tokio::test]
+async fn a_call_that_was_not_begun_is_sent_again() {
+    let below = |code| Action::GoAway {
+        last: Some(0),
+        code,
+    };
+    for first in [
+        Action::Reset(REFUSED_STREAM),
+        below(NO_ERROR),
+        below(ENHANCE_YOUR_CALM),
+    ] {
+        let shown = format!("{first:?}");
+        assert_eq!(add_after(first).await, (Ok(1), 2), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_may_have_run_is_not_sent_again() {
+    for first in [
+        Action::Close,
+        Action::Reset(INTERNAL_ERROR),
+        Action::Reset(ENHANCE_YOUR_CALM),
+        // The last stream is that of the request.
+        Action::GoAway {
+            last: None,
+            code: NO_ERROR,
+        },
+        Action::GoAway {
+            last: Some(u32::MAX >> 1),
+            code: NO_ERROR,
+        },
+    ] {
+        let shown = format!("{first:?}");
+        let (outcome, requests) = add_after(first).await;
+        let error = outcome.unwrap_err();
+        assert!(
+            error.ends_with("may have been executed"),
+            "{shown}: {error}"
+        );
+        assert_eq!(requests, 1, "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_never_begun_says_so() {
+    for (action, what) in [
+        (
+            Action::Reset(REFUSED_STREAM),
+            "refused the call (REFUSED_STREAM)",
+        ),
+        (
+            Action::GoAway {
+                last: Some(0),
+                code: NO_ERROR,
+            },
+            "is shutting down (GOAWAY)",
+        ),
+    ] {
+        let peer = Http2Peer::start(MANY, move |_| action.clone()).await;
+        let error = within(client(&peer.url()).add()).await.unwrap_err();
+        let expected = format!(
+            "{} {what}; the call was not begun (after 3 attempts)",
+            peer.url()
+        );
+        assert_eq!(
+            (error.code(), error.message()),
+            (Code::Unavailable, &*expected)
+        );
+        assert_eq!(peer.seen().len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn calls_wait_where_one_stream_is_allowed() {
+    // Every third connection goes away after its first request, which it has served.
+    let served = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&served);
+    let peer = Http2Peer::start(1, move |seen| {
+        if seen.stream > 1 && seen.connection % 3 == 0 {
+            return Action::GoAway {
+                last: Some(seen.stream - 2),
+                code: NO_ERROR,
+            };
+        }
+        fine(count.fetch_add(1, Ordering::SeqCst))
+    })
+    .await;
+    let client = client(&peer.url());
+    let mut calls = JoinSet::new();
+    for _ in 0..40 {
+        let client = client.clone();
+        calls.spawn(async move { client.add().await });
+    }
+    let mut values = BTreeSet::new();
+    while let Some(value) = within(calls.join_next()).await {
+        values.insert(value.unwrap().unwrap());
+    }
+    assert_eq!(values.len(), 40, "each ran once");
+    assert_eq!(served.load(Ordering::SeqCst), 40);
+}
+
+#[tokio::test]
+async fn used_up_streams_open_more_connections() {
+    let peer = Http2Peer::start(2, |seen| {
+        Action::Hold(format!("{{\"result\":{}}}", seen.number))
+    })
+    .await;
+    let client = client(&peer.url());
+    let mut calls = JoinSet::new();
+    for _ in 0..5 {
+        let client = client.clone();
+        calls.spawn(async move { client.add().await });
+    }
+    until(async || peer.seen().len() == 5).await;
+    assert_eq!(peer.connections(), 3);
+    for connection in 0..3 {
+        let streams = peer.seen().into_iter();
+        assert!(streams.filter(|seen| seen.connection == connection).count() <= 2);
+    }
+    peer.release();
+    while let Some(value) = within(calls.join_next()).await {
+        value.unwrap().unwrap();
+    }
+    // The connections are used again.
+    let call = tokio::spawn(async move { client.add().await });
+    until(async || peer.seen().len() == 6).await;
+    assert_eq!(peer.connections(), 3);
+    peer.release();
+    within(call).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_peer_without_http2_gets_no_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let head = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+        }
+    });
+    let error = within(client(&url).add()).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    let text = format!("cannot connect to {url}: the HTTP/2 handshake failed: ");
+    assert!(error.message().starts_with(&text), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_with_deadlines_in_a_row_is_left() {
+    for first in [Action::Stall, Action::FallSilent] {
+        let shown = format!("{first:?}");
+        let peer = Http2Peer::start(MANY, move |seen| match (seen.connection, seen.stream) {
+            (0, 1) => fine(seen.number),
+            (0, _) => first.clone(),
+            _ => fine(seen.number),
+        })
+        .await;
+        let client = client(&peer.url());
+        client.add().await.unwrap();
+        for _ in 0..3 {
+            let call = client.add().timeout(Duration::from_millis(50));
+            let error = within(call).await.unwrap_err();
+            assert_eq!(error.code(), Code::DeadlineExceeded, "{shown}");
+            assert_eq!(peer.connections(), 1, "{shown}");
+        }
+        within(client.add()).await.unwrap();
+        assert_eq!(peer.connections(), 2, "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_between_responses_leaves_no_connection() {
+    let peer = Http2Peer::start(MANY, |seen| match seen.number % 3 {
+        2 => fine(seen.number),
+        _ => Action::Hold("{\"result\":0}".to_owned()),
+    })
+    .await;
+    let client = client(&peer.url());
+    for _ in 0..5 {
+        for _ in 0..2 {
+            let call = client.add().timeout(Duration::from_millis(20));
+            let error = within(call).await.unwrap_err();
+            assert_eq!(error.code(), Code::DeadlineExceeded);
+        }
+        within(client.add()).await.unwrap();
+    }
+    assert_eq!(peer.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_pinged_and_closed() {
+    let peer = Http2Peer::start(MANY, |seen| match (seen.connection, seen.stream) {
+        (0, 3) => Action::FallSilent,
+        _ => fine(seen.number),
+    })
+    .await;
+    let client = client(&peer.url());
+    client.put().await.unwrap();
+    let clock = StoppedClock::start().await;
+    let put = client.put().timeout(Duration::from_secs(3600));
+    let call = tokio::spawn(put);
+    until_stopped(|| peer.seen().len() == 2).await;
+    // No ping before a while without a response, and none while no call waits.
+    assert_eq!(peer.pings(), 0);
+    while peer.pings() == 0 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        breathe().await;
+    }
+    while peer.connections() == 1 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        breathe().await;
+    }
+    drop(clock);
+    assert_eq!(within(call).await.unwrap().unwrap(), 2, "sent again");
+    assert_eq!(peer.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_slow_call_on_a_live_connection_is_left_alone() {
+    let peer = Http2Peer::start(MANY, |_| Action::Hold("{\"result\":7}".to_owned())).await;
+    let client = client(&peer.url());
+    let add = client.add().timeout(Duration::from_secs(3600));
+    let call = tokio::spawn(add);
+    until(async || peer.seen().len() == 1).await;
+    let clock = StoppedClock::start().await;
+    while peer.pings() < 5 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        breathe().await;
+    }
+    drop(clock);
+    peer.release();
+    assert_eq!(within(call).await.unwrap().unwrap(), 7);
+    assert_eq!(peer.connections(), 1);
+}
+
+#[tokio::test]
+async fn the_error_names_the_missing_response_to_a_ping() {
+    let peer = Http2Peer::start(MANY, |_| Action::FallSilent).await;
+    let client = client(&peer.url());
+    let add = client.add().timeout(Duration::from_secs(3600));
+    let call = tokio::spawn(add);
+    until(async || peer.seen().len() == 1).await;
+    let clock = StoppedClock::start().await;
+    while !call.is_finished() {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        breathe().await;
+    }
+    drop(clock);
+    let error = call.await.unwrap().unwrap_err();
+    let text = "no response to a keep-alive ping within 10s";
+    assert!(error.message().contains(text), "{error}");
+    assert!(
+        error.message().ends_with("may have been executed"),
+        "{error}"
+    );
+}
+
+/// Lets sockets work while the clock is stopped.
+async fn breathe() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits for a condition while the clock is stopped.
+async fn until_stopped(holds: impl Fn() -> bool) {
+    while !holds() {
+        breathe().await;
+    }
+}
+
+/// A server that counts its runs.
+struct Runs(Arc<AtomicUsize>);
+
+impl Counter for Runs {
+    async fn add(&self) -> Result<u32> {
+        // Long enough for calls to be in flight at the stop.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(1)
+    }
+
+    async fn put(&self) -> Result<u32> {
+        self.add().await
+    }
+}
+
+struct Replica {
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<Result<()>>,
+}
+
+impl Replica {
+    async fn start(address: SocketAddr, runs: &Arc<AtomicUsize>) -> (Self, SocketAddr) {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = Server::new("counter").add(CounterServer::new(Runs(Arc::clone(runs))));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(server.serve(listener, async {
+            let _ = stopped.await;
+        }));
+        (Self { stop, task }, address)
+    }
+
+    async fn stop(self) {
+        drop(self.stop);
+        within(self.task).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_loses_no_call() {
+    let mut replicas = Vec::new();
+    for _ in 0..3 {
+        let runs = Arc::new(AtomicUsize::new(0));
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (replica, address) = Replica::start(any, &runs).await;
+        replicas.push((Some(replica), address, runs));
+    }
+    let urls = replicas
+        .iter()
+        .map(|(_, address, _)| format!("http://{address}"));
+    let client = CounterClient::with_client(Client::from_urls(urls).unwrap().http2());
+    let done = Arc::new(AtomicBool::new(false));
+    let mut callers = JoinSet::new();
+    for _ in 0..16 {
+        let (client, done) = (client.clone(), Arc::clone(&done));
+        callers.spawn(async move {
+            let mut calls = 0;
+            // A failed call ends the test.
+            while !done.load(Ordering::SeqCst) {
+                if let Err(error) = client.add().await {
+                    done.store(true, Ordering::SeqCst);
+                    return Err(format!("{error:#}"));
+                }
+                calls += 1;
+            }
+            Ok(calls)
+        });
+    }
+    for _ in 0..2 {
+        for (replica, address, runs) in &mut replicas {
+            replica.take().unwrap().stop().await;
+            *replica = Some(Replica::start(*address, runs).await.0);
+            // The next one is restarted when this one is used again.
+            let before = runs.load(Ordering::SeqCst);
+            let used = || runs.load(Ordering::SeqCst) >= before + 20;
+            until(async || used() || done.load(Ordering::SeqCst)).await;
+        }
+    }
+    done.store(true, Ordering::SeqCst);
+    let (mut calls, mut failed) = (0, Vec::new());
+    while let Some(ended) = within(callers.join_next()).await {
+        match ended.unwrap() {
+            Ok(number) => calls += number,
+            Err(error) => failed.push(error),
+        }
+    }
+    assert_eq!(failed, [""; 0]);
+    let runs = replicas
+        .iter()
+        .map(|(_, _, runs)| runs.load(Ordering::SeqCst));
+    assert_eq!(runs.sum::<usize>(), calls, "each ran once");
+}

@@ -1,0 +1,250 @@
+//! An HTTP/2 server by hand: it does with each request what a test wants, which libraries do not
+//! allow.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+
+const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// An answer to a request, or none.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Responds with this JSON.
+    Respond(String),
+    /// Responds when [`Http2Peer::release`] is called.
+    Hold(String),
+    /// Sends `RST_STREAM` with this error code.
+    Reset(u32),
+    /// Sends `GOAWAY` with the last stream and this error code, then closes.
+    GoAway {
+        /// Last stream that was processed; `None`: the one of this request.
+        last: Option<u32>,
+        /// Error code.
+        code: u32,
+    },
+    /// Closes the connection.
+    Close,
+    /// Responds to nothing from now on but pings.
+    Stall,
+    /// Reads from now on, and sends nothing.
+    FallSilent,
+}
+
+/// A request as the server saw it: number of its connection, and of its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// From 0.
+    pub connection: usize,
+    /// 1, 3, 5, …
+    pub stream: u32,
+    /// Number of requests before it, on all connections.
+    pub number: usize,
+}
+
+/// A running server. It stops when it is dropped.
+#[derive(Debug)]
+pub struct Http2Peer {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    seen: Mutex<Vec<Seen>>,
+    connections: AtomicUsize,
+    pings: AtomicUsize,
+    released: Notify,
+}
+
+type Decide = dyn Fn(Seen) -> Action + Send + Sync;
+
+impl Http2Peer {
+    /// Starts a server that allows `max_streams` streams on a connection.
+    ///
+    /// # Panics
+    ///
+    /// When no port is free.
+    pub async fn start(
+        max_streams: u32,
+        decide: impl Fn(Seen) -> Action + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a free port on loopback");
+        let address = listener.local_addr();
+        let shared = Arc::<Shared>::default();
+        let decide: Arc<Decide> = Arc::new(decide);
+        let state = Arc::clone(&shared);
+        let accepting = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let connection = state.connections.fetch_add(1, Ordering::SeqCst);
+                let (state, decide) = (Arc::clone(&state), Arc::clone(&decide));
+                tokio::spawn(async move {
+                    let mut peer = Connection {
+                        stream,
+                        number: connection,
+                        max_streams,
+                        state,
+                        decide,
+                    };
+                    // The client may close at any time.
+                    let _ = peer.serve().await;
+                });
+            }
+        });
+        Self {
+            address: address.expect("a bound listener has an address"),
+            shared,
+            accepting,
+        }
+    }
+
+    /// Returns the URL for a client.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Returns the requests so far.
+    #[must_use]
+    pub fn seen(&self) -> Vec<Seen> {
+        let seen = self.shared.seen.lock();
+        seen.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the number of connections so far.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Returns the number of pings so far, without those of handshakes.
+    #[must_use]
+    pub fn pings(&self) -> usize {
+        let all = self.shared.pings.load(Ordering::SeqCst);
+        all.saturating_sub(self.connections())
+    }
+
+    /// Responds to the requests that are held.
+    pub fn release(&self) {
+        self.shared.released.notify_waiters();
+    }
+}
+
+impl Drop for Http2Peer {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    number: usize,
+    max_streams: u32,
+    state: Arc<Shared>,
+    decide: Arc<Decide>,
+}
+
+impl Connection {
+    async fn serve(&mut self) -> io::Result<()> {
+        self.stream.read_exact(&mut [0; 24]).await?;
+        let mut settings = vec![0, 3];
+        settings.extend(self.max_streams.to_be_bytes());
+        self.send(SETTINGS, 0, 0, &settings).await?;
+        let mut held: Vec<(u32, String)> = Vec::new();
+        let (mut silent, mut stalled) = (false, false);
+        let state = Arc::clone(&self.state);
+        loop {
+            let released = state.released.notified();
+            let mut head = [0; 9];
+            tokio::select! {
+                read = self.stream.read_exact(&mut head) => { read?; }
+                () = released => {
+                    for (stream, json) in held.drain(..) {
+                        self.respond(stream, &json).await?;
+                    }
+                    continue;
+                }
+            }
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+            self.stream.read_exact(&mut payload).await?;
+            let (kind, flags) = (head[3], head[4]);
+            let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+            if kind == PING && flags & ACK == 0 {
+                state.pings.fetch_add(1, Ordering::SeqCst);
+            }
+            match kind {
+                _ if silent => {}
+                SETTINGS if flags & ACK == 0 => self.send(SETTINGS, ACK, 0, &[]).await?,
+                PING if flags & ACK == 0 => self.send(PING, ACK, 0, &payload).await?,
+                HEADERS if !stalled => match self.decide(stream) {
+                    Action::Respond(json) => self.respond(stream, &json).await?,
+                    Action::Hold(json) => held.push((stream, json)),
+                    Action::Reset(code) => {
+                        self.send(RST_STREAM, 0, stream, &code.to_be_bytes())
+                            .await?;
+                    }
+                    Action::GoAway { last, code } => {
+                        let last = last.unwrap_or(stream).to_be_bytes();
+                        let payload = [last, code.to_be_bytes()].concat();
+                        self.send(GOAWAY, 0, 0, &payload).await?;
+                        return self.stream.shutdown().await;
+                    }
+                    Action::Close => return Ok(()),
+                    Action::Stall => stalled = true,
+                    Action::FallSilent => silent = true,
+                },
+                _ => {}
+            }
+        }
+    }
+
+    fn decide(&self, stream: u32) -> Action {
+        let seen = {
+            let all = self.state.seen.lock();
+            let mut all = all.unwrap_or_else(PoisonError::into_inner);
+            let seen = Seen {
+                connection: self.number,
+                stream,
+                number: all.len(),
+            };
+            all.push(seen);
+            seen
+        };
+        (self.decide)(seen)
+    }
+
+    async fn respond(&mut self, stream: u32, json: &str) -> io::Result<()> {
+        // `:status: 200` from the static table, `content-type` with its name from there.
+        let mut head = vec![0x88, 0x0f, 0x10, 16];
+        head.extend(b"application/json");
+        self.send(HEADERS, END_HEADERS, stream, &head).await?;
+        self.send(DATA, END_STREAM, stream, json.as_bytes()).await
+    }
+
+    async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
+        let mut frame = length.to_be_bytes()[1..].to_vec();
+        frame.extend([kind, flags]);
+        frame.extend(stream.to_be_bytes());
+        frame.extend(payload);
+        self.stream.write_all(&frame).await
+    }
+}
