@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use rpc_conformance::any::Any;
 use rpc_conformance::messages::{
-    ClientCompatRequest, ClientCompatResponse, ClientErrorResult, ClientResponseResult,
-    ConformancePayload, Error as ErrorResult, Header, HttpVersion, IdempotentUnaryRequest,
-    IdempotentUnaryResponse, UnaryRequest, UnaryResponse, UnimplementedRequest,
-    UnimplementedResponse,
+    Cancel, ClientCompatRequest, ClientCompatResponse, ClientErrorResult, ClientResponseResult,
+    Compression, ConformancePayload, Error as ErrorResult, Header, HttpVersion,
+    IdempotentUnaryRequest, IdempotentUnaryResponse, UnaryRequest, UnaryResponse,
+    UnimplementedRequest, UnimplementedResponse,
 };
 use rpc_conformance::stdio;
 use rpc_runtime::prelude::*;
@@ -44,6 +44,19 @@ async fn run(request: &ClientCompatRequest) -> Result<ClientResponseResult, Call
         client.http2()
     } else {
         client
+    };
+    let compression = match request.compression() {
+        Compression::Gzip => rpc_runtime::Compression::gzip().min_size(0),
+        _ => rpc_runtime::Compression::off(),
+    };
+    // A call has a timeout only if its request has one.
+    let client = client
+        .timeout(Duration::MAX)
+        .compression(compression)
+        .use_get(request.use_get_http_method);
+    let client = match request.message_receive_limit {
+        0 => client,
+        limit => client.message_limit(usize::try_from(limit)?),
     };
     let service = ConformanceServiceClient::with_client(client);
     let [message] = &request.request_messages[..] else {
@@ -83,7 +96,22 @@ async fn finish<T: 'static>(
         call = call.timeout(Duration::from_millis(timeout.into()));
     }
     tokio::time::sleep(Duration::from_millis(request.request_delay_ms.into())).await;
-    Ok(match call.with_response().await {
+    // A caller cancels a call by dropping it, and so knows the outcome.
+    let outcome = tokio::select! {
+        biased;
+        () = cancelled(request.cancel.as_ref()) => {
+            let canceled = ErrorResult {
+                code: Code::Canceled.number().into(),
+                ..ErrorResult::default()
+            };
+            return Ok(ClientResponseResult {
+                error: Some(canceled),
+                ..ClientResponseResult::default()
+            });
+        }
+        outcome = call.with_response() => outcome,
+    };
+    Ok(match outcome {
         Ok(reply) => ClientResponseResult {
             response_headers: headers(&reply.headers),
             response_trailers: headers(&reply.trailers),
@@ -96,6 +124,14 @@ async fn finish<T: 'static>(
             ..ClientResponseResult::default()
         },
     })
+}
+
+/// Waits until the call is to be cancelled. A unary call has sent everything when it is polled.
+async fn cancelled(cancel: Option<&Cancel>) {
+    match cancel.and_then(|cancel| cancel.after_close_send_ms) {
+        Some(delay) => tokio::time::sleep(Duration::from_millis(delay.into())).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn error_result(error: &Error) -> ErrorResult {
