@@ -14,7 +14,7 @@ struct UserStoreServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
-    static __EXISTS: __rpc::Method<
+    static __METHOD_EXISTS: __rpc::Method<
         (__rpc::Str,),
         <Result<bool> as __rpc::RpcResult>::Ok,
         <Result<bool> as __rpc::RpcResult>::Err,
@@ -31,7 +31,7 @@ const _: () = {
         __rpc::reply::<Result<bool>>(),
     );
     static __METHODS: &[__rpc::MethodDescriptor] = &[
-        *__EXISTS.descriptor(),
+        *__METHOD_EXISTS.descriptor(),
         __rpc::ping_descriptor("rpc_macros.UserStore", "/rpc_macros.UserStore/Ping"),
     ];
     static __SERVICE: __rpc::ServiceDescriptor = __rpc::ServiceDescriptor::new(
@@ -74,7 +74,7 @@ If the URL is not valid.*/
             <Result<bool> as __rpc::RpcResult>::Ok,
             <Result<bool> as __rpc::RpcResult>::Err,
         > {
-            __rpc::call(&self.0, &__EXISTS, (name,))
+            __rpc::call(&self.0, &__METHOD_EXISTS, (name,))
         }
     }
     impl UserStore for UserStoreClient {
@@ -118,7 +118,7 @@ If two linked services have the same full name.*/
             let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
             let routes = routes
                 .add(
-                    &__EXISTS,
+                    &__METHOD_EXISTS,
                     |service, _, (name,)| async move {
                         <T as UserStore>::exists(&service, &name).await
                     },

@@ -21,7 +21,7 @@ pub struct ShapesServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code, clippy::too_many_arguments)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
-    static __EVERY: __rpc::Method<
+    static __METHOD_EVERY: __rpc::Method<
         (
             __rpc::Owned<Vec<u8>>,
             __rpc::Str,
@@ -67,7 +67,7 @@ const _: () = {
         __rpc::reply::<Result<()>>(),
     );
     static __METHODS: &[__rpc::MethodDescriptor] = &[
-        *__EVERY.descriptor(),
+        *__METHOD_EVERY.descriptor(),
         __rpc::ping_descriptor("shop.v1.Shapes", "/shop.v1.Shapes/Ping"),
     ];
     static __SERVICE: __rpc::ServiceDescriptor = __rpc::ServiceDescriptor::new(
@@ -119,7 +119,7 @@ If the URL is not valid.*/
         > {
             __rpc::call(
                 &self.0,
-                &__EVERY,
+                &__METHOD_EVERY,
                 (
                     &owned,
                     text,
@@ -193,7 +193,7 @@ If two linked services have the same full name.*/
             let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
             let routes = routes
                 .add(
-                    &__EVERY,
+                    &__METHOD_EVERY,
                     |
                         service,
                         _,

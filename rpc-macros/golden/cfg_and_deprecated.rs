@@ -30,7 +30,7 @@ pub struct BatchesServer<T>(::rpc_runtime::__private::Arc<T>);
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
     #[cfg(unix)]
-    static __SEND: __rpc::Method<
+    static __METHOD_SEND: __rpc::Method<
         (__rpc::Slice<Record>,),
         <Result<()> as __rpc::RpcResult>::Ok,
         <Result<()> as __rpc::RpcResult>::Err,
@@ -49,7 +49,7 @@ const _: () = {
         __rpc::reply::<Result<()>>(),
     );
     #[cfg_attr(feature = "old", cfg(windows))]
-    static __FLUSH: __rpc::Method<
+    static __METHOD_FLUSH: __rpc::Method<
         (),
         <Result<()> as __rpc::RpcResult>::Ok,
         <Result<()> as __rpc::RpcResult>::Err,
@@ -66,9 +66,9 @@ const _: () = {
     );
     static __METHODS: &[__rpc::MethodDescriptor] = &[
         #[cfg(unix)]
-        *__SEND.descriptor(),
+        *__METHOD_SEND.descriptor(),
         #[cfg_attr(feature = "old", cfg(windows))]
-        *__FLUSH.descriptor(),
+        *__METHOD_FLUSH.descriptor(),
         __rpc::ping_descriptor("shop.v1.Batches", "/shop.v1.Batches/Ping"),
     ];
     static __SERVICE: __rpc::ServiceDescriptor = __rpc::ServiceDescriptor::new(
@@ -113,7 +113,7 @@ If the URL is not valid.*/
             <Result<()> as __rpc::RpcResult>::Ok,
             <Result<()> as __rpc::RpcResult>::Err,
         > {
-            __rpc::call(&self.0, &__SEND, (records,))
+            __rpc::call(&self.0, &__METHOD_SEND, (records,))
         }
         ///Calls [`Batches::flush`].
         #[cfg_attr(feature = "old", cfg(windows), deprecated)]
@@ -124,7 +124,7 @@ If the URL is not valid.*/
             <Result<()> as __rpc::RpcResult>::Ok,
             <Result<()> as __rpc::RpcResult>::Err,
         > {
-            __rpc::call(&self.0, &__FLUSH, ())
+            __rpc::call(&self.0, &__METHOD_FLUSH, ())
         }
     }
     impl Batches for BatchesClient {
@@ -175,7 +175,7 @@ If two linked services have the same full name.*/
             #[cfg(unix)]
             let routes = routes
                 .add(
-                    &__SEND,
+                    &__METHOD_SEND,
                     |service, _, (records,)| async move {
                         <T as Batches>::send(&service, &records).await
                     },
@@ -183,7 +183,7 @@ If two linked services have the same full name.*/
             #[cfg_attr(feature = "old", cfg(windows))]
             let routes = routes
                 .add(
-                    &__FLUSH,
+                    &__METHOD_FLUSH,
                     |service, _, ()| async move { <T as Batches>::flush(&service).await },
                 );
             routes.build()

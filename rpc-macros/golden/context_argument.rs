@@ -19,7 +19,7 @@ pub struct AuditServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
-    static __RECORD: __rpc::Method<
+    static __METHOD_RECORD: __rpc::Method<
         (__rpc::Str,),
         <Result<()> as __rpc::RpcResult>::Ok,
         <Result<()> as __rpc::RpcResult>::Err,
@@ -35,7 +35,7 @@ const _: () = {
         (__rpc::argument::<__rpc::Str>(),),
         __rpc::reply::<Result<()>>(),
     );
-    static __FLUSH: __rpc::Method<
+    static __METHOD_FLUSH: __rpc::Method<
         (),
         <Result<()> as __rpc::RpcResult>::Ok,
         <Result<()> as __rpc::RpcResult>::Err,
@@ -51,8 +51,8 @@ const _: () = {
         __rpc::reply::<Result<()>>(),
     );
     static __METHODS: &[__rpc::MethodDescriptor] = &[
-        *__RECORD.descriptor(),
-        *__FLUSH.descriptor(),
+        *__METHOD_RECORD.descriptor(),
+        *__METHOD_FLUSH.descriptor(),
         __rpc::ping_descriptor("shop.v1.Audit", "/shop.v1.Audit/Ping"),
     ];
     static __SERVICE: __rpc::ServiceDescriptor = __rpc::ServiceDescriptor::new(
@@ -95,7 +95,7 @@ If the URL is not valid.*/
             <Result<()> as __rpc::RpcResult>::Ok,
             <Result<()> as __rpc::RpcResult>::Err,
         > {
-            __rpc::call(&self.0, &__RECORD, (context,))
+            __rpc::call(&self.0, &__METHOD_RECORD, (context,))
         }
         ///Calls [`Audit::flush`].
         #[track_caller]
@@ -105,7 +105,7 @@ If the URL is not valid.*/
             <Result<()> as __rpc::RpcResult>::Ok,
             <Result<()> as __rpc::RpcResult>::Err,
         > {
-            __rpc::call(&self.0, &__FLUSH, ())
+            __rpc::call(&self.0, &__METHOD_FLUSH, ())
         }
     }
     impl Audit for AuditClient {
@@ -157,14 +157,14 @@ If two linked services have the same full name.*/
             let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
             let routes = routes
                 .add(
-                    &__RECORD,
+                    &__METHOD_RECORD,
                     |service, context, (context,)| async move {
                         <T as Audit>::record(&service, &context, &context).await
                     },
                 );
             let routes = routes
                 .add(
-                    &__FLUSH,
+                    &__METHOD_FLUSH,
                     |service, context, ()| async move {
                         <T as Audit>::flush(&service, &context).await
                     },

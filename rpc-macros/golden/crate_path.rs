@@ -16,7 +16,7 @@ pub struct TillServer<T>(facade::rpc::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use facade::rpc::__private as __rpc;
-    static __PAY: __rpc::Method<(__rpc::Owned<u64>,), (), TillError> = __rpc::method(
+    static __METHOD_PAY: __rpc::Method<(__rpc::Owned<u64>,), (), TillError> = __rpc::method(
         __rpc::MethodDescriptor::new("shop.v1.Till", "pay", "Pay", "/shop.v1.Till/Pay")
             .arguments(&[__rpc::ArgumentDescriptor::new("cents", "u64")])
             .returns("Result<(), TillError>"),
@@ -24,7 +24,7 @@ const _: () = {
         __rpc::reply::<Result<(), TillError>>(),
     );
     static __METHODS: &[__rpc::MethodDescriptor] = &[
-        *__PAY.descriptor(),
+        *__METHOD_PAY.descriptor(),
         __rpc::ping_descriptor("shop.v1.Till", "/shop.v1.Till/Ping"),
     ];
     static __SERVICE: __rpc::ServiceDescriptor = __rpc::ServiceDescriptor::new(
@@ -61,7 +61,7 @@ If the URL is not valid.*/
         ///Calls [`Till::pay`].
         #[track_caller]
         pub fn pay(&self, cents: u64) -> __rpc::Call<(), TillError> {
-            __rpc::call(&self.0, &__PAY, (&cents,))
+            __rpc::call(&self.0, &__METHOD_PAY, (&cents,))
         }
     }
     impl Till for TillClient {
@@ -105,7 +105,7 @@ If two linked services have the same full name.*/
             let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
             let routes = routes
                 .add(
-                    &__PAY,
+                    &__METHOD_PAY,
                     |service, _, (cents,)| async move {
                         <T as Till>::pay(&service, cents).await
                     },

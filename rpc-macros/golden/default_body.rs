@@ -22,7 +22,7 @@ pub struct CounterServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
-    static __ADD: __rpc::Method<
+    static __METHOD_ADD: __rpc::Method<
         (__rpc::Owned<u64>,),
         <Result<u64> as __rpc::RpcResult>::Ok,
         <Result<u64> as __rpc::RpcResult>::Err,
@@ -38,7 +38,7 @@ const _: () = {
         (__rpc::argument::<__rpc::Owned<u64>>(),),
         __rpc::reply::<Result<u64>>(),
     );
-    static __INCREMENT: __rpc::Method<
+    static __METHOD_INCREMENT: __rpc::Method<
         (),
         <Result<u64> as __rpc::RpcResult>::Ok,
         <Result<u64> as __rpc::RpcResult>::Err,
@@ -54,8 +54,8 @@ const _: () = {
         __rpc::reply::<Result<u64>>(),
     );
     static __METHODS: &[__rpc::MethodDescriptor] = &[
-        *__ADD.descriptor(),
-        *__INCREMENT.descriptor(),
+        *__METHOD_ADD.descriptor(),
+        *__METHOD_INCREMENT.descriptor(),
         __rpc::ping_descriptor("shop.v1.Counter", "/shop.v1.Counter/Ping"),
     ];
     static __SERVICE: __rpc::ServiceDescriptor = __rpc::ServiceDescriptor::new(
@@ -98,7 +98,7 @@ If the URL is not valid.*/
             <Result<u64> as __rpc::RpcResult>::Ok,
             <Result<u64> as __rpc::RpcResult>::Err,
         > {
-            __rpc::call(&self.0, &__ADD, (&by,))
+            __rpc::call(&self.0, &__METHOD_ADD, (&by,))
         }
         ///Calls [`Counter::increment`].
         #[track_caller]
@@ -108,7 +108,7 @@ If the URL is not valid.*/
             <Result<u64> as __rpc::RpcResult>::Ok,
             <Result<u64> as __rpc::RpcResult>::Err,
         > {
-            __rpc::call(&self.0, &__INCREMENT, ())
+            __rpc::call(&self.0, &__METHOD_INCREMENT, ())
         }
     }
     impl Counter for CounterClient {
@@ -153,14 +153,14 @@ If two linked services have the same full name.*/
             let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
             let routes = routes
                 .add(
-                    &__ADD,
+                    &__METHOD_ADD,
                     |service, _, (by,)| async move {
                         <T as Counter>::add(&service, by).await
                     },
                 );
             let routes = routes
                 .add(
-                    &__INCREMENT,
+                    &__METHOD_INCREMENT,
                     |service, _, ()| async move {
                         <T as Counter>::increment(&service).await
                     },

@@ -21,7 +21,7 @@ pub struct TillServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
-    static __CHARGE: __rpc::Method<
+    static __METHOD_CHARGE: __rpc::Method<
         (__rpc::Str, __rpc::Owned<u64>),
         <Result<u64> as __rpc::RpcResult>::Ok,
         <Result<u64> as __rpc::RpcResult>::Err,
@@ -44,7 +44,7 @@ const _: () = {
         (__rpc::idempotency_key::<__rpc::Str>(), __rpc::argument::<__rpc::Owned<u64>>()),
         __rpc::reply::<Result<u64>>(),
     );
-    static __REFUND: __rpc::Method<
+    static __METHOD_REFUND: __rpc::Method<
         (__rpc::Owned<u64>, __rpc::Owned<String>),
         <Result<()> as __rpc::RpcResult>::Ok,
         <Result<()> as __rpc::RpcResult>::Err,
@@ -70,8 +70,8 @@ const _: () = {
         __rpc::reply::<Result<()>>(),
     );
     static __METHODS: &[__rpc::MethodDescriptor] = &[
-        *__CHARGE.descriptor(),
-        *__REFUND.descriptor(),
+        *__METHOD_CHARGE.descriptor(),
+        *__METHOD_REFUND.descriptor(),
         __rpc::ping_descriptor("shop.v1.Till", "/shop.v1.Till/Ping"),
     ];
     static __SERVICE: __rpc::ServiceDescriptor = __rpc::ServiceDescriptor::new(
@@ -115,7 +115,7 @@ If the URL is not valid.*/
             <Result<u64> as __rpc::RpcResult>::Ok,
             <Result<u64> as __rpc::RpcResult>::Err,
         > {
-            __rpc::call(&self.0, &__CHARGE, (key, &cents))
+            __rpc::call(&self.0, &__METHOD_CHARGE, (key, &cents))
         }
         ///Calls [`Till::refund`].
         #[track_caller]
@@ -127,7 +127,7 @@ If the URL is not valid.*/
             <Result<()> as __rpc::RpcResult>::Ok,
             <Result<()> as __rpc::RpcResult>::Err,
         > {
-            __rpc::call(&self.0, &__REFUND, (&cents, &r#ref))
+            __rpc::call(&self.0, &__METHOD_REFUND, (&cents, &r#ref))
         }
     }
     impl Till for TillClient {
@@ -180,14 +180,14 @@ If two linked services have the same full name.*/
             let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
             let routes = routes
                 .add(
-                    &__CHARGE,
+                    &__METHOD_CHARGE,
                     |service, _, (key, cents)| async move {
                         <T as Till>::charge(&service, &key, cents).await
                     },
                 );
             let routes = routes
                 .add(
-                    &__REFUND,
+                    &__METHOD_REFUND,
                     |service, _, (cents, r#ref)| async move {
                         <T as Till>::refund(&service, cents, r#ref).await
                     },

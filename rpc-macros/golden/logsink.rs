@@ -24,7 +24,7 @@ pub struct LogSinkServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
-    static __RECV_LOG: __rpc::Method<
+    static __METHOD_RECV_LOG: __rpc::Method<
         (__rpc::Str, __rpc::Owned<Level>),
         <Result<bool> as __rpc::RpcResult>::Ok,
         <Result<bool> as __rpc::RpcResult>::Err,
@@ -51,7 +51,7 @@ const _: () = {
         ),
         __rpc::reply::<Result<bool>>(),
     );
-    static __RECV_LOGS: __rpc::Method<(__rpc::Slice<Record>,), u32, SinkError> = __rpc::method(
+    static __METHOD_RECV_LOGS: __rpc::Method<(__rpc::Slice<Record>,), u32, SinkError> = __rpc::method(
         __rpc::MethodDescriptor::new(
                 "fibpro.v1.LogSink",
                 "recv_logs",
@@ -64,8 +64,8 @@ const _: () = {
         __rpc::reply::<Result<u32, SinkError>>(),
     );
     static __METHODS: &[__rpc::MethodDescriptor] = &[
-        *__RECV_LOG.descriptor(),
-        *__RECV_LOGS.descriptor(),
+        *__METHOD_RECV_LOG.descriptor(),
+        *__METHOD_RECV_LOGS.descriptor(),
         __rpc::ping_descriptor("fibpro.v1.LogSink", "/fibpro.v1.LogSink/Ping"),
     ];
     static __SERVICE: __rpc::ServiceDescriptor = __rpc::ServiceDescriptor::new(
@@ -110,12 +110,12 @@ If the URL is not valid.*/
             <Result<bool> as __rpc::RpcResult>::Ok,
             <Result<bool> as __rpc::RpcResult>::Err,
         > {
-            __rpc::call(&self.0, &__RECV_LOG, (message, &level))
+            __rpc::call(&self.0, &__METHOD_RECV_LOG, (message, &level))
         }
         ///Calls [`LogSink::recv_logs`].
         #[track_caller]
         pub fn recv_logs(&self, records: &[Record]) -> __rpc::Call<u32, SinkError> {
-            __rpc::call(&self.0, &__RECV_LOGS, (records,))
+            __rpc::call(&self.0, &__METHOD_RECV_LOGS, (records,))
         }
     }
     impl LogSink for LogSinkClient {
@@ -168,14 +168,14 @@ If two linked services have the same full name.*/
             let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
             let routes = routes
                 .add(
-                    &__RECV_LOG,
+                    &__METHOD_RECV_LOG,
                     |service, _, (message, level)| async move {
                         <T as LogSink>::recv_log(&service, &message, level).await
                     },
                 );
             let routes = routes
                 .add(
-                    &__RECV_LOGS,
+                    &__METHOD_RECV_LOGS,
                     |service, context, (records,)| async move {
                         <T as LogSink>::recv_logs(&service, &context, &records).await
                     },

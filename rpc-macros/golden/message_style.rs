@@ -21,7 +21,7 @@ pub struct StoreServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
-    static __GET: __rpc::Method<(__rpc::Owned<GetRequest>,), Item, StoreError> = __rpc::method(
+    static __METHOD_GET: __rpc::Method<(__rpc::Owned<GetRequest>,), Item, StoreError> = __rpc::method(
         __rpc::MethodDescriptor::new("shop.v1.Store", "get", "Get", "/shop.v1.Store/Get")
             .arguments(&[__rpc::ArgumentDescriptor::new("request", "&GetRequest")])
             .returns("Result<Item, StoreError>")
@@ -30,7 +30,7 @@ const _: () = {
         (__rpc::message::<GetRequest>(),),
         __rpc::message_reply::<Result<Item, StoreError>>(),
     );
-    static __PUT: __rpc::Method<
+    static __METHOD_PUT: __rpc::Method<
         (__rpc::Owned<Item>,),
         <Result<()> as __rpc::RpcResult>::Ok,
         <Result<()> as __rpc::RpcResult>::Err,
@@ -49,8 +49,8 @@ const _: () = {
         __rpc::message_reply::<Result<()>>(),
     );
     static __METHODS: &[__rpc::MethodDescriptor] = &[
-        *__GET.descriptor(),
-        *__PUT.descriptor(),
+        *__METHOD_GET.descriptor(),
+        *__METHOD_PUT.descriptor(),
         __rpc::ping_descriptor("shop.v1.Store", "/shop.v1.Store/Ping"),
     ];
     static __SERVICE: __rpc::ServiceDescriptor = __rpc::ServiceDescriptor::new(
@@ -87,7 +87,7 @@ If the URL is not valid.*/
         ///Calls [`Store::get`].
         #[track_caller]
         pub fn get(&self, request: &GetRequest) -> __rpc::Call<Item, StoreError> {
-            __rpc::call(&self.0, &__GET, (request,))
+            __rpc::call(&self.0, &__METHOD_GET, (request,))
         }
         ///Calls [`Store::put`].
         #[track_caller]
@@ -98,7 +98,7 @@ If the URL is not valid.*/
             <Result<()> as __rpc::RpcResult>::Ok,
             <Result<()> as __rpc::RpcResult>::Err,
         > {
-            __rpc::call(&self.0, &__PUT, (&request,))
+            __rpc::call(&self.0, &__METHOD_PUT, (&request,))
         }
     }
     impl Store for StoreClient {
@@ -150,14 +150,14 @@ If two linked services have the same full name.*/
             let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
             let routes = routes
                 .add(
-                    &__GET,
+                    &__METHOD_GET,
                     |service, _, (request,)| async move {
                         <T as Store>::get(&service, &request).await
                     },
                 );
             let routes = routes
                 .add(
-                    &__PUT,
+                    &__METHOD_PUT,
                     |service, context, (request,)| async move {
                         <T as Store>::put(&service, &context, request).await
                     },

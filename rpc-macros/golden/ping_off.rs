@@ -14,7 +14,7 @@ pub struct ContractServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
-    static __PING: __rpc::Method<
+    static __METHOD_PING: __rpc::Method<
         (__rpc::Owned<Vec<u8>>,),
         <Result<Vec<u8>> as __rpc::RpcResult>::Ok,
         <Result<Vec<u8>> as __rpc::RpcResult>::Err,
@@ -30,7 +30,7 @@ const _: () = {
         (__rpc::argument::<__rpc::Owned<Vec<u8>>>(),),
         __rpc::reply::<Result<Vec<u8>>>(),
     );
-    static __METHODS: &[__rpc::MethodDescriptor] = &[*__PING.descriptor()];
+    static __METHODS: &[__rpc::MethodDescriptor] = &[*__METHOD_PING.descriptor()];
     static __SERVICE: __rpc::ServiceDescriptor = __rpc::ServiceDescriptor::new(
             "shop.v1.Foreign",
             "shop.v1",
@@ -66,7 +66,7 @@ If the URL is not valid.*/
             <Result<Vec<u8>> as __rpc::RpcResult>::Ok,
             <Result<Vec<u8>> as __rpc::RpcResult>::Err,
         > {
-            __rpc::call(&self.0, &__PING, (&payload,))
+            __rpc::call(&self.0, &__METHOD_PING, (&payload,))
         }
     }
     impl Contract for ContractClient {
@@ -110,7 +110,7 @@ If two linked services have the same full name.*/
             let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
             let routes = routes
                 .add(
-                    &__PING,
+                    &__METHOD_PING,
                     |service, _, (payload,)| async move {
                         <T as Contract>::ping(&service, payload).await
                     },

@@ -17,7 +17,7 @@ pub(crate) struct KindsServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
-    static __TYPE: __rpc::Method<
+    static __METHOD_TYPE: __rpc::Method<
         (__rpc::Str, __rpc::Owned<u8>, __rpc::Owned<u8>, __rpc::Owned<u8>),
         <Result<()> as __rpc::RpcResult>::Ok,
         <Result<()> as __rpc::RpcResult>::Err,
@@ -46,7 +46,7 @@ const _: () = {
         __rpc::reply::<Result<()>>(),
     );
     static __METHODS: &[__rpc::MethodDescriptor] = &[
-        *__TYPE.descriptor(),
+        *__METHOD_TYPE.descriptor(),
         __rpc::ping_descriptor("shop.v1.Kinds", "/shop.v1.Kinds/Ping"),
     ];
     static __SERVICE: __rpc::ServiceDescriptor = __rpc::ServiceDescriptor::new(
@@ -92,7 +92,7 @@ If the URL is not valid.*/
             <Result<()> as __rpc::RpcResult>::Ok,
             <Result<()> as __rpc::RpcResult>::Err,
         > {
-            __rpc::call(&self.0, &__TYPE, (r#match, &service, &request, &client))
+            __rpc::call(&self.0, &__METHOD_TYPE, (r#match, &service, &request, &client))
         }
     }
     impl r#Kinds for KindsClient {
@@ -139,7 +139,7 @@ If two linked services have the same full name.*/
             let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
             let routes = routes
                 .add(
-                    &__TYPE,
+                    &__METHOD_TYPE,
                     |service, _, (r#match, service, request, client)| async move {
                         <T as r#Kinds>::r#type(
                                 &service,

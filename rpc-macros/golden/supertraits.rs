@@ -19,7 +19,7 @@ pub struct DescribedServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
-    static __DESCRIBE: __rpc::Method<
+    static __METHOD_DESCRIBE: __rpc::Method<
         (__rpc::Owned<u8>,),
         <Result<String> as __rpc::RpcResult>::Ok,
         <Result<String> as __rpc::RpcResult>::Err,
@@ -36,7 +36,7 @@ const _: () = {
         (__rpc::argument_or_default::<__rpc::Owned<u8>>(),),
         __rpc::reply::<Result<String>>(),
     );
-    static __LOG_IN: __rpc::Method<
+    static __METHOD_LOG_IN: __rpc::Method<
         (__rpc::Str, __rpc::Str),
         <Result<Token> as __rpc::RpcResult>::Ok,
         <Result<Token> as __rpc::RpcResult>::Err,
@@ -58,8 +58,8 @@ const _: () = {
         __rpc::reply::<Result<Token>>(),
     );
     static __METHODS: &[__rpc::MethodDescriptor] = &[
-        *__DESCRIBE.descriptor(),
-        *__LOG_IN.descriptor(),
+        *__METHOD_DESCRIBE.descriptor(),
+        *__METHOD_LOG_IN.descriptor(),
         __rpc::ping_descriptor("shop.v1.Described", "/shop.v1.Described/Ping"),
     ];
     static __SERVICE: __rpc::ServiceDescriptor = __rpc::ServiceDescriptor::new(
@@ -102,7 +102,7 @@ If the URL is not valid.*/
             <Result<String> as __rpc::RpcResult>::Ok,
             <Result<String> as __rpc::RpcResult>::Err,
         > {
-            __rpc::call(&self.0, &__DESCRIBE, (&depth,))
+            __rpc::call(&self.0, &__METHOD_DESCRIBE, (&depth,))
         }
         ///Calls [`Described::log_in`].
         #[track_caller]
@@ -114,7 +114,7 @@ If the URL is not valid.*/
             <Result<Token> as __rpc::RpcResult>::Ok,
             <Result<Token> as __rpc::RpcResult>::Err,
         > {
-            __rpc::call(&self.0, &__LOG_IN, (name, password))
+            __rpc::call(&self.0, &__METHOD_LOG_IN, (name, password))
         }
     }
     impl<T: Described> DescribedServer<T> {
@@ -149,14 +149,14 @@ If two linked services have the same full name.*/
             let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
             let routes = routes
                 .add(
-                    &__DESCRIBE,
+                    &__METHOD_DESCRIBE,
                     |service, _, (depth,)| async move {
                         <T as Described>::describe(&service, depth).await
                     },
                 );
             let routes = routes
                 .add(
-                    &__LOG_IN,
+                    &__METHOD_LOG_IN,
                     |service, _, (name, password)| async move {
                         <T as Described>::log_in(&service, &name, &password).await
                     },

@@ -24,9 +24,10 @@ pub(crate) fn server(service: &Ident) -> Ident {
     derived(service, &format!("{}Server", unraw(service)))
 }
 
-/// `recv_log` → `__RECV_LOG`, the static with the descriptor and the codecs of a method.
+/// `recv_log` → `__METHOD_RECV_LOG`, the static with the descriptor and the codecs of a method. The
+/// statics of the service have other prefixes, so no method has the name of one.
 pub(crate) fn method_static(method: &Ident) -> Ident {
-    let name = format!("__{}", unraw(method).to_uppercase());
+    let name = format!("__METHOD_{}", unraw(method).to_uppercase());
     Ident::new(&name, Span::mixed_site().located_at(method.span()))
 }
 

@@ -25,6 +25,7 @@ pub use server::{RouteBuilder, Router, Routes, Service, into_router};
 pub use crate::builtin::{Pong, ping_descriptor};
 #[cfg(feature = "client")]
 pub use crate::client::{Call, Client};
+pub use crate::codec::TypedError;
 pub use crate::context::handle::Context;
 pub use crate::descriptor::{ArgumentDescriptor, MethodDescriptor, ServiceDescriptor};
 pub use crate::error::call_error::{Error, Result};

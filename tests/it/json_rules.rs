@@ -211,7 +211,7 @@ async fn optional_fields_may_be_null() {
         r#"{"result":"Some(1) Some(\"x\") 2"}"#
     );
     let text = refusal(&running, "Names", r#"{"user_name":null,"max_count":3}"#).await;
-    assert_eq!(text, "user_name: is missing");
+    assert_eq!(text, "user_name: invalid type: null, expected a string");
     assert_eq!(body_of(&running, "Maybe", r#"{"some":false}"#).await, "{}");
     assert_eq!(
         body_of(&running, "Maybe", r#"{"some":true}"#).await,

@@ -40,8 +40,12 @@ mod http2_client;
 mod idempotency;
 /// Signed calls between services.
 mod identity;
+/// Random values of many types, against serde_json.
+mod json_property;
 /// The JSON forms of arguments and values.
 mod json_rules;
+/// Values that must not change on the way, at every depth.
+mod json_values;
 /// The middleware stacks of client and server.
 mod layers;
 /// Health, readiness and graceful shutdown.
@@ -50,6 +54,8 @@ mod lifecycle;
 mod logs;
 /// Detection of request loops.
 mod loops;
+/// Headers and trailers of the application.
+mod metadata;
 /// Panics in unusual places.
 mod panics;
 /// Pinned external forms.

@@ -14,7 +14,7 @@ fn raw_identifiers_lose_their_prefix() {
     assert_eq!(unraw(&ident("r#type")), "type");
     assert_eq!(client(&ident("r#struct")), "structClient");
     assert_eq!(server(&ident("r#LogSink")), "LogSinkServer");
-    assert_eq!(method_static(&ident("r#match")), "__MATCH");
+    assert_eq!(method_static(&ident("r#match")), "__METHOD_MATCH");
 }
 
 #[test]

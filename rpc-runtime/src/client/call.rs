@@ -12,7 +12,7 @@ use crate::compression::Compression;
 use crate::context::{Context, RequestId};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Error, Remote};
-use crate::metadata::Metadata;
+use crate::metadata::{InvalidMetadata, Metadata};
 use crate::method::{RedactedArguments, ReplyCodec};
 use crate::middleware::{Body, BoxFuture};
 
@@ -136,8 +136,18 @@ impl<T: 'static, E: 'static> Call<T, E> {
 
     /// Adds a metadata entry. An invalid name or value fails the call with `invalid_argument`.
     pub fn header(self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+        self.add_metadata(|metadata| metadata.append(name, value))
+    }
+
+    /// Adds a metadata entry with bytes, under a name that ends in `-bin`. An invalid name fails
+    /// the call with `invalid_argument`.
+    pub fn header_bin(self, name: impl Into<Cow<'static, str>>, value: &[u8]) -> Self {
+        self.add_metadata(|metadata| metadata.append_bin(name, value))
+    }
+
+    fn add_metadata(self, add: impl FnOnce(&mut Metadata) -> Result<(), InvalidMetadata>) -> Self {
         self.change(|parts| {
-            if let Err(invalid) = parts.metadata.append(name, value)
+            if let Err(invalid) = add(&mut parts.metadata)
                 && parts.body.is_ok()
             {
                 parts.body = Err(Error::without_location(

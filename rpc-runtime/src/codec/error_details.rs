@@ -41,6 +41,7 @@ use prost::Message;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::json;
 use crate::context::RequestId;
 use crate::error::{Code, Detail, Error, Hop, Payload};
 
@@ -264,7 +265,7 @@ impl ErrorDetail for ErrorPayload {
     fn debug(&self) -> Value {
         let mut debug = Map::new();
         debug.insert("reason".to_owned(), self.reason.as_str().into());
-        let fields = serde_json::from_str(&self.fields).unwrap_or_default();
+        let fields: Value = json::read_text(self.fields.as_bytes()).unwrap_or_default();
         debug.insert("fields".to_owned(), fields);
         if let Some(inner) = &self.inner {
             debug.insert("inner".to_owned(), inner.debug());
@@ -289,7 +290,7 @@ impl ErrorPayload {
     fn into_payload(self) -> Option<Payload> {
         let fields = match self.fields.as_str() {
             "" => Map::new(),
-            fields => serde_json::from_str(fields).ok()?,
+            fields => json::read_text(fields.as_bytes()).ok()?,
         };
         let inner = match self.inner {
             Some(inner) => Some(Box::new(inner.into_payload()?)),

@@ -2,4 +2,7 @@
 
 pub(crate) mod base64;
 pub(crate) mod error_details;
+mod error_fields;
 pub(crate) mod json;
+
+pub use error_fields::TypedError;

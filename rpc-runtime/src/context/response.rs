@@ -16,7 +16,9 @@ pub(super) type Parts = Option<Box<(Metadata, Metadata)>>;
 /// use rpc_runtime::{Context, Result};
 ///
 /// async fn handler() -> Result<u32> {
-///     Context::current().response().header("x-cache", "hit")?;
+///     let context = Context::current();
+///     context.response().header("x-cache", "hit")?;
+///     context.response().trailer_bin("x-digest-bin", &[0, 255])?;
 ///     Ok(3)
 /// }
 /// ```
@@ -41,6 +43,19 @@ impl<'a> ResponseMetadata<'a> {
         self.edit(|parts| parts.0.append(name, value))
     }
 
+    /// Adds a header with bytes, under a name that ends in `-bin`.
+    ///
+    /// # Errors
+    ///
+    /// `internal` for an invalid name, see [`Metadata::append_bin`], and outside a call.
+    pub fn header_bin(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        value: &[u8],
+    ) -> Result<(), Error> {
+        self.edit(|parts| parts.0.append_bin(name, value))
+    }
+
     /// Adds a trailer, which is sent after the message.
     ///
     /// # Errors
@@ -52,6 +67,19 @@ impl<'a> ResponseMetadata<'a> {
         value: impl Into<String>,
     ) -> Result<(), Error> {
         self.edit(|parts| parts.1.append(name, value))
+    }
+
+    /// Adds a trailer with bytes, under a name that ends in `-bin`.
+    ///
+    /// # Errors
+    ///
+    /// See [`header_bin`](Self::header_bin).
+    pub fn trailer_bin(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        value: &[u8],
+    ) -> Result<(), Error> {
+        self.edit(|parts| parts.1.append_bin(name, value))
     }
 
     fn edit<E: std::error::Error + Send + Sync + 'static>(

@@ -13,7 +13,7 @@ use super::code::Code;
 use super::delivery::Delivery;
 use super::hop::Hop;
 use super::payload::Payload;
-use crate::metadata::Metadata;
+use crate::metadata::{InvalidMetadata, Metadata};
 use crate::request_id::RequestId;
 use crate::text::{EscapeControl, truncate_str};
 
@@ -230,7 +230,22 @@ impl Error {
         name: impl Into<Cow<'static, str>>,
         value: impl Into<String>,
     ) -> Self {
-        if let Err(invalid) = self.0.metadata.append(name, value) {
+        let added = self.0.metadata.append(name, value);
+        self.warn_if_invalid(added)
+    }
+
+    /// Adds metadata with bytes, under a name that ends in `-bin`. A caller reads it with
+    /// [`Metadata::get_bin`].
+    ///
+    /// Invalid metadata is dropped, as by [`with_metadata`](Self::with_metadata).
+    #[must_use]
+    pub fn with_metadata_bin(mut self, name: impl Into<Cow<'static, str>>, value: &[u8]) -> Self {
+        let added = self.0.metadata.append_bin(name, value);
+        self.warn_if_invalid(added)
+    }
+
+    fn warn_if_invalid(self, added: Result<(), InvalidMetadata>) -> Self {
+        if let Err(invalid) = added {
             tracing::warn!(target: "rpc", %invalid, "dropped invalid metadata of an error");
         }
         self

@@ -26,7 +26,7 @@ pub use payload::Payload;
 pub(crate) use remote::Remote;
 pub use specialize::*;
 pub(crate) use typed::RpcError;
-pub use typed::{Argument, RpcResult, TypedError, pass_on};
+pub use typed::{Argument, RpcResult, pass_on};
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,6 @@
 use serde_json::{Map, Value};
 
 use super::Error;
-use super::typed::Argument;
 
 /// The wire form of a variant of a service's error enum. `#[derive(RpcError)]` writes and reads it.
 #[derive(Debug, Clone)]
@@ -48,16 +47,6 @@ impl Payload {
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
-    }
-
-    /// Returns a field of the variant, or `None` if it is missing or of another type.
-    #[must_use]
-    pub fn field<T: Argument>(&self, name: &str) -> Option<T> {
-        if self.reason_only {
-            return None;
-        }
-        // A missing field reads as `null`, which is a valid `Option`.
-        T::deserialize(self.fields.get(name).unwrap_or(&Value::Null)).ok()
     }
 
     /// Returns the dependency's error that a `#[rpc(from)]` variant holds.

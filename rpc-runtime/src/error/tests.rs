@@ -1,6 +1,7 @@
 use std::error::Error as StdError;
 
 use super::*;
+use crate::codec::TypedError;
 use crate::request_id::RequestId;
 
 fn published(code: Code, message: &'static str) -> Error {

@@ -1,11 +1,10 @@
 //! The conversion between a service's error enum and the wire form of an error.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 use super::{Code, Error, Payload};
 use crate::metadata::Metadata;
@@ -75,75 +74,6 @@ pub trait Argument: Serialize + DeserializeOwned + Send + 'static {}
 
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + Send + 'static> Argument for T {}
-
-/// Builds the wire form of a variant.
-#[derive(Debug)]
-#[doc(hidden)]
-pub struct TypedError {
-    error: Error,
-    reason: &'static str,
-    fields: Map<String, Value>,
-    public: bool,
-}
-
-impl TypedError {
-    /// Creates a variant from its code, reason and message.
-    #[must_use]
-    pub fn new(code: Code, reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            error: Error::without_location(code, message).with_reason(reason),
-            reason,
-            fields: Map::new(),
-            public: false,
-        }
-    }
-
-    /// Adds a field of the variant.
-    #[must_use]
-    pub fn field<T: Argument>(mut self, name: &'static str, value: &T) -> Self {
-        match serde_json::to_value(value) {
-            Ok(value) => {
-                self.fields.insert(name.to_owned(), value);
-            }
-            // The caller receives code and message, and decodes the variant as `Other`.
-            Err(error) => {
-                tracing::error!(target: "rpc", reason = self.reason, field = name, %error, "dropped a field of an error that cannot be serialized");
-            }
-        }
-        self
-    }
-
-    /// Allows the message and the fields to be sent to callers, regardless of the code and of trust.
-    #[must_use]
-    pub fn public(mut self) -> Self {
-        self.error = self.error.public();
-        self.public = true;
-        self
-    }
-
-    /// Sets the cause, which is not sent.
-    #[must_use]
-    pub fn source(mut self, source: Option<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        if let Some(source) = source {
-            self.error = self.error.with_source(source);
-        }
-        self
-    }
-
-    /// Returns the wire form.
-    #[must_use]
-    pub fn finish(mut self) -> Error {
-        let payload = Payload {
-            reason: self.reason.to_owned(),
-            fields: self.fields,
-            inner: None,
-            public: self.public,
-            reason_only: false,
-        };
-        self.error.set_payload(Some(Arc::new(payload)));
-        self.error
-    }
-}
 
 /// Wraps a dependency's error in the variant `reason` of the service's own enum.
 #[doc(hidden)]

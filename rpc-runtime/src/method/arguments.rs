@@ -4,21 +4,28 @@ use std::any::Any;
 use std::fmt;
 
 use super::form::{ArgumentForm, ArgumentFormCodec, Owned};
-use crate::codec::json::{self, Cursor, DecodeError, EncodeError, Object, ObjectWriter};
+use crate::codec::json::{
+    self, Cursor, DecodeError, EncodeError, Object, ObjectWriter, Position, Written,
+};
 use crate::descriptor::{ArgumentDescriptor, MessageStyle, MethodDescriptor};
 use crate::error::Argument;
 
-type Write<F> =
-    for<'a> fn(<F as ArgumentForm>::Borrowed<'a>, &mut Vec<u8>) -> Result<(), EncodeError>;
+type Write<F> = for<'a> fn(
+    <F as ArgumentForm>::Borrowed<'a>,
+    &mut Vec<u8>,
+    Position,
+) -> Result<Written, EncodeError>;
 
 /// Reads a value and writes it in the form for the log.
-pub(crate) type Transcode = fn(&mut Cursor<'_>, &mut Vec<u8>) -> Result<(), DecodeError>;
+pub(crate) type Transcode = fn(&mut Cursor<'_>, &mut Vec<u8>) -> Result<Written, DecodeError>;
 
 /// The JSON codec of one argument.
 pub struct ArgumentCodec<F: ArgumentForm> {
     write: Write<F>,
-    read: fn(&mut Cursor<'_>) -> Result<F::Owned, DecodeError>,
+    read: fn(&mut Cursor<'_>, Position) -> Result<F::Owned, DecodeError>,
     default_if_missing: fn() -> Option<F::Owned>,
+    /// Whether the default is also the value of a `null` that the type does not accept.
+    default_if_null: bool,
     message: fn(&[u8]) -> Result<F::Owned, DecodeError>,
     transcode: Transcode,
 }
@@ -30,6 +37,7 @@ pub const fn argument<F: ArgumentFormCodec>() -> ArgumentCodec<F> {
         write: F::write,
         read: F::read,
         default_if_missing: F::default_if_missing,
+        default_if_null: false,
         message: not_a_message,
         transcode: F::transcode,
     }
@@ -45,6 +53,7 @@ where
         write: F::write,
         read: F::read,
         default_if_missing: default_value,
+        default_if_null: true,
         message: not_a_message,
         transcode: F::transcode,
     }
@@ -60,12 +69,22 @@ pub const fn idempotency_key<F: ArgumentFormCodec<Owned = String>>() -> Argument
 #[must_use]
 pub const fn message<T: Argument>() -> ArgumentCodec<Owned<T>> {
     ArgumentCodec {
-        write: json::write_message,
+        write: write_message,
         read: json::read,
         default_if_missing: json::default_if_missing,
+        default_if_null: false,
         message: json::read_message,
         transcode: <Owned<T> as ArgumentFormCodec>::transcode,
     }
+}
+
+fn write_message<T: Argument>(
+    value: &T,
+    out: &mut Vec<u8>,
+    _: Position,
+) -> Result<Written, EncodeError> {
+    json::write_message(value, out)?;
+    Ok(Written::Value)
 }
 
 fn default_value<T: Default>() -> Option<T> {
@@ -161,8 +180,11 @@ fn read_field<F: ArgumentForm>(
     argument: &ArgumentDescriptor,
     cursor: &mut Cursor<'_>,
 ) -> Result<(), DecodeError> {
-    if !cursor.null() {
-        *slot = Some((codec.read)(cursor).map_err(|problem| with_path(problem, argument))?);
+    let is_null = cursor.is_null();
+    match (codec.read)(cursor, Position::Field) {
+        Ok(value) => *slot = Some(value),
+        Err(_) if is_null && codec.default_if_null => *slot = (codec.default_if_missing)(),
+        Err(problem) => return Err(with_path(problem, argument)),
     }
     Ok(())
 }
@@ -193,11 +215,13 @@ macro_rules! tuples {
             ) -> Result<Vec<u8>, EncodeError> {
                 let mut out = Vec::with_capacity(128);
                 if method.style == MessageStyle::Message {
-                    $((codecs.$index.write)(arguments.$index, &mut out)?;)*
+                    $((codecs.$index.write)(arguments.$index, &mut out, Position::Inner)?;)*
                     return Ok(out);
                 }
                 let mut object = ObjectWriter::open(&mut out);
-                $(object.field(method.arguments[$index].name, |out| (codecs.$index.write)(arguments.$index, out))?;)*
+                $(object.field(method.arguments[$index].name, |out| {
+                    (codecs.$index.write)(arguments.$index, out, Position::Field)
+                })?;)*
                 object.close();
                 Ok(out)
             }

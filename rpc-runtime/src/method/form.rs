@@ -7,7 +7,7 @@ use std::any::{Any, TypeId};
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::codec::json::{self, Cursor, DecodeError, EncodeError};
+use crate::codec::json::{self, Cursor, DecodeError, EncodeError, Position, Written};
 use crate::error::Argument;
 
 /// The form of an argument in the service trait.
@@ -25,14 +25,18 @@ pub trait ArgumentForm: 'static {
 )]
 pub trait ArgumentFormCodec: ArgumentForm {
     #[doc(hidden)]
-    fn write(value: Self::Borrowed<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError>;
+    fn write(
+        value: Self::Borrowed<'_>,
+        out: &mut Vec<u8>,
+        position: Position,
+    ) -> Result<Written, EncodeError>;
     #[doc(hidden)]
-    fn read(cursor: &mut Cursor<'_>) -> Result<Self::Owned, DecodeError>;
+    fn read(cursor: &mut Cursor<'_>, position: Position) -> Result<Self::Owned, DecodeError>;
     #[doc(hidden)]
     fn default_if_missing() -> Option<Self::Owned>;
     /// Reads a value and writes it in the form for the log.
     #[doc(hidden)]
-    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError>;
+    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<Written, DecodeError>;
 }
 
 /// An argument of type `T` or `&T`.
@@ -53,20 +57,24 @@ impl<T: Send + 'static> ArgumentForm for Owned<T> {
 }
 
 impl<T: Argument> ArgumentFormCodec for Owned<T> {
-    fn write(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        json::write(value, out)
+    fn write(value: &T, out: &mut Vec<u8>, position: Position) -> Result<Written, EncodeError> {
+        json::write(value, out, position)
     }
 
-    fn read(cursor: &mut Cursor<'_>) -> Result<T, DecodeError> {
-        json::read(cursor)
+    fn read(cursor: &mut Cursor<'_>, position: Position) -> Result<T, DecodeError> {
+        json::read(cursor, position)
     }
 
     fn default_if_missing() -> Option<T> {
         json::default_if_missing()
     }
 
-    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        Ok(Self::write(&Self::read(cursor)?, out)?)
+    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<Written, DecodeError> {
+        Ok(Self::write(
+            &Self::read(cursor, Position::Field)?,
+            out,
+            Position::Field,
+        )?)
     }
 }
 
@@ -76,20 +84,24 @@ impl ArgumentForm for Str {
 }
 
 impl ArgumentFormCodec for Str {
-    fn write(value: &str, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        json::write_plain(value, out)
+    fn write(value: &str, out: &mut Vec<u8>, position: Position) -> Result<Written, EncodeError> {
+        json::write_value(value, out, position)
     }
 
-    fn read(cursor: &mut Cursor<'_>) -> Result<String, DecodeError> {
-        json::read(cursor)
+    fn read(cursor: &mut Cursor<'_>, position: Position) -> Result<String, DecodeError> {
+        json::read(cursor, position)
     }
 
     fn default_if_missing() -> Option<String> {
         None
     }
 
-    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        Ok(Self::write(&Self::read(cursor)?, out)?)
+    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<Written, DecodeError> {
+        Ok(Self::write(
+            &Self::read(cursor, Position::Field)?,
+            out,
+            Position::Field,
+        )?)
     }
 }
 
@@ -99,51 +111,49 @@ impl<T: Send + 'static> ArgumentForm for Slice<T> {
 }
 
 impl<T: Argument> ArgumentFormCodec for Slice<T> {
-    fn write(value: &[T], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn write(value: &[T], out: &mut Vec<u8>, position: Position) -> Result<Written, EncodeError> {
         if TypeId::of::<T>() == TypeId::of::<u8>() {
             let bytes: Vec<u8> = value
                 .iter()
                 .filter_map(|b| (b as &dyn Any).downcast_ref::<u8>().copied())
                 .collect();
             json::write_bytes(&bytes, out);
-            return Ok(());
+            return Ok(Written::Value);
         }
-        if [
-            TypeId::of::<u128>(),
-            TypeId::of::<i128>(),
-            TypeId::of::<Vec<u8>>(),
-        ]
-        .contains(&TypeId::of::<T>())
-        {
+        if TypeId::of::<T>() == TypeId::of::<Vec<u8>>() {
             // Their JSON form differs from serde's.
             return write_each(value, out);
         }
-        json::write_plain(value, out)
+        json::write_value(value, out, position)
     }
 
-    fn read(cursor: &mut Cursor<'_>) -> Result<Vec<T>, DecodeError> {
-        json::read(cursor)
+    fn read(cursor: &mut Cursor<'_>, position: Position) -> Result<Vec<T>, DecodeError> {
+        json::read(cursor, position)
     }
 
     fn default_if_missing() -> Option<Vec<T>> {
         None
     }
 
-    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        Ok(Self::write(&Self::read(cursor)?, out)?)
+    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<Written, DecodeError> {
+        Ok(Self::write(
+            &Self::read(cursor, Position::Field)?,
+            out,
+            Position::Field,
+        )?)
     }
 }
 
-fn write_each<T: Argument>(values: &[T], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn write_each<T: Argument>(values: &[T], out: &mut Vec<u8>) -> Result<Written, EncodeError> {
     out.push(b'[');
     for (index, value) in values.iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        json::write(value, out)?;
+        json::write(value, out, Position::Inner)?;
     }
     out.push(b']');
-    Ok(())
+    Ok(Written::Value)
 }
 
 impl<F: ArgumentForm> ArgumentForm for Optional<F> {
@@ -152,24 +162,37 @@ impl<F: ArgumentForm> ArgumentForm for Optional<F> {
 }
 
 impl<F: ArgumentFormCodec> ArgumentFormCodec for Optional<F> {
-    fn write(value: Option<F::Borrowed<'_>>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn write(
+        value: Option<F::Borrowed<'_>>,
+        out: &mut Vec<u8>,
+        position: Position,
+    ) -> Result<Written, EncodeError> {
         match value {
-            Some(value) => F::write(value, out),
-            None => json::write_plain(&(), out),
+            Some(value) => F::write(value, out, Position::Some),
+            None => json::write_value(&None::<()>, out, position),
         }
     }
 
-    fn read(cursor: &mut Cursor<'_>) -> Result<Option<F::Owned>, DecodeError> {
-        // The caller handles `null` as a missing field.
-        F::read(cursor).map(Some)
+    fn read(cursor: &mut Cursor<'_>, _: Position) -> Result<Option<F::Owned>, DecodeError> {
+        let is_null = cursor.is_null();
+        match F::read(cursor, Position::Some) {
+            // The type does not accept `null`.
+            Err(_) if is_null => Ok(None),
+            value => value.map(Some),
+        }
     }
 
     fn default_if_missing() -> Option<Option<F::Owned>> {
         Some(None)
     }
 
-    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        F::transcode(cursor, out)
+    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<Written, DecodeError> {
+        let is_null = cursor.is_null();
+        match F::transcode(cursor, out) {
+            // The type does not accept `null`.
+            Err(_) if is_null => Ok(Written::Nothing),
+            written => written,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Method;
 use super::arguments::{Arguments, Transcode};
-use crate::codec::json::{self, Cursor, DecodeError, Object};
+use crate::codec::json::{self, Cursor, DecodeError, Object, Written};
 use crate::descriptor::{MessageStyle, MethodDescriptor};
 use crate::secret;
 use crate::text::{EscapeControl, truncate_str};
@@ -50,7 +50,7 @@ fn redact_message(
     shown: &mut Vec<String>,
 ) -> Result<(), DecodeError> {
     for transcode in transcoders {
-        shown.push(value(*transcode, &mut Cursor::new(message))?);
+        shown.extend(value(*transcode, &mut Cursor::new(message)?)?);
     }
     Ok(())
 }
@@ -76,12 +76,13 @@ fn redact_fields(
                 shown.push(format!("{}={MASK}", argument.name));
             }
             Some((argument, transcode)) => {
-                if !object.value().null() {
-                    shown.push(format!(
-                        "{}={}",
-                        argument.name,
-                        value(*transcode, object.value())?
-                    ));
+                let is_null = object.value().is_null();
+                match value(*transcode, object.value()) {
+                    Ok(Some(value)) => shown.push(format!("{}={value}", argument.name)),
+                    Ok(None) => {}
+                    // The default of the argument.
+                    Err(_) if is_null => shown.push(format!("{}=null", argument.name)),
+                    Err(problem) => return Err(problem),
                 }
             }
             None => object.skip()?,
@@ -90,17 +91,20 @@ fn redact_fields(
     Ok(())
 }
 
-fn value(transcode: Transcode, cursor: &mut Cursor<'_>) -> Result<String, DecodeError> {
+/// Returns the text of a value. `None` for an outermost `None`, which is the same as a missing field.
+fn value(transcode: Transcode, cursor: &mut Cursor<'_>) -> Result<Option<String>, DecodeError> {
     let mut out = Vec::new();
-    transcode(cursor, &mut out)?;
+    if transcode(cursor, &mut out)? == Written::Nothing {
+        return Ok(None);
+    }
     let text = String::from_utf8_lossy(&out);
     let rest = if text.len() > MAX_ARGUMENT {
         ELLIPSIS
     } else {
         ""
     };
-    Ok(format!(
+    Ok(Some(format!(
         "{}{rest}",
         EscapeControl(truncate_str(&text, MAX_ARGUMENT))
-    ))
+    )))
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::codec::json::{self, DecodeError, EncodeError, Object, ObjectWriter};
+use crate::codec::json::{self, DecodeError, EncodeError, Object, ObjectWriter, Position};
 use crate::error::{Argument, Error, Remote, RpcError, RpcResult};
 
 /// The codec of the value `T` and the error `E` of a method.
@@ -70,7 +70,7 @@ impl<T, E> fmt::Debug for ReplyCodec<T, E> {
 fn encode_field<T: Argument>(value: &T) -> Result<Vec<u8>, EncodeError> {
     let mut out = Vec::with_capacity(64);
     let mut object = ObjectWriter::open(&mut out);
-    object.field("result", |out| json::write(value, out))?;
+    object.field("result", |out| json::write(value, out, Position::Field))?;
     object.close();
     Ok(out)
 }
@@ -83,8 +83,11 @@ fn decode_field<T: Argument>(body: &[u8]) -> Result<T, DecodeError> {
             object.skip()?;
         } else if result.is_some() {
             return Err(DecodeError::at("result", "is given twice"));
-        } else if !object.value().null() {
-            result = Some(json::read(object.value()).map_err(|problem| problem.within("result"))?);
+        } else {
+            result = Some(
+                json::read(object.value(), Position::Field)
+                    .map_err(|problem| problem.within("result"))?,
+            );
         }
     }
     result

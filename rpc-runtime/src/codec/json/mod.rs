@@ -4,22 +4,34 @@
 //! | --- | --- |
 //! | A message is an object without trailing data. A known field occurs at most once. | [`object`] |
 //! | A field has its declared name or that name in camelCase. Unknown fields are ignored. | [`object`] |
-//! | `null` is the same as a missing field, which is an error except for `Option` and `#[rpc(default)]`. | [`object`], [`value`] |
-//! | 64-bit integers are written as numbers and read from numbers or strings. | [`value`] |
-//! | 128-bit integers are decimal strings; bytes are base64. | [`value`] |
+//! | A missing field is an error except for `Option` and `#[rpc(default)]`. `null` is a value. | [`value`] |
+//! | 64-bit integers are written as numbers and read from numbers or text, at every depth. | [`de`] |
+//! | 128-bit integers are decimal text, at every depth. | [`ser`], [`de`] |
+//! | Numbers are read by their digits; floats that are not finite are an error, at every depth. | [`number`], [`ser`] |
+//! | Bytes are base64: `Vec<u8>` as an argument or a result, and [`Bytes`] elsewhere. | [`value`], [`newtypes`] |
 //!
-//! The content of user-defined types follows their serde implementations.
+//! Names, presence and defaults inside of user-defined types follow their serde implementations.
+//! Where serde buffers a value without its type (`untagged`, `flatten`, internally tagged enums), an
+//! integer is read from a number only.
 
+mod access;
+mod cursor;
+mod de;
 mod error;
+mod key;
 mod newtypes;
+mod number;
 mod object;
+mod ser;
+mod tokens;
 mod value;
 
+pub(crate) use cursor::Cursor;
 pub(crate) use error::{DecodeError, EncodeError};
 pub use newtypes::{BigNum, Bytes};
 pub(crate) use object::{Object, ObjectWriter, same_name};
 pub(crate) use value::{
-    Cursor, default_if_missing, locate_error, read, write, write_bytes, write_plain,
+    Position, Written, default_if_missing, read, read_text, write, write_bytes, write_value,
 };
 
 use serde::Serialize;
@@ -27,18 +39,14 @@ use serde::de::DeserializeOwned;
 
 /// Reads a body that is one message of a user-defined type.
 pub(crate) fn read_message<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
-    let start = body.iter().position(|b| !b.is_ascii_whitespace());
-    match start.map(|start| body[start]) {
-        Some(b'{') => {}
-        None => {
-            return Err(DecodeError::new(
-                "the body is empty; expected a JSON object",
-            ));
-        }
+    match Cursor::new(body)?.peek() {
+        Some(b'{') => read_text(body),
+        None => Err(DecodeError::new(
+            "the body is empty; expected a JSON object",
+        )),
         // serde also reads a struct from an array.
-        Some(_) => return Err(DecodeError::not_an_object(body)),
+        Some(_) => Err(DecodeError::not_an_object(body)),
     }
-    serde_json::from_slice(body).map_err(|error| locate_error::<T>(body, 0, &error))
 }
 
 /// Writes a message of a user-defined type.
@@ -47,7 +55,7 @@ pub(crate) fn write_message<T: Serialize>(
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     let start = out.len();
-    serde_json::to_writer(&mut *out, message)?;
+    write_value(message, out, Position::Inner)?;
     match out.get(start) {
         Some(b'{') => Ok(()),
         _ => Err(EncodeError::new(

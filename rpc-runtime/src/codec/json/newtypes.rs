@@ -1,12 +1,16 @@
 //! Wrapper types that apply the JSON rules for bytes and large integers inside user-defined types.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Deref;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::de::{self, MapAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::cursor::Cursor;
 use super::value::{decode_base64, encode_base64};
+use super::{number, tokens};
 
 /// Bytes that are serialized as base64.
 ///
@@ -66,8 +70,11 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
-/// An integer of any size that is serialized as a decimal string, for types that implement
-/// `Display` and `FromStr`.
+/// An integer of any size that is written as decimal text, for types that implement `Display` and
+/// `FromStr`. It is read from text or from a number.
+///
+/// Use it for values beyond 2^53 that clients in JavaScript read: `JSON.parse` rounds such numbers
+/// without an error.
 ///
 /// ```
 /// use rpc_runtime::BigNum;
@@ -75,6 +82,7 @@ impl<'de> Deserialize<'de> for Bytes {
 /// let n = BigNum(u128::MAX);
 /// assert_eq!(serde_json::to_string(&n)?, r#""340282366920938463463374607431768211455""#);
 /// assert_eq!(serde_json::from_str::<BigNum<u128>>(r#""5""#)?, BigNum(5));
+/// assert_eq!(serde_json::from_str::<BigNum<u128>>("5")?, BigNum(5));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -94,13 +102,71 @@ impl<N: fmt::Display> Serialize for BigNum<N> {
 
 impl<'de, N: FromStr> Deserialize<'de> for BigNum<N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let digits = text.strip_prefix('-').unwrap_or(&text);
-        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(de::Error::custom("expected a decimal integer in a string"));
-        }
-        text.parse()
-            .map(Self)
-            .map_err(|_| de::Error::custom("number out of range"))
+        // Messages of this framework show the digits of a number; other formats pass it on.
+        deserializer.deserialize_newtype_struct(tokens::DIGITS, DigitsVisitor(PhantomData))
     }
+}
+
+struct DigitsVisitor<N>(PhantomData<N>);
+
+impl<'de, N: FromStr> Visitor<'de> for DigitsVisitor<N> {
+    type Value = BigNum<N>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an integer as a number or as decimal digits")
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<BigNum<N>, D::Error> {
+        inner.deserialize_any(self)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<BigNum<N>, E> {
+        match number::decimal_digits(text) {
+            Some(_) => parse(text),
+            None => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<BigNum<N>, E> {
+        self.visit_str(&value.to_string())
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<BigNum<N>, E> {
+        self.visit_str(&value.to_string())
+    }
+
+    fn visit_u128<E: de::Error>(self, value: u128) -> Result<BigNum<N>, E> {
+        self.visit_str(&value.to_string())
+    }
+
+    fn visit_i128<E: de::Error>(self, value: i128) -> Result<BigNum<N>, E> {
+        self.visit_str(&value.to_string())
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<BigNum<N>, E> {
+        // The digits of a larger number were lost in the conversion to `f64`.
+        const EXACT: f64 = 9_007_199_254_740_991.0;
+        if value.fract() == 0.0 && value.abs() <= EXACT {
+            // The sum has no sign if it is zero.
+            return self.visit_str(&format!("{:.0}", value + 0.0));
+        }
+        Err(E::invalid_value(Unexpected::Float(value), &self))
+    }
+
+    /// Reads a number by its digits.
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<BigNum<N>, A::Error> {
+        let number = match map.next_entry::<String, String>()? {
+            Some((name, number)) if name == tokens::NUMBER => number,
+            _ => return Err(de::Error::invalid_type(Unexpected::Map, &self)),
+        };
+        match Cursor::whole_number(&number).and_then(|number| number.digits()) {
+            Some(digits) => parse(&digits),
+            None => Err(de::Error::invalid_value(Unexpected::Other(&number), &self)),
+        }
+    }
+}
+
+fn parse<N: FromStr, E: de::Error>(digits: &str) -> Result<BigNum<N>, E> {
+    let value = digits.parse().map(BigNum);
+    value.map_err(|_| E::custom("number out of range"))
 }

@@ -5,10 +5,8 @@
 
 use std::borrow::Cow;
 
-use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-
-use super::value::Cursor;
-use super::{DecodeError, EncodeError};
+use super::cursor::Cursor;
+use super::{DecodeError, EncodeError, Written};
 
 /// Reads the fields of a message one by one.
 pub(crate) struct Object<'b> {
@@ -18,7 +16,7 @@ pub(crate) struct Object<'b> {
 
 impl<'b> Object<'b> {
     pub(crate) fn open(body: &'b [u8]) -> Result<Self, DecodeError> {
-        let mut cursor = Cursor::new(body);
+        let mut cursor = Cursor::new(body)?;
         match cursor.peek() {
             Some(b'{') => cursor.advance(),
             None => {
@@ -65,7 +63,7 @@ impl<'b> Object<'b> {
                 return Err(self.cursor.error_here("expected `,` or `}` after a field"));
             }
         }
-        let name = self.cursor.name()?;
+        let name = self.cursor.string()?;
         match self.cursor.peek() {
             Some(b':') => self.cursor.advance(),
             _ => {
@@ -82,7 +80,7 @@ impl<'b> Object<'b> {
 
     /// Skips the value of an unknown field.
     pub(crate) fn skip(&mut self) -> Result<(), DecodeError> {
-        self.cursor.parse::<SkippedValue>().map(drop)
+        self.cursor.skip_value()
     }
 }
 
@@ -122,11 +120,11 @@ impl<'o> ObjectWriter<'o> {
         Self { out, first: true }
     }
 
-    /// Writes a field, or nothing if its value is `null`, which is the same as a missing field.
+    /// Writes a field, unless its value is left out.
     pub(crate) fn field(
         &mut self,
         name: &str,
-        value: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+        value: impl FnOnce(&mut Vec<u8>) -> Result<Written, EncodeError>,
     ) -> Result<(), EncodeError> {
         let start = self.out.len();
         if !self.first {
@@ -136,12 +134,9 @@ impl<'o> ObjectWriter<'o> {
         self.out.push(b'"');
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"\":");
-        let before = self.out.len();
-        value(self.out)?;
-        if &self.out[before..] == b"null" {
-            self.out.truncate(start);
-        } else {
-            self.first = false;
+        match value(self.out).map_err(|error| error.within(name))? {
+            Written::Value => self.first = false,
+            Written::Nothing => self.out.truncate(start),
         }
         Ok(())
     }
@@ -150,60 +145,3 @@ impl<'o> ObjectWriter<'o> {
         self.out.push(b'}');
     }
 }
-
-/// A value that is parsed and discarded. Used instead of `IgnoredAny`, for which serde_json does
-/// not apply its depth limit.
-struct SkippedValue;
-
-impl<'de> serde::Deserialize<'de> for SkippedValue {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Self)
-    }
-}
-
-impl<'de> Visitor<'de> for SkippedValue {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self, A::Error> {
-        while seq.next_element::<Self>()?.is_some() {}
-        Ok(self)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
-        while map.next_entry::<IgnoredAny, Self>()?.is_some() {}
-        Ok(self)
-    }
-}
-
-const _: fn() = || {
-    fn owned<T: DeserializeOwned>() {}
-    owned::<SkippedValue>();
-};

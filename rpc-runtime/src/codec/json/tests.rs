@@ -13,7 +13,7 @@ fn decode<T: DeserializeOwned + 'static>(json: &str) -> Result<T, String> {
     {
         assert_eq!(name, "v");
         value = Some(
-            read::<T>(object.value())
+            read::<T>(object.value(), Position::Field)
                 .map_err(|p| p.within("v").into_error().message().to_owned())?,
         );
     }
@@ -22,7 +22,7 @@ fn decode<T: DeserializeOwned + 'static>(json: &str) -> Result<T, String> {
 
 fn encode<T: Serialize + 'static>(value: &T) -> String {
     let mut out = Vec::new();
-    write(value, &mut out).unwrap();
+    write(value, &mut out, Position::Inner).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -89,8 +89,8 @@ fn bytes_are_base64() {
 #[test]
 fn nan_and_infinities_are_rejected() {
     let mut out = Vec::new();
-    assert!(write(&f64::NAN, &mut out).is_err());
-    assert!(write(&f32::INFINITY, &mut out).is_err());
+    assert!(write(&f64::NAN, &mut out, Position::Field).is_err());
+    assert!(write(&f32::INFINITY, &mut out, Position::Field).is_err());
     assert_eq!(encode(&1.5_f64), "1.5");
 }
 

@@ -1,0 +1,110 @@
+//! The fields of a typed error as JSON, by the same rules as messages.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::json::{self, Cursor, DecodeError, EncodeError, Position, Written};
+use crate::error::{Argument, Code, Error, Payload};
+
+/// Builds the wire form of a variant.
+#[derive(Debug)]
+#[doc(hidden)]
+pub struct TypedError {
+    error: Error,
+    reason: &'static str,
+    fields: Map<String, Value>,
+    public: bool,
+}
+
+impl TypedError {
+    /// Creates a variant from its code, reason and message.
+    #[must_use]
+    pub fn new(code: Code, reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            error: Error::without_location(code, message).with_reason(reason),
+            reason,
+            fields: Map::new(),
+            public: false,
+        }
+    }
+
+    /// Adds a field of the variant.
+    #[must_use]
+    pub fn field<T: Argument>(mut self, name: &'static str, value: &T) -> Self {
+        match write_field(value) {
+            Ok(Some(value)) => {
+                self.fields.insert(name.to_owned(), value);
+            }
+            Ok(None) => {}
+            // The caller receives code and message, and decodes the variant as `Other`.
+            Err(error) => {
+                tracing::error!(target: "rpc", reason = self.reason, field = name, %error, "dropped a field of an error that cannot be serialized");
+            }
+        }
+        self
+    }
+
+    /// Allows the message and the fields to be sent to callers, regardless of the code and of trust.
+    #[must_use]
+    pub fn public(mut self) -> Self {
+        self.error = self.error.public();
+        self.public = true;
+        self
+    }
+
+    /// Sets the cause, which is not sent.
+    #[must_use]
+    pub fn source(mut self, source: Option<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        if let Some(source) = source {
+            self.error = self.error.with_source(source);
+        }
+        self
+    }
+
+    /// Returns the wire form.
+    #[must_use]
+    pub fn finish(mut self) -> Error {
+        let payload = Payload {
+            reason: self.reason.to_owned(),
+            fields: self.fields,
+            inner: None,
+            public: self.public,
+            reason_only: false,
+        };
+        self.error.set_payload(Some(Arc::new(payload)));
+        self.error
+    }
+}
+
+impl Payload {
+    /// Returns a field of the variant, or `None` if it is missing or of another type.
+    #[must_use]
+    pub fn field<T: Argument>(&self, name: &str) -> Option<T> {
+        if self.reason_only {
+            return None;
+        }
+        match self.fields.get(name) {
+            Some(value) => read_field(value).ok(),
+            None => json::default_if_missing(),
+        }
+    }
+}
+
+/// Returns a field as JSON. `None` for one that is left out.
+fn write_field<T: Argument>(value: &T) -> Result<Option<Value>, EncodeError> {
+    let mut text = Vec::new();
+    if json::write(value, &mut text, Position::Field)? == Written::Nothing {
+        return Ok(None);
+    }
+    let value = json::read_text(&text);
+    value
+        .map(Some)
+        .map_err(|error| EncodeError::new(error.to_string()))
+}
+
+fn read_field<T: Argument>(value: &Value) -> Result<T, DecodeError> {
+    let text = value.to_string();
+    json::read(&mut Cursor::new(text.as_bytes())?, Position::Field)
+}

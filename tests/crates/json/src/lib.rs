@@ -1,0 +1,1 @@
+//! Nothing: `tests/json.rs` has the tests.
