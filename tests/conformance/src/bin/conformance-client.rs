@@ -65,11 +65,18 @@ async fn run(request: &ClientCompatRequest) -> Result<ClientResponseResult, Call
     match request.method.as_deref() {
         Some("Unary") => {
             let call = service.unary(message.decode()?);
-            finish(request, call, |response| response.payload).await
+            // Each response is reported, also one without a payload.
+            finish(request, call, |response| {
+                Some(response.payload.unwrap_or_default())
+            })
+            .await
         }
         Some("IdempotentUnary") => {
             let call = service.idempotent_unary(message.decode()?);
-            finish(request, call, |response| response.payload).await
+            finish(request, call, |response| {
+                Some(response.payload.unwrap_or_default())
+            })
+            .await
         }
         Some("Unimplemented") => {
             let call = service.unimplemented(message.decode()?);
