@@ -145,6 +145,8 @@ pub use identity::IdentityKeys;
 pub use metadata::{InvalidMetadata, Metadata};
 pub use request_id::RequestId;
 pub use secret::Secret;
+#[cfg(all(feature = "server", unix))]
+pub use server::ActivationSocket;
 #[cfg(feature = "server")]
 pub use server::idempotency;
 #[cfg(feature = "server")]

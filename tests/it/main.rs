@@ -40,6 +40,9 @@ mod http2_client;
 mod idempotency;
 /// Signed calls between services.
 mod identity;
+/// Sockets that a service manager passes to a server.
+#[cfg(unix)]
+mod inherited_sockets;
 /// Random values of many types, against serde_json.
 mod json_property;
 /// The JSON forms of arguments and values.

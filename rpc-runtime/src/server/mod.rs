@@ -25,6 +25,8 @@ pub use limits::Limits;
 pub use options::ServerOptions;
 pub use process::bound::BoundServer;
 pub use process::log::LogFormat;
+#[cfg(unix)]
+pub use transport::listen::ActivationSocket;
 #[cfg(feature = "_fuzz")]
 pub(crate) use transport::fuzzing::serve_in_memory;
 

@@ -15,12 +15,15 @@ use crate::logs;
 use crate::registry;
 use crate::server::call::dispatch;
 use crate::server::inner::ServerInner;
-use crate::server::transport::listen::Listener;
+use crate::server::transport::listen::{self, Listener};
 use crate::server::{Server, Trust};
 
 impl Server {
     /// Binds the addresses, without accepting connections yet. Use it to learn the port of an
     /// address with port 0.
+    ///
+    /// A service manager may have bound an address: a socket that this process has inherited by
+    /// `LISTEN_FDS` (systemd's socket activation) is used if it has exactly the configured address.
     ///
     /// # Errors
     ///
@@ -29,8 +32,8 @@ impl Server {
     /// - `unavailable`: an address is in use or cannot be bound.
     /// - `failed_precondition`: two linked services or two flags have the same name, a service was
     ///   added twice, a policy or rate limit names an unknown method, the routers of plain HTTP
-    ///   overlap or have a route that cannot be reached, or the identity key file or the flags file
-    ///   cannot be read.
+    ///   overlap or have a route that cannot be reached, the identity key file or the flags file
+    ///   cannot be read, or an inherited descriptor is not a listening socket.
     pub async fn bind(mut self) -> Result<BoundServer> {
         let addresses = std::mem::take(&mut self.process.listen);
         if addresses.is_empty() {
@@ -42,15 +45,36 @@ impl Server {
                 ),
             ));
         }
-        let mut listeners = Vec::new();
-        for (address, trust) in addresses {
-            let listener =
-                Listener::bind(&self.config.name, &address, self.process.socket_mode).await?;
-            listeners.push((listener, trust));
-        }
+        let listeners = self.open(addresses).await?;
         check_registry()?;
         let inner = self.into_inner(&listeners)?;
         Ok(BoundServer::new(inner, listeners))
+    }
+
+    /// Takes the inherited sockets of the addresses, and binds the other addresses.
+    async fn open(&self, addresses: Vec<(String, Trust)>) -> Result<Vec<(Listener, Trust)>> {
+        let mut found = Vec::new();
+        for (address, trust) in addresses {
+            let inherited = listen::take_inherited(&address).await?;
+            found.push((address, trust, inherited));
+        }
+        if self.process.takes_all_sockets {
+            let rest = listen::take_inherited_rest()?;
+            if !rest.is_empty() {
+                return replace_addresses(&self.config.name, found, rest);
+            }
+        }
+        let mut listeners = Vec::new();
+        for (address, trust, inherited) in found {
+            let listener = match inherited {
+                Some(listener) => listener,
+                None => {
+                    Listener::bind(&self.config.name, &address, self.process.socket_mode).await?
+                }
+            };
+            listeners.push((listener, trust));
+        }
+        Ok(listeners)
     }
 
     /// Returns a context for work before the server is bound, such as opening its store. It has no
@@ -185,6 +209,42 @@ impl Server {
         inner.check_plain_routes(probes)?;
         Ok(inner)
     }
+}
+
+/// Lets inherited sockets take the place of the addresses, none of which they are bound to.
+///
+/// # Errors
+///
+/// `failed_precondition` if the trust of the addresses differs, so that of the sockets is unknown.
+fn replace_addresses(
+    server: &str,
+    addresses: Vec<(String, Trust, Option<Listener>)>,
+    sockets: Vec<Listener>,
+) -> Result<Vec<(Listener, Trust)>> {
+    let mut kinds = addresses.iter().map(|(_, trust, _)| *trust);
+    // A server without addresses has been rejected.
+    let trust = kinds.next().unwrap_or(Trust::Edge);
+    if kinds.any(|other| other != trust) {
+        let sockets: Vec<_> = sockets.iter().map(Listener::url).collect();
+        let text = format!(
+            "{server} has inherited {} (LISTEN_FDS), and it is not known whether to trust its peers; configure \
+             exactly its address, as an internal or an edge listener",
+            sockets.join(", ")
+        );
+        return Err(Error::without_location(Code::FailedPrecondition, text));
+    }
+    let mut listeners = Vec::new();
+    for (address, trust, inherited) in addresses {
+        match inherited {
+            Some(listener) => listeners.push((listener, trust)),
+            None => tracing::info!(
+                target: "rpc",
+                "inherited sockets (LISTEN_FDS) take the place of the address {address}"
+            ),
+        }
+    }
+    listeners.extend(sockets.into_iter().map(|socket| (socket, trust)));
+    Ok(listeners)
 }
 
 /// Returns the first TCP address, the process id if there are only Unix sockets, or `local` without

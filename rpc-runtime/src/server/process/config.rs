@@ -12,6 +12,9 @@ use crate::server::transport::listen::SOCKET_MODE;
 pub(crate) struct ProcessConfig {
     /// The addresses to bind.
     pub(crate) listen: Vec<(String, Trust)>,
+    /// Whether the server is the only one of its process, so that every inherited socket is meant
+    /// for it.
+    pub(crate) takes_all_sockets: bool,
     /// The trust of a listener of the program and of a router.
     pub(crate) trust: Option<Trust>,
     pub(crate) socket_mode: u32,
@@ -32,6 +35,7 @@ impl Default for ProcessConfig {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
+            takes_all_sockets: false,
             trust: None,
             socket_mode: SOCKET_MODE,
             identity_file: None,

@@ -23,9 +23,13 @@ impl Server {
     /// to reach the sink. After a second signal, `run` returns an error immediately. SIGHUP reloads
     /// the key file of [`identity`](Self::identity).
     ///
+    /// Sockets that a service manager passes (`LISTEN_FDS`) take the place of the configured
+    /// addresses, unless they are bound to exactly these; see [`bind`](Self::bind).
+    ///
     /// # Errors
     ///
-    /// As [`bind`](Self::bind); `invalid_argument` if the URL of the log sink is invalid,
+    /// As [`bind`](Self::bind), and `failed_precondition` for an inherited socket if the server has
+    /// addresses of both kinds and none is that of the socket; `invalid_argument` if the URL of the log sink is invalid,
     /// `failed_precondition` if the log spool cannot be used, `canceled` after a second signal.
     pub async fn run(self) -> Result<()> {
         run(self, std::future::pending()).await
@@ -55,6 +59,7 @@ async fn run(mut server: Server, stop: impl Future<Output = ()> + Send) -> Resul
     if log.will_export(is_log_sink) && server.config.dropped_logs.is_none() {
         server = server.dropped_logs(logs::dropped);
     }
+    server.process.takes_all_sockets = true;
     let bound = match server.bind().await {
         Ok(bound) => bound,
         Err(error) => {

@@ -1,11 +1,18 @@
 //! Listening sockets of a server, and parsing of their addresses.
 
 #[cfg(unix)]
+mod activation;
+#[cfg_attr(not(unix), path = "inherited_absent.rs")]
+mod inherited;
+#[cfg(unix)]
 mod unix;
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
+#[cfg(unix)]
+pub use activation::ActivationSocket;
+pub(crate) use inherited::{take as take_inherited, take_rest as take_inherited_rest};
 use tokio::net::TcpListener;
 #[cfg(unix)]
 pub(crate) use unix::Socket;
@@ -14,6 +21,10 @@ use crate::error::{Code, Error, Result};
 
 /// Prefix of the address of a Unix socket.
 const UNIX: &str = "unix:";
+
+/// Number of connections that may wait to be accepted.
+#[cfg(unix)]
+const BACKLOG: i32 = 1024;
 
 /// Default mode of a Unix socket file: only the user that the server runs as may connect.
 pub(crate) const SOCKET_MODE: u32 = 0o600;
@@ -40,6 +51,13 @@ impl Listener {
             None => TcpListener::bind(address).await.map(Self::Tcp),
         };
         bound.map_err(|error| refused(server, address, error))
+    }
+
+    /// Serves a TCP socket of the standard library.
+    #[cfg(unix)]
+    fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener).map(Self::Tcp)
     }
 
     #[cfg(unix)]

@@ -3,62 +3,84 @@
 //!
 //! Two races are avoided:
 //!
-//! - Between binding and setting the mode, any user could connect. The socket is therefore bound in
-//!   a folder that only this user can enter, and renamed to its path after its mode is set.
+//! - Between binding and setting the mode, any user could connect. The socket therefore listens only
+//!   after its mode is set: the system refuses connections to a bound socket that does not listen.
 //! - Of two processes that find a stale socket file, the second could remove the socket that the
 //!   first has just bound. The process that holds the lock on `PATH.lock` therefore owns the path.
 //!   The lock file is never removed, because removing it would cause the same race.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, Permissions};
 use std::io::{Error, ErrorKind, Result};
 use std::iter;
-use std::os::unix::fs::{
-    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
-};
-use std::os::unix::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
 
+use socket2::{Domain, SockAddr, Type};
 use tokio::net::{UnixListener, UnixStream};
 
+use super::BACKLOG;
 use crate::files::FileLock;
 
-/// A listening Unix socket. Dropping it removes its file.
+/// A listening Unix socket. Dropping it removes its file, unless another process has bound it.
 #[derive(Debug)]
 pub(crate) struct Socket {
     /// `None` once [`close`](Self::close) has taken it.
     listener: Option<UnixListener>,
     path: PathBuf,
-    /// Device and inode number of the file. Another process may replace the file at the path later.
-    file: (u64, u64),
-    _lock: FileLock,
+    /// `None` for a socket that another process has bound, and whose file it owns.
+    file: Option<SocketFile>,
 }
 
 impl Socket {
     /// Listens on `path`, with a file of this `mode`. Users with write permission may connect.
     pub(crate) async fn bind(path: &Path, mode: u32) -> Result<Self> {
-        let parent = match path.parent() {
-            Some(parent) if path.is_absolute() => parent,
-            _ => {
-                let text = "a socket path must be absolute and name a file";
-                return Err(Error::new(ErrorKind::InvalidInput, text));
-            }
-        };
-        // Rejects a path that is too long to connect to; renaming to it would succeed.
-        SocketAddr::from_pathname(path)?;
+        if !path.is_absolute() || path.file_name().is_none() {
+            let text = "a socket path must be absolute and name a file";
+            return Err(Error::new(ErrorKind::InvalidInput, text));
+        }
+        let address = SockAddr::unix(path).map_err(|error| {
+            let length = path.as_os_str().len();
+            let text = format!("{error} (107 bytes; this one has {length})");
+            Error::new(ErrorKind::InvalidInput, text)
+        })?;
         let lock = lock(path)?;
-        ensure_not_in_use(path).await?;
-        let staging = StagingDir::new(parent)?;
-        let listener = UnixListener::bind(staging.socket())?;
-        fs::set_permissions(staging.socket(), Permissions::from_mode(mode))?;
-        let metadata = fs::symlink_metadata(staging.socket())?;
-        // Replaces a stale socket file atomically.
-        fs::rename(staging.socket(), path)?;
-        Ok(Self {
-            listener: Some(listener),
+        remove_stale(path).await?;
+        let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.bind(&address)?;
+        let metadata = fs::symlink_metadata(path)?;
+        let file = SocketFile {
             path: path.to_owned(),
-            file: (metadata.dev(), metadata.ino()),
+            id: (metadata.dev(), metadata.ino()),
             _lock: lock,
+        };
+        fs::set_permissions(path, Permissions::from_mode(mode))?;
+        socket.listen(BACKLOG)?;
+        let listener = OwnedFd::from(socket).into();
+        Self::from_std(listener, path.to_owned(), Some(file))
+    }
+
+    /// Serves a bound socket; `file` is its file, if this process owns it.
+    pub(super) fn from_std(
+        listener: StdUnixListener,
+        path: PathBuf,
+        file: Option<SocketFile>,
+    ) -> Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            listener: Some(UnixListener::from_std(listener)?),
+            path,
+            file,
         })
+    }
+
+    /// Returns the socket without tokio, its path and its file.
+    pub(super) fn into_std(self) -> Result<(StdUnixListener, PathBuf, Option<SocketFile>)> {
+        match self.listener {
+            Some(listener) => Ok((listener.into_std()?, self.path, self.file)),
+            None => Err(ErrorKind::NotConnected.into()),
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -94,10 +116,19 @@ impl Socket {
     }
 }
 
-impl Drop for Socket {
+/// The file of a socket that this process has bound. Dropping it removes the file.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    /// Device and inode number of the file. Another process may replace the file at the path later.
+    id: (u64, u64),
+    _lock: FileLock,
+}
+
+impl Drop for SocketFile {
     fn drop(&mut self) {
         let ours = fs::symlink_metadata(&self.path)
-            .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.file);
+            .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.id);
         if ours && let Err(error) = fs::remove_file(&self.path) {
             tracing::debug!(target: "rpc", %error, path = %self.path.display(), "failed to remove a socket file; the next start replaces it");
         }
@@ -111,9 +142,9 @@ fn lock(path: &Path) -> Result<FileLock> {
     FileLock::acquire(Path::new(&name))?.ok_or_else(|| ErrorKind::AddrInUse.into())
 }
 
-/// Fails if the path holds a file that is not a socket, or a socket with a listener. The lock alone
-/// is not enough: other programs do not take it.
-async fn ensure_not_in_use(path: &Path) -> Result<()> {
+/// Removes a socket file without a listener. Fails if the path holds a file that is not a socket, or
+/// a socket with a listener. The lock alone is not enough: other programs do not take it.
+async fn remove_stale(path: &Path) -> Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
@@ -124,36 +155,11 @@ async fn ensure_not_in_use(path: &Path) -> Result<()> {
         Ok(_) => {}
     }
     match UnixStream::connect(path).await {
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         // The listener's queue is full (`WouldBlock`): the socket is in use as well.
         Ok(_) => Err(ErrorKind::AddrInUse.into()),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Err(ErrorKind::AddrInUse.into()),
         Err(error) => Err(error),
-    }
-}
-
-/// A temporary folder that only this user can enter. It holds a socket until its mode is set.
-struct StagingDir(PathBuf);
-
-impl StagingDir {
-    fn new(parent: &Path) -> Result<Self> {
-        let folder = parent.join(format!(".rpc-{:08x}", fastrand::u32(..)));
-        DirBuilder::new().mode(0o700).create(&folder)?;
-        Ok(Self(folder))
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.0.join("s")
-    }
-}
-
-impl Drop for StagingDir {
-    fn drop(&mut self) {
-        // The socket is still in the folder only if binding failed half-way.
-        let _ = fs::remove_file(self.socket());
-        if let Err(error) = fs::remove_dir(&self.0) {
-            tracing::warn!(target: "rpc", %error, folder = %self.0.display(), "failed to remove the temporary folder of a socket");
-        }
     }
 }
