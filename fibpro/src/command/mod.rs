@@ -1,5 +1,6 @@
 //! The subcommands: one file each, with options and implementation.
 
+mod activate;
 mod chaos;
 mod fib;
 mod flags;
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Logs(logs::LogsOptions),
     Monitor(monitor::MonitorOptions),
     #[command(hide = true)]
+    Activate(activate::ActivateOptions),
+    #[command(hide = true)]
     Serve(serve::ServeOptions),
     Services(services::ServicesOptions),
     Status(status::StatusOptions),
@@ -41,6 +44,8 @@ impl Command {
     pub(crate) fn run(self) -> Result<(), CommandError> {
         // Commands that serve use a thread for each core; the others use one.
         let mut builder = match self {
+            // Replaces this process, so it needs no runtime.
+            Self::Activate(options) => return Err(activate::run(options)),
             Self::Up(_) | Self::Chaos(_) | Self::Serve(_) => Builder::new_multi_thread(),
             _ => Builder::new_current_thread(),
         };
@@ -65,6 +70,8 @@ impl Command {
                 true => Ok(()),
                 false => Err(CommandError::AlreadyReported),
             },
+            // Handled before the runtime is started.
+            Self::Activate(options) => Err(activate::run(options)),
             Self::Serve(options) => serve::run(options).await,
             Self::Services(options) => services::run(&options, &mut out.lock()),
             Self::Status(options) => status::run(options, out).await,

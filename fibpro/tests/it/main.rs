@@ -55,5 +55,9 @@ mod files;
 mod failing_output;
 // `fibpro up`, in one process and with a process for each service.
 mod up;
+// The listening sockets that it holds for its services, and Unix sockets.
+mod up_sockets;
+// Services that do not stop.
+mod up_stop;
 // The monitor: services that are up, down, or silent.
 mod monitor;

@@ -2,14 +2,14 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use rpc_runtime::testing::Process;
 
 use crate::process::{Ended, Folder, PATIENCE, POLL, POLLS, command, fibpro, signal_id, start};
 
-const SERVICES: [&str; 6] = [
+pub(crate) const SERVICES: [&str; 6] = [
     "logsink",
     "userstore",
     "pricing",
@@ -20,7 +20,7 @@ const SERVICES: [&str; 6] = [
 
 /// All of FibPro on free ports, with its data in a temporary folder.
 pub(crate) struct Up {
-    process: Process,
+    pub(crate) process: Process,
     folder: Folder,
     banner: String,
 }
@@ -62,12 +62,16 @@ impl Up {
         self.word(service, service)
     }
 
-    fn operator_url(&self) -> &str {
+    pub(crate) fn operator_url(&self) -> &str {
         self.word("gatekeeper", "for operators ")
     }
 
     pub(crate) fn id(&self, service: &str) -> u32 {
         self.word(service, "process ").parse().unwrap()
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.file("data")
     }
 
     pub(crate) fn key(&self) -> String {
@@ -85,11 +89,11 @@ impl Up {
     }
 
     /// Sends `GET` as `username` and returns the whole response.
-    fn get(&self, path: &str) -> String {
+    pub(crate) fn get(&self, path: &str) -> String {
         ask(self.url("gatekeeper"), path)
     }
 
-    fn stop(mut self) -> (rpc_runtime::testing::ProcessOutput, Folder) {
+    pub(crate) fn stop(mut self) -> (rpc_runtime::testing::ProcessOutput, Folder) {
         self.process.terminate().unwrap();
         (self.process.wait().unwrap(), self.folder)
     }
@@ -124,7 +128,7 @@ pub(crate) fn until(what: &str, mut there: impl FnMut() -> bool) {
     panic!("does not happen: {what}");
 }
 
-fn is_there(id: u32) -> bool {
+pub(crate) fn is_there(id: u32) -> bool {
     // A zombie (exited, not yet waited for) counts as gone.
     std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| {
         let state = stat.rsplit(") ").next().unwrap_or_default();
@@ -437,4 +441,21 @@ fn operators_need_the_key_and_never_use_the_edge() {
     let flags = ["flags", "log_rpc=true", "--to", operator];
     let set = fibpro(&[&flags[..], &signed].concat());
     assert_eq!(set.stdout, "log_rpc = true   from run time\n", "{set:?}");
+}
+
+#[test]
+fn the_shop_is_on_the_edge_only() {
+    for mode in [&[][..], &["--processes"]] {
+        let up = Up::start(mode);
+        for path in ["/10", "/1", "/", "/robots.txt"] {
+            let refused = ask(up.operator_url(), path);
+            assert!(refused.starts_with("HTTP/1.1 401 "), "{path}: {refused}");
+            assert!(refused.contains("signed requests only"), "{path}: {refused}");
+        }
+        assert!(ask(up.operator_url(), "/readyz").starts_with("HTTP/1.1 200 "));
+        // Nothing was sold there.
+        for (path, number) in [("/10", "55"), ("/42", "267914296")] {
+            assert!(up.get(path).ends_with(&format!("\r\n\r\n{number}")));
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::plan::{Plan, ServiceUrls};
 use super::process_spec::ProcessSpec;
+use super::sockets::ServiceSockets;
 use super::supervisor::Supervisor;
 use crate::command::CommandError;
 
@@ -25,18 +26,18 @@ impl ChildProcesses {
         })
     }
 
-    /// Starts a service, and returns its addresses when it is ready.
+    /// Starts a service, and returns when it is ready.
     pub(super) async fn start(
         &mut self,
-        name: &'static str,
         plan: &Plan,
         urls: &ServiceUrls,
-    ) -> Result<Vec<String>, String> {
-        let mut spec = ProcessSpec::new(name, self.program.clone(), plan, urls);
-        let (child, found) = spec.start().await?;
-        spec.keep(&found);
-        self.running.push(Supervisor::start(spec, child));
-        Ok(found)
+        sockets: ServiceSockets,
+    ) -> Result<(), String> {
+        let spec = ProcessSpec::new(sockets, self.program.clone(), plan, urls);
+        let child = spec.start().await?;
+        self.running
+            .push(Supervisor::start(spec, child, plan.stop_timeout));
+        Ok(())
     }
 
     pub(super) fn processes(&self) -> Vec<(&'static str, u32)> {

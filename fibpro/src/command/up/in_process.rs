@@ -1,6 +1,7 @@
 //! All services in this process: a server with its own port for each, and one log for all.
 
 use std::env;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
@@ -12,7 +13,6 @@ use fibpro::serve::{
 use rpc_runtime::BoundServer;
 use rpc_runtime::logs::{LogExporter, dropped};
 use rpc_runtime::{Client, IdentityKeys, Result};
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::{Level, Metadata};
@@ -21,8 +21,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
-use super::plan::{OPERATOR, Plan, ServiceUrls};
+use super::plan::{Plan, ServiceUrls};
 use super::ready;
+use super::sockets::ServiceSockets;
 use crate::command::CommandError;
 
 /// Timeout for the delivery of the last records to the log sink.
@@ -41,7 +42,7 @@ pub(super) struct InProcess {
 struct RunningService {
     name: &'static str,
     stop: Option<oneshot::Sender<()>>,
-    serving: JoinHandle<Result<()>>,
+    serving: JoinHandle<()>,
     closing: ShutdownTasks,
 }
 
@@ -56,71 +57,58 @@ impl InProcess {
         })
     }
 
-    /// Starts a service, and returns its addresses when it is ready.
+    /// Starts a service, and returns when it is ready.
     pub(super) async fn start(
         &mut self,
-        name: &'static str,
         plan: &Plan,
         urls: &ServiceUrls,
-    ) -> Result<Vec<String>, String> {
+        sockets: ServiceSockets,
+    ) -> Result<(), String> {
+        let name = sockets.service;
+        let url = sockets.url().to_owned();
+        if name == "logsink" {
+            // The others export from their first event on, which waits in the sink's socket.
+            let exporter = start_log(&url, plan, self.keys.clone());
+            self.exporter = Some(exporter.map_err(|error| error.message().to_owned())?);
+        }
         let prepared = match name {
-            "logsink" => return self.start_logsink(name, plan, urls).await,
-            "userstore" => prepare::<userstore::UserStoreOptions>(name, plan, urls).await,
-            "pricing" => prepare::<pricing::PricingOptions>(name, plan, urls).await,
+            "logsink" => prepare::<logsink::LogSinkOptions>(plan, urls, &sockets).await,
+            "userstore" => prepare::<userstore::UserStoreOptions>(plan, urls, &sockets).await,
+            "pricing" => prepare::<pricing::PricingOptions>(plan, urls, &sockets).await,
             "compute_worker" => {
-                prepare::<compute_worker::ComputeWorkerOptions>(name, plan, urls).await
+                prepare::<compute_worker::ComputeWorkerOptions>(plan, urls, &sockets).await
             }
-            "controller" => prepare::<controller::ControllerOptions>(name, plan, urls).await,
-            "gatekeeper" => prepare::<gatekeeper::GatekeeperOptions>(name, plan, urls).await,
+            "controller" => prepare::<controller::ControllerOptions>(plan, urls, &sockets).await,
+            "gatekeeper" => prepare::<gatekeeper::GatekeeperOptions>(plan, urls, &sockets).await,
             _ => return Err(format!("unknown service `{name}`")),
         };
         let PreparedService { server, closing } = prepared?;
-        // The exporter is shared, so each server reports the count of the process.
-        let bound = server.dropped_logs(dropped).bind().await;
-        let bound: BoundServer = bound.map_err(|error| error.message().to_owned())?;
-        let listeners = bound.urls();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(async move {
-            bound.serve(until(stopped)).await;
-            Ok(())
-        });
-        self.wait(name, listeners, stop, serving, closing).await
-    }
-
-    /// Starts the log sink. Its port is bound first, so the other services can export from their
-    /// first event on.
-    async fn start_logsink(
-        &mut self,
-        name: &'static str,
-        plan: &Plan,
-        urls: &ServiceUrls,
-    ) -> Result<Vec<String>, String> {
-        let address = plan.address(name);
-        let taken = |error: io::Error| match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                format!("{name} cannot listen on {address}: {error}; another process listens there")
-            }
-            _ => format!("{name} cannot listen on {address}: {error}"),
+        for (_, socket) in sockets.sockets {
+            let released = socket.release();
+            released.map_err(|error| error.message().to_owned())?;
+        }
+        let server = match name {
+            "logsink" => server,
+            // The exporter is shared, so each server reports the count of the process.
+            _ => server.dropped_logs(dropped),
         };
-        let listener = TcpListener::bind(&address).await.map_err(taken)?;
-        let url = format!("http://{}", listener.local_addr().map_err(taken)?);
-        let exporter = start_log(&url, plan, self.keys.clone());
-        self.exporter = Some(exporter.map_err(|error| error.message().to_owned())?);
-        let PreparedService { server, closing } =
-            prepare::<logsink::LogSinkOptions>(name, plan, urls).await?;
+        let bound: BoundServer = server
+            .bind()
+            .await
+            .map_err(|error| error.message().to_owned())?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(server.serve(listener, until(stopped)));
-        self.wait(name, vec![url], stop, serving, closing).await
+        let serving = tokio::spawn(bound.serve(until(stopped)));
+        self.wait(name, &url, stop, serving, closing).await
     }
 
     async fn wait(
         &mut self,
         name: &'static str,
-        listeners: Vec<String>,
+        url: &str,
         stop: oneshot::Sender<()>,
-        serving: JoinHandle<Result<()>>,
+        serving: JoinHandle<()>,
         closing: ShutdownTasks,
-    ) -> Result<Vec<String>, String> {
+    ) -> Result<(), String> {
         self.running.push(RunningService {
             name,
             stop: Some(stop),
@@ -128,19 +116,16 @@ impl InProcess {
             closing,
         });
         let Some(running) = self.running.last_mut() else {
-            return Ok(listeners);
+            return Ok(());
         };
-        let url = listeners.first().map(String::as_str).unwrap_or_default();
-        let ended = tokio::select! {
-            ready = ready::wait(name, url) => return ready.map(|()| listeners),
-            ended = &mut running.serving => ended,
-        };
+        tokio::select! {
+            ready = ready::wait(name, url) => return ready,
+            // A panic has been logged.
+            _ = &mut running.serving => {}
+        }
         // It has ended, so there is nothing to stop.
         self.running.pop();
-        Err(match ended {
-            Ok(Err(error)) => error.message().to_owned(),
-            _ => format!("{name} ended before it was ready"),
-        })
+        Err(format!("{name} ended before it was ready"))
     }
 
     pub(super) async fn stop(&mut self) -> Result<(), String> {
@@ -157,10 +142,7 @@ impl InProcess {
             running.closing.begin();
             // The receiver is gone only if the service has ended already.
             let _ = running.stop.take().map(|stop| stop.send(()));
-            let served = match running.serving.await {
-                Ok(served) => served.map_err(|error| error.message().to_owned()),
-                Err(error) => Err(error.to_string()),
-            };
+            let served = running.serving.await.map_err(|error| error.to_string());
             let closed = running.closing.finish().await;
             let closed = closed.map_err(|error| error.message().to_owned());
             outcome = outcome.and(
@@ -181,15 +163,15 @@ async fn until(stopped: oneshot::Receiver<()>) {
 /// Parses the options of a service from the planned command line and the environment, as its own
 /// program does.
 async fn prepare<S: ServiceOptions>(
-    name: &str,
     plan: &Plan,
     urls: &ServiceUrls,
+    sockets: &ServiceSockets,
 ) -> Result<PreparedService, String> {
-    let mut arguments = vec![name.into(), "--listen".into(), plan.address(name).into()];
-    match name {
-        "userstore" => arguments.extend(["--database".into(), plan.database()]),
-        "gatekeeper" => arguments.extend(["--operator".into(), plan.address(OPERATOR).into()]),
-        _ => {}
+    let name = sockets.service;
+    let mut arguments: Vec<OsString> = vec![name.into()];
+    arguments.extend(sockets.arguments().map(OsString::from));
+    if name == "userstore" {
+        arguments.extend(["--database".into(), plan.database()]);
     }
     arguments.extend(plan.arguments(name, urls));
     let mut options = S::try_parse_from(arguments).map_err(|error| {

@@ -11,6 +11,7 @@ mod output;
 mod plan;
 mod process_spec;
 mod ready;
+mod sockets;
 mod supervisor;
 
 use std::future::pending;
@@ -24,7 +25,8 @@ use rpc_runtime::Secret;
 
 use self::children::ChildProcesses;
 use self::in_process::InProcess;
-use self::plan::{Plan, ServiceUrls, start_order};
+use self::plan::{Plan, ServiceUrls};
+use self::sockets::ServiceSockets;
 use super::CommandError;
 
 /// Run all services, until Ctrl-C
@@ -40,6 +42,16 @@ pub(crate) struct UpOptions {
     /// free ports
     #[arg(long, value_name = "PORT", default_value_t = 9000, value_parser = clap::value_parser!(u16).range(..=65_524))]
     base_port: u16,
+
+    /// Listen on Unix sockets in the data folder, which only this user can open; the gatekeeper's
+    /// shop keeps its port
+    #[arg(long)]
+    unix: bool,
+
+    /// Time for each service to finish its calls when all stop; then its process is killed
+    /// [default: 45 more than the lame duck]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    stop_timeout: Option<u64>,
 
     /// Folder of the users, the logs and the identity key of the services
     #[arg(long, value_name = "FOLDER", default_value = "fibpro-data")]
@@ -62,7 +74,9 @@ pub(crate) async fn run(options: UpOptions) -> Result<(), CommandError> {
     let plan = Plan::new(&options).map_err(CommandError::Service)?;
     let mut services = Services::new(&plan, options.processes)?;
     let begun = async {
-        let urls = services.start(&plan).await?;
+        // All of them before a service starts, so that a taken port leaves nothing behind.
+        let (urls, sockets) = sockets::bind(&plan).await?;
+        services.start(&plan, &urls, sockets).await?;
         let banner = banner::text(&plan, &urls, &services.processes());
         // Not buffered, since the log follows on the same output. An output that fails does not stop
         // the services.
@@ -106,16 +120,19 @@ impl Services {
 
     /// Starts the services one after the other, each when the previous one is ready. On an error,
     /// the caller stops those that run.
-    async fn start(&mut self, plan: &Plan) -> Result<ServiceUrls, String> {
-        let mut urls = ServiceUrls::default();
-        for service in start_order() {
-            let found = match self {
-                Self::InProcess(inside) => inside.start(service, plan, &urls).await,
-                Self::ChildProcesses(children) => children.start(service, plan, &urls).await,
-            };
-            urls.add(service, found?);
+    async fn start(
+        &mut self,
+        plan: &Plan,
+        urls: &ServiceUrls,
+        sockets: Vec<ServiceSockets>,
+    ) -> Result<(), String> {
+        for sockets in sockets {
+            match self {
+                Self::InProcess(inside) => inside.start(plan, urls, sockets).await?,
+                Self::ChildProcesses(children) => children.start(plan, urls, sockets).await?,
+            }
         }
-        Ok(urls)
+        Ok(())
     }
 
     /// Returns the process ids of the services, where each has a process.

@@ -1,10 +1,12 @@
 //! Addresses and options of each service, decided before the start.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
+use std::time::Duration;
 
+use clap::Parser as _;
 use fibpro::endpoints::{BASE_PORT, SERVICES};
-use rpc_runtime::Secret;
+use rpc_runtime::{Limits, Secret, ServerOptions};
 
 use super::UpOptions;
 use super::data::DataDir;
@@ -26,6 +28,9 @@ fn port_offset(listener: &str) -> Option<u16> {
     port.map(|port| port - BASE_PORT)
 }
 
+/// Name of the service whose first listener is an edge.
+const SHOP: &str = "gatekeeper";
+
 /// Name of the gatekeeper's operator listener among the addresses.
 pub(super) const OPERATOR: &str = "operator";
 
@@ -33,6 +38,10 @@ pub(super) const OPERATOR: &str = "operator";
 #[derive(Debug)]
 pub(super) struct Plan {
     base_port: u16,
+    /// Whether the internal listeners are Unix sockets.
+    unix: bool,
+    /// Time for each process to stop.
+    pub(super) stop_timeout: Duration,
     pub(super) data: DataDir,
     pub(super) users: Option<PathBuf>,
     database: Option<Secret<String>>,
@@ -40,8 +49,18 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn new(options: &UpOptions) -> Result<Self, String> {
+        let folder = path::absolute(&options.data_dir).unwrap_or_default();
+        // A comma separates the addresses of an option.
+        if options.unix && folder.to_str().is_none_or(|folder| folder.contains(',')) {
+            let folder = folder.display();
+            return Err(format!(
+                "`--unix` needs a data folder (`--data-dir`) whose path is UTF-8 without commas: {folder}"
+            ));
+        }
         Ok(Self {
             base_port: options.base_port,
+            unix: options.unix,
+            stop_timeout: stop_timeout(options.stop_timeout),
             data: DataDir::prepare(&options.data_dir)?,
             users: options.users.clone(),
             database: options.database.clone(),
@@ -56,11 +75,19 @@ impl Plan {
 
     /// Returns whether all ports are the defaults of the tools.
     pub(super) fn has_usual_ports(&self) -> bool {
-        self.base_port == BASE_PORT
+        self.base_port == BASE_PORT && !self.unix
     }
 
     /// Returns the listen address of a service.
     pub(super) fn address(&self, listener: &str) -> String {
+        // The shop is for callers of other hosts.
+        if self.unix && listener != SHOP {
+            let name = if listener == OPERATOR { SHOP } else { listener };
+            let socket = self.data.file(&format!("{name}.sock"));
+            // Without a current folder the path stays relative, and binding it is an error.
+            let socket = path::absolute(&socket).unwrap_or(socket);
+            return format!("unix:{}", socket.display());
+        }
         let port = match (self.base_port, port_offset(listener)) {
             // Port 0 selects a free port.
             (0, _) | (_, None) => 0,
@@ -69,8 +96,7 @@ impl Plan {
         format!("127.0.0.1:{port}")
     }
 
-    /// Returns the options of a service except its addresses, given the URLs of the services before
-    /// it.
+    /// Returns the options of a service except its addresses.
     pub(super) fn arguments(&self, service: &str, urls: &ServiceUrls) -> Vec<OsString> {
         let mut arguments = vec![
             "--identity-key-file".into(),
@@ -109,22 +135,46 @@ impl Plan {
     }
 }
 
-/// The URLs of the services that run.
+/// The URLs of all services.
 #[derive(Debug, Default)]
 pub(super) struct ServiceUrls(Vec<(&'static str, String)>);
 
 impl ServiceUrls {
-    /// Adds the listeners of a service; the gatekeeper has two.
-    pub(super) fn add(&mut self, service: &'static str, urls: Vec<String>) {
-        let names = [service, OPERATOR];
-        self.0.extend(names.into_iter().zip(urls));
+    /// Adds a listener: a service, or [`OPERATOR`].
+    pub(super) fn add(&mut self, listener: &'static str, url: String) {
+        self.0.push((listener, url));
     }
 
-    /// Returns the URL of a service; empty if it does not run.
+    /// Returns the URL of a listener; empty if there is none.
     pub(super) fn of(&self, service: &str) -> &str {
         let known = self.0.iter().find(|known| known.0 == service);
         known.map_or("", |known| &known.1)
     }
+}
+
+/// Time for a process to deliver its last log records, write its last lines and exit, after its
+/// calls are done.
+const STOP_MARGIN: Duration = Duration::from_secs(15);
+
+/// Returns the time for each process to stop: as configured, or the drain time of a server and a
+/// margin.
+fn stop_timeout(seconds: Option<u64>) -> Duration {
+    /// The options of a service, with the variables that it inherits.
+    #[derive(clap::Parser)]
+    struct Inherited {
+        #[command(flatten)]
+        server: ServerOptions,
+    }
+
+    if let Some(seconds) = seconds {
+        return Duration::from_secs(seconds);
+    }
+    let limits = Limits::default();
+    // A service reports an invalid variable.
+    let inherited = Inherited::try_parse_from(["service"]).ok();
+    let lame_duck = inherited.and_then(|options| options.server.lame_duck);
+    let lame_duck = lame_duck.unwrap_or(limits.lame_duck);
+    lame_duck.saturating_add(limits.drain_timeout + STOP_MARGIN)
 }
 
 #[cfg(test)]

@@ -1,26 +1,36 @@
 //! One service as a process: its command line, its start, its output.
 
-use std::env;
 use std::ffi::OsString;
+use std::os::fd::{AsFd as _, RawFd};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
+use std::{env, io};
 
+use command_fds::{CommandFdExt as _, FdMapping};
 use fibpro::output::unbuffered_stdout;
+use fibpro::process::print_note;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::output::{StderrTail, forward_lines};
-use super::plan::{OPERATOR, Plan, ServiceUrls};
+use super::plan::{Plan, ServiceUrls};
 use super::ready;
+use super::sockets::ServiceSockets;
 
 /// Timeout for a process to print its listen address.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Number of the first inherited socket in a child, as systemd has it.
+const FIRST_SOCKET: RawFd = 3;
+
 /// Environment variables that are meant for this process and are not passed to its children.
-const NOT_INHERITED: [&str; 7] = [
+const NOT_INHERITED: [&str; 10] = [
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "LISTEN_PID",
     "RPC_LISTEN",
     "RPC_LISTEN_EDGE",
     "RPC_INSTANCE",
@@ -34,8 +44,8 @@ const NOT_INHERITED: [&str; 7] = [
 pub(super) struct ProcessSpec {
     pub(super) name: &'static str,
     program: PathBuf,
-    /// `--listen`, and for the gatekeeper `--operator`, each with its address.
-    listeners: Vec<(&'static str, String)>,
+    /// Passed to each process, which is known to the other services by them.
+    sockets: ServiceSockets,
     arguments: Vec<OsString>,
     database: Option<OsString>,
 }
@@ -52,15 +62,12 @@ pub(super) struct Child {
 
 impl ProcessSpec {
     pub(super) fn new(
-        name: &'static str,
+        sockets: ServiceSockets,
         program: PathBuf,
         plan: &Plan,
         urls: &ServiceUrls,
     ) -> Self {
-        let mut listeners = vec![("--listen", plan.address(name))];
-        if name == "gatekeeper" {
-            listeners.push(("--operator", plan.address(OPERATOR)));
-        }
+        let name = sockets.service;
         let mut arguments = plan.arguments(name, urls);
         if name != "logsink" {
             arguments.extend(["--logsink".into(), urls.of("logsink").into()]);
@@ -69,18 +76,15 @@ impl ProcessSpec {
         Self {
             name,
             program,
-            listeners,
+            sockets,
             arguments,
             database: (name == "userstore").then(|| plan.database()),
         }
     }
 
-    /// Fixes the addresses to those of the first start, since the other services know the process
-    /// by them.
-    pub(super) fn keep(&mut self, urls: &[String]) {
-        for (listener, url) in self.listeners.iter_mut().zip(urls) {
-            listener.1 = url.strip_prefix("http://").unwrap_or(url).to_owned();
-        }
+    /// Returns the URL of the first listener.
+    pub(super) fn url(&self) -> &str {
+        self.sockets.url()
     }
 
     /// Starts the process, and waits until it is ready.
@@ -88,11 +92,11 @@ impl ProcessSpec {
     /// # Cancellation
     ///
     /// Dropping the future kills the process.
-    pub(super) async fn start(&self) -> Result<(Child, Vec<String>), String> {
+    pub(super) async fn start(&self) -> Result<Child, String> {
         let name = self.name;
         let mut process = self
             .command()
-            .spawn()
+            .and_then(|mut command| command.spawn())
             .map_err(|error| format!("{name} cannot be started: {error}"))?;
         let (Some(stdout), Some(stderr)) = (process.stdout.take(), process.stderr.take()) else {
             return Err(format!(
@@ -103,9 +107,9 @@ impl ProcessSpec {
         let mut stderr = StderrTail::of(name, stderr);
         let mut stdout = BufReader::new(stdout);
         let listening = timeout(TIMEOUT, self.listening(&mut stdout)).await;
-        let urls = match listening {
-            Ok(urls) if urls.len() == self.listeners.len() => urls,
-            Ok(_) => {
+        match listening {
+            Ok(true) => {}
+            Ok(false) => {
                 let status = process.wait().await;
                 return Err(ending(name, status.ok(), stderr.last().await));
             }
@@ -115,7 +119,7 @@ impl ProcessSpec {
                     "{name} did not report its listen address within {seconds} s"
                 ));
             }
-        };
+        }
         let out = unbuffered_stdout()
             .map_err(|error| format!("cannot open standard output for {name}: {error}"))?;
         let mut child = Child {
@@ -124,20 +128,30 @@ impl ProcessSpec {
             stdout: tokio::spawn(forward_lines(stdout, out)),
             stderr,
         };
-        let url = urls.first().map(String::as_str).unwrap_or_default();
         let ended = tokio::select! {
-            ready = ready::wait(name, url) => return ready.map(|()| (child, urls)),
+            ready = ready::wait(name, self.url()) => return ready.map(|()| child),
             status = child.process.wait() => status,
         };
         Err(ending(name, ended.ok(), child.stderr.last().await))
     }
 
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(["serve", "--end-with-stdin", self.name]);
-        for (option, address) in &self.listeners {
-            command.args([option, &address.as_str()]);
+    /// Returns the command of the process: this program, which announces the sockets to itself and
+    /// then serves.
+    fn command(&self) -> io::Result<Command> {
+        let mut mappings = Vec::new();
+        for ((_, socket), child_fd) in self.sockets.sockets.iter().zip(FIRST_SOCKET..) {
+            let parent_fd = socket.as_fd().try_clone_to_owned()?;
+            mappings.push(FdMapping {
+                parent_fd,
+                child_fd,
+            });
         }
+        let mut command = Command::new(&self.program);
+        command.args(["activate", &mappings.len().to_string(), "--"]);
+        command.arg(&self.program);
+        command.args(["serve", "--end-with-stdin", self.name]);
+        command.args(self.sockets.arguments());
+        command.fd_mappings(mappings).map_err(io::Error::other)?;
         command.args(&self.arguments);
         for variable in NOT_INHERITED {
             command.env_remove(variable);
@@ -162,23 +176,26 @@ impl ProcessSpec {
             // Ctrl-C is delivered to this process only, which stops the children in order.
             .process_group(0)
             .kill_on_drop(true);
-        command
+        Ok(command)
     }
 
-    /// Reads the listen addresses from the output; returns fewer if the process exits early.
-    async fn listening(&self, stdout: &mut BufReader<ChildStdout>) -> Vec<String> {
+    /// Reads the lines with the listen addresses from the output; returns false if the process exits
+    /// early.
+    async fn listening(&self, stdout: &mut BufReader<ChildStdout>) -> bool {
         let begin = format!("{} listening on ", self.name);
-        let mut urls = Vec::new();
+        let mut missing = self.sockets.sockets.len();
         let mut line = String::new();
-        while urls.len() < self.listeners.len() {
+        while missing > 0 {
             line.clear();
             // An output that cannot be read counts as ended.
             if stdout.read_line(&mut line).await.unwrap_or(0) == 0 {
-                break;
+                return false;
             }
-            urls.extend(line.trim_end().strip_prefix(&begin).map(str::to_owned));
+            if line.starts_with(&begin) {
+                missing -= 1;
+            }
         }
-        urls
+        true
     }
 }
 
@@ -193,14 +210,20 @@ impl Child {
         ending(name, status.ok(), self.stderr.last().await)
     }
 
-    /// Closes its stdin, and waits for its exit and the end of its output. Returns what went wrong.
+    /// Closes its stdin, and waits for its exit and the end of its output. Kills it when it has not
+    /// exited within `limit`. Returns what went wrong.
     ///
     /// # Cancellation
     ///
     /// Its stdin is closed already, so the process exits on its own.
-    pub(super) async fn end(&mut self, name: &str) -> Result<(), String> {
+    pub(super) async fn end(&mut self, name: &str, limit: Duration) -> Result<(), String> {
         self.stdin = None;
-        let status = self.process.wait().await;
+        let Ok(status) = timeout(limit, self.process.wait()).await else {
+            self.kill().await;
+            let text = format!("{name} did not stop within {limit:?} and was killed");
+            print_note(&text);
+            return Err(text);
+        };
         // A forwarding task that panicked has no further output.
         let _ = (&mut self.stdout).await;
         match status {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
 
 /// Timeout for a service to become ready.
@@ -43,9 +43,20 @@ pub(super) async fn wait(service: &str, url: &str) -> Result<(), String> {
 }
 
 async fn ask(url: &str) -> std::io::Result<String> {
-    let address = url.strip_prefix("http://").unwrap_or(url);
-    let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    match url.strip_prefix("unix:") {
+        Some(path) => ask_on(UnixStream::connect(path).await?, "localhost").await,
+        None => {
+            let address = url.strip_prefix("http://").unwrap_or(url);
+            ask_on(TcpStream::connect(address).await?, address).await
+        }
+    }
+}
+
+async fn ask_on(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    host: &str,
+) -> std::io::Result<String> {
+    let request = format!("GET /readyz HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut response = String::new();
     stream.take(4096).read_to_string(&mut response).await?;

@@ -10,10 +10,11 @@ use tokio::time::{Instant, sleep};
 
 use super::process_spec::{Child, ProcessSpec};
 
-/// Delay before an exited child is restarted.
+/// Delay before an exited child is restarted. Its callers wait meanwhile, so it is much shorter than
+/// their timeouts.
 const RESTART_BACKOFF: ExponentialBackoff = ExponentialBackoff::new(
     Duration::from_millis(100),
-    Duration::from_secs(10),
+    Duration::from_secs(2),
     Jitter::None,
 );
 
@@ -38,13 +39,14 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    pub(super) fn start(spec: ProcessSpec, child: Child) -> Self {
+    /// Supervises a child, which has `stop_timeout` to exit when it is told to stop.
+    pub(super) fn start(spec: ProcessSpec, child: Child, stop_timeout: Duration) -> Self {
         let (order, orders) = watch::channel(SupervisorCommand::Run);
         Self {
             name: spec.name,
             id: child.id().unwrap_or_default(),
             order,
-            keeping: tokio::spawn(keep(spec, child, orders)),
+            keeping: tokio::spawn(keep(spec, child, orders, stop_timeout)),
         }
     }
 
@@ -80,6 +82,7 @@ async fn keep(
     spec: ProcessSpec,
     mut child: Child,
     mut orders: watch::Receiver<SupervisorCommand>,
+    stop_timeout: Duration,
 ) -> Result<(), String> {
     let name = spec.name;
     let mut restarts = 0_u64;
@@ -90,7 +93,10 @@ async fn keep(
         let mut reason = tokio::select! {
             reason = child.died(name) => reason,
             () = wait_for_command(&mut orders, SupervisorCommand::Stop) => {
-                return end(name, child, orders).await;
+                // Closes the sockets here, so that those of the child are the last ones: when it has
+                // closed them, callers are refused and do not wait.
+                drop(spec);
+                return end(name, child, orders, stop_timeout).await;
             }
         };
         if since.elapsed() > STEADY {
@@ -111,8 +117,8 @@ async fn keep(
                 () = wait_for_command(&mut orders, SupervisorCommand::Stop) => return Ok(()),
             };
             match started {
-                Ok((child, urls)) => {
-                    let url = urls.first().map(String::as_str).unwrap_or_default();
+                Ok(child) => {
+                    let url = spec.url();
                     let id = child.id().unwrap_or_default();
                     print_note(format_args!("{name} is back on {url}, process {id}"));
                     break child;
@@ -127,11 +133,12 @@ async fn end(
     name: &str,
     mut child: Child,
     mut orders: watch::Receiver<SupervisorCommand>,
+    stop_timeout: Duration,
 ) -> Result<(), String> {
     tokio::select! {
         biased;
         () = wait_for_command(&mut orders, SupervisorCommand::Kill) => {}
-        outcome = child.end(name) => return outcome,
+        outcome = child.end(name, stop_timeout) => return outcome,
     }
     child.kill().await;
     Ok(())
