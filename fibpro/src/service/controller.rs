@@ -2,9 +2,11 @@
 //!
 //! The price is first reserved, and a reservation that is not ended expires. So if any process dies
 //! at any time, a user pays at most once for a number, and nothing for a number that was not
-//! computed. A number is returned only after its payment is confirmed.
+//! computed. A number is returned only after its payment is confirmed, and is kept for some minutes
+//! for repeats with the same key.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rpc_runtime::{Code, Context, Error, Remote};
@@ -14,6 +16,7 @@ use crate::api::compute_worker::ComputeWorkerClient;
 use crate::api::controller::{Controller, ControllerError, Sold};
 use crate::api::pricing::{PricingClient, PricingError, PurchaseState, Receipt};
 use crate::api::userstore::UserStoreError;
+use crate::service::sold_values::SoldValues;
 
 /// Maximum time that is kept for ending the purchase; at most a quarter of the remaining time.
 const TIME_TO_END: Duration = Duration::from_secs(2);
@@ -26,13 +29,19 @@ const PURCHASES: u32 = 8;
 pub struct Seller {
     pricing: PricingClient,
     worker: ComputeWorkerClient,
+    sold: Arc<SoldValues>,
 }
 
 impl Seller {
     /// Creates a seller.
     #[must_use]
     pub fn new(pricing: PricingClient, worker: ComputeWorkerClient) -> Self {
-        Self { pricing, worker }
+        let sold = Arc::new(SoldValues::new());
+        Self {
+            pricing,
+            worker,
+            sold,
+        }
     }
 }
 
@@ -41,6 +50,7 @@ impl Controller for Seller {
         let sale = Sale {
             pricing: self.pricing.clone(),
             worker: self.worker.clone(),
+            sold: Arc::clone(&self.sold),
             username: username.to_owned(),
             n,
             key: key.to_owned(),
@@ -67,15 +77,29 @@ type CallerGone = oneshot::Receiver<Infallible>;
 struct Sale {
     pricing: PricingClient,
     worker: ComputeWorkerClient,
+    sold: Arc<SoldValues>,
     username: String,
     n: u64,
     key: String,
 }
 
 impl Sale {
-    async fn make(self, gone: CallerGone) -> Result<Sold, ControllerError> {
+    async fn make(self, mut gone: CallerGone) -> Result<Sold, ControllerError> {
+        // Repeats with one key wait for each other, so that the number is computed once for all.
+        let _turn = tokio::select! {
+            biased;
+            _ = &mut gone => return Err(caller_gone(self.n).into()),
+            turn = self.sold.turn(&self.key) => turn,
+        };
         let (key, reserved) = self.reserve().await?;
         let is_new = reserved.state == PurchaseState::Reserved;
+        if !is_new && let Some(value) = self.sold.get(&self.key, self.n) {
+            return Ok(Sold {
+                value: value.to_string(),
+                price: reserved.price,
+                credit: reserved.credit,
+            });
+        }
         let value = match self.compute(gone).await {
             Ok(value) => value,
             Err(error) => {
@@ -100,6 +124,7 @@ impl Sale {
         } else {
             reserved
         };
+        self.sold.insert(&self.key, self.n, &value);
         Ok(Sold {
             value,
             price,
@@ -146,11 +171,7 @@ impl Sale {
         let computed = tokio::select! {
             biased;
             // Dropping the call cancels it at the worker.
-            _ = gone => {
-                let text = format!("the call was canceled before fib({}) was computed", self.n);
-                let error = Error::new(Code::Canceled, text);
-                return Err(error.into());
-            }
+            _ = gone => return Err(caller_gone(self.n).into()),
             computed = call => computed,
         };
         computed.map_err(|error| {
@@ -182,6 +203,11 @@ impl Sale {
             );
         }
     }
+}
+
+fn caller_gone(n: u64) -> Error {
+    let text = format!("the call was canceled before fib({n}) was computed");
+    Error::new(Code::Canceled, text)
 }
 
 /// Returns whether the purchase ended unpaid.

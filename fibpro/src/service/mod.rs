@@ -6,4 +6,5 @@ pub mod controller;
 pub mod gatekeeper;
 pub mod logsink;
 pub mod pricing;
+mod sold_values;
 pub mod userstore;

@@ -30,8 +30,12 @@ mod programs;
 mod system;
 // The gatekeeper's edge listener.
 mod edge;
+// Requests to it that have a body.
+mod edge_bodies;
 // The steps of a purchase, its payment, and its failures.
 mod purchase;
+// Repeats of a purchase.
+mod purchase_repeats;
 // The internal services, called directly.
 mod services;
 

@@ -8,8 +8,9 @@
 //! ```
 //!
 //! A request is checked in this order, so that a caller without credentials learns and pays
-//! nothing: path, HTTP method, user, number, purchase.
+//! nothing: path, HTTP method, user, number, body, purchase. A body is read to its end and ignored.
 
+mod body;
 mod login;
 mod login_slots;
 mod purchase;
@@ -18,6 +19,7 @@ mod response;
 use std::sync::Arc;
 
 use rpc_runtime::axum::Router;
+use rpc_runtime::axum::body::Body;
 use rpc_runtime::axum::extract::{Request, State};
 use rpc_runtime::axum::http::header::ALLOW;
 use rpc_runtime::axum::http::{HeaderValue, Method, StatusCode, request::Parts};
@@ -89,7 +91,7 @@ impl Gatekeeper {
         Router::new().fallback(handle).with_state(Arc::new(self))
     }
 
-    async fn serve(&self, head: &Parts) -> Result<NumberResponse, ErrorResponse> {
+    async fn serve(&self, head: &Parts, body: Body) -> Result<NumberResponse, ErrorResponse> {
         let path = head.uri.path();
         let text = number_in_path(path).ok_or_else(ErrorResponse::no_such_path)?;
         check_method(&head.method)?;
@@ -104,6 +106,7 @@ impl Gatekeeper {
         if head.method == Method::HEAD || purchase::is_prefetch(&head.headers) {
             return Ok(NumberResponse::NoCharge);
         }
+        body::read(&head.headers, body).await?;
         // Escaped: a user name may contain characters that would forge a log line.
         tracing::info!("User {:?} requested fib({n})", user.username);
         let name = &user.username;
@@ -155,9 +158,9 @@ impl Gatekeeper {
 }
 
 async fn handle(State(gatekeeper): State<Arc<Gatekeeper>>, request: Request) -> Response {
-    let (head, _) = request.into_parts();
+    let (head, body) = request.into_parts();
     let form = Format::from_accept(&head.headers);
-    form.write(gatekeeper.serve(&head).await)
+    form.write(gatekeeper.serve(&head, body).await)
 }
 
 /// Returns the part of the path that should be a number. Returns `None` for names of files, which
