@@ -14,6 +14,8 @@
 //! header, the signature is checked before the body is read, and an unauthenticated peer cannot
 //! make a server buffer a body.
 //!
+//! `docs/request-signature.md` describes the format for other implementations, with test vectors.
+//!
 //! Limits: the signature encrypts nothing. It does not cover application metadata, which proxies
 //! may extend. A holder of a key can claim any source. Each instance of a server remembers the
 //! calls that it has received, so it rejects a replayed call. Another instance, or one that has
@@ -29,6 +31,8 @@ use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use keys::IdentityKeys;
+#[cfg(test)]
+pub(crate) use signature::sign as sign_at;
 pub(crate) use signature::{BodyDigest, SignableRequest};
 
 use self::replay::{ReplayError, ReplayWindow};
@@ -72,7 +76,7 @@ impl Verifier {
         self.verify_at(signable, header, milliseconds(SystemTime::now()))
     }
 
-    fn verify_at(
+    pub(crate) fn verify_at(
         &self,
         signable: &SignableRequest<'_>,
         header: &str,

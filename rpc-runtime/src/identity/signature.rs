@@ -64,7 +64,7 @@ pub(super) struct Signature {
 }
 
 /// Returns the header for a call.
-pub(super) fn sign(
+pub(crate) fn sign(
     keys: &IdentityKeys,
     signable: &SignableRequest<'_>,
     body: &[u8],

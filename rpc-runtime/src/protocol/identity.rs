@@ -42,6 +42,11 @@ pub(crate) fn sign(
     }
 }
 
+/// Returns whether a request has a signature, valid or not.
+pub(crate) fn is_signed(head: &request::Parts) -> bool {
+    head.headers.contains_key(&IDENTITY)
+}
+
 /// Verifies the signature of a request and returns the digest that its body must have.
 ///
 /// # Errors
@@ -60,8 +65,13 @@ pub(crate) fn verify(verifier: &Verifier, head: &request::Parts) -> Result<BodyD
         }
         (Some(_), Some(_)) => None,
     };
+    verifier.verify(&signable(head), header.unwrap_or_default())
+}
+
+/// Returns the signed parts of a received request.
+fn signable(head: &request::Parts) -> SignableRequest<'_> {
     let path = head.uri.path();
-    let signable = SignableRequest {
+    SignableRequest {
         audience: service_of(path),
         verb: head.method.as_str(),
         target: head
@@ -69,8 +79,7 @@ pub(crate) fn verify(verifier: &Verifier, head: &request::Parts) -> Result<BodyD
             .path_and_query()
             .map_or(path, |target| target.as_str()),
         headers: covered(&head.headers),
-    };
-    verifier.verify(&signable, header.unwrap_or_default())
+    }
 }
 
 /// Returns the service of a path such as `/fibpro.v1.LogSink/RecvLog`.
@@ -109,7 +118,53 @@ fn is_covered(name: &HeaderName) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use serde::Deserialize;
+
     use super::*;
+
+    /// A request of `docs/signature/vectors.json`.
+    #[derive(Deserialize)]
+    struct Vector {
+        name: String,
+        key: String,
+        secret: String,
+        time: u64,
+        nonce: String,
+        method: String,
+        target: String,
+        headers: Vec<(String, String)>,
+        body: String,
+        #[serde(rename = "x-rpc-identity")]
+        header: String,
+    }
+
+    #[test]
+    fn the_published_vectors_are_valid() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let file = std::fs::read(root.join("docs/signature/vectors.json")).unwrap();
+        let vectors: Vec<Vector> = serde_json::from_slice(&file).unwrap();
+        assert!(vectors.len() >= 7);
+        for vector in vectors {
+            let mut request = http::Request::builder()
+                .method(&*vector.method)
+                .uri(&*vector.target);
+            for (name, value) in &vector.headers {
+                request = request.header(name, value);
+            }
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            let keys = format!("{} {}", vector.key, vector.secret);
+            let keys = IdentityKeys::parse(&keys).unwrap();
+            let nonce = u128::from_str_radix(&vector.nonce, 16).unwrap();
+            let body = vector.body.as_bytes();
+            let header = identity::sign_at(&keys, &signable(&head), body, vector.time, nonce);
+            assert_eq!(header, vector.header, "{}", vector.name);
+            let verifier = Verifier::new(keys);
+            let digest = verifier.verify_at(&signable(&head), &vector.header, vector.time);
+            digest.unwrap().check(body).unwrap();
+        }
+    }
 
     #[test]
     fn a_path_contains_its_service() {
