@@ -151,8 +151,8 @@ pub use server::ActivationSocket;
 pub use server::idempotency;
 #[cfg(feature = "server")]
 pub use server::{
-    BoundServer, Callers, Limits, LogFormat, PeerAddress, Policy, RateLimit, Server, ServerOptions,
-    Service, Trust,
+    BoundServer, Callers, HttpAccess, Limits, LogFormat, PeerAddress, Policy, RateLimit, Server,
+    ServerOptions, Service, Trust,
 };
 #[cfg(feature = "_wire")]
 pub use spawn::{spawn, spawn_blocking};

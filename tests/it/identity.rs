@@ -460,17 +460,20 @@ async fn untrusted_context_stops_at_the_edge() {
 }
 
 #[tokio::test]
-async fn plain_routes_ignore_the_keys_of_a_server() {
-    let routes = rpc_runtime::axum::Router::new().route(
-        "/hello",
-        rpc_runtime::axum::routing::get(|| async { "hello" }),
-    );
-    let running = Running::start(vault().http(routes)).await;
-    let mut raw = Raw::connect(running.address()).await;
-    assert_eq!(
-        raw.ask(request("GET", "/hello", &[], b"")).await.body,
-        b"hello"
-    );
+async fn plain_routes_are_signed_unless_they_are_public() {
+    let route = || {
+        let hello = rpc_runtime::axum::routing::get(|| async { "hello" });
+        rpc_runtime::axum::Router::new().route("/hello", hello)
+    };
+    let signed = Running::start(vault().http(route())).await;
+    let get = request("GET", "/hello", &[], b"");
+    let response = Raw::connect(signed.address()).await.ask(&get).await;
+    assert_eq!(response.error(), unauthenticated());
+    let public = vault().http_for(rpc_runtime::HttpAccess::Public, route());
+    let public = Running::start(public).await;
+    let mut raw = Raw::connect(public.address()).await;
+    assert_eq!(raw.ask(&get).await.body, b"hello");
+    // The service beside it is as closed as without a plain route.
     let response = raw
         .ask(post("/identity.v1.Vault/Open", r#"{"door":"left"}"#))
         .await;

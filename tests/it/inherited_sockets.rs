@@ -134,11 +134,16 @@ fn a_socket_of_unknown_trust_ends_the_start() {
     let error = refused(vec![fd(&listener)], &both);
     let expected = format!("back has inherited http://{address} (LISTEN_FDS)");
     assert!(error.contains(&expected), "{error}");
-    assert!(error.contains("as an internal or an edge listener"), "{error}");
+    assert!(
+        error.contains("as an internal or an edge listener"),
+        "{error}"
+    );
     // With its address the trust is known.
     let both = ["--listen", "127.0.0.1:0", "--listen-edge", &address];
     let server = start(vec![fd(&listener)], &both);
-    server.wait_for_stdout(&format!("listening on http://{address}")).unwrap();
+    server
+        .wait_for_stdout(&format!("listening on http://{address}"))
+        .unwrap();
 }
 
 #[test]
@@ -146,7 +151,9 @@ fn several_sockets_are_found_by_address() {
     let ((first, a), (second, b)) = (bound(), bound());
     let arguments = ["--listen", &b, "--listen-edge", &a];
     let server = start(vec![fd(&first), fd(&second)], &arguments);
-    server.wait_for_stdout(&format!("listening on http://{a}")).unwrap();
+    server
+        .wait_for_stdout(&format!("listening on http://{a}"))
+        .unwrap();
     let lines = server.stdout();
     let lines: Vec<_> = lines.lines().collect();
     assert_eq!(lines[0], format!("back listening on http://{b}"));
@@ -168,7 +175,10 @@ fn a_unix_socket_outlives_its_server() {
         assert_alive(early);
         server.terminate().unwrap();
         assert!(server.wait().unwrap().status.success());
-        assert!(path.exists(), "the file belongs to the process that has bound it");
+        assert!(
+            path.exists(),
+            "the file belongs to the process that has bound it"
+        );
     }
 }
 
@@ -180,12 +190,18 @@ fn a_descriptor_that_is_no_listener_is_refused() {
     let file = File::open(Path::new("/dev/null")).unwrap();
     for (descriptor, reason) in [
         (OwnedFd::from(stream), "it is a connection"),
-        (OwnedFd::from(datagrams), "it is not a TCP or Unix stream socket"),
+        (
+            OwnedFd::from(datagrams),
+            "it is not a TCP or Unix stream socket",
+        ),
         (OwnedFd::from(file), "it is not a TCP or Unix stream socket"),
     ] {
         let error = refused(vec![fd(&listener), descriptor], &["--listen", &address]);
         let expected = "cannot use the inherited descriptor 4 (LISTEN_FDS=2): ";
-        assert!(error.contains(expected) && error.contains(reason), "{error}");
+        assert!(
+            error.contains(expected) && error.contains(reason),
+            "{error}"
+        );
     }
     // Announced, but not passed.
     let mut missing = command(SET_PID, vec![fd(&listener)], &["--listen", &address]);
@@ -193,7 +209,10 @@ fn a_descriptor_that_is_no_listener_is_refused() {
     assert!(error.contains("descriptor 4"), "{error}");
     let mut many = command(SET_PID, vec![fd(&listener)], &["--listen", &address]);
     let error = ended(many.env("LISTEN_FDS", "-1"));
-    assert!(error.contains("invalid variable LISTEN_FDS `-1`"), "{error}");
+    assert!(
+        error.contains("invalid variable LISTEN_FDS `-1`"),
+        "{error}"
+    );
 }
 
 #[test]

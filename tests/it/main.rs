@@ -63,6 +63,8 @@ mod metadata;
 mod panics;
 /// Pinned external forms.
 mod pinned;
+/// The callers that the application's HTTP routes serve.
+mod plain_access;
 /// The application's HTTP routes in addition to the services.
 mod plain_http;
 /// Access policies: which callers may call which method.

@@ -2,7 +2,7 @@
 
 use rpc_runtime::middleware::{Next, Request, Response};
 use rpc_runtime::prelude::*;
-use rpc_runtime::{Trust, registry};
+use rpc_runtime::{HttpAccess, Trust, registry};
 use rpc_tests::Running;
 use rpc_tests::raw::{Raw, post, request};
 
@@ -317,9 +317,14 @@ async fn unsigned_plain_routes_refuse_web_pages_too() {
         "/page",
         rpc_runtime::axum::routing::any(|| async { "page" }),
     );
+    let public = rpc_runtime::axum::Router::new().route(
+        "/public",
+        rpc_runtime::axum::routing::any(|| async { "public" }),
+    );
     let server = Server::new("mirror")
         .identity(keys)
-        .http(page)
+        .http_for(HttpAccess::Internal, page)
+        .http_for(HttpAccess::Public, public)
         .add(WhoAmIServer::new(Mirror));
     let running = Running::start(server).await;
     for (target, host, status) in [
@@ -327,7 +332,8 @@ async fn unsigned_plain_routes_refuse_web_pages_too() {
         ("/trust.v1.WhoAmI/Who", "rebound.example", 401),
         ("/trust.v1.WhoAmI/None", "localhost", 401),
         ("/page", "localhost", 200),
-        ("/page", "rebound.example", 403),
+        ("/page", "rebound.example", 401),
+        ("/public", "rebound.example", 200),
     ] {
         let request = with_headers(target, "POST", &[("Host", host)]);
         let response = Raw::connect(running.address()).await.ask(request).await;

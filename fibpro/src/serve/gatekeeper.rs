@@ -1,6 +1,6 @@
 //! The gatekeeper: an edge listener, and an internal listener for operators.
 
-use rpc_runtime::{Result, Server, ServerOptions};
+use rpc_runtime::{HttpAccess, Result, Server, ServerOptions};
 
 use super::{PreparedService, ServiceOptions};
 use crate::api::controller::ControllerClient;
@@ -53,7 +53,9 @@ impl ServiceOptions for GatekeeperOptions {
         if self.operator != "none" {
             server = server.listen(self.operator);
         }
-        Ok(PreparedService::new(server.http(gatekeeper.into_routes())))
+        // The listener for operators is internal: it would trust the context headers of its callers.
+        let server = server.http_for(HttpAccess::Edge, gatekeeper.into_routes());
+        Ok(PreparedService::new(server))
     }
 
     fn server_mut(&mut self) -> &mut ServerOptions {

@@ -11,7 +11,10 @@ fn request(verb: &str, lines: &str, body: &str) -> String {
 }
 
 async fn ask(system: &System, bytes: &str) -> Response {
-    Raw::connect(system.gatekeeper.address()).await.ask(bytes).await
+    Raw::connect(system.gatekeeper.address())
+        .await
+        .ask(bytes)
+        .await
 }
 
 /// Sends the beginning of a request, and returns the status of the response, if there is one.
@@ -50,7 +53,10 @@ async fn a_broken_body_is_refused_and_costs_nothing() {
     let answer = ask(&system, &request("POST", CHUNKED, "zz\r\n")).await;
     let words = "Error: the request body is broken or ends too early; this route needs no body";
     assert_eq!(text(&answer), (400, words.to_owned()));
-    assert_eq!((system.bank.credit(), system.bank.states()), (4, Vec::new()));
+    assert_eq!(
+        (system.bank.credit(), system.bank.states()),
+        (4, Vec::new())
+    );
 }
 
 #[tokio::test]
@@ -69,10 +75,16 @@ async fn an_unfinished_body_costs_nothing() {
         for verb in ["POST", "GET"] {
             let status = break_off(&system, &request(verb, lines, body)).await;
             // A caller that has closed its side may get no response.
-            assert!(matches!(status, None | Some(400)), "{verb} {lines}{body}: {status:?}");
+            assert!(
+                matches!(status, None | Some(400)),
+                "{verb} {lines}{body}: {status:?}"
+            );
         }
     }
-    assert_eq!((system.bank.credit(), system.bank.states()), (4, Vec::new()));
+    assert_eq!(
+        (system.bank.credit(), system.bank.states()),
+        (4, Vec::new())
+    );
 }
 
 #[tokio::test]
@@ -83,8 +95,14 @@ async fn a_complete_body_is_ignored() {
     for (lines, body) in [
         ("content-length: 0\r\n", ""),
         ("content-length: 3\r\n", "n=7"),
-        ("content-type: application/json\r\ncontent-length: 0\r\n", ""),
-        ("content-type: application/json\r\ncontent-length: 7\r\n", "{\"n\":7}"),
+        (
+            "content-type: application/json\r\ncontent-length: 0\r\n",
+            "",
+        ),
+        (
+            "content-type: application/json\r\ncontent-length: 7\r\n",
+            "{\"n\":7}",
+        ),
         (CHUNKED, "3\r\nabc\r\n0\r\n\r\n"),
     ] {
         let answer = ask(&system, &request("POST", lines, body)).await;
@@ -103,7 +121,10 @@ async fn a_body_that_is_too_large_costs_nothing() {
     let length = format!("content-length: {}\r\n", long.len());
     let answer = ask(&system, &request("POST", &length, &long)).await;
     assert_eq!(answer.status, 413, "{answer:?}");
-    assert_eq!((system.bank.credit(), system.bank.states()), (4, Vec::new()));
+    assert_eq!(
+        (system.bank.credit(), system.bank.states()),
+        (4, Vec::new())
+    );
 }
 
 #[tokio::test]

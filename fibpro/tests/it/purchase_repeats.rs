@@ -71,7 +71,9 @@ async fn a_paid_number_is_computed_once() {
     }
     assert_eq!((worker.calls(), system.bank.credit()), (1, 2));
     // Another purchase is computed.
-    system.get_with("/10", &[("idempotency-key", "order-2")]).await;
+    system
+        .get_with("/10", &[("idempotency-key", "order-2")])
+        .await;
     assert_eq!((worker.calls(), system.bank.credit()), (2, 0));
 }
 
@@ -118,7 +120,10 @@ async fn a_repeat_goes_on_when_the_first_call_leaves() {
     // The first purchase was refunded, and the second one is paid.
     assert_eq!(sold.unwrap().value, "F(10)");
     assert_eq!(bank.credit(), 2);
-    let paid = bank.states().into_iter().filter(|state| *state == PurchaseState::Settled);
+    let paid = bank
+        .states()
+        .into_iter()
+        .filter(|state| *state == PurchaseState::Settled);
     assert_eq!(paid.count(), 1);
 }
 

@@ -450,7 +450,10 @@ fn the_shop_is_on_the_edge_only() {
         for path in ["/10", "/1", "/", "/robots.txt"] {
             let refused = ask(up.operator_url(), path);
             assert!(refused.starts_with("HTTP/1.1 401 "), "{path}: {refused}");
-            assert!(refused.contains("signed requests only"), "{path}: {refused}");
+            assert!(
+                refused.contains("signed requests only"),
+                "{path}: {refused}"
+            );
         }
         assert!(ask(up.operator_url(), "/readyz").starts_with("HTTP/1.1 200 "));
         // Nothing was sold there.

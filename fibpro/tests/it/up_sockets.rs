@@ -89,7 +89,9 @@ fn call(up: &Up, done: &Arc<AtomicU64>) -> Repeated<()> {
     let prices = PricingClient::with_client(client("pricing"));
     let done = done.clone();
     Repeated::start(move |stop| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
         runtime.unwrap().block_on(async {
             while !stop.load(Ordering::Relaxed) {
                 let user = users.get_user("username").await;
@@ -144,7 +146,9 @@ fn no_port_can_be_taken_while_services_restart() {
             ready == SERVICES.len()
         });
         let before = done.load(Ordering::Relaxed);
-        until("calls succeed", || done.load(Ordering::Relaxed) > before + 1);
+        until("calls succeed", || {
+            done.load(Ordering::Relaxed) > before + 1
+        });
     }
     calling.stop();
     let connections = connecting.stop();
@@ -199,7 +203,11 @@ fn works_on_unix_sockets(arguments: &[&str]) {
     monitor.extend(up.endpoints());
     let monitor: Vec<_> = monitor.iter().map(String::as_str).collect();
     let shown = fibpro(&monitor);
-    assert_eq!((shown.code, shown.stdout.matches(" up ").count()), (Some(0), 6), "{shown:?}");
+    assert_eq!(
+        (shown.code, shown.stdout.matches(" up ").count()),
+        (Some(0), 6),
+        "{shown:?}"
+    );
     if arguments.contains(&"--processes") {
         let before = sockets(&up);
         signal_id("-KILL", up.id("userstore"));
@@ -236,13 +244,19 @@ fn a_folder_that_no_socket_fits_into_is_refused() {
     for mode in [&[][..], &["--processes"]] {
         for (data, text) in [
             (&long, "path must be shorter than SUN_LEN"),
-            (&comma, "`--unix` needs a data folder (`--data-dir`) whose path is UTF-8 without commas"),
+            (
+                &comma,
+                "`--unix` needs a data folder (`--data-dir`) whose path is UTF-8 without commas",
+            ),
         ] {
             let data = data.to_str().unwrap();
             let arguments = ["up", "--base-port", "0", "--unix", "--data-dir", data];
             let ended = fibpro(&[&arguments, mode].concat());
             assert_eq!(ended.code, Some(1), "{ended:?}");
-            assert!(ended.stderr.starts_with("error: ") && ended.stderr.contains(text), "{ended:?}");
+            assert!(
+                ended.stderr.starts_with("error: ") && ended.stderr.contains(text),
+                "{ended:?}"
+            );
             assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
         }
     }

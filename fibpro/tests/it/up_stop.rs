@@ -26,7 +26,12 @@ fn stop_with(hung: &[&str], while_stopped: impl FnOnce(&Up)) -> String {
         // Once when it happens, and the first one as the error of the command.
         let first = hung.last() == Some(&service);
         let expected = usize::from(hung.contains(&service)) + usize::from(first);
-        assert_eq!(ended.stderr.matches(&killed).count(), expected, "{}", ended.stderr);
+        assert_eq!(
+            ended.stderr.matches(&killed).count(),
+            expected,
+            "{}",
+            ended.stderr
+        );
     }
     ended.stderr
 }
@@ -42,7 +47,8 @@ fn a_hung_service_is_killed_and_the_others_stop() {
 fn each_hung_service_has_its_own_time() {
     let stderr = stop_with(&["userstore", "controller"], |_| {});
     // In the order of the stop.
-    let places = ["controller did not stop", "userstore did not stop"].map(|text| stderr.find(text));
+    let places =
+        ["controller did not stop", "userstore did not stop"].map(|text| stderr.find(text));
     assert!(places.is_sorted(), "{stderr}");
 }
 

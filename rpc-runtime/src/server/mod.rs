@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 pub use admission::RateLimit;
 pub use admission::policy::{Callers, Policy};
+pub use call::access::HttpAccess;
 pub use call::service::{RouteBuilder, Routes, Service};
 pub(crate) use call::trust::ErrorScope;
 pub use call::trust::{PeerAddress, Trust};
@@ -25,10 +26,10 @@ pub use limits::Limits;
 pub use options::ServerOptions;
 pub use process::bound::BoundServer;
 pub use process::log::LogFormat;
-#[cfg(unix)]
-pub use transport::listen::ActivationSocket;
 #[cfg(feature = "_fuzz")]
 pub(crate) use transport::fuzzing::serve_in_memory;
+#[cfg(unix)]
+pub use transport::listen::ActivationSocket;
 
 use self::idempotency::IdempotencyStore;
 use self::inner::ServerConfig;
@@ -138,8 +139,8 @@ impl Server {
     ///
     /// Its internal listeners then accept signed calls from any address and reject all others with
     /// `unauthenticated`, including those of peers on this host. Calls that its handlers make are
-    /// signed. An edge listener ignores signatures. The plain routes of [`http`](Self::http) follow
-    /// the rule for servers without keys.
+    /// signed. An edge listener ignores signatures. [`HttpAccess`] decides which plain routes serve
+    /// unsigned requests.
     ///
     /// A signature covers the head and the body of one request to one service, and is valid once
     /// and for 30 s; the clocks of the hosts must not differ by more. It proves that the caller has
@@ -356,8 +357,11 @@ impl Server {
     /// path. A path of the form `/package.Service/Method` without a route is an unknown method, for
     /// which the fallback of a router is not asked.
     ///
+    /// At an internal listener of a server with keys, only signed requests are served, as with
+    /// [`HttpAccess::Signed`]; [`http_for`](Self::http_for) sets other callers.
+    ///
     /// A handler runs in the [`Context`](crate::Context) of its request; `x-rpc-*` headers count
-    /// only from trusted peers. It has [`default_deadline`](Limits::default_deadline) to return the
+    /// only from trusted callers. It has [`default_deadline`](Limits::default_deadline) to return the
     /// head of its response. A panic becomes an error response. Observers see the request as
     /// `http GET` and the like. Layers do not apply; the limits of bodies are those of axum. The
     /// extension [`PeerAddress`] of a request has the address of the peer.
@@ -369,8 +373,24 @@ impl Server {
     /// let server = Server::new("greeter").http(routes);
     /// # drop(server);
     /// ```
-    pub fn http(mut self, router: axum::Router) -> Self {
-        self.config.plain.push(router);
+    pub fn http(self, router: axum::Router) -> Self {
+        self.http_for(HttpAccess::default(), router)
+    }
+
+    /// Serves plain HTTP requests as [`http`](Self::http) does, for certain callers.
+    ///
+    /// The signature of a plain request covers its body, which the server reads and verifies before
+    /// the handler runs; it may have up to [`message_bytes`](Limits::message_bytes).
+    ///
+    /// ```
+    /// use rpc_runtime::{HttpAccess, Server, axum::{Router, routing::get}};
+    ///
+    /// let metrics = Router::new().route("/metrics", get(async || "calls 7"));
+    /// let server = Server::new("greeter").http_for(HttpAccess::Internal, metrics);
+    /// # drop(server);
+    /// ```
+    pub fn http_for(mut self, access: HttpAccess, router: axum::Router) -> Self {
+        self.config.plain.push(access.restrict(router));
         self
     }
 }

@@ -30,7 +30,8 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<(), ErrorRes
     let mut bytes = Vec::new();
     let reading = async {
         while let Some(chunk) = chunks.next().await {
-            bytes.extend(chunk.map_err(|_| broken("the request body is broken or ends too early"))?);
+            bytes
+                .extend(chunk.map_err(|_| broken("the request body is broken or ends too early"))?);
             if bytes.len() > MAX_BYTES {
                 return Err(too_large());
             }
@@ -57,8 +58,14 @@ fn broken(why: &str) -> ErrorResponse {
 
 /// Returns whether the content type is `application/json`, or ends in `+json`.
 fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let kind = value.unwrap_or_default().split(';').next().unwrap_or_default();
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let kind = value
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default();
     let kind = kind.trim().to_ascii_lowercase();
     kind == "application/json" || kind.ends_with("+json")
 }
@@ -85,8 +92,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_must_end_in_time() {
         let started = tokio::time::Instant::now();
-        let text = refused(&HeaderMap::new(), Body::from_stream(stream::pending::<Result<Vec<u8>, Infallible>>())).await;
-        assert!(text.starts_with("the request body did not end in time"), "{text}");
+        let text = refused(
+            &HeaderMap::new(),
+            Body::from_stream(stream::pending::<Result<Vec<u8>, Infallible>>()),
+        )
+        .await;
+        assert!(
+            text.starts_with("the request body did not end in time"),
+            "{text}"
+        );
         assert_eq!(started.elapsed(), TIMEOUT);
         let parts = [Ok(b"abc".to_vec()), Err(io::Error::other("reset"))];
         let text = refused(&HeaderMap::new(), Body::from_stream(stream::iter(parts))).await;
@@ -104,9 +118,16 @@ mod tests {
             ("application/x-www-form-urlencoded", false),
         ] {
             let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
-            assert_eq!(read(&headers, Body::from("{")).await.is_err(), is_json, "{kind}");
+            assert_eq!(
+                read(&headers, Body::from("{")).await.is_err(),
+                is_json,
+                "{kind}"
+            );
             for body in ["", "{}", "null", " [1] "] {
-                assert!(read(&headers, Body::from(body)).await.is_ok(), "{kind} {body}");
+                assert!(
+                    read(&headers, Body::from(body)).await.is_ok(),
+                    "{kind} {body}"
+                );
             }
         }
     }

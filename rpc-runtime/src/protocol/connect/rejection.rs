@@ -13,7 +13,7 @@ use crate::protocol::printable;
 const QUOTED: usize = 128;
 
 /// The rejection of a call before its handler runs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Rejection {
     /// The error for observers, and for the body of formats that have one.
     pub(crate) error: Error,

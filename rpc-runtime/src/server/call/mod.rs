@@ -1,5 +1,6 @@
 //! One call on the server: from an HTTP request to the handler and back.
 
+pub(crate) mod access;
 pub(crate) mod body;
 pub(crate) mod dispatch;
 pub(crate) mod faults;

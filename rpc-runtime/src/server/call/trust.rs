@@ -88,25 +88,40 @@ impl Peer {
         head: &request::Parts,
     ) -> Result<Caller, Error> {
         match verifier {
-            // Callers of plain HTTP routes are not RPC clients and cannot sign, so the rule for
-            // servers without keys applies.
-            Some(verifier) if self.listener == Trust::Internal && !is_plain => Ok(Caller {
-                trust: Trust::Internal,
+            // A browser cannot sign. Such a caller is not trusted, and the route decides whether to
+            // serve it.
+            Some(_)
+                if self.listener == Trust::Internal && is_plain && !identity::is_signed(head) =>
+            {
+                let is_local = self.origin.is_ours() && self.check_web_page(hosts, head).is_ok();
+                Ok(Caller::anonymous(CallerKind::Unsigned { is_local }))
+            }
+            Some(verifier) if self.listener == Trust::Internal => Ok(Caller {
+                kind: CallerKind::Trusted,
                 body: Some(identity::verify(verifier, head)?),
                 errors: ErrorScope::requested(head),
             }),
+            _ if is_plain && !self.is_trusted() && self.listener == Trust::Internal => {
+                Ok(Caller::anonymous(CallerKind::Remote))
+            }
             _ => self.by_origin(hosts, head),
+        }
+    }
+
+    /// Rejects a request that a web page of another site has caused.
+    fn check_web_page(&self, hosts: &OwnHosts, head: &request::Parts) -> Result<(), Error> {
+        match self.origin {
+            PeerOrigin::Tcp(_) => web_page::check(head, hosts),
+            _ => Ok(()),
         }
     }
 
     /// Returns the caller of a request by the origin of the peer alone.
     fn by_origin(&self, hosts: &OwnHosts, head: &request::Parts) -> Result<Caller, Error> {
         if self.is_trusted() {
-            if matches!(self.origin, PeerOrigin::Tcp(_)) {
-                web_page::check(head, hosts)?;
-            }
+            self.check_web_page(hosts, head)?;
             return Ok(Caller {
-                trust: Trust::Internal,
+                kind: CallerKind::Trusted,
                 body: None,
                 errors: ErrorScope::requested(head),
             });
@@ -122,10 +137,26 @@ impl Peer {
     }
 }
 
+/// The standing of a caller, by its listener, its signature and its origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallerKind {
+    /// At an edge listener.
+    Edge,
+    /// At an internal listener: signed, or without keys a peer on this host.
+    Trusted,
+    /// At an internal listener with keys, for a plain HTTP route.
+    Unsigned {
+        /// Whether the peer is on this host.
+        is_local: bool,
+    },
+    /// On another host, at an internal listener without keys, for a plain HTTP route.
+    Remote,
+}
+
 /// The caller of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caller {
-    trust: Trust,
+    kind: CallerKind,
     /// The digest of the body, if the request is signed.
     body: Option<BodyDigest>,
     errors: ErrorScope,
@@ -154,15 +185,28 @@ impl ErrorScope {
 
 impl Caller {
     /// A caller without any trust.
-    pub(crate) const ANONYMOUS: Self = Self {
-        trust: Trust::Edge,
-        body: None,
-        errors: ErrorScope::Own,
-    };
+    pub(crate) const ANONYMOUS: Self = Self::anonymous(CallerKind::Edge);
+
+    const fn anonymous(kind: CallerKind) -> Self {
+        Self {
+            kind,
+            body: None,
+            errors: ErrorScope::Own,
+        }
+    }
+
+    pub(crate) fn kind(&self) -> CallerKind {
+        self.kind
+    }
+
+    /// Returns whether a signature covers the body of the request.
+    pub(crate) fn is_signed(&self) -> bool {
+        self.body.is_some()
+    }
 
     /// Returns whether the headers of the caller's requests are trusted.
     pub(crate) fn is_trusted(&self) -> bool {
-        self.trust == Trust::Internal
+        self.kind == CallerKind::Trusted
     }
 
     /// Returns how much of an error the caller receives.

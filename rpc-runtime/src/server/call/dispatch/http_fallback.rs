@@ -5,7 +5,7 @@
 //! same context and with a panic guard.
 
 use std::error::Error as StdError;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,10 +23,11 @@ use crate::context::Context;
 use crate::duration::saturating_deadline;
 use crate::error::{Code, Error};
 use crate::observe::CallStart;
-use crate::protocol::connect::{self, RejectionFormat};
+use crate::protocol::connect::{self, Rejection};
 use crate::protocol::context::Incoming;
 use crate::protocol::metadata;
-use crate::server::call::body::ResponseBody;
+use crate::server::call::access::Refused;
+use crate::server::call::body::{self, ReadBodyError, ResponseBody};
 use crate::server::call::guard::within;
 use crate::server::call::panic::CatchPanic;
 use crate::server::call::trust::Caller;
@@ -60,10 +61,32 @@ where
             .refuse(&context, rejection.into(), Some(&mut pin!(body)))
             .await;
     }
+    let (mut head, body) = request.into_parts();
+    head.extensions.insert(caller);
+    let body = if caller.is_signed() {
+        match verified(inner, caller, &context, body).await {
+            Ok(body) => AxumBody::from(body),
+            Err(error) => {
+                let call = PendingCall::new(inner, caller, None, &head);
+                let unread = None::<&mut Pin<&mut AxumBody>>;
+                return call.refuse(&context, error.into(), unread).await;
+            }
+        }
+    } else {
+        AxumBody::new(body)
+    };
+    let request = http::Request::from_parts(head, body);
     let start = CallStart::http(label(request.method()), &context);
     let observation = inner.observers().start(start);
     let outcome = within(context.deadline(), run(router, request, &context)).await;
-    match outcome.unwrap_or_else(|| Err(Error::deadline_exceeded())) {
+    let outcome = match outcome.unwrap_or_else(|| Err(Error::deadline_exceeded())) {
+        Ok(mut response) => match response.extensions_mut().remove() {
+            Some(Refused(rejection)) => Err(rejection),
+            None => Ok(response),
+        },
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
         Ok(mut response) => {
             if response.status() == StatusCode::NO_CONTENT {
                 // axum adds a length to every empty body; a 204 response must not have one.
@@ -74,30 +97,56 @@ where
             observation.end_with(failure(response.status()).as_ref(), bytes);
             response.map(|body| ResponseBody::plain(body, context))
         }
-        Err(mut error) => {
+        Err(Rejection { mut error, format }) => {
             observation.end_with(Some(&error), 0);
             inner.sanitize_for_wire(&mut error, None, context.id().copied(), caller.errors());
-            connect::write_rejection(&error, RejectionFormat::Error).map(ResponseBody::full)
+            connect::write_rejection(&error, format).map(ResponseBody::full)
         }
     }
 }
 
-async fn run<B>(
-    mut router: axum::Router,
-    request: http::Request<B>,
+/// Reads the body of a signed request, and checks it against the signature.
+async fn verified<B>(
+    inner: &ServerInner,
+    caller: Caller,
     context: &Context,
-) -> Result<http::Response<AxumBody>, Error>
+    body: B,
+) -> Result<Bytes, Error>
 where
-    B: Body<Data = Bytes> + Send + 'static,
+    B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
+    let limits = inner.limits();
+    let own = saturating_deadline(Instant::now(), limits.body_timeout);
+    let deadline = context.deadline().map_or(own, |deadline| deadline.min(own));
+    let read = body::read(&mut pin!(body), limits.message_bytes, deadline.into()).await;
+    let body = read.map_err(|failure| match failure {
+        ReadBodyError::TooLarge => inner.too_large(),
+        ReadBodyError::Late => {
+            let text = "the body of the request did not arrive in time";
+            Error::without_location(Code::DeadlineExceeded, text)
+        }
+        ReadBodyError::Broken(error) => {
+            let text = "failed to read the body of the request";
+            Error::without_location(Code::InvalidArgument, text).with_source(error)
+        }
+    })?;
+    caller.check_body(&body)?;
+    Ok(body)
+}
+
+async fn run(
+    mut router: axum::Router,
+    request: http::Request<AxumBody>,
+    context: &Context,
+) -> Result<http::Response<AxumBody>, Error> {
     let span = tracing::info_span!(
         target: "rpc",
         "http",
         request_id = context.request_id(),
         verb = label(request.method())
     );
-    let response = async { router.call(request.map(AxumBody::new)).await };
+    let response = async { router.call(request).await };
     let guarded = CatchPanic::new(response);
     match context.clone().scope(guarded).instrument(span).await? {
         Ok(response) => Ok(response),

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::observe::{CallEnd, CallStart, Observer};
+use crate::server::call::access::HttpAccess;
 use crate::server::inner::ServerConfig;
 
 #[derive(Default)]
@@ -58,19 +59,34 @@ async fn reply(inner: &Arc<ServerInner>, peer: Peer) -> (u16, String, Value) {
 #[tokio::test]
 async fn a_peer_on_another_host_gets_only_advice() {
     let seen = Arc::new(Seen::default());
-    let inner = inner(&seen, Some(axum::Router::new()));
-    let (status, id, error) = reply(&inner, peer(Trust::Internal, "10.0.0.1:1")).await;
-    assert_eq!((status, &error["code"]), (403, &"permission_denied".into()));
-    assert!(
-        error["message"].as_str().unwrap().contains("listen_edge"),
-        "{error}"
-    );
-    assert_ne!(id, "r-1", "headers of an untrusted peer are ignored");
-    assert!(!error.to_string().contains("wire@prod"), "{error}");
-    assert_eq!(
-        *seen.0.lock().unwrap(),
-        [(None, Some(Code::PermissionDenied))]
-    );
+    let plain = HttpAccess::default().restrict(axum::Router::new());
+    for (fallback, advice) in [(None, "listen_edge"), (Some(plain), "http_for")] {
+        let inner = inner(&seen, fallback);
+        let (status, id, error) = reply(&inner, peer(Trust::Internal, "10.0.0.1:1")).await;
+        assert_eq!((status, &error["code"]), (403, &"permission_denied".into()));
+        assert!(
+            error["message"].as_str().unwrap().contains(advice),
+            "{error}"
+        );
+        assert_ne!(id, "r-1", "headers of an untrusted peer are ignored");
+        assert!(!error.to_string().contains("wire@prod"), "{error}");
+        assert_eq!(
+            seen.0.lock().unwrap().pop(),
+            Some((None, Some(Code::PermissionDenied)))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_public_route_serves_a_peer_on_another_host() {
+    let seen = Arc::new(Seen::default());
+    let plain = axum::Router::new().route("/a.B/C", any(async || "plain"));
+    let inner = inner(&seen, Some(HttpAccess::Public.restrict(plain)));
+    let peer = peer(Trust::Internal, "10.0.0.1:1");
+    let response = dispatch(&inner, peer, request()).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_ne!(response.headers()["x-request-id"], "r-1");
+    assert_eq!(*seen.0.lock().unwrap(), [(None, None)]);
 }
 
 #[tokio::test]

@@ -41,7 +41,10 @@ pub(super) enum InheritedSocket {
 /// As [`take`].
 pub(super) fn add(socket: InheritedSocket) -> Result<()> {
     has_sockets()?;
-    SOCKETS.lock_unpoisoned().get_or_insert_default().push(socket);
+    SOCKETS
+        .lock_unpoisoned()
+        .get_or_insert_default()
+        .push(socket);
     Ok(())
 }
 
@@ -57,7 +60,12 @@ pub(crate) async fn take(address: &str) -> Result<Option<Listener>> {
     let wanted = match address.strip_prefix(UNIX) {
         Some(path) => Wanted::Unix(path.into()),
         // An address that cannot be resolved is reported when it is bound.
-        None => Wanted::Tcp(lookup_host(address).await.map(Iterator::collect).unwrap_or_default()),
+        None => Wanted::Tcp(
+            lookup_host(address)
+                .await
+                .map(Iterator::collect)
+                .unwrap_or_default(),
+        ),
     };
     let taken = {
         let mut sockets = SOCKETS.lock_unpoisoned();
@@ -134,7 +142,9 @@ impl InheritedSocket {
             _ => match passed.take_unix_listener(index) {
                 Ok(Some(listener)) => {
                     let address = listener.local_addr().map_err(|error| error.to_string())?;
-                    let path = address.as_pathname().ok_or("it is a Unix socket without a path")?;
+                    let path = address
+                        .as_pathname()
+                        .ok_or("it is a Unix socket without a path")?;
                     let path = path.to_owned();
                     Self::Unix(listener, path, None)
                 }
