@@ -62,9 +62,11 @@ struct Session {
 /// Older sessions were killed, and with them the report of their last drops.
 pub(super) async fn logs(urls: &Urls, system: &System) -> Result<StoredLogs, String> {
     let logsink = LogSinkClient::with_client(client(&urls.logsink, system)?);
-    let mut query = Query::default();
-    query.after = Some(0);
-    query.limit = Some(QUERY_LIMIT);
+    let mut query = Query {
+        after: Some(0),
+        limit: Some(QUERY_LIMIT),
+        ..Query::default()
+    };
     let mut sources: BTreeMap<String, BTreeMap<u64, Session>> = BTreeMap::new();
     let (mut stored, mut findings) = (0, Vec::new());
     loop {

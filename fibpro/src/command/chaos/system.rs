@@ -235,7 +235,10 @@ impl System {
             let unmounted = std::process::Command::new("umount")
                 .arg(self.folder.join("data"))
                 .status();
-            if !unmounted.as_ref().is_ok_and(std::process::ExitStatus::success) {
+            if !unmounted
+                .as_ref()
+                .is_ok_and(std::process::ExitStatus::success)
+            {
                 let folder = self.folder.join("data");
                 fibpro::process::print_note(format_args!(
                     "cannot unmount {}: {unmounted:?}",
