@@ -11,6 +11,8 @@ mod admission;
 mod architecture;
 /// Several servers behind one client: load balancing, circuit breakers, hedging.
 mod balancing;
+/// Log lines of failed calls: levels, and each failure once.
+mod call_lines;
 /// Deadlines, cancellation, detached work, panics, metadata.
 mod calls;
 /// Three processes in a chain, with faults of network and processes.

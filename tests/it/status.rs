@@ -17,6 +17,7 @@ trait Counted {
     async fn fine(&self) -> Result<()>;
     async fn fails(&self) -> Result<()>;
     async fn held(&self) -> Result<()>;
+    async fn coded(&self, code: u8) -> Result<()>;
 }
 
 #[derive(Clone, Default)]
@@ -29,6 +30,10 @@ impl Counted for Handlers {
 
     async fn fails(&self) -> Result<()> {
         Err(Error::new(Code::Aborted, "no"))
+    }
+
+    async fn coded(&self, code: u8) -> Result<()> {
+        Err(Error::new(Code::from_number(code).unwrap(), "as requested"))
     }
 
     async fn held(&self) -> Result<()> {
@@ -83,21 +88,49 @@ async fn status_names_the_server_and_counts_calls() {
     let names: Vec<_> = status.methods.iter().map(|row| row.name.as_str()).collect();
     assert_eq!(
         names,
-        ["Fails", "Fine", "Held", "Ping"].map(|method| format!("status.v1.Counted/{method}"))
+        ["Coded", "Fails", "Fine", "Held", "Ping"]
+            .map(|method| format!("status.v1.Counted/{method}"))
     );
     assert_eq!(row(&status, "status.v1.Counted/Fine"), (3, 0, 0));
     assert_eq!(row(&status, "status.v1.Counted/Fails"), (1, 0, 1));
     assert_eq!(row(&status, "status.v1.Counted/Held"), (1, 1, 0));
     assert_eq!(row(&status, "status.v1.Counted/Ping"), (1, 0, 0));
-    assert_eq!(status.methods[0].errors["aborted"], 1);
-    let fine = &status.methods[1];
+    assert_eq!(status.methods[1].errors["aborted"], 1);
+    let fine = &status.methods[2];
     assert!(
         fine.p50_us <= fine.p99_us && fine.p99_us.is_some(),
         "{fine:?}"
     );
-    assert_eq!(status.methods[2].p50_us, None, "none has ended");
+    assert_eq!(status.methods[3].p50_us, None, "none has ended");
     handlers.0.1.notify_one();
     held.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn errors_of_the_server_are_apart_from_refusals() {
+    let running = Running::start(server(&Handlers::default())).await;
+    let client = CountedClient::connect(&running.url()).unwrap();
+    for code in Code::all() {
+        client.coded(code.number()).no_retry().await.unwrap_err();
+    }
+    // Requests that any stranger can send, with codes that a failing server has as well.
+    let mut raw = Raw::connect(running.address()).await;
+    let fine = "/status.v1.Counted/Fine";
+    let unknown = [("content-encoding", "foo")];
+    assert_eq!(raw.ask(post_with(fine, &unknown, "{}")).await.status, 501);
+    assert_eq!(raw.ask(post("/made.Up/Path", "{}")).await.status, 404);
+    assert_eq!(raw.ask(request("PUT", fine, &[], b"")).await.status, 405);
+
+    let status = status(&running).await;
+    let counts = |name: &str| {
+        let mut rows = status.methods.iter().chain(&status.total);
+        let row = rows.find(|row| row.name == name).unwrap();
+        (row.failed(), row.server_errors(), row.refused)
+    };
+    assert_eq!(counts("status.v1.Counted/Coded"), (16, 6, 10));
+    assert_eq!(counts(fine.strip_prefix('/').unwrap()), (2, 0, 2));
+    assert_eq!(counts("unknown"), (1, 0, 1));
+    assert_eq!(counts("total"), (19, 6, 13));
 }
 
 #[tokio::test]
@@ -120,7 +153,7 @@ async fn rejections_count_and_unknown_paths_share_a_row() {
     let first = status(&running).await;
     assert_eq!(row(&first, "unknown"), (5, 0, 5));
     assert_eq!(row(&first, "status.v1.Counted/Fine"), (2, 0, 2));
-    assert_eq!(first.methods.len(), 5);
+    assert_eq!(first.methods.len(), 6);
     let second = status(&running).await;
     assert_eq!(
         first.methods, second.methods,
@@ -138,7 +171,7 @@ async fn rejections_count_and_unknown_paths_share_a_row() {
     assert_eq!(response.status, 200);
     assert_eq!(response.json()["result"]["server"], "counted");
     assert_eq!(
-        response.json()["result"]["methods"][4]["errors"]["unimplemented"],
+        response.json()["result"]["methods"][5]["errors"]["unimplemented"],
         5
     );
 }

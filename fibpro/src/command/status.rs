@@ -65,19 +65,37 @@ fn write_status(status: &ServerStatus, out: &mut impl Write) -> io::Result<()> {
         width: width.max("METHOD".len()),
         out,
     };
-    let head = ["REQUESTS", "IN FLIGHT", "FAILED", "P50", "P90", "P99"];
+    let head = [
+        "REQUESTS",
+        "IN FLIGHT",
+        "ERRORS",
+        "REFUSED",
+        "P50",
+        "P90",
+        "P99",
+    ];
     table.head("METHOD", head)?;
     for method in &status.methods {
-        let numbers = [method.requests, method.in_flight, method.failed()];
+        let failed = [method.server_errors(), method.refused];
+        let numbers = [method.requests, method.in_flight, failed[0], failed[1]];
         let times = [method.p50_us, method.p90_us, method.p99_us];
         table.row(&method.name, cells(numbers, times))?;
         table.notes(&method.errors, &notes(method))?;
     }
     if !status.outgoing.is_empty() {
-        let head = ["CALLS", "IN FLIGHT", "FAILED", "P50", "P90", "P99"];
+        let head = [
+            "CALLS",
+            "IN FLIGHT",
+            "ERRORS",
+            "REFUSED",
+            "P50",
+            "P90",
+            "P99",
+        ];
         table.head("CALLS", head)?;
         for method in &status.outgoing {
-            let numbers = [method.calls, method.in_flight, method.failed()];
+            let failed = [method.server_errors(), method.refused];
+            let numbers = [method.calls, method.in_flight, failed[0], failed[1]];
             let times = [method.p50_us, method.p90_us, method.p99_us];
             table.row(&method.name, cells(numbers, times))?;
             let retries = (method.retries, "retried");
@@ -96,11 +114,11 @@ fn notes(method: &MethodStatus) -> [(u64, &'static str); 3] {
     ]
 }
 
-fn cells(numbers: [u64; 3], microseconds: [Option<u64>; 3]) -> [String; 6] {
-    let [calls, in_flight, failed] = numbers.map(|number| number.to_string());
+fn cells(numbers: [u64; 4], microseconds: [Option<u64>; 3]) -> [String; 7] {
+    let [calls, in_flight, errors, refused] = numbers.map(|number| number.to_string());
     let time = |microseconds: Option<u64>| microseconds.map_or_else(|| "-".to_owned(), time_text);
     let [p50, p90, p99] = microseconds.map(time);
-    [calls, in_flight, failed, p50, p90, p99]
+    [calls, in_flight, errors, refused, p50, p90, p99]
 }
 
 /// A table with a name and numbers in each row.
@@ -114,12 +132,12 @@ struct Table<'o, W> {
 }
 
 impl<W: Write> Table<'_, W> {
-    fn head(&mut self, name: &str, cells: [&str; 6]) -> io::Result<()> {
+    fn head(&mut self, name: &str, cells: [&str; 7]) -> io::Result<()> {
         writeln!(self.out)?;
         self.row(name, cells.map(str::to_owned))
     }
 
-    fn row(&mut self, name: &str, cells: [String; 6]) -> io::Result<()> {
+    fn row(&mut self, name: &str, cells: [String; 7]) -> io::Result<()> {
         let name = one_line(name);
         write!(self.out, "{name:width$}", width = self.width)?;
         for cell in cells {
@@ -158,7 +176,8 @@ mod tests {
                 "server": "a", "environment": "dev", "instance": "1", "version": "2",
                 "runtime_version": "3", "uptime": "1.500s", "logs_dropped": dropped,
                 "methods": [with(serde_json::json!({
-                    "name": "a.B/C", "requests": 9, "in_flight": 1, "errors": {"unavailable": 2},
+                    "name": "a.B/C", "requests": 9, "in_flight": 1, "errors": {"unavailable": 2, "aborted": 1},
+                    "refused": 1,
                     "shed": 2, "repeats": retries,
                 }))],
                 "outgoing": [with(serde_json::json!({
@@ -174,13 +193,14 @@ mod tests {
             status(3, Some(7)),
             "a@dev/1   version 2, rpc-runtime 3   up 1 s\n\
              7 records of its log were dropped\n\n\
-             METHOD   REQUESTS  IN FLIGHT     FAILED        P50        P90        P99\n\
-             a.B/C           9          1          2    1.50 ms    1.50 ms          -\n\
+             METHOD   REQUESTS  IN FLIGHT     ERRORS    REFUSED        P50        P90        P99\n\
+             a.B/C           9          1          2          1    1.50 ms    1.50 ms          -\n\
+             \x20 1 aborted\n\
              \x20 2 unavailable\n\
              \x20 2 rejected: the server was overloaded\n\
              \x20 3 repeats of an earlier attempt\n\n\
-             CALLS       CALLS  IN FLIGHT     FAILED        P50        P90        P99\n\
-             d.E/F           4          0          0    1.50 ms    1.50 ms          -\n\
+             CALLS       CALLS  IN FLIGHT     ERRORS    REFUSED        P50        P90        P99\n\
+             d.E/F           4          0          0          0    1.50 ms    1.50 ms          -\n\
              \x20 3 retried\n"
         );
         let calm = status(0, None);

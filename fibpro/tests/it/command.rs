@@ -148,8 +148,8 @@ fn status_prints_what_a_server_says_of_itself() {
         .position(|line| line.starts_with("fibpro.v1.LogSink/RecvLog "))
         .unwrap();
     let cells: Vec<_> = lines[row].split_whitespace().collect();
-    assert_eq!(cells[1..4], ["2", "0", "1"], "{ended:?}");
-    assert!(cells[5] == "µs" || cells[5] == "ms", "{ended:?}");
+    assert_eq!(cells[1..5], ["2", "0", "0", "1"], "{ended:?}");
+    assert!(cells[6] == "µs" || cells[6] == "ms", "{ended:?}");
     assert_eq!(lines[row + 1], "  1 invalid_argument");
     assert!(!ended.stdout.contains("rpc.v1.Status"), "{ended:?}");
 

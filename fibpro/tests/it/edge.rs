@@ -379,6 +379,7 @@ async fn a_user_store_that_fails_is_no_fault_of_the_caller() {
             "duration_us=",
             "response_bytes=",
             "code=",
+            "http.status=",
         ] {
             assert!(line.contains(word), "{word}: {line}");
         }

@@ -63,5 +63,7 @@ mod up;
 mod up_sockets;
 // Services that do not stop.
 mod up_stop;
+// What the README shows of a refused purchase.
+mod readme;
 // The monitor: services that are up, down, or silent.
 mod monitor;

@@ -100,11 +100,10 @@ async fn e02_the_gatekeeper_logs_the_hops_of_a_denial() {
             "Error: fib(1) costs 1, user username has insufficient credit(0)".to_owned()
         )
     );
-    let lines = log.lines_with(&["side=\"client\""]);
-    let line = lines
-        .iter()
-        .find(|line| line.contains("rpc.method=\"fibpro.v1.Controller/Generate\""));
-    let line = line.unwrap_or_else(|| panic!("{}", log.text()));
+    let lines = log.lines_with(&["rpc.method=\"http GET\""]);
+    let [line] = lines.as_slice() else {
+        panic!("{}", log.text())
+    };
     let mut rest = line.as_str();
     for words in [
         response.header("x-request-id").unwrap(),

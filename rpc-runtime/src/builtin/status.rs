@@ -80,6 +80,11 @@ pub struct MethodStatus {
     pub in_flight: u64,
     /// Failed calls, by code.
     pub errors: BTreeMap<String, u64>,
+    /// Failed calls whose caller is at fault; also in `errors`. These are calls with the other codes
+    /// than [`Code::is_server_error`](crate::Code::is_server_error), and requests that the server
+    /// could not read, such as those for an unknown path. 0 from servers of older versions.
+    #[serde(default)]
+    pub refused: u64,
     /// Calls rejected because the server was overloaded; also in `errors`, mostly as `unavailable`.
     #[serde(default)]
     pub shed: u64,
@@ -110,6 +115,11 @@ pub struct OutgoingStatus {
     pub in_flight: u64,
     /// Failed calls, by code. A failed attempt that was retried with success is not a failed call.
     pub errors: BTreeMap<String, u64>,
+    /// Failed calls with the other codes than
+    /// [`Code::is_server_error`](crate::Code::is_server_error); also in `errors`. 0 from servers of
+    /// older versions.
+    #[serde(default)]
+    pub refused: u64,
     /// Sent attempts. A call has no attempt if its circuit breaker was open.
     pub attempts: u64,
     /// Attempts after the first one of each call: retries and hedges.
@@ -129,6 +139,12 @@ impl MethodStatus {
     pub fn failed(&self) -> u64 {
         self.errors.values().sum()
     }
+
+    /// Returns the number of calls that failed because of the server: those that are not `refused`.
+    #[must_use]
+    pub fn server_errors(&self) -> u64 {
+        self.failed().saturating_sub(self.refused)
+    }
 }
 
 impl OutgoingStatus {
@@ -136,5 +152,12 @@ impl OutgoingStatus {
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.errors.values().sum()
+    }
+
+    /// Returns the number of calls that failed because of the called server: those that are not
+    /// `refused`.
+    #[must_use]
+    pub fn server_errors(&self) -> u64 {
+        self.failed().saturating_sub(self.refused)
     }
 }

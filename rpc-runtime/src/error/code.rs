@@ -117,6 +117,23 @@ impl Code {
         }
     }
 
+    /// Returns whether the server is at fault, and not its caller: `unknown`, `deadline_exceeded`,
+    /// `unimplemented`, `internal`, `unavailable` and `data_loss`, whose HTTP status is 5xx.
+    ///
+    /// The other codes are refusals: the caller sent what the server does not accept, or left.
+    /// Error rates that operators are woken for count server errors only.
+    ///
+    /// ```
+    /// use rpc_runtime::Code;
+    ///
+    /// assert!(Code::Unavailable.is_server_error());
+    /// assert!(!Code::FailedPrecondition.is_server_error());
+    /// ```
+    #[must_use]
+    pub const fn is_server_error(self) -> bool {
+        self.http_status() >= 500
+    }
+
     /// Returns whether this is `internal`, `unknown` or `data_loss`: a failure of the server, whose
     /// message is for operators and not for callers.
     #[must_use]

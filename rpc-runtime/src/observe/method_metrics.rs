@@ -31,6 +31,17 @@ pub(crate) struct MetricsSnapshot {
     pub(crate) percentiles: Option<[u64; 3]>,
 }
 
+impl MetricsSnapshot {
+    /// Returns the number of failed calls whose code puts the caller at fault.
+    pub(crate) fn refused(&self) -> u64 {
+        let refused = self
+            .errors
+            .iter()
+            .filter(|entry| !entry.0.is_server_error());
+        refused.map(|entry| entry.1).sum()
+    }
+}
+
 impl MethodMetrics {
     pub(super) fn new() -> Self {
         Self {

@@ -68,6 +68,8 @@ pub struct CallStart {
     pub at: Instant,
     /// Data for the trace of the call; `None` while the flag `log_rpc` is off.
     pub(crate) trace: Option<Box<CallTrace>>,
+    /// On a server, whether the caller receives the chain of an error, and so logs it itself.
+    pub(crate) chain_is_sent: bool,
 }
 
 impl CallStart {
@@ -83,6 +85,7 @@ impl CallStart {
             attempt: context.attempt(),
             at: Instant::now(),
             trace: None,
+            chain_is_sent: false,
         }
     }
 
@@ -132,6 +135,9 @@ impl CallStart {
 #[non_exhaustive]
 pub struct CallEnd<'a> {
     /// The error, including its private text and source; `None` for success.
+    ///
+    /// On a plain HTTP route this is the error in the extensions of the response, if there is one.
+    /// Its code may differ from [`code`](Self::code), which follows the status.
     pub error: Option<&'a Error>,
     /// Time from start to end.
     pub duration: Duration,
@@ -141,6 +147,12 @@ pub struct CallEnd<'a> {
     pub retry_in: Option<Duration>,
     /// On a server, the reason if the call was rejected before its handler started.
     pub rejection: Option<Rejection>,
+    /// On a plain HTTP route, the status of the response; `None` if there is none, as after a panic.
+    pub http_status: Option<u16>,
+    code: Option<Code>,
+    /// Whether the server rejected the request itself, such as its path, encoding or body. The
+    /// caller is at fault then, whatever the code.
+    is_bad_request: bool,
 }
 
 /// Reason for which a server rejects a call that it could handle at another time.
@@ -153,11 +165,30 @@ pub enum Rejection {
     RateLimit,
 }
 
-impl CallEnd<'_> {
-    /// Returns the code of the error; `None` for success.
+impl<'a> CallEnd<'a> {
+    fn new(call: &CallStart, error: Option<&'a Error>, response_bytes: usize) -> Self {
+        Self {
+            error,
+            duration: call.at.elapsed(),
+            response_bytes,
+            retry_in: None,
+            rejection: None,
+            http_status: None,
+            code: error.map(Error::code),
+            is_bad_request: false,
+        }
+    }
+
+    /// Returns the end of a call with this response.
+    fn of(call: &CallStart, response: &'a Response) -> Self {
+        let bytes = response.body().map_or(0, crate::middleware::Body::len);
+        Self::new(call, response.error(), bytes)
+    }
+
+    /// Returns the code of the result; `None` for success.
     #[must_use]
     pub fn code(&self) -> Option<Code> {
-        self.error.map(Error::code)
+        self.code
     }
 }
 
@@ -268,7 +299,7 @@ impl Observers {
 
     /// Notifies of detached work that ended after its call.
     pub(crate) fn detached_ended(&self, call: &CallStart, response: &Response) {
-        let end = end_of(call, response);
+        let end = CallEnd::of(call, response);
         self.for_each_observer(|observer| observer.detached_ended(call, &end));
     }
 
@@ -300,21 +331,42 @@ pub(crate) struct Observation {
 
 impl Observation {
     /// Ends the observation with the response of the call.
-    pub(crate) fn end(self, response: &Response) {
-        let bytes = response.body().map_or(0, crate::middleware::Body::len);
-        self.end_with(response.error(), bytes);
+    pub(crate) fn end(mut self, response: &Response) {
+        self.ended = true;
+        self.notify(&mut CallEnd::of(&self.call, response));
     }
 
     /// Ends the observation of a call without a [`Response`].
+    #[cfg(feature = "server")]
     pub(crate) fn end_with(mut self, error: Option<&Error>, response_bytes: usize) {
         self.ended = true;
-        let rejection = self.rejection;
-        self.notify(&CallEnd {
-            error,
-            duration: self.call.at.elapsed(),
-            response_bytes,
-            retry_in: None,
-            rejection,
+        self.notify(&mut CallEnd::new(&self.call, error, response_bytes));
+    }
+
+    /// Ends the observation of a request that is rejected before its handler is known or starts.
+    #[cfg(feature = "server")]
+    pub(crate) fn end_bad_request(mut self, response: &Response) {
+        self.ended = true;
+        self.notify(&mut CallEnd {
+            is_bad_request: true,
+            ..CallEnd::of(&self.call, response)
+        });
+    }
+
+    /// Ends the observation of a plain HTTP route with a response. `failed` has the code of the
+    /// status, and the cause of the failure.
+    #[cfg(feature = "server")]
+    pub(crate) fn end_http(
+        mut self,
+        status: u16,
+        failed: Option<(Code, &Error)>,
+        response_bytes: usize,
+    ) {
+        self.ended = true;
+        self.notify(&mut CallEnd {
+            http_status: Some(status),
+            code: failed.map(|failed| failed.0),
+            ..CallEnd::new(&self.call, failed.map(|failed| failed.1), response_bytes)
         });
     }
 
@@ -323,7 +375,9 @@ impl Observation {
         self.rejection = rejection;
     }
 
-    fn notify(&self, end: &CallEnd<'_>) {
+    fn notify(&self, end: &mut CallEnd<'_>) {
+        end.rejection = self.rejection;
+        let end = &*end;
         if let Some((outgoing, method)) = outgoing(&self.call) {
             outgoing.call_ended(method, end.code(), end.duration);
         }
@@ -342,13 +396,7 @@ impl Drop for Observation {
     fn drop(&mut self) {
         if !self.ended {
             let error = Error::without_location(Code::Canceled, "the caller went away");
-            self.notify(&CallEnd {
-                error: Some(&error),
-                duration: self.call.at.elapsed(),
-                response_bytes: 0,
-                retry_in: None,
-                rejection: self.rejection,
-            });
+            self.notify(&mut CallEnd::new(&self.call, Some(&error), 0));
         }
     }
 }
@@ -363,7 +411,7 @@ impl AttemptObservation {
         if let Some((observers, attempt)) = self.0.take() {
             let end = CallEnd {
                 retry_in,
-                ..end_of(&attempt, response)
+                ..CallEnd::of(&attempt, response)
             };
             observers.for_each_observer(|observer| observer.attempt_ended(&attempt, &end));
         }
@@ -375,13 +423,7 @@ impl Drop for AttemptObservation {
         if let Some((observers, attempt)) = self.0.take() {
             let error =
                 Error::without_location(Code::Canceled, "the attempt was canceled by the client");
-            let end = CallEnd {
-                error: Some(&error),
-                duration: attempt.at.elapsed(),
-                response_bytes: 0,
-                retry_in: None,
-                rejection: None,
-            };
+            let end = CallEnd::new(&attempt, Some(&error), 0);
             observers.for_each_observer(|observer| observer.attempt_ended(&attempt, &end));
         }
     }
@@ -393,15 +435,5 @@ fn outgoing(call: &CallStart) -> Option<(&dyn ClientMetricsRecorder, &'static Me
     match call.side {
         Side::Server => None,
         Side::Client => Some((call.context.server_info()?.client_metrics()?, call.method?)),
-    }
-}
-
-fn end_of<'r>(call: &CallStart, response: &'r Response) -> CallEnd<'r> {
-    CallEnd {
-        error: response.error(),
-        duration: call.at.elapsed(),
-        response_bytes: response.body().map_or(0, crate::middleware::Body::len),
-        retry_in: None,
-        rejection: None,
     }
 }

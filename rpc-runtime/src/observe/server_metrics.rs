@@ -6,6 +6,7 @@ use super::client_metrics::ClientMetrics;
 use super::method_metrics::{MethodMetrics, MetricsSnapshot, SubCounter};
 use super::{CallEnd, CallStart, Observer, Rejection};
 use crate::descriptor::MethodDescriptor;
+use crate::error::Code;
 
 /// Metrics of a server's calls by method, of plain HTTP, and of unknown paths. Values that callers
 /// choose are never used as keys.
@@ -29,6 +30,8 @@ struct ServerMethodRow {
     repeats: SubCounter,
     shed: SubCounter,
     rate_limited: SubCounter,
+    /// Rejected requests with a code of [`Code::is_server_error`].
+    bad_requests: SubCounter,
 }
 
 /// Metrics of one method at one point in time.
@@ -41,6 +44,8 @@ pub(crate) struct ServerMethodSnapshot {
     pub(crate) shed: u64,
     /// Calls rejected by a rate limit.
     pub(crate) rate_limited: u64,
+    /// Failed calls whose caller is at fault.
+    pub(crate) refused: u64,
 }
 
 impl ServerMetrics {
@@ -72,15 +77,18 @@ impl ServerMetrics {
     pub(crate) fn total(&self) -> ServerMethodSnapshot {
         let rows = self.methods.iter().map(|(_, row)| row);
         let rows: Vec<_> = rows.chain([&self.http, &self.unknown]).collect();
-        let [repeats, shed, rate_limited] = [
+        let [repeats, shed, rate_limited, bad_requests] = [
             |row: &ServerMethodRow| row.repeats.read(),
             |row: &ServerMethodRow| row.shed.read(),
             |row: &ServerMethodRow| row.rate_limited.read(),
+            |row: &ServerMethodRow| row.bad_requests.read(),
         ]
         .map(|part| rows.iter().map(|row| part(row)).sum());
         let calls: Vec<_> = rows.iter().map(|row| &row.calls).collect();
+        let calls = MethodMetrics::read_all(&calls);
         ServerMethodSnapshot {
-            calls: MethodMetrics::read_all(&calls),
+            refused: calls.refused() + bad_requests,
+            calls,
             repeats,
             shed,
             rate_limited,
@@ -135,6 +143,9 @@ impl Observer for ServerMetrics {
     fn call_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
         if let Some(row) = self.row(call) {
             row.calls.end(end.code(), end.duration);
+            if end.is_bad_request && end.code().is_some_and(Code::is_server_error) {
+                row.bad_requests.add();
+            }
             match end.rejection {
                 None => {}
                 Some(Rejection::Overload) => row.shed.add(),
@@ -152,17 +163,22 @@ impl ServerMethodRow {
             repeats: SubCounter::default(),
             shed: SubCounter::default(),
             rate_limited: SubCounter::default(),
+            bad_requests: SubCounter::default(),
         }
     }
 
     fn read(&self) -> ServerMethodSnapshot {
-        let (repeats, shed, rate_limited) = (
+        // Before all calls, see `SubCounter`.
+        let (repeats, shed, rate_limited, bad_requests) = (
             self.repeats.read(),
             self.shed.read(),
             self.rate_limited.read(),
+            self.bad_requests.read(),
         );
+        let calls = self.calls.read();
         ServerMethodSnapshot {
-            calls: self.calls.read(),
+            refused: calls.refused() + bad_requests,
+            calls,
             repeats,
             shed,
             rate_limited,
@@ -176,7 +192,7 @@ mod tests {
 
     use super::*;
     use crate::context::Context;
-    use crate::error::{Code, Error};
+    use crate::error::Error;
 
     static ONE: MethodDescriptor = MethodDescriptor::new("a.B", "one", "One", "/a.B/One");
     static TWO: MethodDescriptor = MethodDescriptor::new("a.B", "two", "Two", "/a.B/Two");
@@ -191,11 +207,8 @@ mod tests {
 
     fn end(error: Option<&Error>, milliseconds: u64) -> CallEnd<'_> {
         CallEnd {
-            error,
             duration: Duration::from_millis(milliseconds),
-            response_bytes: 0,
-            retry_in: None,
-            rejection: None,
+            ..CallEnd::new(&start(None, None), error, 0)
         }
     }
 

@@ -9,17 +9,28 @@ use crate::error::{Code, Error};
 
 /// Logs a `tracing` event with the target `rpc` for each call that ends.
 ///
+/// A failed call is one event in the server where it failed, and one where its chain ends: at an
+/// edge, on a plain HTTP route, or for a caller that does not receive chains. In between, servers
+/// that pass the error on with the same code log at `debug`, and clients always do. So no failure
+/// is repeated, and the last event has all servers that the error passed.
+///
 /// The level depends on the code: `error` for faults of the server, `warn` for failures that an
-/// operator should see, `info` otherwise. Clients log successful calls at `debug`, because the
-/// server logs them too.
+/// operator should see, `info` otherwise:
+///
+/// | level | codes |
+/// | --- | --- |
+/// | `error` | `unknown`, `unimplemented`, `internal`, `data_loss` |
+/// | `warn` | `deadline_exceeded`, `permission_denied`, `resource_exhausted`, `failed_precondition`, `aborted`, `out_of_range`, `unavailable` |
+/// | `info` | success, `canceled`, `invalid_argument`, `not_found`, `already_exists`, `unauthenticated`; an unknown path or compression |
 ///
 /// | fields | |
 /// | --- | --- |
 /// | `side` | `server` or `client` |
 /// | `request_id`, `source` | of the call; `-` if unknown |
 /// | `rpc.method` | full name of the service, `/`, wire name; on a plain HTTP route the verb, as in `http GET` |
-/// | `code` | `ok` or the code |
+/// | `code` | `ok` or the code; on a plain HTTP route that of the status |
 /// | `duration_us`, `request_bytes`, `response_bytes` | |
+/// | `http.status` | on a plain HTTP route |
 /// | `error` | private text, hops and causes on one line |
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
@@ -34,7 +45,7 @@ impl Observer for TracingObserver {
     /// event.
     fn attempt_ended(&self, attempt: &CallStart, end: &CallEnd<'_>) {
         if let Some(wait) = end.retry_in {
-            tracing::info!(
+            tracing::debug!(
                 target: "rpc",
                 request_id = attempt.context.request_id(),
                 "rpc.method" = attempt.method.map_or("-", MethodDescriptor::full_name),
@@ -53,12 +64,14 @@ impl Observer for TracingObserver {
     }
 }
 
-fn level(call: &CallStart, code: Option<Code>) -> Level {
-    match code {
-        // An unknown path. Any client can request one, and warnings about them would hide real
-        // ones.
-        Some(Code::Unimplemented) if call.method.is_none() && call.http.is_none() => Level::INFO,
-        None if call.side == Side::Client => Level::DEBUG,
+fn level(call: &CallStart, end: &CallEnd<'_>) -> Level {
+    if call.side == Side::Client || is_passed_on(call, end) {
+        return Level::DEBUG;
+    }
+    match end.code() {
+        // An unknown path or compression, a body that does not arrive. Any client can send that, and
+        // lines about it would hide real errors.
+        Some(code) if end.is_bad_request && code.is_server_error() => Level::INFO,
         None
         | Some(
             Code::NotFound
@@ -74,15 +87,22 @@ fn level(call: &CallStart, code: Option<Code>) -> Level {
             | Code::FailedPrecondition
             | Code::Aborted
             | Code::OutOfRange
-            | Code::Unavailable
-            | Code::Unimplemented,
+            | Code::Unavailable,
         ) => Level::WARN,
-        Some(Code::Unknown | Code::Internal | Code::DataLoss) => Level::ERROR,
+        Some(Code::Unknown | Code::Unimplemented | Code::Internal | Code::DataLoss) => Level::ERROR,
     }
 }
 
+/// Returns whether the error is that of a dependency, which has logged it, and the caller will log
+/// its chain. A server that changes the code logs the error, because the dependency did not know
+/// that meaning.
+fn is_passed_on(call: &CallStart, end: &CallEnd<'_>) -> bool {
+    let origin = end.error.and_then(|error| error.hops().first());
+    call.chain_is_sent && origin.is_some_and(|origin| end.code() == Some(origin.code))
+}
+
 fn write(call: &CallStart, end: &CallEnd<'_>, what: &'static str) {
-    let level = level(call, end.code());
+    let level = level(call, end);
     // A single atomic read if no subscriber wants this level.
     if level > LevelFilter::current() {
         return;
@@ -106,6 +126,7 @@ fn write_at(level: Level, call: &CallStart, end: &CallEnd<'_>, what: &'static st
                 request_bytes = call.request_bytes,
                 response_bytes = end.response_bytes,
                 target = call.target.as_deref(),
+                "http.status" = end.http_status,
                 error = end.error.map(one_line),
                 "{what}"
             )

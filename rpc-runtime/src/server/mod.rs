@@ -366,6 +366,10 @@ impl Server {
     /// `http GET` and the like. Layers do not apply; the limits of bodies are those of axum. The
     /// extension [`PeerAddress`] of a request has the address of the peer.
     ///
+    /// A response with a status from 400 may have the [`Error`](crate::Error) that it reports in its
+    /// extensions. The log line of the request then has the services that the error passed. It is
+    /// not sent.
+    ///
     /// ```
     /// use rpc_runtime::{Context, Server, axum::{Router, routing::get}};
     ///

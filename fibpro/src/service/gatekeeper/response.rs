@@ -10,7 +10,7 @@ use rpc_runtime::axum::http::header::{
 };
 use rpc_runtime::axum::http::{HeaderMap, StatusCode};
 use rpc_runtime::axum::response::Response;
-use rpc_runtime::{Code, Context, Remote};
+use rpc_runtime::{Code, Context, Error, Remote};
 use serde_json::json;
 
 use super::purchase::{KEY_HEADER, PurchaseKey};
@@ -36,6 +36,8 @@ pub(super) struct ErrorResponse {
     code: Code,
     text: Cow<'static, str>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// The error of a service, for the log line of the request. It is not sent.
+    cause: Option<Error>,
 }
 
 impl ErrorResponse {
@@ -45,7 +47,13 @@ impl ErrorResponse {
             code,
             text: text.into(),
             headers: Vec::new(),
+            cause: None,
         }
+    }
+
+    fn with_cause(mut self, cause: &Error) -> Self {
+        self.cause = Some(cause.clone());
+        self
     }
 
     pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -110,6 +118,7 @@ impl ErrorResponse {
             }
             code => Self::of_service(code, error.as_error().retry_after(), "logging in"),
         }
+        .with_cause(error.as_error())
     }
 
     /// Converts an error of the controller.
@@ -141,6 +150,7 @@ impl ErrorResponse {
                 code => Self::of_service(code, error.as_error().retry_after(), &format!("fib({n})")),
             },
         }
+        .with_cause(error.as_error())
     }
 
     /// Converts a failure of a service. Details are only in the log, under the request ID.
@@ -246,6 +256,7 @@ impl Format {
             code,
             text,
             headers,
+            cause,
         } = refusal;
         let body = match self {
             Self::Json => json!({
@@ -259,6 +270,9 @@ impl Format {
         };
         let mut response = self.with_body(status, body);
         response.headers_mut().extend(headers);
+        if let Some(cause) = cause {
+            response.extensions_mut().insert(cause);
+        }
         response
     }
 
@@ -346,7 +360,7 @@ mod tests {
             Code::DeadlineExceeded,
             Code::PermissionDenied,
         ] {
-            let error = rpc_runtime::Error::new(code, "canary 10.0.0.7:9003");
+            let error = Error::new(code, "canary 10.0.0.7:9003");
             let refused = ErrorResponse::of_login(&Remote::from_error(error.clone()));
             assert!(!refused.text().contains("canary"), "{refused:?}");
             let refused = ErrorResponse::of_purchase(&Remote::from_error(error), 7);

@@ -71,10 +71,19 @@ pub struct Stats {
     pub requests: u64,
     /// Calls in flight.
     pub in_flight: u64,
-    /// Failed calls, with any code.
+    /// Failed calls, with any code: `errors` and `refused`.
     pub failed: u64,
     /// Failed calls in percent; 0 before the first call.
     pub failed_percent: f64,
+    /// Calls that failed because of the service; see
+    /// [`Code::is_server_error`](rpc_runtime::Code::is_server_error).
+    pub errors: u64,
+    /// The same in percent.
+    pub errors_percent: f64,
+    /// Calls that failed because of their caller, such as a purchase without credit.
+    pub refused: u64,
+    /// The same in percent.
+    pub refused_percent: f64,
     /// Median duration of a call, in microseconds; `None` before the first call has ended.
     pub p50_us: Option<u64>,
     /// 99th percentile of the durations, in microseconds.
@@ -166,6 +175,8 @@ impl Stats {
         let total = status.total.as_ref();
         let requests = total.map_or(0, |total| total.requests);
         let failed = total.map_or(0, MethodStatus::failed);
+        let errors = total.map_or(0, MethodStatus::server_errors);
+        let refused = total.map_or(0, |total| total.refused);
         Self {
             environment: status.environment,
             instance: status.instance,
@@ -176,6 +187,10 @@ impl Stats {
             in_flight: total.map_or(0, |total| total.in_flight),
             failed,
             failed_percent: percent(failed, requests),
+            errors,
+            errors_percent: percent(errors, requests),
+            refused,
+            refused_percent: percent(refused, requests),
             p50_us: total.and_then(|total| total.p50_us),
             p99_us: total.and_then(|total| total.p99_us),
             logs_dropped: status.logs_dropped,

@@ -9,12 +9,13 @@ use super::{ServiceReport, Stats};
 use crate::terminal::one_line;
 use crate::tool::format::time_text;
 
-const HEAD: [&str; 10] = [
-    "SERVICE", "STATE", "ENV", "VERSION", "LATENCY", "REQUESTS", "%ERRORS", "P50", "P99", "ADDRESS",
+const HEAD: [&str; 11] = [
+    "SERVICE", "STATE", "ENV", "VERSION", "LATENCY", "REQUESTS", "%ERRORS", "%REFUSED", "P50",
+    "P99", "ADDRESS",
 ];
 
 /// The columns of names; all others are numbers and right-aligned.
-const NAMES: [usize; 5] = [0, 1, 2, 3, 9];
+const NAMES: [usize; 5] = [0, 1, 2, 3, 10];
 
 /// Writes a row for each service and, below the table, the errors of those that are down. Each line
 /// ends with `line_end`, which for a redrawn screen contains more than a line feed.
@@ -66,11 +67,20 @@ pub fn write_table(all: &[ServiceReport], line_end: &str, out: &mut impl Write) 
     Ok(())
 }
 
-fn cells(seen: &ServiceReport) -> [String; 10] {
+fn cells(seen: &ServiceReport) -> [String; 11] {
     let state = if seen.up { "up" } else { "DOWN" };
-    let [environment, version, latency, requests, errors, p50, p99] = match &seen.numbers {
+    let [
+        environment,
+        version,
+        latency,
+        requests,
+        errors,
+        refused,
+        p50,
+        p99,
+    ] = match &seen.numbers {
         Some(numbers) => of_numbers(numbers),
-        None => [const { String::new() }; 7].map(|_| "-".to_owned()),
+        None => [const { String::new() }; 8].map(|_| "-".to_owned()),
     };
     [
         seen.service.clone(),
@@ -80,6 +90,7 @@ fn cells(seen: &ServiceReport) -> [String; 10] {
         latency,
         requests,
         errors,
+        refused,
         p50,
         p99,
         seen.address.clone(),
@@ -87,7 +98,7 @@ fn cells(seen: &ServiceReport) -> [String; 10] {
     .map(|cell| one_line(&cell).into_owned())
 }
 
-fn of_numbers(numbers: &Stats) -> [String; 7] {
+fn of_numbers(numbers: &Stats) -> [String; 8] {
     let time = |microseconds: Option<u64>| microseconds.map_or_else(|| "-".to_owned(), time_text);
     let version = match numbers.version.as_str() {
         "" => "-",
@@ -98,7 +109,8 @@ fn of_numbers(numbers: &Stats) -> [String; 7] {
         version.to_owned(),
         time_text(numbers.latency_us),
         numbers.requests.to_string(),
-        format!("{:.1}", numbers.failed_percent),
+        format!("{:.1}", numbers.errors_percent),
+        format!("{:.1}", numbers.refused_percent),
         time(numbers.p50_us),
         time(numbers.p99_us),
     ]
@@ -138,6 +150,10 @@ mod tests {
                 in_flight: 0,
                 failed: 25,
                 failed_percent: 2.5,
+                errors: 20,
+                errors_percent: 2.0,
+                refused: 5,
+                refused_percent: 0.5,
                 p50_us: Some(1529),
                 p99_us: None,
                 logs_dropped: Some(3),
@@ -151,9 +167,9 @@ mod tests {
         write_table(&[up(), down()], "\n", &mut out).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            "SERVICE  STATE  ENV   VERSION  LATENCY  REQUESTS  %ERRORS      P50  P99  ADDRESS\n\
-             logsink  up     prod  0.1.0     312 µs      1000      2.5  1.52 ms    -  http://127.0.0.1:9002\n\
-             pricing  DOWN   -     -              -         -        -        -    -  http://127.0.0.1:9004\n\
+            "SERVICE  STATE  ENV   VERSION  LATENCY  REQUESTS  %ERRORS  %REFUSED      P50  P99  ADDRESS\n\
+             logsink  up     prod  0.1.0     312 µs      1000      2.0       0.5  1.52 ms    -  http://127.0.0.1:9002\n\
+             pricing  DOWN   -     -              -         -        -         -        -    -  http://127.0.0.1:9004\n\
              logsink dropped 3 log records\n\
              pricing is down: unavailable: cannot connect\\u{1b}[2J\n"
         );

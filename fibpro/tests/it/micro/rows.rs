@@ -47,7 +47,7 @@ async fn c13_the_line_of_a_failed_request_is_complete() {
         .iter()
         .find(|line| line.contains("side=\"server\""))
         .unwrap();
-    for words in [id, "code=\"internal\"", "duration_us=", "HTTP 500"] {
+    for words in [id, "code=\"internal\"", "duration_us=", "http.status=500"] {
         assert!(line.contains(words), "{words}: {line}");
     }
 }

@@ -15,13 +15,15 @@ use crate::server::call::trust::ErrorScope;
 use crate::server::inner::ServerInner;
 
 /// Runs a call whose caller and context are known. An error of the response is not sanitized yet.
-pub(crate) async fn run(
+async fn run(
     inner: &Arc<ServerInner>,
     route: &Arc<Route>,
     mut request: Request,
+    chain_is_sent: bool,
 ) -> Response {
     // 1. Observers: outermost, so that they see every outcome, including a dropped call.
     let mut start = call_start(&request);
+    start.chain_is_sent = chain_is_sent;
     start.trace = CallTrace::of(Some(inner.server_info().flags()), route.show(), || {
         request.body().as_message().cloned()
     });
@@ -155,7 +157,8 @@ impl ServerInner {
         errors: ErrorScope,
     ) -> Response {
         let id = request.context().id().copied();
-        let mut response = run(self, route, request).await;
+        let chain_is_sent = errors == ErrorScope::Chain;
+        let mut response = run(self, route, request, chain_is_sent).await;
         if let Some(error) = response.error_mut() {
             self.sanitize_for_wire(error, Some(route.method()), id, errors);
         }
@@ -182,7 +185,7 @@ impl ServerInner {
             ..CallStart::server(method, context)
         };
         let mut response = Response::from(error);
-        self.observers().start(call).end(&response);
+        self.observers().start(call).end_bad_request(&response);
         if let Some(error) = response.error_mut() {
             self.sanitize_for_wire(error, method, context.id().copied(), errors);
         }

@@ -94,7 +94,14 @@ where
             }
             let bytes = response.body().size_hint().exact().unwrap_or(0);
             let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-            observation.end_with(failure(response.status()).as_ref(), bytes);
+            let cause = response.extensions_mut().remove::<Error>();
+            let status = response.status();
+            let failed = code_of(status).map(|code| {
+                let cause = cause.unwrap_or_else(|| without_cause(code, status));
+                (code, cause)
+            });
+            let failed = failed.as_ref().map(|(code, cause)| (*code, cause));
+            observation.end_http(status.as_u16(), failed, bytes);
             response.map(|body| ResponseBody::plain(body, context))
         }
         Err(Rejection { mut error, format }) => {
@@ -169,25 +176,28 @@ fn label(verb: &Method) -> &'static str {
     }
 }
 
-/// Returns the error that observers see for a status. This is not the inverse of the table of
-/// codes, where 404 stands for a missing method: here it stands for a missing resource.
-fn failure(status: StatusCode) -> Option<Error> {
-    let code = match status.as_u16() {
+/// Returns the code that observers see for a status; `None` for success. This is not the inverse of
+/// the table of codes, where 404 stands for a missing method: here it stands for a missing resource.
+fn code_of(status: StatusCode) -> Option<Code> {
+    Some(match status.as_u16() {
         ..400 => return None,
         401 => Code::Unauthenticated,
         403 => Code::PermissionDenied,
         404 | 410 => Code::NotFound,
-        408 | 504 => Code::DeadlineExceeded,
+        // 408 and 499: the client did not complete its request, or did not wait.
+        408 | 499 => Code::Canceled,
         409 => Code::Aborted,
         412 => Code::FailedPrecondition,
         413 | 429 | 431 => Code::ResourceExhausted,
         400..500 => Code::InvalidArgument,
         501 => Code::Unimplemented,
         502 | 503 => Code::Unavailable,
+        504 => Code::DeadlineExceeded,
         500.. => Code::Internal,
-    };
-    Some(Error::without_location(
-        code,
-        format!("responded with HTTP {status}"),
-    ))
+    })
+}
+
+/// Returns the error that observers see for a response without an error in its extensions.
+fn without_cause(code: Code, status: StatusCode) -> Error {
+    Error::without_location(code, format!("responded with HTTP {status}"))
 }
