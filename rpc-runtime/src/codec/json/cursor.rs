@@ -345,8 +345,17 @@ impl<'b> Cursor<'b> {
         Ok(())
     }
 
-    /// Parses a value and discards it.
+    /// Parses a value and discards it. A number may be too large for any type.
     pub(super) fn skip_value(&mut self) -> Result<(), DecodeError> {
+        self.skip(&|_| true)
+    }
+
+    /// Parses the value of an unknown field and discards it.
+    pub(super) fn skip_field(&mut self) -> Result<(), DecodeError> {
+        self.skip(&|number| number.as_f64().is_some())
+    }
+
+    fn skip(&mut self, accepts: &dyn Fn(&Number<'_>) -> bool) -> Result<(), DecodeError> {
         match self.peek() {
             Some(b'n') => self.word("null"),
             Some(b't') => self.word("true"),
@@ -354,14 +363,18 @@ impl<'b> Cursor<'b> {
             Some(b'"') => self.string().map(drop),
             Some(b'-' | b'0'..=b'9') => {
                 let number = self.number()?;
-                number.as_f64().map(drop).ok_or_else(|| self.out_of_range())
+                if accepts(&number) {
+                    Ok(())
+                } else {
+                    Err(self.out_of_range())
+                }
             }
             Some(b'[') => {
                 self.enter()?;
                 let mut first = true;
                 while self.next_element(first)? {
                     first = false;
-                    self.skip_value()?;
+                    self.skip(accepts)?;
                 }
                 self.leave(b']')
             }
@@ -372,7 +385,7 @@ impl<'b> Cursor<'b> {
                     first = false;
                     self.string()?;
                     self.colon()?;
-                    self.skip_value()?;
+                    self.skip(accepts)?;
                 }
                 self.leave(b'}')
             }

@@ -80,7 +80,7 @@ impl<'b> Object<'b> {
 
     /// Skips the value of an unknown field.
     pub(crate) fn skip(&mut self) -> Result<(), DecodeError> {
-        self.cursor.skip_value()
+        self.cursor.skip_field()
     }
 }
 

@@ -58,7 +58,10 @@ impl Json for Echo {
 }
 
 async fn echo(running: &Running, method: &str, v: &str) -> String {
-    let request = post(&format!("/json.v1.Json/{method}"), format!(r#"{{"v":{v}}}"#));
+    let request = post(
+        &format!("/json.v1.Json/{method}"),
+        format!(r#"{{"v":{v}}}"#),
+    );
     let response = Raw::connect(running.address()).await.ask(request).await;
     String::from_utf8(response.body).unwrap()
 }
@@ -71,12 +74,18 @@ async fn start() -> Running {
 async fn documents_keep_digits_order_and_text() {
     let running = start().await;
     for (method, sent) in [
-        ("Value", r#"{"b":1,"a":[2.50,123456789012345678901234567890,1e400,-0.0],"c":null}"#),
+        (
+            "Value",
+            r#"{"b":1,"a":[2.50,123456789012345678901234567890,1e+400,-0.0],"c":null}"#,
+        ),
         ("Value", "1.10"),
         ("Value", "null"),
         ("Raw", r#"{ "b" : [1.50, "\u0041"] }"#),
         ("Raw", "null"),
-        ("Parts", r#"{"raw":[ 1 ],"maybe":{ "a" : 1.0 },"number":18446744073709551616.10}"#),
+        (
+            "Parts",
+            r#"{"raw":[ 1 ],"maybe":{ "a" : 1.0 },"number":18446744073709551616.10}"#,
+        ),
         ("Parts", r#"{"raw":null,"maybe":null,"number":-7}"#),
         ("Either", "1.5"),
         ("Either", r#""a""#),
@@ -89,7 +98,10 @@ async fn documents_keep_digits_order_and_text() {
 #[tokio::test]
 async fn clients_send_raw_values_as_they_are() {
     let running = start().await;
-    for json in [JsonClient::connect(&running.url()).unwrap(), JsonClient::local(Echo)] {
+    for json in [
+        JsonClient::connect(&running.url()).unwrap(),
+        JsonClient::local(Echo),
+    ] {
         for text in ["[1.50, 2]", "null", r#"{"a" :1e400}"#] {
             let raw = RawValue::from_string(text.to_owned()).unwrap();
             assert_eq!(json.raw(raw).await.unwrap().get(), text);
