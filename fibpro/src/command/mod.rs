@@ -1,6 +1,7 @@
 //! The subcommands: one file each, with options and implementation.
 
 mod activate;
+mod backup;
 mod chaos;
 mod fib;
 mod flags;
@@ -27,6 +28,8 @@ use tokio::runtime::Builder;
 pub(crate) enum Command {
     Up(up::UpOptions),
     Chaos(chaos::ChaosOptions),
+    Backup(backup::BackupOptions),
+    Restore(backup::RestoreOptions),
     Flags(flags::FlagsOptions),
     Fib(fib::FibOptions),
     Log(log::LogOptions),
@@ -62,6 +65,8 @@ impl Command {
         match self {
             Self::Up(options) => up::run(options).await,
             Self::Chaos(options) => chaos::run(options, out).await,
+            Self::Backup(options) => backup::run_backup(options, out).await,
+            Self::Restore(options) => backup::run_restore(options, out).await,
             Self::Flags(options) => flags::run(options, out).await,
             Self::Fib(options) => fib::run(&options, &mut out.lock()),
             Self::Log(options) => log::run(options, out).await,

@@ -1,20 +1,16 @@
 //! The log sink.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use rpc_runtime::logs::LogsServer;
 use rpc_runtime::observe::{CallEnd, CallStart, Observer, TracingObserver};
 use rpc_runtime::{Code, Error, Result, Server, ServerOptions};
 
-use super::{PreparedService, ServiceOptions};
+use super::{PreparedService, ServiceOptions, ShutdownTasks};
 use crate::api::logsink::LogSinkServer;
 use crate::endpoints::LOGSINK;
 use crate::output::unbuffered_stdout;
-use crate::service::logsink::{LogStore, LogStoreOptions, PrintQueue, Sink, WriterHandle};
-
-/// Timeout for writing the last records after the last call.
-const TIMEOUT: Duration = Duration::from_secs(5);
+use crate::service::logsink::{LogStore, LogStoreOptions, PrintQueue, Sink};
 
 /// Minimum size of the store, in bytes: several times the records of one call with their indices.
 const STORE_LEAST: u64 = 16 << 20;
@@ -72,44 +68,12 @@ impl ServiceOptions for LogSinkOptions {
             .add(LogsServer::new(sink));
         Ok(PreparedService {
             server,
-            closing: ShutdownTasks {
-                store,
-                writing: Some(writing),
-            },
+            closing: ShutdownTasks::logsink(store, writing),
         })
     }
 
     fn server_mut(&mut self) -> &mut ServerOptions {
         &mut self.server
-    }
-}
-
-/// The work that remains when a service stops; only the log sink has any.
-#[derive(Debug, Default)]
-#[must_use = "records that are not yet written are lost unless `finish` is awaited"]
-pub struct ShutdownTasks {
-    store: Option<LogStore>,
-    writing: Option<WriterHandle>,
-}
-
-impl ShutdownTasks {
-    /// Ends searches that wait for records; otherwise the drain of the server would wait for them.
-    pub fn begin(&self) {
-        if let Some(store) = &self.store {
-            store.stop_waiting();
-        }
-    }
-
-    /// Waits, after the server has stopped, until all records are printed and stored.
-    ///
-    /// # Errors
-    ///
-    /// As [`WriterHandle::finish`].
-    pub async fn finish(self) -> Result<()> {
-        match self.writing {
-            Some(writing) => writing.finish(TIMEOUT).await,
-            None => Ok(()),
-        }
     }
 }
 

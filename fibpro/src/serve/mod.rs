@@ -2,6 +2,7 @@
 //!
 //! A program of `src/bin` runs one of them, `fibpro serve` any, and `fibpro up` all.
 
+mod closing;
 pub mod compute_worker;
 pub mod controller;
 pub mod gatekeeper;
@@ -16,7 +17,7 @@ use std::thread;
 use rpc_runtime::{Code, Error, Result, Server, ServerOptions};
 use tokio::sync::watch;
 
-use self::logsink::ShutdownTasks;
+pub use self::closing::ShutdownTasks;
 use crate::process::{self, Signals};
 
 /// The options of a service, from which its server is built.
@@ -63,14 +64,16 @@ impl PreparedService {
     /// As [`Server::run`]; those of [`ShutdownTasks::finish`].
     pub async fn run(self, end: StopSignal) -> Result<()> {
         let Self { server, closing } = self;
-        tokio::select! {
+        let served = tokio::select! {
             // The server first, so that it has its signal handlers before this function waits for a
             // signal.
             biased;
-            ended = server.run_until(end.clone().wait()) => ended?,
-            error = begin_shutdown(&closing, end) => return Err(error),
-        }
-        closing.finish().await
+            ended = server.run_until(end.clone().wait()) => ended,
+            error = begin_shutdown(&closing, end) => Err(error),
+        };
+        // Also when the server could not start: the database of the users is open by then.
+        let closed = closing.finish().await;
+        served.and(closed)
     }
 }
 

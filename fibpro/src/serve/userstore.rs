@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use rpc_runtime::{Result, Secret, Server, ServerOptions};
 
-use super::{PreparedService, ServiceOptions};
+use super::{PreparedService, ServiceOptions, ShutdownTasks};
 use crate::api::userstore::UserStoreServer;
 use crate::endpoints::USERSTORE;
 use crate::service::userstore::{Database, UserList, Users};
@@ -61,9 +61,10 @@ impl ServiceOptions for UserStoreOptions {
             let users = checked.clone();
             async move { users.ready().await }
         });
-        Ok(PreparedService::new(
-            server.add(UserStoreServer::new(users)),
-        ))
+        Ok(PreparedService {
+            server: server.add(UserStoreServer::new(users.clone())),
+            closing: ShutdownTasks::userstore(users),
+        })
     }
 
     fn server_mut(&mut self) -> &mut ServerOptions {

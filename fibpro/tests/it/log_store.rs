@@ -335,6 +335,34 @@ fn stored(sink: &LogSink) -> HashMap<String, u32> {
 }
 
 #[test]
+fn s08_sigterm_leaves_one_complete_file() {
+    let folder = Folder::new();
+    for round in 1..=3 {
+        let mut sink = LogSink::start_with(&folder.file("logs.sqlite"));
+        sink.discard_stdout();
+        for n in 0..20 {
+            let batch = json!({"records": [record(round * 100 + n, "text")]});
+            assert_eq!(sink.call("Append", &batch.to_string()).status, 200);
+        }
+        // Readers have their connections.
+        assert_eq!(sink.call("Query", "{}").status, 200);
+        sink.terminate();
+        assert_eq!(sink.ended().code, Some(0));
+        let mut names: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["logs.sqlite", "logs.sqlite.lock"]);
+    }
+    // A copy of this one file has all records.
+    let copy = folder.file("copy.sqlite");
+    std::fs::copy(folder.file("logs.sqlite"), &copy).unwrap();
+    let sink = LogSink::start_with(&copy);
+    assert_eq!(texts(&sink.call("Query", "{}").body).len(), 60);
+}
+
+#[test]
 fn sigterm_prints_and_stores_all_accepted_records() {
     let folder = Folder::new();
     let store = folder.file("logs.sqlite");

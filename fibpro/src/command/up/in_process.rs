@@ -5,10 +5,9 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
-use fibpro::serve::logsink::ShutdownTasks;
 use fibpro::serve::{
-    PreparedService, ServiceOptions, compute_worker, controller, gatekeeper, logsink, pricing,
-    userstore,
+    PreparedService, ServiceOptions, ShutdownTasks, compute_worker, controller, gatekeeper,
+    logsink, pricing, userstore,
 };
 use rpc_runtime::BoundServer;
 use rpc_runtime::logs::{LogExporter, dropped};
@@ -92,10 +91,14 @@ impl InProcess {
             // The exporter is shared, so each server reports the count of the process.
             _ => server.dropped_logs(dropped),
         };
-        let bound: BoundServer = server
-            .bind()
-            .await
-            .map_err(|error| error.message().to_owned())?;
+        let bound: BoundServer = match server.bind().await {
+            Ok(bound) => bound,
+            Err(error) => {
+                // The error of the listener is the reason; closing adds nothing to it.
+                let _ = closing.finish().await;
+                return Err(error.message().to_owned());
+            }
+        };
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(bound.serve(until(stopped)));
         self.wait(name, &url, stop, serving, closing).await

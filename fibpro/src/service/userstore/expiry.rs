@@ -39,9 +39,16 @@ impl Expiry {
     }
 }
 
+impl Expiry {
+    /// Stops the task. An operation that it has begun is finished by the store.
+    pub(super) fn stop(&self) {
+        self.0.abort();
+    }
+}
+
 impl Drop for Expiry {
     fn drop(&mut self) {
-        self.0.abort();
+        self.stop();
     }
 }
 

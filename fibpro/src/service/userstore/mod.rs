@@ -4,6 +4,7 @@
 //! change of credit as one transaction in `store`. The process keeps no authoritative state, so
 //! several processes can share a database.
 
+mod backup;
 mod clock;
 mod database;
 mod expiry;
@@ -16,6 +17,7 @@ mod passwords;
 mod store;
 mod validate;
 
+pub use self::backup::{BackupSummary, Restored, backup, restore};
 pub use self::clock::Clock;
 pub use self::database::Database;
 pub use self::import::UserList;
@@ -51,7 +53,7 @@ pub struct Settings {
 pub struct Users {
     store: Arc<Store>,
     logins: Arc<Logins>,
-    _expiry: Arc<Expiry>,
+    expiry: Arc<Expiry>,
 }
 
 impl Users {
@@ -78,7 +80,7 @@ impl Users {
         let store = Arc::new(Store::open(database, settings.clock).await?);
         let logins = Arc::new(Logins::new(settings.cost)?);
         let users = Self {
-            _expiry: Arc::new(Expiry::start(Arc::clone(&store))),
+            expiry: Arc::new(Expiry::start(Arc::clone(&store))),
             store,
             logins,
         };
@@ -90,9 +92,10 @@ impl Users {
     /// at the next start, with a publicly known password in the case of the tutorial.
     async fn import(&self, list: UserList) -> Result<()> {
         if self.store.read(HasUsers).await? {
-            tracing::debug!("the database already has users; no users are imported");
-            return Ok(());
+            tracing::debug!("the database has users; the users of the list are not added");
+            return self.store.remember_users();
         }
+        self.store.check_empty()?;
         let mut users = Vec::with_capacity(list.len());
         for user in list.into_members() {
             users.push(NewUser {
@@ -102,7 +105,11 @@ impl Users {
                 roles: user.roles,
             });
         }
-        self.store.write(Import(users)).await
+        if users.is_empty() {
+            return Ok(());
+        }
+        self.store.write(Import(users)).await?;
+        self.store.remember_users()
     }
 
     /// Returns all expired reservations to their users. Returns their number. A background task
@@ -121,13 +128,27 @@ impl Users {
         self.logins.passwords().hashed()
     }
 
-    /// Checks that the database can be read. For [`Server::ready`](rpc_runtime::Server::ready).
+    /// Checks that the database can be read and changed. For
+    /// [`Server::ready`](rpc_runtime::Server::ready).
     ///
     /// # Errors
     ///
-    /// Fails when the database cannot be read.
+    /// Fails when the database cannot be read, when it is locked by another process or read-only,
+    /// and when its files were removed or replaced. A full disk is no error.
     pub async fn ready(&self) -> Result<()> {
-        self.store.read(HasUsers).await.map(drop)
+        self.store.read(HasUsers).await?;
+        self.store.writable().await
+    }
+
+    /// Finishes the operations that have begun and closes the database. An SQLite database is in
+    /// its main file after that, and calls fail.
+    ///
+    /// # Errors
+    ///
+    /// `unavailable` if a file of the database was removed or replaced while it was open.
+    pub async fn close(&self) -> Result<()> {
+        self.expiry.stop();
+        self.store.close().await
     }
 
     /// Finds a user by any spelling of the name. Returns the stored name.

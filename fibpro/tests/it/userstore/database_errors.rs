@@ -127,6 +127,56 @@ async fn a_locked_database_is_reported_and_readable() {
     fixture.audit().await;
 }
 
+/// Reading may go on (`IMMEDIATE`) or not (an exclusive lock in the main file).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r14_a_locked_database_is_not_ready() {
+    let (fixture, options) = sqlite().await;
+    let (users, store) = fixture.open_list(ONE_USER).await;
+    users.ready().await.unwrap();
+    for lock in ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"] {
+        let mut other = options.connect().await.unwrap();
+        run(&mut other, lock).await;
+        for _ in 0..2 {
+            let why = users.ready().await.unwrap_err();
+            assert_eq!(why.code(), Code::Unavailable);
+            assert!(
+                why.message().contains("is locked by another process"),
+                "{why}"
+            );
+        }
+        // With the retries of a client.
+        let error = store.reserve("username", 1, "k").await.unwrap_err();
+        assert!(
+            error.message().contains("is locked by another process"),
+            "{error}"
+        );
+        assert!(error.message().contains("after 3 attempts"), "{error}");
+        assert_eq!(credit(&store).await, 1_000_000);
+        run(&mut other, "ROLLBACK").await;
+        users.ready().await.unwrap();
+        other.close().await.unwrap();
+    }
+    store.reserve("username", 1, "k").await.unwrap();
+}
+
+/// Two stores on one file take turns.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r14_stores_that_share_a_file_wait_for_each_other() {
+    let (fixture, _) = sqlite().await;
+    let (_one, first) = fixture.open_list(ONE_USER).await;
+    let (_two, second) = fixture.open_list(ONE_USER).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for n in 0..200 {
+        let store = if n % 2 == 0 { &first } else { &second };
+        calls.spawn(store.reserve("username", 1, &format!("k{n}")));
+    }
+    for outcome in calls.join_all().await {
+        outcome.unwrap();
+    }
+    assert_eq!(credit(&first).await, 999_800);
+    fixture.audit().await;
+}
+
 async fn run(connection: &mut SqliteConnection, sql: &'static str) {
     sqlx::query(sql).execute(connection).await.unwrap();
 }

@@ -15,5 +15,11 @@ mod model;
 mod logins;
 // Databases that are full, locked, damaged or temporarily gone.
 mod database_errors;
+// PostgreSQL that becomes read-only or restarts.
+mod failover;
+// Files that are removed or replaced while the store runs, and what its end leaves.
+mod files;
+// Backups under load, and restoring them.
+mod backup;
 // The program: options, log, and texts that must not contain secrets.
 pub(crate) mod program;

@@ -10,22 +10,31 @@ use fibpro::service::userstore::Database;
 use crate::process::{POLL, POLLS};
 
 /// Ends the server when the test process ends in any way: the shell waits for the end of its stdin.
+/// A line `SIGNAL` restarts the server with this signal.
 const WATCH: &str = r#"
 "$1/initdb" -D "$2/data" -U postgres -A trust --no-sync -E UTF8 --locale=C >"$2/log" 2>&1 || exit 1
-"$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c fsync=off -c max_connections=200 >>"$2/log" 2>&1 &
-server=$!
-read -r end
+start() {
+    "$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c fsync=off -c max_connections=200 >>"$2/log" 2>&1 &
+    server=$!
+}
+start "$@"
+while read -r signal; do
+    kill "-$signal" "$server"
+    wait "$server"
+    start "$@"
+done
 kill -INT "$server"
 wait "$server"
 rm -rf "$2"
 "#;
 
-static CLUSTER: LazyLock<Option<Cluster>> = LazyLock::new(Cluster::start);
+static CLUSTER: LazyLock<Option<Cluster>> = LazyLock::new(|| Cluster::start("shared"));
 
-struct Cluster {
+/// A server of PostgreSQL.
+pub(crate) struct Cluster {
     folder: PathBuf,
     /// Keeps the server running while it is open.
-    _shell: Mutex<Child>,
+    shell: Mutex<Child>,
 }
 
 /// Creates a database. Returns `None`, and prints why, where PostgreSQL is not installed.
@@ -40,7 +49,8 @@ pub(crate) async fn database(name: &str) -> Option<Database> {
 }
 
 impl Cluster {
-    fn start() -> Option<Self> {
+    /// Starts a server. Returns `None`, and prints why, where PostgreSQL is not installed.
+    pub(crate) fn start(name: &str) -> Option<Self> {
         let Some(programs) = programs() else {
             let _ = writeln!(
                 std::io::stderr(),
@@ -50,7 +60,7 @@ impl Cluster {
         };
         // Accessible to the user who runs the server; this is `postgres` where the tests run as
         // root.
-        let folder = std::env::temp_dir().join(format!("fibpro-pg-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("fibpro-pg-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let root = is_root();
         let mut shell = if root {
@@ -100,11 +110,18 @@ impl Cluster {
         }
         Some(Self {
             folder,
-            _shell: Mutex::new(child),
+            shell: Mutex::new(child),
         })
     }
 
-    fn database(&self, name: &str) -> Database {
+    /// Restarts the server: with `INT` it tells its sessions (57P01), with `QUIT` it ends them at once
+    /// (57P02). Returns when the signal is sent.
+    pub(crate) fn restart(&self, signal: &str) {
+        let mut shell = self.shell.lock().unwrap();
+        writeln!(shell.stdin.as_mut().unwrap(), "{signal}").unwrap();
+    }
+
+    pub(crate) fn database(&self, name: &str) -> Database {
         let url = format!(
             "postgres://postgres@localhost/{name}?host={}",
             self.folder.display()

@@ -75,6 +75,11 @@ impl Program {
         self.child.wait().unwrap();
     }
 
+    /// Returns what a killed program has printed on stderr.
+    pub(crate) fn stderr(&mut self) -> String {
+        self.stderr.take().unwrap().join().unwrap()
+    }
+
     /// Sends SIGTERM, and returns the output and the exit code.
     pub(crate) fn stop(mut self) -> Ended {
         let id = self.child.id().to_string();

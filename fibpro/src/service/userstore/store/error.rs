@@ -7,19 +7,25 @@ use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 
 use super::super::database::Database;
+use super::sqlite_file::FileFault;
 use crate::sqlite::SqliteErrorKind;
 
 /// Retry delay while the database is busy.
-const RETRY_WHEN_BUSY: Duration = Duration::from_millis(500);
+pub(super) const RETRY_WHEN_BUSY: Duration = Duration::from_millis(500);
 
 /// Retry delay while the database is full or unreachable, which an operator has to fix.
 const RETRY_WHEN_DOWN: Duration = Duration::from_secs(2);
+
+/// State of PostgreSQL for a change in a read-only session.
+const READ_ONLY_SESSION: &str = "25006";
 
 /// Error of an operation. The operation was rolled back.
 #[derive(Debug)]
 pub(crate) enum StoreError {
     /// A concurrent operation was faster. Repeating this one sees its result.
     Conflict,
+    /// A file of the database was removed, replaced or damaged while the database is open.
+    File(FileFault),
     /// Error of the database.
     Database(sqlx::Error),
 }
@@ -40,9 +46,34 @@ impl StoreError {
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Conflict | Self::Database(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => true,
-            // Class 57P: the server shuts down and closes its connections.
-            Self::Database(error) => sql_state(error).is_some_and(|state| state.starts_with("57P")),
+            Self::File(_) => false,
+            Self::Database(_) => self.ends_session(),
         }
+    }
+
+    /// Returns whether the session of PostgreSQL cannot be used any more, while a new one may
+    /// succeed: the server shuts down (57P), the connection is broken (08), or the session is
+    /// read-only (25006), as all sessions are after a failover in which their server became a
+    /// standby.
+    pub(super) fn ends_session(&self) -> bool {
+        match self {
+            Self::Conflict | Self::File(_) => false,
+            Self::Database(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => true,
+            Self::Database(error) => sql_state(error).is_some_and(|state| {
+                state == READ_ONLY_SESSION || state.starts_with("57P") || state.starts_with("08")
+            }),
+        }
+    }
+
+    /// Returns whether another process has an SQLite database locked.
+    pub(super) fn is_locked(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(error)) = self else {
+            return false;
+        };
+        !is_postgres(error.as_ref())
+            && error
+                .code()
+                .is_some_and(|code| SqliteErrorKind::from_code(&code) == SqliteErrorKind::Locked)
     }
 
     /// Converts into the error for a caller. The database's error becomes the source, which stays
@@ -52,6 +83,12 @@ impl StoreError {
             Self::Conflict => {
                 let text = "too many concurrent changes of the same purchase; retry";
                 return Error::new(Code::Unavailable, text).with_retry_after(RETRY_WHEN_BUSY);
+            }
+            Self::File(FileFault { suffix, kind }) => {
+                let text = format!(
+                    "the users' database cannot be used: its file *{suffix} {kind} while the user store runs"
+                );
+                return Error::new(Code::Unavailable, text).with_retry_after(RETRY_WHEN_DOWN);
             }
             Self::Database(error) => error,
         };
@@ -130,7 +167,7 @@ fn classify(error: &sqlx::Error) -> (Code, &'static str, Option<Duration>) {
                 match code.as_ref() {
                     "53100" => FULL,
                     "55P03" | "57014" => LOCKED,
-                    "25006" => READ_ONLY,
+                    READ_ONLY_SESSION => READ_ONLY,
                     "XX001" | "XX002" => DAMAGED,
                     // Connection, resource and operator errors.
                     code if ["08", "53", "57"]

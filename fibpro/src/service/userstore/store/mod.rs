@@ -7,18 +7,27 @@
 mod audit;
 mod error;
 mod ledger;
+mod lock_wait;
+mod marker;
 mod operations;
 mod postgres;
 mod session;
 mod sqlite;
+mod sqlite_file;
+mod sqlite_rescue;
+mod sqlite_writer;
 
 use rpc_runtime::Result;
 
 pub(super) use self::ledger::{Account, NewUser};
+pub(super) use self::marker::StoreMarker;
+use self::operations::Probe;
 pub(super) use self::operations::{
     FindAccount, FindOverdue, HasUsers, Import, Operation, ReadLedger, Refund, Reserve,
     ReturnOverdue, SetCredit, Settle,
 };
+pub(super) use self::sqlite_file::with_suffix;
+pub(super) use self::sqlite_rescue::copy_into;
 use super::clock::Clock;
 use super::database::Database;
 
@@ -69,6 +78,49 @@ impl Store {
         match self {
             Self::Sqlite(engine) => engine.read(operation).await,
             Self::Postgres(engine) => engine.read(operation).await,
+        }
+    }
+
+    /// Checks that an operation could be written now.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write`](Self::write).
+    pub(super) async fn writable(&self) -> Result<()> {
+        match self {
+            Self::Sqlite(engine) => engine.writable(Probe).await,
+            Self::Postgres(engine) => engine.write(Probe).await,
+        }
+    }
+
+    /// Refuses a database without users that has had users.
+    pub(super) fn check_empty(&self) -> Result<()> {
+        match self {
+            Self::Sqlite(engine) if engine.marker().had_users() => {
+                Err(engine.marker().lost("has no users"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Remembers that the database has users.
+    pub(super) fn remember_users(&self) -> Result<()> {
+        match self {
+            Self::Sqlite(engine) => engine.marker().remember_users(),
+            Self::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Finishes the operations that have begun and closes all connections. An SQLite database is
+    /// in its main file after that.
+    ///
+    /// # Errors
+    ///
+    /// `unavailable` if a file of the database was removed or replaced.
+    pub(super) async fn close(&self) -> Result<()> {
+        match self {
+            Self::Sqlite(engine) => engine.close().await,
+            Self::Postgres(engine) => engine.close().await,
         }
     }
 }

@@ -52,6 +52,19 @@ impl Operation for HasUsers {
     }
 }
 
+/// Changes nothing, and fails where a change would fail: in a read-only session, and while another
+/// process has the table locked.
+pub(crate) struct Probe;
+
+impl Operation for Probe {
+    type Output = ();
+
+    async fn run<S: Session>(&self, ledger: &mut Ledger<'_, S>) -> Result<(), StoreError> {
+        // The empty text is not the name of a user.
+        ledger.set_credit("", 0).await
+    }
+}
+
 /// Finds users with expired reservations; not necessarily all of them.
 pub(crate) struct FindOverdue;
 

@@ -1,9 +1,10 @@
 //! PostgreSQL: a pool of connections, one transaction per operation.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rpc_runtime::{Code, Error, Result};
-use sqlx::pool::PoolOptions;
+use sqlx::pool::{PoolConnection, PoolOptions};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgPool, Postgres};
 
@@ -23,15 +24,41 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Idle time after which a connection is tested before use.
 const MAX_IDLE: Duration = Duration::from_secs(1);
 
-/// Maximum attempts after conflicts and broken connections. One more than there are connections,
-/// all of which may be broken.
-const ATTEMPTS: u32 = CONNECTIONS + 1;
+/// Maximum attempts after conflicts.
+const ATTEMPTS: u32 = 17;
+
+/// Maximum attempts after the end of a session. The second one has a new session.
+const SESSIONS: u32 = 3;
 
 /// Database on a PostgreSQL server.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    pool: PgPool,
+    sessions: Sessions,
     clock: Clock,
+}
+
+/// A pool of sessions. After the first session that cannot be used any more, all that are as old
+/// are closed: a failover or a restart concerns all of them.
+#[derive(Debug, Clone)]
+struct Sessions {
+    pool: PgPool,
+    epoch: Epoch,
+}
+
+/// The time before which sessions are not used any more.
+#[derive(Debug, Clone, Default)]
+struct Epoch(Arc<Mutex<Option<Instant>>>);
+
+impl Epoch {
+    fn begin(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Returns whether a session of this age was opened before the last failure.
+    fn is_over(&self, age: Duration) -> bool {
+        let epoch = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        epoch.is_some_and(|epoch| epoch.elapsed() < age)
+    }
 }
 
 impl Engine {
@@ -55,13 +82,19 @@ impl Engine {
             .map_err(|error| error::cannot_migrate(database, error))?;
         // If closing fails, the server closes it.
         let _ = connection.close().await;
+        let epoch = Epoch::default();
+        let current = epoch.clone();
         let pool = PoolOptions::<Postgres>::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(TIMEOUT)
             // A test before each use would add a round trip to each transaction.
             .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
+            .before_acquire(move |connection, meta| {
+                let is_over = current.is_over(meta.age);
                 Box::pin(async move {
+                    if is_over {
+                        return Ok(false);
+                    }
                     if meta.idle_for > MAX_IDLE {
                         connection.ping().await?;
                     }
@@ -69,29 +102,33 @@ impl Engine {
                 })
             })
             .connect_lazy_with(options);
-        Ok(Self { pool, clock })
+        Ok(Self {
+            sessions: Sessions { pool, epoch },
+            clock,
+        })
     }
 
     pub(super) async fn read<O: Operation>(&self, operation: O) -> Result<O::Output> {
-        let mut attempt = 1;
+        let mut attempts = Attempts::default();
         loop {
-            match look(&self.pool, &self.clock, &operation).await {
-                Err(error) if attempt < ATTEMPTS && error.is_transient() => attempt += 1,
+            let outcome = self.sessions.look(&self.clock, &operation).await;
+            match outcome {
+                Err(trouble) if attempts.another(&trouble) => {}
                 outcome => return outcome.map_err(StoreError::into_error),
             }
         }
     }
 
     pub(super) async fn write<O: Operation>(&self, operation: O) -> Result<O::Output> {
-        let (pool, clock) = (self.pool.clone(), self.clock.clone());
+        let (sessions, clock) = (self.sessions.clone(), self.clock.clone());
         // A spawned task, so that a canceled call cannot interrupt a commit or lose its log lines.
         let work = rpc_runtime::spawn(async move {
-            let mut attempt = 1;
+            let mut attempts = Attempts::default();
             loop {
-                match transaction(&pool, &clock, &operation).await {
+                match sessions.transaction(&clock, &operation).await {
                     // All operations are idempotent, so also one whose commit got no response can
                     // be repeated.
-                    Err(error) if attempt < ATTEMPTS && error.is_transient() => attempt += 1,
+                    Err(trouble) if attempts.another(&trouble) => {}
                     outcome => return outcome.map_err(StoreError::into_error),
                 }
             }
@@ -101,29 +138,71 @@ impl Engine {
             Error::new(Code::Internal, text).with_source(error)
         })?
     }
+
+    /// Waits for running operations and closes all sessions.
+    pub(super) async fn close(&self) -> Result<()> {
+        self.sessions.pool.close().await;
+        Ok(())
+    }
 }
 
-async fn look<O: Operation>(
-    pool: &PgPool,
-    clock: &Clock,
-    operation: &O,
-) -> Result<O::Output, StoreError> {
-    let mut connection = pool.acquire().await?;
-    let mut ledger = Ledger::open(&mut *connection, clock.now());
-    operation.run(&mut ledger).await
+/// Counts the attempts of an operation.
+#[derive(Default)]
+struct Attempts {
+    all: u32,
+    sessions: u32,
 }
 
-async fn transaction<O: Operation>(
-    pool: &PgPool,
-    clock: &Clock,
-    operation: &O,
-) -> Result<O::Output, StoreError> {
-    // Rolled back on drop.
-    let mut transaction = pool.begin().await?;
-    let mut ledger = Ledger::open(&mut *transaction, clock.now());
-    let response = operation.run(&mut ledger).await?;
-    let events = ledger.events;
-    transaction.commit().await?;
-    events.iter().for_each(AuditEvent::log);
-    Ok(response)
+impl Attempts {
+    /// Returns whether the operation is worth another attempt after this error.
+    fn another(&mut self, trouble: &StoreError) -> bool {
+        self.all += 1;
+        self.sessions += u32::from(trouble.ends_session());
+        trouble.is_transient() && self.all < ATTEMPTS && self.sessions < SESSIONS
+    }
+}
+
+impl Sessions {
+    async fn look<O: Operation>(
+        &self,
+        clock: &Clock,
+        operation: &O,
+    ) -> Result<O::Output, StoreError> {
+        let mut session = self.pool.acquire().await?;
+        let mut ledger = Ledger::open(&mut *session, clock.now());
+        let outcome = operation.run(&mut ledger).await;
+        self.give_back(session, outcome.as_ref().err()).await;
+        outcome
+    }
+
+    async fn transaction<O: Operation>(
+        &self,
+        clock: &Clock,
+        operation: &O,
+    ) -> Result<O::Output, StoreError> {
+        let mut session = self.pool.acquire().await?;
+        let outcome = async {
+            // Rolled back on drop.
+            let mut transaction = session.begin().await?;
+            let mut ledger = Ledger::open(&mut *transaction, clock.now());
+            let output = operation.run(&mut ledger).await?;
+            let events = ledger.events;
+            transaction.commit().await?;
+            Ok((output, events))
+        }
+        .await;
+        self.give_back(session, outcome.as_ref().err()).await;
+        let (output, events) = outcome?;
+        events.iter().for_each(AuditEvent::log);
+        Ok(output)
+    }
+
+    /// Returns a session to the pool, or closes it and all older ones if it cannot be used again.
+    async fn give_back(&self, session: PoolConnection<Postgres>, trouble: Option<&StoreError>) {
+        if trouble.is_some_and(StoreError::ends_session) {
+            self.epoch.begin();
+            // The server closes it, or has closed it already.
+            let _ = session.close().await;
+        }
+    }
 }

@@ -1,40 +1,35 @@
 //! SQLite: one task that writes, and a few connections that read.
 //!
-//! SQLite allows one write transaction at a time, and a commit waits for the disk. So operations
-//! that arrive during a commit share the next transaction (group commit). If a group fails, each of
-//! its operations is run again alone, so that a caller only receives its own error. The loop is not
-//! shared with the log store, which refuses a failed group as a whole.
-//!
 //! With `synchronous = FULL`, committed changes survive a power failure.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rpc_runtime::files::{self, FileError};
 use rpc_runtime::{Code, Context, Error, Result};
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{ConnectOptions as _, Sqlite, SqliteConnection, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
 
 use super::super::clock::Clock;
 use super::super::database::Database;
-use super::audit::AuditEvent;
 use super::error::{self, StoreError};
 use super::ledger::Ledger;
+use super::lock_wait::LockState;
+use super::marker::StoreMarker;
 use super::operations::Operation;
-use super::session::Session as _;
+use super::session::{ColumnReader as _, Session as _};
+use super::sqlite_file::DatabaseFiles;
+use super::sqlite_writer::{GroupWriter, Message, QueuedOperation};
 
-/// Timeout for a lock that another process holds.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Timeout for a lock that another process holds while the database is opened or closed.
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Maximum number of operations that wait for the writer.
 const QUEUE: usize = 2048;
-
-/// Maximum number of operations per transaction; it bounds the wait of the first one.
-const GROUP: usize = 128;
 
 /// Number of connections that read.
 const READERS: u32 = 4;
@@ -45,9 +40,12 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// Database in a file.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    jobs: mpsc::Sender<Box<dyn QueuedJob>>,
+    jobs: mpsc::Sender<Message>,
     readers: SqlitePool,
     clock: Clock,
+    files: Arc<DatabaseFiles>,
+    locks: Arc<LockState>,
+    marker: StoreMarker,
 }
 
 impl Engine {
@@ -56,6 +54,21 @@ impl Engine {
         options: &SqliteConnectOptions,
         clock: Clock,
     ) -> Result<Self> {
+        let path = options.get_filename();
+        let cannot_open = |error| error::cannot_open(database, error);
+        if path.is_dir() {
+            return Err(cannot_open(
+                io::Error::from(io::ErrorKind::IsADirectory).into(),
+            ));
+        }
+        let marker = StoreMarker::share(path)?;
+        if marker.had_users() {
+            match std::fs::metadata(path) {
+                Ok(metadata) if metadata.len() > 0 => {}
+                Ok(_) => return Err(marker.lost("is empty")),
+                Err(error) => return Err(marker.lost(&format!("is missing ({error})"))),
+            }
+        }
         create_for_the_owner_only(options)?;
         let options = options
             .clone()
@@ -65,52 +78,74 @@ impl Engine {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(LOCK_TIMEOUT)
             .disable_statement_logging();
-        let mut connection = options
-            .connect()
-            .await
-            .map_err(|error| error::cannot_open(database, error))?;
+        let mut anchor = options.connect().await.map_err(cannot_open)?;
+        if marker.had_users() && !has_tables(&mut anchor).await.map_err(cannot_open)? {
+            return Err(marker.lost("has no tables"));
+        }
         sqlx::migrate!("migrations/sqlite")
-            .run(&mut connection)
+            .run(&mut anchor)
             .await
             .map_err(|error| error::cannot_migrate(database, error))?;
+        identify(&mut anchor).await.map_err(cannot_open)?;
+        let files = Arc::new(DatabaseFiles::open(path).map_err(|error| cannot_open(error.into()))?);
+        // From now on waits are in `LockState`.
+        let options = options.busy_timeout(Duration::ZERO);
         let readers = PoolOptions::<Sqlite>::new()
             .max_connections(READERS)
             .test_before_acquire(false)
             .connect_lazy_with(options.clone().pragma("query_only", "on"));
+        let locks = Arc::<LockState>::default();
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let writer = GroupWriter {
+        let writer = GroupWriter::new(
             options,
-            connection: Some(connection),
-            clock: clock.clone(),
-        };
+            anchor,
+            clock.clone(),
+            readers.clone(),
+            Arc::clone(&files),
+            Arc::clone(&locks),
+        );
         // Ends after the engine is dropped and all queued operations are done.
         tokio::spawn(writer.run(queue));
         Ok(Self {
             jobs,
             readers,
             clock,
+            files,
+            locks,
+            marker,
         })
     }
 
     pub(super) async fn read<O: Operation>(&self, operation: O) -> Result<O::Output> {
-        let to_error = |error| StoreError::from(error).into_error();
-        let mut reader = self.readers.acquire().await.map_err(to_error)?;
+        if let Err(fault) = self.files.check() {
+            // The writer saves what it can. A full queue has a write, which does the same.
+            let _ = self.jobs.try_send(Message::Check);
+            return Err(StoreError::File(fault).into_error());
+        }
+        let mut wait = self.locks.begin();
+        loop {
+            match self.look(&operation).await {
+                Err(error) if error.is_locked() && wait.again().await => {}
+                outcome => return outcome.map_err(StoreError::into_error),
+            }
+        }
+    }
+
+    async fn look<O: Operation>(&self, operation: &O) -> Result<O::Output, StoreError> {
+        let mut reader = self.readers.acquire().await?;
         let mut ledger = Ledger::open(&mut *reader, self.clock.now());
-        operation
-            .run(&mut ledger)
-            .await
-            .map_err(StoreError::into_error)
+        operation.run(&mut ledger).await
     }
 
     pub(super) async fn write<O: Operation>(&self, operation: O) -> Result<O::Output> {
-        let (reply, outcome) = oneshot::channel();
-        let job = Box::new(QueuedOperation {
+        let (reply, received) = oneshot::channel();
+        let job = Message::Job(Box::new(QueuedOperation {
             operation,
             done: None,
             reply,
             context: Context::current(),
             span: Span::current(),
-        });
+        }));
         self.jobs.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 let text = "too many changes of the users' database are queued; retry later";
@@ -118,8 +153,66 @@ impl Engine {
             }
             mpsc::error::TrySendError::Closed(_) => ended(),
         })?;
-        outcome.await.map_err(|_| ended())?
+        received.await.map_err(|_| ended())?
     }
+
+    /// Returns whether a change could be written now. A full queue is no reason to be not ready.
+    pub(super) async fn writable<O: Operation<Output = ()>>(&self, probe: O) -> Result<()> {
+        if self.jobs.capacity() == 0 {
+            return Ok(());
+        }
+        self.write(probe).await
+    }
+
+    pub(super) fn marker(&self) -> &StoreMarker {
+        &self.marker
+    }
+
+    /// Finishes queued operations, moves all changes into the main file, and closes it.
+    pub(super) async fn close(&self) -> Result<()> {
+        let (done, closed) = oneshot::channel();
+        // The writer has ended if it was closed before.
+        if self.jobs.send(Message::Close(done)).await.is_err() {
+            return Ok(());
+        }
+        let outcome = closed.await.map_err(|_| ended())?;
+        let released = self.marker.release().map_err(|error| {
+            Error::new(
+                Code::Internal,
+                "cannot release the lock of the users' database",
+            )
+            .with_source(error)
+        });
+        outcome.and(released)
+    }
+}
+
+/// Returns whether the database has the table of the users.
+async fn has_tables(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    const SQL: &str = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'users'";
+    let rows = connection.rows(SQL, &[]).await?;
+    rows.first().map_or(Ok(false), |row| Ok(row.int(0)? > 0))
+}
+
+/// Gives a new database a random number, by which a running store recognizes it, and moves the
+/// tables into the main file: until then a copy of that file is an empty database.
+async fn identify(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    let mut random = [0; 4];
+    getrandom::fill(&mut random).map_err(|error| sqlx::Error::Io(io::Error::other(error)))?;
+    let id = (u32::from_ne_bytes(random) >> 1).max(1);
+    connection.rows("BEGIN IMMEDIATE", &[]).await?;
+    let rows = connection.rows("PRAGMA user_version", &[]).await?;
+    if rows.first().map_or(Ok(0), |row| row.int(0))? == 0 {
+        // A pragma takes no parameters.
+        let sql = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {id}"));
+        sqlx::query(sql).execute(&mut *connection).await?;
+    }
+    connection.rows("COMMIT", &[]).await?;
+    // Does nothing while another process reads.
+    connection
+        .rows("PRAGMA wal_checkpoint(PASSIVE)", &[])
+        .await?;
+    Ok(())
 }
 
 /// Happens only if the writer has panicked.
@@ -167,170 +260,5 @@ fn create_for_the_owner_only(options: &SqliteConnectOptions) -> Result<()> {
             ),
         )),
         _ => Ok(()),
-    }
-}
-
-// === the task that writes ===
-
-struct GroupWriter {
-    options: SqliteConnectOptions,
-    /// `None` after an error that may affect the connection.
-    connection: Option<SqliteConnection>,
-    clock: Clock,
-}
-
-impl GroupWriter {
-    async fn run(mut self, mut queue: mpsc::Receiver<Box<dyn QueuedJob>>) {
-        let mut group = Vec::new();
-        while queue.recv_many(&mut group, GROUP).await > 0 {
-            // Their callers are gone, and they have not been started.
-            group.retain(|job| !job.is_abandoned());
-            match self.transaction(&mut group).await {
-                Ok(()) => group.drain(..).for_each(QueuedJob::finish),
-                Err(TransactionError::Begin(error)) => {
-                    // Each of them alone would fail in the same way.
-                    let error = error.into_error();
-                    group.drain(..).for_each(|job| job.fail(error.clone()));
-                }
-                Err(TransactionError::Within(_)) if group.len() > 1 => {
-                    for mut job in group.drain(..) {
-                        match self.transaction(std::slice::from_mut(&mut job)).await {
-                            Ok(()) => job.finish(),
-                            Err(
-                                TransactionError::Begin(error) | TransactionError::Within(error),
-                            ) => {
-                                job.fail(error.into_error());
-                            }
-                        }
-                    }
-                }
-                Err(TransactionError::Within(error)) => {
-                    let error = error.into_error();
-                    group.drain(..).for_each(|job| job.fail(error.clone()));
-                }
-            }
-        }
-    }
-
-    /// Runs all operations in one transaction, or none.
-    async fn transaction(
-        &mut self,
-        group: &mut [Box<dyn QueuedJob>],
-    ) -> Result<(), TransactionError> {
-        if group.is_empty() {
-            return Ok(());
-        }
-        // A connection is not reused after an error, because its transaction state is unknown. It
-        // is put back only below.
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.options.connect().await.map_err(begin)?,
-        };
-        connection
-            .rows("BEGIN IMMEDIATE", &[])
-            .await
-            .map_err(begin)?;
-        let now = self.clock.now();
-        let mut outcome = Ok(());
-        for job in group {
-            outcome = job.run(&mut connection, now).await;
-            if outcome.is_err() {
-                break;
-            }
-        }
-        if outcome.is_ok() {
-            outcome = connection
-                .rows("COMMIT", &[])
-                .await
-                .map(|_| ())
-                .map_err(StoreError::from);
-        }
-        match outcome {
-            Ok(()) => {
-                self.connection = Some(connection);
-                Ok(())
-            }
-            Err(error) => {
-                // Releases the lock before the next connection requests it.
-                let _ = connection.close().await;
-                Err(TransactionError::Within(error))
-            }
-        }
-    }
-}
-
-/// Error of a transaction.
-enum TransactionError {
-    /// The transaction could not begin; its operations do not matter.
-    Begin(StoreError),
-    Within(StoreError),
-}
-
-fn begin(error: sqlx::Error) -> TransactionError {
-    TransactionError::Begin(error.into())
-}
-
-// === the queue ===
-
-/// A queued operation of any output type.
-trait QueuedJob: Send {
-    /// Returns whether the caller is gone.
-    fn is_abandoned(&self) -> bool;
-
-    fn run<'a>(
-        &'a mut self,
-        session: &'a mut SqliteConnection,
-        now: jiff::Timestamp,
-    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
-
-    /// Sends the output, after the commit.
-    fn finish(self: Box<Self>);
-
-    /// Sends an error, after a rollback.
-    fn fail(self: Box<Self>, error: Error);
-}
-
-struct QueuedOperation<O: Operation> {
-    operation: O,
-    /// Output and log events of the last run.
-    done: Option<(O::Output, Vec<AuditEvent>)>,
-    reply: oneshot::Sender<Result<O::Output>>,
-    /// Context of the caller, for the log lines.
-    context: Context,
-    span: Span,
-}
-
-impl<O: Operation> QueuedJob for QueuedOperation<O> {
-    fn is_abandoned(&self) -> bool {
-        self.reply.is_closed()
-    }
-
-    fn run<'a>(
-        &'a mut self,
-        session: &'a mut SqliteConnection,
-        now: jiff::Timestamp,
-    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>> {
-        Box::pin(async move {
-            let mut ledger = Ledger::open(session, now);
-            let output = self.operation.run(&mut ledger).await?;
-            self.done = Some((output, ledger.events));
-            Ok(())
-        })
-    }
-
-    fn finish(self: Box<Self>) {
-        let Some((output, events)) = self.done else {
-            return;
-        };
-        self.span.in_scope(|| {
-            self.context
-                .enter(|| events.iter().for_each(AuditEvent::log));
-        });
-        // The caller may be gone.
-        let _ = self.reply.send(Ok(output));
-    }
-
-    fn fail(self: Box<Self>, error: Error) {
-        let _ = self.reply.send(Err(error));
     }
 }

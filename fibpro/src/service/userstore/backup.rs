@@ -1,0 +1,258 @@
+//! Backups of an SQLite database, while a store uses it.
+//!
+//! A copy is a consistent snapshot: it has all changes that were acknowledged before it was begun,
+//! and none in part. It is checked before it gets its name.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rpc_runtime::{Code, Error, Result};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+
+use super::database::Database;
+use super::store::{StoreMarker, copy_into, with_suffix};
+
+/// Timeout for a lock that another process holds.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Rules that hold for the content of each database, as queries for the number of exceptions.
+const RULES: [(&str, &str); 3] = [
+    (
+        "the credit of a user is the sum of the user's ledger",
+        "SELECT COUNT(*) FROM users WHERE credit <> (SELECT COALESCE(SUM(change), 0) FROM ledger \
+         WHERE ledger.username = users.username)",
+    ),
+    (
+        "each purchase has one entry of its reservation",
+        "SELECT COUNT(*) FROM purchases p WHERE 1 <> (SELECT COUNT(*) FROM ledger l WHERE l.key = p.key \
+         AND l.reason = 'reserve' AND l.change = -p.amount)",
+    ),
+    (
+        "each row refers to rows that exist",
+        "SELECT COUNT(*) FROM pragma_foreign_key_check",
+    ),
+];
+
+/// Content of a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackupSummary {
+    /// Number of users.
+    pub users: i64,
+    /// Number of purchases.
+    pub purchases: i64,
+}
+
+/// Result of a restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// Content of the restored database.
+    pub content: BackupSummary,
+    /// The database that was there before, under its new name.
+    pub replaced: Option<PathBuf>,
+}
+
+/// Writes a consistent copy of a database into a new file, also while stores use the database.
+///
+/// # Errors
+///
+/// `failed_precondition` with a text for the operator: the database is on a PostgreSQL server, it
+/// does not exist or is not sound, or the copy exists already or cannot be written.
+pub async fn backup(database: &Database, copy: &Path) -> Result<BackupSummary> {
+    let path = file_of(
+        database,
+        "back it up with `pg_dump --format=custom --file=FILE`",
+    )?;
+    must_not_exist(copy)?;
+    copy_checked(path, copy).await
+}
+
+/// Replaces a database by a backup. The database that is there is renamed and not removed.
+///
+/// # Errors
+///
+/// `failed_precondition` with a text for the operator: a store uses the database, the backup is not
+/// sound, or a file cannot be written. The database is unchanged then.
+pub async fn restore(backup: &Path, database: &Database) -> Result<Restored> {
+    let path = file_of(
+        database,
+        "restore it with `pg_restore --clean --dbname=NAME FILE`",
+    )?;
+    let marker = StoreMarker::lock(path)?;
+    let copy = with_suffix(path, &format!(".restoring-{}", std::process::id()));
+    let content = copy_checked(backup, &copy).await?;
+    let moved = move_into_place(&copy, path);
+    if moved.is_err() {
+        // Not the backup, but a copy of it.
+        let _ = fs::remove_file(&copy);
+    }
+    let replaced =
+        moved.map_err(|error| failed(format!("cannot replace {}: {error}", path.display())))?;
+    if content.users > 0 {
+        marker.remember_users()?;
+    }
+    Ok(Restored { content, replaced })
+}
+
+fn file_of<'a>(database: &'a Database, advice: &str) -> Result<&'a Path> {
+    match database {
+        Database::Sqlite(options) => Ok(options.get_filename()),
+        Database::Postgres(_) => Err(failed(format!(
+            "{database} is on a PostgreSQL server, which has tools of its own: {advice}"
+        ))),
+    }
+}
+
+/// Copies a database under a temporary name, checks the copy, and renames it.
+async fn copy_checked(from: &Path, to: &Path) -> Result<BackupSummary> {
+    let partial = with_suffix(to, &format!(".partial-{}", std::process::id()));
+    let copied = async {
+        let mut source = open(from).await?;
+        let copied = copy_into(&mut source, &partial).await;
+        // Only read.
+        let _ = source.close().await;
+        copied.map_err(failed)?;
+        check(&partial, from).await
+    };
+    let outcome = match copied.await {
+        Ok(content) => {
+            let named = fs::hard_link(&partial, to).and_then(|()| sync_folder(to));
+            named
+                .map(|()| content)
+                .map_err(|error| failed(format!("cannot write {}: {error}", to.display())))
+        }
+        Err(error) => Err(error),
+    };
+    match fs::remove_file(&partial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!("cannot remove {}: {error}", partial.display());
+        }
+        _ => {}
+    }
+    outcome
+}
+
+/// Opens a database for reading.
+async fn open(path: &Path) -> Result<SqliteConnection> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => return Err(failed(format!("{} is not a file", path.display()))),
+        Err(error) => return Err(failed(format!("cannot read {}: {error}", path.display()))),
+    }
+    // Not read-only: such a connection would leave `-wal` and `-shm` behind. SQLite reads a file that
+    // it may not write as well.
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(LOCK_TIMEOUT)
+        .disable_statement_logging();
+    options
+        .connect()
+        .await
+        .map_err(|error| failed(format!("cannot read {}: {error}", path.display())))
+}
+
+/// Checks that a copy is a sound database of users.
+async fn check(copy: &Path, original: &Path) -> Result<BackupSummary> {
+    let unsound =
+        |why: &dyn std::fmt::Display| failed(format!("{} is not sound: {why}", original.display()));
+    let mut connection = open(copy).await?;
+    let checked = async {
+        let verdict: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
+            .fetch_one(&mut connection)
+            .await?;
+        if verdict != "ok" {
+            return Ok(Err(verdict));
+        }
+        let tables = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name IN ('users', 'purchases', 'ledger')";
+        if count(&mut connection, tables).await? != 3 {
+            return Ok(Err("it has no users, purchases and ledger".to_owned()));
+        }
+        for (rule, exceptions) in RULES {
+            let found = count(&mut connection, exceptions).await?;
+            if found > 0 {
+                return Ok(Err(format!("{rule}, with {found} exceptions")));
+            }
+        }
+        Ok(Ok(BackupSummary {
+            users: count(&mut connection, "SELECT COUNT(*) FROM users").await?,
+            purchases: count(&mut connection, "SELECT COUNT(*) FROM purchases").await?,
+        }))
+    };
+    let outcome: sqlx::Result<Result<BackupSummary, String>> = checked.await;
+    // Only read.
+    let _ = connection.close().await;
+    match outcome {
+        Ok(Ok(content)) => Ok(content),
+        Ok(Err(why)) => Err(unsound(&why)),
+        Err(error) => Err(unsound(&error)),
+    }
+}
+
+async fn count(connection: &mut SqliteConnection, sql: &'static str) -> sqlx::Result<i64> {
+    sqlx::query_scalar(sql).fetch_one(connection).await
+}
+
+/// Renames the present database, if any, and gives its name to the copy. A crash in between leaves
+/// no database, with which a store does not start.
+fn move_into_place(copy: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
+    let replaced = if path.try_exists()? {
+        Some(move_aside(path)?)
+    } else {
+        // What belongs to a database that was removed must not be taken for a part of the copy.
+        for suffix in ["-wal", "-shm"] {
+            remove_if_there(&with_suffix(path, suffix))?;
+        }
+        None
+    };
+    fs::rename(copy, path)?;
+    sync_folder(path)?;
+    Ok(replaced)
+}
+
+fn move_aside(path: &Path) -> io::Result<PathBuf> {
+    let aside = (1..u32::MAX)
+        .map(|number| with_suffix(path, &format!(".replaced-{number}")))
+        .find(|aside| !aside.exists())
+        .ok_or(io::ErrorKind::AlreadyExists)?;
+    // The main file first: without it, a store does not start.
+    for suffix in ["", "-wal", "-shm"] {
+        match fs::rename(with_suffix(path, suffix), with_suffix(&aside, suffix)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(aside)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a rename or a new file of a folder survive a power failure.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+fn must_not_exist(path: &Path) -> Result<()> {
+    match path.try_exists() {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(failed(format!(
+            "{} exists already; choose another name",
+            path.display()
+        ))),
+        Err(error) => Err(failed(format!("cannot write {}: {error}", path.display()))),
+    }
+}
+
+#[track_caller]
+fn failed(text: String) -> Error {
+    Error::new(Code::FailedPrecondition, text)
+}

@@ -1,0 +1,276 @@
+//! Notices when the files of a running database are removed, replaced, truncated or overwritten.
+//!
+//! SQLite works on open files and does not look at their names. After `rm users.sqlite` it goes on
+//! and acknowledges changes that are lost when the process ends.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// First bytes of a database.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+
+/// Length of the header of a database, in bytes: https://sqlite.org/fileformat.html
+const HEADER: usize = 100;
+
+/// Length of the part of `-shm` that is read: two copies of its header, of 48 bytes each, and the
+/// number of frames that are in the database: https://sqlite.org/walformat.html
+const INDEX: usize = 100;
+
+/// Length of the header of `-wal`, and of the header of each of its frames, in bytes.
+const WAL_HEADER: u64 = 32;
+const FRAME_HEADER: u64 = 24;
+
+/// A fault of a file of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileFault {
+    /// End of the file's name: empty, `-wal` or `-shm`.
+    pub(super) suffix: &'static str,
+    pub(super) kind: FileFaultKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileFaultKind {
+    /// There is no file of this name any more.
+    Removed,
+    /// Another file has its name.
+    Replaced,
+    /// The end of the file is missing.
+    Truncated,
+    /// The file has the content of another one.
+    Overwritten,
+}
+
+impl fmt::Display for FileFaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Removed => "was removed or renamed",
+            Self::Replaced => "was replaced by another file",
+            Self::Truncated => "was truncated",
+            Self::Overwritten => "was overwritten",
+        })
+    }
+}
+
+/// The files of an open database. Some connection must be open all the time, since the last one
+/// removes `-wal`.
+#[derive(Debug)]
+pub(super) struct DatabaseFiles {
+    path: PathBuf,
+    main: WatchedFile,
+    wal: WatchedFile,
+    index: WatchedFile,
+    last: Mutex<LastState>,
+}
+
+/// Result of the last check.
+#[derive(Debug)]
+struct LastState {
+    length: u64,
+    header: Header,
+    fault: Option<FileFault>,
+}
+
+/// An open file and its name. Held open as long as SQLite has it open: closing any descriptor of a
+/// file releases all POSIX locks of the process on it.
+#[derive(Debug)]
+struct WatchedFile {
+    suffix: &'static str,
+    path: PathBuf,
+    file: File,
+    identity: (u64, u64),
+}
+
+impl DatabaseFiles {
+    /// Opens the files of a database that has an open connection.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let main = WatchedFile::open(path, "")?;
+        let header = Header::read(&main.file)?;
+        Ok(Self {
+            wal: WatchedFile::open(path, "-wal")?,
+            index: WatchedFile::open(path, "-shm")?,
+            last: Mutex::new(LastState {
+                length: main.file.metadata()?.len(),
+                header,
+                fault: None,
+            }),
+            main,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Checks that the files are those that were opened, and complete. Logs the first fault and the
+    /// first success after it.
+    pub(super) fn check(&self) -> Result<(), FileFault> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = self.look(&mut last);
+        let fault = outcome.err();
+        if fault != last.fault {
+            self.log(fault);
+            last.fault = fault;
+        }
+        outcome
+    }
+
+    fn log(&self, fault: Option<FileFault>) {
+        let path = self.path.display();
+        match fault {
+            None => tracing::warn!("the files of the users' database {path} are back"),
+            Some(FileFault { suffix, kind }) => tracing::error!(
+                "{path}{suffix} {kind} while the user store runs; nothing is read or changed until it is back; \
+                 put it back, or stop the user store and restore a backup with `fibpro restore`"
+            ),
+        }
+    }
+
+    fn look(&self, last: &mut LastState) -> Result<(), FileFault> {
+        let length = self.main.length()?;
+        self.index.length()?;
+        self.look_into_main(length, last)?;
+        self.look_into_wal()
+    }
+
+    fn look_into_main(&self, length: u64, last: &mut LastState) -> Result<(), FileFault> {
+        let Ok(header) = Header::read(&self.main.file) else {
+            return Err(self.main.fault(if length < HEADER as u64 {
+                FileFaultKind::Truncated
+            } else {
+                FileFaultKind::Overwritten
+            }));
+        };
+        if !header.follows(&last.header) {
+            return Err(self.main.fault(FileFaultKind::Overwritten));
+        }
+        // A smaller file is complete if the database was vacuumed.
+        if length < last.length && length < header.length() {
+            return Err(self.main.fault(FileFaultKind::Truncated));
+        }
+        last.length = length;
+        last.header = header;
+        Ok(())
+    }
+
+    /// Checks that `-wal` has all frames of which `-shm` knows. Checks twice, since a checkpoint
+    /// between two reads may change both.
+    fn look_into_wal(&self) -> Result<(), FileFault> {
+        let mut outcome = Ok(());
+        for _ in 0..2 {
+            outcome = self.look_into_wal_once();
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
+    }
+
+    fn look_into_wal_once(&self) -> Result<(), FileFault> {
+        let mut index = [0; INDEX];
+        if self.index.file.read_exact_at(&mut index, 0).is_err() {
+            return Err(self.index.fault(FileFaultKind::Truncated));
+        }
+        let length = self.wal.length()?;
+        let (header, copy) = (&index[..48], &index[48..96]);
+        let frames = u64::from(u32::from_ne_bytes(word(header, 16)));
+        // A header that is being written differs from its copy.
+        if header != copy || frames == 0 {
+            return Ok(());
+        }
+        let page = match u16::from_ne_bytes([header[14], header[15]]) {
+            1 => 65_536,
+            size => u64::from(size),
+        };
+        if length < WAL_HEADER + frames * (FRAME_HEADER + page) {
+            return Err(self.wal.fault(FileFaultKind::Truncated));
+        }
+        let mut salt = [0; 8];
+        let is_read = self.wal.file.read_exact_at(&mut salt, 16).is_ok();
+        if !is_read || salt[..] != header[32..40] {
+            return Err(self.wal.fault(FileFaultKind::Overwritten));
+        }
+        Ok(())
+    }
+}
+
+impl WatchedFile {
+    fn open(path: &Path, suffix: &'static str) -> io::Result<Self> {
+        let path = with_suffix(path, suffix);
+        let file = File::open(&path)?;
+        let metadata = file.metadata()?;
+        Ok(Self {
+            suffix,
+            identity: (metadata.dev(), metadata.ino()),
+            path,
+            file,
+        })
+    }
+
+    fn fault(&self, kind: FileFaultKind) -> FileFault {
+        FileFault {
+            suffix: self.suffix,
+            kind,
+        }
+    }
+
+    /// Returns the length of the file, if the name still belongs to it.
+    fn length(&self) -> Result<u64, FileFault> {
+        match fs::metadata(&self.path) {
+            Ok(metadata) if (metadata.dev(), metadata.ino()) == self.identity => Ok(metadata.len()),
+            Ok(_) => Err(self.fault(FileFaultKind::Replaced)),
+            Err(_) => Err(self.fault(FileFaultKind::Removed)),
+        }
+    }
+}
+
+/// Fields of the header of a database.
+#[derive(Debug, Clone, Copy)]
+struct Header {
+    page: u32,
+    pages: u32,
+    changes: u32,
+    /// A random number of the database: `PRAGMA user_version`.
+    id: u32,
+}
+
+impl Header {
+    fn read(file: &File) -> io::Result<Self> {
+        let mut bytes = [0; HEADER];
+        file.read_exact_at(&mut bytes, 0)?;
+        if !bytes.starts_with(MAGIC) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(Self {
+            page: match u16::from_be_bytes([bytes[16], bytes[17]]) {
+                1 => 65_536,
+                size => u32::from(size),
+            },
+            changes: u32::from_be_bytes(word(&bytes, 24)),
+            pages: u32::from_be_bytes(word(&bytes, 28)),
+            id: u32::from_be_bytes(word(&bytes, 60)),
+        })
+    }
+
+    /// Returns whether this may be a later header of the same database. Its counter of changes only
+    /// grows.
+    fn follows(&self, before: &Self) -> bool {
+        let is_same = before.id == 0 || self.id == before.id;
+        is_same && self.changes.wrapping_sub(before.changes) < u32::MAX / 2
+    }
+
+    fn length(&self) -> u64 {
+        u64::from(self.page) * u64::from(self.pages)
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> [u8; 4] {
+    [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]
+}
+
+/// Appends a suffix to a path: `users.sqlite` and `-wal` give `users.sqlite-wal`.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut suffixed = path.as_os_str().to_owned();
+    suffixed.push(suffix);
+    suffixed.into()
+}

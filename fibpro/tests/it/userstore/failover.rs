@@ -1,0 +1,177 @@
+//! PostgreSQL that becomes read-only, or restarts, while the store runs.
+
+use std::time::Duration;
+
+use fibpro::api::userstore::UserStoreClient;
+use fibpro::service::userstore::{Argon2Cost, Database, Settings, UserList, Users};
+use rpc_runtime::Code;
+
+use super::fixture::{Engine, Fixture, audit, execute};
+use super::postgres::Cluster;
+
+const ONE_USER: &str = r#"[{"username": "username", "password": "password", "credit": 1000}]"#;
+
+/// Makes all sessions of the store read-only, and those that begin from now on as `new` says.
+async fn set_read_only(database: &Database, old: bool, new: bool) {
+    // A session takes over the value of a function call within it only, so the server reloads.
+    let on = |is_on: bool| if is_on { "on" } else { "off" };
+    execute(
+        database,
+        &format!(
+            "ALTER SYSTEM SET default_transaction_read_only = {}",
+            on(old)
+        ),
+    )
+    .await;
+    execute(database, "SELECT pg_reload_conf()").await;
+    let name = "(SELECT quote_ident(current_database()))";
+    let alter = format!(
+        "DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || {name} || ' SET default_transaction_read_only = {}'; END $$",
+        on(new)
+    );
+    // A session that is read-only by default can still be told otherwise.
+    execute_writable(database, &alter).await;
+}
+
+async fn execute_writable(database: &Database, sql: &str) {
+    use sqlx::{ConnectOptions as _, Connection as _};
+
+    let Database::Postgres(options) = database else {
+        panic!("{database:?}");
+    };
+    let options = options
+        .clone()
+        .options([("default_transaction_read_only", "off")]);
+    let mut connection = options.connect().await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(sql.to_owned()))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+}
+
+async fn open(database: &Database) -> (Users, UserStoreClient) {
+    let settings = Settings {
+        cost: Argon2Cost::TEST,
+        ..Settings::default()
+    };
+    let list = UserList::parse(ONE_USER).unwrap();
+    let users = Users::open_with(database, list, settings).await.unwrap();
+    (users.clone(), UserStoreClient::local(users))
+}
+
+/// Opens all sessions of the pool.
+async fn fill_the_pool(store: &UserStoreClient, name: &str) {
+    let mut calls = tokio::task::JoinSet::new();
+    for n in 0..32 {
+        calls.spawn(
+            store
+                .reserve("username", 1, &format!("{name}{n}"))
+                .no_retry(),
+        );
+    }
+    for outcome in calls.join_all().await {
+        outcome.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s09_read_only_sessions_are_replaced_by_new_ones() {
+    let Some(cluster) = Cluster::start("failover") else {
+        return;
+    };
+    let database = cluster.database("postgres");
+    let (users, store) = open(&database).await;
+    fill_the_pool(&store, "a").await;
+    // The sessions that exist become read-only, and new ones are not.
+    set_read_only(&database, true, false).await;
+    fill_the_pool(&store, "b").await;
+    users.ready().await.unwrap();
+
+    // All sessions are read-only, also new ones.
+    set_read_only(&database, true, true).await;
+    let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    execute(&database, terminate).await;
+    let error = store
+        .reserve("username", 1, "c")
+        .no_retry()
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert_eq!(
+        error.message(),
+        "the users' database is read-only; nothing was changed"
+    );
+    let why = users.ready().await.unwrap_err();
+    assert!(why.message().contains("is read-only"), "{why}");
+    // Reading goes on.
+    assert_eq!(
+        store.get_user("username").await.unwrap().unwrap().credit,
+        936
+    );
+
+    // And back, without a restart of the store.
+    set_read_only(&database, false, false).await;
+    store.reserve("username", 1, "c").no_retry().await.unwrap();
+    users.ready().await.unwrap();
+    users.close().await.unwrap();
+    audit(&database).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s09_a_restarted_server_is_found_again() {
+    let Some(cluster) = Cluster::start("restart") else {
+        return;
+    };
+    let database = cluster.database("postgres");
+    let (users, store) = open(&database).await;
+    for (round, signal) in ["INT", "QUIT", "INT"].into_iter().enumerate() {
+        fill_the_pool(&store, &format!("{round}a")).await;
+        cluster.restart(signal);
+        // Each purchase is made in the end, and once.
+        for n in 0..8 {
+            let key = format!("{round}b{n}");
+            let mut failures = 0;
+            while let Err(error) = store
+                .reserve("username", 1, &key)
+                .timeout(Duration::from_secs(20))
+                .await
+            {
+                assert_eq!(error.code(), Code::Unavailable, "{error}");
+                failures += 1;
+                assert!(failures < 100, "{error}");
+            }
+        }
+        users.ready().await.unwrap();
+        fill_the_pool(&store, &format!("{round}c")).await;
+    }
+    let credit = store.get_user("username").await.unwrap().unwrap().credit;
+    assert_eq!(credit, 1000 - 3 * (32 + 8 + 32));
+    users.close().await.unwrap();
+    audit(&database).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s09_a_locked_table_is_not_ready() {
+    let Some(fixture) = Fixture::new(Engine::Postgres).await else {
+        return;
+    };
+    let Database::Postgres(options) = &fixture.database else {
+        panic!("{:?}", fixture.database);
+    };
+    use sqlx::{ConnectOptions as _, Connection as _};
+
+    let (users, _store) = fixture.open_list(ONE_USER).await;
+    users.ready().await.unwrap();
+    let mut other = options.connect().await.unwrap();
+    let mut lock = other.begin().await.unwrap();
+    sqlx::query("LOCK TABLE users IN SHARE MODE")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let why = users.ready().await.unwrap_err();
+    assert!(why.message().contains("locked"), "{why}");
+    lock.rollback().await.unwrap();
+    users.ready().await.unwrap();
+}
