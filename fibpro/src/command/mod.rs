@@ -28,8 +28,6 @@ use tokio::runtime::Builder;
 pub(crate) enum Command {
     Up(up::UpOptions),
     Chaos(chaos::ChaosOptions),
-    Backup(backup::BackupOptions),
-    Restore(backup::RestoreOptions),
     Flags(flags::FlagsOptions),
     Fib(fib::FibOptions),
     Log(log::LogOptions),
@@ -41,6 +39,8 @@ pub(crate) enum Command {
     Serve(serve::ServeOptions),
     Services(services::ServicesOptions),
     Status(status::StatusOptions),
+    Backup(backup::BackupOptions),
+    Restore(backup::RestoreOptions),
 }
 
 impl Command {

@@ -156,7 +156,8 @@ async fn e04_an_edge_error_has_a_status_and_no_internals() {
 
 #[tokio::test]
 async fn f01_the_user_store_finds_and_verifies_users() {
-    let users = FibPro::start(4).await.users;
+    let fibpro = FibPro::start(4).await;
+    let users = &fibpro.users;
     assert_eq!(users.get_user("nobody").await.unwrap(), None);
     let user = users.get_user("username").await.unwrap().unwrap();
     assert_eq!((user.username.as_str(), user.credit), ("username", 4));

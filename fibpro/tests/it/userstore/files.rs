@@ -211,6 +211,20 @@ async fn r01_an_overwritten_file_is_noticed() {
     }
 }
 
+/// A new time of the same content is no fault.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r01_a_touched_file_is_no_fault() {
+    let running = Running::start().await;
+    let file = fs::File::options()
+        .write(true)
+        .open(running.path(""))
+        .unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap();
+    assert_eq!(running.buy(15).await, Ok(84));
+    running.users.ready().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r01_a_removed_folder_is_noticed() {
     let running = Running::start().await;

@@ -85,8 +85,9 @@ impl StoreError {
                 return Error::new(Code::Unavailable, text).with_retry_after(RETRY_WHEN_BUSY);
             }
             Self::File(FileFault { suffix, kind }) => {
+                let file = if suffix.is_empty() { "main" } else { suffix };
                 let text = format!(
-                    "the users' database cannot be used: its file *{suffix} {kind} while the user store runs"
+                    "the users' database cannot be used: its {file} file {kind} while the user store runs"
                 );
                 return Error::new(Code::Unavailable, text).with_retry_after(RETRY_WHEN_DOWN);
             }

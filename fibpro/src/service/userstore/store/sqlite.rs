@@ -86,7 +86,11 @@ impl Engine {
             .run(&mut anchor)
             .await
             .map_err(|error| error::cannot_migrate(database, error))?;
-        identify(&mut anchor).await.map_err(cannot_open)?;
+        // Until then a copy of the main file has no tables. Does nothing while another process reads.
+        anchor
+            .rows("PRAGMA wal_checkpoint(PASSIVE)", &[])
+            .await
+            .map_err(cannot_open)?;
         let files = Arc::new(DatabaseFiles::open(path).map_err(|error| cannot_open(error.into()))?);
         // From now on waits are in `LockState`.
         let options = options.busy_timeout(Duration::ZERO);
@@ -192,27 +196,6 @@ async fn has_tables(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
     const SQL: &str = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'users'";
     let rows = connection.rows(SQL, &[]).await?;
     rows.first().map_or(Ok(false), |row| Ok(row.int(0)? > 0))
-}
-
-/// Gives a new database a random number, by which a running store recognizes it, and moves the
-/// tables into the main file: until then a copy of that file is an empty database.
-async fn identify(connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    let mut random = [0; 4];
-    getrandom::fill(&mut random).map_err(|error| sqlx::Error::Io(io::Error::other(error)))?;
-    let id = (u32::from_ne_bytes(random) >> 1).max(1);
-    connection.rows("BEGIN IMMEDIATE", &[]).await?;
-    let rows = connection.rows("PRAGMA user_version", &[]).await?;
-    if rows.first().map_or(Ok(0), |row| row.int(0))? == 0 {
-        // A pragma takes no parameters.
-        let sql = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {id}"));
-        sqlx::query(sql).execute(&mut *connection).await?;
-    }
-    connection.rows("COMMIT", &[]).await?;
-    // Does nothing while another process reads.
-    connection
-        .rows("PRAGMA wal_checkpoint(PASSIVE)", &[])
-        .await?;
-    Ok(())
 }
 
 /// Happens only if the writer has panicked.

@@ -4,11 +4,13 @@
 //! and acknowledges changes that are lost when the process ends.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+
+use sha2::{Digest as _, Sha256};
 
 /// First bytes of a database.
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -17,8 +19,12 @@ const MAGIC: &[u8] = b"SQLite format 3\0";
 const HEADER: usize = 100;
 
 /// Length of the part of `-shm` that is read: two copies of its header, of 48 bytes each, and the
-/// number of frames that are in the database: https://sqlite.org/walformat.html
-const INDEX: usize = 100;
+/// state of checkpoints: https://sqlite.org/walformat.html
+const INDEX: usize = 136;
+
+/// Length of the beginning of the database that is compared when only its time has changed, in
+/// bytes.
+const SAMPLE: u64 = 64 << 10;
 
 /// Length of the header of `-wal`, and of the header of each of its frames, in bytes.
 const WAL_HEADER: u64 = 32;
@@ -70,7 +76,12 @@ pub(super) struct DatabaseFiles {
 #[derive(Debug)]
 struct LastState {
     length: u64,
+    /// Time of the last change of the main file.
+    changed: (i64, i64),
     header: Header,
+    checkpoint: Checkpoint,
+    /// Digest of the beginning of the main file.
+    sample: [u8; 32],
     fault: Option<FileFault>,
 }
 
@@ -88,15 +99,20 @@ impl DatabaseFiles {
     /// Opens the files of a database that has an open connection.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let main = WatchedFile::open(path, "")?;
-        let header = Header::read(&main.file)?;
+        let index = WatchedFile::open(path, "-shm")?;
+        let metadata = main.file.metadata()?;
+        let last = LastState {
+            length: metadata.len(),
+            changed: (metadata.mtime(), metadata.mtime_nsec()),
+            header: Header::read(&main.file)?,
+            checkpoint: Checkpoint::of(&read_index(&index.file)?),
+            sample: sample(&main.file)?,
+            fault: None,
+        };
         Ok(Self {
             wal: WatchedFile::open(path, "-wal")?,
-            index: WatchedFile::open(path, "-shm")?,
-            last: Mutex::new(LastState {
-                length: main.file.metadata()?.len(),
-                header,
-                fault: None,
-            }),
+            last: Mutex::new(last),
+            index,
             main,
             path: path.to_owned(),
         })
@@ -127,26 +143,43 @@ impl DatabaseFiles {
     }
 
     fn look(&self, last: &mut LastState) -> Result<(), FileFault> {
-        let length = self.main.length()?;
-        self.index.length()?;
-        self.look_into_main(length, last)?;
+        let main = self.main.metadata()?;
+        self.index.metadata()?;
+        self.look_into_main(&main, last)?;
         self.look_into_wal()
     }
 
-    fn look_into_main(&self, length: u64, last: &mut LastState) -> Result<(), FileFault> {
+    fn look_into_main(&self, main: &Metadata, last: &mut LastState) -> Result<(), FileFault> {
+        let length = main.len();
+        let fault = |kind| Err(self.main.fault(kind));
         let Ok(header) = Header::read(&self.main.file) else {
-            return Err(self.main.fault(if length < HEADER as u64 {
+            return fault(if length < HEADER as u64 {
                 FileFaultKind::Truncated
             } else {
                 FileFaultKind::Overwritten
-            }));
+            });
         };
         if !header.follows(&last.header) {
-            return Err(self.main.fault(FileFaultKind::Overwritten));
+            return fault(FileFaultKind::Overwritten);
         }
         // A smaller file is complete if the database was vacuumed.
         if length < last.length && length < header.length() {
-            return Err(self.main.fault(FileFaultKind::Truncated));
+            return fault(FileFaultKind::Truncated);
+        }
+        let changed = (main.mtime(), main.mtime_nsec());
+        if changed != last.changed {
+            let (Ok(index), Ok(sample)) = (read_index(&self.index.file), sample(&self.main.file))
+            else {
+                return Err(self.index.fault(FileFaultKind::Truncated));
+            };
+            let checkpoint = Checkpoint::of(&index);
+            // In WAL mode only a checkpoint changes the main file.
+            if checkpoint == last.checkpoint && checkpoint.is_done() && sample != last.sample {
+                return fault(FileFaultKind::Overwritten);
+            }
+            last.checkpoint = checkpoint;
+            last.sample = sample;
+            last.changed = changed;
         }
         last.length = length;
         last.header = header;
@@ -167,11 +200,10 @@ impl DatabaseFiles {
     }
 
     fn look_into_wal_once(&self) -> Result<(), FileFault> {
-        let mut index = [0; INDEX];
-        if self.index.file.read_exact_at(&mut index, 0).is_err() {
+        let Ok(index) = read_index(&self.index.file) else {
             return Err(self.index.fault(FileFaultKind::Truncated));
-        }
-        let length = self.wal.length()?;
+        };
+        let length = self.wal.metadata()?.len();
         let (header, copy) = (&index[..48], &index[48..96]);
         let frames = u64::from(u32::from_ne_bytes(word(header, 16)));
         // A header that is being written differs from its copy.
@@ -214,14 +246,58 @@ impl WatchedFile {
         }
     }
 
-    /// Returns the length of the file, if the name still belongs to it.
-    fn length(&self) -> Result<u64, FileFault> {
+    /// Returns the metadata of the file, if the name still belongs to it.
+    fn metadata(&self) -> Result<Metadata, FileFault> {
         match fs::metadata(&self.path) {
-            Ok(metadata) if (metadata.dev(), metadata.ino()) == self.identity => Ok(metadata.len()),
+            Ok(metadata) if (metadata.dev(), metadata.ino()) == self.identity => Ok(metadata),
             Ok(_) => Err(self.fault(FileFaultKind::Replaced)),
             Err(_) => Err(self.fault(FileFaultKind::Removed)),
         }
     }
+}
+
+/// The state of checkpoints in `-shm`: it changes with each checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Checkpoint {
+    salt: [u8; 8],
+    /// Number of frames that are in the main file, and that a checkpoint has begun to move there.
+    moved: u32,
+    begun: u32,
+}
+
+impl Checkpoint {
+    fn of(index: &[u8; INDEX]) -> Self {
+        let mut salt = [0; 8];
+        salt.copy_from_slice(&index[32..40]);
+        Self {
+            salt,
+            moved: u32::from_ne_bytes(word(index, 96)),
+            begun: u32::from_ne_bytes(word(index, 128)),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.moved >= self.begun
+    }
+}
+
+fn read_index(file: &File) -> io::Result<[u8; INDEX]> {
+    let mut index = [0; INDEX];
+    file.read_exact_at(&mut index, 0)?;
+    Ok(index)
+}
+
+/// Returns a digest of the beginning of a database.
+fn sample(file: &File) -> io::Result<[u8; 32]> {
+    let mut digest = Sha256::new();
+    let mut part = [0; 4096];
+    for at in (0..SAMPLE).step_by(part.len()) {
+        match file.read_at(&mut part, at)? {
+            0 => break,
+            length => digest.update(&part[..length]),
+        }
+    }
+    Ok(digest.finalize().into())
 }
 
 /// Fields of the header of a database.
@@ -230,8 +306,6 @@ struct Header {
     page: u32,
     pages: u32,
     changes: u32,
-    /// A random number of the database: `PRAGMA user_version`.
-    id: u32,
 }
 
 impl Header {
@@ -248,15 +322,13 @@ impl Header {
             },
             changes: u32::from_be_bytes(word(&bytes, 24)),
             pages: u32::from_be_bytes(word(&bytes, 28)),
-            id: u32::from_be_bytes(word(&bytes, 60)),
         })
     }
 
     /// Returns whether this may be a later header of the same database. Its counter of changes only
     /// grows.
     fn follows(&self, before: &Self) -> bool {
-        let is_same = before.id == 0 || self.id == before.id;
-        is_same && self.changes.wrapping_sub(before.changes) < u32::MAX / 2
+        self.changes.wrapping_sub(before.changes) < u32::MAX / 2
     }
 
     fn length(&self) -> u64 {
