@@ -166,21 +166,23 @@ impl DatabaseFiles {
         if length < last.length && length < header.length() {
             return fault(FileFaultKind::Truncated);
         }
+        let Ok(index) = read_index(&self.index.file) else {
+            return Err(self.index.fault(FileFaultKind::Truncated));
+        };
+        let checkpoint = Checkpoint::of(&index);
         let changed = (main.mtime(), main.mtime_nsec());
         if changed != last.changed {
-            let (Ok(index), Ok(sample)) = (read_index(&self.index.file), sample(&self.main.file))
-            else {
-                return Err(self.index.fault(FileFaultKind::Truncated));
+            let Ok(sample) = sample(&self.main.file) else {
+                return fault(FileFaultKind::Truncated);
             };
-            let checkpoint = Checkpoint::of(&index);
             // In WAL mode only a checkpoint changes the main file.
             if checkpoint == last.checkpoint && checkpoint.is_done() && sample != last.sample {
                 return fault(FileFaultKind::Overwritten);
             }
-            last.checkpoint = checkpoint;
             last.sample = sample;
             last.changed = changed;
         }
+        last.checkpoint = checkpoint;
         last.length = length;
         last.header = header;
         Ok(())
