@@ -261,3 +261,24 @@ fn a_device_that_is_always_full() {
         assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     }
 }
+
+/// A reader that stops, such as a pager, must not keep the system from stopping.
+#[test]
+fn an_output_that_is_not_read_delays_no_stop() {
+    let folder = Folder::new();
+    let mut out = Pipe::new(&folder);
+    let mut up = Up::start(&folder, &["--processes"], &mut out);
+    let to = up.url("logsink").to_owned();
+    let text = "x".repeat(60 << 10);
+    // The first one fills the pipe, the second one waits in that of the log sink.
+    for _ in 0..2 {
+        let logged = fibpro(&["log", &text, "--to", &to, "--identity-key-file", &up.key]);
+        assert_eq!(logged.stdout, "accepted\n", "{logged:?}");
+    }
+    up.process.terminate().unwrap();
+    let ended = up.process.wait().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    let said = "standard output takes no more of the log of logsink";
+    assert!(ended.stderr.contains(said), "{ended:?}");
+    assert!(out.reader.is_some());
+}

@@ -26,6 +26,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Number of the first inherited socket in a child, as systemd has it.
 const FIRST_SOCKET: RawFd = 3;
 
+/// Timeout for standard output to take the rest of the log of a process that has exited.
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Environment variables that are meant for this process and are not passed to its children.
 const NOT_INHERITED: [&str; 10] = [
     "LISTEN_FDS",
@@ -225,7 +228,12 @@ impl Child {
             return Err(text);
         };
         // A forwarding task that panicked has no further output.
-        let _ = (&mut self.stdout).await;
+        if timeout(OUTPUT_TIMEOUT, &mut self.stdout).await.is_err() {
+            print_note(format_args!(
+                "standard output takes no more of the log of {name}: the rest is skipped, and its records are in the log \
+                 store"
+            ));
+        }
         match status {
             Ok(status) if status.success() => Ok(()),
             status => Err(ending(name, status.ok(), self.stderr.last().await)),
