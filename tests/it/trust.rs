@@ -340,3 +340,25 @@ async fn unsigned_plain_routes_refuse_web_pages_too() {
         assert_eq!(response.status, status, "{target} {host}");
     }
 }
+
+#[tokio::test]
+async fn a_web_page_does_not_learn_why_a_server_is_not_ready() {
+    let server = Server::new("mirror").ready("store", || async {
+        Err(Error::new(Code::Unavailable, "the canary sings"))
+    });
+    let running = Running::start(server).await;
+    for (headers, told) in [
+        (&[("Host", "localhost")][..], true),
+        (&[("Host", "rebound.example")], false),
+        (
+            &[("Host", "localhost"), ("Sec-Fetch-Site", "cross-site")],
+            false,
+        ),
+    ] {
+        let probe = with_headers("/readyz", "GET", headers);
+        let response = Raw::connect(running.address()).await.ask(probe).await;
+        assert_eq!(response.status, 503);
+        let text = String::from_utf8_lossy(&response.body);
+        assert_eq!(text.contains("canary"), told, "{headers:?} {text}");
+    }
+}

@@ -83,8 +83,6 @@ impl ErrorDetail for ErrorInfo {
 pub(crate) struct RequestInfo {
     #[prost(string, tag = "1")]
     pub(crate) request_id: String,
-    #[prost(string, tag = "2")]
-    pub(crate) serving_data: String,
 }
 
 impl RequestInfo {
@@ -403,11 +401,11 @@ fn apply_known(
         RetryInfo::NAME => error.set_retry_after(RetryInfo::decode(value)?.delay()),
         RequestInfo::NAME => {
             let info = RequestInfo::decode(value)?;
-            let id = RequestId::parse(&info.request_id);
-            if let Some(id) = id {
+            if let Some(id) = RequestId::parse(&info.request_id) {
                 error.set_request_id(id);
             }
-            return Ok(id.is_some() && info.serving_data.is_empty());
+            // Kept as it is, because it is never written from the field.
+            return Ok(false);
         }
         HopChain::NAME => {
             let chain = HopChain::decode(value)?;

@@ -82,7 +82,7 @@ impl Rejection {
     /// Rejects a transfer coding other than a single `chunked`.
     pub(crate) fn transfer_coding(coding: &[u8]) -> Self {
         let message = format!(
-            "the transfer coding {} is not supported; send a single `chunked`, or a content length",
+            "the transfer coding `{}` is not supported; send a single `chunked`, or a content length",
             printable(coding, QUOTED)
         );
         Self::new(

@@ -392,13 +392,28 @@ fn unknown_details_are_kept_as_bytes() {
         error.details(),
         [
             Detail::new("foreign.v1.Thing", vec![0, 1]),
+            Detail::new("google.rpc.RequestInfo", b"\x0a\x01a".to_vec()),
             Detail::new("google.rpc.BadRequest", vec![0xff, 0xff]),
-            // It has a field that an error cannot hold, so it is kept as bytes.
             Detail::new("google.rpc.RequestInfo", b"\x0a\x01a\x12\x01b".to_vec()),
         ]
     );
     let written: Value = serde_json::from_slice(&error_json(&error)).unwrap();
-    assert_eq!(written["details"].as_array().unwrap().len(), 3, "{written}");
+    assert_eq!(written["details"].as_array().unwrap().len(), 4, "{written}");
+}
+
+#[test]
+fn attached_details_survive_a_store() {
+    let attached = [
+        Detail::new("a.B", vec![1]),
+        Detail::new("google.rpc.RequestInfo", b"\x0a\x01a".to_vec()),
+        Detail::new("a.B", Vec::new()),
+        Detail::new("a.B", vec![1]),
+    ];
+    let error = Error::without_location(Code::NotFound, "none").with_reason("NONE");
+    let error = attached.iter().cloned().fold(error, Error::with_detail);
+    let stored = error_from_json(&error_json(&error)).unwrap();
+    assert_eq!(stored.details(), attached);
+    assert_eq!(stored.reason(), Some("NONE"));
 }
 
 #[test]

@@ -116,6 +116,12 @@ impl Peer {
         }
     }
 
+    /// Returns whether a request, signed or not, comes from this host and not from a web page.
+    pub(crate) fn is_trusted_caller(&self, hosts: &OwnHosts, head: &request::Parts) -> bool {
+        self.by_origin(hosts, head)
+            .is_ok_and(|caller| caller.is_trusted())
+    }
+
     /// Returns the caller of a request by the origin of the peer alone.
     fn by_origin(&self, hosts: &OwnHosts, head: &request::Parts) -> Result<Caller, Error> {
         if self.is_trusted() {

@@ -81,7 +81,7 @@ pub(crate) fn check(head: &request::Parts, own: &OwnHosts) -> Result<(), Error> 
         let is_own = std::str::from_utf8(host).is_ok_and(|host| own.contains(host));
         if !is_own {
             return Err(refused(format!(
-                "{} is not a name of this server: use its address or `localhost`, or add the name with \
+                "`{}` is not a name of this server: use its address or `localhost`, or add the name with \
                  `Server::host`",
                 printable(host, QUOTED)
             )));

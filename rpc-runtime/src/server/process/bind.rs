@@ -202,7 +202,7 @@ impl Server {
         if let Some(file) = self.process.identity_file {
             self.config.identity = Some(IdentityKeys::from_file(file)?);
         }
-        self.config.hosts.extend(machine_name());
+        self.config.hosts.extend(machine_names());
         self.config.addresses = addresses(listeners).map(|address| address.ip()).collect();
         let inner = ServerInner::new(self.config, source)?;
         let probes = (!listeners.is_empty()).then_some(&dispatch::PROBE_PATHS[..]);
@@ -264,17 +264,21 @@ fn addresses(listeners: &[(Listener, Trust)]) -> impl Iterator<Item = SocketAddr
         .filter_map(|(listener, _)| listener.address())
 }
 
-/// Returns the name of the machine, by which callers on it may address the server.
+/// Returns the name of the machine, with and without its domain: callers on it may address the
+/// server by them.
 #[cfg(unix)]
-fn machine_name() -> Option<String> {
+fn machine_names() -> Vec<String> {
     let uname = rustix::system::uname();
-    let name = uname.nodename().to_str().ok()?;
-    (!name.is_empty()).then(|| name.to_owned())
+    let name = uname.nodename().to_string_lossy();
+    let short = name.split('.').next().unwrap_or_default();
+    let mut names = vec![name.clone().into_owned(), short.to_owned()];
+    names.retain(|name| !name.is_empty());
+    names
 }
 
 #[cfg(not(unix))]
-fn machine_name() -> Option<String> {
-    None
+fn machine_names() -> Vec<String> {
+    Vec::new()
 }
 
 /// Rejects duplicate names of linked services and flags. Callers and tools could not distinguish

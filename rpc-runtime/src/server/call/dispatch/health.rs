@@ -4,7 +4,7 @@
 //! They are not observed as calls, because frequent probes would dominate the log and the metrics.
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, request};
 
 use super::HttpResponse;
 use crate::server::call::body::ResponseBody;
@@ -39,8 +39,9 @@ impl HealthCheck {
         self,
         inner: &ServerInner,
         peer: Peer,
-        verb: &Method,
+        head: &request::Parts,
     ) -> HttpResponse {
+        let verb = &head.method;
         if verb != Method::GET && verb != Method::HEAD {
             let mut response = respond(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -57,7 +58,7 @@ impl HealthCheck {
         match outcome {
             Ok(text) => respond(StatusCode::OK, text.to_owned()),
             Err(why) => {
-                let text = if peer.is_trusted() {
+                let text = if peer.is_trusted_caller(inner.hosts(), head) {
                     format!("not ready: {why}\n")
                 } else {
                     "not ready\n".to_owned()

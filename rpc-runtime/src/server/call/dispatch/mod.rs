@@ -69,9 +69,7 @@ where
             ))
             .await
         }
-        Ok(Resolved::HealthCheck(check)) => {
-            Box::pin(check.respond(inner, peer, &head.method)).await
-        }
+        Ok(Resolved::HealthCheck(check)) => Box::pin(check.respond(inner, peer, &head)).await,
         Err(refusal) => {
             let call = PendingCall::new(inner, caller, None, &head);
             let context = incoming
