@@ -342,7 +342,7 @@ async fn unsigned_plain_routes_refuse_web_pages_too() {
 }
 
 #[tokio::test]
-async fn a_web_page_does_not_learn_why_a_server_is_not_ready() {
+async fn a_web_page_learns_no_reason_for_not_ready() {
     let server = Server::new("mirror").ready("store", || async {
         Err(Error::new(Code::Unavailable, "the canary sings"))
     });
