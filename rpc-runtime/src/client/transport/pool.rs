@@ -13,6 +13,7 @@ use http_body_util::Full;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Builder, Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::runtime::{Handle, Id};
 
 use super::http::{CONNECT_TIMEOUT, POOL_IDLE};
 use super::http2::Http2Pool;
@@ -31,27 +32,59 @@ pub(super) struct Pools {
     http2_unix: OnceLock<Http2Pool>,
 }
 
+/// The pools of all runtimes. Those of a runtime are removed when it shuts down.
+static POOLS: Mutex<Option<HashMap<Id, Arc<Pools>>>> = Mutex::new(None);
+
 /// Calls `f` with the pools of the current tokio runtime.
 ///
 /// Each runtime has its own pools, because a connection is driven by a task of the runtime that
 /// opened it and ends with that runtime.
 pub(super) fn with_pools<R>(f: impl FnOnce(&Pools) -> R) -> R {
-    static POOLS: Mutex<Option<HashMap<tokio::runtime::Id, Arc<Pools>>>> = Mutex::new(None);
     thread_local! {
         /// The pools last used by this thread, to avoid the lock.
-        static LAST: std::cell::RefCell<Option<(tokio::runtime::Id, Arc<Pools>)>> =
+        static LAST: std::cell::RefCell<Option<(Id, Arc<Pools>)>> =
             const { std::cell::RefCell::new(None) };
     }
-    let runtime = tokio::runtime::Handle::current().id();
+    let runtime = Handle::current().id();
     LAST.with_borrow_mut(|last| match last {
         Some((known, pools)) if *known == runtime => f(pools),
-        _ => {
-            let mut all = POOLS.lock_unpoisoned();
-            let all = all.get_or_insert_default();
-            let pools = all.entry(runtime).or_default();
-            f(&last.insert((runtime, Arc::clone(pools))).1)
-        }
+        _ => f(&last.insert((runtime, pools_of(runtime))).1),
     })
+}
+
+/// Returns the pools of the current runtime, whose ID is `runtime`.
+fn pools_of(runtime: Id) -> Arc<Pools> {
+    let new = {
+        let mut all = POOLS.lock_unpoisoned();
+        let all = all.get_or_insert_default();
+        if let Some(pools) = all.get(&runtime) {
+            return Arc::clone(pools);
+        }
+        Arc::clone(all.entry(runtime).or_default())
+    };
+    // Not under the lock: a runtime that is shutting down drops the task at once, and the guard
+    // takes the lock.
+    let guard = PoolsGuard(runtime);
+    // Never ends by itself: the runtime drops it when it shuts down.
+    tokio::spawn(async move {
+        let _guard = guard;
+        std::future::pending::<()>().await;
+    });
+    new
+}
+
+/// Removes the pools of a runtime when it is dropped with the tasks of that runtime.
+struct PoolsGuard(Id);
+
+impl Drop for PoolsGuard {
+    fn drop(&mut self) {
+        let removed = {
+            let mut all = POOLS.lock_unpoisoned();
+            all.as_mut().and_then(|all| all.remove(&self.0))
+        };
+        // Outside of the lock, because the connections are closed here.
+        drop(removed);
+    }
 }
 
 impl Pools {
@@ -101,4 +134,76 @@ pub(super) fn tcp_connector() -> HttpConnector {
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     connector
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::runtime::{self, Runtime};
+
+    use super::*;
+
+    fn has_pools(id: Id) -> bool {
+        let all = POOLS.lock_unpoisoned();
+        all.as_ref().is_some_and(|all| all.contains_key(&id))
+    }
+
+    /// Uses the pools of a runtime, and returns its ID.
+    fn use_pools(runtime: &Runtime) -> Id {
+        runtime.block_on(async { with_pools(|_| ()) });
+        let task = runtime.spawn(async { with_pools(|_| ()) });
+        runtime.block_on(task).unwrap();
+        let id = runtime.handle().id();
+        assert!(has_pools(id));
+        id
+    }
+
+    fn one_thread() -> Runtime {
+        runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    }
+
+    fn several_threads() -> Runtime {
+        runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap()
+    }
+
+    #[test]
+    fn pools_are_removed_with_their_runtime() {
+        for runtime in [one_thread(), several_threads()] {
+            let id = use_pools(&runtime);
+            drop(runtime);
+            assert!(!has_pools(id));
+        }
+        let runtime = several_threads();
+        let id = use_pools(&runtime);
+        runtime.shutdown_timeout(Duration::from_secs(60));
+        assert!(!has_pools(id));
+    }
+
+    #[test]
+    fn a_runtime_that_shuts_down_keeps_no_new_pools() {
+        struct Last;
+        impl Drop for Last {
+            fn drop(&mut self) {
+                with_pools(|_| ());
+            }
+        }
+        let runtime = one_thread();
+        let id = runtime.handle().id();
+        let last = Last;
+        runtime.spawn(async move {
+            let _last = last;
+            std::future::pending::<()>().await;
+        });
+        runtime.block_on(tokio::task::yield_now());
+        drop(runtime);
+        assert!(!has_pools(id));
+    }
 }
