@@ -20,9 +20,9 @@ use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 use crate::observe::Rejection;
 
-/// The delay after which a rejected caller may retry, in milliseconds. A range, so that retries are
-/// spread.
-const RETRY_MS: std::ops::RangeInclusive<u64> = 50..=150;
+/// The delay after which a caller may retry that an overloaded server has rejected, in milliseconds.
+/// A slot becomes free as soon as a call ends. A range, so that retries are spread.
+const OVERLOAD_RETRY_MS: std::ops::RangeInclusive<u64> = 50..=150;
 
 /// The admission rules of one method.
 pub(crate) struct AdmissionRules<'r> {
@@ -83,7 +83,7 @@ fn busy() -> Error {
         Code::Unavailable,
         "the server is overloaded: its limits of running and queued calls are reached; the call was not begun, retry later",
     )
-    .with_retry_after(Duration::from_millis(fastrand::u64(RETRY_MS)))
+    .with_retry_after(Duration::from_millis(fastrand::u64(OVERLOAD_RETRY_MS)))
 }
 
 fn rejected(error: Error, rejection: Rejection) -> Rejected {

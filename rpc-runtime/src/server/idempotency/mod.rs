@@ -55,6 +55,7 @@ pub use store::{Claim, Fingerprint, IdempotencyKey, IdempotencyStore, StoreFutur
 use self::in_flight::{CallResult, InFlightCalls, Join, Leader, Waiter};
 use crate::context::Context;
 use crate::descriptor::{Idempotency, MethodDescriptor};
+use crate::duration::saturating_deadline;
 use crate::error::{Code, Error};
 use crate::middleware::{BoxFuture, Request, Response};
 use crate::observe::{CallStart, Observers};
@@ -65,8 +66,10 @@ use crate::server::call::prepared::PreparedCall;
 const KEY_LIMIT: usize = 255;
 /// The response header that marks the stored result of an earlier call.
 const REPLAYED: &str = "idempotent-replayed";
-/// The delay after which to retry a call that runs in another process, in milliseconds.
-const RETRY_MS: std::ops::RangeInclusive<u64> = 100..=300;
+/// The delay after which a caller may ask again for the result of a call that runs in another
+/// process, in milliseconds. It is longer than that of an overload, because that call must end
+/// first.
+const RUNNING_ELSEWHERE_RETRY_MS: std::ops::RangeInclusive<u64> = 100..=300;
 
 /// Runs the calls with idempotency keys of one server.
 pub(crate) struct IdempotencyHandler {
@@ -111,12 +114,10 @@ impl IdempotencyHandler {
         prepare: impl FnOnce(Request) -> PreparedCall,
     ) -> BoxFuture<Response> {
         let cap = method.timeout.unwrap_or(self.deadline_cap);
-        let deadline = Instant::now().checked_add(cap);
+        let deadline = saturating_deadline(Instant::now(), cap);
         let start = call_start(&request);
         let caller = caller(request.context());
-        if let Some(deadline) = deadline {
-            request.set_context(request.context().with_later_deadline(deadline));
-        }
+        request.set_context(request.context().with_later_deadline(deadline));
         let context = request.context().clone();
         let message = request.body().as_message().cloned();
         let PreparedCall { key, response } = prepare(request);
@@ -175,11 +176,11 @@ impl IdempotencyHandler {
 async fn guarded_work(
     context: Context,
     span: Span,
-    deadline: Option<Instant>,
+    deadline: Instant,
     response: BoxFuture<Response>,
 ) -> Outcome {
     let work = guarded(&context, span, response);
-    Outcome::of_response(or_deadline_exceeded(within(deadline, work).await))
+    Outcome::of_response(or_deadline_exceeded(within(Some(deadline), work).await))
 }
 
 async fn answer_with(waiter: Waiter, is_first: bool, method: &MethodDescriptor) -> Response {
@@ -195,7 +196,9 @@ async fn answer_with(waiter: Waiter, is_first: bool, method: &MethodDescriptor) 
             Code::Unavailable,
             "another instance is running the call with this idempotency key; retry later for its result",
         )
-        .with_retry_after(Duration::from_millis(fastrand::u64(RETRY_MS))),
+        .with_retry_after(Duration::from_millis(fastrand::u64(
+            RUNNING_ELSEWHERE_RETRY_MS,
+        ))),
         Some(CallResult::StoreFull) => Error::without_location(
             Code::ResourceExhausted,
             "too many calls with idempotency keys are in flight; the call was not begun, retry later",

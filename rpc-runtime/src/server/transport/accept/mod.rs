@@ -12,7 +12,7 @@
 //! | `activity` | the state of a connection and its timeouts |
 //! | `io` | reading and writing a connection, and detecting its protocol |
 
-mod activity;
+pub(in crate::server) mod activity;
 mod connection;
 mod drive;
 mod io;
@@ -30,6 +30,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::peers::PeerPermit;
+use crate::backoff::{ExponentialBackoff, Jitter};
 use crate::context::Context;
 use crate::server::call::trust::{Peer, PeerOrigin, Trust};
 use crate::server::inner::ServerInner;
@@ -116,7 +117,8 @@ pub(crate) async fn accept<L: Listen>(
         trust,
         phase: phase.clone(),
     };
-    let mut backoff = Backoff::new();
+    // Failed accepts in a row.
+    let mut failures: u32 = 0;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -129,13 +131,18 @@ pub(crate) async fn accept<L: Listen>(
         };
         let (io, origin) = match accepted {
             Ok(accepted) => {
-                backoff.reset();
+                failures = 0;
                 accepted
             }
+            Err(error) if is_of_one_peer(&error) => {
+                tracing::debug!(target: "rpc", %error, "the peer closed a connection before it was accepted");
+                continue;
+            }
             Err(error) => {
+                failures = failures.saturating_add(1);
                 tokio::select! {
                     () = reached(&mut phase, Phase::GoingAway) => break,
-                    () = backoff.after(&error) => continue,
+                    () = pause(&error, failures) => continue,
                 }
             }
         };
@@ -234,30 +241,18 @@ fn report(ended: std::result::Result<(), JoinError>) {
 
 /// Backoff after failed accepts. When file descriptors run out, each accept fails immediately;
 /// without a pause the loop would use a whole CPU core.
-struct Backoff(Duration);
+const ACCEPT_BACKOFF: ExponentialBackoff = ExponentialBackoff::new(
+    Duration::from_millis(5),
+    Duration::from_secs(1),
+    // The listeners of one process do not disturb each other.
+    Jitter::None,
+);
 
-impl Backoff {
-    const FIRST: Duration = Duration::from_millis(5);
-    const LONGEST: Duration = Duration::from_secs(1);
-
-    fn new() -> Self {
-        Self(Self::FIRST)
-    }
-
-    fn reset(&mut self) {
-        self.0 = Self::FIRST;
-    }
-
-    /// Logs a failed accept, and sleeps unless the error concerns a single connection.
-    async fn after(&mut self, error: &Error) {
-        if is_of_one_peer(error) {
-            tracing::debug!(target: "rpc", %error, "the peer closed a connection before it was accepted");
-            return;
-        }
-        tracing::warn!(target: "rpc", %error, pause = ?self.0, "failed to accept a connection");
-        sleep(self.0).await;
-        self.0 = (self.0 * 2).min(Self::LONGEST);
-    }
+/// Logs a failed accept, the `failures`th in a row, and sleeps.
+async fn pause(error: &Error, failures: u32) {
+    let pause = ACCEPT_BACKOFF.delay(failures);
+    tracing::warn!(target: "rpc", %error, ?pause, "failed to accept a connection");
+    sleep(pause).await;
 }
 
 /// Returns whether the error concerns one connection and not the listener. The kernel reports each
