@@ -56,7 +56,7 @@ mod context {
 }
 
 mod error {
-    pub(crate) use rpc_runtime::{Error, Result};
+    pub(crate) use rpc_runtime::{Code, Error, Result};
 }
 
 mod server {

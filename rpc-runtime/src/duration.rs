@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 /// A timeout in place of one that is too long for the clock: one year.
-const FAR_FUTURE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(crate) const FAR_FUTURE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The units in ascending order, and their nanoseconds.
 const UNITS: [(&str, u128); 6] = [

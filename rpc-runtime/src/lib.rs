@@ -148,12 +148,12 @@ pub use secret::Secret;
 #[cfg(all(feature = "server", unix))]
 pub use server::ActivationSocket;
 #[cfg(feature = "server")]
-pub use server::idempotency;
-#[cfg(feature = "server")]
 pub use server::{
     BoundServer, Callers, HttpAccess, Limits, LogFormat, PeerAddress, Policy, RateLimit, Server,
     ServerOptions, Service, Trust,
 };
+#[cfg(feature = "server")]
+pub use server::{env_option, idempotency};
 #[cfg(feature = "_wire")]
 pub use spawn::{spawn, spawn_blocking};
 pub use streaming::Streaming;

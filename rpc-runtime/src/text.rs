@@ -78,6 +78,36 @@ pub(crate) fn suggest<'n>(
         .map(|nearest| nearest.1)
 }
 
+/// Returns the log level that is probably meant by a word that is not one.
+pub(crate) fn suggest_level(word: &str) -> Option<&'static str> {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    /// The levels of other logging systems.
+    const OTHERS: [(&str, &str); 14] = [
+        ("all", "trace"),
+        ("alert", "error"),
+        ("critical", "error"),
+        ("emerg", "error"),
+        ("err", "error"),
+        ("fatal", "error"),
+        ("fine", "debug"),
+        ("none", "off"),
+        ("notice", "info"),
+        ("quiet", "warn"),
+        ("severe", "error"),
+        ("silent", "off"),
+        ("verbose", "debug"),
+        ("warning", "warn"),
+    ];
+    let word = word
+        .trim_matches(|c: char| !c.is_alphanumeric())
+        .to_lowercase();
+    let other = OTHERS.iter().find(|other| other.0 == word);
+    match other {
+        Some(other) => Some(other.1),
+        None => suggest(&word, LEVELS.into_iter(), str::to_owned),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

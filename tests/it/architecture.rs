@@ -56,7 +56,10 @@ const NAMED_BY: [(&str, &[&str]); 7] = [
             "server/call/body",
         ],
     ),
-    ("clap", &["server/options", "server/process/log"]),
+    (
+        "clap",
+        &["server/options", "server/env_option", "server/process/log"],
+    ),
     ("axum", &["server", "__private", "lib"]),
     (
         "http",

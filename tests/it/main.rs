@@ -73,9 +73,14 @@ mod plain_http;
 mod policy;
 /// Retries: which calls are retried and how often.
 mod retries;
+/// Settings at 0, 1 and their largest value.
+mod settings;
 /// Unix sockets.
 #[cfg(unix)]
 mod sockets;
+/// Options, variables, addresses and signals of a server process.
+#[cfg(unix)]
+mod starting;
 /// The status service of a server.
 mod status;
 /// Trust in callers, mounted routers, and configurations that a server rejects at start.

@@ -112,6 +112,12 @@ impl IdentityKeys {
         Ok(())
     }
 
+    /// Returns whether the keys were read from a file.
+    #[cfg(feature = "server")]
+    pub(crate) fn is_from_file(&self) -> bool {
+        self.0.file.is_some()
+    }
+
     /// Returns the IDs of the keys. The first key signs.
     #[must_use]
     pub fn ids(&self) -> Vec<String> {

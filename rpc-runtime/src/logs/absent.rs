@@ -16,6 +16,10 @@ use crate::identity::IdentityKeys;
 pub enum LogExporterBuilder {}
 
 impl LogExporterBuilder {
+    pub(crate) fn target(&self) -> &str {
+        match *self {}
+    }
+
     pub(crate) fn prepare(self) -> Result<PreparedExporter> {
         match self {}
     }
@@ -57,6 +61,10 @@ impl PreparedExporter {
         match *self {}
     }
 
+    pub(crate) fn target(&self) -> &str {
+        match *self {}
+    }
+
     pub(crate) fn discard(self) {
         match self {}
     }
@@ -78,4 +86,14 @@ impl LogExporter {
 /// Returns the number of log records that were dropped: none are exported.
 pub(crate) fn dropped() -> u64 {
     0
+}
+
+/// Returns whether the program exports its log: never.
+pub(crate) fn is_exporting() -> bool {
+    false
+}
+
+/// Returns whether the program exports its log to this sink: never.
+pub(crate) fn is_exporting_to(_: &str) -> bool {
+    false
 }

@@ -27,6 +27,9 @@ use crate::identity::IdentityKeys;
 /// Extra time that [`LogExporter::shutdown`] waits for a slow disk.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// The minimum of the limits of memory and spool, in bytes: some records of usual length.
+const MIN_LIMIT: usize = 4096;
+
 /// Configures the export of this process's log events to a sink; see [`crate::logs`]. Created by
 /// [`LogExporter::builder`].
 ///
@@ -145,6 +148,7 @@ impl LogExporterBuilder {
     ///
     /// # Errors
     ///
+    /// `invalid_argument` for a limit of less than 4 KiB, into which few records fit.
     /// `failed_precondition` if the directory set by [`spool`](Self::spool) cannot be used. If the
     /// default directory cannot be used, a warning is logged and records are kept in memory only.
     /// `resource_exhausted` if no thread can be started.
@@ -158,6 +162,7 @@ impl LogExporterBuilder {
 
     /// Opens the spool and the queue. Events are queued from here on and sent after the start.
     pub(crate) fn prepare(self) -> Result<PreparedExporter> {
+        self.check()?;
         let target = Arc::clone(self.client.target());
         let spool = match &self.spool {
             SpoolLocation::MemoryOnly => None,
@@ -187,11 +192,39 @@ impl LogExporterBuilder {
         };
         let epoch = spool.as_ref().map_or_else(now, Spool::epoch);
         Ok(PreparedExporter {
-            shared: Arc::new(ExporterState::new(Queue::new(self.memory_limit, epoch))),
+            shared: Arc::new(ExporterState::new(
+                Arc::clone(&target),
+                Queue::new(self.memory_limit, epoch),
+            )),
             spool,
             target,
             builder: self,
         })
+    }
+
+    /// # Errors
+    ///
+    /// `invalid_argument` for a limit into which no record fits, with its name.
+    fn check(&self) -> Result<()> {
+        let has_spool = !matches!(self.spool, SpoolLocation::MemoryOnly);
+        let (field, advice) = if self.memory_limit < MIN_LIMIT {
+            ("memory_limit", "")
+        } else if has_spool
+            && usize::try_from(self.spool_limit).is_ok_and(|limit| limit < MIN_LIMIT)
+        {
+            ("spool_limit", ", or `memory_only` to disable the spool")
+        } else {
+            return Ok(());
+        };
+        let text = format!(
+            "`{field}` of the log exporter is too small for a record; use at least {MIN_LIMIT} bytes{advice}"
+        );
+        Err(Error::without_location(Code::InvalidArgument, text))
+    }
+
+    /// Returns the sink in printable form.
+    pub(crate) fn target(&self) -> &str {
+        self.client.target()
     }
 
     /// Replaces the client, and with it the sink.
@@ -242,6 +275,11 @@ impl PreparedExporter {
         S: Subscriber + for<'span> LookupSpan<'span>,
     {
         layer(&self.shared, &self.builder.filter)
+    }
+
+    /// Returns the sink in printable form.
+    pub(crate) fn target(&self) -> &str {
+        &self.target
     }
 
     /// Discards the queued events and all further ones, and closes the spool.

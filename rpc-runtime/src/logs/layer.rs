@@ -33,6 +33,10 @@ pub(super) fn mark_exporter_thread() {
 pub(super) struct ExportLayer(pub(super) Arc<ExporterState>);
 
 impl<S: Subscriber> Layer<S> for ExportLayer {
+    fn on_layer(&mut self, _: &mut S) {
+        self.0.installed();
+    }
+
     fn on_event(&self, event: &Event<'_>, _: LayerContext<'_, S>) {
         if IS_EXPORTER_THREAD.get() {
             return;

@@ -80,7 +80,9 @@ mod worker;
 #[cfg(all(feature = "server", not(feature = "client")))]
 pub use absent::LogExporterBuilder;
 #[cfg(all(feature = "server", not(feature = "client")))]
-pub(crate) use absent::{LogExportOptions, LogExporter, PreparedExporter, dropped};
+pub(crate) use absent::{
+    LogExportOptions, LogExporter, PreparedExporter, dropped, is_exporting, is_exporting_to,
+};
 #[cfg(all(feature = "client", feature = "server"))]
 pub(crate) use exporter::PreparedExporter;
 #[cfg(all(feature = "client", feature = "server"))]
@@ -94,6 +96,8 @@ pub use service::LogsClient;
 #[cfg(feature = "server")]
 pub use service::LogsServer;
 pub(crate) use service::SERVICE;
+#[cfg(all(feature = "client", feature = "server"))]
+pub(crate) use shared::{is_exporting, is_exporting_to};
 #[cfg(feature = "_fuzz")]
 pub(crate) use spool::{read_segment, write_segment};
 #[cfg(all(feature = "client", feature = "server"))]

@@ -200,6 +200,12 @@ impl Queue {
         self.in_memory().bytes >= self.limit / 2
     }
 
+    /// Returns whether further events are accepted.
+    pub(super) fn is_open(&self) -> bool {
+        let state = self.lock();
+        !state.is_closed && !state.is_disabled
+    }
+
     /// Drops all further events.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;

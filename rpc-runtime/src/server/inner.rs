@@ -114,7 +114,8 @@ impl ServerInner {
     /// # Errors
     ///
     /// `failed_precondition` if two methods have one path, if a policy or rate limit does not match
-    /// the services, or if the routers of plain HTTP overlap. `invalid_argument` for a rate limit that allows no calls.
+    /// the services, or if the routers of plain HTTP overlap. `invalid_argument` for limits, rate
+    /// limits and settings of the idempotency store with which no call could be served.
     pub(crate) fn new(config: ServerConfig, source: Source) -> Result<Arc<Self>, Error> {
         let source = Arc::new(source);
         let first = config.services.first().map(|first| first.service.version);
@@ -134,6 +135,10 @@ impl ServerInner {
         let outgoing = Arc::clone(metrics.outgoing());
         let observers = Observers::new(config.observers).with(metrics);
         let tasks = TaskTracker::new();
+        config.limits.check(routes.longest_path())?;
+        if let Some(store) = &config.idempotency {
+            store.check()?;
+        }
         let cap = config.limits.deadline_cap;
         routes.apply_idempotency(config.idempotency, &observers, &tasks, cap);
         config.flags.start(source.as_str());

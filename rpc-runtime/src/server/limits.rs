@@ -6,6 +6,19 @@ use http::HeaderMap;
 
 use crate::error::{Code, Error, Result};
 
+/// The size of the shortest message, `{}`.
+const MIN_MESSAGE_BYTES: usize = 2;
+/// The number of headers of the shortest call: `host`, `content-type` and `content-length`.
+const MIN_HEADER_COUNT: usize = 3;
+/// The size of these headers with a short host name, in bytes.
+const MIN_HEADER_BYTES: usize = 64;
+/// The resolution of timers.
+const MIN_TIMEOUT: Duration = Duration::from_millis(1);
+
+/// The maximum number of headers of a request. A higher limit has no effect, because the header map
+/// of the crate `http` cannot hold many more.
+pub(super) const MAX_HEADERS: usize = 16_384;
+
 /// Limits and timeouts of a server.
 ///
 /// | field | default | effect when exceeded |
@@ -25,8 +38,11 @@ use crate::error::{Code, Error, Result};
 /// | `queue_timeout` | 50 ms | `unavailable`, with a retry delay |
 /// | `default_deadline` | 30 s | `deadline_exceeded`; applies to calls without a deadline |
 /// | `deadline_cap` | 5 min | later deadlines are reduced to this |
-/// | `lame_duck` | 0 s | not a limit: how long a stopping server keeps serving while it reports not ready |
+/// | `lame_duck` | 0 s; 500 ms after SIGTERM | not a limit: how long a stopping server keeps serving while it reports not ready |
 /// | `drain_timeout` | 30 s | calls that are still running are dropped |
+///
+/// The limits are checked when the server starts: a value with which no call could be served is
+/// `invalid_argument`, and the error names the field. The largest value of a type means no limit.
 ///
 /// ```
 /// use std::time::Duration;
@@ -46,7 +62,7 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Maximum size of the names and values of all headers of a request together, in bytes.
     pub header_bytes: usize,
-    /// Maximum number of headers of a request.
+    /// Maximum number of headers of a request. Values above 16,384 count as 16,384.
     pub header_count: usize,
     /// Maximum size of the path and query of a request, in bytes.
     pub path_bytes: usize,
@@ -82,11 +98,80 @@ pub struct Limits {
     pub deadline_cap: Duration,
     /// Time for which a stopping server keeps serving while `/readyz` reports not ready, so that
     /// callers and load balancers can stop sending calls to it. Set it slightly above the probe's
-    /// period times its failure threshold. 0 suits interactive use and callers that detect a
-    /// stopping server themselves.
+    /// period times its failure threshold.
+    ///
+    /// While it is 0, [`Server::run`](crate::Server::run) uses 500 ms after SIGTERM, and none after
+    /// Ctrl-C. The option `--lame-duck=0s` disables that.
     pub lame_duck: Duration,
-    /// Time for which a stopping server waits for running calls.
+    /// Time for which a stopping server waits for running calls. It waits for incomplete requests
+    /// for 3 s of it.
     pub drain_timeout: Duration,
+}
+
+impl Limits {
+    /// Checks that a server with these limits can serve a call. `longest_path` is the length of the
+    /// longest path of its methods.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_argument` with the name of the field.
+    pub(crate) fn check(&self, longest_path: usize) -> Result<()> {
+        // Without `..`, so that a new field is either checked or listed below.
+        let Self {
+            message_bytes,
+            header_bytes,
+            header_count,
+            path_bytes,
+            first_byte_timeout,
+            header_timeout,
+            idle_timeout,
+            body_timeout,
+            connections,
+            connections_per_peer,
+            running_calls,
+            default_deadline,
+            deadline_cap,
+            // 0 is valid: no queue, no wait, no lame duck, no drain.
+            queued_calls: _,
+            queue_timeout: _,
+            lame_duck: _,
+            drain_timeout: _,
+        } = self;
+        for (field, value, min) in [
+            ("message_bytes", *message_bytes, MIN_MESSAGE_BYTES),
+            ("header_bytes", *header_bytes, MIN_HEADER_BYTES),
+            ("header_count", *header_count, MIN_HEADER_COUNT),
+            ("path_bytes", *path_bytes, longest_path),
+            ("connections", *connections, 1),
+            ("connections_per_peer", *connections_per_peer, 1),
+            ("running_calls", *running_calls, 1),
+        ] {
+            if value < min {
+                return Err(too_small(field, &value.to_string(), &min.to_string()));
+            }
+        }
+        for (field, value) in [
+            ("first_byte_timeout", *first_byte_timeout),
+            ("header_timeout", *header_timeout),
+            ("idle_timeout", *idle_timeout),
+            ("body_timeout", *body_timeout),
+            ("default_deadline", *default_deadline),
+            ("deadline_cap", *deadline_cap),
+        ] {
+            if value < MIN_TIMEOUT {
+                let (value, min) = (format!("{value:?}"), format!("{MIN_TIMEOUT:?}"));
+                return Err(too_small(field, &value, &min));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn too_small(field: &str, value: &str, min: &str) -> Error {
+    let text = format!(
+        "`Limits::{field}` is {value}, with which the server could not serve any call; use at least {min}"
+    );
+    Error::without_location(Code::InvalidArgument, text)
 }
 
 impl Default for Limits {

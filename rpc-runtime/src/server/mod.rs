@@ -3,6 +3,7 @@
 
 mod admission;
 mod call;
+pub mod env_option;
 pub mod idempotency;
 pub(crate) mod inner;
 mod limits;
@@ -33,7 +34,7 @@ pub use transport::listen::ActivationSocket;
 
 use self::idempotency::IdempotencyStore;
 use self::inner::ServerConfig;
-use self::process::config::ProcessConfig;
+use self::process::config::{ListenAddress, ProcessConfig};
 use self::process::lifecycle::ReadinessCheck;
 use crate::error::Result;
 use crate::identity::IdentityKeys;
@@ -85,8 +86,8 @@ impl Server {
     }
 
     /// Adds an internal listener, for other services, on `address`: a TCP address such as
-    /// `127.0.0.1:9002`, where port 0 selects a free port, or a Unix socket such as
-    /// `unix:/run/logsink.sock`. May be called repeatedly.
+    /// `127.0.0.1:9002`, where port 0 selects a free port and `:9002` means all interfaces, or a
+    /// Unix socket such as `unix:/run/logsink.sock`. May be called repeatedly.
     ///
     /// Without keys (see [`identity`](Self::identity)) an internal listener serves peers on this
     /// host only. Every process that may open its Unix socket is trusted; see
@@ -98,9 +99,11 @@ impl Server {
         reason = "a builder that takes literals and addresses alike"
     )]
     pub fn listen(mut self, address: impl ToString) -> Self {
-        self.process
-            .listen
-            .push((address.to_string(), Trust::Internal));
+        self.process.listen.push(ListenAddress {
+            address: address.to_string(),
+            trust: Trust::Internal,
+            option: None,
+        });
         self
     }
 
@@ -108,7 +111,11 @@ impl Server {
     /// requests are ignored, and errors are sent without the services that they passed.
     #[allow(clippy::needless_pass_by_value, reason = "as for `listen`")]
     pub fn listen_edge(mut self, address: impl ToString) -> Self {
-        self.process.listen.push((address.to_string(), Trust::Edge));
+        self.process.listen.push(ListenAddress {
+            address: address.to_string(),
+            trust: Trust::Edge,
+            option: None,
+        });
         self
     }
 

@@ -4,8 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, EnumValueParser, PathBufValueParser, StringValueParser};
 
+use super::env_option::{named, variable};
+use super::process::config::ListenAddress;
 use super::process::flags_file::environment;
 use super::process::log::LogFormat;
 use super::{Server, Trust};
@@ -13,102 +15,72 @@ use crate::duration;
 use crate::error::Result;
 use crate::logs::{LogExportOptions, LogExporterBuilder};
 
-/// The options that every server has, to be flattened into a program's options.
-///
-/// | option | variable | |
-/// | --- | --- | --- |
-/// | `--listen ADDRESS` | `RPC_LISTEN` | `HOST:PORT` or `unix:/PATH`; repeatable, comma-separated in the variable |
-/// | `--listen-edge ADDRESS` | `RPC_LISTEN_EDGE` | the same for untrusted callers, see [`Trust::Edge`] |
-/// | `--socket-mode MODE` | `RPC_SOCKET_MODE` | file mode of Unix sockets, in octal; 600 |
-/// | `--environment NAME` | `RPC_ENVIRONMENT` | `prod` |
-/// | `--instance NAME` | `RPC_INSTANCE` | the first address, or the process id |
-/// | `--identity-key-file FILE` | `RPC_IDENTITY_KEY_FILE` | see [`Server::identity`]; a bad file ends the start |
-/// | `--log-format FORMAT` | `RPC_LOG_FORMAT` | `text` or `json` |
-/// | `--logsink URL` | `RPC_LOGSINK` | log sink that receives the log in addition to stderr; see [`crate::logs`] |
-/// | `--ship-log FILTER` | `RPC_SHIP_LOG` | events to export, such as `info,sqlx=warn`; see [`LogExporterBuilder::filter`] |
-/// | `--log-spool FOLDER` | `RPC_LOG_SPOOL` | spool while the sink is unavailable; see [`LogExporterBuilder::spool`] |
-/// | `--lame-duck TIME` | `RPC_LAME_DUCK` | such as `5s`; see [`Limits::lame_duck`](super::Limits) |
-/// | `--flag NAME=VALUE` | `RPC_FLAG_NAME=VALUE` | see [`flags`](crate::flags); repeatable, the last value of a name applies |
-/// | `--flags-file FILE` | `RPC_FLAGS_FILE` | flags from a file that is reloaded when it changes |
-/// | `--allow-faults` | `RPC_ALLOW_FAULTS` | `true` or `false` in the variable; see [`Server::allow_faults`] |
-///
-/// Options that are not given leave the [`Server`] unchanged, so a program sets its defaults there.
-///
-/// ```
-/// use clap::Parser;
-/// use rpc_runtime::{Server, ServerOptions};
-///
-/// #[derive(Parser)]
-/// struct Arguments {
-///     #[command(flatten)]
-///     server: ServerOptions,
-/// }
-///
-/// let arguments = Arguments::parse_from(["logsink", "--listen", "127.0.0.1:0", "--environment", "dev"]);
-/// let server = Server::new("logsink").listen("127.0.0.1:9002").options(arguments.server);
-/// # drop(server);
-/// ```
+// Not a comment here: clap would make it the description of a program that has none.
+#[doc = include_str!("options.md")]
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 // Without a clap group, whose id would be the type name, since a program may use that name for its
 // options.
 #[group(skip)]
 #[non_exhaustive]
 pub struct ServerOptions {
-    /// Address to listen on for other services: `HOST:PORT` (port 0 selects a free one) or
-    /// `unix:/PATH`; may be repeated
+    /// Address to listen on for other services: `HOST:PORT` (port 0 selects a free one), `:PORT` (on
+    /// all interfaces) or `unix:/PATH`; may be repeated
     #[arg(
         long,
-        env = "RPC_LISTEN",
+        env = variable("RPC_LISTEN"),
         value_name = "ADDRESS",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = named(StringValueParser::new())
     )]
     pub listen: Vec<String>,
 
     /// Address of an untrusted (edge) listener; may be repeated
     #[arg(
         long,
-        env = "RPC_LISTEN_EDGE",
+        env = variable("RPC_LISTEN_EDGE"),
         value_name = "ADDRESS",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = named(StringValueParser::new())
     )]
     pub listen_edge: Vec<String>,
 
     /// File mode of Unix sockets, such as 660 [default: 600]
-    #[arg(long, env = "RPC_SOCKET_MODE", value_name = "MODE", value_parser = mode)]
+    #[arg(long, env = variable("RPC_SOCKET_MODE"), value_name = "MODE", value_parser = named(mode))]
     pub socket_mode: Option<u32>,
 
     /// Environment of this process [default: prod]
-    #[arg(long, env = "RPC_ENVIRONMENT", value_name = "NAME")]
+    #[arg(long, env = variable("RPC_ENVIRONMENT"), value_name = "NAME", value_parser = named(StringValueParser::new()))]
     pub environment: Option<String>,
 
     /// Instance name of the server [default: its first address]
-    #[arg(long, env = "RPC_INSTANCE", value_name = "NAME")]
+    #[arg(long, env = variable("RPC_INSTANCE"), value_name = "NAME", value_parser = named(StringValueParser::new()))]
     pub instance: Option<String>,
 
     /// File of the identity keys; with keys, only signed calls are accepted
-    #[arg(long, env = "RPC_IDENTITY_KEY_FILE", value_name = "FILE")]
+    #[arg(long, env = variable("RPC_IDENTITY_KEY_FILE"), value_name = "FILE", value_parser = named(PathBufValueParser::new()))]
     pub identity_key_file: Option<PathBuf>,
 
     /// Format of the log on stderr [default: text]
-    #[arg(long, env = "RPC_LOG_FORMAT", value_name = "FORMAT")]
+    #[arg(long, env = variable("RPC_LOG_FORMAT"), value_name = "FORMAT", value_parser = named(EnumValueParser::<LogFormat>::new()))]
     pub log_format: Option<LogFormat>,
 
     /// URL of the log sink that receives the log in addition to stderr
-    #[arg(long, env = "RPC_LOGSINK", value_name = "URL")]
+    #[arg(long, env = variable("RPC_LOGSINK"), value_name = "URL", value_parser = named(StringValueParser::new()))]
     pub logsink: Option<String>,
 
     /// Events to export to the log sink, as levels by target [default: info, and warn for events of
     /// calls]
-    #[arg(long, env = "RPC_SHIP_LOG", value_name = "FILTER")]
+    #[arg(long, env = variable("RPC_SHIP_LOG"), value_name = "FILTER", value_parser = named(StringValueParser::new()))]
     pub ship_log: Option<String>,
 
     /// Folder for log records while the log sink is unavailable [default: a folder of this user
     /// among the temporary files]
-    #[arg(long, env = "RPC_LOG_SPOOL", value_name = "FOLDER")]
+    #[arg(long, env = variable("RPC_LOG_SPOOL"), value_name = "FOLDER", value_parser = named(PathBufValueParser::new()))]
     pub log_spool: Option<PathBuf>,
 
-    /// Time to keep serving as not ready after a stop signal, such as `5s` [default: 0s]
-    #[arg(long, env = "RPC_LAME_DUCK", value_name = "TIME", value_parser = duration::parse)]
+    /// Time to keep serving as not ready after a stop signal, such as `5s` [default: 500ms after
+    /// SIGTERM, 0s after SIGINT]
+    #[arg(long, env = variable("RPC_LAME_DUCK"), value_name = "TIME", value_parser = named(duration::parse))]
     pub lame_duck: Option<Duration>,
 
     /// Flag of the server, such as `log_rpc=true`; may be repeated
@@ -116,14 +88,14 @@ pub struct ServerOptions {
     pub flag: Vec<String>,
 
     /// File with a line `NAME = VALUE` for each flag, reloaded when it changes
-    #[arg(long, env = "RPC_FLAGS_FILE", value_name = "FILE")]
+    #[arg(long, env = variable("RPC_FLAGS_FILE"), value_name = "FILE", value_parser = named(PathBufValueParser::new()))]
     pub flags_file: Option<PathBuf>,
 
     /// The variables `RPC_FLAG_…`.
     #[arg(skip = environment())]
     flag_variables: Vec<(OsString, OsString)>,
     /// Inject the faults that requests ask for in the header `x-rpc-fault`, for tests
-    #[arg(long, env = "RPC_ALLOW_FAULTS", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = variable("RPC_ALLOW_FAULTS"), value_parser = named(BoolishValueParser::new()))]
     pub allow_faults: bool,
 }
 
@@ -132,8 +104,19 @@ impl Server {
     /// settings. If any address is given, all addresses that the program set are replaced.
     pub fn options(mut self, options: ServerOptions) -> Self {
         if !(options.listen.is_empty() && options.listen_edge.is_empty()) {
-            let internal = options.listen.into_iter().map(|at| (at, Trust::Internal));
-            let edge = options.listen_edge.into_iter().map(|at| (at, Trust::Edge));
+            let internal = options.listen.into_iter().map(|address| ListenAddress {
+                address,
+                trust: Trust::Internal,
+                option: Some("--listen (RPC_LISTEN)"),
+            });
+            let edge = options
+                .listen_edge
+                .into_iter()
+                .map(|address| ListenAddress {
+                    address,
+                    trust: Trust::Edge,
+                    option: Some("--listen-edge (RPC_LISTEN_EDGE)"),
+                });
             self.process.listen = internal.chain(edge).collect();
         }
         if let Some(mode) = options.socket_mode {
@@ -141,19 +124,23 @@ impl Server {
         }
         if let Some(environment) = options.environment {
             self.config.environment = environment;
+            self.process.environment_option = Some("--environment (RPC_ENVIRONMENT)");
         }
         if options.instance.is_some() {
             self.config.instance = options.instance;
+            self.process.instance_option = Some("--instance (RPC_INSTANCE)");
         }
         if options.identity_key_file.is_some() {
             self.process.identity_file = options.identity_key_file;
         }
         if let Some(lame_duck) = options.lame_duck {
             self.config.limits.lame_duck = lame_duck;
+            self.process.lame_duck = Some(lame_duck);
         }
         self.flags_given(&options.flag, &options.flag_variables);
         if options.flags_file.is_some() {
             self.process.flags_file = options.flags_file;
+            self.process.flags_file_option = Some("--flags-file (RPC_FLAGS_FILE)");
         }
         self.config.allow_faults |= options.allow_faults;
         if let Some(format) = options.log_format {
@@ -212,6 +199,11 @@ mod tests {
         program::ServerOptions::try_parse_from(arguments).map(|arguments| arguments.server)
     }
 
+    fn listen(server: &Server) -> Vec<(&str, Trust)> {
+        let listen = server.process.listen.iter();
+        listen.map(|at| (at.address.as_str(), at.trust)).collect()
+    }
+
     fn server() -> Server {
         Server::new("server").listen("set:1").environment("set")
     }
@@ -219,10 +211,7 @@ mod tests {
     #[test]
     fn omitted_options_leave_the_server_unchanged() {
         let server = server().options(parse(&[]).unwrap());
-        assert_eq!(
-            server.process.listen,
-            [("set:1".to_owned(), Trust::Internal)]
-        );
+        assert_eq!(listen(&server), [("set:1", Trust::Internal)]);
         assert_eq!(
             (
                 server.config.environment.as_str(),
@@ -248,14 +237,8 @@ mod tests {
             "--allow-faults",
         ]);
         let server = server().options(options.unwrap());
-        let listen: Vec<_> = server
-            .process
-            .listen
-            .iter()
-            .map(|(address, trust)| (address.as_str(), *trust))
-            .collect();
         assert_eq!(
-            listen,
+            listen(&server),
             [
                 ("a:1", Trust::Internal),
                 ("unix:/b", Trust::Internal),
@@ -304,7 +287,7 @@ mod tests {
     #[test]
     fn an_edge_alone_replaces_the_internal_default() {
         let server = server().options(parse(&["--listen-edge=d:4"]).unwrap());
-        assert_eq!(server.process.listen, [("d:4".to_owned(), Trust::Edge)]);
+        assert_eq!(listen(&server), [("d:4", Trust::Edge)]);
     }
 
     #[test]

@@ -90,6 +90,12 @@ impl RouteTableBuilder {
         self.routes.values().map(Route::method)
     }
 
+    /// Returns the length of the longest path.
+    pub(crate) fn longest_path(&self) -> usize {
+        let lengths = self.routes.keys().map(|path| path.len());
+        lengths.max().unwrap_or_default()
+    }
+
     /// The descriptors of all services.
     pub(crate) fn services(&self) -> &[&'static ServiceDescriptor] {
         &self.services
@@ -172,13 +178,7 @@ impl RouteTableBuilder {
         };
         let mut general = None;
         for limit in limits {
-            let limiter = Limiter::new(&limit).ok_or_else(|| {
-                let text = format!(
-                    "a rate limit of {server} allows no calls; use `Policy::deny` to deny a method"
-                );
-                Error::without_location(Code::InvalidArgument, text)
-            })?;
-            let limiter = Arc::new(limiter);
+            let limiter = Arc::new(Limiter::new(&limit)?);
             for name in limit.methods() {
                 let setting = format!("a rate limit of {server}");
                 let path = method_name::resolve(self.routes.keys().copied(), name, &setting)?;

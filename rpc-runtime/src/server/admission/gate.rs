@@ -20,6 +20,12 @@ const RUNNING: u64 = 1;
 /// One waiting call in the state word.
 const WAITING: u64 = 1 << 32;
 
+/// The number of waiting calls that the state word can hold.
+const MAX_WAITING: usize = u32::MAX as usize;
+
+/// The maximum of the queue timeout, with which the clock does not overflow. No deadline is later.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Limits the calls that run concurrently, and the calls that wait.
 ///
 /// Waiting calls are admitted first come, first served. The reverse order (LIFO) prefers calls with
@@ -57,8 +63,8 @@ impl Gate {
             state: AtomicU64::new(0),
             slots: u64::try_from(limits.running_calls).map_or(WAITING - 1, |n| n.min(WAITING - 1)),
             queue: Mutex::default(),
-            queue_capacity: limits.queued_calls,
-            queue_timeout: limits.queue_timeout,
+            queue_capacity: limits.queued_calls.min(MAX_WAITING),
+            queue_timeout: limits.queue_timeout.min(LONGEST_WAIT),
         }
     }
 

@@ -21,6 +21,10 @@ const PAIRS: usize = 10_000;
 /// The interval at which a full store is cleared of idle callers.
 const TIDY: Duration = Duration::from_secs(1);
 
+/// The maximum time in which a burst is regained: a century. `governor` multiplies without a check
+/// of overflow.
+const LONGEST_BURST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// Limits how often each caller may call each method: a number of calls in a period. By default the
 /// burst is the same number.
 ///
@@ -87,9 +91,14 @@ impl RateLimit {
         &self.methods
     }
 
+    /// Converts to the form of the crate `governor`, which counts in nanoseconds: the rate is at
+    /// most one call per nanosecond, and the largest bursts are reduced to [`LONGEST_BURST`].
     fn quota(&self) -> Option<Quota> {
         let apart = self.per.checked_div(self.calls)?;
-        Some(Quota::with_period(apart)?.allow_burst(NonZeroU32::new(self.burst)?))
+        let apart = apart.max(Duration::from_nanos(1));
+        let most = LONGEST_BURST.as_nanos() / apart.as_nanos();
+        let burst = self.burst.min(u32::try_from(most).unwrap_or(u32::MAX));
+        Some(Quota::with_period(apart)?.allow_burst(NonZeroU32::new(burst)?))
     }
 }
 
@@ -103,13 +112,20 @@ pub(crate) struct Limiter {
 }
 
 impl Limiter {
-    pub(crate) fn new(limit: &RateLimit) -> Option<Self> {
-        Some(Self {
-            limiter: RateLimiter::new(
-                limit.quota()?,
-                RateLimitStore::new(PAIRS),
-                DefaultClock::default(),
-            ),
+    /// # Errors
+    ///
+    /// `invalid_argument` for a limit that allows no calls.
+    pub(crate) fn new(limit: &RateLimit) -> Result<Self, Error> {
+        let quota = limit.quota().ok_or_else(|| {
+            let field = if limit.calls == 0 { "calls" } else { "burst" };
+            let text = format!(
+                "the rate limit allows no calls: `{field}` is 0; use at least 1, or `Policy::deny` to deny a method"
+            );
+            Error::without_location(Code::InvalidArgument, text)
+        })?;
+        let store = RateLimitStore::new(PAIRS);
+        Ok(Self {
+            limiter: RateLimiter::new(quota, store, DefaultClock::default()),
             calls: limit.calls,
             per: limit.per,
             tidy: Mutex::new(Instant::now()),
@@ -220,7 +236,28 @@ mod tests {
 
     #[test]
     fn a_limit_that_allows_no_calls_is_none() {
-        assert!(Limiter::new(&RateLimit::per_second(0)).is_none());
-        assert!(Limiter::new(&RateLimit::per_second(5).burst(0)).is_none());
+        for (limit, field) in [
+            (RateLimit::per_second(0), "`calls`"),
+            (RateLimit::per_minute(0).burst(1), "`calls`"),
+            (RateLimit::per_second(5).burst(0), "`burst`"),
+        ] {
+            let error = Limiter::new(&limit).unwrap_err();
+            assert!(error.message().contains(field), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_largest_values_are_no_limit() {
+        for limit in [
+            RateLimit::per_minute(1).burst(u32::MAX),
+            RateLimit::per_minute(u32::MAX),
+            RateLimit::per_second(u32::MAX),
+            RateLimit::per_second(1).burst(u32::MAX),
+        ] {
+            let limiter = Limiter::new(&limit).unwrap();
+            assert!(limiter.limiter.check_key(&pair(1)).is_ok(), "{limit:?}");
+        }
+        let limiter = Limiter::new(&RateLimit::per_minute(1).burst(u32::MAX)).unwrap();
+        assert!((0..1000).all(|_| limiter.limiter.check_key(&pair(1)).is_ok()));
     }
 }

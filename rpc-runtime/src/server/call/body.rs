@@ -2,14 +2,16 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::pin::Pin;
-use std::task::{self, Poll};
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{self, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::panic;
 use crate::context::Context;
@@ -29,32 +31,62 @@ pub(crate) enum ReadBodyError {
     TooLarge,
     /// It was not complete at the deadline.
     Late,
+    /// It was not complete when the server stopped.
+    Stopping,
     /// It failed: an invalid chunk, a reset stream.
     Broken(Box<dyn StdError + Send + Sync>),
 }
 
-/// Reads a whole body of at most `limit` bytes before `deadline`, however slowly its bytes arrive.
+/// The events after which a body is no longer waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyEnd<'s> {
+    pub(crate) deadline: Instant,
+    /// Cancelled when a stopping server no longer waits for incomplete requests.
+    pub(crate) stopping: &'s CancellationToken,
+}
+
+impl BodyEnd<'_> {
+    async fn wait<T>(
+        self,
+        reading: impl Future<Output = Result<T, ReadBodyError>>,
+    ) -> Result<T, ReadBodyError> {
+        let mut reading = pin!(timeout_at(self.deadline, reading));
+        // Usually the body is already there, and waiting for the token would take its lock.
+        let read = match poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
+            Poll::Ready(read) => read,
+            Poll::Pending => tokio::select! {
+                biased;
+                read = reading => read,
+                () = self.stopping.cancelled() => return Err(ReadBodyError::Stopping),
+            },
+        };
+        read.unwrap_or(Err(ReadBodyError::Late))
+    }
+}
+
+/// Reads a whole body of at most `limit` bytes before `end`, however slowly its bytes arrive.
 pub(crate) async fn read<B>(
     body: &mut Pin<&mut B>,
     limit: usize,
-    deadline: Instant,
+    end: BodyEnd<'_>,
 ) -> Result<Bytes, ReadBodyError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    match timeout_at(deadline, collect(body, limit)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(BodyReadError::TooLarge)) => Err(ReadBodyError::TooLarge),
-        Ok(Err(BodyReadError::Broken(error))) => Err(ReadBodyError::Broken(error)),
-        Err(_) => Err(ReadBodyError::Late),
-    }
+    let reading = async {
+        collect(body, limit).await.map_err(|error| match error {
+            BodyReadError::TooLarge => ReadBodyError::TooLarge,
+            BodyReadError::Broken(error) => ReadBodyError::Broken(error),
+        })
+    };
+    end.wait(reading).await
 }
 
-/// Reads a body up to its first byte, or to its end before `deadline`; returns whether it has a byte.
+/// Reads a body up to its first byte, or to its end before `end`; returns whether it has a byte.
 pub(crate) async fn has_data<B>(
     body: &mut Pin<&mut B>,
-    deadline: Instant,
+    end: BodyEnd<'_>,
 ) -> Result<bool, ReadBodyError>
 where
     B: Body<Data = Bytes>,
@@ -74,9 +106,7 @@ where
         }
         Ok(false)
     };
-    timeout_at(deadline, reading)
-        .await
-        .unwrap_or(Err(ReadBodyError::Late))
+    end.wait(reading).await
 }
 
 /// Reads and discards a body; returns whether it reached the end.
@@ -105,6 +135,60 @@ where
         true
     };
     timeout(DISCARD_TIME, reading).await.unwrap_or(false)
+}
+
+/// The body of a request to a plain HTTP route. It fails when a stopping server no longer waits for
+/// incomplete requests.
+pub(crate) struct StoppableBody<B> {
+    body: B,
+    stopping: CancellationToken,
+    /// Created when the body has to wait.
+    stopped: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+impl<B> StoppableBody<B> {
+    pub(crate) fn new(body: B, stopping: CancellationToken) -> Self {
+        Self {
+            body,
+            stopping,
+            stopped: None,
+        }
+    }
+}
+
+impl<B> Body for StoppableBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    type Data = Bytes;
+    type Error = Box<dyn StdError + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let Self {
+            body,
+            stopping,
+            stopped,
+        } = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let stopped = stopped.get_or_insert_with(|| Box::pin(stopping.clone().cancelled_owned()));
+        ready!(stopped.as_mut().poll(cx));
+        let text = "the server is stopping, and the request was not complete";
+        Poll::Ready(Some(Err(text.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// A response extension of fault injection: the response is not sent. An HTTP/1 connection is

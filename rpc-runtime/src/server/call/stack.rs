@@ -7,6 +7,7 @@ use super::guard::{call_start, guarded, or_deadline_exceeded, within};
 use super::service::Route;
 use crate::context::{Context, RequestId};
 use crate::descriptor::MethodDescriptor;
+use crate::duration::saturating_deadline;
 use crate::error::{Code, Error};
 use crate::middleware::{Request, Response};
 use crate::observe::{CallStart, CallTrace};
@@ -118,15 +119,13 @@ async fn run_detached(
         .method()
         .timeout
         .unwrap_or(inner.limits().deadline_cap);
-    let work_deadline = Instant::now().checked_add(cap);
+    let work_deadline = saturating_deadline(Instant::now(), cap);
     let started = call_start(&request);
-    if let Some(work_deadline) = work_deadline {
-        request.set_context(request.context().with_later_deadline(work_deadline));
-    }
+    request.set_context(request.context().with_later_deadline(work_deadline));
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let (task_inner, task_route) = (Arc::clone(inner), Arc::clone(route));
     inner.tasks().spawn(async move {
-        let response = within(work_deadline, work(&task_inner, &task_route, request)).await;
+        let response = within(Some(work_deadline), work(&task_inner, &task_route, request)).await;
         let response = or_deadline_exceeded(response);
         // Released only now, because the work may have outlived the caller's request.
         drop(permit);

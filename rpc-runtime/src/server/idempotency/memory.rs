@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Claim, Fingerprint, IdempotencyKey, IdempotencyStore, Outcome, StoreFuture};
+use crate::error::{Code, Error, Result};
 use crate::sync::{Mutex, MutexExt as _, MutexGuard};
 
 /// The default retention of a result.
@@ -17,6 +18,8 @@ const ENTRIES: usize = 100_000;
 const BYTES: usize = 32 << 20;
 /// The approximate size of an entry without the text of its key and its result, in bytes.
 const OVERHEAD: usize = 256;
+/// The minimum size of all results: one small result, in bytes.
+const MIN_BYTES: usize = 1024;
 
 /// Stores results in memory. They are lost when the process ends, and other instances of the server
 /// do not see them.
@@ -76,7 +79,8 @@ impl MemoryStore {
         }
     }
 
-    /// Sets the retention of a result, counted from the end of its call. Defaults to 24 hours.
+    /// Sets the retention of a result, counted from the end of its call. Defaults to 24 hours. With
+    /// 0, only repeats of a call in flight get its result.
     #[must_use]
     pub fn keep(mut self, time: Duration) -> Self {
         self.keep = time;
@@ -212,6 +216,25 @@ impl Default for MemoryStore {
 }
 
 impl IdempotencyStore for MemoryStore {
+    fn check(&self) -> Result<()> {
+        let Self {
+            // With 0, only repeats of calls in flight are recognized.
+            keep: _,
+            entries,
+            bytes,
+            state: _,
+        } = self;
+        let problem = if *entries == 0 {
+            "`entries` is 0, so that every call would be rejected; use at least 1".to_owned()
+        } else if *bytes < MIN_BYTES {
+            format!("`bytes` is {bytes}, into which no result fits; use at least {MIN_BYTES}")
+        } else {
+            return Ok(());
+        };
+        let text = format!("the settings of the idempotency store are not valid: {problem}");
+        Err(Error::without_location(Code::InvalidArgument, text))
+    }
+
     fn begin<'a>(
         &'a self,
         key: &'a IdempotencyKey,
@@ -332,6 +355,36 @@ mod tests {
         assert!(matches!(store.look_up(&key(1), MESSAGE), Claim::New));
         assert_eq!(store.state().bytes, 0);
         assert_eq!(store.evicted(), 0);
+    }
+
+    #[test]
+    fn settings_that_keep_no_result_are_refused() {
+        for (store, field) in [
+            (MemoryStore::new().entries(0), "`entries`"),
+            (MemoryStore::new().bytes(0), "`bytes`"),
+            (MemoryStore::new().bytes(1), "`bytes`"),
+        ] {
+            let error = store.check().unwrap_err();
+            assert!(error.message().contains(field), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_smallest_and_largest_settings_keep_a_result() {
+        for store in [
+            MemoryStore::new().entries(1).bytes(MIN_BYTES),
+            MemoryStore::new()
+                .keep(Duration::MAX)
+                .entries(usize::MAX)
+                .bytes(usize::MAX),
+        ] {
+            store.check().unwrap();
+            done(&store, 1, "x");
+            let Claim::Done(_, outcome) = store.look_up(&key(1), MESSAGE) else {
+                panic!("it was done");
+            };
+            assert!(outcome.error().is_none(), "the result itself");
+        }
     }
 
     #[tokio::test]

@@ -30,6 +30,17 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a
 /// matters, the handler writes its effect and the key (one of its arguments) in one transaction of
 /// its database.
 pub trait IdempotencyStore: Send + Sync + 'static {
+    /// Checks the settings of the store. Called once, when a server with this store starts; the
+    /// start fails with the error.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_argument`, with the name of the setting, if the store could not keep any result. By
+    /// default nothing is checked.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Looks up a key, and claims it if it is free: of two concurrent calls, exactly one gets
     /// [`Claim::New`].
     ///
@@ -62,6 +73,10 @@ pub trait IdempotencyStore: Send + Sync + 'static {
 
 /// Delegates to the shared store, for example one that several servers of a process use.
 impl<S: IdempotencyStore + ?Sized> IdempotencyStore for Arc<S> {
+    fn check(&self) -> Result<()> {
+        (**self).check()
+    }
+
     fn begin<'a>(
         &'a self,
         key: &'a IdempotencyKey,

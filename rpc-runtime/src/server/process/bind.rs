@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::bound::BoundServer;
+use super::config::ListenAddress;
 use crate::context::{Context, ServerInfo, Source};
 use crate::error::{Code, Error, Result};
 use crate::flags::{self as declared, Flags};
@@ -47,16 +48,17 @@ impl Server {
         }
         let listeners = self.open(addresses).await?;
         check_registry()?;
+        let lame_duck = self.process.lame_duck;
         let inner = self.into_inner(&listeners)?;
-        Ok(BoundServer::new(inner, listeners))
+        Ok(BoundServer::new(inner, listeners, lame_duck))
     }
 
     /// Takes the inherited sockets of the addresses, and binds the other addresses.
-    async fn open(&self, addresses: Vec<(String, Trust)>) -> Result<Vec<(Listener, Trust)>> {
+    async fn open(&self, addresses: Vec<ListenAddress>) -> Result<Vec<(Listener, Trust)>> {
         let mut found = Vec::new();
-        for (address, trust) in addresses {
-            let inherited = listen::take_inherited(&address).await?;
-            found.push((address, trust, inherited));
+        for at in addresses {
+            let inherited = listen::take_inherited(&at.address).await?;
+            found.push((at, inherited));
         }
         if self.process.takes_all_sockets {
             let rest = listen::take_inherited_rest()?;
@@ -65,14 +67,16 @@ impl Server {
             }
         }
         let mut listeners = Vec::new();
-        for (address, trust, inherited) in found {
+        for (at, inherited) in found {
             let listener = match inherited {
                 Some(listener) => listener,
                 None => {
-                    Listener::bind(&self.config.name, &address, self.process.socket_mode).await?
+                    let mode = self.process.socket_mode;
+                    let bound = Listener::bind(&self.config.name, &at.address, mode).await;
+                    bound.map_err(|error| named(at.option, error))?
                 }
             };
-            listeners.push((listener, trust));
+            listeners.push((listener, at.trust));
         }
         Ok(listeners)
     }
@@ -105,11 +109,7 @@ impl Server {
     ///
     /// `invalid_argument` if the name, environment or instance is not valid.
     pub fn context(&self) -> Result<Context> {
-        let first = self
-            .process
-            .listen
-            .first()
-            .map(|(address, _)| address.as_str());
+        let first = self.process.listen.first().map(|at| at.address.as_str());
         let address = first.filter(|address| !address.starts_with("unix:"));
         let process = std::process::id().to_string();
         let instance = self
@@ -126,12 +126,20 @@ impl Server {
     }
 
     fn source(&self, instance: &str) -> Result<Source> {
-        Source::new(&self.config.name, &self.config.environment, instance).map_err(|invalid| {
+        let Self { config, process } = self;
+        Source::new(&config.name, &config.environment, instance).map_err(|invalid| {
             let text = format!(
                 "name `{}`, environment `{}`, instance `{instance}`: {invalid}",
-                self.config.name, self.config.environment
+                config.name, config.environment
             );
-            Error::without_location(Code::InvalidArgument, text)
+            let error = Error::without_location(Code::InvalidArgument, text);
+            if Source::new("server", &config.environment, "1").is_err() {
+                named(process.environment_option, error)
+            } else if Source::new("server", "prod", instance).is_err() {
+                named(process.instance_option, error)
+            } else {
+                error
+            }
         })
     }
 
@@ -156,8 +164,10 @@ impl Server {
         let trust = self.process.trust.unwrap_or(Trust::Internal);
         let listeners = vec![(Listener::Tcp(listener), trust)];
         check_registry()?;
+        let lame_duck = self.process.lame_duck;
         let inner = self.into_inner(&listeners)?;
-        BoundServer::new(inner, listeners).serve(shutdown).await;
+        let bound = BoundServer::new(inner, listeners, lame_duck);
+        bound.serve(shutdown).await;
         Ok(())
     }
 
@@ -200,7 +210,9 @@ impl Server {
         };
         let source = self.source(&instance)?;
         if let Some(file) = self.process.identity_file {
-            self.config.identity = Some(IdentityKeys::from_file(file)?);
+            let keys = IdentityKeys::from_file(file);
+            let option = Some("--identity-key-file (RPC_IDENTITY_KEY_FILE)");
+            self.config.identity = Some(keys.map_err(|error| named(option, error))?);
         }
         self.config.hosts.extend(machine_names());
         self.config.addresses = addresses(listeners).map(|address| address.ip()).collect();
@@ -218,10 +230,10 @@ impl Server {
 /// `failed_precondition` if the trust of the addresses differs, so that of the sockets is unknown.
 fn replace_addresses(
     server: &str,
-    addresses: Vec<(String, Trust, Option<Listener>)>,
+    addresses: Vec<(ListenAddress, Option<Listener>)>,
     sockets: Vec<Listener>,
 ) -> Result<Vec<(Listener, Trust)>> {
-    let mut kinds = addresses.iter().map(|(_, trust, _)| *trust);
+    let mut kinds = addresses.iter().map(|(at, _)| at.trust);
     // A server without addresses has been rejected.
     let trust = kinds.next().unwrap_or(Trust::Edge);
     if kinds.any(|other| other != trust) {
@@ -234,17 +246,25 @@ fn replace_addresses(
         return Err(Error::without_location(Code::FailedPrecondition, text));
     }
     let mut listeners = Vec::new();
-    for (address, trust, inherited) in addresses {
+    for (at, inherited) in addresses {
         match inherited {
-            Some(listener) => listeners.push((listener, trust)),
+            Some(listener) => listeners.push((listener, at.trust)),
             None => tracing::info!(
                 target: "rpc",
-                "inherited sockets (LISTEN_FDS) take the place of the address {address}"
+                "inherited sockets (LISTEN_FDS) take the place of the address {}", at.address
             ),
         }
     }
     listeners.extend(sockets.into_iter().map(|socket| (socket, trust)));
     Ok(listeners)
+}
+
+/// Adds the option that caused an error, if an option has set the value.
+fn named(option: Option<&str>, error: Error) -> Error {
+    match option {
+        Some(option) => error.caused_by_option(option),
+        None => error,
+    }
 }
 
 /// Returns the first TCP address, the process id if there are only Unix sockets, or `local` without

@@ -17,11 +17,25 @@ use crate::identity::IdentityKeys;
 use crate::server::Trust;
 use crate::server::inner::ServerInner;
 use crate::server::transport::accept;
+use crate::server::transport::accept::activity::INCOMPLETE_TIMEOUT;
 use crate::server::transport::listen::Listener;
 
 /// Maximum time for which a stopping server keeps idle connections open. A request may be in
 /// transit on them.
 const MAX_GOING_AWAY: Duration = Duration::from_secs(1);
+
+/// Lame duck time after SIGTERM if none is set. Callers with open connections learn in this time
+/// that the server is going away.
+const LAME_DUCK_AFTER_SIGTERM: Duration = Duration::from_millis(500);
+
+/// The reason why a server stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StopCause {
+    /// The program or a person at the terminal asked for it.
+    Requested,
+    /// SIGTERM: a supervisor stops the process, and other instances may take over.
+    Terminated,
+}
 
 /// A server whose addresses are bound, but that does not accept connections yet.
 #[derive(Debug)]
@@ -29,11 +43,24 @@ const MAX_GOING_AWAY: Duration = Duration::from_secs(1);
 pub struct BoundServer {
     pub(crate) inner: Arc<ServerInner>,
     listeners: Vec<(Listener, Trust)>,
+    /// Lame duck time after SIGTERM.
+    after_sigterm: Duration,
 }
 
 impl BoundServer {
-    pub(crate) fn new(inner: Arc<ServerInner>, listeners: Vec<(Listener, Trust)>) -> Self {
-        Self { inner, listeners }
+    /// `lame_duck` is the time that an operator has set.
+    pub(crate) fn new(
+        inner: Arc<ServerInner>,
+        listeners: Vec<(Listener, Trust)>,
+        lame_duck: Option<Duration>,
+    ) -> Self {
+        let of_program = inner.limits().lame_duck;
+        let of_program = (!of_program.is_zero()).then_some(of_program);
+        Self {
+            inner,
+            listeners,
+            after_sigterm: lame_duck.or(of_program).unwrap_or(LAME_DUCK_AFTER_SIGTERM),
+        }
     }
 
     /// Returns the bound TCP addresses, in the order in which they were configured. Unix sockets
@@ -121,33 +148,49 @@ impl BoundServer {
     ///    open, because a request may be in transit on them.
     /// 3. Idle connections are closed. Calls that are still running
     ///    [`drain_timeout`](crate::Limits::drain_timeout) after the start of step 2 are
-    ///    dropped.
+    ///    dropped. Requests that are incomplete 3 s after the start of this step are rejected with
+    ///    `unavailable`, or their connections are closed.
     ///
     /// # Cancellation
     ///
     /// Dropping the future closes all connections and drops their running calls.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) {
-        // Work outside of calls is logged with this server as its source.
-        let context = self.context();
-        context.scope(self.serve_until(shutdown)).await;
+        let stop = async {
+            shutdown.await;
+            StopCause::Requested
+        };
+        self.serve_until(stop).await;
     }
 
-    async fn serve_until(self, shutdown: impl Future<Output = ()> + Send) {
-        let Self { inner, listeners } = self;
-        let (stop, stopped) = watch::channel(Phase::Serving);
+    /// Serves like [`serve`](Self::serve). After SIGTERM, the lame duck time has another default.
+    pub(crate) async fn serve_until(self, stop: impl Future<Output = StopCause> + Send) {
+        // Work outside of calls is logged with this server as its source.
+        let context = self.context();
+        context.scope(self.serve_in_phases(stop)).await;
+    }
+
+    async fn serve_in_phases(self, stop: impl Future<Output = StopCause> + Send) {
+        let Self {
+            inner,
+            listeners,
+            after_sigterm,
+        } = self;
+        let (phase, phases) = watch::channel(Phase::Serving);
         let _watching = FlagsFileWatcher::start(inner.server_info().flags());
         let mut accepting = JoinSet::new();
         for (listener, trust) in listeners {
-            spawn(&mut accepting, listener, &inner, trust, &stopped);
+            spawn(&mut accepting, listener, &inner, trust, &phases);
         }
-        let enter = |phase| {
-            inner.lifecycle().enter(phase);
-            stop.send_replace(phase);
+        let enter = |next| {
+            inner.lifecycle().enter(next);
+            phase.send_replace(next);
         };
         enter(Phase::Serving);
-        shutdown.await;
+        let lame_duck = match stop.await {
+            StopCause::Requested => inner.limits().lame_duck,
+            StopCause::Terminated => after_sigterm,
+        };
         enter(Phase::LameDuck);
-        let lame_duck = inner.limits().lame_duck;
         if !lame_duck.is_zero() {
             tracing::info!(target: "rpc", ?lame_duck, "lame duck: reporting not ready, still serving");
             sleep(lame_duck).await;
@@ -163,7 +206,8 @@ impl BoundServer {
                 .is_ok();
         }
         enter(Phase::Closing);
-        if !is_drained {
+        if !is_drained && timeout(INCOMPLETE_TIMEOUT, &mut drained).await.is_err() {
+            inner.lifecycle().end_incomplete();
             drained.await;
         }
         let drain_timeout = inner.limits().drain_timeout;

@@ -107,16 +107,24 @@ impl Server {
             return Err(refused);
         }
         match self.process.flags_file.take() {
-            Some(path) => self.config.flags.set_file(path),
+            Some(path) => {
+                let read = self.config.flags.set_file(path);
+                read.map_err(|error| match self.process.flags_file_option {
+                    Some(option) => error.caused_by_option(option),
+                    None => error,
+                })
+            }
             None => Ok(()),
         }
     }
 }
 
-/// Returns the environment variables that set flags, sorted by name.
+/// Returns the environment variables that set flags, sorted by name. Empty ones count as not set.
 pub(crate) fn environment() -> Vec<(OsString, OsString)> {
     let sets = |name: &OsString| name.to_string_lossy().starts_with(VARIABLE);
-    let mut variables: Vec<_> = std::env::vars_os().filter(|(name, _)| sets(name)).collect();
+    let mut variables: Vec<_> = std::env::vars_os()
+        .filter(|(name, value)| sets(name) && !value.is_empty())
+        .collect();
     // Sorted, so that the reported error does not depend on the order of the variables.
     variables.sort();
     variables

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Starting → Serving → LameDuck → GoingAway → Closing
-//!                      │          │          └ idle connections are closed, running calls get `drain_timeout`
+//!                      │          │          └ idle connections are closed, running calls get `drain_timeout`,
+//!                      │          │            incomplete requests 3 s
 //!                      │          └ responses carry `Connection: close`, HTTP/2 sends GOAWAY, no new connections
 //!                      └ `/readyz` reports not ready, calls are served, for `lame_duck`
 //! ```
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
 use crate::middleware::BoxFuture;
@@ -72,6 +74,8 @@ pub(crate) struct Lifecycle {
     /// The last outcome of the checks. Locked while they run, so that concurrent requests share one
     /// outcome.
     outcome: Mutex<Option<(Instant, Result<(), String>)>>,
+    /// Cancelled when a stopping server no longer waits for incomplete requests.
+    incomplete_ended: CancellationToken,
 }
 
 impl Lifecycle {
@@ -80,6 +84,7 @@ impl Lifecycle {
             phase: AtomicU8::new(Phase::Starting as u8),
             checks,
             outcome: Mutex::new(None),
+            incomplete_ended: CancellationToken::new(),
         }
     }
 
@@ -90,6 +95,16 @@ impl Lifecycle {
 
     pub(crate) fn is_at_least(&self, phase: Phase) -> bool {
         self.phase.load(Ordering::Relaxed) >= phase as u8
+    }
+
+    /// Ends the reading of all requests that are incomplete, now and later.
+    pub(crate) fn end_incomplete(&self) {
+        self.incomplete_ended.cancel();
+    }
+
+    /// Returns the token that [`end_incomplete`](Self::end_incomplete) cancels.
+    pub(crate) fn incomplete_ended(&self) -> &CancellationToken {
+        &self.incomplete_ended
     }
 
     /// Succeeds if the server is ready to receive calls.

@@ -5,12 +5,13 @@ use std::io::IsTerminal as _;
 use clap::ValueEnum;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt};
+use tracing_subscriber::{Layer as _, Registry, fmt};
 
+use super::log_filter::{LogFilter, NOTES_TARGET};
 use crate::context::Source;
 use crate::error::Result;
 use crate::identity::IdentityKeys;
-use crate::logs::{LogExportOptions, LogExporter, LogExporterBuilder, PreparedExporter};
+use crate::logs::{self, LogExportOptions, LogExporter, LogExporterBuilder, PreparedExporter};
 use crate::server::call::panic;
 
 /// The log format of a server.
@@ -40,7 +41,13 @@ pub(crate) fn start_log(
 ) -> Result<ProcessLog> {
     panic::install_hook();
     let builder = options.apply(builder)?;
-    let prepared = builder.map(LogExporterBuilder::prepare).transpose()?;
+    // A program with its own subscriber may have started the same export.
+    let builder = builder.filter(|builder| !logs::is_exporting_to(builder.target()));
+    let prepared = builder.map(LogExporterBuilder::prepare).transpose();
+    let prepared = prepared.map_err(|error| match options.spool {
+        Some(_) => error.caused_by_option("--log-spool (RPC_LOG_SPOOL)"),
+        None => error,
+    })?;
     let is_ours = install_subscriber(format, prepared.as_ref());
     Ok(ProcessLog { prepared, is_ours })
 }
@@ -53,9 +60,11 @@ impl ProcessLog {
         }
     }
 
-    /// Returns whether [`start_export`](Self::start_export) will start an exporter.
+    /// Returns whether [`start_export`](Self::start_export) will start an exporter, or the program
+    /// has started one.
     pub(crate) fn will_export(&self, is_log_sink: bool) -> bool {
-        self.prepared.is_some() && self.is_ours && !is_log_sink
+        let is_started = self.prepared.is_some() && self.is_ours;
+        (is_started || logs::is_exporting()) && !is_log_sink
     }
 
     /// Starts the exporter; returns `None` if there is none, or if it cannot be used here.
@@ -78,10 +87,11 @@ impl ProcessLog {
             return Ok(None);
         }
         if !self.is_ours {
+            let sink = prepared.target().to_owned();
             prepared.discard();
             tracing::warn!(
                 target: "rpc",
-                "the log is not exported, because the program has installed another tracing subscriber; \
+                "the log is not exported to {sink}, because the program has installed another tracing subscriber; \
                  start a `LogExporter` and add `LogExporter::layer` to that subscriber"
             );
             return Ok(None);
@@ -94,7 +104,8 @@ impl ProcessLog {
 /// Installs a subscriber that logs to stderr and to the exporter. Returns `false` if the
 /// application has already set a subscriber, which then stays in place.
 fn install_subscriber(format: LogFormat, prepared: Option<&PreparedExporter>) -> bool {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let from_environment = LogFilter::from_environment();
+    let filter = from_environment.build();
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let lines = fmt::layer::<Registry>()
         .with_writer(std::io::stderr)
@@ -119,5 +130,10 @@ fn install_subscriber(format: LogFormat, prepared: Option<&PreparedExporter>) ->
             .try_init(),
         None => registry.with(lines).with(filter).try_init(),
     };
+    if installed.is_ok() {
+        for note in from_environment.notes {
+            tracing::warn!(target: NOTES_TARGET, "{note}");
+        }
+    }
     installed.is_ok()
 }

@@ -18,7 +18,8 @@ impl Drop for KeyReloader {
 }
 
 impl KeyReloader {
-    /// Reloads the keys on SIGHUP. Without keys, the signal keeps its default action.
+    /// Reloads the keys on SIGHUP. Without a key file, the signal only writes a line to the log: its
+    /// default action would end the server when its terminal is closed.
     ///
     /// # Errors
     ///
@@ -29,16 +30,13 @@ impl KeyReloader {
 
         use crate::error::{Code, Error};
 
-        let Some(keys) = keys else {
-            return Ok(Self(None));
-        };
         let mut hangups = signal(SignalKind::hangup()).map_err(|error| {
             let text = format!("cannot wait for SIGHUP: {error}");
             Error::without_location(Code::Internal, text).with_source(error)
         })?;
         let task = tokio::spawn(async move {
             while hangups.recv().await.is_some() {
-                reload(&keys);
+                reload(keys.as_ref());
             }
         });
         Ok(Self(Some(task)))
@@ -52,7 +50,14 @@ impl KeyReloader {
 
 /// Reloads the keys. Blocks the task for one rare read of a small file.
 #[cfg(unix)]
-fn reload(keys: &IdentityKeys) {
+fn reload(keys: Option<&IdentityKeys>) {
+    let Some(keys) = keys.filter(|keys| keys.is_from_file()) else {
+        tracing::info!(
+            target: "rpc",
+            "SIGHUP: nothing to reload: the server has no identity key file; a flags file is reloaded when it changes"
+        );
+        return;
+    };
     match keys.reload() {
         Ok(()) => {
             tracing::info!(target: "rpc", keys = ?keys.ids(), "the identity keys were reloaded");

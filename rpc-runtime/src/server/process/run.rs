@@ -1,10 +1,11 @@
 //! `Server::run`: signals, the export of the log, and the printed URLs of the listeners.
 
 use std::io::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::bound::StopCause;
 use super::reload::KeyReloader;
-use super::signals::Signals;
+use super::signals::{Signal, Signals};
 use super::stall_detector::StallDetector;
 use crate::error::{Code, Error, Result};
 use crate::logs;
@@ -13,6 +14,9 @@ use crate::server::Server;
 /// Time for sending the remaining log records to the sink when the process ends.
 const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Time after the first signal in which further ones are repeats of it.
+const REPEAT_PERIOD: Duration = Duration::from_secs(1);
+
 impl Server {
     /// Binds, prints the URL of each listener, and serves until SIGINT or SIGTERM. Then stops as
     /// described at [`BoundServer::serve`](crate::BoundServer::serve).
@@ -20,8 +24,10 @@ impl Server {
     /// Installs a `tracing` subscriber if the program has not set one. It writes to stderr,
     /// filtered by `RUST_LOG`, and to a log sink if one is configured (see
     /// [`export_logs`](Self::export_logs)). After the last call, the remaining log records have 5 s
-    /// to reach the sink. After a second signal, `run` returns an error immediately. SIGHUP reloads
-    /// the key file of [`identity`](Self::identity).
+    /// to reach the sink. SIGHUP reloads the key file of [`identity`](Self::identity).
+    ///
+    /// A second signal, at least 1 s after the first, ends `run` immediately with an error. Earlier
+    /// ones are repeats: supervisors and terminals often send a signal twice.
     ///
     /// Sockets that a service manager passes (`LISTEN_FDS`) take the place of the configured
     /// addresses, unless they are bound to exactly these; see [`bind`](Self::bind).
@@ -67,6 +73,8 @@ async fn run(mut server: Server, stop: impl Future<Output = ()> + Send) -> Resul
             return Err(error);
         }
     };
+    // Before the announcement: from then on a SIGHUP may arrive, and would end the process.
+    let _reloading = KeyReloader::on_hangup(bound.identity().cloned())?;
     for url in bound.urls() {
         announce(&format!("{name} listening on {url}"));
     }
@@ -77,12 +85,20 @@ async fn run(mut server: Server, stop: impl Future<Output = ()> + Send) -> Resul
         );
     }
     let _watchdog = StallDetector::start();
-    let _reloading = KeyReloader::on_hangup(bound.identity().cloned())?;
     let exporter = log.start_export(is_log_sink, bound.source(), bound.identity())?;
-    let serving = bound.serve(async move {
+    let serving = bound.serve_until(async move {
         tokio::select! {
-            signal = signals.next() => tracing::info!(target: "rpc", signal, "stopping"),
-            () = stop => tracing::info!(target: "rpc", "stopping"),
+            signal = signals.next() => {
+                tracing::info!(target: "rpc", %signal, "stopping");
+                match signal {
+                    Signal::Terminate => StopCause::Terminated,
+                    Signal::Interrupt => StopCause::Requested,
+                }
+            }
+            () = stop => {
+                tracing::info!(target: "rpc", "stopping");
+                StopCause::Requested
+            }
         }
     });
     let served = until_second(second, serving).await;
@@ -103,19 +119,19 @@ async fn run(mut server: Server, stop: impl Future<Output = ()> + Send) -> Resul
 ///
 /// # Errors
 ///
-/// `canceled` if a second signal arrives before all calls are done.
+/// `canceled` if a second signal arrives before all calls are done, and is not a repeat.
 async fn until_second(mut second: Signals, serving: impl Future<Output = ()>) -> Result<()> {
     tokio::pin!(serving);
-    let mut received = 0;
+    let mut first: Option<Instant> = None;
     loop {
-        tokio::select! {
+        let signal = tokio::select! {
             () = &mut serving => return Ok(()),
-            signal = second.next() => {
-                received += 1;
-                if received > 1 {
-                    return Err(Error::without_location(Code::Canceled, format!("ended by a second {signal} before all calls were done")));
-                }
-            }
+            signal = second.next() => signal,
+        };
+        let first = first.get_or_insert_with(Instant::now);
+        if first.elapsed() >= REPEAT_PERIOD {
+            let text = format!("ended by a second {signal} before all calls were done");
+            return Err(Error::without_location(Code::Canceled, text));
         }
     }
 }

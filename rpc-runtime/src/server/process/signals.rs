@@ -1,8 +1,29 @@
 //! The signals that stop a process.
 
+use std::fmt;
+
 use crate::error::Result;
 #[cfg(unix)]
 use crate::error::{Code, Error};
+
+/// A signal that stops a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// Ctrl-C, from a terminal.
+    Interrupt,
+    /// From a supervisor.
+    Terminate,
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interrupt if cfg!(unix) => "SIGINT",
+            Self::Interrupt => "Ctrl-C",
+            Self::Terminate => "SIGTERM",
+        })
+    }
+}
 
 /// Receives SIGINT and SIGTERM; Ctrl-C where the system is not Unix.
 pub(crate) struct Signals {
@@ -33,12 +54,12 @@ impl Signals {
         })
     }
 
-    /// Waits for the next signal and returns its name.
+    /// Waits for the next signal.
     #[cfg(unix)]
-    pub(crate) async fn next(&mut self) -> &'static str {
+    pub(crate) async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.terminate.recv() => Signal::Terminate,
         }
     }
 
@@ -48,11 +69,11 @@ impl Signals {
     }
 
     #[cfg(not(unix))]
-    pub(crate) async fn next(&mut self) -> &'static str {
+    pub(crate) async fn next(&mut self) -> Signal {
         if tokio::signal::ctrl_c().await.is_err() {
             // No signal can be received, so the server runs until the process is killed.
             std::future::pending::<()>().await;
         }
-        "Ctrl-C"
+        Signal::Interrupt
     }
 }

@@ -51,7 +51,10 @@ async fn read_all(
     read(
         &mut pin!(body),
         limit,
-        Instant::now() + Duration::from_secs(2),
+        BodyEnd {
+            deadline: Instant::now() + Duration::from_secs(2),
+            stopping: &CancellationToken::new(),
+        },
     )
     .await
 }

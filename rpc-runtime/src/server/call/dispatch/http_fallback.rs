@@ -27,7 +27,7 @@ use crate::protocol::connect::{self, Rejection};
 use crate::protocol::context::Incoming;
 use crate::protocol::metadata;
 use crate::server::call::access::Refused;
-use crate::server::call::body::{self, ReadBodyError, ResponseBody};
+use crate::server::call::body::{self, BodyEnd, ReadBodyError, ResponseBody, StoppableBody};
 use crate::server::call::guard::within;
 use crate::server::call::panic::CatchPanic;
 use crate::server::call::trust::Caller;
@@ -73,7 +73,8 @@ where
             }
         }
     } else {
-        AxumBody::new(body)
+        let stopping = inner.lifecycle().incomplete_ended().clone();
+        AxumBody::new(StoppableBody::new(Box::pin(body), stopping))
     };
     let request = http::Request::from_parts(head, body);
     let start = CallStart::http(label(request.method()), &context);
@@ -126,12 +127,20 @@ where
     let limits = inner.limits();
     let own = saturating_deadline(Instant::now(), limits.body_timeout);
     let deadline = context.deadline().map_or(own, |deadline| deadline.min(own));
-    let read = body::read(&mut pin!(body), limits.message_bytes, deadline.into()).await;
+    let end = BodyEnd {
+        deadline: deadline.into(),
+        stopping: inner.lifecycle().incomplete_ended(),
+    };
+    let read = body::read(&mut pin!(body), limits.message_bytes, end).await;
     let body = read.map_err(|failure| match failure {
         ReadBodyError::TooLarge => inner.too_large(),
         ReadBodyError::Late => {
             let text = "the body of the request did not arrive in time";
             Error::without_location(Code::DeadlineExceeded, text)
+        }
+        ReadBodyError::Stopping => {
+            let text = "the server is stopping, and the request was not complete";
+            Error::without_location(Code::Unavailable, text)
         }
         ReadBodyError::Broken(error) => {
             let text = "failed to read the body of the request";

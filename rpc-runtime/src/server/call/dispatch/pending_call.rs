@@ -24,10 +24,13 @@ use crate::protocol::connect::{
 };
 use crate::protocol::context::Incoming;
 use crate::protocol::metadata;
-use crate::server::call::body::{self, Aborted, ReadBodyError, ResponseBody};
+use crate::server::call::body::{self, Aborted, BodyEnd, ReadBodyError, ResponseBody};
 use crate::server::call::service::Route;
 use crate::server::call::trust::Caller;
 use crate::server::inner::ServerInner;
+
+/// The delay after which a call may be sent again that a stopping server has not begun.
+const STOPPING_RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// A call whose message has not been read.
 pub(super) struct PendingCall<'a> {
@@ -128,7 +131,7 @@ impl<'a> PendingCall<'a> {
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let mut cancel_guard = CancelGuard::new(self, context);
-        let has_data = body::has_data(body, self.body_deadline(context)).await;
+        let has_data = body::has_data(body, self.body_end(context)).await;
         cancel_guard.disarm();
         match has_data {
             Ok(false) => Ok(()),
@@ -138,10 +141,13 @@ impl<'a> PendingCall<'a> {
     }
 
     /// Returns the time by which the body must be complete.
-    fn body_deadline(&self, context: &Context) -> tokio::time::Instant {
+    fn body_end(&self, context: &Context) -> BodyEnd<'_> {
         let own = saturating_deadline(Instant::now(), self.inner.limits().body_timeout);
         let deadline = context.deadline().map_or(own, |deadline| deadline.min(own));
-        deadline.into()
+        BodyEnd {
+            deadline: deadline.into(),
+            stopping: self.inner.lifecycle().incomplete_ended(),
+        }
     }
 
     /// Reads, verifies and decompresses the message.
@@ -169,8 +175,8 @@ impl<'a> PendingCall<'a> {
             }
             None => {
                 let mut cancel_guard = CancelGuard::new(self, context);
-                let deadline = self.body_deadline(context);
-                let message = body::read(body, limits.message_bytes, deadline).await;
+                let end = self.body_end(context);
+                let message = body::read(body, limits.message_bytes, end).await;
                 cancel_guard.disarm();
                 let message = message.map_err(|failure| self.unread(failure))?;
                 // Before decompression, so that an unsigned request cannot cause that work.
@@ -195,6 +201,11 @@ impl<'a> PendingCall<'a> {
                 let text =
                     "the body of the request did not arrive within the server's `body_timeout`";
                 BodyError::Unreadable(Error::without_location(Code::DeadlineExceeded, text))
+            }
+            ReadBodyError::Stopping => {
+                let text = "the server is stopping, and the request was not complete; the call was not begun";
+                let error = Error::without_location(Code::Unavailable, text);
+                BodyError::Unreadable(error.with_retry_after(STOPPING_RETRY_AFTER))
             }
             ReadBodyError::Broken(error) => BodyError::Unreadable(
                 invalid("failed to read the body of the request").with_source(error),

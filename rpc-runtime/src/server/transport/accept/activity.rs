@@ -8,6 +8,8 @@
 //! | its peer does not read | `idle_timeout` without a byte |
 //! | a call is running | never: the call has a deadline, and its body has `body_timeout` |
 //!
+//! While the server stops, no state but the last one lasts longer than [`INCOMPLETE_TIMEOUT`].
+//!
 //! hyper's header timeout does not distinguish the second state from the third, and creates a timer
 //! for each request. [`ConnectionTimer`] is one timer for the whole connection and is rarely reset.
 
@@ -19,8 +21,17 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::io::Protocol;
+use crate::duration::FAR_FUTURE;
 use crate::server::limits::Limits;
 use crate::sync::MutexExt as _;
+
+/// Time that a stopping server gives its peers for completing a request or for reading a response.
+/// Without it, a peer that does neither would delay the stop until the drain timeout.
+pub(in crate::server) const INCOMPLETE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Time for sending the end of a response on a connection of a stopping server. HTTP/2 buffers up
+/// to 64 KiB until the peer allows more.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// The state of a connection, shared by its I/O, its calls and its timer.
 #[derive(Debug)]
@@ -45,6 +56,8 @@ struct ActivityState {
     blocked: Option<Instant>,
     /// Whether a response may have been sent before its request was read completely.
     unread: bool,
+    /// When the server has asked the connection to finish.
+    stopping: Option<Instant>,
 }
 
 impl Activity {
@@ -58,6 +71,7 @@ impl Activity {
                 since: Instant::now(),
                 blocked: None,
                 unread: false,
+                stopping: None,
             }),
             header_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
@@ -106,22 +120,40 @@ impl Activity {
         self.state().unread
     }
 
+    /// Records that the server has asked the connection to finish.
+    pub(super) fn stopping(&self) {
+        self.state().stopping.get_or_insert_with(Instant::now);
+    }
+
     /// Returns the time at which the connection is closed if its state does not change; `None`
     /// while a call is running and no write is blocked.
     fn deadline(&self) -> Option<Instant> {
         let state = self.state();
-        let timeout = match (&state.blocked, state.calls) {
-            (Some(blocked), _) => return Some(*blocked + self.idle_timeout),
-            (None, 0) if state.head => self.header_timeout,
-            (None, 0) => self.idle_timeout,
+        let (since, timeout) = match (&state.blocked, state.calls) {
+            (Some(blocked), _) => (*blocked, self.idle_timeout),
+            (None, 0) if state.head => (state.since, self.header_timeout),
+            (None, 0) => (state.since, self.idle_timeout),
             (None, _) => return None,
         };
-        Some(state.since + timeout)
+        let deadline = after(since, timeout);
+        let Some(stopping) = state.stopping else {
+            return Some(deadline);
+        };
+        let last = match &state.blocked {
+            Some(blocked) => *blocked + INCOMPLETE_TIMEOUT,
+            None => state.since + FLUSH_TIMEOUT,
+        };
+        Some(deadline.min(last.max(stopping + INCOMPLETE_TIMEOUT)))
     }
 
     fn state(&self) -> MutexGuard<'_, ActivityState> {
         self.state.lock_unpoisoned()
     }
+}
+
+/// Returns the time after `timeout`, or a year later if the clock cannot count that far.
+fn after(since: Instant, timeout: Duration) -> Instant {
+    since.checked_add(timeout).unwrap_or(since + FAR_FUTURE)
 }
 
 /// Guard of a running call. Dropping it records the end of the call.
@@ -243,6 +275,51 @@ mod tests {
         is_quiet(&mut timer, 9 * SECOND).await;
         activity.received();
         assert_eq!(elapsed(&mut timer).await, SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_timeouts_never_elapse() {
+        let limits = Limits {
+            header_timeout: Duration::MAX,
+            idle_timeout: Duration::MAX,
+            ..Limits::default()
+        };
+        let activity = Arc::new(Activity::new(&limits, Protocol::Http1));
+        let mut timer = ConnectionTimer::new(activity.clone());
+        is_quiet(&mut timer, 100_000 * SECOND).await;
+        drop(activity.call());
+        is_quiet(&mut timer, 100_000 * SECOND).await;
+        activity.write_blocked();
+        is_quiet(&mut timer, 100_000 * SECOND).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stopping_server_waits_for_calls_only() {
+        // Half a head, an idle HTTP/2 connection, and a peer that reads nothing.
+        for (protocol, blocked) in [
+            (Protocol::Http1, false),
+            (Protocol::Http2, false),
+            (Protocol::Http1, true),
+        ] {
+            let activity = Arc::new(Activity::new(&Limits::default(), protocol));
+            let mut timer = ConnectionTimer::new(activity.clone());
+            let call = blocked.then(|| activity.call());
+            is_quiet(&mut timer, SECOND).await;
+            if blocked {
+                activity.write_blocked();
+            }
+            activity.stopping();
+            assert_eq!(elapsed(&mut timer).await, 3 * SECOND, "{protocol:?}");
+            drop(call);
+        }
+        let activity = activity(Protocol::Http2);
+        let mut timer = ConnectionTimer::new(activity.clone());
+        let call = activity.call();
+        activity.stopping();
+        is_quiet(&mut timer, 100 * SECOND).await;
+        drop(call);
+        is_quiet(&mut timer, SECOND).await;
+        assert_eq!(elapsed(&mut timer).await, SECOND, "the rest of the 1.5 s");
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,7 +26,7 @@ use crate::server::call::body::{Aborted, ResponseBody};
 use crate::server::call::dispatch::dispatch;
 use crate::server::call::trust::Peer;
 use crate::server::inner::ServerInner;
-use crate::server::limits::Limits;
+use crate::server::limits::{Limits, MAX_HEADERS};
 use crate::server::process::lifecycle::Phase;
 
 /// Minimum size of the HTTP/1 read buffer limit, in bytes; raised if the limits allow larger
@@ -114,7 +114,7 @@ where
         .header_read_timeout(None)
         .max_buf_size(head_size(limits).max(HEAD_BUFFER));
     if limits.header_count != HEADERS_INLINE {
-        builder.max_headers(limits.header_count);
+        builder.max_headers(limits.header_count.min(MAX_HEADERS));
     }
     let activity = Arc::new(Activity::new(limits, Protocol::Http1));
     let io = TokioIo::new(Io::new(io, start, activity.clone()));
@@ -150,7 +150,8 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = inner.limits();
-    let header_list = head_size(limits) + http2_limits::HEADER_OVERHEAD * limits.header_count;
+    let overhead = http2_limits::HEADER_OVERHEAD * limits.header_count.min(MAX_HEADERS);
+    let header_list = head_size(limits).saturating_add(overhead);
     // hyper spawns one task per stream: the calls of one connection may use all cores.
     let mut builder = http2::Builder::new(InContext(Context::current()));
     builder
@@ -193,7 +194,8 @@ where
 /// this crate and not hyper responds to a head that is slightly too large.
 fn head_size(limits: &Limits) -> usize {
     const MARGIN: usize = 8 << 10;
-    limits.path_bytes + limits.header_bytes + MARGIN
+    let head = limits.path_bytes.saturating_add(limits.header_bytes);
+    head.saturating_add(MARGIN)
 }
 
 async fn respond(

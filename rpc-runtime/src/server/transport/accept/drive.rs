@@ -73,12 +73,18 @@ pub(super) async fn drive<C: Connection>(
     activity: Arc<Activity>,
     stop: impl Future<Output = ()>,
 ) -> hyper::Result<ConnectionEnd> {
-    let mut timer = ConnectionTimer::new(activity);
+    let mut timer = ConnectionTimer::new(Arc::clone(&activity));
     let mut stop = pin!(stop);
     let mut stopping = false;
     let ended = poll_fn(|cx| {
         if !stopping && stop.as_mut().poll(cx).is_ready() {
+            // Reads a request that has already arrived. An idle connection is closed without
+            // reading.
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(Some(ended));
+            }
             stopping = true;
+            activity.stopping();
             connection.as_mut().finish();
         }
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
@@ -90,6 +96,10 @@ pub(super) async fn drive<C: Connection>(
     .await;
     if let Some(ended) = ended {
         return ended.map(|()| ConnectionEnd::ByItself);
+    }
+    if stopping {
+        // The graceful close has begun `INCOMPLETE_TIMEOUT` ago.
+        return Ok(ConnectionEnd::TimedOut);
     }
     // An idle peer is notified by a graceful close, so that it does not see a failure. A blocked
     // peer gets only `GRACEFUL_CLOSE_TIMEOUT`.

@@ -5,7 +5,7 @@
 //! without being meant by them ignores them.
 
 use std::ffi::OsString;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -15,8 +15,9 @@ use listenfd::ListenFd;
 use socket2::SockRef;
 use tokio::net::lookup_host;
 
+use super::Listener;
+use super::address::Address;
 use super::unix::{self, SocketFile};
-use super::{Listener, UNIX};
 use crate::error::{Code, Error, Result};
 use crate::sync::MutexExt as _;
 
@@ -57,15 +58,19 @@ pub(crate) async fn take(address: &str) -> Result<Option<Listener>> {
     if !has_sockets()? {
         return Ok(None);
     }
-    let wanted = match address.strip_prefix(UNIX) {
-        Some(path) => Wanted::Unix(path.into()),
-        // An address that cannot be resolved is reported when it is bound.
-        None => Wanted::Tcp(
-            lookup_host(address)
-                .await
-                .map(Iterator::collect)
-                .unwrap_or_default(),
-        ),
+    let wanted = match Address::parse(address) {
+        Ok(Address::Unix(path)) => Wanted::Unix(path.into()),
+        Ok(Address::AllInterfaces(port)) => Wanted::Tcp(vec![
+            (Ipv6Addr::UNSPECIFIED, port).into(),
+            (Ipv4Addr::UNSPECIFIED, port).into(),
+        ]),
+        Ok(Address::Tcp { host, port }) => {
+            let addresses = lookup_host(format!("{host}:{port}")).await;
+            // An address that cannot be resolved is reported when it is bound.
+            Wanted::Tcp(addresses.map(Iterator::collect).unwrap_or_default())
+        }
+        // Also reported then.
+        Err(_) => return Ok(None),
     };
     let taken = {
         let mut sockets = SOCKETS.lock_unpoisoned();

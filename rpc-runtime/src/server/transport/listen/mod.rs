@@ -2,25 +2,24 @@
 
 #[cfg(unix)]
 mod activation;
+mod address;
 #[cfg_attr(not(unix), path = "inherited_absent.rs")]
 mod inherited;
 #[cfg(unix)]
 mod unix;
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 #[cfg(unix)]
 pub use activation::ActivationSocket;
 pub(crate) use inherited::{take as take_inherited, take_rest as take_inherited_rest};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, lookup_host};
 #[cfg(unix)]
 pub(crate) use unix::Socket;
 
+use self::address::{Address, UNIX};
 use crate::error::{Code, Error, Result};
-
-/// Prefix of the address of a Unix socket.
-const UNIX: &str = "unix:";
 
 /// Number of connections that may wait to be accepted.
 #[cfg(unix)]
@@ -38,17 +37,30 @@ pub(crate) enum Listener {
 }
 
 impl Listener {
-    /// Binds `HOST:PORT` or `unix:/PATH`. `server` is the name for error texts, `mode` the file
-    /// mode of a Unix socket.
+    /// Binds `HOST:PORT`, `:PORT` or `unix:/PATH`. `server` is the name for error texts, `mode` the
+    /// file mode of a Unix socket.
     ///
     /// # Errors
     ///
-    /// `invalid_argument` for an invalid address, `unavailable` for an address that is in use or
-    /// cannot be bound.
+    /// `invalid_argument` for an invalid address or mode, `unavailable` for an address that is in
+    /// use or cannot be bound.
     pub(crate) async fn bind(server: &str, address: &str, mode: u32) -> Result<Self> {
-        let bound = match address.strip_prefix(UNIX) {
-            Some(path) => Self::bind_unix(path, mode).await,
-            None => TcpListener::bind(address).await.map(Self::Tcp),
+        let parsed = Address::parse(address);
+        let parsed = parsed.map_err(|advice| invalid(server, address, &advice))?;
+        let bound = match parsed {
+            Address::Unix(path) => {
+                check_mode(mode).map_err(|advice| invalid(server, address, &advice))?;
+                Self::bind_unix(path, mode).await
+            }
+            Address::AllInterfaces(port) => bind_all_interfaces(port).await.map(Self::Tcp),
+            Address::Tcp { host, port } => {
+                let resolved = lookup_host(format!("{host}:{port}")).await;
+                let addresses: Vec<_> = match resolved {
+                    Ok(addresses) => addresses.collect(),
+                    Err(error) => return Err(unresolved(server, address, host, error)),
+                };
+                TcpListener::bind(&*addresses).await.map(Self::Tcp)
+            }
         };
         bound.map_err(|error| refused(server, address, error))
     }
@@ -92,6 +104,43 @@ impl Listener {
             Self::Unix(socket) => format!("{UNIX}{}", socket.path().display()),
         }
     }
+}
+
+/// Binds a port of all interfaces, of IPv6 and IPv4 where the system has both.
+async fn bind_all_interfaces(port: u16) -> io::Result<TcpListener> {
+    match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+        // Not a port in use: then the IPv4 half may be free, and would be bound alone.
+        Err(error) if error.kind() != ErrorKind::AddrInUse => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await
+        }
+        bound => bound,
+    }
+}
+
+fn check_mode(mode: u32) -> std::result::Result<(), String> {
+    if mode > 0o777 || mode & 0o222 == 0 {
+        return Err(format!(
+            "`socket_mode` is {mode:o}, with which no client could connect; use three octal digits with a write bit, \
+             such as 600"
+        ));
+    }
+    Ok(())
+}
+
+fn invalid(server: &str, address: &str, advice: &str) -> Error {
+    let text = format!(
+        "{server} cannot listen on `{}`: {advice}",
+        address.escape_debug()
+    );
+    Error::without_location(Code::InvalidArgument, text)
+}
+
+fn unresolved(server: &str, address: &str, host: &str, error: io::Error) -> Error {
+    let text = format!(
+        "{server} cannot listen on {address}: cannot resolve the host `{host}`: {error}; use an IP address, \
+         `localhost`, or no host for all interfaces"
+    );
+    Error::without_location(Code::Unavailable, text).with_source(error)
 }
 
 fn refused(server: &str, address: &str, error: io::Error) -> Error {

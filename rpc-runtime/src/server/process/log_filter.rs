@@ -1,0 +1,232 @@
+//! The filter of the log on stderr: `RUST_LOG`, and what of it was not understood.
+
+use std::ffi::OsStr;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{Directive, LevelFilter};
+
+use crate::text::{EscapeControl, suggest_level};
+
+/// The filter of a process without `RUST_LOG`.
+const DEFAULT: &str = "info";
+
+/// Target of the notes on `RUST_LOG`, which the filter always allows.
+pub(super) const NOTES_TARGET: &str = "rpc::rust_log";
+
+/// A filter, and notes for the operator.
+#[derive(Debug)]
+pub(super) struct LogFilter {
+    /// The directives that were understood, comma-separated.
+    directives: String,
+    /// The parts that were not understood, and what was done instead.
+    pub(super) notes: Vec<String>,
+}
+
+impl LogFilter {
+    /// Reads `RUST_LOG`.
+    pub(super) fn from_environment() -> Self {
+        let program = std::env::current_exe().ok();
+        let program = program.as_ref().and_then(|path| path.file_stem()?.to_str());
+        Self::parse(std::env::var_os("RUST_LOG").as_deref(), program)
+    }
+
+    /// Parses the value of `RUST_LOG`. Directives that are not understood are left out; if no other
+    /// one is left, the default applies. `program` is the name of the running program, which is
+    /// usually a target.
+    fn parse(variable: Option<&OsStr>, program: Option<&str>) -> Self {
+        let mut filter = Self {
+            directives: String::new(),
+            notes: Vec::new(),
+        };
+        let mut is_selective = false;
+        match variable.map(OsStr::to_str) {
+            None => {}
+            Some(None) => filter.note("it is not valid UTF-8"),
+            Some(Some(text)) => {
+                let parts = text.split(',').map(str::trim);
+                for part in parts.filter(|part| !part.is_empty()) {
+                    is_selective |= filter.add(part, program);
+                }
+            }
+        }
+        if !is_selective {
+            filter.push(DEFAULT);
+            if !filter.notes.is_empty() {
+                filter.note(&format!("using the default, `{DEFAULT}`"));
+            }
+        }
+        filter
+    }
+
+    /// Adds a directive, or a note. Returns whether the directive certainly means what it says.
+    fn add(&mut self, part: &str, program: Option<&str>) -> bool {
+        if let Err(problem) = check(part) {
+            self.note(&problem);
+            return false;
+        }
+        self.push(part);
+        let is_target = !part.contains(['=', '[', '_']) && !part.contains("::");
+        if !is_target || part.parse::<LevelFilter>().is_ok() || Some(part) == program {
+            return true;
+        }
+        match suggest_level(part) {
+            Some(level) => {
+                let part = EscapeControl(part).truncated(64);
+                self.note(&format!("`{part}` is not a level; did you mean `{level}`?"));
+                false
+            }
+            None if part == "rpc" => true,
+            None => {
+                let part = EscapeControl(part).truncated(64);
+                self.note(&format!(
+                    "`{part}` is not a level, so it selects all events of the target `{part}`; \
+                     the levels are error, warn, info, debug, trace and off"
+                ));
+                true
+            }
+        }
+    }
+
+    fn push(&mut self, directive: &str) {
+        if !self.directives.is_empty() {
+            self.directives.push(',');
+        }
+        self.directives.push_str(directive);
+    }
+
+    fn note(&mut self, text: &str) {
+        self.notes.push(format!("RUST_LOG: {text}"));
+    }
+
+    /// Returns the filter. If there are notes, it allows them.
+    pub(super) fn build(&self) -> EnvFilter {
+        // Each directive was parsed before.
+        let filter = EnvFilter::try_new(&self.directives);
+        let filter = filter.unwrap_or_else(|_| EnvFilter::new(DEFAULT));
+        let notes = format!("{NOTES_TARGET}=warn").parse();
+        match (self.notes.is_empty(), notes) {
+            (false, Ok(notes)) => filter.add_directive(notes),
+            _ => filter,
+        }
+    }
+}
+
+/// Checks a directive.
+///
+/// # Errors
+///
+/// Returns the reason for which it is left out.
+fn check(part: &str) -> Result<(), String> {
+    let shown = EscapeControl(part).truncated(64);
+    // The part in brackets names a span and its fields, in which everything is allowed.
+    let plain = part.split('[').next().unwrap_or_default();
+    let (target, level) = plain.split_once('=').unwrap_or((plain, "info"));
+    let is_allowed = |c: char| c.is_alphanumeric() || "_-./:".contains(c);
+    if !target.chars().all(is_allowed) || (target.is_empty() && plain == part) {
+        return Err(format!(
+            "`{shown}` was left out: expected a level, or `TARGET=LEVEL`, separated by commas"
+        ));
+    }
+    if target.replace("::", "").contains(':') {
+        return Err(format!("`{shown}` was left out: expected `TARGET=LEVEL`"));
+    }
+    let level = part.rsplit_once("]=").map_or(level, |(_, level)| level);
+    if level.parse::<LevelFilter>().is_err() || level.is_empty() {
+        let level = EscapeControl(level).truncated(64);
+        let advice = match suggest_level(&level) {
+            Some(suggested) => format!("did you mean `{suggested}`?"),
+            None => "the levels are error, warn, info, debug, trace and off".to_owned(),
+        };
+        return Err(format!(
+            "`{shown}` was left out: `{level}` is not a level; {advice}"
+        ));
+    }
+    match part.parse::<Directive>() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("`{shown}` was left out: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> LogFilter {
+        LogFilter::parse(Some(text.as_ref()), Some("shop"))
+    }
+
+    #[test]
+    fn what_is_understood_is_used_without_a_note() {
+        for text in [
+            "info",
+            "INFO",
+            "off",
+            "3",
+            "debug,rpc=warn",
+            "rpc",
+            "shop",
+            "my_crate",
+            "shop::orders",
+            "a-b.c/d=trace",
+            "shop[call{method=Get}]=debug",
+            "[call]=debug",
+            "info, rpc=warn",
+            "info,,rpc=warn,",
+        ] {
+            let filter = parse(text);
+            assert_eq!(filter.notes, [""; 0], "{text}");
+            let expected: Vec<_> = text.split(',').map(str::trim).collect();
+            let expected: Vec<_> = expected
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .collect();
+            assert_eq!(filter.directives, expected.join(","));
+            filter.build();
+        }
+        for unset in [None, Some("")] {
+            let filter = LogFilter::parse(unset.map(OsStr::new), None);
+            assert_eq!(
+                (filter.directives.as_str(), filter.notes.len()),
+                (DEFAULT, 0)
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_noted() {
+        for (text, directives, note) in [
+            ("infoo", "infoo,info", "did you mean `info`?"),
+            ("warning", "warning,info", "did you mean `warn`?"),
+            ("verbose", "verbose,info", "did you mean `debug`?"),
+            ("loud", "loud", "the target `loud`"),
+            ("info,rpc=wrn", "info", "did you mean `warn`?"),
+            ("rpc=wrn", "info", "did you mean `warn`?"),
+            ("rpc=", "info", "`` is not a level"),
+            ("rpc==debug", "info", "did you mean `debug`?"),
+            ("=debug", "info", "expected a level"),
+            ("rpc:debug", "info", "expected `TARGET=LEVEL`"),
+            ("info;rpc=debug", "info", "separated by commas"),
+            ("info rpc=debug", "info", "separated by commas"),
+            ("*=debug", "info", "separated by commas"),
+            ("debug,[call", "debug", "`[call` was left out"),
+            ("rpc=debug,sqlx=lots", "rpc=debug", "the levels are"),
+            ("\u{1b}[31m=info", "info", "\\u{1b}"),
+        ] {
+            let filter = parse(text);
+            assert_eq!(filter.directives, directives, "{text}");
+            assert!(filter.notes[0].contains(note), "{text}: {:?}", filter.notes);
+            assert!(!filter.notes.concat().contains('\u{1b}'), "{text}");
+            assert!(filter.build().to_string().contains(NOTES_TARGET), "{text}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_value_that_is_not_utf8_is_noted() {
+        use std::os::unix::ffi::OsStrExt as _;
+
+        let filter = LogFilter::parse(Some(OsStr::from_bytes(b"info\xff")), None);
+        assert_eq!(filter.directives, DEFAULT);
+        assert!(filter.notes[0].contains("UTF-8"), "{:?}", filter.notes);
+    }
+}
