@@ -3,7 +3,9 @@
 use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
+use rpc_runtime::env_option::{named, variable};
 use rpc_runtime::{Code, Error, Result, ServerOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -34,10 +36,10 @@ pub struct LargestN {
     /// Largest n that is accepted, up to 20,000,000
     #[arg(
         long,
-        env = "FIBPRO_LARGEST_N",
+        env = variable("FIBPRO_LARGEST_N"),
         value_name = "N",
         default_value_t = DEFAULT_LARGEST_N,
-        value_parser = clap::value_parser!(u64).range(..=LARGEST_N)
+        value_parser = named(clap::value_parser!(u64).range(..=LARGEST_N))
     )]
     pub largest_n: u64,
 }
@@ -54,6 +56,11 @@ pub fn exit_code<T>(outcome: Result<T>) -> ExitCode {
     }
 }
 
+/// Returns an error whose message starts with the option that caused it.
+pub(crate) fn caused_by(option: &str, error: &Error) -> Error {
+    Error::new(error.code(), format!("{option}: {}", error.message()))
+}
+
 /// Prints a note on stderr. What would control a terminal is escaped, except line feeds.
 pub fn print_note(text: impl Display) {
     let text = terminal::lines(&text.to_string());
@@ -66,12 +73,18 @@ pub fn print_error(text: impl Display) {
     print_note(format_args!("error: {text}"));
 }
 
+/// Time after the first signal in which further ones are repeats of it, as for
+/// [`Server::run`](rpc_runtime::Server::run).
+const REPEAT_PERIOD: Duration = Duration::from_secs(1);
+
 /// The signals that stop a process: SIGINT and SIGTERM.
 #[derive(Debug)]
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Option<Signal>,
+    /// When the first signal arrived.
+    first: Option<Instant>,
 }
 
 impl Signals {
@@ -85,6 +98,7 @@ impl Signals {
             interrupt: install(SignalKind::interrupt())?,
             terminate: install(SignalKind::terminate())?,
             hangup: None,
+            first: None,
         })
     }
 
@@ -102,7 +116,24 @@ impl Signals {
     }
 
     /// Waits for the next signal and returns its name.
+    ///
+    /// Signals in the second after the first one are repeats of it and are ignored: supervisors and
+    /// terminals often send a signal twice.
     pub async fn next(&mut self) -> &'static str {
+        loop {
+            let signal = self.receive().await;
+            match self.first {
+                Some(first) if first.elapsed() < REPEAT_PERIOD => {}
+                Some(_) => return signal,
+                None => {
+                    self.first = Some(Instant::now());
+                    return signal;
+                }
+            }
+        }
+    }
+
+    async fn receive(&mut self) -> &'static str {
         let hangup = async {
             match &mut self.hangup {
                 Some(hangup) => hangup.recv().await,

@@ -1,5 +1,6 @@
 //! The gatekeeper: an edge listener, and an internal listener for operators.
 
+use rpc_runtime::env_option::variable;
 use rpc_runtime::{HttpAccess, Result, Server, ServerOptions};
 
 use super::{PreparedService, ServiceOptions};
@@ -19,7 +20,7 @@ pub struct GatekeeperOptions {
 
     /// Address of the internal listener for status and flags, which the edge does not serve; or
     /// `none`
-    #[arg(long, env = "FIBPRO_OPERATOR", value_name = "ADDRESS", default_value_t = GATEKEEPER.internal_address())]
+    #[arg(long, env = variable("FIBPRO_OPERATOR"), value_name = "ADDRESS", default_value_t = GATEKEEPER.internal_address())]
     operator: String,
 
     #[command(flatten)]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use rpc_runtime::env_option::{named, variable};
 use rpc_runtime::logs::LogsServer;
 use rpc_runtime::observe::{CallEnd, CallStart, Observer, TracingObserver};
 use rpc_runtime::{Code, Error, Result, Server, ServerOptions};
@@ -24,14 +25,14 @@ pub struct LogSinkOptions {
     /// File of the stored records, or `none`
     #[arg(
         long,
-        env = "LOGSINK_STORE",
+        env = variable("LOGSINK_STORE"),
         value_name = "FILE",
         default_value = "fibpro-data/logs.sqlite"
     )]
     store: PathBuf,
 
     /// Maximum size of the file, such as `64MiB`; the oldest records are evicted
-    #[arg(long, env = "LOGSINK_STORE_BYTES", value_name = "SIZE", default_value = "64MiB", value_parser = store_bytes)]
+    #[arg(long, env = variable("LOGSINK_STORE_BYTES"), value_name = "SIZE", default_value = "64MiB", value_parser = named(store_bytes))]
     store_bytes: u64,
 
     #[command(flatten)]

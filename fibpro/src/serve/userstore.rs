@@ -3,11 +3,13 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 
+use rpc_runtime::env_option::variable;
 use rpc_runtime::{Result, Secret, Server, ServerOptions};
 
 use super::{PreparedService, ServiceOptions, ShutdownTasks};
 use crate::api::userstore::UserStoreServer;
 use crate::endpoints::USERSTORE;
+use crate::process::caused_by;
 use crate::service::userstore::{Database, UserList, Users};
 
 /// Stores the users and their credit in a database; listens on 127.0.0.1:9003
@@ -21,12 +23,12 @@ pub struct UserStoreOptions {
     /// Database of the users: sqlite://PATH, or postgres://USER:PASSWORD@HOST/NAME (better by the
     /// variable: other users of this machine can read command lines)
     // Parsed later, since clap would print an invalid value, which may contain a password.
-    #[arg(long, env = "FIBPRO_DATABASE", hide_env_values = true, value_name = "URL", default_value = "sqlite://fibpro-data/users.sqlite", value_parser = secret)]
+    #[arg(long, env = variable("FIBPRO_DATABASE"), hide_env_values = true, value_name = "URL", default_value = "sqlite://fibpro-data/users.sqlite", value_parser = secret)]
     database: Secret<String>,
 
     /// Users of a new database: a JSON list of {"username", "password", "credit", "roles"}; by
     /// default those of the tutorial
-    #[arg(long, env = "FIBPRO_USERS", value_name = "FILE")]
+    #[arg(long, env = variable("FIBPRO_USERS"), value_name = "FILE")]
     users: Option<PathBuf>,
 }
 
@@ -47,9 +49,13 @@ impl ServiceOptions for UserStoreOptions {
             // Within the server's context, so that the users added by the first start are logged
             // under its name.
             .start_log();
-        let database: Database = self.database.expose().parse()?;
+        let database = self.database.expose().parse::<Database>();
+        let database =
+            database.map_err(|error| caused_by("--database (FIBPRO_DATABASE)", &error))?;
         let list = match self.users {
-            Some(path) => UserList::read(path)?,
+            Some(path) => {
+                UserList::read(path).map_err(|error| caused_by("--users (FIBPRO_USERS)", &error))?
+            }
             None => UserList::tutorial()?,
         };
         // Within the server's context, so that its log lines have the user store's name in any

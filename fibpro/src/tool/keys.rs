@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rpc_runtime::env_option::variable;
 use rpc_runtime::{Client, IdentityKeys, Result};
 
 /// The key file of `fibpro up` with its default folder.
@@ -13,7 +14,7 @@ const OF_UP: &str = "fibpro-data/identity.key";
 pub struct KeyOptions {
     /// Identity key file, for services that accept signed calls only [default:
     /// fibpro-data/identity.key if it exists]
-    #[arg(long, env = "RPC_IDENTITY_KEY_FILE", value_name = "FILE")]
+    #[arg(long, env = variable("RPC_IDENTITY_KEY_FILE"), value_name = "FILE")]
     identity_key_file: Option<PathBuf>,
 }
 

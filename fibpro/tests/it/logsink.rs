@@ -334,7 +334,7 @@ fn sigterm_drains_and_a_second_one_exits_at_once() {
     assert!(probe("/healthz").starts_with("HTTP/1.0 200 "));
     assert!(probe("/readyz").starts_with("HTTP/1.0 503 "));
     assert_eq!(sink.call("RecvLog", r#"{"message":"a"}"#).status, 200);
-    sink.terminate();
+    sink.terminate_again();
     let ended = sink.ended();
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("a second SIGTERM"), "{ended:?}");

@@ -204,6 +204,18 @@ impl LogSink {
         signal("-TERM", &self.child);
     }
 
+    /// Sends SIGTERM until it has exited: in the first second after another one it has no effect.
+    pub(crate) fn terminate_again(&mut self) {
+        while self.child.try_wait().unwrap().is_none() {
+            self.terminate();
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "the interval of the attempts; the end of the process is what is waited for"
+            )]
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Sends SIGKILL, and waits for the exit.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();

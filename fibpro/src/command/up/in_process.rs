@@ -11,7 +11,7 @@ use fibpro::serve::{
 };
 use rpc_runtime::BoundServer;
 use rpc_runtime::logs::{LogExporter, dropped};
-use rpc_runtime::{Client, IdentityKeys, Result};
+use rpc_runtime::{Client, Error, IdentityKeys, Result};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::{Level, Metadata};
@@ -213,8 +213,14 @@ fn is_for_the_terminal(metadata: &Metadata<'_>) -> bool {
 fn start_log(sink: &str, plan: &Plan, keys: IdentityKeys) -> Result<LogExporter> {
     let client = Client::new(sink)?.identity(keys);
     let mut builder = LogExporter::builder(client).spool(plan.data.log_spool("up"));
-    if let Ok(filter) = env::var("RPC_SHIP_LOG") {
-        builder = builder.filter(&filter)?;
+    if let Some(filter) = env::var("RPC_SHIP_LOG")
+        .ok()
+        .filter(|filter| !filter.is_empty())
+    {
+        builder = builder.filter(&filter).map_err(|error| {
+            let text = format!("RPC_SHIP_LOG: {}", error.message());
+            Error::new(error.code(), text)
+        })?;
     }
     let exporter = builder.start()?;
     let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -223,9 +229,12 @@ fn start_log(sink: &str, plan: &Plan, keys: IdentityKeys) -> Result<LogExporter>
         // The layer would report a closed stderr on stderr, and panic.
         .log_internal_errors(false)
         .with_ansi(!plain && io::stderr().is_terminal());
-    let lines = match EnvFilter::try_from_default_env() {
-        Ok(filter) => lines.with_filter(filter).boxed(),
-        Err(_) => lines.with_filter(filter_fn(is_for_the_terminal)).boxed(),
+    let filter = env::var("RUST_LOG")
+        .ok()
+        .filter(|filter| !filter.is_empty());
+    let lines = match filter.map(EnvFilter::try_new) {
+        Some(Ok(filter)) => lines.with_filter(filter).boxed(),
+        _ => lines.with_filter(filter_fn(is_for_the_terminal)).boxed(),
     };
     let shipped = filter_fn(|metadata| !metadata.target().starts_with(OF_THE_SINK));
     tracing_subscriber::registry()

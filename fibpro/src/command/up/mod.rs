@@ -22,6 +22,7 @@ use fibpro::output::unbuffered_stdout;
 use fibpro::process::{Signals, print_note};
 use fibpro::serve::userstore::secret;
 use rpc_runtime::Secret;
+use rpc_runtime::env_option::variable;
 
 use self::children::ChildProcesses;
 use self::in_process::InProcess;
@@ -59,13 +60,13 @@ pub(crate) struct UpOptions {
 
     /// Users of a new database: a JSON list of {"username", "password", "credit", "roles"}; by
     /// default those of the tutorial
-    #[arg(long, env = "FIBPRO_USERS", value_name = "FILE")]
+    #[arg(long, env = variable("FIBPRO_USERS"), value_name = "FILE")]
     users: Option<PathBuf>,
 
     /// Database of the users: sqlite://PATH, or postgres://USER:PASSWORD@HOST/NAME (better by the
     /// variable: other users of this machine can read command lines) [default: a file in the data
     /// folder]
-    #[arg(long, env = "FIBPRO_DATABASE", hide_env_values = true, value_name = "URL", value_parser = secret)]
+    #[arg(long, env = variable("FIBPRO_DATABASE"), hide_env_values = true, value_name = "URL", value_parser = secret)]
     database: Option<Secret<String>>,
 }
 
