@@ -82,7 +82,7 @@ fn d04_a_wrong_argument_exits_with_2_and_lists_values() {
         ),
         (
             &["log", "x", "--to", "localhost:9002"],
-            "the scheme is missing; expected `http://HOST:PORT`",
+            "the scheme is missing: write `http://localhost:9002`",
         ),
         (&["log"], "<TEXT>"),
         (&["lok", "x"], "unrecognized subcommand 'lok'"),
