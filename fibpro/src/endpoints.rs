@@ -114,7 +114,10 @@ impl Endpoints {
     /// Several addresses (comma-separated in the environment) are replicas of one service.
     #[must_use]
     pub fn urls(&self, service: &str) -> Vec<String> {
-        self.urls_with(service, |variable| env::var(variable).ok())
+        // A value that is not Unicode is no URL either, and is refused as one.
+        self.urls_with(service, |variable| {
+            env::var_os(variable).map(|value| value.to_string_lossy().into_owned())
+        })
     }
 
     fn urls_with(&self, service: &str, variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
