@@ -10,7 +10,7 @@ use rpc_runtime::axum::http::StatusCode;
 use rpc_runtime::axum::response::{IntoResponse as _, Response};
 use rpc_runtime::axum::routing::get;
 use rpc_runtime::prelude::*;
-use rpc_runtime::{Client, RequestId, Trust};
+use rpc_runtime::{Client, Trust};
 use rpc_tests::Running;
 use rpc_tests::raw::{Raw, post_with, request};
 use rpc_tests::wait::until;
@@ -43,6 +43,8 @@ enum ShopError {
 
 struct Handlers {
     next: Option<ShopClient>,
+    /// Notified when `ship` starts.
+    started: Arc<Notify>,
     go: Arc<Notify>,
 }
 
@@ -65,14 +67,19 @@ impl Shop for Handlers {
     }
 
     async fn ship(&self, code: u8) -> Result<()> {
+        self.started.notify_one();
         self.go.notified().await;
         self.buy(code).await
     }
 }
 
 fn shop(name: &str, next: Option<ShopClient>) -> Server {
-    let go = Arc::default();
-    Server::new(name).add(ShopServer::new(Handlers { next, go }))
+    let handlers = Handlers {
+        next,
+        started: Arc::default(),
+        go: Arc::default(),
+    };
+    Server::new(name).add(ShopServer::new(handlers))
 }
 
 /// `edge` → `middle` → `back`, the last two on internal listeners.
@@ -365,26 +372,27 @@ async fn a_bad_request_is_no_error_of_the_server() {
 #[tokio::test]
 async fn detached_work_is_logged_without_a_caller() {
     let chain = Chain::start().await;
-    let go = Arc::new(Notify::new());
+    let (started, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let handlers = Handlers {
         next: Some(chain.middle),
+        started: Arc::clone(&started),
         go: Arc::clone(&go),
     };
     let server = Server::new("last").add(ShopServer::new(handlers));
     let last = Running::start(server).await;
     let client = ShopClient::with_client(outside(&last));
     let lines = Lines::start();
-    let id = RequestId::parse("r-1").unwrap();
     let code = Code::Unavailable.number();
-    let call = Context::for_request(id).enter(|| client.ship(code));
-    let timeout = std::time::Duration::from_millis(20);
-    call.timeout(timeout).await.unwrap_err();
+    let call = tokio::spawn(client.ship(code).into_future());
+    started.notified().await;
+    call.abort();
+    until(async || lines.shown().len() == 1).await;
     go.notify_one();
     until(async || lines.shown().len() == 3).await;
     assert_eq!(
         lines.shown(),
         [
-            "WARN last deadline_exceeded",
+            "INFO last canceled",
             "WARN back unavailable",
             // Its caller did not get the chain.
             "WARN last unavailable",
