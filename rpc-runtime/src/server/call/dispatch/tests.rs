@@ -59,7 +59,8 @@ async fn reply(inner: &Arc<ServerInner>, peer: Peer) -> (u16, String, Value) {
 #[tokio::test]
 async fn a_peer_on_another_host_gets_only_advice() {
     let seen = Arc::new(Seen::default());
-    let plain = HttpAccess::default().restrict(axum::Router::new());
+    let plain = axum::Router::new().route("/a.B/C", any(async || "plain"));
+    let plain = HttpAccess::default().restrict(plain);
     for (fallback, advice) in [(None, "listen_edge"), (Some(plain), "http_for")] {
         let inner = inner(&seen, fallback);
         let (status, id, error) = reply(&inner, peer(Trust::Internal, "10.0.0.1:1")).await;
