@@ -79,9 +79,15 @@ impl SpoolDir {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(error),
             }
-            if let Some(session) = Session::claim(epoch, path)? {
-                self.remember(epoch)?;
-                return Ok(session);
+            match Session::claim(epoch, path) {
+                Ok(Some(session)) => {
+                    self.remember(epoch)?;
+                    return Ok(session);
+                }
+                Ok(None) => {}
+                // Another process took the new directory for that of an ended one, and removed it.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
         Err(Error::other(
