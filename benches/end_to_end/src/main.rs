@@ -36,7 +36,8 @@ struct Command {
 /// The processes that the harness starts for each measurement.
 #[derive(Debug, Subcommand)]
 enum Process {
-    /// Serves on a free port, prints it, and ends with its standard input.
+    /// Serves on a free port of 127.0.0.1, prints its address, and ends when its standard input is
+    /// closed.
     #[command(hide = true)]
     Serve {
         /// The candidate whose server runs

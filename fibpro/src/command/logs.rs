@@ -48,7 +48,7 @@ pub(crate) struct LogsOptions {
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Timestamp>,
 
-    /// Only records that contain this text, ignoring case
+    /// Only records that contain this text; ASCII letters match in either case
     #[arg(long)]
     text: Option<String>,
 

@@ -33,7 +33,10 @@ pub fn ping(client: &Client, service: &'static ServiceDescriptor) -> Call<Pong> 
     match ping_method(service) {
         Some(method) => prepare(client, method, None, &PONG, Ok(b"{}".to_vec())),
         // The expansion has `ping` only if the descriptor has it.
-        None => unreachable!("internal error: {} has no method `Ping`", service.full_name),
+        None => unreachable!(
+            "internal error of rpc-runtime: the client of {} has `ping`, but the service has no `Ping`",
+            service.full_name
+        ),
     }
 }
 

@@ -79,7 +79,8 @@ impl TypedError {
 }
 
 impl Payload {
-    /// Returns a field of the variant, or `None` if it is missing or of another type.
+    /// Returns a field of the variant. `None` if it is of another type, or if only the reason was
+    /// received. A missing field is `None`, or `Some(None)` if `T` is an `Option`.
     #[must_use]
     pub fn field<T: Argument>(&self, name: &str) -> Option<T> {
         if self.reason_only {

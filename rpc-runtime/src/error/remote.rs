@@ -84,7 +84,7 @@ impl<E> Remote<E> {
         &self.error
     }
 
-    /// Returns the service's own error, without the chain.
+    /// Returns the service's own error and discards the chain of services that it passed.
     pub fn into_inner(self) -> E {
         self.value
     }

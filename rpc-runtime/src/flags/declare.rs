@@ -221,7 +221,7 @@ impl fmt::Debug for Registration {
 #[doc(hidden)]
 #[allow(
     missing_docs,
-    reason = "the methods have the names of the macro's options"
+    reason = "called by the expansion of `flag!`, whose documentation describes the options"
 )]
 impl<T: Any + Send + Sync> Flag<T> {
     #[must_use]
@@ -332,7 +332,7 @@ pub const fn lower_case<const N: usize>(name: &str) -> [u8; N] {
 /// type and a default. Its name is that of the static in lower case.
 ///
 /// Types: `bool`, integers up to 64 bits, `f64`, `String`, `Duration` (`500ms`, `5s`),
-/// `Vec<String>` (`a,b`), and and types with `FromStr` and `Display`, if the first parses what the
+/// `Vec<String>` (`a,b`), and types with `FromStr` and `Display`, if the first parses what the
 /// second prints.
 ///
 /// | option | |

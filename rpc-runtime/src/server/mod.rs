@@ -237,7 +237,7 @@ impl Server {
     /// Adds a service.
     #[allow(
         clippy::should_implement_trait,
-        reason = "a service is added to a server, not a number"
+        reason = "not the addition of two values that `std::ops::Add` means"
     )]
     pub fn add(mut self, service: impl Service) -> Self {
         self.config.services.push(service.into_routes());

@@ -1,7 +1,9 @@
 //! Returns expired reservations to their users.
 //!
-//! Each operation on a user first returns the user's expired reservations, so credit is correct
-//! without this task. The task covers users without activity, and keeps ledger and log up to date.
+//! Setting the credit, reserving and reading the ledger first return the user's expired
+//! reservations, so they see the correct credit without this task. Settling and refunding expire
+//! only their own purchase; the credit that they report may lack other expired reservations until
+//! this task has run. The task also covers users without activity.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -77,7 +77,7 @@ impl Fixture {
         self.now.fetch_sub(micros, Ordering::Relaxed);
     }
 
-    /// Opens a store with one user, `username`/`password`; a new user gets this credit.
+    /// Opens a store. If its database has no users, adds `username`/`password` with this credit.
     pub(crate) async fn open(&self, credit: u64) -> (Users, UserStoreClient) {
         let list =
             format!(r#"[{{"username": "username", "password": "password", "credit": {credit}}}]"#);

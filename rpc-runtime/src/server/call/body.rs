@@ -198,7 +198,7 @@ pub(crate) struct Aborted;
 
 impl fmt::Display for Aborted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("fault injected: the response is not sent")
+        f.write_str("fault injected (`drop` or `lose`): no response is sent")
     }
 }
 

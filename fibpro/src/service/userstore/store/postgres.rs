@@ -134,7 +134,7 @@ impl Engine {
             }
         });
         work.await.map_err(|error| {
-            let text = "the task that writes to the users' database failed";
+            let text = "internal error: a write to the users' database panicked; whether it was done is not known";
             Error::new(Code::Internal, text).with_source(error)
         })?
     }
