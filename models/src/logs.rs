@@ -32,7 +32,7 @@ const TEXT: &str = "0 0";
 
 fn shared(capacity: usize) -> Arc<ExporterState> {
     let limit = capacity * QueueSize::of(TEXT).bytes;
-    Arc::new(ExporterState::new(Queue::new(limit, EPOCH)))
+    Arc::new(ExporterState::new("sink".into(), Queue::new(limit, EPOCH)))
 }
 
 fn source(name: &str) -> Arc<Source> {

@@ -10,9 +10,9 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::layer::{Context as LayerContext, Filter, Layer};
 
-use super::queue;
 use super::shared::ExporterState;
 use super::{Level, Timestamp, format};
+use super::{installed, queue};
 use crate::context::Context;
 
 /// Target of this crate's own events, such as the event of a finished call.
@@ -34,7 +34,7 @@ pub(super) struct ExportLayer(pub(super) Arc<ExporterState>);
 
 impl<S: Subscriber> Layer<S> for ExportLayer {
     fn on_layer(&mut self, _: &mut S) {
-        self.0.installed();
+        installed::add(&self.0);
     }
 
     fn on_event(&self, event: &Event<'_>, _: LayerContext<'_, S>) {

@@ -60,6 +60,8 @@ mod failure;
 #[cfg(all(feature = "client", feature = "server"))]
 mod format;
 #[cfg(all(feature = "client", feature = "server"))]
+mod installed;
+#[cfg(all(feature = "client", feature = "server"))]
 mod layer;
 #[cfg(all(feature = "client", feature = "server"))]
 mod options;
@@ -88,6 +90,8 @@ pub(crate) use exporter::PreparedExporter;
 #[cfg(all(feature = "client", feature = "server"))]
 pub use exporter::{LogExporter, LogExporterBuilder};
 #[cfg(all(feature = "client", feature = "server"))]
+pub(crate) use installed::{is_exporting, is_exporting_to};
+#[cfg(all(feature = "client", feature = "server"))]
 pub(crate) use options::LogExportOptions;
 pub use record::{Level, ParseLevelError, Record};
 pub use service::Logs;
@@ -96,8 +100,6 @@ pub use service::LogsClient;
 #[cfg(feature = "server")]
 pub use service::LogsServer;
 pub(crate) use service::SERVICE;
-#[cfg(all(feature = "client", feature = "server"))]
-pub(crate) use shared::{is_exporting, is_exporting_to};
 #[cfg(feature = "_fuzz")]
 pub(crate) use spool::{read_segment, write_segment};
 #[cfg(all(feature = "client", feature = "server"))]

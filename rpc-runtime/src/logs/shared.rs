@@ -1,14 +1,13 @@
 //! State shared by the threads that log and the exporter thread.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::Notify;
 
 use super::queue::{LogEvent, PushResult, Queue, QueueSize};
 use super::status::{DropCause, ExporterMetrics, LogExporterStatus};
-use crate::sync::MutexExt as _;
 
 /// Limit of the records in one call. Larger batches are not faster and take longer to arrive.
 pub(super) const BATCH_RECORDS: usize = 1000;
@@ -24,28 +23,9 @@ const BATCH: QueueSize = QueueSize {
     bytes: BATCH_BYTES,
 };
 
-/// The exporters of this process whose layer belongs to a subscriber.
-static INSTALLED: Mutex<Vec<Weak<ExporterState>>> = Mutex::new(Vec::new());
-
-/// Returns whether the program exports its log.
-pub(crate) fn is_exporting() -> bool {
-    any_exporter(|_| true)
-}
-
-/// Returns whether the program exports its log to this sink.
-pub(crate) fn is_exporting_to(target: &str) -> bool {
-    any_exporter(|exporter| *exporter.target == *target)
-}
-
-fn any_exporter(holds: impl Fn(&ExporterState) -> bool) -> bool {
-    let installed = INSTALLED.lock_unpoisoned();
-    let mut running = installed.iter().filter_map(Weak::upgrade);
-    running.any(|exporter| exporter.queue.is_open() && holds(&exporter))
-}
-
 pub(super) struct ExporterState {
     /// The sink in printable form.
-    target: Arc<str>,
+    pub(super) target: Arc<str>,
     pub(super) queue: Queue,
     pub(super) metrics: ExporterMetrics,
     /// Wakes the worker.
@@ -60,13 +40,6 @@ impl ExporterState {
             metrics: ExporterMetrics::default(),
             wake: Notify::new(),
         }
-    }
-
-    /// Records that the layer of this exporter belongs to a subscriber.
-    pub(super) fn installed(self: &Arc<Self>) {
-        let mut installed = INSTALLED.lock_unpoisoned();
-        installed.retain(|exporter| exporter.strong_count() > 0);
-        installed.push(Arc::downgrade(self));
     }
 
     /// Adds an event. Called on the thread that logs, and never blocks.

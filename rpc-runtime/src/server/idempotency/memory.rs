@@ -232,7 +232,7 @@ impl IdempotencyStore for MemoryStore {
             return Ok(());
         };
         let text = format!("the settings of the idempotency store are not valid: {problem}");
-        Err(Error::without_location(Code::InvalidArgument, text))
+        Err(Error::new(Code::InvalidArgument, text))
     }
 
     fn begin<'a>(
