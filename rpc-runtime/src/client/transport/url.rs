@@ -1,4 +1,4 @@
-//! Parses the URL of a server as people write it, and says what is wrong with it.
+//! Parses the URL of a server as people write it, and reports what is wrong with it.
 //!
 //! Hand-written because `http::Uri` accepts ports above 65535 and reads them as none, refuses
 //! schemes in capitals, and gives no reason that helps.
@@ -159,7 +159,7 @@ fn port(text: &str) -> Result<u16, Problem> {
         return Err(format!("the port `{}` is not a number", shown(text)).into());
     }
     match text.parse::<u16>() {
-        Ok(0) => Err("port 0 is no port to connect to".into()),
+        Ok(0) => Err("port 0 is not valid; use the port that the server listens on".into()),
         Ok(port) => Ok(port),
         Err(_) => Err(format!("the port {} is above 65535", shown(text)).into()),
     }
@@ -276,7 +276,10 @@ mod tests {
             ("http://127.0.0.1:99999", "the port 99999 is above 65535"),
             ("http://127.0.0.1:65536", "the port 65536 is above 65535"),
             ("http://a:184467440737095516170", "is above 65535"),
-            ("http://a:0", "port 0 is no port"),
+            (
+                "http://a:0",
+                "port 0 is not valid; use the port that the server listens on",
+            ),
             ("http://a:", "the port is missing"),
             ("http://a:/x", "the port is missing"),
             ("http://a:+80", "the port `+80` is not a number"),
