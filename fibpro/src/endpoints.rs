@@ -114,7 +114,7 @@ impl Endpoints {
     /// Several addresses (comma-separated in the environment) are replicas of one service.
     #[must_use]
     pub fn urls(&self, service: &str) -> Vec<String> {
-        // A value that is not Unicode is no URL either, and is refused as one.
+        // A value that is not Unicode is not a valid URL, and is refused as such.
         self.urls_with(service, |variable| {
             env::var_os(variable).map(|value| value.to_string_lossy().into_owned())
         })

@@ -51,7 +51,8 @@ pub(crate) struct LoginCache {
 struct CacheEntries {
     /// The time of the last verification.
     verified: HashMap<LoginDigest, Instant>,
-    /// All verifications in their order. Those that are not the last one of their login are skipped.
+    /// All verifications in their order. Those that are not the last one of their login are
+    /// skipped.
     order: VecDeque<(Instant, LoginDigest)>,
 }
 

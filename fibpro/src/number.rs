@@ -18,7 +18,8 @@ const QUOTED: usize = 40;
 /// use fibpro::number::parse;
 ///
 /// assert_eq!(parse("007", 1000), Ok(7));
-/// assert_eq!(parse("4.5", 1000).unwrap_err().to_string(), "'4.5' is not a number: use decimal digits, such as 10");
+/// let error = parse("4.5", 1000).unwrap_err().to_string();
+/// assert_eq!(error, "'4.5' is not a number: use decimal digits, such as 10");
 /// ```
 pub fn parse(text: &str, max: u64) -> Result<u64, BadNumber> {
     let quoted = || quote(text);

@@ -12,8 +12,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Returns standard output without a buffer.
 ///
-/// The buffer of [`io::stdout`] keeps what could not be written and writes it later, so it cannot be
-/// known which lines were written.
+/// The buffer of [`io::stdout`] keeps what could not be written and writes it later, so it cannot
+/// be known which lines were written.
 ///
 /// # Errors
 ///
@@ -34,8 +34,8 @@ pub struct LineOutput<W> {
 #[derive(Debug)]
 #[must_use = "lines may be missing from the output"]
 pub struct LinesWritten {
-    /// The number of bytes that were written. The line feed of a line whose text was written counts,
-    /// because it is written before the next line.
+    /// The number of bytes that were written. The line feed of a line whose text was written
+    /// counts, because it is written before the next line.
     pub bytes: usize,
     /// The error, if not all bytes were written.
     pub outcome: io::Result<()>,
@@ -61,8 +61,8 @@ impl<W: Write> LineOutput<W> {
         }
     }
 
-    /// Writes lines, each with a line feed at its end. Blocks. After an error, the rest of the lines
-    /// is not written later. A line that was written in part is ended before the next one.
+    /// Writes lines, each with a line feed at its end. Blocks. After an error, the rest of the
+    /// lines is not written later. A line that was written in part is ended before the next one.
     pub fn write_lines(&mut self, lines: &[u8]) -> LinesWritten {
         if lines.is_empty() {
             return LinesWritten {

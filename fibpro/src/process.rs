@@ -83,7 +83,7 @@ pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Option<Signal>,
-    /// When the first signal arrived.
+    /// The time at which the first signal arrived.
     first: Option<Instant>,
 }
 

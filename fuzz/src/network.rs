@@ -155,8 +155,8 @@ async fn ask(router: Router, request: Request<Body>) -> StatusCode {
     parts.status
 }
 
-/// Sends bytes on a connection, which the server closes after some time. With a NUL at the end, which
-/// is not sent, this side closes it. Returns the response.
+/// Sends bytes on a connection, which the server closes after some time. With a NUL at the end,
+/// which is not sent, this side closes it. Returns the response.
 fn talk(input: &[u8]) -> Vec<u8> {
     let (input, closes) = match input.strip_suffix(b"\0") {
         Some(input) => (input.to_vec(), true),

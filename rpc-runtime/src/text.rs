@@ -42,8 +42,8 @@ fn write_escaped(out: &mut impl fmt::Write, c: char) -> fmt::Result {
     }
 }
 
-/// Returns whether this is a line or paragraph separator of Unicode. All other line ends are control
-/// characters.
+/// Returns whether this is a line or paragraph separator of Unicode. All other line ends are
+/// control characters.
 fn is_separator(c: char) -> bool {
     matches!(c, '\u{2028}' | '\u{2029}')
 }

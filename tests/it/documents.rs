@@ -27,8 +27,8 @@ fn workspace() -> PathBuf {
         .unwrap()
 }
 
-/// Returns the Markdown files of the root, `fibpro` and `benches`, and all below `docs`, relative to
-/// the root.
+/// Returns the Markdown files of the root, `fibpro` and `benches`, and all below `docs`, relative
+/// to the root.
 fn documents() -> Vec<PathBuf> {
     fn add(root: &Path, folder: &str, deep: bool, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(root.join(folder)).unwrap() {

@@ -1,4 +1,5 @@
-//! The details of errors: those of a service, of the framework and of a dependency, and who gets which.
+//! The details of errors: those of a service, of the framework and of a dependency, and who gets
+//! which.
 
 use rpc_runtime::error::Detail;
 use rpc_runtime::prelude::*;

@@ -473,7 +473,7 @@ async fn plain_routes_are_signed_unless_they_are_public() {
     let public = Running::start(public).await;
     let mut raw = Raw::connect(public.address()).await;
     assert_eq!(raw.ask(&get).await.body, b"hello");
-    // The service beside it is as closed as without a plain route.
+    // The service of the same server is as closed as without a plain route.
     let response = raw
         .ask(post("/identity.v1.Vault/Open", r#"{"door":"left"}"#))
         .await;

@@ -1,5 +1,5 @@
-//! Sockets that a service manager passes to a server: `LISTEN_FDS` and `LISTEN_PID`, as systemd does
-//! for socket activation.
+//! Sockets that a service manager passes to a server: `LISTEN_FDS` and `LISTEN_PID`, as systemd
+//! does for socket activation.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};

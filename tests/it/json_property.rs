@@ -1,5 +1,5 @@
-//! Random values of many types keep their value, wherever plain serde_json would bring them back, and
-//! are never changed without an error. Random documents are read as serde_json reads them.
+//! Random values of many types keep their value, wherever plain serde_json would bring them back,
+//! and are never changed without an error. Random documents are read as serde_json reads them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Debug;
@@ -412,7 +412,8 @@ proptest! {
     }
 }
 
-/// Compares documents. serde_json's floats may differ in the last bit, those of the runtime are exact.
+/// Compares documents. serde_json's floats may differ in the last bit, those of the runtime are
+/// exact.
 fn same(read: &Value, plain: &Value) -> bool {
     match (read, plain) {
         (Value::Array(read), Value::Array(plain)) => {

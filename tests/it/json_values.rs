@@ -1,5 +1,5 @@
-//! Values keep their value on the way: `null` and missing fields, integers and floats at every depth,
-//! numbers by their digits. Tested over a raw socket and with the client.
+//! Values keep their value on the way: `null` and missing fields, integers and floats at every
+//! depth, numbers by their digits. Tested over a raw socket and with the client.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU64;

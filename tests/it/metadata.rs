@@ -1,5 +1,5 @@
-//! Metadata in both directions: binary values, names in any case, errors. Over a socket, in process,
-//! and as other clients send and see it.
+//! Metadata in both directions: binary values, names in any case, errors. Over a socket, in
+//! process, and as other clients send and see it.
 
 use rpc_runtime::prelude::*;
 use rpc_tests::Running;

@@ -113,7 +113,7 @@ async fn errors_of_the_server_are_apart_from_refusals() {
     for code in Code::all() {
         client.coded(code.number()).no_retry().await.unwrap_err();
     }
-    // Requests that any stranger can send, with codes that a failing server has as well.
+    // Requests that any peer can send, with codes that a failing server has as well.
     let mut raw = Raw::connect(running.address()).await;
     let fine = "/status.v1.Counted/Fine";
     let unknown = [("content-encoding", "foo")];

@@ -54,7 +54,8 @@ impl ServiceOptions for GatekeeperOptions {
         if self.operator != "none" {
             server = server.listen(self.operator);
         }
-        // The listener for operators is internal: it would trust the context headers of its callers.
+        // The listener for operators is internal: it would trust the context headers of its
+        // callers.
         let server = server.http_for(HttpAccess::Edge, gatekeeper.into_routes());
         Ok(PreparedService::new(server))
     }

@@ -20,8 +20,8 @@ const OVERHEAD: usize = 200;
 
 /// Values by the key of their purchase.
 ///
-/// An own type and not `moka`: the lifetime is that of tokio's clock and the capacity is exact, which
-/// the tests rely on.
+/// An own type and not `moka`: the lifetime is that of tokio's clock and the capacity is exact,
+/// which the tests rely on.
 pub(super) struct SoldValues {
     capacity: usize,
     state: Mutex<State>,

@@ -130,7 +130,8 @@ async fn a_body_that_is_too_large_costs_nothing() {
 #[tokio::test]
 async fn the_body_is_read_after_the_login() {
     let system = System::start(4).await;
-    // Without an end of the body: a stranger, and an invalid number, do not have to send one.
+    // Without an end of the body: a caller without login, and one with an invalid number, do not
+    // have to send it.
     for (path, login, status) in [("/10", "", 401), ("/x", "dXNlcm5hbWU6cGFzc3dvcmQ=", 400)] {
         let mut raw = Raw::connect(system.gatekeeper.address()).await;
         let head = format!(

@@ -16,7 +16,8 @@ trait Output {
     /// The path that standard output is redirected to.
     fn path(&self) -> &Path;
 
-    /// Waits until a line with this text is printed, and returns everything printed since the start.
+    /// Waits until a line with this text is printed, and returns everything printed since the
+    /// start.
     fn wait_for(&mut self, text: &str) -> String;
 
     fn take_away(&mut self);
@@ -204,7 +205,8 @@ fn the_log_goes_on(folder: &Folder, mode: &[&str], failure: &str, out: &mut dyn 
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
 }
 
-/// The line on stderr: of the log sink in this process, and of the process that forwards its output.
+/// The line on stderr: of the log sink in this process, and of the process that forwards its
+/// output.
 const MODES: [(&[&str], &str); 2] = [
     (&[], "cannot write log lines: they are skipped"),
     (&["--processes"], "cannot write the log to standard output"),

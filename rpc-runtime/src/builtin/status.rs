@@ -80,9 +80,9 @@ pub struct MethodStatus {
     pub in_flight: u64,
     /// Failed calls, by code.
     pub errors: BTreeMap<String, u64>,
-    /// Failed calls whose caller is at fault; also in `errors`. These are calls with the other codes
-    /// than [`Code::is_server_error`](crate::Code::is_server_error), and requests that the server
-    /// could not read, such as those for an unknown path. 0 from servers of older versions.
+    /// Failed calls whose caller is at fault; also in `errors`. These are calls with the other
+    /// codes than [`Code::is_server_error`](crate::Code::is_server_error), and requests that the
+    /// server could not read, such as those for an unknown path. 0 from servers of older versions.
     #[serde(default)]
     pub refused: u64,
     /// Calls rejected because the server was overloaded; also in `errors`, mostly as `unavailable`.

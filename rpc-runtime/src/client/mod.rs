@@ -171,9 +171,9 @@ impl Client {
     /// between client and server can respond. Off by default. [`Call::use_get`] sets it for one
     /// call.
     ///
-    /// The arguments are then part of the URL, which proxies and servers log. A call whose arguments
-    /// do not fit into a URL of 4 KiB is sent by `POST`. A map that iterates in random order has a
-    /// new URL each time; use a `BTreeMap`.
+    /// The arguments are then part of the URL, which proxies and servers log. A call whose
+    /// arguments do not fit into a URL of 4 KiB is sent by `POST`. A map that iterates in random
+    /// order has a new URL each time; use a `BTreeMap`.
     ///
     /// Has no effect on calls within one process.
     #[must_use]

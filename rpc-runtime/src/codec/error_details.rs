@@ -312,8 +312,8 @@ pub(crate) struct EncodedDetail<'a> {
     pub(crate) debug: Option<Value>,
 }
 
-/// Encodes the details of an error: those of the service, with the attached ones in their order, then
-/// those of the framework. The request ID is not among them, because it is in a header.
+/// Encodes the details of an error: those of the service, with the attached ones in their order,
+/// then those of the framework. The request ID is not among them, because it is in a header.
 pub(crate) fn encode_details(error: &Error) -> Vec<EncodedDetail<'_>> {
     let mut details = Vec::new();
     if let Some(reason) = error.reason() {

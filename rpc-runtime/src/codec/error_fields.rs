@@ -46,7 +46,8 @@ impl TypedError {
         self
     }
 
-    /// Allows the message and the fields to be sent to callers, regardless of the code and of trust.
+    /// Allows the message and the fields to be sent to callers, regardless of the code and of
+    /// trust.
     #[must_use]
     pub fn public(mut self) -> Self {
         self.error = self.error.public();

@@ -130,7 +130,8 @@ impl Context {
         Some(self.deadline()?.saturating_duration_since(Instant::now()))
     }
 
-    /// Returns the timeout that the caller sent with the call, before the server applied its limits.
+    /// Returns the timeout that the caller sent with the call, before the server applied its
+    /// limits.
     ///
     /// `None` if the caller sent none; [`deadline`](Self::deadline) is then the default of the
     /// server.
@@ -285,7 +286,7 @@ impl Context {
     }
 }
 
-/// For the client and the server.
+/// Access of the client and the server to the parts of a context.
 impl Context {
     /// Calls `f` with the current context.
     pub(crate) fn with_current<R>(f: impl FnOnce(&Self) -> R) -> R {

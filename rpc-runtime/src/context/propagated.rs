@@ -26,7 +26,7 @@ pub(crate) struct Propagated {
     pub(crate) faults: Option<FaultPlan>,
     /// The number of services that the request has passed.
     pub(crate) hops: u32,
-    /// Which attempt of the caller this is, from 1. 0 counts as 1.
+    /// The number of the attempt of the caller, from 1. 0 counts as 1.
     pub(crate) attempt: u32,
 }
 

@@ -75,8 +75,8 @@ pub(super) struct Inner {
     pub(super) source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// The parts of an error that came with the response of a dependency. They belong to the contract of
-/// that dependency, so an untrusted caller of this service does not get them.
+/// The parts of an error that came with the response of a dependency. They belong to the contract
+/// of that dependency, so an untrusted caller of this service does not get them.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Received {
     /// Whether the reason, its domain and the payload were received.
@@ -168,8 +168,8 @@ impl Error {
         )
     }
 
-    /// Allows the message and the details of an `internal`, `unknown` or `data_loss` error to be sent
-    /// to callers.
+    /// Allows the message and the details of an `internal`, `unknown` or `data_loss` error to be
+    /// sent to callers.
     #[must_use]
     pub fn public(mut self) -> Self {
         self.0.public = true;
@@ -337,7 +337,7 @@ impl Error {
     }
 }
 
-/// For the runtime.
+/// Access of the runtime to the parts of an error.
 impl Error {
     pub(crate) fn payload(&self) -> Option<&Arc<Payload>> {
         self.0.payload.as_ref()

@@ -145,17 +145,19 @@ impl Error {
         self.truncate_chain();
     }
 
-    /// Prepares the error for a caller that is not trusted, or that does not ask for the chain: code,
-    /// public message, request ID, retry delay, metadata and the service's own details.
+    /// Prepares the error for a caller that is not trusted, or that does not ask for the chain:
+    /// code, public message, request ID, retry delay, metadata and the service's own details.
     ///
-    /// These are the reason, the violations and the attached details, without those of a dependency,
-    /// and the fields of a public variant. An error whose message is not public has none of them.
+    /// These are the reason, the violations and the attached details, without those of a
+    /// dependency, and the fields of a public variant. An error whose message is not public has
+    /// none of them.
     pub(crate) fn redact(&mut self, request_id: RequestId, service: &str) {
         let mut bare = Self::without_location(self.0.code, self.public_message().to_owned());
         if self.0.public {
             let received = self.0.received;
             if !received.reason {
-                // The reason of a variant that wraps a dependency's error is that of the dependency.
+                // The reason of a variant that wraps a dependency's error is that of the
+                // dependency.
                 let is_own = self
                     .0
                     .payload

@@ -217,7 +217,7 @@ impl fmt::Debug for Registration {
     }
 }
 
-/// For the expansion of [`flag!`](crate::flag!).
+/// Support for the expansion of [`flag!`](crate::flag!).
 #[doc(hidden)]
 #[allow(
     missing_docs,
@@ -340,8 +340,15 @@ pub const fn lower_case<const N: usize>(name: &str) -> [u8; N] {
 /// | `dynamic` | can be changed while the server runs |
 /// | `secret` | the value is never displayed: not in lists, errors or logs |
 /// | `name = "…"` | sets another name: lower-case letters, digits and `_` |
-/// | `validate = …` | [`range`](crate::flags::range), [`one_of`](crate::flags::one_of), [`not_empty`](crate::flags::not_empty), a function, or another [`Validator`](crate::flags::Validator). A closure needs the type of its argument |
-/// | `notify = …` | a function of the old and the new value, which is called after each change in any server |
+/// | `validate = …` | [`range`], [`one_of`], [`not_empty`], a function, or another [`Validator`] |
+/// | `notify = …` | a function of the old and the new value, called after each change in any server |
+///
+/// A closure as a validator needs the type of its argument.
+///
+/// [`range`]: crate::flags::range
+/// [`one_of`]: crate::flags::one_of
+/// [`not_empty`]: crate::flags::not_empty
+/// [`Validator`]: crate::flags::Validator
 ///
 /// ```
 /// use std::time::Duration;

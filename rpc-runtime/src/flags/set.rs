@@ -192,7 +192,7 @@ impl Flags {
     }
 }
 
-/// For the server.
+/// Access of the server to the values.
 impl Flags {
     pub(super) fn slot(&self, index: usize) -> Option<&FlagSlot> {
         self.0.slots.get(index)

@@ -69,10 +69,10 @@ impl IdentityKeys {
     ///
     /// # Errors
     ///
-    /// `failed_precondition` if the file cannot be read, or if other users own it or can write it or
-    /// its folder (see [`files`](crate::files)). `invalid_argument` for an invalid line, a duplicate
-    /// ID, a secret of less than 32 bytes, or a file without keys. The texts name the line and
-    /// contain no secrets. A file that other users can read is accepted with a warning.
+    /// `failed_precondition` if the file cannot be read, or if other users own it or can write it
+    /// or its folder (see [`files`](crate::files)). `invalid_argument` for an invalid line, a
+    /// duplicate ID, a secret of less than 32 bytes, or a file without keys. The texts name the
+    /// line and contain no secrets. A file that other users can read is accepted with a warning.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Ok(Self(Arc::new(KeySet {

@@ -19,8 +19,8 @@
 //! Limits: the signature encrypts nothing. It does not cover application metadata, which proxies
 //! may extend. A holder of a key can claim any source. Each instance of a server remembers the
 //! calls that it has received, so it rejects a replayed call. Another instance, or one that has
-//! restarted, would accept it within 30 s. Use TLS to prevent that. A clock that jumps does not make
-//! a server accept a call twice: a second whose calls it no longer remembers stays closed.
+//! restarted, would accept it within 30 s. Use TLS to prevent that. A clock that jumps does not
+//! make a server accept a call twice: a second whose calls it no longer remembers stays closed.
 
 mod keys;
 mod replay;

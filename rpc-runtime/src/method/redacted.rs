@@ -91,7 +91,8 @@ fn redact_fields(
     Ok(())
 }
 
-/// Returns the text of a value. `None` for an outermost `None`, which is the same as a missing field.
+/// Returns the text of a value. `None` for an outermost `None`, which is the same as a missing
+/// field.
 fn value(transcode: Transcode, cursor: &mut Cursor<'_>) -> Result<Option<String>, DecodeError> {
     let mut out = Vec::new();
     if transcode(cursor, &mut out)? == Written::Nothing {

@@ -21,8 +21,8 @@ pub(crate) struct CallTrace {
 }
 
 impl CallTrace {
-    /// Returns the data for the trace, or `None` while the flag `log_rpc` is off, at the cost of one
-    /// atomic read. `message` is only called while it is on.
+    /// Returns the data for the trace, or `None` while the flag `log_rpc` is off, at the cost of
+    /// one atomic read. `message` is only called while it is on.
     pub(crate) fn of(
         flags: Option<&Flags>,
         arguments: Option<&'static dyn RedactedArguments>,

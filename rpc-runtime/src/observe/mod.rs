@@ -147,7 +147,8 @@ pub struct CallEnd<'a> {
     pub retry_in: Option<Duration>,
     /// On a server, the reason if the call was rejected before its handler started.
     pub rejection: Option<Rejection>,
-    /// On a plain HTTP route, the status of the response; `None` if there is none, as after a panic.
+    /// On a plain HTTP route, the status of the response; `None` if there is none, as after a
+    /// panic.
     pub http_status: Option<u16>,
     code: Option<Code>,
     /// Whether the server rejected the request itself, such as its path, encoding or body. The

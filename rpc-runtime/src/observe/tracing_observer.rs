@@ -69,8 +69,8 @@ fn level(call: &CallStart, end: &CallEnd<'_>) -> Level {
         return Level::DEBUG;
     }
     match end.code() {
-        // An unknown path or compression, a body that does not arrive. Any client can send that, and
-        // lines about it would hide real errors.
+        // An unknown path or compression, a body that does not arrive. Any client can send that,
+        // and lines about it would hide real errors.
         Some(code) if end.is_bad_request && code.is_server_error() => Level::INFO,
         None
         | Some(

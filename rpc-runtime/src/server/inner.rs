@@ -227,8 +227,8 @@ impl ServerInner {
         self.verifier().map(Verifier::keys)
     }
 
-    /// Returns whether a request is for a plain HTTP route: neither for a method, nor, unless there is
-    /// a route for it, for a path that looks like one.
+    /// Returns whether a request is for a plain HTTP route: neither for a method, nor, unless there
+    /// is a route for it, for a path that looks like one.
     pub(super) fn is_plain(&self, head: &request::Parts) -> bool {
         let path = head.uri.path();
         self.plain.as_ref().is_some_and(|plain| {

@@ -359,23 +359,23 @@ impl Server {
     /// Serves plain HTTP requests whose path belongs to no service; `/healthz` and `/readyz` stay
     /// with the server. May be called repeatedly: the routers are merged.
     ///
-    /// Checked when the server starts: `failed_precondition` if two routers have the same route or a
-    /// fallback each, and for a route that can never be reached, because a method or a probe has its
-    /// path. A path of the form `/package.Service/Method` without a route is an unknown method, for
-    /// which the fallback of a router is not asked.
+    /// Checked when the server starts: `failed_precondition` if two routers have the same route or
+    /// a fallback each, and for a route that can never be reached, because a method or a probe has
+    /// its path. A path of the form `/package.Service/Method` without a route is an unknown method,
+    /// for which the fallback of a router is not asked.
     ///
     /// At an internal listener of a server with keys, only signed requests are served, as with
     /// [`HttpAccess::Signed`]; [`http_for`](Self::http_for) sets other callers.
     ///
     /// A handler runs in the [`Context`](crate::Context) of its request; `x-rpc-*` headers count
-    /// only from trusted callers. It has [`default_deadline`](Limits::default_deadline) to return the
-    /// head of its response. A panic becomes an error response. Observers see the request as
+    /// only from trusted callers. It has [`default_deadline`](Limits::default_deadline) to return
+    /// the head of its response. A panic becomes an error response. Observers see the request as
     /// `http GET` and the like. Layers do not apply; the limits of bodies are those of axum. The
     /// extension [`PeerAddress`] of a request has the address of the peer.
     ///
-    /// A response with a status from 400 may have the [`Error`](crate::Error) that it reports in its
-    /// extensions. The log line of the request then has the services that the error passed. It is
-    /// not sent.
+    /// A response with a status from 400 may have the [`Error`](crate::Error) that it reports in
+    /// its extensions. The log line of the request then has the services that the error passed. It
+    /// is not sent.
     ///
     /// ```
     /// use rpc_runtime::{Context, Server, axum::{Router, routing::get}};

@@ -23,8 +23,8 @@ use crate::logs::{LogExportOptions, LogExporterBuilder};
 #[group(skip)]
 #[non_exhaustive]
 pub struct ServerOptions {
-    /// Address to listen on for other services: `HOST:PORT` (port 0 selects a free one), `:PORT` (on
-    /// all interfaces) or `unix:/PATH`; may be repeated
+    /// Address to listen on for other services: `HOST:PORT` (port 0 selects a free one), `:PORT`
+    /// (on all interfaces) or `unix:/PATH`; may be repeated
     #[arg(
         long,
         env = variable("RPC_LISTEN"),

@@ -1,8 +1,8 @@
-//! The plain HTTP routes of a server: the routers of the application, merged, and the question which
-//! paths they have.
+//! The plain HTTP routes of a server: the routers of the application, merged, and the question
+//! which paths they have.
 //!
-//! axum does not list the routes of a router. A copy of it with a probe in place of each handler tells
-//! whether a route matches, and by which pattern.
+//! axum does not list the routes of a router. A copy of it with a probe in place of each handler
+//! tells whether a route matches, and by which pattern.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -92,7 +92,8 @@ impl PlainRoutes {
                 let matched = response.extensions_mut().remove::<Matched>();
                 matched.map(|Matched(pattern)| pattern)
             }
-            // A probe is ready at once. If axum were not, the application decides about the request.
+            // A probe is ready at once. If axum were not, the application decides about the
+            // request.
             Poll::Pending => Some(String::new()),
         }
     }

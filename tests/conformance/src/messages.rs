@@ -253,7 +253,7 @@ pub struct ClientCompatRequest {
     pub cancel: Option<Cancel>,
 }
 
-/// When the client under test is to cancel the call. One of the fields is set.
+/// The moment at which the client under test is to cancel the call. One of the fields is set.
 #[derive(Clone, PartialEq, Message)]
 #[allow(missing_docs, reason = "documented in the suite's `.proto` files")]
 pub struct Cancel {
@@ -273,7 +273,7 @@ pub struct ClientCompatResponse {
     pub test_name: String,
     #[prost(message, optional, tag = "2")]
     pub response: Option<ClientResponseResult>,
-    /// Why the call could not be made.
+    /// The reason for which the call could not be made.
     #[prost(message, optional, tag = "3")]
     pub error: Option<ClientErrorResult>,
 }

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// `int64` and `uint64`: a decimal string, which JavaScript does not round. A number is read as well.
+/// `int64` and `uint64`: a decimal string, which JavaScript does not round. A number is read as
+/// well.
 #[derive(Clone, Copy, Default, PartialEq)]
 pub(crate) struct Int<T>(pub(crate) T);
 

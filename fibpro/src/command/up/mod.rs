@@ -79,8 +79,8 @@ pub(crate) async fn run(options: UpOptions) -> Result<(), CommandError> {
         let (urls, sockets) = sockets::bind(&plan).await?;
         services.start(&plan, &urls, sockets).await?;
         let banner = banner::text(&plan, &urls, &services.processes());
-        // Not buffered, since the log follows on the same output. An output that fails does not stop
-        // the services.
+        // Not buffered, since the log follows on the same output. An output that fails does not
+        // stop the services.
         let written = unbuffered_stdout().and_then(|mut out| out.write_all(banner.as_bytes()));
         if let Err(error) = written {
             print_note(format_args!("cannot write to standard output: {error}"));

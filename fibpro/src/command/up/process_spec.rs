@@ -182,8 +182,8 @@ impl ProcessSpec {
         Ok(command)
     }
 
-    /// Reads the lines with the listen addresses from the output; returns false if the process exits
-    /// early.
+    /// Reads the lines with the listen addresses from the output; returns false if the process
+    /// exits early.
     async fn listening(&self, stdout: &mut BufReader<ChildStdout>) -> bool {
         let begin = format!("{} listening on ", self.name);
         let mut missing = self.sockets.sockets.len();

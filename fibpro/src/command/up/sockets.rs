@@ -1,5 +1,5 @@
-//! The listening sockets of all services. This process holds them while it runs: no other process can
-//! take the port of a service that restarts, and its callers wait meanwhile.
+//! The listening sockets of all services. This process holds them while it runs: no other process
+//! can take the port of a service that restarts, and its callers wait meanwhile.
 
 use rpc_runtime::ActivationSocket;
 

@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep};
 
 use super::process_spec::{Child, ProcessSpec};
 
-/// Delay before an exited child is restarted. Its callers wait meanwhile, so it is much shorter than
-/// their timeouts.
+/// Delay before an exited child is restarted. Its callers wait meanwhile, so it is much shorter
+/// than their timeouts.
 const RESTART_BACKOFF: ExponentialBackoff = ExponentialBackoff::new(
     Duration::from_millis(100),
     Duration::from_secs(2),
@@ -93,8 +93,8 @@ async fn keep(
         let mut reason = tokio::select! {
             reason = child.died(name) => reason,
             () = wait_for_command(&mut orders, SupervisorCommand::Stop) => {
-                // Closes the sockets here, so that those of the child are the last ones: when it has
-                // closed them, callers are refused and do not wait.
+                // Closes the sockets here, so that those of the child are the last ones: when it
+                // has closed them, callers are refused and do not wait.
                 drop(spec);
                 return end(name, child, orders, stop_timeout).await;
             }

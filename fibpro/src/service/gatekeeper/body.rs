@@ -1,5 +1,5 @@
-//! The body of a request. The shop needs none, but a request whose body is broken is not the one that
-//! its sender meant.
+//! The body of a request. The shop needs none, but a request whose body is broken is not the one
+//! that its sender meant.
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 ///
-/// A response for the caller: the body is not complete, does not end in time, is too large, or is not
-/// the JSON that its content type promises.
+/// A response for the caller: the body is not complete, does not end in time, is too large, or is
+/// not the JSON that its content type promises.
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<(), ErrorResponse> {
     let mut chunks = body.into_data_stream();
     let mut bytes = Vec::new();

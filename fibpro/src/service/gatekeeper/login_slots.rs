@@ -2,7 +2,8 @@
 //!
 //! Logins wait in the order of their arrival, first among those of the same peer and user name, and
 //! then among those of the same peer. So guesses at one name delay the logins of other names
-//! little, also when a proxy makes all callers one peer. A login that succeeded lately does not wait.
+//! little, also when a proxy makes all callers one peer. A login that succeeded lately does not
+//! wait.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;

@@ -151,8 +151,8 @@ impl<W: Write> LineWriter<W> {
             .collect()
     }
 
-    /// Writes the new lines of the jobs, and updates the state of each line. A line that was not written is skipped: its record counts as missing, and is
-    /// new if it is sent again.
+    /// Writes the new lines of the jobs, and updates the state of each line. A line that was not
+    /// written is skipped: its record counts as missing, and is new if it is sent again.
     fn write(
         &mut self,
         text: &str,
@@ -210,8 +210,8 @@ impl<W: Write> LineWriter<W> {
         outcome.map_err(|error| error.kind())
     }
 
-    /// Forwards the records to the store, also when their lines could not be written: what is stored
-    /// is accepted. Without a store, the call is completed here.
+    /// Forwards the records to the store, also when their lines could not be written: what is
+    /// stored is accepted. Without a store, the call is completed here.
     fn forward(&self, states: &[LineState], job: WriteJob, outcome: Result<(), io::ErrorKind>) {
         let printed = PrintedJob {
             records: job.records,

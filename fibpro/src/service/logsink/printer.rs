@@ -101,9 +101,9 @@ impl PrintQueue {
     ///
     /// # Errors
     ///
-    /// `resource_exhausted` when the queue or the store is full; `unavailable` when records could not
-    /// be stored or, without a store, lines not be written. Some of them may be written or stored
-    /// nevertheless.
+    /// `resource_exhausted` when the queue or the store is full; `unavailable` when records could
+    /// not be stored or, without a store, lines not be written. Some of them may be written or
+    /// stored nevertheless.
     ///
     /// # Cancellation
     ///
@@ -153,8 +153,8 @@ impl PrintQueue {
         }
     }
 
-    /// Returns how many records are missing from the output. Without a store, their callers received
-    /// errors.
+    /// Returns how many records are missing from the output. Without a store, their callers
+    /// received errors.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.state.lost.load(Ordering::Relaxed)

@@ -141,8 +141,8 @@ async fn open(path: &Path) -> Result<SqliteConnection> {
         Ok(_) => return Err(failed(format!("{} is not a file", path.display()))),
         Err(error) => return Err(failed(format!("cannot read {}: {error}", path.display()))),
     }
-    // Not read-only: such a connection would leave `-wal` and `-shm` behind. SQLite reads a file that
-    // it may not write as well.
+    // Not read-only: such a connection would leave `-wal` and `-shm` behind. SQLite reads a file
+    // that it may not write as well.
     let options = SqliteConnectOptions::new()
         .filename(path)
         .busy_timeout(LOCK_TIMEOUT)

@@ -1,4 +1,4 @@
-//! Which users files are accepted.
+//! Users files that are accepted, and those that are refused.
 
 use fibpro::service::userstore::UserList;
 

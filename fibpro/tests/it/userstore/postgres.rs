@@ -114,8 +114,8 @@ impl Cluster {
         })
     }
 
-    /// Restarts the server: with `INT` it tells its sessions (57P01), with `QUIT` it ends them at once
-    /// (57P02). Returns when the signal is sent.
+    /// Restarts the server: with `INT` it tells its sessions (57P01), with `QUIT` it ends them at
+    /// once (57P02). Returns when the signal is sent.
     pub(crate) fn restart(&self, signal: &str) {
         let mut shell = self.shell.lock().unwrap();
         writeln!(shell.stdin.as_mut().unwrap(), "{signal}").unwrap();

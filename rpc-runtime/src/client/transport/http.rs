@@ -1,9 +1,9 @@
 //! The HTTP transport: hyper for HTTP/1 over plain `http` and Unix sockets, `h2` for HTTP/2 over
 //! them, `reqwest` for `https` and for clients that the application supplies.
 //!
-//! The client side is the larger part of the cost of a call. With hyper and `h2`, requests are built
-//! from parts that are already parsed, and the pool does nothing about redirects, cookies, proxies
-//! and decompression.
+//! The client side is the larger part of the cost of a call. With hyper and `h2`, requests are
+//! built from parts that are already parsed, and the pool does nothing about redirects, cookies,
+//! proxies and decompression.
 
 use std::error::Error as StdError;
 use std::io::{self, ErrorKind};

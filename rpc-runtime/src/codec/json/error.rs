@@ -54,8 +54,8 @@ impl DecodeError {
         Self::at("", text)
     }
 
-    /// Returns the error of a body that does not begin with `{`. A byte order mark is named, because
-    /// it cannot be seen.
+    /// Returns the error of a body that does not begin with `{`. A byte order mark is named,
+    /// because it cannot be seen.
     pub(super) fn not_an_object(body: &[u8]) -> Self {
         Self::new(match body.trim_ascii_start() {
             [0xef, 0xbb, 0xbf, ..] => {

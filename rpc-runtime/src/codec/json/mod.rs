@@ -11,8 +11,8 @@
 //! | Bytes are base64: `Vec<u8>` as an argument or a result, and [`Bytes`] elsewhere. | [`value`], [`newtypes`] |
 //!
 //! Names, presence and defaults inside of user-defined types follow their serde implementations.
-//! Where serde buffers a value without its type (`untagged`, `flatten`, internally tagged enums), an
-//! integer is read from a number only.
+//! Where serde buffers a value without its type (`untagged`, `flatten`, internally tagged enums),
+//! an integer is read from a number only.
 
 mod access;
 mod cursor;

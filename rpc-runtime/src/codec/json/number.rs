@@ -100,7 +100,8 @@ pub(super) fn decimal_digits(text: &str) -> Option<&str> {
     (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then_some(digits)
 }
 
-/// Returns the value of a JSON number without its sign. `None` if it has a fraction or does not fit.
+/// Returns the value of a JSON number without its sign. `None` if it has a fraction or does not
+/// fit.
 fn exact_magnitude(number: &str) -> Option<u128> {
     let number = number.trim_start_matches('-');
     let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));

@@ -127,8 +127,8 @@ impl Spool {
         std::mem::take(&mut self.losses)
     }
 
-    /// Looks for files that others removed, replaced or truncated, and counts their records as lost.
-    /// Records that are in memory already are not lost.
+    /// Looks for files that others removed, replaced or truncated, and counts their records as
+    /// lost. Records that are in memory already are not lost.
     pub(super) fn check_files(&mut self) {
         self.count_missing(false);
     }

@@ -126,8 +126,8 @@ impl Segment {
         Ok((taken, damaged))
     }
 
-    /// Reads the records that were not taken into memory, unless they are there already. Returns the
-    /// number of damaged lines that were found.
+    /// Reads the records that were not taken into memory, unless they are there already. Returns
+    /// the number of damaged lines that were found.
     fn load(&mut self) -> io::Result<usize> {
         if self.read.is_some() {
             return Ok(0);
@@ -135,8 +135,8 @@ impl Segment {
         self.load_again()
     }
 
-    /// Reads the records that were not taken from what the file has now. Returns the number of those
-    /// that it has no longer.
+    /// Reads the records that were not taken from what the file has now. Returns the number of
+    /// those that it has no longer.
     pub(super) fn load_again(&mut self) -> io::Result<usize> {
         let content = read(&self.path)?;
         self.bytes = self

@@ -20,8 +20,8 @@ use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 use crate::observe::Rejection;
 
-/// The delay after which a caller may retry that an overloaded server has rejected, in milliseconds.
-/// A slot becomes free as soon as a call ends. A range, so that retries are spread.
+/// The delay after which a caller may retry that an overloaded server has rejected, in
+/// milliseconds. A slot becomes free as soon as a call ends. A range, so that retries are spread.
 const OVERLOAD_RETRY_MS: std::ops::RangeInclusive<u64> = 50..=150;
 
 /// The admission rules of one method.

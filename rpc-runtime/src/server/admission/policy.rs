@@ -39,8 +39,9 @@ use crate::error::{Code, Error};
 /// # Ok::<(), rpc_runtime::Error>(())
 /// ```
 ///
-/// A denied call fails with `permission_denied`; the text names the method and the caller. A server does not start if its
-/// policy names an unknown method, or one method twice. Methods without a rule are logged at the start.
+/// A denied call fails with `permission_denied`; the text names the method and the caller. A server
+/// does not start if its policy names an unknown method, or one method twice. Methods without a
+/// rule are logged at the start.
 ///
 /// [`Server::identity`]: crate::Server::identity
 #[derive(Debug, Clone, Default)]

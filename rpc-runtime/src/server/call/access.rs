@@ -18,8 +18,8 @@ use crate::protocol::connect::Rejection;
 /// | `Edge` | every caller | none | none |
 /// | `Public` | every caller | every caller | every caller |
 ///
-/// The routes see the `x-rpc-*` headers, the trace and the baggage of trusted callers only: of signed
-/// requests, and without keys of peers on its own host.
+/// The routes see the `x-rpc-*` headers, the trace and the baggage of trusted callers only: of
+/// signed requests, and without keys of peers on its own host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HttpAccess {

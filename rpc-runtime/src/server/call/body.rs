@@ -24,7 +24,7 @@ const DISCARD_BYTES: usize = 1 << 20;
 /// Maximum time for reading a discarded body.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
-/// Why a body could not be read.
+/// The reason for which a body could not be read.
 #[derive(Debug)]
 pub(crate) enum ReadBodyError {
     /// Its size or its declared length exceeds the limit.

@@ -78,8 +78,8 @@ impl Peer {
     /// # Errors
     ///
     /// At an internal listener: `unauthenticated` for a call without a valid signature where the
-    /// server has keys, `permission_denied` for a peer on another host, and for a web page, where it
-    /// has none.
+    /// server has keys, `permission_denied` for a peer on another host, and for a web page, where
+    /// it has none.
     pub(crate) fn identify(
         &self,
         verifier: Option<&Verifier>,
@@ -173,8 +173,8 @@ pub(crate) struct Caller {
 pub(crate) enum ErrorScope {
     /// The service's own details, as any server of the protocol sends them.
     Own,
-    /// In addition, the services that the error passed, and the fields of a typed error. For trusted
-    /// callers that ask for it.
+    /// In addition, the services that the error passed, and the fields of a typed error. For
+    /// trusted callers that ask for it.
     Chain,
 }
 

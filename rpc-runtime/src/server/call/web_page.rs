@@ -1,8 +1,8 @@
 //! Requests that a web page makes: what an internal listener without signatures refuses.
 //!
-//! A browser on this host connects from loopback, so any page that its user opens could call services
-//! that trust their own host. A page of a name that its owner points at 127.0.0.1 (DNS rebinding) is
-//! even of the same origin; only the `Host` gives it away.
+//! A browser on this host connects from loopback, so any page that its user opens could call
+//! services that trust their own host. A page of a name that its owner points at 127.0.0.1 (DNS
+//! rebinding) is even of the same origin; only the `Host` gives it away.
 
 use std::net::IpAddr;
 

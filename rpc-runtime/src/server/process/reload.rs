@@ -18,8 +18,8 @@ impl Drop for KeyReloader {
 }
 
 impl KeyReloader {
-    /// Reloads the keys on SIGHUP. Without a key file, the signal only writes a line to the log: its
-    /// default action would end the server when its terminal is closed.
+    /// Reloads the keys on SIGHUP. Without a key file, the signal only writes a line to the log:
+    /// its default action would end the server when its terminal is closed.
     ///
     /// # Errors
     ///

@@ -35,8 +35,9 @@ impl Server {
     /// # Errors
     ///
     /// As [`bind`](Self::bind), and `failed_precondition` for an inherited socket if the server has
-    /// addresses of both kinds and none is that of the socket; `invalid_argument` if the URL of the log sink is invalid,
-    /// `failed_precondition` if the log spool cannot be used, `canceled` after a second signal.
+    /// addresses of both kinds and none is that of the socket; `invalid_argument` if the URL of the
+    /// log sink is invalid, `failed_precondition` if the log spool cannot be used, `canceled` after
+    /// a second signal.
     pub async fn run(self) -> Result<()> {
         run(self, std::future::pending()).await
     }

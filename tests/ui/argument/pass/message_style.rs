@@ -1,4 +1,5 @@
-//! In message style, the argument is the request and the value is the response; set on a method or the trait.
+//! In message style, the argument is the request and the value is the response; set on a method or
+//! the trait.
 
 use rpc_runtime::{Context, Result, rpc_service};
 use serde::{Deserialize, Serialize};

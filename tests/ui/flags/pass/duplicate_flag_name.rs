@@ -1,5 +1,5 @@
-//! Two flags with the same name compile, since they may be in different crates. A server of the program does
-//! not start.
+//! Two flags with the same name compile, since they may be in different crates. A server of the
+//! program does not start.
 
 use rpc_runtime::prelude::*;
 

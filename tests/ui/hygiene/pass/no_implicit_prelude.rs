@@ -1,4 +1,5 @@
-//! The expansion does not need the prelude: `Result`, `Option`, `Some`, `Send`, `Clone`, `Into`, `drop`, …
+//! The expansion does not need the prelude: `Result`, `Option`, `Some`, `Send`, `Clone`, `Into`,
+//! `drop`, …
 #![no_implicit_prelude]
 
 /// The error.

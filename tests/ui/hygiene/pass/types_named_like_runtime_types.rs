@@ -1,4 +1,5 @@
-//! A developer's types and traits may have any name, including those of the runtime and the prelude.
+//! A developer's types and traits may have any name, including those of the runtime and the
+//! prelude.
 #![allow(dead_code)]
 
 use rpc_runtime::{RpcError, rpc_service};

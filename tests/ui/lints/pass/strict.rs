@@ -22,7 +22,8 @@ use std::marker::Send;
 
 use rpc_runtime::{Code, Context, Error, Result, RpcError, rpc_service};
 
-/// The code of a missing item. With `Code` in scope, qualified paths in the expansion could be reported.
+/// The code of a missing item. With `Code` in scope, qualified paths in the expansion could be
+/// reported.
 pub const MISSING: Code = Code::NotFound;
 
 /// Errors of [`Shop`].

@@ -1,5 +1,5 @@
-//! Two services with the same full name compile, since they may be in different crates. A server of either
-//! does not start.
+//! Two services with the same full name compile, since they may be in different crates. A server of
+//! either does not start.
 
 use rpc_runtime::prelude::*;
 

@@ -1,5 +1,5 @@
-//! A skipped field need not be serializable, an error, or have a default. An error becomes the source, and a
-//! default is used when decoding.
+//! A skipped field need not be serializable, an error, or have a default. An error becomes the
+//! source, and a default is used when decoding.
 
 use std::error::Error as _;
 

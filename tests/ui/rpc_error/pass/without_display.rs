@@ -1,4 +1,5 @@
-//! An enum without `Display` has its reason in words as its text. The smallest enum has only `other`.
+//! An enum without `Display` has its reason in words as its text. The smallest enum has only
+//! `other`.
 #![deny(warnings)]
 
 use rpc_runtime::{Code, Error, RpcError};

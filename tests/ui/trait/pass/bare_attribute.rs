@@ -1,4 +1,5 @@
-//! By default, the package is the crate name and the endpoint is the trait name in lower snake case.
+//! By default, the package is the crate name and the endpoint is the trait name in lower snake
+//! case.
 
 use rpc_runtime::{Result, rpc_service};
 

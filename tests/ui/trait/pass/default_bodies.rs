@@ -1,4 +1,5 @@
-//! A body in the trait is the server's default. Early returns, `?` and borrowed arguments work in it.
+//! A body in the trait is the server's default. Early returns, `?` and borrowed arguments work in
+//! it.
 
 use rpc_runtime::{Code, Context, Error, Result, rpc_service};
 

@@ -1,8 +1,8 @@
-//! The file beside a database that says whether the database has had users.
+//! The file next to a database that records whether the database has had users.
 //!
 //! For `users.sqlite` it is `.users.sqlite.store`. A store holds a shared lock on it, and a restore
-//! an exclusive one. Its content tells an empty database from a new one: without it, a database that
-//! was removed would be created anew, with the credit of the first day.
+//! an exclusive one. Its content tells an empty database from a new one: without it, a database
+//! that was removed would be created anew, with the credit of the first day.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write as _};

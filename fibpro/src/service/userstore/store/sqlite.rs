@@ -86,7 +86,8 @@ impl Engine {
             .run(&mut anchor)
             .await
             .map_err(|error| error::cannot_migrate(database, error))?;
-        // Until then a copy of the main file has no tables. Does nothing while another process reads.
+        // Until then a copy of the main file has no tables. Does nothing while another process
+        // reads.
         anchor
             .rows("PRAGMA wal_checkpoint(PASSIVE)", &[])
             .await

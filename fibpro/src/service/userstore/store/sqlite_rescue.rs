@@ -55,7 +55,7 @@ pub(super) async fn checkpoint(
     }
 }
 
-/// Writes a copy of the database beside it.
+/// Writes a copy of the database into its folder.
 async fn copy_beside(connection: &mut SqliteConnection, path: &Path) -> Result<PathBuf, String> {
     let free = (1..1000)
         .map(|number| with_suffix(path, &format!(".rescued-{number}")))

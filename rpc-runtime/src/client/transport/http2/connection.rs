@@ -30,8 +30,8 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The number of calls in a row that reach their deadline without a response, after which a
-/// connection gets no more calls. A server may answer pings while the calls behind it are stuck, for
-/// example in a proxy.
+/// connection gets no more calls. A server may answer pings while the calls behind it are stuck,
+/// for example in a proxy.
 const MAX_DEADLINES: u32 = 3;
 
 /// The flow control windows for responses, of a stream and of a connection. They are those of
@@ -264,8 +264,8 @@ async fn drive<T>(
 }
 
 /// Watches a connection: pings it while calls wait and nothing arrives, and leaves it when it has
-/// been idle for a while. Returns when the server does not respond to a ping; the connection is then
-/// dropped, and the calls on it fail.
+/// been idle for a while. Returns when the server does not respond to a ping; the connection is
+/// then dropped, and the calls on it fail.
 async fn watch(mut pings: PingPong, health: &Arc<Health>, origin: &Origin) {
     let mut last_used = Instant::now();
     let (mut started, mut received) = health.progress();

@@ -186,7 +186,8 @@ fn label(verb: &Method) -> &'static str {
 }
 
 /// Returns the code that observers see for a status; `None` for success. This is not the inverse of
-/// the table of codes, where 404 stands for a missing method: here it stands for a missing resource.
+/// the table of codes, where 404 stands for a missing method: here it stands for a missing
+/// resource.
 fn code_of(status: StatusCode) -> Option<Code> {
     Some(match status.as_u16() {
         ..400 => return None,

@@ -157,8 +157,8 @@ fn resolve<'c>(
     }
 }
 
-/// Checks that the body of a request is read as everyone on its way reads it. The HTTP library looks
-/// at the last transfer coding only, and would hand on the encoded bytes of the others.
+/// Checks that the body of a request is read as everyone on its way reads it. The HTTP library
+/// looks at the last transfer coding only, and would hand on the encoded bytes of the others.
 ///
 /// # Errors
 ///

@@ -119,8 +119,8 @@ impl<'a> PendingCall<'a> {
             .build()
     }
 
-    /// Reads the body of a `GET`, which must be empty. Some clients send an empty one: HTTP/2 with an
-    /// empty frame at the end, or HTTP/1.1 in chunks.
+    /// Reads the body of a `GET`, which must be empty. Some clients send an empty one: HTTP/2 with
+    /// an empty frame at the end, or HTTP/1.1 in chunks.
     async fn expect_empty<B>(
         &self,
         context: &Context,

@@ -50,13 +50,13 @@ struct ActivityState {
     calls: usize,
     /// Whether a part of a request head has arrived.
     head: bool,
-    /// When the head began, the last call ended or a blocked write continued.
+    /// The time at which the head began, the last call ended or a blocked write continued.
     since: Instant,
-    /// Since when writes have been blocked because the peer does not read.
+    /// The time since which writes have been blocked because the peer does not read.
     blocked: Option<Instant>,
     /// Whether a response may have been sent before its request was read completely.
     unread: bool,
-    /// When the server has asked the connection to finish.
+    /// The time at which the server asked the connection to finish.
     stopping: Option<Instant>,
 }
 

@@ -39,7 +39,8 @@ impl ActivationSocket {
             None => Listener::bind(server, address, mode).await?,
         };
         let url = listener.url();
-        // A socket of the standard library: one of tokio would wake this process for each connection.
+        // A socket of the standard library: one of tokio would wake this process for each
+        // connection.
         let socket = match listener {
             Listener::Tcp(listener) => listener.into_std().and_then(|listener| {
                 // A longer queue than that of tokio, for the time in which no server accepts.

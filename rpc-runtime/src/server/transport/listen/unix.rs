@@ -3,8 +3,9 @@
 //!
 //! Two races are avoided:
 //!
-//! - Between binding and setting the mode, any user could connect. The socket therefore listens only
-//!   after its mode is set: the system refuses connections to a bound socket that does not listen.
+//! - Between binding and setting the mode, any user could connect. The socket therefore listens
+//!   only after its mode is set: the system refuses connections to a bound socket that does not
+//!   listen.
 //! - Of two processes that find a stale socket file, the second could remove the socket that the
 //!   first has just bound. The process that holds the lock on `PATH.lock` therefore owns the path.
 //!   The lock file is never removed, because removing it would cause the same race.
@@ -142,8 +143,8 @@ fn lock(path: &Path) -> Result<FileLock> {
     FileLock::acquire(Path::new(&name))?.ok_or_else(|| ErrorKind::AddrInUse.into())
 }
 
-/// Removes a socket file without a listener. Fails if the path holds a file that is not a socket, or
-/// a socket with a listener. The lock alone is not enough: other programs do not take it.
+/// Removes a socket file without a listener. Fails if the path holds a file that is not a socket,
+/// or a socket with a listener. The lock alone is not enough: other programs do not take it.
 async fn remove_stale(path: &Path) -> Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
