@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn f13_the_bound_holds_however_large_it_is_written() {
+    fn the_bound_holds_however_large_it_is_written() {
         for text in ["1000001", "18446744073709551616", "99999999999999999999"] {
             let expected = format!("'{text}' is too large: n is at most 1000000");
             assert_eq!(refused(text), expected);

@@ -245,7 +245,7 @@ async fn programs_get_json() {
 }
 
 #[tokio::test]
-async fn d06_f05_no_internal_method_is_reachable_outside() {
+async fn d06_no_internal_method_is_reachable_outside() {
     let system = System::start(4).await;
     let mut raw = Raw::connect(system.gatekeeper.address()).await;
     for path in [
@@ -273,7 +273,7 @@ async fn d06_f05_no_internal_method_is_reachable_outside() {
 }
 
 #[tokio::test]
-async fn f03_an_override_from_outside_is_ignored() {
+async fn an_override_from_outside_is_ignored() {
     let system = System::start(4).await;
     let trap = TcpListener::bind("127.0.0.1:0").unwrap();
     trap.set_nonblocking(true).unwrap();

@@ -22,7 +22,7 @@ fn texts(page: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn d03_what_was_logged_is_found_by_curl() {
+fn what_was_logged_is_found_by_curl() {
     let sink = LogSink::start();
     let batch = json!({"records": [record(1, "one"), record(2, "two"), record(1, "one")]});
     let appended = sink.call("Append", &batch.to_string());
@@ -335,7 +335,7 @@ fn stored(sink: &LogSink) -> HashMap<String, u32> {
 }
 
 #[test]
-fn s08_sigterm_leaves_one_complete_file() {
+fn sigterm_leaves_one_complete_file() {
     let folder = Folder::new();
     for round in 1..=3 {
         let mut sink = LogSink::start_with(&folder.file("logs.sqlite"));

@@ -36,7 +36,7 @@ fn row<'a>(ended: &'a Ended, service: &str) -> &'a str {
 }
 
 #[test]
-fn h02_all_are_up_and_the_exit_code_says_so() {
+fn all_are_up_and_the_exit_code_says_so() {
     let up = Up::start(&[]);
     let seen = monitor(&up, &[]);
     assert_eq!(seen.code, Some(0), "{seen:?}");
@@ -132,7 +132,7 @@ async fn h02_a_silent_service_costs_only_its_timeout() {
 }
 
 #[test]
-fn h02_watch_sees_a_process_stop_and_ends_on_ctrl_c() {
+fn watch_sees_a_process_stop_and_ends_on_ctrl_c() {
     let up = Up::start(&["--processes"]);
     let key = up.key();
     let endpoints = up.endpoints();

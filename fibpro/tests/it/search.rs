@@ -66,7 +66,7 @@ fn query() -> Query {
 }
 
 #[tokio::test]
-async fn d03_all_conditions_hold_at_once() {
+async fn all_conditions_hold_at_once() {
     let searched = Searched::start().await;
     let records = [
         record("userstore@prod/a1", "r1", "01", Level::Debug, "a"),

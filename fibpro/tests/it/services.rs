@@ -60,7 +60,7 @@ async fn e03_c06_a_wrong_call_gets_a_clear_error() {
 }
 
 #[tokio::test]
-async fn f08_d05_a_method_with_a_cost_refuses_get() {
+async fn d05_a_method_with_a_cost_refuses_get() {
     let system = System::start(4).await;
     let mut pricing = Raw::connect(system.internal[1]).await;
     let message =
@@ -82,7 +82,7 @@ async fn f08_d05_a_method_with_a_cost_refuses_get() {
 }
 
 #[tokio::test]
-async fn c03_a_price_is_asked_for_without_buying() {
+async fn a_price_is_asked_for_without_buying() {
     let system = System::start(0).await;
     let mut pricing = Raw::connect(system.internal[1]).await;
     for (n, price) in [

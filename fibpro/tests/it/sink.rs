@@ -312,7 +312,7 @@ async fn what_waits_is_written_before_the_end() {
 }
 
 #[tokio::test]
-async fn the_end_does_not_wait_for_ever() {
+async fn shutdown_ends_at_its_timeout() {
     let mut gated = gated(1 << 20);
     let call = tokio::spawn(gated.logsink.info("x"));
     gated.begun.recv().await.unwrap();

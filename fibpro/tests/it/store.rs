@@ -223,7 +223,7 @@ fn size(path: &Path) -> u64 {
 }
 
 #[tokio::test]
-async fn d03_the_file_keeps_its_bound_oldest_first() {
+async fn the_file_keeps_its_bound_oldest_first() {
     let folder = Folder::new();
     let path = folder.file("logs.sqlite");
     let bytes = 4 << 20;

@@ -1,4 +1,5 @@
-//! The tutorial's table of behaviour: each row appears once, and the tests it names exist.
+//! The tutorial's table of behaviour: each row appears once, the tests it names exist, and each test
+//! with the prefix of a row is listed in it.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -31,6 +32,17 @@ fn functions(folder: &Path, names: &mut HashSet<String>) {
     }
 }
 
+/// Returns the rows that a name begins with: `b01` and `c02` of `b01_c02_a_number`.
+fn prefixes(name: &str) -> Vec<&str> {
+    let is_row = |word: &&str| {
+        let bytes = word.as_bytes();
+        bytes.len() == 3
+            && bytes[0].is_ascii_lowercase()
+            && bytes[1..].iter().all(u8::is_ascii_digit)
+    };
+    name.split('_').take_while(is_row).collect()
+}
+
 #[test]
 fn every_row_is_in_the_table_and_its_tests_exist() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -48,6 +60,7 @@ fn every_row_is_in_the_table_and_its_tests_exist() {
     let rows: Vec<_> = lines.filter(|(row, _)| is_row(row)).collect();
     let found: Vec<_> = rows.iter().map(|(row, _)| (*row).to_owned()).collect();
     assert_eq!(found, expected.collect::<Vec<_>>());
+    let mut listed = HashSet::new();
     for (row, rest) in rows {
         let cell = rest.split(" | ").nth(1).unwrap();
         let cell = cell.trim_end_matches(" |");
@@ -61,9 +74,19 @@ fn every_row_is_in_the_table_and_its_tests_exist() {
                 "{row}: there is no test {test}"
             );
             if !is_word {
-                let carries = test.contains(&row.to_lowercase());
-                assert!(carries, "{row}: the name of {test} does not say so");
+                let carries = prefixes(test).contains(&row.to_lowercase().as_str());
+                assert!(
+                    carries,
+                    "{row}: the name of {test} does not have the prefix"
+                );
+                listed.insert((row.to_lowercase(), test.to_owned()));
             }
+        }
+    }
+    for name in &names {
+        for row in prefixes(name) {
+            let is_listed = listed.contains(&(row.to_owned(), name.clone()));
+            assert!(is_listed, "{name} is not listed in row {row}");
         }
     }
 }

@@ -143,7 +143,7 @@ fn a_call_counts_once() {
 }
 
 #[test]
-fn r13_a_jump_of_the_clock_admits_no_recorded_call() {
+fn a_jump_of_the_clock_admits_no_recorded_call() {
     for jump in [31_000, 120_000, 20 * 365 * 86_400_000] {
         let verifier = Verifier::new(one_key());
         let header = signature::sign(&one_key(), &call(), BODY, NOW, 1);

@@ -188,7 +188,7 @@ mod tests {
     const PEER: PeerKey = PeerKey::V4([192, 0, 2, 1]);
 
     #[tokio::test]
-    async fn r07_one_peer_has_sixteen_logins_at_once() {
+    async fn one_peer_has_sixteen_logins_at_once() {
         let slots = LoginSlots::new();
         let mut running = Vec::new();
         for n in 0..PER_PEER {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn r07_480_logins_of_one_name_do_not_block_others() {
+    async fn logins_of_one_name_do_not_block_others() {
         let slots = LoginSlots::new();
         let mut guesses: Vec<_> = (0..480)
             .map(|_| Box::pin(slots.enter(PEER, "ada")))
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn r07_more_than_the_limit_of_a_peer_is_refused() {
+    async fn more_than_the_limit_of_a_peer_is_refused() {
         let slots = LoginSlots::new();
         let mut waiting: Vec<_> = (0..WAITING)
             .map(|_| Box::pin(slots.enter(PEER, "ada")))
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn r07_a_network_of_ipv6_is_one_peer() {
+    fn a_network_of_ipv6_is_one_peer() {
         let key = |text: &str| PeerKey::new(Some(text.parse().unwrap()));
         assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::7"));
         assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));

@@ -166,7 +166,7 @@ mod tests {
 
     /// The clock is paused: a wait takes no time, and all durations are exact.
     #[tokio::test(start_paused = true)]
-    async fn r07_the_tenth_wrong_password_begins_a_delay() {
+    async fn the_tenth_wrong_password_begins_a_delay() {
         let guesses = Guesses::new();
         let start = Instant::now();
         for n in 1..=10 {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn r07_200_concurrent_guesses_let_the_owner_in() {
+    async fn concurrent_guesses_let_the_owner_in() {
         let guesses = Guesses::new();
         let guessing: Vec<_> = (0..200).map(|_| Box::pin(guess(&guesses, "ada"))).collect();
         let mut news = Vec::new();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn r07_dropped_calls_delay_no_other() {
+    async fn dropped_calls_delay_no_other() {
         let guesses = Guesses::new();
         for _ in 0..11 {
             guess(&guesses, "ada").await;
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn r07_the_delay_grows_to_a_second_and_is_forgotten() {
+    async fn the_delay_grows_to_a_second_and_is_forgotten() {
         let guesses = Guesses::new();
         for _ in 0..2000 {
             guess(&guesses, "ada").await;
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn r07_any_number_of_names_takes_bounded_memory() {
+    async fn any_number_of_names_takes_bounded_memory() {
         let guesses = Guesses::new();
         for _ in 0..FREE {
             guess(&guesses, "ada").await;

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn r06_the_memory_of_a_hash_is_used_again() {
+    fn the_memory_of_a_hash_is_used_again() {
         let hasher = hasher();
         let addresses = || -> Vec<_> { hasher.lock().iter().map(Vec::as_ptr).collect() };
         let before = addresses();
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn r06_the_memory_of_a_larger_hash_is_not_kept() {
+    fn the_memory_of_a_larger_hash_is_not_kept() {
         let hasher = hasher();
         let larger = Hasher::new(
             Argon2Cost {
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn r06_more_concurrent_hashes_than_planned_still_work() {
+    fn more_concurrent_hashes_than_planned_still_work() {
         let hasher = hasher();
         let hash = hasher.hash(b"right").unwrap();
         std::thread::scope(|scope| {
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn r16_a_stored_hash_costs_a_bounded_amount() {
+    fn a_stored_hash_costs_a_bounded_amount() {
         let hasher = hasher();
         let hash = hasher.hash(b"right").unwrap();
         let (_, rest) = hash.rsplit_once("p=1").unwrap();
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn r16_a_hash_that_is_none_is_an_error() {
+    fn a_hash_that_is_none_is_an_error() {
         let hasher = hasher();
         let hash = hasher.hash(b"right").unwrap();
         let (without_output, _) = hash.rsplit_once('$').unwrap();

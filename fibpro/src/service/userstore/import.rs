@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn v08_equal_names_in_two_spellings_are_one_name() {
+    fn equal_names_in_two_spellings_are_one_name() {
         let user = |name: &str| {
             format!(r#"{{"username": "{name}", "password": "pass\u0065\u0301", "credit": 4}}"#)
         };

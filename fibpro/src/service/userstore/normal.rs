@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn v08_texts_are_compared_in_nfc() {
+    fn texts_are_compared_in_nfc() {
         for (text, normal) in [
             ("ada", "ada"),
             ("jörg", "jörg"),
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn v08_a_text_has_one_to_three_spellings() {
+    fn a_text_has_one_to_three_spellings() {
         assert_eq!(spellings("secret"), ["secret"]);
         assert_eq!(spellings("ß"), ["ß"]);
         assert_eq!(spellings("é"), ["é", "e\u{301}"]);

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn r07_a_proven_password_waits_for_one_unproven_one() {
+    async fn a_proven_password_waits_for_one_unproven_one() {
         let passwords = Passwords::new(Argon2Cost::TEST).unwrap();
         let hash = passwords.hash(Secret::new("a".to_owned())).await.unwrap();
         let verify = |lane| {
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn r07_a_full_queue_refuses_no_proven_password() {
+    async fn a_full_queue_refuses_no_proven_password() {
         let passwords = Passwords::new(Argon2Cost::TEST).unwrap();
         let hash = passwords.hash(Secret::new("a".to_owned())).await.unwrap();
         passwords

@@ -129,7 +129,7 @@ async fn a_locked_database_is_reported_and_readable() {
 
 /// Reading may go on (`IMMEDIATE`) or not (an exclusive lock in the main file).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r14_a_locked_database_is_not_ready() {
+async fn a_locked_database_is_not_ready() {
     let (fixture, options) = sqlite().await;
     let (users, store) = fixture.open_list(ONE_USER).await;
     users.ready().await.unwrap();
@@ -161,7 +161,7 @@ async fn r14_a_locked_database_is_not_ready() {
 
 /// Two stores on one file take turns.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r14_stores_that_share_a_file_wait_for_each_other() {
+async fn stores_that_share_a_file_wait_for_each_other() {
     let (fixture, _) = sqlite().await;
     let (_one, first) = fixture.open_list(ONE_USER).await;
     let (_two, second) = fixture.open_list(ONE_USER).await;

@@ -86,7 +86,7 @@ on_both! {
         assert_eq!(store.get_user("u1").await.unwrap().unwrap().credit, 2);
     }
 
-    async fn r13_a_reservation_of_a_clock_that_was_ahead_returns(fixture) {
+    async fn a_reservation_of_a_clock_that_was_ahead_returns(fixture) {
         let (users, store) = fixture.open(10).await;
         for (key, jump) in [("a", 20 * YEAR), ("b", Duration::from_secs(120)), ("c", Duration::from_secs(40))] {
             fixture.advance(jump);
@@ -111,7 +111,7 @@ on_both! {
         assert_eq!(count(&fixture.database, open).await, 0);
     }
 
-    async fn r13_an_overdue_settlement_is_refused_and_costs_nothing(fixture) {
+    async fn an_overdue_settlement_is_refused_and_costs_nothing(fixture) {
         let (_users, store) = fixture.open(10).await;
         fixture.advance(Duration::from_secs(3600));
         store.reserve("username", 7, "k").await.unwrap();
@@ -123,7 +123,7 @@ on_both! {
         store.settle("l").await.unwrap();
     }
 
-    async fn r13_clocks_that_differ_a_little_expire_nothing(fixture) {
+    async fn clocks_that_differ_a_little_expire_nothing(fixture) {
         let (_users, store) = fixture.open(10).await;
         for (key, ahead) in [("a", Duration::from_millis(1)), ("b", Duration::from_secs(5))] {
             // As another process whose clock is ahead.

@@ -76,7 +76,7 @@ async fn fill_the_pool(store: &UserStoreClient, name: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s09_read_only_sessions_are_replaced_by_new_ones() {
+async fn read_only_sessions_are_replaced_by_new_ones() {
     let Some(cluster) = Cluster::start("failover") else {
         return;
     };
@@ -120,7 +120,7 @@ async fn s09_read_only_sessions_are_replaced_by_new_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s09_a_restarted_server_is_found_again() {
+async fn a_restarted_server_is_found_again() {
     let Some(cluster) = Cluster::start("restart") else {
         return;
     };
@@ -153,7 +153,7 @@ async fn s09_a_restarted_server_is_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s09_a_locked_table_is_not_ready() {
+async fn a_locked_table_is_not_ready() {
     let Some(fixture) = Fixture::new(Engine::Postgres).await else {
         return;
     };

@@ -103,7 +103,7 @@ enum Fault {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r01_a_renamed_file_is_missed_until_it_is_back() {
+async fn a_renamed_file_is_missed_until_it_is_back() {
     let running = Running::start().await;
     let mut bought = 15;
     for fault in [
@@ -132,7 +132,7 @@ async fn r01_a_renamed_file_is_missed_until_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r01_a_removed_wal_loses_no_acknowledged_purchase() {
+async fn a_removed_wal_loses_no_acknowledged_purchase() {
     for suffix in ["-wal", "-shm"] {
         let running = Running::start().await;
         fs::remove_file(running.path(suffix)).unwrap();
@@ -145,7 +145,7 @@ async fn r01_a_removed_wal_loses_no_acknowledged_purchase() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r01_the_content_of_a_removed_database_is_saved() {
+async fn the_content_of_a_removed_database_is_saved() {
     let running = Running::start().await;
     fs::remove_file(running.path("")).unwrap();
     running.is_refused("removed").await;
@@ -163,7 +163,7 @@ async fn r01_the_content_of_a_removed_database_is_saved() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r01_another_file_in_its_place_is_noticed() {
+async fn another_file_in_its_place_is_noticed() {
     // Of this version, with other users.
     let other = Running::start().await;
     other.users.close().await.unwrap();
@@ -182,7 +182,7 @@ async fn r01_another_file_in_its_place_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r01_a_truncated_file_is_noticed() {
+async fn a_truncated_file_is_noticed() {
     for (suffix, length) in [("", 0), ("", 50), ("", 4096), ("-wal", 0), ("-wal", 5000)] {
         let running = Running::start().await;
         // All tables are in the main file, and changes in `-wal`.
@@ -197,7 +197,7 @@ async fn r01_a_truncated_file_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r01_an_overwritten_file_is_noticed() {
+async fn an_overwritten_file_is_noticed() {
     let other = Running::start().await;
     other.users.close().await.unwrap();
     for (suffix, content) in [
@@ -213,7 +213,7 @@ async fn r01_an_overwritten_file_is_noticed() {
 
 /// A new time of the same content is no fault.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r01_a_touched_file_is_no_fault() {
+async fn a_touched_file_is_no_fault() {
     let running = Running::start().await;
     let file = fs::File::options()
         .write(true)
@@ -226,7 +226,7 @@ async fn r01_a_touched_file_is_no_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r01_a_removed_folder_is_noticed() {
+async fn a_removed_folder_is_noticed() {
     let running = Running::start().await;
     fs::remove_dir_all(running.folder.0.join("data")).unwrap();
     running.is_refused("folder").await;
@@ -234,7 +234,7 @@ async fn r01_a_removed_folder_is_noticed() {
 
 /// A database may shrink and its `-wal` may be emptied by tools of SQLite, without any loss.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r01_tools_of_sqlite_are_no_fault() {
+async fn tools_of_sqlite_are_no_fault() {
     let running = Running::start().await;
     let options = SqliteConnectOptions::new().filename(running.path(""));
     let mut tool = options.connect().await.unwrap();
@@ -258,7 +258,7 @@ async fn r01_tools_of_sqlite_are_no_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r01_an_empty_database_that_had_users_is_refused() {
+async fn an_empty_database_that_had_users_is_refused() {
     let running = Running::start().await;
     running.users.close().await.unwrap();
     let content = fs::read(running.path("")).unwrap();
@@ -302,7 +302,7 @@ async fn r01_an_empty_database_that_had_users_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r01_a_database_without_users_stays_a_new_one() {
+async fn a_database_without_users_stays_a_new_one() {
     let folder = Folder::new();
     open(&folder, "[]").await.unwrap().close().await.unwrap();
     let users = open(&folder, ONE_USER).await.unwrap();
@@ -314,7 +314,7 @@ async fn r01_a_database_without_users_stays_a_new_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s08_a_closed_database_is_in_its_main_file() {
+async fn a_closed_database_is_in_its_main_file() {
     let running = Running::start().await;
     // Readers have their connections.
     running.store.get_user("username").await.unwrap();
@@ -327,7 +327,7 @@ async fn s08_a_closed_database_is_in_its_main_file() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s08_operations_that_were_queued_are_in_the_file() {
+async fn operations_that_were_queued_are_in_the_file() {
     let running = Running::start().await;
     let mut calls = tokio::task::JoinSet::new();
     for n in 0..50 {
@@ -357,7 +357,7 @@ async fn s08_operations_that_were_queued_are_in_the_file() {
 }
 
 #[test]
-fn s08_sigterm_leaves_one_complete_file() {
+fn sigterm_leaves_one_complete_file() {
     let folder = Folder::new();
     for round in 0..3 {
         let mut command = userstore(&["--database", "sqlite://users.sqlite"]);
@@ -390,7 +390,7 @@ fn s08_sigterm_leaves_one_complete_file() {
 }
 
 #[test]
-fn r01_a_killed_store_without_files_does_not_start() {
+fn a_killed_store_without_files_does_not_start() {
     let folder = Folder::new();
     let start = || {
         let mut command = userstore(&["--database", "sqlite://users.sqlite"]);
@@ -433,7 +433,7 @@ fn r01_a_killed_store_without_files_does_not_start() {
 
 /// Another engine than SQLite has no files.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s08_postgres_is_closed_as_well() {
+async fn postgres_is_closed_as_well() {
     let Some(fixture) = Fixture::new(Engine::Postgres).await else {
         return;
     };

@@ -37,7 +37,7 @@ fn hash_of(password: &str) -> String {
 
 /// Guesses at one name are in flight, and the login of its owner is no longer fresh.
 #[tokio::test]
-async fn r07_a_known_login_passes_200_guesses() {
+async fn a_known_login_passes_200_guesses() {
     let fixture = Fixture::new(Engine::Sqlite).await.unwrap();
     let list = r#"[{"username": "ada", "password": "right", "credit": 4}, {"username": "eve", "password": "e", "credit": 4}]"#;
     let (users, _store) = fixture.open_list(list).await;
@@ -83,7 +83,7 @@ async fn r07_a_known_login_passes_200_guesses() {
 
 on_both! {
     /// Stored in one spelling, typed in another.
-    async fn v08_names_and_passwords_are_compared_in_nfc(fixture) {
+    async fn names_and_passwords_are_compared_in_nfc(fixture) {
         let (_users, store) = fixture.open_list(
             r#"[{"username": "jo\u0308rg", "password": "ka\u0308se", "credit": 4},
                 {"username": "an\u0065\u0301", "password": "\u1112\u1161\u11ab", "credit": 4}]"#,
@@ -106,7 +106,7 @@ on_both! {
     }
 
     /// An earlier version stored names and hashes as they were typed.
-    async fn v08_users_of_an_earlier_version_still_log_in(fixture) {
+    async fn users_of_an_earlier_version_still_log_in(fixture) {
         let (_users, store) = fixture.open_list(
             r#"[{"username": "ada", "password": "x", "credit": 4}]"#,
         ).await;
@@ -131,7 +131,7 @@ on_both! {
         assert!(matches!(&*error, UserStoreError::NoSuchUser { username } if username == "jürg"));
     }
 
-    async fn r16_a_stored_hash_takes_no_unbounded_memory(fixture) {
+    async fn a_stored_hash_takes_no_unbounded_memory(fixture) {
         let (users, store) = fixture.open_list(
             r#"[{"username": "ada", "password": "a", "credit": 4}, {"username": "eve", "password": "e", "credit": 4}]"#,
         ).await;
@@ -221,7 +221,7 @@ on_both! {
     }
 
     /// The first login costs a hash; the purchases that follow must not wait for 500 of them.
-    async fn f05_500_concurrent_logins_cost_one_hash(fixture) {
+    async fn concurrent_logins_cost_one_hash(fixture) {
         let (users, store) = fixture.open(4).await;
         let before = users.hashes();
         let mut logins = tokio::task::JoinSet::new();

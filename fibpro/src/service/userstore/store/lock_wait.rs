@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn r14_three_attempts_end_within_two_seconds() {
+    async fn three_attempts_end_within_two_seconds() {
         let state = LockState::default();
         let mut total = Duration::ZERO;
         for attempt in 0..3 {
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn r14_a_lock_that_is_released_is_waited_for_again() {
+    async fn a_lock_that_is_released_is_waited_for_again() {
         let state = LockState::default();
         let first = waited(&state).await;
         let later = waited(&state).await;
