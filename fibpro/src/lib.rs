@@ -24,6 +24,8 @@ pub mod service;
 #[cfg(feature = "services")]
 mod sqlite;
 #[cfg(feature = "services")]
+pub mod sync;
+#[cfg(feature = "services")]
 pub mod terminal;
 #[cfg(feature = "services")]
 pub mod tool;

@@ -11,13 +11,15 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rpc_runtime::{Code, Error, Result};
 use sha2::Sha256;
 use tokio::time::Instant;
+
+use crate::sync::MutexExt as _;
 
 /// Time for which a verified password is accepted without another verification.
 const FRESH: Duration = Duration::from_secs(60);
@@ -88,7 +90,7 @@ impl LoginCache {
 
     /// Returns the age of a login; `None` if it was not verified within the last day.
     pub(crate) fn age(&self, login: &LoginDigest) -> Option<LoginAge> {
-        let logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        let logins = self.logins.lock_unpoisoned();
         let age = logins.verified.get(login)?.elapsed();
         if age < FRESH {
             Some(LoginAge::Fresh)
@@ -100,7 +102,7 @@ impl LoginCache {
     /// Adds a verified login, or renews it.
     pub(crate) fn insert(&self, login: LoginDigest) {
         let now = Instant::now();
-        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logins = self.logins.lock_unpoisoned();
         let logins = &mut *logins;
         // Concurrent callers of one verification all insert its login.
         match logins.verified.entry(login) {

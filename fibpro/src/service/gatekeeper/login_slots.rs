@@ -10,9 +10,11 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher as _, Hash};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::sync::MutexExt as _;
 
 /// Maximum number of concurrent logins of one peer.
 const PER_PEER: usize = 16;
@@ -117,7 +119,7 @@ impl<K: Eq + Hash + Copy> Queues<K> {
     }
 
     fn join(&self, key: K, most: usize) -> Result<Place<K>, TooManyLogins> {
-        let mut queues = lock(&self.queues);
+        let mut queues = self.queues.lock_unpoisoned();
         let queue = queues.entry(key).or_insert_with(|| Queue {
             turns: Arc::new(Semaphore::new(self.at_once)),
             places: 0,
@@ -137,7 +139,7 @@ impl<K: Eq + Hash + Copy> Queues<K> {
 impl<K: Eq + Hash + Copy> fmt::Debug for Queues<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queues")
-            .field("keys", &lock(&self.queues).len())
+            .field("keys", &self.queues.lock_unpoisoned().len())
             .finish_non_exhaustive()
     }
 }
@@ -165,7 +167,7 @@ impl<K: Eq + Hash + Copy> fmt::Debug for Place<K> {
 
 impl<K: Eq + Hash + Copy> Drop for Place<K> {
     fn drop(&mut self) {
-        let mut queues = lock(&self.queues);
+        let mut queues = self.queues.lock_unpoisoned();
         if let Some(queue) = queues.get_mut(&self.key) {
             queue.places -= 1;
             if queue.places == 0 {
@@ -173,10 +175,6 @@ impl<K: Eq + Hash + Copy> Drop for Place<K> {
             }
         }
     }
-}
-
-fn lock<K>(queues: &Mutex<HashMap<K, Queue>>) -> MutexGuard<'_, HashMap<K, Queue>> {
-    queues.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -224,8 +222,8 @@ mod tests {
             drop(guess.await.unwrap());
         }
         drop(guesses);
-        assert!(lock(&slots.peers.queues).is_empty());
-        assert!(lock(&slots.names.queues).is_empty());
+        assert!(slots.peers.queues.lock_unpoisoned().is_empty());
+        assert!(slots.names.queues.lock_unpoisoned().is_empty());
     }
 
     #[tokio::test]

@@ -7,12 +7,14 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rpc_runtime::{Code, Error, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+
+use crate::sync::MutexExt as _;
 
 /// Maximum number of concurrent verifications of one name; others wait in the order of their
 /// arrival.
@@ -99,7 +101,7 @@ impl Guesses {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Name>>> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+        self.names.lock_unpoisoned()
     }
 }
 
@@ -121,7 +123,7 @@ impl Name {
     }
 
     fn wrong(&self) -> MutexGuard<'_, Wrong> {
-        self.wrong.lock().unwrap_or_else(PoisonError::into_inner)
+        self.wrong.lock_unpoisoned()
     }
 
     fn delay(&self) -> Duration {
@@ -151,6 +153,7 @@ impl Guess {
         }
         wrong.count = wrong.count.saturating_add(1);
         wrong.last = Some(Instant::now());
+        // A doubling as in the runtime's log, but of a count that starts again and from `FREE` on.
         let is_news = wrong.count.is_multiple_of(FREE) && (wrong.count / FREE).is_power_of_two();
         is_news.then_some(wrong.count)
     }

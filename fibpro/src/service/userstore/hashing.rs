@@ -4,13 +4,14 @@
 //! the allocator of each thread.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::password_hash::{Error as HashError, try_generate_salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 
 use super::passwords::Argon2Cost;
+use crate::sync::MutexExt as _;
 
 /// Length of a new hash, in bytes.
 const OUTPUT: usize = Params::DEFAULT_OUTPUT_LEN;
@@ -150,8 +151,8 @@ impl Hasher {
         Ok(hash.to_string())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<Block>>> {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Vec<Block>>> {
+        self.free.lock_unpoisoned()
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rpc_runtime::{Result, Secret};
 use tokio::sync::OnceCell;
@@ -15,6 +15,7 @@ use super::guesses::Guesses;
 use super::normal::spellings;
 use super::passwords::{Argon2Cost, Lane, Passwords};
 use crate::login_cache::{LoginAge, LoginCache, LoginDigest};
+use crate::sync::MutexExt as _;
 
 /// Verifies passwords. Concurrent verifications of the same login share one comparison, and
 /// successful ones are cached for a minute. After that they are compared again, before passwords
@@ -104,7 +105,7 @@ impl Logins {
     }
 
     fn join(&self, login: LoginDigest) -> PendingLogin<'_> {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.pending.lock_unpoisoned();
         PendingLogin {
             outcome: Arc::clone(pending.entry(login).or_default()),
             login,
@@ -135,11 +136,7 @@ struct PendingLogin<'a> {
 
 impl Drop for PendingLogin<'_> {
     fn drop(&mut self) {
-        let mut pending = self
-            .logins
-            .pending
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.logins.pending.lock_unpoisoned();
         // The last caller removes the entry. Two references are left then: this one and the map's.
         if let Entry::Occupied(entry) = pending.entry(self.login)
             && Arc::strong_count(entry.get()) == 2

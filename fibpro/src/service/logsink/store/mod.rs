@@ -12,7 +12,7 @@ mod select;
 mod writer;
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use rpc_runtime::{Code, Result, fail};
 use sqlx::SqlitePool;
@@ -26,6 +26,8 @@ use crate::api::logsink::Page;
 pub(super) use error::LogStoreError;
 pub(super) use select::Filter;
 pub(super) use writer::PrintedJob;
+
+use crate::sync::RwLockExt as _;
 
 /// Maximum number of searches that wait for records. Each occupies a slot for running calls.
 const FOLLOWERS: usize = 64;
@@ -117,17 +119,14 @@ impl LogStore {
 
 impl StoreShared {
     fn readers(&self) -> SqlitePool {
-        self.readers
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.readers.read_unpoisoned().clone()
     }
 
     /// Replaces the pool of readers and closes the old connections.
     async fn renew_readers(&self) {
         let new = file::readers(&self.options.path);
         let old = {
-            let mut readers = self.readers.write().unwrap_or_else(PoisonError::into_inner);
+            let mut readers = self.readers.write_unpoisoned();
             std::mem::replace(&mut *readers, new)
         };
         old.close().await;

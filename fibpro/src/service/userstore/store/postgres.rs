@@ -1,6 +1,6 @@
 //! PostgreSQL: a pool of connections, one transaction per operation.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rpc_runtime::{Code, Error, Result};
@@ -14,6 +14,7 @@ use super::audit::AuditEvent;
 use super::error::{self, StoreError};
 use super::ledger::Ledger;
 use super::operations::Operation;
+use crate::sync::MutexExt as _;
 
 /// Maximum number of connections. More would only wait for the same disk.
 const CONNECTIONS: u32 = 16;
@@ -51,12 +52,12 @@ struct Epoch(Arc<Mutex<Option<Instant>>>);
 
 impl Epoch {
     fn begin(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.0.lock_unpoisoned() = Some(Instant::now());
     }
 
     /// Returns whether a session of this age was opened before the last failure.
     fn is_over(&self, age: Duration) -> bool {
-        let epoch = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let epoch = *self.0.lock_unpoisoned();
         epoch.is_some_and(|epoch| epoch.elapsed() < age)
     }
 }
