@@ -45,3 +45,24 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), CommandError> {
     };
     outcome.map_err(|error| CommandError::Service(error.message().to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::Subcommand as _;
+    use fibpro::endpoints::SERVICES;
+
+    use super::*;
+
+    #[test]
+    fn each_service_has_a_subcommand() {
+        let command = ServiceCommand::augment_subcommands(clap::Command::new("serve"));
+        let commands: BTreeSet<_> = command
+            .get_subcommands()
+            .map(|one| one.get_name())
+            .collect();
+        let services: BTreeSet<_> = SERVICES.iter().map(|service| service.name).collect();
+        assert_eq!(commands, services);
+    }
+}

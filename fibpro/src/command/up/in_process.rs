@@ -9,6 +9,7 @@ use fibpro::serve::{
     PreparedService, ServiceOptions, ShutdownTasks, compute_worker, controller, gatekeeper,
     logsink, pricing, userstore,
 };
+use futures_util::future::LocalBoxFuture;
 use rpc_runtime::BoundServer;
 use rpc_runtime::logs::{LogExporter, dropped};
 use rpc_runtime::{Client, Error, IdentityKeys, Result};
@@ -70,18 +71,10 @@ impl InProcess {
             let exporter = start_log(&url, plan, self.keys.clone());
             self.exporter = Some(exporter.map_err(|error| error.message().to_owned())?);
         }
-        let prepared = match name {
-            "logsink" => prepare::<logsink::LogSinkOptions>(plan, urls, &sockets).await,
-            "userstore" => prepare::<userstore::UserStoreOptions>(plan, urls, &sockets).await,
-            "pricing" => prepare::<pricing::PricingOptions>(plan, urls, &sockets).await,
-            "compute_worker" => {
-                prepare::<compute_worker::ComputeWorkerOptions>(plan, urls, &sockets).await
-            }
-            "controller" => prepare::<controller::ControllerOptions>(plan, urls, &sockets).await,
-            "gatekeeper" => prepare::<gatekeeper::GatekeeperOptions>(plan, urls, &sockets).await,
-            _ => return Err(format!("unknown service `{name}`")),
+        let Some(prepare) = preparation(name) else {
+            return Err(format!("unknown service `{name}`"));
         };
-        let PreparedService { server, closing } = prepared?;
+        let PreparedService { server, closing } = prepare(plan, urls, &sockets).await?;
         for (_, socket) in sockets.sockets {
             let released = socket.release();
             released.map_err(|error| error.message().to_owned())?;
@@ -163,6 +156,34 @@ async fn until(stopped: oneshot::Receiver<()>) {
     let _ = stopped.await;
 }
 
+/// [`prepare`] of one service.
+type Preparation = for<'a> fn(
+    &'a Plan,
+    &'a ServiceUrls,
+    &'a ServiceSockets,
+) -> LocalBoxFuture<'a, Result<PreparedService, String>>;
+
+/// Returns how a service is prepared, by its name.
+fn preparation(service: &str) -> Option<Preparation> {
+    Some(match service {
+        "logsink" => boxed::<logsink::LogSinkOptions>,
+        "userstore" => boxed::<userstore::UserStoreOptions>,
+        "pricing" => boxed::<pricing::PricingOptions>,
+        "compute_worker" => boxed::<compute_worker::ComputeWorkerOptions>,
+        "controller" => boxed::<controller::ControllerOptions>,
+        "gatekeeper" => boxed::<gatekeeper::GatekeeperOptions>,
+        _ => return None,
+    })
+}
+
+fn boxed<'a, S: ServiceOptions + 'static>(
+    plan: &'a Plan,
+    urls: &'a ServiceUrls,
+    sockets: &'a ServiceSockets,
+) -> LocalBoxFuture<'a, Result<PreparedService, String>> {
+    Box::pin(prepare::<S>(plan, urls, sockets))
+}
+
 /// Parses the options of a service from the planned command line and the environment, as its own
 /// program does.
 async fn prepare<S: ServiceOptions>(
@@ -242,4 +263,18 @@ fn start_log(sink: &str, plan: &Plan, keys: IdentityKeys) -> Result<LogExporter>
         .with(exporter.layer().with_filter(shipped))
         .init();
     Ok(exporter)
+}
+
+#[cfg(test)]
+mod tests {
+    use fibpro::endpoints::SERVICES;
+
+    use super::*;
+
+    #[test]
+    fn each_service_can_be_prepared() {
+        for service in &SERVICES {
+            assert!(preparation(service.name).is_some(), "{}", service.name);
+        }
+    }
 }
