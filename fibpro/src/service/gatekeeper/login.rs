@@ -7,7 +7,8 @@ use rpc_runtime::Secret;
 use rpc_runtime::axum::http::HeaderMap;
 use rpc_runtime::axum::http::header::AUTHORIZATION;
 
-/// Accepts missing padding, which some clients omit.
+/// Accepts missing padding, which some clients omit. The same as an engine of `rpc-runtime`, whose
+/// engines are private since they belong to its wire formats.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),

@@ -187,7 +187,7 @@ impl MemoryState {
         if gone {
             self.evicted += 1;
             // Logged at each doubling, so that a store that is too small is visible without
-            // flooding the log.
+            // flooding the log. Not a `LogThrottle`, which is atomic: this count is under the lock.
             if self.evicted.is_power_of_two() {
                 tracing::warn!(
                     target: "rpc",
