@@ -261,7 +261,7 @@ fn a_rejected_flag_ends_the_start_with_a_reason() {
         (
             &["--flags-file", "/nowhere/flags"],
             None,
-            "error: failed to read the flags file /nowhere/flags: ",
+            "error: --flags-file (RPC_FLAGS_FILE): failed to read the flags file /nowhere/flags: ",
         ),
         (
             &[],

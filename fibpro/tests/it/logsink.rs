@@ -297,7 +297,7 @@ fn a_taken_port_is_one_clear_line_and_exit_code_1() {
     assert_eq!((second.code, second.stdout.as_str()), (Some(1), ""));
     assert!(
         second.stderr.starts_with(&format!(
-            "error: logsink cannot listen on {}: ",
+            "error: --listen (RPC_LISTEN): logsink cannot listen on {}: ",
             sink.address()
         )),
         "{second:?}"
