@@ -44,6 +44,14 @@ async fn a_broken_body_is_refused_and_costs_nothing() {
             "content-type: application/vnd.a+json; charset=utf-8\r\ncontent-length: 1\r\n",
             "{",
         ),
+        (
+            "content-type: application/json\r\ncontent-length: 14\r\n",
+            r#"{"a":"\ud800"}"#,
+        ),
+        (
+            "content-type: text/plain\r\ncontent-type: application/json\r\ncontent-length: 1\r\n",
+            "{",
+        ),
     ] {
         for verb in ["POST", "GET"] {
             let answer = ask(&system, &request(verb, lines, body)).await;

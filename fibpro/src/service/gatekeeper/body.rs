@@ -56,22 +56,37 @@ fn broken(why: &str) -> ErrorResponse {
     ErrorResponse::invalid(format!("{why}; this route needs no body"))
 }
 
-/// Returns whether the content type is `application/json`, or ends in `+json`.
+/// Returns whether a content type is `application/json`, or ends in `+json`. A proxy may have joined
+/// several of them with commas.
 fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let kind = value
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default();
-    let kind = kind.trim().to_ascii_lowercase();
-    kind == "application/json" || kind.ends_with("+json")
+    headers.get_all(CONTENT_TYPE).iter().any(|value| {
+        let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+        value.split(',').any(|value| {
+            let kind = value.split(';').next().unwrap_or_default().trim();
+            kind == "application/json" || kind.ends_with("+json")
+        })
+    })
 }
 
 fn is_empty_or_json(bytes: &[u8]) -> bool {
-    bytes.is_empty() || serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
+    bytes.is_empty()
+        || (serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
+            && str::from_utf8(bytes).is_ok_and(are_strings_text))
+}
+
+/// Returns whether each string of a text with the grammar of JSON is a text, without halves of
+/// surrogate pairs. [`IgnoredAny`] does not check strings; it accepts any depth, and so does this.
+fn are_strings_text(json: &str) -> bool {
+    let mut rest = json;
+    while let Some(start) = rest.find('"') {
+        rest = &rest[start..];
+        let mut strings = serde_json::Deserializer::from_str(rest).into_iter::<String>();
+        let Some(Ok(_)) = strings.next() else {
+            return false;
+        };
+        rest = &rest[strings.byte_offset()..];
+    }
+    true
 }
 
 #[cfg(test)]
@@ -129,6 +144,51 @@ mod tests {
                     "{kind} {body}"
                 );
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn strings_of_json_must_be_text() {
+        let headers =
+            HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        for body in [
+            &b"{\"a\":\"\xff\"}"[..],
+            b"{\"\xc3\":1}",
+            b"\"\xed\xa0\x80\"",
+            br#"{"a":"\ud800"}"#,
+            br#"{"a":"x","\udc00":1}"#,
+            br#"["\\","\"",[["\ud83dx"]]]"#,
+            b"\xef\xbb\xbf{}",
+        ] {
+            let text = refused(&headers, Body::from(body)).await;
+            assert!(text.starts_with("the request body is not valid JSON"));
+        }
+        let deep = format!("{}\"\\n\"{}", "[".repeat(1000), "]".repeat(1000));
+        for body in [
+            r#"{"a":"\ud83d\ude00 \" \\","ü":["\u0000",1e999]}"#,
+            r#""" "#,
+            &deep,
+        ] {
+            let outcome = read(&headers, Body::from(body.to_owned())).await;
+            assert!(outcome.is_ok(), "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn each_content_type_counts() {
+        for (kinds, is_json) in [
+            (&[&b"text/plain"[..], b"application/json"][..], true),
+            (&[b"application/json", b"text/plain"], true),
+            (&[b"text/plain, application/a+json; a=b"], true),
+            (&[b"application/json; name=\xe4"], true),
+            (&[b"text/plain", b"text/html; a=application/json"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for kind in kinds {
+                headers.append(CONTENT_TYPE, HeaderValue::from_bytes(kind).unwrap());
+            }
+            let outcome = read(&headers, Body::from("{")).await;
+            assert_eq!(outcome.is_err(), is_json, "{kinds:?}");
         }
     }
 }
