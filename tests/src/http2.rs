@@ -190,28 +190,31 @@ impl Connection {
             if kind == PING && flags & ACK == 0 {
                 state.pings.fetch_add(1, Ordering::SeqCst);
             }
+            // Requests without an answer are seen too.
+            let action = (kind == HEADERS).then(|| self.decide(stream));
             match kind {
                 _ if silent => {}
                 SETTINGS if flags & ACK == 0 => self.send(SETTINGS, ACK, 0, &[]).await?,
                 PING if flags & ACK == 0 => self.send(PING, ACK, 0, &payload).await?,
-                HEADERS if !stalled => match self.decide(stream) {
-                    Action::Respond(json) => self.respond(stream, &json).await?,
-                    Action::Hold(json) => held.push((stream, json)),
-                    Action::Reset(code) => {
+                _ if stalled => {}
+                _ => match action {
+                    Some(Action::Respond(json)) => self.respond(stream, &json).await?,
+                    Some(Action::Hold(json)) => held.push((stream, json)),
+                    Some(Action::Reset(code)) => {
                         self.send(RST_STREAM, 0, stream, &code.to_be_bytes())
                             .await?;
                     }
-                    Action::GoAway { last, code } => {
+                    Some(Action::GoAway { last, code }) => {
                         let last = last.unwrap_or(stream).to_be_bytes();
                         let payload = [last, code.to_be_bytes()].concat();
                         self.send(GOAWAY, 0, 0, &payload).await?;
                         return self.stream.shutdown().await;
                     }
-                    Action::Close => return Ok(()),
-                    Action::Stall => stalled = true,
-                    Action::FallSilent => silent = true,
+                    Some(Action::Close) => return Ok(()),
+                    Some(Action::Stall) => stalled = true,
+                    Some(Action::FallSilent) => silent = true,
+                    None => {}
                 },
-                _ => {}
             }
         }
     }
