@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use crate::sync::MutexExt as _;
 
 /// Time for which a verified password is accepted without another verification.
-const FRESH: Duration = Duration::from_secs(60);
+const FRESH_TTL: Duration = Duration::from_secs(60);
 
 /// Lifetime of an entry. An entry that is not fresh is verified again, before passwords that are
 /// not known.
@@ -92,7 +92,7 @@ impl LoginCache {
     pub(crate) fn age(&self, login: &LoginDigest) -> Option<LoginAge> {
         let logins = self.logins.lock_unpoisoned();
         let age = logins.verified.get(login)?.elapsed();
-        if age < FRESH {
+        if age < FRESH_TTL {
             Some(LoginAge::Fresh)
         } else {
             (age < LIFETIME).then_some(LoginAge::Known)
@@ -106,7 +106,7 @@ impl LoginCache {
         let logins = &mut *logins;
         // Concurrent callers of one verification all insert its login.
         match logins.verified.entry(login) {
-            Entry::Occupied(entry) if now.duration_since(*entry.get()) < FRESH => return,
+            Entry::Occupied(entry) if now.duration_since(*entry.get()) < FRESH_TTL => return,
             Entry::Occupied(mut entry) => *entry.get_mut() = now,
             Entry::Vacant(place) => {
                 place.insert(now);
@@ -148,7 +148,7 @@ mod tests {
         let login = cache.digest("a", "b", "c");
         assert_eq!(cache.age(&login), None);
         cache.insert(login);
-        tokio::time::advance(FRESH - Duration::from_millis(1)).await;
+        tokio::time::advance(FRESH_TTL - Duration::from_millis(1)).await;
         assert_eq!(cache.age(&login), Some(LoginAge::Fresh));
         tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!(cache.age(&login), Some(LoginAge::Known));
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(cache.age(&login(10)), Some(LoginAge::Fresh));
         // A login that is renewed again and again occupies one entry, and stays.
         for _ in 0..3 * CAPACITY {
-            tokio::time::advance(FRESH).await;
+            tokio::time::advance(FRESH_TTL).await;
             cache.insert(login(CAPACITY));
         }
         assert!(cache.logins.lock().unwrap().order.len() <= 2 * CAPACITY + 1);

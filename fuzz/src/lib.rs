@@ -8,10 +8,10 @@ mod files;
 mod network;
 
 /// A name, which is also that of the folder of the corpus, and the function that takes an input.
-pub type Target = (&'static str, fn(&[u8]));
+pub type FuzzTarget = (&'static str, fn(&[u8]));
 
 /// The targets, sorted by name.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [FuzzTarget; 13] = [
     ("body", network::body),
     ("connection", network::connection),
     ("error_json", network::error_json),

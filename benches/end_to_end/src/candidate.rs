@@ -129,16 +129,16 @@ fn server() -> Server {
 
 /// Returns limits that no call reaches. The checks themselves still run.
 fn without_limits() -> Limits {
-    const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    const NO_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
     let mut limits = Limits::default();
     limits.running_calls = usize::MAX;
     limits.connections = usize::MAX;
-    limits.first_byte_timeout = FOREVER;
-    limits.header_timeout = FOREVER;
-    limits.idle_timeout = FOREVER;
-    limits.body_timeout = FOREVER;
-    limits.default_deadline = FOREVER;
-    limits.deadline_cap = FOREVER;
+    limits.first_byte_timeout = NO_TIMEOUT;
+    limits.header_timeout = NO_TIMEOUT;
+    limits.idle_timeout = NO_TIMEOUT;
+    limits.body_timeout = NO_TIMEOUT;
+    limits.default_deadline = NO_TIMEOUT;
+    limits.deadline_cap = NO_TIMEOUT;
     limits
 }
 

@@ -30,7 +30,7 @@ struct Command {
     #[command(subcommand)]
     process: Option<Process>,
     #[command(flatten)]
-    plan: Plan,
+    plan: RunPlan,
 }
 
 /// The processes that the harness starts for each measurement.
@@ -50,7 +50,7 @@ enum Process {
 
 /// The measurements to make.
 #[derive(Debug, Args)]
-struct Plan {
+struct RunPlan {
     /// Number of interleaved rounds; medians are reported
     #[arg(long, default_value_t = 5)]
     rounds: u32,

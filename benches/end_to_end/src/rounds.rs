@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use crate::candidate::{Candidate, Work};
 use crate::load::Sample;
 use crate::report::Report;
-use crate::{Plan, Result};
+use crate::{RunPlan, Result};
 
 /// One measurement of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(crate) struct Cell {
 }
 
 /// Measures and prints the table.
-pub(crate) fn run(plan: &Plan) -> Result<()> {
+pub(crate) fn run(plan: &RunPlan) -> Result<()> {
     let mut report = Report::new(cells(plan), plan.base);
     for round in 0..plan.rounds {
         // Interleaved and rotated, so that a slow minute of the machine affects all candidates.
@@ -36,7 +36,7 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-fn cells(plan: &Plan) -> Vec<Cell> {
+fn cells(plan: &RunPlan) -> Vec<Cell> {
     let mut cells = Vec::new();
     for &work in &plan.work {
         for &in_flight in &plan.in_flight {

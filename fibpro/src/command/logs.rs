@@ -15,7 +15,7 @@ use super::CommandError;
 use super::target::SinkTarget;
 
 /// Timeout of a request, in addition to the time that it waits for records.
-const ANSWER: Duration = Duration::from_secs(10);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Delay before the next request to a sink that fails, or that returns an empty page at once.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -113,7 +113,7 @@ async fn follow(
     loop {
         let begun = Instant::now();
         let wait = Duration::from_millis(query.wait_ms.unwrap_or_default().into());
-        let page = match logsink.query(&query).timeout(wait + ANSWER).await {
+        let page = match logsink.query(&query).timeout(wait + RESPONSE_TIMEOUT).await {
             Ok(page) => page,
             Err(error) if is_passing(error.code()) => {
                 if !std::mem::replace(&mut waiting, true) {

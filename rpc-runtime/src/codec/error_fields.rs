@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::json::{self, Cursor, DecodeError, EncodeError, Position, Written};
+use super::json::{self, Cursor, DecodeError, EncodeError, Position, WriteOutcome};
 use crate::error::{Argument, Code, Error, Payload};
 
 /// Builds the wire form of a variant.
@@ -97,7 +97,7 @@ impl Payload {
 /// Returns a field as JSON. `None` for one that is left out.
 fn write_field<T: Argument>(value: &T) -> Result<Option<Value>, EncodeError> {
     let mut text = Vec::new();
-    if json::write(value, &mut text, Position::Field)? == Written::Nothing {
+    if json::write(value, &mut text, Position::Field)? == WriteOutcome::Nothing {
         return Ok(None);
     }
     let value = json::read_text(&text);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Context, Inner, Propagated, ServerInfo, TraceContext};
+use super::{Context, ContextInner, Propagated, ServerInfo, TraceContext};
 use crate::descriptor::MethodDescriptor;
 use crate::metadata::Metadata;
 use crate::request_id::RequestId;
@@ -12,13 +12,13 @@ use crate::request_id::RequestId;
 ///
 /// Boxed, because the futures that hold a builder would otherwise have the size of the whole
 /// context.
-pub(crate) struct ContextBuilder(Box<Inner>);
+pub(crate) struct ContextBuilder(Box<ContextInner>);
 
 impl ContextBuilder {
     pub(super) fn new(propagated: Propagated) -> Self {
-        Self(Box::new(Inner {
+        Self(Box::new(ContextInner {
             propagated,
-            ..Inner::default()
+            ..ContextInner::default()
         }))
     }
 

@@ -32,10 +32,10 @@ use crate::metadata::Metadata;
 /// assert_eq!(Context::current().request_id(), "-");
 /// ```
 #[derive(Clone, Default)]
-pub struct Context(pub(super) Option<Arc<Inner>>);
+pub struct Context(pub(super) Option<Arc<ContextInner>>);
 
 #[derive(Default)]
-pub(super) struct Inner {
+pub(super) struct ContextInner {
     pub(super) propagated: Propagated,
     pub(super) local: Local,
     pub(super) response: ResponseState,
@@ -346,7 +346,7 @@ impl Context {
     ) -> Result<Self, Error> {
         let server = self.server_info();
         let source = server.map(|server| server.source()).or(caller);
-        Ok(Self(Some(Arc::new(Inner {
+        Ok(Self(Some(Arc::new(ContextInner {
             propagated: self.propagated().child(source.cloned(), deadline)?,
             local: Local {
                 server_info: server.cloned(),
@@ -361,12 +361,12 @@ impl Context {
 
     /// Returns the context of work that a server does outside any request.
     pub(crate) fn for_server(server_info: Arc<ServerInfo>) -> Self {
-        Self(Some(Arc::new(Inner {
+        Self(Some(Arc::new(ContextInner {
             local: Local {
                 server_info: Some(server_info),
                 ..Local::default()
             },
-            ..Inner::default()
+            ..ContextInner::default()
         })))
     }
 
@@ -396,21 +396,21 @@ impl Context {
             .unwrap_or_default()
     }
 
-    pub(super) fn inner(&self) -> Option<&Inner> {
+    pub(super) fn inner(&self) -> Option<&ContextInner> {
         self.0.as_deref()
     }
 
     /// Copies everything except the state of the response, which belongs to one call.
-    fn copy(&self) -> Inner {
-        let Some(Inner {
+    fn copy(&self) -> ContextInner {
+        let Some(ContextInner {
             propagated,
             local,
             response: _,
         }) = self.inner()
         else {
-            return Inner::default();
+            return ContextInner::default();
         };
-        Inner {
+        ContextInner {
             propagated: propagated.clone(),
             local: local.clone(),
             response: ResponseState::default(),

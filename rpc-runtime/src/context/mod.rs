@@ -17,7 +17,7 @@ mod trace;
 pub use baggage::{BAGGAGE_LIMIT, Baggage};
 pub(crate) use builder::ContextBuilder;
 pub(crate) use handle::Context;
-use handle::Inner;
+use handle::ContextInner;
 pub(crate) use propagated::Propagated;
 pub use response::ResponseMetadata;
 pub use scope::Scoped;

@@ -43,16 +43,16 @@ pub const PUBLIC_MESSAGE_LIMIT: usize = 1024;
 /// assert_eq!(error.public_message(), "internal error");
 /// ```
 #[derive(Clone)]
-pub struct Error(pub(super) Box<Inner>);
+pub struct Error(pub(super) Box<ErrorInner>);
 
 #[derive(Clone)]
-pub(super) struct Inner {
+pub(super) struct ErrorInner {
     pub(super) code: Code,
     pub(super) message: Cow<'static, str>,
     pub(super) public: bool,
     /// Whether this is a passed-on error of a dependency, whose code
     /// [`Error::remap_dependency_error`] has yet to map.
-    pub(super) passed_on: bool,
+    pub(super) needs_remap: bool,
     /// Whether the failed request reached a server.
     pub(super) delivery: Delivery,
     /// Whether a client has already retried the call.
@@ -131,11 +131,11 @@ impl Error {
 
     /// Creates an error without a location: a line of the runtime would not help the reader.
     pub(crate) fn without_location(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner {
+        Self(Box::new(ErrorInner {
             code,
             message: message.into(),
             public: !code.is_internal_kind(),
-            passed_on: false,
+            needs_remap: false,
             delivery: Delivery::Answered,
             retries_exhausted: false,
             location: None,

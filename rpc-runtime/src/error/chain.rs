@@ -19,8 +19,8 @@ pub const CHAIN_LIMIT: usize = 4096;
 
 impl Error {
     /// Marks an error of a dependency as passed on by the `?` at `location`.
-    pub(super) fn passed_on_at(mut self, location: &'static Location<'static>) -> Self {
-        self.0.passed_on = true;
+    pub(super) fn propagated_at(mut self, location: &'static Location<'static>) -> Self {
+        self.0.needs_remap = true;
         // It describes the request to the dependency, and not the request of our caller.
         self.0.delivery = Delivery::Answered;
         self.0.location = Some(location);
@@ -74,7 +74,7 @@ impl Error {
     /// A code that has no meaning for our caller becomes `internal`. The details, which belong to
     /// the contract of the dependency, are removed. The chain keeps the original.
     pub(crate) fn remap_dependency_error(&mut self, source: &str) {
-        if !std::mem::take(&mut self.0.passed_on) {
+        if !std::mem::take(&mut self.0.needs_remap) {
             return;
         }
         if !self.0.code.is_propagated() {
@@ -232,7 +232,7 @@ impl Error {
             )?;
         }
         if let Some(at) = self.0.location {
-            let note = if self.0.passed_on {
+            let note = if self.0.needs_remap {
                 "    (the `?` that passed it on)"
             } else {
                 ""

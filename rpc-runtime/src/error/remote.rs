@@ -121,7 +121,7 @@ impl<E: RpcError> Remote<E> {
             .downcast_mut::<Option<Y>>()
             .and_then(Option::take);
         match (taken, slot) {
-            (Some(taken), _) => Ok((taken, error.passed_on_at(location))),
+            (Some(taken), _) => Ok((taken, error.propagated_at(location))),
             (None, Some(value)) => Err(Self { value, error }),
             // `downcast_mut` took the value only for the arm above.
             (None, None) => unreachable!("internal error: the value is neither taken nor left"),
@@ -144,7 +144,7 @@ impl<E> Deref for Remote<E> {
 impl<E: RpcError> From<Remote<E>> for Error {
     #[track_caller]
     fn from(remote: Remote<E>) -> Self {
-        remote.error.passed_on_at(Location::caller())
+        remote.error.propagated_at(Location::caller())
     }
 }
 

@@ -73,10 +73,10 @@ impl fmt::Display for Effect {
 /// request ID, the method and the attempt: a request has the same outcome in each run and on each
 /// replica, and each retry has its own.
 #[derive(Clone, PartialEq)]
-pub struct FaultPlan(Arc<Plan>);
+pub struct FaultPlan(Arc<FaultRules>);
 
 #[derive(PartialEq)]
-struct Plan {
+struct FaultRules {
     /// The received text, which is passed on unchanged.
     text: Box<str>,
     rules: Box<[Rule]>,
@@ -84,14 +84,14 @@ struct Plan {
 
 #[derive(Debug, PartialEq)]
 struct Rule {
-    target: Target,
+    target: RuleTarget,
     effect: Effect,
     probability: f64,
     seed: Option<u64>,
 }
 
 #[derive(Debug, PartialEq)]
-enum Target {
+enum RuleTarget {
     All,
     /// One method of a service, or all methods if `None`.
     Service {
@@ -129,7 +129,7 @@ impl FaultPlan {
         services: &(impl Iterator<Item = &'s ServiceDescriptor> + Clone),
     ) -> Option<&str> {
         self.0.rules.iter().find_map(|rule| {
-            let Target::Service {
+            let RuleTarget::Service {
                 service,
                 method: Some(method),
             } = &rule.target
@@ -207,7 +207,7 @@ impl fmt::Debug for FaultPlan {
     }
 }
 
-impl Target {
+impl RuleTarget {
     fn is(&self, subject: Subject<'_>) -> bool {
         match self {
             Self::All => !subject.builtin,

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Effect, FAULTS_LIMIT, FaultPlan, Plan, Rule, Target};
+use super::{Effect, FAULTS_LIMIT, FaultPlan, FaultRules, Rule, RuleTarget};
 use crate::duration;
 use crate::error::{Code, Error};
 
@@ -23,7 +23,7 @@ impl FromStr for FaultPlan {
             return Err(invalid("invalid character: use visible ASCII and spaces"));
         }
         let rules = text.split(',').map(|rule| read_rule(rule.trim()));
-        let plan = Plan {
+        let plan = FaultRules {
             rules: rules.collect::<Result<_, _>>()?,
             text: text.into(),
         };
@@ -81,9 +81,9 @@ fn read_rule(rule: &str) -> Result<Rule, Error> {
     Ok(rule)
 }
 
-fn read_target(target: &str) -> Result<Target, Error> {
+fn read_target(target: &str) -> Result<RuleTarget, Error> {
     if target == "*" {
-        return Ok(Target::All);
+        return Ok(RuleTarget::All);
     }
     let is_name = |name: &str| {
         !name.is_empty()
@@ -93,7 +93,7 @@ fn read_target(target: &str) -> Result<Target, Error> {
     };
     match target.rsplit_once('.') {
         Some((service, method)) if is_name(service) && (method == "*" || is_name(method)) => {
-            Ok(Target::Service {
+            Ok(RuleTarget::Service {
                 service: service.into(),
                 method: (method != "*").then(|| method.into()),
             })

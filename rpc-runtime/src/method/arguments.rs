@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::form::{ArgumentForm, ArgumentFormCodec, Owned};
 use crate::codec::json::{
-    self, Cursor, DecodeError, EncodeError, Object, ObjectWriter, Position, Written,
+    self, Cursor, DecodeError, EncodeError, Object, ObjectWriter, Position, WriteOutcome,
 };
 use crate::descriptor::{ArgumentDescriptor, MessageStyle, MethodDescriptor};
 use crate::error::Argument;
@@ -14,10 +14,10 @@ type Write<F> = for<'a> fn(
     <F as ArgumentForm>::Borrowed<'a>,
     &mut Vec<u8>,
     Position,
-) -> Result<Written, EncodeError>;
+) -> Result<WriteOutcome, EncodeError>;
 
 /// Reads a value and writes it in the form for the log.
-pub(crate) type Transcode = fn(&mut Cursor<'_>, &mut Vec<u8>) -> Result<Written, DecodeError>;
+pub(crate) type Transcode = fn(&mut Cursor<'_>, &mut Vec<u8>) -> Result<WriteOutcome, DecodeError>;
 
 /// The JSON codec of one argument.
 pub struct ArgumentCodec<F: ArgumentForm> {
@@ -82,9 +82,9 @@ fn write_message<T: Argument>(
     value: &T,
     out: &mut Vec<u8>,
     _: Position,
-) -> Result<Written, EncodeError> {
+) -> Result<WriteOutcome, EncodeError> {
     json::write_message(value, out)?;
-    Ok(Written::Value)
+    Ok(WriteOutcome::Value)
 }
 
 fn default_value<T: Default>() -> Option<T> {

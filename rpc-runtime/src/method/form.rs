@@ -7,7 +7,7 @@ use std::any::{Any, TypeId};
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::codec::json::{self, Cursor, DecodeError, EncodeError, Position, Written};
+use crate::codec::json::{self, Cursor, DecodeError, EncodeError, Position, WriteOutcome};
 use crate::error::Argument;
 
 /// The form of an argument in the service trait.
@@ -29,14 +29,14 @@ pub trait ArgumentFormCodec: ArgumentForm {
         value: Self::Borrowed<'_>,
         out: &mut Vec<u8>,
         position: Position,
-    ) -> Result<Written, EncodeError>;
+    ) -> Result<WriteOutcome, EncodeError>;
     #[doc(hidden)]
     fn read(cursor: &mut Cursor<'_>, position: Position) -> Result<Self::Owned, DecodeError>;
     #[doc(hidden)]
     fn default_if_missing() -> Option<Self::Owned>;
     /// Reads a value and writes it in the form for the log.
     #[doc(hidden)]
-    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<Written, DecodeError>;
+    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<WriteOutcome, DecodeError>;
 }
 
 /// An argument of type `T` or `&T`.
@@ -57,7 +57,11 @@ impl<T: Send + 'static> ArgumentForm for Owned<T> {
 }
 
 impl<T: Argument> ArgumentFormCodec for Owned<T> {
-    fn write(value: &T, out: &mut Vec<u8>, position: Position) -> Result<Written, EncodeError> {
+    fn write(
+        value: &T,
+        out: &mut Vec<u8>,
+        position: Position,
+    ) -> Result<WriteOutcome, EncodeError> {
         json::write(value, out, position)
     }
 
@@ -69,7 +73,7 @@ impl<T: Argument> ArgumentFormCodec for Owned<T> {
         json::default_if_missing()
     }
 
-    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<Written, DecodeError> {
+    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<WriteOutcome, DecodeError> {
         Ok(Self::write(
             &Self::read(cursor, Position::Field)?,
             out,
@@ -84,7 +88,11 @@ impl ArgumentForm for Str {
 }
 
 impl ArgumentFormCodec for Str {
-    fn write(value: &str, out: &mut Vec<u8>, position: Position) -> Result<Written, EncodeError> {
+    fn write(
+        value: &str,
+        out: &mut Vec<u8>,
+        position: Position,
+    ) -> Result<WriteOutcome, EncodeError> {
         json::write_value(value, out, position)
     }
 
@@ -96,7 +104,7 @@ impl ArgumentFormCodec for Str {
         None
     }
 
-    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<Written, DecodeError> {
+    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<WriteOutcome, DecodeError> {
         Ok(Self::write(
             &Self::read(cursor, Position::Field)?,
             out,
@@ -111,14 +119,18 @@ impl<T: Send + 'static> ArgumentForm for Slice<T> {
 }
 
 impl<T: Argument> ArgumentFormCodec for Slice<T> {
-    fn write(value: &[T], out: &mut Vec<u8>, position: Position) -> Result<Written, EncodeError> {
+    fn write(
+        value: &[T],
+        out: &mut Vec<u8>,
+        position: Position,
+    ) -> Result<WriteOutcome, EncodeError> {
         if TypeId::of::<T>() == TypeId::of::<u8>() {
             let bytes: Vec<u8> = value
                 .iter()
                 .filter_map(|b| (b as &dyn Any).downcast_ref::<u8>().copied())
                 .collect();
             json::write_bytes(&bytes, out);
-            return Ok(Written::Value);
+            return Ok(WriteOutcome::Value);
         }
         if TypeId::of::<T>() == TypeId::of::<Vec<u8>>() {
             // Their JSON form differs from serde's.
@@ -135,7 +147,7 @@ impl<T: Argument> ArgumentFormCodec for Slice<T> {
         None
     }
 
-    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<Written, DecodeError> {
+    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<WriteOutcome, DecodeError> {
         Ok(Self::write(
             &Self::read(cursor, Position::Field)?,
             out,
@@ -144,7 +156,7 @@ impl<T: Argument> ArgumentFormCodec for Slice<T> {
     }
 }
 
-fn write_each<T: Argument>(values: &[T], out: &mut Vec<u8>) -> Result<Written, EncodeError> {
+fn write_each<T: Argument>(values: &[T], out: &mut Vec<u8>) -> Result<WriteOutcome, EncodeError> {
     out.push(b'[');
     for (index, value) in values.iter().enumerate() {
         if index > 0 {
@@ -153,7 +165,7 @@ fn write_each<T: Argument>(values: &[T], out: &mut Vec<u8>) -> Result<Written, E
         json::write(value, out, Position::Inner)?;
     }
     out.push(b']');
-    Ok(Written::Value)
+    Ok(WriteOutcome::Value)
 }
 
 impl<F: ArgumentForm> ArgumentForm for Optional<F> {
@@ -166,7 +178,7 @@ impl<F: ArgumentFormCodec> ArgumentFormCodec for Optional<F> {
         value: Option<F::Borrowed<'_>>,
         out: &mut Vec<u8>,
         position: Position,
-    ) -> Result<Written, EncodeError> {
+    ) -> Result<WriteOutcome, EncodeError> {
         match value {
             Some(value) => F::write(value, out, Position::Some),
             None => json::write_value(&None::<()>, out, position),
@@ -186,11 +198,11 @@ impl<F: ArgumentFormCodec> ArgumentFormCodec for Optional<F> {
         Some(None)
     }
 
-    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<Written, DecodeError> {
+    fn transcode(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<WriteOutcome, DecodeError> {
         let is_null = cursor.is_null();
         match F::transcode(cursor, out) {
             // The type does not accept `null`.
-            Err(_) if is_null => Ok(Written::Nothing),
+            Err(_) if is_null => Ok(WriteOutcome::Nothing),
             written => written,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::Method;
 use super::arguments::{Arguments, Transcode};
-use crate::codec::json::{self, Cursor, DecodeError, Object, Written};
+use crate::codec::json::{self, Cursor, DecodeError, Object, WriteOutcome};
 use crate::descriptor::{MessageStyle, MethodDescriptor};
 use crate::secret;
 use crate::text::{EscapeControl, truncate_str};
@@ -95,7 +95,7 @@ fn redact_fields(
 /// field.
 fn value(transcode: Transcode, cursor: &mut Cursor<'_>) -> Result<Option<String>, DecodeError> {
     let mut out = Vec::new();
-    if transcode(cursor, &mut out)? == Written::Nothing {
+    if transcode(cursor, &mut out)? == WriteOutcome::Nothing {
         return Ok(None);
     }
     let text = String::from_utf8_lossy(&out);

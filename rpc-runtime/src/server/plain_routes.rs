@@ -42,8 +42,8 @@ impl PlainRoutes {
         })?;
         let probes = router
             .clone()
-            .layer(layer_fn(|_| Probe { is_route: true }))
-            .fallback_service(Probe { is_route: false });
+            .layer(layer_fn(|_| PatternReporter { is_route: true }))
+            .fallback_service(PatternReporter { is_route: false });
         Ok(Some(Self { router, probes }))
     }
 
@@ -105,11 +105,11 @@ struct Matched(String);
 
 /// A handler that reports the pattern of its route.
 #[derive(Clone)]
-struct Probe {
+struct PatternReporter {
     is_route: bool,
 }
 
-impl Service<axum::extract::Request> for Probe {
+impl Service<axum::extract::Request> for PatternReporter {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;

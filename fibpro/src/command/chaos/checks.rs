@@ -50,7 +50,7 @@ pub(super) struct StoredLogs {
 
 /// The numbers of one session of a source.
 #[derive(Default)]
-struct Session {
+struct SessionNumbers {
     numbers: BTreeSet<u64>,
     /// Records that the session reported as dropped.
     dropped: u64,
@@ -67,7 +67,7 @@ pub(super) async fn logs(urls: &Urls, system: &System) -> Result<StoredLogs, Str
         limit: Some(QUERY_LIMIT),
         ..Query::default()
     };
-    let mut sources: BTreeMap<String, BTreeMap<u64, Session>> = BTreeMap::new();
+    let mut sources: BTreeMap<String, BTreeMap<u64, SessionNumbers>> = BTreeMap::new();
     let (mut stored, mut findings) = (0, Vec::new());
     loop {
         let page = logsink.query(&query).await;
@@ -110,7 +110,7 @@ pub(super) async fn logs(urls: &Urls, system: &System) -> Result<StoredLogs, Str
     })
 }
 
-impl Session {
+impl SessionNumbers {
     /// Returns the numbers of missing and of reported records, if more are missing.
     fn uncounted(&self) -> Option<(u64, u64)> {
         let (first, last) = (self.numbers.first()?, self.numbers.last()?);
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn gaps_are_compared_with_reported_drops() {
-        let mut session = Session::default();
+        let mut session = SessionNumbers::default();
         session.numbers.extend([4, 5, 8, 9]);
         assert_eq!(session.uncounted(), Some((2, 0)));
         session.dropped +=

@@ -3,10 +3,10 @@
 use std::env;
 use std::fmt::Write as _;
 
-use super::plan::{OPERATOR, Plan, ServiceUrls, start_order};
+use super::plan::{OPERATOR, ServiceUrls, SystemPlan, start_order};
 
 /// Returns the text that is printed when all services are ready.
-pub(super) fn text(plan: &Plan, urls: &ServiceUrls, processes: &[(&str, u32)]) -> String {
+pub(super) fn text(plan: &SystemPlan, urls: &ServiceUrls, processes: &[(&str, u32)]) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = write(&mut text, plan, urls, processes);
@@ -15,7 +15,7 @@ pub(super) fn text(plan: &Plan, urls: &ServiceUrls, processes: &[(&str, u32)]) -
 
 fn write(
     out: &mut String,
-    plan: &Plan,
+    plan: &SystemPlan,
     urls: &ServiceUrls,
     processes: &[(&str, u32)],
 ) -> std::fmt::Result {
@@ -34,7 +34,7 @@ fn write(
 /// Writes the addresses, processes and the data folder.
 fn write_services(
     out: &mut String,
-    plan: &Plan,
+    plan: &SystemPlan,
     urls: &ServiceUrls,
     processes: &[(&str, u32)],
 ) -> std::fmt::Result {
@@ -52,7 +52,7 @@ fn write_services(
 }
 
 /// Writes commands that buy numbers.
-fn write_purchases(out: &mut String, plan: &Plan, urls: &ServiceUrls) -> std::fmt::Result {
+fn write_purchases(out: &mut String, plan: &SystemPlan, urls: &ServiceUrls) -> std::fmt::Result {
     let gate = urls.of("gatekeeper");
     // The tutorial's passwords are published. Those of a file are never printed; curl asks for
     // them.
@@ -85,7 +85,7 @@ fn write_purchases(out: &mut String, plan: &Plan, urls: &ServiceUrls) -> std::fm
 }
 
 /// Writes the commands of the tools, with the options that the plan requires.
-fn write_tools(out: &mut String, plan: &Plan, urls: &ServiceUrls) -> std::fmt::Result {
+fn write_tools(out: &mut String, plan: &SystemPlan, urls: &ServiceUrls) -> std::fmt::Result {
     let program = env::args_os().next().unwrap_or_else(|| "fibpro".into());
     let program = program.to_string_lossy();
     let key = plan.data.identity_key();

@@ -3,7 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 
-use super::plan::{Plan, ServiceUrls};
+use super::plan::{ServiceUrls, SystemPlan};
 use super::process_spec::ProcessSpec;
 use super::sockets::ServiceSockets;
 use super::supervisor::Supervisor;
@@ -29,7 +29,7 @@ impl ChildProcesses {
     /// Starts a service, and returns when it is ready.
     pub(super) async fn start(
         &mut self,
-        plan: &Plan,
+        plan: &SystemPlan,
         urls: &ServiceUrls,
         sockets: ServiceSockets,
     ) -> Result<(), String> {
@@ -42,13 +42,15 @@ impl ChildProcesses {
 
     pub(super) fn processes(&self) -> Vec<(&'static str, u32)> {
         let running = self.running.iter();
-        running.map(|keeper| (keeper.name, keeper.id)).collect()
+        running
+            .map(|supervisor| (supervisor.name, supervisor.id))
+            .collect()
     }
 
     pub(super) async fn stop(&mut self) -> Result<(), String> {
         let mut outcome = Ok(());
-        while let Some(keeper) = self.running.last_mut() {
-            outcome = outcome.and(keeper.end().await);
+        while let Some(supervisor) = self.running.last_mut() {
+            outcome = outcome.and(supervisor.end().await);
             // Stored before the wait for readiness, so that a signal meanwhile stops this child
             // too.
             self.running.pop();
@@ -58,9 +60,9 @@ impl ChildProcesses {
 
     pub(super) async fn kill(&mut self) {
         self.running.iter().for_each(Supervisor::kill);
-        for mut keeper in self.running.drain(..) {
+        for mut supervisor in self.running.drain(..) {
             // It was killed, so its exit status has no information.
-            let _ = keeper.ended().await;
+            let _ = supervisor.ended().await;
         }
     }
 }

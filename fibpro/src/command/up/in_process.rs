@@ -21,7 +21,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
-use super::plan::{Plan, ServiceUrls};
+use super::plan::{ServiceUrls, SystemPlan};
 use super::ready;
 use super::sockets::ServiceSockets;
 use crate::command::CommandError;
@@ -47,7 +47,7 @@ struct RunningService {
 }
 
 impl InProcess {
-    pub(super) fn new(plan: &Plan) -> Result<Self, CommandError> {
+    pub(super) fn new(plan: &SystemPlan) -> Result<Self, CommandError> {
         let keys = IdentityKeys::from_file(plan.data.identity_key())
             .map_err(|error| CommandError::Service(error.message().to_owned()))?;
         Ok(Self {
@@ -60,7 +60,7 @@ impl InProcess {
     /// Starts a service, and returns when it is ready.
     pub(super) async fn start(
         &mut self,
-        plan: &Plan,
+        plan: &SystemPlan,
         urls: &ServiceUrls,
         sockets: ServiceSockets,
     ) -> Result<(), String> {
@@ -187,7 +187,7 @@ fn boxed<'a, S: ServiceOptions + 'static>(
 /// Parses the options of a service from the planned command line and the environment, as its own
 /// program does.
 async fn prepare<S: ServiceOptions>(
-    plan: &Plan,
+    plan: &SystemPlan,
     urls: &ServiceUrls,
     sockets: &ServiceSockets,
 ) -> Result<PreparedService, String> {
@@ -231,7 +231,7 @@ fn is_for_the_terminal(metadata: &Metadata<'_>) -> bool {
 }
 
 /// Installs the log of the process: stderr, and the export to the log sink.
-fn start_log(sink: &str, plan: &Plan, keys: IdentityKeys) -> Result<LogExporter> {
+fn start_log(sink: &str, plan: &SystemPlan, keys: IdentityKeys) -> Result<LogExporter> {
     let client = Client::new(sink)?.identity(keys);
     let mut builder = LogExporter::builder(client).spool(plan.data.log_spool("up"));
     if let Some(filter) = env::var("RPC_SHIP_LOG")

@@ -26,7 +26,7 @@ use rpc_runtime::env_option::variable;
 
 use self::children::ChildProcesses;
 use self::in_process::InProcess;
-use self::plan::{Plan, ServiceUrls};
+use self::plan::{ServiceUrls, SystemPlan};
 use self::sockets::ServiceSockets;
 use super::CommandError;
 
@@ -72,7 +72,7 @@ pub(crate) struct UpOptions {
 
 pub(crate) async fn run(options: UpOptions) -> Result<(), CommandError> {
     let mut signals = Signals::with_hangup()?;
-    let plan = Plan::new(&options).map_err(CommandError::Service)?;
+    let plan = SystemPlan::new(&options).map_err(CommandError::Service)?;
     let mut services = Services::new(&plan, options.processes)?;
     let begun = async {
         // All of them before a service starts, so that a taken port leaves nothing behind.
@@ -111,7 +111,7 @@ enum Services {
 }
 
 impl Services {
-    fn new(plan: &Plan, processes: bool) -> Result<Self, CommandError> {
+    fn new(plan: &SystemPlan, processes: bool) -> Result<Self, CommandError> {
         Ok(if processes {
             Self::ChildProcesses(ChildProcesses::new()?)
         } else {
@@ -123,7 +123,7 @@ impl Services {
     /// the caller stops those that run.
     async fn start(
         &mut self,
-        plan: &Plan,
+        plan: &SystemPlan,
         urls: &ServiceUrls,
         sockets: Vec<ServiceSockets>,
     ) -> Result<(), String> {

@@ -36,7 +36,7 @@ pub(super) const OPERATOR: &str = "operator";
 
 /// The settings that are known before any service runs.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct SystemPlan {
     base_port: u16,
     /// Whether the internal listeners are Unix sockets.
     unix: bool,
@@ -47,7 +47,7 @@ pub(super) struct Plan {
     database: Option<Secret<String>>,
 }
 
-impl Plan {
+impl SystemPlan {
     pub(super) fn new(options: &UpOptions) -> Result<Self, String> {
         let folder = path::absolute(&options.data_dir).unwrap_or_default();
         // A comma separates the addresses of an option.

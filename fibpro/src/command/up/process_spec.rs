@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::output::{StderrTail, forward_lines};
-use super::plan::{Plan, ServiceUrls};
+use super::plan::{ServiceUrls, SystemPlan};
 use super::ready;
 use super::sockets::ServiceSockets;
 
@@ -67,7 +67,7 @@ impl ProcessSpec {
     pub(super) fn new(
         sockets: ServiceSockets,
         program: PathBuf,
-        plan: &Plan,
+        plan: &SystemPlan,
         urls: &ServiceUrls,
     ) -> Self {
         let name = sockets.service;
@@ -247,10 +247,10 @@ impl Child {
 }
 
 /// Returns why a process exited: its own error line, or its exit status.
-fn ending(name: &str, status: Option<ExitStatus>, said: Option<String>) -> String {
-    match (said, status) {
-        (Some(said), _) if said.starts_with(name) => said,
-        (Some(said), _) => format!("{name}: {said}"),
+fn ending(name: &str, status: Option<ExitStatus>, reported: Option<String>) -> String {
+    match (reported, status) {
+        (Some(reported), _) if reported.starts_with(name) => reported,
+        (Some(reported), _) => format!("{name}: {reported}"),
         (None, Some(status)) => format!("{name} ended: {status}"),
         (None, None) => format!("{name} ended"),
     }

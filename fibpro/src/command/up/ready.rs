@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Timeout of one request. The server limits its checks to one second.
-const ANSWER: Duration = Duration::from_secs(3);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Delay between two requests.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -20,7 +20,7 @@ pub(super) async fn wait(service: &str, url: &str) -> Result<(), String> {
     let mut last = "no response".to_owned();
     let waiting = async {
         loop {
-            match timeout(ANSWER, ask(url)).await {
+            match timeout(RESPONSE_TIMEOUT, ask(url)).await {
                 Ok(Ok(response)) if response.starts_with("HTTP/1.1 200 ") => return,
                 Ok(Ok(response)) => {
                     let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));

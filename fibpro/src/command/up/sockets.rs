@@ -3,7 +3,7 @@
 
 use rpc_runtime::ActivationSocket;
 
-use super::plan::{OPERATOR, Plan, ServiceUrls, start_order};
+use super::plan::{OPERATOR, ServiceUrls, SystemPlan, start_order};
 
 /// File mode of Unix sockets.
 const SOCKET_MODE: u32 = 0o600;
@@ -21,7 +21,7 @@ pub(super) struct ServiceSockets {
 /// # Errors
 ///
 /// The first address that cannot be bound, and the reason.
-pub(super) async fn bind(plan: &Plan) -> Result<(ServiceUrls, Vec<ServiceSockets>), String> {
+pub(super) async fn bind(plan: &SystemPlan) -> Result<(ServiceUrls, Vec<ServiceSockets>), String> {
     let mut urls = ServiceUrls::default();
     let mut all = Vec::new();
     for service in start_order() {

@@ -60,8 +60,8 @@ pub(super) struct LoginSlots {
 /// Permission for one login, until it is dropped.
 #[derive(Debug)]
 pub(super) struct LoginSlot {
-    _peer: (OwnedSemaphorePermit, Place<PeerKey>),
-    _name: (OwnedSemaphorePermit, Place<(PeerKey, u64)>),
+    _peer: (OwnedSemaphorePermit, QueueSlot<PeerKey>),
+    _name: (OwnedSemaphorePermit, QueueSlot<(PeerKey, u64)>),
 }
 
 /// The logins of the peer that run and wait are too many.
@@ -118,7 +118,7 @@ impl<K: Eq + Hash + Copy> Queues<K> {
         }
     }
 
-    fn join(&self, key: K, most: usize) -> Result<Place<K>, TooManyLogins> {
+    fn join(&self, key: K, most: usize) -> Result<QueueSlot<K>, TooManyLogins> {
         let mut queues = self.queues.lock_unpoisoned();
         let queue = queues.entry(key).or_insert_with(|| Queue {
             turns: Arc::new(Semaphore::new(self.at_once)),
@@ -128,7 +128,7 @@ impl<K: Eq + Hash + Copy> Queues<K> {
             return Err(TooManyLogins);
         }
         queue.places += 1;
-        Ok(Place {
+        Ok(QueueSlot {
             key,
             turns: Arc::clone(&queue.turns),
             queues: Arc::clone(&self.queues),
@@ -144,14 +144,14 @@ impl<K: Eq + Hash + Copy> fmt::Debug for Queues<K> {
     }
 }
 
-/// Place in a queue, waiting or running.
-struct Place<K: Eq + Hash + Copy> {
+/// Slot in a queue, waiting or running.
+struct QueueSlot<K: Eq + Hash + Copy> {
     key: K,
     turns: Arc<Semaphore>,
     queues: Arc<Mutex<HashMap<K, Queue>>>,
 }
 
-impl<K: Eq + Hash + Copy> Place<K> {
+impl<K: Eq + Hash + Copy> QueueSlot<K> {
     async fn turn(&self) -> Result<OwnedSemaphorePermit, TooManyLogins> {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         // The semaphore is never closed.
@@ -159,13 +159,13 @@ impl<K: Eq + Hash + Copy> Place<K> {
     }
 }
 
-impl<K: Eq + Hash + Copy> fmt::Debug for Place<K> {
+impl<K: Eq + Hash + Copy> fmt::Debug for QueueSlot<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Place").finish_non_exhaustive()
+        f.debug_struct("QueueSlot").finish_non_exhaustive()
     }
 }
 
-impl<K: Eq + Hash + Copy> Drop for Place<K> {
+impl<K: Eq + Hash + Copy> Drop for QueueSlot<K> {
     fn drop(&mut self) {
         let mut queues = self.queues.lock_unpoisoned();
         if let Some(queue) = queues.get_mut(&self.key) {

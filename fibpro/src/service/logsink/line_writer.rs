@@ -40,7 +40,7 @@ pub(super) struct WriteJob {
     pub(super) ends: Vec<usize>,
     pub(super) reply: oneshot::Sender<AcceptResult>,
     /// The job's share of the queue's capacity.
-    pub(super) room: OwnedSemaphorePermit,
+    pub(super) permit: OwnedSemaphorePermit,
 }
 
 /// State of the line of a record.
@@ -216,7 +216,7 @@ impl<W: Write> LineWriter<W> {
         let printed = PrintedJob {
             records: job.records,
             reply: job.reply,
-            room: job.room,
+            permit: job.permit,
         };
         match (&self.store, outcome) {
             // If the store's task is gone, the reply channel is dropped and the caller notices.

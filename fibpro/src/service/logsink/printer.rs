@@ -35,7 +35,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub struct PrintQueue {
     jobs: mpsc::Sender<WriteJob>,
-    room: Arc<Semaphore>,
+    free_bytes: Arc<Semaphore>,
     capacity: u32,
     state: Arc<PrintState>,
 }
@@ -80,11 +80,11 @@ impl PrintQueue {
                 drop(writer);
                 drop(ending);
             })?;
-        let room = Arc::new(Semaphore::new(bytes as usize));
+        let free_bytes = Arc::new(Semaphore::new(bytes as usize));
         Ok((
             Self {
                 jobs,
-                room,
+                free_bytes,
                 capacity: bytes,
                 state: Arc::clone(&state),
             },
@@ -124,7 +124,7 @@ impl PrintQueue {
         let needed = u32::try_from(lines.len() + kept + JOB_BYTES)
             .unwrap_or(u32::MAX)
             .min(self.capacity);
-        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(needed) else {
+        let Ok(permit) = Arc::clone(&self.free_bytes).try_acquire_many_owned(needed) else {
             if !self.state.behind.swap(true, Ordering::Relaxed) {
                 tracing::warn!("the log queue is full; callers receive `resource_exhausted`");
             }
@@ -138,7 +138,7 @@ impl PrintQueue {
             lines,
             ends,
             reply,
-            room,
+            permit,
         });
         match outcome.await {
             Ok(Ok(new)) => Ok(new),

@@ -8,7 +8,7 @@ use super::store::{Filter, LogStore};
 use crate::api::logsink::{Page, Query, WAIT_LIMIT_MS};
 
 /// Minimum part of the call's deadline that is kept for the response.
-const FOR_THE_ANSWER: Duration = Duration::from_millis(500);
+const RESPONSE_RESERVE: Duration = Duration::from_millis(500);
 
 /// Delay between two queries of a waiting search. Records that arrive in between share one
 /// response.
@@ -21,7 +21,7 @@ pub(super) async fn page(store: &LogStore, query: &Query) -> Result<Page> {
     let wait = query.wait_ms.unwrap_or_default().min(WAIT_LIMIT_MS);
     let mut wait = Duration::from_millis(wait.into());
     if let Some(remaining) = Context::current().remaining() {
-        wait = wait.min(remaining.saturating_sub(FOR_THE_ANSWER));
+        wait = wait.min(remaining.saturating_sub(RESPONSE_RESERVE));
     }
     // Subscribed before the first query, so that no record is missed between the query and the
     // wait.

@@ -27,7 +27,7 @@ const MAX_RANGES_PER_SESSION: usize = 1024;
 #[derive(Debug, Clone, Default)]
 pub(super) struct SequenceTracker {
     sources: HashMap<Source, BTreeMap<u64, SessionSeqs>>,
-    lives: usize,
+    session_count: usize,
     ranges: usize,
     /// Counter of uses, for finding the least recently used session.
     clock: u64,
@@ -43,79 +43,82 @@ impl SequenceTracker {
     /// Adds a number. Returns whether it is new.
     pub(super) fn insert(&mut self, source: &Source, epoch: u64, sequence: u64) -> bool {
         self.clock += 1;
-        let lives = match self.sources.get_mut(source) {
-            Some(lives) => lives,
+        let sessions = match self.sources.get_mut(source) {
+            Some(sessions) => sessions,
             None => self.sources.entry(source.clone()).or_default(),
         };
-        let life = lives.entry(epoch).or_insert_with(|| {
-            self.lives += 1;
+        let session = sessions.entry(epoch).or_insert_with(|| {
+            self.session_count += 1;
             SessionSeqs::default()
         });
-        life.used = self.clock;
-        let before = life.sequences.0.len();
-        let new = life.sequences.insert(sequence);
-        self.ranges = self.ranges + life.sequences.0.len() - before;
+        session.used = self.clock;
+        let before = session.sequences.0.len();
+        let new = session.sequences.insert(sequence);
+        self.ranges = self.ranges + session.sequences.0.len() - before;
         new
     }
 
     /// Removes a number that [`insert`](Self::insert) added, after its record could not be written
     /// or stored. Returns whether it was there.
     pub(super) fn remove(&mut self, source: &Source, epoch: u64, sequence: u64) -> bool {
-        let life = self.sources.get_mut(source);
-        let Some(life) = life.and_then(|lives| lives.get_mut(&epoch)) else {
+        let session = self.sources.get_mut(source);
+        let Some(session) = session.and_then(|sessions| sessions.get_mut(&epoch)) else {
             return false;
         };
-        let before = life.sequences.0.len();
-        let removed = life.sequences.remove(sequence);
-        self.ranges = self.ranges + life.sequences.0.len() - before;
+        let before = session.sequences.0.len();
+        let removed = session.sequences.remove(sequence);
+        self.ranges = self.ranges + session.sequences.0.len() - before;
         removed
     }
 
     /// Returns the ranges of a session in the form of the store.
     pub(super) fn sequences(&self, source: &Source, epoch: u64) -> Option<&RangeSet> {
-        let life = self.sources.get(source)?.get(&epoch)?;
-        Some(&life.sequences)
+        let session = self.sources.get(source)?.get(&epoch)?;
+        Some(&session.sequences)
     }
 
     /// Adds a session that the store has. Call it in the order of use, least recent first.
     pub(super) fn restore(&mut self, source: Source, epoch: u64, sequences: RangeSet) {
         self.clock += 1;
-        self.lives += 1;
+        self.session_count += 1;
         self.ranges += sequences.0.len();
-        let life = SessionSeqs {
+        let session = SessionSeqs {
             sequences,
             used: self.clock,
         };
-        self.sources.entry(source).or_default().insert(epoch, life);
+        self.sources
+            .entry(source)
+            .or_default()
+            .insert(epoch, session);
     }
 
     /// Evicts the least recently used quarter of the sessions if a limit is exceeded, and returns
     /// them.
     pub(super) fn forget(&mut self) -> Vec<(Source, u64)> {
-        if self.lives <= MAX_SESSIONS && self.ranges <= RANGES {
+        if self.session_count <= MAX_SESSIONS && self.ranges <= RANGES {
             return Vec::new();
         }
         let mut used: Vec<_> = self
             .sources
             .values()
-            .flat_map(|lives| lives.values().map(|life| life.used))
+            .flat_map(|sessions| sessions.values().map(|session| session.used))
             .collect();
         // At least one: few sessions with many ranges also have to be bounded.
         let count = (used.len() / 4).max(1);
         let (_, last, _) = used.select_nth_unstable(count - 1);
         let last = *last;
         let mut forgotten = Vec::with_capacity(count);
-        self.sources.retain(|source, lives| {
-            lives.retain(|epoch, life| {
-                if life.used > last {
+        self.sources.retain(|source, sessions| {
+            sessions.retain(|epoch, session| {
+                if session.used > last {
                     return true;
                 }
-                self.lives -= 1;
-                self.ranges -= life.sequences.0.len();
+                self.session_count -= 1;
+                self.ranges -= session.sequences.0.len();
                 forgotten.push((source.clone(), *epoch));
                 false
             });
-            !lives.is_empty()
+            !sessions.is_empty()
         });
         forgotten
     }

@@ -163,16 +163,16 @@ impl Passwords {
         if lane == Lane::Proven {
             return turns.acquire_owned().await.map_err(ended);
         }
-        let _place = Place::take(&self.waiting)?;
+        let _permit = HashPermit::take(&self.waiting)?;
         let _next = self.next_unproven.acquire().await.map_err(ended)?;
         turns.acquire_owned().await.map_err(ended)
     }
 }
 
 /// Slot in the queue of waiting hashes.
-struct Place<'a>(&'a AtomicUsize);
+struct HashPermit<'a>(&'a AtomicUsize);
 
-impl<'a> Place<'a> {
+impl<'a> HashPermit<'a> {
     fn take(waiting: &'a AtomicUsize) -> Result<Self> {
         if waiting.fetch_add(1, Ordering::Relaxed) >= WAITING + AT_ONCE {
             waiting.fetch_sub(1, Ordering::Relaxed);
@@ -183,7 +183,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for HashPermit<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -17,12 +17,12 @@ pub use table::write_table;
 /// The monitored services. Connections stay open between two rounds.
 #[derive(Debug)]
 pub struct Monitor {
-    targets: Vec<Target>,
+    targets: Vec<MonitoredService>,
     timeout: Duration,
 }
 
 #[derive(Debug)]
-struct Target {
+struct MonitoredService {
     service: String,
     url: String,
     status: StatusClient,
@@ -116,7 +116,7 @@ impl Monitor {
                 client = client.identity(keys.clone());
             }
             let status = StatusClient::with_client(client);
-            Ok(Target {
+            Ok(MonitoredService {
                 service: service.to_owned(),
                 url,
                 status,
@@ -135,7 +135,7 @@ impl Monitor {
     }
 }
 
-impl Target {
+impl MonitoredService {
     async fn probe(&self, timeout: Duration) -> ServiceReport {
         let (error, numbers) = match self.ask(timeout).await {
             Ok(numbers) => (None, Some(numbers)),

@@ -18,7 +18,7 @@ use http_body_util::Full;
 use super::http2::{self, ExchangeError, ExchangeOptions};
 use super::pool::with_pools;
 use super::reqwest::ReqwestClient;
-use super::target::Target;
+use super::target::TransportTarget;
 use crate::client::outbound::OutboundRequest;
 use crate::error::{Code, Delivery, Error, Result};
 use crate::middleware::{Body, Response};
@@ -44,7 +44,7 @@ pub(super) const HEADER_LIST_BYTES: u32 = 64 << 10;
 
 /// The transport to one server over HTTP.
 pub(super) struct HttpTransport {
-    pub(super) target: Target,
+    pub(super) target: TransportTarget,
     pub(super) client: HttpClient,
 }
 
@@ -68,7 +68,7 @@ pub(super) enum Stage {
 }
 
 impl HttpTransport {
-    pub(super) fn new(target: Target) -> Result<Self> {
+    pub(super) fn new(target: TransportTarget) -> Result<Self> {
         let client = if target.is_https() {
             HttpClient::Reqwest(ReqwestClient::https()?)
         } else {

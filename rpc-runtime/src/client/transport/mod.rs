@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use self::http::{HttpTransport, are_too_large, response_head_too_large, response_too_large};
-use self::target::Target;
+use self::target::TransportTarget;
 use super::outbound::OutboundRequest;
 use crate::error::Result;
 use crate::middleware::{BoxFuture, InnerService, Request, Response};
@@ -38,7 +38,9 @@ enum TransportKind {
 impl Transport {
     /// Creates the transport for a URL.
     pub(super) fn from_url(url: &str) -> Result<Self> {
-        Ok(Self::http(HttpTransport::new(Target::parse(url)?)?))
+        Ok(Self::http(HttpTransport::new(TransportTarget::parse(
+            url,
+        )?)?))
     }
 
     fn http(transport: HttpTransport) -> Self {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Transport;
 use super::http::{HttpClient, HttpTransport, Stage};
-use super::target::Target;
+use super::target::TransportTarget;
 use crate::client::Client;
 use crate::error::{Code, Error, Result};
 
@@ -57,7 +57,7 @@ impl Client {
     ///
     /// See [`new`](Self::new). Also `invalid_argument` for a `unix:` URL.
     pub fn with_reqwest(url: &str, client: reqwest::Client) -> Result<Self> {
-        let target = Target::parse(url)?;
+        let target = TransportTarget::parse(url)?;
         if target.is_socket() {
             let text = "a `reqwest` client does not support `unix:` URLs; use `Client::new`";
             return Err(Error::without_location(Code::InvalidArgument, text));

@@ -20,7 +20,7 @@ const SOCKET_HOST: &str = "localhost";
 /// The URL of a server: scheme, host, port, and a path prefix for servers that are mounted under
 /// one.
 #[derive(Debug, Clone)]
-pub(super) struct Target {
+pub(super) struct TransportTarget {
     scheme: Scheme,
     authority: Authority,
     /// The value of the `host` header.
@@ -31,7 +31,7 @@ pub(super) struct Target {
     socket: Option<Arc<str>>,
 }
 
-impl Target {
+impl TransportTarget {
     pub(super) fn parse(url: &str) -> Result<Self> {
         let parsed = url::parse(url).and_then(|parsed| match parsed {
             Parsed::Http(parts) => Self::http(parts),
@@ -159,21 +159,21 @@ mod tests {
 
     #[test]
     fn accepts_servers_and_prefixes() {
-        let target = Target::parse("http://127.0.0.1:9002").unwrap();
+        let target = TransportTarget::parse("http://127.0.0.1:9002").unwrap();
         assert_eq!(
             target.uri("/a.B/C", None).unwrap(),
             "http://127.0.0.1:9002/a.B/C"
         );
-        let target = Target::parse("http://[::1]:9002/api/").unwrap();
+        let target = TransportTarget::parse("http://[::1]:9002/api/").unwrap();
         assert_eq!(
             target.uri("/a.B/C", None).unwrap(),
             "http://[::1]:9002/api/a.B/C"
         );
         assert_eq!(target.text(), "http://[::1]:9002/api");
         assert_eq!(target.host(), "[::1]:9002");
-        assert_eq!(Target::parse("http://a:80").unwrap().host(), "a");
-        assert_eq!(Target::parse("http://a").unwrap().host(), "a");
-        let target = Target::parse("HTTP://A/x/").unwrap();
+        assert_eq!(TransportTarget::parse("http://a:80").unwrap().host(), "a");
+        assert_eq!(TransportTarget::parse("http://a").unwrap().host(), "a");
+        let target = TransportTarget::parse("HTTP://A/x/").unwrap();
         assert_eq!(target.text(), "http://a/x");
         assert_eq!(
             target.uri("/a.B/C", Some("b=c")).unwrap(),
@@ -184,7 +184,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn accepts_sockets() {
-        let target = Target::parse("unix:/run/a.sock").unwrap();
+        let target = TransportTarget::parse("unix:/run/a.sock").unwrap();
         assert!(target.is_socket() && !target.is_https());
         assert_eq!(target.text(), "unix:/run/a.sock");
         assert_eq!(target.uri("/a.B/C", None).unwrap().path(), "/a.B/C");
@@ -194,20 +194,20 @@ mod tests {
     #[test]
     fn rejects_paths_that_no_socket_can_have() {
         let long = format!("unix:/{}", "x".repeat(200));
-        let error = Target::parse(&long).unwrap_err();
+        let error = TransportTarget::parse(&long).unwrap_err();
         assert!(error.message().contains("socket"), "{error}");
     }
 
     #[test]
     fn the_error_has_the_url_and_the_reason() {
-        let error = Target::parse("http://127.0.0.1:99999").unwrap_err();
+        let error = TransportTarget::parse("http://127.0.0.1:99999").unwrap_err();
         assert_eq!(error.code(), Code::InvalidArgument);
         assert_eq!(
             error.message(),
             "invalid server URL `http://127.0.0.1:99999`: the port 99999 is above 65535; expected \
              `http://HOST:PORT` or `unix:/PATH`"
         );
-        let error = Target::parse("http://user:canary@a").unwrap_err();
+        let error = TransportTarget::parse("http://user:canary@a").unwrap_err();
         assert!(!error.to_string().contains("canary"), "{error}");
     }
 }

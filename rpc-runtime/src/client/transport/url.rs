@@ -15,7 +15,7 @@ const MAX_HOST: usize = 253;
 /// The maximum length of one label of a host name, in bytes.
 const MAX_LABEL: usize = 63;
 
-type Problem = Cow<'static, str>;
+type UrlError = Cow<'static, str>;
 
 /// The parts of an `http` or `https` URL.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(super) enum Parsed {
 /// # Errors
 ///
 /// The reason why it is invalid.
-pub(super) fn parse(url: &str) -> Result<Parsed, Problem> {
+pub(super) fn parse(url: &str) -> Result<Parsed, UrlError> {
     if url.is_empty() {
         return Err("the URL is empty".into());
     }
@@ -96,7 +96,7 @@ pub(super) fn shown(url: &str) -> String {
     shown
 }
 
-fn missing_scheme(url: &str) -> Problem {
+fn missing_scheme(url: &str) -> UrlError {
     // Quotes nothing that may contain a password.
     if url.contains('@') {
         "the scheme is missing".into()
@@ -106,7 +106,7 @@ fn missing_scheme(url: &str) -> Problem {
     }
 }
 
-fn socket(rest: &str) -> Result<String, Problem> {
+fn socket(rest: &str) -> Result<String, UrlError> {
     let path = match rest.strip_prefix("//") {
         // `unix:///run/a.sock`, as other tools write it.
         Some(path) if path.starts_with('/') => path,
@@ -121,7 +121,7 @@ fn socket(rest: &str) -> Result<String, Problem> {
     Ok(path.to_owned())
 }
 
-fn authority_parts(authority: &str) -> Result<(String, Option<u16>), Problem> {
+fn authority_parts(authority: &str) -> Result<(String, Option<u16>), UrlError> {
     if let Some(rest) = authority.strip_prefix('[') {
         let Some((address, rest)) = rest.split_once(']') else {
             return Err("the closing bracket of the IPv6 address is missing".into());
@@ -150,7 +150,7 @@ fn authority_parts(authority: &str) -> Result<(String, Option<u16>), Problem> {
     Ok((host, port.map(self::port).transpose()?))
 }
 
-fn port(text: &str) -> Result<u16, Problem> {
+fn port(text: &str) -> Result<u16, UrlError> {
     if text.is_empty() {
         return Err("the port is missing after `:`".into());
     }
@@ -165,7 +165,7 @@ fn port(text: &str) -> Result<u16, Problem> {
     }
 }
 
-fn host(text: &str) -> Result<String, Problem> {
+fn host(text: &str) -> Result<String, UrlError> {
     if text.is_empty() {
         return Err("the host is missing".into());
     }
@@ -201,7 +201,7 @@ fn host(text: &str) -> Result<String, Problem> {
     Ok(text.to_ascii_lowercase())
 }
 
-fn prefix(path: &str) -> Result<String, Problem> {
+fn prefix(path: &str) -> Result<String, UrlError> {
     if path.contains('#') {
         return Err("the URL contains a fragment".into());
     }

@@ -40,10 +40,10 @@ impl Path {
 ///
 /// Boxed, because every value that is read returns a `Result` with it.
 #[derive(Debug, PartialEq)]
-pub struct DecodeError(Box<Problem>);
+pub struct DecodeError(Box<DecodeErrorInner>);
 
 #[derive(Debug, PartialEq)]
-struct Problem {
+struct DecodeErrorInner {
     path: Path,
     text: String,
     is_syntax: bool,
@@ -67,7 +67,7 @@ impl DecodeError {
     }
 
     pub(crate) fn at(path: impl Into<String>, text: impl Into<String>) -> Self {
-        Self(Box::new(Problem {
+        Self(Box::new(DecodeErrorInner {
             path: Path(path.into()),
             text: text.into(),
             is_syntax: false,
@@ -78,7 +78,7 @@ impl DecodeError {
     /// a value.
     #[cold]
     pub(super) fn syntax(text: &str, at: usize) -> Self {
-        Self(Box::new(Problem {
+        Self(Box::new(DecodeErrorInner {
             path: Path::default(),
             text: format!("{text} (byte {at})"),
             is_syntax: true,
@@ -129,14 +129,14 @@ impl DecodeError {
     /// Converts to the error that the sender of a request receives.
     pub(crate) fn into_error(self) -> Error {
         let full = self.to_string();
-        let Problem { path, text, .. } = *self.0;
+        let DecodeErrorInner { path, text, .. } = *self.0;
         Error::without_location(Code::InvalidArgument, escape(&full))
             .with_violation(escape(&path.0), escape(&text))
     }
 
     /// Converts to the error that the receiver of an invalid response returns.
     pub(crate) fn into_response_error(self) -> Error {
-        let Problem { path, text, .. } = *self.0;
+        let DecodeErrorInner { path, text, .. } = *self.0;
         let location = if path.0.is_empty() {
             String::new()
         } else {

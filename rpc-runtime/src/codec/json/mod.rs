@@ -31,7 +31,7 @@ pub(crate) use error::{DecodeError, EncodeError};
 pub use newtypes::{BigNum, Bytes};
 pub(crate) use object::{Object, ObjectWriter, same_name};
 pub(crate) use value::{
-    Position, Written, default_if_missing, read, read_text, write, write_bytes, write_value,
+    Position, WriteOutcome, default_if_missing, read, read_text, write, write_bytes, write_value,
 };
 
 use serde::Serialize;

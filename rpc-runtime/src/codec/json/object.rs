@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::cursor::Cursor;
-use super::{DecodeError, EncodeError, Written};
+use super::{DecodeError, EncodeError, WriteOutcome};
 
 /// Reads the fields of a message one by one.
 pub(crate) struct Object<'b> {
@@ -124,7 +124,7 @@ impl<'o> ObjectWriter<'o> {
     pub(crate) fn field(
         &mut self,
         name: &str,
-        value: impl FnOnce(&mut Vec<u8>) -> Result<Written, EncodeError>,
+        value: impl FnOnce(&mut Vec<u8>) -> Result<WriteOutcome, EncodeError>,
     ) -> Result<(), EncodeError> {
         let start = self.out.len();
         if !self.first {
@@ -135,8 +135,8 @@ impl<'o> ObjectWriter<'o> {
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"\":");
         match value(self.out).map_err(|error| error.within(name))? {
-            Written::Value => self.first = false,
-            Written::Nothing => self.out.truncate(start),
+            WriteOutcome::Value => self.first = false,
+            WriteOutcome::Nothing => self.out.truncate(start),
         }
         Ok(())
     }

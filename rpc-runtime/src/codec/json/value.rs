@@ -18,7 +18,7 @@ use crate::codec::base64::{self, Engine as _};
 
 /// The outcome of [`write()`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
+pub enum WriteOutcome {
     /// The value was written.
     Value,
     /// Nothing was written: the field is left out of the message.
@@ -105,11 +105,11 @@ pub(crate) fn write<T: Serialize + 'static>(
     value: &T,
     out: &mut Vec<u8>,
     position: Position,
-) -> Result<Written, EncodeError> {
+) -> Result<WriteOutcome, EncodeError> {
     let any: &dyn Any = value;
     if let Some(bytes) = any.downcast_ref::<Vec<u8>>() {
         write_bytes(bytes, out);
-        return Ok(Written::Value);
+        return Ok(WriteOutcome::Value);
     }
     if let Some(bytes) = any.downcast_ref::<Option<Vec<u8>>>() {
         return write_value(&bytes.as_ref().map(AsBase64), out, position);
@@ -123,7 +123,7 @@ pub(crate) fn write<T: Serialize + 'static>(
         return write_value(&list, out, position);
     }
     if position == Position::Field && any.is::<()>() {
-        return Ok(Written::Nothing);
+        return Ok(WriteOutcome::Nothing);
     }
     write_value(value, out, position)
 }
@@ -133,7 +133,7 @@ pub(crate) fn write_value<T: Serialize + ?Sized>(
     value: &T,
     out: &mut Vec<u8>,
     position: Position,
-) -> Result<Written, EncodeError> {
+) -> Result<WriteOutcome, EncodeError> {
     let levels = match position {
         Position::Field => Some(0),
         Position::Some => Some(1),
@@ -142,9 +142,9 @@ pub(crate) fn write_value<T: Serialize + ?Sized>(
     let mut writer = Writer::new(out, levels);
     value.serialize(&mut writer)?;
     Ok(if writer.is_left_out() {
-        Written::Nothing
+        WriteOutcome::Nothing
     } else {
-        Written::Value
+        WriteOutcome::Value
     })
 }
 

@@ -62,7 +62,7 @@ impl SpoolDir {
 
     /// Creates the directory of a new session. Its epoch is larger than all earlier ones, even if
     /// the clock was set back.
-    pub(super) fn begin_session(&self) -> io::Result<Session> {
+    pub(super) fn begin_session(&self) -> io::Result<SpoolSession> {
         create_folder(&self.root)?;
         if self.is_temporary {
             // Every user can write to the temporary directory.
@@ -79,7 +79,7 @@ impl SpoolDir {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(error),
             }
-            match Session::claim(epoch, path) {
+            match SpoolSession::claim(epoch, path) {
                 Ok(Some(session)) => {
                     self.remember(epoch)?;
                     return Ok(session);
@@ -96,7 +96,7 @@ impl SpoolDir {
     }
 
     /// Claims the sessions of processes that have ended, and returns them oldest first.
-    pub(super) fn orphaned_sessions(&self, own: u64) -> io::Result<Vec<Session>> {
+    pub(super) fn orphaned_sessions(&self, own: u64) -> io::Result<Vec<SpoolSession>> {
         let mut sessions = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
@@ -110,7 +110,7 @@ impl SpoolDir {
             if epoch == own {
                 continue;
             }
-            match Session::claim(epoch, path) {
+            match SpoolSession::claim(epoch, path) {
                 Ok(Some(session)) => sessions.push(session),
                 // Its process is running.
                 Ok(None) => {}
@@ -148,13 +148,13 @@ impl SpoolDir {
 
 /// The locked directory of a session: of this process, or of one that has ended.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct SpoolSession {
     epoch: u64,
     path: PathBuf,
     lock: FileLock,
 }
 
-impl Session {
+impl SpoolSession {
     /// Locks the directory. Returns `None` if another process holds the lock.
     fn claim(epoch: u64, path: PathBuf) -> io::Result<Option<Self>> {
         files::check_folder(&path).map_err(denied)?;

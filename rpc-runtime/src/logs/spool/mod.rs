@@ -17,8 +17,8 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use self::directory::{Session, remove};
 pub(super) use self::directory::{SpoolDir, now};
+use self::directory::{SpoolSession, remove};
 pub(super) use self::segment::append_line;
 use self::segment::{Segment, SegmentFile};
 #[cfg(feature = "_fuzz")]
@@ -35,9 +35,9 @@ const SEGMENT_LIMIT: u64 = 1 << 20;
 /// The spool of a process, including the records of orphaned sessions.
 pub(super) struct Spool {
     directory: SpoolDir,
-    own: Session,
+    own: SpoolSession,
     /// Recovered sessions. Their directories are deleted after their last segment.
-    orphaned: Vec<Session>,
+    orphaned: Vec<SpoolSession>,
     /// All segments, oldest first.
     segments: VecDeque<Segment>,
     /// File of the last segment, while it is not full.

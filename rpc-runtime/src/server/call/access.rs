@@ -37,7 +37,7 @@ pub enum HttpAccess {
 
 /// The error of a request that a route does not serve; an extension of its response.
 #[derive(Debug, Clone)]
-pub(crate) struct Refused(pub(crate) Rejection);
+pub(crate) struct AccessRejection(pub(crate) Rejection);
 
 impl HttpAccess {
     /// Restricts routes to these callers.
@@ -49,7 +49,7 @@ impl HttpAccess {
                     Ok(()) => next.run(request).await,
                     Err(error) => {
                         let mut response = Response::default();
-                        response.extensions_mut().insert(Refused(error));
+                        response.extensions_mut().insert(AccessRejection(error));
                         response
                     }
                 }

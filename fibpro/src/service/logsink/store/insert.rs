@@ -129,14 +129,14 @@ impl Tables {
         records: &[&Record],
         seen: &mut SequenceTracker,
     ) -> Result<(), LogStoreError> {
-        let lives: HashSet<_> = records
+        let sessions: HashSet<_> = records
             .iter()
             .filter_map(|record| {
                 record.sequence?;
                 Some((&record.source, record.epoch?))
             })
             .collect();
-        for (source, epoch) in lives {
+        for (source, epoch) in sessions {
             let Some(sequences) = seen.sequences(source, epoch) else {
                 continue;
             };
@@ -166,12 +166,12 @@ impl Tables {
 pub(super) async fn seen(
     connection: &mut SqliteConnection,
 ) -> Result<SequenceTracker, LogStoreError> {
-    let lives: Vec<(String, i64, String)> =
+    let sessions: Vec<(String, i64, String)> =
         sqlx::query_as("SELECT source, epoch, sequences FROM lives ORDER BY used")
             .fetch_all(connection)
             .await?;
     let mut seen = SequenceTracker::default();
-    for (source, epoch, sequences) in lives {
+    for (source, epoch, sequences) in sessions {
         let source: Source = source.parse().map_err(damaged)?;
         let sequences: RangeSet = sequences.parse().map_err(damaged)?;
         seen.restore(source, epoch.cast_unsigned(), sequences);

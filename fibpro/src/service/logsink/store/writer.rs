@@ -35,14 +35,14 @@ const EXTRA_SPACE_DIVISOR: u64 = 8;
 pub(in super::super) struct PrintedJob {
     pub(in super::super) records: Vec<Record>,
     pub(in super::super) reply: oneshot::Sender<AcceptResult>,
-    pub(in super::super) room: OwnedSemaphorePermit,
+    pub(in super::super) permit: OwnedSemaphorePermit,
 }
 
 impl PrintedJob {
     /// Responds to the call with the number of new records, or with the error.
     pub(in super::super) fn complete(self, stored: AcceptResult) {
         // Released first, so that a caller with a response finds the capacity free.
-        drop(self.room);
+        drop(self.permit);
         // The caller may be gone.
         let _ = self.reply.send(stored);
     }

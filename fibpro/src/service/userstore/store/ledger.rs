@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::super::RESERVATION_LIFETIME;
 use super::audit::AuditEvent;
 use super::error::StoreError;
-use super::session::{ColumnReader as _, Session};
+use super::session::{ColumnReader as _, SqlSession};
 use crate::api::userstore::{LedgerEntry, PurchaseState};
 
 /// Longest time until a reservation expires, in microseconds: its lifetime, and 5 s by which the
@@ -67,7 +67,7 @@ pub(crate) struct Ledger<'a, S> {
     pub(super) events: Vec<AuditEvent>,
 }
 
-impl<'a, S: Session> Ledger<'a, S> {
+impl<'a, S: SqlSession> Ledger<'a, S> {
     pub(super) fn open(session: &'a mut S, now: Timestamp) -> Self {
         let now = now.as_microsecond();
         Self {
@@ -90,7 +90,7 @@ impl<'a, S: Session> Ledger<'a, S> {
 }
 
 /// Users.
-impl<S: Session> Ledger<'_, S> {
+impl<S: SqlSession> Ledger<'_, S> {
     pub(super) async fn account(&mut self, username: &str) -> Result<Option<Account>, StoreError> {
         const SQL: &str = "SELECT password_hash, roles, credit + (SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) \
              FROM purchases WHERE username = $1 AND state = 'reserved' AND (expires_at <= $2 OR expires_at > $3)) \
@@ -179,7 +179,7 @@ impl<S: Session> Ledger<'_, S> {
 }
 
 /// Purchases.
-impl<S: Session> Ledger<'_, S> {
+impl<S: SqlSession> Ledger<'_, S> {
     pub(super) async fn purchase(&mut self, key: &str) -> Result<Option<Purchase>, StoreError> {
         const SQL: &str =
             "SELECT username, amount, credit, state, expires_at FROM purchases WHERE key = $1";
@@ -272,7 +272,7 @@ impl<S: Session> Ledger<'_, S> {
 }
 
 /// Ledger entries.
-impl<S: Session> Ledger<'_, S> {
+impl<S: SqlSession> Ledger<'_, S> {
     pub(super) async fn insert_entry(&mut self, entry: NewEntry<'_>) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO ledger (time, username, change, credit, reason, key) VALUES ($1, $2, $3, $4, $5, $6)";
         let values = [

@@ -21,7 +21,7 @@ use rpc_runtime::Result;
 
 pub(super) use self::ledger::{Account, NewUser};
 pub(super) use self::marker::StoreMarker;
-use self::operations::Probe;
+use self::operations::WriteCheck;
 pub(super) use self::operations::{
     FindAccount, FindOverdue, HasUsers, Import, Operation, ReadLedger, Refund, Reserve,
     ReturnOverdue, SetCredit, Settle,
@@ -88,8 +88,8 @@ impl Store {
     /// Those of [`write`](Self::write).
     pub(super) async fn writable(&self) -> Result<()> {
         match self {
-            Self::Sqlite(engine) => engine.writable(Probe).await,
-            Self::Postgres(engine) => engine.write(Probe).await,
+            Self::Sqlite(engine) => engine.writable(WriteCheck).await,
+            Self::Postgres(engine) => engine.write(WriteCheck).await,
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::audit::AuditEvent;
 use super::error::StoreError;
 use super::ledger::{Account, Ledger, NewEntry, NewUser, Purchase};
-use super::session::Session;
+use super::session::SqlSession;
 use crate::api::userstore::{LedgerEntry, PurchaseState, Reservation, UserStoreError};
 
 /// An operation on the ledger.
@@ -16,7 +16,7 @@ pub(crate) trait Operation: Send + Sync + 'static {
     type Output: Send + 'static;
 
     /// Runs the operation. It may be called again after a rollback.
-    fn run<S: Session>(
+    fn run<S: SqlSession>(
         &self,
         ledger: &mut Ledger<'_, S>,
     ) -> impl Future<Output = Result<Self::Output, StoreError>> + Send;
@@ -34,7 +34,7 @@ pub(crate) struct FindAccount {
 impl Operation for FindAccount {
     type Output = Option<Account>;
 
-    async fn run<S: Session>(
+    async fn run<S: SqlSession>(
         &self,
         ledger: &mut Ledger<'_, S>,
     ) -> Result<Self::Output, StoreError> {
@@ -47,19 +47,19 @@ pub(crate) struct HasUsers;
 impl Operation for HasUsers {
     type Output = bool;
 
-    async fn run<S: Session>(&self, ledger: &mut Ledger<'_, S>) -> Result<bool, StoreError> {
+    async fn run<S: SqlSession>(&self, ledger: &mut Ledger<'_, S>) -> Result<bool, StoreError> {
         ledger.has_users().await
     }
 }
 
 /// Changes nothing, and fails where a change would fail: in a read-only session, and while another
 /// process has the table locked.
-pub(crate) struct Probe;
+pub(crate) struct WriteCheck;
 
-impl Operation for Probe {
+impl Operation for WriteCheck {
     type Output = ();
 
-    async fn run<S: Session>(&self, ledger: &mut Ledger<'_, S>) -> Result<(), StoreError> {
+    async fn run<S: SqlSession>(&self, ledger: &mut Ledger<'_, S>) -> Result<(), StoreError> {
         // The empty text is not the name of a user.
         ledger.set_credit("", 0).await
     }
@@ -71,7 +71,7 @@ pub(crate) struct FindOverdue;
 impl Operation for FindOverdue {
     type Output = Vec<String>;
 
-    async fn run<S: Session>(
+    async fn run<S: SqlSession>(
         &self,
         ledger: &mut Ledger<'_, S>,
     ) -> Result<Self::Output, StoreError> {
@@ -87,7 +87,7 @@ pub(crate) struct Import(pub(in super::super) Vec<NewUser>);
 impl Operation for Import {
     type Output = ();
 
-    async fn run<S: Session>(&self, ledger: &mut Ledger<'_, S>) -> Result<(), StoreError> {
+    async fn run<S: SqlSession>(&self, ledger: &mut Ledger<'_, S>) -> Result<(), StoreError> {
         for user in &self.0 {
             if !ledger.insert_user(user).await? {
                 continue;
@@ -119,7 +119,7 @@ pub(crate) struct SetCredit {
 impl Operation for SetCredit {
     type Output = OperationResult<Account>;
 
-    async fn run<S: Session>(
+    async fn run<S: SqlSession>(
         &self,
         ledger: &mut Ledger<'_, S>,
     ) -> Result<Self::Output, StoreError> {
@@ -163,7 +163,7 @@ pub(crate) struct Reserve {
 impl Operation for Reserve {
     type Output = OperationResult<Reservation>;
 
-    async fn run<S: Session>(
+    async fn run<S: SqlSession>(
         &self,
         ledger: &mut Ledger<'_, S>,
     ) -> Result<Self::Output, StoreError> {
@@ -213,7 +213,7 @@ impl Operation for Reserve {
 
 impl Reserve {
     /// Handles an existing purchase with this key.
-    async fn again<S: Session>(
+    async fn again<S: SqlSession>(
         &self,
         ledger: &mut Ledger<'_, S>,
         purchase: Purchase,
@@ -246,7 +246,7 @@ pub(crate) struct Settle {
 impl Operation for Settle {
     type Output = OperationResult<Reservation>;
 
-    async fn run<S: Session>(
+    async fn run<S: SqlSession>(
         &self,
         ledger: &mut Ledger<'_, S>,
     ) -> Result<Self::Output, StoreError> {
@@ -286,7 +286,7 @@ pub(crate) struct Refund {
 impl Operation for Refund {
     type Output = OperationResult<Reservation>;
 
-    async fn run<S: Session>(
+    async fn run<S: SqlSession>(
         &self,
         ledger: &mut Ledger<'_, S>,
     ) -> Result<Self::Output, StoreError> {
@@ -316,7 +316,7 @@ pub(crate) struct ReturnOverdue {
 impl Operation for ReturnOverdue {
     type Output = usize;
 
-    async fn run<S: Session>(&self, ledger: &mut Ledger<'_, S>) -> Result<usize, StoreError> {
+    async fn run<S: SqlSession>(&self, ledger: &mut Ledger<'_, S>) -> Result<usize, StoreError> {
         return_overdue(ledger, &self.username).await
     }
 }
@@ -331,7 +331,7 @@ pub(crate) struct ReadLedger {
 impl Operation for ReadLedger {
     type Output = OperationResult<(Vec<LedgerEntry>, bool)>;
 
-    async fn run<S: Session>(
+    async fn run<S: SqlSession>(
         &self,
         ledger: &mut Ledger<'_, S>,
     ) -> Result<Self::Output, StoreError> {
@@ -348,7 +348,7 @@ impl Operation for ReadLedger {
 
 // === what they share ===
 
-async fn return_overdue<S: Session>(
+async fn return_overdue<S: SqlSession>(
     ledger: &mut Ledger<'_, S>,
     username: &str,
 ) -> Result<usize, StoreError> {
@@ -359,7 +359,7 @@ async fn return_overdue<S: Session>(
     Ok(overdue.len())
 }
 
-async fn expire_if_overdue<S: Session>(
+async fn expire_if_overdue<S: SqlSession>(
     ledger: &mut Ledger<'_, S>,
     key: &str,
     mut purchase: Purchase,
@@ -370,7 +370,7 @@ async fn expire_if_overdue<S: Session>(
     Ok(purchase)
 }
 
-async fn give_back<S: Session>(
+async fn give_back<S: SqlSession>(
     ledger: &mut Ledger<'_, S>,
     key: &str,
     purchase: &mut Purchase,
@@ -383,7 +383,7 @@ async fn give_back<S: Session>(
 }
 
 /// Returns a reservation to its user as refunded or expired. Returns the new credit.
-async fn return_credit<S: Session>(
+async fn return_credit<S: SqlSession>(
     ledger: &mut Ledger<'_, S>,
     key: &str,
     username: &str,

@@ -114,7 +114,7 @@ impl Engine {
         loop {
             let outcome = self.sessions.look(&self.clock, &operation).await;
             match outcome {
-                Err(trouble) if attempts.another(&trouble) => {}
+                Err(error) if attempts.another(&error) => {}
                 outcome => return outcome.map_err(StoreError::into_error),
             }
         }
@@ -129,7 +129,7 @@ impl Engine {
                 match sessions.transaction(&clock, &operation).await {
                     // All operations are idempotent, so also one whose commit got no response can
                     // be repeated.
-                    Err(trouble) if attempts.another(&trouble) => {}
+                    Err(error) if attempts.another(&error) => {}
                     outcome => return outcome.map_err(StoreError::into_error),
                 }
             }
@@ -156,10 +156,10 @@ struct Attempts {
 
 impl Attempts {
     /// Returns whether the operation is worth another attempt after this error.
-    fn another(&mut self, trouble: &StoreError) -> bool {
+    fn another(&mut self, error: &StoreError) -> bool {
         self.all += 1;
-        self.sessions += u32::from(trouble.ends_session());
-        trouble.is_transient() && self.all < ATTEMPTS && self.sessions < SESSIONS
+        self.sessions += u32::from(error.ends_session());
+        error.is_transient() && self.all < ATTEMPTS && self.sessions < SESSIONS
     }
 }
 
@@ -199,8 +199,8 @@ impl Sessions {
     }
 
     /// Returns a session to the pool, or closes it and all older ones if it cannot be used again.
-    async fn give_back(&self, session: PoolConnection<Postgres>, trouble: Option<&StoreError>) {
-        if trouble.is_some_and(StoreError::ends_session) {
+    async fn give_back(&self, session: PoolConnection<Postgres>, error: Option<&StoreError>) {
+        if error.is_some_and(StoreError::ends_session) {
             self.epoch.begin();
             // The server closes it, or has closed it already.
             let _ = session.close().await;

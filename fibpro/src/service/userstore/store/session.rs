@@ -35,7 +35,7 @@ impl<'a> From<Option<&'a str>> for SqlValue<'a> {
 }
 
 /// Runs statements one at a time.
-pub(crate) trait Session: Send {
+pub(crate) trait SqlSession: Send {
     type Row: ColumnReader + Send;
 
     /// Runs a statement and returns its rows.
@@ -60,7 +60,7 @@ pub(crate) trait ColumnReader {
 
 macro_rules! impl_session {
     ($connection:ty, $row:ty) => {
-        impl Session for $connection {
+        impl SqlSession for $connection {
             type Row = $row;
 
             async fn rows(

@@ -21,7 +21,7 @@ use super::ledger::Ledger;
 use super::lock_wait::LockState;
 use super::marker::StoreMarker;
 use super::operations::Operation;
-use super::session::{ColumnReader as _, Session as _};
+use super::session::{ColumnReader as _, SqlSession as _};
 use super::sqlite_file::DatabaseFiles;
 use super::sqlite_writer::{GroupWriter, Message, QueuedOperation};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::SqliteConnection;
 
-use super::session::{ColumnReader as _, Session as _};
+use super::session::{ColumnReader as _, SqlSession as _};
 use super::sqlite_file::{FileFault, FileFaultKind, with_suffix};
 
 /// Saves what an open connection can still read, and logs where it is.

@@ -23,7 +23,7 @@ use super::error::StoreError;
 use super::ledger::Ledger;
 use super::lock_wait::LockState;
 use super::operations::Operation;
-use super::session::Session as _;
+use super::session::SqlSession as _;
 use super::sqlite::LOCK_TIMEOUT;
 use super::sqlite_file::{DatabaseFiles, FileFault, FileFaultKind};
 use super::sqlite_rescue;
@@ -128,15 +128,15 @@ impl GroupWriter {
                 for mut job in group.drain(..) {
                     match self.transaction(std::slice::from_mut(&mut job)).await {
                         Ok(()) => job.finish(),
-                        Err(
-                            TransactionError::Begin(trouble) | TransactionError::Within(trouble),
-                        ) => job.fail(trouble.into_error()),
+                        Err(TransactionError::Begin(error) | TransactionError::Within(error)) => {
+                            job.fail(error.into_error())
+                        }
                     }
                 }
             }
             // Each of them alone would fail in the same way.
-            Err(TransactionError::Begin(trouble) | TransactionError::Within(trouble)) => {
-                let error = trouble.into_error();
+            Err(TransactionError::Begin(error) | TransactionError::Within(error)) => {
+                let error = error.into_error();
                 group.drain(..).for_each(|job| job.fail(error.clone()));
             }
         }
@@ -194,10 +194,10 @@ impl GroupWriter {
                 self.connection = Some(connection);
                 Ok(())
             }
-            Err(trouble) => {
+            Err(error) => {
                 // Releases the lock before the next connection requests it.
                 let _ = connection.close().await;
-                Err(TransactionError::Within(trouble))
+                Err(TransactionError::Within(error))
             }
         }
     }
@@ -222,8 +222,8 @@ impl GroupWriter {
                     wait.succeeded();
                     return Ok(connection);
                 }
-                Err(trouble) if trouble.is_locked() && wait.again().await => {}
-                Err(trouble) => return Err(trouble),
+                Err(error) if error.is_locked() && wait.again().await => {}
+                Err(error) => return Err(error),
             }
         }
     }

@@ -26,7 +26,7 @@ use crate::observe::CallStart;
 use crate::protocol::connect::{self, Rejection};
 use crate::protocol::context::Incoming;
 use crate::protocol::metadata;
-use crate::server::call::access::Refused;
+use crate::server::call::access::AccessRejection;
 use crate::server::call::body::{self, BodyEnd, ReadBodyError, ResponseBody, StoppableBody};
 use crate::server::call::guard::within;
 use crate::server::call::panic::CatchPanic;
@@ -82,7 +82,7 @@ where
     let outcome = within(context.deadline(), run(router, request, &context)).await;
     let outcome = match outcome.unwrap_or_else(|| Err(Error::deadline_exceeded())) {
         Ok(mut response) => match response.extensions_mut().remove() {
-            Some(Refused(rejection)) => Err(rejection),
+            Some(AccessRejection(rejection)) => Err(rejection),
             None => Ok(response),
         },
         Err(error) => Err(error.into()),
