@@ -81,7 +81,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    async fn new(places: usize, room: usize, timeout: Duration) -> Self {
+    async fn new(places: usize, queued_calls: usize, timeout: Duration) -> Self {
         let (begun, has_begun) = mpsc::unbounded_channel();
         let (runs, go) = (Arc::default(), Arc::new(Semaphore::new(0)));
         let bench = Bench {
@@ -91,7 +91,7 @@ impl Fixture {
         };
         let mut limits = Limits::default();
         limits.running_calls = places;
-        limits.queued_calls = room;
+        limits.queued_calls = queued_calls;
         limits.queue_timeout = timeout;
         let server = Server::new("work")
             .add(WorkServer::new(bench))

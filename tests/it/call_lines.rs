@@ -116,12 +116,12 @@ fn outside(running: &Running) -> Client {
 
 /// The events of calls on this thread, which has all tasks of such a test.
 struct Lines {
-    seen: Arc<Mutex<Vec<Line>>>,
+    seen: Arc<Mutex<Vec<CallLine>>>,
     _guard: DefaultGuard,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Line {
+struct CallLine {
     level: String,
     server: String,
     side: String,
@@ -145,7 +145,7 @@ impl Lines {
         }
     }
 
-    fn all(&self) -> Vec<Line> {
+    fn all(&self) -> Vec<CallLine> {
         self.seen.lock().unwrap().clone()
     }
 
@@ -157,15 +157,15 @@ impl Lines {
             .collect()
     }
 
-    fn of(&self, server: &str) -> Line {
-        let of_server = |line: &Line| line.server == server && line.side == "server";
+    fn of(&self, server: &str) -> CallLine {
+        let of_server = |line: &CallLine| line.server == server && line.side == "server";
         let mut all = self.all().into_iter();
         all.find(of_server)
             .unwrap_or_else(|| panic!("{:#?}", self.all()))
     }
 }
 
-struct Listener(Arc<Mutex<Vec<Line>>>);
+struct Listener(Arc<Mutex<Vec<CallLine>>>);
 
 impl<S: Subscriber> Layer<S> for Listener {
     fn on_event(&self, event: &Event<'_>, _spans: Spans<'_, S>) {
@@ -174,17 +174,17 @@ impl<S: Subscriber> Layer<S> for Listener {
             return;
         }
         let context = Context::current();
-        let mut line = Line {
+        let mut line = CallLine {
             level: metadata.level().to_string(),
             server: context.server().map_or("-", |own| own.server()).to_owned(),
-            ..Line::default()
+            ..CallLine::default()
         };
         event.record(&mut line);
         self.0.lock().unwrap().push(line);
     }
 }
 
-impl Visit for Line {
+impl Visit for CallLine {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.record_debug(field, &format_args!("{value}"));
     }

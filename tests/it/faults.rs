@@ -326,15 +326,15 @@ async fn an_edge_ignores_a_fault_plan() {
     trait Gate {
         async fn pass(&self) -> Result<u32>;
     }
-    struct Keeper(PricingClient);
-    impl Gate for Keeper {
+    struct GateHandler(PricingClient);
+    impl Gate for GateHandler {
         async fn pass(&self) -> Result<u32> {
             assert!(Context::current().faults().is_none());
             Ok(self.0.pay().await?)
         }
     }
     let gate = Server::new("gate").trust(Trust::Edge).allow_faults();
-    let running = Running::start(gate.add(GateServer::new(Keeper(client)))).await;
+    let running = Running::start(gate.add(GateServer::new(GateHandler(client)))).await;
     let mut raw = Raw::connect(running.address()).await;
     for plan in ["*=drop", "no plan at all"] {
         let lines = [("x-rpc-fault", plan)];

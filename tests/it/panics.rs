@@ -25,12 +25,12 @@ trait Shelf {
 }
 
 #[derive(Default)]
-struct Books {
+struct LockedShelf {
     quick: Mutex<u32>,
     held: Arc<tokio::sync::Mutex<u32>>,
 }
 
-impl Shelf for Books {
+impl Shelf for LockedShelf {
     async fn poison(&self) -> Result<()> {
         let mut quick = self.quick.lock().unwrap_or_else(PoisonError::into_inner);
         *quick += 1;
@@ -71,7 +71,7 @@ impl Shelf for Books {
 #[tokio::test]
 async fn a_panic_under_a_lock_or_in_a_task_fails_one_call() {
     let running =
-        Running::start(Server::new("shelf").add(ShelfServer::new(Books::default()))).await;
+        Running::start(Server::new("shelf").add(ShelfServer::new(LockedShelf::default()))).await;
     let client = ShelfClient::connect(&running.url()).unwrap();
     for round in 1..=3 {
         for error in [

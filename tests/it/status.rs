@@ -13,7 +13,7 @@ use rpc_tests::raw::{Raw, post, post_with, request};
 use tokio::sync::Notify;
 
 #[rpc_service(package = "status.v1")]
-trait Counted {
+trait Work {
     async fn fine(&self) -> Result<()>;
     async fn fails(&self) -> Result<()>;
     async fn held(&self) -> Result<()>;
@@ -23,7 +23,7 @@ trait Counted {
 #[derive(Clone, Default)]
 struct Handlers(Arc<(Notify, Notify)>);
 
-impl Counted for Handlers {
+impl Work for Handlers {
     async fn fine(&self) -> Result<()> {
         Ok(())
     }
@@ -47,7 +47,7 @@ fn server(handlers: &Handlers) -> Server {
     Server::new("counted")
         .environment("dev")
         .instance("a1")
-        .add(CountedServer::new(handlers.clone()))
+        .add(WorkServer::new(handlers.clone()))
 }
 
 async fn status(running: &Running) -> ServerStatus {
@@ -69,7 +69,7 @@ const GET: &str = "/rpc.v1.Status/Get";
 async fn status_names_the_server_and_counts_calls() {
     let handlers = Handlers::default();
     let running = Running::start(server(&handlers)).await;
-    let client = CountedClient::connect(&running.url()).unwrap();
+    let client = WorkClient::connect(&running.url()).unwrap();
     for _ in 0..3 {
         client.fine().await.unwrap();
     }
@@ -88,13 +88,12 @@ async fn status_names_the_server_and_counts_calls() {
     let names: Vec<_> = status.methods.iter().map(|row| row.name.as_str()).collect();
     assert_eq!(
         names,
-        ["Coded", "Fails", "Fine", "Held", "Ping"]
-            .map(|method| format!("status.v1.Counted/{method}"))
+        ["Coded", "Fails", "Fine", "Held", "Ping"].map(|method| format!("status.v1.Work/{method}"))
     );
-    assert_eq!(row(&status, "status.v1.Counted/Fine"), (3, 0, 0));
-    assert_eq!(row(&status, "status.v1.Counted/Fails"), (1, 0, 1));
-    assert_eq!(row(&status, "status.v1.Counted/Held"), (1, 1, 0));
-    assert_eq!(row(&status, "status.v1.Counted/Ping"), (1, 0, 0));
+    assert_eq!(row(&status, "status.v1.Work/Fine"), (3, 0, 0));
+    assert_eq!(row(&status, "status.v1.Work/Fails"), (1, 0, 1));
+    assert_eq!(row(&status, "status.v1.Work/Held"), (1, 1, 0));
+    assert_eq!(row(&status, "status.v1.Work/Ping"), (1, 0, 0));
     assert_eq!(status.methods[1].errors["aborted"], 1);
     let fine = &status.methods[2];
     assert!(
@@ -109,13 +108,13 @@ async fn status_names_the_server_and_counts_calls() {
 #[tokio::test]
 async fn errors_of_the_server_are_apart_from_refusals() {
     let running = Running::start(server(&Handlers::default())).await;
-    let client = CountedClient::connect(&running.url()).unwrap();
+    let client = WorkClient::connect(&running.url()).unwrap();
     for code in Code::all() {
         client.coded(code.number()).no_retry().await.unwrap_err();
     }
     // Requests that any peer can send, with codes that a failing server has as well.
     let mut raw = Raw::connect(running.address()).await;
-    let fine = "/status.v1.Counted/Fine";
+    let fine = "/status.v1.Work/Fine";
     let unknown = [("content-encoding", "foo")];
     assert_eq!(raw.ask(post_with(fine, &unknown, "{}")).await.status, 501);
     assert_eq!(raw.ask(post("/made.Up/Path", "{}")).await.status, 404);
@@ -127,7 +126,7 @@ async fn errors_of_the_server_are_apart_from_refusals() {
         let row = rows.find(|row| row.name == name).unwrap();
         (row.failed(), row.server_errors(), row.refused)
     };
-    assert_eq!(counts("status.v1.Counted/Coded"), (16, 6, 10));
+    assert_eq!(counts("status.v1.Work/Coded"), (16, 6, 10));
     assert_eq!(counts(fine.strip_prefix('/').unwrap()), (2, 0, 2));
     assert_eq!(counts("unknown"), (1, 0, 1));
     assert_eq!(counts("total"), (19, 6, 13));
@@ -143,7 +142,7 @@ async fn rejections_count_and_unknown_paths_share_a_row() {
             404
         );
     }
-    let fine = "/status.v1.Counted/Fine";
+    let fine = "/status.v1.Work/Fine";
     assert_eq!(raw.ask(post(fine, "[]")).await.status, 400);
     assert_eq!(raw.ask(request("PUT", fine, &[], b"")).await.status, 405);
     assert_eq!(
@@ -152,7 +151,7 @@ async fn rejections_count_and_unknown_paths_share_a_row() {
     );
     let first = status(&running).await;
     assert_eq!(row(&first, "unknown"), (5, 0, 5));
-    assert_eq!(row(&first, "status.v1.Counted/Fine"), (2, 0, 2));
+    assert_eq!(row(&first, "status.v1.Work/Fine"), (2, 0, 2));
     assert_eq!(first.methods.len(), 6);
     let second = status(&running).await;
     assert_eq!(
@@ -216,7 +215,7 @@ async fn an_edge_and_a_mounted_router_have_no_status() {
         .unwrap()
         .merge(other.into_router().unwrap());
     let running = Running::start(Server::new("app").http(app)).await;
-    let client = CountedClient::connect(&running.url()).unwrap();
+    let client = WorkClient::connect(&running.url()).unwrap();
     client.fine().await.unwrap();
     let status = status(&running).await;
     assert_eq!(status.server, "app", "the outer server's own");
@@ -226,13 +225,10 @@ async fn an_edge_and_a_mounted_router_have_no_status() {
 #[tokio::test]
 async fn in_process_servers_have_separate_status() {
     let [one, other] = [(); 2].map(|()| server(&Handlers::default()).into_local_client().unwrap());
-    CountedClient::with_client(one.clone())
-        .fine()
-        .await
-        .unwrap();
+    WorkClient::with_client(one.clone()).fine().await.unwrap();
     let get = async |client: Client| StatusClient::with_client(client).get().await.unwrap();
-    assert_eq!(row(&get(one).await, "status.v1.Counted/Fine"), (1, 0, 0));
-    assert_eq!(row(&get(other).await, "status.v1.Counted/Fine"), (0, 0, 0));
+    assert_eq!(row(&get(one).await, "status.v1.Work/Fine"), (1, 0, 0));
+    assert_eq!(row(&get(other).await, "status.v1.Work/Fine"), (0, 0, 0));
 }
 
 struct Own;

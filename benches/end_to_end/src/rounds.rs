@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use crate::candidate::{Candidate, Work};
 use crate::load::Sample;
 use crate::report::Report;
-use crate::{RunPlan, Result};
+use crate::{Result, RunPlan};
 
 /// One measurement of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -66,18 +66,20 @@ impl System {
         database: &str,
         users: &Path,
     ) -> Result<Self, Failure> {
-        let mut peers = Peers::default();
+        let mut dependencies = DependencyClients::default();
         let mut arguments = vec![database.to_owned(), users.display().to_string()];
         let (mut tasks, mut processes) = (JoinSet::new(), Vec::new());
         for name in SERVICES {
             let address = match layout {
                 Layout::Local if name != "gatekeeper" => {
-                    let server = peers.server(name, database, users).await?;
-                    peers.0.insert(name.to_owned(), server.into_local_client()?);
+                    let server = dependencies.server(name, database, users).await?;
+                    dependencies
+                        .0
+                        .insert(name.to_owned(), server.into_local_client()?);
                     continue;
                 }
                 Layout::Local | Layout::Sockets => {
-                    let server = peers.server(name, database, users).await?;
+                    let server = dependencies.server(name, database, users).await?;
                     let listener = TcpListener::bind("127.0.0.1:0").await?;
                     let address = listener.local_addr()?;
                     tasks.spawn(server.serve(listener, std::future::pending()));
@@ -91,7 +93,7 @@ impl System {
                 }
             };
             let client = Client::new(&format!("http://{address}"))?;
-            peers.0.insert(name.to_owned(), client);
+            dependencies.0.insert(name.to_owned(), client);
             if name == "gatekeeper" {
                 return Ok(Self {
                     gatekeeper: address,
@@ -127,12 +129,14 @@ pub(crate) async fn serve(arguments: &[String]) -> Result<(), Failure> {
     let [name, database, users, endpoints @ ..] = arguments else {
         return Err("usage: service NAME DATABASE USERS NAME=URL...".into());
     };
-    let mut peers = Peers::default();
+    let mut dependencies = DependencyClients::default();
     for endpoint in endpoints {
         let (name, url) = endpoint.split_once('=').ok_or("expected NAME=URL")?;
-        peers.0.insert(name.to_owned(), Client::new(url)?);
+        dependencies.0.insert(name.to_owned(), Client::new(url)?);
     }
-    let server = peers.server(name, database, Path::new(users)).await?;
+    let server = dependencies
+        .server(name, database, Path::new(users))
+        .await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     crate::print_line(&listener.local_addr()?.to_string())?;
     let parent_ends = async {
@@ -145,12 +149,14 @@ pub(crate) async fn serve(arguments: &[String]) -> Result<(), Failure> {
 
 /// Clients of the services that run already.
 #[derive(Default)]
-struct Peers(HashMap<String, Client>);
+struct DependencyClients(HashMap<String, Client>);
 
-impl Peers {
+impl DependencyClients {
     fn client(&self, name: &str) -> Result<Client, Failure> {
         let client = self.0.get(name).cloned();
-        client.ok_or_else(|| format!("the service {name} was not started before the services that call it").into())
+        client.ok_or_else(|| {
+            format!("the service {name} was not started before the services that call it").into()
+        })
     }
 
     async fn server(&self, name: &str, database: &str, users: &Path) -> Result<Server, Failure> {

@@ -242,7 +242,9 @@ impl Process {
         let line = status
             .lines()
             .find_map(|line| line.strip_prefix("RssAnon:"));
-        let text = line.ok_or("the process status in /proc has no line `RssAnon:`")?.trim();
+        let text = line
+            .ok_or("the process status in /proc has no line `RssAnon:`")?
+            .trim();
         Ok(text.trim_end_matches(" kB").parse()?)
     }
 }

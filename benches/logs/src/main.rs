@@ -82,15 +82,15 @@ trait Count {
     async fn count(&self) -> Result<u64>;
 }
 
-struct Counts(Arc<Counting>);
+struct CountingService(Arc<Counting>);
 
-impl Logs for Counts {
+impl Logs for CountingService {
     async fn append(&self, records: &[Record]) -> Result<u32> {
         self.0.append(records).await
     }
 }
 
-impl Count for Counts {
+impl Count for CountingService {
     async fn count(&self) -> Result<u64> {
         Ok(self.0.records.load(Ordering::Relaxed))
     }
@@ -101,8 +101,8 @@ async fn sink() -> Result<()> {
     Server::new("sink")
         .listen("127.0.0.1:0")
         .without_observers()
-        .add(LogsServer::new(Counts(Arc::clone(&counting))))
-        .add(CountServer::new(Counts(counting)))
+        .add(LogsServer::new(CountingService(Arc::clone(&counting))))
+        .add(CountServer::new(CountingService(counting)))
         .run()
         .await
 }

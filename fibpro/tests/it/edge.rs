@@ -161,7 +161,7 @@ async fn c08_head_and_prefetch_requests_are_free() {
         assert!(nobody.starts_with("HTTP/1.1 401 "), "{nobody}");
     }
     let reserved =
-        |books: &crate::system::Books| books.calls.iter().any(|call| call.0 == "reserve");
+        |state: &crate::system::BankState| state.calls.iter().any(|call| call.0 == "reserve");
     assert!(!system.bank.read(reserved));
     assert_eq!(system.bank.credit(), 4);
 }
@@ -269,7 +269,7 @@ async fn d06_no_internal_method_is_reachable_outside() {
         assert_eq!(response.status, expected, "{path}");
     }
     assert_eq!(system.bank.credit(), 4);
-    assert!(system.bank.read(|books| books.calls.is_empty()));
+    assert!(system.bank.read(|state| state.calls.is_empty()));
 }
 
 #[tokio::test]
@@ -345,7 +345,7 @@ async fn g07_g08_a_failed_request_does_not_affect_the_next() {
         ("settle", d),
     ];
     let expected = expected.map(|(method, id)| (method, id.to_owned()));
-    system.bank.read(|books| assert_eq!(books.calls, expected));
+    system.bank.read(|state| assert_eq!(state.calls, expected));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::thread;
 use fibpro::terminal::is_unsafe;
 use serde_json::{Value, json};
 
-use crate::process::{Ended, PATIENCE, Running, fibpro};
+use crate::process::{Ended, Running, TEST_TIMEOUT, fibpro};
 
 /// Clears the screen, in two encodings, begins a line of its own, and turns the reading direction.
 const EVIL: &str =
@@ -36,7 +36,7 @@ impl Server {
 }
 
 fn serve(stream: TcpStream, respond: fn(&str) -> Response) {
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
     let mut reader = BufReader::new(stream);
     loop {
         let mut head = String::new();

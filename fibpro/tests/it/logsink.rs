@@ -5,7 +5,7 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::process::{Answer, Ended, LogSink, fibpro, logsink, output};
+use crate::process::{Ended, HttpResponse, LogSink, fibpro, logsink, output};
 
 #[test]
 fn d03_records_are_accepted_and_an_empty_one_is_not() {
@@ -24,7 +24,7 @@ fn d03_records_are_accepted_and_an_empty_one_is_not() {
         (empty.status, &empty.body),
         (200, &json!({"result": false}))
     );
-    let id = |response: &Answer| response.header("x-request-id").unwrap().to_owned();
+    let id = |response: &HttpResponse| response.header("x-request-id").unwrap().to_owned();
     let lines = [
         format!("[prod_-] {} test_msg\n", id(&one)),
         format!("[prod_-] {} no level\n", id(&default)),
@@ -254,7 +254,7 @@ fn a_slow_reader_delays_records_but_loses_none() {
     assert_eq!(sink.call("Ping", "{}").status, 200);
     sink.terminate();
     sink.wait_for_stderr("stopping");
-    let answered = thread::spawn(move || Answer::read(call));
+    let answered = thread::spawn(move || HttpResponse::read(call));
     let ended = sink.ended();
     assert_eq!(ended.stdout, format!("[prod_a] - {text}\n").repeat(20));
     assert_eq!(answered.join().unwrap().body, json!({"result": 20}));
@@ -277,7 +277,7 @@ fn a_call_that_has_begun_is_finished_after_sigterm() {
     sink.terminate();
     sink.wait_for_stderr("stopping");
     call.write_all(body.as_bytes()).unwrap();
-    let response = Answer::read(call);
+    let response = HttpResponse::read(call);
     assert_eq!(response.body, json!({"result": true}));
     let ended = sink.ended();
     assert_eq!(

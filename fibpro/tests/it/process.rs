@@ -12,7 +12,7 @@ use rpc_runtime::testing::Process;
 use serde_json::Value;
 
 /// Timeout for events that are immediate on an idle machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Checks of a condition before a test fails.
 pub(crate) const POLLS: u32 = 3000;
@@ -143,15 +143,15 @@ impl LogSink {
     }
 
     /// Calls a method with a JSON body.
-    pub(crate) fn call(&self, method: &str, body: &str) -> Answer {
+    pub(crate) fn call(&self, method: &str, body: &str) -> HttpResponse {
         self.call_with(method, "", body)
     }
 
     /// Calls a method with additional headers, each including its line end.
-    pub(crate) fn call_with(&self, method: &str, headers: &str, body: &str) -> Answer {
+    pub(crate) fn call_with(&self, method: &str, headers: &str, body: &str) -> HttpResponse {
         let mut call = self.begin(method, headers, body.len());
         call.write_all(body.as_bytes()).unwrap();
-        Answer::read(call)
+        HttpResponse::read(call)
     }
 
     /// Sends the head of a call without its body.
@@ -161,7 +161,7 @@ impl LogSink {
             _ => "fibpro.v1.LogSink",
         };
         let mut stream = TcpStream::connect(self.address()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
         write!(
             stream,
             "POST /{service}/{method} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\
@@ -399,13 +399,13 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
 
 /// An HTTP response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     head: String,
     pub(crate) body: Value,
 }
 
-impl Answer {
+impl HttpResponse {
     /// Reads until the connection is closed.
     pub(crate) fn read(mut stream: TcpStream) -> Self {
         let mut text = String::new();

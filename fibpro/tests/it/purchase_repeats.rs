@@ -111,7 +111,7 @@ async fn a_repeat_goes_on_when_the_first_call_leaves() {
         let controller = controller.clone();
         async move { controller.generate("username", 10, "k").await }
     });
-    bank.until(|books| books.purchases.len() == 1).await;
+    bank.until(|state| state.purchases.len() == 1).await;
     let second = tokio::spawn(async move { controller.generate("username", 10, "k").await });
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());

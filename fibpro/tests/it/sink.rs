@@ -9,19 +9,19 @@ use fibpro::service::logsink::{PrintQueue, Sink, WriterHandle};
 use rpc_runtime::prelude::*;
 use tokio::sync::mpsc;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A writer that collects the printed lines.
 #[derive(Clone, Default)]
-struct Paper(Arc<Mutex<String>>);
+struct CapturedWriter(Arc<Mutex<String>>);
 
-impl Paper {
+impl CapturedWriter {
     fn text(&self) -> String {
         self.0.lock().unwrap().clone()
     }
 }
 
-impl Write for Paper {
+impl Write for CapturedWriter {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         self.0
             .lock()
@@ -35,12 +35,12 @@ impl Write for Paper {
     }
 }
 
-fn sink() -> (LogSinkClient, Paper, WriterHandle) {
-    let paper = Paper::default();
-    let (printer, writing) = PrintQueue::start(paper.clone(), None).unwrap();
+fn sink() -> (LogSinkClient, CapturedWriter, WriterHandle) {
+    let captured = CapturedWriter::default();
+    let (printer, writing) = PrintQueue::start(captured.clone(), None).unwrap();
     (
         LogSinkClient::local(Sink::new(printer, None)),
-        paper,
+        captured,
         writing,
     )
 }
@@ -53,13 +53,13 @@ fn record(text: &str) -> Record {
 
 #[tokio::test]
 async fn d03_each_level_has_a_shorthand() {
-    let (logsink, paper, _writing) = sink();
+    let (logsink, captured, _writing) = sink();
     assert!(logsink.debug("a").await.unwrap());
     assert!(logsink.info("b").await.unwrap());
     assert!(logsink.warn("c").await.unwrap());
     assert!(logsink.error("d").await.unwrap());
     assert!(!logsink.info("").await.unwrap());
-    let texts: Vec<_> = paper
+    let texts: Vec<_> = captured
         .text()
         .lines()
         .map(|line| line.chars().last().unwrap())
@@ -85,7 +85,7 @@ impl Writes for Writer {
 
 #[tokio::test]
 async fn g02_the_lines_of_a_request_have_id_and_server() {
-    let (logsink, paper, _writing) = sink();
+    let (logsink, captured, _writing) = sink();
     let writer = Server::new("userstore")
         .environment("dev")
         .add(WritesServer::new(Writer(logsink)));
@@ -93,7 +93,7 @@ async fn g02_the_lines_of_a_request_have_id_and_server() {
     let id = writer.twice().await.unwrap();
     let other = writer.twice().await.unwrap();
     assert_eq!(
-        paper.text(),
+        captured.text(),
         format!(
             "[dev_userstore] {id} first\n[dev_userstore] {id} second\n\
              [dev_userstore] {other} first\n[dev_userstore] {other} second\n"
@@ -103,7 +103,7 @@ async fn g02_the_lines_of_a_request_have_id_and_server() {
 
 #[tokio::test]
 async fn a_batch_has_a_limit_and_a_text_too() {
-    let (logsink, paper, _writing) = sink();
+    let (logsink, captured, _writing) = sink();
     assert_eq!(logsink.recv_logs(&[]).await.unwrap(), 0);
     let error = logsink
         .recv_logs(&vec![record("x"); BATCH_LIMIT + 1])
@@ -114,7 +114,7 @@ async fn a_batch_has_a_limit_and_a_text_too() {
         error.message(),
         "records: 10001 records; send at most 10000 in one batch"
     );
-    assert_eq!(paper.text(), "");
+    assert_eq!(captured.text(), "");
     assert_eq!(
         logsink
             .recv_logs(&vec![record("x"); BATCH_LIMIT])
@@ -122,9 +122,9 @@ async fn a_batch_has_a_limit_and_a_text_too() {
             .unwrap(),
         10_000
     );
-    assert_eq!(paper.text().lines().count(), BATCH_LIMIT);
+    assert_eq!(captured.text().lines().count(), BATCH_LIMIT);
     assert!(logsink.info(&"y".repeat(TEXT_LIMIT + 7)).await.unwrap());
-    assert!(paper.text().ends_with("y… (7 more bytes)\n"));
+    assert!(captured.text().ends_with("y… (7 more bytes)\n"));
 }
 
 /// A disk on which some bytes are free.
@@ -187,7 +187,7 @@ async fn each_line_is_written_once_though_the_disk_was_full() {
         let expected = [1, 2, 3, 4, 5].map(|n| format!("[prod_userstore] - text {n}"));
         assert_eq!(lines, expected);
         drop((logsink, printer));
-        writing.finish(PATIENCE).await.unwrap();
+        writing.finish(TEST_TIMEOUT).await.unwrap();
     }
 }
 
@@ -213,7 +213,7 @@ impl Write for Gate {
     }
 }
 
-/// Starts a sink with a queue of `room` bytes, whose writes the test completes.
+/// Starts a sink with a queue of `capacity` bytes, whose writes the test completes.
 struct Gated {
     logsink: LogSinkClient,
     printer: PrintQueue,
@@ -222,7 +222,7 @@ struct Gated {
     writing: WriterHandle,
 }
 
-fn gated(room: u32) -> Gated {
+fn gated(capacity: u32) -> Gated {
     let (sender, begun) = mpsc::unbounded_channel();
     let (end, outcomes) = mpsc::unbounded_channel();
     let (printer, writing) = PrintQueue::with_capacity(
@@ -231,7 +231,7 @@ fn gated(room: u32) -> Gated {
             outcomes,
         },
         None,
-        room,
+        capacity,
     )
     .unwrap();
     Gated {
@@ -304,7 +304,7 @@ async fn what_waits_is_written_before_the_end() {
     for call in calls {
         assert!(call.await.unwrap().unwrap());
     }
-    gated.writing.finish(PATIENCE).await.unwrap();
+    gated.writing.finish(TEST_TIMEOUT).await.unwrap();
     while let Some(text) = gated.begun.recv().await {
         printed.push_str(&text);
     }
@@ -362,6 +362,6 @@ async fn without_a_store_a_failed_write_fails_the_call() {
         assert!(text.unwrap().starts_with('['));
     }
     drop((gated.logsink, gated.printer));
-    let error = gated.writing.finish(PATIENCE).await.unwrap_err();
+    let error = gated.writing.finish(TEST_TIMEOUT).await.unwrap_err();
     assert_eq!(error.message(), "3 records could not be written to the log");
 }

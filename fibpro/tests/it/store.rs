@@ -12,24 +12,24 @@ use rpc_runtime::{Code, RequestId};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
-use crate::process::{Folder, PATIENCE, POLL, POLLS, output};
+use crate::process::{Folder, POLL, POLLS, TEST_TIMEOUT, output};
 
 const BYTES: u64 = 16 << 20;
 
 /// A writer that collects printed lines, and fails on request.
 #[derive(Clone, Default)]
-struct Paper {
+struct CapturedWriter {
     text: Arc<Mutex<String>>,
     broken: Arc<Mutex<bool>>,
 }
 
-impl Paper {
+impl CapturedWriter {
     fn text(&self) -> String {
         self.text.lock().unwrap().clone()
     }
 }
 
-impl Write for Paper {
+impl Write for CapturedWriter {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         if *self.broken.lock().unwrap() {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -45,29 +45,29 @@ impl Write for Paper {
 }
 
 /// A log sink with a store.
-struct Kept {
+struct StoreFixture {
     logs: LogsClient,
     sink: LogSinkClient,
     printer: PrintQueue,
-    paper: Paper,
+    captured: CapturedWriter,
     writing: WriterHandle,
 }
 
-impl Kept {
+impl StoreFixture {
     async fn start(path: &Path, bytes: u64) -> Self {
         let (store, intake) = LogStore::start(LogStoreOptions {
             path: path.to_owned(),
             bytes,
         })
         .await;
-        let paper = Paper::default();
-        let (printer, writing) = PrintQueue::start(paper.clone(), Some(intake)).unwrap();
+        let captured = CapturedWriter::default();
+        let (printer, writing) = PrintQueue::start(captured.clone(), Some(intake)).unwrap();
         let sink = Sink::new(printer.clone(), Some(store));
         Self {
             logs: LogsClient::local(sink.clone()),
             sink: LogSinkClient::local(sink),
             printer,
-            paper,
+            captured,
             writing,
         }
     }
@@ -104,7 +104,7 @@ impl Kept {
 
     async fn finish(self) -> rpc_runtime::Result<()> {
         drop((self.logs, self.sink, self.printer));
-        self.writing.finish(PATIENCE).await
+        self.writing.finish(TEST_TIMEOUT).await
     }
 }
 
@@ -132,11 +132,11 @@ async fn connect(path: &Path) -> SqliteConnection {
 #[tokio::test]
 async fn a_repeated_record_is_printed_and_stored_once() {
     let folder = Folder::new();
-    let kept = Kept::start(&folder.file("logs.sqlite"), BYTES).await;
+    let fixture = StoreFixture::start(&folder.file("logs.sqlite"), BYTES).await;
     let (one, two, three) = (record(1, "one"), record(2, "two"), record(3, "three"));
     let append = async |records: &[&Record]| {
         let records: Vec<_> = records.iter().map(|record| (*record).clone()).collect();
-        kept.logs.append(&records).await.unwrap()
+        fixture.logs.append(&records).await.unwrap()
     };
     assert_eq!(append(&[&one, &three]).await, 2);
     assert_eq!(append(&[&one, &three]).await, 0);
@@ -154,7 +154,7 @@ async fn a_repeated_record_is_printed_and_stored_once() {
     assert_eq!(append(&[&unnumbered, &unnumbered]).await, 2);
     // The older method `recv_logs` returns the count of accepted records, and prints nothing for
     // it.
-    assert_eq!(kept.sink.recv_logs(&[one, two]).await.unwrap(), 2);
+    assert_eq!(fixture.sink.recv_logs(&[one, two]).await.unwrap(), 2);
     let expected = [
         "one",
         "three",
@@ -164,54 +164,54 @@ async fn a_repeated_record_is_printed_and_stored_once() {
         "unnumbered",
         "unnumbered",
     ];
-    assert_eq!(kept.texts(all()).await, expected);
-    let printed = kept.paper.text();
+    assert_eq!(fixture.texts(all()).await, expected);
+    let printed = fixture.captured.text();
     let printed: Vec<_> = printed
         .lines()
         .map(|line| line.split(' ').next_back().unwrap())
         .collect();
     assert_eq!(printed, expected, "and in the order of acceptance");
-    kept.finish().await.unwrap();
+    fixture.finish().await.unwrap();
 }
 
 #[tokio::test]
 async fn sequence_numbers_outlive_restarts_and_eviction() {
     let folder = Folder::new();
     let path = folder.file("logs.sqlite");
-    let kept = Kept::start(&path, 1 << 20).await;
+    let fixture = StoreFixture::start(&path, 1 << 20).await;
     let filler = "x".repeat(1000);
     let first: Vec<_> = (1..=100)
         .map(|sequence| record(sequence, &filler))
         .collect();
-    assert_eq!(kept.logs.append(&first).await.unwrap(), 100);
+    assert_eq!(fixture.logs.append(&first).await.unwrap(), 100);
     for batch in 1..20 {
         let more: Vec<_> = (1..=100)
             .map(|sequence| record(batch * 100 + sequence, &filler))
             .collect();
-        assert_eq!(kept.logs.append(&more).await.unwrap(), 100);
+        assert_eq!(fixture.logs.append(&more).await.unwrap(), 100);
     }
-    let left = kept.page(all()).await;
+    let left = fixture.page(all()).await;
     assert!(
         (100..1000).contains(&left.records.len()),
         "{}",
         left.records.len()
     );
     assert_eq!(
-        kept.logs.append(&first).await.unwrap(),
+        fixture.logs.append(&first).await.unwrap(),
         0,
         "gone, and not new"
     );
-    kept.finish().await.unwrap();
+    fixture.finish().await.unwrap();
 
-    let kept = Kept::start(&path, 1 << 20).await;
+    let fixture = StoreFixture::start(&path, 1 << 20).await;
     assert_eq!(
-        kept.logs.append(&first).await.unwrap(),
+        fixture.logs.append(&first).await.unwrap(),
         0,
-        "in the next life, too"
+        "after a restart, too"
     );
-    assert_eq!(kept.paper.text(), "");
-    assert_eq!(kept.page(all()).await, left);
-    kept.finish().await.unwrap();
+    assert_eq!(fixture.captured.text(), "");
+    assert_eq!(fixture.page(all()).await, left);
+    fixture.finish().await.unwrap();
 }
 
 fn size(path: &Path) -> u64 {
@@ -227,7 +227,7 @@ async fn the_file_keeps_its_bound_oldest_first() {
     let folder = Folder::new();
     let path = folder.file("logs.sqlite");
     let bytes = 4 << 20;
-    let kept = Kept::start(&path, bytes).await;
+    let fixture = StoreFixture::start(&path, bytes).await;
     let mut largest = 0;
     let mut sequence = 0;
     // Short texts, and long ones that SQLite keeps in overflow pages.
@@ -242,12 +242,12 @@ async fn the_file_keeps_its_bound_oldest_first() {
                 record
             })
             .collect();
-        assert_eq!(kept.logs.append(&batch).await.unwrap(), 100);
+        assert_eq!(fixture.logs.append(&batch).await.unwrap(), 100);
         largest = largest.max(size(&path));
     }
     assert!(largest <= bytes, "{largest}");
-    assert!(largest > bytes / 2, "{largest}: the room is used");
-    let left = kept.page(all()).await.records;
+    assert!(largest > bytes / 2, "{largest}: the capacity is used");
+    let left = fixture.page(all()).await.records;
     let numbers: Vec<_> = left
         .iter()
         .map(|logged| logged.record.sequence.unwrap())
@@ -255,83 +255,88 @@ async fn the_file_keeps_its_bound_oldest_first() {
     let expected: Vec<_> = (sequence - numbers.len() as u64 + 1..=sequence).collect();
     assert_eq!(numbers, expected, "the last ones, without a gap");
     assert!(numbers.len() > 500, "{}", numbers.len());
-    kept.finish().await.unwrap();
+    fixture.finish().await.unwrap();
 
     // With a smaller bound the file shrinks at the start.
-    let kept = Kept::start(&path, bytes / 2).await;
+    let fixture = StoreFixture::start(&path, bytes / 2).await;
     assert!(size(&path) <= bytes / 2, "{}", size(&path));
-    let left = kept.page(all()).await.records;
+    let left = fixture.page(all()).await.records;
     assert_eq!(left.last().unwrap().record.sequence, Some(sequence));
     assert_eq!(
-        kept.logs
+        fixture
+            .logs
             .append(&[record(sequence + 1, "z")])
             .await
             .unwrap(),
         1
     );
-    kept.finish().await.unwrap();
+    fixture.finish().await.unwrap();
 }
 
 #[tokio::test]
 async fn an_oversized_record_is_reported_and_the_rest_kept() {
     let folder = Folder::new();
-    let kept = Kept::start(&folder.file("logs.sqlite"), 256 << 10).await;
-    assert_eq!(kept.logs.append(&[record(1, "one")]).await.unwrap(), 1);
+    let fixture = StoreFixture::start(&folder.file("logs.sqlite"), 256 << 10).await;
+    assert_eq!(fixture.logs.append(&[record(1, "one")]).await.unwrap(), 1);
     let huge: Vec<_> = (2..10).map(|n| record(n, &"x".repeat(60_000))).collect();
     assert_eq!(
-        kept.refused(&huge).await,
+        fixture.refused(&huge).await,
         (
             Code::ResourceExhausted,
             "cannot store log records: the disk of the log store is full".to_owned()
         )
     );
     // A rejected record is not stored, and the stored records are kept.
-    assert_eq!(kept.texts(all()).await, ["one"]);
-    assert_eq!(kept.paper.text().lines().count(), 9, "paper has room");
-    assert_eq!(kept.logs.append(&huge[..1]).await.unwrap(), 1);
-    assert_eq!(kept.logs.append(&[record(10, "ten")]).await.unwrap(), 1);
+    assert_eq!(fixture.texts(all()).await, ["one"]);
     assert_eq!(
-        kept.paper.text().lines().count(),
+        fixture.captured.text().lines().count(),
+        9,
+        "the output is not full"
+    );
+    assert_eq!(fixture.logs.append(&huge[..1]).await.unwrap(), 1);
+    assert_eq!(fixture.logs.append(&[record(10, "ten")]).await.unwrap(), 1);
+    assert_eq!(
+        fixture.captured.text().lines().count(),
         10,
         "none is printed twice"
     );
-    kept.finish().await.unwrap();
+    fixture.finish().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_foreign_lock_is_reported_and_waited_for() {
     let folder = Folder::new();
     let path = folder.file("logs.sqlite");
-    let kept = Kept::start(&path, BYTES).await;
-    assert_eq!(kept.logs.append(&[record(1, "one")]).await.unwrap(), 1);
+    let fixture = StoreFixture::start(&path, BYTES).await;
+    assert_eq!(fixture.logs.append(&[record(1, "one")]).await.unwrap(), 1);
     let mut other = connect(&path).await;
     sqlx::query("BEGIN IMMEDIATE")
         .execute(&mut other)
         .await
         .unwrap();
     assert_eq!(
-        kept.refused(&[record(2, "two")]).await,
+        fixture.refused(&[record(2, "two")]).await,
         (
             Code::Unavailable,
             "cannot store log records: another process holds a lock on the log store".to_owned()
         )
     );
-    assert_eq!(kept.texts(all()).await, ["one"]);
+    assert_eq!(fixture.texts(all()).await, ["one"]);
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     other.close().await.unwrap();
-    assert_eq!(kept.append_at_last(&[record(2, "two")]).await, 1);
-    assert_eq!(kept.texts(all()).await, ["one", "two"]);
-    assert_eq!(kept.paper.text().lines().count(), 2, "printed once");
-    kept.finish().await.unwrap();
+    assert_eq!(fixture.append_at_last(&[record(2, "two")]).await, 1);
+    assert_eq!(fixture.texts(all()).await, ["one", "two"]);
+    assert_eq!(fixture.captured.text().lines().count(), 2, "printed once");
+    fixture.finish().await.unwrap();
 }
 
 #[tokio::test]
 async fn two_sinks_do_not_share_a_file() {
     let folder = Folder::new();
     let path = folder.file("logs.sqlite");
-    let first = Kept::start(&path, BYTES).await;
+    let first = StoreFixture::start(&path, BYTES).await;
     assert_eq!(first.logs.append(&[record(1, "one")]).await.unwrap(), 1);
-    let second = Kept::start(&path, BYTES).await;
+    let second = StoreFixture::start(&path, BYTES).await;
     assert_eq!(
         second.refused(&[record(2, "two")]).await,
         (
@@ -352,32 +357,32 @@ async fn a_damaged_file_is_moved_aside() {
     let folder = Folder::new();
     let path = folder.file("logs.sqlite");
     std::fs::write(&path, "this is no database\n".repeat(1000)).unwrap();
-    let kept = Kept::start(&path, BYTES).await;
-    assert_eq!(kept.logs.append(&[record(1, "one")]).await.unwrap(), 1);
-    assert_eq!(kept.texts(all()).await, ["one"]);
+    let fixture = StoreFixture::start(&path, BYTES).await;
+    assert_eq!(fixture.logs.append(&[record(1, "one")]).await.unwrap(), 1);
+    assert_eq!(fixture.texts(all()).await, ["one"]);
     let aside = std::fs::read_to_string(folder.file("logs.sqlite.corrupt-1")).unwrap();
     assert!(aside.starts_with("this is no database"));
-    kept.finish().await.unwrap();
+    fixture.finish().await.unwrap();
 
     // Damage in the middle of the file is noticed as well, and the file gets the next free number.
     let mut file = std::fs::File::options().write(true).open(&path).unwrap();
     file.seek(io::SeekFrom::Start(4096 * 3)).unwrap();
     file.write_all(&[0xa5; 4096 * 4]).unwrap();
     drop(file);
-    let kept = Kept::start(&path, BYTES).await;
-    assert_eq!(kept.logs.append(&[record(2, "two")]).await.unwrap(), 1);
-    assert_eq!(kept.texts(all()).await, ["two"]);
+    let fixture = StoreFixture::start(&path, BYTES).await;
+    assert_eq!(fixture.logs.append(&[record(2, "two")]).await.unwrap(), 1);
+    assert_eq!(fixture.texts(all()).await, ["two"]);
     assert!(folder.file("logs.sqlite.corrupt-2").exists());
-    kept.finish().await.unwrap();
+    fixture.finish().await.unwrap();
 }
 
 #[tokio::test]
 async fn damage_while_running_loses_only_stored_records() {
     let folder = Folder::new();
     let path = folder.file("logs.sqlite");
-    let kept = Kept::start(&path, BYTES).await;
-    assert_eq!(kept.logs.append(&[record(1, "one")]).await.unwrap(), 1);
-    let after = kept.page(all()).await.next;
+    let fixture = StoreFixture::start(&path, BYTES).await;
+    assert_eq!(fixture.logs.append(&[record(1, "one")]).await.unwrap(), 1);
+    let after = fixture.page(all()).await.next;
     // Checkpointed, so that no page is cached or still in the WAL.
     let mut other = connect(&path).await;
     sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -399,55 +404,55 @@ async fn damage_while_running_loses_only_stored_records() {
     file.write_all(&vec![0xa5; usize::try_from(length).unwrap() - 4096])
         .unwrap();
     drop(file);
-    assert_eq!(kept.append_at_last(&[record(2, "two")]).await, 1);
+    assert_eq!(fixture.append_at_last(&[record(2, "two")]).await, 1);
     assert!(folder.file("logs.sqlite.corrupt-1").exists());
     // A follower of the old file continues with the records of the new one.
     let query = Query {
         after: Some(after),
         ..all()
     };
-    assert_eq!(kept.texts(query).await, ["two"]);
-    assert_eq!(kept.paper.text().lines().count(), 2);
-    kept.finish().await.unwrap();
+    assert_eq!(fixture.texts(query).await, ["two"]);
+    assert_eq!(fixture.captured.text().lines().count(), 2);
+    fixture.finish().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_removed_wal_or_file_is_noticed() {
     let folder = Folder::new();
     let path = folder.file("logs.sqlite");
-    let kept = Kept::start(&path, BYTES).await;
-    assert_eq!(kept.logs.append(&[record(1, "one")]).await.unwrap(), 1);
+    let fixture = StoreFixture::start(&path, BYTES).await;
+    assert_eq!(fixture.logs.append(&[record(1, "one")]).await.unwrap(), 1);
     std::fs::remove_file(folder.file("logs.sqlite-wal")).unwrap();
-    assert_eq!(kept.logs.append(&[record(2, "two")]).await.unwrap(), 1);
+    assert_eq!(fixture.logs.append(&[record(2, "two")]).await.unwrap(), 1);
     assert_eq!(
-        kept.texts(all()).await,
+        fixture.texts(all()).await,
         ["one", "two"],
         "what was answered is there"
     );
     for ending in ["", "-wal", "-shm"] {
         std::fs::remove_file(folder.file(&format!("logs.sqlite{ending}"))).unwrap();
     }
-    assert_eq!(kept.logs.append(&[record(3, "three")]).await.unwrap(), 1);
-    assert_eq!(kept.texts(all()).await, ["three"]);
-    kept.finish().await.unwrap();
-    let kept = Kept::start(&path, BYTES).await;
-    assert_eq!(kept.texts(all()).await, ["three"]);
-    kept.finish().await.unwrap();
+    assert_eq!(fixture.logs.append(&[record(3, "three")]).await.unwrap(), 1);
+    assert_eq!(fixture.texts(all()).await, ["three"]);
+    fixture.finish().await.unwrap();
+    let fixture = StoreFixture::start(&path, BYTES).await;
+    assert_eq!(fixture.texts(all()).await, ["three"]);
+    fixture.finish().await.unwrap();
 }
 
 #[tokio::test]
 async fn an_unusable_folder_is_reported_and_retried() {
     let folder = Folder::new();
     std::fs::write(folder.file("data"), "a file where a folder should be").unwrap();
-    let kept = Kept::start(&folder.file("data").join("logs.sqlite"), BYTES).await;
+    let fixture = StoreFixture::start(&folder.file("data").join("logs.sqlite"), BYTES).await;
     assert_eq!(
-        kept.refused(&[record(1, "one")]).await,
+        fixture.refused(&[record(1, "one")]).await,
         (
             Code::Unavailable,
             "cannot store log records: the log store cannot be opened".to_owned()
         )
     );
-    let error = kept.sink.query(&all()).no_retry().await.unwrap_err();
+    let error = fixture.sink.query(&all()).no_retry().await.unwrap_err();
     assert_eq!(
         (error.code(), error.message()),
         (
@@ -456,15 +461,15 @@ async fn an_unusable_folder_is_reported_and_retried() {
         )
     );
     assert_eq!(
-        kept.paper.text().lines().count(),
+        fixture.captured.text().lines().count(),
         1,
         "it prints all the same"
     );
     std::fs::remove_file(folder.file("data")).unwrap();
-    assert_eq!(kept.append_at_last(&[record(1, "one")]).await, 1);
-    assert_eq!(kept.texts(all()).await, ["one"]);
-    assert_eq!(kept.paper.text().lines().count(), 1);
-    kept.finish().await.unwrap();
+    assert_eq!(fixture.append_at_last(&[record(1, "one")]).await, 1);
+    assert_eq!(fixture.texts(all()).await, ["one"]);
+    assert_eq!(fixture.captured.text().lines().count(), 1);
+    fixture.finish().await.unwrap();
 }
 
 #[tokio::test]
@@ -472,10 +477,10 @@ async fn a_failing_sink_reports_its_unstored_records() {
     let folder = Folder::new();
     std::fs::write(folder.file("data"), "").unwrap();
     let path = folder.file("data").join("logs.sqlite");
-    let kept = Kept::start(&path, BYTES).await;
+    let fixture = StoreFixture::start(&path, BYTES).await;
     let records = [record(1, "one"), record(2, "two")];
-    assert!(kept.logs.append(&records).no_retry().await.is_err());
-    let error = kept.finish().await.unwrap_err();
+    assert!(fixture.logs.append(&records).no_retry().await.is_err());
+    let error = fixture.finish().await.unwrap_err();
     assert_eq!(error.code(), Code::DataLoss);
     let said = format!(
         "2 log records were not stored: {}: the log store cannot be opened",
@@ -522,8 +527,8 @@ async fn a_full_disk_is_reported_and_space_is_reused() {
             return;
         }
     };
-    let kept = Kept::start(&disk.0.file("logs.sqlite"), BYTES).await;
-    assert_eq!(kept.logs.append(&[record(1, "one")]).await.unwrap(), 1);
+    let fixture = StoreFixture::start(&disk.0.file("logs.sqlite"), BYTES).await;
+    assert_eq!(fixture.logs.append(&[record(1, "one")]).await.unwrap(), 1);
     let ballast = disk.0.file("ballast");
     let mut file = std::fs::File::create(&ballast).unwrap();
     while file.write_all(&[0; 4096]).is_ok() {}
@@ -531,7 +536,7 @@ async fn a_full_disk_is_reported_and_space_is_reused() {
     let mut accepted = 1;
     let error = loop {
         let next = record(accepted + 1, &"x".repeat(2000));
-        match kept.logs.append(&[next]).no_retry().await {
+        match fixture.logs.append(&[next]).no_retry().await {
             Ok(new) => accepted += u64::from(new),
             Err(error) => break error,
         }
@@ -544,22 +549,22 @@ async fn a_full_disk_is_reported_and_space_is_reused() {
             "cannot store log records: the disk of the log store is full"
         )
     );
-    let kept_now = kept.page(all()).await.records;
+    let stored_now = fixture.page(all()).await.records;
     assert_eq!(
-        kept_now.len() as u64,
+        stored_now.len() as u64,
         accepted,
         "all that was accepted, and no more"
     );
     std::fs::remove_file(&ballast).unwrap();
     let next = record(accepted + 1, &"x".repeat(2000));
-    assert_eq!(kept.append_at_last(&[next]).await, 1);
-    assert_eq!(kept.page(all()).await.records.len() as u64, accepted + 1);
+    assert_eq!(fixture.append_at_last(&[next]).await, 1);
+    assert_eq!(fixture.page(all()).await.records.len() as u64, accepted + 1);
     assert_eq!(
-        kept.paper.text().lines().count() as u64,
+        fixture.captured.text().lines().count() as u64,
         accepted + 1,
         "each once"
     );
-    kept.finish().await.unwrap();
+    fixture.finish().await.unwrap();
 }
 
 #[tokio::test]
@@ -572,44 +577,44 @@ async fn a_read_only_disk_is_reported_and_searchable() {
         }
     };
     let path = disk.0.file("logs.sqlite");
-    let kept = Kept::start(&path, BYTES).await;
-    assert_eq!(kept.logs.append(&[record(1, "one")]).await.unwrap(), 1);
-    kept.finish().await.unwrap();
+    let fixture = StoreFixture::start(&path, BYTES).await;
+    assert_eq!(fixture.logs.append(&[record(1, "one")]).await.unwrap(), 1);
+    fixture.finish().await.unwrap();
     disk.remount("ro");
-    let kept = Kept::start(&path, BYTES).await;
+    let fixture = StoreFixture::start(&path, BYTES).await;
     assert_eq!(
-        kept.refused(&[record(2, "two")]).await,
+        fixture.refused(&[record(2, "two")]).await,
         (
             Code::Unavailable,
             "cannot store log records: the log store is read-only".to_owned()
         )
     );
     disk.remount("rw");
-    assert_eq!(kept.append_at_last(&[record(2, "two")]).await, 1);
-    assert_eq!(kept.texts(all()).await, ["one", "two"]);
-    kept.finish().await.unwrap();
+    assert_eq!(fixture.append_at_last(&[record(2, "two")]).await, 1);
+    assert_eq!(fixture.texts(all()).await, ["one", "two"]);
+    fixture.finish().await.unwrap();
 }
 
 #[tokio::test]
 async fn an_unprinted_record_is_accepted_once_it_is_stored() {
     let folder = Folder::new();
-    let kept = Kept::start(&folder.file("logs.sqlite"), BYTES).await;
-    *kept.paper.broken.lock().unwrap() = true;
+    let fixture = StoreFixture::start(&folder.file("logs.sqlite"), BYTES).await;
+    *fixture.captured.broken.lock().unwrap() = true;
     let records = [record(1, "one"), record(2, "two")];
-    assert_eq!(kept.logs.append(&records).await.unwrap(), 2);
-    assert!(kept.sink.info("three").await.unwrap());
-    assert_eq!(kept.texts(all()).await, ["one", "two", "three"]);
-    assert_eq!(kept.printer.lost(), 3);
-    *kept.paper.broken.lock().unwrap() = false;
-    assert_eq!(kept.logs.append(&[record(3, "four")]).await.unwrap(), 1);
+    assert_eq!(fixture.logs.append(&records).await.unwrap(), 2);
+    assert!(fixture.sink.info("three").await.unwrap());
+    assert_eq!(fixture.texts(all()).await, ["one", "two", "three"]);
+    assert_eq!(fixture.printer.lost(), 3);
+    *fixture.captured.broken.lock().unwrap() = false;
+    assert_eq!(fixture.logs.append(&[record(3, "four")]).await.unwrap(), 1);
     // A caller who did not get the response sends its records again.
-    assert_eq!(kept.logs.append(&records).await.unwrap(), 0);
-    assert_eq!(kept.logs.append(&records).await.unwrap(), 0);
-    assert_eq!(kept.texts(all()).await, ["one", "two", "three", "four"]);
+    assert_eq!(fixture.logs.append(&records).await.unwrap(), 0);
+    assert_eq!(fixture.logs.append(&records).await.unwrap(), 0);
+    assert_eq!(fixture.texts(all()).await, ["one", "two", "three", "four"]);
     let lines = ["four", "one", "two"].map(|text| format!("[prod_userstore] - {text}\n"));
-    assert_eq!(kept.paper.text(), lines.concat());
-    assert_eq!(kept.printer.lost(), 1);
-    kept.finish().await.unwrap();
+    assert_eq!(fixture.captured.text(), lines.concat());
+    assert_eq!(fixture.printer.lost(), 1);
+    fixture.finish().await.unwrap();
 }
 
 /// The data folder and the output are on one disk, which is full for some time.
@@ -617,29 +622,32 @@ async fn an_unprinted_record_is_accepted_once_it_is_stored() {
 async fn output_and_store_fail_and_return_together() {
     let folder = Folder::new();
     let path = folder.file("logs.sqlite");
-    let kept = Kept::start(&path, BYTES).await;
-    assert_eq!(kept.logs.append(&[record(1, "one")]).await.unwrap(), 1);
-    *kept.paper.broken.lock().unwrap() = true;
+    let fixture = StoreFixture::start(&path, BYTES).await;
+    assert_eq!(fixture.logs.append(&[record(1, "one")]).await.unwrap(), 1);
+    *fixture.captured.broken.lock().unwrap() = true;
     let mut other = connect(&path).await;
     sqlx::query("BEGIN IMMEDIATE")
         .execute(&mut other)
         .await
         .unwrap();
     for _ in 0..2 {
-        let (code, _) = kept.refused(&[record(2, "two"), record(3, "three")]).await;
+        let (code, _) = fixture
+            .refused(&[record(2, "two"), record(3, "three")])
+            .await;
         assert_eq!(code, Code::Unavailable);
-        assert_eq!(kept.printer.lost(), 2, "each counts once");
+        assert_eq!(fixture.printer.lost(), 2, "each counts once");
     }
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
-    *kept.paper.broken.lock().unwrap() = false;
+    *fixture.captured.broken.lock().unwrap() = false;
     assert_eq!(
-        kept.append_at_last(&[record(2, "two"), record(3, "three")])
+        fixture
+            .append_at_last(&[record(2, "two"), record(3, "three")])
             .await,
         2
     );
-    assert_eq!(kept.texts(all()).await, ["one", "two", "three"]);
+    assert_eq!(fixture.texts(all()).await, ["one", "two", "three"]);
     let lines = ["one", "two", "three"].map(|text| format!("[prod_userstore] - {text}\n"));
-    assert_eq!(kept.paper.text(), lines.concat());
-    assert_eq!(kept.printer.lost(), 0);
-    kept.finish().await.unwrap();
+    assert_eq!(fixture.captured.text(), lines.concat());
+    assert_eq!(fixture.printer.lost(), 0);
+    fixture.finish().await.unwrap();
 }

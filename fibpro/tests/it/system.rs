@@ -29,11 +29,11 @@ pub(crate) const LOGIN: (&str, &str) = ("authorization", "Basic dXNlcm5hbWU6cGFz
 
 /// Users and purchases in memory, by the contract of the user store.
 #[derive(Clone)]
-pub(crate) struct Bank(Arc<watch::Sender<Books>>);
+pub(crate) struct Bank(Arc<watch::Sender<BankState>>);
 
-/// PurchaseState of a [`Bank`].
+/// State of a [`Bank`].
 #[derive(Debug, Default)]
-pub(crate) struct Books {
+pub(crate) struct BankState {
     /// Password and credit by name.
     users: BTreeMap<String, (String, u64)>,
     pub(crate) purchases: BTreeMap<String, Reservation>,
@@ -58,31 +58,31 @@ pub(crate) enum Fault {
 impl Bank {
     /// One user, `username` with `password`.
     pub(crate) fn with_credit(credit: u64) -> Self {
-        let mut books = Books::default();
+        let mut state = BankState::default();
         let user = ("password".to_owned(), credit);
-        books.users.insert("username".to_owned(), user);
-        Self(Arc::new(watch::Sender::new(books)))
+        state.users.insert("username".to_owned(), user);
+        Self(Arc::new(watch::Sender::new(state)))
     }
 
     pub(crate) fn add_user(&self, name: &str, credit: u64) {
-        self.write(|books| {
+        self.write(|state| {
             let user = ("password".to_owned(), credit);
-            books.users.insert(name.to_owned(), user);
+            state.users.insert(name.to_owned(), user);
         });
     }
 
     pub(crate) fn credit(&self) -> u64 {
-        self.read(|books| books.users["username"].1)
+        self.read(|state| state.users["username"].1)
     }
 
     pub(crate) fn set_fault(&self, fault: Fault) {
-        self.write(|books| books.fault = fault);
+        self.write(|state| state.fault = fault);
     }
 
     /// Returns the states of all purchases.
     pub(crate) fn states(&self) -> Vec<PurchaseState> {
-        self.read(|books| {
-            books
+        self.read(|state| {
+            state
                 .purchases
                 .values()
                 .map(|purchase| purchase.state)
@@ -90,32 +90,32 @@ impl Bank {
         })
     }
 
-    pub(crate) fn read<R>(&self, read: impl FnOnce(&Books) -> R) -> R {
+    pub(crate) fn read<R>(&self, read: impl FnOnce(&BankState) -> R) -> R {
         read(&self.0.borrow())
     }
 
     /// Waits until the purchases have the expected states.
-    pub(crate) async fn until(&self, are_so: impl FnMut(&Books) -> bool) {
+    pub(crate) async fn until(&self, are_so: impl FnMut(&BankState) -> bool) {
         let mut seen = self.0.subscribe();
         let waiting = seen.wait_for(are_so);
         let waited = tokio::time::timeout(Duration::from_secs(20), waiting).await;
         waited
-            .expect("the books do not become as they should")
+            .expect("the state of the bank does not become as expected")
             .unwrap();
     }
 
-    fn write<R>(&self, write: impl FnOnce(&mut Books) -> R) -> R {
+    fn write<R>(&self, write: impl FnOnce(&mut BankState) -> R) -> R {
         let mut done = None;
-        self.0.send_modify(|books| done = Some(write(books)));
+        self.0.send_modify(|state| done = Some(write(state)));
         done.unwrap()
     }
 
     /// Records a call, and fails it where a failure is injected.
     fn call(&self, method: &'static str) -> Result<(), UserStoreError> {
         let id = Context::current().request_id().to_owned();
-        self.write(|books| {
-            books.calls.push((method, id));
-            match books.fault {
+        self.write(|state| {
+            state.calls.push((method, id));
+            match state.fault {
                 Fault::Fails(code) => fail!(code, "canary: the table users is gone"),
                 _ => Ok(()),
             }
@@ -123,9 +123,9 @@ impl Bank {
     }
 
     fn end(&self, key: &str, state: PurchaseState) -> Result<Reservation, UserStoreError> {
-        let (ended, is_new, fault) = self.write(|books| {
-            let fault = books.fault;
-            let Some(purchase) = books.purchases.get_mut(key) else {
+        let (ended, is_new, fault) = self.write(|bank| {
+            let fault = bank.fault;
+            let Some(purchase) = bank.purchases.get_mut(key) else {
                 let key = key.to_owned();
                 return Err(UserStoreError::NoSuchPurchase { key });
             };
@@ -136,7 +136,7 @@ impl Bank {
                 } else {
                     state
                 };
-                let credit = &mut books.users.get_mut(&purchase.username).unwrap().1;
+                let credit = &mut bank.users.get_mut(&purchase.username).unwrap().1;
                 if purchase.state != PurchaseState::Settled {
                     *credit += purchase.amount;
                 }
@@ -171,7 +171,7 @@ impl UserStore for Bank {
         password: Secret<String>,
     ) -> Result<User, UserStoreError> {
         self.call("verify")?;
-        self.read(|books| match books.users.get(username) {
+        self.read(|state| match state.users.get(username) {
             Some((right, credit)) if right == password.expose() => Ok(User {
                 username: username.to_owned(),
                 credit: *credit,
@@ -196,8 +196,8 @@ impl UserStore for Bank {
         key: &str,
     ) -> Result<Reservation, UserStoreError> {
         self.call("reserve")?;
-        self.write(|books| {
-            if let Some(known) = books.purchases.get(key) {
+        self.write(|state| {
+            if let Some(known) = state.purchases.get(key) {
                 if (known.username.as_str(), known.amount) != (username, amount) {
                     return Err(UserStoreError::PurchaseDiffers {
                         key: key.to_owned(),
@@ -211,7 +211,7 @@ impl UserStore for Bank {
                     }),
                 };
             }
-            let Some((_, credit)) = books.users.get_mut(username) else {
+            let Some((_, credit)) = state.users.get_mut(username) else {
                 return Err(UserStoreError::NoSuchUser {
                     username: username.to_owned(),
                 });
@@ -231,7 +231,7 @@ impl UserStore for Bank {
                 credit: left,
                 state: PurchaseState::Reserved,
             };
-            books.purchases.insert(key.to_owned(), reservation.clone());
+            state.purchases.insert(key.to_owned(), reservation.clone());
             Ok(reservation)
         })
     }
@@ -349,14 +349,14 @@ pub(crate) fn text(response: &Response) -> (u16, String) {
 
 /// Captures the log of this thread until dropped.
 pub(crate) struct Log {
-    paper: Paper,
+    captured: CapturedWriter,
     _guard: DefaultGuard,
 }
 
 #[derive(Clone, Default)]
-struct Paper(Arc<Mutex<Vec<u8>>>);
+struct CapturedWriter(Arc<Mutex<Vec<u8>>>);
 
-impl io::Write for Paper {
+impl io::Write for CapturedWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -370,8 +370,8 @@ impl io::Write for Paper {
 impl Log {
     /// Captures all levels.
     pub(crate) fn start() -> Self {
-        let paper = Paper::default();
-        let writer = paper.clone();
+        let captured = CapturedWriter::default();
+        let writer = captured.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_writer(move || writer.clone())
             .with_max_level(tracing::Level::TRACE)
@@ -379,13 +379,13 @@ impl Log {
             .finish();
         let guard = tracing::subscriber::set_default(subscriber);
         Self {
-            paper,
+            captured,
             _guard: guard,
         }
     }
 
     pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.paper.0.lock().unwrap().clone()).unwrap()
+        String::from_utf8(self.captured.0.lock().unwrap().clone()).unwrap()
     }
 
     /// Returns the lines that contain one of these words, in order.

@@ -7,7 +7,7 @@ use std::thread;
 
 use rpc_runtime::testing::Process;
 
-use crate::process::{Ended, Folder, PATIENCE, POLL, POLLS, command, fibpro, signal_id, start};
+use crate::process::{Ended, Folder, POLL, POLLS, TEST_TIMEOUT, command, fibpro, signal_id, start};
 
 pub(crate) const SERVICES: [&str; 6] = [
     "logsink",
@@ -102,7 +102,7 @@ impl Up {
 pub(crate) fn ask(url: &str, path: &str) -> String {
     let address = url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
     write!(
         stream,
         "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Basic dXNlcm5hbWU6cGFzc3dvcmQ=\r\n\r\n"
@@ -161,16 +161,16 @@ fn buy_until_it_is_refused(up: &Up) {
     ];
     let requested = format!("[prod_gatekeeper] {id} User \"username\" requested fib(7)");
     let denied = format!("[prod_controller] {id} User \"username\" denied fib(7), credit: 0");
-    let mut story = String::new();
-    until("the story of the refusal", || {
+    let mut lines = String::new();
+    until("the log lines of the refusal", || {
         let found: Ended = fibpro(&search);
         assert_eq!(found.code, Some(0), "{found:?}");
-        story = found.stdout;
+        lines = found.stdout;
         // Each service exports its lines at its own time.
-        story.contains(&denied) && story.contains(&requested)
+        lines.contains(&denied) && lines.contains(&requested)
     });
-    let places = [requested, denied].map(|line| story.find(&line).expect(&story));
-    assert!(places.is_sorted(), "{story}");
+    let places = [requested, denied].map(|line| lines.find(&line).expect(&lines));
+    assert!(places.is_sorted(), "{lines}");
 }
 
 /// Checks that the ports are free again and that no output or file has a password.

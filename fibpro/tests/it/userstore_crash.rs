@@ -46,7 +46,7 @@ impl Rng {
 
 /// A buyer's knowledge of a purchase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
+enum KnownState {
     /// No response was received.
     Unknown,
     Is(PurchaseState),
@@ -55,12 +55,12 @@ enum Known {
 /// The purchases of all buyers, and the count of responses.
 #[derive(Default)]
 struct History {
-    purchases: Mutex<HashMap<String, (usize, u64, Known)>>,
+    purchases: Mutex<HashMap<String, (usize, u64, KnownState)>>,
     answers: AtomicU64,
 }
 
 impl History {
-    fn note(&self, key: &str, user: usize, amount: u64, known: Known) {
+    fn note(&self, key: &str, user: usize, amount: u64, known: KnownState) {
         let mut purchases = self.purchases.lock().unwrap();
         purchases.insert(key.to_owned(), (user, amount, known));
     }
@@ -88,14 +88,14 @@ async fn buy(
         }
         let (key, user, amount) = (format!("{name}/{n}"), rng.pick(USERS), 1 + rng.roll(9));
         let username = format!("u{user}");
-        history.note(&key, user, amount, Known::Unknown);
+        history.note(&key, user, amount, KnownState::Unknown);
         match store.reserve(&username, amount, &key).no_retry().await {
             Ok(reserved) => {
                 assert_eq!(
                     (reserved.amount, reserved.state),
                     (amount, PurchaseState::Reserved)
                 );
-                history.note(&key, user, amount, Known::Is(PurchaseState::Reserved));
+                history.note(&key, user, amount, KnownState::Is(PurchaseState::Reserved));
             }
             Err(error) if is_open(&error) => continue,
             Err(error) => panic!("reserve {key}: {error}"),
@@ -109,7 +109,7 @@ async fn buy(
         match ending {
             (Ok(ended), state) => {
                 assert_eq!(ended.state, state);
-                history.note(&key, user, amount, Known::Is(state));
+                history.note(&key, user, amount, KnownState::Is(state));
                 history.answers.fetch_add(1, Ordering::Relaxed);
             }
             (Err(error), _) if is_open(&error) => {}
@@ -125,7 +125,7 @@ async fn ends_as_told(
     key: &str,
     user: usize,
     amount: u64,
-    known: Known,
+    known: KnownState,
 ) -> bool {
     let state = match store.reserve(&format!("u{user}"), amount, key).await {
         Ok(reserved) => reserved.state,
@@ -136,8 +136,8 @@ async fn ends_as_told(
     };
     match known {
         // Since then it may have ended without a response, or have become overdue.
-        Known::Unknown | Known::Is(PurchaseState::Reserved) => {}
-        Known::Is(told) => assert_eq!(state, told, "{key} (seed {SEED:#x})"),
+        KnownState::Unknown | KnownState::Is(PurchaseState::Reserved) => {}
+        KnownState::Is(told) => assert_eq!(state, told, "{key} (seed {SEED:#x})"),
     }
     match store.settle(key).await {
         Ok(settled) => {
@@ -238,8 +238,12 @@ async fn a_killed_store_never_loses_or_double_spends_credit() {
     for (user, amount) in asking.join_all().await {
         spent[user] += amount;
     }
-    let is_open =
-        |known: &Known| matches!(known, Known::Unknown | Known::Is(PurchaseState::Reserved));
+    let is_open = |known: &KnownState| {
+        matches!(
+            known,
+            KnownState::Unknown | KnownState::Is(PurchaseState::Reserved)
+        )
+    };
     let open = purchases
         .values()
         .filter(|(_, _, known)| is_open(known))

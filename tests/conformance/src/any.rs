@@ -68,13 +68,13 @@ fn type_name(type_url: &str) -> &str {
 }
 
 /// A type that has a JSON form here.
-struct Known {
+struct JsonType {
     name: &'static str,
     to_json: fn(&[u8]) -> Result<Value, String>,
     from_json: fn(Value) -> Result<Vec<u8>, String>,
 }
 
-impl Known {
+impl JsonType {
     const fn new<M>() -> Self
     where
         M: Message + Named + Default + Serialize + DeserializeOwned,
@@ -94,24 +94,25 @@ impl Known {
 
     fn find(type_url: &str) -> Result<&'static Self, String> {
         let name = type_name(type_url);
-        let known = KNOWN.iter().find(|known| known.name == name);
-        known.ok_or_else(|| format!("the type {name} has no JSON form here"))
+        let json_type = JSON_TYPES.iter().find(|json_type| json_type.name == name);
+        json_type.ok_or_else(|| format!("the type {name} has no JSON form here"))
     }
 }
 
-static KNOWN: [Known; 7] = [
-    Known::new::<UnaryRequest>(),
-    Known::new::<UnaryResponse>(),
-    Known::new::<IdempotentUnaryRequest>(),
-    Known::new::<IdempotentUnaryResponse>(),
-    Known::new::<UnimplementedRequest>(),
-    Known::new::<RequestInfo>(),
-    Known::new::<Header>(),
+static JSON_TYPES: [JsonType; 7] = [
+    JsonType::new::<UnaryRequest>(),
+    JsonType::new::<UnaryResponse>(),
+    JsonType::new::<IdempotentUnaryRequest>(),
+    JsonType::new::<IdempotentUnaryResponse>(),
+    JsonType::new::<UnimplementedRequest>(),
+    JsonType::new::<RequestInfo>(),
+    JsonType::new::<Header>(),
 ];
 
 impl Serialize for Any {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let json = Known::find(&self.type_url).and_then(|known| (known.to_json)(&self.value));
+        let json =
+            JsonType::find(&self.type_url).and_then(|json_type| (json_type.to_json)(&self.value));
         let Value::Object(fields) = json.map_err(ser::Error::custom)? else {
             return Err(ser::Error::custom("a message is a JSON object"));
         };
@@ -128,7 +129,8 @@ impl<'de> Deserialize<'de> for Any {
         let Some(Value::String(type_url)) = fields.remove("@type") else {
             return Err(de::Error::missing_field("@type"));
         };
-        let value = Known::find(&type_url).and_then(|known| (known.from_json)(fields.into()));
+        let value =
+            JsonType::find(&type_url).and_then(|json_type| (json_type.from_json)(fields.into()));
         Ok(Self {
             value: value.map_err(de::Error::custom)?,
             type_url,

@@ -1,7 +1,7 @@
 //! Deadlines, cancellation, detached work, panics and metadata of a call, over every transport.
 
-mod answers;
 mod deadlines;
+mod responses;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -100,7 +100,9 @@ impl Folder {
                 .map(|entry| entry.unwrap().path())
                 .collect::<Vec<_>>()
         };
-        let files = folders(&self.0).into_iter().flat_map(|life| folders(&life));
+        let files = folders(&self.0)
+            .into_iter()
+            .flat_map(|session| folders(&session));
         let segments = files.filter(|path| path.extension().is_some_and(|e| e == "jsonl"));
         // A segment that was deleted meanwhile has been sent.
         segments

@@ -116,7 +116,7 @@ async fn a_killed_process_leaves_its_records_to_the_next() {
     drop(process);
     proxy.accept().await.unwrap();
     let (exporter, _guard) = start(builder(&proxy.url()).spool(&spool.0));
-    tracing::info!("of the next life");
+    tracing::info!("of the next process");
     let records = sink.has(11).await;
     let status = exporter.shutdown(TIMEOUT).await;
     assert_eq!((status.sent, status.dropped.total()), (11, 0));

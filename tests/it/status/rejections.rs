@@ -9,7 +9,7 @@ use rpc_runtime::{Client, Limits, RateLimit, RetryPolicy};
 use rpc_tests::Running;
 use rpc_tests::raw::{Raw, request};
 
-use super::{CountedClient, Handlers, server};
+use super::{Handlers, WorkClient, server};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -27,7 +27,7 @@ async fn method(client: &Client, name: &str) -> MethodStatus {
         .get()
         .await
         .unwrap();
-    let name = format!("status.v1.Counted/{name}");
+    let name = format!("status.v1.Work/{name}");
     let mut rows = status.methods.into_iter();
     rows.find(|row| row.name == name).unwrap()
 }
@@ -49,7 +49,7 @@ async fn both_transports(make: impl Fn() -> Server) -> [(Client, Option<Running>
 async fn calls_rejected_by_a_full_server_are_counted() {
     let handlers = Handlers::default();
     for (client, _running) in both_transports(|| narrow(&handlers, 0, LONG)).await {
-        let counted = CountedClient::with_client(client.clone());
+        let counted = WorkClient::with_client(client.clone());
         let held = tokio::spawn(counted.held().into_future());
         handlers.0.0.notified().await;
         for _ in 0..7 {
@@ -74,7 +74,7 @@ async fn calls_that_time_out_in_the_queue_are_counted() {
     let handlers = Handlers::default();
     let running = Running::start(narrow(&handlers, 1, LONG)).await;
     let client = Client::new(&running.url()).unwrap();
-    let counted = CountedClient::with_client(client.clone());
+    let counted = WorkClient::with_client(client.clone());
     let held = tokio::spawn(counted.held().into_future());
     handlers.0.0.notified().await;
     // The deadline passes while the caller stays connected. On a slow machine it may pass before
@@ -86,7 +86,7 @@ async fn calls_that_time_out_in_the_queue_are_counted() {
             ("Content-Type", "application/json"),
             ("Connect-Timeout-Ms", &*timeout.to_string()),
         ];
-        let fine = request("POST", "/status.v1.Counted/Fine", &lines, b"{}");
+        let fine = request("POST", "/status.v1.Work/Fine", &lines, b"{}");
         let response = raw.ask(fine).await;
         assert_eq!(response.error(), (504, "deadline_exceeded".to_owned()));
         let fine = method(&client, "Fine").await;
@@ -103,7 +103,7 @@ async fn calls_that_time_out_in_the_queue_are_counted() {
     // The queue timeout passes.
     let running = Running::start(narrow(&handlers, 1, Duration::from_millis(20))).await;
     let client = Client::new(&running.url()).unwrap();
-    let counted = CountedClient::with_client(client.clone());
+    let counted = WorkClient::with_client(client.clone());
     let held = tokio::spawn(counted.held().into_future());
     handlers.0.0.notified().await;
     let error = counted.fine().no_retry().await.unwrap_err();
@@ -120,10 +120,10 @@ async fn calls_over_a_rate_limit_are_counted_separately() {
     let handlers = Handlers::default();
     let limit = || {
         let two = RateLimit::per_minute(1).burst(2);
-        server(&handlers).rate_limit(two.method("status.v1.Counted/Fine"))
+        server(&handlers).rate_limit(two.method("status.v1.Work/Fine"))
     };
     for (client, _running) in both_transports(limit).await {
-        let counted = CountedClient::with_client(client.clone());
+        let counted = WorkClient::with_client(client.clone());
         for n in 0..5 {
             assert_eq!(counted.fine().await.is_ok(), n < 2);
         }

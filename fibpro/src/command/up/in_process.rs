@@ -158,7 +158,7 @@ async fn until(stopped: oneshot::Receiver<()>) {
 
 /// [`prepare`] of one service.
 type Preparation = for<'a> fn(
-    &'a Plan,
+    &'a SystemPlan,
     &'a ServiceUrls,
     &'a ServiceSockets,
 ) -> LocalBoxFuture<'a, Result<PreparedService, String>>;
@@ -177,7 +177,7 @@ fn preparation(service: &str) -> Option<Preparation> {
 }
 
 fn boxed<'a, S: ServiceOptions + 'static>(
-    plan: &'a Plan,
+    plan: &'a SystemPlan,
     urls: &'a ServiceUrls,
     sockets: &'a ServiceSockets,
 ) -> LocalBoxFuture<'a, Result<PreparedService, String>> {

@@ -83,23 +83,23 @@ impl FibPro {
     }
 
     /// Sends `GET` as `username`.
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> HttpResponse {
         ask(&self.edge, path, &[LOGIN]).await
     }
 
     /// Sends `GET` with any headers.
-    pub(crate) async fn get_with(&self, path: &str, lines: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn get_with(&self, path: &str, lines: &[(&str, &str)]) -> HttpResponse {
         ask(&self.edge, path, lines).await
     }
 
     /// Sends `GET` as `username` for the purchase with this key.
-    pub(crate) async fn buy(&self, path: &str, key: &str) -> Answer {
+    pub(crate) async fn buy(&self, path: &str, key: &str) -> HttpResponse {
         self.get_with(path, &[LOGIN, ("idempotency-key", key)])
             .await
     }
 
     /// Sends the same while the calls named by the fault plan fail.
-    pub(crate) async fn buy_despite(&self, plan: &str, path: &str, key: &str) -> Answer {
+    pub(crate) async fn buy_despite(&self, plan: &str, path: &str, key: &str) -> HttpResponse {
         let lines = [LOGIN, ("x-rpc-fault", plan), ("idempotency-key", key)];
         ask(&self.inside, path, &lines).await
     }
@@ -130,20 +130,20 @@ pub(crate) fn local(name: &str, service: impl Service) -> Client {
 }
 
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
 }
 
-impl Answer {
+impl HttpResponse {
     pub(crate) fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name);
         value.map_or("", |value| value.to_str().unwrap())
     }
 }
 
-async fn ask(router: &Router, path: &str, lines: &[(&str, &str)]) -> Answer {
+async fn ask(router: &Router, path: &str, lines: &[(&str, &str)]) -> HttpResponse {
     // HTTP/1.1 requires a host.
     let mut request = Request::get(path).header("host", "fibpro");
     for (name, value) in lines {
@@ -153,7 +153,7 @@ async fn ask(router: &Router, path: &str, lines: &[(&str, &str)]) -> Answer {
     let response = router.clone().oneshot(request).await.unwrap();
     let (head, body) = response.into_parts();
     let body = to_bytes(body, 1 << 20).await.unwrap();
-    Answer {
+    HttpResponse {
         status: head.status.as_u16(),
         headers: head.headers,
         text: String::from_utf8(body.to_vec()).unwrap(),

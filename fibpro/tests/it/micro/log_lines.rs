@@ -15,12 +15,12 @@ use tracing_subscriber::layer::{Context as Spans, Layer, SubscriberExt as _};
 use super::harness::FibPro;
 
 /// FibPro's own lines from level info, in the form of the log sink: `[prod_userstore] ID text`.
-pub(super) struct Story {
+pub(super) struct CapturedLines {
     lines: Arc<Mutex<Vec<String>>>,
     _guard: DefaultGuard,
 }
 
-impl Story {
+impl CapturedLines {
     /// Captures lines until dropped.
     pub(super) fn begin() -> Self {
         // While only one subscriber exists, a call site that another thread reaches first is
@@ -73,12 +73,12 @@ impl Visit for Message<'_> {
 #[tokio::test]
 async fn b04_f02_f03_g04_a_purchase_logs_under_one_id() {
     let fibpro = FibPro::start(4).await;
-    let story = Story::begin();
+    let captured = CapturedLines::begin();
     let response = fibpro.get("/9").await;
     assert_eq!((response.status, response.text.as_str()), (200, "34"));
     let id = response.header("x-request-id");
     assert_eq!(
-        story.lines(),
+        captured.lines(),
         [
             format!(r#"[prod_gatekeeper] {id} User "username" requested fib(9)"#),
             format!("[prod_userstore] {id} Credit for username incremented -1 yielding 3"),
@@ -94,7 +94,7 @@ async fn b04_f02_f03_g04_a_purchase_logs_under_one_id() {
 #[tokio::test]
 async fn c04_f02_a_denied_request_logs_under_one_id() {
     let fibpro = FibPro::start(0).await;
-    let story = Story::begin();
+    let captured = CapturedLines::begin();
     let response = fibpro.get("/3").await;
     assert_eq!(
         (response.status, response.text.as_str()),
@@ -105,7 +105,7 @@ async fn c04_f02_a_denied_request_logs_under_one_id() {
     );
     let id = response.header("x-request-id");
     assert_eq!(
-        story.lines(),
+        captured.lines(),
         [
             format!(r#"[prod_gatekeeper] {id} User "username" requested fib(3)"#),
             format!(r#"[prod_controller] {id} User "username" denied fib(3), credit: 0"#),
@@ -119,9 +119,9 @@ async fn b02_a_large_number_logs_no_more_than_a_small_one() {
     let fibpro = FibPro::start(9).await;
     let mut counts = Vec::new();
     for path in ["/1", "/10000"] {
-        let story = Story::begin();
+        let captured = CapturedLines::begin();
         assert_eq!(fibpro.get(path).await.status, 200);
-        counts.push(story.lines().len());
+        counts.push(captured.lines().len());
     }
     assert_eq!(counts, [3, 3]);
 }
@@ -129,7 +129,7 @@ async fn b02_a_large_number_logs_no_more_than_a_small_one() {
 #[tokio::test]
 async fn f07_a_bad_number_is_a_line_of_the_gatekeeper() {
     let fibpro = FibPro::start(1).await;
-    let story = Story::begin();
+    let captured = CapturedLines::begin();
     let response = fibpro.get("/4.5").await;
     let words = "'4.5' is not a number: use decimal digits, such as 10";
     assert_eq!(
@@ -138,7 +138,7 @@ async fn f07_a_bad_number_is_a_line_of_the_gatekeeper() {
     );
     let id = response.headers["x-request-id"].to_str().unwrap();
     assert_eq!(
-        story.lines(),
+        captured.lines(),
         [format!(
             "[prod_gatekeeper] {id} Request to '/4.5' resulted in {words}"
         )]

@@ -4,7 +4,7 @@ use crate::pinned::assert_pinned;
 use crate::process::{Folder, LogSink, command, output};
 
 /// A port where no server listens.
-const NOWHERE: &str = "http://127.0.0.1:1";
+const CLOSED_PORT_URL: &str = "http://127.0.0.1:1";
 
 #[test]
 fn exit_codes_are_as_pinned() {
@@ -23,18 +23,18 @@ fn exit_codes_are_as_pinned() {
         ("fibpro", &["fib", "--nonsense"]),
         ("fibpro", &["log", "text", "--to", url]),
         ("fibpro", &["log", "", "--to", url]),
-        ("fibpro", &["log", "text", "--to", NOWHERE]),
+        ("fibpro", &["log", "text", "--to", CLOSED_PORT_URL]),
         ("fibpro", &["log", "text", "--level", "severe"]),
         ("fibpro", &["logs", "--to", url]),
-        ("fibpro", &["logs", "--to", NOWHERE]),
+        ("fibpro", &["logs", "--to", CLOSED_PORT_URL]),
         ("fibpro", &["logs", "--since", "yesterday"]),
         ("fibpro", &["status", "--to", url]),
-        ("fibpro", &["status", "--to", NOWHERE]),
+        ("fibpro", &["status", "--to", CLOSED_PORT_URL]),
         ("fibpro", &["status", "--to", "nonsense"]),
         ("fibpro", &["flags", "--to", url]),
         ("fibpro", &["flags", "log_rpc=true", "--to", url]),
         ("fibpro", &["flags", "nonsense=1", "--to", url]),
-        ("fibpro", &["flags", "--to", NOWHERE]),
+        ("fibpro", &["flags", "--to", CLOSED_PORT_URL]),
         ("fibpro", &["services"]),
         ("fibpro", &["services", "--nonsense"]),
         ("fibpro", &["up", "--base-port", "65525"]),

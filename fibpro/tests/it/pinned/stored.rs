@@ -12,7 +12,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, Row as _};
 
 use crate::pinned::assert_pinned;
-use crate::process::{Folder, PATIENCE};
+use crate::process::{Folder, TEST_TIMEOUT};
 use crate::userstore::fixture::{Engine, Fixture};
 
 /// Changing a character of a migration, comments included, keeps existing databases from opening:
@@ -114,7 +114,7 @@ async fn append(path: &Path) {
     ];
     assert_eq!(logs.append(&records[..]).await.unwrap(), 5);
     drop(logs);
-    writing.finish(PATIENCE).await.unwrap();
+    writing.finish(TEST_TIMEOUT).await.unwrap();
 }
 
 /// The schema that the file has, and the rows of these tables. Numbers of 16 digits that are the

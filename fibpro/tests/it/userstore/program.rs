@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::fixture::Folder;
-use crate::process::{Answer, Ended, command, output, spawn};
+use crate::process::{Ended, HttpResponse, command, output, spawn};
 
 const CANARY: &str = "canary-pa55word";
 
@@ -53,7 +53,7 @@ impl Program {
         }
     }
 
-    pub(crate) fn call(&self, method: &str, body: &str) -> Answer {
+    pub(crate) fn call(&self, method: &str, body: &str) -> HttpResponse {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
@@ -66,7 +66,7 @@ impl Program {
             body.len()
         )
         .unwrap();
-        Answer::read(stream)
+        HttpResponse::read(stream)
     }
 
     /// Sends SIGKILL.

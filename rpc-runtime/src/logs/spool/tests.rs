@@ -24,10 +24,10 @@ impl Folder {
     /// Returns the segment files, oldest first.
     fn segments(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
-        for life in fs::read_dir(&self.0).unwrap() {
-            let life = life.unwrap().path();
-            if life.is_dir() {
-                let files = fs::read_dir(life).unwrap();
+        for session in fs::read_dir(&self.0).unwrap() {
+            let session = session.unwrap().path();
+            if session.is_dir() {
+                let files = fs::read_dir(session).unwrap();
                 found.extend(files.map(|file| file.unwrap().path()).filter(|path| {
                     path.extension()
                         .is_some_and(|extension| extension == "jsonl")

@@ -129,7 +129,7 @@ impl GroupWriter {
                     match self.transaction(std::slice::from_mut(&mut job)).await {
                         Ok(()) => job.finish(),
                         Err(TransactionError::Begin(error) | TransactionError::Within(error)) => {
-                            job.fail(error.into_error())
+                            job.fail(error.into_error());
                         }
                     }
                 }
