@@ -60,7 +60,7 @@ mod tests {
         let command = ServiceCommand::augment_subcommands(clap::Command::new("serve"));
         let commands: BTreeSet<_> = command
             .get_subcommands()
-            .map(|one| one.get_name())
+            .map(clap::Command::get_name)
             .collect();
         let services: BTreeSet<_> = SERVICES.iter().map(|service| service.name).collect();
         assert_eq!(commands, services);
