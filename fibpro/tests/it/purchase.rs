@@ -361,7 +361,7 @@ async fn f10_work_stops_at_the_deadline_and_is_refunded() {
                     tokio::task::yield_now().await;
                 }
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             response = &mut response => response,
