@@ -10,7 +10,7 @@ use std::time::Duration;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use rpc_runtime::__private::{
-    Argument, ArgumentDescriptor, Arguments, MethodDescriptor, Owned, argument,
+    Argument, ArgumentDescriptor, Arguments, MethodDescriptor, Owned, argument, argument_or_default,
 };
 use rpc_runtime::{BigNum, Bytes};
 use serde::de::DeserializeOwned;
@@ -229,6 +229,43 @@ fn keeps_everywhere<T: Argument + Debug + Clone>(value: &T) {
     keeps::<Result<T, u8>>(&Ok(value.clone()));
 }
 
+/// A value with a default that is neither `None` nor the value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Preset<T>(T);
+
+impl Default for Preset<Option<u64>> {
+    fn default() -> Self {
+        Self(Some(10))
+    }
+}
+
+impl Default for Preset<Bare<u64>> {
+    fn default() -> Self {
+        Self(Bare::Value(Some(10)))
+    }
+}
+
+impl Default for Preset<Option<Option<u64>>> {
+    fn default() -> Self {
+        Self(Some(None))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Bare<T> {
+    Value(Option<T>),
+    Text(String),
+}
+
+/// Asserts that an argument with `#[rpc(default)]` arrives as it is.
+fn arrives_or_default<T: Argument + Debug + Default>(value: &T) {
+    let codecs = (argument_or_default::<Owned<T>>(),);
+    let message = <(Owned<T>,)>::encode(&codecs, &method(), (value,)).unwrap();
+    let arrived = <(Owned<T>,)>::decode(&codecs, &method(), &message).unwrap();
+    assert_eq!(shown(&arrived.0), shown(value));
+}
+
 /// Checks a value as the content of an outermost `Option`, which must not lose a level.
 fn keeps_levels<T: Argument + Debug + Clone>(value: &T) {
     arrives::<Option<T>>(&None);
@@ -237,6 +274,10 @@ fn keeps_levels<T: Argument + Debug + Clone>(value: &T) {
     arrives(&Some(Some(value.clone())));
     arrives(&Newtype(Some(value.clone())));
     arrives::<Newtype<Option<T>>>(&Newtype(None));
+    arrives::<Bare<T>>(&Bare::Value(None));
+    arrives::<Option<Bare<T>>>(&None);
+    arrives(&Some(Bare::Value(None::<T>)));
+    arrives(&vec![Bare::Value(None::<T>)]);
 }
 
 fn float() -> impl Strategy<Value = f64> {
@@ -331,6 +372,24 @@ proptest! {
         arrives(&With { id: c, other: c });
         keeps_levels(&a);
         keeps_levels(&d);
+    }
+
+    #[test]
+    fn arguments_with_a_default_arrive(a: u64, levels in 0..3, text: String) {
+        let one = (levels > 0).then_some(a);
+        let two = (levels > 0).then_some((levels > 1).then_some(a));
+        arrives_or_default(&one);
+        arrives_or_default(&two);
+        arrives_or_default(&Preset(one));
+        arrives_or_default(&Preset(Bare::Value(one)));
+        arrives_or_default(&Preset(Bare::<u64>::Text(text.clone())));
+        arrives_or_default(&a);
+        arrives_or_default(&text);
+        arrives_or_default(&());
+        // `None` would arrive as `Some(None)`, which is the default.
+        if levels > 0 {
+            arrives_or_default(&Preset(two));
+        }
     }
 
     #[test]

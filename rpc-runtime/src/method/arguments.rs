@@ -50,12 +50,12 @@ where
     F::Owned: Default,
 {
     ArgumentCodec {
-        write: F::write,
+        write: F::write_or_default,
         read: F::read,
         default_if_missing: default_value,
         default_if_null: true,
         message: not_a_message,
-        transcode: F::transcode,
+        transcode: transcode_or_default::<F>,
     }
 }
 
@@ -84,6 +84,18 @@ fn write_message<T: Argument>(
     _: Position,
 ) -> Result<WriteOutcome, EncodeError> {
     json::write_message(value, out)?;
+    Ok(WriteOutcome::Value)
+}
+
+/// Reads and writes a value as [`ArgumentFormCodec::transcode`] does. A `None` that was sent is not
+/// left out, because the default may be another value.
+fn transcode_or_default<F: ArgumentFormCodec>(
+    cursor: &mut Cursor<'_>,
+    out: &mut Vec<u8>,
+) -> Result<WriteOutcome, DecodeError> {
+    if F::transcode(cursor, out)? == WriteOutcome::Nothing {
+        out.extend_from_slice(b"null");
+    }
     Ok(WriteOutcome::Value)
 }
 

@@ -30,6 +30,19 @@ pub trait ArgumentFormCodec: ArgumentForm {
         out: &mut Vec<u8>,
         position: Position,
     ) -> Result<WriteOutcome, EncodeError>;
+    /// Writes an argument that is `default()` if its field is missing.
+    #[doc(hidden)]
+    fn write_or_default(
+        value: Self::Borrowed<'_>,
+        out: &mut Vec<u8>,
+        position: Position,
+    ) -> Result<WriteOutcome, EncodeError>
+    where
+        Self::Owned: Default,
+    {
+        // The values of the other forms are never left out, or are `None` by default.
+        Self::write(value, out, position)
+    }
     #[doc(hidden)]
     fn read(cursor: &mut Cursor<'_>, position: Position) -> Result<Self::Owned, DecodeError>;
     #[doc(hidden)]
@@ -63,6 +76,17 @@ impl<T: Argument> ArgumentFormCodec for Owned<T> {
         position: Position,
     ) -> Result<WriteOutcome, EncodeError> {
         json::write(value, out, position)
+    }
+
+    fn write_or_default(
+        value: &T,
+        out: &mut Vec<u8>,
+        position: Position,
+    ) -> Result<WriteOutcome, EncodeError>
+    where
+        T: Default,
+    {
+        json::write_or_default(value, out, position)
     }
 
     fn read(cursor: &mut Cursor<'_>, position: Position) -> Result<T, DecodeError> {

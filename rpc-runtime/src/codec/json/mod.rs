@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | A message is an object without trailing data. A known field occurs at most once. | [`object`] |
 //! | A field has its declared name or that name in camelCase. Unknown fields are ignored. | [`object`] |
-//! | A missing field is an error except for `Option` and `#[rpc(default)]`. `null` is a value. | [`value`] |
+//! | A missing field is an error except for `Option` and `#[rpc(default)]`. `null` is a value. | [`value`], [`presence`] |
 //! | 64-bit integers are written as numbers and read from numbers or text, at every depth. | [`de`] |
 //! | 128-bit integers are decimal text, at every depth. | [`ser`], [`de`] |
 //! | Numbers are read by their digits; floats that are not finite are an error, at every depth. | [`number`], [`ser`] |
@@ -22,6 +22,7 @@ mod key;
 mod newtypes;
 mod number;
 mod object;
+mod presence;
 mod ser;
 mod tokens;
 mod value;
@@ -30,8 +31,9 @@ pub(crate) use cursor::Cursor;
 pub(crate) use error::{DecodeError, EncodeError};
 pub use newtypes::{BigNum, Bytes};
 pub(crate) use object::{Object, ObjectWriter, same_name};
+pub(crate) use presence::{write, write_or_default};
 pub(crate) use value::{
-    Position, WriteOutcome, default_if_missing, read, read_text, write, write_bytes, write_value,
+    Position, WriteOutcome, default_if_missing, read, read_text, write_bytes, write_value,
 };
 
 use serde::Serialize;

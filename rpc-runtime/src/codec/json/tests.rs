@@ -20,7 +20,7 @@ fn decode<T: DeserializeOwned + 'static>(json: &str) -> Result<T, String> {
     value.ok_or_else(|| "missing".to_owned())
 }
 
-fn encode<T: Serialize + 'static>(value: &T) -> String {
+fn encode<T: Serialize + DeserializeOwned + 'static>(value: &T) -> String {
     let mut out = Vec::new();
     write(value, &mut out, Position::Inner).unwrap();
     String::from_utf8(out).unwrap()

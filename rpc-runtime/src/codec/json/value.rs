@@ -1,7 +1,7 @@
 //! Reads and writes the value of a field: presence, `null`, and bytes.
 //!
-//! A missing field and `null` are two things. [`write()`] leaves out an outermost `None`, and a
-//! missing field is read as one. A `null` that is there is first read as the type inside of the
+//! A missing field and `null` are two things. An outermost `None` is left out, and a missing field
+//! is read as one. A `null` that is there is first read as the type inside of the
 //! outermost `Option`; if that type refuses it, it is `None`. So `Option<Option<T>>`, `Option<()>`
 //! and `Option<Value>` travel unchanged.
 
@@ -16,7 +16,7 @@ use super::ser::Writer;
 use super::{DecodeError, EncodeError};
 use crate::codec::base64::{self, Engine as _};
 
-/// The outcome of [`write()`].
+/// The outcome of [`write_form()`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteOutcome {
     /// The value was written.
@@ -100,8 +100,8 @@ pub(crate) fn read_text<T: DeserializeOwned>(text: &[u8]) -> Result<T, DecodeErr
     }
 }
 
-/// Writes a value. See [`read`].
-pub(crate) fn write<T: Serialize + 'static>(
+/// Writes a value in its form, whether or not the reader takes that form for this value.
+pub(super) fn write_form<T: Serialize + 'static>(
     value: &T,
     out: &mut Vec<u8>,
     position: Position,
