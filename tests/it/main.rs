@@ -46,6 +46,7 @@ mod identity;
 #[cfg(unix)]
 mod inherited_sockets;
 /// Random values of many types, against serde_json.
+mod json_buffered;
 mod json_presence;
 mod json_property;
 /// The JSON forms of arguments and values.

@@ -73,6 +73,10 @@ impl<'de> Deserialize<'de> for Bytes {
 /// An integer of any size that is written as decimal text, for types that implement `Display` and
 /// `FromStr`. It is read from text or from a number.
 ///
+/// A number with a fraction or an exponent, such as `10.0`, is read as an integer in messages of this
+/// framework. Other formats and serde's `untagged`, `flatten` and `tag` pass on an `f64` without the
+/// digits, which is an error.
+///
 /// Use it for values beyond 2^53 that clients in JavaScript read: `JSON.parse` rounds such numbers
 /// without an error.
 ///
@@ -143,14 +147,10 @@ impl<'de, N: FromStr> Visitor<'de> for DigitsVisitor<N> {
         self.visit_str(&value.to_string())
     }
 
+    /// Refuses a number whose digits were lost in the conversion to `f64`: `1.00000000000000001` is 1
+    /// then.
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<BigNum<N>, E> {
-        // The digits of a larger number were lost in the conversion to `f64`.
-        const EXACT: f64 = 9_007_199_254_740_991.0;
-        if value.fract() == 0.0 && value.abs() <= EXACT {
-            // The sum has no sign if it is zero.
-            return self.visit_str(&format!("{:.0}", value + 0.0));
-        }
-        Err(E::invalid_value(Unexpected::Float(value), &self))
+        Err(E::invalid_type(Unexpected::Float(value), &self))
     }
 
     /// Reads a number by its digits.
