@@ -161,6 +161,50 @@ fn a_database_of_others_is_refused() {
 }
 
 #[test]
+fn files_beside_a_database_are_checked() {
+    for (name, is_link, why) in [
+        (".users.sqlite.store", false, "it is a pipe"),
+        (".users.sqlite.store", true, "it is a symbolic link"),
+        ("users.sqlite-wal", false, "it is a pipe"),
+        ("users.sqlite-journal", false, "it is a pipe"),
+    ] {
+        let folder = Folder::new();
+        let (path, target) = (folder.file(name), folder.file("target"));
+        fs::write(&target, "").unwrap();
+        if is_link {
+            std::os::unix::fs::symlink(&target, &path).unwrap();
+        } else {
+            assert!(output(Command::new("mkfifo").arg(&path)).status.success());
+        }
+        let ended = start_userstore(&folder);
+        assert_refused(&ended, &path, why);
+        assert_eq!(fs::read(&target).unwrap(), b"", "{name}");
+    }
+}
+
+#[test]
+fn a_new_database_is_not_created_among_others() {
+    for mode in [0o777, 0o702] {
+        let folder = Folder::new();
+        set_mode(&folder.file(""), mode);
+        let ended = start_userstore(&folder);
+        assert_refused(
+            &ended,
+            &folder.file("users.sqlite"),
+            "so other users can write it",
+        );
+        assert!(!folder.file("users.sqlite").exists());
+        assert!(!folder.file(".users.sqlite.store").exists());
+    }
+}
+
+fn start_userstore(folder: &Folder) -> Ended {
+    let database = format!("sqlite://{}", folder.file("users.sqlite").display());
+    let arguments = ["--listen", "127.0.0.1:0", "--database", &database];
+    output(&mut command(env!("CARGO_BIN_EXE_userstore"), &arguments)).into()
+}
+
+#[test]
 fn a_data_folder_of_others_is_refused() {
     let up = |data: &Path| {
         let ended = fibpro(&["up", "--base-port", "0", "--data-dir", text(data)]);

@@ -49,14 +49,15 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, FileError> {
 }
 
 /// Checks that a file is a regular one that only this user and the superuser can write, as
-/// [`read_text`] does. Does nothing if there is no file. Blocks.
+/// [`read_text`] does. Where there is no file, checks the folder in which it would be created, if
+/// there is one. Blocks.
 ///
 /// # Errors
 ///
 /// Any [`FileError`] except those about the content.
 pub fn check_file(path: &Path) -> Result<(), FileError> {
     match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => check_missing(path),
         Err(error) => Err(error.into()),
         Ok(metadata) => {
             check_regular(&metadata)?;
@@ -152,17 +153,50 @@ fn check_regular(metadata: &Metadata) -> Result<(), FileError> {
 /// Checks the folder of a path, and that of the file itself if the path is a symbolic link: a user
 /// who can write the folder can put another file in the place of this one.
 fn check_folders_of(path: &Path) -> Result<(), FileError> {
-    let target = fs::canonicalize(path)?;
-    for path in [path, &target] {
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let metadata = fs::metadata(folder)?;
-        unix::check_shared(&metadata)
-            .map_err(|problem| FileError::UntrustedFolder(folder.to_owned(), problem))?;
+    check_folder_of(path)?;
+    check_link(path)?;
+    check_folder_of(&fs::canonicalize(path)?)
+}
+
+/// Checks the folder in which a missing file would be created, also through symbolic links.
+fn check_missing(path: &Path) -> Result<(), FileError> {
+    match check_folder_of(path) {
+        // The folder is missing as well.
+        Err(FileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        checked => checked?,
     }
-    Ok(())
+    check_link(path)?;
+    match fs::read_link(path) {
+        // Ends: the caller found no file and not a loop, and no other user can change the link.
+        Ok(target) => check_missing(&folder_of(path).join(target)),
+        Err(_) => Ok(()),
+    }
+}
+
+fn check_folder_of(path: &Path) -> Result<(), FileError> {
+    let folder = folder_of(path);
+    let metadata = fs::metadata(folder)?;
+    unix::check_shared(&metadata)
+        .map_err(|problem| FileError::UntrustedFolder(folder.to_owned(), problem))
+}
+
+/// Checks that no other user has made the symbolic link at a path, if it is one. In a sticky folder,
+/// other users can make links to the files of this user.
+fn check_link(path: &Path) -> Result<(), FileError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => {
+            unix::check_link(&metadata).map_err(FileError::Untrusted)
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// The reason for which a file or folder is rejected. Displays as a sentence about "it", to be put

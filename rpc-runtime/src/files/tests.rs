@@ -180,6 +180,53 @@ fn a_link_is_as_safe_as_both_folders() {
 }
 
 #[test]
+fn a_missing_file_is_as_safe_as_its_folder() {
+    let (inner, outer) = (Folder::new(), Folder::new());
+    let missing = inner.0.join("missing");
+    let link = outer.0.join("link");
+    std::os::unix::fs::symlink(&missing, &link).unwrap();
+    let second = outer.0.join("second");
+    std::os::unix::fs::symlink("link", &second).unwrap();
+    for path in [&missing, &link, &second] {
+        check_file(path).unwrap();
+        set_mode(&inner.0, 0o777);
+        let error = check_file(path).unwrap_err().to_string();
+        let expected = format!("its folder {} has mode 777", inner.0.display());
+        assert!(error.starts_with(&expected), "{error}");
+        set_mode(&inner.0, 0o1777);
+        check_file(path).unwrap();
+        set_mode(&inner.0, 0o700);
+    }
+    set_mode(&outer.0, 0o702);
+    assert!(check_file(&link).is_err() && check_file(&second).is_err());
+    check_file(&inner.0.join("folder/missing")).unwrap();
+}
+
+#[test]
+fn a_link_of_another_user_is_refused() {
+    let folder = Folder::new();
+    let path = folder.file("x", 0o600);
+    let links = [
+        (folder.0.join("link"), path),
+        (folder.0.join("dangling"), folder.0.join("missing")),
+    ];
+    for (link, target) in &links {
+        std::os::unix::fs::symlink(target, link).unwrap();
+        // Only the superuser can give links away.
+        if std::os::unix::fs::lchown(link, Some(65_534), None).is_err() {
+            eprintln!("skipped: run as root to test links of other users");
+            return;
+        }
+        set_mode(&folder.0, 0o1777);
+        let error = check_file(link).unwrap_err().to_string();
+        assert!(error.starts_with("it belongs to user 65534"), "{error}");
+        check_file(target).unwrap();
+        std::os::unix::fs::lchown(link, Some(0), None).unwrap();
+        check_file(link).unwrap();
+    }
+}
+
+#[test]
 fn a_file_of_another_user_is_refused() {
     let folder = Folder::new();
     let path = folder.file("x", 0o644);

@@ -24,18 +24,26 @@ pub(super) fn check_shared(metadata: &Metadata) -> Result<(), UntrustedOwner> {
     check(metadata, own_id(), true)
 }
 
+/// Fails if another user owns the symbolic link, whose mode says nothing.
+pub(super) fn check_link(metadata: &Metadata) -> Result<(), UntrustedOwner> {
+    check_user(metadata, own_id())
+}
+
+fn check_user(metadata: &Metadata, own: Option<u32>) -> Result<(), UntrustedOwner> {
+    let owner = metadata.uid();
+    match own {
+        Some(own) if owner != own && owner != ROOT => Err(UntrustedOwner::Owner { owner, own }),
+        _ => Ok(()),
+    }
+}
+
 fn check(
     metadata: &Metadata,
     own: Option<u32>,
     sticky_suffices: bool,
 ) -> Result<(), UntrustedOwner> {
+    check_user(metadata, own)?;
     let owner = metadata.uid();
-    if let Some(own) = own
-        && owner != own
-        && owner != ROOT
-    {
-        return Err(UntrustedOwner::Owner { owner, own });
-    }
     let mode = metadata.mode();
     if sticky_suffices && mode & STICKY != 0 {
         return Ok(());

@@ -9,6 +9,7 @@ use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rpc_runtime::files::{self, FileError};
 use rpc_runtime::{Code, Error, Result};
 
 /// An open and locked marker of a database.
@@ -42,7 +43,7 @@ impl StoreMarker {
         advice: &str,
     ) -> Result<Self> {
         let path = path_of(database);
-        let failed = |error: io::Error| {
+        let failed = |error: FileError| {
             let verb = if database.exists() { "open" } else { "create" };
             let text = format!(
                 "cannot {verb} the users' database {}: cannot open {}: {error}",
@@ -61,13 +62,13 @@ impl StoreMarker {
                 );
                 return Err(Error::new(Code::FailedPrecondition, text));
             }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::Error(error)) => return Err(failed(error.into())),
         }
         let mut content = Vec::new();
         // One byte is enough; the file may be any file.
         let had_users = Read::take(&mut file, 1)
             .read_to_end(&mut content)
-            .map_err(failed)?
+            .map_err(|error| failed(error.into()))?
             > 0;
         Ok(Self {
             database: database.to_owned(),
@@ -128,7 +129,7 @@ fn path_of(database: &Path) -> PathBuf {
     database.with_file_name(name)
 }
 
-fn create(path: &Path) -> io::Result<File> {
+fn create(path: &Path) -> Result<File, FileError> {
     if let Some(folder) = path.parent()
         && !folder.as_os_str().is_empty()
     {
@@ -137,10 +138,18 @@ fn create(path: &Path) -> io::Result<File> {
             .mode(0o700)
             .create(folder)?;
     }
-    OpenOptions::new()
+    // Only a store makes this file, and it makes no links: one that is there leads to a file of this
+    // user that is none of its own.
+    if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
+        return Err(FileError::NotRegular("a symbolic link"));
+    }
+    // Opening a pipe would wait for its other end.
+    files::check_file(path)?;
+    let file = OpenOptions::new()
         .read(true)
         .append(true)
         .create(true)
         .mode(0o600)
-        .open(path)
+        .open(path)?;
+    Ok(file)
 }

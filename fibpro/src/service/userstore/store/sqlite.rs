@@ -2,7 +2,7 @@
 //!
 //! With `synchronous = FULL`, committed changes survive a power failure.
 
-use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use super::lock_wait::LockState;
 use super::marker::StoreMarker;
 use super::operations::Operation;
 use super::session::{ColumnReader as _, SqlSession as _};
-use super::sqlite_file::DatabaseFiles;
+use super::sqlite_file::{DatabaseFiles, with_suffix};
 use super::sqlite_writer::{GroupWriter, Message, QueuedOperation};
 
 /// Timeout for a lock that another process holds while the database is opened or closed.
@@ -56,11 +56,7 @@ impl Engine {
     ) -> Result<Self> {
         let path = options.get_filename();
         let cannot_open = |error| error::cannot_open(database, error);
-        if path.is_dir() {
-            return Err(cannot_open(
-                io::Error::from(io::ErrorKind::IsADirectory).into(),
-            ));
-        }
+        check_files(path)?;
         let marker = StoreMarker::share(path)?;
         if marker.had_users() {
             match std::fs::metadata(path) {
@@ -208,22 +204,30 @@ fn ended() -> Error {
     )
 }
 
+/// Checks the database and the files beside it that SQLite reads. It would wait for the other end of
+/// a pipe, and follow the changes of another user.
+fn check_files(path: &Path) -> Result<()> {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let path = with_suffix(path, suffix);
+        match files::check_file(&path) {
+            // Reported by what opens the file.
+            Ok(()) | Err(FileError::Io(_)) => {}
+            Err(error) => {
+                let text = format!(
+                    "cannot open the users' database: sqlite://{}: {error}",
+                    path.display()
+                );
+                return Err(Error::new(Code::FailedPrecondition, text));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Creates the file with mode 0600, because it contains password hashes. SQLite would create it
 /// readable for all users.
 fn create_for_the_owner_only(options: &SqliteConnectOptions) -> Result<()> {
     let path = options.get_filename();
-    // SQLite would wait for the other end of a pipe, and follow the changes of another user.
-    match files::check_file(path) {
-        // Reported by what opens the file.
-        Ok(()) | Err(FileError::Io(_)) => {}
-        Err(error) => {
-            let text = format!(
-                "cannot open the users' database: sqlite://{}: {error}",
-                path.display()
-            );
-            return Err(Error::new(Code::FailedPrecondition, text));
-        }
-    }
     let mut file = std::fs::OpenOptions::new();
     // SQLite accepts an empty file as a new database, and gives its mode to `-wal` and `-shm`.
     file.create(true).append(true);
