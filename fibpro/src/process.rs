@@ -57,7 +57,8 @@ pub fn exit_code<T>(outcome: Result<T>) -> ExitCode {
 }
 
 /// Returns an error whose message starts with the option that caused it.
-pub(crate) fn caused_by(option: &str, error: &Error) -> Error {
+#[must_use]
+pub fn caused_by(option: &str, error: &Error) -> Error {
     Error::new(error.code(), format!("{option}: {}", error.message()))
 }
 

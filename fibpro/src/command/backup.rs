@@ -3,8 +3,10 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use fibpro::process::caused_by;
 use fibpro::serve::userstore::secret;
 use fibpro::service::userstore::{BackupSummary, Database, backup, restore};
+use rpc_runtime::env_option::{named, variable};
 use rpc_runtime::{Result, Secret};
 
 use super::CommandError;
@@ -36,13 +38,14 @@ pub(crate) struct RestoreOptions {
 #[derive(Debug, clap::Args)]
 struct DatabaseOption {
     /// Database of the users: sqlite://PATH
-    #[arg(long, env = "FIBPRO_DATABASE", hide_env_values = true, value_name = "URL", default_value = "sqlite://fibpro-data/users.sqlite", value_parser = secret)]
+    #[arg(long, env = variable("FIBPRO_DATABASE"), hide_env_values = true, value_name = "URL", default_value = "sqlite://fibpro-data/users.sqlite", value_parser = named(secret))]
     database: Secret<String>,
 }
 
 impl DatabaseOption {
     fn parse(&self) -> Result<Database> {
-        self.database.expose().parse()
+        let database = self.database.expose().parse();
+        database.map_err(|error| caused_by("--database (FIBPRO_DATABASE)", &error))
     }
 }
 

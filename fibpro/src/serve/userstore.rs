@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 
-use rpc_runtime::env_option::variable;
+use rpc_runtime::env_option::{named, variable};
 use rpc_runtime::{Result, Secret, Server, ServerOptions};
 
 use super::{PreparedService, ServiceOptions, ShutdownTasks};
@@ -23,7 +23,7 @@ pub struct UserStoreOptions {
     /// Database of the users: sqlite://PATH, or postgres://USER:PASSWORD@HOST/NAME (better by the
     /// variable: other users of this machine can read command lines)
     // Parsed later, since clap would print an invalid value, which may contain a password.
-    #[arg(long, env = variable("FIBPRO_DATABASE"), hide_env_values = true, value_name = "URL", default_value = "sqlite://fibpro-data/users.sqlite", value_parser = secret)]
+    #[arg(long, env = variable("FIBPRO_DATABASE"), hide_env_values = true, value_name = "URL", default_value = "sqlite://fibpro-data/users.sqlite", value_parser = named(secret))]
     database: Secret<String>,
 
     /// Users of a new database: a JSON list of {"username", "password", "credit", "roles"}; by

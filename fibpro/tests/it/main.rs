@@ -57,6 +57,10 @@ mod tutorial;
 mod files;
 // `fibpro up` with an output that fails for some time.
 mod failing_output;
+// `fibpro chaos` that is ended before its time.
+mod chaos;
+// Environment variables of all programs: empty and invalid values.
+mod variables;
 // `fibpro up`, in one process and with a process for each service.
 mod up;
 // The listening sockets that it holds for its services, and Unix sockets.

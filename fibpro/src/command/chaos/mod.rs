@@ -53,7 +53,7 @@ pub(crate) struct ChaosOptions {
 
 pub(crate) async fn run(options: ChaosOptions, out: &mut impl Write) -> Result<(), CommandError> {
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::with_hangup()?;
     let mut faults = Faults::new(seed, &options.faults);
     let mut system = System::prepare(options.folder.clone(), &mut faults)
         .await

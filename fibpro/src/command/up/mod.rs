@@ -22,7 +22,7 @@ use fibpro::output::unbuffered_stdout;
 use fibpro::process::{Signals, print_note};
 use fibpro::serve::userstore::secret;
 use rpc_runtime::Secret;
-use rpc_runtime::env_option::variable;
+use rpc_runtime::env_option::{named, variable};
 
 use self::children::ChildProcesses;
 use self::in_process::InProcess;
@@ -66,7 +66,7 @@ pub(crate) struct UpOptions {
     /// Database of the users: sqlite://PATH, or postgres://USER:PASSWORD@HOST/NAME (better by the
     /// variable: other users of this machine can read command lines) [default: a file in the data
     /// folder]
-    #[arg(long, env = variable("FIBPRO_DATABASE"), hide_env_values = true, value_name = "URL", value_parser = secret)]
+    #[arg(long, env = variable("FIBPRO_DATABASE"), hide_env_values = true, value_name = "URL", value_parser = named(secret))]
     database: Option<Secret<String>>,
 }
 
