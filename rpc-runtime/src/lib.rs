@@ -148,6 +148,9 @@ pub use secret::Secret;
 #[cfg(all(feature = "server", unix))]
 pub use server::ActivationSocket;
 #[cfg(feature = "server")]
+#[doc(hidden)]
+pub use server::LogFilter;
+#[cfg(feature = "server")]
 pub use server::{
     BoundServer, Callers, HttpAccess, Limits, LogFormat, PeerAddress, Policy, RateLimit, Server,
     ServerOptions, Service, Trust,

@@ -65,6 +65,8 @@ mod variables;
 mod up;
 // The listening sockets that it holds for its services, and Unix sockets.
 mod up_sockets;
+// Its log on stderr.
+mod up_log;
 // Services that do not stop.
 mod up_stop;
 // What the README shows of a refused purchase.

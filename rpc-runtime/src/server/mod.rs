@@ -27,6 +27,7 @@ pub use limits::Limits;
 pub use options::ServerOptions;
 pub use process::bound::BoundServer;
 pub use process::log::LogFormat;
+pub use process::log_filter::LogFilter;
 #[cfg(feature = "_fuzz")]
 pub(crate) use transport::fuzzing::serve_in_memory;
 #[cfg(unix)]

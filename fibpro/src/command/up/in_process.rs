@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
+use fibpro::process::caused_by;
 use fibpro::serve::{
     PreparedService, ServiceOptions, ShutdownTasks, compute_worker, controller, gatekeeper,
     logsink, pricing, userstore,
@@ -12,14 +13,14 @@ use fibpro::serve::{
 use futures_util::future::LocalBoxFuture;
 use rpc_runtime::BoundServer;
 use rpc_runtime::logs::{LogExporter, dropped};
-use rpc_runtime::{Client, Error, IdentityKeys, Result};
+use rpc_runtime::{Client, Code, Error, IdentityKeys, Result};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, fmt};
+use tracing_subscriber::{Layer as _, fmt};
 
 use super::plan::{ServiceUrls, SystemPlan};
 use super::ready;
@@ -215,7 +216,7 @@ async fn prepare<S: ServiceOptions>(
     prepared.map_err(|error| error.message().to_owned())
 }
 
-/// Filter of stderr, unless `RUST_LOG` is set. Events of calls are in the unified log on stdout and
+/// Filter of stderr, unless `RUST_LOG` has directives. Events of calls are in the unified log on stdout and
 /// are not repeated on stderr; events about that log itself are shown, since they might not reach
 /// it.
 fn is_for_the_terminal(metadata: &Metadata<'_>) -> bool {
@@ -234,14 +235,15 @@ fn is_for_the_terminal(metadata: &Metadata<'_>) -> bool {
 fn start_log(sink: &str, plan: &SystemPlan, keys: IdentityKeys) -> Result<LogExporter> {
     let client = Client::new(sink)?.identity(keys);
     let mut builder = LogExporter::builder(client).spool(plan.data.log_spool("up"));
-    if let Some(filter) = env::var("RPC_SHIP_LOG")
-        .ok()
-        .filter(|filter| !filter.is_empty())
-    {
-        builder = builder.filter(&filter).map_err(|error| {
-            let text = format!("RPC_SHIP_LOG: {}", error.message());
-            Error::new(error.code(), text)
-        })?;
+    if let Some(filter) = env::var_os("RPC_SHIP_LOG").filter(|filter| !filter.is_empty()) {
+        let filtered = match filter.to_str() {
+            Some(filter) => builder.filter(filter),
+            None => Err(Error::new(
+                Code::InvalidArgument,
+                "the filter is not valid UTF-8",
+            )),
+        };
+        builder = filtered.map_err(|error| caused_by("RPC_SHIP_LOG", &error))?;
     }
     let exporter = builder.start()?;
     let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -250,12 +252,9 @@ fn start_log(sink: &str, plan: &SystemPlan, keys: IdentityKeys) -> Result<LogExp
         // The layer would report a closed stderr on stderr, and panic.
         .log_internal_errors(false)
         .with_ansi(!plain && io::stderr().is_terminal());
-    let filter = env::var("RUST_LOG")
-        .ok()
-        .filter(|filter| !filter.is_empty());
-    let lines = match filter.map(EnvFilter::try_new) {
-        Some(Ok(filter)) => lines.with_filter(filter).boxed(),
-        _ => lines.with_filter(filter_fn(is_for_the_terminal)).boxed(),
+    let lines = match plan.stderr_filter.understood() {
+        Some(_) => lines.with_filter(plan.stderr_filter.build()).boxed(),
+        None => lines.with_filter(filter_fn(is_for_the_terminal)).boxed(),
     };
     let shipped = filter_fn(|metadata| !metadata.target().starts_with(OF_THE_SINK));
     tracing_subscriber::registry()

@@ -73,6 +73,9 @@ pub(crate) struct UpOptions {
 pub(crate) async fn run(options: UpOptions) -> Result<(), CommandError> {
     let mut signals = Signals::with_hangup()?;
     let plan = SystemPlan::new(&options).map_err(CommandError::Service)?;
+    for note in plan.stderr_filter.notes() {
+        print_note(note);
+    }
     let mut services = Services::new(&plan, options.processes)?;
     let begun = async {
         // All of them before a service starts, so that a taken port leaves nothing behind.

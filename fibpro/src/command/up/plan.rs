@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use fibpro::endpoints::{BASE_PORT, SERVICES};
-use rpc_runtime::{Limits, Secret, ServerOptions};
+use rpc_runtime::{Limits, LogFilter, Secret, ServerOptions};
 
 use super::UpOptions;
 use super::data::DataDir;
@@ -45,6 +45,8 @@ pub(super) struct SystemPlan {
     pub(super) data: DataDir,
     pub(super) users: Option<PathBuf>,
     database: Option<Secret<String>>,
+    /// `RUST_LOG`.
+    pub(super) stderr_filter: LogFilter,
 }
 
 impl SystemPlan {
@@ -64,6 +66,7 @@ impl SystemPlan {
             data: DataDir::prepare(&options.data_dir)?,
             users: options.users.clone(),
             database: options.database.clone(),
+            stderr_filter: LogFilter::from_environment("error"),
         })
     }
 

@@ -1,11 +1,11 @@
 //! One service as a process: its command line, its start, its output.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::fd::{AsFd as _, RawFd};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
-use std::{env, io};
 
 use command_fds::{CommandFdExt as _, FdMapping};
 use fibpro::output::unbuffered_stdout;
@@ -51,6 +51,8 @@ pub(super) struct ProcessSpec {
     sockets: ServiceSockets,
     arguments: Vec<OsString>,
     database: Option<OsString>,
+    /// `RUST_LOG` of the process.
+    stderr_filter: String,
 }
 
 /// A child process that is ready.
@@ -76,9 +78,13 @@ impl ProcessSpec {
             arguments.extend(["--logsink".into(), urls.of("logsink").into()]);
             arguments.extend(["--log-spool".into(), plan.data.log_spool(name).into()]);
         }
+        // Less severe events are in the log on stdout, except those of the log sink about that log.
+        let default = if name == "logsink" { "warn" } else { "error" };
+        let stderr_filter = plan.stderr_filter.understood().unwrap_or(default);
         Self {
             name,
             program,
+            stderr_filter: stderr_filter.to_owned(),
             sockets,
             arguments,
             database: (name == "userstore").then(|| plan.database()),
@@ -162,16 +168,7 @@ impl ProcessSpec {
         if let Some(database) = &self.database {
             command.env("FIBPRO_DATABASE", database);
         }
-        if env::var_os("RUST_LOG").is_none() {
-            // Less severe events are in the log on stdout, except those of the log sink about that
-            // log.
-            let level = if self.name == "logsink" {
-                "warn"
-            } else {
-                "error"
-            };
-            command.env("RUST_LOG", level);
-        }
+        command.env("RUST_LOG", &self.stderr_filter);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

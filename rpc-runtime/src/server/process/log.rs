@@ -7,7 +7,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry, fmt};
 
-use super::log_filter::{LogFilter, NOTES_TARGET};
+use super::log_filter::{DEFAULT, LogFilter, NOTES_TARGET};
 use crate::context::Source;
 use crate::error::Result;
 use crate::identity::IdentityKeys;
@@ -104,7 +104,7 @@ impl ProcessLog {
 /// Installs a subscriber that logs to stderr and to the exporter. Returns `false` if the
 /// application has already set a subscriber, which then stays in place.
 fn install_subscriber(format: LogFormat, prepared: Option<&PreparedExporter>) -> bool {
-    let from_environment = LogFilter::from_environment();
+    let from_environment = LogFilter::from_environment(DEFAULT);
     let filter = from_environment.build();
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let lines = fmt::layer::<Registry>()
@@ -131,7 +131,7 @@ fn install_subscriber(format: LogFormat, prepared: Option<&PreparedExporter>) ->
         None => registry.with(lines).with(filter).try_init(),
     };
     if installed.is_ok() {
-        for note in from_environment.notes {
+        for note in from_environment.notes() {
             tracing::warn!(target: NOTES_TARGET, "{note}");
         }
     }

@@ -7,35 +7,54 @@ use tracing_subscriber::filter::{Directive, LevelFilter};
 
 use crate::text::{EscapeControl, suggest_level};
 
-/// The filter of a process without `RUST_LOG`.
-const DEFAULT: &str = "info";
+/// The filter of a server without `RUST_LOG`.
+pub(super) const DEFAULT: &str = "info";
 
 /// Target of the notes on `RUST_LOG`, which the filter always allows.
 pub(super) const NOTES_TARGET: &str = "rpc::rust_log";
 
-/// A filter, and notes for the operator.
-#[derive(Debug)]
-pub(super) struct LogFilter {
+/// The filter of a process's log on stderr, and notes for the operator.
+#[derive(Debug, Clone)]
+pub struct LogFilter {
     /// The directives that were understood, comma-separated.
     directives: String,
+    /// The directives that apply if no other one does.
+    default: &'static str,
+    is_default: bool,
     /// The parts that were not understood, and what was done instead.
-    pub(super) notes: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl LogFilter {
-    /// Reads `RUST_LOG`.
-    pub(super) fn from_environment() -> Self {
+    /// Reads `RUST_LOG`. `default` are the directives that apply if it has none.
+    #[must_use]
+    pub fn from_environment(default: &'static str) -> Self {
         let program = std::env::current_exe().ok();
         let program = program.as_ref().and_then(|path| path.file_stem()?.to_str());
-        Self::parse(std::env::var_os("RUST_LOG").as_deref(), program)
+        Self::parse(std::env::var_os("RUST_LOG").as_deref(), program, default)
+    }
+
+    /// Returns the directives that were understood, comma-separated; `None` if the default applies.
+    #[must_use]
+    pub fn understood(&self) -> Option<&str> {
+        (!self.is_default).then_some(&self.directives)
+    }
+
+    /// Returns what was not understood, and what was done instead. It begins with the name of the
+    /// variable.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Parses the value of `RUST_LOG`. Directives that are not understood are left out; if no other
     /// one is left, the default applies. `program` is the name of the running program, which is
     /// usually a target.
-    fn parse(variable: Option<&OsStr>, program: Option<&str>) -> Self {
+    fn parse(variable: Option<&OsStr>, program: Option<&str>, default: &'static str) -> Self {
         let mut filter = Self {
             directives: String::new(),
+            default,
+            is_default: false,
             notes: Vec::new(),
         };
         let mut is_selective = false;
@@ -50,9 +69,10 @@ impl LogFilter {
             }
         }
         if !is_selective {
-            filter.push(DEFAULT);
+            filter.is_default = true;
+            filter.push(default);
             if !filter.notes.is_empty() {
-                filter.note(&format!("using the default, `{DEFAULT}`"));
+                filter.note(&format!("using the default, `{default}`"));
             }
         }
         filter
@@ -99,10 +119,11 @@ impl LogFilter {
     }
 
     /// Returns the filter. If there are notes, it allows them.
-    pub(super) fn build(&self) -> EnvFilter {
+    #[must_use]
+    pub fn build(&self) -> EnvFilter {
         // Each directive was parsed before.
         let filter = EnvFilter::try_new(&self.directives);
-        let filter = filter.unwrap_or_else(|_| EnvFilter::new(DEFAULT));
+        let filter = filter.unwrap_or_else(|_| EnvFilter::new(self.default));
         let notes = format!("{NOTES_TARGET}=warn").parse();
         match (self.notes.is_empty(), notes) {
             (false, Ok(notes)) => filter.add_directive(notes),
@@ -152,7 +173,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> LogFilter {
-        LogFilter::parse(Some(text.as_ref()), Some("shop"))
+        LogFilter::parse(Some(text.as_ref()), Some("shop"), DEFAULT)
     }
 
     #[test]
@@ -180,11 +201,11 @@ mod tests {
                 .into_iter()
                 .filter(|part| !part.is_empty())
                 .collect();
-            assert_eq!(filter.directives, expected.join(","));
-            filter.build();
+            assert_eq!(filter.understood(), Some(&*expected.join(",")));
+            let _ = filter.build();
         }
         for unset in [None, Some("")] {
-            let filter = LogFilter::parse(unset.map(OsStr::new), None);
+            let filter = LogFilter::parse(unset.map(OsStr::new), None, DEFAULT);
             assert_eq!(
                 (filter.directives.as_str(), filter.notes.len()),
                 (DEFAULT, 0)
@@ -220,12 +241,35 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_program_has_its_own_default() {
+        for (text, understood, notes) in [
+            ("", None, &[][..]),
+            (" , ", None, &[]),
+            ("debug", Some("debug"), &[]),
+            (
+                "infoo",
+                None,
+                &[
+                    "RUST_LOG: `infoo` is not a level; did you mean `info`?",
+                    "RUST_LOG: using the default, `error`",
+                ],
+            ),
+        ] {
+            let filter = LogFilter::parse(Some(text.as_ref()), None, "error");
+            assert_eq!(filter.understood(), understood, "{text}");
+            assert_eq!(filter.notes(), notes, "{text}");
+            let built = filter.build().to_string();
+            assert_eq!(built.contains("error"), understood.is_none(), "{built}");
+        }
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_value_that_is_not_utf8_is_noted() {
         use std::os::unix::ffi::OsStrExt as _;
 
-        let filter = LogFilter::parse(Some(OsStr::from_bytes(b"info\xff")), None);
+        let filter = LogFilter::parse(Some(OsStr::from_bytes(b"info\xff")), None, DEFAULT);
         assert_eq!(filter.directives, DEFAULT);
         assert!(filter.notes[0].contains("UTF-8"), "{:?}", filter.notes);
     }

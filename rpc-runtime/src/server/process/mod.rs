@@ -7,7 +7,7 @@ pub(crate) mod config;
 pub(crate) mod flags_file;
 pub(crate) mod lifecycle;
 pub(crate) mod log;
-mod log_filter;
+pub(crate) mod log_filter;
 mod reload;
 mod run;
 mod signals;
