@@ -5,6 +5,8 @@ pub mod compute_worker;
 pub mod controller;
 pub mod gatekeeper;
 pub mod logsink;
+mod normal;
 pub mod pricing;
 mod sold_values;
+mod suspects;
 pub mod userstore;

@@ -4,16 +4,19 @@
 //! then among those of the same peer. So guesses at one name delay the logins of other names
 //! little, also when a proxy makes all callers one peer. A login that succeeded lately does not
 //! wait.
+//!
+//! The user store delays guesses at a name. A login of a name with several wrong passwords holds no
+//! slot, so that its delay costs other logins nothing, and the store sees all that wait for a name.
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::{BuildHasher as _, Hash};
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::service::suspects::{NameKey, Suspects};
 use crate::sync::MutexExt as _;
 
 /// Maximum number of concurrent logins of one peer.
@@ -24,6 +27,10 @@ const PER_NAME: usize = 4;
 
 /// Maximum number of logins of one peer, including those that wait.
 const WAITING: usize = 512;
+
+/// Maximum number of logins without a slot in the user store, of all peers. Half of the calls that
+/// the store runs at a time are left to others.
+const SUSPECTS_AT_ONCE: usize = 512;
 
 /// A peer. IPv6 peers are identified by their /64 network, because a single host can use 2⁶⁴
 /// addresses.
@@ -52,16 +59,19 @@ impl PeerKey {
 #[derive(Debug)]
 pub(super) struct LoginSlots {
     peers: Queues<PeerKey>,
-    names: Queues<(PeerKey, u64)>,
-    /// A hash stands for a name, so that long names take no memory.
-    keys: RandomState,
+    names: Queues<(PeerKey, NameKey)>,
+    suspects: Suspects,
+    suspects_turns: Arc<Semaphore>,
 }
 
 /// Permission for one login, until it is dropped.
 #[derive(Debug)]
 pub(super) struct LoginSlot {
-    _peer: (OwnedSemaphorePermit, QueueSlot<PeerKey>),
-    _name: (OwnedSemaphorePermit, QueueSlot<(PeerKey, u64)>),
+    /// Turns of the peer and of the name. `None` for a name with several wrong passwords.
+    turns: Option<[OwnedSemaphorePermit; 2]>,
+    _suspect: Option<OwnedSemaphorePermit>,
+    key: NameKey,
+    _places: (QueueSlot<PeerKey>, QueueSlot<(PeerKey, NameKey)>),
 }
 
 /// The logins of the peer that run and wait are too many.
@@ -73,7 +83,8 @@ impl LoginSlots {
         Self {
             peers: Queues::new(PER_PEER),
             names: Queues::new(PER_NAME),
-            keys: RandomState::new(),
+            suspects: Suspects::new(),
+            suspects_turns: Arc::new(Semaphore::new(SUSPECTS_AT_ONCE)),
         }
     }
 
@@ -87,15 +98,47 @@ impl LoginSlots {
         peer: PeerKey,
         username: &str,
     ) -> Result<LoginSlot, TooManyLogins> {
+        let key = self.suspects.key(username);
         let of_peer = self.peers.join(peer, WAITING)?;
-        let of_name = self
-            .names
-            .join((peer, self.keys.hash_one(username)), WAITING)?;
+        let of_name = self.names.join((peer, key), WAITING)?;
+        let turns = async { Ok([of_name.turn().await?, of_peer.turn().await?]) };
+        let turns = tokio::select! {
+            biased;
+            () = self.suspects.until(key) => None,
+            turns = turns => Some(turns?),
+        };
+        let suspect = match turns {
+            Some(_) => None,
+            None => Some(turn(&self.suspects_turns).await?),
+        };
         Ok(LoginSlot {
-            // The fields are evaluated in this order.
-            _name: (of_name.turn().await?, of_name),
-            _peer: (of_peer.turn().await?, of_peer),
+            turns,
+            _suspect: suspect,
+            key,
+            _places: (of_peer, of_name),
         })
+    }
+
+    /// Runs a login, which gives up its turns when the name becomes suspect.
+    pub(super) async fn run<T>(&self, slot: LoginSlot, login: impl Future<Output = T>) -> T {
+        let LoginSlot {
+            turns,
+            key,
+            _suspect,
+            _places,
+        } = slot;
+        let mut login = std::pin::pin!(login);
+        tokio::select! {
+            biased;
+            outcome = &mut login => return outcome,
+            () = self.suspects.until(key) => drop(turns),
+        }
+        login.await
+    }
+
+    /// Counts a wrong password.
+    pub(super) fn was_wrong(&self, username: &str) {
+        self.suspects.was_wrong(self.suspects.key(username));
     }
 }
 
@@ -153,9 +196,7 @@ struct QueueSlot<K: Eq + Hash + Copy> {
 
 impl<K: Eq + Hash + Copy> QueueSlot<K> {
     async fn turn(&self) -> Result<OwnedSemaphorePermit, TooManyLogins> {
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
-        // The semaphore is never closed.
-        turn.map_err(|_| TooManyLogins)
+        turn(&self.turns).await
     }
 }
 
@@ -175,6 +216,12 @@ impl<K: Eq + Hash + Copy> Drop for QueueSlot<K> {
             }
         }
     }
+}
+
+async fn turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, TooManyLogins> {
+    let turn = Arc::clone(turns).acquire_owned().await;
+    // The semaphore is never closed.
+    turn.map_err(|_| TooManyLogins)
 }
 
 #[cfg(test)]
@@ -224,6 +271,86 @@ mod tests {
         drop(guesses);
         assert!(slots.peers.queues.lock_unpoisoned().is_empty());
         assert!(slots.names.queues.lock_unpoisoned().is_empty());
+    }
+
+    async fn never() {
+        std::future::pending::<()>().await;
+    }
+
+    /// The delays of the user store have no end here.
+    #[tokio::test(start_paused = true)]
+    async fn delayed_guesses_hold_no_slot() {
+        let slots = LoginSlots::new();
+        let login = async |name: &str| {
+            let slot = slots.enter(PEER, name).await.unwrap();
+            slots.run(slot, never()).await;
+        };
+        let names: Vec<_> = (0..100).map(|n| n.to_string()).collect();
+        let mut guesses: Vec<_> = names
+            .iter()
+            .flat_map(|name| [name; 4])
+            .map(|name| Box::pin(tokio::task::unconstrained(login(name))))
+            .collect();
+        for guess in &mut guesses {
+            assert!(poll!(guess).is_pending());
+        }
+        // It is not known yet that these are guesses.
+        let mut owner = Box::pin(slots.enter(PEER, "owner"));
+        assert!(poll!(&mut owner).is_pending());
+        for name in &names {
+            for _ in 0..5 {
+                slots.was_wrong(name);
+            }
+        }
+        for guess in &mut guesses {
+            assert!(poll!(guess).is_pending());
+        }
+        drop(owner.await.unwrap());
+        // Of all that have begun, none holds a slot, and the owner of a guessed name does not wait.
+        for name in ["owner", "7"] {
+            drop(slots.enter(PEER, name).await.unwrap());
+        }
+        let mut all = Vec::new();
+        for n in 0..PER_PEER {
+            all.push(slots.enter(PEER, &format!("other {n}")).await.unwrap());
+        }
+        drop(guesses);
+        drop(all);
+        assert!(slots.peers.queues.lock_unpoisoned().is_empty());
+        assert!(slots.names.queues.lock_unpoisoned().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_guesses_at_a_name_reach_the_store() {
+        let slots = LoginSlots::new();
+        for _ in 0..5 {
+            slots.was_wrong("ada");
+        }
+        let mut running = Vec::new();
+        for _ in 0..200 {
+            running.push(slots.enter(PEER, "ada").await.unwrap());
+        }
+        // The owner waits in the store only, and so do other names.
+        running.push(slots.enter(PEER, "ada").await.unwrap());
+        let bob = slots.enter(PEER, "bob").await.unwrap();
+        assert!(bob.turns.is_some());
+        // The limit of the memory stays.
+        while running.len() + 1 < WAITING {
+            running.push(slots.enter(PEER, "ada").await.unwrap());
+        }
+        assert_eq!(slots.enter(PEER, "ada").await.unwrap_err(), TooManyLogins);
+        // Those of all peers are limited too; more wait, and other names do not.
+        let mut next = Box::pin(slots.enter(PeerKey::Local, "ada"));
+        running.push(next.as_mut().await.unwrap());
+        let mut next = Box::pin(slots.enter(PeerKey::Local, "ada"));
+        assert!(poll!(&mut next).is_pending());
+        drop(slots.enter(PeerKey::Local, "bob").await.unwrap());
+        running.pop();
+        drop(next.await.unwrap());
+        // The name is forgotten after ten minutes.
+        tokio::time::advance(std::time::Duration::from_secs(600)).await;
+        running.clear();
+        assert!(slots.enter(PEER, "ada").await.unwrap().turns.is_some());
     }
 
     #[tokio::test]

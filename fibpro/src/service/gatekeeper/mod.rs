@@ -124,18 +124,22 @@ impl Gatekeeper {
             (known, digest)
         });
         let is_known = known.is_some_and(|(known, digest)| known.age(&digest).is_some());
-        let _slot = if is_known {
-            None
+        let verify = self.userstore.verify(&login.username, login.password);
+        let verified = if is_known {
+            verify.await
         } else {
             let peer = head.extensions.get::<PeerAddress>();
             let peer = PeerKey::new(peer.map(|peer| peer.0.ip()));
             let slot = self.slots.enter(peer, &login.username).await;
-            Some(slot.map_err(|TooManyLogins| ErrorResponse::too_many_logins())?)
+            let slot = slot.map_err(|TooManyLogins| ErrorResponse::too_many_logins())?;
+            self.slots.run(slot, verify.into_future()).await
         };
-        let verified = self.userstore.verify(&login.username, login.password);
-        let user = verified
-            .await
-            .map_err(|error| ErrorResponse::of_login(&error))?;
+        let user = verified.map_err(|error| {
+            if error.code() == Code::Unauthenticated {
+                self.slots.was_wrong(&login.username);
+            }
+            ErrorResponse::of_login(&error)
+        })?;
         if let Some((known, digest)) = known {
             known.insert(digest);
         }

@@ -14,11 +14,20 @@ use rpc_runtime::{Code, Error, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use crate::service::suspects::{MEMORY, SUSPECT};
 use crate::sync::MutexExt as _;
 
 /// Maximum number of concurrent verifications of one name; others wait in the order of their
 /// arrival.
 const AT_ONCE: usize = 4;
+
+/// Maximum number of concurrent verifications of all names with [`SUSPECT`] wrong passwords. So
+/// guesses at many names do not fill the queue of hashes.
+const SUSPECTS_AT_ONCE: usize = 8;
+
+/// Longest delay of one verification, however many wait before it. So the owner of a name is
+/// verified within the deadline of a call while others guess.
+const LONGEST: Duration = Duration::from_secs(8);
 
 /// Number of wrong passwords without a delay.
 const FREE: u32 = 10;
@@ -30,15 +39,13 @@ const DELAY: Duration = Duration::from_millis(100);
 /// Number of wrong passwords by which the delay grows by [`DELAY`].
 const STEP: u32 = 100;
 
-/// Time after the last wrong password after which a name is forgotten.
-const MEMORY: Duration = Duration::from_secs(600);
-
 /// Number of names at which those are removed that have no verification now and no delay.
 const NAMES: usize = 16_384;
 
 /// Names with wrong passwords, and names that are verified now.
 pub(super) struct Guesses {
     names: Mutex<HashMap<u64, Arc<Name>>>,
+    suspects: Arc<Semaphore>,
     /// A hash stands for a name, so that long names take no memory.
     keys: RandomState,
 }
@@ -60,6 +67,7 @@ impl Guesses {
     pub(super) fn new() -> Self {
         Self {
             names: Mutex::default(),
+            suspects: Arc::new(Semaphore::new(SUSPECTS_AT_ONCE)),
             keys: RandomState::new(),
         }
     }
@@ -71,20 +79,22 @@ impl Guesses {
     /// Dropping the future gives up the place.
     pub(super) async fn enter(&self, username: &str) -> Result<Guess> {
         let name = self.name(self.keys.hash_one(username));
-        let place = Arc::clone(&name.places).acquire_owned().await;
-        let place = place.map_err(|error| {
-            Error::new(Code::Internal, "verifying has ended").with_source(error)
-        })?;
-        if name.delay() > Duration::ZERO {
-            let mut next = name.pace.lock().await;
-            if let Some(next) = *next {
-                tokio::time::sleep_until(next).await;
+        let place = match name.place_without_delay().await? {
+            Some(place) => place,
+            None => {
+                name.wait_for_turn().await;
+                take(&name.places).await?
             }
-            *next = Some(Instant::now() + name.delay());
-        }
+        };
+        let suspect = if name.count() >= SUSPECT {
+            Some(take(&self.suspects).await?)
+        } else {
+            None
+        };
         Ok(Guess {
             name,
             _place: place,
+            _suspect: suspect,
         })
     }
 
@@ -126,21 +136,55 @@ impl Name {
         self.wrong.lock_unpoisoned()
     }
 
-    fn delay(&self) -> Duration {
+    /// Returns the number of wrong passwords that are not forgotten.
+    fn count(&self) -> u32 {
         let wrong = self.wrong();
         match wrong.last {
-            Some(last) if wrong.count >= FREE && last.elapsed() < MEMORY => {
-                DELAY * (wrong.count / STEP).clamp(1, 10)
-            }
-            _ => Duration::ZERO,
+            Some(last) if last.elapsed() < MEMORY => wrong.count,
+            _ => 0,
         }
     }
+
+    fn delay(&self) -> Duration {
+        match self.count() {
+            ..FREE => Duration::ZERO,
+            count => DELAY * (count / STEP).clamp(1, 10),
+        }
+    }
+
+    /// Returns a place unless the name has a delay, which may begin while others hold the places.
+    async fn place_without_delay(&self) -> Result<Option<OwnedSemaphorePermit>> {
+        if self.delay() > Duration::ZERO {
+            return Ok(None);
+        }
+        let place = take(&self.places).await?;
+        Ok((self.delay() == Duration::ZERO).then_some(place))
+    }
+
+    /// Waits for the end of the delay, in the order of arrival and no longer than [`LONGEST`].
+    async fn wait_for_turn(&self) {
+        let turn = async {
+            let mut next = self.pace.lock().await;
+            if let Some(next) = *next {
+                tokio::time::sleep_until(next).await;
+            }
+            *next = Some(Instant::now() + self.delay());
+        };
+        // At the end of the time it is this one's turn as well.
+        let _ended = tokio::time::timeout(LONGEST, turn).await;
+    }
+}
+
+async fn take(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
+    let place = Arc::clone(places).acquire_owned().await;
+    place.map_err(|error| Error::new(Code::Internal, "verifying has ended").with_source(error))
 }
 
 /// Permission to verify one password of a name. Holds a place until it is dropped.
 pub(super) struct Guess {
     name: Arc<Name>,
     _place: OwnedSemaphorePermit,
+    _suspect: Option<OwnedSemaphorePermit>,
 }
 
 impl Guess {
@@ -187,30 +231,89 @@ mod tests {
         assert_eq!(before.elapsed(), Duration::ZERO);
     }
 
+    /// Guesses without end: each caller guesses again as soon as its guess was wrong.
+    async fn guess_forever(guesses: &Guesses) {
+        loop {
+            let guess = guesses.enter("ada").await.unwrap();
+            tokio::time::sleep(HASH).await;
+            guess.was_wrong();
+        }
+    }
+
+    const HASH: Duration = Duration::from_millis(30);
+
     #[tokio::test(start_paused = true)]
-    async fn concurrent_guesses_let_the_owner_in() {
-        let guesses = Guesses::new();
-        let guessing: Vec<_> = (0..200).map(|_| Box::pin(guess(&guesses, "ada"))).collect();
-        let mut news = Vec::new();
-        let mut waiting = Vec::new();
-        for mut guess in guessing {
-            match futures_util::poll!(&mut guess) {
-                std::task::Poll::Ready(count) => news.extend(count),
-                std::task::Poll::Pending => waiting.push(guess),
+    async fn many_guessers_let_the_owner_in() {
+        for (wrong, guessers) in [(2000, 40), (2000, 200), (0, 200), (500, 4), (10_000, 120)] {
+            let guesses = Guesses::new();
+            {
+                let name = guesses.name(guesses.keys.hash_one("ada"));
+                *name.wrong() = Wrong {
+                    count: wrong,
+                    last: Some(Instant::now()),
+                };
             }
+            let guessing = (0..guessers).map(|_| guess_forever(&guesses));
+            let owner = async {
+                // All of them wait.
+                tokio::time::sleep(Duration::from_secs(20)).await;
+                let start = Instant::now();
+                drop(guesses.enter("ada").await.unwrap());
+                start.elapsed()
+            };
+            let waited = tokio::select! {
+                waited = owner => waited,
+                _ = futures_util::future::join_all(guessing) => unreachable!(),
+            };
+            assert!(waited < Duration::from_secs(12), "{guessers}: {waited:?}");
+            assert!(
+                waited >= Duration::from_millis(300),
+                "{guessers}: {waited:?}"
+            );
+        }
+    }
+
+    /// The places are for verifications, not for delays.
+    #[tokio::test(start_paused = true)]
+    async fn guesses_at_100_names_delay_no_other() {
+        let guesses = Guesses::new();
+        let names: Vec<_> = (0..100).map(|n| n.to_string()).collect();
+        for name in &names {
+            for _ in 0..FREE {
+                guess(&guesses, name).await;
+            }
+            guess(&guesses, name).await;
+        }
+        let mut delayed = Vec::new();
+        for name in names.iter().flat_map(|name| [name; 4]) {
+            let mut one = Box::pin(guesses.enter(name));
+            assert!(futures_util::poll!(&mut one).is_pending());
+            delayed.push(one);
         }
         let start = Instant::now();
-        let owner = async {
-            drop(guesses.enter("ada").await.unwrap());
-            start.elapsed()
-        };
-        let all = futures_util::future::join_all(waiting);
-        let (waited, counts) = tokio::join!(owner, all);
-        // Delayed behind all of them, but within the deadline of a call.
-        assert!(waited > Duration::from_secs(18), "{waited:?}");
-        assert!(waited < Duration::from_secs(25), "{waited:?}");
-        news.extend(counts.into_iter().flatten());
-        assert_eq!(news, [10, 20, 40, 80, 160]);
+        assert_eq!(guesses.suspects.available_permits(), SUSPECTS_AT_ONCE);
+        drop(guesses.enter("owner").await.unwrap());
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        // When the delays are over, they are verified a few at a time.
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let mut running = 0;
+        let mut permits = Vec::new();
+        for one in &mut delayed {
+            if let std::task::Poll::Ready(permit) = futures_util::poll!(one) {
+                permits.push(permit.unwrap());
+                running += 1;
+            }
+        }
+        assert_eq!(running, SUSPECTS_AT_ONCE);
+        drop(guesses.enter("owner").await.unwrap());
+        drop(permits);
+        drop(delayed);
+        // Nothing is left of calls that were dropped.
+        assert_eq!(guesses.suspects.available_permits(), SUSPECTS_AT_ONCE);
+        for name in guesses.lock().values() {
+            assert_eq!(name.places.available_permits(), AT_ONCE);
+            assert_eq!(Arc::strong_count(name), 1);
+        }
     }
 
     #[tokio::test(start_paused = true)]

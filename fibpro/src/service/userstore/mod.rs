@@ -12,7 +12,6 @@ mod guesses;
 mod hashing;
 mod import;
 mod logins;
-mod normal;
 mod passwords;
 mod store;
 mod validate;
@@ -34,6 +33,7 @@ use self::store::{
     Account, FindAccount, HasUsers, Import, NewUser, ReadLedger, Refund, Reserve, ReturnOverdue,
     SetCredit, Settle, Store,
 };
+use super::normal;
 use crate::api::userstore::{LedgerEntry, Reservation, User, UserStore, UserStoreError};
 
 /// Time after which an open reservation expires.
