@@ -22,6 +22,9 @@ use super::CommandError;
 /// Timeout for the orders that are open when the faults end.
 const SETTLING: Duration = Duration::from_secs(120);
 
+/// Maximum number of findings that are printed.
+const FINDINGS: usize = 20;
+
 /// Test all services under random faults, and check that credit and logs are exact
 ///
 /// Runs `fibpro up --processes` in a new folder, buys numbers, and injects one fault after the
@@ -81,7 +84,7 @@ pub(crate) async fn run(options: ChaosOptions, out: &mut impl Write) -> Result<(
     let mut findings = report.findings;
     findings.extend(stopped.err());
     let mut text = format!("seed {seed}: {}\n{}\n", report.summary, faults.summary());
-    for finding in &findings {
+    for finding in findings.iter().take(FINDINGS) {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "finding: {finding}");
     }
