@@ -3,11 +3,9 @@
 use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use rpc_runtime::env_option::{named, variable};
-use rpc_runtime::{Code, Error, Result, ServerOptions};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use rpc_runtime::{Error, Result, ServerOptions};
 
 use crate::api::compute_worker::{DEFAULT_LARGEST_N, LARGEST_N};
 use crate::endpoints::Endpoints;
@@ -72,86 +70,4 @@ pub fn print_note(text: impl Display) {
 /// Prints one line with an error on stderr.
 pub fn print_error(text: impl Display) {
     print_note(format_args!("error: {text}"));
-}
-
-/// Time after the first signal in which further ones are repeats of it, as for
-/// [`Server::run`](rpc_runtime::Server::run).
-const REPEAT_PERIOD: Duration = Duration::from_secs(1);
-
-/// The signals that stop a process: SIGINT and SIGTERM.
-#[derive(Debug)]
-pub struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Option<Signal>,
-    /// The time at which the first signal arrived.
-    first: Option<Instant>,
-}
-
-impl Signals {
-    /// Installs the handlers; from now on the signals do not end the process.
-    ///
-    /// # Errors
-    ///
-    /// `resource_exhausted` if the system cannot install a handler.
-    pub fn new() -> Result<Self> {
-        Ok(Self {
-            interrupt: install(SignalKind::interrupt())?,
-            terminate: install(SignalKind::terminate())?,
-            hangup: None,
-            first: None,
-        })
-    }
-
-    /// Installs the handlers including SIGHUP, for a program that stops when its terminal is
-    /// closed.
-    ///
-    /// # Errors
-    ///
-    /// As [`new`](Self::new).
-    pub fn with_hangup() -> Result<Self> {
-        Ok(Self {
-            hangup: Some(install(SignalKind::hangup())?),
-            ..Self::new()?
-        })
-    }
-
-    /// Waits for the next signal and returns its name.
-    ///
-    /// Signals in the second after the first one are repeats of it and are ignored: supervisors and
-    /// terminals often send a signal twice.
-    pub async fn next(&mut self) -> &'static str {
-        loop {
-            let signal = self.receive().await;
-            match self.first {
-                Some(first) if first.elapsed() < REPEAT_PERIOD => {}
-                Some(_) => return signal,
-                None => {
-                    self.first = Some(Instant::now());
-                    return signal;
-                }
-            }
-        }
-    }
-
-    async fn receive(&mut self) -> &'static str {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = hangup => "SIGHUP",
-        }
-    }
-}
-
-fn install(kind: SignalKind) -> Result<Signal> {
-    signal(kind).map_err(|error| {
-        let text = format!("cannot wait for signals: {error}");
-        Error::new(Code::ResourceExhausted, text)
-    })
 }

@@ -6,6 +6,7 @@
 //! | | |
 //! | --- | --- |
 //! | [`Server`], [`Limits`], [`RateLimit`] | a server and its resource limits |
+//! | [`ProcessSignals`] | the signals that stop a process, for programs with more than a server |
 //! | [`Trust`], [`IdentityKeys`], [`Policy`] | authentication of services, and which caller may call which method |
 //! | [`Client`], [`Call`] | clients, and the options of a single call |
 //! | [`RetryPolicy`], [`discovery`], [`backoff`] | retries, and load balancing over several servers |
@@ -152,8 +153,8 @@ pub use server::ActivationSocket;
 pub use server::LogFilter;
 #[cfg(feature = "server")]
 pub use server::{
-    BoundServer, Callers, HttpAccess, Limits, LogFormat, PeerAddress, Policy, RateLimit, Server,
-    ServerOptions, Service, Trust,
+    BoundServer, Callers, HttpAccess, Limits, LogFormat, PeerAddress, Policy, ProcessSignal,
+    ProcessSignals, RateLimit, Server, ServerOptions, Service, Trust,
 };
 #[cfg(feature = "server")]
 pub use server::{env_option, idempotency};

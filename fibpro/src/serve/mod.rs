@@ -14,11 +14,11 @@ use std::io::{self, Read as _};
 use std::process::ExitCode;
 use std::thread;
 
-use rpc_runtime::{Code, Error, Result, Server, ServerOptions};
+use rpc_runtime::{Code, Error, ProcessSignals, Result, Server, ServerOptions};
 use tokio::sync::watch;
 
 pub use self::closing::ShutdownTasks;
-use crate::process::{self, Signals};
+use crate::process;
 
 /// The options of a service, from which its server is built.
 #[allow(
@@ -80,7 +80,7 @@ impl PreparedService {
 /// Ends waiting calls when the process is told to stop, since the server waits for its calls.
 /// Returns only if the signal handlers cannot be installed.
 async fn begin_shutdown(closing: &ShutdownTasks, end: StopSignal) -> Error {
-    let mut signals = match Signals::new() {
+    let mut signals = match ProcessSignals::new() {
         Ok(signals) => signals,
         Err(error) => return error,
     };

@@ -28,6 +28,7 @@ pub use options::ServerOptions;
 pub use process::bound::BoundServer;
 pub use process::log::LogFormat;
 pub use process::log_filter::LogFilter;
+pub use process::signals::{ProcessSignal, ProcessSignals};
 #[cfg(feature = "_fuzz")]
 pub(crate) use transport::fuzzing::serve_in_memory;
 #[cfg(unix)]

@@ -11,7 +11,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fibpro::process::{Signals, print_note};
+use fibpro::process::print_note;
+use rpc_runtime::ProcessSignals;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::buyers::Buyers;
@@ -56,7 +57,7 @@ pub(crate) struct ChaosOptions {
 
 pub(crate) async fn run(options: ChaosOptions, out: &mut impl Write) -> Result<(), CommandError> {
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
-    let mut signals = Signals::with_hangup()?;
+    let mut signals = ProcessSignals::with_hangup()?;
     let mut faults = Faults::new(seed, &options.faults);
     let mut system = System::prepare(options.folder.clone(), &mut faults)
         .await

@@ -19,10 +19,10 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use fibpro::output::unbuffered_stdout;
-use fibpro::process::{Signals, print_note};
+use fibpro::process::print_note;
 use fibpro::serve::userstore::secret;
-use rpc_runtime::Secret;
 use rpc_runtime::env_option::{named, variable};
+use rpc_runtime::{ProcessSignals, Secret};
 
 use self::children::ChildProcesses;
 use self::in_process::InProcess;
@@ -71,7 +71,7 @@ pub(crate) struct UpOptions {
 }
 
 pub(crate) async fn run(options: UpOptions) -> Result<(), CommandError> {
-    let mut signals = Signals::with_hangup()?;
+    let mut signals = ProcessSignals::with_hangup()?;
     let plan = SystemPlan::new(&options).map_err(CommandError::Service)?;
     for note in plan.stderr_filter.notes() {
         print_note(note);

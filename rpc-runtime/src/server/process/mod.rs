@@ -10,5 +10,5 @@ pub(crate) mod log;
 pub(crate) mod log_filter;
 mod reload;
 mod run;
-mod signals;
+pub(crate) mod signals;
 mod stall_detector;

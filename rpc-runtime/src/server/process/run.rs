@@ -1,11 +1,11 @@
 //! `Server::run`: signals, the export of the log, and the printed URLs of the listeners.
 
 use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::bound::StopCause;
 use super::reload::KeyReloader;
-use super::signals::{Signal, Signals};
+use super::signals::{ProcessSignal, ProcessSignals};
 use super::stall_detector::StallDetector;
 use crate::error::{Code, Error, Result};
 use crate::logs;
@@ -13,9 +13,6 @@ use crate::server::Server;
 
 /// Time for sending the remaining log records to the sink when the process ends.
 const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Time after the first signal in which further ones are repeats of it.
-const REPEAT_PERIOD: Duration = Duration::from_secs(1);
 
 impl Server {
     /// Binds, prints the URL of each listener, and serves until SIGINT or SIGTERM. Then stops as
@@ -61,7 +58,7 @@ async fn run(mut server: Server, stop: impl Future<Output = ()> + Send) -> Resul
     };
     let name = server.name().to_owned();
     // Both are installed before the server is announced: `second` must also count the first signal.
-    let (mut signals, second) = (Signals::new()?, Signals::new()?);
+    let (mut signals, second) = (ProcessSignals::new()?, ProcessSignals::new()?);
     let is_log_sink = server.is_log_sink();
     if log.will_export(is_log_sink) && server.config.dropped_logs.is_none() {
         server = server.dropped_logs(logs::dropped);
@@ -92,8 +89,8 @@ async fn run(mut server: Server, stop: impl Future<Output = ()> + Send) -> Resul
             signal = signals.next() => {
                 tracing::info!(target: "rpc", %signal, "stopping");
                 match signal {
-                    Signal::Terminate => StopCause::Terminated,
-                    Signal::Interrupt => StopCause::Requested,
+                    ProcessSignal::Terminate => StopCause::Terminated,
+                    ProcessSignal::Interrupt | ProcessSignal::Hangup => StopCause::Requested,
                 }
             }
             () = stop => {
@@ -121,18 +118,16 @@ async fn run(mut server: Server, stop: impl Future<Output = ()> + Send) -> Resul
 /// # Errors
 ///
 /// `canceled` if a second signal arrives before all calls are done, and is not a repeat.
-async fn until_second(mut second: Signals, serving: impl Future<Output = ()>) -> Result<()> {
-    tokio::pin!(serving);
-    let mut first: Option<Instant> = None;
-    loop {
-        let signal = tokio::select! {
-            () = &mut serving => return Ok(()),
-            signal = second.next() => signal,
-        };
-        let first = first.get_or_insert_with(Instant::now);
-        if first.elapsed() >= REPEAT_PERIOD {
+async fn until_second(mut second: ProcessSignals, serving: impl Future<Output = ()>) -> Result<()> {
+    let second = async {
+        second.next().await;
+        second.next().await
+    };
+    tokio::select! {
+        () = serving => Ok(()),
+        signal = second => {
             let text = format!("ended by a second {signal} before all calls were done");
-            return Err(Error::without_location(Code::Canceled, text));
+            Err(Error::without_location(Code::Canceled, text))
         }
     }
 }
