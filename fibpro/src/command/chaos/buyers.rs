@@ -62,9 +62,7 @@ impl Order {
                 }
                 Err(format!("{self:?} received a wrong number: {body:?}"))
             }
-            // While the clocks of two services differ, each rejects the signatures of the other. The
-            // gatekeeper reports this as a failed login.
-            401 | 429 | 500 | 502 | 503 | 504 => Ok(false),
+            429 | 500 | 502 | 503 | 504 => Ok(false),
             _ => Err(format!("{self:?} was rejected with {status}: {body:?}")),
         }
     }

@@ -31,7 +31,7 @@ use self::purchase::PurchaseKey;
 use self::response::{ErrorResponse, Format, NumberResponse};
 use crate::api::compute_worker::DEFAULT_LARGEST_N;
 use crate::api::controller::ControllerClient;
-use crate::api::userstore::{User, UserStoreClient};
+use crate::api::userstore::{User, UserStoreClient, UserStoreError};
 use crate::login_cache::LoginCache;
 use crate::number;
 
@@ -135,7 +135,7 @@ impl Gatekeeper {
             self.slots.run(slot, verify.into_future()).await
         };
         let user = verified.map_err(|error| {
-            if error.code() == Code::Unauthenticated {
+            if matches!(*error, UserStoreError::WrongCredentials) {
                 self.slots.was_wrong(&login.username);
             }
             ErrorResponse::of_login(&error)

@@ -110,13 +110,16 @@ impl ErrorResponse {
     }
 
     /// Converts an error of the user store during authentication.
+    ///
+    /// A wrong password is recognized by its variant: a user store that refuses the signature of
+    /// this service responds with `unauthenticated` as well, which is not an error of the user.
     pub(super) fn of_login(error: &Remote<UserStoreError>) -> Self {
-        match error.code() {
+        match (&**error, error.code()) {
             // The name is not valid, or the user does not exist.
-            Code::Unauthenticated | Code::InvalidArgument | Code::NotFound => {
+            (UserStoreError::WrongCredentials, _) | (_, Code::InvalidArgument | Code::NotFound) => {
                 Self::unauthenticated()
             }
-            code => Self::of_service(code, error.as_error().retry_after(), "logging in"),
+            (_, code) => Self::of_service(code, error.as_error().retry_after(), "logging in"),
         }
         .with_cause(error.as_error())
     }
@@ -359,6 +362,8 @@ mod tests {
             Code::Unavailable,
             Code::DeadlineExceeded,
             Code::PermissionDenied,
+            // A refused signature of this service, and no wrong password.
+            Code::Unauthenticated,
         ] {
             let error = Error::new(code, "canary 10.0.0.7:9003");
             let refused = ErrorResponse::of_login(&Remote::from_error(error.clone()));
