@@ -43,7 +43,7 @@ impl Modules {
         for file in found {
             let name = file.strip_prefix(&root).unwrap().with_extension("");
             let name = name.to_string_lossy().replace('\\', "/");
-            if name.ends_with("tests") {
+            if name.ends_with("tests") || name.contains("/tests/") {
                 continue;
             }
             let path = match name.as_str() {

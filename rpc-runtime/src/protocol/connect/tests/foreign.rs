@@ -1,0 +1,226 @@
+//! Error responses of other servers and of proxies.
+
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+
+use super::super::*;
+use super::{headers, status};
+use crate::compression;
+use crate::error::{Code, PUBLIC_MESSAGE_LIMIT};
+
+#[test]
+fn errors_of_any_server_or_proxy_are_read() {
+    let json = "application/json";
+    // status, content type, body, expected code, expected message
+    let table: [(u16, &str, &str, Code, &str); 22] = [
+        (
+            404,
+            json,
+            r#"{"code":"not_found","message":"no"}"#,
+            Code::NotFound,
+            "no",
+        ),
+        (
+            200,
+            json,
+            r#"{"code":"not_found","message":"no"}"#,
+            Code::NotFound,
+            "no",
+        ),
+        (
+            404,
+            json,
+            r#"{"error":"not found"}"#,
+            Code::Unimplemented,
+            r#"HTTP 404 Not Found (application/json): {"error":"not found"}"#,
+        ),
+        (
+            400,
+            json,
+            "{}",
+            Code::Internal,
+            "HTTP 400 Bad Request (application/json): {}",
+        ),
+        (
+            503,
+            json,
+            "null",
+            Code::Unavailable,
+            "HTTP 503 Service Unavailable (application/json): null",
+        ),
+        (
+            404,
+            json,
+            r#"{"timestamp":1,"status":404,"path":"/x"}"#,
+            Code::Unimplemented,
+            r#"HTTP 404 Not Found (application/json): {"timestamp":1,"status":404,"path":"/x"}"#,
+        ),
+        (
+            500,
+            "application/problem+json",
+            r#"{"title":"x","message":"m"}"#,
+            Code::Unknown,
+            r#"HTTP 500 Internal Server Error (application/problem+json): {"title":"x","message":"m"}"#,
+        ),
+        (
+            403,
+            json,
+            r#"{"message":"","code":"nope"}"#,
+            Code::PermissionDenied,
+            r#"HTTP 403 Forbidden (application/json): {"message":"","code":"nope"}"#,
+        ),
+        (
+            403,
+            json,
+            r#"{"message":"Forbidden"}"#,
+            Code::PermissionDenied,
+            "Forbidden",
+        ),
+        (
+            503,
+            json,
+            r#"{"code":null,"message":"m"}"#,
+            Code::Unavailable,
+            "m",
+        ),
+        (
+            401,
+            json,
+            r#"{"code":"whatever","message":"m"}"#,
+            Code::Unauthenticated,
+            "m",
+        ),
+        (
+            403,
+            json,
+            r#"{"code":5,"message":"m"}"#,
+            Code::PermissionDenied,
+            "m",
+        ),
+        (
+            429,
+            json,
+            r#"{"message":7,"more":{"a":[1]}}"#,
+            Code::Unavailable,
+            r#"HTTP 429 Too Many Requests (application/json): {"message":7,"more":{"a":[1]}}"#,
+        ),
+        (
+            400,
+            json,
+            r#"{"code":"aborted","details":null}"#,
+            Code::Aborted,
+            "",
+        ),
+        (
+            400,
+            json,
+            r#"{"code":"aborted","details":[1,{},{"type":"a"}]}"#,
+            Code::Aborted,
+            "",
+        ),
+        (
+            400,
+            json,
+            r#"{"code":"aborted","details":[{"type":"a","value":"*"}]}"#,
+            Code::Aborted,
+            "",
+        ),
+        (
+            404,
+            json,
+            "[]",
+            Code::Unimplemented,
+            "HTTP 404 Not Found (application/json): []",
+        ),
+        (
+            500,
+            json,
+            "{",
+            Code::Unknown,
+            "HTTP 500 Internal Server Error (application/json): {",
+        ),
+        (
+            502,
+            "text/html",
+            "<h1>\n",
+            Code::Unavailable,
+            "HTTP 502 Bad Gateway (text/html): <h1>\\n",
+        ),
+        (
+            400,
+            "text/plain",
+            "",
+            Code::Internal,
+            "HTTP 400 Bad Request (text/plain) without a body",
+        ),
+        (
+            418,
+            "",
+            "",
+            Code::Unknown,
+            "HTTP 418 I'm a teapot () without a body",
+        ),
+        (
+            800,
+            json,
+            "",
+            Code::Unknown,
+            "HTTP 800 <unknown status code> (application/json) without a body",
+        ),
+    ];
+    for (number, kind, body, code, message) in table {
+        let error = read_error(
+            status(number),
+            &headers(&[("content-type", kind)]),
+            body.as_bytes(),
+        );
+        assert_eq!(
+            (error.code(), error.message()),
+            (code, message),
+            "{number} {body}"
+        );
+        assert!(error.details().is_empty(), "{body}");
+    }
+}
+
+#[test]
+fn a_non_rpc_response_is_quoted_shortly() {
+    let page = "<html>\u{1b}[31m".repeat(10_000);
+    let error = read_error(status(502), &HeaderMap::new(), page.as_bytes());
+    assert!(
+        error.message().len() <= PUBLIC_MESSAGE_LIMIT,
+        "{}",
+        error.message().len()
+    );
+    assert!(
+        error
+            .message()
+            .starts_with("HTTP 502 Bad Gateway: <html>\\u{1b}[31m<html>"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_compressed_page_is_quoted_as_text() {
+    let page = "<h1>Bad Gateway</h1>".repeat(10);
+    let compressed = compression::gzip(page.as_bytes()).unwrap();
+    for kind in ["text/html", "application/json"] {
+        let mut lines = headers(&[("content-encoding", "gzip")]);
+        lines.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        let error = read_error(status(502), &lines, &compressed);
+        let expected = format!("HTTP 502 Bad Gateway ({kind}): {page}");
+        assert_eq!(error.message(), expected);
+        // What cannot be decompressed is quoted as it is.
+        let error = read_error(status(502), &lines, b"no gzip");
+        assert!(error.message().ends_with(": no gzip"), "{error}");
+    }
+}
+
+#[test]
+fn a_redirect_has_its_target_without_the_query() {
+    let lines = headers(&[("location", "https://login.example/start?state=canary")]);
+    let error = read_error(status(302), &lines, b"");
+    assert_eq!(
+        error.message(),
+        "HTTP 302 Found to https://login.example/start without a body"
+    );
+}
