@@ -3,6 +3,7 @@
 //! streaming methods are left out, because the framework does not support these methods yet.
 
 use prost::Message;
+use rpc_runtime::Metadata;
 use serde::{Deserialize, Serialize};
 
 use crate::any::Any;
@@ -344,6 +345,24 @@ macro_rules! enums {
             }
         )*
     };
+}
+
+impl Header {
+    /// Returns the entries of metadata, with the values of a name together.
+    #[must_use]
+    pub fn all(metadata: &Metadata) -> Vec<Self> {
+        let mut headers: Vec<Self> = Vec::new();
+        for (name, value) in metadata.iter() {
+            match headers.iter_mut().find(|header| header.name == name) {
+                Some(header) => header.value.push(value.to_owned()),
+                None => headers.push(Self {
+                    name: name.to_owned(),
+                    value: vec![value.to_owned()],
+                }),
+            }
+        }
+        headers
+    }
 }
 
 // config.proto

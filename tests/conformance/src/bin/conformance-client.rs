@@ -16,8 +16,8 @@ use rpc_conformance::messages::{
     UnimplementedRequest, UnimplementedResponse,
 };
 use rpc_conformance::stdio;
+use rpc_runtime::Client;
 use rpc_runtime::prelude::*;
-use rpc_runtime::{Client, Metadata};
 use tokio::task::JoinSet;
 
 /// The methods of the suite's service that the framework supports.
@@ -120,13 +120,13 @@ async fn finish<T: 'static>(
     };
     Ok(match outcome {
         Ok(reply) => ClientResponseResult {
-            response_headers: headers(&reply.headers),
-            response_trailers: headers(&reply.trailers),
+            response_headers: Header::all(&reply.headers),
+            response_trailers: Header::all(&reply.trailers),
             payloads: payload(reply.value).into_iter().collect(),
             ..ClientResponseResult::default()
         },
         Err(error) => ClientResponseResult {
-            response_headers: headers(error.metadata()),
+            response_headers: Header::all(error.metadata()),
             error: Some(error_result(error.as_error())),
             ..ClientResponseResult::default()
         },
@@ -150,21 +150,6 @@ fn error_result(error: &Error) -> ErrorResult {
             .map(|detail| Any::encoded(&detail.type_name, detail.value.to_vec()))
             .collect(),
     }
-}
-
-/// Returns the entries of metadata, with the values of a name together.
-fn headers(metadata: &Metadata) -> Vec<Header> {
-    let mut headers: Vec<Header> = Vec::new();
-    for (name, value) in metadata.iter() {
-        match headers.iter_mut().find(|header| header.name == name) {
-            Some(header) => header.value.push(value.to_owned()),
-            None => headers.push(Header {
-                name: name.to_owned(),
-                value: vec![value.to_owned()],
-            }),
-        }
-    }
-    headers
 }
 
 #[tokio::main]

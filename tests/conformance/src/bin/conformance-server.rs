@@ -14,9 +14,9 @@ use rpc_conformance::messages::{
     UnaryResponse, UnaryResponseDefinition,
 };
 use rpc_conformance::stdio;
+use rpc_runtime::Limits;
 use rpc_runtime::error::Detail;
 use rpc_runtime::prelude::*;
-use rpc_runtime::{Limits, Metadata};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The methods of the suite's service that the framework supports. It rejects calls of the others.
@@ -63,7 +63,7 @@ async fn respond(
     request: Any,
 ) -> Result<ConformancePayload> {
     let request_info = RequestInfo {
-        request_headers: headers(ctx.metadata()),
+        request_headers: Header::all(ctx.metadata()),
         timeout_ms: ctx
             .caller_timeout()
             .and_then(|timeout| timeout.as_millis().try_into().ok()),
@@ -105,21 +105,6 @@ fn error_of(definition: ErrorDefinition, request_info: &RequestInfo) -> Result<E
     Ok(details.fold(error, |error, any| {
         error.with_detail(Detail::new(any.type_name().to_owned(), any.value))
     }))
-}
-
-/// Returns the entries of metadata, with the values of a name together.
-fn headers(metadata: &Metadata) -> Vec<Header> {
-    let mut headers: Vec<Header> = Vec::new();
-    for (name, value) in metadata.iter() {
-        match headers.iter_mut().find(|header| header.name == name) {
-            Some(header) => header.value.push(value.to_owned()),
-            None => headers.push(Header {
-                name: name.to_owned(),
-                value: vec![value.to_owned()],
-            }),
-        }
-    }
-    headers
 }
 
 fn entries(headers: &[Header]) -> impl Iterator<Item = (&String, &String)> {
