@@ -129,6 +129,16 @@ async fn connect(path: &Path) -> SqliteConnection {
     options.connect().await.unwrap()
 }
 
+/// Connects to a database and locks it for writing.
+async fn lock(path: &Path) -> SqliteConnection {
+    let mut connection = connect(path).await;
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection
+}
+
 #[tokio::test]
 async fn a_repeated_record_is_printed_and_stored_once() {
     let folder = Folder::new();
@@ -309,11 +319,7 @@ async fn a_foreign_lock_is_reported_and_waited_for() {
     let path = folder.file("logs.sqlite");
     let fixture = StoreFixture::start(&path, BYTES).await;
     assert_eq!(fixture.logs.append(&[record(1, "one")]).await.unwrap(), 1);
-    let mut other = connect(&path).await;
-    sqlx::query("BEGIN IMMEDIATE")
-        .execute(&mut other)
-        .await
-        .unwrap();
+    let mut other = lock(&path).await;
     assert_eq!(
         fixture.refused(&[record(2, "two")]).await,
         (
@@ -625,11 +631,7 @@ async fn output_and_store_fail_and_return_together() {
     let fixture = StoreFixture::start(&path, BYTES).await;
     assert_eq!(fixture.logs.append(&[record(1, "one")]).await.unwrap(), 1);
     *fixture.captured.broken.lock().unwrap() = true;
-    let mut other = connect(&path).await;
-    sqlx::query("BEGIN IMMEDIATE")
-        .execute(&mut other)
-        .await
-        .unwrap();
+    let mut other = lock(&path).await;
     for _ in 0..2 {
         let (code, _) = fixture
             .refused(&[record(2, "two"), record(3, "three")])

@@ -272,14 +272,15 @@ async fn broken_connections_fail_no_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_locked_table_is_reported() {
+async fn a_locked_table_is_reported_and_not_ready() {
     let Some(fixture) = Fixture::new(Engine::Postgres).await else {
         return;
     };
     let Database::Postgres(options) = &fixture.database else {
         panic!("{:?}", fixture.database);
     };
-    let (_users, store) = fixture.open_list(ONE_USER).await;
+    let (users, store) = fixture.open_list(ONE_USER).await;
+    users.ready().await.unwrap();
     let mut other = options.connect().await.unwrap();
     let mut lock = other.begin().await.unwrap();
     sqlx::query("LOCK TABLE users IN SHARE MODE")
@@ -296,8 +297,11 @@ async fn a_locked_table_is_reported() {
         error.message(),
         "the users' database is locked by another process; nothing was changed"
     );
+    let why = users.ready().await.unwrap_err();
+    assert!(why.message().contains("locked"), "{why}");
     assert_eq!(credit(&store).await, 1_000_000);
     lock.rollback().await.unwrap();
+    users.ready().await.unwrap();
     assert_eq!(
         store.reserve("username", 1, "k").await.unwrap().credit,
         999_999

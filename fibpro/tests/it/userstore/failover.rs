@@ -6,7 +6,7 @@ use fibpro::api::userstore::UserStoreClient;
 use fibpro::service::userstore::{Argon2Cost, Database, Settings, UserList, Users};
 use rpc_runtime::Code;
 
-use super::fixture::{Engine, Fixture, audit, execute};
+use super::fixture::{audit, execute};
 use super::postgres::Cluster;
 
 const ONE_USER: &str = r#"[{"username": "username", "password": "password", "credit": 1000}]"#;
@@ -150,28 +150,4 @@ async fn a_restarted_server_is_found_again() {
     assert_eq!(credit, 1000 - 3 * (32 + 8 + 32));
     users.close().await.unwrap();
     audit(&database).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_locked_table_is_not_ready() {
-    let Some(fixture) = Fixture::new(Engine::Postgres).await else {
-        return;
-    };
-    let Database::Postgres(options) = &fixture.database else {
-        panic!("{:?}", fixture.database);
-    };
-    use sqlx::{ConnectOptions as _, Connection as _};
-
-    let (users, _store) = fixture.open_list(ONE_USER).await;
-    users.ready().await.unwrap();
-    let mut other = options.connect().await.unwrap();
-    let mut lock = other.begin().await.unwrap();
-    sqlx::query("LOCK TABLE users IN SHARE MODE")
-        .execute(&mut *lock)
-        .await
-        .unwrap();
-    let why = users.ready().await.unwrap_err();
-    assert!(why.message().contains("locked"), "{why}");
-    lock.rollback().await.unwrap();
-    users.ready().await.unwrap();
 }
