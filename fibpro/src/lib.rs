@@ -24,8 +24,6 @@ pub mod service;
 #[cfg(feature = "services")]
 mod sqlite;
 #[cfg(feature = "services")]
-pub mod sync;
-#[cfg(feature = "services")]
 pub mod terminal;
 #[cfg(feature = "services")]
 pub mod tool;

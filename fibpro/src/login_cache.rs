@@ -11,15 +11,13 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use parking_lot::Mutex;
 use rpc_runtime::{Code, Error, Result};
 use sha2::Sha256;
 use tokio::time::Instant;
-
-use crate::sync::MutexExt as _;
 
 /// Time for which a verified password is accepted without another verification.
 const FRESH_TTL: Duration = Duration::from_secs(60);
@@ -90,7 +88,7 @@ impl LoginCache {
 
     /// Returns the age of a login; `None` if it was not verified within the last day.
     pub(crate) fn age(&self, login: &LoginDigest) -> Option<LoginAge> {
-        let logins = self.logins.lock_unpoisoned();
+        let logins = self.logins.lock();
         let age = logins.verified.get(login)?.elapsed();
         if age < FRESH_TTL {
             Some(LoginAge::Fresh)
@@ -102,7 +100,7 @@ impl LoginCache {
     /// Adds a verified login, or renews it.
     pub(crate) fn insert(&self, login: LoginDigest) {
         let now = Instant::now();
-        let mut logins = self.logins.lock_unpoisoned();
+        let mut logins = self.logins.lock();
         let logins = &mut *logins;
         // Concurrent callers of one verification all insert its login.
         match logins.verified.entry(login) {
@@ -160,7 +158,7 @@ mod tests {
         assert_eq!(cache.age(&login), None);
         // The next insertion removes expired entries.
         cache.insert(cache.digest("d", "e", "f"));
-        let logins = cache.logins.lock().unwrap();
+        let logins = cache.logins.lock();
         assert_eq!((logins.verified.len(), logins.order.len()), (1, 1));
     }
 
@@ -171,7 +169,7 @@ mod tests {
         for n in 0..CAPACITY + 10 {
             cache.insert(login(n));
         }
-        assert_eq!(cache.logins.lock().unwrap().verified.len(), CAPACITY);
+        assert_eq!(cache.logins.lock().verified.len(), CAPACITY);
         assert_eq!(cache.age(&login(9)), None);
         assert_eq!(cache.age(&login(10)), Some(LoginAge::Fresh));
         // A login that is renewed again and again occupies one entry, and stays.
@@ -179,7 +177,7 @@ mod tests {
             tokio::time::advance(FRESH_TTL).await;
             cache.insert(login(CAPACITY));
         }
-        assert!(cache.logins.lock().unwrap().order.len() <= 2 * CAPACITY + 1);
+        assert!(cache.logins.lock().order.len() <= 2 * CAPACITY + 1);
         for n in 0..CAPACITY - 1 {
             cache.insert(cache.digest("b", &n.to_string(), "c"));
         }

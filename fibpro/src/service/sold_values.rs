@@ -3,13 +3,12 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio::time::Instant;
-
-use crate::sync::MutexExt as _;
 
 /// Lifetime of a value.
 const LIFETIME: Duration = Duration::from_secs(600);
@@ -110,7 +109,7 @@ impl SoldValues {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock_unpoisoned()
+        self.state.lock()
     }
 }
 

@@ -4,14 +4,13 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher as _;
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::normal::nfc;
-use crate::sync::MutexExt as _;
 
 /// Number of wrong passwords that make a name suspect. The user store delays guesses after more.
 pub(super) const SUSPECT: u32 = 5;
@@ -94,7 +93,7 @@ impl Suspects {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<NameKey, Wrong>> {
-        self.names.lock_unpoisoned()
+        self.names.lock()
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::io::Write;
 use std::mem;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fibpro::output::LineOutput;
 use fibpro::process::print_note;
-use fibpro::sync::MutexExt as _;
+use parking_lot::Mutex;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, BufReader};
 use tokio::process::ChildStderr;
 use tokio::task::JoinHandle;
@@ -131,7 +131,7 @@ impl StderrTail {
                 let line = String::from_utf8_lossy(&line);
                 match line.strip_prefix(ERROR) {
                     Some(error) => {
-                        let mut kept = kept.lock_unpoisoned();
+                        let mut kept = kept.lock();
                         *kept = Some(error.to_owned());
                     }
                     None => print_note(format_args!("[{name}] {line}")),
@@ -150,6 +150,6 @@ impl StderrTail {
             // After the timeout, the lines read so far are used.
             let _ = timeout(TIMEOUT, reading).await;
         }
-        self.last.lock_unpoisoned().take()
+        self.last.lock().take()
     }
 }

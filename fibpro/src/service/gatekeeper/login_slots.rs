@@ -12,12 +12,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::service::suspects::{NameKey, Suspects};
-use crate::sync::MutexExt as _;
 
 /// Maximum number of concurrent logins of one peer.
 const PER_PEER: usize = 16;
@@ -162,7 +162,7 @@ impl<K: Eq + Hash + Copy> Queues<K> {
     }
 
     fn join(&self, key: K, most: usize) -> Result<QueueSlot<K>, TooManyLogins> {
-        let mut queues = self.queues.lock_unpoisoned();
+        let mut queues = self.queues.lock();
         let queue = queues.entry(key).or_insert_with(|| Queue {
             turns: Arc::new(Semaphore::new(self.at_once)),
             places: 0,
@@ -182,7 +182,7 @@ impl<K: Eq + Hash + Copy> Queues<K> {
 impl<K: Eq + Hash + Copy> fmt::Debug for Queues<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queues")
-            .field("keys", &self.queues.lock_unpoisoned().len())
+            .field("keys", &self.queues.lock().len())
             .finish_non_exhaustive()
     }
 }
@@ -208,7 +208,7 @@ impl<K: Eq + Hash + Copy> fmt::Debug for QueueSlot<K> {
 
 impl<K: Eq + Hash + Copy> Drop for QueueSlot<K> {
     fn drop(&mut self) {
-        let mut queues = self.queues.lock_unpoisoned();
+        let mut queues = self.queues.lock();
         if let Some(queue) = queues.get_mut(&self.key) {
             queue.places -= 1;
             if queue.places == 0 {
@@ -269,8 +269,8 @@ mod tests {
             drop(guess.await.unwrap());
         }
         drop(guesses);
-        assert!(slots.peers.queues.lock_unpoisoned().is_empty());
-        assert!(slots.names.queues.lock_unpoisoned().is_empty());
+        assert!(slots.peers.queues.lock().is_empty());
+        assert!(slots.names.queues.lock().is_empty());
     }
 
     async fn never() {
@@ -316,8 +316,8 @@ mod tests {
         }
         drop(guesses);
         drop(all);
-        assert!(slots.peers.queues.lock_unpoisoned().is_empty());
-        assert!(slots.names.queues.lock_unpoisoned().is_empty());
+        assert!(slots.peers.queues.lock().is_empty());
+        assert!(slots.names.queues.lock().is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,15 +7,15 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher as _;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use rpc_runtime::{Code, Error, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::service::suspects::{MEMORY, SUSPECT};
-use crate::sync::MutexExt as _;
 
 /// Maximum number of concurrent verifications of one name; others wait in the order of their
 /// arrival.
@@ -111,7 +111,7 @@ impl Guesses {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Name>>> {
-        self.names.lock_unpoisoned()
+        self.names.lock()
     }
 }
 
@@ -133,7 +133,7 @@ impl Name {
     }
 
     fn wrong(&self) -> MutexGuard<'_, Wrong> {
-        self.wrong.lock_unpoisoned()
+        self.wrong.lock()
     }
 
     /// Returns the number of wrong passwords that are not forgotten.

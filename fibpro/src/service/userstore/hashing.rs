@@ -4,14 +4,13 @@
 //! the allocator of each thread.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard};
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::password_hash::{Error as HashError, try_generate_salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::passwords::Argon2Cost;
-use crate::sync::MutexExt as _;
 
 /// Length of a new hash, in bytes.
 const OUTPUT: usize = Params::DEFAULT_OUTPUT_LEN;
@@ -152,7 +151,7 @@ impl Hasher {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Vec<Block>>> {
-        self.free.lock_unpoisoned()
+        self.free.lock()
     }
 }
 

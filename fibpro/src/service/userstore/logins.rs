@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rpc_runtime::{Result, Secret};
 use tokio::sync::OnceCell;
 
@@ -15,7 +16,6 @@ use super::guesses::Guesses;
 use super::normal::spellings;
 use super::passwords::{Argon2Cost, Lane, Passwords};
 use crate::login_cache::{LoginAge, LoginCache, LoginDigest};
-use crate::sync::MutexExt as _;
 
 /// Verifies passwords. Concurrent verifications of the same login share one comparison, and
 /// successful ones are cached for a minute. After that they are compared again, before passwords
@@ -105,7 +105,7 @@ impl Logins {
     }
 
     fn join(&self, login: LoginDigest) -> PendingLogin<'_> {
-        let mut pending = self.pending.lock_unpoisoned();
+        let mut pending = self.pending.lock();
         PendingLogin {
             outcome: Arc::clone(pending.entry(login).or_default()),
             login,
@@ -136,7 +136,7 @@ struct PendingLogin<'a> {
 
 impl Drop for PendingLogin<'_> {
     fn drop(&mut self) {
-        let mut pending = self.logins.pending.lock_unpoisoned();
+        let mut pending = self.logins.pending.lock();
         // The last caller removes the entry. Two references are left then: this one and the map's.
         if let Entry::Occupied(entry) = pending.entry(self.login)
             && Arc::strong_count(entry.get()) == 2
@@ -239,7 +239,7 @@ mod tests {
                 .all(|(n, right)| *right == (n % 2 == 0))
         );
         assert_eq!(logins.passwords.hashed() - before, 2);
-        assert!(logins.pending.lock().unwrap().is_empty());
+        assert!(logins.pending.lock().is_empty());
     }
 
     #[tokio::test]
@@ -254,6 +254,6 @@ mod tests {
         drop(first);
         drop(turns);
         assert!(second.await.unwrap());
-        assert!(logins.pending.lock().unwrap().is_empty());
+        assert!(logins.pending.lock().is_empty());
     }
 }

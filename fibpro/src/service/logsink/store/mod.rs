@@ -12,8 +12,9 @@ mod select;
 mod writer;
 
 use std::path::PathBuf;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use rpc_runtime::{Code, Result, fail};
 use sqlx::SqlitePool;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -26,8 +27,6 @@ use crate::api::logsink::Page;
 pub(super) use error::LogStoreError;
 pub(super) use select::Filter;
 pub(super) use writer::PrintedJob;
-
-use crate::sync::RwLockExt as _;
 
 /// Maximum number of searches that wait for records. Each occupies a slot for running calls.
 const FOLLOWERS: usize = 64;
@@ -119,14 +118,14 @@ impl LogStore {
 
 impl StoreShared {
     fn readers(&self) -> SqlitePool {
-        self.readers.read_unpoisoned().clone()
+        self.readers.read().clone()
     }
 
     /// Replaces the pool of readers and closes the old connections.
     async fn renew_readers(&self) {
         let new = file::readers(&self.options.path);
         let old = {
-            let mut readers = self.readers.write_unpoisoned();
+            let mut readers = self.readers.write();
             std::mem::replace(&mut *readers, new)
         };
         old.close().await;

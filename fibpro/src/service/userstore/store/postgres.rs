@@ -1,8 +1,9 @@
 //! PostgreSQL: a pool of connections, one transaction per operation.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rpc_runtime::{Code, Error, Result};
 use sqlx::pool::{PoolConnection, PoolOptions};
 use sqlx::postgres::PgConnectOptions;
@@ -14,7 +15,6 @@ use super::audit::AuditEvent;
 use super::error::{self, StoreError};
 use super::ledger::Ledger;
 use super::operations::Operation;
-use crate::sync::MutexExt as _;
 
 /// Maximum number of connections. More would only wait for the same disk.
 const CONNECTIONS: u32 = 16;
@@ -52,12 +52,12 @@ struct Epoch(Arc<Mutex<Option<Instant>>>);
 
 impl Epoch {
     fn begin(&self) {
-        *self.0.lock_unpoisoned() = Some(Instant::now());
+        *self.0.lock() = Some(Instant::now());
     }
 
     /// Returns whether a session of this age was opened before the last failure.
     fn is_over(&self, age: Duration) -> bool {
-        let epoch = *self.0.lock_unpoisoned();
+        let epoch = *self.0.lock();
         epoch.is_some_and(|epoch| epoch.elapsed() < age)
     }
 }

@@ -8,11 +8,9 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
-
-use crate::sync::MutexExt as _;
 
 /// First bytes of a database.
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -123,7 +121,7 @@ impl DatabaseFiles {
     /// Checks that the files are those that were opened, and complete. Logs the first fault and the
     /// first success after it.
     pub(super) fn check(&self) -> Result<(), FileFault> {
-        let mut last = self.last.lock_unpoisoned();
+        let mut last = self.last.lock();
         let outcome = self.look(&mut last);
         let fault = outcome.err();
         if fault != last.fault {
