@@ -23,6 +23,9 @@ pub(super) async fn page(store: &LogStore, query: &Query) -> Result<Page> {
     if let Some(remaining) = Context::current().remaining() {
         wait = wait.min(remaining.saturating_sub(RESPONSE_RESERVE));
     }
+    // The first query is a part of the wait: a slow one leaves the reserve untouched.
+    let over = tokio::time::sleep(wait);
+    tokio::pin!(over);
     // Subscribed before the first query, so that no record is missed between the query and the
     // wait.
     let mut head = store.head();
@@ -34,8 +37,6 @@ pub(super) async fn page(store: &LogStore, query: &Query) -> Result<Page> {
         return Ok(page);
     };
     let mut stopping = store.stopping();
-    let over = tokio::time::sleep(wait);
-    tokio::pin!(over);
     while page.records.is_empty() {
         tokio::select! {
             () = &mut over => break,

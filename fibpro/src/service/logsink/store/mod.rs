@@ -166,3 +166,58 @@ impl StoreTask {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::time::Duration;
+
+    use rpc_runtime::Context;
+    use rpc_tests::wait::StoppedClock;
+    use tokio::time::{Instant, advance};
+
+    use super::super::search;
+    use super::*;
+    use crate::api::logsink::Query;
+
+    /// Half a second of the deadline is kept for the response, also if the first query of a search
+    /// uses up the rest.
+    #[tokio::test]
+    async fn a_slow_query_leaves_time_for_the_response() {
+        let name = format!("fibpro-search-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let options = LogStoreOptions {
+            path: folder.join("logs.sqlite"),
+            bytes: 32 << 20,
+        };
+        let (store, _intake) = LogStore::start(options).await;
+        // The first query waits for one of these connections.
+        let readers = store.shared.readers();
+        let mut connections = Vec::new();
+        for _ in 0..readers.options().get_max_connections() {
+            connections.push(readers.acquire().await.unwrap());
+        }
+        let wait = Query {
+            wait_ms: Some(20_000),
+            ..Query::default()
+        };
+        let _clock = StoppedClock::start().await;
+        let start = Instant::now();
+        let timeout = Duration::from_secs(5);
+        let deadline = std::time::Instant::now() + timeout;
+        let context = Context::default().with_deadline(deadline);
+        let mut search = pin!(context.scope(search::page(&store, &wait)));
+        tokio::select! {
+            biased;
+            page = &mut search => panic!("there is no connection: {page:?}"),
+            () = async {} => {}
+        }
+        advance(timeout - Duration::from_millis(400)).await;
+        drop(connections);
+        let page = search.await.unwrap();
+        assert!(page.records.is_empty());
+        assert!(start.elapsed() < timeout, "{:?}", start.elapsed());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
