@@ -122,14 +122,14 @@ async fn a_call_that_is_never_begun_says_so() {
         let peer = Http2Peer::start(MANY, move |_| action.clone()).await;
         let error = within(client(&peer.url()).add()).await.unwrap_err();
         let expected = format!(
-            "{} {what}; the call was not begun (after 3 attempts)",
+            "{} {what}; the call was not begun (after 8 attempts)",
             peer.url()
         );
         assert_eq!(
             (error.code(), error.message()),
             (Code::Unavailable, &*expected)
         );
-        assert_eq!(peer.seen().len(), 3);
+        assert_eq!(peer.seen().len(), 8);
     }
 }
 

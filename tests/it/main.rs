@@ -38,6 +38,8 @@ mod flags;
 mod hostile_server;
 /// HTTP/2 clients: calls that were not begun, silent connections, many streams.
 mod http2_client;
+/// Requests that an HTTP/2 server did not process: neither failures nor paid retries.
+mod http2_unprocessed;
 /// Idempotency keys: a call runs once, however often it is sent.
 mod idempotency;
 /// Signed calls between services.

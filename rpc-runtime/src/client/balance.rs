@@ -96,15 +96,16 @@ impl InFlightGuard {
         // A server that passes on the failure of a dependency works itself; the dependency has its
         // own breaker. A server that sends a retry delay is overloaded but works, and rejecting all
         // calls would stop the ones that it can still handle.
-        let failed = response.error().is_some_and(|error| {
+        let failed = |error: &Error| {
             error.code() == Code::Unavailable
                 && !error.retries_exhausted()
                 && error.retry_after().is_none()
-        });
-        self.outcome = if failed {
-            BreakerOutcome::Failure
-        } else {
-            BreakerOutcome::Success
+        };
+        self.outcome = match response.error() {
+            // It shows neither that the server works nor that it does not.
+            Some(error) if error.delivery() == Delivery::NotProcessed => BreakerOutcome::Cancelled,
+            Some(error) if failed(error) => BreakerOutcome::Failure,
+            _ => BreakerOutcome::Success,
         };
     }
 }

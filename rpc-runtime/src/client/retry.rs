@@ -13,6 +13,12 @@ use crate::error::{Code, Delivery, Error};
 use crate::middleware::{BoxFuture, Guards, Request, Response};
 use crate::observe::{AttemptObservation, CallStart};
 
+/// The number of attempts of a call that a server may leave unprocessed (`GOAWAY`,
+/// `REFUSED_STREAM`) without a cost: they count neither as attempts nor against the retry budget. A
+/// server that closes each connection after some requests does so many times in a row, and nothing
+/// is wrong with it.
+const MAX_FREE: u32 = 5;
+
 /// Sends a call and retries it as the policy of the client allows.
 ///
 /// The request is borrowed by each attempt and not copied. It is converted before the future is
@@ -36,7 +42,7 @@ async fn run_attempts(
     max_attempts: u32,
 ) -> Response {
     client.budget.deposit();
-    let mut attempts = 0;
+    let mut attempts = Attempts::default();
     let mut last: Option<(Arc<_>, Response)> = None;
     let mut same_endpoint = false;
     loop {
@@ -47,21 +53,21 @@ async fn run_attempts(
         };
         let guard = match picked {
             Ok(guard) => guard,
-            Err(unavailable) => return no_endpoint(unavailable, last, attempts),
+            Err(unavailable) => return no_endpoint(unavailable, last, attempts.sent),
         };
         let endpoint = Arc::clone(guard.endpoint());
         let AttemptOutcome {
             mut response,
             observation,
             sent,
-        } = match hedge::delay(&client, &request, attempts, max_attempts) {
+        } = match hedge::delay(&client, &request, attempts.sent, max_attempts) {
             // Boxed to keep the future of calls without a hedge small.
             Some(after) => Box::pin(hedge::run(&client, guard, &request, after)).await,
             None => attempt(&client, guard, &request).await,
         };
-        attempts += sent;
+        attempts.sent += sent;
         let decision = match response.error() {
-            Some(error) => decide(&client, &request, error, attempts, max_attempts),
+            Some(error) => decide(&client, &request, error, &mut attempts, max_attempts),
             None => RetryDecision::Done,
         };
         let (gave_up, reason) = match decision {
@@ -74,13 +80,13 @@ async fn run_attempts(
                     .is_some_and(|error| requires_same_endpoint(request.method, error));
                 last = Some((endpoint, response));
                 tokio::time::sleep(delay).await;
-                request.context = request.context.for_attempt(attempts + 1);
+                request.context = request.context.for_attempt(attempts.sent + 1);
                 continue;
             }
         };
         observation.end(&response, None);
         if let Some(error) = response.error_mut() {
-            annotate(error, attempts, reason);
+            annotate(error, attempts.sent, reason);
             if gave_up {
                 error.set_retries_exhausted(true);
             }
@@ -125,6 +131,23 @@ pub(super) async fn attempt(
     }
 }
 
+/// The attempts of a call so far.
+#[derive(Default)]
+struct Attempts {
+    sent: u32,
+    /// The attempts that a server did not process, up to [`MAX_FREE`].
+    free: u32,
+}
+
+impl Attempts {
+    /// Records whether the last attempt was free, and returns it.
+    fn end(&mut self, error: &Error) -> bool {
+        let is_free = error.delivery() == Delivery::NotProcessed && self.free < MAX_FREE;
+        self.free += u32::from(is_free);
+        is_free
+    }
+}
+
 /// The step that follows an attempt.
 enum RetryDecision {
     /// The call succeeded, or failed with an error that is not retryable.
@@ -140,23 +163,24 @@ fn decide(
     client: &ClientInner,
     request: &OutboundRequest,
     error: &Error,
-    attempts: u32,
+    attempts: &mut Attempts,
     max_attempts: u32,
 ) -> RetryDecision {
     if max_attempts == 1 || !is_retryable(request.method, error) {
         return RetryDecision::Done;
     }
-    if attempts >= max_attempts {
+    let is_free = attempts.end(error);
+    if !is_free && attempts.sent - attempts.free >= max_attempts {
         return RetryDecision::GiveUp(None);
     }
     let delay = client
         .retry
-        .delay(attempts, error.retry_after(), fastrand::f64());
+        .delay(attempts.sent, error.retry_after(), fastrand::f64());
     let left = request.context.remaining();
     if left.is_some_and(|left| left <= delay.saturating_add(MIN_REMAINING)) {
         return RetryDecision::GiveUp(Some("no time for another attempt before the deadline"));
     }
-    if !client.budget.withdraw() {
+    if !is_free && !client.budget.withdraw() {
         return RetryDecision::GiveUp(Some("the retry budget is exhausted"));
     }
     RetryDecision::Retry(delay)
@@ -173,7 +197,7 @@ pub(super) fn is_retryable(method: &MethodDescriptor, error: &Error) -> bool {
     };
     let safe = match method.idempotency {
         Idempotency::Idempotent | Idempotency::Keyed { .. } | Idempotency::NoSideEffects => true,
-        Idempotency::Unknown => error.delivery() == Delivery::Unsent,
+        Idempotency::Unknown => error.delivery().is_not_run(),
     };
     transient && safe && !error.retries_exhausted()
 }
@@ -249,6 +273,7 @@ mod tests {
     fn an_unsafe_method_is_retried_only_if_not_sent() {
         let deliveries = [
             (Delivery::Unsent, true),
+            (Delivery::NotProcessed, true),
             (Delivery::OutcomeUnknown, false),
             (Delivery::Answered, false),
         ];

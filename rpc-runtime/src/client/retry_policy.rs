@@ -13,6 +13,9 @@ use crate::backoff::{ExponentialBackoff, Jitter};
 /// | `idempotent`, `no_side_effects` or with an idempotency key | `unavailable`; `resource_exhausted` with a retry delay from the server |
 /// | any other | `unavailable` if the call was not begun: a connection that was refused, `GOAWAY`, `REFUSED_STREAM` |
 ///
+/// The first five attempts that a server did not process (`GOAWAY`, `REFUSED_STREAM`) count neither
+/// as attempts nor against the budget: nothing is wrong with the server.
+///
 /// A call is not retried after `deadline_exceeded` or `canceled`, or after its deadline. It is also
 /// not retried if a service further down the chain has used up its retries for the same failure:
 /// three attempts in each of three services would be 27.

@@ -166,7 +166,7 @@ impl HttpTransport {
         let exchange = Box::pin(pool.send(self.target.authority(), http, options));
         exchange.await.map_err(|error| match error {
             ExchangeError::Connect(error) => self.connection_error(Stage::Connecting, &error),
-            ExchangeError::NotBegun(what) => self.not_begun(what),
+            ExchangeError::NotBegun(what) => self.not_begun(NotBegun::by_server(what)),
             ExchangeError::Broken(error) => self.connection_error(Stage::Receiving, &*error),
             ExchangeError::TooLarge => response_too_large(&self.target(), options.limit),
         })
@@ -187,9 +187,9 @@ impl HttpTransport {
     }
 
     /// Returns the error for a call that the server has not begun.
-    fn not_begun(&self, what: &str) -> Error {
+    fn not_begun(&self, NotBegun { what, delivery }: NotBegun) -> Error {
         let text = format!("{} {what}; the call was not begun", self.target.text());
-        Error::without_location(Code::Unavailable, text).with_delivery(Delivery::Unsent)
+        Error::without_location(Code::Unavailable, text).with_delivery(delivery)
     }
 
     /// Returns the error for a connection that could not be opened or failed later.
@@ -202,9 +202,9 @@ impl HttpTransport {
                 .with_delivery(Delivery::Unsent);
         }
         if stage == Stage::Sending
-            && let Some(what) = not_begun(error)
+            && let Some(not_begun) = NotBegun::from_error(error)
         {
-            return self.not_begun(what);
+            return self.not_begun(not_begun);
         }
         let (code, what) = match ResponseError::from_error(error) {
             None => (
@@ -268,24 +268,43 @@ impl Stage {
     }
 }
 
-/// Returns what happened instead, if the error says that a server has not begun a request for which
-/// there was no response.
-fn not_begun(error: &(dyn StdError + 'static)) -> Option<&'static str> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        // hyper returns this error for requests that it still had when the connection ended.
-        if error
-            .downcast_ref::<hyper::Error>()
-            .is_some_and(hyper::Error::is_canceled)
-        {
-            return Some("closed the connection before the call was sent");
+/// The reason why a server has not begun a request.
+struct NotBegun {
+    /// What the server did instead.
+    what: &'static str,
+    delivery: Delivery,
+}
+
+impl NotBegun {
+    fn by_server(what: &'static str) -> Self {
+        Self {
+            what,
+            delivery: Delivery::NotProcessed,
         }
-        if let Some(what) = error.downcast_ref().and_then(http2::not_begun) {
-            return Some(what);
-        }
-        next = error.source();
     }
-    None
+
+    /// Reads the error of a request for which there was no response. `None` if the server may have
+    /// begun it.
+    fn from_error(error: &(dyn StdError + 'static)) -> Option<Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            // hyper returns this error for requests that it still had when the connection ended.
+            if error
+                .downcast_ref::<hyper::Error>()
+                .is_some_and(hyper::Error::is_canceled)
+            {
+                return Some(Self {
+                    what: "closed the connection before the call was sent",
+                    delivery: Delivery::Unsent,
+                });
+            }
+            if let Some(what) = error.downcast_ref().and_then(http2::not_begun) {
+                return Some(Self::by_server(what));
+            }
+            next = error.source();
+        }
+        None
+    }
 }
 
 /// The reason why a received response cannot be read. Retrying would not help.
