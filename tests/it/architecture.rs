@@ -1,11 +1,11 @@
 //! Checks the module structure of `rpc-runtime/src` that ARCHITECTURE.md describes: imports go only
-//! down the layers, and no modules import each other in a cycle.
+//! down the layers, and external crates are named only where they belong. For all crates, that no
+//! modules use each other in a cycle.
 
+mod cycles;
 mod modules;
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use self::modules::{Graph, Modules};
+use self::modules::Modules;
 
 /// The layer of each module of the crate, in the order of `lib.rs`.
 const LAYERS: [(&str, u8); 32] = [
@@ -80,9 +80,6 @@ const NAMED_BY: [(&str, &[&str]); 7] = [
     ),
 ];
 
-/// Cycles that are allowed, as the sorted modules of each, with the reason.
-const ALLOWED_CYCLES: [(&[&str], &str); 0] = [];
-
 fn layer(module: &str) -> Option<u8> {
     LAYERS
         .iter()
@@ -96,55 +93,9 @@ fn top_level(module: &str) -> Option<String> {
     (!first.is_empty()).then(|| first.to_owned())
 }
 
-fn reachable<'g>(graph: &'g Graph, from: &str) -> BTreeSet<&'g str> {
-    let mut found = BTreeSet::new();
-    let mut open: Vec<&str> = vec![from];
-    while let Some(node) = open.pop() {
-        for next in graph.get(node).into_iter().flatten() {
-            if found.insert(next.as_str()) {
-                open.push(next);
-            }
-        }
-    }
-    found
-}
-
-/// The strongly connected components with more than one module, each with its imports.
-fn cycles(graph: &Graph) -> Vec<String> {
-    let reached: BTreeMap<&str, BTreeSet<&str>> = graph
-        .keys()
-        .map(|node| (node.as_str(), reachable(graph, node)))
-        .collect();
-    let components: BTreeSet<Vec<&str>> = graph
-        .keys()
-        .filter(|node| reached[node.as_str()].contains(node.as_str()))
-        .map(|node| {
-            let both = |other: &&&str| reached[**other].contains(node.as_str());
-            let reachable = &reached[node.as_str()];
-            let members = reachable
-                .iter()
-                .filter(|other| reached.contains_key(**other));
-            members.filter(both).copied().collect()
-        })
-        .collect();
-    components
-        .into_iter()
-        .filter(|members| ALLOWED_CYCLES.iter().all(|allowed| allowed.0 != *members))
-        .map(|members| {
-            let imports = members.iter().flat_map(|from| {
-                let targets = graph[*from].iter().map(String::as_str);
-                targets
-                    .filter(|to| members.contains(to))
-                    .map(move |to| format!("{from} -> {to}"))
-            });
-            imports.collect::<Vec<_>>().join(", ")
-        })
-        .collect()
-}
-
 #[test]
 fn imports_go_only_down_the_layers() {
-    let modules = Modules::read();
+    let modules = Modules::read("rpc-runtime");
     let mut broken = Vec::new();
     for name in modules.0.keys() {
         let Some(module) = top_level(name) else {
@@ -174,36 +125,11 @@ fn imports_go_only_down_the_layers() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
-#[test]
-fn top_level_modules_have_no_cycles() {
-    let graph = Modules::read().graph(top_level);
-    assert!(graph["server"].contains("middleware"), "{graph:#?}");
-    let cycles = cycles(&graph);
-    assert!(cycles.is_empty(), "{cycles:#?}");
-}
-
-/// The nodes are the files and folders of `server/`, and those of its folders. A `mod.rs` is a node
-/// if it imports anything.
-#[test]
-fn modules_of_the_server_have_no_cycles() {
-    let graph = Modules::read().graph(|module| {
-        let segments: Vec<_> = module.split('/').collect();
-        (segments[0] == "server").then(|| segments[..segments.len().min(3)].join("/"))
-    });
-    // The test follows re-exports: `gate` names `crate::server::Limits`.
-    assert!(
-        graph["server/admission/gate"].contains("server/limits"),
-        "{graph:#?}"
-    );
-    let cycles = cycles(&graph);
-    assert!(cycles.is_empty(), "{cycles:#?}");
-}
-
 /// A jump of the system clock changes no deadline, timer or budget: only signatures and log records
 /// use the time of day.
 #[test]
 fn only_signatures_and_logs_read_the_wall_clock() {
-    let users: Vec<_> = Modules::read()
+    let users: Vec<_> = Modules::read("rpc-runtime")
         .0
         .into_iter()
         .filter(|(_, module)| {
@@ -223,7 +149,7 @@ fn only_signatures_and_logs_read_the_wall_clock() {
 
 #[test]
 fn external_crates_are_named_where_allowed() {
-    let modules = Modules::read();
+    let modules = Modules::read("rpc-runtime");
     let mut broken = Vec::new();
     for (name, module) in &modules.0 {
         let file = if name.is_empty() { "lib" } else { name };

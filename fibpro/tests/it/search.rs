@@ -1,7 +1,5 @@
 //! Searching the log sink in process: filters, pages, and waiting for new records.
 
-use std::time::Duration;
-
 use fibpro::api::logsink::{Level, LogSinkClient, Page, Query, Record, TARGET_LIMIT, TEXT_LIMIT};
 use fibpro::service::logsink::{LogStore, LogStoreOptions, PrintQueue, Sink, WriterHandle};
 use rpc_runtime::{Code, RequestId};

@@ -7,7 +7,8 @@ use std::pin::Pin;
 use std::task;
 use std::time::Duration;
 
-use super::{Client, stack};
+use super::Client;
+use super::stack::{self, CallParts};
 use crate::compression::Compression;
 use crate::context::{Context, RequestId};
 use crate::descriptor::MethodDescriptor;
@@ -55,26 +56,6 @@ enum CallState<T: 'static, E: 'static> {
 struct PreparedCall<T: 'static, E: 'static> {
     parts: CallParts,
     reply: &'static ReplyCodec<T, E>,
-}
-
-/// The parts of a call that do not depend on its types.
-pub(super) struct CallParts {
-    pub(super) client: Client,
-    pub(super) method: &'static MethodDescriptor,
-    /// Formats the arguments for the log, without secrets.
-    pub(super) redacted_arguments: Option<&'static dyn RedactedArguments>,
-    /// The context that the call is made in.
-    pub(super) context: Context,
-    pub(super) timeout: Option<Duration>,
-    pub(super) metadata: Metadata,
-    /// The request message, or the error of encoding it.
-    pub(super) body: Result<Body, Error>,
-    /// Whether the call may be retried and hedged.
-    pub(super) retry: bool,
-    /// Options that replace those of the client.
-    pub(super) compression: Option<Compression>,
-    pub(super) use_get: Option<bool>,
-    pub(super) message_limit: Option<usize>,
 }
 
 /// Creates a call from its encoded arguments.

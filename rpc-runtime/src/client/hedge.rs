@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::ClientInner;
+use super::attempt::{AttemptOutcome, attempt, is_retryable};
 use super::balance::{Endpoint, InFlightGuard};
 use super::outbound::OutboundRequest;
-use super::retry::{AttemptOutcome, attempt, is_retryable};
 use crate::descriptor::Idempotency;
 
 /// Returns the time after which the call is sent a second time, or `None` if it is not hedged.

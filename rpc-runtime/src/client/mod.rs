@@ -1,5 +1,6 @@
 //! The client side of a call: targets, middleware, timeouts, retries.
 
+mod attempt;
 mod balance;
 mod breaker;
 mod budget;

@@ -4,14 +4,14 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::balance::{Balancer, InFlightGuard};
+use super::attempt::{AttemptOutcome, attempt, is_retryable};
+use super::balance::Balancer;
 use super::outbound::OutboundRequest;
 use super::stack::MIN_REMAINING;
 use super::{ClientInner, hedge};
 use crate::descriptor::{Idempotency, MethodDescriptor};
-use crate::error::{Code, Delivery, Error};
+use crate::error::{Delivery, Error};
 use crate::middleware::{BoxFuture, Guards, Request, Response};
-use crate::observe::{AttemptObservation, CallStart};
 
 /// The number of attempts of a call that a server may leave unprocessed (`GOAWAY`,
 /// `REFUSED_STREAM`) without a cost: they count neither as attempts nor against the retry budget. A
@@ -95,42 +95,6 @@ async fn run_attempts(
     }
 }
 
-/// The result of one attempt, or of an attempt and its hedge.
-pub(super) struct AttemptOutcome {
-    pub(super) response: Response,
-    /// Ended by the receiver, once it is known whether another attempt follows.
-    pub(super) observation: AttemptObservation,
-    /// The number of attempts sent: 2 for a hedged one.
-    pub(super) sent: u32,
-}
-
-/// Sends a request to the endpoint of the guard.
-pub(super) async fn attempt(
-    client: &ClientInner,
-    guard: InFlightGuard,
-    request: &OutboundRequest,
-) -> AttemptOutcome {
-    let transport = guard.endpoint().transport();
-    let (method, context) = (request.method, &request.context);
-    let start = || CallStart {
-        request_bytes: request.message.len(),
-        ..CallStart::client(method, context, transport.target())
-    };
-    let observation = client.observers.start_attempt(method, context, start);
-    let response = if client.attempt_layers.is_empty() {
-        transport.send(request).await
-    } else {
-        let layers = &client.attempt_layers;
-        layers.run(transport, request.to_request()).await
-    };
-    guard.finish(&response);
-    AttemptOutcome {
-        response,
-        observation,
-        sent: 1,
-    }
-}
-
 /// The attempts of a call so far.
 #[derive(Default)]
 struct Attempts {
@@ -186,22 +150,6 @@ fn decide(
     RetryDecision::Retry(delay)
 }
 
-/// Whether the call may be sent again after this error: the error is transient and a second
-/// execution does no harm.
-pub(super) fn is_retryable(method: &MethodDescriptor, error: &Error) -> bool {
-    let transient = match error.code() {
-        Code::Unavailable => true,
-        // A used-up quota lasts. The server sends a delay if it expects the quota to recover.
-        Code::ResourceExhausted => error.retry_after().is_some(),
-        _ => false,
-    };
-    let safe = match method.idempotency {
-        Idempotency::Idempotent | Idempotency::Keyed { .. } | Idempotency::NoSideEffects => true,
-        Idempotency::Unknown => error.delivery().is_not_run(),
-    };
-    transient && safe && !error.retries_exhausted()
-}
-
 /// Whether further attempts must go to the endpoint at which this one failed.
 ///
 /// The call may be running there. Servers usually keep idempotency keys in a store of their own,
@@ -244,6 +192,7 @@ fn annotate(error: &mut Error, attempts: u32, reason: Option<&str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Code;
 
     const PLAIN: MethodDescriptor = MethodDescriptor::new("a.B", "c", "C", "/a.B/C");
 

@@ -4,10 +4,13 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout_at;
 
-use super::call::CallParts;
+use super::Client;
+use crate::compression::Compression;
 use crate::context::{Context, RequestId};
 use crate::descriptor::MethodDescriptor;
 use crate::error::Error;
+use crate::metadata::Metadata;
+use crate::method::RedactedArguments;
 use crate::middleware::{Body, Request, Response};
 use crate::observe::{CallStart, CallTrace};
 use crate::protocol::SendOptions;
@@ -15,6 +18,26 @@ use crate::protocol::SendOptions;
 /// The minimum time before the deadline for a call to be sent. The timeout header has whole
 /// milliseconds, so a shorter time would be sent as 0.
 pub(super) const MIN_REMAINING: Duration = Duration::from_millis(1);
+
+/// The parts of a call that do not depend on its types.
+pub(super) struct CallParts {
+    pub(super) client: Client,
+    pub(super) method: &'static MethodDescriptor,
+    /// Formats the arguments for the log, without secrets.
+    pub(super) redacted_arguments: Option<&'static dyn RedactedArguments>,
+    /// The context that the call is made in.
+    pub(super) context: Context,
+    pub(super) timeout: Option<Duration>,
+    pub(super) metadata: Metadata,
+    /// The request message, or the error of encoding it.
+    pub(super) body: Result<Body, Error>,
+    /// Whether the call may be retried and hedged.
+    pub(super) retry: bool,
+    /// Options that replace those of the client.
+    pub(super) compression: Option<Compression>,
+    pub(super) use_get: Option<bool>,
+    pub(super) message_limit: Option<usize>,
+}
 
 /// Sends a call and returns the request ID and the response.
 pub(super) async fn run(call: CallParts) -> (RequestId, Response) {

@@ -14,6 +14,12 @@ use crate::request_id::RequestId;
 /// context.
 pub(crate) struct ContextBuilder(Box<ContextInner>);
 
+impl Context {
+    pub(crate) fn builder(propagated: Propagated) -> ContextBuilder {
+        ContextBuilder::new(propagated)
+    }
+}
+
 impl ContextBuilder {
     pub(super) fn new(propagated: Propagated) -> Self {
         Self(Box::new(ContextInner {

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::{
-    Baggage, ContextBuilder, Propagated, RequestId, ResponseMetadata, Scoped, ServerInfo, Source,
-    TraceContext, propagated, response, scope,
+    Baggage, Propagated, RequestId, ResponseMetadata, ServerInfo, Source, TraceContext, propagated,
+    response,
 };
 use crate::descriptor::MethodDescriptor;
 use crate::error::Error;
@@ -68,12 +68,6 @@ pub(super) struct ResponseState {
 
 /// Methods for handlers.
 impl Context {
-    /// Returns the context of the current call, or an empty one outside a call.
-    #[must_use]
-    pub fn current() -> Self {
-        scope::current()
-    }
-
     /// Returns the ID of the request, or `-` outside a call.
     #[must_use]
     pub fn request_id(&self) -> &str {
@@ -213,27 +207,6 @@ impl Context {
         Self::builder(Propagated::new(id)).build()
     }
 
-    /// Runs a future in this context, on any task that polls it.
-    ///
-    /// ```
-    /// use rpc_runtime::{Context, RequestId};
-    ///
-    /// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    /// # runtime.block_on(async {
-    /// let context = Context::for_request(RequestId::parse("nightly-7").unwrap());
-    /// let id = context.scope(async { Context::current().request_id().to_owned() }).await;
-    /// assert_eq!((&*id, Context::current().request_id()), ("nightly-7", "-"));
-    /// # });
-    /// ```
-    pub fn scope<F: Future>(self, future: F) -> Scoped<F> {
-        Scoped::new(self, future)
-    }
-
-    /// Runs a closure in this context.
-    pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        scope::enter(self.clone(), f)
-    }
-
     /// Returns a context with one more entry of baggage, for the calls that are made in its scope.
     ///
     /// ```
@@ -288,18 +261,6 @@ impl Context {
 
 /// Access of the client and the server to the parts of a context.
 impl Context {
-    /// Calls `f` with the current context.
-    pub(crate) fn with_current<R>(f: impl FnOnce(&Self) -> R) -> R {
-        f(&scope::current())
-    }
-
-    /// Calls `f` with the server that handles the current call, and clones nothing.
-    ///
-    /// There is no current context during `f`, so it must not run code of the application.
-    pub(crate) fn with_server_info<R>(f: impl FnOnce(&ServerInfo) -> R) -> Option<R> {
-        scope::with(|context| context.server_info().map(|server| f(server)))
-    }
-
     pub(crate) fn id(&self) -> Option<&RequestId> {
         self.propagated().request_id.as_ref()
     }
@@ -375,10 +336,6 @@ impl Context {
         let mut inner = self.copy();
         inner.propagated.attempt = attempt;
         Self(Some(Arc::new(inner)))
-    }
-
-    pub(crate) fn builder(propagated: Propagated) -> ContextBuilder {
-        ContextBuilder::new(propagated)
     }
 
     /// Returns a context of the same call with another deadline, which may be later: for work that

@@ -5,17 +5,84 @@
 
 use std::cell::Cell;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task;
 
 use pin_project_lite::pin_project;
 
-use super::Context;
+use super::{Context, ServerInfo};
+use crate::flags::Flag;
 
 thread_local! {
     static CURRENT: Cell<Context> = const { Cell::new(Context(None)) };
 }
 
-pub(super) fn current() -> Context {
+/// The current context.
+impl Context {
+    /// Returns the context of the current call, or an empty one outside a call.
+    #[must_use]
+    pub fn current() -> Self {
+        current()
+    }
+
+    /// Runs a future in this context, on any task that polls it.
+    ///
+    /// ```
+    /// use rpc_runtime::{Context, RequestId};
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    /// # runtime.block_on(async {
+    /// let context = Context::for_request(RequestId::parse("nightly-7").unwrap());
+    /// let id = context.scope(async { Context::current().request_id().to_owned() }).await;
+    /// assert_eq!((&*id, Context::current().request_id()), ("nightly-7", "-"));
+    /// # });
+    /// ```
+    pub fn scope<F: Future>(self, future: F) -> Scoped<F> {
+        Scoped::new(self, future)
+    }
+
+    /// Runs a closure in this context.
+    pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        enter(self.clone(), f)
+    }
+
+    /// Calls `f` with the current context.
+    pub(crate) fn with_current<R>(f: impl FnOnce(&Self) -> R) -> R {
+        f(&current())
+    }
+
+    /// Calls `f` with the server that handles the current call, and clones nothing.
+    ///
+    /// There is no current context during `f`, so it must not run code of the application.
+    pub(crate) fn with_server_info<R>(f: impl FnOnce(&ServerInfo) -> R) -> Option<R> {
+        with(|context| context.server_info().map(|server| f(server)))
+    }
+}
+
+/// Reading a flag in the current context.
+impl<T: Send + Sync + 'static> Flag<T> {
+    /// Returns the value in the server that handles the current call, or the default outside a
+    /// call.
+    ///
+    /// For `bool`, numbers up to 64 bits and `Duration` this is an atomic load.
+    #[must_use]
+    pub fn get(&self) -> T
+    where
+        T: Copy,
+    {
+        Context::with_server_info(|server| server.flags().get(self))
+            .unwrap_or_else(|| self.default_value())
+    }
+
+    /// Returns the value as [`get`](Self::get) does, for types that are not `Copy`.
+    #[must_use]
+    pub fn load(&self) -> Arc<T> {
+        Context::with_server_info(|server| server.flags().load(self))
+            .unwrap_or_else(|| self.load_default())
+    }
+}
+
+fn current() -> Context {
     // A `Cell` is read by taking its value, which is put back before other code can run.
     let context = swap(Context(None));
     swap(context.clone());
@@ -23,12 +90,12 @@ pub(super) fn current() -> Context {
 }
 
 /// Calls `f` with the current context. There is no current context during the call.
-pub(super) fn with<R>(f: impl FnOnce(&Context) -> R) -> R {
+fn with<R>(f: impl FnOnce(&Context) -> R) -> R {
     let guard = Guard(swap(Context(None)));
     f(&guard.0)
 }
 
-pub(super) fn enter<R>(context: Context, f: impl FnOnce() -> R) -> R {
+fn enter<R>(context: Context, f: impl FnOnce() -> R) -> R {
     let _guard = Guard(swap(context));
     f()
 }
@@ -72,7 +139,7 @@ pin_project! {
 }
 
 impl<F> Scoped<F> {
-    pub(super) fn new(context: Context, future: F) -> Self {
+    fn new(context: Context, future: F) -> Self {
         Self {
             context,
             future: Some(future),

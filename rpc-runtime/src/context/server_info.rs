@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Context, Source};
+use super::Source;
 use crate::descriptor::MethodDescriptor;
 use crate::error::Code;
-use crate::flags::{Flag, Flags};
+use crate::flags::Flags;
 use crate::identity::IdentityKeys;
 
 /// Properties of a server that its handlers use. A context holds one pointer to it.
@@ -78,28 +78,5 @@ impl ServerInfo {
 
     pub(crate) fn flags(&self) -> &Flags {
         &self.flags
-    }
-}
-
-/// Reading a flag in the current context.
-impl<T: Send + Sync + 'static> Flag<T> {
-    /// Returns the value in the server that handles the current call, or the default outside a
-    /// call.
-    ///
-    /// For `bool`, numbers up to 64 bits and `Duration` this is an atomic load.
-    #[must_use]
-    pub fn get(&self) -> T
-    where
-        T: Copy,
-    {
-        Context::with_server_info(|server| server.flags().get(self))
-            .unwrap_or_else(|| self.default_value())
-    }
-
-    /// Returns the value as [`get`](Self::get) does, for types that are not `Copy`.
-    #[must_use]
-    pub fn load(&self) -> Arc<T> {
-        Context::with_server_info(|server| server.flags().load(self))
-            .unwrap_or_else(|| self.load_default())
     }
 }

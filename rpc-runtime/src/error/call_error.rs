@@ -409,3 +409,36 @@ impl fmt::Debug for Error {
         write!(f, "{self:#}")
     }
 }
+
+/// Whether a client retries.
+impl Error {
+    pub(crate) fn with_delivery(mut self, delivery: Delivery) -> Self {
+        self.0.delivery = delivery;
+        self
+    }
+
+    pub(crate) fn delivery(&self) -> Delivery {
+        self.0.delivery
+    }
+
+    /// Returns whether a client closer to the failure has already retried the call.
+    ///
+    /// Retrying such an error again would multiply the attempts: three attempts in each of three
+    /// layers are 27.
+    pub(crate) fn retries_exhausted(&self) -> bool {
+        self.0.retries_exhausted
+    }
+
+    /// Sets whether the call has already been retried.
+    pub(crate) fn set_retries_exhausted(&mut self, retries_exhausted: bool) {
+        self.0.retries_exhausted = retries_exhausted;
+    }
+
+    /// Appends a note in parentheses to the message.
+    pub(crate) fn add_note(&mut self, note: &str) {
+        let message = self.0.message.to_mut();
+        message.push_str(" (");
+        message.push_str(note);
+        message.push(')');
+    }
+}

@@ -1,4 +1,4 @@
-//! The modules of `rpc-runtime/src` and what they import, read from their source files.
+//! The modules of a crate and what they import, read from their source files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -34,32 +34,47 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 }
 
 impl Modules {
-    /// Reads the sources, without comments, strings and tests.
-    pub(super) fn read() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rpc-runtime/src");
+    /// Reads the sources of a crate of the workspace, without comments, strings and tests.
+    pub(super) fn read(package: &str) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("..")
+            .join(package)
+            .join("src");
         let mut found = Vec::new();
         sources(&root, &mut found);
-        let mut modules = BTreeMap::new();
-        for file in found {
-            let name = file.strip_prefix(&root).unwrap().with_extension("");
-            let name = name.to_string_lossy().replace('\\', "/");
-            if name.ends_with("tests") || name.contains("/tests/") {
-                continue;
-            }
-            let path = match name.as_str() {
+        let files: Vec<_> = found
+            .iter()
+            .map(|file| {
+                let name = file.strip_prefix(&root).unwrap().with_extension("");
+                let name = name.to_string_lossy().replace('\\', "/");
+                (name, fs::read_to_string(file).unwrap())
+            })
+            .collect();
+        assert!(
+            files.len() > 20,
+            "only {} sources of {package}",
+            files.len()
+        );
+        Self::parse(
+            files
+                .iter()
+                .map(|(name, text)| (name.as_str(), text.as_str())),
+        )
+    }
+
+    /// Parses files of a crate, given by their paths in `src` without extension, and their texts.
+    pub(super) fn parse<'f>(files: impl Iterator<Item = (&'f str, &'f str)>) -> Self {
+        let is_test = |name: &str| name.split('/').any(|part| part == "tests");
+        let files = files.filter(|(name, _)| !is_test(name));
+        let modules = files.map(|(name, text)| {
+            let path = match name {
                 "lib" => "",
                 name => name.strip_suffix("/mod").unwrap_or(name),
             };
-            let text = fs::read_to_string(&file).unwrap();
             let code = text.split("#[cfg(test)]\nmod tests {").next();
-            modules.insert(path.to_owned(), Module::parse(code.unwrap_or_default()));
-        }
-        assert!(
-            modules.len() > 40,
-            "the sources were not found: {}",
-            modules.len()
-        );
-        Self(modules)
+            (path.to_owned(), Module::parse(code.unwrap_or_default()))
+        });
+        Self(modules.collect())
     }
 
     /// Returns the module that defines the item of a path, or the module that the path names. A
@@ -118,22 +133,27 @@ impl Modules {
         resolved(&module.paths).into_iter().chain(outside).collect()
     }
 
-    /// The graph of imports between nodes. `node` returns the node of a module, `None` for a module
-    /// outside of the graph.
-    pub(super) fn graph(&self, node: impl Fn(&str) -> Option<String>) -> Graph {
-        let mut graph = Graph::new();
-        for from in self.0.keys() {
-            let Some(own) = node(from) else { continue };
-            let edges = graph.entry(own.clone()).or_default();
-            let imports = self.imports(from);
-            edges.extend(imports.iter().filter_map(|to| node(to)));
-            edges.remove(&own);
-        }
-        graph
+    /// Returns all imports as pairs of modules, without those of the module itself.
+    pub(super) fn all_imports(&self) -> Vec<(String, String)> {
+        let pairs = self.0.keys().flat_map(|from| {
+            let imports = self.imports(from).into_iter();
+            imports.map(move |to| (from.clone(), to))
+        });
+        pairs.filter(|(from, to)| from != to).collect()
+    }
+
+    /// Returns the modules with modules below them. The root is the empty path.
+    pub(super) fn folders(&self) -> BTreeSet<String> {
+        self.0
+            .keys()
+            .filter(|module| !module.is_empty())
+            .map(|module| parent(module))
+            .collect()
     }
 }
 
-fn join(base: &str, name: &str) -> String {
+/// Returns the path of the module `name` in the module `base`.
+pub(super) fn join(base: &str, name: &str) -> String {
     if base.is_empty() {
         name.to_owned()
     } else {
@@ -147,15 +167,13 @@ fn parent(module: &str) -> String {
         .map_or(String::new(), |(parent, _)| parent.to_owned())
 }
 
-fn is_below(module: &str, above: &str) -> bool {
+/// Returns whether a module is within another one.
+pub(super) fn is_below(module: &str, above: &str) -> bool {
     above.is_empty()
         || module
             .strip_prefix(above)
             .is_some_and(|rest| rest.starts_with('/'))
 }
-
-/// The modules that each module imports.
-pub(super) type Graph = BTreeMap<String, BTreeSet<String>>;
 
 /// The tokens of Rust code: identifiers, `::`, and single characters. Comments, strings and
 /// characters are left out.

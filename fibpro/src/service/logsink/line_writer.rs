@@ -10,25 +10,12 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::count;
 use super::missing::MissingRecords;
 use super::sequence::SequenceTracker;
-use super::store::{LogStoreError, PrintedJob};
+use super::store::{AcceptResult, PrintedJob, WriteError};
 use crate::api::logsink::Record;
 use crate::output::LineOutput;
 
 /// Jobs are combined into one write up to this size, in bytes, to save system calls.
 const GROUP_BYTES: usize = 64 << 10;
-
-/// Number of newly accepted records of a call.
-pub(super) type AcceptResult = Result<u32, WriteError>;
-
-/// Error of a call whose records were not accepted.
-#[derive(Debug, Clone)]
-pub(super) enum WriteError {
-    /// The lines could not be written. Only the kind is kept, because several calls share the
-    /// error.
-    Output(io::ErrorKind),
-    /// The records could not be stored. Their lines may have been written.
-    Store(Arc<LogStoreError>),
-}
 
 /// Records of one call, waiting to be written.
 #[derive(Debug)]

@@ -15,9 +15,9 @@ use rpc_runtime::{Code, Error, Result, fail};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::line::append_line;
-use super::line_writer::{LineWriter, PrintState, WriteError, WriteJob};
+use super::line_writer::{LineWriter, PrintState, WriteJob};
 use super::sequence::SequenceTracker;
-use super::store::{Intake, StoreTask};
+use super::store::{Intake, StoreTask, WriteError};
 use crate::api::logsink::Record;
 
 /// Capacity for records that wait to be written and stored, in bytes. More than the largest message

@@ -10,8 +10,6 @@ use argon2::password_hash::{Error as HashError, try_generate_salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use parking_lot::{Mutex, MutexGuard};
 
-use super::passwords::Argon2Cost;
-
 /// Length of a new hash, in bytes.
 const OUTPUT: usize = Params::DEFAULT_OUTPUT_LEN;
 
@@ -22,6 +20,39 @@ pub(super) const MAX_COST: Argon2Cost = Argon2Cost {
     passes: 16,
     lanes: 16,
 };
+
+/// Cost of a password hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Argon2Cost {
+    /// Memory in KiB.
+    pub memory: u32,
+    /// Number of passes over the memory.
+    pub passes: u32,
+    /// Number of lanes.
+    pub lanes: u32,
+}
+
+impl Argon2Cost {
+    /// Recommendation of OWASP for argon2id: 19 MiB, 2 passes, 1 lane.
+    pub const OWASP: Self = Self {
+        memory: 19 * 1024,
+        passes: 2,
+        lanes: 1,
+    };
+
+    /// Minimum cost, for tests only; such a hash protects nothing.
+    pub const TEST: Self = Self {
+        memory: Params::MIN_M_COST,
+        passes: 1,
+        lanes: 1,
+    };
+}
+
+impl Default for Argon2Cost {
+    fn default() -> Self {
+        Self::OWASP
+    }
+}
 
 /// Reason for which a hash cannot be computed.
 #[derive(Debug)]

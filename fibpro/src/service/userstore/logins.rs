@@ -13,8 +13,9 @@ use rpc_runtime::{Result, Secret};
 use tokio::sync::OnceCell;
 
 use super::guesses::Guesses;
+use super::hashing::Argon2Cost;
 use super::normal::spellings;
-use super::passwords::{Argon2Cost, Lane, Passwords};
+use super::passwords::{Lane, Passwords};
 use crate::login_cache::{LoginAge, LoginCache, LoginDigest};
 
 /// Verifies passwords. Concurrent verifications of the same login share one comparison, and

@@ -19,8 +19,8 @@ mod validate;
 pub use self::backup::{BackupSummary, Restored, backup, restore};
 pub use self::clock::Clock;
 pub use self::database::Database;
+pub use self::hashing::Argon2Cost;
 pub use self::import::UserList;
-pub use self::passwords::Argon2Cost;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use argon2::Params;
 use rpc_runtime::{Code, Error, Result, Secret, fail};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::hashing::Hasher;
+use super::hashing::{Argon2Cost, Hasher};
 
 /// Maximum number of concurrent hashes. Each occupies one core and 19 MiB.
 const AT_ONCE: usize = 2;
@@ -19,39 +18,6 @@ const WAITING: usize = 256;
 
 /// Delay before a caller retries when too many hashes wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// Cost of a password hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Argon2Cost {
-    /// Memory in KiB.
-    pub memory: u32,
-    /// Number of passes over the memory.
-    pub passes: u32,
-    /// Number of lanes.
-    pub lanes: u32,
-}
-
-impl Argon2Cost {
-    /// Recommendation of OWASP for argon2id: 19 MiB, 2 passes, 1 lane.
-    pub const OWASP: Self = Self {
-        memory: 19 * 1024,
-        passes: 2,
-        lanes: 1,
-    };
-
-    /// Minimum cost, for tests only; such a hash protects nothing.
-    pub const TEST: Self = Self {
-        memory: Params::MIN_M_COST,
-        passes: 1,
-        lanes: 1,
-    };
-}
-
-impl Default for Argon2Cost {
-    fn default() -> Self {
-        Self::OWASP
-    }
-}
 
 /// The queue in which a hash waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,6 @@
 use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
 use std::pin::pin;
-use std::time::Duration;
 
 use ::http::header::{HOST, HeaderMap};
 use ::http::response::Parts;
@@ -26,21 +25,10 @@ use crate::protocol::body::{self, BodyReadError};
 use crate::protocol::connect::{self, OutgoingMessage, WireResponse};
 use crate::protocol::identity;
 
-/// The timeout of opening a connection.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The time for which an idle connection is kept. It is shorter than the idle timeout of the server
-/// (60 s), so the server rarely closes a connection on which a request has just been sent.
-pub(super) const POOL_IDLE: Duration = Duration::from_secs(50);
-
 /// The maximum number of headers of a response, and the maximum size of their names and values
 /// together, in bytes. They are those of a server.
 const HEADER_COUNT: usize = 100;
 const HEADER_BYTES: usize = 32 << 10;
-
-/// The maximum size of the headers of a response over HTTP/2, as the peer counts them. It is above
-/// the limits here, so that these decide and say what is wrong.
-pub(super) const HEADER_LIST_BYTES: u32 = 64 << 10;
 
 /// The transport to one server over HTTP.
 pub(super) struct HttpTransport {

@@ -3,6 +3,7 @@
 
 mod http;
 mod http2;
+mod limits;
 mod pool;
 #[cfg(feature = "reqwest")]
 mod reqwest;
@@ -10,6 +11,7 @@ mod reqwest;
 #[path = "reqwest_absent.rs"]
 mod reqwest;
 mod target;
+mod tcp;
 #[cfg(unix)]
 mod unix;
 mod url;

@@ -15,8 +15,9 @@ use hyper_util::client::legacy::{Builder, Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::runtime::{Handle, Id};
 
-use super::http::{CONNECT_TIMEOUT, POOL_IDLE};
 use super::http2::Http2Pool;
+use super::limits::POOL_IDLE;
+use super::tcp::tcp_connector;
 #[cfg(unix)]
 use super::unix::UnixConnector;
 use crate::sync::MutexExt as _;
@@ -126,14 +127,6 @@ fn builder() -> Builder {
         .timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE);
     builder
-}
-
-/// Returns a connector for TCP.
-pub(super) fn tcp_connector() -> HttpConnector {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    connector
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ impl ReqwestClient {
     /// Returns a client for `https` URLs.
     #[cfg(feature = "tls")]
     pub(super) fn https() -> Result<Self> {
-        use super::http::{CONNECT_TIMEOUT, POOL_IDLE};
+        use super::limits::{CONNECT_TIMEOUT, POOL_IDLE};
 
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())

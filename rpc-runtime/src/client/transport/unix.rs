@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tower_service::Service;
 
-use super::http::CONNECT_TIMEOUT;
+use super::limits::CONNECT_TIMEOUT;
 
 /// The suffix of a host that encodes the path of a socket. Host names cannot contain an underscore.
 const SUFFIX: &str = "._unix";

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::content::ContentType;
-use super::response::{describe_non_rpc_response, read_encoded, with_metadata};
+use super::decode::{describe_non_rpc_response, read_encoded, with_metadata};
 use crate::codec::base64::{self, Engine as _};
 use crate::codec::error_details;
 use crate::context::RequestId;

@@ -11,6 +11,7 @@
 //! | `rejection` | the responses to calls that are rejected before the handler runs |
 
 mod content;
+mod decode;
 mod error;
 mod get;
 mod rejection;

@@ -24,9 +24,8 @@ use self::writer::StoreWriter;
 use super::sequence::SequenceTracker;
 use crate::api::logsink::Page;
 
-pub(super) use error::LogStoreError;
 pub(super) use select::Filter;
-pub(super) use writer::PrintedJob;
+pub(super) use writer::{AcceptResult, PrintedJob, WriteError};
 
 /// Maximum number of searches that wait for records. Each occupies a slot for running calls.
 const FOLLOWERS: usize = 64;

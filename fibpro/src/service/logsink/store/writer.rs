@@ -3,6 +3,7 @@
 //! The loop is not shared with the user store: a failed group is refused as a whole here, while the
 //! user store repeats its operations one by one.
 
+use std::io;
 use std::sync::Arc;
 
 use rpc_runtime::files::FileLock;
@@ -11,7 +12,6 @@ use sqlx::SqliteConnection;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::super::line_writer::{AcceptResult, WriteError};
 use super::super::{count, missing::MissingRecords, sequence::SequenceTracker};
 use super::StoreShared;
 use super::error::{LogStoreError, LogStoreErrorKind, RETRY_AFTER};
@@ -29,6 +29,19 @@ const GROUP_BYTES: usize = 1 << 20;
 /// Divisor of the size limit: this part is freed when SQLite reports a full file despite the
 /// estimate.
 const EXTRA_SPACE_DIVISOR: u64 = 8;
+
+/// Number of newly accepted records of a call.
+pub(in super::super) type AcceptResult = Result<u32, WriteError>;
+
+/// Error of a call whose records were not accepted.
+#[derive(Debug, Clone)]
+pub(in super::super) enum WriteError {
+    /// The lines could not be written. Only the kind is kept, because several calls share the
+    /// error.
+    Output(io::ErrorKind),
+    /// The records could not be stored. Their lines may have been written.
+    Store(Arc<LogStoreError>),
+}
 
 /// Records of one call after printing.
 #[derive(Debug)]

@@ -23,10 +23,7 @@ use super::marker::StoreMarker;
 use super::operations::Operation;
 use super::session::{ColumnReader as _, SqlSession as _};
 use super::sqlite_file::{DatabaseFiles, with_suffix};
-use super::sqlite_writer::{GroupWriter, Message, QueuedOperation};
-
-/// Timeout for a lock that another process holds while the database is opened or closed.
-pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+use super::sqlite_writer::{GroupWriter, LOCK_TIMEOUT, Message, QueuedOperation};
 
 /// Maximum number of operations that wait for the writer.
 const QUEUE: usize = 2048;

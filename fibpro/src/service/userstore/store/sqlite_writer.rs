@@ -24,9 +24,11 @@ use super::ledger::Ledger;
 use super::lock_wait::LockState;
 use super::operations::Operation;
 use super::session::SqlSession as _;
-use super::sqlite::LOCK_TIMEOUT;
 use super::sqlite_file::{DatabaseFiles, FileFault, FileFaultKind};
 use super::sqlite_rescue;
+
+/// Timeout for a lock that another process holds while the database is opened or closed.
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Maximum number of operations per transaction; it bounds the wait of the first one.
 const GROUP: usize = 128;

@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use super::Connector;
 use super::origin::{ConnectError, Origin};
-use crate::client::transport::http::{HEADER_LIST_BYTES, POOL_IDLE};
+use crate::client::transport::limits::{HEADER_LIST_BYTES, POOL_IDLE};
 
 /// The time within which a server must respond to the handshake, after the connection is open.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);

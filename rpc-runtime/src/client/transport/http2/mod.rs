@@ -27,7 +27,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 
 pub(super) use self::exchange::{ExchangeError, ExchangeOptions, not_begun};
 use self::origin::Origin;
-use super::pool;
+use super::tcp::tcp_connector;
 #[cfg(unix)]
 use super::unix::UnixConnector;
 use crate::sync::MutexExt as _;
@@ -53,7 +53,7 @@ struct PoolInner {
 impl Http2Pool {
     /// Creates a pool for TCP.
     pub(super) fn tcp() -> Self {
-        Self::new(Connector::Tcp(pool::tcp_connector()))
+        Self::new(Connector::Tcp(tcp_connector()))
     }
 
     /// Creates a pool for Unix sockets.

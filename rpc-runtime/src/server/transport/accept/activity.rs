@@ -20,7 +20,6 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::io::Protocol;
 use crate::duration::FAR_FUTURE;
 use crate::server::limits::Limits;
 use crate::sync::MutexExt as _;
@@ -32,6 +31,13 @@ pub(in crate::server) const INCOMPLETE_TIMEOUT: Duration = Duration::from_secs(3
 /// Time for sending the end of a response on a connection of a stopping server. HTTP/2 buffers up
 /// to 64 KiB until the peer allows more.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// The HTTP version of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
 
 /// The state of a connection, shared by its I/O, its calls and its timer.
 #[derive(Debug)]

@@ -17,9 +17,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::activity::{Activity, CallGuard};
+use super::activity::{Activity, CallGuard, Protocol};
 use super::drive::{ConnectionEnd, drive, linger};
-use super::io::{Io, Protocol, Sniffed, sniff};
+use super::io::{Io, Sniffed, sniff};
 use super::reached;
 use crate::context::Context;
 use crate::server::call::body::{Aborted, ResponseBody};

@@ -7,17 +7,10 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
-use super::activity::Activity;
+use super::activity::{Activity, Protocol};
 
 /// The client connection preface of HTTP/2. Source: RFC 9113, section 3.4.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// The HTTP version of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Protocol {
-    Http1,
-    Http2,
-}
 
 /// The detected protocol, and the bytes that were read to detect it.
 #[derive(Debug)]
