@@ -314,3 +314,29 @@ async fn a_get_may_end_with_empty_frames() {
     assert_eq!(response.status(), 200);
     connection.driver.abort();
 }
+
+#[tokio::test]
+async fn a_response_to_head_has_no_body() {
+    use rpc_runtime::axum::{Router, routing::get as route};
+
+    let wired = start().await;
+    let routes = Router::new().route("/hello", route(async || "hello"));
+    let server = rpc_runtime::Server::new("plain").http(routes);
+    let plain = rpc_tests::Running::start(server).await;
+    for address in [wired.running.address(), plain.address()] {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (client, connection) = h2::client::handshake(stream).await.unwrap();
+        let driver = tokio::spawn(connection);
+        let mut connection = Connection { client, driver };
+        for path in ["/healthz", "/readyz", NEXT, "/nowhere", "/hello"] {
+            let get = ask(&mut connection, request("GET", path, &[]), b"").await;
+            let (head, body) = ask(&mut connection, request("HEAD", path, &[]), b"").await;
+            assert_eq!(head.status(), get.0.status(), "{path}");
+            assert_eq!(body, b"", "{path}");
+            let length = head.headers()["content-length"].to_str().unwrap();
+            if path != NEXT {
+                assert_eq!(length, get.1.len().to_string(), "{path}");
+            }
+        }
+    }
+}

@@ -1,9 +1,15 @@
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::client::SendRequest;
 use rpc_runtime::{Code, Limits, Server};
 use rpc_tests::Running;
 use rpc_tests::raw::{Raw, post, request};
 use rpc_tests::wait::within;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 use super::{Wired, start, start_limited};
 
@@ -93,7 +99,7 @@ async fn a_stopping_server_finishes_running_calls() {
     idle.closed().await;
     silent.closed().await;
     assert!(
-        tokio::net::TcpStream::connect(address).await.is_err(),
+        TcpStream::connect(address).await.is_err(),
         "no new connections"
     );
     assert!(!stopping.is_finished(), "a call is running");
@@ -217,5 +223,125 @@ async fn a_slow_body_of_a_plain_route_ends_at_the_stop() {
     let stopping = tokio::spawn(running.stop());
     idle.closed().await;
     assert_eq!(half.response().await.status, 400);
+    within(stopping).await.unwrap();
+}
+
+/// Sends a request over HTTP/2 whose response body the peer never takes.
+async fn untaken(running: &Running, request: http::Request<()>, body: &'static [u8]) -> Untaken {
+    let stream = TcpStream::connect(running.address()).await.unwrap();
+    let (client, connection) = h2::client::Builder::new()
+        .initial_window_size(0)
+        .handshake::<_, Bytes>(stream)
+        .await
+        .unwrap();
+    // Acknowledges pings and settings.
+    let driver = tokio::spawn(connection);
+    let mut client = client.ready().await.unwrap();
+    let (response, mut sending) = client.send_request(request, body.is_empty()).unwrap();
+    if !body.is_empty() {
+        sending.send_data(Bytes::from_static(body), true).unwrap();
+    }
+    let response = within(response).await.unwrap();
+    Untaken {
+        driver,
+        _open: (client, response.into_body()),
+    }
+}
+
+/// An HTTP/2 connection with a response that waits for its peer.
+struct Untaken {
+    driver: JoinHandle<Result<(), h2::Error>>,
+    _open: (SendRequest<Bytes>, RecvStream),
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_untaken_responses() {
+    let mut wired = start_patient().await;
+    let get = |path: &str| http::Request::get(format!("http://a{path}"));
+    let next = http::Request::post(format!("http://a{NEXT}"));
+    let next = next.header("content-type", "application/json").body(());
+    let mut open = Vec::new();
+    for (request, body) in [
+        (get("/healthz").body(()), &b""[..]),
+        (get("/nowhere").body(()), b""),
+        (next, br#"{"n":3}"#),
+    ] {
+        open.push(untaken(&wired.running, request.unwrap(), body).await);
+    }
+    let mut running = wired.connect().await;
+    running.send(post(HANG, "{}")).await.unwrap();
+    assert_eq!(wired.events.recv().await, Some("started"));
+    let stopping = tokio::spawn(wired.running.stop());
+    for untaken in open {
+        // The server closes the connection.
+        drop(within(untaken.driver).await.unwrap());
+    }
+    assert!(!stopping.is_finished(), "a call is running");
+    drop(running);
+    within(stopping).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_untaken_stream_of_a_route_ends_at_the_stop() {
+    use rpc_runtime::axum::{Router, body::Body, routing::get as route};
+
+    let mut limits = Limits::default();
+    limits.drain_timeout = Duration::from_secs(3600);
+    limits.idle_timeout = Duration::from_secs(3600);
+    let ticks = || futures_util::stream::repeat(Ok::<_, std::convert::Infallible>("tick"));
+    let routes = Router::new().route("/ticks", route(async move || Body::from_stream(ticks())));
+    let server = Server::new("wire").limits(limits).http(routes);
+    let running = Running::start(server).await;
+    let request = http::Request::get("http://a/ticks").body(()).unwrap();
+    let untaken = untaken(&running, request, b"").await;
+    let stopping = tokio::spawn(running.stop());
+    drop(within(untaken.driver).await.unwrap());
+    within(stopping).await.unwrap();
+}
+
+/// Returns the HEADERS frame of `GET /healthz`, which also ends its stream.
+fn probe_frame(stream: u32) -> Vec<u8> {
+    // GET, http, and the literal values of `:path` and `:authority`.
+    let mut block = vec![0x82, 0x86, 0x04, 8];
+    block.extend_from_slice(b"/healthz");
+    block.extend_from_slice(&[0x01, 1, b'a']);
+    let mut frame = vec![0, 0, block.len().try_into().unwrap(), 1, 0x05];
+    frame.extend_from_slice(&stream.to_be_bytes());
+    frame.extend_from_slice(&block);
+    frame
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_peer_that_goes_on() {
+    let wired = start_patient().await;
+    let mut peer = TcpStream::connect(wired.running.address()).await.unwrap();
+    // Acknowledges neither the settings nor the ping that comes with the first GOAWAY.
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    peer.write_all(preface).await.unwrap();
+    peer.write_all(&probe_frame(1)).await.unwrap();
+    let mut received = Vec::new();
+    while !received.windows(6).any(|bytes| bytes == b"alive\n") {
+        assert_ne!(within(peer.read_buf(&mut received)).await.unwrap(), 0);
+    }
+    let stopping = tokio::spawn(wired.running.stop());
+    let mut pace = tokio::time::interval(Duration::from_millis(50));
+    let mut stream = 1;
+    loop {
+        tokio::select! {
+            _ = pace.tick() => {
+                stream += 2;
+                // Fails when the server has closed the connection.
+                if peer.write_all(&probe_frame(stream)).await.is_err() {
+                    break;
+                }
+            }
+            read = peer.read_buf(&mut received) => match read {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
+    }
+    let text = String::from_utf8_lossy(&received);
+    assert!(text.contains("this connection should have ended"), "{text}");
     within(stopping).await.unwrap();
 }

@@ -9,7 +9,7 @@ mod http_fallback;
 mod pending_call;
 
 use std::error::Error as StdError;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use axum::routing::any;
@@ -20,7 +20,7 @@ use http_body::Body;
 
 use self::health::HealthCheck;
 pub(crate) use self::health::PROBE_PATHS;
-use self::pending_call::PendingCall;
+use self::pending_call::{PendingCall, STOPPING_RETRY_AFTER};
 use crate::error::{Code, Error};
 use crate::protocol::connect::{Rejection, RejectionFormat};
 use crate::protocol::context;
@@ -82,6 +82,37 @@ where
         }
     };
     // Every request ID is a valid header value.
+    if let Ok(id) = id {
+        response
+            .headers_mut()
+            .insert(context::REQUEST_ID.clone(), id);
+    }
+    response
+}
+
+/// Refuses a request on a connection that should have ended: its peer goes on although the server
+/// is stopping.
+pub(crate) async fn refuse_late<B>(
+    inner: &Arc<ServerInner>,
+    request: http::Request<B>,
+) -> HttpResponse
+where
+    B: Body<Data = Bytes>,
+{
+    let (head, _) = request.into_parts();
+    let incoming = context::read(&head.headers, false, inner.environment());
+    let id = HeaderValue::from_str(incoming.id.as_str());
+    let context = incoming
+        .builder
+        .server_info(inner.server_info().clone())
+        .build();
+    let text = "the server is stopping, and this connection should have ended; the call was not begun: use another \
+                connection";
+    let error = Error::without_location(Code::Unavailable, text);
+    let refusal = Rejection::from(error.with_retry_after(STOPPING_RETRY_AFTER));
+    let call = PendingCall::new(inner, Caller::ANONYMOUS, None, &head);
+    let unread = None::<&mut Pin<&mut B>>;
+    let mut response = call.refuse(&context, refusal, unread).await;
     if let Ok(id) = id {
         response
             .headers_mut()

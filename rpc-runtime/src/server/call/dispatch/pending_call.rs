@@ -30,7 +30,7 @@ use crate::server::call::trust::Caller;
 use crate::server::inner::ServerInner;
 
 /// The delay after which a call may be sent again that a stopping server has not begun.
-const STOPPING_RETRY_AFTER: Duration = Duration::from_millis(100);
+pub(super) const STOPPING_RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// A call whose message has not been read.
 pub(super) struct PendingCall<'a> {

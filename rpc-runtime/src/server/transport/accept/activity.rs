@@ -5,10 +5,11 @@
 //! | its protocol is not known yet | `first_byte_timeout`, see `connection` |
 //! | it has received a part of a request head (HTTP/1) | `header_timeout`, however slowly bytes arrive |
 //! | it is idle between two requests | `idle_timeout` |
-//! | its peer does not read | `idle_timeout` without a byte |
+//! | its peer does not read, or takes no part of any response (HTTP/2 flow control) | `idle_timeout` without a byte |
 //! | a call is running | never: the call has a deadline, and its body has `body_timeout` |
 //!
-//! While the server stops, no state but the last one lasts longer than [`INCOMPLETE_TIMEOUT`].
+//! While the server stops, no state but the last one lasts longer than [`INCOMPLETE_TIMEOUT`], and
+//! calls that begin after that time are refused: the peer ignores that the connection ends.
 //!
 //! hyper's header timeout does not distinguish the second state from the third, and creates a timer
 //! for each request. [`ConnectionTimer`] is one timer for the whole connection and is rarely reset.
@@ -54,9 +55,12 @@ pub(super) struct Activity {
 struct ActivityState {
     /// Number of running calls, from the complete head to the end of the response.
     calls: usize,
+    /// Number of running calls whose response waits until the peer takes a part of it.
+    sending: usize,
     /// Whether a part of a request head has arrived.
     head: bool,
-    /// The time at which the head began, the last call ended or a blocked write continued.
+    /// The time at which the head began, the last call ended, a part of a response was taken or a
+    /// blocked write continued.
     since: Instant,
     /// The time since which writes have been blocked because the peer does not read.
     blocked: Option<Instant>,
@@ -72,6 +76,7 @@ impl Activity {
         Self {
             state: Mutex::new(ActivityState {
                 calls: 0,
+                sending: 0,
                 // The sniffed bytes belong to the first head.
                 head: has_heads,
                 since: Instant::now(),
@@ -109,12 +114,21 @@ impl Activity {
     }
 
     /// Records that a request head is complete. The call counts as running until the guard is
-    /// dropped.
+    /// dropped, unless it is late.
     pub(super) fn call(self: &Arc<Self>) -> CallGuard {
         let mut state = self.state();
-        state.calls += 1;
         state.head = false;
-        CallGuard(self.clone())
+        let is_late = state
+            .stopping
+            .is_some_and(|stopping| stopping.elapsed() >= INCOMPLETE_TIMEOUT);
+        if !is_late {
+            state.calls += 1;
+        }
+        CallGuard {
+            activity: self.clone(),
+            is_late,
+            is_sending: false,
+        }
     }
 
     /// Records that a response may have been sent before its request was read completely.
@@ -132,13 +146,13 @@ impl Activity {
     }
 
     /// Returns the time at which the connection is closed if its state does not change; `None`
-    /// while a call is running and no write is blocked.
+    /// while a call is running that does not wait for the peer.
     fn deadline(&self) -> Option<Instant> {
         let state = self.state();
         let (since, timeout) = match (&state.blocked, state.calls) {
             (Some(blocked), _) => (*blocked, self.idle_timeout),
             (None, 0) if state.head => (state.since, self.header_timeout),
-            (None, 0) => (state.since, self.idle_timeout),
+            (None, calls) if calls == state.sending => (state.since, self.idle_timeout),
             (None, _) => return None,
         };
         let deadline = after(since, timeout);
@@ -147,6 +161,7 @@ impl Activity {
         };
         let last = match &state.blocked {
             Some(blocked) => *blocked + INCOMPLETE_TIMEOUT,
+            None if state.sending > 0 => state.since + INCOMPLETE_TIMEOUT,
             None => state.since + FLUSH_TIMEOUT,
         };
         Some(deadline.min(last.max(stopping + INCOMPLETE_TIMEOUT)))
@@ -164,19 +179,55 @@ fn after(since: Instant, timeout: Duration) -> Instant {
 
 /// Guard of a running call. Dropping it records the end of the call.
 #[derive(Debug)]
-pub(super) struct CallGuard(Arc<Activity>);
+pub(super) struct CallGuard {
+    activity: Arc<Activity>,
+    is_late: bool,
+    is_sending: bool,
+}
 
 impl CallGuard {
     /// Returns the activity of the connection that the call runs on.
     pub(super) fn activity(&self) -> &Activity {
-        &self.0
+        &self.activity
+    }
+
+    /// Returns whether the call began so long after the stop of its connection that it must be
+    /// refused.
+    pub(super) fn is_late(&self) -> bool {
+        self.is_late
+    }
+
+    /// Records that the response waits until the peer takes the next part of it. In HTTP/1, where a
+    /// connection has one response at a time, a blocked write shows it.
+    pub(super) fn sending(&mut self) {
+        if self.activity.has_heads || self.is_late {
+            return;
+        }
+        let mut state = self.activity.state();
+        state.since = Instant::now();
+        if !self.is_sending {
+            self.is_sending = true;
+            state.sending += 1;
+        }
+    }
+
+    /// Records that the peer waits for the next part of the response.
+    pub(super) fn producing(&mut self) {
+        if self.is_sending {
+            self.is_sending = false;
+            self.activity.state().sending -= 1;
+        }
     }
 }
 
 impl Drop for CallGuard {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        if self.is_late {
+            return;
+        }
+        let mut state = self.activity.state();
         state.calls -= 1;
+        state.sending -= usize::from(self.is_sending);
         state.since = Instant::now();
     }
 }
@@ -325,6 +376,57 @@ mod tests {
         is_quiet(&mut timer, 100 * SECOND).await;
         drop(call);
         is_quiet(&mut timer, SECOND).await;
+        assert_eq!(elapsed(&mut timer).await, SECOND, "the rest of the 1.5 s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_that_no_peer_takes_ends_the_stop() {
+        let activity = activity(Protocol::Http2);
+        let mut timer = ConnectionTimer::new(activity.clone());
+        let mut stuck = activity.call();
+        stuck.sending();
+        let running = activity.call();
+        activity.stopping();
+        is_quiet(&mut timer, 100 * SECOND).await;
+        drop(running);
+        assert_eq!(elapsed(&mut timer).await, 3 * SECOND);
+        // A body that its application has not produced yet is no fault of the peer.
+        stuck.producing();
+        is_quiet(&mut timer, 100 * SECOND).await;
+        stuck.sending();
+        is_quiet(&mut timer, 2 * SECOND).await;
+        // A part was taken.
+        stuck.sending();
+        assert_eq!(elapsed(&mut timer).await, 3 * SECOND);
+        drop(stuck);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_that_no_peer_takes_is_idle() {
+        let activity = activity(Protocol::Http2);
+        let mut timer = ConnectionTimer::new(activity.clone());
+        let mut stuck = activity.call();
+        is_quiet(&mut timer, 100 * SECOND).await;
+        stuck.sending();
+        assert_eq!(elapsed(&mut timer).await, 10 * SECOND);
+        drop(stuck);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn late_calls_do_not_prolong_the_stop() {
+        let activity = activity(Protocol::Http2);
+        let mut timer = ConnectionTimer::new(activity.clone());
+        activity.stopping();
+        let running = activity.call();
+        assert!(!running.is_late());
+        is_quiet(&mut timer, 3 * SECOND).await;
+        drop(running);
+        for _ in 0..10 {
+            let mut late = activity.call();
+            assert!(late.is_late());
+            late.sending();
+            is_quiet(&mut timer, SECOND / 10).await;
+        }
         assert_eq!(elapsed(&mut timer).await, SECOND, "the rest of the 1.5 s");
     }
 

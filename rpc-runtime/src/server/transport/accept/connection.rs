@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -23,7 +23,7 @@ use super::io::{Io, Sniffed, sniff};
 use super::reached;
 use crate::context::Context;
 use crate::server::call::body::{Aborted, ResponseBody};
-use crate::server::call::dispatch::dispatch;
+use crate::server::call::dispatch::{dispatch, refuse_late};
 use crate::server::call::trust::Peer;
 use crate::server::inner::ServerInner;
 use crate::server::limits::{Limits, MAX_HEADERS};
@@ -201,11 +201,17 @@ fn head_size(limits: &Limits) -> usize {
 async fn respond(
     inner: Arc<ServerInner>,
     peer: Peer,
-    call: CallGuard,
+    mut call: CallGuard,
     request: Request<Incoming>,
 ) -> Result<Response<GuardedBody>, Aborted> {
     let http1 = request.version() < Version::HTTP_2;
-    let mut response = dispatch(&inner, peer, request).await;
+    // HTTP/1 omits the body by itself.
+    let omits_body = !http1 && request.method() == Method::HEAD;
+    let mut response = if call.is_late() {
+        Box::pin(refuse_late(&inner, request)).await
+    } else {
+        dispatch(&inner, peer, request).await
+    };
     if let Some(aborted) = response.extensions().get::<Aborted>() {
         // Closes an HTTP/1 connection without a response, and resets an HTTP/2 stream.
         return Err(*aborted);
@@ -217,13 +223,30 @@ async fn respond(
     if response.headers().contains_key(CONNECTION) {
         call.activity().left_unread();
     }
-    Ok(response.map(|body| GuardedBody { body, _call: call }))
+    if omits_body {
+        response = without_body(response);
+    }
+    call.sending();
+    Ok(response.map(|body| GuardedBody { body, call }))
+}
+
+/// Returns the response to a `HEAD` request: the head of a response with its body's length.
+fn without_body(mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    let has_length = !matches!(
+        response.status(),
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    if has_length && let Some(length) = response.body().size_hint().exact() {
+        let headers = response.headers_mut();
+        headers.entry(CONTENT_LENGTH).or_insert(length.into());
+    }
+    response.map(|_| ResponseBody::full(Bytes::new()))
 }
 
 /// Response body that keeps its call counted as running until it is sent or dropped.
 struct GuardedBody {
     body: ResponseBody,
-    _call: CallGuard,
+    call: CallGuard,
 }
 
 impl Body for GuardedBody {
@@ -234,7 +257,14 @@ impl Body for GuardedBody {
         mut self: Pin<&mut Self>,
         cx: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Pending => self.call.producing(),
+            // After the last part, the guard is dropped.
+            Poll::Ready(Some(Ok(_))) if !self.body.is_end_stream() => self.call.sending(),
+            Poll::Ready(_) => {}
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
