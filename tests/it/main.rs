@@ -49,6 +49,8 @@ mod identity;
 mod inherited_sockets;
 /// Random values of many types, against serde_json.
 mod json_buffered;
+/// Fields of typed errors.
+mod json_errors;
 mod json_presence;
 mod json_property;
 /// The JSON forms of arguments and values.

@@ -26,7 +26,7 @@
 //! // The variant of a service's error enum, and its fields.
 //! message ErrorPayload {
 //!   string reason = 1;
-//!   string fields = 2;        // a JSON object
+//!   string fields = 2;        // a JSON object, by the rules of messages
 //!   ErrorPayload inner = 3;   // the error of a dependency that this variant wraps
 //!   bool public = 4;          // every caller receives the fields
 //! }
@@ -39,9 +39,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message;
 use serde::Serialize;
-use serde_json::{Map, Value};
 
-use super::json;
+use super::json::{self, Position, RawJson};
 use crate::context::RequestId;
 use crate::error::{Code, Detail, Error, Hop, Payload};
 
@@ -51,12 +50,21 @@ pub(crate) trait ErrorDetail: Message + Default {
     const NAME: &'static str;
 
     /// Returns the message as JSON, for the human-readable `debug` field.
-    fn debug(&self) -> Value;
+    fn debug(&self) -> Option<RawJson<'static>>;
 }
 
-/// Serializes a message with serde. Strings, numbers and lists cannot fail; the fallback is `null`.
-fn to_json(message: &impl Serialize) -> Value {
-    serde_json::to_value(message).unwrap_or_default()
+/// Serializes a message with serde.
+fn to_json(message: &impl Serialize) -> Option<RawJson<'static>> {
+    let mut value = serde_json::to_value(message).ok()?;
+    // The order does not depend on `serde_json/preserve_order`.
+    value.sort_all_objects();
+    checked_debug(value.to_string().into_bytes())
+}
+
+/// Returns the JSON of a detail. `None` if it is nested too deeply for readers of the error, in
+/// which it is inside of an entry of `details`.
+fn checked_debug(text: Vec<u8>) -> Option<RawJson<'static>> {
+    RawJson::check(text, 3).ok()
 }
 
 #[derive(Clone, PartialEq, Message, Serialize)]
@@ -73,7 +81,7 @@ pub(crate) struct ErrorInfo {
 impl ErrorDetail for ErrorInfo {
     const NAME: &'static str = "google.rpc.ErrorInfo";
 
-    fn debug(&self) -> Value {
+    fn debug(&self) -> Option<RawJson<'static>> {
         to_json(self)
     }
 }
@@ -107,7 +115,7 @@ pub(crate) struct FieldViolation {
 impl ErrorDetail for BadRequest {
     const NAME: &'static str = "google.rpc.BadRequest";
 
-    fn debug(&self) -> Value {
+    fn debug(&self) -> Option<RawJson<'static>> {
         to_json(self)
     }
 }
@@ -131,7 +139,7 @@ impl ErrorDetail for RetryInfo {
     const NAME: &'static str = "google.rpc.RetryInfo";
 
     /// In ProtoJSON a duration is a decimal number of seconds followed by `s`.
-    fn debug(&self) -> Value {
+    fn debug(&self) -> Option<RawJson<'static>> {
         let delay = self.delay().unwrap_or_default();
         let (seconds, nanos) = (delay.as_secs(), delay.subsec_nanos());
         let text = match nanos {
@@ -139,7 +147,7 @@ impl ErrorDetail for RetryInfo {
             _ if nanos % 1_000_000 == 0 => format!("{seconds}.{:03}s", nanos / 1_000_000),
             _ => format!("{seconds}.{nanos:09}s"),
         };
-        serde_json::json!({ "retryDelay": text })
+        to_json(&BTreeMap::from([("retryDelay", text)]))
     }
 }
 
@@ -207,7 +215,7 @@ fn is_zero(number: &u32) -> bool {
 impl ErrorDetail for HopChain {
     const NAME: &'static str = "rpc.v1.HopChain";
 
-    fn debug(&self) -> Value {
+    fn debug(&self) -> Option<RawJson<'static>> {
         to_json(self)
     }
 }
@@ -260,15 +268,20 @@ impl ErrorDetail for ErrorPayload {
     const NAME: &'static str = "rpc.v1.ErrorPayload";
 
     /// Shows `fields` as an object; JSON in a JSON string is hard to read.
-    fn debug(&self) -> Value {
-        let mut debug = Map::new();
-        debug.insert("reason".to_owned(), self.reason.as_str().into());
-        let fields: Value = json::read_text(self.fields.as_bytes()).unwrap_or_default();
-        debug.insert("fields".to_owned(), fields);
-        if let Some(inner) = &self.inner {
-            debug.insert("inner".to_owned(), inner.debug());
+    fn debug(&self) -> Option<RawJson<'static>> {
+        let mut debug = BTreeMap::new();
+        if !self.fields.is_empty() {
+            let fields = self.fields.clone().into_bytes();
+            debug.insert("fields", RawJson::check(fields, 0).ok()?);
         }
-        debug.into()
+        if let Some(inner) = &self.inner {
+            debug.insert("inner", inner.debug()?);
+        }
+        let reason = serde_json::to_vec(&self.reason).ok()?;
+        debug.insert("reason", RawJson::check(reason, 0).ok()?);
+        let mut text = Vec::new();
+        json::write_value(&debug, &mut text, Position::Inner).ok()?;
+        checked_debug(text)
     }
 }
 
@@ -276,10 +289,24 @@ impl From<&Payload> for ErrorPayload {
     fn from(payload: &Payload) -> Self {
         Self {
             reason: payload.reason.clone(),
-            fields: to_json(&payload.fields).to_string(),
+            fields: fields_json(&payload.fields),
             inner: payload.inner.as_deref().map(|inner| Box::new(inner.into())),
             public: payload.public,
         }
+    }
+}
+
+/// Returns the fields as a JSON object.
+fn fields_json(fields: &BTreeMap<String, String>) -> String {
+    let fields: BTreeMap<_, _> = fields
+        .iter()
+        .map(|(name, text)| (name, RawJson::of_checked(text)))
+        .collect();
+    let mut text = Vec::new();
+    // Text cannot fail to serialize. Nothing is read as no fields.
+    match json::write_value(&fields, &mut text, Position::Inner) {
+        Ok(_) => String::from_utf8(text).unwrap_or_default(),
+        Err(_) => String::new(),
     }
 }
 
@@ -287,8 +314,12 @@ impl ErrorPayload {
     /// Converts to a payload. `None` if `fields` is not a JSON object.
     fn into_payload(self) -> Option<Payload> {
         let fields = match self.fields.as_str() {
-            "" => Map::new(),
-            fields => json::read_text(fields.as_bytes()).ok()?,
+            "" => BTreeMap::new(),
+            fields => json::read_text::<BTreeMap<String, RawJson<'_>>>(fields.as_bytes())
+                .ok()?
+                .into_iter()
+                .map(|(name, text)| (name, text.into_text()))
+                .collect(),
         };
         let inner = match self.inner {
             Some(inner) => Some(Box::new(inner.into_payload()?)),
@@ -309,7 +340,7 @@ pub(crate) struct EncodedDetail<'a> {
     pub(crate) type_name: &'a str,
     pub(crate) value: Bytes,
     /// The human-readable form, for types that this crate knows.
-    pub(crate) debug: Option<Value>,
+    pub(crate) debug: Option<RawJson<'static>>,
 }
 
 /// Encodes the details of an error: those of the service, with the attached ones in their order,
@@ -367,7 +398,7 @@ fn push<M: ErrorDetail>(
         details.push(EncodedDetail {
             type_name: M::NAME,
             value: message.encode_to_vec().into(),
-            debug: Some(message.debug()),
+            debug: message.debug(),
         });
     }
 }

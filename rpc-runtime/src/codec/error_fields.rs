@@ -1,11 +1,10 @@
 //! The fields of a typed error as JSON, by the same rules as messages.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
-
-use super::json::{self, Cursor, DecodeError, EncodeError, Position, WriteOutcome};
+use super::json::{self, Cursor, DecodeError, Position, RawJson, WriteOutcome};
 use crate::error::{Argument, Code, Error, Payload};
 
 /// Builds the wire form of a variant.
@@ -14,7 +13,8 @@ use crate::error::{Argument, Code, Error, Payload};
 pub struct TypedError {
     error: Error,
     reason: &'static str,
-    fields: Map<String, Value>,
+    /// The JSON text of each field.
+    fields: BTreeMap<String, String>,
     public: bool,
 }
 
@@ -25,7 +25,7 @@ impl TypedError {
         Self {
             error: Error::without_location(code, message).with_reason(reason),
             reason,
-            fields: Map::new(),
+            fields: BTreeMap::new(),
             public: false,
         }
     }
@@ -33,7 +33,7 @@ impl TypedError {
     /// Adds a field of the variant.
     #[must_use]
     pub fn field<T: Argument>(mut self, name: &'static str, value: &T) -> Self {
-        match write_field(value) {
+        match write_field(name, value) {
             Ok(Some(value)) => {
                 self.fields.insert(name.to_owned(), value);
             }
@@ -94,19 +94,33 @@ impl Payload {
     }
 }
 
-/// Returns a field as JSON. `None` for one that is left out.
-fn write_field<T: Argument>(value: &T) -> Result<Option<Value>, EncodeError> {
+/// Returns a field as JSON text. `None` for one that is left out.
+fn write_field<T: Argument>(name: &str, value: &T) -> Result<Option<String>, DecodeError> {
     let mut text = Vec::new();
-    if json::write(value, &mut text, Position::Field)? == WriteOutcome::Nothing {
+    let written = json::write(value, &mut text, Position::Field);
+    if written.map_err(|error| error.within(name))? == WriteOutcome::Nothing {
         return Ok(None);
     }
-    let value = json::read_text(&text);
-    value
-        .map(Some)
-        .map_err(|error| EncodeError::new(error.to_string()))
+    // A type can write any text as its JSON.
+    let text = RawJson::check(text, 0).map_err(|error| error.within(name))?;
+    Ok(Some(text.into_text()))
 }
 
-fn read_field<T: Argument>(value: &Value) -> Result<T, DecodeError> {
-    let text = value.to_string();
+fn read_field<T: Argument>(text: &str) -> Result<T, DecodeError> {
     json::read(&mut Cursor::new(text.as_bytes())?, Position::Field)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_cannot_be_written_is_named() {
+        let prices = BTreeMap::from([("tea".to_owned(), vec![1.0, f64::NAN])]);
+        let error = write_field("prices", &prices).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "prices.tea[1]: NaN cannot be represented in JSON"
+        );
+    }
 }

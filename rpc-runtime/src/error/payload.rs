@@ -1,6 +1,6 @@
 //! The typed part of an error: the variant of the service's enum, and its fields.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 use super::Error;
 
@@ -9,7 +9,8 @@ use super::Error;
 #[doc(hidden)]
 pub struct Payload {
     pub(crate) reason: String,
-    pub(crate) fields: Map<String, Value>,
+    /// The JSON text of each field.
+    pub(crate) fields: BTreeMap<String, String>,
     /// The dependency's variant, if this one is `#[rpc(from)]`.
     pub(crate) inner: Option<Box<Payload>>,
     /// Whether every caller receives the fields: the variant is `#[rpc(public)]`.
@@ -30,7 +31,7 @@ impl Payload {
     pub(crate) fn of_reason(reason: &str) -> Self {
         Self {
             reason: reason.to_owned(),
-            fields: Map::new(),
+            fields: BTreeMap::new(),
             inner: None,
             public: false,
             reason_only: true,

@@ -1,10 +1,10 @@
 //! The conversion between a service's error enum and the wire form of an error.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Map;
 
 use super::{Code, Error, Payload};
 use crate::metadata::Metadata;
@@ -86,7 +86,7 @@ pub fn pass_on(reason: &'static str, mut error: Error) -> Error {
     *error.metadata_mut() = Metadata::new();
     error.set_payload(Some(Arc::new(Payload {
         reason: reason.to_owned(),
-        fields: Map::new(),
+        fields: BTreeMap::new(),
         inner,
         public: false,
         reason_only: false,

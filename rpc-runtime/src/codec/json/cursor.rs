@@ -36,6 +36,15 @@ impl<'b> Cursor<'b> {
         }
     }
 
+    /// Starts at the beginning of a value inside of this number of arrays and objects.
+    pub(super) fn within_levels(text: &'b [u8], levels: u8) -> Result<Self, DecodeError> {
+        let cursor = Self::new(text)?;
+        Ok(Self {
+            depth: levels,
+            ..cursor
+        })
+    }
+
     /// Reads the whole text as a number.
     pub(super) fn whole_number(text: &'b str) -> Option<Number<'b>> {
         let mut cursor = Self::of_text(text);
@@ -105,7 +114,7 @@ impl<'b> Cursor<'b> {
 
     /// Enters an array or an object.
     pub(super) fn enter(&mut self) -> Result<(), DecodeError> {
-        if self.depth == MAX_DEPTH {
+        if self.depth >= MAX_DEPTH {
             return Err(self.error_here("recursion limit exceeded"));
         }
         self.depth += 1;

@@ -215,7 +215,7 @@ impl EncodeError {
 
     /// Prepends the name of the field that contains the value to the path.
     #[cold]
-    pub(super) fn within(mut self, field: &str) -> Self {
+    pub(crate) fn within(mut self, field: &str) -> Self {
         self.0.path.within(field);
         self
     }

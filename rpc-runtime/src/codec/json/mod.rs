@@ -23,6 +23,7 @@ mod newtypes;
 mod number;
 mod object;
 mod presence;
+mod raw;
 mod ser;
 mod tokens;
 mod value;
@@ -32,6 +33,7 @@ pub(crate) use error::{DecodeError, EncodeError};
 pub use newtypes::{BigNum, Bytes};
 pub(crate) use object::{Object, ObjectWriter, same_name};
 pub(crate) use presence::{write, write_or_default};
+pub(crate) use raw::RawJson;
 pub(crate) use value::{
     Position, WriteOutcome, default_if_missing, read, read_text, write_bytes, write_value,
 };

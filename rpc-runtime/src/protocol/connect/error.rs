@@ -1,15 +1,19 @@
 //! Reads and writes the JSON form of an error.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::HeaderMap;
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 
 use super::content::ContentType;
 use super::decode::{describe_non_rpc_response, read_encoded, with_metadata};
 use crate::codec::base64::{self, Engine as _};
 use crate::codec::error_details;
+use crate::codec::json::{self, Position, RawJson};
 use crate::context::RequestId;
 use crate::error::{Code, Error};
 use crate::protocol::context::REQUEST_ID;
@@ -36,7 +40,7 @@ struct DetailJson<'a> {
     type_name: &'a str,
     value: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    debug: Option<Value>,
+    debug: Option<RawJson<'static>>,
 }
 
 /// Writes the JSON of an error. Contains the public message only.
@@ -54,17 +58,19 @@ pub(crate) fn error_json(error: &Error) -> Vec<u8> {
         message: error.public_message(),
         details,
     };
-    // Strings and JSON values cannot fail to serialize. The fallback contains the code only.
-    serde_json::to_vec(&written)
-        .unwrap_or_else(|_| format!("{{\"code\":\"{}\"}}", error.code()).into_bytes())
+    let mut text = Vec::new();
+    match json::write_value(&written, &mut text, Position::Inner) {
+        Ok(_) => text,
+        // Strings and JSON text cannot fail to serialize. The fallback contains the code only.
+        Err(_) => format!("{{\"code\":\"{}\"}}", error.code()).into_bytes(),
+    }
 }
 
 /// Reads JSON written by [`error_json`]. `None` if it is anything else.
 pub(crate) fn error_from_json(json: &[u8]) -> Option<Error> {
-    let json: Map<String, Value> = serde_json::from_slice(json).ok()?;
-    let known = json.get("code").and_then(Value::as_str)?.parse::<Code>();
-    known.ok()?;
-    Some(from_json(&json, StatusCode::INTERNAL_SERVER_ERROR))
+    let json = ReceivedJson::parse(json)?;
+    let code = json.code()?;
+    Some(json.into_error(code))
 }
 
 /// Reads a response that is not a success, from a server or from a proxy in between.
@@ -73,7 +79,10 @@ pub(crate) fn error_from_json(json: &[u8]) -> Option<Error> {
 /// message of the error, whatever its type: `{"error":"not found"}` of a gateway as well as a page.
 pub(crate) fn read_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     let mut error = match read_json(headers, body) {
-        Some(json) if is_error(&json) => from_json(&json, status),
+        Some(json) if json.is_error() => {
+            let code = json.code().unwrap_or_else(|| code_from_status(status));
+            json.into_error(code)
+        }
         _ => Error::without_location(
             code_from_status(status),
             describe_non_rpc_response(status, headers, body),
@@ -94,41 +103,79 @@ fn code_from_status(status: StatusCode) -> Code {
 }
 
 /// Parses the body as a JSON object. `None` for any other body.
-fn read_json(headers: &HeaderMap, body: &[u8]) -> Option<Map<String, Value>> {
+fn read_json(headers: &HeaderMap, body: &[u8]) -> Option<ReceivedJson> {
     if ContentType::read(headers) != ContentType::Json {
         return None;
     }
     let body = read_encoded(headers, Bytes::copy_from_slice(body), ERROR_LIMIT).ok()?;
-    serde_json::from_slice(&body).ok()
+    ReceivedJson::parse(&body)
 }
 
-/// Returns whether the object has the code or the message of an error of the protocol. Other
-/// implementations leave out one of them, but not both.
-fn is_error(json: &Map<String, Value>) -> bool {
-    let text = |key| json.get(key).and_then(Value::as_str);
-    text("code").is_some_and(|code| code.parse::<Code>().is_ok())
-        || text("message").is_some_and(|message| !message.is_empty())
-}
+/// The entries of a JSON object, as JSON text. So a `debug` that cannot be read is no obstacle.
+struct ReceivedJson(BTreeMap<String, RawJson<'static>>);
 
-fn from_json(json: &Map<String, Value>, status: StatusCode) -> Error {
-    let text = |object: &Map<String, Value>, key| {
-        object.get(key).and_then(Value::as_str).map(str::to_owned)
-    };
-    let code = text(json, "code")
-        .and_then(|code| code.parse().ok())
-        .unwrap_or_else(|| code_from_status(status));
-    let message = text(json, "message").unwrap_or_default();
-    let mut error = Error::without_location(code, message);
-    let details = json.get("details").and_then(Value::as_array);
-    for detail in details.into_iter().flatten().filter_map(Value::as_object) {
-        // `debug` is for human readers only and may contradict the value.
-        let (Some(type_name), Some(value)) = (text(detail, "type"), text(detail, "value")) else {
-            continue;
-        };
-        if let Ok(value) = base64::STANDARD_NO_PAD.decode(value) {
-            let type_name = type_name.strip_prefix(TYPE_URL).unwrap_or(&type_name);
-            error_details::apply_detail(&mut error, type_name, value);
-        }
+impl ReceivedJson {
+    /// Parses a JSON object. `None` for anything else.
+    fn parse(json: &[u8]) -> Option<Self> {
+        json::read_text(json).ok().map(Self)
     }
-    error
+
+    fn text(&self, key: &str) -> Option<String> {
+        json::read_text(self.0.get(key)?.as_bytes()).ok()
+    }
+
+    /// Returns the code, if it is one of the protocol.
+    fn code(&self) -> Option<Code> {
+        self.text("code")?.parse().ok()
+    }
+
+    /// Returns whether the object has the code or the message of an error of the protocol. Other
+    /// implementations leave out one of them, but not both.
+    fn is_error(&self) -> bool {
+        self.code().is_some() || self.text("message").is_some_and(|text| !text.is_empty())
+    }
+
+    fn into_error(self, code: Code) -> Error {
+        let mut error = Error::without_location(code, self.text("message").unwrap_or_default());
+        let details = self.0.get("details").map(RawJson::as_bytes);
+        let details: Option<ReceivedDetails> = details.and_then(|all| json::read_text(all).ok());
+        for (type_name, value) in details.into_iter().flat_map(|details| details.0) {
+            if let Ok(value) = base64::STANDARD_NO_PAD.decode(value) {
+                let type_name = type_name.strip_prefix(TYPE_URL).unwrap_or(&type_name);
+                error_details::apply_detail(&mut error, type_name, value);
+            }
+        }
+        error
+    }
+}
+
+/// The types and the base64 values of details. Elements of another form are left out.
+struct ReceivedDetails(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for ReceivedDetails {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(DetailsVisitor)
+    }
+}
+
+struct DetailsVisitor;
+
+impl<'de> Visitor<'de> for DetailsVisitor {
+    type Value = ReceivedDetails;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the details of an error")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ReceivedDetails, A::Error> {
+        let mut details = Vec::new();
+        while let Some(detail) = seq.next_element::<RawJson<'_>>()? {
+            // `debug` is for human readers only and may contradict the value.
+            let Some(detail) = ReceivedJson::parse(detail.as_bytes()) else {
+                continue;
+            };
+            details.extend(detail.text("type").zip(detail.text("value")));
+        }
+        Ok(ReceivedDetails(details))
+    }
 }

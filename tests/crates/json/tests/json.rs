@@ -1,6 +1,8 @@
 //! The JSON tests of the workspace, and what only holds with `serde_json/arbitrary_precision`,
 //! `preserve_order` and `raw_value`.
 
+#[path = "../../../it/json_errors.rs"]
+mod json_errors;
 #[path = "../../../it/json_property.rs"]
 mod json_property;
 #[path = "../../../it/json_rules.rs"]
@@ -29,12 +31,26 @@ enum Either {
     Text(String),
 }
 
+#[derive(Debug, RpcError)]
+enum PartsError {
+    #[rpc(code = "aborted")]
+    Refused {
+        parts: Parts,
+        raw: Box<RawValue>,
+        value: Value,
+        numbers: Vec<serde_json::Number>,
+    },
+    #[rpc(other)]
+    Other(Error),
+}
+
 #[rpc_service(package = "json.v1")]
 trait Json {
     async fn value(&self, v: Value) -> Result<Value>;
     async fn raw(&self, v: Box<RawValue>) -> Result<Box<RawValue>>;
     async fn parts(&self, v: Parts) -> Result<Parts>;
     async fn either(&self, v: Either) -> Result<Either>;
+    async fn refuse(&self, v: Parts) -> Result<(), PartsError>;
 }
 
 struct Echo;
@@ -54,6 +70,16 @@ impl Json for Echo {
 
     async fn either(&self, v: Either) -> Result<Either> {
         Ok(v)
+    }
+
+    async fn refuse(&self, v: Parts) -> Result<(), PartsError> {
+        let value = serde_json::from_str(v.raw.get());
+        Err(PartsError::Refused {
+            raw: v.raw.clone(),
+            value: value.unwrap(),
+            numbers: vec![v.number.clone()],
+            parts: v,
+        })
     }
 }
 
@@ -108,6 +134,38 @@ async fn clients_send_raw_values_as_they_are() {
         }
         let value: Value = serde_json::from_str("[1e400, 0.10]").unwrap();
         assert_eq!(json.value(value.clone()).await.unwrap(), value);
+    }
+}
+
+#[tokio::test]
+async fn fields_of_errors_keep_digits_order_and_text() {
+    let running = start().await;
+    let text = r#"{ "b" : [1.50, 123456789012345678901234567890, 1e+400], "a":null}"#;
+    for json in [
+        JsonClient::connect(&running.url()).unwrap(),
+        JsonClient::local(Echo),
+    ] {
+        let sent = format!(r#"{{"raw":{text},"maybe":[ 1.0],"number":18446744073709551616.10}}"#);
+        let error = json
+            .refuse(serde_json::from_str(&sent).unwrap())
+            .await
+            .unwrap_err();
+        let PartsError::Refused {
+            parts,
+            raw,
+            value,
+            numbers,
+        } = &*error
+        else {
+            panic!("{error:?}");
+        };
+        assert_eq!(raw.get(), text);
+        assert_eq!(parts.raw.get(), text);
+        assert_eq!(parts.maybe.as_ref().unwrap().get(), "[ 1.0]");
+        assert_eq!(parts.number.to_string(), "18446744073709551616.10");
+        assert_eq!(numbers[0].to_string(), "18446744073709551616.10");
+        let compact = r#"{"b":[1.50,123456789012345678901234567890,1e+400],"a":null}"#;
+        assert_eq!(value.to_string(), compact);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Error JSON: what is written is read.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,11 @@ use crate::compression;
 use crate::context::RequestId;
 use crate::error::{Code, Detail, Error, Hop, PUBLIC_MESSAGE_LIMIT, Payload};
 
+fn texts(fields: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
+    fields.iter().map(owned).collect()
+}
+
 /// Returns an error with all fields that are sent.
 fn full() -> Error {
     let mut error = Error::without_location(Code::FailedPrecondition, "insufficient credit(0)")
@@ -22,15 +28,14 @@ fn full() -> Error {
         .with_detail(Detail::new("google.rpc.Help", vec![0xff, 0x00]));
     let inner = Payload {
         reason: "NO_USER".to_owned(),
-        fields: json!({ "id": u64::MAX }).as_object().unwrap().clone(),
+        fields: texts(&[("id", "18446744073709551615")]),
         inner: None,
         public: false,
         reason_only: false,
     };
-    let fields = json!({ "credit": -1, "user": "é" });
     error.set_payload(Some(Arc::new(Payload {
         reason: "INSUFFICIENT_CREDIT".to_owned(),
-        fields: fields.as_object().unwrap().clone(),
+        fields: texts(&[("credit", "-1"), ("user", "\"é\"")]),
         inner: Some(Box::new(inner)),
         public: false,
         reason_only: false,
@@ -123,6 +128,53 @@ fn an_error_has_no_other_keys_and_unpadded_details() {
     );
     assert_eq!(details[5]["debug"]["hops"][0]["line"], 57);
     assert!(details[3].get("debug").is_none());
+}
+
+/// Returns an error with a payload that has this field.
+fn with_field(text: &str) -> Error {
+    let mut error = Error::without_location(Code::Aborted, "m");
+    error.set_payload(Some(Arc::new(Payload {
+        reason: "R".to_owned(),
+        fields: texts(&[("a", text), ("\"\\\n", "1")]),
+        inner: None,
+        public: false,
+        reason_only: false,
+    })));
+    error
+}
+
+#[test]
+fn the_text_of_a_field_survives_the_wire() {
+    let deep = |levels| "[".repeat(levels) + &"]".repeat(levels);
+    for text in [
+        "1e400",
+        "123456789012345678901234567890.50",
+        r#"{"b":1.50,"a":[-0.0,null],"b":2}"#,
+        &deep(122),
+        // Not in `debug`, where it would be nested too deeply for a reader of the error.
+        &deep(123),
+        &deep(126),
+    ] {
+        let sent = with_field(text);
+        let body = error_json(&sent);
+        let read = read_error(status(409), &json_headers(), &body);
+        assert_eq!(read.payload(), sent.payload(), "{text}");
+        assert_eq!(error_json(&read), body, "{text}");
+        let has_debug = String::from_utf8_lossy(&body).contains(text);
+        assert_eq!(has_debug, text.len() < 2 * 123, "{text}");
+    }
+}
+
+#[test]
+fn a_debug_of_any_form_is_ignored() {
+    for debug in ["1e999", &("[".repeat(120) + &"]".repeat(120))] {
+        let body = format!(
+            r#"{{"code":"aborted","message":"m","details":[{{"type":"a.B","value":"AAE","debug":{debug}}}]}}"#
+        );
+        let error = read_error(status(409), &json_headers(), body.as_bytes());
+        assert_eq!((error.code(), error.message()), (Code::Aborted, "m"));
+        assert_eq!(error.details(), [Detail::new("a.B", vec![0, 1])]);
+    }
 }
 
 #[test]
