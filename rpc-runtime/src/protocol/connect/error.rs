@@ -78,13 +78,16 @@ pub(crate) fn error_from_json(json: &[u8]) -> Option<Error> {
 /// Derives a missing code from the HTTP status. A body that is not the JSON of an error becomes the
 /// message of the error, whatever its type: `{"error":"not found"}` of a gateway as well as a page.
 pub(crate) fn read_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
-    let mut error = match read_json(headers, body) {
-        Some(json) if json.is_error() => {
-            let code = json.code().unwrap_or_else(|| code_from_status(status));
-            json.into_error(code)
-        }
-        _ => Error::without_location(
-            code_from_status(status),
+    let json = read_json(headers, body);
+    let code = json.as_ref().and_then(ReceivedJson::code);
+    let mut error = match (json, code) {
+        (Some(json), Some(code)) if !json.lacks_message() => json.into_error(code),
+        (Some(json), None) if json.is_error_without_code() => json
+            .into_error(code_from_status(status))
+            // The same body may be a gateway's.
+            .with_source(describe_non_rpc_response(status, headers, body)),
+        (_, code) => Error::without_location(
+            code.unwrap_or_else(|| code_from_status(status)),
             describe_non_rpc_response(status, headers, body),
         ),
     };
@@ -111,6 +114,11 @@ fn read_json(headers: &HeaderMap, body: &[u8]) -> Option<ReceivedJson> {
     ReceivedJson::parse(&body)
 }
 
+/// Returns whether the protocol has the key in an error.
+fn is_own_key(key: &str) -> bool {
+    matches!(key, "code" | "message" | "details")
+}
+
 /// The entries of a JSON object, as JSON text. So a `debug` that cannot be read is no obstacle.
 struct ReceivedJson(BTreeMap<String, RawJson<'static>>);
 
@@ -129,10 +137,21 @@ impl ReceivedJson {
         self.text("code")?.parse().ok()
     }
 
-    /// Returns whether the object has the code or the message of an error of the protocol. Other
-    /// implementations leave out one of them, but not both.
-    fn is_error(&self) -> bool {
-        self.code().is_some() || self.text("message").is_some_and(|text| !text.is_empty())
+    /// Returns whether the object is an error of the protocol except for its code, which some
+    /// implementations leave out or do not know: it has a message, and nothing that the protocol
+    /// does not have.
+    fn is_error_without_code(&self) -> bool {
+        let code = self.0.get("code").map(RawJson::as_bytes);
+        self.0.keys().all(|key| is_own_key(key))
+            && (matches!(code, None | Some(b"null")) || self.text("code").is_some())
+            && self.text("message").is_some_and(|text| !text.is_empty())
+    }
+
+    /// Returns whether a person would learn nothing from the error: it has no message, and entries
+    /// of another protocol, such as `error`.
+    fn lacks_message(&self) -> bool {
+        self.0.keys().any(|key| !is_own_key(key))
+            && self.text("message").is_none_or(|text| text.is_empty())
     }
 
     fn into_error(self, code: Code) -> Error {

@@ -11,7 +11,7 @@ use crate::error::{Code, PUBLIC_MESSAGE_LIMIT};
 fn errors_of_any_server_or_proxy_are_read() {
     let json = "application/json";
     // status, content type, body, expected code, expected message
-    let table: [(u16, &str, &str, Code, &str); 22] = [
+    let table: [(u16, &str, &str, Code, &str); 29] = [
         (
             404,
             json,
@@ -94,7 +94,56 @@ fn errors_of_any_server_or_proxy_are_read() {
             json,
             r#"{"code":5,"message":"m"}"#,
             Code::PermissionDenied,
-            "m",
+            r#"HTTP 403 Forbidden (application/json): {"code":5,"message":"m"}"#,
+        ),
+        (
+            502,
+            json,
+            r#"{"message":"bad gateway","request_id":"x"}"#,
+            Code::Unavailable,
+            r#"HTTP 502 Bad Gateway (application/json): {"message":"bad gateway","request_id":"x"}"#,
+        ),
+        (
+            404,
+            json,
+            r#"{"code":"E12","message":"m","status":404}"#,
+            Code::Unimplemented,
+            r#"HTTP 404 Not Found (application/json): {"code":"E12","message":"m","status":404}"#,
+        ),
+        (
+            404,
+            json,
+            r#"{"code":"not_found","error":"no route"}"#,
+            Code::NotFound,
+            r#"HTTP 404 Not Found (application/json): {"code":"not_found","error":"no route"}"#,
+        ),
+        (
+            404,
+            json,
+            r#"{"code":"not_found","message":"no user","path":"/x"}"#,
+            Code::NotFound,
+            "no user",
+        ),
+        (
+            409,
+            json,
+            r#"{"code":"aborted","code":"not_found","message":"the last one"}"#,
+            Code::NotFound,
+            "the last one",
+        ),
+        (
+            503,
+            json,
+            "\"text\"",
+            Code::Unavailable,
+            "HTTP 503 Service Unavailable (application/json): \"text\"",
+        ),
+        (
+            403,
+            "application/problem+json",
+            r#"{"code":"not_found","message":"m","title":"t","detail":"d"}"#,
+            Code::PermissionDenied,
+            r#"HTTP 403 Forbidden (application/problem+json): {"code":"not_found","message":"m","title":"t","detail":"d"}"#,
         ),
         (
             429,
@@ -179,6 +228,22 @@ fn errors_of_any_server_or_proxy_are_read() {
             "{number} {body}"
         );
         assert!(error.details().is_empty(), "{body}");
+    }
+}
+
+#[test]
+fn an_error_without_code_has_its_response_as_cause() {
+    for body in [
+        r#"{"message":"no route"}"#,
+        r#"{"code":"whatever","message":"no route"}"#,
+        r#"{"code":null,"message":"no route","details":[]}"#,
+    ] {
+        let lines = headers(&[("content-type", "application/json")]);
+        let error = read_error(status(404), &lines, body.as_bytes());
+        // The protocol wants the message as it is.
+        assert_eq!(error.to_string(), "unimplemented: no route", "{body}");
+        let cause = format!("caused by: HTTP 404 Not Found (application/json): {body}");
+        assert!(format!("{error:#}").contains(&cause), "{error:#}");
     }
 }
 
