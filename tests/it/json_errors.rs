@@ -143,7 +143,9 @@ async fn fields_of_errors_keep_their_values() {
 async fn fields_of_errors_are_written_by_the_rules() {
     let running = start().await;
     let mut raw = Raw::connect(running.address()).await;
-    let response = raw.ask(post("/json_errors.v1.Accounts/Overdraw", "{}")).await;
+    let response = raw
+        .ask(post("/json_errors.v1.Accounts/Overdraw", "{}"))
+        .await;
     let body = String::from_utf8(response.body).unwrap();
     let expected = r#""debug":{"fields":{"balance":{"total":"340282366920938463463374607431768211455","id":9007199254740993,"by_day":{"-1":["-170141183460469231731687303715884105728"],"9223372036854775807":[]},"average":0.30000000000000004},"by_user":{"\"é\n":"0","ada":"18446744073709551616"},"bytes":"AP8=","digits":"-170141183460469231731687303715884105728","id":9007199254740993,"nothing":null,"steps":[{"Moved":null},{"Moved":18446744073709551615},{"Split":{"right":"1267650600228229401496703205376","left":-9223372036854775808}}],"total":"340282366920938463463374607431768211455","twice":null},"reason":"OVERDRAWN"}"#;
     assert!(body.contains(expected), "{body}");

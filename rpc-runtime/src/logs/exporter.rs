@@ -11,6 +11,7 @@ use tracing::Subscriber;
 use tracing_subscriber::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::directive::{self, UnusualWord};
 use super::layer::{ExportFilter, ExportLayer, OWN_TARGET, mark_exporter_thread};
 use super::queue::Queue;
 use super::shared::ExporterState;
@@ -238,25 +239,64 @@ impl LogExporterBuilder {
 ///
 /// # Errors
 ///
-/// `invalid_argument` for an invalid filter.
+/// `invalid_argument` for an invalid filter, and for a word that is neither a level nor a usual
+/// target: a filter that selects nothing loses the log without a sign.
 pub(super) fn read_filter(filter: &str) -> Result<ExportFilter> {
-    filter.parse().map_err(|error| {
-        let text = format!(
-            "invalid log filter `{filter}`: {error}; expected levels such as `info,sqlx=warn`"
-        );
+    let invalid = |problem: &str| {
+        let filter = directive::shown(filter);
+        let text = format!("invalid log filter `{filter}`: {problem}");
         Error::without_location(Code::InvalidArgument, text)
+    };
+    let parts: Vec<_> = directive::split(filter).collect();
+    if parts.is_empty() {
+        return Err(invalid(
+            "it is empty; expected levels such as `info,sqlx=warn`, or `off`",
+        ));
+    }
+    let program = program_name();
+    for part in &parts {
+        let shown = directive::shown(part);
+        directive::check(part).map_err(|problem| invalid(&format!("`{shown}`: {problem}")))?;
+        match directive::unusual_word(part, program.as_deref()) {
+            None => {}
+            Some(UnusualWord::Level(level)) => {
+                return Err(invalid(&format!(
+                    "`{shown}` is not a level; did you mean `{level}`?"
+                )));
+            }
+            Some(UnusualWord::Target) => {
+                return Err(invalid(&format!(
+                    "`{shown}` is not a level; for all events of the target `{shown}` write `{shown}=trace`"
+                )));
+            }
+        }
+    }
+    let parsed = parts.join(",").parse();
+    parsed.map_err(|error| {
+        invalid(&format!(
+            "{error}; expected levels such as `info,sqlx=warn`"
+        ))
     })
+}
+
+/// Returns the name of the program's file.
+fn program_name() -> Option<String> {
+    let program = env::current_exe().ok()?;
+    program.file_stem()?.to_str().map(str::to_owned)
 }
 
 /// Returns a source named after the program's file.
 fn this_program() -> Result<Source> {
-    let program = env::current_exe().ok();
-    let name = program.as_ref().and_then(|path| path.file_stem()?.to_str());
+    let name = program_name();
     let process = std::process::id().to_string();
     // The file name may be invalid as a server name.
-    Source::new(name.unwrap_or("process"), DEFAULT_ENVIRONMENT, &process)
-        .or_else(|_| Source::new("process", DEFAULT_ENVIRONMENT, &process))
-        .map_err(|invalid| Error::without_location(Code::Internal, invalid.to_string()))
+    Source::new(
+        name.as_deref().unwrap_or("process"),
+        DEFAULT_ENVIRONMENT,
+        &process,
+    )
+    .or_else(|_| Source::new("process", DEFAULT_ENVIRONMENT, &process))
+    .map_err(|invalid| Error::without_location(Code::Internal, invalid.to_string()))
 }
 
 /// An exporter that queues events and sends none yet. A server that is starting knows neither its

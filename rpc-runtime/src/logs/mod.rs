@@ -53,6 +53,8 @@
 mod absent;
 #[cfg(all(feature = "client", feature = "server"))]
 mod backlog;
+#[cfg(feature = "server")]
+pub(crate) mod directive;
 #[cfg(all(feature = "client", feature = "server"))]
 mod exporter;
 #[cfg(all(feature = "client", feature = "server"))]

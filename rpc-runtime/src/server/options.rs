@@ -285,6 +285,53 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_of_the_export_is_understood_or_refused() {
+        let read = |filter: &str| {
+            let option = format!("--ship-log={filter}");
+            let options = parse(&["--logsink=http://127.0.0.1:1", &option]).unwrap();
+            options
+                .log_exporter()
+                .map(|exporter| format!("{exporter:?}"))
+        };
+        for filter in [
+            "info",
+            "INFO",
+            "off",
+            "rpc",
+            "my_crate",
+            "shop::orders",
+            "loud=trace",
+        ] {
+            assert!(read(filter).is_ok(), "{filter}");
+        }
+        let spaced = read(" info, ,rpc=warn,").unwrap();
+        assert_eq!(spaced, read("info,rpc=warn").unwrap());
+        assert!(spaced.contains(r#"target: Some("rpc")"#), "{spaced}");
+        for (filter, advice) in [
+            ("", "it is empty"),
+            (" , ", "it is empty"),
+            ("infoo", "did you mean `info`?"),
+            ("warning,rpc=debug", "did you mean `warn`?"),
+            (
+                "info,rpc=wrn",
+                "`rpc=wrn`: `wrn` is not a level; did you mean `warn`?",
+            ),
+            ("rpc=", "`` is not a level"),
+            ("loud", "write `loud=trace`"),
+            ("info;rpc=debug", "separated by commas"),
+            ("rpc:debug", "expected `TARGET=LEVEL`"),
+            ("=debug", "expected a level"),
+            ("\u{1b}[31m=info", "\\u{1b}"),
+        ] {
+            let error = read(filter).unwrap_err();
+            let text = error.message();
+            assert!(text.starts_with("--ship-log (RPC_SHIP_LOG): "), "{text}");
+            assert!(text.contains(advice), "{filter}: {text}");
+            assert!(!text.contains('\u{1b}'), "{text}");
+        }
+    }
+
+    #[test]
     fn an_edge_alone_replaces_the_internal_default() {
         let server = server().options(parse(&["--listen-edge=d:4"]).unwrap());
         assert_eq!(listen(&server), [("d:4", Trust::Edge)]);

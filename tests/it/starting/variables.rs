@@ -70,6 +70,25 @@ fn a_refusal_names_its_variable() {
 }
 
 #[test]
+fn a_filter_of_the_export_is_no_target_by_mistake() {
+    for (value, advice) in [
+        ("infoo", "did you mean `info`?"),
+        ("info,rpc=wrn", "did you mean `warn`?"),
+        ("loud", "write `loud=trace`"),
+    ] {
+        let by_variable = output(back().env("RPC_SHIP_LOG", value));
+        let by_option = output(back().arg(format!("--ship-log={value}")));
+        for ended in [by_variable, by_option] {
+            assert!(!ended.status.success(), "{ended:?}");
+            let is_named = ended.stderr.contains("--ship-log (RPC_SHIP_LOG): ");
+            assert!(is_named && ended.stderr.contains(advice), "{ended:?}");
+        }
+    }
+    let empty = output(back().arg("--ship-log="));
+    assert!(empty.stderr.contains("it is empty"), "{empty:?}");
+}
+
+#[test]
 fn a_variable_that_is_not_utf8_is_named() {
     for name in [
         "RPC_LISTEN",

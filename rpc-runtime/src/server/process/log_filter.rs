@@ -3,9 +3,9 @@
 use std::ffi::OsStr;
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::{Directive, LevelFilter};
+use tracing_subscriber::filter::Directive;
 
-use crate::text::{EscapeControl, suggest_level};
+use crate::logs::directive::{self, UnusualWord};
 
 /// The filter of a server without `RUST_LOG`.
 pub(super) const DEFAULT: &str = "info";
@@ -62,8 +62,7 @@ impl LogFilter {
             None => {}
             Some(None) => filter.note("it is not valid UTF-8"),
             Some(Some(text)) => {
-                let parts = text.split(',').map(str::trim);
-                for part in parts.filter(|part| !part.is_empty()) {
+                for part in directive::split(text) {
                     is_selective |= filter.add(part, program);
                 }
             }
@@ -80,26 +79,31 @@ impl LogFilter {
 
     /// Adds a directive, or a note. Returns whether the directive certainly means what it says.
     fn add(&mut self, part: &str, program: Option<&str>) -> bool {
-        if let Err(problem) = check(part) {
-            self.note(&problem);
+        let shown = directive::shown(part);
+        let parsed = directive::check(part).and_then(|()| {
+            let parsed = part.parse::<Directive>();
+            parsed.map(drop).map_err(|error| error.to_string())
+        });
+        if let Err(problem) = parsed {
+            self.note(&format!("`{shown}` was left out: {problem}"));
             return false;
         }
-        self.push(part);
-        let is_target = !part.contains(['=', '[', '_']) && !part.contains("::");
-        if !is_target || part.parse::<LevelFilter>().is_ok() || Some(part) == program {
+        let Some(word) = directive::unusual_word(part, program) else {
+            self.push(part);
             return true;
-        }
-        match suggest_level(part) {
-            Some(level) => {
-                let part = EscapeControl(part).truncated(64);
-                self.note(&format!("`{part}` is not a level; did you mean `{level}`?"));
+        };
+        // The same, so that a process that gets these directives does not repeat the note.
+        self.push(&format!("{part}=trace"));
+        match word {
+            UnusualWord::Level(level) => {
+                self.note(&format!(
+                    "`{shown}` is not a level; did you mean `{level}`?"
+                ));
                 false
             }
-            None if part == "rpc" => true,
-            None => {
-                let part = EscapeControl(part).truncated(64);
+            UnusualWord::Target => {
                 self.note(&format!(
-                    "`{part}` is not a level, so it selects all events of the target `{part}`; \
+                    "`{shown}` is not a level, so it selects all events of the target `{shown}`; \
                      the levels are error, warn, info, debug, trace and off"
                 ));
                 true
@@ -129,42 +133,6 @@ impl LogFilter {
             (false, Ok(notes)) => filter.add_directive(notes),
             _ => filter,
         }
-    }
-}
-
-/// Checks a directive.
-///
-/// # Errors
-///
-/// Returns the reason for which it is left out.
-fn check(part: &str) -> Result<(), String> {
-    let shown = EscapeControl(part).truncated(64);
-    // The part in brackets names a span and its fields, in which everything is allowed.
-    let plain = part.split('[').next().unwrap_or_default();
-    let (target, level) = plain.split_once('=').unwrap_or((plain, "info"));
-    let is_allowed = |c: char| c.is_alphanumeric() || "_-./:".contains(c);
-    if !target.chars().all(is_allowed) || (target.is_empty() && plain == part) {
-        return Err(format!(
-            "`{shown}` was left out: expected a level, or `TARGET=LEVEL`, separated by commas"
-        ));
-    }
-    if target.replace("::", "").contains(':') {
-        return Err(format!("`{shown}` was left out: expected `TARGET=LEVEL`"));
-    }
-    let level = part.rsplit_once("]=").map_or(level, |(_, level)| level);
-    if level.parse::<LevelFilter>().is_err() || level.is_empty() {
-        let level = EscapeControl(level).truncated(64);
-        let advice = match suggest_level(&level) {
-            Some(suggested) => format!("did you mean `{suggested}`?"),
-            None => "the levels are error, warn, info, debug, trace and off".to_owned(),
-        };
-        return Err(format!(
-            "`{shown}` was left out: `{level}` is not a level; {advice}"
-        ));
-    }
-    match part.parse::<Directive>() {
-        Ok(_) => Ok(()),
-        Err(error) => Err(format!("`{shown}` was left out: {error}")),
     }
 }
 
@@ -216,10 +184,10 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_noted() {
         for (text, directives, note) in [
-            ("infoo", "infoo,info", "did you mean `info`?"),
-            ("warning", "warning,info", "did you mean `warn`?"),
-            ("verbose", "verbose,info", "did you mean `debug`?"),
-            ("loud", "loud", "the target `loud`"),
+            ("infoo", "infoo=trace,info", "did you mean `info`?"),
+            ("warning", "warning=trace,info", "did you mean `warn`?"),
+            ("verbose", "verbose=trace,info", "did you mean `debug`?"),
+            ("loud", "loud=trace", "the target `loud`"),
             ("info,rpc=wrn", "info", "did you mean `warn`?"),
             ("rpc=wrn", "info", "did you mean `warn`?"),
             ("rpc=", "info", "`` is not a level"),
@@ -238,6 +206,8 @@ mod tests {
             assert!(filter.notes[0].contains(note), "{text}: {:?}", filter.notes);
             assert!(!filter.notes.concat().contains('\u{1b}'), "{text}");
             assert!(filter.build().to_string().contains(NOTES_TARGET), "{text}");
+            let again = parse(filter.understood().unwrap_or_default());
+            assert_eq!(again.notes, [""; 0], "{text}");
         }
     }
 
