@@ -311,6 +311,43 @@ async fn a_web_page_reaches_no_internal_listener() {
 }
 
 #[tokio::test]
+async fn names_of_the_operator_are_served() {
+    #[derive(clap::Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        server: rpc_runtime::ServerOptions,
+    }
+    let given = [
+        "work",
+        "--host-name",
+        "Shop.Test.,10.1.2.4",
+        "--host-name=[fd00::7]",
+    ];
+    let options = <Arguments as clap::Parser>::parse_from(given).server;
+    let server = Server::new("mirror").host("own.test").options(options);
+    let running = Running::start(server.add(WhoAmIServer::new(Mirror))).await;
+    for (host, served) in [
+        ("shop.test", true),
+        ("SHOP.TEST:1", true),
+        ("10.1.2.4:9003", true),
+        ("[fd00::7]:9003", true),
+        ("own.test", true),
+        ("10.1.2.5", false),
+        ("x.shop.test", false),
+    ] {
+        let request = with_headers("/trust.v1.WhoAmI/Who", "POST", &[("Host", host)]);
+        let response = Raw::connect(running.address()).await.ask(&request).await;
+        assert_eq!(response.status == 200, served, "{host}");
+    }
+    for wrong in ["shop.test:80", "*", ""] {
+        let server = Server::new("mirror").host(wrong).listen("127.0.0.1:0");
+        let error = server.bind().await.unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument);
+        assert!(error.message().starts_with("`Server::host`: "), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn unsigned_plain_routes_refuse_web_pages_too() {
     let keys = rpc_runtime::IdentityKeys::parse("k1 0123456789abcdef0123456789abcdef").unwrap();
     let page = rpc_runtime::axum::Router::new().route(

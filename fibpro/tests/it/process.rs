@@ -367,6 +367,7 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     for setting in [
         "RPC_LISTEN",
         "RPC_LISTEN_EDGE",
+        "RPC_HOST_NAME",
         "RPC_SOCKET_MODE",
         "RPC_ENVIRONMENT",
         "RPC_INSTANCE",

@@ -131,7 +131,10 @@ impl Server {
     /// Adds a name by which callers on this host address the server, such as `pricing.test`. Its
     /// internal listeners without keys serve requests whose `Host` is loopback, one of their own
     /// addresses, the name of the machine, or such a name; see [`Trust::Internal`]. May be called
-    /// repeatedly.
+    /// repeatedly, and adds to the names of `--host-name`.
+    ///
+    /// A name has no port, and counts for every port. It may be an address, such as one that a
+    /// container's host forwards. The start fails for anything else.
     pub fn host(mut self, name: impl Into<String>) -> Self {
         self.config.hosts.push(name.into());
         self

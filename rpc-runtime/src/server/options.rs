@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, EnumValueParser, PathBufValueParser, StringValueParser};
 
+use super::call::web_page::OwnHost;
 use super::env_option::{named, variable};
 use super::process::config::ListenAddress;
 use super::process::flags_file::environment;
@@ -43,6 +44,17 @@ pub struct ServerOptions {
         value_parser = named(StringValueParser::new())
     )]
     pub listen_edge: Vec<String>,
+
+    /// Further host name by which callers on this host address the server, such as `pricing.test`;
+    /// may be repeated
+    #[arg(
+        long,
+        env = variable("RPC_HOST_NAME"),
+        value_name = "NAME",
+        value_delimiter = ',',
+        value_parser = named(host_name)
+    )]
+    pub host_name: Vec<String>,
 
     /// File mode of Unix sockets, such as 660 [default: 600]
     #[arg(long, env = variable("RPC_SOCKET_MODE"), value_name = "MODE", value_parser = named(mode))]
@@ -119,6 +131,7 @@ impl Server {
                 });
             self.process.listen = internal.chain(edge).collect();
         }
+        self.config.hosts.extend(options.host_name);
         if let Some(mode) = options.socket_mode {
             self.process.socket_mode = mode;
         }
@@ -172,6 +185,10 @@ impl ServerOptions {
     }
 }
 
+fn host_name(text: &str) -> std::result::Result<String, String> {
+    text.parse::<OwnHost>().map(|_| text.to_owned())
+}
+
 fn mode(text: &str) -> std::result::Result<u32, String> {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),
@@ -205,7 +222,10 @@ mod tests {
     }
 
     fn server() -> Server {
-        Server::new("server").listen("set:1").environment("set")
+        Server::new("server")
+            .listen("set:1")
+            .host("set")
+            .environment("set")
     }
 
     #[test]
@@ -228,6 +248,8 @@ mod tests {
             "--listen=a:1,unix:/b",
             "--listen=c:3",
             "--listen-edge=d:4",
+            "--host-name=shop.test,10.1.2.4",
+            "--host-name=shop",
             "--environment=dev",
             "--instance=a1",
             "--socket-mode=660",
@@ -252,6 +274,10 @@ mod tests {
             .as_ref()
             .map(crate::IdentityKeys::from_file);
         assert!(refused.is_some_and(|keys| keys.is_err()));
+        assert_eq!(
+            server.config.hosts,
+            ["set", "shop.test", "10.1.2.4", "shop"]
+        );
         assert_eq!(server.config.environment, "dev");
         assert_eq!(server.config.instance.as_deref(), Some("a1"));
         assert_eq!(server.process.socket_mode, 0o660);
@@ -347,6 +373,9 @@ mod tests {
             "--lame-duck=99999999999999999999s",
             "--lame-duck=18446744073709551615m",
             "--log-format=xml",
+            "--host-name=",
+            "--host-name=http://a",
+            "--host-name=a:80",
         ] {
             assert!(parse(&[bad]).is_err(), "{bad}");
         }

@@ -9,9 +9,10 @@ use rpc_tests::raw::{Raw, post};
 use super::*;
 
 /// Each variable of the options with a value that is refused.
-const INVALID: [(&str, &str); 13] = [
+const INVALID: [(&str, &str); 14] = [
     ("RPC_LISTEN", "127.0.0.1:x"),
     ("RPC_LISTEN_EDGE", "http://127.0.0.1:0"),
+    ("RPC_HOST_NAME", "http://shop.test"),
     ("RPC_SOCKET_MODE", "9"),
     ("RPC_ENVIRONMENT", "a b"),
     ("RPC_INSTANCE", "a b"),

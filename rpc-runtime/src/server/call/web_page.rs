@@ -5,6 +5,7 @@
 //! rebinding) is even of the same origin; only the `Host` gives it away.
 
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 use http::request;
@@ -53,6 +54,45 @@ impl OwnHosts {
     }
 }
 
+/// A host that callers on this host use for a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum OwnHost {
+    Name(String),
+    Address(IpAddr),
+}
+
+impl FromStr for OwnHost {
+    type Err = String;
+
+    /// Parses a name without a port, such as `pricing.test`, or an address.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'));
+        if let Ok(address) = bare.unwrap_or(text).parse::<IpAddr>() {
+            return Ok(Self::Address(address.to_canonical()));
+        }
+        let name = text.strip_suffix('.').unwrap_or(text);
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if !name.is_empty() && name.chars().all(is_allowed) {
+            return Ok(Self::Name(name.to_owned()));
+        }
+        let shown = printable(text.as_bytes(), QUOTED);
+        Err(if name.is_empty() {
+            "the name is empty; expected a host such as `pricing.test`".to_owned()
+        } else if text.contains("://") {
+            format!("`{shown}` is a URL; write its host only, such as `pricing.test`")
+        } else if host_of(text).is_some_and(|host| host.len() < text.len()) {
+            format!("`{shown}` has a port; write the host only, which counts for every port")
+        } else {
+            format!(
+                "`{shown}` is not a host; write one such as `pricing.test`, in ASCII and without `*`"
+            )
+        })
+    }
+}
+
 /// Returns the host of an authority, without the brackets of IPv6. `None` if it is malformed.
 fn host_of(authority: &str) -> Option<&str> {
     let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
@@ -82,7 +122,7 @@ pub(crate) fn check(head: &request::Parts, own: &OwnHosts) -> Result<(), Error> 
         if !is_own {
             return Err(refused(format!(
                 "`{}` is not a name of this server: use its address or `localhost`, or add the name with \
-                 `Server::host`",
+                 `--host-name` (`Server::host`)",
                 printable(host, QUOTED)
             )));
         }
@@ -192,6 +232,32 @@ mod tests {
             "build-7.evil.example",
         ] {
             assert!(!own().contains(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address() {
+        let name = |text: &str| Ok(OwnHost::Name(text.to_owned()));
+        assert_eq!("pricing.test".parse(), name("pricing.test"));
+        assert_eq!(" Build_7. ".parse(), name("Build_7"));
+        for address in ["10.1.2.4", "::1", "[::1]", "::ffff:10.1.2.4"] {
+            let parsed = address.parse::<OwnHost>();
+            assert!(matches!(parsed, Ok(OwnHost::Address(_))), "{address}");
+        }
+        for (text, advice) in [
+            ("", "is empty"),
+            (".", "is empty"),
+            ("http://pricing.test", "is a URL"),
+            ("pricing.test:9003", "has a port"),
+            ("[::1]:9003", "has a port"),
+            ("*.test", "is not a host"),
+            ("a b", "is not a host"),
+            ("preis.täst", "in ASCII"),
+            ("a/b", "is not a host"),
+            ("\u{1b}[31m", "\\u{1b}"),
+        ] {
+            let error = text.parse::<OwnHost>().unwrap_err();
+            assert!(error.contains(advice), "{text}: {error}");
         }
     }
 

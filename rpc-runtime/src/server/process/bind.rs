@@ -15,6 +15,7 @@ use crate::identity::IdentityKeys;
 use crate::logs;
 use crate::registry;
 use crate::server::call::dispatch;
+use crate::server::call::web_page::OwnHost;
 use crate::server::inner::ServerInner;
 use crate::server::transport::listen::{self, Listener};
 use crate::server::{Server, Trust};
@@ -28,7 +29,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// - `invalid_argument`: an address is missing or invalid, or a flag's value is invalid.
+    /// - `invalid_argument`: an address or host is missing or invalid, or a flag's value is invalid.
     /// - `not_found`: a flag does not exist.
     /// - `unavailable`: an address is in use or cannot be bound.
     /// - `failed_precondition`: two linked services or two flags have the same name, a service was
@@ -214,8 +215,18 @@ impl Server {
             let option = Some("--identity-key-file (RPC_IDENTITY_KEY_FILE)");
             self.config.identity = Some(keys.map_err(|error| named(option, error))?);
         }
-        self.config.hosts.extend(machine_names());
         self.config.addresses = addresses(listeners).map(|address| address.ip()).collect();
+        for host in std::mem::take(&mut self.config.hosts) {
+            match host.parse() {
+                Ok(OwnHost::Name(name)) => self.config.hosts.push(name),
+                Ok(OwnHost::Address(address)) => self.config.addresses.push(address),
+                Err(problem) => {
+                    let text = format!("`Server::host`: {problem}");
+                    return Err(Error::without_location(Code::InvalidArgument, text));
+                }
+            }
+        }
+        self.config.hosts.extend(machine_names());
         let inner = ServerInner::new(self.config, source)?;
         let probes = (!listeners.is_empty()).then_some(&dispatch::PROBE_PATHS[..]);
         inner.check_plain_routes(probes)?;
