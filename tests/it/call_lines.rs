@@ -117,6 +117,8 @@ fn outside(running: &Running) -> Client {
 /// The events of calls on this thread, which has all tasks of such a test.
 struct Lines {
     seen: Arc<Mutex<Vec<CallLine>>>,
+    /// `count message` of the warnings about events that are counted.
+    counted: Arc<Mutex<Vec<String>>>,
     _guard: DefaultGuard,
 }
 
@@ -137,10 +139,12 @@ impl Lines {
         static OTHERS: LazyLock<[Dispatch; 2]> =
             LazyLock::new(|| [(); 2].map(|()| Dispatch::new(tracing_subscriber::registry())));
         LazyLock::force(&OTHERS);
-        let seen = Arc::default();
-        let subscriber = tracing_subscriber::registry().with(Listener(Arc::clone(&seen)));
+        let (seen, counted) = (Arc::default(), Arc::default());
+        let listener = Listener(Arc::clone(&seen), Arc::clone(&counted));
+        let subscriber = tracing_subscriber::registry().with(listener);
         Self {
             seen,
+            counted,
             _guard: tracing::subscriber::set_default(subscriber),
         }
     }
@@ -165,11 +169,17 @@ impl Lines {
     }
 }
 
-struct Listener(Arc<Mutex<Vec<CallLine>>>);
+struct Listener(Arc<Mutex<Vec<CallLine>>>, Arc<Mutex<Vec<String>>>);
 
 impl<S: Subscriber> Layer<S> for Listener {
     fn on_event(&self, event: &Event<'_>, _spans: Spans<'_, S>) {
         let metadata = event.metadata();
+        if metadata.target() == "rpc" && metadata.fields().field("count").is_some() {
+            let mut line = CountLine::default();
+            event.record(&mut line);
+            let text = format!("{} {}", line.count, line.message);
+            self.1.lock().unwrap().push(text);
+        }
         if metadata.target() != "rpc" || metadata.fields().field("rpc.method").is_none() {
             return;
         }
@@ -181,6 +191,22 @@ impl<S: Subscriber> Layer<S> for Listener {
         };
         event.record(&mut line);
         self.0.lock().unwrap().push(line);
+    }
+}
+
+#[derive(Default)]
+struct CountLine {
+    count: String,
+    message: String,
+}
+
+impl Visit for CountLine {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        match field.name() {
+            "count" => self.count = format!("{value:?}"),
+            "message" => self.message = format!("{value:?}"),
+            _ => {}
+        }
     }
 }
 
@@ -254,6 +280,26 @@ async fn a_caller_without_the_chain_finds_it_in_the_log() {
         assert_eq!(lines.shown(), shown);
         assert!(lines.of("middle").error.contains("from Shop.Order"));
     }
+}
+
+#[tokio::test]
+async fn refused_web_pages_are_counted() {
+    let back = Running::start(shop("back", None)).await;
+    let pages = [
+        ("Origin", "https://evil.example"),
+        ("Sec-Fetch-Site", "cross-site"),
+    ];
+    let lines = Lines::start();
+    for n in 0..9 {
+        let mut raw = Raw::connect(back.address()).await;
+        let page = post_with("/lines.v1.Shop/Order", &[pages[n % 2]], "{}");
+        assert_eq!(raw.ask(page).await.status, 403);
+    }
+    assert_eq!(lines.shown(), ["INFO back permission_denied"; 9]);
+    assert_eq!(
+        *lines.counted.lock().unwrap(),
+        [1, 2, 4, 8].map(|count| format!("{count} web page refused; `count` so far"))
+    );
 }
 
 #[tokio::test]

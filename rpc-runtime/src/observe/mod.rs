@@ -354,6 +354,16 @@ impl Observation {
         });
     }
 
+    /// Ends the observation of a request to a plain HTTP route that does not serve its caller.
+    #[cfg(feature = "server")]
+    pub(crate) fn end_refused(mut self, error: &Error) {
+        self.ended = true;
+        self.notify(&mut CallEnd {
+            is_bad_request: true,
+            ..CallEnd::new(&self.call, Some(error), 0)
+        });
+    }
+
     /// Ends the observation of a plain HTTP route with a response. `failed` has the code of the
     /// status, and the cause of the failure.
     #[cfg(feature = "server")]

@@ -21,7 +21,7 @@ use crate::error::{Code, Error};
 /// | --- | --- |
 /// | `error` | `unknown`, `unimplemented`, `internal`, `data_loss` |
 /// | `warn` | `deadline_exceeded`, `permission_denied`, `resource_exhausted`, `failed_precondition`, `aborted`, `out_of_range`, `unavailable` |
-/// | `info` | success, `canceled`, `invalid_argument`, `not_found`, `already_exists`, `unauthenticated`; an unknown path or compression |
+/// | `info` | success, `canceled`, `invalid_argument`, `not_found`, `already_exists`, `unauthenticated`; an unknown path or compression; a peer or web page that the listener refuses, of which a `warn` event counts some |
 ///
 /// | fields | |
 /// | --- | --- |
@@ -72,6 +72,8 @@ fn level(call: &CallStart, end: &CallEnd<'_>) -> Level {
         // An unknown path or compression, a body that does not arrive. Any client can send that,
         // and lines about it would hide real errors.
         Some(code) if end.is_bad_request && code.is_server_error() => Level::INFO,
+        // A peer or web page that the listener refuses, which `PeerRefusals` logs.
+        Some(Code::PermissionDenied) if end.is_bad_request => Level::INFO,
         None
         | Some(
             Code::NotFound

@@ -12,6 +12,7 @@ use super::admission::policy::Policy;
 use super::admission::{Gate, RateLimit};
 use super::call::faults::FaultInjection;
 use super::call::method_name;
+use super::call::refusals::PeerRefusals;
 use super::call::service::{Routes, Service as _};
 use super::call::web_page::OwnHosts;
 use super::idempotency::IdempotencyStore;
@@ -40,6 +41,7 @@ pub(crate) struct ServerInner {
     observers: Observers,
     plain: Option<PlainRoutes>,
     hosts: OwnHosts,
+    refusals: PeerRefusals,
     lifecycle: Lifecycle,
     verifier: Option<Verifier>,
     /// One permit for each running call.
@@ -161,6 +163,7 @@ impl ServerInner {
             observers,
             plain: PlainRoutes::merge(config.plain)?,
             hosts: OwnHosts::new(config.hosts, config.addresses),
+            refusals: PeerRefusals::default(),
             lifecycle: Lifecycle::new(config.checks),
             verifier: config.identity.map(Verifier::new),
             tasks,
@@ -207,6 +210,11 @@ impl ServerInner {
         let builtin = self.routes.builtin_paths().filter(|_| probes.is_some());
         let probes = probes.into_iter().flatten().copied();
         plain.check_reachable(self.routes.paths().chain(builtin).chain(probes))
+    }
+
+    /// Returns the log of the peers and web pages that are refused.
+    pub(super) fn refusals(&self) -> &PeerRefusals {
+        &self.refusals
     }
 
     pub(super) fn faults(&self) -> &FaultInjection {

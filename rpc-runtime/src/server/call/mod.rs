@@ -8,6 +8,7 @@ pub(crate) mod guard;
 pub(crate) mod method_name;
 pub(crate) mod panic;
 pub(crate) mod prepared;
+pub(crate) mod refusals;
 pub(crate) mod service;
 pub(crate) mod stack;
 pub(crate) mod trust;

@@ -30,12 +30,13 @@ use crate::server::call::access::AccessRejection;
 use crate::server::call::body::{self, BodyEnd, ReadBodyError, ResponseBody, StoppableBody};
 use crate::server::call::guard::within;
 use crate::server::call::panic::CatchPanic;
-use crate::server::call::trust::Caller;
+use crate::server::call::trust::{Caller, Peer};
 use crate::server::inner::ServerInner;
 
 /// Serves a request with the application's own router.
 pub(super) async fn respond<B>(
     inner: &Arc<ServerInner>,
+    peer: Peer,
     caller: Caller,
     incoming: Incoming,
     router: axum::Router,
@@ -82,7 +83,11 @@ where
     let outcome = within(context.deadline(), run(router, request, &context)).await;
     let outcome = match outcome.unwrap_or_else(|| Err(Error::deadline_exceeded())) {
         Ok(mut response) => match response.extensions_mut().remove() {
-            Some(AccessRejection(rejection)) => Err(rejection),
+            Some(AccessRejection(rejection)) => {
+                let id = context.request_id();
+                inner.refusals().record(&peer, id, &rejection.error);
+                Err(rejection)
+            }
             None => Ok(response),
         },
         Err(error) => Err(error.into()),
@@ -106,7 +111,11 @@ where
             response.map(|body| ResponseBody::plain(body, context))
         }
         Err(Rejection { mut error, format }) => {
-            observation.end_with(Some(&error), 0);
+            if error.code() == Code::PermissionDenied {
+                observation.end_refused(&error);
+            } else {
+                observation.end_with(Some(&error), 0);
+            }
             inner.sanitize_for_wire(&mut error, None, context.id().copied(), caller.errors());
             connect::write_rejection(&error, format).map(ResponseBody::full)
         }

@@ -65,12 +65,15 @@ where
             }
             // Boxed, so that it does not enlarge the future of every call.
             Box::pin(http_fallback::respond(
-                inner, caller, incoming, router, request,
+                inner, peer, caller, incoming, router, request,
             ))
             .await
         }
         Ok(Resolved::HealthCheck(check)) => Box::pin(check.respond(inner, peer, &head)).await,
         Err(refusal) => {
+            inner
+                .refusals()
+                .record(&peer, incoming.id.as_str(), &refusal.error);
             let call = PendingCall::new(inner, caller, None, &head);
             let context = incoming
                 .builder
