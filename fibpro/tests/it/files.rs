@@ -167,6 +167,8 @@ fn files_beside_a_database_are_checked() {
         (".users.sqlite.store", true, "it is a symbolic link"),
         ("users.sqlite-wal", false, "it is a pipe"),
         ("users.sqlite-journal", false, "it is a pipe"),
+        ("users.sqlite-wal", true, "it is a symbolic link"),
+        ("users.sqlite-shm", true, "it is a symbolic link"),
     ] {
         let folder = Folder::new();
         let (path, target) = (folder.file(name), folder.file("target"));
@@ -180,6 +182,58 @@ fn files_beside_a_database_are_checked() {
         assert_refused(&ended, &path, why);
         assert_eq!(fs::read(&target).unwrap(), b"", "{name}");
     }
+}
+
+/// Runs `fibpro backup` and `fibpro restore` on a file, which both refuse.
+fn assert_not_copied(folder: &Folder, database: &Path, bad: &Path, why: &str) {
+    let url = |path: &Path| format!("sqlite://{}", path.display());
+    let (copy, other) = (folder.file("copy"), folder.file("other.sqlite"));
+    for ended in [
+        fibpro(&["backup", text(&copy), "--database", &url(database)]),
+        fibpro(&["restore", text(database), "--database", &url(&other)]),
+    ] {
+        assert_refused(&ended, bad, why);
+        assert!(!copy.exists() && !other.exists(), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_backup_reads_no_file_of_others() {
+    for (name, is_link, why) in [
+        ("users.sqlite", false, "it is a pipe"),
+        ("users.sqlite-wal", false, "it is a pipe"),
+        ("users.sqlite-wal", true, "it is a symbolic link"),
+        ("users.sqlite-journal", false, "it is a pipe"),
+    ] {
+        let folder = Folder::new();
+        let (database, bad) = (folder.file("users.sqlite"), folder.file(name));
+        fs::write(&database, "").unwrap();
+        if is_link {
+            std::os::unix::fs::symlink(folder.file("target"), &bad).unwrap();
+        } else {
+            // The file itself becomes a pipe as well.
+            let _ = fs::remove_file(&bad);
+            assert!(output(Command::new("mkfifo").arg(&bad)).status.success());
+        }
+        assert_not_copied(&folder, &database, &bad, why);
+    }
+    let folder = Folder::new();
+    let database = folder.file("users.sqlite");
+    let wal = folder.file("users.sqlite-wal");
+    for bad in [&wal, &database] {
+        fs::write(&database, "").unwrap();
+        fs::write(bad, "").unwrap();
+        set_mode(bad, 0o666);
+        assert_not_copied(&folder, &database, bad, "so other users can write it");
+    }
+    // Beside the file that a link leads to.
+    let linked = Folder::new();
+    fs::write(linked.file("real.sqlite"), "").unwrap();
+    let link = linked.file("users.sqlite");
+    std::os::unix::fs::symlink(linked.file("real.sqlite"), &link).unwrap();
+    let pipe = linked.file("real.sqlite-wal");
+    assert!(output(Command::new("mkfifo").arg(&pipe)).status.success());
+    assert_not_copied(&linked, &link, &pipe, "it is a pipe");
 }
 
 #[test]

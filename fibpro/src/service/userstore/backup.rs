@@ -13,7 +13,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::database::Database;
-use super::store::{StoreMarker, copy_into, with_suffix};
+use super::store::{StoreMarker, check_database_files, copy_into, with_suffix};
 
 /// Timeout for a lock that another process holds.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -109,6 +109,8 @@ fn file_of<'a>(database: &'a Database, advice: &str) -> Result<&'a Path> {
 async fn copy_checked(from: &Path, to: &Path) -> Result<BackupSummary> {
     let partial = with_suffix(to, &format!(".partial-{}", std::process::id()));
     let copied = async {
+        check_database_files(from)
+            .map_err(|(path, error)| failed(format!("cannot read {}: {error}", path.display())))?;
         let mut source = open(from).await?;
         let copied = copy_into(&mut source, &partial).await;
         // Only read.

@@ -26,7 +26,7 @@ pub(super) use self::operations::{
     FindAccount, FindOverdue, HasUsers, Import, Operation, ReadLedger, Refund, Reserve,
     ReturnOverdue, SetCredit, Settle,
 };
-pub(super) use self::sqlite_file::with_suffix;
+pub(super) use self::sqlite_file::{check_database_files, with_suffix};
 pub(super) use self::sqlite_rescue::copy_into;
 use super::clock::Clock;
 use super::database::Database;

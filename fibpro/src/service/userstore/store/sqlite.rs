@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rpc_runtime::files::{self, FileError};
 use rpc_runtime::{Code, Context, Error, Result};
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -22,7 +21,7 @@ use super::lock_wait::LockState;
 use super::marker::StoreMarker;
 use super::operations::Operation;
 use super::session::{ColumnReader as _, SqlSession as _};
-use super::sqlite_file::{DatabaseFiles, with_suffix};
+use super::sqlite_file::{DatabaseFiles, check_database_files};
 use super::sqlite_writer::{GroupWriter, LOCK_TIMEOUT, Message, QueuedOperation};
 
 /// Maximum number of operations that wait for the writer.
@@ -201,24 +200,15 @@ fn ended() -> Error {
     )
 }
 
-/// Checks the database and the files beside it that SQLite reads. It would wait for the other end of
-/// a pipe, and follow the changes of another user.
+/// Checks the database and the files beside it, see [`check_database_files`].
 fn check_files(path: &Path) -> Result<()> {
-    for suffix in ["", "-wal", "-shm", "-journal"] {
-        let path = with_suffix(path, suffix);
-        match files::check_file(&path) {
-            // Reported by what opens the file.
-            Ok(()) | Err(FileError::Io(_)) => {}
-            Err(error) => {
-                let text = format!(
-                    "cannot open the users' database: sqlite://{}: {error}",
-                    path.display()
-                );
-                return Err(Error::new(Code::FailedPrecondition, text));
-            }
-        }
-    }
-    Ok(())
+    check_database_files(path).map_err(|(path, error)| {
+        let text = format!(
+            "cannot open the users' database: sqlite://{}: {error}",
+            path.display()
+        );
+        Error::new(Code::FailedPrecondition, text)
+    })
 }
 
 /// Creates the file with mode 0600, because it contains password hashes. SQLite would create it

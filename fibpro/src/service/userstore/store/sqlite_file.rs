@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
+use rpc_runtime::files::{self, FileError};
 use sha2::{Digest as _, Sha256};
 
 /// First bytes of a database.
@@ -340,6 +341,36 @@ impl Header {
 
 fn word(bytes: &[u8], at: usize) -> [u8; 4] {
     [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]
+}
+
+/// Checks a database and the files beside it that SQLite reads. It would wait for the other end of a
+/// pipe, and follow the changes of another user.
+///
+/// # Errors
+///
+/// Returns the file and what is wrong with it. A file that is missing or cannot be accessed is
+/// reported by what opens it.
+pub(crate) fn check_database_files(path: &Path) -> Result<(), (PathBuf, FileError)> {
+    let check = |path: PathBuf, checked: Result<(), FileError>| match checked {
+        Ok(()) | Err(FileError::Io(_)) => Ok(()),
+        Err(error) => Err((path, error)),
+    };
+    check(path.to_owned(), files::check_file(path))?;
+    // SQLite puts its files beside the database and not beside a link to it.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    for suffix in ["-wal", "-shm", "-journal"] {
+        let path = with_suffix(&path, suffix);
+        // SQLite makes no links: one that is there leads to a file of this user that is none of its
+        // own.
+        let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
+        let checked = if is_link {
+            Err(FileError::NotRegular("a symbolic link"))
+        } else {
+            files::check_file(&path)
+        };
+        check(path, checked)?;
+    }
+    Ok(())
 }
 
 /// Appends a suffix to a path: `users.sqlite` and `-wal` give `users.sqlite-wal`.
