@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rpc_runtime::backoff::{ExponentialBackoff, Jitter};
 use rpc_runtime::idempotency::MemoryStore;
 use rpc_runtime::logs::LogExporter;
 use rpc_runtime::prelude::*;
-use rpc_runtime::{Client, Limits, RateLimit, RetryPolicy};
+use rpc_runtime::{Client, Compression, Limits, RateLimit, RetryPolicy};
 use rpc_tests::Running;
 use rpc_tests::raw::{Raw, post, post_with};
-use rpc_tests::wait::within;
+use rpc_tests::wait::{until, within};
 use tokio::sync::Semaphore;
 
 #[rpc_service(package = "settings.v1")]
@@ -407,6 +408,98 @@ async fn clients_never_panic_and_stay_within_their_budget() {
         let code = outcome.as_ref().err().map(Remote::code);
         let expected = (value != Largest).then_some(Code::DeadlineExceeded);
         assert_eq!(code, expected, "{value:?}");
+    }
+}
+
+#[tokio::test]
+async fn limits_of_client_and_call_hold_on_all_transports() {
+    let running = Running::start(server()).await;
+    let remote = Client::new(&running.url()).unwrap();
+    let local = server().into_local_client().unwrap();
+    for client in [remote.clone(), remote.http2(), local] {
+        for value in [Zero, One, Largest] {
+            let limit = value.number();
+            let limited = WorkClient::with_client(client.clone().message_limit(limit));
+            let plain = WorkClient::with_client(client.clone());
+            for call in [limited.next(1), plain.next(1).message_limit(limit)] {
+                let outcome = within(call).await;
+                if value == Largest {
+                    assert_eq!(outcome.unwrap(), 2);
+                    continue;
+                }
+                let error = outcome.unwrap_err();
+                assert_eq!(error.code(), Code::ResourceExhausted, "{error}");
+                let limit = format!("limit of {limit} bytes");
+                assert!(error.message().contains(&limit), "{error}");
+            }
+            // The limit of a call takes precedence.
+            let call = limited.next(1).message_limit(100);
+            assert_eq!(within(call).await.unwrap(), 2);
+            let outcome = within(plain.next(1).timeout(value.time())).await;
+            let code = outcome.as_ref().err().map(Remote::code);
+            let expected = (value != Largest).then_some(Code::DeadlineExceeded);
+            assert_eq!(code, expected, "{value:?}");
+            let compression = Compression::gzip().min_size(value.number());
+            let call = plain.next(1).compression(compression);
+            assert_eq!(within(call).await.unwrap(), 2, "{value:?}");
+        }
+    }
+}
+
+#[test]
+fn every_backoff_is_within_its_bounds() {
+    for jitter in [Jitter::None, Jitter::Equal, Jitter::Full] {
+        for (min, max) in [
+            (Zero, Zero),
+            (Zero, One),
+            (One, Largest),
+            (Largest, Largest),
+            (Largest, Zero),
+        ] {
+            let backoff = ExponentialBackoff::new(min.time(), max.time(), jitter);
+            for failures in [0, 1, u32::MAX] {
+                assert!(backoff.delay(failures) <= max.time(), "{backoff:?}");
+            }
+        }
+    }
+}
+
+/// Serves until `stop`, and returns the address and the end.
+async fn serve_until(
+    limits: Limits,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
+    let bound = server().limits(limits).listen("127.0.0.1:0").bind().await;
+    let bound = bound.unwrap();
+    (bound.addresses()[0], tokio::spawn(bound.serve(stop)))
+}
+
+#[tokio::test]
+async fn a_server_stops_with_every_lame_duck_and_drain_time() {
+    for value in [Zero, One, Largest] {
+        let mut limits = Limits::default();
+        limits.drain_timeout = value.time();
+        let (_, serving) = serve_until(limits, async {}).await;
+        within(serving).await.unwrap();
+
+        let mut limits = Limits::default();
+        limits.lame_duck = value.time();
+        let (address, serving) = serve_until(limits, async {}).await;
+        if value != Largest {
+            within(serving).await.unwrap();
+            continue;
+        }
+        // It says that it is not ready, and serves until its process is ended.
+        until(async || {
+            let mut raw = Raw::connect(address).await;
+            let probe = "GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+            raw.ask(probe).await.status == 503
+        })
+        .await;
+        let mut raw = Raw::connect(address).await;
+        let response = raw.ask(post(NEXT, r#"{"n":1}"#)).await;
+        assert_eq!(response.value(), (200, 2.into()));
+        serving.abort();
     }
 }
 

@@ -38,21 +38,26 @@ impl ServiceOptions for GatekeeperOptions {
         let gatekeeper = Gatekeeper::new(userstore, controller).largest_n(self.bound.largest_n);
         // Every `--listen` address is an edge: behind a proxy on this host, remote callers have a
         // local address.
-        let mut edges = std::mem::take(&mut options.listen);
-        edges.append(&mut options.listen_edge);
-        if edges.is_empty() {
-            edges.push(GATEKEEPER.listen_address());
-        }
+        let (listen, listen_edge) = (
+            std::mem::take(&mut options.listen),
+            std::mem::take(&mut options.listen_edge),
+        );
         let mut server = Server::new("gatekeeper")
             // It has no service that would supply its version.
             .version(env!("CARGO_PKG_VERSION"))
             .options(options);
-        for edge in edges {
-            server = server.listen_edge(edge);
+        if listen.is_empty() && listen_edge.is_empty() {
+            server = server.listen_edge(GATEKEEPER.listen_address());
+        }
+        for edge in listen {
+            server = server.listen_edge_option(edge, "--listen (RPC_LISTEN)");
+        }
+        for edge in listen_edge {
+            server = server.listen_edge_option(edge, "--listen-edge (RPC_LISTEN_EDGE)");
         }
         // Added after the edge listener, since the first address is the name of the instance.
         if self.operator != "none" {
-            server = server.listen(self.operator);
+            server = server.listen_option(self.operator, "--operator (FIBPRO_OPERATOR)");
         }
         // The listener for operators is internal: it would trust the context headers of its
         // callers.

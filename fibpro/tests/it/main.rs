@@ -59,6 +59,8 @@ mod files;
 mod failing_output;
 // `fibpro chaos` that is ended before its time.
 mod chaos;
+// Options that are numbers, at their limits; addresses of the gatekeeper.
+mod numbers;
 // Environment variables of all programs: empty and invalid values.
 mod variables;
 // `fibpro up`, in one process and with a process for each service.

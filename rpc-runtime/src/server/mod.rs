@@ -121,6 +121,29 @@ impl Server {
         self
     }
 
+    /// Adds an internal listener on an address that is from an option of the program, such as
+    /// `--operator (SHOP_OPERATOR)`: an error of the address begins with `option`. Otherwise like
+    /// [`listen`](Self::listen).
+    pub fn listen_option(mut self, address: impl Into<String>, option: &'static str) -> Self {
+        self.process.listen.push(ListenAddress {
+            address: address.into(),
+            trust: Trust::Internal,
+            option: Some(option),
+        });
+        self
+    }
+
+    /// Adds an edge listener on an address that is from an option of the program, as
+    /// [`listen_option`](Self::listen_option) does for an internal one.
+    pub fn listen_edge_option(mut self, address: impl Into<String>, option: &'static str) -> Self {
+        self.process.listen.push(ListenAddress {
+            address: address.into(),
+            trust: Trust::Edge,
+            option: Some(option),
+        });
+        self
+    }
+
     /// Sets the file mode of Unix sockets, whose write bits determine which users may connect.
     /// Defaults to `0o600`: only the user that the server runs as.
     pub fn socket_mode(mut self, mode: u32) -> Self {

@@ -60,6 +60,31 @@ async fn a_later_signal_ends_the_process() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_lame_duck_of_an_operator_ends_by_signals() {
+    let largest = format!("{}s", u64::MAX);
+    for (lame_duck, signals, code) in [("0s", 1, 0), ("1ns", 1, 0), (&largest, 2, 1)] {
+        let mut process = start(back().args(["--lame-duck", lame_duck]));
+        process.terminate().unwrap();
+        if signals == 2 {
+            let waiting = tokio::task::block_in_place(|| process.wait_for_stderr("lame duck: "));
+            waiting.unwrap();
+            let mut raw = Raw::connect(address(&process)).await;
+            let call = post_with("/chain.v1.Back/Add", &[], "{}");
+            assert_eq!(raw.ask(call).await.status, 200, "it still serves");
+            // A repeat within a second is the same wish.
+            until(async || {
+                let _ = process.terminate();
+                !process.is_running().unwrap()
+            })
+            .await;
+        }
+        let ended = tokio::task::block_in_place(|| process.wait()).unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{lame_duck}: {ended:?}");
+        assert!(!ended.stderr.contains("panicked"), "{ended:?}");
+    }
+}
+
 #[test]
 fn a_hangup_without_keys_is_a_line_in_the_log() {
     let mut process = start(&mut back());
