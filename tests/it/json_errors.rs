@@ -25,6 +25,93 @@ enum Step {
     Split { right: u128, left: i64 },
 }
 
+/// serde loses the type of the content if it comes before the tag.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "zone", content = "at")]
+enum Place {
+    Number(u128),
+    Pair(u64, i128),
+    Named { a: u128, b: Option<f64> },
+    Nowhere,
+}
+
+/// A key that JSON does not have.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Key {
+    id: u8,
+}
+
+/// Fields that are absent in a message if they are `None`.
+#[derive(Debug, RpcError)]
+enum LimitError {
+    #[rpc(code = "aborted", public)]
+    Reached {
+        limit: Option<f64>,
+        left: Option<Option<()>>,
+        names: Option<BTreeMap<Key, u8>>,
+        day: u8,
+    },
+    #[rpc(code = "aborted")]
+    Twice(Option<Option<Option<u8>>>),
+    #[rpc(code = "aborted")]
+    Placed(Place, u8),
+    #[rpc(other)]
+    Other(Error),
+}
+
+fn reached() -> LimitError {
+    LimitError::Reached {
+        limit: Some(0.5),
+        left: Some(None),
+        names: None,
+        day: 3,
+    }
+}
+
+/// Returns errors that arrive as they are.
+fn sendable() -> Vec<LimitError> {
+    let places = [
+        Place::Number(u128::MAX),
+        Place::Pair(u64::MAX, i128::MIN),
+        Place::Named {
+            a: u128::MAX,
+            b: Some(0.1),
+        },
+        Place::Nowhere,
+    ];
+    let placed = places.map(|place| LimitError::Placed(place, 1));
+    let mut all = vec![
+        reached(),
+        LimitError::Twice(None),
+        LimitError::Twice(Some(None)),
+        LimitError::Twice(Some(Some(Some(1)))),
+    ];
+    all.extend(placed);
+    all
+}
+
+/// Returns errors with a field that has no form in JSON.
+fn unsendable() -> Vec<LimitError> {
+    let with =
+        |change: fn(&mut Option<f64>, &mut Option<Option<()>>, &mut Option<BTreeMap<Key, u8>>)| {
+            let mut error = reached();
+            if let LimitError::Reached {
+                limit, left, names, ..
+            } = &mut error
+            {
+                change(limit, left, names);
+            }
+            error
+        };
+    vec![
+        with(|limit, _, _| *limit = Some(f64::INFINITY)),
+        with(|limit, _, _| *limit = Some(f64::NAN)),
+        with(|_, left, _| *left = Some(Some(()))),
+        with(|_, _, names| *names = Some(BTreeMap::from([(Key { id: 1 }, 1)]))),
+        LimitError::Twice(Some(Some(None))),
+    ]
+}
+
 #[derive(Debug, RpcError)]
 enum AccountError {
     #[rpc(code = "out_of_range", public)]
@@ -68,6 +155,8 @@ fn steps() -> Vec<Step> {
 trait Accounts {
     async fn overdraw(&self) -> Result<(), AccountError>;
     async fn odd(&self, ratio: f64, is_nan: bool) -> Result<(), AccountError>;
+    async fn sendable(&self, index: usize) -> Result<(), LimitError>;
+    async fn unsendable(&self, index: usize) -> Result<(), LimitError>;
 }
 
 struct Bank;
@@ -93,6 +182,14 @@ impl Accounts for Bank {
         Err(AccountError::Odd {
             ratios: vec![0.5, last],
         })
+    }
+
+    async fn sendable(&self, index: usize) -> Result<(), LimitError> {
+        Err(sendable().remove(index))
+    }
+
+    async fn unsendable(&self, index: usize) -> Result<(), LimitError> {
+        Err(unsendable().remove(index))
     }
 }
 
@@ -166,5 +263,31 @@ async fn a_float_in_a_field_is_itself_or_refused() {
         let error = accounts.odd(0.0, true).await.unwrap_err();
         assert_eq!(error.code(), Code::OutOfRange);
         assert!(matches!(&*error, AccountError::Other(_)), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_content_keeps_its_place_after_the_tag() {
+    let running = start().await;
+    for accounts in clients(&running) {
+        for (index, sent) in sendable().into_iter().enumerate() {
+            let error = accounts.sendable(index).await.unwrap_err();
+            assert_eq!(format!("{:?}", *error), format!("{sent:?}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_does_not_become_another_one() {
+    let running = start().await;
+    for accounts in clients(&running) {
+        for (index, sent) in unsendable().into_iter().enumerate() {
+            let error = accounts.unsendable(index).await.unwrap_err();
+            assert_eq!(error.code(), Code::Aborted, "{sent:?}");
+            let LimitError::Other(other) = &*error else {
+                panic!("{error:?} for {sent:?}");
+            };
+            assert!(other.reason().is_some(), "{other:?}");
+        }
     }
 }

@@ -49,6 +49,8 @@ mod identity;
 mod inherited_sockets;
 /// Random values of many types, against serde_json.
 mod json_buffered;
+/// Nesting of values.
+mod json_depth;
 /// Fields of typed errors.
 mod json_errors;
 mod json_presence;

@@ -33,14 +33,16 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
 use serde::Serialize;
+use serde_json::Value;
 
-use super::json::{self, Position, RawJson};
+use super::json::{self, Object, Position, RawJson};
 use crate::context::RequestId;
 use crate::error::{Code, Detail, Error, Hop, Payload};
 
@@ -50,11 +52,11 @@ pub(crate) trait ErrorDetail: Message + Default {
     const NAME: &'static str;
 
     /// Returns the message as JSON, for the human-readable `debug` field.
-    fn debug(&self) -> Option<RawJson<'static>>;
+    fn debug(&self) -> Option<RawJson>;
 }
 
 /// Serializes a message with serde.
-fn to_json(message: &impl Serialize) -> Option<RawJson<'static>> {
+fn to_json(message: &impl Serialize) -> Option<RawJson> {
     let mut value = serde_json::to_value(message).ok()?;
     // The order does not depend on `serde_json/preserve_order`.
     value.sort_all_objects();
@@ -63,7 +65,7 @@ fn to_json(message: &impl Serialize) -> Option<RawJson<'static>> {
 
 /// Returns the JSON of a detail. `None` if it is nested too deeply for readers of the error, in
 /// which it is inside of an entry of `details`.
-fn checked_debug(text: Vec<u8>) -> Option<RawJson<'static>> {
+fn checked_debug(text: Vec<u8>) -> Option<RawJson> {
     RawJson::check(text, 3).ok()
 }
 
@@ -81,7 +83,7 @@ pub(crate) struct ErrorInfo {
 impl ErrorDetail for ErrorInfo {
     const NAME: &'static str = "google.rpc.ErrorInfo";
 
-    fn debug(&self) -> Option<RawJson<'static>> {
+    fn debug(&self) -> Option<RawJson> {
         to_json(self)
     }
 }
@@ -115,7 +117,7 @@ pub(crate) struct FieldViolation {
 impl ErrorDetail for BadRequest {
     const NAME: &'static str = "google.rpc.BadRequest";
 
-    fn debug(&self) -> Option<RawJson<'static>> {
+    fn debug(&self) -> Option<RawJson> {
         to_json(self)
     }
 }
@@ -139,7 +141,7 @@ impl ErrorDetail for RetryInfo {
     const NAME: &'static str = "google.rpc.RetryInfo";
 
     /// In ProtoJSON a duration is a decimal number of seconds followed by `s`.
-    fn debug(&self) -> Option<RawJson<'static>> {
+    fn debug(&self) -> Option<RawJson> {
         let delay = self.delay().unwrap_or_default();
         let (seconds, nanos) = (delay.as_secs(), delay.subsec_nanos());
         let text = match nanos {
@@ -215,7 +217,7 @@ fn is_zero(number: &u32) -> bool {
 impl ErrorDetail for HopChain {
     const NAME: &'static str = "rpc.v1.HopChain";
 
-    fn debug(&self) -> Option<RawJson<'static>> {
+    fn debug(&self) -> Option<RawJson> {
         to_json(self)
     }
 }
@@ -268,7 +270,7 @@ impl ErrorDetail for ErrorPayload {
     const NAME: &'static str = "rpc.v1.ErrorPayload";
 
     /// Shows `fields` as an object; JSON in a JSON string is hard to read.
-    fn debug(&self) -> Option<RawJson<'static>> {
+    fn debug(&self) -> Option<RawJson> {
         let mut debug = BTreeMap::new();
         if !self.fields.is_empty() {
             let fields = self.fields.clone().into_bytes();
@@ -296,18 +298,27 @@ impl From<&Payload> for ErrorPayload {
     }
 }
 
-/// Returns the fields as a JSON object.
+/// Returns the fields as a JSON object. Their depth is counted as in a message, without the object.
 fn fields_json(fields: &BTreeMap<String, String>) -> String {
-    let fields: BTreeMap<_, _> = fields
-        .iter()
-        .map(|(name, text)| (name, RawJson::of_checked(text)))
-        .collect();
-    let mut text = Vec::new();
-    // Text cannot fail to serialize. Nothing is read as no fields.
-    match json::write_value(&fields, &mut text, Position::Inner) {
-        Ok(_) => String::from_utf8(text).unwrap_or_default(),
-        Err(_) => String::new(),
+    let mut json = String::from("{");
+    for (name, text) in fields {
+        let comma = if json.len() > 1 { "," } else { "" };
+        // Writing to a `String` cannot fail.
+        let _ = write!(json, "{comma}{}:{text}", Value::from(name.as_str()));
     }
+    json.push('}');
+    json
+}
+
+/// Reads a JSON object of fields. `None` for anything else.
+fn read_fields(json: &str) -> Option<BTreeMap<String, String>> {
+    let mut object = Object::open(json.as_bytes()).ok()?;
+    let mut fields = BTreeMap::new();
+    while let Some(name) = object.next_name().ok()? {
+        let text: RawJson = json::read(object.value(), Position::Inner).ok()?;
+        fields.insert(name.into_owned(), text.into_text());
+    }
+    Some(fields)
 }
 
 impl ErrorPayload {
@@ -315,11 +326,7 @@ impl ErrorPayload {
     fn into_payload(self) -> Option<Payload> {
         let fields = match self.fields.as_str() {
             "" => BTreeMap::new(),
-            fields => json::read_text::<BTreeMap<String, RawJson<'_>>>(fields.as_bytes())
-                .ok()?
-                .into_iter()
-                .map(|(name, text)| (name, text.into_text()))
-                .collect(),
+            fields => read_fields(fields)?,
         };
         let inner = match self.inner {
             Some(inner) => Some(Box::new(inner.into_payload()?)),
@@ -340,7 +347,7 @@ pub(crate) struct EncodedDetail<'a> {
     pub(crate) type_name: &'a str,
     pub(crate) value: Bytes,
     /// The human-readable form, for types that this crate knows.
-    pub(crate) debug: Option<RawJson<'static>>,
+    pub(crate) debug: Option<RawJson>,
 }
 
 /// Encodes the details of an error: those of the service, with the attached ones in their order,

@@ -13,8 +13,8 @@ use crate::error::{Argument, Code, Error, Payload};
 pub struct TypedError {
     error: Error,
     reason: &'static str,
-    /// The JSON text of each field.
-    fields: BTreeMap<String, String>,
+    /// The JSON text of each field. `None` if one of them cannot be written.
+    fields: Option<BTreeMap<String, String>>,
     public: bool,
 }
 
@@ -25,7 +25,7 @@ impl TypedError {
         Self {
             error: Error::without_location(code, message).with_reason(reason),
             reason,
-            fields: BTreeMap::new(),
+            fields: Some(BTreeMap::new()),
             public: false,
         }
     }
@@ -35,12 +35,16 @@ impl TypedError {
     pub fn field<T: Argument>(mut self, name: &'static str, value: &T) -> Self {
         match write_field(name, value) {
             Ok(Some(value)) => {
-                self.fields.insert(name.to_owned(), value);
+                if let Some(fields) = &mut self.fields {
+                    fields.insert(name.to_owned(), value);
+                }
             }
             Ok(None) => {}
-            // The caller receives code and message, and decodes the variant as `Other`.
+            // The caller receives code, message and reason, and decodes the variant as `Other`. With
+            // the rest of the fields it could be another value: an `Option` may be missing.
             Err(error) => {
-                tracing::error!(target: "rpc", reason = self.reason, field = name, %error, "dropped a field of an error that cannot be serialized");
+                self.fields = None;
+                tracing::error!(target: "rpc", reason = self.reason, field = name, %error, "sent an error without its fields, because this one cannot be serialized");
             }
         }
         self
@@ -67,14 +71,14 @@ impl TypedError {
     /// Returns the wire form.
     #[must_use]
     pub fn finish(mut self) -> Error {
-        let payload = Payload {
+        let payload = self.fields.map(|fields| Payload {
             reason: self.reason.to_owned(),
-            fields: self.fields,
+            fields,
             inner: None,
             public: self.public,
             reason_only: false,
-        };
-        self.error.set_payload(Some(Arc::new(payload)));
+        });
+        self.error.set_payload(payload.map(Arc::new));
         self.error
     }
 }

@@ -8,8 +8,12 @@ use std::borrow::Cow;
 use super::DecodeError;
 use super::number::Number;
 
-/// The maximum nesting of arrays and objects within one value, as in serde_json.
-const MAX_DEPTH: u8 = 127;
+/// The maximum nesting of arrays and objects within one value, as in serde_json. The writer keeps to
+/// it too.
+pub(super) const MAX_DEPTH: u8 = 127;
+
+/// The description of a value that is nested more deeply.
+pub(super) const TOO_DEEP: &str = "more than 127 levels of arrays and objects";
 
 /// A position in a body, at the start of a value.
 #[derive(Debug)]
@@ -36,13 +40,15 @@ impl<'b> Cursor<'b> {
         }
     }
 
-    /// Starts at the beginning of a value inside of this number of arrays and objects.
-    pub(super) fn within_levels(text: &'b [u8], levels: u8) -> Result<Self, DecodeError> {
-        let cursor = Self::new(text)?;
-        Ok(Self {
-            depth: levels,
-            ..cursor
-        })
+    /// Checks the text of one value inside of this number of arrays and objects.
+    pub(super) fn check(text: &'b [u8], levels: u8) -> Result<(), DecodeError> {
+        let mut cursor = Self::new(text)?;
+        cursor.depth = levels;
+        cursor.skip_value()?;
+        match cursor.peek() {
+            None => Ok(()),
+            Some(_) => Err(cursor.error_here("unexpected data after the value")),
+        }
     }
 
     /// Reads the whole text as a number.
@@ -115,7 +121,7 @@ impl<'b> Cursor<'b> {
     /// Enters an array or an object.
     pub(super) fn enter(&mut self) -> Result<(), DecodeError> {
         if self.depth >= MAX_DEPTH {
-            return Err(self.error_here("recursion limit exceeded"));
+            return Err(self.error_here(TOO_DEEP));
         }
         self.depth += 1;
         self.at += 1;

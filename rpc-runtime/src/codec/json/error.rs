@@ -234,6 +234,13 @@ impl From<serde_json::Error> for EncodeError {
     }
 }
 
+/// The error of JSON text that a type writes as it is.
+impl From<DecodeError> for EncodeError {
+    fn from(error: DecodeError) -> Self {
+        Self::new(error.0.text)
+    }
+}
+
 impl From<EncodeError> for DecodeError {
     fn from(error: EncodeError) -> Self {
         let Unwritable { path, text } = *error.0;

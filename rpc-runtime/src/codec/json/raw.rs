@@ -1,6 +1,5 @@
 //! A value as its JSON text.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
@@ -14,27 +13,18 @@ use super::{DecodeError, tokens};
 /// A `serde_json::Value` is another one under each feature that some crate of the program turns on,
 /// and without them it loses digits and the order of fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RawJson<'a>(Cow<'a, str>);
+pub(crate) struct RawJson(String);
 
-impl<'a> RawJson<'a> {
-    /// Wraps a text that was checked before.
-    pub(crate) fn of_checked(text: &'a str) -> Self {
-        Self(Cow::Borrowed(text))
-    }
-
+impl RawJson {
     /// Checks a text that will be written inside of `levels` arrays and objects.
     ///
     /// # Errors
     ///
     /// Returns the error of its syntax or of its nesting.
     pub(crate) fn check(text: Vec<u8>, levels: u8) -> Result<Self, DecodeError> {
-        let mut cursor = Cursor::within_levels(&text, levels)?;
-        cursor.skip_value()?;
-        if cursor.peek().is_some() {
-            return Err(cursor.error_here("unexpected data after the value"));
-        }
+        Cursor::check(&text, levels)?;
         match String::from_utf8(text) {
-            Ok(text) => Ok(Self(Cow::Owned(text))),
+            Ok(text) => Ok(Self(text)),
             Err(error) => Err(DecodeError::new(error.to_string())),
         }
     }
@@ -44,11 +34,11 @@ impl<'a> RawJson<'a> {
     }
 
     pub(crate) fn into_text(self) -> String {
-        self.0.into_owned()
+        self.0
     }
 }
 
-impl Serialize for RawJson<'_> {
+impl Serialize for RawJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut text = serializer.serialize_struct(tokens::RAW_VALUE, 1)?;
         text.serialize_field(tokens::RAW_VALUE, &self.0)?;
@@ -56,11 +46,11 @@ impl Serialize for RawJson<'_> {
     }
 }
 
-impl<'de> Deserialize<'de> for RawJson<'_> {
+impl<'de> Deserialize<'de> for RawJson {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer
             .deserialize_newtype_struct(tokens::RAW_VALUE, TextVisitor)
-            .map(|text| Self(Cow::Owned(text)))
+            .map(Self)
     }
 }
 

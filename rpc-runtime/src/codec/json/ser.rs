@@ -12,6 +12,7 @@ use serde::ser::{
 };
 
 use super::EncodeError;
+use super::cursor::{Cursor, MAX_DEPTH, TOO_DEEP};
 use super::tokens;
 
 /// Writes values to a message.
@@ -20,6 +21,8 @@ pub(super) struct Writer<'o> {
     /// The number of `Some`s around the next value, if only those and newtypes are around it.
     /// `None` inside of other types.
     levels: Option<u8>,
+    /// The number of arrays and objects around the next value.
+    depth: u8,
     is_left_out: bool,
 }
 
@@ -30,6 +33,7 @@ impl<'o> Writer<'o> {
         Self {
             out,
             levels,
+            depth: 0,
             is_left_out: false,
         }
     }
@@ -50,25 +54,66 @@ impl<'o> Writer<'o> {
         write!(self.out, "\"{value}\"").map_err(|error| EncodeError::new(error.to_string()))
     }
 
+    /// Enters an array or an object, if the reader accepts it at this depth.
     #[inline]
-    fn open(&mut self, bracket: u8, close: &'static [u8]) -> Entries<'_, 'o> {
+    fn enter(&mut self, bracket: u8) -> Result<(), EncodeError> {
+        if self.depth >= MAX_DEPTH {
+            return Err(too_deep());
+        }
+        self.depth += 1;
         self.levels = None;
         self.out.push(bracket);
-        Entries {
+        Ok(())
+    }
+
+    /// Leaves as many arrays and objects as this has brackets.
+    #[inline]
+    fn leave(&mut self, brackets: &'static [u8]) {
+        for bracket in brackets {
+            self.depth -= 1;
+            self.out.push(*bracket);
+        }
+    }
+
+    #[inline]
+    fn open(&mut self, bracket: u8, close: &'static [u8]) -> Result<Entries<'_, 'o>, EncodeError> {
+        self.enter(bracket)?;
+        Ok(Entries {
             writer: self,
             close,
             count: 0,
             key: 0,
+        })
+    }
+
+    /// Writes the JSON text of a number or a `RawValue`. The depth of a `RawValue` is checked, and
+    /// text that the reader refuses, such as a lone surrogate.
+    fn json_text<T: Serialize + ?Sized>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), EncodeError> {
+        let start = self.out.len();
+        write!(self.out, "{}", JsonText(value))
+            .map_err(|_| EncodeError::new("JSON text must be a string"))?;
+        if name == tokens::NUMBER {
+            return Ok(());
         }
+        let text = self.out.get(start..).unwrap_or_default();
+        Cursor::check(text, self.depth).map_err(EncodeError::from)
     }
 
     fn open_variant(&mut self, name: &'static str) -> Result<(), EncodeError> {
-        self.levels = None;
-        self.out.push(b'{');
+        self.enter(b'{')?;
         self.plain(name)?;
         self.out.push(b':');
         Ok(())
     }
+}
+
+#[cold]
+fn too_deep() -> EncodeError {
+    EncodeError::new(TOO_DEEP)
 }
 
 /// Returns the error of a NaN or an infinity, which JSON cannot represent.
@@ -136,7 +181,15 @@ impl<'a, 'o> Serializer for &'a mut Writer<'o> {
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<(), EncodeError> {
-        self.plain(value)
+        self.enter(b'[')?;
+        for (index, byte) in value.iter().enumerate() {
+            if index > 0 {
+                self.out.push(b',');
+            }
+            self.plain(byte)?;
+        }
+        self.leave(b"]");
+        Ok(())
     }
 
     fn serialize_none(self) -> Result<(), EncodeError> {
@@ -192,16 +245,16 @@ impl<'a, 'o> Serializer for &'a mut Writer<'o> {
         value
             .serialize(&mut *self)
             .map_err(|error| error.within(variant))?;
-        self.out.push(b'}');
+        self.leave(b"}");
         Ok(())
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Entries<'a, 'o>, EncodeError> {
-        Ok(self.open(b'[', b"]"))
+        self.open(b'[', b"]")
     }
 
     fn serialize_tuple(self, _: usize) -> Result<Entries<'a, 'o>, EncodeError> {
-        Ok(self.open(b'[', b"]"))
+        self.open(b'[', b"]")
     }
 
     fn serialize_tuple_struct(
@@ -209,7 +262,7 @@ impl<'a, 'o> Serializer for &'a mut Writer<'o> {
         _: &'static str,
         _: usize,
     ) -> Result<Entries<'a, 'o>, EncodeError> {
-        Ok(self.open(b'[', b"]"))
+        self.open(b'[', b"]")
     }
 
     fn serialize_tuple_variant(
@@ -220,17 +273,17 @@ impl<'a, 'o> Serializer for &'a mut Writer<'o> {
         _: usize,
     ) -> Result<Entries<'a, 'o>, EncodeError> {
         self.open_variant(variant)?;
-        Ok(self.open(b'[', b"]}"))
+        self.open(b'[', b"]}")
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Entries<'a, 'o>, EncodeError> {
-        Ok(self.open(b'{', b"}"))
+        self.open(b'{', b"}")
     }
 
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Fields<'a, 'o>, EncodeError> {
         match name {
             tokens::RAW_VALUE | tokens::NUMBER => Ok(Fields::Json(self)),
-            _ => Ok(Fields::Object(self.open(b'{', b"}"))),
+            _ => self.open(b'{', b"}").map(Fields::Object),
         }
     }
 
@@ -242,7 +295,7 @@ impl<'a, 'o> Serializer for &'a mut Writer<'o> {
         _: usize,
     ) -> Result<Fields<'a, 'o>, EncodeError> {
         self.open_variant(variant)?;
-        Ok(Fields::Object(self.open(b'{', b"}}")))
+        self.open(b'{', b"}}").map(Fields::Object)
     }
 
     fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), EncodeError> {
@@ -323,7 +376,7 @@ impl Entries<'_, '_> {
 
     #[inline]
     fn close(self) {
-        self.writer.out.extend_from_slice(self.close);
+        self.writer.leave(self.close);
     }
 }
 
@@ -401,8 +454,7 @@ macro_rules! fields {
             ) -> Result<(), EncodeError> {
                 match self {
                     Self::Object(entries) => entries.field(name, value),
-                    Self::Json(writer) => write!(writer.out, "{}", JsonText(value))
-                        .map_err(|_| EncodeError::new("JSON text must be a string")),
+                    Self::Json(writer) => writer.json_text(name, value),
                 }
             }
 

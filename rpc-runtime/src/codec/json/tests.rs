@@ -2,6 +2,8 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 
+mod depth;
+
 fn decode<T: DeserializeOwned + 'static>(json: &str) -> Result<T, String> {
     let body = format!(r#"{{"v":{json}}}"#);
     let mut object =

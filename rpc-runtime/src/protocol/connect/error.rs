@@ -40,7 +40,7 @@ struct DetailJson<'a> {
     type_name: &'a str,
     value: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    debug: Option<RawJson<'static>>,
+    debug: Option<RawJson>,
 }
 
 /// Writes the JSON of an error. Contains the public message only.
@@ -120,7 +120,7 @@ fn is_own_key(key: &str) -> bool {
 }
 
 /// The entries of a JSON object, as JSON text. So a `debug` that cannot be read is no obstacle.
-struct ReceivedJson(BTreeMap<String, RawJson<'static>>);
+struct ReceivedJson(BTreeMap<String, RawJson>);
 
 impl ReceivedJson {
     /// Parses a JSON object. `None` for anything else.
@@ -188,7 +188,7 @@ impl<'de> Visitor<'de> for DetailsVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ReceivedDetails, A::Error> {
         let mut details = Vec::new();
-        while let Some(detail) = seq.next_element::<RawJson<'_>>()? {
+        while let Some(detail) = seq.next_element::<RawJson>()? {
             // `debug` is for human readers only and may contradict the value.
             let Some(detail) = ReceivedJson::parse(detail.as_bytes()) else {
                 continue;

@@ -1,6 +1,8 @@
 //! The JSON tests of the workspace, and what only holds with `serde_json/arbitrary_precision`,
 //! `preserve_order` and `raw_value`.
 
+#[path = "../../../it/json_depth.rs"]
+mod json_depth;
 #[path = "../../../it/json_errors.rs"]
 mod json_errors;
 #[path = "../../../it/json_property.rs"]
