@@ -47,7 +47,7 @@ async fn main() -> Result<()> {
         "{}",
         greeter
             .greet("Grace")
-            .timeout(Duration::from_millis(500))
+            .timeout(Duration::from_secs(10))
             .await?
     );
 
