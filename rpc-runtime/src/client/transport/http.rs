@@ -258,7 +258,7 @@ impl Stage {
 
 /// The reason why a server has not begun a request.
 struct NotBegun {
-    /// What the server did instead.
+    /// The action of the server, for the message.
     what: &'static str,
     delivery: Delivery,
 }
