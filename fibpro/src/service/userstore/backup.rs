@@ -8,33 +8,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rpc_runtime::files;
 use rpc_runtime::{Code, Error, Result};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use sqlx::{Connection as _, SqliteConnection};
 
 use super::database::Database;
-use super::store::{StoreMarker, check_database_files, copy_into, with_suffix};
+use super::store::{
+    CheckDepth, StoreMarker, changes, check_database_files, copy_into, count, find_fault,
+    open_unchanged, with_suffix,
+};
 
 /// Timeout for a lock that another process holds.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Rules that hold for the content of each database, as queries for the number of exceptions.
-const RULES: [(&str, &str); 3] = [
-    (
-        "the credit of a user is the sum of the user's ledger",
-        "SELECT COUNT(*) FROM users WHERE credit <> (SELECT COALESCE(SUM(change), 0) FROM ledger \
-         WHERE ledger.username = users.username)",
-    ),
-    (
-        "each purchase has one entry of its reservation",
-        "SELECT COUNT(*) FROM purchases p WHERE 1 <> (SELECT COUNT(*) FROM ledger l WHERE l.key = p.key \
-         AND l.reason = 'reserve' AND l.change = -p.amount)",
-    ),
-    (
-        "each row refers to rows that exist",
-        "SELECT COUNT(*) FROM pragma_foreign_key_check",
-    ),
-];
 
 /// Content of a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +51,8 @@ pub async fn backup(database: &Database, copy: &Path) -> Result<BackupSummary> {
         "back it up with `pg_dump --format=custom --file=FILE`",
     )?;
     must_not_exist(copy)?;
-    copy_checked(path, copy).await
+    let (content, _) = copy_checked(path, copy, copy).await?;
+    Ok(content)
 }
 
 /// Replaces a database by a backup. The database that is there is renamed and not removed.
@@ -81,8 +67,11 @@ pub async fn restore(backup: &Path, database: &Database) -> Result<Restored> {
         "restore it with `pg_restore --clean --dbname=NAME FILE`",
     )?;
     let marker = StoreMarker::lock(path)?;
-    let copy = with_suffix(path, &format!(".restoring-{}", std::process::id()));
-    let content = copy_checked(backup, &copy).await?;
+    // No other restore uses this name, because it would have the marker.
+    let copy = with_suffix(path, ".restoring");
+    remove_if_there(&copy)
+        .map_err(|error| failed(format!("cannot replace {}: {error}", path.display())))?;
+    let (content, changes) = copy_checked(backup, &copy, path).await?;
     let moved = move_into_place(&copy, path);
     if moved.is_err() {
         // Not the backup, but a copy of it.
@@ -90,9 +79,7 @@ pub async fn restore(backup: &Path, database: &Database) -> Result<Restored> {
     }
     let replaced =
         moved.map_err(|error| failed(format!("cannot replace {}: {error}", path.display())))?;
-    if content.users > 0 {
-        marker.remember_users()?;
-    }
+    marker.remember_restored(content.users > 0, changes)?;
     Ok(Restored { content, replaced })
 }
 
@@ -105,35 +92,49 @@ fn file_of<'a>(database: &'a Database, advice: &str) -> Result<&'a Path> {
     }
 }
 
-/// Copies a database under a temporary name, checks the copy, and renames it.
-async fn copy_checked(from: &Path, to: &Path) -> Result<BackupSummary> {
-    let partial = with_suffix(to, &format!(".partial-{}", std::process::id()));
+/// Copies a database under a temporary name, checks the copy, and renames it. `name` is that of the
+/// copy in error texts.
+async fn copy_checked(from: &Path, to: &Path, name: &Path) -> Result<(BackupSummary, i64)> {
+    let partial = &with_suffix(to, ".partial");
+    remove_abandoned(partial)
+        .map_err(|error| failed(format!("cannot write {}: {error}", name.display())))?;
     let copied = async {
         check_database_files(from)
             .map_err(|(path, error)| failed(format!("cannot read {}: {error}", path.display())))?;
         let mut source = open(from).await?;
-        let copied = copy_into(&mut source, &partial).await;
+        let copied = copy_into(&mut source, from, partial, name).await;
         // Only read.
         let _ = source.close().await;
-        copied.map_err(failed)?;
-        check(&partial, from).await
+        let locked = copied.map_err(failed)?;
+        let checked = check(partial, from).await?;
+        Ok((checked, locked))
     };
     let outcome = match copied.await {
-        Ok(content) => {
-            let named = fs::hard_link(&partial, to).and_then(|()| sync_folder(to));
+        Ok((content, _locked)) => {
+            let named = fs::hard_link(partial, to).and_then(|()| sync_folder(to));
             named
                 .map(|()| content)
-                .map_err(|error| failed(format!("cannot write {}: {error}", to.display())))
+                .map_err(|error| failed(format!("cannot write {}: {error}", name.display())))
         }
         Err(error) => Err(error),
     };
-    match fs::remove_file(&partial) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::warn!("cannot remove {}: {error}", partial.display());
-        }
-        _ => {}
+    if let Err(error) = remove_if_there(partial) {
+        tracing::warn!("cannot remove {}: {error}", partial.display());
     }
     outcome
+}
+
+/// Removes what a killed process has left of a copy.
+fn remove_abandoned(partial: &Path) -> Result<(), String> {
+    if fs::symlink_metadata(partial).is_ok() {
+        // The writer of a copy has it locked.
+        files::check_file(partial).map_err(|error| error.to_string())?;
+        let file = File::open(partial).map_err(|error| error.to_string())?;
+        file.try_lock()
+            .map_err(|_| "another process writes it".to_owned())?;
+        remove_if_there(partial).map_err(|error| error.to_string())?;
+    }
+    remove_if_there(&with_suffix(partial, "-journal")).map_err(|error| error.to_string())
 }
 
 /// Opens a database for reading.
@@ -143,57 +144,35 @@ async fn open(path: &Path) -> Result<SqliteConnection> {
         Ok(_) => return Err(failed(format!("{} is not a file", path.display()))),
         Err(error) => return Err(failed(format!("cannot read {}: {error}", path.display()))),
     }
-    // Not read-only: such a connection would leave `-wal` and `-shm` behind. SQLite reads a file
-    // that it may not write as well.
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .busy_timeout(LOCK_TIMEOUT)
-        .disable_statement_logging();
-    options
-        .connect()
+    open_unchanged(path, LOCK_TIMEOUT)
         .await
         .map_err(|error| failed(format!("cannot read {}: {error}", path.display())))
 }
 
-/// Checks that a copy is a sound database of users.
-async fn check(copy: &Path, original: &Path) -> Result<BackupSummary> {
+/// Checks that a copy is a sound database of users. Returns its content, and the number of its
+/// transactions.
+async fn check(copy: &Path, original: &Path) -> Result<(BackupSummary, i64)> {
     let unsound =
         |why: &dyn std::fmt::Display| failed(format!("{} is not sound: {why}", original.display()));
     let mut connection = open(copy).await?;
     let checked = async {
-        let verdict: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
-            .fetch_one(&mut connection)
-            .await?;
-        if verdict != "ok" {
-            return Ok(Err(verdict));
+        if let Some(fault) = find_fault(&mut connection, CheckDepth::Full).await? {
+            return Ok(Err(fault));
         }
-        let tables = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name IN ('users', 'purchases', 'ledger')";
-        if count(&mut connection, tables).await? != 3 {
-            return Ok(Err("it has no users, purchases and ledger".to_owned()));
-        }
-        for (rule, exceptions) in RULES {
-            let found = count(&mut connection, exceptions).await?;
-            if found > 0 {
-                return Ok(Err(format!("{rule}, with {found} exceptions")));
-            }
-        }
-        Ok(Ok(BackupSummary {
+        let content = BackupSummary {
             users: count(&mut connection, "SELECT COUNT(*) FROM users").await?,
             purchases: count(&mut connection, "SELECT COUNT(*) FROM purchases").await?,
-        }))
+        };
+        Ok(Ok((content, changes(&mut connection).await?)))
     };
-    let outcome: sqlx::Result<Result<BackupSummary, String>> = checked.await;
+    let outcome: sqlx::Result<Result<(BackupSummary, i64), String>> = checked.await;
     // Only read.
     let _ = connection.close().await;
     match outcome {
-        Ok(Ok(content)) => Ok(content),
+        Ok(Ok(checked)) => Ok(checked),
         Ok(Err(why)) => Err(unsound(&why)),
         Err(error) => Err(unsound(&error)),
     }
-}
-
-async fn count(connection: &mut SqliteConnection, sql: &'static str) -> sqlx::Result<i64> {
-    sqlx::query_scalar(sql).fetch_one(connection).await
 }
 
 /// Renames the present database, if any, and gives its name to the copy. A crash in between leaves

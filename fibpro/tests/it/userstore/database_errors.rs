@@ -197,7 +197,9 @@ async fn a_foreign_file_is_reported_and_left_unchanged() {
         "{error}"
     );
     assert!(
-        error.message().ends_with("file is not a database"),
+        error
+            .message()
+            .ends_with("file is not a database; its files are unchanged; restore a backup with `fibpro restore`"),
         "{error}"
     );
     let content = std::fs::read_to_string(options.get_filename()).unwrap();
@@ -210,7 +212,7 @@ async fn a_database_of_a_later_version_is_left_alone() {
     drop(fixture.open_list(ONE_USER).await);
     execute(
         &fixture.database,
-        "UPDATE _sqlx_migrations SET version = 9999",
+        "UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1",
     )
     .await;
     let list = UserList::parse(ONE_USER).unwrap();

@@ -19,6 +19,8 @@ mod database_errors;
 mod failover;
 // Files that are removed or replaced while the store runs, and what its end leaves.
 mod files;
+// Starts with files that lack changes or are damaged.
+mod lost_changes;
 // Backups under load, and restoring them.
 mod backup;
 // The program: options, log, and texts that must not contain secrets.

@@ -7,7 +7,7 @@ use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 
 use super::super::database::Database;
-use super::sqlite_file::FileFault;
+use super::sqlite_file::{DatabaseFiles, FileFault, FileFaultKind};
 use crate::sqlite::SqliteErrorKind;
 
 /// Retry delay while the database is busy.
@@ -15,6 +15,8 @@ pub(super) const RETRY_WHEN_BUSY: Duration = Duration::from_millis(500);
 
 /// Retry delay while the database is full or unreachable, which an operator has to fix.
 const RETRY_WHEN_DOWN: Duration = Duration::from_secs(2);
+
+const DAMAGED_TEXT: &str = "the users' database is damaged";
 
 /// State of PostgreSQL for a change in a read-only session.
 const READ_ONLY_SESSION: &str = "25006";
@@ -65,6 +67,15 @@ impl StoreError {
         }
     }
 
+    /// Tells the files of the database if it is damaged.
+    pub(super) fn report_damage(&self, files: &DatabaseFiles) {
+        if let Self::Database(error) = self
+            && is_damage(error)
+        {
+            files.note_damage();
+        }
+    }
+
     /// Returns whether another process has an SQLite database locked.
     pub(super) fn is_locked(&self) -> bool {
         let Self::Database(sqlx::Error::Database(error)) = self else {
@@ -84,6 +95,10 @@ impl StoreError {
                 let text = "too many concurrent changes of the same purchase; retry";
                 return Error::new(Code::Unavailable, text).with_retry_after(RETRY_WHEN_BUSY);
             }
+            Self::File(FileFault {
+                kind: FileFaultKind::Damaged,
+                ..
+            }) => return Error::new(Code::DataLoss, DAMAGED_TEXT),
             Self::File(FileFault { suffix, kind }) => {
                 let file = if suffix.is_empty() { "main" } else { suffix };
                 let text = format!(
@@ -106,8 +121,30 @@ impl StoreError {
 /// error and the URL without password.
 #[track_caller]
 pub(super) fn cannot_open(database: &Database, error: sqlx::Error) -> Error {
-    let text = format!("cannot open the users' database: {database}: {error}");
+    let advice = match is_damage(&error) {
+        true => "; restore a backup with `fibpro restore`",
+        false => "",
+    };
+    let text = format!("cannot open the users' database: {database}: {error}{advice}");
     Error::new(classify(&error).0, text).with_source(error)
+}
+
+/// Returns whether an SQLite database is damaged, or is no database.
+pub(super) fn is_damage(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| {
+        !is_postgres(error)
+            && error
+                .code()
+                .is_some_and(|code| SqliteErrorKind::from_code(&code) == SqliteErrorKind::Corrupt)
+    })
+}
+
+/// Returns the text of an error without the codes of the database.
+pub(super) fn bare_text(error: &sqlx::Error) -> String {
+    match error.as_database_error() {
+        Some(error) => error.message().to_owned(),
+        None => error.to_string(),
+    }
 }
 
 /// Converts an error of the migrations. As [`cannot_open`].
@@ -151,8 +188,7 @@ fn classify(error: &sqlx::Error) -> (Code, &'static str, Option<Duration>) {
         "the users' database cannot be reached",
         Some(RETRY_WHEN_DOWN),
     );
-    const DAMAGED: (Code, &str, Option<Duration>) =
-        (Code::DataLoss, "the users' database is damaged", None);
+    const DAMAGED: (Code, &str, Option<Duration>) = (Code::DataLoss, DAMAGED_TEXT, None);
     const OTHER: (Code, &str, Option<Duration>) = (Code::Internal, "user database error", None);
     match error {
         sqlx::Error::Io(_)

@@ -65,6 +65,8 @@ pub(crate) struct Ledger<'a, S> {
     /// A reservation that expires later was made while the clock was ahead. It is overdue as well.
     latest: i64,
     pub(super) events: Vec<AuditEvent>,
+    /// Whether anything was changed.
+    pub(super) has_changed: bool,
 }
 
 impl<'a, S: SqlSession> Ledger<'a, S> {
@@ -75,6 +77,7 @@ impl<'a, S: SqlSession> Ledger<'a, S> {
             now,
             latest: now.saturating_add(LATEST),
             events: Vec::new(),
+            has_changed: false,
         }
     }
 
@@ -122,7 +125,9 @@ impl<S: SqlSession> Ledger<'_, S> {
             roles.as_str().into(),
             user.credit.into(),
         ];
-        Ok(!self.session.rows(SQL, &values).await?.is_empty())
+        let is_changed = !self.session.rows(SQL, &values).await?.is_empty();
+        self.has_changed |= is_changed;
+        Ok(is_changed)
     }
 
     pub(super) async fn balance(&mut self, username: &str) -> Result<Option<u64>, StoreError> {
@@ -210,7 +215,9 @@ impl<S: SqlSession> Ledger<'_, S> {
             stored(purchase.credit)?.into(),
             purchase.expires_at.into(),
         ];
-        Ok(!self.session.rows(SQL, &values).await?.is_empty())
+        let is_changed = !self.session.rows(SQL, &values).await?.is_empty();
+        self.has_changed |= is_changed;
+        Ok(is_changed)
     }
 
     /// Settles an open reservation that has not expired. Returns user, amount and credit; `None` if
@@ -226,6 +233,7 @@ impl<S: SqlSession> Ledger<'_, S> {
         let Some(row) = self.session.rows(SQL, &values).await?.pop() else {
             return Ok(None);
         };
+        self.has_changed = true;
         Ok(Some((row.text(0)?, row.int(1)?, row.count(2)?)))
     }
 
@@ -239,7 +247,9 @@ impl<S: SqlSession> Ledger<'_, S> {
         const SQL: &str = "UPDATE purchases SET state = $2, credit = $3 WHERE key = $1 AND state = 'reserved' RETURNING key";
         let name = state.to_string();
         let values = [key.into(), name.as_str().into(), stored(credit)?.into()];
-        Ok(!self.session.rows(SQL, &values).await?.is_empty())
+        let is_changed = !self.session.rows(SQL, &values).await?.is_empty();
+        self.has_changed |= is_changed;
+        Ok(is_changed)
     }
 
     /// Returns keys and amounts of the user's expired reservations.
@@ -284,6 +294,7 @@ impl<S: SqlSession> Ledger<'_, S> {
             entry.key.into(),
         ];
         self.session.rows(SQL, &values).await?;
+        self.has_changed = true;
         Ok(())
     }
 

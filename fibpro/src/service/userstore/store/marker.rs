@@ -1,24 +1,75 @@
-//! The file next to a database that records whether the database has had users.
+//! The file next to a database that records what a store knows of it.
 //!
 //! For `users.sqlite` it is `.users.sqlite.store`. A store holds a shared lock on it, and a restore
-//! an exclusive one. Its content tells an empty database from a new one: without it, a database
-//! that was removed would be created anew, with the credit of the first day.
+//! an exclusive one. It tells an empty database from a new one, and a database that has lost
+//! transactions from a complete one: without it, a database that was removed would be created anew,
+//! with the credit of the first day, and purchases in a lost `-wal` would be undone.
+//!
+//! The number of the last transaction is written after each commit and before it is acknowledged.
+//! It is not synced: after a power failure the number may be too low, and then less is noticed, but
+//! never too high.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use parking_lot::Mutex;
 use rpc_runtime::files::{self, FileError};
 use rpc_runtime::{Code, Error, Result};
+
+/// Maximum number of bytes that are read; the file may be any file.
+const LIMIT: u64 = 4096;
+
+/// Start of the line with the number of the last transaction.
+const CHANGES: &str = "changes ";
+
+/// Length of what follows in that line, so that each version overwrites the previous one.
+const STATE_LENGTH: usize = 64;
+
+/// Length and time of the last change of a database file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileStamp {
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl FileStamp {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self {
+            length: metadata.len(),
+            changed: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+}
+
+/// Content of a marker.
+#[derive(Debug, Clone, Copy, Default)]
+struct Content {
+    has_users: bool,
+    /// Number of the last acknowledged transaction.
+    changes: i64,
+    /// The database file when the last store closed it.
+    closed: Option<FileStamp>,
+}
 
 /// An open and locked marker of a database.
 #[derive(Debug)]
 pub(crate) struct StoreMarker {
     path: PathBuf,
     database: PathBuf,
+    /// Content when the marker was opened.
+    found: Content,
+    written: Mutex<WrittenMarker>,
+}
+
+/// The file and what it has now.
+#[derive(Debug)]
+struct WrittenMarker {
     file: File,
-    had_users: bool,
+    length: u64,
+    content: Content,
+    is_failing: bool,
 }
 
 impl StoreMarker {
@@ -52,7 +103,8 @@ impl StoreMarker {
             );
             Error::new(Code::FailedPrecondition, text)
         };
-        let mut file = create(&path).map_err(failed)?;
+        create_folder_of(&path).map_err(|error| failed(error.into()))?;
+        let file = create(&path).map_err(failed)?;
         match lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -64,61 +116,235 @@ impl StoreMarker {
             }
             Err(TryLockError::Error(error)) => return Err(failed(error.into())),
         }
-        let mut content = Vec::new();
-        // One byte is enough; the file may be any file.
-        let had_users = Read::take(&mut file, 1)
-            .read_to_end(&mut content)
+        let mut bytes = Vec::new();
+        let length = Read::take(&file, LIMIT)
+            .read_to_end(&mut bytes)
+            .and_then(|_| file.metadata())
             .map_err(|error| failed(error.into()))?
-            > 0;
+            .len();
+        let found = Content::parse(&bytes);
         Ok(Self {
             database: database.to_owned(),
             path,
-            file,
-            had_users,
+            found,
+            written: Mutex::new(WrittenMarker {
+                file,
+                length,
+                content: found,
+                is_failing: false,
+            }),
         })
     }
 
-    /// Returns whether the database has had users.
+    /// Returns whether the database had users when the marker was opened.
     pub(super) fn had_users(&self) -> bool {
-        self.had_users
+        self.found.has_users
+    }
+
+    /// Returns the number of transactions that the database must have.
+    pub(super) fn acknowledged(&self) -> i64 {
+        self.found.changes
+    }
+
+    /// Returns whether a database file is the one that the last store closed.
+    pub(super) fn is_as_closed(&self, file: &Metadata) -> bool {
+        self.found.closed == Some(FileStamp::of(file))
     }
 
     /// Remembers that the database has users.
-    pub(crate) fn remember_users(&self) -> Result<()> {
-        if self.had_users {
-            return Ok(());
-        }
-        let name = self.database.file_name().unwrap_or_default();
-        let text = format!(
-            "{} has users. Without this file, an empty database would be filled with the users file again.\n",
-            Path::new(name).display()
-        );
-        let written = (&self.file)
-            .write_all(text.as_bytes())
-            .and_then(|()| self.file.sync_all());
-        written.map_err(|error| {
+    pub(super) fn remember_users(&self) -> Result<()> {
+        self.change(|content| {
+            content.has_users = true;
+            content.closed = None;
+        })
+    }
+
+    /// Remembers a restored database: its users, and the number of its transactions.
+    pub(crate) fn remember_restored(&self, has_users: bool, changes: i64) -> Result<()> {
+        self.change(|content| {
+            content.has_users |= has_users;
+            content.changes = changes;
+            content.closed = None;
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Content)) -> Result<()> {
+        let mut written = self.written.lock();
+        change(&mut written.content);
+        written.write(&self.database).map_err(|error| {
             let text = format!("cannot write {}: {error}", self.path.display());
             Error::new(Code::FailedPrecondition, text)
         })
     }
 
+    /// Remembers the number of a committed transaction, before it is acknowledged.
+    pub(super) fn record(&self, changes: i64) {
+        let mut written = self.written.lock();
+        if changes <= written.content.changes {
+            return;
+        }
+        written.content.changes = changes;
+        written.content.closed = None;
+        self.update(&mut written);
+    }
+
+    /// Remembers the database file that is closed with all its changes.
+    pub(super) fn record_closed(&self, stamp: FileStamp) {
+        let mut written = self.written.lock();
+        written.content.closed = Some(stamp);
+        self.update(&mut written);
+    }
+
+    /// Creates the marker again if it was removed, as by `rm -rf` of all files in the folder.
+    pub(super) fn keep(&self) {
+        let mut written = self.written.lock();
+        if fs::symlink_metadata(&self.path).is_ok() {
+            return;
+        }
+        let Ok(file) = create(&self.path) else {
+            // The folder is missing as well.
+            return;
+        };
+        // No other process knows the new file.
+        let _ = file.try_lock_shared();
+        written.file = file;
+        written.length = 0;
+        self.update(&mut written);
+    }
+
+    /// Writes the content. A failure is logged and changes nothing else: less is noticed after it.
+    fn update(&self, written: &mut WrittenMarker) {
+        let outcome = written.write(&self.database);
+        let was_failing = std::mem::replace(&mut written.is_failing, outcome.is_err());
+        if let (Err(error), false) = (outcome, was_failing) {
+            tracing::warn!(
+                "cannot write {}: {error}; a loss of later changes may not be noticed",
+                self.path.display()
+            );
+        }
+    }
+
     /// Releases the lock, after the database is closed.
     pub(super) fn release(&self) -> io::Result<()> {
-        self.file.unlock()
+        self.written.lock().file.unlock()
     }
 
     /// Returns the error for a database that has lost its users.
     #[track_caller]
-    pub(super) fn lost(&self, what: &str) -> Error {
-        Error::new(
-            Code::FailedPrecondition,
-            format!(
-                "the users' database {} {what}, but it has had users; put it back, or restore a backup with \
-                 `fibpro restore`; to begin anew with the users file, remove {}",
-                self.database.display(),
-                self.path.display()
-            ),
+    pub(super) fn lost(&self, what: &str, rescued: &[PathBuf]) -> Error {
+        self.refused(
+            &format!("{what}, but it has had users"),
+            rescued,
+            "begin anew with the users file",
         )
+    }
+
+    /// Returns the error for a database that lacks transactions.
+    #[track_caller]
+    pub(super) fn behind(&self, missing: i64, rescued: &[PathBuf]) -> Error {
+        let name = self.database.file_name().unwrap_or_default();
+        let name = Path::new(name).display();
+        self.refused(
+            &format!(
+                "lacks the last {missing} acknowledged transactions: {name}-wal is missing or damaged, or {name} is an \
+                 older copy"
+            ),
+            rescued,
+            "go on without these transactions",
+        )
+    }
+
+    #[track_caller]
+    fn refused(&self, what: &str, rescued: &[PathBuf], purpose: &str) -> Error {
+        let path = self.path.display();
+        let mut text = format!(
+            "the users' database {} {what}; put it back, or restore {}; to {purpose}, remove {path}",
+            self.database.display(),
+            restorable(rescued)
+        );
+        for file in rescued {
+            text.push_str(&format!(" and {}", file.display()));
+        }
+        Error::new(Code::FailedPrecondition, text)
+    }
+}
+
+impl Drop for StoreMarker {
+    fn drop(&mut self) {
+        // Closing the file would not suffice: a child process that is being started has it as well.
+        // Fails only where locks are not supported.
+        let _ = self.release();
+    }
+}
+
+/// Names what an operator can restore.
+pub(super) fn restorable(rescued: &[PathBuf]) -> String {
+    match rescued.last() {
+        Some(newest) => format!(
+            "{} (what was saved when its files were lost) or a backup with `fibpro restore`",
+            newest.display()
+        ),
+        None => "a backup with `fibpro restore`".to_owned(),
+    }
+}
+
+impl WrittenMarker {
+    fn write(&mut self, database: &Path) -> io::Result<()> {
+        if !self.content.has_users {
+            return Ok(());
+        }
+        let text = self.content.text(database);
+        let length = text.len() as u64;
+        self.file.write_all_at(text.as_bytes(), 0)?;
+        if self.length != length {
+            self.file.set_len(length)?;
+            // The first time, since an empty marker is that of a new database.
+            self.file.sync_all()?;
+            self.length = length;
+        }
+        Ok(())
+    }
+}
+
+impl Content {
+    fn text(&self, database: &Path) -> String {
+        let name = Path::new(database.file_name().unwrap_or_default());
+        let state = match self.closed {
+            None => "open".to_owned(),
+            Some(FileStamp { length, changed }) => {
+                format!("closed {length} {} {}", changed.0, changed.1)
+            }
+        };
+        format!(
+            "{} has users. Without this file, an empty database would be filled with the users file again.\n\
+             {CHANGES}{:020} {state:<STATE_LENGTH$}\n",
+            name.display(),
+            self.changes
+        )
+    }
+
+    /// Parses what can be read. Any content means that there have been users.
+    fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let line = text.lines().find_map(|line| line.strip_prefix(CHANGES));
+        let mut words = line.unwrap_or_default().split_whitespace();
+        let mut number = || words.next().and_then(|word| word.parse::<i64>().ok());
+        let changes = number().unwrap_or(0);
+        let closed = match words.next() {
+            Some("closed") => (|| {
+                let mut number = || words.next().and_then(|word| word.parse::<i64>().ok());
+                Some(FileStamp {
+                    length: u64::try_from(number()?).ok()?,
+                    changed: (number()?, number()?),
+                })
+            })(),
+            _ => None,
+        };
+        Self {
+            has_users: !bytes.is_empty(),
+            changes,
+            closed,
+        }
     }
 }
 
@@ -129,15 +355,17 @@ fn path_of(database: &Path) -> PathBuf {
     database.with_file_name(name)
 }
 
-fn create(path: &Path) -> Result<File, FileError> {
-    if let Some(folder) = path.parent()
-        && !folder.as_os_str().is_empty()
-    {
-        fs::DirBuilder::new()
+fn create_folder_of(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(folder)?;
+            .create(folder),
+        _ => Ok(()),
     }
+}
+
+fn create(path: &Path) -> Result<File, FileError> {
     // Only a store makes this file, and it makes no links: one that is there leads to a file of this
     // user that is none of its own.
     if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
@@ -147,9 +375,51 @@ fn create(path: &Path) -> Result<File, FileError> {
     files::check_file(path)?;
     let file = OpenOptions::new()
         .read(true)
-        .append(true)
+        .write(true)
         .create(true)
+        .truncate(false)
         .mode(0o600)
         .open(path)?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_is_parsed_as_it_was_written() {
+        let stamp = FileStamp {
+            length: 40_960,
+            changed: (1_764_213_123, 999_999_999),
+        };
+        for closed in [None, Some(stamp)] {
+            let content = Content {
+                has_users: true,
+                changes: 42,
+                closed,
+            };
+            let text = content.text(Path::new("data/users.sqlite"));
+            let parsed = Content::parse(text.as_bytes());
+            assert_eq!((parsed.has_users, parsed.changes), (true, 42), "{text}");
+            assert_eq!(parsed.closed, closed, "{text}");
+        }
+    }
+
+    #[test]
+    fn any_other_content_means_users() {
+        for (bytes, has_users, changes) in [
+            (&b""[..], false, 0),
+            (b"\n", true, 0),
+            (b"users.sqlite has users.\n", true, 0),
+            (b"\xff\xfe\0garbage", true, 0),
+            (b"x\nchanges 7", true, 7),
+            (b"x\nchanges many closed 1", true, 0),
+            (b"x\nchanges 7 closed 1 2", true, 7),
+        ] {
+            let parsed = Content::parse(bytes);
+            assert_eq!((parsed.has_users, parsed.changes), (has_users, changes));
+            assert_eq!(parsed.closed, None);
+        }
+    }
 }

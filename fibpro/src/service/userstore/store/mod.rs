@@ -12,9 +12,11 @@ mod marker;
 mod operations;
 mod postgres;
 mod session;
+mod soundness;
 mod sqlite;
 mod sqlite_file;
 mod sqlite_rescue;
+mod sqlite_start;
 mod sqlite_writer;
 
 use rpc_runtime::Result;
@@ -26,8 +28,10 @@ pub(super) use self::operations::{
     FindAccount, FindOverdue, HasUsers, Import, Operation, ReadLedger, Refund, Reserve,
     ReturnOverdue, SetCredit, Settle,
 };
+pub(super) use self::soundness::{CheckDepth, changes, count, find_fault};
 pub(super) use self::sqlite_file::{check_database_files, with_suffix};
 pub(super) use self::sqlite_rescue::copy_into;
+pub(super) use self::sqlite_start::open_unchanged;
 use super::clock::Clock;
 use super::database::Database;
 
@@ -97,7 +101,7 @@ impl Store {
     pub(super) fn check_empty(&self) -> Result<()> {
         match self {
             Self::Sqlite(engine) if engine.marker().had_users() => {
-                Err(engine.marker().lost("has no users"))
+                Err(engine.marker().lost("has no users", &[]))
             }
             _ => Ok(()),
         }

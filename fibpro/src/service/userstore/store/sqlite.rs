@@ -2,14 +2,13 @@
 //!
 //! With `synchronous = FULL`, committed changes survive a power failure.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rpc_runtime::{Code, Context, Error, Result};
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{ConnectOptions as _, Sqlite, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
 
@@ -20,8 +19,9 @@ use super::ledger::Ledger;
 use super::lock_wait::LockState;
 use super::marker::StoreMarker;
 use super::operations::Operation;
-use super::session::{ColumnReader as _, SqlSession as _};
-use super::sqlite_file::{DatabaseFiles, check_database_files};
+use super::session::SqlSession as _;
+use super::sqlite_file::DatabaseFiles;
+use super::sqlite_start;
 use super::sqlite_writer::{GroupWriter, LOCK_TIMEOUT, Message, QueuedOperation};
 
 /// Maximum number of operations that wait for the writer.
@@ -41,7 +41,7 @@ pub(crate) struct Engine {
     clock: Clock,
     files: Arc<DatabaseFiles>,
     locks: Arc<LockState>,
-    marker: StoreMarker,
+    marker: Arc<StoreMarker>,
 }
 
 impl Engine {
@@ -52,15 +52,9 @@ impl Engine {
     ) -> Result<Self> {
         let path = options.get_filename();
         let cannot_open = |error| error::cannot_open(database, error);
-        check_files(path)?;
-        let marker = StoreMarker::share(path)?;
-        if marker.had_users() {
-            match std::fs::metadata(path) {
-                Ok(metadata) if metadata.len() > 0 => {}
-                Ok(_) => return Err(marker.lost("is empty")),
-                Err(error) => return Err(marker.lost(&format!("is missing ({error})"))),
-            }
-        }
+        sqlite_start::check_files(path)?;
+        let marker = Arc::new(StoreMarker::share(path)?);
+        sqlite_start::check(database, path, &marker).await?;
         create_for_the_owner_only(options)?;
         let options = options
             .clone()
@@ -71,9 +65,6 @@ impl Engine {
             .busy_timeout(LOCK_TIMEOUT)
             .disable_statement_logging();
         let mut anchor = options.connect().await.map_err(cannot_open)?;
-        if marker.had_users() && !has_tables(&mut anchor).await.map_err(cannot_open)? {
-            return Err(marker.lost("has no tables"));
-        }
         sqlx::migrate!("migrations/sqlite")
             .run(&mut anchor)
             .await
@@ -100,6 +91,7 @@ impl Engine {
             readers.clone(),
             Arc::clone(&files),
             Arc::clone(&locks),
+            Arc::clone(&marker),
         );
         // Ends after the engine is dropped and all queued operations are done.
         tokio::spawn(writer.run(queue));
@@ -123,7 +115,11 @@ impl Engine {
         loop {
             match self.look(&operation).await {
                 Err(error) if error.is_locked() && wait.again().await => {}
-                outcome => return outcome.map_err(StoreError::into_error),
+                Err(error) => {
+                    error.report_damage(&self.files);
+                    return Err(error.into_error());
+                }
+                Ok(output) => return Ok(output),
             }
         }
     }
@@ -184,13 +180,6 @@ impl Engine {
     }
 }
 
-/// Returns whether the database has the table of the users.
-async fn has_tables(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
-    const SQL: &str = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'users'";
-    let rows = connection.rows(SQL, &[]).await?;
-    rows.first().map_or(Ok(false), |row| Ok(row.int(0)? > 0))
-}
-
 /// Happens only if the writer has panicked.
 #[track_caller]
 fn ended() -> Error {
@@ -198,17 +187,6 @@ fn ended() -> Error {
         Code::Internal,
         "internal error: the task that writes to the users' database has ended",
     )
-}
-
-/// Checks the database and the files beside it, see [`check_database_files`].
-fn check_files(path: &Path) -> Result<()> {
-    check_database_files(path).map_err(|(path, error)| {
-        let text = format!(
-            "cannot open the users' database: sqlite://{}: {error}",
-            path.display()
-        );
-        Error::new(Code::FailedPrecondition, text)
-    })
 }
 
 /// Creates the file with mode 0600, because it contains password hashes. SQLite would create it

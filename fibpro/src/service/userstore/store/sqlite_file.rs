@@ -8,6 +8,7 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use rpc_runtime::files::{self, FileError};
@@ -49,6 +50,8 @@ pub(crate) enum FileFaultKind {
     Truncated,
     /// The file has the content of another one.
     Overwritten,
+    /// SQLite has found an error in the content.
+    Damaged,
 }
 
 impl fmt::Display for FileFaultKind {
@@ -58,6 +61,7 @@ impl fmt::Display for FileFaultKind {
             Self::Replaced => "was replaced by another file",
             Self::Truncated => "was truncated",
             Self::Overwritten => "was overwritten",
+            Self::Damaged => "is damaged",
         })
     }
 }
@@ -71,6 +75,9 @@ pub(super) struct DatabaseFiles {
     wal: WatchedFile,
     index: WatchedFile,
     last: Mutex<LastState>,
+    /// Whether SQLite has found an error in the content. Stays until a restart, which checks all of
+    /// it.
+    is_damaged: AtomicBool,
 }
 
 /// Result of the last check.
@@ -116,6 +123,7 @@ impl DatabaseFiles {
             index,
             main,
             path: path.to_owned(),
+            is_damaged: AtomicBool::new(false),
         })
     }
 
@@ -132,10 +140,22 @@ impl DatabaseFiles {
         outcome
     }
 
+    /// Notes that SQLite has found an error in the content. From then on nothing is read or changed.
+    pub(super) fn note_damage(&self) {
+        self.is_damaged.store(true, Ordering::Relaxed);
+    }
+
     fn log(&self, fault: Option<FileFault>) {
         let path = self.path.display();
         match fault {
             None => tracing::warn!("the files of the users' database {path} are back"),
+            Some(FileFault {
+                kind: FileFaultKind::Damaged,
+                ..
+            }) => tracing::error!(
+                "{path} is damaged; nothing is read or changed any more; stop the user store and restore a backup with \
+                 `fibpro restore`"
+            ),
             Some(FileFault { suffix, kind }) => tracing::error!(
                 "{path}{suffix} {kind} while the user store runs; nothing is read or changed until it is back; \
                  put it back, or stop the user store and restore a backup with `fibpro restore`"
@@ -147,7 +167,12 @@ impl DatabaseFiles {
         let main = self.main.metadata()?;
         self.index.metadata()?;
         self.look_into_main(&main, last)?;
-        self.look_into_wal()
+        self.look_into_wal()?;
+        // Last, since a file that is another one is no damage.
+        if self.is_damaged.load(Ordering::Relaxed) {
+            return Err(self.main.fault(FileFaultKind::Damaged));
+        }
+        Ok(())
     }
 
     fn look_into_main(&self, main: &Metadata, last: &mut LastState) -> Result<(), FileFault> {

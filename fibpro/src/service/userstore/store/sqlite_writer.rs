@@ -22,8 +22,9 @@ use super::audit::AuditEvent;
 use super::error::StoreError;
 use super::ledger::Ledger;
 use super::lock_wait::LockState;
+use super::marker::{FileStamp, StoreMarker};
 use super::operations::Operation;
-use super::session::SqlSession as _;
+use super::session::{ColumnReader as _, SqlSession as _};
 use super::sqlite_file::{DatabaseFiles, FileFault, FileFaultKind};
 use super::sqlite_rescue;
 
@@ -56,6 +57,7 @@ pub(super) struct GroupWriter {
     readers: SqlitePool,
     files: Arc<DatabaseFiles>,
     locks: Arc<LockState>,
+    marker: Arc<StoreMarker>,
     /// Whether changes may be in `-wal` only.
     is_ahead: bool,
     /// The fault for which content was saved.
@@ -70,6 +72,7 @@ impl GroupWriter {
         readers: SqlitePool,
         files: Arc<DatabaseFiles>,
         locks: Arc<LockState>,
+        marker: Arc<StoreMarker>,
     ) -> Self {
         Self {
             options,
@@ -79,6 +82,7 @@ impl GroupWriter {
             readers,
             files,
             locks,
+            marker,
             is_ahead: true,
             rescued: None,
         }
@@ -154,7 +158,7 @@ impl GroupWriter {
             Err(fault) => {
                 if self.rescued.replace(fault) != Some(fault) {
                     let path = self.options.get_filename().to_owned();
-                    sqlite_rescue::save(&mut self.anchor, &path, fault).await;
+                    sqlite_rescue::save(&mut self.anchor, &path, &self.marker, fault).await;
                 }
                 Err(StoreError::File(fault))
             }
@@ -173,30 +177,21 @@ impl GroupWriter {
         let mut connection = self.begin().await.map_err(TransactionError::Begin)?;
         self.is_ahead = true;
         let now = self.clock.now();
-        let mut outcome = Ok(());
-        for job in group {
-            outcome = job.run(&mut connection, now).await;
-            if outcome.is_err() {
-                break;
-            }
-        }
-        if outcome.is_ok() {
-            outcome = connection
-                .rows("COMMIT", &[])
-                .await
-                .map(|_| ())
-                .map_err(StoreError::from);
-        }
-        if outcome.is_ok() {
+        let mut outcome = commit(group, &mut connection, now).await;
+        if let Ok(changes) = outcome {
             // Only a change in the files that others will open is acknowledged.
-            outcome = self.check().await;
+            outcome = self.check().await.map(|()| changes);
         }
         match outcome {
-            Ok(()) => {
+            Ok(changes) => {
+                if let Some(changes) = changes {
+                    self.marker.record(changes);
+                }
                 self.connection = Some(connection);
                 Ok(())
             }
             Err(error) => {
+                error.report_damage(&self.files);
                 // Releases the lock before the next connection requests it.
                 let _ = connection.close().await;
                 Err(TransactionError::Within(error))
@@ -225,7 +220,10 @@ impl GroupWriter {
                     return Ok(connection);
                 }
                 Err(error) if error.is_locked() && wait.again().await => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    error.report_damage(&self.files);
+                    return Err(error);
+                }
             }
         }
     }
@@ -233,13 +231,14 @@ impl GroupWriter {
     /// Moves changes into the main file. What is not moved now is moved later.
     async fn checkpoint(&mut self) {
         self.is_ahead = false;
-        if self.check().await.is_ok()
-            && let Err(error) = self
-                .anchor
-                .rows("PRAGMA wal_checkpoint(PASSIVE)", &[])
-                .await
-        {
+        if self.check().await.is_err() {
+            return;
+        }
+        self.marker.keep();
+        let moved = self.anchor.rows("PRAGMA wal_checkpoint(PASSIVE)", &[]);
+        if let Err(error) = moved.await {
             tracing::debug!(?error, "cannot checkpoint the users' database");
+            StoreError::from(error).report_damage(&self.files);
         }
     }
 
@@ -251,13 +250,15 @@ impl GroupWriter {
             readers,
             files,
             options,
+            marker,
             ..
         } = self;
         let fault = files.check();
         if let Err(fault) = fault
-            && fault.kind == FileFaultKind::Replaced
+            && fault.kind != FileFaultKind::Removed
         {
-            // The last connection would remove a `-wal` of this name, which is that of others.
+            // The last connection would move `-wal` into a main file that it does not belong to, and
+            // remove a `-wal` of this name, which may be that of others.
             std::mem::forget((connection, anchor));
             return Err(StoreError::File(fault).into_error());
         }
@@ -271,14 +272,39 @@ impl GroupWriter {
         // Open until here, since closing it releases the locks of the connections.
         drop(files);
         fault.map_err(|fault| StoreError::File(fault).into_error())?;
+        let path = options.get_filename();
+        marker.keep();
         if let Err(error) = moved.and(closed) {
             tracing::warn!(
                 "changes remain in {}-wal, which belongs to the database: {error}",
-                options.get_filename().display()
+                path.display()
             );
+        } else if let Ok(metadata) = std::fs::metadata(path) {
+            marker.record_closed(FileStamp::of(&metadata));
         }
         Ok(())
     }
+}
+
+/// Runs all operations and commits. Returns the number of the transaction, if it has changed
+/// anything.
+async fn commit(
+    group: &mut [Box<dyn QueuedJob>],
+    connection: &mut SqliteConnection,
+    now: jiff::Timestamp,
+) -> Result<Option<i64>, StoreError> {
+    const COUNT: &str = "UPDATE revision SET changes = changes + 1 RETURNING changes";
+    let mut has_changed = false;
+    for job in group {
+        has_changed |= job.run(connection, now).await?;
+    }
+    let mut changes = None;
+    if has_changed {
+        let rows = connection.rows(COUNT, &[]).await?;
+        changes = rows.first().map(|row| row.int(0)).transpose()?;
+    }
+    connection.rows("COMMIT", &[]).await?;
+    Ok(changes)
 }
 
 /// Error of a transaction.
@@ -295,11 +321,12 @@ pub(super) trait QueuedJob: Send {
     /// Returns whether the caller is gone.
     fn is_abandoned(&self) -> bool;
 
+    /// Runs the operation, and returns whether it has changed anything.
     fn run<'a>(
         &'a mut self,
         session: &'a mut SqliteConnection,
         now: jiff::Timestamp,
-    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
+    ) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + 'a>>;
 
     /// Sends the output, after the commit.
     fn finish(self: Box<Self>);
@@ -327,12 +354,13 @@ impl<O: Operation> QueuedJob for QueuedOperation<O> {
         &'a mut self,
         session: &'a mut SqliteConnection,
         now: jiff::Timestamp,
-    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + 'a>> {
         Box::pin(async move {
             let mut ledger = Ledger::open(session, now);
             let output = self.operation.run(&mut ledger).await?;
+            let has_changed = ledger.has_changed;
             self.done = Some((output, ledger.events));
-            Ok(())
+            Ok(has_changed)
         })
     }
 
