@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -188,6 +188,15 @@ fn a_descriptor_that_is_no_listener_is_refused() {
     let stream = TcpStream::connect(&address).unwrap();
     let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
     let file = File::open(Path::new("/dev/null")).unwrap();
+    let tcp = tokio::net::TcpSocket::new_v4().unwrap();
+    tcp.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let tcp = tcp.as_fd().try_clone_to_owned().unwrap();
+    let unbound = tokio::net::TcpSocket::new_v6().unwrap();
+    let unbound = unbound.as_fd().try_clone_to_owned().unwrap();
+    // A connection that its peer has reset has no peer any more.
+    let (other, other_address) = bound();
+    let reset = TcpStream::connect(other_address).unwrap();
+    drop(other);
     for (descriptor, reason) in [
         (OwnedFd::from(stream), "it is a connection"),
         (
@@ -195,6 +204,9 @@ fn a_descriptor_that_is_no_listener_is_refused() {
             "it is not a TCP or Unix stream socket",
         ),
         (OwnedFd::from(file), "it is not a TCP or Unix stream socket"),
+        (tcp, "does not listen"),
+        (unbound, "does not listen"),
+        (OwnedFd::from(reset), "it is "),
     ] {
         let error = refused(vec![fd(&listener), descriptor], &["--listen", &address]);
         let expected = "cannot use the inherited descriptor 4 (LISTEN_FDS=2): ";

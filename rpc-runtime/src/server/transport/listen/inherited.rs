@@ -156,13 +156,19 @@ impl InheritedSocket {
                 _ => return Err("it is not a TCP or Unix stream socket".to_owned()),
             },
         };
-        let peer = match &taken {
-            Self::Tcp(listener, _) => SockRef::from(listener).peer_addr(),
-            Self::Unix(listener, ..) => SockRef::from(listener).peer_addr(),
+        let socket = match &taken {
+            Self::Tcp(listener, _) => SockRef::from(listener),
+            Self::Unix(listener, ..) => SockRef::from(listener),
         };
-        match peer {
-            Ok(_) => Err("it is a connection; pass the listening socket (`Accept=no`)".to_owned()),
-            Err(_) => Ok(taken),
+        if socket.peer_addr().is_ok() {
+            return Err("it is a connection; pass the listening socket (`Accept=no`)".to_owned());
+        }
+        match socket.is_listener() {
+            Ok(true) => Ok(taken),
+            Ok(false) => Err(
+                "it is a socket that does not listen; pass one that does (`Accept=no`)".to_owned(),
+            ),
+            Err(error) => Err(error.to_string()),
         }
     }
 }
