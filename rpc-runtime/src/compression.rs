@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 
 use bytes::Bytes;
 use flate2::Compression as Level;
-use flate2::bufread::GzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
 /// The value of `accept-encoding` in our responses.
@@ -118,10 +118,10 @@ pub(crate) fn decompress(
     gunzip(&compressed, limit).map(Bytes::from)
 }
 
-/// Decompresses one gzip member. Stops at the limit: reading further to report the actual size
+/// Decompresses one or more gzip members (RFC 1952, section 2.2). Stops at the limit: reading further to report the actual size
 /// would be the work that a decompression bomb aims at.
 fn gunzip(compressed: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
-    let mut decoder = GzDecoder::new(compressed);
+    let mut decoder = MultiGzDecoder::new(compressed);
     // JSON compresses to about a quarter. The compressed size can be trusted; a declared one
     // cannot.
     let mut message = Vec::with_capacity(compressed.len().saturating_mul(4).min(limit));
@@ -218,7 +218,7 @@ mod tests {
     fn decompressing_a_bomb_stops_at_the_limit() {
         let bomb = compressed(&vec![0; 64 << 20]);
         assert!(bomb.len() < 100 << 10, "{}", bomb.len());
-        let mut decoder = GzDecoder::new(&bomb[..]);
+        let mut decoder = MultiGzDecoder::new(&bomb[..]);
         assert!(matches!(
             decompressed(bomb.clone(), 4096),
             Err(DecompressError::TooLarge)
@@ -237,12 +237,26 @@ mod tests {
     }
 
     #[test]
-    fn only_one_complete_gzip_member_is_accepted() {
+    fn several_gzip_members_are_one_message() {
+        let members = [&b"{\"n\":"[..], b"", b" 3", b"}"].map(compressed).concat();
+        let members = Bytes::from(members);
+        assert_eq!(decompressed(members.clone(), 8).unwrap(), "{\"n\": 3}");
+        // The limit is that of the whole message.
+        assert!(matches!(
+            decompressed(members, 7),
+            Err(DecompressError::TooLarge)
+        ));
+    }
+
+    #[test]
+    fn only_complete_gzip_members_are_accepted() {
         let good = compressed(b"{\"n\": 3}");
         let mut junk = good.to_vec();
         junk.extend_from_slice(b"junk");
         let mut two = good.to_vec();
-        two.extend_from_slice(&good);
+        two.extend_from_slice(&good[..good.len() - 1]);
+        let mut zeros = good.to_vec();
+        zeros.extend_from_slice(&[0; 512]);
         let mut damaged = good.to_vec();
         *damaged.last_mut().unwrap() ^= 1;
         for (what, bytes) in [
@@ -251,7 +265,8 @@ mod tests {
             ("cut in the check sum", good[..good.len() - 1].to_vec()),
             ("only a header", good[..10].to_vec()),
             ("junk behind the member", junk),
-            ("two members", two),
+            ("zeros behind the member", zeros),
+            ("a second member that is cut", two),
             ("a wrong length at the end", damaged),
         ] {
             let result = decompressed(bytes.into(), 1 << 20);

@@ -226,7 +226,7 @@ async fn a_unit_is_the_empty_object() {
     assert_eq!(body_of(&running, "Nothing", "").await, "{}");
     assert_eq!(
         refusal(&running, "Names", "").await,
-        "the body is empty; expected a JSON object such as `{}`"
+        "the message is empty; expected a JSON object such as `{}`"
     );
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn read_message<T: DeserializeOwned>(body: &[u8]) -> Result<T, Decode
     match Cursor::new(body)?.peek() {
         Some(b'{') => read_text(body),
         None => Err(DecodeError::new(
-            "the body is empty; expected a JSON object",
+            "the message is empty; expected a JSON object",
         )),
         // serde also reads a struct from an array.
         Some(_) => Err(DecodeError::not_an_object(body)),

@@ -21,7 +21,7 @@ impl<'b> Object<'b> {
             Some(b'{') => cursor.advance(),
             None => {
                 return Err(DecodeError::new(
-                    "the body is empty; expected a JSON object such as `{}`",
+                    "the message is empty; expected a JSON object such as `{}`",
                 ));
             }
             Some(_) => return Err(DecodeError::not_an_object(body)),

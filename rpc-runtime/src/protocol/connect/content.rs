@@ -33,14 +33,15 @@ impl ContentType {
     }
 
     /// Parses a value, ignoring case. JSON with a charset other than UTF-8, or with any other
-    /// parameter, is not `Json`.
+    /// parameter, is not `Json`. Parameters may be empty (RFC 9110, section 5.6.6).
     fn parse(value: &str) -> Self {
         let mut parts = value.split(';').map(str::trim);
         let kind = parts.next().unwrap_or_default();
         let utf8 = |parameter: &str| {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            name.trim().eq_ignore_ascii_case("charset")
-                && value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+            parameter.is_empty()
+                || name.trim().eq_ignore_ascii_case("charset")
+                    && value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
         };
         let application = kind
             .get(.."application/".len())
@@ -77,15 +78,21 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .any(|entry| {
-            let (name, weight) = entry.split_once(';').unwrap_or((entry, ""));
+            let mut parts = entry.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default();
             // Connect clients send no weights, but browsers do. A weight of 0 excludes the
             // encoding.
-            let excluded = weight
-                .trim()
-                .strip_prefix("q=")
-                .is_some_and(|q| q.bytes().all(|b| matches!(b, b'0' | b'.')));
-            name.trim().eq_ignore_ascii_case("gzip") && !excluded
+            name.eq_ignore_ascii_case("gzip") && !parts.any(is_zero_weight)
         })
+}
+
+/// Returns whether a parameter is a weight of 0. The names of parameters ignore case.
+fn is_zero_weight(parameter: &str) -> bool {
+    let weight = parameter.split_once('=');
+    weight.is_some_and(|(name, value)| {
+        name.trim().eq_ignore_ascii_case("q")
+            && value.trim().bytes().all(|b| matches!(b, b'0' | b'.'))
+    })
 }
 
 #[cfg(test)]
@@ -104,11 +111,14 @@ mod tests {
 
     #[test]
     fn content_types() {
-        let table: [(&[&'static str], ContentType); 14] = [
+        let table: [(&[&'static str], ContentType); 17] = [
             (&["application/json"], ContentType::Json),
             (&["Application/JSON"], ContentType::Json),
             (&["application/json; charset=utf-8"], ContentType::Json),
             (&["application/json;Charset=UTF-8"], ContentType::Json),
+            (&["application/json;"], ContentType::Json),
+            (&["application/json; ; charset=utf-8 ;"], ContentType::Json),
+            (&["; application/json"], ContentType::Other),
             (&["application/json; charset=\"utf-8\""], ContentType::Json),
             (
                 &["application/json; charset=latin1"],
@@ -157,6 +167,9 @@ mod tests {
             "br, GZIP",
             "deflate, gzip;q=1.0, *;q=0.5",
             "gzip;q=0.1",
+            "GZIP;Q=1",
+            "gzip;level=0",
+            "gzip;",
         ] {
             assert!(accepts(&[yes]), "{yes}");
         }
@@ -166,6 +179,9 @@ mod tests {
             "br",
             "gzip;q=0",
             "gzip; q=0.000",
+            "gzip;Q=0",
+            "gzip;level=9;q=0",
+            "br, GZIP ; Q = 0.0",
             "xgzip",
             "*",
         ] {

@@ -92,12 +92,16 @@ impl GetQuery {
         let mut query = Self::default();
         for pair in text.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let slot = match name {
-                "connect" => &mut query.connect,
-                "encoding" => &mut query.encoding,
-                "message" => &mut query.message,
-                "base64" => &mut query.base64,
-                "compression" => &mut query.compression,
+            // Names are escaped as values are. An invalid escape is not the name of a parameter.
+            let Some(name) = percent_decode(name) else {
+                continue;
+            };
+            let (name, slot) = match name.as_slice() {
+                b"connect" => ("connect", &mut query.connect),
+                b"encoding" => ("encoding", &mut query.encoding),
+                b"message" => ("message", &mut query.message),
+                b"base64" => ("base64", &mut query.base64),
+                b"compression" => ("compression", &mut query.compression),
                 _ => continue,
             };
             let value = percent_decode(value).ok_or_else(|| {
@@ -150,6 +154,8 @@ mod tests {
             ),
             ("base64=0&encoding=json&message=a+b%2B", "a b+"),
             ("encoding=json&message=", ""),
+            ("encoding=json&%6Dessage=%7B%7D", "{}"),
+            ("%65ncodin%67=json&%6d%65ssage={}&%=1&%zz=2", "{}"),
             ("encoding=json&message={}&compression=identity", "{}"),
         ] {
             let (bytes, encoding) = read(query).unwrap_or_else(|_| panic!("{query}"));
@@ -244,6 +250,11 @@ mod tests {
             ),
             (
                 "encoding=json&base64=1&message=***",
+                RejectionFormat::Error,
+                Code::InvalidArgument,
+            ),
+            (
+                "encoding=json&message=a&%6dessage=b",
                 RejectionFormat::Error,
                 Code::InvalidArgument,
             ),

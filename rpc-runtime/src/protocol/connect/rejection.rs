@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use http::header::{CONTENT_TYPE, HeaderMap};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 
+use super::content::JSON;
 use crate::compression::SUPPORTED;
 use crate::error::{Code, Error};
 use crate::protocol::printable;
@@ -36,7 +37,7 @@ pub(crate) enum RejectionFormat {
     },
     /// 415 with `accept-post`, and the message as plain text.
     MediaType,
-    /// 501 with error JSON, on a connection that is closed without reading the body: its end is not
+    /// Error JSON with the status of its code, on a connection that is closed without reading the body: its end is not
     /// known.
     Framing,
 }
@@ -91,6 +92,24 @@ impl Rejection {
         )
     }
 
+    /// Rejects a request with several transfer codings.
+    pub(crate) fn several_transfer_codings() -> Self {
+        let message = "the request has several Transfer-Encoding headers; send a single `chunked`, or a content length";
+        Self::new(
+            Error::without_location(Code::Unimplemented, message),
+            RejectionFormat::Framing,
+        )
+    }
+
+    /// Rejects a request with a content length and a transfer encoding.
+    pub(crate) fn two_lengths() -> Self {
+        let message = "the request has both a Content-Length and a Transfer-Encoding header; send one of them";
+        Self::new(
+            Error::without_location(Code::InvalidArgument, message),
+            RejectionFormat::Framing,
+        )
+    }
+
     pub(super) fn content_type(headers: &HeaderMap) -> Self {
         let mut values = headers.get_all(CONTENT_TYPE).iter();
         let received = match (values.next(), values.next()) {
@@ -98,15 +117,29 @@ impl Rejection {
             (Some(value), None) => format!("it is {}", printable(value.as_bytes(), QUOTED)),
             (Some(_), Some(_)) => "there are several".to_owned(),
         };
-        Self::media_type(format!(
-            "the content type must be application/json; {received}"
-        ))
+        let wanted = if has_json_parameters(headers) {
+            "application/json without parameters, or with charset=utf-8 only"
+        } else {
+            "application/json"
+        };
+        Self::media_type(format!("the content type must be {wanted}; {received}"))
     }
 
     pub(super) fn media_type(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(
             Error::without_location(Code::InvalidArgument, message),
             RejectionFormat::MediaType,
+        )
+    }
+
+    /// Rejects a message with several content codings, each in a header of its own.
+    pub(super) fn several_encodings() -> Self {
+        let message = format!(
+            "the request has several Content-Encoding headers; send a single one of {SUPPORTED}, identity"
+        );
+        Self::new(
+            Error::without_location(Code::Unimplemented, message),
+            RejectionFormat::Encoding,
         )
     }
 
@@ -120,4 +153,14 @@ impl Rejection {
             RejectionFormat::Encoding,
         )
     }
+}
+
+/// Returns whether the content type is that of JSON, but has parameters.
+fn has_json_parameters(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    value.is_some_and(|value| {
+        let kind = value.split(|byte| *byte == b';').next();
+        value.contains(&b';')
+            && kind.is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(JSON.as_bytes()))
+    })
 }

@@ -63,7 +63,14 @@ fn read_post(headers: &HeaderMap) -> Result<RequestHead, Rejection> {
         return Err(Rejection::content_type(headers));
     }
     let timeout = timeout::read(headers)?;
-    let encoding = read_encoding(headers).map_err(Rejection::encoding)?;
+    let encoding = read_encoding(headers).map_err(|name| {
+        let is_single = headers.get_all(CONTENT_ENCODING).iter().nth(1).is_none();
+        if is_single {
+            Rejection::encoding(name)
+        } else {
+            Rejection::several_encodings()
+        }
+    })?;
     let mut versions = headers.get_all(&PROTOCOL_VERSION).iter();
     match (versions.next(), versions.next()) {
         (None, _) => {}
