@@ -331,9 +331,39 @@ async fn a_plain_route_may_look_like_a_method() {
         (200, "logo".to_owned())
     );
     // The route decides about its verbs, and a nested service about its paths.
-    assert_eq!(ask(&running, "POST", "/files.v1/Report").await.status, 405);
+    let refused = ask(&running, "POST", "/files.v1/Report").await;
+    assert_eq!(
+        (refused.status, refused.header("allow")),
+        (405, Some("GET,HEAD"))
+    );
+    assert_eq!(
+        String::from_utf8_lossy(&refused.body),
+        "this path cannot be called with POST; use GET, HEAD\n"
+    );
     assert_eq!(
         text(&running, "/static.v1/none").await,
         (404, String::new())
+    );
+}
+
+#[tokio::test]
+async fn a_refused_verb_keeps_the_text_of_its_route() {
+    let own = async || (StatusCode::METHOD_NOT_ALLOWED, "not today");
+    let bare = async || StatusCode::METHOD_NOT_ALLOWED;
+    let routes = Router::new()
+        .route("/own", get(own))
+        .route("/bare", get(bare));
+    let running = Running::start(Server::new("app").http(routes)).await;
+    assert_eq!(text(&running, "/own").await, (405, "not today".to_owned()));
+    let words = "this path cannot be called with GET\n".to_owned();
+    assert_eq!(text(&running, "/bare").await, (405, words));
+    let mut raw = Raw::connect(running.address()).await;
+    raw.send("HEAD /bare HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let head = String::from_utf8(raw.closed().await).unwrap();
+    assert!(
+        head.starts_with("HTTP/1.1 405 ") && head.ends_with("\r\n\r\n"),
+        "{head}"
     );
 }

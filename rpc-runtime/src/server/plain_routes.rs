@@ -36,8 +36,11 @@ impl PlainRoutes {
         let Some(first) = routers.next() else {
             return Ok(None);
         };
+        if routers.len() > 0 {
+            // axum reports an overlap by a panic only, which the default hook would print.
+            panic::install_hook();
+        }
         let router = routers.try_fold(first, |merged, next| {
-            // axum reports an overlap by a panic only.
             panic::catch(|| merged.merge(next)).map_err(|panic| overlap(&panic))
         })?;
         let probes = router
@@ -75,7 +78,7 @@ impl PlainRoutes {
         Err(Error::without_location(
             Code::FailedPrecondition,
             format!(
-                "the plain route {} can never be reached: the server itself serves this path; give the route another one",
+                "the plain route {} can never be reached: the path is reserved for a method or a probe of the server itself; give the route another one",
                 hidden.join(", ")
             ),
         ))

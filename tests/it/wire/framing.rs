@@ -49,42 +49,93 @@ async fn an_invalid_or_repeated_content_length() {
 }
 
 #[tokio::test]
-async fn length_and_chunks_together_smuggle_nothing() {
-    // hyper removes the length if the body is chunked, so a handler cannot see that both were sent,
-    // and hyper closes such a connection: bytes after the chunks are never read as a request. That
-    // is the property to ensure; RFC 9112 (6.3) requires no more.
+async fn length_and_chunks_together_are_refused() {
     let wired = start().await;
-    let both = [
+    let chunks = "7\r\n{\"n\":3}\r\n0\r\n\r\n";
+    for order in [
         "Content-Length: 5\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: chunked\r\nContent-Length: 5",
-    ];
-    for order in both {
+        "content-length: 22\r\nX-A: b\r\nTRANSFER-ENCODING: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: x",
+    ] {
+        let both = lines(order, &format!("{chunks}{SMUGGLED}"));
         let mut raw = wired.connect().await;
-        raw.send(lines(order, &format!("0\r\n\r\n{SMUGGLED}")))
-            .await
-            .unwrap();
-        assert_eq!(
-            raw.response().await.error(),
-            (400, "invalid_argument".to_owned()),
-            "an empty message"
-        );
-        let rest = raw.closed().await;
-        assert!(rest.is_empty(), "{}", rest.escape_ascii());
-        assert_eq!(wired.runs(), 0);
+        raw.send(&both).await.unwrap();
+        refused_for_two_lengths(&mut raw).await;
+        // As the second request on a connection.
+        let mut raw = wired.connect().await;
+        assert_eq!(raw.ask(SMUGGLED).await.status, 200);
+        raw.send(&both).await.unwrap();
+        refused_for_two_lengths(&mut raw).await;
+        // Without waiting for the first response.
+        let mut raw = wired.connect().await;
+        raw.send(format!("{SMUGGLED}{both}")).await.unwrap();
+        assert_eq!(raw.response().await.status, 200);
+        refused_for_two_lengths(&mut raw).await;
+        // In two pieces, cut within the name of a header.
+        let mut raw = wired.connect().await;
+        let at = both.to_lowercase().find("transfer-enc").unwrap() + 5;
+        raw.send(&both[..at]).await.unwrap();
+        let mut other = wired.connect().await;
+        assert_eq!(other.ask(SMUGGLED).await.status, 200);
+        raw.send(&both[at..]).await.unwrap();
+        refused_for_two_lengths(&mut raw).await;
     }
-    for order in both {
-        let mut raw = wired.connect().await;
-        raw.send(lines(
-            order,
-            &format!("7\r\n{{\"n\":3}}\r\n0\r\n\r\n{SMUGGLED}"),
+    assert_eq!(wired.runs(), 3 * 4);
+    let text = format!("40;content-length: 1\r\n{:<64}\r\n0\r\n\r\n", "{\"n\":3}");
+    let request = lines("Transfer-Encoding: chunked", &text);
+    assert_eq!(wired.connect().await.ask(request).await.status, 200);
+}
+
+async fn refused_for_two_lengths(raw: &mut Raw) {
+    let reply = raw.response().await;
+    assert_eq!(reply.error(), (400, "invalid_argument".to_owned()));
+    assert!(reply.message().contains("both"), "{reply:?}");
+    let rest = raw.closed().await;
+    assert!(rest.is_empty(), "{}", rest.escape_ascii());
+}
+
+#[tokio::test]
+async fn a_plain_route_refuses_two_lengths() {
+    use rpc_runtime::axum::{Router, routing::any};
+
+    let routes = Router::new().route("/echo", any(async |text: String| text));
+    let server = rpc_runtime::Server::new("plain").http(routes);
+    let running = rpc_tests::Running::start(server).await;
+    for verb in ["POST", "PUT", "GET"] {
+        let mut raw = Raw::connect(running.address()).await;
+        raw.send(format!(
+            "{verb} /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n\
+             5\r\nhello\r\n0\r\n\r\n"
         ))
         .await
         .unwrap();
-        assert_eq!(raw.response().await.status, 200);
-        let rest = raw.closed().await;
-        assert!(rest.is_empty(), "{}", rest.escape_ascii());
+        refused_for_two_lengths(&mut raw).await;
     }
-    assert_eq!(wired.runs(), 2);
+}
+
+#[tokio::test]
+async fn invalid_http_is_told_in_words() {
+    let wired = start().await;
+    for (bytes, text) in [
+        ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", "not valid HTTP/1.1"),
+        ("GET / HTTP/9.9\r\nHost: a\r\n\r\n", "not valid HTTP/1.1"),
+        ("hello\r\n\r\n", "not valid HTTP/1.1"),
+        ("\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\r\n\r\n", "without TLS"),
+    ] {
+        let mut raw = wired.connect().await;
+        raw.send(bytes).await.unwrap();
+        let reply = raw.response().await;
+        assert_eq!(reply.error(), (400, "invalid_argument".to_owned()));
+        assert!(reply.message().contains(text), "{bytes:?}: {reply:?}");
+        raw.closed().await;
+        // After a request on the same connection.
+        let mut raw = wired.connect().await;
+        assert_eq!(raw.ask(SMUGGLED).await.status, 200);
+        raw.send(bytes).await.unwrap();
+        assert_eq!(raw.response().await.error().0, 400, "{bytes:?}");
+        raw.closed().await;
+    }
 }
 
 #[tokio::test]
@@ -134,6 +185,12 @@ async fn a_body_has_exactly_one_transfer_coding() {
         raw.send(request).await.unwrap();
         let reply = raw.response().await;
         assert!(matches!(reply.status, 400 | 501), "{lines}: {reply:?}");
+        let is_repeated = reply.status == 501 && lines.contains("\r\n");
+        assert_eq!(
+            reply.message().contains("several"),
+            is_repeated,
+            "{reply:?}"
+        );
         let rest = raw.closed().await;
         assert!(rest.is_empty(), "{lines}: {}", rest.escape_ascii());
     }

@@ -1,3 +1,4 @@
+use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -192,6 +193,52 @@ async fn rejections_do_not_wait_for_the_body() {
         assert_eq!(start.elapsed(), Duration::ZERO, "{status}");
         assert_eq!(response.headers()["x-request-id"].len(), 16);
         assert!(!response.headers().contains_key("connection"));
+    }
+    assert_eq!(wired.runs(), 0);
+}
+
+#[tokio::test]
+async fn the_rest_of_a_body_is_read_after_an_early_response() {
+    use rpc_runtime::axum::{Router, routing::get as route};
+
+    let wired = start_limited(|limits| limits.message_bytes = 1000).await;
+    let routes = Router::new().route("/hello", route(async || "hello"));
+    let server = rpc_runtime::Server::new("plain").http(routes);
+    let plain = rpc_tests::Running::start(server).await;
+    for (address, status, request) in [
+        (wired.running.address(), 404, request("POST", "/x", &JSON)),
+        (wired.running.address(), 405, request("PUT", NEXT, &JSON)),
+        (wired.running.address(), 415, request("POST", NEXT, &[])),
+        (wired.running.address(), 429, request("POST", NEXT, &JSON)),
+        (plain.address(), 405, request("PUT", "/hello", &[])),
+        (plain.address(), 404, request("PUT", "/nowhere", &[])),
+    ] {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (client, connection) = h2::client::handshake(stream).await.unwrap();
+        let driver = tokio::spawn(connection);
+        let mut client = client.ready().await.unwrap();
+        let (response, mut sending) = client.send_request(request, false).unwrap();
+        // 1.5 KiB above the limit of messages, and then much more than a window of the stream.
+        let part = Bytes::from(vec![b' '; 2500]);
+        sending.send_data(part.clone(), false).unwrap();
+        let (response, body) = read(within(response).await.unwrap()).await;
+        assert_eq!(response.status(), status);
+        // axum sends its 404 without a body.
+        assert!(!body.is_empty() || status == 404, "{status}");
+        for rest in (0..200).rev() {
+            let mut left = part.clone();
+            while !left.is_empty() {
+                sending.reserve_capacity(left.len());
+                let capacity = within(poll_fn(|cx| sending.poll_capacity(cx))).await;
+                let capacity = capacity.expect("the stream is not reset").unwrap();
+                let is_last = rest == 0 && capacity >= left.len();
+                let piece = left.split_to(capacity.min(left.len()));
+                sending.send_data(piece, is_last).unwrap();
+            }
+        }
+        drop((sending, client));
+        // The connection ends without an error of the stream.
+        within(driver).await.unwrap().unwrap();
     }
     assert_eq!(wired.runs(), 0);
 }

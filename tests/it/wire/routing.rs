@@ -1,8 +1,10 @@
+use std::time::Duration;
+
 use rpc_runtime::Code;
 use rpc_tests::raw::{post, post_with, request};
 use serde_json::json;
 
-use super::{Wired, start};
+use super::{Wired, start, start_limited};
 
 const NEXT: &str = "/wire.v1.Wire/Next";
 
@@ -109,6 +111,25 @@ async fn a_get_whose_body_does_not_end_is_observed() {
 }
 
 #[tokio::test]
+async fn a_get_that_waits_to_send_a_body_is_refused() {
+    // The server has no time limit that the test could wait for.
+    let wired = start_limited(|limits| limits.body_timeout = Duration::from_secs(3600)).await;
+    let target = "/wire.v1.Wire/Look?encoding=json&message={%22n%22:3}";
+    for lines in [
+        "Expect: 100-continue\r\nContent-Length: 7",
+        "Expect: 100-continue\r\nTransfer-Encoding: chunked",
+        "Content-Length: 7",
+    ] {
+        let mut raw = wired.connect().await;
+        let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n\r\n");
+        let response = raw.ask(head).await;
+        assert_eq!(response.status, 415, "{lines}");
+        assert_eq!(response.header("connection"), Some("close"), "{lines}");
+    }
+    assert_eq!(wired.runs(), 0);
+}
+
+#[tokio::test]
 async fn a_call_returns_its_result() {
     let wired = start().await;
     let mut raw = wired.connect().await;
@@ -123,12 +144,13 @@ async fn a_call_returns_its_result() {
 async fn other_content_types_are_refused() {
     let mut wired = start().await;
     let mut raw = wired.connect().await;
-    let kinds: [&[(&str, &str)]; 7] = [
+    let kinds: [&[(&str, &str)]; 8] = [
         &[],
         &[("Content-Type", "text/plain")],
         &[("Content-Type", "application/x-www-form-urlencoded")],
         &[("Content-Type", "application/proto")],
         &[("Content-Type", "application/json; charset=latin1")],
+        &[("Content-Type", "application/json; charset=utf-8; x=y")],
         &[("Content-Type", "")],
         &[JSON, ("Content-Type", "text/plain")],
     ];

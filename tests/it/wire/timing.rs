@@ -144,6 +144,8 @@ async fn a_deadline_that_passes_within_the_message() {
         (reply.error(), reply.header("connection")),
         ((504, "deadline_exceeded".to_owned()), Some("close"))
     );
+    let text = "did not arrive within the timeout of the caller";
+    assert!(reply.message().contains(text), "{reply:?}");
     raw.closed().await;
     assert_eq!(
         wired.observed.recv().await,

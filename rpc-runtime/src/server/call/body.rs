@@ -18,9 +18,6 @@ use crate::context::Context;
 use crate::middleware::Guards;
 use crate::protocol::body::{BodyReadError, collect};
 
-/// Maximum number of bytes that are read of a discarded body.
-const DISCARD_BYTES: usize = 1 << 20;
-
 /// Maximum time for reading a discarded body.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
@@ -109,15 +106,15 @@ where
     end.wait(reading).await
 }
 
-/// Reads and discards a body; returns whether it reached the end.
+/// Reads and discards a body of at most `limit` bytes; returns whether it reached the end.
 ///
 /// Closing an HTTP/1 connection with unread bytes makes the operating system send a reset, and a
 /// client that is still writing would see the reset instead of the response.
-pub(crate) async fn discard<B>(body: &mut Pin<&mut B>) -> bool
+pub(crate) async fn discard<B>(body: &mut Pin<&mut B>, limit: usize) -> bool
 where
     B: Body<Data = Bytes>,
 {
-    let mut remaining = DISCARD_BYTES;
+    let mut remaining = limit;
     let reading = async {
         while !body.is_end_stream() {
             match body.frame().await {

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use axum::body::Body as AxumBody;
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
 use http_body::Body;
 use tower_service::Service as _;
@@ -25,13 +25,16 @@ use crate::error::{Code, Error};
 use crate::observe::CallStart;
 use crate::protocol::connect::{self, Rejection};
 use crate::protocol::context::Incoming;
-use crate::protocol::metadata;
+use crate::protocol::{metadata, printable};
 use crate::server::call::access::AccessRejection;
 use crate::server::call::body::{self, BodyEnd, ReadBodyError, ResponseBody, StoppableBody};
 use crate::server::call::guard::within;
 use crate::server::call::panic::CatchPanic;
 use crate::server::call::trust::{Caller, Peer};
 use crate::server::inner::ServerInner;
+
+/// The maximum length of a verb in a text, in bytes.
+const QUOTED_VERB: usize = 128;
 
 /// Serves a request with the application's own router.
 pub(super) async fn respond<B>(
@@ -78,6 +81,7 @@ where
         AxumBody::new(StoppableBody::new(Box::pin(body), stopping))
     };
     let request = http::Request::from_parts(head, body);
+    let verb = request.method().clone();
     let start = CallStart::http(label(request.method()), &context);
     let observation = inner.observers().start(start);
     let outcome = within(context.deadline(), run(router, request, &context)).await;
@@ -98,6 +102,7 @@ where
                 // axum adds a length to every empty body; a 204 response must not have one.
                 response.headers_mut().remove(CONTENT_LENGTH);
             }
+            explain_verb(&verb, &mut response);
             let bytes = response.body().size_hint().exact().unwrap_or(0);
             let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
             let cause = response.extensions_mut().remove::<Error>();
@@ -120,6 +125,29 @@ where
             connect::write_rejection(&error, format).map(ResponseBody::full)
         }
     }
+}
+
+/// Adds a text to the 405 of axum, which says nothing.
+fn explain_verb(verb: &Method, response: &mut http::Response<AxumBody>) {
+    let is_bare = response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && response.body().size_hint().exact() == Some(0)
+        && !response.headers().contains_key(CONTENT_TYPE);
+    if !is_bare {
+        return;
+    }
+    let allowed = response.headers().get(ALLOW);
+    let allowed = allowed.and_then(|allowed| allowed.to_str().ok());
+    let allowed = allowed.filter(|allowed| !allowed.is_empty());
+    let advice = allowed.map_or_else(String::new, |allowed| {
+        format!("; use {}", allowed.replace(',', ", ").replace("  ", " "))
+    });
+    let verb = printable(verb.as_str().as_bytes(), QUOTED_VERB);
+    let text = format!("this path cannot be called with {verb}{advice}\n");
+    *response.body_mut() = text.into();
+    let headers = response.headers_mut();
+    headers.remove(CONTENT_LENGTH);
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    headers.insert(CONTENT_TYPE, plain);
 }
 
 /// Reads the body of a signed request, and checks it against the signature.

@@ -1,15 +1,15 @@
 //! Dispatch of HTTP requests: finds the caller and the method, and rejects invalid requests.
 //!
 //! Every response has an `x-request-id`. Every request but a health probe is observed. Requests
-//! that are not valid HTTP never get here: hyper sends a bare status (400, 414, 431) and closes the
-//! connection.
+//! that are not valid HTTP never get here: the connection responds (400, 413, 414, 431) and is closed,
+//! see `transport/accept/bare_response.rs`.
 
 mod health;
 mod http_fallback;
 mod pending_call;
 
 use std::error::Error as StdError;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::routing::any;
@@ -25,12 +25,17 @@ use crate::error::{Code, Error};
 use crate::protocol::connect::{Rejection, RejectionFormat};
 use crate::protocol::context;
 use crate::server::call::body::ResponseBody;
+use crate::server::call::lingering_body::LingeringBody;
 use crate::server::call::service::Route;
 use crate::server::call::trust::{Caller, Peer, PeerAddress, PeerOrigin, Trust};
 use crate::server::inner::ServerInner;
 use crate::server::limits::Limits;
 
 type HttpResponse = http::Response<ResponseBody>;
+
+/// An extension of a request with both a content length and a transfer encoding.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TwoLengths;
 
 /// Handles a request. `B` is hyper's body on a listener of this server, and axum's body in a
 /// mounted router.
@@ -40,10 +45,11 @@ pub(crate) async fn dispatch<B>(
     request: http::Request<B>,
 ) -> HttpResponse
 where
-    B: Body<Data = Bytes> + Send + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let (head, body) = request.into_parts();
+    let mut body = LingeringBody::new(body, head.version == Version::HTTP_2);
     // Before any header is trusted.
     let is_plain = inner.is_plain(&head);
     let identified = peer.identify(inner.verifier(), is_plain, inner.hosts(), &head);
@@ -56,7 +62,7 @@ where
     let mut response = match resolve(inner, peer, identified, is_plain, &head) {
         Ok(Resolved::Method(route)) => {
             let call = PendingCall::new(inner, caller, Some(route.method()), &head);
-            call.run(route, incoming, pin!(body)).await
+            call.run(route, incoming, Pin::new(&mut body)).await
         }
         Ok(Resolved::Plain(router)) => {
             let mut request = http::Request::from_parts(head, body);
@@ -79,7 +85,7 @@ where
                 .builder
                 .server_info(inner.server_info().clone())
                 .build();
-            let mut body = pin!(body);
+            let mut body = Pin::new(&mut body);
             let rest = (refusal.format != RejectionFormat::Framing).then_some(&mut body);
             Box::pin(call.refuse(&context, refusal, rest)).await
         }
@@ -196,13 +202,16 @@ fn resolve<'c>(
 ///
 /// # Errors
 ///
-/// `unimplemented` for anything other than exactly one `chunked`.
+/// `unimplemented` for anything other than exactly one `chunked`, `invalid_argument` for a content
+/// length besides it: a proxy may read the request by the other one.
 fn check_transfer_coding(head: &request::Parts) -> Result<(), Rejection> {
     let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => Ok(()),
+        _ if head.extensions.get::<TwoLengths>().is_some() => Err(Rejection::two_lengths()),
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        (Some(coding), _) => Err(Rejection::transfer_coding(coding.as_bytes())),
+        (Some(coding), None) => Err(Rejection::transfer_coding(coding.as_bytes())),
+        (Some(_), Some(_)) => Err(Rejection::several_transfer_codings()),
     }
 }
 

@@ -29,6 +29,9 @@ use crate::server::call::service::Route;
 use crate::server::call::trust::Caller;
 use crate::server::inner::ServerInner;
 
+/// Maximum number of bytes that are read of a body before its rejection is sent over HTTP/1.
+const DISCARD_BYTES: usize = 1 << 20;
+
 /// The delay after which a call may be sent again that a stopping server has not begun.
 pub(super) const STOPPING_RETRY_AFTER: Duration = Duration::from_millis(100);
 
@@ -130,13 +133,17 @@ impl<'a> PendingCall<'a> {
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
+        // A client that waits for `100 Continue` would send the body after the first read.
+        if body.size_hint().lower() > 0 || self.head.headers.contains_key(EXPECT) {
+            return Err(BodyError::Rejected(Rejection::body_of_get()));
+        }
         let mut cancel_guard = CancelGuard::new(self, context);
         let has_data = body::has_data(body, self.body_end(context)).await;
         cancel_guard.disarm();
         match has_data {
             Ok(false) => Ok(()),
             Ok(true) => Err(BodyError::Rejected(Rejection::body_of_get())),
-            Err(failure) => Err(self.unread(failure)),
+            Err(failure) => Err(self.unread(failure, context)),
         }
     }
 
@@ -178,7 +185,7 @@ impl<'a> PendingCall<'a> {
                 let end = self.body_end(context);
                 let message = body::read(body, limits.message_bytes, end).await;
                 cancel_guard.disarm();
-                let message = message.map_err(|failure| self.unread(failure))?;
+                let message = message.map_err(|failure| self.unread(failure, context))?;
                 // Before decompression, so that an unsigned request cannot cause that work.
                 self.caller.check_body(&message)?;
                 message
@@ -186,7 +193,7 @@ impl<'a> PendingCall<'a> {
         };
         let message = compression::decompress(compressed, head.encoding, limits.message_bytes);
         message.map_err(|problem| match problem {
-            DecompressError::TooLarge => self.unread(ReadBodyError::TooLarge),
+            DecompressError::TooLarge => self.unread(ReadBodyError::TooLarge, context),
             DecompressError::Invalid(error) => invalid(format!(
                 "the request specifies gzip, but its message is not valid gzip: {error}"
             ))
@@ -194,12 +201,24 @@ impl<'a> PendingCall<'a> {
         })
     }
 
-    fn unread(&self, failure: ReadBodyError) -> BodyError {
+    fn unread(&self, failure: ReadBodyError, context: &Context) -> BodyError {
         match failure {
             ReadBodyError::TooLarge => self.inner.too_large().into(),
             ReadBodyError::Late => {
-                let text =
-                    "the body of the request did not arrive within the server's `body_timeout`";
+                let is_of_call = context
+                    .deadline()
+                    .is_some_and(|deadline| deadline <= Instant::now());
+                let text = match (is_of_call, context.caller_timeout()) {
+                    (true, Some(_)) => {
+                        "the body of the request did not arrive within the timeout of the caller"
+                    }
+                    (true, None) => {
+                        "the body of the request did not arrive before the deadline of the call"
+                    }
+                    (false, _) => {
+                        "the body of the request did not arrive within the server's `body_timeout`"
+                    }
+                };
                 BodyError::Unreadable(Error::without_location(Code::DeadlineExceeded, text))
             }
             ReadBodyError::Stopping => {
@@ -258,7 +277,7 @@ impl<'a> PendingCall<'a> {
             // The client sends the body only after `100 Continue`, which reading the body would
             // send.
             Some(_) if self.head.headers.contains_key(EXPECT) => false,
-            Some(body) => body::discard(body).await,
+            Some(body) => body::discard(body, DISCARD_BYTES).await,
         }
     }
 }

@@ -21,6 +21,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::bare_response::{BareResponses, START};
+use super::raw_head::{RawHead, head_buffer};
 use crate::duration::FAR_FUTURE;
 use crate::server::limits::Limits;
 use crate::sync::MutexExt as _;
@@ -49,6 +51,9 @@ pub(super) struct Activity {
     /// Whether bytes that arrive while no call is running begin a request head. True for HTTP/1; in
     /// HTTP/2 they may belong to any frame.
     has_heads: bool,
+    /// The number of bytes of a head that are kept.
+    head_buffer: usize,
+    bare_responses: BareResponses,
 }
 
 #[derive(Debug)]
@@ -59,6 +64,8 @@ struct ActivityState {
     sending: usize,
     /// Whether a part of a request head has arrived.
     head: bool,
+    /// The bytes of the last head.
+    raw: RawHead,
     /// The time at which the head began, the last call ended, a part of a response was taken or a
     /// blocked write continued.
     since: Instant,
@@ -79,6 +86,7 @@ impl Activity {
                 sending: 0,
                 // The sniffed bytes belong to the first head.
                 head: has_heads,
+                raw: RawHead::default(),
                 since: Instant::now(),
                 blocked: None,
                 unread: false,
@@ -87,16 +95,37 @@ impl Activity {
             header_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
             has_heads,
+            head_buffer: head_buffer(limits),
+            bare_responses: BareResponses::new(limits),
         }
     }
 
     /// Records that bytes have arrived.
-    pub(super) fn received(&self) {
+    pub(super) fn received(&self, bytes: &[u8]) {
+        if !self.has_heads {
+            return;
+        }
         let mut state = self.state();
-        if self.has_heads && state.calls == 0 && !state.head {
+        if state.calls > 0 {
+            return;
+        }
+        if !state.head {
             state.head = true;
             state.since = Instant::now();
+            state.raw.clear();
         }
+        state.raw.push(bytes, self.head_buffer);
+    }
+
+    /// Returns the bytes to send in place of a response that hyper sends by itself, because the
+    /// head of a request is not valid.
+    pub(super) fn complete_bare_response(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        if !self.has_heads || !bytes.starts_with(START) {
+            return None;
+        }
+        let state = self.state();
+        let is_of_hyper = state.calls == 0 && state.head;
+        is_of_hyper.then(|| self.bare_responses.complete(bytes, &state.raw))?
     }
 
     /// Records that a write is blocked.
@@ -117,7 +146,7 @@ impl Activity {
     /// dropped, unless it is late.
     pub(super) fn call(self: &Arc<Self>) -> CallGuard {
         let mut state = self.state();
-        state.head = false;
+        let is_first = std::mem::replace(&mut state.head, false);
         let is_late = state
             .stopping
             .is_some_and(|stopping| stopping.elapsed() >= INCOMPLETE_TIMEOUT);
@@ -126,6 +155,7 @@ impl Activity {
         }
         CallGuard {
             activity: self.clone(),
+            is_first,
             is_late,
             is_sending: false,
         }
@@ -181,6 +211,8 @@ fn after(since: Instant, timeout: Duration) -> Instant {
 #[derive(Debug)]
 pub(super) struct CallGuard {
     activity: Arc<Activity>,
+    /// Whether its head began with bytes that arrived while no call was running.
+    is_first: bool,
     is_late: bool,
     is_sending: bool,
 }
@@ -189,6 +221,12 @@ impl CallGuard {
     /// Returns the activity of the connection that the call runs on.
     pub(super) fn activity(&self) -> &Activity {
         &self.activity
+    }
+
+    /// Returns whether the head has both a content length and a transfer encoding. hyper ignores
+    /// the former.
+    pub(super) fn has_two_lengths(&self) -> bool {
+        self.activity.state().raw.has_two_lengths(self.is_first)
     }
 
     /// Returns whether the call began so long after the stop of its connection that it must be
@@ -305,7 +343,7 @@ mod tests {
         let activity = activity(Protocol::Http1);
         let mut timer = ConnectionTimer::new(activity.clone());
         is_quiet(&mut timer, SECOND).await;
-        activity.received();
+        activity.received(b"x");
         assert_eq!(elapsed(&mut timer).await, SECOND);
     }
 
@@ -317,7 +355,7 @@ mod tests {
         is_quiet(&mut timer, 100 * SECOND).await;
         drop(call);
         is_quiet(&mut timer, 9 * SECOND).await;
-        activity.received();
+        activity.received(b"x");
         assert_eq!(
             elapsed(&mut timer).await,
             2 * SECOND,
@@ -330,7 +368,7 @@ mod tests {
         let activity = activity(Protocol::Http2);
         let mut timer = ConnectionTimer::new(activity.clone());
         is_quiet(&mut timer, 9 * SECOND).await;
-        activity.received();
+        activity.received(b"x");
         assert_eq!(elapsed(&mut timer).await, SECOND);
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -20,19 +20,15 @@ use tokio::time::timeout;
 use super::activity::{Activity, CallGuard, Protocol};
 use super::drive::{ConnectionEnd, drive, linger};
 use super::io::{Io, Sniffed, sniff};
+use super::raw_head::{head_buffer, head_size};
 use super::reached;
 use crate::context::Context;
 use crate::server::call::body::{Aborted, ResponseBody};
-use crate::server::call::dispatch::{dispatch, refuse_late};
+use crate::server::call::dispatch::{TwoLengths, dispatch, refuse_late};
 use crate::server::call::trust::Peer;
 use crate::server::inner::ServerInner;
-use crate::server::limits::{Limits, MAX_HEADERS};
+use crate::server::limits::MAX_HEADERS;
 use crate::server::process::lifecycle::Phase;
-
-/// Minimum size of the HTTP/1 read buffer limit, in bytes; raised if the limits allow larger
-/// request heads. Large enough to read a path of 64 KiB and respond with 414, small enough for
-/// every connection.
-const HEAD_BUFFER: usize = 80 << 10;
 
 /// Number of headers that hyper parses without a heap allocation for each request.
 const HEADERS_INLINE: usize = 100;
@@ -112,7 +108,7 @@ where
         .timer(TokioTimer::new())
         // `ConnectionTimer` enforces the header timeout.
         .header_read_timeout(None)
-        .max_buf_size(head_size(limits).max(HEAD_BUFFER));
+        .max_buf_size(head_buffer(limits));
     if limits.header_count != HEADERS_INLINE {
         builder.max_headers(limits.header_count.min(MAX_HEADERS));
     }
@@ -190,21 +186,16 @@ where
     }
 }
 
-/// Returns the maximum size of a request head, in bytes. It is slightly above the limits, so that
-/// this crate and not hyper responds to a head that is slightly too large.
-fn head_size(limits: &Limits) -> usize {
-    const MARGIN: usize = 8 << 10;
-    let head = limits.path_bytes.saturating_add(limits.header_bytes);
-    head.saturating_add(MARGIN)
-}
-
 async fn respond(
     inner: Arc<ServerInner>,
     peer: Peer,
     mut call: CallGuard,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<GuardedBody>, Aborted> {
     let http1 = request.version() < Version::HTTP_2;
+    if http1 && request.headers().contains_key(TRANSFER_ENCODING) && call.has_two_lengths() {
+        request.extensions_mut().insert(TwoLengths);
+    }
     // HTTP/1 omits the body by itself.
     let omits_body = !http1 && request.method() == Method::HEAD;
     let mut response = if call.is_late() {

@@ -3,8 +3,9 @@
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 use super::activity::{Activity, Protocol};
@@ -55,6 +56,9 @@ pub(super) struct Io<I> {
     /// Number of sniffed bytes that have been replayed.
     taken: usize,
     activity: Arc<Activity>,
+    /// The rest of a response that is sent in place of one of hyper, see
+    /// [`Activity::complete_bare_response`].
+    replacement: Option<Bytes>,
 }
 
 impl<I> Io<I> {
@@ -64,6 +68,7 @@ impl<I> Io<I> {
             start,
             taken: 0,
             activity,
+            replacement: None,
         }
     }
 
@@ -87,24 +92,43 @@ impl<I: AsyncRead + Unpin> AsyncRead for Io<I> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
+        let filled = buffer.filled().len();
         let left = &self.start.bytes[self.taken..self.start.length];
         let length = left.len().min(buffer.remaining());
         buffer.put_slice(&left[..length]);
         self.taken += length;
         if buffer.remaining() == 0 {
+            self.activity.received(&buffer.filled()[filled..]);
             return Poll::Ready(Ok(()));
         }
         // Bytes that are available after the sniffed ones are returned in the same read. hyper
         // would parse a head in two pieces twice, and double its buffer until the connection ends.
-        let before = buffer.filled().len();
         let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.activity.received();
+        if buffer.filled().len() > filled {
+            self.activity.received(&buffer.filled()[filled..]);
         }
         match polled {
             Poll::Pending if length > 0 => Poll::Ready(Ok(())),
             polled => polled,
         }
+    }
+}
+
+impl<I: AsyncWrite + Unpin> Io<I> {
+    /// Sends the replacement; completes as the write of the `length` bytes that it replaces.
+    fn poll_replace(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<Result<usize>> {
+        while let Some(rest) = &mut self.replacement {
+            if rest.is_empty() {
+                self.replacement = None;
+                break;
+            }
+            let written = ready!(Pin::new(&mut self.inner).poll_write(cx, rest))?;
+            if written == 0 {
+                return Poll::Ready(Ok(0));
+            }
+            rest.advance(written);
+        }
+        Poll::Ready(Ok(length))
     }
 }
 
@@ -114,7 +138,15 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Io<I> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<Result<usize>> {
-        let polled = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        if self.replacement.is_none() {
+            let replacement = self.activity.complete_bare_response(bytes);
+            self.replacement = replacement.map(Bytes::from);
+        }
+        let polled = if self.replacement.is_some() {
+            self.poll_replace(cx, bytes.len())
+        } else {
+            Pin::new(&mut self.inner).poll_write(cx, bytes)
+        };
         self.wrote(polled)
     }
 
@@ -123,6 +155,10 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Io<I> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
+        // hyper sends a response of its own as one slice.
+        if let [only] = slices {
+            return self.poll_write(cx, only);
+        }
         let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
         self.wrote(polled)
     }

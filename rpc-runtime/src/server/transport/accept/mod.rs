@@ -11,11 +11,15 @@
 //! | `drive` | running a hyper connection and closing it without losing its last response |
 //! | `activity` | the state of a connection and its timeouts |
 //! | `io` | reading and writing a connection, and detecting its protocol |
+//! | `raw_head` | the bytes of a request head |
+//! | `bare_response` | the text of responses to invalid HTTP |
 
 pub(in crate::server) mod activity;
+mod bare_response;
 mod connection;
 mod drive;
 mod io;
+mod raw_head;
 
 use std::future::Future;
 use std::io::{Error, ErrorKind, Result};

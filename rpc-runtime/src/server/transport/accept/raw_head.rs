@@ -1,0 +1,161 @@
+//! The bytes of a request head in HTTP/1 as they were received, for what the HTTP library does not
+//! tell: a content length that it ignores, and the cause of an error that it responds to.
+
+use crate::server::limits::Limits;
+
+/// Minimum size of the HTTP/1 read buffer limit, in bytes; raised if the limits allow larger
+/// request heads. Large enough to read a path of 64 KiB and respond with 414, small enough for
+/// every connection.
+const HEAD_BUFFER: usize = 80 << 10;
+
+/// The capacity that is kept for the next head, in bytes.
+const KEPT: usize = 4 << 10;
+
+/// Returns the maximum size of a request head, in bytes. It is slightly above the limits, so that
+/// this crate and not hyper responds to a head that is slightly too large.
+pub(super) fn head_size(limits: &Limits) -> usize {
+    const MARGIN: usize = 8 << 10;
+    let head = limits.path_bytes.saturating_add(limits.header_bytes);
+    head.saturating_add(MARGIN)
+}
+
+/// Returns the size of the buffer for a head of HTTP/1.
+pub(super) fn head_buffer(limits: &Limits) -> usize {
+    head_size(limits).max(HEAD_BUFFER)
+}
+
+/// The bytes that were received since a head began, up to the size of the largest head. Bytes after
+/// the head belong to its body, or to requests that follow without waiting for the response.
+#[derive(Debug, Default)]
+pub(super) struct RawHead {
+    bytes: Vec<u8>,
+}
+
+impl RawHead {
+    /// Begins a new head.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT);
+    }
+
+    /// Adds received bytes, as long as there are at most `limit`.
+    pub(super) fn push(&mut self, bytes: &[u8], limit: usize) {
+        let room = limit.saturating_sub(self.bytes.len());
+        self.bytes
+            .extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// Returns whether a head has both a content length and a transfer encoding. `is_first` is
+    /// false for requests that followed the first one without waiting. Where those begin is not
+    /// known, so that each later block of lines counts.
+    pub(super) fn has_two_lengths(&self, is_first: bool) -> bool {
+        let has = |block: &[&[u8]], name| block.iter().any(|line| field(line, name).is_some());
+        let has_both =
+            |block: &[&[u8]]| has(block, b"content-length") && has(block, b"transfer-encoding");
+        let blocks = self.blocks();
+        let (first, later) = match blocks.split_first() {
+            Some((first, later)) => (first.as_slice(), later),
+            None => return false,
+        };
+        if is_first {
+            has_both(first)
+        } else {
+            later.iter().any(|block| has_both(block))
+        }
+    }
+
+    /// Returns whether a content length is larger than any length that the HTTP library can count.
+    pub(super) fn has_huge_length(&self) -> bool {
+        let blocks = self.blocks();
+        let mut lines = blocks.iter().flatten();
+        lines.any(|line| {
+            let value = field(line, b"content-length").map(<[u8]>::trim_ascii);
+            value.is_some_and(|value| value.len() >= 20 && value.iter().all(u8::is_ascii_digit))
+        })
+    }
+
+    /// Returns whether the bytes begin a TLS handshake. Source: RFC 8446, section 5.1.
+    pub(super) fn is_tls(&self) -> bool {
+        self.bytes.starts_with(&[22, 3])
+    }
+
+    /// Returns the blocks of lines between empty lines. The first one is the head itself.
+    fn blocks(&self) -> Vec<Vec<&[u8]>> {
+        let lines = self.bytes.split(|byte| *byte == b'\n');
+        let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        // Empty lines before the request line are allowed.
+        let lines: Vec<_> = lines.skip_while(|line| line.is_empty()).collect();
+        let blocks = lines.split(|line| line.is_empty());
+        blocks.map(<[&[u8]]>::to_vec).collect()
+    }
+}
+
+/// Returns the value of a header line with this name in lower case.
+fn field<'l>(line: &'l [u8], name: &[u8]) -> Option<&'l [u8]> {
+    let (start, rest) = line.split_at_checked(name.len())?;
+    let value = rest.strip_prefix(b":")?;
+    start.eq_ignore_ascii_case(name).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(text: &str) -> RawHead {
+        let mut head = RawHead::default();
+        // Received in two parts.
+        let (start, rest) = text.as_bytes().split_at(text.len() / 2);
+        head.push(start, 1000);
+        head.push(rest, 1000);
+        head
+    }
+
+    #[test]
+    fn two_lengths_of_one_head() {
+        for both in [
+            "\r\nPOST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\ntransfer-encoding:chunked\nhost: a\nCONTENT-LENGTH:5\n\n",
+        ] {
+            assert!(head(both).has_two_lengths(true), "{both}");
+        }
+        let body = "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n40\r\n\r\n\
+                    content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n";
+        assert!(!head(body).has_two_lengths(true));
+        assert!(
+            head(body).has_two_lengths(false),
+            "the head of a later request"
+        );
+        for one in [
+            "POST / HTTP/1.1\r\nx-content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
+            "POST /content-length:5 HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n",
+            "",
+        ] {
+            assert!(!head(one).has_two_lengths(true), "{one}");
+        }
+    }
+
+    #[test]
+    fn lengths_that_cannot_be_counted() {
+        for (value, is_huge) in [
+            ("18446744073709551615", true),
+            (" 99999999999999999999999999 ", true),
+            ("1844674407370955161", false),
+            ("-18446744073709551615", false),
+            ("", false),
+        ] {
+            let text = format!("POST / HTTP/1.1\r\nContent-Length: {value}\r\n\r\n");
+            assert_eq!(head(&text).has_huge_length(), is_huge, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_copy_has_a_limit() {
+        let mut head = RawHead::default();
+        head.push(&[b'x'; 100], 150);
+        head.push(&[b'x'; 100], 150);
+        assert_eq!(head.bytes.len(), 150);
+        head.push(&vec![b'x'; 1 << 20], 1 << 20);
+        head.clear();
+        assert!(head.bytes.is_empty() && head.bytes.capacity() <= KEPT);
+    }
+}
