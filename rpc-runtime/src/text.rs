@@ -6,9 +6,10 @@ use std::fmt;
 const MIN_SIMILARITY: f64 = 0.6;
 
 /// Displays a text on one line: control characters, the Unicode line separators and characters that
-/// change the reading direction are escaped as `\u{…}`.
+/// cannot be seen or change the reading direction are escaped as `\u{…}`.
 ///
-/// Such a text may quote a peer. It must not forge lines of a log or send commands to a terminal.
+/// Such a text may quote a peer. It must not forge lines of a log or send commands to a terminal, and
+/// must not look like another text.
 pub(crate) struct EscapeControl<'t>(pub(crate) &'t str);
 
 impl EscapeControl<'_> {
@@ -35,7 +36,7 @@ impl fmt::Display for EscapeControl<'_> {
 }
 
 fn write_escaped(out: &mut impl fmt::Write, c: char) -> fmt::Result {
-    if c.is_control() || is_separator(c) || changes_direction(c) {
+    if c.is_control() || is_separator(c) || is_invisible(c) {
         write!(out, "{}", c.escape_unicode())
     } else {
         out.write_char(c)
@@ -48,9 +49,16 @@ fn is_separator(c: char) -> bool {
     matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// Returns whether this has the Unicode property Bidi_Control.
-fn changes_direction(c: char) -> bool {
-    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Returns whether this has the Unicode property Default_Ignorable_Code_Point, which includes
+/// Bidi_Control, or marks an annotation. Terminals show nothing for it.
+fn is_invisible(c: char) -> bool {
+    !c.is_ascii()
+        && matches!(c,
+            '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Returns the longest prefix of `text` that has at most `limit` bytes and ends at a character
@@ -116,6 +124,45 @@ mod tests {
     fn control_characters_are_escaped() {
         let escaped = EscapeControl("a\n\u{1b}[31m\u{2028}\u{202e}é\\\"").to_string();
         assert_eq!(escaped, "a\\u{a}\\u{1b}[31m\\u{2028}\\u{202e}é\\\"");
+    }
+
+    #[test]
+    fn characters_that_cannot_be_seen_are_escaped() {
+        for c in [
+            '\u{ad}',
+            '\u{34f}',
+            '\u{61c}',
+            '\u{1160}',
+            '\u{180e}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{2060}',
+            '\u{2064}',
+            '\u{2069}',
+            '\u{206f}',
+            '\u{3164}',
+            '\u{fe0f}',
+            '\u{feff}',
+            '\u{ffa0}',
+            '\u{fffb}',
+            '\u{1d173}',
+            '\u{e0001}',
+            '\u{e01ef}',
+        ] {
+            let escaped = EscapeControl(&format!("log_rpc{c}")).to_string();
+            assert_eq!(escaped, format!("log_rpc{}", c.escape_unicode()));
+        }
+        for visible in [
+            "e\u{301}",
+            "한",
+            "日本\u{3000}語",
+            "\u{fffd}",
+            "😀",
+            "ا",
+            "a\u{a0}b",
+        ] {
+            assert_eq!(EscapeControl(visible).to_string(), visible);
+        }
     }
 
     #[test]
