@@ -36,6 +36,11 @@ pub(crate) fn masked<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// Returns whether secrets serialize as `***`.
+pub(crate) fn is_masked() -> bool {
+    MASKED.get()
+}
+
 impl<T> Secret<T> {
     /// Wraps a value.
     pub const fn new(value: T) -> Self {

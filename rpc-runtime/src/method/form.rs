@@ -160,7 +160,7 @@ impl<T: Argument> ArgumentFormCodec for Slice<T> {
             // Their JSON form differs from serde's.
             return write_each(value, out);
         }
-        json::write_value(value, out, position)
+        json::write_slice(value, out, position)
     }
 
     fn read(cursor: &mut Cursor<'_>, position: Position) -> Result<Vec<T>, DecodeError> {

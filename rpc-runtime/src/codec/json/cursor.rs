@@ -15,12 +15,17 @@ pub(super) const MAX_DEPTH: u8 = 127;
 /// The description of a value that is nested more deeply.
 pub(super) const TOO_DEEP: &str = "more than 127 levels of arrays and objects";
 
+/// The description of a number that no `f64` holds.
+pub(super) const OUT_OF_RANGE: &str = "number out of range";
+
 /// A position in a body, at the start of a value.
 #[derive(Debug)]
 pub struct Cursor<'b> {
     text: &'b str,
     at: usize,
     depth: u8,
+    /// Whether characters that JSON does not allow in strings are read nevertheless.
+    is_lenient: bool,
     /// Whether the next `Option` is `Some`, even for `null`. See [`super::read`].
     pub(super) null_is_some: bool,
 }
@@ -51,6 +56,14 @@ impl<'b> Cursor<'b> {
         }
     }
 
+    /// Reads text with lone surrogates, which become U+FFFD, and with control characters in strings.
+    pub(super) fn lenient(text: &'b str) -> Self {
+        Self {
+            is_lenient: true,
+            ..Self::of_text(text)
+        }
+    }
+
     /// Reads the whole text as a number.
     pub(super) fn whole_number(text: &'b str) -> Option<Number<'b>> {
         let mut cursor = Self::of_text(text);
@@ -63,6 +76,7 @@ impl<'b> Cursor<'b> {
             text,
             at: 0,
             depth: 0,
+            is_lenient: false,
             null_is_some: false,
         }
     }
@@ -110,6 +124,12 @@ impl<'b> Cursor<'b> {
         } else {
             Err(self.error_here("expected ident"))
         }
+    }
+
+    /// Returns whether the next character has a NUL after it, as in UTF-16 and UTF-32.
+    #[inline]
+    pub(super) fn is_wide_text(&self) -> bool {
+        self.text.as_bytes().get(self.at + 1) == Some(&0)
     }
 
     /// Returns whether the next value is `null`.
@@ -240,6 +260,10 @@ impl<'b> Cursor<'b> {
                     return Ok(text);
                 }
                 Some(b'\\') => text.push(self.escape()?),
+                Some(control) if self.is_lenient => {
+                    text.push(char::from(control));
+                    self.at += 1;
+                }
                 Some(_) => {
                     return Err(self.error_here(
                         "control character (\\u0000-\\u001F) found while parsing a string",
@@ -278,6 +302,7 @@ impl<'b> Cursor<'b> {
             return Ok(character);
         }
         // A character above U+FFFF is two escapes, the halves of its UTF-16 form.
+        let after = self.at;
         if unit < 0xdc00 && self.byte() == Some(b'\\') {
             self.at += 1;
             if self.byte() == Some(b'u') {
@@ -289,6 +314,10 @@ impl<'b> Cursor<'b> {
                     return Ok(character);
                 }
             }
+        }
+        if self.is_lenient {
+            self.at = after;
+            return Ok(char::REPLACEMENT_CHARACTER);
         }
         Err(self.error_here("lone surrogate in an escape"))
     }
@@ -381,7 +410,7 @@ impl<'b> Cursor<'b> {
                 if accepts(&number) {
                     Ok(())
                 } else {
-                    Err(self.out_of_range())
+                    Err(self.error_here(OUT_OF_RANGE))
                 }
             }
             Some(b'[') => {
@@ -407,12 +436,6 @@ impl<'b> Cursor<'b> {
             Some(_) => Err(self.error_here("expected value")),
             None => Err(self.error_here("EOF while parsing a value")),
         }
-    }
-
-    /// Returns an error at the end of a number.
-    #[cold]
-    pub(super) fn out_of_range(&self) -> DecodeError {
-        self.error_here("number out of range")
     }
 
     #[cold]

@@ -11,7 +11,7 @@ use serde::de::{Deserializer, Error as _, Unexpected, Visitor};
 
 use super::DecodeError;
 use super::access::{Elements, Entries, Variant};
-use super::cursor::Cursor;
+use super::cursor::{Cursor, OUT_OF_RANGE};
 use super::number::{self, Integer, Number};
 use super::tokens;
 
@@ -75,7 +75,7 @@ impl<'de> Cursor<'de> {
         }
         match number.as_f64() {
             Some(value) => visitor.visit_f64(value),
-            None => Err(self.out_of_range()),
+            None => Err(DecodeError::new(OUT_OF_RANGE)),
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt::{self, Display};
 use serde::de::{self, Expected, Unexpected};
 use serde::ser;
 
+use super::wide;
 use crate::error::{Code, Error};
 use crate::text::EscapeControl;
 
@@ -21,6 +22,8 @@ impl Path {
     fn within(&mut self, field: &str) {
         // A longer path is not printed, and would cost the square of the depth.
         if self.0.len() < MAX_TEXT {
+            // An empty name cannot be seen.
+            let field = if field.is_empty() { "\"\"" } else { field };
             let joint = if self.0.is_empty() || self.0.starts_with('[') {
                 ""
             } else {
@@ -61,7 +64,10 @@ impl DecodeError {
             [0xef, 0xbb, 0xbf, ..] => {
                 "the body begins with a byte order mark; send JSON in UTF-8 without one"
             }
-            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "the body is UTF-16; send JSON in UTF-8",
+            // Without a byte order mark, each character of ASCII has a NUL before or after it.
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, ..] | [_, 0, ..] => {
+                "the body is UTF-16; send JSON in UTF-8"
+            }
             _ => "a message must be a JSON object",
         })
     }
@@ -89,7 +95,7 @@ impl DecodeError {
     #[cold]
     pub(super) fn integer_text(expected: &dyn Expected) -> Self {
         Self::new(format!(
-            "invalid value: string, expected {expected}, as a number or as decimal digits"
+            "invalid value: string, expected {expected}, as a number or as decimal digits without leading zeros"
         ))
     }
 
@@ -123,6 +129,13 @@ impl DecodeError {
     pub(crate) fn without_value(mut self) -> Self {
         "is not valid (it is a secret, so its value is not shown)".clone_into(&mut self.0.text);
         self.0.path = Path::default();
+        self
+    }
+
+    /// Replaces the description.
+    #[cold]
+    pub(super) fn with_text(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.0.text);
         self
     }
 
@@ -164,7 +177,11 @@ impl std::error::Error for DecodeError {}
 impl de::Error for DecodeError {
     #[cold]
     fn custom<T: Display>(text: T) -> Self {
-        Self::new(text.to_string())
+        let text = text.to_string();
+        match wide::describe(&text) {
+            Some(text) => Self::new(text),
+            None => Self::new(text),
+        }
     }
 
     #[cold]
@@ -234,10 +251,11 @@ impl From<serde_json::Error> for EncodeError {
     }
 }
 
-/// The error of JSON text that a type writes as it is.
+/// The error of a value that was read back, or of JSON text that a type writes as it is.
 impl From<DecodeError> for EncodeError {
     fn from(error: DecodeError) -> Self {
-        Self::new(error.0.text)
+        let DecodeErrorInner { path, text, .. } = *error.0;
+        Self(Box::new(Unwritable { path, text }))
     }
 }
 

@@ -6,13 +6,13 @@
 //! | A field has its declared name or that name in camelCase. Unknown fields are ignored. | [`object`] |
 //! | A missing field is an error except for `Option` and `#[rpc(default)]`. `null` is a value. | [`value`], [`presence`] |
 //! | 64-bit integers are written as numbers and read from numbers or text, at every depth. | [`de`] |
-//! | 128-bit integers are decimal text, at every depth. | [`ser`], [`de`] |
+//! | 128-bit integers are decimal text, at every depth. | [`ser`], [`de`], [`wide`] |
 //! | Numbers are read by their digits; floats that are not finite are an error, at every depth. | [`number`], [`ser`] |
 //! | Bytes are base64: `Vec<u8>` as an argument or a result, and [`Bytes`] elsewhere. | [`value`], [`newtypes`] |
 //!
 //! Names, presence and defaults inside of user-defined types follow their serde implementations.
 //! Where serde buffers a value without its type (`untagged`, `flatten`, internally tagged enums),
-//! an integer is read from a number only.
+//! an integer is read from a number only, and a 128-bit integer is refused by the writer.
 
 mod access;
 mod cursor;
@@ -27,15 +27,17 @@ mod raw;
 mod ser;
 mod tokens;
 mod value;
+mod wide;
 
 pub(crate) use cursor::Cursor;
 pub(crate) use error::{DecodeError, EncodeError};
 pub use newtypes::{BigNum, Bytes};
 pub(crate) use object::{Object, ObjectWriter, same_name};
-pub(crate) use presence::{write, write_or_default};
+pub(crate) use presence::{write, write_or_default, write_slice};
 pub(crate) use raw::RawJson;
 pub(crate) use value::{
-    Position, WriteOutcome, default_if_missing, read, read_text, write_bytes, write_value,
+    Position, WriteOutcome, default_if_missing, read, read_lenient, read_text, write_bytes,
+    write_value,
 };
 
 use serde::Serialize;
@@ -43,8 +45,9 @@ use serde::de::DeserializeOwned;
 
 /// Reads a body that is one message of a user-defined type.
 pub(crate) fn read_message<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
-    match Cursor::new(body)?.peek() {
-        Some(b'{') => read_text(body),
+    let mut cursor = Cursor::new(body)?;
+    match cursor.peek() {
+        Some(b'{') if !cursor.is_wide_text() => read_text(body),
         None => Err(DecodeError::new(
             "the message is empty; expected a JSON object",
         )),
@@ -54,12 +57,12 @@ pub(crate) fn read_message<T: DeserializeOwned>(body: &[u8]) -> Result<T, Decode
 }
 
 /// Writes a message of a user-defined type.
-pub(crate) fn write_message<T: Serialize>(
+pub(crate) fn write_message<T: Serialize + DeserializeOwned + 'static>(
     message: &T,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     let start = out.len();
-    write_value(message, out, Position::Inner)?;
+    write(message, out, Position::Inner)?;
     match out.get(start) {
         Some(b'{') => Ok(()),
         _ => Err(EncodeError::new(

@@ -1,15 +1,15 @@
 //! Wrapper types that apply the JSON rules for bytes and large integers inside user-defined types.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::str::FromStr;
 
 use serde::de::{self, MapAccess, Unexpected, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 
 use super::cursor::Cursor;
-use super::value::{decode_base64, encode_base64};
+use super::value::{Base64Visitor, encode_base64};
 use super::{number, tokens};
 
 /// Bytes that are serialized as base64.
@@ -63,15 +63,14 @@ impl Serialize for Bytes {
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        decode_base64(&text)
-            .map(Self::from)
-            .map_err(|()| de::Error::custom("not base64"))
+        let bytes = deserializer.deserialize_str(Base64Visitor)?;
+        Ok(Self::from(bytes))
     }
 }
 
 /// An integer of any size that is written as decimal text, for types that implement `Display` and
-/// `FromStr`. It is read from text or from a number.
+/// `FromStr`. It is read from text or from a number. Another text than decimal digits, such as that of
+/// `BigNum(0.5)`, is not written.
 ///
 /// A number with a fraction or an exponent, such as `10.0`, is read as an integer in messages of this
 /// framework. Other formats and serde's `untagged`, `flatten` and `tag` pass on an `f64` without the
@@ -100,7 +99,53 @@ impl<N: fmt::Display> fmt::Display for BigNum<N> {
 
 impl<N: fmt::Display> Serialize for BigNum<N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        let mut text = ShortText::default();
+        let long;
+        let text = match write!(text, "{}", self.0) {
+            Ok(()) => text.as_str(),
+            Err(fmt::Error) => {
+                long = self.0.to_string();
+                &long
+            }
+        };
+        match number::decimal_digits(text) {
+            Some(_) => serializer.serialize_str(text),
+            None => Err(ser::Error::custom(
+                "a `BigNum` holds integers, and this value is not decimal digits",
+            )),
+        }
+    }
+}
+
+/// The text of an integer that needs no allocation. Writing fails if it does not fit.
+struct ShortText {
+    bytes: [u8; 64],
+    length: usize,
+}
+
+impl Default for ShortText {
+    fn default() -> Self {
+        Self {
+            bytes: [0; 64],
+            length: 0,
+        }
+    }
+}
+
+impl ShortText {
+    fn as_str(&self) -> &str {
+        let written = self.bytes.get(..self.length).unwrap_or_default();
+        std::str::from_utf8(written).unwrap_or_default()
+    }
+}
+
+impl fmt::Write for ShortText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length + text.len();
+        let free = self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?;
+        free.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
     }
 }
 

@@ -88,16 +88,20 @@ impl Number<'_> {
     }
 }
 
-/// Reads an integer from text that consists of decimal digits, after a `-` for a negative one.
+/// Reads an integer from text that consists of decimal digits without leading zeros, after a `-` for
+/// a negative one.
 pub(super) fn integer_of_text(text: &str) -> Option<Integer> {
     let magnitude = decimal_digits(text)?.parse().ok()?;
     Integer::new(text.starts_with('-'), magnitude)
 }
 
-/// Returns the digits of an integer without its sign. `None` for any other text.
+/// Returns the digits of an integer without its sign. `None` for any other text, and for a second
+/// text of an integer, such as `01` and `-0`: two keys of a map must not become one.
 pub(super) fn decimal_digits(text: &str) -> Option<&str> {
     let digits = text.strip_prefix('-').unwrap_or(text);
-    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then_some(digits)
+    let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    let is_only_text = !digits.starts_with('0') || text == "0";
+    (is_number && is_only_text).then_some(digits)
 }
 
 /// Returns the value of a JSON number without its sign. `None` if it has a fraction or does not

@@ -18,7 +18,7 @@ impl<'b> Object<'b> {
     pub(crate) fn open(body: &'b [u8]) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(body)?;
         match cursor.peek() {
-            Some(b'{') => cursor.advance(),
+            Some(b'{') if !cursor.is_wide_text() => cursor.advance(),
             None => {
                 return Err(DecodeError::new(
                     "the message is empty; expected a JSON object such as `{}`",

@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 
 use super::EncodeError;
 use super::cursor::Cursor;
-use super::value::{Position, WriteOutcome, default_if_missing, read, write_form};
+use super::value::{Position, WriteOutcome, default_if_missing, read, write_form, write_serde};
+use super::wide;
 
 const NULL: &[u8] = b"null";
 
@@ -33,6 +34,19 @@ pub(crate) fn write_or_default<T: Serialize + DeserializeOwned + Default + 'stat
     write_checked(value, out, position, default, default)
 }
 
+/// Writes a slice that is read as a `Vec`.
+pub(crate) fn write_slice<T: Serialize + DeserializeOwned + 'static>(
+    values: &[T],
+    out: &mut Vec<u8>,
+    position: Position,
+) -> Result<WriteOutcome, EncodeError> {
+    let start = out.len();
+    let written = write_serde(values, out, position)?;
+    let text = out.get(start..).unwrap_or_default();
+    wide::check::<Vec<T>>(text, &written, position)?;
+    Ok(written.outcome)
+}
+
 /// Writes a value for a reader that takes `missing` for a missing field and `refused` for a `null`
 /// that the type does not accept.
 fn write_checked<T: Serialize + DeserializeOwned + 'static>(
@@ -44,10 +58,11 @@ fn write_checked<T: Serialize + DeserializeOwned + 'static>(
 ) -> Result<WriteOutcome, EncodeError> {
     let start = out.len();
     let written = write_form(value, out, position)?;
+    wide::check::<T>(out.get(start..).unwrap_or_default(), &written, position)?;
     if position != Position::Field {
-        return Ok(written);
+        return Ok(written.outcome);
     }
-    let is_null = match written {
+    let is_null = match written.outcome {
         WriteOutcome::Nothing => {
             if missing().is_some_and(|value| form(&value) == Some(Form::Nothing)) {
                 return Ok(WriteOutcome::Nothing);
@@ -81,7 +96,8 @@ enum Form {
 /// Returns the form of a value. `None` for one with a form of its own, or without any.
 fn form<T: Serialize + 'static>(value: &T) -> Option<Form> {
     let mut out = Vec::new();
-    match write_form(value, &mut out, Position::Field) {
+    let written = write_form(value, &mut out, Position::Field);
+    match written.map(|written| written.outcome) {
         Ok(WriteOutcome::Nothing) => Some(Form::Nothing),
         Ok(WriteOutcome::Value) if out == NULL => Some(Form::Null),
         _ => None,

@@ -23,6 +23,8 @@ pub(super) struct Writer<'o> {
     levels: Option<u8>,
     /// The number of arrays and objects around the next value.
     depth: u8,
+    /// The number of 128-bit integers that were written.
+    wide: usize,
     is_left_out: bool,
 }
 
@@ -34,6 +36,7 @@ impl<'o> Writer<'o> {
             out,
             levels,
             depth: 0,
+            wide: 0,
             is_left_out: false,
         }
     }
@@ -41,6 +44,11 @@ impl<'o> Writer<'o> {
     /// Returns whether the value was left out.
     pub(super) fn is_left_out(&self) -> bool {
         self.is_left_out
+    }
+
+    /// Returns the number of 128-bit integers in the value, without keys.
+    pub(super) fn wide(&self) -> usize {
+        self.wide
     }
 
     /// Writes a number or text in serde_json's form.
@@ -51,6 +59,7 @@ impl<'o> Writer<'o> {
 
     /// Writes an integer that JavaScript and most JSON parsers cannot hold.
     fn quoted(&mut self, value: &impl Display) -> Result<(), EncodeError> {
+        self.wide += 1;
         write!(self.out, "\"{value}\"").map_err(|error| EncodeError::new(error.to_string()))
     }
 
@@ -368,9 +377,9 @@ impl Entries<'_, '_> {
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
         let end = self.writer.out.len();
         value.serialize(&mut *self.writer).map_err(|error| {
-            // Without its quotes and the colon.
-            let key = self.writer.out.get(self.key + 1..end - 2);
-            error.within(&String::from_utf8_lossy(key.unwrap_or_default()))
+            // With its quotes and without the colon.
+            let key = self.writer.out.get(self.key..end - 1).unwrap_or_default();
+            error.within(&serde_json::from_slice::<String>(key).unwrap_or_default())
         })
     }
 

@@ -3,6 +3,8 @@ use serde::{Deserialize, Serialize};
 use super::*;
 
 mod depth;
+mod texts;
+mod wide;
 
 fn decode<T: DeserializeOwned + 'static>(json: &str) -> Result<T, String> {
     let body = format!(r#"{{"v":{json}}}"#);

@@ -6,7 +6,7 @@
 //! and `Option<Value>` travel unchanged.
 
 use std::any::{Any, TypeId};
-use std::borrow::Cow;
+use std::fmt;
 
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer, forward_to_deserialize_any};
@@ -23,6 +23,20 @@ pub enum WriteOutcome {
     Value,
     /// Nothing was written: the field is left out of the message.
     Nothing,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) outcome: WriteOutcome,
+    /// The number of 128-bit integers.
+    pub(super) wide: usize,
+}
+
+impl From<WriteOutcome> for Written {
+    fn from(outcome: WriteOutcome) -> Self {
+        Self { outcome, wide: 0 }
+    }
 }
 
 /// The position of a value in a message.
@@ -92,7 +106,18 @@ fn read_null<T: DeserializeOwned>(
 
 /// Reads the whole of a JSON text.
 pub(crate) fn read_text<T: DeserializeOwned>(text: &[u8]) -> Result<T, DecodeError> {
-    let mut cursor = Cursor::new(text)?;
+    read_whole(Cursor::new(text)?)
+}
+
+/// Reads the whole of a JSON text of a sender that does not keep to JSON. Bytes that are not UTF-8 and
+/// lone surrogates become U+FFFD, and strings may contain control characters.
+pub(crate) fn read_lenient<T: DeserializeOwned>(text: &[u8]) -> Result<T, DecodeError> {
+    let text = String::from_utf8_lossy(text);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    read_whole(Cursor::lenient(text))
+}
+
+fn read_whole<T: DeserializeOwned>(mut cursor: Cursor<'_>) -> Result<T, DecodeError> {
     let value = read_value(&mut cursor, Position::Inner)?;
     match cursor.peek() {
         None => Ok(value),
@@ -105,27 +130,27 @@ pub(super) fn write_form<T: Serialize + 'static>(
     value: &T,
     out: &mut Vec<u8>,
     position: Position,
-) -> Result<WriteOutcome, EncodeError> {
+) -> Result<Written, EncodeError> {
     let any: &dyn Any = value;
     if let Some(bytes) = any.downcast_ref::<Vec<u8>>() {
         write_bytes(bytes, out);
-        return Ok(WriteOutcome::Value);
+        return Ok(WriteOutcome::Value.into());
     }
     if let Some(bytes) = any.downcast_ref::<Option<Vec<u8>>>() {
-        return write_value(&bytes.as_ref().map(AsBase64), out, position);
+        return write_serde(&bytes.as_ref().map(AsBase64), out, position);
     }
     if let Some(bytes) = any.downcast_ref::<Option<Option<Vec<u8>>>>() {
         let bytes = bytes.as_ref().map(|bytes| bytes.as_ref().map(AsBase64));
-        return write_value(&bytes, out, position);
+        return write_serde(&bytes, out, position);
     }
     if let Some(list) = any.downcast_ref::<Vec<Vec<u8>>>() {
         let list: Vec<_> = list.iter().map(AsBase64).collect();
-        return write_value(&list, out, position);
+        return write_serde(&list, out, position);
     }
     if position == Position::Field && any.is::<()>() {
-        return Ok(WriteOutcome::Nothing);
+        return Ok(WriteOutcome::Nothing.into());
     }
-    write_value(value, out, position)
+    write_serde(value, out, position)
 }
 
 /// Writes a value in its serde form.
@@ -134,6 +159,14 @@ pub(crate) fn write_value<T: Serialize + ?Sized>(
     out: &mut Vec<u8>,
     position: Position,
 ) -> Result<WriteOutcome, EncodeError> {
+    Ok(write_serde(value, out, position)?.outcome)
+}
+
+pub(super) fn write_serde<T: Serialize + ?Sized>(
+    value: &T,
+    out: &mut Vec<u8>,
+    position: Position,
+) -> Result<Written, EncodeError> {
     let levels = match position {
         Position::Field => Some(0),
         Position::Some => Some(1),
@@ -141,11 +174,13 @@ pub(crate) fn write_value<T: Serialize + ?Sized>(
     };
     let mut writer = Writer::new(out, levels);
     value.serialize(&mut writer)?;
-    Ok(if writer.is_left_out() {
+    let outcome = if writer.is_left_out() {
         WriteOutcome::Nothing
     } else {
         WriteOutcome::Value
-    })
+    };
+    let wide = writer.wide();
+    Ok(Written { outcome, wide })
 }
 
 /// Writes bytes as base64.
@@ -251,10 +286,22 @@ impl<F: IntoPlain> IntoPlain for Vec<F> {
 
 impl<'de> Deserialize<'de> for Base64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'_, str>::deserialize(deserializer)?;
-        decode_base64(&text)
-            .map(Self)
-            .map_err(|()| de::Error::custom("not base64"))
+        deserializer.deserialize_str(Base64Visitor).map(Self)
+    }
+}
+
+/// Reads bytes from base64.
+pub(super) struct Base64Visitor;
+
+impl Visitor<'_> for Base64Visitor {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes as base64 text")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<u8>, E> {
+        decode_base64(text).map_err(|()| E::custom("not base64"))
     }
 }
 

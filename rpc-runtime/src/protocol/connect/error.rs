@@ -125,11 +125,11 @@ struct ReceivedJson(BTreeMap<String, RawJson>);
 impl ReceivedJson {
     /// Parses a JSON object. `None` for anything else.
     fn parse(json: &[u8]) -> Option<Self> {
-        json::read_text(json).ok().map(Self)
+        json::read_lenient(json).ok().map(Self)
     }
 
     fn text(&self, key: &str) -> Option<String> {
-        json::read_text(self.0.get(key)?.as_bytes()).ok()
+        json::read_lenient(self.0.get(key)?.as_bytes()).ok()
     }
 
     /// Returns the code, if it is one of the protocol.
@@ -157,7 +157,7 @@ impl ReceivedJson {
     fn into_error(self, code: Code) -> Error {
         let mut error = Error::without_location(code, self.text("message").unwrap_or_default());
         let details = self.0.get("details").map(RawJson::as_bytes);
-        let details: Option<ReceivedDetails> = details.and_then(|all| json::read_text(all).ok());
+        let details: Option<ReceivedDetails> = details.and_then(|all| json::read_lenient(all).ok());
         for (type_name, value) in details.into_iter().flat_map(|details| details.0) {
             if let Ok(value) = base64::STANDARD_NO_PAD.decode(value) {
                 let type_name = type_name.strip_prefix(TYPE_URL).unwrap_or(&type_name);

@@ -232,6 +232,29 @@ fn errors_of_any_server_or_proxy_are_read() {
 }
 
 #[test]
+fn an_error_with_broken_text_keeps_its_code() {
+    // `JSON.stringify` of JavaScript before ES2019, a server with text in Latin-1, one that escapes
+    // nothing, and one that begins with a byte order mark.
+    for (body, message) in [
+        (&br#"{"code":"not_found","message":"a\ud800b"}"#[..], "a\u{fffd}b"),
+        (br#"{"code":"not_found","message":"\udc00\ud83d\ude00"}"#, "\u{fffd}\u{1f600}"),
+        (b"{\"code\":\"not_found\",\"message\":\"caf\xe9\"}", "caf\u{fffd}"),
+        (b"{\"code\":\"not_found\",\"message\":\"a\nb\"}", "a\nb"),
+        (b"\xef\xbb\xbf{\"code\":\"not_found\",\"message\":\"m\"}", "m"),
+        (br#"{"message":"m","code":"not_found","x":"\udead","\ud800":[]}"#, "m"),
+        (
+            br#"{"code":"not_found","message":"m","details":[{"type":"a.B","value":"AA","debug":"\ud800"}]}"#,
+            "m",
+        ),
+    ] {
+        let error = read_error(status(404), &headers(&[("content-type", "application/json")]), body);
+        assert_eq!((error.code(), error.message()), (Code::NotFound, message));
+        let details = body.windows(7).filter(|text| text == b"details").count();
+        assert_eq!(error.details().len(), details);
+    }
+}
+
+#[test]
 fn an_error_without_code_has_its_response_as_cause() {
     for body in [
         r#"{"message":"no route"}"#,
