@@ -14,6 +14,9 @@ struct UserStoreServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
+    fn url() {}
+    fn client() {}
+    fn service() {}
     static __METHOD_EXISTS: __rpc::Method<
         (__rpc::Str,),
         <Result<bool> as __rpc::RpcResult>::Ok,
@@ -106,8 +109,8 @@ If two linked services have the same full name.*/
         }
     }
     impl<T> __rpc::fmt::Debug for UserStoreServer<T> {
-        fn fmt(&self, f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            f.write_str("UserStoreServer")
+        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
+            __f.write_str("UserStoreServer")
         }
     }
     impl<T: UserStore> __rpc::Service for UserStoreServer<T> {
@@ -115,15 +118,15 @@ If two linked services have the same full name.*/
             &__SERVICE
         }
         fn into_routes(self) -> __rpc::Routes {
-            let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
-            let routes = routes
+            let __routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
+            let __routes = __routes
                 .add(
                     &__METHOD_EXISTS,
-                    |service, _, (name,)| async move {
-                        <T as UserStore>::exists(&service, &name).await
+                    |__service, _, (name,)| async move {
+                        <T as UserStore>::exists(&__service, &name).await
                     },
                 );
-            routes.build()
+            __routes.build()
         }
     }
     impl UserStoreClient {

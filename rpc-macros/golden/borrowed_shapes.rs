@@ -21,6 +21,9 @@ pub struct ShapesServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code, clippy::too_many_arguments)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
+    fn url() {}
+    fn client() {}
+    fn service() {}
     static __METHOD_EVERY: __rpc::Method<
         (
             __rpc::Owned<Vec<u8>>,
@@ -181,8 +184,8 @@ If two linked services have the same full name.*/
         }
     }
     impl<T> __rpc::fmt::Debug for ShapesServer<T> {
-        fn fmt(&self, f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            f.write_str("ShapesServer")
+        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
+            __f.write_str("ShapesServer")
         }
     }
     impl<T: Shapes> __rpc::Service for ShapesServer<T> {
@@ -190,12 +193,12 @@ If two linked services have the same full name.*/
             &__SERVICE
         }
         fn into_routes(self) -> __rpc::Routes {
-            let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
-            let routes = routes
+            let __routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
+            let __routes = __routes
                 .add(
                     &__METHOD_EVERY,
                     |
-                        service,
+                        __service,
                         _,
                         (
                             owned,
@@ -209,7 +212,7 @@ If two linked services have the same full name.*/
                         )|
                     async move {
                         <T as Shapes>::every(
-                                &service,
+                                &__service,
                                 owned,
                                 &text,
                                 &slice,
@@ -222,7 +225,7 @@ If two linked services have the same full name.*/
                             .await
                     },
                 );
-            routes.build()
+            __routes.build()
         }
     }
     impl ShapesClient {

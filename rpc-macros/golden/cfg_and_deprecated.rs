@@ -29,6 +29,9 @@ pub struct BatchesServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code, deprecated)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
+    fn url() {}
+    fn client() {}
+    fn service() {}
     #[cfg(unix)]
     static __METHOD_SEND: __rpc::Method<
         (__rpc::Slice<Record>,),
@@ -162,8 +165,8 @@ If two linked services have the same full name.*/
         }
     }
     impl<T> __rpc::fmt::Debug for BatchesServer<T> {
-        fn fmt(&self, f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            f.write_str("BatchesServer")
+        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
+            __f.write_str("BatchesServer")
         }
     }
     impl<T: Batches> __rpc::Service for BatchesServer<T> {
@@ -171,22 +174,24 @@ If two linked services have the same full name.*/
             &__SERVICE
         }
         fn into_routes(self) -> __rpc::Routes {
-            let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
+            let __routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
             #[cfg(unix)]
-            let routes = routes
+            let __routes = __routes
                 .add(
                     &__METHOD_SEND,
-                    |service, _, (records,)| async move {
-                        <T as Batches>::send(&service, &records).await
+                    |__service, _, (records,)| async move {
+                        <T as Batches>::send(&__service, &records).await
                     },
                 );
             #[cfg_attr(feature = "old", cfg(windows))]
-            let routes = routes
+            let __routes = __routes
                 .add(
                     &__METHOD_FLUSH,
-                    |service, _, ()| async move { <T as Batches>::flush(&service).await },
+                    |__service, _, ()| async move {
+                        <T as Batches>::flush(&__service).await
+                    },
                 );
-            routes.build()
+            __routes.build()
         }
     }
     impl BatchesClient {

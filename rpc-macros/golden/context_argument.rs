@@ -19,6 +19,9 @@ pub struct AuditServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
+    fn url() {}
+    fn client() {}
+    fn service() {}
     static __METHOD_RECORD: __rpc::Method<
         (__rpc::Str,),
         <Result<()> as __rpc::RpcResult>::Ok,
@@ -145,8 +148,8 @@ If two linked services have the same full name.*/
         }
     }
     impl<T> __rpc::fmt::Debug for AuditServer<T> {
-        fn fmt(&self, f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            f.write_str("AuditServer")
+        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
+            __f.write_str("AuditServer")
         }
     }
     impl<T: Audit> __rpc::Service for AuditServer<T> {
@@ -154,22 +157,22 @@ If two linked services have the same full name.*/
             &__SERVICE
         }
         fn into_routes(self) -> __rpc::Routes {
-            let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
-            let routes = routes
+            let __routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
+            let __routes = __routes
                 .add(
                     &__METHOD_RECORD,
-                    |service, context, (context,)| async move {
-                        <T as Audit>::record(&service, &context, &context).await
+                    |__service, __context, (context,)| async move {
+                        <T as Audit>::record(&__service, &__context, &context).await
                     },
                 );
-            let routes = routes
+            let __routes = __routes
                 .add(
                     &__METHOD_FLUSH,
-                    |service, context, ()| async move {
-                        <T as Audit>::flush(&service, &context).await
+                    |__service, __context, ()| async move {
+                        <T as Audit>::flush(&__service, &__context).await
                     },
                 );
-            routes.build()
+            __routes.build()
         }
     }
     impl AuditClient {

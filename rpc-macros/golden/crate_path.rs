@@ -16,6 +16,9 @@ pub struct TillServer<T>(facade::rpc::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use facade::rpc::__private as __rpc;
+    fn url() {}
+    fn client() {}
+    fn service() {}
     static __METHOD_PAY: __rpc::Method<(__rpc::Owned<u64>,), (), TillError> = __rpc::method(
         __rpc::MethodDescriptor::new("shop.v1.Till", "pay", "Pay", "/shop.v1.Till/Pay")
             .arguments(&[__rpc::ArgumentDescriptor::new("cents", "u64")])
@@ -93,8 +96,8 @@ If two linked services have the same full name.*/
         }
     }
     impl<T> __rpc::fmt::Debug for TillServer<T> {
-        fn fmt(&self, f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            f.write_str("TillServer")
+        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
+            __f.write_str("TillServer")
         }
     }
     impl<T: Till> __rpc::Service for TillServer<T> {
@@ -102,15 +105,15 @@ If two linked services have the same full name.*/
             &__SERVICE
         }
         fn into_routes(self) -> __rpc::Routes {
-            let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
-            let routes = routes
+            let __routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
+            let __routes = __routes
                 .add(
                     &__METHOD_PAY,
-                    |service, _, (cents,)| async move {
-                        <T as Till>::pay(&service, cents).await
+                    |__service, _, (cents,)| async move {
+                        <T as Till>::pay(&__service, cents).await
                     },
                 );
-            routes.build()
+            __routes.build()
         }
     }
     impl TillClient {
@@ -120,7 +123,7 @@ If two linked services have the same full name.*/
         }
     }
 };
-#[allow(deprecated, unreachable_code)]
+#[allow(deprecated, non_snake_case, unreachable_code)]
 const _: () = {
     use facade::rpc::__private as __rpc;
     #[allow(unused_imports)]
@@ -130,50 +133,50 @@ const _: () = {
         fn code(&self) -> __rpc::Code {
             match self {
                 Self::NoTill => __rpc::Code::NotFound,
-                Self::Other(inner) => __rpc::Error::code(inner),
+                Self::Other(__inner) => __rpc::Error::code(__inner),
             }
         }
         fn into_error(self) -> __rpc::Error {
-            let text = __rpc::Specialize(&self).text();
+            let __text = __rpc::Specialize(&self).text();
             match self {
                 Self::NoTill => {
                     __rpc::TypedError::new(
                             __rpc::Code::NotFound,
                             "NO_TILL",
-                            __rpc::text_or(text, "NO_TILL"),
+                            __rpc::text_or(__text, "NO_TILL"),
                         )
                         .finish()
                 }
-                Self::Other(inner) => inner,
+                Self::Other(__inner) => __inner,
             }
         }
-        fn from_error(error: &__rpc::Error) -> Self {
-            let known = || -> ::core::option::Option<Self> {
-                let payload = __rpc::Payload::of(error)?;
+        fn from_error(__error: &__rpc::Error) -> Self {
+            let __known = || -> ::core::option::Option<Self> {
+                let __payload = __rpc::Payload::of(__error)?;
                 ::core::option::Option::Some(
-                    match payload.reason() {
+                    match __payload.reason() {
                         "NO_TILL" => Self::NoTill,
                         _ => return ::core::option::Option::None,
                     },
                 )
             };
-            known()
+            __known()
                 .unwrap_or_else(|| Self::Other(
-                    <__rpc::Error as ::core::clone::Clone>::clone(error),
+                    <__rpc::Error as ::core::clone::Clone>::clone(__error),
                 ))
         }
     }
     #[automatically_derived]
     impl<__E: __rpc::RpcError> ::core::convert::From<__rpc::Remote<__E>> for TillError {
         #[track_caller]
-        fn from(remote: __rpc::Remote<__E>) -> Self {
-            Self::Other(<__rpc::Error as ::core::convert::From<_>>::from(remote))
+        fn from(__remote: __rpc::Remote<__E>) -> Self {
+            Self::Other(<__rpc::Error as ::core::convert::From<_>>::from(__remote))
         }
     }
     #[automatically_derived]
     impl ::core::convert::From<__rpc::Error> for TillError {
-        fn from(error: __rpc::Error) -> Self {
-            Self::Other(error)
+        fn from(__error: __rpc::Error) -> Self {
+            Self::Other(__error)
         }
     }
 };

@@ -22,6 +22,9 @@ pub struct CounterServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
+    fn url() {}
+    fn client() {}
+    fn service() {}
     static __METHOD_ADD: __rpc::Method<
         (__rpc::Owned<u64>,),
         <Result<u64> as __rpc::RpcResult>::Ok,
@@ -141,8 +144,8 @@ If two linked services have the same full name.*/
         }
     }
     impl<T> __rpc::fmt::Debug for CounterServer<T> {
-        fn fmt(&self, f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            f.write_str("CounterServer")
+        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
+            __f.write_str("CounterServer")
         }
     }
     impl<T: Counter> __rpc::Service for CounterServer<T> {
@@ -150,22 +153,22 @@ If two linked services have the same full name.*/
             &__SERVICE
         }
         fn into_routes(self) -> __rpc::Routes {
-            let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
-            let routes = routes
+            let __routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
+            let __routes = __routes
                 .add(
                     &__METHOD_ADD,
-                    |service, _, (by,)| async move {
-                        <T as Counter>::add(&service, by).await
+                    |__service, _, (by,)| async move {
+                        <T as Counter>::add(&__service, by).await
                     },
                 );
-            let routes = routes
+            let __routes = __routes
                 .add(
                     &__METHOD_INCREMENT,
-                    |service, _, ()| async move {
-                        <T as Counter>::increment(&service).await
+                    |__service, _, ()| async move {
+                        <T as Counter>::increment(&__service).await
                     },
                 );
-            routes.build()
+            __routes.build()
         }
     }
     impl CounterClient {

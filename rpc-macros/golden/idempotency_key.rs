@@ -21,6 +21,9 @@ pub struct TillServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
+    fn url() {}
+    fn client() {}
+    fn service() {}
     static __METHOD_CHARGE: __rpc::Method<
         (__rpc::Str, __rpc::Owned<u64>),
         <Result<u64> as __rpc::RpcResult>::Ok,
@@ -168,8 +171,8 @@ If two linked services have the same full name.*/
         }
     }
     impl<T> __rpc::fmt::Debug for TillServer<T> {
-        fn fmt(&self, f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            f.write_str("TillServer")
+        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
+            __f.write_str("TillServer")
         }
     }
     impl<T: Till> __rpc::Service for TillServer<T> {
@@ -177,22 +180,22 @@ If two linked services have the same full name.*/
             &__SERVICE
         }
         fn into_routes(self) -> __rpc::Routes {
-            let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
-            let routes = routes
+            let __routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
+            let __routes = __routes
                 .add(
                     &__METHOD_CHARGE,
-                    |service, _, (key, cents)| async move {
-                        <T as Till>::charge(&service, &key, cents).await
+                    |__service, _, (key, cents)| async move {
+                        <T as Till>::charge(&__service, &key, cents).await
                     },
                 );
-            let routes = routes
+            let __routes = __routes
                 .add(
                     &__METHOD_REFUND,
-                    |service, _, (cents, r#ref)| async move {
-                        <T as Till>::refund(&service, cents, r#ref).await
+                    |__service, _, (cents, r#ref)| async move {
+                        <T as Till>::refund(&__service, cents, r#ref).await
                     },
                 );
-            routes.build()
+            __routes.build()
         }
     }
     impl TillClient {

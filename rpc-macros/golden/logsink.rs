@@ -24,6 +24,9 @@ pub struct LogSinkServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
+    fn url() {}
+    fn client() {}
+    fn service() {}
     static __METHOD_RECV_LOG: __rpc::Method<
         (__rpc::Str, __rpc::Owned<Level>),
         <Result<bool> as __rpc::RpcResult>::Ok,
@@ -156,8 +159,8 @@ If two linked services have the same full name.*/
         }
     }
     impl<T> __rpc::fmt::Debug for LogSinkServer<T> {
-        fn fmt(&self, f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            f.write_str("LogSinkServer")
+        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
+            __f.write_str("LogSinkServer")
         }
     }
     impl<T: LogSink> __rpc::Service for LogSinkServer<T> {
@@ -165,22 +168,22 @@ If two linked services have the same full name.*/
             &__SERVICE
         }
         fn into_routes(self) -> __rpc::Routes {
-            let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
-            let routes = routes
+            let __routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
+            let __routes = __routes
                 .add(
                     &__METHOD_RECV_LOG,
-                    |service, _, (message, level)| async move {
-                        <T as LogSink>::recv_log(&service, &message, level).await
+                    |__service, _, (message, level)| async move {
+                        <T as LogSink>::recv_log(&__service, &message, level).await
                     },
                 );
-            let routes = routes
+            let __routes = __routes
                 .add(
                     &__METHOD_RECV_LOGS,
-                    |service, context, (records,)| async move {
-                        <T as LogSink>::recv_logs(&service, &context, &records).await
+                    |__service, __context, (records,)| async move {
+                        <T as LogSink>::recv_logs(&__service, &__context, &records).await
                     },
                 );
-            routes.build()
+            __routes.build()
         }
     }
     impl LogSinkClient {

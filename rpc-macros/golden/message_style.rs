@@ -21,6 +21,9 @@ pub struct StoreServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
+    fn url() {}
+    fn client() {}
+    fn service() {}
     static __METHOD_GET: __rpc::Method<(__rpc::Owned<GetRequest>,), Item, StoreError> = __rpc::method(
         __rpc::MethodDescriptor::new("shop.v1.Store", "get", "Get", "/shop.v1.Store/Get")
             .arguments(&[__rpc::ArgumentDescriptor::new("request", "&GetRequest")])
@@ -138,8 +141,8 @@ If two linked services have the same full name.*/
         }
     }
     impl<T> __rpc::fmt::Debug for StoreServer<T> {
-        fn fmt(&self, f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            f.write_str("StoreServer")
+        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
+            __f.write_str("StoreServer")
         }
     }
     impl<T: Store> __rpc::Service for StoreServer<T> {
@@ -147,22 +150,22 @@ If two linked services have the same full name.*/
             &__SERVICE
         }
         fn into_routes(self) -> __rpc::Routes {
-            let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
-            let routes = routes
+            let __routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
+            let __routes = __routes
                 .add(
                     &__METHOD_GET,
-                    |service, _, (request,)| async move {
-                        <T as Store>::get(&service, &request).await
+                    |__service, _, (request,)| async move {
+                        <T as Store>::get(&__service, &request).await
                     },
                 );
-            let routes = routes
+            let __routes = __routes
                 .add(
                     &__METHOD_PUT,
-                    |service, context, (request,)| async move {
-                        <T as Store>::put(&service, &context, request).await
+                    |__service, __context, (request,)| async move {
+                        <T as Store>::put(&__service, &__context, request).await
                     },
                 );
-            routes.build()
+            __routes.build()
         }
     }
     impl StoreClient {

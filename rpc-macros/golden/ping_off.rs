@@ -14,6 +14,9 @@ pub struct ContractServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
+    fn url() {}
+    fn client() {}
+    fn service() {}
     static __METHOD_PING: __rpc::Method<
         (__rpc::Owned<Vec<u8>>,),
         <Result<Vec<u8>> as __rpc::RpcResult>::Ok,
@@ -98,8 +101,8 @@ If two linked services have the same full name.*/
         }
     }
     impl<T> __rpc::fmt::Debug for ContractServer<T> {
-        fn fmt(&self, f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            f.write_str("ContractServer")
+        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
+            __f.write_str("ContractServer")
         }
     }
     impl<T: Contract> __rpc::Service for ContractServer<T> {
@@ -107,15 +110,15 @@ If two linked services have the same full name.*/
             &__SERVICE
         }
         fn into_routes(self) -> __rpc::Routes {
-            let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
-            let routes = routes
+            let __routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
+            let __routes = __routes
                 .add(
                     &__METHOD_PING,
-                    |service, _, (payload,)| async move {
-                        <T as Contract>::ping(&service, payload).await
+                    |__service, _, (payload,)| async move {
+                        <T as Contract>::ping(&__service, payload).await
                     },
                 );
-            routes.build()
+            __routes.build()
         }
     }
     impl ContractClient {

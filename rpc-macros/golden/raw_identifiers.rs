@@ -17,6 +17,9 @@ pub(crate) struct KindsServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
+    fn url() {}
+    fn client() {}
+    fn service() {}
     static __METHOD_TYPE: __rpc::Method<
         (__rpc::Str, __rpc::Owned<u8>, __rpc::Owned<u8>, __rpc::Owned<u8>),
         <Result<()> as __rpc::RpcResult>::Ok,
@@ -127,8 +130,8 @@ If two linked services have the same full name.*/
         }
     }
     impl<T> __rpc::fmt::Debug for KindsServer<T> {
-        fn fmt(&self, f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            f.write_str("KindsServer")
+        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
+            __f.write_str("KindsServer")
         }
     }
     impl<T: r#Kinds> __rpc::Service for KindsServer<T> {
@@ -136,13 +139,13 @@ If two linked services have the same full name.*/
             &__SERVICE
         }
         fn into_routes(self) -> __rpc::Routes {
-            let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
-            let routes = routes
+            let __routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
+            let __routes = __routes
                 .add(
                     &__METHOD_TYPE,
-                    |service, _, (r#match, service, request, client)| async move {
+                    |__service, _, (r#match, service, request, client)| async move {
                         <T as r#Kinds>::r#type(
-                                &service,
+                                &__service,
                                 &r#match,
                                 service,
                                 request,
@@ -151,7 +154,7 @@ If two linked services have the same full name.*/
                             .await
                     },
                 );
-            routes.build()
+            __routes.build()
         }
     }
     impl KindsClient {

@@ -1,4 +1,4 @@
-#[allow(deprecated, unreachable_code)]
+#[allow(deprecated, non_snake_case, unreachable_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
     #[allow(unused_imports)]
@@ -10,60 +10,65 @@ const _: () = {
                 Self::InsufficientCredit { .. } => __rpc::Code::FailedPrecondition,
                 Self::Store(..) => __rpc::Code::Unavailable,
                 Self::Broken => Code::Internal,
-                Self::User(inner) => __rpc::RpcError::code(inner),
-                Self::Other(inner) => __rpc::Error::code(inner),
+                Self::User(__inner) => __rpc::RpcError::code(__inner),
+                Self::Other(__inner) => __rpc::Error::code(__inner),
             }
         }
         fn into_error(self) -> __rpc::Error {
-            let text = __rpc::Specialize(&self).text();
+            let __text = __rpc::Specialize(&self).text();
             match self {
-                Self::InsufficientCredit { n, cost, user, credit } => {
+                Self::InsufficientCredit {
+                    n: __field_n,
+                    cost: __field_cost,
+                    user: __field_user,
+                    credit: __field_credit,
+                } => {
                     __rpc::TypedError::new(
                             __rpc::Code::FailedPrecondition,
                             "INSUFFICIENT_CREDIT",
-                            __rpc::text_or(text, "INSUFFICIENT_CREDIT"),
+                            __rpc::text_or(__text, "INSUFFICIENT_CREDIT"),
                         )
-                        .field("n", &n)
-                        .field("cost", &cost)
-                        .field("user", &user)
-                        .field("credit", &credit)
+                        .field("n", &__field_n)
+                        .field("cost", &__field_cost)
+                        .field("user", &__field_user)
+                        .field("credit", &__field_credit)
                         .finish()
                 }
-                Self::Store(field0) => {
+                Self::Store(__field0) => {
                     __rpc::TypedError::new(
                             __rpc::Code::Unavailable,
                             "STORE_DOWN",
-                            __rpc::text_or(text, "STORE_DOWN"),
+                            __rpc::text_or(__text, "STORE_DOWN"),
                         )
-                        .source(__rpc::Specialize(field0).into_source())
+                        .source(__rpc::Specialize(__field0).into_source())
                         .finish()
                 }
                 Self::Broken => {
                     __rpc::TypedError::new(
                             Code::Internal,
                             "BROKEN",
-                            __rpc::text_or(text, "BROKEN"),
+                            __rpc::text_or(__text, "BROKEN"),
                         )
                         .public()
                         .finish()
                 }
-                Self::User(inner) => {
-                    __rpc::pass_on("USER", __rpc::RpcError::into_error(inner))
+                Self::User(__inner) => {
+                    __rpc::pass_on("USER", __rpc::RpcError::into_error(__inner))
                 }
-                Self::Other(inner) => inner,
+                Self::Other(__inner) => __inner,
             }
         }
-        fn from_error(error: &__rpc::Error) -> Self {
-            let known = || -> ::core::option::Option<Self> {
-                let payload = __rpc::Payload::of(error)?;
+        fn from_error(__error: &__rpc::Error) -> Self {
+            let __known = || -> ::core::option::Option<Self> {
+                let __payload = __rpc::Payload::of(__error)?;
                 ::core::option::Option::Some(
-                    match payload.reason() {
+                    match __payload.reason() {
                         "INSUFFICIENT_CREDIT" => {
                             Self::InsufficientCredit {
-                                n: payload.field::<u64>("n")?,
-                                cost: payload.field::<u64>("cost")?,
-                                user: payload.field::<String>("user")?,
-                                credit: payload.field::<i64>("credit")?,
+                                n: __payload.field::<u64>("n")?,
+                                cost: __payload.field::<u64>("cost")?,
+                                user: __payload.field::<String>("user")?,
+                                credit: __payload.field::<i64>("credit")?,
                             }
                         }
                         "STORE_DOWN" => {
@@ -72,16 +77,16 @@ const _: () = {
                         "BROKEN" => Self::Broken,
                         "USER" => {
                             Self::User(
-                                __rpc::RpcError::from_error(&payload.inner(error)),
+                                __rpc::RpcError::from_error(&__payload.inner(__error)),
                             )
                         }
                         _ => return ::core::option::Option::None,
                     },
                 )
             };
-            known()
+            __known()
                 .unwrap_or_else(|| Self::Other(
-                    <__rpc::Error as ::core::clone::Clone>::clone(error),
+                    <__rpc::Error as ::core::clone::Clone>::clone(__error),
                 ))
         }
     }
@@ -89,18 +94,18 @@ const _: () = {
     impl<__E: __rpc::RpcError> ::core::convert::From<__rpc::Remote<__E>>
     for PricingError {
         #[track_caller]
-        fn from(remote: __rpc::Remote<__E>) -> Self {
-            let remote = match remote.take::<UserStoreError>() {
-                ::core::result::Result::Ok(inner) => return Self::User(inner),
-                ::core::result::Result::Err(remote) => remote,
+        fn from(__remote: __rpc::Remote<__E>) -> Self {
+            let __remote = match __remote.take::<UserStoreError>() {
+                ::core::result::Result::Ok(__inner) => return Self::User(__inner),
+                ::core::result::Result::Err(__remote) => __remote,
             };
-            Self::Other(<__rpc::Error as ::core::convert::From<_>>::from(remote))
+            Self::Other(<__rpc::Error as ::core::convert::From<_>>::from(__remote))
         }
     }
     #[automatically_derived]
     impl ::core::convert::From<__rpc::Error> for PricingError {
-        fn from(error: __rpc::Error) -> Self {
-            Self::Other(error)
+        fn from(__error: __rpc::Error) -> Self {
+            Self::Other(__error)
         }
     }
 };

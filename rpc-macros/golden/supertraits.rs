@@ -19,6 +19,9 @@ pub struct DescribedServer<T>(::rpc_runtime::__private::Arc<T>);
 #[allow(dead_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
+    fn url() {}
+    fn client() {}
+    fn service() {}
     static __METHOD_DESCRIBE: __rpc::Method<
         (__rpc::Owned<u8>,),
         <Result<String> as __rpc::RpcResult>::Ok,
@@ -137,8 +140,8 @@ If two linked services have the same full name.*/
         }
     }
     impl<T> __rpc::fmt::Debug for DescribedServer<T> {
-        fn fmt(&self, f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-            f.write_str("DescribedServer")
+        fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
+            __f.write_str("DescribedServer")
         }
     }
     impl<T: Described> __rpc::Service for DescribedServer<T> {
@@ -146,22 +149,22 @@ If two linked services have the same full name.*/
             &__SERVICE
         }
         fn into_routes(self) -> __rpc::Routes {
-            let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
-            let routes = routes
+            let __routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
+            let __routes = __routes
                 .add(
                     &__METHOD_DESCRIBE,
-                    |service, _, (depth,)| async move {
-                        <T as Described>::describe(&service, depth).await
+                    |__service, _, (depth,)| async move {
+                        <T as Described>::describe(&__service, depth).await
                     },
                 );
-            let routes = routes
+            let __routes = __routes
                 .add(
                     &__METHOD_LOG_IN,
-                    |service, _, (name, password)| async move {
-                        <T as Described>::log_in(&service, &name, &password).await
+                    |__service, _, (name, password)| async move {
+                        <T as Described>::log_in(&__service, &name, &password).await
                     },
                 );
-            routes.build()
+            __routes.build()
         }
     }
     impl DescribedClient {

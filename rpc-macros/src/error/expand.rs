@@ -19,13 +19,13 @@ pub(super) fn error_enum(error: &ErrorEnum) -> TokenStream {
     let from_error = variants.iter().filter_map(from_error);
     let conversions = conversions(error);
     let other = error.other().map(|(other, field)| {
-        let whole = quote_spanned!(type_span(&field.ty)=> <__rpc::Error as ::core::clone::Clone>::clone(error));
+        let whole = quote_spanned!(type_span(&field.ty)=> <__rpc::Error as ::core::clone::Clone>::clone(__error));
         with(other, [(field, whole)])
     });
     quote_spanned! {Span::mixed_site()=>
         // Deprecated variants are matched too, and code after the `match` is unreachable if `other`
-        // is the only variant.
-        #[allow(deprecated, unreachable_code)]
+        // is the only variant. Variables have the names of fields.
+        #[allow(deprecated, non_snake_case, unreachable_code)]
         const _: () = {
             use #runtime::__private as __rpc;
             // The fallback of the autoref specialization for types without the trait.
@@ -39,19 +39,19 @@ pub(super) fn error_enum(error: &ErrorEnum) -> TokenStream {
                 }
 
                 fn into_error(self) -> __rpc::Error {
-                    let text = __rpc::Specialize(&self).text();
+                    let __text = __rpc::Specialize(&self).text();
                     match self { #(#into_error)* }
                 }
 
-                fn from_error(error: &__rpc::Error) -> Self {
-                    let known = || -> ::core::option::Option<Self> {
-                        let payload = __rpc::Payload::of(error)?;
-                        ::core::option::Option::Some(match payload.reason() {
+                fn from_error(__error: &__rpc::Error) -> Self {
+                    let __known = || -> ::core::option::Option<Self> {
+                        let __payload = __rpc::Payload::of(__error)?;
+                        ::core::option::Option::Some(match __payload.reason() {
                             #(#from_error)*
                             _ => return ::core::option::Option::None,
                         })
                     };
-                    known().unwrap_or_else(|| #other)
+                    __known().unwrap_or_else(|| #other)
                 }
             }
 
@@ -67,12 +67,12 @@ fn code(variant: &Variant) -> TokenStream {
         VariantKind::Own { code, .. } => (ignoring(variant), code.clone()),
         VariantKind::From { field, .. } => (
             wrapping(variant, field),
-            quote_spanned!(type_span(&field.ty)=> __rpc::RpcError::code(inner)),
+            quote_spanned!(type_span(&field.ty)=> __rpc::RpcError::code(__inner)),
         ),
         // Calls the inherent method of the type, so the compiler reports a field of another type.
         VariantKind::Other { field, .. } => (
             wrapping(variant, field),
-            quote_spanned!(type_span(&field.ty)=> __rpc::Error::code(inner)),
+            quote_spanned!(type_span(&field.ty)=> __rpc::Error::code(__inner)),
         ),
     };
     quote_spanned!(Span::mixed_site()=> #pattern => #code,)
@@ -91,19 +91,19 @@ fn into_error(variant: &Variant) -> TokenStream {
             let public = public.then(|| quote_spanned!(Span::mixed_site()=> .public()));
             let fields = fields.iter().map(sent);
             quote_spanned! {Span::mixed_site()=>
-                #pattern => __rpc::TypedError::new(#code, #reason, __rpc::text_or(text, #reason))
+                #pattern => __rpc::TypedError::new(#code, #reason, __rpc::text_or(__text, #reason))
                     #public #(#fields)* .finish(),
             }
         }
         VariantKind::From { reason, field } => {
             let (pattern, reason) = (wrapping(variant, field), &reason.text);
             quote_spanned! {type_span(&field.ty)=>
-                #pattern => __rpc::pass_on(#reason, __rpc::RpcError::into_error(inner)),
+                #pattern => __rpc::pass_on(#reason, __rpc::RpcError::into_error(__inner)),
             }
         }
         VariantKind::Other { field, .. } => {
             let pattern = wrapping(variant, field);
-            quote_spanned!(type_span(&field.ty)=> #pattern => inner,)
+            quote_spanned!(type_span(&field.ty)=> #pattern => __inner,)
         }
     }
 }
@@ -127,7 +127,7 @@ fn from_error(variant: &Variant) -> Option<TokenStream> {
             (&reason.text, with(variant, values))
         }
         VariantKind::From { reason, field } => {
-            let value = quote_spanned!(type_span(&field.ty)=> __rpc::RpcError::from_error(&payload.inner(error)));
+            let value = quote_spanned!(type_span(&field.ty)=> __rpc::RpcError::from_error(&__payload.inner(__error)));
             (&reason.text, with(variant, [(field, value)]))
         }
         VariantKind::Other { .. } => return None,
@@ -140,7 +140,7 @@ fn received(field: &Field) -> TokenStream {
     let Field { name, ty, skip, .. } = field;
     match skip {
         Some(_) => quote_spanned!(type_span(ty)=> __rpc::Specialize::<#ty>::value()?),
-        None => quote_spanned!(type_span(ty)=> payload.field::<#ty>(#name)?),
+        None => quote_spanned!(type_span(ty)=> __payload.field::<#ty>(#name)?),
     }
 }
 
@@ -150,7 +150,7 @@ fn conversions(error: &ErrorEnum) -> Option<TokenStream> {
     let ident = &error.ident;
     let (other, field) = error.other()?;
     let attempts = error.variants.iter().filter_map(attempt);
-    let rest = quote_spanned!(type_span(&field.ty)=> <__rpc::Error as ::core::convert::From<_>>::from(remote));
+    let rest = quote_spanned!(type_span(&field.ty)=> <__rpc::Error as ::core::convert::From<_>>::from(__remote));
     let rest = with(other, [(field, rest)]);
     let from_error = matches!(
         other.kind,
@@ -162,12 +162,12 @@ fn conversions(error: &ErrorEnum) -> Option<TokenStream> {
     .then(|| {
         let whole = with(
             other,
-            [(field, quote_spanned!(type_span(&field.ty)=> error))],
+            [(field, quote_spanned!(type_span(&field.ty)=> __error))],
         );
         quote_spanned! {Span::mixed_site()=>
             #[automatically_derived]
             impl ::core::convert::From<__rpc::Error> for #ident {
-                fn from(error: __rpc::Error) -> Self {
+                fn from(__error: __rpc::Error) -> Self {
                     #whole
                 }
             }
@@ -177,7 +177,7 @@ fn conversions(error: &ErrorEnum) -> Option<TokenStream> {
         #[automatically_derived]
         impl<__E: __rpc::RpcError> ::core::convert::From<__rpc::Remote<__E>> for #ident {
             #[track_caller]
-            fn from(remote: __rpc::Remote<__E>) -> Self {
+            fn from(__remote: __rpc::Remote<__E>) -> Self {
                 #(#attempts)*
                 #rest
             }
@@ -194,11 +194,11 @@ fn attempt(variant: &Variant) -> Option<TokenStream> {
     };
     let ty = &field.ty;
     let taken = wrapping(variant, field);
-    let take = quote_spanned!(type_span(ty)=> remote.take::<#ty>());
+    let take = quote_spanned!(type_span(ty)=> __remote.take::<#ty>());
     Some(quote_spanned! {Span::mixed_site()=>
-        let remote = match #take {
-            ::core::result::Result::Ok(inner) => return #taken,
-            ::core::result::Result::Err(remote) => remote,
+        let __remote = match #take {
+            ::core::result::Result::Ok(__inner) => return #taken,
+            ::core::result::Result::Err(__remote) => __remote,
         };
     })
 }
@@ -214,27 +214,21 @@ fn ignoring(Variant { ident, style, .. }: &Variant) -> TokenStream {
     }
 }
 
-/// Returns the variant with `inner` as its only field.
+/// Returns the variant with `__inner` as its only field.
 fn wrapping(variant: &Variant, field: &Field) -> TokenStream {
     with(
         variant,
-        [(field, quote_spanned!(type_span(&field.ty)=> inner))],
+        [(field, quote_spanned!(type_span(&field.ty)=> __inner))],
     )
 }
 
 /// Returns a pattern of the variant that binds its fields to variables.
 fn bind(variant: &Variant, fields: &[Field]) -> TokenStream {
     let bindings = fields.iter().map(Field::binding);
-    match (variant.style, &variant.ident) {
-        // The shorthand that clippy requires.
-        (VariantStyle::Struct, ident) => {
-            quote_spanned!(Span::mixed_site()=> Self::#ident { #(#bindings),* })
-        }
-        _ => with(
-            variant,
-            fields.iter().zip(bindings.map(ToTokens::into_token_stream)),
-        ),
-    }
+    with(
+        variant,
+        fields.iter().zip(bindings.map(ToTokens::into_token_stream)),
+    )
 }
 
 /// Returns the variant with the given values of its fields.

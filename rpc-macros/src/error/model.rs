@@ -81,9 +81,15 @@ impl Field {
     /// Returns the variable that a pattern binds the field to.
     pub(super) fn binding(&self) -> Ident {
         match &self.member {
-            Member::Named(ident) => ident.clone(),
+            Member::Named(ident) => {
+                let name = crate::names::unraw(ident);
+                Ident::new(
+                    &format!("__field_{name}"),
+                    Span::mixed_site().located_at(ident.span()),
+                )
+            }
             Member::Unnamed(index) => {
-                Ident::new(&format!("field{}", index.index), Span::mixed_site())
+                Ident::new(&format!("__field{}", index.index), Span::mixed_site())
             }
         }
     }

@@ -5,8 +5,9 @@
 use proc_macro2::{Spacing, TokenStream, TokenTree};
 use quote::quote;
 
-/// The limit for a service without methods, in tokens.
-const SERVICE: usize = 470;
+/// The limit for a service without methods, in tokens. It includes three functions that hide a
+/// `static` of the same name.
+const SERVICE: usize = 485;
 /// The limit for each method with two arguments, in tokens.
 const METHOD: usize = 350;
 /// The limit for each further argument, in tokens.

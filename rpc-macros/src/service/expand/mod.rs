@@ -36,6 +36,11 @@ pub(super) fn service(service: &Service) -> TokenStream {
         #[allow(#(#lints),*)]
         const _: () = {
             use #runtime::__private as __rpc;
+            // A parameter may have the name of a function, and may not have that of a `static` beside
+            // the trait. All other variables of the expansion begin with `__`.
+            fn url() {}
+            fn client() {}
+            fn service() {}
             #methods
             #descriptor
             __rpc::sides! { client { #client_impls } server { #server_impls } both { #local } }

@@ -61,8 +61,8 @@ pub(super) fn impls(service: &Service) -> TokenStream {
         }
 
         impl<#impl_param> __rpc::fmt::Debug for #server<#impl_param> {
-            fn fmt(&self, f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
-                f.write_str(#name)
+            fn fmt(&self, __f: &mut __rpc::fmt::Formatter<'_>) -> __rpc::fmt::Result {
+                __f.write_str(#name)
             }
         }
 
@@ -72,9 +72,9 @@ pub(super) fn impls(service: &Service) -> TokenStream {
             }
 
             fn into_routes(self) -> __rpc::Routes {
-                let routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
+                let __routes = __rpc::RouteBuilder::new(&__SERVICE, self.0);
                 #(#routes)*
-                routes.build()
+                __routes.build()
             }
         }
     }
@@ -100,16 +100,16 @@ fn route(method: &Method, service: &Service) -> TokenStream {
         Some(Parameter { ty, .. }) => {
             let site = type_span(ty);
             (
-                quote_spanned!(Span::mixed_site()=> context),
-                quote_spanned!(site=> &context,),
+                quote_spanned!(Span::mixed_site()=> __context),
+                quote_spanned!(site=> &__context,),
             )
         }
         None => (quote_spanned!(Span::mixed_site()=> _), TokenStream::new()),
     };
     quote_spanned! {method_span(method)=>
         #(#cfg_attrs)*
-        let routes = routes.add(&#method_static, |service, #context, (#(#arguments,)*)| async move {
-            <#impl_param as #ident>::#name(&service, #borrowed_context #(#passed),*).await
+        let __routes = __routes.add(&#method_static, |__service, #context, (#(#arguments,)*)| async move {
+            <#impl_param as #ident>::#name(&__service, #borrowed_context #(#passed),*).await
         });
     }
 }
