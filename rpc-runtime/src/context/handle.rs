@@ -177,7 +177,8 @@ impl Context {
         self.propagated().attempt.max(1)
     }
 
-    /// Returns the metadata that the caller sent.
+    /// Returns the metadata that the caller sent. A header whose value is not visible ASCII is left
+    /// out.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
         static EMPTY: Metadata = Metadata::new();

@@ -29,8 +29,11 @@ pub(crate) fn read_both(headers: &HeaderMap) -> (Metadata, Metadata) {
 }
 
 fn append(metadata: &mut Metadata, name: &str, value: &HeaderValue) {
-    if let Ok(value) = value.to_str() {
-        metadata.append_received(name, value);
+    match value.to_str() {
+        Ok(value) => metadata.append_received(name, value),
+        Err(_) => {
+            tracing::debug!(target: "rpc", header = name, "left out a header whose value is not visible ASCII");
+        }
     }
 }
 
