@@ -5,12 +5,14 @@ use std::fmt::{self, Display};
 use serde::de::{self, Expected, Unexpected};
 use serde::ser;
 
-use super::wide;
 use crate::error::{Code, Error};
 use crate::text::EscapeControl;
 
 /// The maximum size of a description, in bytes.
 const MAX_TEXT: usize = 512;
+
+/// The description of a 128-bit integer that serde has buffered as text.
+pub(super) const LOST_INTEGER: &str = "serde loses the type of a 128-bit integer inside of `untagged`, `flatten` and `tag`: use `BigNum`";
 
 /// The path of a value from the root of the message, such as `order.lines[3].price`. It is built
 /// from its end while an error is returned.
@@ -178,10 +180,11 @@ impl de::Error for DecodeError {
     #[cold]
     fn custom<T: Display>(text: T) -> Self {
         let text = text.to_string();
-        match wide::describe(&text) {
-            Some(text) => Self::new(text),
-            None => Self::new(text),
+        // serde's text for such an integer.
+        if matches!(&*text, "u128 is not supported" | "i128 is not supported") {
+            return Self::new(LOST_INTEGER);
         }
+        Self::new(text)
     }
 
     #[cold]

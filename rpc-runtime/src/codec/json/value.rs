@@ -25,7 +25,7 @@ pub enum WriteOutcome {
     Nothing,
 }
 
-/// What was written.
+/// The result of writing a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Written {
     pub(super) outcome: WriteOutcome,

@@ -11,11 +11,9 @@ use serde::de::DeserializeOwned;
 
 use super::EncodeError;
 use super::cursor::Cursor;
+use super::error::LOST_INTEGER;
 use super::value::{Position, Written, read, write_form};
 use crate::secret;
-
-/// The description of an integer that is lost.
-const LOST: &str = "serde loses the type of a 128-bit integer inside of `untagged`, `flatten` and `tag`: use `BigNum`";
 
 /// Checks that a value with 128-bit integers is read as one with the same integers.
 ///
@@ -40,10 +38,12 @@ fn check_read<T: Serialize + DeserializeOwned + 'static>(
 ) -> Result<(), EncodeError> {
     let value: T = Cursor::new(text)
         .and_then(|mut cursor| read(&mut cursor, position))
-        .map_err(|error| EncodeError::from(error.with_text(LOST)))?;
+        .map_err(|error| EncodeError::from(error.with_text(LOST_INTEGER)))?;
     let mut again = Vec::with_capacity(text.len());
     match write_form(&value, &mut again, position) {
-        Ok(read) if read.wide != written.wide && again == text => Err(EncodeError::new(LOST)),
+        Ok(read) if read.wide != written.wide && again == text => {
+            Err(EncodeError::new(LOST_INTEGER))
+        }
         _ => Ok(()),
     }
 }
@@ -65,9 +65,4 @@ fn is_never_buffered<T: 'static>() -> bool {
         Option<Vec<u128>>,
         Option<Vec<i128>>,
     )
-}
-
-/// Returns the description of serde's error if it is that of a lost integer.
-pub(super) fn describe(serde: &str) -> Option<&'static str> {
-    matches!(serde, "u128 is not supported" | "i128 is not supported").then_some(LOST)
 }
