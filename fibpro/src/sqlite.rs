@@ -13,6 +13,9 @@ pub(crate) enum SqliteErrorKind {
     Corrupt,
     /// The disk is full, or the size limit is reached.
     Full,
+    /// The operating system refused a write: a limit on file sizes or a quota is reached, or the disk
+    /// fails.
+    WriteRefused,
     /// The file cannot be opened.
     CannotOpen,
     /// Any other error.
@@ -22,6 +25,10 @@ pub(crate) enum SqliteErrorKind {
 impl SqliteErrorKind {
     /// Classifies a result code in decimal, as sqlx returns it.
     pub(crate) fn from_code(code: &str) -> Self {
+        // The extended code of a write that failed, other than because of a full disk.
+        if code == "778" {
+            return Self::WriteRefused;
+        }
         // The low byte of a result code is the primary code: https://sqlite.org/rescode.html
         match code.parse::<i32>().map(|code| code & 0xff) {
             Ok(5 | 6) => Self::Locked,
@@ -46,7 +53,9 @@ mod tests {
             ("6", SqliteErrorKind::Locked),
             ("261", SqliteErrorKind::Locked),
             ("8", SqliteErrorKind::ReadOnly),
-            ("778", SqliteErrorKind::Io),
+            ("778", SqliteErrorKind::WriteRefused),
+            ("266", SqliteErrorKind::Io),
+            ("1034", SqliteErrorKind::Io),
             ("11", SqliteErrorKind::Corrupt),
             ("26", SqliteErrorKind::Corrupt),
             ("13", SqliteErrorKind::Full),

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use fibpro::process::{print_error, print_note};
 use fibpro::tool::monitor::program as monitor;
-use rpc_runtime::{Code, Error};
+use rpc_runtime::{Code, Error, ProcessSignals};
 use tokio::runtime::Builder;
 
 #[derive(Debug, clap::Subcommand)]
@@ -60,6 +60,7 @@ impl Command {
     }
 
     async fn run_in_runtime(self) -> Result<(), CommandError> {
+        ProcessSignals::ignore_file_size_limit()?;
         // Not locked, since some commands print from other threads as well.
         let out = &mut io::stdout();
         match self {

@@ -103,6 +103,8 @@ pub async fn run<S: ServiceOptions>(service: S) -> ExitCode {
 ///
 /// Those of its start; those of [`PreparedService::run`].
 pub async fn run_until(service: impl ServiceOptions, end: StopSignal) -> Result<()> {
+    // Before a database is opened.
+    ProcessSignals::ignore_file_size_limit()?;
     service.prepare().await?.run(end).await
 }
 

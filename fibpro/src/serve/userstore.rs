@@ -9,8 +9,8 @@ use rpc_runtime::{Result, Secret, Server, ServerOptions};
 use super::{PreparedService, ServiceOptions, ShutdownTasks};
 use crate::api::userstore::UserStoreServer;
 use crate::endpoints::USERSTORE;
-use crate::process::caused_by;
-use crate::service::userstore::{Database, UserList, Users};
+use crate::process::{caused_by, print_note};
+use crate::service::userstore::{Database, Progress, Settings, UserList, Users};
 
 /// Stores the users and their credit in a database; listens on 127.0.0.1:9003
 #[derive(Debug, clap::Parser)]
@@ -58,9 +58,16 @@ impl ServiceOptions for UserStoreOptions {
             }
             None => UserList::tutorial()?,
         };
+        let settings = Settings {
+            // The log may not be read yet.
+            progress: Progress::new(|text| print_note(text)),
+            ..Settings::default()
+        };
         // Within the server's context, so that its log lines have the user store's name in any
         // process.
-        let opening = server.context()?.scope(Users::open(&database, list));
+        let opening = server
+            .context()?
+            .scope(Users::open_with(&database, list, settings));
         let users = opening.await?;
         let checked = users.clone();
         let server = server.ready("database", move || {

@@ -1,10 +1,12 @@
 //! The listening sockets that `fibpro up` holds for its services.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -176,7 +178,7 @@ fn a_purchase_waits_for_a_service_that_restarts() {
 /// Returns the Unix sockets in the data folder.
 fn sockets(up: &Up) -> BTreeMap<String, u32> {
     let mut found = BTreeMap::new();
-    for entry in std::fs::read_dir(up.data()).unwrap() {
+    for entry in fs::read_dir(up.data()).unwrap() {
         let entry = entry.unwrap();
         let metadata = entry.metadata().unwrap();
         if metadata.file_type().is_socket() {
@@ -219,7 +221,7 @@ fn works_on_unix_sockets(arguments: &[&str]) {
     let data = up.data();
     let (ended, _folder) = up.stop();
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
-    let left = std::fs::read_dir(data).unwrap().filter(|entry| {
+    let left = fs::read_dir(data).unwrap().filter(|entry| {
         let kind = entry.as_ref().unwrap().file_type().unwrap();
         kind.is_socket()
     });
@@ -234,6 +236,40 @@ fn unix_sockets_are_in_the_data_folder() {
 #[test]
 fn unix_sockets_are_passed_to_processes() {
     works_on_unix_sockets(&["--processes"]);
+}
+
+#[test]
+fn a_lost_socket_is_bound_again_at_a_restart() {
+    let up = Up::start(&["--unix", "--processes"]);
+    let losses: [(&str, fn(&Path)); 3] = [
+        ("userstore", |path| fs::remove_file(path).unwrap()),
+        ("pricing", |path| {
+            fs::rename(path, path.with_extension("away")).unwrap();
+        }),
+        // A socket without a listener.
+        ("controller", |path| {
+            fs::remove_file(path).unwrap();
+            drop(UnixListener::bind(path).unwrap());
+        }),
+    ];
+    for (service, lose) in losses {
+        let path = up.data().join(format!("{service}.sock"));
+        lose(&path);
+        signal_id("-KILL", up.id(service));
+        until("the service is back", || {
+            returns(&up.process.stderr()).contains_key(service)
+        });
+        let stderr = up.process.stderr();
+        let note = format!("the socket file of {service} was removed or replaced; unix:");
+        assert_eq!(stderr.matches(&note).count(), 1, "{stderr}");
+        drop(UnixStream::connect(&path).unwrap());
+        assert_eq!(sockets(&up)[&format!("{service}.sock")], 0o600);
+        until("a purchase succeeds", || {
+            up.get("/1").ends_with("\r\n\r\n1")
+        });
+    }
+    let (ended, _folder) = up.stop();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
 }
 
 #[test]

@@ -33,7 +33,7 @@ impl ChildProcesses {
         urls: &ServiceUrls,
         sockets: ServiceSockets,
     ) -> Result<(), String> {
-        let spec = ProcessSpec::new(sockets, self.program.clone(), plan, urls);
+        let mut spec = ProcessSpec::new(sockets, self.program.clone(), plan, urls);
         let child = spec.start().await?;
         self.running
             .push(Supervisor::start(spec, child, plan.stop_timeout));

@@ -2,16 +2,17 @@
 
 use std::io::Write;
 use std::mem;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fibpro::output::LineOutput;
 use fibpro::process::print_note;
 use parking_lot::Mutex;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, BufReader};
-use tokio::process::ChildStderr;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// Timeout for the end of a dead process's output; another process may hold the pipe open.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -118,16 +119,20 @@ impl<W: Write + Send + 'static> SkippingOutput<W> {
 /// its exit is kept for the error that reports the exit.
 pub(super) struct StderrTail {
     last: Arc<Mutex<Option<String>>>,
+    /// Changes with each line.
+    lines: watch::Receiver<()>,
     reading: Option<JoinHandle<()>>,
 }
 
 impl StderrTail {
-    pub(super) fn of(name: &'static str, stderr: ChildStderr) -> Self {
+    pub(super) fn of(name: &'static str, stderr: impl AsyncRead + Unpin + Send + 'static) -> Self {
         let last = Arc::new(Mutex::new(None));
         let kept = Arc::clone(&last);
+        let (line_read, lines) = watch::channel(());
         let reading = tokio::spawn(async move {
             let mut lines = BufReader::new(stderr).split(b'\n');
             while let Ok(Some(line)) = lines.next_segment().await {
+                line_read.send_replace(());
                 let line = String::from_utf8_lossy(&line);
                 match line.strip_prefix(ERROR) {
                     Some(error) => {
@@ -140,7 +145,28 @@ impl StderrTail {
         });
         Self {
             last,
+            lines,
             reading: Some(reading),
+        }
+    }
+
+    /// Waits for `work` as long as the process prints a line within each `limit`, such as one about
+    /// its progress. Returns `None` if it has printed nothing for that time.
+    pub(super) async fn while_heard<T>(
+        &mut self,
+        limit: Duration,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Some(done),
+                line = self.lines.changed() => if line.is_err() {
+                    return timeout(limit, work).await.ok();
+                },
+                () = sleep(limit) => return None,
+            }
         }
     }
 
@@ -151,5 +177,49 @@ impl StderrTail {
             let _ = timeout(TIMEOUT, reading).await;
         }
         self.last.lock().take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    /// Returns whether work of this length is waited for, while a line is printed in each interval.
+    async fn is_waited_for(length: Duration, interval: Duration) -> bool {
+        let (mut child, stderr) = tokio::io::duplex(64);
+        let mut stderr = StderrTail::of("test", stderr);
+        let printing = tokio::spawn(async move {
+            loop {
+                sleep(interval).await;
+                child.write_all(b"progress\n").await.unwrap();
+            }
+        });
+        let waited = stderr.while_heard(LIMIT, sleep(length)).await;
+        printing.abort();
+        waited.is_some()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_child_has_time_while_it_prints_lines() {
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        assert!(is_waited_for(minutes(3), Duration::from_secs(2)).await);
+        assert!(is_waited_for(minutes(10), Duration::from_secs(29)).await);
+        assert!(!is_waited_for(minutes(10), Duration::from_secs(31)).await);
+        assert!(is_waited_for(Duration::from_secs(29), minutes(5)).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_child_that_closes_its_stderr_has_the_limit() {
+        let mut stderr = StderrTail::of("test", tokio::io::empty());
+        assert!(stderr.while_heard(LIMIT, pending::<()>()).await.is_none());
+        let mut stderr = StderrTail::of("test", tokio::io::empty());
+        let work = sleep(Duration::from_secs(20));
+        assert!(stderr.while_heard(LIMIT, work).await.is_some());
     }
 }

@@ -20,7 +20,7 @@ use super::plan::{ServiceUrls, SystemPlan};
 use super::ready;
 use super::sockets::ServiceSockets;
 
-/// Timeout for a process to print its listen address.
+/// Timeout for a process to print its listen address, or a line about its progress.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Number of the first inherited socket in a child, as systemd has it.
@@ -101,8 +101,9 @@ impl ProcessSpec {
     /// # Cancellation
     ///
     /// Dropping the future kills the process.
-    pub(super) async fn start(&self) -> Result<Child, String> {
+    pub(super) async fn start(&mut self) -> Result<Child, String> {
         let name = self.name;
+        self.sockets.bind_lost().await?;
         let mut process = self
             .command()
             .and_then(|mut command| command.spawn())
@@ -115,17 +116,17 @@ impl ProcessSpec {
         let stdin = process.stdin.take();
         let mut stderr = StderrTail::of(name, stderr);
         let mut stdout = BufReader::new(stdout);
-        let listening = timeout(TIMEOUT, self.listening(&mut stdout)).await;
-        match listening {
-            Ok(true) => {}
-            Ok(false) => {
+        let listening = stderr.while_heard(TIMEOUT, self.listening(&mut stdout));
+        match listening.await {
+            Some(true) => {}
+            Some(false) => {
                 let status = process.wait().await;
                 return Err(ending(name, status.ok(), stderr.last().await));
             }
-            Err(_) => {
+            None => {
                 let seconds = TIMEOUT.as_secs();
                 return Err(format!(
-                    "{name} did not report its listen address within {seconds} s"
+                    "{name} did not report its listen address, and no progress within {seconds} s"
                 ));
             }
         }

@@ -1,6 +1,7 @@
 //! The listening sockets of all services. This process holds them while it runs: no other process
 //! can take the port of a service that restarts, and its callers wait meanwhile.
 
+use fibpro::process::print_note;
 use rpc_runtime::ActivationSocket;
 
 use super::plan::{OPERATOR, ServiceUrls, SystemPlan, start_order};
@@ -51,6 +52,22 @@ impl ServiceSockets {
     /// Returns the URL of the first socket.
     pub(super) fn url(&self) -> &str {
         self.sockets.first().map_or("", |(_, socket)| socket.url())
+    }
+
+    /// Binds the sockets again whose files were removed or replaced: no new connection would reach
+    /// the service.
+    pub(super) async fn bind_lost(&mut self) -> Result<(), String> {
+        for (_, socket) in &mut self.sockets {
+            let bound = socket.bind_if_lost(self.service, SOCKET_MODE).await;
+            if bound.map_err(|error| error.message().to_owned())? {
+                print_note(format_args!(
+                    "the socket file of {} was removed or replaced; {} is bound again",
+                    self.service,
+                    socket.url()
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Returns the options with the addresses of the sockets.

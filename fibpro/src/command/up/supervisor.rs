@@ -79,7 +79,7 @@ async fn wait_for_command(
 }
 
 async fn keep(
-    spec: ProcessSpec,
+    mut spec: ProcessSpec,
     mut child: Child,
     mut orders: watch::Receiver<SupervisorCommand>,
     stop_timeout: Duration,

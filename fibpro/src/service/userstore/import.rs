@@ -75,6 +75,10 @@ impl UserList {
     /// `invalid_argument` with the position of the first error.
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        if text.trim().is_empty() {
+            let text = "users: the text is empty; expected a JSON list of users, such as `[]`";
+            return Err(Error::new(Code::InvalidArgument, text));
+        }
         let listed: Vec<UserEntry> = serde_json::from_str(text)
             .map_err(|error| Error::new(Code::InvalidArgument, format!("users: {error}")))?;
         let mut members: Vec<ImportedUser> = Vec::with_capacity(listed.len());
@@ -250,6 +254,17 @@ mod tests {
         }
         let list = UserList::parse(&format!("[{good}]")).unwrap();
         assert_eq!(format!("{list:?}"), r#"["ada"]"#);
+    }
+
+    #[test]
+    fn an_empty_text_is_no_list() {
+        for text in ["", "\n", "\u{feff}", " \t\r\n"] {
+            let error = UserList::parse(text).unwrap_err();
+            assert!(error.message().contains("is empty"), "{text:?}: {error}");
+        }
+        for text in ["[]", " [ ] "] {
+            assert!(UserList::parse(text).unwrap().is_empty(), "{text:?}");
+        }
     }
 
     #[test]

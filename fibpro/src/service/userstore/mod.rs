@@ -13,6 +13,7 @@ mod hashing;
 mod import;
 mod logins;
 mod passwords;
+mod progress;
 mod store;
 mod validate;
 
@@ -21,14 +22,18 @@ pub use self::clock::Clock;
 pub use self::database::Database;
 pub use self::hashing::Argon2Cost;
 pub use self::import::UserList;
+pub use self::progress::Progress;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rpc_runtime::{Result, Secret};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use rpc_runtime::{Error, Result, Secret};
 
 use self::expiry::Expiry;
 use self::logins::Logins;
+use self::passwords::AT_ONCE as HASHES_AT_ONCE;
 use self::store::{
     Account, FindAccount, HasUsers, Import, NewUser, ReadLedger, Refund, Reserve, ReturnOverdue,
     SetCredit, Settle, Store,
@@ -39,13 +44,15 @@ use crate::api::userstore::{LedgerEntry, Reservation, User, UserStore, UserStore
 /// Time after which an open reservation expires.
 pub const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 
-/// Settings that differ in tests.
+/// Settings that differ between programs and tests.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Source of the current time.
     pub clock: Clock,
     /// Cost of a password hash.
     pub cost: Argon2Cost,
+    /// Receiver of reports while the database is opened and users are added.
+    pub progress: Progress,
 }
 
 /// Implements [`UserStore`] on a database. Cheap to clone; clones share one store.
@@ -77,34 +84,47 @@ impl Users {
         list: UserList,
         settings: Settings,
     ) -> Result<Self> {
-        let store = Arc::new(Store::open(database, settings.clock).await?);
+        let progress = settings.progress;
+        let opening = progress.during(Store::open(database, settings.clock), |elapsed| {
+            let seconds = elapsed.as_secs();
+            format!("opening the users' database: {seconds} s; after an unclean end all of it is checked")
+        });
+        let store = Arc::new(opening.await?);
         let logins = Arc::new(Logins::new(settings.cost)?);
         let users = Self {
             expiry: Arc::new(Expiry::start(Arc::clone(&store))),
             store,
             logins,
         };
-        users.import(list).await?;
+        users.import(list, &progress).await?;
         Ok(users)
     }
 
     /// Adds the users of a list only if there are no users: otherwise a removed user would return
     /// at the next start, with a publicly known password in the case of the tutorial.
-    async fn import(&self, list: UserList) -> Result<()> {
+    async fn import(&self, list: UserList, progress: &Progress) -> Result<()> {
         if self.store.read(HasUsers).await? {
             tracing::debug!("the database has users; the users of the list are not added");
             return self.store.remember_users();
         }
         self.store.check_empty()?;
-        let mut users = Vec::with_capacity(list.len());
-        for user in list.into_members() {
-            users.push(NewUser {
-                password_hash: self.logins.passwords().hash(user.password).await?,
+        let (total, hashed) = (list.len(), &AtomicUsize::new(0));
+        let hashing = stream::iter(list.into_members()).map(|user| async move {
+            let password_hash = self.logins.passwords().hash(user.password).await?;
+            hashed.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, Error>(NewUser {
+                password_hash,
                 credit: user.credit,
                 username: user.username,
                 roles: user.roles,
-            });
-        }
+            })
+        });
+        let hashing = hashing.buffered(HASHES_AT_ONCE).try_collect::<Vec<_>>();
+        let state = |_| {
+            let hashed = hashed.load(Ordering::Relaxed);
+            format!("adding users: {hashed} of {total} passwords are hashed")
+        };
+        let users = progress.during(hashing, state).await?;
         if users.is_empty() {
             return Ok(());
         }

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::hashing::{Argon2Cost, Hasher};
 
 /// Maximum number of concurrent hashes. Each occupies one core and 19 MiB.
-const AT_ONCE: usize = 2;
+pub(super) const AT_ONCE: usize = 2;
 
 /// Maximum number of waiting hashes. At 30 ms per hash the last one waits 4 s; the deadline of the
 /// caller may end its wait earlier.

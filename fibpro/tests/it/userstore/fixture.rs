@@ -99,6 +99,7 @@ impl Fixture {
                 Timestamp::from_microsecond(now.load(Ordering::Relaxed)).unwrap()
             }),
             cost: Argon2Cost::TEST,
+            ..Settings::default()
         };
         let list = UserList::parse(list).unwrap();
         let users = Users::open_with(database, list, settings).await.unwrap();

@@ -99,7 +99,7 @@ impl Running {
 }
 
 /// Begins to read: what is changed from now on is not moved into the main file.
-async fn hold(folder: &Path) -> SqliteConnection {
+pub(super) async fn hold(folder: &Path) -> SqliteConnection {
     let options = SqliteConnectOptions::new().filename(folder.join("users.sqlite"));
     let mut reader = options.connect().await.unwrap();
     for sql in [

@@ -21,6 +21,8 @@ mod failover;
 mod files;
 // Starts with files that lack changes or are damaged.
 mod lost_changes;
+// Limits on the size of files.
+mod size_limit;
 // Backups under load, and restoring them.
 mod backup;
 // The program: options, log, and texts that must not contain secrets.

@@ -59,12 +59,38 @@ impl ProcessSignals {
     #[cfg(unix)]
     pub fn new() -> Result<Self> {
         use tokio::signal::unix::SignalKind;
+        Self::ignore_file_size_limit()?;
         Ok(Self {
             interrupt: install(SignalKind::interrupt())?,
             terminate: install(SignalKind::terminate())?,
             hangup: None,
             first: None,
         })
+    }
+
+    /// Makes a write beyond the limit on the size of files (`ulimit -f`) an error like that of a full
+    /// disk. By default, the system kills the process without a word. Holds for the rest of the
+    /// process; [`new`](Self::new) does it as well.
+    ///
+    /// # Errors
+    ///
+    /// `internal` if the system does not install a handler.
+    #[cfg(unix)]
+    pub fn ignore_file_size_limit() -> Result<()> {
+        use tokio::signal::unix::SignalKind;
+        let signal = rustix::process::Signal::XFSZ.as_raw();
+        // The handler stays when the receiver is dropped.
+        install(SignalKind::from_raw(signal)).map(drop)
+    }
+
+    /// Does nothing: this system has no such limit.
+    ///
+    /// # Errors
+    ///
+    /// None on this system.
+    #[cfg(not(unix))]
+    pub fn ignore_file_size_limit() -> Result<()> {
+        Ok(())
     }
 
     /// Installs the handlers including SIGHUP, for a program that stops when its terminal is

@@ -139,7 +139,7 @@ impl From<sqlx::Error> for LogStoreError {
             Some(SqliteErrorKind::Locked) => LogStoreErrorKind::Locked,
             Some(SqliteErrorKind::ReadOnly) => LogStoreErrorKind::ReadOnly,
             Some(SqliteErrorKind::Corrupt) => LogStoreErrorKind::Corrupt,
-            Some(SqliteErrorKind::Full) => LogStoreErrorKind::Full,
+            Some(SqliteErrorKind::Full | SqliteErrorKind::WriteRefused) => LogStoreErrorKind::Full,
             Some(SqliteErrorKind::CannotOpen) => LogStoreErrorKind::CannotOpen,
             Some(SqliteErrorKind::Io | SqliteErrorKind::Other) | None => LogStoreErrorKind::Failed,
         };

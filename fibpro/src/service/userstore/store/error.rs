@@ -173,6 +173,12 @@ fn classify(error: &sqlx::Error) -> (Code, &'static str, Option<Duration>) {
         "the disk of the users' database is full; nothing was changed",
         Some(RETRY_WHEN_DOWN),
     );
+    const REFUSED: (Code, &str, Option<Duration>) = (
+        Code::ResourceExhausted,
+        "the users' database cannot be written: a limit on file sizes or a quota is reached, or the disk fails; \
+         nothing was changed",
+        Some(RETRY_WHEN_DOWN),
+    );
     const LOCKED: (Code, &str, Option<Duration>) = (
         Code::Unavailable,
         "the users' database is locked by another process; nothing was changed",
@@ -219,6 +225,7 @@ fn classify(error: &sqlx::Error) -> (Code, &'static str, Option<Duration>) {
                 match SqliteErrorKind::from_code(&code) {
                     SqliteErrorKind::Locked => LOCKED,
                     SqliteErrorKind::Full => FULL,
+                    SqliteErrorKind::WriteRefused => REFUSED,
                     SqliteErrorKind::ReadOnly => READ_ONLY,
                     SqliteErrorKind::Io | SqliteErrorKind::CannotOpen => AWAY,
                     SqliteErrorKind::Corrupt => DAMAGED,

@@ -153,6 +153,7 @@ impl StoreMarker {
 
     /// Remembers that the database has users.
     pub(super) fn remember_users(&self) -> Result<()> {
+        self.written.lock().catch_up();
         self.change(|content| {
             content.has_users = true;
             content.closed = None;
@@ -191,6 +192,7 @@ impl StoreMarker {
     /// Remembers the database file that is closed with all its changes.
     pub(super) fn record_closed(&self, stamp: FileStamp) {
         let mut written = self.written.lock();
+        written.catch_up();
         written.content.closed = Some(stamp);
         self.update(&mut written);
     }
@@ -289,6 +291,15 @@ pub(super) fn restorable(rescued: &[PathBuf]) -> String {
 }
 
 impl WrittenMarker {
+    /// Takes over the number that another store of the database has written.
+    fn catch_up(&mut self) {
+        let mut bytes = [0; 512];
+        // A marker that cannot be read is written with the own number.
+        let length = self.file.read_at(&mut bytes, 0).unwrap_or(0);
+        let theirs = Content::parse(&bytes[..length]).changes;
+        self.content.changes = self.content.changes.max(theirs);
+    }
+
     fn write(&mut self, database: &Path) -> io::Result<()> {
         if !self.content.has_users {
             return Ok(());

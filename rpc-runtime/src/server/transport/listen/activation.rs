@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use socket2::SockRef;
 
 use super::inherited::{self, InheritedSocket};
-use super::{BACKLOG, Listener, refused};
+use super::{BACKLOG, Listener, refused, unix};
 use crate::error::Result;
 
 /// A listening socket that this process holds for a server which starts later, as systemd does for
@@ -22,6 +22,8 @@ use crate::error::Result;
 pub struct ActivationSocket {
     socket: InheritedSocket,
     url: String,
+    /// Whether the file of a Unix socket is gone, and could not be bound again yet.
+    is_lost: bool,
 }
 
 impl ActivationSocket {
@@ -53,7 +55,11 @@ impl ActivationSocket {
                 .map(|(listener, path, file)| InheritedSocket::Unix(listener, path, file)),
         };
         let socket = socket.map_err(|error| refused(server, address, error))?;
-        Ok(Self { socket, url })
+        Ok(Self {
+            socket,
+            url,
+            is_lost: false,
+        })
     }
 
     /// Returns the URL for clients on this host, such as `http://127.0.0.1:9002` or
@@ -61,6 +67,33 @@ impl ActivationSocket {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Binds a Unix socket again if its file was removed or replaced, because no client can connect
+    /// to it any more. Returns whether it did. A server that has taken the socket before keeps the
+    /// lost one.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind). The next call tries it again.
+    pub async fn bind_if_lost(&mut self, server: &str, mode: u32) -> Result<bool> {
+        let InheritedSocket::Unix(_, path, file) = &mut self.socket else {
+            return Ok(false);
+        };
+        if file.as_ref().is_some_and(|file| !file.is_in_place()) {
+            // Releases the lock on the path as well.
+            *file = None;
+            self.is_lost = true;
+        }
+        if !self.is_lost {
+            return Ok(false);
+        }
+        let bound = unix::Socket::bind(path, mode).await;
+        let bound = bound.and_then(unix::Socket::into_std);
+        let (listener, path, file) = bound.map_err(|error| refused(server, &self.url, error))?;
+        self.socket = InheritedSocket::Unix(listener, path, file);
+        self.is_lost = false;
+        Ok(true)
     }
 
     /// Gives the socket to the server of this process that binds the same address next.

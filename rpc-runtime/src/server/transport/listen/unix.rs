@@ -126,11 +126,19 @@ pub(super) struct SocketFile {
     _lock: FileLock,
 }
 
+impl SocketFile {
+    /// Returns whether the file at the path is the one of the socket.
+    pub(super) fn is_in_place(&self) -> bool {
+        fs::symlink_metadata(&self.path)
+            .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.id)
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let ours = fs::symlink_metadata(&self.path)
-            .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.id);
-        if ours && let Err(error) = fs::remove_file(&self.path) {
+        if self.is_in_place()
+            && let Err(error) = fs::remove_file(&self.path)
+        {
             tracing::debug!(target: "rpc", %error, path = %self.path.display(), "failed to remove a socket file; the next start replaces it");
         }
     }
