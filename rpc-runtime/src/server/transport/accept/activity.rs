@@ -265,6 +265,9 @@ impl Drop for CallGuard {
         }
         let mut state = self.activity.state();
         state.calls -= 1;
+        if state.calls == 0 {
+            state.raw.release_excess();
+        }
         state.sending -= usize::from(self.is_sending);
         state.since = Instant::now();
     }

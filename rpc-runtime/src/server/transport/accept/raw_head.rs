@@ -8,7 +8,7 @@ use crate::server::limits::Limits;
 /// every connection.
 const HEAD_BUFFER: usize = 80 << 10;
 
-/// The capacity that is kept for the next head, in bytes.
+/// The number of bytes that a connection without a running call may keep.
 const KEPT: usize = 4 << 10;
 
 /// Returns the maximum size of a request head, in bytes. It is slightly above the limits, so that
@@ -35,6 +35,12 @@ impl RawHead {
     /// Begins a new head.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
+    }
+
+    /// Frees what an idle connection need not keep. The start stays, because requests that were
+    /// received together with the first one may follow.
+    pub(super) fn release_excess(&mut self) {
+        self.bytes.truncate(KEPT);
         self.bytes.shrink_to(KEPT);
     }
 
@@ -155,7 +161,10 @@ mod tests {
         head.push(&[b'x'; 100], 150);
         assert_eq!(head.bytes.len(), 150);
         head.push(&vec![b'x'; 1 << 20], 1 << 20);
+        head.release_excess();
+        assert_eq!(head.bytes.len(), KEPT);
+        assert!(head.bytes.capacity() < 2 * KEPT);
         head.clear();
-        assert!(head.bytes.is_empty() && head.bytes.capacity() <= KEPT);
+        assert!(head.bytes.is_empty());
     }
 }
