@@ -240,8 +240,9 @@ fn unix_sockets_are_passed_to_processes() {
 
 #[test]
 fn a_lost_socket_is_bound_again_at_a_restart() {
+    type Loss = fn(&Path);
     let up = Up::start(&["--unix", "--processes"]);
-    let losses: [(&str, fn(&Path)); 3] = [
+    let losses: [(&str, Loss); 3] = [
         ("userstore", |path| fs::remove_file(path).unwrap()),
         ("pricing", |path| {
             fs::rename(path, path.with_extension("away")).unwrap();
