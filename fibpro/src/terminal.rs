@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-/// Returns whether a character ends a line, controls a terminal or changes the reading direction.
+/// Returns whether a character ends a line, controls a terminal, changes the reading direction or
+/// cannot be seen.
 #[must_use]
 pub fn is_unsafe(c: char) -> bool {
     c.is_control()
@@ -13,8 +14,14 @@ pub fn is_unsafe(c: char) -> bool {
             c,
             // Line and paragraph separator of Unicode; all other line ends are control characters.
             '\u{2028}' | '\u{2029}'
-            // All characters with the Unicode property Bidi_Control.
-            | '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            // All characters with the Unicode property Default_Ignorable_Code_Point, which includes
+            // Bidi_Control, and marks of annotations. Joiners and variation selectors are parts of
+            // words and emoji.
+            | '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+            | '\u{180e}' | '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e001f}' | '\u{e0080}'..='\u{e00ff}' | '\u{e01f0}'..='\u{e0fff}'
         )
 }
 
@@ -114,6 +121,26 @@ mod tests {
             "a\\u{1b}[2J\\u{9b}1A\\r\nb\t\\u{7f}\\u{202e}\\u{2028}é\\"
         );
         assert!(matches!(one_line("日本語 👩‍💻"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn characters_that_cannot_be_seen_are_escaped() {
+        for c in [
+            '\u{ad}',
+            '\u{200b}',
+            '\u{2060}',
+            '\u{3164}',
+            '\u{feff}',
+            '\u{e0001}',
+        ] {
+            assert_eq!(
+                one_line(&format!("Zoë{c}")),
+                format!("Zoë{}", c.escape_unicode())
+            );
+        }
+        for visible in ["می\u{200c}خواهم", "❤\u{fe0f}", "e\u{301}"] {
+            assert_eq!(one_line(visible), visible);
+        }
     }
 
     #[test]

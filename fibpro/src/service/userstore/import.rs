@@ -11,9 +11,6 @@ use serde::Deserialize;
 use super::{normal, validate};
 use crate::api::userstore::UserStoreError;
 
-/// The byte order mark that some editors write at the start of a text.
-const BYTE_ORDER_MARK: char = '\u{feff}';
-
 /// Maximum size of a file of users, in bytes: several hundred thousand of them. A wrong path must
 /// not exhaust memory.
 const FILE_BYTES: u64 = 64 << 20;
@@ -74,7 +71,6 @@ impl UserList {
     ///
     /// `invalid_argument` with the position of the first error.
     pub fn parse(text: &str) -> Result<Self> {
-        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         if text.trim().is_empty() {
             let text = "users: the text is empty; expected a JSON list of users, such as `[]`";
             return Err(Error::new(Code::InvalidArgument, text));
@@ -231,6 +227,22 @@ mod tests {
                 "users[1].password: is missing or empty",
             ),
             (
+                r#"{"username": "b", "password": "canary\u0000", "credit": 1}"#,
+                "users[1].password: must not contain control characters",
+            ),
+            (
+                r#"{"username": "b", "password": "a\tcanary", "credit": 1}"#,
+                "users[1].password: must not contain control characters",
+            ),
+            (
+                r#"{"username": "b", "password": "canary\u009f", "credit": 1}"#,
+                "users[1].password: must not contain control characters",
+            ),
+            (
+                r#"{"username": "\ufeffb", "password": "canary", "credit": 1}"#,
+                "users[1].username: must not contain the character \\u{feff}",
+            ),
+            (
                 r#"{"username": "b", "password": "canary", "credit": 1000000000000001}"#,
                 "users[1].credit: must be at most",
             ),
@@ -258,7 +270,7 @@ mod tests {
 
     #[test]
     fn an_empty_text_is_no_list() {
-        for text in ["", "\n", "\u{feff}", " \t\r\n"] {
+        for text in ["", "\n", " \t\r\n"] {
             let error = UserList::parse(text).unwrap_err();
             assert!(error.message().contains("is empty"), "{text:?}: {error}");
         }

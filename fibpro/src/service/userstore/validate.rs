@@ -44,6 +44,10 @@ pub(super) fn new_password(new: &str) -> Checked {
     if new.is_empty() {
         return invalid("password", "is missing or empty".to_owned());
     }
+    if new.chars().any(char::is_control) {
+        // HTTP Basic cannot carry them. The character is part of a secret and is not named.
+        return invalid("password", "must not contain control characters".to_owned());
+    }
     password(new)
 }
 
