@@ -2,6 +2,7 @@
 
 use std::env;
 
+use rpc_runtime::env_option::masked_url;
 use rpc_runtime::{Client, Code, Error, Result};
 
 /// First port of the default addresses.
@@ -77,7 +78,7 @@ pub const SERVICES: [ServiceSpec; 6] = [
 pub struct Endpoints {
     /// URL of another service, such as `pricing=http://127.0.0.1:9004`; may be repeated, also for
     /// several replicas of one service [env: FIBPRO_ENDPOINT_PRICING and so on]
-    #[arg(long = "endpoint", value_name = "NAME=URL", value_parser = Endpoint::parse)]
+    #[arg(long = "endpoint", value_name = "NAME=URL", value_parser = masked_url(Endpoint::parse))]
     endpoints: Vec<Endpoint>,
 }
 
@@ -156,11 +157,14 @@ impl Endpoints {
     }
 
     /// Returns all services with their addresses, for tools.
-    #[must_use]
-    pub fn all(&self) -> Vec<(&'static str, Vec<String>)> {
-        SERVICES
-            .iter()
-            .map(|service| (service.name, self.urls(service.name)))
+    ///
+    /// # Errors
+    ///
+    /// As for [`client`](Self::client).
+    pub fn all(&self) -> Result<Vec<(&'static str, Vec<String>)>> {
+        let names = SERVICES.iter().map(|service| service.name);
+        names
+            .map(|name| self.client(name).map(|_| (name, self.urls(name))))
             .collect()
     }
 }
@@ -219,9 +223,13 @@ mod tests {
             ),
             ("pricing=localhost:1", "the scheme is missing"),
             ("pricing=", "pricing="),
+            ("pricing=http://admin:canary@a:1", "credentials"),
+            ("pricing=http://a:1/?token=canary", "a query"),
+            ("http://a:1#canary", "expected NAME=URL"),
         ] {
             let refused = parse(&["--endpoint", argument]).unwrap_err();
             assert!(refused.contains(words), "{argument}: {refused}");
+            assert!(!refused.contains("canary"), "{refused}");
         }
     }
 }

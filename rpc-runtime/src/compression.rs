@@ -118,8 +118,21 @@ pub(crate) fn decompress(
     gunzip(&compressed, limit).map(Bytes::from)
 }
 
-/// Decompresses one or more gzip members (RFC 1952, section 2.2). Stops at the limit: reading further to report the actual size
-/// would be the work that a decompression bomb aims at.
+/// Decompresses the start of data in gzip, at most `limit` bytes. The data may be cut off: returns
+/// what can be decompressed, which is nothing if it is not gzip.
+pub(crate) fn decompress_start(compressed: &[u8], limit: usize) -> Vec<u8> {
+    let mut start = Vec::new();
+    let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+    let read = MultiGzDecoder::new(compressed)
+        .take(limit)
+        .read_to_end(&mut start);
+    // What was decompressed before an error stays in the buffer.
+    drop(read);
+    start
+}
+
+/// Decompresses one or more gzip members (RFC 1952, section 2.2). Stops at the limit: reading further
+/// to report the actual size would be the work that a decompression bomb aims at.
 fn gunzip(compressed: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
     let mut decoder = MultiGzDecoder::new(compressed);
     // JSON compresses to about a quarter. The compressed size can be trusted; a declared one

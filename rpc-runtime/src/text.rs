@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// The maximum length of a URL in an error message, in characters.
+const URL_LIMIT: usize = 128;
+
 /// The lowest similarity, from 0 to 1, at which [`suggest`] offers a name; 1 means equal.
 const MIN_SIMILARITY: f64 = 0.6;
 
@@ -59,6 +62,18 @@ fn is_invisible(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
             | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
             | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Returns a URL in printable form for an error: escaped, shortened, and without the parts that may
+/// be secret.
+pub(crate) fn public_url(url: &str) -> String {
+    let url = url.rsplit_once('@').map_or(url, |(_, host)| host);
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let mut shown: String = url[..end].escape_debug().take(URL_LIMIT).collect();
+    if end < url.len() || url.escape_debug().nth(URL_LIMIT).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// Returns the longest prefix of `text` that has at most `limit` bytes and ends at a character
@@ -119,6 +134,24 @@ pub(crate) fn suggest_level(word: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shown_url_has_no_secrets() {
+        for url in [
+            "http://user:canary@a",
+            "http://user:can/canary@a:1",
+            "http://a?token=canary",
+            "http://a/b#canary",
+            "user:canary@a",
+            "pricing=http://user:canary@a?canary",
+        ] {
+            let shown = public_url(url);
+            assert!(!shown.contains("canary"), "{shown}");
+        }
+        assert_eq!(public_url("http://a?b"), "http://a…");
+        assert_eq!(public_url("http://a"), "http://a");
+        assert_eq!(public_url(&"x".repeat(500)).chars().count(), URL_LIMIT + 1);
+    }
 
     #[test]
     fn control_characters_are_escaped() {

@@ -240,18 +240,15 @@ async fn a_response_may_fill_the_limit_and_no_more() {
 }
 
 #[tokio::test]
-async fn errors_have_the_limit_of_responses() {
+async fn errors_do_not_have_the_limit_of_messages() {
     let (_running, clients) = each_transport(Limits::default()).await;
     for (transport, client) in clients {
         let texts = TextsClient::with_client(client.message_limit(10_000));
-        let error = within(texts.fail(1000)).await.unwrap_err();
-        assert_eq!(error.code(), Code::NotFound, "{transport}");
-        let error = within(texts.fail(20_000)).await.unwrap_err();
-        assert_eq!(
-            error.code(),
-            Code::ResourceExhausted,
-            "{transport}: {error}"
-        );
+        for length in [1000, 20_000, 1 << 20] {
+            let error = within(texts.fail(length)).await.unwrap_err();
+            assert_eq!(error.code(), Code::NotFound, "{transport}: {error}");
+            assert_eq!(error.details()[0].value.len(), length, "{transport}");
+        }
     }
 }
 

@@ -228,7 +228,114 @@ async fn an_endless_response_ends_at_the_limit() {
     // Also an error whose body does not end.
     let head = format!("HTTP/1.1 500 x\r\n{JSON}content-length: 99999999999\r\n\r\n");
     let hostile = Hostile::answering(head, false).await;
-    assert_eq!(hostile.error().await.code(), Code::ResourceExhausted);
+    let error = hostile.error().await;
+    assert_eq!(error.code(), Code::Unknown, "{error:#}");
+    assert!(error.message().starts_with("HTTP 500"), "{error:#}");
+    let hostile = Hostile::start(|mut peer| async move {
+        peer.request().await;
+        let head = format!("HTTP/1.1 502 x\r\n{HTML}transfer-encoding: chunked\r\n\r\n");
+        let mut going = peer.send(head).await;
+        let chunk = format!("10000\r\n{}\r\n", "z".repeat(0x10000));
+        while going {
+            going = peer.send(&chunk).await;
+        }
+    })
+    .await;
+    let error = hostile.error().await;
+    assert_eq!(error.code(), Code::Unavailable, "{error:#}");
+    assert!(error.message().contains("(text/html): zzz"), "{error:#}");
+}
+
+#[tokio::test]
+async fn the_limit_of_messages_hides_no_status() {
+    let page = |length| format!("<h1>tired</h1>{}", "x".repeat(length));
+    let typed = format!(
+        "{{\"code\":\"unavailable\",\"message\":\"tired {}\"}}",
+        "x".repeat(200)
+    );
+    let until_closed = format!("HTTP/1.1 503 x\r\n{HTML}\r\n{}", page(5_000_000));
+    for (response, text) in [
+        (http("503 x", HTML, page(300)), "HTTP 503"),
+        (http("502 x", HTML, page(5_000_000)), "HTTP 502"),
+        (until_closed.into_bytes(), "HTTP 503"),
+        (http("503 x", JSON, typed), "tired xxx"),
+    ] {
+        let refusing = Hostile::answering(response.clone(), true).await;
+        let call = refusing.client().add().message_limit(100).timeout(TIMEOUT);
+        let error = call.await.unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable, "{text}: {error:#}");
+        assert!(error.message().starts_with(text), "{text}: {error:#}");
+        assert!(error.message().contains("tired"), "{text}: {error:#}");
+        // So it is retried.
+        let recovering = Hostile::start(move |mut peer| {
+            let response = response.clone();
+            async move {
+                peer.request().await;
+                let fine = fine(7);
+                peer.send(if peer.number == 0 { response } else { fine })
+                    .await;
+            }
+        })
+        .await;
+        let call = recovering
+            .client()
+            .put()
+            .message_limit(100)
+            .timeout(TIMEOUT);
+        assert_eq!(call.await.unwrap(), 7, "{text}");
+    }
+    let login = Hostile::answering(http("200 OK", HTML, page(300)), false).await;
+    let error = login.client().add().message_limit(100).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unknown, "{error:#}");
+    assert!(error.message().contains("<h1>tired"), "{error:#}");
+}
+
+#[tokio::test]
+async fn other_transfer_codings_are_refused() {
+    let body = "d\r\n{\"result\":1}\n\r\n0\r\n\r\n";
+    let chunked = |codings: &str| format!("HTTP/1.1 200 OK\r\n{JSON}{codings}\r\n{body}");
+    let plain = Hostile::answering(chunked("Transfer-Encoding: Chunked\r\n"), false).await;
+    assert_eq!(plain.client().add().await.unwrap(), 1);
+    for codings in [
+        "transfer-encoding: gzip, chunked\r\n",
+        "transfer-encoding: chunked, chunked\r\n",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+        "transfer-encoding: identity, chunked\r\n",
+    ] {
+        let hostile = Hostile::answering(chunked(codings), false).await;
+        let error = hostile.error().await;
+        assert_eq!(error.code(), Code::Internal, "{codings}: {error:#}");
+        assert!(
+            error.message().contains("did not respond with valid HTTP"),
+            "{error:#}"
+        );
+        assert_eq!(hostile.requests(), 1, "{codings}");
+    }
+}
+
+#[tokio::test]
+async fn an_invalid_message_is_described() {
+    for (message, problem) in [
+        ("{}", ": `result` is missing"),
+        ("{\"result\":\"x\"}", " at result: "),
+        ("[]", ": "),
+    ] {
+        let hostile = Hostile::answering(http("200 OK", JSON, message), false).await;
+        let error = hostile.error().await;
+        let begin = format!("invalid response message of /hostile.v1.Victim/Add{problem}");
+        assert!(error.message().starts_with(&begin), "{message}: {error:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_with_another_version_of_http_is_named() {
+    // The settings with which an HTTP/2 server begins.
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let frames = [&settings[..], b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01"].concat();
+    let hostile = Hostile::answering(frames, true).await;
+    let error = hostile.error().await;
+    assert_eq!(error.code(), Code::Internal, "{error:#}");
+    assert!(error.message().contains("use `Client::http2`"), "{error:#}");
 }
 
 #[tokio::test]
@@ -286,9 +393,11 @@ async fn an_endless_response_head_is_rejected() {
 #[tokio::test]
 async fn a_response_that_is_not_http_is_reported() {
     let bad_chunk = format!("HTTP/1.1 200 OK\r\n{JSON}transfer-encoding: chunked\r\n\r\nzz\r\n");
+    let huge_chunk = bad_chunk.replace("zz", &"f".repeat(20));
     let two_lengths =
         format!("HTTP/1.1 200 OK\r\n{JSON}content-length: 2\r\ncontent-length: 3\r\n\r\n{{}}");
-    for response in ["SSH-2.0-OpenSSH_9.7\r\n".to_owned(), bad_chunk, two_lengths] {
+    let ssh = "SSH-2.0-OpenSSH_9.7\r\n".to_owned();
+    for response in [ssh, bad_chunk, huge_chunk, two_lengths] {
         let hostile = Hostile::answering(response.clone(), false).await;
         let error = hostile.error().await;
         assert_eq!(error.code(), Code::Internal, "{response:?}: {error:#}");

@@ -25,6 +25,7 @@ trait Counter {
 const NO_ERROR: u32 = 0;
 const INTERNAL_ERROR: u32 = 2;
 const REFUSED_STREAM: u32 = 7;
+const CANCEL: u32 = 8;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// Streams that a peer allows, if a test does not care.
@@ -82,6 +83,7 @@ async fn a_call_that_may_have_run_is_not_sent_again() {
     for first in [
         Action::Close,
         Action::Reset(INTERNAL_ERROR),
+        Action::Reset(CANCEL),
         Action::Reset(ENHANCE_YOUR_CALM),
         // The last stream is that of the request.
         Action::GoAway {
@@ -206,6 +208,84 @@ async fn a_peer_without_http2_gets_no_request() {
     assert_eq!(error.code(), Code::Unavailable);
     let text = format!("cannot connect to {url}: the HTTP/2 handshake failed: ");
     assert!(error.message().starts_with(&text), "{error}");
+    let advice = "if the server speaks HTTP/1 only, do not use `Client::http2`";
+    assert!(error.message().contains(advice), "{error}");
+}
+
+#[tokio::test]
+async fn a_reset_stream_is_no_broken_connection() {
+    for (code, name) in [(CANCEL, "CANCEL"), (INTERNAL_ERROR, "INTERNAL_ERROR")] {
+        let (outcome, _) = add_after(Action::Reset(code)).await;
+        let error = outcome.unwrap_err();
+        let text =
+            format!(" reset the stream of the call before the response was complete ({name}: ");
+        assert!(error.contains(&text), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_without_streams_is_left() {
+    let allowed = |connection| if connection == 0 { 0 } else { MANY };
+    let peer = Http2Peer::start_by(allowed, |seen| fine(seen.number)).await;
+    within(client(&peer.url()).add()).await.unwrap();
+    assert_eq!(peer.seen().len(), 1);
+    assert_eq!(peer.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_server_without_streams_is_named() {
+    let peer = Http2Peer::start(0, |seen| fine(seen.number)).await;
+    let client = Client::new(&peer.url()).unwrap().http2();
+    let client = CounterClient::with_client(client.retry(RetryPolicy::off()));
+    let error = within(client.add().timeout(LONG)).await.unwrap_err();
+    let text = "the server allows no streams (MAX_CONCURRENT_STREAMS is 0)";
+    assert!(error.message().contains(text), "{error}");
+    assert_eq!(peer.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn a_broken_response_is_not_sent_again() {
+    // Without a status, with a name in capitals, with another length than the body.
+    let no_status = [0x0f, 0x10, 1, b'x'].to_vec();
+    let capitals = [&[0x88, 0, 3][..], b"X-A", &[1, b'b']].concat();
+    let length = [0x88, 0x0f, 0x0d, 1, b'9'].to_vec();
+    for head in [no_status, capitals, length] {
+        let action = Action::Raw(head.clone());
+        let peer = Http2Peer::start(MANY, move |_| action.clone()).await;
+        let error = within(client(&peer.url()).put()).await.unwrap_err();
+        assert_eq!(error.code(), Code::Internal, "{head:?}: {error}");
+        let text = "did not respond with valid HTTP";
+        assert!(error.message().contains(text), "{head:?}: {error}");
+        assert_eq!(peer.seen().len(), 1, "{head:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_silence_begins_with_the_last_byte() {
+    let peer = Http2Peer::start(MANY, |seen| match seen.number {
+        0 => fine(0),
+        _ => Action::FallSilent,
+    })
+    .await;
+    let client = client(&peer.url());
+    client.put().await.unwrap();
+    let call = tokio::spawn(client.put().timeout(LONG).into_future());
+    until(async || peer.seen().len() == 2).await;
+    let clock = StoppedClock::start().await;
+    for _ in 0..6 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        breathe().await;
+    }
+    // The clock stands still.
+    for _ in 0..200 {
+        if peer.pings() > 0 {
+            break;
+        }
+        breathe().await;
+    }
+    assert_eq!(peer.pings(), 1);
+    drop(clock);
+    call.abort();
 }
 
 #[tokio::test]

@@ -101,6 +101,31 @@ async fn a_socket_is_trusted_and_removed_with_its_server() {
 }
 
 #[tokio::test]
+async fn a_path_is_taken_as_it_is() {
+    for (prefix, name) in [
+        ("unix:", "my own.sock"),
+        ("UNIX:", "a%20b.sock"),
+        ("Unix://", "100%.sock"),
+    ] {
+        let folder = Folder::new("spaces");
+        let path = folder.0.join(name);
+        let bound = server(&format!("{prefix}{}", path.display()))
+            .bind()
+            .await
+            .unwrap();
+        assert_eq!(folder.names(), [name.to_owned(), format!("{name}.lock")]);
+        let url = bound.url();
+        let _serving = serve(bound);
+        for url in [url, format!("{prefix}{}", path.display())] {
+            let client = Client::new(&url).unwrap();
+            for client in [client.clone(), client.http2()] {
+                HostClient::with_client(client).who().await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_socket_speaks_http_and_an_edge_trusts_no_peer() {
     let folder = Folder::new("edge");
     let edge = Server::new("inn")

@@ -38,6 +38,8 @@ pub enum Action {
         /// Error code.
         code: u32,
     },
+    /// Sends this header block, and a short body.
+    Raw(Vec<u8>),
     /// Closes the connection.
     Close,
     /// Responds to nothing from now on but pings.
@@ -85,6 +87,18 @@ impl Http2Peer {
         max_streams: u32,
         decide: impl Fn(Seen) -> Action + Send + Sync + 'static,
     ) -> Self {
+        Self::start_by(move |_| max_streams, decide).await
+    }
+
+    /// Starts a server that allows a number of streams by the number of the connection.
+    ///
+    /// # Panics
+    ///
+    /// When no port is free.
+    pub async fn start_by(
+        max_streams: impl Fn(usize) -> u32 + Send + 'static,
+        decide: impl Fn(Seen) -> Action + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.expect("a free port on loopback");
         let address = listener.local_addr();
@@ -95,6 +109,7 @@ impl Http2Peer {
             while let Ok((stream, _)) = listener.accept().await {
                 let connection = state.connections.fetch_add(1, Ordering::SeqCst);
                 let (state, decide) = (Arc::clone(&state), Arc::clone(&decide));
+                let max_streams = max_streams(connection);
                 tokio::spawn(async move {
                     let mut peer = Connection {
                         stream,
@@ -208,7 +223,14 @@ impl Connection {
                         let last = last.unwrap_or(stream).to_be_bytes();
                         let payload = [last, code.to_be_bytes()].concat();
                         self.send(GOAWAY, 0, 0, &payload).await?;
-                        return self.stream.shutdown().await;
+                        self.stream.shutdown().await?;
+                        // Reads on, since a reset could overtake the frame.
+                        tokio::io::copy(&mut self.stream, &mut tokio::io::sink()).await?;
+                        return Ok(());
+                    }
+                    Some(Action::Raw(head)) => {
+                        self.send(HEADERS, END_HEADERS, stream, &head).await?;
+                        self.send(DATA, END_STREAM, stream, b"{}").await?;
                     }
                     Some(Action::Close) => return Ok(()),
                     Some(Action::Stall) => stalled = true,

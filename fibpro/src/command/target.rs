@@ -1,14 +1,14 @@
 //! The server that a command calls.
 
 use fibpro::tool::keys::KeyOptions;
-use rpc_runtime::env_option::{named, variable};
+use rpc_runtime::env_option::{masked_url, named, variable};
 use rpc_runtime::{Client, Result};
 
 /// Options that select the log sink.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SinkTarget {
     /// URL of the log sink
-    #[arg(long, env = variable("FIBPRO_LOGSINK"), value_name = "URL", default_value = "http://127.0.0.1:9002", value_parser = named(Client::new))]
+    #[arg(long, env = variable("FIBPRO_LOGSINK"), value_name = "URL", default_value = "http://127.0.0.1:9002", hide_env_values = true, value_parser = named(masked_url(Client::new)))]
     to: Client,
 
     #[command(flatten)]
@@ -19,7 +19,7 @@ pub(crate) struct SinkTarget {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServerTarget {
     /// URL of an internal listener of the server, `http` or `unix`
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9002", value_parser = Client::new)]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9002", value_parser = masked_url(Client::new))]
     to: Client,
 
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::process::{LogSink, fibpro, output};
+use crate::process::{Ended, LogSink, command, fibpro, output};
 
 #[test]
 fn log_sends_one_record_under_its_own_name() {
@@ -98,6 +98,46 @@ fn d04_a_wrong_argument_exits_with_2_and_lists_values() {
             "{arguments:?}: {}",
             ended.stderr
         );
+    }
+}
+
+#[test]
+fn a_refused_url_shows_no_secret() {
+    for url in [
+        "http://admin:canary@127.0.0.1:9002",
+        "http://admin:can/canary@127.0.0.1:9002",
+        "http://127.0.0.1:9002/?token=canary",
+        "http://127.0.0.1:9002#canary",
+    ] {
+        let endpoint = format!("pricing={url}");
+        for arguments in [
+            &["log", "x", "--to", url][..],
+            &["status", "--to", url],
+            &["flags", "--to", url],
+            &["monitor", "--endpoint", &endpoint],
+        ] {
+            let ended = fibpro(arguments);
+            assert_eq!(ended.code, Some(2), "{arguments:?}");
+            let printed = format!("{}{}", ended.stdout, ended.stderr);
+            assert!(!printed.contains("canary"), "{printed}");
+            assert!(printed.contains("invalid server URL"), "{printed}");
+        }
+    }
+}
+
+#[test]
+fn the_variable_of_a_wrong_address_is_named() {
+    for url in [
+        "http://127.0.0.1:99999",
+        "http://127.0.0.1:1,http://127.0.0.1:99999",
+        "http://u:canary@127.0.0.1:1",
+    ] {
+        let mut monitor = command(env!("CARGO_BIN_EXE_fibpro"), &["monitor"]);
+        let ended: Ended = output(monitor.env("FIBPRO_ENDPOINT_PRICING", url)).into();
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let text = "the address of pricing (FIBPRO_ENDPOINT_PRICING): invalid server URL";
+        assert!(ended.stderr.contains(text), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("canary"), "{}", ended.stderr);
     }
 }
 

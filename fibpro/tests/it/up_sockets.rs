@@ -16,7 +16,7 @@ use fibpro::api::pricing::PricingClient;
 use fibpro::api::userstore::UserStoreClient;
 use rpc_runtime::{Client, IdentityKeys};
 
-use crate::process::{fibpro, signal_id};
+use crate::process::{Ended, command, fibpro, output, signal_id, start};
 use crate::up::{SERVICES, Up, until};
 
 /// Number of times that each service is killed.
@@ -271,6 +271,30 @@ fn a_lost_socket_is_bound_again_at_a_restart() {
     }
     let (ended, _folder) = up.stop();
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+}
+
+#[test]
+fn a_data_folder_may_have_spaces_in_its_name() {
+    for mode in [&[][..], &["--processes"]] {
+        let folder = crate::process::Folder::new();
+        let data = folder.file("it's my data");
+        let data = data.to_str().unwrap();
+        let arguments = ["up", "--base-port", "0", "--unix", "--data-dir", data];
+        let arguments = [&arguments, mode].concat();
+        let mut up = start(&mut command(env!("CARGO_BIN_EXE_fibpro"), &arguments));
+        up.wait_for_stdout("Ctrl-C stops all").unwrap();
+        let banner = up.stdout();
+        let monitor = banner.lines().find(|line| line.contains(" monitor "));
+        // As a user would paste it.
+        let shown: Ended = output(&mut command("sh", &["-c", monitor.unwrap()])).into();
+        assert_eq!(
+            (shown.code, shown.stdout.matches(" up ").count()),
+            (Some(0), 6),
+            "{shown:?}"
+        );
+        up.terminate().unwrap();
+        assert_eq!(up.wait().unwrap().status.code(), Some(0));
+    }
 }
 
 #[test]

@@ -187,10 +187,11 @@ impl<T: 'static, E: 'static> Call<T, E> {
 impl<T: 'static, E: 'static> PreparedCall<T, E> {
     async fn run(self: Box<Self>) -> Result<Reply<T>, Remote<E>> {
         let Self { parts, reply } = *self;
+        let method = parts.method.path;
         let (request_id, response) = stack::run(parts).await;
         let (headers, trailers, result) = response.into_parts();
         let value = result.and_then(|body| match body.as_message() {
-            Some(message) => reply.decode_value(message),
+            Some(message) => reply.decode_value(method, message),
             None => Err(Error::without_location(
                 crate::Code::Internal,
                 "the response is a stream, which is not supported; check the layers",

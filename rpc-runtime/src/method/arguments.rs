@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::form::{ArgumentForm, ArgumentFormCodec, Owned};
 use crate::codec::json::{
-    self, Cursor, DecodeError, EncodeError, Object, ObjectWriter, Position, WriteOutcome,
+    self, Cursor, DecodeError, EncodeError, MISSING, Object, ObjectWriter, Position, WriteOutcome,
 };
 use crate::descriptor::{ArgumentDescriptor, MessageStyle, MethodDescriptor};
 use crate::error::Argument;
@@ -208,7 +208,7 @@ fn or_default<F: ArgumentForm>(
 ) -> Result<F::Owned, DecodeError> {
     match slot.or_else(codec.default_if_missing) {
         Some(value) => Ok(value),
-        None => Err(DecodeError::at(argument.name, "is missing")),
+        None => Err(DecodeError::at(argument.name, MISSING)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::codec::json::{self, DecodeError, EncodeError, Object, ObjectWriter, Position};
+use crate::codec::json::{self, DecodeError, EncodeError, MISSING, Object, ObjectWriter, Position};
 use crate::error::{Argument, Error, Remote, RpcError, RpcResult};
 
 /// The codec of the value `T` and the error `E` of a method.
@@ -48,8 +48,8 @@ impl<T, E> ReplyCodec<T, E> {
         (self.encode)(value)
     }
 
-    pub(crate) fn decode_value(&self, body: &[u8]) -> Result<T, Error> {
-        (self.decode)(body).map_err(DecodeError::into_response_error)
+    pub(crate) fn decode_value(&self, method: &str, body: &[u8]) -> Result<T, Error> {
+        (self.decode)(body).map_err(|error| error.into_response_error(method))
     }
 
     pub(super) fn encode_error(&self, error: E) -> Error {
@@ -92,7 +92,7 @@ fn decode_field<T: Argument>(body: &[u8]) -> Result<T, DecodeError> {
     }
     result
         .or_else(json::default_if_missing)
-        .ok_or_else(|| DecodeError::at("result", "is missing"))
+        .ok_or_else(|| DecodeError::at("result", MISSING))
 }
 
 fn encode_message<T: Argument>(value: &T) -> Result<Vec<u8>, EncodeError> {

@@ -48,7 +48,10 @@ where
 }
 
 /// Returns the next data of a body, at most `limit` bytes. Trailers are skipped.
-async fn next<B>(body: &mut Pin<&mut B>, limit: usize) -> Result<Option<Bytes>, BodyReadError>
+pub(crate) async fn next<B>(
+    body: &mut Pin<&mut B>,
+    limit: usize,
+) -> Result<Option<Bytes>, BodyReadError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,

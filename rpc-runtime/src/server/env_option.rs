@@ -8,6 +8,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, Command};
 
+use crate::text::public_url;
+
 /// Returns the name of an environment variable for clap's `env`, or `None` while the variable is
 /// set to an empty text. So an empty variable counts as not set.
 ///
@@ -36,6 +38,39 @@ pub fn variable(name: &'static str) -> Option<&'static str> {
 /// See [`variable`] for an example.
 pub fn named<P: TypedValueParser>(parser: P) -> impl TypedValueParser<Value = P::Value> {
     Named(parser)
+}
+
+/// Returns a value parser whose errors show the value without the parts of a URL that may be secret:
+/// credentials, query and fragment.
+pub fn masked_url<P: TypedValueParser>(parser: P) -> impl TypedValueParser<Value = P::Value> {
+    MaskedUrl(parser)
+}
+
+#[derive(Debug, Clone)]
+struct MaskedUrl<P>(P);
+
+impl<P: TypedValueParser> TypedValueParser for MaskedUrl<P> {
+    type Value = P::Value;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Self::Value, clap::Error> {
+        let parsed = self.0.parse_ref(command, argument, value);
+        parsed.map_err(|mut error| {
+            if error.get(ContextKind::InvalidValue).is_some() {
+                let shown = public_url(&value.to_string_lossy());
+                error.insert(ContextKind::InvalidValue, ContextValue::String(shown));
+            }
+            error
+        })
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        self.0.possible_values()
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -1,5 +1,6 @@
 //! The text printed after the start: addresses, and commands to try.
 
+use std::borrow::Cow;
 use std::env;
 use std::fmt::Write as _;
 
@@ -84,25 +85,37 @@ fn write_purchases(out: &mut String, plan: &SystemPlan, urls: &ServiceUrls) -> s
     Ok(())
 }
 
+/// Returns an argument as a shell reads it.
+fn quoted(argument: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-=:@%+,".contains(c);
+    if argument.chars().all(is_plain) {
+        argument.into()
+    } else {
+        format!("'{}'", argument.replace('\'', r"'\''")).into()
+    }
+}
+
 /// Writes the commands of the tools, with the options that the plan requires.
 fn write_tools(out: &mut String, plan: &SystemPlan, urls: &ServiceUrls) -> std::fmt::Result {
     let program = env::args_os().next().unwrap_or_else(|| "fibpro".into());
     let program = program.to_string_lossy();
+    let program = quoted(&program);
     let key = plan.data.identity_key();
     let key = match key.to_str() {
         // Tools find the key of the default folder without an option.
         Some("fibpro-data/identity.key") => String::new(),
-        _ => format!(" --identity-key-file {}", key.display()),
+        _ => format!(" --identity-key-file {}", quoted(&key.to_string_lossy())),
     };
     let (mut to, mut endpoints) = (String::new(), String::new());
     if !plan.has_usual_ports() {
-        to = format!(" --to {}", urls.of("logsink"));
+        to = format!(" --to {}", quoted(urls.of("logsink")));
         for service in start_order() {
             let listener = match service {
                 "gatekeeper" => OPERATOR,
                 service => service,
             };
-            write!(endpoints, " --endpoint {service}={}", urls.of(listener))?;
+            let endpoint = format!("{service}={}", urls.of(listener));
+            write!(endpoints, " --endpoint {}", quoted(&endpoint))?;
         }
     }
     writeln!(out, "  {program} logs{to}{key} --request ID")?;

@@ -47,7 +47,7 @@ pub struct MonitorOptions {
 /// Keys that cannot be read, an invalid address, or an output that cannot be written.
 pub async fn run(options: MonitorOptions) -> Result<bool> {
     let keys = options.keys.read()?;
-    let endpoints = options.endpoints.all();
+    let endpoints = options.endpoints.all()?;
     let targets = endpoints
         .into_iter()
         .flat_map(|(service, urls)| urls.into_iter().map(move |url| (service, url)));

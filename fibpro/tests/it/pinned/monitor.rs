@@ -84,7 +84,7 @@ fn the_monitor_prints_one_array_on_one_line() {
 
 #[test]
 fn endpoints_are_as_pinned() {
-    let all = Endpoints::default().all().into_iter();
+    let all = Endpoints::default().all().unwrap().into_iter();
     let lines = all.map(|(service, urls)| format!("{service} {}\n", urls.join(" ")));
     assert_pinned!("endpoints.txt", lines.collect::<String>());
 }

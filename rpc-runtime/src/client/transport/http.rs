@@ -7,9 +7,8 @@
 
 use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
-use std::pin::pin;
 
-use ::http::header::{HOST, HeaderMap};
+use ::http::header::{HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use ::http::response::Parts;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -17,18 +16,22 @@ use http_body_util::Full;
 use super::http2::{self, ExchangeError, ExchangeOptions};
 use super::pool::with_pools;
 use super::reqwest::ReqwestClient;
+use super::response_body;
 use super::target::TransportTarget;
 use crate::client::outbound::OutboundRequest;
 use crate::error::{Code, Delivery, Error, Result};
 use crate::middleware::{Body, Response};
-use crate::protocol::body::{self, BodyReadError};
+use crate::protocol::body::BodyReadError;
 use crate::protocol::connect::{self, OutgoingMessage, WireResponse};
-use crate::protocol::identity;
+use crate::protocol::{identity, printable};
 
 /// The maximum number of headers of a response, and the maximum size of their names and values
 /// together, in bytes. They are those of a server.
 const HEADER_COUNT: usize = 100;
 const HEADER_BYTES: usize = 32 << 10;
+
+/// The maximum length of the transfer codings in an error, in bytes.
+const CODINGS: usize = 128;
 
 /// The transport to one server over HTTP.
 pub(super) struct HttpTransport {
@@ -84,7 +87,12 @@ impl HttpTransport {
 
     pub(super) async fn send(&self, request: &OutboundRequest) -> Response {
         let options = &request.options;
-        let message = OutgoingMessage::new(request.method, &request.message, options);
+        let message = OutgoingMessage::new(
+            request.method,
+            self.target.prefix_len(),
+            &request.message,
+            options,
+        );
         let uri = match self.target.uri(request.method.path, message.query()) {
             Ok(uri) => uri,
             Err(error) => return error.into(),
@@ -106,6 +114,9 @@ impl HttpTransport {
         };
         match received {
             Ok((parts, body)) => {
+                if let Some(error) = self.unsupported_coding(&parts.headers) {
+                    return error.into();
+                }
                 if headers_too_large(&parts.headers) {
                     return response_head_too_large(&self.target()).into();
                 }
@@ -132,7 +143,8 @@ impl HttpTransport {
                 self.connection_error(stage, &error)
             })?;
         let (parts, body) = response.into_parts();
-        Ok((parts, self.collect(body, limit).await?))
+        let body = self.collect(&parts, body, limit).await?;
+        Ok((parts, body))
     }
 
     async fn send_with_h2(
@@ -160,18 +172,41 @@ impl HttpTransport {
         })
     }
 
-    pub(super) async fn collect<B>(&self, body: B, limit: usize) -> Result<Bytes>
+    pub(super) async fn collect<B>(&self, parts: &Parts, body: B, limit: usize) -> Result<Bytes>
     where
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        match body::collect(&mut pin!(body), limit).await {
+        match response_body::collect(parts, body, limit).await {
             Ok(body) => Ok(body),
             Err(BodyReadError::TooLarge) => Err(response_too_large(&self.target(), limit)),
             Err(BodyReadError::Broken(error)) => {
                 Err(self.connection_error(Stage::Receiving, &*error))
             }
         }
+    }
+
+    /// Returns the error for a response with a transfer coding other than a single `chunked`, which
+    /// hyper would read as that.
+    fn unsupported_coding(&self, headers: &HeaderMap) -> Option<Error> {
+        let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+        let coding = codings.next()?;
+        let is_chunked = coding
+            .as_bytes()
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"chunked");
+        if is_chunked && codings.next().is_none() {
+            return None;
+        }
+        let target = self.target.text();
+        let all = headers.get_all(TRANSFER_ENCODING).iter();
+        let all: Vec<_> = all.map(HeaderValue::as_bytes).collect();
+        let all = printable(&all.join(&b", "[..]), CODINGS);
+        let text = format!(
+            "{target} did not respond with valid HTTP (the transfer coding is `{all}` and not a single `chunked`); the call may have been executed"
+        );
+        let error = Error::without_location(Code::Internal, text);
+        Some(error.with_delivery(Delivery::OutcomeUnknown))
     }
 
     /// Returns the error for a call that the server has not begun.
@@ -183,7 +218,7 @@ impl HttpTransport {
     /// Returns the error for a connection that could not be opened or failed later.
     pub(super) fn connection_error(&self, stage: Stage, error: &(dyn StdError + 'static)) -> Error {
         let target = self.target.text();
-        let cause = root_cause(error);
+        let cause = cause(error);
         if stage == Stage::Connecting {
             let text = format!("cannot connect to {target}: {cause}");
             return Error::without_location(Code::Unavailable, text)
@@ -195,6 +230,10 @@ impl HttpTransport {
             return self.not_begun(not_begun);
         }
         let (code, what) = match ResponseError::from_error(error) {
+            None if is_stream_reset(error) => (
+                Code::Unavailable,
+                format!("{target} reset the stream of the call before the response was complete"),
+            ),
             None => (
                 Code::Unavailable,
                 format!("the connection to {target} broke before the response was complete"),
@@ -313,9 +352,21 @@ impl ResponseError {
                     return Some(Self::NotHttp);
                 }
             }
-            // hyper's error for an invalid chunk. TLS errors have another kind.
+            // hyper's errors for an invalid chunk. Those of TLS have no such text.
             if let Some(error) = error.downcast_ref::<io::Error>()
-                && error.kind() == ErrorKind::InvalidInput
+                && match error.kind() {
+                    ErrorKind::InvalidInput => true,
+                    ErrorKind::InvalidData => error.to_string().contains("chunk"),
+                    _ => false,
+                }
+            {
+                return Some(Self::NotHttp);
+            }
+            // A response that breaks the rules of HTTP/2. `h2` also ends connections to protect
+            // itself.
+            if let Some(error) = error.downcast_ref::<h2::Error>()
+                && error.is_library()
+                && error.reason() != Some(h2::Reason::ENHANCE_YOUR_CALM)
             {
                 return Some(Self::NotHttp);
             }
@@ -331,6 +382,27 @@ fn response(received: WireResponse) -> Response {
     *response.headers_mut() = received.headers;
     *response.trailers_mut() = received.trailers;
     response
+}
+
+/// Whether the server has reset one stream of an HTTP/2 connection.
+fn is_stream_reset(error: &(dyn StdError + 'static)) -> bool {
+    let root = root_cause(error).downcast_ref::<h2::Error>();
+    root.is_some_and(|error| error.is_reset() && error.is_remote())
+}
+
+/// Describes the innermost source, with advice if the server uses another version of HTTP.
+fn cause(error: &(dyn StdError + 'static)) -> String {
+    let cause = root_cause(error);
+    if let Some(reason) = cause.downcast_ref().and_then(h2::Error::reason) {
+        // The names of RFC 9113, such as `CANCEL`.
+        return format!("{reason:?}: {reason}");
+    }
+    let cause = cause.to_string();
+    // hyper's error for a first line of another protocol. An HTTP/2 server begins with a frame.
+    if cause == "invalid HTTP version parsed" {
+        return format!("{cause}; if the server speaks HTTP/2 only, use `Client::http2`");
+    }
+    cause
 }
 
 /// Returns the innermost source, such as "connection refused" in "client error (Connect)".

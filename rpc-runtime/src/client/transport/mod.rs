@@ -10,6 +10,7 @@ mod reqwest;
 #[cfg(not(feature = "reqwest"))]
 #[path = "reqwest_absent.rs"]
 mod reqwest;
+mod response_body;
 mod target;
 mod tcp;
 #[cfg(unix)]
@@ -24,6 +25,7 @@ use self::target::TransportTarget;
 use super::outbound::OutboundRequest;
 use crate::error::Result;
 use crate::middleware::{BoxFuture, InnerService, Request, Response};
+use crate::protocol::connect::ERROR_LIMIT;
 
 /// The transport to one server.
 pub(crate) struct Transport {
@@ -95,14 +97,15 @@ impl Transport {
         if are_too_large(entries.map(|(name, value)| name.len() + value.len())) {
             return response_head_too_large(&self.target).into();
         }
-        let size = match (response.body(), response.error()) {
-            (Some(body), _) => body.len(),
+        let (size, limit) = match (response.body(), response.error()) {
+            (Some(body), _) => (body.len(), limit),
             // On the wire, details are base64 and are most of a large error.
             (None, Some(error)) => {
                 let details = error.details().iter();
-                details.map(|detail| detail.value.len() / 3 * 4).sum()
+                let size = details.map(|detail| detail.value.len() / 3 * 4).sum();
+                (size, ERROR_LIMIT)
             }
-            (None, None) => 0,
+            (None, None) => (0, limit),
         };
         if size > limit {
             return response_too_large(&self.target, limit).into();

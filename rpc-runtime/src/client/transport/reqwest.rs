@@ -82,6 +82,7 @@ impl HttpTransport {
             self.connection_error(stage, &error)
         })?;
         let (parts, body) = ::http::Response::<reqwest::Body>::from(response).into_parts();
-        Ok((parts, self.collect(body, limit).await?))
+        let body = self.collect(&parts, body, limit).await?;
+        Ok((parts, body))
     }
 }

@@ -10,6 +10,7 @@ use ::http::uri::{Authority, PathAndQuery, Scheme};
 
 use super::url::{self, Parsed, ServerUrl};
 use crate::error::{Code, Error, Result};
+use crate::text::public_url;
 
 /// The default port of `http`.
 const HTTP_PORT: u16 = 80;
@@ -38,7 +39,7 @@ impl TransportTarget {
             Parsed::Socket(path) => Self::socket(&path),
         });
         parsed.map_err(|problem| {
-            let shown = url::shown(url);
+            let shown = public_url(url);
             Error::without_location(
                 Code::InvalidArgument,
                 format!(
@@ -120,6 +121,11 @@ impl TransportTarget {
     /// Returns the authority, which for a socket encodes its path.
     pub(super) fn authority(&self) -> &Authority {
         &self.authority
+    }
+
+    /// Returns the length of the path before that of a method.
+    pub(super) fn prefix_len(&self) -> usize {
+        self.prefix.len()
     }
 
     /// Returns the URI of the method at `path`, with a query if there is one.

@@ -6,8 +6,7 @@
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// The maximum length of a URL in an error message, in characters.
-const SHOWN: usize = 128;
+use crate::text::public_url;
 
 /// The maximum length of a host name, in bytes.
 const MAX_HOST: usize = 253;
@@ -45,7 +44,15 @@ pub(super) fn parse(url: &str) -> Result<Parsed, UrlError> {
     if url.is_empty() {
         return Err("the URL is empty".into());
     }
-    if let Some(c) = url.chars().find(|c| c.is_whitespace() || c.is_control()) {
+    // The path of a socket may contain spaces, but does not end with one.
+    let is_socket = url
+        .get(..5)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("unix:"));
+    let is_allowed = |c: char| c == ' ' && is_socket && !url.ends_with(' ');
+    if let Some(c) = url
+        .chars()
+        .find(|&c| (c.is_whitespace() || c.is_control()) && !is_allowed(c))
+    {
         let what = if c.is_control() {
             "a control character"
         } else {
@@ -84,25 +91,21 @@ pub(super) fn parse(url: &str) -> Result<Parsed, UrlError> {
     }))
 }
 
-/// Returns a URL in printable form for an error: escaped, shortened, and without the parts that may
-/// be secret.
-pub(super) fn shown(url: &str) -> String {
-    let url = url.rsplit_once('@').map_or(url, |(_, host)| host);
-    let end = url.find(['?', '#']).unwrap_or(url.len());
-    let mut shown: String = url[..end].escape_debug().take(SHOWN).collect();
-    if end < url.len() || url.escape_debug().nth(SHOWN).is_some() {
-        shown.push('…');
-    }
-    shown
-}
-
 fn missing_scheme(url: &str) -> UrlError {
     // Quotes nothing that may contain a password.
     if url.contains('@') {
-        "the scheme is missing".into()
+        return "the scheme is missing".into();
+    }
+    let advice = match url.as_bytes() {
+        [b':', ..] => format!("http://127.0.0.1{url}"),
+        [b'/', next, ..] if *next != b'/' => format!("unix:{url}"),
+        _ => format!("http://{}", url.trim_start_matches('/')),
+    };
+    // No advice that is refused as well.
+    if parse(&advice).is_ok() && public_url(&advice) == advice {
+        format!("the scheme is missing: write `{advice}`").into()
     } else {
-        let rest = shown(url.trim_start_matches('/'));
-        format!("the scheme is missing: write `http://{rest}`").into()
+        "the scheme is missing".into()
     }
 }
 
@@ -156,12 +159,12 @@ fn port(text: &str) -> Result<u16, UrlError> {
     }
     // `str::parse` would also accept `+80`.
     if !text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(format!("the port `{}` is not a number", shown(text)).into());
+        return Err(format!("the port `{}` is not a number", public_url(text)).into());
     }
     match text.parse::<u16>() {
         Ok(0) => Err("port 0 is not valid; use the port that the server listens on".into()),
         Ok(port) => Ok(port),
-        Err(_) => Err(format!("the port {} is above 65535", shown(text)).into()),
+        Err(_) => Err(format!("the port {} is above 65535", public_url(text)).into()),
     }
 }
 
@@ -183,14 +186,16 @@ fn host(text: &str) -> Result<String, UrlError> {
     {
         return Err(format!("the host contains `{}`", c.escape_debug()).into());
     }
-    if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+    // A trailing dot marks a name as absolute.
+    let labels = text.strip_suffix('.').unwrap_or(text);
+    // Resolvers read a name that ends with a number as an IPv4 address, in forms such as
+    // `0x7f000001` and `0177.1`.
+    if labels.rsplit('.').next().is_some_and(is_number) {
         return match text.parse::<Ipv4Addr>() {
             Ok(address) => Ok(address.to_string()),
             Err(_) => Err("the host is not a valid IPv4 address".into()),
         };
     }
-    // A trailing dot marks a name as absolute.
-    let labels = text.strip_suffix('.').unwrap_or(text);
     if text.len() > MAX_HOST
         || labels
             .split('.')
@@ -199,6 +204,16 @@ fn host(text: &str) -> Result<String, UrlError> {
         return Err("the host has an empty or too long part".into());
     }
     Ok(text.to_ascii_lowercase())
+}
+
+/// Whether the part of a host is a number, decimal or hexadecimal.
+fn is_number(label: &str) -> bool {
+    let (digits, hexadecimal) = match label.as_bytes() {
+        [b'0', b'x' | b'X', digits @ ..] => (digits, true),
+        digits => (digits, false),
+    };
+    let is_digit = |b: &u8| b.is_ascii_digit() || (hexadecimal && b.is_ascii_hexdigit());
+    (hexadecimal || !digits.is_empty()) && digits.iter().all(is_digit)
 }
 
 fn prefix(path: &str) -> Result<String, UrlError> {
@@ -264,6 +279,10 @@ mod tests {
             ("unix:/run/a.sock", "/run/a.sock"),
             ("unix:///run/a.sock", "/run/a.sock"),
             ("UNIX:/run/a@b?c#d", "/run/a@b?c#d"),
+            ("unix:/my data/a.sock", "/my data/a.sock"),
+            ("Unix:///my  data/ a", "/my  data/ a"),
+            // Taken as it is.
+            ("unix:/my%20data/a", "/my%20data/a"),
         ] {
             assert_eq!(parse(url), Ok(Parsed::Socket(path.to_owned())), "{url}");
         }
@@ -298,6 +317,13 @@ mod tests {
             ("http://?a", "the host is missing"),
             ("http://127.0.0.256:1", "not a valid IPv4 address"),
             ("http://127.1:1", "not a valid IPv4 address"),
+            ("http://0x7f000001:1", "not a valid IPv4 address"),
+            ("http://0x7f.1", "not a valid IPv4 address"),
+            ("http://0X7F.0x0.0x0.0x1", "not a valid IPv4 address"),
+            ("http://0177.0.0.1", "not a valid IPv4 address"),
+            ("http://2130706433", "not a valid IPv4 address"),
+            ("http://127.0.0.1.:1", "not a valid IPv4 address"),
+            ("http://a.0x", "not a valid IPv4 address"),
             ("http://*:80", "the host contains `*`"),
             ("http://a%2eb", "the host contains `%`"),
             ("http://a..b", "empty or too long part"),
@@ -320,7 +346,13 @@ mod tests {
             ("localhost", "write `http://localhost`"),
             ("127.0.0.1:9002", "write `http://127.0.0.1:9002`"),
             ("[::1]:9002", "write `http://[::1]:9002`"),
-            ("//a:80", "the scheme is missing"),
+            ("//a:80", "write `http://a:80`"),
+            (":9002", "write `http://127.0.0.1:9002`"),
+            ("/run/x.sock", "write `unix:/run/x.sock`"),
+            ("/run/my x.sock", "white space"),
+            ("unix:/run/x.sock ", "white space"),
+            ("unix:/run/x\ty", "a control character"),
+            ("unix:/run/\u{a0}y", "white space"),
             ("ftp://a", "the scheme must be"),
             ("file:///etc", "the scheme must be"),
             ("h2c://a:80", "the scheme must be"),
@@ -336,7 +368,30 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_not_shown() {
+    fn advice_is_not_refused_itself() {
+        for url in [
+            ":x",
+            ":99999",
+            "a:99999",
+            "localhost:0",
+            "a..b",
+            "*:80",
+            "::1:9002",
+            "?a",
+            "",
+            "a:",
+        ] {
+            let problem = parse(url).unwrap_err();
+            if let Some((_, advice)) = problem.split_once("write `") {
+                let advice = advice.trim_end_matches('`');
+                assert!(parse(advice).is_ok(), "{url}: {problem}");
+            }
+        }
+        assert_eq!(parse(":0").unwrap_err(), "the scheme is missing");
+    }
+
+    #[test]
+    fn secrets_are_not_public_url() {
         let long = format!("http://user:{}canary@a", "x".repeat(500));
         for url in [
             "http://user:canary@a",
@@ -348,10 +403,6 @@ mod tests {
         ] {
             let problem = parse(url).unwrap_err();
             assert!(!problem.contains("canary"), "{problem}");
-            assert!(!shown(url).contains("canary"), "{}", shown(url));
         }
-        assert_eq!(shown("http://a?b"), "http://a…");
-        assert_eq!(shown("http://a"), "http://a");
-        assert!(shown(&"x".repeat(500)).chars().count() == SHOWN + 1);
     }
 }

@@ -14,6 +14,9 @@ const MAX_TEXT: usize = 512;
 /// The description of a 128-bit integer that serde has buffered as text.
 pub(super) const LOST_INTEGER: &str = "serde loses the type of a 128-bit integer inside of `untagged`, `flatten` and `tag`: use `BigNum`";
 
+/// The description of a field that is missing.
+pub(crate) const MISSING: &str = "is missing";
+
 /// The path of a value from the root of the message, such as `order.lines[3].price`. It is built
 /// from its end while an error is returned.
 #[derive(Debug, Default, PartialEq)]
@@ -149,17 +152,17 @@ impl DecodeError {
             .with_violation(escape(&path.0), escape(&text))
     }
 
-    /// Converts to the error that the receiver of an invalid response returns.
-    pub(crate) fn into_response_error(self) -> Error {
+    /// Converts to the error that the receiver of an invalid response of a method returns.
+    pub(crate) fn into_response_error(self, method: &str) -> Error {
         let DecodeErrorInner { path, text, .. } = *self.0;
-        let location = if path.0.is_empty() {
-            String::new()
-        } else {
-            format!(" at {}", path.0)
+        let problem = match &*path.0 {
+            "" => format!(": {text}"),
+            path if text == MISSING => format!(": `{path}` {text}"),
+            path => format!(" at {path}: {text}"),
         };
         Error::without_location(
             Code::Internal,
-            escape(&format!("invalid response message{location}: {text}")),
+            escape(&format!("invalid response message of {method}{problem}")),
         )
         .public()
     }

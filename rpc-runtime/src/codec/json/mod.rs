@@ -30,7 +30,7 @@ mod value;
 mod wide;
 
 pub(crate) use cursor::Cursor;
-pub(crate) use error::{DecodeError, EncodeError};
+pub(crate) use error::{DecodeError, EncodeError, MISSING};
 pub use newtypes::{BigNum, Bytes};
 pub(crate) use object::{Object, ObjectWriter, same_name};
 pub(crate) use presence::{write, write_or_default, write_slice};

@@ -18,8 +18,9 @@ use crate::context::RequestId;
 use crate::error::{Code, Error};
 use crate::protocol::context::REQUEST_ID;
 
-/// The maximum size of an error after decompression, in bytes. It is the same as for messages.
-const ERROR_LIMIT: usize = 4 << 20;
+/// The maximum size of an error, in bytes, before and after decompression. It does not depend on the
+/// limit of messages.
+pub(crate) const ERROR_LIMIT: usize = 4 << 20;
 
 /// The prefix that some implementations put before the type name of a detail.
 const TYPE_URL: &str = "type.googleapis.com/";
@@ -70,7 +71,7 @@ pub(crate) fn error_json(error: &Error) -> Vec<u8> {
 pub(crate) fn error_from_json(json: &[u8]) -> Option<Error> {
     let json = ReceivedJson::parse(json)?;
     let code = json.code()?;
-    Some(json.into_error(code))
+    Some(json.into_error(code, String::new))
 }
 
 /// Reads a response that is not a success, from a server or from a proxy in between.
@@ -80,16 +81,14 @@ pub(crate) fn error_from_json(json: &[u8]) -> Option<Error> {
 pub(crate) fn read_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     let json = read_json(headers, body);
     let code = json.as_ref().and_then(ReceivedJson::code);
+    let described = || describe_non_rpc_response(status, headers, body);
     let mut error = match (json, code) {
-        (Some(json), Some(code)) if !json.lacks_message() => json.into_error(code),
+        (Some(json), Some(code)) => json.into_error(code, described),
         (Some(json), None) if json.is_error_without_code() => json
-            .into_error(code_from_status(status))
+            .into_error(code_from_status(status), described)
             // The same body may be a gateway's.
-            .with_source(describe_non_rpc_response(status, headers, body)),
-        (_, code) => Error::without_location(
-            code.unwrap_or_else(|| code_from_status(status)),
-            describe_non_rpc_response(status, headers, body),
-        ),
+            .with_source(described()),
+        _ => Error::without_location(code_from_status(status), described()),
     };
     if error.request_id().is_none() {
         let id = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
@@ -147,15 +146,10 @@ impl ReceivedJson {
             && self.text("message").is_some_and(|text| !text.is_empty())
     }
 
-    /// Returns whether a person would learn nothing from the error: it has no message, and entries
-    /// of another protocol, such as `error`.
-    fn lacks_message(&self) -> bool {
-        self.0.keys().any(|key| !is_own_key(key))
-            && self.text("message").is_none_or(|text| text.is_empty())
-    }
-
-    fn into_error(self, code: Code) -> Error {
-        let mut error = Error::without_location(code, self.text("message").unwrap_or_default());
+    /// Converts the object. `described` returns the message of an error that has none.
+    fn into_error(self, code: Code, described: impl FnOnce() -> String) -> Error {
+        let message = self.text("message").filter(|message| !message.is_empty());
+        let mut error = Error::without_location(code, message.unwrap_or_else(described));
         let details = self.0.get("details").map(RawJson::as_bytes);
         let details: Option<ReceivedDetails> = details.and_then(|all| json::read_lenient(all).ok());
         for (type_name, value) in details.into_iter().flat_map(|details| details.0) {

@@ -8,8 +8,9 @@ use crate::codec::base64::{self, Engine as _};
 use crate::compression::{Encoding, SUPPORTED};
 use crate::error::{Code, Error};
 
-/// The maximum length of a query that is sent, in bytes. Proxies and servers accept URLs of 8 KiB.
-const MAX_QUERY: usize = 4 << 10;
+/// The maximum length of the target of a request that is sent by `GET`, which is the path and the
+/// query, in bytes. Proxies and servers accept URLs of 8 KiB.
+const MAX_TARGET: usize = 4 << 10;
 
 /// The characters that are not escaped.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
@@ -54,7 +55,8 @@ pub(super) fn read(query: &str) -> Result<(Bytes, Encoding), Rejection> {
     let message = match query.base64.as_deref() {
         Some(b"1") => base64::URL_SAFE.decode(message).map_err(|error| {
             invalid_query(format!(
-                "the query parameter `message` is not valid URL-safe base64: {error}"
+                "the query parameter `message` is not valid URL-safe base64: {}",
+                base64::describe(&error)
             ))
         })?,
         _ => message,
@@ -62,11 +64,12 @@ pub(super) fn read(query: &str) -> Result<(Bytes, Encoding), Rejection> {
     Ok((message.into(), encoding))
 }
 
-/// Writes the query of a `GET` request. `None` if it would be too long.
-pub(super) fn write(message: &[u8], encoding: Encoding) -> Option<String> {
+/// Writes the query of a `GET` request whose path has `path` bytes. `None` if the target would be too
+/// long.
+pub(super) fn write(path: usize, message: &[u8], encoding: Encoding) -> Option<String> {
     use std::fmt::Write as _;
     // Escaped JSON is never shorter than the message.
-    if message.len() > MAX_QUERY {
+    if message.len() > MAX_TARGET {
         return None;
     }
     let mut query = String::from("connect=v1");
@@ -84,7 +87,8 @@ pub(super) fn write(message: &[u8], encoding: Encoding) -> Option<String> {
             base64::URL_SAFE.encode(message)
         ),
     };
-    (query.len() <= MAX_QUERY).then_some(query)
+    // With the question mark.
+    (path + 1 + query.len() <= MAX_TARGET).then_some(query)
 }
 
 impl GetQuery {
@@ -174,34 +178,43 @@ mod tests {
     fn a_written_query_is_read() {
         for message in ["{}", "{\"a\":\"b c+d&e=f%g/?#\u{e9}\"}", ""] {
             for encoding in [Encoding::Identity, Encoding::Gzip] {
-                let query = write(message.as_bytes(), encoding).unwrap();
+                let query = write(6, message.as_bytes(), encoding).unwrap();
                 let (bytes, as_read) = read(&query).unwrap_or_else(|_| panic!("{query}"));
                 assert_eq!((&bytes[..], as_read), (message.as_bytes(), encoding));
                 http::uri::PathAndQuery::try_from(format!("/a.B/C?{query}")).unwrap();
             }
         }
         assert_eq!(
-            write(b"{\"n\":3}", Encoding::Identity).unwrap(),
+            write(6, b"{\"n\":3}", Encoding::Identity).unwrap(),
             "connect=v1&encoding=json&message=%7B%22n%22%3A3%7D"
         );
         assert_eq!(
-            write(b"{\"n\":3}", Encoding::Gzip).unwrap(),
+            write(6, b"{\"n\":3}", Encoding::Gzip).unwrap(),
             "connect=v1&base64=1&compression=gzip&encoding=json&message=eyJuIjozfQ"
         );
     }
 
     #[test]
     fn a_long_message_has_no_query() {
-        for (length, fits) in [(3000, true), (MAX_QUERY, false), (1 << 20, false)] {
+        for (length, fits) in [(3000, true), (MAX_TARGET, false), (1 << 20, false)] {
             let message = vec![b'x'; length];
             assert_eq!(
-                write(&message, Encoding::Identity).is_some(),
+                write(6, &message, Encoding::Identity).is_some(),
                 fits,
                 "{length}"
             );
         }
+        // The path counts.
+        let fixed = "connect=v1&encoding=json&message=".len() + 1;
+        for path in [6, 40, 2000] {
+            let longest = MAX_TARGET - fixed - path;
+            for (length, fits) in [(longest, true), (longest + 1, false)] {
+                let query = write(path, &vec![b'x'; length], Encoding::Identity);
+                assert_eq!(query.is_some(), fits, "{path} {length}");
+            }
+        }
         // The escapes count.
-        assert!(write(&[b'"'; 3000], Encoding::Identity).is_none());
+        assert!(write(6, &[b'"'; 3000], Encoding::Identity).is_none());
     }
 
     #[test]
@@ -235,6 +248,11 @@ mod tests {
             ),
             (
                 "encoding=json&message=%zz",
+                RejectionFormat::Error,
+                Code::InvalidArgument,
+            ),
+            (
+                "encoding=json&%6Dessage=a&message=b",
                 RejectionFormat::Error,
                 Code::InvalidArgument,
             ),

@@ -19,12 +19,14 @@ mod request;
 mod response;
 mod timeout;
 
-pub(crate) use error::{error_from_json, error_json, read_error};
+pub(crate) use error::{ERROR_LIMIT, error_from_json, error_json, read_error};
 pub(crate) use rejection::{Rejection, RejectionFormat};
 pub(crate) use request::{
     OutgoingMessage, RequestHead, has_query_message, read_request, write_request,
 };
-pub(crate) use response::{Accepts, WireResponse, read_response, write_rejection, write_response};
+pub(crate) use response::{
+    Accepts, WireResponse, is_message, read_response, write_rejection, write_response,
+};
 
 #[cfg(test)]
 mod tests;

@@ -123,14 +123,19 @@ pub(crate) struct OutgoingMessage {
 
 impl OutgoingMessage {
     /// Compresses a message, and decides whether it is sent by `GET`. A message that is too long
-    /// for a URL is sent by `POST`.
-    pub(crate) fn new(method: &MethodDescriptor, message: &Bytes, options: &SendOptions) -> Self {
+    /// for a URL is sent by `POST`. `prefix` is the length of the path before that of the method.
+    pub(crate) fn new(
+        method: &MethodDescriptor,
+        prefix: usize,
+        message: &Bytes,
+        options: &SendOptions,
+    ) -> Self {
         let (body, encoding) = match options.compression.compress(message) {
             Some(compressed) => (compressed, Encoding::Gzip),
             None => (message.clone(), Encoding::Identity),
         };
         let query = if options.use_get && method.idempotency == Idempotency::NoSideEffects {
-            get::write(&body, encoding)
+            get::write(prefix + method.path.len(), &body, encoding)
         } else {
             None
         };

@@ -135,6 +135,11 @@ pub(crate) fn read_response(parts: &response::Parts, body: Bytes, limit: usize) 
     }
 }
 
+/// Returns whether a response has a message, and not an error or the page of a proxy.
+pub(crate) fn is_message(parts: &response::Parts) -> bool {
+    parts.status == StatusCode::OK && ContentType::read(&parts.headers) == ContentType::Json
+}
+
 fn read_message(parts: &response::Parts, body: Bytes, limit: usize) -> Result<Bytes, Error> {
     let code = match ContentType::read(&parts.headers) {
         ContentType::Json => return read_encoded(&parts.headers, body, limit),

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use h2::client::{self, SendRequest};
 use h2::{Ping, PingPong};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tower_service::Service;
 
 use super::Connector;
@@ -47,14 +47,17 @@ pub(super) struct Connection {
 }
 
 /// The state of a connection that its calls and its task share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Health {
     /// The number of streams in use.
     active: AtomicUsize,
     /// Whether the connection takes no more calls.
     left: AtomicBool,
-    /// The number of calls that were started, and of responses and parts of them that arrived.
-    started: AtomicU64,
+    /// The time to which the others are relative, in microseconds.
+    opened: Instant,
+    /// The time at which the first of the calls that wait was started.
+    waiting_since: AtomicU64,
+    /// The time at which something of a response has arrived.
     received: AtomicU64,
     /// The number of calls in a row that reached their deadline without a response.
     deadlines: AtomicU32,
@@ -78,14 +81,15 @@ impl Lease {
         if health.is_left() {
             return None;
         }
-        // A server that allows no stream for the moment lets one call wait in `h2`.
+        // Where the server allows no stream for the moment, one call waits, see `exchange`.
         let max = connection.requests.current_max_send_streams().max(1);
         // Callers hold the lock of the origin, so the number cannot grow in between.
         if health.active.load(Ordering::Relaxed) >= max {
             return None;
         }
-        health.active.fetch_add(1, Ordering::Relaxed);
-        health.started.fetch_add(1, Ordering::Relaxed);
+        if health.active.fetch_add(1, Ordering::Relaxed) == 0 {
+            health.waiting_since.store(health.now(), Ordering::Relaxed);
+        }
         Some(Self {
             connection: Arc::clone(connection),
             origin: Arc::clone(origin),
@@ -103,8 +107,8 @@ impl Lease {
         &self.connection.health
     }
 
-    /// Sets the deadline of the call, once its request has been sent.
-    pub(super) fn sent(&mut self, deadline: Option<std::time::Instant>) {
+    /// Sets the deadline of the call.
+    pub(super) fn expires(&mut self, deadline: Option<std::time::Instant>) {
         self.deadline = deadline.map(Instant::from_std);
     }
 
@@ -149,6 +153,29 @@ impl Connection {
 }
 
 impl Health {
+    fn new() -> Self {
+        Self {
+            active: AtomicUsize::new(0),
+            left: AtomicBool::new(false),
+            opened: Instant::now(),
+            waiting_since: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            deadlines: AtomicU32::new(0),
+            failure: OnceLock::new(),
+        }
+    }
+
+    /// Returns the time since the connection was opened, in microseconds.
+    fn now(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Returns the time since which nothing has arrived, though a call waits if any is active.
+    fn silent_since(&self) -> Instant {
+        let waiting = self.waiting_since.load(Ordering::Relaxed);
+        self.opened + Duration::from_micros(waiting.max(self.received.load(Ordering::Relaxed)))
+    }
+
     /// Marks that the connection takes no more calls.
     pub(super) fn leave(&self) {
         self.left.store(true, Ordering::Relaxed);
@@ -160,15 +187,7 @@ impl Health {
 
     /// Records that something of a response has arrived.
     pub(super) fn received(&self) {
-        self.received.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Returns the number of calls that were started, and of responses and their parts.
-    fn progress(&self) -> (u64, u64) {
-        (
-            self.started.load(Ordering::Relaxed),
-            self.received.load(Ordering::Relaxed),
-        )
+        self.received.store(self.now(), Ordering::Relaxed);
     }
 
     /// Returns the reason why this side has closed the connection.
@@ -227,20 +246,27 @@ where
         Ok::<_, Box<dyn StdError + Send + Sync>>((requests, driver, pings))
     };
     let (requests, driver, pings) = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
-        Ok(opened) => opened
-            .map_err(|error| ConnectError::new(format!("the HTTP/2 handshake failed: {error}")))?,
+        Ok(opened) => opened.map_err(|error| ConnectError::new(handshake_failure(&*error)))?,
         Err(_) => {
             let text = format!("no response to the HTTP/2 handshake within {HANDSHAKE_TIMEOUT:?}");
             return Err(ConnectError::new(io::Error::new(ErrorKind::TimedOut, text)));
         }
     };
-    let health = Arc::<Health>::default();
+    let health = Arc::new(Health::new());
     let connection = Arc::new(Connection {
         requests,
         health: Arc::clone(&health),
     });
     tokio::spawn(drive(driver, pings, health, Arc::clone(origin)));
     Ok(connection)
+}
+
+/// Describes the failure of a handshake, which is often that of a server without HTTP/2: it responds in
+/// HTTP/1 or closes.
+fn handshake_failure(error: &(dyn StdError + Send + Sync + 'static)) -> String {
+    format!(
+        "the HTTP/2 handshake failed: {error}; if the server speaks HTTP/1 only, do not use `Client::http2`"
+    )
 }
 
 /// Drives a connection until it ends.
@@ -267,23 +293,26 @@ async fn drive<T>(
 /// been idle for a while. Returns when the server does not respond to a ping; the connection is
 /// then dropped, and the calls on it fail.
 async fn watch(mut pings: PingPong, health: &Arc<Health>, origin: &Origin) {
-    let mut last_used = Instant::now();
-    let (mut started, mut received) = health.progress();
+    let mut last_pong = health.opened;
     loop {
-        sleep(KEEP_ALIVE_INTERVAL).await;
-        let (now_started, now_received) = health.progress();
-        let is_used = now_started != started || health.active.load(Ordering::Relaxed) > 0;
-        let is_silent = now_received == received;
-        (started, received) = (now_started, now_received);
-        if is_used {
-            last_used = Instant::now();
-        } else if last_used.elapsed() >= POOL_IDLE {
+        let now = Instant::now();
+        let silent_since = health.silent_since().max(last_pong);
+        let mut next = now + KEEP_ALIVE_INTERVAL;
+        if health.active.load(Ordering::Relaxed) > 0 {
+            let due = silent_since + KEEP_ALIVE_INTERVAL;
+            if due <= now {
+                if !responds(&mut pings, health).await {
+                    return;
+                }
+                last_pong = Instant::now();
+                continue;
+            }
+            next = due;
+        } else if health.silent_since() + POOL_IDLE <= now {
             // It ends by itself, because nothing can send requests on it any more.
             origin.leave(health);
         }
-        if is_used && is_silent && !responds(&mut pings, health).await {
-            return;
-        }
+        sleep_until(next).await;
     }
 }
 
@@ -291,12 +320,12 @@ async fn watch(mut pings: PingPong, health: &Arc<Health>, origin: &Origin) {
 async fn responds(pings: &mut PingPong, health: &Health) -> bool {
     let mut pong = pin!(pings.ping(Ping::opaque()));
     loop {
-        let (_, received) = health.progress();
+        let received = health.received.load(Ordering::Relaxed);
         match timeout(KEEP_ALIVE_TIMEOUT, &mut pong).await {
             // An error ends the connection, which its driver reports.
             Ok(_) => return true,
             // A response has overtaken the ping.
-            Err(_) if health.progress().1 != received => {}
+            Err(_) if health.received.load(Ordering::Relaxed) != received => {}
             Err(_) => {
                 // There is one ping at a time, so it is set once.
                 let _ = health.failure.set(format!(

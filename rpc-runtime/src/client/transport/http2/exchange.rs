@@ -2,10 +2,10 @@
 
 use std::error::Error as StdError;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ::http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use ::http::response::Parts;
@@ -14,13 +14,20 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::sleep;
 
 use super::connection::{Health, Lease};
 use super::origin::{ConnectError, Origin};
-use crate::protocol::body::{self, BodyReadError};
+use crate::client::transport::response_body::collect;
+use crate::protocol::body::BodyReadError;
 
 /// The number of connections that may turn out to be shutting down before a request fails.
 const MAX_LEFT: u32 = 2;
+
+/// The time after which a call looks again whether a connection allows streams, and how often: for a
+/// second.
+const STREAM_POLL: Duration = Duration::from_millis(20);
+const STREAM_POLLS: u32 = 50;
 
 /// The options of an exchange.
 #[derive(Debug, Clone, Copy)]
@@ -60,14 +67,13 @@ pub(super) async fn send(
         head.headers.insert(CONTENT_LENGTH, length);
     }
     // Declared first, so that its stream is free only after the parts below are dropped.
-    let (mut lease, mut requests) = ready_connection(origin).await?;
+    let (mut lease, mut requests) = ready_connection(origin, options.deadline).await?;
     let request = Request::from_parts(head, ());
     let Ok((response, mut stream)) = requests.send_request(request, message.is_empty()) else {
         // There is no stream, so nothing was sent.
         lease.leave();
         return Err(ExchangeError::NotBegun(SHUTTING_DOWN));
     };
-    lease.sent(options.deadline);
     if !message.is_empty() && stream.send_data(message, true).is_err() {
         // The stream has already ended; the response says why.
     }
@@ -82,7 +88,7 @@ pub(super) async fn send(
         health: lease.health(),
         stream,
     };
-    match body::collect(&mut pin!(incoming), options.limit).await {
+    match collect(&parts, incoming, options.limit).await {
         Ok(body) => Ok((parts, body)),
         Err(BodyReadError::TooLarge) => Err(ExchangeError::TooLarge),
         Err(BodyReadError::Broken(error)) => Err(broken(lease.health(), error)),
@@ -92,18 +98,42 @@ pub(super) async fn send(
 const SHUTTING_DOWN: &str = "is shutting down (GOAWAY)";
 
 /// Takes a stream of a connection that is not known to be shutting down.
+///
+/// A server may allow no stream for a moment. A connection on which it does for longer is left.
 async fn ready_connection(
     origin: &Arc<Origin>,
+    deadline: Option<Instant>,
 ) -> Result<(Lease, SendRequest<Bytes>), ExchangeError> {
+    let mut without_streams = false;
     for _ in 0..=MAX_LEFT {
-        let lease = origin.lease().await.map_err(ExchangeError::Connect)?;
+        let mut lease = origin.lease().await.map_err(ExchangeError::Connect)?;
         let mut requests = lease.requests();
-        match poll_fn(|cx| requests.poll_ready(cx)).await {
-            Ok(()) => return Ok((lease, requests)),
-            Err(_) => lease.leave(),
+        // A call that waits for a stream until its deadline counts like one without a response.
+        lease.expires(deadline);
+        if !gets_stream(&requests).await {
+            without_streams = true;
+        } else if poll_fn(|cx| requests.poll_ready(cx)).await.is_ok() {
+            return Ok((lease, requests));
         }
+        lease.leave();
+    }
+    if without_streams {
+        let text = "the server allows no streams (MAX_CONCURRENT_STREAMS is 0)";
+        return Err(ExchangeError::Connect(ConnectError::new(text)));
     }
     Err(ExchangeError::NotBegun(SHUTTING_DOWN))
+}
+
+/// Waits while the server allows no streams. Returns `false` if that lasts.
+async fn gets_stream(requests: &SendRequest<Bytes>) -> bool {
+    for _ in 0..STREAM_POLLS {
+        if requests.current_max_send_streams() > 0 {
+            return true;
+        }
+        // `h2` does not tell when the number changes.
+        sleep(STREAM_POLL).await;
+    }
+    false
 }
 
 /// Converts the error of a request that got no response.

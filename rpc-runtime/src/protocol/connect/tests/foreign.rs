@@ -11,7 +11,7 @@ use crate::error::{Code, PUBLIC_MESSAGE_LIMIT};
 fn errors_of_any_server_or_proxy_are_read() {
     let json = "application/json";
     // status, content type, body, expected code, expected message
-    let table: [(u16, &str, &str, Code, &str); 29] = [
+    let table: [(u16, &str, &str, Code, &str); 32] = [
         (
             404,
             json,
@@ -157,21 +157,42 @@ fn errors_of_any_server_or_proxy_are_read() {
             json,
             r#"{"code":"aborted","details":null}"#,
             Code::Aborted,
-            "",
+            r#"HTTP 400 Bad Request (application/json): {"code":"aborted","details":null}"#,
         ),
         (
             400,
             json,
             r#"{"code":"aborted","details":[1,{},{"type":"a"}]}"#,
             Code::Aborted,
-            "",
+            r#"HTTP 400 Bad Request (application/json): {"code":"aborted","details":[1,{},{"type":"a"}]}"#,
         ),
         (
             400,
             json,
             r#"{"code":"aborted","details":[{"type":"a","value":"*"}]}"#,
             Code::Aborted,
-            "",
+            r#"HTTP 400 Bad Request (application/json): {"code":"aborted","details":[{"type":"a","value":"*"}]}"#,
+        ),
+        (
+            502,
+            json,
+            r#"{"code":"unavailable"}"#,
+            Code::Unavailable,
+            r#"HTTP 502 Bad Gateway (application/json): {"code":"unavailable"}"#,
+        ),
+        (
+            400,
+            json,
+            r#"{"code":"invalid_argument","message":7}"#,
+            Code::InvalidArgument,
+            r#"HTTP 400 Bad Request (application/json): {"code":"invalid_argument","message":7}"#,
+        ),
+        (
+            404,
+            json,
+            r#"{"code":"not_found","message":""}"#,
+            Code::NotFound,
+            r#"HTTP 404 Not Found (application/json): {"code":"not_found","message":""}"#,
         ),
         (
             404,
@@ -304,11 +325,49 @@ fn a_compressed_page_is_quoted_as_text() {
 }
 
 #[test]
-fn a_redirect_has_its_target_without_the_query() {
-    let lines = headers(&[("location", "https://login.example/start?state=canary")]);
-    let error = read_error(status(302), &lines, b"");
-    assert_eq!(
-        error.message(),
-        "HTTP 302 Found to https://login.example/start without a body"
+fn a_page_that_is_not_text_is_counted() {
+    let page = "<h1>Bad Gateway</h1>".repeat(10);
+    let compressed = compression::gzip(page.as_bytes()).unwrap();
+    let mut broken = compressed.to_vec();
+    broken[2] = 0;
+    let brotli: Vec<u8> = (0_u8..=255).rev().collect();
+    for (encoding, body) in [("gzip", &broken), ("br", &brotli), ("identity", &brotli)] {
+        let lines = headers(&[("content-encoding", encoding)]);
+        let error = read_error(status(502), &lines, body);
+        let expected = format!(
+            "HTTP 502 Bad Gateway with a body of {} bytes that is not text",
+            body.len()
+        );
+        assert_eq!(error.message(), expected, "{encoding}");
+    }
+    // One that is cut off has a start, and a page in Latin-1 some letters.
+    let lines = headers(&[("content-encoding", "gzip")]);
+    let error = read_error(status(502), &lines, &compressed[..compressed.len() - 8]);
+    assert!(error.message().contains(": <h1>Bad"), "{error}");
+    let error = read_error(
+        status(502),
+        &headers(&[]),
+        b"D\xe9sol\xe9, r\xe9essayez plus tard, merci",
     );
+    assert!(error.message().ends_with("merci"), "{error}");
+}
+
+#[test]
+fn a_redirect_has_its_target_without_secrets() {
+    for (location, shown) in [
+        (
+            "https://login.example/start?state=canary",
+            "https://login.example/start",
+        ),
+        ("/cb#access_token=canary", "/cb"),
+        ("/cb;jsessionid=canary", "/cb"),
+        ("http://u:canary@h/x", "...@h/x"),
+        ("//canary@h/x?y", "...@h/x"),
+        ("http://u:can/canary@h/x", "...@h/x"),
+        ("/x?canary@h#canary", "/x"),
+    ] {
+        let error = read_error(status(302), &headers(&[("location", location)]), b"");
+        let expected = format!("HTTP 302 Found to {shown} without a body");
+        assert_eq!(error.message(), expected, "{location}");
+    }
 }

@@ -81,7 +81,7 @@ fn a_request_is_written_as_a_server_reads_it() {
     let uri = "http://127.0.0.1:9002/a.B/C".parse().unwrap();
     let method = MethodDescriptor::new("a.B", "c", "C", "/a.B/C");
     let message = Bytes::from_static(b"{}");
-    let message = OutgoingMessage::new(&method, &message, &SendOptions::default());
+    let message = OutgoingMessage::new(&method, 0, &message, &SendOptions::default());
     assert_eq!(message.query(), None);
     let request = write_request(uri, &context, &metadata, message);
     assert_eq!(
@@ -138,7 +138,7 @@ fn a_request_has_the_form_of_its_options() {
             ..SendOptions::default()
         };
         let bytes = Bytes::copy_from_slice(message.as_bytes());
-        let outgoing = OutgoingMessage::new(method, &bytes, &options);
+        let outgoing = OutgoingMessage::new(method, 0, &bytes, &options);
         let query = outgoing.query().map(|query| format!("?{query}"));
         let uri = format!("http://a/a.B/C{}", query.unwrap_or_default());
         let request = write_request(uri.parse().unwrap(), &context, &Metadata::new(), outgoing);

@@ -30,7 +30,9 @@ impl<'a> Address<'a> {
                     .to_owned(),
             );
         }
-        if let Some(path) = text.strip_prefix(UNIX) {
+        if let Some((scheme, path)) = text.split_at_checked(UNIX.len())
+            && scheme.eq_ignore_ascii_case(UNIX)
+        {
             return if path.starts_with('/') {
                 Ok(Self::Unix(path))
             } else {
@@ -126,6 +128,8 @@ mod tests {
             (":0", Address::AllInterfaces(0)),
             ("unix:/run/a.sock", Address::Unix("/run/a.sock")),
             ("unix:///run/a.sock", Address::Unix("///run/a.sock")),
+            ("UNIX:/run/a.sock", Address::Unix("/run/a.sock")),
+            ("Unix:/my data/A.sock", Address::Unix("/my data/A.sock")),
         ] {
             assert_eq!(Address::parse(text), Ok(address), "{text}");
         }
@@ -166,6 +170,7 @@ mod tests {
             ("a b:80", "`a b` is not a host"),
             ("*.example.com:80", "`*.example.com` is not a host"),
             ("unix:", "must be absolute"),
+            ("UNIX:a", "must be absolute"),
             ("unix:a.sock", "must be absolute"),
             ("/run/a.sock", "begins with `unix:`"),
             ("./a.sock", "begins with `unix:`"),
