@@ -13,8 +13,8 @@ pub(crate) enum SqliteErrorKind {
     Corrupt,
     /// The disk is full, or the size limit is reached.
     Full,
-    /// The operating system refused a write: a limit on file sizes or a quota is reached, or the disk
-    /// fails.
+    /// The operating system refused a write: a limit on file sizes or a quota is reached, or the
+    /// disk fails.
     WriteRefused,
     /// The file cannot be opened.
     CannotOpen,

@@ -131,8 +131,8 @@ pub(crate) fn decompress_start(compressed: &[u8], limit: usize) -> Vec<u8> {
     start
 }
 
-/// Decompresses one or more gzip members (RFC 1952, section 2.2). Stops at the limit: reading further
-/// to report the actual size would be the work that a decompression bomb aims at.
+/// Decompresses one or more gzip members (RFC 1952, section 2.2). Stops at the limit: reading
+/// further to report the actual size would be the work that a decompression bomb aims at.
 fn gunzip(compressed: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
     let mut decoder = MultiGzDecoder::new(compressed);
     // JSON compresses to about a quarter. The compressed size can be trusted; a declared one

@@ -11,8 +11,8 @@ const MIN_SIMILARITY: f64 = 0.6;
 /// Displays a text on one line: control characters, the Unicode line separators and characters that
 /// cannot be seen or change the reading direction are escaped as `\u{…}`.
 ///
-/// Such a text may quote a peer. It must not forge lines of a log or send commands to a terminal, and
-/// must not look like another text.
+/// Such a text may quote a peer. It must not forge lines of a log or send commands to a terminal,
+/// and must not look like another text.
 pub(crate) struct EscapeControl<'t>(pub(crate) &'t str);
 
 impl EscapeControl<'_> {

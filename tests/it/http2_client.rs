@@ -384,7 +384,8 @@ async fn the_error_names_the_missing_response_to_a_ping() {
     );
 }
 
-/// Sends a call, and returns the code of its error. Its deadline passes when it has arrived at the peer.
+/// Sends a call, and returns the code of its error. Its deadline passes when it has arrived at the
+/// peer.
 async fn expire(peer: &Http2Peer, client: &CounterClient) -> Code {
     let before = peer.seen().len();
     // Deadlines are on the system's clock, which a stopped clock has overtaken when it goes on.

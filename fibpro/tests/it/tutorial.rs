@@ -1,5 +1,5 @@
-//! The tutorial's table of behaviour: each row appears once, the tests it names exist, and each test
-//! with the prefix of a row is listed in it.
+//! The tutorial's table of behaviour: each row appears once, the tests it names exist, and each
+//! test with the prefix of a row is listed in it.
 
 use std::collections::HashSet;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Checks that `golden/input/<feature>.rs` expands to `golden/<feature>.rs`, which shows changes of the
-//! expansion in reviews.
+//! Checks that `golden/input/<feature>.rs` expands to `golden/<feature>.rs`, which shows changes of
+//! the expansion in reviews.
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p rpc-macros golden` accepts the new expansions.
 
@@ -49,8 +49,8 @@ fn expand_file(source: &str) -> String {
     prettyplease::unparse(&syn::parse2(inline_sides(expanded)).unwrap())
 }
 
-/// Replaces each `sides! { client { … } server { … } }` with the items in it, as a runtime with both
-/// sides does, since `prettyplease` does not format the arguments of a macro.
+/// Replaces each `sides! { client { … } server { … } }` with the items in it, as a runtime with
+/// both sides does, since `prettyplease` does not format the arguments of a macro.
 fn inline_sides(tokens: TokenStream) -> TokenStream {
     let mut inlined: Vec<TokenTree> = Vec::new();
     let mut tokens = tokens.into_iter();

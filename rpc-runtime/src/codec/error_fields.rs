@@ -40,8 +40,8 @@ impl TypedError {
                 }
             }
             Ok(None) => {}
-            // The caller receives code, message and reason, and decodes the variant as `Other`. With
-            // the rest of the fields it could be another value: an `Option` may be missing.
+            // The caller receives code, message and reason, and decodes the variant as `Other`.
+            // With the rest of the fields it could be another value: an `Option` may be missing.
             Err(error) => {
                 self.fields = None;
                 tracing::error!(target: "rpc", reason = self.reason, field = name, %error, "sent an error without its fields, because this one cannot be serialized");

@@ -180,8 +180,8 @@ fn check_folder_of(path: &Path) -> Result<(), FileError> {
         .map_err(|problem| FileError::UntrustedFolder(folder.to_owned(), problem))
 }
 
-/// Checks that no other user has made the symbolic link at a path, if it is one. In a sticky folder,
-/// other users can make links to the files of this user.
+/// Checks that no other user has made the symbolic link at a path, if it is one. In a sticky
+/// folder, other users can make links to the files of this user.
 fn check_link(path: &Path) -> Result<(), FileError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_symlink() => {

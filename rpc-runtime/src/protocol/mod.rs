@@ -39,8 +39,8 @@ impl Default for SendOptions {
 
 /// Converts untrusted bytes to text that is safe in a log line, an error or a terminal: escaped,
 /// and at most `limit` bytes plus an ellipsis. In contrast to
-/// [`EscapeControl`](crate::text::EscapeControl) it also escapes backslashes and all characters that
-/// the standard library does not print.
+/// [`EscapeControl`](crate::text::EscapeControl) it also escapes backslashes and all characters
+/// that the standard library does not print.
 pub(crate) fn printable(bytes: &[u8], limit: usize) -> String {
     // Escaping never shortens text, so bytes after the limit need not be read.
     let start = &bytes[..bytes.len().min(limit)];

@@ -40,8 +40,8 @@ pub fn named<P: TypedValueParser>(parser: P) -> impl TypedValueParser<Value = P:
     Named(parser)
 }
 
-/// Returns a value parser whose errors show the value without the parts of a URL that may be secret:
-/// credentials, query and fragment.
+/// Returns a value parser whose errors show the value without the parts of a URL that may be
+/// secret: credentials, query and fragment.
 pub fn masked_url<P: TypedValueParser>(parser: P) -> impl TypedValueParser<Value = P::Value> {
     MaskedUrl(parser)
 }

@@ -1,8 +1,8 @@
 //! Checks that modules use each other in one direction only, in every folder at every depth.
 //!
 //! The nodes of a folder are its files and its subfolders, each with everything in it. A node uses
-//! another node if its code names an item that is defined there. Names are resolved to the file that
-//! defines the item, also through re-exports. These are not uses:
+//! another node if its code names an item that is defined there. Names are resolved to the file
+//! that defines the item, also through re-exports. These are not uses:
 //!
 //! - an item that the `mod.rs` of the folder defines: it is what the files of the folder are parts
 //!   of, so they name it, and it names them;

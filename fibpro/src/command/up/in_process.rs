@@ -216,9 +216,9 @@ async fn prepare<S: ServiceOptions>(
     prepared.map_err(|error| error.message().to_owned())
 }
 
-/// Filter of stderr, unless `RUST_LOG` has directives. Events of calls are in the unified log on stdout and
-/// are not repeated on stderr; events about that log itself are shown, since they might not reach
-/// it.
+/// Filter of stderr, unless `RUST_LOG` has directives. Events of calls are in the unified log on
+/// stdout and are not repeated on stderr; events about that log itself are shown, since they might
+/// not reach it.
 fn is_for_the_terminal(metadata: &Metadata<'_>) -> bool {
     match *metadata.level() {
         Level::ERROR => true,

@@ -56,8 +56,8 @@ fn broken(why: &str) -> ErrorResponse {
     ErrorResponse::invalid(format!("{why}; this route needs no body"))
 }
 
-/// Returns whether a content type is `application/json`, or ends in `+json`. A proxy may have joined
-/// several of them with commas.
+/// Returns whether a content type is `application/json`, or ends in `+json`. A proxy may have
+/// joined several of them with commas.
 fn is_json(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_TYPE).iter().any(|value| {
         let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();

@@ -12,7 +12,7 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 const MOMENT: Duration = Duration::from_micros(1);
 
 on_both! {
-    async fn a_reservation_lives_for_30_seconds_and_not_one_microsecond_longer(fixture) {
+    async fn a_reservation_ends_after_exactly_30_seconds(fixture) {
         let (_users, store) = fixture.open(10).await;
         store.reserve("username", 3, "in time").await.unwrap();
         store.reserve("username", 4, "late").await.unwrap();
@@ -32,7 +32,7 @@ on_both! {
         assert_eq!(store.get_user("username").await.unwrap().unwrap().credit, 7);
     }
 
-    async fn a_credit_is_right_before_anything_has_returned_what_is_overdue(fixture) {
+    async fn a_credit_includes_what_is_overdue(fixture) {
         let (_users, store) = fixture.open(10).await;
         store.reserve("username", 3, "k").await.unwrap();
         store.reserve("username", 3, "l").await.unwrap();
@@ -48,7 +48,7 @@ on_both! {
         assert_eq!(ledger[0].time.duration_since(ledger[3].time).as_secs(), 30);
     }
 
-    async fn the_first_entry_of_a_ledger_has_the_credit_of_its_user(fixture) {
+    async fn the_first_ledger_entry_has_the_credit_of_its_user(fixture) {
         let (_users, store) = fixture.open(10).await;
         store.reserve("username", 3, "k").await.unwrap();
         fixture.advance(RESERVATION_LIFETIME);

@@ -64,7 +64,7 @@ on_both! {
     }
 
     /// Two processes, each with its own store on the same database.
-    async fn f08_two_stores_on_one_database_sell_no_credit_twice(fixture) {
+    async fn f08_two_stores_on_a_database_sell_no_credit_twice(fixture) {
         let (_one, one) = fixture.open(10).await;
         let (_two, two) = fixture.open(10).await;
         let bought = buy_at_once(&[&one, &two], (0..100).map(|n| format!("k{n}"))).await;
@@ -308,7 +308,7 @@ on_both! {
     }
 
     /// A removed user must not reappear at the next start.
-    async fn a_list_is_added_to_a_store_without_users_and_to_no_other(fixture) {
+    async fn a_list_is_added_only_to_a_store_without_users(fixture) {
         let (users, store) = fixture.open(4).await;
         store.set_credit("username", 1).await.unwrap();
         drop((users, store));

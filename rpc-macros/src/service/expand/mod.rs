@@ -36,8 +36,8 @@ pub(super) fn service(service: &Service) -> TokenStream {
         #[allow(#(#lints),*)]
         const _: () = {
             use #runtime::__private as __rpc;
-            // A parameter may have the name of a function, and may not have that of a `static` beside
-            // the trait. All other variables of the expansion begin with `__`.
+            // A parameter may have the name of a function, and may not have that of a `static`
+            // beside the trait. All other variables of the expansion begin with `__`.
             fn url() {}
             fn client() {}
             fn service() {}

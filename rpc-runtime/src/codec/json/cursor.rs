@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use super::DecodeError;
 use super::number::Number;
 
-/// The maximum nesting of arrays and objects within one value, as in serde_json. The writer keeps to
-/// it too.
+/// The maximum nesting of arrays and objects within one value, as in serde_json. The writer keeps
+/// to it too.
 pub(super) const MAX_DEPTH: u8 = 127;
 
 /// The description of a value that is nested more deeply.
@@ -56,7 +56,8 @@ impl<'b> Cursor<'b> {
         }
     }
 
-    /// Reads text with lone surrogates, which become U+FFFD, and with control characters in strings.
+    /// Reads text with lone surrogates, which become U+FFFD, and with control characters in
+    /// strings.
     pub(super) fn lenient(text: &'b str) -> Self {
         Self {
             is_lenient: true,

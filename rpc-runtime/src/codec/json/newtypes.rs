@@ -69,12 +69,12 @@ impl<'de> Deserialize<'de> for Bytes {
 }
 
 /// An integer of any size that is written as decimal text, for types that implement `Display` and
-/// `FromStr`. It is read from text or from a number. Another text than decimal digits, such as that of
-/// `BigNum(0.5)`, is not written.
+/// `FromStr`. It is read from text or from a number. Another text than decimal digits, such as that
+/// of `BigNum(0.5)`, is not written.
 ///
-/// A number with a fraction or an exponent, such as `10.0`, is read as an integer in messages of this
-/// framework. Other formats and serde's `untagged`, `flatten` and `tag` pass on an `f64` without the
-/// digits, which is an error.
+/// A number with a fraction or an exponent, such as `10.0`, is read as an integer in messages of
+/// this framework. Other formats and serde's `untagged`, `flatten` and `tag` pass on an `f64`
+/// without the digits, which is an error.
 ///
 /// Use it for values beyond 2^53 that clients in JavaScript read: `JSON.parse` rounds such numbers
 /// without an error.
@@ -192,8 +192,8 @@ impl<'de, N: FromStr> Visitor<'de> for DigitsVisitor<N> {
         self.visit_str(&value.to_string())
     }
 
-    /// Refuses a number whose digits were lost in the conversion to `f64`: `1.00000000000000001` is 1
-    /// then.
+    /// Refuses a number whose digits were lost in the conversion to `f64`: `1.00000000000000001` is
+    /// 1 then.
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<BigNum<N>, E> {
         Err(E::invalid_type(Unexpected::Float(value), &self))
     }

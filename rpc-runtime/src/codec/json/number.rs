@@ -88,8 +88,8 @@ impl Number<'_> {
     }
 }
 
-/// Reads an integer from text that consists of decimal digits without leading zeros, after a `-` for
-/// a negative one.
+/// Reads an integer from text that consists of decimal digits without leading zeros, after a `-`
+/// for a negative one.
 pub(super) fn integer_of_text(text: &str) -> Option<Integer> {
     let magnitude = decimal_digits(text)?.parse().ok()?;
     Integer::new(text.starts_with('-'), magnitude)

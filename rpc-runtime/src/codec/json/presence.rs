@@ -1,8 +1,8 @@
 //! Writes the value of a field so that the reader takes it for the same value.
 //!
 //! A `None` and a `null` have two forms only: nothing, and `null`. Which values they stand for
-//! depends on the type and on the default of the argument. So before one of them is sent, it is read
-//! back. All other values are written without a check.
+//! depends on the type and on the default of the argument. So before one of them is sent, it is
+//! read back. All other values are written without a check.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -109,8 +109,8 @@ pub(crate) fn read_text<T: DeserializeOwned>(text: &[u8]) -> Result<T, DecodeErr
     read_whole(Cursor::new(text)?)
 }
 
-/// Reads the whole of a JSON text of a sender that does not keep to JSON. Bytes that are not UTF-8 and
-/// lone surrogates become U+FFFD, and strings may contain control characters.
+/// Reads the whole of a JSON text of a sender that does not keep to JSON. Bytes that are not UTF-8
+/// and lone surrogates become U+FFFD, and strings may contain control characters.
 pub(crate) fn read_lenient<T: DeserializeOwned>(text: &[u8]) -> Result<T, DecodeError> {
     let text = String::from_utf8_lossy(text);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);

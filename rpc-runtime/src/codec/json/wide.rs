@@ -1,8 +1,8 @@
 //! Refuses a 128-bit integer that its reader would take for text.
 //!
 //! A 128-bit integer is decimal text. In a value that serde buffers without its type (`untagged`,
-//! `flatten`, `tag`) it stays text, and serde reads 128-bit integers from no buffer. The writer does
-//! not see what is buffered. So a value with such integers is read back before it is sent.
+//! `flatten`, `tag`) it stays text, and serde reads 128-bit integers from no buffer. The writer
+//! does not see what is buffered. So a value with such integers is read back before it is sent.
 
 use std::any::TypeId;
 

@@ -12,8 +12,8 @@ use crate::protocol::{metadata, printable};
 /// The maximum length of received text in a message, in bytes.
 const QUOTED: usize = 128;
 
-/// The maximum length of the start of a page in a message, in bytes. Leaves space for the status and
-/// the content type within the limit of a public message.
+/// The maximum length of the start of a page in a message, in bytes. Leaves space for the status
+/// and the content type within the limit of a public message.
 const SNIPPET: usize = PUBLIC_MESSAGE_LIMIT - 4 * QUOTED;
 
 /// Adds the leading and the trailing metadata of the response to an error.
@@ -73,8 +73,8 @@ pub(super) fn describe_non_rpc_response(
     }
 }
 
-/// Returns the part of the target of a redirect that can be shown. Credentials, the query of a login
-/// page, a fragment with a token and the session behind a semicolon may be secret.
+/// Returns the part of the target of a redirect that can be shown. Credentials, the query of a
+/// login page, a fragment with a token and the session behind a semicolon may be secret.
 fn public_part(target: &[u8]) -> Vec<u8> {
     let end = target.iter().position(|b| matches!(b, b'?' | b'#' | b';'));
     let target = &target[..end.unwrap_or(target.len())];

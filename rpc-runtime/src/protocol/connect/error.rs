@@ -18,8 +18,8 @@ use crate::context::RequestId;
 use crate::error::{Code, Error};
 use crate::protocol::context::REQUEST_ID;
 
-/// The maximum size of an error, in bytes, before and after decompression. It does not depend on the
-/// limit of messages.
+/// The maximum size of an error, in bytes, before and after decompression. It does not depend on
+/// the limit of messages.
 pub(crate) const ERROR_LIMIT: usize = 4 << 20;
 
 /// The prefix that some implementations put before the type name of a detail.

@@ -64,8 +64,8 @@ pub(super) fn read(query: &str) -> Result<(Bytes, Encoding), Rejection> {
     Ok((message.into(), encoding))
 }
 
-/// Writes the query of a `GET` request whose path has `path` bytes. `None` if the target would be too
-/// long.
+/// Writes the query of a `GET` request whose path has `path` bytes. `None` if the target would be
+/// too long.
 pub(super) fn write(path: usize, message: &[u8], encoding: Encoding) -> Option<String> {
     use std::fmt::Write as _;
     // Escaped JSON is never shorter than the message.

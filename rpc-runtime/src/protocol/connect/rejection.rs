@@ -37,8 +37,8 @@ pub(crate) enum RejectionFormat {
     },
     /// 415 with `accept-post`, and the message as plain text.
     MediaType,
-    /// Error JSON with the status of its code, on a connection that is closed without reading the body: its end is not
-    /// known.
+    /// Error JSON with the status of its code, on a connection that is closed without reading the
+    /// body: its end is not known.
     Framing,
 }
 

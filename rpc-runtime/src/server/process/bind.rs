@@ -29,7 +29,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// - `invalid_argument`: an address or host is missing or invalid, or a flag's value is invalid.
+    /// - `invalid_argument`: an address or host is missing or invalid, or a flag's value is
+    ///   invalid.
     /// - `not_found`: a flag does not exist.
     /// - `unavailable`: an address is in use or cannot be bound.
     /// - `failed_precondition`: two linked services or two flags have the same name, a service was

@@ -68,9 +68,9 @@ impl ProcessSignals {
         })
     }
 
-    /// Makes a write beyond the limit on the size of files (`ulimit -f`) an error like that of a full
-    /// disk. By default, the system kills the process without a word. Holds for the rest of the
-    /// process; [`new`](Self::new) does it as well.
+    /// Makes a write beyond the limit on the size of files (`ulimit -f`) an error like that of a
+    /// full disk. By default, the system kills the process without a word. Holds for the rest of
+    /// the process; [`new`](Self::new) does it as well.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! F06: in the original, a failure was a list with a text, or an HTTP status line. Here it has a type, and
-//! matching an error that the service does not define does not compile.
+//! F06: in the original, a failure was a list with a text, or an HTTP status line. Here it has a
+//! type, and matching an error that the service does not define does not compile.
 
 use rpc_runtime::prelude::*;
 

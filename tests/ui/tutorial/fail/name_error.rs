@@ -1,5 +1,5 @@
-//! B05: `NameError: global name 'log' is not defined`, and the second attempt, `'logarithm'`. In the
-//! original, the first request that reached the line found them, in production.
+//! B05: `NameError: global name 'log' is not defined`, and the second attempt, `'logarithm'`. In
+//! the original, the first request that reached the line found them, in production.
 
 use rpc_runtime::prelude::*;
 

@@ -1,5 +1,5 @@
-//! E01 and E03: an unknown log level, an unknown method, a wrong argument. The original found them at run
-//! time, on the server.
+//! E01 and E03: an unknown log level, an unknown method, a wrong argument. The original found them
+//! at run time, on the server.
 
 use rpc_runtime::prelude::*;
 

@@ -1,4 +1,4 @@
-//! F04: `User instance has no attribute 'credit'`: in the original, an unknown user was an object without fields.
+//! F04: `User instance has no attribute 'credit'`: an unknown user was an object without fields.
 
 use rpc_runtime::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -377,8 +377,8 @@ fn create_folder_of(path: &Path) -> io::Result<()> {
 }
 
 fn create(path: &Path) -> Result<File, FileError> {
-    // Only a store makes this file, and it makes no links: one that is there leads to a file of this
-    // user that is none of its own.
+    // Only a store makes this file, and it makes no links: one that is there leads to a file of
+    // this user that is none of its own.
     if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
         return Err(FileError::NotRegular("a symbolic link"));
     }

@@ -67,7 +67,8 @@ pub(crate) async fn find_fault(
     Ok(None)
 }
 
-/// Returns the number of transactions of a database; 0 for one of a version that did not count them.
+/// Returns the number of transactions of a database; 0 for one of a version that did not count
+/// them.
 pub(crate) async fn changes(connection: &mut SqliteConnection) -> sqlx::Result<i64> {
     const TABLE: &str =
         "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'revision'";

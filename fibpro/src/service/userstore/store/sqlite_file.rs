@@ -140,7 +140,8 @@ impl DatabaseFiles {
         outcome
     }
 
-    /// Notes that SQLite has found an error in the content. From then on nothing is read or changed.
+    /// Notes that SQLite has found an error in the content. From then on nothing is read or
+    /// changed.
     pub(super) fn note_damage(&self) {
         self.is_damaged.store(true, Ordering::Relaxed);
     }
@@ -368,8 +369,8 @@ fn word(bytes: &[u8], at: usize) -> [u8; 4] {
     [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]
 }
 
-/// Checks a database and the files beside it that SQLite reads. It would wait for the other end of a
-/// pipe, and follow the changes of another user.
+/// Checks a database and the files beside it that SQLite reads. It would wait for the other end of
+/// a pipe, and follow the changes of another user.
 ///
 /// # Errors
 ///

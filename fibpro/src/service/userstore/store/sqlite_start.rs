@@ -1,7 +1,8 @@
 //! Checks a database before a store opens it for changes.
 //!
-//! A store that opens a database moves `-wal` into the main file, sooner or later. If one of the two
-//! is damaged, or of another time than the other, that would destroy what could still be restored.
+//! A store that opens a database moves `-wal` into the main file, sooner or later. If one of the
+//! two is damaged, or of another time than the other, that would destroy what could still be
+//! restored.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -257,8 +257,8 @@ impl GroupWriter {
         if let Err(fault) = fault
             && fault.kind != FileFaultKind::Removed
         {
-            // The last connection would move `-wal` into a main file that it does not belong to, and
-            // remove a `-wal` of this name, which may be that of others.
+            // The last connection would move `-wal` into a main file that it does not belong to,
+            // and remove a `-wal` of this name, which may be that of others.
             std::mem::forget((connection, anchor));
             return Err(StoreError::File(fault).into_error());
         }

@@ -261,8 +261,8 @@ where
     Ok(connection)
 }
 
-/// Describes the failure of a handshake, which is often that of a server without HTTP/2: it responds in
-/// HTTP/1 or closes.
+/// Describes the failure of a handshake, which is often that of a server without HTTP/2: it
+/// responds in HTTP/1 or closes.
 fn handshake_failure(error: &(dyn StdError + Send + Sync + 'static)) -> String {
     format!(
         "the HTTP/2 handshake failed: {error}; if the server speaks HTTP/1 only, do not use `Client::http2`"

@@ -24,8 +24,8 @@ use crate::protocol::body::BodyReadError;
 /// The number of connections that may turn out to be shutting down before a request fails.
 const MAX_LEFT: u32 = 2;
 
-/// The time after which a call looks again whether a connection allows streams, and how often: for a
-/// second.
+/// The time after which a call looks again whether a connection allows streams, and how often: for
+/// a second.
 const STREAM_POLL: Duration = Duration::from_millis(20);
 const STREAM_POLLS: u32 = 50;
 

@@ -1,8 +1,8 @@
 //! Dispatch of HTTP requests: finds the caller and the method, and rejects invalid requests.
 //!
 //! Every response has an `x-request-id`. Every request but a health probe is observed. Requests
-//! that are not valid HTTP never get here: the connection responds (400, 413, 414, 431) and is closed,
-//! see `transport/accept/bare_response.rs`.
+//! that are not valid HTTP never get here: the connection responds (400, 413, 414, 431) and is
+//! closed, see `transport/accept/bare_response.rs`.
 
 mod health;
 mod http_fallback;
