@@ -5,13 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders relative to which a path of a document may be given.
-const ROOTS: [&str; 5] = [
-    "",
-    "rpc-runtime/src",
-    "rpc-macros/src",
-    "fibpro/src",
-    "fibpro/src/service",
-];
+const ROOTS: [&str; 4] = ["", "rpc-runtime/src", "rpc-macros/src", "fibpro/src"];
 
 /// Code spans that look like paths but are not.
 const NOT_PATHS: [&str; 3] = ["application/json", "text/plain", "connectrpc.com/connect"];
