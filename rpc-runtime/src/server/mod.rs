@@ -248,8 +248,8 @@ impl Server {
         self
     }
 
-    /// Sets the name of this instance of the server. Defaults to its first address, or to the
-    /// process ID if it has no listener.
+    /// Sets the name of this instance of the server. Defaults to its first TCP address, or to
+    /// the process ID if it has only Unix sockets.
     pub fn instance(mut self, instance: impl Into<String>) -> Self {
         self.config.instance = Some(instance.into());
         self

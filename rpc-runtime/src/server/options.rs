@@ -64,7 +64,8 @@ pub struct ServerOptions {
     #[arg(long, env = variable("RPC_ENVIRONMENT"), value_name = "NAME", value_parser = named(StringValueParser::new()))]
     pub environment: Option<String>,
 
-    /// Instance name of the server [default: its first address]
+    /// Instance name of the server [default: its first TCP
+    /// address, or the process ID]
     #[arg(long, env = variable("RPC_INSTANCE"), value_name = "NAME", value_parser = named(StringValueParser::new()))]
     pub instance: Option<String>,
 

@@ -279,7 +279,7 @@ fn named(option: Option<&str>, error: Error) -> Error {
     }
 }
 
-/// Returns the first TCP address, the process id if there are only Unix sockets, or `local` without
+/// Returns the first TCP address, the process ID if there are only Unix sockets, or `local` without
 /// listeners. A socket path is not used: it may be too long for an instance name or have invalid
 /// characters.
 fn default_instance(listeners: &[(Listener, Trust)]) -> String {
