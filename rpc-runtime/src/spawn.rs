@@ -7,7 +7,7 @@ use crate::context::Context;
 
 /// Spawns a task that inherits the current [`Context`] and `tracing` span.
 ///
-/// The task may outlive the call. Its own calls and log events keep the request id.
+/// The task may outlive the call. Its own calls and log events keep the request ID.
 ///
 /// ```
 /// use rpc_runtime::{Context, RequestId};

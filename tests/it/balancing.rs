@@ -292,7 +292,7 @@ async fn a_hedge_wins_over_a_slow_replica_and_cancels_it() {
     let client = ReplicaClient::with_client(client);
     replicas[0].hangs.store(true, Ordering::SeqCst);
     // The hanging replica may also receive the hedge of a slow call to the other replica, and loses
-    // then as well. The first attempt is cancelled only if the hanging replica received it.
+    // then as well. The first attempt is canceled only if the hanging replica received it.
     let slow_was_first = || {
         let attempts = seen.attempts.lock().unwrap();
         attempts.contains(&(1, Some(Code::Canceled), false)) && attempts.contains(&(2, None, false))

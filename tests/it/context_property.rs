@@ -1,5 +1,5 @@
-//! Request ids never leak into another request. 1,000 requests at a time fail, panic, are
-//! cancelled, spawn tasks and make calls in random interleavings. Their log lines and outgoing
+//! Request IDs never leak into another request. 1,000 requests at a time fail, panic, are
+//! canceled, spawn tasks and make calls in random interleavings. Their log lines and outgoing
 //! calls carry the id of the request, or none where they left its context.
 
 use std::collections::{BTreeMap, BTreeSet};

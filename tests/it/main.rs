@@ -22,7 +22,7 @@ mod chain;
 mod client_options;
 /// Bounds on elapsed time in tests.
 mod clocks;
-/// Request ids never leak into another request.
+/// Request IDs never leak into another request.
 mod context_property;
 /// Links and paths in the documents.
 mod documents;

@@ -15,7 +15,7 @@ use rpc_tests::Running;
 use rpc_tests::raw::{Raw, Response, request};
 use tokio::sync::mpsc;
 
-/// An observation: label, code, request id.
+/// An observation: label, code, request ID.
 type Observed = (Option<&'static str>, Option<Code>, String);
 
 struct Watch(mpsc::UnboundedSender<Observed>);

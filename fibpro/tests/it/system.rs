@@ -37,7 +37,7 @@ pub(crate) struct BankState {
     /// Password and credit by name.
     users: BTreeMap<String, (String, u64)>,
     pub(crate) purchases: BTreeMap<String, Reservation>,
-    /// Called methods, each with its request id.
+    /// Called methods, each with its request ID.
     pub(crate) calls: Vec<(&'static str, String)>,
     /// The failure to inject from now on.
     pub(crate) fault: Fault,

@@ -206,7 +206,7 @@ impl Client {
 
     /// Enables hedging: a call of a `no_side_effects` method that has no response after the time
     /// `after` is sent a second time, to another server if there is one. The first attempt that
-    /// succeeds or fails for good decides the result; the other attempt is cancelled.
+    /// succeeds or fails for good decides the result; the other attempt is canceled.
     ///
     /// A hedge takes as much of the budget of the [`RetryPolicy`] as a retry does, so slow servers
     /// do not get twice the load. A good value for `after` is the method's p95 latency.

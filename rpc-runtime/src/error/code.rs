@@ -15,7 +15,7 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Code {
-    /// The caller cancelled the call or disconnected.
+    /// The caller canceled the call or disconnected.
     Canceled = 1,
     /// An error without further information.
     Unknown = 2,

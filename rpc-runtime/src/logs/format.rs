@@ -15,7 +15,7 @@ pub(super) const TEXT_LIMIT: usize = 64 << 10;
 /// Space reserved for the truncation note, in bytes.
 const TRUNCATION_NOTE_BYTES: usize = 64;
 
-/// Returns the text of an event and its request id.
+/// Returns the text of an event and its request ID.
 ///
 /// `request_id` is the id in the context. A field `request_id` with the same value is left out of
 /// the text. Without an id in the context, the field provides it.
@@ -99,7 +99,7 @@ impl EventFormatter {
         if self.request_id.is_none() {
             self.request_id = RequestId::parse(named).filter(|id| id.as_str() != "-");
         }
-        // A context without a request id displays it as `-`.
+        // A context without a request ID displays it as `-`.
         named == "-" || self.request_id.is_some_and(|id| id.as_str() == named)
     }
 }
@@ -177,7 +177,7 @@ mod tests {
 
     use super::*;
 
-    /// Text and request id of an event.
+    /// Text and request ID of an event.
     type Captured = (String, Option<String>);
 
     /// Formats the events that `f` logs.

@@ -113,7 +113,7 @@ impl<S> Filter<S> for ExportFilter {
     }
 
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        // Spans are not needed: the request id comes from the context.
+        // Spans are not needed: the request ID comes from the context.
         if metadata.is_event() && self.allows(metadata) {
             Interest::always()
         } else {

@@ -41,7 +41,7 @@
 //! event outside of all calls (of a task that `main` spawns) belongs to the process. The process is
 //! named after the server that [`Server::run`](crate::Server::run) runs. A task that runs in
 //! [`BoundServer::context`](crate::BoundServer::context) belongs to that server. The
-//! request id is that of the context; without one, a field `request_id` of the event is used.
+//! request ID is that of the context; without one, a field `request_id` of the event is used.
 //!
 //! # Setup
 //!

@@ -13,7 +13,7 @@ pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 ///
 /// # Cancellation
 ///
-/// The future is dropped when the call is cancelled or its deadline passes; use guards for cleanup.
+/// The future is dropped when the call is canceled or its deadline passes; use guards for cleanup.
 pub trait Layer: Send + Sync + 'static {
     /// Handles the call, usually by running `next`.
     fn call(&self, request: Request, next: Next) -> BoxFuture<Response>;

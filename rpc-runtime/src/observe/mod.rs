@@ -1,6 +1,6 @@
 //! Observation of calls: logging, metrics and tracing implement [`Observer`].
 //!
-//! Each call has one start and one end, also if it panics or is cancelled. On a client the attempts
+//! Each call has one start and one end, also if it panics or is canceled. On a client the attempts
 //! of a call are observed in addition to the call.
 
 mod call_trace;
@@ -120,7 +120,7 @@ impl CallStart {
     /// Runs `write` in the context that log events about the call belong to.
     ///
     /// Observers of a server run outside of the call's context, which log layers read the server
-    /// and request id from. A client's call is observed in the context of its caller; its own
+    /// and request ID from. A client's call is observed in the context of its caller; its own
     /// outgoing context has no server.
     fn within<R>(&self, write: impl FnOnce() -> R) -> R {
         match self.side {

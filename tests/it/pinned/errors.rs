@@ -14,7 +14,7 @@ fn server(next: Option<TillClient>) -> Server {
         .add(TillServer::new(Cash(next)))
 }
 
-/// Formats status, headers and body; masks the time of the response and the request id that an edge
+/// Formats status, headers and body; masks the time of the response and the request ID that an edge
 /// makes.
 fn shown(response: &Response, text_may_change: bool) -> String {
     let mut shown = format!("{}\n", response.status);

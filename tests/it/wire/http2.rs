@@ -271,7 +271,7 @@ async fn rapid_resets_end_the_connection() {
     let wired = start().await;
     let connection = connect(&wired).await;
     let mut client = connection.client;
-    // CVE-2023-44487: each request is cancelled before the server has handled it.
+    // CVE-2023-44487: each request is canceled before the server has handled it.
     for _ in 0..10_000 {
         let Ok(mut ready) = client.ready().await else {
             break;

@@ -6,7 +6,7 @@ mod compression;
 mod framing;
 /// HTTP/2 on the same port.
 mod http2;
-/// Request ids, sources and hop counts: which peers are trusted.
+/// Request IDs, sources and hop counts: which peers are trusted.
 mod identity;
 /// Limits of sizes and counts.
 mod limits;

@@ -133,7 +133,7 @@ async fn finish<T: 'static>(
     })
 }
 
-/// Waits until the call is to be cancelled. A unary call has sent everything when it is polled.
+/// Waits until the call is to be canceled. A unary call has sent everything when it is polled.
 async fn cancelled(cancel: Option<&Cancel>) {
     match cancel.and_then(|cancel| cancel.after_close_send_ms) {
         Some(delay) => tokio::time::sleep(Duration::from_millis(delay.into())).await,
