@@ -1,19 +1,21 @@
 //! The body of a request. The shop needs none, but a request whose body is broken is not the one
 //! that its sender meant.
 
+use std::io::{self, Read};
 use std::time::Duration;
 
+use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use futures_util::StreamExt as _;
 use rpc_runtime::Code;
 use rpc_runtime::axum::body::Body;
-use rpc_runtime::axum::http::header::CONTENT_TYPE;
+use rpc_runtime::axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use rpc_runtime::axum::http::{HeaderMap, StatusCode};
 use serde::de::IgnoredAny;
 use tokio::time::timeout;
 
 use super::response::ErrorResponse;
 
-/// Maximum size of a body, in bytes.
+/// Maximum size of a body, in bytes, also after each of its encodings is removed.
 const MAX_BYTES: usize = 64 << 10;
 
 /// Timeout for the end of a body, shorter than the time that a server has for the whole request.
@@ -23,8 +25,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 ///
-/// A response for the caller: the body is not complete, does not end in time, is too large, or is
-/// not the JSON that its content type promises.
+/// A response for the caller: the body is not complete, does not end in time, is too large, does
+/// not have the encoding that its headers promise, or is not the JSON that its content type promises.
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<(), ErrorResponse> {
     let mut chunks = body.into_data_stream();
     let mut bytes = Vec::new();
@@ -41,6 +43,7 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<(), ErrorRes
     timeout(TIMEOUT, reading)
         .await
         .unwrap_or_else(|_| Err(broken("the request body did not end in time")))?;
+    let bytes = decoded(headers, bytes)?;
     if is_json(headers) && !is_empty_or_json(&bytes) {
         return Err(broken("the request body is not valid JSON"));
     }
@@ -54,6 +57,73 @@ fn too_large() -> ErrorResponse {
 
 fn broken(why: &str) -> ErrorResponse {
     ErrorResponse::invalid(format!("{why}; this route needs no body"))
+}
+
+/// An encoding of the header `content-encoding`.
+#[derive(Debug, Clone, Copy)]
+enum Encoding {
+    Identity,
+    Gzip,
+    Deflate,
+}
+
+/// Removes the encodings of a body. A body without content has none.
+fn decoded(headers: &HeaderMap, mut bytes: Vec<u8>) -> Result<Vec<u8>, ErrorResponse> {
+    if bytes.is_empty() {
+        return Ok(bytes);
+    }
+    // The last one was applied last.
+    for encoding in encodings(headers)?.into_iter().rev() {
+        let mut plain = Vec::new();
+        let (name, outcome) = match encoding {
+            Encoding::Identity => continue,
+            Encoding::Gzip => ("gzip", read_whole(MultiGzDecoder::new(&*bytes), &mut plain)),
+            Encoding::Deflate => ("deflate", {
+                let mut decoder = ZlibDecoder::new(&*bytes);
+                let outcome = read_whole(&mut decoder, &mut plain);
+                let is_whole = plain.len() > MAX_BYTES || decoder.get_ref().is_empty();
+                outcome.and(if is_whole {
+                    Ok(())
+                } else {
+                    Err(io::ErrorKind::InvalidData.into())
+                })
+            }),
+        };
+        if outcome.is_err() {
+            return Err(broken(&format!("the request body is not valid {name}")));
+        }
+        if plain.len() > MAX_BYTES {
+            return Err(too_large());
+        }
+        bytes = plain;
+    }
+    Ok(bytes)
+}
+
+/// Reads to the end, or to one byte more than a body may have.
+fn read_whole(decoder: impl Read, plain: &mut Vec<u8>) -> io::Result<()> {
+    let limit = MAX_BYTES as u64 + 1;
+    decoder.take(limit).read_to_end(plain).map(drop)
+}
+
+fn encodings(headers: &HeaderMap) -> Result<Vec<Encoding>, ErrorResponse> {
+    let mut encodings = Vec::new();
+    for value in headers.get_all(CONTENT_ENCODING) {
+        let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+        for name in value.split(',').map(str::trim) {
+            encodings.push(match name {
+                "" | "identity" => Encoding::Identity,
+                "gzip" | "x-gzip" => Encoding::Gzip,
+                "deflate" => Encoding::Deflate,
+                _ => {
+                    let text = "unknown Content-Encoding, expected `gzip`, `deflate` or `identity`; this route needs no body";
+                    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+                    return Err(ErrorResponse::new(status, Code::InvalidArgument, text));
+                }
+            });
+        }
+    }
+    Ok(encodings)
 }
 
 /// Returns whether a content type is `application/json`, or ends in `+json`. A proxy may have
@@ -189,6 +259,80 @@ mod tests {
             }
             let outcome = read(&headers, Body::from("{")).await;
             assert_eq!(outcome.is_err(), is_json, "{kinds:?}");
+        }
+    }
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        io::Write::write_all(&mut encoder, text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn deflate(text: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        io::Write::write_all(&mut encoder, text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// Returns the error of a body with these encodings that is called JSON.
+    async fn outcome(encodings: &[&str], body: Vec<u8>) -> Result<(), String> {
+        let mut headers =
+            HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        for encoding in encodings {
+            headers.append(CONTENT_ENCODING, HeaderValue::from_str(encoding).unwrap());
+        }
+        let outcome = read(&headers, Body::from(body)).await;
+        outcome.map_err(|refused| refused.text().to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_body_must_have_its_encoding() {
+        let zipped = gzip(b"{}");
+        let members = [gzip(b"{"), gzip(b"}")].concat();
+        for (encodings, body) in [
+            (&[][..], b"{}".to_vec()),
+            (&["identity"], b"{}".to_vec()),
+            (&["gzip"], Vec::new()),
+            (&["gzip"], zipped.clone()),
+            (&["X-GZip"], members),
+            (&["deflate"], deflate(b"{}")),
+            (&["deflate, gzip"], gzip(&deflate(b"{}"))),
+            (&["deflate", "", "identity, gzip"], gzip(&deflate(b"{}"))),
+        ] {
+            assert_eq!(outcome(encodings, body).await, Ok(()), "{encodings:?}");
+        }
+        let cut = zipped[..zipped.len() - 1].to_vec();
+        let mut wrong_sum = zipped.clone();
+        let sum = wrong_sum.len() - 8;
+        wrong_sum[sum] ^= 1;
+        for (encodings, body, expected) in [
+            (&["gzip"][..], b"ab".to_vec(), "not valid gzip"),
+            (&["gzip"], b"{}".to_vec(), "not valid gzip"),
+            (&["gzip"], cut, "not valid gzip"),
+            (&["gzip"], wrong_sum, "not valid gzip"),
+            (&["gzip"], [&*zipped, b"junk"].concat(), "not valid gzip"),
+            (&["gzip"], deflate(b"{}"), "not valid gzip"),
+            (&["gzip"], gzip(b"{"), "not valid JSON"),
+            (&["gzip, gzip"], zipped.clone(), "not valid gzip"),
+            (&["deflate"], zipped.clone(), "not valid deflate"),
+            (
+                &["deflate"],
+                [deflate(b"{}"), b"junk".to_vec()].concat(),
+                "not valid deflate",
+            ),
+            (
+                &["gzip", "deflate"],
+                gzip(&deflate(b"{}")),
+                "not valid deflate",
+            ),
+            (&["identity"], zipped.clone(), "not valid JSON"),
+            (&["br"], b"ab".to_vec(), "unknown Content-Encoding"),
+            (&["gzip, zstd"], zipped, "unknown Content-Encoding"),
+            (&["gzip"], gzip(&vec![b' '; MAX_BYTES + 1]), "exceeds"),
+            (&["deflate"], deflate(&vec![b' '; 8 << 20]), "exceeds"),
+        ] {
+            let text = outcome(encodings, body).await.unwrap_err();
+            assert!(text.contains(expected), "{encodings:?} {expected}: {text}");
         }
     }
 }
