@@ -1,13 +1,14 @@
 //! `fibpro backup` and `fibpro restore`: copies of the users' database.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fibpro::process::caused_by;
 use fibpro::serve::userstore::secret;
 use fibpro::service::userstore::{BackupSummary, Database, backup, restore};
 use rpc_runtime::env_option::{named, variable};
-use rpc_runtime::{Result, Secret};
+use rpc_runtime::files::{self, FileError};
+use rpc_runtime::{Code, Error, Result, Secret};
 
 use super::CommandError;
 
@@ -53,7 +54,11 @@ pub(crate) async fn run_backup(
     options: BackupOptions,
     out: &mut impl Write,
 ) -> Result<(), CommandError> {
-    let outcome = async { backup(&options.database.parse()?, &options.file).await };
+    let outcome = async {
+        let database = options.database.parse()?;
+        check_place(&options.file)?;
+        backup(&database, &options.file).await
+    };
     let content = outcome.await.map_err(|error| for_the_operator(&error))?;
     let file = options.file.display();
     writeln!(out, "{} are in {file}", counted(content)).map_err(CommandError::Output)
@@ -78,6 +83,18 @@ pub(crate) async fn run_restore(
     Ok(())
 }
 
+/// Checks that no other user can exchange the copy.
+fn check_place(file: &Path) -> Result<()> {
+    match files::check_file(file) {
+        Err(error @ (FileError::Untrusted(_) | FileError::UntrustedFolder(..))) => {
+            let text = format!("cannot write {}: {error}", file.display());
+            Err(Error::new(Code::FailedPrecondition, text))
+        }
+        // What else is wrong is found by the copy.
+        _ => Ok(()),
+    }
+}
+
 fn counted(content: BackupSummary) -> String {
     let BackupSummary { users, purchases } = content;
     let plural = |count: i64| if count == 1 { "" } else { "s" };
@@ -88,6 +105,6 @@ fn counted(content: BackupSummary) -> String {
     )
 }
 
-fn for_the_operator(error: &rpc_runtime::Error) -> CommandError {
+fn for_the_operator(error: &Error) -> CommandError {
     CommandError::Service(error.message().to_owned())
 }

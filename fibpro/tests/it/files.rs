@@ -364,3 +364,77 @@ fn a_byte_order_mark_in_a_body_is_named() {
         );
     }
 }
+
+#[test]
+fn a_log_spool_of_others_is_refused() {
+    let folder = Folder::new();
+    let data = folder.file("data");
+    let spool = data.join("log-spool");
+    let up = || {
+        let ended = fibpro(&["up", "--base-port", "0", "--data-dir", text(&data)]);
+        assert_refused(&ended, &spool, "");
+        ended.stderr
+    };
+    fs::create_dir_all(&spool).unwrap();
+    for mode in [0o777, 0o702] {
+        set_mode(&spool, mode);
+        let stderr = up();
+        let why = format!("has mode {mode:o}, so other users can write it");
+        assert!(stderr.contains(&why), "{stderr}");
+    }
+    set_mode(&spool, 0o700);
+    if give_away(&spool) {
+        let stderr = up();
+        assert!(stderr.contains("belongs to user 65534"), "{stderr}");
+    }
+    fs::remove_dir_all(&spool).unwrap();
+    std::os::unix::fs::symlink(folder.file("missing"), &spool).unwrap();
+    let stderr = up();
+    assert!(
+        stderr.contains("log-spool is a symbolic link that leads nowhere"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_spool_behind_a_link_is_as_safe_as_its_folder() {
+    let folder = Folder::new();
+    let outer = folder.file("outer");
+    fs::create_dir_all(outer.join("spool")).unwrap();
+    set_mode(&outer, 0o777);
+    let link = folder.file("link");
+    std::os::unix::fs::symlink(outer.join("spool"), &link).unwrap();
+    for spool in [&link, &outer.join("spool")] {
+        let mut pricing = command(
+            env!("CARGO_BIN_EXE_pricing"),
+            &[
+                "--listen",
+                "127.0.0.1:0",
+                "--logsink",
+                "http://127.0.0.1:9",
+                "--log-spool",
+                text(spool),
+            ],
+        );
+        let ended: Ended = output(&mut pricing).into();
+        assert_refused(&ended, spool, "has mode 777, so other users can write it");
+    }
+}
+
+#[test]
+fn a_copy_is_not_written_among_others() {
+    for mode in [0o777, 0o702] {
+        let folder = Folder::new();
+        let open = folder.file("open");
+        fs::create_dir(&open).unwrap();
+        set_mode(&open, mode);
+        let link = folder.file("link");
+        std::os::unix::fs::symlink(open.join("target"), &link).unwrap();
+        let database = format!("sqlite://{}", folder.file("users.sqlite").display());
+        for copy in [open.join("copy"), link] {
+            let ended = fibpro(&["backup", text(&copy), "--database", &database]);
+            assert_refused(&ended, &copy, "so other users can write it");
+            assert_eq!(fs::read_dir(&open).unwrap().count(), 0);
+        }
+    }
+}

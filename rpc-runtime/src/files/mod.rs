@@ -22,15 +22,19 @@ mod unix;
 #[path = "other.rs"]
 mod unix;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 pub use lock::FileLock;
 
 /// The byte order mark that some editors write at the start of a text.
 pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Maximum number of symbolic links on the way to a file, as Linux has it.
+const LINKS: u32 = 40;
 
 /// Reads a text file of at most `limit` bytes. A byte order mark at its start is left out. Blocks.
 ///
@@ -57,27 +61,60 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, FileError> {
 /// Any [`FileError`] except those about the content.
 pub fn check_file(path: &Path) -> Result<(), FileError> {
     match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => check_missing(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match check_way(path) {
+            Err(FileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            checked => checked,
+        },
         Err(error) => Err(error.into()),
         Ok(metadata) => {
             check_regular(&metadata)?;
-            check_folders_of(path)?;
+            check_way(path)?;
             unix::check_owner(&metadata).map_err(FileError::Untrusted)
         }
     }
 }
 
-/// Checks that a folder belongs to this user or to the superuser, and that no other user can write
-/// it. Blocks.
+/// Creates a folder that only this user can use, and the folders that it is in, where they are
+/// missing. Blocks.
 ///
 /// # Errors
 ///
-/// [`FileError::NotFolder`], [`FileError::Untrusted`], or the I/O error.
+/// The I/O error. It names the path that is in the way, such as a file or a symbolic link that leads
+/// nowhere.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(path).map_err(|error| {
+        let parts = path.ancestors();
+        let existing = parts
+            .filter_map(|part| Some((part, fs::symlink_metadata(part).ok()?)))
+            .find(|(part, _)| !part.is_dir());
+        let Some((part, metadata)) = existing else {
+            return error;
+        };
+        let what = if metadata.is_symlink() && !part.exists() {
+            "a symbolic link that leads nowhere"
+        } else {
+            "no folder"
+        };
+        io::Error::new(error.kind(), format!("{} is {what}", part.display()))
+    })
+}
+
+/// Checks that a folder belongs to this user or to the superuser, and that no other user can write
+/// it, the folder that it is in, or the folder of a symbolic link on the way to it. Blocks.
+///
+/// # Errors
+///
+/// [`FileError::NotFolder`], [`FileError::Untrusted`], [`FileError::UntrustedFolder`], or the I/O
+/// error.
 pub fn check_folder(path: &Path) -> Result<(), FileError> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_dir() {
         return Err(FileError::NotFolder);
     }
+    check_way(path)?;
     unix::check_owner(&metadata).map_err(FileError::Untrusted)
 }
 
@@ -92,6 +129,7 @@ pub fn check_shared_folder(path: &Path) -> Result<(), FileError> {
     if !metadata.is_dir() {
         return Err(FileError::NotFolder);
     }
+    check_way(path)?;
     unix::check_shared(&metadata).map_err(FileError::Untrusted)
 }
 
@@ -118,7 +156,7 @@ pub(crate) fn without_mark(text: &str) -> &str {
 fn read_trusted(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     check_regular(&fs::metadata(path)?)?;
     // Also before the file is opened: no other user can put a pipe in its place after this.
-    check_folders_of(path)?;
+    check_way(path)?;
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     check_regular(&metadata)?;
@@ -150,27 +188,57 @@ fn check_regular(metadata: &Metadata) -> Result<(), FileError> {
     }))
 }
 
-/// Checks the folder of a path, and that of the file itself if the path is a symbolic link: a user
-/// who can write the folder can put another file in the place of this one.
-fn check_folders_of(path: &Path) -> Result<(), FileError> {
-    check_folder_of(path)?;
-    check_link(path)?;
-    check_folder_of(&fs::canonicalize(path)?)
+/// Checks each symbolic link on the way to a file or folder, the folder of each link, and the
+/// folder of the file itself: a user who can write one of these folders can put another file in the
+/// place of this one. Returns an error for a missing file.
+fn check_way(path: &Path) -> Result<(), FileError> {
+    let mut way: Vec<_> = reversed_parts(path);
+    let mut at = PathBuf::new();
+    let mut links = 0;
+    while let Some(part) = way.pop() {
+        match Path::new(&part).components().next() {
+            Some(Component::Normal(name)) => at.push(name),
+            // No links are left in `at`.
+            Some(Component::ParentDir) => match at.components().next_back() {
+                Some(Component::Normal(_)) => drop(at.pop()),
+                Some(Component::RootDir | Component::Prefix(_)) => {}
+                _ => at.push(Component::ParentDir),
+            },
+            // Replaces the path.
+            Some(Component::RootDir | Component::Prefix(_)) => at.push(&part),
+            Some(Component::CurDir) | None => {}
+        }
+        let metadata = match fs::symlink_metadata(&at) {
+            Ok(metadata) => metadata,
+            // The current folder.
+            Err(_) if at.as_os_str().is_empty() => continue,
+            Err(error) => {
+                if way.is_empty() && error.kind() == io::ErrorKind::NotFound {
+                    check_folder_of(&at)?;
+                }
+                return Err(error.into());
+            }
+        };
+        if !metadata.is_symlink() {
+            continue;
+        }
+        links += 1;
+        if links > LINKS {
+            return Err(io::Error::other("it leads over too many symbolic links").into());
+        }
+        check_folder_of(&at)?;
+        // In a sticky folder, other users can make links to the files of this user.
+        unix::check_link(&metadata).map_err(FileError::Untrusted)?;
+        way.extend(reversed_parts(&fs::read_link(&at)?));
+        at.pop();
+    }
+    check_folder_of(&at)
 }
 
-/// Checks the folder in which a missing file would be created, also through symbolic links.
-fn check_missing(path: &Path) -> Result<(), FileError> {
-    match check_folder_of(path) {
-        // The folder is missing as well.
-        Err(FileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        checked => checked?,
-    }
-    check_link(path)?;
-    match fs::read_link(path) {
-        // Ends: the caller found no file and not a loop, and no other user can change the link.
-        Ok(target) => check_missing(&folder_of(path).join(target)),
-        Err(_) => Ok(()),
-    }
+/// Returns the parts of a path, the last one first.
+fn reversed_parts(path: &Path) -> Vec<OsString> {
+    let parts = path.components().rev();
+    parts.map(|part| part.as_os_str().to_owned()).collect()
 }
 
 fn check_folder_of(path: &Path) -> Result<(), FileError> {
@@ -178,18 +246,6 @@ fn check_folder_of(path: &Path) -> Result<(), FileError> {
     let metadata = fs::metadata(folder)?;
     unix::check_shared(&metadata)
         .map_err(|problem| FileError::UntrustedFolder(folder.to_owned(), problem))
-}
-
-/// Checks that no other user has made the symbolic link at a path, if it is one. In a sticky
-/// folder, other users can make links to the files of this user.
-fn check_link(path: &Path) -> Result<(), FileError> {
-    match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_symlink() => {
-            unix::check_link(&metadata).map_err(FileError::Untrusted)
-        }
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -259,3 +259,91 @@ fn a_lock_is_released_though_a_child_inherited_it() {
     let error = FileLock::acquire(&folder.pipe()).unwrap_err();
     assert_eq!(error.to_string(), "it is a pipe, expected a regular file");
 }
+
+#[test]
+fn each_link_on_the_way_is_as_safe_as_its_folder() {
+    let (inner, middle, outer) = (Folder::new(), Folder::new(), Folder::new());
+    let path = inner.file("x", 0o600);
+    let name = path.file_name().unwrap();
+    let link = |target: &Path, at: PathBuf| {
+        std::os::unix::fs::symlink(target, &at).unwrap();
+        at
+    };
+    // A link to the folder, a link to that, a link to a link to the file, and a way back.
+    let folder = link(&inner.0, middle.0.join("folder"));
+    let second = link(&folder, outer.0.join("folder"));
+    let to_file = link(&path, middle.0.join("file"));
+    let third = link(&to_file, outer.0.join("file"));
+    let back = outer
+        .0
+        .join("folder")
+        .join("..")
+        .join(inner.0.file_name().unwrap());
+    for way in [folder.join(name), second.join(name), third, back.join(name)] {
+        let through_middle = way != path;
+        assert_eq!(read_text(&way, 100).unwrap(), "x", "{way:?}");
+        set_mode(&middle.0, 0o777);
+        assert_eq!(read_text(&way, 100).is_err(), through_middle, "{way:?}");
+        let expected = format!("its folder {} has mode 777", middle.0.display());
+        assert!(refused(&way).starts_with(&expected), "{way:?}");
+        set_mode(&middle.0, 0o1777);
+        assert_eq!(read_text(&way, 100).unwrap(), "x", "{way:?}");
+        set_mode(&middle.0, 0o700);
+    }
+    set_mode(&middle.0, 0o702);
+    for checked in [check_folder(&folder), check_shared_folder(&second)] {
+        assert!(
+            matches!(checked, Err(FileError::UntrustedFolder(..))),
+            "{checked:?}"
+        );
+    }
+    check_folder(&inner.0).unwrap();
+    let missing = second.join("missing");
+    assert!(matches!(
+        check_file(&missing),
+        Err(FileError::UntrustedFolder(..))
+    ));
+}
+
+#[test]
+fn a_folder_is_as_safe_as_the_one_it_is_in() {
+    let outer = Folder::new();
+    let inner = outer.0.join("inner");
+    create_folder(&inner.join("a/b")).unwrap();
+    for mode in [0o777, 0o702] {
+        set_mode(&outer.0, mode);
+        let expected = format!("its folder {} has mode {mode:o}", outer.0.display());
+        for checked in [check_folder(&inner), check_shared_folder(&inner)] {
+            let error = checked.unwrap_err().to_string();
+            assert!(error.starts_with(&expected), "{error}");
+        }
+        check_folder(&inner.join("a")).unwrap();
+    }
+    set_mode(&outer.0, 0o1777);
+    check_folder(&inner).unwrap();
+}
+
+#[test]
+fn what_is_in_the_way_of_a_folder_is_named() {
+    let folder = Folder::new();
+    let file = folder.file("x", 0o600);
+    let dangling = folder.0.join("dangling");
+    std::os::unix::fs::symlink(folder.0.join("missing"), &dangling).unwrap();
+    let to_file = folder.0.join("link");
+    std::os::unix::fs::symlink(&file, &to_file).unwrap();
+    for (way, what) in [
+        (&file, "no folder"),
+        (&to_file, "no folder"),
+        (&dangling, "a symbolic link that leads nowhere"),
+    ] {
+        for path in [way.clone(), way.join("inner/most")] {
+            let error = create_folder(&path).unwrap_err();
+            assert_eq!(error.to_string(), format!("{} is {what}", way.display()));
+        }
+    }
+    let made = folder.0.join("made");
+    create_folder(&made.join("inner")).unwrap();
+    create_folder(&made.join("inner")).unwrap();
+    use std::os::unix::fs::MetadataExt as _;
+    assert_eq!(fs::metadata(&made).unwrap().mode() & 0o777, 0o700);
+}

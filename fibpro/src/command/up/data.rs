@@ -1,8 +1,8 @@
 //! The data folder, and the identity key that the services share.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -26,14 +26,10 @@ impl DataDir {
     /// Creates the folder (accessible to its owner only) and the key where they are missing, and
     /// locks the folder.
     pub(super) fn prepare(folder: &Path) -> Result<Self, String> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|error| {
-                let folder = folder.display();
-                format!("cannot create the data folder {folder} (`--data-dir`): {error}")
-            })?;
+        files::create_folder(folder).map_err(|error| {
+            let folder = folder.display();
+            format!("cannot create the data folder {folder} (`--data-dir`): {error}")
+        })?;
         // Another user who can write here could exchange the users or the key.
         files::check_folder(folder).map_err(|error| {
             let folder = folder.display();

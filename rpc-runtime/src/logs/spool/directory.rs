@@ -63,12 +63,12 @@ impl SpoolDir {
     /// Creates the directory of a new session. Its epoch is larger than all earlier ones, even if
     /// the clock was set back.
     pub(super) fn begin_session(&self) -> io::Result<SpoolSession> {
-        create_folder(&self.root)?;
+        files::create_folder(&self.root)?;
         if self.is_temporary {
             // Every user can write to the temporary directory.
             check_private(&self.root)?;
         }
-        create_folder(&self.folder)?;
+        files::create_folder(&self.folder)?;
         // Several users may share a folder that an operator chose.
         files::check_shared_folder(&self.folder).map_err(denied)?;
         let first = now().max(self.last_epoch().saturating_add(1));
@@ -173,7 +173,7 @@ impl SpoolSession {
     /// Returns the directory. It is created and locked again if it or its lock was deleted.
     pub(super) fn folder(&mut self) -> io::Result<&Path> {
         if !self.lock.is_at(&self.path.join(LOCK)) {
-            create_folder(&self.path)?;
+            files::create_folder(&self.path)?;
             if let Some(again) = Self::claim(self.epoch, self.path.clone())? {
                 *self = again;
             }
@@ -233,10 +233,6 @@ fn denied(error: FileError) -> Error {
 /// Creates a file that only this user can read, because logs are confidential.
 pub(super) fn new_file(path: &Path) -> io::Result<File> {
     private(OpenOptions::new().create_new(true).write(true)).open(path)
-}
-
-fn create_folder(path: &Path) -> io::Result<()> {
-    private_folder().recursive(true).create(path)
 }
 
 #[cfg(unix)]
