@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use rpc_runtime::env_option::{named, variable};
+use rpc_runtime::stderr::Stderr;
 use rpc_runtime::{Error, Result, ServerOptions};
 
 use crate::api::compute_worker::{DEFAULT_LARGEST_N, LARGEST_N};
@@ -60,11 +61,12 @@ pub fn caused_by(option: &str, error: &Error) -> Error {
     Error::new(error.code(), format!("{option}: {}", error.message()))
 }
 
-/// Prints a note on stderr. What would control a terminal is escaped, except line feeds.
+/// Prints a note on stderr. What would control a terminal is escaped, except line feeds. A stderr
+/// that blocks is not waited for.
 pub fn print_note(text: impl Display) {
     let text = terminal::lines(&text.to_string());
-    // With a closed stderr only the exit code remains.
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    // Never an error.
+    let _ = writeln!(Stderr, "{text}");
 }
 
 /// Prints one line with an error on stderr.

@@ -111,6 +111,8 @@ pub mod logs;
 mod server;
 #[cfg(feature = "_wire")]
 mod spawn;
+#[cfg(feature = "server")]
+pub mod stderr;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -8,7 +8,7 @@ mod modules;
 use self::modules::Modules;
 
 /// The layer of each module of the crate, in the order of `lib.rs`.
-const LAYERS: [(&str, u8); 32] = [
+const LAYERS: [(&str, u8); 33] = [
     ("backoff", 0),
     ("context", 0),
     ("descriptor", 0),
@@ -39,6 +39,7 @@ const LAYERS: [(&str, u8); 32] = [
     ("logs", 4),
     ("server", 4),
     ("spawn", 4),
+    ("stderr", 4),
     ("testing", 4),
     ("__private", 4),
 ];

@@ -284,3 +284,84 @@ fn an_output_that_is_not_read_delays_no_stop() {
     assert!(ended.stderr.contains(said), "{ended:?}");
     assert!(out.reader.is_some());
 }
+
+/// A pipe that is full and not read, as a terminal is after Ctrl-S.
+fn full_pipe(folder: &Folder) -> (PathBuf, File) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    /// `O_NONBLOCK` of Linux.
+    const NONBLOCK: i32 = 0o4000;
+
+    let path = folder.file("full");
+    assert!(output(Command::new("mkfifo").arg(&path)).status.success());
+    let mut options = File::options();
+    let mut pipe = options
+        .read(true)
+        .write(true)
+        .custom_flags(NONBLOCK)
+        .open(&path)
+        .unwrap();
+    while pipe.write_all(&[b'.'; 512]).is_ok() {}
+    while pipe.write_all(b".").is_ok() {}
+    (path, pipe)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_blocked_output_delays_neither_records_nor_end() {
+    for (mode, _) in MODES {
+        let folder = Folder::new();
+        let (path, _pipe) = full_pipe(&folder);
+        let data = folder.file("data");
+        let open = || File::options().write(true).open(&path).unwrap();
+        let mut up = Command::new(env!("CARGO_BIN_EXE_fibpro"))
+            .args(["up", "--unix", "--base-port", "0", "--data-dir"])
+            .arg(&data)
+            .args(mode)
+            .stdin(std::process::Stdio::null())
+            .stdout(open())
+            .stderr(open())
+            .spawn()
+            .unwrap();
+        let key = data.join("identity.key").display().to_string();
+        let to = |service: &str| format!("unix:{}", data.join(format!("{service}.sock")).display());
+        until("all services run", || {
+            let gatekeeper = [
+                "status",
+                "--to",
+                &to("controller"),
+                "--identity-key-file",
+                &key,
+            ];
+            fibpro(&gatekeeper).code == Some(0)
+        });
+        let text = "x".repeat(20_000);
+        for _ in 0..6 {
+            let log = [
+                "log",
+                &text,
+                "--to",
+                &to("logsink"),
+                "--identity-key-file",
+                &key,
+            ];
+            let logged = fibpro(&log);
+            assert_eq!(logged.stdout, "accepted\n", "{logged:?}");
+        }
+        let id = up.id().to_string();
+        let kill = || {
+            assert!(
+                output(Command::new("kill").args(["-TERM", &id]))
+                    .status
+                    .success()
+            )
+        };
+        kill();
+        let mut status = None;
+        until("it has ended", || {
+            status = up.try_wait().unwrap();
+            status.is_some()
+        });
+        assert_eq!(status.unwrap().code(), Some(0), "{mode:?}");
+    }
+}

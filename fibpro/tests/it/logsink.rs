@@ -358,3 +358,24 @@ fn it_listens_where_told_and_serves_a_unix_socket() {
     assert!(!socket.exists(), "a socket's file goes with its server");
     std::fs::remove_file(socket.with_extension("sock.lock")).unwrap();
 }
+
+#[test]
+fn an_output_that_is_not_read_delays_no_record() {
+    let mut sink = LogSink::start();
+    let text = "x".repeat(60 << 10);
+    for _ in 0..6 {
+        let response = sink.call("RecvLog", &json!({ "message": text }).to_string());
+        assert_eq!(
+            (response.status, &response.body),
+            (200, &json!({"result": true}))
+        );
+    }
+    sink.wait_for_stderr("the output of log lines takes none");
+    let found = sink.call("Query", "{}");
+    assert_eq!(found.body["records"].as_array().unwrap().len(), 6);
+    sink.terminate();
+    // The process goes on until the output takes the rest or its time is over.
+    sink.wait_for_stderr("log lines were not written");
+    let ended = sink.ended();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}

@@ -653,3 +653,175 @@ async fn output_and_store_fail_and_return_together() {
     assert_eq!(fixture.printer.lost(), 0);
     fixture.finish().await.unwrap();
 }
+
+/// An output that takes nothing until the test opens it.
+struct BlockedWriter(std::sync::mpsc::Receiver<()>, CapturedWriter);
+
+impl Write for BlockedWriter {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        // An error once the test has opened it for good.
+        let _ = self.0.recv();
+        self.1.write(text)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A log sink whose output is blocked, with a queue of `capacity` bytes.
+async fn start_blocked(
+    folder: &Folder,
+    capacity: u32,
+) -> (StoreFixture, std::sync::mpsc::Sender<()>) {
+    let (store, intake) = LogStore::start(LogStoreOptions {
+        path: folder.file("logs.sqlite"),
+        bytes: BYTES,
+    })
+    .await;
+    let (open, opened) = std::sync::mpsc::channel();
+    let captured = CapturedWriter::default();
+    let out = BlockedWriter(opened, captured.clone());
+    let (printer, writing) = PrintQueue::with_capacity(out, Some(intake), capacity).unwrap();
+    let sink = Sink::new(printer.clone(), Some(store));
+    let fixture = StoreFixture {
+        logs: LogsClient::local(sink.clone()),
+        sink: LogSinkClient::local(sink),
+        printer,
+        captured,
+        writing,
+    };
+    (fixture, open)
+}
+
+#[tokio::test]
+async fn an_output_that_blocks_delays_no_storing() {
+    let folder = Folder::new();
+    let (fixture, open) = start_blocked(&folder, 32 << 20).await;
+    for sequence in 1..=20 {
+        let stored = fixture.logs.append(&[record(sequence, "x")]).await;
+        assert_eq!(stored.unwrap(), 1);
+    }
+    assert_eq!(fixture.texts(all()).await.len(), 20);
+    assert_eq!(
+        (fixture.captured.text().as_str(), fixture.printer.lost()),
+        ("", 0)
+    );
+    // All of them are printed once the output takes lines again.
+    drop(open);
+    let captured = fixture.captured.clone();
+    fixture.finish().await.unwrap();
+    assert_eq!(captured.text().lines().count(), 20);
+}
+
+#[tokio::test]
+async fn lines_that_do_not_fit_are_skipped_and_counted() {
+    let folder = Folder::new();
+    let (fixture, open) = start_blocked(&folder, 10_000).await;
+    let text = "x".repeat(1_000);
+    for sequence in 1..=20 {
+        let stored = fixture.logs.append(&[record(sequence, &text)]).await;
+        assert_eq!(stored.unwrap(), 1);
+    }
+    assert_eq!(fixture.texts(all()).await.len(), 20);
+    let lost = fixture.printer.lost();
+    assert!((1..20).contains(&lost), "{lost}");
+    drop(open);
+    let (captured, printer) = (fixture.captured.clone(), fixture.printer.clone());
+    for _ in 0..POLLS {
+        if captured.text().lines().count() as u64 + lost == 20 {
+            break;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    // A record that is sent again is printed if it was skipped, and not stored again.
+    assert_eq!(fixture.logs.append(&[record(20, &text)]).await.unwrap(), 0);
+    assert_eq!(printer.lost(), lost - 1);
+    drop(printer);
+    fixture.finish().await.unwrap();
+    assert_eq!(captured.text().lines().count() as u64, 21 - lost);
+}
+
+#[tokio::test]
+async fn the_end_waits_so_long_for_a_blocked_output() {
+    let folder = Folder::new();
+    let (fixture, _open) = start_blocked(&folder, 32 << 20).await;
+    for sequence in 1..=3 {
+        let stored = fixture.logs.append(&[record(sequence, "x")]).await;
+        assert_eq!(stored.unwrap(), 1);
+    }
+    drop((fixture.logs, fixture.sink, fixture.printer));
+    // The store has all of them, so nothing is lost.
+    fixture
+        .writing
+        .finish(std::time::Duration::from_secs(1))
+        .await
+        .unwrap();
+    let again = StoreFixture::start(&folder.file("logs.sqlite"), BYTES).await;
+    assert_eq!(again.texts(all()).await, ["x", "x", "x"]);
+}
+
+/// Moves a database and the files beside it.
+fn move_database(from: &Path, to: &Path) {
+    for suffix in ["-wal", "-shm", ""] {
+        let suffixed = |path: &Path| format!("{}{suffix}", path.display());
+        if Path::new(&suffixed(from)).exists() {
+            std::fs::rename(suffixed(from), suffixed(to)).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn searches_follow_a_file_that_is_replaced_and_back() {
+    let folder = Folder::new();
+    let (path, away, other) = (
+        folder.file("logs.sqlite"),
+        folder.file("away.sqlite"),
+        folder.file("other.sqlite"),
+    );
+    let fixture = StoreFixture::start(&path, BYTES).await;
+    assert_eq!(fixture.logs.append(&[record(1, "one")]).await.unwrap(), 1);
+    assert_eq!(fixture.texts(all()).await, ["one"]);
+    // The database of another program is neither written nor searched.
+    move_database(&path, &away);
+    let new = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true);
+    let mut foreign = new.connect().await.unwrap();
+    sqlx::query("CREATE TABLE users (name TEXT)")
+        .execute(&mut foreign)
+        .await
+        .unwrap();
+    foreign.close().await.unwrap();
+    let (code, text) = fixture.refused(&[record(2, "two")]).await;
+    assert_eq!(code, Code::Unavailable);
+    assert!(
+        text.contains("another database and not a log store"),
+        "{text}"
+    );
+    fixture.sink.query(&all()).no_retry().await.unwrap_err();
+    move_database(&path, &other);
+    move_database(&away, &path);
+    assert_eq!(fixture.append_at_last(&[record(3, "three")]).await, 1);
+    assert_eq!(fixture.texts(all()).await, ["one", "three"]);
+    // Another store, that of another day, without a record in between.
+    let second = StoreFixture::start(&away, BYTES).await;
+    assert_eq!(
+        second
+            .logs
+            .append(&[record(1, "another day")])
+            .await
+            .unwrap(),
+        1
+    );
+    second.finish().await.unwrap();
+    std::fs::remove_file(&other).unwrap();
+    move_database(&path, &other);
+    move_database(&away, &path);
+    assert_eq!(fixture.texts(all()).await, ["another day"]);
+    move_database(&path, &away);
+    move_database(&other, &path);
+    assert_eq!(fixture.texts(all()).await, ["one", "three"]);
+    assert_eq!(fixture.append_at_last(&[record(4, "four")]).await, 1);
+    assert_eq!(fixture.texts(all()).await, ["one", "three", "four"]);
+}

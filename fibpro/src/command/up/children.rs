@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::plan::{ServiceUrls, SystemPlan};
 use super::process_spec::ProcessSpec;
 use super::sockets::ServiceSockets;
-use super::supervisor::Supervisor;
+use super::supervisor::{Supervisor, all_stopped};
 use crate::command::CommandError;
 
 /// The child processes in the order of their start.
@@ -48,14 +48,14 @@ impl ChildProcesses {
     }
 
     pub(super) async fn stop(&mut self) -> Result<(), String> {
-        let mut outcome = Ok(());
+        let mut failed = Vec::new();
         while let Some(supervisor) = self.running.last_mut() {
-            outcome = outcome.and(supervisor.end().await);
+            failed.extend(supervisor.end().await.err());
             // Stored before the wait for readiness, so that a signal meanwhile stops this child
             // too.
             self.running.pop();
         }
-        outcome
+        all_stopped(&failed)
     }
 
     pub(super) async fn kill(&mut self) {

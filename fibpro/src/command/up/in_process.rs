@@ -13,6 +13,7 @@ use fibpro::serve::{
 use futures_util::future::LocalBoxFuture;
 use rpc_runtime::BoundServer;
 use rpc_runtime::logs::{LogExporter, dropped};
+use rpc_runtime::stderr::Stderr;
 use rpc_runtime::{Client, Code, Error, IdentityKeys, Result};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -25,6 +26,7 @@ use tracing_subscriber::{Layer as _, fmt};
 use super::plan::{ServiceUrls, SystemPlan};
 use super::ready;
 use super::sockets::ServiceSockets;
+use super::supervisor::all_stopped;
 use crate::command::CommandError;
 
 /// Timeout for the delivery of the last records to the log sink.
@@ -126,7 +128,7 @@ impl InProcess {
     }
 
     pub(super) async fn stop(&mut self) -> Result<(), String> {
-        let mut outcome = Ok(());
+        let mut failed = Vec::new();
         while let Some(mut running) = self.running.pop() {
             let name = running.name;
             if name == "logsink" {
@@ -142,13 +144,11 @@ impl InProcess {
             let served = running.serving.await.map_err(|error| error.to_string());
             let closed = running.closing.finish().await;
             let closed = closed.map_err(|error| error.message().to_owned());
-            outcome = outcome.and(
-                served
-                    .and(closed)
-                    .map_err(|error| format!("{name}: {error}")),
-            );
+            if let Err(error) = served.and(closed) {
+                failed.push(format!("{name}: {error}"));
+            }
         }
-        outcome
+        all_stopped(&failed)
     }
 }
 
@@ -248,7 +248,7 @@ fn start_log(sink: &str, plan: &SystemPlan, keys: IdentityKeys) -> Result<LogExp
     let exporter = builder.start()?;
     let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let lines = fmt::layer()
-        .with_writer(io::stderr)
+        .with_writer(|| Stderr)
         // The layer would report a closed stderr on stderr, and panic.
         .log_internal_errors(false)
         .with_ansi(!plain && io::stderr().is_terminal());

@@ -15,7 +15,7 @@ mod sockets;
 mod supervisor;
 
 use std::future::pending;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use fibpro::output::unbuffered_stdout;
@@ -83,9 +83,11 @@ pub(crate) async fn run(options: UpOptions) -> Result<(), CommandError> {
         services.start(&plan, &urls, sockets).await?;
         let banner = banner::text(&plan, &urls, &services.processes());
         // Not buffered, since the log follows on the same output. An output that fails does not
-        // stop the services.
-        let written = unbuffered_stdout().and_then(|mut out| out.write_all(banner.as_bytes()));
-        if let Err(error) = written {
+        // stop the services, and one that blocks does not keep signals from being received.
+        let written = tokio::task::spawn_blocking(move || {
+            unbuffered_stdout().and_then(|mut out| out.write_all(banner.as_bytes()))
+        });
+        if let Err(error) = written.await.map_err(io::Error::other).flatten() {
             print_note(format_args!("cannot write to standard output: {error}"));
         }
         pending().await

@@ -69,6 +69,34 @@ impl Supervisor {
     }
 }
 
+/// Returns the error of a stop: each reason for which a service did not stop as it should.
+pub(super) fn all_stopped(failed: &[String]) -> Result<(), String> {
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(failed.join("; "))
+}
+
+/// The notes about restarts. A child that fails at each start for the same reason is noted after 1,
+/// 2, 4, 8, … restarts.
+#[derive(Debug, Default)]
+struct RestartNotes {
+    reason: String,
+    repeats: u64,
+}
+
+impl RestartNotes {
+    /// Returns whether the next restart for this reason is noted.
+    fn is_due(&mut self, reason: &str) -> bool {
+        if self.reason != reason {
+            reason.clone_into(&mut self.reason);
+            self.repeats = 0;
+        }
+        self.repeats += 1;
+        self.repeats.is_power_of_two()
+    }
+}
+
 /// Waits for this order, or a stronger one. A dropped sender is an order to stop.
 async fn wait_for_command(
     orders: &mut watch::Receiver<SupervisorCommand>,
@@ -88,6 +116,7 @@ async fn keep(
     let mut restarts = 0_u64;
     // Restarts since the child last ran for longer than `STEADY`.
     let mut consecutive = 0_u32;
+    let mut notes = RestartNotes::default();
     loop {
         let since = Instant::now();
         let mut reason = tokio::select! {
@@ -101,12 +130,15 @@ async fn keep(
         };
         if since.elapsed() > STEADY {
             consecutive = 0;
+            notes = RestartNotes::default();
         }
         child = loop {
             restarts += 1;
             consecutive = consecutive.saturating_add(1);
             let pause = RESTART_BACKOFF.delay(consecutive);
-            print_note(format_args!("{reason}; restart {restarts} in {pause:?}"));
+            if notes.is_due(&reason) {
+                print_note(format_args!("{reason}; restart {restarts} in {pause:?}"));
+            }
             let again = async {
                 sleep(pause).await;
                 spec.start().await
@@ -142,4 +174,29 @@ async fn end(
     }
     child.kill().await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_that_repeats_is_noted_less_and_less() {
+        let mut notes = RestartNotes::default();
+        let due = |reason: &str, notes: &mut RestartNotes| {
+            (1..=20).filter(|_| notes.is_due(reason)).count()
+        };
+        assert_eq!(due("no key", &mut notes), 5);
+        assert_eq!(due("killed", &mut notes), 5);
+        // Two reasons in turn are two pieces of news each time.
+        assert!((0..10).all(|turn| notes.is_due(if turn % 2 == 0 { "a" } else { "b" })));
+    }
+
+    #[test]
+    fn each_service_that_did_not_stop_is_named() {
+        assert_eq!(all_stopped(&[]), Ok(()));
+        let failed = ["pricing was killed", "userstore was killed"].map(str::to_owned);
+        let text = all_stopped(&failed).unwrap_err();
+        assert_eq!(text, "pricing was killed; userstore was killed");
+    }
 }

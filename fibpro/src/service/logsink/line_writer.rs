@@ -1,31 +1,34 @@
-//! Writes queued records as lines, on a thread of its own.
+//! Writes the lines of queued records, on a thread of its own.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 
-use tokio::sync::mpsc::UnboundedSender;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::count;
 use super::missing::MissingRecords;
 use super::sequence::SequenceTracker;
-use super::store::{AcceptResult, PrintedJob, WriteError};
 use crate::api::logsink::Record;
 use crate::output::LineOutput;
 
 /// Jobs are combined into one write up to this size, in bytes, to save system calls.
 const GROUP_BYTES: usize = 64 << 10;
 
-/// Records of one call, waiting to be written.
+/// Number of new lines of a call; the kind of the error if a line could not be written. Only the
+/// kind is kept, because several calls share the error.
+pub(super) type PrintResult = Result<u32, io::ErrorKind>;
+
+/// Lines of one call, waiting to be written.
 #[derive(Debug)]
 pub(super) struct WriteJob {
-    pub(super) records: Vec<Record>,
+    pub(super) records: Arc<[Record]>,
     /// The formatted lines of all records.
     pub(super) lines: String,
     /// End of each record's line in `lines`, as a byte offset.
     pub(super) ends: Vec<usize>,
-    pub(super) reply: oneshot::Sender<AcceptResult>,
+    pub(super) reply: oneshot::Sender<PrintResult>,
     /// The job's share of the queue's capacity.
     pub(super) permit: OwnedSemaphorePermit,
 }
@@ -47,22 +50,40 @@ enum LineState {
 pub(super) struct PrintState {
     /// Number of records whose lines are not in the output.
     pub(super) lost: AtomicU64,
-    /// Whether a call was rejected because the queue was full and the queue has not been empty
+    /// Number of lines that wait in the queue or in a write that blocks.
+    pub(super) waiting: AtomicU64,
+    /// Whether a line waited too long and none was written since.
+    pub(super) blocked: AtomicBool,
+    /// Whether lines were skipped because the queue was full and the queue has not been empty
     /// since.
-    pub(super) behind: AtomicBool,
+    pub(super) skipping: AtomicBool,
+    missing: Mutex<MissingRecords>,
 }
 
-/// Writes the lines of queued jobs, and forwards the records to the store.
+impl PrintState {
+    /// Counts records whose lines are not written, because the queue of lines is full.
+    pub(super) fn skip(&self, records: &[Record]) {
+        let mut missing = self.missing.lock();
+        records.iter().for_each(|record| missing.add(record));
+        self.lost.store(missing.count(), Ordering::Relaxed);
+        drop(missing);
+        if !self.skipping.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                "the queue of log lines is full: they are skipped, and their records are in the store"
+            );
+        }
+    }
+}
+
+/// Writes the lines of queued jobs.
 pub(super) struct LineWriter<W> {
     out: LineOutput<W>,
     /// Whether the last write failed.
     is_failing: bool,
     /// Sequence numbers of the records that were written.
     seen: SequenceTracker,
-    /// Records that were not written.
-    missing: MissingRecords,
-    /// Queue of the store's writer; `None` without a store.
-    store: Option<UnboundedSender<PrintedJob>>,
+    /// Whether the records are also stored.
+    has_store: bool,
     state: Arc<PrintState>,
 }
 
@@ -70,15 +91,14 @@ impl<W: Write> LineWriter<W> {
     pub(super) fn new(
         out: W,
         seen: SequenceTracker,
-        store: Option<UnboundedSender<PrintedJob>>,
+        has_store: bool,
         state: Arc<PrintState>,
     ) -> Self {
         Self {
             out: LineOutput::new(out),
             is_failing: false,
             seen,
-            missing: MissingRecords::default(),
-            store,
+            has_store,
             state,
         }
     }
@@ -98,7 +118,9 @@ impl<W: Write> LineWriter<W> {
             }
             let outcome = self.write(&text, &mut group);
             for (states, job) in group.drain(..) {
-                self.forward(&states, job, outcome);
+                let lines = job.records.len() as u64;
+                self.state.waiting.fetch_sub(lines, Ordering::Relaxed);
+                complete(&states, job, outcome);
             }
         }
     }
@@ -106,8 +128,9 @@ impl<W: Write> LineWriter<W> {
     /// Returns the next job; `None` once the queue is closed.
     fn next(&self, queue: &mpsc::Receiver<WriteJob>) -> Option<WriteJob> {
         queue.try_recv().ok().or_else(|| {
-            if self.state.behind.swap(false, Ordering::Relaxed) {
-                tracing::info!("the log queue is empty again");
+            if self.state.skipping.swap(false, Ordering::Relaxed) {
+                let lost = self.state.lost.load(Ordering::Relaxed);
+                tracing::warn!(lost, "the queue of log lines is empty again");
             }
             queue.recv().ok()
         })
@@ -150,6 +173,10 @@ impl<W: Write> LineWriter<W> {
             return Ok(());
         }
         let result = self.out.write_lines(text.as_bytes());
+        if self.state.blocked.swap(false, Ordering::Relaxed) && result.bytes > 0 {
+            tracing::warn!("the output of log lines takes lines again");
+        }
+        let mut missing = self.state.missing.lock();
         let mut end = 0;
         for (states, job) in group {
             let starts = [0].iter().chain(&job.ends);
@@ -161,19 +188,18 @@ impl<W: Write> LineWriter<W> {
                 end += line_end - start;
                 if end <= result.bytes {
                     *state = LineState::Written;
-                    self.missing.remove(record);
+                    missing.remove(record);
                 } else {
                     *state = LineState::Skipped;
-                    self.missing.add(record);
+                    missing.add(record);
                     if let (Some(epoch), Some(sequence)) = (record.epoch, record.sequence) {
                         self.seen.remove(&record.source, epoch, sequence);
                     }
                 }
             }
         }
-        self.state
-            .lost
-            .store(self.missing.count(), Ordering::Relaxed);
+        self.state.lost.store(missing.count(), Ordering::Relaxed);
+        drop(missing);
         self.seen.forget();
         self.log_change(result.outcome)
     }
@@ -182,39 +208,33 @@ impl<W: Write> LineWriter<W> {
     fn log_change(&mut self, outcome: io::Result<()>) -> Result<(), io::ErrorKind> {
         let was_failing = std::mem::replace(&mut self.is_failing, outcome.is_err());
         match (&outcome, was_failing) {
-            (Err(error), false) if self.store.is_some() => {
+            (Err(error), false) if self.has_store => {
                 tracing::error!(%error, "cannot write log lines: they are skipped, and their records are in the store");
             }
             (Err(error), false) => {
                 tracing::error!(%error, "cannot write log lines; callers receive `unavailable`");
             }
             (Ok(()), true) => {
-                let lost = self.missing.count();
+                let lost = self.state.lost.load(Ordering::Relaxed);
                 tracing::warn!(lost, "log lines are written again");
             }
             (Err(_), true) | (Ok(()), false) => {}
         }
         outcome.map_err(|error| error.kind())
     }
+}
 
-    /// Forwards the records to the store, also when their lines could not be written: what is
-    /// stored is accepted. Without a store, the call is completed here.
-    fn forward(&self, states: &[LineState], job: WriteJob, outcome: Result<(), io::ErrorKind>) {
-        let printed = PrintedJob {
-            records: job.records,
-            reply: job.reply,
-            permit: job.permit,
-        };
-        match (&self.store, outcome) {
-            // If the store's task is gone, the reply channel is dropped and the caller notices.
-            (Some(store), _) => drop(store.send(printed)),
-            (None, Err(kind)) if states.contains(&LineState::Skipped) => {
-                printed.complete(Err(WriteError::Output(kind)));
-            }
-            (None, _) => {
-                let new = states.iter().filter(|state| **state == LineState::Written);
-                printed.complete(Ok(count(new.count())));
-            }
+/// Responds to the call with the number of its new lines, or with the error.
+fn complete(states: &[LineState], job: WriteJob, outcome: Result<(), io::ErrorKind>) {
+    let result = match outcome {
+        Err(kind) if states.contains(&LineState::Skipped) => Err(kind),
+        _ => {
+            let new = states.iter().filter(|state| **state == LineState::Written);
+            Ok(count(new.count()))
         }
-    }
+    };
+    // Released first, so that a caller with a response finds the capacity free.
+    drop(job.permit);
+    // The caller may be gone.
+    let _ = job.reply.send(result);
 }

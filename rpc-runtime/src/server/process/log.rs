@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::identity::IdentityKeys;
 use crate::logs::{self, LogExportOptions, LogExporter, LogExporterBuilder, PreparedExporter};
 use crate::server::call::panic;
+use crate::stderr::Stderr;
 
 /// The log format of a server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -108,7 +109,7 @@ fn install_subscriber(format: LogFormat, prepared: Option<&PreparedExporter>) ->
     let filter = from_environment.build();
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let lines = fmt::layer::<Registry>()
-        .with_writer(std::io::stderr)
+        .with_writer(|| Stderr)
         // Internal errors are printed to stderr, which panics if stderr is closed. This would end
         // the server.
         .log_internal_errors(false);

@@ -36,6 +36,8 @@ pub(super) enum LogStoreErrorKind {
     Untrusted,
     /// A newer version of this program created the file.
     Newer,
+    /// The file is a database of another program or service.
+    Foreign,
     /// Any other error.
     Failed,
 }
@@ -74,6 +76,7 @@ impl LogStoreError {
             LogStoreErrorKind::Newer => {
                 "the log store was created by a newer version of this program"
             }
+            LogStoreErrorKind::Foreign => "the file is another database and not a log store",
             LogStoreErrorKind::Failed => "an SQLite operation on the log store failed",
         }
     }
@@ -101,6 +104,9 @@ impl LogStoreError {
             }
             LogStoreErrorKind::Newer => {
                 "run that version, or choose another file with `--store FILE`"
+            }
+            LogStoreErrorKind::Foreign => {
+                "move the file to its place; the store begins a new one, or choose another file with `--store FILE`"
             }
             LogStoreErrorKind::Failed => "check the disk",
         };

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -83,6 +83,7 @@ pub(super) async fn open(path: &Path, bytes: u64) -> Result<SqliteConnection, Lo
         .connect_with(options)
         .await?;
     let opened = async {
+        check_tables(&pool).await?;
         MIGRATIONS.run(&pool).await?;
         Ok(pool.acquire().await?.detach())
     }
@@ -91,6 +92,25 @@ pub(super) async fn open(path: &Path, bytes: u64) -> Result<SqliteConnection, Lo
         pool.close().await;
     }
     opened
+}
+
+/// Checks that the file is empty or a log store.
+async fn check_tables(pool: &SqlitePool) -> Result<(), LogStoreError> {
+    let tables: Vec<String> =
+        sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+            .fetch_all(pool)
+            .await?;
+    let has = |name: &str| tables.iter().any(|table| table == name);
+    // A start that was interrupted leaves only the table of migrations.
+    let is_new = tables.iter().all(|table| table == "_sqlx_migrations");
+    if is_new || (has("records") && has("sources")) {
+        return Ok(());
+    }
+    let tables = tables.join(", ");
+    Err(LogStoreError::new(
+        LogStoreErrorKind::Foreign,
+        format!("it has the tables {tables}"),
+    ))
 }
 
 /// Checks the whole file for damage. Skipped for large files, where damage is found on access.
@@ -160,11 +180,7 @@ fn owner_only() -> fs::OpenOptions {
 /// is dropped.
 pub(super) fn lock(path: &Path) -> Result<FileLock, LogStoreError> {
     if let Some(folder) = path.parent() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(open_error)?;
+        files::create_folder(folder).map_err(open_error)?;
     }
     files::check_file(path).map_err(untrusted)?;
     let path = with_suffix(path, ".lock");
@@ -176,21 +192,23 @@ pub(super) fn lock(path: &Path) -> Result<FileLock, LogStoreError> {
         })
 }
 
-/// Device and inode numbers of a file, to notice when it is replaced.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct FileIdentity([(u64, u64); 2]);
+/// Device and inode numbers of a file and of its `-wal`, where they exist, to notice when they are
+/// replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileIdentity([Option<(u64, u64)>; 2]);
 
 impl FileIdentity {
-    /// Returns the identity of the file and its `-wal`; `None` if one of them is missing.
-    pub(super) fn of(path: &Path) -> Option<Self> {
+    pub(super) fn of(path: &Path) -> Self {
         let identity = |path: &Path| {
             let metadata = fs::metadata(path).ok()?;
             Some((metadata.dev(), metadata.ino()))
         };
-        Some(Self([
-            identity(path)?,
-            identity(&with_suffix(path, "-wal"))?,
-        ]))
+        Self([identity(path), identity(&with_suffix(path, "-wal"))])
+    }
+
+    /// Returns whether the file exists.
+    pub(super) fn exists(self) -> bool {
+        self.0[0].is_some()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The log store: the latest records of all services in an SQLite file with a size limit.
 //!
-//! One task writes records in the order in which they were printed, and combines waiting jobs into
+//! One task writes records in the order in which they are printed, and combines waiting jobs into
 //! one transaction. Searches use their own connections. Accepted records are committed: they
 //! survive the end of the process, and a power failure except for the last transactions.
 
@@ -11,7 +11,7 @@ mod retention;
 mod select;
 mod writer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -20,12 +20,13 @@ use sqlx::SqlitePool;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
+use self::file::FileIdentity;
 use self::writer::StoreWriter;
 use super::sequence::SequenceTracker;
 use crate::api::logsink::Page;
 
 pub(super) use select::Filter;
-pub(super) use writer::{AcceptResult, PrintedJob, WriteError};
+pub(super) use writer::{StoreJob, StoreResult};
 
 /// Maximum number of searches that wait for records. Each occupies a slot for running calls.
 const FOLLOWERS: usize = 64;
@@ -49,11 +50,28 @@ pub struct LogStore {
 #[derive(Debug)]
 pub(super) struct StoreShared {
     options: LogStoreOptions,
-    readers: RwLock<SqlitePool>,
+    readers: RwLock<Readers>,
     /// ID of the last record.
     head: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
     followers: Semaphore,
+}
+
+/// Connections of searches, and the file that they are for.
+#[derive(Debug)]
+struct Readers {
+    pool: SqlitePool,
+    file: FileIdentity,
+}
+
+impl Readers {
+    fn of(path: &Path) -> Self {
+        Self {
+            // Before the pool connects: a file that is replaced in between is noticed later.
+            file: FileIdentity::of(path),
+            pool: file::readers(path),
+        }
+    }
 }
 
 impl LogStore {
@@ -65,7 +83,7 @@ impl LogStore {
     pub async fn start(options: LogStoreOptions) -> (Self, Intake) {
         let (jobs, queue) = mpsc::unbounded_channel();
         let shared = Arc::new(StoreShared {
-            readers: RwLock::new(file::readers(&options.path)),
+            readers: RwLock::new(Readers::of(&options.path)),
             options,
             head: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
@@ -88,6 +106,7 @@ impl LogStore {
 
     /// Returns the matching records.
     pub(super) async fn page(&self, filter: &Filter) -> Result<Page> {
+        self.shared.follow_file().await;
         select::page(&self.shared.readers(), filter)
             .await
             .map_err(|problem| {
@@ -117,37 +136,40 @@ impl LogStore {
 
 impl StoreShared {
     fn readers(&self) -> SqlitePool {
-        self.readers.read().clone()
+        self.readers.read().pool.clone()
+    }
+
+    /// Renews the pool of readers if the file was replaced since they were connected. A file that
+    /// is missing has no replacement yet: its last content can still be searched.
+    async fn follow_file(&self) {
+        let now = FileIdentity::of(&self.options.path);
+        if now.exists() && self.readers.read().file != now {
+            self.renew_readers().await;
+        }
     }
 
     /// Replaces the pool of readers and closes the old connections.
     async fn renew_readers(&self) {
-        let new = file::readers(&self.options.path);
+        let new = Readers::of(&self.options.path);
         let old = {
             let mut readers = self.readers.write();
             std::mem::replace(&mut *readers, new)
         };
-        old.close().await;
+        old.pool.close().await;
     }
 }
 
 /// Queue into the store, for a [`PrintQueue`](super::PrintQueue).
 #[derive(Debug)]
 pub struct Intake {
-    jobs: mpsc::UnboundedSender<PrintedJob>,
+    jobs: mpsc::UnboundedSender<StoreJob>,
     stored: SequenceTracker,
     storing: StoreTask,
 }
 
 impl Intake {
     /// Returns the queue, the sequence numbers of stored records, and the task of the store.
-    pub(super) fn split(
-        self,
-    ) -> (
-        mpsc::UnboundedSender<PrintedJob>,
-        SequenceTracker,
-        StoreTask,
-    ) {
+    pub(super) fn split(self) -> (mpsc::UnboundedSender<StoreJob>, SequenceTracker, StoreTask) {
         (self.jobs, self.stored, self.storing)
     }
 }

@@ -3,7 +3,6 @@
 //! The loop is not shared with the user store: a failed group is refused as a whole here, while the
 //! user store repeats its operations one by one.
 
-use std::io;
 use std::sync::Arc;
 
 use rpc_runtime::files::FileLock;
@@ -30,30 +29,20 @@ const GROUP_BYTES: usize = 1 << 20;
 /// estimate.
 const EXTRA_SPACE_DIVISOR: u64 = 8;
 
-/// Number of newly accepted records of a call.
-pub(in super::super) type AcceptResult = Result<u32, WriteError>;
+/// Number of newly stored records of a call. Several calls share the error.
+pub(in super::super) type StoreResult = Result<u32, Arc<LogStoreError>>;
 
-/// Error of a call whose records were not accepted.
-#[derive(Debug, Clone)]
-pub(in super::super) enum WriteError {
-    /// The lines could not be written. Only the kind is kept, because several calls share the
-    /// error.
-    Output(io::ErrorKind),
-    /// The records could not be stored. Their lines may have been written.
-    Store(Arc<LogStoreError>),
-}
-
-/// Records of one call after printing.
+/// Records of one call, waiting to be stored.
 #[derive(Debug)]
-pub(in super::super) struct PrintedJob {
-    pub(in super::super) records: Vec<Record>,
-    pub(in super::super) reply: oneshot::Sender<AcceptResult>,
+pub(in super::super) struct StoreJob {
+    pub(in super::super) records: Arc<[Record]>,
+    pub(in super::super) reply: oneshot::Sender<StoreResult>,
     pub(in super::super) permit: OwnedSemaphorePermit,
 }
 
-impl PrintedJob {
+impl StoreJob {
     /// Responds to the call with the number of new records, or with the error.
-    pub(in super::super) fn complete(self, stored: AcceptResult) {
+    fn complete(self, stored: StoreResult) {
         // Released first, so that a caller with a response finds the capacity free.
         drop(self.permit);
         // The caller may be gone.
@@ -64,7 +53,7 @@ impl PrintedJob {
 /// Task that stores the records of queued jobs.
 pub(super) struct StoreWriter {
     shared: Arc<StoreShared>,
-    jobs: mpsc::UnboundedReceiver<PrintedJob>,
+    jobs: mpsc::UnboundedReceiver<StoreJob>,
     lock: Option<FileLock>,
     open: Option<OpenStore>,
     /// The last error and when it occurred.
@@ -78,7 +67,7 @@ pub(super) struct StoreWriter {
 /// An open database file.
 struct OpenStore {
     connection: SqliteConnection,
-    identity: Option<FileIdentity>,
+    identity: FileIdentity,
     tables: Tables,
     retention: Retention,
     /// Sequence numbers of stored records, including evicted ones.
@@ -86,7 +75,7 @@ struct OpenStore {
 }
 
 impl StoreWriter {
-    pub(super) fn new(shared: Arc<StoreShared>, jobs: mpsc::UnboundedReceiver<PrintedJob>) -> Self {
+    pub(super) fn new(shared: Arc<StoreShared>, jobs: mpsc::UnboundedReceiver<StoreJob>) -> Self {
         Self {
             shared,
             jobs,
@@ -133,7 +122,7 @@ impl StoreWriter {
                 }
                 Err(problem) => {
                     for job in group.drain(..) {
-                        job.complete(Err(WriteError::Store(Arc::clone(&problem))));
+                        job.complete(Err(Arc::clone(&problem)));
                     }
                 }
             }
@@ -151,7 +140,7 @@ impl StoreWriter {
 
     /// Stores the records of all jobs in one transaction, or none. Returns the number of new
     /// records of each job.
-    async fn store(&mut self, group: &[PrintedJob]) -> Result<Vec<u32>, Arc<LogStoreError>> {
+    async fn store(&mut self, group: &[StoreJob]) -> Result<Vec<u32>, Arc<LogStoreError>> {
         self.close_if_replaced().await;
         let mut again = true;
         loop {
@@ -284,10 +273,10 @@ impl StoreWriter {
 
     /// Logs the first error and the first success after it. Callers receive their errors in any
     /// case.
-    fn log_change(&mut self, problem: Option<&Arc<LogStoreError>>, group: &[PrintedJob]) {
+    fn log_change(&mut self, problem: Option<&Arc<LogStoreError>>, group: &[StoreJob]) {
         match problem {
             Some(problem) => {
-                let records = group.iter().flat_map(|job| &job.records);
+                let records = group.iter().flat_map(|job| &*job.records);
                 records.for_each(|record| self.refused.add(record));
                 let news = self
                     .last_error
@@ -317,12 +306,12 @@ impl StoreWriter {
 
 impl OpenStore {
     /// Stores records that are not stored yet. Returns their number for each job.
-    async fn append(&mut self, group: &[PrintedJob]) -> Result<Vec<u32>, LogStoreError> {
+    async fn append(&mut self, group: &[StoreJob]) -> Result<Vec<u32>, LogStoreError> {
         let mut fresh = Vec::new();
         let mut counts = Vec::with_capacity(group.len());
         for job in group {
             let before = fresh.len();
-            for record in &job.records {
+            for record in &*job.records {
                 let unstored = match (record.epoch, record.sequence) {
                     (Some(epoch), Some(sequence)) => {
                         self.seen.insert(&record.source, epoch, sequence)
