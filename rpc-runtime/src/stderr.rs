@@ -1,9 +1,10 @@
 //! Standard error of a process, for writers that must not wait without end.
 //!
-//! A terminal takes nothing after Ctrl-S, and a pipe nothing when it is full and not read. A program
-//! that writes to it then blocks, with all threads that log, and does not even receive the signal
-//! that ends it. [`Stderr`] hands each text to a thread and waits for it at most a second. While
-//! standard error blocks, texts wait in memory up to a limit; beyond it they are skipped and counted.
+//! A terminal takes nothing after Ctrl-S, and a pipe nothing when it is full and not read. A
+//! program that writes to it then blocks, with all threads that log, and does not even receive the
+//! signal that ends it. [`Stderr`] hands each text to a thread and waits for it at most a second.
+//! While standard error blocks, texts wait in memory up to a limit; beyond it they are skipped and
+//! counted.
 //!
 //! ```
 //! use std::io::Write as _;

@@ -79,8 +79,8 @@ pub fn check_file(path: &Path) -> Result<(), FileError> {
 ///
 /// # Errors
 ///
-/// The I/O error. It names the path that is in the way, such as a file or a symbolic link that leads
-/// nowhere.
+/// The I/O error. It names the path that is in the way, such as a file or a symbolic link that
+/// leads nowhere.
 pub fn create_folder(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]

@@ -26,7 +26,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// A response for the caller: the body is not complete, does not end in time, is too large, does
-/// not have the encoding that its headers promise, or is not the JSON that its content type promises.
+/// not have the encoding that its headers promise, or is not the JSON that its content type
+/// promises.
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<(), ErrorResponse> {
     let mut chunks = body.into_data_stream();
     let mut bytes = Vec::new();

@@ -9,10 +9,10 @@
 //! nor time: users rely on this form, and tools such as `ts` or the journal prepend the time.
 //!
 //! A call formats its lines, the printing thread writes them while the store's writer stores the
-//! records, and then the call returns. It does not wait for an output that blocks: what is stored is
-//! accepted, and a line that cannot be written is skipped and counted. Without a store, what cannot
-//! be written is not accepted. Both keep track of sequence numbers independently, so a repeated call
-//! performs only the part that failed before.
+//! records, and then the call returns. It does not wait for an output that blocks: what is stored
+//! is accepted, and a line that cannot be written is skipped and counted. Without a store, what
+//! cannot be written is not accepted. Both keep track of sequence numbers independently, so a
+//! repeated call performs only the part that failed before.
 
 mod line;
 mod line_writer;
