@@ -13,19 +13,20 @@ pub(crate) fn unraw(ident: &Ident) -> String {
 
 // === identifiers of the expansion ===
 
-/// `LogSink` → `LogSinkClient`. The name has the trait's span, so that "go to definition" of an
-/// editor finds the trait.
+/// Returns the name of the client: `LogSink` → `LogSinkClient`. The name has the trait's span, so
+/// that "go to definition" of an editor finds the trait.
 pub(crate) fn client(service: &Ident) -> Ident {
     derived(service, &format!("{}Client", unraw(service)))
 }
 
-/// `LogSink` → `LogSinkServer`.
+/// Returns the name of the server's factory: `LogSink` → `LogSinkServer`.
 pub(crate) fn server(service: &Ident) -> Ident {
     derived(service, &format!("{}Server", unraw(service)))
 }
 
-/// `recv_log` → `__METHOD_RECV_LOG`, the static with the descriptor and the codecs of a method. The
-/// statics of the service have other prefixes, so no method has the name of one.
+/// Returns the name of the static with the descriptor and the codecs of a method: `recv_log` →
+/// `__METHOD_RECV_LOG`. The statics of the service have other prefixes, so no method has the name
+/// of one.
 pub(crate) fn method_static(method: &Ident) -> Ident {
     let name = format!("__METHOD_{}", unraw(method).to_uppercase());
     Ident::new(&name, Span::mixed_site().located_at(method.span()))
@@ -48,30 +49,30 @@ fn derived(from: &Ident, name: &str) -> Ident {
 
 // === case conversion ===
 
-/// `recv_log` → `RecvLog`: the wire name of a method.
+/// Returns the wire name of a method: `recv_log` → `RecvLog`.
 pub(crate) fn upper_camel(snake: &str) -> String {
     snake.split('_').map(capitalized).collect()
 }
 
-/// `user_id` → `userId`: the second accepted JSON name of an argument. The runtime uses the same
-/// rule.
+/// Returns the second accepted JSON name of an argument: `user_id` → `userId`. The runtime uses the
+/// same rule.
 pub(crate) fn lower_camel(snake: &str) -> String {
     let mut parts = snake.split('_');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |name, part| name + &capitalized(part))
 }
 
-/// `LogSink` → `log_sink`: the default endpoint of a service.
+/// Returns the default endpoint of a service: `LogSink` → `log_sink`.
 pub(crate) fn lower_snake(camel: &str) -> String {
     split_words(camel).join("_")
 }
 
-/// `InsufficientCredit` → `INSUFFICIENT_CREDIT`: the default reason of an error variant.
+/// Returns the default reason of an error variant: `InsufficientCredit` → `INSUFFICIENT_CREDIT`.
 pub(crate) fn screaming_snake(camel: &str) -> String {
     split_words(camel).join("_").to_uppercase()
 }
 
-/// `rpc-macros` → `rpc_macros`: the default package of a service.
+/// Returns the default package of a service: `rpc-macros` → `rpc_macros`.
 pub(crate) fn package_of_crate(name: &str) -> String {
     name.replace('-', "_")
 }

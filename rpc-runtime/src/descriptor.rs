@@ -200,7 +200,7 @@ impl MethodDescriptor {
     /// without its slash.
     #[must_use]
     pub fn full_name(&self) -> &'static str {
-        self.path.trim_start_matches('/')
+        full_name(self.path)
     }
 
     /// Returns the name for display, such as `LogSink.RecvLog`: the service without its package,
@@ -280,4 +280,9 @@ pub enum MessageStyle {
     Arguments,
     /// The one argument is the request. The value is the response.
     Message,
+}
+
+/// Returns a method's path without its slash, which is its name on the wire with its service.
+pub(crate) fn full_name(path: &str) -> &str {
+    path.trim_start_matches('/')
 }

@@ -293,7 +293,7 @@ async fn each_caller_has_its_own_allowance_of_each_method() {
     assert_eq!(error.code(), Code::ResourceExhausted);
     assert_eq!(
         error.message(),
-        "web calls admission.v1.Work/Quick more often than 6 times in 60s"
+        "web calls admission.v1.Work/Quick more often than 6 times in 60s; retry later"
     );
     let wait = error.retry_after().unwrap();
     // The time since the first call is subtracted from ten seconds.

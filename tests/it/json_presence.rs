@@ -187,7 +187,7 @@ async fn ask(running: &Running, method: &str, body: &str) -> String {
 fn assert_ambiguous(error: &Remote<Error>, code: Code) {
     assert_eq!(error.code(), code);
     if code == Code::InvalidArgument {
-        let text = "v: this value has the form of another one in JSON";
+        let text = "v: JSON writes this value and another one alike";
         assert!(error.message().contains(text), "{error}");
     }
 }

@@ -14,7 +14,7 @@ use crate::output::unbuffered_stdout;
 use crate::service::logsink::{LogStore, LogStoreOptions, PrintQueue, Sink};
 
 /// Minimum size of the store, in bytes: several times the records of one call with their indices.
-const STORE_LEAST: u64 = 16 << 20;
+const MIN_STORE_BYTES: u64 = 16 << 20;
 
 /// Prints the logs of all services on standard output, one line for each record, and stores them;
 /// listens on 127.0.0.1:9002
@@ -96,10 +96,10 @@ fn store_bytes(text: &str) -> Result<u64, String> {
     };
     let number: u64 = digits.parse().map_err(|error| format!("{error}"))?;
     match number.checked_mul(1 << shift) {
-        Some(bytes @ STORE_LEAST..) if i64::try_from(bytes).is_ok() => Ok(bytes),
+        Some(bytes @ MIN_STORE_BYTES..) if i64::try_from(bytes).is_ok() => Ok(bytes),
         _ => Err(format!(
             "must be from {} MiB to {} GiB",
-            STORE_LEAST >> 20,
+            MIN_STORE_BYTES >> 20,
             i64::MAX >> 30
         )),
     }

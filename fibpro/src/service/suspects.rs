@@ -19,7 +19,7 @@ pub(super) const SUSPECT: u32 = 5;
 pub(super) const MEMORY: Duration = Duration::from_secs(600);
 
 /// Maximum number of names.
-const NAMES: usize = 16_384;
+const MAX_NAMES: usize = 16_384;
 
 /// Counts wrong passwords by name. A name without any takes no memory.
 pub(super) struct Suspects {
@@ -29,7 +29,7 @@ pub(super) struct Suspects {
     keys: RandomState,
 }
 
-/// A hash stands for a name, so that long names take no memory.
+/// The hash of a name, stored in place of the name, so that long names take no more memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct NameKey(u64);
 
@@ -71,9 +71,9 @@ impl Suspects {
     /// Counts a wrong password.
     pub(super) fn was_wrong(&self, key: NameKey) {
         let mut names = self.lock();
-        if names.len() >= NAMES && !names.contains_key(&key) {
+        if names.len() >= MAX_NAMES && !names.contains_key(&key) {
             names.retain(|_, wrong| wrong.is_suspect());
-            if names.len() > NAMES / 2 {
+            if names.len() > MAX_NAMES / 2 {
                 names.clear();
             }
         }
@@ -124,9 +124,9 @@ mod tests {
             suspects.was_wrong(ada);
         }
         suspects.until(ada).await;
-        for n in 0..3 * NAMES {
+        for n in 0..3 * MAX_NAMES {
             suspects.was_wrong(suspects.key(&n.to_string()));
-            assert!(suspects.lock().len() <= NAMES);
+            assert!(suspects.lock().len() <= MAX_NAMES);
         }
         assert!(suspects.contains(ada));
         tokio::time::advance(MEMORY).await;

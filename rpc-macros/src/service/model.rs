@@ -40,12 +40,12 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// `fibpro.v1.LogSink`
+    /// Returns the full name of the service, such as `fibpro.v1.LogSink`.
     pub(crate) fn full_name(&self) -> String {
         format!("{}.{}", self.package.text, self.name.text)
     }
 
-    /// `/fibpro.v1.LogSink/RecvLog`
+    /// Returns the path of a method, such as `/fibpro.v1.LogSink/RecvLog`.
     pub(crate) fn path(&self, wire_name: &str) -> String {
         format!("/{}/{wire_name}", self.full_name())
     }

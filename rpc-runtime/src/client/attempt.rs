@@ -44,8 +44,8 @@ pub(super) async fn attempt(
     }
 }
 
-/// Whether the call may be sent again after this error: the error is transient and a second
-/// execution does no harm.
+/// Returns whether the call may be sent again after this error: the error is transient and a
+/// second execution does no harm.
 pub(super) fn is_retryable(method: &MethodDescriptor, error: &Error) -> bool {
     let transient = match error.code() {
         Code::Unavailable => true,

@@ -150,7 +150,7 @@ fn decide(
     RetryDecision::Retry(delay)
 }
 
-/// Whether further attempts must go to the endpoint at which this one failed.
+/// Returns whether further attempts must go to the endpoint at which this one failed.
 ///
 /// The call may be running there. Servers usually keep idempotency keys in a store of their own,
 /// so another server would not know the key and would execute the call a second time.

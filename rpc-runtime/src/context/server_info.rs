@@ -26,7 +26,7 @@ pub(crate) struct ServerInfo {
 /// server only through the context, and this module must not depend on `observe`.
 pub(crate) trait ClientMetricsRecorder: Send + Sync {
     fn call_started(&self, method: &'static MethodDescriptor);
-    /// `attempt` counts from 1.
+    /// Records the begin of an attempt; `attempt` counts from 1.
     fn attempt_started(&self, method: &'static MethodDescriptor, attempt: u32);
     fn call_ended(&self, method: &'static MethodDescriptor, code: Option<Code>, duration: Duration);
 }

@@ -59,7 +59,7 @@ impl Addresses {
         self.0.len()
     }
 
-    /// Whether both are clones of one list.
+    /// Returns whether both are clones of one list.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

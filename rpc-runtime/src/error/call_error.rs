@@ -410,7 +410,7 @@ impl fmt::Debug for Error {
     }
 }
 
-/// Whether a client retries.
+/// Facts by which a client decides whether to retry.
 impl Error {
     pub(crate) fn with_delivery(mut self, delivery: Delivery) -> Self {
         self.0.delivery = delivery;

@@ -16,7 +16,7 @@ pub(crate) enum Delivery {
 }
 
 impl Delivery {
-    /// Whether the method certainly did not run.
+    /// Returns whether the method certainly did not run.
     pub(crate) fn is_not_run(self) -> bool {
         matches!(self, Self::Unsent | Self::NotProcessed)
     }

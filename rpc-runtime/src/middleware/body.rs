@@ -34,8 +34,10 @@ impl Body {
         }
     }
 
-    /// Not supported yet: a call or response with a stream as its body fails with `unimplemented`
-    /// or `internal`.
+    /// Creates a body with a stream of encoded messages.
+    ///
+    /// Not supported yet: a call or response with such a body fails with `unimplemented` or
+    /// `internal`.
     #[doc(hidden)]
     #[must_use]
     pub fn stream(messages: Streaming<Bytes>) -> Self {

@@ -16,7 +16,7 @@ fn is_fresh_id(id: Option<&str>) -> bool {
     })
 }
 
-/// Whether the body is one line of plain text for people, which contains `text`.
+/// Returns whether the body is one line of plain text for people, which contains `text`.
 fn is_one_line(response: &rpc_tests::raw::Response, text: &str) -> bool {
     let body = String::from_utf8_lossy(&response.body);
     response.header("content-type") == Some("text/plain; charset=utf-8")

@@ -18,15 +18,15 @@ struct Arguments {
 /// The exporter of the program.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Exporter {
-    /// That of the options.
+    /// The exporter that the options describe.
     Options,
     /// The same, with its layer in a list.
     Boxed,
     /// The same, installed after `start_log`.
     Early,
-    /// One whose layer is not installed.
+    /// An exporter whose layer is not installed.
     WithoutLayer,
-    /// One of another sink.
+    /// An exporter to another sink.
     OtherSink,
     None,
 }

@@ -26,11 +26,11 @@ const PER_PEER: usize = 16;
 const PER_NAME: usize = 4;
 
 /// Maximum number of logins of one peer, including those that wait.
-const WAITING: usize = 512;
+const MAX_PENDING: usize = 512;
 
 /// Maximum number of logins without a slot in the user store, of all peers. Half of the calls that
 /// the store runs at a time are left to others.
-const SUSPECTS_AT_ONCE: usize = 512;
+const MAX_SUSPECTS: usize = 512;
 
 /// A peer. IPv6 peers are identified by their /64 network, because a single host can use 2⁶⁴
 /// addresses.
@@ -61,7 +61,7 @@ pub(super) struct LoginSlots {
     peers: Queues<PeerKey>,
     names: Queues<(PeerKey, NameKey)>,
     suspects: Suspects,
-    suspects_turns: Arc<Semaphore>,
+    suspect_slots: Arc<Semaphore>,
 }
 
 /// Permission for one login, until it is dropped.
@@ -71,7 +71,7 @@ pub(super) struct LoginSlot {
     turns: Option<[OwnedSemaphorePermit; 2]>,
     _suspect: Option<OwnedSemaphorePermit>,
     key: NameKey,
-    _places: (QueueSlot<PeerKey>, QueueSlot<(PeerKey, NameKey)>),
+    _queued: (QueueSlot<PeerKey>, QueueSlot<(PeerKey, NameKey)>),
 }
 
 /// The logins of the peer that run and wait are too many.
@@ -84,7 +84,7 @@ impl LoginSlots {
             peers: Queues::new(PER_PEER),
             names: Queues::new(PER_NAME),
             suspects: Suspects::new(),
-            suspects_turns: Arc::new(Semaphore::new(SUSPECTS_AT_ONCE)),
+            suspect_slots: Arc::new(Semaphore::new(MAX_SUSPECTS)),
         }
     }
 
@@ -92,15 +92,15 @@ impl LoginSlots {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future gives up the place.
+    /// Dropping the future removes the login from the queue.
     pub(super) async fn enter(
         &self,
         peer: PeerKey,
         username: &str,
     ) -> Result<LoginSlot, TooManyLogins> {
         let key = self.suspects.key(username);
-        let of_peer = self.peers.join(peer, WAITING)?;
-        let of_name = self.names.join((peer, key), WAITING)?;
+        let of_peer = self.peers.join(peer, MAX_PENDING)?;
+        let of_name = self.names.join((peer, key), MAX_PENDING)?;
         let turns = async { Ok([of_name.turn().await?, of_peer.turn().await?]) };
         let turns = tokio::select! {
             biased;
@@ -109,13 +109,13 @@ impl LoginSlots {
         };
         let suspect = match turns {
             Some(_) => None,
-            None => Some(turn(&self.suspects_turns).await?),
+            None => Some(turn(&self.suspect_slots).await?),
         };
         Ok(LoginSlot {
             turns,
             _suspect: suspect,
             key,
-            _places: (of_peer, of_name),
+            _queued: (of_peer, of_name),
         })
     }
 
@@ -125,7 +125,7 @@ impl LoginSlots {
             turns,
             key,
             _suspect,
-            _places,
+            _queued,
         } = slot;
         let mut login = std::pin::pin!(login);
         tokio::select! {
@@ -150,7 +150,7 @@ struct Queues<K: Eq + Hash + Copy> {
 
 struct Queue {
     turns: Arc<Semaphore>,
-    places: usize,
+    members: usize,
 }
 
 impl<K: Eq + Hash + Copy> Queues<K> {
@@ -161,16 +161,16 @@ impl<K: Eq + Hash + Copy> Queues<K> {
         }
     }
 
-    fn join(&self, key: K, most: usize) -> Result<QueueSlot<K>, TooManyLogins> {
+    fn join(&self, key: K, max: usize) -> Result<QueueSlot<K>, TooManyLogins> {
         let mut queues = self.queues.lock();
         let queue = queues.entry(key).or_insert_with(|| Queue {
             turns: Arc::new(Semaphore::new(self.at_once)),
-            places: 0,
+            members: 0,
         });
-        if queue.places >= most {
+        if queue.members >= max {
             return Err(TooManyLogins);
         }
-        queue.places += 1;
+        queue.members += 1;
         Ok(QueueSlot {
             key,
             turns: Arc::clone(&queue.turns),
@@ -210,8 +210,8 @@ impl<K: Eq + Hash + Copy> Drop for QueueSlot<K> {
     fn drop(&mut self) {
         let mut queues = self.queues.lock();
         if let Some(queue) = queues.get_mut(&self.key) {
-            queue.places -= 1;
-            if queue.places == 0 {
+            queue.members -= 1;
+            if queue.members == 0 {
                 queues.remove(&self.key);
             }
         }
@@ -335,7 +335,7 @@ mod tests {
         let bob = slots.enter(PEER, "bob").await.unwrap();
         assert!(bob.turns.is_some());
         // The limit of the memory stays.
-        while running.len() + 1 < WAITING {
+        while running.len() + 1 < MAX_PENDING {
             running.push(slots.enter(PEER, "ada").await.unwrap());
         }
         assert_eq!(slots.enter(PEER, "ada").await.unwrap_err(), TooManyLogins);
@@ -356,7 +356,7 @@ mod tests {
     #[tokio::test]
     async fn more_than_the_limit_of_a_peer_is_refused() {
         let slots = LoginSlots::new();
-        let mut waiting: Vec<_> = (0..WAITING)
+        let mut waiting: Vec<_> = (0..MAX_PENDING)
             .map(|_| Box::pin(slots.enter(PEER, "ada")))
             .collect();
         let mut running = Vec::new();
@@ -367,7 +367,7 @@ mod tests {
         }
         assert_eq!(slots.enter(PEER, "bob").await.unwrap_err(), TooManyLogins);
         slots.enter(PeerKey::Local, "bob").await.unwrap();
-        // A caller that leaves makes room.
+        // A caller that leaves frees its slot.
         waiting.pop();
         slots.enter(PEER, "bob").await.unwrap();
     }

@@ -33,7 +33,7 @@ impl Expiry {
                 let outcome = return_overdue(&store).await;
                 // Logged once, and not every five seconds.
                 if let (Err(error), false) = (&outcome, failing) {
-                    tracing::warn!("cannot return expired reservations: {error}");
+                    tracing::warn!("cannot refund expired reservations: {error}");
                 }
                 failing = outcome.is_err();
             }

@@ -19,39 +19,40 @@ use crate::service::suspects::{MEMORY, SUSPECT};
 
 /// Maximum number of concurrent verifications of one name; others wait in the order of their
 /// arrival.
-const AT_ONCE: usize = 4;
+const MAX_CONCURRENT: usize = 4;
 
 /// Maximum number of concurrent verifications of all names with [`SUSPECT`] wrong passwords. So
 /// guesses at many names do not fill the queue of hashes.
-const SUSPECTS_AT_ONCE: usize = 8;
+const MAX_SUSPECTS: usize = 8;
 
 /// Longest delay of one verification, however many wait before it. So the owner of a name is
 /// verified within the deadline of a call while others guess.
-const LONGEST: Duration = Duration::from_secs(8);
+const MAX_DELAY: Duration = Duration::from_secs(8);
 
 /// Number of wrong passwords without a delay.
-const FREE: u32 = 10;
+const FREE_GUESSES: u32 = 10;
 
-/// Delay between two verifications of a name after [`FREE`] wrong passwords. It grows with their
-/// number, up to ten times this.
+/// Delay between two verifications of a name after [`FREE_GUESSES`] wrong passwords. It grows with
+/// their number, up to ten times this.
 const DELAY: Duration = Duration::from_millis(100);
 
 /// Number of wrong passwords by which the delay grows by [`DELAY`].
-const STEP: u32 = 100;
+const GUESSES_PER_STEP: u32 = 100;
 
 /// Number of names at which those are removed that have no verification now and no delay.
-const NAMES: usize = 16_384;
+const MAX_NAMES: usize = 16_384;
 
 /// Names with wrong passwords, and names that are verified now.
 pub(super) struct Guesses {
     names: Mutex<HashMap<u64, Arc<Name>>>,
     suspects: Arc<Semaphore>,
-    /// A hash stands for a name, so that long names take no memory.
+    /// Keys of the hashes, which are stored in place of names so that long names take no more
+    /// memory.
     keys: RandomState,
 }
 
 struct Name {
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     /// Held while a verification waits out the delay, so that a dropped call costs others nothing.
     pace: tokio::sync::Mutex<Option<Instant>>,
     wrong: Mutex<Wrong>,
@@ -67,7 +68,7 @@ impl Guesses {
     pub(super) fn new() -> Self {
         Self {
             names: Mutex::default(),
-            suspects: Arc::new(Semaphore::new(SUSPECTS_AT_ONCE)),
+            suspects: Arc::new(Semaphore::new(MAX_SUSPECTS)),
             keys: RandomState::new(),
         }
     }
@@ -76,14 +77,14 @@ impl Guesses {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future gives up the place.
+    /// Dropping the future releases the slot.
     pub(super) async fn enter(&self, username: &str) -> Result<Guess> {
         let name = self.name(self.keys.hash_one(username));
-        let place = match name.place_without_delay().await? {
-            Some(place) => place,
+        let slot = match name.slot_without_delay().await? {
+            Some(slot) => slot,
             None => {
                 name.wait_for_turn().await;
-                take(&name.places).await?
+                take(&name.slots).await?
             }
         };
         let suspect = if name.count() >= SUSPECT {
@@ -93,17 +94,17 @@ impl Guesses {
         };
         Ok(Guess {
             name,
-            _place: place,
+            _slot: slot,
             _suspect: suspect,
         })
     }
 
     fn name(&self, key: u64) -> Arc<Name> {
         let mut names = self.lock();
-        if names.len() >= NAMES && !names.contains_key(&key) {
+        if names.len() >= MAX_NAMES && !names.contains_key(&key) {
             names.retain(|_, name| Arc::strong_count(name) > 1 || name.delay() > Duration::ZERO);
             // So many names have a delay only after very many guesses.
-            if names.len() > NAMES / 2 {
+            if names.len() > MAX_NAMES / 2 {
                 names.retain(|_, name| Arc::strong_count(name) > 1);
             }
         }
@@ -126,7 +127,7 @@ impl fmt::Debug for Guesses {
 impl Name {
     fn new() -> Self {
         Self {
-            places: Arc::new(Semaphore::new(AT_ONCE)),
+            slots: Arc::new(Semaphore::new(MAX_CONCURRENT)),
             pace: tokio::sync::Mutex::default(),
             wrong: Mutex::default(),
         }
@@ -147,21 +148,21 @@ impl Name {
 
     fn delay(&self) -> Duration {
         match self.count() {
-            ..FREE => Duration::ZERO,
-            count => DELAY * (count / STEP).clamp(1, 10),
+            ..FREE_GUESSES => Duration::ZERO,
+            count => DELAY * (count / GUESSES_PER_STEP).clamp(1, 10),
         }
     }
 
-    /// Returns a place unless the name has a delay, which may begin while others hold the places.
-    async fn place_without_delay(&self) -> Result<Option<OwnedSemaphorePermit>> {
+    /// Returns a slot unless the name has a delay, which may begin while others hold the slots.
+    async fn slot_without_delay(&self) -> Result<Option<OwnedSemaphorePermit>> {
         if self.delay() > Duration::ZERO {
             return Ok(None);
         }
-        let place = take(&self.places).await?;
-        Ok((self.delay() == Duration::ZERO).then_some(place))
+        let slot = take(&self.slots).await?;
+        Ok((self.delay() == Duration::ZERO).then_some(slot))
     }
 
-    /// Waits for the end of the delay, in the order of arrival and no longer than [`LONGEST`].
+    /// Waits for the end of the delay, in the order of arrival and no longer than [`MAX_DELAY`].
     async fn wait_for_turn(&self) {
         let turn = async {
             let mut next = self.pace.lock().await;
@@ -171,19 +172,19 @@ impl Name {
             *next = Some(Instant::now() + self.delay());
         };
         // At the end of the time it is this one's turn as well.
-        let _ended = tokio::time::timeout(LONGEST, turn).await;
+        let _ended = tokio::time::timeout(MAX_DELAY, turn).await;
     }
 }
 
-async fn take(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
-    let place = Arc::clone(places).acquire_owned().await;
-    place.map_err(|error| Error::new(Code::Internal, "verifying has ended").with_source(error))
+async fn take(slots: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
+    let slot = Arc::clone(slots).acquire_owned().await;
+    slot.map_err(|error| Error::new(Code::Internal, "verifying has ended").with_source(error))
 }
 
-/// Permission to verify one password of a name. Holds a place until it is dropped.
+/// Permission to verify one password of a name. Holds a slot until it is dropped.
 pub(super) struct Guess {
     name: Arc<Name>,
-    _place: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
     _suspect: Option<OwnedSemaphorePermit>,
 }
 
@@ -197,8 +198,10 @@ impl Guess {
         }
         wrong.count = wrong.count.saturating_add(1);
         wrong.last = Some(Instant::now());
-        // A doubling as in the runtime's log, but of a count that starts again and from `FREE` on.
-        let is_news = wrong.count.is_multiple_of(FREE) && (wrong.count / FREE).is_power_of_two();
+        // A doubling as in the runtime's log, but of a count that starts again and from
+        // `FREE_GUESSES` on.
+        let is_news = wrong.count.is_multiple_of(FREE_GUESSES)
+            && (wrong.count / FREE_GUESSES).is_power_of_two();
         is_news.then_some(wrong.count)
     }
 }
@@ -273,13 +276,13 @@ mod tests {
         }
     }
 
-    /// The places are for verifications, not for delays.
+    /// A guess that waits out its delay holds no slot of the suspects.
     #[tokio::test(start_paused = true)]
     async fn guesses_at_100_names_delay_no_other() {
         let guesses = Guesses::new();
         let names: Vec<_> = (0..100).map(|n| n.to_string()).collect();
         for name in &names {
-            for _ in 0..FREE {
+            for _ in 0..FREE_GUESSES {
                 guess(&guesses, name).await;
             }
             guess(&guesses, name).await;
@@ -291,7 +294,7 @@ mod tests {
             delayed.push(one);
         }
         let start = Instant::now();
-        assert_eq!(guesses.suspects.available_permits(), SUSPECTS_AT_ONCE);
+        assert_eq!(guesses.suspects.available_permits(), MAX_SUSPECTS);
         drop(guesses.enter("owner").await.unwrap());
         assert_eq!(start.elapsed(), Duration::ZERO);
         // When the delays are over, they are verified a few at a time.
@@ -304,14 +307,14 @@ mod tests {
                 running += 1;
             }
         }
-        assert_eq!(running, SUSPECTS_AT_ONCE);
+        assert_eq!(running, MAX_SUSPECTS);
         drop(guesses.enter("owner").await.unwrap());
         drop(permits);
         drop(delayed);
         // Nothing is left of calls that were dropped.
-        assert_eq!(guesses.suspects.available_permits(), SUSPECTS_AT_ONCE);
+        assert_eq!(guesses.suspects.available_permits(), MAX_SUSPECTS);
         for name in guesses.lock().values() {
-            assert_eq!(name.places.available_permits(), AT_ONCE);
+            assert_eq!(name.slots.available_permits(), MAX_CONCURRENT);
             assert_eq!(Arc::strong_count(name), 1);
         }
     }
@@ -354,12 +357,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn any_number_of_names_takes_bounded_memory() {
         let guesses = Guesses::new();
-        for _ in 0..FREE {
+        for _ in 0..FREE_GUESSES {
             guess(&guesses, "ada").await;
         }
-        for n in 0..3 * NAMES {
+        for n in 0..3 * MAX_NAMES {
             guess(&guesses, &n.to_string()).await;
-            assert!(guesses.lock().len() <= NAMES);
+            assert!(guesses.lock().len() <= MAX_NAMES);
         }
         // A name with a delay is not pushed out by names without one.
         guess(&guesses, "ada").await;

@@ -72,10 +72,12 @@ impl Logins {
         let pending = self.join(login);
         // The first caller compares. If it is canceled, the next one does.
         let compare = async || match age {
-            Some(_) => self.compare(password, hash, Lane::Proven).await,
+            Some(_) => self.compare(username, password, hash, Lane::Proven).await,
             None => {
                 let guess = self.guesses.enter(username).await?;
-                let matches = self.compare(password, hash, Lane::Unproven).await?;
+                let matches = self
+                    .compare(username, password, hash, Lane::Unproven)
+                    .await?;
                 if !matches && let Some(count) = guess.was_wrong() {
                     log_guesses(username, is_user, count);
                 }
@@ -91,12 +93,18 @@ impl Logins {
     }
 
     /// Compares each spelling of a password. Their number depends on the password only.
-    async fn compare(&self, password: &Secret<String>, hash: &str, lane: Lane) -> Result<bool> {
+    async fn compare(
+        &self,
+        username: &str,
+        password: &Secret<String>,
+        hash: &str,
+        lane: Lane,
+    ) -> Result<bool> {
         for spelling in spellings(password.expose()) {
             let spelling = Secret::new(spelling);
             if self
                 .passwords
-                .matches(spelling, hash.to_owned(), lane)
+                .matches(username, spelling, hash.to_owned(), lane)
                 .await?
             {
                 return Ok(true);

@@ -33,7 +33,7 @@ use rpc_runtime::{Error, Result, Secret};
 
 use self::expiry::Expiry;
 use self::logins::Logins;
-use self::passwords::AT_ONCE as HASHES_AT_ONCE;
+use self::passwords::MAX_CONCURRENT as MAX_CONCURRENT_HASHES;
 use self::store::{
     Account, FindAccount, HasUsers, Import, NewUser, ReadLedger, Refund, Reserve, ReturnOverdue,
     SetCredit, Settle, Store,
@@ -119,7 +119,9 @@ impl Users {
                 roles: user.roles,
             })
         });
-        let hashing = hashing.buffered(HASHES_AT_ONCE).try_collect::<Vec<_>>();
+        let hashing = hashing
+            .buffered(MAX_CONCURRENT_HASHES)
+            .try_collect::<Vec<_>>();
         let state = |_| {
             let hashed = hashed.load(Ordering::Relaxed);
             format!("adding users: {hashed} of {total} passwords are hashed")

@@ -10,11 +10,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::hashing::{Argon2Cost, Hasher};
 
 /// Maximum number of concurrent hashes. Each occupies one core and 19 MiB.
-pub(super) const AT_ONCE: usize = 2;
+pub(super) const MAX_CONCURRENT: usize = 2;
 
 /// Maximum number of waiting hashes. At 30 ms per hash the last one waits 4 s; the deadline of the
 /// caller may end its wait earlier.
-const WAITING: usize = 256;
+const MAX_WAITING: usize = 256;
 
 /// Delay before a caller retries when too many hashes wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ pub(super) struct Passwords {
 
 impl Passwords {
     pub(super) fn new(cost: Argon2Cost) -> Result<Self> {
-        let hasher = Hasher::new(cost, AT_ONCE).map_err(|error| {
+        let hasher = Hasher::new(cost, MAX_CONCURRENT).map_err(|error| {
             Error::new(
                 Code::InvalidArgument,
                 format!("invalid cost of password hashes: {error}"),
@@ -51,7 +51,7 @@ impl Passwords {
         Ok(Self {
             hasher: Arc::new(hasher),
             next_unproven: Semaphore::new(1),
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            turns: Arc::new(Semaphore::new(MAX_CONCURRENT)),
             waiting: AtomicUsize::new(0),
             hashed: Arc::default(),
         })
@@ -77,7 +77,7 @@ impl Passwords {
         }
     }
 
-    /// Returns whether a password matches a hash.
+    /// Returns whether a password matches the hash of a user.
     ///
     /// # Errors
     ///
@@ -89,6 +89,7 @@ impl Passwords {
     /// A started comparison runs to its end and occupies its slot until then.
     pub(super) async fn matches(
         &self,
+        username: &str,
         password: Secret<String>,
         hash: String,
         lane: Lane,
@@ -96,7 +97,11 @@ impl Passwords {
         let work = move |hasher: &Hasher| hasher.matches(password.expose().as_bytes(), &hash);
         match self.in_turn(lane, work).await? {
             Ok(matches) => Ok(matches),
-            Err(error) => fail!(Code::Internal, "cannot use a stored password hash: {error}"),
+            Err(error) => fail!(
+                Code::Internal,
+                "cannot use the stored password hash of user {username:?}: {error}; \
+                 restore it from a backup"
+            ),
         }
     }
 
@@ -140,7 +145,7 @@ struct HashPermit<'a>(&'a AtomicUsize);
 
 impl<'a> HashPermit<'a> {
     fn take(waiting: &'a AtomicUsize) -> Result<Self> {
-        if waiting.fetch_add(1, Ordering::Relaxed) >= WAITING + AT_ONCE {
+        if waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING + MAX_CONCURRENT {
             waiting.fetch_sub(1, Ordering::Relaxed);
             let text = "too many passwords are waiting to be verified; retry later";
             return Err(Error::new(Code::ResourceExhausted, text).with_retry_after(RETRY_AFTER));
@@ -186,6 +191,7 @@ mod tests {
         assert!(
             passwords
                 .matches(
+                    "ada",
                     Secret::new("password".to_owned()),
                     hash.clone(),
                     Lane::Unproven
@@ -195,7 +201,12 @@ mod tests {
         );
         assert!(
             !passwords
-                .matches(Secret::new("passwore".to_owned()), hash, Lane::Unproven)
+                .matches(
+                    "ada",
+                    Secret::new("passwore".to_owned()),
+                    hash,
+                    Lane::Unproven
+                )
                 .await
                 .unwrap()
         );
@@ -210,10 +221,10 @@ mod tests {
         {
             let verify = || {
                 let password = Secret::new("a".to_owned());
-                Box::pin(passwords.matches(password, hash.clone(), Lane::Unproven))
+                Box::pin(passwords.matches("ada", password, hash.clone(), Lane::Unproven))
             };
             let mut waiting = Vec::new();
-            for _ in 0..WAITING + AT_ONCE {
+            for _ in 0..MAX_WAITING + MAX_CONCURRENT {
                 let mut one = verify();
                 assert!(futures_util::poll!(&mut one).is_pending());
                 waiting.push(one);
@@ -228,7 +239,7 @@ mod tests {
         drop(all);
         assert!(
             passwords
-                .matches(Secret::new("a".to_owned()), hash, Lane::Unproven)
+                .matches("ada", Secret::new("a".to_owned()), hash, Lane::Unproven)
                 .await
                 .unwrap()
         );
@@ -240,7 +251,7 @@ mod tests {
         let hash = passwords.hash(Secret::new("a".to_owned())).await.unwrap();
         let verify = |lane| {
             let password = Secret::new("a".to_owned());
-            Box::pin(passwords.matches(password, hash.clone(), lane))
+            Box::pin(passwords.matches("ada", password, hash.clone(), lane))
         };
         let all = passwords.hold_turns().await;
         let mut unproven: Vec<_> = (0..200).map(|_| verify(Lane::Unproven)).collect();
@@ -263,10 +274,10 @@ mod tests {
         let hash = passwords.hash(Secret::new("a".to_owned())).await.unwrap();
         passwords
             .waiting
-            .store(WAITING + AT_ONCE, Ordering::Relaxed);
+            .store(MAX_WAITING + MAX_CONCURRENT, Ordering::Relaxed);
         for (lane, is_refused) in [(Lane::Unproven, true), (Lane::Proven, false)] {
             let password = Secret::new("a".to_owned());
-            let outcome = passwords.matches(password, hash.clone(), lane).await;
+            let outcome = passwords.matches("ada", password, hash.clone(), lane).await;
             assert_eq!(outcome.is_err(), is_refused, "{lane:?}");
         }
     }

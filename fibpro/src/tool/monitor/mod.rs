@@ -57,11 +57,11 @@ pub struct ProbeError {
 /// The statistics of a service since its start, without pings and status calls.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Stats {
-    /// Its environment.
+    /// Environment of the service.
     pub environment: String,
     /// The instance that responded.
     pub instance: String,
-    /// Its version.
+    /// Version of the service.
     pub version: String,
     /// Uptime in seconds.
     pub uptime_s: f64,

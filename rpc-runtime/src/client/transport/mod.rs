@@ -73,7 +73,7 @@ impl Transport {
         }
     }
 
-    /// Whether calls stay in this process.
+    /// Returns whether calls stay in this process.
     pub(super) fn is_local(&self) -> bool {
         matches!(self.kind, TransportKind::Local(_))
     }

@@ -22,7 +22,7 @@ pub(super) enum Integer {
 }
 
 impl Integer {
-    /// `None` if it does not fit.
+    /// Creates an integer; `None` if it does not fit.
     fn new(negative: bool, magnitude: u128) -> Option<Self> {
         if !negative {
             return Some(u64::try_from(magnitude).map_or(Self::U128(magnitude), Self::U64));

@@ -84,7 +84,7 @@ impl<'b> Object<'b> {
     }
 }
 
-/// Whether `sent` is the field name `declared` in its declared form or in camelCase.
+/// Returns whether `sent` is the field name `declared` in its declared form or in camelCase.
 pub(crate) fn same_name(declared: &str, sent: &str) -> bool {
     if declared == sent {
         return true;

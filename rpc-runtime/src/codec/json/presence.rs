@@ -108,6 +108,7 @@ fn form<T: Serialize + 'static>(value: &T) -> Option<Form> {
 #[cold]
 fn ambiguous() -> EncodeError {
     EncodeError::new(
-        "this value has the form of another one in JSON, where `None` and `null` are the same: use fewer levels of `Option`",
+        "JSON writes this value and another one alike, such as `Some(None)` and `None`: \
+         use fewer levels of `Option`",
     )
 }

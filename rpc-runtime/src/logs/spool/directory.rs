@@ -90,9 +90,11 @@ impl SpoolDir {
                 Err(error) => return Err(error),
             }
         }
-        Err(Error::other(
-            "no free epoch in the log spool; another process creates too many sessions",
-        ))
+        Err(Error::other(format!(
+            "cannot create a session in the log spool {}: another process has \
+             taken all of its next {ATTEMPTS} numbers; use one spool for each program",
+            self.folder.display()
+        )))
     }
 
     /// Claims the sessions of processes that have ended, and returns them oldest first.

@@ -70,7 +70,7 @@ pub(super) fn read_encoding(headers: &HeaderMap) -> Result<Encoding, &[u8]> {
     }
 }
 
-/// Whether the peer accepts a response in gzip.
+/// Returns whether the peer accepts a response in gzip.
 pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     headers
         .get_all(ACCEPT_ENCODING)

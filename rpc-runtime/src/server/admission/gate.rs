@@ -24,7 +24,9 @@ const WAITING: u64 = 1 << 32;
 const MAX_WAITING: usize = u32::MAX as usize;
 
 /// The maximum of the queue timeout, with which the clock does not overflow. No deadline is later.
-const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// The value of `duration::FAR_FUTURE`, which is not imported because the models compile this file
+/// without that module.
+const MAX_QUEUE_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Limits the calls that run concurrently, and the calls that wait.
 ///
@@ -64,7 +66,7 @@ impl Gate {
             slots: u64::try_from(limits.running_calls).map_or(WAITING - 1, |n| n.min(WAITING - 1)),
             queue: Mutex::default(),
             queue_capacity: limits.queued_calls.min(MAX_WAITING),
-            queue_timeout: limits.queue_timeout.min(LONGEST_WAIT),
+            queue_timeout: limits.queue_timeout.min(MAX_QUEUE_TIMEOUT),
         }
     }
 

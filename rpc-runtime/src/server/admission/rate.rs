@@ -16,14 +16,14 @@ use crate::sync::MutexExt as _;
 
 /// The maximum number of (caller, method) pairs that one limit tracks; further pairs share one
 /// allowance. About 1 MiB.
-const PAIRS: usize = 10_000;
+const MAX_PAIRS: usize = 10_000;
 
 /// The interval at which a full store is cleared of idle callers.
-const TIDY: Duration = Duration::from_secs(1);
+const PURGE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The maximum time in which a burst is regained: a century. `governor` multiplies without a check
 /// of overflow.
-const LONGEST_BURST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+const MAX_REFILL_TIME: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Limits how often each caller may call each method: a number of calls in a period. By default the
 /// burst is the same number.
@@ -92,11 +92,11 @@ impl RateLimit {
     }
 
     /// Converts to the form of the crate `governor`, which counts in nanoseconds: the rate is at
-    /// most one call per nanosecond, and the largest bursts are reduced to [`LONGEST_BURST`].
+    /// most one call per nanosecond, and the largest bursts are reduced to [`MAX_REFILL_TIME`].
     fn quota(&self) -> Option<Quota> {
         let apart = self.per.checked_div(self.calls)?;
         let apart = apart.max(Duration::from_nanos(1));
-        let most = LONGEST_BURST.as_nanos() / apart.as_nanos();
+        let most = MAX_REFILL_TIME.as_nanos() / apart.as_nanos();
         let burst = self.burst.min(u32::try_from(most).unwrap_or(u32::MAX));
         Some(Quota::with_period(apart)?.allow_burst(NonZeroU32::new(burst)?))
     }
@@ -108,7 +108,7 @@ pub(crate) struct Limiter {
     calls: u32,
     per: Duration,
     /// The earliest time of the next clearing.
-    tidy: Mutex<Instant>,
+    next_purge: Mutex<Instant>,
 }
 
 impl Limiter {
@@ -123,12 +123,12 @@ impl Limiter {
             );
             Error::without_location(Code::InvalidArgument, text)
         })?;
-        let store = RateLimitStore::new(PAIRS);
+        let store = RateLimitStore::new(MAX_PAIRS);
         Ok(Self {
             limiter: RateLimiter::new(quota, store, DefaultClock::default()),
             calls: limit.calls,
             per: limit.per,
-            tidy: Mutex::new(Instant::now()),
+            next_purge: Mutex::new(Instant::now()),
         })
     }
 
@@ -143,10 +143,10 @@ impl Limiter {
         let Err(too_early) = self.limiter.check_key(&pair) else {
             return Ok(());
         };
-        self.tidy_up();
+        self.purge();
         let caller = pair.caller.as_deref();
         let text = format!(
-            "{} calls {} more often than {} times in {:?}",
+            "{} calls {} more often than {} times in {:?}; retry later",
             caller.map_or("an unknown caller", Source::server),
             method.full_name(),
             self.calls,
@@ -160,14 +160,14 @@ impl Limiter {
 
     /// Removes callers that have been idle for so long that their whole allowance is available
     /// again.
-    fn tidy_up(&self) {
-        if self.limiter.len() < PAIRS {
+    fn purge(&self) {
+        if self.limiter.len() < MAX_PAIRS {
             return;
         }
         let now = Instant::now();
-        let mut next = self.tidy.lock_unpoisoned();
+        let mut next = self.next_purge.lock_unpoisoned();
         if *next <= now {
-            *next = now + TIDY;
+            *next = now + PURGE_INTERVAL;
             self.limiter.retain_recent();
         }
     }
@@ -214,8 +214,12 @@ mod tests {
         let let_in = (0..20_000)
             .filter(|n| limiter.limiter.check_key(&pair(*n)).is_ok())
             .count();
-        assert_eq!(let_in, PAIRS + 1, "one each, and one for all the others");
-        assert_eq!(limiter.limiter.len(), PAIRS);
+        assert_eq!(
+            let_in,
+            MAX_PAIRS + 1,
+            "one each, and one for all the others"
+        );
+        assert_eq!(limiter.limiter.len(), MAX_PAIRS);
         assert!(limiter.limiter.check_key(&pair(0)).is_err());
     }
 
@@ -227,11 +231,15 @@ mod tests {
             ..RateLimit::per_second(1)
         };
         let limiter = Limiter::new(&limit).unwrap();
-        for n in 0..PAIRS {
+        for n in 0..MAX_PAIRS {
             assert!(limiter.limiter.check_key(&pair(n)).is_ok());
         }
-        limiter.tidy_up();
-        assert!(limiter.limiter.len() < PAIRS, "{}", limiter.limiter.len());
+        limiter.purge();
+        assert!(
+            limiter.limiter.len() < MAX_PAIRS,
+            "{}",
+            limiter.limiter.len()
+        );
     }
 
     #[test]

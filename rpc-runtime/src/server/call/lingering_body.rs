@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use super::body;
 
 /// Maximum number of bytes that are read after the response.
-const MOST_BYTES: usize = 8 << 20;
+const MAX_BYTES: usize = 8 << 20;
 
 /// The body of a request. If it is dropped before its end, its rest is read and discarded, within
 /// limits of bytes and time.
@@ -78,7 +78,7 @@ where
         // Without a runtime, the connection ends as well.
         if let (Some(mut body), Ok(runtime)) = (self.body.take(), Handle::try_current()) {
             runtime.spawn(async move {
-                body::discard(&mut Pin::new(&mut body), MOST_BYTES).await;
+                body::discard(&mut Pin::new(&mut body), MAX_BYTES).await;
             });
         }
     }

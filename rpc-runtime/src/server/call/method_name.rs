@@ -1,5 +1,6 @@
 //! Names and paths of methods: resolves the names in policies and rate limits.
 
+use crate::descriptor::full_name;
 use crate::error::{Code, Error};
 use crate::text::suggest;
 
@@ -26,11 +27,8 @@ pub(crate) fn resolve(
     name: &str,
     setting: &str,
 ) -> Result<&'static str, Error> {
-    let wanted = name.trim_start_matches('/');
-    if let Some(path) = paths
-        .clone()
-        .find(|path| path.trim_start_matches('/') == wanted)
-    {
+    let wanted = full_name(name);
+    if let Some(path) = paths.clone().find(|path| full_name(path) == wanted) {
         return Ok(path);
     }
     // Compares letters and digits only, so that a method's Rust name suggests its wire name.
@@ -41,7 +39,7 @@ pub(crate) fn resolve(
     let nearest = suggest(wanted, paths, letters);
     let advice = nearest.map_or_else(
         || "write the name as on the wire, such as `fibpro.v1.Pricing/Pay`".to_owned(),
-        |path| format!("did you mean {}?", path.trim_start_matches('/')),
+        |path| format!("did you mean {}?", full_name(path)),
     );
     Err(Error::without_location(
         Code::FailedPrecondition,

@@ -54,7 +54,7 @@ impl OwnHosts {
     }
 }
 
-/// A host that callers on this host use for a server.
+/// A value of the `Host` header by which callers on the same machine reach a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum OwnHost {
     Name(String),
@@ -145,12 +145,12 @@ pub(crate) fn check(head: &request::Parts, own: &OwnHosts) -> Result<(), Error> 
     }
 }
 
-/// Whether the page is of the same origin, or the user has typed the address.
+/// Returns whether the page is of the same origin, or the user has typed the address.
 fn is_same_site(site: &HeaderValue) -> bool {
     site == "same-origin" || site == "none"
 }
 
-/// Whether the origin of the page is that of the request.
+/// Returns whether the page has the origin of the request.
 fn is_origin(origin: &HeaderValue, host: Option<&str>) -> bool {
     let origin = origin
         .to_str()

@@ -11,7 +11,7 @@ use crate::error::{Code, Error, Result};
 use crate::sync::{Mutex, MutexExt as _, MutexGuard};
 
 /// The default retention of a result.
-const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 /// The default maximum number of keys.
 const ENTRIES: usize = 100_000;
 /// The default maximum size of all results, in bytes.
@@ -72,7 +72,7 @@ impl MemoryStore {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            keep: KEEP,
+            keep: RETENTION,
             entries: ENTRIES,
             bytes: BYTES,
             state: Mutex::new(MemoryState::default()),
@@ -349,7 +349,7 @@ mod tests {
     async fn an_expired_result_frees_its_memory() {
         let store = MemoryStore::new();
         done(&store, 1, "x");
-        tokio::time::advance(KEEP - Duration::from_secs(1)).await;
+        tokio::time::advance(RETENTION - Duration::from_secs(1)).await;
         assert!(matches!(store.look_up(&key(1), MESSAGE), Claim::Done(..)));
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(matches!(store.look_up(&key(1), MESSAGE), Claim::New));

@@ -48,7 +48,7 @@ pub struct BoundServer {
 }
 
 impl BoundServer {
-    /// `lame_duck` is the time that an operator has set.
+    /// Creates a bound server. `lame_duck` is the time that an operator has set.
     pub(crate) fn new(
         inner: Arc<ServerInner>,
         listeners: Vec<(Listener, Trust)>,

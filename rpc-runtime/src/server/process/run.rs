@@ -79,10 +79,11 @@ async fn run(mut server: Server, stop: impl Future<Output = ()> + Send) -> Resul
     for address in bound.open_addresses() {
         tracing::warn!(
             target: "rpc",
-            "internal listener {address} has no identity keys: it rejects peers on other hosts"
+            "internal listener {address} has no identity keys: it rejects peers on other hosts; set \
+             `--identity-key-file`, or use `--listen-edge` for callers without keys"
         );
     }
-    let _watchdog = StallDetector::start();
+    let _detector = StallDetector::start();
     let exporter = log.start_export(is_log_sink, bound.source(), bound.identity())?;
     let serving = bound.serve_until(async move {
         tokio::select! {

@@ -13,7 +13,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// Number of consecutive checks without progress after which the runtime counts as stalled. Checks
 /// are counted, not seconds: a process that was suspended as a whole has not stalled.
-const LOOKS: u32 = 2;
+const STALLED_CHECKS: u32 = 2;
 
 /// A separate thread that watches the threads of the runtime. It ends when this is dropped.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl StallDetector {
             let mut silent = 0;
             while !seen.load(Ordering::Acquire) {
                 if moved.swap(false, Ordering::AcqRel) {
-                    if silent >= LOOKS {
+                    if silent >= STALLED_CHECKS {
                         notify(StallEvent::Recovered);
                     }
                     silent = 0;
@@ -65,14 +65,14 @@ impl StallDetector {
                     runtime.spawn(async move { moved.store(true, Ordering::Release) });
                 } else {
                     silent += 1;
-                    if silent == LOOKS {
+                    if silent == STALLED_CHECKS {
                         notify(StallEvent::Stalled);
                     }
                 }
                 thread::park_timeout(period);
             }
         };
-        let thread = thread::Builder::new().name("rpc-watchdog".to_owned());
+        let thread = thread::Builder::new().name("rpc-stall-check".to_owned());
         let thread = thread.spawn(watching).inspect_err(|error| {
             tracing::warn!(target: "rpc", %error, "failed to start the stall detector: a stalled runtime will not be logged");
         });
@@ -111,7 +111,7 @@ mod tests {
             let _ = notify.send(event);
         };
         let timeout = Duration::from_secs(20);
-        let _watchdog =
+        let _detector =
             StallDetector::watch(runtime.handle().clone(), Duration::from_millis(2), notify);
         let (go, blocked) = channel::<()>();
         let blocked = Arc::new(std::sync::Mutex::new(blocked));

@@ -10,13 +10,13 @@ use tokio::time::Instant;
 
 /// Timeout for a lock. With two more attempts after [`RETRY_WHEN_BUSY`](super::error), a caller has
 /// an error within 2 s.
-const FIRST: Duration = Duration::from_millis(600);
+const FIRST_TIMEOUT: Duration = Duration::from_millis(600);
 
 /// Timeout while the database is known to be locked.
-const LATER: Duration = Duration::from_millis(100);
+const LOCKED_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Longest pause between two attempts.
-const PAUSE: Duration = Duration::from_millis(25);
+const MAX_PAUSE: Duration = Duration::from_millis(25);
 
 /// Knows whether another process has the database locked.
 #[derive(Debug, Default)]
@@ -28,9 +28,9 @@ impl LockState {
     /// Begins to wait for a lock.
     pub(super) fn begin(&self) -> LockWait<'_> {
         let timeout = if self.is_locked.load(Ordering::Relaxed) {
-            LATER
+            LOCKED_TIMEOUT
         } else {
-            FIRST
+            FIRST_TIMEOUT
         };
         LockWait {
             state: self,
@@ -61,7 +61,7 @@ impl LockWait<'_> {
             return false;
         }
         let end = (Instant::now() + self.pause).min(self.deadline);
-        self.pause = (self.pause * 2).min(PAUSE);
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
         tokio::time::sleep_until(end).await;
         true
     }

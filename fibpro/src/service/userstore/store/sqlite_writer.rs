@@ -237,7 +237,12 @@ impl GroupWriter {
         self.marker.keep();
         let moved = self.anchor.rows("PRAGMA wal_checkpoint(PASSIVE)", &[]);
         if let Err(error) = moved.await {
-            tracing::debug!(?error, "cannot checkpoint the users' database");
+            let path = self.options.get_filename().display();
+            tracing::debug!(
+                ?error,
+                "cannot move changes from {path}-wal into the users' database yet; \
+                 tried again after the next change"
+            );
             StoreError::from(error).report_damage(&self.files);
         }
     }

@@ -9,7 +9,7 @@ use crate::server::limits::Limits;
 const HEAD_BUFFER: usize = 80 << 10;
 
 /// The number of bytes that a connection without a running call may keep.
-const KEPT: usize = 4 << 10;
+const MAX_IDLE_BYTES: usize = 4 << 10;
 
 /// Returns the maximum size of a request head, in bytes. It is slightly above the limits, so that
 /// this crate and not hyper responds to a head that is slightly too large.
@@ -40,15 +40,15 @@ impl RawHead {
     /// Frees what an idle connection need not keep. The start stays, because requests that were
     /// received together with the first one may follow.
     pub(super) fn release_excess(&mut self) {
-        self.bytes.truncate(KEPT);
-        self.bytes.shrink_to(KEPT);
+        self.bytes.truncate(MAX_IDLE_BYTES);
+        self.bytes.shrink_to(MAX_IDLE_BYTES);
     }
 
     /// Adds received bytes, as long as there are at most `limit`.
     pub(super) fn push(&mut self, bytes: &[u8], limit: usize) {
-        let room = limit.saturating_sub(self.bytes.len());
+        let available = limit.saturating_sub(self.bytes.len());
         self.bytes
-            .extend_from_slice(&bytes[..bytes.len().min(room)]);
+            .extend_from_slice(&bytes[..bytes.len().min(available)]);
     }
 
     /// Returns whether a head has both a content length and a transfer encoding. `is_first` is
@@ -162,8 +162,8 @@ mod tests {
         assert_eq!(head.bytes.len(), 150);
         head.push(&vec![b'x'; 1 << 20], 1 << 20);
         head.release_excess();
-        assert_eq!(head.bytes.len(), KEPT);
-        assert!(head.bytes.capacity() < 2 * KEPT);
+        assert_eq!(head.bytes.len(), MAX_IDLE_BYTES);
+        assert!(head.bytes.capacity() < 2 * MAX_IDLE_BYTES);
         head.clear();
         assert!(head.bytes.is_empty());
     }
