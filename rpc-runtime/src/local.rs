@@ -24,7 +24,7 @@ const CONTEXT_BYTES: usize = 16 << 10;
 pub(crate) fn client<S: Service>(service: S) -> Client {
     let endpoint = service.descriptor().endpoint;
     // `FooClient::local` cannot fail, so each call returns an error of the setup.
-    Client::from_transport(Transport::local(Arc::new(Local(
+    Client::from_transport(Transport::local(Arc::new(LocalServer(
         Server::new(endpoint).add(service).into_inner(&[]),
     ))))
 }
@@ -38,15 +38,15 @@ impl Server {
     /// name.
     pub fn into_local_client(self) -> Result<Client> {
         let inner = self.into_inner(&[])?;
-        Ok(Client::from_transport(Transport::local(Arc::new(Local(
-            Ok(inner),
-        )))))
+        Ok(Client::from_transport(Transport::local(Arc::new(
+            LocalServer(Ok(inner)),
+        ))))
     }
 }
 
-struct Local(Result<Arc<ServerInner>>);
+struct LocalServer(Result<Arc<ServerInner>>);
 
-impl InnerService for Local {
+impl InnerService for LocalServer {
     /// Work without an await point is done outside the future, which would otherwise store both the
     /// received and the converted request.
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rpc_runtime::flag_service::FlagServiceClient;
-use rpc_runtime::flags::{Actor, FlagInfo, Origin};
+use rpc_runtime::flags::{Actor, FlagInfo, FlagOrigin};
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Callers, Client, Policy, Secret, Source, Trust};
 use rpc_tests::Running;
@@ -183,7 +183,7 @@ async fn flags_are_listed_set_and_reset_and_audited() {
     let before = flag(&flags, "largest").await;
     assert_eq!(
         (&*before.value, before.origin, before.changed),
-        ("100", Origin::Declaration, false)
+        ("100", FlagOrigin::Declaration, false)
     );
     assert_eq!(before.description, "The largest n.");
     assert_eq!(
@@ -194,7 +194,7 @@ async fn flags_are_listed_set_and_reset_and_audited() {
     let set = flags.set("largest", "500").await.unwrap();
     assert_eq!(
         (&*set.value, set.origin, set.changed),
-        ("500", Origin::RunTime, true)
+        ("500", FlagOrigin::RunTime, true)
     );
     assert_eq!(limited.largest().await.unwrap(), 500);
     let reset = flags.reset("largest").await.unwrap();
@@ -408,7 +408,7 @@ async fn a_changed_file_is_read_and_a_bad_one_ignored() {
     let (_running, flags, limited) = started(server).await;
     assert_eq!(limited.largest().await.unwrap(), 200);
     assert_eq!(flag(&flags, "at_start").await.value, "2");
-    assert_eq!(flag(&flags, "largest").await.origin, Origin::File);
+    assert_eq!(flag(&flags, "largest").await.origin, FlagOrigin::File);
 
     write(&path, "largest = 300\nat_start = 3\n");
     until(async || handle.get(&LARGEST) == 300).await;
@@ -455,7 +455,7 @@ async fn a_changed_file_is_read_and_a_bad_one_ignored() {
             let expected = if version == "v1" { 301 } else { 150 };
             until(async || handle.get(&LARGEST) == expected).await;
         }
-        assert_eq!(flag(&flags, "largest").await.origin, Origin::Program);
+        assert_eq!(flag(&flags, "largest").await.origin, FlagOrigin::Program);
     }
 }
 

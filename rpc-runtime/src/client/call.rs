@@ -47,13 +47,13 @@ use crate::middleware::{Body, BoxFuture};
 pub struct Call<T: 'static, E: 'static = Error>(CallState<T, E>);
 
 enum CallState<T: 'static, E: 'static> {
-    Prepared(Box<PreparedCall<T, E>>),
+    Prepared(Box<UnsentCall<T, E>>),
     Running(BoxFuture<Result<Reply<T>, Remote<E>>>),
     Done,
 }
 
 /// A call that has not been sent.
-struct PreparedCall<T: 'static, E: 'static> {
+struct UnsentCall<T: 'static, E: 'static> {
     parts: CallParts,
     reply: &'static ReplyCodec<T, E>,
 }
@@ -69,7 +69,7 @@ pub(crate) fn prepare<T: 'static, E: 'static>(
 ) -> Call<T, E> {
     let caller = Location::caller();
     tracing::trace!(target: "rpc", method = method.path, file = caller.file(), line = caller.line(), "call created");
-    Call(CallState::Prepared(Box::new(PreparedCall {
+    Call(CallState::Prepared(Box::new(UnsentCall {
         parts: CallParts {
             client: client.clone(),
             method,
@@ -184,7 +184,7 @@ impl<T: 'static, E: 'static> Call<T, E> {
     }
 }
 
-impl<T: 'static, E: 'static> PreparedCall<T, E> {
+impl<T: 'static, E: 'static> UnsentCall<T, E> {
     async fn run(self: Box<Self>) -> Result<Reply<T>, Remote<E>> {
         let Self { parts, reply } = *self;
         let method = parts.method.path;

@@ -37,13 +37,13 @@ pub struct Context(pub(super) Option<Arc<ContextInner>>);
 #[derive(Default)]
 pub(super) struct ContextInner {
     pub(super) propagated: Propagated,
-    pub(super) local: Local,
+    pub(super) local: LocalValues,
     pub(super) response: ResponseState,
 }
 
 /// The values of a context that stay in this process.
 #[derive(Clone, Default)]
-pub(super) struct Local {
+pub(super) struct LocalValues {
     pub(super) client_request_id: Option<RequestId>,
     /// The server that handles the call. In the context of an outgoing call: the server that makes
     /// it.
@@ -310,12 +310,12 @@ impl Context {
         let source = server.map(|server| server.source()).or(caller);
         Ok(Self(Some(Arc::new(ContextInner {
             propagated: self.propagated().child(source.cloned(), deadline)?,
-            local: Local {
+            local: LocalValues {
                 server_info: server.cloned(),
                 identity: identity
                     .or_else(|| server.and_then(|server| server.identity()))
                     .cloned(),
-                ..Local::default()
+                ..LocalValues::default()
             },
             response: ResponseState::default(),
         }))))
@@ -324,9 +324,9 @@ impl Context {
     /// Returns the context of work that a server does outside any request.
     pub(crate) fn for_server(server_info: Arc<ServerInfo>) -> Self {
         Self(Some(Arc::new(ContextInner {
-            local: Local {
+            local: LocalValues {
                 server_info: Some(server_info),
-                ..Local::default()
+                ..LocalValues::default()
             },
             ..ContextInner::default()
         })))

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
-use super::info::Origin;
+use super::info::FlagOrigin;
 use crate::sync::RwLockExt as _;
 
 /// A type-erased value. Only its flag knows the type.
@@ -32,15 +32,15 @@ pub(super) struct FlagSlot {
 struct Layers {
     default: FlagEntry,
     /// One value per source, in ascending order of precedence.
-    layers: [Option<FlagEntry>; Origin::LAYERS.len()],
+    layers: [Option<FlagEntry>; FlagOrigin::LAYERS.len()],
 }
 
 impl Layers {
-    fn effective(&self) -> (&FlagEntry, Origin) {
-        let set = self.layers.iter().zip(Origin::LAYERS).rev();
+    fn effective(&self) -> (&FlagEntry, FlagOrigin) {
+        let set = self.layers.iter().zip(FlagOrigin::LAYERS).rev();
         set.filter_map(|(entry, origin)| entry.as_ref().zip(Some(origin)))
             .next()
-            .unwrap_or((&self.default, Origin::Declaration))
+            .unwrap_or((&self.default, FlagOrigin::Declaration))
     }
 }
 
@@ -63,23 +63,25 @@ impl FlagSlot {
         Arc::clone(&self.read().effective().0.value)
     }
 
-    pub(super) fn effective(&self) -> (FlagEntry, Origin) {
+    pub(super) fn effective(&self) -> (FlagEntry, FlagOrigin) {
         let layers = self.read();
         let (entry, origin) = layers.effective();
         (entry.clone(), origin)
     }
 
     /// Returns the value from one source.
-    pub(super) fn layer(&self, origin: Origin) -> Option<FlagEntry> {
+    pub(super) fn layer(&self, origin: FlagOrigin) -> Option<FlagEntry> {
         let layers = self.read();
-        let index = Origin::LAYERS.iter().position(|layer| *layer == origin)?;
+        let index = FlagOrigin::LAYERS
+            .iter()
+            .position(|layer| *layer == origin)?;
         layers.layers[index].clone()
     }
 
     /// Sets the value from one source. The caller serializes writers.
-    pub(super) fn set_layer(&self, origin: Origin, entry: Option<FlagEntry>) {
+    pub(super) fn set_layer(&self, origin: FlagOrigin, entry: Option<FlagEntry>) {
         let mut layers = self.layers.write_unpoisoned();
-        if let Some(index) = Origin::LAYERS.iter().position(|layer| *layer == origin) {
+        if let Some(index) = FlagOrigin::LAYERS.iter().position(|layer| *layer == origin) {
             layers.layers[index] = entry;
         }
         self.word

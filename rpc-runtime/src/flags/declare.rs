@@ -18,7 +18,7 @@ const UNREGISTERED: usize = usize::MAX;
 type Check<T> = fn(&T) -> Result<(), String>;
 
 /// Describes the accepted values. Its argument formats a value.
-type Accepts<T> = fn(fn(&T) -> String) -> String;
+type DescribeAccepted<T> = fn(fn(&T) -> String) -> String;
 
 /// A flag, declared with [`flag!`](crate::flag!). It has one value in each server.
 pub struct Flag<T: 'static> {
@@ -26,7 +26,7 @@ pub struct Flag<T: 'static> {
     default: fn() -> T,
     codec: Codec<T>,
     check: Option<Check<T>>,
-    accepts: Option<Accepts<T>>,
+    accepts: Option<DescribeAccepted<T>>,
     notify: Option<fn(&T, &T)>,
     /// The index of its value in each server. Written once, before the first server exists.
     index: AtomicUsize,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Origin {
+pub enum FlagOrigin {
     /// The declaration. Displayed and serialized as `default`.
     // Not `Default`: rustc would then print the trait `Default` with its full path in unrelated
     // error messages.
@@ -29,7 +29,7 @@ pub enum Origin {
     Unknown,
 }
 
-impl Origin {
+impl FlagOrigin {
     /// The sources that set a value, in ascending order of precedence.
     pub(super) const LAYERS: [Self; 5] = [
         Self::Program,
@@ -54,7 +54,7 @@ impl Origin {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for FlagOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
@@ -77,7 +77,7 @@ pub struct FlagInfo {
     /// The effective value.
     pub value: String,
     /// The source of the effective value.
-    pub origin: Origin,
+    pub origin: FlagOrigin,
     /// Whether the value differs from the default.
     pub changed: bool,
     /// Whether the flag can be changed while the server runs.

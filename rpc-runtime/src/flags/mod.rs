@@ -56,7 +56,7 @@ pub use declare::{AnyFlag, Registration, lower_case};
 #[cfg(feature = "_fuzz")]
 pub(crate) use file::FlagsFile;
 pub(crate) use file::{Reading, read as read_file};
-pub use info::{FlagInfo, Origin};
+pub use info::{FlagInfo, FlagOrigin};
 pub use notify::WatchGuard;
 pub(crate) use registry::check;
 pub(crate) use set::Flags;

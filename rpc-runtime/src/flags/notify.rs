@@ -16,13 +16,13 @@ pub(super) struct Change {
     pub(super) new: Value,
 }
 
-type Listener = Arc<dyn Fn(&Value, &Value) + Send + Sync>;
+type ChangeListener = Arc<dyn Fn(&Value, &Value) + Send + Sync>;
 
 /// The pending changes, and the listeners.
 #[derive(Default)]
 pub(super) struct Notifier {
     pending: Mutex<PendingChanges>,
-    listeners: Mutex<Vec<(u64, usize, Listener)>>,
+    listeners: Mutex<Vec<(u64, usize, ChangeListener)>>,
 }
 
 #[derive(Default)]
@@ -88,7 +88,7 @@ impl Notifier {
         }
     }
 
-    pub(super) fn listen(self: &Arc<Self>, index: usize, listener: Listener) -> WatchGuard {
+    pub(super) fn listen(self: &Arc<Self>, index: usize, listener: ChangeListener) -> WatchGuard {
         let mut listeners = self.listeners.lock_unpoisoned();
         let id = listeners.last().map_or(0, |last| last.0 + 1);
         listeners.push((id, index, listener));

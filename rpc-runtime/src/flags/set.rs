@@ -8,7 +8,7 @@ use super::actor::Actor;
 use super::cell::{FlagEntry, FlagSlot};
 use super::declare::{AnyFlag, Flag};
 use super::file::FlagsFile;
-use super::info::{FlagInfo, Origin};
+use super::info::{FlagInfo, FlagOrigin};
 use super::notify::{Change, Notifier, WatchGuard};
 use super::registry;
 use crate::error::{Code, Error, Result};
@@ -47,7 +47,7 @@ struct WriterState {
 /// A new value of one flag from one source. `None` removes the value.
 struct LayerUpdate {
     index: usize,
-    origin: Origin,
+    origin: FlagOrigin,
     entry: Option<FlagEntry>,
 }
 
@@ -100,7 +100,7 @@ impl Flags {
         self.audit_rejection(
             flag.name(),
             by,
-            outcome.and_then(|entry| self.commit_one(index, Origin::RunTime, Some(entry), by)),
+            outcome.and_then(|entry| self.commit_one(index, FlagOrigin::RunTime, Some(entry), by)),
         )
     }
 
@@ -114,7 +114,7 @@ impl Flags {
         self.audit_rejection(
             name,
             by,
-            self.set_text_from(Origin::RunTime, name, text, by),
+            self.set_text_from(FlagOrigin::RunTime, name, text, by),
         )
     }
 
@@ -127,7 +127,7 @@ impl Flags {
     pub fn reset(&self, name: &str, by: &Actor) -> Result<()> {
         let by = by.as_str();
         let outcome = registry::find(name)
-            .and_then(|index| self.commit_one(index, Origin::RunTime, None, by));
+            .and_then(|index| self.commit_one(index, FlagOrigin::RunTime, None, by));
         self.audit_rejection(name, by, outcome)
     }
 
@@ -207,13 +207,13 @@ impl Flags {
         let entry = flag
             .accept(value)
             .map_err(|reason| rejected(flag, None, &reason))?;
-        self.commit_one(flag.index(), Origin::Program, Some(entry), "program")
+        self.commit_one(flag.index(), FlagOrigin::Program, Some(entry), "program")
     }
 
     /// Sets the value of a flag from a source, as text.
     pub(crate) fn set_text_from(
         &self,
-        origin: Origin,
+        origin: FlagOrigin,
         name: &str,
         text: &str,
         by: &str,
@@ -277,7 +277,7 @@ impl Flags {
             .enumerate()
             .map(|(index, entry)| LayerUpdate {
                 index,
-                origin: Origin::File,
+                origin: FlagOrigin::File,
                 entry,
             });
         self.commit(writes, &format!("file {shown}"))
@@ -301,7 +301,7 @@ impl Flags {
     fn commit_one(
         &self,
         index: usize,
-        origin: Origin,
+        origin: FlagOrigin,
         entry: Option<FlagEntry>,
         by: &str,
     ) -> Result<()> {
@@ -348,7 +348,7 @@ impl Flags {
             return Ok(());
         }
         if writer.started && !meta.dynamic {
-            if origin == Origin::File {
+            if origin == FlagOrigin::File {
                 tracing::warn!(
                     target: "rpc.audit", server = self.server(), flag = meta.name, by,
                     "flag is not dynamic; the new value takes effect at the next start"

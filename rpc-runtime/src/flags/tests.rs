@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Actor, Flags, Origin};
+use super::{Actor, FlagOrigin, Flags};
 use crate::context::{Context, Propagated, RequestId, ServerInfo, Source};
 use crate::error::Code;
 
@@ -200,11 +200,11 @@ fn a_secret_is_never_shown() {
 fn later_sources_win_and_a_reset_restores_the_next() {
     let flags = Flags::new();
     flags
-        .set_text_from(Origin::CommandLine, "small", "6", "line")
+        .set_text_from(FlagOrigin::CommandLine, "small", "6", "line")
         .unwrap();
     flags.set_from_program(&SMALL, 4).unwrap();
     flags
-        .set_text_from(Origin::Environment, "small", "5", "environment")
+        .set_text_from(FlagOrigin::Environment, "small", "5", "environment")
         .unwrap();
     flags
         .set_text("fixed", "other", &Actor::new("a test, before the start"))
@@ -214,12 +214,12 @@ fn later_sources_win_and_a_reset_restores_the_next() {
         let state = flags.describe(name).unwrap();
         (state.value, state.origin)
     };
-    assert_eq!(of("small"), ("6".to_owned(), Origin::CommandLine));
-    assert_eq!(of("fixed"), ("other".to_owned(), Origin::RunTime));
+    assert_eq!(of("small"), ("6".to_owned(), FlagOrigin::CommandLine));
+    assert_eq!(of("fixed"), ("other".to_owned(), FlagOrigin::RunTime));
     flags.set(&SMALL, 7, &Actor::new("a test")).unwrap();
-    assert_eq!(of("small"), ("7".to_owned(), Origin::RunTime));
+    assert_eq!(of("small"), ("7".to_owned(), FlagOrigin::RunTime));
     flags.reset("small", &Actor::new("a test")).unwrap();
-    assert_eq!(of("small"), ("6".to_owned(), Origin::CommandLine));
+    assert_eq!(of("small"), ("6".to_owned(), FlagOrigin::CommandLine));
     assert_eq!(
         flags
             .reset("fixed", &Actor::new("a test"))
@@ -244,13 +244,13 @@ fn a_description_is_complete() {
         (&*state.type_name, &*state.value, &*state.default),
         ("String", "fixed", "fixed")
     );
-    assert_eq!(state.origin, Origin::Declaration);
+    assert_eq!(state.origin, FlagOrigin::Declaration);
     assert!(!state.dynamic && !state.secret && !state.changed);
     assert!(state.module.ends_with("flags::tests"));
     let json = serde_json::to_value(&state).unwrap();
     assert_eq!(json["origin"], "default");
-    let newer = serde_json::from_str::<Origin>(r#""by_letter""#).unwrap();
-    assert_eq!(newer, Origin::Unknown);
+    let newer = serde_json::from_str::<FlagOrigin>(r#""by_letter""#).unwrap();
+    assert_eq!(newer, FlagOrigin::Unknown);
 }
 
 #[test]
@@ -363,7 +363,7 @@ mod files {
     fn a_file_changes_no_later_source_or_static_flag() {
         let flags = Flags::new();
         flags
-            .set_text_from(Origin::CommandLine, "small", "6", "line")
+            .set_text_from(FlagOrigin::CommandLine, "small", "6", "line")
             .unwrap();
         apply(&flags, "fixed = other\n").unwrap();
         flags.start(source().as_str());

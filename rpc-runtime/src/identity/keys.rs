@@ -55,11 +55,11 @@ pub struct IdentityKeys(Arc<KeySet>);
 struct KeySet {
     file: Option<PathBuf>,
     /// Locked only while a pointer is copied. Written by `reload`.
-    keys: RwLock<Arc<[Key]>>,
+    keys: RwLock<Arc<[IdentityKey]>>,
 }
 
 /// A key, stored as the state of the HMAC after the secret. The secret itself is not stored.
-pub(super) struct Key {
+pub(super) struct IdentityKey {
     pub(super) id: String,
     pub(super) mac: Hmac<Sha256>,
 }
@@ -125,7 +125,7 @@ impl IdentityKeys {
     }
 
     /// Returns the current keys, at least one.
-    pub(super) fn all(&self) -> Arc<[Key]> {
+    pub(super) fn all(&self) -> Arc<[IdentityKey]> {
         Arc::clone(&self.0.keys.read_unpoisoned())
     }
 }
@@ -136,7 +136,7 @@ impl fmt::Debug for IdentityKeys {
     }
 }
 
-fn read(path: &Path) -> Result<Arc<[Key]>> {
+fn read(path: &Path) -> Result<Arc<[IdentityKey]>> {
     let shown = path.display();
     let text = files::read_text(path, FILE_BYTES).map_err(|error| {
         if error.is_about_content() {
@@ -154,8 +154,8 @@ fn read(path: &Path) -> Result<Arc<[Key]>> {
     parse(&text, &shown.to_string())
 }
 
-fn parse(text: &str, origin: &str) -> Result<Arc<[Key]>> {
-    let mut keys: Vec<Key> = Vec::new();
+fn parse(text: &str, origin: &str) -> Result<Arc<[IdentityKey]>> {
+    let mut keys: Vec<IdentityKey> = Vec::new();
     for (index, line) in files::without_mark(text).lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -181,7 +181,7 @@ fn parse(text: &str, origin: &str) -> Result<Arc<[Key]>> {
 }
 
 /// Parses one line. The error contains no part of the line that may be a secret.
-fn parse_line(line: &str) -> Result<Key, String> {
+fn parse_line(line: &str) -> Result<IdentityKey, String> {
     let mut words = line.split_whitespace();
     let (Some(id), Some(secret), None) = (words.next(), words.next(), words.next()) else {
         return Err("expected two words: `ID SECRET`".to_owned());
@@ -199,7 +199,7 @@ fn parse_line(line: &str) -> Result<Key, String> {
         ));
     }
     let mac = Hmac::new_from_slice(secret.as_bytes()).map_err(|error| error.to_string())?;
-    Ok(Key {
+    Ok(IdentityKey {
         id: id.to_owned(),
         mac,
     })

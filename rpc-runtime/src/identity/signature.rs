@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
 
-use super::keys::{self, Key};
+use super::keys::{self, IdentityKey};
 use super::{IdentityKeys, unauthenticated};
 use crate::error::Error;
 
@@ -126,7 +126,7 @@ pub(super) fn verify(
 
 /// Returns the MAC of the signed lines. No part contains a line feed, so two requests never have
 /// the same lines.
-fn mac(key: &Key, header: &str, signable: &SignableRequest<'_>) -> Hmac<Sha256> {
+fn mac(key: &IdentityKey, header: &str, signable: &SignableRequest<'_>) -> Hmac<Sha256> {
     let mut mac = key.mac.clone();
     let mut line = |parts: &[&[u8]]| {
         for part in parts {

@@ -46,7 +46,7 @@ const MAX_LOGGED_ID: usize = 128;
 const ENVIRONMENT_LIMIT: usize = 64;
 
 /// The context that the headers of a request describe.
-pub(crate) struct Incoming {
+pub(crate) struct IncomingContext {
     /// The request ID of the response, whether or not the call runs.
     pub(crate) id: RequestId,
     pub(crate) builder: ContextBuilder,
@@ -59,7 +59,7 @@ pub(crate) struct Incoming {
 /// Reads the context of a request.
 ///
 /// Uses the context of the peer only if it is `trusted`. `environment` is the one of this server.
-pub(crate) fn read(headers: &HeaderMap, trusted: bool, environment: &Arc<str>) -> Incoming {
+pub(crate) fn read(headers: &HeaderMap, trusted: bool, environment: &Arc<str>) -> IncomingContext {
     let offered = read_request_id(headers);
     let trace = read_trace(headers);
     if !trusted {
@@ -68,7 +68,7 @@ pub(crate) fn read(headers: &HeaderMap, trusted: bool, environment: &Arc<str>) -
             environment: Some(environment.clone()),
             ..Propagated::new(id)
         };
-        return Incoming {
+        return IncomingContext {
             id,
             builder: Context::builder(propagated)
                 .client_request_id(offered)
@@ -106,7 +106,7 @@ pub(crate) fn read(headers: &HeaderMap, trusted: bool, environment: &Arc<str>) -
         hops,
         attempt: read_one(headers, &ATTEMPT).unwrap_or(1),
     };
-    Incoming {
+    IncomingContext {
         id,
         builder: Context::builder(propagated),
         rejection,

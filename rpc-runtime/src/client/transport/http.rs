@@ -49,7 +49,7 @@ pub(super) enum HttpClient {
 
 /// The part of an exchange in which it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum RequestStage {
     /// The connection could not be opened.
     Connecting,
     /// There was no response yet.
@@ -139,7 +139,7 @@ impl HttpTransport {
         let response = with_pools(|pools| pools.http1(is_socket, request.map(Full::new)))
             .await
             .map_err(|error| {
-                let stage = Stage::before_response(error.is_connect());
+                let stage = RequestStage::before_response(error.is_connect());
                 self.connection_error(stage, &error)
             })?;
         let (parts, body) = response.into_parts();
@@ -165,9 +165,11 @@ impl HttpTransport {
         // Boxed to keep the future of calls over HTTP/1 small.
         let exchange = Box::pin(pool.send(self.target.authority(), http, options));
         exchange.await.map_err(|error| match error {
-            ExchangeError::Connect(error) => self.connection_error(Stage::Connecting, &error),
+            ExchangeError::Connect(error) => {
+                self.connection_error(RequestStage::Connecting, &error)
+            }
             ExchangeError::NotBegun(what) => self.not_begun(NotBegun::by_server(what)),
-            ExchangeError::Broken(error) => self.connection_error(Stage::Receiving, &*error),
+            ExchangeError::Broken(error) => self.connection_error(RequestStage::Receiving, &*error),
             ExchangeError::TooLarge => response_too_large(&self.target(), options.limit),
         })
     }
@@ -181,7 +183,7 @@ impl HttpTransport {
             Ok(body) => Ok(body),
             Err(BodyReadError::TooLarge) => Err(response_too_large(&self.target(), limit)),
             Err(BodyReadError::Broken(error)) => {
-                Err(self.connection_error(Stage::Receiving, &*error))
+                Err(self.connection_error(RequestStage::Receiving, &*error))
             }
         }
     }
@@ -216,15 +218,19 @@ impl HttpTransport {
     }
 
     /// Returns the error for a connection that could not be opened or failed later.
-    pub(super) fn connection_error(&self, stage: Stage, error: &(dyn StdError + 'static)) -> Error {
+    pub(super) fn connection_error(
+        &self,
+        stage: RequestStage,
+        error: &(dyn StdError + 'static),
+    ) -> Error {
         let target = self.target.text();
         let cause = cause(error);
-        if stage == Stage::Connecting {
+        if stage == RequestStage::Connecting {
             let text = format!("cannot connect to {target}: {cause}");
             return Error::without_location(Code::Unavailable, text)
                 .with_delivery(Delivery::Unsent);
         }
-        if stage == Stage::Sending
+        if stage == RequestStage::Sending
             && let Some(not_begun) = NotBegun::from_error(error)
         {
             return self.not_begun(not_begun);
@@ -284,7 +290,7 @@ pub(super) fn are_too_large(sizes: impl Iterator<Item = usize>) -> bool {
     count > HEADER_COUNT || bytes > HEADER_BYTES
 }
 
-impl Stage {
+impl RequestStage {
     /// Returns the stage of an exchange without a response.
     pub(super) fn before_response(connecting: bool) -> Self {
         if connecting {

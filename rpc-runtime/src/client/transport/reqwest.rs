@@ -5,7 +5,7 @@ use ::http::response::Parts;
 use bytes::Bytes;
 
 use super::Transport;
-use super::http::{HttpClient, HttpTransport, Stage};
+use super::http::{HttpClient, HttpTransport, RequestStage};
 use super::target::TransportTarget;
 use crate::client::Client;
 use crate::error::{Code, Error, Result};
@@ -76,9 +76,9 @@ impl HttpTransport {
         limit: usize,
     ) -> Result<(Parts, Bytes)> {
         let request = reqwest::Request::try_from(request)
-            .map_err(|error| self.connection_error(Stage::Sending, &error))?;
+            .map_err(|error| self.connection_error(RequestStage::Sending, &error))?;
         let response = client.execute(request).await.map_err(|error| {
-            let stage = Stage::before_response(error.is_connect());
+            let stage = RequestStage::before_response(error.is_connect());
             self.connection_error(stage, &error)
         })?;
         let (parts, body) = ::http::Response::<reqwest::Body>::from(response).into_parts();

@@ -7,7 +7,7 @@ use serde::de::{
 
 use super::DecodeError;
 use super::cursor::Cursor;
-use super::key::Key;
+use super::key::MapKey;
 
 /// The elements of an array.
 pub(super) struct Elements<'a, 'de> {
@@ -54,7 +54,7 @@ impl<'de> MapAccess<'de> for Entries<'_, 'de> {
         }
         self.first = false;
         self.name = self.cursor.position();
-        let key = Key(self.cursor.string()?);
+        let key = MapKey(self.cursor.string()?);
         seed.deserialize(key).map(Some)
     }
 
@@ -93,7 +93,7 @@ impl<'de> EnumAccess<'de> for Variant<'_, 'de> {
         self,
         seed: V,
     ) -> Result<(V::Value, Self), DecodeError> {
-        let variant = seed.deserialize(Key(self.cursor.string()?))?;
+        let variant = seed.deserialize(MapKey(self.cursor.string()?))?;
         if self.name.is_some() {
             self.cursor.colon()?;
         }

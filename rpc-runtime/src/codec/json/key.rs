@@ -10,9 +10,9 @@ use super::cursor::Cursor;
 use super::number::{self, Integer};
 
 /// A name. Keys that are numbers or booleans are read from its text.
-pub(super) struct Key<'de>(pub(super) Cow<'de, str>);
+pub(super) struct MapKey<'de>(pub(super) Cow<'de, str>);
 
-impl<'de> Key<'de> {
+impl<'de> MapKey<'de> {
     fn integer<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match number::integer_of_text(&self.0) {
             Some(Integer::U64(value)) => visitor.visit_u64(value),
@@ -37,7 +37,7 @@ macro_rules! integers {
     };
 }
 
-impl<'de> Deserializer<'de> for Key<'de> {
+impl<'de> Deserializer<'de> for MapKey<'de> {
     type Error = DecodeError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 
-use super::rejection::{Rejection, RejectionFormat};
+use super::rejection::{CallRejection, RejectionFormat};
 use crate::codec::base64::{self, Engine as _};
 use crate::compression::{Encoding, SUPPORTED};
 use crate::error::{Code, Error};
@@ -30,12 +30,12 @@ struct GetQuery {
 }
 
 /// Reads the message of a `GET` request and its encoding.
-pub(super) fn read(query: &str) -> Result<(Bytes, Encoding), Rejection> {
+pub(super) fn read(query: &str) -> Result<(Bytes, Encoding), CallRejection> {
     let query = GetQuery::parse(query)?;
     // As for the content type of a POST, an unsupported codec takes precedence over errors in the
     // message.
     if query.encoding.as_deref() != Some(b"json") {
-        return Err(Rejection::media_type(
+        return Err(CallRejection::media_type(
             "the query parameter `encoding` must be `json`",
         ));
     }
@@ -47,7 +47,7 @@ pub(super) fn read(query: &str) -> Result<(Bytes, Encoding), Rejection> {
         Some(name) => std::str::from_utf8(&name)
             .ok()
             .and_then(Encoding::parse)
-            .ok_or_else(|| Rejection::encoding(&name))?,
+            .ok_or_else(|| CallRejection::encoding(&name))?,
     };
     let message = query
         .message
@@ -92,7 +92,7 @@ pub(super) fn write(path: usize, message: &[u8], encoding: Encoding) -> Option<S
 }
 
 impl GetQuery {
-    fn parse(text: &str) -> Result<Self, Rejection> {
+    fn parse(text: &str) -> Result<Self, CallRejection> {
         let mut query = Self::default();
         for pair in text.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -132,8 +132,8 @@ fn percent_decode(text: &str) -> Option<Vec<u8>> {
     complete.then(|| percent_encoding::percent_decode_str(&text.replace('+', " ")).collect())
 }
 
-fn invalid_query(message: impl Into<std::borrow::Cow<'static, str>>) -> Rejection {
-    Rejection::new(
+fn invalid_query(message: impl Into<std::borrow::Cow<'static, str>>) -> CallRejection {
+    CallRejection::new(
         Error::without_location(Code::InvalidArgument, message),
         RejectionFormat::Error,
     )

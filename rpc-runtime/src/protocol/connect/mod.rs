@@ -20,7 +20,7 @@ mod response;
 mod timeout;
 
 pub(crate) use error::{ERROR_LIMIT, error_from_json, error_json, read_error};
-pub(crate) use rejection::{Rejection, RejectionFormat};
+pub(crate) use rejection::{CallRejection, RejectionFormat};
 pub(crate) use request::{
     OutgoingMessage, RequestHead, has_query_message, read_request, write_request,
 };

@@ -15,7 +15,7 @@ const QUOTED: usize = 128;
 
 /// The rejection of a call before its handler runs.
 #[derive(Debug, Clone)]
-pub(crate) struct Rejection {
+pub(crate) struct CallRejection {
     /// The error for observers, and for the body of formats that have one.
     pub(crate) error: Error,
     pub(crate) format: RejectionFormat,
@@ -42,13 +42,13 @@ pub(crate) enum RejectionFormat {
     Framing,
 }
 
-impl From<Error> for Rejection {
+impl From<Error> for CallRejection {
     fn from(error: Error) -> Self {
         Self::new(error, RejectionFormat::Error)
     }
 }
 
-impl Rejection {
+impl CallRejection {
     pub(crate) fn new(error: Error, format: RejectionFormat) -> Self {
         Self { error, format }
     }

@@ -9,7 +9,7 @@ use http::header::{
 use http::{Method, Uri, request};
 
 use super::content::{ContentType, JSON, accepts_gzip, read_encoding};
-use super::rejection::Rejection;
+use super::rejection::CallRejection;
 use super::response::Accepts;
 use super::{get, timeout};
 use crate::compression::{Encoding, SUPPORTED};
@@ -40,12 +40,12 @@ pub(crate) struct RequestHead {
 pub(crate) fn read_request(
     head: &request::Parts,
     method: &MethodDescriptor,
-) -> Result<RequestHead, Rejection> {
+) -> Result<RequestHead, CallRejection> {
     let allows_get = allows_get(method);
     match head.method {
         Method::POST => read_post(&head.headers),
         Method::GET if allows_get => read_get(head),
-        _ => Err(Rejection::verb(&head.method, allows_get)),
+        _ => Err(CallRejection::verb(&head.method, allows_get)),
     }
 }
 
@@ -58,17 +58,17 @@ fn allows_get(method: &MethodDescriptor) -> bool {
     method.idempotency == Idempotency::NoSideEffects
 }
 
-fn read_post(headers: &HeaderMap) -> Result<RequestHead, Rejection> {
+fn read_post(headers: &HeaderMap) -> Result<RequestHead, CallRejection> {
     if ContentType::read(headers) != ContentType::Json {
-        return Err(Rejection::content_type(headers));
+        return Err(CallRejection::content_type(headers));
     }
     let timeout = timeout::read(headers)?;
     let encoding = read_encoding(headers).map_err(|name| {
         let is_single = headers.get_all(CONTENT_ENCODING).iter().nth(1).is_none();
         if is_single {
-            Rejection::encoding(name)
+            CallRejection::encoding(name)
         } else {
-            Rejection::several_encodings()
+            CallRejection::several_encodings()
         }
     })?;
     let mut versions = headers.get_all(&PROTOCOL_VERSION).iter();
@@ -90,7 +90,7 @@ fn read_post(headers: &HeaderMap) -> Result<RequestHead, Rejection> {
     })
 }
 
-fn read_get(head: &request::Parts) -> Result<RequestHead, Rejection> {
+fn read_get(head: &request::Parts) -> Result<RequestHead, CallRejection> {
     let (message, encoding) = get::read(head.uri.query().unwrap_or_default())?;
     let timeout = timeout::read(&head.headers)?;
     Ok(RequestHead {

@@ -7,7 +7,7 @@ use axum::response::Response;
 use super::trust::{Caller, CallerKind};
 use crate::error::{Code, Error};
 use crate::identity::unauthenticated;
-use crate::protocol::connect::Rejection;
+use crate::protocol::connect::CallRejection;
 
 /// The callers that plain HTTP routes serve, see [`Server::http_for`](crate::Server::http_for).
 ///
@@ -37,7 +37,7 @@ pub enum HttpAccess {
 
 /// The error of a request that a route does not serve; an extension of its response.
 #[derive(Debug, Clone)]
-pub(crate) struct AccessRejection(pub(crate) Rejection);
+pub(crate) struct AccessRejection(pub(crate) CallRejection);
 
 impl HttpAccess {
     /// Restricts routes to these callers.
@@ -57,7 +57,7 @@ impl HttpAccess {
         ))
     }
 
-    fn check(self, caller: Option<CallerKind>, path: &str) -> Result<(), Rejection> {
+    fn check(self, caller: Option<CallerKind>, path: &str) -> Result<(), CallRejection> {
         // Every request that reaches a route has a caller.
         let caller = caller.unwrap_or(CallerKind::Remote);
         match (self, caller) {
@@ -79,7 +79,7 @@ impl HttpAccess {
             )
             .into()),
             (Self::Internal, CallerKind::Edge) | (Self::Edge, CallerKind::Trusted) => {
-                Err(Rejection::path(path))
+                Err(CallRejection::path(path))
             }
         }
     }

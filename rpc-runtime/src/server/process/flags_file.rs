@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::error::{Code, Error, Result};
-use crate::flags::{self, Flag, Flags, Origin, Reading};
+use crate::flags::{self, Flag, FlagOrigin, Flags, Reading};
 use crate::server::Server;
 
 /// Interval between two reads of a flags file. The whole file is read, because its modification
@@ -58,10 +58,10 @@ impl Server {
         for argument in line {
             let outcome = match argument.split_once('=') {
                 Some((name, text)) => {
-                    let by = Origin::CommandLine.as_str();
+                    let by = FlagOrigin::CommandLine.as_str();
                     self.config
                         .flags
-                        .set_text_from(Origin::CommandLine, name.trim(), text, by)
+                        .set_text_from(FlagOrigin::CommandLine, name.trim(), text, by)
                 }
                 None => Err(Error::without_location(
                     Code::InvalidArgument,
@@ -80,7 +80,7 @@ impl Server {
                 let flag = flag.to_ascii_lowercase();
                 self.config
                     .flags
-                    .set_text_from(Origin::Environment, &flag, text, &by)
+                    .set_text_from(FlagOrigin::Environment, &flag, text, &by)
             }
             _ => Err(Error::without_location(
                 Code::InvalidArgument,

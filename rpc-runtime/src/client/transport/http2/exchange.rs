@@ -83,7 +83,7 @@ pub(super) async fn send(
         Err(error) => return Err(failure(&lease, error)),
     };
     lease.responded();
-    let incoming = Incoming {
+    let incoming = ReceivedBody {
         declared: declared_length(&parts.headers),
         health: lease.health(),
         stream,
@@ -177,13 +177,13 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// The body of a response.
-struct Incoming<'a> {
+struct ReceivedBody<'a> {
     stream: RecvStream,
     declared: Option<u64>,
     health: &'a Health,
 }
 
-impl Body for Incoming<'_> {
+impl Body for ReceivedBody<'_> {
     type Data = Bytes;
     type Error = h2::Error;
 

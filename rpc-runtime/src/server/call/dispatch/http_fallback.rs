@@ -23,8 +23,8 @@ use crate::context::Context;
 use crate::duration::saturating_deadline;
 use crate::error::{Code, Error};
 use crate::observe::CallStart;
-use crate::protocol::connect::{self, Rejection};
-use crate::protocol::context::Incoming;
+use crate::protocol::connect::{self, CallRejection};
+use crate::protocol::context::IncomingContext;
 use crate::protocol::{metadata, printable};
 use crate::server::call::access::AccessRejection;
 use crate::server::call::body::{self, BodyEnd, ReadBodyError, ResponseBody, StoppableBody};
@@ -41,7 +41,7 @@ pub(super) async fn respond<B>(
     inner: &Arc<ServerInner>,
     peer: Peer,
     caller: Caller,
-    incoming: Incoming,
+    incoming: IncomingContext,
     router: axum::Router,
     request: http::Request<B>,
 ) -> HttpResponse
@@ -115,7 +115,7 @@ where
             observation.end_http(status.as_u16(), failed, bytes);
             response.map(|body| ResponseBody::plain(body, context))
         }
-        Err(Rejection { mut error, format }) => {
+        Err(CallRejection { mut error, format }) => {
             if error.code() == Code::PermissionDenied {
                 observation.end_refused(&error);
             } else {

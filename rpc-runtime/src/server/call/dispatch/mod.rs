@@ -22,7 +22,7 @@ use self::health::HealthCheck;
 pub(crate) use self::health::PROBE_PATHS;
 use self::pending_call::{PendingCall, STOPPING_RETRY_AFTER};
 use crate::error::{Code, Error};
-use crate::protocol::connect::{Rejection, RejectionFormat};
+use crate::protocol::connect::{CallRejection, RejectionFormat};
 use crate::protocol::context;
 use crate::server::call::body::ResponseBody;
 use crate::server::call::lingering_body::LingeringBody;
@@ -118,7 +118,7 @@ where
     let text = "the server is stopping, and this connection should have ended; the call was not begun: use another \
                 connection";
     let error = Error::without_location(Code::Unavailable, text);
-    let refusal = Rejection::from(error.with_retry_after(STOPPING_RETRY_AFTER));
+    let refusal = CallRejection::from(error.with_retry_after(STOPPING_RETRY_AFTER));
     let call = PendingCall::new(inner, Caller::ANONYMOUS, None, &head);
     let unread = None::<&mut Pin<&mut B>>;
     let mut response = call.refuse(&context, refusal, unread).await;
@@ -166,7 +166,7 @@ fn resolve<'c>(
     identified: Result<Caller, Error>,
     is_plain: bool,
     head: &request::Parts,
-) -> Result<Resolved<'c>, Rejection> {
+) -> Result<Resolved<'c>, CallRejection> {
     check_transfer_coding(head)?;
     check_head(inner.limits(), head)?;
     // The path is not decoded or normalized: two spellings would reach one method, and the rules of
@@ -193,7 +193,7 @@ fn resolve<'c>(
     }
     match inner.plain_router() {
         Some(router) if is_plain => Ok(Resolved::Plain(router.clone())),
-        _ => Err(Rejection::path(path)),
+        _ => Err(CallRejection::path(path)),
     }
 }
 
@@ -204,14 +204,14 @@ fn resolve<'c>(
 ///
 /// `unimplemented` for anything other than exactly one `chunked`, `invalid_argument` for a content
 /// length besides it: a proxy may read the request by the other one.
-fn check_transfer_coding(head: &request::Parts) -> Result<(), Rejection> {
+fn check_transfer_coding(head: &request::Parts) -> Result<(), CallRejection> {
     let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => Ok(()),
-        _ if head.extensions.get::<TwoLengths>().is_some() => Err(Rejection::two_lengths()),
+        _ if head.extensions.get::<TwoLengths>().is_some() => Err(CallRejection::two_lengths()),
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        (Some(coding), None) => Err(Rejection::transfer_coding(coding.as_bytes())),
-        (Some(_), Some(_)) => Err(Rejection::several_transfer_codings()),
+        (Some(coding), None) => Err(CallRejection::transfer_coding(coding.as_bytes())),
+        (Some(_), Some(_)) => Err(CallRejection::several_transfer_codings()),
     }
 }
 
@@ -220,7 +220,7 @@ fn check_transfer_coding(head: &request::Parts) -> Result<(), Rejection> {
 /// # Errors
 ///
 /// `resource_exhausted` above a limit, `invalid_argument` for a missing or repeated Host header.
-fn check_head(limits: &Limits, head: &request::Parts) -> Result<(), Rejection> {
+fn check_head(limits: &Limits, head: &request::Parts) -> Result<(), CallRejection> {
     let target = head
         .uri
         .path_and_query()
@@ -234,7 +234,7 @@ fn check_head(limits: &Limits, head: &request::Parts) -> Result<(), Rejection> {
     }
     if let Err(error) = limits.check_headers(&head.headers) {
         let format = RejectionFormat::Status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
-        return Err(Rejection::new(error, format));
+        return Err(CallRejection::new(error, format));
     }
     // HTTP/2 has `:authority` instead, and HTTP/1.0 may have neither. This server does not use the
     // Host, but with several of them a proxy may have routed the request by another one.
@@ -246,8 +246,8 @@ fn check_head(limits: &Limits, head: &request::Parts) -> Result<(), Rejection> {
     Ok(())
 }
 
-fn too_large(text: String, status: StatusCode) -> Rejection {
-    Rejection::new(
+fn too_large(text: String, status: StatusCode) -> CallRejection {
+    CallRejection::new(
         Error::without_location(Code::ResourceExhausted, text),
         RejectionFormat::Status(status),
     )

@@ -20,9 +20,9 @@ use crate::duration::saturating_deadline;
 use crate::error::{Code, Error};
 use crate::middleware::{self, BodyKind, Guards, Request, Response};
 use crate::protocol::connect::{
-    self, Accepts, Rejection, RejectionFormat, RequestHead, WireResponse,
+    self, Accepts, CallRejection, RejectionFormat, RequestHead, WireResponse,
 };
-use crate::protocol::context::Incoming;
+use crate::protocol::context::IncomingContext;
 use crate::protocol::metadata;
 use crate::server::call::body::{self, Aborted, BodyEnd, ReadBodyError, ResponseBody};
 use crate::server::call::service::Route;
@@ -62,7 +62,7 @@ impl<'a> PendingCall<'a> {
     pub(super) async fn run<B>(
         self,
         route: &Arc<Route>,
-        incoming: Incoming,
+        incoming: IncomingContext,
         mut body: Pin<&mut B>,
     ) -> HttpResponse
     where
@@ -135,14 +135,14 @@ impl<'a> PendingCall<'a> {
     {
         // A client that waits for `100 Continue` would send the body after the first read.
         if body.size_hint().lower() > 0 || self.head.headers.contains_key(EXPECT) {
-            return Err(BodyError::Rejected(Rejection::body_of_get()));
+            return Err(BodyError::Rejected(CallRejection::body_of_get()));
         }
         let mut cancel_guard = CancelGuard::new(self, context);
         let has_data = body::has_data(body, self.body_end(context)).await;
         cancel_guard.disarm();
         match has_data {
             Ok(false) => Ok(()),
-            Ok(true) => Err(BodyError::Rejected(Rejection::body_of_get())),
+            Ok(true) => Err(BodyError::Rejected(CallRejection::body_of_get())),
             Err(failure) => Err(self.unread(failure, context)),
         }
     }
@@ -236,7 +236,7 @@ impl<'a> PendingCall<'a> {
     pub(super) async fn refuse<B>(
         &self,
         context: &Context,
-        refusal: Rejection,
+        refusal: CallRejection,
         body: Option<&mut Pin<&mut B>>,
     ) -> HttpResponse
     where
@@ -285,7 +285,7 @@ impl<'a> PendingCall<'a> {
 /// The reason why a message could not be read.
 enum BodyError {
     /// The call is rejected. The rest of the body can be read and discarded.
-    Rejected(Rejection),
+    Rejected(CallRejection),
     /// The rest of the body cannot be read.
     Unreadable(Error),
 }

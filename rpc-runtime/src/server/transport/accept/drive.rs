@@ -32,12 +32,12 @@ pub(super) enum ConnectionEnd {
 }
 
 /// An HTTP/1 or HTTP/2 connection of hyper.
-pub(super) trait Connection: Future<Output = hyper::Result<()>> {
+pub(super) trait HttpConnection: Future<Output = hyper::Result<()>> {
     /// Starts a graceful shutdown: running calls finish, new ones are not accepted.
     fn finish(self: Pin<&mut Self>);
 }
 
-impl<I, S> Connection for http1::Connection<I, S>
+impl<I, S> HttpConnection for http1::Connection<I, S>
 where
     Self: Future<Output = hyper::Result<()>>,
     S: hyper::service::HttpService<Incoming>,
@@ -51,7 +51,7 @@ where
     }
 }
 
-impl<I, S, E> Connection for http2::Connection<I, S, E>
+impl<I, S, E> HttpConnection for http2::Connection<I, S, E>
 where
     Self: Future<Output = hyper::Result<()>>,
     S: hyper::service::HttpService<Incoming>,
@@ -68,7 +68,7 @@ where
 
 /// Runs a connection until it ends or its timer elapses. After `stop` completes, shuts it down
 /// gracefully.
-pub(super) async fn drive<C: Connection>(
+pub(super) async fn drive<C: HttpConnection>(
     mut connection: Pin<&mut C>,
     activity: Arc<Activity>,
     stop: impl Future<Output = ()>,
