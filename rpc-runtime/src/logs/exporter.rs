@@ -93,7 +93,7 @@ impl LogExporterBuilder {
         self
     }
 
-    /// Sets the directory of the spool for this sink. It is created if it does not exist, and
+    /// Sets the folder of the spool for this sink. It is created if it does not exist, and
     /// several processes may share it.
     ///
     /// By default the spool is in a directory of this user under the system's temporary directory,
@@ -150,8 +150,8 @@ impl LogExporterBuilder {
     /// # Errors
     ///
     /// `invalid_argument` for a limit of less than 4 KiB, into which few records fit.
-    /// `failed_precondition` if the directory set by [`spool`](Self::spool) cannot be used. If the
-    /// default directory cannot be used, a warning is logged and records are kept in memory only.
+    /// `failed_precondition` if the folder set by [`spool`](Self::spool) cannot be used. If the
+    /// default folder cannot be used, a warning is logged and records are kept in memory only.
     /// `resource_exhausted` if no thread can be started.
     pub fn start(self) -> Result<LogExporter> {
         let source = match &self.source {

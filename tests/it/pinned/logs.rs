@@ -49,7 +49,7 @@ impl Drop for Folder {
     }
 }
 
-/// Returns the paths below a folder, sorted; directories end with `/`.
+/// Returns the paths below a folder, sorted; folders end with `/`.
 fn paths(folder: &Path, prefix: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {

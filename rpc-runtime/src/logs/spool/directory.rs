@@ -32,12 +32,12 @@ pub(in crate::logs) struct SpoolDir {
     folder: PathBuf,
     /// Directory of the file with the last epoch.
     root: PathBuf,
-    /// Whether the directory is a default one, which is deleted when it is empty.
+    /// Whether the folder is a default one, which is deleted when it is empty.
     is_temporary: bool,
 }
 
 impl SpoolDir {
-    /// Uses a directory that the operator chose for one sink.
+    /// Uses a folder that the operator chose for one sink.
     pub(in crate::logs) fn named(folder: PathBuf) -> Self {
         Self {
             root: folder.clone(),
@@ -60,7 +60,7 @@ impl SpoolDir {
         &self.folder
     }
 
-    /// Creates the directory of a new session. Its epoch is larger than all earlier ones, even if
+    /// Creates the folder of a new session. Its epoch is larger than all earlier ones, even if
     /// the clock was set back.
     pub(super) fn begin_session(&self) -> io::Result<SpoolSession> {
         files::create_folder(&self.root)?;
@@ -85,7 +85,7 @@ impl SpoolDir {
                     return Ok(session);
                 }
                 Ok(None) => {}
-                // Another process took the new directory for that of an ended one, and removed it.
+                // Another process took the new folder for that of an ended one, and removed it.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -116,7 +116,7 @@ impl SpoolDir {
                 Ok(Some(session)) => sessions.push(session),
                 // Its process is running.
                 Ok(None) => {}
-                // Usually the session of another user who shares the directory.
+                // Usually the session of another user who shares the folder.
                 Err(error) => {
                     tracing::warn!(target: "rpc", %error, epoch, "cannot take over the log spool of an earlier session");
                 }
@@ -126,7 +126,7 @@ impl SpoolDir {
         Ok(sessions)
     }
 
-    /// Deletes a default directory if it is empty.
+    /// Deletes a default folder if it is empty.
     pub(super) fn remove_if_empty(&self) {
         if self.is_temporary {
             // Fails if other processes have sessions in it.
@@ -148,7 +148,7 @@ impl SpoolDir {
     }
 }
 
-/// The locked directory of a session: of this process, or of one that has ended.
+/// The locked folder of a session: of this process, or of one that has ended.
 #[derive(Debug)]
 pub(super) struct SpoolSession {
     epoch: u64,
@@ -157,7 +157,7 @@ pub(super) struct SpoolSession {
 }
 
 impl SpoolSession {
-    /// Locks the directory. Returns `None` if another process holds the lock.
+    /// Locks the folder. Returns `None` if another process holds the lock.
     fn claim(epoch: u64, path: PathBuf) -> io::Result<Option<Self>> {
         files::check_folder(&path).map_err(denied)?;
         let lock = FileLock::acquire(&path.join(LOCK))?;
@@ -172,7 +172,7 @@ impl SpoolSession {
         &self.path
     }
 
-    /// Returns the directory. It is created and locked again if it or its lock was deleted.
+    /// Returns the folder. It is created and locked again if it or its lock was deleted.
     pub(super) fn folder(&mut self) -> io::Result<&Path> {
         if !self.lock.is_at(&self.path.join(LOCK)) {
             files::create_folder(&self.path)?;
@@ -205,7 +205,7 @@ impl SpoolSession {
         Ok(segments)
     }
 
-    /// Deletes the directory if it has no segments.
+    /// Deletes the folder if it has no segments.
     pub(super) fn remove(&self) {
         if self.segments().is_ok_and(|segments| segments.is_empty()) {
             remove(&self.path.join(LOCK));
@@ -249,7 +249,7 @@ fn private_folder() -> DirBuilder {
     builder
 }
 
-/// Returns an error if other users can read or write the directory.
+/// Returns an error if other users can read or write the folder.
 #[cfg(unix)]
 pub(super) fn check_private(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt as _;
@@ -270,7 +270,7 @@ pub(super) fn check_private(path: &Path) -> io::Result<()> {
 }
 
 /// Returns a name suffix with the user id. On other systems it is empty: there the temporary
-/// directory usually belongs to the user.
+/// folder usually belongs to the user.
 #[cfg(target_os = "linux")]
 fn user() -> String {
     use std::os::unix::fs::MetadataExt as _;
@@ -298,7 +298,7 @@ pub(super) fn check_private(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns a directory name that is readable and unique for the target.
+/// Returns a folder name that is readable and unique for the target.
 fn folder_name(target: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
     let readable: String = target

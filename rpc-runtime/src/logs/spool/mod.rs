@@ -1,7 +1,7 @@
 //! Bounded queue of records on disk, used while the sink is unavailable.
 //!
-//! Each session (one run of a process) has a directory named after its epoch, which is locked while
-//! the process runs. The next process takes over unlocked directories and sends their records
+//! Each session (one run of a process) has a folder named after its epoch, which is locked while
+//! the process runs. The next process takes over unlocked folders and sends their records
 //! first. A record is a line of a segment file; a segment is deleted once the sink has all of it. A
 //! record that is sent twice because a process was killed has the same numbers, so the sink ignores
 //! it.
@@ -36,7 +36,7 @@ const SEGMENT_LIMIT: u64 = 1 << 20;
 pub(super) struct Spool {
     directory: SpoolDir,
     own: SpoolSession,
-    /// Recovered sessions. Their directories are deleted after their last segment.
+    /// Recovered sessions. Their folders are deleted after their last segment.
     orphaned: Vec<SpoolSession>,
     /// All segments, oldest first.
     segments: VecDeque<Segment>,
@@ -67,7 +67,7 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// The I/O error if the directory cannot be used.
+    /// The I/O error if the folder cannot be used.
     pub(super) fn open(directory: SpoolDir, limit: u64) -> io::Result<Self> {
         let own = directory.begin_session()?;
         Ok(Self {
@@ -107,7 +107,7 @@ impl Spool {
         self.remove_acknowledged();
     }
 
-    /// Returns the directory.
+    /// Returns the folder.
     pub(super) fn path(&self) -> &Path {
         self.directory.path()
     }
@@ -292,7 +292,7 @@ impl Spool {
         }
     }
 
-    /// Deletes segments that the sink has completely, and the directories of recovered sessions.
+    /// Deletes segments that the sink has completely, and the folders of recovered sessions.
     fn remove_acknowledged(&mut self) {
         while let Some(first) = self.segments.front()
             && first.unacknowledged() == 0

@@ -6,7 +6,7 @@ use crate::logs::Level;
 
 mod foreign;
 
-/// A directory that is deleted after the test.
+/// A folder that is deleted after the test.
 struct Folder(PathBuf);
 
 impl Folder {
