@@ -92,22 +92,18 @@ fn sendable() -> Vec<LimitError> {
 
 /// Returns errors with a field that has no form in JSON.
 fn unsendable() -> Vec<LimitError> {
-    let with =
-        |change: fn(&mut Option<f64>, &mut Option<Option<()>>, &mut Option<BTreeMap<Key, u8>>)| {
-            let mut error = reached();
-            if let LimitError::Reached {
-                limit, left, names, ..
-            } = &mut error
-            {
-                change(limit, left, names);
-            }
-            error
-        };
+    let with = |limit, left, names| LimitError::Reached {
+        limit,
+        left,
+        names,
+        day: 3,
+    };
+    let names = BTreeMap::from([(Key { id: 1 }, 1)]);
     vec![
-        with(|limit, _, _| *limit = Some(f64::INFINITY)),
-        with(|limit, _, _| *limit = Some(f64::NAN)),
-        with(|_, left, _| *left = Some(Some(()))),
-        with(|_, _, names| *names = Some(BTreeMap::from([(Key { id: 1 }, 1)]))),
+        with(Some(f64::INFINITY), Some(None), None),
+        with(Some(f64::NAN), Some(None), None),
+        with(Some(0.5), Some(Some(())), None),
+        with(Some(0.5), Some(None), Some(names)),
         LimitError::Twice(Some(Some(None))),
     ]
 }
