@@ -13,7 +13,7 @@ const NOT_PATHS: [&str; 3] = ["application/json", "text/plain", "connectrpc.com/
 /// Folders that programs create.
 const CREATED: [&str; 2] = ["fibpro-data/", "target/"];
 
-const ARCHITECTURE_LINES: usize = 240;
+const ARCHITECTURE_LINES: usize = 230;
 const ARCHITECTURE_COLUMNS: usize = 100;
 const DECISION_LINES: usize = 60;
 
