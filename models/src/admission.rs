@@ -22,12 +22,12 @@ use self::rate_limit_store::{RateLimitKey, RateLimitStore};
 
 /// Number of running calls, in plain atomics, which add no interleavings.
 #[derive(Default)]
-struct Running {
+struct RunningCounts {
     now: AtomicUsize,
     total: AtomicUsize,
 }
 
-impl Running {
+impl RunningCounts {
     /// Runs a call that yields in the middle.
     fn call(&self, permit: Permit<'_>, slots: usize) {
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
@@ -63,7 +63,7 @@ fn assert_is_empty(gate: &Gate, slots: usize) {
 pub fn every_call_is_admitted() {
     const SLOTS: usize = 2;
     let gate = gate(SLOTS, 8);
-    let running = Arc::new(Running::default());
+    let running = Arc::new(RunningCounts::default());
     let calls: Vec<_> = (0..5)
         .map(|_| {
             let (gate, running) = (Arc::clone(&gate), Arc::clone(&running));
@@ -83,7 +83,7 @@ pub fn every_call_is_admitted() {
 /// A call that is dropped while it waits, even at the moment it is admitted, keeps no slot.
 pub fn a_dropped_waiter_keeps_no_slot() {
     let gate = gate(1, 8);
-    let running = Arc::new(Running::default());
+    let running = Arc::new(RunningCounts::default());
     let calls: Vec<_> = (0..4)
         .map(|n| {
             let (gate, running) = (Arc::clone(&gate), Arc::clone(&running));

@@ -30,9 +30,9 @@ struct Replicas {
     dropped: mpsc::UnboundedSender<u32>,
 }
 
-struct OnDrop(mpsc::UnboundedSender<u32>, u32);
+struct SendOnDrop(mpsc::UnboundedSender<u32>, u32);
 
-impl Drop for OnDrop {
+impl Drop for SendOnDrop {
     fn drop(&mut self) {
         // The receiver may be gone at the end of a test.
         let _ = self.0.send(self.1);
@@ -43,7 +43,7 @@ impl Replicas {
     async fn run(&self) -> Result<u32> {
         self.runs.fetch_add(1, Ordering::SeqCst);
         if self.hangs.load(Ordering::SeqCst) {
-            let _guard = OnDrop(self.dropped.clone(), self.number);
+            let _guard = SendOnDrop(self.dropped.clone(), self.number);
             std::future::pending::<()>().await;
         }
         Ok(self.number)

@@ -83,7 +83,7 @@ fn shop(name: &str, next: Option<ShopClient>) -> Server {
 }
 
 /// `edge` → `middle` → `back`, the last two on internal listeners.
-struct Chain {
+struct ShopChain {
     edge: ShopClient,
     middle: ShopClient,
     middle_address: SocketAddr,
@@ -91,7 +91,7 @@ struct Chain {
     _running: [Running; 2],
 }
 
-impl Chain {
+impl ShopChain {
     async fn start() -> Self {
         let back = Running::start(shop("back", None)).await;
         let to_back = ShopClient::connect(&back.url()).unwrap();
@@ -229,7 +229,7 @@ impl Visit for CallLine {
 
 #[tokio::test]
 async fn a_refusal_is_a_line_at_its_origin_and_at_the_edge() {
-    let chain = Chain::start().await;
+    let chain = ShopChain::start().await;
     let lines = Lines::start();
     chain.edge.order().await.unwrap_err();
     assert_eq!(
@@ -256,7 +256,7 @@ async fn a_refusal_is_a_line_at_its_origin_and_at_the_edge() {
 
 #[tokio::test]
 async fn a_caller_without_the_chain_finds_it_in_the_log() {
-    let chain = Chain::start().await;
+    let chain = ShopChain::start().await;
     let mut raw = Raw::connect(chain.middle_address).await;
     for (headers, shown) in [
         // As curl, and clients of other languages.
@@ -304,7 +304,7 @@ async fn refused_web_pages_are_counted() {
 
 #[tokio::test]
 async fn a_code_that_is_kept_is_logged_like_a_refusal() {
-    let chain = Chain::start().await;
+    let chain = ShopChain::start().await;
     for (code, level) in [
         (Code::Unavailable, "WARN"),
         (Code::ResourceExhausted, "WARN"),
@@ -321,7 +321,7 @@ async fn a_code_that_is_kept_is_logged_like_a_refusal() {
 
 #[tokio::test]
 async fn a_server_that_changes_the_code_logs_the_failure() {
-    let chain = Chain::start().await;
+    let chain = ShopChain::start().await;
     let lines = Lines::start();
     let failed = chain.edge.buy(Code::NotFound.number()).await.unwrap_err();
     assert_eq!(failed.code(), Code::Internal);
@@ -338,7 +338,7 @@ async fn a_server_that_changes_the_code_logs_the_failure() {
 
 #[tokio::test]
 async fn without_a_response_the_calling_server_logs() {
-    let chain = Chain::start().await;
+    let chain = ShopChain::start().await;
     chain.back.stop().await;
     let lines = Lines::start();
     let failed = chain.edge.buy(Code::NotFound.number()).await.unwrap_err();
@@ -417,7 +417,7 @@ async fn a_bad_request_is_no_error_of_the_server() {
 
 #[tokio::test]
 async fn detached_work_is_logged_without_a_caller() {
-    let chain = Chain::start().await;
+    let chain = ShopChain::start().await;
     let (started, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let handlers = Handlers {
         next: Some(chain.middle),
@@ -464,7 +464,7 @@ async fn fine() -> Response {
 
 #[tokio::test]
 async fn a_plain_route_logs_the_error_of_its_response() {
-    let chain = Chain::start().await;
+    let chain = ShopChain::start().await;
     let routes = Router::new()
         .route("/page", get(page))
         .route("/fine", get(fine))

@@ -45,9 +45,9 @@ trait Back {
 
 /// Observations: the request that did the work, and the id that was current.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<(String, String)>>>);
+struct Observations(Arc<Mutex<Vec<(String, String)>>>);
 
-impl Seen {
+impl Observations {
     fn log(&self, who: &str) {
         self.note(who, Context::current().request_id());
         // The id in the log as well: `LogLines` takes it from the spans around the event.
@@ -59,22 +59,22 @@ impl Seen {
     }
 }
 
-struct OnDrop<'a>(&'a Seen, &'a str);
+struct LogOnDrop<'a>(&'a Observations, &'a str);
 
-impl Drop for OnDrop<'_> {
+impl Drop for LogOnDrop<'_> {
     fn drop(&mut self) {
         self.0.log(self.1);
     }
 }
 
 struct Works {
-    seen: Seen,
+    seen: Observations,
     back: BackClient,
 }
 
 impl Front for Works {
     async fn work(&self, who: &str, steps: &[Step]) -> Result<()> {
-        let _guard = OnDrop(&self.seen, who);
+        let _guard = LogOnDrop(&self.seen, who);
         for step in steps {
             match step {
                 Step::Yield => tokio::task::yield_now().await,
@@ -115,7 +115,7 @@ impl Front for Works {
     }
 }
 
-struct Notes(Seen);
+struct Notes(Observations);
 
 impl Back for Notes {
     async fn note(&self, who: &str) -> Result<()> {
@@ -147,12 +147,12 @@ fn request() -> impl Strategy<Value = (Vec<Step>, Option<u8>)> {
 }
 
 /// The connection between the two services, and the values that keep them alive.
-struct Chain {
+struct FrontAndBack {
     front: FrontClient,
     _running: Vec<Running>,
 }
 
-async fn start(seen: &Seen, sockets: bool) -> Chain {
+async fn start(seen: &Observations, sockets: bool) -> FrontAndBack {
     let outgoing = seen.clone();
     // Observes every outgoing call in a layer.
     let watch = move |request: Request, next: Next| -> BoxFuture<Response> {
@@ -180,7 +180,7 @@ async fn start(seen: &Seen, sockets: bool) -> Chain {
         back,
     };
     let front = client_of(Server::new("front").add(FrontServer::new(works))).await;
-    Chain {
+    FrontAndBack {
         front: FrontClient::with_client(front),
         _running: running,
     }
@@ -189,8 +189,8 @@ async fn start(seen: &Seen, sockets: bool) -> Chain {
 /// Returns the observations of the requests and of their log lines.
 async fn run(requests: Vec<(Vec<Step>, Option<u8>)>, sockets: bool) -> Vec<(String, String)> {
     let lines = LogLines::install();
-    let seen = Seen::default();
-    let Chain { front, _running } = start(&seen, sockets).await;
+    let seen = Observations::default();
+    let FrontAndBack { front, _running } = start(&seen, sockets).await;
     let mut tasks = tokio::task::JoinSet::new();
     for (index, (steps, goes_away)) in requests.into_iter().enumerate() {
         let id = format!("request-{index}");

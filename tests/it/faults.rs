@@ -50,15 +50,15 @@ impl Pricing for Runs {
 
 /// The calls that the server reports.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<Option<Code>>>>);
+struct ReportedCodes(Arc<Mutex<Vec<Option<Code>>>>);
 
-impl Seen {
+impl ReportedCodes {
     fn take(&self) -> Vec<Option<Code>> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }
 
-impl Observer for Seen {
+impl Observer for ReportedCodes {
     fn call_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
         assert_eq!(call.side, Side::Server);
         self.0.lock().unwrap().push(end.code());
@@ -67,12 +67,12 @@ impl Observer for Seen {
 
 struct Test {
     runs: Runs,
-    seen: Seen,
+    seen: ReportedCodes,
     client: PricingClient,
     running: Option<Running>,
 }
 
-fn server(runs: &Runs, seen: &Seen) -> Server {
+fn server(runs: &Runs, seen: &ReportedCodes) -> Server {
     Server::new("pricing")
         .add(PricingServer::new(runs.clone()))
         .observer(seen.clone())
@@ -81,7 +81,7 @@ fn server(runs: &Runs, seen: &Seen) -> Server {
 /// Runs a test over sockets and in process, against a server that allows faults.
 async fn on_each_transport(test: impl AsyncFn(Test)) {
     for sockets in [true, false] {
-        let (runs, seen) = (Runs::default(), Seen::default());
+        let (runs, seen) = (Runs::default(), ReportedCodes::default());
         let server = server(&runs, &seen).allow_faults();
         let (client, running) = if sockets {
             let running = Running::start(server).await;
@@ -195,7 +195,7 @@ async fn layers_see_a_fault_like_a_failing_handler() {
         }
         response
     }
-    let (runs, seen) = (Runs::default(), Seen::default());
+    let (runs, seen) = (Runs::default(), ReportedCodes::default());
     let running = Running::start(server(&runs, &seen).layer(translate).allow_faults()).await;
     let client = PricingClient::connect(&running.url()).unwrap();
     let call = with("pricing.pay=internal").enter(|| client.pay());
@@ -252,7 +252,7 @@ async fn raw_requests_can_ask_for_faults() {
 
 #[tokio::test]
 async fn an_invalid_plan_is_rejected_with_the_reason() {
-    let (runs, seen) = (Runs::default(), Seen::default());
+    let (runs, seen) = (Runs::default(), ReportedCodes::default());
     for allowed in [true, false] {
         let server = server(&runs, &seen);
         let server = if allowed {
@@ -296,7 +296,7 @@ async fn an_invalid_plan_is_rejected_with_the_reason() {
 
 #[tokio::test]
 async fn a_server_without_faults_rejects_a_plan_for_it() {
-    let (runs, seen) = (Runs::default(), Seen::default());
+    let (runs, seen) = (Runs::default(), ReportedCodes::default());
     let running = Running::start(server(&runs, &seen)).await;
     let mut raw = Raw::connect(running.address()).await;
     for plan in ["pricing.pay=drop", "*=delay:1s", "pricing.*=internal;p=0"] {
@@ -319,7 +319,7 @@ async fn a_server_without_faults_rejects_a_plan_for_it() {
 
 #[tokio::test]
 async fn an_edge_ignores_a_fault_plan() {
-    let (runs, seen) = (Runs::default(), Seen::default());
+    let (runs, seen) = (Runs::default(), ReportedCodes::default());
     let allowing = Running::start(server(&runs, &seen).allow_faults()).await;
     let client = PricingClient::connect(&allowing.url()).unwrap();
     #[rpc_service(package = "faults.v1")]
@@ -348,7 +348,7 @@ async fn an_edge_ignores_a_fault_plan() {
 
 #[tokio::test]
 async fn in_a_mounted_router_a_drop_breaks_the_response() {
-    let (runs, seen) = (Runs::default(), Seen::default());
+    let (runs, seen) = (Runs::default(), ReportedCodes::default());
     let router = server(&runs, &seen).trust(Trust::Internal).allow_faults();
     let router = router.into_router().unwrap();
     let running = Running::start(Server::new("app").http(router)).await;

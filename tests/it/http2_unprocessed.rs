@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Client, RetryPolicy};
-use rpc_tests::http2::{Action, Http2Peer, Seen};
+use rpc_tests::http2::{Action, Http2Peer, SeenRequest};
 use rpc_tests::wait::within;
 use tokio::task::JoinSet;
 
@@ -72,7 +72,7 @@ async fn failures(client: &Client, calls: usize) -> Vec<String> {
 }
 
 /// Calls a peer that does not process the first requests.
-async fn calls_succeed(first: impl Fn(Seen) -> Action + Send + Sync + 'static) {
+async fn calls_succeed(first: impl Fn(SeenRequest) -> Action + Send + Sync + 'static) {
     let peer = Http2Peer::start(MANY, first).await;
     let client = client(&peer.url());
     assert_eq!(failures(&client, CALLS).await, [""; 0]);

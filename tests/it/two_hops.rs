@@ -154,24 +154,24 @@ impl Controller for Controls {
 }
 
 /// The two services, with the values that keep them alive.
-struct Chain {
+struct TwoServices {
     controller: ControllerClient,
     _running: Vec<Running>,
 }
 
-async fn over_sockets() -> Chain {
+async fn over_sockets() -> TwoServices {
     let pricing = Running::start(Server::new("pricing").add(PricingServer::new(Prices))).await;
     let controls = Controls(PricingClient::connect(&pricing.url()).unwrap());
     let controller =
         Running::start(Server::new("controller").add(ControllerServer::new(controls))).await;
-    Chain {
+    TwoServices {
         controller: ControllerClient::connect(&controller.url()).unwrap(),
         _running: vec![pricing, controller],
     }
 }
 
-fn in_process() -> Chain {
-    Chain {
+fn in_process() -> TwoServices {
+    TwoServices {
         controller: ControllerClient::local(Controls(PricingClient::local(Prices))),
         _running: Vec::new(),
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// The context of a call as the last service sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct SeenContext {
     /// Number of times `add` has run here.
     pub added: u64,
     /// Number of services that the request has passed.
@@ -28,7 +28,7 @@ macro_rules! service {
         pub trait $name {
             /// Reads the state.
             #[rpc(no_side_effects)]
-            async fn read(&self) -> Result<Seen>;
+            async fn read(&self) -> Result<SeenContext>;
             /// Idempotent.
             #[rpc(idempotent)]
             async fn put(&self) -> Result<()>;
@@ -58,10 +58,10 @@ service!(
 pub struct Counter(AtomicU64);
 
 impl Back for Counter {
-    async fn read(&self) -> Result<Seen> {
+    async fn read(&self) -> Result<SeenContext> {
         let context = Context::current();
         let left = context.remaining();
-        Ok(Seen {
+        Ok(SeenContext {
             added: self.0.load(Ordering::SeqCst),
             hops: context.hops(),
             left_ms: left.and_then(|left| u64::try_from(left.as_millis()).ok()),
@@ -103,7 +103,7 @@ macro_rules! passes_on {
         }
 
         impl $name for Passing<$client> {
-            async fn read(&self) -> Result<Seen> {
+            async fn read(&self) -> Result<SeenContext> {
                 Ok(self.0.read().await?)
             }
 

@@ -50,7 +50,7 @@ pub enum Action {
 
 /// A request as the server saw it: number of its connection, and of its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
+pub struct SeenRequest {
     /// From 0.
     pub connection: usize,
     /// 1, 3, 5, …
@@ -69,13 +69,13 @@ pub struct Http2Peer {
 
 #[derive(Debug, Default)]
 struct Shared {
-    seen: Mutex<Vec<Seen>>,
+    seen: Mutex<Vec<SeenRequest>>,
     connections: AtomicUsize,
     pings: AtomicUsize,
     released: Notify,
 }
 
-type Decide = dyn Fn(Seen) -> Action + Send + Sync;
+type Decide = dyn Fn(SeenRequest) -> Action + Send + Sync;
 
 impl Http2Peer {
     /// Starts a server that allows `max_streams` streams on a connection.
@@ -85,7 +85,7 @@ impl Http2Peer {
     /// When no port is free.
     pub async fn start(
         max_streams: u32,
-        decide: impl Fn(Seen) -> Action + Send + Sync + 'static,
+        decide: impl Fn(SeenRequest) -> Action + Send + Sync + 'static,
     ) -> Self {
         Self::start_by(move |_| max_streams, decide).await
     }
@@ -97,7 +97,7 @@ impl Http2Peer {
     /// When no port is free.
     pub async fn start_by(
         max_streams: impl Fn(usize) -> u32 + Send + 'static,
-        decide: impl Fn(Seen) -> Action + Send + Sync + 'static,
+        decide: impl Fn(SeenRequest) -> Action + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.expect("a free port on loopback");
@@ -138,7 +138,7 @@ impl Http2Peer {
 
     /// Returns the requests so far.
     #[must_use]
-    pub fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<SeenRequest> {
         let seen = self.shared.seen.lock();
         seen.unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -245,7 +245,7 @@ impl Connection {
         let seen = {
             let all = self.state.seen.lock();
             let mut all = all.unwrap_or_else(PoisonError::into_inner);
-            let seen = Seen {
+            let seen = SeenRequest {
                 connection: self.number,
                 stream,
                 number: all.len(),

@@ -7,7 +7,7 @@ use std::thread;
 use fibpro::terminal::is_unsafe;
 use serde_json::{Value, json};
 
-use crate::process::{Ended, Running, TEST_TIMEOUT, fibpro};
+use crate::process::{Ended, RunningCommand, TEST_TIMEOUT, fibpro};
 
 /// Clears the screen, in two encodings, begins a line of its own, and turns the reading direction.
 const EVIL: &str =
@@ -193,7 +193,7 @@ fn waiting_for_a_hostile_sink_prints_none_either() {
         let head = "503 Service Unavailable\r\ncontent-type: application/json\r\n";
         (head.to_owned(), body.into_bytes())
     });
-    let mut following = Running::fibpro(&["logs", "--follow", "--to", &server.url]);
+    let mut following = RunningCommand::fibpro(&["logs", "--follow", "--to", &server.url]);
     let line = following.stderr_line();
     assert!(line.starts_with("waiting for the log sink: "), "{line}");
     following.interrupt();

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::process::{Ended, Folder, LogSink, POLLS, Running, fibpro, logsink, output};
+use crate::process::{Ended, Folder, LogSink, POLLS, RunningCommand, fibpro, logsink, output};
 
 fn record(sequence: u64, text: &str) -> Value {
     json!({"source": "userstore@prod/a1", "epoch": 1, "sequence": sequence, "level": "warn",
@@ -186,7 +186,7 @@ fn following_logs_survives_restart_and_ends_on_ctrl_c() {
         );
     };
     append(&sink, 1, "old");
-    let mut following = Running::fibpro(&[
+    let mut following = RunningCommand::fibpro(&[
         "logs",
         "--follow",
         "--source",
@@ -223,7 +223,7 @@ fn following_logs_survives_restart_and_ends_on_ctrl_c() {
     );
 
     // A reader that closes the pipe early is not a failure.
-    let mut following = Running::fibpro(&["logs", "-f", "--to", &sink.url]);
+    let mut following = RunningCommand::fibpro(&["logs", "-f", "--to", &sink.url]);
     assert_eq!(following.line(), line("old"));
     following.close_stdout();
     append(&sink, 4, "last");

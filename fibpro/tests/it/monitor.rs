@@ -3,7 +3,7 @@
 use rpc_runtime::testing::{NetworkFault, Proxy};
 use serde_json::Value;
 
-use crate::process::{Ended, Running, command, output};
+use crate::process::{Ended, RunningCommand, command, output};
 use crate::up::Up;
 
 fn monitor(up: &Up, arguments: &[&str]) -> Ended {
@@ -150,7 +150,7 @@ fn watch_sees_a_process_stop_and_ends_on_ctrl_c() {
         .into_iter()
         .chain(endpoints.iter().map(String::as_str))
         .collect();
-    let mut watching = Running::fibpro(&arguments);
+    let mut watching = RunningCommand::fibpro(&arguments);
     let is_up = |line: &str| {
         let services: Value = serde_json::from_str(line).unwrap();
         let services = services.as_array().unwrap().iter();

@@ -245,13 +245,13 @@ impl Drop for LogSink {
 }
 
 /// A running `fibpro` command. Killed by process id on drop.
-pub(crate) struct Running {
+pub(crate) struct RunningCommand {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
     stderr: BufReader<ChildStderr>,
 }
 
-impl Running {
+impl RunningCommand {
     pub(crate) fn fibpro(arguments: &[&str]) -> Self {
         let mut command = command(env!("CARGO_BIN_EXE_fibpro"), arguments);
         let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
@@ -288,7 +288,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningCommand {
     fn drop(&mut self) {
         // The process may have exited already.
         let _ = self.child.kill();

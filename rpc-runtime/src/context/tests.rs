@@ -12,8 +12,8 @@ fn within(id: &str) -> Context {
 
 #[test]
 fn a_scope_covers_polls_and_the_drop_only() {
-    struct OnDrop<'a>(&'a Mutex<Vec<String>>);
-    impl Drop for OnDrop<'_> {
+    struct PushOnDrop<'a>(&'a Mutex<Vec<String>>);
+    impl Drop for PushOnDrop<'_> {
         fn drop(&mut self) {
             self.0
                 .lock()
@@ -24,7 +24,7 @@ fn a_scope_covers_polls_and_the_drop_only() {
 
     let seen = Mutex::new(Vec::new());
     let mut future = Box::pin(within("a").scope(async {
-        let _guard = OnDrop(&seen);
+        let _guard = PushOnDrop(&seen);
         seen.lock()
             .unwrap()
             .push(Context::current().request_id().to_owned());

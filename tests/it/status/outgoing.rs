@@ -73,7 +73,7 @@ impl Top for Above {
 }
 
 /// Clients of both servers.
-struct Chain {
+struct TopAndBottom {
     top: Client,
     bottom: Client,
     below: Below,
@@ -87,10 +87,10 @@ fn servers(below: &Below, bottom: impl FnOnce(Server) -> Client) -> (Client, Ser
     (bottom, Server::new("top").add(TopServer::new(above)))
 }
 
-async fn chains() -> [Chain; 2] {
+async fn chains() -> [TopAndBottom; 2] {
     let below = Below::default();
     let (bottom, top) = servers(&below, |server| server.into_local_client().unwrap());
-    let local = Chain {
+    let local = TopAndBottom {
         top: top.into_local_client().unwrap(),
         bottom,
         below,
@@ -101,7 +101,7 @@ async fn chains() -> [Chain; 2] {
     let lower = Running::start(server).await;
     let (bottom, top) = servers(&below, |_| Client::new(&lower.url()).unwrap());
     let upper = Running::start(top).await;
-    let network = Chain {
+    let network = TopAndBottom {
         top: Client::new(&upper.url()).unwrap(),
         bottom,
         below,

@@ -1,7 +1,7 @@
 use rpc_runtime::Trust;
 use rpc_tests::raw::{Response, post, post_with, request};
 
-use super::{Seen, start, start_with};
+use super::{HandlerContext, start, start_with};
 
 const NEXT: &str = "/wire.v1.Wire/Next";
 const SEEN: &str = "/wire.v1.Wire/Seen";
@@ -18,7 +18,7 @@ const CONTEXT: [(&str, &str); 8] = [
     ("X-Rpc-Attempt", "2"),
 ];
 
-fn seen(response: &Response) -> Seen {
+fn seen(response: &Response) -> HandlerContext {
     serde_json::from_value(response.json()["result"].clone()).unwrap()
 }
 

@@ -45,7 +45,7 @@ trait Wire {
     async fn any(&self, value: serde_json::Value) -> Result<bool>;
     async fn large(&self, size: u64) -> Result<String>;
     #[rpc(no_side_effects)]
-    async fn seen(&self) -> Result<Seen>;
+    async fn seen(&self) -> Result<HandlerContext>;
     async fn fails(&self, message: &str) -> Result<()>;
     async fn header(&self, name: &str, value: &str) -> Result<()>;
     async fn panics(&self) -> Result<()>;
@@ -54,7 +54,7 @@ trait Wire {
 
 /// The context as the handler sees it.
 #[derive(Debug, Serialize, Deserialize)]
-struct Seen {
+struct HandlerContext {
     request_id: String,
     client_request_id: Option<String>,
     source: Option<String>,
@@ -130,10 +130,10 @@ impl Wire for Handlers {
         Ok("x".repeat(size.try_into().expect("a size of memory")))
     }
 
-    async fn seen(&self) -> Result<Seen> {
+    async fn seen(&self) -> Result<HandlerContext> {
         self.runs();
         let context = Context::current();
-        Ok(Seen {
+        Ok(HandlerContext {
             request_id: context.request_id().to_owned(),
             client_request_id: context.client_request_id().map(str::to_owned),
             source: context.source().map(ToString::to_string),

@@ -16,13 +16,13 @@ use crate::process::Ended;
 const ONE_USER: &str = r#"[{"username": "username", "password": "password", "credit": 100}]"#;
 
 /// A running store on `data/users.sqlite` of a folder of its own.
-struct Running {
+struct StoreOnDisk {
     folder: Folder,
     users: Users,
     store: UserStoreClient,
 }
 
-impl Running {
+impl StoreOnDisk {
     async fn start() -> Self {
         let folder = Folder::new();
         let users = open(&folder, ONE_USER).await.unwrap();
@@ -104,7 +104,7 @@ enum Fault {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_renamed_file_is_missed_until_it_is_back() {
-    let running = Running::start().await;
+    let running = StoreOnDisk::start().await;
     let mut bought = 15;
     for fault in [
         Fault::Rename(""),
@@ -134,7 +134,7 @@ async fn a_renamed_file_is_missed_until_it_is_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_removed_wal_loses_no_acknowledged_purchase() {
     for suffix in ["-wal", "-shm"] {
-        let running = Running::start().await;
+        let running = StoreOnDisk::start().await;
         fs::remove_file(running.path(suffix)).unwrap();
         running.is_refused(suffix).await;
         // As after kill -9: what is on the disk now.
@@ -146,7 +146,7 @@ async fn a_removed_wal_loses_no_acknowledged_purchase() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_content_of_a_removed_database_is_saved() {
-    let running = Running::start().await;
+    let running = StoreOnDisk::start().await;
     fs::remove_file(running.path("")).unwrap();
     running.is_refused("removed").await;
     let rescued = running.path(".rescued-1");
@@ -165,10 +165,10 @@ async fn the_content_of_a_removed_database_is_saved() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_file_in_its_place_is_noticed() {
     // Of this version, with other users.
-    let other = Running::start().await;
+    let other = StoreOnDisk::start().await;
     other.users.close().await.unwrap();
     for suffix in ["", "-wal", "-shm"] {
-        let running = Running::start().await;
+        let running = StoreOnDisk::start().await;
         let copy = running.folder.0.join("copy");
         let source = if suffix.is_empty() {
             other.path("")
@@ -184,7 +184,7 @@ async fn another_file_in_its_place_is_noticed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_truncated_file_is_noticed() {
     for (suffix, length) in [("", 0), ("", 50), ("", 4096), ("-wal", 0), ("-wal", 5000)] {
-        let running = Running::start().await;
+        let running = StoreOnDisk::start().await;
         // All tables are in the main file, and changes in `-wal`.
         let file = fs::File::options()
             .write(true)
@@ -198,14 +198,14 @@ async fn a_truncated_file_is_noticed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_overwritten_file_is_noticed() {
-    let other = Running::start().await;
+    let other = StoreOnDisk::start().await;
     other.users.close().await.unwrap();
     for (suffix, content) in [
         ("", fs::read(other.path("")).unwrap()),
         ("", b"no database\n".repeat(2000)),
         ("-wal", vec![0; 1 << 20]),
     ] {
-        let running = Running::start().await;
+        let running = StoreOnDisk::start().await;
         fs::write(running.path(suffix), content).unwrap();
         running.is_refused(suffix).await;
     }
@@ -214,7 +214,7 @@ async fn an_overwritten_file_is_noticed() {
 /// A new time of the same content is no fault.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_touched_file_is_no_fault() {
-    let running = Running::start().await;
+    let running = StoreOnDisk::start().await;
     let file = fs::File::options()
         .write(true)
         .open(running.path(""))
@@ -227,7 +227,7 @@ async fn a_touched_file_is_no_fault() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_removed_folder_is_noticed() {
-    let running = Running::start().await;
+    let running = StoreOnDisk::start().await;
     fs::remove_dir_all(running.folder.0.join("data")).unwrap();
     running.is_refused("folder").await;
 }
@@ -235,7 +235,7 @@ async fn a_removed_folder_is_noticed() {
 /// A database may shrink and its `-wal` may be emptied by tools of SQLite, without any loss.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tools_of_sqlite_are_no_fault() {
-    let running = Running::start().await;
+    let running = StoreOnDisk::start().await;
     let options = SqliteConnectOptions::new().filename(running.path(""));
     let mut tool = options.connect().await.unwrap();
     for (n, sql) in [
@@ -259,7 +259,7 @@ async fn tools_of_sqlite_are_no_fault() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_empty_database_that_had_users_is_refused() {
-    let running = Running::start().await;
+    let running = StoreOnDisk::start().await;
     running.users.close().await.unwrap();
     let content = fs::read(running.path("")).unwrap();
     // A database of another program, and one whose users are gone.
@@ -315,7 +315,7 @@ async fn a_database_without_users_stays_a_new_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_closed_database_is_in_its_main_file() {
-    let running = Running::start().await;
+    let running = StoreOnDisk::start().await;
     // Readers have their connections.
     running.store.get_user("username").await.unwrap();
     running.users.close().await.unwrap();
@@ -328,7 +328,7 @@ async fn a_closed_database_is_in_its_main_file() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operations_that_were_queued_are_in_the_file() {
-    let running = Running::start().await;
+    let running = StoreOnDisk::start().await;
     let mut calls = tokio::task::JoinSet::new();
     for n in 0..50 {
         calls.spawn(

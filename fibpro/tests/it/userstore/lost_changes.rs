@@ -58,13 +58,13 @@ async fn buy(users: &Users, keys: std::ops::Range<u32>) {
 }
 
 /// A running store, and a reader of another program that keeps later changes in `-wal`.
-struct Running {
+struct StoreWithReader {
     folder: Folder,
     users: Users,
     _reader: SqliteConnection,
 }
 
-impl Running {
+impl StoreWithReader {
     async fn start() -> Self {
         let folder = Folder::new();
         let data = folder.0.join("data");
@@ -119,7 +119,7 @@ fn content(folder: &Path) -> Vec<Option<Vec<u8>>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_without_the_last_changes_is_refused() {
-    let running = Running::start().await;
+    let running = StoreWithReader::start().await;
     let zero = |path: &Path, length: usize| {
         let file = fs::File::options().write(true).open(path).unwrap();
         file.write_all_at(&vec![0; length], 0).unwrap();
@@ -179,7 +179,7 @@ async fn a_start_without_the_last_changes_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn complete_files_of_a_killed_store_start() {
-    let running = Running::start().await;
+    let running = StoreWithReader::start().await;
     let folder = running.killed("complete");
     let users = open(&folder).await.unwrap();
     assert_eq!(credit(&users).await, CREDIT - 7);
@@ -191,7 +191,7 @@ async fn complete_files_of_a_killed_store_start() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_can_go_on_without_lost_changes() {
-    let running = Running::start().await;
+    let running = StoreWithReader::start().await;
     let folder = running.killed("accepted");
     fs::remove_file(folder.join(FILES[1])).unwrap();
     refused(&folder).await;
@@ -292,7 +292,7 @@ async fn a_saved_copy_is_no_new_beginning() {
         }),
     ];
     for (what, lose) in losses {
-        let running = Running::start().await;
+        let running = StoreWithReader::start().await;
         let data = running.folder.0.join("data");
         lose(&data);
         let store = UserStoreClient::local(running.users.clone());
@@ -326,7 +326,7 @@ async fn a_saved_copy_is_no_new_beginning() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_marker_that_was_removed_is_written_again() {
-    let running = Running::start().await;
+    let running = StoreWithReader::start().await;
     let marker = running.folder.0.join("data").join(FILES[2]);
     fs::remove_file(&marker).unwrap();
     running.users.close().await.unwrap();
@@ -336,7 +336,7 @@ async fn a_marker_that_was_removed_is_written_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_database_does_not_start() {
-    let running = Running::start().await;
+    let running = StoreWithReader::start().await;
     let path = |folder: &Path| folder.join(FILES[0]);
     let write_at = |path: &Path, at: u64| {
         let file = fs::File::options().write(true).open(path).unwrap();
@@ -394,7 +394,7 @@ async fn a_damaged_database_does_not_start() {
 /// Neither `fibpro backup` moves a `-wal` into a main file that it does not belong to.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_changes_no_files_of_a_killed_store() {
-    let running = Running::start().await;
+    let running = StoreWithReader::start().await;
     let folder = running.killed("killed");
     let before = content(&folder);
     let database = Database::file(folder.join(FILES[0]));

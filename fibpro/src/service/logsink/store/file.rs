@@ -23,30 +23,30 @@ static MIGRATIONS: Migrator = sqlx::migrate!("src/service/logsink/store/migratio
 const PAGE_BYTES: u32 = 4096;
 
 /// Largest file that is checked for damage at the start, in bytes.
-const CHECKED: u64 = 256 << 20;
+const MAX_CHECKED_BYTES: u64 = 256 << 20;
 
 /// Timeout for a lock that another process holds.
-const BUSY: Duration = Duration::from_secs(2);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Maximum number of concurrent searches.
-const READERS: u32 = 4;
+const MAX_READERS: u32 = 4;
 
 /// Timeout of a search for a free connection.
-const TURN: Duration = Duration::from_secs(5);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Maximum share of the size limit for the write-ahead log, in bytes; a quarter for small files.
-const AHEAD: u64 = 8 << 20;
+const MAX_WAL_BYTES: u64 = 8 << 20;
 
 /// Returns the part of the size limit `bytes` that is reserved for the write-ahead log.
 pub(super) fn ahead(bytes: u64) -> u64 {
-    (bytes / 4).min(AHEAD)
+    (bytes / 4).min(MAX_WAL_BYTES)
 }
 
 /// Returns the options common to the writer and the readers.
 fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
-        .busy_timeout(BUSY)
+        .busy_timeout(LOCK_TIMEOUT)
         // A log line for each statement would be most of the log.
         .disable_statement_logging()
 }
@@ -79,7 +79,7 @@ pub(super) async fn open(path: &Path, bytes: u64) -> Result<SqliteConnection, Lo
     // A pool with one connection: the future of migrations on a plain connection is not `Send`.
     let pool = SqlitePoolOptions::new()
         .max_connections(1)
-        .acquire_timeout(TURN)
+        .acquire_timeout(CONNECTION_TIMEOUT)
         .connect_with(options)
         .await?;
     let opened = async {
@@ -118,7 +118,7 @@ pub(super) async fn check(
     connection: &mut SqliteConnection,
     path: &Path,
 ) -> Result<(), LogStoreError> {
-    if fs::metadata(path).is_ok_and(|metadata| metadata.len() > CHECKED) {
+    if fs::metadata(path).is_ok_and(|metadata| metadata.len() > MAX_CHECKED_BYTES) {
         return Ok(());
     }
     let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)")
@@ -134,9 +134,9 @@ pub(super) async fn check(
 /// Returns a lazy pool of read-only connections. Searches work also while writing fails.
 pub(super) fn readers(path: &Path) -> SqlitePool {
     SqlitePoolOptions::new()
-        .max_connections(READERS)
+        .max_connections(MAX_READERS)
         .min_connections(0)
-        .acquire_timeout(TURN)
+        .acquire_timeout(CONNECTION_TIMEOUT)
         .test_before_acquire(false)
         .connect_lazy_with(options(path).read_only(true))
 }

@@ -9,10 +9,10 @@ use super::file;
 const RECORD_BYTES: u64 = 160;
 
 /// Extra pages for what the estimate does not include, such as half-empty pages.
-const SPARE: u64 = 32;
+const SPARE_PAGES: u64 = 32;
 
 /// Minimum number of records per eviction, because computing the free space costs time.
-const STEP: u64 = 256;
+const MIN_EVICTION: u64 = 256;
 
 /// Size limit and current number of records of a file.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Retention {
         spare: u64,
     ) -> Result<u64, LogStoreError> {
         let needed = (bytes + records * RECORD_BYTES) / self.page_bytes
-            + SPARE
+            + SPARE_PAGES
             + self.bound.checked_div(spare).unwrap_or_default();
         let mut removed = 0;
         while self.records > removed {
@@ -85,7 +85,7 @@ impl Retention {
             };
             let left = self.records - removed;
             // The average number of records on the missing pages.
-            let count = (excess * left / used.max(1)).max(STEP).min(left);
+            let count = (excess * left / used.max(1)).max(MIN_EVICTION).min(left);
             let outcome = sqlx::query(
                 "DELETE FROM records WHERE id <= (SELECT id FROM records ORDER BY id LIMIT 1 OFFSET ?)",
             )

@@ -10,16 +10,16 @@ use crate::server::call::access::HttpAccess;
 use crate::server::inner::ServerConfig;
 
 #[derive(Default)]
-struct Seen(Mutex<Vec<(Option<String>, Option<Code>)>>);
+struct SourceRecorder(Mutex<Vec<(Option<String>, Option<Code>)>>);
 
-impl Observer for Seen {
+impl Observer for SourceRecorder {
     fn call_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
         let source = call.context.source().map(ToString::to_string);
         self.0.lock().unwrap().push((source, end.code()));
     }
 }
 
-fn inner(seen: &Arc<Seen>, fallback: Option<axum::Router>) -> Arc<ServerInner> {
+fn inner(seen: &Arc<SourceRecorder>, fallback: Option<axum::Router>) -> Arc<ServerInner> {
     let config = ServerConfig {
         observers: vec![seen.clone()],
         plain: fallback.into_iter().collect(),
@@ -58,7 +58,7 @@ async fn reply(inner: &Arc<ServerInner>, peer: Peer) -> (u16, String, Value) {
 
 #[tokio::test]
 async fn a_peer_on_another_host_gets_only_advice() {
-    let seen = Arc::new(Seen::default());
+    let seen = Arc::new(SourceRecorder::default());
     let plain = axum::Router::new().route("/a.B/C", any(async || "plain"));
     let plain = HttpAccess::default().restrict(plain);
     for (fallback, advice) in [(None, "listen_edge"), (Some(plain), "http_for")] {
@@ -80,7 +80,7 @@ async fn a_peer_on_another_host_gets_only_advice() {
 
 #[tokio::test]
 async fn a_public_route_serves_a_peer_on_another_host() {
-    let seen = Arc::new(Seen::default());
+    let seen = Arc::new(SourceRecorder::default());
     let plain = axum::Router::new().route("/a.B/C", any(async || "plain"));
     let inner = inner(&seen, Some(HttpAccess::Public.restrict(plain)));
     let peer = peer(Trust::Internal, "10.0.0.1:1");
@@ -92,7 +92,7 @@ async fn a_public_route_serves_a_peer_on_another_host() {
 
 #[tokio::test]
 async fn trust_in_a_peer_depends_on_its_listener() {
-    let seen = Arc::new(Seen::default());
+    let seen = Arc::new(SourceRecorder::default());
     let inner = inner(&seen, None);
     let ours = "gatekeeper@prod/1".to_owned();
     for (peer, trusted) in [
@@ -113,7 +113,7 @@ async fn trust_in_a_peer_depends_on_its_listener() {
 
 #[tokio::test]
 async fn an_unknown_path_goes_to_the_applications_router() {
-    let seen = Arc::new(Seen::default());
+    let seen = Arc::new(SourceRecorder::default());
     let plain = axum::Router::new().route("/a.B/C", any(async || "plain"));
     let inner = inner(&seen, Some(plain));
     let response = dispatch(&inner, peer(Trust::Edge, "10.0.0.1:1"), request()).await;
