@@ -390,7 +390,7 @@ fn response(received: WireResponse) -> Response {
     response
 }
 
-/// Whether the server has reset one stream of an HTTP/2 connection.
+/// Returns whether the server has reset one stream of an HTTP/2 connection.
 fn is_stream_reset(error: &(dyn StdError + 'static)) -> bool {
     let root = root_cause(error).downcast_ref::<h2::Error>();
     root.is_some_and(|error| error.is_reset() && error.is_remote())

@@ -206,7 +206,7 @@ fn host(text: &str) -> Result<String, UrlError> {
     Ok(text.to_ascii_lowercase())
 }
 
-/// Whether the part of a host is a number, decimal or hexadecimal.
+/// Returns whether the part of a host is a number, decimal or hexadecimal.
 fn is_number(label: &str) -> bool {
     let (digits, hexadecimal) = match label.as_bytes() {
         [b'0', b'x' | b'X', digits @ ..] => (digits, true),

@@ -102,7 +102,7 @@ fn page_start(headers: &HeaderMap, body: &[u8]) -> Option<Vec<u8>> {
     is_text(start).then(|| start.to_vec())
 }
 
-/// Whether most bytes are text. A page in another charset than UTF-8 has a few others.
+/// Returns whether most bytes are text. A page in another charset than UTF-8 has a few others.
 fn is_text(start: &[u8]) -> bool {
     let (mut all, mut other) = (0_usize, 0_usize);
     for c in String::from_utf8_lossy(start).chars() {
