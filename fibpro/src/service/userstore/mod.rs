@@ -158,8 +158,7 @@ impl Users {
     /// Fails when the database cannot be read, when it is locked by another process or read-only,
     /// and when its files were removed or replaced. A full disk is no error.
     pub async fn ready(&self) -> Result<()> {
-        self.store.read(HasUsers).await?;
-        self.store.writable().await
+        self.store.ready().await
     }
 
     /// Finishes the operations that have begun and closes the database. An SQLite database is in

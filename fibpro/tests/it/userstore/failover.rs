@@ -151,3 +151,127 @@ async fn a_restarted_server_is_found_again() {
     users.close().await.unwrap();
     audit(&database).await;
 }
+
+async fn try_execute(database: &Database, sql: &str) -> Result<(), String> {
+    use sqlx::{ConnectOptions as _, Connection as _};
+
+    let Database::Postgres(options) = database else {
+        panic!("{database:?}");
+    };
+    let mut connection = options.connect().await.unwrap();
+    let outcome = sqlx::query(sqlx::AssertSqlSafe(sql.to_owned()))
+        .execute(&mut connection)
+        .await;
+    connection.close().await.unwrap();
+    outcome.map(drop).map_err(|error| error.to_string())
+}
+
+/// Ends the sessions of the store, except that of the caller.
+const TERMINATE: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+     WHERE datname IN ('fib', 'moved') AND pid <> pg_backend_pid()";
+
+/// States of the server and its settings that pass, each with the way there and back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_sessions_and_rights_pass() {
+    let Some(cluster) = Cluster::start("states") else {
+        return;
+    };
+    let admin = cluster.database("postgres");
+    execute(&admin, "CREATE DATABASE fib").await;
+    let inside = cluster.database("fib");
+    let (users, _) = open(&inside).await;
+    users.close().await.unwrap();
+    execute(&admin, "CREATE ROLE app LOGIN PASSWORD 'right'").await;
+    for grant in [
+        "GRANT ALL ON SCHEMA public TO app",
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO app",
+        "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app",
+    ] {
+        execute(&inside, grant).await;
+    }
+    let (users, store) = open(&cluster.database_as("app", "fib")).await;
+    fill_the_pool(&store, "a").await;
+    for (number, (name, on, off, reason)) in [
+        (
+            "no connections",
+            "ALTER DATABASE fib ALLOW_CONNECTIONS false",
+            "ALTER DATABASE fib ALLOW_CONNECTIONS true",
+            "the users' database is not open for sessions",
+        ),
+        (
+            "no login",
+            "ALTER ROLE app NOLOGIN",
+            "ALTER ROLE app LOGIN",
+            "the users' database refuses the login of the user store",
+        ),
+        (
+            "renamed",
+            "ALTER DATABASE fib RENAME TO moved",
+            "ALTER DATABASE moved RENAME TO fib",
+            "the users' database is not on its server",
+        ),
+        (
+            "no right to connect",
+            "REVOKE CONNECT ON DATABASE fib FROM PUBLIC",
+            "GRANT CONNECT ON DATABASE fib TO PUBLIC",
+            "the users' database denies access to the role of the user store",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        execute(&admin, TERMINATE).await;
+        // A session of the store may begin between the two.
+        while let Err(error) = try_execute(&admin, on).await {
+            assert!(error.contains("is being accessed"), "{name}: {error}");
+            execute(&admin, TERMINATE).await;
+        }
+        execute(&admin, TERMINATE).await;
+        expect_unavailable(&users, &store, name, reason).await;
+        execute(&admin, off).await;
+        let key = format!("after{number}");
+        store.reserve("username", 1, &key).await.unwrap();
+        users.ready().await.unwrap();
+    }
+    // In open sessions.
+    for (number, (name, on, off, reason)) in [
+        (
+            "no right to read",
+            "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM app",
+            "GRANT ALL ON ALL TABLES IN SCHEMA public TO app",
+            "the users' database denies access to the role of the user store",
+        ),
+        (
+            "a table that is away",
+            "ALTER TABLE users RENAME TO away",
+            "ALTER TABLE away RENAME TO users",
+            "tables of the users' database are missing or changed",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        execute(&inside, on).await;
+        expect_unavailable(&users, &store, name, reason).await;
+        execute(&inside, off).await;
+        let key = format!("again{number}");
+        store.reserve("username", 1, &key).await.unwrap();
+        users.ready().await.unwrap();
+    }
+    users.close().await.unwrap();
+    audit(&inside).await;
+}
+
+async fn expect_unavailable(users: &Users, store: &UserStoreClient, name: &str, reason: &str) {
+    let error = store
+        .reserve("username", 1, "refused")
+        .no_retry()
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable, "{name}: {error}");
+    assert_eq!(error.message(), reason, "{name}");
+    assert!(error.as_error().retry_after().is_some(), "{name}");
+    let why = users.ready().await.unwrap_err();
+    assert_eq!(why.code(), Code::Unavailable, "{name}: {why}");
+    assert_eq!(why.message(), reason, "{name}");
+}

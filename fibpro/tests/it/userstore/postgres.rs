@@ -122,8 +122,13 @@ impl Cluster {
     }
 
     pub(crate) fn database(&self, name: &str) -> Database {
+        self.database_as("postgres", name)
+    }
+
+    /// Returns a database, opened by this role.
+    pub(crate) fn database_as(&self, role: &str, name: &str) -> Database {
         let url = format!(
-            "postgres://postgres@localhost/{name}?host={}",
+            "postgres://{role}@localhost/{name}?host={}",
             self.folder.display()
         );
         url.parse().unwrap()

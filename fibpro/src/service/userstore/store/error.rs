@@ -7,6 +7,7 @@ use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 
 use super::super::database::Database;
+use super::postgres_error::{self, PostgresErrorKind};
 use super::sqlite_file::{DatabaseFiles, FileFault, FileFaultKind};
 use crate::sqlite::SqliteErrorKind;
 
@@ -18,9 +19,6 @@ const RETRY_WHEN_DOWN: Duration = Duration::from_secs(2);
 
 const DAMAGED_TEXT: &str = "the users' database is damaged";
 
-/// State of PostgreSQL for a change in a read-only session.
-const READ_ONLY_SESSION: &str = "25006";
-
 /// Error of an operation. The operation was rolled back.
 #[derive(Debug)]
 pub(crate) enum StoreError {
@@ -30,15 +28,18 @@ pub(crate) enum StoreError {
     File(FileFault),
     /// Error of the database.
     Database(sqlx::Error),
+    /// No session of the database could be opened.
+    Session(sqlx::Error),
 }
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        // Serialization failure and deadlock of PostgreSQL.
-        if let Some("40001" | "40P01") = sql_state(&error).as_deref() {
-            return Self::Conflict;
+        match sql_state(&error) {
+            Some(state) if PostgresErrorKind::from_state(&state) == PostgresErrorKind::Conflict => {
+                Self::Conflict
+            }
+            _ => Self::Database(error),
         }
-        Self::Database(error)
     }
 }
 
@@ -46,24 +47,19 @@ impl StoreError {
     /// Returns whether a repeated attempt may succeed, after the other operation or on another
     /// connection.
     pub(super) fn is_transient(&self) -> bool {
-        match self {
-            Self::Conflict | Self::Database(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => true,
-            Self::File(_) => false,
-            Self::Database(_) => self.ends_session(),
-        }
+        matches!(self, Self::Conflict) || self.ends_session()
     }
 
     /// Returns whether the session of PostgreSQL cannot be used any more, while a new one may
-    /// succeed: the server shuts down (57P), the connection is broken (08), or the session is
-    /// read-only (25006), as all sessions are after a failover in which their server became a
-    /// standby.
+    /// succeed.
     pub(super) fn ends_session(&self) -> bool {
         match self {
             Self::Conflict | Self::File(_) => false,
-            Self::Database(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => true,
-            Self::Database(error) => sql_state(error).is_some_and(|state| {
-                state == READ_ONLY_SESSION || state.starts_with("57P") || state.starts_with("08")
-            }),
+            Self::Database(sqlx::Error::Io(_) | sqlx::Error::Protocol(_))
+            | Self::Session(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => true,
+            Self::Database(error) | Self::Session(error) => {
+                sql_state(error).is_some_and(|state| postgres_error::ends_session(&state))
+            }
         }
     }
 
@@ -106,7 +102,12 @@ impl StoreError {
                 );
                 return Error::new(Code::Unavailable, text).with_retry_after(RETRY_WHEN_DOWN);
             }
-            Self::Database(error) => error,
+            Self::Session(error) if classify(&error).0 == Code::Internal => {
+                return Error::new(Code::Unavailable, postgres_error::AWAY)
+                    .with_retry_after(RETRY_WHEN_DOWN)
+                    .with_source(error);
+            }
+            Self::Database(error) | Self::Session(error) => error,
         };
         let (code, text, wait) = classify(&error);
         let response = Error::new(code, text).with_source(error);
@@ -163,8 +164,11 @@ pub(super) fn cannot_migrate(database: &Database, error: MigrateError) -> Error 
     }
 }
 
+/// Returns the state of an error of PostgreSQL.
 fn sql_state(error: &sqlx::Error) -> Option<String> {
-    error.as_database_error()?.code().map(Into::into)
+    let error = error.as_database_error()?;
+    let state = error.code()?;
+    is_postgres(error).then(|| state.into())
 }
 
 fn classify(error: &sqlx::Error) -> (Code, &'static str, Option<Duration>) {
@@ -191,7 +195,7 @@ fn classify(error: &sqlx::Error) -> (Code, &'static str, Option<Duration>) {
     );
     const AWAY: (Code, &str, Option<Duration>) = (
         Code::Unavailable,
-        "the users' database cannot be reached",
+        postgres_error::AWAY,
         Some(RETRY_WHEN_DOWN),
     );
     const DAMAGED: (Code, &str, Option<Duration>) = (Code::DataLoss, DAMAGED_TEXT, None);
@@ -207,19 +211,15 @@ fn classify(error: &sqlx::Error) -> (Code, &'static str, Option<Duration>) {
                 return OTHER;
             };
             if is_postgres(error.as_ref()) {
-                match code.as_ref() {
-                    "53100" => FULL,
-                    "55P03" | "57014" => LOCKED,
-                    READ_ONLY_SESSION => READ_ONLY,
-                    "XX001" | "XX002" => DAMAGED,
-                    // Connection, resource and operator errors.
-                    code if ["08", "53", "57"]
-                        .iter()
-                        .any(|class| code.starts_with(class)) =>
-                    {
-                        AWAY
+                match PostgresErrorKind::from_state(&code) {
+                    PostgresErrorKind::Full => FULL,
+                    PostgresErrorKind::Locked | PostgresErrorKind::Conflict => LOCKED,
+                    PostgresErrorKind::ReadOnly => READ_ONLY,
+                    PostgresErrorKind::Damaged => DAMAGED,
+                    PostgresErrorKind::Unavailable(text) => {
+                        (Code::Unavailable, text, Some(RETRY_WHEN_DOWN))
                     }
-                    _ => OTHER,
+                    PostgresErrorKind::Other => OTHER,
                 }
             } else {
                 match SqliteErrorKind::from_code(&code) {

@@ -11,9 +11,11 @@ mod lock_wait;
 mod marker;
 mod operations;
 mod postgres;
+mod postgres_error;
 mod session;
 mod soundness;
 mod sqlite;
+mod sqlite_access;
 mod sqlite_file;
 mod sqlite_rescue;
 mod sqlite_start;
@@ -47,7 +49,10 @@ impl Store {
     pub(super) async fn open(database: &Database, clock: Clock) -> Result<Self> {
         Ok(match database {
             Database::Sqlite(options) => {
-                Self::Sqlite(sqlite::Engine::open(database, options, clock).await?)
+                let path = options.get_filename();
+                sqlite_access::check(path)?;
+                let opened = sqlite::Engine::open(database, options, clock).await;
+                Self::Sqlite(opened.map_err(|error| sqlite_access::explain(path, error))?)
             }
             Database::Postgres(options) => {
                 Self::Postgres(postgres::Engine::open(database, options, clock).await?)
@@ -85,15 +90,18 @@ impl Store {
         }
     }
 
-    /// Checks that an operation could be written now.
+    /// Checks that the users can be read, and that an operation could be written now.
     ///
     /// # Errors
     ///
     /// Those of [`write`](Self::write).
-    pub(super) async fn writable(&self) -> Result<()> {
+    pub(super) async fn ready(&self) -> Result<()> {
         match self {
-            Self::Sqlite(engine) => engine.writable(WriteCheck).await,
-            Self::Postgres(engine) => engine.write(WriteCheck).await,
+            Self::Sqlite(engine) => {
+                engine.read(HasUsers).await?;
+                engine.writable(WriteCheck).await
+            }
+            Self::Postgres(engine) => engine.ready(HasUsers, WriteCheck).await,
         }
     }
 

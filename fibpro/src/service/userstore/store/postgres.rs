@@ -8,6 +8,7 @@ use rpc_runtime::{Code, Error, Result};
 use sqlx::pool::{PoolConnection, PoolOptions};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgPool, Postgres};
+use tokio::time::timeout;
 
 use super::super::clock::Clock;
 use super::super::database::Database;
@@ -15,12 +16,19 @@ use super::audit::AuditEvent;
 use super::error::{self, StoreError};
 use super::ledger::Ledger;
 use super::operations::Operation;
+use super::postgres_error;
 
 /// Maximum number of connections. More would only wait for the same disk.
 const CONNECTIONS: u32 = 16;
 
 /// Timeout of an operation for a free connection.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Timeout of a probe for a free connection, shorter than that of the probe.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(800);
+
+/// Timeout for closing all sessions, shorter than that of the process.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Idle time after which a connection is tested before use.
 const MAX_IDLE: Duration = Duration::from_secs(1);
@@ -140,9 +148,33 @@ impl Engine {
         })?
     }
 
-    /// Waits for running operations and closes all sessions.
+    /// Checks that the database can be read and changed. Waits for a session for the time of a
+    /// probe only, so that the probe has a reason to report.
+    pub(super) async fn ready(&self, read: impl Operation, write: impl Operation) -> Result<()> {
+        let session = timeout(PROBE_TIMEOUT, self.sessions.session());
+        match session.await {
+            Ok(Ok(session)) => drop(session),
+            // The attempts below report the error of a session that has ended.
+            Ok(Err(error)) if error.is_transient() => {}
+            Ok(Err(error)) => return Err(error.into_error()),
+            Err(_) => return Err(Error::new(Code::Unavailable, postgres_error::AWAY)),
+        }
+        self.read(read).await?;
+        self.write(write).await?;
+        Ok(())
+    }
+
+    /// Waits for running operations and closes all sessions. Ends sessions that do not respond.
     pub(super) async fn close(&self) -> Result<()> {
-        self.sessions.pool.close().await;
+        if timeout(CLOSE_TIMEOUT, self.sessions.pool.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "the server of the users' database does not respond: its sessions are ended without a farewell; \
+                 changes that were confirmed are in the database"
+            );
+        }
         Ok(())
     }
 }
@@ -164,12 +196,16 @@ impl Attempts {
 }
 
 impl Sessions {
+    async fn session(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+        self.pool.acquire().await.map_err(StoreError::Session)
+    }
+
     async fn look<O: Operation>(
         &self,
         clock: &Clock,
         operation: &O,
     ) -> Result<O::Output, StoreError> {
-        let mut session = self.pool.acquire().await?;
+        let mut session = self.session().await?;
         let mut ledger = Ledger::open(&mut *session, clock.now());
         let outcome = operation.run(&mut ledger).await;
         self.give_back(session, outcome.as_ref().err()).await;
@@ -181,7 +217,7 @@ impl Sessions {
         clock: &Clock,
         operation: &O,
     ) -> Result<O::Output, StoreError> {
-        let mut session = self.pool.acquire().await?;
+        let mut session = self.session().await?;
         let outcome = async {
             // Rolled back on drop.
             let mut transaction = session.begin().await?;
