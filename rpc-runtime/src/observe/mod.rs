@@ -8,6 +8,7 @@ mod call_trace;
 mod client_metrics;
 #[cfg(feature = "server")]
 mod histogram;
+mod log_throttle;
 #[cfg(feature = "server")]
 mod method_metrics;
 #[cfg(feature = "server")]
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 pub(crate) use call_trace::CallTrace;
 #[cfg(feature = "server")]
 pub(crate) use client_metrics::ClientMethodSnapshot;
+pub(crate) use log_throttle::LogThrottle;
 #[cfg(feature = "server")]
 pub(crate) use method_metrics::MetricsSnapshot;
 #[cfg(feature = "server")]

@@ -3,9 +3,12 @@
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 
-use super::{CallEnd, CallStart, Observer, Side};
+use super::{CallEnd, CallStart, LogThrottle, Observer, Side};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
+
+/// Requests of this process that were too large.
+static OVERSIZED: LogThrottle = LogThrottle::new();
 
 /// Logs a `tracing` event with the target `rpc` for each call that ends.
 ///
@@ -21,7 +24,7 @@ use crate::error::{Code, Error};
 /// | --- | --- |
 /// | `error` | `unknown`, `unimplemented`, `internal`, `data_loss` |
 /// | `warn` | `deadline_exceeded`, `permission_denied`, `resource_exhausted`, `failed_precondition`, `aborted`, `out_of_range`, `unavailable` |
-/// | `info` | success, `canceled`, `invalid_argument`, `not_found`, `already_exists`, `unauthenticated`; an unknown path or compression; a peer or web page that the listener refuses, of which a `warn` event counts some |
+/// | `info` | success, `canceled`, `invalid_argument`, `not_found`, `already_exists`, `unauthenticated`; an unknown path or compression; a request above a limit of size, and a peer or web page that the listener refuses, of which a `warn` event counts some |
 ///
 /// | fields | |
 /// | --- | --- |
@@ -74,6 +77,8 @@ fn level(call: &CallStart, end: &CallEnd<'_>) -> Level {
         Some(code) if end.is_bad_request && code.is_server_error() => Level::INFO,
         // A peer or web page that the listener refuses, which `PeerRefusals` logs.
         Some(Code::PermissionDenied) if end.is_bad_request => Level::INFO,
+        // Counted by `OVERSIZED`.
+        _ if is_oversized(call, end) => Level::INFO,
         None
         | Some(
             Code::NotFound
@@ -95,6 +100,29 @@ fn level(call: &CallStart, end: &CallEnd<'_>) -> Level {
     }
 }
 
+/// Returns whether a server refused a request because of its size: its path, headers or body.
+fn is_oversized(call: &CallStart, end: &CallEnd<'_>) -> bool {
+    call.side == Side::Server && end.is_bad_request && end.code() == Some(Code::ResourceExhausted)
+}
+
+/// Logs some of the requests that were too large: any client can send them, as often as it wants.
+fn count_oversized(call: &CallStart, end: &CallEnd<'_>) {
+    if !is_oversized(call, end) {
+        return;
+    }
+    if let Some(count) = OVERSIZED.record() {
+        call.within(|| {
+            tracing::warn!(
+                target: "rpc",
+                request_id = call.context.request_id(),
+                reason = end.error.map(one_line),
+                count,
+                "request above a limit of size refused; `count` so far"
+            );
+        });
+    }
+}
+
 /// Returns whether the error is that of a dependency, which has logged it, and the caller will log
 /// its chain. A server that changes the code logs the error, because the dependency did not know
 /// that meaning.
@@ -104,6 +132,7 @@ fn is_passed_on(call: &CallStart, end: &CallEnd<'_>) -> bool {
 }
 
 fn write(call: &CallStart, end: &CallEnd<'_>, what: &'static str) {
+    count_oversized(call, end);
     let level = level(call, end);
     // A single atomic read if no subscriber wants this level.
     if level > LevelFilter::current() {

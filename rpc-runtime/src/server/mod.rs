@@ -7,7 +7,6 @@ pub mod env_option;
 pub mod idempotency;
 pub(crate) mod inner;
 mod limits;
-mod log_throttle;
 mod options;
 mod plain_routes;
 mod process;

@@ -9,7 +9,7 @@ use crate::descriptor::ServiceDescriptor;
 use crate::error::{Code, Delivery, Error};
 use crate::faults::{Effect, FaultDecision, FaultPlan, Subject};
 use crate::middleware::{BoxFuture, InnerService, Layers, Request, Response};
-use crate::server::log_throttle::LogThrottle;
+use crate::observe::LogThrottle;
 
 /// The fault injection of a server.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 
 use super::trust::Peer;
 use crate::error::{Code, Error};
-use crate::server::log_throttle::LogThrottle;
+use crate::observe::LogThrottle;
 use crate::text::EscapeControl;
 
 /// The maximum length of a reason in the log, in bytes.

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::observe::LogThrottle;
 use crate::server::call::trust::PeerOrigin;
-use crate::server::log_throttle::LogThrottle;
 use crate::sync::MutexExt as _;
 
 /// Counts the connections of one server by peer. Locks once when a connection opens and once when

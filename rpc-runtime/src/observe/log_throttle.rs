@@ -7,6 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct LogThrottle(AtomicU64);
 
 impl LogThrottle {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     /// Counts an event; returns the number so far if the event is to be logged.
     pub(crate) fn record(&self) -> Option<u64> {
         let count = self.0.fetch_add(1, Ordering::Relaxed) + 1;
