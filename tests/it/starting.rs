@@ -13,11 +13,15 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use rpc_runtime::testing::{Process, ProcessOutput};
+use rpc_tests::signals::undisturbed;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Returns the command of the last service of the chain, without the settings of the test run.
 fn back() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_chain_service"));
+    prepared(undisturbed(env!("CARGO_BIN_EXE_chain_service")))
+}
+
+fn prepared(mut command: Command) -> Command {
     clear(&mut command);
     command.arg("back").env("RUST_LOG", "info");
     command

@@ -3,6 +3,7 @@
 pub mod chain;
 pub mod http2;
 pub mod raw;
+pub mod signals;
 pub mod wait;
 
 use std::net::SocketAddr;

@@ -33,7 +33,8 @@ pub fn variable(name: &'static str) -> Option<&'static str> {
     (!is_empty).then_some(name)
 }
 
-/// Returns a value parser whose errors name the environment variable that the value is from.
+/// Returns a value parser whose errors name the environment variable that the value is from, and
+/// the option whose value is not valid UTF-8.
 ///
 /// See [`variable`] for an example.
 pub fn named<P: TypedValueParser>(parser: P) -> impl TypedValueParser<Value = P::Value> {
@@ -99,8 +100,14 @@ impl<P: TypedValueParser> TypedValueParser for Named<P> {
         let variable = argument.and_then(Arg::get_env).map(OsStr::to_string_lossy);
         match (variable, argument, source) {
             (Some(variable), Some(argument), ValueSource::EnvVariable) => {
-                parsed.map_err(|error| name(error, command, argument, &variable))
+                let option = format!("{argument} ({variable})");
+                parsed.map_err(|error| name(error, command, option))
             }
+            // Other errors name the argument.
+            (_, Some(argument), _) => parsed.map_err(|error| match error.kind() {
+                ErrorKind::InvalidUtf8 => name(error, command, argument.to_string()),
+                _ => error,
+            }),
             _ => parsed,
         }
     }
@@ -110,9 +117,8 @@ impl<P: TypedValueParser> TypedValueParser for Named<P> {
     }
 }
 
-/// Adds the variable to an error.
-fn name(error: clap::Error, command: &Command, argument: &Arg, variable: &str) -> clap::Error {
-    let option = format!("{argument} ({variable})");
+/// Adds the option to an error.
+fn name(error: clap::Error, command: &Command, option: String) -> clap::Error {
     // The error of a text that is not valid UTF-8 has no context.
     let mut error = match error.kind() {
         ErrorKind::InvalidUtf8 => {

@@ -121,6 +121,20 @@ fn a_hangup_reloads_the_key_file_or_keeps_the_keys() {
 }
 
 #[test]
+fn a_signal_that_the_parent_ignores_stays_ignored() {
+    let command = rpc_tests::signals::ignoring(env!("CARGO_BIN_EXE_chain_service"));
+    let mut process = start(&mut prepared(command));
+    send(&process, SIGINT);
+    // SIGHUP reloads and stops nothing, so it is handled in any case.
+    send(&process, Signal::HUP);
+    process.wait_for_stderr("nothing to reload").unwrap();
+    send(&process, SIGINT);
+    let ended = stop(&mut process);
+    let by = ended.stderr.find("SIGTERM").expect("stopped by SIGTERM");
+    assert!(!ended.stderr[..by].contains("SIGINT"), "{ended:?}");
+}
+
+#[test]
 fn only_sigterm_has_a_lame_duck_by_default() {
     for (options, signal, lame_duck) in [
         (&[][..], SIGTERM, Some("lame_duck=500ms")),

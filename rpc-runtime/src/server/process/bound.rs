@@ -136,7 +136,7 @@ impl BoundServer {
             .filter(move |listener| listener.1 == Trust::Internal && !has_keys);
         internal
             .filter_map(|(listener, _)| listener.address())
-            .filter(|address| !address.ip().is_loopback())
+            .filter(|address| !address.ip().to_canonical().is_loopback())
     }
 
     /// Serves until `shutdown` completes, then stops in three steps:

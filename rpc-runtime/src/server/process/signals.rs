@@ -36,12 +36,15 @@ impl fmt::Display for ProcessSignal {
 /// Receives the signals that stop a process: SIGINT and SIGTERM; Ctrl-C where the system is not
 /// Unix.
 ///
+/// SIGINT and SIGHUP stay ignored where the parent of the process has ignored them, as `nohup` and
+/// the `&` of a shell script do; on Linux only, since other systems do not report it.
+///
 /// [`Server::run`](crate::Server::run) uses it itself. Use it in a program that stops other work,
 /// or several servers, by the same rules. Each instance receives all signals.
 #[derive(Debug)]
 pub struct ProcessSignals {
     #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
+    interrupt: Option<tokio::signal::unix::Signal>,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
@@ -61,7 +64,7 @@ impl ProcessSignals {
         use tokio::signal::unix::SignalKind;
         Self::ignore_file_size_limit()?;
         Ok(Self {
-            interrupt: install(SignalKind::interrupt())?,
+            interrupt: install_unless_ignored(SignalKind::interrupt())?,
             terminate: install(SignalKind::terminate())?,
             hangup: None,
             first: None,
@@ -103,7 +106,7 @@ impl ProcessSignals {
     pub fn with_hangup() -> Result<Self> {
         use tokio::signal::unix::SignalKind;
         Ok(Self {
-            hangup: Some(install(SignalKind::hangup())?),
+            hangup: install_unless_ignored(SignalKind::hangup())?,
             ..Self::new()?
         })
     }
@@ -138,16 +141,17 @@ impl ProcessSignals {
 
     #[cfg(unix)]
     async fn receive(&mut self) -> ProcessSignal {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(hangup) => hangup.recv().await,
+        async fn arrived(signal: &mut Option<tokio::signal::unix::Signal>) {
+            match signal {
+                Some(signal) => drop(signal.recv().await),
                 None => std::future::pending().await,
             }
-        };
+        }
+
         tokio::select! {
-            _ = self.interrupt.recv() => ProcessSignal::Interrupt,
+            () = arrived(&mut self.interrupt) => ProcessSignal::Interrupt,
             _ = self.terminate.recv() => ProcessSignal::Terminate,
-            _ = hangup => ProcessSignal::Hangup,
+            () = arrived(&mut self.hangup) => ProcessSignal::Hangup,
         }
     }
 
@@ -167,4 +171,64 @@ fn install(kind: tokio::signal::unix::SignalKind) -> Result<tokio::signal::unix:
         Error::without_location(Code::Internal, format!("cannot wait for signals: {error}"))
             .with_source(error)
     })
+}
+
+/// Installs a handler, unless the process was started with the signal ignored.
+#[cfg(unix)]
+fn install_unless_ignored(
+    kind: tokio::signal::unix::SignalKind,
+) -> Result<Option<tokio::signal::unix::Signal>> {
+    // A handler that is installed already is not ignored any more. Not known where the system has
+    // no such file.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if is_ignored(&status, kind.as_raw_value()) {
+        return Ok(None);
+    }
+    install(kind).map(Some)
+}
+
+/// Returns whether a signal is in the mask `SigIgn` of a status file of Linux.
+#[cfg(unix)]
+fn is_ignored(status: &str, signal: i32) -> bool {
+    let mut masks = status
+        .lines()
+        .filter_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = masks
+        .next()
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let bit = u32::try_from(signal - 1)
+        .ok()
+        .and_then(|bit| 1_u64.checked_shl(bit));
+    mask.zip(bit).is_some_and(|(mask, bit)| mask & bit != 0)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::is_ignored;
+
+    #[test]
+    fn a_mask_names_the_ignored_signals() {
+        const HUP: i32 = 1;
+        const INT: i32 = 2;
+        const TERM: i32 = 15;
+        for (status, ignored) in [
+            (
+                "SigBlk:\tffffffffffffffff\nSigIgn:\t0000000000000001\n",
+                &[HUP][..],
+            ),
+            ("SigIgn:\t0000000000001006\n", &[INT]),
+            ("SigIgn:\t0000000000004003\nSigCgt:\t0\n", &[HUP, INT, TERM]),
+            ("SigIgn:\t0000000000000000\n", &[]),
+            ("SigIgn:\n", &[]),
+            ("", &[]),
+        ] {
+            for signal in [HUP, INT, TERM, 0, 65, 1000] {
+                assert_eq!(
+                    is_ignored(status, signal),
+                    ignored.contains(&signal),
+                    "{status} {signal}"
+                );
+            }
+        }
+    }
 }

@@ -42,6 +42,14 @@ impl<'a> Address<'a> {
                 )
             };
         }
+        if let Some(prefix) = text.get(..UNIX.len())
+            && prefix.eq_ignore_ascii_case(UNIX)
+        {
+            let path = &text[UNIX.len()..];
+            return Err(format!(
+                "`unix:` is written in lower case; write `unix:{path}`"
+            ));
+        }
         if let Some((scheme, rest)) = text.split_once("://") {
             let address = rest.split(['/', '?', '#']).next().unwrap_or_default();
             return Err(format!(
@@ -76,6 +84,14 @@ impl<'a> Address<'a> {
                     "the host is missing; write `127.0.0.1:{text}` for this host only, or `:{text}` for all interfaces"
                 ));
             }
+            _ if text == "*" => {
+                return Err("the port is missing; write `:PORT` for all interfaces".to_owned());
+            }
+            _ if text.starts_with('-')
+                || text.trim_matches(['[', ']']).contains(is_no_part_of_a_host) =>
+            {
+                return Err("expected an address such as `127.0.0.1:9002` or `:9002`".to_owned());
+            }
             _ => return Err(format!("the port is missing; write `{text}:PORT`")),
         };
         let port = Some(port).filter(|port| is_number(port));
@@ -94,17 +110,20 @@ impl<'a> Address<'a> {
                 Ok(ip) => format!("write an IPv6 address in brackets: `[{ip}]:{port}`"),
                 Err(_) => "expected one host and one port, such as `127.0.0.1:9002`".to_owned(),
             }),
-            _ if inner
-                .unwrap_or(host)
-                .contains(|c: char| c.is_whitespace() || "/@[]*".contains(c)) =>
-            {
-                Err(format!(
-                    "`{host}` is not a host; expected a name or an IP address, such as `127.0.0.1:{port}`"
-                ))
-            }
+            _ if inner.is_some_and(|inner| inner.parse::<Ipv4Addr>().is_ok()) => Err(format!(
+                "only IPv6 addresses have brackets; write `{}:{port}`",
+                inner.unwrap_or(host)
+            )),
+            _ if inner.unwrap_or(host).contains(is_no_part_of_a_host) => Err(format!(
+                "`{host}` is not a host; expected a name or an IP address, such as `127.0.0.1:{port}`"
+            )),
             host => Ok(Self::Tcp { host, port }),
         }
     }
+}
+
+fn is_no_part_of_a_host(c: char) -> bool {
+    c.is_whitespace() || "/@[]*".contains(c)
 }
 
 fn is_number(text: &str) -> bool {
@@ -150,6 +169,12 @@ mod tests {
             ),
             ("tcp://:9002", "write `:9002` without `tcp://`"),
             ("*:80", "write `:80` for all interfaces"),
+            ("*", "write `:PORT` for all interfaces"),
+            ("-1", "expected an address such as"),
+            ("a b", "expected an address such as"),
+            ("UNIX:/x", "write `unix:/x`"),
+            ("Unix:/run/a b", "write `unix:/run/a b`"),
+            ("[127.0.0.1]:80", "write `127.0.0.1:80`"),
             ("8080", "write `127.0.0.1:8080`"),
             ("127.0.0.1", "write `127.0.0.1:PORT`"),
             ("::1", "write `[::1]:PORT`"),

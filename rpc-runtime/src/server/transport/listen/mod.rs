@@ -54,7 +54,9 @@ impl Listener {
             }
             Address::AllInterfaces(port) => bind_all_interfaces(port).await.map(Self::Tcp),
             Address::Tcp { host, port } => {
-                let resolved = lookup_host(format!("{host}:{port}")).await;
+                // Without brackets, with which no zone such as `%lo` is found.
+                let name = host.trim_start_matches('[').trim_end_matches(']');
+                let resolved = lookup_host((name, port)).await;
                 let addresses: Vec<_> = match resolved {
                     Ok(addresses) => addresses.collect(),
                     Err(error) => return Err(unresolved(server, address, host, error)),
