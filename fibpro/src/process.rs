@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::Write as _;
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 
 use rpc_runtime::env_option::{named, variable};
@@ -38,9 +39,27 @@ pub struct LargestN {
         env = variable("FIBPRO_LARGEST_N"),
         value_name = "N",
         default_value_t = DEFAULT_LARGEST_N,
-        value_parser = named(clap::value_parser!(u64).range(..=LARGEST_N))
+        value_parser = named(whole_number(0..=LARGEST_N, "a whole number"))
     )]
     pub largest_n: u64,
+}
+
+/// Returns a parser of whole numbers. Its errors say what is expected, such as `a whole number of
+/// seconds`.
+pub fn whole_number(
+    range: RangeInclusive<u64>,
+    expected: &'static str,
+) -> impl Fn(&str) -> Result<u64, String> + Clone {
+    move |text| {
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = is_number.then(|| text.parse().ok()).flatten();
+        number
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| {
+                let (least, most) = (range.start(), range.end());
+                format!("expected {expected} from {least} to {most}")
+            })
+    }
 }
 
 /// Returns the exit code of a process: 0, or 1 with the reason on stderr.
@@ -72,4 +91,34 @@ pub fn print_note(text: impl Display) {
 /// Prints one line with an error on stderr.
 pub fn print_error(text: impl Display) {
     print_note(format_args!("error: {text}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_is_refused_is_explained() {
+        let seconds = whole_number(1..=86_400, "a whole number of seconds");
+        assert_eq!(seconds("1"), Ok(1));
+        assert_eq!(seconds("86400"), Ok(86_400));
+        for text in [
+            "",
+            "0",
+            "86401",
+            "5s",
+            "1e6",
+            "+1",
+            "-1",
+            "1.5",
+            " 1",
+            "99999999999999999999",
+        ] {
+            let error = seconds(text).unwrap_err();
+            assert_eq!(
+                error, "expected a whole number of seconds from 1 to 86400",
+                "{text}"
+            );
+        }
+    }
 }

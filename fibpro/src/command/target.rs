@@ -8,7 +8,7 @@ use rpc_runtime::{Client, Result};
 #[derive(Debug, clap::Args)]
 pub(crate) struct SinkTarget {
     /// URL of the log sink
-    #[arg(long, env = variable("FIBPRO_LOGSINK"), value_name = "URL", default_value = "http://127.0.0.1:9002", hide_env_values = true, value_parser = named(masked_url(Client::new)))]
+    #[arg(long, env = variable("FIBPRO_LOGSINK"), value_name = "URL", default_value = "http://127.0.0.1:9002", hide_env_values = true, value_parser = named(masked_url(client)))]
     to: Client,
 
     #[command(flatten)]
@@ -19,7 +19,7 @@ pub(crate) struct SinkTarget {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServerTarget {
     /// URL of an internal listener of the server, `http` or `unix`
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9002", value_parser = masked_url(Client::new))]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9002", value_parser = masked_url(client))]
     to: Client,
 
     #[command(flatten)]
@@ -38,4 +38,9 @@ impl ServerTarget {
     pub(crate) fn client(self) -> Result<Client> {
         self.keys.sign(self.to)
     }
+}
+
+/// Parses a URL. Without the code of the error, which is for programs.
+fn client(url: &str) -> Result<Client, String> {
+    Client::new(url).map_err(|error| error.message().to_owned())
 }

@@ -57,7 +57,7 @@ impl ShutdownTasks {
             tokio::time::timeout(TIMEOUT, users.close())
                 .await
                 .map_err(|_| {
-                    let text = "the users' database was not closed in time; its changes are in its -wal file";
+                    let text = "the users' database was not closed in time; changes that were confirmed are in it, with an SQLite database in its -wal file";
                     Error::new(Code::DeadlineExceeded, text)
                 })??;
         }

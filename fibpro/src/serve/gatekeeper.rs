@@ -1,6 +1,7 @@
 //! The gatekeeper: an edge listener, and an internal listener for operators.
 
-use rpc_runtime::env_option::variable;
+use clap::builder::StringValueParser;
+use rpc_runtime::env_option::{named, variable};
 use rpc_runtime::{HttpAccess, Result, Server, ServerOptions};
 
 use super::{PreparedService, ServiceOptions};
@@ -20,7 +21,7 @@ pub struct GatekeeperOptions {
 
     /// Address of the internal listener for status and flags, which the edge does not serve; or
     /// `none`
-    #[arg(long, env = variable("FIBPRO_OPERATOR"), value_name = "ADDRESS", default_value_t = GATEKEEPER.internal_address())]
+    #[arg(long, env = variable("FIBPRO_OPERATOR"), value_name = "ADDRESS", default_value_t = GATEKEEPER.internal_address(), value_parser = named(StringValueParser::new()))]
     operator: String,
 
     #[command(flatten)]

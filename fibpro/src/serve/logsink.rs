@@ -82,8 +82,14 @@ impl ServiceOptions for LogSinkOptions {
 ///
 /// Not `bytesize`, which also accepts fractions, spaces, decimal units and other cases.
 fn store_bytes(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match &text[digits.len()..] {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (digits, unit) = text.split_at(digits);
+    if digits.is_empty() || !unit.chars().all(|c| c.is_ascii_alphabetic()) {
+        return Err(
+            "expected a whole number and a unit without a space, such as `64MiB`".to_owned(),
+        );
+    }
+    let shift = match unit {
         "" => 0,
         "KiB" => 10,
         "MiB" => 20,
@@ -94,8 +100,9 @@ fn store_bytes(text: &str) -> Result<u64, String> {
             ));
         }
     };
-    let number: u64 = digits.parse().map_err(|error| format!("{error}"))?;
-    match number.checked_mul(1 << shift) {
+    // A number that is too large.
+    let number = digits.parse::<u64>().ok();
+    match number.and_then(|number| number.checked_mul(1 << shift)) {
         Some(bytes @ MIN_STORE_BYTES..) if i64::try_from(bytes).is_ok() => Ok(bytes),
         _ => Err(format!(
             "must be from {} MiB to {} GiB",
@@ -116,6 +123,31 @@ impl Observer for FailureObserver {
             None | Some(Code::Unavailable | Code::ResourceExhausted)
         ) {
             self.0.call_ended(call, end);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_parsed_or_explained() {
+        assert_eq!(store_bytes("64MiB"), Ok(64 << 20));
+        assert_eq!(store_bytes("16777216"), Ok(16 << 20));
+        for (text, advice) in [
+            ("64 MiB", "without a space, such as `64MiB`"),
+            ("-1", "expected a whole number"),
+            ("+64MiB", "expected a whole number"),
+            ("1.5GiB", "expected a whole number"),
+            ("", "expected a whole number"),
+            ("MiB", "expected a whole number"),
+            ("64MB", "unknown unit `MB`"),
+            ("1KiB", "must be from 16 MiB"),
+            ("99999999999999999999", "must be from 16 MiB"),
+        ] {
+            let error = store_bytes(text).unwrap_err();
+            assert!(error.contains(advice), "{text}: {error}");
         }
     }
 }

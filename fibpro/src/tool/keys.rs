@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use rpc_runtime::env_option::variable;
 use rpc_runtime::{Client, IdentityKeys, Result};
 
+use crate::process::caused_by;
+
 /// The key file of `fibpro up` with its default folder.
 const OF_UP: &str = "fibpro-data/identity.key";
 
@@ -26,9 +28,13 @@ impl KeyOptions {
     /// As [`IdentityKeys::from_file`].
     pub fn read(&self) -> Result<Option<IdentityKeys>> {
         let of_up = Path::new(OF_UP);
-        let file = self.identity_key_file.as_deref();
+        if let Some(file) = &self.identity_key_file {
+            let keys = IdentityKeys::from_file(file);
+            let option = "--identity-key-file (RPC_IDENTITY_KEY_FILE)";
+            return keys.map(Some).map_err(|error| caused_by(option, &error));
+        }
         // A server without keys ignores the signature.
-        let file = file.or_else(|| of_up.exists().then_some(of_up));
+        let file = of_up.exists().then_some(of_up);
         file.map(IdentityKeys::from_file).transpose()
     }
 

@@ -436,7 +436,7 @@ fn the_store_is_an_option_and_has_a_size() {
     for (size, words) in [
         ("64MB", "unknown unit `MB`, expected `KiB`, `MiB` or `GiB`"),
         ("1MiB", "must be from 16 MiB to 8589934591 GiB"),
-        ("-1", "invalid digit"),
+        ("-1", "expected a whole number"),
         ("99999999999GiB", "must be from 16 MiB to 8589934591 GiB"),
     ] {
         let ended: Ended = output(&mut logsink(&[&format!("--store-bytes={size}")])).into();

@@ -69,8 +69,12 @@ mod up;
 mod up_sockets;
 // Its log on stderr.
 mod up_log;
-// Services that do not stop.
+// Its data folder, and variables that it does not use.
+mod up_data;
+// Services that do not stop, ignored signals, a stop during the start.
 mod up_stop;
+// Databases that others use at the stop, and files that cannot be written at the start.
+mod closing;
 // What the README shows of a refused purchase.
 mod readme;
 // The monitor: services that are up, down, or silent.

@@ -9,6 +9,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use rpc_runtime::testing::Process;
+use rpc_tests::signals::undisturbed;
 use serde_json::Value;
 
 /// Timeout for events that are immediate on an idle machine.
@@ -363,7 +364,11 @@ pub(crate) fn fibpro(arguments: &[&str]) -> Ended {
 /// Returns the command of a program with these arguments, without environment variables that change
 /// its settings.
 pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program);
+    prepared(undisturbed(program), arguments)
+}
+
+/// Prepares a command as [`command`] does.
+pub(crate) fn prepared(mut command: Command, arguments: &[&str]) -> Command {
     for setting in [
         "RPC_LISTEN",
         "RPC_LISTEN_EDGE",
@@ -390,10 +395,16 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     ] {
         command.env_remove(setting);
     }
-    // A log sink writes no files unless the test asks for them.
-    command.env("LOGSINK_STORE", "none");
-    // A gatekeeper opens no operator port unless the test asks for it.
-    command.env("FIBPRO_OPERATOR", "none");
+    // It sets these itself, and says so.
+    if arguments.first() == Some(&"up") {
+        command.env_remove("LOGSINK_STORE");
+        command.env_remove("FIBPRO_OPERATOR");
+    } else {
+        // A log sink writes no files unless the test asks for them.
+        command.env("LOGSINK_STORE", "none");
+        // A gatekeeper opens no operator port unless the test asks for it.
+        command.env("FIBPRO_OPERATOR", "none");
+    }
     command.args(arguments).stdin(Stdio::null());
     command
 }

@@ -34,7 +34,11 @@ impl Up {
         Self::start_with(folder, arguments, &[])
     }
 
-    fn start_with(folder: Folder, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with(
+        folder: Folder,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let data = folder.file("data");
         let mut command = command(env!("CARGO_BIN_EXE_fibpro"), &["up", "--base-port", "0"]);
         command.arg("--data-dir").arg(&data).args(arguments);

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::process::signal_id;
+use crate::process::{Folder, command, prepared, signal_id, start};
 use crate::up::{SERVICES, Up, is_there, until};
 
 /// Stops these services (SIGSTOP), then tells `up` to stop; returns its stderr.
@@ -50,6 +50,82 @@ fn each_hung_service_has_its_own_time() {
     let places =
         ["controller did not stop", "userstore did not stop"].map(|text| stderr.find(text));
     assert!(places.is_sorted(), "{stderr}");
+}
+
+#[test]
+fn ignored_signals_of_the_parent_do_not_stop() {
+    for mode in [&[][..], &["--processes"]] {
+        let folder = Folder::new();
+        let program = rpc_tests::signals::ignoring(env!("CARGO_BIN_EXE_fibpro"));
+        let mut command = prepared(program, &["up", "--base-port", "0"]);
+        command
+            .arg("--data-dir")
+            .arg(folder.file("data"))
+            .args(mode);
+        let mut process = start(&mut command);
+        process.wait_for_stdout("Ctrl-C stops all").unwrap();
+        for signal in ["-HUP", "-INT", "-HUP"] {
+            signal_id(signal, process.id());
+        }
+        process.terminate().unwrap();
+        let ended = process.wait().unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+        assert!(ended.stderr.contains("SIGTERM: stopping"), "{ended:?}");
+        assert!(!ended.stderr.contains("SIGHUP"), "{ended:?}");
+        assert!(!ended.stderr.contains("SIGINT"), "{ended:?}");
+    }
+}
+
+/// Tells `up` to stop as soon as this file is there, which is before it is up.
+fn stop_when_there_is(file: &str, mode: &[&str]) {
+    let folder = Folder::new();
+    let data = folder.file("data");
+    let mut command = command(env!("CARGO_BIN_EXE_fibpro"), &["up", "--base-port", "0"]);
+    command.arg("--data-dir").arg(&data).args(mode);
+    let mut process = start(&mut command);
+    let there = data.join(file);
+    // Without a pause between two looks, since the start is short.
+    for _ in 0..u32::MAX {
+        if there.exists() || !process.is_running().unwrap() {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    process.terminate().unwrap();
+    let ended = process.wait().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    let left: Vec<_> = std::fs::read_dir(&data)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| {
+            ["-wal", "-shm", "-journal"]
+                .iter()
+                .any(|end| name.ends_with(end))
+        })
+        .collect();
+    assert!(left.is_empty(), "{file} {mode:?}: {left:?} {ended:?}");
+    // Each main file has its tables.
+    for database in ["users.sqlite", "logs.sqlite"] {
+        let length = std::fs::metadata(data.join(database)).map(|found| found.len());
+        assert!(
+            length.is_err() || length.is_ok_and(|length| length > 0),
+            "{database}"
+        );
+    }
+}
+
+#[test]
+fn a_stop_during_the_start_closes_what_is_open() {
+    for mode in [&[][..], &["--processes"]] {
+        for file in [
+            "logs.sqlite",
+            "logs.sqlite-wal",
+            "users.sqlite",
+            "users.sqlite-wal",
+        ] {
+            stop_when_there_is(file, mode);
+        }
+    }
 }
 
 #[test]

@@ -98,3 +98,129 @@ fn an_invalid_database_names_its_variable() {
         }
     }
 }
+
+#[test]
+fn a_refused_value_names_its_option_or_variable() {
+    let folder = Folder::new();
+    for (program_name, arguments, variable, value, named) in [
+        (
+            "gatekeeper",
+            &["--listen", "127.0.0.1:0"][..],
+            "FIBPRO_OPERATOR",
+            &b"*:80"[..],
+            "--operator (FIBPRO_OPERATOR)",
+        ),
+        (
+            "gatekeeper",
+            &["--listen", "127.0.0.1:0"],
+            "FIBPRO_OPERATOR",
+            b"a\xff",
+            "(FIBPRO_OPERATOR)",
+        ),
+        ("pricing", &[], "RPC_LISTEN", b"a\xff", "(RPC_LISTEN)"),
+        (
+            "monitor",
+            &[],
+            "FIBPRO_ENDPOINT_PRICING",
+            b"x",
+            "FIBPRO_ENDPOINT_PRICING",
+        ),
+        (
+            "fibpro",
+            &["monitor"],
+            "FIBPRO_ENDPOINT_USERSTORE",
+            b"a\xff",
+            "FIBPRO_ENDPOINT_USERSTORE",
+        ),
+        (
+            "fibpro",
+            &["status", "--to", "http://127.0.0.1:1"],
+            "RPC_IDENTITY_KEY_FILE",
+            b"/nonexistent",
+            "--identity-key-file (RPC_IDENTITY_KEY_FILE)",
+        ),
+        (
+            "monitor",
+            &[],
+            "RPC_IDENTITY_KEY_FILE",
+            b"/nonexistent",
+            "--identity-key-file (RPC_IDENTITY_KEY_FILE)",
+        ),
+        (
+            "fibpro",
+            &["logs"],
+            "FIBPRO_LOGSINK",
+            b"x",
+            "(FIBPRO_LOGSINK)",
+        ),
+        (
+            "compute_worker",
+            &[],
+            "FIBPRO_LARGEST_N",
+            b"1e6",
+            "(FIBPRO_LARGEST_N)",
+        ),
+    ] {
+        let mut command = command(program(program_name), arguments);
+        command.current_dir(folder.path());
+        let ended = Ended::from(output(command.env(variable, OsStr::from_bytes(value))));
+        assert!(matches!(ended.code, Some(1 | 2)), "{ended:?}");
+        assert!(
+            ended.stderr.contains(named),
+            "{program_name} {variable}: {ended:?}"
+        );
+        assert!(
+            ended.stderr.matches("No such file").count() <= 1,
+            "{ended:?}"
+        );
+        let has_code = ended.stderr.contains("': invalid_argument: ");
+        assert!(!has_code, "{program_name} {variable}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_refused_argument_names_its_option() {
+    let folder = Folder::new();
+    for (program_name, option, value, texts) in [
+        (
+            "pricing",
+            "--listen",
+            &b"\xff"[..],
+            &["--listen", "not valid UTF-8"][..],
+        ),
+        (
+            "gatekeeper",
+            "--operator",
+            b"\xff",
+            &["--operator", "not valid UTF-8"],
+        ),
+        (
+            "compute_worker",
+            "--largest-n",
+            b"1e6",
+            &["--largest-n", "expected a whole number from 0 to 20000000"],
+        ),
+        (
+            "logsink",
+            "--store-bytes",
+            b"64 MiB",
+            &["--store-bytes", "such as `64MiB`"],
+        ),
+        (
+            "monitor",
+            "--timeout",
+            b"1e30",
+            &["--timeout", "up to 1.8e19"],
+        ),
+    ] {
+        let mut command = command(program(program_name), &[option]);
+        command
+            .current_dir(folder.path())
+            .arg(OsStr::from_bytes(value));
+        let ended = Ended::from(output(&mut command));
+        assert!(matches!(ended.code, Some(1 | 2)), "{ended:?}");
+        for text in texts {
+            assert!(ended.stderr.contains(text), "{option}: {ended:?}");
+        }
+    }
+}

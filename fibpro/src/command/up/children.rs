@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::plan::{ServiceUrls, SystemPlan};
 use super::process_spec::ProcessSpec;
 use super::sockets::ServiceSockets;
+use super::stop_order::StopOrder;
 use super::supervisor::{Supervisor, all_stopped};
 use crate::command::CommandError;
 
@@ -26,15 +27,25 @@ impl ChildProcesses {
         })
     }
 
-    /// Starts a service, and returns when it is ready.
+    /// Starts a service, and returns when it is ready. After the order to stop, it stops the
+    /// process in order.
     pub(super) async fn start(
         &mut self,
         plan: &SystemPlan,
         urls: &ServiceUrls,
         sockets: ServiceSockets,
+        order: &StopOrder,
     ) -> Result<(), String> {
         let mut spec = ProcessSpec::new(sockets, self.program.clone(), plan, urls);
-        let child = spec.start().await?;
+        let mut child = spec.spawn().await?;
+        let ready = tokio::select! {
+            ready = child.ready(&spec) => Some(ready),
+            () = order.given() => None,
+        };
+        match ready {
+            Some(ready) => ready?,
+            None => return child.end(spec.name, plan.stop_timeout).await,
+        }
         self.running
             .push(Supervisor::start(spec, child, plan.stop_timeout));
         Ok(())

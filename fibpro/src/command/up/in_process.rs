@@ -26,6 +26,7 @@ use tracing_subscriber::{Layer as _, fmt};
 use super::plan::{ServiceUrls, SystemPlan};
 use super::ready;
 use super::sockets::ServiceSockets;
+use super::stop_order::StopOrder;
 use super::supervisor::all_stopped;
 use crate::command::CommandError;
 
@@ -60,12 +61,14 @@ impl InProcess {
         })
     }
 
-    /// Starts a service, and returns when it is ready.
+    /// Starts a service, and returns when it is ready. After the order to stop, it finishes what
+    /// has begun and leaves nothing open.
     pub(super) async fn start(
         &mut self,
         plan: &SystemPlan,
         urls: &ServiceUrls,
         sockets: ServiceSockets,
+        order: &StopOrder,
     ) -> Result<(), String> {
         let name = sockets.service;
         let url = sockets.url().to_owned();
@@ -78,9 +81,20 @@ impl InProcess {
             return Err(format!("unknown service `{name}`"));
         };
         let PreparedService { server, closing } = prepare(plan, urls, &sockets).await?;
-        for (_, socket) in sockets.sockets {
-            let released = socket.release();
-            released.map_err(|error| error.message().to_owned())?;
+        if order.is_given() {
+            // Its services hold what closing waits for.
+            drop(server);
+            return finish(name, closing).await;
+        }
+        let released = sockets
+            .sockets
+            .into_iter()
+            .try_for_each(|(_, socket)| socket.release());
+        if let Err(error) = released {
+            drop(server);
+            // The error of the socket is the reason; closing adds nothing to it.
+            let _ = closing.finish().await;
+            return Err(error.message().to_owned());
         }
         let server = match name {
             "logsink" => server,
@@ -97,7 +111,7 @@ impl InProcess {
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(bound.serve(until(stopped)));
-        self.wait(name, &url, stop, serving, closing).await
+        self.wait(name, &url, stop, serving, closing, order).await
     }
 
     async fn wait(
@@ -107,6 +121,7 @@ impl InProcess {
         stop: oneshot::Sender<()>,
         serving: JoinHandle<()>,
         closing: ShutdownTasks,
+        order: &StopOrder,
     ) -> Result<(), String> {
         self.running.push(RunningService {
             name,
@@ -119,6 +134,7 @@ impl InProcess {
         };
         tokio::select! {
             ready = ready::wait(name, url) => return ready,
+            () = order.given() => return Ok(()),
             // A panic has been logged.
             _ = &mut running.serving => {}
         }
@@ -142,14 +158,18 @@ impl InProcess {
             // The receiver is gone only if the service has ended already.
             let _ = running.stop.take().map(|stop| stop.send(()));
             let served = running.serving.await.map_err(|error| error.to_string());
-            let closed = running.closing.finish().await;
-            let closed = closed.map_err(|error| error.message().to_owned());
-            if let Err(error) = served.and(closed) {
-                failed.push(format!("{name}: {error}"));
-            }
+            let served = served.map_err(|error| format!("{name}: {error}"));
+            let closed = finish(name, running.closing).await;
+            failed.extend(served.and(closed).err());
         }
         all_stopped(&failed)
     }
+}
+
+/// Does the work that remains at the end of a service.
+async fn finish(name: &str, closing: ShutdownTasks) -> Result<(), String> {
+    let closed = closing.finish().await;
+    closed.map_err(|error| format!("{name}: {}", error.message()))
 }
 
 async fn until(stopped: oneshot::Receiver<()>) {

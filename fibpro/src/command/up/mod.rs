@@ -12,22 +12,24 @@ mod plan;
 mod process_spec;
 mod ready;
 mod sockets;
+mod stop_order;
 mod supervisor;
 
-use std::future::pending;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::pin::pin;
 
 use fibpro::output::unbuffered_stdout;
-use fibpro::process::print_note;
+use fibpro::process::{print_note, whole_number};
 use fibpro::serve::userstore::secret;
 use rpc_runtime::env_option::{named, variable};
-use rpc_runtime::{ProcessSignals, Secret};
+use rpc_runtime::{ProcessSignal, ProcessSignals, Secret};
 
 use self::children::ChildProcesses;
 use self::in_process::InProcess;
 use self::plan::{ServiceUrls, SystemPlan};
 use self::sockets::ServiceSockets;
+use self::stop_order::StopOrder;
 use super::CommandError;
 
 /// Run all services, until Ctrl-C
@@ -51,7 +53,7 @@ pub(crate) struct UpOptions {
 
     /// Time for each service to finish its calls when all stop; then its process is killed
     /// [default: 45 more than the lame duck]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", value_parser = whole_number(1..=86_400, "a whole number of seconds"))]
     stop_timeout: Option<u64>,
 
     /// Folder of the users, the logs and the identity key of the services
@@ -76,37 +78,76 @@ pub(crate) async fn run(options: UpOptions) -> Result<(), CommandError> {
     for note in plan.stderr_filter.notes() {
         print_note(note);
     }
+    for variable in plan::ignored_variables() {
+        print_note(format_args!(
+            "`fibpro up` does not use the variable {variable}: it sets this itself"
+        ));
+    }
     let mut services = Services::new(&plan, options.processes)?;
-    let begun = async {
-        // All of them before a service starts, so that a taken port leaves nothing behind.
-        let (urls, sockets) = sockets::bind(&plan).await?;
-        services.start(&plan, &urls, sockets).await?;
-        let banner = banner::text(&plan, &urls, &services.processes());
+    let (stop, order) = StopOrder::new();
+    let outcome = {
+        let mut begun = pin!(start_and_wait(&plan, &mut services, &order));
+        tokio::select! {
+            outcome = &mut begun => Ok(outcome),
+            signal = signals.next() => {
+                print_note(format_args!("{signal}: stopping; send it again to exit at once"));
+                stop.send_replace(true);
+                tokio::select! {
+                    outcome = begun => Ok(outcome),
+                    second = signals.next() => Err(second),
+                }
+            }
+        }
+    };
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(second) => return Err(kill(&mut services, second).await),
+    };
+    let stopped = tokio::select! {
+        stopped = services.stop() => stopped,
+        signal = signals.next() => return Err(kill(&mut services, signal).await),
+    };
+    outcome.and(stopped).map_err(CommandError::Service)
+}
+
+/// Kills all services at once. Returns the error of the command.
+async fn kill(services: &mut Services, signal: ProcessSignal) -> CommandError {
+    services.kill().await;
+    let text = format!("ended by a second {signal} before all calls were done");
+    CommandError::Service(text)
+}
+
+/// Starts all services, and waits for the order to stop, which also ends the start.
+async fn start_and_wait(
+    plan: &SystemPlan,
+    services: &mut Services,
+    order: &StopOrder,
+) -> Result<(), String> {
+    // All of them before a service starts, so that a taken port leaves nothing behind.
+    let (urls, sockets) = sockets::bind(plan).await?;
+    for sockets in sockets {
+        if order.is_given() {
+            return Ok(());
+        }
+        services.start(plan, &urls, sockets, order).await?;
+    }
+    if !order.is_given() {
+        let banner = banner::text(plan, &urls, &services.processes());
         // Not buffered, since the log follows on the same output. An output that fails does not
         // stop the services, and one that blocks does not keep signals from being received.
         let written = tokio::task::spawn_blocking(move || {
             unbuffered_stdout().and_then(|mut out| out.write_all(banner.as_bytes()))
         });
-        if let Err(error) = written.await.map_err(io::Error::other).flatten() {
+        let written = tokio::select! {
+            written = written => written.map_err(io::Error::other).flatten(),
+            () = order.given() => Ok(()),
+        };
+        if let Err(error) = written {
             print_note(format_args!("cannot write to standard output: {error}"));
         }
-        pending().await
-    };
-    let outcome = tokio::select! {
-        outcome = begun => outcome,
-        signal = signals.next() => {
-            print_note(format_args!("{signal}: stopping; send it again to exit at once"));
-            Ok(())
-        }
-    };
-    let stopped = tokio::select! {
-        stopped = services.stop() => stopped,
-        signal = signals.next() => {
-            services.kill().await;
-            Err(format!("ended by a second {signal} before all calls were done"))
-        }
-    };
-    outcome.and(stopped).map_err(CommandError::Service)
+    }
+    order.given().await;
+    Ok(())
 }
 
 /// The running services in the order of their start.
@@ -124,21 +165,19 @@ impl Services {
         })
     }
 
-    /// Starts the services one after the other, each when the previous one is ready. On an error,
-    /// the caller stops those that run.
+    /// Starts a service, and returns when it is ready, or when the order to stop has ended its
+    /// start. After an error, the caller stops those that run.
     async fn start(
         &mut self,
         plan: &SystemPlan,
         urls: &ServiceUrls,
-        sockets: Vec<ServiceSockets>,
+        sockets: ServiceSockets,
+        order: &StopOrder,
     ) -> Result<(), String> {
-        for sockets in sockets {
-            match self {
-                Self::InProcess(inside) => inside.start(plan, urls, sockets).await?,
-                Self::ChildProcesses(children) => children.start(plan, urls, sockets).await?,
-            }
+        match self {
+            Self::InProcess(inside) => inside.start(plan, urls, sockets, order).await,
+            Self::ChildProcesses(children) => children.start(plan, urls, sockets, order).await,
         }
-        Ok(())
     }
 
     /// Returns the process ids of the services, where each has a process.

@@ -1,11 +1,13 @@
 //! Addresses and options of each service, decided before the start.
 
+use std::env;
 use std::ffi::OsString;
 use std::path::{self, PathBuf};
 use std::time::Duration;
 
 use clap::Parser as _;
 use fibpro::endpoints::{BASE_PORT, SERVICES};
+use fibpro::service::userstore::Database;
 use rpc_runtime::{Limits, LogFilter, Secret, ServerOptions};
 
 use super::UpOptions;
@@ -51,6 +53,13 @@ pub(super) struct SystemPlan {
 
 impl SystemPlan {
     pub(super) fn new(options: &UpOptions) -> Result<Self, String> {
+        // SQLite takes names of files as UTF-8 only.
+        if options.data_dir.to_str().is_none() {
+            let folder = options.data_dir.display();
+            return Err(format!(
+                "the path of the data folder (`--data-dir`) must be UTF-8: {folder}"
+            ));
+        }
         let folder = path::absolute(&options.data_dir).unwrap_or_default();
         // A comma separates the addresses of an option.
         if options.unix && folder.to_str().is_none_or(|folder| folder.contains(',')) {
@@ -129,13 +138,31 @@ impl SystemPlan {
     pub(super) fn database(&self) -> OsString {
         match &self.database {
             Some(url) => url.expose().into(),
-            None => {
-                let mut url = OsString::from("sqlite://");
-                url.push(self.data.file("users.sqlite"));
-                url
-            }
+            None => Database::file_url(&self.data.file("users.sqlite")).into(),
         }
     }
+}
+
+/// Returns the variables of services that are set, and for which `up` has its own values.
+pub(super) fn ignored_variables() -> Vec<String> {
+    let endpoints = SERVICES
+        .iter()
+        .map(|service| format!("FIBPRO_ENDPOINT_{}", service.name.to_uppercase()));
+    [
+        "RPC_LISTEN",
+        "RPC_LISTEN_EDGE",
+        "RPC_INSTANCE",
+        "RPC_LOGSINK",
+        "RPC_LOG_SPOOL",
+        "RPC_IDENTITY_KEY_FILE",
+        "FIBPRO_OPERATOR",
+        "LOGSINK_STORE",
+    ]
+    .map(str::to_owned)
+    .into_iter()
+    .chain(endpoints)
+    .filter(|variable| env::var_os(variable).is_some_and(|value| !value.is_empty()))
+    .collect()
 }
 
 /// The URLs of all services.

@@ -12,6 +12,7 @@ use fibpro::output::unbuffered_stdout;
 use fibpro::process::print_note;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{ChildStdin, ChildStdout, Command};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -55,13 +56,15 @@ pub(super) struct ProcessSpec {
     stderr_filter: String,
 }
 
-/// A child process that is ready.
+/// A child process.
 pub(super) struct Child {
     process: tokio::process::Child,
     /// Standard input of the process, which exits when it is closed; so it also exits when this
     /// process dies.
     stdin: Option<ChildStdin>,
     stdout: JoinHandle<()>,
+    /// Receives a value when the process has printed its addresses.
+    listening: oneshot::Receiver<()>,
     stderr: StderrTail,
 }
 
@@ -96,14 +99,12 @@ impl ProcessSpec {
         self.sockets.url()
     }
 
-    /// Starts the process, and waits until it is ready.
-    ///
-    /// # Cancellation
-    ///
-    /// Dropping the future kills the process.
-    pub(super) async fn start(&mut self) -> Result<Child, String> {
+    /// Starts the process. Dropping the child kills it.
+    pub(super) async fn spawn(&mut self) -> Result<Child, String> {
         let name = self.name;
         self.sockets.bind_lost().await?;
+        let out = unbuffered_stdout()
+            .map_err(|error| format!("cannot open standard output for {name}: {error}"))?;
         let mut process = self
             .command()
             .and_then(|mut command| command.spawn())
@@ -113,36 +114,23 @@ impl ProcessSpec {
                 "internal error: {name} was started without pipes for its output"
             ));
         };
-        let stdin = process.stdin.take();
-        let mut stderr = StderrTail::of(name, stderr);
+        let (heard, listening) = oneshot::channel();
+        let listeners = self.sockets.sockets.len();
         let mut stdout = BufReader::new(stdout);
-        let listening = stderr.while_heard(TIMEOUT, self.listening(&mut stdout));
-        match listening.await {
-            Some(true) => {}
-            Some(false) => {
-                let status = process.wait().await;
-                return Err(ending(name, status.ok(), stderr.last().await));
+        let stdout = tokio::spawn(async move {
+            if skip_addresses(name, listeners, &mut stdout).await {
+                // The receiver is gone if the process is being stopped.
+                let _ = heard.send(());
+                forward_lines(stdout, out).await;
             }
-            None => {
-                let seconds = TIMEOUT.as_secs();
-                return Err(format!(
-                    "{name} did not report its listen address, and no progress within {seconds} s"
-                ));
-            }
-        }
-        let out = unbuffered_stdout()
-            .map_err(|error| format!("cannot open standard output for {name}: {error}"))?;
-        let mut child = Child {
+        });
+        Ok(Child {
+            stdin: process.stdin.take(),
             process,
-            stdin,
-            stdout: tokio::spawn(forward_lines(stdout, out)),
-            stderr,
-        };
-        let ended = tokio::select! {
-            ready = ready::wait(name, self.url()) => return ready.map(|()| child),
-            status = child.process.wait() => status,
-        };
-        Err(ending(name, ended.ok(), child.stderr.last().await))
+            stdout,
+            listening,
+            stderr: StderrTail::of(name, stderr),
+        })
     }
 
     /// Returns the command of the process: this program, which announces the sockets to itself and
@@ -179,28 +167,50 @@ impl ProcessSpec {
             .kill_on_drop(true);
         Ok(command)
     }
+}
 
-    /// Reads the lines with the listen addresses from the output; returns false if the process
-    /// exits early.
-    async fn listening(&self, stdout: &mut BufReader<ChildStdout>) -> bool {
-        let begin = format!("{} listening on ", self.name);
-        let mut missing = self.sockets.sockets.len();
-        let mut line = String::new();
-        while missing > 0 {
-            line.clear();
-            // An output that cannot be read counts as ended.
-            if stdout.read_line(&mut line).await.unwrap_or(0) == 0 {
-                return false;
-            }
-            if line.starts_with(&begin) {
-                missing -= 1;
-            }
+/// Reads the lines with the listen addresses from the output; returns false if it ends before.
+async fn skip_addresses(
+    name: &str,
+    mut missing: usize,
+    stdout: &mut BufReader<ChildStdout>,
+) -> bool {
+    let begin = format!("{name} listening on ");
+    let mut line = String::new();
+    while missing > 0 {
+        line.clear();
+        // An output that cannot be read counts as ended.
+        if stdout.read_line(&mut line).await.unwrap_or(0) == 0 {
+            return false;
         }
-        true
+        if line.starts_with(&begin) {
+            missing -= 1;
+        }
     }
+    true
 }
 
 impl Child {
+    /// Waits until the process is ready. Call it once; dropping the future changes nothing.
+    pub(super) async fn ready(&mut self, spec: &ProcessSpec) -> Result<(), String> {
+        let name = spec.name;
+        let listening = self.stderr.while_heard(TIMEOUT, &mut self.listening);
+        match listening.await {
+            Some(Ok(())) => {}
+            Some(Err(_)) => return Err(self.died(name).await),
+            None => {
+                let seconds = TIMEOUT.as_secs();
+                return Err(format!(
+                    "{name} did not report its listen address, and no progress within {seconds} s"
+                ));
+            }
+        }
+        tokio::select! {
+            ready = ready::wait(name, spec.url()) => ready,
+            reason = self.died(name) => Err(reason),
+        }
+    }
+
     pub(super) fn id(&self) -> Option<u32> {
         self.process.id()
     }

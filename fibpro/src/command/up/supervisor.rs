@@ -139,17 +139,27 @@ async fn keep(
             if notes.is_due(&reason) {
                 print_note(format_args!("{reason}; restart {restarts} in {pause:?}"));
             }
-            let again = async {
-                sleep(pause).await;
-                spec.start().await
-            };
-            let started = tokio::select! {
-                started = again => started,
+            tokio::select! {
+                () = sleep(pause) => {}
                 // No child runs at this moment.
                 () = wait_for_command(&mut orders, SupervisorCommand::Stop) => return Ok(()),
+            }
+            let mut child = match spec.spawn().await {
+                Ok(child) => child,
+                Err(error) => {
+                    reason = error;
+                    continue;
+                }
             };
-            match started {
-                Ok(child) => {
+            let ready = tokio::select! {
+                ready = child.ready(&spec) => ready,
+                () = wait_for_command(&mut orders, SupervisorCommand::Stop) => {
+                    drop(spec);
+                    return end(name, child, orders, stop_timeout).await;
+                }
+            };
+            match ready {
+                Ok(()) => {
                     let url = spec.url();
                     let id = child.id().unwrap_or_default();
                     print_note(format_args!("{name} is back on {url}, process {id}"));

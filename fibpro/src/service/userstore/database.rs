@@ -1,14 +1,17 @@
 //! Parses the URL of the users' database.
 
+use std::ffi::OsString;
 use std::fmt;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use rpc_runtime::{Code, Error};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
-/// The database of the users: `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`.
+/// The database of the users: `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`. In both,
+/// `%20` is a space.
 ///
 /// Prints without the password.
 ///
@@ -28,6 +31,21 @@ pub enum Database {
 }
 
 impl Database {
+    /// Returns the URL of an SQLite file, such as `sqlite:///tmp/a%20b`.
+    #[must_use]
+    pub fn file_url(path: &Path) -> String {
+        let mut url = "sqlite://".to_owned();
+        for byte in path.as_os_str().as_bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                    url.push(char::from(*byte));
+                }
+                byte => url.push_str(&format!("%{byte:02X}")),
+            }
+        }
+        url
+    }
+
     /// Uses an SQLite file.
     pub fn file(path: impl AsRef<Path>) -> Self {
         Self::Sqlite(SqliteConnectOptions::new().filename(path))
@@ -43,12 +61,13 @@ impl FromStr for Database {
         match scheme {
             "sqlite" => {
                 let path = rest.strip_prefix("//").unwrap_or(rest);
-                if path.is_empty() || path == ":memory:" || path.contains('?') {
-                    return Err(invalid(
-                        "`sqlite://` must be followed by the path of a file, without options",
-                    ));
+                if path.is_empty() || path == ":memory:" || path.contains(['?', '#']) {
+                    return Err(invalid(concat!(
+                        "`sqlite://` must be followed by the path of a file, without options; ",
+                        "in a path write `?` as `%3F` and `#` as `%23`"
+                    )));
                 }
-                Ok(Self::file(path))
+                sqlite_path(path).map(Self::file)
             }
             "postgres" | "postgresql" if !has_known_options(url) => Err(invalid(concat!(
                 "the options after `postgres://…?` must be `host`, `port`, `user`, `password`, `dbname`, `sslmode` or ",
@@ -63,6 +82,37 @@ impl FromStr for Database {
             _ => Err(invalid("expected `sqlite://PATH` or `postgres://…`")),
         }
     }
+}
+
+/// Decodes the path of a URL: `%20` is a space.
+fn sqlite_path(text: &str) -> Result<PathBuf, Error> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let decoded = (byte == b'%').then(|| after.get(..2)).flatten();
+        let decoded = decoded
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        // A `%` before other characters is itself.
+        rest = if decoded.is_some() {
+            &after[2..]
+        } else {
+            after
+        };
+        bytes.push(decoded.unwrap_or(byte));
+    }
+    if bytes.contains(&0) {
+        return Err(invalid("the path must not contain `%00`"));
+    }
+    let path = PathBuf::from(OsString::from_vec(bytes));
+    // A database that was made by this name would be replaced by an empty one.
+    if path != Path::new(text) && !path.exists() && Path::new(text).exists() {
+        return Err(invalid(
+            "`%` and two digits in a path are one character: write the `%` in the name of the file as `%25`",
+        ));
+    }
+    Ok(path)
 }
 
 /// Returns whether sqlx knows all options of the URL. sqlx logs unknown options with their values,
@@ -143,6 +193,48 @@ mod tests {
     }
 
     #[test]
+    fn a_path_of_any_characters_has_a_url() {
+        for (path, url) in [
+            ("/d ?#%20x/a", "sqlite:///d%20%3F%23%2520x/a"),
+            ("a+b&c=d;e", "sqlite://a%2Bb%26c%3Dd%3Be"),
+            ("/Zürich/'\"`\\\n", "sqlite:///Z%C3%BCrich/%27%22%60%5C%0A"),
+            ("/a/100%", "sqlite:///a/100%25"),
+            (":memory:", "sqlite://%3Amemory%3A"),
+        ] {
+            assert_eq!(Database::file_url(Path::new(path)), url);
+            let Database::Sqlite(options) = url.parse().unwrap() else {
+                panic!("{url}");
+            };
+            assert_eq!(options.get_filename(), Path::new(path));
+        }
+        // Not escapes.
+        for path in ["/a/100%", "/a/%zz", "/a/%+1b", "/a/%é"] {
+            let Database::Sqlite(options) = format!("sqlite://{path}").parse().unwrap() else {
+                panic!("{path}");
+            };
+            assert_eq!(options.get_filename(), Path::new(path));
+        }
+        let nul = "sqlite:///a%00b".parse::<Database>().unwrap_err();
+        assert!(nul.message().contains("%00"), "{nul}");
+    }
+
+    /// A file with such a name could be opened before escapes were decoded.
+    #[test]
+    fn a_file_named_like_an_escape_is_not_mistaken() {
+        let name = format!("fibpro-url-{}%20x", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        std::fs::write(&file, "").unwrap();
+        let error = format!("sqlite://{}", file.display()).parse::<Database>();
+        let url = Database::file_url(&file);
+        std::fs::remove_file(&file).unwrap();
+        assert!(error.unwrap_err().message().contains("`%25`"));
+        let Database::Sqlite(options) = url.parse().unwrap() else {
+            panic!("{url}");
+        };
+        assert_eq!(options.get_filename(), file);
+    }
+
+    #[test]
     fn errors_do_not_contain_the_invalid_url() {
         for url in [
             "",
@@ -150,6 +242,7 @@ mod tests {
             "sqlite://",
             "sqlite::memory:",
             "sqlite://users.sqlite?canary=1",
+            "sqlite://users.sqlite#canary",
             "mysql://a:canary@db/users",
             "postgres://a:canary@db:canary/users",
             "postgres://a:canary@[db/users",

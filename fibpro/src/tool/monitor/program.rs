@@ -109,5 +109,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| *seconds > 0.0);
     seconds
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| "expected a number of seconds above 0, such as 0.5".to_owned())
+        .ok_or_else(|| {
+            "expected a number of seconds above 0 and up to 1.8e19, such as 0.5".to_owned()
+        })
 }

@@ -145,12 +145,17 @@ pub(super) fn readers(path: &Path) -> SqlitePool {
 /// file is closed: the last connection removes the `-wal` file by name, which could by then belong
 /// to a new file.
 pub(super) async fn close(mut connection: SqliteConnection) -> Result<(), LogStoreError> {
-    let moved = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-        .execute(&mut connection)
+    let moved = sqlx::query_scalar::<_, i64>("PRAGMA wal_checkpoint(TRUNCATE)")
+        .fetch_one(&mut connection)
         .await;
     connection.close().await?;
-    moved?;
-    Ok(())
+    match moved? {
+        0 => Ok(()),
+        _ => Err(LogStoreError::new(
+            LogStoreErrorKind::Locked,
+            "another process uses it",
+        )),
+    }
 }
 
 fn untrusted(error: FileError) -> LogStoreError {

@@ -267,7 +267,11 @@ impl StoreWriter {
         self.shared.renew_readers().await;
         if let Err(problem) = file::close(open.connection).await {
             // Accepted records are in the file or in its write-ahead log.
-            tracing::debug!(?problem, "error while closing the log store");
+            let path = self.shared.options.path.display();
+            tracing::warn!(
+                "records remain in {path}-wal, which belongs to the log store: {}",
+                problem.detail
+            );
         }
     }
 

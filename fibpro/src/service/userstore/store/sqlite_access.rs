@@ -34,7 +34,7 @@ pub(super) fn check(path: &Path) -> Result<()> {
 
 /// Adds to an error of opening a database which of its files are read-only, and what to do.
 pub(super) fn explain(path: &Path, error: Error) -> Error {
-    if error.code() != Code::Unavailable {
+    if error.code() == Code::DataLoss {
         return error;
     }
     let is_read_only =

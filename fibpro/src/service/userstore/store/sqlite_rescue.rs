@@ -26,8 +26,7 @@ pub(super) async fn save(
     let saved = match kind {
         FileFaultKind::Removed if !is_main => checkpoint(connection, Duration::ZERO)
             .await
-            .map(|()| path.to_owned())
-            .map_err(|error| error.to_string()),
+            .map(|()| path.to_owned()),
         FileFaultKind::Removed | FileFaultKind::Replaced if is_main => {
             copy_beside(connection, path).await
         }
@@ -54,17 +53,21 @@ pub(super) async fn save(
 pub(super) async fn checkpoint(
     connection: &mut SqliteConnection,
     timeout: Duration,
-) -> sqlx::Result<()> {
+) -> Result<(), String> {
     let sql = format!("PRAGMA busy_timeout = {}", timeout.as_millis());
-    sqlx::query(sqlx::AssertSqlSafe(sql))
-        .execute(&mut *connection)
-        .await?;
-    let rows = connection
-        .rows("PRAGMA wal_checkpoint(TRUNCATE)", &[])
-        .await?;
-    match rows.first().map_or(Ok(0), |row| row.int(0))? {
-        0 => Ok(()),
-        _ => Err(sqlx::Error::Protocol("another process reads it".to_owned())),
+    let moved = async {
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .execute(&mut *connection)
+            .await?;
+        let rows = connection
+            .rows("PRAGMA wal_checkpoint(TRUNCATE)", &[])
+            .await?;
+        rows.first().map_or(Ok(0), |row| row.int(0))
+    };
+    match moved.await {
+        Ok(0) => Ok(()),
+        Ok(_) => Err("another process uses it".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -273,7 +273,7 @@ impl GroupWriter {
             let _ = connection.close().await;
         }
         let moved = sqlite_rescue::checkpoint(&mut anchor, LOCK_TIMEOUT).await;
-        let closed = anchor.close().await;
+        let closed = anchor.close().await.map_err(|error| error.to_string());
         // Open until here, since closing it releases the locks of the connections.
         drop(files);
         fault.map_err(|fault| StoreError::File(fault).into_error())?;
