@@ -354,7 +354,7 @@ fn a_blocked_output_delays_neither_records_nor_end() {
                 output(Command::new("kill").args(["-TERM", &id]))
                     .status
                     .success()
-            )
+            );
         };
         kill();
         let mut status = None;
