@@ -21,7 +21,7 @@ const RESTART_BACKOFF: ExponentialBackoff = ExponentialBackoff::new(
 /// Uptime of a child after which its next exit counts as the first one again.
 const STEADY: Duration = Duration::from_secs(60);
 
-/// An order to a supervisor.
+/// A command to a supervisor. A later one is stronger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum SupervisorCommand {
     Run,
@@ -34,35 +34,35 @@ pub(super) struct Supervisor {
     pub(super) name: &'static str,
     /// Process id of the child at the start.
     pub(super) id: u32,
-    order: watch::Sender<SupervisorCommand>,
-    keeping: JoinHandle<Result<(), String>>,
+    command: watch::Sender<SupervisorCommand>,
+    task: JoinHandle<Result<(), String>>,
 }
 
 impl Supervisor {
     /// Supervises a child, which has `stop_timeout` to exit when it is told to stop.
     pub(super) fn start(spec: ProcessSpec, child: Child, stop_timeout: Duration) -> Self {
-        let (order, orders) = watch::channel(SupervisorCommand::Run);
+        let (command, commands) = watch::channel(SupervisorCommand::Run);
         Self {
             name: spec.name,
             id: child.id().unwrap_or_default(),
-            order,
-            keeping: tokio::spawn(keep(spec, child, orders, stop_timeout)),
+            command,
+            task: tokio::spawn(supervise(spec, child, commands, stop_timeout)),
         }
     }
 
     /// Stops the child, and waits for its exit.
     pub(super) async fn end(&mut self) -> Result<(), String> {
-        self.order.send_replace(SupervisorCommand::Stop);
+        self.command.send_replace(SupervisorCommand::Stop);
         self.ended().await
     }
 
     /// Kills the child; [`ended`](Self::ended) waits for its exit.
     pub(super) fn kill(&self) {
-        self.order.send_replace(SupervisorCommand::Kill);
+        self.command.send_replace(SupervisorCommand::Kill);
     }
 
     pub(super) async fn ended(&mut self) -> Result<(), String> {
-        match (&mut self.keeping).await {
+        match (&mut self.task).await {
             Ok(outcome) => outcome,
             Err(error) => Err(format!("{}: {error}", self.name)),
         }
@@ -97,19 +97,20 @@ impl RestartNotes {
     }
 }
 
-/// Waits for this order, or a stronger one. A dropped sender is an order to stop.
+/// Waits for this command, or a stronger one. A dropped sender is a command to stop.
 async fn wait_for_command(
-    orders: &mut watch::Receiver<SupervisorCommand>,
-    order: SupervisorCommand,
+    commands: &mut watch::Receiver<SupervisorCommand>,
+    command: SupervisorCommand,
 ) {
     // The returned reference holds a lock.
-    drop(orders.wait_for(|now| *now >= order).await);
+    drop(commands.wait_for(|now| *now >= command).await);
 }
 
-async fn keep(
+/// Restarts the child whenever it exits, until a command to stop.
+async fn supervise(
     mut spec: ProcessSpec,
     mut child: Child,
-    mut orders: watch::Receiver<SupervisorCommand>,
+    mut commands: watch::Receiver<SupervisorCommand>,
     stop_timeout: Duration,
 ) -> Result<(), String> {
     let name = spec.name;
@@ -121,11 +122,11 @@ async fn keep(
         let since = Instant::now();
         let mut reason = tokio::select! {
             reason = child.died(name) => reason,
-            () = wait_for_command(&mut orders, SupervisorCommand::Stop) => {
+            () = wait_for_command(&mut commands, SupervisorCommand::Stop) => {
                 // Closes the sockets here, so that those of the child are the last ones: when it
                 // has closed them, callers are refused and do not wait.
                 drop(spec);
-                return end(name, child, orders, stop_timeout).await;
+                return end(name, child, commands, stop_timeout).await;
             }
         };
         if since.elapsed() > STEADY {
@@ -142,7 +143,7 @@ async fn keep(
             tokio::select! {
                 () = sleep(pause) => {}
                 // No child runs at this moment.
-                () = wait_for_command(&mut orders, SupervisorCommand::Stop) => return Ok(()),
+                () = wait_for_command(&mut commands, SupervisorCommand::Stop) => return Ok(()),
             }
             let mut child = match spec.spawn().await {
                 Ok(child) => child,
@@ -153,9 +154,9 @@ async fn keep(
             };
             let ready = tokio::select! {
                 ready = child.ready(&spec) => ready,
-                () = wait_for_command(&mut orders, SupervisorCommand::Stop) => {
+                () = wait_for_command(&mut commands, SupervisorCommand::Stop) => {
                     drop(spec);
-                    return end(name, child, orders, stop_timeout).await;
+                    return end(name, child, commands, stop_timeout).await;
                 }
             };
             match ready {
@@ -174,12 +175,12 @@ async fn keep(
 async fn end(
     name: &str,
     mut child: Child,
-    mut orders: watch::Receiver<SupervisorCommand>,
+    mut commands: watch::Receiver<SupervisorCommand>,
     stop_timeout: Duration,
 ) -> Result<(), String> {
     tokio::select! {
         biased;
-        () = wait_for_command(&mut orders, SupervisorCommand::Kill) => {}
+        () = wait_for_command(&mut commands, SupervisorCommand::Kill) => {}
         outcome = child.end(name, stop_timeout) => return outcome,
     }
     child.kill().await;
