@@ -1,6 +1,6 @@
 //! Model of the queue between the threads that log and the exporter.
 //!
-//! `Exporter` takes the same steps as the runtime's `worker.rs`, without timers: it drains the
+//! `Exporter` takes the same steps as the runtime's `worker`, without timers: it drains the
 //! queue, releases the memory, and waits while the queue is empty.
 
 #[path = "../../rpc-runtime/src/logs/queue.rs"]

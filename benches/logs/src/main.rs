@@ -5,6 +5,11 @@
 //! measured. The calls go to a server in this process, one at a time, while other tasks of its
 //! runtime write the events. Rounds: no events; events without a subscriber; events formatted and
 //! discarded; events exported to the sink.
+//!
+//! `cargo run --release -p bench-logs accept URL` measures the other side: how many records a
+//! second the log sink at a URL accepts. Discard its standard output.
+
+mod accept;
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -43,6 +48,10 @@ fn main() -> Outcome<()> {
         .build()?;
     if first.as_deref() == Some("sink") {
         return Ok(runtime.block_on(sink())?);
+    }
+    if first.as_deref() == Some("accept") {
+        let url = arguments.next().ok_or("the URL of a log sink is missing")?;
+        return runtime.block_on(accept::measure(&url));
     }
     let events = first.map_or(Ok(100_000), |text| text.parse())?;
     let seconds = arguments.next().map_or(Ok(5), |text| text.parse())?;
@@ -142,9 +151,7 @@ impl Drop for Sink {
 
 async fn measure(events: u32, round: Duration) -> Outcome<()> {
     let sink = Sink::start()?;
-    let counts = CountClient::connect(&sink.url)?;
     // Connects before the measurement.
-    counts.count().await?;
     LogsClient::connect(&sink.url)?.append(&[]).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let client = Client::new(&format!("http://{}", listener.local_addr()?))?.without_observers();
@@ -180,6 +187,21 @@ async fn measure(events: u32, round: Duration) -> Outcome<()> {
         "| formatted and discarded | {events} | {printed} | - | - |"
     )?;
 
+    measure_export(&sink, &client, (events, round)).await?;
+    serving.abort();
+    Ok(())
+}
+
+/// Measures rounds in which the events are exported to the sink.
+async fn measure_export(
+    sink: &Sink,
+    client: &EchoClient,
+    (events, round): (u32, Duration),
+) -> Outcome<()> {
+    let mut out = std::io::stdout();
+    let counts = CountClient::connect(&sink.url)?;
+    // Connects before the measurement.
+    counts.count().await?;
     let spool = std::env::temp_dir().join(format!("bench-logs-{}", std::process::id()));
     let exporter = LogExporter::builder(Client::new(&sink.url)?)
         .spool(&spool)
@@ -187,7 +209,7 @@ async fn measure(events: u32, round: Duration) -> Outcome<()> {
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(exporter.layer()))?;
     for name in ["exported", "exported, again"] {
         let before = counts.count().await?;
-        let exported = calls(&client, write(events, round)).await?;
+        let exported = calls(client, write(events, round)).await?;
         let end = Instant::now();
         while exporter.status().queued > 0 || exporter.status().spooled_bytes > 0 {
             sleep(Duration::from_millis(1)).await;
@@ -202,7 +224,6 @@ async fn measure(events: u32, round: Duration) -> Outcome<()> {
     }
     let status: LogExporterStatus = exporter.shutdown(Duration::from_secs(5)).await;
     writeln!(out, "\n{status:?}")?;
-    serving.abort();
     std::fs::remove_dir_all(spool)?;
     Ok(())
 }

@@ -65,16 +65,7 @@ fn write_status(status: &ServerStatus, out: &mut impl Write) -> io::Result<()> {
         width: width.max("METHOD".len()),
         out,
     };
-    let head = [
-        "REQUESTS",
-        "IN FLIGHT",
-        "ERRORS",
-        "REFUSED",
-        "P50",
-        "P90",
-        "P99",
-    ];
-    table.head("METHOD", head)?;
+    table.head("METHOD", "REQUESTS")?;
     for method in &status.methods {
         let failed = [method.server_errors(), method.refused];
         let numbers = [method.requests, method.in_flight, failed[0], failed[1]];
@@ -83,24 +74,15 @@ fn write_status(status: &ServerStatus, out: &mut impl Write) -> io::Result<()> {
         table.notes(&method.errors, &notes(method))?;
     }
     if !status.outgoing.is_empty() {
-        let head = [
-            "CALLS",
-            "IN FLIGHT",
-            "ERRORS",
-            "REFUSED",
-            "P50",
-            "P90",
-            "P99",
-        ];
-        table.head("CALLS", head)?;
-        for method in &status.outgoing {
-            let failed = [method.server_errors(), method.refused];
-            let numbers = [method.calls, method.in_flight, failed[0], failed[1]];
-            let times = [method.p50_us, method.p90_us, method.p99_us];
-            table.row(&method.name, cells(numbers, times))?;
-            let retries = (method.retries, "retried");
-            table.notes(&method.errors, &[retries])?;
-        }
+        table.head("CALLS", "CALLS")?;
+    }
+    for method in &status.outgoing {
+        let failed = [method.server_errors(), method.refused];
+        let numbers = [method.calls, method.in_flight, failed[0], failed[1]];
+        let times = [method.p50_us, method.p90_us, method.p99_us];
+        table.row(&method.name, cells(numbers, times))?;
+        let retries = (method.retries, "retried");
+        table.notes(&method.errors, &[retries])?;
     }
     Ok(())
 }
@@ -132,7 +114,9 @@ struct Table<'o, W> {
 }
 
 impl<W: Write> Table<'_, W> {
-    fn head(&mut self, name: &str, cells: [&str; 7]) -> io::Result<()> {
+    /// Writes an empty line and the heads of the columns. The first number is one of calls.
+    fn head(&mut self, name: &str, count: &str) -> io::Result<()> {
+        let cells = [count, "IN FLIGHT", "ERRORS", "REFUSED", "P50", "P90", "P99"];
         writeln!(self.out)?;
         self.row(name, cells.map(str::to_owned))
     }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::thread;
-use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -443,58 +442,4 @@ fn the_store_is_an_option_and_has_a_size() {
         assert_eq!(ended.code, Some(2), "{size}");
         assert!(ended.stderr.contains(words), "{}", ended.stderr);
     }
-}
-
-/// `cargo test --release -p fibpro --test it -- --ignored --nocapture measure`
-#[test]
-#[ignore = "a measurement and no test; its figures are in the README"]
-fn measure_how_many_records_a_second_are_accepted() {
-    let folder = Folder::new();
-    let mut sink = LogSink::start_with(&folder.file("logs.sqlite"));
-    sink.discard_stdout();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let (batches, senders) = (500_u64, 4_u64);
-    // The file fills in the first round; in the second round the oldest records are evicted.
-    for round in 1..=3 {
-        let begun = Instant::now();
-        runtime.block_on(async {
-            let calls: Vec<_> = (0..senders)
-                .map(|sender| {
-                    let logs = rpc_runtime::logs::LogsClient::connect(&sink.url).unwrap();
-                    tokio::spawn(async move {
-                        for batch in 0..batches {
-                            let records: Vec<_> = (1..=1000)
-                                .map(|index| measured(sender, round, batch * 1000 + index))
-                                .collect();
-                            assert_eq!(logs.append(&records).await.unwrap(), 1000);
-                        }
-                    })
-                })
-                .collect();
-            for call in calls {
-                call.await.unwrap();
-            }
-        });
-        let records = batches * senders * 1000;
-        let rate = records as f64 / begun.elapsed().as_secs_f64();
-        eprintln!("round {round}: {records} records, {rate:.0} a second");
-    }
-}
-
-fn measured(sender: u64, round: u64, sequence: u64) -> rpc_runtime::logs::Record {
-    let source = format!("server{sender}@prod/127.0.0.1:9003");
-    let mut record = rpc_runtime::logs::Record::new(
-        source.parse().unwrap(),
-        "2026-11-22T12:25:34.021Z".parse().unwrap(),
-        rpc_runtime::logs::Level::Info,
-        format!("Credit for username incremented -1 yielding {sequence}"),
-    );
-    record.epoch = Some(round);
-    record.sequence = Some(sequence);
-    record.request_id = Some(rpc_runtime::RequestId::random());
-    record.target = "fibpro::service::userstore".to_owned();
-    record
 }

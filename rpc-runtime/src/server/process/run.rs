@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use super::bound::StopCause;
+use super::bound::{BoundServer, StopCause};
 use super::reload::KeyReloader;
 use super::signals::{ProcessSignal, ProcessSignals};
 use super::stall_detector::StallDetector;
@@ -73,16 +73,7 @@ async fn run(mut server: Server, stop: impl Future<Output = ()> + Send) -> Resul
     };
     // Before the announcement: from then on a SIGHUP may arrive, and would end the process.
     let _reloading = KeyReloader::on_hangup(bound.identity().cloned())?;
-    for url in bound.urls() {
-        announce(&format!("{name} listening on {url}"));
-    }
-    for address in bound.open_addresses() {
-        tracing::warn!(
-            target: "rpc",
-            "internal listener {address} has no identity keys: it rejects peers on other hosts; set \
-             `--identity-key-file`, or use `--listen-edge` for callers without keys"
-        );
-    }
+    announce_listeners(&name, &bound);
     let _detector = StallDetector::start();
     let exporter = log.start_export(is_log_sink, bound.source(), bound.identity())?;
     let serving = bound.serve_until(async move {
@@ -130,6 +121,20 @@ async fn until_second(mut second: ProcessSignals, serving: impl Future<Output = 
             let text = format!("ended by a second {signal} before all calls were done");
             Err(Error::without_location(Code::Canceled, text))
         }
+    }
+}
+
+/// Prints the URL of each listener, and warns of those that reject peers on other hosts.
+fn announce_listeners(name: &str, bound: &BoundServer) {
+    for url in bound.urls() {
+        announce(&format!("{name} listening on {url}"));
+    }
+    for address in bound.open_addresses() {
+        tracing::warn!(
+            target: "rpc",
+            "internal listener {address} has no identity keys: it rejects peers on other hosts; set \
+             `--identity-key-file`, or use `--listen-edge` for callers without keys"
+        );
     }
 }
 

@@ -22,7 +22,7 @@ use super::pending_call::PendingCall;
 use crate::context::Context;
 use crate::duration::saturating_deadline;
 use crate::error::{Code, Error};
-use crate::observe::CallStart;
+use crate::observe::{CallStart, Observation};
 use crate::protocol::connect::{self, CallRejection};
 use crate::protocol::context::IncomingContext;
 use crate::protocol::{metadata, printable};
@@ -85,35 +85,11 @@ where
     let start = CallStart::http(label(request.method()), &context);
     let observation = inner.observers().start(start);
     let outcome = within(context.deadline(), run(router, request, &context)).await;
-    let outcome = match outcome.unwrap_or_else(|| Err(Error::deadline_exceeded())) {
-        Ok(mut response) => match response.extensions_mut().remove() {
-            Some(AccessRejection(rejection)) => {
-                let id = context.request_id();
-                inner.refusals().record(&peer, id, &rejection.error);
-                Err(rejection)
-            }
-            None => Ok(response),
-        },
-        Err(error) => Err(error.into()),
-    };
-    match outcome {
+    let outcome = outcome.unwrap_or_else(|| Err(Error::deadline_exceeded()));
+    match without_access_rejection(outcome, inner, &peer, &context) {
         Ok(mut response) => {
-            if response.status() == StatusCode::NO_CONTENT {
-                // axum adds a length to every empty body; a 204 response must not have one.
-                response.headers_mut().remove(CONTENT_LENGTH);
-            }
             explain_verb(&verb, &mut response);
-            let bytes = response.body().size_hint().exact().unwrap_or(0);
-            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-            let cause = response.extensions_mut().remove::<Error>();
-            let status = response.status();
-            let failed = code_of(status).map(|code| {
-                let cause = cause.unwrap_or_else(|| without_cause(code, status));
-                (code, cause)
-            });
-            let failed = failed.as_ref().map(|(code, cause)| (*code, cause));
-            observation.end_http(status.as_u16(), failed, bytes);
-            response.map(|body| ResponseBody::plain(body, context))
+            finish(observation, response, context)
         }
         Err(CallRejection { mut error, format }) => {
             if error.code() == Code::PermissionDenied {
@@ -125,6 +101,48 @@ where
             connect::write_rejection(&error, format).map(ResponseBody::full)
         }
     }
+}
+
+/// Makes a rejection of a response that stands for one: the caller may not call this path.
+fn without_access_rejection(
+    outcome: Result<http::Response<AxumBody>, Error>,
+    inner: &ServerInner,
+    peer: &Peer,
+    context: &Context,
+) -> Result<http::Response<AxumBody>, CallRejection> {
+    let mut response = outcome?;
+    match response.extensions_mut().remove() {
+        Some(AccessRejection(rejection)) => {
+            let id = context.request_id();
+            inner.refusals().record(peer, id, &rejection.error);
+            Err(rejection)
+        }
+        None => Ok(response),
+    }
+}
+
+/// Reports a response of the router to the observers, and returns it with a body that runs in the
+/// context of the call.
+fn finish(
+    observation: Observation,
+    mut response: http::Response<AxumBody>,
+    context: Context,
+) -> HttpResponse {
+    if response.status() == StatusCode::NO_CONTENT {
+        // axum adds a length to every empty body; a 204 response must not have one.
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
+    let bytes = response.body().size_hint().exact().unwrap_or(0);
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let cause = response.extensions_mut().remove::<Error>();
+    let status = response.status();
+    let failed = code_of(status).map(|code| {
+        let cause = cause.unwrap_or_else(|| without_cause(code, status));
+        (code, cause)
+    });
+    let failed = failed.as_ref().map(|(code, cause)| (*code, cause));
+    observation.end_http(status.as_u16(), failed, bytes);
+    response.map(|body| ResponseBody::plain(body, context))
 }
 
 /// Adds a text to the 405 of axum, which says nothing.

@@ -138,15 +138,10 @@ pub(crate) async fn accept<L: Listen>(
                 failures = 0;
                 accepted
             }
-            Err(error) if is_of_one_peer(&error) => {
-                tracing::debug!(target: "rpc", %error, "the peer closed a connection before it was accepted");
-                continue;
-            }
             Err(error) => {
-                failures = failures.saturating_add(1);
                 tokio::select! {
                     () = reached(&mut phase, Phase::GoingAway) => break,
-                    () = pause(&error, failures) => continue,
+                    () = after_failure(&error, &mut failures) => continue,
                 }
             }
         };
@@ -252,9 +247,14 @@ const ACCEPT_BACKOFF: ExponentialBackoff = ExponentialBackoff::new(
     Jitter::None,
 );
 
-/// Logs a failed accept, the `failures`th in a row, and sleeps.
-async fn pause(error: &Error, failures: u32) {
-    let pause = ACCEPT_BACKOFF.delay(failures);
+/// Logs a failed accept and counts it. Sleeps, unless it concerns one connection only.
+async fn after_failure(error: &Error, failures: &mut u32) {
+    if is_of_one_peer(error) {
+        tracing::debug!(target: "rpc", %error, "the peer closed a connection before it was accepted");
+        return;
+    }
+    *failures = failures.saturating_add(1);
+    let pause = ACCEPT_BACKOFF.delay(*failures);
     tracing::warn!(target: "rpc", %error, ?pause, "failed to accept a connection");
     sleep(pause).await;
 }
