@@ -23,14 +23,14 @@ trait Victim {
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A server that runs `act` on each connection and counts connections and requests.
-struct Hostile {
-    url: String,
+pub(crate) struct Hostile {
+    pub(crate) url: String,
     connections: Arc<AtomicUsize>,
     requests: Arc<AtomicUsize>,
 }
 
 /// A connection of a client.
-struct Peer {
+pub(crate) struct Peer {
     stream: TcpStream,
     /// The number of the connection, from 0.
     number: usize,
@@ -63,7 +63,7 @@ impl Peer {
 }
 
 impl Hostile {
-    async fn start<F, Fut>(act: F) -> Self
+    pub(crate) async fn start<F, Fut>(act: F) -> Self
     where
         F: Fn(Peer) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
@@ -90,7 +90,7 @@ impl Hostile {
     }
 
     /// Sends these bytes in response to every request, and closes where specified.
-    async fn answering(bytes: impl Into<Vec<u8>>, close: bool) -> Self {
+    pub(crate) async fn answering(bytes: impl Into<Vec<u8>>, close: bool) -> Self {
         let bytes = Arc::new(bytes.into());
         Self::start(move |mut peer| {
             let bytes = bytes.clone();
@@ -110,12 +110,12 @@ impl Hostile {
         call.await.unwrap_err()
     }
 
-    fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 }
 
-fn http(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn http(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
     let head = format!(
         "HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n",
@@ -124,8 +124,8 @@ fn http(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-const JSON: &str = "content-type: application/json\r\n";
-const HTML: &str = "content-type: text/html\r\n";
+pub(crate) const JSON: &str = "content-type: application/json\r\n";
+pub(crate) const HTML: &str = "content-type: text/html\r\n";
 
 fn fine(value: u32) -> Vec<u8> {
     http("200 OK", JSON, format!("{{\"result\":{value}}}"))

@@ -9,7 +9,7 @@
 mod admission;
 /// Layers of the modules and their permitted imports.
 mod architecture;
-/// Several servers behind one client: load balancing, circuit breakers, hedging.
+/// Several servers behind one client: load balancing, hedging.
 mod balancing;
 /// Log lines of failed calls: levels, and each failure once.
 mod call_lines;
@@ -69,6 +69,8 @@ mod logs;
 mod loops;
 /// Headers and trailers of the application.
 mod metadata;
+/// The outlier policy: replicas that fail, are slow, silent or busy.
+mod outliers;
 /// Panics in unusual places.
 mod panics;
 /// Pinned external forms.

@@ -243,7 +243,7 @@ async fn a_waiting_call_succeeds_when_the_server_returns() {
         .attempts(10_000)
         .backoff(Duration::from_millis(20), Duration::from_millis(20))
         .budget_percent(100_000);
-    let client = test.client().retry(policy).without_circuit_breaker();
+    let client = test.client().retry(policy);
     // A successful call first, so that the budget is full.
     let _ = ShakyClient::with_client(client.clone())
         .put()
@@ -356,10 +356,7 @@ async fn seeded_faults_end_in_a_result_or_unavailable() {
         .refuse(0.05)
         .error(0.05, Code::Unavailable)
         .drop_response(0.05);
-    let client = test
-        .client()
-        .attempt_layer(faults)
-        .without_circuit_breaker();
+    let client = test.client().attempt_layer(faults);
     let shaky = ShakyClient::with_client(client);
     let mut failed = 0;
     for _ in 0..200 {
@@ -401,19 +398,9 @@ impl Link for Links {
 
 /// Starts three servers in a chain before `bottom`. Returns the client of the first, the number of
 /// calls of each, and the attempts that the client of the last one reports.
-async fn chain(
-    bottom: &str,
-    breakers: bool,
-) -> (LinkClient, Vec<Arc<AtomicU32>>, Seen, Vec<Running>) {
+async fn chain(bottom: &str) -> (LinkClient, Vec<Arc<AtomicU32>>, Seen, Vec<Running>) {
     let seen = Seen::default();
-    let client = |url: &str| {
-        let client = Client::new(url).unwrap().retry(quick());
-        if breakers {
-            client
-        } else {
-            client.without_circuit_breaker()
-        }
-    };
+    let client = |url: &str| Client::new(url).unwrap().retry(quick());
     let mut next = LinkClient::with_client(client(bottom).observer(seen.clone()));
     let (mut counts, mut servers) = (Vec::new(), Vec::new());
     for name in ["c", "b", "a"] {
@@ -436,14 +423,14 @@ const RETRIES: usize = CALLS / 5 + 10;
 async fn retries_of_three_services_do_not_multiply() {
     let mut proxy = Proxy::start(([127, 0, 0, 1], 9).into()).await.unwrap();
     let url = proxy.url();
-    for (refused, breakers) in [(true, false), (false, false), (true, true)] {
+    for refused in [true, false] {
         if refused {
             proxy.refuse().await;
         } else {
             // Connections are accepted and break: the harder case, since the outcome is unknown.
             proxy.accept().await.unwrap();
         }
-        let (top, counts, seen, _servers) = chain(&url, breakers).await;
+        let (top, counts, seen, _servers) = chain(&url).await;
         let mut last = None;
         for _ in 0..CALLS {
             let error = top.pull().await.unwrap_err();
@@ -455,15 +442,11 @@ async fn retries_of_three_services_do_not_multiply() {
             .map(|count| count.load(Ordering::SeqCst) as usize)
             .collect();
         println!(
-            "{CALLS} calls, servers {counts:?}, bottom {} attempts (refused: {refused}, breakers: {breakers})",
+            "{CALLS} calls, servers {counts:?}, bottom {} attempts (refused: {refused})",
             seen.attempts()
         );
         assert_eq!(counts, [CALLS; 3], "only the layer above the fault retries");
-        if breakers {
-            assert!(seen.attempts() < CALLS / 2, "{} attempts", seen.attempts());
-        } else {
-            assert_eq!(seen.attempts(), CALLS + RETRIES);
-        }
+        assert_eq!(seen.attempts(), CALLS + RETRIES);
         let error = last.unwrap();
         assert_eq!(error.hops().len(), 3, "{error:?}");
     }

@@ -393,7 +393,7 @@ async fn clients_never_panic_and_stay_within_their_budget() {
     for policy in policies {
         let client = |url: &str| {
             let client = Client::new(url).unwrap().retry(policy).without_observers();
-            WorkClient::with_client(client.without_circuit_breaker())
+            WorkClient::with_client(client)
         };
         assert_eq!(within(client(&running.url()).next(1)).await.unwrap(), 2);
         let error = within(client(&nowhere).next(1)).await.unwrap_err();

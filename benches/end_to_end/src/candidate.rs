@@ -98,7 +98,6 @@ impl Candidate {
             Self::RpcOff => {
                 let client = rpc_runtime::Client::new(&url)?
                     .without_observers()
-                    .without_circuit_breaker()
                     .retry(RetryPolicy::off())
                     .timeout(Duration::MAX);
                 Client::Rpc(EchoClient::with_client(client))

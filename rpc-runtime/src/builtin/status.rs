@@ -120,7 +120,7 @@ pub struct OutgoingStatus {
     /// older versions.
     #[serde(default)]
     pub refused: u64,
-    /// Sent attempts. A call has no attempt if its circuit breaker was open.
+    /// Sent attempts. A call has no attempt if no address is known.
     pub attempts: u64,
     /// Attempts after the first one of each call: retries and hedges.
     pub retries: u64,

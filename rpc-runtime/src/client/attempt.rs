@@ -1,7 +1,7 @@
 //! One attempt of a call.
 
 use super::ClientInner;
-use super::balance::InFlightGuard;
+use super::endpoint::InFlightGuard;
 use super::outbound::OutboundRequest;
 use crate::descriptor::{Idempotency, MethodDescriptor};
 use crate::error::{Code, Error};
@@ -23,20 +23,19 @@ pub(super) async fn attempt(
     guard: InFlightGuard,
     request: &OutboundRequest,
 ) -> AttemptOutcome {
-    let transport = guard.endpoint().transport();
+    let endpoint = guard.endpoint();
     let (method, context) = (request.method, &request.context);
     let start = || CallStart {
         request_bytes: request.message.len(),
-        ..CallStart::client(method, context, transport.target())
+        ..CallStart::client(method, context, endpoint.transport().target())
     };
     let observation = client.observers.start_attempt(method, context, start);
     let response = if client.attempt_layers.is_empty() {
-        transport.send(request).await
+        endpoint.send(request).await
     } else {
         let layers = &client.attempt_layers;
-        layers.run(transport, request.to_request()).await
+        layers.run(endpoint, request.to_request()).await
     };
-    guard.finish(&response);
     AttemptOutcome {
         response,
         observation,

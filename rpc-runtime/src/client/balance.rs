@@ -1,135 +1,42 @@
-//! The load balancer of a client: power of two choices among the endpoints whose circuit breaker
-//! admits calls.
+//! The load balancer of a client: the endpoints of its addresses, and the one for each attempt by
+//! the outlier policy.
 //!
 //! Hand-written because the services of `tower::balance` are driven by `poll_ready` and
 //! `&mut self`, while attempts share the endpoints and pick one at the moment at which they are
 //! sent.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
 
-use super::breaker::{Breaker, BreakerAdmission, BreakerOutcome, Transition};
+use tokio::time::Instant;
+
+use super::endpoint::{Endpoint, InFlightGuard};
+use super::outlier;
 use super::transport::Transport;
 use crate::discovery::{Addresses, Discover};
 use crate::error::{Code, Delivery, Error, Result};
-use crate::middleware::Response;
 use crate::sync::RwLockExt as _;
+
+/// The number of addresses that have left the list whose health is kept, for lists that flap.
+const REMEMBERED: usize = 128;
 
 /// The settings that all endpoints of a client share.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EndpointSettings {
     pub(super) http2: bool,
-    pub(super) breaker: bool,
+    pub(super) outlier_detection: bool,
 }
 
-/// One address: its transport, its circuit breaker and the number of its calls in flight.
-#[derive(Debug)]
-pub(super) struct Endpoint {
-    transport: Arc<Transport>,
-    /// `None` if disabled, and for a server in this process, which cannot become unreachable.
-    breaker: Option<Breaker>,
-    in_flight: AtomicUsize,
-}
+impl EndpointSettings {
+    const DEFAULT: Self = Self {
+        http2: false,
+        outlier_detection: true,
+    };
 
-impl Endpoint {
-    fn new(transport: Arc<Transport>, settings: EndpointSettings) -> Arc<Self> {
-        let breaker = settings.breaker && !transport.is_local();
-        let transport = if settings.http2 {
+    fn transport(self, transport: Arc<Transport>) -> Arc<Transport> {
+        if self.http2 {
             Arc::new(transport.http2())
         } else {
             transport
-        };
-        Arc::new(Self {
-            transport,
-            breaker: breaker.then(Breaker::default),
-            in_flight: AtomicUsize::new(0),
-        })
-    }
-
-    pub(super) fn transport(&self) -> &Arc<Transport> {
-        &self.transport
-    }
-
-    fn load(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
-    }
-
-    fn admits(&self) -> bool {
-        self.breaker.as_ref().is_none_or(Breaker::admits)
-    }
-
-    /// Admits an attempt, or returns the time until the breaker admits the next one.
-    fn acquire(self: &Arc<Self>) -> Result<InFlightGuard, Duration> {
-        let admission = self
-            .breaker
-            .as_ref()
-            .map_or(BreakerAdmission::Allowed, Breaker::admit);
-        if let BreakerAdmission::Rejected(wait) = admission {
-            return Err(wait);
-        }
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Ok(InFlightGuard {
-            endpoint: Arc::clone(self),
-            admission,
-            outcome: BreakerOutcome::Cancelled,
-        })
-    }
-}
-
-/// An attempt that an endpoint has admitted. Counts as a call in flight until it is dropped, and
-/// then reports its outcome to the circuit breaker.
-#[derive(Debug)]
-pub(super) struct InFlightGuard {
-    endpoint: Arc<Endpoint>,
-    admission: BreakerAdmission,
-    outcome: BreakerOutcome,
-}
-
-impl InFlightGuard {
-    pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
-        &self.endpoint
-    }
-
-    /// Records the response of the attempt.
-    pub(super) fn finish(mut self, response: &Response) {
-        // A server that passes on the failure of a dependency works itself; the dependency has its
-        // own breaker. A server that sends a retry delay is overloaded but works, and rejecting all
-        // calls would stop the ones that it can still handle.
-        let failed = |error: &Error| {
-            error.code() == Code::Unavailable
-                && !error.retries_exhausted()
-                && error.retry_after().is_none()
-        };
-        self.outcome = match response.error() {
-            // It shows neither that the server works nor that it does not.
-            Some(error) if error.delivery() == Delivery::NotProcessed => BreakerOutcome::Cancelled,
-            Some(error) if failed(error) => BreakerOutcome::Failure,
-            _ => BreakerOutcome::Success,
-        };
-    }
-}
-
-impl Drop for InFlightGuard {
-    fn drop(&mut self) {
-        self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let Some(breaker) = &self.endpoint.breaker else {
-            return;
-        };
-        let target = self.endpoint.transport.target();
-        match breaker.report(self.admission, self.outcome) {
-            Some(Transition::Opened { wait }) => tracing::warn!(
-                target: "rpc",
-                address = %target,
-                wait_ms = wait.as_millis(),
-                "circuit breaker opened: no calls are sent to this address until a probe succeeds"
-            ),
-            Some(Transition::Closed) => tracing::info!(
-                target: "rpc",
-                address = %target,
-                "circuit breaker closed: this address has recovered"
-            ),
-            None => {}
         }
     }
 }
@@ -147,6 +54,8 @@ enum BalancerKind {
     Discovered {
         discover: Arc<dyn Discover>,
         set: RwLock<EndpointSet>,
+        /// The moment from which the health of the endpoints counts time.
+        since: Instant,
     },
 }
 
@@ -154,52 +63,52 @@ enum BalancerKind {
 struct EndpointSet {
     addresses: Addresses,
     endpoints: Arc<[Arc<Endpoint>]>,
+    /// The endpoints that have left the list, the latest first.
+    left: Vec<Arc<Endpoint>>,
 }
 
 impl Balancer {
     pub(super) fn single(transport: Transport) -> Self {
-        let settings = EndpointSettings {
-            http2: false,
-            breaker: true,
-        };
+        Self::single_with(Arc::new(transport), EndpointSettings::DEFAULT)
+    }
+
+    /// The only address gets all attempts, so nothing is recorded about it.
+    fn single_with(transport: Arc<Transport>, settings: EndpointSettings) -> Self {
         Self {
             settings,
             target: Arc::clone(transport.target()),
-            kind: BalancerKind::Single(Endpoint::new(Arc::new(transport), settings)),
+            kind: BalancerKind::Single(Endpoint::new(settings.transport(transport), None)),
         }
     }
 
     pub(super) fn discovered(discover: Arc<dyn Discover>) -> Self {
+        Self::discovered_with(discover, EndpointSettings::DEFAULT)
+    }
+
+    fn discovered_with(discover: Arc<dyn Discover>, settings: EndpointSettings) -> Self {
         Self {
-            settings: EndpointSettings {
-                http2: false,
-                breaker: true,
-            },
+            settings,
             target: discover.name().into(),
             kind: BalancerKind::Discovered {
                 discover,
                 set: RwLock::new(EndpointSet::empty()),
+                since: Instant::now(),
             },
         }
     }
 
-    /// Returns a balancer of the same addresses with changed settings and new circuit breakers.
+    /// Returns a balancer of the same addresses with changed settings and without records of their
+    /// health.
     pub(super) fn with_settings(&self, change: impl FnOnce(&mut EndpointSettings)) -> Self {
         let mut settings = self.settings;
         change(&mut settings);
-        let kind = match &self.kind {
+        match &self.kind {
             BalancerKind::Single(endpoint) => {
-                BalancerKind::Single(Endpoint::new(Arc::clone(&endpoint.transport), settings))
+                Self::single_with(Arc::clone(endpoint.transport()), settings)
             }
-            BalancerKind::Discovered { discover, .. } => BalancerKind::Discovered {
-                discover: Arc::clone(discover),
-                set: RwLock::new(EndpointSet::empty()),
-            },
-        };
-        Self {
-            settings,
-            target: Arc::clone(&self.target),
-            kind,
+            BalancerKind::Discovered { discover, .. } => {
+                Self::discovered_with(Arc::clone(discover), settings)
+            }
         }
     }
 
@@ -208,40 +117,49 @@ impl Balancer {
         &self.target
     }
 
-    /// Picks the endpoint of an attempt. Picks `avoid` only if no other endpoint is available.
+    /// Picks the endpoint of an attempt. Picks `avoid` only if no other endpoint is usable.
     ///
     /// # Errors
     ///
-    /// `unavailable` if there are no addresses, or if the circuit breakers of all are open.
+    /// `unavailable` if there are no addresses.
     pub(super) fn pick(&self, avoid: Option<&Arc<Endpoint>>) -> Result<InFlightGuard> {
         match &self.kind {
-            BalancerKind::Single(endpoint) => Self::pick_same(endpoint),
-            BalancerKind::Discovered { discover, set } => {
-                let endpoints = self.endpoints(&**discover, set);
-                match choose(&endpoints, avoid) {
-                    Some(guard) => Ok(guard),
-                    None if endpoints.is_empty() => Err(unavailable_unsent(format!(
-                        "no server address is known for {}",
-                        self.target
-                    ))),
-                    None if endpoints.len() == 1 => Err(breaker_open(&self.target, Duration::ZERO)),
+            BalancerKind::Single(endpoint) => Ok(endpoint.acquire()),
+            BalancerKind::Discovered {
+                discover,
+                set,
+                since,
+            } => {
+                let endpoints = self.endpoints(&**discover, set, *since);
+                let avoided = |endpoint: &Arc<Endpoint>| {
+                    avoid.is_some_and(|avoid| Arc::ptr_eq(avoid, endpoint))
+                };
+                match outlier::choose(&endpoints, avoided, || since.elapsed()) {
+                    Some(endpoint) => Ok(endpoint.acquire()),
                     None => {
-                        let all = format!("all {} addresses of {}", endpoints.len(), self.target);
-                        Err(breaker_open(&all, Duration::ZERO))
+                        let text = format!("no server address is known for {}", self.target);
+                        let error = Error::without_location(Code::Unavailable, text);
+                        Err(error.with_delivery(Delivery::Unsent))
                     }
                 }
             }
         }
     }
 
-    /// Picks the given endpoint.
-    ///
-    /// # Errors
-    ///
-    /// `unavailable` if its circuit breaker is open.
-    pub(super) fn pick_same(endpoint: &Arc<Endpoint>) -> Result<InFlightGuard> {
-        let guard = endpoint.acquire();
-        guard.map_err(|wait| breaker_open(endpoint.transport.target(), wait))
+    /// Returns whether an attempt that does not go to `endpoint` has a usable address.
+    pub(super) fn has_other(&self, endpoint: &Arc<Endpoint>) -> bool {
+        match &self.kind {
+            BalancerKind::Single(_) => false,
+            BalancerKind::Discovered {
+                discover,
+                set,
+                since,
+            } => {
+                let endpoints = self.endpoints(&**discover, set, *since);
+                let is_same = |other: &Arc<Endpoint>| Arc::ptr_eq(endpoint, other);
+                outlier::has_other(&endpoints, is_same, since.elapsed())
+            }
+        }
     }
 
     /// Returns the endpoints of the current list of addresses.
@@ -249,6 +167,7 @@ impl Balancer {
         &self,
         discover: &dyn Discover,
         set: &RwLock<EndpointSet>,
+        since: Instant,
     ) -> Arc<[Arc<Endpoint>]> {
         let addresses = discover.addresses();
         {
@@ -259,30 +178,50 @@ impl Balancer {
         }
         let mut set = set.write_unpoisoned();
         if set.addresses != addresses {
-            set.endpoints = addresses
-                .iter()
-                .filter_map(|address| self.endpoint(&set.endpoints, address))
-                .collect();
+            self.replace(&mut set, &addresses, since);
         }
         set.addresses = addresses;
         Arc::clone(&set.endpoints)
     }
 
-    /// Returns the existing endpoint of an address, or a new one. `None` if the address is invalid.
-    fn endpoint(&self, set: &[Arc<Endpoint>], address: &str) -> Option<Arc<Endpoint>> {
-        let transport = match Transport::from_url(address) {
-            Ok(transport) => transport,
-            Err(error) => {
-                // The other addresses can still be used, so this is logged and not returned.
-                tracing::error!(target: "rpc", service = %self.target, %error, "skipped an invalid server address");
-                return None;
+    /// Replaces the endpoints of a set by those of the addresses. Known ones are kept.
+    fn replace(&self, set: &mut EndpointSet, addresses: &Addresses, since: Instant) {
+        let mut endpoints: Vec<Arc<Endpoint>> = Vec::with_capacity(addresses.len());
+        for address in addresses.iter() {
+            let transport = match Transport::from_url(address) {
+                Ok(transport) => transport,
+                Err(error) => {
+                    // The other addresses can still be used, so this is logged and not returned.
+                    tracing::error!(target: "rpc", service = %self.target, %error, "skipped an invalid server address");
+                    continue;
+                }
+            };
+            let is_same =
+                |endpoint: &&Arc<Endpoint>| endpoint.transport().is_same_server(&transport);
+            if endpoints.iter().any(|endpoint| is_same(&endpoint)) {
+                continue;
             }
+            let known = set.endpoints.iter().chain(&set.left).find(is_same);
+            endpoints.push(known.map_or_else(
+                || {
+                    let transport = self.settings.transport(Arc::new(transport));
+                    let recorded = self.settings.outlier_detection.then_some(since);
+                    Endpoint::new(transport, recorded)
+                },
+                Arc::clone,
+            ));
+        }
+        let is_listed = |known: &Arc<Endpoint>| {
+            let mut listed = endpoints.iter();
+            listed.any(|endpoint| Arc::ptr_eq(endpoint, known))
         };
-        let same = |endpoint: &&Arc<Endpoint>| endpoint.transport.target() == transport.target();
-        Some(match set.iter().find(same) {
-            Some(endpoint) => Arc::clone(endpoint),
-            None => Endpoint::new(Arc::new(transport), self.settings),
-        })
+        let known = set.endpoints.iter().chain(&set.left);
+        set.left = known
+            .filter(|known| !is_listed(known))
+            .take(REMEMBERED)
+            .cloned()
+            .collect();
+        set.endpoints = endpoints.into();
     }
 }
 
@@ -291,57 +230,9 @@ impl EndpointSet {
         Self {
             addresses: Addresses::from_iter([""; 0]),
             endpoints: Arc::new([]),
+            left: Vec::new(),
         }
     }
-}
-
-/// Chooses an endpoint by power of two choices: draws two at random and takes the one with fewer
-/// calls in flight. Drawing keeps many clients from choosing the same idle server at once;
-/// comparing avoids slow servers.
-fn choose(endpoints: &[Arc<Endpoint>], avoid: Option<&Arc<Endpoint>>) -> Option<InFlightGuard> {
-    if endpoints.is_empty() {
-        return None;
-    }
-    let avoided =
-        |endpoint: &Arc<Endpoint>| avoid.is_some_and(|avoid| Arc::ptr_eq(avoid, endpoint));
-    let first = fastrand::usize(..endpoints.len());
-    if endpoints.len() > 1 {
-        let step = fastrand::usize(1..endpoints.len());
-        let drawn = [
-            &endpoints[first],
-            &endpoints[(first + step) % endpoints.len()],
-        ];
-        let best = drawn
-            .into_iter()
-            .filter(|endpoint| !avoided(endpoint) && endpoint.admits())
-            .min_by_key(|endpoint| endpoint.load());
-        if let Some(Ok(guard)) = best.map(Endpoint::acquire) {
-            return Some(guard);
-        }
-    }
-    // Neither can be used. Take any endpoint that admits the attempt, `avoid` last.
-    let around = || endpoints[first..].iter().chain(&endpoints[..first]);
-    let others = around().filter(|endpoint| !avoided(endpoint));
-    let again = around().filter(|endpoint| avoided(endpoint));
-    others
-        .chain(again)
-        .find_map(|endpoint| endpoint.acquire().ok())
-}
-
-fn breaker_open(target: &str, wait: Duration) -> Error {
-    let mut error = unavailable_unsent(format!(
-        "{target} failed repeatedly, so calls to it are not sent for now (the circuit breaker is open)"
-    ));
-    if !wait.is_zero() {
-        error.set_retry_after(Some(wait));
-    }
-    // An immediate retry by a client further up would get the same error.
-    error.set_retries_exhausted(true);
-    error
-}
-
-fn unavailable_unsent(text: String) -> Error {
-    Error::without_location(Code::Unavailable, text).with_delivery(Delivery::Unsent)
 }
 
 #[cfg(test)]

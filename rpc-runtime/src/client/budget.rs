@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// The cost of a retry or hedge, in hundredths of a retry. A call earns `percent` of them.
 const RETRY_COST: u32 = 100;
 
-/// The balance of a new client: 10 retries. This is more than the consecutive failures that open a
-/// circuit breaker, so calls survive a replica that dies early, and few enough not to harm a
-/// dependency that is down.
+/// The balance of a new client: 10 retries. This is more than the failures in a row that eject an
+/// address, so calls survive a replica that dies early, and few enough not to harm a dependency
+/// that is down.
 const INITIAL_BALANCE: u32 = 10 * RETRY_COST;
 
 /// The maximum balance: 100 retries.

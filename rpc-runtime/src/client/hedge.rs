@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::ClientInner;
 use super::attempt::{AttemptOutcome, attempt, is_retryable};
-use super::balance::{Endpoint, InFlightGuard};
+use super::endpoint::{Endpoint, InFlightGuard};
 use super::outbound::OutboundRequest;
 use crate::descriptor::Idempotency;
 

@@ -2,11 +2,12 @@
 
 mod attempt;
 mod balance;
-mod breaker;
 mod budget;
 mod call;
+mod endpoint;
 mod hedge;
 mod outbound;
+mod outlier;
 mod retry;
 mod retry_policy;
 mod stack;
@@ -89,8 +90,9 @@ impl Client {
     /// Creates a client that balances calls between several equivalent servers, such as the
     /// replicas of a service.
     ///
-    /// Each attempt goes to the less loaded of two servers that are drawn at random. A retry goes
-    /// to another server than the attempt before it, if there is one.
+    /// Each attempt goes to the less busy of two servers that are drawn at random; servers that
+    /// fail or are slow get fewer. A retry goes to another server than the attempt before it, if
+    /// there is one. An address that is listed twice counts once.
     ///
     /// ```
     /// use rpc_runtime::Client;
@@ -215,20 +217,23 @@ impl Client {
         self.change(|inner| inner.hedge = Some(after))
     }
 
-    /// Disables the circuit breaker.
+    /// Disables the outlier detection of a client with several addresses: each attempt goes to the
+    /// less busy of two, whatever the earlier ones have shown.
     ///
-    /// By default the breaker of a server opens after five consecutive failures, or when half of
-    /// the last twenty attempts failed. While it is open, calls to the server fail immediately with
-    /// `unavailable`. After 500 ms one call is let through as a probe: success closes the breaker,
-    /// failure doubles the wait, up to 5 s.
+    /// By default an address that fails gets fewer attempts, in proportion to its failures. One
+    /// that fails five times in a row, or misses three deadlines in a row, and fails more than the
+    /// others is ejected: it gets a probe every second at most, until one succeeds. At most half of
+    /// the addresses are ejected, and the only address of a client never is.
     ///
-    /// Failures are connections that cannot be opened or break, and `unavailable` errors of the
-    /// server itself. `unavailable` errors that a server passes on from a dependency whose retries
-    /// are used up, and those with a retry delay, do not count.
+    /// Failures are connections that cannot be opened or break, pages of a gateway with the status
+    /// 502, 503 or 504, and `unavailable` errors of the server itself. Errors of handlers, errors
+    /// that a server passes on from a dependency, and those with a retry delay are not.
     #[must_use]
-    pub fn without_circuit_breaker(self) -> Self {
+    pub fn without_outlier_detection(self) -> Self {
         self.change(|inner| {
-            let balancer = inner.balancer.with_settings(|all| all.breaker = false);
+            let balancer = inner
+                .balancer
+                .with_settings(|all| all.outlier_detection = false);
             inner.balancer = Arc::new(balancer);
         })
     }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::{AttemptOutcome, attempt, is_retryable};
-use super::balance::Balancer;
+use super::endpoint::Endpoint;
 use super::outbound::OutboundRequest;
 use super::stack::MIN_REMAINING;
+use super::transport::is_passed_on;
 use super::{ClientInner, hedge};
 use crate::descriptor::{Idempotency, MethodDescriptor};
 use crate::error::{Delivery, Error};
@@ -43,11 +44,11 @@ async fn run_attempts(
 ) -> Response {
     client.budget.deposit();
     let mut attempts = Attempts::default();
-    let mut last: Option<(Arc<_>, Response)> = None;
+    let mut last: Option<(Arc<Endpoint>, Response)> = None;
     let mut same_endpoint = false;
     loop {
         let picked = match &last {
-            Some((endpoint, _)) if same_endpoint => Balancer::pick_same(endpoint),
+            Some((endpoint, _)) if same_endpoint => Ok(endpoint.acquire()),
             Some((endpoint, _)) => client.balancer.pick(Some(endpoint)),
             None => client.balancer.pick(None),
         };
@@ -67,7 +68,14 @@ async fn run_attempts(
         };
         attempts.sent += sent;
         let decision = match response.error() {
-            Some(error) => decide(&client, &request, error, &mut attempts, max_attempts),
+            Some(error) => {
+                same_endpoint |= requires_same_endpoint(request.method, error);
+                let pause = error.retry_after().filter(|_| {
+                    // A busy server asks for a pause; another one may have capacity now.
+                    same_endpoint || is_passed_on(error) || !client.balancer.has_other(&endpoint)
+                });
+                decide(&client, &request, error, pause, &mut attempts, max_attempts)
+            }
             None => RetryDecision::Done,
         };
         let (gave_up, reason) = match decision {
@@ -75,9 +83,6 @@ async fn run_attempts(
             RetryDecision::GiveUp(reason) => (true, reason),
             RetryDecision::Retry(delay) => {
                 observation.end(&response, Some(delay));
-                same_endpoint |= response
-                    .error()
-                    .is_some_and(|error| requires_same_endpoint(request.method, error));
                 last = Some((endpoint, response));
                 tokio::time::sleep(delay).await;
                 request.context = request.context.for_attempt(attempts.sent + 1);
@@ -123,10 +128,13 @@ enum RetryDecision {
     Retry(Duration),
 }
 
+/// Decides after the error of attempt number `attempts`. `pause` is the time to wait if the next
+/// one goes to the same server.
 fn decide(
     client: &ClientInner,
     request: &OutboundRequest,
     error: &Error,
+    pause: Option<Duration>,
     attempts: &mut Attempts,
     max_attempts: u32,
 ) -> RetryDecision {
@@ -137,9 +145,7 @@ fn decide(
     if !is_free && attempts.sent - attempts.free >= max_attempts {
         return RetryDecision::GiveUp(None);
     }
-    let delay = client
-        .retry
-        .delay(attempts.sent, error.retry_after(), fastrand::f64());
+    let delay = client.retry.delay(attempts.sent, pause, fastrand::f64());
     let left = request.context.remaining();
     if left.is_some_and(|left| left <= delay.saturating_add(MIN_REMAINING)) {
         return RetryDecision::GiveUp(Some("no time for another attempt before the deadline"));

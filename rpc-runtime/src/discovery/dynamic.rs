@@ -9,7 +9,7 @@ use crate::sync::RwLockExt as _;
 /// A list of addresses that can be [replaced](Self::set) while clients use it. Clones share the
 /// list.
 ///
-/// Addresses that are also in the new list keep their connections and circuit breakers. Calls in
+/// Addresses that are also in the new list keep their connections and health. Calls in
 /// flight to an address that is removed are completed.
 #[derive(Clone)]
 pub struct DynamicAddresses(Arc<SharedAddresses>);

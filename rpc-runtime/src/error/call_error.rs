@@ -53,6 +53,8 @@ pub(super) struct ErrorInner {
     /// Whether this is a passed-on error of a dependency, whose code
     /// [`Error::remap_dependency_error`] has yet to map.
     pub(super) needs_remap: bool,
+    /// Whether this is the failure of a dependency, from the service that passed it on.
+    pub(super) passed_on: bool,
     /// Whether the failed request reached a server.
     pub(super) delivery: Delivery,
     /// Whether a client has already retried the call.
@@ -136,6 +138,7 @@ impl Error {
             message: message.into(),
             public: !code.is_internal_kind(),
             needs_remap: false,
+            passed_on: false,
             delivery: Delivery::Answered,
             retries_exhausted: false,
             location: None,

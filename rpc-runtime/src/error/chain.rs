@@ -36,6 +36,7 @@ impl Error {
         theirs: Self,
         location: &'static Location<'static>,
     ) -> Self {
+        self.0.passed_on = true;
         self.0.location = Some(location);
         self.0.hops = theirs.0.hops;
         self.0.retries_exhausted = theirs.0.retries_exhausted;
@@ -44,6 +45,7 @@ impl Error {
 
     /// Takes over the chain of the error from which this one was made, see [`super::Remote::take`].
     pub(crate) fn adopt_chain(&mut self, original: &Self) {
+        self.0.passed_on = true;
         self.0.location = original.0.location;
         self.0.hops.clone_from(&original.0.hops);
         self.0.retries_exhausted = original.0.retries_exhausted;
@@ -77,6 +79,7 @@ impl Error {
         if !std::mem::take(&mut self.0.needs_remap) {
             return;
         }
+        self.0.passed_on = true;
         if !self.0.code.is_propagated() {
             if self.0.hops.is_empty() {
                 // The error was created by the client in this process, so no hop has recorded it
@@ -100,6 +103,16 @@ impl Error {
         self.0.violations.clear();
         self.0.details.clear();
         self.0.received = Received::default();
+    }
+
+    /// Returns whether this is the failure of a dependency, which the service passed on. The
+    /// service itself works.
+    pub(crate) fn is_passed_on(&self) -> bool {
+        self.0.passed_on
+    }
+
+    pub(crate) fn set_passed_on(&mut self) {
+        self.0.passed_on = true;
     }
 
     /// Marks what the error contains as received from a dependency, `service`.
@@ -146,7 +159,8 @@ impl Error {
     }
 
     /// Prepares the error for a caller that is not trusted, or that does not ask for the chain:
-    /// code, public message, request ID, retry delay, metadata and the service's own details.
+    /// code, public message, request ID, retry delay, metadata and the service's own details, and
+    /// whether it is passed on.
     ///
     /// These are the reason, the violations and the attached details, without those of a
     /// dependency, and the fields of a public variant. An error whose message is not public has
@@ -176,6 +190,7 @@ impl Error {
         bare.0.public = true;
         bare.0.request_id = Some(request_id);
         bare.0.retry_after = self.0.retry_after;
+        bare.0.passed_on = self.0.passed_on;
         bare.0.metadata = std::mem::take(&mut self.0.metadata);
         *self = bare;
     }

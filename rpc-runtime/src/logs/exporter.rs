@@ -351,7 +351,6 @@ impl PreparedExporter {
         let client = client
             .source(source)
             .without_observers()
-            .without_circuit_breaker()
             .retry(RetryPolicy::off());
         let (stop, stopped) = watch::channel(None);
         let (done, finished) = oneshot::channel();
@@ -414,8 +413,8 @@ impl LogExporter {
     /// Returns a builder of an exporter that sends to the log sink which `client` reaches, a
     /// server of [`Logs`](super::Logs).
     ///
-    /// Only the addresses and identity keys of the client are used. Its observers, retries and
-    /// circuit breaker are left out: the exporter retries by itself.
+    /// Only the addresses and identity keys of the client are used. Its observers and retries are
+    /// left out: the exporter retries by itself.
     pub fn builder(client: Client) -> LogExporterBuilder {
         LogExporterBuilder::new(client)
     }

@@ -47,7 +47,7 @@ async fn only_the_direct_caller_retries_within_its_budget() {
         (CALLS, CALLS),
         "only the layer above the fault retries"
     );
-    // The retry budget: a fifth of the calls plus ten initially; an open breaker prevents calls.
+    // The retry budget: a fifth of the calls plus ten initially.
     assert!(back <= CALLS + CALLS / 5 + 10, "{back} attempts");
     chain.works_again().await;
 }

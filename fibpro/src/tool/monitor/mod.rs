@@ -105,12 +105,10 @@ impl Monitor {
         timeout: Duration,
     ) -> Result<Self> {
         let targets = targets.into_iter().map(|(service, url)| {
-            // Without retries and circuit breaker, so that each probe shows the state of the
-            // service itself.
+            // Without retries, so that each probe shows the state of the service itself.
             let mut client = Client::new(&url)?
                 .named("monitor")?
                 .retry(RetryPolicy::off())
-                .without_circuit_breaker()
                 .without_observers();
             if let Some(keys) = keys {
                 client = client.identity(keys.clone());

@@ -13,12 +13,14 @@ use ::http::response::Parts;
 use bytes::Bytes;
 use http_body_util::Full;
 
+use super::evidence;
 use super::http2::{self, ExchangeError, ExchangeOptions};
 use super::pool::with_pools;
 use super::reqwest::ReqwestClient;
 use super::response_body;
 use super::target::TransportTarget;
 use crate::client::outbound::OutboundRequest;
+use crate::client::outlier::Outcome;
 use crate::error::{Code, Delivery, Error, Result};
 use crate::middleware::{Body, Response};
 use crate::protocol::body::BodyReadError;
@@ -85,7 +87,8 @@ impl HttpTransport {
         }
     }
 
-    pub(super) async fn send(&self, request: &OutboundRequest) -> Response {
+    /// Sends a request. Returns the response, and what it reveals about the server.
+    pub(super) async fn send(&self, request: &OutboundRequest) -> (Response, Outcome) {
         let options = &request.options;
         let message = OutgoingMessage::new(
             request.method,
@@ -95,7 +98,7 @@ impl HttpTransport {
         );
         let uri = match self.target.uri(request.method.path, message.query()) {
             Ok(uri) => uri,
-            Err(error) => return error.into(),
+            Err(error) => return (error.into(), Outcome::Canceled),
         };
         let mut http = connect::write_request(uri, &request.context, &request.metadata, message);
         if let Some(keys) = request.context.identity() {
@@ -115,14 +118,20 @@ impl HttpTransport {
         match received {
             Ok((parts, body)) => {
                 if let Some(error) = self.unsupported_coding(&parts.headers) {
-                    return error.into();
+                    return (error.into(), Outcome::Error);
                 }
                 if headers_too_large(&parts.headers) {
-                    return response_head_too_large(&self.target()).into();
+                    let error = response_head_too_large(&self.target());
+                    return (error.into(), Outcome::Error);
                 }
-                response(connect::read_response(&parts, body, limit))
+                let response = response(connect::read_response(&parts, body, limit));
+                let outcome = evidence::of_response(&response);
+                (response, outcome)
             }
-            Err(error) => error.into(),
+            Err(error) => {
+                let outcome = evidence::without_response(&error);
+                (error.into(), outcome)
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The transports to a server: HTTP over TCP, TLS or a Unix socket, and calls within the process.
 //! The rest of the client does not depend on which one is used.
 
+mod evidence;
 mod http;
 mod http2;
 mod limits;
@@ -20,11 +21,13 @@ mod url;
 use std::fmt;
 use std::sync::Arc;
 
+pub(super) use self::evidence::is_passed_on;
 use self::http::{HttpTransport, are_too_large, response_head_too_large, response_too_large};
 use self::target::TransportTarget;
 use super::outbound::OutboundRequest;
+use super::outlier::Outcome;
 use crate::error::Result;
-use crate::middleware::{BoxFuture, InnerService, Request, Response};
+use crate::middleware::{InnerService, Response};
 use crate::protocol::connect::ERROR_LIMIT;
 
 /// The transport to one server.
@@ -73,18 +76,26 @@ impl Transport {
         }
     }
 
-    /// Returns whether calls stay in this process.
-    pub(super) fn is_local(&self) -> bool {
-        matches!(self.kind, TransportKind::Local(_))
+    /// Returns whether both send to the same server: the same URL, however it is written.
+    pub(super) fn is_same_server(&self, other: &Self) -> bool {
+        match (&self.kind, &other.kind) {
+            (TransportKind::Http(own), TransportKind::Http(other)) => {
+                own.target.is_same(&other.target)
+            }
+            (TransportKind::Local(own), TransportKind::Local(other)) => Arc::ptr_eq(own, other),
+            _ => false,
+        }
     }
 
-    /// Sends a request and returns the response.
-    pub(super) async fn send(&self, request: &OutboundRequest) -> Response {
+    /// Sends a request. Returns the response, and what it reveals about the server.
+    pub(super) async fn send(&self, request: &OutboundRequest) -> (Response, Outcome) {
         match &self.kind {
             TransportKind::Http(kind) => kind.send(request).await,
             TransportKind::Local(endpoint) => {
                 let response = Arc::clone(endpoint).call(request.to_request()).await;
-                self.limited(response, request.options.message_limit)
+                let limit = request.options.message_limit;
+                // A server in this process cannot become unreachable.
+                (self.limited(response, limit), Outcome::Success)
             }
         }
     }
@@ -116,17 +127,6 @@ impl Transport {
     /// Returns the target in printable form.
     pub(super) fn target(&self) -> &Arc<str> {
         &self.target
-    }
-}
-
-impl InnerService for Transport {
-    fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
-        Box::pin(async move {
-            match OutboundRequest::from_request(request) {
-                Ok((request, _guards)) => self.send(&request).await,
-                Err(error) => error.into(),
-            }
-        })
     }
 }
 

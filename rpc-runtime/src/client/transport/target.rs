@@ -12,8 +12,9 @@ use super::url::{self, Parsed, ServerUrl};
 use crate::error::{Code, Error, Result};
 use crate::text::public_url;
 
-/// The default port of `http`.
+/// The default ports of `http` and `https`.
 const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 
 /// The host of requests over a Unix socket.
 const SOCKET_HOST: &str = "localhost";
@@ -95,6 +96,23 @@ impl TransportTarget {
     #[cfg(not(unix))]
     fn socket(_: &str) -> Result<Self, Cow<'static, str>> {
         Err("Unix sockets are not supported on this platform".into())
+    }
+
+    /// Returns whether both are URLs of one server. The default port may be written or not.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let parts = |target: &Self| {
+            let default = if target.is_https() {
+                HTTPS_PORT
+            } else {
+                HTTP_PORT
+            };
+            let port = target.authority.port_u16().unwrap_or(default);
+            (target.is_https(), port)
+        };
+        parts(self) == parts(other)
+            && self.authority.host() == other.authority.host()
+            && self.prefix == other.prefix
+            && self.socket == other.socket
     }
 
     pub(super) fn is_socket(&self) -> bool {
@@ -185,6 +203,34 @@ mod tests {
             target.uri("/a.B/C", Some("b=c")).unwrap(),
             "http://a/x/a.B/C?b=c"
         );
+    }
+
+    #[test]
+    fn one_server_has_several_urls() {
+        let is_same = |one, two| {
+            let parse = |url| TransportTarget::parse(url).unwrap();
+            parse(one).is_same(&parse(two))
+        };
+        for (one, two) in [
+            ("http://a", "http://a:80/"),
+            ("http://a:0080", "HTTP://A"),
+            ("https://a", "https://a:443"),
+            ("http://[::1]:9002", "http://[0:0::1]:9002/"),
+            ("http://a/x", "http://a:80/x/"),
+            ("unix:/run/a.sock", "unix:///run/a.sock"),
+        ] {
+            assert!(is_same(one, two), "{one} {two}");
+        }
+        for (one, two) in [
+            ("http://a", "https://a"),
+            ("http://a", "http://a:443"),
+            ("https://a", "https://a:80"),
+            ("http://a/x", "http://a/X"),
+            ("http://a", "http://b"),
+            ("unix:/run/a.sock", "unix:/run/b.sock"),
+        ] {
+            assert!(!is_same(one, two), "{one} {two}");
+        }
     }
 
     #[cfg(unix)]

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::content::ContentType;
 use super::decode::{describe_non_rpc_response, read_encoded, with_metadata};
+use super::origin;
+use super::retry_after;
 use crate::codec::base64::{self, Engine as _};
 use crate::codec::error_details;
 use crate::codec::json::{self, Position, RawJson};
@@ -83,13 +85,18 @@ pub(crate) fn read_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -
     let code = json.as_ref().and_then(ReceivedJson::code);
     let described = || describe_non_rpc_response(status, headers, body);
     let mut error = match (json, code) {
-        (Some(json), Some(code)) => json.into_error(code, described),
+        (Some(json), Some(code)) => {
+            let mut error = json.into_error(code, described);
+            origin::read(&mut error, headers);
+            error
+        }
         (Some(json), None) if json.is_error_without_code() => json
             .into_error(code_from_status(status), described)
             // The same body may be a gateway's.
             .with_source(described()),
         _ => Error::without_location(code_from_status(status), described()),
     };
+    retry_after::add(&mut error, status, headers, code.is_none());
     if error.request_id().is_none() {
         let id = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
         if let Some(id) = id.and_then(RequestId::parse) {

@@ -7,6 +7,8 @@
 //! | `request` | the head of a `POST` or `GET` request, reading and writing |
 //! | `get` | the query of a `GET` |
 //! | `response` | the response, reading and writing |
+//! | `retry_after` | `retry-after` |
+//! | `origin` | `x-rpc-origin` |
 //! | `error` | the JSON of an error, reading and writing |
 //! | `rejection` | the responses to calls that are rejected before the handler runs |
 
@@ -14,9 +16,11 @@ mod content;
 mod decode;
 mod error;
 mod get;
+mod origin;
 mod rejection;
 mod request;
 mod response;
+mod retry_after;
 mod timeout;
 
 pub(crate) use error::{ERROR_LIMIT, error_from_json, error_json, read_error};

@@ -8,6 +8,7 @@ use http::{StatusCode, response};
 
 use super::content::{ContentType, JSON};
 use super::decode::{describe_non_rpc_response, read_encoded, with_metadata};
+use super::origin;
 use super::rejection::RejectionFormat;
 use super::{error_json, read_error};
 use crate::compression::{self, MIN_COMPRESS_SIZE, SUPPORTED};
@@ -75,6 +76,7 @@ fn write_error(error: &Error, status: StatusCode) -> http::Response<Bytes> {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    origin::write(error, headers);
     metadata::write(error.metadata(), "", headers);
     response
 }

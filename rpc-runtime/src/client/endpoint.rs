@@ -1,0 +1,164 @@
+//! One address of a service: its transport and its health.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::outbound::OutboundRequest;
+use super::outlier::{Health, Node, Outcome};
+use super::transport::Transport;
+use crate::middleware::{BoxFuture, InnerService, Request, Response};
+
+/// The least time between two warnings about one address. Others are logged at `debug`.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// One address.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    transport: Arc<Transport>,
+    health: Health,
+    /// The moment from which the health counts time. `None` if no outcomes are recorded, because
+    /// there is no other address or the outlier detection is disabled.
+    recorded_since: Option<Instant>,
+    /// Whether the current ejection was logged as a warning.
+    warned: AtomicBool,
+    /// The time of the last warning, in microseconds; 0 before the first one.
+    warned_us: AtomicU64,
+}
+
+impl Endpoint {
+    pub(super) fn new(transport: Arc<Transport>, recorded_since: Option<Instant>) -> Arc<Self> {
+        Arc::new(Self {
+            transport,
+            health: Health::default(),
+            recorded_since,
+            warned: AtomicBool::new(false),
+            warned_us: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn transport(&self) -> &Arc<Transport> {
+        &self.transport
+    }
+
+    /// Begins an attempt.
+    pub(super) fn acquire(self: &Arc<Self>) -> InFlightGuard {
+        self.health.attempt_started();
+        InFlightGuard {
+            endpoint: Arc::clone(self),
+        }
+    }
+
+    /// Sends a request, and records the outcome where that is of use.
+    pub(super) async fn send(&self, request: &OutboundRequest) -> Response {
+        let Some(since) = self.recorded_since else {
+            return self.transport.send(request).await.0;
+        };
+        let mut exchange = Exchange {
+            endpoint: self,
+            since,
+            started: Instant::now(),
+            deadline: request.context.deadline().map(Instant::from_std),
+            outcome: None,
+        };
+        let (response, outcome) = self.transport.send(request).await;
+        exchange.outcome = Some(outcome);
+        response
+    }
+
+    /// Returns whether a warning may be logged at `now`, which is then the time of the last one.
+    fn may_warn(&self, now: Duration) -> bool {
+        let now_us = u64::try_from(now.as_micros()).unwrap_or(u64::MAX).max(1);
+        let last = self.warned_us.load(Ordering::Relaxed);
+        let may = last == 0 || Duration::from_micros(now_us - last.min(now_us)) >= WARNING_INTERVAL;
+        if may {
+            self.warned_us.store(now_us, Ordering::Relaxed);
+        }
+        may
+    }
+}
+
+impl Node for Arc<Endpoint> {
+    fn health(&self) -> &Health {
+        &self.health
+    }
+
+    fn ejected(&self) {
+        let now = self.recorded_since.map(|since| since.elapsed());
+        let address = self.transport.target();
+        if self.may_warn(now.unwrap_or_default()) {
+            self.warned.store(true, Ordering::Relaxed);
+            tracing::warn!(
+                target: "rpc",
+                %address,
+                "ejected an address that fails more than the others: it gets a probe every second until one succeeds"
+            );
+        } else {
+            tracing::debug!(target: "rpc", %address, "ejected an address again");
+        }
+    }
+}
+
+/// Sends the attempts of clients with attempt layers. What a layer does by itself is no evidence.
+impl InnerService for Endpoint {
+    fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
+        Box::pin(async move {
+            match OutboundRequest::from_request(request) {
+                Ok((request, _guards)) => self.send(&request).await,
+                Err(error) => error.into(),
+            }
+        })
+    }
+}
+
+/// An attempt to an endpoint. Counts as in flight until it is dropped.
+#[derive(Debug)]
+pub(super) struct InFlightGuard {
+    endpoint: Arc<Endpoint>,
+}
+
+impl InFlightGuard {
+    pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+}
+
+impl Drop for InFlightGuard {
+    fn drop(&mut self) {
+        self.endpoint.health.attempt_ended();
+    }
+}
+
+/// A request that was sent. Records its outcome when it is dropped.
+struct Exchange<'a> {
+    endpoint: &'a Endpoint,
+    since: Instant,
+    started: Instant,
+    deadline: Option<Instant>,
+    /// `None` until there is a response.
+    outcome: Option<Outcome>,
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let has_expired = self.deadline.is_some_and(|deadline| deadline <= now);
+        let outcome = self.outcome.unwrap_or(if has_expired {
+            Outcome::Deadline
+        } else {
+            Outcome::Canceled
+        });
+        let endpoint = self.endpoint;
+        let (took, now) = (now - self.started, now - self.since);
+        if endpoint.health.record(outcome, took, now) {
+            let address = endpoint.transport.target();
+            if endpoint.warned.swap(false, Ordering::Relaxed) {
+                tracing::info!(target: "rpc", %address, "an ejected address responds again");
+            } else {
+                tracing::debug!(target: "rpc", %address, "an ejected address responds again");
+            }
+        }
+    }
+}
