@@ -172,6 +172,21 @@ fn every_path_in_a_document_exists() {
 }
 
 #[test]
+fn documents_show_line_instead_of_a_line_number() {
+    let mut numbered = Vec::new();
+    for document in documents() {
+        let text = read(&document);
+        let places = text.split(".rs:").skip(1);
+        let numbers = places.filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        let count = numbers.count();
+        if count > 0 {
+            numbered.push(format!("{}: {count}", document.display()));
+        }
+    }
+    assert!(numbered.is_empty(), "write `LINE`: {numbered:#?}");
+}
+
+#[test]
 fn the_architecture_stays_a_map() {
     let text = read(Path::new("ARCHITECTURE.md"));
     let lines = text.lines().count();

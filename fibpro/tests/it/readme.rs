@@ -17,9 +17,10 @@ fn shown(command: &str) -> Vec<&'static str> {
     lines.take_while(|line| !line.starts_with("```")).collect()
 }
 
-/// Replaces what differs between two runs: IDs and numbers, and the spaces that align them.
+/// Replaces what differs between two runs: IDs and numbers, and the spaces that align them. Documents
+/// have `LINE` in place of the number of a line.
 fn form(line: &str, id: &str) -> String {
-    let line = line.replace(id, "ID");
+    let line = line.replace(id, "ID").replace(".rs:LINE", ".rs:0");
     let mut form = String::new();
     for word in line.split_whitespace() {
         let mut last = ' ';

@@ -46,6 +46,11 @@ async fn e03_c06_a_wrong_call_gets_a_clear_error() {
             (400, "invalid_argument".to_owned()),
             "{body}"
         );
+        if body == r#"{"n":4.5}"# {
+            let message = response.json()["message"].to_string();
+            let shown = include_str!("../../TUTORIAL.md");
+            assert!(shown.contains(&message), "the tutorial has no {message}");
+        }
     }
     // f01: only methods of the trait can be called.
     for method in ["Nope", "compute_fib", "computeFib", "New", "__init__"] {
