@@ -1,7 +1,7 @@
 //! Flags of running servers, over sockets and in process.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use rpc_runtime::flags::{Actor, FlagInfo, FlagOrigin};
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Callers, Client, Policy, Secret, Source, Trust};
 use rpc_tests::Running;
+use rpc_tests::folder::Folder;
 use rpc_tests::raw::{Raw, post, post_with, request};
 use rpc_tests::wait::until;
 use serde::{Deserialize, Serialize};
@@ -141,34 +142,6 @@ impl io::Write for LogBuffer {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// A folder that is deleted at the end of the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let name = format!("rpc-flags-{}", std::process::id());
-        let unique = tempname(&name);
-        std::fs::create_dir(&unique).unwrap();
-        Self(unique)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-fn tempname(name: &str) -> PathBuf {
-    static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    std::env::temp_dir().join(format!("{name}-{count}"))
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -401,7 +374,7 @@ async fn a_secret_flag_is_in_no_response_and_no_log() {
 async fn a_changed_file_is_read_and_a_bad_one_ignored() {
     let (logs, _guard) = LogBuffer::start();
     let folder = Folder::new();
-    let path = folder.path("flags");
+    let path = folder.file("flags");
     write(&path, "# at first\nlargest = 200\nat_start = 2\n");
     let server = server("one").flag(&LARGEST, 150).flags_file(&path);
     let handle = server.flags();
@@ -447,10 +420,10 @@ async fn a_changed_file_is_read_and_a_bad_one_ignored() {
     #[cfg(unix)]
     {
         for (version, text) in [("v1", "largest = 301\n"), ("v2", "")] {
-            std::fs::create_dir(folder.path(version)).unwrap();
-            write(&folder.path(version).join("flags"), text);
-            let link = folder.path("next");
-            std::os::unix::fs::symlink(folder.path(version).join("flags"), &link).unwrap();
+            std::fs::create_dir(folder.file(version)).unwrap();
+            write(&folder.file(version).join("flags"), text);
+            let link = folder.file("next");
+            std::os::unix::fs::symlink(folder.file(version).join("flags"), &link).unwrap();
             std::fs::rename(&link, &path).unwrap();
             let expected = if version == "v1" { 301 } else { 150 };
             until(async || handle.get(&LARGEST) == expected).await;
@@ -463,7 +436,7 @@ async fn a_changed_file_is_read_and_a_bad_one_ignored() {
 async fn a_value_set_at_run_time_wins_over_a_changed_file() {
     let (logs, _guard) = LogBuffer::start();
     let folder = Folder::new();
-    let path = folder.path("flags");
+    let path = folder.file("flags");
     write(&path, "largest = 200\n");
     let server = server("one").flags_file(&path);
     let handle = server.flags();
@@ -483,7 +456,7 @@ async fn a_value_set_at_run_time_wins_over_a_changed_file() {
 #[tokio::test]
 async fn a_start_with_a_bad_file_fails() {
     let folder = Folder::new();
-    let path = folder.path("flags");
+    let path = folder.file("flags");
     let start = || {
         server("one")
             .flags_file(&path)

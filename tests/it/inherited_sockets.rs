@@ -6,12 +6,13 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use command_fds::{CommandFdExt as _, FdMapping};
 use rpc_runtime::testing::Process;
 use rpc_tests::chain::BackClient;
+use rpc_tests::folder::Folder;
 
 /// Sets `LISTEN_PID` as a manager does that cannot know the process ID before the start.
 const SET_PID: &str = r#"LISTEN_PID=$$ exec "$0" "$@""#;
@@ -57,23 +58,6 @@ fn bound() -> (TcpListener, String) {
 
 fn fd(socket: &TcpListener) -> OwnedFd {
     socket.try_clone().unwrap().into()
-}
-
-/// A folder of the test, deleted at its end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("rpc-{name}-{}", std::process::id()));
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).unwrap();
-    }
 }
 
 const PROBE: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
@@ -162,8 +146,8 @@ fn several_sockets_are_found_by_address() {
 
 #[test]
 fn a_unix_socket_outlives_its_server() {
-    let folder = Folder::new("inherited");
-    let path = folder.0.join("a.sock");
+    let folder = Folder::new();
+    let path = folder.file("a.sock");
     let listener = UnixListener::bind(&path).unwrap();
     let url = format!("unix:{}", path.display());
     for _ in 0..2 {
@@ -243,8 +227,8 @@ fn variables_for_another_process_are_ignored() {
 
 #[test]
 fn systemd_activates_a_server() {
-    let folder = Folder::new("systemd");
-    let path = folder.0.join("a.sock");
+    let folder = Folder::new();
+    let path = folder.file("a.sock");
     let mut command = Command::new("systemd-socket-activate");
     command.arg("--listen").arg(&path);
     command.args([env!("CARGO_BIN_EXE_chain_service"), "back", "--listen"]);

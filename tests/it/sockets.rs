@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use rpc_runtime::BoundServer;
 use rpc_runtime::Client;
 use rpc_runtime::prelude::*;
+use rpc_tests::folder::Folder;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
@@ -24,14 +25,12 @@ impl Host for Inn {
     }
 }
 
-/// A folder of the test, deleted at its end.
-struct Folder(PathBuf);
+/// A folder for the socket of a server.
+struct SocketFolder(Folder);
 
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("rpc-{name}-{}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        Self(path)
+impl SocketFolder {
+    fn new() -> Self {
+        Self(Folder::new())
     }
 
     fn url(&self) -> String {
@@ -39,22 +38,16 @@ impl Folder {
     }
 
     fn socket(&self) -> PathBuf {
-        self.0.join("a.sock")
+        self.0.file("a.sock")
     }
 
     fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(&self.0)
+        let mut names: Vec<_> = fs::read_dir(self.0.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
         names
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap();
     }
 }
 
@@ -73,7 +66,7 @@ fn serve(bound: BoundServer) -> (oneshot::Sender<()>, tokio::task::JoinHandle<()
 
 #[tokio::test]
 async fn a_socket_is_trusted_and_removed_with_its_server() {
-    let folder = Folder::new("believed");
+    let folder = SocketFolder::new();
     let bound = server(&folder.url()).bind().await.unwrap();
     assert_eq!((bound.url(), bound.addresses().len()), (folder.url(), 0));
     assert_eq!(folder.names(), ["a.sock", "a.sock.lock"]);
@@ -107,8 +100,8 @@ async fn a_path_is_taken_as_it_is() {
         ("UNIX:", "a%20b.sock"),
         ("Unix://", "100%.sock"),
     ] {
-        let folder = Folder::new("spaces");
-        let path = folder.0.join(name);
+        let folder = SocketFolder::new();
+        let path = folder.0.file(name);
         let bound = server(&format!("{prefix}{}", path.display()))
             .bind()
             .await
@@ -127,7 +120,7 @@ async fn a_path_is_taken_as_it_is() {
 
 #[tokio::test]
 async fn a_socket_speaks_http_and_an_edge_trusts_no_peer() {
-    let folder = Folder::new("edge");
+    let folder = SocketFolder::new();
     let edge = Server::new("inn")
         .listen_edge(folder.url())
         .add(HostServer::new(Inn));
@@ -149,7 +142,7 @@ async fn a_socket_speaks_http_and_an_edge_trusts_no_peer() {
 #[tokio::test]
 async fn only_the_same_user_may_connect_by_default() {
     for (mode, expected) in [(None, 0o600), (Some(0o660), 0o660)] {
-        let folder = Folder::new("mode");
+        let folder = SocketFolder::new();
         let mut server = server(&folder.url());
         if let Some(mode) = mode {
             server = server.socket_mode(mode);
@@ -162,7 +155,7 @@ async fn only_the_same_user_may_connect_by_default() {
 
 #[tokio::test]
 async fn a_stale_socket_is_replaced_and_a_used_one_is_not() {
-    let folder = Folder::new("stale");
+    let folder = SocketFolder::new();
     // As after a kill: the file exists, and no process listens.
     drop(std::os::unix::net::UnixListener::bind(folder.socket()).unwrap());
     let bound = server(&folder.url()).bind().await.unwrap();
@@ -187,7 +180,7 @@ async fn a_stale_socket_is_replaced_and_a_used_one_is_not() {
 
 #[tokio::test]
 async fn a_file_that_is_not_a_socket_stays() {
-    let folder = Folder::new("precious");
+    let folder = SocketFolder::new();
     fs::write(folder.socket(), "precious").unwrap();
     let error = server(&folder.url()).bind().await.unwrap_err();
     assert!(error.message().contains("not a socket"), "{error}");
@@ -197,7 +190,7 @@ async fn a_file_that_is_not_a_socket_stays() {
 
 #[tokio::test]
 async fn a_server_does_not_remove_a_replaced_socket() {
-    let folder = Folder::new("replaced");
+    let folder = SocketFolder::new();
     let bound = server(&folder.url()).bind().await.unwrap();
     fs::remove_file(folder.socket()).unwrap();
     fs::write(folder.socket(), "another file").unwrap();
@@ -223,7 +216,7 @@ async fn a_path_that_cannot_be_is_refused() {
 
 #[tokio::test]
 async fn a_server_listens_on_addresses_of_both_kinds() {
-    let folder = Folder::new("both");
+    let folder = SocketFolder::new();
     let bound = server(&folder.url())
         .listen("127.0.0.1:0")
         .bind()

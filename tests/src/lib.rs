@@ -1,6 +1,7 @@
 //! Support code of the end-to-end tests: a server that runs as long as a test needs it.
 
 pub mod chain;
+pub mod folder;
 pub mod http2;
 pub mod raw;
 pub mod signals;

@@ -2,13 +2,13 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use rpc_runtime::testing::Process;
+pub(crate) use rpc_tests::folder::Folder;
 use rpc_tests::signals::undisturbed;
 use serde_json::Value;
 
@@ -53,36 +53,6 @@ pub(crate) fn close<T>(pipes: T) {
 pub(crate) fn output(command: &mut Command) -> Output {
     let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     spawn(piped).wait_with_output().unwrap()
-}
-
-/// A temporary folder, removed on drop.
-pub(crate) struct Folder(PathBuf);
-
-impl Folder {
-    pub(crate) fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("fibpro-{}-{number}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir(&folder).unwrap();
-        Self(folder)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// Returns a path in the folder.
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // Left-over files are the operating system's to clean up.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// The log sink on a free port. Killed by process id on drop.

@@ -8,9 +8,9 @@ use std::process::Command;
 use super::*;
 
 /// A folder of this user that is deleted at the end of the test.
-struct Folder(PathBuf);
+struct PrivateFolder(PathBuf);
 
-impl Folder {
+impl PrivateFolder {
     fn new() -> Self {
         let name = format!("rpc-files-{}-{:x}", std::process::id(), fastrand::u64(..));
         let path = std::env::temp_dir().join(name);
@@ -33,7 +33,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for PrivateFolder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -54,7 +54,7 @@ fn refused(path: &Path) -> String {
 
 #[test]
 fn only_regular_files_are_read() {
-    let folder = Folder::new();
+    let folder = PrivateFolder::new();
     assert_eq!(
         refused(&folder.0),
         "it is a directory, expected a regular file"
@@ -82,7 +82,7 @@ fn only_regular_files_are_read() {
 
 #[test]
 fn a_file_is_read_up_to_its_limit() {
-    let folder = Folder::new();
+    let folder = PrivateFolder::new();
     let whole = folder.file("x".repeat(100), 0o600);
     assert_eq!(read_text(&whole, 100).unwrap().len(), 100);
     assert_eq!(
@@ -106,7 +106,7 @@ fn a_file_is_read_up_to_its_limit() {
 
 #[test]
 fn a_byte_order_mark_is_left_out() {
-    let folder = Folder::new();
+    let folder = PrivateFolder::new();
     let read = |content: &[u8]| read_text(&folder.file(content, 0o600), 100);
     assert_eq!(read("\u{feff}a = 1\n".as_bytes()).unwrap(), "a = 1\n");
     assert_eq!(read("\u{feff}".as_bytes()).unwrap(), "");
@@ -123,7 +123,7 @@ fn a_byte_order_mark_is_left_out() {
 
 #[test]
 fn a_file_that_others_can_write_is_refused() {
-    let folder = Folder::new();
+    let folder = PrivateFolder::new();
     for mode in [0o600, 0o644, 0o400, 0o755] {
         assert_eq!(
             read_text(&folder.file("x", mode), 100).unwrap(),
@@ -142,7 +142,7 @@ fn a_file_that_others_can_write_is_refused() {
 
 #[test]
 fn a_folder_that_others_can_write_is_refused() {
-    let folder = Folder::new();
+    let folder = PrivateFolder::new();
     let path = folder.file("x", 0o600);
     for mode in [0o702, 0o777] {
         set_mode(&folder.0, mode);
@@ -167,7 +167,7 @@ fn a_folder_that_others_can_write_is_refused() {
 
 #[test]
 fn a_link_is_as_safe_as_both_folders() {
-    let (inner, outer) = (Folder::new(), Folder::new());
+    let (inner, outer) = (PrivateFolder::new(), PrivateFolder::new());
     let path = inner.file("x", 0o600);
     let link = outer.0.join("link");
     std::os::unix::fs::symlink(&path, &link).unwrap();
@@ -181,7 +181,7 @@ fn a_link_is_as_safe_as_both_folders() {
 
 #[test]
 fn a_missing_file_is_as_safe_as_its_folder() {
-    let (inner, outer) = (Folder::new(), Folder::new());
+    let (inner, outer) = (PrivateFolder::new(), PrivateFolder::new());
     let missing = inner.0.join("missing");
     let link = outer.0.join("link");
     std::os::unix::fs::symlink(&missing, &link).unwrap();
@@ -204,7 +204,7 @@ fn a_missing_file_is_as_safe_as_its_folder() {
 
 #[test]
 fn a_link_of_another_user_is_refused() {
-    let folder = Folder::new();
+    let folder = PrivateFolder::new();
     let path = folder.file("x", 0o600);
     let links = [
         (folder.0.join("link"), path),
@@ -228,7 +228,7 @@ fn a_link_of_another_user_is_refused() {
 
 #[test]
 fn a_file_of_another_user_is_refused() {
-    let folder = Folder::new();
+    let folder = PrivateFolder::new();
     let path = folder.file("x", 0o644);
     // Only the superuser can give files away.
     if std::os::unix::fs::chown(&path, Some(65_534), None).is_err() {
@@ -248,7 +248,7 @@ fn a_file_of_another_user_is_refused() {
 
 #[test]
 fn a_lock_is_released_though_a_child_inherited_it() {
-    let folder = Folder::new();
+    let folder = PrivateFolder::new();
     let path = folder.0.join("lock");
     let lock = FileLock::acquire(&path).unwrap().unwrap();
     assert!(FileLock::acquire(&path).unwrap().is_none());
@@ -262,7 +262,11 @@ fn a_lock_is_released_though_a_child_inherited_it() {
 
 #[test]
 fn each_link_on_the_way_is_as_safe_as_its_folder() {
-    let (inner, middle, outer) = (Folder::new(), Folder::new(), Folder::new());
+    let (inner, middle, outer) = (
+        PrivateFolder::new(),
+        PrivateFolder::new(),
+        PrivateFolder::new(),
+    );
     let path = inner.file("x", 0o600);
     let name = path.file_name().unwrap();
     let link = |target: &Path, at: PathBuf| {
@@ -307,7 +311,7 @@ fn each_link_on_the_way_is_as_safe_as_its_folder() {
 
 #[test]
 fn a_folder_is_as_safe_as_the_one_it_is_in() {
-    let outer = Folder::new();
+    let outer = PrivateFolder::new();
     let inner = outer.0.join("inner");
     create_folder(&inner.join("a/b")).unwrap();
     for mode in [0o777, 0o702] {
@@ -325,7 +329,7 @@ fn a_folder_is_as_safe_as_the_one_it_is_in() {
 
 #[test]
 fn what_is_in_the_way_of_a_folder_is_named() {
-    let folder = Folder::new();
+    let folder = PrivateFolder::new();
     let file = folder.file("x", 0o600);
     let dangling = folder.0.join("dangling");
     std::os::unix::fs::symlink(folder.0.join("missing"), &dangling).unwrap();

@@ -4,7 +4,7 @@
 mod processes;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use rpc_runtime::prelude::*;
 use rpc_runtime::testing::{NetworkFault, Proxy};
 use rpc_runtime::{Client, RequestId, Secret};
 use rpc_tests::Running;
+use rpc_tests::folder::Folder;
 use rpc_tests::wait::until;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -83,13 +84,16 @@ impl Sink {
     }
 }
 
-/// A folder that is deleted at the end of the test.
-struct Folder(PathBuf);
+/// The folder of a spool.
+struct SpoolFolder(Folder);
 
-impl Folder {
+impl SpoolFolder {
     fn new() -> Self {
-        let id = RequestId::random();
-        Self(std::env::temp_dir().join(format!("rpc-logs-{}-{id}", std::process::id())))
+        Self(Folder::missing())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
     }
 
     /// Returns the lines of all segments.
@@ -100,7 +104,7 @@ impl Folder {
                 .map(|entry| entry.unwrap().path())
                 .collect::<Vec<_>>()
         };
-        let files = folders(&self.0)
+        let files = folders(self.path())
             .into_iter()
             .flat_map(|session| folders(&session));
         let segments = files.filter(|path| path.extension().is_some_and(|e| e == "jsonl"));
@@ -108,12 +112,6 @@ impl Folder {
         segments
             .map(|path| std::fs::read_to_string(path).map_or(0, |text| text.lines().count()))
             .sum()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -354,8 +352,8 @@ async fn a_sink_that_was_away_gets_all_records_in_order() {
     let there = sink.start().await;
     let mut proxy = Proxy::start(there.address()).await.unwrap();
     proxy.refuse().await;
-    let folder = Folder::new();
-    let (exporter, _guard) = start(builder(&proxy.url()).spool(&folder.0));
+    let folder = SpoolFolder::new();
+    let (exporter, _guard) = start(builder(&proxy.url()).spool(folder.path()));
     // Unavailable at the start …
     ten_calls().await;
     until(async || folder.lines() == 10).await;
@@ -385,12 +383,12 @@ async fn a_batch_with_a_lost_response_is_sent_again() {
     let sink = Sink::default();
     let there = sink.start().await;
     let proxy = Proxy::start(there.address()).await.unwrap();
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     for spool in [true, false] {
         proxy.set(NetworkFault::CutResponses { after: 0 });
         let mut builder = builder(&proxy.url());
         if spool {
-            builder = builder.spool(&folder.0);
+            builder = builder.spool(folder.path());
         }
         let repeated = &sink.0.repeated;
         repeated.store(0, Ordering::SeqCst);
@@ -411,9 +409,9 @@ async fn a_silent_sink_delays_no_call_and_no_shutdown() {
     let there = sink.start().await;
     let proxy = Proxy::start(there.address()).await.unwrap();
     proxy.set(NetworkFault::BlackHole);
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     {
-        let (exporter, _guard) = start(builder(&proxy.url()).spool(&folder.0));
+        let (exporter, _guard) = start(builder(&proxy.url()).spool(folder.path()));
         ten_calls().await;
         // Long before the timeout of the call, so that killing the process loses nothing.
         until(async || folder.lines() == 10).await;
@@ -429,7 +427,7 @@ async fn a_silent_sink_delays_no_call_and_no_shutdown() {
     proxy.set(NetworkFault::None);
     // The next session sends the records left by the last one, with their numbers, and then new
     // ones.
-    let (exporter, _guard) = start(builder(&proxy.url()).spool(&folder.0));
+    let (exporter, _guard) = start(builder(&proxy.url()).spool(folder.path()));
     ten_calls().await;
     let records = sink.has(20).await;
     let status = exporter.shutdown(TIMEOUT).await;
@@ -483,8 +481,12 @@ async fn a_full_spool_drops_the_oldest() {
     let there = sink.start().await;
     let mut proxy = Proxy::start(there.address()).await.unwrap();
     proxy.refuse().await;
-    let folder = Folder::new();
-    let (exporter, _guard) = start(builder(&proxy.url()).spool(&folder.0).spool_limit(20_000));
+    let folder = SpoolFolder::new();
+    let (exporter, _guard) = start(
+        builder(&proxy.url())
+            .spool(folder.path())
+            .spool_limit(20_000),
+    );
     tracing::info!("first");
     until(async || !exporter.status().sink_up).await;
     for n in 0..1000 {
@@ -565,7 +567,7 @@ async fn without_a_spool_shutdown_counts_unsent_records() {
 }
 
 /// Logs numbered events until the spool has at least so many lines; returns how many were logged.
-async fn fill_spool(folder: &Folder, first: usize, lines: usize) -> usize {
+async fn fill_spool(folder: &SpoolFolder, first: usize, lines: usize) -> usize {
     let mut count = 0;
     until(async || {
         tracing::info!("text {}", first + count);
@@ -578,14 +580,14 @@ async fn fill_spool(folder: &Folder, first: usize, lines: usize) -> usize {
 
 #[tokio::test]
 async fn records_of_a_removed_spool_are_counted() {
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let sink = Sink::default();
     let there = sink.start().await;
     let mut proxy = Proxy::start(there.address()).await.unwrap();
     proxy.refuse().await;
-    let (exporter, _guard) = start(builder(&proxy.url()).spool(&folder.0));
+    let (exporter, _guard) = start(builder(&proxy.url()).spool(folder.path()));
     let mut logged = fill_spool(&folder, 0, 40).await;
-    std::fs::remove_dir_all(&folder.0).unwrap();
+    std::fs::remove_dir_all(folder.path()).unwrap();
     until(async || exporter.status().dropped.removed > 0).await;
     // The spool goes on in a new folder.
     logged += fill_spool(&folder, logged, 5).await;
@@ -611,21 +613,21 @@ async fn records_of_a_removed_spool_are_counted() {
 
 #[tokio::test]
 async fn a_spool_removed_before_the_end_is_counted() {
-    let ways: [fn(&Folder, &Folder); 3] = [
-        |folder, _| std::fs::remove_dir_all(&folder.0).unwrap(),
-        |folder, elsewhere| std::fs::rename(&folder.0, &elsewhere.0).unwrap(),
+    let ways: [fn(&SpoolFolder, &SpoolFolder); 3] = [
+        |folder, _| std::fs::remove_dir_all(folder.path()).unwrap(),
+        |folder, elsewhere| std::fs::rename(folder.path(), elsewhere.path()).unwrap(),
         |folder, elsewhere| {
-            let mut entries = std::fs::read_dir(&folder.0).unwrap();
+            let mut entries = std::fs::read_dir(folder.path()).unwrap();
             let session = entries.find(|entry| entry.as_ref().unwrap().path().is_dir());
-            std::fs::rename(session.unwrap().unwrap().path(), &elsewhere.0).unwrap();
+            std::fs::rename(session.unwrap().unwrap().path(), elsewhere.path()).unwrap();
         },
     ];
     for lose in ways {
-        let (folder, elsewhere) = (Folder::new(), Folder::new());
+        let (folder, elsewhere) = (SpoolFolder::new(), SpoolFolder::new());
         let there = Sink::default().start().await;
         let mut proxy = Proxy::start(there.address()).await.unwrap();
         proxy.refuse().await;
-        let (exporter, guard) = start(builder(&proxy.url()).spool(&folder.0));
+        let (exporter, guard) = start(builder(&proxy.url()).spool(folder.path()));
         let logged = fill_spool(&folder, 0, 20).await;
         drop(guard);
         until(async || exporter.status().queued == 0).await;
@@ -639,10 +641,10 @@ async fn a_spool_removed_before_the_end_is_counted() {
 
 #[tokio::test]
 async fn a_spool_that_cannot_be_used_ends_the_start() {
-    let folder = Folder::new();
-    std::fs::write(&folder.0, "a file").unwrap();
+    let folder = SpoolFolder::new();
+    std::fs::write(folder.path(), "a file").unwrap();
     let error = builder("http://127.0.0.1:1")
-        .spool(folder.0.join("x"))
+        .spool(folder.path().join("x"))
         .start()
         .unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition);
@@ -652,5 +654,5 @@ async fn a_spool_that_cannot_be_used_ends_the_start() {
             .starts_with("cannot open the log spool in /"),
         "{error}"
     );
-    std::fs::remove_file(&folder.0).unwrap();
+    std::fs::remove_file(folder.path()).unwrap();
 }

@@ -32,11 +32,11 @@ struct Process {
 }
 
 impl Process {
-    fn start(sink: &str, spool: &Folder) -> Self {
+    fn start(sink: &str, spool: &SpoolFolder) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["logs::processes::child", "--exact", "--nocapture"])
             .env(SINK, sink)
-            .env(SPOOL, &spool.0)
+            .env(SPOOL, spool.path())
             .env("RUST_LOG", "off")
             .stdout(Stdio::piped())
             .spawn()
@@ -75,7 +75,7 @@ impl Drop for Process {
 async fn run_ships_and_sends_the_last_line_before_it_ends() {
     let sink = Sink::default();
     let there = sink.start().await;
-    let spool = Folder::new();
+    let spool = SpoolFolder::new();
     let mut process = Process::start(&there.url(), &spool);
     for n in 0..10 {
         buy(&process.client, "r1", &n.to_string()).await;
@@ -106,7 +106,7 @@ async fn a_killed_process_leaves_its_records_to_the_next() {
     let there = sink.start().await;
     let mut proxy = Proxy::start(there.address()).await.unwrap();
     proxy.refuse().await;
-    let spool = Folder::new();
+    let spool = SpoolFolder::new();
     let process = Process::start(&proxy.url(), &spool);
     for n in 0..10 {
         buy(&process.client, "r1", &n.to_string()).await;
@@ -115,7 +115,7 @@ async fn a_killed_process_leaves_its_records_to_the_next() {
     process.signal("-KILL");
     drop(process);
     proxy.accept().await.unwrap();
-    let (exporter, _guard) = start(builder(&proxy.url()).spool(&spool.0));
+    let (exporter, _guard) = start(builder(&proxy.url()).spool(spool.path()));
     tracing::info!("of the next process");
     let records = sink.has(11).await;
     let status = exporter.shutdown(TIMEOUT).await;

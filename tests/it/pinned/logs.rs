@@ -1,11 +1,12 @@
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
+use rpc_runtime::Client;
 use rpc_runtime::logs::{LogExporter, Logs, LogsServer, Record};
 use rpc_runtime::prelude::*;
-use rpc_runtime::{Client, RequestId};
 use rpc_tests::Running;
+use rpc_tests::folder::Folder;
 use tokio::sync::mpsc;
 use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -31,22 +32,6 @@ fn records_as_json() {
         writeln!(shown, "{json}\n  {read}").unwrap();
     }
     expect("log_records.txt", &shown);
-}
-
-/// A folder that is deleted at the end of the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let name = format!("rpc-pinned-{}-{}", std::process::id(), RequestId::random());
-        Self(std::env::temp_dir().join(name))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// Returns the paths below a folder, sorted; folders end with `/`.
@@ -76,12 +61,12 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[tokio::test]
 async fn a_spool_file_as_it_is_written() {
-    let folder = Folder::new();
+    let folder = Folder::missing();
     // No server listens there.
     let client = Client::new("http://127.0.0.1:1").unwrap();
     let exporter = LogExporter::builder(client)
         .source("a@dev/1".parse().unwrap())
-        .spool(&folder.0)
+        .spool(folder.path())
         .start()
         .unwrap();
     let subscriber = tracing_subscriber::registry().with(exporter.layer());
@@ -90,17 +75,17 @@ async fn a_spool_file_as_it_is_written() {
     });
     exporter.shutdown(Duration::ZERO).await;
 
-    let found = paths(&folder.0, "");
+    let found = paths(folder.path(), "");
     let session = found.iter().find(|path| path.len() == 21).unwrap();
     let epoch = session.trim_end_matches('/').trim_start_matches('0');
     let mut shown = found
         .join("\n")
         .replace(session, "{20 digits of the epoch}/")
         + "\n";
-    let remembered = std::fs::read_to_string(folder.0.join("epoch")).unwrap();
+    let remembered = std::fs::read_to_string(folder.path().join("epoch")).unwrap();
     shown += &format!("epoch: {}\n", remembered.replace(epoch, "{epoch}"));
     let segment = found.iter().find(|path| path.ends_with(".jsonl")).unwrap();
-    let lines = std::fs::read_to_string(folder.0.join(segment)).unwrap();
+    let lines = std::fs::read_to_string(folder.path().join(segment)).unwrap();
     let line = lines.strip_suffix('\n').unwrap();
     let (sum, json) = line.split_once(' ').unwrap();
     assert_eq!(
@@ -129,8 +114,8 @@ impl Logs for Sink {
 /// Files left by another version: the second line is damaged, the last one is incomplete.
 #[tokio::test]
 async fn a_spool_file_as_it_is_read() {
-    let folder = Folder::new();
-    let session = folder.0.join("00001764000000000000");
+    let folder = Folder::missing();
+    let session = folder.file("00001764000000000000");
     std::fs::create_dir_all(&session).unwrap();
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("pinned/spool_segment.jsonl");
     std::fs::copy(golden, session.join("00000001.jsonl")).unwrap();
@@ -138,7 +123,7 @@ async fn a_spool_file_as_it_is_read() {
     let running = Running::start(Server::new("sink").add(LogsServer::new(Sink(sender)))).await;
     let exporter = LogExporter::builder(Client::new(&running.url()).unwrap())
         .source("a@dev/1".parse().unwrap())
-        .spool(&folder.0)
+        .spool(folder.path())
         .start()
         .unwrap();
     let mut shown = String::new();

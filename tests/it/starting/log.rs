@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use rpc_tests::folder::Folder;
 
 use super::*;
 
@@ -6,25 +6,9 @@ use super::*;
 fn own_subscriber(kind: &str) -> (Command, Folder) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_own_subscriber"));
     clear(&mut command);
-    let folder = Folder::new(kind);
-    command.arg(kind).arg("--log-spool").arg(&folder.0);
+    let folder = Folder::missing();
+    command.arg(kind).arg("--log-spool").arg(folder.path());
     (command, folder)
-}
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let name = format!("rpc-own-{name}-{}", std::process::id());
-        Self(std::env::temp_dir().join(name))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // It exists only if something was exported.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// A sink that refuses connections: the test needs the lines of the start only.

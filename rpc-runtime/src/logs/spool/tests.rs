@@ -7,9 +7,9 @@ use crate::logs::Level;
 mod foreign;
 
 /// A folder that is deleted after the test.
-struct Folder(PathBuf);
+struct SpoolFolder(PathBuf);
 
-impl Folder {
+impl SpoolFolder {
     fn new() -> Self {
         let name = format!("rpc-spool-{}-{:x}", std::process::id(), fastrand::u64(..));
         Self(std::env::temp_dir().join(name))
@@ -39,7 +39,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for SpoolFolder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -88,7 +88,7 @@ fn length() -> u64 {
 
 #[test]
 fn records_are_read_in_order_and_then_deleted() {
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let mut spool = folder.open(1 << 20);
     assert!(spool.is_drained());
     write(&mut spool, 1..=10);
@@ -105,7 +105,7 @@ fn records_are_read_in_order_and_then_deleted() {
 
 #[test]
 fn a_batch_is_limited_by_bytes_but_never_empty() {
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let mut spool = folder.open(1 << 20);
     write(&mut spool, 1..=5);
     assert_eq!(spool.take(100, 0).len(), 1);
@@ -114,7 +114,7 @@ fn a_batch_is_limited_by_bytes_but_never_empty() {
 
 #[test]
 fn records_in_flight_are_read_again_only_after_a_kill() {
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let mut spool = folder.open(1 << 20);
     let mut lines = Vec::new();
     append_line(&mut lines, &record(spool.epoch(), 1));
@@ -132,7 +132,7 @@ fn records_in_flight_are_read_again_only_after_a_kill() {
 
 #[test]
 fn a_full_spool_drops_and_counts_the_oldest_records() {
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let limit = 20 * length();
     let mut spool = folder.open(limit);
     write(&mut spool, 1..=100);
@@ -149,7 +149,7 @@ fn a_full_spool_drops_and_counts_the_oldest_records() {
 
 #[test]
 fn evicted_records_in_flight_are_not_counted() {
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let mut spool = folder.open(32 * length());
     write(&mut spool, 1..=4);
     let taken = spool.take(1, usize::MAX);
@@ -163,7 +163,7 @@ fn evicted_records_in_flight_are_not_counted() {
 
 #[test]
 fn an_earlier_session_is_sent_first() {
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let mut first = folder.open(1 << 20);
     let earlier = first.epoch();
     write(&mut first, 1..=3);
@@ -191,7 +191,7 @@ fn an_earlier_session_is_sent_first() {
 
 #[test]
 fn the_epoch_grows_when_the_clock_is_set_back() {
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let epoch = folder.open(1 << 20).epoch();
     let ahead = epoch + 3_600_000_000;
     fs::write(folder.0.join("epoch"), ahead.to_string()).unwrap();
@@ -200,7 +200,7 @@ fn the_epoch_grows_when_the_clock_is_set_back() {
 
 #[test]
 fn a_running_session_is_not_taken_over() {
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let mut living = folder.open(1 << 20);
     write(&mut living, 1..=3);
     let other = folder.open(1 << 20);
@@ -212,7 +212,7 @@ fn a_running_session_is_not_taken_over() {
 
 #[test]
 fn torn_and_damaged_lines_are_skipped_and_counted() {
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let mut spool = folder.open(1 << 20);
     write(&mut spool, 1..=5);
     drop(spool);
@@ -231,7 +231,7 @@ fn torn_and_damaged_lines_are_skipped_and_counted() {
 
 #[test]
 fn a_file_of_garbage_counts_as_one_damaged_line() {
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let mut spool = folder.open(1 << 20);
     write(&mut spool, 1..=1);
     drop(spool);
@@ -244,7 +244,7 @@ fn a_file_of_garbage_counts_as_one_damaged_line() {
 
 #[test]
 fn damage_in_acknowledged_records_loses_no_others() {
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let mut spool = folder.open(1 << 20);
     let mut lines = Vec::new();
     for number in 1..=3 {
@@ -264,7 +264,7 @@ fn damage_in_acknowledged_records_loses_no_others() {
 
 #[test]
 fn a_segment_that_is_truncated_meanwhile_is_counted() {
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let mut spool = folder.open(1 << 20);
     let mut lines = Vec::new();
     append_line(&mut lines, &record(spool.epoch(), 1));
@@ -280,7 +280,7 @@ fn a_segment_that_is_truncated_meanwhile_is_counted() {
 
 #[test]
 fn an_earlier_session_counts_towards_the_limit() {
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let mut spool = folder.open(160 * length());
     write(&mut spool, 1..=100);
     drop(spool);
@@ -298,7 +298,7 @@ fn an_earlier_session_counts_towards_the_limit() {
 
 #[test]
 fn a_deleted_directory_is_created_again() {
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let mut spool = folder.open(1 << 20);
     fs::remove_dir_all(&folder.0).unwrap();
     write(&mut spool, 1..=2);
@@ -310,7 +310,7 @@ fn a_deleted_directory_is_created_again() {
 fn a_directory_that_others_can_enter_is_rejected() {
     use std::os::unix::fs::PermissionsExt as _;
 
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     fs::create_dir(&folder.0).unwrap();
     let check = |mode| {
         fs::set_permissions(&folder.0, fs::Permissions::from_mode(mode)).unwrap();
@@ -334,7 +334,7 @@ fn a_directory_that_others_can_enter_is_rejected() {
 fn files_are_readable_by_the_user_only() {
     use std::os::unix::fs::PermissionsExt as _;
 
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let mut spool = folder.open(1 << 20);
     write(&mut spool, 1..=1);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;

@@ -5,7 +5,7 @@ use super::*;
 /// Ways to lose segments, each with the number of records that are left of twenty in four segments.
 #[test]
 fn records_of_removed_files_are_counted() {
-    type Loss = fn(&Folder);
+    type Loss = fn(&SpoolFolder);
     let losses: [(Loss, usize); 5] = [
         (|folder| fs::remove_dir_all(&folder.0).unwrap(), 0),
         (|folder| fs::remove_file(&folder.segments()[1]).unwrap(), 15),
@@ -35,7 +35,7 @@ fn records_of_removed_files_are_counted() {
         ),
     ];
     for (index, (lose, left)) in losses.into_iter().enumerate() {
-        let folder = Folder::new();
+        let folder = SpoolFolder::new();
         let mut spool = folder.open(16 * 5 * length());
         write(&mut spool, 1..=20);
         assert_eq!(folder.segments().len(), 4, "{index}");
@@ -62,7 +62,7 @@ fn records_of_removed_files_are_counted() {
 #[test]
 fn records_cut_off_a_file_are_counted() {
     for kept in [0, 2, 7] {
-        let folder = Folder::new();
+        let folder = SpoolFolder::new();
         let mut spool = folder.open(1 << 20);
         write(&mut spool, 1..=10);
         let file = File::options().write(true).open(&folder.segments()[0]);
@@ -81,7 +81,7 @@ fn records_cut_off_a_file_are_counted() {
 
 #[test]
 fn records_in_memory_are_lost_only_at_the_end() {
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let mut spool = folder.open(1 << 20);
     write(&mut spool, 1..=10);
     assert_eq!(spool.take(3, usize::MAX).len(), 3);
@@ -100,7 +100,7 @@ fn records_in_memory_are_lost_only_at_the_end() {
 
 #[test]
 fn a_session_whose_lock_was_deleted_locks_again() {
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let mut spool = folder.open(1 << 20);
     write(&mut spool, 1..=1);
     let session = folder.segments()[0].parent().unwrap().to_owned();
@@ -117,7 +117,7 @@ fn a_session_whose_lock_was_deleted_locks_again() {
 /// A child process has all files of this one between its fork and its exec.
 #[test]
 fn a_session_ends_though_a_child_inherited_its_lock() {
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let mut spool = folder.open(1 << 20);
     write(&mut spool, 1..=2);
     let inherited = spool.own.inherited_lock();
@@ -132,7 +132,7 @@ fn a_session_ends_though_a_child_inherited_its_lock() {
 fn other_files_in_the_folder_are_left_alone() {
     use std::os::unix::fs::PermissionsExt as _;
 
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let mut spool = folder.open(1 << 20);
     write(&mut spool, 1..=2);
     let session = folder.segments()[0].parent().unwrap().to_owned();
@@ -165,7 +165,7 @@ fn other_files_in_the_folder_are_left_alone() {
 fn a_directory_that_others_can_write_is_not_used() {
     use std::os::unix::fs::PermissionsExt as _;
 
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     fs::create_dir(&folder.0).unwrap();
     let open = |mode| {
         fs::set_permissions(&folder.0, fs::Permissions::from_mode(mode)).unwrap();
@@ -186,7 +186,7 @@ fn a_directory_that_others_can_write_is_not_used() {
 
 #[test]
 fn a_file_in_place_of_the_folder_is_noticed() {
-    let folder = Folder::new();
+    let folder = SpoolFolder::new();
     let mut spool = folder.open(1 << 20);
     write(&mut spool, 1..=3);
     fs::remove_dir_all(&folder.0).unwrap();
