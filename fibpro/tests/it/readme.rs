@@ -17,8 +17,8 @@ fn shown(command: &str) -> Vec<&'static str> {
     lines.take_while(|line| !line.starts_with("```")).collect()
 }
 
-/// Replaces what differs between two runs: IDs and numbers, and the spaces that align them. Documents
-/// have `LINE` in place of the number of a line.
+/// Replaces what differs between two runs: IDs and numbers, and the spaces that align them.
+/// Documents have `LINE` in place of the number of a line.
 fn form(line: &str, id: &str) -> String {
     let line = line.replace(id, "ID").replace(".rs:LINE", ".rs:0");
     let mut form = String::new();
