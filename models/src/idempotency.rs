@@ -1,41 +1,64 @@
-//! Models of idempotency keys: calls in flight, and the store in memory.
+//! Models of idempotency keys: calls in flight, the store in memory, and a store that is slow, full
+//! or failing.
 
+#[path = "../../rpc-runtime/src/server/idempotency/held_claim.rs"]
+mod held_claim;
 #[path = "../../rpc-runtime/src/server/idempotency/in_flight.rs"]
 mod in_flight;
 #[path = "../../rpc-runtime/src/server/idempotency/memory.rs"]
 mod memory;
 #[path = "../../rpc-runtime/src/server/idempotency/store.rs"]
 mod store;
+mod timing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rpc_runtime::idempotency::Outcome;
 use rpc_runtime::{Code, Error};
-use shuttle::future::block_on;
+use shuttle::future::{self, block_on};
+use shuttle::rand::{Rng as _, thread_rng};
 use shuttle::thread;
+use tokio::sync::oneshot;
 
 use self::in_flight::{CallResult, InFlightCalls, Join};
 use self::memory::MemoryStore;
-use self::store::{Claim, Fingerprint, IdempotencyKey, IdempotencyStore, StoreFuture};
+use self::store::{Claim, ClaimToken, Fingerprint, IdempotencyKey, IdempotencyStore, StoreFuture};
 
 const MESSAGE: Fingerprint = Fingerprint::from_bytes([1; 32]);
 const OTHER: Fingerprint = Fingerprint::from_bytes([2; 32]);
 
 /// The idempotency state of a server.
-#[derive(Clone)]
-struct IdempotentServer {
+struct IdempotentServer<S = MemoryStore> {
     in_flight: Arc<InFlightCalls>,
-    store: Arc<MemoryStore>,
+    store: Arc<S>,
     runs: Arc<AtomicUsize>,
 }
 
-impl IdempotentServer {
-    fn new(store: MemoryStore) -> Self {
+impl<S> Clone for IdempotentServer<S> {
+    fn clone(&self) -> Self {
+        Self {
+            in_flight: Arc::clone(&self.in_flight),
+            store: Arc::clone(&self.store),
+            runs: Arc::clone(&self.runs),
+        }
+    }
+}
+
+impl<S: IdempotencyStore> IdempotentServer<S> {
+    fn new(store: S) -> Self {
         Self {
             in_flight: Arc::default(),
             store: Arc::new(store),
             runs: Arc::default(),
+        }
+    }
+
+    /// Returns another server with the same store.
+    fn replica(&self) -> Self {
+        Self {
+            in_flight: Arc::default(),
+            ..self.clone()
         }
     }
 
@@ -46,10 +69,24 @@ impl IdempotentServer {
         message: Fingerprint,
         first: impl FnOnce() -> Outcome + Send + 'static,
     ) -> Option<CallResult> {
-        let key = IdempotencyKey::new("/a.B/C", "-", "k");
+        let (result, task) = self.begin(message, first);
+        if let Some(task) = task {
+            block_on(task).expect("the task ran");
+        }
+        result
+    }
+
+    /// Makes a call, and returns its result and the task that may still settle it.
+    fn begin(
+        &self,
+        message: Fingerprint,
+        first: impl FnOnce() -> Outcome + Send + 'static,
+    ) -> (Option<CallResult>, Option<future::JoinHandle<()>>) {
+        let key = IdempotencyKey::new("/a.B/C", "-", "k").with_token(ClaimToken::random());
         match block_on(self.in_flight.join(&key, message)) {
-            Join::KeyReused => Some(CallResult::KeyReused),
-            Join::Follower(waiter) => block_on(waiter.result()),
+            Join::KeyReused => (Some(CallResult::KeyReused), None),
+            Join::Unsettled => (Some(CallResult::StoreTimeout), None),
+            Join::Follower(waiter) => (block_on(waiter.result()), None),
             Join::Leader(leader, waiter) => {
                 let server = self.clone();
                 let work = async move {
@@ -62,10 +99,10 @@ impl IdempotentServer {
                     }
                 };
                 let store = Arc::clone(&self.store);
-                let task = shuttle::future::spawn(async move { leader.run(&*store, work).await });
-                let result = block_on(waiter.result());
-                block_on(task).expect("the task ran");
-                result
+                let task = future::spawn(async move {
+                    leader.run(&*store, work, |_, _| {}).await;
+                });
+                (block_on(waiter.result()), Some(task))
             }
         }
     }
@@ -129,7 +166,10 @@ pub fn an_unexecuted_call_runs_again() {
         .map(|_| {
             let server = server.clone();
             thread::spawn(move || {
-                let busy = || Outcome::from(Error::new(Code::Unavailable, "not now"));
+                let busy = || {
+                    let error = Error::new(Code::Unavailable, "not now");
+                    Outcome::from(error.not_executed())
+                };
                 result_of(server.call(MESSAGE, busy)).error().is_some()
             })
         })
@@ -180,4 +220,151 @@ pub fn the_key_of_a_running_call_is_never_evicted() {
     for call in calls {
         call.join().expect("the call ended");
     }
+}
+
+/// A store in another process: each operation is a request, which arrives though its sender has
+/// given up. It may be full, fail before it does anything, or lose its response.
+struct RemoteStore {
+    memory: Arc<MemoryStore>,
+    /// The number of faults that are left.
+    faults: Arc<AtomicUsize>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Fault {
+    None,
+    Full,
+    Fails,
+    LosesResponse,
+}
+
+impl RemoteStore {
+    fn fault(&self) -> Fault {
+        let left = self.faults.load(Ordering::SeqCst);
+        let fault = match thread_rng().gen_range(0..6) {
+            0 if left > 0 => Fault::Full,
+            1 if left > 0 => Fault::Fails,
+            2 if left > 0 => Fault::LosesResponse,
+            _ => return Fault::None,
+        };
+        self.faults.store(left - 1, Ordering::SeqCst);
+        fault
+    }
+
+    fn request<T: Send + 'static>(
+        &self,
+        fault: Fault,
+        operation: impl Future<Output = rpc_runtime::Result<T>> + Send + 'static,
+    ) -> StoreFuture<'static, T> {
+        let (sender, response) = oneshot::channel();
+        drop(future::spawn(async move {
+            thread::yield_now();
+            let away = || Error::new(Code::Unavailable, "the store is away");
+            let done = match fault {
+                Fault::Fails => Err(away()),
+                _ => operation.await,
+            };
+            thread::yield_now();
+            // The sender may have given up.
+            let _ = sender.send(match fault {
+                Fault::LosesResponse => Err(away()),
+                _ => done,
+            });
+        }));
+        Box::pin(async move { response.await.expect("the store responds") })
+    }
+}
+
+impl IdempotencyStore for RemoteStore {
+    fn begin<'a>(
+        &'a self,
+        key: &'a IdempotencyKey,
+        message: Fingerprint,
+    ) -> StoreFuture<'a, Claim> {
+        let (memory, key, fault) = (Arc::clone(&self.memory), key.clone(), self.fault());
+        self.request(fault, async move {
+            if fault == Fault::Full {
+                return Ok(Claim::Full);
+            }
+            memory.begin(&key, message).await
+        })
+    }
+
+    fn complete<'a>(
+        &'a self,
+        key: &'a IdempotencyKey,
+        message: Fingerprint,
+        outcome: &'a Outcome,
+    ) -> StoreFuture<'a, ()> {
+        let (memory, key, outcome) = (Arc::clone(&self.memory), key.clone(), outcome.clone());
+        self.request(self.fault(), async move {
+            memory.complete(&key, message, &outcome).await
+        })
+    }
+
+    fn abandon<'a>(&'a self, key: &'a IdempotencyKey) -> StoreFuture<'a, ()> {
+        let (memory, key) = (Arc::clone(&self.memory), key.clone());
+        self.request(self.fault(), async move { memory.abandon(&key).await })
+    }
+}
+
+/// A client: sends the call again elsewhere if it was not executed, and to the same replica if its
+/// outcome is unknown. Returns whether it got the result, and the tasks of its calls.
+fn retry(
+    replicas: &[IdempotentServer<RemoteStore>; 2],
+    first: usize,
+) -> (bool, Vec<future::JoinHandle<()>>) {
+    let (mut replica, mut bound, mut tasks) = (first, false, Vec::new());
+    for _ in 0..3 {
+        let (result, task) = replicas[replica].begin(MESSAGE, || Outcome::of_message("1"));
+        tasks.extend(task);
+        match result.expect("the replica runs") {
+            CallResult::Ran(outcome) | CallResult::Stored(outcome) => {
+                assert!(outcome.error().is_none(), "{outcome:?}");
+                return (true, tasks);
+            }
+            CallResult::RunningElsewhere => bound = true,
+            CallResult::StoreFull
+            | CallResult::StoreTimeout
+            | CallResult::StoreFailed(_)
+            | CallResult::CallersLeft => {}
+            CallResult::KeyReused => panic!("there is one message"),
+        }
+        replica = if bound { replica } else { 1 - replica };
+        thread::yield_now();
+    }
+    (false, tasks)
+}
+
+/// Of calls with one key at two replicas, one runs at most, however slow, full or failing their
+/// store is; and the key is not lost: when the store works again, a call gets the result.
+pub fn two_replicas_run_a_call_once_and_lose_no_key() {
+    const CLIENTS: usize = 3;
+    let faults = Arc::new(AtomicUsize::new(3));
+    timing::set_timeouts(3);
+    let one = IdempotentServer::new(RemoteStore {
+        memory: Arc::new(MemoryStore::new()),
+        faults: Arc::clone(&faults),
+    });
+    let replicas = [one.replica(), one];
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|client| {
+            let replicas = replicas.clone();
+            thread::spawn(move || retry(&replicas, client % 2))
+        })
+        .collect();
+    let runs = &replicas[0].runs;
+    for client in clients {
+        let (has_result, tasks) = client.join().expect("the client ended");
+        assert!(!has_result || runs.load(Ordering::SeqCst) == 1);
+        for task in tasks {
+            block_on(task).expect("the call was settled");
+        }
+    }
+    faults.store(0, Ordering::SeqCst);
+    timing::set_timeouts(0);
+    // A lost key would be `RunningElsewhere`.
+    let result = replicas[0].call(MESSAGE, || Outcome::of_message("1"));
+    assert!(result_of(result).error().is_none());
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
 }

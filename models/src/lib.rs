@@ -51,6 +51,10 @@ mod sync {
 }
 
 // The items of the runtime that the included files import.
+mod backoff {
+    pub(crate) use rpc_runtime::backoff::{ExponentialBackoff, Jitter};
+}
+
 mod context {
     pub(crate) use rpc_runtime::{RequestId, Source};
 }

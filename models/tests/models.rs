@@ -38,6 +38,11 @@ fn the_key_of_a_running_call_is_never_evicted() {
 }
 
 #[test]
+fn two_replicas_run_a_call_once_and_lose_no_key() {
+    check(idempotency::two_replicas_run_a_call_once_and_lose_no_key);
+}
+
+#[test]
 fn every_event_is_exported_once_and_in_order() {
     check(logs::every_event_is_exported_once_and_in_order);
 }

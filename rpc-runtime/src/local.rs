@@ -10,7 +10,7 @@ use http::HeaderMap;
 use crate::client::Client;
 use crate::client::transport::Transport;
 use crate::context::{Context, RequestId};
-use crate::error::{Code, Delivery, Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::middleware::{BoxFuture, InnerService, Request, Response};
 use crate::protocol::{context, metadata};
 use crate::server::inner::ServerInner;
@@ -115,9 +115,7 @@ fn aborted(response: &Response) -> Response {
     let text = response
         .error()
         .map_or("an injected fault dropped the response", Error::message);
-    Error::without_location(Code::Unavailable, text.to_owned())
-        .with_delivery(Delivery::OutcomeUnknown)
-        .into()
+    Error::without_location(Code::Unavailable, text.to_owned()).into()
 }
 
 fn ready_response(response: Response) -> BoxFuture<Response> {

@@ -13,6 +13,7 @@ use rpc_runtime::prelude::*;
 use rpc_runtime::testing::{NetworkFault, Proxy};
 use rpc_runtime::{Client, Limits, RetryPolicy};
 use rpc_tests::Running;
+use rpc_tests::wait::until;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::retries::Seen;
@@ -45,6 +46,8 @@ trait Till {
 #[derive(Clone, Copy, PartialEq)]
 enum Fails {
     With(Code),
+    /// With this code, and the statement that nothing was done.
+    NotExecuted(Code),
     ByPanic,
     Poor,
 }
@@ -68,6 +71,9 @@ impl Cash {
         match fails {
             None => Ok(number),
             Some(Fails::With(code)) => Err(Error::new(code, "as told").into()),
+            Some(Fails::NotExecuted(code)) => {
+                Err(Error::new(code, "as told").not_executed().into())
+            }
             Some(Fails::ByPanic) => panic!("as told"),
             Some(Fails::Poor) => Err(TillError::Poor { missing: 7 }),
         }
@@ -255,9 +261,7 @@ async fn after_a_failure_the_failure_is_the_result() {
     let fixture = Fixture::new();
     let (_running, clients) = fixture.both().await;
     for till in clients {
-        let codes =
-            Code::all().filter(|code| !matches!(code, Code::Unavailable | Code::ResourceExhausted));
-        let fails = codes.map(|code| (Fails::With(code), code));
+        let fails = Code::all().map(|code| (Fails::With(code), code));
         // A panic may come between two steps of a handler.
         for (fails, code) in fails.chain([(Fails::ByPanic, Code::Internal)]) {
             let before = fixture.runs();
@@ -276,9 +280,9 @@ async fn a_call_that_was_not_done_runs_again() {
     let fixture = Fixture::new();
     let (_running, clients) = fixture.both().await;
     for till in clients {
-        for code in [Code::Unavailable, Code::ResourceExhausted] {
+        for code in [Code::Unavailable, Code::ResourceExhausted, Code::Internal] {
             let before = fixture.runs();
-            fixture.fail(Fails::With(code));
+            fixture.fail(Fails::NotExecuted(code));
             assert_eq!(till.pay(code.as_str(), 5).await.unwrap_err().code(), code);
             assert_eq!(till.pay(code.as_str(), 5).await.unwrap(), before + 2);
             assert_eq!(till.pay(code.as_str(), 5).await.unwrap(), before + 2);
@@ -486,6 +490,25 @@ async fn no_call_runs_when_the_store_fails() {
 }
 
 #[tokio::test]
+async fn a_store_that_loses_responses_loses_no_key() {
+    let fixture = Fixture::new();
+    let store = Arc::new(Shelf::default());
+    let server = fixture.server().idempotency_store(Arc::clone(&store));
+    let till = TillClient::with_client(server.into_local_client().unwrap().retry(quick()));
+    // The key is claimed, and the server does not know.
+    store.lost_claims.store(1, Ordering::SeqCst);
+    assert_eq!(till.pay("claim", 5).await.unwrap(), 1);
+    // The result is not stored at first; the caller and its repeats get it all the same.
+    store.lost_results.store(2, Ordering::SeqCst);
+    for _ in 0..3 {
+        assert_eq!(till.pay("result", 5).await.unwrap(), 2);
+    }
+    until(async || store.results() == 2).await;
+    assert_eq!(till.pay("result", 5).await.unwrap(), 2);
+    assert_eq!(fixture.runs(), 2);
+}
+
+#[tokio::test]
 async fn an_expired_key_is_new() {
     let fixture = Fixture::new();
     let store = MemoryStore::new().keep(Duration::ZERO);
@@ -580,6 +603,19 @@ struct Shelf {
     entries: Mutex<HashMap<IdempotencyKey, Entry>>,
     /// Number of the next requests to the store that fail.
     failures: AtomicUsize,
+    /// Number of the next claims whose response fails.
+    lost_claims: AtomicUsize,
+    /// Number of the next results that do not arrive.
+    lost_results: AtomicUsize,
+}
+
+/// Fails if the counter is above zero, and decrements it.
+fn fail_next(counter: &AtomicUsize) -> Result<()> {
+    let failing = counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+    if failing.is_ok() {
+        fail!(Code::Unavailable, "the shelf is away");
+    }
+    Ok(())
 }
 
 impl Shelf {
@@ -588,6 +624,12 @@ impl Shelf {
         let mut entries = self.entries.lock().unwrap();
         assert_eq!(entries.len(), 1);
         entries.drain().next().unwrap()
+    }
+
+    /// Returns the number of stored results.
+    fn results(&self) -> usize {
+        let entries = self.entries.lock().unwrap();
+        entries.values().filter(|entry| entry.1.is_some()).count()
     }
 
     fn put(&self, key: IdempotencyKey, entry: Entry) {
@@ -602,12 +644,7 @@ impl IdempotencyStore for Shelf {
         message: Fingerprint,
     ) -> StoreFuture<'a, Claim> {
         Box::pin(async move {
-            let failing = self
-                .failures
-                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
-            if failing.is_ok() {
-                fail!(Code::Unavailable, "the shelf is away");
-            }
+            fail_next(&self.failures)?;
             let mut entries = self.entries.lock().unwrap();
             Ok(match entries.get(key) {
                 Some((message, Some(outcome))) => {
@@ -616,6 +653,7 @@ impl IdempotencyStore for Shelf {
                 Some((message, None)) => Claim::Running(*message),
                 None => {
                     entries.insert(key.clone(), (message, None));
+                    fail_next(&self.lost_claims)?;
                     Claim::New
                 }
             })
@@ -629,6 +667,7 @@ impl IdempotencyStore for Shelf {
         outcome: &'a Outcome,
     ) -> StoreFuture<'a, ()> {
         Box::pin(async move {
+            fail_next(&self.lost_results)?;
             self.put(key.clone(), (message, Some(outcome.to_bytes())));
             Ok(())
         })

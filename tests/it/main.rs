@@ -24,6 +24,8 @@ mod client_options;
 mod clocks;
 /// Request IDs never leak into another request.
 mod context_property;
+/// Whether a call runs again after a failure: a table of all cases.
+mod delivery;
 /// Links and paths in the documents.
 mod documents;
 /// Details of errors: what a service, the framework and a dependency send to which caller.

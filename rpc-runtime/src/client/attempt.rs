@@ -43,8 +43,8 @@ pub(super) async fn attempt(
     }
 }
 
-/// Returns whether the call may be sent again after this error: the error is transient and a
-/// second execution does no harm.
+/// Returns whether the call may be sent again after this error: the error is transient, and the
+/// call was not executed, or a second execution does no harm.
 pub(super) fn is_retryable(method: &MethodDescriptor, error: &Error) -> bool {
     let transient = match error.code() {
         Code::Unavailable => true,
@@ -54,7 +54,8 @@ pub(super) fn is_retryable(method: &MethodDescriptor, error: &Error) -> bool {
     };
     let safe = match method.idempotency {
         Idempotency::Idempotent | Idempotency::Keyed { .. } | Idempotency::NoSideEffects => true,
-        Idempotency::Unknown => error.delivery().is_not_run(),
+        // A caller above its quota decides itself whether to wait.
+        Idempotency::Unknown => error.is_not_executed() && error.code() == Code::Unavailable,
     };
     transient && safe && !error.retries_exhausted()
 }

@@ -11,7 +11,7 @@ use super::stack::MIN_REMAINING;
 use super::transport::is_passed_on;
 use super::{ClientInner, hedge};
 use crate::descriptor::{Idempotency, MethodDescriptor};
-use crate::error::{Delivery, Error};
+use crate::error::{Error, Execution};
 use crate::middleware::{BoxFuture, Guards, Request, Response};
 
 /// The number of attempts of a call that a server may leave unprocessed (`GOAWAY`,
@@ -46,6 +46,7 @@ async fn run_attempts(
     let mut attempts = Attempts::default();
     let mut last: Option<(Arc<Endpoint>, Response)> = None;
     let mut same_endpoint = false;
+    let mut maybe_executed = false;
     loop {
         let picked = match &last {
             Some((endpoint, _)) if same_endpoint => Ok(endpoint.acquire()),
@@ -54,7 +55,10 @@ async fn run_attempts(
         };
         let guard = match picked {
             Ok(guard) => guard,
-            Err(unavailable) => return no_endpoint(unavailable, last, attempts.sent),
+            Err(unavailable) => {
+                let response = no_endpoint(unavailable, last, attempts.sent);
+                return with_outcome(response, maybe_executed);
+            }
         };
         let endpoint = Arc::clone(guard.endpoint());
         let AttemptOutcome {
@@ -67,6 +71,11 @@ async fn run_attempts(
             None => attempt(&client, guard, &request).await,
         };
         attempts.sent += sent;
+        // Of a hedged call, one attempt is cancelled, or has failed before.
+        maybe_executed |= sent > 1
+            || response
+                .error()
+                .is_some_and(|error| !error.is_not_executed());
         let decision = match response.error() {
             Some(error) => {
                 same_endpoint |= requires_same_endpoint(request.method, error);
@@ -96,8 +105,17 @@ async fn run_attempts(
                 error.set_retries_exhausted(true);
             }
         }
-        return response;
+        return with_outcome(response, maybe_executed);
     }
+}
+
+/// Corrects the error of the last attempt to that of the call: an earlier attempt may have been
+/// executed.
+fn with_outcome(mut response: Response, maybe_executed: bool) -> Response {
+    if maybe_executed && let Some(error) = response.error_mut() {
+        error.set_execution(Execution::Unknown);
+    }
+    response
 }
 
 /// The attempts of a call so far.
@@ -111,7 +129,7 @@ struct Attempts {
 impl Attempts {
     /// Records whether the last attempt was free, and returns it.
     fn end(&mut self, error: &Error) -> bool {
-        let is_free = error.delivery() == Delivery::NotProcessed && self.free < MAX_FREE;
+        let is_free = error.execution() == Execution::NotProcessed && self.free < MAX_FREE;
         self.free += u32::from(is_free);
         is_free
     }
@@ -158,11 +176,11 @@ fn decide(
 
 /// Returns whether further attempts must go to the endpoint at which this one failed.
 ///
-/// The call may be running there. Servers usually keep idempotency keys in a store of their own,
-/// so another server would not know the key and would execute the call a second time.
+/// The call may be running there, or its result may be kept there. Servers usually keep idempotency
+/// keys in a store of their own, so another server would not know the key and would execute the
+/// call a second time.
 fn requires_same_endpoint(method: &MethodDescriptor, error: &Error) -> bool {
-    matches!(method.idempotency, Idempotency::Keyed { .. })
-        && error.delivery() == Delivery::OutcomeUnknown
+    matches!(method.idempotency, Idempotency::Keyed { .. }) && !error.is_not_executed()
 }
 
 /// Returns the response of a call that has no endpoint for its next attempt: the response of the
@@ -225,32 +243,28 @@ mod tests {
     }
 
     #[test]
-    fn an_unsafe_method_is_retried_only_if_not_sent() {
-        let deliveries = [
-            (Delivery::Unsent, true),
-            (Delivery::NotProcessed, true),
-            (Delivery::OutcomeUnknown, false),
-            (Delivery::Answered, false),
+    fn an_unknown_outcome_binds_unsafe_and_keyed_calls() {
+        let states = [
+            (Execution::DependencyNotExecuted, true),
+            (Execution::NotProcessed, true),
+            (Execution::NotExecuted, true),
+            (Execution::Unknown, false),
         ];
-        for (delivery, plain) in deliveries {
-            let error = error(Code::Unavailable).with_delivery(delivery);
-            assert_eq!(is_retryable(&PLAIN, &error), plain, "{delivery:?}");
+        for (execution, not_executed) in states {
+            let error = error(Code::Unavailable).with_execution(execution);
+            assert_eq!(is_retryable(&PLAIN, &error), not_executed, "{execution:?}");
             assert!(is_retryable(&PLAIN.no_side_effects(), &error));
             let keyed = PLAIN.idempotency_key("key");
             assert!(is_retryable(&keyed, &error));
-            let unknown = delivery == Delivery::OutcomeUnknown;
-            assert_eq!(
-                requires_same_endpoint(&keyed, &error),
-                unknown,
-                "{delivery:?}"
-            );
+            let same = requires_same_endpoint(&keyed, &error);
+            assert_eq!(same, !not_executed, "{execution:?}");
             assert!(!requires_same_endpoint(&PLAIN.idempotent(), &error));
         }
     }
 
     #[test]
     fn an_error_with_exhausted_retries_is_not_retried() {
-        let mut error = error(Code::Unavailable).with_delivery(Delivery::Unsent);
+        let mut error = error(Code::Unavailable).not_executed();
         error.set_retries_exhausted(true);
         assert!(!is_retryable(&PLAIN.idempotent(), &error));
     }

@@ -11,7 +11,7 @@ use crate::backoff::{ExponentialBackoff, Jitter};
 /// | Method | Retried errors |
 /// | --- | --- |
 /// | `idempotent`, `no_side_effects` or with an idempotency key | `unavailable`; `resource_exhausted` with a retry delay from the server |
-/// | any other | `unavailable` if the call was not begun: a connection that was refused, `GOAWAY`, `REFUSED_STREAM` |
+/// | any other | `unavailable`, if the call was not executed: it was not sent, or the server says so ([`Error::is_not_executed`](crate::Error::is_not_executed)) |
 ///
 /// The first five attempts that a server did not process (`GOAWAY`, `REFUSED_STREAM`) count neither
 /// as attempts nor against the budget: nothing is wrong with the server.

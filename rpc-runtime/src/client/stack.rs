@@ -7,8 +7,8 @@ use tokio::time::timeout_at;
 use super::Client;
 use crate::compression::Compression;
 use crate::context::{Context, RequestId};
-use crate::descriptor::MethodDescriptor;
-use crate::error::Error;
+use crate::descriptor::{Idempotency, MethodDescriptor};
+use crate::error::{Error, Execution};
 use crate::metadata::Metadata;
 use crate::method::RedactedArguments;
 use crate::middleware::{Body, Request, Response};
@@ -45,7 +45,7 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
         client,
         method,
         redacted_arguments,
-        context,
+        context: callers,
         timeout,
         metadata,
         body,
@@ -56,17 +56,17 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
     } = call;
     let inner = &*client.0;
     let timeout = timeout.or(method.timeout).unwrap_or(inner.timeout);
-    let trace = CallTrace::of(context.flags(), redacted_arguments, || {
+    let trace = CallTrace::of(callers.flags(), redacted_arguments, || {
         body.as_ref().ok().and_then(Body::as_message).cloned()
     });
-    let outgoing = context.child(
+    let outgoing = callers.child(
         inner.source.as_ref(),
         inner.identity.as_ref(),
         Instant::now().checked_add(timeout),
     );
     let (context, failed) = match outgoing {
         Ok(outgoing) => (outgoing, None),
-        Err(error) => (context, Some(error)),
+        Err(error) => (callers.clone(), Some(error)),
     };
     // 1. Observers. Outermost, so that calls that are dropped or never sent are recorded too.
     let observation = inner.observers.start(CallStart {
@@ -78,9 +78,12 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
     });
     let deadline = context.deadline();
     let mut response = match (failed, body) {
-        (Some(error), _) | (None, Err(error)) => error.into(),
-        (None, Ok(_)) if deadline_passed(&context) => Error::deadline_exceeded().into(),
+        (Some(error), _) | (None, Err(error)) => unsent(error),
+        (None, Ok(_)) if deadline_passed(&context) => unsent(Error::deadline_exceeded()),
         (None, Ok(body)) => {
+            if has_effects(method) {
+                callers.call_begins();
+            }
             let mut request = Request::new(method, context.clone(), metadata, body);
             request.set_retry(retry);
             let defaults = inner.options;
@@ -92,12 +95,17 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
             // 2. Deadline.  3. The layers of the client, once a call.
             // 4. Retries. Each attempt: load balancing, attempt layers, transport.
             let work = inner.layers.run(&client.0, request);
-            match deadline {
+            let response = match deadline {
                 Some(deadline) => timeout_at(deadline.into(), work)
                     .await
                     .unwrap_or_else(|_| Error::deadline_exceeded().into()),
                 None => work.await,
+            };
+            // A call that is dropped before this line may have been executed.
+            if has_effects(method) && response.error().is_some_and(Error::is_not_executed) {
+                callers.call_not_executed();
             }
+            response
         }
     };
     // Only a call that was rejected before it was sent can have a context without an ID.
@@ -118,6 +126,16 @@ fn identify_call(error: &mut Error, id: RequestId, method: &'static MethodDescri
     if error.hops().is_empty() {
         error.set_failed_call(method.full_name());
     }
+}
+
+/// Returns the response of a call that is not sent.
+fn unsent(error: Error) -> Response {
+    let not_executed = Execution::DependencyNotExecuted;
+    error.with_execution(not_executed).into()
+}
+
+fn has_effects(method: &MethodDescriptor) -> bool {
+    method.idempotency != Idempotency::NoSideEffects
 }
 
 fn deadline_passed(context: &Context) -> bool {

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::{
-    Baggage, Propagated, RequestId, ResponseMetadata, ServerInfo, Source, TraceContext, propagated,
-    response,
+    Baggage, Progress, Propagated, RequestId, ResponseMetadata, ServerInfo, Source, TraceContext,
+    propagated, response,
 };
 use crate::descriptor::MethodDescriptor;
-use crate::error::Error;
+use crate::error::{Error, Execution};
 use crate::faults::FaultPlan;
 use crate::flags::Flags;
 use crate::identity::IdentityKeys;
@@ -39,6 +39,9 @@ pub(super) struct ContextInner {
     pub(super) propagated: Propagated,
     pub(super) local: LocalValues,
     pub(super) response: ResponseState,
+    pub(super) progress: Progress,
+    /// The context from which this one is derived, whose progress is that of the call.
+    pub(super) origin: Option<Context>,
 }
 
 /// The values of a context that stay in this process.
@@ -318,6 +321,8 @@ impl Context {
                 ..LocalValues::default()
             },
             response: ResponseState::default(),
+            progress: Progress::default(),
+            origin: None,
         }))))
     }
 
@@ -354,16 +359,62 @@ impl Context {
             .unwrap_or_default()
     }
 
+    /// Records that the handler begins; see [`Progress::begin`].
+    pub(crate) fn begin(&self) -> bool {
+        self.progress().is_none_or(Progress::begin)
+    }
+
+    /// Refuses the call if its handler has not begun; see [`Progress::refuse`].
+    pub(crate) fn refuse(&self) -> bool {
+        self.progress().is_some_and(Progress::refuse)
+    }
+
+    /// Records an outgoing call, which may be executed from now on.
+    pub(crate) fn call_begins(&self) {
+        if let Some(progress) = self.progress() {
+            progress.call_begins();
+        }
+    }
+
+    /// Records that an outgoing call was not executed.
+    pub(crate) fn call_not_executed(&self) {
+        if let Some(progress) = self.progress() {
+            progress.call_not_executed();
+        }
+    }
+
+    /// Decides whether an error of the handler means that nothing was done. That of a dependency
+    /// that did nothing does, if no other call of the handler may have been executed.
+    pub(crate) fn settle_execution(&self, error: &mut Error) {
+        if error.execution() == Execution::DependencyNotExecuted {
+            let has_called = self.progress().is_some_and(Progress::has_called);
+            error.set_execution(if has_called {
+                Execution::Unknown
+            } else {
+                Execution::NotExecuted
+            });
+        }
+    }
+
+    fn progress(&self) -> Option<&Progress> {
+        let inner = self.inner()?;
+        let origin = inner.origin.as_ref().and_then(Self::inner);
+        Some(&origin.unwrap_or(inner).progress)
+    }
+
     pub(super) fn inner(&self) -> Option<&ContextInner> {
         self.0.as_deref()
     }
 
-    /// Copies everything except the state of the response, which belongs to one call.
+    /// Copies everything except the state of the response, which belongs to one call. The progress
+    /// stays that of the origin.
     fn copy(&self) -> ContextInner {
         let Some(ContextInner {
             propagated,
             local,
             response: _,
+            progress: _,
+            origin,
         }) = self.inner()
         else {
             return ContextInner::default();
@@ -372,6 +423,8 @@ impl Context {
             propagated: propagated.clone(),
             local: local.clone(),
             response: ResponseState::default(),
+            progress: Progress::default(),
+            origin: origin.clone().or_else(|| Some(self.clone())),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::code::Code;
-use super::delivery::Delivery;
+use super::execution::Execution;
 use super::hop::Hop;
 use super::payload::Payload;
 use crate::metadata::{InvalidMetadata, Metadata};
@@ -55,9 +55,9 @@ pub(super) struct ErrorInner {
     pub(super) needs_remap: bool,
     /// Whether this is the failure of a dependency, from the service that passed it on.
     pub(super) passed_on: bool,
-    /// Whether the failed request reached a server.
-    pub(super) delivery: Delivery,
-    /// Whether a client has already retried the call.
+    /// Whether the failed call was executed.
+    pub(super) execution: Execution,
+    /// Whether no client should retry the call, see [`Error::retries_exhausted`].
     pub(super) retries_exhausted: bool,
     pub(super) location: Option<&'static Location<'static>>,
     /// The full name of the method whose call failed in this process, without a response of a
@@ -139,7 +139,7 @@ impl Error {
             public: !code.is_internal_kind(),
             needs_remap: false,
             passed_on: false,
-            delivery: Delivery::Answered,
+            execution: Execution::Unknown,
             retries_exhausted: false,
             location: None,
             failed_call: None,
@@ -413,18 +413,10 @@ impl fmt::Debug for Error {
     }
 }
 
-/// Facts by which a client decides whether to retry.
+/// Facts by which a client decides whether to retry, and the text of the message.
 impl Error {
-    pub(crate) fn with_delivery(mut self, delivery: Delivery) -> Self {
-        self.0.delivery = delivery;
-        self
-    }
-
-    pub(crate) fn delivery(&self) -> Delivery {
-        self.0.delivery
-    }
-
-    /// Returns whether a client closer to the failure has already retried the call.
+    /// Returns whether no client should retry the call, because a client closer to the failure has
+    /// already done so, or because a repeat would get the same error.
     ///
     /// Retrying such an error again would multiply the attempts: three attempts in each of three
     /// layers are 27.
@@ -432,7 +424,7 @@ impl Error {
         self.0.retries_exhausted
     }
 
-    /// Sets whether the call has already been retried.
+    /// Sets whether no client should retry the call.
     pub(crate) fn set_retries_exhausted(&mut self, retries_exhausted: bool) {
         self.0.retries_exhausted = retries_exhausted;
     }

@@ -6,7 +6,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::call_error::Received;
-use super::{Code, Delivery, Error, FieldViolation, Hop, Payload};
+use super::{Code, Error, FieldViolation, Hop, Payload};
 use crate::metadata::Metadata;
 use crate::request_id::RequestId;
 use crate::text::truncate_str;
@@ -21,8 +21,6 @@ impl Error {
     /// Marks an error of a dependency as passed on by the `?` at `location`.
     pub(super) fn propagated_at(mut self, location: &'static Location<'static>) -> Self {
         self.0.needs_remap = true;
-        // It describes the request to the dependency, and not the request of our caller.
-        self.0.delivery = Delivery::Answered;
         self.0.location = Some(location);
         // The metadata was sent to this service. It may hold a cookie or a token, so it is not
         // passed on.
@@ -37,6 +35,7 @@ impl Error {
         location: &'static Location<'static>,
     ) -> Self {
         self.0.passed_on = true;
+        self.adopt_execution(&theirs);
         self.0.location = Some(location);
         self.0.hops = theirs.0.hops;
         self.0.retries_exhausted = theirs.0.retries_exhausted;
@@ -49,6 +48,7 @@ impl Error {
         self.0.location = original.0.location;
         self.0.hops.clone_from(&original.0.hops);
         self.0.retries_exhausted = original.0.retries_exhausted;
+        self.adopt_execution(original);
     }
 
     /// Returns whether this is `original`, or `original` wrapped once by a variant with
@@ -120,6 +120,7 @@ impl Error {
     /// An error without its typed part is recognized by its reason: an edge sends no more of a
     /// variant without fields.
     pub(crate) fn mark_received(&mut self, service: &str) {
+        self.execution_of_dependency();
         if let Some(reason) = &self.0.reason
             && self.0.payload.is_none()
             && self.0.domain.as_deref() == Some(service)
@@ -153,14 +154,13 @@ impl Error {
         self.0.hops.insert(0, hop);
         self.0.message = message.into();
         self.0.public = true;
-        self.0.delivery = Delivery::Answered;
         self.0.source = None;
         self.truncate_chain();
     }
 
     /// Prepares the error for a caller that is not trusted, or that does not ask for the chain:
     /// code, public message, request ID, retry delay, metadata and the service's own details, and
-    /// whether it is passed on.
+    /// whether it is passed on and may run again.
     ///
     /// These are the reason, the violations and the attached details, without those of a
     /// dependency, and the fields of a public variant. An error whose message is not public has
@@ -191,6 +191,8 @@ impl Error {
         bare.0.request_id = Some(request_id);
         bare.0.retry_after = self.0.retry_after;
         bare.0.passed_on = self.0.passed_on;
+        bare.0.execution = self.0.execution;
+        bare.0.retries_exhausted = self.0.retries_exhausted;
         bare.0.metadata = std::mem::take(&mut self.0.metadata);
         *self = bare;
     }

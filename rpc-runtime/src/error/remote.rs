@@ -78,6 +78,12 @@ impl<E> Remote<E> {
         self.error.metadata()
     }
 
+    /// Returns whether it is known that nothing was done; see [`Error::is_not_executed`].
+    #[must_use]
+    pub fn is_not_executed(&self) -> bool {
+        self.error.is_not_executed()
+    }
+
     /// Returns the received error without its type.
     #[must_use]
     pub fn as_error(&self) -> &Error {

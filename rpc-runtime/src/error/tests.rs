@@ -123,23 +123,37 @@ fn foreign_text_cannot_add_lines() {
 
 #[test]
 fn exhausted_retries_are_marked_up_to_the_edge() {
-    let mut error =
-        Error::without_location(Code::Unavailable, "down").with_delivery(Delivery::Unsent);
+    let mut error = Error::without_location(Code::Unavailable, "down");
     error.set_retries_exhausted(true);
     let mut error = Error::from(Remote::<Error>::from_error(error));
-    assert_eq!(
-        error.delivery(),
-        Delivery::Answered,
-        "the request of our caller arrived"
-    );
     error.remap_dependency_error("a@prod/1");
     error.sanitize_for_wire("a@prod/1", "a.B/C", "a.B");
     assert!(error.retries_exhausted());
     error.redact(RequestId::random(), "a.B");
-    assert!(
-        !error.retries_exhausted(),
-        "external callers do not see internal retries"
-    );
+    assert!(error.retries_exhausted(), "and through it");
+}
+
+#[test]
+fn the_execution_of_a_dependency_is_its_own() {
+    use Execution::{DependencyNotExecuted, NotExecuted, Unknown};
+    for (state, passed_on) in [
+        (Unknown, Unknown),
+        (NotExecuted, DependencyNotExecuted),
+        (DependencyNotExecuted, DependencyNotExecuted),
+    ] {
+        let mut received = Error::without_location(Code::Unavailable, "down").with_execution(state);
+        received.mark_received("b.Store");
+        let remote = || Remote::<Error>::from_error(received.clone());
+        assert_eq!(remote().is_not_executed(), state != Unknown);
+        assert_eq!(Error::from(remote()).execution(), passed_on);
+        assert_eq!(remote().into_inner().execution(), passed_on);
+        let own = || Error::new(Code::Unavailable, "not now");
+        assert_eq!(remote().replaced_by(own()).execution(), passed_on);
+        let stated = remote().replaced_by(own().not_executed());
+        assert_eq!(stated.execution(), NotExecuted);
+        let corrected = Error::from(remote()).outcome_unknown();
+        assert_eq!(corrected.execution(), Unknown);
+    }
 }
 
 #[test]

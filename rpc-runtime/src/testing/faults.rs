@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::error::{Code, Delivery, Error};
+use crate::error::{Code, Error, Execution};
 use crate::faults::Effect;
 use crate::middleware::{BoxFuture, Layer, Next, Request, Response};
 
@@ -141,17 +141,17 @@ impl Layer for Faults {
             }
             if fault.refused {
                 let text = "injected fault: connection refused";
-                return broken(text, Delivery::Unsent);
+                return broken(text, Execution::DependencyNotExecuted);
             }
             match fault.effect {
                 None | Some(Effect::Delay(_)) => next.run(request).await,
                 Some(Effect::Error(code)) => {
                     Error::without_location(code, "injected fault: call rejected").into()
                 }
-                Some(Effect::Drop) => broken(BROKEN, Delivery::OutcomeUnknown),
+                Some(Effect::Drop) => broken(BROKEN, Execution::Unknown),
                 Some(Effect::DropResponse) => {
                     drop(next.run(request).await);
-                    broken(BROKEN, Delivery::OutcomeUnknown)
+                    broken(BROKEN, Execution::Unknown)
                 }
             }
         })
@@ -161,9 +161,9 @@ impl Layer for Faults {
 /// Error text of a call without a response.
 const BROKEN: &str = "injected fault: connection broken before the response was complete; the call may have been executed";
 
-fn broken(text: &'static str, delivery: Delivery) -> Response {
+fn broken(text: &'static str, execution: Execution) -> Response {
     Error::without_location(Code::Unavailable, text)
-        .with_delivery(delivery)
+        .with_execution(execution)
         .into()
 }
 

@@ -64,7 +64,7 @@ impl Pay for Bank {
         context.response().header("x-payment", "7").unwrap();
         context.response().trailer("x-cost", "3").unwrap();
         match cents {
-            0 => Err(Error::new(Code::Unavailable, "later")),
+            0 => Err(Error::new(Code::Unavailable, "later").not_executed()),
             ..0 => Err(Error::new(Code::OutOfRange, "no credit")
                 .with_violation("cents", "negative")
                 .with_metadata("x-left", "3")),

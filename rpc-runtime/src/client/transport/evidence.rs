@@ -1,7 +1,7 @@
 //! Evidence: what the end of a request reveals about the server at the address.
 
 use crate::client::outlier::Outcome;
-use crate::error::{Code, Delivery, Error};
+use crate::error::{Code, Error, Execution};
 use crate::middleware::Response;
 
 /// Returns the outcome of a request to which there was no response of the protocol.
@@ -10,7 +10,7 @@ pub(super) fn without_response(error: &Error) -> Outcome {
         // Above a limit of this client.
         Code::ResourceExhausted => Outcome::Error,
         // The server goes on with other requests (`REFUSED_STREAM`, or a `GOAWAY` below this one).
-        _ if error.delivery() == Delivery::NotProcessed => Outcome::Error,
+        _ if error.execution() == Execution::NotProcessed => Outcome::Error,
         // No connection, a broken one, or a peer that does not speak HTTP.
         _ => Outcome::Failure,
     }

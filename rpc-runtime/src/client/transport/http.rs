@@ -21,7 +21,7 @@ use super::response_body;
 use super::target::TransportTarget;
 use crate::client::outbound::OutboundRequest;
 use crate::client::outlier::Outcome;
-use crate::error::{Code, Delivery, Error, Result};
+use crate::error::{Code, Error, Execution, Result};
 use crate::middleware::{Body, Response};
 use crate::protocol::body::BodyReadError;
 use crate::protocol::connect::{self, OutgoingMessage, WireResponse};
@@ -98,7 +98,11 @@ impl HttpTransport {
         );
         let uri = match self.target.uri(request.method.path, message.query()) {
             Ok(uri) => uri,
-            Err(error) => return (error.into(), Outcome::Canceled),
+            Err(error) => {
+                let not_executed = Execution::DependencyNotExecuted;
+                let response = error.with_execution(not_executed).into();
+                return (response, Outcome::Canceled);
+            }
         };
         let mut http = connect::write_request(uri, &request.context, &request.metadata, message);
         if let Some(keys) = request.context.identity() {
@@ -216,14 +220,13 @@ impl HttpTransport {
         let text = format!(
             "{target} did not respond with valid HTTP (the transfer coding is `{all}` and not a single `chunked`); the call may have been executed"
         );
-        let error = Error::without_location(Code::Internal, text);
-        Some(error.with_delivery(Delivery::OutcomeUnknown))
+        Some(Error::without_location(Code::Internal, text))
     }
 
     /// Returns the error for a call that the server has not begun.
-    fn not_begun(&self, NotBegun { what, delivery }: NotBegun) -> Error {
+    fn not_begun(&self, NotBegun { what, execution }: NotBegun) -> Error {
         let text = format!("{} {what}; the call was not begun", self.target.text());
-        Error::without_location(Code::Unavailable, text).with_delivery(delivery)
+        Error::without_location(Code::Unavailable, text).with_execution(execution)
     }
 
     /// Returns the error for a connection that could not be opened or failed later.
@@ -236,8 +239,7 @@ impl HttpTransport {
         let cause = cause(error);
         if stage == RequestStage::Connecting {
             let text = format!("cannot connect to {target}: {cause}");
-            return Error::without_location(Code::Unavailable, text)
-                .with_delivery(Delivery::Unsent);
+            return unsent(text);
         }
         if stage == RequestStage::Sending
             && let Some(not_begun) = NotBegun::from_error(error)
@@ -263,8 +265,14 @@ impl HttpTransport {
             ),
         };
         let text = format!("{what} ({cause}); the call may have been executed");
-        Error::without_location(code, text).with_delivery(Delivery::OutcomeUnknown)
+        Error::without_location(code, text)
     }
+}
+
+/// Returns the error for a call that no server has begun.
+fn unsent(text: String) -> Error {
+    Error::without_location(Code::Unavailable, text)
+        .with_execution(Execution::DependencyNotExecuted)
 }
 
 /// Returns the error for a response above the limit of the client.
@@ -314,14 +322,14 @@ impl RequestStage {
 struct NotBegun {
     /// The action of the server, for the message.
     what: &'static str,
-    delivery: Delivery,
+    execution: Execution,
 }
 
 impl NotBegun {
     fn by_server(what: &'static str) -> Self {
         Self {
             what,
-            delivery: Delivery::NotProcessed,
+            execution: Execution::NotProcessed,
         }
     }
 
@@ -337,7 +345,7 @@ impl NotBegun {
             {
                 return Some(Self {
                     what: "closed the connection before the call was sent",
-                    delivery: Delivery::Unsent,
+                    execution: Execution::DependencyNotExecuted,
                 });
             }
             if let Some(what) = error.downcast_ref().and_then(http2::not_begun) {

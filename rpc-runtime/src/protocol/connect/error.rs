@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::content::ContentType;
 use super::decode::{describe_non_rpc_response, read_encoded, with_metadata};
 use super::origin;
+use super::outcome;
 use super::retry_after;
 use crate::codec::base64::{self, Engine as _};
 use crate::codec::error_details;
@@ -88,6 +89,7 @@ pub(crate) fn read_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -
         (Some(json), Some(code)) => {
             let mut error = json.into_error(code, described);
             origin::read(&mut error, headers);
+            outcome::read(&mut error, headers);
             error
         }
         (Some(json), None) if json.is_error_without_code() => json

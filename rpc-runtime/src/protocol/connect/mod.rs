@@ -10,6 +10,7 @@
 //! | `retry_after` | `retry-after` |
 //! | `origin` | `x-rpc-origin` |
 //! | `error` | the JSON of an error, reading and writing |
+//! | `outcome` | the headers that tell whether the call may run again |
 //! | `rejection` | the responses to calls that are rejected before the handler runs |
 
 mod content;
@@ -17,6 +18,7 @@ mod decode;
 mod error;
 mod get;
 mod origin;
+mod outcome;
 mod rejection;
 mod request;
 mod response;

@@ -9,6 +9,7 @@ use http::{StatusCode, response};
 use super::content::{ContentType, JSON};
 use super::decode::{describe_non_rpc_response, read_encoded, with_metadata};
 use super::origin;
+use super::outcome;
 use super::rejection::RejectionFormat;
 use super::{error_json, read_error};
 use crate::compression::{self, MIN_COMPRESS_SIZE, SUPPORTED};
@@ -77,6 +78,7 @@ fn write_error(error: &Error, status: StatusCode) -> http::Response<Bytes> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     origin::write(error, headers);
+    outcome::write(error, headers);
     metadata::write(error.metadata(), "", headers);
     response
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::service::Route;
 use crate::context::Source;
 use crate::descriptor::ServiceDescriptor;
-use crate::error::{Code, Delivery, Error};
+use crate::error::{Code, Error};
 use crate::faults::{Effect, FaultDecision, FaultPlan, Subject};
 use crate::middleware::{BoxFuture, InnerService, Layers, Request, Response};
 use crate::observe::LogThrottle;
@@ -59,7 +59,7 @@ impl FaultInjection {
     ) -> Response {
         let decision = match self.decision(route, plan, &request) {
             Ok(decision) => decision,
-            Err(error) => return error.into(),
+            Err(error) => return error.not_executed().into(),
         };
         if decision == FaultDecision::default() {
             return layers.run(route, request).await;
@@ -172,5 +172,5 @@ fn lost(effect: &str) -> Error {
     let text = format!(
         "fault injected by x-rpc-fault: {effect}; no response is sent; the call may have been executed"
     );
-    Error::without_location(Code::Unavailable, text).with_delivery(Delivery::OutcomeUnknown)
+    Error::without_location(Code::Unavailable, text)
 }

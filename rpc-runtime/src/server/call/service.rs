@@ -52,9 +52,12 @@ impl Route {
         method: &'static MethodDescriptor,
         handler: impl Fn(Request) -> BoxFuture<Response> + Send + Sync + 'static,
     ) -> Self {
-        let prepare = move |request| PreparedCall {
-            key: None,
-            response: handler(request),
+        let prepare = move |request: Request| {
+            if request.context().begin() {
+                PreparedCall::without_key(handler(request))
+            } else {
+                PreparedCall::refused()
+            }
         };
         Self::of_service(method, Box::new(prepare))
     }
@@ -167,6 +170,8 @@ impl<S: Send + Sync + 'static> RouteBuilder<S> {
                 None => Err(stream_for_message(method.descriptor())),
             };
             match arguments {
+                // The call has ended while a layer held it back.
+                Ok(_) if !context.begin() => PreparedCall::refused(),
                 Ok(arguments) => {
                     let key = method.idempotency_key(&arguments).map(str::to_owned);
                     let running = handler(Arc::clone(&implementation), context.clone(), arguments);
@@ -178,10 +183,7 @@ impl<S: Send + Sync + 'static> RouteBuilder<S> {
                     });
                     PreparedCall { key, response }
                 }
-                Err(error) => PreparedCall {
-                    key: None,
-                    response: Box::pin(std::future::ready(error.into())),
-                },
+                Err(error) => PreparedCall::failed(error),
             }
         };
         let route = Route::of_service(method.descriptor(), Box::new(prepare));
@@ -212,6 +214,7 @@ fn into_response<A: Arguments, T, E>(
         Err(error) => {
             let mut error = method.encode_error(error);
             context.attach_error_chain(&mut error);
+            context.settle_execution(&mut error);
             error.remap_dependency_error(context.server().map_or("-", |server| server.as_str()));
             error.into()
         }

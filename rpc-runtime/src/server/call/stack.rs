@@ -8,7 +8,7 @@ use super::service::Route;
 use crate::context::{Context, RequestId};
 use crate::descriptor::MethodDescriptor;
 use crate::duration::saturating_deadline;
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, Execution};
 use crate::middleware::{Request, Response};
 use crate::observe::{CallStart, CallTrace};
 use crate::server::admission::{self, OwnedPermit, Permit};
@@ -20,6 +20,7 @@ async fn run(
     inner: &Arc<ServerInner>,
     route: &Arc<Route>,
     mut request: Request,
+    context: &Context,
     chain_is_sent: bool,
 ) -> Response {
     // 1. Observers: outermost, so that they see every outcome, including a dropped call.
@@ -41,7 +42,7 @@ async fn run(
     let response = match admitted {
         Err(refused) => {
             observation.reject(refused.rejection);
-            refused.error.into()
+            refused.error.not_executed().into()
         }
         Ok(permit) if route.method().detached && route.idempotency.is_none() => {
             // Boxed, so that it does not enlarge the future of every other call.
@@ -58,13 +59,26 @@ async fn run(
             // Boxed, because the futures around it, up to that of the connection, are moved before
             // they run.
             let work = Box::pin(work(inner, route, request));
-            let mut response = or_deadline_exceeded(within(deadline, work).await);
+            let mut response = match within(deadline, work).await {
+                Some(response) => response,
+                None => too_late(context),
+            };
             hold(inner, permit, &mut response);
             response
         }
     };
     observation.end(&response);
     response
+}
+
+/// Returns the response of a call whose deadline has passed. A handler that has not begun until
+/// then does not begin later.
+fn too_late(context: &Context) -> Response {
+    let error = Error::deadline_exceeded();
+    if context.refuse() {
+        return error.not_executed().into();
+    }
+    error.into()
 }
 
 /// Keeps the permit of a call until its response stream ends. A response of one message releases it
@@ -155,10 +169,20 @@ impl ServerInner {
         request: Request,
         errors: ErrorScope,
     ) -> Response {
-        let id = request.context().id().copied();
+        let context = request.context().clone();
+        let id = context.id().copied();
         let chain_is_sent = errors == ErrorScope::Chain;
-        let mut response = run(self, route, request, chain_is_sent).await;
+        let mut response = run(self, route, request, &context, chain_is_sent).await;
         if let Some(error) = response.error_mut() {
+            if error.execution() == Execution::DependencyNotExecuted {
+                // A layer made that call. If it did so after the handler, that may have done
+                // something.
+                if context.refuse() {
+                    context.settle_execution(error);
+                } else {
+                    error.set_execution(Execution::Unknown);
+                }
+            }
             self.sanitize_for_wire(error, Some(route.method()), id, errors);
         }
         response
@@ -183,7 +207,7 @@ impl ServerInner {
             trace: CallTrace::of(Some(self.server_info().flags()), None, || None),
             ..CallStart::server(method, context)
         };
-        let mut response = Response::from(error);
+        let mut response = Response::from(error.not_executed());
         self.observers().start(call).end_bad_request(&response);
         if let Some(error) = response.error_mut() {
             self.sanitize_for_wire(error, method, context.id().copied(), errors);

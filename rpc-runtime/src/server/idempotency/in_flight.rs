@@ -2,22 +2,29 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::task::{Context, Waker};
-use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
 
-use super::{Claim, Fingerprint, IdempotencyKey, IdempotencyStore, Outcome, StoreFuture};
+use super::held_claim::{Ending, HeldClaim, LATE_CLAIM_TIMEOUT, STORE_TIMEOUT};
+use super::timing::within;
+use super::{Claim, Fingerprint, IdempotencyKey, IdempotencyStore, Outcome};
 use crate::error::Error;
 use crate::sync::{Mutex, MutexExt as _, MutexGuard};
 
-/// The timeout of an operation of the store.
-const STORE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The maximum number of calls that have ended and of which the store is not yet told. Of further
+/// ones the key stays claimed.
+const UNSETTLED_LIMIT: usize = 1_000;
 
 /// The running calls of a server, by idempotency key.
 #[derive(Default)]
-pub(super) struct InFlightCalls(Mutex<HashMap<IdempotencyKey, InFlight>>);
+pub(super) struct InFlightCalls(Mutex<Calls>);
+
+#[derive(Default)]
+struct Calls {
+    by_key: HashMap<IdempotencyKey, InFlight>,
+    /// The number of those in [`Stage::Settling`].
+    unsettled: usize,
+}
 
 struct InFlight {
     message: Fingerprint,
@@ -30,6 +37,8 @@ enum Stage {
     Claiming,
     /// The call holds the key.
     Running,
+    /// The call has ended, and the store is not yet told. Repeats get the result here.
+    Settling(CallResult),
     Done(CallResult),
 }
 
@@ -41,6 +50,8 @@ pub(super) enum Join {
     Follower(Waiter),
     /// The key belongs to a call with another message.
     KeyReused,
+    /// A call with another message has not been executed, and the store is not yet told.
+    Unsettled,
 }
 
 /// The result that a running call gives to all of its waiters.
@@ -60,6 +71,23 @@ pub(super) enum CallResult {
     StoreTimeout,
     /// The store returned an error.
     StoreFailed(Error),
+    /// All callers left before the store returned the claim.
+    CallersLeft,
+}
+
+impl CallResult {
+    /// Returns whether the key belongs to this call from now on.
+    fn holds_key(&self) -> bool {
+        match self {
+            Self::Ran(outcome) => outcome.is_final(),
+            Self::Stored(_) | Self::RunningElsewhere => true,
+            Self::KeyReused
+            | Self::StoreFull
+            | Self::StoreTimeout
+            | Self::StoreFailed(_)
+            | Self::CallersLeft => false,
+        }
+    }
 }
 
 impl InFlightCalls {
@@ -78,12 +106,12 @@ impl InFlightCalls {
                 continue;
             };
             match &*stage {
-                Stage::Running
-                | Stage::Done(
-                    CallResult::Ran(_) | CallResult::Stored(_) | CallResult::RunningElsewhere,
-                ) => {
+                Stage::Running => return Join::KeyReused,
+                Stage::Settling(result) | Stage::Done(result) if result.holds_key() => {
                     return Join::KeyReused;
                 }
+                // Waiting for the store may take minutes.
+                Stage::Settling(_) => return Join::Unsettled,
                 Stage::Claiming | Stage::Done(_) => {}
             }
         }
@@ -95,8 +123,8 @@ impl InFlightCalls {
         key: &IdempotencyKey,
         message: Fingerprint,
     ) -> Result<Join, watch::Receiver<Stage>> {
-        let mut running = self.running();
-        if let Some(call) = running.get(key) {
+        let mut calls = self.calls();
+        if let Some(call) = calls.by_key.get(key) {
             let waiter = call.waiter.clone();
             return if call.message == message {
                 Ok(Join::Follower(Waiter(waiter)))
@@ -109,18 +137,18 @@ impl InFlightCalls {
             message,
             waiter: waiter.clone(),
         };
-        running.insert(key.clone(), call);
+        calls.by_key.insert(key.clone(), call);
         let leader = Leader {
             in_flight: Arc::clone(self),
             key: key.clone(),
             message,
             sender,
-            is_done: false,
+            is_listed: true,
         };
         Ok(Join::Leader(leader, Waiter(waiter)))
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<IdempotencyKey, InFlight>> {
+    fn calls(&self) -> MutexGuard<'_, Calls> {
         self.0.lock_unpoisoned()
     }
 }
@@ -131,9 +159,9 @@ pub(super) struct Waiter(watch::Receiver<Stage>);
 impl Waiter {
     /// Returns `None` if the leader was dropped, for example at the end of the process.
     pub(super) async fn result(mut self) -> Option<CallResult> {
-        let result = self.0.wait_for(|stage| matches!(stage, Stage::Done(_)));
-        match &*result.await.ok()? {
-            Stage::Done(result) => Some(result.clone()),
+        let ended = |stage: &Stage| matches!(stage, Stage::Settling(_) | Stage::Done(_));
+        match &*self.0.wait_for(ended).await.ok()? {
+            Stage::Settling(result) | Stage::Done(result) => Some(result.clone()),
             Stage::Claiming | Stage::Running => None,
         }
     }
@@ -145,179 +173,151 @@ pub(super) struct Leader {
     key: IdempotencyKey,
     message: Fingerprint,
     sender: watch::Sender<Stage>,
-    is_done: bool,
+    /// Whether the call is in `in_flight`.
+    is_listed: bool,
 }
 
 impl Leader {
-    /// Claims the key, runs the work if the key was free, and stores its result. Returns whether a
-    /// waiter receives the result.
+    /// Claims the key, runs the work if the key was free, and stores its result.
+    ///
+    /// Calls `ended` when the callers get their result, with the result and whether a caller waits
+    /// for it. After that it may still try to reach the store for minutes.
     pub(super) async fn run(
         mut self,
         store: &dyn IdempotencyStore,
         work: impl Future<Output = Outcome>,
-    ) -> bool {
-        let result = match with_timeout(store.begin(&self.key, self.message)).await {
-            Err(result) => result,
-            Ok(Claim::Done(message, outcome)) if message == self.message => {
-                CallResult::Stored(outcome)
+        ended: impl FnOnce(&CallResult, bool),
+    ) {
+        let key = self.key.clone();
+        let claim = HeldClaim::new(store, &key, self.message);
+        let mut begin = store.begin(&key, self.message);
+        match within(STORE_TIMEOUT, begin.as_mut()).await {
+            Some(Ok(begun)) => match self.unclaimed(begun) {
+                Some(result) => {
+                    claim.forget();
+                    self.finish(result, ended);
+                }
+                None if self.start() => {
+                    let outcome = work.await;
+                    let ending = if outcome.is_final() {
+                        Ending::Complete(outcome.clone())
+                    } else {
+                        Ending::Abandon
+                    };
+                    let result = CallResult::Ran(outcome);
+                    self.end(claim.ending(ending), result, ended).await;
+                }
+                None => {
+                    let claim = claim.ending(Ending::Abandon);
+                    self.end(claim, CallResult::CallersLeft, ended).await;
+                }
+            },
+            // The store may have claimed the key before it failed.
+            Some(Err(error)) => {
+                let claim = claim.ending(Ending::Abandon);
+                let result = CallResult::StoreFailed(error);
+                self.end(claim, result, ended).await;
             }
-            Ok(Claim::Running(message)) if message == self.message => CallResult::RunningElsewhere,
-            Ok(Claim::Done(..) | Claim::Running(_)) => CallResult::KeyReused,
-            Ok(Claim::Full) => CallResult::StoreFull,
-            Ok(Claim::New) => CallResult::Ran(self.claimed(store, work).await),
-        };
-        // In this order: until the store has the result, repeats must find the call here; and a
-        // caller that received the result and repeats the call must find it in the store.
-        self.in_flight.running().remove(&self.key);
-        self.is_done = true;
-        self.sender.send(Stage::Done(result)).is_ok()
+            None => {
+                let claim = claim.ending(Ending::Abandon);
+                if !self.settle_later(CallResult::StoreTimeout, ended) {
+                    return;
+                }
+                // Until it responds, the store may still claim the key. The work never runs, since
+                // the callers have been told so.
+                match within(LATE_CLAIM_TIMEOUT, begin).await {
+                    Some(Ok(begun)) if !matches!(begun, Claim::New) => claim.forget(),
+                    Some(_) | None => claim.settle().await,
+                }
+            }
+        }
     }
 
-    async fn claimed(
-        &self,
-        store: &dyn IdempotencyStore,
-        work: impl Future<Output = Outcome>,
-    ) -> Outcome {
-        let mut claim = ClaimGuard {
-            leader: self,
-            store,
-            settled: false,
-        };
-        self.sender.send_replace(Stage::Running);
-        let outcome = work.await;
-        claim.settled = true;
-        let kept = if outcome.is_final() {
-            with_timeout(store.complete(&self.key, self.message, &outcome)).await
-        } else {
-            with_timeout(store.abandon(&self.key)).await
-        };
-        if let Err(result) = kept {
-            tracing::error!(
-                target: "rpc",
-                key = %self.key,
-                why = ?result,
-                "failed to update the idempotency store after a call; repeats are rejected until the store releases the idempotency key"
-            );
+    /// Begins the work. Returns `false` if all callers have left: a caller that comes later gets
+    /// [`CallResult::CallersLeft`].
+    fn start(&self) -> bool {
+        // Under the lock, so that no caller joins in between. One receiver is that of the list.
+        let _calls = self.in_flight.calls();
+        let is_awaited = self.sender.receiver_count() > 1;
+        if is_awaited {
+            self.sender.send_replace(Stage::Running);
         }
-        outcome
+        is_awaited
+    }
+
+    /// Returns the result of a call that did not get its key, or `None` if it did.
+    fn unclaimed(&self, claim: Claim) -> Option<CallResult> {
+        Some(match claim {
+            Claim::New => return None,
+            Claim::Done(message, outcome) if message == self.message => CallResult::Stored(outcome),
+            Claim::Running(message) if message == self.message => CallResult::RunningElsewhere,
+            Claim::Done(..) | Claim::Running(_) => CallResult::KeyReused,
+            Claim::Full => CallResult::StoreFull,
+        })
+    }
+
+    /// Tells the store how the claim ends, and the callers the result.
+    async fn end(
+        mut self,
+        mut claim: HeldClaim<'_>,
+        result: CallResult,
+        ended: impl FnOnce(&CallResult, bool),
+    ) {
+        if claim.try_settle().await {
+            self.finish(result, ended);
+        } else if self.settle_later(result, ended) {
+            claim.settle().await;
+        } else {
+            claim.give_up();
+        }
+    }
+
+    /// Gives the result to the callers and removes the call from the list.
+    fn finish(&mut self, result: CallResult, ended: impl FnOnce(&CallResult, bool)) {
+        // In this order: until the store has the result, repeats must find the call here; and a
+        // caller that received the result and repeats the call must find it in the store.
+        self.unlist();
+        let is_awaited = self.sender.receiver_count() > 0;
+        ended(&result, is_awaited);
+        self.sender.send_replace(Stage::Done(result));
+    }
+
+    /// Gives the result to the callers, and leaves the call in the list until this leader is
+    /// dropped. Returns `false` if too many calls are in this stage, and finishes the call then.
+    fn settle_later(&mut self, result: CallResult, ended: impl FnOnce(&CallResult, bool)) -> bool {
+        let mut calls = self.in_flight.calls();
+        if calls.unsettled >= UNSETTLED_LIMIT {
+            drop(calls);
+            self.finish(result, ended);
+            return false;
+        }
+        calls.unsettled += 1;
+        let is_awaited = self.sender.receiver_count() > 1;
+        drop(calls);
+        ended(&result, is_awaited);
+        self.sender.send_replace(Stage::Settling(result));
+        true
+    }
+
+    fn unlist(&mut self) {
+        if std::mem::take(&mut self.is_listed) {
+            let mut calls = self.in_flight.calls();
+            if matches!(&*self.sender.borrow(), Stage::Settling(_)) {
+                calls.unsettled -= 1;
+            }
+            calls.by_key.remove(&self.key);
+        }
     }
 }
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        // After `run`, the key may belong to a later call.
-        if !self.is_done {
-            self.in_flight.running().remove(&self.key);
-        }
-    }
-}
-
-/// A claimed key, from `begin` until its result is stored.
-struct ClaimGuard<'a> {
-    leader: &'a Leader,
-    store: &'a dyn IdempotencyStore,
-    settled: bool,
-}
-
-impl Drop for ClaimGuard<'_> {
-    fn drop(&mut self) {
-        if self.settled {
-            return;
-        }
-        // `drop` cannot wait for the store. `MemoryStore` completes in one poll; any other store
-        // keeps the claim.
-        let lost = Outcome::lost();
-        let mut told = self
-            .store
-            .complete(&self.leader.key, self.leader.message, &lost);
-        let _ = told.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    }
-}
-
-async fn with_timeout<T>(response: StoreFuture<'_, T>) -> Result<T, CallResult> {
-    match timeout(STORE_TIMEOUT, response).await {
-        Ok(response) => response.map_err(CallResult::StoreFailed),
-        Err(_) => Err(CallResult::StoreTimeout),
+        // After `finish`, the key may belong to a later call.
+        self.unlist();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::pin::pin;
-
-    use super::super::MemoryStore;
-    use super::*;
-
-    const MESSAGE: Fingerprint = Fingerprint::from_bytes([1; 32]);
-
-    async fn first(in_flight: &Arc<InFlightCalls>, key: &IdempotencyKey) -> (Leader, Waiter) {
-        match in_flight.join(key, MESSAGE).await {
-            Join::Leader(leader, waiter) => (leader, waiter),
-            Join::Follower(_) | Join::KeyReused => panic!("the key is in use"),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_call_dropped_while_running_does_not_run_again() {
-        let (in_flight, store) = (Arc::<InFlightCalls>::default(), MemoryStore::new());
-        let key = IdempotencyKey::new("/a.B/C", "-", "k");
-        let (leader, waiter) = first(&in_flight, &key).await;
-        {
-            let mut running = pin!(leader.run(&store, std::future::pending()));
-            let polled = running
-                .as_mut()
-                .poll(&mut Context::from_waker(Waker::noop()));
-            assert!(polled.is_pending());
-            assert!(matches!(
-                in_flight.join(&key, MESSAGE).await,
-                Join::Follower(_)
-            ));
-        }
-        assert!(waiter.result().await.is_none());
-        assert!(in_flight.running().is_empty());
-
-        let (leader, waiter) = first(&in_flight, &key).await;
-        assert!(leader.run(&store, async { panic!("it runs again") }).await);
-        let Some(CallResult::Stored(outcome)) = waiter.result().await else {
-            panic!("it was begun");
-        };
-        assert_eq!(outcome.error().unwrap().code(), crate::Code::Unknown);
-    }
-
-    /// A store that never responds.
-    struct Silence;
-
-    impl IdempotencyStore for Silence {
-        fn begin<'a>(&'a self, _: &'a IdempotencyKey, _: Fingerprint) -> StoreFuture<'a, Claim> {
-            Box::pin(std::future::pending())
-        }
-
-        fn complete<'a>(
-            &'a self,
-            _: &'a IdempotencyKey,
-            _: Fingerprint,
-            _: &'a Outcome,
-        ) -> StoreFuture<'a, ()> {
-            Box::pin(std::future::pending())
-        }
-
-        fn abandon<'a>(&'a self, _: &'a IdempotencyKey) -> StoreFuture<'a, ()> {
-            Box::pin(std::future::pending())
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_silent_store_times_out_and_nothing_runs() {
-        let in_flight = Arc::<InFlightCalls>::default();
-        let key = IdempotencyKey::new("/a.B/C", "-", "k");
-        let (leader, waiter) = first(&in_flight, &key).await;
-        let start = tokio::time::Instant::now();
-        assert!(leader.run(&Silence, async { panic!("it runs") }).await);
-        assert_eq!(start.elapsed().as_secs(), STORE_TIMEOUT.as_secs());
-        assert!(matches!(
-            waiter.result().await,
-            Some(CallResult::StoreTimeout)
-        ));
-        assert!(in_flight.running().is_empty());
-    }
-}
+// Explicit, since `rpc-models` includes this file by its path.
+#[path = "in_flight/tests.rs"]
+mod tests;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Claim, Fingerprint, IdempotencyKey, IdempotencyStore, Outcome, StoreFuture};
+use super::{
+    Claim, ClaimToken, Fingerprint, IdempotencyKey, IdempotencyStore, Outcome, StoreFuture,
+};
 use crate::error::{Code, Error, Result};
 use crate::sync::{Mutex, MutexExt as _, MutexGuard};
 
@@ -58,7 +60,15 @@ struct MemoryState {
 
 struct MemoryEntry {
     message: Fingerprint,
+    /// The call that claimed the key.
+    token: ClaimToken,
     result: Option<StoredResult>,
+}
+
+impl MemoryEntry {
+    fn is_claimed_by(&self, token: ClaimToken) -> bool {
+        self.result.is_none() && self.token == token
+    }
 }
 
 struct StoredResult {
@@ -126,13 +136,14 @@ impl MemoryStore {
         }
         let entry = MemoryEntry {
             message,
+            token: key.token(),
             result: None,
         };
         state.known.insert(key.clone(), entry);
         Claim::New
     }
 
-    fn keep_result(&self, key: &IdempotencyKey, message: Fingerprint, outcome: &Outcome) {
+    fn keep_result(&self, key: &IdempotencyKey, outcome: &Outcome) {
         let names = key.caller().len() + key.key().len();
         let size = |outcome: &Outcome| OVERHEAD + names + outcome.size();
         let outcome = if size(outcome) > self.bytes {
@@ -147,15 +158,13 @@ impl MemoryStore {
         };
         let mut state = self.state();
         // A second result for one key would put the key into `done` twice.
-        if !matches!(state.known.get(key), Some(MemoryEntry { result: None, .. })) {
+        let entry = state.known.get_mut(key);
+        let Some(entry) = entry.filter(|entry| entry.is_claimed_by(key.token())) else {
             return;
-        }
-        state.bytes += kept.bytes;
-        let entry = MemoryEntry {
-            message,
-            result: Some(kept),
         };
-        state.known.insert(key.clone(), entry);
+        let bytes = kept.bytes;
+        entry.result = Some(kept);
+        state.bytes += bytes;
         state.done.push_back(key.clone());
         // The newest result stays even above the limit, since its caller may repeat the call at
         // once.
@@ -246,11 +255,11 @@ impl IdempotencyStore for MemoryStore {
     fn complete<'a>(
         &'a self,
         key: &'a IdempotencyKey,
-        message: Fingerprint,
+        _: Fingerprint,
         outcome: &'a Outcome,
     ) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            self.keep_result(key, message, outcome);
+            self.keep_result(key, outcome);
             Ok(())
         })
     }
@@ -258,7 +267,8 @@ impl IdempotencyStore for MemoryStore {
     fn abandon<'a>(&'a self, key: &'a IdempotencyKey) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let mut state = self.state();
-            if matches!(state.known.get(key), Some(MemoryEntry { result: None, .. })) {
+            let entry = state.known.get(key);
+            if entry.is_some_and(|entry| entry.is_claimed_by(key.token())) {
                 state.known.remove(key);
             }
             Ok(())
@@ -290,7 +300,7 @@ mod tests {
 
     fn done(store: &MemoryStore, n: usize, text: &str) {
         assert!(matches!(store.look_up(&key(n), MESSAGE), Claim::New), "{n}");
-        store.keep_result(&key(n), MESSAGE, &Outcome::of_message(text.to_owned()));
+        store.keep_result(&key(n), &Outcome::of_message(text.to_owned()));
     }
 
     fn is_known(store: &MemoryStore, n: usize) -> bool {
@@ -306,7 +316,7 @@ mod tests {
             store.look_up(&key(1), other),
             Claim::Running(MESSAGE)
         ));
-        store.keep_result(&key(1), MESSAGE, &Outcome::of_message("x"));
+        store.keep_result(&key(1), &Outcome::of_message("x"));
         assert!(matches!(
             store.look_up(&key(1), other),
             Claim::Done(MESSAGE, _)
@@ -395,5 +405,19 @@ mod tests {
         done(&store, 1, "x");
         store.abandon(&key(1)).await.unwrap();
         assert!(matches!(store.look_up(&key(1), MESSAGE), Claim::Done(..)));
+    }
+
+    #[tokio::test]
+    async fn only_its_token_ends_a_claim() {
+        let store = MemoryStore::new();
+        let (first, late) = (key(1), key(1).with_token(ClaimToken::random()));
+        assert!(matches!(store.look_up(&first, MESSAGE), Claim::New));
+        store.abandon(&late).await.unwrap();
+        store.keep_result(&late, &Outcome::of_message("late"));
+        let claim = store.look_up(&late, MESSAGE);
+        assert!(matches!(claim, Claim::Running(MESSAGE)), "{claim:?}");
+        store.keep_result(&first, &Outcome::of_message("x"));
+        let claim = store.look_up(&late, MESSAGE);
+        assert!(matches!(claim, Claim::Done(..)), "{claim:?}");
     }
 }

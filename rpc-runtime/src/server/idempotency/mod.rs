@@ -11,16 +11,18 @@
 //! | belongs to a call with a different message | `aborted` |
 //! | is empty, longer than 255 bytes, or has control characters | `invalid_argument` |
 //!
-//! **Results.** A value is a result, and so is every error except `unavailable` and
-//! `resource_exhausted`. With these two a handler states that it did nothing, so the next call with
-//! the key runs. After a panic, `internal` or an expired deadline the handler may have done part of
-//! its work, so the error is stored as the result, and only a new key runs the work again.
-//! Arguments that cannot be decoded and rejections by layers come before the key is checked, and
-//! are not stored.
+//! **Results.** A value is a result, and so is every error except one of which it is known that
+//! nothing was done: the handler says so by [`Error::not_executed`](crate::Error::not_executed), or
+//! it passes on the error of a dependency that was not executed and has made no other call. The
+//! next call with the key then runs. After any other error, `unavailable` included, the handler may
+//! have done part of its work, so the error is stored as the result, and only a new key runs the
+//! work again. Arguments that cannot be decoded and rejections by layers come before the key is
+//! checked, and are not stored.
 //!
 //! **Cancellation.** The work continues when its caller disconnects or its deadline passes, as for
 //! a `detached` method, up to the method's `timeout` or
-//! [`deadline_cap`](crate::Limits::deadline_cap), so a later repeat finds a result.
+//! [`deadline_cap`](crate::Limits::deadline_cap), so a later repeat finds a result. A call whose
+//! callers have all left before the store returned the claim is not begun.
 //!
 //! **Scope.** Keys are scoped to the caller, which is a server in an environment. All callers
 //! without a trusted source, such as those at an edge, share one scope. There, use unguessable keys
@@ -28,18 +30,25 @@
 //! key, and never receives the stored result.
 //!
 //! **Replicas.** A result is known to the servers that share an [`IdempotencyStore`]; by default
-//! each server has a separate one. So a client with several addresses that lost a response retries
-//! only at the address to which it sent the call. A call that was not sent, or that a server
-//! reports as not begun, is retried at another address.
+//! each server has a separate one. So a client with several addresses that lost a response, or got
+//! one that is not of the server, retries only at the address to which it sent the call. A call
+//! that was not sent, or of which the server states that it was not executed, is retried at another
+//! address.
+//!
+//! **Faults of the store.** A call whose key the store does not claim within 5 s is not run. A
+//! claim that arrives later is released. A result that the store does not accept is given to
+//! repeats at this server, until the store has it.
 //!
 //! **Retention.** Defined by the [`IdempotencyStore`]: [`MemoryStore`] keeps results for 24 hours
 //! and not past the end of the process.
 
 mod fingerprint;
+mod held_claim;
 mod in_flight;
 mod memory;
 mod outcome;
 mod store;
+mod timing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -50,7 +59,7 @@ use tracing::Span;
 
 pub use memory::MemoryStore;
 pub use outcome::Outcome;
-pub use store::{Claim, Fingerprint, IdempotencyKey, IdempotencyStore, StoreFuture};
+pub use store::{Claim, ClaimToken, Fingerprint, IdempotencyKey, IdempotencyStore, StoreFuture};
 
 use self::in_flight::{CallResult, InFlightCalls, Join, Leader, Waiter};
 use crate::context::Context;
@@ -70,6 +79,9 @@ const REPLAYED: &str = "idempotent-replayed";
 /// process, in milliseconds. It is longer than that of an overload, because that call must end
 /// first.
 const RUNNING_ELSEWHERE_RETRY_MS: std::ops::RangeInclusive<u64> = 100..=300;
+/// The delay after which a call may be sent again that was not begun, because the store is full or
+/// does not respond, in milliseconds.
+const STORE_RETRY_MS: std::ops::RangeInclusive<u64> = 50..=150;
 
 /// Runs the calls with idempotency keys of one server.
 pub(crate) struct IdempotencyHandler {
@@ -130,9 +142,11 @@ impl IdempotencyHandler {
         }
         Box::pin(async move {
             let message = Fingerprint::of(&message);
-            let key = IdempotencyKey::new(method.path, caller, key);
+            let key =
+                IdempotencyKey::new(method.path, caller, key).with_token(ClaimToken::random());
             let (waiter, is_first) = match self.in_flight.join(&key, message).await {
                 Join::KeyReused => return other_message(method).into(),
+                Join::Unsettled => return store_timeout().into(),
                 Join::Follower(waiter) => {
                     // Releases the admission permit with it: a waiting repeat does not occupy a
                     // slot.
@@ -158,17 +172,14 @@ impl IdempotencyHandler {
     ) {
         let (store, observers) = (Arc::clone(&self.store), self.observers.clone());
         self.tasks.spawn(async move {
-            let mut ran = None;
-            let work = async {
-                let outcome = work.await;
-                ran = Some(outcome.clone());
-                outcome
+            let ended = |result: &CallResult, is_awaited| {
+                if let (false, CallResult::Ran(outcome)) = (is_awaited, result) {
+                    // No caller waits any more, so only the observers can report how the call
+                    // ended.
+                    observers.detached_ended(&start, &outcome.clone().into_response());
+                }
             };
-            let is_awaited = leader.run(&*store, work).await;
-            if let (false, Some(outcome)) = (is_awaited, ran) {
-                // No caller waits any more, so only the observers can report how the call ended.
-                observers.detached_ended(&start, &outcome.into_response());
-            }
+            leader.run(&*store, work, ended).await;
         });
     }
 }
@@ -184,39 +195,63 @@ async fn guarded_work(
 }
 
 async fn answer_with(waiter: Waiter, is_first: bool, method: &MethodDescriptor) -> Response {
-    let stopped = || {
-        let text = "the server stopped before the work was done; the call may have been executed";
-        Error::without_location(Code::Unavailable, text)
-    };
     let error = match waiter.result().await {
-        Some(CallResult::Ran(outcome)) if is_first => return outcome.into_response(),
-        Some(CallResult::Ran(outcome) | CallResult::Stored(outcome)) => return replayed(outcome),
+        Some(CallResult::Ran(outcome)) => return result_response(outcome, !is_first),
+        Some(CallResult::Stored(outcome)) => return result_response(outcome, true),
         Some(CallResult::KeyReused) => other_message(method),
-        Some(CallResult::RunningElsewhere) => Error::without_location(
-            Code::Unavailable,
+        Some(CallResult::RunningElsewhere) => unavailable(
             "another instance is running the call with this idempotency key; retry later for its result",
         )
-        .with_retry_after(Duration::from_millis(fastrand::u64(
-            RUNNING_ELSEWHERE_RETRY_MS,
-        ))),
+        .with_retry_after(random_delay(RUNNING_ELSEWHERE_RETRY_MS)),
         Some(CallResult::StoreFull) => Error::without_location(
             Code::ResourceExhausted,
             "too many calls with idempotency keys are in flight; the call was not begun, retry later",
+        )
+        .with_retry_after(random_delay(STORE_RETRY_MS))
+        .not_executed(),
+        Some(CallResult::StoreTimeout) => store_timeout(),
+        Some(CallResult::StoreFailed(error)) => error.not_executed(),
+        Some(CallResult::CallersLeft) => unavailable(
+            "all callers of this call left before it was begun; it was not begun, retry it",
+        )
+        .with_retry_after(random_delay(STORE_RETRY_MS))
+        .not_executed(),
+        None => unavailable(
+            "the server stopped before the work was done; the call may have been executed",
         ),
-        Some(CallResult::StoreTimeout) => Error::without_location(
-            Code::Unavailable,
-            "the idempotency store did not respond; the call was not begun",
-        ),
-        Some(CallResult::StoreFailed(error)) => error,
-        None => stopped(),
     };
     error.into()
 }
 
-fn replayed(outcome: Outcome) -> Response {
+fn store_timeout() -> Error {
+    unavailable("the idempotency store did not respond; the call was not begun, retry later")
+        .with_retry_after(random_delay(STORE_RETRY_MS))
+        .not_executed()
+}
+
+fn unavailable(text: &'static str) -> Error {
+    Error::without_location(Code::Unavailable, text)
+}
+
+fn random_delay(milliseconds: std::ops::RangeInclusive<u64>) -> Duration {
+    Duration::from_millis(fastrand::u64(milliseconds))
+}
+
+/// Returns the response of a call that has run.
+fn result_response(outcome: Outcome, is_replayed: bool) -> Response {
+    let is_final = outcome.is_final();
     let mut response = outcome.into_response();
-    // A fixed name and value, which are always valid.
-    let _ = response.headers_mut().append(REPLAYED, "true");
+    if let Some(error) = response.error_mut()
+        && is_final
+        && matches!(error.code(), Code::Unavailable | Code::ResourceExhausted)
+    {
+        // Clients retry these codes, and a repeat would get the same error.
+        error.set_retries_exhausted(true);
+    }
+    if is_replayed {
+        // A fixed name and value, which are always valid.
+        let _ = response.headers_mut().append(REPLAYED, "true");
+    }
     response
 }
 
@@ -232,7 +267,9 @@ fn other_message(method: &MethodDescriptor) -> Error {
     let text = format!(
         "`{argument}` was used for a call with other arguments; use a new key for each call, and the same key only to repeat it"
     );
-    Error::without_location(Code::Aborted, text).with_reason("IDEMPOTENCY_KEY_REUSED")
+    Error::without_location(Code::Aborted, text)
+        .with_reason("IDEMPOTENCY_KEY_REUSED")
+        .not_executed()
 }
 
 /// Returns the error of an invalid key.
@@ -248,7 +285,7 @@ fn refusal(method: &MethodDescriptor, key: &str) -> Option<Error> {
     };
     let argument = key_argument(method).unwrap_or_default();
     let error = Error::without_location(Code::InvalidArgument, format!("`{argument}` {problem}"));
-    Some(error.with_violation(argument, problem))
+    Some(error.with_violation(argument, problem).not_executed())
 }
 
 impl fmt::Debug for IdempotencyHandler {

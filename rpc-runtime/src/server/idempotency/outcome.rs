@@ -45,15 +45,12 @@ impl Outcome {
         self.result.as_ref().err()
     }
 
-    /// Returns whether the outcome is stored for repeats. `unavailable` and `resource_exhausted`
-    /// mean that the call was not executed, so they are not stored and a repeat runs. Every other
-    /// outcome is stored, including `internal`, a panic and `deadline_exceeded`: the handler may
-    /// have done part of its work, which must not be done twice.
+    /// Returns whether the outcome is stored for repeats: a value, and every error except one of
+    /// which it is known that nothing was done ([`Error::is_not_executed`]). Otherwise the handler
+    /// may have done part of its work, which must not be done twice, whatever the code.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        let again =
-            |error: &Error| matches!(error.code(), Code::Unavailable | Code::ResourceExhausted);
-        !self.error().is_some_and(again)
+        !self.error().is_some_and(Error::is_not_executed)
     }
 
     /// Returns its approximate size in memory, in bytes.
@@ -266,10 +263,10 @@ mod tests {
 
     #[test]
     fn only_an_unexecuted_call_may_run_again() {
-        let again = [Code::Unavailable, Code::ResourceExhausted];
         for code in Code::all() {
-            let outcome = Outcome::from(Error::new(code, "why"));
-            assert_eq!(outcome.is_final(), !again.contains(&code), "{code}");
+            let error = || Error::new(code, "why");
+            assert!(Outcome::from(error()).is_final(), "{code}");
+            assert!(!Outcome::from(error().not_executed()).is_final(), "{code}");
         }
         assert!(Outcome::of_message("x").is_final());
     }

@@ -1,6 +1,7 @@
 //! The interface of a store of results.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -21,9 +22,14 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a
 /// wait for it within the process, and do not reach the store. The server also compares the
 /// messages; a store only keeps the [`Fingerprint`].
 ///
-/// Each operation has a timeout of 5 s. If `begin` fails, the call is not run and returns the
-/// store's error. If `complete` fails, the caller still gets its result, an error is logged, and
-/// the key stays claimed.
+/// Each operation has a timeout of 5 s, after which its future may be dropped. A request that the
+/// server has given up may still arrive at the store. So the key of each call has a [`ClaimToken`],
+/// and an operation with the token of another claim changes nothing.
+///
+/// If `begin` fails or takes too long, the call is not run, and its claim is released as soon as
+/// the store responds. If `complete` fails, the caller still gets its result; so do repeats at this
+/// server, which calls `complete` again for about ten minutes. After that the key stays claimed,
+/// and an error is logged.
 ///
 /// A store outside of the handler's database cannot know whether a call was executed whose server
 /// was killed between the handler's last effect and `complete`. Only the claim remains. If this
@@ -41,17 +47,23 @@ pub trait IdempotencyStore: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Looks up a key, and claims it if it is free: of two concurrent calls, exactly one gets
-    /// [`Claim::New`].
+    /// Looks up a key, and claims it for its [token](IdempotencyKey::token) if it is free: of two
+    /// concurrent calls, exactly one gets [`Claim::New`].
+    ///
+    /// A store that sends its own requests again recognizes the claim that it has made by the
+    /// token.
     ///
     /// # Errors
     ///
-    /// `unavailable` if the store cannot be reached.
+    /// `unavailable` if the store cannot be reached. It may have claimed the key all the same.
     fn begin<'a>(&'a self, key: &'a IdempotencyKey, message: Fingerprint)
     -> StoreFuture<'a, Claim>;
 
-    /// Stores the result of the call that claimed the key; from now on [`begin`](Self::begin)
-    /// returns [`Claim::Done`].
+    /// Stores the result of the call that claimed the key with this token; from now on
+    /// [`begin`](Self::begin) returns [`Claim::Done`].
+    ///
+    /// Does nothing, and succeeds, if the key has a result or belongs to the claim of another
+    /// token. May be called again after an error.
     ///
     /// # Errors
     ///
@@ -63,7 +75,10 @@ pub trait IdempotencyStore: Send + Sync + 'static {
         outcome: &'a Outcome,
     ) -> StoreFuture<'a, ()>;
 
-    /// Releases the claim: the call was not executed, and may be retried.
+    /// Releases the claim of this token: the call was not executed, and may run again.
+    ///
+    /// Does nothing, and succeeds, if the key is free, has a result, or belongs to the claim of
+    /// another token. May be called again after an error.
     ///
     /// # Errors
     ///
@@ -122,9 +137,27 @@ pub enum Claim {
 
 /// Identifies the repeats of a call: method, caller and key. Cheap to clone.
 ///
-/// Prints as `/shop.v1.Till/Charge web@prod key`.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct IdempotencyKey(Arc<KeyParts>);
+/// Also carries the token of the call that uses it, which is not compared: the keys of repeats are
+/// equal. Prints as `/shop.v1.Till/Charge web@prod key`.
+#[derive(Clone)]
+pub struct IdempotencyKey {
+    parts: Arc<KeyParts>,
+    token: ClaimToken,
+}
+
+impl PartialEq for IdempotencyKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts == other.parts
+    }
+}
+
+impl Eq for IdempotencyKey {}
+
+impl Hash for IdempotencyKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.parts.hash(state);
+    }
+}
 
 #[derive(PartialEq, Eq, Hash)]
 struct KeyParts {
@@ -134,44 +167,94 @@ struct KeyParts {
 }
 
 impl IdempotencyKey {
-    /// Creates the key of a call as the server does, for tests of a store.
+    /// Creates the key of a call as the server does, for tests of a store. Its token is zero.
     pub fn new(method: &'static str, caller: impl Into<String>, key: impl Into<String>) -> Self {
-        Self(Arc::new(KeyParts {
-            method,
-            caller: caller.into(),
-            key: key.into(),
-        }))
+        Self {
+            parts: Arc::new(KeyParts {
+                method,
+                caller: caller.into(),
+                key: key.into(),
+            }),
+            token: ClaimToken::from_bytes([0; 16]),
+        }
+    }
+
+    /// Sets the token.
+    #[must_use]
+    pub fn with_token(self, token: ClaimToken) -> Self {
+        Self { token, ..self }
+    }
+
+    /// Returns the token of the call that uses the key. If the call claims the key, it is the token
+    /// of the claim.
+    #[must_use]
+    pub fn token(&self) -> ClaimToken {
+        self.token
     }
 
     /// Returns the method's path, such as `/shop.v1.Till/Charge`.
     #[must_use]
     pub fn method(&self) -> &str {
-        self.0.method
+        self.parts.method
     }
 
     /// Returns the calling server and its environment without the instance, such as `web@prod`; `-`
     /// for a caller without a trusted source, as at an edge.
     #[must_use]
     pub fn caller(&self) -> &str {
-        &self.0.caller
+        &self.parts.caller
     }
 
     /// Returns the key that the caller passed: 1 to 255 bytes without control characters.
     #[must_use]
     pub fn key(&self) -> &str {
-        &self.0.key
+        &self.parts.key
     }
 }
 
 impl fmt::Display for IdempotencyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.0.method, self.0.caller, self.0.key)
+        write!(
+            f,
+            "{} {} {}",
+            self.parts.method, self.parts.caller, self.parts.key
+        )
     }
 }
 
 impl fmt::Debug for IdempotencyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "IdempotencyKey({self})")
+    }
+}
+
+/// Identifies one claim of a key: random, and different for each call.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClaimToken([u8; 16]);
+
+impl ClaimToken {
+    /// Creates the token of a call.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(fastrand::u128(..).to_be_bytes())
+    }
+
+    /// Restores a token from a store.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the bytes to store.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ClaimToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClaimToken({:032x})", u128::from_be_bytes(self.0))
     }
 }
 

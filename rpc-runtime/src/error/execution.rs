@@ -1,0 +1,23 @@
+//! The state of an error that decides whether a call may run again.
+//!
+//! One rule for clients, servers and the idempotency store: a call was not executed if it was never
+//! sent, or if the server states that it did nothing of it. Of every other failed call the outcome
+//! is unknown.
+
+/// Whether a failed call was executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Execution {
+    /// The call may have been executed. The default, so that knowledge can only be lost towards the
+    /// safe side.
+    #[default]
+    Unknown,
+    /// Nothing was done of the call that this service handles.
+    NotExecuted,
+    /// Nothing was done of a call that this process made: it was not sent, or the server did not
+    /// execute it. The call that this service handles may have done something else.
+    DependencyNotExecuted,
+    /// The same of one attempt: the server did not process the request (`GOAWAY`,
+    /// `REFUSED_STREAM`). This is about a connection or a moment, and is no evidence against the
+    /// server.
+    NotProcessed,
+}
