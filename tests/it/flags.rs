@@ -1,18 +1,17 @@
 //! Flags of running servers, over sockets and in process.
 
+mod file;
+mod log_rpc;
+
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use rpc_runtime::flag_service::FlagServiceClient;
 use rpc_runtime::flags::{Actor, FlagInfo, FlagOrigin};
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Callers, Client, Policy, Secret, Source, Trust};
 use rpc_tests::Running;
-use rpc_tests::folder::Folder;
 use rpc_tests::raw::{Raw, post, post_with, request};
-use rpc_tests::wait::until;
 use serde::{Deserialize, Serialize};
 use tracing::subscriber::DefaultGuard;
 
@@ -143,10 +142,6 @@ impl io::Write for LogBuffer {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-fn write(path: &Path, text: &str) {
-    std::fs::write(path, text).unwrap();
 }
 
 #[tokio::test]
@@ -368,198 +363,6 @@ async fn a_secret_flag_is_in_no_response_and_no_log() {
         "{lines:#?}"
     );
     assert!(!logs.text().contains("canary"), "{}", logs.text());
-}
-
-#[tokio::test]
-async fn a_changed_file_is_read_and_a_bad_one_ignored() {
-    let (logs, _guard) = LogBuffer::start();
-    let folder = Folder::new();
-    let path = folder.file("flags");
-    write(&path, "# at first\nlargest = 200\nat_start = 2\n");
-    let server = server("one").flag(&LARGEST, 150).flags_file(&path);
-    let handle = server.flags();
-    let (_running, flags, limited) = started(server).await;
-    assert_eq!(limited.largest().await.unwrap(), 200);
-    assert_eq!(flag(&flags, "at_start").await.value, "2");
-    assert_eq!(flag(&flags, "largest").await.origin, FlagOrigin::File);
-
-    write(&path, "largest = 300\nat_start = 3\n");
-    until(async || handle.get(&LARGEST) == 300).await;
-    assert_eq!(handle.get(&AT_START), 2);
-    assert_eq!(
-        logs.lines("the new value takes effect at the next start")
-            .len(),
-        1
-    );
-    let by = format!(r#"old="200" new="300" by="file {}""#, path.display());
-    assert_eq!(logs.lines(&by).len(), 1, "{}", logs.text());
-
-    // Half written, invalid, deleted: no value is applied, and each error is logged once.
-    for (text, expected) in [
-        ("largest = 4", "may be incomplete"),
-        ("largest = 4\nlargets = 5\n", "did you mean largest?"),
-        ("key = canary\nlargest = 0\n", "line 2: invalid value `0`"),
-    ] {
-        write(&path, text);
-        until(async || !logs.lines(expected).is_empty()).await;
-    }
-    std::fs::remove_file(&path).unwrap();
-    until(async || !logs.lines("failed to read").is_empty()).await;
-    assert_eq!(handle.get(&LARGEST), 300);
-    assert_eq!(*handle.load(&KEY), "canary-default");
-    assert_eq!(
-        logs.lines("failed to reload the flags file: flags are unchanged")
-            .len(),
-        4,
-        "{}",
-        logs.text()
-    );
-    assert!(!logs.text().contains("canary"));
-
-    // As a mounted ConfigMap: a symbolic link that is moved to the next folder.
-    #[cfg(unix)]
-    {
-        for (version, text) in [("v1", "largest = 301\n"), ("v2", "")] {
-            std::fs::create_dir(folder.file(version)).unwrap();
-            write(&folder.file(version).join("flags"), text);
-            let link = folder.file("next");
-            std::os::unix::fs::symlink(folder.file(version).join("flags"), &link).unwrap();
-            std::fs::rename(&link, &path).unwrap();
-            let expected = if version == "v1" { 301 } else { 150 };
-            until(async || handle.get(&LARGEST) == expected).await;
-        }
-        assert_eq!(flag(&flags, "largest").await.origin, FlagOrigin::Program);
-    }
-}
-
-#[tokio::test]
-async fn a_value_set_at_run_time_wins_over_a_changed_file() {
-    let (logs, _guard) = LogBuffer::start();
-    let folder = Folder::new();
-    let path = folder.file("flags");
-    write(&path, "largest = 200\n");
-    let server = server("one").flags_file(&path);
-    let handle = server.flags();
-    let (_running, flags, _) = started(server).await;
-    flags.set("largest", "500").await.unwrap();
-    write(&path, "largest = 300\n");
-    until(async || {
-        !logs
-            .lines("a source with higher precedence sets it")
-            .is_empty()
-    })
-    .await;
-    assert_eq!(handle.get(&LARGEST), 500);
-    assert_eq!(flags.reset("largest").await.unwrap().value, "300");
-}
-
-#[tokio::test]
-async fn a_start_with_a_bad_file_fails() {
-    let folder = Folder::new();
-    let path = folder.file("flags");
-    let start = || {
-        server("one")
-            .flags_file(&path)
-            .into_local_client()
-            .unwrap_err()
-    };
-    assert_eq!(start().code(), Code::FailedPrecondition);
-    write(&path, "largest = 1\nlargest = 2\n");
-    let error = start();
-    assert_eq!(error.code(), Code::InvalidArgument);
-    assert!(
-        error.message().ends_with("line 2: duplicate flag largest"),
-        "{error}"
-    );
-    std::fs::write(&path, [0xff, b'\n']).unwrap();
-    assert!(start().message().contains("not UTF-8"));
-}
-
-#[tokio::test]
-async fn g01_log_rpc_logs_both_sides_and_no_secret() {
-    let (logs, _guard) = LogBuffer::start();
-    let last = Running::start(server("last").flag(&rpc_runtime::flags::LOG_RPC, true)).await;
-    let next = LimitedClient::connect(&last.url()).unwrap();
-    let first = Server::new("first").add(LimitedServer::new(Handlers(Some(next))));
-    let (_running, flags, limited) = started(first).await;
-    limited.pass_on().await.unwrap();
-    assert_eq!(logs.lines("RPC ").len(), 1, "of `first` it is off");
-
-    flags.set("log_rpc", "true").await.unwrap();
-    let id = limited.pass_on().with_response().await.unwrap().request_id;
-    let lines = logs.lines(&format!("RPC {id} "));
-    let open = r#"first->limited:open(user="ada\nforged", password=***, token="***") ok "#;
-    assert_eq!(lines.len(), 3, "{lines:#?}");
-    for (line, expected) in lines
-        .iter()
-        .zip([open, open, "tool->limited:pass_on() ok "])
-    {
-        assert!(line.contains(expected), "{line}");
-    }
-    assert!(lines[0].contains(r#"side="server""#) && lines[1].contains(r#"side="client""#));
-
-    limited
-        .seal(Sealed {
-            user: "é".repeat(300),
-            password: "canary-sealed".to_owned().into(),
-        })
-        .await
-        .unwrap();
-    let line = logs.lines(":seal(").pop().unwrap();
-    assert!(
-        line.contains("ééé") && line.contains("…) ok ") && line.len() < 600,
-        "{line}"
-    );
-    limited
-        .seal(Sealed {
-            user: "a".to_owned(),
-            password: "canary-sealed".to_owned().into(),
-        })
-        .await
-        .unwrap();
-    let line = logs.lines(":seal(").pop().unwrap();
-    assert!(
-        line.contains(r#":seal({"user":"a","password":"***"}) ok "#),
-        "{line}"
-    );
-
-    limited.open("", "canary-password", None).await.unwrap_err();
-    let line = logs.lines(r#"open(user="", password=***)"#).pop().unwrap();
-    assert!(line.contains(") not_found "), "{line}");
-    limited.ping().await.unwrap();
-    assert!(logs.lines("tool->limited:ping() ok ").len() == 1);
-    assert!(!logs.text().contains("canary"), "{}", logs.text());
-    // Arguments that cannot be decoded are not logged, nor are those of a call that is refused
-    // before decoding.
-    let mut raw = Raw::connect(_running.address()).await;
-    raw.ask(post(
-        "/flags.v1.Limited/Open",
-        r#"{"password":"canary-password","user":5}"#,
-    ))
-    .await;
-    let line = logs.lines("open(password=***, …) invalid_argument").pop();
-    assert!(line.is_some(), "{}", logs.text());
-    assert!(!logs.text().contains("canary"), "{}", logs.text());
-}
-
-#[tokio::test]
-async fn a_cancelled_call_writes_its_line_too() {
-    let (logs, _guard) = LogBuffer::start();
-    let running = Running::start(server("one").flag(&rpc_runtime::flags::LOG_RPC, true)).await;
-    let client = LimitedClient::connect(&running.url()).unwrap();
-    // A call may expire before the server sees it.
-    let mut timeout = Duration::from_millis(50);
-    until(async || {
-        client.hangs().timeout(timeout).await.unwrap_err();
-        timeout *= 2;
-        !logs.lines("->limited:hangs() ").is_empty()
-    })
-    .await;
-    let line = logs.lines("->limited:hangs() ").pop().unwrap();
-    assert!(
-        line.contains("deadline_exceeded") || line.contains("canceled"),
-        "{line}"
-    );
 }
 
 #[tokio::test]

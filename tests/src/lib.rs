@@ -1,5 +1,6 @@
 //! Support code of the end-to-end tests: a server that runs as long as a test needs it.
 
+pub mod captured;
 pub mod chain;
 pub mod folder;
 pub mod http2;

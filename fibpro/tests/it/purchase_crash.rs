@@ -79,7 +79,7 @@ fn run(
     arguments: &[String],
 ) -> (Process, SocketAddr) {
     let mut command: Command = command(program, &["--listen", &address.to_string()]);
-    command.args(arguments).current_dir(&folder.0);
+    command.args(arguments).current_dir(folder.path());
     let process = starting(|| Process::spawn(&mut command)).unwrap();
     let line = process.wait_for_stdout(" listening on http://").unwrap();
     let (_, address) = line.split_once("http://").unwrap();
@@ -170,7 +170,7 @@ async fn killed_services_never_lose_or_double_spend_credit() {
     let list = (0..LOGINS.len())
         .map(|n| format!(r#"{{"username": "u{n}", "password": "p", "credit": {CREDIT}}}"#));
     let list = list.collect::<Vec<_>>().join(",");
-    std::fs::write(folder.0.join("users.json"), format!("[{list}]")).unwrap();
+    std::fs::write(folder.file("users.json"), format!("[{list}]")).unwrap();
     let data = [
         "--database",
         "sqlite://users.sqlite",
@@ -178,7 +178,7 @@ async fn killed_services_never_lose_or_double_spend_credit() {
         "users.json",
     ]
     .map(str::to_owned);
-    let database = Database::file(folder.0.join("users.sqlite"));
+    let database = Database::file(folder.file("users.sqlite"));
 
     let userstore = Service::start(env!("CARGO_BIN_EXE_userstore"), &folder, &data);
     let users = userstore.endpoint("userstore");

@@ -7,33 +7,10 @@ use std::time::Duration;
 use fibpro::api::logsink::{BATCH_LIMIT, Level, LogSinkClient, Record, TEXT_LIMIT};
 use fibpro::service::logsink::{PrintQueue, Sink, WriterHandle};
 use rpc_runtime::prelude::*;
+use rpc_tests::captured::CapturedWriter;
 use tokio::sync::mpsc;
 
 const TEST_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// A writer that collects the printed lines.
-#[derive(Clone, Default)]
-struct CapturedWriter(Arc<Mutex<String>>);
-
-impl CapturedWriter {
-    fn text(&self) -> String {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-impl Write for CapturedWriter {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.0
-            .lock()
-            .unwrap()
-            .push_str(std::str::from_utf8(text).unwrap());
-        Ok(text.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 fn sink() -> (LogSinkClient, CapturedWriter, WriterHandle) {
     let captured = CapturedWriter::default();

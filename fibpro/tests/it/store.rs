@@ -3,46 +3,18 @@
 use std::io::{self, Seek as _, Write};
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 
 use fibpro::api::logsink::{Level, LogSinkClient, Page, QUERY_LIMIT, Query, Record};
 use fibpro::service::logsink::{LogStore, LogStoreOptions, PrintQueue, Sink, WriterHandle};
 use rpc_runtime::logs::LogsClient;
 use rpc_runtime::{Code, RequestId};
+use rpc_tests::captured::CapturedWriter;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use crate::process::{Folder, POLL, POLLS, TEST_TIMEOUT, output};
 
 const BYTES: u64 = 16 << 20;
-
-/// A writer that collects printed lines, and fails on request.
-#[derive(Clone, Default)]
-struct CapturedWriter {
-    text: Arc<Mutex<String>>,
-    broken: Arc<Mutex<bool>>,
-}
-
-impl CapturedWriter {
-    fn text(&self) -> String {
-        self.text.lock().unwrap().clone()
-    }
-}
-
-impl Write for CapturedWriter {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        if *self.broken.lock().unwrap() {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        let mut all = self.text.lock().unwrap();
-        all.push_str(std::str::from_utf8(text).unwrap());
-        Ok(text.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// A log sink with a store.
 struct StoreFixture {
@@ -605,13 +577,13 @@ async fn a_read_only_disk_is_reported_and_searchable() {
 async fn an_unprinted_record_is_accepted_once_it_is_stored() {
     let folder = Folder::new();
     let fixture = StoreFixture::start(&folder.file("logs.sqlite"), BYTES).await;
-    *fixture.captured.broken.lock().unwrap() = true;
+    fixture.captured.set_broken(true);
     let records = [record(1, "one"), record(2, "two")];
     assert_eq!(fixture.logs.append(&records).await.unwrap(), 2);
     assert!(fixture.sink.info("three").await.unwrap());
     assert_eq!(fixture.texts(all()).await, ["one", "two", "three"]);
     assert_eq!(fixture.printer.lost(), 3);
-    *fixture.captured.broken.lock().unwrap() = false;
+    fixture.captured.set_broken(false);
     assert_eq!(fixture.logs.append(&[record(3, "four")]).await.unwrap(), 1);
     // A caller who did not get the response sends its records again.
     assert_eq!(fixture.logs.append(&records).await.unwrap(), 0);
@@ -630,7 +602,7 @@ async fn output_and_store_fail_and_return_together() {
     let path = folder.file("logs.sqlite");
     let fixture = StoreFixture::start(&path, BYTES).await;
     assert_eq!(fixture.logs.append(&[record(1, "one")]).await.unwrap(), 1);
-    *fixture.captured.broken.lock().unwrap() = true;
+    fixture.captured.set_broken(true);
     let mut other = lock(&path).await;
     for _ in 0..2 {
         let (code, _) = fixture
@@ -640,7 +612,7 @@ async fn output_and_store_fail_and_return_together() {
         assert_eq!(fixture.printer.lost(), 2, "each counts once");
     }
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
-    *fixture.captured.broken.lock().unwrap() = false;
+    fixture.captured.set_broken(false);
     assert_eq!(
         fixture
             .append_at_last(&[record(2, "two"), record(3, "three")])

@@ -1,9 +1,8 @@
 //! All of FibPro in one process: a socket for each service, users in memory, log lines captured.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fibpro::api::compute_worker::{ComputeWorker, ComputeWorkerClient, ComputeWorkerServer};
@@ -20,6 +19,7 @@ use fibpro::service::pricing::Prices;
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Limits, Secret, Trust};
 use rpc_tests::Running;
+use rpc_tests::captured::CapturedWriter;
 use rpc_tests::raw::{Raw, Response, request};
 use tokio::sync::watch;
 use tracing::subscriber::DefaultGuard;
@@ -353,20 +353,6 @@ pub(crate) struct Log {
     _guard: DefaultGuard,
 }
 
-#[derive(Clone, Default)]
-struct CapturedWriter(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for CapturedWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 impl Log {
     /// Captures all levels.
     pub(crate) fn start() -> Self {
@@ -385,7 +371,7 @@ impl Log {
     }
 
     pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.captured.0.lock().unwrap().clone()).unwrap()
+        self.captured.text()
     }
 
     /// Returns the lines that contain one of these words, in order.

@@ -167,7 +167,7 @@ async fn a_killed_store_never_loses_or_double_spends_credit() {
     let list: Vec<_> = (0..USERS)
         .map(|n| format!(r#"{{"username": "u{n}", "password": "p", "credit": {CREDIT}}}"#))
         .collect();
-    std::fs::write(folder.0.join("users.json"), format!("[{}]", list.join(","))).unwrap();
+    std::fs::write(folder.file("users.json"), format!("[{}]", list.join(","))).unwrap();
     let start = || {
         let mut command = userstore(&[
             "--database",
@@ -175,7 +175,7 @@ async fn a_killed_store_never_loses_or_double_spends_credit() {
             "--users",
             "users.json",
         ]);
-        command.current_dir(&folder.0);
+        command.current_dir(folder.path());
         Program::start(command)
     };
     let history = Arc::new(History::default());
@@ -212,10 +212,10 @@ async fn a_killed_store_never_loses_or_double_spends_credit() {
         stop.store(true, Ordering::Relaxed);
         program.kill();
         buyers.join_all().await;
-        audit(&Database::file(folder.0.join("users.sqlite"))).await;
+        audit(&Database::file(folder.file("users.sqlite"))).await;
     }
 
-    let database = Database::file(folder.0.join("users.sqlite"));
+    let database = Database::file(folder.file("users.sqlite"));
     let program = start();
     let client = Client::new(&format!("http://{}", program.address)).unwrap();
     let store = UserStoreClient::with_client(client);

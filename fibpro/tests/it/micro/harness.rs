@@ -45,7 +45,7 @@ impl FibPro {
     /// Starts the services with another compute worker.
     pub(crate) async fn with_worker(credit: u64, worker: impl ComputeWorker) -> Self {
         let folder = Folder::new();
-        let database = Database::file(folder.0.join("users.sqlite"));
+        let database = Database::file(folder.file("users.sqlite"));
         let list =
             format!(r#"[{{"username": "username", "password": "password", "credit": {credit}}}]"#);
         let settings = Settings {

@@ -51,7 +51,7 @@ async fn settled(path: &Path) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_under_load_restores_what_was_acknowledged() {
     let folder = Folder::new();
-    let path = folder.0.join("users.sqlite");
+    let path = folder.file("users.sqlite");
     let (users, store) = open(&path).await;
     let (bought, stop) = (
         Arc::new(AtomicU64::new(0)),
@@ -71,7 +71,7 @@ async fn a_backup_under_load_restores_what_was_acknowledged() {
         while bought.load(Ordering::Relaxed) < 30 * (n + 1) {
             tokio::task::yield_now().await;
         }
-        let copy = folder.0.join(format!("copy-{n}.sqlite"));
+        let copy = folder.file(&format!("copy-{n}.sqlite"));
         let before = bought.load(Ordering::Relaxed);
         let content = backup(&Database::file(&path), &copy).await.unwrap();
         assert_eq!(content.users, 1);
@@ -112,10 +112,10 @@ async fn a_backup_under_load_restores_what_was_acknowledged() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restore_replaces_a_database_that_is_lost() {
     let folder = Folder::new();
-    let path = folder.0.join("data/users.sqlite");
+    let path = folder.file("data/users.sqlite");
     let (users, store) = open(&path).await;
     store.set_credit("username", 5).await.unwrap();
-    let copy = folder.0.join("copy.sqlite");
+    let copy = folder.file("copy.sqlite");
     backup(&Database::file(&path), &copy).await.unwrap();
     users.close().await.unwrap();
     for lose in [
@@ -132,7 +132,7 @@ async fn a_restore_replaces_a_database_that_is_lost() {
         users.close().await.unwrap();
     }
     // Into a folder that does not exist yet.
-    let other = folder.0.join("other/users.sqlite");
+    let other = folder.file("other/users.sqlite");
     let restored = restore(&copy, &Database::file(&other)).await.unwrap();
     assert_eq!((restored.content.users, restored.replaced), (1, None));
     let (_users, store) = open(&other).await;
@@ -142,12 +142,12 @@ async fn a_restore_replaces_a_database_that_is_lost() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unsound_backup_restores_nothing() {
     let folder = Folder::new();
-    let path = folder.0.join("users.sqlite");
+    let path = folder.file("users.sqlite");
     let (users, store) = open(&path).await;
     store.reserve("username", 1, "k").await.unwrap();
     users.close().await.unwrap();
     let good = fs::read(&path).unwrap();
-    let copy = folder.0.join("copy.sqlite");
+    let copy = folder.file("copy.sqlite");
     for (what, damage) in [
         (
             "cannot read",
@@ -181,7 +181,7 @@ async fn an_unsound_backup_restores_nothing() {
         "{error}"
     );
     // No file of a failed attempt remains.
-    let mut names: Vec<_> = fs::read_dir(&folder.0)
+    let mut names: Vec<_> = fs::read_dir(folder.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -194,7 +194,7 @@ async fn an_unsound_backup_restores_nothing() {
 
 fn fibpro(folder: &Folder, arguments: &[&str]) -> Ended {
     let mut command: Command = command(env!("CARGO_BIN_EXE_fibpro"), arguments);
-    Ended::from(output(command.current_dir(&folder.0)))
+    Ended::from(output(command.current_dir(folder.path())))
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn the_commands_say_what_they_did() {
     let folder = Folder::new();
     let start = || {
         let mut command = userstore(&[]);
-        command.current_dir(&folder.0);
+        command.current_dir(folder.path());
         Program::start(command)
     };
     let program = start();
@@ -216,7 +216,7 @@ fn the_commands_say_what_they_did() {
         "{}",
         done.stderr
     );
-    let mode = fs::metadata(folder.0.join("copy.sqlite"))
+    let mode = fs::metadata(folder.file("copy.sqlite"))
         .unwrap()
         .permissions()
         .mode();
@@ -294,7 +294,7 @@ fn a_backup_of_what_is_not_there_is_an_error() {
             ended.stderr
         );
         assert!(!ended.stderr.contains("canary"), "{}", ended.stderr);
-        assert!(!folder.0.join("x").exists());
+        assert!(!folder.file("x").exists());
     }
 }
 
@@ -304,11 +304,11 @@ async fn postgres_has_tools_of_its_own() {
         return;
     };
     let folder = Folder::new();
-    let error = backup(&fixture.database, &folder.0.join("x"))
+    let error = backup(&fixture.database, &folder.file("x"))
         .await
         .unwrap_err();
     assert!(error.message().contains("pg_dump"), "{error}");
-    let error = restore(&folder.0.join("x"), &fixture.database)
+    let error = restore(&folder.file("x"), &fixture.database)
         .await
         .unwrap_err();
     assert!(error.message().contains("pg_restore"), "{error}");

@@ -68,7 +68,7 @@ impl StoreOnDisk {
 }
 
 fn path(folder: &Folder, suffix: &str) -> PathBuf {
-    folder.0.join("data").join(format!("users.sqlite{suffix}"))
+    folder.file("data").join(format!("users.sqlite{suffix}"))
 }
 
 async fn open(folder: &Folder, list: &str) -> rpc_runtime::Result<Users> {
@@ -113,8 +113,8 @@ async fn a_renamed_file_is_missed_until_it_is_back() {
         Fault::RenameFolder,
     ] {
         let (from, to) = match fault {
-            Fault::Rename(suffix) => (running.path(suffix), running.folder.0.join("away")),
-            Fault::RenameFolder => (running.folder.0.join("data"), running.folder.0.join("away")),
+            Fault::Rename(suffix) => (running.path(suffix), running.folder.file("away")),
+            Fault::RenameFolder => (running.folder.file("data"), running.folder.file("away")),
         };
         fs::rename(&from, &to).unwrap();
         running.is_refused(&format!("{fault:?}")).await;
@@ -138,7 +138,7 @@ async fn a_removed_wal_loses_no_acknowledged_purchase() {
         fs::remove_file(running.path(suffix)).unwrap();
         running.is_refused(suffix).await;
         // As after kill -9: what is on the disk now.
-        let copy = running.folder.0.join("copy.sqlite");
+        let copy = running.folder.file("copy.sqlite");
         fs::copy(running.path(""), &copy).unwrap();
         assert_eq!(purchases(&copy).await, 15, "{suffix}");
     }
@@ -169,7 +169,7 @@ async fn another_file_in_its_place_is_noticed() {
     other.users.close().await.unwrap();
     for suffix in ["", "-wal", "-shm"] {
         let running = StoreOnDisk::start().await;
-        let copy = running.folder.0.join("copy");
+        let copy = running.folder.file("copy");
         let source = if suffix.is_empty() {
             other.path("")
         } else {
@@ -228,7 +228,7 @@ async fn a_touched_file_is_no_fault() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_removed_folder_is_noticed() {
     let running = StoreOnDisk::start().await;
-    fs::remove_dir_all(running.folder.0.join("data")).unwrap();
+    fs::remove_dir_all(running.folder.file("data")).unwrap();
     running.is_refused("folder").await;
 }
 
@@ -263,7 +263,7 @@ async fn an_empty_database_that_had_users_is_refused() {
     running.users.close().await.unwrap();
     let content = fs::read(running.path("")).unwrap();
     // A database of another program, and one whose users are gone.
-    let foreign = running.folder.0.join("foreign.sqlite");
+    let foreign = running.folder.file("foreign.sqlite");
     let create = SqliteConnectOptions::new()
         .filename(&foreign)
         .create_if_missing(true);
@@ -292,7 +292,7 @@ async fn an_empty_database_that_had_users_is_refused() {
     users.close().await.unwrap();
     // The operator begins anew on purpose.
     fs::remove_file(running.path("")).unwrap();
-    fs::remove_file(running.folder.0.join("data/.users.sqlite.store")).unwrap();
+    fs::remove_file(running.folder.file("data/.users.sqlite.store")).unwrap();
     let users = open(&running.folder, ONE_USER).await.unwrap();
     let store = UserStoreClient::local(users);
     assert_eq!(
@@ -361,7 +361,7 @@ fn sigterm_leaves_one_complete_file() {
     let folder = Folder::new();
     for round in 0..3 {
         let mut command = userstore(&["--database", "sqlite://users.sqlite"]);
-        command.current_dir(&folder.0);
+        command.current_dir(folder.path());
         let program = Program::start(command);
         let reserve = format!(r#"{{"username": "developer", "amount": 1, "key": "k{round}"}}"#);
         assert_eq!(program.call("Reserve", &reserve).status, 200);
@@ -370,7 +370,7 @@ fn sigterm_leaves_one_complete_file() {
         let ended = program.stop();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         let names = || {
-            let mut names: Vec<_> = fs::read_dir(&folder.0)
+            let mut names: Vec<_> = fs::read_dir(folder.path())
                 .unwrap()
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())
                 .collect();
@@ -380,8 +380,8 @@ fn sigterm_leaves_one_complete_file() {
         assert_eq!(names(), [".users.sqlite.store", "users.sqlite"]);
     }
     // A copy of this one file is a backup.
-    let copy = folder.0.join("copy.sqlite");
-    fs::copy(folder.0.join("users.sqlite"), &copy).unwrap();
+    let copy = folder.file("copy.sqlite");
+    fs::copy(folder.file("users.sqlite"), &copy).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -394,14 +394,14 @@ fn a_killed_store_without_files_does_not_start() {
     let folder = Folder::new();
     let start = || {
         let mut command = userstore(&["--database", "sqlite://users.sqlite"]);
-        command.current_dir(&folder.0);
+        command.current_dir(folder.path());
         command
     };
     let mut program = Program::start(start());
     let reserve = r#"{"username": "developer", "amount": 1, "key": "k"}"#;
     assert_eq!(program.call("Reserve", reserve).status, 200);
     for suffix in ["", "-wal", "-shm"] {
-        let path = folder.0.join(format!("users.sqlite{suffix}"));
+        let path = folder.file(&format!("users.sqlite{suffix}"));
         fs::remove_file(path).unwrap();
     }
     for key in ["l", "m"] {

@@ -1,6 +1,5 @@
 //! A temporary database, a manual clock, and the audit that follows each test.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,24 +7,8 @@ use std::time::Duration;
 use fibpro::api::userstore::UserStoreClient;
 use fibpro::service::userstore::{Argon2Cost, Clock, Database, Settings, UserList, Users};
 use jiff::Timestamp;
+pub(crate) use rpc_tests::folder::Folder;
 use sqlx::{ConnectOptions as _, Connection as _};
-
-/// A folder that is removed on drop.
-pub(crate) struct Folder(pub(crate) PathBuf);
-
-impl Folder {
-    pub(crate) fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("fibpro-{}", unique()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// Returns a name that no other test uses.
 fn unique() -> String {
@@ -57,7 +40,7 @@ impl Fixture {
         let folder = Folder::new();
         Some(Self {
             database: match engine {
-                Engine::Sqlite => Database::file(folder.0.join("users.sqlite")),
+                Engine::Sqlite => Database::file(folder.file("users.sqlite")),
                 Engine::Postgres => super::postgres::database(&unique()).await?,
             },
             now: Arc::new(AtomicI64::new(1_800_000_000_000_000)),

@@ -67,18 +67,18 @@ struct StoreWithReader {
 impl StoreWithReader {
     async fn start() -> Self {
         let folder = Folder::new();
-        let data = folder.0.join("data");
+        let data = folder.file("data");
         let users = open(&data).await.unwrap();
         buy(&users, 0..3).await;
         // Other pages than those of the file after more purchases.
         backup(
             &Database::file(data.join("users.sqlite")),
-            &folder.0.join("backup"),
+            &folder.file("backup"),
         )
         .await
         .unwrap();
         let reader = hold(&data).await;
-        fs::copy(data.join("users.sqlite"), folder.0.join("older")).unwrap();
+        fs::copy(data.join("users.sqlite"), folder.file("older")).unwrap();
         buy(&users, 3..7).await;
         Self {
             folder,
@@ -89,10 +89,10 @@ impl StoreWithReader {
 
     /// Copies the files as kill -9 leaves them.
     fn killed(&self, name: &str) -> PathBuf {
-        let copy = self.folder.0.join(name);
+        let copy = self.folder.file(name);
         fs::create_dir(&copy).unwrap();
         for file in FILES {
-            fs::copy(self.folder.0.join("data").join(file), copy.join(file)).unwrap();
+            fs::copy(self.folder.file("data").join(file), copy.join(file)).unwrap();
         }
         copy
     }
@@ -137,15 +137,11 @@ async fn a_start_without_the_last_changes_is_refused() {
         }),
         ("older main", &|wal| {
             fs::remove_file(wal).unwrap();
-            fs::copy(running.folder.0.join("older"), wal.with_file_name(FILES[0])).unwrap();
+            fs::copy(running.folder.file("older"), wal.with_file_name(FILES[0])).unwrap();
         }),
         ("backup in place", &|wal| {
             fs::remove_file(wal).unwrap();
-            fs::copy(
-                running.folder.0.join("backup"),
-                wal.with_file_name(FILES[0]),
-            )
-            .unwrap();
+            fs::copy(running.folder.file("backup"), wal.with_file_name(FILES[0])).unwrap();
         }),
     ] {
         let folder = running.killed(name);
@@ -169,7 +165,7 @@ async fn a_start_without_the_last_changes_is_refused() {
             let _ = fs::remove_file(folder.join(file));
         }
         for file in FILES {
-            fs::copy(running.folder.0.join("data").join(file), folder.join(file)).unwrap();
+            fs::copy(running.folder.file("data").join(file), folder.join(file)).unwrap();
         }
         let users = open(&folder).await.unwrap();
         assert_eq!(credit(&users).await, CREDIT - 7, "{name}");
@@ -205,7 +201,7 @@ async fn an_operator_can_go_on_without_lost_changes() {
     fs::remove_file(folder.join(FILES[1])).unwrap();
     refused(&folder).await;
     let database = Database::file(folder.join(FILES[0]));
-    restore(&running.folder.0.join("backup"), &database)
+    restore(&running.folder.file("backup"), &database)
         .await
         .unwrap();
     let users = open(&folder).await.unwrap();
@@ -218,19 +214,19 @@ async fn an_operator_can_go_on_without_lost_changes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_of_an_older_version_starts() {
     let folder = Folder::new();
-    let users = open(&folder.0).await.unwrap();
+    let users = open(folder.path()).await.unwrap();
     buy(&users, 0..2).await;
     users.close().await.unwrap();
-    let database = Database::file(folder.0.join(FILES[0]));
+    let database = Database::file(folder.file(FILES[0]));
     execute(&database, "DROP TABLE revision").await;
     execute(&database, "DELETE FROM _sqlx_migrations WHERE version = 2").await;
-    fs::write(folder.0.join(FILES[2]), "users.sqlite has users.\n").unwrap();
-    let users = open(&folder.0).await.unwrap();
+    fs::write(folder.file(FILES[2]), "users.sqlite has users.\n").unwrap();
+    let users = open(folder.path()).await.unwrap();
     buy(&users, 2..4).await;
     users.close().await.unwrap();
-    let users = open(&folder.0).await.unwrap();
+    let users = open(folder.path()).await.unwrap();
     assert_eq!(credit(&users).await, CREDIT - 4);
-    let marker = fs::read_to_string(folder.0.join(FILES[2])).unwrap();
+    let marker = fs::read_to_string(folder.file(FILES[2])).unwrap();
     assert!(
         marker.contains("\nchanges 00000000000000000004 "),
         "{marker}"
@@ -242,7 +238,7 @@ fn a_truncated_wal_and_kill_9_end_the_next_start() {
     let folder = Folder::new();
     let start = || {
         let mut command = userstore(&["--database", "sqlite://users.sqlite"]);
-        command.current_dir(&folder.0);
+        command.current_dir(folder.path());
         command
     };
     let buy = |program: &Program, key: &str| {
@@ -254,13 +250,13 @@ fn a_truncated_wal_and_kill_9_end_the_next_start() {
         .enable_all()
         .build()
         .unwrap();
-    let reader = runtime.block_on(hold(&folder.0));
+    let reader = runtime.block_on(hold(folder.path()));
     for key in ["a", "b", "c"] {
         assert_eq!(buy(&program, key).status, 200);
     }
     let wal = fs::File::options()
         .write(true)
-        .open(folder.0.join(FILES[1]))
+        .open(folder.file(FILES[1]))
         .unwrap();
     wal.set_len(0).unwrap();
     assert_eq!(buy(&program, "d").code(), "unavailable");
@@ -293,7 +289,7 @@ async fn a_saved_copy_is_no_new_beginning() {
     ];
     for (what, lose) in losses {
         let running = StoreWithReader::start().await;
-        let data = running.folder.0.join("data");
+        let data = running.folder.file("data");
         lose(&data);
         let store = UserStoreClient::local(running.users.clone());
         for key in ["x", "y"] {
@@ -303,7 +299,7 @@ async fn a_saved_copy_is_no_new_beginning() {
         let copy = match data.is_dir() {
             true => data.join("users.sqlite.rescued-1"),
             // The place of the folder stays free, so that it can be put back.
-            false => running.folder.0.join("data.users.sqlite.rescued-1"),
+            false => running.folder.file("data.users.sqlite.rescued-1"),
         };
         assert!(copy.is_file(), "{what}");
         assert_eq!(data.join(FILES[2]).exists(), data.is_dir(), "{what}");
@@ -327,7 +323,7 @@ async fn a_saved_copy_is_no_new_beginning() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_marker_that_was_removed_is_written_again() {
     let running = StoreWithReader::start().await;
-    let marker = running.folder.0.join("data").join(FILES[2]);
+    let marker = running.folder.file("data").join(FILES[2]);
     fs::remove_file(&marker).unwrap();
     running.users.close().await.unwrap();
     let text = fs::read_to_string(&marker).unwrap();
@@ -349,7 +345,7 @@ async fn a_damaged_database_does_not_start() {
             (&|folder: &Path| {
                 fs::write(
                     path(folder),
-                    fs::read(running.folder.0.join("backup")).unwrap(),
+                    fs::read(running.folder.file("backup")).unwrap(),
                 )
                 .unwrap();
             }) as &dyn Fn(&Path),
@@ -357,7 +353,7 @@ async fn a_damaged_database_does_not_start() {
         ("page", &|folder| write_at(&path(folder), 8192)),
         ("closed, page", &|folder| {
             fs::remove_file(folder.join(FILES[1])).unwrap();
-            fs::copy(running.folder.0.join("backup"), path(folder)).unwrap();
+            fs::copy(running.folder.file("backup"), path(folder)).unwrap();
             write_at(&path(folder), 8192);
         }),
         ("closed, half", &|folder| {
@@ -382,7 +378,7 @@ async fn a_damaged_database_does_not_start() {
             assert_eq!(content(&folder)[0], before[0], "{name}");
         }
         let database = Database::file(path(&folder));
-        restore(&running.folder.0.join("backup"), &database)
+        restore(&running.folder.file("backup"), &database)
             .await
             .unwrap();
         let users = open(&folder).await.unwrap();
@@ -406,8 +402,8 @@ async fn a_backup_changes_no_files_of_a_killed_store() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damage_found_while_running_ends_all_calls() {
     let folder = Folder::new();
-    let users = open(&folder.0).await.unwrap();
-    let path = folder.0.join(FILES[0]);
+    let users = open(folder.path()).await.unwrap();
+    let path = folder.file(FILES[0]);
     let database = Database::file(&path);
     execute(
         &database,
@@ -437,19 +433,19 @@ async fn damage_found_while_running_ends_all_calls() {
     assert_eq!(reserved.unwrap_err().code(), Code::DataLoss);
     assert_eq!(users.close().await.unwrap_err().code(), Code::DataLoss);
     assert_eq!(fs::read(&path).unwrap(), damaged);
-    let error = refused(&folder.0).await;
+    let error = refused(folder.path()).await;
     assert_eq!(error.code(), Code::DataLoss, "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_symbolic_link_is_named() {
     let folder = Folder::new();
-    open(&folder.0).await.unwrap().close().await.unwrap();
-    let link = folder.0.join("link");
+    open(folder.path()).await.unwrap().close().await.unwrap();
+    let link = folder.file("link");
     fs::create_dir(&link).unwrap();
-    std::os::unix::fs::symlink(folder.0.join(FILES[0]), link.join(FILES[0])).unwrap();
+    std::os::unix::fs::symlink(folder.file(FILES[0]), link.join(FILES[0])).unwrap();
     let error = refused(&link).await;
-    let real = fs::canonicalize(folder.0.join(FILES[0])).unwrap();
+    let real = fs::canonicalize(folder.file(FILES[0])).unwrap();
     let advice = format!(
         "it is a symbolic link; use the database itself: `--database sqlite://{}`",
         real.display()

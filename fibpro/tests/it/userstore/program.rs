@@ -112,7 +112,7 @@ impl Drop for Program {
 fn f02_log_lines_have_the_documented_texts() {
     let folder = Folder::new();
     let mut command = userstore(&[]);
-    command.current_dir(&folder.0);
+    command.current_dir(folder.path());
     let program = Program::start(command);
     assert_eq!(
         program
@@ -159,22 +159,19 @@ fn f02_log_lines_have_the_documented_texts() {
         );
     }
     // By default the database is in the working directory.
-    assert!(folder.0.join("fibpro-data/users.sqlite").is_file());
+    assert!(folder.file("fibpro-data/users.sqlite").is_file());
 }
 
 #[test]
 fn a_password_is_never_printed_returned_or_stored() {
     let folder = Folder::new();
-    let list = folder.0.join("users.json");
+    let list = folder.file("users.json");
     std::fs::write(
         &list,
         format!(r#"[{{"username": "ada", "password": "{CANARY}", "credit": 4, "roles": ["developer"]}}]"#),
     )
     .unwrap();
-    let database = format!(
-        "sqlite://{}",
-        folder.0.join("deep/er/users.sqlite").display()
-    );
+    let database = format!("sqlite://{}", folder.file("deep/er/users.sqlite").display());
     let mut command = userstore(&["--database", &database, "--users", list.to_str().unwrap()]);
     // All log output.
     command.env("RUST_LOG", "trace");
@@ -232,7 +229,7 @@ fn a_password_is_never_printed_returned_or_stored() {
         !shown.contains("canary") && !shown.contains("argon2id$"),
         "{shown}"
     );
-    for file in std::fs::read_dir(folder.0.join("deep/er")).unwrap() {
+    for file in std::fs::read_dir(folder.file("deep/er")).unwrap() {
         let kept = std::fs::read(file.unwrap().path()).unwrap();
         assert!(
             !kept
@@ -246,7 +243,7 @@ fn a_password_is_never_printed_returned_or_stored() {
 fn invalid_amounts_are_rejected() {
     let folder = Folder::new();
     let mut command = userstore(&[]);
-    command.current_dir(&folder.0);
+    command.current_dir(folder.path());
     let program = Program::start(command);
     for amount in [
         "0",
@@ -275,7 +272,7 @@ fn invalid_amounts_are_rejected() {
 #[test]
 fn a_wrong_option_ends_the_start_without_a_password() {
     let folder = Folder::new();
-    let bad_list = folder.0.join("bad.json");
+    let bad_list = folder.file("bad.json");
     std::fs::write(
         &bad_list,
         format!(r#"[{{"username": "a:b", "password": "{CANARY}", "credit": 4}}]"#),
@@ -312,7 +309,7 @@ fn a_wrong_option_ends_the_start_without_a_password() {
         ),
     ] {
         let mut command = userstore(&arguments);
-        command.env("RUST_LOG", "trace").current_dir(&folder.0);
+        command.env("RUST_LOG", "trace").current_dir(folder.path());
         let ended = Ended::from(output(&mut command));
         assert_eq!(
             (ended.code, ended.stdout.as_str()),

@@ -13,7 +13,7 @@ use crate::process::{Ended, command, output};
 fn limited(folder: &Folder, blocks: u32, program: &str, arguments: &[&str]) -> Command {
     let script = format!(r#"ulimit -f {blocks}; exec "$0" "$@""#);
     let mut command = command("sh", &[&["-c", &script, program], arguments].concat());
-    command.current_dir(&folder.0);
+    command.current_dir(folder.path());
     command
 }
 
@@ -32,7 +32,7 @@ fn a_store_at_its_limit_refuses_changes_and_goes_on() {
         .enable_all()
         .build()
         .unwrap();
-    let reader = runtime.block_on(hold(&folder.0));
+    let reader = runtime.block_on(hold(folder.path()));
     let mut bought = 0;
     let refused = loop {
         let response = reserve(&program, bought);
@@ -50,7 +50,7 @@ fn a_store_at_its_limit_refuses_changes_and_goes_on() {
     drop(reader);
     let ended = program.stop();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let database = Database::file(folder.0.join("users.sqlite"));
+    let database = Database::file(folder.file("users.sqlite"));
     let kept = runtime.block_on(async {
         audit(&database).await;
         count(&database, "SELECT COUNT(*) FROM purchases").await
@@ -62,7 +62,7 @@ fn a_store_at_its_limit_refuses_changes_and_goes_on() {
 fn tools_at_their_limit_end_with_an_error() {
     let folder = Folder::new();
     let mut command = userstore(&["--database", "sqlite://users.sqlite"]);
-    command.current_dir(&folder.0);
+    command.current_dir(folder.path());
     Program::start(command).stop();
     let fibpro = env!("CARGO_BIN_EXE_fibpro");
     let database = ["--database", "sqlite://users.sqlite"];
@@ -76,6 +76,6 @@ fn tools_at_their_limit_end_with_an_error() {
         let ended = run(4, &arguments);
         assert_eq!(ended.code, Some(1), "{arguments:?}: {}", ended.stderr);
         assert!(ended.stderr.starts_with("error: "), "{}", ended.stderr);
-        assert!(!folder.0.join("other").exists());
+        assert!(!folder.file("other").exists());
     }
 }
