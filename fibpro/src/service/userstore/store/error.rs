@@ -171,69 +171,80 @@ fn sql_state(error: &sqlx::Error) -> Option<String> {
     is_postgres(error).then(|| state.into())
 }
 
-fn classify(error: &sqlx::Error) -> (Code, &'static str, Option<Duration>) {
-    const FULL: (Code, &str, Option<Duration>) = (
-        Code::ResourceExhausted,
-        "the disk of the users' database is full; nothing was changed",
-        Some(RETRY_WHEN_DOWN),
-    );
-    const REFUSED: (Code, &str, Option<Duration>) = (
-        Code::ResourceExhausted,
-        "the users' database cannot be written: a limit on file sizes or a quota is reached, or the disk fails; \
-         nothing was changed",
-        Some(RETRY_WHEN_DOWN),
-    );
-    const LOCKED: (Code, &str, Option<Duration>) = (
-        Code::Unavailable,
-        "the users' database is locked by another process; nothing was changed",
-        Some(RETRY_WHEN_BUSY),
-    );
-    const READ_ONLY: (Code, &str, Option<Duration>) = (
-        Code::Unavailable,
-        "the users' database is read-only; nothing was changed",
-        Some(RETRY_WHEN_DOWN),
-    );
-    const AWAY: (Code, &str, Option<Duration>) = (
-        Code::Unavailable,
-        postgres_error::AWAY,
-        Some(RETRY_WHEN_DOWN),
-    );
-    const DAMAGED: (Code, &str, Option<Duration>) = (Code::DataLoss, DAMAGED_TEXT, None);
-    const OTHER: (Code, &str, Option<Duration>) = (Code::Internal, "user database error", None);
+/// Code, text and retry delay of an error.
+type Class = (Code, &'static str, Option<Duration>);
+
+const FULL: Class = (
+    Code::ResourceExhausted,
+    "the disk of the users' database is full; nothing was changed",
+    Some(RETRY_WHEN_DOWN),
+);
+
+const REFUSED: Class = (
+    Code::ResourceExhausted,
+    "the users' database cannot be written: a limit on file sizes or a quota is reached, or the disk fails; \
+     nothing was changed",
+    Some(RETRY_WHEN_DOWN),
+);
+
+const LOCKED: Class = (
+    Code::Unavailable,
+    "the users' database is locked by another process; nothing was changed",
+    Some(RETRY_WHEN_BUSY),
+);
+
+const READ_ONLY: Class = (
+    Code::Unavailable,
+    "the users' database is read-only; nothing was changed",
+    Some(RETRY_WHEN_DOWN),
+);
+
+const AWAY: Class = (
+    Code::Unavailable,
+    postgres_error::AWAY,
+    Some(RETRY_WHEN_DOWN),
+);
+
+const DAMAGED: Class = (Code::DataLoss, DAMAGED_TEXT, None);
+
+const OTHER: Class = (Code::Internal, "user database error", None);
+
+fn classify(error: &sqlx::Error) -> Class {
     match error {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => AWAY,
-        sqlx::Error::Database(error) => {
-            let Some(code) = error.code() else {
-                return OTHER;
-            };
-            if is_postgres(error.as_ref()) {
-                match PostgresErrorKind::from_state(&code) {
-                    PostgresErrorKind::Full => FULL,
-                    PostgresErrorKind::Locked | PostgresErrorKind::Conflict => LOCKED,
-                    PostgresErrorKind::ReadOnly => READ_ONLY,
-                    PostgresErrorKind::Damaged => DAMAGED,
-                    PostgresErrorKind::Unavailable(text) => {
-                        (Code::Unavailable, text, Some(RETRY_WHEN_DOWN))
-                    }
-                    PostgresErrorKind::Other => OTHER,
-                }
-            } else {
-                match SqliteErrorKind::from_code(&code) {
-                    SqliteErrorKind::Locked => LOCKED,
-                    SqliteErrorKind::Full => FULL,
-                    SqliteErrorKind::WriteRefused => REFUSED,
-                    SqliteErrorKind::ReadOnly => READ_ONLY,
-                    SqliteErrorKind::Io | SqliteErrorKind::CannotOpen => AWAY,
-                    SqliteErrorKind::Corrupt => DAMAGED,
-                    SqliteErrorKind::Other => OTHER,
-                }
-            }
-        }
+        sqlx::Error::Database(error) => match error.code() {
+            Some(state) if is_postgres(error.as_ref()) => classify_postgres(&state),
+            Some(code) => classify_sqlite(&code),
+            None => OTHER,
+        },
         _ => OTHER,
+    }
+}
+
+fn classify_postgres(state: &str) -> Class {
+    match PostgresErrorKind::from_state(state) {
+        PostgresErrorKind::Full => FULL,
+        PostgresErrorKind::Locked | PostgresErrorKind::Conflict => LOCKED,
+        PostgresErrorKind::ReadOnly => READ_ONLY,
+        PostgresErrorKind::Damaged => DAMAGED,
+        PostgresErrorKind::Unavailable(text) => (Code::Unavailable, text, Some(RETRY_WHEN_DOWN)),
+        PostgresErrorKind::Other => OTHER,
+    }
+}
+
+fn classify_sqlite(code: &str) -> Class {
+    match SqliteErrorKind::from_code(code) {
+        SqliteErrorKind::Locked => LOCKED,
+        SqliteErrorKind::Full => FULL,
+        SqliteErrorKind::WriteRefused => REFUSED,
+        SqliteErrorKind::ReadOnly => READ_ONLY,
+        SqliteErrorKind::Io | SqliteErrorKind::CannotOpen => AWAY,
+        SqliteErrorKind::Corrupt => DAMAGED,
+        SqliteErrorKind::Other => OTHER,
     }
 }
 

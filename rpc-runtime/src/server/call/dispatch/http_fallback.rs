@@ -91,15 +91,7 @@ where
             explain_verb(&verb, &mut response);
             finish(observation, response, context)
         }
-        Err(CallRejection { mut error, format }) => {
-            if error.code() == Code::PermissionDenied {
-                observation.end_refused(&error);
-            } else {
-                observation.end_with(Some(&error), 0);
-            }
-            inner.sanitize_for_wire(&mut error, None, context.id().copied(), caller.errors());
-            connect::write_rejection(&error, format).map(ResponseBody::full)
-        }
+        Err(rejection) => reject(inner, caller, observation, rejection, &context),
     }
 }
 
@@ -143,6 +135,23 @@ fn finish(
     let failed = failed.as_ref().map(|(code, cause)| (*code, cause));
     observation.end_http(status.as_u16(), failed, bytes);
     response.map(|body| ResponseBody::plain(body, context))
+}
+
+/// Reports a rejection to the observers, and returns its response.
+fn reject(
+    inner: &ServerInner,
+    caller: Caller,
+    observation: Observation,
+    CallRejection { mut error, format }: CallRejection,
+    context: &Context,
+) -> HttpResponse {
+    if error.code() == Code::PermissionDenied {
+        observation.end_refused(&error);
+    } else {
+        observation.end_with(Some(&error), 0);
+    }
+    inner.sanitize_for_wire(&mut error, None, context.id().copied(), caller.errors());
+    connect::write_rejection(&error, format).map(ResponseBody::full)
 }
 
 /// Adds a text to the 405 of axum, which says nothing.
