@@ -31,7 +31,12 @@ pub(crate) async fn measure(url: &str) -> Outcome<()> {
         let start = Instant::now();
         let mut senders = JoinSet::new();
         for sender in 0..SENDERS {
-            senders.spawn(send(LogsClient::connect(url)?, sender, epoch));
+            let source = format!("server{sender}@prod/127.0.0.1:9003").parse()?;
+            let time = "2026-11-22T12:25:34.021Z".parse()?;
+            let mut first = Record::new(source, time, Level::Info, "");
+            first.epoch = Some(epoch);
+            "fibpro::service::userstore".clone_into(&mut first.target);
+            senders.spawn(send(LogsClient::connect(url)?, first));
         }
         while let Some(sent) = senders.join_next().await {
             sent??;
@@ -45,25 +50,19 @@ pub(crate) async fn measure(url: &str) -> Outcome<()> {
     Ok(())
 }
 
-async fn send(logs: LogsClient, sender: u64, epoch: u64) -> rpc_runtime::Result<()> {
+/// Sends all batches of a sender. Its records differ from the first one in number, request and text.
+async fn send(logs: LogsClient, first: Record) -> rpc_runtime::Result<()> {
     for batch in 0..BATCHES {
-        let records = (1..=BATCH).map(|index| record(sender, epoch, batch * BATCH + index));
-        let records = records.collect::<rpc_runtime::Result<Vec<_>>>()?;
+        let record = |index| {
+            let sequence = batch * BATCH + index;
+            let mut record = first.clone();
+            record.sequence = Some(sequence);
+            record.request_id = Some(RequestId::random());
+            record.text = format!("Credit for username incremented -1 yielding {sequence}");
+            record
+        };
+        let records: Vec<_> = (1..=BATCH).map(record).collect();
         logs.append(&records).await?;
     }
     Ok(())
-}
-
-fn record(sender: u64, epoch: u64, sequence: u64) -> rpc_runtime::Result<Record> {
-    let mut record = Record::new(
-        format!("server{sender}@prod/127.0.0.1:9003").parse()?,
-        "2026-11-22T12:25:34.021Z".parse()?,
-        Level::Info,
-        format!("Credit for username incremented -1 yielding {sequence}"),
-    );
-    record.epoch = Some(epoch);
-    record.sequence = Some(sequence);
-    record.request_id = Some(RequestId::random());
-    "fibpro::service::userstore".clone_into(&mut record.target);
-    Ok(record)
 }
