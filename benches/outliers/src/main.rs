@@ -7,7 +7,8 @@
 #![allow(
     dead_code,
     unreachable_pub,
-    reason = "not all parts of the included files are used"
+    clippy::duplicate_mod,
+    reason = "not all parts of the included files are used; in tests the policy has a simulation"
 )]
 
 use std::io::{self, Write as _};

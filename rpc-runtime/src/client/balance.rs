@@ -51,12 +51,15 @@ pub(super) struct Balancer {
 
 enum BalancerKind {
     Single(Arc<Endpoint>),
-    Discovered {
-        discover: Arc<dyn Discover>,
-        set: RwLock<EndpointSet>,
-        /// The moment from which the health of the endpoints counts time.
-        since: Instant,
-    },
+    Discovered(DiscoveredEndpoints),
+}
+
+/// The endpoints of a list that may change.
+struct DiscoveredEndpoints {
+    discover: Arc<dyn Discover>,
+    set: RwLock<EndpointSet>,
+    /// The moment from which the health of the endpoints counts time.
+    since: Instant,
 }
 
 /// The endpoints of a list of addresses.
@@ -89,11 +92,11 @@ impl Balancer {
         Self {
             settings,
             target: discover.name().into(),
-            kind: BalancerKind::Discovered {
+            kind: BalancerKind::Discovered(DiscoveredEndpoints {
                 discover,
                 set: RwLock::new(EndpointSet::empty()),
                 since: Instant::now(),
-            },
+            }),
         }
     }
 
@@ -106,8 +109,8 @@ impl Balancer {
             BalancerKind::Single(endpoint) => {
                 Self::single_with(Arc::clone(endpoint.transport()), settings)
             }
-            BalancerKind::Discovered { discover, .. } => {
-                Self::discovered_with(Arc::clone(discover), settings)
+            BalancerKind::Discovered(discovered) => {
+                Self::discovered_with(Arc::clone(&discovered.discover), settings)
             }
         }
     }
@@ -125,16 +128,12 @@ impl Balancer {
     pub(super) fn pick(&self, avoid: Option<&Arc<Endpoint>>) -> Result<InFlightGuard> {
         match &self.kind {
             BalancerKind::Single(endpoint) => Ok(endpoint.acquire()),
-            BalancerKind::Discovered {
-                discover,
-                set,
-                since,
-            } => {
-                let endpoints = self.endpoints(&**discover, set, *since);
+            BalancerKind::Discovered(discovered) => {
+                let endpoints = self.endpoints(discovered);
                 let avoided = |endpoint: &Arc<Endpoint>| {
                     avoid.is_some_and(|avoid| Arc::ptr_eq(avoid, endpoint))
                 };
-                match outlier::choose(&endpoints, avoided, || since.elapsed()) {
+                match outlier::choose(&endpoints, avoided, || discovered.since.elapsed()) {
                     Some(endpoint) => Ok(endpoint.acquire()),
                     None => {
                         let text = format!("no server address is known for {}", self.target);
@@ -150,35 +149,26 @@ impl Balancer {
     pub(super) fn has_other(&self, endpoint: &Arc<Endpoint>) -> bool {
         match &self.kind {
             BalancerKind::Single(_) => false,
-            BalancerKind::Discovered {
-                discover,
-                set,
-                since,
-            } => {
-                let endpoints = self.endpoints(&**discover, set, *since);
+            BalancerKind::Discovered(discovered) => {
+                let endpoints = self.endpoints(discovered);
                 let is_same = |other: &Arc<Endpoint>| Arc::ptr_eq(endpoint, other);
-                outlier::has_other(&endpoints, is_same, since.elapsed())
+                outlier::has_other(&endpoints, is_same, discovered.since.elapsed())
             }
         }
     }
 
     /// Returns the endpoints of the current list of addresses.
-    fn endpoints(
-        &self,
-        discover: &dyn Discover,
-        set: &RwLock<EndpointSet>,
-        since: Instant,
-    ) -> Arc<[Arc<Endpoint>]> {
-        let addresses = discover.addresses();
+    fn endpoints(&self, discovered: &DiscoveredEndpoints) -> Arc<[Arc<Endpoint>]> {
+        let addresses = discovered.discover.addresses();
         {
-            let set = set.read_unpoisoned();
+            let set = discovered.set.read_unpoisoned();
             if set.addresses.is_same(&addresses) {
                 return Arc::clone(&set.endpoints);
             }
         }
-        let mut set = set.write_unpoisoned();
+        let mut set = discovered.set.write_unpoisoned();
         if set.addresses != addresses {
-            self.replace(&mut set, &addresses, since);
+            self.replace(&mut set, &addresses, discovered.since);
         }
         set.addresses = addresses;
         Arc::clone(&set.endpoints)

@@ -18,14 +18,14 @@ fn target(guard: &InFlightGuard) -> &str {
 
 /// Picks an endpoint and reports this outcome if it is that of `url`, otherwise a success.
 fn attempt(balancer: &Balancer, url: &str, outcome: Outcome) -> bool {
-    let BalancerKind::Discovered { since, .. } = &balancer.kind else {
+    let BalancerKind::Discovered(discovered) = &balancer.kind else {
         panic!("of a list");
     };
     let guard = balancer.pick(None).unwrap();
     let is_it = target(&guard) == url;
     let outcome = if is_it { outcome } else { Outcome::Success };
     let health = guard.endpoint().health();
-    health.record(outcome, MS, since.elapsed());
+    health.record(outcome, MS, discovered.since.elapsed());
     is_it
 }
 
@@ -138,10 +138,11 @@ async fn the_health_survives_a_list_that_flaps() {
         watch.set([format!("http://other-{n}:1")]);
         let _ = balancer.pick(None);
     }
-    let BalancerKind::Discovered { set, .. } = &balancer.kind else {
+    let BalancerKind::Discovered(discovered) = &balancer.kind else {
         panic!("of a list");
     };
-    assert_eq!(set.read_unpoisoned().left.len(), REMEMBERED);
+    let set = discovered.set.read_unpoisoned();
+    assert_eq!(set.left.len(), REMEMBERED);
 }
 
 #[tokio::test(start_paused = true)]
