@@ -50,7 +50,7 @@ pub(crate) async fn measure(url: &str) -> Outcome<()> {
     Ok(())
 }
 
-/// Sends all batches of a sender. Its records differ from the first one in number, request and text.
+/// Sends the batches of a sender. Records differ from the first one in number, request and text.
 async fn send(logs: LogsClient, first: Record) -> rpc_runtime::Result<()> {
     for batch in 0..BATCHES {
         let record = |index| {
