@@ -32,6 +32,10 @@ fn migrations_are_as_pinned() {
             "logsink",
             include_str!("../../../src/service/logsink/store/migrations/1_records.sql"),
         ),
+        (
+            "sqlite, revision",
+            include_str!("../../../migrations/sqlite/0002_revision.sql"),
+        ),
     ];
     let texts = both.map(|(name, text)| format!("==== {name}\n{text}"));
     assert_pinned!("migrations.txt", texts.concat());
