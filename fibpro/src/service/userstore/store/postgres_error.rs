@@ -1,4 +1,4 @@
-//! The error states of PostgreSQL: https://www.postgresql.org/docs/current/errcodes-appendix.html
+//! The error states of PostgreSQL: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 
 /// Class of a PostgreSQL error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
