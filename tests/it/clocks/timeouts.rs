@@ -76,7 +76,7 @@ const ALLOWED: [(&str, &str, &str); 33] = [
         EXPIRES,
     ),
     (
-        "tests/it/flags.rs",
+        "tests/it/flags/log_rpc.rs",
         "a_cancelled_call_writes_its_line_too",
         GROWS,
     ),
@@ -101,12 +101,12 @@ const ALLOWED: [(&str, &str, &str); 33] = [
         GROWS,
     ),
     (
-        "tests/it/logs/mod.rs",
+        "tests/it/logs/unavailable.rs",
         "a_silent_sink_delays_no_call_and_no_shutdown",
         EXPIRES,
     ),
     (
-        "tests/it/logs/mod.rs",
+        "tests/it/logs/unavailable.rs",
         "without_a_spool_shutdown_counts_unsent_records",
         EXPIRES,
     ),
