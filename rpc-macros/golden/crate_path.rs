@@ -123,7 +123,7 @@ If two linked services have the same full name.*/
         }
     }
 };
-#[allow(deprecated, non_snake_case, unreachable_code)]
+#[allow(deprecated, unreachable_code)]
 const _: () = {
     use facade::rpc::__private as __rpc;
     #[allow(unused_imports)]

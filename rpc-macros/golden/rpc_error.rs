@@ -1,4 +1,4 @@
-#[allow(deprecated, non_snake_case, unreachable_code)]
+#[allow(deprecated, unreachable_code)]
 const _: () = {
     use ::rpc_runtime::__private as __rpc;
     #[allow(unused_imports)]

@@ -1,7 +1,7 @@
 //! Model → tokens, by the same rules as the expansion of a service.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Member, Type};
 
@@ -22,10 +22,11 @@ pub(super) fn error_enum(error: &ErrorEnum) -> TokenStream {
         let whole = quote_spanned!(type_span(&field.ty)=> <__rpc::Error as ::core::clone::Clone>::clone(__error));
         with(other, [(field, whole)])
     });
+    let non_snake_case = has_non_snake_variables(variants).then(|| quote!(non_snake_case,));
     quote_spanned! {Span::mixed_site()=>
         // Deprecated variants are matched too, and code after the `match` is unreachable if `other`
-        // is the only variant. Variables have the names of fields.
-        #[allow(deprecated, non_snake_case, unreachable_code)]
+        // is the only variant.
+        #[allow(deprecated, #non_snake_case unreachable_code)]
         const _: () = {
             use #runtime::__private as __rpc;
             // The fallback of the autoref specialization for types without the trait.
@@ -61,6 +62,20 @@ pub(super) fn error_enum(error: &ErrorEnum) -> TokenStream {
 }
 
 // === the three methods of `RpcError`: a match arm for each variant ===
+
+/// Returns whether the variable of a field, which has its name, is not in snake case. The lint is
+/// allowed only then, because a crate may forbid it.
+fn has_non_snake_variables(variants: &[Variant]) -> bool {
+    let mut names = variants.iter().flat_map(|variant| match &variant.kind {
+        VariantKind::Own { fields, .. } => fields.as_slice(),
+        VariantKind::From { .. } | VariantKind::Other { .. } => &[],
+    });
+    names.any(|field| {
+        let name = field.binding().to_string();
+        let name = name.trim_matches('_');
+        name.contains("__") || name.contains(char::is_uppercase)
+    })
+}
 
 fn code(variant: &Variant) -> TokenStream {
     let (pattern, code) = match &variant.kind {
