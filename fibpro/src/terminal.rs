@@ -16,8 +16,8 @@ pub fn is_unsafe(c: char) -> bool {
             '\u{2028}' | '\u{2029}'
             // All characters with the Unicode property Default_Ignorable_Code_Point, which includes
             // Bidi_Control, and marks of annotations. Joiners and variation selectors are parts of
-            // words and emoji. Tags are not excepted, although three flags have them: they can hide a
-            // text of any length.
+            // words and emoji. Tags are not excepted, although three flags have them: they can hide
+            // a text of any length.
             | '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
             | '\u{180e}' | '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'

@@ -200,8 +200,8 @@ impl Orders {
     }
 
     /// Repeats each order until its number is received, those that have it once more: a repeat pays
-    /// nothing.
-    pub(super) async fn settle(&mut self) {
+    /// nothing. Returns false if no order succeeds for the time `limit`.
+    pub(super) async fn settle(&mut self, limit: Duration) -> bool {
         for order in &mut self.orders {
             order.filled = false;
         }
@@ -223,11 +223,13 @@ impl Orders {
                 }
             });
         }
-        while let Some(joined) = tasks.join_next().await {
-            match joined {
-                Ok((index, Ok(()))) => self.orders[index].filled = true,
-                Ok((_, Err(finding))) => self.findings.push(finding),
-                Err(error) => self.findings.push(format!("a buyer failed: {error}")),
+        loop {
+            match timeout(limit, tasks.join_next()).await {
+                Ok(Some(Ok((index, Ok(()))))) => self.orders[index].filled = true,
+                Ok(Some(Ok((_, Err(finding))))) => self.findings.push(finding),
+                Ok(Some(Err(error))) => self.findings.push(format!("a buyer failed: {error}")),
+                Ok(None) => return true,
+                Err(_) => return false,
             }
         }
     }
