@@ -31,7 +31,7 @@ pub enum Database {
 }
 
 impl Database {
-    /// Returns the URL of an SQLite file, such as `sqlite:///tmp/a%20b`.
+    /// Returns the URL of an SQLite file, such as `sqlite:///data/my%20users.sqlite`.
     #[must_use]
     pub fn file_url(path: &Path) -> String {
         let mut url = "sqlite://".to_owned();
