@@ -56,9 +56,13 @@ impl Service {
         }
     }
 
-    /// Kills the process with SIGKILL and starts it again.
-    fn die_and_come_back(&mut self, folder: &Folder) {
+    /// Kills the process with SIGKILL.
+    fn kill(&mut self) {
         self.process.kill9().unwrap();
+    }
+
+    /// Starts the service again on its address and data.
+    fn restart(&mut self, folder: &Folder) {
         (self.process, _) = run(self.program, folder, self.address, &self.arguments);
     }
 
@@ -125,12 +129,19 @@ impl Order {
     }
 }
 
+/// How many orders received their number, and how many did not.
+#[derive(Debug, Default)]
+struct Counts {
+    filled: AtomicU64,
+    open: AtomicU64,
+}
+
 /// Buys numbers until the test sets the stop flag.
 async fn buy(
     gatekeeper: SocketAddr,
     buyer: u64,
     orders: Arc<Mutex<Orders>>,
-    filled: Arc<AtomicU64>,
+    counts: Arc<Counts>,
     stop: Arc<AtomicBool>,
 ) {
     let mut rng = Rng(SEED ^ buyer);
@@ -151,9 +162,30 @@ async fn buy(
         let response = order.place(gatekeeper, &key).await;
         if order.is_filled(&response) {
             orders.lock().unwrap().insert(key, (order, true));
-            filled.fetch_add(1, Ordering::Relaxed);
+            counts.filled.fetch_add(1, Ordering::Relaxed);
+        } else {
+            counts.open.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// Waits until the count has reached `enough` while the buyers work.
+async fn wait_for(count: &AtomicU64, enough: u64, buyers: &mut JoinSet<()>, round: u64) {
+    let waiting = async {
+        while count.load(Ordering::Relaxed) < enough {
+            assert!(
+                buyers.len() as u64 == BUYERS,
+                "a buyer has given up (seed {SEED:#x})"
+            );
+            tokio::task::yield_now().await;
+            if let Some(ended) = buyers.try_join_next() {
+                ended.unwrap();
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting)
+        .await
+        .unwrap_or_else(|_| panic!("round {round}: the count does not rise (seed {SEED:#x})"));
 }
 
 async fn settled(database: &Database) -> i64 {
@@ -195,35 +227,27 @@ async fn killed_services_never_lose_or_double_spend_credit() {
     let address = gatekeeper.address;
     let mut victims = [userstore, pricing, worker];
 
-    let (orders, filled) = (Arc::<Mutex<Orders>>::default(), Arc::new(AtomicU64::new(0)));
+    let (orders, counts) = (Arc::<Mutex<Orders>>::default(), Arc::<Counts>::default());
     let stop = Arc::new(AtomicBool::new(false));
     let mut buyers = JoinSet::new();
     for buyer in 0..BUYERS {
-        let (orders, filled, stop) = (orders.clone(), filled.clone(), stop.clone());
-        buyers.spawn(buy(address, buyer, orders, filled, stop));
+        let (orders, counts, stop) = (orders.clone(), counts.clone(), stop.clone());
+        buyers.spawn(buy(address, buyer, orders, counts, stop));
     }
     let mut rng = Rng(SEED);
     for round in 0..ROUNDS {
         // The kill comes after a different count of numbers in each round, so at different moments
         // of the work; each service is killed at least twice.
-        let enough = filled.load(Ordering::Relaxed) + 20 + rng.roll(60);
-        let waiting = async {
-            while filled.load(Ordering::Relaxed) < enough {
-                assert!(
-                    buyers.len() as u64 == BUYERS,
-                    "a buyer has given up (seed {SEED:#x})"
-                );
-                tokio::task::yield_now().await;
-                if let Some(ended) = buyers.try_join_next() {
-                    ended.unwrap();
-                }
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(60), waiting)
-            .await
-            .unwrap_or_else(|_| panic!("round {round}: nothing is sold any more (seed {SEED:#x})"));
+        let enough = counts.filled.load(Ordering::Relaxed) + 20 + rng.roll(60);
+        wait_for(&counts.filled, enough, &mut buyers, round).await;
         let victim = usize::try_from((round + rng.roll(2)) % 3).unwrap();
-        victims[victim].die_and_come_back(&folder);
+        victims[victim].kill();
+        if round % 2 == 1 {
+            // Calls survive a quick restart. An order stays open when the restart takes longer.
+            let enough = counts.open.load(Ordering::Relaxed) + 1;
+            wait_for(&counts.open, enough, &mut buyers, round).await;
+        }
+        victims[victim].restart(&folder);
         audit(&database).await;
     }
     stop.store(true, Ordering::Relaxed);
