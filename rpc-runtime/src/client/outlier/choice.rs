@@ -15,16 +15,16 @@ const DRAWS: usize = 3;
 /// the calls of a client with few calls and many suspect addresses are no probes.
 const PROBE_DRAWS: u8 = 3;
 
-/// The largest disadvantages of an address that is not ejected, as binary logarithms: slow ones
-/// keep a quarter of their turns, failing ones a sixteenth. Those whose handlers fail keep 40 %,
-/// because the errors may be those of a dependency.
-const SLOWEST: f32 = 2.0;
-const MOST_FAILING: f32 = 4.0;
-const MOST_ERRORS: f32 = 1.32;
+/// The maximum penalties of an address that is not ejected, as binary logarithms: slow ones keep a
+/// quarter of their turns, failing ones a sixteenth. Those whose handlers fail keep 40 %, because
+/// the errors may be those of a dependency.
+const MAX_SLOWNESS_PENALTY: f32 = 2.0;
+const MAX_FAILURE_PENALTY: f32 = 4.0;
+const MAX_ERROR_PENALTY: f32 = 1.32;
 
-/// The factor by which an address may be slower than another without a disadvantage, as binary
+/// The factor by which an address may be slower than another without a penalty, as binary
 /// logarithm: 2. Calls differ as well.
-const SAME_TIME: f32 = 1.0;
+const TOLERATED_SLOWNESS: f32 = 1.0;
 
 /// An address that can be chosen.
 pub(crate) trait Node {
@@ -175,23 +175,23 @@ fn advantage(one: &Health, two: &Health) -> f32 {
     let by_time = match (one.usual_time(), two.usual_time()) {
         (Some(one), Some(two)) => {
             let difference = two - one;
-            let beyond = (difference.abs() - SAME_TIME).clamp(0.0, SLOWEST);
+            let beyond = (difference.abs() - TOLERATED_SLOWNESS).clamp(0.0, MAX_SLOWNESS_PENALTY);
             beyond.copysign(difference)
         }
         _ => 0.0,
     };
-    by_time + disadvantage(two) - disadvantage(one)
+    by_time + penalty(two) - penalty(one)
 }
 
-/// The disadvantage by failures and errors.
-fn disadvantage(health: &Health) -> f32 {
+/// The penalty for failures and errors.
+fn penalty(health: &Health) -> f32 {
     let (failures, errors) = (health.failures(), health.errors());
     if failures == 0.0 && errors == 0.0 {
         return 0.0;
     }
     let by_failures = -kept(failures).log2();
     let by_errors = -kept(errors).log2();
-    by_failures.min(MOST_FAILING) + by_errors.min(MOST_ERRORS)
+    by_failures.min(MAX_FAILURE_PENALTY) + by_errors.min(MAX_ERROR_PENALTY)
 }
 
 /// The share of its turns that an address keeps with this share of failures or errors.

@@ -10,8 +10,8 @@ pub(crate) const MAX_WAIT: Duration = Duration::from_millis(800);
 /// probe, up to [`MAX_WAIT`].
 const MIN_WAIT: Duration = Duration::from_millis(200);
 
-/// The number of probes from which the time between them is the longest.
-const LONGEST: u32 = 2;
+/// The number of times that the time between probes doubles.
+const MAX_DOUBLINGS: u32 = 2;
 
 /// The share of failures from which an address is suspect: that of five failures in a row.
 pub(super) const SUSPECT: f32 = 0.5;
@@ -29,7 +29,7 @@ const FAILURE_WEIGHT: f32 = 1.0 / 7.0;
 const ERROR_WEIGHT: f32 = 1.0 / 16.0;
 
 /// The number of responses over which the usual time is taken, on average.
-const TIMED: u32 = 16;
+const TIME_SAMPLES: u32 = 16;
 
 /// The share below which failures and errors are forgotten.
 const NEGLIGIBLE: f32 = 1.0 / 64.0;
@@ -67,15 +67,15 @@ pub(crate) struct Health {
     errors: Average,
     /// The usual time of a response: the average of the binary logarithms of the microseconds.
     time: Average,
-    /// The number of responses in the usual time, up to [`TIMED`].
+    /// The number of responses in the usual time, up to [`TIME_SAMPLES`].
     timed: AtomicU32,
     /// The number of deadlines since the last response.
     deadlines: AtomicU32,
     /// Whether the address is ejected: it gets probes only. Set by the choice, cleared by a
     /// success.
     ejected: AtomicBool,
-    /// The time of the next probe of a suspect address, and the number of probes since the last
-    /// success. 0 if it is not suspect.
+    /// The time of the next probe, and the position in the times between probes. Only those of a
+    /// suspect address are valid.
     next_probe_us: AtomicU64,
     probes: AtomicU32,
     /// The time until which the server is busy; 0 if it has never been.
@@ -183,7 +183,7 @@ impl Health {
         self.ejected.swap(ejected, Relaxed) != ejected
     }
 
-    /// Records a failure. `probes` is the place in the times between probes at which these begin.
+    /// Records a failure. `probes` is the position in the times between probes at which they begin.
     fn failed(&self, weight: f32, probes: u32, now: Duration) {
         let suspect = self.failures.get() >= SUSPECT;
         self.failures.add(1.0, weight);
@@ -206,7 +206,7 @@ impl Health {
         if in_a_row >= DEADLINES {
             // All of them are failures; the first ones were not counted until now. A probe costs
             // its caller the whole deadline, so the first one is late.
-            self.failed(SUSPECT + FAILURE_WEIGHT, LONGEST, now);
+            self.failed(SUSPECT + FAILURE_WEIGHT, MAX_DOUBLINGS, now);
         }
     }
 
@@ -231,11 +231,12 @@ impl Health {
     /// Adds a time to the usual one. The first times have the same weight.
     fn took(&self, time: f32) {
         let timed = self.timed.load(Relaxed);
-        if timed < TIMED {
+        if timed < TIME_SAMPLES {
             self.timed.store(timed + 1, Relaxed);
         }
         #[allow(clippy::cast_precision_loss, reason = "a small number")]
-        self.time.add(time, 1.0 / (timed + 1).min(TIMED) as f32);
+        self.time
+            .add(time, 1.0 / (timed + 1).min(TIME_SAMPLES) as f32);
     }
 
     /// Records a time after which there was no result yet.
@@ -276,7 +277,7 @@ impl Average {
 
 /// The time from one probe to the next, after `probes` of them.
 fn wait(probes: u32) -> Duration {
-    (MIN_WAIT * 2_u32.pow(probes.min(LONGEST))).min(MAX_WAIT)
+    (MIN_WAIT * 2_u32.pow(probes.min(MAX_DOUBLINGS))).min(MAX_WAIT)
 }
 
 /// Shortens a time by up to a quarter, so that the clients of a server do not probe it at once.
