@@ -1,7 +1,7 @@
 //! One address of a service: its transport and its health.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,6 +10,7 @@ use super::outbound::OutboundRequest;
 use super::outlier::{Health, Node, Outcome};
 use super::transport::Transport;
 use crate::middleware::{BoxFuture, InnerService, Request, Response};
+use crate::sync::MutexExt as _;
 
 /// The least time between two warnings about one address. Others are logged at `debug`.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
@@ -24,8 +25,7 @@ pub(super) struct Endpoint {
     recorded_since: Option<Instant>,
     /// Whether the current ejection was logged as a warning.
     warned: AtomicBool,
-    /// The time of the last warning, in microseconds; 0 before the first one.
-    warned_us: AtomicU64,
+    last_warning: Mutex<Option<Instant>>,
 }
 
 impl Endpoint {
@@ -35,7 +35,7 @@ impl Endpoint {
             health: Health::default(),
             recorded_since,
             warned: AtomicBool::new(false),
-            warned_us: AtomicU64::new(0),
+            last_warning: Mutex::new(None),
         })
     }
 
@@ -68,13 +68,12 @@ impl Endpoint {
         response
     }
 
-    /// Returns whether a warning may be logged at `now`, which is then the time of the last one.
-    fn may_warn(&self, now: Duration) -> bool {
-        let now_us = u64::try_from(now.as_micros()).unwrap_or(u64::MAX).max(1);
-        let last = self.warned_us.load(Ordering::Relaxed);
-        let may = last == 0 || Duration::from_micros(now_us - last.min(now_us)) >= WARNING_INTERVAL;
+    /// Returns whether a warning may be logged now, which is then the last one.
+    fn may_warn(&self) -> bool {
+        let mut last = self.last_warning.lock_unpoisoned();
+        let may = last.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL);
         if may {
-            self.warned_us.store(now_us, Ordering::Relaxed);
+            *last = Some(Instant::now());
         }
         may
     }
@@ -86,9 +85,8 @@ impl Node for Arc<Endpoint> {
     }
 
     fn ejected(&self) {
-        let now = self.recorded_since.map(|since| since.elapsed());
         let address = self.transport.target();
-        if self.may_warn(now.unwrap_or_default()) {
+        if self.may_warn() {
             self.warned.store(true, Ordering::Relaxed);
             tracing::warn!(
                 target: "rpc",
