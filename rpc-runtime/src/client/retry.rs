@@ -45,20 +45,17 @@ async fn run_attempts(
     client.budget.deposit();
     let mut attempts = Attempts::default();
     let mut last: Option<(Arc<Endpoint>, Response)> = None;
-    let mut same_endpoint = false;
-    let mut maybe_executed = false;
     loop {
         let picked = match &last {
-            Some((endpoint, _)) if same_endpoint => Ok(endpoint.acquire()),
+            Some((endpoint, _)) if attempts.require_same_endpoint(request.method) => {
+                Ok(endpoint.acquire())
+            }
             Some((endpoint, _)) => client.balancer.pick(Some(endpoint)),
             None => client.balancer.pick(None),
         };
         let guard = match picked {
             Ok(guard) => guard,
-            Err(unavailable) => {
-                let response = no_endpoint(unavailable, last, attempts.sent);
-                return with_outcome(response, maybe_executed);
-            }
+            Err(unavailable) => return no_endpoint(unavailable, last, &attempts),
         };
         let endpoint = Arc::clone(guard.endpoint());
         let AttemptOutcome {
@@ -70,18 +67,14 @@ async fn run_attempts(
             Some(after) => Box::pin(hedge::run(&client, guard, &request, after)).await,
             None => attempt(&client, guard, &request).await,
         };
-        attempts.sent += sent;
-        // Of a hedged call, one attempt is cancelled, or has failed before.
-        maybe_executed |= sent > 1
-            || response
-                .error()
-                .is_some_and(|error| !error.is_not_executed());
+        attempts.record(sent, response.error());
         let decision = match response.error() {
             Some(error) => {
-                same_endpoint |= requires_same_endpoint(request.method, error);
                 let pause = error.retry_after().filter(|_| {
                     // A busy server asks for a pause; another one may have capacity now.
-                    same_endpoint || is_passed_on(error) || !client.balancer.has_other(&endpoint)
+                    attempts.require_same_endpoint(request.method)
+                        || is_passed_on(error)
+                        || !client.balancer.has_other(&endpoint)
                 });
                 decide(&client, &request, error, pause, &mut attempts, max_attempts)
             }
@@ -100,22 +93,13 @@ async fn run_attempts(
         };
         observation.end(&response, None);
         if let Some(error) = response.error_mut() {
-            annotate(error, attempts.sent, reason);
+            attempts.finish(error, reason);
             if gave_up {
                 error.set_retries_exhausted(true);
             }
         }
-        return with_outcome(response, maybe_executed);
+        return response;
     }
-}
-
-/// Corrects the error of the last attempt to that of the call: an earlier attempt may have been
-/// executed.
-fn with_outcome(mut response: Response, maybe_executed: bool) -> Response {
-    if maybe_executed && let Some(error) = response.error_mut() {
-        error.set_execution(Execution::Unknown);
-    }
-    response
 }
 
 /// The attempts of a call so far.
@@ -124,9 +108,43 @@ struct Attempts {
     sent: u32,
     /// The attempts that a server did not process, up to [`MAX_FREE`].
     free: u32,
+    /// Whether one of them may have been executed.
+    maybe_executed: bool,
 }
 
 impl Attempts {
+    /// Records an attempt, or an attempt and its hedge, that ended with this error or a result.
+    fn record(&mut self, sent: u32, error: Option<&Error>) {
+        self.sent += sent;
+        // Of a hedged call, one attempt is canceled, or has failed before.
+        self.maybe_executed |= sent > 1 || error.is_some_and(|error| !error.is_not_executed());
+    }
+
+    /// Returns whether further attempts must go to the endpoint at which the last one failed.
+    ///
+    /// The call may be running there, or its result may be kept there. Servers usually keep
+    /// idempotency keys in a store of their own, so another server would not know the key and would
+    /// execute the call a second time.
+    fn require_same_endpoint(&self, method: &MethodDescriptor) -> bool {
+        self.maybe_executed && matches!(method.idempotency, Idempotency::Keyed { .. })
+    }
+
+    /// Corrects the error of the last attempt to that of the call: an earlier attempt may have been
+    /// executed. Adds the number of attempts, and why there were no more, to the message. Adds
+    /// nothing if there was one attempt and no reason is given.
+    fn finish(&self, error: &mut Error, reason: Option<&str>) {
+        if self.maybe_executed {
+            error.set_execution(Execution::Unknown);
+        }
+        let attempts = self.sent;
+        let plural = if attempts == 1 { "" } else { "s" };
+        match reason {
+            Some(reason) => error.add_note(&format!("after {attempts} attempt{plural}; {reason}")),
+            None if attempts > 1 => error.add_note(&format!("after {attempts} attempts")),
+            None => {}
+        }
+    }
+
     /// Records whether the last attempt was free, and returns it.
     fn end(&mut self, error: &Error) -> bool {
         let is_free = error.execution() == Execution::NotProcessed && self.free < MAX_FREE;
@@ -146,8 +164,8 @@ enum RetryDecision {
     Retry(Duration),
 }
 
-/// Decides after the error of attempt number `attempts`. `pause` is the time to wait if the next
-/// one goes to the same server.
+/// Decides after the error of the last attempt. `pause` is the delay that the server has asked for,
+/// if the next attempt must wait for it.
 fn decide(
     client: &ClientInner,
     request: &OutboundRequest,
@@ -174,42 +192,22 @@ fn decide(
     RetryDecision::Retry(delay)
 }
 
-/// Returns whether further attempts must go to the endpoint at which this one failed.
-///
-/// The call may be running there, or its result may be kept there. Servers usually keep idempotency
-/// keys in a store of their own, so another server would not know the key and would execute the
-/// call a second time.
-fn requires_same_endpoint(method: &MethodDescriptor, error: &Error) -> bool {
-    matches!(method.idempotency, Idempotency::Keyed { .. }) && !error.is_not_executed()
-}
-
 /// Returns the response of a call that has no endpoint for its next attempt: the response of the
 /// last attempt, which is more specific, or else the error of the balancer.
-fn no_endpoint<N>(unavailable: Error, last: Option<(N, Response)>, attempts: u32) -> Response {
+fn no_endpoint<N>(
+    unavailable: Error,
+    last: Option<(N, Response)>,
+    attempts: &Attempts,
+) -> Response {
     match last {
         Some((_, mut response)) => {
             if let Some(error) = response.error_mut() {
-                annotate(
-                    error,
-                    attempts,
-                    Some("no address is available for another attempt"),
-                );
+                attempts.finish(error, Some("no address is available for another attempt"));
                 error.set_retries_exhausted(true);
             }
             response
         }
         None => unavailable.into(),
-    }
-}
-
-/// Adds the number of attempts, and why there were no more, to the message of the error. Adds
-/// nothing if there was one attempt and no reason is given.
-fn annotate(error: &mut Error, attempts: u32, reason: Option<&str>) {
-    let plural = if attempts == 1 { "" } else { "s" };
-    match reason {
-        Some(reason) => error.add_note(&format!("after {attempts} attempt{plural}; {reason}")),
-        None if attempts > 1 => error.add_note(&format!("after {attempts} attempts")),
-        None => {}
     }
 }
 
@@ -256,9 +254,17 @@ mod tests {
             assert!(is_retryable(&PLAIN.no_side_effects(), &error));
             let keyed = PLAIN.idempotency_key("key");
             assert!(is_retryable(&keyed, &error));
-            let same = requires_same_endpoint(&keyed, &error);
+            let mut attempts = Attempts::default();
+            attempts.record(1, Some(&error));
+            let same = attempts.require_same_endpoint(&keyed);
             assert_eq!(same, !not_executed, "{execution:?}");
-            assert!(!requires_same_endpoint(&PLAIN.idempotent(), &error));
+            assert!(!attempts.require_same_endpoint(&PLAIN.idempotent()));
+            // An attempt that was not executed does not change what an earlier one may have done.
+            let mut last = self::error(Code::Unavailable).not_executed();
+            attempts.record(1, Some(&last));
+            assert_eq!(attempts.require_same_endpoint(&keyed), same);
+            attempts.finish(&mut last, None);
+            assert_eq!(last.is_not_executed(), not_executed, "{execution:?}");
         }
     }
 
@@ -271,9 +277,13 @@ mod tests {
 
     #[test]
     fn the_message_has_the_number_of_attempts() {
-        let text = |attempts, reason| {
+        let text = |sent, reason| {
             let mut error = error(Code::Unavailable);
-            annotate(&mut error, attempts, reason);
+            let attempts = Attempts {
+                sent,
+                ..Attempts::default()
+            };
+            attempts.finish(&mut error, reason);
             error.message().to_owned()
         };
         assert_eq!(text(1, None), "why");
