@@ -1,20 +1,16 @@
 //! The progress of a call in its server, from which it follows whether a failed call has done
 //! nothing.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-
-/// The handler has not begun.
-const PENDING: u8 = 0;
-/// The handler has begun.
-const BEGUN: u8 = 1;
-/// The call has ended before its handler began, so the handler must not begin any more.
-const REFUSED: u8 = 2;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The progress of a call. Belongs to the context that the server creates for the call; contexts
 /// that are derived from it refer to it.
 #[derive(Default)]
 pub(super) struct Progress {
-    stage: AtomicU8,
+    /// Whether the handler has begun, once it is decided. `false` if the call has ended before, so
+    /// the handler must not begin any more.
+    has_begun: OnceLock<bool>,
     /// The number of calls that the handler has made and that may have been executed.
     calls: AtomicU32,
 }
@@ -23,20 +19,12 @@ impl Progress {
     /// Records that the handler begins. Returns `false` if the call has been refused, so that the
     /// handler must not run.
     pub(super) fn begin(&self) -> bool {
-        self.advance(BEGUN) != REFUSED
+        *self.has_begun.get_or_init(|| true)
     }
 
     /// Refuses the call if its handler has not begun, and returns whether it is refused.
     pub(super) fn refuse(&self) -> bool {
-        self.advance(REFUSED) != BEGUN
-    }
-
-    /// Advances a pending call, and returns the stage before.
-    fn advance(&self, stage: u8) -> u8 {
-        let order = (Ordering::AcqRel, Ordering::Acquire);
-        self.stage
-            .compare_exchange(PENDING, stage, order.0, order.1)
-            .unwrap_or_else(|stage| stage)
+        !*self.has_begun.get_or_init(|| false)
     }
 
     /// Records an outgoing call, which may be executed from now on.
