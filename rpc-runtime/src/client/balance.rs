@@ -13,7 +13,7 @@ use super::endpoint::{Endpoint, InFlightGuard};
 use super::outlier;
 use super::transport::Transport;
 use crate::discovery::{Addresses, Discover};
-use crate::error::{Code, Error, Execution, Result};
+use crate::error::{Code, Error, Result};
 use crate::sync::RwLockExt as _;
 
 /// The number of addresses that have left the list whose health is kept, for lists that flap.
@@ -138,7 +138,7 @@ impl Balancer {
                     None => {
                         let text = format!("no server address is known for {}", self.target);
                         let error = Error::without_location(Code::Unavailable, text);
-                        Err(error.with_execution(Execution::DependencyNotExecuted))
+                        Err(error.not_executed())
                     }
                 }
             }

@@ -8,7 +8,7 @@ use super::Client;
 use crate::compression::Compression;
 use crate::context::{Context, RequestId};
 use crate::descriptor::{Idempotency, MethodDescriptor};
-use crate::error::{Error, Execution};
+use crate::error::Error;
 use crate::metadata::Metadata;
 use crate::method::RedactedArguments;
 use crate::middleware::{Body, Request, Response};
@@ -130,8 +130,7 @@ fn identify_call(error: &mut Error, id: RequestId, method: &'static MethodDescri
 
 /// Returns the response of a call that is not sent.
 fn unsent(error: Error) -> Response {
-    let not_executed = Execution::DependencyNotExecuted;
-    error.with_execution(not_executed).into()
+    error.not_executed().into()
 }
 
 fn has_effects(method: &MethodDescriptor) -> bool {

@@ -11,12 +11,13 @@ pub(crate) enum Execution {
     /// safe side.
     #[default]
     Unknown,
-    /// Nothing was done of the call that this service handles.
+    /// Nothing was done of the call that this service handles; within a client, of the call that
+    /// it makes: it was not sent, or the server did not execute it.
     NotExecuted,
-    /// Nothing was done of a call that this process made: it was not sent, or the server did not
-    /// execute it. The call that this service handles may have done something else.
+    /// The same of a call that this process made, once the client has returned its error. The call
+    /// that this service handles may have done something else.
     DependencyNotExecuted,
-    /// The same of one attempt: the server did not process the request (`GOAWAY`,
+    /// Nothing was done of one attempt: the server did not process the request (`GOAWAY`,
     /// `REFUSED_STREAM`). This is about a connection or a moment, and is no evidence against the
     /// server.
     NotProcessed,

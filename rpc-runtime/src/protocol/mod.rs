@@ -17,6 +17,9 @@ use crate::compression::Compression;
 /// The maximum size of a message, unless a client or server sets another.
 pub(crate) const MESSAGE_LIMIT: usize = 4 << 20;
 
+/// The maximum length of received text in a message, in bytes.
+pub(crate) const QUOTED: usize = 128;
+
 /// The form in which a client sends the message of a call, and the responses that it accepts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SendOptions {

@@ -25,15 +25,12 @@ use crate::error::{Code, Error, Execution, Result};
 use crate::middleware::{Body, Response};
 use crate::protocol::body::BodyReadError;
 use crate::protocol::connect::{self, OutgoingMessage, WireResponse};
-use crate::protocol::{identity, printable};
+use crate::protocol::{QUOTED, identity, printable};
 
 /// The maximum number of headers of a response, and the maximum size of their names and values
 /// together, in bytes. They are those of a server.
 const HEADER_COUNT: usize = 100;
 const HEADER_BYTES: usize = 32 << 10;
-
-/// The maximum length of the transfer codings in an error, in bytes.
-const CODINGS: usize = 128;
 
 /// The transport to one server over HTTP.
 pub(super) struct HttpTransport {
@@ -98,11 +95,7 @@ impl HttpTransport {
         );
         let uri = match self.target.uri(request.method.path, message.query()) {
             Ok(uri) => uri,
-            Err(error) => {
-                let not_executed = Execution::DependencyNotExecuted;
-                let response = error.with_execution(not_executed).into();
-                return (response, Outcome::Canceled);
-            }
+            Err(error) => return (error.not_executed().into(), Outcome::Canceled),
         };
         let mut http = connect::write_request(uri, &request.context, &request.metadata, message);
         if let Some(keys) = request.context.identity() {
@@ -204,21 +197,17 @@ impl HttpTransport {
     /// Returns the error for a response with a transfer coding other than a single `chunked`, which
     /// hyper would read as that.
     fn unsupported_coding(&self, headers: &HeaderMap) -> Option<Error> {
-        let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-        let coding = codings.next()?;
-        let is_chunked = coding
-            .as_bytes()
-            .trim_ascii()
-            .eq_ignore_ascii_case(b"chunked");
-        if is_chunked && codings.next().is_none() {
-            return None;
+        let codings = headers.get_all(TRANSFER_ENCODING).iter();
+        let codings: Vec<_> = codings.map(HeaderValue::as_bytes).collect();
+        match *codings {
+            [] => return None,
+            [coding] if coding.trim_ascii().eq_ignore_ascii_case(b"chunked") => return None,
+            _ => {}
         }
         let target = self.target.text();
-        let all = headers.get_all(TRANSFER_ENCODING).iter();
-        let all: Vec<_> = all.map(HeaderValue::as_bytes).collect();
-        let all = printable(&all.join(&b", "[..]), CODINGS);
+        let codings = printable(&codings.join(&b", "[..]), QUOTED);
         let text = format!(
-            "{target} did not respond with valid HTTP (the transfer coding is `{all}` and not a single `chunked`); the call may have been executed"
+            "{target} did not respond with valid HTTP (the transfer coding is `{codings}` and not a single `chunked`); the call may have been executed"
         );
         Some(Error::without_location(Code::Internal, text))
     }
@@ -271,8 +260,7 @@ impl HttpTransport {
 
 /// Returns the error for a call that no server has begun.
 fn unsent(text: String) -> Error {
-    Error::without_location(Code::Unavailable, text)
-        .with_execution(Execution::DependencyNotExecuted)
+    Error::without_location(Code::Unavailable, text).not_executed()
 }
 
 /// Returns the error for a response above the limit of the client.
@@ -345,7 +333,7 @@ impl NotBegun {
             {
                 return Some(Self {
                     what: "closed the connection before the call was sent",
-                    execution: Execution::DependencyNotExecuted,
+                    execution: Execution::NotExecuted,
                 });
             }
             if let Some(what) = error.downcast_ref().and_then(http2::not_begun) {

@@ -7,10 +7,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 use super::content::read_encoding;
 use crate::compression::{self, DecompressError, Encoding};
 use crate::error::{Code, Error, PUBLIC_MESSAGE_LIMIT};
-use crate::protocol::{metadata, printable};
-
-/// The maximum length of received text in a message, in bytes.
-const QUOTED: usize = 128;
+use crate::protocol::{QUOTED, metadata, printable};
 
 /// The maximum length of the start of a page in a message, in bytes. Leaves space for the status
 /// and the content type within the limit of a public message.

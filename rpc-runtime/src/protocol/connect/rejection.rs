@@ -8,10 +8,7 @@ use http::{Method, StatusCode};
 use super::content::JSON;
 use crate::compression::SUPPORTED;
 use crate::error::{Code, Error};
-use crate::protocol::printable;
-
-/// The maximum length of received text in a message, in bytes.
-const QUOTED: usize = 128;
+use crate::protocol::{QUOTED, printable};
 
 /// The rejection of a call before its handler runs.
 #[derive(Debug, Clone)]
