@@ -180,7 +180,7 @@ fn insert(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
 }
 
 /// Returns the value of a header. `None` if it is missing, occurs more than once, or is not text.
-fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(super) fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().ok(),

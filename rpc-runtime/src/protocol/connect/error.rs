@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use super::content::ContentType;
 use super::decode::{describe_non_rpc_response, read_encoded, with_metadata};
-use super::origin;
 use super::outcome;
 use super::retry_after;
 use crate::codec::base64::{self, Engine as _};
@@ -88,7 +87,6 @@ pub(crate) fn read_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -
     let mut error = match (json, code) {
         (Some(json), Some(code)) => {
             let mut error = json.into_error(code, described);
-            origin::read(&mut error, headers);
             outcome::read(&mut error, headers);
             error
         }

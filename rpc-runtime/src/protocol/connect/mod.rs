@@ -7,17 +7,16 @@
 //! | `request` | the head of a `POST` or `GET` request, reading and writing |
 //! | `get` | the query of a `GET` |
 //! | `response` | the response, reading and writing |
+//! | `decode` | decompression, metadata and pages of proxies, for results and errors |
 //! | `retry_after` | `retry-after` |
-//! | `origin` | `x-rpc-origin` |
 //! | `error` | the JSON of an error, reading and writing |
-//! | `outcome` | the headers that tell whether the call may run again |
+//! | `outcome` | the headers of an error: whether the call may run again, whose failure it is |
 //! | `rejection` | the responses to calls that are rejected before the handler runs |
 
 mod content;
 mod decode;
 mod error;
 mod get;
-mod origin;
 mod outcome;
 mod rejection;
 mod request;

@@ -8,7 +8,6 @@ use http::{StatusCode, response};
 
 use super::content::{ContentType, JSON};
 use super::decode::{describe_non_rpc_response, read_encoded, with_metadata};
-use super::origin;
 use super::outcome;
 use super::rejection::RejectionFormat;
 use super::{error_json, read_error};
@@ -77,7 +76,6 @@ fn write_error(error: &Error, status: StatusCode) -> http::Response<Bytes> {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
-    origin::write(error, headers);
     outcome::write(error, headers);
     metadata::write(error.metadata(), "", headers);
     response
