@@ -14,7 +14,7 @@ use crate::protocol::connect::{self, ERROR_LIMIT};
 
 /// The time for which the rest of an error is waited for when nothing arrives. The status is more
 /// important than the rest of a page.
-const ERROR_PATIENCE: Duration = Duration::from_secs(2);
+const ERROR_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reads the body of a response: a message of at most `limit` bytes, or the start of any other one.
 pub(super) async fn collect<B>(parts: &Parts, body: B, limit: usize) -> Result<Bytes, BodyReadError>
@@ -40,7 +40,7 @@ where
 {
     let mut start = BytesMut::new();
     while start.len() < ERROR_LIMIT {
-        let Ok(next) = timeout(ERROR_PATIENCE, body::next(body, usize::MAX)).await else {
+        let Ok(next) = timeout(ERROR_IDLE_TIMEOUT, body::next(body, usize::MAX)).await else {
             break;
         };
         let Some(data) = next? else {

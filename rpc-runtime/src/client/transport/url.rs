@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_not_public_url() {
+    fn secrets_are_not_in_an_error() {
         let long = format!("http://user:{}canary@a", "x".repeat(500));
         for url in [
             "http://user:canary@a",
