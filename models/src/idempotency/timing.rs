@@ -25,22 +25,18 @@ pub(super) fn set_timeouts(number: usize) {
 /// A longer limit than that of a single operation is not exceeded: every request arrives in time.
 pub(super) async fn within<T>(limit: Duration, operation: impl Future<Output = T>) -> Option<T> {
     let mut operation = pin!(operation);
-    let may_expire = limit == STORE_TIMEOUT;
-    poll_fn(|cx| match operation.as_mut().poll(cx) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending if may_expire => {
-            let left = TIMEOUTS.load(Ordering::SeqCst);
-            if left > 0 && thread_rng().gen_ratio(1, 4) {
+    poll_fn(|cx| {
+        let polled = operation.as_mut().poll(cx).map(Some);
+        let left = TIMEOUTS.load(Ordering::SeqCst);
+        if polled.is_pending() && limit == STORE_TIMEOUT && left > 0 {
+            if thread_rng().gen_ratio(1, 4) {
                 TIMEOUTS.store(left - 1, Ordering::SeqCst);
                 return Poll::Ready(None);
             }
-            if left > 0 {
-                // The limit may also be exceeded later.
-                cx.waker().wake_by_ref();
-            }
-            Poll::Pending
+            // The limit may also be exceeded later.
+            cx.waker().wake_by_ref();
         }
-        Poll::Pending => Poll::Pending,
+        polled
     })
     .await
 }
