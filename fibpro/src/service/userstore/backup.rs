@@ -15,7 +15,7 @@ use sqlx::{Connection as _, SqliteConnection};
 use super::database::Database;
 use super::store::{
     CheckDepth, StoreMarker, changes, check_database_files, copy_into, count, find_fault,
-    open_unchanged, with_suffix,
+    folder_of, open_unchanged, with_suffix,
 };
 
 /// Timeout for a lock that another process holds.
@@ -216,10 +216,7 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 
 /// Makes a rename or a new file of a folder survive a power failure.
 fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    }
+    File::open(folder_of(path))?.sync_all()
 }
 
 fn must_not_exist(path: &Path) -> Result<()> {

@@ -74,19 +74,13 @@ impl StoreError {
 
     /// Returns whether another process has an SQLite database locked.
     pub(super) fn is_locked(&self) -> bool {
-        let Self::Database(sqlx::Error::Database(error)) = self else {
-            return false;
-        };
-        !is_postgres(error.as_ref())
-            && error
-                .code()
-                .is_some_and(|code| SqliteErrorKind::from_code(&code) == SqliteErrorKind::Locked)
+        matches!(self, Self::Database(error) if sqlite_kind(error) == Some(SqliteErrorKind::Locked))
     }
 
     /// Converts into the error for a caller. The database's error becomes the source, which stays
     /// in this process.
     pub(super) fn into_error(self) -> Error {
-        let error = match self {
+        let ((code, text, wait), error) = match self {
             Self::Conflict => {
                 let text = "too many concurrent changes of the same purchase; retry";
                 return Error::new(Code::Unavailable, text).with_retry_after(RETRY_WHEN_BUSY);
@@ -102,14 +96,12 @@ impl StoreError {
                 );
                 return Error::new(Code::Unavailable, text).with_retry_after(RETRY_WHEN_DOWN);
             }
-            Self::Session(error) if classify(&error).0 == Code::Internal => {
-                return Error::new(Code::Unavailable, postgres_error::AWAY)
-                    .with_retry_after(RETRY_WHEN_DOWN)
-                    .with_source(error);
-            }
-            Self::Database(error) | Self::Session(error) => error,
+            Self::Session(error) => match classify(&error) {
+                (Code::Internal, ..) => (AWAY, error),
+                class => (class, error),
+            },
+            Self::Database(error) => (classify(&error), error),
         };
-        let (code, text, wait) = classify(&error);
         let response = Error::new(code, text).with_source(error);
         match wait {
             Some(wait) => response.with_retry_after(wait),
@@ -132,12 +124,7 @@ pub(super) fn cannot_open(database: &Database, error: sqlx::Error) -> Error {
 
 /// Returns whether an SQLite database is damaged, or is no database.
 pub(super) fn is_damage(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| {
-        !is_postgres(error)
-            && error
-                .code()
-                .is_some_and(|code| SqliteErrorKind::from_code(&code) == SqliteErrorKind::Corrupt)
-    })
+    sqlite_kind(error) == Some(SqliteErrorKind::Corrupt)
 }
 
 /// Returns the text of an error without the codes of the database.
@@ -169,6 +156,13 @@ fn sql_state(error: &sqlx::Error) -> Option<String> {
     let error = error.as_database_error()?;
     let state = error.code()?;
     is_postgres(error).then(|| state.into())
+}
+
+/// Returns the kind of an error of SQLite.
+fn sqlite_kind(error: &sqlx::Error) -> Option<SqliteErrorKind> {
+    let error = error.as_database_error()?;
+    let code = error.code()?;
+    (!is_postgres(error)).then(|| SqliteErrorKind::from_code(&code))
 }
 
 /// Code, text and retry delay of an error.

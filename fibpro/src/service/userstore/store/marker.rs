@@ -10,16 +10,18 @@
 //! never too high.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
-use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 use rpc_runtime::files::{self, FileError};
 use rpc_runtime::{Code, Error, Result};
 
+use super::sqlite_file::{check_made_file, folder_of};
+
 /// Maximum number of bytes that are read; the file may be any file.
-const LIMIT: u64 = 4096;
+const LIMIT: usize = 4096;
 
 /// Start of the line with the number of the last transaction.
 const CHANGES: &str = "changes ";
@@ -103,7 +105,7 @@ impl StoreMarker {
             );
             Error::new(Code::FailedPrecondition, text)
         };
-        create_folder_of(&path).map_err(|error| failed(error.into()))?;
+        files::create_folder(folder_of(&path)).map_err(|error| failed(error.into()))?;
         let file = create(&path).map_err(failed)?;
         match lock(&file) {
             Ok(()) => {}
@@ -116,13 +118,9 @@ impl StoreMarker {
             }
             Err(TryLockError::Error(error)) => return Err(failed(error.into())),
         }
-        let mut bytes = Vec::new();
-        let length = Read::take(&file, LIMIT)
-            .read_to_end(&mut bytes)
-            .and_then(|_| file.metadata())
-            .map_err(|error| failed(error.into()))?
-            .len();
-        let found = Content::parse(&bytes);
+        let found = Content::read(&file).map_err(|error| failed(error.into()))?;
+        let metadata = file.metadata();
+        let length = metadata.map_err(|error| failed(error.into()))?.len();
         Ok(Self {
             database: database.to_owned(),
             path,
@@ -244,8 +242,7 @@ impl StoreMarker {
     /// Returns the error for a database that lacks transactions.
     #[track_caller]
     pub(super) fn behind(&self, missing: i64, rescued: &[PathBuf]) -> Error {
-        let name = self.database.file_name().unwrap_or_default();
-        let name = Path::new(name).display();
+        let name = self.database.file_name().unwrap_or_default().display();
         self.refused(
             &format!(
                 "lacks the last {missing} acknowledged transactions: {name}-wal is missing or damaged, or {name} is an \
@@ -293,11 +290,10 @@ pub(super) fn restorable(rescued: &[PathBuf]) -> String {
 impl WrittenMarker {
     /// Takes over the number that another store of the database has written.
     fn catch_up(&mut self) {
-        let mut bytes = [0; 512];
         // A marker that cannot be read is written with the own number.
-        let length = self.file.read_at(&mut bytes, 0).unwrap_or(0);
-        let theirs = Content::parse(&bytes[..length]).changes;
-        self.content.changes = self.content.changes.max(theirs);
+        if let Ok(theirs) = Content::read(&self.file) {
+            self.content.changes = self.content.changes.max(theirs.changes);
+        }
     }
 
     fn write(&mut self, database: &Path) -> io::Result<()> {
@@ -319,7 +315,7 @@ impl WrittenMarker {
 
 impl Content {
     fn text(&self, database: &Path) -> String {
-        let name = Path::new(database.file_name().unwrap_or_default());
+        let name = database.file_name().unwrap_or_default().display();
         let state = match self.closed {
             None => "open".to_owned(),
             Some(FileStamp { length, changed }) => {
@@ -327,34 +323,35 @@ impl Content {
             }
         };
         format!(
-            "{} has users. Without this file, an empty database would be filled with the users file again.\n\
+            "{name} has users. Without this file, an empty database would be filled with the users file again.\n\
              {CHANGES}{:020} {state:<STATE_LENGTH$}\n",
-            name.display(),
             self.changes
         )
+    }
+
+    fn read(file: &File) -> io::Result<Self> {
+        let mut bytes = [0; LIMIT];
+        let length = file.read_at(&mut bytes, 0)?;
+        Ok(Self::parse(&bytes[..length]))
     }
 
     /// Parses what can be read. Any content means that there have been users.
     fn parse(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         let line = text.lines().find_map(|line| line.strip_prefix(CHANGES));
-        let mut words = line.unwrap_or_default().split_whitespace();
-        let mut number = || words.next().and_then(|word| word.parse::<i64>().ok());
-        let changes = number().unwrap_or(0);
-        let closed = match words.next() {
-            Some("closed") => (|| {
-                let mut number = || words.next().and_then(|word| word.parse::<i64>().ok());
-                Some(FileStamp {
-                    length: u64::try_from(number()?).ok()?,
-                    changed: (number()?, number()?),
-                })
-            })(),
-            _ => None,
+        let words: Vec<_> = line.unwrap_or_default().split_whitespace().collect();
+        let number = |at: usize| words.get(at).and_then(|word| word.parse::<i64>().ok());
+        let stamp = || {
+            Some(FileStamp {
+                length: u64::try_from(number(2)?).ok()?,
+                changed: (number(3)?, number(4)?),
+            })
         };
+        let is_closed = words.get(1) == Some(&"closed");
         Self {
             has_users: !bytes.is_empty(),
-            changes,
-            closed,
+            changes: number(0).unwrap_or(0),
+            closed: is_closed.then(stamp).flatten(),
         }
     }
 }
@@ -366,24 +363,9 @@ fn path_of(database: &Path) -> PathBuf {
     database.with_file_name(name)
 }
 
-fn create_folder_of(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder),
-        _ => Ok(()),
-    }
-}
-
 fn create(path: &Path) -> Result<File, FileError> {
-    // Only a store makes this file, and it makes no links: one that is there leads to a file of
-    // this user that is none of its own.
-    if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
-        return Err(FileError::NotRegular("a symbolic link"));
-    }
     // Opening a pipe would wait for its other end.
-    files::check_file(path)?;
+    check_made_file(path)?;
     let file = OpenOptions::new()
         .read(true)
         .write(true)

@@ -31,7 +31,7 @@ pub(super) use self::operations::{
     ReturnOverdue, SetCredit, Settle,
 };
 pub(super) use self::soundness::{CheckDepth, changes, count, find_fault};
-pub(super) use self::sqlite_file::{check_database_files, with_suffix};
+pub(super) use self::sqlite_file::{check_database_files, folder_of, with_suffix};
 pub(super) use self::sqlite_rescue::copy_into;
 pub(super) use self::sqlite_start::open_unchanged;
 use super::clock::Clock;

@@ -48,9 +48,10 @@ pub(crate) async fn find_fault(
     };
     let rows = connection.rows(structure, &[]).await?;
     let verdict = rows.first().map(|row| row.text(0)).transpose()?;
-    match verdict {
-        Some(verdict) if verdict != "ok" => return Ok(Some(verdict)),
-        _ => {}
+    if let Some(verdict) = verdict
+        && verdict != "ok"
+    {
+        return Ok(Some(verdict));
     }
     if count(connection, TABLES).await? != 3 {
         return Ok(Some("it has no users, purchases and ledger".to_owned()));

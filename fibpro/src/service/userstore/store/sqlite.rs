@@ -2,6 +2,10 @@
 //!
 //! With `synchronous = FULL`, committed changes survive a power failure.
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +59,7 @@ impl Engine {
         sqlite_start::check_files(path)?;
         let marker = Arc::new(StoreMarker::share(path)?);
         sqlite_start::check(database, path, &marker).await?;
-        create_for_the_owner_only(options)?;
+        create_for_the_owner_only(path)?;
         let options = options
             .clone()
             .create_if_missing(true)
@@ -191,21 +195,16 @@ fn ended() -> Error {
 
 /// Creates the file with mode 0600, because it contains password hashes. SQLite would create it
 /// readable for all users.
-fn create_for_the_owner_only(options: &SqliteConnectOptions) -> Result<()> {
-    let path = options.get_filename();
-    let mut file = std::fs::OpenOptions::new();
-    // SQLite accepts an empty file as a new database, and gives its mode to `-wal` and `-shm`.
-    file.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
-    let opened = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder),
-        _ => Ok(()),
-    }
-    .and_then(|()| file.open(path));
-    match opened {
-        // A read-only file is reported by SQLite.
-        Err(error) if !path.exists() => Err(Error::new(
+fn create_for_the_owner_only(path: &Path) -> Result<()> {
+    // SQLite accepts an empty file as a new database, and gives its mode to `-wal` and `-shm`. The
+    // marker is in the same folder, so that exists.
+    let created = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match created {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(Error::new(
             Code::FailedPrecondition,
             format!(
                 "cannot create the users' database {}: {error}",

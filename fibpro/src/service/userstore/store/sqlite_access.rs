@@ -4,11 +4,11 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rpc_runtime::{Code, Error, Result};
 
-use super::sqlite_file::with_suffix;
+use super::sqlite_file::{folder_of, with_suffix};
 
 /// Refuses a database whose main file cannot be written.
 pub(super) fn check(path: &Path) -> Result<()> {
@@ -40,13 +40,10 @@ pub(super) fn explain(path: &Path, error: Error) -> Error {
     let is_read_only =
         |path: &Path| fs::metadata(path).is_ok_and(|found| found.permissions().readonly());
     let beside = ["-wal", "-shm"].map(|suffix| with_suffix(path, suffix));
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    };
+    let folder = folder_of(path);
     let advice = match beside.iter().find(|path| is_read_only(path)) {
         Some(file) => advice(file, "file"),
-        None if is_read_only(&folder) => advice(&folder, "folder"),
+        None if is_read_only(folder) => advice(folder, "folder"),
         None => return error,
     };
     Error::new(error.code(), format!("{}{advice}", error.message()))

@@ -386,17 +386,19 @@ pub(crate) fn check_database_files(path: &Path) -> Result<(), (PathBuf, FileErro
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     for suffix in ["-wal", "-shm", "-journal"] {
         let path = with_suffix(&path, suffix);
-        // SQLite makes no links: one that is there leads to a file of this user that is none of its
-        // own.
-        let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
-        let checked = if is_link {
-            Err(FileError::NotRegular("a symbolic link"))
-        } else {
-            files::check_file(&path)
-        };
+        let checked = check_made_file(&path);
         check(path, checked)?;
     }
     Ok(())
+}
+
+/// Checks a file that only SQLite or a store makes. They make no links: one that is there leads to
+/// a file of this user that is none of theirs.
+pub(super) fn check_made_file(path: &Path) -> Result<(), FileError> {
+    if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
+        return Err(FileError::NotRegular("a symbolic link"));
+    }
+    files::check_file(path)
 }
 
 /// Appends a suffix to a path: `users.sqlite` and `-wal` give `users.sqlite-wal`.
@@ -404,4 +406,12 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut suffixed = path.as_os_str().to_owned();
     suffixed.push(suffix);
     suffixed.into()
+}
+
+/// Returns the folder of a file.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }

@@ -10,7 +10,7 @@ use sqlx::SqliteConnection;
 use super::error;
 use super::marker::StoreMarker;
 use super::session::{ColumnReader as _, SqlSession as _};
-use super::sqlite_file::{FileFault, FileFaultKind, with_suffix};
+use super::sqlite_file::{FileFault, FileFaultKind, folder_of, with_suffix};
 
 /// End of the name of a saved copy, before its number.
 const RESCUED: &str = ".rescued-";
@@ -126,13 +126,6 @@ fn beside_folder(path: &Path) -> Option<PathBuf> {
     name.push(".");
     name.push(path.file_name()?);
     Some(folder.with_file_name(name))
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
 }
 
 /// Writes a consistent copy of the database into a new file for its owner only, while others read
