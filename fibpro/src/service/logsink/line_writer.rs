@@ -48,8 +48,6 @@ enum LineState {
 /// State shared by the queue and the writing thread.
 #[derive(Debug, Default)]
 pub(super) struct PrintState {
-    /// Number of records whose lines are not in the output.
-    pub(super) lost: AtomicU64,
     /// Number of lines that wait in the queue or in a write that blocks.
     pub(super) waiting: AtomicU64,
     /// Whether a line waited too long and none was written since.
@@ -57,6 +55,7 @@ pub(super) struct PrintState {
     /// Whether lines were skipped because the queue was full and the queue has not been empty
     /// since.
     pub(super) skipping: AtomicBool,
+    /// The records whose lines are not in the output.
     missing: Mutex<MissingRecords>,
 }
 
@@ -65,13 +64,17 @@ impl PrintState {
     pub(super) fn skip(&self, records: &[Record]) {
         let mut missing = self.missing.lock();
         records.iter().for_each(|record| missing.add(record));
-        self.lost.store(missing.count(), Ordering::Relaxed);
         drop(missing);
         if !self.skipping.swap(true, Ordering::Relaxed) {
             tracing::error!(
                 "the queue of log lines is full: they are skipped, and their records are in the store"
             );
         }
+    }
+
+    /// Returns the number of records whose lines are not in the output.
+    pub(super) fn lost(&self) -> u64 {
+        self.missing.lock().count()
     }
 }
 
@@ -129,7 +132,7 @@ impl<W: Write> LineWriter<W> {
     fn next(&self, queue: &mpsc::Receiver<WriteJob>) -> Option<WriteJob> {
         queue.try_recv().ok().or_else(|| {
             if self.state.skipping.swap(false, Ordering::Relaxed) {
-                let lost = self.state.lost.load(Ordering::Relaxed);
+                let lost = self.state.lost();
                 tracing::warn!(lost, "the queue of log lines is empty again");
             }
             queue.recv().ok()
@@ -198,7 +201,6 @@ impl<W: Write> LineWriter<W> {
                 }
             }
         }
-        self.state.lost.store(missing.count(), Ordering::Relaxed);
         drop(missing);
         self.seen.forget();
         self.log_change(result.outcome)
@@ -215,7 +217,7 @@ impl<W: Write> LineWriter<W> {
                 tracing::error!(%error, "cannot write log lines; callers receive `unavailable`");
             }
             (Ok(()), true) => {
-                let lost = self.state.lost.load(Ordering::Relaxed);
+                let lost = self.state.lost();
                 tracing::warn!(lost, "log lines are written again");
             }
             (Err(_), true) | (Ok(()), false) => {}

@@ -61,6 +61,17 @@ struct Queues {
     store: Option<UnboundedSender<StoreJob>>,
 }
 
+/// The results that a call waits for.
+enum Enqueued {
+    /// That of the lines; there is no store.
+    Lines(oneshot::Receiver<PrintResult>),
+    /// That of the store, and that of the lines unless they are skipped.
+    Records(
+        oneshot::Receiver<StoreResult>,
+        Option<oneshot::Receiver<PrintResult>>,
+    ),
+}
+
 impl PrintQueue {
     /// Starts a thread that writes to `out`. Records also go to `store`.
     ///
@@ -139,12 +150,9 @@ impl PrintQueue {
         if records.is_empty() {
             return Ok(0);
         }
-        let (stored, printed) = self.enqueue(&records.into())?;
-        let Some(stored) = stored else {
-            return match printed {
-                Some(printed) => printed_lines(printed.await.ok()),
-                None => ended_early(),
-            };
+        let (stored, printed) = match self.enqueue(&records.into())? {
+            Enqueued::Lines(printed) => return printed_lines(printed.await.ok()),
+            Enqueued::Records(stored, printed) => (stored, printed),
         };
         let stored = stored.await;
         if let Some(printed) = printed
@@ -162,16 +170,8 @@ impl PrintQueue {
         }
     }
 
-    /// Enqueues the lines and the records. Returns the results to wait for: of the store, if there
-    /// is one, and of the lines unless they are skipped.
-    #[expect(clippy::type_complexity, reason = "both parts are used at once")]
-    fn enqueue(
-        &self,
-        records: &Arc<[Record]>,
-    ) -> Result<(
-        Option<oneshot::Receiver<StoreResult>>,
-        Option<oneshot::Receiver<PrintResult>>,
-    )> {
+    /// Enqueues the lines and the records.
+    fn enqueue(&self, records: &Arc<[Record]>) -> Result<Enqueued> {
         let mut lines = String::new();
         let mut ends = Vec::with_capacity(records.len());
         for record in &**records {
@@ -200,7 +200,7 @@ impl PrintQueue {
         let queues = self.queues.lock();
         let Some(store) = &queues.store else {
             let _ = queues.lines.send(write(permit));
-            return Ok((None, Some(printed)));
+            return Ok(Enqueued::Lines(printed));
         };
         let line_permit = Arc::clone(&self.free_line_bytes).try_acquire_many_owned(needed);
         let printed = match line_permit {
@@ -220,7 +220,7 @@ impl PrintQueue {
         if printed.is_none() {
             self.state.skip(records);
         }
-        Ok((Some(stored), printed))
+        Ok(Enqueued::Records(stored, printed))
     }
 
     /// Takes a part of the capacity for waiting records.
@@ -248,7 +248,7 @@ impl PrintQueue {
     /// received errors.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.state.lost.load(Ordering::Relaxed)
+        self.state.lost()
     }
 }
 
@@ -301,7 +301,7 @@ impl WriterHandle {
         // The thread sends no value; it drops the sender.
         let printed = timeout_at(deadline, self.ended).await;
         let waiting = self.state.waiting.load(Ordering::Relaxed);
-        let skipped = self.state.lost.load(Ordering::Relaxed) + waiting;
+        let skipped = self.state.lost() + waiting;
         match (stored, printed) {
             (Ok(stored), _) if has_store => {
                 if skipped > 0 {
