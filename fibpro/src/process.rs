@@ -80,15 +80,15 @@ pub fn caused_by(option: &str, error: &Error) -> Error {
     Error::new(error.code(), format!("{option}: {}", error.message()))
 }
 
-/// Prints a note on stderr. What would control a terminal is escaped, except line feeds. A stderr
-/// that blocks is not waited for.
+/// Prints a note on stderr. What would control a terminal is escaped, except line feeds and
+/// tabs. A stderr that blocks is not waited for.
 pub fn print_note(text: impl Display) {
     let text = terminal::lines(&text.to_string());
     // Never an error.
     let _ = writeln!(Stderr, "{text}");
 }
 
-/// Prints one line with an error on stderr.
+/// Prints an error on stderr.
 pub fn print_error(text: impl Display) {
     print_note(format_args!("error: {text}"));
 }

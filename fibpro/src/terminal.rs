@@ -3,27 +3,24 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use rpc_runtime::text::is_invisible;
 use serde::Serialize;
 
 /// Returns whether a character ends a line, controls a terminal, changes the reading direction or
 /// cannot be seen.
 #[must_use]
 pub fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            // Line and paragraph separator of Unicode; all other line ends are control characters.
-            '\u{2028}' | '\u{2029}'
-            // All characters with the Unicode property Default_Ignorable_Code_Point, which includes
-            // Bidi_Control, and marks of annotations. Joiners and variation selectors are parts of
-            // words and emoji. Tags are not excepted, although three flags have them: they can hide
-            // a text of any length.
-            | '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
-            | '\u{180e}' | '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e00ff}' | '\u{e01f0}'..='\u{e0fff}'
-        )
+    // Line and paragraph separator of Unicode; all other line ends are control characters.
+    let is_separator = matches!(c, '\u{2028}' | '\u{2029}');
+    c.is_control() || is_separator || (is_invisible(c) && !is_part_of_words(c))
+}
+
+/// Returns whether this is a joiner or a variation selector, which are parts of words and emoji.
+/// Tags are not, although three flags have them: they can hide a text of any length.
+fn is_part_of_words(c: char) -> bool {
+    matches!(c,
+        '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{200c}'..='\u{200d}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
 }
 
 /// Appends a text on one line, with its unsafe characters escaped.

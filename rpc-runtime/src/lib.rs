@@ -19,6 +19,7 @@
 //! | [`flags`], [`flag_service`] | settings that a program declares and its operators change |
 //! | [`faults`] | fault injection |
 //! | [`files`] | files that only this user can write, read up to a limit |
+//! | [`text`] | characters that cannot be seen |
 //! | [`registry`] | all services that are linked into this process |
 //!
 //! ```
@@ -77,7 +78,7 @@ mod metadata;
 mod request_id;
 mod secret;
 mod sync;
-mod text;
+pub mod text;
 
 // Layer 1: protocol.
 mod codec;

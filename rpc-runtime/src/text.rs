@@ -54,7 +54,8 @@ fn is_separator(c: char) -> bool {
 
 /// Returns whether this has the Unicode property Default_Ignorable_Code_Point, which includes
 /// Bidi_Control, or marks an annotation. Terminals show nothing for it.
-fn is_invisible(c: char) -> bool {
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
     !c.is_ascii()
         && matches!(c,
             '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
