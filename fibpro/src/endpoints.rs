@@ -169,7 +169,9 @@ impl Endpoints {
     }
 }
 
-fn variable_of(service: &str) -> String {
+/// Returns the name of the variable with the addresses of a service.
+#[must_use]
+pub fn variable_of(service: &str) -> String {
     format!("FIBPRO_ENDPOINT_{}", service.to_uppercase())
 }
 

@@ -3,10 +3,11 @@
 use std::env;
 use std::path::PathBuf;
 
+use tokio_util::sync::CancellationToken;
+
 use super::plan::{ServiceUrls, SystemPlan};
 use super::process_spec::ProcessSpec;
 use super::sockets::ServiceSockets;
-use super::stop_order::StopOrder;
 use super::supervisor::{Supervisor, all_stopped};
 use crate::command::CommandError;
 
@@ -34,13 +35,13 @@ impl ChildProcesses {
         plan: &SystemPlan,
         urls: &ServiceUrls,
         sockets: ServiceSockets,
-        order: &StopOrder,
+        order: &CancellationToken,
     ) -> Result<(), String> {
         let mut spec = ProcessSpec::new(sockets, self.program.clone(), plan, urls);
         let mut child = spec.spawn().await?;
         let ready = tokio::select! {
             ready = child.ready(&spec) => Some(ready),
-            () = order.given() => None,
+            () = order.cancelled() => None,
         };
         match ready {
             Some(ready) => ready?,
@@ -62,8 +63,7 @@ impl ChildProcesses {
         let mut failed = Vec::new();
         while let Some(supervisor) = self.running.last_mut() {
             failed.extend(supervisor.end().await.err());
-            // Stored before the wait for readiness, so that a signal meanwhile stops this child
-            // too.
+            // Removed only now, so that a second signal meanwhile kills this child too.
             self.running.pop();
         }
         all_stopped(&failed)

@@ -17,6 +17,7 @@ use rpc_runtime::stderr::Stderr;
 use rpc_runtime::{Client, Code, Error, IdentityKeys, Result};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -26,7 +27,6 @@ use tracing_subscriber::{Layer as _, fmt};
 use super::plan::{ServiceUrls, SystemPlan};
 use super::ready;
 use super::sockets::ServiceSockets;
-use super::stop_order::StopOrder;
 use super::supervisor::all_stopped;
 use crate::command::CommandError;
 
@@ -68,7 +68,7 @@ impl InProcess {
         plan: &SystemPlan,
         urls: &ServiceUrls,
         sockets: ServiceSockets,
-        order: &StopOrder,
+        order: &CancellationToken,
     ) -> Result<(), String> {
         let name = sockets.service;
         let url = sockets.url().to_owned();
@@ -81,7 +81,7 @@ impl InProcess {
             return Err(format!("unknown service `{name}`"));
         };
         let PreparedService { server, closing } = prepare(plan, urls, &sockets).await?;
-        if order.is_given() {
+        if order.is_cancelled() {
             // Its services hold what closing waits for.
             drop(server);
             return finish(name, closing).await;
@@ -121,20 +121,17 @@ impl InProcess {
         stop: oneshot::Sender<()>,
         serving: JoinHandle<()>,
         closing: ShutdownTasks,
-        order: &StopOrder,
+        order: &CancellationToken,
     ) -> Result<(), String> {
-        self.running.push(RunningService {
+        let running = self.running.push_mut(RunningService {
             name,
             stop: Some(stop),
             serving,
             closing,
         });
-        let Some(running) = self.running.last_mut() else {
-            return Ok(());
-        };
         tokio::select! {
             ready = ready::wait(name, url) => return ready,
-            () = order.given() => return Ok(()),
+            () = order.cancelled() => return Ok(()),
             // A panic has been logged.
             _ = &mut running.serving => {}
         }

@@ -12,7 +12,6 @@ mod plan;
 mod process_spec;
 mod ready;
 mod sockets;
-mod stop_order;
 mod supervisor;
 
 use std::io::{self, Write as _};
@@ -24,12 +23,12 @@ use fibpro::process::{print_note, whole_number};
 use fibpro::serve::userstore::secret;
 use rpc_runtime::env_option::{named, variable};
 use rpc_runtime::{ProcessSignal, ProcessSignals, Secret};
+use tokio_util::sync::CancellationToken;
 
 use self::children::ChildProcesses;
 use self::in_process::InProcess;
 use self::plan::{ServiceUrls, SystemPlan};
 use self::sockets::ServiceSockets;
-use self::stop_order::StopOrder;
 use super::CommandError;
 
 /// Run all services, until Ctrl-C
@@ -84,14 +83,16 @@ pub(crate) async fn run(options: UpOptions) -> Result<(), CommandError> {
         ));
     }
     let mut services = Services::new(&plan, options.processes)?;
-    let (stop, order) = StopOrder::new();
+    // A service that is being started has files open, so its start is finished or ended in order,
+    // and not cut.
+    let order = CancellationToken::new();
     let outcome = {
         let mut begun = pin!(start_and_wait(&plan, &mut services, &order));
         tokio::select! {
             outcome = &mut begun => Ok(outcome),
             signal = signals.next() => {
                 print_note(format_args!("{signal}: stopping; send it again to exit at once"));
-                stop.send_replace(true);
+                order.cancel();
                 tokio::select! {
                     outcome = begun => Ok(outcome),
                     second = signals.next() => Err(second),
@@ -121,17 +122,17 @@ async fn kill(services: &mut Services, signal: ProcessSignal) -> CommandError {
 async fn start_and_wait(
     plan: &SystemPlan,
     services: &mut Services,
-    order: &StopOrder,
+    order: &CancellationToken,
 ) -> Result<(), String> {
     // All of them before a service starts, so that a taken port leaves nothing behind.
     let (urls, sockets) = sockets::bind(plan).await?;
     for sockets in sockets {
-        if order.is_given() {
+        if order.is_cancelled() {
             return Ok(());
         }
         services.start(plan, &urls, sockets, order).await?;
     }
-    if !order.is_given() {
+    if !order.is_cancelled() {
         let banner = banner::text(plan, &urls, &services.processes());
         // Not buffered, since the log follows on the same output. An output that fails does not
         // stop the services, and one that blocks does not keep signals from being received.
@@ -140,13 +141,13 @@ async fn start_and_wait(
         });
         let written = tokio::select! {
             written = written => written.map_err(io::Error::other).flatten(),
-            () = order.given() => Ok(()),
+            () = order.cancelled() => Ok(()),
         };
         if let Err(error) = written {
             print_note(format_args!("cannot write to standard output: {error}"));
         }
     }
-    order.given().await;
+    order.cancelled().await;
     Ok(())
 }
 
@@ -172,7 +173,7 @@ impl Services {
         plan: &SystemPlan,
         urls: &ServiceUrls,
         sockets: ServiceSockets,
-        order: &StopOrder,
+        order: &CancellationToken,
     ) -> Result<(), String> {
         match self {
             Self::InProcess(inside) => inside.start(plan, urls, sockets, order).await,

@@ -6,7 +6,7 @@ use std::path::{self, PathBuf};
 use std::time::Duration;
 
 use clap::Parser as _;
-use fibpro::endpoints::{BASE_PORT, SERVICES};
+use fibpro::endpoints::{BASE_PORT, SERVICES, variable_of};
 use fibpro::service::userstore::Database;
 use rpc_runtime::{Limits, LogFilter, Secret, ServerOptions};
 
@@ -145,9 +145,7 @@ impl SystemPlan {
 
 /// Returns the variables of services that are set, and for which `up` has its own values.
 pub(super) fn ignored_variables() -> Vec<String> {
-    let endpoints = SERVICES
-        .iter()
-        .map(|service| format!("FIBPRO_ENDPOINT_{}", service.name.to_uppercase()));
+    let endpoints = SERVICES.iter().map(|service| variable_of(service.name));
     [
         "RPC_LISTEN",
         "RPC_LISTEN_EDGE",

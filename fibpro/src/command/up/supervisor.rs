@@ -1,5 +1,6 @@
 //! Restarts one child process until it is told to stop.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use fibpro::process::print_note;
@@ -97,6 +98,29 @@ impl RestartNotes {
     }
 }
 
+/// The restarts of a child.
+#[derive(Debug, Default)]
+struct Restarts {
+    total: u64,
+    /// Those since the child last ran for longer than [`STEADY`].
+    consecutive: u32,
+    notes: RestartNotes,
+}
+
+impl Restarts {
+    /// Counts and notes a restart. Returns the delay before it.
+    fn count(&mut self, reason: &str) -> Duration {
+        self.total += 1;
+        self.consecutive = self.consecutive.saturating_add(1);
+        let pause = RESTART_BACKOFF.delay(self.consecutive);
+        if self.notes.is_due(reason) {
+            let total = self.total;
+            print_note(format_args!("{reason}; restart {total} in {pause:?}"));
+        }
+        pause
+    }
+}
+
 /// Waits for this command, or a stronger one. A dropped sender is a command to stop.
 async fn wait_for_command(
     commands: &mut watch::Receiver<SupervisorCommand>,
@@ -114,61 +138,70 @@ async fn supervise(
     stop_timeout: Duration,
 ) -> Result<(), String> {
     let name = spec.name;
-    let mut restarts = 0_u64;
-    // Restarts since the child last ran for longer than `STEADY`.
-    let mut consecutive = 0_u32;
-    let mut notes = RestartNotes::default();
-    loop {
+    let mut restarts = Restarts::default();
+    let last = loop {
         let since = Instant::now();
-        let mut reason = tokio::select! {
+        let reason = tokio::select! {
             reason = child.died(name) => reason,
-            () = wait_for_command(&mut commands, SupervisorCommand::Stop) => {
-                // Closes the sockets here, so that those of the child are the last ones: when it
-                // has closed them, callers are refused and do not wait.
-                drop(spec);
-                return end(name, child, commands, stop_timeout).await;
-            }
+            () = wait_for_command(&mut commands, SupervisorCommand::Stop) => break child,
         };
         if since.elapsed() > STEADY {
-            consecutive = 0;
-            notes = RestartNotes::default();
+            restarts = Restarts {
+                total: restarts.total,
+                ..Restarts::default()
+            };
         }
-        child = loop {
-            restarts += 1;
-            consecutive = consecutive.saturating_add(1);
-            let pause = RESTART_BACKOFF.delay(consecutive);
-            if notes.is_due(&reason) {
-                print_note(format_args!("{reason}; restart {restarts} in {pause:?}"));
+        child = match restart(&mut spec, &mut restarts, &mut commands, reason).await {
+            ControlFlow::Continue(child) => child,
+            ControlFlow::Break(Some(child)) => break child,
+            ControlFlow::Break(None) => return Ok(()),
+        };
+    };
+    // Closes the sockets here, so that those of the child are the last ones: when it has closed
+    // them, callers are refused and do not wait.
+    drop(spec);
+    end(name, last, commands, stop_timeout).await
+}
+
+/// Starts the process again until it is ready. Breaks at a command to stop, with the child that was
+/// being started, if any.
+async fn restart(
+    spec: &mut ProcessSpec,
+    restarts: &mut Restarts,
+    commands: &mut watch::Receiver<SupervisorCommand>,
+    mut reason: String,
+) -> ControlFlow<Option<Child>, Child> {
+    loop {
+        let pause = restarts.count(&reason);
+        tokio::select! {
+            () = sleep(pause) => {}
+            // No child runs at this moment.
+            () = wait_for_command(commands, SupervisorCommand::Stop) => {
+                return ControlFlow::Break(None);
             }
-            tokio::select! {
-                () = sleep(pause) => {}
-                // No child runs at this moment.
-                () = wait_for_command(&mut commands, SupervisorCommand::Stop) => return Ok(()),
-            }
-            let mut child = match spec.spawn().await {
-                Ok(child) => child,
-                Err(error) => {
-                    reason = error;
-                    continue;
-                }
-            };
-            let ready = tokio::select! {
-                ready = child.ready(&spec) => ready,
-                () = wait_for_command(&mut commands, SupervisorCommand::Stop) => {
-                    drop(spec);
-                    return end(name, child, commands, stop_timeout).await;
-                }
-            };
-            match ready {
-                Ok(()) => {
-                    let url = spec.url();
-                    let id = child.id().unwrap_or_default();
-                    print_note(format_args!("{name} is back on {url}, process {id}"));
-                    break child;
-                }
-                Err(error) => reason = error,
+        }
+        let mut child = match spec.spawn().await {
+            Ok(child) => child,
+            Err(error) => {
+                reason = error;
+                continue;
             }
         };
+        let ready = tokio::select! {
+            ready = child.ready(spec) => ready,
+            () = wait_for_command(commands, SupervisorCommand::Stop) => {
+                return ControlFlow::Break(Some(child));
+            }
+        };
+        match ready {
+            Ok(()) => {
+                let (name, url) = (spec.name, spec.url());
+                let id = child.id().unwrap_or_default();
+                print_note(format_args!("{name} is back on {url}, process {id}"));
+                return ControlFlow::Continue(child);
+            }
+            Err(error) => reason = error,
+        }
     }
 }
 

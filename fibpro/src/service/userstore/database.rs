@@ -6,9 +6,17 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 use rpc_runtime::{Code, Error};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
+
+/// Characters of a path that are escaped in a URL.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'.')
+    .remove(b'-')
+    .remove(b'_');
 
 /// The database of the users: `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`. In both,
 /// `%20` is a space.
@@ -34,16 +42,8 @@ impl Database {
     /// Returns the URL of an SQLite file, such as `sqlite:///data/my%20users.sqlite`.
     #[must_use]
     pub fn file_url(path: &Path) -> String {
-        let mut url = "sqlite://".to_owned();
-        for byte in path.as_os_str().as_bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
-                    url.push(char::from(*byte));
-                }
-                byte => url.push_str(&format!("%{byte:02X}")),
-            }
-        }
-        url
+        let path = percent_encode(path.as_os_str().as_bytes(), ESCAPED);
+        format!("sqlite://{path}")
     }
 
     /// Uses an SQLite file.
@@ -86,22 +86,8 @@ impl FromStr for Database {
 
 /// Decodes the path of a URL: `%20` is a space.
 fn sqlite_path(text: &str) -> Result<PathBuf, Error> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let decoded = (byte == b'%').then(|| after.get(..2)).flatten();
-        let decoded = decoded
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        // A `%` before other characters is itself.
-        rest = if decoded.is_some() {
-            &after[2..]
-        } else {
-            after
-        };
-        bytes.push(decoded.unwrap_or(byte));
-    }
+    // A `%` before other characters than two digits is itself.
+    let bytes: Vec<u8> = percent_decode(text.as_bytes()).collect();
     if bytes.contains(&0) {
         return Err(invalid("the path must not contain `%00`"));
     }
