@@ -68,17 +68,18 @@ impl InnerService for LocalServer {
                 ),
             );
             let context = request.context();
-            return ready_response(inner.refuse(Some(method), context, error, ErrorScope::Chain));
+            let error = inner.refuse(Some(method), context, error, ErrorScope::Chain);
+            return ready_response(error.into());
         };
         let context = incoming(&inner, &request);
         if let Err(error) = check_headers(inner.limits(), &request) {
-            let response = inner.refuse(Some(route.method()), &context, error, ErrorScope::Chain);
-            return ready_response(response);
+            let error = inner.refuse(Some(route.method()), &context, error, ErrorScope::Chain);
+            return ready_response(error.into());
         }
         if request.body().len() > inner.limits().message_bytes {
             let error = inner.too_large();
-            let response = inner.refuse(Some(route.method()), &context, error, ErrorScope::Chain);
-            return ready_response(merge_metadata(response));
+            let error = inner.refuse(Some(route.method()), &context, error, ErrorScope::Chain);
+            return ready_response(merge_metadata(error.into()));
         }
         let (_, metadata, body) = request.into_parts();
         let request = Request::new(route.method(), context, metadata, body);

@@ -271,20 +271,33 @@ impl ErrorDetail for ErrorPayload {
 
     /// Shows `fields` as an object; JSON in a JSON string is hard to read.
     fn debug(&self) -> Option<RawJson> {
-        let mut debug = BTreeMap::new();
-        if !self.fields.is_empty() {
-            let fields = self.fields.clone().into_bytes();
-            debug.insert("fields", RawJson::check(fields, 0).ok()?);
-        }
-        if let Some(inner) = &self.inner {
-            debug.insert("inner", inner.debug()?);
-        }
-        let reason = serde_json::to_vec(&self.reason).ok()?;
-        debug.insert("reason", RawJson::check(reason, 0).ok()?);
+        let fields = match self.fields.as_str() {
+            "" => None,
+            fields => Some(RawJson::check(fields.as_bytes().to_vec(), 0).ok()?),
+        };
+        let inner = match &self.inner {
+            None => None,
+            Some(inner) => Some(inner.debug()?),
+        };
+        let debug = PayloadDebug {
+            fields,
+            inner,
+            reason: &self.reason,
+        };
         let mut text = Vec::new();
         json::write_value(&debug, &mut text, Position::Inner).ok()?;
         checked_debug(text)
     }
+}
+
+/// The human-readable form of an [`ErrorPayload`].
+#[derive(Serialize)]
+struct PayloadDebug<'p> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fields: Option<RawJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inner: Option<RawJson>,
+    reason: &'p str,
 }
 
 impl From<&Payload> for ErrorPayload {

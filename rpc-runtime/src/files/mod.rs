@@ -29,6 +29,7 @@ use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
 
 pub use lock::FileLock;
+pub(crate) use unix::private_folder;
 
 /// The byte order mark that some editors write at the start of a text.
 pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
@@ -82,24 +83,24 @@ pub fn check_file(path: &Path) -> Result<(), FileError> {
 /// The I/O error. It names the path that is in the way, such as a file or a symbolic link that
 /// leads nowhere.
 pub fn create_folder(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(path).map_err(|error| {
-        let parts = path.ancestors();
-        let existing = parts
-            .filter_map(|part| Some((part, fs::symlink_metadata(part).ok()?)))
-            .find(|(part, _)| !part.is_dir());
-        let Some((part, metadata)) = existing else {
-            return error;
-        };
-        let what = if metadata.is_symlink() && !part.exists() {
-            "a symbolic link that leads nowhere"
-        } else {
-            "no folder"
-        };
-        io::Error::new(error.kind(), format!("{} is {what}", part.display()))
-    })
+    private_folder()
+        .recursive(true)
+        .create(path)
+        .map_err(|error| {
+            let parts = path.ancestors();
+            let existing = parts
+                .filter_map(|part| Some((part, fs::symlink_metadata(part).ok()?)))
+                .find(|(part, _)| !part.is_dir());
+            let Some((part, metadata)) = existing else {
+                return error;
+            };
+            let what = if metadata.is_symlink() && !part.exists() {
+                "a symbolic link that leads nowhere"
+            } else {
+                "no folder"
+            };
+            io::Error::new(error.kind(), format!("{} is {what}", part.display()))
+        })
 }
 
 /// Checks that a folder belongs to this user or to the superuser, and that no other user can write

@@ -1,8 +1,12 @@
 //! Systems without owners and modes.
 
-use std::fs::Metadata;
+use std::fs::{DirBuilder, Metadata};
 
 use super::UntrustedOwner;
+
+pub(crate) fn private_folder() -> DirBuilder {
+    DirBuilder::new()
+}
 
 pub(super) fn check_owner(_: &Metadata) -> Result<(), UntrustedOwner> {
     Ok(())

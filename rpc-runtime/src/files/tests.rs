@@ -284,10 +284,8 @@ fn each_link_on_the_way_is_as_safe_as_its_folder() {
         .join("..")
         .join(inner.0.file_name().unwrap());
     for way in [folder.join(name), second.join(name), third, back.join(name)] {
-        let through_middle = way != path;
         assert_eq!(read_text(&way, 100).unwrap(), "x", "{way:?}");
         set_mode(&middle.0, 0o777);
-        assert_eq!(read_text(&way, 100).is_err(), through_middle, "{way:?}");
         let expected = format!("its folder {} has mode 777", middle.0.display());
         assert!(refused(&way).starts_with(&expected), "{way:?}");
         set_mode(&middle.0, 0o1777);

@@ -1,7 +1,7 @@
 //! Owners and modes.
 
-use std::fs::{self, Metadata};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::fs::{self, DirBuilder, Metadata};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _};
 use std::sync::OnceLock;
 
 use super::UntrustedOwner;
@@ -12,6 +12,13 @@ const ROOT: u32 = 0;
 const GROUP_WRITE: u32 = 0o020;
 const OTHERS_WRITE: u32 = 0o002;
 const STICKY: u32 = 0o1000;
+
+/// Returns a builder of a folder that only this user can use.
+pub(crate) fn private_folder() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700);
+    builder
+}
 
 /// Fails if another user owns the file or can write it.
 pub(super) fn check_owner(metadata: &Metadata) -> Result<(), UntrustedOwner> {

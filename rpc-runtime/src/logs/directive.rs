@@ -1,5 +1,7 @@
 //! The directives of a log filter, as people write them: `info`, `sqlx=warn`, `shop::orders`.
 
+use std::env;
+
 use tracing::level_filters::LevelFilter;
 
 use crate::text::{EscapeControl, suggest_level};
@@ -11,6 +13,12 @@ pub(crate) enum UnusualWord {
     Level(&'static str),
     /// It may be a target.
     Target,
+}
+
+/// Returns the name of the program's file, which is usually a target.
+pub(crate) fn program_name() -> Option<String> {
+    let program = env::current_exe().ok()?;
+    program.file_stem()?.to_str().map(str::to_owned)
 }
 
 /// Returns the directives of a filter.

@@ -1,6 +1,5 @@
 //! Setup of the exporter, and the handle of a running one.
 
-use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -253,7 +252,7 @@ pub(super) fn read_filter(filter: &str) -> Result<ExportFilter> {
             "it is empty; expected levels such as `info,sqlx=warn`, or `off`",
         ));
     }
-    let program = program_name();
+    let program = directive::program_name();
     for part in &parts {
         let shown = directive::shown(part);
         directive::check(part).map_err(|problem| invalid(&format!("`{shown}`: {problem}")))?;
@@ -279,15 +278,9 @@ pub(super) fn read_filter(filter: &str) -> Result<ExportFilter> {
     })
 }
 
-/// Returns the name of the program's file.
-fn program_name() -> Option<String> {
-    let program = env::current_exe().ok()?;
-    program.file_stem()?.to_str().map(str::to_owned)
-}
-
 /// Returns a source named after the program's file.
 fn this_program() -> Result<Source> {
-    let name = program_name();
+    let name = directive::program_name();
     let process = std::process::id().to_string();
     // The file name may be invalid as a server name.
     Source::new(

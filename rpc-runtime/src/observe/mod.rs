@@ -348,17 +348,7 @@ impl Observation {
 
     /// Ends the observation of a request that is rejected before its handler is known or starts.
     #[cfg(feature = "server")]
-    pub(crate) fn end_bad_request(mut self, response: &Response) {
-        self.ended = true;
-        self.notify(&mut CallEnd {
-            is_bad_request: true,
-            ..CallEnd::of(&self.call, response)
-        });
-    }
-
-    /// Ends the observation of a request to a plain HTTP route that does not serve its caller.
-    #[cfg(feature = "server")]
-    pub(crate) fn end_refused(mut self, error: &Error) {
+    pub(crate) fn end_bad_request(mut self, error: &Error) {
         self.ended = true;
         self.notify(&mut CallEnd {
             is_bad_request: true,

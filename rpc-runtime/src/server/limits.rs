@@ -211,10 +211,20 @@ impl Limits {
         if headers.len() <= self.header_count && sizes.sum::<usize>() <= self.header_bytes {
             return Ok(());
         }
-        let text = format!(
-            "headers exceed the server's limits: at most {} headers, and {} bytes in total",
-            self.header_count, self.header_bytes
-        );
-        Err(Error::without_location(Code::ResourceExhausted, text))
+        Err(headers_too_large(self.header_count, self.header_bytes))
     }
+}
+
+/// Returns the error of a path with its query above the limit.
+pub(crate) fn path_too_long(limit: usize) -> Error {
+    let text = format!("path and query exceed the server's limit of {limit} bytes");
+    Error::without_location(Code::ResourceExhausted, text)
+}
+
+/// Returns the error of headers above the limits of their number and size.
+pub(crate) fn headers_too_large(count: usize, bytes: usize) -> Error {
+    let text = format!(
+        "headers exceed the server's limits: at most {count} headers, and {bytes} bytes in total"
+    );
+    Error::without_location(Code::ResourceExhausted, text)
 }

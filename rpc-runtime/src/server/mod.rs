@@ -99,46 +99,35 @@ impl Server {
         clippy::needless_pass_by_value,
         reason = "a builder that takes literals and addresses alike"
     )]
-    pub fn listen(mut self, address: impl ToString) -> Self {
-        self.process.listen.push(ListenAddress {
-            address: address.to_string(),
-            trust: Trust::Internal,
-            option: None,
-        });
-        self
+    pub fn listen(self, address: impl ToString) -> Self {
+        self.listen_on(address.to_string(), Trust::Internal, None)
     }
 
     /// Adds an edge listener, for untrusted callers, on `address`: the `x-rpc-*` headers of
     /// requests are ignored, and errors are sent without the services that they passed.
     #[allow(clippy::needless_pass_by_value, reason = "as for `listen`")]
-    pub fn listen_edge(mut self, address: impl ToString) -> Self {
-        self.process.listen.push(ListenAddress {
-            address: address.to_string(),
-            trust: Trust::Edge,
-            option: None,
-        });
-        self
+    pub fn listen_edge(self, address: impl ToString) -> Self {
+        self.listen_on(address.to_string(), Trust::Edge, None)
     }
 
     /// Adds an internal listener on an address that is from an option of the program, such as
     /// `--operator (SHOP_OPERATOR)`: an error of the address begins with `option`. Otherwise like
     /// [`listen`](Self::listen).
-    pub fn listen_option(mut self, address: impl Into<String>, option: &'static str) -> Self {
-        self.process.listen.push(ListenAddress {
-            address: address.into(),
-            trust: Trust::Internal,
-            option: Some(option),
-        });
-        self
+    pub fn listen_option(self, address: impl Into<String>, option: &'static str) -> Self {
+        self.listen_on(address.into(), Trust::Internal, Some(option))
     }
 
     /// Adds an edge listener on an address that is from an option of the program, as
     /// [`listen_option`](Self::listen_option) does for an internal one.
-    pub fn listen_edge_option(mut self, address: impl Into<String>, option: &'static str) -> Self {
+    pub fn listen_edge_option(self, address: impl Into<String>, option: &'static str) -> Self {
+        self.listen_on(address.into(), Trust::Edge, Some(option))
+    }
+
+    fn listen_on(mut self, address: String, trust: Trust, option: Option<&'static str>) -> Self {
         self.process.listen.push(ListenAddress {
-            address: address.into(),
-            trust: Trust::Edge,
-            option: Some(option),
+            address,
+            trust,
+            option,
         });
         self
     }

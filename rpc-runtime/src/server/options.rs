@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, EnumValueParser, PathBufValueParser, StringValueParser};
 
+use super::Server;
 use super::call::web_page::OwnHost;
 use super::env_option::{named, variable};
-use super::process::config::ListenAddress;
 use super::process::flags_file::environment;
 use super::process::log::LogFormat;
-use super::{Server, Trust};
 use crate::duration;
 use crate::error::Result;
 use crate::logs::{LogExportOptions, LogExporterBuilder};
@@ -117,20 +116,13 @@ impl Server {
     /// settings. If any address is given, all addresses that the program set are replaced.
     pub fn options(mut self, options: ServerOptions) -> Self {
         if !(options.listen.is_empty() && options.listen_edge.is_empty()) {
-            let internal = options.listen.into_iter().map(|address| ListenAddress {
-                address,
-                trust: Trust::Internal,
-                option: Some("--listen (RPC_LISTEN)"),
-            });
-            let edge = options
-                .listen_edge
-                .into_iter()
-                .map(|address| ListenAddress {
-                    address,
-                    trust: Trust::Edge,
-                    option: Some("--listen-edge (RPC_LISTEN_EDGE)"),
-                });
-            self.process.listen = internal.chain(edge).collect();
+            self.process.listen.clear();
+            for address in options.listen {
+                self = self.listen_option(address, "--listen (RPC_LISTEN)");
+            }
+            for address in options.listen_edge {
+                self = self.listen_edge_option(address, "--listen-edge (RPC_LISTEN_EDGE)");
+            }
         }
         self.config.hosts.extend(options.host_name);
         if let Some(mode) = options.socket_mode {
@@ -202,6 +194,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::Trust;
 
     mod program {
         /// A type with the same name, as an application may define.

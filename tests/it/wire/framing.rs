@@ -87,6 +87,21 @@ async fn length_and_chunks_together_are_refused() {
     assert_eq!(wired.connect().await.ask(request).await.status, 200);
 }
 
+#[tokio::test]
+async fn probe_two_lengths_while_a_call_runs() {
+    let mut wired = start().await;
+    let both = lines(
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "7\r\n{\"n\":3}\r\n0\r\n\r\n",
+    );
+    let mut raw = wired.connect().await;
+    raw.send("POST /wire.v1.Wire/Hang HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnect-Timeout-Ms: 1500\r\nContent-Length: 2\r\n\r\n{}").await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    raw.send(&both).await.unwrap();
+    println!("{:?}", raw.response().await);
+    println!("{:?}", raw.response().await);
+}
+
 async fn refused_for_two_lengths(raw: &mut Raw) {
     let reply = raw.response().await;
     assert_eq!(reply.error(), (400, "invalid_argument".to_owned()));

@@ -50,9 +50,14 @@ impl<'b> Cursor<'b> {
         let mut cursor = Self::new(text)?;
         cursor.depth = levels;
         cursor.skip_value()?;
-        match cursor.peek() {
+        cursor.end("unexpected data after the value")
+    }
+
+    /// Checks that nothing follows. `problem` describes the error if something does.
+    pub(super) fn end(&mut self, problem: &str) -> Result<(), DecodeError> {
+        match self.peek() {
             None => Ok(()),
-            Some(_) => Err(cursor.error_here("unexpected data after the value")),
+            Some(_) => Err(self.error_here(problem)),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Wrapper types that apply the JSON rules for bytes and large integers inside user-defined types.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
+use std::io::Write as _;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::str::FromStr;
@@ -99,11 +100,15 @@ impl<N: fmt::Display> fmt::Display for BigNum<N> {
 
 impl<N: fmt::Display> Serialize for BigNum<N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut text = ShortText::default();
+        // Nearly all texts fit, and need no allocation.
+        let mut short = [0; 64];
+        let mut free = &mut short[..];
+        let is_short = write!(free, "{}", self.0).is_ok();
+        let left = free.len();
         let long;
-        let text = match write!(text, "{}", self.0) {
-            Ok(()) => text.as_str(),
-            Err(fmt::Error) => {
+        let text = match str::from_utf8(&short[..short.len() - left]) {
+            Ok(text) if is_short => text,
+            _ => {
                 long = self.0.to_string();
                 &long
             }
@@ -114,38 +119,6 @@ impl<N: fmt::Display> Serialize for BigNum<N> {
                 "a `BigNum` holds integers, and this value is not decimal digits",
             )),
         }
-    }
-}
-
-/// The text of an integer that needs no allocation. Writing fails if it does not fit.
-struct ShortText {
-    bytes: [u8; 64],
-    length: usize,
-}
-
-impl Default for ShortText {
-    fn default() -> Self {
-        Self {
-            bytes: [0; 64],
-            length: 0,
-        }
-    }
-}
-
-impl ShortText {
-    fn as_str(&self) -> &str {
-        let written = self.bytes.get(..self.length).unwrap_or_default();
-        std::str::from_utf8(written).unwrap_or_default()
-    }
-}
-
-impl fmt::Write for ShortText {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.length + text.len();
-        let free = self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?;
-        free.copy_from_slice(text.as_bytes());
-        self.length = end;
-        Ok(())
     }
 }
 

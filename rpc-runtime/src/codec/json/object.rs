@@ -41,10 +41,8 @@ impl<'b> Object<'b> {
         match (self.cursor.peek(), first) {
             (Some(b'}'), _) => {
                 self.cursor.advance();
-                return match self.cursor.peek() {
-                    None => Ok(None),
-                    Some(_) => Err(self.cursor.error_here("unexpected data after the message")),
-                };
+                self.cursor.end("unexpected data after the message")?;
+                return Ok(None);
             }
             (Some(b','), false) => {
                 self.cursor.advance();

@@ -190,15 +190,7 @@ impl<'a, 'o> Serializer for &'a mut Writer<'o> {
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<(), EncodeError> {
-        self.enter(b'[')?;
-        for (index, byte) in value.iter().enumerate() {
-            if index > 0 {
-                self.out.push(b',');
-            }
-            self.plain(byte)?;
-        }
-        self.leave(b"]");
-        Ok(())
+        self.collect_seq(value)
     }
 
     fn serialize_none(self) -> Result<(), EncodeError> {

@@ -119,10 +119,8 @@ pub(crate) fn read_lenient<T: DeserializeOwned>(text: &[u8]) -> Result<T, Decode
 
 fn read_whole<T: DeserializeOwned>(mut cursor: Cursor<'_>) -> Result<T, DecodeError> {
     let value = read_value(&mut cursor, Position::Inner)?;
-    match cursor.peek() {
-        None => Ok(value),
-        Some(_) => Err(cursor.error_here("unexpected data after the message")),
-    }
+    cursor.end("unexpected data after the message")?;
+    Ok(value)
 }
 
 /// Writes a value in its form, whether or not the reader takes that form for this value.

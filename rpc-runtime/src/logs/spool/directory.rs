@@ -1,7 +1,7 @@
 //! Directories and files of a spool, and their ownership.
 
 use std::env;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Error, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -74,7 +74,7 @@ impl SpoolDir {
         let first = now().max(self.last_epoch().saturating_add(1));
         for epoch in first..first.saturating_add(ATTEMPTS) {
             let path = self.folder.join(format!("{epoch:020}"));
-            match private_folder().create(&path) {
+            match files::private_folder().create(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(error),
@@ -242,13 +242,6 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600)
 }
 
-#[cfg(unix)]
-fn private_folder() -> DirBuilder {
-    let mut builder = DirBuilder::new();
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
-}
-
 /// Returns an error if other users can read or write the folder.
 #[cfg(unix)]
 pub(super) fn check_private(path: &Path) -> io::Result<()> {
@@ -286,11 +279,6 @@ fn user() -> String {
 #[cfg(not(unix))]
 fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
-}
-
-#[cfg(not(unix))]
-fn private_folder() -> DirBuilder {
-    DirBuilder::new()
 }
 
 #[cfg(not(unix))]

@@ -23,11 +23,10 @@ impl PeerRefusals {
             return;
         }
         // Peers of this host are refused for a web page only.
-        let is_page = peer.is_trusted();
-        let counted = if is_page {
-            &self.web_pages
+        let (counted, origin) = if peer.is_trusted() {
+            (&self.web_pages, "web page")
         } else {
-            &self.foreign_hosts
+            (&self.foreign_hosts, "peer of another host")
         };
         if let Some(count) = counted.record() {
             tracing::warn!(
@@ -36,8 +35,7 @@ impl PeerRefusals {
                 peer = peer.address().map(tracing::field::display),
                 reason = EscapeControl(error.message()).truncated(REASON),
                 count,
-                "{} refused; `count` so far",
-                if is_page { "web page" } else { "peer of another host" }
+                "{origin} refused; `count` so far"
             );
         }
     }

@@ -59,10 +59,8 @@ async fn run(
             // Boxed, because the futures around it, up to that of the connection, are moved before
             // they run.
             let work = Box::pin(work(inner, route, request));
-            let mut response = match within(deadline, work).await {
-                Some(response) => response,
-                None => too_late(context),
-            };
+            let response = within(deadline, work).await;
+            let mut response = response.unwrap_or_else(|| too_late(context));
             hold(inner, permit, &mut response);
             response
         }
@@ -195,24 +193,22 @@ impl ServerInner {
         Error::without_location(Code::ResourceExhausted, text)
     }
 
-    /// Observes and rejects a call before it reaches its handler.
+    /// Observes and rejects a call before it reaches its handler. Returns the error for its caller.
     pub(crate) fn refuse(
         &self,
         method: Option<&'static MethodDescriptor>,
         context: &Context,
         error: Error,
         errors: ErrorScope,
-    ) -> Response {
+    ) -> Error {
         let call = CallStart {
             trace: CallTrace::of(Some(self.server_info().flags()), None, || None),
             ..CallStart::server(method, context)
         };
-        let mut response = Response::from(error.not_executed());
-        self.observers().start(call).end_bad_request(&response);
-        if let Some(error) = response.error_mut() {
-            self.sanitize_for_wire(error, method, context.id().copied(), errors);
-        }
-        response
+        let mut error = error.not_executed();
+        self.observers().start(call).end_bad_request(&error);
+        self.sanitize_for_wire(&mut error, method, context.id().copied(), errors);
+        error
     }
 
     pub(crate) fn sanitize_for_wire(

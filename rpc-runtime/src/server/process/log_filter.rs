@@ -29,9 +29,9 @@ impl LogFilter {
     /// Reads `RUST_LOG`. `default` are the directives that apply if it has none.
     #[must_use]
     pub fn from_environment(default: &'static str) -> Self {
-        let program = std::env::current_exe().ok();
-        let program = program.as_ref().and_then(|path| path.file_stem()?.to_str());
-        Self::parse(std::env::var_os("RUST_LOG").as_deref(), program, default)
+        let program = directive::program_name();
+        let variable = std::env::var_os("RUST_LOG");
+        Self::parse(variable.as_deref(), program.as_deref(), default)
     }
 
     /// Returns the directives that were understood, comma-separated; `None` if the default applies.

@@ -146,7 +146,7 @@ fn reject(
     context: &Context,
 ) -> HttpResponse {
     if error.code() == Code::PermissionDenied {
-        observation.end_refused(&error);
+        observation.end_bad_request(&error);
     } else {
         observation.end_with(Some(&error), 0);
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use axum::routing::any;
 use bytes::Bytes;
-use http::header::{HOST, HeaderValue, TRANSFER_ENCODING};
+use http::header::{HOST, HeaderValue, InvalidHeaderValue, TRANSFER_ENCODING};
 use http::{StatusCode, Version, request};
 use http_body::Body;
 
@@ -29,7 +29,7 @@ use crate::server::call::lingering_body::LingeringBody;
 use crate::server::call::service::Route;
 use crate::server::call::trust::{Caller, Peer, PeerAddress, PeerOrigin, Trust};
 use crate::server::inner::ServerInner;
-use crate::server::limits::Limits;
+use crate::server::limits::{Limits, path_too_long};
 
 type HttpResponse = http::Response<ResponseBody>;
 
@@ -90,12 +90,7 @@ where
             Box::pin(call.refuse(&context, refusal, rest)).await
         }
     };
-    // Every request ID is a valid header value.
-    if let Ok(id) = id {
-        response
-            .headers_mut()
-            .insert(context::REQUEST_ID.clone(), id);
-    }
+    insert_id(&mut response, id);
     response
 }
 
@@ -122,12 +117,17 @@ where
     let call = PendingCall::new(inner, Caller::ANONYMOUS, None, &head);
     let unread = None::<&mut Pin<&mut B>>;
     let mut response = call.refuse(&context, refusal, unread).await;
+    insert_id(&mut response, id);
+    response
+}
+
+fn insert_id(response: &mut HttpResponse, id: Result<HeaderValue, InvalidHeaderValue>) {
+    // Every request ID is a valid header value.
     if let Ok(id) = id {
         response
             .headers_mut()
             .insert(context::REQUEST_ID.clone(), id);
     }
-    response
 }
 
 /// Returns an axum router that dispatches to this server, for mounting in another application.
@@ -226,15 +226,14 @@ fn check_head(limits: &Limits, head: &request::Parts) -> Result<(), CallRejectio
         .path_and_query()
         .map_or("", |target| target.as_str());
     if target.len() > limits.path_bytes {
-        let text = format!(
-            "path and query exceed the server's limit of {} bytes",
-            limits.path_bytes
-        );
-        return Err(too_large(text, StatusCode::URI_TOO_LONG));
+        let error = path_too_long(limits.path_bytes);
+        return Err(too_large(error, StatusCode::URI_TOO_LONG));
     }
     if let Err(error) = limits.check_headers(&head.headers) {
-        let format = RejectionFormat::Status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
-        return Err(CallRejection::new(error, format));
+        return Err(too_large(
+            error,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        ));
     }
     // HTTP/2 has `:authority` instead, and HTTP/1.0 may have neither. This server does not use the
     // Host, but with several of them a proxy may have routed the request by another one.
@@ -246,11 +245,8 @@ fn check_head(limits: &Limits, head: &request::Parts) -> Result<(), CallRejectio
     Ok(())
 }
 
-fn too_large(text: String, status: StatusCode) -> CallRejection {
-    CallRejection::new(
-        Error::without_location(Code::ResourceExhausted, text),
-        RejectionFormat::Status(status),
-    )
+fn too_large(error: Error, status: StatusCode) -> CallRejection {
+    CallRejection::new(error, RejectionFormat::Status(status))
 }
 
 #[cfg(test)]

@@ -19,9 +19,7 @@ use crate::descriptor::MethodDescriptor;
 use crate::duration::saturating_deadline;
 use crate::error::{Code, Error};
 use crate::middleware::{self, BodyKind, Guards, Request, Response};
-use crate::protocol::connect::{
-    self, Accepts, CallRejection, RejectionFormat, RequestHead, WireResponse,
-};
+use crate::protocol::connect::{self, Accepts, CallRejection, RequestHead, WireResponse};
 use crate::protocol::context::IncomingContext;
 use crate::protocol::metadata;
 use crate::server::call::body::{self, Aborted, BodyEnd, ReadBodyError, ResponseBody};
@@ -244,20 +242,12 @@ impl<'a> PendingCall<'a> {
     {
         // Observed before the rest of the body is read, because the caller may disconnect
         // meanwhile.
-        let response = self
+        let error = self
             .inner
             .refuse(self.method, context, refusal.error, self.caller.errors());
         let close = self.head.version < Version::HTTP_2 && !self.finish_body(body).await;
-        let (_, _, result) = response.into_parts();
-        let mut response = match result {
-            Err(error) => connect::write_rejection(&error, refusal.format),
-            // A rejection always has an error; this arm only avoids a panic.
-            Ok(_) => connect::write_rejection(
-                &internal("internal error: the rejected call has no error"),
-                RejectionFormat::Error,
-            ),
-        }
-        .map(ResponseBody::full);
+        let response = connect::write_rejection(&error, refusal.format);
+        let mut response = response.map(ResponseBody::full);
         if close {
             response
                 .headers_mut()

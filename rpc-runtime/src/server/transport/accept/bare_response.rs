@@ -3,7 +3,7 @@
 use super::raw_head::RawHead;
 use crate::error::{Code, Error};
 use crate::protocol::connect::error_json;
-use crate::server::limits::Limits;
+use crate::server::limits::{Limits, headers_too_large, path_too_long};
 
 /// The start of every response that hyper sends by itself.
 pub(super) const START: &[u8] = b"HTTP/1.1 4";
@@ -56,20 +56,16 @@ impl BareResponses {
     /// Returns the status line and the error for a status line of hyper.
     fn error<'s>(&self, status: &'s str, head: &RawHead) -> Option<(&'s str, Error)> {
         let number = status.split(' ').nth(1)?;
-        let (code, text) = match number {
-            "400" if head.is_tls() => (
+        let error = match number {
+            "400" if head.is_tls() => Error::without_location(
                 Code::InvalidArgument,
-                "this port speaks HTTP without TLS: use an http:// URL, or a proxy that terminates TLS".to_owned(),
+                "this port speaks HTTP without TLS: use an http:// URL, or a proxy that terminates TLS",
             ),
-            "400" => (
+            "400" => Error::without_location(
                 Code::InvalidArgument,
-                "the request is not valid HTTP/1.1: check its request line and the names and values of its headers"
-                    .to_owned(),
+                "the request is not valid HTTP/1.1: check its request line and the names and values of its headers",
             ),
-            "414" => (
-                Code::ResourceExhausted,
-                format!("path and query exceed the server's limit of {} bytes", self.path_bytes),
-            ),
+            "414" => path_too_long(self.path_bytes),
             "431" if head.has_huge_length() => {
                 let text = format!(
                     "the content length of the request exceeds the server's limit of {} bytes",
@@ -78,16 +74,10 @@ impl BareResponses {
                 let error = Error::without_location(Code::ResourceExhausted, text);
                 return Some(("HTTP/1.1 413 Payload Too Large", error));
             }
-            "431" => (
-                Code::ResourceExhausted,
-                format!(
-                    "headers exceed the server's limits: at most {} headers, and {} bytes in total",
-                    self.header_count, self.header_bytes
-                ),
-            ),
+            "431" => headers_too_large(self.header_count, self.header_bytes),
             _ => return None,
         };
-        Some((status, Error::without_location(code, text)))
+        Some((status, error))
     }
 }
 

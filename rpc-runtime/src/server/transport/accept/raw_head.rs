@@ -58,23 +58,19 @@ impl RawHead {
         let has = |block: &[&[u8]], name| block.iter().any(|line| field(line, name).is_some());
         let has_both =
             |block: &[&[u8]]| has(block, b"content-length") && has(block, b"transfer-encoding");
-        let blocks = self.blocks();
-        let (first, later) = match blocks.split_first() {
-            Some((first, later)) => (first.as_slice(), later),
-            None => return false,
-        };
+        let lines = self.lines();
+        let mut blocks = lines.split(|line| line.is_empty());
+        let first = blocks.next().unwrap_or_default();
         if is_first {
             has_both(first)
         } else {
-            later.iter().any(|block| has_both(block))
+            blocks.any(has_both)
         }
     }
 
     /// Returns whether a content length is larger than any length that the HTTP library can count.
     pub(super) fn has_huge_length(&self) -> bool {
-        let blocks = self.blocks();
-        let mut lines = blocks.iter().flatten();
-        lines.any(|line| {
+        self.lines().into_iter().any(|line| {
             let value = field(line, b"content-length").map(<[u8]>::trim_ascii);
             value.is_some_and(|value| value.len() >= 20 && value.iter().all(u8::is_ascii_digit))
         })
@@ -85,14 +81,12 @@ impl RawHead {
         self.bytes.starts_with(&[22, 3])
     }
 
-    /// Returns the blocks of lines between empty lines. The first one is the head itself.
-    fn blocks(&self) -> Vec<Vec<&[u8]>> {
+    /// Returns the lines from the request line on. The head ends at the first empty one.
+    fn lines(&self) -> Vec<&[u8]> {
         let lines = self.bytes.split(|byte| *byte == b'\n');
         let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         // Empty lines before the request line are allowed.
-        let lines: Vec<_> = lines.skip_while(|line| line.is_empty()).collect();
-        let blocks = lines.split(|line| line.is_empty());
-        blocks.map(<[&[u8]]>::to_vec).collect()
+        lines.skip_while(|line| line.is_empty()).collect()
     }
 }
 
