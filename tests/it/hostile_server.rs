@@ -89,6 +89,20 @@ impl Hostile {
         hostile
     }
 
+    /// Responds to every request with a body of this letter that does not end.
+    async fn endless(status: &'static str, headers: &'static str, letter: &'static str) -> Self {
+        Self::start(move |mut peer| async move {
+            peer.request().await;
+            let head = format!("HTTP/1.1 {status}\r\n{headers}transfer-encoding: chunked\r\n\r\n");
+            let mut going = peer.send(head).await;
+            let chunk = format!("10000\r\n{}\r\n", letter.repeat(0x10000));
+            while going {
+                going = peer.send(&chunk).await;
+            }
+        })
+        .await
+    }
+
     /// Sends these bytes in response to every request, and closes where specified.
     pub(crate) async fn answering(bytes: impl Into<Vec<u8>>, close: bool) -> Self {
         let bytes = Arc::new(bytes.into());
@@ -214,16 +228,7 @@ async fn a_foreign_response_has_a_code_and_is_described() {
 
 #[tokio::test]
 async fn an_endless_response_ends_at_the_limit() {
-    let hostile = Hostile::start(|mut peer| async move {
-        peer.request().await;
-        let head = format!("HTTP/1.1 200 OK\r\n{JSON}transfer-encoding: chunked\r\n\r\n");
-        let mut going = peer.send(head).await;
-        let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
-        while going {
-            going = peer.send(&chunk).await;
-        }
-    })
-    .await;
+    let hostile = Hostile::endless("200 OK", JSON, " ").await;
     assert_eq!(hostile.error().await.code(), Code::ResourceExhausted);
     // Also an error whose body does not end.
     let head = format!("HTTP/1.1 500 x\r\n{JSON}content-length: 99999999999\r\n\r\n");
@@ -231,16 +236,7 @@ async fn an_endless_response_ends_at_the_limit() {
     let error = hostile.error().await;
     assert_eq!(error.code(), Code::Unknown, "{error:#}");
     assert!(error.message().starts_with("HTTP 500"), "{error:#}");
-    let hostile = Hostile::start(|mut peer| async move {
-        peer.request().await;
-        let head = format!("HTTP/1.1 502 x\r\n{HTML}transfer-encoding: chunked\r\n\r\n");
-        let mut going = peer.send(head).await;
-        let chunk = format!("10000\r\n{}\r\n", "z".repeat(0x10000));
-        while going {
-            going = peer.send(&chunk).await;
-        }
-    })
-    .await;
+    let hostile = Hostile::endless("502 x", HTML, "z").await;
     let error = hostile.error().await;
     assert_eq!(error.code(), Code::Unavailable, "{error:#}");
     assert!(error.message().contains("(text/html): zzz"), "{error:#}");

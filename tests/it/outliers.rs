@@ -236,8 +236,7 @@ async fn a_silent_replica_loses_its_calls() {
 async fn an_error_of_a_layer_is_no_evidence() {
     let replicas = start([healthy(), healthy()]).await;
     let fail = |request: Request, next: Next| async move {
-        let response = next.run(request).await;
-        drop(response);
+        drop(next.run(request).await);
         Response::from(unavailable())
     };
     let client = client(urls(&replicas)).attempt_layer(fail);

@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -10,7 +10,7 @@ use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, SqliteConnection};
 
-use crate::process::{Ended, Folder, LogSink, command, output};
+use crate::process::{Ended, Folder, LogSink, command, is_root, output};
 use crate::userstore::program::{Program, userstore};
 
 /// Begins a transaction of another process that reads or writes.
@@ -24,6 +24,15 @@ async fn begin(path: &Path, transaction: &'static str) -> SqliteConnection {
             .unwrap();
     }
     connection
+}
+
+/// Checks the end of a program whose database another one uses in this transaction.
+fn assert_remains(ended: &Ended, what: &str, path: &Path, transaction: &str) {
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let line = format!("{what} remain in {}-wal", path.display());
+    for text in [line.as_str(), ": another process uses it"] {
+        assert!(ended.stderr.contains(text), "{transaction}: {ended:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,13 +59,7 @@ async fn a_log_store_in_use_at_the_stop_is_reported() {
         };
         sink.terminate();
         let ended = tokio::task::block_in_place(|| sink.ended());
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        let line = format!("records remain in {}-wal", path.display());
-        assert!(ended.stderr.contains(&line), "{transaction}: {ended:?}");
-        assert!(
-            ended.stderr.contains("another process uses it"),
-            "{ended:?}"
-        );
+        assert_remains(&ended, "records", &path, transaction);
         drop(reader);
     }
 }
@@ -66,26 +69,20 @@ async fn a_users_database_in_use_at_the_stop_is_reported() {
     for transaction in ["BEGIN", "BEGIN IMMEDIATE"] {
         let folder = Folder::new();
         let path = folder.file("users.sqlite");
-        let program = tokio::task::block_in_place(|| Program::start(on(&path)));
+        let program = tokio::task::block_in_place(|| Program::start(on(userstore(&[]), &path)));
         let other = begin(&path, transaction).await;
         if transaction == "BEGIN" {
             let body = r#"{"username": "username", "credit": 4}"#;
             assert_eq!(program.call("SetCredit", body).status, 200);
         }
         let ended = tokio::task::block_in_place(|| program.stop());
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        let line = format!("changes remain in {}-wal", path.display());
-        assert!(ended.stderr.contains(&line), "{transaction}: {ended:?}");
-        assert!(
-            ended.stderr.contains(": another process uses it"),
-            "{ended:?}"
-        );
+        assert_remains(&ended, "changes", &path, transaction);
         drop(other);
     }
 }
 
-fn on(path: &Path) -> Command {
-    let mut command = userstore(&[]);
+/// Makes a user store use this database.
+fn on(mut command: Command, path: &Path) -> Command {
     command.env("FIBPRO_DATABASE", format!("sqlite://{}", path.display()));
     command
 }
@@ -93,22 +90,17 @@ fn on(path: &Path) -> Command {
 /// Returns the command of the user store for a user who has no right to everything.
 fn unprivileged(path: &Path) -> Command {
     if !is_root() {
-        return on(path);
+        return on(userstore(&[]), path);
     }
     let mut wrapped = command("setpriv", &["--reuid=65534", "--clear-groups"]);
     wrapped.arg(env!("CARGO_BIN_EXE_userstore"));
-    wrapped.env("FIBPRO_DATABASE", format!("sqlite://{}", path.display()));
-    wrapped
-}
-
-fn is_root() -> bool {
-    output(Command::new("id").arg("-u")).stdout.trim_ascii() == b"0"
+    on(wrapped, path)
 }
 
 /// Gives a folder to that user. Returns false, and prints why, where the program cannot be run so.
 fn give(folder: &Folder) -> bool {
     if is_root() {
-        std::os::unix::fs::chown(folder.path(), Some(65534), None).unwrap();
+        chown(folder.path(), Some(65534), None).unwrap();
     }
     let mut probe = unprivileged(Path::new("/nowhere"));
     let probe = probe
@@ -156,14 +148,8 @@ fn read_only_files_are_refused_by_name() {
     works();
     // As an earlier version has left it.
     fs::write(&index, "").unwrap();
-    std::os::unix::fs::chown(
-        &index,
-        fs::metadata(&path)
-            .map(|at| std::os::unix::fs::MetadataExt::uid(&at))
-            .ok(),
-        None,
-    )
-    .unwrap();
+    let owner = fs::metadata(&path).unwrap().uid();
+    chown(&index, Some(owner), None).unwrap();
     set(&index, 0o400);
     works();
     set(folder.path(), 0o500);

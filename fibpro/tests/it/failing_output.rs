@@ -3,12 +3,11 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use rpc_runtime::testing::Process;
 
-use crate::process::{Folder, close, command, fibpro, output, start};
-use crate::store::Disk;
+use crate::process::{Folder, close, command, fibpro, make_pipe, start};
+use crate::store::disk::Disk;
 use crate::up::{ask, until};
 
 /// An output that the test takes away and gives back.
@@ -35,7 +34,7 @@ struct Pipe {
 impl Pipe {
     fn new(folder: &Folder) -> Self {
         let path = folder.file("pipe");
-        assert!(output(Command::new("mkfifo").arg(&path)).status.success());
+        make_pipe(&path);
         Self {
             path,
             reader: None,
@@ -285,7 +284,8 @@ fn an_output_that_is_not_read_delays_no_stop() {
     assert!(out.reader.is_some());
 }
 
-/// A pipe that is full and not read, as a terminal is after Ctrl-S.
+/// Returns a pipe that is full and not read, as a terminal is after Ctrl-S.
+#[cfg(target_os = "linux")]
 fn full_pipe(folder: &Folder) -> (PathBuf, File) {
     use std::os::unix::fs::OpenOptionsExt as _;
 
@@ -293,9 +293,8 @@ fn full_pipe(folder: &Folder) -> (PathBuf, File) {
     const NONBLOCK: i32 = 0o4000;
 
     let path = folder.file("full");
-    assert!(output(Command::new("mkfifo").arg(&path)).status.success());
-    let mut options = File::options();
-    let mut pipe = options
+    make_pipe(&path);
+    let mut pipe = File::options()
         .read(true)
         .write(true)
         .custom_flags(NONBLOCK)
@@ -313,55 +312,22 @@ fn a_blocked_output_delays_neither_records_nor_end() {
         let folder = Folder::new();
         let (path, _pipe) = full_pipe(&folder);
         let data = folder.file("data");
-        let open = || File::options().write(true).open(&path).unwrap();
-        let mut up = Command::new(env!("CARGO_BIN_EXE_fibpro"))
-            .args(["up", "--unix", "--base-port", "0", "--data-dir"])
-            .arg(&data)
-            .args(mode)
-            .stdin(std::process::Stdio::null())
-            .stdout(open())
-            .stderr(open())
-            .spawn()
-            .unwrap();
+        let script = r#"out="$1"; shift; exec "$0" up --unix --base-port 0 "$@" > "$out" 2>&1"#;
+        let mut command = command("sh", &["-c", script, env!("CARGO_BIN_EXE_fibpro")]);
+        command.arg(&path).arg("--data-dir").arg(&data).args(mode);
+        let mut up = start(&mut command);
         let key = data.join("identity.key").display().to_string();
         let to = |service: &str| format!("unix:{}", data.join(format!("{service}.sock")).display());
-        until("all services run", || {
-            let gatekeeper = [
-                "status",
-                "--to",
-                &to("controller"),
-                "--identity-key-file",
-                &key,
-            ];
-            fibpro(&gatekeeper).code == Some(0)
-        });
-        let text = "x".repeat(20_000);
+        let controller = to("controller");
+        let status = ["status", "--to", &controller, "--identity-key-file", &key];
+        until("all services run", || fibpro(&status).code == Some(0));
+        let (logsink, text) = (to("logsink"), "x".repeat(20_000));
         for _ in 0..6 {
-            let log = [
-                "log",
-                &text,
-                "--to",
-                &to("logsink"),
-                "--identity-key-file",
-                &key,
-            ];
-            let logged = fibpro(&log);
+            let logged = fibpro(&["log", &text, "--to", &logsink, "--identity-key-file", &key]);
             assert_eq!(logged.stdout, "accepted\n", "{logged:?}");
         }
-        let id = up.id().to_string();
-        let kill = || {
-            assert!(
-                output(Command::new("kill").args(["-TERM", &id]))
-                    .status
-                    .success()
-            );
-        };
-        kill();
-        let mut status = None;
-        until("it has ended", || {
-            status = up.try_wait().unwrap();
-            status.is_some()
-        });
-        assert_eq!(status.unwrap().code(), Some(0), "{mode:?}");
+        up.terminate().unwrap();
+        let ended = up.wait().unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{mode:?}");
     }
 }

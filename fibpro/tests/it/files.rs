@@ -3,11 +3,10 @@
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::json;
 
-use crate::process::{Ended, Folder, LogSink, command, fibpro, logsink, output};
+use crate::process::{Ended, Folder, LogSink, command, fibpro, logsink, make_pipe, output};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -34,7 +33,7 @@ fn bad_files(folder: &Folder, content: &str) -> Vec<(PathBuf, &'static str)> {
         path
     };
     let pipe = folder.file("pipe");
-    assert!(output(Command::new("mkfifo").arg(&pipe)).status.success());
+    make_pipe(&pipe);
     let directory = folder.file("directory");
     fs::create_dir(&directory).unwrap();
     let huge = file("huge", 0o600);
@@ -176,7 +175,7 @@ fn files_beside_a_database_are_checked() {
         if is_link {
             std::os::unix::fs::symlink(&target, &path).unwrap();
         } else {
-            assert!(output(Command::new("mkfifo").arg(&path)).status.success());
+            make_pipe(&path);
         }
         let ended = start_userstore(&folder);
         assert_refused(&ended, &path, why);
@@ -213,7 +212,7 @@ fn a_backup_reads_no_file_of_others() {
         } else {
             // The file itself becomes a pipe as well.
             let _ = fs::remove_file(&bad);
-            assert!(output(Command::new("mkfifo").arg(&bad)).status.success());
+            make_pipe(&bad);
         }
         assert_not_copied(&folder, &database, &bad, why);
     }
@@ -232,7 +231,7 @@ fn a_backup_reads_no_file_of_others() {
     let link = linked.file("users.sqlite");
     std::os::unix::fs::symlink(linked.file("real.sqlite"), &link).unwrap();
     let pipe = linked.file("real.sqlite-wal");
-    assert!(output(Command::new("mkfifo").arg(&pipe)).status.success());
+    make_pipe(&pipe);
     assert_not_copied(&linked, &link, &pipe, "it is a pipe");
 }
 
@@ -294,7 +293,7 @@ fn a_data_folder_of_others_is_refused() {
     set_mode(&key, 0o622);
     assert!(up(&data).contains("identity.key: it has mode 622, so other users can write it"));
     fs::remove_file(&key).unwrap();
-    assert!(output(Command::new("mkfifo").arg(&key)).status.success());
+    make_pipe(&key);
     assert!(up(&data).contains("identity.key: it is a pipe, expected a regular file"));
     fs::remove_file(&key).unwrap();
     if give_away(&data) {

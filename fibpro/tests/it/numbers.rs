@@ -1,26 +1,13 @@
 //! Options that are numbers, at 0, 1 and the largest value: refused by name, or used. Addresses of
 //! the gatekeeper.
 
-use std::process::Command;
-
-use crate::process::{Ended, Folder, command, output, start};
+use crate::process::{Ended, Folder, command, output, program, start};
 
 const U64: &str = "18446744073709551615";
 
-fn path_of(name: &str) -> &'static str {
-    match name {
-        "fibpro" => env!("CARGO_BIN_EXE_fibpro"),
-        "monitor" => env!("CARGO_BIN_EXE_monitor"),
-        "compute_worker" => env!("CARGO_BIN_EXE_compute_worker"),
-        "gatekeeper" => env!("CARGO_BIN_EXE_gatekeeper"),
-        "logsink" => env!("CARGO_BIN_EXE_logsink"),
-        name => panic!("unknown program {name}"),
-    }
-}
-
 /// Runs a program that does not start a server.
 fn run(arguments: &[&str]) -> Ended {
-    let mut command = command(path_of(arguments[0]), &arguments[1..]);
+    let mut command = command(&program(arguments[0]), &arguments[1..]);
     Ended::from(output(&mut command))
 }
 
@@ -57,13 +44,9 @@ fn a_number_that_is_out_of_range_names_its_option() {
 fn the_smallest_and_largest_numbers_are_used() {
     // Nothing listens there, so each ends with its report.
     let nowhere = "logsink=http://127.0.0.1:1";
-    for (option, value) in [
-        ("--timeout", "1e-9"),
-        ("--timeout", "1"),
-        ("--timeout", "18446744073709549568"),
-    ] {
-        let ended = run(&["monitor", "--endpoint", nowhere, option, value]);
-        assert_eq!(ended.code, Some(1), "{option} {value}: {ended:?}");
+    for value in ["1e-9", "1", "18446744073709549568"] {
+        let ended = run(&["monitor", "--endpoint", nowhere, "--timeout", value]);
+        assert_eq!(ended.code, Some(1), "{value}: {ended:?}");
         assert!(!ended.stderr.contains("panicked"), "{ended:?}");
     }
     for limit in ["1", "10000"] {
@@ -78,7 +61,7 @@ fn the_smallest_and_largest_numbers_are_used() {
         assert_eq!(ended.code, Some(1), "{limit}: {ended:?}");
         assert!(!ended.stderr.contains("panicked"), "{ended:?}");
     }
-    for (program, option, value) in [
+    for (name, option, value) in [
         ("compute_worker", "--largest-n", "0"),
         ("compute_worker", "--largest-n", "20000000"),
         ("gatekeeper", "--largest-n", "1"),
@@ -86,11 +69,9 @@ fn the_smallest_and_largest_numbers_are_used() {
         ("logsink", "--store-bytes", "9223372036854775807"),
     ] {
         let folder = Folder::new();
-        let mut command: Command = command(
-            path_of(program),
-            &["--listen", "127.0.0.1:0", option, value],
-        );
-        if program == "logsink" {
+        let listen = ["--listen", "127.0.0.1:0", option, value];
+        let mut command = command(&program(name), &listen);
+        if name == "logsink" {
             command.arg("--store").arg(folder.file("logs.sqlite"));
         }
         let mut process = start(&mut command);

@@ -55,6 +55,16 @@ pub(crate) fn output(command: &mut Command) -> Output {
     spawn(piped).wait_with_output().unwrap()
 }
 
+/// Returns whether the tests run as root.
+pub(crate) fn is_root() -> bool {
+    output(Command::new("id").arg("-u")).stdout.trim_ascii() == b"0"
+}
+
+/// Creates a named pipe.
+pub(crate) fn make_pipe(path: &Path) {
+    assert!(output(Command::new("mkfifo").arg(path)).status.success());
+}
+
 /// The log sink on a free port. Killed by process id on drop.
 pub(crate) struct LogSink {
     child: Child,
@@ -329,6 +339,12 @@ pub(crate) fn logsink(arguments: &[&str]) -> Command {
 /// Runs `fibpro` with these arguments until it exits.
 pub(crate) fn fibpro(arguments: &[&str]) -> Ended {
     output(&mut command(env!("CARGO_BIN_EXE_fibpro"), arguments)).into()
+}
+
+/// Returns the path of a program of this package.
+pub(crate) fn program(name: &str) -> String {
+    let fibpro = Path::new(env!("CARGO_BIN_EXE_fibpro"));
+    fibpro.with_file_name(name).to_str().unwrap().to_owned()
 }
 
 /// Returns the command of a program with these arguments, without environment variables that change

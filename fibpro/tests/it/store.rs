@@ -1,18 +1,21 @@
 //! The log sink's store in process: deduplication, retention, and storage errors.
 
-use std::io::{self, Seek as _, Write};
+mod damage;
+pub(crate) mod disk;
+mod output;
+
+use std::io;
 use std::path::Path;
-use std::process::Command;
 
 use fibpro::api::logsink::{Level, LogSinkClient, Page, QUERY_LIMIT, Query, Record};
-use fibpro::service::logsink::{LogStore, LogStoreOptions, PrintQueue, Sink, WriterHandle};
+use fibpro::service::logsink::{Intake, LogStore, LogStoreOptions, PrintQueue, Sink, WriterHandle};
 use rpc_runtime::logs::LogsClient;
 use rpc_runtime::{Code, RequestId};
 use rpc_tests::captured::CapturedWriter;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
-use crate::process::{Folder, POLL, POLLS, TEST_TIMEOUT, output};
+use crate::process::{Folder, POLL, POLLS, TEST_TIMEOUT};
 
 const BYTES: u64 = 16 << 20;
 
@@ -27,13 +30,23 @@ struct StoreFixture {
 
 impl StoreFixture {
     async fn start(path: &Path, bytes: u64) -> Self {
+        let print = |out, intake| PrintQueue::start(out, Some(intake));
+        Self::start_with(path, bytes, print).await
+    }
+
+    /// Starts a log sink with the output that `print` starts.
+    async fn start_with(
+        path: &Path,
+        bytes: u64,
+        print: impl FnOnce(CapturedWriter, Intake) -> io::Result<(PrintQueue, WriterHandle)>,
+    ) -> Self {
         let (store, intake) = LogStore::start(LogStoreOptions {
             path: path.to_owned(),
             bytes,
         })
         .await;
         let captured = CapturedWriter::default();
-        let (printer, writing) = PrintQueue::start(captured.clone(), Some(intake)).unwrap();
+        let (printer, writing) = print(captured.clone(), intake).unwrap();
         let sink = Sink::new(printer.clone(), Some(store));
         Self {
             logs: LogsClient::local(sink.clone()),
@@ -328,409 +341,6 @@ async fn two_sinks_do_not_share_a_file() {
     assert_eq!(second.append_at_last(&[record(2, "two")]).await, 1);
     assert_eq!(second.texts(all()).await, ["one", "two"]);
     second.finish().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_damaged_file_is_moved_aside() {
-    let folder = Folder::new();
-    let path = folder.file("logs.sqlite");
-    std::fs::write(&path, "this is no database\n".repeat(1000)).unwrap();
-    let fixture = StoreFixture::start(&path, BYTES).await;
-    assert_eq!(fixture.logs.append(&[record(1, "one")]).await.unwrap(), 1);
-    assert_eq!(fixture.texts(all()).await, ["one"]);
-    let aside = std::fs::read_to_string(folder.file("logs.sqlite.corrupt-1")).unwrap();
-    assert!(aside.starts_with("this is no database"));
-    fixture.finish().await.unwrap();
-
-    // Damage in the middle of the file is noticed as well, and the file gets the next free number.
-    let mut file = std::fs::File::options().write(true).open(&path).unwrap();
-    file.seek(io::SeekFrom::Start(4096 * 3)).unwrap();
-    file.write_all(&[0xa5; 4096 * 4]).unwrap();
-    drop(file);
-    let fixture = StoreFixture::start(&path, BYTES).await;
-    assert_eq!(fixture.logs.append(&[record(2, "two")]).await.unwrap(), 1);
-    assert_eq!(fixture.texts(all()).await, ["two"]);
-    assert!(folder.file("logs.sqlite.corrupt-2").exists());
-    fixture.finish().await.unwrap();
-}
-
-#[tokio::test]
-async fn damage_while_running_loses_only_stored_records() {
-    let folder = Folder::new();
-    let path = folder.file("logs.sqlite");
-    let fixture = StoreFixture::start(&path, BYTES).await;
-    assert_eq!(fixture.logs.append(&[record(1, "one")]).await.unwrap(), 1);
-    let after = fixture.page(all()).await.next;
-    // Checkpointed, so that no page is cached or still in the WAL.
-    let mut other = connect(&path).await;
-    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-        .execute(&mut other)
-        .await
-        .unwrap();
-    sqlx::query("PRAGMA user_version = 7")
-        .execute(&mut other)
-        .await
-        .unwrap();
-    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-        .execute(&mut other)
-        .await
-        .unwrap();
-    other.close().await.unwrap();
-    let length = std::fs::metadata(&path).unwrap().len();
-    let mut file = std::fs::File::options().write(true).open(&path).unwrap();
-    file.seek(io::SeekFrom::Start(4096)).unwrap();
-    file.write_all(&vec![0xa5; usize::try_from(length).unwrap() - 4096])
-        .unwrap();
-    drop(file);
-    assert_eq!(fixture.append_at_last(&[record(2, "two")]).await, 1);
-    assert!(folder.file("logs.sqlite.corrupt-1").exists());
-    // A follower of the old file continues with the records of the new one.
-    let query = Query {
-        after: Some(after),
-        ..all()
-    };
-    assert_eq!(fixture.texts(query).await, ["two"]);
-    assert_eq!(fixture.captured.text().lines().count(), 2);
-    fixture.finish().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_removed_wal_or_file_is_noticed() {
-    let folder = Folder::new();
-    let path = folder.file("logs.sqlite");
-    let fixture = StoreFixture::start(&path, BYTES).await;
-    assert_eq!(fixture.logs.append(&[record(1, "one")]).await.unwrap(), 1);
-    std::fs::remove_file(folder.file("logs.sqlite-wal")).unwrap();
-    assert_eq!(fixture.logs.append(&[record(2, "two")]).await.unwrap(), 1);
-    assert_eq!(
-        fixture.texts(all()).await,
-        ["one", "two"],
-        "what was answered is there"
-    );
-    for ending in ["", "-wal", "-shm"] {
-        std::fs::remove_file(folder.file(&format!("logs.sqlite{ending}"))).unwrap();
-    }
-    assert_eq!(fixture.logs.append(&[record(3, "three")]).await.unwrap(), 1);
-    assert_eq!(fixture.texts(all()).await, ["three"]);
-    fixture.finish().await.unwrap();
-    let fixture = StoreFixture::start(&path, BYTES).await;
-    assert_eq!(fixture.texts(all()).await, ["three"]);
-    fixture.finish().await.unwrap();
-}
-
-#[tokio::test]
-async fn an_unusable_folder_is_reported_and_retried() {
-    let folder = Folder::new();
-    std::fs::write(folder.file("data"), "a file where a folder should be").unwrap();
-    let fixture = StoreFixture::start(&folder.file("data").join("logs.sqlite"), BYTES).await;
-    assert_eq!(
-        fixture.refused(&[record(1, "one")]).await,
-        (
-            Code::Unavailable,
-            "cannot store log records: the log store cannot be opened".to_owned()
-        )
-    );
-    let error = fixture.sink.query(&all()).no_retry().await.unwrap_err();
-    assert_eq!(
-        (error.code(), error.message()),
-        (
-            Code::Unavailable,
-            "cannot read stored log records: the log store cannot be opened"
-        )
-    );
-    assert_eq!(
-        fixture.captured.text().lines().count(),
-        1,
-        "it prints all the same"
-    );
-    std::fs::remove_file(folder.file("data")).unwrap();
-    assert_eq!(fixture.append_at_last(&[record(1, "one")]).await, 1);
-    assert_eq!(fixture.texts(all()).await, ["one"]);
-    assert_eq!(fixture.captured.text().lines().count(), 1);
-    fixture.finish().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_failing_sink_reports_its_unstored_records() {
-    let folder = Folder::new();
-    std::fs::write(folder.file("data"), "").unwrap();
-    let path = folder.file("data").join("logs.sqlite");
-    let fixture = StoreFixture::start(&path, BYTES).await;
-    let records = [record(1, "one"), record(2, "two")];
-    assert!(fixture.logs.append(&records).no_retry().await.is_err());
-    let error = fixture.finish().await.unwrap_err();
-    assert_eq!(error.code(), Code::DataLoss);
-    let said = format!(
-        "2 log records were not stored: {}: the log store cannot be opened",
-        path.display()
-    );
-    assert!(error.message().starts_with(&said), "{}", error.message());
-}
-
-/// A small tmpfs, where the user who runs the tests may mount one.
-pub(crate) struct Disk(pub(crate) Folder);
-
-impl Disk {
-    pub(crate) fn new(size: &str) -> Result<Self, String> {
-        let folder = Folder::new();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", size, "tmpfs"]);
-        let output = output(mount.arg(folder.path()));
-        if output.status.success() {
-            Ok(Self(folder))
-        } else {
-            Err(String::from_utf8_lossy(&output.stderr).into_owned())
-        }
-    }
-
-    fn remount(&self, options: &str) {
-        let mut mount = Command::new("mount");
-        mount.args(["-o", &format!("remount,{options}")]);
-        assert!(output(mount.arg(self.0.path())).status.success());
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        output(Command::new("umount").arg("-l").arg(self.0.path()));
-    }
-}
-
-#[tokio::test]
-async fn a_full_disk_is_reported_and_space_is_reused() {
-    let disk = match Disk::new("size=2m") {
-        Ok(disk) => disk,
-        Err(why) => {
-            eprintln!("nothing is tested, since only root may mount a disk: {why}");
-            return;
-        }
-    };
-    let fixture = StoreFixture::start(&disk.0.file("logs.sqlite"), BYTES).await;
-    assert_eq!(fixture.logs.append(&[record(1, "one")]).await.unwrap(), 1);
-    let ballast = disk.0.file("ballast");
-    let mut file = std::fs::File::create(&ballast).unwrap();
-    while file.write_all(&[0; 4096]).is_ok() {}
-    drop(file);
-    let mut accepted = 1;
-    let error = loop {
-        let next = record(accepted + 1, &"x".repeat(2000));
-        match fixture.logs.append(&[next]).no_retry().await {
-            Ok(new) => accepted += u64::from(new),
-            Err(error) => break error,
-        }
-        assert!(accepted < 10_000);
-    };
-    assert_eq!(
-        (error.code(), error.message()),
-        (
-            Code::ResourceExhausted,
-            "cannot store log records: the disk of the log store is full"
-        )
-    );
-    let stored_now = fixture.page(all()).await.records;
-    assert_eq!(
-        stored_now.len() as u64,
-        accepted,
-        "all that was accepted, and no more"
-    );
-    std::fs::remove_file(&ballast).unwrap();
-    let next = record(accepted + 1, &"x".repeat(2000));
-    assert_eq!(fixture.append_at_last(&[next]).await, 1);
-    assert_eq!(fixture.page(all()).await.records.len() as u64, accepted + 1);
-    assert_eq!(
-        fixture.captured.text().lines().count() as u64,
-        accepted + 1,
-        "each once"
-    );
-    fixture.finish().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_read_only_disk_is_reported_and_searchable() {
-    let disk = match Disk::new("size=8m") {
-        Ok(disk) => disk,
-        Err(why) => {
-            eprintln!("nothing is tested, since only root may mount a disk: {why}");
-            return;
-        }
-    };
-    let path = disk.0.file("logs.sqlite");
-    let fixture = StoreFixture::start(&path, BYTES).await;
-    assert_eq!(fixture.logs.append(&[record(1, "one")]).await.unwrap(), 1);
-    fixture.finish().await.unwrap();
-    disk.remount("ro");
-    let fixture = StoreFixture::start(&path, BYTES).await;
-    assert_eq!(
-        fixture.refused(&[record(2, "two")]).await,
-        (
-            Code::Unavailable,
-            "cannot store log records: the log store is read-only".to_owned()
-        )
-    );
-    disk.remount("rw");
-    assert_eq!(fixture.append_at_last(&[record(2, "two")]).await, 1);
-    assert_eq!(fixture.texts(all()).await, ["one", "two"]);
-    fixture.finish().await.unwrap();
-}
-
-#[tokio::test]
-async fn an_unprinted_record_is_accepted_once_it_is_stored() {
-    let folder = Folder::new();
-    let fixture = StoreFixture::start(&folder.file("logs.sqlite"), BYTES).await;
-    fixture.captured.set_broken(true);
-    let records = [record(1, "one"), record(2, "two")];
-    assert_eq!(fixture.logs.append(&records).await.unwrap(), 2);
-    assert!(fixture.sink.info("three").await.unwrap());
-    assert_eq!(fixture.texts(all()).await, ["one", "two", "three"]);
-    assert_eq!(fixture.printer.lost(), 3);
-    fixture.captured.set_broken(false);
-    assert_eq!(fixture.logs.append(&[record(3, "four")]).await.unwrap(), 1);
-    // A caller who did not get the response sends its records again.
-    assert_eq!(fixture.logs.append(&records).await.unwrap(), 0);
-    assert_eq!(fixture.logs.append(&records).await.unwrap(), 0);
-    assert_eq!(fixture.texts(all()).await, ["one", "two", "three", "four"]);
-    let lines = ["four", "one", "two"].map(|text| format!("[prod_userstore] - {text}\n"));
-    assert_eq!(fixture.captured.text(), lines.concat());
-    assert_eq!(fixture.printer.lost(), 1);
-    fixture.finish().await.unwrap();
-}
-
-/// The data folder and the output are on one disk, which is full for some time.
-#[tokio::test]
-async fn output_and_store_fail_and_return_together() {
-    let folder = Folder::new();
-    let path = folder.file("logs.sqlite");
-    let fixture = StoreFixture::start(&path, BYTES).await;
-    assert_eq!(fixture.logs.append(&[record(1, "one")]).await.unwrap(), 1);
-    fixture.captured.set_broken(true);
-    let mut other = lock(&path).await;
-    for _ in 0..2 {
-        let (code, _) = fixture
-            .refused(&[record(2, "two"), record(3, "three")])
-            .await;
-        assert_eq!(code, Code::Unavailable);
-        assert_eq!(fixture.printer.lost(), 2, "each counts once");
-    }
-    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
-    fixture.captured.set_broken(false);
-    assert_eq!(
-        fixture
-            .append_at_last(&[record(2, "two"), record(3, "three")])
-            .await,
-        2
-    );
-    assert_eq!(fixture.texts(all()).await, ["one", "two", "three"]);
-    let lines = ["one", "two", "three"].map(|text| format!("[prod_userstore] - {text}\n"));
-    assert_eq!(fixture.captured.text(), lines.concat());
-    assert_eq!(fixture.printer.lost(), 0);
-    fixture.finish().await.unwrap();
-}
-
-/// An output that takes nothing until the test opens it.
-struct BlockedWriter(std::sync::mpsc::Receiver<()>, CapturedWriter);
-
-impl Write for BlockedWriter {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        // An error once the test has opened it for good.
-        let _ = self.0.recv();
-        self.1.write(text)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A log sink whose output is blocked, with a queue of `capacity` bytes.
-async fn start_blocked(
-    folder: &Folder,
-    capacity: u32,
-) -> (StoreFixture, std::sync::mpsc::Sender<()>) {
-    let (store, intake) = LogStore::start(LogStoreOptions {
-        path: folder.file("logs.sqlite"),
-        bytes: BYTES,
-    })
-    .await;
-    let (open, opened) = std::sync::mpsc::channel();
-    let captured = CapturedWriter::default();
-    let out = BlockedWriter(opened, captured.clone());
-    let (printer, writing) = PrintQueue::with_capacity(out, Some(intake), capacity).unwrap();
-    let sink = Sink::new(printer.clone(), Some(store));
-    let fixture = StoreFixture {
-        logs: LogsClient::local(sink.clone()),
-        sink: LogSinkClient::local(sink),
-        printer,
-        captured,
-        writing,
-    };
-    (fixture, open)
-}
-
-#[tokio::test]
-async fn an_output_that_blocks_delays_no_storing() {
-    let folder = Folder::new();
-    let (fixture, open) = start_blocked(&folder, 32 << 20).await;
-    for sequence in 1..=20 {
-        let stored = fixture.logs.append(&[record(sequence, "x")]).await;
-        assert_eq!(stored.unwrap(), 1);
-    }
-    assert_eq!(fixture.texts(all()).await.len(), 20);
-    assert_eq!(
-        (fixture.captured.text().as_str(), fixture.printer.lost()),
-        ("", 0)
-    );
-    // All of them are printed once the output takes lines again.
-    drop(open);
-    let captured = fixture.captured.clone();
-    fixture.finish().await.unwrap();
-    assert_eq!(captured.text().lines().count(), 20);
-}
-
-#[tokio::test]
-async fn lines_that_do_not_fit_are_skipped_and_counted() {
-    let folder = Folder::new();
-    let (fixture, open) = start_blocked(&folder, 10_000).await;
-    let text = "x".repeat(1_000);
-    for sequence in 1..=20 {
-        let stored = fixture.logs.append(&[record(sequence, &text)]).await;
-        assert_eq!(stored.unwrap(), 1);
-    }
-    assert_eq!(fixture.texts(all()).await.len(), 20);
-    let lost = fixture.printer.lost();
-    assert!((1..20).contains(&lost), "{lost}");
-    drop(open);
-    let (captured, printer) = (fixture.captured.clone(), fixture.printer.clone());
-    for _ in 0..POLLS {
-        if captured.text().lines().count() as u64 + lost == 20 {
-            break;
-        }
-        tokio::time::sleep(POLL).await;
-    }
-    // A record that is sent again is printed if it was skipped, and not stored again.
-    assert_eq!(fixture.logs.append(&[record(20, &text)]).await.unwrap(), 0);
-    assert_eq!(printer.lost(), lost - 1);
-    drop(printer);
-    fixture.finish().await.unwrap();
-    assert_eq!(captured.text().lines().count() as u64, 21 - lost);
-}
-
-#[tokio::test]
-async fn the_end_waits_so_long_for_a_blocked_output() {
-    let folder = Folder::new();
-    let (fixture, _open) = start_blocked(&folder, 32 << 20).await;
-    for sequence in 1..=3 {
-        let stored = fixture.logs.append(&[record(sequence, "x")]).await;
-        assert_eq!(stored.unwrap(), 1);
-    }
-    drop((fixture.logs, fixture.sink, fixture.printer));
-    // The store has all of them, so nothing is lost.
-    fixture
-        .writing
-        .finish(std::time::Duration::from_secs(1))
-        .await
-        .unwrap();
-    let again = StoreFixture::start(&folder.file("logs.sqlite"), BYTES).await;
-    assert_eq!(again.texts(all()).await, ["x", "x", "x"]);
 }
 
 /// Moves a database and the files beside it.

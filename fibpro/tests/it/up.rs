@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 
 use rpc_runtime::testing::Process;
@@ -25,6 +26,13 @@ pub(crate) struct Up {
     banner: String,
 }
 
+/// Returns the command of `fibpro up` on free ports, with its data in this folder.
+pub(crate) fn up_in(data: &Path, arguments: &[&str]) -> Command {
+    let mut command = command(env!("CARGO_BIN_EXE_fibpro"), &["up", "--base-port", "0"]);
+    command.arg("--data-dir").arg(data).args(arguments);
+    command
+}
+
 impl Up {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         Self::start_in(Folder::new(), arguments)
@@ -39,9 +47,7 @@ impl Up {
         arguments: &[&str],
         variables: &[(&str, &str)],
     ) -> Self {
-        let data = folder.file("data");
-        let mut command = command(env!("CARGO_BIN_EXE_fibpro"), &["up", "--base-port", "0"]);
-        command.arg("--data-dir").arg(&data).args(arguments);
+        let mut command = up_in(&folder.file("data"), arguments);
         command.envs(variables.iter().copied());
         let process = start(&mut command);
         process.wait_for_stdout("Ctrl-C stops all").unwrap();

@@ -1,7 +1,7 @@
 //! The data folder of `fibpro up`, and variables of services that it does not use.
 
-use crate::process::{Ended, Folder, command, output, start};
-use crate::up::Up;
+use crate::process::{Ended, Folder, output, start};
+use crate::up::{Up, up_in};
 
 #[test]
 fn a_data_folder_may_have_any_name() {
@@ -13,9 +13,7 @@ fn a_data_folder_may_have_any_name() {
         for mode in modes {
             let folder = Folder::new();
             let data = folder.file(name);
-            let mut command = command(env!("CARGO_BIN_EXE_fibpro"), &["up", "--base-port", "0"]);
-            command.arg("--data-dir").arg(&data).args(*mode);
-            let mut process = start(&mut command);
+            let mut process = start(&mut up_in(&data, mode));
             process.wait_for_stdout("Ctrl-C stops all").unwrap();
             assert!(data.join("users.sqlite").is_file(), "{name}");
             process.terminate().unwrap();
@@ -30,20 +28,15 @@ fn a_data_folder_that_is_not_utf8_is_refused_by_name() {
     use std::os::unix::ffi::OsStrExt as _;
 
     let folder = Folder::new();
-    let name = std::ffi::OsStr::from_bytes(b"d\xffx");
+    let data = folder.path().join(std::ffi::OsStr::from_bytes(b"d\xffx"));
     for mode in [&[][..], &["--processes"], &["--unix"]] {
-        let mut command = command(env!("CARGO_BIN_EXE_fibpro"), &["up", "--base-port", "0"]);
-        command
-            .arg("--data-dir")
-            .arg(folder.path().join(name))
-            .args(mode);
-        let ended = Ended::from(output(&mut command));
+        let ended = Ended::from(output(&mut up_in(&data, mode)));
         assert_eq!(ended.code, Some(1), "{ended:?}");
         assert!(
             ended.stderr.contains("(`--data-dir`) must be UTF-8"),
             "{ended:?}"
         );
-        assert!(!folder.path().join(name).exists());
+        assert!(!data.exists());
     }
 }
 

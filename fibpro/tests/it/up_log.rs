@@ -2,21 +2,14 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::process::Command;
 
-use crate::process::{Ended, Folder, command, output, start};
-
-fn up(folder: &Folder, arguments: &[&str]) -> Command {
-    let mut command = command(env!("CARGO_BIN_EXE_fibpro"), &["up", "--base-port", "0"]);
-    command.arg("--data-dir").arg(folder.file("data"));
-    command.args(arguments);
-    command
-}
+use crate::process::{Ended, Folder, output, start};
+use crate::up::up_in;
 
 /// Starts `up` with this `RUST_LOG`, stops it, and returns its stderr.
 fn stderr_with(value: &[u8], arguments: &[&str]) -> String {
     let folder = Folder::new();
-    let mut command = up(&folder, arguments);
+    let mut command = up_in(&folder.file("data"), arguments);
     let mut process = start(command.env("RUST_LOG", OsStr::from_bytes(value)));
     process.wait_for_stdout("Ctrl-C stops all").unwrap();
     process.terminate().unwrap();
@@ -74,7 +67,7 @@ fn a_filter_of_up_that_is_refused_is_named() {
     for value in [&b"shop=loud"[..], b"infoo", b"info\xff", b"\xff"] {
         for arguments in [IN_PROCESS, PROCESSES] {
             let folder = Folder::new();
-            let mut command = up(&folder, arguments);
+            let mut command = up_in(&folder.file("data"), arguments);
             command.env("RPC_SHIP_LOG", OsStr::from_bytes(value));
             let ended = Ended::from(output(&mut command));
             assert_eq!(ended.code, Some(1), "{ended:?}");

@@ -17,7 +17,7 @@ use fibpro::api::userstore::UserStoreClient;
 use rpc_runtime::{Client, IdentityKeys};
 
 use crate::process::{Ended, command, fibpro, output, signal_id, start};
-use crate::up::{SERVICES, Up, until};
+use crate::up::{SERVICES, Up, until, up_in};
 
 /// Number of times that each service is killed.
 const KILLS: usize = 10;
@@ -275,13 +275,9 @@ fn a_lost_socket_is_bound_again_at_a_restart() {
 
 #[test]
 fn a_data_folder_may_have_spaces_in_its_name() {
-    for mode in [&[][..], &["--processes"]] {
+    for mode in [&["--unix"][..], &["--unix", "--processes"]] {
         let folder = crate::process::Folder::new();
-        let data = folder.file("it's my data");
-        let data = data.to_str().unwrap();
-        let arguments = ["up", "--base-port", "0", "--unix", "--data-dir", data];
-        let arguments = [&arguments, mode].concat();
-        let mut up = start(&mut command(env!("CARGO_BIN_EXE_fibpro"), &arguments));
+        let mut up = start(&mut up_in(&folder.file("it's my data"), mode));
         up.wait_for_stdout("Ctrl-C stops all").unwrap();
         let banner = up.stdout();
         let monitor = banner.lines().find(|line| line.contains(" monitor "));

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::userstore::fixture::{Folder, audit, count};
-use crate::userstore::program::{Program, userstore};
+use crate::userstore::program::{Program, userstore_in};
 
 const ROUNDS: u64 = 10;
 const BUYERS: u64 = 16;
@@ -169,14 +169,13 @@ async fn a_killed_store_never_loses_or_double_spends_credit() {
         .collect();
     std::fs::write(folder.file("users.json"), format!("[{}]", list.join(","))).unwrap();
     let start = || {
-        let mut command = userstore(&[
+        let arguments = [
             "--database",
             "sqlite://users.sqlite",
             "--users",
             "users.json",
-        ]);
-        command.current_dir(folder.path());
-        Program::start(command)
+        ];
+        Program::start(userstore_in(&folder, &arguments))
     };
     let history = Arc::new(History::default());
     let mut rng = Rng(SEED);

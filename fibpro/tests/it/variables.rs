@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;
 
-use crate::process::{Ended, Folder, command, output};
+use crate::process::{Ended, Folder, command, output, program};
 
 /// Returns each program and command that is pinned, with its variables.
 fn commands() -> Vec<(Vec<&'static str>, Vec<&'static str>)> {
@@ -23,20 +23,6 @@ fn commands() -> Vec<(Vec<&'static str>, Vec<&'static str>)> {
     commands
 }
 
-fn program(name: &str) -> &'static str {
-    match name {
-        "fibpro" => env!("CARGO_BIN_EXE_fibpro"),
-        "monitor" => env!("CARGO_BIN_EXE_monitor"),
-        "compute_worker" => env!("CARGO_BIN_EXE_compute_worker"),
-        "controller" => env!("CARGO_BIN_EXE_controller"),
-        "gatekeeper" => env!("CARGO_BIN_EXE_gatekeeper"),
-        "logsink" => env!("CARGO_BIN_EXE_logsink"),
-        "pricing" => env!("CARGO_BIN_EXE_pricing"),
-        "userstore" => env!("CARGO_BIN_EXE_userstore"),
-        name => panic!("unknown program {name}"),
-    }
-}
-
 #[test]
 fn an_empty_variable_counts_as_unset_in_each_command() {
     let commands = commands();
@@ -46,7 +32,7 @@ fn an_empty_variable_counts_as_unset_in_each_command() {
     }
     for (path, variables) in commands {
         let help = |value: &str| {
-            let mut command = command(program(path[0]), &path[1..]);
+            let mut command = command(&program(path[0]), &path[1..]);
             command.arg("--help");
             command.envs(variables.iter().map(|name| (name, value)));
             Ended::from(output(&mut command)).stdout
@@ -72,7 +58,7 @@ fn with_database(folder: &Folder, value: &OsStr) -> Vec<Ended> {
         ("userstore", &["--listen", "127.0.0.1:0"]),
     ];
     let run = |(name, arguments): (&str, &[&str])| {
-        let mut command: Command = command(program(name), arguments);
+        let mut command: Command = command(&program(name), arguments);
         command.current_dir(folder.path());
         Ended::from(output(command.env("FIBPRO_DATABASE", value)))
     };
@@ -161,7 +147,7 @@ fn a_refused_value_names_its_option_or_variable() {
             "(FIBPRO_LARGEST_N)",
         ),
     ] {
-        let mut command = command(program(program_name), arguments);
+        let mut command = command(&program(program_name), arguments);
         command.current_dir(folder.path());
         let ended = Ended::from(output(command.env(variable, OsStr::from_bytes(value))));
         assert!(matches!(ended.code, Some(1 | 2)), "{ended:?}");
@@ -213,7 +199,7 @@ fn a_refused_argument_names_its_option() {
             &["--timeout", "up to 1.8e19"],
         ),
     ] {
-        let mut command = command(program(program_name), &[option]);
+        let mut command = command(&program(program_name), &[option]);
         command
             .current_dir(folder.path())
             .arg(OsStr::from_bytes(value));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{code, test_code};
+use super::{code, test_files};
 
 const EXPIRES: &str = "it is to expire";
 const GROWS: &str = "it grows until the handler has started";
@@ -182,20 +182,24 @@ const MARKS: [&str; 7] = [
 #[test]
 fn short_timeouts_have_a_reason() {
     let mut found = BTreeSet::new();
-    let all = test_code();
+    let files = test_files();
+    let all: BTreeMap<_, _> = files
+        .iter()
+        .map(|file| (file.name.as_str(), &file.whole[file.tests..]))
+        .collect();
     let constants: BTreeMap<_, _> = all
         .iter()
-        .map(|(name, code)| (name.as_str(), short_names(code)))
+        .map(|(name, code)| (*name, short_names(code)))
         .collect();
     for (name, code) in &all {
-        let mut names = constants[name.as_str()].clone();
+        let mut names = constants[name].clone();
         // The constants of a folder.
         if let Some((folder, _)) = name.rsplit_once('/') {
             let of_folder = constants.get(format!("{folder}/mod.rs").as_str());
             names.extend(of_folder.into_iter().flatten());
         }
         let tests = short_timeouts(code, &names).into_iter();
-        found.extend(tests.map(|test| (name.clone(), test.to_owned())));
+        found.extend(tests.map(|test| ((*name).to_owned(), test.to_owned())));
     }
     assert!(found.len() > 10, "{found:?}");
     let allowed: BTreeSet<_> = ALLOWED

@@ -85,6 +85,15 @@ impl Sink {
     }
 }
 
+/// Starts a sink that cannot be reached until its proxy accepts connections.
+async fn start_unreachable() -> (Sink, Running, Proxy) {
+    let sink = Sink::default();
+    let there = sink.start().await;
+    let mut proxy = Proxy::start(there.address()).await.unwrap();
+    proxy.refuse().await;
+    (sink, there, proxy)
+}
+
 /// The folder of a spool.
 struct SpoolFolder(Folder);
 

@@ -102,10 +102,7 @@ async fn run_ships_and_sends_the_last_line_before_it_ends() {
 
 #[tokio::test]
 async fn a_killed_process_leaves_its_records_to_the_next() {
-    let sink = Sink::default();
-    let there = sink.start().await;
-    let mut proxy = Proxy::start(there.address()).await.unwrap();
-    proxy.refuse().await;
+    let (sink, _there, mut proxy) = start_unreachable().await;
     let spool = SpoolFolder::new();
     let process = Process::start(&proxy.url(), &spool);
     for n in 0..10 {

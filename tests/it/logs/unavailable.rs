@@ -8,14 +8,11 @@ use rpc_runtime::prelude::*;
 use rpc_runtime::testing::{NetworkFault, Proxy};
 use rpc_tests::wait::until;
 
-use super::{Sink, SpoolFolder, TIMEOUT, builder, start, ten_calls, ten_texts};
+use super::{Sink, SpoolFolder, TIMEOUT, builder, start, start_unreachable, ten_calls, ten_texts};
 
 #[tokio::test]
 async fn a_sink_that_was_away_gets_all_records_in_order() {
-    let sink = Sink::default();
-    let there = sink.start().await;
-    let mut proxy = Proxy::start(there.address()).await.unwrap();
-    proxy.refuse().await;
+    let (sink, _there, mut proxy) = start_unreachable().await;
     let folder = SpoolFolder::new();
     let (exporter, _guard) = start(builder(&proxy.url()).spool(folder.path()));
     // Unavailable at the start …
@@ -105,10 +102,7 @@ async fn a_silent_sink_delays_no_call_and_no_shutdown() {
 
 #[tokio::test]
 async fn records_over_the_limit_are_dropped_and_counted() {
-    let sink = Sink::default();
-    let there = sink.start().await;
-    let mut proxy = Proxy::start(there.address()).await.unwrap();
-    proxy.refuse().await;
+    let (sink, _there, mut proxy) = start_unreachable().await;
     let (exporter, _guard) = start(builder(&proxy.url()).memory_limit(20_000));
     for n in 0..1000 {
         tracing::info!("{n}");
@@ -141,10 +135,7 @@ async fn records_over_the_limit_are_dropped_and_counted() {
 
 #[tokio::test]
 async fn a_full_spool_drops_the_oldest() {
-    let sink = Sink::default();
-    let there = sink.start().await;
-    let mut proxy = Proxy::start(there.address()).await.unwrap();
-    proxy.refuse().await;
+    let (sink, _there, mut proxy) = start_unreachable().await;
     let folder = SpoolFolder::new();
     let (exporter, _guard) = start(
         builder(&proxy.url())
@@ -245,10 +236,7 @@ async fn fill_spool(folder: &SpoolFolder, first: usize, lines: usize) -> usize {
 #[tokio::test]
 async fn records_of_a_removed_spool_are_counted() {
     let folder = SpoolFolder::new();
-    let sink = Sink::default();
-    let there = sink.start().await;
-    let mut proxy = Proxy::start(there.address()).await.unwrap();
-    proxy.refuse().await;
+    let (sink, _there, mut proxy) = start_unreachable().await;
     let (exporter, _guard) = start(builder(&proxy.url()).spool(folder.path()));
     let mut logged = fill_spool(&folder, 0, 40).await;
     std::fs::remove_dir_all(folder.path()).unwrap();
@@ -288,9 +276,7 @@ async fn a_spool_removed_before_the_end_is_counted() {
     ];
     for lose in ways {
         let (folder, elsewhere) = (SpoolFolder::new(), SpoolFolder::new());
-        let there = Sink::default().start().await;
-        let mut proxy = Proxy::start(there.address()).await.unwrap();
-        proxy.refuse().await;
+        let (_sink, _there, proxy) = start_unreachable().await;
         let (exporter, guard) = start(builder(&proxy.url()).spool(folder.path()));
         let logged = fill_spool(&folder, 0, 20).await;
         drop(guard);

@@ -1,11 +1,15 @@
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
 use http::{Request, Response};
-use rpc_runtime::Code;
+use rpc_runtime::axum::Router;
+use rpc_runtime::axum::routing::get;
+use rpc_runtime::{Code, Server};
+use rpc_tests::Running;
 use rpc_tests::wait::{StoppedClock, within};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -22,12 +26,22 @@ struct Connection {
 }
 
 async fn connect(wired: &Wired) -> Connection {
-    let stream = TcpStream::connect(wired.running.address()).await.unwrap();
+    connect_to(wired.running.address()).await
+}
+
+async fn connect_to(address: SocketAddr) -> Connection {
+    let stream = TcpStream::connect(address).await.unwrap();
     let (client, connection) = h2::client::handshake(stream).await.unwrap();
     Connection {
         client,
         driver: tokio::spawn(connection),
     }
+}
+
+/// Starts a server with a route that is no method.
+async fn start_plain() -> Running {
+    let routes = Router::new().route("/hello", get(async || "hello"));
+    Running::start(Server::new("plain").http(routes)).await
 }
 
 fn request(verb: &str, path: &str, lines: &[(&str, &str)]) -> Request<()> {
@@ -199,12 +213,8 @@ async fn rejections_do_not_wait_for_the_body() {
 
 #[tokio::test]
 async fn the_rest_of_a_body_is_read_after_an_early_response() {
-    use rpc_runtime::axum::{Router, routing::get as route};
-
     let wired = start_limited(|limits| limits.message_bytes = 1000).await;
-    let routes = Router::new().route("/hello", route(async || "hello"));
-    let server = rpc_runtime::Server::new("plain").http(routes);
-    let plain = rpc_tests::Running::start(server).await;
+    let plain = start_plain().await;
     for (address, status, request) in [
         (wired.running.address(), 404, request("POST", "/x", &JSON)),
         (wired.running.address(), 405, request("PUT", NEXT, &JSON)),
@@ -213,9 +223,7 @@ async fn the_rest_of_a_body_is_read_after_an_early_response() {
         (plain.address(), 405, request("PUT", "/hello", &[])),
         (plain.address(), 404, request("PUT", "/nowhere", &[])),
     ] {
-        let stream = TcpStream::connect(address).await.unwrap();
-        let (client, connection) = h2::client::handshake(stream).await.unwrap();
-        let driver = tokio::spawn(connection);
+        let Connection { client, driver } = connect_to(address).await;
         let mut client = client.ready().await.unwrap();
         let (response, mut sending) = client.send_request(request, false).unwrap();
         // 1.5 KiB above the limit of messages, and then much more than a window of the stream.
@@ -364,17 +372,10 @@ async fn a_get_may_end_with_empty_frames() {
 
 #[tokio::test]
 async fn a_response_to_head_has_no_body() {
-    use rpc_runtime::axum::{Router, routing::get as route};
-
     let wired = start().await;
-    let routes = Router::new().route("/hello", route(async || "hello"));
-    let server = rpc_runtime::Server::new("plain").http(routes);
-    let plain = rpc_tests::Running::start(server).await;
+    let plain = start_plain().await;
     for address in [wired.running.address(), plain.address()] {
-        let stream = TcpStream::connect(address).await.unwrap();
-        let (client, connection) = h2::client::handshake(stream).await.unwrap();
-        let driver = tokio::spawn(connection);
-        let mut connection = Connection { client, driver };
+        let mut connection = connect_to(address).await;
         for path in ["/healthz", "/readyz", NEXT, "/nowhere", "/hello"] {
             let get = ask(&mut connection, request("GET", path, &[]), b"").await;
             let (head, body) = ask(&mut connection, request("HEAD", path, &[]), b"").await;

@@ -1,7 +1,7 @@
 //! The exit code of each command.
 
 use crate::pinned::assert_pinned;
-use crate::process::{Folder, LogSink, command, output};
+use crate::process::{Folder, LogSink, command, output, program};
 
 /// A port where no server listens.
 const CLOSED_PORT_URL: &str = "http://127.0.0.1:1";
@@ -50,21 +50,15 @@ fn exit_codes_are_as_pinned() {
         ("compute_worker", &["--largest-n", "20000001"]),
     ];
     let mut codes = String::new();
-    for (program, arguments) in cases {
-        let mut command = command(&path(program), arguments);
+    for (name, arguments) in cases {
+        let mut command = command(&program(name), arguments);
         command.current_dir(folder.path());
         let code = output(&mut command).status.code();
         let arguments = arguments
             .join(" ")
             .replace(url, "URL")
             .replace(file, "FILE");
-        codes.push_str(&format!("{program} {arguments} -> {code:?}\n"));
+        codes.push_str(&format!("{name} {arguments} -> {code:?}\n"));
     }
     assert_pinned!("exit_codes.txt", codes);
-}
-
-/// A program beside `fibpro`.
-fn path(program: &str) -> String {
-    let fibpro = std::path::Path::new(env!("CARGO_BIN_EXE_fibpro"));
-    fibpro.with_file_name(program).to_str().unwrap().to_owned()
 }

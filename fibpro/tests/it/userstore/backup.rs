@@ -13,7 +13,7 @@ use fibpro::service::userstore::{
 use rpc_runtime::Code;
 
 use super::fixture::{Engine, Fixture, Folder, audit, count, execute};
-use super::program::{Program, userstore};
+use super::program::{Program, userstore_in};
 use crate::process::{Ended, command, output};
 
 const ONE_USER: &str = r#"[{"username": "username", "password": "password", "credit": 1000000}]"#;
@@ -202,11 +202,7 @@ fn the_commands_say_what_they_did() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let folder = Folder::new();
-    let start = || {
-        let mut command = userstore(&[]);
-        command.current_dir(folder.path());
-        Program::start(command)
-    };
+    let start = || Program::start(userstore_in(&folder, &[]));
     let program = start();
     let reserve = r#"{"username": "developer", "amount": 1, "key": "k"}"#;
     assert_eq!(program.call("Reserve", reserve).status, 200);

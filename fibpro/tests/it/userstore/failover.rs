@@ -34,20 +34,14 @@ async fn set_read_only(database: &Database, old: bool, new: bool) {
 }
 
 async fn execute_writable(database: &Database, sql: &str) {
-    use sqlx::{ConnectOptions as _, Connection as _};
-
     let Database::Postgres(options) = database else {
         panic!("{database:?}");
     };
     let options = options
         .clone()
         .options([("default_transaction_read_only", "off")]);
-    let mut connection = options.connect().await.unwrap();
-    sqlx::query(sqlx::AssertSqlSafe(sql.to_owned()))
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    connection.close().await.unwrap();
+    let writable = Database::Postgres(options);
+    try_execute(&writable, sql).await.unwrap();
 }
 
 async fn open(database: &Database) -> (Users, UserStoreClient) {
@@ -170,7 +164,53 @@ async fn try_execute(database: &Database, sql: &str) -> Result<(), String> {
 const TERMINATE: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
      WHERE datname IN ('fib', 'moved') AND pid <> pg_backend_pid()";
 
-/// States of the server and its settings that pass, each with the way there and back.
+/// Name, the way there and back, and the reason that callers get.
+type State = (&'static str, &'static str, &'static str, &'static str);
+
+/// States in which no session begins.
+const CLOSED: [State; 4] = [
+    (
+        "no connections",
+        "ALTER DATABASE fib ALLOW_CONNECTIONS false",
+        "ALTER DATABASE fib ALLOW_CONNECTIONS true",
+        "the users' database is not open for sessions",
+    ),
+    (
+        "no login",
+        "ALTER ROLE app NOLOGIN",
+        "ALTER ROLE app LOGIN",
+        "the users' database refuses the login of the user store",
+    ),
+    (
+        "renamed",
+        "ALTER DATABASE fib RENAME TO moved",
+        "ALTER DATABASE moved RENAME TO fib",
+        "the users' database is not on its server",
+    ),
+    (
+        "no right to connect",
+        "REVOKE CONNECT ON DATABASE fib FROM PUBLIC",
+        "GRANT CONNECT ON DATABASE fib TO PUBLIC",
+        "the users' database denies access to the role of the user store",
+    ),
+];
+
+/// States of open sessions.
+const DENIED: [State; 2] = [
+    (
+        "no right to read",
+        "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM app",
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO app",
+        "the users' database denies access to the role of the user store",
+    ),
+    (
+        "a table that is away",
+        "ALTER TABLE users RENAME TO away",
+        "ALTER TABLE away RENAME TO users",
+        "tables of the users' database are missing or changed",
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_sessions_and_rights_pass() {
     let Some(cluster) = Cluster::start("states") else {
@@ -191,35 +231,7 @@ async fn refused_sessions_and_rights_pass() {
     }
     let (users, store) = open(&cluster.database_as("app", "fib")).await;
     fill_the_pool(&store, "a").await;
-    for (number, (name, on, off, reason)) in [
-        (
-            "no connections",
-            "ALTER DATABASE fib ALLOW_CONNECTIONS false",
-            "ALTER DATABASE fib ALLOW_CONNECTIONS true",
-            "the users' database is not open for sessions",
-        ),
-        (
-            "no login",
-            "ALTER ROLE app NOLOGIN",
-            "ALTER ROLE app LOGIN",
-            "the users' database refuses the login of the user store",
-        ),
-        (
-            "renamed",
-            "ALTER DATABASE fib RENAME TO moved",
-            "ALTER DATABASE moved RENAME TO fib",
-            "the users' database is not on its server",
-        ),
-        (
-            "no right to connect",
-            "REVOKE CONNECT ON DATABASE fib FROM PUBLIC",
-            "GRANT CONNECT ON DATABASE fib TO PUBLIC",
-            "the users' database denies access to the role of the user store",
-        ),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    for (number, (name, on, off, reason)) in CLOSED.into_iter().enumerate() {
         execute(&admin, TERMINATE).await;
         // A session of the store may begin between the two.
         while let Err(error) = try_execute(&admin, on).await {
@@ -229,37 +241,21 @@ async fn refused_sessions_and_rights_pass() {
         execute(&admin, TERMINATE).await;
         expect_unavailable(&users, &store, name, reason).await;
         execute(&admin, off).await;
-        let key = format!("after{number}");
-        store.reserve("username", 1, &key).await.unwrap();
-        users.ready().await.unwrap();
+        expect_available(&users, &store, &format!("after{number}")).await;
     }
-    // In open sessions.
-    for (number, (name, on, off, reason)) in [
-        (
-            "no right to read",
-            "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM app",
-            "GRANT ALL ON ALL TABLES IN SCHEMA public TO app",
-            "the users' database denies access to the role of the user store",
-        ),
-        (
-            "a table that is away",
-            "ALTER TABLE users RENAME TO away",
-            "ALTER TABLE away RENAME TO users",
-            "tables of the users' database are missing or changed",
-        ),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    for (number, (name, on, off, reason)) in DENIED.into_iter().enumerate() {
         execute(&inside, on).await;
         expect_unavailable(&users, &store, name, reason).await;
         execute(&inside, off).await;
-        let key = format!("again{number}");
-        store.reserve("username", 1, &key).await.unwrap();
-        users.ready().await.unwrap();
+        expect_available(&users, &store, &format!("again{number}")).await;
     }
     users.close().await.unwrap();
     audit(&inside).await;
+}
+
+async fn expect_available(users: &Users, store: &UserStoreClient, key: &str) {
+    store.reserve("username", 1, key).await.unwrap();
+    users.ready().await.unwrap();
 }
 
 async fn expect_unavailable(users: &Users, store: &UserStoreClient, name: &str, reason: &str) {

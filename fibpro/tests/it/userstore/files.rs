@@ -9,8 +9,8 @@ use rpc_runtime::Code;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::fixture::{Engine, Fixture, Folder, audit, count};
-use super::program::{Program, userstore};
+use super::fixture::{Engine, Fixture, Folder, audit, count, runtime};
+use super::program::{Program, userstore_in};
 use crate::process::Ended;
 
 const ONE_USER: &str = r#"[{"username": "username", "password": "password", "credit": 100}]"#;
@@ -356,13 +356,14 @@ async fn operations_that_were_queued_are_in_the_file() {
     assert_eq!(kept, i64::try_from(done).unwrap());
 }
 
+/// The option for a database in the working directory.
+const DATABASE: [&str; 2] = ["--database", "sqlite://users.sqlite"];
+
 #[test]
 fn sigterm_leaves_one_complete_file() {
     let folder = Folder::new();
     for round in 0..3 {
-        let mut command = userstore(&["--database", "sqlite://users.sqlite"]);
-        command.current_dir(folder.path());
-        let program = Program::start(command);
+        let program = Program::start(userstore_in(&folder, &DATABASE));
         let reserve = format!(r#"{{"username": "developer", "amount": 1, "key": "k{round}"}}"#);
         assert_eq!(program.call("Reserve", &reserve).status, 200);
         let settle = format!(r#"{{"key": "k{round}"}}"#);
@@ -382,21 +383,14 @@ fn sigterm_leaves_one_complete_file() {
     // A copy of this one file is a backup.
     let copy = folder.file("copy.sqlite");
     fs::copy(folder.file("users.sqlite"), &copy).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     assert_eq!(runtime.block_on(purchases(&copy)), 3);
 }
 
 #[test]
 fn a_killed_store_without_files_does_not_start() {
     let folder = Folder::new();
-    let start = || {
-        let mut command = userstore(&["--database", "sqlite://users.sqlite"]);
-        command.current_dir(folder.path());
-        command
-    };
+    let start = || userstore_in(&folder, &DATABASE);
     let mut program = Program::start(start());
     let reserve = r#"{"username": "developer", "amount": 1, "key": "k"}"#;
     assert_eq!(program.call("Reserve", reserve).status, 200);

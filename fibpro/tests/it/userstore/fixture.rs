@@ -10,6 +10,14 @@ use jiff::Timestamp;
 pub(crate) use rpc_tests::folder::Folder;
 use sqlx::{ConnectOptions as _, Connection as _};
 
+/// Returns a runtime for tests that run programs and wait for them.
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
 /// Returns a name that no other test uses.
 fn unique() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);

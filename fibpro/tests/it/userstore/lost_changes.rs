@@ -12,13 +12,13 @@ use rpc_runtime::{Code, Error, Result};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, SqliteConnection};
 
-use super::fixture::{Folder, audit, execute};
-use super::program::{Program, userstore};
+use super::fixture::{Folder, audit, execute, runtime};
+use super::program::{Program, userstore_in};
 use crate::process::{Ended, output};
 
 const CREDIT: u64 = 100;
 
-/// Suffixes of the files of a database, and of its marker.
+/// The files of a database, and its marker.
 const FILES: [&str; 3] = ["users.sqlite", "users.sqlite-wal", ".users.sqlite.store"];
 
 async fn open(folder: &Path) -> Result<Users> {
@@ -112,6 +112,16 @@ pub(super) async fn hold(folder: &Path) -> SqliteConnection {
     reader
 }
 
+fn write_at(path: &Path, bytes: &[u8], at: u64) {
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.write_all_at(bytes, at).unwrap();
+}
+
+fn truncate(path: &Path, length: u64) {
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.set_len(length).unwrap();
+}
+
 fn content(folder: &Path) -> Vec<Option<Vec<u8>>> {
     let read = |file: &&str| fs::read(folder.join(file)).ok();
     FILES[..2].iter().map(read).collect()
@@ -120,20 +130,15 @@ fn content(folder: &Path) -> Vec<Option<Vec<u8>>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_without_the_last_changes_is_refused() {
     let running = StoreWithReader::start().await;
-    let zero = |path: &Path, length: usize| {
-        let file = fs::File::options().write(true).open(path).unwrap();
-        file.write_all_at(&vec![0; length], 0).unwrap();
-    };
     for (name, damage) in [
         (
             "removed",
             (&|wal: &Path| fs::remove_file(wal).unwrap()) as &dyn Fn(&Path),
         ),
         ("empty", &|wal| fs::write(wal, "").unwrap()),
-        ("zeroed", &|wal| zero(wal, 8192)),
+        ("zeroed", &|wal| write_at(wal, &[0; 8192], 0)),
         ("halved", &|wal| {
-            let file = fs::File::options().write(true).open(wal).unwrap();
-            file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+            truncate(wal, fs::metadata(wal).unwrap().len() / 2);
         }),
         ("older main", &|wal| {
             fs::remove_file(wal).unwrap();
@@ -236,29 +241,18 @@ async fn a_database_of_an_older_version_starts() {
 #[test]
 fn a_truncated_wal_and_kill_9_end_the_next_start() {
     let folder = Folder::new();
-    let start = || {
-        let mut command = userstore(&["--database", "sqlite://users.sqlite"]);
-        command.current_dir(folder.path());
-        command
-    };
+    let start = || userstore_in(&folder, &["--database", "sqlite://users.sqlite"]);
     let buy = |program: &Program, key: &str| {
         let body = format!(r#"{{"username": "developer", "amount": 1, "key": "{key}"}}"#);
         program.call("Reserve", &body)
     };
     let mut program = Program::start(start());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let reader = runtime.block_on(hold(folder.path()));
     for key in ["a", "b", "c"] {
         assert_eq!(buy(&program, key).status, 200);
     }
-    let wal = fs::File::options()
-        .write(true)
-        .open(folder.file(FILES[1]))
-        .unwrap();
-    wal.set_len(0).unwrap();
+    truncate(&folder.file(FILES[1]), 0);
     assert_eq!(buy(&program, "d").code(), "unavailable");
     program.kill();
     drop(reader);
@@ -334,37 +328,28 @@ async fn a_marker_that_was_removed_is_written_again() {
 async fn a_damaged_database_does_not_start() {
     let running = StoreWithReader::start().await;
     let path = |folder: &Path| folder.join(FILES[0]);
-    let write_at = |path: &Path, at: u64| {
-        let file = fs::File::options().write(true).open(path).unwrap();
-        file.write_all_at(&[0x55; 4096], at).unwrap();
-    };
+    let damage_page = |folder: &Path| write_at(&path(folder), &[0x55; 4096], 8192);
     for (name, damage) in [
         // `cat backup > users.sqlite` while the store runs, and kill -9.
         (
             "below its wal",
             (&|folder: &Path| {
-                fs::write(
-                    path(folder),
-                    fs::read(running.folder.file("backup")).unwrap(),
-                )
-                .unwrap();
+                fs::copy(running.folder.file("backup"), path(folder)).unwrap();
             }) as &dyn Fn(&Path),
         ),
-        ("page", &|folder| write_at(&path(folder), 8192)),
+        ("page", &damage_page),
         ("closed, page", &|folder| {
             fs::remove_file(folder.join(FILES[1])).unwrap();
             fs::copy(running.folder.file("backup"), path(folder)).unwrap();
-            write_at(&path(folder), 8192);
+            damage_page(folder);
         }),
         ("closed, half", &|folder| {
             fs::remove_file(folder.join(FILES[1])).unwrap();
-            let file = fs::File::options().write(true).open(path(folder)).unwrap();
-            file.set_len(8192).unwrap();
+            truncate(&path(folder), 8192);
         }),
         ("closed, header", &|folder| {
             fs::remove_file(folder.join(FILES[1])).unwrap();
-            let file = fs::File::options().write(true).open(path(folder)).unwrap();
-            file.write_all_at(&[0; 16], 0).unwrap();
+            write_at(&path(folder), &[0; 16], 0);
         }),
     ] {
         let folder = running.killed(name);
@@ -387,7 +372,7 @@ async fn a_damaged_database_does_not_start() {
     }
 }
 
-/// Neither `fibpro backup` moves a `-wal` into a main file that it does not belong to.
+/// Also `fibpro backup` does not move a `-wal` into a main file that it does not belong to.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_changes_no_files_of_a_killed_store() {
     let running = StoreWithReader::start().await;
@@ -412,12 +397,14 @@ async fn damage_found_while_running_ends_all_calls() {
     )
     .await;
     execute(&database, "PRAGMA wal_checkpoint(TRUNCATE)").await;
-    let file = fs::File::options().write(true).open(&path).unwrap();
-    let length = file.metadata().unwrap().len();
+    let length = fs::metadata(&path).unwrap().len();
     let half = length / 2 / 4096 * 4096;
     assert!(half > 64 << 10, "{length}");
-    file.write_all_at(&vec![0; usize::try_from(length - half).unwrap()], half)
-        .unwrap();
+    write_at(
+        &path,
+        &vec![0; usize::try_from(length - half).unwrap()],
+        half,
+    );
     let damaged = fs::read(&path).unwrap();
     let store = UserStoreClient::local(users.clone());
     let mut found = None;

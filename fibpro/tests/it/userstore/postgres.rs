@@ -7,7 +7,7 @@ use std::sync::{LazyLock, Mutex};
 
 use fibpro::service::userstore::Database;
 
-use crate::process::{POLL, POLLS};
+use crate::process::{POLL, POLLS, is_root};
 
 /// Ends the server when the test process ends in any way: the shell waits for the end of its stdin.
 /// A line `SIGNAL` restarts the server with this signal.
@@ -144,9 +144,4 @@ fn programs() -> Option<PathBuf> {
         .chain(std::env::split_paths(&on_path))
         .filter(|folder| folder.join("initdb").is_file() && folder.join("pg_isready").is_file())
         .max()
-}
-
-fn is_root() -> bool {
-    let output = Command::new("id").arg("-u").output().unwrap();
-    output.stdout.trim_ascii() == b"0"
 }

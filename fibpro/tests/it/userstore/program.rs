@@ -23,6 +23,13 @@ pub(crate) fn userstore(arguments: &[&str]) -> Command {
     command(env!("CARGO_BIN_EXE_userstore"), arguments)
 }
 
+/// Returns the command of a user store whose working directory is this folder.
+pub(crate) fn userstore_in(folder: &Folder, arguments: &[&str]) -> Command {
+    let mut command = userstore(arguments);
+    command.current_dir(folder.path());
+    command
+}
+
 impl Program {
     /// Starts the program and returns when it prints its listen address.
     pub(crate) fn start(mut command: Command) -> Self {
@@ -111,9 +118,7 @@ impl Drop for Program {
 #[test]
 fn f02_log_lines_have_the_documented_texts() {
     let folder = Folder::new();
-    let mut command = userstore(&[]);
-    command.current_dir(folder.path());
-    let program = Program::start(command);
+    let program = Program::start(userstore_in(&folder, &[]));
     assert_eq!(
         program
             .call("SetCredit", r#"{"username": "username", "credit": 4}"#)
@@ -242,9 +247,7 @@ fn a_password_is_never_printed_returned_or_stored() {
 #[test]
 fn invalid_amounts_are_rejected() {
     let folder = Folder::new();
-    let mut command = userstore(&[]);
-    command.current_dir(folder.path());
-    let program = Program::start(command);
+    let program = Program::start(userstore_in(&folder, &[]));
     for amount in [
         "0",
         "-1",
@@ -308,8 +311,8 @@ fn a_wrong_option_ends_the_start_without_a_password() {
             "cannot open the users' database: sqlite:///proc: ",
         ),
     ] {
-        let mut command = userstore(&arguments);
-        command.env("RUST_LOG", "trace").current_dir(folder.path());
+        let mut command = userstore_in(&folder, &arguments);
+        command.env("RUST_LOG", "trace");
         let ended = Ended::from(output(&mut command));
         assert_eq!(
             (ended.code, ended.stdout.as_str()),

@@ -4,9 +4,9 @@ use std::process::Command;
 
 use fibpro::service::userstore::Database;
 
-use super::fixture::{Folder, audit, count};
+use super::fixture::{Folder, audit, count, runtime};
 use super::lost_changes::hold;
-use super::program::{Program, userstore};
+use super::program::{Program, userstore_in};
 use crate::process::{Ended, command, output};
 
 /// Returns the command of a program with a limit, in blocks of 512 or 1024 bytes.
@@ -28,10 +28,7 @@ fn a_store_at_its_limit_refuses_changes_and_goes_on() {
     let arguments = ["--database", "sqlite://users.sqlite"];
     let program = env!("CARGO_BIN_EXE_userstore");
     let program = Program::start(limited(&folder, 400, program, &arguments));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let reader = runtime.block_on(hold(folder.path()));
     let mut bought = 0;
     let refused = loop {
@@ -61,11 +58,9 @@ fn a_store_at_its_limit_refuses_changes_and_goes_on() {
 #[test]
 fn tools_at_their_limit_end_with_an_error() {
     let folder = Folder::new();
-    let mut command = userstore(&["--database", "sqlite://users.sqlite"]);
-    command.current_dir(folder.path());
-    Program::start(command).stop();
     let fibpro = env!("CARGO_BIN_EXE_fibpro");
     let database = ["--database", "sqlite://users.sqlite"];
+    Program::start(userstore_in(&folder, &database)).stop();
     let run = |blocks, arguments: &[&str]| {
         let arguments = [arguments, &database].concat();
         Ended::from(output(&mut limited(&folder, blocks, fibpro, &arguments)))
