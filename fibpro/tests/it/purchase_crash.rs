@@ -129,7 +129,7 @@ impl Order {
     }
 }
 
-/// How many orders received their number, and how many did not.
+/// Numbers of orders that received their number and that did not.
 #[derive(Debug, Default)]
 struct Counts {
     filled: AtomicU64,

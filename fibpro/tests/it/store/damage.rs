@@ -98,6 +98,54 @@ async fn a_removed_wal_or_file_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_renamed_and_back_misses_no_record() {
+    let folder = Folder::new();
+    let (path, away) = (folder.file("logs.sqlite"), folder.file("away.sqlite"));
+    let fixture = StoreFixture::start(&path, BYTES).await;
+    assert_eq!(fixture.logs.append(&[record(1, "one")]).await.unwrap(), 1);
+    for sequence in 2..5 {
+        std::fs::rename(&path, &away).unwrap();
+        let (code, text) = fixture.refused(&[record(sequence, "refused")]).await;
+        assert_eq!(code, Code::Unavailable);
+        assert!(text.ends_with("was removed or renamed"), "{text}");
+        assert!(!path.exists());
+        std::fs::rename(&away, &path).unwrap();
+        let records = [record(sequence, "repeated")];
+        assert_eq!(fixture.append_at_last(&records).await, 1);
+    }
+    let expected = ["one", "repeated", "repeated", "repeated"];
+    assert_eq!(fixture.texts(all()).await, expected);
+    // A file that stays away gets a successor.
+    std::fs::rename(&path, &away).unwrap();
+    assert_eq!(fixture.append_at_last(&[record(5, "new")]).await, 1);
+    assert_eq!(fixture.texts(all()).await, ["new"]);
+    fixture.finish().await.unwrap();
+    // What was stored before is in the file that was renamed.
+    let fixture = StoreFixture::start(&away, BYTES).await;
+    assert_eq!(fixture.texts(all()).await, expected);
+    fixture.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wal_without_its_file_is_kept() {
+    let folder = Folder::new();
+    let (path, wal) = (folder.file("logs.sqlite"), folder.file("logs.sqlite-wal"));
+    std::fs::write(&wal, "records of a file that is missing").unwrap();
+    let fixture = StoreFixture::start(&path, BYTES).await;
+    assert_eq!(fixture.logs.append(&[record(1, "one")]).await.unwrap(), 1);
+    let kept = std::fs::read_to_string(folder.file("logs.sqlite.corrupt-1-wal")).unwrap();
+    assert_eq!(kept, "records of a file that is missing");
+    // The second one does not replace the first one.
+    fixture.finish().await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&wal, "another").unwrap();
+    let fixture = StoreFixture::start(&path, BYTES).await;
+    assert!(folder.file("logs.sqlite.corrupt-1-wal").exists());
+    assert!(folder.file("logs.sqlite.corrupt-2-wal").exists());
+    fixture.finish().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_unusable_folder_is_reported_and_retried() {
     let folder = Folder::new();
     std::fs::write(folder.file("data"), "a file where a folder should be").unwrap();

@@ -1,5 +1,6 @@
 //! Errors of the log store and advice for operators.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub(super) enum LogStoreErrorKind {
     Corrupt,
     /// The file cannot be opened.
     CannotOpen,
+    /// The file was removed or renamed; its `-wal` was not.
+    Removed,
     /// Other users can write the file, or it is not a regular one.
     Untrusted,
     /// A newer version of this program created the file.
@@ -54,11 +57,17 @@ impl LogStoreError {
         }
     }
 
+    /// Creates the error of a damaged or incomplete file that cannot be renamed.
+    pub(super) fn move_failed(error: &io::Error) -> Self {
+        let text = format!("damaged, and cannot be renamed: {error}");
+        Self::new(LogStoreErrorKind::CannotOpen, text)
+    }
+
     /// Returns whether the connection is still usable after this error.
     pub(super) fn leaves_connection(&self) -> bool {
         matches!(
             self.kind,
-            LogStoreErrorKind::Full | LogStoreErrorKind::Locked
+            LogStoreErrorKind::Full | LogStoreErrorKind::Locked | LogStoreErrorKind::Removed
         )
     }
 
@@ -70,6 +79,7 @@ impl LogStoreError {
             LogStoreErrorKind::ReadOnly => "the log store is read-only",
             LogStoreErrorKind::Corrupt => "the log store is damaged",
             LogStoreErrorKind::CannotOpen => "the log store cannot be opened",
+            LogStoreErrorKind::Removed => "the file of the log store was removed or renamed",
             LogStoreErrorKind::Untrusted => {
                 "the log store is not a file that only this user can write"
             }
@@ -98,6 +108,9 @@ impl LogStoreError {
             LogStoreErrorKind::Corrupt => "move its file away and restart the log sink",
             LogStoreErrorKind::CannotOpen => {
                 "check that its folder exists and is writable, or choose another file with `--store FILE`"
+            }
+            LogStoreErrorKind::Removed => {
+                "move it back within 5 seconds, or the store begins a new file"
             }
             LogStoreErrorKind::Untrusted => {
                 "make it a regular file of this user, or choose another file with `--store FILE`"

@@ -215,15 +215,26 @@ impl FileIdentity {
     pub(super) fn exists(self) -> bool {
         self.0[0].is_some()
     }
+
+    /// Returns whether the file is missing and its `-wal` is not, as while the file is renamed and
+    /// back.
+    pub(super) fn is_wal_alone(self) -> bool {
+        matches!(self.0, [None, Some(_)])
+    }
 }
 
-/// Renames a damaged file and its `-wal` and `-shm`. Returns the new path.
+/// Ends of the names of the files of a database. The order is that in which they are moved: SQLite
+/// would apply a `-wal` that stays to a new file.
+const SUFFIXES: [&str; 3] = ["-wal", "-shm", ""];
+
+/// Renames a damaged file and its `-wal` and `-shm`, where they exist. Returns the new path.
 pub(super) fn move_aside(path: &Path) -> io::Result<PathBuf> {
+    let is_free = |aside: &PathBuf| !SUFFIXES.iter().any(|end| with_suffix(aside, end).exists());
     let free = (1..u32::MAX)
         .map(|number| with_suffix(path, &format!(".corrupt-{number}")))
-        .find(|aside| !aside.exists())
+        .find(is_free)
         .ok_or(io::ErrorKind::AlreadyExists)?;
-    for ending in ["-wal", "-shm", ""] {
+    for ending in SUFFIXES {
         match fs::rename(with_suffix(path, ending), with_suffix(&free, ending)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -97,6 +97,11 @@ impl Retention {
         Ok(removed)
     }
 
+    /// Returns the number of records in the file.
+    pub(super) fn records(&self) -> u64 {
+        self.records
+    }
+
     /// Updates the number of records after a committed transaction.
     pub(super) fn update_count(&mut self, added: u64, removed: u64) {
         self.records = (self.records + added).saturating_sub(removed);

@@ -4,6 +4,7 @@
 //! user store repeats its operations one by one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rpc_runtime::files::FileLock;
 use rpc_runtime::{Code, Error, Result};
@@ -28,6 +29,10 @@ const GROUP_BYTES: usize = 1 << 20;
 /// Divisor of the size limit: this part is freed when SQLite reports a full file despite the
 /// estimate.
 const EXTRA_SPACE_DIVISOR: u64 = 8;
+
+/// Time for which a missing file may come back before a new one is created. What a new file takes
+/// is lost if the old one is then renamed over it. The advice of the error names the time.
+const RENAME_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Number of newly stored records of a call. Several calls share the error.
 pub(in super::super) type StoreResult = Result<u32, Arc<LogStoreError>>;
@@ -72,6 +77,8 @@ struct OpenStore {
     retention: Retention,
     /// Sequence numbers of stored records, including evicted ones.
     seen: SequenceTracker,
+    /// When the file was first seen to be missing.
+    missing_since: Option<Instant>,
 }
 
 impl StoreWriter {
@@ -141,7 +148,7 @@ impl StoreWriter {
     /// Stores the records of all jobs in one transaction, or none. Returns the number of new
     /// records of each job.
     async fn store(&mut self, group: &[StoreJob]) -> Result<Vec<u32>, Arc<LogStoreError>> {
-        self.close_if_replaced().await;
+        self.close_if_replaced().await?;
         let mut again = true;
         loop {
             let open = self.open().await?;
@@ -196,6 +203,16 @@ impl StoreWriter {
         if self.lock.is_none() {
             self.lock = Some(file::lock(&options.path)?);
         }
+        if FileIdentity::of(&options.path).is_wal_alone() {
+            // SQLite would delete the `-wal` beside a new file.
+            let aside = file::move_aside(&options.path)
+                .map_err(|error| LogStoreError::move_failed(&error))?;
+            tracing::error!(
+                "{}: the file is missing; its `-wal` file was renamed to {}-wal; the store starts with an empty file",
+                options.path.display(),
+                aside.display()
+            );
+        }
         let mut connection = file::open(&options.path, options.bytes).await?;
         let look = async {
             if !self.checked {
@@ -214,6 +231,7 @@ impl StoreWriter {
                 tables,
                 retention,
                 seen,
+                missing_since: None,
             }),
             Err(problem) => {
                 // The first error is reported; an error of closing adds nothing.
@@ -227,12 +245,7 @@ impl StoreWriter {
     async fn replace_damaged(&mut self, damage: LogStoreError) -> Result<OpenStore, LogStoreError> {
         let path = self.shared.options.path.clone();
         self.shared.renew_readers().await;
-        let aside = file::move_aside(&path).map_err(|error| {
-            LogStoreError::new(
-                LogStoreErrorKind::CannotOpen,
-                format!("damaged, and {error}"),
-            )
-        })?;
+        let aside = file::move_aside(&path).map_err(|error| LogStoreError::move_failed(&error))?;
         tracing::error!(
             "{}: damaged ({}), renamed to {}; the store starts with an empty file",
             path.display(),
@@ -245,18 +258,36 @@ impl StoreWriter {
 
     /// Closes the file if the file or its `-wal` was removed or replaced: records stored in it
     /// would be lost with the process.
-    async fn close_if_replaced(&mut self) {
+    ///
+    /// # Errors
+    ///
+    /// [`Removed`](LogStoreErrorKind::Removed) if only the file is missing, for
+    /// [`RENAME_TIMEOUT`].
+    async fn close_if_replaced(&mut self) -> Result<(), Arc<LogStoreError>> {
         let path = &self.shared.options.path;
-        let Some(open) = &self.open else {
-            return;
+        let Some(open) = &mut self.open else {
+            return Ok(());
         };
-        if FileIdentity::of(path) != open.identity {
-            tracing::warn!(
-                "{}: the file of the log store or its `-wal` file was removed or replaced; reopening the store",
-                path.display()
-            );
-            self.close().await;
+        let now = FileIdentity::of(path);
+        if now == open.identity {
+            open.missing_since = None;
+            return Ok(());
         }
+        if now.is_wal_alone() {
+            let since = open.missing_since.get_or_insert_with(Instant::now);
+            if since.elapsed() < RENAME_TIMEOUT {
+                let kind = LogStoreErrorKind::Removed;
+                return Err(Arc::new(LogStoreError::new(kind, "no such file")));
+            }
+        }
+        tracing::warn!(
+            records = open.retention.records(),
+            "{}: the file of the log store or its `-wal` file was removed or replaced; reopening the store; \
+             `records` were stored before",
+            path.display()
+        );
+        self.close().await;
+        Ok(())
     }
 
     /// Closes the file after its readers: the last connection performs the checkpoint.
