@@ -89,7 +89,7 @@ async fn length_and_chunks_together_are_refused() {
 
 #[tokio::test]
 async fn probe_two_lengths_while_a_call_runs() {
-    let mut wired = start().await;
+    let wired = start().await;
     let both = lines(
         "Content-Length: 5\r\nTransfer-Encoding: chunked",
         "7\r\n{\"n\":3}\r\n0\r\n\r\n",
