@@ -70,33 +70,32 @@ async fn run_attempts(
         attempts.record(sent, response.error());
         let decision = match response.error() {
             Some(error) => {
-                let pause = error.retry_after().filter(|_| {
-                    // A busy server asks for a pause; another one may have capacity now.
-                    attempts.require_same_endpoint(request.method)
-                        || is_passed_on(error)
-                        || !client.balancer.has_other(&endpoint)
-                });
+                // A busy server asks for a pause; another one may have capacity now.
+                let waits = attempts.require_same_endpoint(request.method)
+                    || is_passed_on(error)
+                    || !client.balancer.has_other(&endpoint);
+                let pause = error.retry_after().filter(|_| waits);
                 decide(&client, &request, error, pause, &mut attempts, max_attempts)
             }
             None => RetryDecision::Done,
         };
-        let (gave_up, reason) = match decision {
-            RetryDecision::Done => (false, None),
-            RetryDecision::GiveUp(reason) => (true, reason),
-            RetryDecision::Retry(delay) => {
-                observation.end(&response, Some(delay));
-                last = Some((endpoint, response));
-                tokio::time::sleep(delay).await;
-                request.context = request.context.for_attempt(attempts.sent + 1);
-                continue;
-            }
-        };
+        if let RetryDecision::Retry(delay) = decision {
+            observation.end(&response, Some(delay));
+            last = Some((endpoint, response));
+            tokio::time::sleep(delay).await;
+            request.context = request.context.for_attempt(attempts.sent + 1);
+            continue;
+        }
         observation.end(&response, None);
         if let Some(error) = response.error_mut() {
+            let reason = match decision {
+                RetryDecision::GiveUp(reason) => {
+                    error.set_retries_exhausted(true);
+                    reason
+                }
+                _ => None,
+            };
             attempts.finish(error, reason);
-            if gave_up {
-                error.set_retries_exhausted(true);
-            }
         }
         return response;
     }

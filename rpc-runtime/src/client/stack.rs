@@ -11,7 +11,7 @@ use crate::descriptor::{Idempotency, MethodDescriptor};
 use crate::error::Error;
 use crate::metadata::Metadata;
 use crate::method::RedactedArguments;
-use crate::middleware::{Body, Request, Response};
+use crate::middleware::{Body, BoxFuture, Request, Response};
 use crate::observe::{CallStart, CallTrace};
 use crate::protocol::SendOptions;
 
@@ -81,9 +81,6 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
         (Some(error), _) | (None, Err(error)) => unsent(error),
         (None, Ok(_)) if deadline_passed(&context) => unsent(Error::deadline_exceeded()),
         (None, Ok(body)) => {
-            if has_effects(method) {
-                callers.call_begins();
-            }
             let mut request = Request::new(method, context.clone(), metadata, body);
             request.set_retry(retry);
             let defaults = inner.options;
@@ -95,17 +92,7 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
             // 2. Deadline.  3. The layers of the client, once a call.
             // 4. Retries. Each attempt: load balancing, attempt layers, transport.
             let work = inner.layers.run(&client.0, request);
-            let response = match deadline {
-                Some(deadline) => timeout_at(deadline.into(), work)
-                    .await
-                    .unwrap_or_else(|_| Error::deadline_exceeded().into()),
-                None => work.await,
-            };
-            // A call that is dropped before this line may have been executed.
-            if has_effects(method) && response.error().is_some_and(Error::is_not_executed) {
-                callers.call_not_executed();
-            }
-            response
+            send(&callers, method, deadline, work).await
         }
     };
     // Only a call that was rejected before it was sent can have a context without an ID.
@@ -116,6 +103,30 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
     }
     observation.end(&response);
     (id, response)
+}
+
+/// Runs a call up to its deadline, and records in the context of its caller whether it may have been
+/// executed.
+async fn send(
+    callers: &Context,
+    method: &'static MethodDescriptor,
+    deadline: Option<Instant>,
+    work: BoxFuture<Response>,
+) -> Response {
+    if has_effects(method) {
+        callers.call_begins();
+    }
+    let response = match deadline {
+        Some(deadline) => timeout_at(deadline.into(), work)
+            .await
+            .unwrap_or_else(|_| Error::deadline_exceeded().into()),
+        None => work.await,
+    };
+    // A call that is dropped before this line may have been executed.
+    if has_effects(method) && response.error().is_some_and(Error::is_not_executed) {
+        callers.call_not_executed();
+    }
+    response
 }
 
 /// Adds the request ID and the method to an error that did not come from a server.

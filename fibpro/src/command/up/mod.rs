@@ -11,12 +11,14 @@ mod output;
 mod plan;
 mod process_spec;
 mod ready;
+mod replicas;
 mod sockets;
 mod supervisor;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::Arc;
 
 use fibpro::output::unbuffered_stdout;
 use fibpro::process::{print_note, whole_number};
@@ -28,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use self::children::ChildProcesses;
 use self::in_process::InProcess;
 use self::plan::{ServiceUrls, SystemPlan};
+use self::replicas::Replicas;
 use self::sockets::ServiceSockets;
 use super::CommandError;
 
@@ -49,6 +52,11 @@ pub(crate) struct UpOptions {
     /// shop keeps its port
     #[arg(long)]
     unix: bool,
+
+    /// Number of processes or servers of a service, such as `pricing=2,compute_worker=3`; those after
+    /// the first have free ports
+    #[arg(long, value_name = "SERVICE=N", value_delimiter = ',', value_parser = Replicas::parse)]
+    replicas: Vec<Replicas>,
 
     /// Time for each service to finish its calls when all stop; then its process is killed
     /// [default: 45 more than the lame duck]
@@ -182,7 +190,7 @@ impl Services {
     }
 
     /// Returns the process ids of the services, where each has a process.
-    fn processes(&self) -> Vec<(&'static str, u32)> {
+    fn processes(&self) -> Vec<(Arc<str>, u32)> {
         match self {
             Self::InProcess(_) => Vec::new(),
             Self::ChildProcesses(children) => children.processes(),
