@@ -67,6 +67,8 @@ mod variables;
 mod up;
 // The listening sockets that it holds for its services, and Unix sockets.
 mod up_sockets;
+// Several processes of a service.
+mod up_replicas;
 // Its log on stderr.
 mod up_log;
 // Its data folder, and variables that it does not use.

@@ -105,7 +105,7 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
     (id, response)
 }
 
-/// Runs a call up to its deadline, and records in the context of its caller whether it may have been
+/// Runs a call up to its deadline. Records in the context of its caller whether it may have been
 /// executed.
 async fn send(
     callers: &Context,

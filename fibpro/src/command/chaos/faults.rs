@@ -244,7 +244,13 @@ impl Faults {
 
     async fn move_files(&mut self, system: &System) -> Result<(), String> {
         let time = Duration::from_millis(self.rng.u64(100..2000));
-        let spooled = ["userstore", "pricing", "controller", "gatekeeper"];
+        let spooled = [
+            "userstore",
+            "pricing",
+            "pricing-2",
+            "controller",
+            "gatekeeper",
+        ];
         let name = match self.rng.u8(..3) {
             0 => "users.sqlite",
             1 => "logs.sqlite",

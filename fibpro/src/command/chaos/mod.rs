@@ -29,7 +29,8 @@ const FINDINGS: usize = 20;
 
 /// Test all services under random faults, and check that credit and logs are exact
 ///
-/// Runs `fibpro up --processes` in a new folder, buys numbers, and injects one fault after the
+/// Runs `fibpro up --processes` with two replicas of pricing and of the compute worker in a new
+/// folder, buys numbers, and injects one fault after the
 /// other. Then every order is asked for again, and the run fails if a user's credit is not exact,
 /// a number is wrong, or a log record is stored twice or lost uncounted. The folder is removed
 /// after a run without findings.

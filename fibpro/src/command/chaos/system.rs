@@ -1,6 +1,6 @@
 //! The system under test: `fibpro up --processes` in a folder of its own.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::io;
@@ -22,6 +22,9 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The initial credit of each user. No run can spend it.
 pub(super) const CREDIT: u64 = 1_000_000_000;
+
+/// The services with replicas. Calls go to another one while one is down.
+const REPLICAS: &str = "pricing=2,compute_worker=2";
 
 /// The addresses of the services that the run calls.
 pub(super) struct Urls {
@@ -108,7 +111,8 @@ impl System {
             .map_err(|error| format!("cannot find the path of this program: {error}"))?;
         let mut command = Command::new(program);
         command
-            .args(["up", "--processes", "--base-port", "0", "--data-dir"])
+            .args(["up", "--processes", "--base-port", "0"])
+            .args(["--replicas", REPLICAS, "--data-dir"])
             .arg(self.folder.join("data"))
             .arg("--users")
             .arg(self.users())
@@ -166,13 +170,13 @@ impl System {
         }
     }
 
-    /// Returns the process ids of the services by name. A service that is being restarted is
-    /// missing.
-    pub(super) fn processes(&self) -> io::Result<BTreeMap<String, u32>> {
+    /// Returns the processes of the services in the order of their names, replicas in the order of
+    /// their ids. A service that is being restarted is missing.
+    pub(super) fn processes(&self) -> io::Result<BTreeSet<(String, u32)>> {
         let Some(up) = self.up.as_ref().and_then(Child::id) else {
-            return Ok(BTreeMap::new());
+            return Ok(BTreeSet::new());
         };
-        let mut found = BTreeMap::new();
+        let mut found = BTreeSet::new();
         for task in fs::read_dir(format!("/proc/{up}/task"))? {
             let children = fs::read_to_string(task?.path().join("children"))?;
             for id in children.split_whitespace().filter_map(|id| id.parse().ok()) {

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::env;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::plan::{OPERATOR, ServiceUrls, SystemPlan, start_order};
 
 /// Returns the text that is printed when all services are ready.
-pub(super) fn text(plan: &SystemPlan, urls: &ServiceUrls, processes: &[(&str, u32)]) -> String {
+pub(super) fn text(plan: &SystemPlan, urls: &ServiceUrls, processes: &[(Arc<str>, u32)]) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = write(&mut text, plan, urls, processes);
@@ -18,7 +19,7 @@ fn write(
     out: &mut String,
     plan: &SystemPlan,
     urls: &ServiceUrls,
-    processes: &[(&str, u32)],
+    processes: &[(Arc<str>, u32)],
 ) -> std::fmt::Result {
     writeln!(out, "\nFibPro is up.\n")?;
     write_services(out, plan, urls, processes)?;
@@ -37,17 +38,20 @@ fn write_services(
     out: &mut String,
     plan: &SystemPlan,
     urls: &ServiceUrls,
-    processes: &[(&str, u32)],
+    processes: &[(Arc<str>, u32)],
 ) -> std::fmt::Result {
-    for service in start_order().rev() {
-        let url = urls.of(service);
-        let process = processes.iter().find(|process| process.0 == service);
+    let replicas = start_order().rev().flat_map(|service| {
+        let urls = plan.replicas(service).zip(urls.all(service));
+        urls.map(move |(name, url)| (service, name, url))
+    });
+    for (service, name, url) in replicas {
+        let process = processes.iter().find(|process| process.0 == name);
         let process = process.map_or_else(String::new, |(_, id)| format!("   process {id}"));
         let note = match service {
             "gatekeeper" => format!("   for operators {}", urls.of(OPERATOR)),
             _ => String::new(),
         };
-        writeln!(out, "  {service:<15} {url}{process}{note}")?;
+        writeln!(out, "  {name:<15} {url}{process}{note}")?;
     }
     writeln!(out, "  {:<15} {}", "data", plan.data.folder().display())
 }
@@ -107,15 +111,17 @@ fn write_tools(out: &mut String, plan: &SystemPlan, urls: &ServiceUrls) -> std::
         _ => format!(" --identity-key-file {}", quoted(&key.to_string_lossy())),
     };
     let (mut to, mut endpoints) = (String::new(), String::new());
-    if !plan.has_usual_ports() {
+    if !plan.has_usual_addresses() {
         to = format!(" --to {}", quoted(urls.of("logsink")));
         for service in start_order() {
             let listener = match service {
                 "gatekeeper" => OPERATOR,
                 service => service,
             };
-            let endpoint = format!("{service}={}", urls.of(listener));
-            write!(endpoints, " --endpoint {}", quoted(&endpoint))?;
+            for url in urls.all(listener) {
+                let endpoint = format!("{service}={url}");
+                write!(endpoints, " --endpoint {}", quoted(&endpoint))?;
+            }
         }
     }
     writeln!(out, "  {program} logs{to}{key} --request ID")?;

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
@@ -45,17 +46,17 @@ impl ChildProcesses {
         };
         match ready {
             Some(ready) => ready?,
-            None => return child.end(spec.name, plan.stop_timeout).await,
+            None => return child.end(&spec.name, plan.stop_timeout).await,
         }
         self.running
             .push(Supervisor::start(spec, child, plan.stop_timeout));
         Ok(())
     }
 
-    pub(super) fn processes(&self) -> Vec<(&'static str, u32)> {
+    pub(super) fn processes(&self) -> Vec<(Arc<str>, u32)> {
         let running = self.running.iter();
         running
-            .map(|supervisor| (supervisor.name, supervisor.id))
+            .map(|supervisor| (Arc::clone(&supervisor.name), supervisor.id))
             .collect()
     }
 

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fibpro::process::caused_by;
@@ -44,7 +45,7 @@ pub(super) struct InProcess {
 }
 
 struct RunningService {
-    name: &'static str,
+    name: Arc<str>,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
     closing: ShutdownTasks,
@@ -70,21 +71,21 @@ impl InProcess {
         sockets: ServiceSockets,
         order: &CancellationToken,
     ) -> Result<(), String> {
-        let name = sockets.service;
+        let (service, name) = (sockets.service, Arc::clone(&sockets.name));
         let url = sockets.url().to_owned();
-        if name == "logsink" {
+        if service == "logsink" {
             // The others export from their first event on, which waits in the sink's socket.
             let exporter = start_log(&url, plan, self.keys.clone());
             self.exporter = Some(exporter.map_err(|error| error.message().to_owned())?);
         }
-        let Some(prepare) = preparation(name) else {
-            return Err(format!("unknown service `{name}`"));
+        let Some(prepare) = preparation(service) else {
+            return Err(format!("unknown service `{service}`"));
         };
         let PreparedService { server, closing } = prepare(plan, urls, &sockets).await?;
         if order.is_cancelled() {
             // Its services hold what closing waits for.
             drop(server);
-            return finish(name, closing).await;
+            return finish(&name, closing).await;
         }
         let released = sockets
             .sockets
@@ -96,7 +97,7 @@ impl InProcess {
             let _ = closing.finish().await;
             return Err(error.message().to_owned());
         }
-        let server = match name {
+        let server = match service {
             "logsink" => server,
             // The exporter is shared, so each server reports the count of the process.
             _ => server.dropped_logs(dropped),
@@ -116,7 +117,7 @@ impl InProcess {
 
     async fn wait(
         &mut self,
-        name: &'static str,
+        name: Arc<str>,
         url: &str,
         stop: oneshot::Sender<()>,
         serving: JoinHandle<()>,
@@ -124,13 +125,13 @@ impl InProcess {
         order: &CancellationToken,
     ) -> Result<(), String> {
         let running = self.running.push_mut(RunningService {
-            name,
+            name: Arc::clone(&name),
             stop: Some(stop),
             serving,
             closing,
         });
         tokio::select! {
-            ready = ready::wait(name, url) => return ready,
+            ready = ready::wait(&name, url) => return ready,
             () = order.cancelled() => return Ok(()),
             // A panic has been logged.
             _ = &mut running.serving => {}
@@ -144,7 +145,7 @@ impl InProcess {
         let mut failed = Vec::new();
         while let Some(mut running) = self.running.pop() {
             let name = running.name;
-            if name == "logsink" {
+            if *name == *"logsink" {
                 // All other services have ended: their last records are sent while the log sink
                 // still runs.
                 if let Some(exporter) = self.exporter.take() {
@@ -156,7 +157,7 @@ impl InProcess {
             let _ = running.stop.take().map(|stop| stop.send(()));
             let served = running.serving.await.map_err(|error| error.to_string());
             let served = served.map_err(|error| format!("{name}: {error}"));
-            let closed = finish(name, running.closing).await;
+            let closed = finish(&name, running.closing).await;
             failed.extend(served.and(closed).err());
         }
         all_stopped(&failed)

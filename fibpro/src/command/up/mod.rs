@@ -53,8 +53,8 @@ pub(crate) struct UpOptions {
     #[arg(long)]
     unix: bool,
 
-    /// Number of processes or servers of a service, such as `pricing=2,compute_worker=3`; those after
-    /// the first have free ports
+    /// Number of replicas of a service, such as `pricing=2,compute_worker=3`; those after the first
+    /// have free ports
     #[arg(long, value_name = "SERVICE=N", value_delimiter = ',', value_parser = Replicas::parse)]
     replicas: Vec<Replicas>,
 

@@ -125,7 +125,7 @@ pub(super) struct StderrTail {
 }
 
 impl StderrTail {
-    pub(super) fn of(name: &'static str, stderr: impl AsyncRead + Unpin + Send + 'static) -> Self {
+    pub(super) fn of(name: Arc<str>, stderr: impl AsyncRead + Unpin + Send + 'static) -> Self {
         let last = Arc::new(Mutex::new(None));
         let kept = Arc::clone(&last);
         let (line_read, lines) = watch::channel(());
@@ -193,7 +193,7 @@ mod tests {
     /// Returns whether work of this length is waited for, while a line is printed in each interval.
     async fn is_waited_for(length: Duration, interval: Duration) -> bool {
         let (mut child, stderr) = tokio::io::duplex(64);
-        let mut stderr = StderrTail::of("test", stderr);
+        let mut stderr = StderrTail::of("test".into(), stderr);
         let printing = tokio::spawn(async move {
             loop {
                 sleep(interval).await;
@@ -216,9 +216,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_child_that_closes_its_stderr_has_the_limit() {
-        let mut stderr = StderrTail::of("test", tokio::io::empty());
+        let mut stderr = StderrTail::of("test".into(), tokio::io::empty());
         assert!(stderr.while_heard(LIMIT, pending::<()>()).await.is_none());
-        let mut stderr = StderrTail::of("test", tokio::io::empty());
+        let mut stderr = StderrTail::of("test".into(), tokio::io::empty());
         let work = sleep(Duration::from_secs(20));
         assert!(stderr.while_heard(LIMIT, work).await.is_some());
     }

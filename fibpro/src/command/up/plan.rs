@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::{self, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
@@ -12,6 +13,7 @@ use rpc_runtime::{Limits, LogFilter, Secret, ServerOptions};
 
 use super::UpOptions;
 use super::data::DataDir;
+use super::replicas::Replicas;
 
 /// Returns the services in the order of their start.
 pub(super) fn start_order() -> impl DoubleEndedIterator<Item = &'static str> {
@@ -42,6 +44,7 @@ pub(super) struct SystemPlan {
     base_port: u16,
     /// Whether the internal listeners are Unix sockets.
     unix: bool,
+    replicas: Vec<Replicas>,
     /// Time for each process to stop.
     pub(super) stop_timeout: Duration,
     pub(super) data: DataDir,
@@ -68,9 +71,11 @@ impl SystemPlan {
                 "`--unix` needs a data folder (`--data-dir`) whose path is UTF-8 without commas: {folder}"
             ));
         }
+        Replicas::check(&options.replicas)?;
         Ok(Self {
             base_port: options.base_port,
             unix: options.unix,
+            replicas: options.replicas.clone(),
             stop_timeout: stop_timeout(options.stop_timeout),
             data: DataDir::prepare(&options.data_dir)?,
             users: options.users.clone(),
@@ -85,12 +90,17 @@ impl SystemPlan {
         self.data.is_new() && self.users.is_none() && self.database.is_none()
     }
 
-    /// Returns whether all ports are the defaults of the tools.
-    pub(super) fn has_usual_ports(&self) -> bool {
-        self.base_port == BASE_PORT && !self.unix
+    /// Returns whether all addresses are the defaults of the tools.
+    pub(super) fn has_usual_addresses(&self) -> bool {
+        self.base_port == BASE_PORT && !self.unix && !Replicas::are_several(&self.replicas)
     }
 
-    /// Returns the listen address of a service.
+    /// Returns the names of the replicas of a service: that of the service is the first.
+    pub(super) fn replicas(&self, service: &str) -> impl Iterator<Item = Arc<str>> {
+        Replicas::names(&self.replicas, service)
+    }
+
+    /// Returns the address of a listener: a replica, or [`OPERATOR`].
     pub(super) fn address(&self, listener: &str) -> String {
         // The shop is for callers of other hosts.
         if self.unix && listener != SHOP {
@@ -101,7 +111,7 @@ impl SystemPlan {
             return format!("unix:{}", socket.display());
         }
         let port = match (self.base_port, port_offset(listener)) {
-            // Port 0 selects a free port.
+            // Port 0 selects a free port, also for replicas after the first.
             (0, _) | (_, None) => 0,
             (base, Some(offset)) => base + offset,
         };
@@ -127,8 +137,9 @@ impl SystemPlan {
         }
         let spec = SERVICES.iter().find(|spec| spec.name == service);
         for peer in spec.map_or(&[][..], |spec| spec.calls) {
-            let url = urls.of(peer);
-            arguments.extend(["--endpoint".into(), format!("{peer}={url}").into()]);
+            for url in urls.all(peer) {
+                arguments.extend(["--endpoint".into(), format!("{peer}={url}").into()]);
+            }
         }
         arguments
     }
@@ -173,10 +184,15 @@ impl ServiceUrls {
         self.0.push((listener, url));
     }
 
-    /// Returns the URL of a listener; empty if there is none.
-    pub(super) fn of(&self, service: &str) -> &str {
-        let known = self.0.iter().find(|known| known.0 == service);
-        known.map_or("", |known| &known.1)
+    /// Returns the URL of a listener; empty if there is none. Of several replicas it is the first.
+    pub(super) fn of(&self, listener: &str) -> &str {
+        self.all(listener).next().unwrap_or_default()
+    }
+
+    /// Returns the URLs of all replicas of a service.
+    pub(super) fn all(&self, listener: &str) -> impl Iterator<Item = &str> {
+        let known = self.0.iter().filter(move |known| known.0 == listener);
+        known.map(|known| known.1.as_str())
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd as _, RawFd};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use command_fds::{CommandFdExt as _, FdMapping};
@@ -46,7 +47,10 @@ const NOT_INHERITED: [&str; 10] = [
 
 /// The command line of a service, for its first start and its restarts.
 pub(super) struct ProcessSpec {
-    pub(super) name: &'static str,
+    /// Name of the service.
+    service: &'static str,
+    /// Name of the replica.
+    pub(super) name: Arc<str>,
     program: PathBuf,
     /// Passed to each process, which is known to the other services by them.
     sockets: ServiceSockets,
@@ -75,22 +79,27 @@ impl ProcessSpec {
         plan: &SystemPlan,
         urls: &ServiceUrls,
     ) -> Self {
-        let name = sockets.service;
-        let mut arguments = plan.arguments(name, urls);
-        if name != "logsink" {
+        let (service, name) = (sockets.service, Arc::clone(&sockets.name));
+        let mut arguments = plan.arguments(service, urls);
+        if service != "logsink" {
             arguments.extend(["--logsink".into(), urls.of("logsink").into()]);
-            arguments.extend(["--log-spool".into(), plan.data.log_spool(name).into()]);
+            arguments.extend(["--log-spool".into(), plan.data.log_spool(&name).into()]);
         }
         // Less severe events are in the log on stdout, except those of the log sink about that log.
-        let default = if name == "logsink" { "warn" } else { "error" };
+        let default = if service == "logsink" {
+            "warn"
+        } else {
+            "error"
+        };
         let stderr_filter = plan.stderr_filter.understood().unwrap_or(default);
         Self {
+            service,
             name,
             program,
             stderr_filter: stderr_filter.to_owned(),
             sockets,
             arguments,
-            database: (name == "userstore").then(|| plan.database()),
+            database: (service == "userstore").then(|| plan.database()),
         }
     }
 
@@ -101,7 +110,7 @@ impl ProcessSpec {
 
     /// Starts the process. Dropping the child kills it.
     pub(super) async fn spawn(&mut self) -> Result<Child, String> {
-        let name = self.name;
+        let (service, name) = (self.service, &self.name);
         self.sockets.bind_lost().await?;
         let out = unbuffered_stdout()
             .map_err(|error| format!("cannot open standard output for {name}: {error}"))?;
@@ -118,7 +127,7 @@ impl ProcessSpec {
         let listeners = self.sockets.sockets.len();
         let mut stdout = BufReader::new(stdout);
         let stdout = tokio::spawn(async move {
-            if skip_addresses(name, listeners, &mut stdout).await {
+            if skip_addresses(service, listeners, &mut stdout).await {
                 // The receiver is gone if the process is being stopped.
                 let _ = heard.send(());
                 forward_lines(stdout, out).await;
@@ -129,7 +138,7 @@ impl ProcessSpec {
             process,
             stdout,
             listening,
-            stderr: StderrTail::of(name, stderr),
+            stderr: StderrTail::of(Arc::clone(name), stderr),
         })
     }
 
@@ -147,7 +156,7 @@ impl ProcessSpec {
         let mut command = Command::new(&self.program);
         command.args(["activate", &mappings.len().to_string(), "--"]);
         command.arg(&self.program);
-        command.args(["serve", "--end-with-stdin", self.name]);
+        command.args(["serve", "--end-with-stdin", self.service]);
         command.args(self.sockets.arguments());
         command.fd_mappings(mappings).map_err(io::Error::other)?;
         command.args(&self.arguments);
@@ -171,11 +180,11 @@ impl ProcessSpec {
 
 /// Reads the lines with the listen addresses from the output; returns false if it ends before.
 async fn skip_addresses(
-    name: &str,
+    service: &str,
     mut missing: usize,
     stdout: &mut BufReader<ChildStdout>,
 ) -> bool {
-    let begin = format!("{name} listening on ");
+    let begin = format!("{service} listening on ");
     let mut line = String::new();
     while missing > 0 {
         line.clear();
@@ -193,7 +202,7 @@ async fn skip_addresses(
 impl Child {
     /// Waits until the process is ready. Call it once; dropping the future changes nothing.
     pub(super) async fn ready(&mut self, spec: &ProcessSpec) -> Result<(), String> {
-        let name = spec.name;
+        let name = &*spec.name;
         let listening = self.stderr.while_heard(TIMEOUT, &mut self.listening);
         match listening.await {
             Some(Ok(())) => {}

@@ -1,6 +1,8 @@
 //! The listening sockets of all services. This process holds them while it runs: no other process
 //! can take the port of a service that restarts, and its callers wait meanwhile.
 
+use std::sync::Arc;
+
 use fibpro::process::print_note;
 use rpc_runtime::ActivationSocket;
 
@@ -9,10 +11,12 @@ use super::plan::{OPERATOR, ServiceUrls, SystemPlan, start_order};
 /// File mode of Unix sockets.
 const SOCKET_MODE: u32 = 0o600;
 
-/// The sockets of one service.
+/// The sockets of one replica of a service.
 #[derive(Debug)]
 pub(super) struct ServiceSockets {
     pub(super) service: &'static str,
+    /// Name of the replica.
+    pub(super) name: Arc<str>,
     /// Each with the option of the service that sets its address.
     pub(super) sockets: Vec<(&'static str, ActivationSocket)>,
 }
@@ -25,27 +29,27 @@ pub(super) struct ServiceSockets {
 pub(super) async fn bind(plan: &SystemPlan) -> Result<(ServiceUrls, Vec<ServiceSockets>), String> {
     let mut urls = ServiceUrls::default();
     let mut all = Vec::new();
-    for service in start_order() {
-        let mut sockets = Vec::new();
-        for (option, listener) in listeners(service) {
-            let address = plan.address(listener);
-            let bound = ActivationSocket::bind(service, &address, SOCKET_MODE).await;
-            let socket = bound.map_err(|error| error.message().to_owned())?;
-            urls.add(listener, socket.url().to_owned());
-            sockets.push((option, socket));
+    let replicas =
+        start_order().flat_map(|service| plan.replicas(service).map(move |name| (service, name)));
+    for (service, name) in replicas {
+        let mut sockets = vec![("--listen", service, plan.address(&name))];
+        if service == "gatekeeper" {
+            sockets.push(("--operator", OPERATOR, plan.address(OPERATOR)));
         }
-        all.push(ServiceSockets { service, sockets });
+        let mut bound = Vec::new();
+        for (option, listener, address) in sockets {
+            let socket = ActivationSocket::bind(&name, &address, SOCKET_MODE).await;
+            let socket = socket.map_err(|error| error.message().to_owned())?;
+            urls.add(listener, socket.url().to_owned());
+            bound.push((option, socket));
+        }
+        all.push(ServiceSockets {
+            service,
+            name,
+            sockets: bound,
+        });
     }
     Ok((urls, all))
-}
-
-/// Returns the listeners of a service, each with the option that sets its address.
-fn listeners(service: &'static str) -> Vec<(&'static str, &'static str)> {
-    let mut listeners = vec![("--listen", service)];
-    if service == "gatekeeper" {
-        listeners.push(("--operator", OPERATOR));
-    }
-    listeners
 }
 
 impl ServiceSockets {
@@ -58,11 +62,11 @@ impl ServiceSockets {
     /// the service.
     pub(super) async fn bind_lost(&mut self) -> Result<(), String> {
         for (_, socket) in &mut self.sockets {
-            let bound = socket.bind_if_lost(self.service, SOCKET_MODE).await;
+            let bound = socket.bind_if_lost(&self.name, SOCKET_MODE).await;
             if bound.map_err(|error| error.message().to_owned())? {
                 print_note(format_args!(
                     "the socket file of {} was removed or replaced; {} is bound again",
-                    self.service,
+                    self.name,
                     socket.url()
                 ));
             }

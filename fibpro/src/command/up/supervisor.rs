@@ -1,6 +1,7 @@
 //! Restarts one child process until it is told to stop.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fibpro::process::print_note;
@@ -32,7 +33,7 @@ enum SupervisorCommand {
 
 /// The task that supervises a child.
 pub(super) struct Supervisor {
-    pub(super) name: &'static str,
+    pub(super) name: Arc<str>,
     /// Process id of the child at the start.
     pub(super) id: u32,
     command: watch::Sender<SupervisorCommand>,
@@ -44,7 +45,7 @@ impl Supervisor {
     pub(super) fn start(spec: ProcessSpec, child: Child, stop_timeout: Duration) -> Self {
         let (command, commands) = watch::channel(SupervisorCommand::Run);
         Self {
-            name: spec.name,
+            name: Arc::clone(&spec.name),
             id: child.id().unwrap_or_default(),
             command,
             task: tokio::spawn(supervise(spec, child, commands, stop_timeout)),
@@ -137,12 +138,12 @@ async fn supervise(
     mut commands: watch::Receiver<SupervisorCommand>,
     stop_timeout: Duration,
 ) -> Result<(), String> {
-    let name = spec.name;
+    let name = Arc::clone(&spec.name);
     let mut restarts = Restarts::default();
     let last = loop {
         let since = Instant::now();
         let reason = tokio::select! {
-            reason = child.died(name) => reason,
+            reason = child.died(&name) => reason,
             () = wait_for_command(&mut commands, SupervisorCommand::Stop) => break child,
         };
         if since.elapsed() > STEADY {
@@ -160,7 +161,7 @@ async fn supervise(
     // Closes the sockets here, so that those of the child are the last ones: when it has closed
     // them, callers are refused and do not wait.
     drop(spec);
-    end(name, last, commands, stop_timeout).await
+    end(&name, last, commands, stop_timeout).await
 }
 
 /// Starts the process again until it is ready. Breaks at a command to stop, with the child that was
@@ -195,7 +196,7 @@ async fn restart(
         };
         match ready {
             Ok(()) => {
-                let (name, url) = (spec.name, spec.url());
+                let (name, url) = (&spec.name, spec.url());
                 let id = child.id().unwrap_or_default();
                 print_note(format_args!("{name} is back on {url}, process {id}"));
                 return ControlFlow::Continue(child);
