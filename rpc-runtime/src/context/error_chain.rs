@@ -16,8 +16,8 @@ const CHAIN_COUNT: usize = 4;
 impl Context {
     /// Keeps the chain of a dependency's error until the handler returns.
     fn stash_error_chain(&self, error: Error) {
-        if let Some(inner) = self.inner() {
-            let mut chains = inner.response.error_chains.lock_unpoisoned();
+        if let Some(call) = self.call() {
+            let mut chains = call.response.error_chains.lock_unpoisoned();
             // The most recent ones are likely to be returned.
             if chains.len() == CHAIN_COUNT {
                 chains.remove(0);
@@ -29,8 +29,8 @@ impl Context {
     /// Attaches the kept chain to an error that a handler returned and that wraps a dependency's
     /// error.
     pub(crate) fn attach_error_chain(&self, error: &mut Error) {
-        if let Some(inner) = self.inner() {
-            let chains = inner.response.error_chains.lock_unpoisoned();
+        if let Some(call) = self.call() {
+            let chains = call.response.error_chains.lock_unpoisoned();
             if let Some(original) = chains.iter().rev().find(|original| error.wraps(original)) {
                 error.adopt_chain(original);
             }

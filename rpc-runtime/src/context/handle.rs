@@ -40,7 +40,8 @@ pub(super) struct ContextInner {
     pub(super) local: LocalValues,
     pub(super) response: ResponseState,
     pub(super) progress: Progress,
-    /// The context from which this one is derived, whose progress is that of the call.
+    /// The context from which this one is derived, whose progress and response are those of the
+    /// call.
     pub(super) origin: Option<Context>,
 }
 
@@ -189,10 +190,11 @@ impl Context {
     }
 
     /// Returns the headers and trailers of the response, for the handler to set. Errors carry them
-    /// too.
+    /// too. A context that is derived from that of the call, as by
+    /// [`with_baggage`](Self::with_baggage), has the same response.
     #[must_use]
     pub fn response(&self) -> ResponseMetadata<'_> {
-        ResponseMetadata::new(self.inner().map(|inner| &inner.response.metadata))
+        ResponseMetadata::new(self.call().map(|call| &call.response.metadata))
     }
 }
 
@@ -354,8 +356,8 @@ impl Context {
 
     /// Takes the headers and trailers that the handler has set.
     pub(crate) fn take_response(&self) -> (Metadata, Metadata) {
-        self.inner()
-            .map(|inner| response::take(&inner.response.metadata))
+        self.call()
+            .map(|call| response::take(&call.response.metadata))
             .unwrap_or_default()
     }
 
@@ -397,17 +399,22 @@ impl Context {
     }
 
     fn progress(&self) -> Option<&Progress> {
+        Some(&self.call()?.progress)
+    }
+
+    /// Returns the context of the call, from which this one may be derived.
+    pub(super) fn call(&self) -> Option<&ContextInner> {
         let inner = self.inner()?;
         let origin = inner.origin.as_ref().and_then(Self::inner);
-        Some(&origin.unwrap_or(inner).progress)
+        Some(origin.unwrap_or(inner))
     }
 
     pub(super) fn inner(&self) -> Option<&ContextInner> {
         self.0.as_deref()
     }
 
-    /// Copies everything except the state of the response, which belongs to one call. The progress
-    /// stays that of the origin.
+    /// Copies everything except the progress and the state of the response, which stay those of the
+    /// origin: they belong to one call.
     fn copy(&self) -> ContextInner {
         let Some(ContextInner {
             propagated,

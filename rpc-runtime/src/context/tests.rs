@@ -99,6 +99,24 @@ fn a_loop_ends() {
 }
 
 #[test]
+fn a_derived_context_has_the_response_of_the_call() {
+    let context = within("a");
+    let with_baggage = context.with_baggage("b", "c").unwrap();
+    let twice = with_baggage.with_deadline(Instant::now());
+    with_baggage.response().header("x-a", "1").unwrap();
+    twice.response().trailer("x-b", "2").unwrap();
+    let (headers, trailers) = context.take_response();
+    assert_eq!(
+        (headers.get("x-a"), trailers.get("x-b")),
+        (Some("1"), Some("2"))
+    );
+    // An outgoing call has a response of its own.
+    let outgoing = context.child(None, None, None).unwrap();
+    outgoing.response().header("x-c", "3").unwrap();
+    assert!(context.take_response().0.is_empty());
+}
+
+#[test]
 fn metadata_outside_a_call_is_refused_and_not_lost() {
     let error = Context::current()
         .response()

@@ -1,0 +1,166 @@
+//! The admission rules of plain HTTP routes.
+//!
+//! A rule is for one route, or for all others: `http /metrics`, `http`. Callers make up paths, so
+//! that rules go by routes and not by paths.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::policy::{Access, Callers};
+use super::{AdmissionRules, Limiter};
+
+/// The name of all plain HTTP routes that have no rule of their own.
+pub(crate) const ALL: &str = "http";
+
+/// Returns the route that a rule names: its pattern, or an empty text for all others. `None` if the
+/// rule names a method.
+pub(crate) fn route_of(name: &str) -> Option<&str> {
+    let rest = name.strip_prefix(ALL)?;
+    if rest.is_empty() {
+        return Some(rest);
+    }
+    rest.strip_prefix(' ')
+}
+
+/// The rules of the plain HTTP routes of a server.
+#[derive(Debug, Default)]
+pub(crate) struct PlainRules {
+    /// The rules of all routes without their own, and of the fallback.
+    access: Access,
+    rate: Option<Arc<Limiter>>,
+    /// By pattern.
+    routes: HashMap<String, RouteRules>,
+}
+
+/// The rules that name one route.
+#[derive(Debug, Default)]
+struct RouteRules {
+    /// The name of the route in the rules, such as `http /metrics`.
+    name: String,
+    access: Option<Access>,
+    rate: Option<Arc<Limiter>>,
+}
+
+impl PlainRules {
+    /// Denies all routes that no rule of the policy names.
+    pub(crate) fn deny(&mut self) {
+        self.access = Access::Undeclared;
+    }
+
+    /// Returns whether the policy has no rule for [`ALL`].
+    pub(crate) fn is_undeclared(&self) -> bool {
+        matches!(self.access, Access::Undeclared)
+    }
+
+    /// Sets the callers of a route; of all others if `route` is empty.
+    pub(crate) fn allow(&mut self, route: &str, callers: Callers) {
+        let access = Access::AllowList(callers);
+        if route.is_empty() {
+            self.access = access;
+        } else {
+            self.route(route).access = Some(access);
+        }
+    }
+
+    /// Sets the rate limit of a route; of all others if `route` is empty. Returns the previous one.
+    pub(crate) fn limit(&mut self, route: &str, limiter: Arc<Limiter>) -> Option<Arc<Limiter>> {
+        let rate = if route.is_empty() {
+            &mut self.rate
+        } else {
+            &mut self.route(route).rate
+        };
+        rate.replace(limiter)
+    }
+
+    /// Sets the rate limit of all routes that no limit names.
+    pub(crate) fn limit_others(&mut self, limiter: Option<Arc<Limiter>>) {
+        if self.rate.is_none() {
+            self.rate = limiter;
+        }
+    }
+
+    /// Returns the rules of a request. `route` is the pattern of its route; `label` names a request
+    /// without rules of its own in texts.
+    pub(crate) fn of<'r>(&'r self, route: Option<&str>, label: &'r str) -> AdmissionRules<'r> {
+        let own = route.and_then(|route| self.routes.get(route));
+        let access = own.and_then(|own| own.access.as_ref());
+        let rate = own.and_then(|own| own.rate.as_ref());
+        AdmissionRules {
+            name: own.map_or(label, |own| &own.name),
+            // Each route that a limit names has its own limiter.
+            path: ALL,
+            access: access.unwrap_or(&self.access),
+            rate: rate.or(self.rate.as_ref()).map(Arc::as_ref),
+            is_builtin: false,
+        }
+    }
+
+    fn route(&mut self, route: &str) -> &mut RouteRules {
+        self.routes
+            .entry(route.to_owned())
+            .or_insert_with(|| RouteRules {
+                name: format!("{ALL} {route}"),
+                ..RouteRules::default()
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Context;
+    use crate::server::RateLimit;
+
+    #[test]
+    fn a_rule_names_a_route_or_a_method() {
+        for (name, route) in [
+            ("http", Some("")),
+            ("http /metrics", Some("/metrics")),
+            ("http /files/{name}", Some("/files/{name}")),
+            ("http  /x", Some(" /x")),
+            ("https /x", None),
+            ("http/x", None),
+            ("http.v1.Web/Get", None),
+            ("fibpro.v1.Pricing/Pay", None),
+            ("", None),
+        ] {
+            assert_eq!(route_of(name), route, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_rule_of_a_route_goes_before_that_of_all() {
+        let mut rules = PlainRules::default();
+        let allows = |rules: &PlainRules, route| {
+            let rules = rules.of(route, "http GET");
+            rules.access.check(rules.name, &Context::default()).is_ok()
+        };
+        assert!(allows(&rules, Some("/a")) && allows(&rules, None));
+        rules.deny();
+        assert!(!allows(&rules, Some("/a")) && !allows(&rules, None));
+        rules.allow("/a", Callers::anyone());
+        assert!(allows(&rules, Some("/a")) && !allows(&rules, Some("/b")) && !allows(&rules, None));
+        rules.allow("", Callers::anyone());
+        rules.allow("/b", Callers::from("web"));
+        assert!(allows(&rules, Some("/c")) && !allows(&rules, Some("/b")) && allows(&rules, None));
+        assert_eq!(rules.of(Some("/b"), "http GET").name, "http /b");
+        assert_eq!(rules.of(Some("/c"), "http GET").name, "http GET");
+    }
+
+    #[test]
+    fn each_limited_route_has_an_allowance() {
+        let mut rules = PlainRules::default();
+        let limiter = || Arc::new(Limiter::new(&RateLimit::per_minute(1)).unwrap());
+        assert!(rules.limit("/a", limiter()).is_none());
+        rules.limit_others(Some(limiter()));
+        let passes = |route| {
+            let rules = rules.of(route, "http GET");
+            let rate = rules.rate.unwrap();
+            rate.check(rules.name, rules.path, &Context::default())
+                .is_ok()
+        };
+        assert!(passes(Some("/a")) && !passes(Some("/a")));
+        assert!(passes(Some("/b")));
+        assert!(!passes(Some("/c")) && !passes(None), "all others share one");
+    }
+}
