@@ -4,6 +4,8 @@
 //! Services of a library crate are missing if the binary does not use the crate, because it is not
 //! linked then. `use fibpro as _;` links it.
 
+use std::sync::LazyLock;
+
 use crate::descriptor::ServiceDescriptor;
 
 /// Registry entry of a service; `#[rpc_service]` creates one for each trait.
@@ -12,6 +14,16 @@ use crate::descriptor::ServiceDescriptor;
 pub struct Registration(pub &'static ServiceDescriptor);
 
 inventory::collect!(Registration);
+
+/// The descriptors of all services, sorted by full name. The linker has fixed them before the
+/// process starts.
+static SERVICES: LazyLock<Vec<&'static ServiceDescriptor>> = LazyLock::new(|| {
+    let mut services: Vec<_> = inventory::iter::<Registration>()
+        .map(|entry| entry.0)
+        .collect();
+    services.sort_by_key(|service| (service.full_name, service.module));
+    services
+});
 
 /// Returns the descriptors of all services, sorted by full name.
 ///
@@ -29,17 +41,18 @@ inventory::collect!(Registration);
 /// ```
 #[must_use = "listing has no effect"]
 pub fn services() -> impl Iterator<Item = &'static ServiceDescriptor> {
-    let mut services: Vec<_> = inventory::iter::<Registration>()
-        .map(|entry| entry.0)
-        .collect();
-    services.sort_by_key(|service| (service.full_name, service.module));
-    services.into_iter()
+    SERVICES.iter().copied()
+}
+
+/// Returns the descriptor of a service.
+pub(crate) fn service(full_name: &str) -> Option<&'static ServiceDescriptor> {
+    let found = SERVICES.binary_search_by_key(&full_name, |service| service.full_name);
+    found.ok().map(|index| SERVICES[index])
 }
 
 /// Returns two services with the same full name, if there are any.
 pub(crate) fn duplicate() -> Option<(&'static ServiceDescriptor, &'static ServiceDescriptor)> {
-    let services: Vec<_> = services().collect();
-    services
+    SERVICES
         .windows(2)
         .find(|pair| pair[0].full_name == pair[1].full_name)
         .map(|pair| (pair[0], pair[1]))

@@ -78,6 +78,5 @@ fn write_within(call: &CallStart, end: &CallEnd<'_>) {
 /// Returns the endpoint of the method's service, from the registry; the service's full name if it
 /// is not registered.
 fn endpoint(method: &MethodDescriptor) -> &'static str {
-    let service = registry::services().find(|service| service.full_name == method.service);
-    service.map_or(method.service, |service| service.endpoint)
+    registry::service(method.service).map_or(method.service, |service| service.endpoint)
 }
