@@ -107,6 +107,7 @@ impl Activity {
         }
         let mut state = self.state();
         if state.calls > 0 {
+            state.raw.push_running(bytes, self.head_buffer);
             return;
         }
         if !state.head {
@@ -142,11 +143,15 @@ impl Activity {
         }
     }
 
-    /// Records that a request head is complete. The call counts as running until the guard is
-    /// dropped, unless it is late.
-    pub(super) fn call(self: &Arc<Self>) -> CallGuard {
+    /// Records that a request head is complete, whose body has this length if it is known. The call
+    /// counts as running until the guard is dropped, unless it is late.
+    pub(super) fn call(self: &Arc<Self>, body: Option<u64>) -> CallGuard {
         let mut state = self.state();
-        let is_first = std::mem::replace(&mut state.head, false);
+        let is_next = state.raw.begin_next();
+        let is_first = std::mem::replace(&mut state.head, false) || is_next;
+        if is_first {
+            state.raw.complete(body);
+        }
         let is_late = state
             .stopping
             .is_some_and(|stopping| stopping.elapsed() >= INCOMPLETE_TIMEOUT);
@@ -266,7 +271,11 @@ impl Drop for CallGuard {
         let mut state = self.activity.state();
         state.calls -= 1;
         if state.calls == 0 {
-            state.raw.release_excess();
+            // A part of the next head has arrived. Its time begins here, since it had to wait.
+            state.head = state.raw.begin_next();
+            if !state.head {
+                state.raw.release_excess();
+            }
         }
         state.sending -= usize::from(self.is_sending);
         state.since = Instant::now();
@@ -311,179 +320,4 @@ impl ConnectionTimer {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::poll_fn;
-
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn activity(protocol: Protocol) -> Arc<Activity> {
-        let limits = Limits {
-            header_timeout: 2 * SECOND,
-            idle_timeout: 10 * SECOND,
-            ..Limits::default()
-        };
-        Arc::new(Activity::new(&limits, protocol))
-    }
-
-    /// Waits for the timer and returns the elapsed time, rounded to seconds: timers have a
-    /// resolution of 1 ms.
-    async fn elapsed(timer: &mut ConnectionTimer) -> Duration {
-        let start = Instant::now();
-        poll_fn(|cx| timer.poll(cx)).await;
-        Duration::from_secs((start.elapsed() + SECOND / 2).as_secs())
-    }
-
-    async fn is_quiet(timer: &mut ConnectionTimer, time: Duration) {
-        tokio::time::timeout(time, elapsed(timer))
-            .await
-            .unwrap_err();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_slow_head_reaches_the_header_timeout() {
-        let activity = activity(Protocol::Http1);
-        let mut timer = ConnectionTimer::new(activity.clone());
-        is_quiet(&mut timer, SECOND).await;
-        activity.received(b"x");
-        assert_eq!(elapsed(&mut timer).await, SECOND);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_running_call_has_no_idle_timeout() {
-        let activity = activity(Protocol::Http1);
-        let mut timer = ConnectionTimer::new(activity.clone());
-        let call = activity.call();
-        is_quiet(&mut timer, 100 * SECOND).await;
-        drop(call);
-        is_quiet(&mut timer, 9 * SECOND).await;
-        activity.received(b"x");
-        assert_eq!(
-            elapsed(&mut timer).await,
-            2 * SECOND,
-            "the next head has its own timeout"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn http2_frames_do_not_start_a_head() {
-        let activity = activity(Protocol::Http2);
-        let mut timer = ConnectionTimer::new(activity.clone());
-        is_quiet(&mut timer, 9 * SECOND).await;
-        activity.received(b"x");
-        assert_eq!(elapsed(&mut timer).await, SECOND);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_longest_timeouts_never_elapse() {
-        let limits = Limits {
-            header_timeout: Duration::MAX,
-            idle_timeout: Duration::MAX,
-            ..Limits::default()
-        };
-        let activity = Arc::new(Activity::new(&limits, Protocol::Http1));
-        let mut timer = ConnectionTimer::new(activity.clone());
-        is_quiet(&mut timer, 100_000 * SECOND).await;
-        drop(activity.call());
-        is_quiet(&mut timer, 100_000 * SECOND).await;
-        activity.write_blocked();
-        is_quiet(&mut timer, 100_000 * SECOND).await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_stopping_server_waits_for_calls_only() {
-        // Half a head, an idle HTTP/2 connection, and a peer that reads nothing.
-        for (protocol, blocked) in [
-            (Protocol::Http1, false),
-            (Protocol::Http2, false),
-            (Protocol::Http1, true),
-        ] {
-            let activity = Arc::new(Activity::new(&Limits::default(), protocol));
-            let mut timer = ConnectionTimer::new(activity.clone());
-            let call = blocked.then(|| activity.call());
-            is_quiet(&mut timer, SECOND).await;
-            if blocked {
-                activity.write_blocked();
-            }
-            activity.stopping();
-            assert_eq!(elapsed(&mut timer).await, 3 * SECOND, "{protocol:?}");
-            drop(call);
-        }
-        let activity = activity(Protocol::Http2);
-        let mut timer = ConnectionTimer::new(activity.clone());
-        let call = activity.call();
-        activity.stopping();
-        is_quiet(&mut timer, 100 * SECOND).await;
-        drop(call);
-        is_quiet(&mut timer, SECOND).await;
-        assert_eq!(elapsed(&mut timer).await, SECOND, "the rest of the 1.5 s");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_response_that_no_peer_takes_ends_the_stop() {
-        let activity = activity(Protocol::Http2);
-        let mut timer = ConnectionTimer::new(activity.clone());
-        let mut stuck = activity.call();
-        stuck.sending();
-        let running = activity.call();
-        activity.stopping();
-        is_quiet(&mut timer, 100 * SECOND).await;
-        drop(running);
-        assert_eq!(elapsed(&mut timer).await, 3 * SECOND);
-        // A body that its application has not produced yet is no fault of the peer.
-        stuck.producing();
-        is_quiet(&mut timer, 100 * SECOND).await;
-        stuck.sending();
-        is_quiet(&mut timer, 2 * SECOND).await;
-        // A part was taken.
-        stuck.sending();
-        assert_eq!(elapsed(&mut timer).await, 3 * SECOND);
-        drop(stuck);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_response_that_no_peer_takes_is_idle() {
-        let activity = activity(Protocol::Http2);
-        let mut timer = ConnectionTimer::new(activity.clone());
-        let mut stuck = activity.call();
-        is_quiet(&mut timer, 100 * SECOND).await;
-        stuck.sending();
-        assert_eq!(elapsed(&mut timer).await, 10 * SECOND);
-        drop(stuck);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn late_calls_do_not_prolong_the_stop() {
-        let activity = activity(Protocol::Http2);
-        let mut timer = ConnectionTimer::new(activity.clone());
-        activity.stopping();
-        let running = activity.call();
-        assert!(!running.is_late());
-        is_quiet(&mut timer, 3 * SECOND).await;
-        drop(running);
-        for _ in 0..10 {
-            let mut late = activity.call();
-            assert!(late.is_late());
-            late.sending();
-            is_quiet(&mut timer, SECOND / 10).await;
-        }
-        assert_eq!(elapsed(&mut timer).await, SECOND, "the rest of the 1.5 s");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_a_peer_that_reads_nothing_is_closed() {
-        let activity = activity(Protocol::Http1);
-        let mut timer = ConnectionTimer::new(activity.clone());
-        drop(activity.call());
-        for _ in 0..5 {
-            activity.write_blocked();
-            is_quiet(&mut timer, 9 * SECOND).await;
-            activity.write_moved();
-        }
-        activity.write_blocked();
-        let call = activity.call();
-        assert_eq!(elapsed(&mut timer).await, 10 * SECOND);
-        drop(call);
-    }
-}
+mod tests;

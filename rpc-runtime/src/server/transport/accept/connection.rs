@@ -25,6 +25,7 @@ use super::reached;
 use crate::context::Context;
 use crate::server::call::body::{Aborted, ResponseBody};
 use crate::server::call::dispatch::{TwoLengths, dispatch, refuse_late};
+use crate::server::call::lingering_body::LeftUnread;
 use crate::server::call::trust::Peer;
 use crate::server::inner::ServerInner;
 use crate::server::limits::MAX_HEADERS;
@@ -116,7 +117,10 @@ where
     let io = TokioIo::new(Io::new(io, start, activity.clone()));
     let service = {
         let activity = activity.clone();
-        service_fn(move |request| respond(inner.clone(), peer, activity.call(), request))
+        service_fn(move |request: Request<Incoming>| {
+            let call = activity.call(request.body().size_hint().exact());
+            respond(inner.clone(), peer, call, request)
+        })
     };
     let mut connection = builder.serve_connection(io, service);
     // A request may be in transit on an idle connection, so it is closed only in this phase. From
@@ -163,7 +167,7 @@ where
     let io = TokioIo::new(Io::new(io, start, activity.clone()));
     let service = {
         let activity = activity.clone();
-        service_fn(move |request| respond(inner.clone(), peer, activity.call(), request))
+        service_fn(move |request| respond(inner.clone(), peer, activity.call(None), request))
     };
     // GOAWAY states which requests were accepted, so none is lost.
     let last_call = reached(&mut phase, Phase::GoingAway);
@@ -211,7 +215,9 @@ async fn respond(
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
-    if response.headers().contains_key(CONNECTION) {
+    if response.headers().contains_key(CONNECTION)
+        || response.extensions().get::<LeftUnread>().is_some()
+    {
         call.activity().left_unread();
     }
     if omits_body {

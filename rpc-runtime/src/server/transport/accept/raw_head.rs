@@ -29,12 +29,20 @@ pub(super) fn head_buffer(limits: &Limits) -> usize {
 #[derive(Debug, Default)]
 pub(super) struct RawHead {
     bytes: Vec<u8>,
+    /// The number of bytes since the head began, with those that are not kept.
+    received: usize,
+    /// The number of bytes of the running request that have not arrived. `None` without a running
+    /// request, and for a body in chunks, whose end is not known here.
+    missing: Option<u64>,
+    /// Whether the bytes are those of the head after the running request.
+    is_next: bool,
 }
 
 impl RawHead {
     /// Begins a new head.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
+        self.received = 0;
     }
 
     /// Frees what an idle connection need not keep. The start stays, because requests that were
@@ -46,9 +54,79 @@ impl RawHead {
 
     /// Adds received bytes, as long as there are at most `limit`.
     pub(super) fn push(&mut self, bytes: &[u8], limit: usize) {
+        self.received = self.received.saturating_add(bytes.len());
         let available = limit.saturating_sub(self.bytes.len());
         self.bytes
             .extend_from_slice(&bytes[..bytes.len().min(available)]);
+    }
+
+    /// Records that the head is complete, and the length of the body if it is known. What follows
+    /// is the next head.
+    pub(super) fn complete(&mut self, body: Option<u64>) {
+        self.is_next = false;
+        self.missing = None;
+        let (Some(body), Some(head)) = (body, body.and_then(|body| self.end(body))) else {
+            return;
+        };
+        let of_body = (self.received - head) as u64;
+        self.missing = Some(body.saturating_sub(of_body));
+        if of_body > body {
+            let next = self.received - usize::try_from(of_body - body).unwrap_or(0);
+            self.bytes.drain(..next.min(self.bytes.len()));
+            self.received -= next;
+            self.is_next = true;
+        }
+    }
+
+    /// Adds bytes that were received while the request is running: of its body, and then of the
+    /// next head.
+    pub(super) fn push_running(&mut self, bytes: &[u8], limit: usize) {
+        let Some(missing) = &mut self.missing else {
+            return;
+        };
+        let of_body = usize::try_from(*missing).map_or(bytes.len(), |n| n.min(bytes.len()));
+        *missing -= of_body as u64;
+        let next = &bytes[of_body..];
+        if next.is_empty() {
+            return;
+        }
+        if !std::mem::replace(&mut self.is_next, true) {
+            self.clear();
+        }
+        self.push(next, limit);
+    }
+
+    /// Returns whether the bytes begin the next head, whose request is running from now on or is
+    /// not complete.
+    pub(super) fn begin_next(&mut self) -> bool {
+        self.missing = None;
+        std::mem::take(&mut self.is_next)
+    }
+
+    /// Returns the length of the head, which has a body of this length.
+    fn end(&self, body: u64) -> Option<usize> {
+        // Usually one request was received, or its head.
+        let body = usize::try_from(body).ok();
+        let without_body = body.and_then(|body| self.received.checked_sub(body));
+        for end in [without_body, Some(self.received)].into_iter().flatten() {
+            let head = self.bytes.get(..end);
+            if head.is_some_and(|head| head.ends_with(b"\r\n\r\n")) {
+                return Some(end);
+            }
+        }
+        let start = self
+            .bytes
+            .iter()
+            .position(|byte| !matches!(byte, b'\r' | b'\n'))?;
+        let lines = self.bytes[start..].split_inclusive(|byte| *byte == b'\n');
+        let mut end = start;
+        for line in lines {
+            end += line.len();
+            if matches!(line, b"\n" | b"\r\n") {
+                return Some(end);
+            }
+        }
+        None
     }
 
     /// Returns whether a head has both a content length and a transfer encoding. `is_first` is
@@ -132,6 +210,53 @@ mod tests {
         ] {
             assert!(!head(one).has_two_lengths(true), "{one}");
         }
+    }
+
+    /// Returns the bytes of the next head after one request, whose bytes arrive in two reads: one
+    /// before the head is complete, and one while the request runs.
+    fn next_head(before: &str, body: Option<u64>, during: &str) -> Option<String> {
+        let mut head = RawHead::default();
+        head.push(before.as_bytes(), 1000);
+        head.complete(body);
+        head.push_running(during.as_bytes(), 1000);
+        let is_next = head.begin_next();
+        is_next.then(|| String::from_utf8(head.bytes).unwrap())
+    }
+
+    #[test]
+    fn bytes_after_a_request_are_the_next_head() {
+        let get = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+        let post = "POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\n";
+        let bare = "\r\nPOST / HTTP/1.1\ncontent-length: 3\n\n";
+        for (before, body, during, next) in [
+            (get.to_owned(), Some(0), "", None),
+            (get.to_owned(), Some(0), "GE", Some("GE")),
+            (format!("{get}G"), Some(0), "ET", Some("GET")),
+            (post.to_owned(), Some(3), "abc", None),
+            (post.to_owned(), Some(3), "abcGET /", Some("GET /")),
+            (format!("{post}a"), Some(3), "bc", None),
+            (format!("{post}a"), Some(3), "bc\r\n", Some("\r\n")),
+            (format!("{post}abc"), Some(3), "", None),
+            (format!("{post}abcG"), Some(3), "E", Some("GE")),
+            (format!("{bare}ab"), Some(3), "cG", Some("G")),
+            (format!("{post}a"), Some(u64::MAX), "bc", None),
+            // The end of chunks is not known.
+            (format!("{post}3\r\nabc\r\n"), None, "0\r\n\r\nGET", None),
+        ] {
+            let found = next_head(&before, body, during);
+            assert_eq!(found.as_deref(), next, "{before:?} {during:?}");
+        }
+    }
+
+    #[test]
+    fn two_lengths_in_a_head_that_came_during_a_call() {
+        let mut head = RawHead::default();
+        head.push(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", 1000);
+        head.complete(Some(0));
+        head.push_running(b"POST / HTTP/1.1\r\ncontent-len", 1000);
+        assert!(head.begin_next());
+        head.push(b"gth: 5\r\ntransfer-encoding: chunked\r\n\r\n", 1000);
+        assert!(head.has_two_lengths(true));
     }
 
     #[test]
