@@ -8,6 +8,7 @@ use rpc_runtime::prelude::*;
 use rpc_runtime::{Client, IdentityKeys, Trust};
 use rpc_tests::Running;
 use rpc_tests::raw::{Raw, post, request};
+use rpc_tests::wait::StoppedClock;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -295,6 +296,28 @@ async fn an_unsigned_body_is_not_read() {
     let response = raw.ask(head).await;
     assert_eq!(response.error(), unauthenticated());
     assert_eq!(response.header("connection"), Some("close"));
+    // Nor what arrives without waiting for a response, of either framing.
+    let clock = StoppedClock::start().await;
+    for framing in [
+        "Content-Length: 1000000",
+        "Content-Length: 70000",
+        "Transfer-Encoding: chunked",
+    ] {
+        let mut raw = Raw::connect(running.address()).await;
+        let head = format!(
+            "POST /identity.v1.Vault/Open HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n"
+        );
+        let response = raw.ask(head).await;
+        assert_eq!(response.error(), unauthenticated(), "{framing}");
+        assert_eq!(response.header("connection"), Some("close"), "{framing}");
+    }
+    // A short body that does not come costs the connection as well.
+    let mut raw = Raw::connect(running.address()).await;
+    let head =
+        "POST /identity.v1.Vault/Open HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n\r\n";
+    assert_eq!(raw.ask(head).await.error(), unauthenticated());
+    drop(clock);
+    raw.closed().await;
     // A signed request is subject to the body limit as well.
     let mut limits = rpc_runtime::Limits::default();
     limits.message_bytes = 1000;

@@ -81,6 +81,7 @@ mod pinned;
 mod plain_access;
 /// The application's HTTP routes in addition to the services.
 mod plain_http;
+mod plain_stages;
 /// Access policies: which callers may call which method.
 mod policy;
 /// Retries: which calls are retried and how often.

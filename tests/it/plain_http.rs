@@ -16,9 +16,9 @@ use rpc_tests::raw::{Raw, Response, request};
 use tokio::sync::mpsc;
 
 /// An observation: label, code, request ID.
-type Observed = (Option<&'static str>, Option<Code>, String);
+pub(super) type Observed = (Option<&'static str>, Option<Code>, String);
 
-struct Watch(mpsc::UnboundedSender<Observed>);
+pub(super) struct Watch(pub(super) mpsc::UnboundedSender<Observed>);
 
 impl Observer for Watch {
     fn call_ended(&self, call: &CallStart, end: &CallEnd<'_>) {
@@ -189,11 +189,11 @@ async fn responses_of_routes_are_counted_as_http_by_code() {
 }
 
 #[rpc_service(package = "plain.v1")]
-trait Shop {
+pub(super) trait Shop {
     async fn buy(&self) -> Result<u32>;
 }
 
-struct Tea;
+pub(super) struct Tea;
 
 impl Shop for Tea {
     async fn buy(&self) -> Result<u32> {

@@ -15,7 +15,7 @@ use rpc_runtime::{Callers, IdentityKeys, Limits, Policy, RateLimit, Trust};
 use rpc_tests::Running;
 use rpc_tests::raw::{Raw, Response, request};
 use rpc_tests::wait::{StoppedClock, until, within};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use super::plain_http::{Observed, ShopClient, ShopServer, Tea, Watch};
 
@@ -46,7 +46,7 @@ impl Handlers {
         // The receiver may be gone at the end of a test.
         let _ = self.begun.send(());
         // The semaphore is never closed.
-        let _ = self.go.acquire().await.map(|turn| turn.forget());
+        let _ = self.go.acquire().await.map(SemaphorePermit::forget);
     }
 
     fn routes(self) -> Router {

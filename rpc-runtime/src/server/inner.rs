@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::admission::policy::Policy;
 use super::admission::{Gate, RateLimit};
+use super::call::access::HttpAccess;
 use super::call::faults::FaultInjection;
 use super::call::method_name;
 use super::call::refusals::PeerRefusals;
@@ -67,8 +68,8 @@ pub(crate) struct ServerConfig {
     pub(crate) layers: Vec<Arc<dyn Layer>>,
     pub(crate) observers: Vec<Arc<dyn Observer>>,
     pub(crate) checks: Vec<ReadinessCheck>,
-    /// The routers of plain HTTP.
-    pub(crate) plain: Vec<axum::Router>,
+    /// The routers of plain HTTP, and their callers.
+    pub(crate) plain: Vec<(HttpAccess, axum::Router)>,
     /// Names of the server, in addition to that of the machine.
     pub(crate) hosts: Vec<String>,
     /// The addresses of its listeners.
@@ -130,10 +131,11 @@ impl ServerInner {
         let status = builtin::status_service(&source, version, &metrics, config.dropped_logs);
         routes.add_builtin(status.into_routes());
         routes.add_builtin(builtin::server_flag_service(&config.flags).into_routes());
+        let mut plain = PlainRoutes::merge(config.plain)?;
         if let Some(policy) = config.policy {
-            routes.apply_policy(policy)?;
+            routes.apply_policy(policy, plain.as_mut())?;
         }
-        routes.apply_rate_limits(config.rates)?;
+        routes.apply_rate_limits(config.rates, plain.as_mut())?;
         let outgoing = Arc::clone(metrics.outgoing());
         let observers = Observers::new(config.observers).with(metrics);
         let tasks = TaskTracker::new();
@@ -161,7 +163,7 @@ impl ServerInner {
             limits: config.limits,
             layers: Layers::new(config.layers),
             observers,
-            plain: PlainRoutes::merge(config.plain)?,
+            plain,
             hosts: OwnHosts::new(config.hosts, config.addresses),
             refusals: PeerRefusals::default(),
             lifecycle: Lifecycle::new(config.checks),
@@ -187,9 +189,9 @@ impl ServerInner {
         &self.environment
     }
 
-    /// Returns the router of plain HTTP.
-    pub(crate) fn plain_router(&self) -> Option<&axum::Router> {
-        self.plain.as_ref().map(PlainRoutes::router)
+    /// Returns the routes of plain HTTP.
+    pub(crate) fn plain_routes(&self) -> Option<&PlainRoutes> {
+        self.plain.as_ref()
     }
 
     /// Returns the hosts by which callers address the server.

@@ -288,8 +288,9 @@ impl Server {
     /// fails, `GET /readyz` returns 503. Calls are served regardless.
     ///
     /// Checks run on requests of `/readyz`, one after another and never concurrently. All checks
-    /// together time out after 1 s, and their outcome is cached for 250 ms. Only trusted peers
-    /// receive the reason of a failure.
+    /// together time out after 1 s, and their outcome is cached for 250 ms. A request waits 100 ms
+    /// for them and then gets the outcome of the run before, so that probes of any patience see
+    /// one. Only trusted peers receive the reason of a failure.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -385,9 +386,15 @@ impl Server {
     ///
     /// A handler runs in the [`Context`](crate::Context) of its request; `x-rpc-*` headers count
     /// only from trusted callers. It has [`default_deadline`](Limits::default_deadline) to return
-    /// the head of its response. A panic becomes an error response. Observers see the request as
-    /// `http GET` and the like. Layers do not apply; the limits of bodies are those of axum. The
-    /// extension [`PeerAddress`] of a request has the address of the peer.
+    /// the head of its response, or less if the caller sends `connect-timeout-ms`. A panic becomes
+    /// an error response. Observers see the request as `http GET` and the like. Layers do not
+    /// apply; the limits of bodies are those of axum. The extension [`PeerAddress`] of a request
+    /// has the address of the peer.
+    ///
+    /// The limits of running calls, [rate limits](Self::rate_limit) and the [policy](Self::policy)
+    /// apply as to methods. In settings, the name of a route is `http` and its path as in the
+    /// router, such as `http /metrics`; `http` alone stands for all others. A response whose length
+    /// is not known counts as running until its end.
     ///
     /// A response with a status from 400 may have the [`Error`](crate::Error) that it reports in
     /// its extensions. The log line of the request then has the services that the error passed. It
@@ -417,7 +424,7 @@ impl Server {
     /// # drop(server);
     /// ```
     pub fn http_for(mut self, access: HttpAccess, router: axum::Router) -> Self {
-        self.config.plain.push(access.restrict(router));
+        self.config.plain.push((access, router));
         self
     }
 }

@@ -2,7 +2,7 @@
 //! which paths they have.
 //!
 //! axum does not list the routes of a router. A copy of it with a probe in place of each handler
-//! tells whether a route matches, and by which pattern.
+//! tells whether a route matches, by which pattern, and for which callers.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -15,14 +15,34 @@ use http::request;
 use tower_layer::layer_fn;
 use tower_service::Service;
 
+use super::admission::AdmissionRules;
+use super::admission::plain::PlainRules;
+use super::call::access::HttpAccess;
 use super::call::panic;
 use crate::error::{Code, Error};
 
-/// The merged routers of an application.
+/// The merged routers of an application, and the rules of the server about them.
 pub(crate) struct PlainRoutes {
     router: axum::Router,
-    /// The same routes, with a probe in place of each handler.
+    /// The same routes, with a probe in place of each handler and fallback.
     probes: axum::Router,
+    /// The same, without the fallback.
+    routes: axum::Router,
+    pub(crate) rules: PlainRules,
+}
+
+/// The route of a request, before the request is routed.
+pub(crate) struct FoundRoute {
+    /// The callers that its router serves.
+    pub(crate) access: HttpAccess,
+    /// The pattern of the route; `None` for the fallback, and within a nested service.
+    pattern: Option<MatchedPath>,
+}
+
+impl FoundRoute {
+    fn pattern(&self) -> Option<&str> {
+        self.pattern.as_ref().map(MatchedPath::as_str)
+    }
 }
 
 impl PlainRoutes {
@@ -31,32 +51,63 @@ impl PlainRoutes {
     /// # Errors
     ///
     /// `failed_precondition` if two of them have the same route, or a fallback each.
-    pub(crate) fn merge(routers: Vec<axum::Router>) -> Result<Option<Self>, Error> {
-        let mut routers = routers.into_iter();
-        let Some(first) = routers.next() else {
+    pub(crate) fn merge(routers: Vec<(HttpAccess, axum::Router)>) -> Result<Option<Self>, Error> {
+        let probes = routers.iter().map(|(access, router)| {
+            let access = *access;
+            router.clone().layer(layer_fn(move |_| Probe(Some(access))))
+        });
+        let probes: Vec<_> = probes.collect();
+        let routers = routers.into_iter().map(|(_, router)| router);
+        let (Some(router), Some(probes)) = (merge(routers)?, merge(probes)?) else {
             return Ok(None);
         };
-        if routers.len() > 0 {
-            // axum reports an overlap by a panic only, which the default hook would print.
-            panic::install_hook();
-        }
-        let router = routers.try_fold(first, |merged, next| {
-            panic::catch(|| merged.merge(next)).map_err(|panic| overlap(&panic))
-        })?;
-        let probes = router
-            .clone()
-            .layer(layer_fn(|_| PatternReporter { is_route: true }))
-            .fallback_service(PatternReporter { is_route: false });
-        Ok(Some(Self { router, probes }))
+        Ok(Some(Self {
+            router,
+            routes: probes.clone().fallback_service(Probe(None)),
+            probes,
+            rules: PlainRules::default(),
+        }))
     }
 
     pub(crate) fn router(&self) -> &axum::Router {
         &self.router
     }
 
+    /// Returns the route of a request, or the fallback.
+    ///
+    /// # Errors
+    ///
+    /// `internal` if axum does not tell, so that it is not known who may call the route.
+    pub(crate) fn find(&self, head: &request::Parts) -> Result<FoundRoute, Error> {
+        match probe(&self.probes, head.uri.clone()) {
+            Poll::Ready(Some(found)) => Ok(found),
+            Poll::Ready(None) | Poll::Pending => Err(Error::without_location(
+                Code::Internal,
+                "internal error: the router does not tell the route of the request",
+            )),
+        }
+    }
+
+    /// Returns the rules of a request; `label` stands for a route without a name.
+    pub(crate) fn rules<'r>(&'r self, found: &FoundRoute, label: &'r str) -> AdmissionRules<'r> {
+        self.rules.of(found.pattern(), label)
+    }
+
     /// Returns whether a route matches the path of a request; the fallback does not count.
     pub(crate) fn has_route(&self, head: &request::Parts) -> bool {
-        self.probe(head.uri.path()).is_some()
+        // A probe is ready at once. If axum were not, the application decides about the request.
+        !matches!(probe(&self.routes, head.uri.clone()), Poll::Ready(None))
+    }
+
+    /// Returns whether there is a route with this pattern, as in the router.
+    pub(crate) fn has_pattern(&self, pattern: &str) -> bool {
+        let Ok(uri) = pattern.parse() else {
+            return false;
+        };
+        match probe(&self.routes, uri) {
+            Poll::Ready(Some(found)) => found.pattern() == Some(pattern),
+            _ => false,
+        }
     }
 
     /// Checks that no route is hidden by one of the server's own paths.
@@ -68,9 +119,7 @@ impl PlainRoutes {
         &self,
         own_paths: impl Iterator<Item = &'a str>,
     ) -> Result<(), Error> {
-        let mut hidden: Vec<_> = own_paths
-            .filter(|path| self.probe(path).is_some_and(|pattern| pattern == *path))
-            .collect();
+        let mut hidden: Vec<_> = own_paths.filter(|path| self.has_pattern(path)).collect();
         if hidden.is_empty() {
             return Ok(());
         }
@@ -83,36 +132,47 @@ impl PlainRoutes {
             ),
         ))
     }
+}
 
-    /// Returns the pattern of the route that matches a path; empty if axum does not tell it.
-    fn probe(&self, path: &str) -> Option<String> {
-        let mut request = http::Request::new(Body::empty());
-        *request.uri_mut() = path.parse().ok()?;
-        let answer = pin!(self.probes.clone().call(request));
-        let mut context = task::Context::from_waker(task::Waker::noop());
-        match answer.poll(&mut context) {
-            Poll::Ready(Ok(mut response)) => {
-                let matched = response.extensions_mut().remove::<Matched>();
-                matched.map(|Matched(pattern)| pattern)
-            }
-            // A probe is ready at once. If axum were not, the application decides about the
-            // request.
-            Poll::Pending => Some(String::new()),
+/// Merges routers; `None` without any.
+fn merge(routers: impl IntoIterator<Item = axum::Router>) -> Result<Option<axum::Router>, Error> {
+    let mut routers = routers.into_iter();
+    let Some(first) = routers.next() else {
+        return Ok(None);
+    };
+    // axum reports an overlap by a panic only, which the default hook would print.
+    panic::install_hook();
+    let merged = routers.try_fold(first, |merged, next| {
+        panic::catch(|| merged.merge(next)).map_err(|panic| overlap(&panic))
+    });
+    merged.map(Some)
+}
+
+/// Asks a router of probes for the route of a path.
+fn probe(probes: &axum::Router, uri: http::Uri) -> Poll<Option<FoundRoute>> {
+    let mut request = http::Request::new(Body::empty());
+    *request.uri_mut() = uri;
+    let answer = pin!(probes.clone().call(request));
+    let mut context = task::Context::from_waker(task::Waker::noop());
+    answer.poll(&mut context).map(|answer| match answer {
+        Ok(mut response) => {
+            let found = response.extensions_mut().remove::<Found>();
+            found.map(|Found(access, pattern)| FoundRoute { access, pattern })
         }
-    }
+        Err(never) => match never {},
+    })
 }
 
-/// The pattern of the route that a probe stands for.
+/// The report of a probe.
 #[derive(Clone)]
-struct Matched(String);
+struct Found(HttpAccess, Option<MatchedPath>);
 
-/// A handler that reports the pattern of its route.
+/// A handler that reports the pattern of its route, and the callers of its router; a fallback
+/// without them reports nothing.
 #[derive(Clone)]
-struct PatternReporter {
-    is_route: bool,
-}
+struct Probe(Option<HttpAccess>);
 
-impl Service<axum::extract::Request> for PatternReporter {
+impl Service<axum::extract::Request> for Probe {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
@@ -121,12 +181,11 @@ impl Service<axum::extract::Request> for PatternReporter {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: axum::extract::Request) -> Self::Future {
+    fn call(&mut self, mut request: axum::extract::Request) -> Self::Future {
         let mut response = http::Response::new(Body::empty());
-        if self.is_route {
-            let pattern = request.extensions().get::<MatchedPath>();
-            let pattern = pattern.map_or("", MatchedPath::as_str).to_owned();
-            response.extensions_mut().insert(Matched(pattern));
+        if let Some(access) = self.0 {
+            let pattern = request.extensions_mut().remove::<MatchedPath>();
+            response.extensions_mut().insert(Found(access, pattern));
         }
         ready(Ok(response))
     }
@@ -149,7 +208,9 @@ mod tests {
     use super::*;
 
     fn routes(routers: impl Into<Vec<Router>>) -> PlainRoutes {
-        PlainRoutes::merge(routers.into()).unwrap().unwrap()
+        let routers = routers.into().into_iter();
+        let routers = routers.map(|router| (HttpAccess::Signed, router));
+        PlainRoutes::merge(routers.collect()).unwrap().unwrap()
     }
 
     fn has(routes: &PlainRoutes, path: &str) -> bool {
@@ -184,7 +245,7 @@ mod tests {
         let hello = || Router::new().route("/hello", get(async || ""));
         let other = || Router::new().fallback(async || "");
         for pair in [[hello(), hello()], [other(), other()]] {
-            let error = PlainRoutes::merge(pair.into()).err().unwrap();
+            let error = merge(pair).err().unwrap();
             assert_eq!(error.code(), Code::FailedPrecondition);
             assert!(error.message().contains("`Server::http`"), "{error}");
         }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
 use super::admission::policy::{Access, Policy};
-use super::admission::{Limiter, RateLimit};
+use super::admission::{Limiter, RateLimit, plain};
 use super::call::method_name;
 use super::call::service::{Route, Routes};
 use super::idempotency::{IdempotencyHandler, IdempotencyStore, key_argument};
+use super::plain_routes::PlainRoutes;
 use crate::builtin;
 use crate::context::Source;
 use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
@@ -121,29 +122,53 @@ impl RouteTableBuilder {
         }
     }
 
-    /// Sets the access rule of each route. Rules may also name built-in methods.
+    /// Sets the access rule of each route. Rules may also name built-in methods, and plain HTTP
+    /// routes.
     ///
     /// # Errors
     ///
-    /// `failed_precondition` for a rule of an unknown method, and for two rules of one method.
-    pub(crate) fn apply_policy(&mut self, policy: Policy) -> Result<(), Error> {
+    /// `failed_precondition` for a rule of an unknown method or route, and for two rules of one of
+    /// them.
+    pub(crate) fn apply_policy(
+        &mut self,
+        policy: Policy,
+        mut plain: Option<&mut PlainRoutes>,
+    ) -> Result<(), Error> {
         let server = self.source.server();
+        if let Some(plain) = &mut plain {
+            plain.rules.deny();
+        }
         for route in self.routes.values_mut().filter(|route| !route.is_builtin()) {
             route.access = Access::Undeclared;
         }
         let mut declared = HashSet::new();
         for (name, callers) in policy.into_rules() {
             let setting = format!("the policy of {server}");
-            let path = method_name::resolve(self.routes.keys().copied(), &name, &setting)?;
-            if !declared.insert(path) {
+            let route = plain::route_of(&name);
+            let target = match route {
+                Some(_) => name.as_str(),
+                None => method_name::resolve(self.routes.keys().copied(), &name, &setting)?,
+            };
+            if !declared.insert(target.to_owned()) {
                 let text = format!("the policy of {server} has two rules for {name}; merge them");
                 return Err(Error::without_location(Code::FailedPrecondition, text));
             }
-            if let Some(route) = self.routes.get_mut(path) {
+            if let Some(route) = route {
+                named_plain(plain.as_deref_mut(), route, &setting)?
+                    .rules
+                    .allow(route, callers);
+            } else if let Some(route) = self.routes.get_mut(target) {
                 route.access = Access::AllowList(callers);
             }
         }
         self.warn_of_undeclared();
+        if plain.is_some_and(|plain| plain.rules.is_undeclared()) {
+            tracing::warn!(
+                target: "rpc",
+                "the policy of {server} denies the plain HTTP routes that no rule names; add a rule for `http`, or \
+                 deny it"
+            );
+        }
         Ok(())
     }
 
@@ -168,9 +193,13 @@ impl RouteTableBuilder {
     ///
     /// # Errors
     ///
-    /// `failed_precondition` for an unknown method, a method with two limits, and two general
+    /// `failed_precondition` for an unknown method or route, one with two limits, and two general
     /// limits; `invalid_argument` for a limit that allows no call.
-    pub(crate) fn apply_rate_limits(&mut self, limits: Vec<RateLimit>) -> Result<(), Error> {
+    pub(crate) fn apply_rate_limits(
+        &mut self,
+        limits: Vec<RateLimit>,
+        mut plain: Option<&mut PlainRoutes>,
+    ) -> Result<(), Error> {
         let server = self.source.server();
         let twice = |what: &str| {
             let text = format!("the server {server} has two rate limits for {what}; merge them");
@@ -181,6 +210,15 @@ impl RouteTableBuilder {
             let limiter = Arc::new(Limiter::new(&limit)?);
             for name in limit.methods() {
                 let setting = format!("a rate limit of {server}");
+                if let Some(route) = plain::route_of(name) {
+                    let plain = named_plain(plain.as_deref_mut(), route, &setting)?;
+                    // Its own, because all plain routes of one limiter share an allowance.
+                    let limiter = Arc::new(Limiter::new(&limit)?);
+                    if plain.rules.limit(route, limiter).is_some() {
+                        return Err(twice(name));
+                    }
+                    continue;
+                }
                 let path = method_name::resolve(self.routes.keys().copied(), name, &setting)?;
                 if let Some(route) = self.routes.get_mut(path)
                     && route.rate.replace(Arc::clone(&limiter)).is_some()
@@ -196,6 +234,9 @@ impl RouteTableBuilder {
             if route.rate.is_none() && !route.is_builtin() {
                 route.rate.clone_from(&general);
             }
+        }
+        if let Some(plain) = plain {
+            plain.rules.limit_others(general);
         }
         Ok(())
     }
@@ -233,6 +274,28 @@ impl RouteTableBuilder {
             .partition(|(path, _)| self.builtin.contains(path));
         RouteTable { routes, builtin }
     }
+}
+
+/// Returns the plain HTTP routes, which `setting` names by the pattern of one of them, or all
+/// without one.
+///
+/// # Errors
+///
+/// `failed_precondition` for an unknown route.
+fn named_plain<'p>(
+    plain: Option<&'p mut PlainRoutes>,
+    route: &str,
+    setting: &str,
+) -> Result<&'p mut PlainRoutes, Error> {
+    let known = plain.filter(|plain| route.is_empty() || plain.has_pattern(route));
+    known.ok_or_else(|| {
+        let text = format!(
+            "{setting} names plain HTTP routes that the server does not have: `{}`; write `http` for all of them, or \
+             `http` and the path of one as in its router, such as `http /metrics`",
+            format!("{} {route}", plain::ALL).trim_end()
+        );
+        Error::without_location(Code::FailedPrecondition, text)
+    })
 }
 
 /// Returns the route of a service's `Ping`; `None` with `ping = false`.
@@ -293,7 +356,7 @@ mod tests {
             .finish();
         tracing::subscriber::with_default(subscriber, || {
             table
-                .apply_policy(Policy::new().allow("a.B/Put", "web"))
+                .apply_policy(Policy::new().allow("a.B/Put", "web"), None)
                 .unwrap();
         });
         let text = String::from_utf8(log.0.lock_unpoisoned().clone()).unwrap();

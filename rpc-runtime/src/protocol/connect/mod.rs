@@ -32,6 +32,7 @@ pub(crate) use request::{
 pub(crate) use response::{
     Accepts, WireResponse, is_message, read_response, write_rejection, write_response,
 };
+pub(crate) use timeout::read as read_timeout;
 
 #[cfg(test)]
 mod tests;

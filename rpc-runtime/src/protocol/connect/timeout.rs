@@ -17,7 +17,7 @@ const MAX_TIMEOUT_MS: u64 = 9_999_999_999;
 ///
 /// `invalid_argument` unless there is one header with 1 to 10 ASCII digits. A server that ignored
 /// an invalid timeout would run the call without one.
-pub(super) fn read(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
+pub(crate) fn read(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
     let mut values = headers.get_all(&TIMEOUT).iter();
     let Some(value) = values.next() else {
         return Ok(None);

@@ -3,11 +3,13 @@
 //! A call is rejected at once or after a bounded wait, and never after its work has begun.
 
 mod gate;
+pub(crate) mod plain;
 pub(crate) mod policy;
 mod rate;
 mod rate_limit_store;
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 pub(crate) use gate::{Gate, OwnedPermit, Permit};
 pub(crate) use rate::Limiter;
@@ -16,7 +18,6 @@ pub use rate::RateLimit;
 use self::gate::AdmitError;
 use self::policy::Access;
 use crate::context::Context;
-use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 use crate::observe::Rejection;
 
@@ -24,9 +25,12 @@ use crate::observe::Rejection;
 /// milliseconds. A slot becomes free as soon as a call ends. A range, so that retries are spread.
 const OVERLOAD_RETRY_MS: std::ops::RangeInclusive<u64> = 50..=150;
 
-/// The admission rules of one method.
+/// The admission rules of one method, or of plain HTTP routes.
 pub(crate) struct AdmissionRules<'r> {
-    pub(crate) method: &'static MethodDescriptor,
+    /// The full name of the method, or `http` and the route, for texts.
+    pub(crate) name: &'r str,
+    /// The path of the method, by which a rate limit counts.
+    pub(crate) path: &'static str,
     pub(crate) access: &'r Access,
     pub(crate) rate: Option<&'r Limiter>,
     /// Built-in methods do not count against the limit of running calls.
@@ -61,29 +65,48 @@ pub(crate) async fn enter<'g>(
     rules: &AdmissionRules<'_>,
     context: &Context,
 ) -> Result<Option<Permit<'g>>, Rejected> {
-    rules.access.check(rules.method, context)?;
+    rules.access.check(rules.name, context)?;
     if let Some(limiter) = rules.rate {
-        let within = limiter.check(rules.method, context);
+        let within = limiter.check(rules.name, rules.path, context);
         within.map_err(|error| rejected(error, Rejection::RateLimit))?;
     }
     if rules.is_builtin {
         // A full server still reports its status.
         return Ok(None);
     }
-    match gate.enter(context.deadline()).await {
-        Ok(permit) => Ok(Some(permit)),
-        // Counted as overload, since the call would have been admitted with a free slot.
-        Err(AdmitError::Late) => Err(rejected(Error::deadline_exceeded(), Rejection::Overload)),
-        Err(AdmitError::Busy) => Err(rejected(busy(), Rejection::Overload)),
-    }
+    let entered = gate.enter(context.deadline()).await;
+    entered.map(Some).map_err(|why| {
+        overloaded(why, "the server is overloaded: its limits of running and queued calls are reached; the call was not begun, retry later")
+    })
 }
 
-fn busy() -> Error {
-    Error::without_location(
-        Code::Unavailable,
-        "the server is overloaded: its limits of running and queued calls are reached; the call was not begun, retry later",
-    )
-    .with_retry_after(Duration::from_millis(fastrand::u64(OVERLOAD_RETRY_MS)))
+/// Admits a request again that has given up its slot in the meantime.
+///
+/// # Errors
+///
+/// As [`enter`], without a statement that nothing was done.
+pub(crate) async fn enter_again(
+    gate: Arc<Gate>,
+    deadline: Option<Instant>,
+) -> Result<OwnedPermit, Rejected> {
+    let entered = gate.enter(deadline).await;
+    let permit = entered.map_err(|why| {
+        overloaded(why, "the server is overloaded, and the body of the request arrived too slowly to keep its place; retry later")
+    })?;
+    Ok(permit.into_owned(Arc::clone(&gate)))
+}
+
+/// Returns the rejection of a call without a slot.
+fn overloaded(why: AdmitError, text: &'static str) -> Rejected {
+    let error = match why {
+        // Counted as overload, since the call would have been admitted with a free slot.
+        AdmitError::Late => Error::deadline_exceeded(),
+        AdmitError::Busy => {
+            let delay = Duration::from_millis(fastrand::u64(OVERLOAD_RETRY_MS));
+            Error::without_location(Code::Unavailable, text).with_retry_after(delay)
+        }
+    };
+    rejected(error, Rejection::Overload)
 }
 
 fn rejected(error: Error, rejection: Rejection) -> Rejected {

@@ -1,7 +1,6 @@
 //! The authorization policy of a server.
 
 use crate::context::{Context, Source};
-use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 
 /// Specifies which callers may call which methods. A method without a rule is denied, so a method
@@ -10,6 +9,10 @@ use crate::error::{Code, Error};
 /// Callers are identified by their trusted source: with identity keys ([`Server::identity`]) the
 /// source signed with a key, without keys the source that a process on this host states, at an edge
 /// none. `Ping` and the other built-in methods are open unless a rule names them.
+///
+/// A plain HTTP route ([`Server::http`]) is named by `http` and its path as in the router, such as
+/// `http /metrics`. A rule for `http` alone is for all others, nested services and the fallback
+/// included. Without a rule they are denied as methods are.
 ///
 /// ```
 /// use rpc_runtime::prelude::*;
@@ -40,9 +43,10 @@ use crate::error::{Code, Error};
 /// ```
 ///
 /// A denied call fails with `permission_denied`; the text names the method and the caller. A server
-/// does not start if its policy names an unknown method, or one method twice. Methods without a
-/// rule are logged at the start.
+/// does not start if its policy names an unknown method or route, or one of them twice. Methods
+/// without a rule are logged at the start.
 ///
+/// [`Server::http`]: crate::Server::http
 /// [`Server::identity`]: crate::Server::identity
 #[derive(Debug, Clone, Default)]
 #[must_use = "a policy has no effect until it is set on a server"]
@@ -55,7 +59,7 @@ impl Policy {
     }
 
     /// Allows these callers to call a method, given by its full name, such as
-    /// `fibpro.v1.Pricing/Pay`.
+    /// `fibpro.v1.Pricing/Pay`, or plain HTTP routes, such as `http /metrics`.
     pub fn allow(mut self, method: impl Into<String>, callers: impl Into<Callers>) -> Self {
         self.0.push((method.into(), callers.into()));
         self
@@ -126,13 +130,14 @@ impl<const N: usize> From<[&str; N]> for Callers {
     }
 }
 
-/// The access rule of one method.
-#[derive(Debug)]
+/// The access rule of one method, or of plain HTTP routes.
+#[derive(Debug, Default)]
 pub(crate) enum Access {
     /// No policy applies: the server has none, or the method is built in and not named.
+    #[default]
     Unrestricted,
     AllowList(Callers),
-    /// The server has a policy that does not name the method.
+    /// The server has a policy that does not name the method or route.
     Undeclared,
 }
 
@@ -140,18 +145,17 @@ impl Access {
     /// # Errors
     ///
     /// `permission_denied` for a caller that the rule does not include.
-    pub(crate) fn check(&self, method: &MethodDescriptor, context: &Context) -> Result<(), Error> {
+    pub(crate) fn check(&self, name: &str, context: &Context) -> Result<(), Error> {
         let why = match self {
             Self::Unrestricted => return Ok(()),
             Self::AllowList(callers) if callers.include(context.source()) => return Ok(()),
             Self::AllowList(_) => "",
-            Self::Undeclared => ": no rule of the server's policy allows the method; add one",
+            Self::Undeclared => ": no rule of the server's policy allows that; add one",
         };
         let caller = context.source().map_or("an unknown caller", Source::as_str);
-        let method = method.full_name();
         Err(Error::without_location(
             Code::PermissionDenied,
-            format!("{caller} may not call {method}{why}"),
+            format!("{caller} may not call {name}{why}"),
         ))
     }
 }

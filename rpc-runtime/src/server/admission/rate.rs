@@ -10,7 +10,6 @@ use governor::{Quota, RateLimiter};
 
 use super::rate_limit_store::{RateLimitKey, RateLimitStore};
 use crate::context::{Context, Source};
-use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 use crate::sync::MutexExt as _;
 
@@ -33,10 +32,14 @@ const MAX_REFILL_TIME: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// limit fail with `resource_exhausted` and a retry delay. Memory is bounded: beyond 10,000 active
 /// pairs of caller and method, further ones share one allowance.
 ///
+/// A plain HTTP route ([`Server::http`](crate::Server::http)) is named by `http` and its path as in
+/// the router, such as `http /login`. All others, named by `http`, are one method.
+///
 /// ```
 /// use rpc_runtime::{RateLimit, Server};
 ///
-/// // For every method that has no separate limit. Built-in methods are not limited.
+/// // For every method that has no separate limit, and for plain HTTP routes. Built-in methods are
+/// // not limited.
 /// let server = Server::new("userstore").rate_limit(RateLimit::per_second(500).burst(1000));
 /// # drop(server);
 /// // For one method.
@@ -79,8 +82,8 @@ impl RateLimit {
         self
     }
 
-    /// Applies the limit to this method only, given by its full name: `fibpro.v1.UserStore/Verify`.
-    /// May be called several times.
+    /// Applies the limit to this method only, given by its full name: `fibpro.v1.UserStore/Verify`,
+    /// or to plain HTTP routes: `http /login`. May be called several times.
     pub fn method(mut self, name: impl Into<String>) -> Self {
         self.methods.push(name.into());
         self
@@ -135,10 +138,15 @@ impl Limiter {
     /// # Errors
     ///
     /// `resource_exhausted`, with the time after which a call is let in.
-    pub(crate) fn check(&self, method: &MethodDescriptor, context: &Context) -> Result<(), Error> {
+    pub(crate) fn check(
+        &self,
+        name: &str,
+        path: &'static str,
+        context: &Context,
+    ) -> Result<(), Error> {
         let pair = RateLimitKey {
             caller: context.source_arc().cloned(),
-            path: method.path,
+            path,
         };
         let Err(too_early) = self.limiter.check_key(&pair) else {
             return Ok(());
@@ -146,9 +154,8 @@ impl Limiter {
         self.purge();
         let caller = pair.caller.as_deref();
         let text = format!(
-            "{} calls {} more often than {} times in {:?}; retry later",
+            "{} calls {name} more often than {} times in {:?}; retry later",
             caller.map_or("an unknown caller", Source::server),
-            method.full_name(),
             self.calls,
             self.per
         );

@@ -1,10 +1,6 @@
 //! The callers that plain HTTP routes serve.
 
-use axum::extract::Request;
-use axum::middleware::{self, Next};
-use axum::response::Response;
-
-use super::trust::{Caller, CallerKind};
+use super::trust::CallerKind;
 use crate::error::{Code, Error};
 use crate::identity::unauthenticated;
 use crate::protocol::connect::CallRejection;
@@ -35,31 +31,14 @@ pub enum HttpAccess {
     Public,
 }
 
-/// The error of a request that a route does not serve; an extension of its response.
-#[derive(Debug, Clone)]
-pub(crate) struct AccessRejection(pub(crate) CallRejection);
-
 impl HttpAccess {
-    /// Restricts routes to these callers.
-    pub(crate) fn restrict(self, router: axum::Router) -> axum::Router {
-        router.layer(middleware::from_fn(
-            move |request: Request, next: Next| async move {
-                let caller = request.extensions().get::<Caller>();
-                match self.check(caller.map(Caller::kind), request.uri().path()) {
-                    Ok(()) => next.run(request).await,
-                    Err(error) => {
-                        let mut response = Response::default();
-                        response.extensions_mut().insert(AccessRejection(error));
-                        response
-                    }
-                }
-            },
-        ))
-    }
-
-    fn check(self, caller: Option<CallerKind>, path: &str) -> Result<(), CallRejection> {
-        // Every request that reaches a route has a caller.
-        let caller = caller.unwrap_or(CallerKind::Remote);
+    /// Checks that routes with this access serve a caller.
+    ///
+    /// # Errors
+    ///
+    /// `unauthenticated` or `permission_denied` at an internal listener; 404 for a route that is
+    /// not there at this kind of listener.
+    pub(crate) fn check(self, caller: CallerKind, path: &str) -> Result<(), CallRejection> {
         match (self, caller) {
             (Self::Public, _)
             | (Self::Edge, CallerKind::Edge)
@@ -118,7 +97,7 @@ mod tests {
                 foreign,
                 CallerKind::Remote,
             ] {
-                let is_served = access.check(Some(caller), "/").is_ok();
+                let is_served = access.check(caller, "/").is_ok();
                 assert_eq!(is_served, served.contains(&caller), "{access:?} {caller:?}");
             }
         }

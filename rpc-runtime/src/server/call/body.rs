@@ -17,6 +17,7 @@ use super::panic;
 use crate::context::Context;
 use crate::middleware::Guards;
 use crate::protocol::body::{BodyReadError, collect};
+use crate::server::admission::OwnedPermit;
 
 /// Maximum time for reading a discarded body.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
@@ -217,6 +218,8 @@ enum Content {
     Plain {
         body: axum::body::Body,
         context: Context,
+        /// Its place among the running calls.
+        _permit: Option<OwnedPermit>,
     },
 }
 
@@ -244,10 +247,18 @@ impl ResponseBody {
     }
 
     /// Returns the body of a plain HTTP route. Its frames are produced in the context of the
-    /// request.
-    pub(crate) fn plain(body: axum::body::Body, context: Context) -> Self {
+    /// request; `permit` is held until its end.
+    pub(crate) fn plain(
+        body: axum::body::Body,
+        context: Context,
+        permit: Option<OwnedPermit>,
+    ) -> Self {
         Self {
-            content: Content::Plain { body, context },
+            content: Content::Plain {
+                body,
+                context,
+                _permit: permit,
+            },
             _guards: Guards::default(),
         }
     }
@@ -266,7 +277,7 @@ impl Body for ResponseBody {
                 Poll::Ready(message.take().map(|data| Ok(Frame::data(data))))
             }
             Content::Broken => Poll::Ready(Some(Err(axum::Error::new(Aborted)))),
-            Content::Plain { body, context } => {
+            Content::Plain { body, context, .. } => {
                 let piece = || context.enter(|| Pin::new(body).poll_frame(cx));
                 panic::catch(piece).unwrap_or_else(|error| {
                     tracing::error!(target: "rpc", request_id = context.request_id(), "{error:#}");

@@ -13,4 +13,5 @@ pub(crate) mod refusals;
 pub(crate) mod service;
 pub(crate) mod stack;
 pub(crate) mod trust;
+pub(crate) mod waiting_body;
 pub(crate) mod web_page;

@@ -99,7 +99,8 @@ impl Route {
 
     pub(crate) fn admission_rules(&self) -> AdmissionRules<'_> {
         AdmissionRules {
-            method: self.method,
+            name: self.method.full_name(),
+            path: self.method.path,
             access: &self.access,
             rate: self.rate.as_deref(),
             is_builtin: self.builtin,

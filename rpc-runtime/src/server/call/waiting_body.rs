@@ -61,6 +61,9 @@ impl Place {
     }
 }
 
+/// A future that takes a place again.
+type NextPlace = BoxFuture<Result<OwnedPermit, Rejected>>;
+
 /// A frame of a body, its end or an error.
 type Arrived<E> = Option<Result<Frame<Bytes>, E>>;
 
@@ -74,7 +77,7 @@ pub(crate) struct WaitingBody<B: Body> {
     /// The time since which the body waits for its sender, and the end of its patience.
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
     /// The next place, and the frame that arrived without one.
-    arrived: Option<(BoxFuture<Result<OwnedPermit, Rejected>>, Arrived<B::Error>)>,
+    arrived: Option<(NextPlace, Arrived<B::Error>)>,
 }
 
 impl<B: Body> WaitingBody<B> {

@@ -1,157 +1,329 @@
-//! Plain HTTP in addition to the services: runs the application's own router with the context,
-//! deadline, panic guard and observers of a call. Layers apply to calls only.
+//! Plain HTTP in addition to the services: runs the application's own router in the stages of a
+//! call. Layers apply to calls only.
 //!
 //! Observers see the end when the head of the response is complete. The body then streams in the
-//! same context and with a panic guard.
+//! same context and with a panic guard, and keeps its place among the running calls.
 
 use std::error::Error as StdError;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body as AxumBody;
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use http::{Method, StatusCode};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Method, StatusCode, request};
 use http_body::Body;
 use tower_service::Service as _;
 use tracing::Instrument as _;
 
 use super::HttpResponse;
-use super::pending_call::PendingCall;
-use crate::context::Context;
+use crate::context::{Context, ContextBuilder};
 use crate::duration::saturating_deadline;
 use crate::error::{Code, Error};
 use crate::observe::{CallStart, Observation};
-use crate::protocol::connect::{self, CallRejection};
+use crate::protocol::connect::{self, CallRejection, RejectionFormat};
 use crate::protocol::context::IncomingContext;
 use crate::protocol::{metadata, printable};
-use crate::server::call::access::AccessRejection;
+use crate::server::admission::{self, Permit, Rejected};
 use crate::server::call::body::{self, BodyEnd, ReadBodyError, ResponseBody, StoppableBody};
 use crate::server::call::guard::within;
+use crate::server::call::lingering_body::UnreadBody;
 use crate::server::call::panic::CatchPanic;
-use crate::server::call::trust::{Caller, Peer};
+use crate::server::call::trust::{Caller, Peer, PeerAddress};
+use crate::server::call::waiting_body::{Place, WaitingBody};
 use crate::server::inner::ServerInner;
+use crate::server::plain_routes::PlainRoutes;
 
 /// The maximum length of a verb in a text, in bytes.
 const QUOTED_VERB: usize = 128;
 
-/// Serves a request with the application's own router.
-pub(super) async fn respond<B>(
-    inner: &Arc<ServerInner>,
+/// A request for plain HTTP whose caller is known.
+pub(super) struct PlainCall<'a> {
+    inner: &'a Arc<ServerInner>,
     peer: Peer,
     caller: Caller,
-    incoming: IncomingContext,
-    router: axum::Router,
-    request: http::Request<B>,
-) -> HttpResponse
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    let context = incoming
-        .builder
-        .server_info(inner.server_info().clone())
-        .deadline(saturating_deadline(
-            Instant::now(),
-            inner.limits().default_deadline,
-        ))
-        .metadata(metadata::read(request.headers()))
-        .build();
-    if let Some(rejection) = incoming.rejection {
-        let (head, body) = request.into_parts();
-        let call = PendingCall::new(inner, caller, None, &head);
-        return call
-            .refuse(&context, rejection.into(), Some(&mut pin!(body)))
-            .await;
+    routes: &'a PlainRoutes,
+}
+
+/// The reason for which a request has no response of its route.
+enum Failure {
+    /// The request is not valid, or the route does not serve its caller.
+    Refused(CallRejection),
+    /// It was not admitted.
+    Rejected(Rejected),
+    /// It gave up its place while its body was sent, and was not admitted again.
+    PlaceLost(Rejected),
+    /// The deadline passed, or the handler panicked.
+    Failed(Error),
+}
+
+/// The place of an admitted request.
+enum Admitted<'a> {
+    /// Of a request whose body has arrived.
+    Whole(Option<Permit<'a>>),
+    /// Of a request whose body has not been read.
+    Waiting(Arc<Place>),
+}
+
+impl<'a> PlainCall<'a> {
+    pub(super) fn new(
+        inner: &'a Arc<ServerInner>,
+        peer: Peer,
+        caller: Caller,
+        routes: &'a PlainRoutes,
+    ) -> Self {
+        Self {
+            inner,
+            peer,
+            caller,
+            routes,
+        }
     }
-    let (mut head, body) = request.into_parts();
-    head.extensions.insert(caller);
-    let body = if caller.is_signed() {
-        match verified(inner, caller, &context, body).await {
-            Ok(body) => AxumBody::from(body),
-            Err(error) => {
-                let call = PendingCall::new(inner, caller, None, &head);
-                let unread = None::<&mut Pin<&mut AxumBody>>;
-                return call.refuse(&context, error.into(), unread).await;
+
+    /// Serves the request with the application's own router. The stages are those of a call, see
+    /// `server/call/stack.rs`.
+    pub(super) async fn run<B>(
+        self,
+        incoming: IncomingContext,
+        request: http::Request<B>,
+    ) -> HttpResponse
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let (mut head, body) = request.into_parts();
+        let timeout = connect::read_timeout(&head.headers);
+        let given = timeout.as_ref().ok().copied().flatten();
+        let context = self.context(&head, incoming.builder, given);
+        // 1. Observers: outermost, so that they see every outcome, including a dropped request.
+        let start = CallStart::http(label(&head.method), &context);
+        let observation = self.inner.observers().start(start);
+        let valid = timeout.and_then(|_| incoming.rejection.map_or(Ok(()), Err));
+        let unread = UnreadBody::of(&head, &body);
+        let prepared = match valid {
+            Ok(()) => self.prepare(&head, body, &context).await,
+            Err(error) => Err(Failure::Refused(error.into())),
+        };
+        let (admitted, body) = match prepared {
+            Ok(prepared) => prepared,
+            Err(failure) => {
+                let mut response = self.fail(observation, failure, &context);
+                unread.mark(&mut response);
+                return response;
             }
+        };
+        let verb = head.method.clone();
+        if let Some(address) = self.peer.address() {
+            head.extensions.insert(PeerAddress(address));
         }
-    } else {
-        let stopping = inner.lifecycle().incomplete_ended().clone();
-        AxumBody::new(StoppableBody::new(Box::pin(body), stopping))
-    };
-    let request = http::Request::from_parts(head, body);
-    let verb = request.method().clone();
-    let start = CallStart::http(label(request.method()), &context);
-    let observation = inner.observers().start(start);
-    let outcome = within(context.deadline(), run(router, request, &context)).await;
-    let outcome = outcome.unwrap_or_else(|| Err(Error::deadline_exceeded()));
-    match without_access_rejection(outcome, inner, &peer, &context) {
-        Ok(mut response) => {
-            explain_verb(&verb, &mut response);
-            finish(observation, response, context)
+        let request = http::Request::from_parts(head, body);
+        // 5. Deadline, outside of span, context and panic guard.
+        let work = run(self.routes.router().clone(), request, &context);
+        let outcome = within(context.deadline(), work).await;
+        match outcome.unwrap_or_else(|| Err(Error::deadline_exceeded())) {
+            Ok(mut response) => {
+                if let Some(rejected) = admitted.lost(response.status()) {
+                    return self.fail(observation, Failure::PlaceLost(rejected), &context);
+                }
+                explain_verb(&verb, &mut response);
+                self.finish(observation, response, admitted, context)
+            }
+            Err(error) => self.fail(observation, Failure::Failed(error), &context),
         }
-        Err(rejection) => reject(inner, caller, observation, rejection, &context),
     }
-}
 
-/// Makes a rejection of a response that stands for one: the caller may not call this path.
-fn without_access_rejection(
-    outcome: Result<http::Response<AxumBody>, Error>,
-    inner: &ServerInner,
-    peer: &Peer,
-    context: &Context,
-) -> Result<http::Response<AxumBody>, CallRejection> {
-    let mut response = outcome?;
-    match response.extensions_mut().remove() {
-        Some(AccessRejection(rejection)) => {
+    /// Returns the context of the request. A caller may shorten the deadline.
+    fn context(
+        &self,
+        head: &request::Parts,
+        builder: ContextBuilder,
+        timeout: Option<Duration>,
+    ) -> Context {
+        let default = self.inner.limits().default_deadline;
+        let timeout_or_default = timeout.map_or(default, |timeout| timeout.min(default));
+        builder
+            .server_info(self.inner.server_info().clone())
+            .deadline(saturating_deadline(Instant::now(), timeout_or_default))
+            .caller_timeout(timeout)
+            .metadata(metadata::read(&head.headers))
+            .build()
+    }
+
+    /// Admits the request, and returns its body: verified if it is signed, else unread.
+    async fn prepare<B>(
+        &self,
+        head: &request::Parts,
+        body: B,
+        context: &Context,
+    ) -> Result<(Admitted<'a>, AxumBody), Failure>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        // 2. Which callers the route serves.
+        let route = self.routes.find(head).map_err(Failure::Failed)?;
+        if let Err(rejection) = route.access.check(self.caller.kind(), head.uri.path()) {
             let id = context.request_id();
-            inner.refusals().record(peer, id, &rejection.error);
-            Err(rejection)
+            self.inner
+                .refusals()
+                .record(&self.peer, id, &rejection.error);
+            return Err(Failure::Refused(rejection));
         }
-        None => Ok(response),
+        if context
+            .deadline()
+            .is_some_and(|deadline| deadline <= Instant::now())
+        {
+            // The caller no longer waits for the response.
+            return Err(Failure::Rejected(Error::deadline_exceeded().into()));
+        }
+        // As a message is, so that a slow body of a signed request takes no place.
+        let verified = if self.caller.is_signed() {
+            let body = self.verified(context, body).await;
+            Ok(AxumBody::from(
+                body.map_err(|error| Failure::Refused(error.into()))?,
+            ))
+        } else {
+            Err(body)
+        };
+        // 3. Authorization and rate limits.  4. Admission, which waits until the deadline at most.
+        let rules = self.routes.rules(&route, label(&head.method));
+        let permit = admission::enter(self.inner.gate(), &rules, context).await;
+        let permit = permit.map_err(Failure::Rejected)?;
+        let body = match verified {
+            Ok(body) => return Ok((Admitted::Whole(permit), body)),
+            Err(body) if body.is_end_stream() => {
+                return Ok((Admitted::Whole(permit), AxumBody::empty()));
+            }
+            Err(body) => body,
+        };
+        let stopping = self.inner.lifecycle().incomplete_ended().clone();
+        let body = StoppableBody::new(Box::pin(body), stopping);
+        let gate = self.inner.gate();
+        let permit = permit.map(|permit| permit.into_owned(Arc::clone(gate)));
+        let place = Place::new(permit, gate, context.deadline());
+        let body = AxumBody::new(WaitingBody::new(body, Arc::clone(&place)));
+        Ok((Admitted::Waiting(place), body))
+    }
+
+    /// Reads the body of a signed request, and checks it against the signature.
+    async fn verified<B>(&self, context: &Context, body: B) -> Result<Bytes, Error>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let limits = self.inner.limits();
+        let own = saturating_deadline(Instant::now(), limits.body_timeout);
+        let deadline = context.deadline().map_or(own, |deadline| deadline.min(own));
+        let end = BodyEnd {
+            deadline: deadline.into(),
+            stopping: self.inner.lifecycle().incomplete_ended(),
+        };
+        let read = body::read(&mut pin!(body), limits.message_bytes, end).await;
+        let body = read.map_err(|failure| match failure {
+            ReadBodyError::TooLarge => self.inner.too_large(),
+            ReadBodyError::Late => {
+                let text = "the body of the request did not arrive in time";
+                Error::without_location(Code::DeadlineExceeded, text)
+            }
+            ReadBodyError::Stopping => {
+                let text = "the server is stopping, and the request was not complete";
+                Error::without_location(Code::Unavailable, text)
+            }
+            ReadBodyError::Broken(error) => {
+                let text = "failed to read the body of the request";
+                Error::without_location(Code::InvalidArgument, text).with_source(error)
+            }
+        })?;
+        self.caller.check_body(&body)?;
+        Ok(body)
+    }
+
+    /// Reports a response of the router to the observers, and returns it with a body that runs in
+    /// the context of the request. A body whose end is not known keeps the permit until then.
+    fn finish(
+        &self,
+        observation: Observation,
+        mut response: http::Response<AxumBody>,
+        admitted: Admitted<'_>,
+        context: Context,
+    ) -> HttpResponse {
+        if response.status() == StatusCode::NO_CONTENT {
+            // axum adds a length to every empty body; a 204 response must not have one.
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
+        let bytes = response.body().size_hint().exact();
+        let is_stream = bytes.is_none();
+        let bytes = usize::try_from(bytes.unwrap_or(0)).unwrap_or(usize::MAX);
+        let cause = response.extensions_mut().remove::<Error>();
+        let status = response.status();
+        let failed = code_of(status).map(|code| {
+            let cause = cause.unwrap_or_else(|| without_cause(code, status));
+            (code, cause)
+        });
+        let failed = failed.as_ref().map(|(code, cause)| (*code, cause));
+        observation.end_http(status.as_u16(), failed, bytes);
+        let permit = match admitted {
+            Admitted::Whole(permit) => {
+                let permit = permit.filter(|_| is_stream);
+                permit.map(|permit| permit.into_owned(Arc::clone(self.inner.gate())))
+            }
+            Admitted::Waiting(place) => place.take().filter(|_| is_stream),
+        };
+        response.map(|body| ResponseBody::plain(body, context, permit))
+    }
+
+    /// Reports a failure to the observers, and returns its response.
+    fn fail(
+        &self,
+        mut observation: Observation,
+        failure: Failure,
+        context: &Context,
+    ) -> HttpResponse {
+        let (mut error, format) = match failure {
+            Failure::Refused(CallRejection { error, format }) => {
+                observation.end_bad_request(&error);
+                (error.not_executed(), format)
+            }
+            Failure::Rejected(Rejected { error, rejection }) => {
+                observation.reject(rejection);
+                observation.end_with(Some(&error), 0);
+                (error.not_executed(), RejectionFormat::Error)
+            }
+            // The handler may have done something.
+            Failure::PlaceLost(Rejected { error, rejection }) => {
+                observation.reject(rejection);
+                observation.end_with(Some(&error), 0);
+                (error, RejectionFormat::Error)
+            }
+            Failure::Failed(error) => {
+                observation.end_with(Some(&error), 0);
+                (error, RejectionFormat::Error)
+            }
+        };
+        let id = context.id().copied();
+        self.inner
+            .sanitize_for_wire(&mut error, None, id, self.caller.errors());
+        let mut response = connect::write_rejection(&error, format).map(ResponseBody::full);
+        if let Some(delay) = error.retry_after() {
+            // For clients that do not know the details of errors. In whole seconds.
+            let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }
 
-/// Reports a response of the router to the observers, and returns it with a body that runs in the
-/// context of the call.
-fn finish(
-    observation: Observation,
-    mut response: http::Response<AxumBody>,
-    context: Context,
-) -> HttpResponse {
-    if response.status() == StatusCode::NO_CONTENT {
-        // axum adds a length to every empty body; a 204 response must not have one.
-        response.headers_mut().remove(CONTENT_LENGTH);
+impl Admitted<'_> {
+    /// Returns why the request was not admitted again, if its handler failed for that reason.
+    fn lost(&self, status: StatusCode) -> Option<Rejected> {
+        match self {
+            Self::Waiting(place) if status.as_u16() >= 400 => place.rejected(),
+            _ => None,
+        }
     }
-    let bytes = response.body().size_hint().exact().unwrap_or(0);
-    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    let cause = response.extensions_mut().remove::<Error>();
-    let status = response.status();
-    let failed = code_of(status).map(|code| {
-        let cause = cause.unwrap_or_else(|| without_cause(code, status));
-        (code, cause)
-    });
-    let failed = failed.as_ref().map(|(code, cause)| (*code, cause));
-    observation.end_http(status.as_u16(), failed, bytes);
-    response.map(|body| ResponseBody::plain(body, context))
-}
-
-/// Reports a rejection to the observers, and returns its response.
-fn reject(
-    inner: &ServerInner,
-    caller: Caller,
-    observation: Observation,
-    CallRejection { mut error, format }: CallRejection,
-    context: &Context,
-) -> HttpResponse {
-    if error.code() == Code::PermissionDenied {
-        observation.end_bad_request(&error);
-    } else {
-        observation.end_with(Some(&error), 0);
-    }
-    inner.sanitize_for_wire(&mut error, None, context.id().copied(), caller.errors());
-    connect::write_rejection(&error, format).map(ResponseBody::full)
 }
 
 /// Adds a text to the 405 of axum, which says nothing.
@@ -175,44 +347,6 @@ fn explain_verb(verb: &Method, response: &mut http::Response<AxumBody>) {
     headers.remove(CONTENT_LENGTH);
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     headers.insert(CONTENT_TYPE, plain);
-}
-
-/// Reads the body of a signed request, and checks it against the signature.
-async fn verified<B>(
-    inner: &ServerInner,
-    caller: Caller,
-    context: &Context,
-    body: B,
-) -> Result<Bytes, Error>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    let limits = inner.limits();
-    let own = saturating_deadline(Instant::now(), limits.body_timeout);
-    let deadline = context.deadline().map_or(own, |deadline| deadline.min(own));
-    let end = BodyEnd {
-        deadline: deadline.into(),
-        stopping: inner.lifecycle().incomplete_ended(),
-    };
-    let read = body::read(&mut pin!(body), limits.message_bytes, end).await;
-    let body = read.map_err(|failure| match failure {
-        ReadBodyError::TooLarge => inner.too_large(),
-        ReadBodyError::Late => {
-            let text = "the body of the request did not arrive in time";
-            Error::without_location(Code::DeadlineExceeded, text)
-        }
-        ReadBodyError::Stopping => {
-            let text = "the server is stopping, and the request was not complete";
-            Error::without_location(Code::Unavailable, text)
-        }
-        ReadBodyError::Broken(error) => {
-            let text = "failed to read the body of the request";
-            Error::without_location(Code::InvalidArgument, text).with_source(error)
-        }
-    })?;
-    caller.check_body(&body)?;
-    Ok(body)
 }
 
 async fn run(

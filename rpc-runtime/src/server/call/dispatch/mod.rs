@@ -20,16 +20,18 @@ use http_body::Body;
 
 use self::health::HealthCheck;
 pub(crate) use self::health::PROBE_PATHS;
+use self::http_fallback::PlainCall;
 use self::pending_call::{PendingCall, STOPPING_RETRY_AFTER};
 use crate::error::{Code, Error};
 use crate::protocol::connect::{CallRejection, RejectionFormat};
 use crate::protocol::context;
 use crate::server::call::body::ResponseBody;
-use crate::server::call::lingering_body::LingeringBody;
+use crate::server::call::lingering_body::{LingeringBody, UnreadBody};
 use crate::server::call::service::Route;
-use crate::server::call::trust::{Caller, Peer, PeerAddress, PeerOrigin, Trust};
+use crate::server::call::trust::{Caller, Peer, PeerOrigin, Trust};
 use crate::server::inner::ServerInner;
 use crate::server::limits::{Limits, path_too_long};
+use crate::server::plain_routes::PlainRoutes;
 
 type HttpResponse = http::Response<ResponseBody>;
 
@@ -64,16 +66,11 @@ where
             let call = PendingCall::new(inner, caller, Some(route.method()), &head);
             call.run(route, incoming, Pin::new(&mut body)).await
         }
-        Ok(Resolved::Plain(router)) => {
-            let mut request = http::Request::from_parts(head, body);
-            if let Some(address) = peer.address() {
-                request.extensions_mut().insert(PeerAddress(address));
-            }
+        Ok(Resolved::Plain(routes)) => {
+            let request = http::Request::from_parts(head, body);
+            let call = PlainCall::new(inner, peer, caller, routes);
             // Boxed, so that it does not enlarge the future of every call.
-            Box::pin(http_fallback::respond(
-                inner, peer, caller, incoming, router, request,
-            ))
-            .await
+            Box::pin(call.run(incoming, request)).await
         }
         Ok(Resolved::HealthCheck(check)) => Box::pin(check.respond(inner, peer, &head)).await,
         Err(refusal) => {
@@ -85,9 +82,18 @@ where
                 .builder
                 .server_info(inner.server_info().clone())
                 .build();
+            // Nothing is read of a body whose sender has no right to more than this response.
+            let unread = if is_of_stranger(&refusal.error) {
+                UnreadBody::of(&head, &body)
+            } else {
+                UnreadBody::None
+            };
+            let is_read = refusal.format != RejectionFormat::Framing && unread == UnreadBody::None;
             let mut body = Pin::new(&mut body);
-            let rest = (refusal.format != RejectionFormat::Framing).then_some(&mut body);
-            Box::pin(call.refuse(&context, refusal, rest)).await
+            let rest = is_read.then_some(&mut body);
+            let mut response = Box::pin(call.refuse(&context, refusal, rest)).await;
+            unread.mark(&mut response);
+            response
         }
     };
     insert_id(&mut response, id);
@@ -134,7 +140,7 @@ fn insert_id(response: &mut HttpResponse, id: Result<HeaderValue, InvalidHeaderV
 pub(crate) fn router(inner: Arc<ServerInner>, trust: Trust) -> axum::Router {
     let peer = Peer::new(trust, PeerOrigin::Mounted);
     let paths: Vec<_> = inner.routes().paths().collect();
-    let has_fallback = inner.plain_router().is_some();
+    let has_fallback = inner.plain_routes().is_some();
     let handler = any(move |request: axum::extract::Request| {
         let inner = inner.clone();
         async move {
@@ -156,7 +162,7 @@ pub(crate) fn router(inner: Arc<ServerInner>, trust: Trust) -> axum::Router {
 /// The handler of a request.
 enum Resolved<'c> {
     Method(&'c Arc<Route>),
-    Plain(axum::Router),
+    Plain(&'c PlainRoutes),
     HealthCheck(HealthCheck),
 }
 
@@ -191,10 +197,18 @@ fn resolve<'c>(
     {
         return Ok(Resolved::Method(route));
     }
-    match inner.plain_router() {
-        Some(router) if is_plain => Ok(Resolved::Plain(router.clone())),
+    match inner.plain_routes() {
+        Some(routes) if is_plain => Ok(Resolved::Plain(routes)),
         _ => Err(CallRejection::path(path)),
     }
+}
+
+/// Returns whether a request is refused because of its caller.
+fn is_of_stranger(refusal: &Error) -> bool {
+    matches!(
+        refusal.code(),
+        Code::Unauthenticated | Code::PermissionDenied
+    )
 }
 
 /// Checks that the body of a request is read as everyone on its way reads it. The HTTP library

@@ -19,10 +19,13 @@ impl Observer for SourceRecorder {
     }
 }
 
-fn inner(seen: &Arc<SourceRecorder>, fallback: Option<axum::Router>) -> Arc<ServerInner> {
+fn inner(
+    seen: &Arc<SourceRecorder>,
+    plain: Option<(HttpAccess, axum::Router)>,
+) -> Arc<ServerInner> {
     let config = ServerConfig {
         observers: vec![seen.clone()],
-        plain: fallback.into_iter().collect(),
+        plain: plain.into_iter().collect(),
         ..ServerConfig::new("wire".to_owned())
     };
     ServerInner::new(config, "wire@prod/1".parse().unwrap()).unwrap()
@@ -60,7 +63,7 @@ async fn reply(inner: &Arc<ServerInner>, peer: Peer) -> (u16, String, Value) {
 async fn a_peer_on_another_host_gets_only_advice() {
     let seen = Arc::new(SourceRecorder::default());
     let plain = axum::Router::new().route("/a.B/C", any(async || "plain"));
-    let plain = HttpAccess::default().restrict(plain);
+    let plain = (HttpAccess::default(), plain);
     for (fallback, advice) in [(None, "listen_edge"), (Some(plain), "http_for")] {
         let inner = inner(&seen, fallback);
         let (status, id, error) = reply(&inner, peer(Trust::Internal, "10.0.0.1:1")).await;
@@ -82,7 +85,7 @@ async fn a_peer_on_another_host_gets_only_advice() {
 async fn a_public_route_serves_a_peer_on_another_host() {
     let seen = Arc::new(SourceRecorder::default());
     let plain = axum::Router::new().route("/a.B/C", any(async || "plain"));
-    let inner = inner(&seen, Some(HttpAccess::Public.restrict(plain)));
+    let inner = inner(&seen, Some((HttpAccess::Public, plain)));
     let peer = peer(Trust::Internal, "10.0.0.1:1");
     let response = dispatch(&inner, peer, request()).await;
     assert_eq!(response.status(), StatusCode::OK);
@@ -115,7 +118,7 @@ async fn trust_in_a_peer_depends_on_its_listener() {
 async fn an_unknown_path_goes_to_the_applications_router() {
     let seen = Arc::new(SourceRecorder::default());
     let plain = axum::Router::new().route("/a.B/C", any(async || "plain"));
-    let inner = inner(&seen, Some(plain));
+    let inner = inner(&seen, Some((HttpAccess::default(), plain)));
     let response = dispatch(&inner, peer(Trust::Edge, "10.0.0.1:1"), request()).await;
     assert_eq!(response.headers()["x-request-id"].len(), 16);
     assert_eq!(
