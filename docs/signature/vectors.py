@@ -29,8 +29,16 @@ def encode(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def is_covered(name):
-    return name in COVERED or name.startswith("connect-") or name.startswith("x-rpc-") and name != "x-rpc-identity"
+def is_covered(name, named=()):
+    """Whether the signature covers a header, if the request names these headers of the application."""
+    is_ours = name.startswith(("connect-", "x-rpc-")) or name in COVERED or name in named
+    return is_ours and name != "x-rpc-identity"
+
+
+def named_by(headers):
+    """Returns the names of the application's headers that a request names as signed."""
+    lists = (value for name, value in headers if name == "x-rpc-signed-headers")
+    return {name.strip().lower() for value in lists for name in value.split(",")}
 
 
 def sign(key, secret, method, target, headers, body, time_ms, nonce):
@@ -40,7 +48,8 @@ def sign(key, secret, method, target, headers, body, time_ms, nonce):
     header = f"v1.{key}.{time_ms}.{nonce}.{encode(hashlib.sha256(body).digest())}"
     named = [(name.lower(), value) for name, value in headers]
     # A stable sort: several values of one name keep their order.
-    covered = sorted((pair for pair in named if is_covered(pair[0])), key=lambda pair: pair[0])
+    signed = named_by(named)
+    covered = sorted((pair for pair in named if is_covered(pair[0], signed)), key=lambda pair: pair[0])
     lines = [header, audience, f"{method} {target}", *(f"{name}:{value}" for name, value in covered)]
     text = "".join(line + "\n" for line in lines)
     mac = hmac.new(secret.encode(), text.encode(), hashlib.sha256).digest()
@@ -86,6 +95,9 @@ def main(arguments):
     key_file, method, url = arguments[:3]
     body = arguments[3] if len(arguments) > 3 else ""
     headers = [[part.strip() for part in header.split(":", 1)] for header in arguments[4:]]
+    own = sorted({name.lower() for name, _ in headers if not is_covered(name.lower())})
+    if own:
+        headers.append(["x-rpc-signed-headers", ",".join(own)])
     key, secret = first_key(key_file)
     parts = urlsplit(url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")

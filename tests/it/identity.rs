@@ -69,6 +69,13 @@ fn client(running: &Running) -> Client {
 
 /// Returns the bytes of one signed call as sent on the wire.
 async fn captured() -> String {
+    captured_with(|call| call).await
+}
+
+/// Returns the bytes of one signed call with changes that the caller makes before it is sent.
+async fn captured_with(
+    change: impl FnOnce(Call<Vec<String>>) -> Call<Vec<String>> + Send + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let client = Client::new(&url)
@@ -76,7 +83,8 @@ async fn captured() -> String {
         .named("porter")
         .unwrap()
         .identity(keys());
-    let call = tokio::spawn(async move { VaultClient::with_client(client).open("left").await });
+    let vault = VaultClient::with_client(client);
+    let call = tokio::spawn(async move { change(vault.open("left")).await });
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"}") {
@@ -233,6 +241,79 @@ async fn a_call_changed_in_transit_is_rejected() {
             "{index}: {text}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_signature_covers_application_metadata() {
+    let with_headers = || {
+        captured_with(|call| {
+            let call = call.header("authorization", "Bearer a");
+            let call = call.header("X-Tenant", "blue").header("x-tenant", "red");
+            call.header_bin("x-trace-bin", &[0, 255])
+        })
+    };
+    let running = Running::start(vault()).await;
+    let mut raw = Raw::connect(running.address()).await;
+    let call = with_headers().await;
+    for (from, to) in [
+        ("authorization: Bearer a", "authorization: Bearer b"),
+        ("authorization: Bearer a\r\n", ""),
+        (
+            "authorization: Bearer a",
+            "authorization: Bearer a\r\nauthorization: Bearer b",
+        ),
+        (
+            "x-tenant: blue\r\nx-tenant: red",
+            "x-tenant: red\r\nx-tenant: blue",
+        ),
+        ("x-tenant: red\r\n", ""),
+        ("x-trace-bin: AP8", "x-trace-bin: AAA"),
+        ("authorization,x-tenant,x-trace-bin", "x-tenant,x-trace-bin"),
+        (
+            "authorization,x-tenant,x-trace-bin",
+            "authorization,cookie,x-tenant,x-trace-bin",
+        ),
+    ] {
+        let changed = call.replace(from, to);
+        assert_ne!(changed, call, "{from}");
+        assert_eq!(
+            raw.ask(changed).await.error(),
+            unauthenticated(),
+            "{from} {to}"
+        );
+    }
+    assert_eq!(raw.ask(call).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_handler_reads_signed_metadata_only() {
+    let (seen, mut metadata) = tokio::sync::mpsc::unbounded_channel();
+    let observe = move |request: Request, next: Next| {
+        let names = request.context().metadata().iter();
+        let names: Vec<_> = names.map(|(name, _)| name.to_owned()).collect();
+        // The receiver lives as long as the server.
+        let _ = seen.send(names);
+        next.run(request)
+    };
+    let running = Running::start(vault().layer(observe)).await;
+    let mut raw = Raw::connect(running.address()).await;
+    let added = "x-rpc-hops: 1\r\nauthorization: Bearer b\r\nx-forwarded-for: 1.2.3.4";
+    for (call, expected) in [
+        (captured().await, Vec::new()),
+        (
+            captured_with(|call| call.header("x-tenant", "a")).await,
+            vec!["x-tenant"],
+        ),
+    ] {
+        let response = raw.ask(call.replace("x-rpc-hops: 1", added)).await;
+        assert_eq!(response.status, 200);
+        assert_eq!(metadata.recv().await.unwrap(), expected);
+    }
+    // Over HTTP/2 as well.
+    let client = Client::new(&running.url()).unwrap().identity(keys());
+    let vault = VaultClient::with_client(client.http2());
+    vault.open("left").header("x-tenant", "b").await.unwrap();
+    assert_eq!(metadata.recv().await.unwrap(), ["x-tenant"]);
 }
 
 #[tokio::test]

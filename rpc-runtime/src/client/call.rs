@@ -115,7 +115,8 @@ impl<T: 'static, E: 'static> Call<T, E> {
         self.change(|parts| parts.message_limit = Some(bytes))
     }
 
-    /// Adds a metadata entry. An invalid name or value fails the call with `invalid_argument`.
+    /// Adds a metadata entry, sent as a header. An invalid name or value fails the call with
+    /// `invalid_argument`. With identity keys, the signature of the call covers it.
     pub fn header(self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
         self.add_metadata(|metadata| metadata.append(name, value))
     }

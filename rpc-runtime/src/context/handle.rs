@@ -182,7 +182,8 @@ impl Context {
     }
 
     /// Returns the metadata that the caller sent. A header whose value is not visible ASCII is left
-    /// out.
+    /// out. Of a signed call, only headers that the signature covers are there; a proxy may have
+    /// added others.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
         static EMPTY: Metadata = Metadata::new();

@@ -16,11 +16,12 @@
 //!
 //! `docs/request-signature.md` describes the format for other implementations, with test vectors.
 //!
-//! Limits: the signature encrypts nothing. It does not cover application metadata, which proxies
-//! may extend. A holder of a key can claim any source. Each instance of a server remembers the
-//! calls that it has received, so it rejects a replayed call. Another instance, or one that has
-//! restarted, would accept it within 30 s. Use TLS to prevent that. A clock that jumps does not
-//! make a server accept a call twice: a second whose calls it no longer remembers stays closed.
+//! Limits: the signature encrypts nothing. Of the headers of an application it covers those that
+//! `x-rpc-signed-headers` names; proxies may add others. A holder of a key can claim any source.
+//! Each instance of a server remembers the calls that it has received, so it rejects a replayed
+//! call. Another instance, or one that has restarted, would accept it within 30 s. Use TLS to
+//! prevent that. A clock that jumps does not make a server accept a call twice: a second whose
+//! calls it no longer remembers stays closed.
 
 mod keys;
 mod replay;

@@ -7,18 +7,26 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, Header
 use http::request;
 
 use super::context::{BAGGAGE, REQUEST_ID, TRACEPARENT, TRACESTATE};
+use super::metadata;
 use crate::descriptor::MethodDescriptor;
 use crate::error::Error;
 use crate::identity::{self, BodyDigest, IdentityKeys, SignableRequest, Verifier, unauthenticated};
+use crate::metadata::{Metadata, is_reserved};
 
 static IDENTITY: HeaderName = HeaderName::from_static("x-rpc-identity");
 
-/// Signs a request. Must be called after all headers that the signature covers are set.
+/// The names of the application's headers that the signature covers, separated by commas. It is
+/// covered itself, so that none is lost or added on the way.
+static SIGNED_HEADERS: HeaderName = HeaderName::from_static("x-rpc-signed-headers");
+
+/// Signs a request with all of its headers that have a meaning for its server. Must be called after
+/// they are set.
 pub(crate) fn sign(
     keys: &IdentityKeys,
     method: &MethodDescriptor,
     request: &mut http::Request<Bytes>,
 ) {
+    name_signed_headers(request.headers_mut());
     // Not the path of the request, because a server mounted under a prefix does not see the prefix.
     let target = match request.uri().query() {
         None => Cow::Borrowed(method.path),
@@ -40,6 +48,36 @@ pub(crate) fn sign(
             tracing::error!(target: "rpc", %error, "internal error: failed to sign a call; it is sent unsigned");
         }
     }
+}
+
+/// Names the application's headers of a request, so that its signature covers them.
+fn name_signed_headers(headers: &mut HeaderMap) {
+    let names = headers.keys().map(HeaderName::as_str);
+    let mut names: Vec<_> = names.filter(|name| !is_reserved(name)).collect();
+    if names.is_empty() {
+        return;
+    }
+    names.sort_unstable();
+    // Names of headers are valid values.
+    if let Ok(names) = HeaderValue::try_from(names.join(",")) {
+        headers.insert(SIGNED_HEADERS.clone(), names);
+    }
+}
+
+/// Returns whether a signature covers a header of the application.
+fn is_signed_header(headers: &HeaderMap, name: &str) -> bool {
+    let lists = headers.get_all(&SIGNED_HEADERS).iter();
+    let mut names = lists.flat_map(|list| list.as_bytes().split(|byte| *byte == b','));
+    names.any(|signed| signed.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
+}
+
+/// Reads the metadata of a signed request: the headers of the application that the signature
+/// covers. Others may have been added on the way.
+pub(crate) fn signed_metadata(headers: &HeaderMap) -> Metadata {
+    if !headers.contains_key(&SIGNED_HEADERS) {
+        return Metadata::new();
+    }
+    metadata::read_some(headers, |name| is_signed_header(headers, name))
 }
 
 /// Returns whether a request has a signature, valid or not.
@@ -88,12 +126,14 @@ fn service_of(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(service, _)| service)
 }
 
-/// Returns the headers that a signature covers, sorted by name: the headers of the context, and
-/// those that determine how the message is read.
+/// Returns the headers that a signature covers, sorted by name: the headers of the context, those
+/// that determine how the message is read, and those of the application that the request names.
 fn covered(headers: &HeaderMap) -> Vec<(&str, &[u8])> {
+    let names_some = headers.contains_key(&SIGNED_HEADERS);
+    let is_named = |name: &HeaderName| names_some && is_signed_header(headers, name.as_str());
     let mut covered: Vec<_> = headers
         .iter()
-        .filter(|(name, _)| is_covered(name))
+        .filter(|(name, _)| is_covered(name) || (**name != IDENTITY && is_named(name)))
         .map(|(name, value)| (name.as_str(), value.as_bytes()))
         .collect();
     // A stable sort keeps the order of several values of one name.
@@ -176,6 +216,45 @@ mod tests {
         ] {
             assert_eq!(service_of(path), service, "{path}");
         }
+    }
+
+    #[test]
+    fn headers_of_the_application_are_covered_by_name() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("x-tenant", "red"),
+            ("x-rpc-source", "a@b/c"),
+            ("authorization", "a"),
+            ("x-tenant", "blue"),
+            ("user-agent", "rpc"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        name_signed_headers(&mut headers);
+        assert_eq!(headers[&SIGNED_HEADERS], "authorization,x-tenant");
+        // A proxy adds one.
+        headers.append("x-forwarded-for", HeaderValue::from_static("1.2.3.4"));
+        let names: Vec<_> = covered(&headers).iter().map(|header| header.0).collect();
+        assert_eq!(
+            names,
+            [
+                "authorization",
+                "x-rpc-signed-headers",
+                "x-rpc-source",
+                "x-tenant",
+                "x-tenant"
+            ]
+        );
+        let metadata = signed_metadata(&headers);
+        let names: Vec<_> = metadata.iter().map(|entry| entry.0).collect();
+        assert_eq!(names, ["x-tenant", "x-tenant", "authorization"]);
+        // Foreign clients may write the list in their own way.
+        let list = HeaderValue::from_static("X-Forwarded-For , cookie");
+        headers.insert(SIGNED_HEADERS.clone(), list);
+        assert_eq!(signed_metadata(&headers).len(), 1);
+        headers.remove(&SIGNED_HEADERS);
+        assert!(signed_metadata(&headers).is_empty());
+        assert_eq!(covered(&headers).len(), 1);
     }
 
     #[test]

@@ -9,9 +9,16 @@ pub(crate) const TRAILER_PREFIX: &str = "trailer-";
 
 /// Reads the metadata of a request. Skips headers of the protocol and values that are not text.
 pub(crate) fn read(headers: &HeaderMap) -> Metadata {
+    read_some(headers, |_| true)
+}
+
+/// Reads the metadata of a request whose names are `wanted`.
+pub(super) fn read_some(headers: &HeaderMap, wanted: impl Fn(&str) -> bool) -> Metadata {
     let mut metadata = Metadata::new();
     for (name, value) in headers {
-        append(&mut metadata, name.as_str(), value);
+        if wanted(name.as_str()) {
+            append(&mut metadata, name.as_str(), value);
+        }
     }
     metadata
 }

@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::request;
+use http::{HeaderMap, request};
 
 use crate::error::{Code, Error};
 use crate::identity::{BodyDigest, Verifier};
-use crate::protocol::{context, identity};
+use crate::metadata::Metadata;
+use crate::protocol::{context, identity, metadata};
 use crate::server::call::web_page::{self, OwnHosts};
 
 /// The kind of a listener, by the callers that it expects.
@@ -208,6 +209,15 @@ impl Caller {
     /// Returns whether a signature covers the body of the request.
     pub(crate) fn is_signed(&self) -> bool {
         self.body.is_some()
+    }
+
+    /// Reads the metadata of the caller's request: if it is signed, what the signature covers.
+    pub(crate) fn metadata(&self, headers: &HeaderMap) -> Metadata {
+        if self.is_signed() {
+            identity::signed_metadata(headers)
+        } else {
+            metadata::read(headers)
+        }
     }
 
     /// Returns whether the headers of the caller's requests are trusted.

@@ -24,7 +24,7 @@ use crate::error::{Code, Error};
 use crate::observe::{CallStart, Observation};
 use crate::protocol::connect::{self, CallRejection, RejectionFormat};
 use crate::protocol::context::IncomingContext;
-use crate::protocol::{metadata, printable};
+use crate::protocol::printable;
 use crate::server::admission::{self, Permit, Rejected};
 use crate::server::call::body::{self, BodyEnd, ReadBodyError, ResponseBody, StoppableBody};
 use crate::server::call::guard::within;
@@ -146,7 +146,7 @@ impl<'a> PlainCall<'a> {
             .server_info(self.inner.server_info().clone())
             .deadline(saturating_deadline(Instant::now(), timeout_or_default))
             .caller_timeout(timeout)
-            .metadata(metadata::read(&head.headers))
+            .metadata(self.caller.metadata(&head.headers))
             .build()
     }
 

@@ -21,7 +21,6 @@ use crate::error::{Code, Error};
 use crate::middleware::{self, BodyKind, Guards, Request, Response};
 use crate::protocol::connect::{self, Accepts, CallRejection, RequestHead, WireResponse};
 use crate::protocol::context::IncomingContext;
-use crate::protocol::metadata;
 use crate::server::call::body::{self, Aborted, BodyEnd, ReadBodyError, ResponseBody};
 use crate::server::call::service::Route;
 use crate::server::call::trust::Caller;
@@ -116,7 +115,7 @@ impl<'a> PendingCall<'a> {
             .server_info(self.inner.server_info().clone())
             .deadline(saturating_deadline(Instant::now(), given.min(cap)))
             .caller_timeout(timeout)
-            .metadata(metadata::read(&self.head.headers))
+            .metadata(self.caller.metadata(&self.head.headers))
             .build()
     }
 
