@@ -67,10 +67,21 @@ impl FlagsFile {
                     return (number, Err(text.to_owned()));
                 }
                 let line = line.split_once('=').map(|(name, text)| (name.trim(), text.trim()));
-                // The line is not quoted: it may be part of a secret.
-                (number, line.ok_or_else(|| "expected `name = value`".to_owned()))
+                // The line is not part of the error: it may contain a secret.
+                let line = line.ok_or_else(|| "expected `name = value`".to_owned());
+                let line = line.and_then(|(name, text)| match is_quoted(name) || is_quoted(text) {
+                    true => Err("quotes would be a part of the name or the value; remove them".to_owned()),
+                    false => Ok((name, text)),
+                });
+                (number, line)
             })
     }
+}
+
+/// Returns whether a text is in quotes, as other formats have it.
+fn is_quoted(text: &str) -> bool {
+    let mut inner = text.chars();
+    matches!((inner.next(), inner.next_back()), (Some(first @ ('"' | '\'')), Some(last)) if first == last)
 }
 
 /// Reads a file. Blocks.

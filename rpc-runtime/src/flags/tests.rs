@@ -337,6 +337,11 @@ mod files {
             ),
             ("small = 5\nsmall = 6\n", "line 2: duplicate flag small"),
             (
+                "list = \"a\"\n'small' = 5\n",
+                "line 1: quotes would be a part of the name or the value; remove them; line 2: quotes would be",
+            ),
+            ("test_token = 'canary'\n", "line 1: quotes would be"),
+            (
                 "small = 5",
                 "line 1: the last line does not end with a line feed, so the file may be incomplete",
             ),
@@ -350,6 +355,8 @@ mod files {
             assert!(error.message().contains(words), "{}", error.message());
             assert_eq!(flags.get(&SMALL), 4, "{text}");
         }
+        apply(&flags, "list = \"a\", b'\n").unwrap();
+        assert_eq!(*flags.load(&LIST), ["\"a\"", "b'"]);
         apply(&flags, "").unwrap();
         assert_eq!(
             flags.get(&SMALL),

@@ -191,6 +191,11 @@ fn parse_line(line: &str) -> Result<IdentityKey, String> {
             "invalid key ID: expected 1 to {ID_BYTES} letters, digits, `-` and `_`, before the secret"
         ));
     }
+    if secret.starts_with(is_quote) || secret.ends_with(is_quote) {
+        return Err(format!(
+            "the secret of `{id}` is in quotes, which would be a part of it; remove them"
+        ));
+    }
     if secret.len() < SECRET_BYTES {
         return Err(format!(
             "the secret of `{id}` has {} bytes, expected at least {SECRET_BYTES}; \
@@ -203,6 +208,11 @@ fn parse_line(line: &str) -> Result<IdentityKey, String> {
         id: id.to_owned(),
         mac,
     })
+}
+
+/// Returns whether this is a quote of shells and other formats, or one that a word processor makes.
+fn is_quote(c: char) -> bool {
+    matches!(c, '"' | '\'' | '`' | '\u{2018}'..='\u{201f}')
 }
 
 /// Returns whether this is a valid key ID. A dot is not allowed, because it separates the parts of

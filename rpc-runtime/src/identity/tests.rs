@@ -196,6 +196,14 @@ fn a_key_file_error_has_the_line_but_no_secret() {
         ),
         (&format!("a {SECRET}\na {OTHER}"), "duplicate key ID `a`"),
         (&format!("a.b {SECRET}"), "invalid key ID"),
+        (
+            &format!("a \"{SECRET}\""),
+            "the secret of `a` is in quotes, which would be a part of it",
+        ),
+        (&format!("a '{SECRET}'"), "in quotes"),
+        (&format!("a {SECRET}\""), "in quotes"),
+        (&format!("a \u{201c}{SECRET}\u{201d}"), "in quotes"),
+        (&format!("'a' {SECRET}"), "invalid key ID"),
     ] {
         let error = IdentityKeys::parse(text).unwrap_err().to_string();
         assert!(error.contains(problem), "{error}");
