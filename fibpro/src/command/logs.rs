@@ -7,7 +7,7 @@ use fibpro::api::logsink::{Level, LogSinkClient, Query, StoredRecord, WAIT_LIMIT
 use fibpro::process::print_note;
 use fibpro::service::logsink::append_line;
 use fibpro::terminal::{self, one_line};
-use jiff::{SignedDuration, Timestamp};
+use jiff::{Span, SpanRelativeTo, Timestamp};
 use rpc_runtime::{Code, RequestId};
 use tokio::time::{Instant, sleep};
 
@@ -39,7 +39,7 @@ pub(crate) struct LogsOptions {
     #[arg(long)]
     level: Option<Level>,
 
-    /// Only records written at this time or later: `5m`, `2h 30m` (ago), or a time such as
+    /// Only records written at this time or later: `5m`, `2h 30m`, `1d` (ago), or a time such as
     /// `2026-11-22T12:25:34Z`
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
@@ -174,13 +174,14 @@ fn request_id(text: &str) -> Result<RequestId, &'static str> {
 
 /// Parses a time, or a duration before now.
 fn time(text: &str) -> Result<Timestamp, String> {
-    let wrong = "expected a duration before now, such as `5m` or `2h 30m`, or a time such as `2026-11-22T12:25:34Z`";
+    let wrong = "expected a duration before now, such as `5m`, `2h 30m` or `1d`, or a time such as `2026-11-22T12:25:34Z`";
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);
     }
-    let ago: SignedDuration = text.parse().map_err(|_| wrong.to_owned())?;
-    Timestamp::now()
-        .checked_sub(ago.abs())
+    let ago = text.parse::<Span>();
+    // Months and years have no fixed length.
+    let ago = ago.and_then(|ago| ago.to_duration(SpanRelativeTo::days_are_24_hours()));
+    ago.and_then(|ago| Timestamp::now().checked_sub(ago.abs()))
         .map_err(|_| wrong.to_owned())
 }
 
@@ -193,12 +194,30 @@ mod tests {
         let at = "2026-11-22T12:25:34.021Z";
         assert_eq!(time(at), Ok(at.parse().unwrap()));
         assert_eq!(time("2026-11-22T13:25:34.021+01:00"), time(at));
-        for (text, seconds) in [("5m", 300), ("2h 30m", 9000), ("90s", 90), ("1h30m", 5400)] {
+        for (text, seconds) in [
+            ("5m", 300),
+            ("2h 30m", 9000),
+            ("90s", 90),
+            ("1h30m", 5400),
+            ("1d", 86_400),
+            ("1d 12h", 129_600),
+            ("2 weeks", 1_209_600),
+            ("-1d", 86_400),
+            ("P1DT1H", 90_000),
+        ] {
             let then = time(text).unwrap();
             let ago = Timestamp::now().duration_since(then);
             assert!((seconds..seconds + 60).contains(&ago.as_secs()), "{text}");
         }
-        for text in ["", "yesterday", "5", "22.11.2026"] {
+        for text in [
+            "",
+            "yesterday",
+            "5",
+            "22.11.2026",
+            "1 month",
+            "1y",
+            "99999w",
+        ] {
             assert!(
                 time(text)
                     .unwrap_err()
