@@ -60,7 +60,7 @@ pub fn write_table(all: &[ServiceReport], line_end: &str, out: &mut impl Write) 
             write!(
                 out,
                 "{} dropped {dropped} log records{line_end}",
-                seen.service
+                one_line(&seen.service)
             )?;
         }
     }
@@ -172,6 +172,32 @@ mod tests {
              pricing  DOWN   -     -              -         -        -         -        -    -  http://127.0.0.1:9004\n\
              logsink dropped 3 log records\n\
              pricing is down: unavailable: cannot connect\\u{1b}[2J\n"
+        );
+    }
+
+    #[test]
+    fn no_text_of_a_service_reaches_the_terminal_as_it_is() {
+        let evil = "\u{1b}]0;x\u{7}\u{9b}2J\r\n\u{202e}";
+        let mut seen = up();
+        seen.service = evil.to_owned();
+        seen.address = evil.to_owned();
+        if let Some(numbers) = &mut seen.numbers {
+            numbers.environment = evil.to_owned();
+            numbers.version = evil.to_owned();
+        }
+        let mut gone = down();
+        gone.service = evil.to_owned();
+        if let Some(error) = &mut gone.error {
+            error.code = evil.to_owned();
+            error.message = evil.to_owned();
+        }
+        let mut out = Vec::new();
+        write_table(&[seen, gone], "\n", &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().count(), 5, "{text:?}");
+        assert!(
+            !text.replace('\n', "").contains(crate::terminal::is_unsafe),
+            "{text:?}"
         );
     }
 }
