@@ -242,6 +242,31 @@ async fn a_text_is_searched_for_as_it_is_written() {
     }
 }
 
+/// `LIKE` of SQLite ends at a NUL.
+#[tokio::test]
+async fn a_text_after_a_nul_is_found() {
+    let searched = Searched::start().await;
+    for text in ["before\0After", "\0", "other"] {
+        assert!(searched.sink.info(text).await.unwrap());
+    }
+    for (text, found) in [
+        ("after", 1),
+        ("BEFORE\0AFT", 1),
+        ("e\0a", 1),
+        ("\0", 2),
+        ("r\0", 0),
+        ("before\0other", 0),
+        ("other", 1),
+    ] {
+        let query = Query {
+            text: Some(text.to_owned()),
+            ..query()
+        };
+        let page = searched.sink.query(&query).await.unwrap();
+        assert_eq!(page.records.len(), found, "{text:?}");
+    }
+}
+
 #[tokio::test]
 async fn pages_continue_and_default_to_the_latest() {
     let searched = Searched::start().await;

@@ -3,6 +3,7 @@
 mod damage;
 pub(crate) mod disk;
 mod output;
+mod readers;
 
 use std::io;
 use std::path::Path;

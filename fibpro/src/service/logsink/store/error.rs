@@ -26,6 +26,10 @@ pub(super) enum LogStoreErrorKind {
     Full,
     /// Another process holds a write lock on the file.
     Locked,
+    /// Searches or other processes have been reading the file for long, so its `-wal` is full.
+    Read,
+    /// The search takes too long.
+    Slow,
     /// Another log sink uses the file.
     InUse,
     ReadOnly,
@@ -75,6 +79,12 @@ impl LogStoreError {
         match self.kind {
             LogStoreErrorKind::Full => "the disk of the log store is full",
             LogStoreErrorKind::Locked => "another process holds a lock on the log store",
+            LogStoreErrorKind::Read => {
+                "the log store has been read for long, so its write-ahead log is full"
+            }
+            LogStoreErrorKind::Slow => {
+                "the search takes too long; narrow it by time, source, level or request"
+            }
             LogStoreErrorKind::InUse => "another log sink uses the log store",
             LogStoreErrorKind::ReadOnly => "the log store is read-only",
             LogStoreErrorKind::Corrupt => "the log store is damaged",
@@ -99,6 +109,10 @@ impl LogStoreError {
             LogStoreErrorKind::Locked => {
                 "stop the process that writes to the file; the store resumes by itself"
             }
+            LogStoreErrorKind::Read => {
+                "end the process that reads the file; the store resumes by itself"
+            }
+            LogStoreErrorKind::Slow => "narrow the search by time, source, level or request",
             LogStoreErrorKind::InUse => {
                 "stop the other log sink, or choose another file with `--store FILE`"
             }
@@ -141,7 +155,8 @@ impl LogStoreError {
     #[track_caller]
     fn error(&self, what: &str) -> Error {
         let code = match self.kind {
-            LogStoreErrorKind::Full => Code::ResourceExhausted,
+            LogStoreErrorKind::Full | LogStoreErrorKind::Read => Code::ResourceExhausted,
+            LogStoreErrorKind::Slow => Code::DeadlineExceeded,
             _ => Code::Unavailable,
         };
         Error::new(code, format!("{what}: {}", self.description())).with_retry_after(RETRY_AFTER)
@@ -160,6 +175,7 @@ impl From<sqlx::Error> for LogStoreError {
             Some(SqliteErrorKind::Corrupt) => LogStoreErrorKind::Corrupt,
             Some(SqliteErrorKind::Full | SqliteErrorKind::WriteRefused) => LogStoreErrorKind::Full,
             Some(SqliteErrorKind::CannotOpen) => LogStoreErrorKind::CannotOpen,
+            Some(SqliteErrorKind::Interrupted) => LogStoreErrorKind::Slow,
             Some(SqliteErrorKind::Io | SqliteErrorKind::Other) | None => LogStoreErrorKind::Failed,
         };
         Self::new(kind, error)

@@ -26,7 +26,7 @@ const PAGE_BYTES: u32 = 4096;
 const MAX_CHECKED_BYTES: u64 = 256 << 20;
 
 /// Timeout for a lock that another process holds.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Maximum number of concurrent searches.
 const MAX_READERS: u32 = 4;
@@ -244,7 +244,7 @@ pub(super) fn move_aside(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Appends a suffix to a path: `logs.sqlite` and `-wal` give `logs.sqlite-wal`.
-fn with_suffix(path: &Path, ending: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, ending: &str) -> PathBuf {
     let mut suffixed = path.as_os_str().to_owned();
     suffixed.push(ending);
     suffixed.into()

@@ -9,10 +9,12 @@ mod file;
 mod insert;
 mod retention;
 mod select;
+mod wal;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use rpc_runtime::{Code, Result, fail};
@@ -30,6 +32,9 @@ pub(super) use writer::{StoreJob, StoreResult};
 
 /// Maximum number of searches that wait for records. Each occupies a slot for running calls.
 const FOLLOWERS: usize = 64;
+
+/// Timeout of a search. While it runs, the write-ahead log cannot be emptied.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Path and size limit of a store.
 #[derive(Debug, Clone)]
@@ -107,7 +112,7 @@ impl LogStore {
     /// Returns the matching records.
     pub(super) async fn page(&self, filter: &Filter) -> Result<Page> {
         self.shared.follow_file().await;
-        select::page(&self.shared.readers(), filter)
+        select::page(&self.shared.readers(), filter, SEARCH_TIMEOUT)
             .await
             .map_err(|problem| {
                 tracing::warn!(
@@ -191,7 +196,6 @@ impl StoreTask {
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
-    use std::time::Duration;
 
     use rpc_runtime::Context;
     use rpc_tests::wait::StoppedClock;

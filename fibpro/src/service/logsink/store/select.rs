@@ -2,12 +2,14 @@
 
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 use rpc_runtime::{Code, Error, RequestId, Source, logs};
 use sqlx::sqlite::{SqlitePool, SqliteRow};
-use sqlx::{QueryBuilder, Row as _, Sqlite};
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::error::{LogStoreError, LogStoreErrorKind};
 use crate::api::logsink::{
@@ -16,6 +18,9 @@ use crate::api::logsink::{
 
 /// Maximum size of the records of a page as JSON, in bytes. Below the limit of a message.
 const PAGE_BYTES: usize = 3 << 20;
+
+/// Number of steps of SQLite after which a search looks whether its time is up: some 0.1 ms.
+const STEPS: i32 = 10_000;
 
 const COLUMNS: &str = "SELECT records.id, server, environment, instance, epoch, sequence, request_id, time, level, \
      target, text FROM records CROSS JOIN sources ON sources.id = records.source WHERE records.id <= ";
@@ -105,9 +110,10 @@ impl Filter {
             sql.push(" AND time < ").push_bind(first_microsecond(until));
         }
         if let Some(text) = &query.text {
-            sql.push(" AND text LIKE ")
-                .push_bind(format!("%{}%", escaped(text)))
-                .push(r" ESCAPE '\'");
+            // `LIKE` ends at a NUL, in the text as in the pattern.
+            sql.push(" AND instr(lower(text), lower(")
+                .push_bind(text.clone())
+                .push(")) > 0");
         }
         let order = if self.after.is_some() { "ASC" } else { "DESC" };
         sql.push(" ORDER BY records.id ").push(order);
@@ -117,14 +123,43 @@ impl Filter {
     }
 }
 
-/// Reads a page.
-pub(super) async fn page(readers: &SqlitePool, filter: &Filter) -> Result<Page, LogStoreError> {
+/// Reads a page. Fails if that takes longer than `timeout`.
+pub(super) async fn page(
+    readers: &SqlitePool,
+    filter: &Filter,
+    timeout: Duration,
+) -> Result<Page, LogStoreError> {
+    let mut connection = readers.acquire().await?;
+    let _running = limit_time(&mut connection, timeout).await?;
+    read_page(&mut connection, filter).await
+}
+
+/// Interrupts statements of the connection after a time, or when the returned value is dropped: a
+/// scan that finds nothing does not notice that its caller is gone.
+async fn limit_time(
+    connection: &mut SqliteConnection,
+    timeout: Duration,
+) -> Result<Arc<()>, LogStoreError> {
+    let running = Arc::new(());
+    let is_wanted = Arc::downgrade(&running);
+    let end = Instant::now() + timeout;
+    let mut handle = connection.lock_handle().await?;
+    handle.set_progress_handler(STEPS, move || {
+        is_wanted.strong_count() > 0 && Instant::now() < end
+    });
+    Ok(running)
+}
+
+async fn read_page(
+    connection: &mut SqliteConnection,
+    filter: &Filter,
+) -> Result<Page, LogStoreError> {
     // Records that arrive during the read belong to the next page.
     let head: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM records")
-        .fetch_one(readers)
+        .fetch_one(&mut *connection)
         .await?;
     let mut sql = filter.sql(head);
-    let mut rows = pin!(sql.build().fetch(readers));
+    let mut rows = pin!(sql.build().fetch(connection));
     let (mut records, mut bytes, mut more) = (Vec::new(), 0, false);
     while let Some(row) = rows.try_next().await? {
         let logged = stored_record(&row)?;
@@ -206,18 +241,6 @@ fn first_microsecond(time: Timestamp) -> i64 {
     time.as_microsecond() + i64::from(time.subsec_nanosecond() % 1000 > 0)
 }
 
-/// Escapes the wildcards of `LIKE`.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '%' | '_' | '\\') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out
-}
-
 #[track_caller]
 fn invalid(argument: &'static str, problem: String) -> Error {
     let error = Error::new(Code::InvalidArgument, format!("{argument}: {problem}"));
@@ -247,9 +270,73 @@ impl io::Write for Counter {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
+    use sqlx::sqlite::SqlitePoolOptions;
+    use sqlx::{AssertSqlSafe, Connection as _};
 
     use super::*;
+
+    /// Returns a pool with one connection to a store with many records.
+    async fn filled() -> SqlitePool {
+        let pool = SqlitePoolOptions::new().max_connections(1);
+        let pool = pool.connect("sqlite::memory:").await.unwrap();
+        let fill = "INSERT INTO sources VALUES (1, 'a', 'b', 'c');
+            INSERT INTO records SELECT value, 1, NULL, NULL, NULL, value, 1, 't', 'text' FROM
+                (WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 20000) SELECT * FROM n);";
+        for sql in [include_str!("migrations/1_records.sql"), fill] {
+            sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+        }
+        pool
+    }
+
+    #[tokio::test]
+    async fn a_search_that_takes_too_long_ends() {
+        let pool = filled().await;
+        for query in [
+            Query {
+                text: Some("absent".to_owned()),
+                ..Query::default()
+            },
+            Query {
+                until: Some(Timestamp::UNIX_EPOCH),
+                ..Query::default()
+            },
+            Query {
+                after: Some(0),
+                text: Some("absent".to_owned()),
+                ..Query::default()
+            },
+        ] {
+            let filter = Filter::new(&query).unwrap();
+            let error = page(&pool, &filter, Duration::ZERO).await.unwrap_err();
+            assert_eq!(error.kind, LogStoreErrorKind::Slow);
+            let error = error.to_search_error();
+            assert_eq!(error.code(), Code::DeadlineExceeded);
+            assert!(error.message().contains("narrow it by time"), "{error}");
+            // The connection is as before.
+            let found = page(&pool, &filter, Duration::from_secs(60)).await.unwrap();
+            assert!(found.records.is_empty());
+        }
+        let filter = Filter::new(&Query::default()).unwrap();
+        let found = page(&pool, &filter, Duration::ZERO).await.unwrap();
+        assert_eq!(found.records.len(), 100);
+    }
+
+    #[tokio::test]
+    async fn a_search_whose_caller_left_ends() {
+        let pool = filled().await;
+        let mut connection = pool.acquire().await.unwrap();
+        let wanted = limit_time(&mut connection, Duration::from_secs(60))
+            .await
+            .unwrap();
+        let scan = "SELECT count(*) FROM records WHERE text = 'absent'";
+        sqlx::query(scan).execute(&mut *connection).await.unwrap();
+        drop(wanted);
+        let error = sqlx::query(scan)
+            .execute(&mut *connection)
+            .await
+            .unwrap_err();
+        assert_eq!(LogStoreError::from(error).kind, LogStoreErrorKind::Slow);
+    }
 
     #[tokio::test]
     async fn searches_that_find_little_use_an_index() {

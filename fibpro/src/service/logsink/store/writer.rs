@@ -18,6 +18,7 @@ use super::error::{LogStoreError, LogStoreErrorKind, RETRY_AFTER};
 use super::file::{self, FileIdentity};
 use super::insert::{self, Tables};
 use super::retention::Retention;
+use super::wal::WalBound;
 use crate::api::logsink::Record;
 
 /// Number of records at which a transaction takes no further job.
@@ -75,6 +76,7 @@ struct OpenStore {
     identity: FileIdentity,
     tables: Tables,
     retention: Retention,
+    wal: WalBound,
     /// Sequence numbers of stored records, including evicted ones.
     seen: SequenceTracker,
     /// When the file was first seen to be missing.
@@ -230,6 +232,7 @@ impl StoreWriter {
                 identity: FileIdentity::of(&options.path),
                 tables,
                 retention,
+                wal: WalBound::new(&options.path, options.bytes),
                 seen,
                 missing_since: None,
             }),
@@ -392,6 +395,7 @@ impl OpenStore {
         let connection = &mut self.connection;
         let added = records.len() as u64;
         let bytes = records.iter().map(|record| text_bytes(record) as u64).sum();
+        self.wal.truncate_for(connection, added, bytes).await?;
         sqlx::query("BEGIN IMMEDIATE")
             .execute(&mut *connection)
             .await?;
