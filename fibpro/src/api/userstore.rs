@@ -87,6 +87,16 @@ pub trait UserStore {
     /// Returns changes of the user's credit, newest first. At most `limit`, which is 1 to 1000.
     #[rpc(no_side_effects)]
     async fn ledger(&self, username: &str, limit: u32) -> Result<Vec<LedgerEntry>, UserStoreError>;
+
+    /// Returns a page of the changes of the user's credit, newest first. At most `limit`, which is
+    /// 1 to 1000. `before` is `next` of the previous page; without it, the page is the first one.
+    #[rpc(no_side_effects)]
+    async fn ledger_page(
+        &self,
+        username: &str,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<LedgerPage, UserStoreError>;
 }
 
 /// A user, without secret data.
@@ -155,6 +165,16 @@ pub struct LedgerEntry {
     /// Key of the purchase, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+}
+
+/// A page of the changes of a user's credit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerPage {
+    /// Newest first.
+    pub entries: Vec<LedgerEntry>,
+    /// `before` of the next page; `None` if this is the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
 }
 
 /// Errors of the user store.

@@ -9,8 +9,8 @@ use fibpro::api::compute_worker::{ComputeWorker, ComputeWorkerClient, ComputeWor
 use fibpro::api::controller::{ControllerClient, ControllerServer};
 use fibpro::api::pricing::{PricingClient, PricingServer};
 use fibpro::api::userstore::{
-    LedgerEntry, PurchaseState, Reservation, User, UserStore, UserStoreClient, UserStoreError,
-    UserStoreServer,
+    LedgerEntry, LedgerPage, PurchaseState, Reservation, User, UserStore, UserStoreClient,
+    UserStoreError, UserStoreServer,
 };
 use fibpro::service::compute_worker::Worker;
 use fibpro::service::controller::Seller;
@@ -251,6 +251,15 @@ impl UserStore for Bank {
         _username: &str,
         _limit: u32,
     ) -> Result<Vec<LedgerEntry>, UserStoreError> {
+        fail!(Code::Unimplemented, "not called by these tests")
+    }
+
+    async fn ledger_page(
+        &self,
+        _username: &str,
+        _before: Option<u64>,
+        _limit: u32,
+    ) -> Result<LedgerPage, UserStoreError> {
         fail!(Code::Unimplemented, "not called by these tests")
     }
 }

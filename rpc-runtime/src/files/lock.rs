@@ -41,9 +41,10 @@ impl FileLock {
         }
     }
 
-    /// Returns whether the file at `path` is the locked one.
+    /// Returns whether the file at `path` is the locked one, and was not removed or replaced.
     #[cfg(unix)]
-    pub(crate) fn is_at(&self, path: &Path) -> bool {
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
         use std::os::unix::fs::MetadataExt as _;
 
         let at_path = std::fs::symlink_metadata(path);
@@ -51,8 +52,10 @@ impl FileLock {
         at_path.is_ok_and(|at_path| self.0.metadata().is_ok_and(|own| ids(own) == ids(at_path)))
     }
 
+    /// Returns whether there is a file at `path`.
     #[cfg(not(unix))]
-    pub(crate) fn is_at(&self, path: &Path) -> bool {
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
         path.exists()
     }
 

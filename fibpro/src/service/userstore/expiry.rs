@@ -55,15 +55,24 @@ impl Drop for Expiry {
 }
 
 /// Returns all expired reservations. Returns their number.
+///
+/// # Errors
+///
+/// The first error; the reservations of other users are returned all the same.
 pub(super) async fn return_overdue(store: &Store) -> Result<usize> {
-    let mut returned = 0;
+    let (mut returned, mut failed) = (0, None);
+    let mut after = String::new();
     loop {
-        let users = store.read(FindOverdue).await?;
-        if users.is_empty() {
-            return Ok(returned);
-        }
+        let users = store.read(FindOverdue { after }).await?;
+        let Some(last) = users.last() else {
+            return failed.map_or(Ok(returned), Err);
+        };
+        after = last.clone();
         for username in users {
-            returned += store.write(ReturnOverdue { username }).await?;
+            match store.write(ReturnOverdue { username }).await {
+                Ok(count) => returned += count,
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
     }
 }

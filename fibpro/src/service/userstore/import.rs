@@ -1,12 +1,14 @@
 //! The list of users for a new database.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
 use rpc_runtime::files;
 use rpc_runtime::{Code, Error, Result, Secret};
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use super::{normal, validate};
 use crate::api::userstore::UserStoreError;
@@ -78,13 +80,11 @@ impl UserList {
         let listed: Vec<UserEntry> = serde_json::from_str(text)
             .map_err(|error| Error::new(Code::InvalidArgument, format!("users: {error}")))?;
         let mut members: Vec<ImportedUser> = Vec::with_capacity(listed.len());
+        let mut positions = HashMap::with_capacity(listed.len());
         for mut user in listed {
             let at = members.len();
             user.normalize();
-            if let Some(first) = members
-                .iter()
-                .position(|other| other.username == user.username)
-            {
+            if let Some(first) = positions.insert(user.username.clone(), at) {
                 let text = format!("users[{at}].username: duplicate of users[{first}]");
                 return Err(Error::new(Code::InvalidArgument, text));
             }
@@ -125,6 +125,18 @@ impl UserList {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Returns a digest of the list without passwords: a digest of those could be guessed from it.
+    pub(super) fn digest(&self) -> String {
+        let mut digest = Sha256::new();
+        for user in &self.0 {
+            // Neither has a control character.
+            let roles = user.roles.join(" ");
+            digest.update(format!("{}\n{}\n{roles}\n", user.username, user.credit));
+        }
+        let digest = digest.finalize();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     pub(super) fn into_members(self) -> Vec<ImportedUser> {

@@ -8,6 +8,7 @@ mod backup;
 mod clock;
 mod database;
 mod expiry;
+mod first_users;
 mod guesses;
 mod hashing;
 mod import;
@@ -25,27 +26,25 @@ pub use self::import::UserList;
 pub use self::progress::Progress;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use rpc_runtime::{Error, Result, Secret};
+use rpc_runtime::{Result, Secret};
 
 use self::expiry::Expiry;
 use self::logins::Logins;
-use self::passwords::MAX_CONCURRENT as MAX_CONCURRENT_HASHES;
 use self::store::{
-    Account, FindAccount, HasUsers, Import, NewUser, ReadLedger, Refund, Reserve, ReturnOverdue,
-    SetCredit, Settle, Store,
+    Account, FindAccount, ReadLedger, Refund, Reserve, ReturnOverdue, SetCredit, Settle, Store,
 };
 use super::normal;
-use crate::api::userstore::{LedgerEntry, Reservation, User, UserStore, UserStoreError};
+use crate::api::userstore::{
+    LedgerEntry, LedgerPage, Reservation, User, UserStore, UserStoreError,
+};
 
 /// Time after which an open reservation expires.
 pub const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 
 /// Settings that differ between programs and tests.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Source of the current time.
     pub clock: Clock,
@@ -53,6 +52,20 @@ pub struct Settings {
     pub cost: Argon2Cost,
     /// Receiver of reports while the database is opened and users are added.
     pub progress: Progress,
+    /// Maximum length of `-wal` of an SQLite database while another process reads it, in bytes.
+    /// Nothing is changed beyond it.
+    pub wal_limit: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            clock: Clock::default(),
+            cost: Argon2Cost::default(),
+            progress: Progress::default(),
+            wal_limit: 256 << 20,
+        }
+    }
 }
 
 /// Implements [`UserStore`] on a database. Cheap to clone; clones share one store.
@@ -85,53 +98,23 @@ impl Users {
         settings: Settings,
     ) -> Result<Self> {
         let progress = settings.progress;
-        let opening = progress.during(Store::open(database, settings.clock), |elapsed| {
+        let opening = Store::open(database, settings.clock, settings.wal_limit);
+        let opening = progress.during(opening, |elapsed| {
             let seconds = elapsed.as_secs();
-            format!("opening the users' database: {seconds} s; after an unclean end all of it is checked")
+            format!(
+                "opening the users' database: {seconds} s; another user store may be adding users to it, and after an \
+                 unclean end all of it is checked"
+            )
         });
-        let store = Arc::new(opening.await?);
-        let logins = Arc::new(Logins::new(settings.cost)?);
-        let users = Self {
+        let (store, lock) = opening.await?;
+        first_users::add(&store, list, settings.cost, &progress).await?;
+        lock.release().await;
+        let store = Arc::new(store);
+        Ok(Self {
             expiry: Arc::new(Expiry::start(Arc::clone(&store))),
             store,
-            logins,
-        };
-        users.import(list, &progress).await?;
-        Ok(users)
-    }
-
-    /// Adds the users of a list only if there are no users: otherwise a removed user would return
-    /// at the next start, with a publicly known password in the case of the tutorial.
-    async fn import(&self, list: UserList, progress: &Progress) -> Result<()> {
-        if self.store.read(HasUsers).await? {
-            tracing::debug!("the database has users; the users of the list are not added");
-            return self.store.remember_users();
-        }
-        self.store.check_empty()?;
-        let (total, hashed) = (list.len(), &AtomicUsize::new(0));
-        let hashing = stream::iter(list.into_members()).map(|user| async move {
-            let password_hash = self.logins.passwords().hash(user.password).await?;
-            hashed.fetch_add(1, Ordering::Relaxed);
-            Ok::<_, Error>(NewUser {
-                password_hash,
-                credit: user.credit,
-                username: user.username,
-                roles: user.roles,
-            })
-        });
-        let hashing = hashing
-            .buffered(MAX_CONCURRENT_HASHES)
-            .try_collect::<Vec<_>>();
-        let state = |_| {
-            let hashed = hashed.load(Ordering::Relaxed);
-            format!("adding users: {hashed} of {total} passwords are hashed")
-        };
-        let users = progress.during(hashing, state).await?;
-        if users.is_empty() {
-            return Ok(());
-        }
-        self.store.write(Import(users)).await?;
-        self.store.remember_users()
+            logins: Arc::new(Logins::new(settings.cost)?),
+        })
     }
 
     /// Returns all expired reservations to their users. Returns their number. A background task
@@ -197,15 +180,19 @@ impl Users {
     async fn ledger_of(
         &self,
         username: String,
+        before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<LedgerEntry>, UserStoreError> {
+    ) -> Result<LedgerPage, UserStoreError> {
         let read = || {
-            let username = username.clone();
-            self.store.read(ReadLedger { username, limit })
+            self.store.read(ReadLedger {
+                username: username.clone(),
+                before,
+                limit,
+            })
         };
-        let (entries, is_overdue) = read().await??;
+        let (page, is_overdue) = read().await??;
         if !is_overdue {
-            return Ok(entries);
+            return Ok(page);
         }
         let username = username.clone();
         self.store.write(ReturnOverdue { username }).await?;
@@ -298,10 +285,19 @@ impl UserStore for Users {
     }
 
     async fn ledger(&self, username: &str, limit: u32) -> Result<Vec<LedgerEntry>, UserStoreError> {
+        Ok(self.ledger_page(username, None, limit).await?.entries)
+    }
+
+    async fn ledger_page(
+        &self,
+        username: &str,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<LedgerPage, UserStoreError> {
         let username = &*normal::nfc(username);
         validate::username(username)?;
         validate::limit(limit)?;
-        with_name!(username => self.ledger_of(username, limit).await)
+        with_name!(username => self.ledger_of(username, before, limit).await)
     }
 }
 

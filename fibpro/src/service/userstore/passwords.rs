@@ -42,7 +42,12 @@ pub(super) struct Passwords {
 
 impl Passwords {
     pub(super) fn new(cost: Argon2Cost) -> Result<Self> {
-        let hasher = Hasher::new(cost, MAX_CONCURRENT).map_err(|error| {
+        Self::with_turns(cost, MAX_CONCURRENT)
+    }
+
+    /// Like [`new`](Self::new), with another number of concurrent hashes.
+    pub(super) fn with_turns(cost: Argon2Cost, turns: usize) -> Result<Self> {
+        let hasher = Hasher::new(cost, turns).map_err(|error| {
             Error::new(
                 Code::InvalidArgument,
                 format!("invalid cost of password hashes: {error}"),
@@ -51,7 +56,7 @@ impl Passwords {
         Ok(Self {
             hasher: Arc::new(hasher),
             next_unproven: Semaphore::new(1),
-            turns: Arc::new(Semaphore::new(MAX_CONCURRENT)),
+            turns: Arc::new(Semaphore::new(turns)),
             waiting: AtomicUsize::new(0),
             hashed: Arc::default(),
         })

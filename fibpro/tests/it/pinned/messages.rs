@@ -4,7 +4,8 @@ use fibpro::api::compute_worker::{ComputeWorker, ComputeWorkerServer};
 use fibpro::api::controller::{Controller, ControllerError, ControllerServer, Sold};
 use fibpro::api::pricing::{Pricing, PricingError, PricingServer, Receipt};
 use fibpro::api::userstore::{
-    LedgerEntry, PurchaseState, Reservation, User, UserStore, UserStoreError, UserStoreServer,
+    LedgerEntry, LedgerPage, PurchaseState, Reservation, User, UserStore, UserStoreError,
+    UserStoreServer,
 };
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Limits, Secret};
@@ -155,6 +156,18 @@ impl UserStore for Echo {
         };
         Ok(vec![entry(Some("key".to_owned())), entry(None)])
     }
+
+    async fn ledger_page(
+        &self,
+        username: &str,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<LedgerPage, UserStoreError> {
+        Ok(LedgerPage {
+            entries: self.ledger(username, limit).await?,
+            next: before,
+        })
+    }
 }
 
 fn receipt(n: u64, key: &str) -> Result<Receipt, PricingError> {
@@ -239,6 +252,11 @@ async fn messages_are_as_pinned() {
         ("UserStore/Refund", r#"{"key":"refunded"}"#),
         ("UserStore/Refund", r#"{"key":"expired"}"#),
         ("UserStore/Ledger", r#"{"username":"ada","limit":10}"#),
+        ("UserStore/LedgerPage", r#"{"username":"ada","limit":10}"#),
+        (
+            "UserStore/LedgerPage",
+            r#"{"username":"ada","before":7,"limit":10}"#,
+        ),
         ("Pricing/Price", r#"{"n":10}"#),
         (
             "Pricing/Pay",

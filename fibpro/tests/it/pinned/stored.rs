@@ -36,6 +36,14 @@ fn migrations_are_as_pinned() {
             "sqlite, revision",
             include_str!("../../../migrations/sqlite/0002_revision.sql"),
         ),
+        (
+            "sqlite, import",
+            include_str!("../../../migrations/sqlite/0003_import.sql"),
+        ),
+        (
+            "postgres, import",
+            include_str!("../../../migrations/postgres/0002_import.sql"),
+        ),
     ];
     let texts = both.map(|(name, text)| format!("==== {name}\n{text}"));
     assert_pinned!("migrations.txt", texts.concat());
@@ -59,7 +67,7 @@ async fn the_users_database_is_as_pinned() {
     let Database::Sqlite(options) = &fixture.database else {
         panic!("not SQLite");
     };
-    let dump = dump(options, &["users", "purchases", "ledger"]).await;
+    let dump = dump(options, &["users", "purchases", "ledger", "import"]).await;
     // Salts differ.
     let mut lines = dump.lines();
     let texts = lines.by_ref().map(|line| match line.split_once("p=1$") {

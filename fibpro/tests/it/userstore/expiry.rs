@@ -5,7 +5,7 @@ use std::time::Duration;
 use fibpro::api::userstore::{PurchaseState, UserStoreError};
 use fibpro::service::userstore::RESERVATION_LIFETIME;
 
-use super::fixture::{Engine, Fixture, count, on_both};
+use super::fixture::{Engine, Fixture, count, execute, list_of, on_both};
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -66,10 +66,7 @@ on_both! {
     }
 
     async fn what_is_overdue_returns_without_anybody_asking(fixture) {
-        let list: Vec<_> = (0..120)
-            .map(|n| format!(r#"{{"username": "u{n}", "password": "p", "credit": 2}}"#))
-            .collect();
-        let (users, store) = fixture.open_list(&format!("[{}]", list.join(","))).await;
+        let (users, store) = fixture.open_list(&list_of(120)).await;
         for n in 0..120 {
             store.reserve(&format!("u{n}"), 1, &format!("k{n}")).await.unwrap();
         }
@@ -82,8 +79,29 @@ on_both! {
         assert_eq!(users.return_overdue().await.unwrap(), 0);
         let states = "SELECT COUNT(*) FROM purchases WHERE state = 'expired'";
         assert_eq!(count(&fixture.database, states).await, 120);
-        assert_eq!(store.get_user("u0").await.unwrap().unwrap().credit, 1);
-        assert_eq!(store.get_user("u1").await.unwrap().unwrap().credit, 2);
+        assert_eq!(store.get_user("u0").await.unwrap().unwrap().credit, 999);
+        assert_eq!(store.get_user("u1").await.unwrap().unwrap().credit, 1000);
+    }
+
+    async fn a_user_that_fails_holds_back_no_other(fixture) {
+        let (users, store) = fixture.open_list(&list_of(130)).await;
+        for n in 0..130 {
+            store.reserve(&format!("u{n}"), 1, &format!("k{n}")).await.unwrap();
+        }
+        // Their credit would not be a number of 64 bits any more, so it cannot be returned: the
+        // first of all, two in a row, the last.
+        for name in ["u0", "u50", "u51", "u99"] {
+            let most = i64::MAX;
+            execute(&fixture.database, &format!("UPDATE users SET credit = {most} WHERE username = '{name}'")).await;
+        }
+        fixture.advance(RESERVATION_LIFETIME);
+        for _ in 0..2 {
+            users.return_overdue().await.unwrap_err();
+            let open = "SELECT COUNT(*) FROM purchases WHERE state = 'reserved'";
+            assert_eq!(count(&fixture.database, open).await, 4);
+        }
+        execute(&fixture.database, "UPDATE users SET credit = 999 WHERE credit > 1000").await;
+        assert_eq!(users.return_overdue().await.unwrap(), 4);
     }
 
     async fn a_reservation_of_a_clock_that_was_ahead_returns(fixture) {

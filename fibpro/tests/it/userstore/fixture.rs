@@ -79,19 +79,32 @@ impl Fixture {
         self.open_on(&self.database, list).await
     }
 
-    pub(crate) async fn open_on(
-        &self,
-        database: &Database,
-        list: &str,
-    ) -> (Users, UserStoreClient) {
+    /// Returns the settings of all stores of this fixture.
+    pub(crate) fn settings(&self) -> Settings {
         let now = Arc::clone(&self.now);
-        let settings = Settings {
+        Settings {
             clock: Clock::new(move || {
                 Timestamp::from_microsecond(now.load(Ordering::Relaxed)).unwrap()
             }),
             cost: Argon2Cost::TEST,
             ..Settings::default()
-        };
+        }
+    }
+
+    pub(crate) async fn open_on(
+        &self,
+        database: &Database,
+        list: &str,
+    ) -> (Users, UserStoreClient) {
+        self.open_with(database, list, self.settings()).await
+    }
+
+    pub(crate) async fn open_with(
+        &self,
+        database: &Database,
+        list: &str,
+        settings: Settings,
+    ) -> (Users, UserStoreClient) {
         let list = UserList::parse(list).unwrap();
         let users = Users::open_with(database, list, settings).await.unwrap();
         (users.clone(), UserStoreClient::local(users))
@@ -171,6 +184,14 @@ pub(crate) async fn count(database: &Database, sql: &str) -> i64 {
 pub(crate) async fn execute(database: &Database, sql: &str) {
     let sql = sqlx::AssertSqlSafe(sql.to_owned());
     connected!(database, connection => async { sqlx::query(sql).execute(&mut connection).await.map(drop) });
+}
+
+/// Returns a list of so many users `u0`, `u1`, … with credit 1000.
+pub(crate) fn list_of(count: usize) -> String {
+    let users: Vec<_> = (0..count)
+        .map(|n| format!(r#"{{"username": "u{n}", "password": "p", "credit": 1000}}"#))
+        .collect();
+    format!("[{}]", users.join(","))
 }
 
 /// Defines a test for each database, followed by an audit.

@@ -17,6 +17,16 @@ mod logins;
 mod database_errors;
 // PostgreSQL that becomes read-only or restarts.
 mod failover;
+// Changes that wait: for locks, for a standby, for each other.
+mod waiting;
+// A pooler between the store and PostgreSQL.
+mod pooler;
+// Starts of several stores, and users that are added in parts.
+mod starts;
+// SQLite while others read, and pages of the ledger.
+mod readers;
+// Figures of reads, changes and limits under load.
+mod load;
 // Files that are removed or replaced while the store runs, and what its end leaves.
 mod files;
 // Starts with files that lack changes or are damaged.

@@ -3,11 +3,12 @@
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, Mutex};
 
 use fibpro::service::userstore::Database;
 
-use crate::process::{POLL, POLLS, is_root};
+use crate::process::{POLL, POLLS, is_root, output};
 
 /// Ends the server when the test process ends in any way: the shell waits for the end of its stdin.
 /// A line `SIGNAL` restarts the server with this signal.
@@ -62,23 +63,7 @@ impl Cluster {
         // root.
         let folder = std::env::temp_dir().join(format!("fibpro-pg-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let root = is_root();
-        let mut shell = if root {
-            assert!(
-                Command::new("chown")
-                    .arg("postgres")
-                    .arg(&folder)
-                    .status()
-                    .unwrap()
-                    .success()
-            );
-            let mut command = Command::new("runuser");
-            command.args(["-u", "postgres", "--", "sh"]);
-            command
-        } else {
-            Command::new("sh")
-        };
-        let mut child = shell
+        let mut child = shell_for(&folder)
             .args(["-c", WATCH, "sh"])
             .arg(&programs)
             .arg(&folder)
@@ -114,6 +99,48 @@ impl Cluster {
         })
     }
 
+    /// Starts PgBouncer before the server, and returns the database behind it. Returns `None`, and
+    /// prints why, where PgBouncer is not installed.
+    pub(crate) fn pooler(&self, database: &str, settings: &str) -> Option<Pooler> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        if output(Command::new("sh").args(["-c", "PATH=$PATH:/usr/sbin command -v pgbouncer"]))
+            .stdout
+            .is_empty()
+        {
+            let _ = writeln!(
+                std::io::stderr(),
+                "skipped: PgBouncer is not installed here (apt-get install pgbouncer)"
+            );
+            return None;
+        }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = self.folder.join(format!("pooler{number}"));
+        std::fs::create_dir(&folder).unwrap();
+        let socket = folder.display();
+        let (server, file) = (self.folder.display(), folder.join("pgbouncer.ini"));
+        let text = format!(
+            "[databases]\n{database} = host={server} user=postgres {settings}\n\
+             unix_socket_dir = {socket}\nlisten_addr =\nauth_type = any\nlogfile = {socket}/log\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let mut shell = shell_for(&folder);
+        // Ends with its stdin, as the server does.
+        let watch = "PATH=$PATH:/usr/sbin; pgbouncer -q \"$1\" 2>/dev/null & pooler=$!; read -r _; kill -INT $pooler";
+        shell
+            .args(["-c", watch, "sh"])
+            .arg(&file)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null());
+        let shell = shell.spawn().unwrap();
+        let url = format!("postgres://postgres@localhost:6432/{database}?host={socket}");
+        let pooler = Pooler {
+            _shell: shell,
+            folder,
+            database: url.parse().unwrap(),
+        };
+        Some(pooler)
+    }
+
     /// Restarts the server: with `INT` it tells its sessions (57P01), with `QUIT` it ends them at
     /// once (57P02). Returns when the signal is sent.
     pub(crate) fn restart(&self, signal: &str) {
@@ -133,6 +160,35 @@ impl Cluster {
         );
         url.parse().unwrap()
     }
+}
+
+/// A running PgBouncer. It ends when this is dropped.
+pub(crate) struct Pooler {
+    /// Keeps it running while its stdin is open.
+    _shell: Child,
+    folder: PathBuf,
+    pub(crate) database: Database,
+}
+
+impl Pooler {
+    pub(crate) async fn ready(&self) {
+        let socket = self.folder.join(".s.PGSQL.6432");
+        rpc_tests::wait::until(async || socket.exists()).await;
+    }
+}
+
+/// Returns a shell of a user that PostgreSQL accepts, and gives the folder to that user: `postgres`
+/// where the tests run as root.
+fn shell_for(folder: &Path) -> Command {
+    if !is_root() {
+        return Command::new("sh");
+    }
+    let mut owner = Command::new("chown");
+    owner.args(["-R", "postgres"]).arg(folder);
+    assert!(owner.status().unwrap().success());
+    let mut command = Command::new("runuser");
+    command.args(["-u", "postgres", "--", "sh"]);
+    command
 }
 
 /// Returns the folder with the programs of the newest installed version.

@@ -60,8 +60,17 @@ impl Program {
         }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn call(&self, method: &str, body: &str) -> HttpResponse {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
+        Self::call_at(&self.address, method, body)
+    }
+
+    /// Calls the user store at an address.
+    pub(crate) fn call_at(address: &str, method: &str, body: &str) -> HttpResponse {
+        let mut stream = TcpStream::connect(address).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
@@ -69,7 +78,7 @@ impl Program {
             stream,
             "POST /fibpro.v1.UserStore/{method} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\nx-request-id: r1\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            self.address,
+            address,
             body.len()
         )
         .unwrap();

@@ -3,6 +3,7 @@
 use fibpro::api::userstore::{
     CREDIT_LIMIT, LedgerEntry, PurchaseState, Reservation, UserStoreClient, UserStoreError,
 };
+use fibpro::service::userstore::RESERVATION_LIFETIME;
 use rpc_runtime::{Code, Remote};
 use tokio::task::JoinSet;
 
@@ -247,6 +248,30 @@ on_both! {
         store.reserve("username", CREDIT_LIMIT, "k").await.unwrap();
         store.set_credit("username", CREDIT_LIMIT).await.unwrap();
         assert_eq!(store.refund("k").await.unwrap().credit, 2 * CREDIT_LIMIT);
+    }
+
+    /// Also when all that is reserved returns: JSON readers that use doubles round larger numbers.
+    async fn a_credit_stays_an_exact_double(fixture) {
+        let (_users, store) = fixture.open(0).await;
+        for n in 0..9 {
+            store.set_credit("username", CREDIT_LIMIT).await.unwrap();
+            store.reserve("username", CREDIT_LIMIT, &format!("k{n}")).await.unwrap();
+        }
+        store.set_credit("username", 8).await.unwrap();
+        store.reserve("username", 8, "l").await.unwrap();
+        // 2^53 - 1 in all.
+        let most = (1 << 53) - 1 - 9 * CREDIT_LIMIT - 8;
+        for credit in [CREDIT_LIMIT, most + 1] {
+            let error = store.set_credit("username", credit).await.unwrap_err();
+            assert_eq!(error.code(), Code::InvalidArgument);
+            let text = format!("credit: must be at most {most}, because 9000000000000008 are reserved and may return");
+            assert_eq!(error.message(), text);
+        }
+        store.set_credit("username", most).await.unwrap();
+        fixture.advance(RESERVATION_LIFETIME);
+        assert_eq!(credit(&store).await, (1 << 53) - 1);
+        // What is overdue is replaced.
+        store.set_credit("username", CREDIT_LIMIT).await.unwrap();
     }
 
     async fn names_and_keys_that_forge_lines_are_rejected(fixture) {

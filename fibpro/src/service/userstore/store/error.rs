@@ -17,6 +17,15 @@ pub(super) const RETRY_WHEN_BUSY: Duration = Duration::from_millis(500);
 /// Retry delay while the database is full or unreachable, which an operator has to fix.
 const RETRY_WHEN_DOWN: Duration = Duration::from_secs(2);
 
+const STALLED_TEXT: &str = "the users' database confirms no changes: a lock, its disk or a standby keeps them \
+     waiting; nothing was changed";
+
+const USER_STALLED_TEXT: &str =
+    "changes of this user wait for a lock in the users' database; nothing was changed";
+
+const WAL_FULL_TEXT: &str = "another process has been reading the users' database for long, so its -wal is full; \
+     nothing was changed";
+
 const DAMAGED_TEXT: &str = "the users' database is damaged";
 
 /// Error of an operation. The operation was rolled back.
@@ -30,6 +39,12 @@ pub(crate) enum StoreError {
     Database(sqlx::Error),
     /// No session of the database could be opened.
     Session(sqlx::Error),
+    /// The changes that were begun do not end, so this one was not begun.
+    Stalled,
+    /// The same for the changes of one user.
+    UserStalled,
+    /// `-wal` of an SQLite database has its maximum length.
+    WalFull,
 }
 
 impl From<sqlx::Error> for StoreError {
@@ -54,7 +69,9 @@ impl StoreError {
     /// succeed.
     pub(super) fn ends_session(&self) -> bool {
         match self {
-            Self::Conflict | Self::File(_) => false,
+            Self::Conflict | Self::File(_) | Self::Stalled | Self::UserStalled | Self::WalFull => {
+                false
+            }
             Self::Database(sqlx::Error::Io(_) | sqlx::Error::Protocol(_))
             | Self::Session(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => true,
             Self::Database(error) | Self::Session(error) => {
@@ -72,9 +89,15 @@ impl StoreError {
         }
     }
 
-    /// Returns whether another process has an SQLite database locked.
+    /// Returns whether another process or session holds a lock.
     pub(super) fn is_locked(&self) -> bool {
-        matches!(self, Self::Database(error) if sqlite_kind(error) == Some(SqliteErrorKind::Locked))
+        let Self::Database(error) = self else {
+            return false;
+        };
+        sqlite_kind(error) == Some(SqliteErrorKind::Locked)
+            || sql_state(error).is_some_and(|state| {
+                PostgresErrorKind::from_state(&state) == PostgresErrorKind::Locked
+            })
     }
 
     /// Converts into the error for a caller. The database's error becomes the source, which stays
@@ -96,6 +119,9 @@ impl StoreError {
                 );
                 return Error::new(Code::Unavailable, text).with_retry_after(RETRY_WHEN_DOWN);
             }
+            Self::Stalled => return stalled(STALLED_TEXT),
+            Self::UserStalled => return stalled(USER_STALLED_TEXT),
+            Self::WalFull => return stalled(WAL_FULL_TEXT),
             Self::Session(error) => match classify(&error) {
                 (Code::Internal, ..) => (AWAY, error),
                 class => (class, error),
@@ -108,6 +134,11 @@ impl StoreError {
             None => response,
         }
     }
+}
+
+#[track_caller]
+fn stalled(text: &'static str) -> Error {
+    Error::new(Code::Unavailable, text).with_retry_after(RETRY_WHEN_BUSY)
 }
 
 /// Converts an error of connecting. For the operator at the start, so it contains the database's
@@ -238,7 +269,7 @@ fn classify_sqlite(code: &str) -> Class {
         SqliteErrorKind::ReadOnly => READ_ONLY,
         SqliteErrorKind::Io | SqliteErrorKind::CannotOpen => AWAY,
         SqliteErrorKind::Corrupt => DAMAGED,
-        SqliteErrorKind::Other => OTHER,
+        SqliteErrorKind::Interrupted | SqliteErrorKind::Other => OTHER,
     }
 }
 

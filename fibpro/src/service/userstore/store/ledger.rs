@@ -5,13 +5,16 @@
 //! in its `WHERE`. If that matches no row, a concurrent operation was faster and the transaction is
 //! rolled back.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 
 use super::super::RESERVATION_LIFETIME;
+use super::super::clock::Clock;
 use super::audit::AuditEvent;
 use super::error::StoreError;
 use super::session::{ColumnReader as _, SqlSession};
-use crate::api::userstore::{LedgerEntry, PurchaseState};
+use crate::api::userstore::{LedgerEntry, LedgerPage, PurchaseState};
 
 /// Longest time until a reservation expires, in microseconds: its lifetime, and 5 s by which the
 /// clocks of two processes may differ.
@@ -61,6 +64,8 @@ pub(super) struct NewEntry<'a> {
 /// The tables at the time of one operation.
 pub(crate) struct Ledger<'a, S> {
     session: &'a mut S,
+    clock: &'a Clock,
+    /// Time at which the operation began. It decides what is overdue.
     now: i64,
     /// A reservation that expires later was made while the clock was ahead. It is overdue as well.
     latest: i64,
@@ -70,10 +75,11 @@ pub(crate) struct Ledger<'a, S> {
 }
 
 impl<'a, S: SqlSession> Ledger<'a, S> {
-    pub(super) fn open(session: &'a mut S, now: Timestamp) -> Self {
-        let now = now.as_microsecond();
+    pub(super) fn open(session: &'a mut S, clock: &'a Clock) -> Self {
+        let now = clock.now().as_microsecond();
         Self {
             session,
+            clock,
             now,
             latest: now.saturating_add(LATEST),
             events: Vec::new(),
@@ -128,6 +134,40 @@ impl<S: SqlSession> Ledger<'_, S> {
         let is_changed = !self.session.rows(SQL, &values).await?.is_empty();
         self.has_changed |= is_changed;
         Ok(is_changed)
+    }
+
+    pub(super) async fn usernames(&mut self) -> Result<HashSet<String>, StoreError> {
+        let rows = self.session.rows("SELECT username FROM users", &[]).await?;
+        Ok(rows
+            .iter()
+            .map(|row| row.text(0))
+            .collect::<sqlx::Result<_>>()?)
+    }
+
+    /// Returns the digest of the list whose import is not complete.
+    pub(super) async fn import(&mut self) -> Result<Option<String>, StoreError> {
+        let rows = self.session.rows("SELECT list FROM import", &[]).await?;
+        Ok(rows.first().map(|row| row.text(0)).transpose()?)
+    }
+
+    pub(super) async fn begin_import(&mut self, list: &str) -> Result<(), StoreError> {
+        const SQL: &str =
+            "INSERT INTO import (id, list) VALUES (1, $1) ON CONFLICT (id) DO NOTHING";
+        self.session.rows(SQL, &[list.into()]).await?;
+        Ok(())
+    }
+
+    pub(super) async fn end_import(&mut self) -> Result<(), StoreError> {
+        self.session.rows("DELETE FROM import", &[]).await?;
+        Ok(())
+    }
+
+    /// Returns the sum of the user's open reservations.
+    pub(super) async fn reserved(&mut self, username: &str) -> Result<i64, StoreError> {
+        const SQL: &str = "SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM purchases \
+             WHERE username = $1 AND state = 'reserved'";
+        let rows = self.session.rows(SQL, &[username.into()]).await?;
+        Ok(rows.first().map_or(Ok(0), |row| row.int(0))?)
     }
 
     pub(super) async fn balance(&mut self, username: &str) -> Result<Option<u64>, StoreError> {
@@ -268,11 +308,15 @@ impl<S: SqlSession> Ledger<'_, S> {
             .collect::<sqlx::Result<_>>()?)
     }
 
-    /// Returns up to 100 users with expired reservations.
-    pub(super) async fn users_with_overdue(&mut self) -> Result<Vec<String>, StoreError> {
+    /// Returns up to 100 users with expired reservations, the first ones after a name.
+    pub(super) async fn users_with_overdue(
+        &mut self,
+        after: &str,
+    ) -> Result<Vec<String>, StoreError> {
         const SQL: &str = "SELECT DISTINCT username FROM purchases \
-             WHERE state = 'reserved' AND (expires_at <= $1 OR expires_at > $2) LIMIT 100";
-        let values = [self.now.into(), self.latest.into()];
+             WHERE state = 'reserved' AND (expires_at <= $1 OR expires_at > $2) AND username > $3 \
+             ORDER BY username LIMIT 100";
+        let values = [self.now.into(), self.latest.into(), after.into()];
         let rows = self.session.rows(SQL, &values).await?;
         Ok(rows
             .iter()
@@ -283,10 +327,13 @@ impl<S: SqlSession> Ledger<'_, S> {
 
 /// Ledger entries.
 impl<S: SqlSession> Ledger<'_, S> {
+    /// Inserts an entry for a change of credit, which was made before: so the row of the user is
+    /// locked, and the times of the user's entries are in their order although operations wait for
+    /// each other.
     pub(super) async fn insert_entry(&mut self, entry: NewEntry<'_>) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO ledger (time, username, change, credit, reason, key) VALUES ($1, $2, $3, $4, $5, $6)";
         let values = [
-            self.now.into(),
+            self.clock.now().as_microsecond().into(),
             entry.username.into(),
             entry.change.into(),
             stored(entry.credit)?.into(),
@@ -298,15 +345,29 @@ impl<S: SqlSession> Ledger<'_, S> {
         Ok(())
     }
 
-    /// Returns the newest entries of a user, newest first.
+    /// Returns the entries of a user before an entry, or the newest ones, newest first.
     pub(super) async fn entries(
         &mut self,
         username: &str,
+        before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<LedgerEntry>, StoreError> {
-        const SQL: &str = "SELECT time, change, credit, reason, key FROM ledger WHERE username = $1 ORDER BY id DESC LIMIT $2";
-        let values = [username.into(), i64::from(limit).into()];
-        let rows = self.session.rows(SQL, &values).await?;
+    ) -> Result<LedgerPage, StoreError> {
+        const SQL: &str = "SELECT time, change, credit, reason, key, id FROM ledger WHERE username = $1 AND id < $2 \
+             ORDER BY id DESC LIMIT $3";
+        let before = before.and_then(|id| i64::try_from(id).ok());
+        // One more than requested, to find out whether there is another page.
+        let values = [
+            username.into(),
+            before.unwrap_or(i64::MAX).into(),
+            (i64::from(limit) + 1).into(),
+        ];
+        let mut rows = self.session.rows(SQL, &values).await?;
+        let has_next = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let next = match rows.last() {
+            Some(row) if has_next => Some(row.count(5)?),
+            _ => None,
+        };
         let entries = rows.iter().map(|row| {
             Ok(LedgerEntry {
                 time: Timestamp::from_microsecond(row.int(0)?)
@@ -317,7 +378,10 @@ impl<S: SqlSession> Ledger<'_, S> {
                 key: row.nullable_text(4)?,
             })
         });
-        Ok(entries.collect::<sqlx::Result<_>>()?)
+        Ok(LedgerPage {
+            entries: entries.collect::<sqlx::Result<_>>()?,
+            next,
+        })
     }
 }
 

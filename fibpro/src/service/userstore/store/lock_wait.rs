@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// Timeout for a lock that another process holds while the database is opened or closed.
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Timeout for a lock. With two more attempts after [`RETRY_WHEN_BUSY`](super::error), a caller has
 /// an error within 2 s.
 const FIRST_TIMEOUT: Duration = Duration::from_millis(600);

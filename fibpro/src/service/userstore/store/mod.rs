@@ -12,6 +12,8 @@ mod marker;
 mod operations;
 mod postgres;
 mod postgres_error;
+mod postgres_sessions;
+mod postgres_start;
 mod session;
 mod soundness;
 mod sqlite;
@@ -19,7 +21,11 @@ mod sqlite_access;
 mod sqlite_file;
 mod sqlite_rescue;
 mod sqlite_start;
+mod sqlite_wal;
 mod sqlite_writer;
+mod start_lock;
+mod turns;
+mod write_queue;
 
 use rpc_runtime::Result;
 
@@ -27,37 +33,53 @@ pub(super) use self::ledger::{Account, NewUser};
 pub(super) use self::marker::StoreMarker;
 use self::operations::WriteCheck;
 pub(super) use self::operations::{
-    FindAccount, FindOverdue, HasUsers, Import, Operation, ReadLedger, Refund, Reserve,
-    ReturnOverdue, SetCredit, Settle,
+    FindAccount, FindImport, FindOverdue, FindUsernames, HasUsers, Import, Operation, ReadLedger,
+    Refund, Reserve, ReturnOverdue, SetCredit, Settle,
 };
 pub(super) use self::soundness::{CheckDepth, changes, count, find_fault};
 pub(super) use self::sqlite_file::{check_database_files, folder_of, with_suffix};
 pub(super) use self::sqlite_rescue::copy_into;
 pub(super) use self::sqlite_start::open_unchanged;
+pub(super) use self::start_lock::StartLock;
+use self::write_queue::WriteQueue;
 use super::clock::Clock;
 use super::database::Database;
 
 /// Connection to one of the databases.
 #[derive(Debug)]
-pub(super) enum Store {
+pub(super) struct Store {
+    engine: Engine,
+    queue: WriteQueue,
+}
+
+#[derive(Debug)]
+enum Engine {
     Sqlite(sqlite::Engine),
     Postgres(postgres::Engine),
 }
 
 impl Store {
-    /// Connects and applies migrations.
-    pub(super) async fn open(database: &Database, clock: Clock) -> Result<Self> {
-        Ok(match database {
+    /// Connects and applies migrations. The lock is to be released when the store may be used.
+    pub(super) async fn open(
+        database: &Database,
+        clock: Clock,
+        wal_limit: u64,
+    ) -> Result<(Self, StartLock)> {
+        let (engine, lock) = match database {
             Database::Sqlite(options) => {
                 let path = options.get_filename();
                 sqlite_access::check(path)?;
-                let opened = sqlite::Engine::open(database, options, clock).await;
-                Self::Sqlite(opened.map_err(|error| sqlite_access::explain(path, error))?)
+                let opened = sqlite::Engine::open(database, options, clock, wal_limit).await;
+                let (engine, lock) = opened.map_err(|error| sqlite_access::explain(path, error))?;
+                (Engine::Sqlite(engine), lock)
             }
             Database::Postgres(options) => {
-                Self::Postgres(postgres::Engine::open(database, options, clock).await?)
+                let (engine, session) = postgres::Engine::open(database, options, clock).await?;
+                (Engine::Postgres(engine), StartLock::Session(session))
             }
-        })
+        };
+        let queue = WriteQueue::default();
+        Ok((Self { engine, queue }, lock))
     }
 
     /// Runs an operation in a transaction.
@@ -65,16 +87,16 @@ impl Store {
     /// # Errors
     ///
     /// `unavailable` and `resource_exhausted`, mostly with a retry delay, when the database is
-    /// locked, full or unreachable. Nothing was changed then, unless the connection broke during
-    /// the commit.
+    /// locked, full or unreachable, or too many operations wait. Nothing was changed then, unless
+    /// the connection broke during the commit.
     ///
     /// # Cancellation
     ///
-    /// A started operation is finished and logged.
+    /// An operation that waits is not started. One that was started is finished and logged.
     pub(super) async fn write<O: Operation>(&self, operation: O) -> Result<O::Output> {
-        match self {
-            Self::Sqlite(engine) => engine.write(operation).await,
-            Self::Postgres(engine) => engine.write(operation).await,
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.write(operation, &self.queue).await,
+            Engine::Postgres(engine) => engine.write(operation, &self.queue).await,
         }
     }
 
@@ -84,9 +106,9 @@ impl Store {
     ///
     /// Those of [`write`](Self::write).
     pub(super) async fn read<O: Operation>(&self, operation: O) -> Result<O::Output> {
-        match self {
-            Self::Sqlite(engine) => engine.read(operation).await,
-            Self::Postgres(engine) => engine.read(operation).await,
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.read(operation).await,
+            Engine::Postgres(engine) => engine.read(operation).await,
         }
     }
 
@@ -96,19 +118,19 @@ impl Store {
     ///
     /// Those of [`write`](Self::write).
     pub(super) async fn ready(&self) -> Result<()> {
-        match self {
-            Self::Sqlite(engine) => {
+        match &self.engine {
+            Engine::Sqlite(engine) => {
                 engine.read(HasUsers).await?;
-                engine.writable(WriteCheck).await
+                engine.writable(WriteCheck, &self.queue).await
             }
-            Self::Postgres(engine) => engine.ready(HasUsers, WriteCheck).await,
+            Engine::Postgres(engine) => engine.ready(HasUsers, WriteCheck, &self.queue).await,
         }
     }
 
     /// Refuses a database without users that has had users.
     pub(super) fn check_empty(&self) -> Result<()> {
-        match self {
-            Self::Sqlite(engine) if engine.marker().had_users() => {
+        match &self.engine {
+            Engine::Sqlite(engine) if engine.marker().had_users() => {
                 Err(engine.marker().lost("has no users", &[]))
             }
             _ => Ok(()),
@@ -117,9 +139,9 @@ impl Store {
 
     /// Remembers that the database has users.
     pub(super) fn remember_users(&self) -> Result<()> {
-        match self {
-            Self::Sqlite(engine) => engine.marker().remember_users(),
-            Self::Postgres(_) => Ok(()),
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.marker().remember_users(),
+            Engine::Postgres(_) => Ok(()),
         }
     }
 
@@ -130,9 +152,9 @@ impl Store {
     ///
     /// `unavailable` if a file of the database was removed or replaced.
     pub(super) async fn close(&self) -> Result<()> {
-        match self {
-            Self::Sqlite(engine) => engine.close().await,
-            Self::Postgres(engine) => engine.close().await,
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.close().await,
+            Engine::Postgres(engine) => engine.close().await,
         }
     }
 }

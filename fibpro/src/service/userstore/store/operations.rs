@@ -2,24 +2,44 @@
 //!
 //! A returned output, also a rejection, commits the transaction; a [`StoreError`] rolls it back.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::audit::AuditEvent;
 use super::error::StoreError;
 use super::ledger::{Account, Ledger, NewEntry, NewUser, Purchase};
 use super::session::SqlSession;
-use crate::api::userstore::{LedgerEntry, PurchaseState, Reservation, UserStoreError};
+use crate::api::userstore::{LedgerPage, PurchaseState, Reservation, UserStoreError};
+
+/// Maximum sum of a user's credit and open reservations: what JSON readers that use doubles
+/// represent exactly.
+const TOTAL_LIMIT: i64 = (1 << 53) - 1;
 
 /// An operation on the ledger.
 pub(crate) trait Operation: Send + Sync + 'static {
     /// Result of the operation.
     type Output: Send + 'static;
 
+    /// Returns the user whose credit the operation changes.
+    fn subject(&self) -> Subject<'_> {
+        Subject::Unknown
+    }
+
     /// Runs the operation. It may be called again after a rollback.
     fn run<S: SqlSession>(
         &self,
         ledger: &mut Ledger<'_, S>,
     ) -> impl Future<Output = Result<Self::Output, StoreError>> + Send;
+}
+
+/// The user whose credit an operation changes, for whose row it waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject<'a> {
+    User(&'a str),
+    /// The user of this purchase.
+    Purchase(&'a str),
+    /// No user, or mostly none.
+    Unknown,
 }
 
 /// Result of an operation, or an error in the request.
@@ -39,6 +59,23 @@ impl Operation for FindAccount {
         ledger: &mut Ledger<'_, S>,
     ) -> Result<Self::Output, StoreError> {
         ledger.account(&self.username).await
+    }
+}
+
+/// Finds the user of a purchase.
+pub(crate) struct FindBuyer {
+    pub(crate) key: String,
+}
+
+impl Operation for FindBuyer {
+    type Output = Option<String>;
+
+    async fn run<S: SqlSession>(
+        &self,
+        ledger: &mut Ledger<'_, S>,
+    ) -> Result<Self::Output, StoreError> {
+        let purchase = ledger.purchase(&self.key).await?;
+        Ok(purchase.map(|purchase| purchase.username))
     }
 }
 
@@ -65,8 +102,11 @@ impl Operation for WriteCheck {
     }
 }
 
-/// Finds users with expired reservations; not necessarily all of them.
-pub(crate) struct FindOverdue;
+/// Finds the next users with expired reservations, in the order of their names.
+pub(crate) struct FindOverdue {
+    /// Only later names are found.
+    pub(crate) after: String,
+}
 
 impl Operation for FindOverdue {
     type Output = Vec<String>;
@@ -75,20 +115,25 @@ impl Operation for FindOverdue {
         &self,
         ledger: &mut Ledger<'_, S>,
     ) -> Result<Self::Output, StoreError> {
-        ledger.users_with_overdue().await
+        ledger.users_with_overdue(&self.after).await
     }
 }
 
 // === users ===
 
-/// Inserts users. Two concurrent imports together insert each user once.
-pub(crate) struct Import(pub(in super::super) Vec<NewUser>);
+/// Inserts a part of a list of users. Until the last part, the database has the digest of the list,
+/// so that another start can insert the rest.
+pub(crate) struct Import {
+    pub(crate) users: Vec<NewUser>,
+    pub(crate) list: String,
+    pub(crate) is_last: bool,
+}
 
 impl Operation for Import {
     type Output = ();
 
     async fn run<S: SqlSession>(&self, ledger: &mut Ledger<'_, S>) -> Result<(), StoreError> {
-        for user in &self.0 {
+        for user in &self.users {
             if !ledger.insert_user(user).await? {
                 continue;
             }
@@ -107,7 +152,37 @@ impl Operation for Import {
                 credit,
             });
         }
-        Ok(())
+        match self.is_last {
+            true => ledger.end_import().await,
+            false => ledger.begin_import(&self.list).await,
+        }
+    }
+}
+
+/// Finds the digest of the list whose import is not complete.
+pub(crate) struct FindImport;
+
+impl Operation for FindImport {
+    type Output = Option<String>;
+
+    async fn run<S: SqlSession>(
+        &self,
+        ledger: &mut Ledger<'_, S>,
+    ) -> Result<Self::Output, StoreError> {
+        ledger.import().await
+    }
+}
+
+pub(crate) struct FindUsernames;
+
+impl Operation for FindUsernames {
+    type Output = HashSet<String>;
+
+    async fn run<S: SqlSession>(
+        &self,
+        ledger: &mut Ledger<'_, S>,
+    ) -> Result<Self::Output, StoreError> {
+        ledger.usernames().await
     }
 }
 
@@ -119,6 +194,10 @@ pub(crate) struct SetCredit {
 impl Operation for SetCredit {
     type Output = OperationResult<Account>;
 
+    fn subject(&self) -> Subject<'_> {
+        Subject::User(&self.username)
+    }
+
     async fn run<S: SqlSession>(
         &self,
         ledger: &mut Ledger<'_, S>,
@@ -128,6 +207,9 @@ impl Operation for SetCredit {
         let Some(old) = ledger.lock_user(&self.username).await? else {
             return Ok(Err(no_such_user(&self.username)));
         };
+        if let Err(error) = check_total(ledger, &self.username, self.credit).await? {
+            return Ok(Err(error));
+        }
         if old != self.credit {
             ledger.set_credit(&self.username, self.credit).await?;
             let (change, credit) = (self.credit - old, self.credit.unsigned_abs());
@@ -162,6 +244,10 @@ pub(crate) struct Reserve {
 
 impl Operation for Reserve {
     type Output = OperationResult<Reservation>;
+
+    fn subject(&self) -> Subject<'_> {
+        Subject::User(&self.username)
+    }
 
     async fn run<S: SqlSession>(
         &self,
@@ -286,6 +372,10 @@ pub(crate) struct Refund {
 impl Operation for Refund {
     type Output = OperationResult<Reservation>;
 
+    fn subject(&self) -> Subject<'_> {
+        Subject::Purchase(&self.key)
+    }
+
     async fn run<S: SqlSession>(
         &self,
         ledger: &mut Ledger<'_, S>,
@@ -316,20 +406,25 @@ pub(crate) struct ReturnOverdue {
 impl Operation for ReturnOverdue {
     type Output = usize;
 
+    fn subject(&self) -> Subject<'_> {
+        Subject::User(&self.username)
+    }
+
     async fn run<S: SqlSession>(&self, ledger: &mut Ledger<'_, S>) -> Result<usize, StoreError> {
         return_overdue(ledger, &self.username).await
     }
 }
 
-/// Reads the newest entries of a user's ledger, newest first. The second output tells whether the
-/// user has expired reservations; then the first entry does not show the current credit.
+/// Reads a page of a user's ledger, newest first. The second output tells whether the user has
+/// expired reservations; then the first entry of all does not show the current credit.
 pub(crate) struct ReadLedger {
     pub(crate) username: String,
+    pub(crate) before: Option<u64>,
     pub(crate) limit: u32,
 }
 
 impl Operation for ReadLedger {
-    type Output = OperationResult<(Vec<LedgerEntry>, bool)>;
+    type Output = OperationResult<(LedgerPage, bool)>;
 
     async fn run<S: SqlSession>(
         &self,
@@ -338,15 +433,34 @@ impl Operation for ReadLedger {
         if ledger.balance(&self.username).await?.is_none() {
             return Ok(Err(no_such_user(&self.username)));
         }
-        let is_overdue = !ledger.overdue(&self.username).await?.is_empty();
-        Ok(Ok((
-            ledger.entries(&self.username, self.limit).await?,
-            is_overdue,
-        )))
+        let is_first = self.before.is_none();
+        let is_overdue = is_first && !ledger.overdue(&self.username).await?.is_empty();
+        let entries = ledger.entries(&self.username, self.before, self.limit);
+        Ok(Ok((entries.await?, is_overdue)))
     }
 }
 
 // === what they share ===
+
+/// Refuses a credit that would exceed [`TOTAL_LIMIT`] when all open reservations return.
+async fn check_total<S: SqlSession>(
+    ledger: &mut Ledger<'_, S>,
+    username: &str,
+    credit: i64,
+) -> Result<OperationResult<()>, StoreError> {
+    let reserved = ledger.reserved(username).await?;
+    if credit.saturating_add(reserved) <= TOTAL_LIMIT {
+        return Ok(Ok(()));
+    }
+    let why = format!(
+        "must be at most {}, because {reserved} are reserved and may return",
+        (TOTAL_LIMIT - reserved).max(0)
+    );
+    Ok(Err(UserStoreError::Invalid {
+        argument: "credit".to_owned(),
+        why,
+    }))
+}
 
 async fn return_overdue<S: SqlSession>(
     ledger: &mut Ledger<'_, S>,

@@ -1,37 +1,48 @@
-//! PostgreSQL: a pool of connections, one transaction per operation.
+//! PostgreSQL: pools of sessions for reading and for writing, one transaction per operation.
+//!
+//! A change waits for a turn of its user and then for one of all users, both in the future of its
+//! caller: if that is dropped, the change is not begun. A change that has begun is a task of its
+//! own, so that a caller who leaves cannot interrupt a commit or lose its log lines.
 
+use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::Mutex;
 use rpc_runtime::{Code, Error, Result};
-use sqlx::pool::{PoolConnection, PoolOptions};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, PgPool, Postgres};
+use sqlx::{Connection as _, Postgres};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::super::clock::Clock;
 use super::super::database::Database;
 use super::audit::AuditEvent;
-use super::error::{self, StoreError};
+use super::error::StoreError;
 use super::ledger::Ledger;
-use super::operations::Operation;
+use super::operations::{FindBuyer, Operation, Subject};
 use super::postgres_error;
+use super::postgres_sessions::{Epoch, Sessions};
+use super::postgres_start::{self, StartSession};
+use super::turns::{Turn, Turns};
+use super::write_queue::{QueuePlace, WriteQueue};
 
-/// Maximum number of connections. More would only wait for the same disk.
-const CONNECTIONS: u32 = 16;
+/// Maximum number of sessions that write. More would only wait for the same disk.
+const WRITERS: usize = 16;
 
-/// Timeout of an operation for a free connection.
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// Maximum number of sessions that read. They are apart, so that logins go on while changes wait.
+const READERS: usize = 8;
 
-/// Timeout of a probe for a free connection, shorter than that of the probe.
+/// Timeout of a probe for a free session, shorter than that of the probe.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// Timeout for closing all sessions, shorter than that of the process.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Idle time after which a connection is tested before use.
-const MAX_IDLE: Duration = Duration::from_secs(1);
+/// Timeout for the response to the statements of an operation, above that of a statement: the host
+/// of the server may be gone without a word. A commit has none, since it may wait for a standby.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Maximum attempts after conflicts.
 const ATTEMPTS: u32 = 17;
@@ -42,31 +53,32 @@ const SESSIONS: u32 = 3;
 /// Database on a PostgreSQL server.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    sessions: Sessions,
+    readers: Sessions,
+    writers: Sessions,
+    turns: Arc<Turns>,
     clock: Clock,
 }
 
-/// A pool of sessions. After the first session that cannot be used any more, all that are as old
-/// are closed: a failover or a restart concerns all of them.
-#[derive(Debug, Clone)]
-struct Sessions {
-    pool: PgPool,
-    epoch: Epoch,
+/// Notices that a caller is gone; no value is ever sent.
+type CallerGone = oneshot::Receiver<Infallible>;
+
+/// The right to write now, of a change of this user.
+#[derive(Debug)]
+struct WriteTurn {
+    all: Turn,
+    of_user: Option<Turn>,
+    _place: QueuePlace,
 }
 
-/// The time before which sessions are not used any more.
-#[derive(Debug, Clone, Default)]
-struct Epoch(Arc<Mutex<Option<Instant>>>);
-
-impl Epoch {
-    fn begin(&self) {
-        *self.0.lock() = Some(Instant::now());
-    }
-
-    /// Returns whether a session of this age was opened before the last failure.
-    fn is_over(&self, age: Duration) -> bool {
-        let epoch = *self.0.lock();
-        epoch.is_some_and(|epoch| epoch.elapsed() < age)
+impl WriteTurn {
+    /// Notes what became of the change.
+    fn note<T>(&self, outcome: &Result<T, StoreError>) {
+        if !outcome.as_ref().is_err_and(StoreError::is_locked) {
+            self.all.note_progress();
+            if let Some(turn) = &self.of_user {
+                turn.note_progress();
+            }
+        }
     }
 }
 
@@ -75,83 +87,87 @@ impl Engine {
         database: &Database,
         options: &PgConnectOptions,
         clock: Clock,
-    ) -> Result<Self> {
-        let options = options
-            .clone()
-            .options([("lock_timeout", "2s"), ("statement_timeout", "10s")])
-            .disable_statement_logging();
-        // Connects directly first, because a pool does not report why it cannot connect.
-        let mut connection = options
-            .connect()
-            .await
-            .map_err(|error| error::cannot_open(database, error))?;
-        sqlx::migrate!("migrations/postgres")
-            .run(&mut connection)
-            .await
-            .map_err(|error| error::cannot_migrate(database, error))?;
-        // If closing fails, the server closes it.
-        let _ = connection.close().await;
+    ) -> Result<(Self, StartSession)> {
+        let (options, start) = postgres_start::prepare(database, options).await?;
         let epoch = Epoch::default();
-        let current = epoch.clone();
-        let pool = PoolOptions::<Postgres>::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(TIMEOUT)
-            // A test before each use would add a round trip to each transaction.
-            .test_before_acquire(false)
-            .before_acquire(move |connection, meta| {
-                let is_over = current.is_over(meta.age);
-                Box::pin(async move {
-                    if is_over {
-                        return Ok(false);
-                    }
-                    if meta.idle_for > MAX_IDLE {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_lazy_with(options);
-        Ok(Self {
-            sessions: Sessions { pool, epoch },
+        let engine = Self {
+            readers: Sessions::new(options.clone(), READERS, &epoch),
+            writers: Sessions::new(options, WRITERS, &epoch),
+            turns: Turns::new(WRITERS),
             clock,
-        })
+        };
+        Ok((engine, start))
     }
 
     pub(super) async fn read<O: Operation>(&self, operation: O) -> Result<O::Output> {
+        let outcome = self.look(&operation).await;
+        outcome.map_err(StoreError::into_error)
+    }
+
+    async fn look<O: Operation>(&self, operation: &O) -> Result<O::Output, StoreError> {
         let mut attempts = Attempts::default();
         loop {
-            let outcome = self.sessions.look(&self.clock, &operation).await;
-            match outcome {
+            match look(&self.readers, &self.clock, operation).await {
                 Err(error) if attempts.another(&error) => {}
-                outcome => return outcome.map_err(StoreError::into_error),
+                outcome => return outcome,
             }
         }
     }
 
-    pub(super) async fn write<O: Operation>(&self, operation: O) -> Result<O::Output> {
-        let (sessions, clock) = (self.sessions.clone(), self.clock.clone());
-        // A spawned task, so that a canceled call cannot interrupt a commit or lose its log lines.
-        let work = rpc_runtime::spawn(async move {
-            let mut attempts = Attempts::default();
-            loop {
-                match sessions.transaction(&clock, &operation).await {
-                    // All operations are idempotent, so also one whose commit got no response can
-                    // be repeated.
-                    Err(error) if attempts.another(&error) => {}
-                    outcome => return outcome.map_err(StoreError::into_error),
-                }
+    pub(super) async fn write<O: Operation>(
+        &self,
+        operation: O,
+        queue: &WriteQueue,
+    ) -> Result<O::Output> {
+        let place = match operation.subject() {
+            Subject::User(username) => queue.enter(Some(username))?,
+            Subject::Unknown => queue.enter(None)?,
+            // Known, so that the refunds of a user whose row is locked do not take all sessions.
+            Subject::Purchase(key) => {
+                let key = key.to_owned();
+                let buyer = self.read(FindBuyer { key }).await?;
+                queue.enter(buyer.as_deref())?
             }
+        };
+        let turn = self.turn(place).await.map_err(StoreError::into_error)?;
+        let session = self.writers.session().await;
+        let session = session.map_err(StoreError::into_error)?;
+        let (sessions, clock) = (self.writers.clone(), self.clock.clone());
+        let (_waiting, gone) = oneshot::channel();
+        let work = rpc_runtime::spawn(async move {
+            let outcome = change(&sessions, session, &clock, &operation, gone).await;
+            turn.note(&outcome);
+            outcome
         });
-        work.await.map_err(|error| {
+        let outcome = work.await.map_err(|error| {
             let text = "internal error: a write to the users' database panicked; whether it was done is not known";
             Error::new(Code::Internal, text).with_source(error)
-        })?
+        })?;
+        outcome.map_err(StoreError::into_error)
+    }
+
+    /// Waits until the change may begin.
+    async fn turn(&self, place: QueuePlace) -> Result<WriteTurn, StoreError> {
+        let of_user = match place.turns_of_user() {
+            Some(turns) => Some(turns.take().await.ok_or(StoreError::UserStalled)?),
+            None => None,
+        };
+        Ok(WriteTurn {
+            all: self.turns.take().await.ok_or(StoreError::Stalled)?,
+            of_user,
+            _place: place,
+        })
     }
 
     /// Checks that the database can be read and changed. Waits for a session for the time of a
     /// probe only, so that the probe has a reason to report.
-    pub(super) async fn ready(&self, read: impl Operation, write: impl Operation) -> Result<()> {
-        let session = timeout(PROBE_TIMEOUT, self.sessions.session());
+    pub(super) async fn ready(
+        &self,
+        read: impl Operation,
+        write: impl Operation,
+        queue: &WriteQueue,
+    ) -> Result<()> {
+        let session = timeout(PROBE_TIMEOUT, self.readers.session());
         match session.await {
             Ok(Ok(session)) => drop(session),
             // The attempts below report the error of a session that has ended.
@@ -160,16 +176,14 @@ impl Engine {
             Err(_) => return Err(Error::new(Code::Unavailable, postgres_error::AWAY)),
         }
         self.read(read).await?;
-        self.write(write).await?;
+        self.write(write, queue).await?;
         Ok(())
     }
 
     /// Waits for running operations and closes all sessions. Ends sessions that do not respond.
     pub(super) async fn close(&self) -> Result<()> {
-        if timeout(CLOSE_TIMEOUT, self.sessions.pool.close())
-            .await
-            .is_err()
-        {
+        let closing = async { tokio::join!(self.writers.close(), self.readers.close()) };
+        if timeout(CLOSE_TIMEOUT, closing).await.is_err() {
             tracing::warn!(
                 "the server of the users' database does not respond: its sessions are ended without a farewell; \
                  changes that were confirmed are in the database"
@@ -195,51 +209,71 @@ impl Attempts {
     }
 }
 
-impl Sessions {
-    async fn session(&self) -> Result<PoolConnection<Postgres>, StoreError> {
-        self.pool.acquire().await.map_err(StoreError::Session)
-    }
+/// Runs an operation without a transaction.
+async fn look<O: Operation>(
+    sessions: &Sessions,
+    clock: &Clock,
+    operation: &O,
+) -> Result<O::Output, StoreError> {
+    let mut session = sessions.session().await?;
+    let mut ledger = Ledger::open(&mut *session, clock);
+    let outcome = bounded(operation.run(&mut ledger)).await;
+    sessions.give_back(session, outcome.as_ref().err()).await;
+    outcome
+}
 
-    async fn look<O: Operation>(
-        &self,
-        clock: &Clock,
-        operation: &O,
-    ) -> Result<O::Output, StoreError> {
-        let mut session = self.session().await?;
-        let mut ledger = Ledger::open(&mut *session, clock.now());
-        let outcome = operation.run(&mut ledger).await;
-        self.give_back(session, outcome.as_ref().err()).await;
-        outcome
-    }
-
-    async fn transaction<O: Operation>(
-        &self,
-        clock: &Clock,
-        operation: &O,
-    ) -> Result<O::Output, StoreError> {
-        let mut session = self.session().await?;
-        let outcome = async {
-            // Rolled back on drop.
-            let mut transaction = session.begin().await?;
-            let mut ledger = Ledger::open(&mut *transaction, clock.now());
-            let output = operation.run(&mut ledger).await?;
-            let events = ledger.events;
-            transaction.commit().await?;
-            Ok((output, events))
+/// Runs an operation in a transaction. Repeats it for a caller who still waits: all operations are
+/// idempotent, so also one whose commit got no response can be repeated.
+async fn change<O: Operation>(
+    sessions: &Sessions,
+    mut session: PoolConnection<Postgres>,
+    clock: &Clock,
+    operation: &O,
+    mut gone: CallerGone,
+) -> Result<O::Output, StoreError> {
+    let mut attempts = Attempts::default();
+    loop {
+        let outcome = transaction(&mut session, clock, operation).await;
+        sessions.give_back(session, outcome.as_ref().err()).await;
+        let error = match outcome {
+            Ok((output, events)) => {
+                events.iter().for_each(AuditEvent::log);
+                return Ok(output);
+            }
+            Err(error) => error,
+        };
+        if !attempts.another(&error) {
+            return Err(error);
         }
-        .await;
-        self.give_back(session, outcome.as_ref().err()).await;
-        let (output, events) = outcome?;
-        events.iter().for_each(AuditEvent::log);
-        Ok(output)
+        session = tokio::select! {
+            biased;
+            _ = &mut gone => return Err(error),
+            session = sessions.session() => session?,
+        };
     }
+}
 
-    /// Returns a session to the pool, or closes it and all older ones if it cannot be used again.
-    async fn give_back(&self, session: PoolConnection<Postgres>, error: Option<&StoreError>) {
-        if error.is_some_and(StoreError::ends_session) {
-            self.epoch.begin();
-            // The server closes it, or has closed it already.
-            let _ = session.close().await;
+async fn transaction<O: Operation>(
+    session: &mut PoolConnection<Postgres>,
+    clock: &Clock,
+    operation: &O,
+) -> Result<(O::Output, Vec<AuditEvent>), StoreError> {
+    // Rolled back on drop.
+    let mut transaction = bounded(async { Ok(session.begin().await?) }).await?;
+    let mut ledger = Ledger::open(&mut *transaction, clock);
+    let output = bounded(operation.run(&mut ledger)).await?;
+    let events = ledger.events;
+    transaction.commit().await?;
+    Ok((output, events))
+}
+
+/// Waits for the responses of the server, up to a timeout.
+async fn bounded<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    match timeout(RESPONSE_TIMEOUT, work).await {
+        Ok(outcome) => outcome,
+        Err(elapsed) => {
+            let error = io::Error::new(io::ErrorKind::TimedOut, elapsed);
+            Err(StoreError::Database(sqlx::Error::Io(error)))
         }
     }
 }

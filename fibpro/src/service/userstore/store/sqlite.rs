@@ -20,13 +20,15 @@ use super::super::clock::Clock;
 use super::super::database::Database;
 use super::error::{self, StoreError};
 use super::ledger::Ledger;
-use super::lock_wait::LockState;
+use super::lock_wait::{LOCK_TIMEOUT, LockState};
 use super::marker::StoreMarker;
-use super::operations::Operation;
+use super::operations::{Operation, Subject};
 use super::session::SqlSession as _;
 use super::sqlite_file::DatabaseFiles;
 use super::sqlite_start;
-use super::sqlite_writer::{GroupWriter, LOCK_TIMEOUT, Message, QueuedOperation};
+use super::sqlite_writer::{GroupWriter, Message, QueuedOperation};
+use super::start_lock::StartLock;
+use super::write_queue::WriteQueue;
 
 /// Maximum number of operations that wait for the writer.
 const QUEUE: usize = 2048;
@@ -53,11 +55,13 @@ impl Engine {
         database: &Database,
         options: &SqliteConnectOptions,
         clock: Clock,
-    ) -> Result<Self> {
+        wal_limit: u64,
+    ) -> Result<(Self, StartLock)> {
         let path = options.get_filename();
         let cannot_open = |error| error::cannot_open(database, error);
         sqlite_start::check_files(path)?;
         let marker = Arc::new(StoreMarker::share(path)?);
+        let lock = StartLock::of_file(path).await?;
         sqlite_start::check(database, path, &marker).await?;
         create_for_the_owner_only(path)?;
         let options = options
@@ -98,15 +102,16 @@ impl Engine {
             Arc::clone(&marker),
         );
         // Ends after the engine is dropped and all queued operations are done.
-        tokio::spawn(writer.run(queue));
-        Ok(Self {
+        tokio::spawn(writer.with_wal_limit(wal_limit).run(queue));
+        let engine = Self {
             jobs,
             readers,
             clock,
             files,
             locks,
             marker,
-        })
+        };
+        Ok((engine, lock))
     }
 
     pub(super) async fn read<O: Operation>(&self, operation: O) -> Result<O::Output> {
@@ -130,14 +135,23 @@ impl Engine {
 
     async fn look<O: Operation>(&self, operation: &O) -> Result<O::Output, StoreError> {
         let mut reader = self.readers.acquire().await?;
-        let mut ledger = Ledger::open(&mut *reader, self.clock.now());
+        let mut ledger = Ledger::open(&mut *reader, &self.clock);
         operation.run(&mut ledger).await
     }
 
-    pub(super) async fn write<O: Operation>(&self, operation: O) -> Result<O::Output> {
+    pub(super) async fn write<O: Operation>(
+        &self,
+        operation: O,
+        queue: &WriteQueue,
+    ) -> Result<O::Output> {
+        let place = match operation.subject() {
+            Subject::User(username) => queue.enter(Some(username))?,
+            Subject::Purchase(_) | Subject::Unknown => queue.enter(None)?,
+        };
         let (reply, received) = oneshot::channel();
         let job = Message::Job(Box::new(QueuedOperation {
             operation,
+            _place: place,
             done: None,
             reply,
             context: Context::current(),
@@ -154,11 +168,15 @@ impl Engine {
     }
 
     /// Returns whether a change could be written now. A full queue is no reason to be not ready.
-    pub(super) async fn writable<O: Operation<Output = ()>>(&self, probe: O) -> Result<()> {
-        if self.jobs.capacity() == 0 {
+    pub(super) async fn writable<O: Operation<Output = ()>>(
+        &self,
+        probe: O,
+        queue: &WriteQueue,
+    ) -> Result<()> {
+        if queue.is_full() {
             return Ok(());
         }
-        self.write(probe).await
+        self.write(probe, queue).await
     }
 
     pub(super) fn marker(&self) -> &StoreMarker {

@@ -8,7 +8,7 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rpc_runtime::files::{self, FileError};
@@ -78,6 +78,8 @@ pub(super) struct DatabaseFiles {
     /// Whether SQLite has found an error in the content. Stays until a restart, which checks all of
     /// it.
     is_damaged: AtomicBool,
+    /// Length of `-wal` at the last check, in bytes.
+    wal_length: AtomicU64,
 }
 
 /// Result of the last check.
@@ -124,6 +126,7 @@ impl DatabaseFiles {
             main,
             path: path.to_owned(),
             is_damaged: AtomicBool::new(false),
+            wal_length: AtomicU64::new(0),
         })
     }
 
@@ -144,6 +147,15 @@ impl DatabaseFiles {
     /// changed.
     pub(super) fn note_damage(&self) {
         self.is_damaged.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns the length of `-wal` at the last check, in bytes.
+    pub(super) fn wal_length(&self) -> u64 {
+        self.wal_length.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn wal_path(&self) -> &Path {
+        &self.wal.path
     }
 
     fn log(&self, fault: Option<FileFault>) {
@@ -233,6 +245,7 @@ impl DatabaseFiles {
             return Err(self.index.fault(FileFaultKind::Truncated));
         };
         let length = self.wal.metadata()?.len();
+        self.wal_length.store(length, Ordering::Relaxed);
         let (header, copy) = (&index[..48], &index[48..96]);
         let frames = u64::from(u32::from_ne_bytes(word(header, 16)));
         // A header that is being written differs from its copy.

@@ -9,8 +9,8 @@ use sqlx::SqliteConnection;
 
 use super::error;
 use super::marker::StoreMarker;
-use super::session::{ColumnReader as _, SqlSession as _};
 use super::sqlite_file::{FileFault, FileFaultKind, folder_of, with_suffix};
+use crate::sqlite::empty_wal;
 
 /// End of the name of a saved copy, before its number.
 const RESCUED: &str = ".rescued-";
@@ -54,19 +54,9 @@ pub(super) async fn checkpoint(
     connection: &mut SqliteConnection,
     timeout: Duration,
 ) -> Result<(), String> {
-    let sql = format!("PRAGMA busy_timeout = {}", timeout.as_millis());
-    let moved = async {
-        sqlx::query(sqlx::AssertSqlSafe(sql))
-            .execute(&mut *connection)
-            .await?;
-        let rows = connection
-            .rows("PRAGMA wal_checkpoint(TRUNCATE)", &[])
-            .await?;
-        rows.first().map_or(Ok(0), |row| row.int(0))
-    };
-    match moved.await {
-        Ok(0) => Ok(()),
-        Ok(_) => Err("another process uses it".to_owned()),
+    match empty_wal(connection, timeout).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("another process uses it".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }

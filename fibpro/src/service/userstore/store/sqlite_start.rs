@@ -14,11 +14,11 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::super::database::Database;
 use super::error;
+use super::lock_wait::LOCK_TIMEOUT;
 use super::marker::{StoreMarker, restorable};
 use super::soundness::{CheckDepth, changes, count, find_fault};
 use super::sqlite_file::{check_database_files, with_suffix};
 use super::sqlite_rescue::rescued_copies;
-use super::sqlite_writer::LOCK_TIMEOUT;
 
 /// Checks that a database is complete and sound. Changes no content: what is refused can still be
 /// repaired.

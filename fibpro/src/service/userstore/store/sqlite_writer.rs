@@ -21,15 +21,14 @@ use super::super::clock::Clock;
 use super::audit::AuditEvent;
 use super::error::StoreError;
 use super::ledger::Ledger;
-use super::lock_wait::LockState;
+use super::lock_wait::{LOCK_TIMEOUT, LockState};
 use super::marker::{FileStamp, StoreMarker};
 use super::operations::Operation;
 use super::session::{ColumnReader as _, SqlSession as _};
 use super::sqlite_file::{DatabaseFiles, FileFault, FileFaultKind};
 use super::sqlite_rescue;
-
-/// Timeout for a lock that another process holds while the database is opened or closed.
-pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+use super::sqlite_wal::WalBound;
+use super::write_queue::QueuePlace;
 
 /// Maximum number of operations per transaction; it bounds the wait of the first one.
 const GROUP: usize = 128;
@@ -58,6 +57,7 @@ pub(super) struct GroupWriter {
     files: Arc<DatabaseFiles>,
     locks: Arc<LockState>,
     marker: Arc<StoreMarker>,
+    wal: WalBound,
     /// Whether changes may be in `-wal` only.
     is_ahead: bool,
     /// The fault for which content was saved.
@@ -83,9 +83,16 @@ impl GroupWriter {
             files,
             locks,
             marker,
+            wal: WalBound::new(u64::MAX),
             is_ahead: true,
             rescued: None,
         }
+    }
+
+    /// Bounds the length of `-wal`, in bytes. It is unbounded by default.
+    pub(super) fn with_wal_limit(mut self, limit: u64) -> Self {
+        self.wal = WalBound::new(limit);
+        self
     }
 
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Message>) {
@@ -174,10 +181,11 @@ impl GroupWriter {
         if group.is_empty() {
             return Ok(());
         }
+        let room = self.wal.keep(&mut self.anchor, &self.files).await;
+        room.map_err(TransactionError::Begin)?;
         let mut connection = self.begin().await.map_err(TransactionError::Begin)?;
         self.is_ahead = true;
-        let now = self.clock.now();
-        let mut outcome = commit(group, &mut connection, now).await;
+        let mut outcome = commit(group, &mut connection, &self.clock).await;
         if let Ok(changes) = outcome {
             // Only a change in the files that others will open is acknowledged.
             outcome = self.check().await.map(|()| changes);
@@ -296,12 +304,15 @@ impl GroupWriter {
 async fn commit(
     group: &mut [Box<dyn QueuedJob>],
     connection: &mut SqliteConnection,
-    now: jiff::Timestamp,
+    clock: &Clock,
 ) -> Result<Option<i64>, StoreError> {
     const COUNT: &str = "UPDATE revision SET changes = changes + 1 RETURNING changes";
     let mut has_changed = false;
     for job in group {
-        has_changed |= job.run(connection, now).await?;
+        // Its caller may have left while the transaction waited for a lock.
+        if !job.is_abandoned() {
+            has_changed |= job.run(connection, clock).await?;
+        }
     }
     let mut changes = None;
     if has_changed {
@@ -330,7 +341,7 @@ pub(super) trait QueuedJob: Send {
     fn run<'a>(
         &'a mut self,
         session: &'a mut SqliteConnection,
-        now: jiff::Timestamp,
+        clock: &'a Clock,
     ) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + 'a>>;
 
     /// Sends the output, after the commit.
@@ -342,6 +353,7 @@ pub(super) trait QueuedJob: Send {
 
 pub(super) struct QueuedOperation<O: Operation> {
     pub(super) operation: O,
+    pub(super) _place: QueuePlace,
     /// Output and log events of the last run.
     pub(super) done: Option<(O::Output, Vec<AuditEvent>)>,
     pub(super) reply: oneshot::Sender<Result<O::Output>>,
@@ -358,10 +370,10 @@ impl<O: Operation> QueuedJob for QueuedOperation<O> {
     fn run<'a>(
         &'a mut self,
         session: &'a mut SqliteConnection,
-        now: jiff::Timestamp,
+        clock: &'a Clock,
     ) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + 'a>> {
         Box::pin(async move {
-            let mut ledger = Ledger::open(session, now);
+            let mut ledger = Ledger::open(session, clock);
             let output = self.operation.run(&mut ledger).await?;
             let has_changed = ledger.has_changed;
             self.done = Some((output, ledger.events));
