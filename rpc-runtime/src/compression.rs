@@ -20,7 +20,8 @@ pub(crate) const MIN_COMPRESS_SIZE: usize = 1024;
 /// ```
 /// use rpc_runtime::{Client, Compression};
 ///
-/// let client = Client::new("http://127.0.0.1:8080")?.compression(Compression::gzip().min_size(4096));
+/// let client =
+/// Client::new("http://127.0.0.1:8080")?.compression(Compression::gzip().min_size(4096));
 /// # drop(client);
 /// # Ok::<(), rpc_runtime::Error>(())
 /// ```
@@ -97,15 +98,19 @@ impl Encoding {
 pub(crate) enum DecompressError {
     /// The message exceeds the limit. Decompression stopped there.
     TooLarge,
+    /// There is no memory for the message.
+    NoMemory,
     /// The data is not gzip, is truncated, or has trailing bytes.
     Invalid(io::Error),
 }
 
-/// Decompresses a message of at most `limit` bytes.
+/// Decompresses a message of at most `limit` bytes. Calls `may_take` with the number of bytes in
+/// memory, without the compressed ones, before it takes more, and ends if that returns `false`.
 pub(crate) fn decompress(
     compressed: Bytes,
     encoding: Encoding,
     limit: usize,
+    may_take: impl FnMut(usize) -> bool,
 ) -> Result<Bytes, DecompressError> {
     // An empty body is valid in any encoding.
     if encoding == Encoding::Identity || compressed.is_empty() {
@@ -115,7 +120,7 @@ pub(crate) fn decompress(
             Ok(compressed)
         };
     }
-    gunzip(&compressed, limit).map(Bytes::from)
+    gunzip(&compressed, limit, may_take).map(Bytes::from)
 }
 
 /// Decompresses the start of data in gzip, at most `limit` bytes. The data may be cut off: returns
@@ -133,19 +138,33 @@ pub(crate) fn decompress_start(compressed: &[u8], limit: usize) -> Vec<u8> {
 
 /// Decompresses one or more gzip members (RFC 1952, section 2.2). Stops at the limit: reading
 /// further to report the actual size would be the work that a decompression bomb aims at.
-fn gunzip(compressed: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
+fn gunzip(
+    compressed: &[u8],
+    limit: usize,
+    mut may_take: impl FnMut(usize) -> bool,
+) -> Result<Vec<u8>, DecompressError> {
     let mut decoder = MultiGzDecoder::new(compressed);
+    // One byte more than the limit tells that there is more.
+    let most = limit.saturating_add(1);
     // JSON compresses to about a quarter. The compressed size can be trusted; a declared one
     // cannot.
-    let mut message = Vec::with_capacity(compressed.len().saturating_mul(4).min(limit));
-    let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    decoder
-        .by_ref()
-        .take(one_more)
-        .read_to_end(&mut message)
-        .map_err(DecompressError::Invalid)?;
-    if message.len() > limit {
-        return Err(DecompressError::TooLarge);
+    let mut capacity = compressed.len().saturating_mul(4).min(most);
+    let mut message = Vec::new();
+    loop {
+        if !may_take(capacity) {
+            return Err(DecompressError::NoMemory);
+        }
+        message.reserve_exact(capacity - message.len());
+        let room = u64::try_from(capacity - message.len()).unwrap_or(u64::MAX);
+        let read = decoder.by_ref().take(room).read_to_end(&mut message);
+        read.map_err(DecompressError::Invalid)?;
+        if message.len() < capacity {
+            break;
+        }
+        if message.len() > limit {
+            return Err(DecompressError::TooLarge);
+        }
+        capacity = capacity.saturating_mul(2).min(most);
     }
     if !decoder.into_inner().is_empty() {
         return Err(DecompressError::Invalid(io::Error::new(
@@ -179,7 +198,7 @@ mod tests {
     }
 
     fn decompressed(compressed: Bytes, limit: usize) -> Result<Bytes, DecompressError> {
-        decompress(compressed, Encoding::Gzip, limit)
+        decompress(compressed, Encoding::Gzip, limit, |_| true)
     }
 
     #[test]
@@ -222,7 +241,7 @@ mod tests {
         ));
         let plain = Bytes::from_static(b"123");
         assert!(matches!(
-            decompress(plain, Encoding::Identity, 2),
+            decompress(plain, Encoding::Identity, 2, |_| true),
             Err(DecompressError::TooLarge)
         ));
     }
@@ -240,6 +259,27 @@ mod tests {
         let mut start = Vec::new();
         decoder.by_ref().take(4097).read_to_end(&mut start).unwrap();
         assert!(bomb.len() - decoder.into_inner().len() < 1024);
+    }
+
+    #[test]
+    fn decompressing_asks_before_it_takes_memory() {
+        let message = vec![b'x'; 1 << 20];
+        for (limit, most) in [(1 << 20, (1 << 20) + 1), (usize::MAX, 2 << 20)] {
+            let mut taken = 0;
+            let whole = decompress(compressed(&message), Encoding::Gzip, limit, |bytes| {
+                taken = bytes;
+                true
+            });
+            assert_eq!(whole.unwrap().len(), message.len());
+            assert!((1 << 20..=most).contains(&taken), "{taken}");
+        }
+        let mut asked = 0;
+        let refused = decompress(compressed(&message), Encoding::Gzip, 1 << 20, |bytes| {
+            asked = bytes;
+            bytes <= 100_000
+        });
+        assert!(matches!(refused, Err(DecompressError::NoMemory)));
+        assert!(asked <= 200_000, "{asked}");
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl InnerService for LocalServer {
         let (_, metadata, body) = request.into_parts();
         let request = Request::new(route.method(), context, metadata, body);
         Box::pin(async move {
-            let response = inner.call(&route, request, ErrorScope::Chain).await;
+            let response = inner.call(&route, request, ErrorScope::Chain, None).await;
             if response.is_aborted() {
                 return aborted(&response);
             }

@@ -151,6 +151,14 @@ impl Metadata {
         }
     }
 
+    /// Returns the size in memory, in bytes.
+    #[cfg(feature = "server")]
+    pub(crate) fn size(&self) -> usize {
+        let entry = size_of::<(Cow<'static, str>, String)>();
+        let texts = self.iter().map(|(name, value)| name.len() + value.len());
+        self.len() * entry + texts.sum::<usize>()
+    }
+
     pub(crate) fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
     }

@@ -77,6 +77,36 @@ pub(crate) fn public_url(url: &str) -> String {
     shown
 }
 
+/// Formats a text of at most `limit` bytes, ended by `…` where it is truncated. No more of it is
+/// formatted.
+pub(crate) fn format_truncated(text: fmt::Arguments<'_>, limit: usize) -> String {
+    let mut truncated = TruncatedText {
+        text: String::new(),
+        limit,
+    };
+    if fmt::write(&mut truncated, text).is_err() {
+        truncated.text.push('…');
+    }
+    truncated.text
+}
+
+/// A text that takes no more than its limit.
+struct TruncatedText {
+    text: String,
+    limit: usize,
+}
+
+impl fmt::Write for TruncatedText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.limit - self.text.len();
+        self.text.push_str(truncate_str(text, room));
+        if text.len() > room {
+            return Err(fmt::Error);
+        }
+        Ok(())
+    }
+}
+
 /// Returns the longest prefix of `text` that has at most `limit` bytes and ends at a character
 /// boundary.
 pub(crate) fn truncate_str(text: &str, limit: usize) -> &str {

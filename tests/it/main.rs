@@ -69,6 +69,8 @@ mod lifecycle;
 mod logs;
 /// Detection of request loops.
 mod loops;
+/// Bounds on the memory that callers can make a server use.
+mod memory;
 /// Headers and trailers of the application.
 mod metadata;
 /// The outlier policy: replicas that fail, are slow, silent or busy.

@@ -4,6 +4,7 @@ pub mod captured;
 pub mod chain;
 pub mod folder;
 pub mod http2;
+pub mod http2_client;
 pub mod raw;
 pub mod signals;
 pub mod wait;

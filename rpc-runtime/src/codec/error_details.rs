@@ -42,9 +42,14 @@ use prost::Message;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::encoded_fields::EncodedFields;
 use super::json::{self, Object, Position, RawJson};
 use crate::context::RequestId;
-use crate::error::{Code, Detail, Error, Hop, Payload};
+use crate::error::{Code, Detail, Error, HOP_LIMIT, Hop, Payload};
+
+/// The maximum number of fields of a received detail that is decoded. An entry of two bytes takes
+/// more than a hundred in memory.
+const MAX_FIELDS: usize = 1000;
 
 /// A type of error detail that this crate encodes.
 pub(crate) trait ErrorDetail: Message + Default {
@@ -330,6 +335,9 @@ fn read_fields(json: &str) -> Option<BTreeMap<String, String>> {
     while let Some(name) = object.next_name().ok()? {
         let text: RawJson = json::read(object.value(), Position::Inner).ok()?;
         fields.insert(name.into_owned(), text.into_text());
+        if fields.len() > MAX_FIELDS {
+            return None;
+        }
     }
     Some(fields)
 }
@@ -424,9 +432,19 @@ fn push<M: ErrorDetail>(
 }
 
 /// Applies a received detail to the fields of the error. Also keeps the detail in its encoded form
-/// if it is unknown, malformed, or has content for which an [`Error`] has no field.
+/// if it is unknown, malformed, or has content for which an [`Error`] has no field. A detail with
+/// more than [`MAX_FIELDS`] is not decoded; of a chain, only its ends are.
 pub(crate) fn apply_detail(error: &mut Error, type_name: &str, value: Vec<u8>) {
-    if !apply_known(error, type_name, &value).unwrap_or(false) {
+    let count = EncodedFields::of(&value).take(MAX_FIELDS + 1).count();
+    let applied = match type_name {
+        _ if count <= MAX_FIELDS => apply_known(error, type_name, &value),
+        HopChain::NAME => {
+            let ends = EncodedFields::of(&value).first_and_last(HOP_LIMIT);
+            apply_known(error, type_name, &ends)
+        }
+        _ => Ok(false),
+    };
+    if !applied.unwrap_or(false) {
         error.push_detail(Detail::new(type_name, value));
     }
 }

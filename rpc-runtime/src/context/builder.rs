@@ -58,6 +58,12 @@ impl ContextBuilder {
         self
     }
 
+    /// Marks the caller as not trusted.
+    pub(crate) fn untrusted_caller(mut self) -> Self {
+        self.0.local.untrusted_caller = true;
+        self
+    }
+
     pub(crate) fn metadata(mut self, metadata: Metadata) -> Self {
         self.0.local.metadata = metadata;
         self

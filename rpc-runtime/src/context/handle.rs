@@ -57,6 +57,8 @@ pub(super) struct LocalValues {
     pub(super) method: Option<&'static MethodDescriptor>,
     /// The trace of an external caller. It is linked to and not continued.
     pub(super) trace_link: Option<TraceContext>,
+    /// Whether the caller is not trusted.
+    pub(super) untrusted_caller: bool,
     /// The timeout that the caller sent.
     pub(super) caller_timeout: Option<Duration>,
     pub(super) metadata: Metadata,
@@ -136,6 +138,13 @@ impl Context {
     #[must_use]
     pub fn caller_timeout(&self) -> Option<Duration> {
         self.inner()?.local.caller_timeout
+    }
+
+    /// Returns whether the call came from a caller that is not trusted.
+    #[cfg(feature = "server")]
+    pub(crate) fn has_untrusted_caller(&self) -> bool {
+        self.inner()
+            .is_some_and(|inner| inner.local.untrusted_caller)
     }
 
     /// Returns the environment of the request, such as `prod`: the set of endpoints that it uses.

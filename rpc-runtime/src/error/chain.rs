@@ -9,7 +9,7 @@ use super::call_error::Received;
 use super::{Code, Error, FieldViolation, Hop, Payload};
 use crate::metadata::Metadata;
 use crate::request_id::RequestId;
-use crate::text::truncate_str;
+use crate::text::{EscapeControl, truncate_str};
 
 /// The maximum number of hops of an error. Hops in the middle are removed first.
 pub const HOP_LIMIT: usize = 16;
@@ -197,6 +197,36 @@ impl Error {
         *self = bare;
     }
 
+    /// Returns the error without the text that no caller receives, and without its source.
+    #[cfg(feature = "server")]
+    pub(crate) fn without_private_parts(&self) -> Self {
+        let mut error = self.clone();
+        error.0.message = error.public_message().to_owned().into();
+        error.0.source = None;
+        error
+    }
+
+    /// Returns the approximate size in memory, in bytes, without the source.
+    #[cfg(feature = "server")]
+    pub(crate) fn size(&self) -> usize {
+        let inner = &*self.0;
+        let hops = inner.hops.iter().map(Hop::size);
+        let violations = inner.violations.iter().map(|violation| {
+            size_of::<FieldViolation>() + violation.field.len() + violation.description.len()
+        });
+        let details = inner
+            .details
+            .iter()
+            .map(|detail| size_of_val(detail) + detail.type_name.len() + detail.value.len());
+        let texts = [&inner.reason, &inner.domain].into_iter().flatten();
+        size_of_val(inner)
+            + inner.message.len()
+            + inner.metadata.size()
+            + inner.payload.as_deref().map_or(0, Payload::size)
+            + texts.map(|text| text.len()).sum::<usize>()
+            + hops.chain(violations).chain(details).sum::<usize>()
+    }
+
     /// Sets the domain of a reason of this service.
     fn set_default_domain(&mut self, service: &str) {
         if self.0.reason.is_some() && self.0.domain.is_none() {
@@ -213,13 +243,7 @@ impl Error {
             // would take minutes.
             hops.drain(HOP_LIMIT / 2..hops.len() - HOP_LIMIT / 2);
         }
-        let size = |hop: &Hop| {
-            hop.source.len()
-                + hop.method.len()
-                + hop.message.len()
-                + hop.location.as_ref().map_or(0, |at| at.0.len())
-                + hop.reason.as_ref().map_or(0, String::len)
-        };
+        let size = Hop::text_size;
         let budget = CHAIN_LIMIT / hops.len().max(1);
         if hops.iter().map(size).sum::<usize>() > CHAIN_LIMIT {
             for hop in hops.iter_mut() {
@@ -231,6 +255,11 @@ impl Error {
         }
         while hops.len() > 1 && hops.iter().map(size).sum::<usize>() > CHAIN_LIMIT {
             hops.remove(hops.len() / 2);
+        }
+        if let [only] = hops.as_mut_slice()
+            && size(only) > CHAIN_LIMIT
+        {
+            only.truncate(CHAIN_LIMIT / 4);
         }
     }
 
@@ -245,7 +274,8 @@ impl Error {
             write!(
                 f,
                 "\n  argument {}: {}",
-                violation.field, violation.description
+                EscapeControl(&violation.field),
+                EscapeControl(&violation.description)
             )?;
         }
         if let Some(at) = self.0.location {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Code;
-use crate::text::EscapeControl;
+use crate::text::{EscapeControl, truncate_str};
 
 /// A service that an error passed or originated in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,30 @@ impl Hop {
     fn short_method(&self) -> String {
         let (service, method) = self.method.split_once('/').unwrap_or((&self.method, ""));
         format!("{}.{method}", service.rsplit('.').next().unwrap_or(service))
+    }
+
+    /// Returns the size in memory, in bytes.
+    #[cfg(feature = "server")]
+    pub(super) fn size(&self) -> usize {
+        size_of::<Self>() + self.text_size()
+    }
+
+    /// Returns the size of its texts, in bytes.
+    pub(super) fn text_size(&self) -> usize {
+        self.source.len()
+            + self.method.len()
+            + self.message.len()
+            + self.location.as_ref().map_or(0, |at| at.0.len())
+            + self.reason.as_ref().map_or(0, String::len)
+    }
+
+    /// Truncates each text to `limit` bytes.
+    pub(super) fn truncate(&mut self, limit: usize) {
+        let file = self.location.as_mut().map(|(file, _)| file);
+        let texts = [&mut self.source, &mut self.method, &mut self.message];
+        for text in texts.into_iter().chain(file).chain(self.reason.as_mut()) {
+            text.truncate(truncate_str(text, limit).len());
+        }
     }
 
     pub(super) fn write_line(

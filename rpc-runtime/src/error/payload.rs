@@ -38,6 +38,19 @@ impl Payload {
         }
     }
 
+    /// Returns the approximate size in memory, in bytes.
+    #[cfg(feature = "server")]
+    pub(crate) fn size(&self) -> usize {
+        /// The size of an entry of a map without its texts: nodes are at least half full.
+        const ENTRY: usize = 4 * size_of::<String>();
+        let fields = self.fields.iter();
+        let fields: usize = fields
+            .map(|(name, text)| ENTRY + name.len() + text.len())
+            .sum();
+        let inner = self.inner.as_deref().map_or(0, Self::size);
+        size_of::<Self>() + self.reason.len() + fields + inner
+    }
+
     /// Returns the payload of an error, if it has one.
     #[must_use]
     pub fn of(error: &Error) -> Option<&Self> {

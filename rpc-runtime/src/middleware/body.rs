@@ -56,9 +56,26 @@ impl Body {
         }
     }
 
+    /// Returns the message for changes; `None` for a stream.
+    #[cfg(feature = "server")]
+    pub(crate) fn message_mut(&mut self) -> Option<&mut Bytes> {
+        match &mut self.kind {
+            BodyKind::Message(message) => Some(message),
+            BodyKind::Stream(_) => None,
+        }
+    }
+
     /// Keeps a guard, such as a permit or a timer, until the end of this body.
     pub fn hold(&mut self, guard: impl Any + Send) {
         self.guards.push(Box::new(guard));
+    }
+
+    /// Removes and returns a guard of this type.
+    #[cfg(feature = "server")]
+    pub(crate) fn take_held<T: Any + Send>(&mut self) -> Option<T> {
+        let place = self.guards.iter().position(|guard| guard.is::<T>())?;
+        let guard = self.guards.remove(place).downcast::<T>();
+        guard.ok().map(|guard| *guard)
     }
 
     pub(crate) fn into_parts(self) -> (BodyKind, Guards) {

@@ -162,7 +162,8 @@ pub struct CallEnd<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// The server was at its limits of running and queued calls, or the call waited too long.
+    /// The server was at its limits of running and queued calls, or of memory for messages, or the
+    /// call waited too long.
     Overload,
     /// The caller exceeded its rate limit.
     RateLimit,

@@ -6,6 +6,7 @@ use tracing::level_filters::LevelFilter;
 use super::{CallEnd, CallStart, LogThrottle, Observer, Side};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
+use crate::text;
 
 /// Requests of this process that were too large.
 static OVERSIZED: LogThrottle = LogThrottle::new();
@@ -176,10 +177,15 @@ fn name(call: &CallStart) -> &'static str {
     method.or(call.http).unwrap_or("-")
 }
 
+/// The maximum size of an error in a log event, in bytes. It has room for a chain of hops with
+/// their messages.
+const MAX_LINE: usize = 16 << 10;
+
 /// Formats an error with its hops on one line. `tracing` quotes and escapes string fields, so text
 /// that came from a caller cannot look like other fields or events.
 fn one_line(error: &Error) -> String {
-    format!("{error:#}").replace('\n', " |")
+    let text = text::format_truncated(format_args!("{error:#}"), MAX_LINE);
+    text.replace('\n', " |")
 }
 
 #[cfg(test)]
@@ -195,5 +201,13 @@ mod tests {
             "{line}"
         );
         assert_eq!(line.lines().count(), 1, "{line}");
+    }
+
+    #[test]
+    fn a_line_ends_at_its_limit() {
+        let error = Error::new(Code::NotFound, "\u{1b}".repeat(1 << 20));
+        let line = one_line(&error);
+        assert!(line.starts_with("not_found: \\u{1b}"), "{}", &line[..40]);
+        assert!(line.ends_with('…') && line.len() < MAX_LINE + 10);
     }
 }

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::pin::Pin;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt as _;
 
@@ -12,14 +12,21 @@ use http_body_util::BodyExt as _;
 pub(crate) enum BodyReadError {
     /// The body exceeds the limit, or declares a length that does.
     TooLarge,
+    /// There is no memory for the body.
+    NoMemory,
     /// The body is malformed or incomplete, such as an invalid chunk or a stream that was reset.
     Broken(Box<dyn StdError + Send + Sync>),
 }
 
-/// Reads a body of at most `limit` bytes to its end.
+/// Reads a body of at most `limit` bytes to its end. Calls `may_take` with the number of bytes in
+/// memory before it takes more, and ends if that returns `false`.
 ///
 /// A body that arrives in one frame, as small ones do, is not copied.
-pub(crate) async fn collect<B>(body: &mut Pin<&mut B>, limit: usize) -> Result<Bytes, BodyReadError>
+pub(crate) async fn collect<B>(
+    body: &mut Pin<&mut B>,
+    limit: usize,
+    mut may_take: impl FnMut(usize) -> bool,
+) -> Result<Bytes, BodyReadError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -31,6 +38,9 @@ where
     let Some(first) = next(body, limit).await? else {
         return Ok(Bytes::new());
     };
+    if !may_take(first.len()) {
+        return Err(BodyReadError::NoMemory);
+    }
     if body.is_end_stream() {
         return Ok(first);
     }
@@ -38,13 +48,34 @@ where
         return Ok(first);
     };
     // The buffer grows with the received data. A peer could declare any length without sending it.
-    let mut whole = BytesMut::with_capacity(first.len() + second.len());
-    whole.extend_from_slice(&first);
-    whole.extend_from_slice(&second);
+    let mut whole = Vec::new();
+    append(&mut whole, &[first, second], limit, &mut may_take)?;
     while let Some(data) = next(body, limit - whole.len()).await? {
-        whole.extend_from_slice(&data);
+        append(&mut whole, &[data], limit, &mut may_take)?;
     }
-    Ok(whole.freeze())
+    Ok(whole.into())
+}
+
+/// Appends data to a buffer. If it does not fit, the capacity doubles, up to `limit`.
+fn append(
+    whole: &mut Vec<u8>,
+    data: &[Bytes],
+    limit: usize,
+    may_take: &mut impl FnMut(usize) -> bool,
+) -> Result<(), BodyReadError> {
+    let length = whole.len() + data.iter().map(Bytes::len).sum::<usize>();
+    if length > whole.capacity() {
+        let doubled = whole.capacity().saturating_mul(2).min(limit);
+        let capacity = length.max(doubled);
+        if !may_take(capacity) {
+            return Err(BodyReadError::NoMemory);
+        }
+        whole.reserve_exact(capacity - whole.len());
+    }
+    for data in data {
+        whole.extend_from_slice(data);
+    }
+    Ok(())
 }
 
 /// Returns the next data of a body, at most `limit` bytes. Trailers are skipped.

@@ -72,6 +72,7 @@ pub(crate) fn read(headers: &HeaderMap, trusted: bool, environment: &Arc<str>) -
             id,
             builder: Context::builder(propagated)
                 .client_request_id(offered)
+                .untrusted_caller()
                 .trace_link(trace),
             rejection: None,
             faults_stripped: headers.contains_key(&FAULT),

@@ -18,6 +18,7 @@ use super::call::service::{Routes, Service as _};
 use super::call::web_page::OwnHosts;
 use super::idempotency::IdempotencyStore;
 use super::limits::Limits;
+use super::memory::MessageMemory;
 use super::plain_routes::PlainRoutes;
 use super::process::lifecycle::{Lifecycle, ReadinessCheck};
 use super::routes::{RouteTable, RouteTableBuilder};
@@ -49,8 +50,9 @@ pub(crate) struct ServerInner {
     gate: Arc<Gate>,
     /// One permit for each open connection.
     connections: Arc<Semaphore>,
-    /// The number of open connections of each peer.
+    /// The open connections of each peer, and the memory for its messages.
     peers: Arc<PeerLimiter>,
+    memory: Arc<MessageMemory>,
     /// Tasks that may outlive their call.
     tasks: TaskTracker,
 }
@@ -143,9 +145,9 @@ impl ServerInner {
         if let Some(store) = &config.idempotency {
             store.check()?;
         }
-        let cap = config.limits.deadline_cap;
-        routes.apply_idempotency(config.idempotency, &observers, &tasks, cap);
+        routes.apply_idempotency(config.idempotency, &observers, &tasks, &config.limits);
         config.flags.start(source.as_str());
+        let memory = MessageMemory::new(&config.limits);
         Ok(Arc::new(Self {
             faults: FaultInjection::new(config.allow_faults, &source, routes.services()),
             routes: routes.build(),
@@ -158,7 +160,8 @@ impl ServerInner {
             connections: Arc::new(Semaphore::new(
                 config.limits.connections.min(Semaphore::MAX_PERMITS),
             )),
-            peers: PeerLimiter::new(config.limits.connections_per_peer),
+            peers: PeerLimiter::new(config.limits.connections_per_peer, &memory),
+            memory,
             gate: Arc::new(Gate::new(&config.limits)),
             limits: config.limits,
             layers: Layers::new(config.layers),
@@ -258,6 +261,11 @@ impl ServerInner {
 
     pub(super) fn peers(&self) -> &Arc<PeerLimiter> {
         &self.peers
+    }
+
+    /// Returns the memory for messages.
+    pub(crate) fn memory(&self) -> &Arc<MessageMemory> {
+        &self.memory
     }
 
     pub(crate) fn routes(&self) -> &RouteTable {

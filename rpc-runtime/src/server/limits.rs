@@ -12,6 +12,8 @@ const MIN_MESSAGE_BYTES: usize = 2;
 const MIN_HEADER_COUNT: usize = 3;
 /// The size of these headers with a short host name, in bytes.
 const MIN_HEADER_BYTES: usize = 64;
+/// The size up to which a message does not count against `buffered_bytes`.
+pub(super) const UNCOUNTED_BYTES: usize = 4 << 10;
 /// The resolution of timers.
 const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 
@@ -24,6 +26,7 @@ pub(super) const MAX_HEADERS: usize = 16_384;
 /// | field | default | effect when exceeded |
 /// | --- | --- | --- |
 /// | `message_bytes` | 4 MiB | `resource_exhausted`; applies to the decompressed message too |
+/// | `buffered_bytes` | 256 MiB | `resource_exhausted`, with a retry delay; untrusted callers together have a half, each peer has an eighth |
 /// | `header_bytes` | 32 KiB | HTTP 431 |
 /// | `header_count` | 100 | HTTP 431 |
 /// | `path_bytes` | 8 KiB | HTTP 414 |
@@ -60,6 +63,15 @@ pub(super) const MAX_HEADERS: usize = 16_384;
 pub struct Limits {
     /// Maximum size of a message, in bytes, before and after decompression.
     pub message_bytes: usize,
+    /// Maximum size of all messages in memory together, in bytes: of requests from their first
+    /// bytes until the call ends, and of responses until they are written. Messages up to 4 KiB and
+    /// bodies that a plain HTTP route reads are not counted.
+    ///
+    /// All callers without trust together get at most a half, and each peer, as counted by
+    /// [`connections_per_peer`](Self::connections_per_peer), at most an eighth; but each share has
+    /// room for one message of [`message_bytes`](Self::message_bytes). A request that does not fit
+    /// is rejected before it runs. A call whose response does not fit fails after it ran.
+    pub buffered_bytes: usize,
     /// Maximum size of the names and values of all headers of a request together, in bytes.
     pub header_bytes: usize,
     /// Maximum number of headers of a request. Values above 16,384 count as 16,384.
@@ -71,8 +83,9 @@ pub struct Limits {
     pub first_byte_timeout: Duration,
     /// Time from the first byte of an HTTP/1 request until its headers are complete.
     pub header_timeout: Duration,
-    /// Time between two requests of a connection. Also the time for which a client may read nothing
-    /// of its response.
+    /// Time between two requests of a connection. Also the time within which a client must take the
+    /// next 16 KiB of each response, or the rest of it. Otherwise its connection ends: other calls
+    /// on an HTTP/2 connection have [`drain_timeout`](Self::drain_timeout) to end before.
     pub idle_timeout: Duration,
     /// Time for receiving the whole body of a request, however slowly its bytes arrive.
     pub body_timeout: Duration,
@@ -120,6 +133,7 @@ impl Limits {
         // Without `..`, so that a new field is either checked or listed below.
         let Self {
             message_bytes,
+            buffered_bytes,
             header_bytes,
             header_count,
             path_bytes,
@@ -140,6 +154,7 @@ impl Limits {
         } = self;
         for (field, value, min) in [
             ("message_bytes", *message_bytes, MIN_MESSAGE_BYTES),
+            ("buffered_bytes", *buffered_bytes, UNCOUNTED_BYTES),
             ("header_bytes", *header_bytes, MIN_HEADER_BYTES),
             ("header_count", *header_count, MIN_HEADER_COUNT),
             ("path_bytes", *path_bytes, longest_path),
@@ -179,6 +194,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message_bytes: 4 << 20,
+            buffered_bytes: 256 << 20,
             header_bytes: 32 << 10,
             header_count: 100,
             path_bytes: 8 << 10,

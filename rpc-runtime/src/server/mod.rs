@@ -7,6 +7,7 @@ pub mod env_option;
 pub mod idempotency;
 pub(crate) mod inner;
 mod limits;
+mod memory;
 mod options;
 mod plain_routes;
 mod process;
@@ -298,11 +299,9 @@ impl Server {
     ///
     /// use rpc_runtime::{Code, Server, fail};
     ///
-    /// let warm = Arc::new(AtomicBool::new(false));
-    /// let seen = warm.clone();
-    /// let server = Server::new("pricing").ready("cache", move || {
-    ///     let warm = seen.load(Ordering::Relaxed);
-    ///     async move { if warm { Ok(()) } else { fail!(Code::Unavailable, "still reading prices") } }
+    /// let warm = Arc::new(AtomicBool::new(false)); let seen = warm.clone(); let server =
+    /// Server::new("pricing").ready("cache", move || {     let warm = seen.load(Ordering::Relaxed);
+    /// async move { if warm { Ok(()) } else { fail!(Code::Unavailable, "still reading prices") } }
     /// });
     /// # drop(server);
     /// ```
@@ -363,8 +362,8 @@ impl Server {
     /// ```
     /// use rpc_runtime::{Client, Server, logs::LogExporter};
     ///
-    /// let sink = Client::new("http://127.0.0.1:9002")?;
-    /// let server = Server::new("pricing").export_logs(LogExporter::builder(sink).spool("/var/lib/pricing/log-spool"));
+    /// let sink = Client::new("http://127.0.0.1:9002")?; let server =
+    /// Server::new("pricing").export_logs(LogExporter::builder(sink).spool("/var/lib/pricing/log-spool"));
     /// # drop(server);
     /// # Ok::<(), rpc_runtime::Error>(())
     /// ```
@@ -403,8 +402,9 @@ impl Server {
     /// ```
     /// use rpc_runtime::{Context, Server, axum::{Router, routing::get}};
     ///
-    /// let routes = Router::new().route("/hello", get(async || Context::current().request_id().to_owned()));
-    /// let server = Server::new("greeter").http(routes);
+    /// let routes = Router::new().route("/hello", get(async ||
+    /// Context::current().request_id().to_owned())); let server =
+    /// Server::new("greeter").http(routes);
     /// # drop(server);
     /// ```
     pub fn http(self, router: axum::Router) -> Self {

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
@@ -11,6 +10,7 @@ use super::admission::{Limiter, RateLimit, plain};
 use super::call::method_name;
 use super::call::service::{Route, Routes};
 use super::idempotency::{IdempotencyHandler, IdempotencyStore, key_argument};
+use super::limits::Limits;
 use super::plain_routes::PlainRoutes;
 use crate::builtin;
 use crate::context::Source;
@@ -248,7 +248,7 @@ impl RouteTableBuilder {
         store: Option<Arc<dyn IdempotencyStore>>,
         observers: &Observers,
         tasks: &TaskTracker,
-        deadline_cap: Duration,
+        limits: &Limits,
     ) {
         let mut keyed = self
             .routes
@@ -258,8 +258,7 @@ impl RouteTableBuilder {
         if keyed.peek().is_none() {
             return;
         }
-        let handler =
-            IdempotencyHandler::new(store, observers.clone(), tasks.clone(), deadline_cap);
+        let handler = IdempotencyHandler::new(store, observers.clone(), tasks.clone(), limits);
         let handler = Arc::new(handler);
         for route in keyed {
             route.idempotency = Some(Arc::clone(&handler));

@@ -16,9 +16,12 @@ use super::{NEXT, WorkClient, WorkServer, Worker, fields, server};
 
 type SetLimit = (&'static str, fn(&mut Limits, Extreme));
 
-const LIMITS: [SetLimit; 17] = [
+const LIMITS: [SetLimit; 18] = [
     ("message_bytes", |limits, value| {
         limits.message_bytes = value.number();
+    }),
+    ("buffered_bytes", |limits, value| {
+        limits.buffered_bytes = value.number();
     }),
     ("header_bytes", |limits, value| {
         limits.header_bytes = value.number();
@@ -71,8 +74,9 @@ const LIMITS: [SetLimit; 17] = [
 ];
 
 /// The fields of which 0 and 1 are refused, except 1 where it is in the list.
-const REFUSED_AT_0: [&str; 13] = [
+const REFUSED_AT_0: [&str; 14] = [
     "message_bytes",
+    "buffered_bytes",
     "header_bytes",
     "header_count",
     "path_bytes",

@@ -187,7 +187,9 @@ impl HttpTransport {
     {
         match response_body::collect(parts, body, limit).await {
             Ok(body) => Ok(body),
-            Err(BodyReadError::TooLarge) => Err(response_too_large(&self.target(), limit)),
+            Err(BodyReadError::TooLarge | BodyReadError::NoMemory) => {
+                Err(response_too_large(&self.target(), limit))
+            }
             Err(BodyReadError::Broken(error)) => {
                 Err(self.connection_error(RequestStage::Receiving, &*error))
             }

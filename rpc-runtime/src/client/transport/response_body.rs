@@ -24,7 +24,7 @@ where
 {
     let mut body = pin!(body);
     if connect::is_message(parts) {
-        body::collect(&mut body, limit).await
+        body::collect(&mut body, limit, |_| true).await
     } else {
         // The limit is for messages. It must not hide the status of an error.
         collect_start(&mut body).await

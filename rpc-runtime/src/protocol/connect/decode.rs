@@ -30,8 +30,9 @@ pub(super) fn read_encoded(headers: &HeaderMap, body: Bytes, limit: usize) -> Re
             format!("the response has the unsupported compression {name}"),
         )
     })?;
-    compression::decompress(body, encoding, limit).map_err(|problem| match problem {
-        DecompressError::TooLarge => Error::without_location(
+    let may_take = |_| true;
+    compression::decompress(body, encoding, limit, may_take).map_err(|problem| match problem {
+        DecompressError::TooLarge | DecompressError::NoMemory => Error::without_location(
             Code::ResourceExhausted,
             format!("the response exceeds the client's limit of {limit} bytes"),
         ),

@@ -1,12 +1,11 @@
 //! Reads and writes the JSON form of an error.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::HeaderMap;
-use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::content::ContentType;
@@ -19,10 +18,19 @@ use crate::codec::json::{self, Position, RawJson};
 use crate::context::RequestId;
 use crate::error::{Code, Error};
 use crate::protocol::context::REQUEST_ID;
+use crate::text::truncate_str;
 
 /// The maximum size of an error, in bytes, before and after decompression. It does not depend on
 /// the limit of messages.
 pub(crate) const ERROR_LIMIT: usize = 4 << 20;
+
+/// The maximum number of details of a received error that are kept.
+const DETAILS: usize = 64;
+/// The maximum size of the details of a received error that are kept, in bytes of base64.
+const DETAILS_BYTES: usize = 2 << 20;
+/// The maximum size of the message of a received error, in bytes. Servers of this crate send at
+/// most [`PUBLIC_MESSAGE_LIMIT`](crate::error::PUBLIC_MESSAGE_LIMIT).
+const MESSAGE_BYTES: usize = 4 << 10;
 
 /// The prefix that some implementations put before the type name of a detail.
 const TYPE_URL: &str = "type.googleapis.com/";
@@ -120,57 +128,114 @@ fn read_json(headers: &HeaderMap, body: &[u8]) -> Option<ReceivedJson> {
     ReceivedJson::parse(&body)
 }
 
-/// Returns whether the protocol has the key in an error.
-fn is_own_key(key: &str) -> bool {
-    matches!(key, "code" | "message" | "details")
+/// The members of a JSON object that the protocol has in an error or in a detail, as JSON text. So
+/// a `debug` that cannot be read is no obstacle.
+#[derive(Default)]
+struct ReceivedJson {
+    code: Option<RawJson>,
+    message: Option<RawJson>,
+    details: Option<RawJson>,
+    type_name: Option<RawJson>,
+    value: Option<RawJson>,
+    /// Whether the object has a member that an error does not have.
+    has_foreign: bool,
 }
-
-/// The entries of a JSON object, as JSON text. So a `debug` that cannot be read is no obstacle.
-struct ReceivedJson(BTreeMap<String, RawJson>);
 
 impl ReceivedJson {
     /// Parses a JSON object. `None` for anything else.
     fn parse(json: &[u8]) -> Option<Self> {
-        json::read_lenient(json).ok().map(Self)
-    }
-
-    fn text(&self, key: &str) -> Option<String> {
-        json::read_lenient(self.0.get(key)?.as_bytes()).ok()
+        json::read_lenient(json).ok()
     }
 
     /// Returns the code, if it is one of the protocol.
     fn code(&self) -> Option<Code> {
-        self.text("code")?.parse().ok()
+        text(self.code.as_ref())?.parse().ok()
     }
 
     /// Returns whether the object is an error of the protocol except for its code, which some
     /// implementations leave out or do not know: it has a message, and nothing that the protocol
     /// does not have.
     fn is_error_without_code(&self) -> bool {
-        let code = self.0.get("code").map(RawJson::as_bytes);
-        self.0.keys().all(|key| is_own_key(key))
-            && (matches!(code, None | Some(b"null")) || self.text("code").is_some())
-            && self.text("message").is_some_and(|text| !text.is_empty())
+        let code = self.code.as_ref();
+        !self.has_foreign
+            && (matches!(code.map(RawJson::as_bytes), None | Some(b"null")) || text(code).is_some())
+            && text(self.message.as_ref()).is_some_and(|text| !text.is_empty())
     }
 
     /// Converts the object. `described` returns the message of an error that has none.
     fn into_error(self, code: Code, described: impl FnOnce() -> String) -> Error {
-        let message = self.text("message").filter(|message| !message.is_empty());
-        let mut error = Error::without_location(code, message.unwrap_or_else(described));
-        let details = self.0.get("details").map(RawJson::as_bytes);
+        let message = text(self.message.as_ref()).filter(|message| !message.is_empty());
+        let mut message = message.unwrap_or_else(described);
+        if message.len() > MESSAGE_BYTES {
+            message.truncate(truncate_str(&message, MESSAGE_BYTES).len());
+            message.push('…');
+        }
+        let mut error = Error::without_location(code, message);
+        let details = self.details.as_ref().map(RawJson::as_bytes);
         let details: Option<ReceivedDetails> = details.and_then(|all| json::read_lenient(all).ok());
-        for (type_name, value) in details.into_iter().flat_map(|details| details.0) {
+        let details = details.unwrap_or_default();
+        for (type_name, value) in details.kept {
             if let Ok(value) = base64::STANDARD_NO_PAD.decode(value) {
                 let type_name = type_name.strip_prefix(TYPE_URL).unwrap_or(&type_name);
                 error_details::apply_detail(&mut error, type_name, value);
             }
         }
+        if details.dropped > 0 {
+            let dropped = details.dropped;
+            error = error.with_source(format!(
+                "the server sent {dropped} more details, which are not kept"
+            ));
+        }
         error
     }
 }
 
-/// The types and the base64 values of details. Elements of another form are left out.
-struct ReceivedDetails(Vec<(String, String)>);
+/// Returns a string. `None` for anything else.
+fn text(json: Option<&RawJson>) -> Option<String> {
+    json::read_lenient(json?.as_bytes()).ok()
+}
+
+impl<'de> Deserialize<'de> for ReceivedJson {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = ReceivedJson;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ReceivedJson, A::Error> {
+        let mut object = ReceivedJson::default();
+        while let Some((name, value)) = map.next_entry::<String, RawJson>()? {
+            object.has_foreign |= !matches!(&*name, "code" | "message" | "details");
+            // Only the members that are used are kept, however many there are.
+            match &*name {
+                "code" => object.code = Some(value),
+                "message" => object.message = Some(value),
+                "details" => object.details = Some(value),
+                "type" => object.type_name = Some(value),
+                "value" => object.value = Some(value),
+                _ => {}
+            }
+        }
+        Ok(object)
+    }
+}
+
+/// The types and the base64 values of details, up to their limits. Elements of another form are
+/// left out.
+#[derive(Default)]
+struct ReceivedDetails {
+    kept: Vec<(String, String)>,
+    bytes: usize,
+    dropped: usize,
+}
 
 impl<'de> Deserialize<'de> for ReceivedDetails {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -188,14 +253,30 @@ impl<'de> Visitor<'de> for DetailsVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ReceivedDetails, A::Error> {
-        let mut details = Vec::new();
+        let mut details = ReceivedDetails::default();
         while let Some(detail) = seq.next_element::<RawJson>()? {
             // `debug` is for human readers only and may contradict the value.
             let Some(detail) = ReceivedJson::parse(detail.as_bytes()) else {
                 continue;
             };
-            details.extend(detail.text("type").zip(detail.text("value")));
+            let detail = text(detail.type_name.as_ref()).zip(text(detail.value.as_ref()));
+            details.push(detail);
         }
-        Ok(ReceivedDetails(details))
+        Ok(details)
+    }
+}
+
+impl ReceivedDetails {
+    fn push(&mut self, detail: Option<(String, String)>) {
+        let Some((type_name, value)) = detail else {
+            return;
+        };
+        let bytes = self.bytes + type_name.len() + value.len();
+        if self.kept.len() < DETAILS && bytes <= DETAILS_BYTES {
+            self.bytes = bytes;
+            self.kept.push((type_name, value));
+        } else {
+            self.dropped += 1;
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod errors;
 mod foreign;
+mod large_errors;
 mod messages;
 
 use http::StatusCode;

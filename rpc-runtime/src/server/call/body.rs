@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::middleware::Guards;
 use crate::protocol::body::{BodyReadError, collect};
 use crate::server::admission::OwnedPermit;
+use crate::server::memory::{NoMemory, OwnedMemory, Reservation};
 
 /// Maximum time for reading a discarded body.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
@@ -27,6 +28,8 @@ const DISCARD_TIME: Duration = Duration::from_secs(1);
 pub(crate) enum ReadBodyError {
     /// Its size or its declared length exceeds the limit.
     TooLarge,
+    /// There is no memory for it.
+    NoMemory(NoMemory),
     /// It was not complete at the deadline.
     Late,
     /// It was not complete when the server stopped.
@@ -63,18 +66,22 @@ impl BodyEnd<'_> {
 }
 
 /// Reads a whole body of at most `limit` bytes before `end`, however slowly its bytes arrive.
+/// `memory` counts them.
 pub(crate) async fn read<B>(
     body: &mut Pin<&mut B>,
     limit: usize,
     end: BodyEnd<'_>,
+    memory: &mut Reservation<'_>,
 ) -> Result<Bytes, ReadBodyError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let reading = async {
-        collect(body, limit).await.map_err(|error| match error {
+        let read = collect(body, limit, |bytes| memory.grow_to(bytes)).await;
+        read.map_err(|error| match error {
             BodyReadError::TooLarge => ReadBodyError::TooLarge,
+            BodyReadError::NoMemory => ReadBodyError::NoMemory(memory.refusal()),
             BodyReadError::Broken(error) => ReadBodyError::Broken(error),
         })
     };
@@ -220,6 +227,7 @@ enum Content {
         context: Context,
         /// Its place among the running calls.
         _permit: Option<OwnedPermit>,
+        memory: OwnedMemory,
     },
 }
 
@@ -247,10 +255,12 @@ impl ResponseBody {
     }
 
     /// Returns the body of a plain HTTP route. Its frames are produced in the context of the
-    /// request; `permit` is held until its end.
+    /// request, and counted until they are sent; it fails at a frame for which there is no memory.
+    /// `permit` is held until its end.
     pub(crate) fn plain(
         body: axum::body::Body,
         context: Context,
+        memory: OwnedMemory,
         permit: Option<OwnedPermit>,
     ) -> Self {
         Self {
@@ -258,9 +268,22 @@ impl ResponseBody {
                 body,
                 context,
                 _permit: permit,
+                memory,
             },
             _guards: Guards::default(),
         }
+    }
+}
+
+/// Counts the data of a frame.
+fn counted(frame: Frame<Bytes>, memory: &OwnedMemory) -> Result<Frame<Bytes>, axum::Error> {
+    match frame.into_data() {
+        Ok(data) => {
+            let data = memory.as_call().count(data);
+            data.map(Frame::data)
+                .map_err(|refused| axum::Error::new(refused.of_response()))
+        }
+        Err(trailers) => Ok(trailers),
     }
 }
 
@@ -277,12 +300,18 @@ impl Body for ResponseBody {
                 Poll::Ready(message.take().map(|data| Ok(Frame::data(data))))
             }
             Content::Broken => Poll::Ready(Some(Err(axum::Error::new(Aborted)))),
-            Content::Plain { body, context, .. } => {
+            Content::Plain {
+                body,
+                context,
+                memory,
+                ..
+            } => {
                 let piece = || context.enter(|| Pin::new(body).poll_frame(cx));
-                panic::catch(piece).unwrap_or_else(|error| {
+                let polled = panic::catch(piece).unwrap_or_else(|error| {
                     tracing::error!(target: "rpc", request_id = context.request_id(), "{error:#}");
                     Poll::Ready(Some(Err(axum::Error::new(error))))
-                })
+                });
+                polled.map(|frame| frame.map(|frame| counted(frame?, memory)))
             }
         }
     }

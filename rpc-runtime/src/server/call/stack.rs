@@ -9,19 +9,22 @@ use crate::context::{Context, RequestId};
 use crate::descriptor::MethodDescriptor;
 use crate::duration::saturating_deadline;
 use crate::error::{Code, Error, Execution};
-use crate::middleware::{Request, Response};
-use crate::observe::{CallStart, CallTrace};
+use crate::middleware::{Body, Request, Response};
+use crate::observe::{CallStart, CallTrace, Observation, Rejection};
 use crate::server::admission::{self, OwnedPermit, Permit};
 use crate::server::call::trust::ErrorScope;
 use crate::server::inner::ServerInner;
+use crate::server::memory::CallMemory;
 
 /// Runs a call whose caller and context are known. An error of the response is not sanitized yet.
+/// `memory` is that of a caller in another process.
 async fn run(
     inner: &Arc<ServerInner>,
     route: &Arc<Route>,
     mut request: Request,
     context: &Context,
     chain_is_sent: bool,
+    memory: Option<CallMemory<'_>>,
 ) -> Response {
     // 1. Observers: outermost, so that they see every outcome, including a dropped call.
     let mut start = call_start(&request);
@@ -39,7 +42,7 @@ async fn run(
         // 2. Authorization.  3. Admission, which waits until the deadline at most.
         admission::enter(inner.gate(), &route.admission_rules(), request.context()).await
     };
-    let response = match admitted {
+    let mut response = match admitted {
         Err(refused) => {
             observation.reject(refused.rejection);
             refused.error.not_executed().into()
@@ -65,8 +68,26 @@ async fn run(
             response
         }
     };
+    if let Some(memory) = memory {
+        count(&mut response, memory, &mut observation);
+    }
     observation.end(&response);
     response
+}
+
+/// Counts the message of a response until it is sent. If there is no memory for it, the response
+/// becomes an error.
+fn count(response: &mut Response, memory: CallMemory<'_>, observation: &mut Observation) {
+    let Some(message) = response.body_mut().and_then(Body::message_mut) else {
+        return;
+    };
+    match memory.count(std::mem::take(message)) {
+        Ok(counted) => *message = counted,
+        Err(refused) => {
+            observation.reject(Some(Rejection::Overload));
+            *response = refused.of_response().into();
+        }
+    }
 }
 
 /// Returns the response of a call whose deadline has passed. A handler that has not begun until
@@ -160,17 +181,19 @@ async fn run_detached(
 }
 
 impl ServerInner {
-    /// Runs a call. An error of the response is sanitized for the caller.
+    /// Runs a call. An error of the response is sanitized for the caller. `memory` counts the
+    /// response until it is sent; `None` for a caller in this process.
     pub(crate) async fn call(
         self: &Arc<Self>,
         route: &Arc<Route>,
         request: Request,
         errors: ErrorScope,
+        memory: Option<CallMemory<'_>>,
     ) -> Response {
         let context = request.context().clone();
         let id = context.id().copied();
         let chain_is_sent = errors == ErrorScope::Chain;
-        let mut response = run(self, route, request, &context, chain_is_sent).await;
+        let mut response = run(self, route, request, &context, chain_is_sent, memory).await;
         if let Some(error) = response.error_mut() {
             if error.execution() == Execution::DependencyNotExecuted {
                 // A layer made that call. If it did so after the handler, that may have done
@@ -201,12 +224,30 @@ impl ServerInner {
         error: Error,
         errors: ErrorScope,
     ) -> Error {
+        self.refuse_for(None, method, context, error, errors)
+    }
+
+    /// Rejects a call as [`refuse`](Self::refuse) does. With a `rejection` the request is valid,
+    /// and the server could serve it at another time.
+    pub(crate) fn refuse_for(
+        &self,
+        rejection: Option<Rejection>,
+        method: Option<&'static MethodDescriptor>,
+        context: &Context,
+        error: Error,
+        errors: ErrorScope,
+    ) -> Error {
         let call = CallStart {
             trace: CallTrace::of(Some(self.server_info().flags()), None, || None),
             ..CallStart::server(method, context)
         };
         let mut error = error.not_executed();
-        self.observers().start(call).end_bad_request(&error);
+        let mut observation = self.observers().start(call);
+        observation.reject(rejection);
+        match rejection {
+            Some(_) => observation.end_with(Some(&error), 0),
+            None => observation.end_bad_request(&error),
+        }
         self.sanitize_for_wire(&mut error, method, context.id().copied(), errors);
         error
     }

@@ -1,5 +1,6 @@
 //! The calls in flight, by key: one runs, and concurrent repeats wait for its result.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -15,20 +16,42 @@ use crate::sync::{Mutex, MutexExt as _, MutexGuard};
 /// ones the key stays claimed.
 const UNSETTLED_LIMIT: usize = 1_000;
 
+/// The maximum number of repeats that wait for one call.
+const REPEATS_PER_KEY: usize = 100;
+/// The maximum number of repeats that wait. Those of one caller take at most a half.
+const REPEATS: usize = 1_000;
+
+/// A resource of a running call, such as its slot of the gate; freed on drop.
+pub(super) type Place = Box<dyn Any + Send>;
+
 /// The running calls of a server, by idempotency key.
-#[derive(Default)]
-pub(super) struct InFlightCalls(Mutex<Calls>);
+pub(super) struct InFlightCalls {
+    calls: Mutex<Calls>,
+    /// The maximum number of calls that run without a place, since their callers have left.
+    orphan_limit: usize,
+}
 
 #[derive(Default)]
 struct Calls {
     by_key: HashMap<IdempotencyKey, InFlight>,
     /// The number of those in [`Stage::Settling`].
     unsettled: usize,
+    /// The number of repeats that wait, and the number of those of each caller.
+    repeats: usize,
+    repeats_by_caller: HashMap<String, usize>,
+    /// The number of those that run without a place.
+    orphans: usize,
 }
 
 struct InFlight {
     message: Fingerprint,
-    waiter: watch::Receiver<Stage>,
+    receiver: watch::Receiver<Stage>,
+    /// The number of callers that wait for the result, and of those that are repeats.
+    callers: usize,
+    repeats: usize,
+    /// The resource of the call, while it runs and a caller waits for it.
+    place: Option<Place>,
+    is_orphan: bool,
 }
 
 /// The progress of a running call.
@@ -52,6 +75,8 @@ pub(super) enum Join {
     KeyReused,
     /// A call with another message has not been executed, and the store is not yet told.
     Unsettled,
+    /// Too many repeats wait.
+    TooManyRepeats,
 }
 
 /// The result that a running call gives to all of its waiters.
@@ -90,7 +115,21 @@ impl CallResult {
     }
 }
 
+impl Default for InFlightCalls {
+    fn default() -> Self {
+        Self::new(UNSETTLED_LIMIT)
+    }
+}
+
 impl InFlightCalls {
+    /// Creates an empty list, in which at most `orphan_limit` calls run without a place.
+    pub(super) fn new(orphan_limit: usize) -> Self {
+        Self {
+            calls: Mutex::default(),
+            orphan_limit,
+        }
+    }
+
     pub(super) async fn join(self: &Arc<Self>, key: &IdempotencyKey, message: Fingerprint) -> Join {
         loop {
             let mut waiter = match self.try_join(key, message) {
@@ -100,6 +139,7 @@ impl InFlightCalls {
             // A different message is rejected only once the store confirms who holds the key: if an
             // earlier call with this message holds it, its stored result is returned here.
             let Ok(stage) = waiter
+                .receiver
                 .wait_for(|stage| !matches!(stage, Stage::Claiming))
                 .await
             else {
@@ -122,20 +162,33 @@ impl InFlightCalls {
         self: &Arc<Self>,
         key: &IdempotencyKey,
         message: Fingerprint,
-    ) -> Result<Join, watch::Receiver<Stage>> {
+    ) -> Result<Join, Waiter> {
+        let waiter = |receiver, is_repeat| Waiter {
+            in_flight: Arc::clone(self),
+            key: key.clone(),
+            receiver,
+            is_repeat,
+        };
         let mut calls = self.calls();
-        if let Some(call) = calls.by_key.get(key) {
-            let waiter = call.waiter.clone();
-            return if call.message == message {
-                Ok(Join::Follower(Waiter(waiter)))
+        if calls.by_key.contains_key(key) {
+            let Some((receiver, running)) = calls.add_repeat(key) else {
+                return Ok(Join::TooManyRepeats);
+            };
+            let waiter = waiter(receiver, true);
+            return if running == message {
+                Ok(Join::Follower(waiter))
             } else {
                 Err(waiter)
             };
         }
-        let (sender, waiter) = watch::channel(Stage::Claiming);
+        let (sender, receiver) = watch::channel(Stage::Claiming);
         let call = InFlight {
             message,
-            waiter: waiter.clone(),
+            receiver: receiver.clone(),
+            callers: 1,
+            repeats: 0,
+            place: None,
+            is_orphan: false,
         };
         calls.by_key.insert(key.clone(), call);
         let leader = Leader {
@@ -145,25 +198,100 @@ impl InFlightCalls {
             sender,
             is_listed: true,
         };
-        Ok(Join::Leader(leader, Waiter(waiter)))
+        Ok(Join::Leader(leader, waiter(receiver, false)))
     }
 
     fn calls(&self) -> MutexGuard<'_, Calls> {
-        self.0.lock_unpoisoned()
+        self.calls.lock_unpoisoned()
+    }
+
+    /// Records that a caller no longer waits. When the last one of a running call has left, the
+    /// call frees its place.
+    fn leave(&self, waiter: &Waiter) {
+        let mut calls = self.calls();
+        if waiter.is_repeat {
+            calls.remove_repeat(waiter.key.caller());
+        }
+        let has_room = calls.orphans < self.orphan_limit;
+        let call = calls.by_key.get_mut(&waiter.key);
+        // Later calls may have the same key.
+        let Some(call) = call.filter(|call| call.receiver.same_channel(&waiter.receiver)) else {
+            return;
+        };
+        call.callers -= 1;
+        call.repeats -= usize::from(waiter.is_repeat);
+        if call.callers > 0 || call.place.is_none() || !has_room {
+            return;
+        }
+        call.is_orphan = true;
+        let place = call.place.take();
+        calls.orphans += 1;
+        drop(calls);
+        drop(place);
+    }
+}
+
+impl Calls {
+    /// Adds a repeat of a call; returns `None` if too many wait.
+    fn add_repeat(
+        &mut self,
+        key: &IdempotencyKey,
+    ) -> Option<(watch::Receiver<Stage>, Fingerprint)> {
+        let of_caller = self.repeats_by_caller.get(key.caller()).copied();
+        let of_caller = of_caller.unwrap_or_default();
+        let call = self.by_key.get_mut(key)?;
+        if call.repeats >= REPEATS_PER_KEY || self.repeats >= REPEATS || of_caller >= REPEATS / 2 {
+            return None;
+        }
+        call.callers += 1;
+        call.repeats += 1;
+        self.repeats += 1;
+        let caller = key.caller().to_owned();
+        self.repeats_by_caller.insert(caller, of_caller + 1);
+        Some((call.receiver.clone(), call.message))
+    }
+
+    /// Records that the work of a call has ended, and returns its place.
+    fn end_work(&mut self, key: &IdempotencyKey) -> Option<Place> {
+        let call = self.by_key.get_mut(key)?;
+        self.orphans -= usize::from(std::mem::take(&mut call.is_orphan));
+        call.place.take()
+    }
+
+    fn remove_repeat(&mut self, caller: &str) {
+        self.repeats -= 1;
+        if let Some(of_caller) = self.repeats_by_caller.get_mut(caller) {
+            *of_caller -= 1;
+            if *of_caller == 0 {
+                self.repeats_by_caller.remove(caller);
+            }
+        }
     }
 }
 
 /// Waits for a result.
-pub(super) struct Waiter(watch::Receiver<Stage>);
+pub(super) struct Waiter {
+    in_flight: Arc<InFlightCalls>,
+    key: IdempotencyKey,
+    receiver: watch::Receiver<Stage>,
+    /// Whether another call runs with the key.
+    is_repeat: bool,
+}
 
 impl Waiter {
     /// Returns `None` if the leader was dropped, for example at the end of the process.
     pub(super) async fn result(mut self) -> Option<CallResult> {
         let ended = |stage: &Stage| matches!(stage, Stage::Settling(_) | Stage::Done(_));
-        match &*self.0.wait_for(ended).await.ok()? {
+        match &*self.receiver.wait_for(ended).await.ok()? {
             Stage::Settling(result) | Stage::Done(result) => Some(result.clone()),
             Stage::Claiming | Stage::Running => None,
         }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.in_flight.leave(self);
     }
 }
 
@@ -178,6 +306,22 @@ pub(super) struct Leader {
 }
 
 impl Leader {
+    /// Sets what the call occupies. It is freed when the work ends, or when all callers have left.
+    pub(super) fn occupy(&self, place: Place) {
+        let mut calls = self.in_flight.calls();
+        if let Some(call) = calls.by_key.get_mut(&self.key) {
+            call.place = Some(place);
+        }
+    }
+
+    /// Frees the place after the work.
+    fn free_place(&self) {
+        let mut calls = self.in_flight.calls();
+        let place = calls.end_work(&self.key);
+        drop(calls);
+        drop(place);
+    }
+
     /// Claims the key, runs the work if the key was free, and stores its result.
     ///
     /// Calls `ended` when the callers get their result, with the result and whether a caller waits
@@ -199,6 +343,7 @@ impl Leader {
                 }
                 None if self.start() => {
                     let outcome = work.await;
+                    self.free_place();
                     let ending = if outcome.is_final() {
                         Ending::Complete(outcome.clone())
                     } else {
@@ -305,7 +450,10 @@ impl Leader {
             if matches!(&*self.sender.borrow(), Stage::Settling(_)) {
                 calls.unsettled -= 1;
             }
+            let place = calls.end_work(&self.key);
             calls.by_key.remove(&self.key);
+            drop(calls);
+            drop(place);
         }
     }
 }

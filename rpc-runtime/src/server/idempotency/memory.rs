@@ -1,6 +1,6 @@
 //! The default store: results in memory, limited in age, number and size.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
@@ -19,18 +19,21 @@ const ENTRIES: usize = 100_000;
 /// The default maximum size of all results, in bytes.
 const BYTES: usize = 32 << 20;
 /// The approximate size of an entry without the text of its key and its result, in bytes.
-const OVERHEAD: usize = 256;
+const OVERHEAD: usize = 512;
 /// The minimum size of all results: one small result, in bytes.
 const MIN_BYTES: usize = 1024;
 
 /// Stores results in memory. They are lost when the process ends, and other instances of the server
 /// do not see them.
 ///
-/// By default results are kept for 24 hours, up to 100,000 keys and 32 MiB. When a limit is
-/// reached, the oldest results are evicted early. A repeat of an evicted call runs again, so
-/// evictions are counted ([`evicted`](Self::evicted)) and logged. Calls in flight are never
-/// evicted. When all keys belong to calls in flight, a further call is rejected with
-/// `resource_exhausted`.
+/// By default results are kept for 24 hours, up to 100,000 keys and 32 MiB. A result counts with
+/// all that it takes. Of an error, the text that no caller receives and its source are not kept.
+///
+/// When a limit is reached, the oldest results are evicted early: those of the caller whose call is
+/// new if it has more than a half of them, else those of all. So one caller cannot evict the
+/// results of all others. A repeat of an evicted call runs again, so evictions are counted
+/// ([`evicted`](Self::evicted)) and logged. Calls in flight are never evicted. When all keys belong
+/// to calls in flight, a further call is rejected with `resource_exhausted`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -51,11 +54,23 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct MemoryState {
     known: HashMap<IdempotencyKey, MemoryEntry>,
-    /// Keys with a result, oldest result first. Evicted and expired in this order.
-    done: VecDeque<IdempotencyKey>,
+    /// Keys with a result, by the number of the result: the oldest is the first.
+    done: BTreeMap<u64, IdempotencyKey>,
+    next: u64,
+    /// The results of each caller that has one.
+    callers: HashMap<String, CallerResults>,
     /// The size of all results, in bytes.
     bytes: usize,
     evicted: u64,
+}
+
+/// The results of one caller.
+#[derive(Default)]
+struct CallerResults {
+    /// Their numbers, the oldest first.
+    numbers: VecDeque<u64>,
+    /// Their size, in bytes.
+    bytes: usize,
 }
 
 struct MemoryEntry {
@@ -131,7 +146,7 @@ impl MemoryStore {
                 Some(kept) => Claim::Done(entry.message, kept.outcome.clone()),
             };
         }
-        if state.known.len() >= self.entries && !state.evict() {
+        if state.known.len() >= self.entries && !state.evict_for(key.caller()) {
             return Claim::Full;
         }
         let entry = MemoryEntry {
@@ -146,10 +161,11 @@ impl MemoryStore {
     fn keep_result(&self, key: &IdempotencyKey, outcome: &Outcome) {
         let names = key.caller().len() + key.key().len();
         let size = |outcome: &Outcome| OVERHEAD + names + outcome.size();
-        let outcome = if size(outcome) > self.bytes {
+        let stored = outcome.without_private_parts();
+        let outcome = if size(&stored) > self.bytes {
             Outcome::too_large()
         } else {
-            outcome.clone()
+            stored
         };
         let kept = StoredResult {
             bytes: size(&outcome),
@@ -164,12 +180,11 @@ impl MemoryStore {
         };
         let bytes = kept.bytes;
         entry.result = Some(kept);
-        state.bytes += bytes;
-        state.done.push_back(key.clone());
+        state.add_result(key, bytes);
         // The newest result stays even above the limit, since its caller may repeat the call at
         // once.
         while state.bytes > self.bytes && state.done.len() > 1 {
-            state.evict();
+            state.evict_for(key.caller());
         }
     }
 }
@@ -178,7 +193,7 @@ impl MemoryState {
     /// Removes the results whose retention is over.
     fn expire(&mut self, keep: Duration) {
         let over = |kept: &StoredResult| kept.since.elapsed() >= keep;
-        while let Some(oldest) = self.done.front() {
+        while let Some((&number, oldest)) = self.done.first_key_value() {
             let kept = self
                 .known
                 .get(oldest)
@@ -186,14 +201,36 @@ impl MemoryState {
             if !kept.is_none_or(over) {
                 return;
             }
-            self.forget_oldest();
+            self.remove_result(number);
         }
     }
 
-    /// Evicts the oldest result; returns `false` if all calls are in flight.
-    fn evict(&mut self) -> bool {
-        let gone = self.forget_oldest();
-        if gone {
+    fn add_result(&mut self, key: &IdempotencyKey, bytes: usize) {
+        let number = self.next;
+        self.next += 1;
+        self.bytes += bytes;
+        self.done.insert(number, key.clone());
+        let caller = match self.callers.get_mut(key.caller()) {
+            Some(caller) => caller,
+            None => self.callers.entry(key.caller().to_owned()).or_default(),
+        };
+        caller.bytes += bytes;
+        caller.numbers.push_back(number);
+    }
+
+    /// Evicts the oldest result of a caller that has more than a half of all results or of their
+    /// bytes, or else the oldest result of all. Returns `false` if all calls are in flight.
+    fn evict_for(&mut self, caller: &str) -> bool {
+        let own = self
+            .callers
+            .get(caller)
+            .filter(|own| own.numbers.len() > self.done.len() / 2 || own.bytes > self.bytes / 2);
+        // The newest result stays.
+        let own = own.and_then(|own| own.numbers.front());
+        let own = own.filter(|number| **number + 1 != self.next);
+        let oldest = own.or_else(|| self.done.keys().next()).copied();
+        if let Some(oldest) = oldest {
+            self.remove_result(oldest);
             self.evicted += 1;
             // Logged at each doubling, so that a store that is too small is visible without
             // flooding the log. Not a `LogThrottle`, which is atomic: this count is under the lock.
@@ -205,16 +242,24 @@ impl MemoryState {
                 );
             }
         }
-        gone
+        oldest.is_some()
     }
 
-    fn forget_oldest(&mut self) -> bool {
-        let Some(key) = self.done.pop_front() else {
-            return false;
+    /// Removes a result, which is the oldest one of its caller.
+    fn remove_result(&mut self, number: u64) {
+        let Some(key) = self.done.remove(&number) else {
+            return;
         };
         let kept = self.known.remove(&key).and_then(|entry| entry.result);
-        self.bytes -= kept.map_or(0, |kept| kept.bytes);
-        true
+        let bytes = kept.map_or(0, |kept| kept.bytes);
+        self.bytes -= bytes;
+        if let Some(caller) = self.callers.get_mut(key.caller()) {
+            caller.bytes -= bytes;
+            caller.numbers.pop_front();
+            if caller.numbers.is_empty() {
+                self.callers.remove(key.caller());
+            }
+        }
     }
 }
 
@@ -289,135 +334,6 @@ impl fmt::Debug for MemoryStore {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MESSAGE: Fingerprint = Fingerprint::from_bytes([1; 32]);
-
-    fn key(n: usize) -> IdempotencyKey {
-        IdempotencyKey::new("/a.B/C", "-", n.to_string())
-    }
-
-    fn done(store: &MemoryStore, n: usize, text: &str) {
-        assert!(matches!(store.look_up(&key(n), MESSAGE), Claim::New), "{n}");
-        store.keep_result(&key(n), &Outcome::of_message(text.to_owned()));
-    }
-
-    fn is_known(store: &MemoryStore, n: usize) -> bool {
-        store.state().known.contains_key(&key(n))
-    }
-
-    #[test]
-    fn a_key_is_new_running_and_done() {
-        let store = MemoryStore::new();
-        assert!(matches!(store.look_up(&key(1), MESSAGE), Claim::New));
-        let other = Fingerprint::from_bytes([2; 32]);
-        assert!(matches!(
-            store.look_up(&key(1), other),
-            Claim::Running(MESSAGE)
-        ));
-        store.keep_result(&key(1), &Outcome::of_message("x"));
-        assert!(matches!(
-            store.look_up(&key(1), other),
-            Claim::Done(MESSAGE, _)
-        ));
-    }
-
-    #[test]
-    fn the_oldest_results_are_evicted_but_no_running_call() {
-        let store = MemoryStore::new().entries(3);
-        assert!(matches!(store.look_up(&key(0), MESSAGE), Claim::New));
-        for n in 1..5 {
-            done(&store, n, "x");
-        }
-        assert!(is_known(&store, 0) && is_known(&store, 3) && is_known(&store, 4));
-        assert_eq!(store.state().known.len(), 3);
-        assert_eq!(store.evicted(), 2);
-        // All keys belong to calls in flight.
-        assert!(matches!(store.look_up(&key(5), MESSAGE), Claim::New));
-        assert!(matches!(store.look_up(&key(6), MESSAGE), Claim::New));
-        assert!(matches!(store.look_up(&key(7), MESSAGE), Claim::Full));
-    }
-
-    #[test]
-    fn results_stay_within_the_memory_limit() {
-        let store = MemoryStore::new().bytes(4_000);
-        for n in 0..100 {
-            done(&store, n, &"x".repeat(1_000));
-            assert!(store.state().bytes <= 4_000);
-        }
-        assert!(is_known(&store, 99) && !is_known(&store, 0));
-        done(&store, 100, &"x".repeat(5_000));
-        let Claim::Done(_, outcome) = store.look_up(&key(100), MESSAGE) else {
-            panic!("it was done");
-        };
-        assert!(outcome.error().is_some(), "too large to keep");
-        assert!(store.state().bytes <= 4_000);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_expired_result_frees_its_memory() {
-        let store = MemoryStore::new();
-        done(&store, 1, "x");
-        tokio::time::advance(RETENTION - Duration::from_secs(1)).await;
-        assert!(matches!(store.look_up(&key(1), MESSAGE), Claim::Done(..)));
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(matches!(store.look_up(&key(1), MESSAGE), Claim::New));
-        assert_eq!(store.state().bytes, 0);
-        assert_eq!(store.evicted(), 0);
-    }
-
-    #[test]
-    fn settings_that_keep_no_result_are_refused() {
-        for (store, field) in [
-            (MemoryStore::new().entries(0), "`entries`"),
-            (MemoryStore::new().bytes(0), "`bytes`"),
-            (MemoryStore::new().bytes(1), "`bytes`"),
-        ] {
-            let error = store.check().unwrap_err();
-            assert!(error.message().contains(field), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_smallest_and_largest_settings_keep_a_result() {
-        for store in [
-            MemoryStore::new().entries(1).bytes(MIN_BYTES),
-            MemoryStore::new()
-                .keep(Duration::MAX)
-                .entries(usize::MAX)
-                .bytes(usize::MAX),
-        ] {
-            store.check().unwrap();
-            done(&store, 1, "x");
-            let Claim::Done(_, outcome) = store.look_up(&key(1), MESSAGE) else {
-                panic!("it was done");
-            };
-            assert!(outcome.error().is_none(), "the result itself");
-        }
-    }
-
-    #[tokio::test]
-    async fn an_abandoned_key_is_new_and_a_result_stays() {
-        let store = MemoryStore::new();
-        assert!(matches!(store.look_up(&key(1), MESSAGE), Claim::New));
-        store.abandon(&key(1)).await.unwrap();
-        done(&store, 1, "x");
-        store.abandon(&key(1)).await.unwrap();
-        assert!(matches!(store.look_up(&key(1), MESSAGE), Claim::Done(..)));
-    }
-
-    #[tokio::test]
-    async fn only_its_token_ends_a_claim() {
-        let store = MemoryStore::new();
-        let (first, late) = (key(1), key(1).with_token(ClaimToken::random()));
-        assert!(matches!(store.look_up(&first, MESSAGE), Claim::New));
-        store.abandon(&late).await.unwrap();
-        store.keep_result(&late, &Outcome::of_message("late"));
-        let claim = store.look_up(&late, MESSAGE);
-        assert!(matches!(claim, Claim::Running(MESSAGE)), "{claim:?}");
-        store.keep_result(&first, &Outcome::of_message("x"));
-        let claim = store.look_up(&late, MESSAGE);
-        assert!(matches!(claim, Claim::Done(..)), "{claim:?}");
-    }
-}
+// Explicit, since `rpc-models` includes this file by its path.
+#[path = "memory/tests.rs"]
+mod tests;

@@ -22,12 +22,17 @@
 //! **Cancellation.** The work continues when its caller disconnects or its deadline passes, as for
 //! a `detached` method, up to the method's `timeout` or
 //! [`deadline_cap`](crate::Limits::deadline_cap), so a later repeat finds a result. A call whose
-//! callers have all left before the store returned the claim is not begun.
+//! callers have all left before the store returned the claim is not begun. Once its callers have
+//! all left, a running call no longer counts against
+//! [`running_calls`](crate::Limits::running_calls); as many calls again may run in this way.
 //!
-//! **Scope.** Keys are scoped to the caller, which is a server in an environment. All callers
-//! without a trusted source, such as those at an edge, share one scope. There, use unguessable keys
-//! (UUIDs), or take the user as an argument: a call of another user is then rejected as a reused
-//! key, and never receives the stored result.
+//! **Scope.** Keys are scoped to the caller, which is a server in an environment. All trusted
+//! callers without a name share one scope, and all callers without trust, such as those at an edge,
+//! share another one. There, use unguessable keys (UUIDs), or take the user as an argument: a call
+//! of another user is then rejected as a reused key, and never receives the stored result.
+//!
+//! **Repeats.** At most 100 repeats wait for one call, and 1,000 in total, of which one caller may
+//! have a half. Further ones are rejected with `unavailable` and a retry delay; they do not run.
 //!
 //! **Replicas.** A result is known to the servers that share an [`IdempotencyStore`]; by default
 //! each server has a separate one. So a client with several addresses that lost a response, or got
@@ -68,11 +73,15 @@ use crate::duration::saturating_deadline;
 use crate::error::{Code, Error};
 use crate::middleware::{BoxFuture, Request, Response};
 use crate::observe::{CallStart, Observers};
+use crate::server::Limits;
+use crate::server::admission::OwnedPermit;
 use crate::server::call::guard::{call_start, guarded, or_deadline_exceeded, within};
 use crate::server::call::prepared::PreparedCall;
 
 /// The maximum length of a key, in bytes.
 const KEY_LIMIT: usize = 255;
+/// The scope of callers without trust. Not the name of any server, which has an `@`.
+const UNTRUSTED: &str = "edge";
 /// The response header that marks the stored result of an earlier call.
 const REPLAYED: &str = "idempotent-replayed";
 /// The delay after which a caller may ask again for the result of a call that runs in another
@@ -106,14 +115,14 @@ impl IdempotencyHandler {
         store: Option<Arc<dyn IdempotencyStore>>,
         observers: Observers,
         tasks: TaskTracker,
-        deadline_cap: Duration,
+        limits: &Limits,
     ) -> Self {
         Self {
             store: store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
-            in_flight: Arc::default(),
+            in_flight: Arc::new(InFlightCalls::new(limits.running_calls)),
             observers,
             tasks,
-            deadline_cap,
+            deadline_cap: limits.deadline_cap,
         }
     }
 
@@ -132,6 +141,10 @@ impl IdempotencyHandler {
         request.set_context(request.context().with_later_deadline(deadline));
         let context = request.context().clone();
         let message = request.body().as_message().cloned();
+        let place = request
+            .body_mut()
+            .take_held::<Option<OwnedPermit>>()
+            .flatten();
         let PreparedCall { key, response } = prepare(request);
         let (Some(key), Some(message)) = (key, message) else {
             // The arguments cannot be decoded: `response` has the error, and no work has begun.
@@ -141,19 +154,24 @@ impl IdempotencyHandler {
             return Box::pin(std::future::ready(error.into()));
         }
         Box::pin(async move {
-            let message = Fingerprint::of(&message);
+            let fingerprint = Fingerprint::of(&message);
+            // A repeat does not keep it in memory.
+            drop(message);
             let key =
                 IdempotencyKey::new(method.path, caller, key).with_token(ClaimToken::random());
-            let (waiter, is_first) = match self.in_flight.join(&key, message).await {
+            let (waiter, is_first) = match self.in_flight.join(&key, fingerprint).await {
                 Join::KeyReused => return other_message(method).into(),
                 Join::Unsettled => return store_timeout().into(),
+                Join::TooManyRepeats => return too_many_repeats().into(),
                 Join::Follower(waiter) => {
-                    // Releases the admission permit with it: a waiting repeat does not occupy a
-                    // slot.
-                    drop(response);
+                    // A waiting repeat does not occupy a slot.
+                    drop((response, place));
                     (waiter, false)
                 }
                 Join::Leader(leader, waiter) => {
+                    if let Some(place) = place {
+                        leader.occupy(Box::new(place));
+                    }
                     let work = guarded_work(context, Span::current(), deadline, response);
                     self.spawn_leader(leader, start, work);
                     (waiter, true)
@@ -223,6 +241,13 @@ async fn answer_with(waiter: Waiter, is_first: bool, method: &MethodDescriptor) 
     error.into()
 }
 
+fn too_many_repeats() -> Error {
+    unavailable(
+        "too many repeats of calls with idempotency keys wait for their results; retry later for the result",
+    )
+    .with_retry_after(random_delay(RUNNING_ELSEWHERE_RETRY_MS))
+}
+
 fn store_timeout() -> Error {
     unavailable("the idempotency store did not respond; the call was not begun, retry later")
         .with_retry_after(random_delay(STORE_RETRY_MS))
@@ -258,6 +283,7 @@ fn result_response(outcome: Outcome, is_replayed: bool) -> Response {
 fn caller(context: &Context) -> String {
     match context.source_arc() {
         Some(source) => format!("{}@{}", source.server(), source.environment()),
+        None if context.has_untrusted_caller() => UNTRUSTED.to_owned(),
         None => "-".to_owned(),
     }
 }

@@ -53,17 +53,30 @@ impl Outcome {
         !self.error().is_some_and(Error::is_not_executed)
     }
 
-    /// Returns its approximate size in memory, in bytes.
+    /// Returns its approximate size in memory, in bytes, with all that an error holds except its
+    /// source.
     #[must_use]
     pub fn size(&self) -> usize {
-        let entries = self.headers.iter().chain(self.trailers.iter());
-        let metadata: usize = entries.map(|(name, value)| name.len() + value.len()).sum();
         let result = match &self.result {
             Ok(message) => message.len(),
-            // An error takes about as much memory as its wire form, and is rare.
-            Err(error) => connect::error_json(error).len(),
+            Err(error) => error.size(),
         };
-        size_of::<Self>() + metadata + result
+        size_of::<Self>() + self.headers.size() + self.trailers.size() + result
+    }
+
+    /// Returns the outcome without what no caller receives, for a store in memory: the private text
+    /// of an error and its source. Its message takes only the memory that it needs.
+    #[must_use]
+    pub fn without_private_parts(&self) -> Self {
+        Self {
+            headers: self.headers.clone(),
+            trailers: self.trailers.clone(),
+            result: match &self.result {
+                // The buffer of the message may be larger.
+                Ok(message) => Ok(Bytes::copy_from_slice(message)),
+                Err(error) => Err(error.without_private_parts()),
+            },
+        }
     }
 
     /// Encodes it for a store outside of the process. An error is encoded as for a caller, without

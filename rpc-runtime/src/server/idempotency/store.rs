@@ -199,7 +199,7 @@ impl IdempotencyKey {
     }
 
     /// Returns the calling server and its environment without the instance, such as `web@prod`; `-`
-    /// for a caller without a trusted source, as at an edge.
+    /// for a trusted caller without a name; `edge` for a caller without trust, as at an edge.
     #[must_use]
     pub fn caller(&self) -> &str {
         &self.parts.caller

@@ -90,7 +90,7 @@ pub(super) async fn send(
     };
     match collect(&parts, incoming, options.limit).await {
         Ok(body) => Ok((parts, body)),
-        Err(BodyReadError::TooLarge) => Err(ExchangeError::TooLarge),
+        Err(BodyReadError::TooLarge | BodyReadError::NoMemory) => Err(ExchangeError::TooLarge),
         Err(BodyReadError::Broken(error)) => Err(broken(lease.health(), error)),
     }
 }

@@ -6,6 +6,8 @@ use http_body_util::{Full, StreamBody};
 use tokio::time::Instant;
 
 use super::*;
+use crate::server::Limits;
+use crate::server::memory::{CallMemory, MessageMemory};
 
 /// Returns a body of these frames, all available immediately, without a length.
 fn frames(frames: &[&'static [u8]]) -> impl Body<Data = Bytes, Error = Infallible> + use<> {
@@ -48,6 +50,16 @@ async fn read_all(
     body: impl Body<Data = Bytes, Error = Infallible>,
     limit: usize,
 ) -> Result<Bytes, ReadBodyError> {
+    let peer = MessageMemory::new(&Limits::default()).peer();
+    let memory = CallMemory::new(&peer, false);
+    read_counted(body, limit, &mut memory.reserve()).await
+}
+
+async fn read_counted(
+    body: impl Body<Data = Bytes, Error = Infallible>,
+    limit: usize,
+    memory: &mut Reservation<'_>,
+) -> Result<Bytes, ReadBodyError> {
     read(
         &mut pin!(body),
         limit,
@@ -55,8 +67,39 @@ async fn read_all(
             deadline: Instant::now() + Duration::from_secs(2),
             stopping: &CancellationToken::new(),
         },
+        memory,
     )
     .await
+}
+
+#[tokio::test]
+async fn a_body_is_counted_by_the_memory_that_it_takes() {
+    const FRAME: &[u8] = &[b'x'; 10_000];
+    let memory = |bytes| {
+        let limits = Limits {
+            message_bytes: 1,
+            buffered_bytes: 8 * bytes,
+            ..Limits::default()
+        };
+        MessageMemory::new(&limits).peer()
+    };
+    // The capacity doubles up to the limit of a message.
+    for (count, limit, most) in [
+        (1, 100_000, 10_000),
+        (5, 100_000, 80_000),
+        (5, 60_000, 60_000),
+    ] {
+        let peer = memory(most);
+        let mut memory = CallMemory::new(&peer, false).reserve();
+        let body = frames(&vec![FRAME; count]);
+        let read = read_counted(body, limit, &mut memory).await.unwrap();
+        assert_eq!((read.len(), memory.bytes()), (count * 10_000, most));
+    }
+    let peer = memory(79_999);
+    let mut memory = CallMemory::new(&peer, false).reserve();
+    let read = read_counted(frames(&[FRAME; 5]), 100_000, &mut memory).await;
+    assert!(matches!(read, Err(ReadBodyError::NoMemory(_))), "{read:?}");
+    assert_eq!(memory.bytes(), 40_000);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use super::HttpResponse;
 use crate::context::{Context, ContextBuilder};
 use crate::duration::saturating_deadline;
 use crate::error::{Code, Error};
-use crate::observe::{CallStart, Observation};
+use crate::observe::{CallStart, Observation, Rejection};
 use crate::protocol::connect::{self, CallRejection, RejectionFormat};
 use crate::protocol::context::IncomingContext;
 use crate::protocol::printable;
@@ -33,6 +33,7 @@ use crate::server::call::panic::CatchPanic;
 use crate::server::call::trust::{Caller, Peer, PeerAddress};
 use crate::server::call::waiting_body::{Place, WaitingBody};
 use crate::server::inner::ServerInner;
+use crate::server::memory::{CallMemory, OwnedMemory, PeerMemory};
 use crate::server::plain_routes::PlainRoutes;
 
 /// The maximum length of a verb in a text, in bytes.
@@ -86,12 +87,14 @@ impl<'a> PlainCall<'a> {
     pub(super) async fn run<B>(
         self,
         incoming: IncomingContext,
+        memory: &Arc<PeerMemory>,
         request: http::Request<B>,
     ) -> HttpResponse
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
+        let memory = CallMemory::new(memory, self.caller.is_trusted());
         let (mut head, body) = request.into_parts();
         let timeout = connect::read_timeout(&head.headers);
         let given = timeout.as_ref().ok().copied().flatten();
@@ -102,7 +105,7 @@ impl<'a> PlainCall<'a> {
         let valid = timeout.and_then(|_| incoming.rejection.map_or(Ok(()), Err));
         let unread = UnreadBody::of(&head, &body);
         let prepared = match valid {
-            Ok(()) => self.prepare(&head, body, &context).await,
+            Ok(()) => self.prepare(&head, body, &context, memory).await,
             Err(error) => Err(Failure::Refused(error.into())),
         };
         let (admitted, body) = match prepared {
@@ -127,7 +130,7 @@ impl<'a> PlainCall<'a> {
                     return self.fail(observation, Failure::PlaceLost(rejected), &context);
                 }
                 explain_verb(&verb, &mut response);
-                self.finish(observation, response, admitted, context)
+                self.finish(observation, response, admitted, context, memory.to_owned())
             }
             Err(error) => self.fail(observation, Failure::Failed(error), &context),
         }
@@ -156,6 +159,7 @@ impl<'a> PlainCall<'a> {
         head: &request::Parts,
         body: B,
         context: &Context,
+        memory: CallMemory<'_>,
     ) -> Result<(Admitted<'a>, AxumBody), Failure>
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -179,10 +183,7 @@ impl<'a> PlainCall<'a> {
         }
         // As a message is, so that a slow body of a signed request takes no place.
         let verified = if self.caller.is_signed() {
-            let body = self.verified(context, body).await;
-            Ok(AxumBody::from(
-                body.map_err(|error| Failure::Refused(error.into()))?,
-            ))
+            Ok(AxumBody::from(self.verified(context, body, memory).await?))
         } else {
             Err(body)
         };
@@ -207,7 +208,12 @@ impl<'a> PlainCall<'a> {
     }
 
     /// Reads the body of a signed request, and checks it against the signature.
-    async fn verified<B>(&self, context: &Context, body: B) -> Result<Bytes, Error>
+    async fn verified<B>(
+        &self,
+        context: &Context,
+        body: B,
+        memory: CallMemory<'_>,
+    ) -> Result<Bytes, Failure>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -219,8 +225,22 @@ impl<'a> PlainCall<'a> {
             deadline: deadline.into(),
             stopping: self.inner.lifecycle().incomplete_ended(),
         };
-        let read = body::read(&mut pin!(body), limits.message_bytes, end).await;
-        let body = read.map_err(|failure| match failure {
+        let mut memory = memory.reserve();
+        let read = body::read(&mut pin!(body), limits.message_bytes, end, &mut memory).await;
+        let body = read.map_err(|failure| self.unread(failure))?;
+        let checked = self.caller.check_body(&body);
+        checked.map_err(|error| Failure::Refused(error.into()))?;
+        Ok(memory.attach(body))
+    }
+
+    fn unread(&self, failure: ReadBodyError) -> Failure {
+        let error = match failure {
+            ReadBodyError::NoMemory(refusal) => {
+                return Failure::Rejected(Rejected {
+                    error: refusal.of_request(),
+                    rejection: Some(Rejection::Overload),
+                });
+            }
             ReadBodyError::TooLarge => self.inner.too_large(),
             ReadBodyError::Late => {
                 let text = "the body of the request did not arrive in time";
@@ -234,9 +254,8 @@ impl<'a> PlainCall<'a> {
                 let text = "failed to read the body of the request";
                 Error::without_location(Code::InvalidArgument, text).with_source(error)
             }
-        })?;
-        self.caller.check_body(&body)?;
-        Ok(body)
+        };
+        Failure::Refused(error.into())
     }
 
     /// Reports a response of the router to the observers, and returns it with a body that runs in
@@ -247,6 +266,7 @@ impl<'a> PlainCall<'a> {
         mut response: http::Response<AxumBody>,
         admitted: Admitted<'_>,
         context: Context,
+        memory: OwnedMemory,
     ) -> HttpResponse {
         if response.status() == StatusCode::NO_CONTENT {
             // axum adds a length to every empty body; a 204 response must not have one.
@@ -270,7 +290,7 @@ impl<'a> PlainCall<'a> {
             }
             Admitted::Waiting(place) => place.take().filter(|_| is_stream),
         };
-        response.map(|body| ResponseBody::plain(body, context, permit))
+        response.map(|body| ResponseBody::plain(body, context, memory, permit))
     }
 
     /// Reports a failure to the observers, and returns its response.

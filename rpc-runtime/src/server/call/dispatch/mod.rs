@@ -31,6 +31,7 @@ use crate::server::call::service::Route;
 use crate::server::call::trust::{Caller, Peer, PeerOrigin, Trust};
 use crate::server::inner::ServerInner;
 use crate::server::limits::{Limits, path_too_long};
+use crate::server::memory::PeerMemory;
 use crate::server::plain_routes::PlainRoutes;
 
 type HttpResponse = http::Response<ResponseBody>;
@@ -40,10 +41,11 @@ type HttpResponse = http::Response<ResponseBody>;
 pub(crate) struct TwoLengths;
 
 /// Handles a request. `B` is hyper's body on a listener of this server, and axum's body in a
-/// mounted router.
+/// mounted router. `memory` is that of the peer.
 pub(crate) async fn dispatch<B>(
     inner: &Arc<ServerInner>,
     peer: Peer,
+    memory: &Arc<PeerMemory>,
     request: http::Request<B>,
 ) -> HttpResponse
 where
@@ -64,13 +66,13 @@ where
     let mut response = match resolve(inner, peer, identified, is_plain, &head) {
         Ok(Resolved::Method(route)) => {
             let call = PendingCall::new(inner, caller, Some(route.method()), &head);
-            call.run(route, incoming, Pin::new(&mut body)).await
+            call.run(route, incoming, memory, Pin::new(&mut body)).await
         }
         Ok(Resolved::Plain(routes)) => {
             let request = http::Request::from_parts(head, body);
             let call = PlainCall::new(inner, peer, caller, routes);
             // Boxed, so that it does not enlarge the future of every call.
-            Box::pin(call.run(incoming, request)).await
+            Box::pin(call.run(incoming, memory, request)).await
         }
         Ok(Resolved::HealthCheck(check)) => Box::pin(check.respond(inner, peer, &head)).await,
         Err(refusal) => {
@@ -139,12 +141,13 @@ fn insert_id(response: &mut HttpResponse, id: Result<HeaderValue, InvalidHeaderV
 /// Returns an axum router that dispatches to this server, for mounting in another application.
 pub(crate) fn router(inner: Arc<ServerInner>, trust: Trust) -> axum::Router {
     let peer = Peer::new(trust, PeerOrigin::Mounted);
+    let memory = inner.memory().unknown_peers();
     let paths: Vec<_> = inner.routes().paths().collect();
     let has_fallback = inner.plain_routes().is_some();
     let handler = any(move |request: axum::extract::Request| {
-        let inner = inner.clone();
+        let (inner, memory) = (inner.clone(), memory.clone());
         async move {
-            dispatch(&inner, peer, request)
+            dispatch(&inner, peer, &memory, request)
                 .await
                 .map(axum::body::Body::new)
         }

@@ -8,23 +8,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, EXPECT, HeaderValue};
+use http::header::{CONNECTION, CONTENT_ENCODING, EXPECT, HeaderValue};
 use http::{Version, request};
 use http_body::Body;
 
 use super::HttpResponse;
-use crate::compression::{self, DecompressError};
+use crate::compression::{self, DecompressError, Encoding};
 use crate::context::{Context, ContextBuilder};
 use crate::descriptor::MethodDescriptor;
 use crate::duration::saturating_deadline;
 use crate::error::{Code, Error};
 use crate::middleware::{self, BodyKind, Guards, Request, Response};
+use crate::observe::Rejection;
 use crate::protocol::connect::{self, Accepts, CallRejection, RequestHead, WireResponse};
 use crate::protocol::context::IncomingContext;
 use crate::server::call::body::{self, Aborted, BodyEnd, ReadBodyError, ResponseBody};
 use crate::server::call::service::Route;
 use crate::server::call::trust::Caller;
 use crate::server::inner::ServerInner;
+use crate::server::memory::{CallMemory, PeerMemory};
 
 /// Maximum number of bytes that are read of a body before its rejection is sent over HTTP/1.
 const DISCARD_BYTES: usize = 1 << 20;
@@ -60,12 +62,14 @@ impl<'a> PendingCall<'a> {
         self,
         route: &Arc<Route>,
         incoming: IncomingContext,
+        memory: &Arc<PeerMemory>,
         mut body: Pin<&mut B>,
     ) -> HttpResponse
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
+        let memory = CallMemory::new(memory, self.caller.is_trusted());
         let head = connect::read_request(self.head, route.method());
         let timeout = head.as_ref().ok().and_then(|head| head.timeout);
         let context = self.context(route.method(), incoming.builder, timeout);
@@ -78,26 +82,30 @@ impl<'a> PendingCall<'a> {
             };
         let message = match (empty, head, incoming.rejection) {
             (Err(error), ..) => Err(error),
-            (Ok(()), Ok(head), None) => self.message(head, &context, &mut body).await,
+            (Ok(()), Ok(head), None) => self.message(head, &context, memory, &mut body).await,
             (Ok(()), Ok(_), Some(rejection)) => Err(BodyError::Rejected(rejection.into())),
             (Ok(()), Err(refusal), _) => Err(BodyError::Rejected(refusal)),
         };
-        let (refusal, rest) = match message {
+        let (refusal, rejection, rest) = match message {
             Ok(message) => {
                 let metadata = context.metadata().clone();
                 let message = middleware::Body::message(message);
                 let request = Request::new(route.method(), context, metadata, message);
-                let response = self.inner.call(route, request, self.caller.errors()).await;
+                let response = self
+                    .inner
+                    .call(route, request, self.caller.errors(), Some(memory))
+                    .await;
                 if response.is_aborted() {
                     return abort();
                 }
-                return write(response, Accepts::read(self.head));
+                return write(response, Accepts::read(self.head), memory);
             }
-            Err(BodyError::Rejected(refusal)) => (refusal, Some(&mut body)),
-            Err(BodyError::Unreadable(error)) => (error.into(), None),
+            Err(BodyError::Rejected(refusal)) => (refusal, None, Some(&mut body)),
+            Err(BodyError::Unreadable(error)) => (error.into(), None, None),
+            Err(BodyError::NoMemory(error)) => (error.into(), Some(Rejection::Overload), None),
         };
         // Boxed, so that it does not enlarge the future of every call.
-        Box::pin(self.refuse(&context, refusal, rest)).await
+        Box::pin(self.refuse_for(rejection, &context, refusal, rest)).await
     }
 
     /// Returns the context of the call, with its deadline.
@@ -154,11 +162,12 @@ impl<'a> PendingCall<'a> {
         }
     }
 
-    /// Reads, verifies and decompresses the message.
+    /// Reads, verifies and decompresses the message. It is counted until its last part is dropped.
     async fn message<B>(
         &self,
         head: RequestHead,
         context: &Context,
+        memory: CallMemory<'_>,
         body: &mut Pin<&mut B>,
     ) -> Result<Bytes, BodyError>
     where
@@ -170,6 +179,7 @@ impl<'a> PendingCall<'a> {
             return Err(Error::without_location(Code::DeadlineExceeded, text).into());
         }
         let limits = self.inner.limits();
+        let mut memory = memory.reserve();
         let compressed = match head.message {
             Some(message) => {
                 // The message is in the query, which is signed with the path. The signed body is
@@ -180,7 +190,7 @@ impl<'a> PendingCall<'a> {
             None => {
                 let mut cancel_guard = CancelGuard::new(self, context);
                 let end = self.body_end(context);
-                let message = body::read(body, limits.message_bytes, end).await;
+                let message = body::read(body, limits.message_bytes, end, &mut memory).await;
                 cancel_guard.disarm();
                 let message = message.map_err(|failure| self.unread(failure, context))?;
                 // Before decompression, so that an unsigned request cannot cause that work.
@@ -188,19 +198,31 @@ impl<'a> PendingCall<'a> {
                 message
             }
         };
-        let message = compression::decompress(compressed, head.encoding, limits.message_bytes);
-        message.map_err(|problem| match problem {
+        let received = memory.bytes();
+        let may_take = |bytes| memory.grow_to(received.saturating_add(bytes));
+        let message =
+            compression::decompress(compressed, head.encoding, limits.message_bytes, may_take);
+        let message = message.map_err(|problem| match problem {
             DecompressError::TooLarge => self.unread(ReadBodyError::TooLarge, context),
+            DecompressError::NoMemory => {
+                self.unread(ReadBodyError::NoMemory(memory.refusal()), context)
+            }
             DecompressError::Invalid(error) => invalid(format!(
                 "the request specifies gzip, but its message is not valid gzip: {error}"
             ))
             .into(),
-        })
+        })?;
+        if head.encoding != Encoding::Identity {
+            // The compressed message is gone.
+            memory.shrink_to(memory.bytes() - received);
+        }
+        Ok(memory.attach(message))
     }
 
     fn unread(&self, failure: ReadBodyError, context: &Context) -> BodyError {
         match failure {
             ReadBodyError::TooLarge => self.inner.too_large().into(),
+            ReadBodyError::NoMemory(refusal) => BodyError::NoMemory(refusal.of_request()),
             ReadBodyError::Late => {
                 let is_of_call = context
                     .deadline()
@@ -239,11 +261,27 @@ impl<'a> PendingCall<'a> {
     where
         B: Body<Data = Bytes>,
     {
+        self.refuse_for(None, context, refusal, body).await
+    }
+
+    /// Rejects a call as [`refuse`](Self::refuse) does. With a `rejection` the request is valid,
+    /// and the server could serve it at another time.
+    pub(super) async fn refuse_for<B>(
+        &self,
+        rejection: Option<Rejection>,
+        context: &Context,
+        refusal: CallRejection,
+        body: Option<&mut Pin<&mut B>>,
+    ) -> HttpResponse
+    where
+        B: Body<Data = Bytes>,
+    {
+        let errors = self.caller.errors();
         // Observed before the rest of the body is read, because the caller may disconnect
         // meanwhile.
         let error = self
             .inner
-            .refuse(self.method, context, refusal.error, self.caller.errors());
+            .refuse_for(rejection, self.method, context, refusal.error, errors);
         let close = self.head.version < Version::HTTP_2 && !self.finish_body(body).await;
         let response = connect::write_rejection(&error, refusal.format);
         let mut response = response.map(ResponseBody::full);
@@ -277,6 +315,8 @@ enum BodyError {
     Rejected(CallRejection),
     /// The rest of the body cannot be read.
     Unreadable(Error),
+    /// There is no memory for the rest of the body.
+    NoMemory(Error),
 }
 
 impl From<Error> for BodyError {
@@ -339,8 +379,8 @@ fn abort() -> HttpResponse {
     response
 }
 
-/// Encodes the response of a call.
-fn write(response: Response, accepts: Accepts) -> HttpResponse {
+/// Encodes the response of a call, whose message is already counted.
+fn write(response: Response, accepts: Accepts, memory: CallMemory<'_>) -> HttpResponse {
     let (headers, trailers, result) = response.into_parts();
     let (result, guards) = match result.map(middleware::Body::into_parts) {
         Ok((BodyKind::Message(message), guards)) => (Ok(message), guards),
@@ -356,5 +396,15 @@ fn write(response: Response, accepts: Accepts) -> HttpResponse {
         trailers,
         result,
     };
-    connect::write_response(wire, accepts).map(|message| ResponseBody::message(message, guards))
+    let is_error = wire.result.is_err();
+    let response = connect::write_response(wire, accepts);
+    let is_new = is_error || response.headers().contains_key(CONTENT_ENCODING);
+    response.map(|message| {
+        let message = if is_new {
+            memory.count_always(message)
+        } else {
+            message
+        };
+        ResponseBody::message(message, guards)
+    })
 }

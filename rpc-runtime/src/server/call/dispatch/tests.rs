@@ -45,7 +45,7 @@ fn request() -> http::Request<Full<Bytes>> {
 }
 
 async fn reply(inner: &Arc<ServerInner>, peer: Peer) -> (u16, String, Value) {
-    let response = dispatch(inner, peer, request()).await;
+    let response = dispatch(inner, peer, &inner.memory().unknown_peers(), request()).await;
     let id = response.headers()["x-request-id"]
         .to_str()
         .unwrap()
@@ -87,7 +87,7 @@ async fn a_public_route_serves_a_peer_on_another_host() {
     let plain = axum::Router::new().route("/a.B/C", any(async || "plain"));
     let inner = inner(&seen, Some((HttpAccess::Public, plain)));
     let peer = peer(Trust::Internal, "10.0.0.1:1");
-    let response = dispatch(&inner, peer, request()).await;
+    let response = dispatch(&inner, peer, &inner.memory().unknown_peers(), request()).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_ne!(response.headers()["x-request-id"], "r-1");
     assert_eq!(*seen.0.lock().unwrap(), [(None, None)]);
@@ -119,7 +119,13 @@ async fn an_unknown_path_goes_to_the_applications_router() {
     let seen = Arc::new(SourceRecorder::default());
     let plain = axum::Router::new().route("/a.B/C", any(async || "plain"));
     let inner = inner(&seen, Some((HttpAccess::default(), plain)));
-    let response = dispatch(&inner, peer(Trust::Edge, "10.0.0.1:1"), request()).await;
+    let response = dispatch(
+        &inner,
+        peer(Trust::Edge, "10.0.0.1:1"),
+        &inner.memory().unknown_peers(),
+        request(),
+    )
+    .await;
     assert_eq!(response.headers()["x-request-id"].len(), 16);
     assert_eq!(
         response.into_body().collect().await.unwrap().to_bytes(),

@@ -284,3 +284,89 @@ async fn a_call_whose_callers_left_first_does_not_run() {
     assert!(matches!(repeat.await.unwrap(), CallResult::Ran(_)));
     assert_eq!(fixture.runs(), 1);
 }
+
+#[tokio::test]
+async fn repeats_are_limited_and_leave() {
+    let fixture = Fixture::new(FaultyStore::default());
+    let (leader, first) = fixture.lead().await;
+    let repeat = async || match fixture.in_flight.join(&key(), MESSAGE).await {
+        Join::Follower(waiter) => Some(waiter),
+        Join::TooManyRepeats => None,
+        _ => panic!("the key is not in use"),
+    };
+    let mut waiting = Vec::new();
+    while let Some(waiter) = repeat().await {
+        waiting.push(waiter);
+    }
+    assert_eq!(waiting.len(), REPEATS_PER_KEY);
+    waiting.pop();
+    let again = repeat().await;
+    assert!(again.is_some() && repeat().await.is_none());
+    drop((waiting, again, first, leader));
+    let calls = fixture.in_flight.calls();
+    assert_eq!((calls.repeats, calls.repeats_by_caller.len()), (0, 0));
+    assert!(calls.by_key.is_empty());
+}
+
+#[tokio::test]
+async fn one_caller_has_a_half_of_the_repeats() {
+    let in_flight = Arc::new(InFlightCalls::default());
+    let key = |caller, n: usize| IdempotencyKey::new("/a.B/C", caller, n.to_string());
+    let mut held = Vec::new();
+    let mut waiting_of = async |caller| {
+        let mut waiting = Vec::new();
+        for n in 0..REPEATS / REPEATS_PER_KEY {
+            let joined = in_flight.join(&key(caller, n), MESSAGE).await;
+            assert!(matches!(joined, Join::Leader(..)));
+            held.push(joined);
+            while let Join::Follower(waiter) = in_flight.join(&key(caller, n), MESSAGE).await {
+                waiting.push(waiter);
+            }
+        }
+        waiting
+    };
+    let strangers = waiting_of("-").await;
+    assert_eq!(strangers.len(), REPEATS / 2);
+    let others = waiting_of("a@prod").await;
+    assert_eq!(others.len(), REPEATS / 2);
+    assert_eq!(waiting_of("b@prod").await.len(), 0);
+    drop(strangers);
+    assert_eq!(waiting_of("c@prod").await.len(), REPEATS / 2);
+}
+
+#[tokio::test]
+async fn a_call_without_callers_frees_its_place() {
+    let in_flight = Arc::new(InFlightCalls::new(1));
+    let key = |n: usize| IdempotencyKey::new("/a.B/C", "-", n.to_string());
+    let place = Arc::new(());
+    let lead = async |n| match in_flight.join(&key(n), MESSAGE).await {
+        Join::Leader(leader, waiter) => {
+            leader.occupy(Box::new(Arc::clone(&place)));
+            (leader, waiter)
+        }
+        _ => panic!("the key is in use"),
+    };
+    let occupied = || Arc::strong_count(&place) - 1;
+    let (first, waiter) = lead(1).await;
+    let Join::Follower(repeat) = in_flight.join(&key(1), MESSAGE).await else {
+        panic!("the call runs");
+    };
+    drop(waiter);
+    assert_eq!(occupied(), 1, "a repeat waits");
+    drop(repeat);
+    assert_eq!(occupied(), 0);
+    // As many as are allowed run without a place.
+    let (second, waiter) = lead(2).await;
+    drop(waiter);
+    assert_eq!(occupied(), 1);
+    first.free_place();
+    drop(first);
+    let (third, waiter) = lead(3).await;
+    drop(waiter);
+    assert_eq!(occupied(), 1);
+    // The end of the work frees it in any case.
+    second.free_place();
+    assert_eq!(occupied(), 0);
+    drop((second, third));
+    assert_eq!(in_flight.calls().orphans, 0);
+}

@@ -5,7 +5,8 @@
 //! | its protocol is not known yet | `first_byte_timeout`, see `connection` |
 //! | it has received a part of a request head (HTTP/1) | `header_timeout`, however slowly bytes arrive |
 //! | it is idle between two requests | `idle_timeout` |
-//! | its peer does not read, or takes no part of any response (HTTP/2 flow control) | `idle_timeout` without a byte |
+//! | its peer does not read | `idle_timeout` without [`PART`] bytes of progress |
+//! | its peer does not take a response (HTTP/2 flow control) | `idle_timeout` without a [`PART`] of it, when the other calls have ended |
 //! | a call is running | never: the call has a deadline, and its body has `body_timeout` |
 //!
 //! While the server stops, no state but the last one lasts longer than [`INCOMPLETE_TIMEOUT`], and
@@ -19,12 +20,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::bare_response::{BareResponses, START};
 use super::raw_head::{RawHead, head_buffer};
-use crate::duration::FAR_FUTURE;
+use super::unsent::{PART, UnsentResponses, after};
 use crate::server::limits::Limits;
+use crate::server::memory::PeerMemory;
 use crate::sync::MutexExt as _;
 
 /// Time that a stopping server gives its peers for completing a request or for reading a response.
@@ -48,20 +51,22 @@ pub(super) struct Activity {
     state: Mutex<ActivityState>,
     header_timeout: Duration,
     idle_timeout: Duration,
+    drain_timeout: Duration,
     /// Whether bytes that arrive while no call is running begin a request head. True for HTTP/1; in
     /// HTTP/2 they may belong to any frame.
     has_heads: bool,
     /// The number of bytes of a head that are kept.
     head_buffer: usize,
     bare_responses: BareResponses,
+    memory: Arc<PeerMemory>,
 }
 
 #[derive(Debug)]
 struct ActivityState {
     /// Number of running calls, from the complete head to the end of the response.
     calls: usize,
-    /// Number of running calls whose response waits until the peer takes a part of it.
-    sending: usize,
+    /// Those whose response waits until the peer takes a part of it.
+    unsent: UnsentResponses,
     /// Whether a part of a request head has arrived.
     head: bool,
     /// The bytes of the last head.
@@ -69,21 +74,28 @@ struct ActivityState {
     /// The time at which the head began, the last call ended, a part of a response was taken or a
     /// blocked write continued.
     since: Instant,
-    /// The time since which writes have been blocked because the peer does not read.
-    blocked: Option<Instant>,
+    /// Writes that are blocked because the peer does not read.
+    blocked: Option<BlockedWrites>,
     /// Whether a response may have been sent before its request was read completely.
     unread: bool,
     /// The time at which the server asked the connection to finish.
     stopping: Option<Instant>,
 }
 
+#[derive(Debug)]
+struct BlockedWrites {
+    since: Instant,
+    /// Number of bytes that were written since.
+    written: usize,
+}
+
 impl Activity {
-    pub(super) fn new(limits: &Limits, protocol: Protocol) -> Self {
+    pub(super) fn new(limits: &Limits, protocol: Protocol, memory: Arc<PeerMemory>) -> Self {
         let has_heads = protocol == Protocol::Http1;
         Self {
             state: Mutex::new(ActivityState {
                 calls: 0,
-                sending: 0,
+                unsent: UnsentResponses::default(),
                 // The sniffed bytes belong to the first head.
                 head: has_heads,
                 raw: RawHead::default(),
@@ -94,9 +106,29 @@ impl Activity {
             }),
             header_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
+            drain_timeout: limits.drain_timeout,
             has_heads,
             head_buffer: head_buffer(limits),
             bare_responses: BareResponses::new(limits),
+            memory,
+        }
+    }
+
+    /// Returns the memory for the messages of the peer.
+    pub(super) fn memory(&self) -> &Arc<PeerMemory> {
+        &self.memory
+    }
+
+    /// Returns the time for which calls are waited for.
+    pub(super) fn drain_timeout(&self) -> Duration {
+        self.drain_timeout
+    }
+
+    pub(super) fn protocol(&self) -> Protocol {
+        if self.has_heads {
+            Protocol::Http1
+        } else {
+            Protocol::Http2
         }
     }
 
@@ -131,13 +163,21 @@ impl Activity {
 
     /// Records that a write is blocked.
     pub(super) fn write_blocked(&self) {
-        self.state().blocked.get_or_insert_with(Instant::now);
+        self.state().blocked.get_or_insert_with(|| BlockedWrites {
+            since: Instant::now(),
+            written: 0,
+        });
     }
 
-    /// Records that a write has completed.
-    pub(super) fn write_moved(&self) {
+    /// Records that a part of some bytes was written.
+    pub(super) fn wrote(&self, written: usize, of: usize) {
         let mut state = self.state();
-        if state.blocked.take().is_some() {
+        let Some(blocked) = &mut state.blocked else {
+            return;
+        };
+        blocked.written += written;
+        if written == of || blocked.written >= PART {
+            state.blocked = None;
             // The idle time starts only when the peer has read its last response.
             state.since = Instant::now();
         }
@@ -162,7 +202,7 @@ impl Activity {
             activity: self.clone(),
             is_first,
             is_late,
-            is_sending: false,
+            unsent: None,
         }
     }
 
@@ -180,23 +220,39 @@ impl Activity {
         self.state().stopping.get_or_insert_with(Instant::now);
     }
 
+    /// Returns the number of calls that do not wait for the peer. They can end although the peer
+    /// does not take other responses.
+    pub(super) fn other_calls(&self) -> usize {
+        let state = self.state();
+        match state.blocked {
+            Some(_) => 0,
+            None => state.calls - state.unsent.len(),
+        }
+    }
+
+    /// Returns whether the peer has not taken a response in time.
+    pub(super) fn has_unread_response(&self) -> bool {
+        let state = self.state();
+        state.blocked.is_some() || state.unsent.len() > 0
+    }
+
     /// Returns the time at which the connection is closed if its state does not change; `None`
     /// while a call is running that does not wait for the peer.
     fn deadline(&self) -> Option<Instant> {
-        let state = self.state();
-        let (since, timeout) = match (&state.blocked, state.calls) {
-            (Some(blocked), _) => (*blocked, self.idle_timeout),
-            (None, 0) if state.head => (state.since, self.header_timeout),
-            (None, calls) if calls == state.sending => (state.since, self.idle_timeout),
-            (None, _) => return None,
+        let mut state = self.state();
+        let deadline = match (&state.blocked, state.calls) {
+            (Some(blocked), _) => after(blocked.since, self.idle_timeout),
+            (None, 0) if state.head => after(state.since, self.header_timeout),
+            (None, 0) => after(state.since, self.idle_timeout),
+            (None, _) => state.unsent.deadline(self.idle_timeout)?,
         };
-        let deadline = after(since, timeout);
-        let Some(stopping) = state.stopping else {
+        let is_running = state.blocked.is_none() && state.calls > state.unsent.len();
+        let Some(stopping) = state.stopping.filter(|_| !is_running) else {
             return Some(deadline);
         };
         let last = match &state.blocked {
-            Some(blocked) => *blocked + INCOMPLETE_TIMEOUT,
-            None if state.sending > 0 => state.since + INCOMPLETE_TIMEOUT,
+            Some(blocked) => blocked.since + INCOMPLETE_TIMEOUT,
+            None if state.calls > 0 => state.since + INCOMPLETE_TIMEOUT,
             None => state.since + FLUSH_TIMEOUT,
         };
         Some(deadline.min(last.max(stopping + INCOMPLETE_TIMEOUT)))
@@ -207,11 +263,6 @@ impl Activity {
     }
 }
 
-/// Returns the time after `timeout`, or a year later if the clock cannot count that far.
-fn after(since: Instant, timeout: Duration) -> Instant {
-    since.checked_add(timeout).unwrap_or(since + FAR_FUTURE)
-}
-
 /// Guard of a running call. Dropping it records the end of the call.
 #[derive(Debug)]
 pub(super) struct CallGuard {
@@ -219,7 +270,8 @@ pub(super) struct CallGuard {
     /// Whether its head began with bytes that arrived while no call was running.
     is_first: bool,
     is_late: bool,
-    is_sending: bool,
+    /// The place of its response in the list of those that wait for the peer.
+    unsent: Option<usize>,
 }
 
 impl CallGuard {
@@ -246,20 +298,71 @@ impl CallGuard {
         if self.activity.has_heads || self.is_late {
             return;
         }
+        self.part_taken(false);
+    }
+
+    /// Returns the last part of the response: until it is dropped, the response waits for the peer.
+    pub(super) fn sending_last(&mut self, data: Bytes) -> Bytes {
+        if self.activity.has_heads || self.is_late {
+            return data;
+        }
+        let place = self.part_taken(true);
+        Bytes::from_owner(LastPart {
+            data,
+            activity: Arc::clone(&self.activity),
+            place,
+        })
+    }
+
+    fn part_taken(&mut self, is_last: bool) -> usize {
         let mut state = self.activity.state();
         state.since = Instant::now();
-        if !self.is_sending {
-            self.is_sending = true;
-            state.sending += 1;
-        }
+        let place = *self.unsent.get_or_insert_with(|| state.unsent.add());
+        state.unsent.part_taken(place, is_last);
+        place
     }
 
     /// Records that the peer waits for the next part of the response.
     pub(super) fn producing(&mut self) {
-        if self.is_sending {
-            self.is_sending = false;
-            self.activity.state().sending -= 1;
+        if let Some(place) = self.unsent.take() {
+            self.activity.state().unsent.remove(place);
         }
+    }
+}
+
+/// The last part of a response over HTTP/2.
+struct LastPart {
+    data: Bytes,
+    activity: Arc<Activity>,
+    place: usize,
+}
+
+impl AsRef<[u8]> for LastPart {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl Drop for LastPart {
+    fn drop(&mut self) {
+        let mut state = self.activity.state();
+        if state.unsent.last_part_written(self.place) {
+            state.call_ended();
+        }
+    }
+}
+
+impl ActivityState {
+    fn call_ended(&mut self) {
+        self.calls -= 1;
+        if self.calls == 0 {
+            // A part of the next head has arrived. Its time begins here, since it had to wait.
+            self.head = self.raw.begin_next();
+            if !self.head {
+                self.raw.release_excess();
+            }
+        }
+        self.since = Instant::now();
     }
 }
 
@@ -269,16 +372,10 @@ impl Drop for CallGuard {
             return;
         }
         let mut state = self.activity.state();
-        state.calls -= 1;
-        if state.calls == 0 {
-            // A part of the next head has arrived. Its time begins here, since it had to wait.
-            state.head = state.raw.begin_next();
-            if !state.head {
-                state.raw.release_excess();
-            }
+        let place = self.unsent.take();
+        if place.is_none_or(|place| state.unsent.call_ended(place)) {
+            state.call_ended();
         }
-        state.sending -= usize::from(self.is_sending);
-        state.since = Instant::now();
     }
 }
 

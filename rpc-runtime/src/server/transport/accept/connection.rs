@@ -19,9 +19,10 @@ use tokio::time::timeout;
 
 use super::activity::{Activity, CallGuard, Protocol};
 use super::drive::{ConnectionEnd, drive, linger};
-use super::io::{Io, Sniffed, sniff};
+use super::io::{Io, sniff};
 use super::raw_head::{head_buffer, head_size};
 use super::reached;
+use super::unsent::PART;
 use crate::context::Context;
 use crate::server::call::body::{Aborted, ResponseBody};
 use crate::server::call::dispatch::{TwoLengths, dispatch, refuse_late};
@@ -29,6 +30,7 @@ use crate::server::call::lingering_body::LeftUnread;
 use crate::server::call::trust::Peer;
 use crate::server::inner::ServerInner;
 use crate::server::limits::MAX_HEADERS;
+use crate::server::memory::PeerMemory;
 use crate::server::process::lifecycle::Phase;
 
 /// Number of headers that hyper parses without a heap allocation for each request.
@@ -61,6 +63,7 @@ pub(super) async fn serve<I>(
     mut io: I,
     inner: Arc<ServerInner>,
     peer: Peer,
+    memory: Arc<PeerMemory>,
     mut phase: watch::Receiver<Phase>,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -81,10 +84,12 @@ pub(super) async fn serve<I>(
             return tracing::debug!(target: "rpc", ?peer, "connection closed: its protocol was not known within `first_byte_timeout`");
         }
     };
-    let ended = match start.protocol {
-        Protocol::Http1 => serve_http1(io, start, inner, peer, phase).await,
+    let activity = Arc::new(Activity::new(limits, start.protocol, memory));
+    let io = TokioIo::new(Io::new(io, start, activity.clone()));
+    let ended = match activity.protocol() {
+        Protocol::Http1 => serve_http1(io, activity, inner, peer, phase).await,
         // Boxed, so that the future of an HTTP/1 connection does not reserve memory for it.
-        Protocol::Http2 => Box::pin(serve_http2(io, start, inner, peer, phase)).await,
+        Protocol::Http2 => Box::pin(serve_http2(io, activity, inner, peer, phase)).await,
     };
     if let Err(error) = ended {
         // The peer violated the protocol or disconnected. Errors of calls were sent in their
@@ -94,8 +99,8 @@ pub(super) async fn serve<I>(
 }
 
 async fn serve_http1<I>(
-    io: I,
-    start: Sniffed,
+    io: TokioIo<Io<I>>,
+    activity: Arc<Activity>,
     inner: Arc<ServerInner>,
     peer: Peer,
     mut phase: watch::Receiver<Phase>,
@@ -113,8 +118,6 @@ where
     if limits.header_count != HEADERS_INLINE {
         builder.max_headers(limits.header_count.min(MAX_HEADERS));
     }
-    let activity = Arc::new(Activity::new(limits, Protocol::Http1));
-    let io = TokioIo::new(Io::new(io, start, activity.clone()));
     let service = {
         let activity = activity.clone();
         service_fn(move |request: Request<Incoming>| {
@@ -140,8 +143,8 @@ where
 }
 
 async fn serve_http2<I>(
-    io: I,
-    start: Sniffed,
+    io: TokioIo<Io<I>>,
+    activity: Arc<Activity>,
     inner: Arc<ServerInner>,
     peer: Peer,
     mut phase: watch::Receiver<Phase>,
@@ -163,8 +166,6 @@ where
         .max_header_list_size(u32::try_from(header_list).unwrap_or(u32::MAX))
         .keep_alive_interval(http2_limits::PING)
         .keep_alive_timeout(http2_limits::PING_TIMEOUT);
-    let activity = Arc::new(Activity::new(limits, Protocol::Http2));
-    let io = TokioIo::new(Io::new(io, start, activity.clone()));
     let service = {
         let activity = activity.clone();
         service_fn(move |request| respond(inner.clone(), peer, activity.call(None), request))
@@ -205,7 +206,7 @@ async fn respond(
     let mut response = if call.is_late() {
         Box::pin(refuse_late(&inner, request)).await
     } else {
-        dispatch(&inner, peer, request).await
+        dispatch(&inner, peer, call.activity().memory(), request).await
     };
     if let Some(aborted) = response.extensions().get::<Aborted>() {
         // Closes an HTTP/1 connection without a response, and resets an HTTP/2 stream.
@@ -224,7 +225,11 @@ async fn respond(
         response = without_body(response);
     }
     call.sending();
-    Ok(response.map(|body| GuardedBody { body, call }))
+    Ok(response.map(|body| GuardedBody {
+        body,
+        call,
+        rest: Bytes::new(),
+    }))
 }
 
 /// Returns the response to a `HEAD` request: the head of a response with its body's length.
@@ -244,6 +249,24 @@ fn without_body(mut response: Response<ResponseBody>) -> Response<ResponseBody> 
 struct GuardedBody {
     body: ResponseBody,
     call: CallGuard,
+    /// The rest of a frame that is sent in parts.
+    rest: Bytes,
+}
+
+impl GuardedBody {
+    /// Returns the next part of the response. In HTTP/1, where a blocked write shows a peer that
+    /// does not read, the whole frame is one part.
+    fn next_part(&mut self, mut data: Bytes) -> Bytes {
+        if self.call.activity().protocol() == Protocol::Http2 && data.len() > PART {
+            self.rest = data.split_off(PART);
+        }
+        if self.is_end_stream() {
+            self.call.sending_last(data)
+        } else {
+            self.call.sending();
+            data
+        }
+    }
 }
 
 impl Body for GuardedBody {
@@ -254,21 +277,32 @@ impl Body for GuardedBody {
         mut self: Pin<&mut Self>,
         cx: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        match &polled {
-            Poll::Pending => self.call.producing(),
-            // After the last part, the guard is dropped.
-            Poll::Ready(Some(Ok(_))) if !self.body.is_end_stream() => self.call.sending(),
-            Poll::Ready(_) => {}
+        if !self.rest.is_empty() {
+            let rest = std::mem::take(&mut self.rest);
+            return Poll::Ready(Some(Ok(Frame::data(self.next_part(rest)))));
         }
-        polled
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let frame = match polled {
+            Poll::Pending => {
+                self.call.producing();
+                return Poll::Pending;
+            }
+            Poll::Ready(Some(Ok(frame))) => frame,
+            Poll::Ready(end) => return Poll::Ready(end),
+        };
+        let frame = match frame.into_data() {
+            Ok(data) => Frame::data(self.next_part(data)),
+            Err(trailers) => trailers,
+        };
+        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
+        // Asked for before the first part.
         self.body.size_hint()
     }
 }

@@ -13,6 +13,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::timeout;
 
 use super::activity::{Activity, ConnectionTimer};
+use crate::observe::LogThrottle;
+
+/// Connections that ended because their peer did not take a response.
+static UNREAD_RESPONSES: LogThrottle = LogThrottle::new();
 
 /// Time for the graceful close of a connection that reached a timeout.
 const GRACEFUL_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -104,10 +108,40 @@ pub(super) async fn drive<C: HttpConnection>(
     // An idle peer is notified by a graceful close, so that it does not see a failure. A blocked
     // peer gets only `GRACEFUL_CLOSE_TIMEOUT`.
     connection.as_mut().finish();
+    if activity.has_unread_response() {
+        log_unread_response();
+        let others = end_other_calls(connection.as_mut(), &activity);
+        if let Ok(Some(ended)) = timeout(activity.drain_timeout(), others).await {
+            return ended.map(|()| ConnectionEnd::ByItself);
+        }
+    }
     match timeout(GRACEFUL_CLOSE_TIMEOUT, connection).await {
         Ok(ended) => ended.map(|()| ConnectionEnd::ByItself),
         Err(_) => Ok(ConnectionEnd::TimedOut),
     }
+}
+
+fn log_unread_response() {
+    if let Some(count) = UNREAD_RESPONSES.record() {
+        tracing::warn!(
+            target: "rpc",
+            count,
+            "a connection ends: its peer did not take the next part of a response within `idle_timeout`; `count` so far"
+        );
+    }
+}
+
+/// Runs a connection until it ends, or all of its calls wait for the peer.
+async fn end_other_calls<C: HttpConnection>(
+    mut connection: Pin<&mut C>,
+    activity: &Activity,
+) -> Option<hyper::Result<()>> {
+    poll_fn(|cx| match connection.as_mut().poll(cx) {
+        Poll::Ready(ended) => Poll::Ready(Some(ended)),
+        Poll::Pending if activity.other_calls() == 0 => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 /// Discards the rest of a request whose response was sent before it was read completely. If the

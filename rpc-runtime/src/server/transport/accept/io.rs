@@ -76,11 +76,12 @@ impl<I> Io<I> {
         self.inner
     }
 
-    /// Reports the outcome of a write to the activity.
-    fn wrote<T>(&self, polled: Poll<T>) -> Poll<T> {
-        match polled {
+    /// Reports the outcome of a write of `length` bytes to the activity.
+    fn wrote(&self, polled: Poll<Result<usize>>, length: usize) -> Poll<Result<usize>> {
+        match &polled {
             Poll::Pending => self.activity.write_blocked(),
-            Poll::Ready(_) => self.activity.write_moved(),
+            Poll::Ready(Ok(written)) => self.activity.wrote(*written, length),
+            Poll::Ready(Err(_)) => {}
         }
         polled
     }
@@ -147,7 +148,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Io<I> {
         } else {
             Pin::new(&mut self.inner).poll_write(cx, bytes)
         };
-        self.wrote(polled)
+        self.wrote(polled, bytes.len())
     }
 
     fn poll_write_vectored(
@@ -160,7 +161,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Io<I> {
             return self.poll_write(cx, only);
         }
         let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
-        self.wrote(polled)
+        self.wrote(polled, slices.iter().map(|slice| slice.len()).sum())
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -181,6 +182,14 @@ mod tests {
     use tokio::io::AsyncWriteExt as _;
 
     use super::*;
+    use crate::Limits;
+    use crate::server::memory::MessageMemory;
+
+    fn activity() -> Arc<Activity> {
+        let limits = Limits::default();
+        let memory = MessageMemory::new(&limits).unknown_peers();
+        Arc::new(Activity::new(&limits, Protocol::Http1, memory))
+    }
 
     #[tokio::test]
     async fn first_bytes_determine_the_protocol() {
@@ -212,7 +221,7 @@ mod tests {
         let request = b"POST /a.B/C HTTP/1.1\r\nhost: a\r\n\r\n";
         let mut io = &request[..];
         let start = sniff(&mut io).await.unwrap().unwrap();
-        let activity = Arc::new(Activity::new(&crate::Limits::default(), Protocol::Http1));
+        let activity = activity();
         let mut read = Vec::new();
         Io::new(io, start, activity)
             .read_to_end(&mut read)
@@ -233,7 +242,7 @@ mod tests {
             };
             peer.write_all(&sent).await.unwrap();
             let start = sniff(&mut io).await.unwrap().unwrap();
-            let activity = Arc::new(Activity::new(&crate::Limits::default(), Protocol::Http1));
+            let activity = activity();
             let mut replayed = Io::new(io, start, activity);
             let mut bytes = [0; 100];
             let read = replayed.read(&mut bytes).await.unwrap();

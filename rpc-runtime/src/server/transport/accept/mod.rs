@@ -10,6 +10,7 @@
 //! | `connection` | serving one connection from its first byte to its end |
 //! | `drive` | running a hyper connection and closing it without losing its last response |
 //! | `activity` | the state of a connection and its timeouts |
+//! | `unsent` | the responses that wait for their peer |
 //! | `io` | reading and writing a connection, and detecting its protocol |
 //! | `raw_head` | the bytes of a request head |
 //! | `bare_response` | the text of responses to invalid HTTP |
@@ -20,6 +21,7 @@ mod connection;
 mod drive;
 mod io;
 mod raw_head;
+mod unsent;
 
 use std::future::Future;
 use std::io::{Error, ErrorKind, Result};
@@ -181,7 +183,8 @@ impl Connections {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let peer = Peer::new(self.trust, origin);
-        let serving = connection::serve(io, self.inner.clone(), peer, self.phase.clone());
+        let memory = Arc::clone(permits.1.memory());
+        let serving = connection::serve(io, self.inner.clone(), peer, memory, self.phase.clone());
         // Work of a connection outside of calls runs in the context of this server as well.
         let context = Context::current();
         self.running.spawn(context.scope(async move {
