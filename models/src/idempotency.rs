@@ -86,6 +86,7 @@ impl<S: IdempotencyStore> IdempotentServer<S> {
         match block_on(self.in_flight.join(&key, message)) {
             Join::KeyReused => (Some(CallResult::KeyReused), None),
             Join::Unsettled => (Some(CallResult::StoreTimeout), None),
+            Join::TooManyRepeats => panic!("there are few calls"),
             Join::Follower(waiter) => (block_on(waiter.result()), None),
             Join::Leader(leader, waiter) => {
                 let server = self.clone();
