@@ -9,8 +9,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Client, RetryPolicy};
+use rpc_tests::wait::{until, within};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 #[rpc_service(package = "hostile.v1")]
 trait Victim {
@@ -500,4 +501,53 @@ async fn a_silent_server_costs_the_deadline() {
     let hostile = Hostile::start(|mut peer| async move { peer.wait().await }).await;
     let call = hostile.client().put().timeout(Duration::from_millis(200));
     assert_eq!(call.await.unwrap_err().code(), Code::DeadlineExceeded);
+}
+
+/// Returns whether a connection to this port is being opened.
+#[cfg(target_os = "linux")]
+fn is_connecting(port: u16) -> bool {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let port = format!(":{port:04X}");
+    table.lines().any(|line| {
+        // Its number, the local and the remote address, and the state.
+        let fields: Vec<_> = line.split_whitespace().take(4).collect();
+        matches!(*fields, [_, _, remote, "02"] if remote.ends_with(&port))
+    })
+}
+
+/// The queue of the listener is full, so that the system drops the first packet of the connection,
+/// and repeats it after a second.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_deadline_is_written_after_connecting() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queued = Vec::new();
+    loop {
+        tokio::select! {
+            stream = TcpStream::connect(address) => queued.push(stream.unwrap()),
+            () = until(async || is_connecting(address.port())) => break,
+        }
+    }
+    let client = VictimClient::connect(&format!("http://{address}")).unwrap();
+    let timeout = Duration::from_secs(40);
+    let call = tokio::spawn(async move { client.add().timeout(timeout).no_retry().await });
+    until(async || is_connecting(address.port())).await;
+    for _ in queued {
+        listener.accept().await.unwrap();
+    }
+    let (mut stream, _) = within(listener.accept()).await.unwrap();
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"\r\n\r\n{}") {
+        assert_ne!(within(stream.read_buf(&mut bytes)).await.unwrap(), 0);
+    }
+    let head = String::from_utf8(bytes).unwrap();
+    let left = head.split("connect-timeout-ms: ").nth(1).unwrap();
+    let left: u64 = left.split("\r\n").next().unwrap().parse().unwrap();
+    assert!(left < 39_500, "{left}");
+    let response = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 12\r\n\r\n{\"result\":7}";
+    stream.write_all(response.as_bytes()).await.unwrap();
+    assert_eq!(call.await.unwrap().unwrap(), 7);
 }

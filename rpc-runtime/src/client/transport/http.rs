@@ -19,6 +19,7 @@ use super::pool::with_pools;
 use super::reqwest::ReqwestClient;
 use super::response_body;
 use super::target::TransportTarget;
+use super::timed_connector::SlowConnect;
 use crate::client::outbound::OutboundRequest;
 use crate::client::outlier::Outcome;
 use crate::error::{Code, Error, Execution, Result};
@@ -31,6 +32,9 @@ use crate::protocol::{QUOTED, identity, printable};
 /// together, in bytes. They are those of a server.
 const HEADER_COUNT: usize = 100;
 const HEADER_BYTES: usize = 32 << 10;
+
+/// The number of times that a request is written until a connection is there in time.
+const WRITES: u32 = 3;
 
 /// The transport to one server over HTTP.
 pub(super) struct HttpTransport {
@@ -86,6 +90,19 @@ impl HttpTransport {
 
     /// Sends a request. Returns the response, and what it reveals about the server.
     pub(super) async fn send(&self, request: &OutboundRequest) -> (Response, Outcome) {
+        let mut writes = 1;
+        loop {
+            let sent = self.send_once(request).await;
+            let is_slow = sent.0.error().is_some_and(SlowConnect::is_reason);
+            if !is_slow || writes == WRITES {
+                return sent;
+            }
+            writes += 1;
+        }
+    }
+
+    /// Writes a request with the time that is left to it, and sends it.
+    async fn send_once(&self, request: &OutboundRequest) -> (Response, Outcome) {
         let options = &request.options;
         let message = OutgoingMessage::new(
             request.method,
@@ -145,6 +162,9 @@ impl HttpTransport {
         let response = with_pools(|pools| pools.http1(is_socket, request.map(Full::new)))
             .await
             .map_err(|error| {
+                if SlowConnect::is_cause_of(&error) {
+                    return unsent(SlowConnect.to_string()).with_source(SlowConnect);
+                }
                 let stage = RequestStage::before_response(error.is_connect());
                 self.connection_error(stage, &error)
             })?;

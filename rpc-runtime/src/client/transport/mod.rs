@@ -14,6 +14,7 @@ mod reqwest;
 mod response_body;
 mod target;
 mod tcp;
+mod timed_connector;
 #[cfg(unix)]
 mod unix;
 mod url;

@@ -18,6 +18,7 @@ use tokio::runtime::{Handle, Id};
 use super::http2::Http2Pool;
 use super::limits::POOL_IDLE;
 use super::tcp::tcp_connector;
+use super::timed_connector::TimedConnector;
 #[cfg(unix)]
 use super::unix::UnixConnector;
 use crate::sync::MutexExt as _;
@@ -25,9 +26,9 @@ use crate::sync::MutexExt as _;
 /// The pools of one runtime. Each is created when it is first used.
 #[derive(Default)]
 pub(super) struct Pools {
-    tcp: OnceLock<Client<HttpConnector, Full<Bytes>>>,
+    tcp: OnceLock<Client<TimedConnector<HttpConnector>, Full<Bytes>>>,
     #[cfg(unix)]
-    unix: OnceLock<Client<UnixConnector, Full<Bytes>>>,
+    unix: OnceLock<Client<TimedConnector<UnixConnector>, Full<Bytes>>>,
     http2_tcp: OnceLock<Http2Pool>,
     #[cfg(unix)]
     http2_unix: OnceLock<Http2Pool>,
@@ -97,10 +98,14 @@ impl Pools {
     ) -> ResponseFuture {
         #[cfg(unix)]
         if is_socket {
-            let unix = self.unix.get_or_init(|| builder().build(UnixConnector));
+            let unix = self
+                .unix
+                .get_or_init(|| builder().build(TimedConnector::new(UnixConnector)));
             return unix.request(request);
         }
-        let tcp = self.tcp.get_or_init(|| builder().build(tcp_connector()));
+        let tcp = self
+            .tcp
+            .get_or_init(|| builder().build(TimedConnector::new(tcp_connector())));
         tcp.request(request)
     }
 
