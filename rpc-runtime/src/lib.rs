@@ -157,7 +157,7 @@ pub use server::LogFilter;
 #[cfg(feature = "server")]
 pub use server::{
     BoundServer, Callers, HttpAccess, Limits, LogFormat, PeerAddress, Policy, ProcessSignal,
-    ProcessSignals, RateLimit, Server, ServerOptions, Service, Trust,
+    ProcessSignals, RateLimit, Server, ServerOptions, Service, Trust, foreign_page,
 };
 #[cfg(feature = "server")]
 pub use server::{env_option, idempotency};

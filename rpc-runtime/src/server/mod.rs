@@ -23,6 +23,7 @@ pub use call::access::HttpAccess;
 pub use call::service::{RouteBuilder, Routes, Service};
 pub(crate) use call::trust::ErrorScope;
 pub use call::trust::{PeerAddress, Trust};
+pub use call::web_page::foreign_page;
 pub use limits::Limits;
 pub use options::ServerOptions;
 pub use process::bound::BoundServer;

@@ -127,22 +127,45 @@ pub(crate) fn check(head: &request::Parts, own: &OwnHosts) -> Result<(), Error> 
             )));
         }
     }
-    if let Some(site) = headers
-        .get_all(&SEC_FETCH_SITE)
-        .iter()
-        .find(|site| !is_same_site(site))
-    {
-        return Err(page("sec-fetch-site", site));
-    }
-    let host = target.or_else(|| headers.get(HOST)?.to_str().ok());
-    match headers
-        .get_all(ORIGIN)
-        .iter()
-        .find(|origin| !is_origin(origin, host))
-    {
-        Some(origin) => Err(page("origin", origin)),
+    match foreign_page(head) {
+        Some((header, value)) => Err(page(header, value)),
         None => Ok(()),
     }
+}
+
+/// Returns the header by which a request is one of a web page of another origin: a
+/// `Sec-Fetch-Site` other than `same-origin` and `none`, or an `Origin` other than that of the
+/// `Host`. Programs send neither.
+///
+/// For routes of an edge listener that change something and know their user by what a browser
+/// sends along, as a cookie or a stored password. A browser that sends neither header is not
+/// recognized: it sends `Sec-Fetch-Site` to `https` and to loopback only, and no `Origin` with a
+/// simple `GET`.
+///
+/// ```
+/// use rpc_runtime::axum::http::Request;
+/// use rpc_runtime::foreign_page;
+///
+/// let request = Request::get("/10").header("sec-fetch-site", "cross-site");
+/// let (head, ()) = request.body(())?.into_parts();
+/// assert_eq!(foreign_page(&head).unwrap().0, "sec-fetch-site");
+/// # Ok::<(), rpc_runtime::axum::http::Error>(())
+/// ```
+#[must_use]
+pub fn foreign_page(head: &request::Parts) -> Option<(&'static str, &HeaderValue)> {
+    let headers = &head.headers;
+    let mut sites = headers.get_all(&SEC_FETCH_SITE).iter();
+    if let Some(site) = sites.find(|site| !is_same_site(site)) {
+        return Some(("sec-fetch-site", site));
+    }
+    let host = match head.uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => headers.get(HOST).and_then(|host| host.to_str().ok()),
+    };
+    let mut origins = headers.get_all(ORIGIN).iter();
+    origins
+        .find(|origin| !is_origin(origin, host))
+        .map(|origin| ("origin", origin))
 }
 
 /// Returns whether the page is of the same origin, or the user has typed the address.
