@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::pricing::PricingError;
 
+/// Prefix of the keys that the controller derives for the purchases after a failed one. Callers
+/// cannot use it.
+pub const RETRY_PREFIX: &str = "~retry-";
+
 /// Sells Fibonacci numbers: reserves the price, computes, and settles or refunds.
 #[rpc_service(package = "fibpro.v1", endpoint = "controller")]
 pub trait Controller {
@@ -12,7 +16,8 @@ pub trait Controller {
     ///
     /// A repeat with the same user, `n` and key pays once: after a refunded failure it starts
     /// again; after a settled purchase it returns the number without charging. Use a different key
-    /// for each number: a key identifies a payment and not a number.
+    /// for each number: a key identifies a payment and not a number. A key has 1 to 255 bytes,
+    /// without control characters, and does not begin with [`RETRY_PREFIX`].
     ///
     /// Nothing is paid if the caller is gone or the deadline passes before the number is computed.
     /// The timeout of 20 s is shorter than the lifetime of a reservation, so that none expires
@@ -28,8 +33,11 @@ pub struct Sold {
     pub value: String,
     /// Price in credits.
     pub price: u64,
-    /// Remaining credit of the user.
+    /// Remaining credit of the user, also of a repeat.
     pub credit: u64,
+    /// Whether the number was paid before, and not by this call.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
 }
 
 /// Errors of the controller.
@@ -57,7 +65,7 @@ pub enum ControllerError {
     )]
     #[rpc(code = "unavailable")]
     OutcomeUnknown {
-        /// Key of the purchase: that of the call, or a key derived from it, such as `KEY.2`.
+        /// Key of the call.
         key: String,
     },
 
@@ -68,8 +76,16 @@ pub enum ControllerError {
     )]
     #[rpc(code = "unavailable")]
     Ended {
-        /// Key of the purchase: that of the call, or a key derived from it, such as `KEY.2`.
+        /// Key of the call.
         key: String,
+    },
+
+    /// The key is not valid. Nothing was paid.
+    #[error("key: {why}")]
+    #[rpc(code = "invalid_argument")]
+    InvalidKey {
+        /// Description of the error.
+        why: String,
     },
 
     /// Too many purchases with this key have failed. Nothing was paid.

@@ -27,9 +27,9 @@ pub const LEDGER_LIMIT: u32 = 1000;
 /// Credit is an integer and never negative. An amount is first reserved, and then settled or
 /// refunded; an open reservation is returned after 30 s.
 ///
-/// All methods can be repeated. The caller chooses the key of a purchase, which is unique among all
-/// users. A repeat returns the first result, with the credit at that time. A key that an end user
-/// can influence must be made unique to that user before.
+/// All methods but `set_credit` can be repeated. The caller chooses the key of a purchase or a
+/// deposit, which is unique among all users. A repeat returns the first result, with the credit at
+/// that time. A key that an end user can influence must be made unique to that user before.
 ///
 /// Invalid arguments are `invalid_argument`. Database errors are `unavailable` or
 /// `resource_exhausted`, mostly with a retry delay.
@@ -51,9 +51,45 @@ pub trait UserStore {
     #[rpc(no_side_effects)]
     async fn get_user(&self, username: &str) -> Result<Option<User>, UserStoreError>;
 
-    /// Sets the credit. Open reservations are not changed.
-    #[rpc(idempotent)]
+    /// Sets the credit, whatever it is. Open reservations are not changed.
+    ///
+    /// Clients do not repeat it by themselves, because a repeat undoes what was bought in between.
+    /// `deposit` and `compare_and_set_credit` can be repeated.
     async fn set_credit(&self, username: &str, credit: u64) -> Result<User, UserStoreError>;
+
+    /// Adds `change` to the credit, once for `key`. A negative `change` is taken from it, and
+    /// leaves at least `floor`.
+    ///
+    /// A repeat with the same user and change returns the first result; other ones are
+    /// `key_differs`. A deposit that failed because of insufficient credit has not happened, and
+    /// its key can be used.
+    #[rpc(idempotent)]
+    async fn deposit(
+        &self,
+        username: &str,
+        change: i64,
+        #[rpc(default)] floor: u64,
+        key: &str,
+    ) -> Result<CreditChange, UserStoreError> {
+        let _ = (username, change, floor, key);
+        Err(not_supported("deposits"))
+    }
+
+    /// Sets the credit to `credit` if it is `expected`, once for `key`; else `credit_differs`.
+    ///
+    /// A repeat with the same user and numbers returns the first result, whatever the credit is by
+    /// then; other ones are `key_differs`.
+    #[rpc(idempotent)]
+    async fn compare_and_set_credit(
+        &self,
+        username: &str,
+        expected: u64,
+        credit: u64,
+        key: &str,
+    ) -> Result<CreditChange, UserStoreError> {
+        let _ = (username, expected, credit, key);
+        Err(not_supported("conditional changes of credit"))
+    }
 
     /// Takes `amount` from the user's credit for the purchase `key`, until it is settled, refunded
     /// or expired.
@@ -97,6 +133,11 @@ pub trait UserStore {
         before: Option<u64>,
         limit: u32,
     ) -> Result<LedgerPage, UserStoreError>;
+}
+
+fn not_supported(what: &str) -> UserStoreError {
+    let text = format!("this user store does not support {what}");
+    Error::new(Code::Unimplemented, text).into()
 }
 
 /// A user, without secret data.
@@ -151,6 +192,19 @@ impl fmt::Display for PurchaseState {
     }
 }
 
+/// Result of a deposit or of a conditional change of credit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreditChange {
+    /// Key that the caller chose.
+    pub key: String,
+    /// Name of the user.
+    pub username: String,
+    /// Added amount; negative if taken.
+    pub change: i64,
+    /// Credit after the change.
+    pub credit: u64,
+}
+
 /// Change of a user's credit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
@@ -160,11 +214,15 @@ pub struct LedgerEntry {
     pub change: i64,
     /// Credit after the change.
     pub credit: u64,
-    /// Reason: `opening`, `set`, `reserve`, `refund` or `expire`.
+    /// Reason: `opening`, `set`, `deposit`, `withdraw`, `reserve`, `refund` or `expire`.
     pub reason: String,
-    /// Key of the purchase, if any.
+    /// Key of the purchase or the deposit, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// The server or program that called `set_credit`, `deposit` or `compare_and_set_credit`; `-`
+    /// for a caller without a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
 }
 
 /// A page of the changes of a user's credit.
@@ -229,6 +287,40 @@ pub enum UserStoreError {
     PurchaseDiffers {
         /// The key.
         key: String,
+    },
+
+    /// The key of a deposit was used for a different one.
+    #[error("key {key} was used for another change of credit; use a different key")]
+    #[rpc(code = "aborted")]
+    KeyDiffers {
+        /// The key.
+        key: String,
+    },
+
+    /// The credit is not the expected one.
+    #[error("user {username} has credit {credit}, not {expected}")]
+    #[rpc(code = "aborted")]
+    CreditDiffers {
+        /// Name of the user.
+        username: String,
+        /// Current credit.
+        credit: u64,
+        /// Expected credit.
+        expected: u64,
+    },
+
+    /// The credit would exceed [`CREDIT_LIMIT`].
+    #[error(
+        "user {username} has credit {credit}, to which {change} cannot be added: the limit is {CREDIT_LIMIT}"
+    )]
+    #[rpc(code = "failed_precondition")]
+    CreditLimitExceeded {
+        /// Name of the user.
+        username: String,
+        /// Current credit.
+        credit: u64,
+        /// Amount to be added.
+        change: i64,
     },
 
     /// An argument is not valid.

@@ -1,6 +1,6 @@
 //! The gatekeeper: an edge listener, and an internal listener for operators.
 
-use clap::builder::StringValueParser;
+use clap::builder::{BoolishValueParser, StringValueParser};
 use rpc_runtime::env_option::{named, variable};
 use rpc_runtime::{HttpAccess, Result, Server, ServerOptions};
 
@@ -24,6 +24,11 @@ pub struct GatekeeperOptions {
     #[arg(long, env = variable("FIBPRO_OPERATOR"), value_name = "ADDRESS", default_value_t = GATEKEEPER.internal_address(), value_parser = named(StringValueParser::new()))]
     operator: String,
 
+    /// Refuse purchases without an `Idempotency-Key` (status 428), so that clients which repeat a
+    /// lost request by themselves pay once
+    #[arg(long, env = variable("FIBPRO_REQUIRE_KEY"), value_parser = named(BoolishValueParser::new()))]
+    require_key: bool,
+
     #[command(flatten)]
     bound: process::LargestN,
 }
@@ -36,7 +41,9 @@ impl ServiceOptions for GatekeeperOptions {
         } = self.process;
         let userstore = UserStoreClient::with_client(endpoints.client("userstore")?);
         let controller = ControllerClient::with_client(endpoints.client("controller")?);
-        let gatekeeper = Gatekeeper::new(userstore, controller).largest_n(self.bound.largest_n);
+        let gatekeeper = Gatekeeper::new(userstore, controller)
+            .largest_n(self.bound.largest_n)
+            .require_key(self.require_key);
         // Every `--listen` address is an edge: behind a proxy on this host, remote callers have a
         // local address.
         let (listen, listen_edge) = (

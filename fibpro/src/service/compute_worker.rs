@@ -1,16 +1,26 @@
 //! The compute worker: computes numbers on blocking threads, at most one per core.
+//!
+//! Users take turns, so that the numbers of one user do not keep others waiting. Numbers that take
+//! about a millisecond have threads of their own, so that they do not wait for those that take
+//! seconds.
 
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rpc_runtime::{Code, Context, Error, Result, fail};
-use tokio::sync::Semaphore;
 
-use crate::api::compute_worker::{ComputeWorker, DEFAULT_LARGEST_N};
+use super::fair_queue::{FairQueue, UserQueueFull};
+use crate::api::compute_worker::{BUYER_HEADER, ComputeWorker, DEFAULT_LARGEST_N};
 use crate::fibonacci;
+
+/// Largest `n` of a number that takes about a millisecond.
+const SHORT_N: u64 = 100_000;
+
+/// Retry delay when too many numbers of one user wait.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Implements [`ComputeWorker`].
 ///
@@ -19,8 +29,9 @@ use crate::fibonacci;
 #[derive(Debug)]
 pub struct Worker {
     largest_n: u64,
-    /// One permit per core.
-    cores: Arc<Semaphore>,
+    /// Slots for each core: for numbers up to [`SHORT_N`], and for larger ones.
+    short: Arc<FairQueue>,
+    long: Arc<FairQueue>,
 }
 
 impl Worker {
@@ -30,14 +41,17 @@ impl Worker {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         Self {
             largest_n: DEFAULT_LARGEST_N,
-            cores: Arc::new(Semaphore::new(cores)),
+            short: Arc::new(FairQueue::new(cores)),
+            long: Arc::new(FairQueue::new(cores)),
         }
     }
 
-    /// Sets how many numbers are computed concurrently. Defaults to the number of cores.
+    /// Sets how many numbers are computed concurrently, and how many short ones beside them.
+    /// Defaults to the number of cores.
     #[must_use]
     pub fn cores(mut self, cores: usize) -> Self {
-        self.cores = Arc::new(Semaphore::new(cores));
+        self.short = Arc::new(FairQueue::new(cores));
+        self.long = Arc::new(FairQueue::new(cores));
         self
     }
 
@@ -61,12 +75,15 @@ impl ComputeWorker for Worker {
             let text = format!("n is at most {}", self.largest_n);
             return Err(Error::new(Code::InvalidArgument, text.clone()).with_violation("n", text));
         }
-        let Ok(core) = Arc::clone(&self.cores).acquire_owned().await else {
-            fail!(
-                Code::Internal,
-                "internal error: the semaphore of the cores is closed"
-            );
+        // Callers that name no buyer share one queue.
+        let buyer = Context::current().metadata().get_bin(BUYER_HEADER);
+        let cores = if n <= SHORT_N {
+            &self.short
+        } else {
+            &self.long
         };
+        let entered = cores.enter(&buyer.unwrap_or_default()).await;
+        let core = entered.map_err(|UserQueueFull| too_many_wait())?;
         let deadline = Context::current().deadline();
         let cancel = CancelOnDrop::default();
         let is_gone = Arc::clone(&cancel.0);
@@ -84,6 +101,13 @@ impl ComputeWorker for Worker {
             Err(failed) => Err(Error::new(Code::Internal, format!("F({n}): {failed}"))),
         }
     }
+}
+
+fn too_many_wait() -> Error {
+    let text = "too many numbers of this buyer wait for the compute worker";
+    Error::new(Code::ResourceExhausted, text)
+        .with_retry_after(RETRY_AFTER)
+        .not_executed()
 }
 
 /// Sets the flag when the call is dropped; the computing thread stops then.

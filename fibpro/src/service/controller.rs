@@ -10,13 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rpc_runtime::{Code, Context, Error, Remote};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
-use crate::api::compute_worker::ComputeWorkerClient;
-use crate::api::controller::{Controller, ControllerError, Sold};
+use crate::api::compute_worker::{BUYER_HEADER, ComputeWorkerClient};
+use crate::api::controller::{Controller, ControllerError, RETRY_PREFIX, Sold};
 use crate::api::pricing::{PricingClient, PricingError, PurchaseState, Receipt};
-use crate::api::userstore::UserStoreError;
+use crate::api::userstore::{KEY_LIMIT, UserStoreError};
 use crate::service::sold_values::SoldValues;
+use crate::terminal::is_unsafe;
 
 /// Maximum time that is kept for ending the purchase; at most a quarter of the remaining time.
 const TIME_TO_END: Duration = Duration::from_secs(2);
@@ -47,6 +49,7 @@ impl Seller {
 
 impl Controller for Seller {
     async fn generate(&self, username: &str, n: u64, key: &str) -> Result<Sold, ControllerError> {
+        check_key(key)?;
         let sale = Sale {
             pricing: self.pricing.clone(),
             worker: self.worker.clone(),
@@ -60,7 +63,7 @@ impl Controller for Seller {
         // not fit: it would finish the computation and charge for it.
         let (_waiting, gone) = oneshot::channel();
         match rpc_runtime::spawn(sale.make(gone)).await {
-            Ok(outcome) => outcome,
+            Ok(outcome) => outcome.map_err(unpaid),
             Err(failed) => Err(Error::new(
                 Code::Internal,
                 format!("the task of the purchase failed: {failed}"),
@@ -98,6 +101,7 @@ impl Sale {
                 value: value.to_string(),
                 price: reserved.price,
                 credit: reserved.credit,
+                replayed: true,
             });
         }
         let value = match self.compute(gone).await {
@@ -129,6 +133,7 @@ impl Sale {
             value,
             price,
             credit,
+            replayed: !is_new,
         })
     }
 
@@ -140,7 +145,7 @@ impl Sale {
         for purchase in 1..=PURCHASES {
             let key = match purchase {
                 1 => self.key.clone(),
-                _ => format!("{}.{purchase}", self.key),
+                _ => retry_key(&self.key, purchase),
             };
             match self.pricing.pay(&self.username, self.n, &key).await {
                 Ok(receipt) => match receipt.state {
@@ -164,7 +169,8 @@ impl Sale {
     }
 
     async fn compute(&self, gone: CallerGone) -> Result<String, ControllerError> {
-        let mut call = self.worker.compute_fib(self.n);
+        let call = self.worker.compute_fib(self.n);
+        let mut call = call.header_bin(BUYER_HEADER, self.username.as_bytes());
         if let Some(left) = Context::current().remaining() {
             call = call.timeout(left - TIME_TO_END.min(left / 4));
         }
@@ -185,7 +191,7 @@ impl Sale {
 
     async fn settle(&self, key: &str) -> Result<Receipt, ControllerError> {
         self.pricing.settle(key).await.map_err(|error| {
-            let key = key.to_owned();
+            let key = self.key.clone();
             let own = if has_ended(&error) {
                 ControllerError::Ended { key }
             } else {
@@ -202,6 +208,39 @@ impl Sale {
                 "cannot refund purchase {key}; its reservation will expire"
             );
         }
+    }
+}
+
+/// Checks the key of a call, so that derived keys are valid and belong to no caller.
+fn check_key(key: &str) -> Result<(), ControllerError> {
+    let unsafe_character = || key.chars().find(|c| is_unsafe(*c));
+    let why = if !(1..=KEY_LIMIT).contains(&key.len()) {
+        format!("must have 1 to {KEY_LIMIT} bytes, not {}", key.len())
+    } else if key.starts_with(RETRY_PREFIX) {
+        format!("must not begin with `{RETRY_PREFIX}`")
+    } else if let Some(c) = unsafe_character() {
+        format!("must not contain the character {}", c.escape_unicode())
+    } else {
+        return Ok(());
+    };
+    Err(ControllerError::InvalidKey { why })
+}
+
+/// Returns the key of a purchase after failed ones: a digest, so that it has one length, with a
+/// prefix that no caller can use.
+fn retry_key(key: &str, purchase: u32) -> String {
+    let digest = Sha256::digest(key.as_bytes());
+    let digest = digest[..16].iter().map(|byte| format!("{byte:02x}"));
+    let digest: String = digest.collect();
+    format!("{RETRY_PREFIX}{purchase}-{digest}")
+}
+
+/// States of an error other than a lost confirmation that nothing was paid by this call: what was
+/// reserved is refunded or expires.
+fn unpaid(error: ControllerError) -> ControllerError {
+    match error {
+        ControllerError::Other(error) => ControllerError::Other(error.not_executed()),
+        error => error,
     }
 }
 

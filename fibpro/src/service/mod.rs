@@ -3,6 +3,8 @@
 
 pub mod compute_worker;
 pub mod controller;
+mod event_log;
+mod fair_queue;
 pub mod gatekeeper;
 pub mod logsink;
 mod normal;

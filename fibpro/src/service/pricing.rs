@@ -2,7 +2,7 @@
 
 use rpc_runtime::{Remote, Result};
 
-use crate::api::pricing::{Pricing, PricingError, Receipt};
+use crate::api::pricing::{Pricing, PricingError, PurchaseState, Receipt};
 use crate::api::userstore::{Reservation, UserStoreClient, UserStoreError};
 
 /// Implements [`Pricing`] with a user store.
@@ -34,6 +34,23 @@ pub fn price(n: u64) -> u64 {
     n.checked_ilog10().map_or(1, |power| u64::from(power) + 1)
 }
 
+impl Prices {
+    /// Returns the credit of a user who has paid before. A number that is paid is delivered also
+    /// if the credit cannot be read: then `credit`, that after the purchase, is returned.
+    async fn current_credit(&self, username: &str, credit: u64) -> u64 {
+        match self.userstore.get_user(username).await {
+            Ok(user) => user.map_or(credit, |user| user.credit),
+            Err(error) => {
+                tracing::warn!(
+                    error = format!("{error:#}").replace('\n', " |"),
+                    "cannot read the credit for the repeat of a purchase; it is that of the purchase"
+                );
+                credit
+            }
+        }
+    }
+}
+
 impl Pricing for Prices {
     async fn price(&self, n: u64) -> Result<u64> {
         Ok(price(n))
@@ -43,7 +60,11 @@ impl Pricing for Prices {
         let price = price(n);
         let reserved = self.userstore.reserve(username, price, key).await;
         let reservation = reserved.map_err(|error| map_store_error(error, username, n, price))?;
-        Ok(reservation.into())
+        let mut receipt = Receipt::from(reservation);
+        if receipt.state == PurchaseState::Settled {
+            receipt.credit = self.current_credit(username, receipt.credit).await;
+        }
+        Ok(receipt)
     }
 
     async fn settle(&self, key: &str) -> Result<Receipt, PricingError> {

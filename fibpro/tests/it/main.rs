@@ -36,6 +36,12 @@ mod edge_bodies;
 mod purchase;
 // Repeats of a purchase.
 mod purchase_repeats;
+// The keys of purchases: in responses, required, and derived ones.
+mod purchase_keys;
+// Web pages of other sites.
+mod edge_pages;
+// Requests that buy nothing, and failed logins.
+mod free_requests;
 // The internal services, called directly.
 mod services;
 

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use fibpro::api::compute_worker::{ComputeWorkerClient, ComputeWorkerServer};
+use fibpro::api::compute_worker::{BUYER_HEADER, ComputeWorkerClient, ComputeWorkerServer};
 use fibpro::service::compute_worker::Worker;
+use futures_util::future::join_all;
+use futures_util::poll;
 use rpc_runtime::prelude::*;
 use rpc_tests::Running;
 use rpc_tests::raw::{Raw, post, request};
@@ -121,6 +123,58 @@ async fn a_busy_worker_still_reports_its_health() {
     long.abort();
     // f10: the caller has disconnected, so the core is free again.
     assert_eq!(client.compute_fib(10).await.unwrap(), "55");
+}
+
+/// Returns the call of a user.
+fn compute(worker: &ComputeWorkerClient, n: u64, buyer: &str) -> Call<String> {
+    let call = worker.compute_fib(n);
+    call.header_bin(BUYER_HEADER, buyer.as_bytes())
+}
+
+#[tokio::test]
+async fn large_numbers_of_one_user_do_not_delay_others() {
+    let worker = ComputeWorkerClient::local(Worker::new().cores(1).largest_n(LONG));
+    let mut large: Vec<_> = (0..6)
+        .map(|_| Box::pin(compute(&worker, LONG, "ada").into_future()))
+        .collect();
+    for number in &mut large {
+        assert!(poll!(number).is_pending());
+    }
+    // A short number waits for none of them.
+    assert_eq!(compute(&worker, 10, "bob").await.unwrap(), "55");
+    assert_eq!(worker.compute_fib(10).await.unwrap(), "55");
+    // Nor do many short ones of that user keep others waiting.
+    let short = join_all((0..100).map(|_| compute(&worker, 10, "ada")));
+    assert!(short.await.into_iter().all(|number| number.is_ok()));
+    let mut first = large.swap_remove(0);
+    assert!(poll!(&mut first).is_pending());
+    for number in &mut large {
+        assert!(poll!(number).is_pending());
+    }
+    // A long one of another user has the next turn.
+    let other = compute(&worker, 200_000, "bob");
+    tokio::select! {
+        biased;
+        _ = join_all(large) => panic!("they were first"),
+        number = other => assert_eq!(number.unwrap().len(), 41_798),
+        _ = async { first.await.unwrap(); std::future::pending::<()>().await } => {}
+    }
+}
+
+#[tokio::test]
+async fn the_numbers_that_wait_for_a_user_are_bounded() {
+    let worker = ComputeWorkerClient::local(Worker::new().cores(1).largest_n(LONG));
+    let mut waiting: Vec<_> = (0..129)
+        .map(|_| Box::pin(compute(&worker, LONG, "ada").into_future()))
+        .collect();
+    for number in &mut waiting {
+        assert!(poll!(number).is_pending());
+    }
+    let error = compute(&worker, LONG, "ada").no_retry().await.unwrap_err();
+    assert_eq!(error.code(), Code::ResourceExhausted);
+    assert!(error.is_not_executed() && error.as_error().retry_after().is_some());
+    let mut other = Box::pin(compute(&worker, LONG, "bob").into_future());
+    assert!(poll!(&mut other).is_pending());
 }
 
 #[tokio::test]

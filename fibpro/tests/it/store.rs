@@ -4,6 +4,7 @@ mod damage;
 pub(crate) mod disk;
 mod output;
 mod readers;
+mod shares;
 
 use std::io;
 use std::path::Path;

@@ -181,8 +181,16 @@ impl UserStore for Bank {
         })
     }
 
-    async fn get_user(&self, _username: &str) -> Result<Option<User>, UserStoreError> {
-        fail!(Code::Unimplemented, "not called by these tests")
+    async fn get_user(&self, username: &str) -> Result<Option<User>, UserStoreError> {
+        self.call("get_user")?;
+        Ok(self.read(|state| {
+            let (_, credit) = state.users.get(username)?;
+            Some(User {
+                username: username.to_owned(),
+                credit: *credit,
+                roles: Vec::new(),
+            })
+        }))
     }
 
     async fn set_credit(&self, _username: &str, _credit: u64) -> Result<User, UserStoreError> {
@@ -282,6 +290,16 @@ impl System {
 
     /// Starts the services with other users, another worker, and other limits of the gatekeeper.
     pub(crate) async fn with(bank: Bank, worker: impl ComputeWorker, limits: Limits) -> Self {
+        Self::with_gatekeeper(bank, worker, limits, |gatekeeper| gatekeeper).await
+    }
+
+    /// Starts the services with another gatekeeper as well.
+    pub(crate) async fn with_gatekeeper(
+        bank: Bank,
+        worker: impl ComputeWorker,
+        limits: Limits,
+        change: impl FnOnce(Gatekeeper) -> Gatekeeper,
+    ) -> Self {
         let userstore = Server::new("userstore").add(UserStoreServer::new(bank.clone()));
         let userstore = Running::start(userstore).await;
         let users = UserStoreClient::connect(&userstore.url()).unwrap();
@@ -300,7 +318,7 @@ impl System {
         let gatekeeper = Server::new("gatekeeper")
             .trust(Trust::Edge)
             .limits(limits)
-            .http(gatekeeper.into_routes());
+            .http(change(gatekeeper).into_routes());
         Self {
             bank,
             gatekeeper: Running::start(gatekeeper).await,

@@ -8,15 +8,12 @@
 //! The user store delays guesses at a name. A login of a name with several wrong passwords holds no
 //! slot, so that its delay costs other logins nothing, and the store sees all that wait for a name.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::queues::{QueueFull, QueueSlot, Queues, turn};
 use crate::service::suspects::{NameKey, Suspects};
 
 /// Maximum number of concurrent logins of one peer.
@@ -74,10 +71,6 @@ pub(super) struct LoginSlot {
     _queued: (QueueSlot<PeerKey>, QueueSlot<(PeerKey, NameKey)>),
 }
 
-/// The logins of the peer that run and wait are too many.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooManyLogins;
-
 impl LoginSlots {
     pub(super) fn new() -> Self {
         Self {
@@ -97,7 +90,7 @@ impl LoginSlots {
         &self,
         peer: PeerKey,
         username: &str,
-    ) -> Result<LoginSlot, TooManyLogins> {
+    ) -> Result<LoginSlot, QueueFull> {
         let key = self.suspects.key(username);
         let of_peer = self.peers.join(peer, MAX_PENDING)?;
         let of_name = self.names.join((peer, key), MAX_PENDING)?;
@@ -140,88 +133,6 @@ impl LoginSlots {
     pub(super) fn was_wrong(&self, username: &str) {
         self.suspects.was_wrong(self.suspects.key(username));
     }
-}
-
-/// A queue for each key. A key that has none in its queue takes no memory.
-struct Queues<K: Eq + Hash + Copy> {
-    at_once: usize,
-    queues: Arc<Mutex<HashMap<K, Queue>>>,
-}
-
-struct Queue {
-    turns: Arc<Semaphore>,
-    members: usize,
-}
-
-impl<K: Eq + Hash + Copy> Queues<K> {
-    fn new(at_once: usize) -> Self {
-        Self {
-            at_once,
-            queues: Arc::default(),
-        }
-    }
-
-    fn join(&self, key: K, max: usize) -> Result<QueueSlot<K>, TooManyLogins> {
-        let mut queues = self.queues.lock();
-        let queue = queues.entry(key).or_insert_with(|| Queue {
-            turns: Arc::new(Semaphore::new(self.at_once)),
-            members: 0,
-        });
-        if queue.members >= max {
-            return Err(TooManyLogins);
-        }
-        queue.members += 1;
-        Ok(QueueSlot {
-            key,
-            turns: Arc::clone(&queue.turns),
-            queues: Arc::clone(&self.queues),
-        })
-    }
-}
-
-impl<K: Eq + Hash + Copy> fmt::Debug for Queues<K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queues")
-            .field("keys", &self.queues.lock().len())
-            .finish_non_exhaustive()
-    }
-}
-
-/// Slot in a queue, waiting or running.
-struct QueueSlot<K: Eq + Hash + Copy> {
-    key: K,
-    turns: Arc<Semaphore>,
-    queues: Arc<Mutex<HashMap<K, Queue>>>,
-}
-
-impl<K: Eq + Hash + Copy> QueueSlot<K> {
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, TooManyLogins> {
-        turn(&self.turns).await
-    }
-}
-
-impl<K: Eq + Hash + Copy> fmt::Debug for QueueSlot<K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QueueSlot").finish_non_exhaustive()
-    }
-}
-
-impl<K: Eq + Hash + Copy> Drop for QueueSlot<K> {
-    fn drop(&mut self) {
-        let mut queues = self.queues.lock();
-        if let Some(queue) = queues.get_mut(&self.key) {
-            queue.members -= 1;
-            if queue.members == 0 {
-                queues.remove(&self.key);
-            }
-        }
-    }
-}
-
-async fn turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, TooManyLogins> {
-    let turn = Arc::clone(turns).acquire_owned().await;
-    // The semaphore is never closed.
-    turn.map_err(|_| TooManyLogins)
 }
 
 #[cfg(test)]
@@ -269,8 +180,8 @@ mod tests {
             drop(guess.await.unwrap());
         }
         drop(guesses);
-        assert!(slots.peers.queues.lock().is_empty());
-        assert!(slots.names.queues.lock().is_empty());
+        assert!(slots.peers.is_empty());
+        assert!(slots.names.is_empty());
     }
 
     async fn never() {
@@ -316,8 +227,8 @@ mod tests {
         }
         drop(guesses);
         drop(all);
-        assert!(slots.peers.queues.lock().is_empty());
-        assert!(slots.names.queues.lock().is_empty());
+        assert!(slots.peers.is_empty());
+        assert!(slots.names.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -338,7 +249,7 @@ mod tests {
         while running.len() + 1 < MAX_PENDING {
             running.push(slots.enter(PEER, "ada").await.unwrap());
         }
-        assert_eq!(slots.enter(PEER, "ada").await.unwrap_err(), TooManyLogins);
+        assert_eq!(slots.enter(PEER, "ada").await.unwrap_err(), QueueFull);
         // Those of all peers are limited too; more wait, and other names do not.
         let mut next = Box::pin(slots.enter(PeerKey::Local, "ada"));
         running.push(next.as_mut().await.unwrap());
@@ -365,7 +276,7 @@ mod tests {
                 running.push(slot.unwrap());
             }
         }
-        assert_eq!(slots.enter(PEER, "bob").await.unwrap_err(), TooManyLogins);
+        assert_eq!(slots.enter(PEER, "bob").await.unwrap_err(), QueueFull);
         slots.enter(PeerKey::Local, "bob").await.unwrap();
         // A caller that leaves frees its slot.
         waiting.pop();

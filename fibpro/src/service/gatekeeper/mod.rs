@@ -8,15 +8,20 @@
 //! ```
 //!
 //! A request is checked in this order, so that a caller without credentials learns and pays
-//! nothing: path, HTTP method, user, number, body, purchase. A body is read to its end and ignored.
+//! nothing: path, HTTP method, web page, user, limits of the user, number, key, body, purchase. A
+//! body is read to its end and ignored.
 
 mod body;
+mod buyers;
 mod login;
 mod login_slots;
+mod page;
 mod purchase;
+mod queues;
 mod response;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rpc_runtime::axum::Router;
 use rpc_runtime::axum::body::Body;
@@ -26,14 +31,17 @@ use rpc_runtime::axum::http::{HeaderValue, Method, StatusCode, request::Parts};
 use rpc_runtime::axum::response::Response;
 use rpc_runtime::{Code, PeerAddress};
 
-use self::login_slots::{LoginSlots, PeerKey, TooManyLogins};
-use self::purchase::PurchaseKey;
+use self::buyers::{Buyers, RequestCost, UserRequest};
+use self::login_slots::{LoginSlots, PeerKey};
+use self::purchase::{NoKey, PurchaseKey};
+use self::queues::QueueFull;
 use self::response::{ErrorResponse, Format, NumberResponse};
 use crate::api::compute_worker::DEFAULT_LARGEST_N;
 use crate::api::controller::ControllerClient;
 use crate::api::userstore::{User, UserStoreClient, UserStoreError};
 use crate::login_cache::LoginCache;
 use crate::number;
+use crate::service::event_log::EventLog;
 
 /// Methods allowed for a number.
 const METHODS: &str = "GET, HEAD, POST";
@@ -58,7 +66,10 @@ pub struct Gatekeeper {
     userstore: UserStoreClient,
     controller: ControllerClient,
     largest_n: u64,
+    requires_key: bool,
     slots: LoginSlots,
+    buyers: Buyers,
+    failed_logins: EventLog,
     /// Logins that succeeded lately: they do not wait for a slot. `None` without random bytes.
     known: Option<LoginCache>,
 }
@@ -71,7 +82,10 @@ impl Gatekeeper {
             userstore,
             controller,
             largest_n: DEFAULT_LARGEST_N,
+            requires_key: false,
             slots: LoginSlots::new(),
+            buyers: Buyers::new(),
+            failed_logins: EventLog::new("failed logins"),
             known: LoginCache::new()
                 .inspect_err(|error| tracing::warn!("all logins wait in one queue: {error}"))
                 .ok(),
@@ -85,6 +99,14 @@ impl Gatekeeper {
         self
     }
 
+    /// Refuses purchases without an `Idempotency-Key`. Clients that repeat a lost `GET` by
+    /// themselves then pay once.
+    #[must_use]
+    pub fn require_key(mut self, requires_key: bool) -> Self {
+        self.requires_key = requires_key;
+        self
+    }
+
     /// Returns the routes, for [`Server::http`](rpc_runtime::Server::http).
     pub fn into_routes(self) -> Router {
         // Not routes of axum: axum decodes `%31` to `1`, and handles HEAD like GET.
@@ -92,28 +114,59 @@ impl Gatekeeper {
     }
 
     async fn serve(&self, head: &Parts, body: Body) -> Result<NumberResponse, ErrorResponse> {
-        let path = head.uri.path();
-        let text = number_in_path(path).ok_or_else(ErrorResponse::no_such_path)?;
+        let text = number_in_path(head.uri.path()).ok_or_else(ErrorResponse::no_such_path)?;
         check_method(&head.method)?;
+        page::check(head)?;
         let user = self.login(head).await?;
-        let (n, key) = self.order(head, text).inspect_err(|refusal| {
-            tracing::warn!(
-                "Request to {} resulted in {}",
-                number::quote(path),
-                refusal.text()
-            );
+        let order = self.order(head, text);
+        let request = self.buyers.begin(&user.username).map_err(|retry_after| {
+            let refused = ErrorResponse::too_many_of_user(retry_after);
+            match &order {
+                Ok(Some((_, key))) => refused.with_key(key),
+                _ => refused,
+            }
         })?;
-        if head.method == Method::HEAD || purchase::is_prefetch(&head.headers) {
-            return Ok(NumberResponse::NoCharge);
-        }
-        body::read(&head.headers, body).await?;
-        // Escaped: a user name may contain characters that would forge a log line.
-        tracing::info!("User {:?} requested fib({n})", user.username);
+        let outcome = match order {
+            Ok(Some((n, key))) => self.sell(&request, &user, n, key, head, body).await,
+            Ok(None) => Ok(NumberResponse::NoCharge),
+            Err(refusal) => {
+                let (path, why) = (number::quote(head.uri.path()), refusal.text());
+                tracing::warn!("Request to {path} resulted in {why}");
+                Err(refusal)
+            }
+        };
+        request.end(match &outcome {
+            Ok(NumberResponse::Sold(..)) => RequestCost::Nothing,
+            Err(failed) if failed.is_server_error() => RequestCost::Nothing,
+            _ => RequestCost::Free,
+        });
+        outcome
+    }
+
+    /// Sells a number. Each response has the key of the purchase.
+    async fn sell(
+        &self,
+        request: &UserRequest<'_>,
+        user: &User,
+        n: u64,
+        key: PurchaseKey,
+        head: &Parts,
+        body: Body,
+    ) -> Result<NumberResponse, ErrorResponse> {
         let name = &user.username;
-        let bought = self.controller.generate(name, n, &key.of(name, n)).await;
-        match bought {
-            Ok(sold) => Ok(NumberResponse::Sold(sold)),
-            Err(error) => Err(ErrorResponse::of_purchase(&error, n).with_key(&key)),
+        let selling = async {
+            body::read(&head.headers, body).await?;
+            let turn = request.turn().await;
+            let _turn =
+                turn.map_err(|QueueFull| ErrorResponse::too_many_of_user(Duration::ZERO))?;
+            // Escaped: a user name may contain characters that would forge a log line.
+            tracing::info!("User {name:?} requested fib({n})");
+            let sold = self.controller.generate(name, n, &key.of(name, n)).await;
+            sold.map_err(|error| ErrorResponse::of_purchase(&error, n, &key))
+        };
+        match selling.await {
+            Ok(sold) => Ok(NumberResponse::Sold(sold, key)),
+            Err(failed) => Err(failed.with_key(&key)),
         }
     }
 
@@ -124,19 +177,24 @@ impl Gatekeeper {
             (known, digest)
         });
         let is_known = known.is_some_and(|(known, digest)| known.age(&digest).is_some());
+        let peer = head.extensions.get::<PeerAddress>();
         let verify = self.userstore.verify(&login.username, login.password);
         let verified = if is_known {
             verify.await
         } else {
-            let peer = head.extensions.get::<PeerAddress>();
             let peer = PeerKey::new(peer.map(|peer| peer.0.ip()));
             let slot = self.slots.enter(peer, &login.username).await;
-            let slot = slot.map_err(|TooManyLogins| ErrorResponse::too_many_logins())?;
+            let slot = slot.map_err(|QueueFull| ErrorResponse::too_many_logins())?;
             self.slots.run(slot, verify.into_future()).await
         };
         let user = verified.map_err(|error| {
             if matches!(*error, UserStoreError::WrongCredentials) {
                 self.slots.was_wrong(&login.username);
+                // Without the name, which may be a password in the wrong field.
+                if self.failed_logins.record() {
+                    let peer = peer.map(|peer| tracing::field::display(peer.0.ip()));
+                    tracing::warn!(peer, "a login failed: wrong user name or password");
+                }
             }
             ErrorResponse::of_login(&error)
         })?;
@@ -146,8 +204,9 @@ impl Gatekeeper {
         Ok(user)
     }
 
-    /// Returns the requested number and the key of the purchase.
-    fn order(&self, head: &Parts, text: &str) -> Result<(u64, PurchaseKey), ErrorResponse> {
+    /// Returns the requested number and the key of the purchase; `None` if the request is valid and
+    /// buys nothing.
+    fn order(&self, head: &Parts, text: &str) -> Result<Option<(u64, PurchaseKey)>, ErrorResponse> {
         if let Some(query) = head.uri.query() {
             let query = number::quote(query);
             return Err(ErrorResponse::invalid(format!(
@@ -156,8 +215,15 @@ impl Gatekeeper {
         }
         let n = number::parse(text, self.largest_n)
             .map_err(|bad| ErrorResponse::invalid(bad.to_string()))?;
-        let key = PurchaseKey::read(&head.headers).map_err(ErrorResponse::invalid)?;
-        Ok((n, key))
+        let buys = head.method != Method::HEAD && !purchase::is_prefetch(&head.headers);
+        let key = match PurchaseKey::read(&head.headers) {
+            Err(NoKey::Missing) if !buys => return Ok(None),
+            Err(NoKey::Missing) if self.requires_key => return Err(ErrorResponse::key_required()),
+            Err(NoKey::Missing) => PurchaseKey::random().map_err(ErrorResponse::invalid)?,
+            Err(NoKey::Invalid(why)) => return Err(ErrorResponse::invalid(why)),
+            Ok(key) => key,
+        };
+        Ok(buys.then_some((n, key)))
     }
 }
 

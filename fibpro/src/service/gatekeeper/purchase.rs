@@ -22,41 +22,68 @@ const PREFETCH: [(&str, &str); 4] = [
 
 /// Key of a purchase: sent by the caller, or random.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct PurchaseKey(String);
+pub(super) struct PurchaseKey {
+    text: String,
+    is_callers: bool,
+}
+
+/// Reason why a request has no key.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NoKey {
+    /// The caller sent none.
+    Missing,
+    /// Text for a caller whose header is not valid.
+    Invalid(String),
+}
 
 impl PurchaseKey {
-    /// Reads the key of a request; draws a random one if the header is missing.
+    /// Reads the key of a request.
     ///
     /// # Errors
     ///
-    /// A text for the caller if the key is not valid.
-    pub(super) fn read(headers: &HeaderMap) -> Result<Self, String> {
+    /// The reason if there is no valid key.
+    pub(super) fn read(headers: &HeaderMap) -> Result<Self, NoKey> {
         let mut values = headers.get_all(KEY_HEADER).iter();
         let Some(value) = values.next() else {
-            return Self::random();
+            return Err(NoKey::Missing);
         };
         let bytes = value.as_bytes();
         let is_key =
             (1..=MAX_KEY_BYTES).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
         match value.to_str() {
-            Ok(text) if is_key && values.next().is_none() => Ok(Self(text.to_owned())),
-            _ => Err(format!(
+            Ok(text) if is_key && values.next().is_none() => Ok(Self {
+                text: text.to_owned(),
+                is_callers: true,
+            }),
+            _ => Err(NoKey::Invalid(format!(
                 "invalid Idempotency-Key: send one key of 1 to {MAX_KEY_BYTES} visible ASCII characters"
-            )),
+            ))),
         }
     }
 
     /// Draws a random key of 128 bits.
-    fn random() -> Result<Self, String> {
+    ///
+    /// # Errors
+    ///
+    /// A text for the caller if there are no random bytes.
+    pub(super) fn random() -> Result<Self, String> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)
             .map_err(|error| format!("cannot generate an Idempotency-Key ({error}); send one"))?;
-        Ok(Self(hex(&bytes)))
+        Ok(Self {
+            text: hex(&bytes),
+            is_callers: false,
+        })
     }
 
     /// Returns the key in the caller's form.
     pub(super) fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Returns whether the caller sent the key, and so can repeat the purchase.
+    pub(super) fn is_callers(&self) -> bool {
+        self.is_callers
     }
 
     /// Returns the key under which the services know the purchase.
@@ -65,7 +92,7 @@ impl PurchaseKey {
     /// numbers with the same key, are different purchases. Length prefixes keep the parts apart.
     pub(super) fn of(&self, username: &str, n: u64) -> String {
         let mut digest = Sha256::new();
-        for part in [username.as_bytes(), self.0.as_bytes(), &n.to_be_bytes()] {
+        for part in [username.as_bytes(), self.text.as_bytes(), &n.to_be_bytes()] {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
         }
@@ -108,25 +135,35 @@ mod tests {
         headers
     }
 
+    fn key(text: &str) -> PurchaseKey {
+        PurchaseKey {
+            text: text.to_owned(),
+            is_callers: true,
+        }
+    }
+
     #[test]
     fn a_key_is_one_to_255_visible_characters() {
         let longest = "k".repeat(255);
         for good in ["1", "\"8e03978e-40d5\"", "!~", &longest] {
-            let key = PurchaseKey::read(&headers(KEY_HEADER, &[good.as_bytes()]));
-            assert_eq!(key, Ok(PurchaseKey(good.to_owned())));
+            let read = PurchaseKey::read(&headers(KEY_HEADER, &[good.as_bytes()]));
+            assert_eq!(read, Ok(key(good)));
         }
         let too_long = "k".repeat(256);
         for bad in [&b""[..], b"a b", b"a\tb", b"\xe9", too_long.as_bytes()] {
-            let key = PurchaseKey::read(&headers(KEY_HEADER, &[bad]));
-            assert!(key.is_err(), "{}", bad.escape_ascii());
+            let read = PurchaseKey::read(&headers(KEY_HEADER, &[bad]));
+            let is_invalid = matches!(read, Err(NoKey::Invalid(_)));
+            assert!(is_invalid, "{}", bad.escape_ascii());
         }
-        assert!(PurchaseKey::read(&headers(KEY_HEADER, &[b"a", b"a"])).is_err());
+        let two = PurchaseKey::read(&headers(KEY_HEADER, &[b"a", b"a"]));
+        assert!(matches!(two, Err(NoKey::Invalid(_))));
+        assert_eq!(PurchaseKey::read(&HeaderMap::new()), Err(NoKey::Missing));
     }
 
     #[test]
     fn requests_without_a_key_are_separate_purchases() {
         let keys: std::collections::HashSet<_> = (0..100)
-            .map(|_| PurchaseKey::read(&HeaderMap::new()).unwrap().0)
+            .map(|_| PurchaseKey::random().unwrap().text)
             .collect();
         assert_eq!(keys.len(), 100);
         assert!(keys.iter().all(|key| key.len() == 32));
@@ -134,21 +171,17 @@ mod tests {
 
     #[test]
     fn users_and_numbers_have_separate_keys() {
-        let key = PurchaseKey("k".to_owned());
-        let same = key.of("ada", 1);
-        assert_eq!(key.of("ada", 1), same);
+        let same = key("k").of("ada", 1);
+        assert_eq!(key("k").of("ada", 1), same);
         for other in [
-            key.of("bob", 1),
-            key.of("ada", 3),
-            PurchaseKey("K".to_owned()).of("ada", 1),
-            PurchaseKey("ak".to_owned()).of("ad", 1),
+            key("k").of("bob", 1),
+            key("k").of("ada", 3),
+            key("K").of("ada", 1),
+            key("ak").of("ad", 1),
         ] {
             assert_ne!(other, same);
         }
-        assert_ne!(
-            PurchaseKey("b".to_owned()).of("a", 1),
-            PurchaseKey(String::new()).of("ab", 1)
-        );
+        assert_ne!(key("b").of("a", 1), key("").of("ab", 1));
     }
 
     #[test]

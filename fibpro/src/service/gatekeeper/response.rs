@@ -21,10 +21,13 @@ use crate::api::userstore::UserStoreError;
 /// Default retry delay when a service is unavailable.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Header that marks the response of a purchase that was paid before, as other shops name it.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
 /// Result of a successful request.
 #[derive(Debug)]
 pub(super) enum NumberResponse {
-    Sold(Sold),
+    Sold(Sold, PurchaseKey),
     /// Result of HEAD and of a prefetch: nothing was sold.
     NoCharge,
 }
@@ -61,16 +64,15 @@ impl ErrorResponse {
         self
     }
 
-    /// Adds the key of the purchase to server errors, so that a caller who sent none can retry with
-    /// it.
-    pub(super) fn with_key(self, key: &PurchaseKey) -> Self {
-        // A key consists of visible ASCII characters.
-        match HeaderValue::from_str(key.as_str()) {
-            Ok(value) if self.status.is_server_error() => {
-                self.with_header(HeaderName::from_static(KEY_HEADER), value)
-            }
-            _ => self,
-        }
+    /// Adds the key of the purchase, so that a caller who sent none can repeat it.
+    pub(super) fn with_key(mut self, key: &PurchaseKey) -> Self {
+        self.headers.extend(key_header(key));
+        self
+    }
+
+    /// Returns whether a service failed, and not the request.
+    pub(super) fn is_server_error(&self) -> bool {
+        self.status.is_server_error()
     }
 
     pub(super) fn text(&self) -> &str {
@@ -101,12 +103,30 @@ impl ErrorResponse {
 
     /// Refuses a login because many of the same peer wait already.
     pub(super) fn too_many_logins() -> Self {
-        Self::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            Code::ResourceExhausted,
-            "too many logins from this address wait; retry later",
+        Self::too_many_requests("too many logins from this address wait; retry later", None)
+    }
+
+    /// Refuses a request because the user has made too many that buy nothing, or waits for too many
+    /// purchases.
+    pub(super) fn too_many_of_user(retry_after: Duration) -> Self {
+        Self::too_many_requests(
+            "too many requests of this user wait or have bought nothing; retry later",
+            Some(retry_after),
         )
-        .with_retry_after(None)
+    }
+
+    fn too_many_requests(text: &'static str, retry_after: Option<Duration>) -> Self {
+        let (status, code) = (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted);
+        Self::new(status, code, text).with_retry_after(retry_after)
+    }
+
+    pub(super) fn key_required() -> Self {
+        Self::new(
+            StatusCode::PRECONDITION_REQUIRED,
+            Code::FailedPrecondition,
+            "a purchase needs an Idempotency-Key; send one of your choice with each purchase, \
+             and the same one with its repeats",
+        )
     }
 
     /// Converts an error of the user store during authentication.
@@ -125,7 +145,19 @@ impl ErrorResponse {
     }
 
     /// Converts an error of the controller.
-    pub(super) fn of_purchase(error: &Remote<ControllerError>, n: u64) -> Self {
+    ///
+    /// A caller that has no key must not repeat a purchase that may be paid, and clients repeat by
+    /// themselves what has a `Retry-After`. So there is none, and the text names the key.
+    pub(super) fn of_purchase(error: &Remote<ControllerError>, n: u64, key: &PurchaseKey) -> Self {
+        if !key.is_callers() && may_be_paid(error) {
+            let text = format!(
+                "cannot confirm the payment of fib({n}); ask again with the header \
+                 `Idempotency-Key: {}`, which pays at most once",
+                key.as_str()
+            );
+            return Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown, text)
+                .with_cause(error.as_error());
+        }
         match &**error {
             ControllerError::Pricing(PricingError::InsufficientCredit { .. }) => {
                 Self::new(StatusCode::FORBIDDEN, Code::FailedPrecondition, error_text(error))
@@ -190,6 +222,22 @@ impl ErrorResponse {
     }
 }
 
+/// Returns whether a failed purchase may have been paid. The controller states of its own errors
+/// that nothing was paid.
+fn may_be_paid(error: &Remote<ControllerError>) -> bool {
+    match &**error {
+        ControllerError::OutcomeUnknown { .. } => true,
+        ControllerError::Other(_) => !error.is_not_executed(),
+        _ => false,
+    }
+}
+
+/// Returns the header with a key, which consists of visible ASCII characters.
+fn key_header(key: &PurchaseKey) -> Option<(HeaderName, HeaderValue)> {
+    let value = HeaderValue::from_str(key.as_str()).ok()?;
+    Some((HeaderName::from_static(KEY_HEADER), value))
+}
+
 /// Returns the text of the error without the code.
 fn error_text(error: &Remote<ControllerError>) -> String {
     let error: &ControllerError = error;
@@ -230,14 +278,15 @@ impl Format {
 
     pub(super) fn write(self, outcome: Result<NumberResponse, ErrorResponse>) -> Response {
         match outcome {
-            Ok(NumberResponse::Sold(sold)) => self.number(sold),
+            Ok(NumberResponse::Sold(sold, key)) => self.number(sold, &key),
             Ok(NumberResponse::NoCharge) => response(StatusCode::NO_CONTENT, Body::empty()),
             Err(refusal) => self.refusal(refusal),
         }
     }
 
-    fn number(self, sold: Sold) -> Response {
-        match self {
+    fn number(self, sold: Sold, key: &PurchaseKey) -> Response {
+        let is_replayed = sold.replayed;
+        let mut response = match self {
             Self::Text => self.with_body(StatusCode::OK, sold.value),
             Self::Json => self.with_body(
                 StatusCode::OK,
@@ -250,7 +299,13 @@ impl Format {
                 })
                 .to_string(),
             ),
+        };
+        let headers = response.headers_mut();
+        headers.extend(key_header(key));
+        if is_replayed {
+            headers.insert(REPLAYED, HeaderValue::from_static("true"));
         }
+        response
     }
 
     fn refusal(self, refusal: ErrorResponse) -> Response {
@@ -368,7 +423,8 @@ mod tests {
             let error = Error::new(code, "canary 10.0.0.7:9003");
             let refused = ErrorResponse::of_login(&Remote::from_error(error.clone()));
             assert!(!refused.text().contains("canary"), "{refused:?}");
-            let refused = ErrorResponse::of_purchase(&Remote::from_error(error), 7);
+            let key = PurchaseKey::random().unwrap();
+            let refused = ErrorResponse::of_purchase(&Remote::from_error(error), 7, &key);
             assert!(!refused.text().contains("canary"), "{refused:?}");
             assert!(refused.status.is_server_error(), "{refused:?}");
         }

@@ -28,16 +28,18 @@ pub use self::progress::Progress;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rpc_runtime::{Result, Secret};
+use rpc_runtime::{Context, Result, Secret, Source};
 
 use self::expiry::Expiry;
 use self::logins::Logins;
 use self::store::{
-    Account, FindAccount, ReadLedger, Refund, Reserve, ReturnOverdue, SetCredit, Settle, Store,
+    Account, ChangeCredit, ChangeRule, FindAccount, ReadLedger, Refund, Reserve, ReturnOverdue,
+    SetCredit, Settle, Store,
 };
+use super::event_log::EventLog;
 use super::normal;
 use crate::api::userstore::{
-    LedgerEntry, LedgerPage, Reservation, User, UserStore, UserStoreError,
+    CreditChange, LedgerEntry, LedgerPage, Reservation, User, UserStore, UserStoreError,
 };
 
 /// Time after which an open reservation expires.
@@ -68,11 +70,29 @@ impl Default for Settings {
     }
 }
 
+/// Evaluates an expression with each spelling of a name, until one is the name of a user.
+macro_rules! with_name {
+    ($username:ident => $operation:expr) => {{
+        let mut outcome = Err(UserStoreError::NoSuchUser {
+            username: $username.to_owned(),
+        });
+        for $username in normal::spellings($username) {
+            let found = $operation;
+            if !matches!(found, Err(UserStoreError::NoSuchUser { .. })) {
+                outcome = found;
+                break;
+            }
+        }
+        outcome
+    }};
+}
+
 /// Implements [`UserStore`] on a database. Cheap to clone; clones share one store.
 #[derive(Debug, Clone)]
 pub struct Users {
     store: Arc<Store>,
     logins: Arc<Logins>,
+    failed_logins: EventLog,
     expiry: Arc<Expiry>,
 }
 
@@ -114,6 +134,7 @@ impl Users {
             expiry: Arc::new(Expiry::start(Arc::clone(&store))),
             store,
             logins: Arc::new(Logins::new(settings.cost)?),
+            failed_logins: EventLog::new("wrong passwords"),
         })
     }
 
@@ -172,9 +193,31 @@ impl Users {
         let operation = SetCredit {
             username: username.clone(),
             credit,
+            actor: actor(),
         };
         let account = self.store.write(operation).await??;
         Ok(user(&username, account))
+    }
+
+    /// Changes a credit once for a key.
+    async fn change_credit(
+        &self,
+        username: &str,
+        rule: ChangeRule,
+        key: &str,
+    ) -> Result<CreditChange, UserStoreError> {
+        let username = &*normal::nfc(username);
+        validate::username(username)?;
+        validate::key(key)?;
+        let change = |username| {
+            self.store.write(ChangeCredit {
+                username,
+                rule,
+                key: key.to_owned(),
+                actor: actor(),
+            })
+        };
+        with_name!(username => change(username).await?)
     }
 
     async fn ledger_of(
@@ -200,23 +243,6 @@ impl Users {
     }
 }
 
-/// Evaluates an expression with each spelling of a name, until one is the name of a user.
-macro_rules! with_name {
-    ($username:ident => $operation:expr) => {{
-        let mut outcome = Err(UserStoreError::NoSuchUser {
-            username: $username.to_owned(),
-        });
-        for $username in normal::spellings($username) {
-            let found = $operation;
-            if !matches!(found, Err(UserStoreError::NoSuchUser { .. })) {
-                outcome = found;
-                break;
-            }
-        }
-        outcome
-    }};
-}
-
 impl UserStore for Users {
     async fn verify(
         &self,
@@ -233,7 +259,14 @@ impl UserStore for Users {
         let is_right = self.logins.verify(username, &password, hash).await?;
         match found {
             Some((username, account)) if is_right => Ok(user(&username, account)),
-            _ => Err(UserStoreError::WrongCredentials),
+            found => {
+                if let Some((username, _)) = found
+                    && self.failed_logins.record()
+                {
+                    tracing::warn!("Wrong password for {username:?}");
+                }
+                Err(UserStoreError::WrongCredentials)
+            }
         }
     }
 
@@ -249,6 +282,32 @@ impl UserStore for Users {
         validate::username(username)?;
         let credit = validate::credit(credit)?;
         with_name!(username => self.set_credit_of(username, credit).await)
+    }
+
+    async fn deposit(
+        &self,
+        username: &str,
+        change: i64,
+        floor: u64,
+        key: &str,
+    ) -> Result<CreditChange, UserStoreError> {
+        validate::change(change)?;
+        let floor = validate::credit_as("floor", floor)?;
+        let rule = ChangeRule::Add { change, floor };
+        self.change_credit(username, rule, key).await
+    }
+
+    async fn compare_and_set_credit(
+        &self,
+        username: &str,
+        expected: u64,
+        credit: u64,
+        key: &str,
+    ) -> Result<CreditChange, UserStoreError> {
+        let expected = validate::credit_as("expected", expected)?;
+        let credit = validate::credit(credit)?;
+        let rule = ChangeRule::Replace { expected, credit };
+        self.change_credit(username, rule, key).await
     }
 
     async fn reserve(
@@ -299,6 +358,12 @@ impl UserStore for Users {
         validate::limit(limit)?;
         with_name!(username => self.ledger_of(username, before, limit).await)
     }
+}
+
+/// Returns the caller of the current request, for the ledger.
+fn actor() -> String {
+    let context = Context::current();
+    context.source().map_or("-", Source::as_str).to_owned()
 }
 
 fn user(username: &str, account: Account) -> User {

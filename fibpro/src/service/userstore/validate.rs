@@ -80,13 +80,29 @@ pub(super) fn amount(amount: u64) -> Checked<i64> {
 
 /// Validates a new credit.
 pub(super) fn credit(credit: u64) -> Checked<i64> {
+    credit_as("credit", credit)
+}
+
+/// Validates an argument that is a credit.
+pub(super) fn credit_as(argument: &str, credit: u64) -> Checked<i64> {
     match i64::try_from(credit) {
         Ok(credits) if credit <= CREDIT_LIMIT => Ok(credits),
         _ => invalid(
-            "credit",
+            argument,
             format!("must be at most {CREDIT_LIMIT}, not {credit}"),
         ),
     }
+}
+
+/// Validates the amount of a deposit, or of a withdrawal if it is negative.
+pub(super) fn change(change: i64) -> Checked {
+    if (1..=CREDIT_LIMIT).contains(&change.unsigned_abs()) {
+        return Ok(());
+    }
+    invalid(
+        "change",
+        format!("must be 1 to {CREDIT_LIMIT} credits, or as many below 0, not {change}"),
+    )
 }
 
 pub(super) fn limit(limit: u32) -> Checked {
@@ -167,6 +183,16 @@ mod tests {
         assert_eq!(credit(CREDIT_LIMIT).unwrap(), 1_000_000_000_000_000);
         credit(CREDIT_LIMIT + 1).unwrap_err();
         credit(u64::MAX).unwrap_err();
+        for wrong in [
+            0,
+            i64::MIN,
+            i64::MAX,
+            1_000_000_000_000_001,
+            -1_000_000_000_000_001,
+        ] {
+            change(wrong).unwrap_err();
+        }
+        change(-1_000_000_000_000_000).unwrap();
         limit(0).unwrap_err();
         limit(LEDGER_LIMIT + 1).unwrap_err();
     }

@@ -100,7 +100,18 @@ impl FibPro {
 
     /// Sends the same while the calls named by the fault plan fail.
     pub(crate) async fn buy_despite(&self, plan: &str, path: &str, key: &str) -> HttpResponse {
-        let lines = [LOGIN, ("x-rpc-fault", plan), ("idempotency-key", key)];
+        self.ask_despite(plan, path, &[("idempotency-key", key)])
+            .await
+    }
+
+    /// Sends `GET` as `username` with other headers while the calls named by the fault plan fail.
+    pub(crate) async fn ask_despite(
+        &self,
+        plan: &str,
+        path: &str,
+        lines: &[(&str, &str)],
+    ) -> HttpResponse {
+        let lines = [&[LOGIN, ("x-rpc-fault", plan)], lines].concat();
         ask(&self.inside, path, &lines).await
     }
 

@@ -9,7 +9,7 @@
 //! a trait (`fakes`), and a request that specifies which of its calls fail (`faults`).
 
 // All services, wired in process.
-mod harness;
+pub(crate) mod harness;
 // The log lines of one request, in order, under one id.
 mod log_lines;
 // One service is replaced by a fake.

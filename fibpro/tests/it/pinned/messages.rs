@@ -4,8 +4,8 @@ use fibpro::api::compute_worker::{ComputeWorker, ComputeWorkerServer};
 use fibpro::api::controller::{Controller, ControllerError, ControllerServer, Sold};
 use fibpro::api::pricing::{Pricing, PricingError, PricingServer, Receipt};
 use fibpro::api::userstore::{
-    LedgerEntry, LedgerPage, PurchaseState, Reservation, User, UserStore, UserStoreError,
-    UserStoreServer,
+    CreditChange, LedgerEntry, LedgerPage, PurchaseState, Reservation, User, UserStore,
+    UserStoreError, UserStoreServer,
 };
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Limits, Secret};
@@ -45,6 +45,17 @@ fn user_error(name: &str) -> Option<UserStoreError> {
             state: PurchaseState::Expired,
         },
         "PurchaseDiffers" => UserStoreError::PurchaseDiffers { key },
+        "KeyDiffers" => UserStoreError::KeyDiffers { key },
+        "CreditDiffers" => UserStoreError::CreditDiffers {
+            username,
+            credit: 1,
+            expected: 2,
+        },
+        "CreditLimitExceeded" => UserStoreError::CreditLimitExceeded {
+            username,
+            credit: 1,
+            change: 2,
+        },
         "Invalid" => UserStoreError::Invalid {
             argument: "credit".to_owned(),
             why: "why".to_owned(),
@@ -77,6 +88,9 @@ fn controller_error(name: &str) -> Option<ControllerError> {
         },
         "OutcomeUnknown" => ControllerError::OutcomeUnknown { key },
         "Ended" => ControllerError::Ended { key },
+        "InvalidKey" => ControllerError::InvalidKey {
+            why: "why".to_owned(),
+        },
         "KeyUsedUp" => ControllerError::KeyUsedUp { key, purchases: 3 },
         "ControllerOther" => ControllerError::Other(Error::new(Code::DataLoss, "other")),
         _ => ControllerError::Pricing(pricing_error(name)?),
@@ -91,6 +105,15 @@ fn user(name: &str, credit: u64) -> Result<User, UserStoreError> {
             credit,
             roles: vec!["developer".to_owned()],
         }),
+    }
+}
+
+fn credit_change(username: &str, change: i64, credit: u64, key: &str) -> CreditChange {
+    CreditChange {
+        key: key.to_owned(),
+        username: username.to_owned(),
+        change,
+        credit,
     }
 }
 
@@ -125,6 +148,26 @@ impl UserStore for Echo {
         user(username, credit)
     }
 
+    async fn deposit(
+        &self,
+        username: &str,
+        change: i64,
+        floor: u64,
+        key: &str,
+    ) -> Result<CreditChange, UserStoreError> {
+        Ok(credit_change(username, change, floor, key))
+    }
+
+    async fn compare_and_set_credit(
+        &self,
+        username: &str,
+        _expected: u64,
+        credit: u64,
+        key: &str,
+    ) -> Result<CreditChange, UserStoreError> {
+        Ok(credit_change(username, 1, credit, key))
+    }
+
     async fn reserve(
         &self,
         username: &str,
@@ -153,8 +196,11 @@ impl UserStore for Echo {
             credit: limit.into(),
             reason: "reserve".to_owned(),
             key,
+            actor: None,
         };
-        Ok(vec![entry(Some("key".to_owned())), entry(None)])
+        let mut deposit = entry(Some("key".to_owned()));
+        deposit.actor = Some("fibpro@prod/a1".to_owned());
+        Ok(vec![entry(Some("key".to_owned())), entry(None), deposit])
     }
 
     async fn ledger_page(
@@ -207,6 +253,7 @@ impl Controller for Echo {
                 value: username.to_owned(),
                 price: n,
                 credit: 3,
+                replayed: key == "replayed",
             }),
         }
     }
@@ -257,6 +304,14 @@ async fn messages_are_as_pinned() {
             "UserStore/LedgerPage",
             r#"{"username":"ada","before":7,"limit":10}"#,
         ),
+        (
+            "UserStore/Deposit",
+            r#"{"username":"ada","change":-2,"floor":1,"key":"key"}"#,
+        ),
+        (
+            "UserStore/CompareAndSetCredit",
+            r#"{"username":"ada","expected":3,"credit":4,"key":"key"}"#,
+        ),
         ("Pricing/Price", r#"{"n":10}"#),
         (
             "Pricing/Pay",
@@ -268,6 +323,10 @@ async fn messages_are_as_pinned() {
         (
             "Controller/Generate",
             r#"{"username":"ada","n":10,"key":"key"}"#,
+        ),
+        (
+            "Controller/Generate",
+            r#"{"username":"ada","n":10,"key":"replayed"}"#,
         ),
         ("ComputeWorker/ComputeFib", r#"{"n":10}"#),
     ] {
@@ -289,6 +348,9 @@ async fn errors_are_as_pinned() {
         "NoSuchPurchase",
         "PurchaseEnded",
         "PurchaseDiffers",
+        "KeyDiffers",
+        "CreditDiffers",
+        "CreditLimitExceeded",
         "Invalid",
         "Other",
     ];
@@ -299,6 +361,7 @@ async fn errors_are_as_pinned() {
         "TooLarge",
         "OutcomeUnknown",
         "Ended",
+        "InvalidKey",
         "KeyUsedUp",
         "ControllerOther",
     ];

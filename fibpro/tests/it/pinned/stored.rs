@@ -44,6 +44,18 @@ fn migrations_are_as_pinned() {
             "postgres, import",
             include_str!("../../../migrations/postgres/0002_import.sql"),
         ),
+        (
+            "sqlite, credit changes",
+            include_str!("../../../migrations/sqlite/0004_credit_changes.sql"),
+        ),
+        (
+            "postgres, credit changes",
+            include_str!("../../../migrations/postgres/0003_credit_changes.sql"),
+        ),
+        (
+            "logsink, shares",
+            include_str!("../../../src/service/logsink/store/migrations/2_shares.sql"),
+        ),
     ];
     let texts = both.map(|(name, text)| format!("==== {name}\n{text}"));
     assert_pinned!("migrations.txt", texts.concat());
@@ -62,12 +74,17 @@ async fn the_users_database_is_as_pinned() {
     client.refund("refunded").await.unwrap();
     fixture.advance(Duration::from_secs(31));
     client.set_credit("username", 20).await.unwrap();
+    client.deposit("username", -3, 0, "a").await.unwrap();
+    client.deposit("username", 2, 0, "b").await.unwrap();
+    let set = client.compare_and_set_credit("username", 19, 20, "c");
+    set.await.unwrap();
     client.reserve("username", 4, "reserved").await.unwrap();
     drop((users, client));
     let Database::Sqlite(options) = &fixture.database else {
         panic!("not SQLite");
     };
-    let dump = dump(options, &["users", "purchases", "ledger", "import"]).await;
+    let tables = ["users", "purchases", "credit_changes", "ledger", "import"];
+    let dump = dump(options, &tables).await;
     // Salts differ.
     let mut lines = dump.lines();
     let texts = lines.by_ref().map(|line| match line.split_once("p=1$") {
@@ -86,7 +103,7 @@ async fn the_log_database_is_as_pinned() {
     let path = folder.file("logs.sqlite");
     append(&path).await;
     let options = SqliteConnectOptions::new().filename(&path);
-    let dump = dump(&options, &["sources", "records", "lives"]).await;
+    let dump = dump(&options, &["sources", "shares", "records", "lives"]).await;
     assert_pinned!("log_database.txt", dump);
 }
 

@@ -7,6 +7,8 @@ mod postgres;
 
 // Credit under concurrent, repeated, abandoned and restarted purchases.
 mod purchases;
+// Deposits, withdrawals and conditional changes, each once for its key.
+mod deposits;
 // Reservations that are never settled, under a manual clock.
 mod expiry;
 // Any sequence of operations has the results of a model of a few lines.

@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::super::sequence::{RangeSet, SequenceTracker};
 use super::error::{LogStoreError, LogStoreErrorKind};
+use super::shares::Shares;
 use crate::api::logsink::Record;
 
 /// Numbers of records per statement. The rest of a group uses the smaller sizes, so only three
@@ -33,8 +34,9 @@ impl Tables {
         let last = "SELECT max(coalesce((SELECT max(id) FROM records), 0), coalesce((SELECT max(used) FROM lives), 0))";
         let last = sqlx::query_scalar(last).fetch_one(connection).await?;
         let statements = SIZES.map(|size| {
-            let rows = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?)"; size].join(", ");
-            let columns = "id, source, epoch, sequence, request_id, time, level, target, text";
+            let rows = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; size].join(", ");
+            let columns =
+                "id, source, epoch, sequence, request_id, time, level, target, text, share";
             format!("INSERT INTO records ({columns}) VALUES {rows}").into()
         });
         Ok(Self {
@@ -54,6 +56,7 @@ impl Tables {
         &mut self,
         connection: &mut SqliteConnection,
         records: &[&Record],
+        shares: &mut Shares,
     ) -> Result<(), LogStoreError> {
         let now = Timestamp::now().as_microsecond();
         let mut rest = records;
@@ -62,6 +65,7 @@ impl Tables {
                 let mut query = sqlx::query(AssertSqlSafe(Arc::clone(&statement)));
                 for record in rows {
                     let source = self.source(connection, &record.source).await?;
+                    let share = shares.add(connection, record).await?;
                     self.last = now.max(self.last + 1);
                     query = query
                         .bind(self.last)
@@ -72,7 +76,8 @@ impl Tables {
                         .bind(record.time.as_unix_micros())
                         .bind(record.level as i32)
                         .bind(record.target.as_str())
-                        .bind(record.text.as_str());
+                        .bind(record.text.as_str())
+                        .bind(share);
                 }
                 query.execute(&mut *connection).await?;
                 rest = behind;

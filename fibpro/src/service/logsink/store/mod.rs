@@ -9,6 +9,7 @@ mod file;
 mod insert;
 mod retention;
 mod select;
+mod shares;
 mod wal;
 mod writer;
 
@@ -41,7 +42,8 @@ const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct LogStoreOptions {
     /// The database file. File and folder are created if they are missing.
     pub path: PathBuf,
-    /// Maximum size including the write-ahead log, in bytes. The oldest records are evicted first.
+    /// Maximum size including the write-ahead log, in bytes. The oldest records of the server and
+    /// level with the most are evicted first.
     pub bytes: u64,
 }
 

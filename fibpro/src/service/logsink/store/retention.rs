@@ -1,12 +1,10 @@
-//! Enforces the size limit: evicts the oldest records before new ones are inserted.
+//! Enforces the size limit: evicts old records before new ones are inserted.
 
-use sqlx::SqliteConnection;
+use sqlx::{Connection as _, SqliteConnection};
 
 use super::error::LogStoreError;
 use super::file;
-
-/// Upper estimate of the size of a record without its text, in bytes: numbers and index entries.
-const RECORD_BYTES: u64 = 160;
+use super::shares::{RECORD_BYTES, Shares};
 
 /// Extra pages for what the estimate does not include, such as half-empty pages.
 const SPARE_PAGES: u64 = 32;
@@ -14,14 +12,19 @@ const SPARE_PAGES: u64 = 32;
 /// Minimum number of records per eviction, because computing the free space costs time.
 const MIN_EVICTION: u64 = 256;
 
-/// Size limit and current number of records of a file.
+/// Number of shares above which those without records are deleted.
+const MAX_SHARES: usize = 1024;
+
+/// Size limit and usage of a file.
 #[derive(Debug)]
 pub(super) struct Retention {
     page_bytes: u64,
     /// Maximum number of pages of the file.
     bound: u64,
-    /// Number of records in the file.
+    /// Number of records in the file after the last transaction.
     records: u64,
+    /// `None` after a transaction that was rolled back: they are loaded again.
+    shares: Option<Shares>,
 }
 
 impl Retention {
@@ -32,16 +35,16 @@ impl Retention {
         bytes: u64,
     ) -> Result<Self, LogStoreError> {
         let page_bytes = number(connection, "PRAGMA page_size").await?.max(512);
-        let records = number(connection, "SELECT count(*) FROM records").await?;
         let bound = (bytes - file::ahead(bytes)) / page_bytes;
+        let shares = Shares::load(connection).await?;
         let mut retention = Self {
             page_bytes,
             bound,
-            records,
+            records: shares.records(),
+            shares: Some(shares),
         };
         if number(connection, "PRAGMA page_count").await? > bound {
-            let removed = retention.evict_until_fits(connection, 0, 0, 0).await?;
-            retention.update_count(0, removed);
+            while retention.shrink(connection).await? {}
             sqlx::query("PRAGMA incremental_vacuum")
                 .execute(&mut *connection)
                 .await?;
@@ -59,9 +62,9 @@ impl Retention {
         Ok(retention)
     }
 
-    /// Deletes the oldest records until `records` records with `bytes` bytes of text fit. Also
-    /// frees the `spare`th part of the limit, if `spare` is not 0. Returns the number of deleted
-    /// records.
+    /// Deletes the oldest records of the largest shares until `records` records with `bytes` bytes
+    /// of text fit. Also frees the `spare`th part of the limit, if `spare` is not 0. Returns the
+    /// number of deleted records.
     pub(super) async fn evict_until_fits(
         &mut self,
         connection: &mut SqliteConnection,
@@ -73,26 +76,8 @@ impl Retention {
             + SPARE_PAGES
             + self.bound.checked_div(spare).unwrap_or_default();
         let mut removed = 0;
-        while self.records > removed {
-            let pages = number(connection, "PRAGMA page_count").await?;
-            let free = number(connection, "PRAGMA freelist_count").await?;
-            let used = pages.saturating_sub(free);
-            let Some(excess) = (used + needed)
-                .checked_sub(self.bound)
-                .filter(|pages| *pages > 0)
-            else {
-                break;
-            };
-            let left = self.records - removed;
-            // The average number of records on the missing pages.
-            let count = (excess * left / used.max(1)).max(MIN_EVICTION).min(left);
-            let outcome = sqlx::query(
-                "DELETE FROM records WHERE id <= (SELECT id FROM records ORDER BY id LIMIT 1 OFFSET ?)",
-            )
-            .bind(count.cast_signed() - 1)
-            .execute(&mut *connection)
-            .await?;
-            removed += outcome.rows_affected();
+        while let Some(deleted) = self.evict(connection, needed).await? {
+            removed += deleted;
         }
         Ok(removed)
     }
@@ -102,9 +87,62 @@ impl Retention {
         self.records
     }
 
-    /// Updates the number of records after a committed transaction.
-    pub(super) fn update_count(&mut self, added: u64, removed: u64) {
-        self.records = (self.records + added).saturating_sub(removed);
+    /// Deletes some records in an own transaction. Returns whether the file is still too large.
+    async fn shrink(&mut self, connection: &mut SqliteConnection) -> Result<bool, LogStoreError> {
+        let mut transaction = connection.begin().await?;
+        let deleted = self.evict(&mut transaction, SPARE_PAGES).await?;
+        self.save(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(deleted.is_some())
+    }
+
+    /// Deletes records if fewer than `needed` pages are free. Returns their number; `None` if
+    /// enough pages are free or there are no records.
+    async fn evict(
+        &mut self,
+        connection: &mut SqliteConnection,
+        needed: u64,
+    ) -> Result<Option<u64>, LogStoreError> {
+        let pages = number(connection, "PRAGMA page_count").await?;
+        let free = number(connection, "PRAGMA freelist_count").await?;
+        let used = pages.saturating_sub(free);
+        let excess = (used + needed).saturating_sub(self.bound);
+        if excess == 0 {
+            return Ok(None);
+        }
+        let shares = self.shares(connection).await?;
+        // The average number of records on the missing pages.
+        let count = (excess * shares.records() / used.max(1)).max(MIN_EVICTION);
+        shares.evict(connection, count).await
+    }
+
+    /// Returns the shares, and loads them first where that is necessary.
+    pub(super) async fn shares(
+        &mut self,
+        connection: &mut SqliteConnection,
+    ) -> Result<&mut Shares, LogStoreError> {
+        let shares = match self.shares.take() {
+            Some(shares) => shares,
+            None => Shares::load(connection).await?,
+        };
+        Ok(self.shares.insert(shares))
+    }
+
+    /// Saves the shares, in the transaction that has changed them.
+    pub(super) async fn save(
+        &mut self,
+        connection: &mut SqliteConnection,
+    ) -> Result<(), LogStoreError> {
+        let shares = self.shares(connection).await?;
+        shares.forget_empty(connection, MAX_SHARES).await?;
+        shares.save(connection).await?;
+        self.records = shares.records();
+        Ok(())
+    }
+
+    /// Forgets the shares, after a transaction was rolled back.
+    pub(super) fn forget(&mut self) {
+        self.shares = None;
     }
 }
 

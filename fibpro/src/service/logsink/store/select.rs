@@ -345,6 +345,10 @@ mod tests {
             .execute(&mut connection)
             .await
             .unwrap();
+        sqlx::raw_sql(include_str!("migrations/2_shares.sql"))
+            .execute(&mut connection)
+            .await
+            .unwrap();
         let query = Query::default();
         for (expected, query) in [
             (

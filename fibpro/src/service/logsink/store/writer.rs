@@ -18,6 +18,7 @@ use super::error::{LogStoreError, LogStoreErrorKind, RETRY_AFTER};
 use super::file::{self, FileIdentity};
 use super::insert::{self, Tables};
 use super::retention::Retention;
+use super::shares::text_bytes;
 use super::wal::WalBound;
 use crate::api::logsink::Record;
 
@@ -387,6 +388,7 @@ impl OpenStore {
             // managed by sqlx, which would stay in a failed transaction.
             let _ = sqlx::query("ROLLBACK").execute(&mut self.connection).await;
             self.tables.forget();
+            self.retention.forget();
         }
         outcome
     }
@@ -406,18 +408,13 @@ impl OpenStore {
         if removed > 0 {
             self.tables.forget_sources(connection).await?;
         }
-        self.tables.add(connection, records).await?;
+        let shares = self.retention.shares(connection).await?;
+        self.tables.add(connection, records, shares).await?;
         self.tables
             .remember(connection, records, &mut self.seen)
             .await?;
+        self.retention.save(connection).await?;
         sqlx::query("COMMIT").execute(&mut *connection).await?;
-        self.retention.update_count(added, removed);
         Ok(())
     }
-}
-
-fn text_bytes(record: &Record) -> usize {
-    record.text.len()
-        + record.target.len()
-        + record.request_id.as_ref().map_or(0, |id| id.as_str().len())
 }

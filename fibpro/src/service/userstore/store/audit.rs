@@ -11,6 +11,12 @@ pub(super) enum AuditEvent {
         username: String,
         credit: i64,
     },
+    /// A deposit, or a withdrawal if it is negative.
+    Changed {
+        username: String,
+        change: i64,
+        credit: u64,
+    },
     Reserved {
         username: String,
         amount: i64,
@@ -40,6 +46,11 @@ impl AuditEvent {
             Self::Set { username, credit } => {
                 tracing::info!("Credit for {username} set to {credit}");
             }
+            Self::Changed {
+                username,
+                change,
+                credit,
+            } => tracing::info!("Credit for {username} incremented {change} yielding {credit}"),
             Self::Reserved {
                 username,
                 amount,

@@ -49,8 +49,19 @@ pub(crate) struct NewUser {
     pub(crate) credit: i64,
 }
 
+/// Row of the table `credit_changes`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeyedChange {
+    pub(super) username: String,
+    /// `deposit`, `withdraw` or `set`.
+    pub(super) kind: String,
+    pub(super) change: i64,
+    /// Credit after the change.
+    pub(super) credit: u64,
+}
+
 /// A ledger entry to insert.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct NewEntry<'a> {
     pub(super) username: &'a str,
     pub(super) change: i64,
@@ -59,6 +70,10 @@ pub(super) struct NewEntry<'a> {
     pub(super) reason: &'static str,
     /// Key of the purchase, if any.
     pub(super) key: Option<&'a str>,
+    /// Caller that made the change, unless it is a purchase.
+    pub(super) actor: Option<&'a str>,
+    /// Key of the change, if it has one and is no purchase.
+    pub(super) change_key: Option<&'a str>,
 }
 
 /// The tables at the time of one operation.
@@ -325,13 +340,54 @@ impl<S: SqlSession> Ledger<'_, S> {
     }
 }
 
+/// Changes with a key.
+impl<S: SqlSession> Ledger<'_, S> {
+    pub(super) async fn keyed_change(
+        &mut self,
+        key: &str,
+    ) -> Result<Option<KeyedChange>, StoreError> {
+        const SQL: &str =
+            "SELECT username, kind, change, credit FROM credit_changes WHERE key = $1";
+        let Some(row) = self.session.rows(SQL, &[key.into()]).await?.pop() else {
+            return Ok(None);
+        };
+        Ok(Some(KeyedChange {
+            username: row.text(0)?,
+            kind: row.text(1)?,
+            change: row.int(2)?,
+            credit: row.count(3)?,
+        }))
+    }
+
+    /// Inserts a change. Returns `false` if the key exists.
+    pub(super) async fn insert_change(
+        &mut self,
+        key: &str,
+        change: &KeyedChange,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str = "INSERT INTO credit_changes (key, username, kind, change, credit) \
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (key) DO NOTHING RETURNING key";
+        let values = [
+            key.into(),
+            change.username.as_str().into(),
+            change.kind.as_str().into(),
+            change.change.into(),
+            stored(change.credit)?.into(),
+        ];
+        let is_changed = !self.session.rows(SQL, &values).await?.is_empty();
+        self.has_changed |= is_changed;
+        Ok(is_changed)
+    }
+}
+
 /// Ledger entries.
 impl<S: SqlSession> Ledger<'_, S> {
     /// Inserts an entry for a change of credit, which was made before: so the row of the user is
     /// locked, and the times of the user's entries are in their order although operations wait for
     /// each other.
     pub(super) async fn insert_entry(&mut self, entry: NewEntry<'_>) -> Result<(), StoreError> {
-        const SQL: &str = "INSERT INTO ledger (time, username, change, credit, reason, key) VALUES ($1, $2, $3, $4, $5, $6)";
+        const SQL: &str = "INSERT INTO ledger (time, username, change, credit, reason, key, actor, change_key) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
         let values = [
             self.clock.now().as_microsecond().into(),
             entry.username.into(),
@@ -339,6 +395,8 @@ impl<S: SqlSession> Ledger<'_, S> {
             stored(entry.credit)?.into(),
             entry.reason.into(),
             entry.key.into(),
+            entry.actor.into(),
+            entry.change_key.into(),
         ];
         self.session.rows(SQL, &values).await?;
         self.has_changed = true;
@@ -352,8 +410,10 @@ impl<S: SqlSession> Ledger<'_, S> {
         before: Option<u64>,
         limit: u32,
     ) -> Result<LedgerPage, StoreError> {
-        const SQL: &str = "SELECT time, change, credit, reason, key, id FROM ledger WHERE username = $1 AND id < $2 \
-             ORDER BY id DESC LIMIT $3";
+        const SQL: &str = "SELECT l.time, l.change, l.credit, COALESCE(c.kind, l.reason), \
+             COALESCE(l.key, l.change_key), l.actor, l.id \
+             FROM ledger l LEFT JOIN credit_changes c ON c.key = l.change_key \
+             WHERE l.username = $1 AND l.id < $2 ORDER BY l.id DESC LIMIT $3";
         let before = before.and_then(|id| i64::try_from(id).ok());
         // One more than requested, to find out whether there is another page.
         let values = [
@@ -365,7 +425,7 @@ impl<S: SqlSession> Ledger<'_, S> {
         let has_next = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let next = match rows.last() {
-            Some(row) if has_next => Some(row.count(5)?),
+            Some(row) if has_next => Some(row.count(6)?),
             _ => None,
         };
         let entries = rows.iter().map(|row| {
@@ -376,6 +436,7 @@ impl<S: SqlSession> Ledger<'_, S> {
                 credit: row.count(2)?,
                 reason: row.text(3)?,
                 key: row.nullable_text(4)?,
+                actor: row.nullable_text(5)?,
             })
         });
         Ok(LedgerPage {

@@ -5,6 +5,7 @@
 //! waiting operations share a transaction there; PostgreSQL allows many, and groups commits itself.
 
 mod audit;
+mod credit_changes;
 mod error;
 mod ledger;
 mod lock_wait;
@@ -29,12 +30,13 @@ mod write_queue;
 
 use rpc_runtime::Result;
 
+pub(super) use self::credit_changes::{ChangeCredit, ChangeRule, SetCredit};
 pub(super) use self::ledger::{Account, NewUser};
 pub(super) use self::marker::StoreMarker;
 use self::operations::WriteCheck;
 pub(super) use self::operations::{
     FindAccount, FindImport, FindOverdue, FindUsernames, HasUsers, Import, Operation, ReadLedger,
-    Refund, Reserve, ReturnOverdue, SetCredit, Settle,
+    Refund, Reserve, ReturnOverdue, Settle,
 };
 pub(super) use self::soundness::{CheckDepth, changes, count, find_fault};
 pub(super) use self::sqlite_file::{check_database_files, folder_of, with_suffix};

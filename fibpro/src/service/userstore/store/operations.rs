@@ -43,7 +43,7 @@ pub(crate) enum Subject<'a> {
 }
 
 /// Result of an operation, or an error in the request.
-type OperationResult<T> = Result<T, UserStoreError>;
+pub(super) type OperationResult<T> = Result<T, UserStoreError>;
 
 // === reading ===
 
@@ -144,7 +144,7 @@ impl Operation for Import {
                     change: credit,
                     credit: credit.unsigned_abs(),
                     reason: "opening",
-                    key: None,
+                    ..NewEntry::default()
                 })
                 .await?;
             ledger.events.push(AuditEvent::Added {
@@ -183,52 +183,6 @@ impl Operation for FindUsernames {
         ledger: &mut Ledger<'_, S>,
     ) -> Result<Self::Output, StoreError> {
         ledger.usernames().await
-    }
-}
-
-pub(crate) struct SetCredit {
-    pub(crate) username: String,
-    pub(crate) credit: i64,
-}
-
-impl Operation for SetCredit {
-    type Output = OperationResult<Account>;
-
-    fn subject(&self) -> Subject<'_> {
-        Subject::User(&self.username)
-    }
-
-    async fn run<S: SqlSession>(
-        &self,
-        ledger: &mut Ledger<'_, S>,
-    ) -> Result<Self::Output, StoreError> {
-        // Expired reservations belong to the credit that is replaced.
-        return_overdue(ledger, &self.username).await?;
-        let Some(old) = ledger.lock_user(&self.username).await? else {
-            return Ok(Err(no_such_user(&self.username)));
-        };
-        if let Err(error) = check_total(ledger, &self.username, self.credit).await? {
-            return Ok(Err(error));
-        }
-        if old != self.credit {
-            ledger.set_credit(&self.username, self.credit).await?;
-            let (change, credit) = (self.credit - old, self.credit.unsigned_abs());
-            ledger
-                .insert_entry(NewEntry {
-                    username: &self.username,
-                    change,
-                    credit,
-                    reason: "set",
-                    key: None,
-                })
-                .await?;
-        }
-        ledger.events.push(AuditEvent::Set {
-            username: self.username.clone(),
-            credit: self.credit,
-        });
-        let account = ledger.account(&self.username).await?;
-        Ok(account.ok_or_else(|| no_such_user(&self.username)))
     }
 }
 
@@ -286,6 +240,7 @@ impl Operation for Reserve {
                 credit,
                 reason: "reserve",
                 key: Some(&self.key),
+                ..NewEntry::default()
             })
             .await?;
         ledger.events.push(AuditEvent::Reserved {
@@ -443,7 +398,7 @@ impl Operation for ReadLedger {
 // === what they share ===
 
 /// Refuses a credit that would exceed [`TOTAL_LIMIT`] when all open reservations return.
-async fn check_total<S: SqlSession>(
+pub(super) async fn check_total<S: SqlSession>(
     ledger: &mut Ledger<'_, S>,
     username: &str,
     credit: i64,
@@ -462,7 +417,7 @@ async fn check_total<S: SqlSession>(
     }))
 }
 
-async fn return_overdue<S: SqlSession>(
+pub(super) async fn return_overdue<S: SqlSession>(
     ledger: &mut Ledger<'_, S>,
     username: &str,
 ) -> Result<usize, StoreError> {
@@ -521,6 +476,7 @@ async fn return_credit<S: SqlSession>(
             credit,
             reason,
             key: Some(key),
+            ..NewEntry::default()
         })
         .await?;
     ledger.events.push(AuditEvent::Returned {
@@ -541,7 +497,7 @@ fn reservation(key: &str, purchase: Purchase) -> Reservation {
     }
 }
 
-fn no_such_user(username: &str) -> UserStoreError {
+pub(super) fn no_such_user(username: &str) -> UserStoreError {
     UserStoreError::NoSuchUser {
         username: username.to_owned(),
     }
