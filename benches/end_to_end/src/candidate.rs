@@ -33,6 +33,8 @@ pub(crate) enum Candidate {
     RpcOff,
     /// The framework with signed calls.
     RpcSigned,
+    /// The framework over HTTP/2.
+    RpcHttp2,
 }
 
 impl Candidate {
@@ -57,6 +59,7 @@ impl Candidate {
             Self::Local => "rpc-runtime in process",
             Self::RpcOff => "rpc-runtime, all off",
             Self::RpcSigned => "rpc-runtime, signed",
+            Self::RpcHttp2 => "rpc-runtime, HTTP/2",
         }
     }
 
@@ -72,7 +75,7 @@ impl Candidate {
         writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
         match self {
             Self::Baseline | Self::RpcClient => baseline::serve(listener).await,
-            Self::Rpc | Self::RpcLogged | Self::RpcServer | Self::Local => {
+            Self::Rpc | Self::RpcLogged | Self::RpcServer | Self::RpcHttp2 | Self::Local => {
                 Ok(server().serve(listener, pending()).await?)
             }
             Self::RpcOff => {
@@ -100,6 +103,10 @@ impl Candidate {
                     .without_observers()
                     .retry(RetryPolicy::off())
                     .timeout(Duration::MAX);
+                Client::Rpc(EchoClient::with_client(client))
+            }
+            Self::RpcHttp2 => {
+                let client = rpc_runtime::Client::new(&url)?.http2();
                 Client::Rpc(EchoClient::with_client(client))
             }
             Self::RpcSigned => {
