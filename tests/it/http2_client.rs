@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,36 +15,36 @@ use tokio::time::Instant;
 
 /// Methods that may not be repeated, and one that may.
 #[rpc_service(package = "http2.v1")]
-trait Counter {
+pub(crate) trait Counter {
     async fn add(&self) -> Result<u32>;
     #[rpc(idempotent)]
     async fn put(&self) -> Result<u32>;
 }
 
-const NO_ERROR: u32 = 0;
+pub(crate) const NO_ERROR: u32 = 0;
 const INTERNAL_ERROR: u32 = 2;
 const REFUSED_STREAM: u32 = 7;
 const CANCEL: u32 = 8;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// Streams that a peer allows, if a test does not care.
-const MANY: u32 = 100;
+pub(crate) const MANY: u32 = 100;
 
 /// Time for a request to arrive at the peer. Three of them end before a ping is due that a silent
 /// peer would have to respond to.
 const ARRIVAL: Duration = Duration::from_secs(3);
 
 /// Timeout of a call that the peer responds to. The stopped clock advances by less in a test.
-const LONG: Duration = Duration::from_secs(3600);
+pub(crate) const LONG: Duration = Duration::from_secs(3600);
 
-fn client(url: &str) -> CounterClient {
+pub(crate) fn client(url: &str) -> CounterClient {
     let quick = Duration::from_millis(1);
     let retry = RetryPolicy::default().backoff(quick, quick);
     let client = Client::new(url).unwrap().http2().retry(retry);
     CounterClient::with_client(client)
 }
 
-fn fine(value: usize) -> Action {
+pub(crate) fn fine(value: usize) -> Action {
     Action::Respond(format!("{{\"result\":{value}}}"))
 }
 
@@ -136,65 +135,6 @@ async fn a_call_that_is_never_begun_says_so() {
 }
 
 #[tokio::test]
-async fn calls_wait_where_one_stream_is_allowed() {
-    // Every third connection goes away after its first request, which it has served.
-    let served = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&served);
-    let peer = Http2Peer::start(1, move |seen| {
-        if seen.stream > 1 && seen.connection % 3 == 0 {
-            return Action::GoAway {
-                last: Some(seen.stream - 2),
-                code: NO_ERROR,
-            };
-        }
-        fine(count.fetch_add(1, Ordering::SeqCst))
-    })
-    .await;
-    let client = client(&peer.url());
-    let mut calls = JoinSet::new();
-    for _ in 0..40 {
-        let client = client.clone();
-        calls.spawn(async move { client.add().await });
-    }
-    let mut values = BTreeSet::new();
-    while let Some(value) = within(calls.join_next()).await {
-        values.insert(value.unwrap().unwrap());
-    }
-    assert_eq!(values.len(), 40, "each ran once");
-    assert_eq!(served.load(Ordering::SeqCst), 40);
-}
-
-#[tokio::test]
-async fn used_up_streams_open_more_connections() {
-    let peer = Http2Peer::start(2, |seen| {
-        Action::Hold(format!("{{\"result\":{}}}", seen.number))
-    })
-    .await;
-    let client = client(&peer.url());
-    let mut calls = JoinSet::new();
-    for _ in 0..5 {
-        let client = client.clone();
-        calls.spawn(async move { client.add().await });
-    }
-    until(async || peer.seen().len() == 5).await;
-    assert_eq!(peer.connections(), 3);
-    for connection in 0..3 {
-        let streams = peer.seen().into_iter();
-        assert!(streams.filter(|seen| seen.connection == connection).count() <= 2);
-    }
-    peer.release();
-    while let Some(value) = within(calls.join_next()).await {
-        value.unwrap().unwrap();
-    }
-    // The connections are used again.
-    let call = tokio::spawn(async move { client.add().await });
-    until(async || peer.seen().len() == 6).await;
-    assert_eq!(peer.connections(), 3);
-    peer.release();
-    within(call).await.unwrap().unwrap();
-}
-
-#[tokio::test]
 async fn a_peer_without_http2_gets_no_request() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -221,26 +161,6 @@ async fn a_reset_stream_is_no_broken_connection() {
             format!(" reset the stream of the call before the response was complete ({name}: ");
         assert!(error.contains(&text), "{error}");
     }
-}
-
-#[tokio::test]
-async fn a_connection_without_streams_is_left() {
-    let allowed = |connection| if connection == 0 { 0 } else { MANY };
-    let peer = Http2Peer::start_by(allowed, |seen| fine(seen.number)).await;
-    within(client(&peer.url()).add()).await.unwrap();
-    assert_eq!(peer.seen().len(), 1);
-    assert_eq!(peer.connections(), 2);
-}
-
-#[tokio::test]
-async fn a_server_without_streams_is_named() {
-    let peer = Http2Peer::start(0, |seen| fine(seen.number)).await;
-    let client = Client::new(&peer.url()).unwrap().http2();
-    let client = CounterClient::with_client(client.retry(RetryPolicy::off()));
-    let error = within(client.add().timeout(LONG)).await.unwrap_err();
-    let text = "the server allows no streams (MAX_CONCURRENT_STREAMS is 0)";
-    assert!(error.message().contains(text), "{error}");
-    assert_eq!(peer.seen().len(), 0);
 }
 
 #[tokio::test]
@@ -399,7 +319,7 @@ async fn expire(peer: &Http2Peer, client: &CounterClient) -> Code {
 }
 
 /// Advances a stopped clock until a condition holds.
-async fn advance_until(holds: impl Fn() -> bool) {
+pub(crate) async fn advance_until(holds: impl Fn() -> bool) {
     for _ in 0..120 {
         if holds() {
             return;

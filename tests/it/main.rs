@@ -38,8 +38,12 @@ mod faults;
 mod flags;
 /// Clients of broken and malicious servers.
 mod hostile_server;
+/// HTTP/2: callers that leave together, and the calls of the others.
+mod http2_cancel;
 /// HTTP/2 clients: calls that were not begun, silent connections, many streams.
 mod http2_client;
+/// HTTP/2 clients: more connections when all streams are in use, and turns of clients.
+mod http2_streams;
 /// Requests that an HTTP/2 server did not process: neither failures nor paid retries.
 mod http2_unprocessed;
 /// Idempotency keys: a call runs once, however often it is sent.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 const DATA: u8 = 0;
@@ -37,6 +37,13 @@ pub enum Action {
         last: Option<u32>,
         /// Error code.
         code: u32,
+    },
+    /// Allows another number of streams, and responds with this JSON.
+    Allow {
+        /// Number of streams.
+        streams: u32,
+        /// The JSON.
+        json: String,
     },
     /// Sends this header block, and a short body.
     Raw(Vec<u8>),
@@ -71,8 +78,10 @@ pub struct Http2Peer {
 struct Shared {
     seen: Mutex<Vec<SeenRequest>>,
     connections: AtomicUsize,
+    ended: AtomicUsize,
     pings: AtomicUsize,
-    released: Notify,
+    /// The number of releases.
+    released: watch::Sender<usize>,
 }
 
 type Decide = dyn Fn(SeenRequest) -> Action + Send + Sync;
@@ -120,6 +129,7 @@ impl Http2Peer {
                     };
                     // The client may close at any time.
                     let _ = peer.serve().await;
+                    peer.state.ended.fetch_add(1, Ordering::SeqCst);
                 });
             }
         });
@@ -149,6 +159,12 @@ impl Http2Peer {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
+    /// Returns the number of connections that have not ended.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.connections() - self.shared.ended.load(Ordering::SeqCst)
+    }
+
     /// Returns the number of pings so far, without those of handshakes.
     #[must_use]
     pub fn pings(&self) -> usize {
@@ -158,7 +174,7 @@ impl Http2Peer {
 
     /// Responds to the requests that are held.
     pub fn release(&self) {
-        self.shared.released.notify_waiters();
+        self.shared.released.send_modify(|number| *number += 1);
     }
 }
 
@@ -179,22 +195,24 @@ struct Connection {
 impl Connection {
     async fn serve(&mut self) -> io::Result<()> {
         self.stream.read_exact(&mut [0; 24]).await?;
-        let mut settings = vec![0, 3];
-        settings.extend(self.max_streams.to_be_bytes());
-        self.send(SETTINGS, 0, 0, &settings).await?;
+        self.allow(self.max_streams).await?;
         let mut held: Vec<(u32, String)> = Vec::new();
         let (mut silent, mut stalled) = (false, false);
         let state = Arc::clone(&self.state);
+        let mut released = state.released.subscribe();
         loop {
-            let released = state.released.notified();
-            let mut head = [0; 9];
-            tokio::select! {
-                read = self.stream.read_exact(&mut head) => { read?; }
-                () = released => {
-                    for (stream, json) in held.drain(..) {
-                        self.respond(stream, &json).await?;
+            let (mut head, mut filled) = ([0; 9], 0);
+            while filled < head.len() {
+                tokio::select! {
+                    read = self.stream.read(&mut head[filled..]) => match read? {
+                        0 => return Ok(()),
+                        read => filled += read,
+                    },
+                    _ = released.changed() => {
+                        for (stream, json) in held.drain(..) {
+                            self.respond(stream, &json).await?;
+                        }
                     }
-                    continue;
                 }
             }
             let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
@@ -228,6 +246,10 @@ impl Connection {
                         tokio::io::copy(&mut self.stream, &mut tokio::io::sink()).await?;
                         return Ok(());
                     }
+                    Some(Action::Allow { streams, json }) => {
+                        self.allow(streams).await?;
+                        self.respond(stream, &json).await?;
+                    }
                     Some(Action::Raw(head)) => {
                         self.send(HEADERS, END_HEADERS, stream, &head).await?;
                         self.send(DATA, END_STREAM, stream, b"{}").await?;
@@ -256,6 +278,12 @@ impl Connection {
         (self.decide)(seen)
     }
 
+    async fn allow(&mut self, streams: u32) -> io::Result<()> {
+        let mut settings = vec![0, 3];
+        settings.extend(streams.to_be_bytes());
+        self.send(SETTINGS, 0, 0, &settings).await
+    }
+
     async fn respond(&mut self, stream: u32, json: &str) -> io::Result<()> {
         // `:status: 200` from the static table, `content-type` with its name from there.
         let mut head = vec![0x88, 0x0f, 0x10, 16];
@@ -265,11 +293,23 @@ impl Connection {
     }
 
     async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> io::Result<()> {
-        let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
-        let mut frame = length.to_be_bytes()[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
-        self.stream.write_all(&frame).await
+        self.stream
+            .write_all(&frame(kind, flags, stream, payload))
+            .await
     }
+}
+
+/// Returns the bytes of a frame.
+///
+/// # Panics
+///
+/// For a payload that is too large.
+#[must_use]
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a small payload");
+    let mut frame = length.to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
 }

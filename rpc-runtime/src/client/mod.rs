@@ -152,6 +152,9 @@ impl Client {
     /// Uses HTTP/2 with prior knowledge instead of HTTP/1.1, for servers that require it. A single
     /// call does not get faster.
     ///
+    /// The clients of a runtime share the connections to an address. More are opened when all
+    /// streams are in use, up to 256.
+    ///
     /// Has no effect on `https`, where the version is negotiated, or with a `reqwest` client.
     #[must_use]
     pub fn http2(self) -> Self {

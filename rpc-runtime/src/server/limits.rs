@@ -35,7 +35,7 @@ pub(super) const MAX_HEADERS: usize = 16_384;
 /// | `idle_timeout` | 60 s | the connection is closed |
 /// | `body_timeout` | 30 s | `deadline_exceeded`, and the connection is closed |
 /// | `connections` | 10,000 | new connections wait in the kernel's queue |
-/// | `connections_per_peer` | 2,500 | new connections of that peer are closed immediately |
+/// | `connections_per_peer` | 2,500 | new connections of that peer are refused: `unavailable`, not executed |
 /// | `running_calls` | 1,024 | new calls wait in a short queue; built-in methods, such as `Ping`, are not counted |
 /// | `queued_calls` | 256 | `unavailable` immediately, with a retry delay |
 /// | `queue_timeout` | 50 ms | `unavailable`, with a retry delay |

@@ -8,16 +8,23 @@ use h2::{Reason, RecvStream};
 use http::{Request, Response};
 use rpc_runtime::axum::Router;
 use rpc_runtime::axum::routing::get;
-use rpc_runtime::{Code, Server};
+use rpc_runtime::{Code, IdentityKeys, Server, Trust};
 use rpc_tests::Running;
+use rpc_tests::http2::frame;
 use rpc_tests::wait::{StoppedClock, within};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{Wired, start, start_limited};
+use super::{Wired, start, start_limited, start_with};
 
 const NEXT: &str = "/wire.v1.Wire/Next";
+
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const WINDOW_UPDATE: u8 = 8;
+const END_HEADERS: u8 = 4;
 
 struct Connection {
     client: SendRequest<Bytes>,
@@ -293,15 +300,94 @@ async fn rapid_resets_end_the_connection() {
         client = ready;
     }
     let error = within(connection.driver).await.unwrap().unwrap_err();
+    assert_too_many(&error);
+    still_serves(&wired).await;
+}
+
+/// Checks that a connection ended because of too many resets.
+fn assert_too_many(error: &h2::Error) {
     // A client that keeps writing may see the socket's reset before the GOAWAY frame.
     assert!(
         error.reason() == Some(Reason::ENHANCE_YOUR_CALM) || error.is_io(),
         "{error}"
     );
-    // Other connections are served.
-    let mut connection = connect(&wired).await;
+}
+
+/// Checks that other connections are served.
+async fn still_serves(wired: &Wired) {
+    let mut connection = connect(wired).await;
     let (response, _) = ask(&mut connection, request("POST", NEXT, &JSON), b"{\"n\":3}").await;
     assert_eq!(response.status(), 200);
+}
+
+#[tokio::test]
+async fn strangers_keep_the_strict_limit_of_resets() {
+    let wired = start_with(Trust::Edge, |_| ()).await;
+    let keys = IdentityKeys::parse("k1 0123456789abcdef0123456789abcdef").unwrap();
+    let keyed = Running::start(Server::new("keyed").identity(keys)).await;
+    for address in [wired.running.address(), keyed.address()] {
+        let Connection { mut client, driver } = connect_to(address).await;
+        let mut ended = false;
+        // Batches of fewer requests than a trusted peer may cancel together.
+        for _ in 0..20 {
+            for _ in 0..60 {
+                let Ok(mut ready) = client.clone().ready().await else {
+                    ended = true;
+                    break;
+                };
+                let request = request("POST", "/wire.v1.Wire/Hang", &JSON);
+                match ready.send_request(request, false) {
+                    Ok((_, mut stream)) => stream.send_reset(Reason::CANCEL),
+                    Err(_) => ended = true,
+                }
+                client = ready;
+            }
+            if ended {
+                break;
+            }
+            // The batch is handled before the next one.
+            tokio::task::yield_now().await;
+        }
+        drop(client);
+        let error = within(driver).await.unwrap().unwrap_err();
+        assert_too_many(&error);
+    }
+}
+
+/// A peer makes the server reset streams (CVE-2025-8671).
+#[tokio::test]
+async fn provoked_resets_end_the_connection() {
+    for trust in [Trust::Internal, Trust::Edge] {
+        let wired = start_with(trust, |_| ()).await;
+        let mut stream = TcpStream::connect(wired.running.address()).await.unwrap();
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        bytes.extend(frame(SETTINGS, 0, 0, &[]));
+        for id in (1..1000).step_by(2) {
+            // `POST`, `http`, `:authority: a`, `:path: /`.
+            let head = [0x83, 0x86, 0x01, 1, b'a', 0x84];
+            bytes.extend(frame(HEADERS, END_HEADERS, id, &head));
+            // A window that is too large is an error of the stream.
+            let increment = [0x7f, 0xff, 0xff, 0xff];
+            bytes.extend(frame(WINDOW_UPDATE, 0, id, &increment));
+        }
+        let (mut reading, mut writing) = stream.split();
+        let sending = async {
+            // The server may close before it has read everything.
+            let _ = writing.write_all(&bytes).await;
+            std::future::pending::<()>().await;
+        };
+        let mut received = Vec::new();
+        let receiving = async {
+            let _ = reading.read_to_end(&mut received).await;
+        };
+        within(async {
+            tokio::select! { () = sending => {}, () = receiving => {} }
+        })
+        .await;
+        let text = String::from_utf8_lossy(&received);
+        assert!(text.contains("too_many_internal_resets"), "{trust:?}");
+        still_serves(&wired).await;
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 use std::time::Duration;
 
+use rpc_runtime::{Client, Code, RetryPolicy};
+use rpc_tests::http2::frame;
 use rpc_tests::raw::{Raw, post, post_with, request};
 use rpc_tests::wait::StoppedClock;
 use tokio::time::Instant;
 
-use super::{start, start_limited};
+use super::{WireClient, start, start_limited};
 
 const NEXT: &str = "/wire.v1.Wire/Next";
 
@@ -255,9 +257,12 @@ async fn one_peer_cannot_use_all_connections() {
         still_works(&mut raw).await;
         greedy.push(raw);
     }
+    let mut silent = Vec::new();
     for _ in 0..20 {
-        let arrived = wired.connect().await.closed().await;
-        assert!(arrived.is_empty());
+        silent.push(wired.connect().await);
+    }
+    for raw in &mut silent {
+        assert!(raw.closed().await.is_empty());
     }
     // Other peers are served, and so are the open connections of the greedy peer.
     let from = std::net::Ipv4Addr::new(127, 0, 0, 2).into();
@@ -278,4 +283,41 @@ async fn one_peer_cannot_use_all_connections() {
         assert!(tries < 1000, "its connections are gone and still counted");
         tokio::task::yield_now().await;
     }
+}
+
+/// The caller of a connection over the limit of its peer knows that nothing was done.
+#[tokio::test]
+async fn a_refused_connection_has_executed_nothing() {
+    let wired = start_limited(|limits| limits.connections_per_peer = 1).await;
+    let mut only = wired.connect().await;
+    still_works(&mut only).await;
+    let large = post(NEXT, vec![b' '; 1 << 20]);
+    let get = request("GET", "/wire.v1.Wire/Seen", &[], b"");
+    for request in [post(NEXT, r#"{"n":3}"#), large, get] {
+        let response = wired.connect().await.ask(request).await;
+        assert_eq!(response.status, 503);
+        assert_eq!(response.error().1, "unavailable");
+        assert_eq!(response.header("x-rpc-outcome"), Some("not-executed"));
+        assert_eq!(response.header("connection"), Some("close"));
+    }
+    let url = wired.running.url();
+    let client = || Client::new(&url).unwrap().retry(RetryPolicy::off());
+    for client in [client(), client().http2()] {
+        let error = WireClient::with_client(client).next(3).await.unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable);
+        assert!(error.is_not_executed(), "{error}");
+        assert!(!error.message().contains("speaks HTTP/1 only"), "{error}");
+    }
+    // A client of HTTP/2 that sends its request at once.
+    let mut raw = wired.connect().await;
+    let head = frame(1, 5, 1, &[0x83, 0x86, 0x01, 1, b'a', 0x84]);
+    let start = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice();
+    raw.send([start, &frame(4, 0, 0, &[]), &head].concat())
+        .await
+        .unwrap();
+    let goaway = [&[0, 0, 0, 0, 0, 0, 0, 11], &b"too_many_connections"[..]].concat();
+    let expected = [frame(4, 0, 0, &[]), frame(7, 0, 0, &goaway)].concat();
+    assert_eq!(raw.closed().await, expected);
+    still_works(&mut only).await;
+    assert_eq!(wired.runs(), 2);
 }

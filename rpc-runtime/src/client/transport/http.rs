@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 
 use super::evidence;
-use super::http2::{self, ExchangeError, ExchangeOptions};
+use super::http2::{self, ClientId, ExchangeError, ExchangeOptions};
 use super::pool::with_pools;
 use super::reqwest::ReqwestClient;
 use super::response_body;
@@ -187,6 +187,8 @@ impl HttpTransport {
         let options = ExchangeOptions {
             limit: request.options.message_limit,
             deadline: request.context.deadline(),
+            // Clones of a client share their transport.
+            client: ClientId(std::ptr::from_ref(self).addr()),
         };
         // Boxed to keep the future of calls over HTTP/1 small.
         let exchange = Box::pin(pool.send(self.target.authority(), http, options));

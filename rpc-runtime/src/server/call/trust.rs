@@ -62,6 +62,11 @@ impl Peer {
         self.listener == Trust::Internal && self.origin.is_ours()
     }
 
+    /// Returns whether calls of the peer may be trusted: by its origin, or by their signatures.
+    pub(crate) fn may_be_trusted(&self) -> bool {
+        self.listener == Trust::Internal
+    }
+
     /// Returns the peer's address on a network.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         match self.origin {

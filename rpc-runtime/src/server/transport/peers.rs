@@ -5,6 +5,8 @@ use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use crate::observe::LogThrottle;
 use crate::server::call::trust::PeerOrigin;
 use crate::server::memory::{MessageMemory, PeerMemory};
@@ -12,6 +14,9 @@ use crate::sync::MutexExt as _;
 
 /// The number of peers without a connection from which they are checked for being unused.
 const MIN_DEPARTED: usize = 64;
+
+/// The maximum number of connections that are being refused. Each takes at most some seconds.
+const MAX_REFUSALS: usize = 64;
 
 /// Counts the connections of one server by peer. Locks once when a connection opens and once when
 /// it closes, never for a call.
@@ -23,6 +28,7 @@ pub(crate) struct PeerLimiter {
     /// The memory of all peers on Unix sockets.
     unknown: Arc<PeerMemory>,
     rejected: LogThrottle,
+    refusals: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +77,7 @@ impl PeerLimiter {
             memory: Arc::clone(memory),
             unknown: memory.unknown_peers(),
             rejected: LogThrottle::default(),
+            refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
         })
     }
 
@@ -113,6 +120,11 @@ impl PeerLimiter {
         let memory = Arc::clone(&peer.memory);
         peers.departed -= usize::from(is_departed);
         Some(memory)
+    }
+
+    /// Returns the permit to refuse a connection; `None` if too many are being refused.
+    pub(crate) fn refuse(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.refusals).try_acquire_owned().ok()
     }
 
     fn log_rejection(&self, origin: PeerOrigin) {

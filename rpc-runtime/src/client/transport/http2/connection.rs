@@ -39,6 +39,14 @@ const MAX_DEADLINES: u32 = 3;
 const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 5 << 20;
 
+/// The number of canceled calls whose late responses are ignored. `h2` does so for a second; it
+/// forgets those above this number, and resets the stream of each frame that arrives for them.
+const CANCELED_STREAMS: usize = 4096;
+
+/// The number of such resets after which `h2` ends the connection, to protect itself from a server
+/// that sends invalid frames. It never forgets one.
+const LOCAL_RESETS: usize = 16_384;
+
 /// A connection that is open.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -82,12 +90,12 @@ impl Lease {
             return None;
         }
         // Where the server allows no stream for the moment, one call waits, see `exchange`.
-        let max = connection.requests.current_max_send_streams().max(1);
+        let max = connection.max_streams().max(1);
         // Callers hold the lock of the origin, so the number cannot grow in between.
-        if health.active.load(Ordering::Relaxed) >= max {
+        if health.active.load(Ordering::SeqCst) >= max {
             return None;
         }
-        if health.active.fetch_add(1, Ordering::Relaxed) == 0 {
+        if health.active.fetch_add(1, Ordering::SeqCst) == 0 {
             health.waiting_since.store(health.now(), Ordering::Relaxed);
         }
         Some(Self {
@@ -128,7 +136,9 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let health = self.health();
-        health.active.fetch_sub(1, Ordering::Relaxed);
+        // Ordered before the look at the queue in `stream_ended`: a call that enters it looks at
+        // the streams afterwards.
+        health.active.fetch_sub(1, Ordering::SeqCst);
         let expired = self.deadline.is_some_and(|end| end <= Instant::now());
         if expired && !self.responded {
             let deadlines = health.deadlines.fetch_add(1, Ordering::Relaxed) + 1;
@@ -149,6 +159,11 @@ impl Drop for Lease {
 impl Connection {
     pub(super) fn health(&self) -> &Arc<Health> {
         &self.health
+    }
+
+    /// Returns the number of streams that the server allows.
+    pub(super) fn max_streams(&self) -> usize {
+        self.requests.current_max_send_streams()
     }
 }
 
@@ -232,6 +247,8 @@ where
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(HEADER_LIST_BYTES)
+            .max_concurrent_reset_streams(CANCELED_STREAMS)
+            .max_local_error_reset_streams(Some(LOCAL_RESETS))
             .handshake::<T, Bytes>(io)
             .await?;
         let mut pings = driver.ping_pong().ok_or("no ping is possible")?;
@@ -264,6 +281,12 @@ where
 /// Describes the failure of a handshake, which is often that of a server without HTTP/2: it
 /// responds in HTTP/1 or closes.
 fn handshake_failure(error: &(dyn StdError + Send + Sync + 'static)) -> String {
+    let refused = error
+        .downcast_ref::<h2::Error>()
+        .is_some_and(|error| error.is_go_away() && error.is_remote());
+    if refused {
+        return format!("the server refused the connection: {error}");
+    }
     format!(
         "the HTTP/2 handshake failed: {error}; if the server speaks HTTP/1 only, do not use `Client::http2`"
     )
@@ -292,7 +315,7 @@ async fn drive<T>(
 /// Watches a connection: pings it while calls wait and nothing arrives, and leaves it when it has
 /// been idle for a while. Returns when the server does not respond to a ping; the connection is
 /// then dropped, and the calls on it fail.
-async fn watch(mut pings: PingPong, health: &Arc<Health>, origin: &Origin) {
+async fn watch(mut pings: PingPong, health: &Arc<Health>, origin: &Arc<Origin>) {
     let mut last_pong = health.opened;
     loop {
         let now = Instant::now();

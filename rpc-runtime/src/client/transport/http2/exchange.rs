@@ -18,6 +18,7 @@ use tokio::time::sleep;
 
 use super::connection::{Health, Lease};
 use super::origin::{ConnectError, Origin};
+use super::queue::ClientId;
 use crate::client::transport::response_body::collect;
 use crate::protocol::body::BodyReadError;
 
@@ -36,6 +37,8 @@ pub(in crate::client::transport) struct ExchangeOptions {
     pub(in crate::client::transport) limit: usize,
     /// The deadline of the call. The caller drops the exchange then.
     pub(in crate::client::transport) deadline: Option<Instant>,
+    /// The client that makes the call.
+    pub(in crate::client::transport) client: ClientId,
 }
 
 /// The reason why an exchange failed.
@@ -67,7 +70,7 @@ pub(super) async fn send(
         head.headers.insert(CONTENT_LENGTH, length);
     }
     // Declared first, so that its stream is free only after the parts below are dropped.
-    let (mut lease, mut requests) = ready_connection(origin, options.deadline).await?;
+    let (mut lease, mut requests) = ready_connection(origin, options).await?;
     let request = Request::from_parts(head, ());
     let Ok((response, mut stream)) = requests.send_request(request, message.is_empty()) else {
         // There is no stream, so nothing was sent.
@@ -102,14 +105,17 @@ const SHUTTING_DOWN: &str = "is shutting down (GOAWAY)";
 /// A server may allow no stream for a moment. A connection on which it does for longer is left.
 async fn ready_connection(
     origin: &Arc<Origin>,
-    deadline: Option<Instant>,
+    options: ExchangeOptions,
 ) -> Result<(Lease, SendRequest<Bytes>), ExchangeError> {
     let mut without_streams = false;
     for _ in 0..=MAX_LEFT {
-        let mut lease = origin.lease().await.map_err(ExchangeError::Connect)?;
+        let mut lease = origin
+            .lease(options.client)
+            .await
+            .map_err(ExchangeError::Connect)?;
         let mut requests = lease.requests();
         // A call that waits for a stream until its deadline counts like one without a response.
-        lease.expires(deadline);
+        lease.expires(options.deadline);
         if !gets_stream(&requests).await {
             without_streams = true;
         } else if poll_fn(|cx| requests.poll_ready(cx)).await.is_ok() {

@@ -9,12 +9,14 @@
 //! | --- | --- |
 //! | `mod` | the connections of a runtime, by address |
 //! | `origin` | the connections of one address: choosing, opening and leaving them |
+//! | `queue` | the calls that wait for a stream, by client |
 //! | `connection` | one connection: its handshake, its task, keep-alive |
 //! | `exchange` | one request and its response |
 
 mod connection;
 mod exchange;
 mod origin;
+mod queue;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -27,6 +29,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 
 pub(super) use self::exchange::{ExchangeError, ExchangeOptions, not_begun};
 use self::origin::Origin;
+pub(super) use self::queue::ClientId;
 use super::tcp::tcp_connector;
 #[cfg(unix)]
 use super::unix::UnixConnector;

@@ -3,19 +3,33 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Duration;
 
 use ::http::uri::Authority;
-use tokio::sync::Notify;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use super::connection::{Connection, Health, Lease};
+use super::queue::{ClientId, FairQueue, Ticket};
 use super::{Connector, PoolInner, connection};
 use crate::sync::MutexExt as _;
 
 /// The maximum number of connections to one address. More than one is opened only when all streams
 /// that the server allows on the others are in use.
-const MAX_CONNECTIONS: usize = 16;
+const MAX_CONNECTIONS: usize = 256;
+
+/// The same for a server that allows no streams for now.
+const MAX_WITHOUT_STREAMS: usize = 16;
+
+/// The maximum number of connections that are opened at the same time.
+const MAX_CONNECTING: usize = 8;
+
+/// The pause after a connection could not be opened, while others are open. The server may limit
+/// the connections of a peer.
+const FAILURE_PAUSE: Duration = Duration::from_millis(200);
 
 /// The reason why a connection could not be opened, shared by all calls that waited for it.
 #[derive(Debug, Clone)]
@@ -45,30 +59,38 @@ pub(super) struct Origin {
     authority: Authority,
     connector: Connector,
     pool: Weak<PoolInner>,
+    runtime: Handle,
     state: Mutex<OriginState>,
-    /// Wakes one waiting call when a stream ends, and all when the connections have changed.
-    changed: Notify,
+    /// The number of calls in the queue, so that the end of a stream takes no lock if there is
+    /// none.
+    waiting: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct OriginState {
     /// The connections that take calls.
     connections: Vec<Arc<Connection>>,
-    /// Whether a connection is being opened.
-    connecting: bool,
-    /// The number of connections that could not be opened, and the last error.
-    failures: u64,
-    last_failure: Option<ConnectError>,
+    /// The number of connections that are being opened.
+    connecting: usize,
+    /// Whether no connection is opened for now, because one has failed and others are open.
+    paused: bool,
+    /// The number of streams that the last connection allowed when it was opened.
+    streams: Option<usize>,
+    queue: FairQueue<Waiter>,
 }
 
+type Waiter = oneshot::Sender<Result<Lease, ConnectError>>;
+
 impl Origin {
+    /// Creates an origin. Its connections are driven by tasks of the current runtime.
     pub(super) fn new(authority: Authority, connector: Connector, pool: Weak<PoolInner>) -> Self {
         Self {
             authority,
             connector,
             pool,
+            runtime: Handle::current(),
             state: Mutex::default(),
-            changed: Notify::new(),
+            waiting: AtomicUsize::new(0),
         }
     }
 
@@ -82,11 +104,11 @@ impl Origin {
 
     pub(super) fn is_unused(&self) -> bool {
         let state = self.lock();
-        state.connections.is_empty() && !state.connecting
+        state.connections.is_empty() && state.connecting == 0 && state.queue.is_empty()
     }
 
-    /// Takes a stream of a connection. Opens a connection if all streams are in use, or waits for
-    /// one of them to end.
+    /// Takes a stream of a connection. If all are in use, waits for one: more connections are
+    /// opened, up to a limit, and calls of other clients take turns with those of this one.
     ///
     /// # Errors
     ///
@@ -96,51 +118,66 @@ impl Origin {
     ///
     /// Dropping the future loses nothing. A connection that is being opened is kept for other
     /// calls.
-    pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease, ConnectError> {
-        let failures = {
-            let state = self.lock();
-            if let Some(lease) = state.lease(self) {
+    pub(super) async fn lease(self: &Arc<Self>, client: ClientId) -> Result<Lease, ConnectError> {
+        let place = {
+            let mut state = self.lock();
+            // A new call does not overtake those that wait.
+            if state.queue.is_empty()
+                && let Some(lease) = state.lease(self)
+            {
                 return Ok(lease);
             }
-            state.failures
-        };
-        loop {
-            let mut changed = pin!(self.changed.notified());
-            // Registered before the state is read, so that no change is missed.
-            changed.as_mut().enable();
-            {
-                let mut state = self.lock();
-                if let Some(lease) = state.lease(self) {
-                    return Ok(lease);
-                }
-                let failed = state.failures != failures;
-                match &state.last_failure {
-                    Some(error) if failed && state.connections.is_empty() => {
-                        return Err(error.clone());
-                    }
-                    // One failure is enough to know: this call waits for a stream.
-                    Some(_) if failed => {}
-                    _ if state.connecting || state.connections.len() >= MAX_CONNECTIONS => {}
-                    _ => {
-                        state.connecting = true;
-                        tokio::spawn(open(Arc::clone(self)));
-                    }
-                }
+            let (sender, receiver) = oneshot::channel();
+            // Announced before the streams are looked at again, or the end of one could be missed.
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+            Place {
+                ticket: state.queue.push(client, sender),
+                origin: Arc::clone(self),
+                receiver,
             }
-            changed.await;
+        };
+        self.serve_queue();
+        place.wait().await
+    }
+
+    /// Gives free streams to the calls that wait, and opens connections for the others.
+    fn serve_queue(self: &Arc<Self>) {
+        loop {
+            let mut state = self.lock();
+            if state.queue.is_empty() {
+                return;
+            }
+            let Some(lease) = state.lease(self) else {
+                let new = state.wanted_connections();
+                state.connecting += new;
+                drop(state);
+                for _ in 0..new {
+                    // A call may end outside of the runtime.
+                    self.runtime.spawn(open(Arc::clone(self)));
+                }
+                return;
+            };
+            let waiter = state.queue.pop();
+            drop(state);
+            if let Some(waiter) = waiter {
+                self.waiting.fetch_sub(1, Ordering::SeqCst);
+                // An entry leaves the queue before its receiver is dropped. If it was dropped
+                // since, so is the stream, which goes to the next one.
+                let _ = waiter.send(Ok(lease));
+            }
         }
     }
 
     /// Gives no more calls to a connection.
-    pub(super) fn leave(&self, health: &Arc<Health>) {
+    pub(super) fn leave(self: &Arc<Self>, health: &Arc<Health>) {
         health.leave();
         let mut state = self.lock();
         state
             .connections
             .retain(|connection| !Arc::ptr_eq(connection.health(), health));
         drop(state);
-        // Calls that waited for a stream of it may open another connection.
-        self.changed.notify_waiters();
+        // Calls that waited for a stream of it may need another connection.
+        self.serve_queue();
     }
 
     /// Called when a connection has ended.
@@ -150,8 +187,53 @@ impl Origin {
     }
 
     /// Called when a stream has ended.
-    pub(super) fn stream_ended(&self) {
-        self.changed.notify_one();
+    pub(super) fn stream_ended(self: &Arc<Self>) {
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.serve_queue();
+        }
+    }
+
+    /// Records the result of opening a connection. Returns whether it has failed while others are
+    /// open.
+    fn opened(self: &Arc<Self>, opened: Result<Arc<Connection>, ConnectError>) -> bool {
+        let mut failed = Vec::new();
+        let mut state = self.lock();
+        let error = match opened {
+            // It may have ended already.
+            Ok(connection) if !connection.health().is_left() => {
+                state.streams = Some(connection.max_streams());
+                state.connections.push(connection);
+                None
+            }
+            Ok(_) => Some(ConnectError::new("the server closed the connection")),
+            Err(error) => Some(error),
+        };
+        let is_only = state.connections.is_empty() && state.connecting == 1;
+        if let Some(error) = &error
+            && is_only
+        {
+            failed.extend(std::iter::from_fn(|| state.queue.pop()).map(|waiter| (waiter, error)));
+            self.waiting.fetch_sub(failed.len(), Ordering::SeqCst);
+        }
+        let has_others = !state.connections.is_empty();
+        let pauses = error.is_some() && has_others && !state.paused;
+        state.paused |= pauses;
+        if !pauses {
+            state.connecting -= 1;
+        }
+        drop(state);
+        for (waiter, error) in failed {
+            // The call may have left.
+            let _ = waiter.send(Err(error.clone()));
+        }
+        pauses
+    }
+
+    /// Ends the pause after a failure.
+    fn resume(&self) {
+        let mut state = self.lock();
+        state.paused = false;
+        state.connecting -= 1;
     }
 
     fn lock(&self) -> MutexGuard<'_, OriginState> {
@@ -167,26 +249,55 @@ impl OriginState {
             .iter()
             .find_map(|connection| Lease::take(connection, origin))
     }
+
+    /// Returns the number of connections to open for the calls that wait.
+    fn wanted_connections(&self) -> usize {
+        if self.paused && !self.connections.is_empty() {
+            return 0;
+        }
+        let (wanted, max) = match self.streams {
+            // The first connection shows how many streams there are.
+            None => (1, MAX_CONNECTIONS),
+            Some(0) => (1, MAX_WITHOUT_STREAMS),
+            Some(streams) => (self.queue.len().div_ceil(streams), MAX_CONNECTIONS),
+        };
+        let wanted = wanted.min(MAX_CONNECTING).saturating_sub(self.connecting);
+        wanted.min(max.saturating_sub(self.connections.len() + self.connecting))
+    }
 }
 
-/// Opens a connection and tells all waiting calls.
-async fn open(origin: Arc<Origin>) {
-    let opened = connection::open(&origin).await;
-    {
-        let mut state = origin.lock();
-        state.connecting = false;
-        match opened {
-            // It may have ended already.
-            Ok(connection) if !connection.health().is_left() => state.connections.push(connection),
-            ended => {
-                state.failures += 1;
-                state.last_failure = Some(match ended {
-                    Ok(_) => ConnectError::new("the server closed the connection"),
-                    Err(error) => error,
-                });
-            }
+/// The place of a call in the queue.
+struct Place {
+    origin: Arc<Origin>,
+    ticket: Ticket,
+    receiver: oneshot::Receiver<Result<Lease, ConnectError>>,
+}
+
+impl Place {
+    async fn wait(mut self) -> Result<Lease, ConnectError> {
+        match (&mut self.receiver).await {
+            Ok(result) => result,
+            // Every entry that leaves the queue gets a result.
+            Err(_) => Err(ConnectError::new("the connections were closed")),
         }
     }
-    origin.changed.notify_waiters();
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.origin.lock().queue.remove(self.ticket) {
+            self.origin.waiting.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Opens a connection and gives its streams to waiting calls.
+async fn open(origin: Arc<Origin>) {
+    let opened = connection::open(&origin).await;
+    if origin.opened(opened) {
+        sleep(FAILURE_PAUSE).await;
+        origin.resume();
+    }
+    origin.serve_queue();
     super::remove(&origin.pool, &origin);
 }

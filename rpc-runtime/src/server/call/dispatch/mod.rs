@@ -41,12 +41,14 @@ type HttpResponse = http::Response<ResponseBody>;
 pub(crate) struct TwoLengths;
 
 /// Handles a request. `B` is hyper's body on a listener of this server, and axum's body in a
-/// mounted router. `memory` is that of the peer.
+/// mounted router. `memory` is that of the peer. Calls `identified` with whether the caller is
+/// trusted, when it is known.
 pub(crate) async fn dispatch<B>(
     inner: &Arc<ServerInner>,
     peer: Peer,
     memory: &Arc<PeerMemory>,
     request: http::Request<B>,
+    identified: impl FnOnce(bool),
 ) -> HttpResponse
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -56,14 +58,15 @@ where
     let mut body = LingeringBody::new(body, head.version == Version::HTTP_2);
     // Before any header is trusted.
     let is_plain = inner.is_plain(&head);
-    let identified = peer.identify(inner.verifier(), is_plain, inner.hosts(), &head);
-    let caller = *identified.as_ref().unwrap_or(&Caller::ANONYMOUS);
+    let result = peer.identify(inner.verifier(), is_plain, inner.hosts(), &head);
+    let caller = *result.as_ref().unwrap_or(&Caller::ANONYMOUS);
+    identified(caller.is_trusted());
     let incoming = context::read(&head.headers, caller.is_trusted(), inner.environment());
     if incoming.faults_stripped {
         inner.faults().strip();
     }
     let id = HeaderValue::from_str(incoming.id.as_str());
-    let mut response = match resolve(inner, peer, identified, is_plain, &head) {
+    let mut response = match resolve(inner, peer, result, is_plain, &head) {
         Ok(Resolved::Method(route)) => {
             let call = PendingCall::new(inner, caller, Some(route.method()), &head);
             call.run(route, incoming, memory, Pin::new(&mut body)).await
@@ -147,7 +150,7 @@ pub(crate) fn router(inner: Arc<ServerInner>, trust: Trust) -> axum::Router {
     let handler = any(move |request: axum::extract::Request| {
         let (inner, memory) = (inner.clone(), memory.clone());
         async move {
-            dispatch(&inner, peer, &memory, request)
+            dispatch(&inner, peer, &memory, request, |_| ())
                 .await
                 .map(axum::body::Body::new)
         }

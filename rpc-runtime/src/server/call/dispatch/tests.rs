@@ -45,7 +45,14 @@ fn request() -> http::Request<Full<Bytes>> {
 }
 
 async fn reply(inner: &Arc<ServerInner>, peer: Peer) -> (u16, String, Value) {
-    let response = dispatch(inner, peer, &inner.memory().unknown_peers(), request()).await;
+    let response = dispatch(
+        inner,
+        peer,
+        &inner.memory().unknown_peers(),
+        request(),
+        |_| (),
+    )
+    .await;
     let id = response.headers()["x-request-id"]
         .to_str()
         .unwrap()
@@ -87,7 +94,14 @@ async fn a_public_route_serves_a_peer_on_another_host() {
     let plain = axum::Router::new().route("/a.B/C", any(async || "plain"));
     let inner = inner(&seen, Some((HttpAccess::Public, plain)));
     let peer = peer(Trust::Internal, "10.0.0.1:1");
-    let response = dispatch(&inner, peer, &inner.memory().unknown_peers(), request()).await;
+    let response = dispatch(
+        &inner,
+        peer,
+        &inner.memory().unknown_peers(),
+        request(),
+        |_| (),
+    )
+    .await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_ne!(response.headers()["x-request-id"], "r-1");
     assert_eq!(*seen.0.lock().unwrap(), [(None, None)]);
@@ -124,6 +138,7 @@ async fn an_unknown_path_goes_to_the_applications_router() {
         peer(Trust::Edge, "10.0.0.1:1"),
         &inner.memory().unknown_peers(),
         request(),
+        |_| (),
     )
     .await;
     assert_eq!(response.headers()["x-request-id"].len(), 16);

@@ -24,6 +24,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::bare_response::{BareResponses, START};
+use super::head_gate::HeadGate;
 use super::raw_head::{RawHead, head_buffer};
 use super::unsent::{PART, UnsentResponses, after};
 use crate::server::limits::Limits;
@@ -59,6 +60,8 @@ pub(super) struct Activity {
     head_buffer: usize,
     bare_responses: BareResponses,
     memory: Arc<PeerMemory>,
+    /// The gate for request heads of an HTTP/2 connection whose peer may be trusted.
+    head_gate: Option<HeadGate>,
 }
 
 #[derive(Debug)]
@@ -111,6 +114,24 @@ impl Activity {
             head_buffer: head_buffer(limits),
             bare_responses: BareResponses::new(limits),
             memory,
+            head_gate: None,
+        }
+    }
+
+    /// Adds a gate for request heads.
+    pub(super) fn with_head_gate(mut self) -> Self {
+        self.head_gate = Some(HeadGate::default());
+        self
+    }
+
+    pub(super) fn head_gate(&self) -> Option<&HeadGate> {
+        self.head_gate.as_ref()
+    }
+
+    /// Records that the task of the connection is polled.
+    pub(super) fn polled(&self) {
+        if let Some(gate) = &self.head_gate {
+            gate.open();
         }
     }
 
@@ -203,6 +224,7 @@ impl Activity {
             is_first,
             is_late,
             unsent: None,
+            has_response: false,
         }
     }
 
@@ -272,6 +294,7 @@ pub(super) struct CallGuard {
     is_late: bool,
     /// The place of its response in the list of those that wait for the peer.
     unsent: Option<usize>,
+    has_response: bool,
 }
 
 impl CallGuard {
@@ -290,6 +313,20 @@ impl CallGuard {
     /// refused.
     pub(super) fn is_late(&self) -> bool {
         self.is_late
+    }
+
+    /// Records whether the caller is trusted.
+    pub(super) fn identified(&self, is_trusted: bool) {
+        if let Some(gate) = &self.activity.head_gate
+            && !is_trusted
+        {
+            gate.stranger();
+        }
+    }
+
+    /// Records that there is a response.
+    pub(super) fn responded(&mut self) {
+        self.has_response = true;
     }
 
     /// Records that the response waits until the peer takes the next part of it. In HTTP/1, where a
@@ -368,6 +405,9 @@ impl ActivityState {
 
 impl Drop for CallGuard {
     fn drop(&mut self) {
+        if let Some(gate) = &self.activity.head_gate {
+            gate.call_ended(self.has_response);
+        }
         if self.is_late {
             return;
         }

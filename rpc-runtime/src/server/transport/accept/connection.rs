@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::activity::{Activity, CallGuard, Protocol};
 use super::drive::{ConnectionEnd, drive, linger};
+use super::head_gate::MAX_HEADS;
 use super::io::{Io, sniff};
 use super::raw_head::{head_buffer, head_size};
 use super::reached;
@@ -43,9 +44,10 @@ mod http2_limits {
     /// Maximum number of concurrent calls.
     pub(super) const STREAMS: u32 = 256;
     /// Maximum number of streams that the peer reset before they were accepted. More indicate an
-    /// attack (CVE-2023-44487).
-    pub(super) const PENDING_RESETS: usize = 20;
-    /// Maximum number of streams that the server reset because of the peer's protocol errors.
+    /// attack (CVE-2023-44487), unless the peer is trusted, see `head_gate`.
+    pub(super) const PENDING_RESETS: usize = super::MAX_HEADS;
+    /// Maximum number of streams that the server reset because of the peer's protocol errors
+    /// (CVE-2025-8671).
     pub(super) const LOCAL_RESETS: usize = 128;
     /// Maximum size of the send buffer of a call, in bytes. It fills when the peer reads slowly.
     pub(super) const SEND_BUFFER: usize = 64 << 10;
@@ -70,9 +72,10 @@ pub(super) async fn serve<I>(
 {
     let limits = inner.limits();
     let start = tokio::select! {
-        // No request has been read yet, so none is lost.
-        () = reached(&mut phase, Phase::Closing) => return,
+        biased;
+        // First, because a request that has arrived is served.
         start = timeout(limits.first_byte_timeout, sniff(&mut io)) => start,
+        () = reached(&mut phase, Phase::Closing) => return,
     };
     let start = match start {
         Ok(Ok(Some(start))) => start,
@@ -84,7 +87,11 @@ pub(super) async fn serve<I>(
             return tracing::debug!(target: "rpc", ?peer, "connection closed: its protocol was not known within `first_byte_timeout`");
         }
     };
-    let activity = Arc::new(Activity::new(limits, start.protocol, memory));
+    let mut activity = Activity::new(limits, start.protocol, memory);
+    if start.protocol == Protocol::Http2 && peer.may_be_trusted() {
+        activity = activity.with_head_gate();
+    }
+    let activity = Arc::new(activity);
     let io = TokioIo::new(Io::new(io, start, activity.clone()));
     let ended = match activity.protocol() {
         Protocol::Http1 => serve_http1(io, activity, inner, peer, phase).await,
@@ -206,8 +213,10 @@ async fn respond(
     let mut response = if call.is_late() {
         Box::pin(refuse_late(&inner, request)).await
     } else {
-        dispatch(&inner, peer, call.activity().memory(), request).await
+        let identified = |is_trusted| call.identified(is_trusted);
+        dispatch(&inner, peer, call.activity().memory(), request, identified).await
     };
+    call.responded();
     if let Some(aborted) = response.extensions().get::<Aborted>() {
         // Closes an HTTP/1 connection without a response, and resets an HTTP/2 stream.
         return Err(*aborted);

@@ -81,6 +81,7 @@ pub(super) async fn drive<C: HttpConnection>(
     let mut stop = pin!(stop);
     let mut stopping = false;
     let ended = poll_fn(|cx| {
+        activity.polled();
         if !stopping && stop.as_mut().poll(cx).is_ready() {
             // Reads a request that has already arrived. An idle connection is closed without
             // reading.
@@ -115,7 +116,11 @@ pub(super) async fn drive<C: HttpConnection>(
             return ended.map(|()| ConnectionEnd::ByItself);
         }
     }
-    match timeout(GRACEFUL_CLOSE_TIMEOUT, connection).await {
+    let closing = poll_fn(|cx| {
+        activity.polled();
+        connection.as_mut().poll(cx)
+    });
+    match timeout(GRACEFUL_CLOSE_TIMEOUT, closing).await {
         Ok(ended) => ended.map(|()| ConnectionEnd::ByItself),
         Err(_) => Ok(ConnectionEnd::TimedOut),
     }
@@ -136,10 +141,13 @@ async fn end_other_calls<C: HttpConnection>(
     mut connection: Pin<&mut C>,
     activity: &Activity,
 ) -> Option<hyper::Result<()>> {
-    poll_fn(|cx| match connection.as_mut().poll(cx) {
-        Poll::Ready(ended) => Poll::Ready(Some(ended)),
-        Poll::Pending if activity.other_calls() == 0 => Poll::Ready(None),
-        Poll::Pending => Poll::Pending,
+    poll_fn(|cx| {
+        activity.polled();
+        match connection.as_mut().poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(Some(ended)),
+            Poll::Pending if activity.other_calls() == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
     })
     .await
 }

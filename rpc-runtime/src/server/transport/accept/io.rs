@@ -9,9 +9,7 @@ use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 use super::activity::{Activity, Protocol};
-
-/// The client connection preface of HTTP/2. Source: RFC 9113, section 3.4.
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+use super::head_gate::{GatedBytes, PREFACE};
 
 /// The detected protocol, and the bytes that were read to detect it.
 #[derive(Debug)]
@@ -51,29 +49,39 @@ pub(super) async fn sniff(io: &mut (impl AsyncRead + Unpin)) -> Result<Option<Sn
 /// [`Activity`].
 #[derive(Debug)]
 pub(super) struct Io<I> {
-    inner: I,
-    start: Sniffed,
-    /// Number of sniffed bytes that have been replayed.
-    taken: usize,
+    source: Source<I>,
     activity: Arc<Activity>,
+    /// The bytes of an HTTP/2 connection whose request heads pass a gate.
+    gated: Option<GatedBytes>,
     /// The rest of a response that is sent in place of one of hyper, see
     /// [`Activity::complete_bare_response`].
     replacement: Option<Bytes>,
 }
 
+#[derive(Debug)]
+struct Source<I> {
+    inner: I,
+    start: Sniffed,
+    /// Number of sniffed bytes that have been replayed.
+    taken: usize,
+}
+
 impl<I> Io<I> {
     pub(super) fn new(inner: I, start: Sniffed, activity: Arc<Activity>) -> Self {
         Self {
-            inner,
-            start,
-            taken: 0,
+            source: Source {
+                inner,
+                start,
+                taken: 0,
+            },
+            gated: activity.head_gate().map(|_| GatedBytes::new()),
             activity,
             replacement: None,
         }
     }
 
     pub(super) fn into_inner(self) -> I {
-        self.inner
+        self.source.inner
     }
 
     /// Reports the outcome of a write of `length` bytes to the activity.
@@ -87,9 +95,10 @@ impl<I> Io<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Io<I> {
+impl<I: AsyncRead + Unpin> Source<I> {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        &mut self,
+        activity: &Activity,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
@@ -99,18 +108,39 @@ impl<I: AsyncRead + Unpin> AsyncRead for Io<I> {
         buffer.put_slice(&left[..length]);
         self.taken += length;
         if buffer.remaining() == 0 {
-            self.activity.received(&buffer.filled()[filled..]);
+            activity.received(&buffer.filled()[filled..]);
             return Poll::Ready(Ok(()));
         }
         // Bytes that are available after the sniffed ones are returned in the same read. hyper
         // would parse a head in two pieces twice, and double its buffer until the connection ends.
         let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
         if buffer.filled().len() > filled {
-            self.activity.received(&buffer.filled()[filled..]);
+            activity.received(&buffer.filled()[filled..]);
         }
         match polled {
             Poll::Pending if length > 0 => Poll::Ready(Ok(())),
             polled => polled,
+        }
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Io<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<Result<()>> {
+        let Self {
+            source,
+            activity,
+            gated,
+            ..
+        } = &mut *self;
+        match (gated, activity.head_gate()) {
+            (Some(gated), Some(gate)) => gated.poll_read(gate, cx, buffer, |cx, buffer| {
+                source.poll_read(activity, cx, buffer)
+            }),
+            _ => source.poll_read(activity, cx, buffer),
         }
     }
 }
@@ -123,7 +153,7 @@ impl<I: AsyncWrite + Unpin> Io<I> {
                 self.replacement = None;
                 break;
             }
-            let written = ready!(Pin::new(&mut self.inner).poll_write(cx, rest))?;
+            let written = ready!(Pin::new(&mut self.source.inner).poll_write(cx, rest))?;
             if written == 0 {
                 return Poll::Ready(Ok(0));
             }
@@ -146,7 +176,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Io<I> {
         let polled = if self.replacement.is_some() {
             self.poll_replace(cx, bytes.len())
         } else {
-            Pin::new(&mut self.inner).poll_write(cx, bytes)
+            Pin::new(&mut self.source.inner).poll_write(cx, bytes)
         };
         self.wrote(polled, bytes.len())
     }
@@ -160,20 +190,20 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Io<I> {
         if let [only] = slices {
             return self.poll_write(cx, only);
         }
-        let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+        let polled = Pin::new(&mut self.source.inner).poll_write_vectored(cx, slices);
         self.wrote(polled, slices.iter().map(|slice| slice.len()).sum())
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
+        self.source.inner.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        Pin::new(&mut self.source.inner).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        Pin::new(&mut self.source.inner).poll_shutdown(cx)
     }
 }
 

@@ -11,7 +11,9 @@
 //! | `drive` | running a hyper connection and closing it without losing its last response |
 //! | `activity` | the state of a connection and its timeouts |
 //! | `unsent` | the responses that wait for their peer |
+//! | `head_gate` | the number of request heads that are read before they are accepted (HTTP/2) |
 //! | `io` | reading and writing a connection, and detecting its protocol |
+//! | `refusal` | refusing connections that are not served |
 //! | `raw_head` | the bytes of a request head |
 //! | `bare_response` | the text of responses to invalid HTTP |
 
@@ -19,8 +21,10 @@ pub(in crate::server) mod activity;
 mod bare_response;
 mod connection;
 mod drive;
+mod head_gate;
 mod io;
 mod raw_head;
+mod refusal;
 mod unsent;
 
 use std::future::Future;
@@ -35,6 +39,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use self::refusal::{Refusal, refuse};
 use super::peers::PeerPermit;
 use crate::backoff::{ExponentialBackoff, Jitter};
 use crate::context::Context;
@@ -147,16 +152,19 @@ pub(crate) async fn accept<L: Listen>(
                 }
             }
         };
-        // A connection over its peer's limit is closed immediately: waiting here would block other
-        // peers.
+        // A connection over its peer's limit is refused: waiting here would block other peers.
         let Some(peer_permit) = connections.inner.peers().enter(origin) else {
+            connections.refuse(io, Refusal::PeerLimit);
             continue;
         };
         // At the connection limit, each listener holds one connection here, and the others wait in
         // the kernel's queue. The permit is acquired after accepting: an idle listener that held a
         // permit would starve the other listeners.
         let permit = tokio::select! {
-            () = reached(&mut phase, Phase::Closing) => break,
+            () = reached(&mut phase, Phase::Closing) => {
+                connections.refuse(io, Refusal::Stopping);
+                break;
+            }
             permit = connections.inner.connections().clone().acquire_owned() => permit,
         };
         // The semaphore is never closed.
@@ -194,6 +202,20 @@ impl Connections {
         }));
     }
 
+    /// Refuses a connection. It counts against no limit but that of refusals; above that, it is
+    /// closed without a word.
+    fn refuse<I>(&mut self, io: I, refusal: Refusal)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        if let Some(permit) = self.inner.peers().refuse() {
+            self.running.spawn(async move {
+                let _permit = permit;
+                refuse(io, refusal).await;
+            });
+        }
+    }
+
     /// Closes the listener and serves the connections that the kernel has already established. The
     /// kernel refuses later connections, so that callers use another instance immediately.
     fn close<L: Listen>(&mut self, listener: L) {
@@ -202,11 +224,12 @@ impl Connections {
         }
         for (io, origin) in listener.close() {
             let Some(peer_permit) = self.inner.peers().enter(origin) else {
+                self.refuse(io, Refusal::PeerLimit);
                 continue;
             };
             match self.inner.connections().clone().try_acquire_owned() {
                 Ok(permit) => self.serve(io, origin, (permit, peer_permit)),
-                Err(_) => return,
+                Err(_) => self.refuse(io, Refusal::Stopping),
             }
         }
     }

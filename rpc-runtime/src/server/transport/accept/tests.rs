@@ -129,3 +129,25 @@ async fn a_dropped_handle_stops_the_server() {
     drop(server.stop);
     server.task.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_waits_at_the_stop_is_refused() {
+    let inner = inner(|limits| limits.connections = 1);
+    let (mut first, first_io) = duplex(4096);
+    let (mut second, second_io) = duplex(4096);
+    let server = serve(vec![Ok(first_io), Ok(second_io)], &inner);
+    assert_eq!(ask(&mut first).await, "HTTP/1.1 404");
+    second.write_all(b"POST /a.B/C HTTP/1.1\r\n").await.unwrap();
+    // The loop has accepted it, and waits for a permit.
+    sleep(Duration::from_secs(1)).await;
+    server.stop.send(Phase::Closing).unwrap();
+    let mut response = String::new();
+    second.read_to_string(&mut response).await.unwrap();
+    assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
+    assert!(
+        response.contains("x-rpc-outcome: not-executed\r\n"),
+        "{response}"
+    );
+    drop(second);
+    server.task.await.unwrap();
+}
