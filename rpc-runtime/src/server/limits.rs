@@ -97,9 +97,10 @@ pub struct Limits {
     /// are not counted: the mode of the socket file controls who may connect.
     pub connections_per_peer: usize,
     /// Maximum number of running calls and plain HTTP requests, over all listeners. A call counts
-    /// until its handler returns, its `detached` work is done and its response stream ends. A
-    /// client that reads a response of one message slowly does not hold a permit, nor does one that
-    /// sends the body of a plain request slowly.
+    /// until its handler returns, its `detached` work is done and its response stream ends; a call
+    /// with an idempotency key at the latest until its last caller leaves (as many of these may run
+    /// on). A client that reads a response of one message slowly does not hold a permit, nor does
+    /// one that sends the body of a plain request slowly.
     pub running_calls: usize,
     /// Maximum number of calls that wait for a running call to end, in order of arrival.
     pub queued_calls: usize,
