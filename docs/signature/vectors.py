@@ -41,7 +41,13 @@ def named_by(headers):
     return {name.strip().lower() for value in lists for name in value.split(",")}
 
 
-def sign(key, secret, method, target, headers, body, time_ms, nonce):
+def name_of(host):
+    """Returns a value of the Host header in lower case, without the port."""
+    name, _, port = host.rpartition(":")
+    return (name if port.isdigit() and (":" not in name or name.endswith("]")) else host).lower()
+
+
+def sign(key, secret, host, method, target, headers, body, time_ms, nonce):
     """Returns the value of x-rpc-identity, and the text whose MAC is its last part."""
     path = target.partition("?")[0]
     audience = path.removeprefix("/").rpartition("/")[0]
@@ -50,7 +56,8 @@ def sign(key, secret, method, target, headers, body, time_ms, nonce):
     # A stable sort: several values of one name keep their order.
     signed = named_by(named)
     covered = sorted((pair for pair in named if is_covered(pair[0], signed)), key=lambda pair: pair[0])
-    lines = [header, audience, f"{method} {target}", *(f"{name}:{value}" for name, value in covered)]
+    request = f"{method} {target}"
+    lines = [header, audience, name_of(host), request, *(f"{name}:{value}" for name, value in covered)]
     text = "".join(line + "\n" for line in lines)
     mac = hmac.new(secret.encode(), text.encode(), hashlib.sha256).digest()
     return f"{header}.{encode(mac)}", text
@@ -73,6 +80,7 @@ def check(path):
         header, text = sign(
             vector["key"],
             vector["secret"],
+            vector["host"],
             vector["method"],
             vector["target"],
             vector["headers"],
@@ -101,9 +109,8 @@ def main(arguments):
     key, secret = first_key(key_file)
     parts = urlsplit(url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
-    header, _ = sign(
-        key, secret, method, target, headers, body.encode(), time.time_ns() // 1_000_000, secrets.token_hex(16)
-    )
+    now, nonce = time.time_ns() // 1_000_000, secrets.token_hex(16)
+    header, _ = sign(key, secret, parts.netloc, method, target, headers, body.encode(), now, nonce)
     for name, value in [*headers, ["x-rpc-identity", header]]:
         print(f"{name}: {value}")
     return 0

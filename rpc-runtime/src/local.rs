@@ -10,9 +10,10 @@ use http::HeaderMap;
 use crate::client::Client;
 use crate::client::transport::Transport;
 use crate::context::{Context, RequestId};
-use crate::error::{Code, Error, Result};
+use crate::descriptor::MethodDescriptor;
+use crate::error::{Code, Error, Origin, Result};
 use crate::middleware::{BoxFuture, InnerService, Request, Response};
-use crate::protocol::{context, metadata};
+use crate::protocol::{SentToOthers, context, metadata};
 use crate::server::inner::ServerInner;
 use crate::server::{ErrorScope, Limits, Server, Service};
 
@@ -68,29 +69,43 @@ impl InnerService for LocalServer {
                 ),
             );
             let context = request.context();
-            let error = inner.refuse(Some(method), context, error, ErrorScope::Chain);
-            return ready_response(error.into());
+            return ready_response(refusal(&inner, method, context, error));
         };
-        let context = incoming(&inner, &request);
+        // As over the network, the caller does not ask for the chain then.
+        let restriction = request.send_options().disclosure.restriction(true);
+        let errors = match restriction {
+            None => ErrorScope::Chain,
+            Some(_) => ErrorScope::Own,
+        };
+        let context = incoming(&inner, &request, restriction);
         if let Err(error) = check_headers(inner.limits(), &request) {
-            let error = inner.refuse(Some(route.method()), &context, error, ErrorScope::Chain);
-            return ready_response(error.into());
+            return ready_response(refusal(&inner, route.method(), &context, error));
         }
         if request.body().len() > inner.limits().message_bytes {
             let error = inner.too_large();
-            let error = inner.refuse(Some(route.method()), &context, error, ErrorScope::Chain);
-            return ready_response(merge_metadata(error.into()));
+            return ready_response(refusal(&inner, route.method(), &context, error));
         }
         let (_, metadata, body) = request.into_parts();
         let request = Request::new(route.method(), context, metadata, body);
         Box::pin(async move {
-            let response = inner.call(&route, request, ErrorScope::Chain, None).await;
+            let response = inner.call(&route, request, errors, None).await;
             if response.is_aborted() {
                 return aborted(&response);
             }
             merge_metadata(response)
         })
     }
+}
+
+/// Observes and rejects a call. Returns the response, as a client receives it.
+fn refusal(
+    inner: &ServerInner,
+    method: &'static MethodDescriptor,
+    context: &Context,
+    error: Error,
+) -> Response {
+    let error = inner.refuse(Some(method), context, error, ErrorScope::Chain);
+    merge_metadata(error.into())
 }
 
 /// Checks the headers that the request would have on the wire.
@@ -124,7 +139,7 @@ fn ready_response(response: Response) -> BoxFuture<Response> {
 }
 
 /// Moves the metadata of an error response into the error, where a client over the network finds
-/// it.
+/// it. For the client it is the error of a dependency.
 fn merge_metadata(response: Response) -> Response {
     match response.into_parts() {
         (headers, trailers, Err(mut error)) => {
@@ -132,7 +147,7 @@ fn merge_metadata(response: Response) -> Response {
             for metadata in [headers, own, trailers] {
                 error.metadata_mut().extend(metadata);
             }
-            error.into()
+            error.with_origin(Origin::Dependency).into()
         }
         (headers, trailers, Ok(body)) => {
             let mut response = Response::new(body);
@@ -144,8 +159,12 @@ fn merge_metadata(response: Response) -> Response {
 }
 
 /// Returns the context of the call in the server: the values that headers would carry.
-fn incoming(inner: &ServerInner, request: &Request) -> Context {
-    let mut propagated = request.context().propagated().clone();
+fn incoming(inner: &ServerInner, request: &Request, restriction: Option<SentToOthers>) -> Context {
+    let sent = request.context().propagated();
+    let mut propagated = match restriction {
+        None => sent.clone(),
+        Some(only) => sent.restricted(only.request_id, only.trace),
+    };
     propagated.request_id.get_or_insert_with(RequestId::random);
     propagated
         .environment

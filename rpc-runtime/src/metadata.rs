@@ -159,6 +159,11 @@ impl Metadata {
         self.len() * entry + texts.sum::<usize>()
     }
 
+    /// Removes the first `count` entries.
+    pub(crate) fn drop_first(&mut self, count: usize) {
+        self.0.drain(..count.min(self.0.len()));
+    }
+
     pub(crate) fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
     }

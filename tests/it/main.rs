@@ -26,6 +26,8 @@ mod clocks;
 mod context_property;
 /// Whether a call runs again after a failure: a table of all cases.
 mod delivery;
+/// Disclosure to callers that are not trusted, and to servers of other systems.
+mod disclosure;
 /// Links and paths in the documents.
 mod documents;
 /// Details of errors: what a service, the framework and a dependency send to which caller.

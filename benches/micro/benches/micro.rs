@@ -138,7 +138,7 @@ fn signed(nonce: u128, method: &str, message: &Bytes) -> Request<Body> {
     let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(message));
     let header = format!("v1.k1.{now}.{nonce:032x}.{digest}");
     let text = format!(
-        "{header}\nbench.v1.Echo\nPOST /bench.v1.Echo/{method}\nconnect-protocol-version:1\n\
+        "{header}\nbench.v1.Echo\n127.0.0.1\nPOST /bench.v1.Echo/{method}\nconnect-protocol-version:1\n\
          connect-timeout-ms:30000\ncontent-type:application/json\nx-request-id:3b9d41f8a0c2e576\n\
          x-rpc-hops:1\nx-rpc-source:controller@prod/127.0.0.1:9006\n"
     );

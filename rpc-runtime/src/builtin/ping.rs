@@ -12,19 +12,28 @@ use crate::method::{ReplyCodec, message_reply};
 /// Names of the method: in Rust, on the wire.
 const NAMES: (&str, &str) = ("ping", "Ping");
 
-/// Response of `ping`.
+/// Response of `ping`. At an edge listener it has the name of the service only; the other fields
+/// are then empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Pong {
     /// Full name of the service, such as `fibpro.v1.LogSink`.
     pub service: String,
     /// Version of the crate that declares the service.
+    #[serde(default)]
     pub version: String,
     /// Instance that responded.
+    #[serde(default)]
     pub instance: String,
     /// Time since the start of the server; in JSON in seconds, such as `"1.500s"`.
-    #[serde(with = "serde_duration")]
+    #[serde(default, with = "serde_duration")]
     pub uptime: Duration,
+}
+
+/// The part of a [`Pong`] that an untrusted caller gets.
+#[derive(Serialize)]
+pub(crate) struct PublicPong {
+    pub(crate) service: &'static str,
 }
 
 /// Decoder of a [`Pong`].

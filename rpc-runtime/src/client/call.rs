@@ -8,7 +8,7 @@ use std::task;
 use std::time::Duration;
 
 use super::Client;
-use super::stack::{self, CallParts};
+use super::stack::{self, CallParts, CallResult};
 use crate::compression::Compression;
 use crate::context::{Context, RequestId};
 use crate::descriptor::MethodDescriptor;
@@ -188,16 +188,26 @@ impl<T: 'static, E: 'static> Call<T, E> {
 impl<T: 'static, E: 'static> UnsentCall<T, E> {
     async fn run(self: Box<Self>) -> Result<Reply<T>, Remote<E>> {
         let Self { parts, reply } = *self;
-        let method = parts.method.path;
-        let (request_id, response) = stack::run(parts).await;
+        let method = parts.method;
+        let CallResult {
+            request_id,
+            response,
+            callers,
+        } = stack::run(parts).await;
         let (headers, trailers, result) = response.into_parts();
-        let value = result.and_then(|body| match body.as_message() {
-            Some(message) => reply.decode_value(method, message),
-            None => Err(Error::without_location(
-                crate::Code::Internal,
-                "the response is a stream, which is not supported; check the layers",
-            )
-            .public()),
+        let value = result.and_then(|body| {
+            let value = match body.as_message() {
+                Some(message) => reply.decode_value(method.path, message),
+                None => Err(Error::without_location(
+                    crate::Code::Internal,
+                    "the response is a stream, which is not supported; check the layers",
+                )
+                .public()),
+            };
+            value.map_err(|mut error| {
+                stack::end_call(&mut error, request_id, method, &callers);
+                error
+            })
         });
         match value {
             Ok(value) => Ok(Reply {
@@ -206,7 +216,10 @@ impl<T: 'static, E: 'static> UnsentCall<T, E> {
                 headers,
                 trailers,
             }),
-            Err(error) => Err(reply.decode_error(error)),
+            Err(error) => {
+                callers.record_variant(reply.fingerprint(&error));
+                Err(reply.decode_error(error))
+            }
         }
     }
 }

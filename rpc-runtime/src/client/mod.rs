@@ -27,11 +27,11 @@ use self::transport::Transport;
 use crate::compression::Compression;
 use crate::context::{DEFAULT_ENVIRONMENT, Source};
 use crate::discovery::{Addresses, Discover};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Origin, Result};
 use crate::identity::IdentityKeys;
 use crate::middleware::{BoxFuture, InnerService, Layer, Layers, Request, Response};
 use crate::observe::{Observer, Observers, TracingObserver};
-use crate::protocol::SendOptions;
+use crate::protocol::{SendOptions, TrustedServers};
 
 /// The configuration of a generated client: target, timeout, layers. Cloning is cheap.
 ///
@@ -84,7 +84,8 @@ impl Client {
     /// `invalid_argument` if `url` is not an absolute `http`, `https` or `unix` URL, or contains
     /// credentials, a query or a fragment; `unimplemented` for `https` without the feature `tls`.
     pub fn new(url: &str) -> Result<Self> {
-        Ok(Self::from_transport(Transport::from_url(url)?))
+        let transport = Transport::from_url(url).map_err(of_client)?;
+        Ok(Self::from_transport(transport))
     }
 
     /// Creates a client that balances calls between several equivalent servers, such as the
@@ -108,15 +109,15 @@ impl Client {
     pub fn from_urls<A: AsRef<str>>(urls: impl IntoIterator<Item = A>) -> Result<Self> {
         let addresses: Addresses = urls.into_iter().collect();
         if addresses.is_empty() {
-            return Err(Error::without_location(
+            return Err(of_client(Error::without_location(
                 Code::InvalidArgument,
                 "the list of server URLs is empty: a client needs at least one",
-            ));
+            )));
         }
         for address in addresses.iter() {
-            Transport::from_url(address)?;
+            Transport::from_url(address).map_err(of_client)?;
         }
-        Ok(Self::discover(addresses))
+        Ok(Self::balanced(Balancer::discovered(Arc::new(addresses))))
     }
 
     /// Creates a client that asks `discover` for the addresses of the servers before each attempt.
@@ -125,7 +126,7 @@ impl Client {
     /// An address that is not a valid server URL is skipped, with an error in the log. A call fails
     /// with `unavailable` if no usable address is left.
     pub fn discover(discover: impl Discover) -> Self {
-        Self::balanced(Balancer::discovered(Arc::new(discover)))
+        Self::balanced(Balancer::discovered(Arc::new(discover))).internal()
     }
 
     pub(crate) fn from_transport(transport: Transport) -> Self {
@@ -292,6 +293,48 @@ impl Client {
         self.change(|inner| inner.identity = Some(keys))
     }
 
+    /// Sends nothing of this system to the server: no source, environment, baggage, trace, request
+    /// ID and attempt, no faults, and no signature. For servers of other systems.
+    ///
+    /// The server then gets the message, the metadata of the call ([`Call::header`]) and the
+    /// timeout.
+    ///
+    /// By default the context is sent with signed calls, to addresses on this host, and to those
+    /// that a [`Discover`] returns; other addresses are external. With identity keys all calls are
+    /// signed, so a server that has some declares its external clients.
+    ///
+    /// ```
+    /// use rpc_runtime::Client;
+    ///
+    /// let rates = Client::new("http://rates.example")?.external().send_request_id();
+    /// # drop(rates);
+    /// # Ok::<(), rpc_runtime::Error>(())
+    /// ```
+    #[must_use]
+    pub fn external(self) -> Self {
+        self.change(|inner| inner.options.disclosure.servers = TrustedServers::None)
+    }
+
+    /// Sends the context of calls to the server whatever its address, signed or not: for a network
+    /// in which every server is one of this system.
+    #[must_use]
+    pub fn internal(self) -> Self {
+        self.change(|inner| inner.options.disclosure.servers = TrustedServers::All)
+    }
+
+    /// Sends the request ID to [`external`](Self::external) servers as well.
+    #[must_use]
+    pub fn send_request_id(self) -> Self {
+        self.change(|inner| inner.options.disclosure.to_others.request_id = true)
+    }
+
+    /// Sends the trace (`traceparent` and `tracestate`) to [`external`](Self::external) servers as
+    /// well.
+    #[must_use]
+    pub fn send_trace(self) -> Self {
+        self.change(|inner| inner.options.disclosure.to_others.trace = true)
+    }
+
     /// Adds a layer inside the existing ones. See [`crate::middleware`].
     ///
     /// The layer runs once a call and wraps all of its attempts.
@@ -337,6 +380,11 @@ impl Client {
         change(Arc::make_mut(&mut self.0));
         self
     }
+}
+
+/// Marks an error about the addresses of servers: a handler that returns it discloses none.
+fn of_client(error: Error) -> Error {
+    error.with_origin(Origin::Client)
 }
 
 /// The innermost part of the middleware stack: sends the attempts of a call.

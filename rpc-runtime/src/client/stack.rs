@@ -39,8 +39,16 @@ pub(super) struct CallParts {
     pub(super) message_limit: Option<usize>,
 }
 
-/// Sends a call and returns the request ID and the response.
-pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
+/// The end of a call.
+pub(super) struct CallResult {
+    pub(super) request_id: RequestId,
+    pub(super) response: Response,
+    /// The context that the call was made in.
+    pub(super) callers: Context,
+}
+
+/// Sends a call.
+pub(super) async fn run(call: CallParts) -> CallResult {
     let CallParts {
         client,
         method,
@@ -88,6 +96,7 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
                 compression: compression.unwrap_or(defaults.compression),
                 use_get: use_get.unwrap_or(defaults.use_get),
                 message_limit: message_limit.unwrap_or(defaults.message_limit),
+                disclosure: defaults.disclosure,
             });
             // 2. Deadline.  3. The layers of the client, once a call.
             // 4. Retries. Each attempt: load balancing, attempt layers, transport.
@@ -98,11 +107,14 @@ pub(super) async fn run(call: CallParts) -> (RequestId, Response) {
     // Only a call that was rejected before it was sent can have a context without an ID.
     let id = context.id().copied().unwrap_or_else(RequestId::random);
     if let Some(error) = response.error_mut() {
-        error.mark_received(method.service);
-        identify_call(error, id, method);
+        end_call(error, id, method, &callers);
     }
     observation.end(&response);
-    (id, response)
+    CallResult {
+        request_id: id,
+        response,
+        callers,
+    }
 }
 
 /// Runs a call up to its deadline. Records in the context of its caller whether it may have been
@@ -129,8 +141,15 @@ async fn send(
     response
 }
 
-/// Adds the request ID and the method to an error that did not come from a server.
-fn identify_call(error: &mut Error, id: RequestId, method: &'static MethodDescriptor) {
+/// Marks an error as the end of a call. Adds the request ID and the method to one that did not come
+/// from a server.
+pub(super) fn end_call(
+    error: &mut Error,
+    id: RequestId,
+    method: &'static MethodDescriptor,
+    callers: &Context,
+) {
+    error.end_call(method.service, callers.is_of_request());
     if error.request_id().is_none() {
         error.set_request_id(id);
     }

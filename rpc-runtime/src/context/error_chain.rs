@@ -1,4 +1,5 @@
-//! Keeps the chains of dependencies' errors while a handler holds an enum, which cannot carry them.
+//! Keeps the chains of dependencies' errors while a handler holds an enum, which cannot carry them,
+//! and recognizes the variants that a handler returns as it has received them.
 //!
 //! These methods of [`Remote`] are here and not in `error`, because that module does not know
 //! contexts.
@@ -6,14 +7,45 @@
 use std::panic::Location;
 
 use super::Context;
-use crate::error::{Error, Remote, RpcError};
+use crate::error::{Error, Remote, RpcError, fingerprint_of};
 use crate::sync::MutexExt as _;
 
 /// The most chains that one call keeps. A handler that drops errors in a loop must not use up
 /// memory.
 const CHAIN_COUNT: usize = 4;
 
+/// The most variants of dependencies' errors by which one call recognizes them.
+const VARIANT_COUNT: usize = 256;
+
 impl Context {
+    /// Returns whether a call in this context is made for the caller of a server.
+    pub(crate) fn is_of_request(&self) -> bool {
+        self.server_info().is_some() && self.id().is_some()
+    }
+
+    /// Records the fingerprint of a variant that a dependency has sent.
+    pub(crate) fn record_variant(&self, fingerprint: Option<u64>) {
+        if let (Some(call), Some(fingerprint)) = (self.call(), fingerprint) {
+            let mut variants = call.response.variants.lock_unpoisoned();
+            if variants.len() == VARIANT_COUNT {
+                variants.pop_front();
+            }
+            variants.push_back(fingerprint);
+        }
+    }
+
+    /// Marks an error that a handler of the error type `E` returned, if it is a variant that a
+    /// dependency has sent.
+    pub(crate) fn mark_returned_variant<E: 'static>(&self, error: &mut Error) {
+        let Some(call) = self.call() else { return };
+        let variants = call.response.variants.lock_unpoisoned();
+        if !variants.is_empty()
+            && fingerprint_of::<E>(error).is_some_and(|returned| variants.contains(&returned))
+        {
+            error.mark_returned_variant();
+        }
+    }
+
     /// Keeps the chain of a dependency's error until the handler returns.
     fn stash_error_chain(&self, error: Error) {
         if let Some(call) = self.call() {
@@ -27,14 +59,17 @@ impl Context {
     }
 
     /// Attaches the kept chain to an error that a handler returned and that wraps a dependency's
-    /// error.
-    pub(crate) fn attach_error_chain(&self, error: &mut Error) {
-        if let Some(call) = self.call() {
-            let chains = call.response.error_chains.lock_unpoisoned();
-            if let Some(original) = chains.iter().rev().find(|original| error.wraps(original)) {
-                error.adopt_chain(original);
-            }
+    /// error. Returns whether there was one.
+    pub(crate) fn attach_error_chain(&self, error: &mut Error) -> bool {
+        let Some(call) = self.call() else {
+            return false;
+        };
+        let chains = call.response.error_chains.lock_unpoisoned();
+        let original = chains.iter().rev().find(|original| error.wraps(original));
+        if let Some(original) = original {
+            error.adopt_chain(original);
         }
+        original.is_some()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The context of a call.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -70,6 +71,8 @@ pub(super) struct ResponseState {
     pub(super) metadata: Mutex<response::Parts>,
     /// Errors of dependencies that a variant with `#[rpc(from)]` holds without their chains.
     pub(super) error_chains: Mutex<Vec<Error>>,
+    /// Fingerprints of the variants that dependencies have sent.
+    pub(super) variants: Mutex<VecDeque<u64>>,
 }
 
 /// Methods for handlers.

@@ -52,6 +52,28 @@ impl Propagated {
         }
     }
 
+    /// Returns the values that a server of another system receives: its deadline, and what was
+    /// asked for.
+    pub(crate) fn restricted(&self, with_request_id: bool, with_trace: bool) -> Self {
+        let Self {
+            request_id,
+            source: _,
+            environment: _,
+            deadline,
+            trace,
+            baggage: _,
+            faults: _,
+            hops: _,
+            attempt: _,
+        } = self;
+        Self {
+            request_id: request_id.filter(|_| with_request_id),
+            deadline: *deadline,
+            trace: trace.clone().filter(|_| with_trace),
+            ..Self::default()
+        }
+    }
+
     /// Returns the values of a call that is made on behalf of this one: the same request, one hop
     /// further.
     ///

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::code::Code;
 use super::execution::Execution;
 use super::hop::Hop;
+use super::origin::Birth;
 use super::payload::Payload;
 use crate::metadata::{InvalidMetadata, Metadata};
 use crate::request_id::RequestId;
@@ -32,6 +33,11 @@ pub const PUBLIC_MESSAGE_LIMIT: usize = 1024;
 /// message, unless the error is [`public`](Self::public). The [`source`](Self::with_source) is
 /// never sent.
 ///
+/// An error knows who made it: this service, a service that it called, or its client. Untrusted
+/// callers receive the message, the details and the metadata of its own errors only. In a handler,
+/// `Display` of the error of a call writes what such a caller may read; `{:#}`, `Debug` and
+/// [`message`](Self::message) are for operators.
+///
 /// ```
 /// use rpc_runtime::{Code, Error};
 ///
@@ -50,9 +56,7 @@ pub(super) struct ErrorInner {
     pub(super) code: Code,
     pub(super) message: Cow<'static, str>,
     pub(super) public: bool,
-    /// Whether this is a passed-on error of a dependency, whose code
-    /// [`Error::remap_dependency_error`] has yet to map.
-    pub(super) needs_remap: bool,
+    pub(super) birth: Birth,
     /// Whether this is the failure of a dependency, from the service that passed it on.
     pub(super) passed_on: bool,
     /// Whether the failed call was executed.
@@ -81,12 +85,38 @@ pub(super) struct ErrorInner {
 /// of that dependency, so an untrusted caller of this service does not get them.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Received {
-    /// Whether the reason, its domain and the payload were received.
+    /// Whether the reason and its domain were received.
     pub(super) reason: bool,
+    /// Whether the payload was received.
+    pub(super) payload: bool,
     /// The number of violations; they precede those that were added here.
     pub(super) violations: usize,
     /// The number of details; they precede those that were added here.
     pub(super) details: usize,
+    /// The number of entries of metadata; they precede those that were added here.
+    pub(super) metadata: usize,
+}
+
+impl Received {
+    /// All parts of the error.
+    pub(super) const ALL: Self = Self {
+        reason: true,
+        payload: true,
+        violations: usize::MAX,
+        details: usize::MAX,
+        metadata: usize::MAX,
+    };
+
+    /// Returns what the error contains now.
+    pub(super) fn of(error: &Error) -> Self {
+        Self {
+            reason: true,
+            payload: true,
+            violations: error.0.violations.len(),
+            details: error.0.details.len(),
+            metadata: error.0.metadata.len(),
+        }
+    }
 }
 
 /// A problem with one argument: an entry of `google.rpc.BadRequest`.
@@ -137,7 +167,7 @@ impl Error {
             code,
             message: message.into(),
             public: !code.is_internal_kind(),
-            needs_remap: false,
+            birth: Birth::default(),
             passed_on: false,
             execution: Execution::Unknown,
             retries_exhausted: false,
@@ -270,8 +300,20 @@ impl Error {
     }
 
     /// Returns the message that callers receive, at most [`PUBLIC_MESSAGE_LIMIT`] bytes.
+    ///
+    /// For an error of a dependency or a client this is a general text, such as `a service behind
+    /// this one is unavailable`.
     #[must_use]
     pub fn public_message(&self) -> &str {
+        if self.is_foreign() {
+            self.text_about_foreign()
+        } else {
+            self.trusted_message()
+        }
+    }
+
+    /// Returns the message for trusted callers that ask for the chain.
+    pub(super) fn trusted_message(&self) -> &str {
         if self.0.public {
             truncate_str(&self.0.message, PUBLIC_MESSAGE_LIMIT)
         } else {
@@ -386,17 +428,22 @@ impl Error {
     }
 }
 
+/// In a handler, the error of a call has no `source`: its text is for operators, who get it from
+/// `{:#}`.
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0
-            .source
-            .as_ref()
+        let shown = self.0.source.as_ref();
+        shown
+            .filter(|_| !self.displays_public_text())
             .map(|source| &**source as &(dyn StdError + 'static))
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.displays_public_text() && !f.alternate() {
+            return write!(f, "{}: {}", self.public_code(), self.text_about_foreign());
+        }
         write!(f, "{}: {}", self.0.code, EscapeControl(&self.0.message))?;
         if f.alternate() {
             self.write_chain(f)

@@ -6,7 +6,8 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::call_error::Received;
-use super::{Code, Error, FieldViolation, Hop, Payload};
+use super::origin::Birth;
+use super::{Error, FieldViolation, Hop, Payload};
 use crate::metadata::Metadata;
 use crate::request_id::RequestId;
 use crate::text::{EscapeControl, truncate_str};
@@ -20,11 +21,11 @@ pub const CHAIN_LIMIT: usize = 4096;
 impl Error {
     /// Marks an error of a dependency as passed on by the `?` at `location`.
     pub(super) fn propagated_at(mut self, location: &'static Location<'static>) -> Self {
-        self.0.needs_remap = true;
         self.0.location = Some(location);
         // The metadata was sent to this service. It may hold a cookie or a token, so it is not
         // passed on.
         self.0.metadata = Metadata::new();
+        self.0.received.metadata = 0;
         self
     }
 
@@ -70,41 +71,6 @@ impl Error {
         self.0.failed_call = Some(method);
     }
 
-    /// Turns a passed-on error of a dependency into an error of this service, whose name is
-    /// `source`.
-    ///
-    /// A code that has no meaning for our caller becomes `internal`. The details, which belong to
-    /// the contract of the dependency, are removed. The chain keeps the original.
-    pub(crate) fn remap_dependency_error(&mut self, source: &str) {
-        if !std::mem::take(&mut self.0.needs_remap) {
-            return;
-        }
-        self.0.passed_on = true;
-        if !self.0.code.is_propagated() {
-            if self.0.hops.is_empty() {
-                // The error was created by the client in this process, so no hop has recorded it
-                // yet.
-                self.0.hops.push(Hop {
-                    source: source.to_owned(),
-                    method: self.0.failed_call.unwrap_or_default().to_owned(),
-                    location: None,
-                    code: self.0.code,
-                    message: self.public_message().to_owned(),
-                    reason: self.0.reason.as_deref().map(str::to_owned),
-                });
-            }
-            self.0.code = Code::Internal;
-            self.0.public = false;
-        }
-        // A variant of this service may have the same name.
-        self.0.payload = None;
-        self.0.reason = None;
-        self.0.domain = None;
-        self.0.violations.clear();
-        self.0.details.clear();
-        self.0.received = Received::default();
-    }
-
     /// Returns whether this is the failure of a dependency, which the service passed on. The
     /// service itself works.
     pub(crate) fn is_passed_on(&self) -> bool {
@@ -116,10 +82,7 @@ impl Error {
     }
 
     /// Marks what the error contains as received from a dependency, `service`.
-    ///
-    /// An error without its typed part is recognized by its reason: an edge sends no more of a
-    /// variant without fields.
-    pub(crate) fn mark_received(&mut self, service: &str) {
+    pub(super) fn mark_received(&mut self, service: &str) {
         self.execution_of_dependency();
         if let Some(reason) = &self.0.reason
             && self.0.payload.is_none()
@@ -127,17 +90,13 @@ impl Error {
         {
             self.0.payload = Some(Arc::new(Payload::of_reason(reason)));
         }
-        self.0.received = Received {
-            reason: true,
-            violations: self.0.violations.len(),
-            details: self.0.details.len(),
-        };
+        self.0.received = Received::of(self);
     }
 
     /// Prepares the error for a trusted caller: replaces the message by the public one, adds a hop
     /// with the location, removes the source, and truncates the chain. All else is kept.
     pub(crate) fn sanitize_for_wire(&mut self, source: &str, method: &str, service: &str) {
-        let message = self.public_message().to_owned();
+        let message = self.trusted_message().to_owned();
         self.set_default_domain(service);
         let hop = Hop {
             source: source.to_owned(),
@@ -155,6 +114,8 @@ impl Error {
         self.0.message = message.into();
         self.0.public = true;
         self.0.source = None;
+        // Its receiver marks it anew.
+        self.0.birth = Birth::default();
         self.truncate_chain();
     }
 
@@ -279,7 +240,7 @@ impl Error {
             )?;
         }
         if let Some(at) = self.0.location {
-            let note = if self.0.needs_remap {
+            let note = if self.is_foreign() && !self.0.passed_on {
                 "    (the `?` that passed it on)"
             } else {
                 ""

@@ -3,14 +3,17 @@
 //!
 //! An [`Error`] has two texts. Its [`message`](crate::Error::message) is for the operators of the
 //! service, and its [`public_message`](crate::Error::public_message) is for callers.
+//! `disclosure.rs` has the rule of what reaches which callers.
 
 pub(crate) mod call_error;
 mod chain;
 pub(crate) mod code;
 mod delivery;
+mod disclosure;
 mod execution;
 mod fail;
 pub(crate) mod hop;
+mod origin;
 mod payload;
 pub(crate) mod remote;
 mod specialize;
@@ -21,8 +24,10 @@ pub(crate) use call_error::{Error, Result};
 pub use chain::{CHAIN_LIMIT, HOP_LIMIT};
 pub(crate) use code::Code;
 pub use code::UnknownCode;
+pub(crate) use disclosure::{fingerprint, fingerprint_of};
 pub(crate) use execution::Execution;
 pub(crate) use hop::Hop;
+pub(crate) use origin::Origin;
 pub use payload::Payload;
 pub(crate) use remote::Remote;
 pub use specialize::*;

@@ -91,15 +91,20 @@ impl<E> Remote<E> {
     }
 
     /// Returns the service's own error and discards the chain of services that it passed.
+    ///
+    /// It stays an error of the dependency: a handler that returns it returns what `?` does, and
+    /// untrusted callers receive nothing of a variant. [`replaced_by`](Self::replaced_by) and
+    /// `#[rpc(from)]` make it an error of this service.
     pub fn into_inner(self) -> E {
         self.value
     }
 }
 
 impl<E: RpcError> Remote<E> {
-    /// Decodes the service's error from the received error.
+    /// Decodes the service's error from the received error, which counts as one of a dependency.
     #[must_use]
-    pub fn from_error(error: Error) -> Self {
+    pub fn from_error(mut error: Error) -> Self {
+        error.become_received();
         Self {
             value: E::from_error(&error),
             error: Box::new(error),

@@ -7,7 +7,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Code, Error, Payload};
-use crate::metadata::Metadata;
 
 /// An error that a method may return: [`Error`], or an enum with `#[derive(RpcError)]`.
 ///
@@ -82,8 +81,7 @@ pub fn pass_on(reason: &'static str, mut error: Error) -> Error {
     let inner = error
         .payload()
         .map(|payload| Box::new(Payload::clone(payload)));
-    // The metadata was sent to this service, so it is not passed on.
-    *error.metadata_mut() = Metadata::new();
+    error.pass_in_variant();
     error.set_payload(Some(Arc::new(Payload {
         reason: reason.to_owned(),
         fields: BTreeMap::new(),

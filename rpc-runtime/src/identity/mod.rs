@@ -6,6 +6,7 @@
 //! ```text
 //! v1.KEY.TIME.NONCE.BODY           the header: key ID, milliseconds since 1970, 32 hex digits, SHA-256 of the body
 //! fibpro.v1.LogSink                the audience: the full name of the service
+//! 10.0.0.7                         the host of the server, in lower case and without a port
 //! POST /fibpro.v1.LogSink/RecvLog  the HTTP method and the path, with the query of a GET
 //! x-request-id:3b9d41f8a0c2e576    every header from which the context is read, sorted by name
 //! ```

@@ -19,6 +19,8 @@ const NONCE_DIGITS: usize = 32;
 pub(crate) struct SignableRequest<'a> {
     /// The full name of the called service.
     pub(crate) audience: &'a str,
+    /// The host of the called server, in lower case and without a port.
+    pub(crate) host: &'a str,
     /// The HTTP method.
     pub(crate) verb: &'a str,
     /// Path and query.
@@ -112,8 +114,8 @@ pub(super) fn verify(
     // Compares in constant time.
     mac(key, signed, signable).verify_slice(&sent).map_err(|_| {
         unauthenticated(format!(
-            "invalid signature: the request was changed in transit, it was signed for another service, or the key \
-             `{id}` has another secret on this server"
+            "invalid signature: the request or its host was changed in transit, it was signed for another service, or \
+             the key `{id}` has another secret on this server"
         ))
     })?;
     let [a, b, c, d, e, f, g, h, ..] = sent;
@@ -136,6 +138,7 @@ fn mac(key: &IdentityKey, header: &str, signable: &SignableRequest<'_>) -> Hmac<
     };
     line(&[header.as_bytes()]);
     line(&[signable.audience.as_bytes()]);
+    line(&[signable.host.as_bytes()]);
     line(&[signable.verb.as_bytes(), b" ", signable.target.as_bytes()]);
     for (name, value) in &signable.headers {
         line(&[name.as_bytes(), b":", value]);

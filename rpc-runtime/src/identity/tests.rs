@@ -16,6 +16,7 @@ fn one_key() -> IdentityKeys {
 fn call() -> SignableRequest<'static> {
     SignableRequest {
         audience: "fibpro.v1.LogSink",
+        host: "10.0.0.7",
         verb: "POST",
         target: "/fibpro.v1.LogSink/RecvLog",
         headers: vec![
@@ -50,8 +51,9 @@ fn golden() {
 #[test]
 fn any_change_invalidates_the_signature() {
     let header = signature::sign(&one_key(), &call(), BODY, NOW, 1);
-    let changed: [fn(&mut SignableRequest<'static>); 7] = [
+    let changed: [fn(&mut SignableRequest<'static>); 8] = [
         |call| call.audience = "fibpro.v1.LogSource",
+        |call| call.host = "10.0.0.8",
         |call| call.verb = "GET",
         |call| call.target = "/fibpro.v1.LogSink/Clear",
         |call| call.target = "/fibpro.v1.LogSink/RecvLog?x=1",

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::codec::json::{self, DecodeError, EncodeError, MISSING, Object, ObjectWriter, Position};
-use crate::error::{Argument, Error, Remote, RpcError, RpcResult};
+use crate::error::{self, Argument, Error, Remote, RpcError, RpcResult};
 
 /// The codec of the value `T` and the error `E` of a method.
 pub struct ReplyCodec<T, E> {
@@ -11,6 +11,7 @@ pub struct ReplyCodec<T, E> {
     decode: fn(&[u8]) -> Result<T, DecodeError>,
     encode_error: fn(E) -> Error,
     decode_error: fn(Error) -> Remote<E>,
+    fingerprint: fn(&Error) -> Option<u64>,
 }
 
 /// Returns the codec of a method whose value is the field `result` of the response.
@@ -25,6 +26,7 @@ where
         decode: decode_field,
         encode_error: RpcError::into_error,
         decode_error: Remote::from_error,
+        fingerprint: error::fingerprint::<R::Err>,
     }
 }
 
@@ -40,6 +42,7 @@ where
         decode: json::read_message,
         encode_error: RpcError::into_error,
         decode_error: Remote::from_error,
+        fingerprint: error::fingerprint::<R::Err>,
     }
 }
 
@@ -58,6 +61,11 @@ impl<T, E> ReplyCodec<T, E> {
 
     pub(crate) fn decode_error(&self, error: Error) -> Remote<E> {
         (self.decode_error)(error)
+    }
+
+    /// Returns the fingerprint of the variant that a received error has.
+    pub(crate) fn fingerprint(&self, error: &Error) -> Option<u64> {
+        (self.fingerprint)(error)
     }
 }
 

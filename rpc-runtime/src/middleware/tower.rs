@@ -62,12 +62,10 @@ where
                 }
                 Err(error) => error,
             };
-            Error::without_location(
-                Code::Unavailable,
-                format!("rejected by a tower layer: {error}"),
-            )
-            .with_source(error)
-            .into()
+            // Its text may be that of a client, so it is for operators.
+            Error::without_location(Code::Unavailable, "rejected by a layer of the server")
+                .with_source(error)
+                .into()
         })
     }
 }

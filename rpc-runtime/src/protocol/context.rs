@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::printable;
+use super::{SentToOthers, printable};
 use crate::context::{
     Baggage, Context, ContextBuilder, HOP_COUNT_LIMIT, Propagated, RequestId, TraceContext,
 };
@@ -129,15 +129,8 @@ pub(crate) fn write(context: &Context, headers: &mut HeaderMap) {
         hops,
         attempt,
     } = context.propagated();
-    if let Some(id) = request_id {
-        insert(headers, &REQUEST_ID, id.as_str());
-    }
-    if let Some(trace) = trace {
-        insert(headers, &TRACEPARENT, &trace.to_string());
-        if let Some(state) = trace.state() {
-            insert(headers, &TRACESTATE, state);
-        }
-    }
+    write_request_id(request_id.as_ref(), headers);
+    write_trace(trace.as_ref(), headers);
     if !baggage.is_empty() {
         insert(headers, &BAGGAGE, &baggage.to_string());
     }
@@ -154,6 +147,32 @@ pub(crate) fn write(context: &Context, headers: &mut HeaderMap) {
     headers.insert(ACCEPT.clone(), HeaderValue::from_static(ERROR_CHAIN));
     if *attempt > 1 {
         headers.insert(ATTEMPT.clone(), (*attempt).into());
+    }
+}
+
+/// Writes what a server receives of an outgoing call that does not receive its context.
+pub(crate) fn write_restricted(context: &Context, sent: SentToOthers, headers: &mut HeaderMap) {
+    let propagated = context.propagated();
+    if sent.request_id {
+        write_request_id(propagated.request_id.as_ref(), headers);
+    }
+    if sent.trace {
+        write_trace(propagated.trace.as_ref(), headers);
+    }
+}
+
+fn write_request_id(id: Option<&RequestId>, headers: &mut HeaderMap) {
+    if let Some(id) = id {
+        insert(headers, &REQUEST_ID, id.as_str());
+    }
+}
+
+fn write_trace(trace: Option<&TraceContext>, headers: &mut HeaderMap) {
+    if let Some(trace) = trace {
+        insert(headers, &TRACEPARENT, &trace.to_string());
+        if let Some(state) = trace.state() {
+            insert(headers, &TRACESTATE, state);
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::request;
 
-use super::context::{BAGGAGE, REQUEST_ID, TRACEPARENT, TRACESTATE};
-use super::metadata;
+use super::context::{self, BAGGAGE, REQUEST_ID, TRACEPARENT, TRACESTATE};
+use super::{QUOTED, authority, metadata, printable};
 use crate::descriptor::MethodDescriptor;
 use crate::error::Error;
 use crate::identity::{self, BodyDigest, IdentityKeys, SignableRequest, Verifier, unauthenticated};
@@ -19,11 +19,12 @@ static IDENTITY: HeaderName = HeaderName::from_static("x-rpc-identity");
 /// covered itself, so that none is lost or added on the way.
 static SIGNED_HEADERS: HeaderName = HeaderName::from_static("x-rpc-signed-headers");
 
-/// Signs a request with all of its headers that have a meaning for its server. Must be called after
-/// they are set.
+/// Signs a request to `host`, a value of the `Host` header, with all of its headers that have a
+/// meaning for its server. Must be called after they are set.
 pub(crate) fn sign(
     keys: &IdentityKeys,
     method: &MethodDescriptor,
+    host: &HeaderValue,
     request: &mut http::Request<Bytes>,
 ) {
     name_signed_headers(request.headers_mut());
@@ -32,8 +33,10 @@ pub(crate) fn sign(
         None => Cow::Borrowed(method.path),
         Some(query) => Cow::Owned(format!("{}?{query}", method.path)),
     };
+    let host = host.to_str().unwrap_or_default();
     let signable = SignableRequest {
         audience: method.service,
+        host: &name_of(host),
         verb: request.method().as_str(),
         target: &target,
         headers: covered(request.headers()),
@@ -85,13 +88,18 @@ pub(crate) fn is_signed(head: &request::Parts) -> bool {
     head.headers.contains_key(&IDENTITY)
 }
 
-/// Verifies the signature of a request and returns the digest that its body must have.
+/// Verifies the signature of a request and returns the digest that its body must have. `is_own`
+/// tells whether a host is one of this server.
 ///
 /// # Errors
 ///
-/// `unauthenticated` if the request is not signed, or if its key, time, or signed parts do not
-/// match.
-pub(crate) fn verify(verifier: &Verifier, head: &request::Parts) -> Result<BodyDigest, Error> {
+/// `unauthenticated` if the request is not signed, if its key, time, or signed parts do not match,
+/// or if it was signed for another host.
+pub(crate) fn verify(
+    verifier: &Verifier,
+    head: &request::Parts,
+    is_own: impl FnOnce(&str) -> bool,
+) -> Result<BodyDigest, Error> {
     let mut headers = head.headers.get_all(&IDENTITY).iter();
     let header = match (headers.next(), headers.next()) {
         (Some(header), None) => header.to_str().ok(),
@@ -103,14 +111,48 @@ pub(crate) fn verify(verifier: &Verifier, head: &request::Parts) -> Result<BodyD
         }
         (Some(_), Some(_)) => None,
     };
-    verifier.verify(&signable(head), header.unwrap_or_default())
+    let host = name_of(received_host(head));
+    let digest = verifier.verify(&signable(head, &host), header.unwrap_or_default())?;
+    if is_own(authority::host_of(&host).unwrap_or_default()) {
+        return Ok(digest);
+    }
+    Err(unauthenticated(format!(
+        "the call was signed for the host `{}`, which is not a name of this server: call its address, or add the name \
+         with `--host-name` (`Server::host`)",
+        printable(host.as_bytes(), QUOTED)
+    )))
+}
+
+/// Returns the host to which a request was sent, with its port. Empty if it is not known.
+fn received_host(head: &request::Parts) -> &str {
+    // HTTP/2 has it in the URI. With two headers it is not known which one a proxy has used.
+    let host = || context::one(&head.headers, &HOST);
+    let target = head.uri.authority().map(http::uri::Authority::as_str);
+    target.or_else(host).unwrap_or_default()
+}
+
+/// Returns the host of an authority in lower case and without the port, as it is signed.
+fn name_of(authority: &str) -> Cow<'_, str> {
+    let end = match authority::host_of(authority) {
+        // The brackets of IPv6 are kept.
+        Some(host) if authority.starts_with('[') => host.len() + 2,
+        Some(host) => host.len(),
+        None => authority.len(),
+    };
+    let name = &authority[..end];
+    if name.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
 }
 
 /// Returns the signed parts of a received request.
-fn signable(head: &request::Parts) -> SignableRequest<'_> {
+fn signable<'a>(head: &'a request::Parts, host: &'a str) -> SignableRequest<'a> {
     let path = head.uri.path();
     SignableRequest {
         audience: service_of(path),
+        host,
         verb: head.method.as_str(),
         target: head
             .uri
@@ -172,6 +214,7 @@ mod tests {
         secret: String,
         time: u64,
         nonce: String,
+        host: String,
         method: String,
         target: String,
         headers: Vec<(String, String)>,
@@ -189,7 +232,8 @@ mod tests {
         for vector in vectors {
             let mut request = http::Request::builder()
                 .method(&*vector.method)
-                .uri(&*vector.target);
+                .uri(&*vector.target)
+                .header(HOST, &*vector.host);
             for (name, value) in &vector.headers {
                 request = request.header(name, value);
             }
@@ -198,11 +242,28 @@ mod tests {
             let keys = IdentityKeys::parse(&keys).unwrap();
             let nonce = u128::from_str_radix(&vector.nonce, 16).unwrap();
             let body = vector.body.as_bytes();
-            let header = identity::sign_at(&keys, &signable(&head), body, vector.time, nonce);
+            let host = name_of(received_host(&head));
+            let signable = signable(&head, &host);
+            let header = identity::sign_at(&keys, &signable, body, vector.time, nonce);
             assert_eq!(header, vector.header, "{}", vector.name);
             let verifier = Verifier::new(keys);
-            let digest = verifier.verify_at(&signable(&head), &vector.header, vector.time);
+            let digest = verifier.verify_at(&signable, &vector.header, vector.time);
             digest.unwrap().check(body).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_host_is_signed_without_its_port() {
+        for (authority, name) in [
+            ("10.0.0.7:9002", "10.0.0.7"),
+            ("Pricing.Test", "pricing.test"),
+            ("PRICING:80", "pricing"),
+            ("[::1]:9002", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("a:b:c", "a:b:c"),
+            ("", ""),
+        ] {
+            assert_eq!(name_of(authority), name, "{authority}");
         }
     }
 

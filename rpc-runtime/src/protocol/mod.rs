@@ -6,6 +6,7 @@
 //! Reading and writing of each header, status and body are in the same file, because a change of
 //! one requires a change of the other.
 
+pub(crate) mod authority;
 pub(crate) mod body;
 pub(crate) mod connect;
 pub(crate) mod context;
@@ -28,6 +29,44 @@ pub(crate) struct SendOptions {
     pub(crate) use_get: bool,
     /// The maximum size of the response, in bytes, before and after decompression.
     pub(crate) message_limit: usize,
+    pub(crate) disclosure: Disclosure,
+}
+
+/// The part of the context of a call that a client sends.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Disclosure {
+    pub(crate) servers: TrustedServers,
+    pub(crate) to_others: SentToOthers,
+}
+
+/// The servers that receive the context of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum TrustedServers {
+    /// Those of signed calls, and those on this host.
+    #[default]
+    Known,
+    All,
+    None,
+}
+
+/// The part of the context for servers that do not receive all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct SentToOthers {
+    pub(crate) request_id: bool,
+    pub(crate) trace: bool,
+}
+
+impl Disclosure {
+    /// Returns what a server receives instead of the context; `None` if it receives the context.
+    /// `is_known` tells whether the call is signed or the server is on this host.
+    pub(crate) fn restriction(self, is_known: bool) -> Option<SentToOthers> {
+        let is_trusted = match self.servers {
+            TrustedServers::Known => is_known,
+            TrustedServers::All => true,
+            TrustedServers::None => false,
+        };
+        (!is_trusted).then_some(self.to_others)
+    }
 }
 
 impl Default for SendOptions {
@@ -36,6 +75,7 @@ impl Default for SendOptions {
             compression: Compression::off(),
             use_get: false,
             message_limit: MESSAGE_LIMIT,
+            disclosure: Disclosure::default(),
         }
     }
 }

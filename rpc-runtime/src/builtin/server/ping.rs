@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::builtin::ping::{Pong, ping_method};
+use crate::builtin::ping::{Pong, PublicPong, ping_method};
 use crate::context::Source;
 use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
 use crate::error::{Code, Error};
@@ -19,14 +19,20 @@ pub(crate) fn ping_handler(
 )> {
     let method = ping_method(service)?;
     let (start, source) = (Instant::now(), Arc::clone(source));
-    let handler = move |_| -> BoxFuture<Response> {
-        let pong = Pong {
-            service: service.full_name.to_owned(),
-            version: service.version.to_owned(),
-            instance: source.instance().to_owned(),
-            uptime: start.elapsed(),
+    let handler = move |request: Request| -> BoxFuture<Response> {
+        let body = if request.context().has_untrusted_caller() {
+            serde_json::to_vec(&PublicPong {
+                service: service.full_name,
+            })
+        } else {
+            serde_json::to_vec(&Pong {
+                service: service.full_name.to_owned(),
+                version: service.version.to_owned(),
+                instance: source.instance().to_owned(),
+                uptime: start.elapsed(),
+            })
         };
-        let body = serde_json::to_vec(&pong).map(Body::message);
+        let body = body.map(Body::message);
         let response = match body {
             Ok(body) => Response::new(body),
             Err(error) => Error::without_location(Code::Internal, error.to_string()).into(),

@@ -114,11 +114,15 @@ impl HttpTransport {
             Ok(uri) => uri,
             Err(error) => return (error.not_executed().into(), Outcome::Canceled),
         };
-        let mut http = connect::write_request(uri, &request.context, &request.metadata, message);
-        if let Some(keys) = request.context.identity() {
+        let (context, metadata) = (&request.context, &request.metadata);
+        let keys = context.identity();
+        let is_known = keys.is_some() || self.target.is_this_host();
+        let restriction = options.disclosure.restriction(is_known);
+        let mut http = connect::write_request(uri, context, metadata, message, restriction);
+        if let Some(keys) = keys.filter(|_| restriction.is_none()) {
             // Each attempt needs its own signature; the server would reject a second use as a
             // replay.
-            identity::sign(keys, request.method, &mut http);
+            identity::sign(keys, request.method, self.target.host(), &mut http);
         }
         let limit = options.message_limit;
         let received = match &self.client {

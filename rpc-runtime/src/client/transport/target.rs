@@ -10,6 +10,7 @@ use ::http::uri::{Authority, PathAndQuery, Scheme};
 
 use super::url::{self, Parsed, ServerUrl};
 use crate::error::{Code, Error, Result};
+use crate::protocol::authority::is_loopback_host;
 use crate::text::public_url;
 
 /// The default ports of `http` and `https`.
@@ -31,6 +32,7 @@ pub(super) struct TransportTarget {
     prefix: String,
     /// The URL of a Unix socket as given; `authority` then holds the encoded path.
     socket: Option<Arc<str>>,
+    is_this_host: bool,
 }
 
 impl TransportTarget {
@@ -57,6 +59,7 @@ impl TransportTarget {
             port,
             prefix,
         } = parts;
+        let is_this_host = is_loopback_host(&host);
         let authority = match port {
             Some(port) => format!("{host}:{port}"),
             None => host.clone(),
@@ -74,6 +77,7 @@ impl TransportTarget {
             host,
             prefix,
             socket: None,
+            is_this_host,
         })
     }
 
@@ -90,6 +94,7 @@ impl TransportTarget {
             host: HeaderValue::from_static(SOCKET_HOST),
             prefix: String::new(),
             socket: Some(format!("unix:{path}").into()),
+            is_this_host: true,
         })
     }
 
@@ -121,6 +126,12 @@ impl TransportTarget {
 
     pub(super) fn is_https(&self) -> bool {
         self.scheme == Scheme::HTTPS
+    }
+
+    /// Returns whether the server is on this host: a loopback address, a name that always is one,
+    /// or a Unix socket.
+    pub(super) fn is_this_host(&self) -> bool {
+        self.is_this_host
     }
 
     /// Returns the `host` header of requests over plain `http`.
@@ -230,6 +241,31 @@ mod tests {
             ("unix:/run/a.sock", "unix:/run/b.sock"),
         ] {
             assert!(!is_same(one, two), "{one} {two}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_this_host() {
+        for (url, expected) in [
+            ("http://127.0.0.1:9002", true),
+            ("https://127.9.9.9", true),
+            ("http://[::1]:9002/x", true),
+            ("http://[::ffff:127.0.0.1]", true),
+            ("http://localhost:9002", true),
+            ("http://a.LOCALHOST", true),
+            ("unix:/run/a.sock", true),
+            ("http://10.0.0.7:9002", false),
+            ("http://0.0.0.0:9002", true),
+            ("http://[::]:9002", true),
+            ("http://localhost.example", false),
+            ("http://127.0.0.1.example", false),
+            ("https://api.example", false),
+        ] {
+            let target = TransportTarget::parse(url);
+            assert!(
+                target.is_ok_and(|it| it.is_this_host() == expected),
+                "{url}"
+            );
         }
     }
 

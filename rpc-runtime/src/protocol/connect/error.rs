@@ -16,7 +16,7 @@ use crate::codec::base64::{self, Engine as _};
 use crate::codec::error_details;
 use crate::codec::json::{self, Position, RawJson};
 use crate::context::RequestId;
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, Origin};
 use crate::protocol::context::REQUEST_ID;
 use crate::text::truncate_str;
 
@@ -94,12 +94,14 @@ pub(crate) fn read_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -
     let described = || describe_non_rpc_response(status, headers, body);
     let mut error = match (json, code) {
         (Some(json), Some(code)) => {
-            let mut error = json.into_error(code, described);
+            let error = json.into_error(code, described);
+            let mut error = error.with_origin(Origin::Dependency);
             outcome::read(&mut error, headers);
             error
         }
         (Some(json), None) if json.is_error_without_code() => json
             .into_error(code_from_status(status), described)
+            .with_origin(Origin::Dependency)
             // The same body may be a gateway's.
             .with_source(described()),
         _ => Error::without_location(code_from_status(status), described()),

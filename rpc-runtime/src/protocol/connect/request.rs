@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::descriptor::{Idempotency, MethodDescriptor};
 use crate::error::{Code, Error};
 use crate::metadata::Metadata;
-use crate::protocol::{SendOptions, context, metadata};
+use crate::protocol::{SendOptions, SentToOthers, context, metadata};
 
 static PROTOCOL_VERSION: HeaderName = HeaderName::from_static("connect-protocol-version");
 
@@ -153,7 +153,8 @@ impl OutgoingMessage {
     }
 }
 
-/// Writes the request of a call. `uri` has the query of the message.
+/// Writes the request of a call. `uri` has the query of the message. `restriction` is what a server
+/// receives that does not receive the context.
 ///
 /// At least one millisecond must be left before the deadline, because 0 means an expired deadline.
 pub(crate) fn write_request(
@@ -161,6 +162,7 @@ pub(crate) fn write_request(
     context: &Context,
     metadata: &Metadata,
     message: OutgoingMessage,
+    restriction: Option<SentToOthers>,
 ) -> http::Request<Bytes> {
     let mut request = http::Request::new(message.body);
     *request.uri_mut() = uri;
@@ -184,7 +186,10 @@ pub(crate) fn write_request(
     if let Some(left) = context.remaining() {
         timeout::write(left, headers);
     }
-    context::write(context, headers);
+    match restriction {
+        None => context::write(context, headers),
+        Some(sent) => context::write_restricted(context, sent, headers),
+    }
     metadata::write(metadata, "", headers);
     request
 }

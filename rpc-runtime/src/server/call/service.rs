@@ -214,7 +214,9 @@ fn into_response<A: Arguments, T, E>(
         Ok(value) => Response::from_result(method.encode_value(&value).map(Body::message)),
         Err(error) => {
             let mut error = method.encode_error(error);
-            context.attach_error_chain(&mut error);
+            if !context.attach_error_chain(&mut error) {
+                context.mark_returned_variant::<E>(&mut error);
+            }
             context.settle_execution(&mut error);
             error.remap_dependency_error(context.server().map_or("-", |server| server.as_str()));
             error.into()

@@ -23,12 +23,12 @@ async fn run(
     route: &Arc<Route>,
     mut request: Request,
     context: &Context,
-    chain_is_sent: bool,
+    errors: ErrorScope,
     memory: Option<CallMemory<'_>>,
 ) -> Response {
     // 1. Observers: outermost, so that they see every outcome, including a dropped call.
     let mut start = call_start(&request);
-    start.chain_is_sent = chain_is_sent;
+    start.chain_is_sent = errors == ErrorScope::Chain;
     start.trace = CallTrace::of(Some(inner.server_info().flags()), route.show(), || {
         request.body().as_message().cloned()
     });
@@ -68,6 +68,10 @@ async fn run(
             response
         }
     };
+    if let Some(error) = response.error_mut() {
+        // Of a layer, which may have made a call.
+        inner.remap(error, errors);
+    }
     if let Some(memory) = memory {
         count(&mut response, memory, &mut observation);
     }
@@ -192,8 +196,7 @@ impl ServerInner {
     ) -> Response {
         let context = request.context().clone();
         let id = context.id().copied();
-        let chain_is_sent = errors == ErrorScope::Chain;
-        let mut response = run(self, route, request, &context, chain_is_sent, memory).await;
+        let mut response = run(self, route, request, &context, errors, memory).await;
         if let Some(error) = response.error_mut() {
             if error.execution() == Execution::DependencyNotExecuted {
                 // A layer made that call. If it did so after the handler, that may have done
@@ -252,6 +255,16 @@ impl ServerInner {
         error
     }
 
+    /// Turns an error of a dependency or a client into one of this server. Of a variant of a
+    /// dependency's enum, only trusted callers learn.
+    fn remap(&self, error: &mut Error, errors: ErrorScope) {
+        let source = self.source().as_str();
+        error.remap_dependency_error(source);
+        if errors == ErrorScope::Own {
+            error.hide_variant(source);
+        }
+    }
+
     pub(crate) fn sanitize_for_wire(
         &self,
         error: &mut Error,
@@ -262,6 +275,7 @@ impl ServerInner {
         let id = id.unwrap_or_else(RequestId::random);
         let (service, method) =
             method.map_or(("", ""), |method| (method.service, method.full_name()));
+        self.remap(error, errors);
         match errors {
             ErrorScope::Own => error.redact(id, service),
             ErrorScope::Chain => {

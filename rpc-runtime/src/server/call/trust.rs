@@ -1,6 +1,6 @@
 //! Trust in callers: which peers a listener accepts, and whether their headers count.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use http::{HeaderMap, request};
 
@@ -43,7 +43,11 @@ pub struct PeerAddress(pub SocketAddr);
 /// The origin of a peer's connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum PeerOrigin {
-    Tcp(SocketAddr),
+    Tcp {
+        peer: SocketAddr,
+        /// The address of this end.
+        local: IpAddr,
+    },
     /// A Unix socket: on this host, with permission to open the socket file.
     #[cfg(unix)]
     Unix,
@@ -70,7 +74,7 @@ impl Peer {
     /// Returns the peer's address on a network.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         match self.origin {
-            PeerOrigin::Tcp(address) => Some(address),
+            PeerOrigin::Tcp { peer, .. } => Some(peer),
             _ => None,
         }
     }
@@ -104,7 +108,9 @@ impl Peer {
             }
             Some(verifier) if self.listener == Trust::Internal => Ok(Caller {
                 kind: CallerKind::Trusted,
-                body: Some(identity::verify(verifier, head)?),
+                body: Some(identity::verify(verifier, head, |host| {
+                    self.origin.is_host(host, hosts)
+                })?),
                 errors: ErrorScope::requested(head),
             }),
             _ if is_plain && !self.is_trusted() && self.listener == Trust::Internal => {
@@ -117,7 +123,7 @@ impl Peer {
     /// Rejects a request that a web page of another site has caused.
     fn check_web_page(&self, hosts: &OwnHosts, head: &request::Parts) -> Result<(), Error> {
         match self.origin {
-            PeerOrigin::Tcp(_) => web_page::check(head, hosts),
+            PeerOrigin::Tcp { .. } => web_page::check(head, hosts),
             _ => Ok(()),
         }
     }
@@ -248,11 +254,36 @@ impl Caller {
 impl PeerOrigin {
     fn is_ours(self) -> bool {
         match self {
-            Self::Tcp(address) => is_loopback(address.ip()),
+            Self::Tcp { peer, .. } => is_loopback(peer.ip()),
             #[cfg(unix)]
             Self::Unix => true,
             Self::Mounted => true,
         }
+    }
+
+    /// Returns whether a host, without a port, is the one of this server on such a connection.
+    fn is_host(self, host: &str, hosts: &OwnHosts) -> bool {
+        match self {
+            Self::Tcp { local, .. } => hosts.include_signed(host, local),
+            #[cfg(unix)]
+            Self::Unix => hosts.include_signed(host, Ipv4Addr::LOCALHOST.into()),
+            // The application knows its hosts.
+            Self::Mounted => true,
+        }
+    }
+
+    /// Returns the origin of a TCP connection. An address of this end that the system does not tell
+    /// is none by which a caller can address the server.
+    pub(crate) fn tcp(peer: SocketAddr, local: std::io::Result<SocketAddr>) -> Self {
+        let local = local.map_or(Ipv4Addr::UNSPECIFIED.into(), |local| local.ip());
+        Self::Tcp { peer, local }
+    }
+
+    /// Returns the origin of a connection from an address to loopback.
+    #[cfg(test)]
+    pub(crate) fn to_loopback(peer: SocketAddr) -> Self {
+        let local = Ipv4Addr::LOCALHOST.into();
+        Self::Tcp { peer, local }
     }
 }
 
@@ -285,7 +316,7 @@ mod tests {
             ("[::ffff:10.0.0.1]:1", false),
             ("[fe80::1]:1", false),
         ] {
-            let origin = PeerOrigin::Tcp(address.parse().unwrap());
+            let origin = PeerOrigin::to_loopback(address.parse().unwrap());
             let (head, ()) = http::Request::new(()).into_parts();
             let hosts = OwnHosts::default();
             let internal = Peer::new(Trust::Internal, origin);

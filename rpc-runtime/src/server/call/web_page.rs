@@ -11,6 +11,7 @@ use http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 use http::request;
 
 use crate::error::{Code, Error};
+use crate::protocol::authority::{host_of, is_local_name};
 use crate::protocol::printable;
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -43,14 +44,27 @@ impl OwnHosts {
             let ip = ip.to_canonical();
             return ip.is_loopback() || self.addresses.contains(&ip);
         }
+        is_local_name(host) || self.has_name(host)
+    }
+
+    /// Returns whether a host is one by which the caller of a signed request may have addressed
+    /// this server: the address of the connection, loopback by its name, or one of these hosts.
+    pub(crate) fn include_signed(&self, host: &str, local: IpAddr) -> bool {
+        let local = local.to_canonical();
+        match host.parse::<IpAddr>() {
+            Ok(ip) => {
+                let ip = ip.to_canonical();
+                ip == local
+                    || (local.is_loopback() && ip.is_unspecified())
+                    || self.addresses.contains(&ip)
+            }
+            Err(_) => (local.is_loopback() && is_local_name(host)) || self.has_name(host),
+        }
+    }
+
+    fn has_name(&self, host: &str) -> bool {
         let name = host.strip_suffix('.').unwrap_or(host);
-        let is_local = name.eq_ignore_ascii_case("localhost")
-            || name
-                .len()
-                .checked_sub(".localhost".len())
-                .and_then(|start| name.get(start..))
-                .is_some_and(|end| end.eq_ignore_ascii_case(".localhost"));
-        is_local || self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
+        self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
 }
 
@@ -90,20 +104,6 @@ impl FromStr for OwnHost {
                 "`{shown}` is not a host; write one such as `pricing.test`, in ASCII and without `*`"
             )
         })
-    }
-}
-
-/// Returns the host of an authority, without the brackets of IPv6. `None` if it is malformed.
-fn host_of(authority: &str) -> Option<&str> {
-    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-    if let Some(rest) = authority.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']')?;
-        let port = rest.strip_prefix(':');
-        return (rest.is_empty() || port.is_some_and(is_port)).then_some(host);
-    }
-    match authority.split_once(':') {
-        Some((host, port)) => is_port(port).then_some(host),
-        None => Some(authority),
     }
 }
 

@@ -92,9 +92,14 @@ impl Outcome {
                 .as_ref()
                 .ok()
                 .map(|message| Base64::from(message.clone())),
-            error: self.error().map(|error| StoredError {
-                json: Base64::from(connect::error_json(error)),
-                metadata: entries(error.metadata()),
+            error: self.error().map(|error| {
+                let mut error = error.clone();
+                // The form does not tell that a variant is a dependency's.
+                error.hide_variant("-");
+                StoredError {
+                    json: Base64::from(connect::error_json(&error)),
+                    metadata: entries(error.metadata()),
+                }
             }),
         };
         // Strings and base64 cannot fail to serialize.

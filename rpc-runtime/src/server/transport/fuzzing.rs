@@ -36,7 +36,7 @@ impl Listen for OneConnection {
         match self.0.lock().await.take() {
             Some(io) => {
                 let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-                Ok((io, PeerOrigin::Tcp(address)))
+                Ok((io, PeerOrigin::tcp(address, Ok(address))))
             }
             None => std::future::pending().await,
         }

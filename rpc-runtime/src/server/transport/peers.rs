@@ -145,10 +145,10 @@ impl PeerLimiter {
 }
 
 fn key(origin: PeerOrigin) -> Option<PeerKey> {
-    let PeerOrigin::Tcp(address) = origin else {
+    let PeerOrigin::Tcp { peer, .. } = origin else {
         return None;
     };
-    Some(match address.ip().to_canonical() {
+    Some(match peer.ip().to_canonical() {
         IpAddr::V4(ip) => PeerKey::V4(ip.octets()),
         IpAddr::V6(ip) => {
             let [a, b, c, d, e, f, g, h, ..] = ip.octets();
@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn tcp(address: &str) -> PeerOrigin {
-        PeerOrigin::Tcp(address.parse().unwrap())
+        PeerOrigin::to_loopback(address.parse().unwrap())
     }
 
     #[test]

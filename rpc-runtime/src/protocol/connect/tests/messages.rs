@@ -83,7 +83,7 @@ fn a_request_is_written_as_a_server_reads_it() {
     let message = Bytes::from_static(b"{}");
     let message = OutgoingMessage::new(&method, 0, &message, &SendOptions::default());
     assert_eq!(message.query(), None);
-    let request = write_request(uri, &context, &metadata, message);
+    let request = write_request(uri, &context, &metadata, message, None);
     assert_eq!(
         (request.method().as_str(), request.uri().path()),
         ("POST", "/a.B/C")
@@ -141,7 +141,8 @@ fn a_request_has_the_form_of_its_options() {
         let outgoing = OutgoingMessage::new(method, 0, &bytes, &options);
         let query = outgoing.query().map(|query| format!("?{query}"));
         let uri = format!("http://a/a.B/C{}", query.unwrap_or_default());
-        let request = write_request(uri.parse().unwrap(), &context, &Metadata::new(), outgoing);
+        let uri = uri.parse().unwrap();
+        let request = write_request(uri, &context, &Metadata::new(), outgoing, None);
         assert_eq!(request.method(), verb);
         let accepts = request.headers().get("accept-encoding");
         assert_eq!(accepts.is_some_and(|name| name == "gzip"), gzip);

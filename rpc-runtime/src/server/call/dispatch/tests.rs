@@ -32,7 +32,7 @@ fn inner(
 }
 
 fn peer(trust: Trust, address: &str) -> Peer {
-    Peer::new(trust, PeerOrigin::Tcp(address.parse().unwrap()))
+    Peer::new(trust, PeerOrigin::to_loopback(address.parse().unwrap()))
 }
 
 fn request() -> http::Request<Full<Bytes>> {

@@ -78,7 +78,8 @@ impl Listen for TcpListener {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(target: "rpc", %error, "failed to set TCP_NODELAY");
         }
-        Ok((stream, PeerOrigin::Tcp(address)))
+        let origin = PeerOrigin::tcp(address, stream.local_addr());
+        Ok((stream, origin))
     }
 
     fn close(self) -> Vec<(TcpStream, PeerOrigin)> {
@@ -89,7 +90,8 @@ impl Listen for TcpListener {
         drop(listener);
         let waiting = waiting.into_iter().filter_map(|(stream, address)| {
             stream.set_nonblocking(true).ok()?;
-            Some((TcpStream::from_std(stream).ok()?, PeerOrigin::Tcp(address)))
+            let origin = PeerOrigin::tcp(address, stream.local_addr());
+            Some((TcpStream::from_std(stream).ok()?, origin))
         });
         waiting.collect()
     }

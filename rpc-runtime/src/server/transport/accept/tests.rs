@@ -17,7 +17,7 @@ impl Listen for Scripted {
     async fn accept(&self) -> Result<(DuplexStream, PeerOrigin)> {
         let next = self.0.lock().unwrap().pop_front();
         match next {
-            Some(result) => Ok((result?, PeerOrigin::Tcp(([127, 0, 0, 1], 1).into()))),
+            Some(result) => Ok((result?, PeerOrigin::to_loopback(([127, 0, 0, 1], 1).into()))),
             None => std::future::pending().await,
         }
     }
