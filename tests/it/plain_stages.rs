@@ -13,6 +13,7 @@ use rpc_runtime::prelude::*;
 use rpc_runtime::status::{MethodStatus, StatusClient};
 use rpc_runtime::{Callers, IdentityKeys, Limits, Policy, RateLimit, Trust};
 use rpc_tests::Running;
+use rpc_tests::captured::CapturedWriter;
 use rpc_tests::raw::{Raw, Response, request};
 use rpc_tests::wait::{StoppedClock, until, within};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
@@ -223,6 +224,29 @@ async fn a_full_server_refuses_plain_requests() {
     assert_eq!(held.response().await.status, 200);
     assert_eq!(fixture.ask("GET", "/quick", &[]).await.status, 200);
     assert_eq!(shop.buy().await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_refused_plain_request_has_one_log_line() {
+    let log = CapturedWriter::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .finish();
+    // The test, and so its server, has one thread.
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let mut fixture = Fixture::narrow(0).await;
+    let _held = fixture.running_request("/hang").await;
+    for verb in ["GET", "OPTIONS"] {
+        let response = fixture.ask(verb, "/quick", &[]).await;
+        assert_eq!(response.status, 503);
+        let method = format!("rpc.method=\"http {verb}\" code=\"unavailable\"");
+        let id = response.header("x-request-id").unwrap();
+        let text = log.text();
+        let lines: Vec<_> = text.lines().filter(|line| line.contains(&method)).collect();
+        assert!(matches!(*lines, [line] if line.contains(id)), "{text}");
+    }
 }
 
 #[tokio::test]
