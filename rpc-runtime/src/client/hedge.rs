@@ -76,13 +76,54 @@ fn second(
     request: &OutboundRequest,
     first_endpoint: &Arc<Endpoint>,
 ) -> Option<(InFlightGuard, OutboundRequest)> {
+    // First, because an address that is picked but gets no request loses its probe.
+    if !client.budget.withdraw() {
+        return None;
+    }
     let guard = client.balancer.pick(Some(first_endpoint)).ok()?;
-    client.budget.withdraw().then(|| {
-        let context = request.context.for_attempt(2);
-        let request = OutboundRequest {
-            context,
-            ..request.clone()
+    let context = request.context.for_attempt(2);
+    let request = OutboundRequest {
+        context,
+        ..request.clone()
+    };
+    Some((guard, request))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::outlier::{Node as _, Outcome};
+    use crate::client::{Client, RetryPolicy};
+    use crate::context::Context;
+    use crate::descriptor::MethodDescriptor;
+    use crate::metadata::Metadata;
+    use crate::middleware::{Body, Request};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hedge_without_a_budget_takes_no_probe() {
+        static METHOD: MethodDescriptor = MethodDescriptor::new("a.B", "c", "C", "/a.B/C");
+        let client = Client::from_urls(["http://a:1", "http://b:1"]).unwrap();
+        let client = client.retry(RetryPolicy::default().budget_percent(0)).0;
+        while client.budget.withdraw() {}
+        let endpoint = |avoid| {
+            let guard = client.balancer.pick(avoid).unwrap();
+            Arc::clone(guard.endpoint())
         };
-        (guard, request)
-    })
+        let first = endpoint(None);
+        let ejected = endpoint(Some(&first));
+        let health = ejected.health();
+        for _ in 0..10 {
+            health.record(Outcome::Failure, Duration::from_millis(1), Duration::ZERO);
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let (context, metadata) = (Context::current(), Metadata::new());
+        let request = Request::new(&METHOD, context, metadata, Body::message("{}"));
+        let (request, _guards) = OutboundRequest::from_request(request).unwrap();
+        for _ in 0..50 {
+            assert!(second(&client, &request, &first).is_none());
+        }
+        let picked = (0..100).map(|_| endpoint(None));
+        let probes = picked.filter(|endpoint| Arc::ptr_eq(endpoint, &ejected));
+        assert_eq!(probes.count(), 1);
+    }
 }
