@@ -181,6 +181,37 @@ async fn a_busy_address_is_left_alone_for_its_delay() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_few_rejections_leave_no_crowd_of_addresses() {
+    fastrand::seed(1);
+    let (_, balancer) = watched(URLS);
+    let busy = Outcome::Busy(Duration::MAX);
+    while !attempt(&balancer, "http://a:1", busy) {}
+    assert_eq!(share(&balancer, "http://a:1", 100), 0);
+    while !attempt(&balancer, "http://b:1", busy) {}
+    // The third one may not have the capacity for the calls of all, but gets the retries.
+    for url in URLS {
+        let share = share(&balancer, url, 300);
+        assert!(share > 60, "{url}: {share} of 300");
+    }
+    for _ in 0..100 {
+        let first = balancer.pick(None).unwrap();
+        let retry = balancer.pick(Some(first.endpoint())).unwrap();
+        assert!(target(&first) == "http://c:1" || target(&retry) == "http://c:1");
+    }
+    // Those that reject most calls are left alone.
+    for _ in 0..400 {
+        let guard = balancer.pick(None).unwrap();
+        let is_busy = target(&guard) != "http://c:1";
+        let outcome = if is_busy { busy } else { Outcome::Success };
+        guard
+            .endpoint()
+            .health()
+            .record(outcome, MS, Duration::ZERO);
+    }
+    assert_eq!(share(&balancer, "http://c:1", 100), 100);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_recorded_about_a_single_address() {
     let transport = Transport::from_url("http://a:1").unwrap();
     let balancer = Balancer::single(transport);

@@ -113,7 +113,9 @@ fn standing<N: Node>(
         Standing::Unusable
     } else if health.is_clean() {
         Standing::Usable
-    } else if health.is_busy(now()) {
+    } else if health.is_busy(now())
+        && (health.errors() >= SUSPECT || !is_crowded(nodes, avoided, now()))
+    {
         Standing::Unusable
     } else if health.failures() < SUSPECT {
         Standing::Usable
@@ -124,6 +126,14 @@ fn standing<N: Node>(
     } else {
         Standing::Usable
     }
+}
+
+/// Returns whether more than half of the addresses are busy or ejected: the others may not have the
+/// capacity for the calls of all. They get the retries, which are few.
+fn is_crowded<N: Node>(nodes: &[N], avoided: &impl Fn(&N) -> bool, now: Duration) -> bool {
+    let is_left_out = |node: &&N| node.health().is_busy(now) || node.health().is_ejected();
+    let left_out = nodes.iter().filter(is_left_out).count();
+    left_out * 2 > nodes.len() && !nodes.iter().any(avoided)
 }
 
 /// Returns whether a suspect address is ejected, or becomes ejected now: it fails more than the
@@ -173,10 +183,12 @@ fn better<'n, N: Node>(one: &'n N, two: &'n N) -> &'n N {
 /// worse one. A difference of 1 halves the turns of the worse one.
 fn advantage(one: &Health, two: &Health) -> f32 {
     let by_time = match (one.usual_time(), two.usual_time()) {
-        (Some(one), Some(two)) => {
-            let difference = two - one;
+        (Some(one_time), Some(two_time)) => {
+            let difference = two_time - one_time;
             let beyond = (difference.abs() - TOLERATED_SLOWNESS).clamp(0.0, MAX_SLOWNESS_PENALTY);
-            beyond.copysign(difference)
+            // The first calls to an address may be long ones.
+            let certainty = one.time_certainty().min(two.time_certainty());
+            beyond.copysign(difference) * certainty
         }
         _ => 0.0,
     };

@@ -1,7 +1,10 @@
 //! The health of one address: what the outcomes of its attempts have shown.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize};
 use std::time::Duration;
+
+use super::average::Average;
 
 /// The longest time for which an address gets no attempt.
 pub(crate) const MAX_WAIT: Duration = Duration::from_millis(800);
@@ -29,10 +32,7 @@ const FAILURE_WEIGHT: f32 = 1.0 / 7.0;
 const ERROR_WEIGHT: f32 = 1.0 / 16.0;
 
 /// The number of responses over which the usual time is taken, on average.
-const TIME_SAMPLES: u32 = 16;
-
-/// The share below which failures and errors are forgotten.
-const NEGLIGIBLE: f32 = 1.0 / 64.0;
+const TIME_SAMPLES: u16 = 16;
 
 /// The outcome of a request, as far as it is evidence about the server at the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub(crate) struct Health {
     /// The usual time of a response: the average of the binary logarithms of the microseconds.
     time: Average,
     /// The number of responses in the usual time, up to [`TIME_SAMPLES`].
-    timed: AtomicU32,
+    timed: AtomicU16,
     /// The number of deadlines since the last response.
     deadlines: AtomicU32,
     /// Whether the address is ejected: it gets probes only. Set by the choice, cleared by a
@@ -150,6 +150,11 @@ impl Health {
     /// The binary logarithm of the usual time of a response. `None` before the first one.
     pub(super) fn usual_time(&self) -> Option<f32> {
         (self.timed.load(Relaxed) > 0).then(|| self.time.get())
+    }
+
+    /// The number of responses in the usual time, as a share of those that make it certain.
+    pub(super) fn time_certainty(&self) -> f32 {
+        f32::from(self.timed.load(Relaxed)) / f32::from(TIME_SAMPLES)
     }
 
     /// Takes the probe of a suspect address if it is due. One caller gets it.
@@ -234,43 +239,15 @@ impl Health {
         if timed < TIME_SAMPLES {
             self.timed.store(timed + 1, Relaxed);
         }
-        #[allow(clippy::cast_precision_loss, reason = "a small number")]
-        self.time
-            .add(time, 1.0 / (timed + 1).min(TIME_SAMPLES) as f32);
+        let samples = f32::from((timed + 1).min(TIME_SAMPLES));
+        self.time.add(time, 1.0 / samples);
     }
 
-    /// Records a time after which there was no result yet.
+    /// Records a time after which there was no result yet. As the first time it would make a server
+    /// fast that responds quickly with errors only.
     fn took_at_least(&self, time: f32) {
-        if self.usual_time().is_none_or(|usual| time > usual) {
+        if self.usual_time().is_some_and(|usual| time > usual) {
             self.took(time);
-        }
-    }
-}
-
-/// An exponentially weighted moving average; 0 is "nothing yet".
-#[derive(Debug, Default)]
-struct Average(AtomicU32);
-
-impl Average {
-    fn get(&self) -> f32 {
-        f32::from_bits(self.0.load(Relaxed))
-    }
-
-    fn set(&self, value: f32) {
-        self.0.store(value.to_bits(), Relaxed);
-    }
-
-    fn add(&self, value: f32, weight: f32) {
-        let old = self.get();
-        self.set(old + (value - old) * weight);
-    }
-
-    /// Adds 0 to a share, down to [`NEGLIGIBLE`].
-    fn forget(&self, weight: f32) {
-        let old = self.get();
-        if old != 0.0 {
-            let new = old - old * weight;
-            self.set(if new < NEGLIGIBLE { 0.0 } else { new });
         }
     }
 }

@@ -8,6 +8,7 @@
 //! Hand-written because the crates with circuit breakers decide about one address without the
 //! others, and so can refuse all of them.
 
+mod average;
 mod choice;
 mod health;
 #[cfg(test)]

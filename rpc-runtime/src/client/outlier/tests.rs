@@ -41,7 +41,9 @@ fn sick_replicas_lose_calls_and_callers_gain() {
         let (with, without) = compare(&scenario);
         let limit = match name {
             // An error of a handler may be that of a dependency.
-            "1 of 10 has errors" | "1 of 3 has errors, one client" => 0.9,
+            "1 of 10 has errors"
+            | "1 of 3 has errors, one client"
+            | "1 of 3 has errors from the start" => 0.9,
             "5 of 10 fail 60 %" => 0.7,
             _ if ["1 of", "5 of", "long"]
                 .iter()

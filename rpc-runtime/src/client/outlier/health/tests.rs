@@ -104,17 +104,24 @@ fn the_usual_time_is_that_of_results() {
     server.after(Outcome::Success, 640 * MS, 10);
     assert!(usual(&server) > first + 1.0);
     // A caller that left knows that it took longer.
-    let mut waited = new();
-    waited.after(Outcome::Success, MS, 1);
-    waited.after(Outcome::Canceled, 64 * MS, 1);
-    assert!(
-        usual(&waited)
-            > usual(&{
-                let mut server = new();
-                server.after(Outcome::Success, MS, 1);
-                server
-            })
-    );
+    server.after(Outcome::Success, MS, 100);
+    let before = usual(&server);
+    server.after(Outcome::Canceled, 64 * MS, 1);
+    assert!(usual(&server) > before);
+}
+
+#[test]
+fn a_server_without_results_has_no_usual_time() {
+    for outcome in [Outcome::Error, Outcome::Busy(MS), Outcome::Canceled] {
+        let mut server = new();
+        server.after(outcome, MS, 100);
+        assert_eq!(server.health.usual_time(), None, "{outcome:?}");
+        server.after(Outcome::Success, MS, 1);
+        // Another process may be at the address after an ejection.
+        server.after(Outcome::Failure, MS, 5);
+        server.after(Outcome::Error, MS, 100);
+        assert_eq!(server.health.usual_time(), None, "{outcome:?}");
+    }
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub(crate) fn scenarios(unit: Duration) -> Vec<(&'static str, Scenario)> {
             (Duration::from_secs(2) * n, state)
         })
         .collect();
+    let mut broken = sick(3, 1, State::Failing(1.0, Error));
+    broken.replicas[0][0].0 = Duration::ZERO;
     let long = |scenario| Scenario {
         long: 0.1,
         // An average call takes 48 ms.
@@ -71,6 +73,7 @@ pub(crate) fn scenarios(unit: Duration) -> Vec<(&'static str, Scenario)> {
             "1 of 3 has errors, one client",
             one_client(sick(3, 1, State::Failing(1.0, Error))),
         ),
+        ("1 of 3 has errors from the start", broken),
         (
             "1 of 10 busy",
             sick(10, 1, State::Failing(1.0, Busy(100 * MS))),
@@ -82,6 +85,10 @@ pub(crate) fn scenarios(unit: Duration) -> Vec<(&'static str, Scenario)> {
         ("5 of 10 silent", sick(10, 5, State::Silent)),
         ("5 of 10 fail 60 %", sick(10, 5, failing)),
         ("8 of 10 dead", sick(10, 8, dead)),
+        (
+            "8 of 10 reject 30 %, for a second",
+            sick(10, 8, State::Failing(0.3, Busy(1000 * MS))),
+        ),
         ("all of 10 fail 60 %", sick(10, 10, failing)),
         ("all of 3 fail 60 %", sick(3, 3, failing)),
         (
