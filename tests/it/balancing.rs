@@ -201,6 +201,46 @@ async fn a_keyed_call_is_retried_on_the_same_replica() {
     assert_eq!(runs, 5, "one for each key");
 }
 
+#[tokio::test]
+async fn a_keyed_call_returns_to_an_ejected_replica() {
+    let (replicas, _drops) = start::<2>().await;
+    let replicas: Arc<[Started]> = replicas.into();
+    let client = Client::from_urls(urls(&replicas)).unwrap().retry(quick());
+    let others = ReplicaClient::with_client(client.clone().retry(RetryPolicy::off()));
+    let shared = Arc::clone(&replicas);
+    // Before the second attempt, other calls get the replica ejected, and then it works again.
+    let client = client.attempt_layer(move |request: Request, next: Next| {
+        let (others, replicas) = (others.clone(), Arc::clone(&shared));
+        async move {
+            if request.context().attempt() == 2 {
+                let mut failed = 1;
+                while failed < 5 {
+                    // Several at once, because the keyed call counts as in flight.
+                    let calls = join_all((0..4).map(|_| others.change())).await;
+                    failed += calls.iter().filter(|call| call.is_err()).count();
+                }
+                replicas[0].proxy.set(NetworkFault::None);
+            }
+            next.run(request).await
+        }
+    });
+    let client = ReplicaClient::with_client(client);
+    replicas[0]
+        .proxy
+        .set(NetworkFault::CutResponses { after: 0 });
+    let mut replayed = false;
+    for n in 0..50 {
+        let before = replicas[0].runs();
+        let reply = client.pay(&n.to_string()).with_response().await.unwrap();
+        if replicas[0].runs() > before {
+            assert_eq!(reply.value, 0);
+            replayed = reply.headers.get("idempotent-replayed") == Some("true");
+            break;
+        }
+    }
+    assert!(replayed, "one result for one key");
+}
+
 /// A request that was not sent has not run, so it may be retried.
 #[tokio::test]
 async fn an_unsent_keyed_call_goes_to_another_replica() {

@@ -161,3 +161,29 @@ async fn a_policy_without_retries_sends_once() {
         assert_eq!(peer.seen().len(), number);
     }
 }
+
+#[tokio::test]
+async fn one_of_three_that_processes_nothing_costs_none() {
+    for action in [Action::Reset(REFUSED_STREAM), go_away(0)] {
+        let shown = format!("{action:?}");
+        let refusing = Http2Peer::start(MANY, move |_| action.clone()).await;
+        let others = [
+            Http2Peer::start(MANY, |_| fine()).await,
+            Http2Peer::start(MANY, |_| fine()).await,
+        ];
+        let quick = Duration::from_millis(1);
+        let retry = RetryPolicy::default().backoff(quick, quick);
+        let urls = others.iter().chain([&refusing]).map(Http2Peer::url);
+        let client = Client::from_urls(urls).unwrap().http2().retry(retry);
+        for _ in 0..10 {
+            assert_eq!(failures(&client, CALLS).await, [""; 0], "{shown}");
+        }
+        // It is asked again, and no more often than the others.
+        let refused = refusing.seen().len();
+        let all = refused + others.iter().map(|peer| peer.seen().len()).sum::<usize>();
+        assert!(
+            refused > 1 && refused * 3 <= all,
+            "{shown}: {refused} of {all}"
+        );
+    }
+}
