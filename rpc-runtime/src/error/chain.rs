@@ -56,13 +56,16 @@ impl Error {
     /// `#[rpc(from)]`.
     pub(crate) fn wraps(&self, original: &Self) -> bool {
         let (own, theirs) = (self.payload(), original.payload());
+        let inner = own.and_then(|payload| payload.inner.as_deref());
+        let is_inner = inner == theirs.map(|theirs| &**theirs);
+        // A variant that the handler makes itself has none, and may look like the other one.
+        let same_request = self.0.request_id == original.0.request_id;
         // The `Other` variant of a dependency keeps its hops. All other variants have none.
         let same_way = self.0.hops.is_empty() || self.0.hops == original.0.hops;
         same_way
             && self.0.location.is_none()
             && self.0.code == original.0.code
-            && (own.and_then(|payload| payload.inner.as_deref()) == theirs.map(|theirs| &**theirs)
-                || (own.is_some() && own == theirs))
+            && (is_inner && theirs.is_some() || same_request && (is_inner || own == theirs))
     }
 
     /// Records the full name of the method whose call failed in this process, without a response of
