@@ -7,7 +7,9 @@ use crate::context::Context;
 
 /// Spawns a task that inherits the current [`Context`] and `tracing` span.
 ///
-/// The task may outlive the call. Its own calls and log events keep the request ID.
+/// The task may outlive the call. Its own calls and log events keep the request ID. While it runs,
+/// it may make calls, so an error of a dependency that the handler returns does not state that
+/// nothing was done.
 ///
 /// ```
 /// use rpc_runtime::{Context, RequestId};
@@ -29,7 +31,13 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    tokio::spawn(Context::current().scope(future).in_current_span())
+    let context = Context::current();
+    let task = context.begin_task();
+    let work = async move {
+        let _task = task;
+        future.await
+    };
+    tokio::spawn(context.scope(work).in_current_span())
 }
 
 /// Runs blocking work on tokio's blocking pool, in the current [`Context`] and `tracing` span.
@@ -45,5 +53,9 @@ where
 {
     let context = Context::current();
     let span = tracing::Span::current();
-    tokio::task::spawn_blocking(move || span.in_scope(|| context.enter(work)))
+    let task = context.begin_task();
+    tokio::task::spawn_blocking(move || {
+        let _task = task;
+        span.in_scope(|| context.enter(work))
+    })
 }

@@ -34,7 +34,12 @@ pub(super) async fn attempt(
         endpoint.send(request).await
     } else {
         let layers = &client.attempt_layers;
-        layers.run(endpoint, request.to_request()).await
+        let mut response = layers.run(endpoint, request.to_request()).await;
+        if let Some(error) = response.error_mut() {
+            // A layer may have failed after the attempt.
+            context.correct_execution(error);
+        }
+        response
     };
     AttemptOutcome {
         response,

@@ -8,7 +8,7 @@ use std::task;
 use std::time::Duration;
 
 use super::Client;
-use super::stack::{self, CallParts, CallResult};
+use super::stack::{self, CallParts, CallResult, OutgoingCall};
 use crate::compression::Compression;
 use crate::context::{Context, RequestId};
 use crate::descriptor::MethodDescriptor;
@@ -68,13 +68,15 @@ pub(crate) fn prepare<T: 'static, E: 'static>(
     message: Result<Vec<u8>, Error>,
 ) -> Call<T, E> {
     let caller = Location::caller();
+    let context = Context::current();
     tracing::trace!(target: "rpc", method = method.path, file = caller.file(), line = caller.line(), "call created");
     Call(CallState::Prepared(Box::new(UnsentCall {
         parts: CallParts {
             client: client.clone(),
             method,
             redacted_arguments,
-            context: Context::current(),
+            outgoing: OutgoingCall::of(method, &context),
+            context,
             timeout: None,
             metadata: Metadata::new(),
             body: message.map(Body::message),

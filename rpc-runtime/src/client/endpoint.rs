@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::outbound::OutboundRequest;
 use super::outlier::{Health, Node, Outcome};
 use super::transport::Transport;
+use crate::error::Error;
 use crate::middleware::{BoxFuture, InnerService, Request, Response};
 use crate::sync::MutexExt as _;
 
@@ -52,7 +53,17 @@ impl Endpoint {
     }
 
     /// Sends a request, and records the outcome where that is of use.
+    /// The context of the call counts the requests that may have been executed.
     pub(super) async fn send(&self, request: &OutboundRequest) -> Response {
+        request.context.call_begins();
+        let response = self.exchange(request).await;
+        if response.error().is_some_and(Error::is_not_executed) {
+            request.context.call_not_executed();
+        }
+        response
+    }
+
+    async fn exchange(&self, request: &OutboundRequest) -> Response {
         let Some(since) = self.recorded_since else {
             return self.transport.send(request).await.0;
         };

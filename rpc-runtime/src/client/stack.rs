@@ -27,6 +27,8 @@ pub(super) struct CallParts {
     pub(super) redacted_arguments: Option<&'static dyn RedactedArguments>,
     /// The context that the call is made in.
     pub(super) context: Context,
+    /// `None` for a method without side effects.
+    pub(super) outgoing: Option<OutgoingCall>,
     pub(super) timeout: Option<Duration>,
     pub(super) metadata: Metadata,
     /// The request message, or the error of encoding it.
@@ -54,6 +56,7 @@ pub(super) async fn run(call: CallParts) -> CallResult {
         method,
         redacted_arguments,
         context: callers,
+        outgoing: counted,
         timeout,
         metadata,
         body,
@@ -84,7 +87,6 @@ pub(super) async fn run(call: CallParts) -> CallResult {
         trace,
         ..CallStart::client(method, &context, inner.balancer.target())
     });
-    let deadline = context.deadline();
     let mut response = match (failed, body) {
         (Some(error), _) | (None, Err(error)) => unsent(error),
         (None, Ok(_)) if deadline_passed(&context) => unsent(Error::deadline_exceeded()),
@@ -101,7 +103,7 @@ pub(super) async fn run(call: CallParts) -> CallResult {
             // 2. Deadline.  3. The layers of the client, once a call.
             // 4. Retries. Each attempt: load balancing, attempt layers, transport.
             let work = inner.layers.run(&client.0, request);
-            send(&callers, method, deadline, work).await
+            send(counted, &context, work).await
         }
     };
     // Only a call that was rejected before it was sent can have a context without an ID.
@@ -117,28 +119,58 @@ pub(super) async fn run(call: CallParts) -> CallResult {
     }
 }
 
-/// Runs a call up to its deadline. Records in the context of its caller whether it may have been
-/// executed.
+/// Runs a call up to its deadline. `outgoing` learns whether it may have been executed.
 async fn send(
-    callers: &Context,
-    method: &'static MethodDescriptor,
-    deadline: Option<Instant>,
+    mut outgoing: Option<OutgoingCall>,
+    context: &Context,
     work: BoxFuture<Response>,
 ) -> Response {
-    if has_effects(method) {
-        callers.call_begins();
+    // From here on, a call that is dropped may have been executed.
+    if let Some(outgoing) = &mut outgoing {
+        outgoing.may_have_run = true;
     }
-    let response = match deadline {
+    let mut response = match context.deadline() {
         Some(deadline) => timeout_at(deadline.into(), work)
             .await
             .unwrap_or_else(|_| Error::deadline_exceeded().into()),
         None => work.await,
     };
-    // A call that is dropped before this line may have been executed.
-    if has_effects(method) && response.error().is_some_and(Error::is_not_executed) {
-        callers.call_not_executed();
+    if let Some(error) = response.error_mut() {
+        // A layer may have failed after the call.
+        context.correct_execution(error);
+        if let Some(outgoing) = &mut outgoing {
+            outgoing.may_have_run = !error.is_not_executed();
+        }
     }
     response
+}
+
+/// A call that counts in the context of its caller as one that may be executed, from the moment
+/// when it is made: it may be sent by a task, after the handler that made it has returned.
+pub(super) struct OutgoingCall {
+    callers: Context,
+    may_have_run: bool,
+}
+
+impl OutgoingCall {
+    /// Counts a call. Returns `None` for a method without side effects.
+    pub(super) fn of(method: &MethodDescriptor, callers: &Context) -> Option<Self> {
+        (method.idempotency != Idempotency::NoSideEffects).then(|| {
+            callers.call_begins();
+            Self {
+                callers: callers.clone(),
+                may_have_run: false,
+            }
+        })
+    }
+}
+
+impl Drop for OutgoingCall {
+    fn drop(&mut self) {
+        if !self.may_have_run {
+            self.callers.call_not_executed();
+        }
+    }
 }
 
 /// Marks an error as the end of a call. Adds the request ID and the method to one that did not come
@@ -161,10 +193,6 @@ pub(super) fn end_call(
 /// Returns the response of a call that is not sent.
 fn unsent(error: Error) -> Response {
     error.not_executed().into()
-}
-
-fn has_effects(method: &MethodDescriptor) -> bool {
-    method.idempotency != Idempotency::NoSideEffects
 }
 
 fn deadline_passed(context: &Context) -> bool {

@@ -398,17 +398,38 @@ impl Context {
         }
     }
 
+    /// Counts a task of a handler, which may make calls until it ends, like a call.
+    pub(crate) fn begin_task(&self) -> Option<RunningTask> {
+        // A layer may run the handler itself in a task.
+        let is_of_handler = self.progress().is_some_and(Progress::has_begun);
+        is_of_handler.then(|| {
+            self.call_begins();
+            RunningTask(self.clone())
+        })
+    }
+
+    /// Corrects an error that states that nothing was done, if a call of this context may have been
+    /// executed.
+    pub(crate) fn correct_execution(&self, error: &mut Error) {
+        if error.is_not_executed() && self.has_called() {
+            error.set_execution(Execution::Unknown);
+        }
+    }
+
     /// Decides whether an error of the handler means that nothing was done. That of a dependency
     /// that did nothing does, if no other call of the handler may have been executed.
     pub(crate) fn settle_execution(&self, error: &mut Error) {
         if error.execution() == Execution::DependencyNotExecuted {
-            let has_called = self.progress().is_some_and(Progress::has_called);
-            error.set_execution(if has_called {
+            error.set_execution(if self.has_called() {
                 Execution::Unknown
             } else {
                 Execution::NotExecuted
             });
         }
+    }
+
+    fn has_called(&self) -> bool {
+        self.progress().is_some_and(Progress::has_called)
     }
 
     fn progress(&self) -> Option<&Progress> {
@@ -446,6 +467,15 @@ impl Context {
             progress: Progress::default(),
             origin: origin.clone().or_else(|| Some(self.clone())),
         }
+    }
+}
+
+/// A task of a handler. When it is dropped, only the calls that the task has made count.
+pub(crate) struct RunningTask(Context);
+
+impl Drop for RunningTask {
+    fn drop(&mut self) {
+        self.0.call_not_executed();
     }
 }
 

@@ -11,7 +11,8 @@ pub(super) struct Progress {
     /// Whether the handler has begun, once it is decided. `false` if the call has ended before, so
     /// the handler must not begin any more.
     has_begun: OnceLock<bool>,
-    /// The number of calls that the handler has made and that may have been executed.
+    /// The number of calls that the handler has made and that may have been executed, and of its
+    /// tasks that run.
     calls: AtomicU32,
 }
 
@@ -25,6 +26,10 @@ impl Progress {
     /// Refuses the call if its handler has not begun, and returns whether it is refused.
     pub(super) fn refuse(&self) -> bool {
         !*self.has_begun.get_or_init(|| false)
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun.get() == Some(&true)
     }
 
     /// Records an outgoing call, which may be executed from now on.
