@@ -97,9 +97,11 @@ fn count(response: &mut Response, memory: CallMemory<'_>, observation: &mut Obse
 /// Returns the response of a call whose deadline has passed. A handler that has not begun until
 /// then does not begin later.
 fn too_late(context: &Context) -> Response {
-    let error = Error::deadline_exceeded();
+    let mut error = Error::deadline_exceeded();
     if context.refuse() {
-        return error.not_executed().into();
+        error.set_execution(Execution::NotExecuted);
+        // A layer may have made a call.
+        context.correct_execution(&mut error);
     }
     error.into()
 }
@@ -198,10 +200,12 @@ impl ServerInner {
         let id = context.id().copied();
         let mut response = run(self, route, request, &context, errors, memory).await;
         if let Some(error) = response.error_mut() {
+            // A task of a layer may still hold the call, whose handler must not begin later.
+            let is_refused = error.is_not_executed() && context.refuse();
             if error.execution() == Execution::DependencyNotExecuted {
                 // A layer made that call. If it did so after the handler, that may have done
                 // something.
-                if context.refuse() {
+                if is_refused {
                     context.settle_execution(error);
                 } else {
                     error.set_execution(Execution::Unknown);
