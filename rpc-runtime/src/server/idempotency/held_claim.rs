@@ -1,5 +1,6 @@
 //! A claimed key, until the store is told how the claim ends.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -115,9 +116,15 @@ impl<'s> HeldClaim<'s> {
 
 impl Drop for HeldClaim<'_> {
     fn drop(&mut self) {
-        if !self.is_settled {
-            let mut told = self.tell();
-            let _ = told.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        if self.is_settled {
+            return;
         }
+        // The claim may be dropped by a panic of the store, and a second one would end the process.
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            let mut told = self.tell();
+            told.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        }));
+        // There is no one to tell.
+        drop(told);
     }
 }

@@ -55,7 +55,9 @@ pub trait IdempotencyStore: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// `unavailable` if the store cannot be reached. It may have claimed the key all the same.
+    /// `unavailable` if the store cannot be reached. It may have claimed the key all the same. A
+    /// store that claims it only after it has returned the error keeps it: the server has released
+    /// the claim by then.
     fn begin<'a>(&'a self, key: &'a IdempotencyKey, message: Fingerprint)
     -> StoreFuture<'a, Claim>;
 
