@@ -22,6 +22,9 @@ const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
+/// `:status: 200` from the static table, `content-type` with its name from there.
+const JSON_HEAD: [u8; 20] = *b"\x88\x0f\x10\x10application/json";
+
 /// An answer to a request, or none.
 #[derive(Debug, Clone)]
 pub enum Action {
@@ -47,6 +50,8 @@ pub enum Action {
     },
     /// Sends this header block, and a short body.
     Raw(Vec<u8>),
+    /// Sends the head and a part of a response, and goes on with this action.
+    Begin(Box<Action>),
     /// Closes the connection.
     Close,
     /// Responds to nothing from now on but pings.
@@ -224,7 +229,12 @@ impl Connection {
                 state.pings.fetch_add(1, Ordering::SeqCst);
             }
             // Requests without an answer are seen too.
-            let action = (kind == HEADERS).then(|| self.decide(stream));
+            let mut action = (kind == HEADERS).then(|| self.decide(stream));
+            if let Some(Action::Begin(then)) = action {
+                self.send(HEADERS, END_HEADERS, stream, &JSON_HEAD).await?;
+                self.send(DATA, 0, stream, b"{").await?;
+                action = Some(*then);
+            }
             match kind {
                 _ if silent => {}
                 SETTINGS if flags & ACK == 0 => self.send(SETTINGS, ACK, 0, &[]).await?,
@@ -254,6 +264,8 @@ impl Connection {
                         self.send(HEADERS, END_HEADERS, stream, &head).await?;
                         self.send(DATA, END_STREAM, stream, b"{}").await?;
                     }
+                    // Replaced above.
+                    Some(Action::Begin(_)) => {}
                     Some(Action::Close) => return Ok(()),
                     Some(Action::Stall) => stalled = true,
                     Some(Action::FallSilent) => silent = true,
@@ -285,10 +297,7 @@ impl Connection {
     }
 
     async fn respond(&mut self, stream: u32, json: &str) -> io::Result<()> {
-        // `:status: 200` from the static table, `content-type` with its name from there.
-        let mut head = vec![0x88, 0x0f, 0x10, 16];
-        head.extend(b"application/json");
-        self.send(HEADERS, END_HEADERS, stream, &head).await?;
+        self.send(HEADERS, END_HEADERS, stream, &JSON_HEAD).await?;
         self.send(DATA, END_STREAM, stream, json.as_bytes()).await
     }
 

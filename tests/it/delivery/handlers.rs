@@ -1,0 +1,150 @@
+use std::sync::Arc;
+
+use rpc_tests::Running;
+use rpc_tests::wait::{until, within};
+use tokio::sync::Semaphore;
+
+use super::shop::{DEAD, losing_server};
+use super::vault::{Register, TillError, Vault, once};
+
+/// An error of its own that a handler makes after the error of a dependency.
+#[tokio::test]
+async fn a_variant_of_its_own_is_not_that_of_a_dependency() {
+    let bank = once(DEAD);
+    let register = Register::new(move || {
+        let bank = bank.clone();
+        async move {
+            let charged = bank.charge().await.map_err(TillError::from);
+            assert!(matches!(charged, Err(TillError::Bank(_))));
+            // Here the handler writes the debt to its database, and fails for its own reason.
+            Err(TillError::Busy)
+        }
+    });
+    assert_eq!(register.runs_of_a_repeated_call().await, 1);
+}
+
+/// A task of the handler calls when the handler has returned.
+#[tokio::test]
+async fn a_task_that_calls_after_the_handler() {
+    for is_made_before in [false, true] {
+        let vault = Vault::default();
+        let running = Running::start(vault.server()).await;
+        let (bank, dead) = (once(&running.url()), once(DEAD));
+        let go = Arc::new(Semaphore::new(0));
+        let gate = Arc::clone(&go);
+        let register = Register::new(move || {
+            let (bank, dead, gate) = (bank.clone(), dead.clone(), Arc::clone(&gate));
+            async move {
+                if is_made_before {
+                    let call = bank.charge();
+                    tokio::spawn(async move {
+                        let _permit = gate.acquire().await;
+                        call.await
+                    });
+                } else {
+                    rpc_runtime::spawn(async move {
+                        let _permit = gate.acquire().await;
+                        bank.charge().await
+                    });
+                }
+                dead.charge().await?;
+                Ok(())
+            }
+        });
+        let runs = register.runs_of_a_repeated_call().await;
+        go.add_permits(1);
+        until(async || vault.charges() == runs).await;
+        assert_eq!(vault.charges(), 1, "{is_made_before}");
+    }
+}
+
+/// Ways in which an earlier call of the handler ends.
+#[derive(Debug, Clone, Copy)]
+enum Earlier {
+    /// Dropped while it runs.
+    Dropped,
+    /// Its response is lost, and the handler ignores that.
+    Lost,
+    /// Runs at the same time, and is dropped.
+    Joined,
+    /// Runs in a task of its own.
+    Spawned,
+    /// Created in the handler, polled in a task of its own.
+    Moved,
+    /// In a blocking thread.
+    Blocking,
+    /// Made, and never polled.
+    NotPolled,
+    /// Not reached either.
+    NotReached,
+    /// Without side effects.
+    Looked,
+}
+
+/// The effect that an earlier call of a handler may have had counts, whatever became of it.
+#[tokio::test]
+async fn each_end_of_an_earlier_call() {
+    use Earlier::{Blocking, Dropped, Joined, Looked, Lost, Moved, NotPolled, NotReached, Spawned};
+    for (earlier, kept) in [
+        (Dropped, true),
+        (Lost, true),
+        (Joined, true),
+        (Spawned, true),
+        (Moved, true),
+        (Blocking, true),
+        (NotPolled, false),
+        (NotReached, false),
+        (Looked, false),
+    ] {
+        let (held, gate) = Vault::held();
+        let open = Vault::default();
+        let (held_running, open_running) = (
+            Running::start(held.server()).await,
+            Running::start(open.server()).await,
+        );
+        let (slow, fast, dead) = (
+            once(&held_running.url()),
+            once(&open_running.url()),
+            once(DEAD),
+        );
+        let losing = once(&losing_server().await);
+        let held_gate = Arc::clone(&gate);
+        let register = Register::new(move || {
+            let (slow, fast, dead) = (slow.clone(), fast.clone(), dead.clone());
+            let (losing, gate) = (losing.clone(), Arc::clone(&held_gate));
+            async move {
+                match earlier {
+                    Dropped => tokio::select! {
+                        _ = slow.charge() => {}
+                        _ = gate.begun.acquire() => {}
+                    },
+                    Lost => drop(losing.charge().await),
+                    Joined => {
+                        tokio::try_join!(
+                            async { Ok::<_, TillError>(slow.charge().await?) },
+                            async {
+                                drop(gate.begun.acquire().await);
+                                Ok(dead.charge().await?)
+                            },
+                        )?;
+                    }
+                    Spawned => drop(rpc_runtime::spawn(async move { fast.charge().await }).await),
+                    Moved => drop(tokio::spawn(fast.charge()).await),
+                    Blocking => {
+                        let handle = tokio::runtime::Handle::current();
+                        let work = move || handle.block_on(fast.charge());
+                        drop(rpc_runtime::spawn_blocking(work).await);
+                    }
+                    NotPolled => drop(fast.charge()),
+                    NotReached => drop(dead.charge().await),
+                    Looked => drop(fast.look().await),
+                }
+                dead.charge().await?;
+                Ok(())
+            }
+        });
+        let runs = within(register.runs_of_a_repeated_call()).await;
+        assert_eq!(runs, if kept { 1 } else { 2 }, "{earlier:?}");
+        gate.go.add_permits(1);
+    }
+}
