@@ -9,6 +9,7 @@ const _: () = {
             match self {
                 Self::InsufficientCredit { .. } => __rpc::Code::FailedPrecondition,
                 Self::Store(..) => __rpc::Code::Unavailable,
+                Self::Closed { .. } => __rpc::Code::Unavailable,
                 Self::Broken => Code::Internal,
                 Self::User(__inner) => __rpc::RpcError::code(__inner),
                 Self::Other(__inner) => __rpc::Error::code(__inner),
@@ -43,6 +44,16 @@ const _: () = {
                         .source(__rpc::Specialize(__field0).into_source())
                         .finish()
                 }
+                Self::Closed { until: __field_until } => {
+                    __rpc::TypedError::new(
+                            __rpc::Code::Unavailable,
+                            "CLOSED",
+                            __rpc::text_or(__text, "CLOSED"),
+                        )
+                        .not_executed()
+                        .field("until", &__field_until)
+                        .finish()
+                }
                 Self::Broken => {
                     __rpc::TypedError::new(
                             Code::Internal,
@@ -73,6 +84,11 @@ const _: () = {
                         }
                         "STORE_DOWN" => {
                             Self::Store(__rpc::Specialize::<std::io::Error>::value()?)
+                        }
+                        "CLOSED" => {
+                            Self::Closed {
+                                until: __payload.field::<u64>("until")?,
+                            }
                         }
                         "BROKEN" => Self::Broken,
                         "USER" => {

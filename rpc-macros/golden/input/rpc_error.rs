@@ -6,6 +6,9 @@ pub enum PricingError {
     #[error("the store is down")]
     #[rpc(code = "unavailable", reason = "STORE_DOWN")]
     Store(#[rpc(skip)] std::io::Error),
+    #[error("not for now")]
+    #[rpc(code = "unavailable", not_executed)]
+    Closed { until: u64 },
     #[error("broken")]
     #[rpc(code = Code::Internal, public)]
     Broken,

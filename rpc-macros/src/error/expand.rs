@@ -99,15 +99,18 @@ fn into_error(variant: &Variant) -> TokenStream {
             code,
             reason,
             public,
+            not_executed,
             fields,
         } => {
             let pattern = bind(variant, fields);
             let reason = &reason.text;
             let public = public.then(|| quote_spanned!(Span::mixed_site()=> .public()));
+            let not_executed =
+                not_executed.then(|| quote_spanned!(Span::mixed_site()=> .not_executed()));
             let fields = fields.iter().map(sent);
             quote_spanned! {Span::mixed_site()=>
                 #pattern => __rpc::TypedError::new(#code, #reason, __rpc::text_or(__text, #reason))
-                    #public #(#fields)* .finish(),
+                    #public #not_executed #(#fields)* .finish(),
             }
         }
         VariantKind::From { reason, field } => {

@@ -50,6 +50,8 @@ pub(super) enum VariantKind {
         code: TokenStream,
         reason: Reason,
         public: bool,
+        /// Whether the variant states that nothing was done.
+        not_executed: bool,
         fields: Vec<Field>,
     },
     /// `#[rpc(from)]`: the error of a dependency.

@@ -23,6 +23,7 @@ const VARIANT: OptionSet = OptionSet {
         OptionSpec::with("code", r#"code = "not_found""#, ValueKind::StrOrPath),
         OptionSpec::with("reason", r#"reason = "NO_SUCH_USER""#, ValueKind::Str),
         OptionSpec::flag("public"),
+        OptionSpec::flag("not_executed"),
         OptionSpec::flag("from"),
         OptionSpec::flag("other"),
     ],
@@ -116,6 +117,7 @@ fn variant(variant: syn::Variant, options: &ParsedOptions, errors: &mut Errors) 
             code: code(options, &ident, errors)?,
             reason: reason(options, &ident),
             public: options.flag("public").is_some(),
+            not_executed: options.flag("not_executed").is_some(),
             fields,
         },
     };
@@ -160,7 +162,7 @@ fn wrapped(
     errors: &mut Errors,
 ) -> Option<Field> {
     let is_other = options.flag("other").is_some();
-    for option in ["code", "public"]
+    for option in ["code", "public", "not_executed"]
         .into_iter()
         .chain(is_other.then_some("reason"))
     {

@@ -158,3 +158,23 @@ fn all_errors_of_a_derive_are_reported() {
         "{expanded}"
     );
 }
+
+#[test]
+fn only_own_variants_state_that_nothing_was_done() {
+    let expanded = crate::error::rpc_error(quote! {
+        enum PricingError {
+            #[rpc(code = "unavailable", not_executed)]
+            Closed,
+            #[rpc(from, not_executed)]
+            Store(StoreError),
+            #[rpc(other, not_executed)]
+            Other(Error),
+        }
+    });
+    let text = expanded.to_string();
+    for variant in ["Store", "Other"] {
+        let message = format!("`not_executed` comes from the error inside `{variant}`: remove it");
+        assert!(text.contains(&message), "{text}");
+    }
+    assert_eq!(text.matches("compile_error").count(), 2, "{text}");
+}

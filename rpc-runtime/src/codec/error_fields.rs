@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::json::{self, Cursor, DecodeError, Position, RawJson, WriteOutcome};
-use crate::error::{Argument, Code, Error, Payload};
+use crate::error::{Argument, Code, Error, Execution, Payload};
 
 /// Builds the wire form of a variant.
 #[derive(Debug)]
@@ -56,6 +56,15 @@ impl TypedError {
     pub fn public(mut self) -> Self {
         self.error = self.error.public();
         self.public = true;
+        self
+    }
+
+    /// States that nothing was done, if no call that the service has made may have been executed:
+    /// the variant may be that of a dependency, which the service returns again.
+    #[must_use]
+    pub fn not_executed(mut self) -> Self {
+        let execution = Execution::DependencyNotExecuted;
+        self.error = self.error.with_execution(execution);
         self
     }
 

@@ -15,7 +15,8 @@ pub(crate) enum Execution {
     /// it makes: it was not sent, or the server did not execute it.
     NotExecuted,
     /// The same of a call that this process made, once the client has returned its error. The call
-    /// that this service handles may have done something else.
+    /// that this service handles may have done something else. Also the statement of a variant with
+    /// `#[rpc(not_executed)]`.
     DependencyNotExecuted,
     /// Nothing was done of one attempt: the server did not process the request (`GOAWAY`,
     /// `REFUSED_STREAM`). This is about a connection or a moment, and is no evidence against the

@@ -298,3 +298,25 @@ fn a_reason_alone_identifies_a_variant_without_fields() {
     wrapped.mark_received("a.Users");
     assert!(Payload::of(&wrapped).is_none());
 }
+
+#[test]
+fn a_not_executed_variant_depends_on_other_calls() {
+    let typed = |code| TypedError::new(code, "CLOSED", "not for now");
+    for (error, expected) in [
+        (typed(Code::Unavailable).not_executed().finish(), true),
+        (typed(Code::Internal).public().not_executed().finish(), true),
+        (typed(Code::Unavailable).finish(), false),
+    ] {
+        assert_eq!(error.is_not_executed(), expected);
+        // A call that the handler made decides, since the variant may be that of a dependency.
+        for has_called in [false, true] {
+            let context = crate::Context::for_request(RequestId::random());
+            if has_called {
+                context.call_begins();
+            }
+            let mut settled = error.clone();
+            context.settle_execution(&mut settled);
+            assert_eq!(settled.is_not_executed(), expected && !has_called);
+        }
+    }
+}
