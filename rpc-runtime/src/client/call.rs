@@ -219,7 +219,7 @@ impl<T: 'static, E: 'static> UnsentCall<T, E> {
                 trailers,
             }),
             Err(error) => {
-                callers.record_variant(reply.fingerprint(&error));
+                callers.record_variant(reply.fingerprint(&error), error.retries_exhausted());
                 Err(reply.decode_error(error))
             }
         }

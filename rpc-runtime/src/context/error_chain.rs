@@ -23,26 +23,37 @@ impl Context {
         self.server_info().is_some() && self.id().is_some()
     }
 
-    /// Records the fingerprint of a variant that a dependency has sent.
-    pub(crate) fn record_variant(&self, fingerprint: Option<u64>) {
+    /// Records a variant that a dependency has sent: its fingerprint, and whether it was retried
+    /// already.
+    pub(crate) fn record_variant(&self, fingerprint: Option<u64>, retries_exhausted: bool) {
         if let (Some(call), Some(fingerprint)) = (self.call(), fingerprint) {
             let mut variants = call.response.variants.lock_unpoisoned();
             if variants.len() == VARIANT_COUNT {
                 variants.pop_front();
             }
-            variants.push_back(fingerprint);
+            variants.push_back((fingerprint, retries_exhausted));
         }
     }
 
     /// Marks an error that a handler of the error type `E` returned, if it is a variant that a
-    /// dependency has sent.
+    /// dependency has sent, and if so, whether it was retried already.
     pub(crate) fn mark_returned_variant<E: 'static>(&self, error: &mut Error) {
         let Some(call) = self.call() else { return };
         let variants = call.response.variants.lock_unpoisoned();
-        if !variants.is_empty()
-            && fingerprint_of::<E>(error).is_some_and(|returned| variants.contains(&returned))
-        {
+        if variants.is_empty() {
+            return;
+        }
+        let Some(returned) = fingerprint_of::<E>(error) else {
+            return;
+        };
+        let mut same = variants
+            .iter()
+            .filter(|(received, _)| *received == returned);
+        if let Some((_, first)) = same.next() {
             error.mark_returned_variant();
+            if *first || same.any(|(_, retried)| *retried) {
+                error.set_retries_exhausted(true);
+            }
         }
     }
 

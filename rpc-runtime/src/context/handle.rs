@@ -71,8 +71,8 @@ pub(super) struct ResponseState {
     pub(super) metadata: Mutex<response::Parts>,
     /// Errors of dependencies that a variant with `#[rpc(from)]` holds without their chains.
     pub(super) error_chains: Mutex<Vec<Error>>,
-    /// Fingerprints of the variants that dependencies have sent.
-    pub(super) variants: Mutex<VecDeque<u64>>,
+    /// Fingerprints of the variants that dependencies have sent, and whether each was retried.
+    pub(super) variants: Mutex<VecDeque<(u64, bool)>>,
 }
 
 /// Methods for handlers.

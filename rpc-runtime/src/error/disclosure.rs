@@ -150,14 +150,18 @@ impl Error {
         self.0.received.payload = false;
     }
 
-    /// Marks an error as a variant that this service received and returns as it is.
+    /// Marks an error as a variant that this service received and returns as it is. One that is for
+    /// all callers stays this service's own.
     pub(crate) fn mark_returned_variant(&mut self) {
+        if self.payload().is_some_and(|payload| payload.public) {
+            return;
+        }
         self.set_origin_unless_foreign(Origin::DependencyVariant);
     }
 }
 
 /// Returns the fingerprint of the variant that an error becomes as an `E`, to recognize it when it
-/// is returned. `None` without a variant, and for one that is for all callers.
+/// is returned. `None` without a variant.
 pub(crate) fn fingerprint<E: RpcError>(error: &Error) -> Option<u64> {
     error.payload()?;
     // Encoded again: the sender may have other fields, or write them in another way.
@@ -166,7 +170,7 @@ pub(crate) fn fingerprint<E: RpcError>(error: &Error) -> Option<u64> {
 
 /// Returns the fingerprint of a variant that is already encoded.
 pub(crate) fn fingerprint_of<E: 'static>(encoded: &Error) -> Option<u64> {
-    let payload = encoded.payload().filter(|payload| !payload.public)?;
+    let payload = encoded.payload()?;
     let mut hasher = DefaultHasher::new();
     // Another enum may have a variant of the same name.
     std::any::TypeId::of::<E>().hash(&mut hasher);

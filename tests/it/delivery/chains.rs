@@ -356,3 +356,60 @@ async fn an_earlier_attempt_may_have_run() {
         assert_eq!(chain.charges(), usize::from(first_is_lost));
     }
 }
+
+#[derive(Debug, RpcError)]
+enum StockError {
+    #[rpc(code = "unavailable")]
+    Busy,
+    #[rpc(code = "unavailable", public)]
+    Closed,
+    #[rpc(other)]
+    Other(Error),
+}
+
+#[rpc_service(package = "chains.v1")]
+trait Stock {
+    #[rpc(idempotent)]
+    async fn count(&self, public: bool) -> Result<u32, StockError>;
+}
+
+/// Has no stock, or passes the error of another shelf on as a plain enum.
+struct Shelf {
+    runs: Arc<AtomicUsize>,
+    next: Option<StockClient>,
+}
+
+impl Stock for Shelf {
+    async fn count(&self, public: bool) -> Result<u32, StockError> {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        match &self.next {
+            Some(next) => next.count(public).await.map_err(Remote::into_inner),
+            None if public => Err(StockError::Closed),
+            None => Err(StockError::Busy),
+        }
+    }
+}
+
+/// An enum cannot say that its call was retried; the call of the handler remembers it.
+#[tokio::test]
+async fn retries_of_a_variant_do_not_multiply() {
+    for public in [false, true] {
+        let runs = [(); 3].map(|()| Arc::<AtomicUsize>::default());
+        let (mut running, mut next) = (Vec::new(), None::<StockClient>);
+        for runs in &runs {
+            let shelf = Shelf {
+                runs: Arc::clone(runs),
+                next,
+            };
+            let server = Server::new("stock").add(StockServer::new(shelf));
+            let server = Running::start(server).await;
+            let client = Client::new(&server.url()).unwrap().retry(quick());
+            next = Some(StockClient::with_client(client));
+            running.push(server);
+        }
+        let error = next.unwrap().count(public).await.unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable);
+        let runs = runs.map(|runs| runs.load(Ordering::SeqCst));
+        assert_eq!(runs, [3, 1, 1], "public: {public}");
+    }
+}
