@@ -216,7 +216,7 @@ mod tests {
             "22.11.2026",
             "1 month",
             "1y",
-            "99999w",
+            "999999w",
         ] {
             assert!(
                 time(text)
