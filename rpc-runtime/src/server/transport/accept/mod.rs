@@ -163,6 +163,8 @@ pub(crate) async fn accept<L: Listen>(
         // the kernel's queue. The permit is acquired after accepting: an idle listener that held a
         // permit would starve the other listeners.
         let permit = tokio::select! {
+            // Connections that close at the stop free permits.
+            biased;
             () = reached(&mut phase, Phase::Closing) => {
                 connections.refuse(io, Refusal::Stopping);
                 break;
