@@ -7,15 +7,12 @@
 use std::panic::Location;
 
 use super::Context;
-use crate::error::{Error, Remote, RpcError, fingerprint_of};
+use crate::error::{Error, Remote, RpcError, fingerprint, fingerprint_of};
 use crate::sync::MutexExt as _;
 
 /// The most chains that one call keeps. A handler that drops errors in a loop must not use up
 /// memory.
 const CHAIN_COUNT: usize = 4;
-
-/// The most variants of dependencies' errors by which one call recognizes them.
-const VARIANT_COUNT: usize = 256;
 
 impl Context {
     /// Returns whether a call in this context is made for the caller of a server.
@@ -28,10 +25,7 @@ impl Context {
     pub(crate) fn record_variant(&self, fingerprint: Option<u64>, retries_exhausted: bool) {
         if let (Some(call), Some(fingerprint)) = (self.call(), fingerprint) {
             let mut variants = call.response.variants.lock_unpoisoned();
-            if variants.len() == VARIANT_COUNT {
-                variants.pop_front();
-            }
-            variants.push_back((fingerprint, retries_exhausted));
+            variants.add(fingerprint, retries_exhausted);
         }
     }
 
@@ -43,15 +37,10 @@ impl Context {
         if variants.is_empty() {
             return;
         }
-        let Some(returned) = fingerprint_of::<E>(error) else {
-            return;
-        };
-        let mut same = variants
-            .iter()
-            .filter(|(received, _)| *received == returned);
-        if let Some((_, first)) = same.next() {
+        let returned = fingerprint_of::<E>(error);
+        if let Some(retried) = returned.and_then(|returned| variants.find(returned)) {
             error.mark_returned_variant();
-            if *first || same.any(|(_, retried)| *retried) {
+            if retried {
                 error.set_retries_exhausted(true);
             }
         }
@@ -85,6 +74,16 @@ impl Context {
 }
 
 impl<E: RpcError> Remote<E> {
+    /// Decodes the service's error from the received error, which counts as one of a dependency.
+    #[must_use]
+    pub fn from_error(error: Error) -> Self {
+        let received = Self::of_received(error);
+        let fingerprint = fingerprint::<E>(received.as_error());
+        let retried = received.as_error().retries_exhausted();
+        Context::with_current(|context| context.record_variant(fingerprint, retried));
+        received
+    }
+
     /// Returns `error` in place of this one and keeps the chain: the hops, and the line of this
     /// call.
     ///

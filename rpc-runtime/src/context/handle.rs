@@ -1,10 +1,10 @@
 //! The context of a call.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::received::ReceivedVariants;
 use super::{
     Baggage, Progress, Propagated, RequestId, ResponseMetadata, ServerInfo, Source, TraceContext,
     propagated, response,
@@ -71,8 +71,8 @@ pub(super) struct ResponseState {
     pub(super) metadata: Mutex<response::Parts>,
     /// Errors of dependencies that a variant with `#[rpc(from)]` holds without their chains.
     pub(super) error_chains: Mutex<Vec<Error>>,
-    /// Fingerprints of the variants that dependencies have sent, and whether each was retried.
-    pub(super) variants: Mutex<VecDeque<(u64, bool)>>,
+    /// The variants that dependencies have sent.
+    pub(super) variants: Mutex<ReceivedVariants>,
 }
 
 /// Methods for handlers.

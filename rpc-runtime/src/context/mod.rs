@@ -9,6 +9,7 @@ mod error_chain;
 pub(crate) mod handle;
 mod progress;
 mod propagated;
+mod received;
 mod response;
 mod scope;
 mod server_info;

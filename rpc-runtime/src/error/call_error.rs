@@ -220,7 +220,10 @@ impl Error {
     #[must_use]
     pub fn with_reason(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
         self.0.reason = Some(reason.into());
-        self.0.received.reason = false;
+        if std::mem::take(&mut self.0.received.reason) {
+            // That of the reason that was received.
+            self.0.domain = None;
+        }
         self
     }
 

@@ -1,8 +1,12 @@
 //! The part of an error that the callers of a service receive if the service did not make it.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use serde_json::Value;
+
 use super::call_error::Received;
+use super::origin::Birth;
 use super::{Code, Error, Hop, Origin, RpcError};
 use crate::metadata::Metadata;
 use crate::text::truncate_str;
@@ -152,11 +156,15 @@ impl Error {
 
     /// Marks an error as a variant that this service received and returns as it is. One that is for
     /// all callers stays this service's own.
+    ///
+    /// Layers of the server may write it, as a handler writes the error of a call.
     pub(crate) fn mark_returned_variant(&mut self) {
-        if self.payload().is_some_and(|payload| payload.public) {
-            return;
+        if !self.is_foreign() && !self.payload().is_some_and(|payload| payload.public) {
+            self.0.birth = Birth {
+                origin: Origin::DependencyVariant,
+                for_caller: true,
+            };
         }
-        self.set_origin_unless_foreign(Origin::DependencyVariant);
     }
 }
 
@@ -176,10 +184,43 @@ pub(crate) fn fingerprint_of<E: 'static>(encoded: &Error) -> Option<u64> {
     std::any::TypeId::of::<E>().hash(&mut hasher);
     let mut next = Some(&**payload);
     while let Some(payload) = next {
-        (&payload.reason, &payload.fields).hash(&mut hasher);
+        payload.reason.hash(&mut hasher);
+        for (name, text) in &payload.fields {
+            (name, unordered(text)).hash(&mut hasher);
+        }
         next = payload.inner.as_deref();
     }
     Some(hasher.finish())
+}
+
+/// Returns the JSON of a field in one order: each value of a `HashMap` or of a `HashSet` has its
+/// own, and a received variant is decoded twice.
+fn unordered(text: &str) -> Cow<'_, str> {
+    if !text.starts_with(['{', '[']) {
+        return text.into();
+    }
+    match serde_json::from_str(text) {
+        Ok(mut value) => {
+            sort(&mut value);
+            value.to_string().into()
+        }
+        Err(_) => text.into(),
+    }
+}
+
+fn sort(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.values_mut().for_each(sort);
+            // The order of the map depends on the features of `serde_json`.
+            members.sort_keys();
+        }
+        Value::Array(items) => {
+            items.iter_mut().for_each(sort);
+            items.sort_by_cached_key(Value::to_string);
+        }
+        _ => {}
+    }
 }
 
 fn drop_first<T>(values: &mut Vec<T>, count: usize) {

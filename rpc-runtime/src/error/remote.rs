@@ -102,8 +102,7 @@ impl<E> Remote<E> {
 
 impl<E: RpcError> Remote<E> {
     /// Decodes the service's error from the received error, which counts as one of a dependency.
-    #[must_use]
-    pub fn from_error(mut error: Error) -> Self {
+    pub(crate) fn of_received(mut error: Error) -> Self {
         error.become_received();
         Self {
             value: E::from_error(&error),

@@ -25,7 +25,7 @@ where
         encode: encode_field,
         decode: decode_field,
         encode_error: RpcError::into_error,
-        decode_error: Remote::from_error,
+        decode_error: Remote::of_received,
         fingerprint: error::fingerprint::<R::Err>,
     }
 }
@@ -41,7 +41,7 @@ where
         encode: encode_message,
         decode: json::read_message,
         encode_error: RpcError::into_error,
-        decode_error: Remote::from_error,
+        decode_error: Remote::of_received,
         fingerprint: error::fingerprint::<R::Err>,
     }
 }

@@ -171,7 +171,7 @@ const SECRETS: [&str; 8] = [
 ];
 
 /// Fails if a response has a mark, an address or a name of the services behind the edge.
-fn check(response: &[u8], case: &str) {
+pub(super) fn check(response: &[u8], case: &str) {
     let text = String::from_utf8_lossy(response);
     let lower = text.to_ascii_lowercase();
     for secret in SECRETS {

@@ -6,6 +6,8 @@ mod canary;
 mod external;
 /// The far end: services and pages whose every part has a mark.
 mod far_end;
+/// Errors that were stored, collected, decoded or raced, and variants with collections.
+mod other_ways;
 /// The `Ping` of an edge.
 mod ping;
 /// The ways of an error through a service.

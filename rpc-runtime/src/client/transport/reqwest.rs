@@ -49,7 +49,8 @@ impl Client {
     /// Creates a client of the server at `url` that sends its requests with the given `reqwest`
     /// client, for example to use a proxy, client certificates or cookies.
     ///
-    /// Disable redirects in the `reqwest` client: it turns a redirected POST into a GET.
+    /// Disable redirects in the `reqwest` client: it turns a redirected POST into a GET, or sends
+    /// the message and the context of the call to the other server.
     ///
     /// Needs the feature `reqwest`.
     ///
