@@ -263,7 +263,11 @@ impl Format {
             let weights = ranges.filter_map(|range| {
                 let mut parts = range.split(';').map(str::trim);
                 parts.next()?.eq_ignore_ascii_case(wanted).then_some(())?;
-                let q = parts.find_map(|part| part.strip_prefix("q="));
+                // Names of parameters have no case. Source: RFC 9110, section 5.6.6.
+                let q = parts.find_map(|part| {
+                    let (name, value) = part.split_once('=')?;
+                    name.eq_ignore_ascii_case("q").then_some(value)
+                });
                 q.map_or(Some(1.0), |q| q.parse::<f32>().ok())
             });
             weights.fold(0.0, f32::max)
@@ -383,6 +387,8 @@ mod tests {
             "application/*",
             "text/plain, application/json;q=0.5",
             "application/json;q=0",
+            "application/json;Q=0",
+            "text/plain;Q=1, application/json; Q=0.9",
             "application/json;q=x",
             "application/jsonp",
             "",
