@@ -4,9 +4,12 @@ use fibpro::api::userstore::{
     CREDIT_LIMIT, CreditChange, LedgerEntry, UserStoreClient, UserStoreError, UserStoreServer,
 };
 use rpc_runtime::{Code, Context, RequestId, Server};
+use rpc_tests::wait::until;
 use tokio::task::JoinSet;
 
-use super::fixture::{Engine, Fixture, on_both};
+use super::fixture::{Engine, Fixture, audit, execute, list_of, on_both};
+use super::postgres::Cluster;
+use super::waiting::MissingStandby;
 
 /// Changes, reasons, keys and actors of a ledger, oldest first.
 fn entries(ledger: &[LedgerEntry]) -> Vec<(i64, &str, Option<&str>, Option<&str>)> {
@@ -206,6 +209,36 @@ async fn an_absolute_credit_is_not_set_again_by_itself() {
     let ledger = store.ledger("username", 10).await.unwrap();
     assert_eq!(ledger.len(), 3, "{ledger:?}");
     fixture.audit().await;
+}
+
+/// The server has committed it, though its session ends without a response.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_commit_of_set_credit_is_not_repeated() {
+    let Some(cluster) = Cluster::start("absolute") else {
+        return;
+    };
+    let fixture = Fixture::new(Engine::Sqlite).await.unwrap();
+    let database = cluster.database("postgres");
+    let (users, store) = fixture.open_on(&database, &list_of(2)).await;
+    let standby = MissingStandby::of(&database).await;
+    let set = tokio::spawn(store.set_credit("u0", 100).no_retry());
+    let change = tokio::spawn(store.deposit("u1", 5, 0, "k").no_retry());
+    until(async || standby.waiting(&database).await == 2).await;
+    let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE wait_event = 'SyncRep' AND query NOT LIKE 'CREATE%'";
+    execute(&database, terminate).await;
+    standby.end(&database).await;
+    let error = set.await.unwrap().unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable, "{error}");
+    assert!(!error.is_not_executed(), "{error}");
+    let user = store.get_user("u0").await.unwrap().unwrap();
+    assert_eq!(user.credit, 100);
+    // A change with a key is repeated, and made once.
+    change.await.unwrap().unwrap();
+    let user = store.get_user("u1").await.unwrap().unwrap();
+    assert_eq!(user.credit, 1005);
+    users.close().await.unwrap();
+    audit(&database).await;
 }
 
 #[tokio::test]

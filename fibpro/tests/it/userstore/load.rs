@@ -14,10 +14,10 @@ use sqlx::Connection as _;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::fixture::{Engine, Fixture, audit, count, execute, list_of};
+use super::fixture::{Engine, Fixture, audit, list_of};
 use super::postgres::Cluster;
 use super::readers::read_from;
-use super::waiting::Blocker;
+use super::waiting::{Blocker, MissingStandby};
 
 /// Time of a measurement.
 const TIME: Duration = Duration::from_secs(1);
@@ -178,11 +178,7 @@ async fn figures_of_postgres() {
     for call in waiting {
         let _ = call.await.unwrap();
     }
-    let set = async |sql| {
-        execute(&database, sql).await;
-        execute(&database, "SELECT pg_reload_conf()").await;
-    };
-    set("ALTER SYSTEM SET synchronous_standby_names = 'missing'").await;
+    let standby = MissingStandby::of(&database).await;
     // As many as there are sessions that write; they wait for the standby.
     let stuck: Vec<_> = (BUYERS..BUYERS + 16)
         .map(|user| {
@@ -193,12 +189,11 @@ async fn figures_of_postgres() {
             )
         })
         .collect();
-    let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    until(async || count(&database, waiting).await == 16).await;
+    until(async || standby.waiting(&database).await == 16).await;
     load(&store, &database, 0..BUYERS)
         .await
         .print("PostgreSQL, a synchronous standby missing");
-    set("ALTER SYSTEM RESET synchronous_standby_names").await;
+    standby.end(&database).await;
     for call in stuck {
         call.await.unwrap().unwrap();
     }

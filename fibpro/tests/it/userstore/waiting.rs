@@ -208,6 +208,48 @@ async fn one_locked_row_keeps_only_its_user_waiting() {
     fixture.audit().await;
 }
 
+/// A server whose commits wait for a standby that does not exist.
+pub(super) struct MissingStandby {
+    /// A commit of this test that waits.
+    first: tokio::task::JoinHandle<()>,
+}
+
+impl MissingStandby {
+    /// Begins to wait for a standby. Returns when commits wait: the server takes over a changed
+    /// setting some time later.
+    pub(super) async fn of(database: &Database) -> Self {
+        execute(
+            database,
+            "ALTER SYSTEM SET synchronous_standby_names = 'missing'",
+        )
+        .await;
+        execute(database, "SELECT pg_reload_conf()").await;
+        loop {
+            let own = database.clone();
+            let first =
+                tokio::spawn(async move { execute(&own, "CREATE TEMP TABLE standby ()").await });
+            until(async || first.is_finished() || count(database, STUCK).await > 0).await;
+            if !first.is_finished() {
+                return Self { first };
+            }
+        }
+    }
+
+    /// Returns the number of commits of others that wait.
+    pub(super) async fn waiting(&self, database: &Database) -> i64 {
+        count(database, STUCK).await - 1
+    }
+
+    /// Lets all commits go on.
+    pub(super) async fn end(self, database: &Database) {
+        execute(database, "ALTER SYSTEM RESET synchronous_standby_names").await;
+        execute(database, "SELECT pg_reload_conf()").await;
+        self.first.await.unwrap();
+    }
+}
+
+const STUCK: &str = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missing_standby_leaves_reading_alone() {
     let Some(cluster) = Cluster::start("standby") else {
@@ -216,14 +258,9 @@ async fn a_missing_standby_leaves_reading_alone() {
     let fixture = Fixture::new(Engine::Sqlite).await.unwrap();
     let database = cluster.database("postgres");
     let (users, store) = fixture.open_on(&database, &list_of(64)).await;
-    let set = async |sql| {
-        execute(&database, sql).await;
-        execute(&database, "SELECT pg_reload_conf()").await;
-    };
-    set("ALTER SYSTEM SET synchronous_standby_names = 'missing'").await;
-    let stuck = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    let standby = MissingStandby::of(&database).await;
     let mut calls = begin(&store, 64, 64, "k");
-    until(async || count(&database, stuck).await == 16).await;
+    until(async || standby.waiting(&database).await == 16).await;
     // The others are told soon, and so are new ones.
     for _ in 16..64 {
         let error = within(calls.join_next()).await.unwrap().unwrap();
@@ -241,7 +278,7 @@ async fn a_missing_standby_leaves_reading_alone() {
         store.ledger(&user, 10).no_retry().await.unwrap();
     }
     assert_eq!(users.ready().await.unwrap_err().message(), STALLED);
-    set("ALTER SYSTEM RESET synchronous_standby_names").await;
+    standby.end(&database).await;
     // What was begun is done.
     assert_eq!(within(calls.join_all()).await, vec![None; 16]);
     store.reserve("u0", 1, "l").no_retry().await.unwrap();

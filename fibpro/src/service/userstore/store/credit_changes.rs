@@ -22,6 +22,11 @@ impl Operation for SetCredit {
         Subject::User(&self.username)
     }
 
+    fn is_idempotent(&self) -> bool {
+        // It would undo what was bought in between.
+        false
+    }
+
     async fn run<S: SqlSession>(
         &self,
         ledger: &mut Ledger<'_, S>,

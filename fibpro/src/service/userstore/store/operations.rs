@@ -25,6 +25,11 @@ pub(crate) trait Operation: Send + Sync + 'static {
         Subject::Unknown
     }
 
+    /// Returns whether the operation may be repeated when it may have been committed.
+    fn is_idempotent(&self) -> bool {
+        true
+    }
+
     /// Runs the operation. It may be called again after a rollback.
     fn run<S: SqlSession>(
         &self,

@@ -222,8 +222,8 @@ async fn look<O: Operation>(
     outcome
 }
 
-/// Runs an operation in a transaction. Repeats it for a caller who still waits: all operations are
-/// idempotent, so also one whose commit got no response can be repeated.
+/// Runs an operation in a transaction. Repeats it for a caller who still waits. An idempotent one
+/// is also repeated if its session was lost during the commit, which may have been done.
 async fn change<O: Operation>(
     sessions: &Sessions,
     mut session: PoolConnection<Postgres>,
@@ -233,7 +233,8 @@ async fn change<O: Operation>(
 ) -> Result<O::Output, StoreError> {
     let mut attempts = Attempts::default();
     loop {
-        let outcome = transaction(&mut session, clock, operation).await;
+        let mut commits = false;
+        let outcome = transaction(&mut session, clock, operation, &mut commits).await;
         sessions.give_back(session, outcome.as_ref().err()).await;
         let error = match outcome {
             Ok((output, events)) => {
@@ -242,7 +243,8 @@ async fn change<O: Operation>(
             }
             Err(error) => error,
         };
-        if !attempts.another(&error) {
+        let may_be_done = commits && error.ends_session();
+        if may_be_done && !operation.is_idempotent() || !attempts.another(&error) {
             return Err(error);
         }
         session = tokio::select! {
@@ -257,12 +259,14 @@ async fn transaction<O: Operation>(
     session: &mut PoolConnection<Postgres>,
     clock: &Clock,
     operation: &O,
+    commits: &mut bool,
 ) -> Result<(O::Output, Vec<AuditEvent>), StoreError> {
     // Rolled back on drop.
     let mut transaction = bounded(async { Ok(session.begin().await?) }).await?;
     let mut ledger = Ledger::open(&mut *transaction, clock);
     let output = bounded(operation.run(&mut ledger)).await?;
     let events = ledger.events;
+    *commits = true;
     transaction.commit().await?;
     Ok((output, events))
 }

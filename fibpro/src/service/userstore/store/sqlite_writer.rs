@@ -141,15 +141,13 @@ impl GroupWriter {
                 for mut job in group.drain(..) {
                     match self.transaction(std::slice::from_mut(&mut job)).await {
                         Ok(()) => job.finish(),
-                        Err(TransactionError::Begin(error) | TransactionError::Within(error)) => {
-                            job.fail(error.into_error());
-                        }
+                        Err(error) => job.fail(error.into_inner().into_error()),
                     }
                 }
             }
             // Each of them alone would fail in the same way.
-            Err(TransactionError::Begin(error) | TransactionError::Within(error)) => {
-                let error = error.into_error();
+            Err(error) => {
+                let error = error.into_inner().into_error();
                 group.drain(..).for_each(|job| job.fail(error.clone()));
             }
         }
@@ -185,13 +183,15 @@ impl GroupWriter {
         room.map_err(TransactionError::Begin)?;
         let mut connection = self.begin().await.map_err(TransactionError::Begin)?;
         self.is_ahead = true;
-        let mut outcome = commit(group, &mut connection, &self.clock).await;
-        if let Ok(changes) = outcome {
-            // Only a change in the files that others will open is acknowledged.
-            outcome = self.check().await.map(|()| changes);
-        }
+        let outcome = commit(group, &mut connection, &self.clock).await;
         match outcome {
             Ok(changes) => {
+                // Only a change in the files that others will open is acknowledged. It is not
+                // repeated, since it is committed.
+                if let Err(error) = self.check().await {
+                    let _ = connection.close().await;
+                    return Err(TransactionError::Files(error));
+                }
                 if let Some(changes) = changes {
                     self.marker.record(changes);
                 }
@@ -328,6 +328,16 @@ enum TransactionError {
     /// The transaction could not begin; its operations do not matter.
     Begin(StoreError),
     Within(StoreError),
+    /// The files are not those of the database after the commit.
+    Files(StoreError),
+}
+
+impl TransactionError {
+    fn into_inner(self) -> StoreError {
+        match self {
+            Self::Begin(error) | Self::Within(error) | Self::Files(error) => error,
+        }
+    }
 }
 
 // === the queue ===
