@@ -13,7 +13,8 @@ pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time for which the server waits for the response to a claim, after it has told the callers
 /// that the store did not respond.
 pub(super) const LATE_CLAIM_TIMEOUT: Duration = Duration::from_secs(60);
-/// The delays before the store is told again: about ten minutes in total.
+/// The delays before the store is told again: about ten minutes in total, without the time that the
+/// store takes to fail.
 const BACKOFF: ExponentialBackoff = ExponentialBackoff::new(
     Duration::from_millis(100),
     Duration::from_secs(5),
