@@ -38,7 +38,7 @@ impl Up {
         Self::start_in(Folder::new(), arguments)
     }
 
-    fn start_in(folder: Folder, arguments: &[&str]) -> Self {
+    pub(crate) fn start_in(folder: Folder, arguments: &[&str]) -> Self {
         Self::start_with(folder, arguments, &[])
     }
 

@@ -19,8 +19,14 @@ fn requests(up: &Up, replica: &str) -> u64 {
 }
 
 fn shares_the_calls(arguments: &[&str]) {
-    let given = ["--replicas", "pricing=2,compute_worker=2"];
-    let up = Up::start(&[&given, arguments].concat());
+    // Replicas are drawn at random, so the credit must last for many purchases.
+    let folder = Folder::new();
+    let users = folder.file("users.json");
+    let user = r#"[{"username": "username", "password": "password", "credit": 100000}]"#;
+    std::fs::write(&users, user).unwrap();
+    let given = ["--replicas", "pricing=2,compute_worker=2", "--users"];
+    let given = [&given[..], &[users.to_str().unwrap()], arguments].concat();
+    let up = Up::start_in(folder, &given);
     let mut n = 0;
     until("each replica is called", || {
         n += 1;
