@@ -13,6 +13,7 @@ mod guesses;
 mod hashing;
 mod import;
 mod logins;
+mod names;
 mod passwords;
 mod progress;
 mod store;
@@ -33,8 +34,8 @@ use rpc_runtime::{Context, Result, Secret, Source};
 use self::expiry::Expiry;
 use self::logins::Logins;
 use self::store::{
-    Account, ChangeCredit, ChangeRule, FindAccount, ReadLedger, Refund, Reserve, ReturnOverdue,
-    SetCredit, Settle, Store,
+    Account, ChangeCredit, ChangeRule, ReadLedger, Refund, Reserve, ReturnOverdue, SetCredit,
+    Settle, Store,
 };
 use super::event_log::EventLog;
 use super::normal;
@@ -68,23 +69,6 @@ impl Default for Settings {
             wal_limit: 256 << 20,
         }
     }
-}
-
-/// Evaluates an expression with each spelling of a name, until one is the name of a user.
-macro_rules! with_name {
-    ($username:ident => $operation:expr) => {{
-        let mut outcome = Err(UserStoreError::NoSuchUser {
-            username: $username.to_owned(),
-        });
-        for $username in normal::spellings($username) {
-            let found = $operation;
-            if !matches!(found, Err(UserStoreError::NoSuchUser { .. })) {
-                outcome = found;
-                break;
-            }
-        }
-        outcome
-    }};
 }
 
 /// Implements [`UserStore`] on a database. Cheap to clone; clones share one store.
@@ -176,19 +160,6 @@ impl Users {
         self.store.close().await
     }
 
-    /// Finds a user by any spelling of the name. Returns the stored name.
-    async fn find(&self, username: &str) -> Result<Option<(String, Account)>> {
-        for username in normal::spellings(username) {
-            let found = self.store.read(FindAccount {
-                username: username.clone(),
-            });
-            if let Some(account) = found.await? {
-                return Ok(Some((username, account)));
-            }
-        }
-        Ok(None)
-    }
-
     async fn set_credit_of(&self, username: String, credit: i64) -> Result<User, UserStoreError> {
         let operation = SetCredit {
             username: username.clone(),
@@ -206,18 +177,17 @@ impl Users {
         rule: ChangeRule,
         key: &str,
     ) -> Result<CreditChange, UserStoreError> {
-        let username = &*normal::nfc(username);
-        validate::username(username)?;
         validate::key(key)?;
-        let change = |username| {
-            self.store.write(ChangeCredit {
+        let change = |username| async move {
+            let change = ChangeCredit {
                 username,
                 rule,
                 key: key.to_owned(),
                 actor: actor(),
-            })
+            };
+            self.store.write(change).await?
         };
-        with_name!(username => change(username).await?)
+        self.with_stored_name(username, change).await
     }
 
     async fn ledger_of(
@@ -249,14 +219,14 @@ impl UserStore for Users {
         username: &str,
         password: Secret<String>,
     ) -> Result<User, UserStoreError> {
-        let username = &*normal::nfc(username);
-        validate::username(username)?;
+        let normal = &*normal::nfc(username);
+        validate::username(normal)?;
         validate::password(password.expose())?;
         let found = self.find(username).await?;
         let hash = found
             .as_ref()
             .map(|(_, account)| account.password_hash.as_str());
-        let is_right = self.logins.verify(username, &password, hash).await?;
+        let is_right = self.logins.verify(normal, &password, hash).await?;
         match found {
             Some((username, account)) if is_right => Ok(user(&username, account)),
             found => {
@@ -271,17 +241,15 @@ impl UserStore for Users {
     }
 
     async fn get_user(&self, username: &str) -> Result<Option<User>, UserStoreError> {
-        let username = &*normal::nfc(username);
-        validate::username(username)?;
+        validate::username(&normal::nfc(username))?;
         let found = self.find(username).await?;
         Ok(found.map(|(username, account)| user(&username, account)))
     }
 
     async fn set_credit(&self, username: &str, credit: u64) -> Result<User, UserStoreError> {
-        let username = &*normal::nfc(username);
-        validate::username(username)?;
         let credit = validate::credit(credit)?;
-        with_name!(username => self.set_credit_of(username, credit).await)
+        self.with_stored_name(username, |username| self.set_credit_of(username, credit))
+            .await
     }
 
     async fn deposit(
@@ -316,19 +284,18 @@ impl UserStore for Users {
         amount: u64,
         key: &str,
     ) -> Result<Reservation, UserStoreError> {
-        let username = &*normal::nfc(username);
-        validate::username(username)?;
         validate::key(key)?;
         let amount = validate::amount(amount)?;
-        let reserve = |username| {
-            self.store.write(Reserve {
+        let reserve = |username| async move {
+            let reserve = Reserve {
                 username,
                 amount,
                 key: key.to_owned(),
                 lifetime: RESERVATION_LIFETIME,
-            })
+            };
+            self.store.write(reserve).await?
         };
-        with_name!(username => reserve(username).await?)
+        self.with_stored_name(username, reserve).await
     }
 
     async fn settle(&self, key: &str) -> Result<Reservation, UserStoreError> {
@@ -353,10 +320,9 @@ impl UserStore for Users {
         before: Option<u64>,
         limit: u32,
     ) -> Result<LedgerPage, UserStoreError> {
-        let username = &*normal::nfc(username);
-        validate::username(username)?;
         validate::limit(limit)?;
-        with_name!(username => self.ledger_of(username, before, limit).await)
+        let read = |username| self.ledger_of(username, before, limit);
+        self.with_stored_name(username, read).await
     }
 }
 

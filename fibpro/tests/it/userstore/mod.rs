@@ -15,6 +15,8 @@ mod expiry;
 mod model;
 // Logins: equal responses and equal work for unknown users and wrong passwords.
 mod logins;
+// Names that an earlier version stored as they were typed.
+mod names;
 // Databases that are full, locked, damaged or temporarily gone.
 mod database_errors;
 // PostgreSQL that becomes read-only or restarts.
