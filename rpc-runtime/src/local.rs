@@ -188,7 +188,7 @@ fn incoming(inner: &ServerInner, request: &Request, restriction: Option<SentToOt
         .method(request.method())
         .server_info(Arc::clone(inner.server_info()))
         .deadline(deadline)
-        .caller_timeout(timeout)
+        .caller_timeout(timeout, cap)
         .metadata(request.metadata().clone())
         .build()
 }

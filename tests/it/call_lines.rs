@@ -115,10 +115,10 @@ fn outside(running: &Running) -> Client {
 }
 
 /// The events of calls on this thread, which has all tasks of such a test.
-struct Lines {
+pub(crate) struct Lines {
     seen: Arc<Mutex<Vec<CallLine>>>,
     /// `count message` of the warnings about events that are counted.
-    counted: Arc<Mutex<Vec<String>>>,
+    pub(crate) counted: Arc<Mutex<Vec<String>>>,
     _guard: DefaultGuard,
 }
 
@@ -133,7 +133,7 @@ struct CallLine {
 }
 
 impl Lines {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         // While only one subscriber exists, a call site that another thread reaches first is
         // disabled for all threads.
         static OTHERS: LazyLock<[Dispatch; 2]> =
@@ -154,7 +154,7 @@ impl Lines {
     }
 
     /// Returns `LEVEL server code` of the lines that an operator sees by default.
-    fn shown(&self) -> Vec<String> {
+    pub(crate) fn shown(&self) -> Vec<String> {
         let shown = self.all().into_iter().filter(|line| line.level != "DEBUG");
         shown
             .map(|line| format!("{} {} {}", line.level, line.server, line.code))

@@ -92,6 +92,9 @@ mod plain_http;
 mod plain_stages;
 /// Access policies: which callers may call which method.
 mod policy;
+
+// Log lines that strangers can cause as often as they want.
+mod provoked_lines;
 /// Retries: which calls are retried and how often.
 mod retries;
 /// Settings at 0, 1 and their largest value.

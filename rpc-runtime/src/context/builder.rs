@@ -18,6 +18,16 @@ impl Context {
     pub(crate) fn builder(propagated: Propagated) -> ContextBuilder {
         ContextBuilder::new(propagated)
     }
+
+    /// Returns whether the deadline is that of the caller, shorter than the limit of the server.
+    ///
+    /// A call that ends at such a deadline says nothing about the server: the caller chose how long
+    /// it waits.
+    #[must_use]
+    pub fn has_caller_deadline(&self) -> bool {
+        self.inner()
+            .is_some_and(|inner| inner.local.has_caller_deadline)
+    }
 }
 
 impl ContextBuilder {
@@ -48,8 +58,10 @@ impl ContextBuilder {
         self
     }
 
-    pub(crate) fn caller_timeout(mut self, timeout: Option<Duration>) -> Self {
+    /// Sets the timeout that the caller sent. `limit` is what the server allows.
+    pub(crate) fn caller_timeout(mut self, timeout: Option<Duration>, limit: Duration) -> Self {
         self.0.local.caller_timeout = timeout;
+        self.0.local.has_caller_deadline = timeout.is_some_and(|timeout| timeout < limit);
         self
     }
 

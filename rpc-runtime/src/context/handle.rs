@@ -62,6 +62,8 @@ pub(super) struct LocalValues {
     pub(super) untrusted_caller: bool,
     /// The timeout that the caller sent.
     pub(super) caller_timeout: Option<Duration>,
+    /// Whether it is shorter than the server's own limit.
+    pub(super) has_caller_deadline: bool,
     pub(super) metadata: Metadata,
 }
 

@@ -358,17 +358,20 @@ impl Observation {
     }
 
     /// Ends the observation of a plain HTTP route with a response. `failed` has the code of the
-    /// status, and the cause of the failure.
+    /// status, and the cause of the failure. `is_refused` states that the route refuses the request
+    /// itself.
     #[cfg(feature = "server")]
     pub(crate) fn end_http(
         mut self,
         status: u16,
         failed: Option<(Code, &Error)>,
+        is_refused: bool,
         response_bytes: usize,
     ) {
         self.ended = true;
         self.notify(&mut CallEnd {
             http_status: Some(status),
+            is_bad_request: is_refused,
             code: failed.map(|failed| failed.0),
             ..CallEnd::new(&self.call, failed.map(|failed| failed.1), response_bytes)
         });

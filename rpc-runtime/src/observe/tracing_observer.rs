@@ -8,8 +8,29 @@ use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 use crate::text;
 
-/// Requests of this process that were too large.
-static OVERSIZED: LogThrottle = LogThrottle::new();
+/// Failures of a kind that callers can cause as often as they want. Each is logged at `info`, and
+/// some at `warn`, with the number so far in this process.
+struct Provoked {
+    text: &'static str,
+    count: LogThrottle,
+}
+
+impl Provoked {
+    const fn new(text: &'static str) -> Self {
+        Self {
+            text,
+            count: LogThrottle::new(),
+        }
+    }
+}
+
+static OVERSIZED: Provoked = Provoked::new("request above a limit of size refused; `count` so far");
+static FORBIDDEN: Provoked =
+    Provoked::new("request of an untrusted caller refused with 403; `count` so far");
+static TOO_MANY: Provoked =
+    Provoked::new("request of an untrusted caller refused with 429; `count` so far");
+static TOO_LATE: Provoked =
+    Provoked::new("the deadline of an untrusted caller passed; `count` so far");
 
 /// Logs a `tracing` event with the target `rpc` for each call that ends.
 ///
@@ -25,7 +46,7 @@ static OVERSIZED: LogThrottle = LogThrottle::new();
 /// | --- | --- |
 /// | `error` | `unknown`, `unimplemented`, `internal`, `data_loss` |
 /// | `warn` | `deadline_exceeded`, `permission_denied`, `resource_exhausted`, `failed_precondition`, `aborted`, `out_of_range`, `unavailable` |
-/// | `info` | success, `canceled`, `invalid_argument`, `not_found`, `already_exists`, `unauthenticated`; an unknown path or compression; a request above a limit of size, and a peer or web page that the listener refuses, of which a `warn` event counts some |
+/// | `info` | success, `canceled`, `invalid_argument`, `not_found`, `already_exists`, `unauthenticated`; an unknown path or compression; a request above a limit of size, and a peer or web page that the listener refuses, an untrusted caller that a plain HTTP route refuses with 403 or 429 or whose own deadline passes, of which a `warn` event counts some |
 ///
 /// | fields | |
 /// | --- | --- |
@@ -77,9 +98,11 @@ fn level(call: &CallStart, end: &CallEnd<'_>) -> Level {
         // and lines about it would hide real errors.
         Some(code) if end.is_bad_request && code.is_server_error() => Level::INFO,
         // A peer or web page that the listener refuses, which `PeerRefusals` logs.
-        Some(Code::PermissionDenied) if end.is_bad_request => Level::INFO,
-        // Counted by `OVERSIZED`.
-        _ if is_oversized(call, end) => Level::INFO,
+        Some(Code::PermissionDenied) if end.is_bad_request && end.http_status.is_none() => {
+            Level::INFO
+        }
+        // `count_provoked` counts them.
+        _ if provoked(call, end).is_some() => Level::INFO,
         None
         | Some(
             Code::NotFound
@@ -101,24 +124,43 @@ fn level(call: &CallStart, end: &CallEnd<'_>) -> Level {
     }
 }
 
-/// Returns whether a server refused a request because of its size: its path, headers or body.
-fn is_oversized(call: &CallStart, end: &CallEnd<'_>) -> bool {
-    call.side == Side::Server && end.is_bad_request && end.code() == Some(Code::ResourceExhausted)
+/// Returns the kind of a failure that the caller can cause as often as it wants.
+fn provoked(call: &CallStart, end: &CallEnd<'_>) -> Option<&'static Provoked> {
+    let code = end.code()?;
+    if call.side == Side::Client {
+        return None;
+    }
+    let context = &call.context;
+    match (code, end.http_status) {
+        // Its path, headers or body.
+        (Code::ResourceExhausted, None | Some(413 | 431)) if end.is_bad_request => Some(&OVERSIZED),
+        _ if !context.has_untrusted_caller() => None,
+        (Code::ResourceExhausted, Some(_)) if end.is_bad_request => Some(&TOO_MANY),
+        (Code::PermissionDenied, Some(_)) if end.is_bad_request => Some(&FORBIDDEN),
+        (Code::DeadlineExceeded, _)
+            if context.has_caller_deadline()
+                && context.remaining().is_some_and(|left| left.is_zero()) =>
+        {
+            Some(&TOO_LATE)
+        }
+        _ => None,
+    }
 }
 
-/// Logs some of the requests that were too large: any client can send them, as often as it wants.
-fn count_oversized(call: &CallStart, end: &CallEnd<'_>) {
-    if !is_oversized(call, end) {
+/// Logs some of the failures that callers can cause as often as they want.
+fn count_provoked(call: &CallStart, end: &CallEnd<'_>) {
+    let Some(kind) = provoked(call, end) else {
         return;
-    }
-    if let Some(count) = OVERSIZED.record() {
+    };
+    if let Some(count) = kind.count.record() {
         call.within(|| {
             tracing::warn!(
                 target: "rpc",
                 request_id = call.context.request_id(),
                 reason = end.error.map(one_line),
                 count,
-                "request above a limit of size refused; `count` so far"
+                "{}",
+                kind.text
             );
         });
     }
@@ -133,7 +175,7 @@ fn is_passed_on(call: &CallStart, end: &CallEnd<'_>) -> bool {
 }
 
 fn write(call: &CallStart, end: &CallEnd<'_>, what: &'static str) {
-    count_oversized(call, end);
+    count_provoked(call, end);
     let level = level(call, end);
     // A single atomic read if no subscriber wants this level.
     if level > LevelFilter::current() {

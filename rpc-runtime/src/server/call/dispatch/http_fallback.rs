@@ -148,7 +148,7 @@ impl<'a> PlainCall<'a> {
         builder
             .server_info(self.inner.server_info().clone())
             .deadline(saturating_deadline(Instant::now(), timeout_or_default))
-            .caller_timeout(timeout)
+            .caller_timeout(timeout, default)
             .metadata(self.caller.metadata(&head.headers))
             .build()
     }
@@ -277,12 +277,14 @@ impl<'a> PlainCall<'a> {
         let bytes = usize::try_from(bytes.unwrap_or(0)).unwrap_or(usize::MAX);
         let cause = response.extensions_mut().remove::<Error>();
         let status = response.status();
+        // Without a cause, the route itself refuses the request.
+        let is_refused = status.is_client_error() && cause.is_none();
         let failed = code_of(status).map(|code| {
             let cause = cause.unwrap_or_else(|| without_cause(code, status));
             (code, cause)
         });
         let failed = failed.as_ref().map(|(code, cause)| (*code, cause));
-        observation.end_http(status.as_u16(), failed, bytes);
+        observation.end_http(status.as_u16(), failed, is_refused, bytes);
         let permit = match admitted {
             Admitted::Whole(permit) => {
                 let permit = permit.filter(|_| is_stream);

@@ -122,7 +122,7 @@ impl<'a> PendingCall<'a> {
             .method(method)
             .server_info(self.inner.server_info().clone())
             .deadline(saturating_deadline(Instant::now(), given.min(cap)))
-            .caller_timeout(timeout)
+            .caller_timeout(timeout, cap)
             .metadata(self.caller.metadata(&self.head.headers))
             .build()
     }
