@@ -35,7 +35,8 @@ pub struct Sold {
     pub price: u64,
     /// Remaining credit of the user, also of a repeat.
     pub credit: u64,
-    /// Whether the number was paid before, and not by this call.
+    /// Whether the number was paid before, and not by this request. A request whose controller was
+    /// restarted after the payment may say so as well.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
 }

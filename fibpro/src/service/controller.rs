@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rpc_runtime::{Code, Context, Error, Remote};
+use rpc_runtime::{Code, Context, Error, Remote, RequestId};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
@@ -94,14 +94,16 @@ impl Sale {
             _ = &mut gone => return Err(caller_gone(self.n).into()),
             turn = self.sold.turn(&self.key) => turn,
         };
+        let request = RequestId::parse(Context::current().request_id());
         let (key, reserved) = self.reserve().await?;
         let is_new = reserved.state == PurchaseState::Reserved;
-        if !is_new && let Some(value) = self.sold.get(&self.key, self.n) {
+        if !is_new && let Some(sold) = self.sold.get(&self.key, self.n) {
             return Ok(Sold {
-                value: value.to_string(),
+                value: sold.value.to_string(),
                 price: reserved.price,
                 credit: reserved.credit,
-                replayed: true,
+                // The call may be repeated within one request, when its first response is lost.
+                replayed: request.is_none() || sold.paid_by != request,
             });
         }
         let value = match self.compute(gone).await {
@@ -114,6 +116,9 @@ impl Sale {
                 return Err(error);
             }
         };
+        // Before the payment, so that a repeat after a lost confirmation knows who has paid.
+        let paid_by = request.filter(|_| is_new);
+        self.sold.insert(&self.key, self.n, &value, paid_by);
         let Receipt { price, credit, .. } = if is_new {
             let settled = self.settle(&key).await?;
             // Follows the user store's line on the same change. Escaped, because a user name may
@@ -128,7 +133,6 @@ impl Sale {
         } else {
             reserved
         };
-        self.sold.insert(&self.key, self.n, &value);
         Ok(Sold {
             value,
             price,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
+use rpc_runtime::RequestId;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
@@ -17,7 +18,7 @@ const LIFETIME: Duration = Duration::from_secs(600);
 const CAPACITY: usize = 64 << 20;
 
 /// Approximate size of an entry without its key and its value.
-const OVERHEAD: usize = 200;
+const OVERHEAD: usize = 400;
 
 /// Values by the key of their purchase.
 ///
@@ -40,8 +41,16 @@ struct State {
 
 struct SoldValue {
     n: u64,
-    value: Arc<str>,
+    number: SoldNumber,
     until: Instant,
+}
+
+/// The value of a purchase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SoldNumber {
+    pub(super) value: Arc<str>,
+    /// The request that settles the purchase, or tried to; `None` if it is not known.
+    pub(super) paid_by: Option<RequestId>,
 }
 
 impl SoldValues {
@@ -79,15 +88,16 @@ impl SoldValues {
     }
 
     /// Returns the value of a purchase of F(n).
-    pub(super) fn get(&self, key: &str, n: u64) -> Option<Arc<str>> {
+    pub(super) fn get(&self, key: &str, n: u64) -> Option<SoldNumber> {
         let state = self.lock();
         let sold = state.values.get(key)?;
         // A key identifies a payment and not a number.
-        (sold.n == n && Instant::now() < sold.until).then(|| sold.value.clone())
+        (sold.n == n && Instant::now() < sold.until).then(|| sold.number.clone())
     }
 
-    /// Keeps the value of a settled purchase, and evicts the oldest ones for it.
-    pub(super) fn insert(&self, key: &str, n: u64, value: &str) {
+    /// Keeps the value of a purchase that is about to be settled, and evicts the oldest values for
+    /// it. A key whose value is kept has the latest request that settles it.
+    pub(super) fn insert(&self, key: &str, n: u64, value: &str, paid_by: Option<RequestId>) {
         let now = Instant::now();
         let size = size(key, value);
         if size > self.capacity {
@@ -96,15 +106,22 @@ impl SoldValues {
         let mut state = self.lock();
         let state = &mut *state;
         state.evict(|until, bytes| until <= now || bytes > self.capacity - size);
-        if let Entry::Vacant(place) = state.values.entry(key.to_owned()) {
-            let until = now + LIFETIME;
-            state.order.push_back((until, key.to_owned()));
-            state.bytes += size;
-            place.insert(SoldValue {
-                n,
-                value: value.into(),
-                until,
-            });
+        match state.values.entry(key.to_owned()) {
+            Entry::Vacant(place) => {
+                let until = now + LIFETIME;
+                state.order.push_back((until, key.to_owned()));
+                state.bytes += size;
+                let value = value.into();
+                place.insert(SoldValue {
+                    n,
+                    number: SoldNumber { value, paid_by },
+                    until,
+                });
+            }
+            Entry::Occupied(mut kept) if kept.get().n == n => {
+                kept.get_mut().number.paid_by = paid_by;
+            }
+            Entry::Occupied(_) => {}
         }
     }
 
@@ -121,7 +138,7 @@ impl State {
             && let Some((_, key)) = self.order.pop_front()
         {
             if let Some(sold) = self.values.remove(&key) {
-                self.bytes -= size(&key, &sold.value);
+                self.bytes -= size(&key, &sold.number.value);
             }
         }
     }
@@ -147,21 +164,38 @@ impl fmt::Debug for SoldValues {
 mod tests {
     use super::*;
 
+    fn value(values: &SoldValues, key: &str, n: u64) -> Option<Arc<str>> {
+        values.get(key, n).map(|sold| sold.value)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_value_is_kept_for_ten_minutes() {
         let values = SoldValues::new();
-        values.insert("k", 10, "55");
+        values.insert("k", 10, "55", None);
         tokio::time::advance(LIFETIME - Duration::from_millis(1)).await;
-        assert_eq!(values.get("k", 10).as_deref(), Some("55"));
+        assert_eq!(value(&values, "k", 10).as_deref(), Some("55"));
         // A key does not identify a number.
         assert_eq!(values.get("k", 11), None);
         assert_eq!(values.get("l", 10), None);
         tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!(values.get("k", 10), None);
         // The next insertion removes it, also one with the same key.
-        values.insert("k", 10, "55");
-        assert_eq!(values.get("k", 10).as_deref(), Some("55"));
+        values.insert("k", 10, "55", None);
+        assert_eq!(value(&values, "k", 10).as_deref(), Some("55"));
         assert_eq!(values.lock().order.len(), 1);
+    }
+
+    #[test]
+    fn the_latest_request_that_settles_has_paid() {
+        let values = SoldValues::new();
+        let [first, second] = [(); 2].map(|()| Some(RequestId::random()));
+        for paid_by in [first, second, None] {
+            values.insert("k", 10, "55", paid_by);
+            assert_eq!(values.get("k", 10).unwrap().paid_by, paid_by);
+        }
+        // Another number under the key is not kept, and does not change who has paid.
+        values.insert("k", 11, "89", first);
+        assert_eq!(values.get("k", 10).unwrap().paid_by, None);
     }
 
     #[test]
@@ -169,22 +203,22 @@ mod tests {
         let values = SoldValues::with_capacity(10_000);
         let value = "1".repeat(1000);
         for n in 0..100 {
-            values.insert(&n.to_string(), n, &value);
+            values.insert(&n.to_string(), n, &value, None);
             let state = values.lock();
             let all = state.values.iter();
-            let bytes: usize = all.map(|(key, sold)| size(key, &sold.value)).sum();
+            let bytes: usize = all.map(|(key, sold)| size(key, &sold.number.value)).sum();
             assert_eq!(bytes, state.bytes);
             assert!(bytes <= 10_000, "{bytes}");
             assert_eq!(state.values.len(), state.order.len());
         }
         assert!(values.get("99", 99).is_some() && values.get("90", 90).is_none());
         // Larger than all: it is not kept, and the others are.
-        values.insert("large", 7, &"1".repeat(10_001));
+        values.insert("large", 7, &"1".repeat(10_001), None);
         assert!(values.get("99", 99).is_some() && values.get("large", 7).is_none());
         // The same value again takes no further space.
         let values = SoldValues::new();
         for _ in 0..3 {
-            values.insert("k", 1, "1");
+            values.insert("k", 1, "1", None);
         }
         assert_eq!(values.lock().bytes, size("k", "1"));
     }

@@ -1,5 +1,7 @@
 //! Requests that buy nothing: how many a user can make, and what they leave in the log.
 
+use std::time::Duration;
+
 use fibpro::api::userstore::PurchaseState;
 use fibpro::service::compute_worker::Worker;
 use futures_util::future::join_all;
@@ -108,6 +110,69 @@ async fn purchases_that_are_left_early_are_limited() {
     };
     system.bank.until(settled).await;
     assert_eq!(system.bank.states().len(), 64);
+}
+
+/// Buys a number 16 times at once, none of which ends before the deadline. Returns how many were
+/// not refused, up to 160.
+async fn late(limits: Limits, lines: &[(&str, &str)]) -> usize {
+    let (bank, hanging) = (Bank::with_credit(100_000), Hanging::new());
+    let system = System::with(bank, hanging, limits).await;
+    let mut late = 0;
+    while late < 160 {
+        for response in join_all((0..16).map(|_| system.get_with("/1", lines))).await {
+            match response.status {
+                429 => return late,
+                // 500 if it is not known in time that nothing was paid.
+                500 | 504 => late += 1,
+                _ => panic!("{response:?}"),
+            }
+        }
+    }
+    late
+}
+
+/// A caller that does not wait for its numbers is like one that leaves.
+#[tokio::test]
+async fn a_callers_own_deadline_costs_the_allowance() {
+    for timeout in ["300", "900"] {
+        let late = late(Limits::default(), &[("connect-timeout-ms", timeout)]).await;
+        assert!((60..160).contains(&late), "{timeout}: {late}");
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_of_the_shop_costs_nothing() {
+    let mut limits = Limits::default();
+    limits.default_deadline = Duration::from_secs(1);
+    for lines in [&[][..], &[("connect-timeout-ms", "3600000")]] {
+        assert_eq!(late(limits.clone(), lines).await, 160);
+    }
+}
+
+#[tokio::test]
+async fn a_guesser_hides_no_other_failed_login() {
+    let system = System::start(4).await;
+    let log = Log::start();
+    let count = |log: &Log| log.lines_with(&["a login failed"]).len();
+    // username:wrong, unknown:password
+    let wrong = ("authorization", "Basic dXNlcm5hbWU6d3Jvbmc=");
+    let unknown = ("authorization", "Basic dW5rbm93bjpwYXNzd29yZA==");
+    for _ in 0..20 {
+        system.ask("GET", "/1", &[unknown]).await;
+    }
+    let guessed = count(&log);
+    assert!(guessed < 20, "{guessed}");
+    // Another user, from the same address.
+    assert_eq!(system.ask("GET", "/1", &[wrong]).await.status, 401);
+    assert_eq!(count(&log), guessed + 1, "{}", log.text());
+    // The same user, from another address.
+    let other = "127.0.0.2".parse().unwrap();
+    let mut raw = Raw::connect_from(other, system.gatekeeper.address()).await;
+    let response = raw.ask(request("GET", "/1", &[unknown], b"")).await;
+    assert_eq!(response.status, 401);
+    assert_eq!(count(&log), guessed + 2, "{}", log.text());
+    let lines = log.lines_with(&["a login failed"]).concat();
+    assert!(lines.contains("127.0.0.2"), "{lines}");
 }
 
 #[tokio::test]

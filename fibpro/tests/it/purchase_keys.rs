@@ -4,10 +4,10 @@ use fibpro::api::controller::ControllerError;
 use fibpro::api::userstore::PurchaseState;
 use fibpro::service::compute_worker::Worker;
 use rpc_runtime::{Code, Limits};
-use rpc_tests::raw::Response;
+use rpc_tests::raw::{Raw, Response, request};
 
 use crate::micro::harness::FibPro;
-use crate::purchase::{Broken, in_process};
+use crate::purchase::{Broken, Hanging, in_process};
 use crate::system::{Bank, Fault, LOGIN, System, text};
 
 fn key(key: &str) -> [(&str, &str); 1] {
@@ -68,9 +68,8 @@ async fn failed_purchases_have_their_key() {
         assert_eq!(sent_key(&response).len(), 32);
     }
     let lines = [LOGIN, ("content-encoding", "br"), key("k")[0]];
-    let mut raw = rpc_tests::raw::Raw::connect(system.gatekeeper.address()).await;
-    let body = rpc_tests::raw::request("POST", "/1", &lines, b"x");
-    let response = raw.ask(body).await;
+    let mut raw = Raw::connect(system.gatekeeper.address()).await;
+    let response = raw.ask(request("POST", "/1", &lines, b"x")).await;
     assert_eq!((response.status, sent_key(&response)), (415, "k"));
     assert_eq!(system.bank.credit(), 2);
 }
@@ -148,6 +147,140 @@ async fn only_what_may_be_paid_is_an_open_outcome() {
         assert_eq!(is_named, retry_after.is_empty(), "{plan}: {response:?}");
     }
     fibpro.audit().await;
+}
+
+#[tokio::test]
+async fn an_open_outcome_with_a_key_says_what_to_do() {
+    let fibpro = FibPro::start(9).await;
+    for (n, (plan, status)) in [
+        ("controller.generate=lose", 503),
+        ("controller.generate=drop", 503),
+        ("controller.generate=internal", 500),
+        ("userstore.settle=delay:1m", 504),
+        ("userstore.settle=lose", 503),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("k{n}");
+        let response = fibpro.buy_despite(plan, "/1", &name).await;
+        assert_eq!(response.status, status, "{plan}: {response:?}");
+        assert_eq!(response.header("idempotency-key"), name, "{plan}");
+        let is_told = response
+            .text
+            .contains("with the same Idempotency-Key, which pays at most once");
+        assert!(is_told, "{plan}: {response:?}");
+        // A client that repeats by itself does so with the key.
+        let retry_after = response.header("retry-after");
+        assert_eq!(
+            retry_after.is_empty(),
+            status != 503,
+            "{plan}: {response:?}"
+        );
+        assert_eq!(fibpro.buy("/1", &name).await.text, "1", "{plan}");
+    }
+    assert_eq!(fibpro.credit().await, 4);
+    fibpro.audit().await;
+}
+
+/// A call between the services is repeated when its response is lost; the request is still the
+/// first one of its caller.
+#[tokio::test]
+async fn only_a_repeat_of_the_request_is_a_replay() {
+    let fibpro = FibPro::start(900).await;
+    for plan in [
+        "controller.generate=lose;p=0.5",
+        "userstore.settle=lose;p=0.5",
+    ] {
+        let mut sold = 0;
+        for n in 0..60 {
+            let name = format!("{plan} {n}").replace([' ', ';', '=', '.'], "-");
+            let lines = &key(&name)[..n % 2];
+            let response = fibpro.ask_despite(plan, "/1", lines).await;
+            let replayed = |header: &str| header == "true";
+            assert!(
+                !replayed(response.header("idempotent-replayed")),
+                "{plan}: {response:?}"
+            );
+            sold += usize::from(response.status == 200);
+            let again = fibpro.buy("/1", response.header("idempotency-key")).await;
+            let was_paid = response.status == 200;
+            assert!(
+                !was_paid || replayed(again.header("idempotent-replayed")),
+                "{plan}: {again:?}"
+            );
+        }
+        assert!(sold >= 10, "{plan}: {sold}");
+    }
+    assert_eq!(fibpro.credit().await, 780);
+    fibpro.audit().await;
+}
+
+#[tokio::test]
+async fn a_purchase_without_a_turn_has_its_key() {
+    let (bank, hanging) = (Bank::with_credit(100), Hanging::new());
+    let system = System::with(bank, hanging.clone(), Limits::default()).await;
+    let send = async |lines: &[(&str, &str)], body: &[u8]| {
+        let mut raw = Raw::connect(system.gatekeeper.address()).await;
+        let lines = [&[LOGIN], lines].concat();
+        raw.send(request("POST", "/1", &lines, body)).await.unwrap();
+        raw
+    };
+    let mut callers = Vec::new();
+    for _ in 0..64 {
+        callers.push(send(&[], b"").await);
+    }
+    // No other purchase of this user runs now.
+    hanging.wait(64, 0).await;
+    let late = ("connect-timeout-ms", "1500");
+    for lines in [&[late][..], &[late, key("k")[0]]] {
+        let response = send(lines, b"").await.response().await;
+        let words = "Error: fib(1) did not begin in time, so nothing was paid; retry later";
+        assert_eq!(text(&response), (504, words.to_owned()));
+        let expected = lines.get(1).map_or(32, |(_, name)| name.len());
+        assert_eq!(sent_key(&response).len(), expected);
+    }
+    assert_eq!(system.bank.states().len(), 64);
+    drop(callers);
+}
+
+#[tokio::test]
+async fn a_purchase_without_its_body_has_its_key() {
+    let system = System::start(4).await;
+    let late = ("connect-timeout-ms", "1500");
+    let mut raw = Raw::connect(system.gatekeeper.address()).await;
+    let half = request("POST", "/1", &[LOGIN, late, key("k")[0]], b"xyz");
+    raw.send(&half[..half.len() - 1]).await.unwrap();
+    let response = raw.response().await;
+    assert_eq!((response.status, sent_key(&response)), (504, "k"));
+    assert!(system.bank.states().is_empty());
+}
+
+#[tokio::test]
+async fn quotes_are_no_part_of_a_key() {
+    let system = System::start(4).await;
+    let buy = async |sent: &str| system.get_with("/1", &key(sent)).await;
+    for (first, second) in [
+        ("k", r#""k""#),
+        (r#""a b""#, r#""a b""#),
+        (r#""q\"q""#, r#"q"q"#),
+    ] {
+        let before = system.bank.credit();
+        for (sent, is_replayed) in [(first, false), (second, true), (first, true)] {
+            let response = buy(sent).await;
+            assert_eq!(response.status, 200, "{sent}");
+            assert_eq!(sent_key(&response), sent);
+            let replayed = response.header("idempotent-replayed").is_some();
+            assert_eq!(replayed, is_replayed, "{sent}");
+        }
+        assert_eq!(system.bank.credit(), before - 1, "{first}");
+    }
+    for malformed in [r#""k"#, r#""k"x"#, r#""""#, r#""k", "k""#, r#""k\n""#] {
+        let (status, text) = text(&buy(malformed).await);
+        assert_eq!(status, 400, "{malformed}");
+        assert!(text.contains("a string in double quotes"), "{text}");
+    }
+    assert_eq!(system.bank.credit(), 1);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rpc_runtime::Context;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -41,7 +42,8 @@ pub(super) enum RequestCost {
     Nothing,
     /// The request was refused, or asked for nothing.
     Free,
-    /// The caller left early. The purchase is refunded, which leaves three rows.
+    /// The caller left early, or its own deadline passed. The purchase is refunded, which leaves
+    /// three rows.
     Abandoned,
 }
 
@@ -100,6 +102,7 @@ impl Buyers {
             key,
             queued,
             cost: RequestCost::Abandoned,
+            own_deadline: own_deadline(),
         })
     }
 }
@@ -134,6 +137,8 @@ pub(super) struct UserRequest<'b> {
     key: u64,
     queued: QueueSlot<u64>,
     cost: RequestCost,
+    /// Deadline that the server has set, and not the caller.
+    own_deadline: Option<Instant>,
 }
 
 impl UserRequest<'_> {
@@ -150,12 +155,26 @@ impl UserRequest<'_> {
 
 impl Drop for UserRequest<'_> {
     fn drop(&mut self) {
+        let now = Instant::now();
+        if self.cost == RequestCost::Abandoned && self.own_deadline.is_some_and(|own| own <= now) {
+            // The server did not wait longer, and the caller did.
+            return;
+        }
         let amount = self.cost.allowance();
         if amount > 0 {
             let mut spent = self.buyers.spent.lock();
-            spent.charge(self.key, amount, Instant::now());
+            spent.charge(self.key, amount, now);
         }
     }
+}
+
+/// Returns the deadline of the current request, unless it is that of the caller.
+fn own_deadline() -> Option<Instant> {
+    let context = Context::current();
+    let deadline = context
+        .deadline()
+        .filter(|_| !context.has_caller_deadline());
+    deadline.map(Instant::from_std)
 }
 
 impl fmt::Debug for Buyers {

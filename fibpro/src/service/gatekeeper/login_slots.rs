@@ -8,7 +8,8 @@
 //! The user store delays guesses at a name. A login of a name with several wrong passwords holds no
 //! slot, so that its delay costs other logins nothing, and the store sees all that wait for a name.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -48,6 +49,20 @@ impl PeerKey {
                 Self::V6Network([a, b, c, d, e, f, g, h])
             }
             None => Self::Local,
+        }
+    }
+}
+
+impl fmt::Display for PeerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::V4(octets) => Ipv4Addr::from(octets).fmt(f),
+            Self::V6Network(network) => {
+                let mut octets = [0; 16];
+                octets[..8].copy_from_slice(&network);
+                write!(f, "{}/64", Ipv6Addr::from(octets))
+            }
+            Self::Local => f.write_str("a Unix socket"),
         }
     }
 }
@@ -290,5 +305,7 @@ mod tests {
         assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
         assert_eq!(key("::ffff:192.0.2.1"), PEER);
         assert_ne!(key("192.0.2.2"), PEER);
+        assert_eq!(PEER.to_string(), "192.0.2.1");
+        assert_eq!(key("2001:db8:1:2::1").to_string(), "2001:db8:1:2::/64");
     }
 }

@@ -29,7 +29,8 @@ use rpc_runtime::axum::extract::{Request, State};
 use rpc_runtime::axum::http::header::ALLOW;
 use rpc_runtime::axum::http::{HeaderValue, Method, StatusCode, request::Parts};
 use rpc_runtime::axum::response::Response;
-use rpc_runtime::{Code, PeerAddress};
+use rpc_runtime::{Code, Context, PeerAddress};
+use tokio::time::timeout;
 
 use self::buyers::{Buyers, RequestCost, UserRequest};
 use self::login_slots::{LoginSlots, PeerKey};
@@ -42,9 +43,17 @@ use crate::api::userstore::{User, UserStoreClient, UserStoreError};
 use crate::login_cache::LoginCache;
 use crate::number;
 use crate::service::event_log::EventLog;
+use crate::service::normal::nfc;
 
 /// Methods allowed for a number.
 const METHODS: &str = "GET, HEAD, POST";
+
+/// Time that is kept for the response, so that it has the key of the purchase; at most a tenth of
+/// the remaining time.
+const TIME_TO_RESPOND: Duration = Duration::from_millis(100);
+
+/// Time that a purchase may take; that of `Controller::generate`.
+const TIME_TO_SELL: Duration = Duration::from_secs(20);
 
 /// Sells Fibonacci numbers to the outside world.
 ///
@@ -69,7 +78,7 @@ pub struct Gatekeeper {
     requires_key: bool,
     slots: LoginSlots,
     buyers: Buyers,
-    failed_logins: EventLog,
+    failed_logins: EventLog<PeerKey>,
     /// Logins that succeeded lately: they do not wait for a slot. `None` without random bytes.
     known: Option<LoginCache>,
 }
@@ -85,7 +94,7 @@ impl Gatekeeper {
             requires_key: false,
             slots: LoginSlots::new(),
             buyers: Buyers::new(),
-            failed_logins: EventLog::new("failed logins"),
+            failed_logins: EventLog::new("failed logins", |peer| format!("from {peer}")),
             known: LoginCache::new()
                 .inspect_err(|error| tracing::warn!("all logins wait in one queue: {error}"))
                 .ok(),
@@ -135,11 +144,7 @@ impl Gatekeeper {
                 Err(refusal)
             }
         };
-        request.end(match &outcome {
-            Ok(NumberResponse::Sold(..)) => RequestCost::Nothing,
-            Err(failed) if failed.is_server_error() => RequestCost::Nothing,
-            _ => RequestCost::Free,
-        });
+        request.end(cost_of(&outcome));
         outcome
     }
 
@@ -154,18 +159,26 @@ impl Gatekeeper {
         body: Body,
     ) -> Result<NumberResponse, ErrorResponse> {
         let name = &user.username;
-        let selling = async {
+        let beginning = async {
             body::read(&head.headers, body).await?;
             let turn = request.turn().await;
-            let _turn =
-                turn.map_err(|QueueFull| ErrorResponse::too_many_of_user(Duration::ZERO))?;
+            turn.map_err(|QueueFull| ErrorResponse::too_many_of_user(Duration::ZERO))
+        };
+        let selling = async {
+            let begun = timeout(time_left(), beginning).await;
+            let _turn = begun.unwrap_or_else(|_| Err(ErrorResponse::not_begun(n)))?;
             // Escaped: a user name may contain characters that would forge a log line.
             tracing::info!("User {name:?} requested fib({n})");
-            let sold = self.controller.generate(name, n, &key.of(name, n)).await;
+            let sale = self.controller.generate(name, n, &key.of(name, n));
+            let sold = sale.timeout(time_left().min(TIME_TO_SELL)).await;
             sold.map_err(|error| ErrorResponse::of_purchase(&error, n, &key))
         };
         match selling.await {
-            Ok(sold) => Ok(NumberResponse::Sold(sold, key)),
+            Ok(mut sold) => {
+                // A key that was generated for this request is that of no purchase before it.
+                sold.replayed &= key.is_callers();
+                Ok(NumberResponse::Sold(sold, key))
+            }
             Err(failed) => Err(failed.with_key(&key)),
         }
     }
@@ -177,12 +190,12 @@ impl Gatekeeper {
             (known, digest)
         });
         let is_known = known.is_some_and(|(known, digest)| known.age(&digest).is_some());
-        let peer = head.extensions.get::<PeerAddress>();
+        let address = head.extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
+        let peer = PeerKey::new(address);
         let verify = self.userstore.verify(&login.username, login.password);
         let verified = if is_known {
             verify.await
         } else {
-            let peer = PeerKey::new(peer.map(|peer| peer.0.ip()));
             let slot = self.slots.enter(peer, &login.username).await;
             let slot = slot.map_err(|QueueFull| ErrorResponse::too_many_logins())?;
             self.slots.run(slot, verify.into_future()).await
@@ -191,8 +204,8 @@ impl Gatekeeper {
             if matches!(*error, UserStoreError::WrongCredentials) {
                 self.slots.was_wrong(&login.username);
                 // Without the name, which may be a password in the wrong field.
-                if self.failed_logins.record() {
-                    let peer = peer.map(|peer| tracing::field::display(peer.0.ip()));
+                if self.failed_logins.record(&peer, &nfc(&login.username)) {
+                    let peer = address.map(tracing::field::display);
                     tracing::warn!(peer, "a login failed: wrong user name or password");
                 }
             }
@@ -231,6 +244,25 @@ async fn handle(State(gatekeeper): State<Arc<Gatekeeper>>, request: Request) -> 
     let (head, body) = request.into_parts();
     let form = Format::from_accept(&head.headers);
     form.write(gatekeeper.serve(&head, body).await)
+}
+
+/// Returns what a request takes of the allowance of its user.
+fn cost_of(outcome: &Result<NumberResponse, ErrorResponse>) -> RequestCost {
+    match outcome {
+        Ok(NumberResponse::Sold(..)) => RequestCost::Nothing,
+        // A short deadline is like a closed connection: the services did work that is not wanted.
+        Err(failed) if failed.is_late() && Context::current().has_caller_deadline() => {
+            RequestCost::Abandoned
+        }
+        Err(failed) if failed.is_server_error() => RequestCost::Nothing,
+        _ => RequestCost::Free,
+    }
+}
+
+/// Returns the time until a response must be ready.
+fn time_left() -> Duration {
+    let left = Context::current().remaining().unwrap_or(Duration::MAX);
+    left - TIME_TO_RESPOND.min(left / 10)
 }
 
 /// Returns the part of the path that should be a number. Returns `None` for names of files, which

@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-use rpc_runtime::axum::http::HeaderMap;
+use rpc_runtime::axum::http::{HeaderMap, HeaderValue};
 use sha2::{Digest as _, Sha256};
 
 /// Header with the caller's key of a purchase. A request with the same key can be retried without
 /// paying twice.
 pub(super) const KEY_HEADER: &str = "idempotency-key";
 
-/// Maximum length of a caller's key, in bytes.
+/// Maximum length of a caller's key, in bytes, without quotes and escapes.
 const MAX_KEY_BYTES: usize = 255;
 
 /// Headers and values that mark a prefetch in current and older browsers.
@@ -24,6 +24,8 @@ const PREFETCH: [(&str, &str); 4] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PurchaseKey {
     text: String,
+    /// The key as the caller sent it, perhaps in quotes.
+    header: HeaderValue,
     is_callers: bool,
 }
 
@@ -37,7 +39,8 @@ pub(super) enum NoKey {
 }
 
 impl PurchaseKey {
-    /// Reads the key of a request.
+    /// Reads the key of a request: a string in quotes, as the draft of the IETF asks for, or a bare
+    /// text, as most callers send it. Both are the same key.
     ///
     /// # Errors
     ///
@@ -47,16 +50,16 @@ impl PurchaseKey {
         let Some(value) = values.next() else {
             return Err(NoKey::Missing);
         };
-        let bytes = value.as_bytes();
-        let is_key =
-            (1..=MAX_KEY_BYTES).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
-        match value.to_str() {
-            Ok(text) if is_key && values.next().is_none() => Ok(Self {
-                text: text.to_owned(),
+        let text = value.to_str().ok().and_then(unquoted);
+        let text = text.filter(|text| (1..=MAX_KEY_BYTES).contains(&text.len()));
+        match text {
+            Some(text) if values.next().is_none() => Ok(Self {
+                text,
+                header: value.clone(),
                 is_callers: true,
             }),
             _ => Err(NoKey::Invalid(format!(
-                "invalid Idempotency-Key: send one key of 1 to {MAX_KEY_BYTES} visible ASCII characters"
+                r#"invalid Idempotency-Key: send one key of 1 to {MAX_KEY_BYTES} visible ASCII characters, bare or as a string in double quotes (with \" for " and \\ for \)"#
             ))),
         }
     }
@@ -70,10 +73,19 @@ impl PurchaseKey {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)
             .map_err(|error| format!("cannot generate an Idempotency-Key ({error}); send one"))?;
+        let text = hex(&bytes);
+        let header = HeaderValue::from_str(&text)
+            .map_err(|error| format!("cannot generate an Idempotency-Key ({error}); send one"))?;
         Ok(Self {
-            text: hex(&bytes),
+            text,
+            header,
             is_callers: false,
         })
+    }
+
+    /// Returns the value of the header with the key.
+    pub(super) fn header(&self) -> &HeaderValue {
+        &self.header
     }
 
     /// Returns the key in the caller's form.
@@ -97,6 +109,28 @@ impl PurchaseKey {
             digest.update(part);
         }
         hex(&digest.finalize()[..16])
+    }
+}
+
+/// Returns the key in the value of a header; `None` if it is neither a string of RFC 8941, section
+/// 3.3.3, nor a bare text of visible characters that does not begin like one.
+fn unquoted(value: &str) -> Option<String> {
+    let Some(quoted) = value.strip_prefix('"') else {
+        let is_bare = value.bytes().all(|byte| byte.is_ascii_graphic());
+        return is_bare.then(|| value.to_owned());
+    };
+    let (mut text, mut characters) = (String::new(), quoted.chars());
+    loop {
+        match characters.next()? {
+            '"' => return characters.as_str().is_empty().then_some(text),
+            '\\' => text.push(
+                characters
+                    .next()
+                    .filter(|next| matches!(next, '"' | '\\'))?,
+            ),
+            character @ ' '..='~' => text.push(character),
+            _ => return None,
+        }
     }
 }
 
@@ -138,26 +172,73 @@ mod tests {
     fn key(text: &str) -> PurchaseKey {
         PurchaseKey {
             text: text.to_owned(),
+            header: HeaderValue::from_str(text).unwrap(),
             is_callers: true,
         }
+    }
+
+    fn read(value: &[u8]) -> Result<PurchaseKey, NoKey> {
+        PurchaseKey::read(&headers(KEY_HEADER, &[value]))
     }
 
     #[test]
     fn a_key_is_one_to_255_visible_characters() {
         let longest = "k".repeat(255);
-        for good in ["1", "\"8e03978e-40d5\"", "!~", &longest] {
-            let read = PurchaseKey::read(&headers(KEY_HEADER, &[good.as_bytes()]));
-            assert_eq!(read, Ok(key(good)));
+        for good in ["1", "8e03978e-40d5", "!~", "a\"b", "a\\", &longest] {
+            assert_eq!(read(good.as_bytes()), Ok(key(good)));
         }
         let too_long = "k".repeat(256);
         for bad in [&b""[..], b"a b", b"a\tb", b"\xe9", too_long.as_bytes()] {
-            let read = PurchaseKey::read(&headers(KEY_HEADER, &[bad]));
-            let is_invalid = matches!(read, Err(NoKey::Invalid(_)));
+            let is_invalid = matches!(read(bad), Err(NoKey::Invalid(_)));
             assert!(is_invalid, "{}", bad.escape_ascii());
         }
         let two = PurchaseKey::read(&headers(KEY_HEADER, &[b"a", b"a"]));
         assert!(matches!(two, Err(NoKey::Invalid(_))));
         assert_eq!(PurchaseKey::read(&HeaderMap::new()), Err(NoKey::Missing));
+    }
+
+    #[test]
+    fn quotes_and_escapes_are_no_part_of_a_key() {
+        let longest = "k".repeat(255);
+        let quoted = format!("\"{longest}\"");
+        for (sent, text) in [
+            (r#""8e03978e-40d5""#, "8e03978e-40d5"),
+            (r#""a b""#, "a b"),
+            (r#""a\"b\\c""#, r#"a"b\c"#),
+            (r#""\"""#, "\""),
+            (r#""a;b=1, c""#, "a;b=1, c"),
+            (&quoted, &longest),
+        ] {
+            let quoted = read(sent.as_bytes()).unwrap();
+            assert_eq!(
+                (quoted.text.as_str(), quoted.header().as_bytes()),
+                (text, sent.as_bytes())
+            );
+            // The bare key, where there is one, is the same key.
+            if let Ok(bare) = read(text.as_bytes()) {
+                assert_eq!(quoted.of("ada", 1), bare.of("ada", 1));
+            }
+        }
+        let (too_long, half) = (format!("\"{longest}k\""), format!("\"{longest}"));
+        for bad in [
+            r#"""#,
+            r#""""#,
+            r#""a"#,
+            r#""a"b"#,
+            r#""a" "b""#,
+            r#""a", "b""#,
+            r#""a";b=1"#,
+            r#""a\b""#,
+            r#""a\"#,
+            "\"a\tb\"",
+            &too_long,
+            &half,
+        ] {
+            let Err(NoKey::Invalid(why)) = read(bad.as_bytes()) else {
+                panic!("{bad} is a key");
+            };
+            assert!(why.contains("double quotes"), "{why}");
+        }
     }
 
     #[test]

@@ -66,8 +66,14 @@ impl ErrorResponse {
 
     /// Adds the key of the purchase, so that a caller who sent none can repeat it.
     pub(super) fn with_key(mut self, key: &PurchaseKey) -> Self {
-        self.headers.extend(key_header(key));
+        self.headers.push(key_header(key));
         self
+    }
+
+    /// Returns whether a deadline passed.
+    pub(super) fn is_late(&self) -> bool {
+        let cause = self.cause.as_ref().map(Error::code);
+        cause.unwrap_or(self.code) == Code::DeadlineExceeded
     }
 
     /// Returns whether a service failed, and not the request.
@@ -120,6 +126,15 @@ impl ErrorResponse {
         Self::new(status, code, text).with_retry_after(retry_after)
     }
 
+    /// Refuses a purchase that has got no turn before the deadline.
+    pub(super) fn not_begun(n: u64) -> Self {
+        Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            Code::DeadlineExceeded,
+            format!("fib({n}) did not begin in time, so nothing was paid; retry later"),
+        )
+    }
+
     pub(super) fn key_required() -> Self {
         Self::new(
             StatusCode::PRECONDITION_REQUIRED,
@@ -149,7 +164,8 @@ impl ErrorResponse {
     /// A caller that has no key must not repeat a purchase that may be paid, and clients repeat by
     /// themselves what has a `Retry-After`. So there is none, and the text names the key.
     pub(super) fn of_purchase(error: &Remote<ControllerError>, n: u64, key: &PurchaseKey) -> Self {
-        if !key.is_callers() && may_be_paid(error) {
+        let may_be_paid = may_be_paid(error);
+        if !key.is_callers() && may_be_paid {
             let text = format!(
                 "cannot confirm the payment of fib({n}); ask again with the header \
                  `Idempotency-Key: {}`, which pays at most once",
@@ -182,7 +198,11 @@ impl ErrorResponse {
                 ),
                 // The user was removed between authentication and purchase.
                 Code::NotFound => Self::unauthenticated(),
-                code => Self::of_service(code, error.as_error().retry_after(), &format!("fib({n})")),
+                code => {
+                    let after = error.as_error().retry_after();
+                    let failed = Self::of_service(code, after, &format!("fib({n})"));
+                    if may_be_paid { failed.that_may_be_paid() } else { failed }
+                }
             },
         }
         .with_cause(error.as_error())
@@ -210,6 +230,15 @@ impl ErrorResponse {
         }
     }
 
+    /// Replaces the advice by that for a purchase with an open outcome.
+    fn that_may_be_paid(mut self) -> Self {
+        let what = self.text.split(';').next().unwrap_or_default();
+        self.text = Cow::Owned(format!(
+            "{what}, and may be paid; repeat it with the same Idempotency-Key, which pays at most once"
+        ));
+        self
+    }
+
     fn with_retry_after(self, after: Option<Duration>) -> Self {
         // Rounded up to whole seconds, at least 1: 0 would mean an immediate retry.
         let seconds = after
@@ -232,10 +261,9 @@ fn may_be_paid(error: &Remote<ControllerError>) -> bool {
     }
 }
 
-/// Returns the header with a key, which consists of visible ASCII characters.
-fn key_header(key: &PurchaseKey) -> Option<(HeaderName, HeaderValue)> {
-    let value = HeaderValue::from_str(key.as_str()).ok()?;
-    Some((HeaderName::from_static(KEY_HEADER), value))
+/// Returns the header with a key, in the form in which the caller sent it.
+fn key_header(key: &PurchaseKey) -> (HeaderName, HeaderValue) {
+    (HeaderName::from_static(KEY_HEADER), key.header().clone())
 }
 
 /// Returns the text of the error without the code.
@@ -305,7 +333,7 @@ impl Format {
             ),
         };
         let headers = response.headers_mut();
-        headers.extend(key_header(key));
+        headers.extend([key_header(key)]);
         if is_replayed {
             headers.insert(REPLAYED, HeaderValue::from_static("true"));
         }

@@ -76,7 +76,7 @@ impl Default for Settings {
 pub struct Users {
     store: Arc<Store>,
     logins: Arc<Logins>,
-    failed_logins: EventLog,
+    failed_logins: EventLog<String>,
     expiry: Arc<Expiry>,
 }
 
@@ -118,7 +118,7 @@ impl Users {
             expiry: Arc::new(Expiry::start(Arc::clone(&store))),
             store,
             logins: Arc::new(Logins::new(settings.cost)?),
-            failed_logins: EventLog::new("wrong passwords"),
+            failed_logins: EventLog::new("wrong passwords", |name| format!("for {name:?}")),
         })
     }
 
@@ -231,7 +231,7 @@ impl UserStore for Users {
             Some((username, account)) if is_right => Ok(user(&username, account)),
             found => {
                 if let Some((username, _)) = found
-                    && self.failed_logins.record()
+                    && self.failed_logins.record(&username, "")
                 {
                     tracing::warn!("Wrong password for {username:?}");
                 }

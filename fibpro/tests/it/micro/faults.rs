@@ -59,7 +59,11 @@ async fn a_slow_user_store_hits_the_deadline_at_no_cost() {
         .await;
     assert_eq!(
         (response.status, response.text.as_str()),
-        (504, "Error: fib(10) did not finish in time")
+        (
+            504,
+            "Error: fib(10) did not finish in time, and may be paid; repeat it with the same Idempotency-Key, which \
+             pays at most once"
+        )
     );
     assert_eq!(response.header("idempotency-key"), "order-1");
     assert_eq!(fibpro.credit().await, 4);
