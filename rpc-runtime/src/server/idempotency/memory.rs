@@ -30,10 +30,11 @@ const MIN_BYTES: usize = 1024;
 /// all that it takes. Of an error, the text that no caller receives and its source are not kept.
 ///
 /// When a limit is reached, the oldest results are evicted early: those of the caller whose call is
-/// new if it has more than a half of them, else those of all. So one caller cannot evict the
-/// results of all others. A repeat of an evicted call runs again, so evictions are counted
-/// ([`evicted`](Self::evicted)) and logged. Calls in flight are never evicted. When all keys belong
-/// to calls in flight, a further call is rejected with `resource_exhausted`.
+/// new if it has more than a half of what has run out, keys or bytes, else those of all. So one
+/// caller cannot evict the results of all others. A repeat of an evicted call runs again, so
+/// evictions are counted ([`evicted`](Self::evicted)) and logged. Calls in flight are never
+/// evicted. When all keys belong to calls in flight, a further call is rejected with
+/// `resource_exhausted`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -71,6 +72,14 @@ struct CallerResults {
     numbers: VecDeque<u64>,
     /// Their size, in bytes.
     bytes: usize,
+}
+
+/// The limit that has been reached. Shares are compared in its unit only: a caller with many small
+/// results may take little memory, and one with few large results few keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Limit {
+    Entries,
+    Bytes,
 }
 
 struct MemoryEntry {
@@ -146,7 +155,7 @@ impl MemoryStore {
                 Some(kept) => Claim::Done(entry.message, kept.outcome.clone()),
             };
         }
-        if state.known.len() >= self.entries && !state.evict_for(key.caller()) {
+        if state.known.len() >= self.entries && !state.evict_for(key.caller(), Limit::Entries) {
             return Claim::Full;
         }
         let entry = MemoryEntry {
@@ -184,7 +193,7 @@ impl MemoryStore {
         // The newest result stays even above the limit, since its caller may repeat the call at
         // once.
         while state.bytes > self.bytes && state.done.len() > 1 {
-            state.evict_for(key.caller());
+            state.evict_for(key.caller(), Limit::Bytes);
         }
     }
 }
@@ -218,13 +227,17 @@ impl MemoryState {
         caller.numbers.push_back(number);
     }
 
-    /// Evicts the oldest result of a caller that has more than a half of all results or of their
-    /// bytes, or else the oldest result of all. Returns `false` if all calls are in flight.
-    fn evict_for(&mut self, caller: &str) -> bool {
-        let own = self
-            .callers
-            .get(caller)
-            .filter(|own| own.numbers.len() > self.done.len() / 2 || own.bytes > self.bytes / 2);
+    /// Evicts the oldest result of a caller that has more than a half of all results with its new
+    /// one, or of their bytes if these have reached their limit, or else the oldest result of all.
+    /// Returns `false` if all calls are in flight.
+    fn evict_for(&mut self, caller: &str, reached: Limit) -> bool {
+        let has_most = |own: &&CallerResults| match reached {
+            // The key of the new call is not among the results yet.
+            Limit::Entries => own.numbers.len() + 1 > self.done.len() / 2,
+            // The new result is.
+            Limit::Bytes => own.bytes > self.bytes / 2,
+        };
+        let own = self.callers.get(caller).filter(has_most);
         // The newest result stays.
         let own = own.and_then(|own| own.numbers.front());
         let own = own.filter(|number| **number + 1 != self.next);

@@ -113,6 +113,117 @@ fn a_caller_evicts_its_own_results_above_a_half() {
     assert!(before < 5_000 && store.state().bytes <= 20_000);
 }
 
+/// The sizes of a small and of a large result, in bytes.
+const SIZES: [usize; 2] = [1, 20_000];
+
+/// A has few large results that take most of the memory, B has many small ones.
+fn large_and_small(store: MemoryStore, first: &str) -> MemoryStore {
+    let second = if first == "a" { "b" } else { "a" };
+    for caller in [first, second] {
+        let (count, size) = if caller == "a" {
+            (3, SIZES[1])
+        } else {
+            (27, SIZES[0])
+        };
+        let outcome = Outcome::of_message("x".repeat(size));
+        for n in 100..100 + count {
+            done_by(&store, caller, n, &outcome);
+        }
+    }
+    assert_eq!((results_of(&store, "a"), results_of(&store, "b")), (3, 27));
+    assert_eq!(store.evicted(), 0);
+    store
+}
+
+#[test]
+fn a_share_of_bytes_counts_where_bytes_run_out() {
+    let [small, large] = SIZES.map(|size| Outcome::of_message("x".repeat(size)));
+    // B takes little memory, so it evicts the oldest result, which is A's, and none of its own.
+    let store = large_and_small(MemoryStore::new(), "a");
+    let full = store.state().bytes;
+    let store = store.bytes(full);
+    done_by(&store, "b", 200, &small);
+    assert_eq!((results_of(&store, "a"), results_of(&store, "b")), (2, 28));
+    // A takes most of it, and evicts its own results although B's are older.
+    let store = large_and_small(MemoryStore::new(), "b").bytes(full);
+    for n in 200..210 {
+        done_by(&store, "a", n, &large);
+        assert_eq!((results_of(&store, "a"), results_of(&store, "b")), (3, 27));
+    }
+}
+
+#[test]
+fn a_share_of_keys_counts_where_keys_run_out() {
+    let [small, large] = SIZES.map(|size| Outcome::of_message("x".repeat(size)));
+    // A has few keys, so it evicts the oldest result, which is B's, and none of its own.
+    let store = large_and_small(MemoryStore::new().entries(30), "b");
+    done_by(&store, "a", 200, &large);
+    assert_eq!((results_of(&store, "a"), results_of(&store, "b")), (4, 26));
+    // B has most of them, and evicts its own results although A's are older.
+    let store = large_and_small(MemoryStore::new().entries(30), "a");
+    for n in 200..210 {
+        done_by(&store, "b", n, &small);
+        assert_eq!((results_of(&store, "a"), results_of(&store, "b")), (3, 27));
+    }
+}
+
+/// A kept result: its caller, its key and its size.
+type Kept = (usize, usize, usize);
+
+/// Evicts a result as the rule says, by shares in the unit that has run out. `new` is the weight of
+/// a call that has no result yet.
+fn evict_by_the_rule(kept: &mut Vec<Kept>, caller: usize, new: usize, weight: fn(&Kept) -> usize) {
+    let all: usize = kept.iter().map(weight).sum();
+    let own: usize = kept.iter().filter(|it| it.0 == caller).map(weight).sum();
+    let own_oldest = kept.iter().position(|it| it.0 == caller);
+    let has_most = (own + new) * 2 > all;
+    let own_oldest = own_oldest.filter(|at| has_most && at + 1 < kept.len());
+    kept.remove(own_oldest.unwrap_or(0));
+}
+
+/// Ten callers: the first has the largest results, the last makes the most calls.
+#[test]
+fn ten_callers_evict_by_their_shares() {
+    const ENTRIES: usize = 40;
+    let key = |it: &Kept| IdempotencyKey::new("/a.B/C", it.0.to_string(), it.1.to_string());
+    let sum = |kept: &[Kept]| kept.iter().map(|it| it.2).sum::<usize>();
+    for limit in [30_000, 60_000, 200_000] {
+        let store = MemoryStore::new().entries(ENTRIES).bytes(limit);
+        let mut kept: Vec<Kept> = Vec::new();
+        let mut evicted = 0;
+        let mut random = fastrand::Rng::with_seed(7);
+        for n in 0..3_000 {
+            let caller = random.usize(..20).min(9);
+            if kept.len() >= ENTRIES {
+                evict_by_the_rule(&mut kept, caller, 1, |_| 1);
+                evicted += 1;
+            }
+            let size = random.usize(..200) + 10_000 / (caller * caller * 4 + 1);
+            let outcome = Outcome::of_message("x".repeat(size));
+            done_by(&store, &caller.to_string(), n, &outcome);
+            kept.push((caller, n, 0));
+            let size = store.state().known[&key(&kept[kept.len() - 1])]
+                .result
+                .as_ref()
+                .unwrap()
+                .bytes;
+            kept.last_mut().unwrap().2 = size;
+            while sum(&kept) > limit && kept.len() > 1 {
+                evict_by_the_rule(&mut kept, caller, 0, |it| it.2);
+                evicted += 1;
+            }
+            let stored: Vec<_> = store.state().done.values().cloned().collect();
+            let expected: Vec<_> = kept.iter().map(key).collect();
+            assert_eq!(stored, expected, "{limit} {n}");
+            assert_eq!(
+                (store.evicted(), store.state().bytes),
+                (evicted, sum(&kept))
+            );
+        }
+        assert!(evicted > 1_000, "{evicted}");
+    }
+}
+
 #[test]
 fn a_result_counts_with_all_that_it_takes() {
     let text = "x".repeat(10_000);
