@@ -48,6 +48,9 @@ mod http2_client;
 mod http2_streams;
 /// Requests that an HTTP/2 server did not process: neither failures nor paid retries.
 mod http2_unprocessed;
+/// HTTP/2 clients: requests that wait for a connection or a stream.
+#[cfg(unix)]
+mod http2_waits;
 /// Idempotency keys: a call runs once, however often it is sent.
 mod idempotency;
 /// Signed calls between services.

@@ -8,6 +8,7 @@
 use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
 
+use ::http::Uri;
 use ::http::header::{HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use ::http::response::Parts;
 use bytes::Bytes;
@@ -61,6 +62,46 @@ pub(super) enum RequestStage {
     Receiving,
 }
 
+/// A request of which everything is decided that may fail, and whose head is not written: the time
+/// that is left and the signature, which is valid for a short time, are those of the moment when it
+/// is sent.
+struct UnwrittenRequest<'r> {
+    target: &'r TransportTarget,
+    request: &'r OutboundRequest,
+    message: OutgoingMessage,
+    uri: Uri,
+}
+
+impl<'r> UnwrittenRequest<'r> {
+    fn new(target: &'r TransportTarget, request: &'r OutboundRequest) -> Result<Self> {
+        let prefix = target.prefix_len();
+        let message =
+            OutgoingMessage::new(request.method, prefix, &request.message, &request.options);
+        Ok(Self {
+            uri: target.uri(request.method.path, message.query())?,
+            target,
+            request,
+            message,
+        })
+    }
+
+    fn write(self) -> ::http::Request<Bytes> {
+        let request = self.request;
+        let (context, metadata) = (&request.context, &request.metadata);
+        let keys = context.identity();
+        let is_known = keys.is_some() || self.target.is_this_host();
+        let restriction = request.options.disclosure.restriction(is_known);
+        let mut http =
+            connect::write_request(self.uri, context, metadata, self.message, restriction);
+        if let Some(keys) = keys.filter(|_| restriction.is_none()) {
+            // Each attempt needs its own signature; the server would reject a second use as a
+            // replay.
+            identity::sign(keys, request.method, self.target.host(), &mut http);
+        }
+        http
+    }
+}
+
 impl HttpTransport {
     pub(super) fn new(target: TransportTarget) -> Result<Self> {
         let client = if target.is_https() {
@@ -103,34 +144,17 @@ impl HttpTransport {
 
     /// Writes a request with the time that is left to it, and sends it.
     async fn send_once(&self, request: &OutboundRequest) -> (Response, Outcome) {
-        let options = &request.options;
-        let message = OutgoingMessage::new(
-            request.method,
-            self.target.prefix_len(),
-            &request.message,
-            options,
-        );
-        let uri = match self.target.uri(request.method.path, message.query()) {
-            Ok(uri) => uri,
+        let unwritten = match UnwrittenRequest::new(&self.target, request) {
+            Ok(unwritten) => unwritten,
             Err(error) => return (error.not_executed().into(), Outcome::Canceled),
         };
-        let (context, metadata) = (&request.context, &request.metadata);
-        let keys = context.identity();
-        let is_known = keys.is_some() || self.target.is_this_host();
-        let restriction = options.disclosure.restriction(is_known);
-        let mut http = connect::write_request(uri, context, metadata, message, restriction);
-        if let Some(keys) = keys.filter(|_| restriction.is_none()) {
-            // Each attempt needs its own signature; the server would reject a second use as a
-            // replay.
-            identity::sign(keys, request.method, self.target.host(), &mut http);
-        }
-        let limit = options.message_limit;
+        let limit = request.options.message_limit;
         let received = match &self.client {
-            HttpClient::Http1 => self.send_with_hyper(http, limit).await,
-            HttpClient::Http2 => self.send_with_h2(request, http).await,
+            HttpClient::Http1 => self.send_with_hyper(unwritten.write(), limit).await,
+            HttpClient::Http2 => self.send_with_h2(unwritten).await,
             // Boxed to keep the future of calls with hyper small.
             HttpClient::Reqwest(client) => {
-                Box::pin(self.send_with_reqwest(client, http, limit)).await
+                Box::pin(self.send_with_reqwest(client, unwritten.write(), limit)).await
             }
         };
         match received {
@@ -177,25 +201,23 @@ impl HttpTransport {
         Ok((parts, body))
     }
 
-    async fn send_with_h2(
-        &self,
-        request: &OutboundRequest,
-        mut http: ::http::Request<Bytes>,
-    ) -> Result<(Parts, Bytes)> {
+    async fn send_with_h2(&self, mut unwritten: UnwrittenRequest<'_>) -> Result<(Parts, Bytes)> {
         let is_socket = self.target.is_socket();
         if is_socket {
             // The authority encodes the path of the socket.
-            *http.uri_mut() = self.target.socket_uri(http.uri().clone())?;
+            unwritten.uri = self.target.socket_uri(unwritten.uri)?;
         }
         let pool = with_pools(|pools| pools.http2(is_socket));
         let options = ExchangeOptions {
-            limit: request.options.message_limit,
-            deadline: request.context.deadline(),
+            limit: unwritten.request.options.message_limit,
+            deadline: unwritten.request.context.deadline(),
             // Clones of a client share their transport.
             client: ClientId(std::ptr::from_ref(self).addr()),
         };
-        // Boxed to keep the future of calls over HTTP/1 small.
-        let exchange = Box::pin(pool.send(self.target.authority(), http, options));
+        // Written when there is a stream, which may take a while. Boxed to keep the future of calls
+        // over HTTP/1 small.
+        let write = move || unwritten.write();
+        let exchange = Box::pin(pool.send(self.target.authority(), write, options));
         exchange.await.map_err(|error| match error {
             ExchangeError::Connect(error) => {
                 self.connection_error(RequestStage::Connecting, &error)

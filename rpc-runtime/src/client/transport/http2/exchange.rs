@@ -54,23 +54,24 @@ pub(in crate::client::transport) enum ExchangeError {
     TooLarge,
 }
 
-/// Sends a request and reads the response.
+/// Sends a request and reads the response. `write` returns the request, and is called when there is
+/// a stream for it, which may take a while.
 ///
 /// # Cancellation
 ///
 /// Dropping the future resets the stream.
 pub(super) async fn send(
     origin: &Arc<Origin>,
-    request: Request<Bytes>,
+    write: impl FnOnce() -> Request<Bytes>,
     options: ExchangeOptions,
 ) -> Result<(Parts, Bytes), ExchangeError> {
-    let (mut head, message) = request.into_parts();
+    // Declared first, so that its stream is free only after the parts below are dropped.
+    let (mut lease, mut requests) = ready_connection(origin, options).await?;
+    let (mut head, message) = write().into_parts();
     if head.method == Method::POST {
         let length = HeaderValue::from(message.len());
         head.headers.insert(CONTENT_LENGTH, length);
     }
-    // Declared first, so that its stream is free only after the parts below are dropped.
-    let (mut lease, mut requests) = ready_connection(origin, options).await?;
     let request = Request::from_parts(head, ());
     let Ok((response, mut stream)) = requests.send_request(request, message.is_empty()) else {
         // There is no stream, so nothing was sent.

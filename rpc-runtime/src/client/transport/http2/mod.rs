@@ -72,7 +72,8 @@ impl Http2Pool {
         }))
     }
 
-    /// Sends a request to an address and reads the response, of at most `limit` bytes.
+    /// Sends a request to an address and reads the response, of at most `limit` bytes. `write`
+    /// returns the request when it can be sent at once.
     ///
     /// # Cancellation
     ///
@@ -80,11 +81,11 @@ impl Http2Pool {
     pub(super) async fn send(
         &self,
         authority: &Authority,
-        request: Request<Bytes>,
+        write: impl FnOnce() -> Request<Bytes>,
         options: ExchangeOptions,
     ) -> Result<(Parts, Bytes), ExchangeError> {
         let origin = self.origin(authority);
-        exchange::send(&origin, request, options).await
+        exchange::send(&origin, write, options).await
     }
 
     fn origin(&self, authority: &Authority) -> Arc<Origin> {
