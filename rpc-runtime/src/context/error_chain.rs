@@ -75,6 +75,10 @@ impl Context {
 
 impl<E: RpcError> Remote<E> {
     /// Decodes the service's error from the received error, which counts as one of a dependency.
+    ///
+    /// If the error says that nothing was done ([`Error::not_executed`]), that counts as said of
+    /// the dependency's call: a handler that returns it, and has made another call that may have
+    /// been executed, returns an error of unknown outcome.
     #[must_use]
     pub fn from_error(error: Error) -> Self {
         let received = Self::of_received(error);

@@ -34,7 +34,9 @@ impl Error {
     }
 
     /// Makes an error one of a dependency, with all that it contains, unless it is foreign already.
+    /// If it says that nothing was done, that is about the dependency's call.
     pub(super) fn become_received(&mut self) {
+        self.execution_of_dependency();
         if !self.is_foreign() {
             self.0.birth.origin = Origin::Dependency;
             self.0.received = Received::of(self);

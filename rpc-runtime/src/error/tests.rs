@@ -142,6 +142,12 @@ fn the_execution_of_a_dependency_is_its_own() {
         (DependencyNotExecuted, DependencyNotExecuted),
     ] {
         let mut received = Error::without_location(Code::Unavailable, "down").with_execution(state);
+        // Of an application, which has made it itself.
+        let made = || Remote::<Error>::from_error(received.clone());
+        assert_eq!(made().into_inner().execution(), passed_on);
+        assert_eq!(Error::from(made()).execution(), passed_on);
+        let replaced = made().replaced_by(Error::new(Code::Unavailable, "not now"));
+        assert_eq!(replaced.execution(), passed_on);
         received.mark_received("b.Store");
         let remote = || Remote::<Error>::from_error(received.clone());
         assert_eq!(remote().is_not_executed(), state != Unknown);

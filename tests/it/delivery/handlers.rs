@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
+use rpc_runtime::prelude::*;
 use rpc_tests::Running;
 use rpc_tests::wait::{until, within};
 use tokio::sync::Semaphore;
 
 use super::shop::{DEAD, losing_server};
-use super::vault::{Register, TillError, Vault, once};
+use super::vault::{BankError, Register, TillError, Vault, once};
 
 /// An error of its own that a handler makes after the error of a dependency.
 #[tokio::test]
@@ -21,6 +22,37 @@ async fn a_variant_of_its_own_is_not_that_of_a_dependency() {
         }
     });
     assert_eq!(register.runs_of_a_repeated_call().await, 1);
+}
+
+/// The handler makes an error of a dependency, of which it says that nothing was done.
+#[tokio::test]
+async fn a_made_up_error_of_a_dependency_claims_little() {
+    for way in 0..4 {
+        for has_charged in [false, true] {
+            let vault = Vault::default();
+            let running = Running::start(vault.server()).await;
+            let bank = once(&running.url());
+            let register = Register::new(move || {
+                let bank = bank.clone();
+                async move {
+                    if has_charged {
+                        bank.charge().await?;
+                    }
+                    let error = Error::new(Code::Unavailable, "made up").not_executed();
+                    let remote = Remote::<BankError>::from_error(error);
+                    Err(match way {
+                        0 => TillError::from(remote),
+                        1 => TillError::Bank(remote.into_inner()),
+                        2 => TillError::Other(remote.as_error().clone()),
+                        _ => remote.replaced_by(TillError::Busy),
+                    })
+                }
+            });
+            let runs = register.runs_of_a_repeated_call().await;
+            assert_eq!(runs, if has_charged { 1 } else { 2 }, "{way}");
+            assert_eq!(vault.charges(), usize::from(has_charged), "{way}");
+        }
+    }
 }
 
 /// A task of the handler calls when the handler has returned.
