@@ -64,6 +64,8 @@ pub(super) struct ErrorInner {
     /// Whether no client should retry the call, see [`Error::retries_exhausted`].
     pub(super) retries_exhausted: bool,
     pub(super) location: Option<&'static Location<'static>>,
+    /// The location in the process that created the error, if a store of results has kept it.
+    pub(super) stored_location: Option<Box<(String, u32)>>,
     /// The full name of the method whose call failed in this process, without a response of a
     /// service.
     pub(super) failed_call: Option<&'static str>,
@@ -172,6 +174,7 @@ impl Error {
             execution: Execution::Unknown,
             retries_exhausted: false,
             location: None,
+            stored_location: None,
             failed_call: None,
             request_id: None,
             hops: Vec::new(),

@@ -101,14 +101,12 @@ impl Error {
     pub(crate) fn sanitize_for_wire(&mut self, source: &str, method: &str, service: &str) {
         let message = self.trusted_message().to_owned();
         self.set_default_domain(service);
+        let location = self.location_text();
+        (self.0.location, self.0.stored_location) = (None, None);
         let hop = Hop {
             source: source.to_owned(),
             method: method.to_owned(),
-            location: self
-                .0
-                .location
-                .take()
-                .map(|at| (at.file().to_owned(), at.line())),
+            location,
             code: self.0.code,
             message: message.clone(),
             reason: self.0.reason.as_deref().map(str::to_owned),
@@ -130,6 +128,12 @@ impl Error {
     /// dependency, and the fields of a public variant. An error whose message is not public has
     /// none of them.
     pub(crate) fn redact(&mut self, request_id: RequestId, service: &str) {
+        *self = self.take_own_parts(service);
+        self.0.request_id = Some(request_id);
+    }
+
+    /// Takes the parts for a caller that is not trusted out of the error.
+    pub(super) fn take_own_parts(&mut self, service: &str) -> Self {
         let mut bare = Self::without_location(self.0.code, self.public_message().to_owned());
         if self.0.public {
             let received = self.0.received;
@@ -152,22 +156,21 @@ impl Error {
             bare.0.details = self.0.details.split_off(received.details);
         }
         bare.0.public = true;
-        bare.0.request_id = Some(request_id);
         bare.0.retry_after = self.0.retry_after;
         bare.0.passed_on = self.0.passed_on;
         bare.0.execution = self.0.execution;
         bare.0.retries_exhausted = self.0.retries_exhausted;
         bare.0.metadata = std::mem::take(&mut self.0.metadata);
-        *self = bare;
+        bare
     }
 
-    /// Returns the error without the text that no caller receives, and without its source.
-    #[cfg(feature = "server")]
-    pub(crate) fn without_private_parts(&self) -> Self {
-        let mut error = self.clone();
-        error.0.message = error.public_message().to_owned().into();
-        error.0.source = None;
-        error
+    /// Returns the line that created the error, or the `?` that passed it on: in this process, or
+    /// in the one that has stored it.
+    pub(super) fn location_text(&self) -> Option<(String, u32)> {
+        match self.0.location {
+            Some(at) => Some((at.file().to_owned(), at.line())),
+            None => self.0.stored_location.as_deref().cloned(),
+        }
     }
 
     /// Returns the approximate size in memory, in bytes, without the source.
@@ -183,8 +186,10 @@ impl Error {
             .iter()
             .map(|detail| size_of_val(detail) + detail.type_name.len() + detail.value.len());
         let texts = [&inner.reason, &inner.domain].into_iter().flatten();
+        let location = inner.stored_location.as_deref();
         size_of_val(inner)
             + inner.message.len()
+            + location.map_or(0, |at| size_of_val(at) + at.0.len())
             + inner.metadata.size()
             + inner.payload.as_deref().map_or(0, Payload::size)
             + texts.map(|text| text.len()).sum::<usize>()
@@ -242,13 +247,13 @@ impl Error {
                 EscapeControl(&violation.description)
             )?;
         }
-        if let Some(at) = self.0.location {
+        if let Some((file, line)) = self.location_text() {
             let note = if self.is_foreign() && !self.0.passed_on {
                 "    (the `?` that passed it on)"
             } else {
                 ""
             };
-            write!(f, "\n  at   {}:{}{note}", at.file(), at.line())?;
+            write!(f, "\n  at   {file}:{line}{note}")?;
         }
         let top = (self.0.code, &*self.0.message);
         for (index, hop) in self.0.hops.iter().enumerate() {

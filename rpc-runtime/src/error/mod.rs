@@ -17,6 +17,8 @@ mod origin;
 mod payload;
 pub(crate) mod remote;
 mod specialize;
+#[cfg(feature = "server")]
+mod stored;
 pub(crate) mod typed;
 
 pub use call_error::{Detail, FieldViolation, PUBLIC_MESSAGE_LIMIT};
@@ -31,6 +33,8 @@ pub(crate) use origin::Origin;
 pub use payload::Payload;
 pub(crate) use remote::Remote;
 pub use specialize::*;
+#[cfg(feature = "server")]
+pub(crate) use stored::BirthRecord;
 pub(crate) use typed::RpcError;
 pub use typed::{Argument, RpcResult, pass_on};
 

@@ -12,3 +12,5 @@ mod other_ways;
 mod ping;
 /// The ways of an error through a service.
 mod relay;
+/// Repeats of calls with idempotency keys.
+mod replays;

@@ -125,6 +125,30 @@ async fn a_repeat_is_marked() {
     expect("idempotency_repeat.txt", &shown);
 }
 
+/// Errors, by whose they are: a caller that is not trusted gets `json`.
+#[test]
+fn errors_are_stored_with_their_birth() {
+    let own = |code| Error::new(code, "no credit").with_violation("cents", "negative");
+    let received = || Remote::<Error>::from_error(own(Code::OutOfRange).with_metadata("x-a", "b"));
+    let mut shown = String::new();
+    for (birth, error) in [
+        ("own", own(Code::OutOfRange).with_metadata("x-left", "3")),
+        ("own, private", own(Code::Internal)),
+        ("own, public", own(Code::Internal).public()),
+        ("dependency", Error::from(received())),
+        ("dependency, its value", received().into_inner()),
+    ] {
+        let stored = Outcome::from(error).to_bytes();
+        let mut stored: serde_json::Value = serde_json::from_slice(&stored).unwrap();
+        if let Some(at) = stored.pointer_mut("/error/birth/at") {
+            *at = "…".into();
+        }
+        stored.sort_all_objects();
+        writeln!(shown, "{birth}: {stored}").unwrap();
+    }
+    expect("idempotency_births.txt", &shown);
+}
+
 /// Results stored by other versions.
 #[test]
 fn stored_results_are_read() {
@@ -133,6 +157,8 @@ fn stored_results_are_read() {
         r#"{"message":"eyJyZXN1bHQiOjF9"}"#,
         r#"{"headers":[["x-a","1"]],"trailers":[["x-b","2"]],"message":"eyJyZXN1bHQiOjF9"}"#,
         r#"{"error":{"json":"eyJjb2RlIjoib3V0X29mX3JhbmdlIiwibWVzc2FnZSI6Im5vIGNyZWRpdCJ9","metadata":[["x-left","3"]]}}"#,
+        r#"{"error":{"json":"eyJjb2RlIjoiaW50ZXJuYWwifQ==","birth":{"origin":"later"},"trusted":{"json":"e30="}}}"#,
+        r#"{"error":{"json":"eyJjb2RlIjoiaW50ZXJuYWwifQ==","birth":{"origin":"dependency","outside":true,"passed_on":true,"at":["a.rs",7]},"trusted":{"json":"eyJjb2RlIjoiaW50ZXJuYWwiLCJtZXNzYWdlIjoiYSJ9","metadata":[["x-left","3"]]}}}"#,
         r#"{"message":"eyJyZXN1bHQiOjF9","later":1}"#,
         "{}",
         "[]",

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::json::Bytes as Base64;
-use crate::error::{Code, Error, Result};
+use crate::error::{BirthRecord, Code, Error, Result};
 use crate::metadata::Metadata;
 use crate::middleware::{Body, Response};
 use crate::protocol::connect;
@@ -79,11 +79,10 @@ impl Outcome {
         }
     }
 
-    /// Encodes it for a store outside of the process. An error is encoded as for a caller, without
-    /// its private text and source.
+    /// Encodes it for a store outside of the process. An error is encoded with all that its callers
+    /// receive, trusted ones and others, and without its private text and source.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let entries = |metadata: &Metadata| metadata.iter().map(owned).collect();
         let written = StoredOutcome {
             headers: entries(&self.headers),
             trailers: entries(&self.trailers),
@@ -92,48 +91,32 @@ impl Outcome {
                 .as_ref()
                 .ok()
                 .map(|message| Base64::from(message.clone())),
-            error: self.error().map(|error| {
-                let mut error = error.clone();
-                // The form does not tell that a variant is a dependency's.
-                error.hide_variant("-");
-                StoredError {
-                    json: Base64::from(connect::error_json(&error)),
-                    metadata: entries(error.metadata()),
-                }
-            }),
+            error: self.error().map(StoredError::of),
         };
         // Strings and base64 cannot fail to serialize.
         serde_json::to_vec(&written).unwrap_or_default()
     }
 
-    /// Decodes the form of [`to_bytes`](Self::to_bytes).
+    /// Decodes the form of [`to_bytes`](Self::to_bytes). A repeat then discloses to each kind of
+    /// caller what the first response did.
+    ///
+    /// Of an error that another version has stored, and whose origin is not known, every caller
+    /// receives what untrusted callers do.
     ///
     /// # Errors
     ///
     /// `data_loss` for any other input.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let damaged = || {
-            Error::without_location(
-                Code::DataLoss,
-                "the stored result for an idempotency key cannot be decoded",
-            )
-        };
         let written: StoredOutcome =
             serde_json::from_slice(bytes).map_err(|error| damaged().with_source(error))?;
         let result = match (written.message, written.error) {
             (Some(message), None) => Ok(message.into_inner()),
-            (None, Some(written)) => {
-                let mut error =
-                    connect::error_from_json(&written.json.into_inner()).ok_or_else(damaged)?;
-                *error.metadata_mut() = metadata(written.metadata);
-                // Only public text was encoded, so all of it is public.
-                Err(error.public())
-            }
+            (None, Some(written)) => Err(written.read()?),
             _ => return Err(damaged()),
         };
         Ok(Self {
-            headers: metadata(written.headers),
-            trailers: metadata(written.trailers),
+            headers: read_entries(&written.headers),
+            trailers: read_entries(&written.trailers),
             result,
         })
     }
@@ -190,21 +173,78 @@ struct StoredOutcome {
     error: Option<StoredError>,
 }
 
+/// An error. `json` and `metadata` are what untrusted callers receive, and all that is read by a
+/// version that does not know the rest.
 #[derive(Serialize, Deserialize)]
 struct StoredError {
     json: Base64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     metadata: Vec<(String, String)>,
+    /// Missing for an error that was made here, and of which all callers receive the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    birth: Option<BirthRecord>,
+    /// The same for trusted callers, if they receive more. Read with a known birth only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trusted: Option<TrustedParts>,
+}
+
+#[derive(PartialEq, Serialize, Deserialize)]
+struct TrustedParts {
+    json: Base64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    metadata: Vec<(String, String)>,
+}
+
+impl StoredError {
+    fn of(error: &Error) -> Self {
+        let [trusted, untrusted] = error.for_each_trust().map(|error| TrustedParts {
+            json: Base64::from(connect::error_json(&error)),
+            metadata: entries(error.metadata()),
+        });
+        let trusted = (trusted != untrusted).then_some(trusted);
+        let birth = error.birth_record();
+        Self {
+            json: untrusted.json,
+            metadata: untrusted.metadata,
+            birth: (trusted.is_some() || !birth.is_default()).then_some(birth),
+            trusted,
+        }
+    }
+
+    fn read(self) -> Result<Error> {
+        let birth = self.birth.filter(BirthRecord::is_known);
+        let trusted = self.trusted.filter(|_| birth.is_some());
+        let (json, metadata) = match trusted {
+            Some(parts) => (parts.json, parts.metadata),
+            None => (self.json, self.metadata),
+        };
+        let error = connect::error_from_json(&json).ok_or_else(damaged)?;
+        let mut error = match birth {
+            Some(birth) => error.with_birth(birth),
+            None => error.with_unknown_birth(),
+        };
+        *error.metadata_mut() = read_entries(&metadata);
+        Ok(error)
+    }
+}
+
+fn damaged() -> Error {
+    let text = "the stored result for an idempotency key cannot be decoded";
+    Error::without_location(Code::DataLoss, text)
+}
+
+fn entries(metadata: &Metadata) -> Vec<(String, String)> {
+    metadata.iter().map(owned).collect()
 }
 
 fn owned((name, value): (&str, &str)) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
 
-fn metadata(entries: Vec<(String, String)>) -> Metadata {
+fn read_entries(entries: &[(String, String)]) -> Metadata {
     let mut metadata = Metadata::new();
     for (name, value) in entries {
-        metadata.append_received(&name, &value);
+        metadata.append_received(name, value);
     }
     metadata
 }
