@@ -91,12 +91,12 @@ const ALLOWED: [(&str, &str, &str); 34] = [
         EXPIRES,
     ),
     (
-        "tests/it/idempotency.rs",
+        "tests/it/idempotency/repeats.rs",
         "concurrent_repeats_wait_for_the_first",
         EXPIRES,
     ),
     (
-        "tests/it/idempotency.rs",
+        "tests/it/idempotency/repeats.rs",
         "work_continues_after_a_disconnect_for_the_repeat",
         GROWS,
     ),
