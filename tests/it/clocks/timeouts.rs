@@ -91,7 +91,7 @@ const ALLOWED: [(&str, &str, &str); 34] = [
         EXPIRES,
     ),
     (
-        "tests/it/idempotency/repeats.rs",
+        "tests/it/idempotency.rs",
         "concurrent_repeats_wait_for_the_first",
         EXPIRES,
     ),
