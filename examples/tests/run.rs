@@ -55,7 +55,7 @@ fn layers() {
         run(env!("CARGO_BIN_EXE_layers")),
         "with the token None:\n  Vault.Open unauthenticated\n  unauthenticated: missing token: send it in x-token\n\
          with the token Some(\"open\"):\n  Vault.Open permission_denied\n  permission_denied: invalid token in x-token\n\
-         with the token Some(\"sesame\"):\n  Vault.Open ok\n  found gold\n"
+         with the token Some(\"sesame\"):\n  Vault.Open ok\n  found gold for Ali Baba\n"
     );
 }
 

@@ -212,6 +212,13 @@ impl MethodDescriptor {
     }
 }
 
+/// The name on the wire with its service, as settings name a method.
+impl AsRef<str> for MethodDescriptor {
+    fn as_ref(&self) -> &str {
+        self.full_name()
+    }
+}
+
 /// The description of an argument.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]

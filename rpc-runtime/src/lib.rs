@@ -156,8 +156,8 @@ pub use server::ActivationSocket;
 pub use server::LogFilter;
 #[cfg(feature = "server")]
 pub use server::{
-    BoundServer, Callers, HttpAccess, Limits, LogFormat, PeerAddress, Policy, ProcessSignal,
-    ProcessSignals, RateLimit, Server, ServerOptions, Service, Trust, foreign_page,
+    BoundServer, Callers, HttpAccess, LayeredService, Limits, LogFormat, PeerAddress, Policy,
+    ProcessSignal, ProcessSignals, RateLimit, Server, ServerOptions, Service, Trust, foreign_page,
 };
 #[cfg(feature = "server")]
 pub use server::{env_option, idempotency};
@@ -171,5 +171,7 @@ pub mod prelude {
     pub use crate::Call;
     #[cfg(feature = "server")]
     pub use crate::Server;
+    #[cfg(feature = "server")]
+    pub use crate::Service as _;
     pub use crate::{Code, Context, Error, Remote, Result, RpcError, Streaming, fail, rpc_service};
 }

@@ -70,6 +70,8 @@ mod json_property;
 mod json_rules;
 /// Values that must not change on the way, at every depth.
 mod json_values;
+/// Layers of a server, a service and a method; what they hand on.
+mod layer_scopes;
 /// The middleware stacks of client and server.
 mod layers;
 /// Health, readiness and graceful shutdown.

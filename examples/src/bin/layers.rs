@@ -14,20 +14,29 @@ trait Vault {
 struct Gold;
 
 impl Vault for Gold {
-    // Needs no check of the token: the layer has made it.
+    // Needs no check of the token: the layer has made it, and left the visitor in the context.
     async fn open(&self) -> Result<String> {
-        Ok("gold".to_owned())
+        let context = Context::current();
+        let visitor = context
+            .extension::<Visitor>()
+            .map_or("nobody", |visitor| visitor.0);
+        Ok(format!("gold for {visitor}"))
     }
 }
 
+/// The owner of a token.
+struct Visitor(&'static str);
+
 /// Checks the token on the server. `next` is the rest of the middleware stack; a layer that does
 /// not run it responds itself.
-async fn require_token(request: Request, next: Next) -> Response {
+async fn require_token(mut request: Request, next: Next) -> Result<Response> {
     match request.metadata().get("x-token") {
-        Some("sesame") => next.run(request).await,
-        Some(_) => Error::new(Code::PermissionDenied, "invalid token in x-token").into(),
-        None => Error::new(Code::Unauthenticated, "missing token: send it in x-token").into(),
+        Some("sesame") => {}
+        Some(_) => fail!(Code::PermissionDenied, "invalid token in x-token"),
+        None => fail!(Code::Unauthenticated, "missing token: send it in x-token"),
     }
+    request.insert_extension(Visitor("Ali Baba"));
+    Ok(next.run(request).await)
 }
 
 /// Prints each call. A layer works on both sides: it sees the method, the context and the outcome,
@@ -44,11 +53,12 @@ async fn trace(request: Request, next: Next) -> Response {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    // The first layer is the outermost: `trace` sees the calls that `require_token` refuses.
-    let server = Server::new("vault").layer(trace).layer(require_token);
-    let server = server
+    // The layers of the server are outside those of a service: `trace` sees the calls that
+    // `require_token` refuses. Both leave out `Ping` and other built-in methods.
+    let server = Server::new("vault")
         .listen("127.0.0.1:0")
-        .add(VaultServer::new(Gold))
+        .layer(trace)
+        .add(VaultServer::new(Gold).layer(require_token))
         .bind()
         .await?;
     let client = Client::new(&format!("http://{}", server.addresses()[0]))?;
@@ -56,16 +66,13 @@ async fn main() -> Result<()> {
 
     for token in [None, Some("open"), Some("sesame")] {
         // A closure is a layer as well, and may capture values.
-        let vault = VaultClient::with_client(client.clone().layer(
-            move |mut request: Request, next: Next| async move {
-                if let Some(token) = token
-                    && let Err(invalid) = request.metadata_mut().append("x-token", token)
-                {
-                    return Error::new(Code::InvalidArgument, invalid.to_string()).into();
-                }
-                next.run(request).await
-            },
-        ));
+        let add_token = move |mut request: Request, next: Next| async move {
+            if let Some(token) = token {
+                request.metadata_mut().append("x-token", token)?;
+            }
+            Ok::<_, Error>(next.run(request).await)
+        };
+        let vault = VaultClient::with_client(client.clone().layer(add_token));
         println!("with the token {token:?}:");
         match vault.open().await {
             Ok(found) => println!("  found {found}"),

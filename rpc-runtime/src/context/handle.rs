@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::extensions::Extensions;
 use super::received::ReceivedVariants;
 use super::{
     Baggage, Progress, Propagated, RequestId, ResponseMetadata, ServerInfo, Source, TraceContext,
@@ -65,6 +66,7 @@ pub(super) struct LocalValues {
     /// Whether it is shorter than the server's own limit.
     pub(super) has_caller_deadline: bool,
     pub(super) metadata: Metadata,
+    pub(super) extensions: Extensions,
 }
 
 /// Response metadata and error chains that a handler records during its call.
@@ -451,7 +453,7 @@ impl Context {
 
     /// Copies everything except the progress and the state of the response, which stay those of the
     /// origin: they belong to one call.
-    fn copy(&self) -> ContextInner {
+    pub(super) fn copy(&self) -> ContextInner {
         let Some(ContextInner {
             propagated,
             local,

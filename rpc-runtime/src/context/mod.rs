@@ -6,6 +6,8 @@
 mod baggage;
 mod builder;
 mod error_chain;
+mod extended;
+mod extensions;
 pub(crate) mod handle;
 mod progress;
 mod propagated;

@@ -117,4 +117,32 @@ impl Propagated {
             attempt: 1,
         })
     }
+
+    /// Returns these values for a call that a layer gives them to: its caller, hops and deadline
+    /// stay those of the call.
+    #[cfg(feature = "_wire")]
+    pub(super) fn in_call(&self, call: &Self) -> Self {
+        let Self {
+            request_id,
+            source: _,
+            environment,
+            deadline,
+            trace,
+            baggage,
+            faults,
+            hops,
+            attempt: _,
+        } = self;
+        Self {
+            request_id: request_id.or(call.request_id),
+            source: call.source.clone(),
+            environment: environment.clone().or_else(|| call.environment.clone()),
+            deadline: (*deadline).into_iter().chain(call.deadline).min(),
+            trace: trace.clone().or_else(|| call.trace.clone()),
+            baggage: baggage.clone(),
+            faults: faults.clone().or_else(|| call.faults.clone()),
+            hops: call.hops.max(*hops),
+            attempt: call.attempt,
+        }
+    }
 }

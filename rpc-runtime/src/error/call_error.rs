@@ -445,6 +445,14 @@ impl StdError for Error {
     }
 }
 
+/// `invalid_argument`, as for a call with such a header.
+impl From<InvalidMetadata> for Error {
+    #[track_caller]
+    fn from(invalid: InvalidMetadata) -> Self {
+        Self::new(Code::InvalidArgument, invalid.to_string())
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.displays_public_text() && !f.alternate() {

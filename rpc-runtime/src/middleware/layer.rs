@@ -9,11 +9,20 @@ use super::{Request, Response};
 /// A boxed future.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// A layer around calls. Every `async fn(Request, Next) -> Response` is a layer.
+/// A layer around calls. Every `async fn(Request, Next) -> Result<Response>` is a layer, and so is
+/// every `async fn` with these arguments whose output converts into a [`Response`].
 ///
 /// # Cancellation
 ///
 /// The future is dropped when the call is canceled or its deadline passes; use guards for cleanup.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a layer around calls",
+    label = "not a layer",
+    note = "a layer is an `async fn(Request, Next) -> Result<Response>`, with the types of \
+            `rpc_runtime::middleware`; the arguments of a closure need these types: \
+            `|request: Request, next: Next| next.run(request)`",
+    note = "a `tower` layer over these types is `TowerLayer::new(layer)`"
+)]
 pub trait Layer: Send + Sync + 'static {
     /// Handles the call, usually by running `next`.
     fn call(&self, request: Request, next: Next) -> BoxFuture<Response>;
@@ -22,16 +31,23 @@ pub trait Layer: Send + Sync + 'static {
 impl<F, Fut> Layer for F
 where
     F: Fn(Request, Next) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Response> + Send + 'static,
+    Fut: Future<Output: Into<Response>> + Send + 'static,
 {
     fn call(&self, request: Request, next: Next) -> BoxFuture<Response> {
-        Box::pin(self(request, next))
+        let response = self(request, next);
+        Box::pin(async move { response.await.into() })
     }
 }
 
 /// The service inside all layers: the handler on a server, the transport on a client.
 pub(crate) trait InnerService: Send + Sync + 'static {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response>;
+
+    /// Returns whether this is a handler, which runs in the context of the request. A client keeps
+    /// the context of its caller.
+    fn runs_in_context(&self) -> bool {
+        false
+    }
 }
 
 /// The layers of a client or server, outermost first.
@@ -88,8 +104,21 @@ pub struct Next {
 
 impl Next {
     /// Runs the next layer, or the inner service after the last one.
+    ///
+    /// If a layer of a server has replaced the context of the call, the rest runs in the new one.
     #[must_use = "the call continues only when this is awaited"]
-    pub fn run(mut self, request: Request) -> BoxFuture<Response> {
+    pub fn run(self, mut request: Request) -> BoxFuture<Response> {
+        match request.take_new_context() {
+            // The rest is called inside too, since a layer may read the context before it awaits.
+            Some(context) if self.inner.runs_in_context() => {
+                let rest = async move { self.run_rest(request).await };
+                Box::pin(context.scope(rest))
+            }
+            _ => self.run_rest(request),
+        }
+    }
+
+    fn run_rest(mut self, request: Request) -> BoxFuture<Response> {
         match self.layers.0.get(self.index).cloned() {
             Some(layer) => {
                 self.index += 1;

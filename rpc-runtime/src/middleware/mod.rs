@@ -1,21 +1,34 @@
 //! Layers around calls. Client and server use the same kind of layer, which sees calls and not
 //! HTTP.
 //!
-//! A layer is an `async fn(Request, Next) -> Response`:
+//! A layer is an `async fn(Request, Next) -> Result<Response>`:
 //!
 //! ```
 //! use rpc_runtime::middleware::{Next, Request, Response};
+//! use rpc_runtime::{Code, Context, Result, fail};
 //!
-//! async fn slow_calls(request: Request, next: Next) -> Response {
-//!     let path = request.method().path;
-//!     let start = std::time::Instant::now();
-//!     let response = next.run(request).await;
-//!     if start.elapsed().as_secs() >= 1 {
-//!         tracing::warn!(path, code = ?response.error().map(|error| error.code()), "slow");
-//!     }
-//!     response
+//! /// The tenant of a call.
+//! struct Tenant(String);
+//!
+//! async fn tenant(mut request: Request, next: Next) -> Result<Response> {
+//!     let Some(name) = request.metadata().get("x-tenant").map(str::to_owned) else {
+//!         fail!(Code::InvalidArgument, "the header x-tenant is missing");
+//!     };
+//!     request.insert_extension(Tenant(name));
+//!     Ok(next.run(request).await)
 //! }
+//!
+//! /// For handlers.
+//! fn tenant_name() -> Option<String> {
+//!     let context = Context::current();
+//!     Some(context.extension::<Tenant>()?.0.clone())
+//! }
+//! # let _ = (rpc_runtime::Server::new("shop").layer(tenant), tenant_name());
 //! ```
+//!
+//! On a server, a layer is added with [`Server::layer`](crate::Server::layer) for all methods of
+//! its services, [`Service::layer`](crate::Service::layer) for one service, or
+//! [`Service::method_layer`](crate::Service::method_layer) for one method.
 //!
 //! On a client a layer runs once per call, around all attempts. A layer added by
 //! [`Client::attempt_layer`](crate::Client::attempt_layer) runs once per attempt.
@@ -49,6 +62,8 @@ pub struct Request {
     retry: bool,
     /// Options of the client for sending the call. A server does not use them.
     send_options: SendOptions,
+    /// Whether a layer has replaced the context, and the rest of the stack does not run in it yet.
+    has_new_context: bool,
 }
 
 impl Request {
@@ -65,6 +80,7 @@ impl Request {
             body,
             retry: true,
             send_options: SendOptions::default(),
+            has_new_context: false,
         }
     }
 
@@ -78,6 +94,24 @@ impl Request {
     #[must_use]
     pub fn context(&self) -> &Context {
         &self.context
+    }
+
+    /// Replaces the context of the call, for the layers inside this one and for the handler, which
+    /// get it from [`Context::current`] and as `ctx: &Context` alike.
+    ///
+    /// The new context is usually derived from the present one, as by
+    /// [`Context::with_baggage`]. Of any other context, the call takes over the request ID, the
+    /// trace, the baggage, an earlier deadline and the extensions; it keeps its own caller.
+    pub fn set_context(&mut self, context: Context) {
+        self.context = context.in_call(&self.context);
+        self.has_new_context = true;
+    }
+
+    /// Adds a value to the context of the call, for the layers inside this one and for the handler,
+    /// which get it from [`Context::extension`]. It replaces a value of the same type. It never
+    /// leaves this process.
+    pub fn insert_extension<T: Send + Sync + 'static>(&mut self, value: T) {
+        self.set_context(self.context.with_extension(value));
     }
 
     /// Returns the metadata that the caller sends with the message.
@@ -122,8 +156,14 @@ impl Request {
         self.send_options = options;
     }
 
-    pub(crate) fn set_context(&mut self, context: Context) {
+    /// Sets a context that the rest of the stack is going to run in anyway.
+    pub(crate) fn replace_context(&mut self, context: Context) {
         self.context = context;
+    }
+
+    /// Returns the context if a layer has replaced it.
+    fn take_new_context(&mut self) -> Option<Context> {
+        std::mem::take(&mut self.has_new_context).then(|| self.context.clone())
     }
 
     pub(crate) fn into_parts(self) -> (Context, Metadata, Body) {
@@ -231,5 +271,12 @@ impl Response {
 impl From<Error> for Response {
     fn from(error: Error) -> Self {
         Self::from_result(Err(error))
+    }
+}
+
+/// The response of a layer that uses `?`.
+impl<E: Into<Error>> From<Result<Self, E>> for Response {
+    fn from(result: Result<Self, E>) -> Self {
+        result.unwrap_or_else(|error| error.into().into())
     }
 }

@@ -12,6 +12,7 @@ use super::admission::policy::Policy;
 use super::admission::{Gate, RateLimit};
 use super::call::access::HttpAccess;
 use super::call::faults::FaultInjection;
+use super::call::layers::ServerLayer;
 use super::call::method_name;
 use super::call::refusals::PeerRefusals;
 use super::call::service::{Routes, Service as _};
@@ -29,7 +30,6 @@ use crate::error::Error;
 use crate::flags::Flags;
 use crate::identity::{IdentityKeys, Verifier};
 use crate::logs;
-use crate::middleware::{Layer, Layers};
 use crate::observe::{Observer, Observers, ServerMetrics, TracingObserver};
 
 /// The parts of a server that its connections share.
@@ -39,7 +39,6 @@ pub(crate) struct ServerInner {
     server_info: Arc<ServerInfo>,
     environment: Arc<str>,
     limits: Limits,
-    layers: Layers,
     observers: Observers,
     plain: Option<PlainRoutes>,
     hosts: OwnHosts,
@@ -67,7 +66,7 @@ pub(crate) struct ServerConfig {
     pub(crate) version: Option<&'static str>,
     pub(crate) services: Vec<Routes>,
     pub(crate) limits: Limits,
-    pub(crate) layers: Vec<Arc<dyn Layer>>,
+    pub(crate) layers: Vec<ServerLayer>,
     pub(crate) observers: Vec<Arc<dyn Observer>>,
     pub(crate) checks: Vec<ReadinessCheck>,
     /// The routers of plain HTTP, and their callers.
@@ -146,6 +145,7 @@ impl ServerInner {
             store.check()?;
         }
         routes.apply_idempotency(config.idempotency, &observers, &tasks, &config.limits);
+        routes.apply_layers(&config.layers);
         config.flags.start(source.as_str());
         let memory = MessageMemory::new(&config.limits);
         Ok(Arc::new(Self {
@@ -164,7 +164,6 @@ impl ServerInner {
             memory,
             gate: Arc::new(Gate::new(&config.limits)),
             limits: config.limits,
-            layers: Layers::new(config.layers),
             observers,
             plain,
             hosts: OwnHosts::new(config.hosts, config.addresses),
@@ -270,10 +269,6 @@ impl ServerInner {
 
     pub(crate) fn routes(&self) -> &RouteTable {
         &self.routes
-    }
-
-    pub(super) fn layers(&self) -> &Layers {
-        &self.layers
     }
 
     pub(super) fn observers(&self) -> &Observers {

@@ -8,6 +8,7 @@ pub mod idempotency;
 pub(crate) mod inner;
 mod limits;
 mod memory;
+mod middleware;
 mod options;
 mod plain_routes;
 mod process;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 pub use admission::RateLimit;
 pub use admission::policy::{Callers, Policy};
 pub use call::access::HttpAccess;
-pub use call::service::{RouteBuilder, Routes, Service};
+pub use call::service::{LayeredService, RouteBuilder, Routes, Service};
 pub(crate) use call::trust::ErrorScope;
 pub use call::trust::{PeerAddress, Trust};
 pub use call::web_page::foreign_page;
@@ -42,7 +43,6 @@ use self::process::lifecycle::ReadinessCheck;
 use crate::error::Result;
 use crate::identity::IdentityKeys;
 use crate::logs::LogExporterBuilder;
-use crate::middleware::Layer;
 use crate::observe::Observer;
 
 /// A server of one or several services.
@@ -259,12 +259,6 @@ impl Server {
     )]
     pub fn add(mut self, service: impl Service) -> Self {
         self.config.services.push(service.into_routes());
-        self
-    }
-
-    /// Adds a layer inside the layers added before. See [`crate::middleware`].
-    pub fn layer(mut self, layer: impl Layer) -> Self {
-        self.config.layers.push(Arc::new(layer));
         self
     }
 

@@ -7,6 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use super::admission::policy::{Access, Policy};
 use super::admission::{Limiter, RateLimit, plain};
+use super::call::layers::{ResolvedLayers, ServerLayer, ServerLayers};
 use super::call::method_name;
 use super::call::service::{Route, Routes};
 use super::idempotency::{IdempotencyHandler, IdempotencyStore, key_argument};
@@ -16,6 +17,7 @@ use crate::builtin;
 use crate::context::Source;
 use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
 use crate::error::{Code, Error};
+use crate::middleware::Layer;
 use crate::observe::Observers;
 
 /// The routes of a server by path.
@@ -55,6 +57,8 @@ pub(crate) struct RouteTableBuilder {
     /// The paths of the built-in routes.
     builtin: HashSet<&'static str>,
     services: Vec<&'static ServiceDescriptor>,
+    /// The layers of the services, by the paths of their methods.
+    layers: HashMap<&'static str, Vec<Arc<dyn Layer>>>,
     source: Arc<Source>,
 }
 
@@ -63,18 +67,26 @@ impl RouteTableBuilder {
     ///
     /// # Errors
     ///
-    /// `failed_precondition` if two methods have one path.
+    /// `failed_precondition` if two methods have one path, and for a layer of an unknown method.
     pub(crate) fn new(services: Vec<Routes>, source: &Arc<Source>) -> Result<Self, Error> {
         let mut table = Self {
             routes: HashMap::new(),
             builtin: HashSet::new(),
             services: Vec::new(),
+            layers: HashMap::new(),
             source: Arc::clone(source),
         };
-        for Routes { service, routes } in services {
+        for service in services {
+            let Routes {
+                service,
+                routes,
+                layers,
+            } = service;
+            let layers = ResolvedLayers::new(service, layers)?;
             table.services.push(service);
             for route in routes.into_iter().chain(ping_route(service, source)) {
                 let path = route.method().path;
+                table.layers.insert(path, layers.of(&route));
                 if table.routes.insert(path, route).is_some() {
                     let text = format!(
                         "the service {} was added twice: two methods have the path {path}",
@@ -105,7 +117,9 @@ impl RouteTableBuilder {
     /// Adds a built-in service. The server's own routes take precedence over those of the same
     /// path.
     pub(crate) fn add_builtin(&mut self, service: Routes) {
-        let Routes { service, routes } = service;
+        let Routes {
+            service, routes, ..
+        } = service;
         if self
             .services
             .iter()
@@ -262,6 +276,15 @@ impl RouteTableBuilder {
         let handler = Arc::new(handler);
         for route in keyed {
             route.idempotency = Some(Arc::clone(&handler));
+        }
+    }
+
+    /// Puts the layers of the server around each route, and those of its service inside of them.
+    pub(crate) fn apply_layers(&mut self, layers: &[ServerLayer]) {
+        let layers = ServerLayers::new(layers);
+        for (path, route) in &mut self.routes {
+            let own = self.layers.get(path).map_or(&[][..], Vec::as_slice);
+            layers.apply(route, own);
         }
     }
 

@@ -8,7 +8,7 @@ use crate::context::Source;
 use crate::descriptor::ServiceDescriptor;
 use crate::error::{Code, Error};
 use crate::faults::{Effect, FaultDecision, FaultPlan, Subject};
-use crate::middleware::{BoxFuture, InnerService, Layers, Request, Response};
+use crate::middleware::{BoxFuture, InnerService, Request, Response};
 use crate::observe::LogThrottle;
 
 /// The fault injection of a server.
@@ -52,7 +52,6 @@ impl FaultInjection {
     /// Runs a call that carries a plan, inside its deadline, span and panic guard.
     pub(crate) async fn run(
         &self,
-        layers: &Layers,
         route: &Arc<Route>,
         plan: &FaultPlan,
         request: Request,
@@ -62,7 +61,7 @@ impl FaultInjection {
             Err(error) => return error.not_executed().into(),
         };
         if decision == FaultDecision::default() {
-            return layers.run(route, request).await;
+            return route.layers().run(route, request).await;
         }
         let faulty = Arc::new(FaultyHandler {
             route: Arc::clone(route),
@@ -70,7 +69,7 @@ impl FaultInjection {
             aborted: AtomicBool::new(false),
         });
         // Inside the developer's layers, which see the fault as a failure of the handler.
-        let mut response = layers.run(&faulty, request).await;
+        let mut response = route.layers().run(&faulty, request).await;
         if faulty.aborted.load(Ordering::Relaxed) {
             response.abort();
         }
@@ -136,6 +135,10 @@ struct FaultyHandler {
 }
 
 impl InnerService for FaultyHandler {
+    fn runs_in_context(&self) -> bool {
+        true
+    }
+
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
         Box::pin(async move {
             if let Some(delay) = self.decision.delay {

@@ -5,6 +5,7 @@ pub(crate) mod body;
 pub(crate) mod dispatch;
 pub(crate) mod faults;
 pub(crate) mod guard;
+pub(crate) mod layers;
 pub(crate) mod lingering_body;
 pub(crate) mod method_name;
 pub(crate) mod panic;

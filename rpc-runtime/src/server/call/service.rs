@@ -7,7 +7,7 @@ use super::prepared::PreparedCall;
 use crate::context::Context;
 use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
 use crate::method::{Arguments, Method, RedactedArguments};
-use crate::middleware::{Body, BoxFuture, InnerService, Request, Response};
+use crate::middleware::{Body, BoxFuture, InnerService, Layer, Layers, Request, Response};
 use crate::server::admission::policy::Access;
 use crate::server::admission::{AdmissionRules, Limiter};
 use crate::server::idempotency::IdempotencyHandler;
@@ -20,6 +20,90 @@ pub trait Service: Send + 'static {
 
     #[doc(hidden)]
     fn into_routes(self) -> Routes;
+
+    /// Adds a layer around the methods of this service, inside the layers added before and those of
+    /// the server. `Ping` stays outside.
+    ///
+    /// The trait is in the [`prelude`](crate::prelude).
+    ///
+    /// ```
+    /// use rpc_runtime::middleware::{Next, Request, Response};
+    /// use rpc_runtime::prelude::*;
+    /// # #[rpc_service]
+    /// # trait Shop {
+    /// #     async fn prices(&self) -> Result<Vec<u32>>;
+    /// #     async fn pay(&self, order: u64) -> Result<()>;
+    /// # }
+    /// # struct Corner;
+    /// # impl Shop for Corner {
+    /// #     async fn prices(&self) -> Result<Vec<u32>> { Ok(Vec::new()) }
+    /// #     async fn pay(&self, _: u64) -> Result<()> { Ok(()) }
+    /// # }
+    /// # async fn audit(request: Request, next: Next) -> Response { next.run(request).await }
+    ///
+    /// async fn customers_only(request: Request, next: Next) -> Result<Response> {
+    ///     if request.metadata().get("authorization").is_none() {
+    ///         fail!(Code::Unauthenticated, "log in first");
+    ///     }
+    ///     Ok(next.run(request).await)
+    /// }
+    ///
+    /// let shop = ShopServer::new(Corner).layer(audit).method_layer("Pay", customers_only);
+    /// let server = Server::new("shop").add(shop);
+    /// # drop(server);
+    /// ```
+    fn layer(self, layer: impl Layer) -> LayeredService<Self>
+    where
+        Self: Sized,
+    {
+        LayeredService::new(self, None, Arc::new(layer))
+    }
+
+    /// Adds a layer around one method, inside the layers added before and those of the server.
+    ///
+    /// `method` is the name on the wire, such as `Pay`, with or without the service, or a
+    /// [`MethodDescriptor`]. `Ping` is a method too. A name that the service does not have is
+    /// `failed_precondition` when the server starts.
+    fn method_layer(self, method: impl AsRef<str>, layer: impl Layer) -> LayeredService<Self>
+    where
+        Self: Sized,
+    {
+        LayeredService::new(self, Some(method.as_ref().to_owned()), Arc::new(layer))
+    }
+}
+
+/// A layer of a service.
+#[derive(Clone)]
+pub(crate) struct ServiceLayer {
+    /// The name of the method; `None` for all methods but `Ping`.
+    pub(super) method: Option<String>,
+    pub(super) layer: Arc<dyn Layer>,
+}
+
+/// A service with layers, from [`Service::layer`] and [`Service::method_layer`].
+#[derive(Debug, Clone)]
+pub struct LayeredService<S> {
+    service: S,
+    layer: ServiceLayer,
+}
+
+impl<S> LayeredService<S> {
+    fn new(service: S, method: Option<String>, layer: Arc<dyn Layer>) -> Self {
+        let layer = ServiceLayer { method, layer };
+        Self { service, layer }
+    }
+}
+
+impl<S: Service> Service for LayeredService<S> {
+    fn descriptor(&self) -> &'static ServiceDescriptor {
+        self.service.descriptor()
+    }
+
+    fn into_routes(self) -> Routes {
+        let mut routes = self.service.into_routes();
+        routes.layers.push(self.layer);
+        routes
+    }
 }
 
 /// The routes of one service.
@@ -28,6 +112,8 @@ pub trait Service: Send + 'static {
 pub struct Routes {
     pub(crate) service: &'static ServiceDescriptor,
     pub(crate) routes: Vec<Route>,
+    /// The layers of the service and of its methods.
+    pub(crate) layers: Vec<ServiceLayer>,
 }
 
 /// A method and its handler.
@@ -43,6 +129,8 @@ pub(crate) struct Route {
     pub(crate) rate: Option<Arc<Limiter>>,
     /// Handles repeated calls, if the method has an idempotency key.
     pub(crate) idempotency: Option<Arc<IdempotencyHandler>>,
+    /// The developer's layers: those of the server, then those of the service and the method.
+    layers: Layers,
 }
 
 type Handler = Box<dyn Fn(Request) -> PreparedCall + Send + Sync>;
@@ -71,6 +159,7 @@ impl Route {
             access: Access::Unrestricted,
             rate: None,
             idempotency: None,
+            layers: Layers::default(),
         }
     }
 
@@ -107,6 +196,14 @@ impl Route {
         }
     }
 
+    pub(crate) fn layers(&self) -> &Layers {
+        &self.layers
+    }
+
+    pub(crate) fn set_layers(&mut self, layers: Layers) {
+        self.layers = layers;
+    }
+
     pub(crate) fn is_builtin(&self) -> bool {
         self.builtin
     }
@@ -117,6 +214,10 @@ impl Route {
 }
 
 impl InnerService for Route {
+    fn runs_in_context(&self) -> bool {
+        true
+    }
+
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<Response> {
         match &self.idempotency {
             None => self.prepare(request).response,
@@ -125,6 +226,12 @@ impl InnerService for Route {
                 handler.call(self.method, request, |request| self.prepare(request))
             }
         }
+    }
+}
+
+impl fmt::Debug for ServiceLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Layer({})", self.method.as_deref().unwrap_or("*"))
     }
 }
 
@@ -149,6 +256,7 @@ impl<S: Send + Sync + 'static> RouteBuilder<S> {
             routes: Routes {
                 service,
                 routes: Vec::new(),
+                layers: Vec::new(),
             },
         }
     }

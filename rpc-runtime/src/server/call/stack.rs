@@ -136,10 +136,10 @@ async fn work(inner: &ServerInner, route: &Arc<Route>, request: Request) -> Resp
     // an idempotency key, the stored results of earlier calls. 10. The handler.
     guarded(&context, span, async {
         match request.context().faults().cloned() {
-            None => inner.layers().run(route, request).await,
+            None => route.layers().run(route, request).await,
             // An injected fault fails inside the layers, as a handler would. Boxed, so that it does
             // not enlarge the future of every call.
-            Some(plan) => Box::pin(inner.faults().run(inner.layers(), route, &plan, request)).await,
+            Some(plan) => Box::pin(inner.faults().run(route, &plan, request)).await,
         }
     })
     .await
@@ -160,7 +160,7 @@ async fn run_detached(
         .unwrap_or(inner.limits().deadline_cap);
     let work_deadline = saturating_deadline(Instant::now(), cap);
     let started = call_start(&request);
-    request.set_context(request.context().with_later_deadline(work_deadline));
+    request.replace_context(request.context().with_later_deadline(work_deadline));
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let (task_inner, task_route) = (Arc::clone(inner), Arc::clone(route));
     inner.tasks().spawn(async move {

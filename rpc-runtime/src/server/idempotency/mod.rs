@@ -138,7 +138,7 @@ impl IdempotencyHandler {
         let deadline = saturating_deadline(Instant::now(), cap);
         let start = call_start(&request);
         let caller = caller(request.context());
-        request.set_context(request.context().with_later_deadline(deadline));
+        request.replace_context(request.context().with_later_deadline(deadline));
         let context = request.context().clone();
         let message = request.body().as_message().cloned();
         let place = request
