@@ -143,9 +143,10 @@ async fn test(
     let logs = checks::logs(&urls, system).await?;
     findings.extend(logs.findings);
     let summary = format!(
-        "{} orders, {} filled at once; {} log records stored, {} reported as dropped",
+        "{} orders, {} filled at once, {} without a key whose response was lost; {} log records stored, {} reported as dropped",
         orders.count(),
         orders.filled_at_once(),
+        orders.iter().filter(|order| order.is_lost()).count(),
         logs.stored,
         logs.dropped
     );
