@@ -12,8 +12,8 @@ const SPARE_PAGES: u64 = 32;
 /// Minimum number of records per eviction, because computing the free space costs time.
 const MIN_EVICTION: u64 = 256;
 
-/// Number of shares above which those without records are deleted.
-const MAX_SHARES: usize = 1024;
+/// Number of shares without records above which they are deleted.
+const MAX_EMPTY: usize = 1024;
 
 /// Size limit and usage of a file.
 #[derive(Debug)]
@@ -134,8 +134,8 @@ impl Retention {
         connection: &mut SqliteConnection,
     ) -> Result<(), LogStoreError> {
         let shares = self.shares(connection).await?;
-        shares.forget_empty(connection, MAX_SHARES).await?;
         shares.save(connection).await?;
+        shares.forget_empty(connection, MAX_EMPTY).await?;
         self.records = shares.records();
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! at least.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use rpc_runtime::Source;
 use sqlx::SqliteConnection;
@@ -34,6 +35,8 @@ type Kind = (String, String, i32);
 pub(super) struct Shares {
     ids: HashMap<Kind, i64>,
     usage: HashMap<i64, Usage>,
+    /// Number of shares without records.
+    empty: usize,
 }
 
 impl Shares {
@@ -47,6 +50,7 @@ impl Shares {
         let mut shares = Self {
             ids: HashMap::new(),
             usage: HashMap::new(),
+            empty: 0,
         };
         for (id, server, environment, level, records, bytes) in rows {
             shares.ids.insert((server, environment, level), id);
@@ -55,6 +59,7 @@ impl Shares {
                 bytes: bytes.cast_unsigned(),
                 is_changed: false,
             };
+            shares.empty += usize::from(usage.records == 0);
             shares.usage.insert(id, usage);
         }
         let legacy: i64 = sqlx::query_scalar("SELECT count(*) FROM records WHERE share = 0")
@@ -82,7 +87,13 @@ impl Shares {
         let id = self
             .id(connection, &record.source, record.level as i32)
             .await?;
-        let usage = self.usage.entry(id).or_default();
+        let usage = match self.usage.entry(id) {
+            Entry::Occupied(known) => {
+                self.empty -= usize::from(known.get().records == 0);
+                known.into_mut()
+            }
+            Entry::Vacant(new) => new.insert(Usage::default()),
+        };
         usage.records += 1;
         usage.bytes += text_bytes(record) as u64 + RECORD_BYTES;
         usage.is_changed = true;
@@ -152,6 +163,7 @@ impl Shares {
             let bytes = bytes.cast_unsigned() + deleted * RECORD_BYTES;
             usage.bytes = usage.bytes.saturating_sub(bytes);
         }
+        self.empty += usize::from(id != LEGACY && usage.records == 0);
         Ok(Some(deleted))
     }
 
@@ -174,22 +186,24 @@ impl Shares {
         Ok(())
     }
 
-    /// Deletes shares without records, if there are more than `max`.
+    /// Deletes shares without records, if there are more than `max` of them, after
+    /// [`save`](Self::save). So a pass over all shares deletes more than `max`, and shares with
+    /// records cause none.
     pub(super) async fn forget_empty(
         &mut self,
         connection: &mut SqliteConnection,
         max: usize,
     ) -> Result<(), LogStoreError> {
-        if self.ids.len() <= max {
+        if self.empty <= max {
             return Ok(());
         }
         let usage = &mut self.usage;
         self.ids
             .retain(|_, id| usage.get(id).is_some_and(|usage| usage.records > 0));
         usage.retain(|id, usage| *id == LEGACY || usage.records > 0);
-        sqlx::query("DELETE FROM shares WHERE id NOT IN (SELECT share FROM records)")
-            .execute(connection)
-            .await?;
+        self.empty = 0;
+        let delete = "DELETE FROM shares WHERE records = 0 AND NOT EXISTS (SELECT 1 FROM records WHERE share = shares.id)";
+        sqlx::query(delete).execute(connection).await?;
         Ok(())
     }
 }
@@ -199,4 +213,93 @@ pub(super) fn text_bytes(record: &Record) -> usize {
     record.text.len()
         + record.target.len()
         + record.request_id.as_ref().map_or(0, |id| id.as_str().len())
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Connection as _;
+
+    use super::*;
+    use crate::api::logsink::Level;
+
+    async fn database() -> SqliteConnection {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        for sql in [
+            include_str!("migrations/1_records.sql"),
+            include_str!("migrations/2_shares.sql"),
+        ] {
+            sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        }
+        connection
+    }
+
+    /// Adds a record of each of so many servers, as [`super::super::insert`] does.
+    async fn add(shares: &mut Shares, connection: &mut SqliteConnection, servers: usize) {
+        for server in 0..servers {
+            let source = format!("s{server}@prod/a").parse().unwrap();
+            let time = "2026-11-22T12:25:34.021Z".parse().unwrap();
+            let record = Record::new(source, time, Level::Info, "x");
+            shares.add(connection, &record).await.unwrap();
+        }
+        shares.save(connection).await.unwrap();
+    }
+
+    async fn stored(connection: &mut SqliteConnection) -> i64 {
+        let count = sqlx::query_scalar("SELECT count(*) FROM shares");
+        count.fetch_one(connection).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn shares_with_records_are_not_searched() {
+        let mut connection = database().await;
+        let mut shares = Shares::load(&mut connection).await.unwrap();
+        add(&mut shares, &mut connection, 100).await;
+        // Any statement on them would fail.
+        let drop = "DROP TABLE records; DROP TABLE shares";
+        sqlx::raw_sql(drop).execute(&mut connection).await.unwrap();
+        shares.forget_empty(&mut connection, 10).await.unwrap();
+        assert_eq!((shares.ids.len(), shares.empty), (100, 0));
+    }
+
+    #[tokio::test]
+    async fn empty_shares_are_deleted_above_their_limit() {
+        let mut connection = database().await;
+        let mut shares = Shares::load(&mut connection).await.unwrap();
+        add(&mut shares, &mut connection, 100).await;
+        // The records are not in the table, so each eviction finds its share empty.
+        for empty in 1..=60 {
+            shares.evict(&mut connection, 1).await.unwrap().unwrap();
+            assert_eq!(shares.empty, empty);
+        }
+        shares.save(&mut connection).await.unwrap();
+        shares.forget_empty(&mut connection, 60).await.unwrap();
+        assert_eq!(stored(&mut connection).await, 100);
+        // They are known after a restart.
+        let mut shares = Shares::load(&mut connection).await.unwrap();
+        assert_eq!(shares.empty, 60);
+        shares.forget_empty(&mut connection, 59).await.unwrap();
+        assert_eq!((shares.ids.len(), shares.empty), (40, 0));
+        assert_eq!(stored(&mut connection).await, 40);
+        // A server that comes again has a share again.
+        add(&mut shares, &mut connection, 100).await;
+        assert_eq!((shares.ids.len(), shares.empty), (100, 0));
+        assert_eq!(stored(&mut connection).await, 100);
+    }
+
+    #[tokio::test]
+    async fn a_share_that_is_used_again_is_not_empty() {
+        let mut connection = database().await;
+        let mut shares = Shares::load(&mut connection).await.unwrap();
+        add(&mut shares, &mut connection, 3).await;
+        for _ in 0..3 {
+            shares.evict(&mut connection, 1).await.unwrap().unwrap();
+        }
+        assert_eq!(shares.empty, 3);
+        assert_eq!(shares.evict(&mut connection, 1).await.unwrap(), None);
+        add(&mut shares, &mut connection, 2).await;
+        assert_eq!(shares.empty, 1);
+        shares.forget_empty(&mut connection, 0).await.unwrap();
+        assert_eq!((shares.records(), shares.ids.len()), (2, 2));
+        assert_eq!(stored(&mut connection).await, 2);
+    }
 }
