@@ -14,7 +14,7 @@ use rpc_runtime::{Code, Error, Result};
 use tokio::time::Instant;
 
 use super::hashing::Argon2Cost;
-use super::import::UserList;
+use super::import::{ImportedUser, UserList};
 use super::passwords::Passwords;
 use super::progress::Progress;
 use super::store::{FindImport, FindUsernames, HasUsers, Import, NewUser, Store};
@@ -65,6 +65,22 @@ pub(super) async fn add(
     let missing: Vec<_> = missing
         .filter(|user| !added.contains(&user.username))
         .collect();
+    let adding = add_missing(store, missing, &digest, cost, done);
+    progress.during(adding, state).await?;
+    if added.len() == total {
+        insert(store, Vec::new(), &digest, true).await?;
+    }
+    store.remember_users()
+}
+
+/// Hashes the passwords of users, on all cores, and inserts the users in parts.
+async fn add_missing(
+    store: &Store,
+    missing: Vec<ImportedUser>,
+    digest: &str,
+    cost: Argon2Cost,
+    done: &AtomicUsize,
+) -> Result<()> {
     let cores = available_parallelism().map_or(1, |cores| cores.get().min(MAX_CONCURRENT));
     let passwords = &Passwords::with_turns(cost, cores)?;
     let mut left = missing.len();
@@ -78,24 +94,17 @@ pub(super) async fn add(
             roles: user.roles,
         })
     });
-    let adding = async {
-        let mut hashed = pin!(hashed.buffered(cores));
-        let (mut part, mut begin) = (Vec::new(), Instant::now());
-        while let Some(user) = hashed.try_next().await? {
-            part.push(user);
-            left -= 1;
-            if left == 0 || part.len() == PART || begin.elapsed() >= PART_TIME {
-                insert(store, std::mem::take(&mut part), &digest, left == 0).await?;
-                begin = Instant::now();
-            }
+    let mut hashed = pin!(hashed.buffered(cores));
+    let (mut part, mut begin) = (Vec::new(), Instant::now());
+    while let Some(user) = hashed.try_next().await? {
+        part.push(user);
+        left -= 1;
+        if left == 0 || part.len() == PART || begin.elapsed() >= PART_TIME {
+            insert(store, std::mem::take(&mut part), digest, left == 0).await?;
+            begin = Instant::now();
         }
-        Ok::<_, Error>(())
-    };
-    progress.during(adding, state).await?;
-    if added.len() == total {
-        insert(store, Vec::new(), &digest, true).await?;
     }
-    store.remember_users()
+    Ok(())
 }
 
 async fn insert(store: &Store, users: Vec<NewUser>, list: &str, is_last: bool) -> Result<()> {

@@ -35,7 +35,7 @@ use self::expiry::Expiry;
 use self::logins::Logins;
 use self::store::{
     Account, ChangeCredit, ChangeRule, ReadLedger, Refund, Reserve, ReturnOverdue, SetCredit,
-    Settle, Store,
+    Settle, Settled, Store,
 };
 use super::event_log::EventLog;
 use super::normal;
@@ -300,8 +300,15 @@ impl UserStore for Users {
 
     async fn settle(&self, key: &str) -> Result<Reservation, UserStoreError> {
         validate::key(key)?;
-        let key = key.to_owned();
-        self.store.write(Settle { key }).await?
+        loop {
+            let key = key.to_owned();
+            match self.store.write(Settle { key }).await?? {
+                Settled::Ended(reservation) => return Ok(reservation),
+                Settled::Overdue { username } => {
+                    self.store.write(ReturnOverdue { username }).await?;
+                }
+            }
+        }
     }
 
     async fn refund(&self, key: &str) -> Result<Reservation, UserStoreError> {

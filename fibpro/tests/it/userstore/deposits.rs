@@ -178,7 +178,7 @@ on_both! {
         let error = store.deposit("username", limit, 0, "a").await.unwrap_err();
         let is_limit = matches!(&*error, UserStoreError::CreditLimitExceeded { credit: 10, .. });
         assert!(is_limit, "{error}");
-        let error = store.deposit("nobody", 1, 0, "a").await.unwrap_err();
+        let error = store.deposit("unknown", 1, 0, "a").await.unwrap_err();
         assert!(matches!(&*error, UserStoreError::NoSuchUser { .. }), "{error}");
         store.deposit("username", limit - 10, 0, "a").await.unwrap();
         assert_eq!(credit(&store).await, CREDIT_LIMIT);

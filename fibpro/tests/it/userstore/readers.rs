@@ -190,7 +190,7 @@ on_both! {
         assert!(page.next.is_some());
         let error = store.ledger_page("username", None, 1001).await.unwrap_err();
         assert_eq!(error.code(), Code::InvalidArgument);
-        let error = store.ledger_page("nobody", None, 1).await.unwrap_err();
+        let error = store.ledger_page("unknown", None, 1).await.unwrap_err();
         assert_eq!(error.code(), Code::NotFound);
     }
 }

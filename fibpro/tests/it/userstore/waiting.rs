@@ -3,7 +3,7 @@
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use fibpro::api::userstore::UserStoreClient;
+use fibpro::api::userstore::{PurchaseState, UserStoreClient, UserStoreError};
 use fibpro::service::userstore::{Clock, Database, Settings};
 use rpc_runtime::Code;
 use rpc_tests::wait::{until, within};
@@ -205,6 +205,47 @@ async fn one_locked_row_keeps_only_its_user_waiting() {
     }
     blocker.end("ROLLBACK").await;
     store.set_credit("u0", 5).no_retry().await.unwrap();
+    fixture.audit().await;
+}
+
+/// Settling them returns their credit, for which it waits as a change of their user does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settles_of_expired_purchases_wait_with_a_user() {
+    let Some(fixture) = postgres().await else {
+        return;
+    };
+    let (_users, store) = fixture.open_list(&list_of(40)).await;
+    for n in 0..100 {
+        store.reserve("u0", 1, &format!("old{n}")).await.unwrap();
+    }
+    fixture.advance(Duration::from_secs(31));
+    let lock = "UPDATE users SET credit = credit WHERE username = 'u0'";
+    let blocker = Blocker::of(&fixture.database, lock).await;
+    let mut locked = JoinSet::new();
+    for n in 0..100 {
+        let settle = store.settle(&format!("old{n}")).no_retry();
+        locked.spawn(async move { settle.await.map(drop).unwrap_err().message().to_owned() });
+    }
+    until(async || count(&fixture.database, WAITING).await > 2).await;
+    for n in 1..40 {
+        let (user, key) = (format!("u{n}"), format!("other{n}"));
+        store.reserve(&user, 1, &key).no_retry().await.unwrap();
+        store.settle(&key).no_retry().await.unwrap();
+    }
+    for error in within(locked.join_all()).await {
+        assert!([LOCKED, LOCKED_USER].contains(&&*error), "{error}");
+    }
+    blocker.end("ROLLBACK").await;
+    let ended = store.settle("old7").await.unwrap_err();
+    let has_expired = matches!(
+        &*ended,
+        UserStoreError::PurchaseEnded {
+            state: PurchaseState::Expired,
+            ..
+        }
+    );
+    assert!(has_expired, "{ended}");
+    assert_eq!(store.get_user("u0").await.unwrap().unwrap().credit, 1000);
     fixture.audit().await;
 }
 

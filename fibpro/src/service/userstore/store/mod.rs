@@ -1,12 +1,14 @@
 //! Access to the database: runs each operation as one transaction.
 //!
-//! `operations` defines the operations, `ledger` holds the SQL, `session` hides the difference
-//! between the databases. `sqlite` and `postgres` run transactions: SQLite allows one writer, so
-//! waiting operations share a transaction there; PostgreSQL allows many, and groups commits itself.
+//! `operations`, `credit_changes` and `imports` define the operations, `ledger` holds the SQL,
+//! `session` hides the difference between the databases. `sqlite` and `postgres` run transactions:
+//! SQLite allows one writer, so waiting operations share a transaction there; PostgreSQL allows
+//! many, and groups commits itself.
 
 mod audit;
 mod credit_changes;
 mod error;
+mod imports;
 mod ledger;
 mod lock_wait;
 mod marker;
@@ -31,12 +33,13 @@ mod write_queue;
 use rpc_runtime::Result;
 
 pub(super) use self::credit_changes::{ChangeCredit, ChangeRule, SetCredit};
+pub(super) use self::imports::{FindImport, FindUsernames, HasUsers, Import};
 pub(super) use self::ledger::{Account, NewUser};
 pub(super) use self::marker::StoreMarker;
 use self::operations::WriteCheck;
 pub(super) use self::operations::{
-    FindAccount, FindImport, FindOverdue, FindUsernames, HasUsers, Import, Operation, ReadLedger,
-    Refund, Reserve, ReturnOverdue, Settle,
+    FindAccount, FindOverdue, Operation, ReadLedger, Refund, Reserve, ReturnOverdue, Settle,
+    Settled,
 };
 pub(super) use self::soundness::{CheckDepth, changes, count, find_fault};
 pub(super) use self::sqlite_file::{check_database_files, folder_of, with_suffix};

@@ -2,12 +2,11 @@
 //!
 //! A returned output, also a rejection, commits the transaction; a [`StoreError`] rolls it back.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use super::audit::AuditEvent;
 use super::error::StoreError;
-use super::ledger::{Account, Ledger, NewEntry, NewUser, Purchase};
+use super::ledger::{Account, Ledger, NewEntry, Purchase};
 use super::session::SqlSession;
 use crate::api::userstore::{LedgerPage, PurchaseState, Reservation, UserStoreError};
 
@@ -43,7 +42,7 @@ pub(crate) enum Subject<'a> {
     User(&'a str),
     /// The user of this purchase.
     Purchase(&'a str),
-    /// No user, or mostly none.
+    /// No user.
     Unknown,
 }
 
@@ -84,16 +83,6 @@ impl Operation for FindBuyer {
     }
 }
 
-pub(crate) struct HasUsers;
-
-impl Operation for HasUsers {
-    type Output = bool;
-
-    async fn run<S: SqlSession>(&self, ledger: &mut Ledger<'_, S>) -> Result<bool, StoreError> {
-        ledger.has_users().await
-    }
-}
-
 /// Changes nothing, and fails where a change would fail: in a read-only session, and while another
 /// process has the table locked.
 pub(crate) struct WriteCheck;
@@ -121,73 +110,6 @@ impl Operation for FindOverdue {
         ledger: &mut Ledger<'_, S>,
     ) -> Result<Self::Output, StoreError> {
         ledger.users_with_overdue(&self.after).await
-    }
-}
-
-// === users ===
-
-/// Inserts a part of a list of users. Until the last part, the database has the digest of the list,
-/// so that another start can insert the rest.
-pub(crate) struct Import {
-    pub(crate) users: Vec<NewUser>,
-    pub(crate) list: String,
-    pub(crate) is_last: bool,
-}
-
-impl Operation for Import {
-    type Output = ();
-
-    async fn run<S: SqlSession>(&self, ledger: &mut Ledger<'_, S>) -> Result<(), StoreError> {
-        for user in &self.users {
-            if !ledger.insert_user(user).await? {
-                continue;
-            }
-            let credit = user.credit;
-            ledger
-                .insert_entry(NewEntry {
-                    username: &user.username,
-                    change: credit,
-                    credit: credit.unsigned_abs(),
-                    reason: "opening",
-                    ..NewEntry::default()
-                })
-                .await?;
-            ledger.events.push(AuditEvent::Added {
-                username: user.username.clone(),
-                credit,
-            });
-        }
-        match self.is_last {
-            true => ledger.end_import().await,
-            false => ledger.begin_import(&self.list).await,
-        }
-    }
-}
-
-/// Finds the digest of the list whose import is not complete.
-pub(crate) struct FindImport;
-
-impl Operation for FindImport {
-    type Output = Option<String>;
-
-    async fn run<S: SqlSession>(
-        &self,
-        ledger: &mut Ledger<'_, S>,
-    ) -> Result<Self::Output, StoreError> {
-        ledger.import().await
-    }
-}
-
-pub(crate) struct FindUsernames;
-
-impl Operation for FindUsernames {
-    type Output = HashSet<String>;
-
-    async fn run<S: SqlSession>(
-        &self,
-        ledger: &mut Ledger<'_, S>,
-    ) -> Result<Self::Output, StoreError> {
-        ledger.usernames().await
     }
 }
 
@@ -285,12 +207,23 @@ impl Reserve {
     }
 }
 
+/// Settles a reservation. That changes no credit, so it waits for no user, and finds none first.
 pub(crate) struct Settle {
     pub(crate) key: String,
 }
 
+/// Result of [`Settle`].
+pub(crate) enum Settled {
+    Ended(Reservation),
+    /// The reservation has expired. What it reserved is to be returned to its user first, by an
+    /// operation of that user: the row may be locked.
+    Overdue {
+        username: String,
+    },
+}
+
 impl Operation for Settle {
-    type Output = OperationResult<Reservation>;
+    type Output = OperationResult<Settled>;
 
     async fn run<S: SqlSession>(
         &self,
@@ -302,20 +235,23 @@ impl Operation for Settle {
                 amount,
                 credit,
             });
-            return Ok(Ok(Reservation {
+            return Ok(Ok(Settled::Ended(Reservation {
                 key: self.key.clone(),
                 username,
                 amount: amount.unsigned_abs(),
                 credit,
                 state: PurchaseState::Settled,
-            }));
+            })));
         }
         let Some(purchase) = ledger.purchase(&self.key).await? else {
             return Ok(Err(no_such_purchase(&self.key)));
         };
-        let purchase = expire_if_overdue(ledger, &self.key, purchase).await?;
         match purchase.state {
-            PurchaseState::Settled => Ok(Ok(reservation(&self.key, purchase))),
+            PurchaseState::Settled => Ok(Ok(Settled::Ended(reservation(&self.key, purchase)))),
+            PurchaseState::Reserved if ledger.is_overdue(purchase.expires_at) => {
+                let username = purchase.username;
+                Ok(Ok(Settled::Overdue { username }))
+            }
             // It was not there at the `UPDATE` above: a concurrent operation inserted it.
             PurchaseState::Reserved => Err(StoreError::Conflict),
             state @ (PurchaseState::Refunded | PurchaseState::Expired) => {

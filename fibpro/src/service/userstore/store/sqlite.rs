@@ -12,7 +12,7 @@ use std::time::Duration;
 use rpc_runtime::{Code, Context, Error, Result};
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Sqlite, SqlitePool};
+use sqlx::{ConnectOptions as _, Sqlite, SqliteConnection, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
 
@@ -72,17 +72,7 @@ impl Engine {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(LOCK_TIMEOUT)
             .disable_statement_logging();
-        let mut anchor = options.connect().await.map_err(cannot_open)?;
-        sqlx::migrate!("migrations/sqlite")
-            .run(&mut anchor)
-            .await
-            .map_err(|error| error::cannot_migrate(database, error))?;
-        // Until then a copy of the main file has no tables. Does nothing while another process
-        // reads.
-        anchor
-            .rows("PRAGMA wal_checkpoint(PASSIVE)", &[])
-            .await
-            .map_err(cannot_open)?;
+        let anchor = migrated(database, &options).await?;
         let files = Arc::new(DatabaseFiles::open(path).map_err(|error| cannot_open(error.into()))?);
         // From now on waits are in `LockState`.
         let options = options.busy_timeout(Duration::ZERO);
@@ -200,6 +190,22 @@ impl Engine {
         });
         outcome.and(released)
     }
+}
+
+/// Opens the first connection, and applies migrations.
+async fn migrated(database: &Database, options: &SqliteConnectOptions) -> Result<SqliteConnection> {
+    let cannot_open = |error| error::cannot_open(database, error);
+    let mut connection = options.connect().await.map_err(cannot_open)?;
+    sqlx::migrate!("migrations/sqlite")
+        .run(&mut connection)
+        .await
+        .map_err(|error| error::cannot_migrate(database, error))?;
+    // Until then a copy of the main file has no tables. Does nothing while another process reads.
+    connection
+        .rows("PRAGMA wal_checkpoint(PASSIVE)", &[])
+        .await
+        .map_err(cannot_open)?;
+    Ok(connection)
 }
 
 /// Happens only if the writer has panicked.
