@@ -79,6 +79,8 @@ mod up_replicas;
 mod up_log;
 // Its data folder, and variables that it does not use.
 mod up_data;
+// Many users at its first start.
+mod up_users;
 // Services that do not stop, ignored signals, a stop during the start.
 mod up_stop;
 // Databases that others use at the stop, and files that cannot be written at the start.

@@ -26,7 +26,7 @@ mod waiting;
 // A pooler between the store and PostgreSQL.
 mod pooler;
 // Starts of several stores, and users that are added in parts.
-mod starts;
+pub(crate) mod starts;
 // SQLite while others read, and pages of the ledger.
 mod readers;
 // Figures of reads, changes and limits under load.

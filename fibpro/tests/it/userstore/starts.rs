@@ -15,7 +15,7 @@ use super::fixture::{Engine, Fixture, count, execute, list_of, on_both};
 use super::program::{Program, userstore};
 use super::waiting::Blocker;
 
-const USERS: &str = "SELECT COUNT(*) FROM users";
+pub(crate) const USERS: &str = "SELECT COUNT(*) FROM users";
 
 /// Returns settings whose clock stops the import at an entry: the first value arrives when it is
 /// reached, and the import goes on when the second channel is closed.
@@ -40,7 +40,7 @@ fn stopping_at(entry: usize) -> (Settings, mpsc::Receiver<()>, mpsc::Sender<()>)
 
 /// Begins to add users, and drops the start within the part with the hundredth entry, or a little
 /// before. That part is added all the same. Returns the number of users, at least `least`.
-async fn interrupt(database: &Database, list: &str, least: i64) -> i64 {
+pub(crate) async fn interrupt(database: &Database, list: &str, least: i64) -> i64 {
     let (settings, reached, go_on) = stopping_at(100);
     let list = UserList::parse(list).unwrap();
     tokio::select! {
