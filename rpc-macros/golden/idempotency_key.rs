@@ -91,7 +91,7 @@ const _: () = {
     impl TillClient {
         /**Creates a client of the service at a URL such as `http://127.0.0.1:9002`.
 
-The first call connects.
+The first call connects. With identity keys each call is signed and sends its context, whatever the host; a client of another system's server is one with `Client::external`.
 
 # Errors
 

@@ -79,6 +79,10 @@ impl Client {
     /// Creates a client of the server at `url`, such as `http://127.0.0.1:9002` or
     /// `unix:/run/logsink.sock`. The connection is made by the first call.
     ///
+    /// With identity keys, which in a handler are those of its server, each call is signed, and
+    /// sends its context to whatever host is in the URL; without keys only to this host. Use
+    /// [`external`](Self::external) for a server of another system.
+    ///
     /// # Errors
     ///
     /// `invalid_argument` if `url` is not an absolute `http`, `https` or `unix` URL, or contains
@@ -301,7 +305,9 @@ impl Client {
     ///
     /// By default the context is sent with signed calls, to addresses on this host, and to those
     /// that a [`Discover`] returns; other addresses are external. With identity keys all calls are
-    /// signed, so a server that has some declares its external clients.
+    /// signed, so a server that has some declares its external clients: without it their servers
+    /// receive the source, the environment, the baggage, the trace, the request ID, the number of
+    /// hops, and a signature. The signature is for their host: no listener of this system takes it.
     ///
     /// ```
     /// use rpc_runtime::Client;

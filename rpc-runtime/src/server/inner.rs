@@ -73,6 +73,8 @@ pub(crate) struct ServerConfig {
     pub(crate) plain: Vec<(HttpAccess, axum::Router)>,
     /// Names of the server, in addition to that of the machine.
     pub(crate) hosts: Vec<String>,
+    /// Whether some of them, or of the addresses, were given and not found.
+    pub(crate) has_given_hosts: bool,
     /// The addresses of its listeners.
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) identity: Option<IdentityKeys>,
@@ -100,6 +102,7 @@ impl ServerConfig {
             checks: Vec::new(),
             plain: Vec::new(),
             hosts: Vec::new(),
+            has_given_hosts: false,
             addresses: Vec::new(),
             identity: None,
             policy: None,
@@ -166,7 +169,7 @@ impl ServerInner {
             limits: config.limits,
             observers,
             plain,
-            hosts: OwnHosts::new(config.hosts, config.addresses),
+            hosts: OwnHosts::new(config.hosts, config.addresses, config.has_given_hosts),
             refusals: PeerRefusals::default(),
             lifecycle: Lifecycle::new(config.checks),
             verifier: config.identity.map(Verifier::new),

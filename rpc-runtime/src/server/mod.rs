@@ -141,10 +141,11 @@ impl Server {
         self
     }
 
-    /// Adds a name by which callers on this host address the server, such as `pricing.test`. Its
-    /// internal listeners without keys serve requests whose `Host` is loopback, one of their own
-    /// addresses, the name of the machine, or such a name; see [`Trust::Internal`]. May be called
-    /// repeatedly, and adds to the names of `--host-name`.
+    /// Adds a name by which callers address the server, such as `pricing.test`. Its internal
+    /// listeners without keys serve requests whose `Host` is loopback, one of their own addresses,
+    /// the name of the machine, or such a name; see [`Trust::Internal`]. With keys they take calls
+    /// that were signed for the address of the connection or such a name, and a mounted router
+    /// those for such a name. May be called repeatedly, and adds to the names of `--host-name`.
     ///
     /// A name has no port, and counts for every port. It may be an address, such as one that a
     /// container's host forwards. The start fails for anything else.

@@ -1,22 +1,66 @@
 use rpc_runtime::axum::body::{Body, to_bytes};
-use rpc_runtime::{Server, Trust};
+use rpc_runtime::{Client, Code, IdentityKeys, Server, Trust};
+use rpc_tests::Running;
 use tower::ServiceExt as _;
 
-use super::{Handlers, WireServer};
+use super::{Handlers, WireClient, WireServer};
+
+fn handlers() -> Handlers {
+    let (events, _) = tokio::sync::mpsc::unbounded_channel();
+    Handlers {
+        runs: std::sync::Arc::default(),
+        events,
+    }
+}
+
+/// A router takes signed calls for the hosts that it has been told.
+#[tokio::test]
+async fn a_router_takes_signed_calls_for_its_hosts() {
+    let keys = || IdentityKeys::parse("k1 pL0m8gk0TzXqYy1oG2v3b4n5m6Q7w8e9r0t1y2u3i4o=").unwrap();
+    for (hosts, by_address, by_name) in [
+        (&[][..], true, true),
+        (&["till.test"], false, false),
+        (&["till.test", "127.0.0.1"], true, false),
+        (&["LOCALHOST."], false, true),
+        (&["::ffff:127.0.0.1", "localhost"], true, true),
+    ] {
+        let router = Server::new("wire").trust(Trust::Internal).identity(keys());
+        let named = hosts.iter().fold(router, |router, host| router.host(*host));
+        let router = named
+            .add(WireServer::new(handlers()))
+            .into_router()
+            .unwrap();
+        let app = Running::start(Server::new("app").http(router)).await;
+        let port = app.address().port();
+        for (url, is_taken) in [
+            (app.url(), by_address),
+            (format!("http://localhost:{port}"), by_name),
+        ] {
+            for client in [
+                Client::new(&url).unwrap(),
+                Client::new(&url).unwrap().http2(),
+            ] {
+                let client = WireClient::with_client(client.identity(keys()));
+                let reply = client.next(3).await.map_err(|error| error.code());
+                let expected = if is_taken {
+                    Ok(4)
+                } else {
+                    Err(Code::Unauthenticated)
+                };
+                assert_eq!(reply, expected, "{hosts:?} {url}");
+            }
+        }
+    }
+}
 
 /// Calls through a router mounted in an application that has a separate server.
 async fn ask(trust: Trust, path: &str, lines: &[(&str, &str)]) -> (u16, String, String) {
-    let (events, _) = tokio::sync::mpsc::unbounded_channel();
-    let handlers = Handlers {
-        runs: std::sync::Arc::default(),
-        events,
-    };
     let plain = rpc_runtime::axum::Router::new()
         .route("/plain", rpc_runtime::axum::routing::get(async || "plain"));
     let router = Server::new("wire")
         .trust(trust)
         .http(plain)
-        .add(WireServer::new(handlers))
+        .add(WireServer::new(handlers()))
         .into_router()
         .unwrap();
     let verb = if path == "/plain" { "GET" } else { "POST" };

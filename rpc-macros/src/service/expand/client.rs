@@ -50,7 +50,9 @@ pub(super) fn impls(service: &Service) -> TokenStream {
 fn constructors(service: &Service) -> TokenStream {
     let visibility = &service.visibility;
     let connect = "Creates a client of the service at a URL such as `http://127.0.0.1:9002`.\n\n\
-                   The first call connects.\n\n\
+                   The first call connects. With identity keys each call is signed and sends its \
+                   context, whatever the host; a client of another system's server is one with \
+                   `Client::external`.\n\n\
                    # Errors\n\nIf the URL is not valid.";
     let with_client = format!(
         "Creates a client from a configured [`Client`]({}::Client).",

@@ -267,8 +267,7 @@ impl PeerOrigin {
             Self::Tcp { local, .. } => hosts.include_signed(host, local),
             #[cfg(unix)]
             Self::Unix => hosts.include_signed(host, Ipv4Addr::LOCALHOST.into()),
-            // The application knows its hosts.
-            Self::Mounted => true,
+            Self::Mounted => hosts.include_mounted(host),
         }
     }
 

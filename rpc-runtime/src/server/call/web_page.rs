@@ -25,11 +25,17 @@ pub(crate) struct OwnHosts {
     /// Names in lower case.
     names: Vec<String>,
     addresses: Vec<IpAddr>,
+    /// Whether some of them were given by `Server::host`.
+    are_given: bool,
 }
 
 impl OwnHosts {
-    pub(crate) fn new(names: Vec<String>, addresses: Vec<IpAddr>) -> Self {
-        Self { names, addresses }
+    pub(crate) fn new(names: Vec<String>, addresses: Vec<IpAddr>, are_given: bool) -> Self {
+        Self {
+            names,
+            addresses,
+            are_given,
+        }
     }
 
     /// Returns whether an authority (`host` or `host:port`) is loopback or one of these hosts.
@@ -60,6 +66,20 @@ impl OwnHosts {
             }
             Err(_) => (local.is_loopback() && is_local_name(host)) || self.has_name(host),
         }
+    }
+
+    /// Returns whether a host is one for which a mounted router takes signed requests: those that
+    /// were given, or any host if there are none, as the router does not know its connections.
+    pub(crate) fn include_mounted(&self, host: &str) -> bool {
+        !self.are_given
+            || match host.parse::<IpAddr>() {
+                Ok(ip) => self.addresses.contains(&ip.to_canonical()),
+                Err(_) => self.has_name(host),
+            }
+    }
+
+    pub(crate) fn are_given(&self) -> bool {
+        self.are_given
     }
 
     fn has_name(&self, host: &str) -> bool {
@@ -202,6 +222,7 @@ mod tests {
         OwnHosts::new(
             vec!["build-7".to_owned()],
             vec!["0.0.0.0".parse().unwrap(), "10.1.2.3".parse().unwrap()],
+            false,
         )
     }
 

@@ -180,6 +180,12 @@ impl Server {
     /// this with [`trust`](Self::trust). It does not include `/healthz`, `/readyz` and
     /// [`rpc.v1.Status`](crate::status), so that one application can mount several routers.
     ///
+    /// With keys ([`identity`](Self::identity)) and [`Trust::Internal`], the router takes calls
+    /// that were signed for a host of [`host`](Self::host). Without one it takes calls for any
+    /// host, as it does not know the addresses of its connections, and logs a warning: a server of
+    /// another system to which one of your servers sends a signed call can pass that call on to the
+    /// router.
+    ///
     /// # Errors
     ///
     /// As [`bind`](Self::bind), except the errors of addresses.
@@ -187,6 +193,12 @@ impl Server {
         let trust = self.process.trust.unwrap_or(Trust::Edge);
         check_registry()?;
         let inner = self.into_inner(&[])?;
+        if trust == Trust::Internal && inner.verifier().is_some() && !inner.hosts().are_given() {
+            tracing::warn!(
+                target: "rpc",
+                "a mounted router takes calls that were signed for any host; name its hosts by `Server::host`"
+            );
+        }
         Ok(dispatch::router(inner, trust))
     }
 
@@ -217,6 +229,7 @@ impl Server {
             self.config.identity = Some(keys.map_err(|error| named(option, error))?);
         }
         self.config.addresses = addresses(listeners).map(|address| address.ip()).collect();
+        self.config.has_given_hosts = !self.config.hosts.is_empty();
         for host in std::mem::take(&mut self.config.hosts) {
             match host.parse() {
                 Ok(OwnHost::Name(name)) => self.config.hosts.push(name),
