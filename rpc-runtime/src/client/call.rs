@@ -8,7 +8,7 @@ use std::task;
 use std::time::Duration;
 
 use super::Client;
-use super::stack::{self, CallParts, CallResult, OutgoingCall};
+use super::stack::{self, CallParts, CallResult, OutgoingCall, OwnOptions};
 use crate::compression::Compression;
 use crate::context::{Context, RequestId};
 use crate::descriptor::MethodDescriptor;
@@ -81,9 +81,7 @@ pub(crate) fn prepare<T: 'static, E: 'static>(
             metadata: Metadata::new(),
             body: message.map(Body::message),
             retry: true,
-            compression: None,
-            use_get: None,
-            message_limit: None,
+            options: OwnOptions::default(),
         },
         reply,
     })))
@@ -103,18 +101,18 @@ impl<T: 'static, E: 'static> Call<T, E> {
 
     /// Sets the compression of this call; see [`Client::compression`].
     pub fn compression(self, compression: Compression) -> Self {
-        self.change(|parts| parts.compression = Some(compression))
+        self.change(|parts| parts.options.compression = Some(compression))
     }
 
     /// Sets whether this call is sent by HTTP `GET`, if its method is `no_side_effects`; see
     /// [`Client::use_get`].
     pub fn use_get(self, use_get: bool) -> Self {
-        self.change(|parts| parts.use_get = Some(use_get))
+        self.change(|parts| parts.options.use_get = Some(use_get))
     }
 
     /// Sets the maximum size of the response in bytes; see [`Client::message_limit`].
     pub fn message_limit(self, bytes: usize) -> Self {
-        self.change(|parts| parts.message_limit = Some(bytes))
+        self.change(|parts| parts.options.message_limit = Some(bytes))
     }
 
     /// Adds a metadata entry, sent as a header. An invalid name or value fails the call with

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::{AttemptOutcome, attempt, is_retryable};
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, InFlightGuard};
 use super::outbound::OutboundRequest;
 use super::stack::MIN_REMAINING;
 use super::transport::is_passed_on;
@@ -46,14 +46,8 @@ async fn run_attempts(
     let mut attempts = Attempts::default();
     let mut last: Option<(Arc<Endpoint>, Response)> = None;
     loop {
-        let picked = match &last {
-            Some((endpoint, _)) if attempts.require_same_endpoint(request.method) => {
-                Ok(endpoint.acquire())
-            }
-            Some((endpoint, _)) => client.balancer.pick(Some(endpoint)),
-            None => client.balancer.pick(None),
-        };
-        let guard = match picked {
+        let before = last.as_ref().map(|(endpoint, _)| endpoint);
+        let guard = match pick(&client, before, &attempts, request.method) {
             Ok(guard) => guard,
             Err(unavailable) => return no_endpoint(unavailable, last, &attempts),
         };
@@ -98,6 +92,20 @@ async fn run_attempts(
             attempts.finish(error, reason);
         }
         return response;
+    }
+}
+
+/// Takes an endpoint for the next attempt: another one than `before`, unless only that one may get
+/// the call.
+fn pick(
+    client: &ClientInner,
+    before: Option<&Arc<Endpoint>>,
+    attempts: &Attempts,
+    method: &MethodDescriptor,
+) -> Result<InFlightGuard, Error> {
+    match before {
+        Some(endpoint) if attempts.require_same_endpoint(method) => Ok(endpoint.acquire()),
+        _ => client.balancer.pick(before),
     }
 }
 

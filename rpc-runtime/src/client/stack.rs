@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout_at;
 
-use super::Client;
+use super::{Client, ClientInner};
 use crate::compression::Compression;
 use crate::context::{Context, RequestId};
 use crate::descriptor::{Idempotency, MethodDescriptor};
@@ -35,10 +35,26 @@ pub(super) struct CallParts {
     pub(super) body: Result<Body, Error>,
     /// Whether the call may be retried and hedged.
     pub(super) retry: bool,
-    /// Options that replace those of the client.
+    pub(super) options: OwnOptions,
+}
+
+/// The options of one call, which replace those of its client.
+#[derive(Default)]
+pub(super) struct OwnOptions {
     pub(super) compression: Option<Compression>,
     pub(super) use_get: Option<bool>,
     pub(super) message_limit: Option<usize>,
+}
+
+impl OwnOptions {
+    fn or(self, of_client: SendOptions) -> SendOptions {
+        SendOptions {
+            compression: self.compression.unwrap_or(of_client.compression),
+            use_get: self.use_get.unwrap_or(of_client.use_get),
+            message_limit: self.message_limit.unwrap_or(of_client.message_limit),
+            disclosure: of_client.disclosure,
+        }
+    }
 }
 
 /// The end of a call.
@@ -61,21 +77,14 @@ pub(super) async fn run(call: CallParts) -> CallResult {
         metadata,
         body,
         retry,
-        compression,
-        use_get,
-        message_limit,
+        options,
     } = call;
     let inner = &*client.0;
     let timeout = timeout.or(method.timeout).unwrap_or(inner.timeout);
     let trace = CallTrace::of(callers.flags(), redacted_arguments, || {
         body.as_ref().ok().and_then(Body::as_message).cloned()
     });
-    let outgoing = callers.child(
-        inner.source.as_ref(),
-        inner.identity.as_ref(),
-        Instant::now().checked_add(timeout),
-    );
-    let (context, failed) = match outgoing {
+    let (context, failed) = match outgoing_context(inner, &callers, timeout) {
         Ok(outgoing) => (outgoing, None),
         Err(error) => (callers.clone(), Some(error)),
     };
@@ -93,13 +102,7 @@ pub(super) async fn run(call: CallParts) -> CallResult {
         (None, Ok(body)) => {
             let mut request = Request::new(method, context.clone(), metadata, body);
             request.set_retry(retry);
-            let defaults = inner.options;
-            request.set_send_options(SendOptions {
-                compression: compression.unwrap_or(defaults.compression),
-                use_get: use_get.unwrap_or(defaults.use_get),
-                message_limit: message_limit.unwrap_or(defaults.message_limit),
-                disclosure: defaults.disclosure,
-            });
+            request.set_send_options(options.or(inner.options));
             // 2. Deadline.  3. The layers of the client, once a call.
             // 4. Retries. Each attempt: load balancing, attempt layers, transport.
             let work = inner.layers.run(&client.0, request);
@@ -117,6 +120,16 @@ pub(super) async fn run(call: CallParts) -> CallResult {
         response,
         callers,
     }
+}
+
+/// Returns the context of a call that is made in the context of its caller.
+fn outgoing_context(
+    client: &ClientInner,
+    callers: &Context,
+    timeout: Duration,
+) -> Result<Context, Error> {
+    let (source, keys) = (client.source.as_ref(), client.identity.as_ref());
+    callers.child(source, keys, Instant::now().checked_add(timeout))
 }
 
 /// Runs a call up to its deadline. `outgoing` learns whether it may have been executed.
