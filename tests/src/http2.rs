@@ -11,16 +11,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
+use crate::http2_frames::{
+    ACK, DATA, END_HEADERS, END_STREAM, FrameHead, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS,
+    frame,
+};
 
 /// `:status: 200` from the static table, `content-type` with its name from there.
 const JSON_HEAD: [u8; 20] = *b"\x88\x0f\x10\x10application/json";
@@ -220,11 +214,14 @@ impl Connection {
                     }
                 }
             }
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            let mut payload = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+            let FrameHead {
+                length,
+                kind,
+                flags,
+                stream,
+            } = FrameHead::read(head);
+            let mut payload = vec![0; length];
             self.stream.read_exact(&mut payload).await?;
-            let (kind, flags) = (head[3], head[4]);
-            let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
             if kind == PING && flags & ACK == 0 {
                 state.pings.fetch_add(1, Ordering::SeqCst);
             }
@@ -306,19 +303,4 @@ impl Connection {
             .write_all(&frame(kind, flags, stream, payload))
             .await
     }
-}
-
-/// Returns the bytes of a frame.
-///
-/// # Panics
-///
-/// For a payload that is too large.
-#[must_use]
-pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a small payload");
-    let mut frame = length.to_be_bytes()[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
 }

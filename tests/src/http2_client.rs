@@ -6,23 +6,12 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::http2_frames::{
+    ACK, END_HEADERS, END_STREAM, FrameHead, PING, SETTINGS, WINDOW_UPDATE, frame,
+};
 use crate::wait::within;
 
-/// A frame with data of a response.
-pub const DATA: u8 = 0;
-/// A frame with the headers of a response.
-pub const HEADERS: u8 = 1;
-/// A frame that resets a stream.
-pub const RST_STREAM: u8 = 3;
-/// A frame that announces the end of the connection.
-pub const GOAWAY: u8 = 7;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const WINDOW_UPDATE: u8 = 8;
-
-const ACK: u8 = 1;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub use crate::http2_frames::{DATA, GOAWAY, HEADERS, RST_STREAM};
 
 /// A connection. It answers pings and settings while frames are read.
 #[derive(Debug)]
@@ -121,27 +110,27 @@ impl Http2Client {
     pub async fn read(&mut self) -> io::Result<Frame> {
         let mut head = [0; 9];
         self.stream.read_exact(&mut head).await?;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let mut payload = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        let FrameHead {
+            length,
+            kind,
+            flags,
+            stream,
+        } = FrameHead::read(head);
+        let mut payload = vec![0; length];
         self.stream.read_exact(&mut payload).await?;
-        let (kind, flags) = (head[3], head[4]);
         if matches!(kind, PING | SETTINGS) && flags & ACK == 0 {
             let echo: &[u8] = if kind == PING { &payload } else { &[] };
             self.send(kind, ACK, 0, echo).await?;
         }
         Ok(Frame {
             kind,
-            stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
+            stream,
             payload,
         })
     }
 
     async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> io::Result<()> {
-        let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
-        let mut frame = length.to_be_bytes()[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
+        let frame = frame(kind, flags, stream, payload);
         self.stream.write_all(&frame).await
     }
 }

@@ -5,6 +5,7 @@ pub mod chain;
 pub mod folder;
 pub mod http2;
 pub mod http2_client;
+pub mod http2_frames;
 pub mod raw;
 pub mod signals;
 pub mod wait;

@@ -258,47 +258,24 @@ async fn plain_routes_of_an_edge_disclose_nothing() {
 #[tokio::test]
 async fn an_edge_describes_errors_behind_it_by_code() {
     let chain = Chain::start(Way::QuestionMark, Some(Way::QuestionMark)).await;
-    for (fault, code, text) in [
-        (
-            "rich unavailable",
-            "unavailable",
-            "a service behind this one is unavailable",
-        ),
-        (
-            "absent",
-            "unavailable",
-            "a service behind this one is unavailable",
-        ),
-        (
-            "page 1",
-            "unavailable",
-            "a service behind this one is unavailable",
-        ),
-        (
-            "headers deadline_exceeded",
-            "deadline_exceeded",
-            "a service behind this one did not respond in time",
-        ),
-        (
-            "rich resource_exhausted",
-            "resource_exhausted",
-            "a call to a service behind this one exceeded a limit",
-        ),
-        (
-            "page 4",
-            "unavailable",
-            "a service behind this one is unavailable",
-        ),
-        (
-            "headers canceled",
-            "canceled",
-            "a call to a service behind this one was canceled",
-        ),
-        ("rich unauthenticated", "internal", "internal error"),
-        ("rich not_found", "internal", "internal error"),
-        ("page 0", "internal", "internal error"),
-        ("page 8", "internal", "internal error"),
-        ("panic", "internal", "internal error"),
+    let unavailable = "a service behind this one is unavailable";
+    let late = "a service behind this one did not respond in time";
+    let limit = "a call to a service behind this one exceeded a limit";
+    let canceled = "a call to a service behind this one was canceled";
+    let hidden = "internal error";
+    for (code, text, fault) in [
+        ("unavailable", unavailable, "rich unavailable"),
+        ("unavailable", unavailable, "absent"),
+        ("unavailable", unavailable, "page 1"),
+        ("unavailable", unavailable, "page 4"),
+        ("deadline_exceeded", late, "headers deadline_exceeded"),
+        ("resource_exhausted", limit, "rich resource_exhausted"),
+        ("canceled", canceled, "headers canceled"),
+        ("internal", hidden, "rich unauthenticated"),
+        ("internal", hidden, "rich not_found"),
+        ("internal", hidden, "page 0"),
+        ("internal", hidden, "page 8"),
+        ("internal", hidden, "panic"),
     ] {
         let path = "/hidden.v1.Vault/Open";
         let message = serde_json::json!({ "fault": fault }).to_string();

@@ -10,7 +10,7 @@ use rpc_runtime::axum::Router;
 use rpc_runtime::axum::routing::get;
 use rpc_runtime::{Code, IdentityKeys, Server, Trust};
 use rpc_tests::Running;
-use rpc_tests::http2::frame;
+use rpc_tests::http2_frames::frame;
 use rpc_tests::wait::{StoppedClock, within};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use rpc_runtime::{Client, Code, RetryPolicy};
-use rpc_tests::http2::frame;
+use rpc_tests::http2_frames::frame;
 use rpc_tests::raw::{Raw, post, post_with, request};
 use rpc_tests::wait::StoppedClock;
 use tokio::time::Instant;
