@@ -86,7 +86,7 @@ const ALLOWED: [(&str, &str, &str); 34] = [
         EXPIRES,
     ),
     (
-        "tests/it/hostile_server.rs",
+        "tests/it/hostile_server/connections.rs",
         "a_silent_server_costs_the_deadline",
         EXPIRES,
     ),
