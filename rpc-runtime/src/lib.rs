@@ -156,8 +156,9 @@ pub use server::ActivationSocket;
 pub use server::LogFilter;
 #[cfg(feature = "server")]
 pub use server::{
-    BoundServer, Callers, HttpAccess, LayeredService, Limits, LogFormat, PeerAddress, Policy,
-    ProcessSignal, ProcessSignals, RateLimit, Server, ServerOptions, Service, Trust, foreign_page,
+    BoundServer, Callers, Cors, HttpAccess, HttpService, LayeredService, Limits, LogFormat,
+    PeerAddress, Policy, ProcessSignal, ProcessSignals, RateLimit, Server, ServerOptions, Service,
+    Trust, foreign_page,
 };
 #[cfg(feature = "server")]
 pub use server::{env_option, idempotency};

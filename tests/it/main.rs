@@ -24,6 +24,9 @@ mod client_options;
 mod clocks;
 /// Request IDs never leak into another request.
 mod context_property;
+/// Web pages of other origins, in a browser too.
+#[cfg(unix)]
+mod cors;
 /// Whether a call runs again after a failure: a table of all cases.
 mod delivery;
 /// Disclosure to callers that are not trusted, and to servers of other systems.
@@ -51,6 +54,8 @@ mod http2_unprocessed;
 /// HTTP/2 clients: requests that wait for a connection or a stream.
 #[cfg(unix)]
 mod http2_waits;
+/// HTTP layers: those of tower-http, and the stages around them.
+mod http_layers;
 /// Idempotency keys: a call runs once, however often it is sent.
 mod idempotency;
 /// Signed calls between services.

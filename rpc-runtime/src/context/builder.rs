@@ -43,6 +43,14 @@ impl ContextBuilder {
         self
     }
 
+    #[cfg(feature = "server")]
+    pub(crate) fn continue_layered(&mut self, id: RequestId, left: Option<&Context>) {
+        self.0.propagated.request_id = Some(id);
+        if let Some(left) = left.and_then(Context::inner) {
+            self.0.local.extensions = left.local.extensions.clone();
+        }
+    }
+
     pub(crate) fn server_info(mut self, server_info: Arc<ServerInfo>) -> Self {
         self.0.local.server_info = Some(server_info);
         self

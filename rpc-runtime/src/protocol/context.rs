@@ -56,6 +56,16 @@ pub(crate) struct IncomingContext {
     pub(crate) faults_stripped: bool,
 }
 
+#[cfg(feature = "server")]
+impl IncomingContext {
+    /// Continues a request that HTTP layers hand on: with the ID that it had before, and with the
+    /// extensions of a context that a layer has left in the extensions of the request.
+    pub(crate) fn continue_layered(&mut self, id: RequestId, left: Option<&Context>) {
+        self.id = id;
+        self.builder.continue_layered(id, left);
+    }
+}
+
 /// Reads the context of a request.
 ///
 /// Uses the context of the peer only if it is `trusted`. `environment` is the one of this server.

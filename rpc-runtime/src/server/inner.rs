@@ -17,6 +17,8 @@ use super::call::method_name;
 use super::call::refusals::PeerRefusals;
 use super::call::service::{Routes, Service as _};
 use super::call::web_page::OwnHosts;
+use super::cors::Cors;
+use super::http_layers::{self, ApplyHttpLayer, HttpService};
 use super::idempotency::IdempotencyStore;
 use super::limits::Limits;
 use super::memory::MessageMemory;
@@ -41,6 +43,7 @@ pub(crate) struct ServerInner {
     limits: Limits,
     observers: Observers,
     plain: Option<PlainRoutes>,
+    http_layers: Option<HttpService>,
     hosts: OwnHosts,
     refusals: PeerRefusals,
     lifecycle: Lifecycle,
@@ -71,6 +74,9 @@ pub(crate) struct ServerConfig {
     pub(crate) checks: Vec<ReadinessCheck>,
     /// The routers of plain HTTP, and their callers.
     pub(crate) plain: Vec<(HttpAccess, axum::Router)>,
+    pub(crate) http_layers: Vec<ApplyHttpLayer>,
+    /// The web pages that may call the server.
+    pub(crate) cors: Option<Cors>,
     /// Names of the server, in addition to that of the machine.
     pub(crate) hosts: Vec<String>,
     /// Whether some of them, or of the addresses, were given and not found.
@@ -101,6 +107,8 @@ impl ServerConfig {
             observers: vec![Arc::new(TracingObserver)],
             checks: Vec::new(),
             plain: Vec::new(),
+            http_layers: Vec::new(),
+            cors: None,
             hosts: Vec::new(),
             has_given_hosts: false,
             addresses: Vec::new(),
@@ -151,6 +159,9 @@ impl ServerInner {
         routes.apply_layers(&config.layers);
         config.flags.start(source.as_str());
         let memory = MessageMemory::new(&config.limits);
+        // Outermost, so that a page may read what the other layers respond.
+        let cors = config.cors.map(Cors::into_layer).transpose()?;
+        let http_layers = cors.into_iter().chain(config.http_layers).collect();
         Ok(Arc::new(Self {
             faults: FaultInjection::new(config.allow_faults, &source, routes.services()),
             routes: routes.build(),
@@ -169,6 +180,7 @@ impl ServerInner {
             limits: config.limits,
             observers,
             plain,
+            http_layers: http_layers::apply(http_layers),
             hosts: OwnHosts::new(config.hosts, config.addresses, config.has_given_hosts),
             refusals: PeerRefusals::default(),
             lifecycle: Lifecycle::new(config.checks),
@@ -197,6 +209,11 @@ impl ServerInner {
     /// Returns the routes of plain HTTP.
     pub(crate) fn plain_routes(&self) -> Option<&PlainRoutes> {
         self.plain.as_ref()
+    }
+
+    /// Returns the HTTP layers, with the rest of the server inside.
+    pub(crate) fn http_layers(&self) -> Option<&HttpService> {
+        self.http_layers.as_ref()
     }
 
     /// Returns the hosts by which callers address the server.

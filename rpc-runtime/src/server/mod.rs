@@ -3,7 +3,9 @@
 
 mod admission;
 mod call;
+mod cors;
 pub mod env_option;
+mod http_layers;
 pub mod idempotency;
 pub(crate) mod inner;
 mod limits;
@@ -25,6 +27,8 @@ pub use call::service::{LayeredService, RouteBuilder, Routes, Service};
 pub(crate) use call::trust::ErrorScope;
 pub use call::trust::{PeerAddress, Trust};
 pub use call::web_page::foreign_page;
+pub use cors::Cors;
+pub use http_layers::HttpService;
 pub use limits::Limits;
 pub use options::ServerOptions;
 pub use process::bound::BoundServer;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use http::{HeaderMap, request};
 
 use crate::error::{Code, Error};
-use crate::identity::{BodyDigest, Verifier};
+use crate::identity::{BodyDigest, Verifier, unauthenticated};
 use crate::metadata::Metadata;
 use crate::protocol::{context, identity, metadata};
 use crate::server::call::web_page::{self, OwnHosts};
@@ -112,6 +112,7 @@ impl Peer {
                     self.origin.is_host(host, hosts)
                 })?),
                 errors: ErrorScope::requested(head),
+                is_layered: false,
             }),
             _ if is_plain && !self.is_trusted() && self.listener == Trust::Internal => {
                 Ok(Caller::anonymous(CallerKind::Remote))
@@ -142,6 +143,7 @@ impl Peer {
                 kind: CallerKind::Trusted,
                 body: None,
                 errors: ErrorScope::requested(head),
+                is_layered: false,
             });
         }
         if self.listener == Trust::Edge {
@@ -178,6 +180,8 @@ pub(crate) struct Caller {
     /// The digest of the body, if the request is signed.
     body: Option<BodyDigest>,
     errors: ErrorScope,
+    /// Whether HTTP layers of the server may have changed the request.
+    is_layered: bool,
 }
 
 /// Scope of the errors that a caller receives.
@@ -210,6 +214,15 @@ impl Caller {
             kind,
             body: None,
             errors: ErrorScope::Own,
+            is_layered: false,
+        }
+    }
+
+    /// Returns the caller of a request that HTTP layers of the server hand on.
+    pub(crate) fn behind_http_layers(self) -> Self {
+        Self {
+            is_layered: true,
+            ..self
         }
     }
 
@@ -247,7 +260,17 @@ impl Caller {
     ///
     /// `unauthenticated` for a body that differs from the signed one.
     pub(crate) fn check_body(&self, body: &[u8]) -> Result<(), Error> {
-        self.body.map_or(Ok(()), |digest| digest.check(body))
+        let checked = self.body.map_or(Ok(()), |digest| digest.check(body));
+        checked.map_err(|error| {
+            if self.is_layered {
+                unauthenticated(
+                    "the body does not match the signature: it was changed in transit, or by an HTTP layer of this \
+                     server (`Server::http_layer`)",
+                )
+            } else {
+                error
+            }
+        })
     }
 }
 

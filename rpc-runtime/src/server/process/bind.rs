@@ -16,7 +16,7 @@ use crate::logs;
 use crate::registry;
 use crate::server::call::dispatch;
 use crate::server::call::web_page::OwnHost;
-use crate::server::inner::ServerInner;
+use crate::server::inner::{ServerConfig, ServerInner};
 use crate::server::transport::listen::{self, Listener};
 use crate::server::{Server, Trust};
 
@@ -192,6 +192,9 @@ impl Server {
     pub fn into_router(self) -> Result<axum::Router> {
         let trust = self.process.trust.unwrap_or(Trust::Edge);
         check_registry()?;
+        if self.process.identity_file.is_none() {
+            check_cors(&self.config, [trust].into_iter())?;
+        }
         let inner = self.into_inner(&[])?;
         if trust == Trust::Internal && inner.verifier().is_some() && !inner.hosts().are_given() {
             tracing::warn!(
@@ -228,6 +231,8 @@ impl Server {
             let option = Some("--identity-key-file (RPC_IDENTITY_KEY_FILE)");
             self.config.identity = Some(keys.map_err(|error| named(option, error))?);
         }
+        let trusts = listeners.iter().map(|(_, trust)| *trust);
+        check_cors(&self.config, trusts)?;
         self.config.addresses = addresses(listeners).map(|address| address.ip()).collect();
         self.config.has_given_hosts = !self.config.hosts.is_empty();
         for host in std::mem::take(&mut self.config.hosts) {
@@ -324,6 +329,25 @@ fn machine_names() -> Vec<String> {
 #[cfg(not(unix))]
 fn machine_names() -> Vec<String> {
     Vec::new()
+}
+
+/// Checks that pages of other origins can call the server: one that serves its own host without
+/// keys refuses them.
+///
+/// # Errors
+///
+/// `failed_precondition` if all listeners are such.
+fn check_cors(config: &ServerConfig, trusts: impl ExactSizeIterator<Item = Trust>) -> Result<()> {
+    let is_in_vain = config.cors.is_some() && config.identity.is_none() && trusts.len() > 0;
+    let mut trusts = trusts;
+    if is_in_vain && trusts.all(|trust| trust == Trust::Internal) {
+        return Err(Error::without_location(
+            Code::FailedPrecondition,
+            "`Server::cors` has no effect: without keys an internal listener refuses requests of web pages; use \
+             `Server::listen_edge`",
+        ));
+    }
+    Ok(())
 }
 
 /// Rejects duplicate names of linked services and flags. Callers and tools could not distinguish

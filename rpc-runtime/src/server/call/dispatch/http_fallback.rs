@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body as AxumBody;
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode, request};
 use http_body::Body;
 use tower_service::Service as _;
 use tracing::Instrument as _;
 
 use super::HttpResponse;
+use super::plain_response::{error_response, label, observe_response};
 use crate::context::{Context, ContextBuilder};
 use crate::duration::saturating_deadline;
 use crate::error::{Code, Error};
@@ -272,19 +273,8 @@ impl<'a> PlainCall<'a> {
             // axum adds a length to every empty body; a 204 response must not have one.
             response.headers_mut().remove(CONTENT_LENGTH);
         }
-        let bytes = response.body().size_hint().exact();
-        let is_stream = bytes.is_none();
-        let bytes = usize::try_from(bytes.unwrap_or(0)).unwrap_or(usize::MAX);
-        let cause = response.extensions_mut().remove::<Error>();
-        let status = response.status();
-        // Without a cause, the route itself refuses the request.
-        let is_refused = status.is_client_error() && cause.is_none();
-        let failed = code_of(status).map(|code| {
-            let cause = cause.unwrap_or_else(|| without_cause(code, status));
-            (code, cause)
-        });
-        let failed = failed.as_ref().map(|(code, cause)| (*code, cause));
-        observation.end_http(status.as_u16(), failed, is_refused, bytes);
+        let is_stream = response.body().size_hint().exact().is_none();
+        observe_response(observation, &mut response);
         let permit = match admitted {
             Admitted::Whole(permit) => {
                 let permit = permit.filter(|_| is_stream);
@@ -302,7 +292,7 @@ impl<'a> PlainCall<'a> {
         failure: Failure,
         context: &Context,
     ) -> HttpResponse {
-        let (mut error, format) = match failure {
+        let (error, format) = match failure {
             Failure::Refused(CallRejection { error, format }) => {
                 observation.end_bad_request(&error);
                 (error.not_executed(), format)
@@ -323,18 +313,7 @@ impl<'a> PlainCall<'a> {
                 (error, RejectionFormat::Error)
             }
         };
-        let id = context.id().copied();
-        self.inner
-            .sanitize_for_wire(&mut error, None, id, self.caller.errors());
-        let mut response = connect::write_rejection(&error, format).map(ResponseBody::full);
-        if let Some(delay) = error.retry_after() {
-            // For clients that do not know the details of errors. In whole seconds.
-            let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
+        error_response(self.inner, &self.caller, error, format, context)
     }
 }
 
@@ -388,46 +367,4 @@ async fn run(
         Ok(response) => Ok(response),
         Err(never) => match never {},
     }
-}
-
-/// Returns the label that observers use instead of a method name. It omits the path, because
-/// callers choose paths and the number of labels must stay small.
-fn label(verb: &Method) -> &'static str {
-    match verb.as_str() {
-        "GET" => "http GET",
-        "HEAD" => "http HEAD",
-        "POST" => "http POST",
-        "PUT" => "http PUT",
-        "PATCH" => "http PATCH",
-        "DELETE" => "http DELETE",
-        "OPTIONS" => "http OPTIONS",
-        _ => "http OTHER",
-    }
-}
-
-/// Returns the code that observers see for a status; `None` for success. This is not the inverse of
-/// the table of codes, where 404 stands for a missing method: here it stands for a missing
-/// resource.
-fn code_of(status: StatusCode) -> Option<Code> {
-    Some(match status.as_u16() {
-        ..400 => return None,
-        401 => Code::Unauthenticated,
-        403 => Code::PermissionDenied,
-        404 | 410 => Code::NotFound,
-        // 408 and 499: the client did not complete its request, or did not wait.
-        408 | 499 => Code::Canceled,
-        409 => Code::Aborted,
-        412 => Code::FailedPrecondition,
-        413 | 429 | 431 => Code::ResourceExhausted,
-        400..500 => Code::InvalidArgument,
-        501 => Code::Unimplemented,
-        502 | 503 => Code::Unavailable,
-        504 => Code::DeadlineExceeded,
-        500.. => Code::Internal,
-    })
-}
-
-/// Returns the error that observers see for a response without an error in its extensions.
-fn without_cause(code: Code, status: StatusCode) -> Error {
-    Error::without_location(code, format!("responded with HTTP {status}"))
 }

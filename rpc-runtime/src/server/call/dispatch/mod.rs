@@ -6,7 +6,9 @@
 
 mod health;
 mod http_fallback;
+mod layered;
 mod pending_call;
+mod plain_response;
 
 use std::error::Error as StdError;
 use std::pin::Pin;
@@ -21,6 +23,7 @@ use http_body::Body;
 use self::health::HealthCheck;
 pub(crate) use self::health::PROBE_PATHS;
 use self::http_fallback::PlainCall;
+use self::layered::LayeredRequest;
 use self::pending_call::{PendingCall, STOPPING_RETRY_AFTER};
 use crate::error::{Code, Error};
 use crate::protocol::connect::{CallRejection, RejectionFormat};
@@ -29,6 +32,7 @@ use crate::server::call::body::ResponseBody;
 use crate::server::call::lingering_body::{LingeringBody, UnreadBody};
 use crate::server::call::service::Route;
 use crate::server::call::trust::{Caller, Peer, PeerOrigin, Trust};
+use crate::server::http_layers::{HttpFuture, HttpService};
 use crate::server::inner::ServerInner;
 use crate::server::limits::{Limits, path_too_long};
 use crate::server::memory::PeerMemory;
@@ -43,30 +47,74 @@ pub(crate) struct TwoLengths;
 /// Handles a request. `B` is hyper's body on a listener of this server, and axum's body in a
 /// mounted router. `memory` is that of the peer. Calls `identified` with whether the caller is
 /// trusted, when it is known.
-pub(crate) async fn dispatch<B>(
+pub(crate) fn dispatch<B>(
     inner: &Arc<ServerInner>,
     peer: Peer,
     memory: &Arc<PeerMemory>,
     request: http::Request<B>,
     identified: impl FnOnce(bool),
+) -> impl Future<Output = HttpResponse>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    enter(inner, peer, memory, request, identified, None)
+}
+
+/// Handles a request that the HTTP layers of the server hand on.
+fn dispatch_layered(
+    layered: Arc<LayeredRequest>,
+    request: http::Request<axum::body::Body>,
+) -> HttpFuture {
+    Box::pin(async move {
+        let inside = layered.hand_on();
+        let (inner, peer, memory) = (&layered.inner, layered.peer, &layered.memory);
+        let response = enter(inner, peer, memory, request, |_| (), Some(&layered)).await;
+        inside.end();
+        Ok(response.map(axum::body::Body::new))
+    })
+}
+
+/// Handles a request, which `layered` describes if it comes from the HTTP layers.
+async fn enter<B>(
+    inner: &Arc<ServerInner>,
+    peer: Peer,
+    memory: &Arc<PeerMemory>,
+    request: http::Request<B>,
+    identified: impl FnOnce(bool),
+    layered: Option<&LayeredRequest>,
 ) -> HttpResponse
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let mut body = LingeringBody::new(body, head.version == Version::HTTP_2);
     // Before any header is trusted.
     let is_plain = inner.is_plain(&head);
-    let result = peer.identify(inner.verifier(), is_plain, inner.hosts(), &head);
+    let result = match layered {
+        None => peer.identify(inner.verifier(), is_plain, inner.hosts(), &head),
+        Some(layered) => layered.caller_of(is_plain),
+    };
     let caller = *result.as_ref().unwrap_or(&Caller::ANONYMOUS);
     identified(caller.is_trusted());
-    let incoming = context::read(&head.headers, caller.is_trusted(), inner.environment());
-    if incoming.faults_stripped {
+    let mut incoming = context::read(&head.headers, caller.is_trusted(), inner.environment());
+    if let Some(layered) = layered {
+        let left = head.extensions.remove();
+        incoming.continue_layered(layered.id, left.as_ref());
+    } else if incoming.faults_stripped {
         inner.faults().strip();
     }
     let id = HeaderValue::from_str(incoming.id.as_str());
-    let mut response = match resolve(inner, peer, result, is_plain, &head) {
+    let layers = inner.http_layers().filter(|_| layered.is_none());
+    let mut response = match resolve(inner, peer, result, is_plain, &head, layers) {
+        Ok(Resolved::Layered(layers)) => {
+            let request = http::Request::from_parts(head, body);
+            let layered = LayeredRequest::new(inner, peer, caller, incoming.id, memory);
+            let run = layered.run(layers, incoming, request, dispatch_layered);
+            // Boxed, so that it does not enlarge the future of every call.
+            Box::pin(run).await
+        }
         Ok(Resolved::Method(route)) => {
             let call = PendingCall::new(inner, caller, Some(route.method()), &head);
             call.run(route, incoming, memory, Pin::new(&mut body)).await
@@ -167,6 +215,7 @@ pub(crate) fn router(inner: Arc<ServerInner>, trust: Trust) -> axum::Router {
 
 /// The handler of a request.
 enum Resolved<'c> {
+    Layered(&'c HttpService),
     Method(&'c Arc<Route>),
     Plain(&'c PlainRoutes),
     HealthCheck(HealthCheck),
@@ -178,6 +227,7 @@ fn resolve<'c>(
     identified: Result<Caller, Error>,
     is_plain: bool,
     head: &request::Parts,
+    layers: Option<&'c HttpService>,
 ) -> Result<Resolved<'c>, CallRejection> {
     check_transfer_coding(head)?;
     check_head(inner.limits(), head)?;
@@ -192,6 +242,9 @@ fn resolve<'c>(
         return Ok(Resolved::HealthCheck(check));
     }
     let caller = identified?;
+    if let Some(layers) = layers {
+        return Ok(Resolved::Layered(layers));
+    }
     if let Some(route) = inner.routes().get(path) {
         return Ok(Resolved::Method(route));
     }
