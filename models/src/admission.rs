@@ -18,7 +18,7 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use self::gate::{Gate, Permit};
-use self::rate_limit_store::{RateLimitKey, RateLimitStore};
+use self::rate_limit_store::RateLimitStore;
 
 /// Number of running calls, in plain atomics, which add no interleavings.
 #[derive(Default)]
@@ -123,11 +123,7 @@ pub fn rate_limits_are_bounded_and_exact() {
             let (store, allowed) = (Arc::clone(&store), Arc::clone(&allowed));
             thread::spawn(move || {
                 for n in 0..CALLERS {
-                    let caller = format!("s{}@prod/1", (n + thread) % CALLERS).parse();
-                    let key = RateLimitKey {
-                        caller: Some(Arc::new(caller.expect("a source"))),
-                        path: "/a.B/C",
-                    };
+                    let key = (n + thread) % CALLERS;
                     // A limit of one call: a caller with a state has used it.
                     let once = |state: Option<Nanos>| match state {
                         None => Ok(((), Nanos::new(1))),

@@ -33,6 +33,8 @@ pub(crate) struct OptionSpec {
 pub(crate) enum ValueKind {
     /// No value: the option is a flag.
     None,
+    /// Nothing, or this word in parentheses.
+    Word(&'static str),
     Str,
     Bool,
     /// A string literal or a path.
@@ -70,6 +72,7 @@ struct ParsedOption {
 
 enum OptionValue {
     None,
+    Word,
     Str(LitStr),
     Bool(LitBool),
     StrOrPath(Expr),
@@ -133,6 +136,12 @@ impl ParsedOptions {
     /// Returns the key of a flag, if the flag is present.
     pub(crate) fn flag(&self, key: &str) -> Option<&Ident> {
         self.key(key)
+    }
+
+    /// Returns whether an option has its word in parentheses.
+    pub(crate) fn has_word(&self, key: &str) -> bool {
+        let option = self.get(key);
+        option.is_some_and(|option| matches!(option.value, OptionValue::Word))
     }
 
     /// Returns the key of the first option.
@@ -220,7 +229,10 @@ impl OptionSet {
 impl OptionSpec {
     fn value(&self, option: &RawOption) -> syn::Result<OptionValue> {
         match (self.takes, &option.value) {
-            (ValueKind::None, RawValue::None) => Ok(OptionValue::None),
+            (ValueKind::None | ValueKind::Word(_), RawValue::None) => Ok(OptionValue::None),
+            (ValueKind::Word(word), RawValue::List(list)) if list.stream().to_string() == word => {
+                Ok(OptionValue::Word)
+            }
             (
                 ValueKind::Str,
                 RawValue::Expr(Expr::Lit(ExprLit {
@@ -247,6 +259,12 @@ impl OptionSpec {
                     ValueKind::None => {
                         format!("`{0}` takes no value: write `{0}`", self.key)
                     }
+                    ValueKind::Word(word) => {
+                        format!(
+                            "invalid value of `{0}`: write `{0}` or `{0}({word})`",
+                            self.key
+                        )
+                    }
                     _ => format!(
                         "invalid or missing value of `{}`: write `{}`",
                         self.key, self.example
@@ -258,7 +276,7 @@ impl OptionSpec {
     }
 }
 
-/// An option as it is in the source: `key`, `key = value` or `key(…)`, which is always an error.
+/// An option as it is in the source: `key`, `key = value` or `key(…)`.
 struct RawOption {
     key: Ident,
     value: RawValue,

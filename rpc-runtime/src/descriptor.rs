@@ -95,6 +95,8 @@ pub struct MethodDescriptor {
     pub timeout: Option<Duration>,
     /// Whether the method keeps running after its caller disconnects or the deadline passes.
     pub detached: bool,
+    /// Whether all callers share the keys of a method with an idempotency key.
+    pub key_is_shared: bool,
     /// Whether the method is marked `#[deprecated]`.
     pub deprecated: bool,
 }
@@ -120,6 +122,7 @@ impl MethodDescriptor {
             style: MessageStyle::Arguments,
             timeout: None,
             detached: false,
+            key_is_shared: false,
             deprecated: false,
         }
     }
@@ -165,6 +168,13 @@ impl MethodDescriptor {
         self.idempotency = Idempotency::Keyed { argument };
         // A call with a key runs to its end, because its result is returned to repeated calls.
         self.detached = true;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn shared_key(mut self) -> Self {
+        self.key_is_shared = true;
         self
     }
 

@@ -137,6 +137,7 @@ pub use codec::json::{BigNum, Bytes};
 pub use compression::Compression;
 pub use context::handle::Context;
 pub use context::source::Source;
+pub use context::{PRINCIPAL_LIMIT, Principal};
 pub use error::call_error::{Error, Result};
 pub use error::code::Code;
 pub use error::hop::Hop;
@@ -161,7 +162,7 @@ pub use server::{
     Trust, foreign_page,
 };
 #[cfg(feature = "server")]
-pub use server::{env_option, idempotency};
+pub use server::{authentication, env_option, idempotency};
 #[cfg(feature = "_wire")]
 pub use spawn::{spawn, spawn_blocking};
 pub use streaming::Streaming;

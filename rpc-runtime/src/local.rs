@@ -9,7 +9,7 @@ use http::HeaderMap;
 
 use crate::client::Client;
 use crate::client::transport::Transport;
-use crate::context::{Context, RequestId};
+use crate::context::{Context, Propagated, RequestId};
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error, Origin, Result};
 use crate::middleware::{BoxFuture, InnerService, Request, Response};
@@ -121,6 +121,7 @@ fn check_headers(limits: &Limits, request: &Request) -> Result<()> {
     }
     let mut headers = HeaderMap::new();
     context::write(request.context(), &mut headers);
+    context::write_principal(request.context(), &mut headers);
     metadata::write(request.metadata(), "", &mut headers);
     limits.check_headers(&headers)
 }
@@ -162,7 +163,11 @@ fn merge_metadata(response: Response) -> Response {
 fn incoming(inner: &ServerInner, request: &Request, restriction: Option<SentToOthers>) -> Context {
     let sent = request.context().propagated();
     let mut propagated = match restriction {
-        None => sent.clone(),
+        None => Propagated {
+            // A layer of the client may have set it.
+            principal: request.context().principal(),
+            ..sent.clone()
+        },
         Some(only) => sent.restricted(only.request_id, only.trace),
     };
     propagated.request_id.get_or_insert_with(RequestId::random);

@@ -121,5 +121,7 @@ mod status;
 mod trust;
 /// Two services in a chain, over both transports: values, errors with their chain, context.
 mod two_hops;
+/// Users of calls: authentication, and what goes by the user.
+mod users;
 /// The wire protocol as untrusted peers see it: HTTP and JSON over raw sockets.
 mod wire;

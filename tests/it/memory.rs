@@ -15,6 +15,7 @@ use std::sync::Arc;
 use rpc_runtime::Limits;
 use rpc_runtime::prelude::*;
 use rpc_runtime::status::{ServerStatus, StatusClient};
+use rpc_tests::EveryoneIs;
 use rpc_tests::raw::{Raw, Response};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -97,6 +98,7 @@ impl Fixture {
             .limits(limits)
             .listen("127.0.0.1:0")
             .listen_edge("127.0.0.1:0")
+            .authenticate(EveryoneIs("stranger"))
             .add(StorageServer::new(handlers.clone()));
         let bound = server.bind().await.unwrap();
         let addresses = bound.addresses().clone();

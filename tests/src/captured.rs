@@ -4,6 +4,9 @@ use std::io::{Error, ErrorKind, Result, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
 /// A writer that collects what is written, and fails on request. Clones share their content.
 #[derive(Debug, Clone, Default)]
 pub struct CapturedWriter(Arc<Captured>);
@@ -45,4 +48,32 @@ impl Write for CapturedWriter {
     fn flush(&mut self) -> Result<()> {
         Ok(())
     }
+}
+
+/// Returns the bytes of the first request of `call`, which gets the URL of a server. The server
+/// responds with 503.
+///
+/// # Panics
+///
+/// When the call sends no request with a JSON message.
+pub async fn capture_request<F>(call: impl FnOnce(String) -> F) -> String
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("a bound listener");
+    let call = tokio::spawn(call(format!("http://{address}")));
+    let (mut stream, _) = listener.accept().await.expect("a connection");
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"}") {
+        let read = stream.read_buf(&mut bytes).await;
+        assert_ne!(read.expect("an open connection"), 0, "a whole request");
+    }
+    let response = b"HTTP/1.1 503 x\r\ncontent-length: 0\r\n\r\n";
+    stream
+        .write_all(response)
+        .await
+        .expect("an open connection");
+    call.await.expect("the call does not panic");
+    String::from_utf8(bytes).expect("a request of text")
 }

@@ -136,6 +136,8 @@ pub(crate) struct Argument {
     pub(crate) secret: Option<Ident>,
     /// `#[rpc(idempotency_key)]`
     pub(crate) key: Option<Ident>,
+    /// `#[rpc(idempotency_key(shared))]`
+    pub(crate) key_is_shared: bool,
 }
 
 /// The form of an argument type, from which follow the owned type that the server decodes and the

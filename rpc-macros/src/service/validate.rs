@@ -239,6 +239,7 @@ fn check_message(method: &Method, errors: &mut Errors) {
             default,
             secret,
             key,
+            key_is_shared: _,
         },
     ] = method.arguments.as_slice()
     else {

@@ -47,6 +47,9 @@ impl Context {
         let mut local = inner.local.clone();
         if let Some(own) = self.inner() {
             local.extensions.insert(own.local.extensions.values());
+            if own.local.principal.is_some() {
+                local.principal.clone_from(&own.local.principal);
+            }
         }
         Self(Some(Arc::new(ContextInner {
             propagated: self.propagated().in_call(&inner.propagated),

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use super::extensions::Extensions;
 use super::received::ReceivedVariants;
 use super::{
-    Baggage, Progress, Propagated, RequestId, ResponseMetadata, ServerInfo, Source, TraceContext,
-    propagated, response,
+    Baggage, Principal, Progress, Propagated, RequestId, ResponseMetadata, ServerInfo, Source,
+    TraceContext, propagated, response,
 };
 use crate::descriptor::MethodDescriptor;
-use crate::error::{Error, Execution};
+use crate::error::Error;
 use crate::faults::FaultPlan;
 use crate::flags::Flags;
 use crate::identity::IdentityKeys;
@@ -42,6 +42,8 @@ pub(super) struct ContextInner {
     pub(super) local: LocalValues,
     pub(super) response: ResponseState,
     pub(super) progress: Progress,
+    /// The user that a server or a layer has authenticated.
+    pub(super) principal: Mutex<Option<Principal>>,
     /// The context from which this one is derived, whose progress and response are those of the
     /// call.
     pub(super) origin: Option<Context>,
@@ -67,6 +69,8 @@ pub(super) struct LocalValues {
     pub(super) has_caller_deadline: bool,
     pub(super) metadata: Metadata,
     pub(super) extensions: Extensions,
+    /// The user that replaces that of the call, see [`Context::with_principal`].
+    pub(super) principal: Option<Principal>,
 }
 
 /// Response metadata and error chains that a handler records during its call.
@@ -331,7 +335,9 @@ impl Context {
         let server = self.server_info();
         let source = server.map(|server| server.source()).or(caller);
         Ok(Self(Some(Arc::new(ContextInner {
-            propagated: self.propagated().child(source.cloned(), deadline)?,
+            propagated: self
+                .propagated()
+                .child(source.cloned(), self.principal(), deadline)?,
             local: LocalValues {
                 server_info: server.cloned(),
                 identity: identity
@@ -341,6 +347,7 @@ impl Context {
             },
             response: ResponseState::default(),
             progress: Progress::default(),
+            principal: Mutex::default(),
             origin: None,
         }))))
     }
@@ -378,68 +385,6 @@ impl Context {
             .unwrap_or_default()
     }
 
-    /// Records that the handler begins; see [`Progress::begin`].
-    pub(crate) fn begin(&self) -> bool {
-        self.progress().is_none_or(Progress::begin)
-    }
-
-    /// Refuses the call if its handler has not begun; see [`Progress::refuse`].
-    pub(crate) fn refuse(&self) -> bool {
-        self.progress().is_some_and(Progress::refuse)
-    }
-
-    /// Records an outgoing call, which may be executed from now on.
-    pub(crate) fn call_begins(&self) {
-        if let Some(progress) = self.progress() {
-            progress.call_begins();
-        }
-    }
-
-    /// Records that an outgoing call was not executed.
-    pub(crate) fn call_not_executed(&self) {
-        if let Some(progress) = self.progress() {
-            progress.call_not_executed();
-        }
-    }
-
-    /// Counts a task of a handler, which may make calls until it ends, like a call.
-    pub(crate) fn begin_task(&self) -> Option<RunningTask> {
-        // A layer may run the handler itself in a task.
-        let is_of_handler = self.progress().is_some_and(Progress::has_begun);
-        is_of_handler.then(|| {
-            self.call_begins();
-            RunningTask(self.clone())
-        })
-    }
-
-    /// Corrects an error that states that nothing was done, if a call of this context may have been
-    /// executed.
-    pub(crate) fn correct_execution(&self, error: &mut Error) {
-        if error.is_not_executed() && self.has_called() {
-            error.set_execution(Execution::Unknown);
-        }
-    }
-
-    /// Decides whether an error of the handler means that nothing was done. That of a dependency
-    /// that did nothing does, if no other call of the handler may have been executed.
-    pub(crate) fn settle_execution(&self, error: &mut Error) {
-        if error.execution() == Execution::DependencyNotExecuted {
-            error.set_execution(if self.has_called() {
-                Execution::Unknown
-            } else {
-                Execution::NotExecuted
-            });
-        }
-    }
-
-    fn has_called(&self) -> bool {
-        self.progress().is_some_and(Progress::has_called)
-    }
-
-    fn progress(&self) -> Option<&Progress> {
-        Some(&self.call()?.progress)
-    }
-
     /// Returns the context of the call, from which this one may be derived.
     pub(super) fn call(&self) -> Option<&ContextInner> {
         let inner = self.inner()?;
@@ -451,6 +396,15 @@ impl Context {
         self.0.as_deref()
     }
 
+    /// Returns a context of the same call whose own calls do not count as calls of the handler.
+    #[cfg(feature = "server")]
+    pub(crate) fn before_handler(&self) -> Self {
+        Self(Some(Arc::new(ContextInner {
+            origin: None,
+            ..self.copy()
+        })))
+    }
+
     /// Copies everything except the progress and the state of the response, which stay those of the
     /// origin: they belong to one call.
     pub(super) fn copy(&self) -> ContextInner {
@@ -459,6 +413,7 @@ impl Context {
             local,
             response: _,
             progress: _,
+            principal: _,
             origin,
         }) = self.inner()
         else {
@@ -469,17 +424,9 @@ impl Context {
             local: local.clone(),
             response: ResponseState::default(),
             progress: Progress::default(),
+            principal: Mutex::default(),
             origin: origin.clone().or_else(|| Some(self.clone())),
         }
-    }
-}
-
-/// A task of a handler. When it is dropped, only the calls that the task has made count.
-pub(crate) struct RunningTask(Context);
-
-impl Drop for RunningTask {
-    fn drop(&mut self) {
-        self.0.call_not_executed();
     }
 }
 

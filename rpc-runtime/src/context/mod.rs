@@ -6,9 +6,11 @@
 mod baggage;
 mod builder;
 mod error_chain;
+mod executed;
 mod extended;
 mod extensions;
 pub(crate) mod handle;
+mod principal;
 mod progress;
 mod propagated;
 mod received;
@@ -17,11 +19,13 @@ mod scope;
 mod server_info;
 pub(crate) mod source;
 mod trace;
+mod user;
 
 pub use baggage::{BAGGAGE_LIMIT, Baggage};
 pub(crate) use builder::ContextBuilder;
 pub(crate) use handle::Context;
 use handle::ContextInner;
+pub use principal::{PRINCIPAL_LIMIT, Principal};
 use progress::Progress;
 pub(crate) use propagated::Propagated;
 pub use response::ResponseMetadata;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Baggage, HOP_COUNT_LIMIT, Source, TraceContext};
+use super::{Baggage, HOP_COUNT_LIMIT, Principal, Source, TraceContext};
 use crate::error::{Code, Error};
 use crate::faults::FaultPlan;
 use crate::request_id::RequestId;
@@ -20,6 +20,8 @@ pub(crate) struct Propagated {
     /// The calling server.
     pub(crate) source: Option<Arc<Source>>,
     pub(crate) environment: Option<Arc<str>>,
+    /// The user on whose behalf the call runs, as the caller has sent it.
+    pub(crate) principal: Option<Principal>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) trace: Option<TraceContext>,
     pub(crate) baggage: Baggage,
@@ -35,6 +37,7 @@ pub(super) static EMPTY: Propagated = Propagated {
     request_id: None,
     source: None,
     environment: None,
+    principal: None,
     deadline: None,
     trace: None,
     baggage: Baggage::new(),
@@ -59,6 +62,7 @@ impl Propagated {
             request_id,
             source: _,
             environment: _,
+            principal: _,
             deadline,
             trace,
             baggage: _,
@@ -85,12 +89,15 @@ impl Propagated {
     pub(super) fn child(
         &self,
         caller: Option<Arc<Source>>,
+        principal: Option<Principal>,
         own_deadline: Option<Instant>,
     ) -> Result<Self, Error> {
         let Self {
             request_id,
             source: _,
             environment,
+            // That of the call, which a layer may have set.
+            principal: _,
             deadline,
             trace,
             baggage,
@@ -109,6 +116,7 @@ impl Propagated {
             request_id: Some(request_id.unwrap_or_else(RequestId::random)),
             source: caller,
             environment: environment.clone(),
+            principal,
             deadline: (*deadline).into_iter().chain(own_deadline).min(),
             trace: trace.as_ref().map(TraceContext::child),
             baggage: baggage.clone(),
@@ -126,6 +134,7 @@ impl Propagated {
             request_id,
             source: _,
             environment,
+            principal,
             deadline,
             trace,
             baggage,
@@ -137,6 +146,7 @@ impl Propagated {
             request_id: request_id.or(call.request_id),
             source: call.source.clone(),
             environment: environment.clone().or_else(|| call.environment.clone()),
+            principal: principal.clone().or_else(|| call.principal.clone()),
             deadline: (*deadline).into_iter().chain(call.deadline).min(),
             trace: trace.clone().or_else(|| call.trace.clone()),
             baggage: baggage.clone(),

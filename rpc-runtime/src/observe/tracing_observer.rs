@@ -4,6 +4,7 @@ use tracing::Level;
 use tracing::level_filters::LevelFilter;
 
 use super::{CallEnd, CallStart, LogThrottle, Observer, Side};
+use crate::context::Principal;
 use crate::descriptor::MethodDescriptor;
 use crate::error::{Code, Error};
 use crate::text;
@@ -52,6 +53,7 @@ static TOO_LATE: Provoked =
 /// | --- | --- |
 /// | `side` | `server` or `client` |
 /// | `request_id`, `source` | of the call; `-` if unknown |
+/// | `user.id` | the subject of the user, if the call has one |
 /// | `rpc.method` | full name of the service, `/`, wire name; on a plain HTTP route the verb, as in `http GET` |
 /// | `code` | `ok` or the code; on a plain HTTP route that of the status |
 /// | `duration_us`, `request_bytes`, `response_bytes` | |
@@ -185,6 +187,7 @@ fn write(call: &CallStart, end: &CallEnd<'_>, what: &'static str) {
 }
 
 fn write_at(level: Level, call: &CallStart, end: &CallEnd<'_>, what: &'static str) {
+    let user = call.context.principal();
     // The level of an event must be a constant, so each level needs its own call site.
     macro_rules! event {
         ($level:expr) => {
@@ -194,6 +197,7 @@ fn write_at(level: Level, call: &CallStart, end: &CallEnd<'_>, what: &'static st
                 side = match call.side { Side::Server => "server", Side::Client => "client" },
                 request_id = call.context.request_id(),
                 source = call.context.source().map_or("-", |source| source.as_str()),
+                "user.id" = user.as_ref().map(Principal::subject),
                 "rpc.method" = name(call),
                 code = end.code().map_or("ok", Code::as_str),
                 duration_us = u64::try_from(end.duration.as_micros()).unwrap_or(u64::MAX),

@@ -6,6 +6,7 @@
 //! | `traceparent`, `tracestate` | the W3C trace context | linked, not continued |
 //! | `baggage` | names and values of the request | ignored |
 //! | `x-rpc-source` | the caller, as `server@environment/instance` | ignored |
+//! | `x-rpc-principal` | the user on whose behalf the call runs, as base64url of JSON | ignored and logged |
 //! | `x-rpc-environment` | the set of endpoints that the request uses | ignored |
 //! | `x-rpc-hops` | the number of services that the request has passed | ignored |
 //! | `x-rpc-attempt` | the number of the attempt | ignored |
@@ -20,7 +21,8 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{SentToOthers, printable};
 use crate::context::{
-    Baggage, Context, ContextBuilder, HOP_COUNT_LIMIT, Propagated, RequestId, TraceContext,
+    Baggage, Context, ContextBuilder, HOP_COUNT_LIMIT, PRINCIPAL_LIMIT, Principal, Propagated,
+    RequestId, Source, TraceContext,
 };
 use crate::error::{Code, Error};
 use crate::faults::FaultPlan;
@@ -31,6 +33,7 @@ pub(crate) static TRACESTATE: HeaderName = HeaderName::from_static("tracestate")
 pub(crate) static BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 static SOURCE: HeaderName = HeaderName::from_static("x-rpc-source");
 static ENVIRONMENT: HeaderName = HeaderName::from_static("x-rpc-environment");
+static PRINCIPAL: HeaderName = HeaderName::from_static("x-rpc-principal");
 static HOPS: HeaderName = HeaderName::from_static("x-rpc-hops");
 static ATTEMPT: HeaderName = HeaderName::from_static("x-rpc-attempt");
 static FAULT: HeaderName = HeaderName::from_static("x-rpc-fault");
@@ -54,6 +57,8 @@ pub(crate) struct IncomingContext {
     pub(crate) rejection: Option<Error>,
     /// Whether an untrusted peer has requested faults, which are ignored.
     pub(crate) faults_stripped: bool,
+    /// Whether an untrusted peer has sent a user, which is ignored.
+    pub(crate) principal_stripped: bool,
 }
 
 #[cfg(feature = "server")]
@@ -68,14 +73,14 @@ impl IncomingContext {
 
 /// Reads the context of a request.
 ///
-/// Uses the context of the peer only if it is `trusted`. `environment` is the one of this server.
-pub(crate) fn read(headers: &HeaderMap, trusted: bool, environment: &Arc<str>) -> IncomingContext {
+/// Uses the context of the peer only if it is `trusted`. `own` is the environment of this server.
+pub(crate) fn read(headers: &HeaderMap, trusted: bool, own: &Arc<str>) -> IncomingContext {
     let offered = read_request_id(headers);
     let trace = read_trace(headers);
     if !trusted {
         let id = RequestId::random();
         let propagated = Propagated {
-            environment: Some(environment.clone()),
+            environment: Some(own.clone()),
             ..Propagated::new(id)
         };
         return IncomingContext {
@@ -86,6 +91,7 @@ pub(crate) fn read(headers: &HeaderMap, trusted: bool, environment: &Arc<str>) -
                 .trace_link(trace),
             rejection: None,
             faults_stripped: headers.contains_key(&FAULT),
+            principal_stripped: headers.contains_key(&PRINCIPAL),
         };
     }
     let id = offered.unwrap_or_else(RequestId::random);
@@ -97,9 +103,14 @@ pub(crate) fn read(headers: &HeaderMap, trusted: bool, environment: &Arc<str>) -
         reject(error);
         HOP_COUNT_LIMIT
     });
-    let environment = read_environment(headers, environment).unwrap_or_else(|error| {
+    let environment = read_environment(headers, own).unwrap_or_else(|error| {
         reject(error);
-        environment.clone()
+        own.clone()
+    });
+    let source = read_one(headers, &SOURCE).map(Arc::new);
+    let principal = read_principal(headers, source.as_deref(), own).unwrap_or_else(|error| {
+        reject(error);
+        None
     });
     let faults = read_faults(headers).unwrap_or_else(|error| {
         reject(error);
@@ -107,8 +118,9 @@ pub(crate) fn read(headers: &HeaderMap, trusted: bool, environment: &Arc<str>) -
     });
     let propagated = Propagated {
         request_id: Some(id),
-        source: read_one(headers, &SOURCE).map(Arc::new),
+        source,
         environment: Some(environment),
+        principal,
         // The protocol reads the timeout, which the server caps.
         deadline: None,
         trace,
@@ -122,6 +134,7 @@ pub(crate) fn read(headers: &HeaderMap, trusted: bool, environment: &Arc<str>) -
         builder: Context::builder(propagated),
         rejection,
         faults_stripped: false,
+        principal_stripped: false,
     }
 }
 
@@ -131,6 +144,8 @@ pub(crate) fn write(context: &Context, headers: &mut HeaderMap) {
         request_id,
         source,
         environment,
+        // Only some servers receive it, see `write_principal`.
+        principal: _,
         // The protocol writes it as a timeout.
         deadline: _,
         trace,
@@ -157,6 +172,14 @@ pub(crate) fn write(context: &Context, headers: &mut HeaderMap) {
     headers.insert(ACCEPT.clone(), HeaderValue::from_static(ERROR_CHAIN));
     if *attempt > 1 {
         headers.insert(ATTEMPT.clone(), (*attempt).into());
+    }
+}
+
+/// Writes the user of an outgoing call. Called for servers that get the context, if the call is
+/// signed or encrypted, or stays on this host.
+pub(crate) fn write_principal(context: &Context, headers: &mut HeaderMap) {
+    if let Some(principal) = context.principal() {
+        insert(headers, &PRINCIPAL, &principal.encode());
     }
 }
 
@@ -274,6 +297,40 @@ fn read_faults(headers: &HeaderMap) -> Result<Option<FaultPlan>, Error> {
     let plan = one(headers, &FAULT)
         .ok_or_else(|| invalid_header(&FAULT, "must occur once and be visible ASCII"))?;
     plan.parse().map(Some)
+}
+
+/// Reads the user of the call. An invalid one is an error, because the call would otherwise run
+/// without one.
+///
+/// # Errors
+///
+/// `invalid_argument` for an invalid header, `permission_denied` for a user of a caller of another
+/// environment, whose users are others.
+fn read_principal(
+    headers: &HeaderMap,
+    source: Option<&Source>,
+    own: &str,
+) -> Result<Option<Principal>, Error> {
+    if !headers.contains_key(&PRINCIPAL) {
+        return Ok(None);
+    }
+    let principal = one(headers, &PRINCIPAL).and_then(Principal::decode);
+    let principal = principal.ok_or_else(|| {
+        let rule = format!(
+            "must occur once and be base64url of a JSON principal, at most {PRINCIPAL_LIMIT} bytes"
+        );
+        invalid_header(&PRINCIPAL, &rule)
+    })?;
+    match source {
+        Some(source) if source.environment() != own => Err(Error::without_location(
+            Code::PermissionDenied,
+            format!(
+                "{source} calls for a user of the environment `{}`, and this server is in `{own}`",
+                source.environment()
+            ),
+        )),
+        _ => Ok(Some(principal)),
+    }
 }
 
 /// Reads the number of services before this one. An invalid number is an error, because a loop

@@ -8,6 +8,7 @@ use http::request;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use super::admission::authentication::{Authentication, Authenticator};
 use super::admission::policy::Policy;
 use super::admission::{Gate, RateLimit};
 use super::call::access::HttpAccess;
@@ -28,7 +29,7 @@ use super::routes::{RouteTable, RouteTableBuilder};
 use super::transport::peers::PeerLimiter;
 use crate::builtin::{self, DroppedLogs};
 use crate::context::{DEFAULT_ENVIRONMENT, ServerInfo, Source};
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::flags::Flags;
 use crate::identity::{IdentityKeys, Verifier};
 use crate::logs;
@@ -48,6 +49,7 @@ pub(crate) struct ServerInner {
     refusals: PeerRefusals,
     lifecycle: Lifecycle,
     verifier: Option<Verifier>,
+    authentication: Authentication,
     /// One permit for each running call.
     gate: Arc<Gate>,
     /// One permit for each open connection.
@@ -84,6 +86,9 @@ pub(crate) struct ServerConfig {
     /// The addresses of its listeners.
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) identity: Option<IdentityKeys>,
+    pub(crate) authenticators: Vec<Arc<dyn Authenticator>>,
+    /// The methods and plain HTTP routes that need no user.
+    pub(crate) anonymous: Vec<String>,
     pub(crate) policy: Option<Policy>,
     pub(crate) rates: Vec<RateLimit>,
     pub(crate) dropped_logs: Option<DroppedLogs>,
@@ -113,6 +118,8 @@ impl ServerConfig {
             has_given_hosts: false,
             addresses: Vec::new(),
             identity: None,
+            authenticators: Vec::new(),
+            anonymous: Vec::new(),
             policy: None,
             rates: Vec::new(),
             dropped_logs: None,
@@ -148,6 +155,7 @@ impl ServerInner {
             routes.apply_policy(policy, plain.as_mut())?;
         }
         routes.apply_rate_limits(config.rates, plain.as_mut())?;
+        routes.apply_anonymous(&config.anonymous, plain.as_mut())?;
         let outgoing = Arc::clone(metrics.outgoing());
         let observers = Observers::new(config.observers).with(metrics);
         let tasks = TaskTracker::new();
@@ -177,6 +185,7 @@ impl ServerInner {
             peers: PeerLimiter::new(config.limits.connections_per_peer, &memory),
             memory,
             gate: Arc::new(Gate::new(&config.limits)),
+            authentication: Authentication::new(config.authenticators, config.limits.running_calls),
             limits: config.limits,
             observers,
             plain,
@@ -187,6 +196,10 @@ impl ServerInner {
             verifier: config.identity.map(Verifier::new),
             tasks,
         }))
+    }
+
+    pub(super) fn authentication(&self) -> &Authentication {
+        &self.authentication
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -234,6 +247,27 @@ impl ServerInner {
         let builtin = self.routes.builtin_paths().filter(|_| probes.is_some());
         let probes = probes.into_iter().flatten().copied();
         plain.check_reachable(self.routes.paths().chain(builtin).chain(probes))
+    }
+
+    /// Checks that callers at an edge listener do not share the results of methods with an
+    /// idempotency key.
+    ///
+    /// # Errors
+    ///
+    /// `failed_precondition` for a method whose callers have no user.
+    pub(crate) fn check_keys(&self) -> Result<(), Error> {
+        let has_users = self.authentication.has_authenticators();
+        let mut shared = self.routes.unscoped_keys(has_users);
+        let Some(method) = shared.next() else {
+            return Ok(());
+        };
+        let text = format!(
+            "{} has an idempotency key, and its callers at an edge listener have no user, so that one could get the \
+             result of another: authenticate them (`Server::authenticate`), or state that the key is for all callers \
+             (`#[rpc(idempotency_key(shared))]`)",
+            method.full_name()
+        );
+        Err(Error::without_location(Code::FailedPrecondition, text))
     }
 
     /// Returns the log of the peers and web pages that are refused.

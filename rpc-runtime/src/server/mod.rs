@@ -12,6 +12,7 @@ mod limits;
 mod memory;
 mod middleware;
 mod options;
+mod panic;
 mod plain_routes;
 mod process;
 mod routes;
@@ -20,8 +21,8 @@ mod transport;
 use std::fmt;
 use std::sync::Arc;
 
-pub use admission::RateLimit;
 pub use admission::policy::{Callers, Policy};
+pub use admission::{RateLimit, authentication};
 pub use call::access::HttpAccess;
 pub use call::service::{LayeredService, RouteBuilder, Routes, Service};
 pub(crate) use call::trust::ErrorScope;
@@ -40,6 +41,7 @@ pub(crate) use transport::fuzzing::serve_in_memory;
 #[cfg(unix)]
 pub use transport::listen::ActivationSocket;
 
+use self::admission::authentication::Authenticator;
 use self::idempotency::IdempotencyStore;
 use self::inner::ServerConfig;
 use self::process::config::{ListenAddress, ProcessConfig};
@@ -185,6 +187,27 @@ impl Server {
     /// ```
     pub fn identity(mut self, keys: IdentityKeys) -> Self {
         self.config.identity = Some(keys);
+        self
+    }
+
+    /// Authenticates the users of calls at edge listeners; see
+    /// [`crate::authentication`]. May be called repeatedly: the authenticators are asked one after
+    /// another, until one finds its kind of credentials.
+    ///
+    /// Calls without credentials are refused, except of the methods that
+    /// [`allow_anonymous`](Self::allow_anonymous) names.
+    pub fn authenticate(mut self, authenticator: impl Authenticator) -> Self {
+        self.config.authenticators.push(Arc::new(authenticator));
+        self
+    }
+
+    /// Serves a method to callers without credentials as well, given by its full name, such as
+    /// `shop.v1.Catalog/List`, or plain HTTP routes, such as `http /login`, or `http` for all of
+    /// them. Wrong credentials are refused there too.
+    ///
+    /// Checked when the server starts, like [`policy`](Self::policy).
+    pub fn allow_anonymous(mut self, method: impl Into<String>) -> Self {
+        self.config.anonymous.push(method.into());
         self
     }
 

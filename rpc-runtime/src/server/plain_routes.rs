@@ -18,8 +18,8 @@ use tower_service::Service;
 use super::admission::AdmissionRules;
 use super::admission::plain::PlainRules;
 use super::call::access::HttpAccess;
-use super::call::panic;
 use crate::error::{Code, Error};
+use crate::server::panic;
 
 /// The merged routers of an application, and the rules of the server about them.
 pub(crate) struct PlainRoutes {

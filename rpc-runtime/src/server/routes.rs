@@ -38,6 +38,18 @@ impl RouteTable {
         self.builtin.get(path)
     }
 
+    /// Returns the methods with an idempotency key whose callers may have no user.
+    pub(crate) fn unscoped_keys(
+        &self,
+        has_users: bool,
+    ) -> impl Iterator<Item = &'static MethodDescriptor> {
+        let routes = self.routes.values();
+        routes
+            .filter(move |route| !has_users || route.anonymous)
+            .map(|route| route.method())
+            .filter(|method| key_argument(method).is_some() && !method.key_is_shared)
+    }
+
     pub(crate) fn paths(&self) -> impl Iterator<Item = &'static str> {
         self.routes.keys().copied()
     }
@@ -251,6 +263,31 @@ impl RouteTableBuilder {
         }
         if let Some(plain) = plain {
             plain.rules.limit_others(general);
+        }
+        Ok(())
+    }
+
+    /// Serves the named methods and plain HTTP routes to callers without credentials.
+    ///
+    /// # Errors
+    ///
+    /// `failed_precondition` for an unknown method or route.
+    pub(crate) fn apply_anonymous(
+        &mut self,
+        names: &[String],
+        mut plain: Option<&mut PlainRoutes>,
+    ) -> Result<(), Error> {
+        let setting = format!("`allow_anonymous` of {}", self.source.server());
+        for name in names {
+            if let Some(route) = plain::route_of(name) {
+                let plain = named_plain(plain.as_deref_mut(), route, &setting)?;
+                plain.rules.allow_anonymous(route);
+                continue;
+            }
+            let path = method_name::resolve(self.routes.keys().copied(), name, &setting)?;
+            if let Some(route) = self.routes.get_mut(path) {
+                route.anonymous = true;
+            }
         }
         Ok(())
     }

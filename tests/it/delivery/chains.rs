@@ -59,10 +59,10 @@ trait Bank {
 
 #[rpc_service(package = "chains.v1")]
 trait Till {
-    async fn pay(&self, #[rpc(idempotency_key)] key: &str, way: Way) -> Result<String>;
+    async fn pay(&self, #[rpc(idempotency_key(shared))] key: &str, way: Way) -> Result<String>;
     async fn pay_typed(
         &self,
-        #[rpc(idempotency_key)] key: &str,
+        #[rpc(idempotency_key(shared))] key: &str,
         way: Way,
     ) -> Result<String, TillError>;
     /// May be repeated.

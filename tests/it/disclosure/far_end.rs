@@ -37,7 +37,11 @@ pub(super) trait Vault {
     async fn open(&self, fault: &str) -> Result<u32>;
     async fn open_typed(&self, fault: &str) -> Result<u32, VaultError>;
     async fn open_own(&self, fault: &str) -> Result<u32, DeskError>;
-    async fn open_keyed(&self, #[rpc(idempotency_key)] key: &str, fault: &str) -> Result<u32>;
+    async fn open_keyed(
+        &self,
+        #[rpc(idempotency_key(shared))] key: &str,
+        fault: &str,
+    ) -> Result<u32>;
     #[rpc(detached)]
     async fn open_detached(&self, fault: &str) -> Result<u32>;
 }

@@ -29,16 +29,24 @@ enum TillError {
 /// Fails with the error of a birth.
 #[rpc_service(package = "replays.v1")]
 trait Till {
-    async fn untyped(&self, #[rpc(idempotency_key)] key: &str, birth: &str) -> Result<u32>;
-    async fn own(&self, #[rpc(idempotency_key)] key: &str, birth: &str) -> Result<u32, TillError>;
+    async fn untyped(&self, #[rpc(idempotency_key(shared))] key: &str, birth: &str) -> Result<u32>;
+    async fn own(
+        &self,
+        #[rpc(idempotency_key(shared))] key: &str,
+        birth: &str,
+    ) -> Result<u32, TillError>;
     /// With the enum of the dependency.
     async fn vault(
         &self,
-        #[rpc(idempotency_key)] key: &str,
+        #[rpc(idempotency_key(shared))] key: &str,
         birth: &str,
     ) -> Result<u32, VaultError>;
     /// With an enum that holds that of the dependency.
-    async fn desk(&self, #[rpc(idempotency_key)] key: &str, birth: &str) -> Result<u32, DeskError>;
+    async fn desk(
+        &self,
+        #[rpc(idempotency_key(shared))] key: &str,
+        birth: &str,
+    ) -> Result<u32, DeskError>;
 }
 
 /// Errors of the service itself, the same with the error of a dependency at their origin, errors of

@@ -4,6 +4,7 @@
 use clap::Parser;
 use rpc_runtime::prelude::*;
 use rpc_runtime::{Limits, ServerOptions};
+use rpc_tests::EveryoneIs;
 
 /// Takes and gives large messages.
 #[rpc_service(package = "memory.v1")]
@@ -51,6 +52,7 @@ async fn main() -> Result<()> {
     Server::new("memory")
         .options(Arguments::parse().server)
         .limits(limits)
+        .authenticate(EveryoneIs("stranger"))
         .add(FilledServer::new(Handlers))
         .run()
         .await

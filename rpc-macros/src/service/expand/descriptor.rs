@@ -127,6 +127,9 @@ fn options(method: &Method) -> TokenStream {
     if let Some(key) = method.key() {
         let name = names::unraw(&key.parameter.ident);
         options.extend(quote_spanned!(Span::mixed_site()=> .idempotency_key(#name)));
+        if key.key_is_shared {
+            options.extend(quote_spanned!(Span::mixed_site()=> .shared_key()));
+        }
     }
     if let Some(timeout) = &method.timeout {
         let milliseconds = proc_macro2::Literal::u64_unsuffixed(timeout.milliseconds);

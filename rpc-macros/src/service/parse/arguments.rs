@@ -4,7 +4,7 @@ use proc_macro2::Span;
 use syn::{Attribute, FnArg, Ident, Pat, PatType, Signature};
 
 use crate::errors::Errors;
-use crate::options::{OptionSet, OptionSpec, ParsedOptions};
+use crate::options::{OptionSet, OptionSpec, ParsedOptions, ValueKind};
 use crate::service::model::{Argument, Parameter};
 use crate::service::{argument_form, wire_types};
 use crate::token_text::token_text;
@@ -14,7 +14,11 @@ const ARGUMENT: OptionSet = OptionSet {
     options: &[
         OptionSpec::flag("default"),
         OptionSpec::flag("secret"),
-        OptionSpec::flag("idempotency_key"),
+        OptionSpec::with(
+            "idempotency_key",
+            "idempotency_key",
+            ValueKind::Word("shared"),
+        ),
     ],
 };
 
@@ -44,6 +48,7 @@ pub(super) fn arguments(
                 default: options.flag("default").cloned(),
                 secret: options.flag("secret").cloned(),
                 key: options.flag("idempotency_key").cloned(),
+                key_is_shared: options.has_word("idempotency_key"),
             }),
             Some(argument_form::ContextMention::Borrowed) if position == 0 => {
                 if let Some(option) = options.first() {

@@ -23,10 +23,12 @@ use super::target::TransportTarget;
 use super::timed_connector::SlowConnect;
 use crate::client::outbound::OutboundRequest;
 use crate::client::outlier::Outcome;
+use crate::context::Context;
 use crate::error::{Code, Error, Execution, Result};
 use crate::middleware::{Body, Response};
-use crate::protocol::body::BodyReadError;
+use crate::observe::LogThrottle;
 use crate::protocol::connect::{self, OutgoingMessage, WireResponse};
+use crate::protocol::{self, body::BodyReadError};
 use crate::protocol::{QUOTED, identity, printable};
 
 /// The maximum number of headers of a response, and the maximum size of their names and values
@@ -36,6 +38,9 @@ const HEADER_BYTES: usize = 32 << 10;
 
 /// The number of times that a request is written until a connection is there in time.
 const WRITES: u32 = 3;
+
+/// The calls of this process that were sent without their user.
+static UNSENT_USERS: LogThrottle = LogThrottle::new();
 
 /// The transport to one server over HTTP.
 pub(super) struct HttpTransport {
@@ -93,12 +98,35 @@ impl<'r> UnwrittenRequest<'r> {
         let restriction = request.options.disclosure.restriction(is_known);
         let mut http =
             connect::write_request(self.uri, context, metadata, self.message, restriction);
+        if restriction.is_none() {
+            let is_safe = is_known || self.target.is_https();
+            write_user(self.target, context, is_safe, http.headers_mut());
+        }
         if let Some(keys) = keys.filter(|_| restriction.is_none()) {
             // Each attempt needs its own signature; the server would reject a second use as a
             // replay.
             identity::sign(keys, request.method, self.target.host(), &mut http);
         }
         http
+    }
+}
+
+/// Writes the user of a call, unless anybody on the way could read it, or the server could not know
+/// who sent it.
+fn write_user(target: &TransportTarget, context: &Context, is_safe: bool, headers: &mut HeaderMap) {
+    if is_safe {
+        protocol::context::write_principal(context, headers);
+    } else if context.principal().is_some()
+        && let Some(count) = UNSENT_USERS.record()
+    {
+        tracing::warn!(
+            target: "rpc",
+            request_id = context.request_id(),
+            target = target.text(),
+            count,
+            "sent a call without its user, because it is neither signed nor encrypted: use identity keys or `https`; \
+             `count` so far"
+        );
     }
 }
 

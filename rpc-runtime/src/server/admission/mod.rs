@@ -2,10 +2,12 @@
 //!
 //! A call is rejected at once or after a bounded wait, and never after its work has begun.
 
+pub mod authentication;
 mod gate;
 pub(crate) mod plain;
 pub(crate) mod policy;
 mod rate;
+mod rate_limit_key;
 mod rate_limit_store;
 
 use std::sync::Arc;
@@ -15,6 +17,7 @@ pub(crate) use gate::{Gate, OwnedPermit, Permit};
 pub(crate) use rate::Limiter;
 pub use rate::RateLimit;
 
+use self::authentication::{Authentication, Refused, Required};
 use self::gate::AdmitError;
 use self::policy::Access;
 use crate::context::Context;
@@ -33,6 +36,8 @@ pub(crate) struct AdmissionRules<'r> {
     pub(crate) path: &'static str,
     pub(crate) access: &'r Access,
     pub(crate) rate: Option<&'r Limiter>,
+    /// The user that a call at an edge listener needs.
+    pub(crate) user: Required,
     /// Built-in methods do not count against the limit of running calls.
     pub(crate) is_builtin: bool,
 }
@@ -53,31 +58,69 @@ impl From<Error> for Rejected {
     }
 }
 
-/// Admits a call.
+/// Admits a call, and authenticates its user.
 ///
 /// # Errors
 ///
-/// `permission_denied` for a caller that the policy does not allow, `resource_exhausted` for a
-/// caller above its rate limit, `unavailable` if too many calls run and wait, `deadline_exceeded`
-/// if the deadline passes in the queue.
+/// `unauthenticated` for a caller without valid credentials, `permission_denied` for a caller that
+/// the policy does not allow, `resource_exhausted` for a caller above its rate limit, `unavailable`
+/// if too many calls run and wait, `deadline_exceeded` if the deadline passes in the queue.
 pub(crate) async fn enter<'g>(
     gate: &'g Gate,
+    authentication: &Authentication,
     rules: &AdmissionRules<'_>,
     context: &Context,
 ) -> Result<Option<Permit<'g>>, Rejected> {
-    rules.access.check(rules.name, context)?;
-    if let Some(limiter) = rules.rate {
-        let within = limiter.check(rules.name, rules.path, context);
-        within.map_err(|error| rejected(error, Rejection::RateLimit))?;
+    if authentication.applies(context, rules.user) {
+        // Boxed, so that it does not enlarge the future of every call.
+        return Box::pin(enter_as_user(gate, authentication, rules, context)).await;
     }
+    rules.check(context)?;
     if rules.is_builtin {
         // A full server still reports its status.
         return Ok(None);
     }
-    let entered = gate.enter(context.deadline()).await;
-    entered.map(Some).map_err(|why| {
-        overloaded(why, "the server is overloaded: its limits of running and queued calls are reached; the call was not begun, retry later")
-    })
+    gate.enter(context.deadline()).await.map(Some).map_err(full)
+}
+
+/// Admits a call whose user is not known yet. The work of authentication takes a place, and the
+/// rules are those of the user.
+async fn enter_as_user<'g>(
+    gate: &'g Gate,
+    authentication: &Authentication,
+    rules: &AdmissionRules<'_>,
+    context: &Context,
+) -> Result<Option<Permit<'g>>, Rejected> {
+    let permit = gate.enter(context.deadline()).await.map_err(full)?;
+    authentication
+        .run(context, rules.user)
+        .await
+        .map_err(|refused| match refused {
+            Refused::Full(error) => rejected(error, Rejection::Overload),
+            Refused::Credentials(error) => error.into(),
+        })?;
+    rules.check(context)?;
+    Ok(Some(permit))
+}
+
+impl AdmissionRules<'_> {
+    /// Checks the policy and the rate limit.
+    fn check(&self, context: &Context) -> Result<(), Rejected> {
+        self.access.check(self.name, context)?;
+        if let Some(limiter) = self.rate {
+            let within = limiter.check(self.name, self.path, context);
+            within.map_err(|error| rejected(error, Rejection::RateLimit))?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the rejection of a call that got no slot.
+fn full(why: AdmitError) -> Rejected {
+    overloaded(
+        why,
+        "the server is overloaded: its limits of running and queued calls are reached; the call was not begun, retry later",
+    )
 }
 
 /// Admits a request again that has given up its slot in the meantime.

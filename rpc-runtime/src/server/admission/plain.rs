@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::authentication::Required;
 use super::policy::{Access, Callers};
 use super::{AdmissionRules, Limiter};
 
@@ -28,6 +29,7 @@ pub(crate) struct PlainRules {
     /// The rules of all routes without their own, and of the fallback.
     access: Access,
     rate: Option<Arc<Limiter>>,
+    anonymous: bool,
     /// By pattern.
     routes: HashMap<String, RouteRules>,
 }
@@ -39,6 +41,7 @@ struct RouteRules {
     name: String,
     access: Option<Access>,
     rate: Option<Arc<Limiter>>,
+    anonymous: bool,
 }
 
 impl PlainRules {
@@ -72,6 +75,15 @@ impl PlainRules {
         rate.replace(limiter)
     }
 
+    /// Serves a route to callers without credentials; all others if `route` is empty.
+    pub(crate) fn allow_anonymous(&mut self, route: &str) {
+        if route.is_empty() {
+            self.anonymous = true;
+        } else {
+            self.route(route).anonymous = true;
+        }
+    }
+
     /// Sets the rate limit of all routes that no limit names.
     pub(crate) fn limit_others(&mut self, limiter: Option<Arc<Limiter>>) {
         if self.rate.is_none() {
@@ -85,12 +97,18 @@ impl PlainRules {
         let own = route.and_then(|route| self.routes.get(route));
         let access = own.and_then(|own| own.access.as_ref());
         let rate = own.and_then(|own| own.rate.as_ref());
+        let is_anonymous = self.anonymous || own.is_some_and(|own| own.anonymous);
         AdmissionRules {
             name: own.map_or(label, |own| &own.name),
             // Each route that a limit names has its own limiter.
             path: ALL,
             access: access.unwrap_or(&self.access),
             rate: rate.or(self.rate.as_ref()).map(Arc::as_ref),
+            user: if is_anonymous {
+                Required::Optional
+            } else {
+                Required::User
+            },
             is_builtin: false,
         }
     }

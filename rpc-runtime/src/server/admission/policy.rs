@@ -1,14 +1,16 @@
 //! The authorization policy of a server.
 
-use crate::context::{Context, Source};
+use crate::context::{Context, Principal, Source};
 use crate::error::{Code, Error};
+use crate::text::EscapeControl;
 
 /// Specifies which callers may call which methods. A method without a rule is denied, so a method
 /// that is added later stays closed until a rule names it.
 ///
 /// Callers are identified by their trusted source: with identity keys ([`Server::identity`]) the
 /// source signed with a key, without keys the source that a process on this host states, at an edge
-/// none. `Ping` and the other built-in methods are open unless a rule names them.
+/// none. A rule may also name roles of the user of a call; see [`Callers::roles`]. `Ping` and the
+/// other built-in methods are open unless a rule names them.
 ///
 /// A plain HTTP route ([`Server::http`]) is named by `http` and its path as in the router, such as
 /// `http /metrics`. A rule for `http` alone is for all others, nested services and the fallback
@@ -72,47 +74,107 @@ impl Policy {
     /// Denies a method to all callers, explicitly; a method without a rule is denied too, but
     /// logged at the start.
     pub fn deny(self, method: impl Into<String>) -> Self {
-        self.allow(method, Callers(Some(Vec::new()), None))
+        self.allow(method, Callers::servers(Vec::<String>::new()))
     }
 }
 
-/// A group of callers: all servers or the named ones, in any environment or in one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Callers(Option<Vec<String>>, Option<String>);
+/// A group of callers, by their server, environment and user. A caller belongs to it if all that is
+/// set applies.
+///
+/// ```
+/// use rpc_runtime::Callers;
+///
+/// // Operators, whichever service calls for them.
+/// let operators = Callers::roles(["operator"]);
+/// // Any user, by the gatekeeper of the environment `prod`.
+/// let buyers = Callers::servers(["gatekeeper"]).in_environment("prod").with_user();
+/// # drop((operators, buyers));
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Callers {
+    /// The names of servers; any if `None`.
+    servers: Option<Vec<String>>,
+    environment: Option<String>,
+    users: Users,
+}
+
+/// The users of a group of callers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+enum Users {
+    /// Any user, and calls without one.
+    #[default]
+    Any,
+    Authenticated,
+    /// Users with one of these roles.
+    Roles(Vec<String>),
+}
 
 impl Callers {
     /// Returns the group of all callers, including those without a trusted source.
     #[must_use]
     pub fn anyone() -> Self {
-        Self(None, None)
+        Self::default()
     }
 
     /// Returns the group of the servers with these names, such as `controller`, with all their
     /// instances.
     #[must_use]
     pub fn servers(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self(Some(names.into_iter().map(Into::into).collect()), None)
+        Self {
+            servers: Some(names.into_iter().map(Into::into).collect()),
+            ..Self::default()
+        }
+    }
+
+    /// Returns the group of the calls that run for an authenticated user; see
+    /// [`Context::principal`](crate::Context::principal).
+    #[must_use]
+    pub fn users() -> Self {
+        Self::anyone().with_user()
+    }
+
+    /// Returns the group of the calls that run for a user with one of these roles.
+    #[must_use]
+    pub fn roles(roles: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self::anyone().with_roles(roles)
     }
 
     /// Restricts the group to one environment. A caller without a trusted source is in none.
     #[must_use]
     pub fn in_environment(mut self, environment: impl Into<String>) -> Self {
-        self.1 = Some(environment.into());
+        self.environment = Some(environment.into());
         self
     }
 
-    fn include(&self, caller: Option<&Source>) -> bool {
-        let Self(servers, environment) = self;
-        match caller {
-            None => servers.is_none() && environment.is_none(),
-            Some(caller) => {
-                let named = |names: &Vec<String>| names.iter().any(|name| name == caller.server());
-                servers.as_ref().is_none_or(named)
-                    && environment
-                        .as_ref()
-                        .is_none_or(|environment| environment == caller.environment())
+    /// Restricts the group to calls that run for an authenticated user.
+    #[must_use]
+    pub fn with_user(mut self) -> Self {
+        self.users = Users::Authenticated;
+        self
+    }
+
+    /// Restricts the group to calls that run for a user with one of these roles.
+    #[must_use]
+    pub fn with_roles(mut self, roles: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.users = Users::Roles(roles.into_iter().map(Into::into).collect());
+        self
+    }
+
+    fn include(&self, caller: Option<&Source>, user: impl FnOnce() -> Option<Principal>) -> bool {
+        let named = |names: &Vec<String>| {
+            caller.is_some_and(|caller| names.iter().any(|name| name == caller.server()))
+        };
+        let is_in =
+            |environment: &String| caller.is_some_and(|caller| environment == caller.environment());
+        self.servers.as_ref().is_none_or(named)
+            && self.environment.as_ref().is_none_or(is_in)
+            && match &self.users {
+                Users::Any => true,
+                Users::Authenticated => user().is_some(),
+                Users::Roles(roles) => {
+                    user().is_some_and(|user| roles.iter().any(|role| user.has_role(role)))
+                }
             }
-        }
     }
 }
 
@@ -148,14 +210,22 @@ impl Access {
     pub(crate) fn check(&self, name: &str, context: &Context) -> Result<(), Error> {
         let why = match self {
             Self::Unrestricted => return Ok(()),
-            Self::AllowList(callers) if callers.include(context.source()) => return Ok(()),
+            Self::AllowList(callers)
+                if callers.include(context.source(), || context.principal()) =>
+            {
+                return Ok(());
+            }
             Self::AllowList(_) => "",
             Self::Undeclared => ": no rule of the server's policy allows that; add one",
         };
         let caller = context.source().map_or("an unknown caller", Source::as_str);
+        let user = context.principal();
+        let user = user.map_or_else(String::new, |user| {
+            format!(" for the user {}", EscapeControl(user.subject()))
+        });
         Err(Error::without_location(
             Code::PermissionDenied,
-            format!("{caller} may not call {name}{why}"),
+            format!("{caller} may not call {name}{user}{why}"),
         ))
     }
 }
@@ -188,7 +258,8 @@ mod tests {
             (no_server, [false; 4]),
             ("we".into(), [false; 4]),
         ] {
-            let seen = [&None, &web, &dev, &batch].map(|caller| callers.include(caller.as_ref()));
+            let seen =
+                [&None, &web, &dev, &batch].map(|caller| callers.include(caller.as_ref(), || None));
             assert_eq!(seen, expected, "{callers:?}");
         }
     }

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{Quota, RateLimiter};
 
-use super::rate_limit_store::{RateLimitKey, RateLimitStore};
-use crate::context::{Context, Source};
+use super::rate_limit_key::{RateLimitCaller, RateLimitKey};
+use super::rate_limit_store::RateLimitStore;
+use crate::context::Context;
 use crate::error::{Code, Error};
 use crate::sync::MutexExt as _;
 
@@ -27,8 +28,9 @@ const MAX_REFILL_TIME: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// Limits how often each caller may call each method: a number of calls in a period. By default the
 /// burst is the same number.
 ///
-/// A caller is a server in an environment with all its instances, identified by its trusted source.
-/// All callers without a trusted source, such as those at an edge, are one caller. Calls above the
+/// A caller is the user of the call ([`Context::principal`](crate::Context::principal)), whichever
+/// server calls for it. For a call without a user it is a server in an environment with all its
+/// instances, identified by its trusted source. All other callers are one. Calls above the
 /// limit fail with `resource_exhausted` and a retry delay. Memory is bounded: beyond 10,000 active
 /// pairs of caller and method, further ones share one allowance.
 ///
@@ -107,7 +109,7 @@ impl RateLimit {
 
 /// The allowances of all callers under one limit.
 pub(crate) struct Limiter {
-    limiter: RateLimiter<RateLimitKey, RateLimitStore, DefaultClock>,
+    limiter: RateLimiter<RateLimitKey, RateLimitStore<RateLimitKey>, DefaultClock>,
     calls: u32,
     per: Duration,
     /// The earliest time of the next clearing.
@@ -145,19 +147,16 @@ impl Limiter {
         context: &Context,
     ) -> Result<(), Error> {
         let pair = RateLimitKey {
-            caller: context.source_arc().cloned(),
+            caller: RateLimitCaller::of(context),
             path,
         };
         let Err(too_early) = self.limiter.check_key(&pair) else {
             return Ok(());
         };
         self.purge();
-        let caller = pair.caller.as_deref();
         let text = format!(
             "{} calls {name} more often than {} times in {:?}; retry later",
-            caller.map_or("an unknown caller", Source::server),
-            self.calls,
-            self.per
+            pair.caller, self.calls, self.per
         );
         let wait = too_early.wait_time_from(self.limiter.clock().now());
         Err(Error::without_location(Code::ResourceExhausted, text)
@@ -191,11 +190,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::context::{Principal, Source};
 
     fn pair(caller: usize) -> RateLimitKey {
         let source = Source::new(&format!("s{caller}"), "prod", "1").unwrap();
         RateLimitKey {
-            caller: Some(Arc::new(source)),
+            caller: RateLimitCaller::Server(Arc::new(source)),
             path: "/a.B/C",
         }
     }
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn instances_share_a_limit_and_environments_do_not() {
         let of = |text: &str| RateLimitKey {
-            caller: Some(Arc::new(text.parse().unwrap())),
+            caller: RateLimitCaller::Server(Arc::new(text.parse().unwrap())),
             path: "/a.B/C",
         };
         assert_eq!(of("web@prod/1"), of("web@prod/2"));
@@ -213,6 +213,25 @@ mod tests {
             ..of("web@prod/1")
         };
         assert_ne!(of("web@prod/1"), other);
+    }
+
+    #[test]
+    fn a_user_is_limited_whichever_server_calls() {
+        let of = |source: &str, user: Option<&str>| {
+            let propagated = crate::context::Propagated {
+                source: Some(Arc::new(source.parse().unwrap())),
+                principal: user.map(|user| Principal::new(user).with_role(source)),
+                ..crate::context::Propagated::default()
+            };
+            RateLimitKey {
+                caller: RateLimitCaller::of(&Context::builder(propagated).build()),
+                path: "/a.B/C",
+            }
+        };
+        assert_eq!(of("web@prod/1", Some("zoë")), of("app@dev/1", Some("zoë")));
+        assert_ne!(of("web@prod/1", Some("zoë")), of("web@prod/1", Some("zoe")));
+        assert_ne!(of("web@prod/1", Some("web")), of("web@prod/1", None));
+        assert_eq!(of("web@prod/1", None), of("web@prod/2", None));
     }
 
     #[test]

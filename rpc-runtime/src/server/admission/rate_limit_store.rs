@@ -1,80 +1,50 @@
 //! The state of a rate limit for each pair of caller and method.
 
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::hash::Hash;
 
 use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::state::keyed::ShrinkableKeyedStateStore;
 
-use crate::context::Source;
 use crate::sync::{Mutex, MutexExt as _, MutexGuard};
-
-/// A caller and a method. All instances of a server are one caller.
-#[derive(Debug, Clone)]
-pub(super) struct RateLimitKey {
-    pub(super) caller: Option<Arc<Source>>,
-    pub(super) path: &'static str,
-}
-
-impl RateLimitKey {
-    fn parts(&self) -> (Option<(&str, &str)>, &'static str) {
-        let caller = self.caller.as_deref();
-        (
-            caller.map(|caller| (caller.server(), caller.environment())),
-            self.path,
-        )
-    }
-}
-
-impl PartialEq for RateLimitKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
-    }
-}
-
-impl Eq for RateLimitKey {}
-
-impl Hash for RateLimitKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.parts().hash(state);
-    }
-}
 
 /// Stores the state of each pair. Hand-written because governor's stores grow with the number of
 /// callers; this one is bounded.
 #[derive(Debug)]
-pub(super) struct RateLimitStore {
+pub(super) struct RateLimitStore<K> {
     /// The maximum number of tracked pairs.
     max: usize,
-    states: Mutex<RateLimitStates>,
+    states: Mutex<RateLimitStates<K>>,
 }
 
-#[derive(Debug, Default)]
-struct RateLimitStates {
-    known: HashMap<RateLimitKey, Nanos>,
+#[derive(Debug)]
+struct RateLimitStates<K> {
+    known: HashMap<K, Nanos>,
     /// The shared state of all pairs beyond the maximum.
     others: Option<Nanos>,
 }
 
-impl RateLimitStore {
+impl<K> RateLimitStore<K> {
     pub(super) fn new(max: usize) -> Self {
         Self {
             max,
-            states: Mutex::new(RateLimitStates::default()),
+            states: Mutex::new(RateLimitStates {
+                known: HashMap::new(),
+                others: None,
+            }),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, RateLimitStates> {
+    fn lock(&self) -> MutexGuard<'_, RateLimitStates<K>> {
         self.states.lock_unpoisoned()
     }
 }
 
-impl StateStore for RateLimitStore {
-    type Key = RateLimitKey;
+impl<K: Clone + Eq + Hash> StateStore for RateLimitStore<K> {
+    type Key = K;
 
-    fn measure_and_replace<T, F, E>(&self, pair: &RateLimitKey, f: F) -> Result<T, E>
+    fn measure_and_replace<T, F, E>(&self, pair: &K, f: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
@@ -95,7 +65,7 @@ impl StateStore for RateLimitStore {
     }
 }
 
-impl ShrinkableKeyedStateStore<RateLimitKey> for RateLimitStore {
+impl<K: Clone + Eq + Hash> ShrinkableKeyedStateStore<K> for RateLimitStore<K> {
     fn retain_recent(&self, drop_below: Nanos) {
         self.lock().known.retain(|_, state| *state > drop_below);
     }

@@ -13,12 +13,12 @@ use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::panic;
 use crate::context::Context;
 use crate::middleware::Guards;
 use crate::protocol::body::{BodyReadError, collect};
 use crate::server::admission::OwnedPermit;
 use crate::server::memory::{NoMemory, OwnedMemory, Reservation};
+use crate::server::panic;
 
 /// Maximum time for reading a discarded body.
 const DISCARD_TIME: Duration = Duration::from_secs(1);

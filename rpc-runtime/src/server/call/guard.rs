@@ -5,11 +5,11 @@ use std::time::Instant;
 use tokio::time::timeout_at;
 use tracing::{Instrument as _, Span};
 
-use super::panic::CatchPanic;
 use crate::context::Context;
 use crate::error::Error;
 use crate::middleware::{Request, Response};
 use crate::observe::CallStart;
+use crate::server::panic::CatchPanic;
 
 /// Runs code of the developer in the context and span of its call, and turns a panic into an error.
 pub(crate) async fn guarded(

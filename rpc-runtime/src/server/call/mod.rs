@@ -8,7 +8,6 @@ pub(crate) mod guard;
 pub(crate) mod layers;
 pub(crate) mod lingering_body;
 pub(crate) mod method_name;
-pub(crate) mod panic;
 pub(crate) mod prepared;
 pub(crate) mod refusals;
 pub(crate) mod service;

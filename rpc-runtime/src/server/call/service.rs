@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::descriptor::{MethodDescriptor, ServiceDescriptor};
 use crate::method::{Arguments, Method, RedactedArguments};
 use crate::middleware::{Body, BoxFuture, InnerService, Layer, Layers, Request, Response};
+use crate::server::admission::authentication::Required;
 use crate::server::admission::policy::Access;
 use crate::server::admission::{AdmissionRules, Limiter};
 use crate::server::idempotency::IdempotencyHandler;
@@ -125,6 +126,8 @@ pub(crate) struct Route {
     show: Option<&'static dyn RedactedArguments>,
     /// The callers that may call it.
     pub(crate) access: Access,
+    /// Whether callers without credentials may call it.
+    pub(crate) anonymous: bool,
     /// The rate limit of each caller.
     pub(crate) rate: Option<Arc<Limiter>>,
     /// Handles repeated calls, if the method has an idempotency key.
@@ -157,6 +160,7 @@ impl Route {
             builtin: false,
             show: None,
             access: Access::Unrestricted,
+            anonymous: false,
             rate: None,
             idempotency: None,
             layers: Layers::default(),
@@ -192,6 +196,11 @@ impl Route {
             path: self.method.path,
             access: &self.access,
             rate: self.rate.as_deref(),
+            user: match (self.builtin, self.anonymous) {
+                (true, _) => Required::Nothing,
+                (false, true) => Required::Optional,
+                (false, false) => Required::User,
+            },
             is_builtin: self.builtin,
         }
     }

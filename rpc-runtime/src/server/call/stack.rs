@@ -39,8 +39,16 @@ async fn run(
         // The caller no longer waits for the response, so the call is not run.
         Err(Error::deadline_exceeded().into())
     } else {
-        // 2. Authorization.  3. Admission, which waits until the deadline at most.
-        admission::enter(inner.gate(), &route.admission_rules(), request.context()).await
+        // 2. Authorization.  3. Admission, which waits until the deadline at most. At an edge with
+        // users: admission, authentication, authorization.
+        let rules = route.admission_rules();
+        admission::enter(
+            inner.gate(),
+            inner.authentication(),
+            &rules,
+            request.context(),
+        )
+        .await
     };
     let mut response = match admitted {
         Err(refused) => {

@@ -26,10 +26,14 @@
 //! all left, a running call no longer counts against
 //! [`running_calls`](crate::Limits::running_calls); as many calls again may run in this way.
 //!
-//! **Scope.** Keys are scoped to the caller, which is a server in an environment. All trusted
-//! callers without a name share one scope, and all callers without trust, such as those at an edge,
-//! share another one. There, use unguessable keys (UUIDs), or take the user as an argument: a call
-//! of another user is then rejected as a reused key, and never receives the stored result.
+//! **Scope.** Keys are scoped to the user of the call
+//! ([`Context::principal`](crate::Context::principal)), whichever server calls for it: two users
+//! never share a result. Without a user they are scoped to the caller, which is a server in an
+//! environment. All trusted callers without a name share one scope, and all callers without trust,
+//! such as those at an edge, share another one. A server with an edge listener does not start if
+//! one of its methods has keys and its callers have no user: authenticate them
+//! ([`Server::authenticate`](crate::Server::authenticate)), or state that a key is meant for all
+//! callers by `#[rpc(idempotency_key(shared))]`. Such keys must be unguessable, as UUIDs are.
 //!
 //! **Repeats.** At most 100 repeats wait for one call, and 1,000 in total, of which one caller may
 //! have a half. Further ones are rejected with `unavailable` and a retry delay; they do not run.
@@ -82,6 +86,8 @@ use crate::server::call::prepared::PreparedCall;
 const KEY_LIMIT: usize = 255;
 /// The scope of callers without trust. Not the name of any server, which has an `@`.
 const UNTRUSTED: &str = "edge";
+/// The scope of keys that all callers share.
+const SHARED: &str = "shared";
 /// The response header that marks the stored result of an earlier call.
 const REPLAYED: &str = "idempotent-replayed";
 /// The delay after which a caller may ask again for the result of a call that runs in another
@@ -137,7 +143,11 @@ impl IdempotencyHandler {
         let cap = method.timeout.unwrap_or(self.deadline_cap);
         let deadline = saturating_deadline(Instant::now(), cap);
         let start = call_start(&request);
-        let caller = caller(request.context());
+        let caller = if method.key_is_shared {
+            SHARED.to_owned()
+        } else {
+            caller(request.context())
+        };
         request.replace_context(request.context().with_later_deadline(deadline));
         let context = request.context().clone();
         let message = request.body().as_message().cloned();
@@ -280,7 +290,11 @@ fn result_response(outcome: Outcome, is_replayed: bool) -> Response {
     response
 }
 
+/// Returns the scope of the keys of a caller. No name of a server has a colon.
 fn caller(context: &Context) -> String {
+    if let Some(user) = context.principal() {
+        return format!("user:{}", user.subject());
+    }
     match context.source_arc() {
         Some(source) => format!("{}@{}", source.server(), source.environment()),
         None if context.has_untrusted_caller() => UNTRUSTED.to_owned(),

@@ -202,6 +202,9 @@ impl Server {
                 "a mounted router takes calls that were signed for any host; name its hosts by `Server::host`"
             );
         }
+        if trust == Trust::Edge {
+            inner.check_keys()?;
+        }
         Ok(dispatch::router(inner, trust))
     }
 
@@ -249,6 +252,9 @@ impl Server {
         let inner = ServerInner::new(self.config, source)?;
         let probes = (!listeners.is_empty()).then_some(&dispatch::PROBE_PATHS[..]);
         inner.check_plain_routes(probes)?;
+        if listeners.iter().any(|(_, trust)| *trust == Trust::Edge) {
+            inner.check_keys()?;
+        }
         Ok(inner)
     }
 }

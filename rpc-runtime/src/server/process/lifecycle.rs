@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
 use crate::middleware::BoxFuture;
-use crate::server::call::panic::CatchPanic;
+use crate::server::panic::CatchPanic;
 use crate::sync::MutexExt as _;
 
 /// Time for all readiness checks together. The timeouts of probes are rarely longer.

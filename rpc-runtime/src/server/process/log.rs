@@ -12,7 +12,7 @@ use crate::context::Source;
 use crate::error::Result;
 use crate::identity::IdentityKeys;
 use crate::logs::{self, LogExportOptions, LogExporter, LogExporterBuilder, PreparedExporter};
-use crate::server::call::panic;
+use crate::server::panic;
 use crate::stderr::Stderr;
 
 /// The log format of a server.

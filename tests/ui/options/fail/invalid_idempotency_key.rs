@@ -20,6 +20,7 @@ trait Till {
     async fn message(&self, #[rpc(idempotency_key)] key: Charge) -> Result<Charge>;
     async fn context(&self, #[rpc(idempotency_key)] context: &Context) -> Result<()>;
     async fn valued(&self, #[rpc(idempotency_key = "key")] key: &str) -> Result<()>;
+    async fn shared(&self, #[rpc(idempotency_key(all))] key: &str) -> Result<()>;
     #[rpc(idempotency_key)]
     async fn misplaced(&self, key: &str) -> Result<()>;
 }

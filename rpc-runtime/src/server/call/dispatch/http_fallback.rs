@@ -30,11 +30,11 @@ use crate::server::admission::{self, Permit, Rejected};
 use crate::server::call::body::{self, BodyEnd, ReadBodyError, ResponseBody, StoppableBody};
 use crate::server::call::guard::within;
 use crate::server::call::lingering_body::UnreadBody;
-use crate::server::call::panic::CatchPanic;
 use crate::server::call::trust::{Caller, Peer, PeerAddress};
 use crate::server::call::waiting_body::{Place, WaitingBody};
 use crate::server::inner::ServerInner;
 use crate::server::memory::{CallMemory, OwnedMemory, PeerMemory};
+use crate::server::panic::CatchPanic;
 use crate::server::plain_routes::PlainRoutes;
 
 /// The maximum length of a verb in a text, in bytes.
@@ -189,8 +189,10 @@ impl<'a> PlainCall<'a> {
             Err(body)
         };
         // 3. Authorization and rate limits.  4. Admission, which waits until the deadline at most.
+        // At an edge with users: admission, authentication, authorization.
         let rules = self.routes.rules(&route, label(&head.method));
-        let permit = admission::enter(self.inner.gate(), &rules, context).await;
+        let inner = self.inner;
+        let permit = admission::enter(inner.gate(), inner.authentication(), &rules, context).await;
         let permit = permit.map_err(Failure::Rejected)?;
         let body = match verified {
             Ok(body) => return Ok((Admitted::Whole(permit), body)),

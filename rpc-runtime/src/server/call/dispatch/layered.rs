@@ -28,15 +28,16 @@ use crate::error::{Code, Error};
 use crate::observe::{CallStart, Observation};
 use crate::protocol::connect::{self, RejectionFormat};
 use crate::protocol::context::IncomingContext;
+use crate::server::admission::authentication::Required;
 use crate::server::admission::policy::Access;
 use crate::server::admission::{self, AdmissionRules, OwnedPermit, Rejected};
 use crate::server::call::body::ResponseBody;
 use crate::server::call::lingering_body::UnreadBody;
-use crate::server::call::panic::CatchPanic;
 use crate::server::call::trust::{Caller, CallerKind, Peer, PeerAddress};
 use crate::server::http_layers::{HttpFuture, HttpService, LayerFailure, Rest};
 use crate::server::inner::ServerInner;
 use crate::server::memory::{CallMemory, PeerMemory};
+use crate::server::panic::CatchPanic;
 use crate::sync::MutexExt as _;
 
 /// A request that the layers have, or have handed on.
@@ -256,10 +257,13 @@ impl LayeredRequest {
             path: "http",
             access: &Access::Unrestricted,
             rate: None,
+            // The rest of the server authenticates.
+            user: Required::Nothing,
             is_builtin,
         };
         let gate = self.inner.gate();
-        let permit = admission::enter(gate, &rules, context).await?;
+        let authentication = self.inner.authentication();
+        let permit = admission::enter(gate, authentication, &rules, context).await?;
         *self.place.lock_unpoisoned() = permit.map(|permit| permit.into_owned(Arc::clone(gate)));
         Ok(())
     }

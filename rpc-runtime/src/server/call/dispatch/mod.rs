@@ -27,7 +27,7 @@ use self::layered::LayeredRequest;
 use self::pending_call::{PendingCall, STOPPING_RETRY_AFTER};
 use crate::error::{Code, Error};
 use crate::protocol::connect::{CallRejection, RejectionFormat};
-use crate::protocol::context;
+use crate::protocol::context::{self, IncomingContext};
 use crate::server::call::body::ResponseBody;
 use crate::server::call::lingering_body::{LingeringBody, UnreadBody};
 use crate::server::call::service::Route;
@@ -102,8 +102,8 @@ where
     if let Some(layered) = layered {
         let left = head.extensions.remove();
         incoming.continue_layered(layered.id, left.as_ref());
-    } else if incoming.faults_stripped {
-        inner.faults().strip();
+    } else {
+        record_stripped(inner, &incoming);
     }
     let id = HeaderValue::from_str(incoming.id.as_str());
     let layers = inner.http_layers().filter(|_| layered.is_none());
@@ -151,6 +151,17 @@ where
     };
     insert_id(&mut response, id);
     response
+}
+
+/// Records what a caller without trust has sent and may not.
+fn record_stripped(inner: &ServerInner, incoming: &IncomingContext) {
+    if incoming.principal_stripped {
+        let id = incoming.id.as_str();
+        inner.authentication().record_forged(id);
+    }
+    if incoming.faults_stripped {
+        inner.faults().strip();
+    }
 }
 
 /// Refuses a request on a connection that should have ended: its peer goes on although the server

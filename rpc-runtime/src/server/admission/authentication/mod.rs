@@ -1,0 +1,89 @@
+//! Authentication of users: who a call at an edge listener runs for.
+//!
+//! [`Server::authenticate`](crate::Server::authenticate) adds an [`Authenticator`]. It runs for
+//! every call at an edge listener, and for plain HTTP routes there, after the limits of the server
+//! and before the policy. The user that it returns is the [`Principal`] of the call:
+//!
+//! - a handler gets it from [`Context::principal`](crate::Context::principal);
+//! - the calls that the handler makes carry it on;
+//! - policies ([`Callers::roles`](crate::Callers::roles)), rate limits and idempotency keys go by
+//!   it.
+//!
+//! Calls without valid credentials are refused with `unauthenticated` (HTTP 401 and
+//! `WWW-Authenticate`), except of the methods that
+//! [`Server::allow_anonymous`](crate::Server::allow_anonymous) names. Built-in methods, such as
+//! `Ping`, need no credentials. At an internal listener no authenticator runs: its callers are
+//! services, which send the user of their own call.
+//!
+//! At most a quarter of [`Limits::running_calls`](crate::Limits::running_calls) are authenticated
+//! at once, each for at most 5 s.
+//!
+//! ```
+//! use rpc_runtime::authentication::BearerAuth;
+//! use rpc_runtime::prelude::*;
+//! use rpc_runtime::Principal;
+//!
+//! #[rpc_service]
+//! trait Greeter {
+//!     async fn greet(&self) -> Result<String>;
+//! }
+//!
+//! struct English;
+//!
+//! impl Greeter for English {
+//!     async fn greet(&self) -> Result<String> {
+//!         let Some(user) = Context::current().principal() else {
+//!             fail!(Code::Unauthenticated, "who are you?");
+//!         };
+//!         Ok(format!("Hello {}", user.subject()))
+//!     }
+//! }
+//!
+//! // In production the token is looked up in a store, or verified.
+//! let tokens = BearerAuth::new(|token| async move {
+//!     Ok((token.expose() == "t-1").then(|| Principal::new("alice").with_role("operator")))
+//! });
+//! let server = Server::new("greeter")
+//!     .listen_edge("127.0.0.1:8080")
+//!     .authenticate(tokens)
+//!     .add(GreeterServer::new(English));
+//! # drop(server);
+//! ```
+
+mod basic;
+mod bearer;
+mod stage;
+
+pub use basic::BasicAuth;
+pub use bearer::BearerAuth;
+pub(crate) use stage::{Authentication, Refused, Required};
+
+use crate::context::{Context, Principal};
+use crate::error::Result;
+use crate::middleware::BoxFuture;
+
+/// Authenticates the user of a call by its credentials.
+///
+/// [`BasicAuth`] and [`BearerAuth`] take the usual header; implement this trait for others.
+pub trait Authenticator: Send + Sync + 'static {
+    /// Returns the user whose credentials the metadata of a call has; `None` if it has no
+    /// credentials for this authenticator, so that the next one is asked.
+    ///
+    /// Runs in the context of the call: the calls that it makes have its request ID and deadline.
+    ///
+    /// # Errors
+    ///
+    /// `unauthenticated` for wrong credentials. Another error, such as `unavailable`, if they
+    /// cannot be checked. The caller receives it as that of the call.
+    ///
+    /// # Cancellation
+    ///
+    /// The future is dropped when the caller disconnects or the time for it has passed.
+    fn authenticate(&self, context: Context) -> BoxFuture<Result<Option<Principal>>>;
+
+    /// Returns the challenge that `WWW-Authenticate` has for a caller without credentials, such as
+    /// `Bearer`.
+    fn challenge(&self) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,96 @@
+//! The header `x-rpc-principal` of callers: at an edge, signed, changed, malformed, and from
+//! another environment.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rpc_runtime::Client;
+use serde_json::json;
+
+use super::*;
+
+fn encoded(json: &str) -> String {
+    URL_SAFE_NO_PAD.encode(json)
+}
+
+#[tokio::test]
+async fn an_edge_ignores_the_user_of_its_callers() {
+    let vault = vault().await;
+    let desk = Running::start(desk_with_users(&vault)).await;
+    let mut raw = Raw::connect(desk.address()).await;
+    for forged in [encoded(r#"{"sub":"root"}"#), "?".to_owned()] {
+        let forged = ("x-rpc-principal", &*forged);
+        let hours = post_with("/users.v1.Desk/Hours", &[forged], "{}");
+        assert_eq!(raw.ask(hours).await.value(), (200, json!("-")));
+        let who = post_with("/users.v1.Desk/Who", &[forged], "{}");
+        assert_eq!(raw.ask(who).await.status, 401);
+        let lines = [forged, ("authorization", "Bearer t-bob")];
+        let hours = post_with("/users.v1.Desk/Hours", &lines, "{}");
+        assert_eq!(raw.ask(hours).await.value(), (200, json!("bob [] ")));
+    }
+}
+
+#[tokio::test]
+async fn an_internal_listener_checks_the_user() {
+    let server = Server::new("vault").add(VaultServer::new(Steel));
+    let vault = Running::start(server).await;
+    let mut raw = Raw::connect(vault.address()).await;
+    let alice = encoded(r#"{"sub":"alice","roles":["b","a","b"]}"#);
+    let long = encoded(&format!(r#"{{"sub":"{}"}}"#, "x".repeat(2 << 10)));
+    let from = |environment| ("x-rpc-source", environment);
+    for (principal, source, expected) in [
+        (&*alice, from("desk@prod/1"), Ok("alice [a,b] ")),
+        (&*alice, from("desk@dev/1"), Err((403, "permission_denied"))),
+        ("", from("desk@prod/1"), Err((400, "invalid_argument"))),
+        ("a", from("desk@prod/1"), Err((400, "invalid_argument"))),
+        (&*long, from("desk@prod/1"), Err((400, "invalid_argument"))),
+        ("{}", from("desk@dev/1"), Err((400, "invalid_argument"))),
+    ] {
+        let lines = [("x-rpc-principal", principal), source];
+        let response = raw
+            .ask(post_with("/users.v1.Vault/Seen", &lines, "{}"))
+            .await;
+        match expected {
+            Ok(user) => assert_eq!(response.value(), (200, json!(user))),
+            Err((status, code)) => {
+                assert_eq!(response.error(), (status, code.to_owned()), "{principal}");
+                assert!(!response.message().contains("alice"));
+            }
+        }
+    }
+    let twice = [("x-rpc-principal", &*alice), ("x-rpc-principal", &*alice)];
+    let response = raw
+        .ask(post_with("/users.v1.Vault/Seen", &twice, "{}"))
+        .await;
+    assert_eq!(response.error().1, "invalid_argument");
+}
+
+#[tokio::test]
+async fn a_signature_covers_the_user() {
+    use rpc_tests::captured::capture_request;
+
+    let vault = vault().await;
+    let client = |url: &str| VaultClient::with_client(Client::new(url).unwrap().identity(keys()));
+    let alice = Context::default()
+        .with_principal(Principal::new("alice"))
+        .unwrap();
+    let seen = alice.enter(|| client(&vault.url()).seen()).await.unwrap();
+    assert_eq!(seen, "alice [] ");
+    let request = capture_request(|url| async move {
+        let sent = alice.enter(|| client(&url).seen()).await;
+        assert_eq!(sent.unwrap_err().code(), Code::Unavailable);
+    })
+    .await;
+    let sent = encoded(r#"{"sub":"alice"}"#);
+    assert_eq!(request.matches(&*sent).count(), 1, "{request}");
+    let mut raw = Raw::connect(vault.address()).await;
+    for forged in [
+        request.replace(&*sent, &encoded(r#"{"sub":"root"}"#)),
+        request.replace(&format!("x-rpc-principal: {sent}\r\n"), ""),
+    ] {
+        assert_ne!(forged, request);
+        assert_eq!(raw.ask(forged).await.error().1, "unauthenticated");
+    }
+    // The same head again is a replay once it was served.
+    assert_eq!(raw.ask(&request).await.status, 200);
+    assert_eq!(raw.ask(&request).await.error().1, "unauthenticated");
+}
