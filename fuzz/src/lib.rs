@@ -11,7 +11,7 @@ mod network;
 pub type FuzzTarget = (&'static str, fn(&[u8]));
 
 /// The targets, sorted by name.
-pub const TARGETS: [FuzzTarget; 13] = [
+pub const TARGETS: [FuzzTarget; 14] = [
     ("body", network::body),
     ("connection", network::connection),
     ("error_json", network::error_json),
@@ -19,6 +19,7 @@ pub const TARGETS: [FuzzTarget; 13] = [
     ("flags", files::flags),
     ("get", network::get),
     ("keys", files::keys),
+    ("proxy", network::proxy),
     ("request", network::request),
     ("response", network::response),
     ("signature", network::signature),

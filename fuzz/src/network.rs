@@ -280,6 +280,25 @@ fn with_header(name: &'static str, value: &[u8], is_signed: bool) -> Option<Stat
     }))
 }
 
+/// A header of the PROXY protocol, and a list of addresses behind proxies.
+pub(crate) fn proxy(input: &[u8]) {
+    if let Ok(Some((_, length))) = fuzzing::read_proxy_header(input) {
+        assert!(length <= input.len());
+        // A header is not read before it is complete.
+        assert_eq!(fuzzing::read_proxy_header(&input[..length - 1]), Ok(None));
+    }
+    if let Ok(value) = HeaderValue::from_bytes(input) {
+        for name in ["forwarded", "x-forwarded-for"] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.clone());
+            // A peer that is no proxy is the client.
+            assert_eq!(fuzzing::client_behind("192.0.2.1", &headers), "192.0.2.1");
+            let client = fuzzing::client_behind("10.0.0.1", &headers);
+            assert!(client.parse::<std::net::IpAddr>().is_ok(), "{client}");
+        }
+    }
+}
+
 pub(crate) fn timeout(input: &[u8]) {
     if let Some(status) = with_header("connect-timeout-ms", input, false) {
         let known = [

@@ -1,5 +1,6 @@
 //! Entry points to private readers, for the fuzz targets of this project. Not part of the API.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::flags::{Flags, FlagsFile};
 use crate::logs::{self, Record};
 use crate::protocol::connect;
 use crate::server::inner::ServerInner;
-use crate::server::{Server, serve_in_memory};
+use crate::server::{Server, client_behind_proxies, parse_proxy_header, serve_in_memory};
 
 /// A server whose connections are in memory.
 pub struct ServedConnection(Arc<ServerInner>);
@@ -41,6 +42,29 @@ impl std::fmt::Debug for ServedConnection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ServedConnection").finish_non_exhaustive()
     }
+}
+
+/// Reads a header of the PROXY protocol. Returns the address of the client and the length of the
+/// header; `None` if more bytes are needed.
+///
+/// # Errors
+///
+/// The reason why the bytes are not a header.
+pub fn read_proxy_header(
+    bytes: &[u8],
+) -> Result<Option<(Option<SocketAddr>, usize)>, &'static str> {
+    parse_proxy_header(bytes)
+}
+
+/// Returns the address of the client of a request, where proxies in 10.0.0.0/8 are trusted.
+#[must_use]
+pub fn client_behind(peer: &str, headers: &HeaderMap) -> String {
+    let Ok(peer) = peer.parse() else {
+        return String::new();
+    };
+    client_behind_proxies(SocketAddr::new(peer, 1), headers)
+        .ip()
+        .to_string()
 }
 
 /// Reads a response as a client does, with a `limit` for its message in bytes.

@@ -86,6 +86,8 @@ mod codec;
 mod compression;
 #[cfg(feature = "_wire")]
 mod protocol;
+#[cfg(feature = "tls")]
+mod tls;
 
 // Layer 2: calls.
 #[cfg(feature = "client")]
@@ -155,11 +157,13 @@ pub use server::ActivationSocket;
 #[cfg(feature = "server")]
 #[doc(hidden)]
 pub use server::LogFilter;
+#[cfg(all(feature = "server", feature = "tls"))]
+pub use server::ServerTlsConfig;
 #[cfg(feature = "server")]
 pub use server::{
-    BoundServer, Callers, Cors, HttpAccess, HttpService, LayeredService, Limits, LogFormat,
-    PeerAddress, Policy, ProcessSignal, ProcessSignals, RateLimit, Server, ServerOptions, Service,
-    Trust, foreign_page,
+    Accept, BoundServer, Callers, ConnectionPeer, Cors, HttpAccess, HttpService, LayeredService,
+    Limits, ListenOptions, LogFormat, PeerAddress, Policy, ProcessSignal, ProcessSignals,
+    RateLimit, Server, ServerOptions, Service, Trust, foreign_page,
 };
 #[cfg(feature = "server")]
 pub use server::{authentication, env_option, idempotency};

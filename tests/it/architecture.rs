@@ -8,7 +8,7 @@ mod modules;
 use self::modules::Modules;
 
 /// The layer of each module of the crate, in the order of `lib.rs`.
-const LAYERS: [(&str, u8); 33] = [
+const LAYERS: [(&str, u8); 34] = [
     ("backoff", 0),
     ("context", 0),
     ("descriptor", 0),
@@ -26,6 +26,7 @@ const LAYERS: [(&str, u8); 33] = [
     ("codec", 1),
     ("compression", 1),
     ("protocol", 1),
+    ("tls", 1),
     ("discovery", 2),
     ("method", 2),
     ("middleware", 2),
@@ -45,7 +46,8 @@ const LAYERS: [(&str, u8); 33] = [
 ];
 
 /// External crates and the only modules that may name them. All others may be named anywhere.
-const NAMED_BY: [(&str, &[&str]); 7] = [
+const NAMED_BY: [(&str, &[&str]); 8] = [
+    ("rustls", &["tls", "server/transport/tls"]),
     ("reqwest", &["client"]),
     ("hyper_util", &["client/transport", "server/transport"]),
     (

@@ -117,6 +117,8 @@ mod sockets;
 mod starting;
 /// The status service of a server.
 mod status;
+/// TLS listeners, and what else is set for one listener: what it shows, proxies, any transport.
+mod tls;
 /// Trust in callers, mounted routers, and configurations that a server rejects at start.
 mod trust;
 /// Two services in a chain, over both transports: values, errors with their chain, context.

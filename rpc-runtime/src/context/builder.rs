@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Context, ContextInner, Propagated, ServerInfo, TraceContext};
+use super::{Context, ContextInner, PeerInfo, Propagated, ServerInfo, TraceContext};
 use crate::descriptor::MethodDescriptor;
 use crate::metadata::Metadata;
 use crate::request_id::RequestId;
@@ -81,6 +81,11 @@ impl ContextBuilder {
     /// Marks the caller as not trusted.
     pub(crate) fn untrusted_caller(mut self) -> Self {
         self.0.local.untrusted_caller = true;
+        self
+    }
+
+    pub(crate) fn peer(mut self, peer: PeerInfo) -> Self {
+        self.0.local.peer = peer;
         self
     }
 

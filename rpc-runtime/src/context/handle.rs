@@ -1,14 +1,15 @@
 //! The context of a call.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::extensions::Extensions;
 use super::received::ReceivedVariants;
 use super::{
-    Baggage, Principal, Progress, Propagated, RequestId, ResponseMetadata, ServerInfo, Source,
-    TraceContext, propagated, response,
+    Baggage, PeerCertificate, PeerInfo, Principal, Progress, Propagated, RequestId,
+    ResponseMetadata, ServerInfo, Source, TraceContext, propagated, response,
 };
 use crate::descriptor::MethodDescriptor;
 use crate::error::Error;
@@ -67,6 +68,7 @@ pub(super) struct LocalValues {
     pub(super) caller_timeout: Option<Duration>,
     /// Whether it is shorter than the server's own limit.
     pub(super) has_caller_deadline: bool,
+    pub(super) peer: PeerInfo,
     pub(super) metadata: Metadata,
     pub(super) extensions: Extensions,
     /// The user that replaces that of the call, see [`Context::with_principal`].
@@ -151,8 +153,30 @@ impl Context {
         self.inner()?.local.caller_timeout
     }
 
+    /// Returns the address from which the call came. Behind the proxies of
+    /// [`Server::trusted_proxies`](crate::Server::trusted_proxies) it is that of their client, with
+    /// port 0 if they do not state the port. `None` on a Unix socket, within one process, in a
+    /// mounted router, and in the context of an outgoing call.
+    #[must_use]
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.inner()?.local.peer.address
+    }
+
+    /// Returns the verified client certificate of the caller, where the listener asks for one; see
+    /// [`ServerTlsConfig`](crate::ServerTlsConfig). Behind a proxy it is the proxy's.
+    #[must_use]
+    pub fn peer_certificate(&self) -> Option<&PeerCertificate> {
+        self.inner()?.local.peer.certificate.as_deref()
+    }
+
+    /// Returns the address of a caller that is not trusted.
+    pub(crate) fn stranger(&self) -> Option<IpAddr> {
+        let local = &self.inner()?.local;
+        let address = local.peer.address.filter(|_| local.untrusted_caller);
+        address.map(|address| address.ip())
+    }
+
     /// Returns whether the call came from a caller that is not trusted.
-    #[cfg(feature = "server")]
     pub(crate) fn has_untrusted_caller(&self) -> bool {
         self.inner()
             .is_some_and(|inner| inner.local.untrusted_caller)

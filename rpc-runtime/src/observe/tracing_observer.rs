@@ -57,6 +57,7 @@ static TOO_LATE: Provoked =
 /// | `rpc.method` | full name of the service, `/`, wire name; on a plain HTTP route the verb, as in `http GET` |
 /// | `code` | `ok` or the code; on a plain HTTP route that of the status |
 /// | `duration_us`, `request_bytes`, `response_bytes` | |
+/// | `peer` | the address of a caller that is not trusted; see [`Context::peer_address`](crate::Context::peer_address) |
 /// | `http.status` | on a plain HTTP route |
 /// | `error` | private text, hops and causes on one line |
 #[derive(Debug, Clone, Copy, Default)]
@@ -204,6 +205,7 @@ fn write_at(level: Level, call: &CallStart, end: &CallEnd<'_>, what: &'static st
                 request_bytes = call.request_bytes,
                 response_bytes = end.response_bytes,
                 target = call.target.as_deref(),
+                peer = call.context.stranger().map(tracing::field::display),
                 "http.status" = end.http_status,
                 error = end.error.map(one_line),
                 "{what}"

@@ -107,7 +107,7 @@ pub(crate) fn read(headers: &HeaderMap, trusted: bool, own: &Arc<str>) -> Incomi
         reject(error);
         own.clone()
     });
-    let source = read_one(headers, &SOURCE).map(Arc::new);
+    let source = read_source(headers).map(Arc::new);
     let principal = read_principal(headers, source.as_deref(), own).unwrap_or_else(|error| {
         reject(error);
         None
@@ -207,6 +207,11 @@ fn write_trace(trace: Option<&TraceContext>, headers: &mut HeaderMap) {
             insert(headers, &TRACESTATE, state);
         }
     }
+}
+
+/// Returns the source that a request states.
+pub(crate) fn read_source(headers: &HeaderMap) -> Option<Source> {
+    read_one(headers, &SOURCE)
 }
 
 /// Returns whether the caller reads the hop chain and the typed payload of an error.

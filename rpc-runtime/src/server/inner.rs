@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::request;
+use http::{HeaderMap, request};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -15,8 +15,10 @@ use super::call::access::HttpAccess;
 use super::call::faults::FaultInjection;
 use super::call::layers::ServerLayer;
 use super::call::method_name;
+use super::call::proxies::TrustedProxies;
 use super::call::refusals::PeerRefusals;
 use super::call::service::{Routes, Service as _};
+use super::call::trust::Peer;
 use super::call::web_page::OwnHosts;
 use super::cors::Cors;
 use super::http_layers::{self, ApplyHttpLayer, HttpService};
@@ -46,6 +48,7 @@ pub(crate) struct ServerInner {
     plain: Option<PlainRoutes>,
     http_layers: Option<HttpService>,
     hosts: OwnHosts,
+    proxies: TrustedProxies,
     refusals: PeerRefusals,
     lifecycle: Lifecycle,
     verifier: Option<Verifier>,
@@ -85,6 +88,8 @@ pub(crate) struct ServerConfig {
     pub(crate) has_given_hosts: bool,
     /// The addresses of its listeners.
     pub(crate) addresses: Vec<IpAddr>,
+    /// The networks of trusted proxies.
+    pub(crate) proxies: Vec<String>,
     pub(crate) identity: Option<IdentityKeys>,
     pub(crate) authenticators: Vec<Arc<dyn Authenticator>>,
     /// The methods and plain HTTP routes that need no user.
@@ -117,6 +122,7 @@ impl ServerConfig {
             hosts: Vec::new(),
             has_given_hosts: false,
             addresses: Vec::new(),
+            proxies: Vec::new(),
             identity: None,
             authenticators: Vec::new(),
             anonymous: Vec::new(),
@@ -191,6 +197,7 @@ impl ServerInner {
             plain,
             http_layers: http_layers::apply(http_layers),
             hosts: OwnHosts::new(config.hosts, config.addresses, config.has_given_hosts),
+            proxies: TrustedProxies::parse(&config.proxies)?,
             refusals: PeerRefusals::default(),
             lifecycle: Lifecycle::new(config.checks),
             verifier: config.identity.map(Verifier::new),
@@ -232,6 +239,21 @@ impl ServerInner {
     /// Returns the hosts by which callers address the server.
     pub(crate) fn hosts(&self) -> &OwnHosts {
         &self.hosts
+    }
+
+    /// Returns whether a proxy may state the addresses of its clients by the PROXY protocol.
+    pub(super) fn is_trusted_proxy(&self, address: IpAddr) -> bool {
+        self.proxies.is_empty() || self.proxies.include(address)
+    }
+
+    /// Returns the peer of a request whose peer is a trusted proxy.
+    pub(super) fn behind_proxy(&self, peer: &Peer, headers: &HeaderMap) -> Option<Peer> {
+        if self.proxies.is_empty() {
+            return None;
+        }
+        let proxy = peer.address()?;
+        let client = self.proxies.client(proxy, headers);
+        (client != proxy).then(|| peer.behind_proxy(client))
     }
 
     /// Checks that each route of plain HTTP can be reached. `probes` are the paths of the probes; a

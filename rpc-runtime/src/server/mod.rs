@@ -9,6 +9,7 @@ mod http_layers;
 pub mod idempotency;
 pub(crate) mod inner;
 mod limits;
+mod listening;
 mod memory;
 mod middleware;
 mod options;
@@ -16,6 +17,8 @@ mod panic;
 mod plain_routes;
 mod process;
 mod routes;
+#[cfg(feature = "tls")]
+mod tls_settings;
 mod transport;
 
 use std::fmt;
@@ -37,14 +40,18 @@ pub use process::log::LogFormat;
 pub use process::log_filter::LogFilter;
 pub use process::signals::{ProcessSignal, ProcessSignals};
 #[cfg(feature = "_fuzz")]
-pub(crate) use transport::fuzzing::serve_in_memory;
+pub(crate) use transport::fuzzing::{client_behind_proxies, parse_proxy_header, serve_in_memory};
 #[cfg(unix)]
 pub use transport::listen::ActivationSocket;
+pub use transport::listen::accept::{Accept, ConnectionPeer};
+pub use transport::listen::settings::ListenOptions;
+#[cfg(feature = "tls")]
+pub use transport::tls::ServerTlsConfig;
 
 use self::admission::authentication::Authenticator;
 use self::idempotency::IdempotencyStore;
 use self::inner::ServerConfig;
-use self::process::config::{ListenAddress, ProcessConfig};
+use self::process::config::ProcessConfig;
 use self::process::lifecycle::ReadinessCheck;
 use crate::error::Result;
 use crate::identity::IdentityKeys;
@@ -92,59 +99,6 @@ impl Server {
             config: ServerConfig::new(name.into()),
             process: ProcessConfig::default(),
         }
-    }
-
-    /// Adds an internal listener, for other services, on `address`: a TCP address such as
-    /// `127.0.0.1:9002`, where port 0 selects a free port and `:9002` means all interfaces, or a
-    /// Unix socket such as `unix:/run/logsink.sock`. May be called repeatedly.
-    ///
-    /// Without keys (see [`identity`](Self::identity)) an internal listener serves peers on this
-    /// host only. Every process that may open its Unix socket is trusted; see
-    /// [`socket_mode`](Self::socket_mode). The socket file of a killed server is replaced; one that
-    /// is in use is not. A lock on the file `PATH.lock`, which is never removed, distinguishes the
-    /// two.
-    #[allow(
-        clippy::needless_pass_by_value,
-        reason = "a builder that takes literals and addresses alike"
-    )]
-    pub fn listen(self, address: impl ToString) -> Self {
-        self.listen_on(address.to_string(), Trust::Internal, None)
-    }
-
-    /// Adds an edge listener, for untrusted callers, on `address`: the `x-rpc-*` headers of
-    /// requests are ignored, and errors are sent without the services that they passed.
-    #[allow(clippy::needless_pass_by_value, reason = "as for `listen`")]
-    pub fn listen_edge(self, address: impl ToString) -> Self {
-        self.listen_on(address.to_string(), Trust::Edge, None)
-    }
-
-    /// Adds an internal listener on an address that is from an option of the program, such as
-    /// `--operator (SHOP_OPERATOR)`: an error of the address begins with `option`. Otherwise like
-    /// [`listen`](Self::listen).
-    pub fn listen_option(self, address: impl Into<String>, option: &'static str) -> Self {
-        self.listen_on(address.into(), Trust::Internal, Some(option))
-    }
-
-    /// Adds an edge listener on an address that is from an option of the program, as
-    /// [`listen_option`](Self::listen_option) does for an internal one.
-    pub fn listen_edge_option(self, address: impl Into<String>, option: &'static str) -> Self {
-        self.listen_on(address.into(), Trust::Edge, Some(option))
-    }
-
-    fn listen_on(mut self, address: String, trust: Trust, option: Option<&'static str>) -> Self {
-        self.process.listen.push(ListenAddress {
-            address,
-            trust,
-            option,
-        });
-        self
-    }
-
-    /// Sets the file mode of Unix sockets, whose write bits determine which users may connect.
-    /// Defaults to `0o600`: only the user that the server runs as.
-    pub fn socket_mode(mut self, mode: u32) -> Self {
-        self.process.socket_mode = mode;
-        self
     }
 
     /// Adds a name by which callers address the server, such as `pricing.test`. Its internal

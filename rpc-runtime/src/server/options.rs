@@ -7,8 +7,10 @@ use std::time::Duration;
 use clap::builder::{BoolishValueParser, EnumValueParser, PathBufValueParser, StringValueParser};
 
 use super::Server;
+use super::call::proxies::TrustedProxies;
 use super::call::web_page::OwnHost;
 use super::env_option::{named, variable};
+use super::process::config::TlsOptions;
 use super::process::flags_file::environment;
 use super::process::log::LogFormat;
 use crate::duration;
@@ -71,6 +73,29 @@ pub struct ServerOptions {
     /// File of the identity keys; with keys, only signed calls are accepted
     #[arg(long, env = variable("RPC_IDENTITY_KEY_FILE"), value_name = "FILE", value_parser = named(PathBufValueParser::new()))]
     pub identity_key_file: Option<PathBuf>,
+
+    /// Certificate of the TCP listeners, which then serve TLS: a PEM file, reloaded when it changes
+    #[arg(long, env = variable("RPC_TLS_CERT"), value_name = "FILE", value_parser = named(PathBufValueParser::new()))]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Private key of the certificate: a PEM file
+    #[arg(long, env = variable("RPC_TLS_KEY"), value_name = "FILE", value_parser = named(PathBufValueParser::new()))]
+    pub tls_key: Option<PathBuf>,
+
+    /// Certificate authorities of client certificates, which are then required: a PEM file
+    #[arg(long, env = variable("RPC_TLS_CLIENT_CA"), value_name = "FILE", value_parser = named(PathBufValueParser::new()))]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// Network of proxies that state the addresses of their clients, such as `10.0.0.0/8`; may be
+    /// repeated
+    #[arg(
+        long,
+        env = variable("RPC_TRUSTED_PROXY"),
+        value_name = "NETWORK",
+        value_delimiter = ',',
+        value_parser = named(network)
+    )]
+    pub trusted_proxy: Vec<String>,
 
     /// Format of the log on stderr [default: text]
     #[arg(long, env = variable("RPC_LOG_FORMAT"), value_name = "FORMAT", value_parser = named(EnumValueParser::<LogFormat>::new()))]
@@ -139,6 +164,12 @@ impl Server {
         if options.identity_key_file.is_some() {
             self.process.identity_file = options.identity_key_file;
         }
+        self.process.tls_options = TlsOptions {
+            certificate: options.tls_cert,
+            key: options.tls_key,
+            client_ca: options.tls_client_ca,
+        };
+        self.config.proxies.extend(options.trusted_proxy);
         if let Some(lame_duck) = options.lame_duck {
             self.config.limits.lame_duck = lame_duck;
             self.process.lame_duck = Some(lame_duck);
@@ -176,6 +207,10 @@ impl ServerOptions {
         }
         .apply(None)
     }
+}
+
+fn network(text: &str) -> std::result::Result<String, String> {
+    TrustedProxies::check(text).map(|()| text.to_owned())
 }
 
 fn host_name(text: &str) -> std::result::Result<String, String> {
@@ -370,6 +405,8 @@ mod tests {
             "--host-name=",
             "--host-name=http://a",
             "--host-name=a:80",
+            "--trusted-proxy=proxy.test",
+            "--trusted-proxy=10.0.0.0/33",
         ] {
             assert!(parse(&[bad]).is_err(), "{bad}");
         }

@@ -40,7 +40,7 @@ pub(crate) struct FoundRoute {
 }
 
 impl FoundRoute {
-    fn pattern(&self) -> Option<&str> {
+    pub(crate) fn pattern(&self) -> Option<&str> {
         self.pattern.as_ref().map(MatchedPath::as_str)
     }
 }

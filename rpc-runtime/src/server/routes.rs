@@ -347,14 +347,7 @@ fn named_plain<'p>(
     setting: &str,
 ) -> Result<&'p mut PlainRoutes, Error> {
     let known = plain.filter(|plain| route.is_empty() || plain.has_pattern(route));
-    known.ok_or_else(|| {
-        let text = format!(
-            "{setting} names plain HTTP routes that the server does not have: `{}`; write `http` for all of them, or \
-             `http` and the path of one as in its router, such as `http /metrics`",
-            format!("{} {route}", plain::ALL).trim_end()
-        );
-        Error::without_location(Code::FailedPrecondition, text)
-    })
+    known.ok_or_else(|| plain::unknown(route, setting))
 }
 
 /// Returns the route of a service's `Ping`; `None` with `ping = false`.

@@ -15,7 +15,7 @@ impl ReqwestClient {
     pub(super) fn https() -> Result<Self> {
         Err(Error::without_location(
             Code::Unimplemented,
-            "`https` URLs need the feature `tls` of rpc-runtime, or `reqwest` with `Client::with_reqwest`",
+            "`https` URLs need the features `reqwest` and `tls` of rpc-runtime, or `reqwest` with `Client::with_reqwest`",
         ))
     }
 }

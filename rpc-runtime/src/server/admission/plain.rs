@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::authentication::Required;
 use super::policy::{Access, Callers};
 use super::{AdmissionRules, Limiter};
+use crate::error::{Code, Error};
 
 /// The name of all plain HTTP routes that have no rule of their own.
 pub(crate) const ALL: &str = "http";
@@ -21,6 +22,16 @@ pub(crate) fn route_of(name: &str) -> Option<&str> {
         return Some(rest);
     }
     rest.strip_prefix(' ')
+}
+
+/// Returns the error for a plain route that `setting` names and the server does not have.
+pub(crate) fn unknown(route: &str, setting: &str) -> Error {
+    let text = format!(
+        "{setting} names plain HTTP routes that the server does not have: `{}`; write `http` for all of them, or \
+         `http` and the path of one as in its router, such as `http /metrics`",
+        format!("{ALL} {route}").trim_end()
+    );
+    Error::without_location(Code::FailedPrecondition, text)
 }
 
 /// The rules of the plain HTTP routes of a server.

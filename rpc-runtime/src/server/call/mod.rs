@@ -3,12 +3,14 @@
 pub(crate) mod access;
 pub(crate) mod body;
 pub(crate) mod dispatch;
+pub(crate) mod exposure;
 pub(crate) mod faults;
 pub(crate) mod guard;
 pub(crate) mod layers;
 pub(crate) mod lingering_body;
 pub(crate) mod method_name;
 pub(crate) mod prepared;
+pub(crate) mod proxies;
 pub(crate) mod refusals;
 pub(crate) mod service;
 pub(crate) mod stack;

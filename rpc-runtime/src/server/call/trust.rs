@@ -1,9 +1,12 @@
 //! Trust in callers: which peers a listener accepts, and whether their headers count.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use http::{HeaderMap, request};
 
+use super::exposure::Exposure;
+use crate::context::PeerCertificate;
 use crate::error::{Code, Error};
 use crate::identity::{BodyDigest, Verifier, unauthenticated};
 use crate::metadata::Metadata;
@@ -16,7 +19,9 @@ use crate::server::call::web_page::{self, OwnHosts};
 pub enum Trust {
     /// For other services of the same system, whose request IDs, sources and deadlines are
     /// propagated. With keys ([`Server::identity`](crate::Server::identity)) it accepts
-    /// signed calls only, from any address. Without keys it serves peers on its own host only: over
+    /// signed calls only, from any address; with verified client certificates
+    /// ([`ServerTlsConfig`](crate::ServerTlsConfig)) calls of peers that have one, as well. Without
+    /// both it serves peers on its own host only: over
     /// loopback or a Unix socket. Over loopback it then refuses requests of web pages, which a
     /// browser on this host may send: an `Origin` or `Sec-Fetch-Site` of another site, and a `Host`
     /// that is not this server (see [`Server::host`](crate::server::Server::host)).
@@ -28,15 +33,29 @@ pub enum Trust {
 }
 
 /// The peer of a connection.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Peer {
     listener: Trust,
     origin: PeerOrigin,
+    /// `None` at a listener that shows everything and verifies no certificates.
+    details: Option<Arc<PeerDetails>>,
+}
+
+/// The facts that a listener with more than an address knows of a peer.
+#[derive(Debug)]
+pub(crate) struct PeerDetails {
+    /// The part of the server that the listener shows; `None` for everything.
+    pub(crate) exposure: Option<Arc<Exposure>>,
+    /// Whether the listener verifies client certificates.
+    pub(crate) verifies_certificates: bool,
+    /// The verified certificate of the peer.
+    pub(crate) certificate: Option<Arc<PeerCertificate>>,
 }
 
 /// The address from which a request came: an extension of each request that
-/// [`Server::http`](crate::server::Server::http) serves. Behind a proxy it is the proxy's. Missing
-/// on a Unix socket.
+/// [`Server::http`](crate::server::Server::http) serves. Behind a proxy it is the proxy's, unless
+/// the server trusts the proxy; see [`Context::peer_address`](crate::Context::peer_address), which
+/// is the same. Missing on a Unix socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
@@ -48,22 +67,52 @@ pub(crate) enum PeerOrigin {
         /// The address of this end.
         local: IpAddr,
     },
-    /// A Unix socket: on this host, with permission to open the socket file.
-    #[cfg(unix)]
-    Unix,
+    /// On this host, without an address: on a Unix socket, with permission to open its file, or in
+    /// this process.
+    Local,
+    /// Behind a proxy that has stated this address of its client.
+    Proxied {
+        client: SocketAddr,
+        /// The address of this end.
+        local: IpAddr,
+    },
     /// A router mounted in another application, which is responsible for the trust in its peers.
     Mounted,
 }
 
 impl Peer {
     pub(crate) fn new(listener: Trust, origin: PeerOrigin) -> Self {
-        Self { listener, origin }
+        Self {
+            listener,
+            origin,
+            details: None,
+        }
+    }
+
+    pub(crate) fn with_details(mut self, details: Option<Arc<PeerDetails>>) -> Self {
+        self.details = details;
+        self
+    }
+
+    /// Returns the verified client certificate of the peer.
+    pub(crate) fn certificate(&self) -> Option<&Arc<PeerCertificate>> {
+        self.details.as_ref()?.certificate.as_ref()
+    }
+
+    /// Returns what the listener shows, if that is not everything.
+    pub(crate) fn exposure(&self) -> Option<&Exposure> {
+        self.details.as_ref()?.exposure.as_deref()
+    }
+
+    fn verifies_certificates(&self) -> bool {
+        let details = self.details.as_ref();
+        details.is_some_and(|details| details.verifies_certificates)
     }
 
     /// Returns whether the peer is trusted because of its origin alone. For signed calls see
     /// [`identify`](Self::identify).
     pub(crate) fn is_trusted(&self) -> bool {
-        self.listener == Trust::Internal && self.origin.is_ours()
+        self.listener == Trust::Internal && self.origin.is_ours() && !self.verifies_certificates()
     }
 
     /// Returns whether calls of the peer may be trusted: by its origin, or by their signatures.
@@ -73,9 +122,14 @@ impl Peer {
 
     /// Returns the peer's address on a network.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
-        match self.origin {
-            PeerOrigin::Tcp { peer, .. } => Some(peer),
-            _ => None,
+        self.origin.address()
+    }
+
+    /// Returns the client of a proxy at this peer.
+    pub(crate) fn behind_proxy(&self, client: SocketAddr) -> Self {
+        Self {
+            origin: self.origin.behind_proxy(Some(client)),
+            ..self.clone()
         }
     }
 
@@ -88,8 +142,9 @@ impl Peer {
     /// # Errors
     ///
     /// At an internal listener: `unauthenticated` for a call without a valid signature where the
-    /// server has keys, `permission_denied` for a peer on another host, and for a web page, where
-    /// it has none.
+    /// server has keys, and for one without a client certificate where the listener verifies them;
+    /// `permission_denied` for a certificate of another server than the stated source. Without
+    /// both, `permission_denied` for a peer on another host, and for a web page.
     pub(crate) fn identify(
         &self,
         verifier: Option<&Verifier>,
@@ -97,6 +152,15 @@ impl Peer {
         hosts: &OwnHosts,
         head: &request::Parts,
     ) -> Result<Caller, Error> {
+        if self.listener == Trust::Internal && self.verifies_certificates() {
+            let is_verified = verifier.is_some() && identity::is_signed(head);
+            if let Some(certificate) = self.certificate() {
+                check_source(certificate, head)?;
+            }
+            if !is_verified {
+                return self.by_certificate(is_plain, hosts, head);
+            }
+        }
         match verifier {
             // A browser cannot sign. Such a caller is not trusted, and the route decides whether to
             // serve it.
@@ -119,6 +183,33 @@ impl Peer {
             }
             _ => self.by_origin(hosts, head),
         }
+    }
+
+    /// Returns the caller of an unsigned request at a listener that verifies client certificates.
+    fn by_certificate(
+        &self,
+        is_plain: bool,
+        hosts: &OwnHosts,
+        head: &request::Parts,
+    ) -> Result<Caller, Error> {
+        if self.certificate().is_some() {
+            // A browser may have a certificate as well.
+            web_page::check_page(head)?;
+            return Ok(Caller {
+                kind: CallerKind::Trusted,
+                body: None,
+                errors: ErrorScope::requested(head),
+                is_layered: false,
+            });
+        }
+        if is_plain {
+            let is_local = self.origin.is_ours() && self.check_web_page(hosts, head).is_ok();
+            return Ok(Caller::anonymous(CallerKind::Unsigned { is_local }));
+        }
+        Err(unauthenticated(
+            "this listener accepts only callers with a client certificate: set that of the caller with \
+             `ClientTlsConfig::client_certificate`, or call an edge listener",
+        ))
     }
 
     /// Rejects a request that a web page of another site has caused.
@@ -278,19 +369,42 @@ impl PeerOrigin {
     fn is_ours(self) -> bool {
         match self {
             Self::Tcp { peer, .. } => is_loopback(peer.ip()),
-            #[cfg(unix)]
-            Self::Unix => true,
-            Self::Mounted => true,
+            Self::Local | Self::Mounted => true,
+            // Others than those on this host reach the proxy.
+            Self::Proxied { .. } => false,
         }
     }
 
     /// Returns whether a host, without a port, is the one of this server on such a connection.
     fn is_host(self, host: &str, hosts: &OwnHosts) -> bool {
         match self {
-            Self::Tcp { local, .. } => hosts.include_signed(host, local),
-            #[cfg(unix)]
-            Self::Unix => hosts.include_signed(host, Ipv4Addr::LOCALHOST.into()),
+            Self::Tcp { local, .. } | Self::Proxied { local, .. } => {
+                hosts.include_signed(host, local)
+            }
+            Self::Local => hosts.include_signed(host, Ipv4Addr::LOCALHOST.into()),
             Self::Mounted => hosts.include_mounted(host),
+        }
+    }
+
+    /// Returns the address of the peer on a network.
+    pub(crate) fn address(self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp { peer, .. } => Some(peer),
+            Self::Proxied { client, .. } => Some(client),
+            Self::Local | Self::Mounted => None,
+        }
+    }
+
+    /// Returns the origin of the client of a proxy on this connection. Without an address it is
+    /// that of the proxy.
+    pub(crate) fn behind_proxy(self, client: Option<SocketAddr>) -> Self {
+        let local = match self {
+            Self::Tcp { local, .. } | Self::Proxied { local, .. } => local,
+            Self::Local | Self::Mounted => Ipv4Addr::LOCALHOST.into(),
+        };
+        match client.or(self.address()) {
+            Some(client) => Self::Proxied { client, local },
+            None => self,
         }
     }
 
@@ -309,6 +423,25 @@ impl PeerOrigin {
     }
 }
 
+/// Checks that a certificate is that of the server which a request states as its source.
+///
+/// # Errors
+///
+/// `permission_denied` if it is that of another one.
+fn check_source(certificate: &PeerCertificate, head: &request::Parts) -> Result<(), Error> {
+    match context::read_source(&head.headers) {
+        Some(source) if !certificate.is_of_server(source.server()) => Err(Error::without_location(
+            Code::PermissionDenied,
+            format!(
+                "the call states the source `{}`, and the client certificate is that of `{certificate}`: use a \
+                     certificate with the name of the calling server",
+                source.server()
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Returns whether an address is a loopback address. A dual-stack listener reports IPv4 loopback as
 /// an IPv4-mapped IPv6 address.
 fn is_loopback(ip: IpAddr) -> bool {
@@ -320,10 +453,9 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg(unix)]
     fn unix_socket_peers_are_trusted_except_at_an_edge() {
-        assert!(Peer::new(Trust::Internal, PeerOrigin::Unix).is_trusted());
-        assert!(!Peer::new(Trust::Edge, PeerOrigin::Unix).is_trusted());
+        assert!(Peer::new(Trust::Internal, PeerOrigin::Local).is_trusted());
+        assert!(!Peer::new(Trust::Edge, PeerOrigin::Local).is_trusted());
     }
 
     #[test]

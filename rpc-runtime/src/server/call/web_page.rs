@@ -147,6 +147,16 @@ pub(crate) fn check(head: &request::Parts, own: &OwnHosts) -> Result<(), Error> 
             )));
         }
     }
+    check_page(head)
+}
+
+/// Checks that a request is not one of a foreign web page, by the headers of browsers only: for
+/// connections by which no page of another name reaches this server.
+///
+/// # Errors
+///
+/// `permission_denied`.
+pub(crate) fn check_page(head: &request::Parts) -> Result<(), Error> {
     match foreign_page(head) {
         Some((header, value)) => Err(page(header, value)),
         None => Ok(()),

@@ -4,10 +4,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
-
 use super::bound::BoundServer;
-use super::config::ListenAddress;
+use super::config::TLS_OPTION;
 use crate::context::{Context, ServerInfo, Source};
 use crate::error::{Code, Error, Result};
 use crate::flags::{self as declared, Flags};
@@ -15,9 +13,13 @@ use crate::identity::IdentityKeys;
 use crate::logs;
 use crate::registry;
 use crate::server::call::dispatch;
+use crate::server::call::exposure::Exposure;
 use crate::server::call::web_page::OwnHost;
 use crate::server::inner::{ServerConfig, ServerInner};
-use crate::server::transport::listen::{self, Listener};
+use crate::server::transport::listen::accept::Accept;
+use crate::server::transport::listen::settings::{ListenOptions, ListenerSettings};
+use crate::server::transport::listen::{self, BoundListener, Listener};
+use crate::server::transport::tls::{ServerTls, ServerTlsConfig};
 use crate::server::{Server, Trust};
 
 impl Server {
@@ -36,7 +38,11 @@ impl Server {
     /// - `failed_precondition`: two linked services or two flags have the same name, a service was
     ///   added twice, a policy or rate limit names an unknown method, the routers of plain HTTP
     ///   overlap or have a route that cannot be reached, the identity key file or the flags file
-    ///   cannot be read, or an inherited descriptor is not a listening socket.
+    ///   cannot be read, a listener shows something that the server does not have, or an inherited
+    ///   descriptor is not a listening socket.
+    ///
+    /// A certificate or key file of a TLS listener that cannot be read is `failed_precondition`,
+    /// and one that is not valid `invalid_argument`.
     pub async fn bind(mut self) -> Result<BoundServer> {
         let addresses = std::mem::take(&mut self.process.listen);
         if addresses.is_empty() {
@@ -49,14 +55,42 @@ impl Server {
             ));
         }
         let listeners = self.open(addresses).await?;
+        self.into_bound(listeners)
+    }
+
+    /// Checks the configuration and assembles the server of these listeners.
+    fn into_bound(mut self, listeners: Vec<(Listener, ListenOptions)>) -> Result<BoundServer> {
         check_registry()?;
         let lame_duck = self.process.lame_duck;
+        let (tls, tls_option) = match std::mem::take(&mut self.process.tls_options).config()? {
+            Some(config) => (Some(config), Some(TLS_OPTION)),
+            None => (self.process.tls.take(), None),
+        };
+        let load = |config: ServerTlsConfig| {
+            let loaded = ServerTls::load(config);
+            loaded.map_err(|error| named(tls_option, error))
+        };
+        let tls = tls.map(load).transpose()?;
         let inner = self.into_inner(&listeners)?;
-        Ok(BoundServer::new(inner, listeners, lame_duck))
+        let bound = listeners.into_iter().map(|(listener, mut options)| {
+            let tls = match options.tls.take() {
+                Some(own) => Some(ServerTls::load(own)?),
+                None => tls.clone().filter(|_| listener.takes_default_tls()),
+            };
+            let exposure = exposure(&options, &inner)?;
+            let proxy_protocol = options.proxy_protocol;
+            let settings = ListenerSettings::new(options.trust, tls, proxy_protocol, exposure);
+            Ok(BoundListener {
+                listener,
+                settings: Arc::new(settings),
+            })
+        });
+        let bound = bound.collect::<Result<_>>()?;
+        Ok(BoundServer::new(inner, bound, lame_duck))
     }
 
     /// Takes the inherited sockets of the addresses, and binds the other addresses.
-    async fn open(&self, addresses: Vec<ListenAddress>) -> Result<Vec<(Listener, Trust)>> {
+    async fn open(&self, addresses: Vec<ListenOptions>) -> Result<Vec<(Listener, ListenOptions)>> {
         let mut found = Vec::new();
         for at in addresses {
             let inherited = listen::take_inherited(&at.address).await?;
@@ -78,7 +112,7 @@ impl Server {
                     bound.map_err(|error| named(at.option, error))?
                 }
             };
-            listeners.push((listener, at.trust));
+            listeners.push((listener, at));
         }
         Ok(listeners)
     }
@@ -146,7 +180,8 @@ impl Server {
     }
 
     /// Serves on a listener until `shutdown` completes, then stops as described at
-    /// [`BoundServer::serve`].
+    /// [`BoundServer::serve`]. A listener is a socket of tokio, or anything else that accepts
+    /// connections; see [`Accept`]. The addresses of the server are not bound.
     ///
     /// Unlike [`run`](Self::run), it prints nothing and installs no subscriber and no signal
     /// handlers.
@@ -160,15 +195,13 @@ impl Server {
     /// Dropping the future closes all connections and drops their running calls.
     pub async fn serve(
         self,
-        listener: TcpListener,
+        listener: impl Accept,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<()> {
         let trust = self.process.trust.unwrap_or(Trust::Internal);
-        let listeners = vec![(Listener::Tcp(listener), trust)];
-        check_registry()?;
-        let lame_duck = self.process.lame_duck;
-        let inner = self.into_inner(&listeners)?;
-        let bound = BoundServer::new(inner, listeners, lame_duck);
+        let listener = Listener::Any(Box::new(listener));
+        let options = ListenOptions::new("the listener of `serve`".to_owned(), trust);
+        let bound = self.into_bound(vec![(listener, options)])?;
         bound.serve(shutdown).await;
         Ok(())
     }
@@ -221,7 +254,7 @@ impl Server {
     /// Checks the configuration and assembles the parts of the server.
     pub(crate) fn into_inner(
         mut self,
-        listeners: &[(Listener, Trust)],
+        listeners: &[(Listener, ListenOptions)],
     ) -> Result<Arc<ServerInner>> {
         self.read_flags()?;
         let instance = match self.config.instance.take() {
@@ -234,7 +267,7 @@ impl Server {
             let option = Some("--identity-key-file (RPC_IDENTITY_KEY_FILE)");
             self.config.identity = Some(keys.map_err(|error| named(option, error))?);
         }
-        let trusts = listeners.iter().map(|(_, trust)| *trust);
+        let trusts = listeners.iter().map(|(_, options)| options.trust);
         check_cors(&self.config, trusts)?;
         self.config.addresses = addresses(listeners).map(|address| address.ip()).collect();
         self.config.has_given_hosts = !self.config.hosts.is_empty();
@@ -252,11 +285,28 @@ impl Server {
         let inner = ServerInner::new(self.config, source)?;
         let probes = (!listeners.is_empty()).then_some(&dispatch::PROBE_PATHS[..]);
         inner.check_plain_routes(probes)?;
-        if listeners.iter().any(|(_, trust)| *trust == Trust::Edge) {
+        if listeners
+            .iter()
+            .any(|(_, options)| options.trust == Trust::Edge)
+        {
             inner.check_keys()?;
         }
         Ok(inner)
     }
+}
+
+/// Returns what a listener shows, if that is not everything.
+fn exposure(options: &ListenOptions, inner: &ServerInner) -> Result<Option<Exposure>> {
+    let Some(names) = &options.only else {
+        return Ok(None);
+    };
+    let routes = inner.routes();
+    let paths: Vec<_> = routes.paths().chain(routes.builtin_paths()).collect();
+    let has_route = |pattern: &str| {
+        let plain = inner.plain_routes();
+        plain.is_some_and(|plain| pattern.is_empty() || plain.has_pattern(pattern))
+    };
+    Exposure::new(names, &paths, has_route, &options.address).map(Some)
 }
 
 /// Lets inherited sockets take the place of the addresses, none of which they are bound to.
@@ -266,13 +316,14 @@ impl Server {
 /// `failed_precondition` if the trust of the addresses differs, so that of the sockets is unknown.
 fn replace_addresses(
     server: &str,
-    addresses: Vec<(ListenAddress, Option<Listener>)>,
+    addresses: Vec<(ListenOptions, Option<Listener>)>,
     sockets: Vec<Listener>,
-) -> Result<Vec<(Listener, Trust)>> {
-    let mut kinds = addresses.iter().map(|(at, _)| at.trust);
+) -> Result<Vec<(Listener, ListenOptions)>> {
+    let mut all = addresses.iter().map(|(at, _)| at);
     // A server without addresses has been rejected.
-    let trust = kinds.next().unwrap_or(Trust::Edge);
-    if kinds.any(|other| other != trust) {
+    let first = all.next().cloned();
+    let options = first.unwrap_or_else(|| ListenOptions::new(String::new(), Trust::Edge));
+    if all.any(|other| !other.is_same_kind(&options)) {
         let sockets: Vec<_> = sockets.iter().map(Listener::url).collect();
         let text = format!(
             "{server} has inherited {} (LISTEN_FDS), and it is not known whether to trust its peers; configure \
@@ -284,14 +335,15 @@ fn replace_addresses(
     let mut listeners = Vec::new();
     for (at, inherited) in addresses {
         match inherited {
-            Some(listener) => listeners.push((listener, at.trust)),
+            Some(listener) => listeners.push((listener, at)),
             None => tracing::info!(
                 target: "rpc",
                 "inherited sockets (LISTEN_FDS) take the place of the address {}", at.address
             ),
         }
     }
-    listeners.extend(sockets.into_iter().map(|socket| (socket, trust)));
+    let sockets = sockets.into_iter();
+    listeners.extend(sockets.map(|socket| (socket, options.clone())));
     Ok(listeners)
 }
 
@@ -306,7 +358,7 @@ fn named(option: Option<&str>, error: Error) -> Error {
 /// Returns the first TCP address, the process ID if there are only Unix sockets, or `local` without
 /// listeners. A socket path is not used: it may be too long for an instance name or have invalid
 /// characters.
-fn default_instance(listeners: &[(Listener, Trust)]) -> String {
+fn default_instance(listeners: &[(Listener, ListenOptions)]) -> String {
     match addresses(listeners).next() {
         Some(address) => address.to_string(),
         None if listeners.is_empty() => "local".to_owned(),
@@ -314,7 +366,7 @@ fn default_instance(listeners: &[(Listener, Trust)]) -> String {
     }
 }
 
-fn addresses(listeners: &[(Listener, Trust)]) -> impl Iterator<Item = SocketAddr> {
+fn addresses(listeners: &[(Listener, ListenOptions)]) -> impl Iterator<Item = SocketAddr> {
     listeners
         .iter()
         .filter_map(|(listener, _)| listener.address())

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::flags_file::FlagsFileWatcher;
 use super::lifecycle::Phase;
+use super::tls_files::TlsFilesWatcher;
 use crate::context::{Context, Source};
 use crate::flags::Flags;
 use crate::identity::IdentityKeys;
@@ -18,7 +19,8 @@ use crate::server::Trust;
 use crate::server::inner::ServerInner;
 use crate::server::transport::accept;
 use crate::server::transport::accept::activity::INCOMPLETE_TIMEOUT;
-use crate::server::transport::listen::Listener;
+use crate::server::transport::listen::{BoundListener, Listener};
+use crate::server::transport::tls::ServerTls;
 
 /// Maximum time for which a stopping server keeps idle connections open. A request may be in
 /// transit on them.
@@ -42,7 +44,7 @@ pub(crate) enum StopCause {
 #[must_use = "a bound server does not accept connections before `serve`"]
 pub struct BoundServer {
     pub(crate) inner: Arc<ServerInner>,
-    listeners: Vec<(Listener, Trust)>,
+    listeners: Vec<BoundListener>,
     /// Lame duck time after SIGTERM.
     after_sigterm: Duration,
 }
@@ -51,7 +53,7 @@ impl BoundServer {
     /// Creates a bound server. `lame_duck` is the time that an operator has set.
     pub(crate) fn new(
         inner: Arc<ServerInner>,
-        listeners: Vec<(Listener, Trust)>,
+        listeners: Vec<BoundListener>,
         lame_duck: Option<Duration>,
     ) -> Self {
         let of_program = inner.limits().lame_duck;
@@ -69,7 +71,7 @@ impl BoundServer {
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners
             .iter()
-            .filter_map(|(listener, _)| listener.address())
+            .filter_map(|bound| bound.listener.address())
             .collect()
     }
 
@@ -77,10 +79,7 @@ impl BoundServer {
     /// `unix:/run/logsink.sock`.
     #[must_use]
     pub fn urls(&self) -> Vec<String> {
-        self.listeners
-            .iter()
-            .map(|(listener, _)| listener.url())
-            .collect()
+        self.listeners.iter().map(BoundListener::url).collect()
     }
 
     /// Returns the first of [`urls`](Self::urls).
@@ -88,7 +87,7 @@ impl BoundServer {
     pub fn url(&self) -> String {
         self.listeners
             .first()
-            .map(|(listener, _)| listener.url())
+            .map(BoundListener::url)
             .unwrap_or_default()
     }
 
@@ -127,15 +126,32 @@ impl BoundServer {
         self.inner.identity()
     }
 
-    /// Returns the non-loopback addresses of internal listeners if the server has no identity keys.
+    /// Returns the TLS of the listeners, each once.
+    pub(crate) fn tls(&self) -> Vec<ServerTls> {
+        let mut all = Vec::<&ServerTls>::new();
+        for tls in self
+            .listeners
+            .iter()
+            .filter_map(|at| at.settings.tls.as_ref())
+        {
+            if all.iter().all(|known| !known.is_same(tls)) {
+                all.push(tls);
+            }
+        }
+        all.into_iter().cloned().collect()
+    }
+
+    /// Returns the non-loopback addresses of internal listeners that know no caller on other hosts:
+    /// the server has no identity keys, and they verify no client certificates.
     pub(crate) fn open_addresses(&self) -> impl Iterator<Item = SocketAddr> {
         let has_keys = self.identity().is_some();
         let internal = self
             .listeners
             .iter()
-            .filter(move |listener| listener.1 == Trust::Internal && !has_keys);
+            .filter(move |at| at.settings.trust == Trust::Internal && !has_keys)
+            .filter(|at| !at.settings.verifies_clients());
         internal
-            .filter_map(|(listener, _)| listener.address())
+            .filter_map(|at| at.listener.address())
             .filter(|address| !address.ip().to_canonical().is_loopback())
     }
 
@@ -170,6 +186,7 @@ impl BoundServer {
     }
 
     async fn serve_in_phases(self, stop: impl Future<Output = StopCause> + Send) {
+        let _certificates = TlsFilesWatcher::start(self.tls().into_iter());
         let Self {
             inner,
             listeners,
@@ -178,8 +195,8 @@ impl BoundServer {
         let (phase, phases) = watch::channel(Phase::Serving);
         let _watching = FlagsFileWatcher::start(inner.server_info().flags());
         let mut accepting = JoinSet::new();
-        for (listener, trust) in listeners {
-            spawn(&mut accepting, listener, &inner, trust, &phases);
+        for listener in listeners {
+            spawn(&mut accepting, listener, &inner, &phases);
         }
         let enter = |next| {
             inner.lifecycle().enter(next);
@@ -217,22 +234,23 @@ impl BoundServer {
 
 fn spawn(
     accepting: &mut JoinSet<()>,
-    listener: Listener,
+    bound: BoundListener,
     inner: &Arc<ServerInner>,
-    trust: Trust,
-    stopped: &watch::Receiver<Phase>,
+    phase: &watch::Receiver<Phase>,
 ) {
-    let (inner, stopped) = (Arc::clone(inner), stopped.clone());
+    let BoundListener { listener, settings } = bound;
+    let (inner, phase) = (Arc::clone(inner), phase.clone());
     // A spawned task does not inherit the context.
     let context = Context::current();
     match listener {
-        Listener::Tcp(listener) => {
-            accepting.spawn(context.scope(accept::accept(listener, inner, trust, stopped)))
+        Listener::Tcp(tcp) => {
+            accepting.spawn(context.scope(accept::accept(tcp, inner, settings, phase)))
         }
         #[cfg(unix)]
         Listener::Unix(socket) => {
-            accepting.spawn(context.scope(accept::accept(socket, inner, trust, stopped)))
+            accepting.spawn(context.scope(accept::accept(socket, inner, settings, phase)))
         }
+        Listener::Any(any) => accepting.spawn(context.scope(any.run(inner, settings, phase))),
     };
 }
 

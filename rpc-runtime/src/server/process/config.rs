@@ -4,21 +4,27 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::log::{self, LogFormat, ProcessLog};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::logs::{LogExportOptions, LogExporterBuilder};
 use crate::server::Trust;
 use crate::server::transport::listen::SOCKET_MODE;
+use crate::server::transport::listen::settings::ListenOptions;
+use crate::server::transport::tls::{self, ServerTlsConfig};
 
 /// The settings that only starting and running a server use: addresses, files and the log.
 pub(crate) struct ProcessConfig {
     /// The addresses to bind.
-    pub(crate) listen: Vec<ListenAddress>,
+    pub(crate) listen: Vec<ListenOptions>,
     /// Whether the server is the only one of its process, so that every inherited socket is meant
     /// for it.
     pub(crate) takes_all_sockets: bool,
     /// The trust of a listener of the program and of a router.
     pub(crate) trust: Option<Trust>,
     pub(crate) socket_mode: u32,
+    /// The TLS of all TCP listeners without their own.
+    pub(crate) tls: Option<ServerTlsConfig>,
+    /// The operator's options of TLS. They take precedence over `tls`.
+    pub(crate) tls_options: TlsOptions,
     /// The lame duck time that an operator has set; it may be 0.
     pub(crate) lame_duck: Option<Duration>,
     /// Read when the server starts; takes precedence over the identity keys of the program.
@@ -38,13 +44,43 @@ pub(crate) struct ProcessConfig {
     pub(crate) log: Option<Result<ProcessLog>>,
 }
 
-/// An address to bind.
-#[derive(Debug)]
-pub(crate) struct ListenAddress {
-    pub(crate) address: String,
-    pub(crate) trust: Trust,
-    /// The option that has set it, for error messages.
-    pub(crate) option: Option<&'static str>,
+/// The options `--tls-cert`, `--tls-key` and `--tls-client-ca`.
+#[derive(Debug, Default)]
+pub(crate) struct TlsOptions {
+    pub(crate) certificate: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    pub(crate) client_ca: Option<PathBuf>,
+}
+
+/// The option that errors of TLS files name.
+pub(crate) const TLS_OPTION: &str = "--tls-cert (RPC_TLS_CERT)";
+
+impl TlsOptions {
+    /// Returns the TLS that the options describe; `None` without options.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_argument` for options that need another one, `unimplemented` without the feature
+    /// `tls`.
+    pub(crate) fn config(self) -> Result<Option<ServerTlsConfig>> {
+        let missing = |option: &str, other: &'static str| {
+            let text =
+                format!("{option} is missing: a TLS listener needs a certificate and its key");
+            Err(Error::without_location(Code::InvalidArgument, text).caused_by_option(other))
+        };
+        match (self.certificate, self.key, self.client_ca) {
+            (None, None, None) => Ok(None),
+            (Some(certificate), Some(key), client_ca) => {
+                let config = tls::from_options(certificate, key, client_ca);
+                config
+                    .map(Some)
+                    .map_err(|error| error.caused_by_option(TLS_OPTION))
+            }
+            (Some(_), None, _) => missing("--tls-key", TLS_OPTION),
+            (None, Some(_), _) => missing("--tls-cert", "--tls-key (RPC_TLS_KEY)"),
+            (None, None, Some(_)) => missing("--tls-cert", "--tls-client-ca (RPC_TLS_CLIENT_CA)"),
+        }
+    }
 }
 
 impl Default for ProcessConfig {
@@ -54,6 +90,8 @@ impl Default for ProcessConfig {
             takes_all_sockets: false,
             trust: None,
             socket_mode: SOCKET_MODE,
+            tls: None,
+            tls_options: TlsOptions::default(),
             lame_duck: None,
             identity_file: None,
             flags_file: None,

@@ -3,19 +3,13 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
 
+use super::watch_files::watch_files;
 use crate::error::{Code, Error, Result};
 use crate::flags::{self, Flag, FlagOrigin, Flags, Reading};
 use crate::server::Server;
-
-/// Interval between two reads of a flags file. The whole file is read, because its modification
-/// time and size do not show every change: timestamps may have a resolution of 1 s, and a symbolic
-/// link may point to another, older file.
-const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Prefix of the environment variables that set flags.
 const VARIABLE: &str = "RPC_FLAG_";
@@ -155,28 +149,20 @@ async fn watch(flags: &Flags) {
     let Some(file) = flags.file() else {
         return;
     };
-    // The reading that was handled last, applied or rejected: each is logged once.
-    let mut known: Reading = Ok(file.text().to_owned());
-    let mut last = known.clone();
-    loop {
-        sleep(INTERVAL).await;
-        let path = file.path().to_owned();
-        // The file system may be slow or remote.
-        let Ok(reading) = tokio::task::spawn_blocking(move || flags::read_file(&path)).await else {
-            return;
-        };
-        // Two equal readings in a row: no write is in progress.
-        let is_settled = reading == last;
-        if is_settled && reading != known {
-            let outcome = match &reading {
+    let path = file.path().to_owned();
+    let known: Reading = Ok(file.text().to_owned());
+    watch_files(
+        known,
+        move || flags::read_file(&path),
+        |reading| {
+            let outcome = match reading {
                 Ok(text) => flags.apply_file(&file.with_text(text.clone())),
                 Err(problem) => Err(Error::without_location(Code::Unavailable, problem.clone())),
             };
             report(flags, &outcome);
-            known.clone_from(&reading);
-        }
-        last = reading;
-    }
+        },
+    )
+    .await;
 }
 
 /// Logs whether the file was applied.

@@ -12,3 +12,5 @@ mod reload;
 mod run;
 pub(crate) mod signals;
 mod stall_detector;
+mod tls_files;
+mod watch_files;

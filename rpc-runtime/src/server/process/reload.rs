@@ -1,9 +1,12 @@
-//! Reloads the identity keys on SIGHUP, so that keys can be rotated without a restart.
+//! Reloads the identity keys and TLS certificates on SIGHUP, so that they can be rotated without a
+//! restart.
 
 use tokio::task::JoinHandle;
 
+use super::tls_files;
 use crate::error::Result;
 use crate::identity::IdentityKeys;
+use crate::server::transport::tls::ServerTls;
 
 /// A task that waits for SIGHUP. It ends when this is dropped.
 #[derive(Debug)]
@@ -18,14 +21,14 @@ impl Drop for KeyReloader {
 }
 
 impl KeyReloader {
-    /// Reloads the keys on SIGHUP. Without a key file, the signal only writes a line to the log:
-    /// its default action would end the server when its terminal is closed.
+    /// Reloads the keys and certificates on SIGHUP. Without a file, the signal only writes a line
+    /// to the log: its default action would end the server when its terminal is closed.
     ///
     /// # Errors
     ///
     /// `internal` if the signal handler cannot be installed.
     #[cfg(unix)]
-    pub(crate) fn on_hangup(keys: Option<IdentityKeys>) -> Result<Self> {
+    pub(crate) fn on_hangup(keys: Option<IdentityKeys>, tls: Vec<ServerTls>) -> Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
 
         use crate::error::{Code, Error};
@@ -36,22 +39,28 @@ impl KeyReloader {
         })?;
         let task = tokio::spawn(async move {
             while hangups.recv().await.is_some() {
-                reload(keys.as_ref());
+                for tls in &tls {
+                    tls_files::reload(tls);
+                }
+                reload(keys.as_ref(), !tls.is_empty());
             }
         });
         Ok(Self(Some(task)))
     }
 
     #[cfg(not(unix))]
-    pub(crate) fn on_hangup(_: Option<IdentityKeys>) -> Result<Self> {
+    pub(crate) fn on_hangup(_: Option<IdentityKeys>, _: Vec<ServerTls>) -> Result<Self> {
         Ok(Self(None))
     }
 }
 
 /// Reloads the keys. Blocks the task for one rare read of a small file.
 #[cfg(unix)]
-fn reload(keys: Option<&IdentityKeys>) {
+fn reload(keys: Option<&IdentityKeys>, has_certificates: bool) {
     let Some(keys) = keys.filter(|keys| keys.is_from_file()) else {
+        if has_certificates {
+            return;
+        }
         tracing::info!(
             target: "rpc",
             "SIGHUP: nothing to reload: the server has no identity key file; a flags file is reloaded when it changes"
@@ -85,7 +94,7 @@ mod tests {
         let secret = "0123456789abcdef0123456789abcdef";
         std::fs::write(&path, format!("old {secret}")).unwrap();
         let keys = IdentityKeys::from_file(&path).unwrap();
-        let _reloading = KeyReloader::on_hangup(Some(keys.clone())).unwrap();
+        let _reloading = KeyReloader::on_hangup(Some(keys.clone()), Vec::new()).unwrap();
         std::fs::write(&path, format!("new {secret}\nold {secret}")).unwrap();
         let id = std::process::id().to_string();
         let sent = std::process::Command::new("kill")

@@ -21,7 +21,8 @@ impl Server {
     /// Installs a `tracing` subscriber if the program has not set one. It writes to stderr,
     /// filtered by `RUST_LOG`, and to a log sink if one is configured (see
     /// [`export_logs`](Self::export_logs)). After the last call, the remaining log records have 5 s
-    /// to reach the sink. SIGHUP reloads the key file of [`identity`](Self::identity).
+    /// to reach the sink. SIGHUP reloads the key file of [`identity`](Self::identity), and the
+    /// certificates of TLS listeners.
     ///
     /// A second signal, at least 1 s after the first, ends `run` immediately with an error. Earlier
     /// ones are repeats: supervisors and terminals often send a signal twice.
@@ -72,7 +73,7 @@ async fn run(mut server: Server, stop: impl Future<Output = ()> + Send) -> Resul
         }
     };
     // Before the announcement: from then on a SIGHUP may arrive, and would end the process.
-    let _reloading = KeyReloader::on_hangup(bound.identity().cloned())?;
+    let _reloading = KeyReloader::on_hangup(bound.identity().cloned(), bound.tls())?;
     announce_listeners(&name, &bound);
     let _detector = StallDetector::start();
     let exporter = log.start_export(is_log_sink, bound.source(), bound.identity())?;

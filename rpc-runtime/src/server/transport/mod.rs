@@ -5,3 +5,5 @@ pub(crate) mod accept;
 pub(crate) mod fuzzing;
 pub(crate) mod listen;
 pub(crate) mod peers;
+#[cfg_attr(not(feature = "tls"), path = "tls_absent.rs")]
+pub(crate) mod tls;

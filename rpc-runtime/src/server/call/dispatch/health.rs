@@ -38,7 +38,7 @@ impl HealthCheck {
     pub(super) async fn respond(
         self,
         inner: &ServerInner,
-        peer: Peer,
+        peer: &Peer,
         head: &request::Parts,
     ) -> HttpResponse {
         let verb = &head.method;

@@ -43,7 +43,7 @@ const QUOTED_VERB: usize = 128;
 /// A request for plain HTTP whose caller is known.
 pub(super) struct PlainCall<'a> {
     inner: &'a Arc<ServerInner>,
-    peer: Peer,
+    peer: &'a Peer,
     caller: Caller,
     routes: &'a PlainRoutes,
 }
@@ -71,7 +71,7 @@ enum Admitted<'a> {
 impl<'a> PlainCall<'a> {
     pub(super) fn new(
         inner: &'a Arc<ServerInner>,
-        peer: Peer,
+        peer: &'a Peer,
         caller: Caller,
         routes: &'a PlainRoutes,
     ) -> Self {
@@ -118,7 +118,7 @@ impl<'a> PlainCall<'a> {
             }
         };
         let verb = head.method.clone();
-        if let Some(address) = self.peer.address() {
+        if let Some(address) = context.peer_address() {
             head.extensions.insert(PeerAddress(address));
         }
         let request = http::Request::from_parts(head, body);
@@ -168,11 +168,16 @@ impl<'a> PlainCall<'a> {
     {
         // 2. Which callers the route serves.
         let route = self.routes.find(head).map_err(Failure::Failed)?;
+        if let Some(exposure) = self.peer.exposure()
+            && !exposure.has_route(route.pattern())
+        {
+            return Err(Failure::Refused(CallRejection::path(head.uri.path())));
+        }
         if let Err(rejection) = route.access.check(self.caller.kind(), head.uri.path()) {
             let id = context.request_id();
             self.inner
                 .refusals()
-                .record(&self.peer, id, &rejection.error);
+                .record(self.peer, id, &rejection.error);
             return Err(Failure::Refused(rejection));
         }
         if context

@@ -25,6 +25,7 @@ pub(crate) use self::health::PROBE_PATHS;
 use self::http_fallback::PlainCall;
 use self::layered::LayeredRequest;
 use self::pending_call::{PendingCall, STOPPING_RETRY_AFTER};
+use crate::context::PeerInfo;
 use crate::error::{Code, Error};
 use crate::protocol::connect::{CallRejection, RejectionFormat};
 use crate::protocol::context::{self, IncomingContext};
@@ -49,7 +50,7 @@ pub(crate) struct TwoLengths;
 /// trusted, when it is known.
 pub(crate) fn dispatch<B>(
     inner: &Arc<ServerInner>,
-    peer: Peer,
+    peer: &Peer,
     memory: &Arc<PeerMemory>,
     request: http::Request<B>,
     identified: impl FnOnce(bool),
@@ -68,7 +69,7 @@ fn dispatch_layered(
 ) -> HttpFuture {
     Box::pin(async move {
         let inside = layered.hand_on();
-        let (inner, peer, memory) = (&layered.inner, layered.peer, &layered.memory);
+        let (inner, peer, memory) = (&layered.inner, &layered.peer, &layered.memory);
         let response = enter(inner, peer, memory, request, |_| (), Some(&layered)).await;
         inside.end();
         Ok(response.map(axum::body::Body::new))
@@ -78,7 +79,7 @@ fn dispatch_layered(
 /// Handles a request, which `layered` describes if it comes from the HTTP layers.
 async fn enter<B>(
     inner: &Arc<ServerInner>,
-    peer: Peer,
+    peer: &Peer,
     memory: &Arc<PeerMemory>,
     request: http::Request<B>,
     identified: impl FnOnce(bool),
@@ -91,6 +92,8 @@ where
     let (mut head, body) = request.into_parts();
     let mut body = LingeringBody::new(body, head.version == Version::HTTP_2);
     // Before any header is trusted.
+    let client = inner.behind_proxy(peer, &head.headers);
+    let peer = client.as_ref().unwrap_or(peer);
     let is_plain = inner.is_plain(&head);
     let result = match layered {
         None => peer.identify(inner.verifier(), is_plain, inner.hosts(), &head),
@@ -105,12 +108,16 @@ where
     } else {
         record_stripped(inner, &incoming);
     }
+    incoming.builder = incoming.builder.peer(PeerInfo {
+        address: peer.address(),
+        certificate: peer.certificate().cloned(),
+    });
     let id = HeaderValue::from_str(incoming.id.as_str());
     let layers = inner.http_layers().filter(|_| layered.is_none());
     let mut response = match resolve(inner, peer, result, is_plain, &head, layers) {
         Ok(Resolved::Layered(layers)) => {
             let request = http::Request::from_parts(head, body);
-            let layered = LayeredRequest::new(inner, peer, caller, incoming.id, memory);
+            let layered = LayeredRequest::new(inner, peer.clone(), caller, incoming.id, memory);
             let run = layered.run(layers, incoming, request, dispatch_layered);
             // Boxed, so that it does not enlarge the future of every call.
             Box::pin(run).await
@@ -129,7 +136,7 @@ where
         Err(refusal) => {
             inner
                 .refusals()
-                .record(&peer, incoming.id.as_str(), &refusal.error);
+                .record(peer, incoming.id.as_str(), &refusal.error);
             let call = PendingCall::new(inner, caller, None, &head);
             let context = incoming
                 .builder
@@ -207,9 +214,9 @@ pub(crate) fn router(inner: Arc<ServerInner>, trust: Trust) -> axum::Router {
     let paths: Vec<_> = inner.routes().paths().collect();
     let has_fallback = inner.plain_routes().is_some();
     let handler = any(move |request: axum::extract::Request| {
-        let (inner, memory) = (inner.clone(), memory.clone());
+        let (inner, peer, memory) = (inner.clone(), peer.clone(), memory.clone());
         async move {
-            dispatch(&inner, peer, &memory, request, |_| ())
+            dispatch(&inner, &peer, &memory, request, |_| ())
                 .await
                 .map(axum::body::Body::new)
         }
@@ -234,7 +241,7 @@ enum Resolved<'c> {
 
 fn resolve<'c>(
     inner: &'c Arc<ServerInner>,
-    peer: Peer,
+    peer: &Peer,
     identified: Result<Caller, Error>,
     is_plain: bool,
     head: &request::Parts,
@@ -253,6 +260,12 @@ fn resolve<'c>(
         return Ok(Resolved::HealthCheck(check));
     }
     let caller = identified?;
+    if peer
+        .exposure()
+        .is_some_and(|exposure| !is_plain && !exposure.has_method(path))
+    {
+        return Err(CallRejection::path(path));
+    }
     if let Some(layers) = layers {
         return Ok(Resolved::Layered(layers));
     }

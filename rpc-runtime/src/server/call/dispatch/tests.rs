@@ -47,7 +47,7 @@ fn request() -> http::Request<Full<Bytes>> {
 async fn reply(inner: &Arc<ServerInner>, peer: Peer) -> (u16, String, Value) {
     let response = dispatch(
         inner,
-        peer,
+        &peer,
         &inner.memory().unknown_peers(),
         request(),
         |_| (),
@@ -96,7 +96,7 @@ async fn a_public_route_serves_a_peer_on_another_host() {
     let peer = peer(Trust::Internal, "10.0.0.1:1");
     let response = dispatch(
         &inner,
-        peer,
+        &peer,
         &inner.memory().unknown_peers(),
         request(),
         |_| (),
@@ -120,7 +120,7 @@ async fn trust_in_a_peer_depends_on_its_listener() {
         (Peer::new(Trust::Internal, PeerOrigin::Mounted), true),
         (Peer::new(Trust::Edge, PeerOrigin::Mounted), false),
     ] {
-        let (status, id, _) = reply(&inner, peer).await;
+        let (status, id, _) = reply(&inner, peer.clone()).await;
         assert_eq!((status, id == "r-1"), (404, trusted), "{peer:?}");
         let source = trusted.then(|| ours.clone());
         let last = seen.0.lock().unwrap().pop();
@@ -135,7 +135,7 @@ async fn an_unknown_path_goes_to_the_applications_router() {
     let inner = inner(&seen, Some((HttpAccess::default(), plain)));
     let response = dispatch(
         &inner,
-        peer(Trust::Edge, "10.0.0.1:1"),
+        &peer(Trust::Edge, "10.0.0.1:1"),
         &inner.memory().unknown_peers(),
         request(),
         |_| (),

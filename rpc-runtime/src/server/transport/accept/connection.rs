@@ -3,6 +3,7 @@
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{self, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
@@ -60,13 +61,15 @@ mod http2_limits {
     pub(super) const HEADER_OVERHEAD: usize = 32;
 }
 
-/// Detects the protocol of a connection and serves it to its end.
+/// Detects the protocol of a connection and serves it to its end. `first_byte_timeout` is what is
+/// left of that of the server.
 pub(super) async fn serve<I>(
     mut io: I,
     inner: Arc<ServerInner>,
     peer: Peer,
     memory: Arc<PeerMemory>,
     mut phase: watch::Receiver<Phase>,
+    first_byte_timeout: Duration,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -74,7 +77,7 @@ pub(super) async fn serve<I>(
     let start = tokio::select! {
         biased;
         // First, because a request that has arrived is served.
-        start = timeout(limits.first_byte_timeout, sniff(&mut io)) => start,
+        start = timeout(first_byte_timeout, sniff(&mut io)) => start,
         () = reached(&mut phase, Phase::Closing) => return,
     };
     let start = match start {
@@ -94,9 +97,9 @@ pub(super) async fn serve<I>(
     let activity = Arc::new(activity);
     let io = TokioIo::new(Io::new(io, start, activity.clone()));
     let ended = match activity.protocol() {
-        Protocol::Http1 => serve_http1(io, activity, inner, peer, phase).await,
+        Protocol::Http1 => serve_http1(io, activity, inner, &peer, phase).await,
         // Boxed, so that the future of an HTTP/1 connection does not reserve memory for it.
-        Protocol::Http2 => Box::pin(serve_http2(io, activity, inner, peer, phase)).await,
+        Protocol::Http2 => Box::pin(serve_http2(io, activity, inner, &peer, phase)).await,
     };
     if let Err(error) = ended {
         // The peer violated the protocol or disconnected. Errors of calls were sent in their
@@ -109,7 +112,7 @@ async fn serve_http1<I>(
     io: TokioIo<Io<I>>,
     activity: Arc<Activity>,
     inner: Arc<ServerInner>,
-    peer: Peer,
+    peer: &Peer,
     mut phase: watch::Receiver<Phase>,
 ) -> hyper::Result<()>
 where
@@ -126,10 +129,10 @@ where
         builder.max_headers(limits.header_count.min(MAX_HEADERS));
     }
     let service = {
-        let activity = activity.clone();
+        let (activity, peer) = (activity.clone(), peer.clone());
         service_fn(move |request: Request<Incoming>| {
             let call = activity.call(request.body().size_hint().exact());
-            respond(inner.clone(), peer, call, request)
+            respond(inner.clone(), peer.clone(), call, request)
         })
     };
     let mut connection = builder.serve_connection(io, service);
@@ -153,7 +156,7 @@ async fn serve_http2<I>(
     io: TokioIo<Io<I>>,
     activity: Arc<Activity>,
     inner: Arc<ServerInner>,
-    peer: Peer,
+    peer: &Peer,
     mut phase: watch::Receiver<Phase>,
 ) -> hyper::Result<()>
 where
@@ -174,8 +177,10 @@ where
         .keep_alive_interval(http2_limits::PING)
         .keep_alive_timeout(http2_limits::PING_TIMEOUT);
     let service = {
-        let activity = activity.clone();
-        service_fn(move |request| respond(inner.clone(), peer, activity.call(None), request))
+        let (activity, peer) = (activity.clone(), peer.clone());
+        service_fn(move |request| {
+            respond(inner.clone(), peer.clone(), activity.call(None), request)
+        })
     };
     // GOAWAY states which requests were accepted, so none is lost.
     let last_call = reached(&mut phase, Phase::GoingAway);
@@ -214,7 +219,7 @@ async fn respond(
         Box::pin(refuse_late(&inner, request)).await
     } else {
         let identified = |is_trusted| call.identified(is_trusted);
-        dispatch(&inner, peer, call.activity().memory(), request, identified).await
+        dispatch(&inner, &peer, call.activity().memory(), request, identified).await
     };
     call.responded();
     if let Some(aborted) = response.extensions().get::<Aborted>() {

@@ -7,6 +7,9 @@
 //! | module | responsibility |
 //! | --- | --- |
 //! | `mod` | accepting, connection limits, accept errors, draining |
+//! | `any` | the same for listeners of the program |
+//! | `opening` | the PROXY header and the TLS handshake of a connection |
+//! | `proxy_header` | parsing a PROXY header |
 //! | `connection` | serving one connection from its first byte to its end |
 //! | `drive` | running a hyper connection and closing it without losing its last response |
 //! | `activity` | the state of a connection and its timeouts |
@@ -18,23 +21,23 @@
 //! | `bare_response` | the text of responses to invalid HTTP |
 
 pub(in crate::server) mod activity;
+mod any;
 mod bare_response;
 mod connection;
 mod drive;
 mod head_gate;
 mod io;
+mod opening;
+pub(super) mod proxy_header;
 mod raw_head;
 mod refusal;
 mod unsent;
 
-use std::future::Future;
-use std::io::{Error, ErrorKind, Result};
-use std::iter;
+use std::io::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -43,73 +46,11 @@ use self::refusal::{Refusal, refuse};
 use super::peers::PeerPermit;
 use crate::backoff::{ExponentialBackoff, Jitter};
 use crate::context::Context;
-use crate::server::call::trust::{Peer, PeerOrigin, Trust};
+use crate::server::call::trust::PeerOrigin;
 use crate::server::inner::ServerInner;
 use crate::server::process::lifecycle::Phase;
-#[cfg(unix)]
-use crate::server::transport::listen::Socket;
-
-/// A source of connections.
-pub(crate) trait Listen: Send + 'static {
-    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-
-    /// Accepts the next connection.
-    ///
-    /// # Cancellation
-    ///
-    /// Dropping the future loses no connection.
-    fn accept(&self) -> impl Future<Output = Result<(Self::Io, PeerOrigin)>> + Send;
-
-    /// Closes the listener, and returns the connections that the system has already established.
-    /// The system would reset them, and their requests would be lost.
-    ///
-    /// Calls the system's `accept` directly, because tokio's readiness may be out of date. A
-    /// connection that is established between the last `accept` and the close is still lost; only a
-    /// few instructions lie between them.
-    fn close(self) -> Vec<(Self::Io, PeerOrigin)>;
-}
-
-impl Listen for TcpListener {
-    type Io = TcpStream;
-
-    async fn accept(&self) -> Result<(TcpStream, PeerOrigin)> {
-        let (stream, address) = Self::accept(self).await?;
-        // A response is one write; waiting for more data would only delay it.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(target: "rpc", %error, "failed to set TCP_NODELAY");
-        }
-        let origin = PeerOrigin::tcp(address, stream.local_addr());
-        Ok((stream, origin))
-    }
-
-    fn close(self) -> Vec<(TcpStream, PeerOrigin)> {
-        let Ok(listener) = self.into_std() else {
-            return Vec::new();
-        };
-        let waiting: Vec<_> = iter::from_fn(|| listener.accept().ok()).collect();
-        drop(listener);
-        let waiting = waiting.into_iter().filter_map(|(stream, address)| {
-            stream.set_nonblocking(true).ok()?;
-            let origin = PeerOrigin::tcp(address, stream.local_addr());
-            Some((TcpStream::from_std(stream).ok()?, origin))
-        });
-        waiting.collect()
-    }
-}
-
-#[cfg(unix)]
-impl Listen for Socket {
-    type Io = tokio::net::UnixStream;
-
-    async fn accept(&self) -> Result<(Self::Io, PeerOrigin)> {
-        Ok((Self::accept(self).await?, PeerOrigin::Unix))
-    }
-
-    fn close(self) -> Vec<(Self::Io, PeerOrigin)> {
-        let waiting = Self::close(self).into_iter();
-        waiting.map(|stream| (stream, PeerOrigin::Unix)).collect()
-    }
-}
+use crate::server::transport::listen::accept::{Accept, ConnectionPeer, is_of_one_peer};
+use crate::server::transport::listen::settings::ListenerSettings;
 
 /// Accepts and serves the connections of a listener until [`Phase::GoingAway`]. Returns when they
 /// are closed, at the latest [`drain_timeout`](crate::Limits::drain_timeout) after
@@ -118,16 +59,16 @@ impl Listen for Socket {
 /// # Cancellation
 ///
 /// Dropping the future closes all connections and drops the calls that run on them.
-pub(crate) async fn accept<L: Listen>(
-    listener: L,
+pub(crate) async fn accept<L: Accept>(
+    mut listener: L,
     inner: Arc<ServerInner>,
-    trust: Trust,
+    settings: Arc<ListenerSettings>,
     mut phase: watch::Receiver<Phase>,
 ) {
     let mut connections = Connections {
         running: JoinSet::new(),
         inner,
-        trust,
+        settings,
         phase: phase.clone(),
     };
     // Failed accepts in a row.
@@ -142,7 +83,7 @@ pub(crate) async fn accept<L: Listen>(
             }
             accepted = listener.accept() => accepted,
         };
-        let (io, origin) = match accepted {
+        let (io, ConnectionPeer(origin)) = match accepted {
             Ok(accepted) => {
                 failures = 0;
                 accepted
@@ -185,7 +126,7 @@ pub(crate) async fn accept<L: Listen>(
 struct Connections {
     running: JoinSet<()>,
     inner: Arc<ServerInner>,
-    trust: Trust,
+    settings: Arc<ListenerSettings>,
     phase: watch::Receiver<Phase>,
 }
 
@@ -194,9 +135,9 @@ impl Connections {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let peer = Peer::new(self.trust, origin);
         let memory = Arc::clone(permits.1.memory());
-        let serving = connection::serve(io, self.inner.clone(), peer, memory, self.phase.clone());
+        let (inner, settings) = (self.inner.clone(), self.settings.clone());
+        let serving = opening::serve(io, inner, settings, origin, memory, self.phase.clone());
         // Work of a connection outside of calls runs in the context of this server as well.
         let context = Context::current();
         self.running.spawn(context.scope(async move {
@@ -206,12 +147,15 @@ impl Connections {
         }));
     }
 
-    /// Refuses a connection. It counts against no limit but that of refusals; above that, it is
-    /// closed without a word.
+    /// Refuses a connection. It counts against no limit but that of refusals; above that, and where
+    /// it does not begin with HTTP, it is closed without a word: no call is sent on it.
     fn refuse<I>(&mut self, io: I, refusal: Refusal)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        if !self.settings.is_plain() {
+            return;
+        }
         if let Some(permit) = self.inner.peers().refuse() {
             self.running.spawn(async move {
                 let _permit = permit;
@@ -222,11 +166,11 @@ impl Connections {
 
     /// Closes the listener and serves the connections that the kernel has already established. The
     /// kernel refuses later connections, so that callers use another instance immediately.
-    fn close<L: Listen>(&mut self, listener: L) {
+    fn close<L: Accept>(&mut self, listener: L) {
         if *self.phase.borrow() >= Phase::Closing {
             return;
         }
-        for (io, origin) in listener.close() {
+        for (io, ConnectionPeer(origin)) in listener.close() {
             let Some(peer_permit) = self.inner.peers().enter(origin) else {
                 self.refuse(io, Refusal::PeerLimit);
                 continue;
@@ -260,7 +204,7 @@ async fn drain(mut connections: JoinSet<()>, drain_timeout: Duration) {
 
 /// Logs a panic of a connection task. Panics of handlers are caught in the call, so a panic here is
 /// a bug of this crate.
-fn report(ended: std::result::Result<(), JoinError>) {
+fn report(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
@@ -287,15 +231,6 @@ async fn after_failure(error: &Error, failures: &mut u32) {
     let pause = ACCEPT_BACKOFF.delay(*failures);
     tracing::warn!(target: "rpc", %error, ?pause, "failed to accept a connection");
     sleep(pause).await;
-}
-
-/// Returns whether the error concerns one connection and not the listener. The kernel reports each
-/// such error once.
-fn is_of_one_peer(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused
-    )
 }
 
 #[cfg(test)]

@@ -28,11 +28,18 @@ pub(super) enum Refusal {
     PeerLimit,
     /// The server is stopping.
     Stopping,
+    /// The peer sends plain HTTP to a TLS listener.
+    NeedsTls,
 }
 
 impl Refusal {
     fn error(self) -> Error {
         let (text, delay) = match self {
+            Self::NeedsTls => {
+                let text = "this listener speaks TLS, and the request is plain HTTP; the call was not begun: use a \
+                            URL with `https://`";
+                return Error::without_location(Code::InvalidArgument, text).not_executed();
+            }
             Self::PeerLimit => (
                 "too many connections from one address; the call was not begun: use fewer connections, or raise \
                  `Limits::connections_per_peer` of the server",
@@ -79,10 +86,12 @@ impl Refusal {
     /// sections 6.5 and 6.8.
     fn http2(self) -> Vec<u8> {
         const NO_ERROR: u8 = 0;
+        const PROTOCOL_ERROR: u8 = 1;
         const ENHANCE_YOUR_CALM: u8 = 0xb;
         let (code, text) = match self {
             Self::PeerLimit => (ENHANCE_YOUR_CALM, "too_many_connections"),
             Self::Stopping => (NO_ERROR, "stopping"),
+            Self::NeedsTls => (PROTOCOL_ERROR, "tls_required"),
         };
         let mut bytes = vec![0, 0, 0, 4, 0, 0, 0, 0, 0];
         // The texts are short.

@@ -1,29 +1,30 @@
 use std::collections::VecDeque;
+use std::io::{ErrorKind, Result};
 use std::sync::Mutex;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::Instant;
 
 use super::*;
+use crate::Trust;
 use crate::server::inner::ServerConfig;
 use crate::server::limits::Limits;
 
 /// A listener that yields these connections and errors, and then stays pending.
 struct Scripted(Mutex<VecDeque<Result<DuplexStream>>>);
 
-impl Listen for Scripted {
+impl Accept for Scripted {
     type Io = DuplexStream;
 
-    async fn accept(&self) -> Result<(DuplexStream, PeerOrigin)> {
+    async fn accept(&mut self) -> Result<(DuplexStream, ConnectionPeer)> {
         let next = self.0.lock().unwrap().pop_front();
         match next {
-            Some(result) => Ok((result?, PeerOrigin::to_loopback(([127, 0, 0, 1], 1).into()))),
+            Some(result) => {
+                let address = ([127, 0, 0, 1], 1).into();
+                Ok((result?, ConnectionPeer::tcp(address, address)))
+            }
             None => std::future::pending().await,
         }
-    }
-
-    fn close(self) -> Vec<(DuplexStream, PeerOrigin)> {
-        Vec::new()
     }
 }
 
@@ -46,7 +47,8 @@ struct Server {
 fn serve(script: Vec<Result<DuplexStream>>, inner: &Arc<ServerInner>) -> Server {
     let (stop, stopped) = watch::channel(Phase::Serving);
     let listener = Scripted(Mutex::new(script.into()));
-    let task = tokio::spawn(accept(listener, inner.clone(), Trust::Internal, stopped));
+    let settings = Arc::new(ListenerSettings::new(Trust::Internal, None, false, None));
+    let task = tokio::spawn(accept(listener, inner.clone(), settings, stopped));
     Server { stop, task }
 }
 

@@ -1,5 +1,6 @@
 //! Binds sockets for servers that start later, in this process or in another.
 
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use socket2::SockRef;
@@ -53,6 +54,8 @@ impl ActivationSocket {
             Listener::Unix(socket) => socket
                 .into_std()
                 .map(|(listener, path, file)| InheritedSocket::Unix(listener, path, file)),
+            // Only programs have them, and none is bound or inherited.
+            Listener::Any(_) => Err(ErrorKind::Unsupported.into()),
         };
         let socket = socket.map_err(|error| refused(server, address, error))?;
         Ok(Self {

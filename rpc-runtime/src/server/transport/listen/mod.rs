@@ -1,15 +1,19 @@
 //! Listening sockets of a server, and parsing of their addresses.
 
+pub(crate) mod accept;
 #[cfg(unix)]
 mod activation;
 mod address;
+mod any;
 #[cfg_attr(not(unix), path = "inherited_absent.rs")]
 mod inherited;
+pub(crate) mod settings;
 #[cfg(unix)]
 mod unix;
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 #[cfg(unix)]
 pub use activation::ActivationSocket;
@@ -19,6 +23,8 @@ use tokio::net::{TcpListener, lookup_host};
 pub(crate) use unix::Socket;
 
 use self::address::{Address, UNIX};
+pub(crate) use self::any::{AcceptLoop, AnyListener};
+use self::settings::ListenerSettings;
 use crate::error::{Code, Error, Result};
 
 /// Number of connections that may wait to be accepted.
@@ -28,12 +34,32 @@ const BACKLOG: i32 = 1024;
 /// Default mode of a Unix socket file: only the user that the server runs as may connect.
 pub(crate) const SOCKET_MODE: u32 = 0o600;
 
-/// A listening socket. `accept::Listen` accepts connections from each variant.
+/// A listener, and the settings that its connections share.
+#[derive(Debug)]
+pub(crate) struct BoundListener {
+    pub(crate) listener: Listener,
+    pub(crate) settings: Arc<ListenerSettings>,
+}
+
+impl BoundListener {
+    /// Returns the URL for clients on this host: `http://127.0.0.1:9002`, `https://127.0.0.1:9002`
+    /// or `unix:/run/logsink.sock`.
+    pub(crate) fn url(&self) -> String {
+        match (&self.settings.tls, self.listener.url()) {
+            (Some(_), url) => url.replacen("http://", "https://", 1),
+            (None, url) => url,
+        }
+    }
+}
+
+/// A listening socket.
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix(Socket),
+    /// That of the program; see [`Server::serve`](crate::Server::serve).
+    Any(Box<dyn AnyListener>),
 }
 
 impl Listener {
@@ -91,14 +117,23 @@ impl Listener {
             Self::Tcp(listener) => listener.local_addr().ok(),
             #[cfg(unix)]
             Self::Unix(_) => None,
+            Self::Any(listener) => listener.address(),
         }
     }
 
-    /// Returns the URL for clients on this host: `http://127.0.0.1:9002` or
-    /// `unix:/run/logsink.sock`.
+    /// Returns whether the TLS of the server applies to a listener without its own.
+    pub(crate) fn takes_default_tls(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Any(_) => true,
+            #[cfg(unix)]
+            Self::Unix(_) => false,
+        }
+    }
+
+    /// Returns the URL for clients on this host, without TLS.
     pub(crate) fn url(&self) -> String {
         match self {
-            Self::Tcp(_) => {
+            Self::Tcp(_) | Self::Any(_) => {
                 let address = self.address().map(|address| address.to_string());
                 format!("http://{}", address.unwrap_or_default())
             }

@@ -1,0 +1,5 @@
+mod certificates;
+mod clients;
+mod kit;
+mod listeners;
+mod proxies;
