@@ -78,3 +78,18 @@ fn flags() {
          greeting = Hi (from run time)\nlog_rpc = false (from default)\ntimes = 2 (from program)\n"
     );
 }
+
+#[test]
+fn tls() {
+    let program = env!("CARGO_BIN_EXE_tls");
+    assert_eq!(run(program), "usage: tls CERTIFICATE KEY\n");
+    let mut command = Command::new(program);
+    let output = command
+        .args(["/nowhere/tls.crt", "/nowhere/tls.key"])
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let problem = "failed to read the certificate file /nowhere/tls.crt";
+    assert!(stderr.contains(problem), "{stderr}");
+}
